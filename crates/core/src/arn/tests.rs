@@ -1,0 +1,30 @@
+use super::Arn;
+
+fn refused(text: &str) -> String {
+    text.parse::<Arn>().unwrap_err().to_string()
+}
+
+#[test]
+fn parts_are_what_stands_between_the_colons() {
+    let arn: Arn = "arn:aws-cn:rds-db:cn-north-1:123456789012:dbuser:db-ABC/jane:doe".parse().unwrap();
+    assert_eq!(arn.partition(), "aws-cn");
+    assert_eq!(arn.service(), "rds-db");
+    assert_eq!(arn.region(), "cn-north-1");
+    assert_eq!(arn.account(), "123456789012");
+    assert_eq!(arn.resource(), "dbuser:db-ABC/jane:doe");
+}
+
+#[test]
+fn a_global_resource_has_neither_region_nor_account() {
+    let arn: Arn = "arn:aws:s3:::bucket/key".parse().unwrap();
+    assert_eq!((arn.region(), arn.account(), arn.resource()), ("", "", "bucket/key"));
+}
+
+#[test]
+fn what_is_no_arn_is_refused_with_its_reason() {
+    assert!(refused("arn:aws:iam").contains("fewer than six parts"));
+    assert!(refused("urn:aws:iam::123456789012:user/a").contains("does not begin with arn:"));
+    assert!(refused("arn:aws:iam::12345:user/a").contains("not twelve digits"));
+    assert!(refused("arn::iam::123456789012:user/a").contains("lacks"));
+    assert!(refused("arn:aws:iam::123456789012:").contains("lacks"));
+}

@@ -1,0 +1,193 @@
+//! Names that are made only by parsing: a value of one of these types is well formed.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Why a name was refused: what it is, and what would be accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} {reason}")]
+pub struct InvalidName {
+    what: &'static str,
+    reason: String,
+}
+
+impl InvalidName {
+    pub(crate) fn new(what: &'static str, reason: impl Into<String>) -> Self {
+        Self { what, reason: reason.into() }
+    }
+}
+
+/// Declares a checked string: `Debug` and `Display` show it, serde writes it as a string and checks it on reading.
+macro_rules! checked_name {
+    ($(#[$doc:meta])* $name:ident, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Box<str>);
+
+        impl $name {
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::name::InvalidName;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                let check: fn(&str) -> Result<(), $crate::name::InvalidName> = $check;
+                check(text)?;
+                Ok(Self(text.into()))
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "{:?}", &*self.0)
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+pub(crate) use checked_name;
+
+/// The longest database user name accepted, in bytes. PostgreSQL stops at 63 bytes and MySQL at 32 characters.
+pub const MAX_DB_USER: usize = 255;
+
+checked_name! {
+    /// A database user, in the case that the database has it in: 1 to 255 bytes of UTF-8 without NUL.
+    DbUser, |text| {
+        if text.is_empty() {
+            return Err(InvalidName::new("the database user", "is empty"));
+        }
+        if text.len() > MAX_DB_USER {
+            return Err(InvalidName::new("the database user", format!("is longer than {MAX_DB_USER} bytes")));
+        }
+        if text.contains('\0') {
+            return Err(InvalidName::new("the database user", "contains a NUL character"));
+        }
+        Ok(())
+    }
+}
+
+checked_name! {
+    /// An AWS account: twelve digits.
+    AccountId, |text| {
+        if text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            Ok(())
+        } else {
+            Err(InvalidName::new("the account id", format!("{text:?} is not twelve digits")))
+        }
+    }
+}
+
+checked_name! {
+    /// The id of an access key: 1 to 128 of `[A-Za-z0-9_]`, `AKIA…` for a user's and `ASIA…` for a session's.
+    /// (AWS's own are at least 16 long; its documentation and test suite use the shorter `AKIDEXAMPLE`.)
+    AccessKeyId, |text| {
+        let word = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if (1..=128).contains(&text.len()) && word {
+            Ok(())
+        } else {
+            Err(InvalidName::new("the access key id", "is not 1 to 128 letters, digits or underscores"))
+        }
+    }
+}
+
+checked_name! {
+    /// The immutable id that policies name a database by: `db-…`, `cluster-…` or `prx-…`.
+    ResourceId, |text| {
+        let tail = ["db-", "cluster-", "prx-"].iter().find_map(|prefix| text.strip_prefix(prefix));
+        match tail {
+            Some(tail) if !tail.is_empty() && tail.len() <= 64 && tail.bytes().all(|b| b.is_ascii_alphanumeric()) => Ok(()),
+            _ => Err(InvalidName::new("the resource id", format!("{text:?} is not db-…, cluster-… or prx-… with letters and digits"))),
+        }
+    }
+}
+
+checked_name! {
+    /// The name of a database instance, as RDS has it: a letter, then up to 62 letters, digits and single hyphens.
+    InstanceId, |text| {
+        let starts = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
+        let word = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if starts && word && text.len() <= 63 && !text.ends_with('-') && !text.contains("--") {
+            Ok(())
+        } else {
+            Err(InvalidName::new("the instance name", format!("{text:?} is not a letter followed by up to 62 letters, digits and single hyphens")))
+        }
+    }
+}
+
+/// The kind of database at an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// PostgreSQL, Aurora PostgreSQL.
+    Postgres,
+    /// MariaDB.
+    Mariadb,
+    /// MySQL, Aurora MySQL.
+    Mysql,
+}
+
+impl Engine {
+    /// The name that RDS, flags and files use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Mariadb => "mariadb",
+            Self::Mysql => "mysql",
+        }
+    }
+
+    /// The port that the engine's clients take when none is given.
+    #[must_use]
+    pub const fn default_port(self) -> u16 {
+        match self {
+            Self::Postgres => 5432,
+            Self::Mariadb | Self::Mysql => 3306,
+        }
+    }
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Engine {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "postgres" | "postgresql" | "aurora-postgresql" => Ok(Self::Postgres),
+            "mariadb" => Ok(Self::Mariadb),
+            "mysql" | "aurora-mysql" => Ok(Self::Mysql),
+            _ => Err(InvalidName::new("the engine", format!("{text:?} is not postgres, mariadb or mysql"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,53 @@
+//! Who is at the other end of a token.
+
+use crate::arn::Arn;
+use crate::name::{AccessKeyId, AccountId};
+use crate::token::VerifiedToken;
+
+/// The identity that owns an access key, as the authority knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyOwner {
+    /// The user, or the session of an assumed role: `arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION`.
+    pub arn: Arn,
+    /// The account that the identity belongs to.
+    pub account: AccountId,
+    /// `AIDA…` of a user, `AROA…:SESSION` of a role's session.
+    pub unique_id: String,
+    /// The role behind a session, with its path.
+    pub role: Option<Arn>,
+    /// Tags of the identity and of the session, the session's first.
+    pub tags: Vec<(String, String)>,
+}
+
+/// An identity that has proved itself: made only from a [`VerifiedToken`] and the owner of the key that signed it.
+#[derive(Debug, Clone)]
+pub struct Principal {
+    owner: KeyOwner,
+    access_key_id: AccessKeyId,
+}
+
+impl Principal {
+    /// The principal that `token` proves.
+    #[must_use]
+    pub fn new(token: &VerifiedToken, owner: KeyOwner) -> Self {
+        Self { owner, access_key_id: token.access_key_id().clone() }
+    }
+
+    /// The user's or session's ARN.
+    #[must_use]
+    pub fn arn(&self) -> &Arn {
+        &self.owner.arn
+    }
+
+    /// All that is known of the identity.
+    #[must_use]
+    pub fn identity(&self) -> &KeyOwner {
+        &self.owner
+    }
+
+    /// The key that signed.
+    #[must_use]
+    pub fn access_key_id(&self) -> &AccessKeyId {
+        &self.access_key_id
+    }
+}

@@ -1,0 +1,87 @@
+//! Partitions and regions, and what a host name says about them.
+
+use std::fmt;
+
+use crate::name::{InvalidName, checked_name};
+
+/// A group of regions with accounts, DNS suffix and ARNs of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "each variant is the partition whose name `as_str` gives")]
+pub enum Partition {
+    Aws,
+    China,
+    GovCloud,
+    EuropeanSovereign,
+    Iso,
+    IsoB,
+    IsoE,
+    IsoF,
+}
+
+/// Every partition: its name in ARNs, the prefixes of its regions, and its DNS suffix.
+/// Source: botocore's `partitions.json` (1.44).
+const PARTITIONS: [(Partition, &str, &[&str], &str); 8] = [
+    (Partition::China, "aws-cn", &["cn-"], "amazonaws.com.cn"),
+    (Partition::GovCloud, "aws-us-gov", &["us-gov-"], "amazonaws.com"),
+    (Partition::EuropeanSovereign, "aws-eusc", &["eusc-"], "amazonaws.eu"),
+    (Partition::IsoB, "aws-iso-b", &["us-isob-"], "sc2s.sgov.gov"),
+    (Partition::IsoE, "aws-iso-e", &["eu-isoe-"], "cloud.adc-e.uk"),
+    (Partition::IsoF, "aws-iso-f", &["us-isof-", "eu-isof-"], "csp.hci.ic.gov"),
+    (Partition::Iso, "aws-iso", &["us-iso-"], "c2s.ic.gov"),
+    (Partition::Aws, "aws", &[], "amazonaws.com"),
+];
+
+impl Partition {
+    /// The name that stands in ARNs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        PARTITIONS.iter().find(|row| row.0 == self).map_or("aws", |row| row.1)
+    }
+}
+
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+checked_name! {
+    /// A region such as `us-east-1`: lower-case letters, digits and hyphens, ending in a digit.
+    Region, |text| {
+        let word = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        let ends = text.bytes().last().is_some_and(|byte| byte.is_ascii_digit());
+        if word && ends && text.contains('-') && !text.starts_with('-') && text.len() <= 32 {
+            Ok(())
+        } else {
+            Err(InvalidName::new("the region", format!("{text:?} is not of the form us-east-1")))
+        }
+    }
+}
+
+impl Region {
+    /// The partition that the region lies in.
+    #[must_use]
+    pub fn partition(&self) -> Partition {
+        let prefixed = |prefixes: &&[&str]| prefixes.iter().any(|prefix| self.as_str().starts_with(prefix));
+        PARTITIONS.iter().find(|row| prefixed(&row.2)).map_or(Partition::Aws, |row| row.0)
+    }
+
+    /// The region that an RDS host name carries, in any partition and any case:
+    /// `NAME.ID.REGION.rds.SUFFIX`, or `NAME.ID.rds.REGION.SUFFIX` as some of China's read.
+    /// `None` for a host that is not RDS's, such as a CNAME or `localhost`.
+    #[must_use]
+    pub fn of_rds_host(host: &str) -> Option<Self> {
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        let suffixes = || PARTITIONS.iter().map(|row| row.3);
+        let name = suffixes().find_map(|suffix| host.strip_suffix(suffix)?.strip_suffix('.'))?;
+        let (rest, last) = name.rsplit_once('.')?;
+        let (_, before) = rest.rsplit_once('.')?;
+        match (before, last) {
+            (region, "rds") | ("rds", region) => region.parse().ok(),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
