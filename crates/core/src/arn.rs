@@ -69,7 +69,8 @@ impl Arn {
         let mut colons = [0; 5];
         let mut found = text.match_indices(':');
         for colon in &mut colons {
-            *colon = found.next().map(|(at, _)| at).ok_or_else(|| InvalidName::new("the ARN", format!("{text:?} has fewer than six parts")))?;
+            *colon =
+                found.next().map(|(at, _)| at).ok_or_else(|| InvalidName::new("the ARN", format!("{text:?} has fewer than six parts")))?;
         }
         Ok(Self { text, colons })
     }

@@ -101,6 +101,19 @@ pub enum Answer {
     },
 }
 
+/// What came as a password, as text: U+FFFD stands for what is not UTF-8 in it. That makes no token, but the refusal belongs
+/// in the access log. As `String::from_utf8_lossy`, except that no copy is left where the text outgrows its memory.
+#[must_use]
+pub fn password(bytes: &[u8]) -> Zeroizing<String> {
+    // A byte becomes three at most.
+    let mut text = Zeroizing::new(String::with_capacity(3 * bytes.len()));
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend((!chunk.invalid().is_empty()).then_some(char::REPLACEMENT_CHARACTER));
+    }
+    text
+}
+
 /// A frame around `value`, wiped on drop.
 ///
 /// # Errors
@@ -108,7 +121,8 @@ pub enum Answer {
 pub fn frame(value: &impl serde::Serialize, capacity: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let mut frame = Zeroizing::new(Vec::with_capacity(capacity));
     frame.extend_from_slice(&[0; 4]);
-    serde_json::to_writer(&mut *frame, value).map_err(|error| Failure::new(Class::Internal, format!("a frame can't be written: {error}")))?;
+    serde_json::to_writer(&mut *frame, value)
+        .map_err(|error| Failure::new(Class::Internal, format!("a frame can't be written: {error}")))?;
     let length = u32::try_from(frame.len() - 4).map_err(|_| Failure::new(Class::Internal, "a frame is too long"))?;
     for (to, from) in frame.iter_mut().zip(length.to_be_bytes()) {
         *to = from;
@@ -154,11 +168,13 @@ fn protocol(detail: String) -> Failure {
 }
 
 fn unanswered(error: &io::Error) -> Failure {
-    let class = match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Class::TimedOut,
-        _ => Class::Unavailable,
-    };
-    Failure::new(class, format!("the verifier gave no answer: {error}"))
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            Failure::new(Class::TimedOut, format!("the verifier gave no answer: {error}"))
+        }
+        io::ErrorKind::UnexpectedEof => Failure::new(Class::Unavailable, "the verifier hung up before it had answered"),
+        _ => Failure::new(Class::Unavailable, format!("the verifier gave no answer: {error}")),
+    }
 }
 
 #[cfg(test)]

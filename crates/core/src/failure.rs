@@ -61,11 +61,15 @@ pub enum Class {
     Protocol,
     /// The process behind the socket is not the one that is trusted.
     UntrustedPeer,
-    /// There are no AWS credentials, or no region to sign for.
+    /// There are no AWS credentials.
     NoCredentials,
+    /// There is no AWS region to sign for.
+    NoRegion,
     /// The AWS credentials have ended.
     CredentialsExpired,
-    /// A flag, an argument, an environment variable or a file is wrong.
+    /// A flag or an argument is wrong.
+    Usage,
+    /// A file, a setting or what is installed is not as it must be.
     Configuration,
     /// A defect, or a failing disk.
     Internal,
@@ -131,7 +135,7 @@ const fn row(public: &'static str, sqlstate: &'static str, mysql: u16, exit: u8,
 
 impl Class {
     /// Every class, in the order of declaration.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::Malformed,
         Self::WrongService,
         Self::WrongAction,
@@ -160,7 +164,9 @@ impl Class {
         Self::Protocol,
         Self::UntrustedPeer,
         Self::NoCredentials,
+        Self::NoRegion,
         Self::CredentialsExpired,
+        Self::Usage,
         Self::Configuration,
         Self::Internal,
     ];
@@ -198,7 +204,9 @@ impl Class {
             Self::Protocol => row("the protocol was violated", "08P01", 1835, exit::UNREACHABLE, Error, InternalError),
             Self::UntrustedPeer => row("the verifier is not trusted", "08006", 1045, exit::UNREACHABLE, Error, InternalError),
             Self::NoCredentials => row("there are no AWS credentials", "28000", 1045, exit::CREDENTIALS, Error, InternalError),
+            Self::NoRegion => row("there is no AWS region", "28000", 1045, exit::CREDENTIALS, Error, InternalError),
             Self::CredentialsExpired => row("the AWS credentials have expired", "28000", 1045, exit::CREDENTIALS, Error, InternalError),
+            Self::Usage => row("the command line is wrong", "F0000", 1105, exit::USAGE, Error, InternalError),
             Self::Configuration => row("the configuration is wrong", "F0000", 1105, exit::CONFIGURATION, Error, InternalError),
             Self::Internal => row("an internal error occurred", "XX000", 1105, exit::INTERNAL, Error, InternalError),
         }
@@ -263,6 +271,16 @@ impl Failure {
     #[must_use]
     pub fn new(class: Class, detail: impl Into<String>) -> Self {
         Self { class, detail: detail.into() }
+    }
+}
+
+/// Somebody else's text as a detail may show it: in quotation marks, escaped, cut off where it is long.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    const MOST: usize = 100;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
+        None => format!("{text:?}"),
     }
 }
 

@@ -13,7 +13,7 @@ pub mod credentials;
 pub mod endpoint;
 pub mod failure;
 pub mod name;
-// pub mod policy;
+pub mod policy;
 pub mod principal;
 pub mod region;
 pub mod sigv4;

@@ -12,17 +12,20 @@ pub struct InvalidName {
 }
 
 impl InvalidName {
-    pub(crate) fn new(what: &'static str, reason: impl Into<String>) -> Self {
+    /// The refusal of a value: what it is for, and why it does not do.
+    #[must_use]
+    pub fn new(what: &'static str, reason: impl Into<String>) -> Self {
         Self { what, reason: reason.into() }
     }
 }
 
-/// Declares a checked string: `Debug` and `Display` show it, serde writes it as a string and checks it on reading.
+/// Declares a checked string: `Debug` and `Display` show it, serde writes it as a string and checks it on reading. Clones share
+/// the text: each login makes several.
 macro_rules! checked_name {
     ($(#[$doc:meta])* $name:ident, $check:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name(Box<str>);
+        pub struct $name(std::sync::Arc<str>);
 
         impl $name {
             /// The name as text.

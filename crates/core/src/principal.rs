@@ -1,7 +1,8 @@
 //! Who is at the other end of a token.
 
 use crate::arn::Arn;
-use crate::name::{AccessKeyId, AccountId};
+use crate::name::{AccessKeyId, AccountId, InvalidName};
+use crate::policy::Caller;
 use crate::token::VerifiedToken;
 
 /// The identity that owns an access key, as the authority knows it.
@@ -31,6 +32,18 @@ impl Principal {
     #[must_use]
     pub fn new(token: &VerifiedToken, owner: KeyOwner) -> Self {
         Self { owner, access_key_id: token.access_key_id().clone() }
+    }
+
+    /// The principal as policies see it.
+    ///
+    /// # Errors
+    /// Where the ARN is not that of an identity.
+    pub fn caller(&self) -> Result<Caller, InvalidName> {
+        let caller = Caller::new(&self.owner.arn)?.with_unique_id(&self.owner.unique_id);
+        Ok(match &self.owner.role {
+            Some(role) => caller.with_role(role),
+            None => caller,
+        })
     }
 
     /// The user's or session's ARN.

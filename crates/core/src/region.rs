@@ -1,6 +1,7 @@
 //! Partitions and regions, and what a host name says about them.
 
 use std::fmt;
+use std::str::FromStr;
 
 use crate::name::{InvalidName, checked_name};
 
@@ -32,10 +33,24 @@ const PARTITIONS: [(Partition, &str, &[&str], &str); 8] = [
 ];
 
 impl Partition {
+    /// Every partition.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        PARTITIONS.iter().map(|row| row.0)
+    }
+
     /// The name that stands in ARNs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         PARTITIONS.iter().find(|row| row.0 == self).map_or("aws", |row| row.1)
+    }
+}
+
+impl FromStr for Partition {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let row = PARTITIONS.iter().find(|row| row.1 == text);
+        row.map(|row| row.0).ok_or_else(|| InvalidName::new("the partition", format!("{text:?} is not one of AWS's")))
     }
 }
 

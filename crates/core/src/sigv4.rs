@@ -5,6 +5,7 @@
 mod canonical;
 pub mod encode;
 mod key;
+mod keyed;
 mod request;
 mod verify;
 

@@ -19,7 +19,7 @@ pub use verify::{AddressedToken, KeyStatus, VerifiedToken};
 use std::fmt;
 use std::time::Duration;
 
-use zeroize::Zeroizing;
+use crate::credentials::wipe;
 
 /// The service that tokens are signed for.
 pub const SERVICE: &str = "rds-db";
@@ -35,7 +35,7 @@ pub const MAX_TOKEN: usize = 65_535;
 
 /// A token: as good as a password for fifteen minutes, so nothing shows it. `Debug` is redacted, there is no `Display`
 /// and no `Serialize`, and the memory is wiped on drop.
-pub struct AuthToken(Zeroizing<String>);
+pub struct AuthToken(String);
 
 impl AuthToken {
     /// The token itself, for the database's password field: never for showing.
@@ -45,10 +45,39 @@ impl AuthToken {
     }
 }
 
+impl Drop for AuthToken {
+    fn drop(&mut self) {
+        wipe(&mut std::mem::take(&mut self.0).into_bytes());
+    }
+}
+
 impl fmt::Debug for AuthToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AuthToken([redacted])")
     }
+}
+
+/// `HOST:PORT`, an IPv6 address in brackets.
+fn write_address(out: &mut String, host: &str, port: u16) {
+    let bracketed = host.contains(':');
+    out.extend(bracketed.then_some("["));
+    out.push_str(host);
+    out.extend(bracketed.then_some("]"));
+    out.extend([":", itoa(port, &mut [0; 5])]);
+}
+
+/// A port in decimal, without an allocation.
+fn itoa(mut port: u16, digits: &mut [u8; 5]) -> &str {
+    let mut first = digits.len();
+    for (at, digit) in digits.iter_mut().enumerate().rev() {
+        *digit = b'0' + u8::try_from(port % 10).unwrap_or(0);
+        port /= 10;
+        first = at;
+        if port == 0 {
+            break;
+        }
+    }
+    digits.get(first..).and_then(|digits| std::str::from_utf8(digits).ok()).unwrap_or_default()
 }
 
 #[cfg(test)]

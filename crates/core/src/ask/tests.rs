@@ -79,7 +79,9 @@ fn the_longest_token_fits_a_question_however_it_is_escaped() {
 fn questions_of_another_version_and_with_unknown_fields_are_refused() {
     let text = serde_json::to_string(&question("secret-token")).unwrap();
     assert!(Question::parse(text.as_bytes()).is_ok());
-    for broken in [text.replace("\"version\":1", "\"version\":2"), text.replace("\"engine\"", "\"more\":1,\"engine\""), text.replace("jane", "")] {
+    for broken in
+        [text.replace("\"version\":1", "\"version\":2"), text.replace("\"engine\"", "\"more\":1,\"engine\""), text.replace("jane", "")]
+    {
         let failure = Question::parse(broken.as_bytes()).unwrap_err();
         assert_eq!(failure.class, Class::Protocol);
         assert!(!failure.detail.contains("secret-token"));
@@ -88,6 +90,12 @@ fn questions_of_another_version_and_with_unknown_fields_are_refused() {
 }
 
 proptest! {
+    #[test]
+    fn a_password_is_read_as_the_standard_library_reads_it(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let read = super::password(&bytes);
+        prop_assert_eq!(read.as_str(), String::from_utf8_lossy(&bytes));
+    }
+
     #[test]
     fn no_random_answer_lets_in(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         prop_assert!(answered(&bytes).is_err());

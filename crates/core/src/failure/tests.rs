@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use super::{Class, Outcome};
+use super::{Class, Outcome, quoted};
 
 #[test]
 fn every_class_stands_in_the_table_with_a_name_of_its_own() {
@@ -12,4 +12,10 @@ fn every_class_stands_in_the_table_with_a_name_of_its_own() {
         assert_ne!(class.outcome(), Outcome::Allowed, "{class}");
         assert_eq!(serde_json::from_str::<Class>(&format!("\"{class}\"")).unwrap(), class);
     }
+}
+
+#[test]
+fn somebody_else_s_text_is_escaped_and_cut() {
+    assert_eq!(quoted("a\n\"b\""), r#""a\n\"b\"""#);
+    assert_eq!(quoted(&"é".repeat(60_000)).chars().count(), 103);
 }

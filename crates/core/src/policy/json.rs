@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use super::mistake::{Path, Position, Report};
 
 /// The largest text read, in bytes. AWS's largest policy has 10,240 characters; a simulation carries many.
-pub(super) const MAX_SIZE: usize = 16 << 20;
+pub(super) const MAX_SIZE: usize = 4 << 20;
 /// How deep arrays and objects may nest. A policy inside a simulation reaches 9.
 pub(super) const MAX_DEPTH: usize = 32;
 

@@ -41,26 +41,37 @@ impl Mistake {
     }
 }
 
-/// Everything that is wrong with a document, in the order of the text. There is at least one mistake.
+/// How many mistakes of one document are kept.
+pub(super) const MAX_MISTAKES: usize = 100;
+
+/// Everything that is wrong with a document, in the order of the text. There is at least one mistake; beyond a hundred
+/// they are only counted.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(transparent)]
-pub struct Mistakes(Vec<Mistake>);
+pub struct Mistakes {
+    kept: Vec<Mistake>,
+    #[serde(skip)]
+    omitted: usize,
+}
 
 impl Mistakes {
     /// The mistakes, from the first place to the last.
     #[must_use]
     pub fn as_slice(&self) -> &[Mistake] {
-        &self.0
+        &self.kept
     }
 }
 
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, mistake) in self.0.iter().enumerate() {
+        for (index, mistake) in self.kept.iter().enumerate() {
             let separator = if index == 0 { "" } else { "\n" };
             write!(f, "{separator}{mistake}")?;
         }
-        Ok(())
+        match self.omitted {
+            0 => Ok(()),
+            omitted => write!(f, "\nand {omitted} more"),
+        }
     }
 }
 
@@ -99,34 +110,43 @@ impl fmt::Display for Path<'_> {
 
 /// Collects mistakes while a document is walked.
 #[derive(Debug, Default)]
-pub(super) struct Report(Vec<Mistake>);
+pub(super) struct Report {
+    kept: Vec<Mistake>,
+    omitted: usize,
+}
 
 impl Report {
     pub(super) fn add(&mut self, path: &Path<'_>, at: Position, problem: impl Into<String>) {
-        self.0.push(Mistake { path: path.to_string(), at, problem: problem.into() });
+        if self.kept.len() < MAX_MISTAKES {
+            self.kept.push(Mistake { path: path.to_string(), at, problem: problem.into() });
+        } else {
+            self.omitted += 1;
+        }
     }
 
     /// Takes over what is wrong with a document that stands inside a string of this one.
     pub(super) fn embed(&mut self, path: &Path<'_>, at: Position, inner: Report) {
-        for mistake in inner.0 {
+        let room = MAX_MISTAKES.saturating_sub(self.kept.len());
+        self.omitted += inner.omitted + inner.kept.len().saturating_sub(room);
+        self.kept.extend(inner.kept.into_iter().take(room).map(|mistake| {
             let tail = mistake.path.strip_prefix('$').unwrap_or_default();
             let Position { line, column } = mistake.at;
             let problem = format!("{} (line {line}, column {column} of the document in this string)", mistake.problem);
-            self.0.push(Mistake { path: format!("{path}{tail}"), at, problem });
-        }
+            Mistake { path: format!("{path}{tail}"), at, problem }
+        }));
     }
 
     /// How many mistakes there are so far: equal before and after a step means that the step went well.
     pub(super) fn count(&self) -> usize {
-        self.0.len()
+        self.kept.len() + self.omitted
     }
 
     /// `value`, if nothing is wrong and there is one.
     pub(super) fn conclude<T>(mut self, value: Option<T>) -> Result<T, Mistakes> {
-        self.0.sort_by_key(|mistake| mistake.at);
+        self.kept.sort_by_key(|mistake| mistake.at);
         match value {
-            Some(value) if self.0.is_empty() => Ok(value),
-            _ => Err(Mistakes(self.0)),
+            Some(value) if self.kept.is_empty() => Ok(value),
+            _ => Err(Mistakes { kept: self.kept, omitted: self.omitted }),
         }
     }
 }

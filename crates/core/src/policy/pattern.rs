@@ -28,6 +28,16 @@ pub(super) trait Lookup {
     fn variable(&self, key: &str) -> Option<&str>;
 }
 
+/// Knows no variables.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NoValues;
+
+impl Lookup for NoValues {
+    fn variable(&self, _key: &str) -> Option<&str> {
+        None
+    }
+}
+
 /// Which colons of a subject no wildcard crosses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Walls(usize);
@@ -54,7 +64,11 @@ enum Piece {
     One,
     /// `*`
     Many,
-    Variable { key: Box<str>, default: Option<Box<str>>, slot: usize },
+    Variable {
+        key: Box<str>,
+        default: Option<Box<str>>,
+        slot: usize,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +94,9 @@ impl Pattern {
         let mut slots = 0;
         let mut rest = source;
         while let Some(next) = rest.chars().next() {
-            if variables == Variables::Expanded && let Some(inner) = rest.strip_prefix("${") {
+            if variables == Variables::Expanded
+                && let Some(inner) = rest.strip_prefix("${")
+            {
                 let Some((name, after)) = inner.split_once('}') else {
                     return Err(format!("{source:?} opens a variable with \"${{\" and never closes it; add \"}}\""));
                 };
@@ -138,10 +154,12 @@ impl Pattern {
             Form::Any => true,
             Form::Exact(text) => **text == *subject,
             Form::Prefix(prefix) => match subject.strip_prefix(&**prefix) {
-                Some(rest) => free(rest, prefix.len(), walls),
+                Some(rest) => free(rest.as_bytes(), prefix.len(), walls),
                 None => false,
             },
-            Form::Glob(pieces) => values(pieces, lookup).is_some_and(|values| glob(pieces, &values, subject, walls)),
+            Form::Glob(pieces) => {
+                frames(pieces, subject) && values(pieces, lookup).is_some_and(|values| glob(pieces, &values, subject.as_bytes(), walls))
+            }
         }
     }
 
@@ -207,7 +225,9 @@ fn variable(name: &str, slot: usize) -> Result<Piece, String> {
     let key = key.trim();
     let named = key.split_once(':').is_some_and(|(service, name)| !service.is_empty() && !name.is_empty());
     if !named || key.contains(['$', '{', '*', '?', '\'', '"']) {
-        return Err(format!("\"${{{name}}}\" names no condition key; write \"${{aws:username}}\" or alike, or \"${{$}}\" for a dollar sign"));
+        return Err(format!(
+            "\"${{{name}}}\" names no condition key; write \"${{aws:username}}\" or alike, or \"${{$}}\" for a dollar sign"
+        ));
     }
     Ok(Piece::Variable { key: key.to_ascii_lowercase().into(), default, slot })
 }
@@ -235,13 +255,20 @@ impl Piece {
 }
 
 /// Whether no wall stands in `rest`, which begins at `start` of the subject.
-fn free(rest: &str, start: usize, walls: Walls) -> bool {
-    start >= walls.0 || !rest.bytes().zip(start..).any(|(byte, at)| walls.stands(at, byte))
+fn free(rest: &[u8], start: usize, walls: Walls) -> bool {
+    start >= walls.0 || !rest.iter().zip(start..).any(|(byte, at)| walls.stands(at, *byte))
 }
 
-/// Matches greedily and, when stuck, lets the last star take one character more. Going back to the last star suffices:
-/// what an earlier star could give away, the last one can reach as well.
-fn glob(pieces: &[Piece], values: &[&str; MAX_VARIABLES], subject: &str, walls: Walls) -> bool {
+/// Whether the fixed text at the two ends of a pattern stands at the ends of the subject: what settles most mismatches,
+/// before any variable is looked up.
+fn frames(pieces: &[Piece], subject: &str) -> bool {
+    let fits = |piece: Option<&Piece>, fits: fn(&str, &str) -> bool| !matches!(piece, Some(Piece::Text(text)) if !fits(subject, text));
+    fits(pieces.first(), |subject, text| subject.starts_with(text)) && fits(pieces.last(), |subject, text| subject.ends_with(text))
+}
+
+/// Matches greedily and, when stuck, lets the last star take more. Going back to the last star suffices: what an earlier
+/// star could give away, the last one can reach as well.
+fn glob(pieces: &[Piece], values: &[&str; MAX_VARIABLES], subject: &[u8], walls: Walls) -> bool {
     let (mut piece, mut at) = (0, 0);
     let mut star = None;
     loop {
@@ -256,8 +283,8 @@ fn glob(pieces: &[Piece], values: &[&str; MAX_VARIABLES], subject: &str, walls: 
                 }
                 Some(0)
             }
-            Some(Piece::One) => one(rest, at, walls),
-            Some(fixed) => fixed.text(values).filter(|text| rest.starts_with(text)).map(str::len),
+            Some(Piece::One) => one(subject, at, walls),
+            Some(fixed) => fixed.text(values).filter(|text| rest.starts_with(text.as_bytes())).map(str::len),
         };
         if let Some(width) = step {
             piece += 1;
@@ -265,18 +292,34 @@ fn glob(pieces: &[Piece], values: &[&str; MAX_VARIABLES], subject: &str, walls: 
             continue;
         }
         let Some((after, from)) = star else { return false };
-        let Some(width) = one(subject.get(from..).unwrap_or_default(), from, walls) else { return false };
-        star = Some((after, from + width));
-        piece = after;
-        at = from + width;
+        // The star gives nothing back before the text after it can begin.
+        let first = pieces.get(after).and_then(|piece| piece.text(values)).and_then(|text| text.bytes().next());
+        let Some(next) = skip(subject, from, first, walls) else { return false };
+        star = Some((after, next));
+        (piece, at) = (after, next);
     }
 }
 
-/// The width of the character at the start of `rest`, if there is one and it is no wall.
-fn one(rest: &str, at: usize, walls: Walls) -> Option<usize> {
-    let next = rest.chars().next()?;
-    let byte = rest.bytes().next()?;
-    (!walls.stands(at, byte)).then(|| next.len_utf8())
+/// The next place after `from` where `first` stands (anywhere, if that is nothing), if no wall is in between.
+fn skip(subject: &[u8], mut from: usize, first: Option<u8>, walls: Walls) -> Option<usize> {
+    loop {
+        from += one(subject, from, walls)?;
+        if first.is_none_or(|first| subject.get(from) == Some(&first)) {
+            return Some(from);
+        }
+    }
+}
+
+/// The width of the character that begins at `at`, if there is one and it is no wall.
+fn one(subject: &[u8], at: usize, walls: Walls) -> Option<usize> {
+    let byte = *subject.get(at)?;
+    let width = match byte {
+        0..=0xbf => 1,
+        0xc0..=0xdf => 2,
+        0xe0..=0xef => 3,
+        0xf0..=0xff => 4,
+    };
+    (!walls.stands(at, byte)).then_some(width)
 }
 
 #[cfg(test)]

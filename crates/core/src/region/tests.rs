@@ -43,6 +43,8 @@ fn regions_know_their_partition() {
         ("eu-isoe-west-1", "aws-iso-e"),
         ("eu-isof-south-1", "aws-iso-f"),
     ] {
-        assert_eq!(region.parse::<Region>().unwrap().partition().as_str(), partition);
+        let found = region.parse::<Region>().unwrap().partition();
+        assert_eq!(found.as_str(), partition);
+        assert_eq!(partition.parse(), Ok(found));
     }
 }

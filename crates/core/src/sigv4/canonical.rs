@@ -31,7 +31,10 @@ fn resolve_dots(path: &str) -> String {
 /// The parameters of a raw query, decoded; `None` where an escape is broken. A name without `=` has an empty value.
 pub(super) fn parameters(query: &str) -> Option<Vec<(Cow<'_, str>, Cow<'_, str>)>> {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
-    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).map(|(name, value)| Some((encode::decode(name)?, encode::decode(value)?))).collect()
+    pairs
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .map(|(name, value)| Some((encode::decode(name)?, encode::decode(value)?)))
+        .collect()
 }
 
 /// The query: each name and value percent-encoded, sorted by the encoded name, then by the value.
@@ -51,7 +54,8 @@ pub(super) fn query<'a>(parameters: impl IntoIterator<Item = (&'a str, &'a str)>
 pub(super) fn headers(headers: &[(&str, &str)], signed: &[String]) -> Option<String> {
     let mut out = String::new();
     for name in signed {
-        let values: Vec<String> = headers.iter().filter(|(header, _)| header.eq_ignore_ascii_case(name)).map(|(_, value)| fold(value)).collect();
+        let values: Vec<String> =
+            headers.iter().filter(|(header, _)| header.eq_ignore_ascii_case(name)).map(|(_, value)| fold(value)).collect();
         if values.is_empty() {
             return None;
         }

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::{ALGORITHM, TERMINATOR, encode};
-use crate::credentials::Secret;
+use super::keyed::Keyed;
+use super::{TERMINATOR, encode};
+use crate::credentials::{Secret, same};
 
 /// What a signature is good for: `DAY/REGION/SERVICE/aws4_request`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,22 +32,17 @@ impl<'a> Scope<'a> {
         let closed = parts.next() == Some(TERMINATOR) && parts.next().is_none();
         (closed && scope.day.len() == 8 && !scope.region.is_empty() && !scope.service.is_empty()).then_some(scope)
     }
-
-    /// The four parts, and what stands between them.
-    pub(super) const fn parts(&self) -> [&'a str; 7] {
-        [self.day, "/", self.region, "/", self.service, "/", TERMINATOR]
-    }
 }
 
 impl fmt::Display for Scope<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.parts().iter().try_for_each(|part| f.write_str(part))
+        write!(f, "{}/{}/{}/{TERMINATOR}", self.day, self.region, self.service)
     }
 }
 
 /// A derived key: with it, requests of one day, region and service can be signed and checked.
 #[derive(Clone)]
-pub struct SigningKey(Hmac<Sha256>);
+pub struct SigningKey(Keyed);
 
 impl SigningKey {
     /// Four HMACs deep, as the specification derives it.
@@ -58,18 +53,18 @@ impl SigningKey {
         let region = digest(mac(&*day), &[scope.region]);
         let service = digest(mac(&*region), &[scope.service]);
         let key = digest(mac(&*service), &[TERMINATOR]);
-        Self(mac(&*key))
+        Self(Keyed::new(&key))
     }
 
     /// Signs the canonical request whose SHA-256 is `canonical`.
     #[must_use]
     pub fn sign(&self, stamp: &str, scope: &Scope<'_>, canonical: CanonicalHash) -> Signature {
-        let mut mac = self.0.clone();
-        for part in [ALGORITHM, "\n", stamp, "\n"].iter().chain(&scope.parts()).chain(&["\n"]) {
-            mac.update(part.as_bytes());
+        let mut text = Vec::with_capacity(256);
+        for part in ["AWS4-HMAC-SHA256\n", stamp, "\n", scope.day, "/", scope.region, "/", scope.service, "/aws4_request\n"] {
+            text.extend_from_slice(part.as_bytes());
         }
-        mac.update(&encode::hex32(&canonical.0.finalize().into()));
-        Signature(mac.finalize().into_bytes().into())
+        text.extend_from_slice(&encode::hex32(&canonical.0.finalize().into()));
+        Signature(self.0.authenticate(text))
     }
 }
 
@@ -113,13 +108,13 @@ impl Signature {
 
     /// Appends the 64 digits.
     pub fn write_to(&self, out: &mut String) {
-        out.extend(encode::hex32(&self.0).map(char::from));
+        encode::push_hex(out, &self.0);
     }
 
     /// Whether both are the same, in constant time.
     #[must_use]
     pub fn matches(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        same(&self.0, &other.0)
     }
 }
 

@@ -118,7 +118,8 @@ impl Signer<'_> {
         if let Payload::Signed(_) = request.payload {
             added.push(("x-amz-content-sha256", request.payload.hash()));
         }
-        let headers: Vec<(&str, &str)> = request.headers.iter().copied().chain(added.iter().map(|(name, value)| (*name, value.as_str()))).collect();
+        let headers: Vec<(&str, &str)> =
+            request.headers.iter().copied().chain(added.iter().map(|(name, value)| (*name, value.as_str()))).collect();
         let signed = sorted_names(&headers);
         let whole = Request { headers: &headers, ..*request };
         let query = canonical_query(request.query, None)?;

@@ -1,5 +1,7 @@
 //! Every case of AWS's signing test suite, by header and by query: canonical request and signature, then verified.
 
+#![allow(clippy::string_slice, reason = "the texts of these tests are ASCII")]
+
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -110,7 +112,8 @@ fn the_suite_is_signed_and_verified_by_header() {
         let Parsed { method, path, query, .. } = parsed;
         let request = Request { method, path, query, headers: &parsed.headers, payload: payload(case, &parsed) };
         let added = case.signer().sign_by_header(&request).unwrap();
-        let headers: Vec<(&str, &str)> = parsed.headers.iter().copied().chain(added.iter().map(|(name, value)| (*name, value.as_str()))).collect();
+        let headers: Vec<(&str, &str)> =
+            parsed.headers.iter().copied().chain(added.iter().map(|(name, value)| (*name, value.as_str()))).collect();
         let signed = Request { headers: &headers, ..request };
 
         let found = SignedRequest::parse(&signed).unwrap();
@@ -157,10 +160,15 @@ fn verify_and_tamper(case: &Case, found: &SignedRequest, request: &Request<'_>) 
 
 #[test]
 fn parts_that_are_missing_doubled_or_broken_are_named() {
-    let by_query = |query: &str| SignedRequest::parse(&Request { method: "GET", path: "/", query, headers: &[], payload: Payload::Empty }).unwrap_err();
+    let by_query = |query: &str| {
+        SignedRequest::parse(&Request { method: "GET", path: "/", query, headers: &[], payload: Payload::Empty }).unwrap_err()
+    };
     assert_eq!(by_query("Action=GetCallerIdentity"), RequestError::Unsigned);
     assert_eq!(by_query("X-Amz-Signature=00"), RequestError::Incomplete("X-Amz-Algorithm"));
-    assert_eq!(by_query("X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature=00"), RequestError::Incomplete("X-Amz-Algorithm"));
+    assert_eq!(
+        by_query("X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature=00"),
+        RequestError::Incomplete("X-Amz-Algorithm")
+    );
     assert_eq!(by_query("X-Amz-Signature=%zz"), RequestError::Incomplete("query"));
     let by_header = |value: &str| {
         let headers = [("Authorization", value), ("X-Amz-Date", "20150830T123600Z")];
@@ -168,7 +176,9 @@ fn parts_that_are_missing_doubled_or_broken_are_named() {
     };
     assert_eq!(by_header("Basic Zm9v"), RequestError::Incomplete("algorithm"));
     assert_eq!(by_header("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE"), RequestError::Incomplete("SignedHeaders"));
-    let whole = |scope: &str, headers: &str| format!("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/{scope}, SignedHeaders={headers}, Signature={}", "0".repeat(64));
+    let whole = |scope: &str, headers: &str| {
+        format!("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/{scope}, SignedHeaders={headers}, Signature={}", "0".repeat(64))
+    };
     assert_eq!(by_header(&whole("20150830/us-east-1/sts/aws4_request", "x-amz-date")), RequestError::Incomplete("SignedHeaders"));
     assert_eq!(by_header(&whole("20150829/us-east-1/sts/aws4_request", "host")), RequestError::Scope("day"));
     assert_eq!(by_header(&whole("20150830/us-east-1/sts", "host")), RequestError::Incomplete("Credential"));

@@ -98,7 +98,14 @@ impl SignedRequest {
         Self::assemble(field("X-Amz-Credential")?, date, field("X-Amz-SignedHeaders")?, field("X-Amz-Signature")?, token, lifetime)
     }
 
-    fn assemble(credential: &str, date: AmzDate, signed: &str, signature: &str, token: Option<Secret>, lifetime: Lifetime) -> Result<Self, RequestError> {
+    fn assemble(
+        credential: &str,
+        date: AmzDate,
+        signed: &str,
+        signature: &str,
+        token: Option<Secret>,
+        lifetime: Lifetime,
+    ) -> Result<Self, RequestError> {
         let (id, scope) = credential.split_once('/').ok_or(RequestError::Incomplete("Credential"))?;
         let parsed = Scope::parse(scope).ok_or(RequestError::Incomplete("Credential"))?;
         if parsed.day != date.stamp().day() {
@@ -136,7 +143,12 @@ impl SignedRequest {
     /// # Errors
     /// Every [`RequestError`] but `Unsigned`.
     pub fn verify(
-        &self, request: &Request<'_>, secret: &Secret, service: &str, keys: &KeyCache, now: SystemTime,
+        &self,
+        request: &Request<'_>,
+        secret: &Secret,
+        service: &str,
+        keys: &KeyCache,
+        now: SystemTime,
     ) -> Result<(), RequestError> {
         let scope = Scope::parse(&self.credential_scope).ok_or(RequestError::Incomplete("Credential"))?;
         if scope.service != service {

@@ -2,13 +2,11 @@
 
 use std::time::SystemTime;
 
-use zeroize::Zeroizing;
-
-use super::{AuthToken, SERVICE};
+use super::{AuthToken, SERVICE, write_address};
 use crate::credentials::{Credentials, Secret};
 use crate::endpoint::Endpoint;
 use crate::name::DbUser;
-use crate::sigv4::{ALGORITHM, CanonicalHash, EMPTY_PAYLOAD, KeyCache, Scope, encode};
+use crate::sigv4::{CanonicalHash, EMPTY_PAYLOAD, KeyCache, Scope, encode};
 use crate::timestamp::AmzDate;
 
 /// What of a token is neither host, user, key nor session token.
@@ -21,20 +19,24 @@ pub fn mint(credentials: &Credentials, endpoint: &Endpoint, user: &DbUser, keys:
     let stamp = AmzDate::at(now).stamp();
     let scope = Scope { day: stamp.day(), region: endpoint.region.as_str(), service: SERVICE };
     let session = credentials.session_token.as_ref().map_or("", Secret::expose);
-    let length = FIXED + endpoint.host.as_str().len() + 3 * (user.as_str().len() + session.len()) + credentials.access_key_id.as_str().len();
+    let length =
+        FIXED + endpoint.host.as_str().len() + 3 * (user.as_str().len() + session.len()) + credentials.access_key_id.as_str().len();
     // The capacity is the most that can be needed: a reallocation would leave a copy behind.
-    let mut token = Zeroizing::new(String::with_capacity(length));
-    write_address(&mut token, endpoint);
+    let mut whole = AuthToken(String::with_capacity(length));
+    let token = &mut whole.0;
+    write_address(token, endpoint.host.as_str(), endpoint.port);
+    // What is signed of it: in lower case, and without the port of https.
+    let mut signed_host = token.to_ascii_lowercase();
+    if endpoint.port == 443 {
+        signed_host.truncate(signed_host.len() - ":443".len());
+    }
     token.push_str("/?");
 
     let signed_from = token.len();
     token.push_str("Action=connect&DBUser=");
-    encode::encode(&mut token, user.as_str());
-    token.extend(["&X-Amz-Algorithm=", ALGORITHM, "&X-Amz-Credential=", credentials.access_key_id.as_str()]);
-    for part in [scope.day, scope.region, scope.service, "aws4_request"] {
-        token.extend(["%2F", part]);
-    }
-    token.extend(["&X-Amz-Date=", stamp.as_str(), "&X-Amz-Expires=900"]);
+    encode::encode(token, user.as_str());
+    token.extend(["&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=", credentials.access_key_id.as_str()]);
+    token.extend(["%2F", scope.day, "%2F", scope.region, "%2Frds-db%2Faws4_request&X-Amz-Date=", stamp.as_str(), "&X-Amz-Expires=900"]);
     let mut hash = CanonicalHash::default();
     hash.update("GET\n/\n");
     hash.update(token.get(signed_from..).unwrap_or_default());
@@ -44,49 +46,15 @@ pub fn mint(credentials: &Credentials, endpoint: &Endpoint, user: &DbUser, keys:
     if !session.is_empty() {
         let session_from = token.len();
         token.push_str("&X-Amz-Security-Token=");
-        encode::encode(&mut token, session);
+        encode::encode(token, session);
         hash.update(token.get(session_from..).unwrap_or_default());
     }
-    hash.update("&X-Amz-SignedHeaders=host\nhost:");
-    hash_host(&mut hash, endpoint);
-    hash.update("\n\nhost\n");
-    hash.update(EMPTY_PAYLOAD);
+    for part in ["&X-Amz-SignedHeaders=host\nhost:", &signed_host, "\n\nhost\n", EMPTY_PAYLOAD] {
+        hash.update(part);
+    }
 
     let key = keys.key(credentials.access_key_id.as_str(), &credentials.secret, &scope);
     token.push_str("&X-Amz-Signature=");
-    key.sign(stamp.as_str(), &scope, hash).write_to(&mut token);
-    AuthToken(token)
-}
-
-/// `HOST:PORT`, an IPv6 address in brackets.
-fn write_address(out: &mut String, endpoint: &Endpoint) {
-    let host = endpoint.host.as_str();
-    let bracketed = host.contains(':');
-    out.extend(bracketed.then_some("["));
-    out.push_str(host);
-    out.extend(bracketed.then_some("]"));
-    out.extend([":", itoa(endpoint.port, &mut [0; 5])]);
-}
-
-/// The signed host: lower case, the port left out where it is that of https.
-fn hash_host(hash: &mut CanonicalHash, endpoint: &Endpoint) {
-    let mut host = String::with_capacity(endpoint.host.as_str().len() + 8);
-    write_address(&mut host, endpoint);
-    host.make_ascii_lowercase();
-    let signed = if endpoint.port == 443 { host.strip_suffix(":443").unwrap_or(&host) } else { &host };
-    hash.update(signed);
-}
-
-/// A port in decimal, without an allocation.
-fn itoa(mut port: u16, digits: &mut [u8; 5]) -> &str {
-    let mut first = digits.len();
-    for (at, digit) in digits.iter_mut().enumerate().rev() {
-        *digit = b'0' + u8::try_from(port % 10).unwrap_or(0);
-        port /= 10;
-        first = at;
-        if port == 0 {
-            break;
-        }
-    }
-    digits.get(first..).and_then(|digits| std::str::from_utf8(digits).ok()).unwrap_or_default()
+    key.sign(stamp.as_str(), &scope, hash).write_to(token);
+    whole
 }

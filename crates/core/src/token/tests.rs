@@ -1,3 +1,5 @@
+#![allow(clippy::string_slice, reason = "the texts of these tests are ASCII")]
+
 use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
@@ -189,7 +191,8 @@ fn a_session_needs_its_own_token_and_its_time() {
     let session = Credentials { expires: Some(noon() + seconds(60)), ..credentials(Some("FwoGZXIvYXdzEBYaDJ+/=")) };
     let with = mint(&session, &here(), &jane(), &KeyCache::default(), noon());
     let without = minted();
-    let check = |token: &AuthToken, key: &Credentials, now| verify(token.expose(), &here(), &jane(), key, now).map_err(|failure| failure.class);
+    let check =
+        |token: &AuthToken, key: &Credentials, now| verify(token.expose(), &here(), &jane(), key, now).map_err(|failure| failure.class);
     assert!(check(&with, &session, noon()).is_ok());
     assert_eq!(check(&with, &session, noon() + seconds(60)).unwrap_err(), Class::SessionExpired);
     assert_eq!(check(&without, &session, noon()).unwrap_err(), Class::SessionTokenMissing);
@@ -216,7 +219,11 @@ fn any_endpoint_of_the_database_will_do_but_host_and_port_belong_together() {
     let both = [here(), reader.clone()];
     let check = |signed: &Endpoint| {
         let token = mint(&credentials(None), signed, &jane(), &KeyCache::default(), noon());
-        UnverifiedToken::parse(token.expose()).unwrap().addressed_to(&both, &jane()).map(|token| token.endpoint).map_err(|failure| failure.class)
+        UnverifiedToken::parse(token.expose())
+            .unwrap()
+            .addressed_to(&both, &jane())
+            .map(|token| token.endpoint)
+            .map_err(|failure| failure.class)
     };
     assert_eq!(check(&reader), Ok(reader.clone()));
     assert_eq!(check(&here()), Ok(here()));

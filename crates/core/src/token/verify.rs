@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::time::SystemTime;
 
-use super::{CLOCK_SKEW, UnverifiedToken};
+use super::parse::{Parameter, USER};
+use super::{CLOCK_SKEW, UnverifiedToken, write_address};
 use crate::credentials::{Credentials, Secret};
 use crate::endpoint::Endpoint;
-use crate::failure::{Class, Failure};
+use crate::failure::{Class, Failure, quoted};
 use crate::name::{AccessKeyId, DbUser};
 use crate::sigv4::{CanonicalHash, EMPTY_PAYLOAD, KeyCache, encode};
 use crate::timestamp::rfc3339;
@@ -72,28 +73,51 @@ impl<'a> UnverifiedToken<'a> {
     /// [`Class::WrongUser`], in this order.
     pub fn addressed_to(self, endpoints: &[Endpoint], user: &DbUser) -> Result<AddressedToken<'a>, Failure> {
         self.check()?;
-        let region = self.region();
-        let here: Vec<&Endpoint> = endpoints.iter().filter(|endpoint| endpoint.region.as_str() == region).collect();
-        if here.is_empty() {
-            let expected = listed(endpoints.iter().map(|endpoint| endpoint.region.to_string()));
-            return Err(Failure::new(Class::WrongRegion, format!("it is signed for the region {region:?}, the database is in {expected}")));
-        }
-        let named = |endpoint: &&&Endpoint| same_host(endpoint.host.as_str(), self.host);
-        let Some(_) = here.iter().find(named) else {
-            let expected = listed(here.iter().map(|endpoint| endpoint.host.to_string()));
-            return Err(Failure::new(Class::WrongHost, format!("it is signed for the host {:?}, the database is {expected}", self.host)));
-        };
-        let Some(endpoint) = here.iter().filter(named).find(|endpoint| Some(endpoint.port) == self.port) else {
-            let expected = listed(here.iter().filter(named).map(|endpoint| endpoint.port.to_string()));
-            let port = self.port.unwrap_or_default();
-            return Err(Failure::new(Class::WrongPort, format!("it is signed for port {port}, the database listens on {expected}")));
+        let region = self.scope.region;
+        let here = || endpoints.iter().filter(|endpoint| endpoint.region.as_str() == region);
+        let named = || here().filter(|endpoint| same_host(endpoint.host.as_str(), self.host));
+        let Some(endpoint) = named().find(|endpoint| Some(endpoint.port) == self.port) else {
+            return Err(if here().next().is_none() {
+                let expected = listed(endpoints.iter().map(|endpoint| endpoint.region.to_string()));
+                Failure::new(Class::WrongRegion, format!("it is signed for the region {}, the database is in {expected}", quoted(region)))
+            } else if named().next().is_none() {
+                let expected = listed(here().map(|endpoint| endpoint.host.to_string()));
+                Failure::new(Class::WrongHost, format!("it is signed for the host {}, the database is {expected}", quoted(self.host)))
+            } else {
+                let expected = listed(named().map(|endpoint| endpoint.port.to_string()));
+                let port = self.port.unwrap_or_default();
+                Failure::new(Class::WrongPort, format!("it is signed for port {port}, the database listens on {expected}"))
+            });
         };
         if self.user() != Some(user.as_str()) {
             let claimed = self.user().unwrap_or_default();
-            return Err(Failure::new(Class::WrongUser, format!("it is signed for the user {claimed:?}, the login is as {:?}", user.as_str())));
+            return Err(Failure::new(
+                Class::WrongUser,
+                format!("it is signed for the user {}, the login is as {}", quoted(claimed), quoted(user.as_str())),
+            ));
         }
-        let endpoint = (**endpoint).clone();
+        let endpoint = endpoint.clone();
         Ok(AddressedToken { token: self, endpoint, user: user.clone() })
+    }
+}
+
+impl UnverifiedToken<'_> {
+    /// Whether `now` lies within what the token claims of itself.
+    ///
+    /// # Errors
+    /// [`Class::NotYetValid`], [`Class::Expired`].
+    pub fn current(&self, now: SystemTime) -> Result<(), Failure> {
+        let date = self.date();
+        let end = date + self.expires;
+        if date > now + CLOCK_SKEW {
+            let detail = format!("it is dated {}, the clock here says {}", rfc3339(date), rfc3339(now));
+            return Err(Failure::new(Class::NotYetValid, detail));
+        }
+        if now > end {
+            let detail = format!("it was good until {}, the clock here says {}; mint one for each login", rfc3339(end), rfc3339(now));
+            return Err(Failure::new(Class::Expired, detail));
+        }
+        Ok(())
     }
 }
 
@@ -146,23 +170,16 @@ impl AddressedToken<'_> {
             (None, None) => Ok(()),
             (Some(expected), Some(given)) if expected.matches(given) => Ok(()),
             (Some(_), Some(_)) => Err(Failure::new(Class::SessionTokenWrong, format!("its session token is not that of {id}"))),
-            (Some(_), None) => {
-                Err(Failure::new(Class::SessionTokenMissing, format!("{id} is a temporary key: pass its session token (AWS_SESSION_TOKEN) too")))
-            }
+            (Some(_), None) => Err(Failure::new(
+                Class::SessionTokenMissing,
+                format!("{id} is a temporary key: pass its session token (AWS_SESSION_TOKEN) too"),
+            )),
             (None, Some(_)) => Err(Failure::new(Class::SessionTokenWrong, format!("{id} is a long-term key, which has no session token"))),
         }
     }
 
     fn check_times(&self, key: &Credentials, now: SystemTime) -> Result<(), Failure> {
-        let (date, end) = (self.token.date(), self.token.date() + self.token.expires);
-        if date > now + CLOCK_SKEW {
-            let detail = format!("it is dated {}, the clock here says {}", rfc3339(date), rfc3339(now));
-            return Err(Failure::new(Class::NotYetValid, detail));
-        }
-        if now > end {
-            let detail = format!("it was good until {}, the clock here says {}; mint one for each login", rfc3339(end), rfc3339(now));
-            return Err(Failure::new(Class::Expired, detail));
-        }
+        self.token.current(now)?;
         match key.expires {
             Some(ends) if now >= ends => {
                 Err(Failure::new(Class::SessionExpired, format!("the session of {} ended at {}", key.access_key_id, rfc3339(ends))))
@@ -173,69 +190,83 @@ impl AddressedToken<'_> {
 
     /// Whether `secret` made the signature over any of the spellings that SDKs sign.
     fn signed_by(&self, secret: &Secret, keys: &KeyCache) -> bool {
-        let Ok(scope) = self.token.scope() else { return false };
+        let scope = self.token.scope;
         let key = keys.key(self.token.access_key_id.as_str(), secret, &scope);
-        let stamp = self.token.date.stamp();
-        let query = self.canonical_query(PlusSign::Literal);
-        let signed = |query: &str, host: &str| {
-            let mut hash = CanonicalHash::default();
-            for part in ["GET\n/\n", query, "\nhost:", host, "\n\nhost\n", EMPTY_PAYLOAD] {
+        let request = self.hash_query(PlusSign::Literal);
+        let signed = |request: &CanonicalHash, host: &str| {
+            let mut hash = request.clone();
+            for part in ["\nhost:", host, "\n\nhost\n", EMPTY_PAYLOAD] {
                 hash.update(part);
             }
-            key.sign(stamp.as_str(), &scope, hash).matches(&self.token.signature)
+            key.sign(&self.token.stamp, &scope, hash).matches(&self.token.signature)
         };
         // One spelling at a time: the first is nearly always the one.
-        let mut hosts = self.signed_hosts();
-        if hosts.next().is_some_and(|host| signed(&query, &host)) || hosts.any(|host| signed(&query, &host)) {
+        if self.signed_hosts().any(|host| signed(&request, &host)) {
             return true;
         }
-        if !self.token.parameters.iter().any(|(_, value)| value.contains('+')) {
+        if !self.token.parameters.iter().any(|parameter| parameter.name == USER && parameter.value.contains('+')) {
             return false;
         }
-        let query = self.canonical_query(PlusSign::Space);
-        self.signed_hosts().any(|host| signed(&query, &host))
+        let request = self.hash_query(PlusSign::Space);
+        self.signed_hosts().any(|host| signed(&request, &host))
     }
 
     /// The hosts that SDKs sign for this token: as printed, in lower case, and as configured; on port 443 with and without it.
-    fn signed_hosts(&self) -> impl Iterator<Item = String> {
-        let (host, port) = (self.token.host, self.endpoint.port);
-        let with_port = move |host: &str| if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-        let printed = with_port(host);
-        let others = [host.to_ascii_lowercase(), self.endpoint.host.as_str().to_owned(), self.endpoint.host.as_str().to_ascii_lowercase()];
-        let spellings = std::iter::once(printed).chain(others.into_iter().map(move |host| with_port(&host)));
-        spellings.flat_map(move |spelling| {
-            let portless = spelling.strip_suffix(":443").map(str::to_owned);
-            std::iter::once(spelling).chain(portless)
+    fn signed_hosts(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let (printed, configured, port) = (self.token.host, self.endpoint.host.as_str(), self.endpoint.port);
+        let spellings = [(printed, false), (printed, true), (configured, false), (configured, true)];
+        let spelled = spellings.into_iter().map(move |(host, lower)| {
+            let mut address = String::with_capacity(host.len() + 8);
+            write_address(&mut address, host, port);
+            if lower {
+                address.make_ascii_lowercase();
+            }
+            address.into()
+        });
+        std::iter::once(Cow::Borrowed(self.token.address)).chain(spelled).flat_map(|address: Cow<'_, str>| {
+            let portless = address.strip_suffix(":443").map(|host| Cow::Owned(host.to_owned()));
+            std::iter::once(address).chain(portless)
         })
     }
 
-    /// The parameters as SigV4 signs them: escaped afresh, sorted by name.
-    fn canonical_query(&self, plus: PlusSign) -> String {
-        let mut parameters: Vec<(&str, &str)> = self.token.parameters.clone();
-        parameters.sort_unstable();
-        let mut out = String::with_capacity(parameters.iter().map(|(name, value)| name.len() + value.len() + 2).sum::<usize>() + 64);
-        for (name, value) in parameters {
-            out.extend((!out.is_empty()).then_some("&"));
-            recode(&mut out, name, plus);
-            out.push('=');
-            recode(&mut out, value, plus);
+    /// Begins a request with the parameters as SigV4 signs them: escaped afresh, sorted by name.
+    fn hash_query(&self, plus: PlusSign) -> CanonicalHash {
+        let mut hash = CanonicalHash::default();
+        let mut before = "GET\n/\n";
+        let mut parameters = self.token.parameters.iter().peekable();
+        while let Some(Parameter { name, value, place, canonical }) = parameters.next() {
+            hash.update(before);
+            before = "&";
+            if *canonical {
+                // With those that stand behind it in the token as they do here.
+                let mut end = place.end;
+                while let Some(next) = parameters.next_if(|next| next.canonical && next.place.start == end + "&".len()) {
+                    end = next.place.end;
+                }
+                hash.update(self.token.query.get(place.start..end).unwrap_or_default());
+                continue;
+            }
+            let mut pair = recoded(name, PlusSign::Literal);
+            pair.push('=');
+            pair.push_str(&recoded(value, if *name == USER { plus } else { PlusSign::Literal }));
+            hash.update(&pair);
         }
-        out
+        hash
     }
 }
 
-/// What a `+` in a token stands for. It is a plus; but the Rust SDK leaves the database user unescaped, and then signs a
-/// `+` in it as a space.
+/// What a `+` in the database user stands for. It is a plus; but the Rust SDK leaves the user unescaped, and then signs a
+/// `+` in it as a space. That spelling is tried too, so a token that was signed for the user `a b` does for `a+b` as well,
+/// where its principal may log in as `a+b`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum PlusSign {
     Literal,
     Space,
 }
 
-fn recode(out: &mut String, text: &str, plus: PlusSign) {
-    if encode::is_canonical(text) {
-        return out.push_str(text);
-    }
+fn recoded(text: &str, plus: PlusSign) -> String {
     let text = if plus == PlusSign::Space { Cow::Owned(text.replace('+', " ")) } else { Cow::Borrowed(text) };
-    encode::encode(out, &encode::decode(&text).unwrap_or(text.clone()));
+    let mut out = String::with_capacity(3 * text.len());
+    encode::encode(&mut out, &encode::decode(&text).unwrap_or(Cow::Borrowed(&text)));
+    out
 }

@@ -1,11 +1,17 @@
+#![allow(clippy::string_slice, reason = "the texts of these tests are ASCII")]
+
 use proptest::prelude::*;
 
-use super::{decode, encode, encode_path, hex32, is_canonical, unhex};
+use super::{Reading, decode, encode, encode_path, hex32, unhex};
 
 fn encoded(text: &str) -> String {
     let mut out = String::new();
     encode(&mut out, text);
     out
+}
+
+fn is_canonical(text: &str) -> bool {
+    Reading::new(text).is_some_and(|reading| reading.canonical)
 }
 
 #[test]

@@ -1,0 +1,160 @@
+use super::{Lookup, MAX_VARIABLES, NoValues, Pattern, Variables, Walls, Wildcards};
+use proptest::prelude::*;
+
+struct Values(&'static [(&'static str, &'static str)]);
+
+impl Lookup for Values {
+    fn variable(&self, key: &str) -> Option<&str> {
+        self.0.iter().find(|entry| entry.0 == key).map(|entry| entry.1)
+    }
+}
+
+fn pattern(source: &str) -> Pattern {
+    Pattern::compile(source, Wildcards::Special, Variables::Expanded).unwrap()
+}
+
+fn matches(source: &str, subject: &str) -> bool {
+    pattern(source).matches(subject, Walls::NONE, &NoValues)
+}
+
+fn resource(source: &str, subject: &str) -> bool {
+    pattern(source).matches(subject, Walls::of_arn(subject), &NoValues)
+}
+
+#[test]
+fn a_star_is_any_text_and_a_question_mark_one_character() {
+    for (source, subject) in [("*", ""), ("a*", "a"), ("a*c", "abbc"), ("?", "é"), ("*é?", "aébéc"), ("a**b", "ab"), ("*a*b*", "xxaxxbxx")]
+    {
+        assert!(matches(source, subject), "{source} {subject}");
+    }
+    for (source, subject) in [("", "a"), ("a", ""), ("?", ""), ("?", "ab"), ("a*c", "ab"), ("*ab", "aab "), ("a?b", "ab"), ("A", "a")] {
+        assert!(!matches(source, subject), "{source} {subject}");
+    }
+}
+
+/// IAM user guide, "IAM JSON policy elements: Resource", "Using wildcards in resource ARNs".
+#[test]
+fn in_an_arn_wildcards_stay_within_their_part_until_the_resource() {
+    for object in ["1/test/object.jpg", "1/2/test/3/object.jpg", "1///test///object.jpg", "1/test/.jpg", "/test/object.jpg", "1/test/"] {
+        assert!(resource("arn:aws:s3:::amzn-s3-demo-bucket/*/test/*", &format!("arn:aws:s3:::amzn-s3-demo-bucket/{object}")));
+    }
+    for object in ["1-test/object.jpg", "test/object.jpg", "1/2/test.jpg"] {
+        assert!(!resource("arn:aws:s3:::amzn-s3-demo-bucket/*/test/*", &format!("arn:aws:s3:::amzn-s3-demo-bucket/{object}")));
+    }
+    let user = "arn:aws:rds-db:us-east-1:123456789012:dbuser:db-ABC/jane";
+    assert!(resource("arn:aws:rds-db:*:*:dbuser:*/jane", user));
+    assert!(resource("arn:aws:rds-db:us-east-?:123456789012:*", user));
+    assert!(resource("arn:aws:rds-db:us-east-1:123456789012:*jane", user));
+    assert!(!resource("arn:aws:rds-db:*:dbuser:*/jane", user), "a star crosses no colon before the resource");
+    assert!(!resource("arn:aws:rds-db:*", user));
+    assert!(!resource("arn:aws:rds-db:us-east-1?123456789012:*", user), "a question mark is no colon there either");
+    assert!(resource("*", user) && resource("*", "*"));
+    assert!(!resource("arn:aws:s3:::*", "*"));
+}
+
+#[test]
+fn variables_take_their_value_literally() {
+    let values = Values(&[("aws:username", "jane"), ("aws:principaltag/team", "a*c")]);
+    let matches = |source: &str, subject: &str| pattern(source).matches(subject, Walls::NONE, &values);
+    assert!(matches("home/${aws:username}/*", "home/jane/x"));
+    assert!(matches("home/${AWS:UserName}", "home/jane"));
+    assert!(!matches("home/${aws:username}", "home/john"));
+    assert!(matches("${aws:PrincipalTag/Team}", "a*c"));
+    assert!(!matches("${aws:PrincipalTag/Team}", "abc"), "a wildcard in a value is no wildcard");
+    assert!(matches("*${aws:username}*${aws:username}", "xx-jane-jane-jane"));
+}
+
+#[test]
+fn a_variable_without_a_value_matches_nothing_unless_it_has_a_default() {
+    assert!(!matches("x${aws:username}", "x"));
+    assert!(!matches("x${aws:username}", "x${aws:username}"));
+    assert!(!matches("*${aws:username}", "anything"));
+    assert!(matches("team-${aws:PrincipalTag/team, 'company-wide'}", "team-company-wide"));
+    assert_eq!(pattern("${a:b}${c:d, ''}").unresolved(&NoValues).collect::<Vec<_>>(), ["a:b"]);
+}
+
+#[test]
+fn special_variables_are_the_characters_themselves() {
+    assert!(matches("a${*}b${?}c${$}{d}", "a*b?c${d}"));
+    assert!(!matches("a${*}b", "axb"));
+}
+
+#[test]
+fn before_2012_a_variable_is_literal_text() {
+    let old = Pattern::compile("home/${aws:username}", Wildcards::Literal, Variables::Literal).unwrap();
+    assert!(old.matches("home/${aws:username}", Walls::NONE, &Values(&[("aws:username", "jane")])));
+}
+
+#[test]
+fn malformed_variables_are_refused() {
+    let refused = |source: &str| Pattern::compile(source, Wildcards::Special, Variables::Expanded).unwrap_err();
+    assert!(refused("a/${aws:username").contains("never closes it"));
+    for source in ["${}", "${username}", "${aws:}", "${aws:a*}", "${ }", "${aws:${aws:username}}"] {
+        assert!(refused(source).contains("names no condition key"), "{source}: {}", refused(source));
+    }
+    assert!(refused("${aws:username, none}").contains("single quotes"));
+    assert!(refused(&"${aws:username}".repeat(MAX_VARIABLES + 1)).contains("at most 8"));
+    assert!(Pattern::compile("$5 {x} $", Wildcards::Special, Variables::Expanded).is_ok());
+}
+
+#[test]
+fn actions_are_compared_without_case() {
+    let action = Pattern::folded("RDS-DB:Conn*");
+    assert!(action.matches("rds-db:connect", Walls::NONE, &NoValues));
+    assert_eq!(action.source(), "RDS-DB:Conn*");
+}
+
+#[test]
+fn a_pattern_made_to_explode_does_not() {
+    let source = "a*".repeat(500) + "b";
+    let subject = "a".repeat(20_000);
+    let start = std::time::Instant::now();
+    assert!(!matches(&source, &subject));
+    assert!(start.elapsed() < std::time::Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+/// The definition, without any cleverness: exponential, and obviously right.
+fn reference(pattern: &[char], subject: &[char], at: usize, walls: usize) -> bool {
+    let wall = |index: usize| subject.get(index) == Some(&':') && at + index < walls;
+    match (pattern.split_first(), subject.split_first()) {
+        (None, _) => subject.is_empty(),
+        (Some(('*', rest)), _) => {
+            reference(rest, subject, at, walls) || (!subject.is_empty() && !wall(0) && reference(pattern, &subject[1..], at + 1, walls))
+        }
+        (Some(('?', rest)), Some((_, tail))) => !wall(0) && reference(rest, tail, at + 1, walls),
+        (Some((wanted, rest)), Some((found, tail))) => wanted == found && reference(rest, tail, at + 1, walls),
+        (Some(_), None) => false,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn it_agrees_with_the_definition(source in "[ab:*?]{0,10}", subject in "[ab:]{0,12}", arn in any::<bool>()) {
+        let pattern = pattern(&source);
+        let (source, letters): (Vec<char>, Vec<char>) = (source.chars().collect(), subject.chars().collect());
+        // A star alone is everything, as in "Resource": "*".
+        prop_assume!(!arn || source.iter().any(|letter| *letter != '*') || source.is_empty());
+        let walls = if arn { Walls::of_arn(&subject) } else { Walls::NONE };
+        prop_assert_eq!(pattern.matches(&subject, walls, &NoValues), reference(&source, &letters, 0, walls.0));
+    }
+
+    #[test]
+    fn a_variable_is_like_its_value_written_out(before in "[ab*]{0,4}", value in "[ab]{0,4}", after in "[ab*]{0,4}", subject in "[ab]{0,8}") {
+        struct One(String);
+        impl Lookup for One {
+            fn variable(&self, _key: &str) -> Option<&str> {
+                Some(&self.0)
+            }
+        }
+        let written = pattern(&format!("{before}{value}{after}")).matches(&subject, Walls::NONE, &NoValues);
+        let variable = pattern(&format!("{before}${{a:b}}{after}")).matches(&subject, Walls::NONE, &One(value));
+        prop_assert_eq!(written, variable);
+    }
+
+    #[test]
+    fn compiling_never_panics(source in ".{0,60}") {
+        let _ = Pattern::compile(&source, Wildcards::Special, Variables::Expanded).map(|p| p.matches(&source, Walls::of_arn(&source), &NoValues));
+    }
+}

@@ -1,0 +1,133 @@
+//! The policies that bear on a request, by layer.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use super::document::Policy;
+use super::element::PolicyKind;
+
+/// A place where policies are attached, in the order in which AWS consults them. Levels count from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(tag = "layer", content = "level", rename_all = "camelCase")]
+pub enum Layer {
+    /// RCPs at one level of the resource's organization: root, unit or account. Every level must allow; one without any
+    /// Allow counts as having RCPFullAWSAccess, which AWS attaches to every level for good.
+    ResourceControl(usize),
+    /// SCPs at one level of the caller's organization: root, unit or account. Every level must allow.
+    ServiceControl(usize),
+    /// The policy of the resource, or the trust policy of a role.
+    Resource,
+    /// The policies of the user and its groups, or of the role.
+    Identity,
+    /// A permissions boundary. AWS has one for each identity; of several, every one must allow.
+    Boundary(usize),
+    /// The policies that were given when the session was made.
+    Session,
+}
+
+impl Layer {
+    /// The kind of policy that the layer takes.
+    #[must_use]
+    pub fn kind(self) -> PolicyKind {
+        match self {
+            Self::ResourceControl(_) => PolicyKind::ResourceControl,
+            Self::ServiceControl(_) => PolicyKind::ServiceControl,
+            Self::Resource => PolicyKind::Resource,
+            Self::Identity | Self::Boundary(_) | Self::Session => PolicyKind::Identity,
+        }
+    }
+
+    /// What one policy of the layer is called.
+    pub(super) fn noun(self) -> &'static str {
+        match self {
+            Self::ResourceControl(_) => "resource control policy",
+            Self::ServiceControl(_) => "service control policy",
+            Self::Resource => "resource policy",
+            Self::Identity => "identity policy",
+            Self::Boundary(_) => "permissions boundary",
+            Self::Session => "session policy",
+        }
+    }
+
+    /// What several policies of the layer are called.
+    pub(super) fn nouns(self) -> &'static str {
+        match self {
+            Self::ResourceControl(_) => "resource control policies",
+            Self::ServiceControl(_) => "service control policies",
+            Self::Resource => "resource policies",
+            Self::Identity => "identity policies",
+            Self::Boundary(_) => "permissions boundaries",
+            Self::Session => "session policies",
+        }
+    }
+
+    /// The level, where a layer has several.
+    pub(super) fn level(self) -> Option<usize> {
+        match self {
+            Self::ResourceControl(level) | Self::ServiceControl(level) => Some(level),
+            Self::Resource | Self::Identity | Self::Boundary(_) | Self::Session => None,
+        }
+    }
+}
+
+/// Shows as `service control policies of level 2`; people count from 1.
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.nouns())?;
+        self.level().map_or(Ok(()), |level| write!(f, " of level {}", level + 1))
+    }
+}
+
+/// A policy of one kind can't stand in a layer for another: the elements that it has would be passed over.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a policy parsed as {found} can't stand among the {layer}")]
+pub struct WrongKind {
+    layer: Layer,
+    found: PolicyKind,
+}
+
+/// The policies that bear on a request. Policies are shared, so that a set is cheap to put together for each request.
+#[derive(Debug, Clone, Default)]
+pub struct PolicySet {
+    layers: BTreeMap<Layer, Vec<Arc<Policy>>>,
+}
+
+impl PolicySet {
+    /// A set without policies, which allows nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a policy to a layer. A layer allows what one of its policies allows.
+    ///
+    /// # Errors
+    /// The policy was parsed for another kind of layer.
+    pub fn add(&mut self, layer: Layer, policy: impl Into<Arc<Policy>>) -> Result<(), WrongKind> {
+        let policy = policy.into();
+        if policy.kind() != layer.kind() {
+            return Err(WrongKind { layer, found: policy.kind() });
+        }
+        self.layers.entry(layer).or_default().push(policy);
+        Ok(())
+    }
+
+    /// Has the layer take part in decisions even if no policy is added to it: it then allows nothing, unless it is a
+    /// level of RCPs.
+    pub fn require(&mut self, layer: Layer) {
+        self.layers.entry(layer).or_default();
+    }
+
+    pub(super) fn layers(&self) -> impl Iterator<Item = (Layer, &[Arc<Policy>])> {
+        self.layers.iter().map(|(layer, policies)| (*layer, policies.as_slice()))
+    }
+
+    pub(super) fn layer(&self, layer: Layer) -> Option<&[Arc<Policy>]> {
+        self.layers.get(&layer).map(Vec::as_slice)
+    }
+
+    pub(super) fn has_boundary(&self) -> bool {
+        self.layers.range(Layer::Boundary(0)..=Layer::Boundary(usize::MAX)).next().is_some()
+    }
+}

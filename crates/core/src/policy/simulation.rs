@@ -1,0 +1,258 @@
+//! `policy simulate` and `policy explain`: a question with all its policies as one JSON document, and the answer.
+//!
+//! ```json
+//! {
+//!   "principal": "arn:aws:iam::123456789012:user/jane",
+//!   "action": "rds-db:connect",
+//!   "resource": "arn:aws:rds-db:us-east-1:123456789012:dbuser:db-ABCD/jane",
+//!   "resource_account": "123456789012",
+//!   "context": {"aws:SourceIp": "203.0.113.7", "aws:TagKeys": ["team"]},
+//!   "identity_policies": [{"Version": "2012-10-17", "Statement": []}],
+//!   "permission_boundaries": [],
+//!   "session_policies": [],
+//!   "service_control_policies": [[]],
+//!   "resource_control_policies": [[]],
+//!   "resource_policy": null
+//! }
+//! ```
+//!
+//! Only `principal`, `action` and `resource` have to be there. A policy is an object, or a string that holds a
+//! document. A list as a value in `context` is a multivalued key, however many values it has. Control policies are
+//! lists of levels, from the root of the organization to the account. A level of service control policies without an
+//! Allow allows nothing; a level of resource control policies without one allows what it does not deny.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::Caller;
+use super::context::{Action, Context, ContextValue, Request};
+use super::decision::{StatementName, Verdict};
+use super::document::Policy;
+use super::element::PolicyKind;
+use super::evaluation::{applying, decide};
+use super::explanation::{Explanation, explain};
+use super::grammar::{self, object, string};
+use super::json::{self, Member, Node, Value};
+use super::mistake::{Mistakes, Path, Report};
+use super::set::{Layer, PolicySet};
+use crate::name::AccountId;
+
+/// The fields of the input.
+const FIELDS: [&str; 11] = [
+    "principal",
+    "action",
+    "resource",
+    "resource_account",
+    "context",
+    "identity_policies",
+    "permission_boundaries",
+    "session_policies",
+    "service_control_policies",
+    "resource_control_policies",
+    "resource_policy",
+];
+
+/// A request and the policies that bear on it, as one document gives them.
+#[derive(Debug, Clone)]
+pub struct Simulation {
+    caller: Caller,
+    action: Action,
+    resource: String,
+    resource_account: Option<AccountId>,
+    context: Context,
+    policies: PolicySet,
+}
+
+/// The answer: `{"decision": "allowed" | "explicitDeny" | "implicitDeny", "because": …, "matched": […]}`.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Outcome {
+    /// What was decided.
+    pub decision: Verdict,
+    /// Why, in a sentence.
+    pub because: String,
+    /// Every statement, allowing or denying, that applies to the request.
+    pub matched: Vec<StatementName>,
+}
+
+impl Simulation {
+    /// Reads the input document.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the document and with the policies in it, each mistake with its JSON path and its
+    /// line and column in `text`.
+    pub fn parse(text: &str) -> Result<Self, Mistakes> {
+        let mut report = Report::default();
+        let simulation = json::read(text, &mut report).and_then(|node| read(&node, &mut report));
+        report.conclude(simulation)
+    }
+
+    /// The question that is asked.
+    #[must_use]
+    pub fn request(&self) -> Request<'_> {
+        Request {
+            caller: &self.caller,
+            action: &self.action,
+            resource: &self.resource,
+            resource_account: self.resource_account.as_ref(),
+            context: &self.context,
+        }
+    }
+
+    /// The policies that bear on it.
+    #[must_use]
+    pub fn policies(&self) -> &PolicySet {
+        &self.policies
+    }
+
+    /// Decides.
+    #[must_use]
+    pub fn run(&self) -> Outcome {
+        let request = self.request();
+        let decision = decide(&request, &self.policies);
+        Outcome { decision: Verdict::from(&decision), because: decision.to_string(), matched: applying(&request, &self.policies) }
+    }
+
+    /// Decides, and says of every statement why it does or does not apply.
+    #[must_use]
+    pub fn explain(&self) -> Explanation {
+        explain(&self.request(), &self.policies)
+    }
+}
+
+fn read(node: &Node, report: &mut Report) -> Option<Simulation> {
+    let root = Path::Root;
+    let members = object(node, &root, "a simulation", report)?;
+    for member in members.iter().filter(|member| !FIELDS.contains(&member.key.as_str())) {
+        report.add(
+            &root.key(&member.key),
+            member.at,
+            format!("{:?} is no field of a simulation; it has {}", member.key, FIELDS.join(", ")),
+        );
+    }
+    let mut required = |name: &str| {
+        let found = given(members, name);
+        if found.is_none() {
+            report.add(&root, node.at, format!("the field {name:?} is missing"));
+        }
+        found
+    };
+    let (caller, action, resource) = (required("principal"), required("action"), required("resource"));
+    let caller = caller.and_then(|member| name(member, report));
+    let action = action.and_then(|member| name(member, report));
+    let resource = resource.and_then(|member| string(&member.node, &root.key(&member.key), report));
+    let resource_account = given(members, "resource_account").and_then(|member| name(member, report));
+    let context = given(members, "context").map_or_else(|| Some(Context::new()), |member| context(&member.node, report));
+    let policies = policies(members, report);
+    Some(Simulation { caller: caller?, action: action?, resource: resource?.into(), resource_account, context: context?, policies })
+}
+
+/// A field that is there and not null.
+fn given<'a>(members: &'a [Member], name: &str) -> Option<&'a Member> {
+    members.iter().find(|member| member.key == name && member.node.value != Value::Null)
+}
+
+/// A field that is a name; account ids may stand without quotation marks.
+fn name<T: FromStr<Err: std::fmt::Display>>(member: &Member, report: &mut Report) -> Option<T> {
+    let path = Path::Root.key(&member.key);
+    let text = match &member.node.value {
+        Value::Number(digits) => digits,
+        _ => string(&member.node, &path, report)?,
+    };
+    text.parse().map_err(|invalid: T::Err| report.add(&path, member.node.at, invalid.to_string())).ok()
+}
+
+fn context(node: &Node, report: &mut Report) -> Option<Context> {
+    let path = Path::Root.key("context");
+    let mut context = Context::new();
+    for member in object(node, &path, "the context", report)? {
+        let path = path.key(&member.key);
+        let value = match &member.node.value {
+            Value::Null => continue,
+            Value::Array(nodes) => {
+                let values = nodes.iter().enumerate().filter_map(|(index, node)| scalar(node, &path.index(index), report));
+                ContextValue::Many(values.collect())
+            }
+            _ => match scalar(&member.node, &path, report) {
+                Some(value) => ContextValue::One(value),
+                None => continue,
+            },
+        };
+        if context.insert(&member.key, value).is_some() {
+            report.add(&path, member.at, format!("the key {:?} stands here twice, in different case; keep one", member.key));
+        }
+    }
+    Some(context)
+}
+
+fn scalar(node: &Node, path: &Path<'_>, report: &mut Report) -> Option<String> {
+    match &node.value {
+        Value::String(text) | Value::Number(text) => Some(text.clone()),
+        Value::Bool(value) => Some(value.to_string()),
+        other => {
+            report.add(path, node.at, format!("a context value is a string, a number, a boolean or a list of these, not {}", other.noun()));
+            None
+        }
+    }
+}
+
+/// The layer of what stands at an index.
+type LayerAt = fn(usize) -> Layer;
+
+fn policies(members: &[Member], report: &mut Report) -> PolicySet {
+    let mut set = PolicySet::new();
+    let lists: [(&str, LayerAt); 3] =
+        [("identity_policies", |_| Layer::Identity), ("permission_boundaries", Layer::Boundary), ("session_policies", |_| Layer::Session)];
+    for (name, layer) in lists {
+        let Some(member) = given(members, name) else { continue };
+        let path = Path::Root.key(name);
+        for (index, node) in list(&member.node, &path, report).iter().enumerate() {
+            attach(&mut set, layer(index), node, &path.index(index), report);
+        }
+    }
+    let levels: [(&str, LayerAt); 2] =
+        [("service_control_policies", Layer::ServiceControl), ("resource_control_policies", Layer::ResourceControl)];
+    for (name, layer) in levels {
+        let Some(member) = given(members, name) else { continue };
+        let path = Path::Root.key(name);
+        for (level, node) in list(&member.node, &path, report).iter().enumerate() {
+            set.require(layer(level));
+            let path = path.index(level);
+            for (index, node) in list(node, &path, report).iter().enumerate() {
+                attach(&mut set, layer(level), node, &path.index(index), report);
+            }
+        }
+    }
+    if let Some(member) = given(members, "resource_policy") {
+        attach(&mut set, Layer::Resource, &member.node, &Path::Root.key("resource_policy"), report);
+    }
+    set
+}
+
+fn list<'a>(node: &'a Node, path: &Path<'_>, report: &mut Report) -> &'a [Node] {
+    match &node.value {
+        Value::Array(nodes) => nodes,
+        other => {
+            report.add(path, node.at, format!("expected a list, found {}", other.noun()));
+            &[]
+        }
+    }
+}
+
+fn attach(set: &mut PolicySet, layer: Layer, node: &Node, path: &Path<'_>, report: &mut Report) {
+    let Some(policy) = document(node, layer.kind(), path, report) else { return };
+    if let Err(wrong) = set.add(layer, Arc::new(policy)) {
+        report.add(path, node.at, wrong.to_string());
+    }
+}
+
+/// A policy as an object, or as a string that holds one.
+fn document(node: &Node, kind: PolicyKind, path: &Path<'_>, report: &mut Report) -> Option<Policy> {
+    let Value::String(text) = &node.value else { return grammar::policy(node, kind, path, report) };
+    let mut inner = Report::default();
+    let policy = json::read(text, &mut inner).and_then(|node| grammar::policy(&node, kind, &Path::Root, &mut inner));
+    report.embed(path, node.at, inner);
+    policy
+}
+
+#[cfg(test)]
+mod tests;
