@@ -1,0 +1,15 @@
+//! The authority: it knows accounts, users, roles, keys, policies and database instances, and decides who may log in.
+//!
+//! The way of one login: a database server's module asks over the [`daemon`]'s Unix socket, or a server that can't load
+//! one binds to the [`ldap`] front; both bring a [`verifier::Login`] to the [`verifier::Verifier`], which reads the
+//! [`store`], decides, and writes the [`log`] before it answers. [`http`] speaks AWS's own API to the clients.
+
+mod accept;
+pub mod daemon;
+pub mod http;
+pub mod ldap;
+pub mod log;
+pub mod service;
+pub mod store;
+pub mod throttle;
+pub mod verifier;

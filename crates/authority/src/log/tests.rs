@@ -1,0 +1,70 @@
+//! Lines that were torn, by a crash or by a full disk.
+
+use std::fs;
+use std::io::{self, Write};
+use std::time::SystemTime;
+
+use countersign_core::failure::{Class, Outcome};
+use countersign_core::name::Engine;
+use tempfile::TempDir;
+
+use super::{AccessLog, AuditRecord, DECISIONS, Lines, RDS_ERRORS};
+
+fn denial() -> AuditRecord {
+    let mut record = AuditRecord::open(SystemTime::UNIX_EPOCH, Engine::Postgres, "orders".parse().unwrap(), "jane".parse().unwrap());
+    (record.outcome, record.class) = (Outcome::Denied, Some(Class::Expired));
+    record
+}
+
+/// A denial's lines in both files, where the files begin with `left`.
+fn after(left: &str) -> [Vec<String>; 2] {
+    let directory = TempDir::new().unwrap();
+    for file in [DECISIONS, RDS_ERRORS] {
+        fs::write(directory.path().join(file), left).unwrap();
+    }
+    AccessLog::open(directory.path()).unwrap().write(&denial()).unwrap();
+    [DECISIONS, RDS_ERRORS].map(|file| fs::read_to_string(directory.path().join(file)).unwrap().lines().map(str::to_owned).collect())
+}
+
+#[test]
+fn a_torn_line_spoils_no_other() {
+    let [decisions, errors] = after("");
+    for left in ["{\"version\":1,\"ti", "{\"version\":1,\"ti\n"] {
+        let half = left.trim_end().to_owned();
+        assert_eq!(after(left), [vec![half.clone(), decisions[0].clone()], vec![half, errors[0].clone()]]);
+    }
+    assert_eq!(serde_json::from_str::<AuditRecord>(&decisions[0]).unwrap(), denial());
+}
+
+/// A disk with room for so many bytes.
+struct Disk {
+    room: usize,
+    written: Vec<u8>,
+}
+
+impl Write for Disk {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = bytes.len().min(self.room);
+        self.room -= taken;
+        self.written.extend_from_slice(&bytes[..taken]);
+        if taken == 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(taken) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_line_cut_short_by_a_full_disk_is_an_error_and_spoils_no_other() {
+    for (room, written) in [(4, "one\ntwo\nthree\n"), (5, "one\nt\ntwo\nthree\n"), (7, "one\ntwo\ntwo\nthree\n")] {
+        let mut lines = Lines::new(Disk { room, written: Vec::new() });
+        lines.add("one").unwrap();
+        lines.add("two").unwrap_err();
+        lines.add("two").unwrap_err();
+        lines.out.room = 1000;
+        lines.add("two").unwrap();
+        lines.add("three").unwrap();
+        assert_eq!(String::from_utf8(lines.out.written).unwrap(), written);
+    }
+}

@@ -1,0 +1,68 @@
+//! The limit on new logins: RDS refuses what comes faster than 200 a second to one instance.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use countersign_core::name::InstanceId;
+
+/// RDS's limit. Source: "Limitations for IAM database authentication" in the RDS user guide.
+pub const RDS_LIMIT: NonZeroU32 = NonZeroU32::MIN.saturating_add(199);
+
+/// Counts the logins of each instance in windows of one second.
+#[derive(Debug)]
+pub struct Throttle {
+    limit: Option<NonZeroU32>,
+    windows: Mutex<HashMap<InstanceId, Window>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    began: SystemTime,
+    logins: u32,
+}
+
+impl Throttle {
+    /// At most `limit` logins a second and instance; none where there is no limit.
+    #[must_use]
+    pub fn new(limit: Option<NonZeroU32>) -> Self {
+        Self { limit, windows: Mutex::default() }
+    }
+
+    /// Counts a login to a known `instance`, and says whether it is within the limit.
+    #[must_use]
+    pub fn admits(&self, instance: &InstanceId, now: SystemTime) -> bool {
+        let Some(limit) = self.limit else { return true };
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let window = windows.entry(instance.clone()).or_insert(Window { began: now, logins: 0 });
+        // A clock that was set back begins a new window too.
+        if now.duration_since(window.began).is_ok_and(|age| age >= Duration::from_secs(1)) || now < window.began {
+            *window = Window { began: now, logins: 0 };
+        }
+        window.logins = window.logins.saturating_add(1);
+        window.logins <= limit.get()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::time::{Duration, SystemTime};
+
+    use super::Throttle;
+
+    #[test]
+    fn a_second_has_its_limit_and_the_next_begins_anew() {
+        let throttle = Throttle::new(NonZeroU32::new(2));
+        let (orders, billing) = ("orders".parse().unwrap(), "billing".parse().unwrap());
+        let at = |millis| SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
+        assert!(throttle.admits(&orders, at(1000)) && throttle.admits(&orders, at(1500)));
+        assert!(!throttle.admits(&orders, at(1999)));
+        assert!(throttle.admits(&billing, at(1999)), "instances are counted apart");
+        assert!(throttle.admits(&orders, at(2000)));
+        assert!(throttle.admits(&orders, at(500)), "a clock set back does not lock anybody out");
+        let unlimited = Throttle::new(None);
+        assert!((0..10_000).all(|_| unlimited.admits(&orders, at(0))));
+    }
+}

@@ -1,0 +1,255 @@
+//! Every way for a login to end, decided over a real store and written to a real log.
+
+#![allow(clippy::string_slice, reason = "the texts of these tests are ASCII")]
+
+use std::fs;
+use std::num::NonZeroU32;
+use std::time::{Duration, SystemTime};
+
+use countersign_core::credentials::{Credentials, Secret};
+use countersign_core::endpoint::Endpoint;
+use countersign_core::failure::{Class, Outcome};
+use countersign_core::name::{AccountId, DbUser, Engine, InstanceId};
+use countersign_core::region::Partition;
+use countersign_core::sigv4::KeyCache;
+use countersign_core::token::{AuthToken, KeyStatus, mint};
+use tempfile::TempDir;
+
+use super::{ContextKeys, Login, Settings, Verifier};
+use crate::log::{AccessLog, DECISIONS, RDS_ERRORS};
+use crate::store::{ControlKind, Identity, IdentityKind, Instance, NewIdentity, PolicySlot, SessionRequest, Store};
+
+const SETTINGS: Settings = Settings { limit: None, context_keys: ContextKeys::AsRds };
+
+fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)
+}
+
+fn account() -> AccountId {
+    "123456789012".parse().unwrap()
+}
+
+fn jane() -> DbUser {
+    "jane".parse().unwrap()
+}
+
+fn orders() -> InstanceId {
+    "orders".parse().unwrap()
+}
+
+fn endpoint() -> Endpoint {
+    Endpoint { engine: Engine::Postgres, host: "localhost".parse().unwrap(), port: 5432, region: "us-east-1".parse().unwrap() }
+}
+
+fn statement(effect: &str, user: &str, more: &str) -> String {
+    format!(
+        r#"{{"Version":"2012-10-17","Statement":[{{"Sid":"Connect","Effect":"{effect}","Action":"rds-db:connect",
+            "Resource":"arn:aws:rds-db:us-east-1:123456789012:dbuser:db-ABC/{user}"{more}}}]}}"#
+    )
+}
+
+/// An authority with the instance `orders`, and the user `jane` who may log in.
+struct World {
+    directory: TempDir,
+    verifier: Verifier,
+    identity: Identity,
+    key: Credentials,
+}
+
+impl World {
+    fn new(settings: Settings) -> Self {
+        let directory = TempDir::new().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        store.ensure_account(&account(), Partition::Aws).unwrap();
+        let instance = Instance {
+            name: orders(),
+            account: account(),
+            resource_id: "db-ABC".parse().unwrap(),
+            engine: Engine::Postgres,
+            region: endpoint().region,
+            iam_enabled: true,
+            endpoints: vec![endpoint()],
+        };
+        store.put_instance(&instance).unwrap();
+        let identity = Identity::new(account(), IdentityKind::User, "jane").unwrap();
+        let made = store.create_identity(&NewIdentity { identity: &identity, trust: None, policy: None }, now());
+        store.put_policy(&identity, PolicySlot::Inline, "connect", &statement("Allow", "jane", "")).unwrap();
+        let key = made.unwrap().unwrap();
+        let log = AccessLog::open(directory.path()).unwrap();
+        Self { directory, verifier: Verifier::new(store, log, settings), identity, key }
+    }
+
+    fn store(&self) -> &Store {
+        self.verifier.store()
+    }
+
+    fn put(&self, name: &str, document: &str) {
+        self.store().put_policy(&self.identity, PolicySlot::Inline, name, document).unwrap();
+    }
+
+    fn token(&self) -> AuthToken {
+        mint(&self.key, &endpoint(), &jane(), &KeyCache::default(), now())
+    }
+
+    fn decide(&self, token: &str) -> Result<(), Class> {
+        self.login(Login { engine: Engine::Postgres, instance: &orders(), user: &jane(), token, client: Some("10.1.2.3"), tls: None })
+    }
+
+    fn login(&self, login: Login<'_>) -> Result<(), Class> {
+        self.verifier.decide(&login, now()).map(drop).map_err(|failure| failure.class)
+    }
+
+    fn records(&self) -> Vec<serde_json::Value> {
+        let text = fs::read_to_string(self.directory.path().join(DECISIONS)).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    fn last(&self) -> serde_json::Value {
+        self.records().pop().unwrap()
+    }
+}
+
+#[test]
+fn a_good_token_and_a_policy_let_in_and_the_log_says_by_what() {
+    let world = World::new(SETTINGS);
+    assert_eq!(world.decide(world.token().expose()), Ok(()));
+    let record = world.last();
+    assert_eq!(record["outcome"], "allowed");
+    assert_eq!(record["principal"], "arn:aws:iam::123456789012:user/jane");
+    assert_eq!(record["resource"], "arn:aws:rds-db:us-east-1:123456789012:dbuser:db-ABC/jane");
+    assert_eq!(record["client"], "10.1.2.3");
+    assert!(record["because"].as_str().unwrap().contains("statement \"Connect\" of identity policy \"connect\""), "{record}");
+}
+
+#[test]
+fn each_denial_is_logged_with_its_class_and_no_secret() {
+    let world = World::new(SETTINGS);
+    let good = world.token();
+    let good = good.expose();
+    let unknown = good.replace(world.key.access_key_id.as_str(), "AKIANOBODY");
+    for (token, class) in [
+        ("hunter2", Class::Malformed),
+        (unknown.as_str(), Class::UnknownKey),
+        (&good.replace("DBUser=jane", "DBUser=john"), Class::WrongUser),
+        (&good.replace(":5432", ":5433"), Class::WrongPort),
+        (&good.replace("localhost", "elsewhere"), Class::WrongHost),
+        (&good[..good.len() - 3], Class::Malformed),
+        (&good.replace("Expires=900", "Expires=800"), Class::SignatureMismatch),
+    ] {
+        assert_eq!(world.decide(token), Err(class));
+        assert_eq!(world.last()["class"], class.to_string());
+    }
+    world.store().set_key_status(&world.key.access_key_id, KeyStatus::Inactive).unwrap();
+    assert_eq!(world.decide(good), Err(Class::InactiveKey));
+    let signature = good.rsplit('=').next().unwrap();
+    for file in [DECISIONS, RDS_ERRORS] {
+        let text = fs::read_to_string(world.directory.path().join(file)).unwrap();
+        assert_eq!(text.lines().count(), 8, "{file}");
+        for secret in [signature, "hunter2", world.key.secret.expose()] {
+            assert!(!text.contains(secret), "{file} shows a secret");
+        }
+    }
+}
+
+#[test]
+fn policies_decide_and_say_why_not() {
+    let world = World::new(SETTINGS);
+    let token = world.token();
+    world.put("connect", &statement("Allow", "john", ""));
+    assert_eq!(world.decide(token.expose()), Err(Class::NotAllowed));
+    let because = world.last()["because"].as_str().unwrap().to_owned();
+    assert!(because.contains("\"Connect\"") && because.contains("db-ABC/john"), "{because}");
+
+    world.put("connect", &statement("Allow", "jane", ""));
+    world.put("night", &statement("Deny", "*", r#","Condition":{"DateLessThan":{"aws:CurrentTime":"2030-01-01T00:00:00Z"}}"#));
+    assert_eq!(world.decide(token.expose()), Err(Class::ExplicitlyDenied));
+    world.put("night", &statement("Deny", "*", r#","Condition":{"DateLessThan":{"aws:CurrentTime":"2001-01-01T00:00:00Z"}}"#));
+    assert_eq!(world.decide(token.expose()), Ok(()));
+
+    world.store().put_control_policy(&account(), ControlKind::Service, 0, "root", &statement("Allow", "john", "")).unwrap();
+    assert_eq!(world.decide(token.expose()), Err(Class::NotAllowed));
+    assert!(world.last()["because"].as_str().unwrap().contains("service control"));
+}
+
+#[test]
+fn a_policy_that_was_spoilt_behind_the_store_s_back_denies() {
+    let world = World::new(SETTINGS);
+    let file = rusqlite::Connection::open(world.directory.path().join("authority.db")).unwrap();
+    file.execute("UPDATE identity_policy SET document = '{\"Statement\":[]}'", []).unwrap();
+    assert_eq!(world.decide(world.token().expose()), Err(Class::PolicyUnusable));
+}
+
+#[test]
+fn source_conditions_are_rds_s_unless_asked_for() {
+    let from_here = statement("Allow", "jane", r#","Condition":{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}}"#);
+    for (context_keys, expected) in [(ContextKeys::AsRds, Err(Class::NotAllowed)), (ContextKeys::WithSource, Ok(()))] {
+        let world = World::new(Settings { context_keys, ..SETTINGS });
+        world.put("connect", &from_here);
+        assert_eq!(world.decide(world.token().expose()), expected, "{context_keys:?}");
+    }
+}
+
+#[test]
+fn sessions_need_their_token_their_time_and_their_policy() {
+    let world = World::new(SETTINGS);
+    let request = SessionRequest { identity: &world.identity, name: None, duration: Duration::from_secs(3600), policy: None };
+    let session = world.store().create_session(&request, now()).unwrap();
+    let with = |key: &Credentials| mint(key, &endpoint(), &jane(), &KeyCache::default(), now());
+    assert_eq!(world.decide(with(&session).expose()), Ok(()));
+    assert_eq!(world.decide(with(&Credentials { session_token: None, ..session.clone() }).expose()), Err(Class::SessionTokenMissing));
+    assert_eq!(world.decide(with(&Credentials { session_token: Secret::new("x"), ..session }).expose()), Err(Class::SessionTokenWrong));
+    let ended = SessionRequest { duration: Duration::ZERO, ..request };
+    let ended = world.store().create_session(&ended, now()).unwrap();
+    assert_eq!(world.decide(with(&ended).expose()), Err(Class::SessionExpired));
+    let policy = statement("Allow", "john", "");
+    let limited = world.store().create_session(&SessionRequest { policy: Some(&policy), ..request }, now()).unwrap();
+    assert_eq!(world.decide(with(&limited).expose()), Err(Class::NotAllowed));
+}
+
+#[test]
+fn instances_must_be_known_and_have_iam_switched_on_and_tls() {
+    let world = World::new(SETTINGS);
+    let token = world.token();
+    let login =
+        Login { engine: Engine::Postgres, instance: &orders(), user: &jane(), token: token.expose(), client: None, tls: Some(true) };
+    let billing = "billing".parse().unwrap();
+    assert_eq!(world.login(login), Ok(()));
+    assert_eq!(world.login(Login { instance: &billing, ..login }), Err(Class::UnknownInstance));
+    assert_eq!(world.login(Login { engine: Engine::Mysql, ..login }), Err(Class::UnknownInstance));
+    assert_eq!(world.login(Login { tls: Some(false), ..login }), Err(Class::NoTls));
+    let instance = Instance { iam_enabled: false, ..world.store().instance(&orders()).unwrap().unwrap() };
+    world.store().put_instance(&instance).unwrap();
+    assert_eq!(world.login(login), Err(Class::IamDisabled));
+}
+
+#[test]
+fn logins_beyond_the_limit_are_throttled() {
+    let world = World::new(Settings { limit: NonZeroU32::new(2), ..SETTINGS });
+    let token = world.token();
+    assert_eq!([world.decide(token.expose()), world.decide(token.expose())], [Ok(()), Ok(())]);
+    assert_eq!(world.decide(token.expose()), Err(Class::Throttled));
+}
+
+#[test]
+fn a_login_that_can_t_be_logged_is_denied() {
+    let world = World::new(SETTINGS);
+    // A log on a full device: every write fails.
+    let full = TempDir::new().unwrap();
+    for file in [DECISIONS, RDS_ERRORS] {
+        std::os::unix::fs::symlink("/dev/full", full.path().join(file)).unwrap();
+    }
+    let store = Store::open(world.directory.path()).unwrap();
+    let verifier = Verifier::new(store, AccessLog::open(full.path()).unwrap(), SETTINGS);
+    let token = world.token();
+    let login = Login { engine: Engine::Postgres, instance: &orders(), user: &jane(), token: token.expose(), client: None, tls: None };
+    assert_eq!(verifier.decide(&login, now()).unwrap_err().class, Class::Internal);
+}
+
+#[test]
+fn an_abandoned_decision_is_an_error_in_the_log() {
+    let world = World::new(SETTINGS);
+    let token = world.token();
+    let login = Login { engine: Engine::Postgres, instance: &orders(), user: &jane(), token: token.expose(), client: None, tls: None };
+    drop(super::Trail::open(&world.verifier.log, &login, now()));
+    assert_eq!(world.last()["outcome"], serde_json::to_value(Outcome::Error).unwrap());
+}
