@@ -1,0 +1,206 @@
+//! What runs in a directory, as other commands read it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use countersign_core::endpoint::HostName;
+use countersign_core::name::{AccountId, Engine, InstanceId, ResourceId};
+use countersign_core::region::Region;
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::Pid;
+use serde::{Deserialize, Serialize};
+
+use crate::error::at;
+use crate::layout::write_atomically;
+use crate::{Layout, LocalError, Version};
+
+/// How a server asks the verifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Authentication {
+    /// By the PAM module, over the Unix socket.
+    Pam,
+    /// By LDAP on loopback.
+    Ldap,
+}
+
+impl Authentication {
+    /// `pam` or `ldap`
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pam => "pam",
+            Self::Ldap => "ldap",
+        }
+    }
+}
+
+/// A server that runs, or ran, in the directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceState {
+    /// Its name.
+    pub instance: InstanceId,
+    /// What policies name it by.
+    pub resource_id: ResourceId,
+    /// The server's kind.
+    pub engine: Engine,
+    /// The server's major version.
+    pub version: Version,
+    /// The host that tokens are signed for.
+    pub host: HostName,
+    /// The port that it listens on.
+    pub port: u16,
+    /// A database that is there.
+    pub database: String,
+    /// The database user that is there from the start.
+    pub user: String,
+    /// How it asks.
+    pub authentication: Authentication,
+    /// Why it asks so, where PAM was not to be had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+}
+
+/// How far a stack has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Its servers are being started: those that are listed may run.
+    Starting,
+    /// All that is listed runs.
+    Ready,
+}
+
+/// What runs, or ran, in the directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// The process that runs it.
+    pub pid: u32,
+    /// How far it has come.
+    pub phase: Phase,
+    /// The directory.
+    pub dir: PathBuf,
+    /// The one account.
+    pub account: AccountId,
+    /// Where its instances are.
+    pub region: Region,
+    /// The verifier's socket.
+    pub socket: PathBuf,
+    /// The LDAP front.
+    pub ldap: Option<SocketAddr>,
+    /// Where AWS clients find STS.
+    pub aws_endpoint_url: Option<String>,
+    /// The certificate that clients trust.
+    pub ca: PathBuf,
+    /// The file of decisions.
+    pub audit_log: PathBuf,
+    /// The servers.
+    pub instances: Vec<InstanceState>,
+}
+
+impl State {
+    /// The state last written, whether or not it runs; none where nothing ever did.
+    ///
+    /// # Errors
+    /// [`LocalError::File`], [`LocalError::Unusable`] for a file of another form.
+    pub fn read(layout: &Layout) -> Result<Option<Self>, LocalError> {
+        let path = layout.state_file();
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(at(&path)(error)),
+        };
+        let parsed = serde_json::from_slice(&text);
+        parsed.map(Some).map_err(|error| LocalError::Unusable(format!("{} was not written by this version: {error}", path.display())))
+    }
+
+    /// The state of what runs now.
+    ///
+    /// # Errors
+    /// [`LocalError::NotRunning`] where nothing does, and those of [`State::read`].
+    pub fn of_running(layout: &Layout) -> Result<Self, LocalError> {
+        let not_running = || LocalError::NotRunning(layout.root().to_owned());
+        if Lock::holder(layout)?.is_none() {
+            return Err(not_running());
+        }
+        Self::read(layout)?.filter(|state| state.phase == Phase::Ready).ok_or_else(not_running)
+    }
+
+    /// The instance of that name, or the only one.
+    ///
+    /// # Errors
+    /// [`LocalError::Unusable`], with the names that there are.
+    pub fn instance(&self, name: Option<&InstanceId>) -> Result<&InstanceState, LocalError> {
+        let found = match name {
+            Some(name) => self.instances.iter().find(|instance| instance.instance == *name),
+            None => self.instances.first(),
+        };
+        found.ok_or_else(|| {
+            let names: Vec<&str> = self.instances.iter().map(|instance| instance.instance.as_str()).collect();
+            LocalError::Unusable(format!("there is no such instance: --instance is one of {}", names.join(", ")))
+        })
+    }
+
+    pub(crate) fn write(&self, layout: &Layout) -> Result<(), LocalError> {
+        let text = serde_json::to_vec_pretty(self).map_err(|error| LocalError::Unusable(format!("the state can't be written: {error}")))?;
+        write_atomically(&layout.state_file(), &text, 0o644, None)
+    }
+}
+
+/// Held for as long as the stack runs; the system lets go of it when the process ends, however it ends.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// The lock, or nothing where another process holds it. The holder's number is written into it.
+    pub(crate) fn try_take(layout: &Layout) -> Result<Option<Self>, LocalError> {
+        let path = layout.lock_file();
+        let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(at(&path))?;
+        // Others look whether it is held, which holds it for a moment.
+        for _ in 0..50 {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {
+                    let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+                    return written.map(|()| Some(Self { _file: file })).map_err(at(&path));
+                }
+                Err(rustix::io::Errno::WOULDBLOCK) if Self::holder(layout)?.is_none() => std::thread::sleep(Duration::from_millis(1)),
+                Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+                Err(error) => return Err(at(&path)(error.into())),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The process that holds the lock.
+    pub(crate) fn holder(layout: &Layout) -> Result<Option<Pid>, LocalError> {
+        let path = layout.lock_file();
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                let root = layout.root().display();
+                return Err(LocalError::Unusable(format!(
+                    "the stack in {root} is another user's: run as that user, or pass another --dir"
+                )));
+            }
+            Err(error) => return Err(at(&path)(error)),
+        };
+        match flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(None),
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let text = fs::read_to_string(&path).map_err(at(&path))?;
+                Ok(text.trim().parse().ok().and_then(Pid::from_raw))
+            }
+            Err(error) => Err(at(&path)(error.into())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,29 @@
+use crate::{Layout, LocalError};
+
+use super::{Lock, State};
+
+fn layout(directory: &tempfile::TempDir) -> Layout {
+    Layout::new(directory.path()).unwrap()
+}
+
+#[test]
+fn a_lock_is_one_holder_s_until_it_is_dropped() {
+    let directory = tempfile::tempdir().unwrap();
+    assert_eq!(Lock::holder(&layout(&directory)).unwrap(), None);
+    let held = Lock::try_take(&layout(&directory)).unwrap().unwrap();
+    assert_eq!(Lock::holder(&layout(&directory)).unwrap(), Some(rustix::process::getpid()));
+    assert!(Lock::try_take(&layout(&directory)).unwrap().is_none());
+    drop(held);
+    assert!(Lock::try_take(&layout(&directory)).unwrap().is_some());
+}
+
+#[test]
+fn nothing_runs_where_nobody_holds_the_lock_or_nothing_is_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let layout = layout(&directory);
+    assert!(matches!(State::of_running(&layout), Err(LocalError::NotRunning(_))));
+    let _held = Lock::try_take(&layout).unwrap();
+    assert!(matches!(State::of_running(&layout), Err(LocalError::NotRunning(_))), "it is starting");
+    std::fs::write(layout.state_file(), "{\"pid\":").unwrap();
+    assert!(State::of_running(&layout).unwrap_err().to_string().contains("state.json"));
+}
