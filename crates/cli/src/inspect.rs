@@ -1,0 +1,165 @@
+//! `countersign token inspect`: what a token says, and whether it is good.
+
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use countersign_core::endpoint::HostName;
+use countersign_core::failure::{Class, Failure, exit};
+use countersign_core::name::{DbUser, Engine};
+use countersign_core::sigv4::KeyCache;
+use countersign_core::timestamp::rfc3339;
+use countersign_core::token::{KeyStatus, MAX_TOKEN, UnverifiedToken};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::io_failure;
+use crate::output::{self, Format};
+use crate::signing::Signing;
+
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// Check the signature too, with your own credentials, for this host, port and user
+    #[arg(long, requires = "hostname", requires = "port", requires = "username")]
+    verify: bool,
+    /// The database's host
+    #[arg(long, requires = "verify", value_name = "HOST", value_parser = crate::signing::host)]
+    hostname: Option<HostName>,
+    /// The port that the database listens on
+    #[arg(long, requires = "verify", value_name = "PORT")]
+    port: Option<u16>,
+    /// The database user
+    #[arg(long, requires = "verify", value_name = "USER")]
+    username: Option<DbUser>,
+    #[command(flatten)]
+    signing: Signing,
+    /// A token among the arguments is in every process list, and in an error that repeated it
+    #[arg(hide = true)]
+    misplaced: Option<OsString>,
+    /// How it is printed
+    #[arg(long, value_enum, default_value_t)]
+    output: Format,
+}
+
+const EXAMPLES: &str = "Examples:
+  countersign token inspect < token.txt
+  countersign token inspect --verify --hostname $H --port 5432 --username jane --output json < token.txt";
+
+impl std::fmt::Debug for Arguments {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Arguments").field("verify", &self.verify).finish_non_exhaustive()
+    }
+}
+
+/// What is printed: neither the signature nor the session token.
+#[derive(Debug, Serialize)]
+struct Report {
+    valid: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    because: Option<Class>,
+    detail: String,
+    verified: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parts: Option<Parts>,
+}
+
+#[derive(Debug, Serialize)]
+struct Parts {
+    host: String,
+    port: Option<u16>,
+    user: Option<String>,
+    action: String,
+    service: String,
+    region: String,
+    access_key_id: String,
+    signed: String,
+    age_seconds: i64,
+    lifetime_seconds: u64,
+    session_token_bytes: Option<usize>,
+}
+
+/// Reads, checks and prints.
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    if arguments.misplaced.is_some() {
+        return Err(Failure::new(Class::Usage, "the token comes on standard input: countersign token inspect < FILE"));
+    }
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_TOKEN + 2));
+    let most = u64::try_from(MAX_TOKEN + 2).unwrap_or(u64::MAX);
+    io::stdin().lock().take(most).read_to_end(&mut bytes).map_err(|error| io_failure("standard input", &error))?;
+    let text = Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
+    let text = text.trim_end_matches(['\r', '\n']);
+    let now = SystemTime::now();
+    let parts = UnverifiedToken::parse(text).ok().map(|token| parts(&token, now));
+    let checked = check(text, arguments, now);
+    // Without credentials nothing can be said of the signature: that is no verdict on the token.
+    let report = match checked {
+        Err(failure) if failure.class.exit_status() != exit::NO => return Err(failure),
+        Ok(()) => {
+            let detail = if arguments.verify {
+                "it would be good for this login"
+            } else {
+                "its form and age are good; the signature was not checked"
+            };
+            Report { valid: true, because: None, detail: detail.to_owned(), verified: arguments.verify, parts }
+        }
+        Err(Failure { class, detail }) => Report { valid: false, because: Some(class), detail, verified: arguments.verify, parts },
+    };
+    match arguments.output {
+        Format::Json => output::json(&report)?,
+        Format::Text => print(&report)?,
+    }
+    Ok(if report.valid { ExitCode::SUCCESS } else { ExitCode::from(exit::NO) })
+}
+
+fn check(text: &str, arguments: &Arguments, now: SystemTime) -> Result<(), Failure> {
+    let token = UnverifiedToken::parse(text)?;
+    let (Some(host), Some(port), Some(user)) = (&arguments.hostname, arguments.port, &arguments.username) else {
+        token.check()?;
+        return token.current(now);
+    };
+    let signer = arguments.signing.signer(Engine::Postgres, host, port)?;
+    let addressed = token.addressed_to(&[signer.endpoint], user)?;
+    addressed.verify(&signer.credentials, KeyStatus::Active, &KeyCache::default(), now).map(drop)
+}
+
+fn parts(token: &UnverifiedToken<'_>, now: SystemTime) -> Parts {
+    let whole = |duration: std::time::Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    Parts {
+        host: token.host().to_owned(),
+        port: token.port(),
+        user: token.user().map(str::to_owned),
+        action: token.action().to_owned(),
+        service: token.service().to_owned(),
+        region: token.region().to_owned(),
+        access_key_id: token.access_key_id().to_string(),
+        signed: rfc3339(token.date()),
+        age_seconds: now.duration_since(token.date()).map_or_else(|ahead| -whole(ahead.duration()), whole),
+        lifetime_seconds: token.lifetime().as_secs(),
+        session_token_bytes: token.session_token_length(),
+    }
+}
+
+fn print(report: &Report) -> Result<(), Failure> {
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    let mut row = |name: &str, value: String| rows.push(vec![name.to_owned(), value]);
+    row("valid", if report.valid { "yes" } else { "no" }.to_owned());
+    if let Some(class) = report.because {
+        row("because", format!("{class}: {}", class.public()));
+    }
+    row("detail", report.detail.clone());
+    if let Some(parts) = &report.parts {
+        let or_missing = |value: Option<String>| value.unwrap_or_else(|| "missing".to_owned());
+        row("host", parts.host.clone());
+        row("port", or_missing(parts.port.map(|port| port.to_string())));
+        row("user", or_missing(parts.user.as_ref().map(|user| user.escape_debug().to_string())));
+        row("action", parts.action.escape_debug().to_string());
+        row("service", parts.service.escape_debug().to_string());
+        row("region", parts.region.escape_debug().to_string());
+        row("access key", parts.access_key_id.clone());
+        row("signed", format!("{} ({} s ago, good for {} s)", parts.signed, parts.age_seconds, parts.lifetime_seconds));
+        row("session token", parts.session_token_bytes.map_or("none".to_owned(), |bytes| format!("{bytes} bytes")));
+    }
+    output::line(&output::columns(&rows))
+}

@@ -1,0 +1,276 @@
+//! `local up` and `local install`.
+
+use std::env;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom};
+use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU32;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+use countersign_authority::throttle::RDS_LIMIT;
+use countersign_authority::verifier::{ContextKeys, Settings};
+use countersign_core::failure::{Class, Failure};
+use countersign_core::name::{AccountId, Engine, InstanceId};
+use countersign_core::region::Region;
+use countersign_local::stack::{Plan, Preference, Stack, Wanted};
+use countersign_local::state::State;
+use countersign_local::{Layout, Version};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{describe, failure, unpacked};
+use crate::{io_failure, output, runtime};
+
+/// How long a stack may take to start in the background: `initdb` on a slow disk.
+const START_PATIENCE: Duration = Duration::from_secs(180);
+
+/// How long the background process may take to say that it is ready, once it is.
+const LAST_WORD: Duration = Duration::from_secs(5);
+
+const EXAMPLES: &str = "Examples:
+  countersign local up
+  countersign local up --engine postgres:15,postgres:18 --detach
+  countersign local up --dir /tmp/mine --port 5432 --authentication ldap";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    /// Which servers: postgres is the newest installed, postgres:15 that version [default: those that ran there before, or
+    /// postgres]
+    #[arg(long, value_name = "ENGINE[:VERSION]", value_delimiter = ',')]
+    engine: Vec<EngineVersion>,
+    /// Return once all is ready, and leave it running
+    #[arg(long)]
+    detach: bool,
+    /// The port of the first server [default: the one that it had, or a free one]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+    /// How servers ask whether to let someone in
+    #[arg(long, value_enum, default_value_t)]
+    authentication: Authentication,
+    /// The PAM module [default: beside this program]
+    #[arg(long, value_name = "FILE", env = "COUNTERSIGN_PAM_MODULE")]
+    pam_module: Option<PathBuf>,
+    /// The AWS account that everything belongs to
+    #[arg(long, value_name = "ACCOUNT", default_value = "123456789012")]
+    account: AccountId,
+    /// The AWS region that everything is in
+    #[arg(long, value_name = "REGION", default_value = "us-east-1")]
+    region: Region,
+    /// The address that LDAP binds are taken on: tokens cross it in clear
+    #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    ldap_address: IpAddr,
+    /// The most logins a second to one instance; 0 is no limit
+    #[arg(long, value_name = "NUMBER", default_value_t = RDS_LIMIT.get())]
+    max_logins_per_second: u32,
+    /// Let policies see aws:SourceIp, which RDS does not have on rds-db:connect; servers that ask by PAM tell it
+    #[arg(long)]
+    source_conditions: bool,
+    /// Run in a session of its own: what --detach starts
+    #[arg(long, hide = true)]
+    background: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  countersign local install --engine postgres:18")]
+pub(super) struct InstallArguments {
+    /// Which server
+    #[arg(long, value_name = "ENGINE:VERSION")]
+    engine: EngineVersion,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
+enum Authentication {
+    /// By PAM where /etc/pam.d can be written, else by LDAP
+    #[default]
+    Auto,
+    /// By PAM
+    Pam,
+    /// By LDAP on loopback
+    Ldap,
+}
+
+/// An engine, and a version of it.
+#[derive(Debug, Clone)]
+struct EngineVersion {
+    version: Option<Version>,
+}
+
+impl std::str::FromStr for EngineVersion {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (engine, version) = text.split_once(':').map_or((text, None), |(engine, version)| (engine, Some(version)));
+        match engine.parse::<Engine>().map_err(|error| error.to_string())? {
+            Engine::Postgres => {}
+            other => return Err(format!("{other} can't be run yet: postgres can")),
+        }
+        let number = |version: &str| version.parse().map_err(|_| format!("the version {version:?} is not a number such as 15"));
+        Ok(Self { version: version.map(number).transpose()? })
+    }
+}
+
+impl EngineVersion {
+    /// `postgres`, or `postgres-15` where the version was named.
+    fn instance(&self) -> Result<InstanceId, Failure> {
+        let name = self.version.map_or(Engine::Postgres.to_string(), |version| format!("{}-{version}", Engine::Postgres));
+        name.parse().map_err(|error| Failure::new(Class::Configuration, format!("{error}")))
+    }
+}
+
+/// Unpacks a server.
+pub(super) fn install(arguments: &InstallArguments) -> Result<ExitCode, Failure> {
+    let version = arguments.engine.version.ok_or_else(|| Failure::new(Class::Configuration, "name the version: postgres:18"))?;
+    output::note(&format!("unpacking PostgreSQL {version} below {}", unpacked().display()));
+    let installed = countersign_local::install(version, &unpacked()).map_err(|error| failure(&error))?;
+    output::line(&installed.bin.display().to_string()).map(|()| ExitCode::SUCCESS)
+}
+
+/// Starts the stack, here or in the background.
+pub(super) fn run(layout: &Layout, arguments: &Arguments) -> Result<ExitCode, Failure> {
+    if arguments.detach {
+        return detach(layout);
+    }
+    if arguments.background {
+        rustix::process::setsid().map_err(|error| Failure::new(Class::Internal, format!("no session of its own: {error}")))?;
+    }
+    output::log_to_stderr();
+    runtime()?.block_on(stay(plan(layout, arguments)?))
+}
+
+fn plan(layout: &Layout, arguments: &Arguments) -> Result<Plan, Failure> {
+    let ports = std::iter::once(arguments.port).chain(std::iter::repeat(None));
+    let mut servers: Vec<Wanted> = Vec::new();
+    for (engine, port) in arguments.engine.iter().zip(ports) {
+        let instance = engine.instance()?;
+        if servers.iter().any(|server| server.instance == instance) {
+            return Err(Failure::new(Class::Usage, format!("--engine names {instance} twice")));
+        }
+        servers.push(Wanted { instance, version: engine.version, port });
+    }
+    if servers.is_empty() && arguments.port.is_some() {
+        return Err(Failure::new(Class::Usage, "--port is that of the first server: name it with --engine"));
+    }
+    Ok(Plan {
+        layout: layout.clone(),
+        servers,
+        preference: match arguments.authentication {
+            Authentication::Auto => Preference::Automatic,
+            Authentication::Pam => Preference::Pam,
+            Authentication::Ldap => Preference::Ldap,
+        },
+        pam_module: arguments.pam_module.clone().or_else(pam_module),
+        unpacked: unpacked(),
+        account: arguments.account.clone(),
+        region: arguments.region.clone(),
+        ldap_address: arguments.ldap_address,
+        settings: Settings {
+            limit: NonZeroU32::new(arguments.max_logins_per_second),
+            context_keys: if arguments.source_conditions { ContextKeys::WithSource } else { ContextKeys::AsRds },
+        },
+    })
+}
+
+/// The PAM module as it lies beside this program: in a build directory, or installed.
+fn pam_module() -> Option<PathBuf> {
+    let program = env::current_exe().ok()?;
+    let directory = program.parent()?;
+    let candidates = ["pam_countersign.so", "libpam_countersign.so", "../lib/countersign/pam_countersign.so"];
+    candidates.iter().map(|name| directory.join(name)).find(|path| path.exists())
+}
+
+/// Runs the stack until a signal ends it; one that comes while it starts ends it as soon as it has.
+async fn stay(plan: Plan) -> Result<ExitCode, Failure> {
+    let listen = |kind| signal(kind).map_err(|error| Failure::new(Class::Internal, format!("signals can't be listened to: {error}")));
+    let (mut terminate, mut interrupt, mut hangup) =
+        (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?, listen(SignalKind::hangup())?);
+    let mut stack = Stack::up(plan, |step| output::note(&format!("· {step}"))).await.map_err(|error| failure(&error))?;
+    // On standard error, for a reader that goes away must not end what runs.
+    output::note(&ready(stack.state()));
+    let ended = tokio::select! {
+        _ = terminate.recv() => Ok(ExitCode::SUCCESS),
+        _ = interrupt.recv() => Ok(ExitCode::SUCCESS),
+        _ = hangup.recv() => Ok(ExitCode::SUCCESS),
+        () = stack.ended() => Err(Failure::new(Class::Internal, "a listener of the authority has ended")),
+    };
+    output::note("· stopping");
+    stack.down().await.map_err(|error| failure(&error))?;
+    ended
+}
+
+fn ready(state: &State) -> String {
+    let table = describe(state, &[]);
+    format!("{table}\nready: eval \"$(countersign local env --dir {})\"", state.dir.display())
+}
+
+/// Starts this program once more, in the background, and waits until its stack is ready.
+fn detach(layout: &Layout) -> Result<ExitCode, Failure> {
+    let failed = |what: &Path| {
+        let what = what.display().to_string();
+        move |error: std::io::Error| io_failure(&what, &error)
+    };
+    std::fs::create_dir_all(layout.root()).map_err(failed(layout.root()))?;
+    let path = layout.output_file();
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(failed(&path))?;
+    let mut heard = file.metadata().map_err(failed(&path))?.len();
+    let copy = file.try_clone().map_err(failed(&path))?;
+    let program = env::current_exe().map_err(failed(Path::new("this program")))?;
+    let arguments = env::args_os().skip(1).map(|argument| if argument == "--detach" { "--background".into() } else { argument });
+    let spawned = Command::new(program).args(arguments).stdin(Stdio::null()).stdout(file).stderr(copy).spawn();
+    let mut child = spawned.map_err(failed(Path::new("this program")))?;
+
+    let deadline = Instant::now() + START_PATIENCE;
+    let mut output = File::open(&path).map_err(failed(&path))?;
+    loop {
+        heard = relay(&mut output, heard).map_err(failed(&path))?;
+        if let Some(status) = ended(&mut child)? {
+            relay(&mut output, heard).map_err(failed(&path))?;
+            return Ok(status);
+        }
+        if State::of_running(layout).is_ok_and(|state| state.pid == child.id()) {
+            await_table(&mut output, heard).map_err(failed(&path))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        if Instant::now() > deadline {
+            return Err(Failure::new(
+                Class::TimedOut,
+                format!("the stack is not ready after {} s: see {}", START_PATIENCE.as_secs(), path.display()),
+            ));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Prints what has been written to `file` since `from`, and says where it ends now.
+fn relay(file: &mut File, from: u64) -> std::io::Result<u64> {
+    let mut text = String::new();
+    file.seek(SeekFrom::Start(from))?;
+    let read = file.read_to_string(&mut text)?;
+    if read > 0 {
+        output::note(text.trim_end());
+    }
+    Ok(from + u64::try_from(read).unwrap_or(0))
+}
+
+fn ended(child: &mut Child) -> Result<Option<ExitCode>, Failure> {
+    let status = child.try_wait().map_err(|error| io_failure("the background process", &error))?;
+    Ok(status.map(|status| status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from)))
+}
+
+/// Prints what the background process says last, which is that it is ready.
+fn await_table(file: &mut File, mut from: u64) -> std::io::Result<()> {
+    let deadline = Instant::now() + LAST_WORD;
+    loop {
+        let mut text = String::new();
+        file.seek(SeekFrom::Start(from))?;
+        file.read_to_string(&mut text)?;
+        from = relay(file, from)?;
+        if text.contains("\nready: ") || Instant::now() > deadline {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

@@ -1,0 +1,70 @@
+//! From flags and environment to a token: the credentials, the region, and the minting.
+
+use std::env;
+use std::time::SystemTime;
+
+use countersign_connect::credentials;
+use countersign_connect::region::{self, Origin};
+use countersign_core::credentials::Credentials;
+use countersign_core::endpoint::{Endpoint, HostName};
+use countersign_core::failure::Failure;
+use countersign_core::name::{DbUser, Engine, InvalidName};
+use countersign_core::region::Region;
+use countersign_core::sigv4::KeyCache;
+use countersign_core::token::{AuthToken, mint};
+
+use crate::{output, runtime};
+
+/// A host; an IPv6 address may stand in brackets.
+pub(crate) fn host(text: &str) -> Result<HostName, InvalidName> {
+    text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text).parse()
+}
+
+/// Whose credentials sign, and for which region.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Signing {
+    /// The region of the database [default: the one in the host name, then AWS_REGION, then the profile's]
+    #[arg(long, value_name = "REGION")]
+    pub(crate) region: Option<Region>,
+    /// The AWS profile whose credentials sign [default: the AWS SDK's whole chain]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+}
+
+/// The credentials and the endpoint that they sign for.
+#[derive(Debug)]
+pub(crate) struct Signer {
+    pub(crate) credentials: Credentials,
+    pub(crate) endpoint: Endpoint,
+}
+
+impl Signing {
+    /// Finds region and credentials for a database.
+    pub(crate) fn signer(&self, engine: Engine, host: &HostName, port: u16) -> Result<Signer, Failure> {
+        let set = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+        let environment = set("AWS_REGION").or_else(|| set("AWS_DEFAULT_REGION"));
+        let profile = self.profile.as_deref();
+        runtime()?.block_on(async {
+            let (region, origin) = region::choose(self.region.as_ref(), host.as_str(), environment.as_deref(), profile).await?;
+            if let (Origin::Given, Some(other)) = (origin, Region::of_rds_host(host.as_str()).filter(|other| *other != region)) {
+                output::note(&format!(
+                    "note: signing for {region}, as told; the host is in {other}, where RDS takes no other region's token"
+                ));
+            }
+            if let (Origin::HostName, Some(other)) = (origin, environment.as_deref().filter(|other| *other != region.as_str())) {
+                output::note(&format!("note: signing for {region}, which the host name says, not for {other}, which the environment says"));
+            }
+            let credentials = credentials::load(profile, Some(&region)).await?;
+            let endpoint = Endpoint { engine, host: host.clone(), port, region };
+            Ok(Signer { credentials, endpoint })
+        })
+    }
+}
+
+impl Signer {
+    /// A token for `user`, dated `now`; refused where the credentials would not outlive it.
+    pub(crate) fn token(&self, user: &DbUser, now: SystemTime) -> Result<AuthToken, Failure> {
+        credentials::outlive_token(&self.credentials, now)?;
+        Ok(mint(&self.credentials, &self.endpoint, user, &KeyCache::default(), now))
+    }
+}

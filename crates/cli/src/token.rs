@@ -1,0 +1,149 @@
+//! `countersign token`: a token to log in with, a drop-in for `aws rds generate-db-auth-token`.
+
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use clap::ValueEnum;
+use countersign_core::endpoint::HostName;
+use countersign_core::failure::Failure;
+use countersign_core::name::{DbUser, Engine};
+use countersign_core::sigv4::encode;
+use countersign_core::timestamp::{AmzDate, rfc3339};
+use countersign_core::token::LIFETIME;
+use zeroize::Zeroizing;
+
+use crate::signing::{self, Signer, Signing};
+use crate::{inspect, output};
+
+const EXAMPLES: &str = "Examples:
+  countersign token --hostname mydb.abc.eu-west-1.rds.amazonaws.com --port 5432 --username jane
+  PGPASSWORD=$(countersign token --hostname $H --port 5432 --username jane) psql -h $H -U jane
+  (umask 077; countersign token --hostname $H --port 5432 --username jane --output pgpass > pgpass)
+  PGPASSFILE=pgpass psql -h $H -U jane
+  countersign token inspect < token.txt";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) mint: MintArguments,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Show a token's parts, its age and what is wrong with it; the token is read from standard input
+    Inspect(inspect::Arguments),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct MintArguments {
+    /// The database's host: the endpoint that RDS shows, not an alias
+    #[arg(long, required = true, value_name = "HOST", value_parser = signing::host)]
+    hostname: Option<HostName>,
+    /// The port that the database listens on
+    #[arg(long, required = true, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+    /// The database user, in the case that the database has it in
+    #[arg(long, required = true, value_name = "USER")]
+    username: Option<DbUser>,
+    #[command(flatten)]
+    signing: Signing,
+    /// What is printed
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+    /// The database's kind, for `env` and `uri` [default: mysql on port 3306, else postgres]
+    #[arg(long, value_name = "ENGINE")]
+    engine: Option<Engine>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
+enum Output {
+    /// The token alone
+    #[default]
+    #[value(alias = "text")]
+    Token,
+    /// The token, what it is for, and when it ends
+    Json,
+    /// Lines for a shell to evaluate
+    Env,
+    /// A line of PostgreSQL's password file
+    Pgpass,
+    /// A URL with the token as its password
+    Uri,
+}
+
+/// Mints and prints.
+pub(crate) fn run(arguments: &MintArguments) -> Result<ExitCode, Failure> {
+    // clap requires all three where there is no subcommand.
+    let (Some(host), Some(port), Some(user)) = (&arguments.hostname, arguments.port, &arguments.username) else {
+        return Ok(ExitCode::from(countersign_core::failure::exit::USAGE));
+    };
+    let engine = arguments.engine.unwrap_or(if port == Engine::Mysql.default_port() { Engine::Mysql } else { Engine::Postgres });
+    let signer = arguments.signing.signer(engine, host, port)?;
+    let now = SystemTime::now();
+    let token = signer.token(user, now)?;
+    let text = match arguments.output {
+        Output::Token => return output::line(token.expose()).map(|()| ExitCode::SUCCESS),
+        Output::Json => return json(&signer, user, token.expose(), now),
+        Output::Env => environment(&signer, user, token.expose()),
+        Output::Pgpass => pgpass(&signer, user, token.expose()),
+        Output::Uri => uri(&signer, user, token.expose()),
+    };
+    output::line(&text).map(|()| ExitCode::SUCCESS)
+}
+
+fn json(signer: &Signer, user: &DbUser, token: &str, now: SystemTime) -> Result<ExitCode, Failure> {
+    // The token is dated in whole seconds.
+    let token_ends = AmzDate::at(now).to_system_time() + LIFETIME;
+    let value = serde_json::json!({
+        "token": token,
+        "engine": signer.endpoint.engine,
+        "hostname": signer.endpoint.host,
+        "port": signer.endpoint.port,
+        "username": user,
+        "region": signer.endpoint.region,
+        "access_key_id": signer.credentials.access_key_id,
+        "expires": rfc3339(signer.credentials.expires.map_or(token_ends, |ends| ends.min(token_ends))),
+    });
+    output::json(&value).map(|()| ExitCode::SUCCESS)
+}
+
+fn environment(signer: &Signer, user: &DbUser, token: &str) -> Zeroizing<String> {
+    let port = signer.endpoint.port.to_string();
+    let host = signer.endpoint.host.as_str();
+    let variables = match signer.endpoint.engine {
+        Engine::Postgres => [("PGHOST", host), ("PGPORT", &port), ("PGUSER", user.as_str()), ("PGPASSWORD", token)],
+        Engine::Mysql | Engine::Mariadb => {
+            [("MYSQL_HOST", host), ("MYSQL_TCP_PORT", &port), ("MYSQL_USER", user.as_str()), ("MYSQL_PWD", token)]
+        }
+    };
+    Zeroizing::new(variables.map(|(name, value)| export(name, value)).join("\n"))
+}
+
+/// A line that a POSIX shell reads as setting a variable, whatever the value holds.
+pub(crate) fn export(name: &str, value: &str) -> String {
+    format!("export {name}='{}'", value.replace('\'', r"'\''"))
+}
+
+/// Source: "The Password File" in PostgreSQL's manual: colons and backslashes are escaped.
+fn pgpass(signer: &Signer, user: &DbUser, token: &str) -> Zeroizing<String> {
+    let escaped = |text: &str| Zeroizing::new(text.replace('\\', r"\\").replace(':', r"\:"));
+    let (host, port) = (signer.endpoint.host.as_str(), signer.endpoint.port);
+    Zeroizing::new(format!("{}:{port}:*:{}:{}", *escaped(host), *escaped(user.as_str()), *escaped(token)))
+}
+
+fn uri(signer: &Signer, user: &DbUser, token: &str) -> Zeroizing<String> {
+    let scheme = if signer.endpoint.engine == Engine::Postgres { "postgres" } else { "mysql" };
+    let mut text = Zeroizing::new(String::with_capacity(3 * (token.len() + user.as_str().len()) + 300));
+    text.extend([scheme, "://"]);
+    encode::encode(&mut text, user.as_str());
+    text.push(':');
+    encode::encode(&mut text, token);
+    text.push_str(&format!("@{}/", signer.endpoint));
+    if signer.endpoint.engine == Engine::Postgres {
+        text.push_str("?sslmode=verify-full");
+    }
+    text
+}
