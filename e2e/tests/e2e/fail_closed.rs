@@ -1,0 +1,150 @@
+//! What goes wrong around the verifier lets nobody in.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use countersign_e2e::{Stack, authentications, programs, wait_until};
+
+/// How many logins are tried while the authority is killed.
+const LOGINS: usize = 1000;
+
+/// A fake in the verifier's place, as user `uid`.
+struct Fake(Child);
+
+impl Fake {
+    /// `program` is a copy that any user can run: the build directory may lie where only root gets to.
+    fn start(program: &Path, socket: &Path, mode: &str, uid: u32) -> Self {
+        match std::fs::remove_file(socket) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{}: {error}", socket.display()),
+            _ => {}
+        }
+        let mut command = Command::new(program);
+        let mut child = command.arg(socket).arg(mode).uid(uid).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        Self(child)
+    }
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_verifier_that_is_down_hangs_lies_or_is_another_s_lets_nobody_in() {
+    if !authentications().contains(&"pam") {
+        return;
+    }
+    let stack = Stack::up("pam");
+    let good = stack.token(&stack.credentials(&[]), "app");
+    let psql = || stack.psql_command("app", &good, "select 1").output().unwrap();
+    assert!(psql().status.success());
+    let prototype = stack.psql_command("app", &good, "select 1");
+    stack.kill_authority();
+    let socket = stack.directory().join("run/verifier.sock");
+    let program = stack.directory().join("lib/fake-verifier");
+    std::fs::copy(programs().join("fake-verifier"), &program).unwrap();
+    let refused = |what: &str| {
+        let mut command = Command::new("psql");
+        command.args(prototype.get_args());
+        command.envs(prototype.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains("PAM authentication failed for user \"app\""), "{what}: {said}");
+    };
+    refused("down, the socket left behind");
+    let root = 0;
+    for mode in ["hang", "garbage", "close"] {
+        let _fake = Fake::start(&program, &socket, mode, root);
+        refused(mode);
+    }
+    // In proper form, from a user who is not trusted: the directory is opened for the sake of the test.
+    let directory = socket.parent().unwrap();
+    std::fs::set_permissions(directory, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    {
+        let _fake = Fake::start(&program, &socket, "allow", 65_534);
+        refused("another user's socket");
+    }
+    std::fs::remove_file(&socket).unwrap();
+    refused("the socket missing");
+    // The same answer from a trusted user lets in: the fake is a real one in all but whom it belongs to.
+    {
+        let _fake = Fake::start(&program, &socket, "allow", root);
+        assert!(again(&prototype).success());
+    }
+    std::fs::remove_file(&socket).unwrap();
+    stack.start();
+    assert!(stack.psql("app", &good, "select 1").ok, "the stack takes its server over");
+}
+
+#[test]
+fn killed_in_the_middle_of_a_thousand_logins_it_lets_nobody_in_wrongly_and_keeps_its_state() {
+    for way in authentications() {
+        let stack = Stack::with(&["--authentication", way, "--max-logins-per-second", "0"]);
+        let _made = stack.must(&["user", "create", "jane"]);
+        let good = stack.token(&stack.credentials(&["--user", "jane"]), "jane");
+        let bad = good.replace("X-Amz-Expires=900", "X-Amz-Expires=899");
+        let prototypes = [&good, &bad].map(|token| stack.psql_command("jane", token, "select 1"));
+        let [tried, let_in, wrongly] = [(); 3].map(|()| AtomicUsize::new(0));
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        let at = tried.fetch_add(1, Ordering::Relaxed) % 2;
+                        if again(&prototypes[at]).success() {
+                            [&let_in, &wrongly][at].fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+            let more_are_let_in = || {
+                let before = let_in.load(Ordering::Relaxed);
+                wait_until("good logins", || let_in.load(Ordering::Relaxed) >= before + 20);
+            };
+            for share in [LOGINS / 4, LOGINS / 2] {
+                more_are_let_in();
+                wait_until("a share of the logins", || tried.load(Ordering::Relaxed) >= share);
+                stack.kill_authority();
+                stack.start();
+            }
+            more_are_let_in();
+            wait_until("all of the logins", || tried.load(Ordering::Relaxed) >= LOGINS);
+            done.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(wrongly.into_inner(), 0, "{way}");
+        assert!(stack.psql("jane", &good, "select 1").ok, "the user, her key and her policy have survived");
+    }
+}
+
+/// Runs a command once more, as it was made, without a word.
+fn again(prototype: &Command) -> ExitStatus {
+    let mut command = Command::new(prototype.get_program());
+    command.args(prototype.get_args()).envs(prototype.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap()
+}
+
+#[test]
+fn what_a_killed_start_leaves_behind_is_taken_away() {
+    let stack = Stack::up(authentications()[0]);
+    let service = stack.status()["instances"][0]["resource_id"].as_str().unwrap().to_ascii_lowercase();
+    stack.kill_authority();
+    // As if it had not come to writing what it started.
+    std::fs::remove_file(stack.directory().join("state.json")).unwrap();
+    let postmaster = stack.directory().join("instances/postgres/data/postmaster.pid");
+    assert!(postmaster.exists(), "the server goes on");
+    let _down = stack.must(&["down"]);
+    assert!(!postmaster.exists());
+    stack.start();
+    let _wiped = stack.must(&["down", "--wipe"]);
+    assert!(!stack.directory().exists() && !Path::new("/etc/pam.d").join(format!("countersign-{service}")).exists());
+    stack.start();
+}

@@ -1,0 +1,78 @@
+//! Tokens, signatures and secret keys stay out of logs, arguments and process lists.
+
+use std::fs;
+use std::path::Path;
+
+use countersign_e2e::{Stack, authentications, countersign, run};
+
+/// Every file below a directory that is not a server's data or the authority's state, which is where secrets live.
+fn files(directory: &Path, found: &mut Vec<std::path::PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        match path.is_dir() {
+            true if ["data", "state"].contains(&name.as_str()) => {}
+            true => files(&path, found),
+            false if path.is_file() => found.push(path),
+            false => {}
+        }
+    }
+}
+
+#[test]
+fn nothing_that_is_written_shows_a_token_or_a_key() {
+    for way in authentications() {
+        // Its daemons log at the level of trace.
+        let stack = Stack::up(way);
+        let key = stack.credentials(&["--temporary"]);
+        let good = stack.token(&key, "app");
+        let tampered = good.replace("Expires=900", "Expires=899");
+        for token in [good.as_str(), tampered.as_str(), "hunter2-is-secret", &good[..good.len() / 2]] {
+            let _either = stack.psql("app", token, "select 1");
+        }
+        let session = key.session_token.as_ref().unwrap().expose();
+        let signature = good.split("X-Amz-Signature=").nth(1).unwrap();
+        let secrets = [key.secret.expose(), session, signature, "hunter2-is-secret"];
+        let mut paths = Vec::new();
+        files(stack.directory(), &mut paths);
+        assert!(paths.iter().any(|path| path.ends_with("server.log")) && paths.iter().any(|path| path.ends_with("up.log")));
+        for path in paths {
+            let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+            for secret in secrets {
+                assert!(!text.contains(secret), "{} shows a secret", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_token_reaches_its_program_through_the_environment_alone() {
+    let env =
+        [("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "hunter2-is-secret"), ("AWS_SESSION_TOKEN", "session-is-secret")];
+    let shell = "tr '\\0' '\\n' < /proc/$$/cmdline; ps -ef; printf '%s\\n' \"$PGPASSWORD\" | wc -c";
+    let url = "postgres://jane@db.abc.us-east-1.rds.amazonaws.com/x?sslrootcert=system";
+    let said = run(countersign().args(["exec", url, "--", "sh", "-c", shell]).envs(env));
+    assert!(said.ok, "{said:?}");
+    let length: usize = said.out.lines().last().unwrap().trim().parse().unwrap();
+    assert!(length > 300, "the token is in PGPASSWORD");
+    for secret in ["X-Amz-Signature", "hunter2-is-secret", "session-is-secret"] {
+        assert!(!said.out.contains(secret), "{secret} is in the process list");
+    }
+}
+
+#[test]
+fn inspect_prints_neither_signature_nor_session_token() {
+    let env =
+        [("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "hunter2-is-secret"), ("AWS_SESSION_TOKEN", "session-is-secret")];
+    let token = run(countersign()
+        .args(["token", "--hostname", "db.abc.us-east-1.rds.amazonaws.com", "--port", "5432", "--username", "jane"])
+        .envs(env));
+    let signature = token.out.split("X-Amz-Signature=").nth(1).unwrap().to_owned();
+    for format in ["text", "json"] {
+        let said = crate::commands::with_input(countersign().args(["token", "inspect", "--output", format]).envs(env), &token.out);
+        assert!(said.ok, "{said:?}");
+        for secret in [signature.as_str(), "session-is-secret", "hunter2-is-secret"] {
+            assert!(!said.out.contains(secret) && !said.err.contains(secret), "{said:?}");
+        }
+    }
+}
