@@ -1,0 +1,73 @@
+//! Columns side by side, their text wrapped to the terminal's width.
+
+use std::process::{Command, Stdio};
+
+use crate::command;
+use crate::terminal::{bold, green, red};
+
+/// What separates two columns.
+const GAP: usize = 2;
+
+pub(super) struct Table {
+    widths: [usize; 3],
+    surprises: u32,
+}
+
+impl Table {
+    /// Prints the titles.
+    pub(super) fn new(titles: [&str; 3]) -> Self {
+        // The mark, the longest label, and the rest in two parts.
+        let rest = width().saturating_sub(2 + 24 + 2 * GAP);
+        let table = Self { widths: [24, rest * 2 / 5, rest - rest * 2 / 5], surprises: 0 };
+        table.print("  ", titles, bold);
+        table
+    }
+
+    /// Prints a row, marked by whether it is as it should be.
+    pub(super) fn row(&mut self, expected: bool, cells: [&str; 3]) {
+        self.surprises += u32::from(!expected);
+        let mark = if expected { green("✓ ") } else { red("✗ ") };
+        self.print(&mark, cells, str::to_owned);
+    }
+
+    /// How many rows were not as they should be.
+    pub(super) const fn surprises(&self) -> u32 {
+        self.surprises
+    }
+
+    fn print(&self, mark: &str, cells: [&str; 3], paint: fn(&str) -> String) {
+        let [first, second, third] = self.widths;
+        let columns = [wrap(cells[0], first), wrap(cells[1], second), wrap(cells[2], third)];
+        let height = columns.iter().map(Vec::len).max().unwrap_or(0);
+        for line in 0..height {
+            let [a, b, c] = columns.each_ref().map(|column| column.get(line).map_or("", String::as_str));
+            let text = format!("{a:first$}{:GAP$}{b:second$}{:GAP$}{c}", "", "");
+            println!("{}{}", if line == 0 { mark } else { "  " }, paint(text.trim_end()));
+        }
+    }
+}
+
+/// Breaks a text between words into lines of at most `width` characters; a longer word has a line of its own.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+/// The terminal's width, within reason.
+fn width() -> usize {
+    let size = Command::new("stty").args(["-F", "/dev/tty", "size"]).stdin(Stdio::null()).output();
+    let size = size.ok().filter(|output| output.status.success()).map(|output| command::text(&output.stdout));
+    size.and_then(|size| size.split_once(' ')?.1.parse().ok()).unwrap_or(120).clamp(90, 160)
+}
+
+#[cfg(test)]
+mod tests;

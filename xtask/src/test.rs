@@ -1,0 +1,93 @@
+//! `test`: every test there is, on the real servers.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Command, Stdio};
+
+use crate::command;
+use crate::problem::Problem;
+use crate::setup::{self, Need};
+use crate::terminal::{bold, header, note};
+use crate::workspace::Workspace;
+
+pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<(), Problem> {
+    let lacking = setup::provide(workspace, &[Need::PostgreSql, Need::Aws, Need::Mmdebstrap, Need::Faketime]);
+
+    header("build");
+    // What the tests start has to be as new as they are; tests among them, or features would differ and all be built twice.
+    command::run(workspace.cargo().args(["build", "--workspace", "--lib", "--bins", "--tests", "--locked"]))?;
+
+    header("PostgreSQL 18, beside the system's");
+    if let Err(problem) = command::run(Command::new(workspace.binary("countersign")).args(["local", "install", "--engine", "postgres:18"]))
+    {
+        note(&format!("{problem}: the tests that need it say that they skip."));
+    }
+
+    header("test");
+    let mut cargo = workspace.cargo();
+    cargo.args(["test", "--locked", "--no-fail-fast"]).env("PATH", workspace.path());
+    match arguments {
+        [name, rest @ ..] => match package(workspace, name) {
+            Some(package) => cargo.args(["--package", &package]).args(rest),
+            None => cargo.arg("--workspace").args(arguments),
+        },
+        [] => cargo.arg("--workspace"),
+    };
+    let result = run_and_count(&mut cargo);
+    for need in lacking {
+        note(&format!("{} could not be installed: tests that need it were skipped.", need.name()));
+    }
+    result
+}
+
+/// The package of a crate that goes by its directory's name, such as `core` or `e2e`.
+fn package(workspace: &Workspace, name: &str) -> Option<String> {
+    let manifest = |directory: &str| workspace.root().join(directory).join(name).join("Cargo.toml");
+    let manifest = ["crates", ""].into_iter().map(manifest).find(|manifest| manifest.is_file())?;
+    let manifest = std::fs::read_to_string(manifest).ok()?;
+    manifest.lines().find_map(|line| Some(line.strip_prefix("name = \"")?.strip_suffix('"')?.to_owned()))
+}
+
+/// Lets cargo's output through as it comes, and ends with its sum.
+fn run_and_count(cargo: &mut Command) -> Result<(), Problem> {
+    let failed = |error: std::io::Error| Problem::new(format!("cargo test could not be run: {error}"));
+    let mut child = cargo.stdout(Stdio::piped()).spawn().map_err(failed)?;
+    let mut sum = Sum::default();
+    let mut out = std::io::stdout().lock();
+    if let Some(pipe) = child.stdout.take() {
+        let mut pipe = BufReader::new(pipe);
+        let mut line = Vec::new();
+        while pipe.read_until(b'\n', &mut line).map_err(failed)? > 0 {
+            out.write_all(&line).map_err(failed)?;
+            sum.add(&String::from_utf8_lossy(&line));
+            line.clear();
+        }
+    }
+    let status = child.wait().map_err(failed)?;
+    writeln!(out, "{}", bold(&format!("{} passed, {} failed, {} ignored", sum.passed, sum.failed, sum.ignored))).map_err(failed)?;
+    if status.success() { Ok(()) } else { Err(Problem::new(format!("`{}` failed", command::line(cargo)))) }
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Sum {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+impl Sum {
+    /// Adds a line of the form `test result: ok. 3 passed; 0 failed; 1 ignored; …`; others say nothing.
+    fn add(&mut self, line: &str) {
+        let Some((_, counts)) = line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". ")) else { return };
+        for count in counts.split(';') {
+            match count.trim().split_once(' ').map(|(number, what)| (number.parse().unwrap_or(0), what)) {
+                Some((number, "passed")) => self.passed += number,
+                Some((number, "failed")) => self.failed += number,
+                Some((number, "ignored")) => self.ignored += number,
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+//! The drawing of the crates in ARCHITECTURE.md, held against what cargo sees.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+type Outcome = Result<(), Box<dyn Error>>;
+
+/// The drawing: a crate, and those of this workspace that it may use, directly or not. Tests may use more.
+const DRAWING: [(&str, &[&str]); 10] = [
+    ("countersign-core", &[]),
+    ("countersign-connect", &["countersign-core"]),
+    ("countersign-authority", &["countersign-core"]),
+    ("countersign-pam", &["countersign-core"]),
+    ("countersign-local", &["countersign-core", "countersign-authority", "countersign-connect"]),
+    ("countersign-cli", &["countersign-core", "countersign-connect", "countersign-authority", "countersign-local"]),
+    ("countersign-e2e", &["countersign-core", "countersign-connect", "countersign-authority", "countersign-local"]),
+    ("countersign-bench", &["countersign-core", "countersign-connect", "countersign-authority", "countersign-local"]),
+    ("countersign-fuzz", &["countersign-core", "countersign-authority"]),
+    ("xtask", &[]),
+];
+
+/// What waits, polls or opens sockets. The module in the database server and the core may depend on none of it.
+const ASYNCHRONOUS: [&str; 12] =
+    ["async-io", "async-std", "async-trait", "futures", "futures-core", "hyper", "mio", "polling", "reqwest", "smol", "socket2", "tokio"];
+
+/// Names under which whatever fits nowhere gathers.
+const HEAPS: [&str; 5] = ["common", "utils", "types", "errors", "macros"];
+
+/// What `core` is given as an argument instead: the clock, the environment, files and sockets.
+const OUTSIDE: [&str; 8] = ["SystemTime::now", "Instant::now", "now_utc", "std::env", "std::fs", "std::os", "std::process", "std::thread"];
+
+/// The packages that a build for this machine consists of, by id.
+struct Graph {
+    packages: BTreeMap<String, Package>,
+    members: Vec<String>,
+}
+
+struct Package {
+    name: String,
+    manifest: PathBuf,
+    /// What it is built with and from; not what its tests need.
+    uses: Vec<String>,
+}
+
+impl Graph {
+    fn read() -> Result<Self, Box<dyn Error>> {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let version = String::from_utf8(Command::new(&cargo).arg("-vV").output()?.stdout)?;
+        let host = version.lines().find_map(|line| line.strip_prefix("host: ")).ok_or("`cargo -vV` names no host")?;
+        let output = Command::new(&cargo)
+            .args(["metadata", "--format-version", "1", "--locked", "--filter-platform", host])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()?;
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into());
+        }
+        Self::from_metadata(&serde_json::from_slice(&output.stdout)?).ok_or_else(|| "`cargo metadata` has another form than it had".into())
+    }
+
+    fn from_metadata(metadata: &Value) -> Option<Self> {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let list = |value: &Value, name| value.get(name)?.as_array().cloned();
+        let mut uses = BTreeMap::new();
+        for node in list(metadata.get("resolve")?, "nodes")? {
+            let is_built = |dependency: &Value| {
+                list(dependency, "dep_kinds").is_some_and(|kinds| kinds.iter().any(|kind| kind.get("kind") != Some(&"dev".into())))
+            };
+            let built = list(&node, "deps")?.into_iter().filter(is_built);
+            uses.insert(text(node.get("id")?)?, built.map(|dependency| text(dependency.get("pkg")?)).collect::<Option<_>>()?);
+        }
+        let mut packages = BTreeMap::new();
+        for package in list(metadata, "packages")? {
+            let id = text(package.get("id")?)?;
+            let uses = uses.remove(&id).unwrap_or_default();
+            let (name, manifest) = (text(package.get("name")?)?, text(package.get("manifest_path")?)?.into());
+            packages.insert(id, Package { name, manifest, uses });
+        }
+        let members = list(metadata, "workspace_members")?.iter().map(text).collect::<Option<_>>()?;
+        Some(Self { packages, members })
+    }
+
+    fn members(&self) -> impl Iterator<Item = &Package> {
+        self.members.iter().filter_map(|id| self.packages.get(id))
+    }
+
+    fn member(&self, name: &str) -> Result<&Package, String> {
+        self.members().find(|package| package.name == name).ok_or_else(|| format!("there is no crate {name}"))
+    }
+
+    /// The names of all that a package is built with, itself left out.
+    fn closure(&self, package: &Package) -> BTreeSet<&str> {
+        let mut found = BTreeSet::new();
+        let mut open: Vec<&str> = package.uses.iter().map(String::as_str).collect();
+        while let Some(package) = open.pop().and_then(|id| self.packages.get(id)) {
+            if found.insert(package.name.as_str()) {
+                open.extend(package.uses.iter().map(String::as_str));
+            }
+        }
+        found
+    }
+}
+
+#[test]
+fn every_crate_is_drawn_and_uses_what_the_drawing_lets_it() -> Outcome {
+    let graph = Graph::read()?;
+    let members: BTreeSet<&str> = graph.members().map(|package| package.name.as_str()).collect();
+    let drawn: BTreeSet<&str> = DRAWING.iter().map(|(name, _)| *name).collect();
+    assert_eq!(members, drawn, "the workspace and the drawing, here and in ARCHITECTURE.md, have different crates");
+
+    for (name, allowed) in DRAWING {
+        let used = graph.closure(graph.member(name)?);
+        let astray: Vec<_> = used.iter().filter(|used| members.contains(*used) && !allowed.contains(used)).collect();
+        assert!(astray.is_empty(), "{name} uses {astray:?}, against the drawing");
+    }
+    Ok(())
+}
+
+#[test]
+fn core_and_pam_wait_for_nothing() -> Outcome {
+    let graph = Graph::read()?;
+    for name in ["countersign-core", "countersign-pam"] {
+        let used = graph.closure(graph.member(name)?);
+        let astray: Vec<_> = ASYNCHRONOUS.iter().filter(|crate_name| used.contains(*crate_name)).collect();
+        assert!(astray.is_empty(), "{name} is built with {astray:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn core_touches_nothing_outside() -> Outcome {
+    let graph = Graph::read()?;
+    let sources = graph.member("countersign-core")?.manifest.with_file_name("src");
+    let mut astray = Vec::new();
+    for file in rust_files(&sources)? {
+        if file.file_name().is_some_and(|name| name == "tests.rs") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file)?;
+        let code = text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
+        let touching = code.filter(|(_, line)| OUTSIDE.iter().any(|outside| line.contains(outside)));
+        astray.extend(touching.map(|(number, line)| format!("{}:{}: {}", file.display(), number + 1, line.trim())));
+    }
+    assert!(astray.is_empty(), "the time, and all else from outside, is an argument in core:\n{}", astray.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn only_pam_may_be_unsafe() -> Outcome {
+    let graph = Graph::read()?;
+    for package in graph.members().filter(|package| package.name != "countersign-pam") {
+        let manifest = std::fs::read_to_string(&package.manifest)?;
+        let forbidden = manifest.contains("[lints]\nworkspace = true\n") || manifest.contains("[lints.rust]\nunsafe_code = \"forbid\"\n");
+        assert!(forbidden, "{} does not take over the workspace's lints, which forbid `unsafe`", package.manifest.display());
+    }
+    Ok(())
+}
+
+#[test]
+fn no_crate_is_a_heap() -> Outcome {
+    let graph = Graph::read()?;
+    for package in graph.members() {
+        let name = package.name.trim_start_matches("countersign-");
+        assert!(!HEAPS.contains(&name), "a crate {name:?} gathers what fits nowhere: name it after what it is about");
+    }
+    Ok(())
+}
+
+fn rust_files(directory: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
+    let mut files = Vec::new();
+    for entry in directory.read_dir()? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files.extend(rust_files(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
