@@ -107,15 +107,18 @@ pub(crate) struct Written<'a> {
 }
 
 impl<'a> Written<'a> {
-    /// What stands before the first `end`, and what stands behind it, if it is there.
-    pub(crate) fn before(end: char, text: &'a str) -> (Self, Option<&'a str>) {
+    /// What stands before the first `end`, which is ASCII, and what stands behind it, if it is there.
+    pub(crate) fn before(end: u8, text: &'a str) -> (Self, Option<&'a str>) {
         // Nearly all of a token needs no escaping: what ends that is the end.
         let (plain, tail) = split_plain(text);
-        if tail.is_empty() || tail.starts_with(end) {
-            return (Self { text: plain, plain: true }, tail.strip_prefix(end));
+        match tail.as_bytes().first() {
+            None => (Self { text: plain, plain: true }, None),
+            Some(byte) if *byte == end => (Self { text: plain, plain: true }, tail.get(1..)),
+            Some(_) => {
+                let (text, behind) = text.split_once(char::from(end)).map_or((text, None), |(text, behind)| (text, Some(behind)));
+                (Self { text, plain: false }, behind)
+            }
         }
-        let (text, behind) = text.split_once(end).map_or((text, None), |(text, behind)| (text, Some(behind)));
-        (Self { text, plain: false }, behind)
     }
 
     /// `None` as in [`decode`].

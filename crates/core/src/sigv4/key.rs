@@ -1,6 +1,6 @@
 //! Signing keys: derived from a secret for one day, region and service, and kept for that day.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -127,9 +127,10 @@ impl fmt::Debug for Signature {
 /// How many derived keys are kept; beyond it the cache starts anew, which costs four HMACs a key.
 const MAX_KEYS: usize = 4096;
 
-/// Derived keys, so that each is derived once a day, region, service and secret.
+/// Derived keys, so that each is derived once a day, region, service and secret. A client has one or two, which are found
+/// sooner in order than by a hash.
 #[derive(Debug, Default)]
-pub struct KeyCache(Mutex<HashMap<Box<str>, Derived>>);
+pub struct KeyCache(Mutex<BTreeMap<Box<str>, Derived>>);
 
 #[derive(Debug)]
 struct Derived {

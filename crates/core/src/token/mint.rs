@@ -1,5 +1,6 @@
 //! Writing a token.
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use super::{AuthToken, SERVICE, write_address};
@@ -17,6 +18,7 @@ const FIXED: usize = 512;
 #[must_use]
 pub fn mint(credentials: &Credentials, endpoint: &Endpoint, user: &DbUser, keys: &KeyCache, now: SystemTime) -> AuthToken {
     let stamp = AmzDate::at(now).stamp();
+    let date = stamp.as_str();
     let scope = Scope { day: stamp.day(), region: endpoint.region.as_str(), service: SERVICE };
     let session = credentials.session_token.as_ref().map_or("", Secret::expose);
     let length =
@@ -25,18 +27,14 @@ pub fn mint(credentials: &Credentials, endpoint: &Endpoint, user: &DbUser, keys:
     let mut whole = AuthToken(String::with_capacity(length));
     let token = &mut whole.0;
     write_address(token, endpoint.host.as_str(), endpoint.port);
-    // What is signed of it: in lower case, and without the port of https.
-    let mut signed_host = token.to_ascii_lowercase();
-    if endpoint.port == 443 {
-        signed_host.truncate(signed_host.len() - ":443".len());
-    }
+    let address = token.len();
     token.push_str("/?");
 
     let signed_from = token.len();
     token.push_str("Action=connect&DBUser=");
     encode::encode(token, user.as_str());
     token.extend(["&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=", credentials.access_key_id.as_str()]);
-    token.extend(["%2F", scope.day, "%2F", scope.region, "%2Frds-db%2Faws4_request&X-Amz-Date=", stamp.as_str(), "&X-Amz-Expires=900"]);
+    token.extend(["%2F", scope.day, "%2F", scope.region, "%2Frds-db%2Faws4_request&X-Amz-Date=", date, "&X-Amz-Expires=900"]);
     let mut hash = CanonicalHash::default();
     hash.update("GET\n/\n");
     hash.update(token.get(signed_from..).unwrap_or_default());
@@ -49,12 +47,16 @@ pub fn mint(credentials: &Credentials, endpoint: &Endpoint, user: &DbUser, keys:
         encode::encode(token, session);
         hash.update(token.get(session_from..).unwrap_or_default());
     }
-    for part in ["&X-Amz-SignedHeaders=host\nhost:", &signed_host, "\n\nhost\n", EMPTY_PAYLOAD] {
+    let printed = token.get(..address).unwrap_or_default();
+    let host = if endpoint.port == 443 { printed.strip_suffix(":443").unwrap_or(printed) } else { printed };
+    let upper = host.bytes().fold(false, |upper, byte| upper | byte.is_ascii_uppercase());
+    let host = if upper { Cow::Owned(host.to_ascii_lowercase()) } else { Cow::Borrowed(host) };
+    for part in ["&X-Amz-SignedHeaders=host\nhost:", &*host, "\n\nhost\n", EMPTY_PAYLOAD] {
         hash.update(part);
     }
 
     let key = keys.key(credentials.access_key_id.as_str(), &credentials.secret, &scope);
     token.push_str("&X-Amz-Signature=");
-    key.sign(stamp.as_str(), &scope, hash).write_to(token);
+    key.sign(date, &scope, hash).write_to(token);
     whole
 }

@@ -287,9 +287,9 @@ fn split_query<'a>(query: &'a str, said: &mut Said<'a>) -> Result<Vec<Parameter<
     let mut start = 0;
     let mut rest = Some(query);
     while let Some(pairs) = rest {
-        let (name, tail) = Written::before('=', pairs);
+        let (name, tail) = Written::before(b'=', pairs);
         let tail = tail.filter(|_| name.plain || !name.text.contains('&')).ok_or_else(|| malformed("a parameter has no value"))?;
-        let (value, tail) = Written::before('&', tail);
+        let (value, tail) = Written::before(b'&', tail);
         let canonical = said.take(name.text, value)?.unwrap_or_else(|| {
             strangers.push(name.text);
             [name, value].into_iter().all(|part| part.read().is_some_and(|reading| reading.canonical))
