@@ -27,9 +27,6 @@ use crate::{io_failure, output, runtime};
 /// How long a stack may take to start in the background: `initdb` on a slow disk.
 const START_PATIENCE: Duration = Duration::from_secs(180);
 
-/// How long the background process may take to say that it is ready, once it is.
-const LAST_WORD: Duration = Duration::from_secs(5);
-
 const EXAMPLES: &str = "Examples:
   countersign local up
   countersign local up --engine postgres:15,postgres:18 --detach
@@ -138,7 +135,9 @@ pub(super) fn run(layout: &Layout, arguments: &Arguments) -> Result<ExitCode, Fa
         rustix::process::setsid().map_err(|error| Failure::new(Class::Internal, format!("no session of its own: {error}")))?;
     }
     output::log_to_stderr();
-    runtime()?.block_on(stay(plan(layout, arguments)?))
+    // Who starts it in the background says itself that it is ready.
+    let announce: fn(&State) = if arguments.background { |_| {} } else { |state| output::note(&ready(state)) };
+    runtime()?.block_on(stay(plan(layout, arguments)?, announce))
 }
 
 fn plan(layout: &Layout, arguments: &Arguments) -> Result<Plan, Failure> {
@@ -183,13 +182,13 @@ fn pam_module() -> Option<PathBuf> {
 }
 
 /// Runs the stack until a signal ends it; one that comes while it starts ends it as soon as it has.
-async fn stay(plan: Plan) -> Result<ExitCode, Failure> {
+async fn stay(plan: Plan, announce: fn(&State)) -> Result<ExitCode, Failure> {
     let listen = |kind| signal(kind).map_err(|error| Failure::new(Class::Internal, format!("signals can't be listened to: {error}")));
     let (mut terminate, mut interrupt, mut hangup) =
         (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?, listen(SignalKind::hangup())?);
     let mut stack = Stack::up(plan, |step| output::note(&format!("· {step}"))).await.map_err(|error| failure(&error))?;
     // On standard error, for a reader that goes away must not end what runs.
-    output::note(&ready(stack.state()));
+    announce(stack.state());
     let ended = tokio::select! {
         _ = terminate.recv() => Ok(ExitCode::SUCCESS),
         _ = interrupt.recv() => Ok(ExitCode::SUCCESS),
@@ -223,15 +222,16 @@ fn detach(layout: &Layout) -> Result<ExitCode, Failure> {
     let mut child = spawned.map_err(failed(Path::new("this program")))?;
 
     let deadline = Instant::now() + START_PATIENCE;
-    let mut output = File::open(&path).map_err(failed(&path))?;
+    let mut said = File::open(&path).map_err(failed(&path))?;
     loop {
-        heard = relay(&mut output, heard).map_err(failed(&path))?;
+        heard = relay(&mut said, heard).map_err(failed(&path))?;
         if let Some(status) = ended(&mut child)? {
-            relay(&mut output, heard).map_err(failed(&path))?;
+            relay(&mut said, heard).map_err(failed(&path))?;
             return Ok(status);
         }
-        if State::of_running(layout).is_ok_and(|state| state.pid == child.id()) {
-            await_table(&mut output, heard).map_err(failed(&path))?;
+        if let Some(state) = State::of_running(layout).ok().filter(|state| state.pid == child.id()) {
+            relay(&mut said, heard).map_err(failed(&path))?;
+            output::note(&ready(&state));
             return Ok(ExitCode::SUCCESS);
         }
         if Instant::now() > deadline {
@@ -258,19 +258,4 @@ fn relay(file: &mut File, from: u64) -> std::io::Result<u64> {
 fn ended(child: &mut Child) -> Result<Option<ExitCode>, Failure> {
     let status = child.try_wait().map_err(|error| io_failure("the background process", &error))?;
     Ok(status.map(|status| status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from)))
-}
-
-/// Prints what the background process says last, which is that it is ready.
-fn await_table(file: &mut File, mut from: u64) -> std::io::Result<()> {
-    let deadline = Instant::now() + LAST_WORD;
-    loop {
-        let mut text = String::new();
-        file.seek(SeekFrom::Start(from))?;
-        file.read_to_string(&mut text)?;
-        from = relay(file, from)?;
-        if text.contains("\nready: ") || Instant::now() > deadline {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
