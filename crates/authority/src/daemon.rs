@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use countersign_core::ask::{Answer, MAX_QUESTION, Question, frame, frame_length};
 use countersign_core::failure::{Class, Failure};
@@ -35,11 +35,34 @@ impl Askers {
     }
 }
 
-/// Binds the socket, readable and writable by its owner and `group`; one that nobody listens on any more is replaced.
+/// Who may connect to the socket; whether they may ask as well is for [`Askers`] to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// The verifier's own user, and root.
+    Owner,
+    /// The members of a group too, by its number.
+    Group(u32),
+    /// Everybody. Servers of users who share no group with the verifier can't be let in by the socket's mode. It is not what
+    /// keeps the others out: the system says who connects (`SO_PEERCRED`), and whoever is none of the [`Askers`] is hung up
+    /// on before a byte of theirs is read.
+    Everyone,
+}
+
+impl Reach {
+    const fn group_and_mode(self) -> (Option<u32>, u32) {
+        match self {
+            Self::Owner => (None, 0o600),
+            Self::Group(group) => (Some(group), 0o660),
+            Self::Everyone => (None, 0o666),
+        }
+    }
+}
+
+/// Binds the socket, open as far as `reach` says; one that nobody listens on any more is replaced.
 ///
 /// # Errors
 /// The system's; `AddrInUse` where another verifier listens there.
-pub fn bind(path: &Path, group: Option<u32>) -> io::Result<UnixListener> {
+pub fn bind(path: &Path, reach: Reach) -> io::Result<UnixListener> {
     use std::os::unix::fs::{PermissionsExt, chown};
 
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
@@ -54,8 +77,9 @@ pub fn bind(path: &Path, group: Option<u32>) -> io::Result<UnixListener> {
         }
     }
     let listener = UnixListener::bind(&fresh)?;
+    let (group, mode) = reach.group_and_mode();
     chown(&fresh, None, group)?;
-    std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(if group.is_some() { 0o660 } else { 0o600 }))?;
+    std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(mode))?;
     std::fs::rename(&fresh, path)?;
     Ok(listener)
 }
@@ -86,27 +110,19 @@ async fn converse(mut stream: UnixStream, verifier: Arc<Verifier>, askers: &Aske
     stream.read_exact(&mut body).await.map_err(|error| broken(&error))?;
     let question = Question::parse(&body)?;
     let nonce = question.nonce();
-    let answer = match decide(question, verifier).await {
+    let login = Login {
+        engine: question.engine,
+        instance: &question.instance,
+        user: &question.user,
+        token: &question.token,
+        client: question.client.as_deref(),
+        tls: question.tls,
+    };
+    let answer = match verifier.answer(&login) {
         Ok(()) => Answer::Allow { nonce },
-        Err(class) => Answer::Deny { nonce, class },
+        Err(failure) => Answer::Deny { nonce, class: failure.class },
     };
     stream.write_all(&frame(&answer, 256)?).await.map_err(|error| broken(&error))
-}
-
-/// The decision on a thread that may wait for the disk. A panic there denies.
-async fn decide(question: Question, verifier: Arc<Verifier>) -> Result<(), Class> {
-    let decided = tokio::task::spawn_blocking(move || {
-        let login = Login {
-            engine: question.engine,
-            instance: &question.instance,
-            user: &question.user,
-            token: &question.token,
-            client: question.client.as_deref(),
-            tls: question.tls,
-        };
-        verifier.decide(&login, SystemTime::now()).map(drop).map_err(|failure| failure.class)
-    });
-    decided.await.unwrap_or(Err(Class::Internal))
 }
 
 fn broken(error: &io::Error) -> Failure {

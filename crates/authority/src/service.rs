@@ -4,17 +4,18 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
+use countersign_core::failure::Failure;
+use countersign_core::name::Engine;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::daemon::{self, Askers};
+use crate::daemon::{self, Askers, Reach};
+use crate::http;
 use crate::ldap::{self, Bind};
 use crate::log::AccessLog;
 use crate::store::{Store, StoreError};
 use crate::verifier::{Login, Settings, Verifier};
-use crate::{http, verifier};
 
 /// Where the state lies and where the fronts listen.
 #[derive(Debug)]
@@ -23,8 +24,8 @@ pub struct Config {
     pub directory: PathBuf,
     /// The verifier's Unix socket.
     pub socket: PathBuf,
-    /// The group that may write to the socket, by number; nobody but the owner where there is none.
-    pub socket_group: Option<u32>,
+    /// Who may connect to the socket.
+    pub reach: Reach,
     /// Who may ask on the socket.
     pub askers: Askers,
     /// Where the LDAP front listens.
@@ -85,8 +86,7 @@ impl Service {
         let verifier = Arc::new(Verifier::new(store, log, config.settings));
         let mut tasks = JoinSet::new();
 
-        let socket =
-            daemon::bind(&config.socket, config.socket_group).map_err(failed(format!("the socket {}", config.socket.display())))?;
+        let socket = daemon::bind(&config.socket, config.reach).map_err(failed(format!("the socket {}", config.socket.display())))?;
         tasks.spawn(daemon::serve(socket, Arc::clone(&verifier), config.askers));
         let ldap = match config.ldap {
             Some(address) => {
@@ -125,14 +125,7 @@ async fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
 }
 
 /// A bind of the LDAP front as a login: PostgreSQL alone asks so, and does not say from where or how.
-async fn authenticate(bind: Bind, verifier: Arc<Verifier>) -> Result<(), countersign_core::failure::Failure> {
-    use countersign_core::failure::{Class, Failure};
-    use countersign_core::name::Engine;
-
-    let decided = tokio::task::spawn_blocking(move || {
-        let Bind { instance, user, token } = &bind;
-        let login = Login { engine: Engine::Postgres, instance, user, token, client: None, tls: None };
-        verifier.decide(&login, SystemTime::now()).map(drop::<verifier::Admission>)
-    });
-    decided.await.unwrap_or_else(|_| Err(Failure::new(Class::Internal, "the decision was abandoned")))
+async fn authenticate(bind: Bind, verifier: Arc<Verifier>) -> Result<(), Failure> {
+    let Bind { instance, user, token } = &bind;
+    verifier.answer(&Login { engine: Engine::Postgres, instance, user, token, client: None, tls: None })
 }

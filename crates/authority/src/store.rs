@@ -12,6 +12,7 @@ pub use policy::{ControlKind, Documents, Named, PolicySlot};
 pub use session::SessionRequest;
 
 use std::fs::{DirBuilder, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,6 +20,7 @@ use std::time::{Duration, SystemTime};
 
 use countersign_core::name::{AccountId, InvalidName};
 use countersign_core::region::Partition;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 
 /// The schema's version, kept in SQLite's `user_version`.
@@ -94,11 +96,17 @@ impl Store {
         let path = directory.join("authority.db");
         let file_error = |source| StoreError::File { path: path.clone(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(file_error)?;
-        // SQLite gives its side files the mode of the main one: made here, so that none is ever readable by others.
-        OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(file_error)?;
+        // SQLite gives its side files the mode of the main one: made here, so that none is ever readable by others. One that
+        // is there is not opened: closing it would let go of the locks that this process's other connections hold.
+        match OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(file_error(error)),
+            _ => {}
+        }
         let database_error = |source| StoreError::Database { path: path.clone(), source };
         let mut connection = Connection::open(&path).map_err(database_error)?;
         connection.busy_timeout(BUSY).map_err(database_error)?;
+        // Otherwise the planner looks at the values of parameters, and prepares a statement that is kept anew for each.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(database_error)?;
         connection
             .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
             .map_err(database_error)?;

@@ -1,6 +1,7 @@
 //! The decision on one login.
 
 use std::num::NonZeroU32;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::SystemTime;
 
 use countersign_core::audit::AuditRecord;
@@ -107,9 +108,21 @@ impl Verifier {
         trail.close(decided)
     }
 
+    /// May `login` go through, now? For the fronts: on the thread that asks, since deciding takes less than handing it to another
+    /// and being woken again. (All decisions wait for the one log: a disk that is slow for one of them is slow for all.) A panic
+    /// denies.
+    ///
+    /// # Errors
+    /// Those of [`Verifier::decide`].
+    pub fn answer(&self, login: &Login<'_>) -> Result<(), Failure> {
+        let decided = catch_unwind(AssertUnwindSafe(|| self.decide(login, SystemTime::now())));
+        decided.map_err(|_| Failure::new(Class::Internal, "the verifier panicked: its standard error says where"))?.map(drop::<Admission>)
+    }
+
     fn judge(&self, login: &Login<'_>, now: SystemTime, record: &mut AuditRecord) -> Result<Permit, Failure> {
         if login.tls == Some(false) {
-            return Err(Failure::new(Class::NoTls, "the connection has no TLS: use sslmode=verify-full"));
+            let option = if login.engine == Engine::Postgres { "sslmode=verify-full" } else { "ssl-mode=VERIFY_IDENTITY" };
+            return Err(Failure::new(Class::NoTls, format!("the connection has no TLS: use {option}")));
         }
         let instance = self.instance(login, record)?;
         if !self.throttle.admits(login.instance, now) {

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
-use super::{Askers, bind, serve};
+use super::{Askers, Reach, bind, serve};
 use crate::log::AccessLog;
 use crate::store::Store;
 use crate::verifier::{ContextKeys, Settings, Verifier};
@@ -30,7 +30,7 @@ fn daemon() -> Daemon {
     let log = AccessLog::open(directory.path()).unwrap();
     let verifier = Verifier::new(store, log, Settings { limit: None, context_keys: ContextKeys::AsRds });
     let socket = directory.path().join("verifier.sock");
-    tokio::spawn(serve(bind(&socket, None).unwrap(), Arc::new(verifier), Askers::new([])));
+    tokio::spawn(serve(bind(&socket, Reach::Owner).unwrap(), Arc::new(verifier), Askers::new([])));
     Daemon { _directory: directory, socket }
 }
 
@@ -99,11 +99,14 @@ async fn silent_connections_keep_nobody_waiting() {
 async fn the_socket_is_its_owner_s_and_a_dead_one_is_replaced() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("verifier.sock");
-    let first = bind(&path, None).unwrap();
+    let first = bind(&path, Reach::Owner).unwrap();
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!(bind(&path, None).unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
+    assert_eq!(bind(&path, Reach::Owner).unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
     drop(first);
     let group = rustix::process::getgid().as_raw();
-    let _second = bind(&path, Some(group)).unwrap();
+    let second = bind(&path, Reach::Group(group)).unwrap();
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o660);
+    drop(second);
+    let _third = bind(&path, Reach::Everyone).unwrap();
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o666);
 }

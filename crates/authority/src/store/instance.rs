@@ -75,6 +75,14 @@ impl Store {
         put.map_err(|error| constraint(error, &exists, &format!("account {}", instance.account)))
     }
 
+    /// Forgets an instance; `false` where there was none of that name.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`]
+    pub fn delete_instance(&self, name: &InstanceId) -> Result<bool, StoreError> {
+        self.run(|db| db.execute("DELETE FROM instance WHERE name = ?1", [name.as_str()])).map(|count| count > 0)
+    }
+
     /// The names of all instances.
     ///
     /// # Errors

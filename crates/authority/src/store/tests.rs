@@ -172,3 +172,19 @@ fn a_user_is_made_whole_or_not_at_all() {
     assert_eq!(store.policy(&jane, PolicySlot::Inline, "connect").unwrap().as_deref(), Some(ALLOW));
     assert_eq!(store.access_keys(&jane).unwrap().len(), 1);
 }
+
+#[test]
+fn opening_the_store_once_more_lets_go_of_no_lock() {
+    use std::os::unix::fs::MetadataExt;
+
+    // POSIX locks are a process's: closing any descriptor of the file lets go of all of them, and then another process that
+    // closes the database takes its log away from under this one.
+    let directory = tempfile::tempdir().unwrap();
+    let _daemon = Store::open(directory.path()).unwrap();
+    drop(Store::open(directory.path()).unwrap());
+    let inode = directory.path().join("authority.db").metadata().unwrap().ino();
+    let locks = std::fs::read_to_string("/proc/locks").unwrap();
+    // `1: POSIX  ADVISORY  READ 4711 fe:00:1234 FIRST LAST`, the shared lock being 510 bytes behind the first gigabyte.
+    let held = |line: &str| line.contains(&format!(":{inode} 1073741826 1073742335"));
+    assert!(locks.lines().any(held), "no lock on inode {inode}:\n{locks}");
+}
