@@ -6,8 +6,6 @@
 #![allow(unsafe_code, reason = "talks to libpam, which is C")]
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
-use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::{NonNull, null, null_mut};
 
 use countersign_core::ask;
@@ -21,10 +19,6 @@ const PAM_SUCCESS: c_int = 0;
 const PAM_RHOST: c_int = 4;
 const PAM_CONV: c_int = 5;
 const PAM_PROMPT_ECHO_OFF: c_int = 1;
-
-/// From Linux's `asm-generic/socket.h`.
-const SOL_SOCKET: c_int = 1;
-const SO_PEERCRED: c_int = 17;
 
 /// Where the handle keeps, until `pam_end`, the name of the user that the verifier let in. It is a C string, so that two
 /// versions of this module in one service agree on it.
@@ -56,24 +50,6 @@ struct Conversation {
     data: *mut c_void,
 }
 
-/// The beginning of `struct passwd`: more of it is not read.
-#[repr(C)]
-struct Passwd {
-    name: *const c_char,
-    password: *const c_char,
-    uid: u32,
-}
-
-/// `struct ucred`. (rustix's `UCred` can't hold the pid 0, which a process of another pid namespace has here: a verifier
-/// outside the server's container.)
-#[repr(C)]
-#[derive(Default)]
-struct Ucred {
-    pid: i32,
-    uid: u32,
-    gid: u32,
-}
-
 type Cleanup = unsafe extern "C" fn(*mut PamHandle, *mut c_void, c_int);
 
 #[link(name = "libpam.so.0", modifiers = "+verbatim")]
@@ -82,13 +58,11 @@ unsafe extern "C" {
     fn pam_get_item(handle: *const PamHandle, item: c_int, value: *mut *const c_void) -> c_int;
     fn pam_set_data(handle: *mut PamHandle, name: *const c_char, data: *mut c_void, cleanup: Option<Cleanup>) -> c_int;
     fn pam_get_data(handle: *const PamHandle, name: *const c_char, data: *mut *const c_void) -> c_int;
-    fn pam_modutil_getpwnam(handle: *mut PamHandle, name: *const c_char) -> *const Passwd;
     fn pam_syslog(handle: *const PamHandle, priority: c_int, format: *const c_char, ...);
 }
 
 unsafe extern "C" {
     fn free(memory: *mut c_void);
-    fn getsockopt(socket: c_int, level: c_int, option: c_int, value: *mut c_void, length: *mut u32) -> c_int;
 }
 
 /// The login that libpam called about, for the time of that call.
@@ -145,13 +119,6 @@ impl Handle {
         }
         // SAFETY: a response that was set is ours, made with malloc, and is not used again.
         unsafe { taken(response) }
-    }
-
-    /// The number of a system user.
-    pub(crate) fn uid_of(&self, name: &str) -> Option<u32> {
-        let name = CString::new(name).ok()?;
-        // SAFETY: both live through the call. What comes back is libpam's until `pam_end`, and is read at once.
-        unsafe { pam_modutil_getpwnam(self.0.as_ptr(), name.as_ptr()).as_ref() }.map(|entry| entry.uid)
     }
 
     /// Marks the handle: the verifier has let `user` in.
@@ -239,19 +206,5 @@ unsafe extern "C" fn unmark(_handle: *mut PamHandle, mark: *mut c_void, _status:
     if !mark.is_null() {
         // SAFETY: `admit` made it with `into_raw`, and libpam hands it here once.
         drop(unsafe { CString::from_raw(mark.cast()) });
-    }
-}
-
-/// The user of the process that listens at the other end: as it was when that process called listen(2).
-pub(crate) fn peer_uid(socket: BorrowedFd<'_>) -> io::Result<u32> {
-    let mut peer = Ucred::default();
-    let whole = size_of::<Ucred>();
-    let mut length = u32::try_from(whole).map_err(io::Error::other)?;
-    // SAFETY: `peer` has as many bytes as `length` says, and any bytes make a `Ucred`.
-    let status = unsafe { getsockopt(socket.as_raw_fd(), SOL_SOCKET, SO_PEERCRED, (&raw mut peer).cast(), &raw mut length) };
-    match status {
-        0 if usize::try_from(length) == Ok(whole) => Ok(peer.uid),
-        0 => Err(io::Error::other("the system named the peer in an unknown form")),
-        _ => Err(io::Error::last_os_error()),
     }
 }

@@ -21,4 +21,3 @@ mod entry;
 mod ffi;
 mod login;
 mod status;
-mod verifier;

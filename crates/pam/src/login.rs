@@ -1,14 +1,11 @@
 //! One login: what the module does each time that PAM calls it.
 
-use countersign_core::ask::{Nonce, Question, ask};
 use countersign_core::failure::{Class, Failure};
 use countersign_core::name::{DbUser, Engine};
-use rustix::rand::{GetRandomFlags, getrandom};
 
-use crate::arguments::{Account, Settings};
+use crate::arguments::parse;
 use crate::ffi::Handle;
 use crate::status::{Priority, Status};
-use crate::verifier::{Connection, Deadline, Trusted};
 
 /// The auth line: asks the verifier.
 pub(crate) fn authenticate(handle: &Handle, arguments: &[String]) -> Status {
@@ -49,37 +46,12 @@ fn attempt(handle: &Handle, arguments: &[String], subject: &mut String) -> Resul
     handle.withdraw()?;
     let name = handle.user()?;
     *subject = format!("login of {name:?}");
-    let settings = Settings::parse(arguments)?;
-    *subject = format!("login of {name:?} on {:?}", settings.instance);
+    let settings = parse(arguments)?;
+    *subject = format!("login of {name:?} on {:?}", settings.instance());
     let user: DbUser = name.parse().map_err(|error| Failure::new(Class::Malformed, format!("{error}")))?;
-    let trusted = Trusted::new(verifier_uid(handle, settings.verifier.as_ref())?);
+    let verifier = settings.verifier()?;
     let client = handle.client()?;
     let token = handle.password()?;
-    let mut question = Question::new(nonce()?, Engine::Postgres, settings.instance, user, token);
-    question.client = client;
-    // It starts here: how long the client took to send its password is the server's to bound.
-    let mut connection = Connection::open(&settings.socket, trusted, Deadline::after(settings.timeout))?;
-    ask(&mut connection, &question)?;
+    verifier.ask(Engine::Postgres, user, token, client, None)?;
     handle.admit(&name)
-}
-
-fn verifier_uid(handle: &Handle, account: Option<&Account>) -> Result<Option<u32>, Failure> {
-    match account {
-        None => Ok(None),
-        Some(Account::Uid(uid)) => Ok(Some(*uid)),
-        Some(Account::Name(name)) => match handle.uid_of(name) {
-            Some(uid) => Ok(Some(uid)),
-            None => Err(Failure::new(Class::Configuration, format!("verifier_user: there is no user {name:?}"))),
-        },
-    }
-}
-
-fn nonce() -> Result<Nonce, Failure> {
-    let mut bytes = [0; 16];
-    // Up to 256 bytes come whole or not at all: getrandom(2).
-    match getrandom(&mut bytes, GetRandomFlags::empty()) {
-        Ok(16) => Ok(Nonce(bytes)),
-        Ok(_) => Err(Failure::new(Class::Internal, "the system gave too few random bytes")),
-        Err(error) => Err(Failure::new(Class::Internal, format!("the system gave no random bytes: {error}"))),
-    }
 }

@@ -1,64 +1,33 @@
-use std::time::Duration;
-
 use countersign_core::failure::Class;
 
-use super::{Account, Settings};
+use super::parse;
 
-fn parse(line: &str) -> Result<Settings, String> {
+fn refused(line: &str) -> String {
     let arguments: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-    Settings::parse(&arguments).map_err(|failure| {
-        assert_eq!(failure.class, Class::Configuration);
-        failure.detail
-    })
+    let failure = parse(&arguments).unwrap_err();
+    assert_eq!(failure.class, Class::Configuration);
+    failure.detail
 }
 
 #[test]
 fn the_whole_line_is_read() {
-    let least = parse("socket=/run/verifier.sock instance=orders").unwrap();
-    assert_eq!(least.socket.to_str(), Some("/run/verifier.sock"));
-    assert_eq!(least.instance.as_str(), "orders");
-    assert_eq!((least.timeout, least.verifier), (Duration::from_secs(5), None));
-    let most = parse("instance=orders timeout=250ms verifier_uid=998 socket=/run/a=b.sock").unwrap();
-    assert_eq!(most.socket.to_str(), Some("/run/a=b.sock"));
-    assert_eq!((most.timeout, most.verifier), (Duration::from_millis(250), Some(Account::Uid(998))));
-    let named = parse("instance=orders verifier_user=countersign socket=/v timeout=60s").unwrap();
-    assert_eq!((named.timeout, named.verifier), (Duration::from_secs(60), Some(Account::Name("countersign".to_owned()))));
-}
-
-#[test]
-fn whatever_is_unknown_malformed_missing_or_doubled_is_named() {
-    let long = format!("socket=/{} instance=orders", "x".repeat(107));
-    for (line, named) in [
-        ("", "socket=… is missing; instance=… is missing"),
-        ("socket=/v", "instance=… is missing"),
-        ("socket=verifier.sock instance=orders", r#""socket=verifier.sock": the path is not absolute"#),
-        ("socket=/\u{FFFD} instance=orders", "is not UTF-8"),
-        (&long, "at most 107 bytes"),
-        ("socket=/v instance=or_ders", r#""instance=or_ders""#),
-        ("socket=/v instance=", r#""instance=""#),
-        ("socket=/v instance=orders debug", r#""debug" is not an argument"#),
-        ("socket=/v instance=orders SOCKET=/w", r#""SOCKET=/w" is not an argument"#),
-        ("socket=/v instance=orders socket=/w", r#""socket=/w": it is given already"#),
-        ("socket=/v instance=orders verifier_uid=1 verifier_user=x", r#""verifier_user=x": it is given already"#),
-        ("socket=/v instance=orders verifier_uid=-1", r#""verifier_uid=-1""#),
-        ("socket=/v instance=orders verifier_uid=4294967295", r#""verifier_uid=4294967295""#),
-        ("socket=/v instance=orders verifier_uid=root", "verifier_user takes a name"),
-        ("socket=/v instance=orders verifier_user=", "the name is empty"),
-    ] {
-        let detail = parse(line).unwrap_err();
-        assert!(detail.contains(named), "{line}: {detail}");
-    }
-    for time in ["", "5", "0s", "0ms", "61s", "60001ms", "-1s", "5m", "1.5s", "s", "ms", "18446744073709551616s"] {
-        let detail = parse(&format!("socket=/v instance=orders timeout={time}")).unwrap_err();
-        assert!(detail.contains("such as 5s"), "{time}: {detail}");
-    }
+    let line = ["instance=orders", "socket=/run/a=b.sock", "timeout=250ms", "verifier_uid=998"].map(str::to_owned);
+    assert_eq!(parse(&line).unwrap().instance().as_str(), "orders");
 }
 
 #[test]
 fn all_mistakes_are_named_at_once() {
-    let detail = parse("socket=v use_first_pass timeout=5").unwrap_err();
-    for part in ["not absolute", "use_first_pass", "such as 5s", "instance=… is missing"] {
+    let detail = refused("socket=v use_first_pass debug=1 timeout=5");
+    for part in [
+        "the pam.d line is wrong: ",
+        r#""use_first_pass": an argument is NAME=VALUE; "#,
+        r#""socket=v": the path is not absolute; "#,
+        r#""debug=1": there is no such setting; "#,
+        r#""timeout=5": a time"#,
+        "instance=… is missing",
+    ] {
         assert!(detail.contains(part), "{detail}");
     }
     assert!(!detail.contains("socket=… is missing"), "{detail}");
+    assert_eq!(refused("socket=/v instance=orders debug"), r#"the pam.d line is wrong: "debug": an argument is NAME=VALUE"#);
 }

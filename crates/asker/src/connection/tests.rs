@@ -237,7 +237,7 @@ fn a_socket_of_another_user_is_told_nothing() {
     let failure = asked_as(&place.socket(), trusted, "a-token", PATIENCE).unwrap_err();
     assert_eq!(failure.class, Class::UntrustedPeer);
     assert!(failure.detail.contains(&format!("user {other} listens")), "{failure}");
-    // Named in the pam.d line, the same process is the verifier.
+    // Named in the settings, the same process is the verifier.
     asked_as(&place.socket(), Trusted { named: Some(other), ..trusted }, "a-token", PATIENCE).unwrap();
     assert_eq!(impostor.join().unwrap(), b"");
 }

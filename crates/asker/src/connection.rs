@@ -1,16 +1,16 @@
 //! The way to the verifier: a Unix socket, the process behind it, and one deadline for all that passes.
 
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use countersign_core::failure::{Class, Failure};
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials;
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recv, send, socket_with};
-
-use crate::ffi::peer_uid;
 
 /// When all has to be over, by a clock that nobody sets.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +35,7 @@ impl Deadline {
     }
 }
 
-/// Who may be the verifier: root, the server's own user, and whom the pam.d line names.
+/// Who may be the verifier: root, the server's own user, and whom the settings name.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Trusted {
     own: u32,
@@ -72,7 +72,7 @@ impl Connection {
         let uid = peer_uid(connection.socket.as_fd()).map_err(unreachable)?;
         if !trusted.includes(uid) {
             let detail =
-                format!("user {uid} listens at {shown}: a verifier has to run as root, as user {} or as verifier_uid", trusted.own);
+                format!("user {uid} listens at {shown}: a verifier has to run as root, as user {} or as verifier_user says", trusted.own);
             return Err(Failure::new(Class::UntrustedPeer, detail));
         }
         Ok(connection)
@@ -118,6 +118,12 @@ impl Connection {
     fn late(&self, error: Errno) -> io::Error {
         if error == Errno::AGAIN { io::Error::new(io::ErrorKind::TimedOut, self.deadline.passed()) } else { error.into() }
     }
+}
+
+/// The user of the process that listens at the other end: as it was when that process called listen(2). (rustix's `UCred`
+/// can't hold the pid 0, which a process of another pid namespace has here: a verifier outside the server's container.)
+fn peer_uid(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    Ok(getsockopt(&socket, PeerCredentials)?.uid())
 }
 
 fn timed_out(error: &io::Error) -> bool {
