@@ -163,6 +163,16 @@ impl Engine {
         }
     }
 
+    /// What the product is called.
+    #[must_use]
+    pub const fn product(self) -> &'static str {
+        match self {
+            Self::Postgres => "PostgreSQL",
+            Self::Mariadb => "MariaDB",
+            Self::Mysql => "MySQL",
+        }
+    }
+
     /// The port that the engine's clients take when none is given.
     #[must_use]
     pub const fn default_port(self) -> u16 {

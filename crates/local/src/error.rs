@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use countersign_authority::service::StartError;
 use countersign_authority::store::StoreError;
 use countersign_core::failure::Class;
-use countersign_core::name::InvalidName;
+use countersign_core::name::{Engine, InvalidName};
+
+use crate::Version;
 
 /// Why a local stack did not do what it was asked: each says what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +32,16 @@ pub enum LocalError {
     /// The directory, a version or a name can't be used.
     #[error("{0}")]
     Unusable(String),
+    /// No such server is installed.
+    #[error("{}", not_installed(*.engine, *.wanted, .here))]
+    NotInstalled {
+        /// The server's kind.
+        engine: Engine,
+        /// The version asked for.
+        wanted: Option<Version>,
+        /// The versions that are there.
+        here: Vec<String>,
+    },
     /// Nothing runs in the directory.
     #[error("nothing runs in {}: start it with `countersign local up --dir {}`", .0.display(), .0.display())]
     NotRunning(PathBuf),
@@ -63,6 +75,24 @@ impl LocalError {
             Self::Certificate(_) => Class::Internal,
             _ => Class::Configuration,
         }
+    }
+}
+
+/// Says what to do about it.
+fn not_installed(engine: Engine, wanted: Option<Version>, here: &[String]) -> String {
+    let product = engine.product();
+    let here = if here.is_empty() { "none is".to_owned() } else { format!("here: {}", here.join(", ")) };
+    match (engine, wanted) {
+        (_, Some(version)) => {
+            format!("{product} {version} is not installed ({here}): `countersign local install --engine {engine}:{version}`")
+        }
+        (Engine::Postgres, None) => {
+            "PostgreSQL is not installed: `apt-get install postgresql`, or `countersign local install --engine postgres:18`".to_owned()
+        }
+        (Engine::Mariadb, None) => {
+            "MariaDB is not installed: `apt-get install mariadb-server`, or `countersign local install --engine mariadb`".to_owned()
+        }
+        (Engine::Mysql, None) => "MySQL is not installed: `countersign local install --engine mysql`".to_owned(),
     }
 }
 

@@ -4,7 +4,9 @@
 //! DIR/state.json        what runs               DIR/lib/pam_countersign.so
 //! DIR/lock              held while it runs      DIR/run/verifier.sock
 //! DIR/authority/…       state and log           DIR/tls/ca.pem, ca.key
-//! DIR/instances/NAME/{etc,tls}/, server.log         the owner's: the server reads them
+//! DIR/lib/mysql_countersign.so
+//! DIR/instances/NAME/{etc,tls,plugins}/             the owner's: the server reads them
+//! DIR/instances/NAME/server.json, server.log
 //! DIR/instances/NAME/{data,run}/                    the server's own: nobody else writes there
 //! ```
 //! What root writes lies where the server's user can't write: a link that it laid there would lead root astray.
@@ -97,6 +99,10 @@ impl Layout {
         self.root.join("lib/pam_countersign.so")
     }
 
+    pub(crate) fn mysql_plugin(&self) -> PathBuf {
+        self.root.join("lib/mysql_countersign.so")
+    }
+
     pub(crate) fn instance(&self, name: &InstanceId) -> PathBuf {
         self.root.join("instances").join(name.as_str())
     }
@@ -183,6 +189,12 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8], mode: u32, group: Op
         fs::rename(&fresh, path)
     };
     write().map_err(at(path))
+}
+
+/// Puts a library where the servers can load it: by rename, since a server may have the old one mapped.
+pub(crate) fn install_library(from: &Path, to: &Path) -> Result<(), LocalError> {
+    let content = fs::read(from).map_err(at(from))?;
+    write_atomically(to, &content, 0o755, None)
 }
 
 #[cfg(test)]

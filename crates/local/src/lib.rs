@@ -4,16 +4,25 @@
 //! with TLS from a CA of the directory's own. [`people`] are the users and roles to try it with.
 
 mod error;
+mod home;
 mod installation;
 mod layout;
+mod mysql;
 mod os_user;
 mod pam;
 pub mod people;
+mod port;
 mod postgres;
+mod program;
+mod server;
 pub mod stack;
 pub mod state;
 mod tls;
+mod unpack;
+mod version;
 
 pub use error::LocalError;
-pub use installation::{Installation, Version, install};
+pub use installation::Installation;
 pub use layout::Layout;
+pub use unpack::install;
+pub use version::{InvalidVersion, Version};

@@ -1,4 +1,4 @@
-//! The system's user that a server runs as: PostgreSQL refuses to run as root.
+//! The system's user that a server runs as: none of them runs as root.
 
 use std::os::unix::fs::lchown;
 use std::os::unix::process::CommandExt;
@@ -34,7 +34,8 @@ impl RunAs {
         let found = CANDIDATES.iter().find_map(|name| User::from_name(name).ok().flatten());
         let user = found.filter(|user| !user.uid.is_root()).ok_or_else(|| {
             LocalError::Unusable(
-                "PostgreSQL does not run as root, and there is neither a user postgres nor nobody: add one, or run as yourself".to_owned(),
+                "database servers do not run as root, and there is neither a user postgres nor nobody: add one, or run as yourself"
+                    .to_owned(),
             )
         })?;
         Ok(Self::Other { name: user.name, uid: user.uid.as_raw(), gid: user.gid.as_raw() })

@@ -8,7 +8,7 @@ use countersign_core::name::{InstanceId, ResourceId};
 use rustix::fs::{Access, access};
 
 use crate::error::at;
-use crate::layout::write_atomically;
+use crate::layout::{install_library, write_atomically};
 use crate::{Layout, LocalError};
 
 /// Where PAM looks for services.
@@ -28,9 +28,7 @@ pub(crate) fn check(module: Option<&Path>) -> Result<&Path, String> {
 
 /// Puts the module where the servers can load it.
 pub(crate) fn install(module: &Path, layout: &Layout) -> Result<(), LocalError> {
-    let content = fs::read(module).map_err(at(module))?;
-    // By rename: a server may have the old one mapped.
-    write_atomically(&layout.pam_module(), &content, 0o755, None)
+    install_library(module, &layout.pam_module())
 }
 
 /// Writes the service that names the module.

@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use countersign_authority::store::{Identity, IdentityKind, NewIdentity, PolicySlot, SessionRequest, Store, StoreError};
+use countersign_authority::store::{Identity, IdentityKind, Instance, NewIdentity, PolicySlot, SessionRequest, Store, StoreError};
 use countersign_core::credentials::Credentials;
-use countersign_core::name::{AccessKeyId, DbUser};
+use countersign_core::name::{AccessKeyId, DbUser, InstanceId, ResourceId};
 use countersign_core::token::KeyStatus;
 
 use crate::os_user::RunAs;
-use crate::postgres::Postgres;
+use crate::server::Server;
+use crate::stack::attached::{self, Attached};
 use crate::state::{InstanceState, State};
 use crate::{Installation, Layout, LocalError};
 
@@ -25,7 +26,7 @@ const SESSION: &str = "countersign-local";
 /// What a new user or role may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grant {
-    /// Log in as its database user, on every server.
+    /// Log in as its database user, on every server: the stack's, and those that are attached.
     Usual,
     /// Nothing yet.
     Nothing,
@@ -47,8 +48,8 @@ impl<'a> People<'a> {
         Self { layout, state, store, unpacked }
     }
 
-    /// Makes a user, with an access key, or a role, and on every server a database user of the name `db_user` who is a
-    /// member of `rds_iam`.
+    /// Makes a user, with an access key, or a role, and on every server a database user of the name `db_user` who logs in
+    /// with IAM.
     ///
     /// # Errors
     /// [`LocalError::Store`] where it exists, [`LocalError::Unusable`] for a superuser, and those of the servers.
@@ -124,70 +125,94 @@ impl<'a> People<'a> {
             made => return made,
         }
         let Some(before) = before else { return Ok(()) };
-        let kept = self.store.policy(&self.identity(IdentityKind::User, DEFAULT_USER)?, PolicySlot::Inline, POLICY)?;
         let made_here = People { state: before, ..*self }.policy_for(&db_user)?;
-        if kept.as_deref() == Some(&made_here) { self.grant(IdentityKind::User, DEFAULT_USER, &db_user, None) } else { Ok(()) }
+        if self.default_user_has(&made_here)? { self.grant(IdentityKind::User, DEFAULT_USER, &db_user, None) } else { Ok(()) }
+    }
+
+    /// Tells the authority of a server that somebody else runs, and gives its resource id, by which policies name it. The
+    /// user that a stack has from the start may log in there too, unless its policy is its owner's.
+    ///
+    /// # Errors
+    /// [`LocalError::Unusable`] for the name of one of the stack's own servers.
+    pub fn attach(&self, server: &Attached) -> Result<ResourceId, LocalError> {
+        self.keeping_default_grant(|| attached::add(self.layout, self.store, self.state, server))
+    }
+
+    /// Forgets a server that was attached: nobody is let in there from now on.
+    ///
+    /// # Errors
+    /// [`LocalError::Unusable`] for the name of one of the stack's own servers, or of none.
+    pub fn detach(&self, name: &InstanceId) -> Result<(), LocalError> {
+        self.keeping_default_grant(|| attached::remove(self.layout, self.store, name))
+    }
+
+    /// The servers that are attached.
+    ///
+    /// # Errors
+    /// [`LocalError::Store`]
+    pub fn attached(&self) -> Result<Vec<Instance>, LocalError> {
+        attached::list(self.layout, self.store)
+    }
+
+    /// Does `work`, which changes what is attached; a policy of the default user that was made here is made anew after it.
+    fn keeping_default_grant<T>(&self, work: impl FnOnce() -> Result<T, LocalError>) -> Result<T, LocalError> {
+        let made_here = self.default_user_has(&self.policy_for(&DEFAULT_USER.parse()?)?)?;
+        let done = work()?;
+        if made_here {
+            self.grant(IdentityKind::User, DEFAULT_USER, &DEFAULT_USER.parse()?, None)?;
+        }
+        Ok(done)
+    }
+
+    fn default_user_has(&self, policy: &str) -> Result<bool, LocalError> {
+        let kept = self.store.policy(&self.identity(IdentityKind::User, DEFAULT_USER)?, PolicySlot::Inline, POLICY)?;
+        Ok(kept.as_deref() == Some(policy))
     }
 
     fn create_database_user(&self, db_user: &DbUser) -> Result<(), LocalError> {
-        let variables = [("name", db_user.as_str())];
-        if db_user.as_str() == "rds_iam" {
-            return Err(LocalError::Unusable(
-                "rds_iam is the role that IAM users are members of: name another database user with --db-user".to_owned(),
-            ));
-        }
-        self.state.instances.iter().try_for_each(|instance| {
-            let server = self.server(instance)?;
-            let superuser = server.sql(instance.port, "SELECT rolsuper FROM pg_roles WHERE rolname = :'name'", &variables)?;
-            if superuser == "t" {
-                let user = db_user.as_str();
-                return Err(LocalError::Unusable(format!("the database user {user:?} is a superuser: name another one with --db-user")));
-            }
-            server.sql(instance.port, include_str!("postgres/login.sql"), &variables).map(drop)
-        })
+        self.state.instances.iter().try_for_each(|instance| self.server(instance)?.ensure_login(instance.port, db_user))
     }
 
     /// Whether an instance's server runs.
     ///
     /// # Errors
-    /// [`LocalError::Unusable`] where the server's programs have gone.
+    /// [`LocalError::NotInstalled`] where the server's programs have gone.
     pub fn is_running(&self, instance: &InstanceState) -> Result<bool, LocalError> {
         Ok(self.server(instance)?.is_running())
     }
 
-    /// psql as the superuser of an instance, ready to be run.
+    /// psql, mariadb or mysql as the administrator of an instance, ready to be run.
     ///
     /// # Errors
-    /// [`LocalError::Unusable`] where the server's programs have gone.
-    pub fn psql(&self, instance: &InstanceState) -> Result<std::process::Command, LocalError> {
-        Ok(self.server(instance)?.psql(instance.port))
+    /// [`LocalError::NotInstalled`] where the server's programs have gone.
+    pub fn client(&self, instance: &InstanceState) -> Result<std::process::Command, LocalError> {
+        Ok(self.server(instance)?.client(instance.port))
     }
 
-    fn server(&self, instance: &InstanceState) -> Result<Postgres, LocalError> {
-        let installation = Installation::find(Some(instance.version), self.unpacked)?;
-        Ok(Postgres::new(installation, instance.instance.clone(), self.layout, RunAs::choose()?))
+    fn server(&self, instance: &InstanceState) -> Result<Server, LocalError> {
+        let installation = Installation::find(instance.engine, Some(instance.version), self.unpacked)?;
+        Ok(Server::new(installation, instance.instance.clone(), self.layout, RunAs::choose()?))
     }
 
     fn identity(&self, kind: IdentityKind, name: &str) -> Result<Identity, LocalError> {
         Ok(Identity::new(self.state.account.clone(), kind, name)?)
     }
 
-    /// The policy of AWS's guide, for each server by its resource id.
+    /// The policy of AWS's guide, for each server by its resource id: first the stack's own, then those that are attached.
     fn policy_for(&self, db_user: &DbUser) -> Result<String, LocalError> {
-        let State { region, account, .. } = self.state;
+        let State { region, account, instances, .. } = self.state;
+        let attached = self.attached()?;
+        let ids = instances.iter().map(|own| &own.resource_id).chain(attached.iter().map(|attached| &attached.resource_id));
         // What a policy reads as a wildcard or a variable stands for itself in a user's name.
         let literal = db_user.as_str().replace('$', "${$}").replace('*', "${*}").replace('?', "${?}");
-        let resource = |instance: &InstanceState| {
-            let id = &instance.resource_id;
-            format!("arn:{}:rds-db:{region}:{account}:dbuser:{id}/{literal}", region.partition())
-        };
+        let resource = |id: &ResourceId| format!("arn:{}:rds-db:{region}:{account}:dbuser:{id}/{literal}", region.partition());
         let document = serde_json::json!({
             "Version": "2012-10-17",
             "Statement": [{
                 "Sid": "ConnectAsDatabaseUser",
                 "Effect": "Allow",
                 "Action": "rds-db:connect",
-                "Resource": self.state.instances.iter().map(resource).collect::<Vec<_>>(),
+                "Resource": ids.map(resource).collect::<Vec<_>>(),
             }],
         });
         serde_json::to_string_pretty(&document).map_err(|error| LocalError::Unusable(format!("a policy can't be written: {error}")))

@@ -1,30 +1,34 @@
 //! A whole stack in one directory: the authority and its servers, from nothing to ready and back.
 
+pub mod attached;
+mod builder;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use countersign_authority::daemon::Askers;
+use countersign_authority::daemon::{Askers, Reach};
 use countersign_authority::log::DECISIONS;
 use countersign_authority::service::{Config, Service, log_directory, state_directory};
-use countersign_authority::store::{Instance, Store};
+use countersign_authority::store::Store;
 use countersign_authority::verifier::Settings;
-use countersign_core::endpoint::Endpoint;
 use countersign_core::name::{AccountId, Engine, InstanceId};
 use countersign_core::region::Region;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use nix::unistd::User;
+use rustix::process::Pid;
 
 use crate::os_user::RunAs;
-use crate::people::{DEFAULT_USER, People};
-use crate::postgres::{DATABASE, Gate, HOSTS, Postgres, free_port, is_free};
-use crate::state::{Authentication, InstanceState, Lock, Phase, State};
-use crate::tls::LocalCa;
-use crate::{Installation, Layout, LocalError, Version, pam};
+use crate::program::terminate;
+use crate::server::Server;
+use crate::state::{Authentication, InstanceState, LeftOut, Lock, Phase, State};
+use crate::{Layout, LocalError, Version, pam};
+
+use builder::Builder;
 
 /// How long a stack may take to stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(90);
 
-/// Which way the servers ask the verifier.
+/// Which way PostgreSQL servers ask the verifier; MariaDB and MySQL ask by their plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Preference {
     /// By PAM where that can be set up, otherwise by LDAP.
@@ -41,7 +45,9 @@ pub enum Preference {
 pub struct Wanted {
     /// Its name.
     pub instance: InstanceId,
-    /// Its major version; the newest installed where none is given.
+    /// Its kind.
+    pub engine: Engine,
+    /// Its version; the newest installed where none is given.
     pub version: Option<Version>,
     /// Its port; the one that it had, or a free one, where none is given.
     pub port: Option<u16>,
@@ -54,10 +60,12 @@ pub struct Plan {
     pub layout: Layout,
     /// The servers; those that ran there before, or one PostgreSQL, where none is named.
     pub servers: Vec<Wanted>,
-    /// How they ask.
+    /// How PostgreSQL asks.
     pub preference: Preference,
     /// The PAM module's file, where one was found.
     pub pam_module: Option<PathBuf>,
+    /// The file of the plugin for MariaDB and MySQL, where one was found.
+    pub mysql_plugin: Option<PathBuf>,
     /// Where [`crate::install`] unpacks newer versions.
     pub unpacked: PathBuf,
     /// The account that everything belongs to.
@@ -66,6 +74,8 @@ pub struct Plan {
     pub region: Region,
     /// Where LDAP binds are taken, where a server needs them.
     pub ldap_address: IpAddr,
+    /// The system users, beside the one that runs the servers here, whose database servers may ask the verifier.
+    pub allowed_users: Vec<String>,
     /// How the verifier decides.
     pub settings: Settings,
 }
@@ -74,7 +84,7 @@ pub struct Plan {
 #[derive(Debug)]
 pub struct Stack {
     service: Service,
-    servers: Vec<Postgres>,
+    servers: Vec<Server>,
     state: State,
     _lock: Lock,
 }
@@ -91,15 +101,21 @@ impl Stack {
         let lock = Lock::try_take(&layout)?.ok_or_else(|| LocalError::Running(layout.root().to_owned()))?;
         let run_as = RunAs::choose()?;
         run_as.check_entry(layout.root())?;
-        let (authentication, because) = authentication(&plan)?;
+        let before = State::read(&layout)?;
+        let wanted = wanted(&plan, before.as_ref())?;
+        attached::check_names(&layout, wanted.iter().map(|server| &server.instance))?;
+        let postgres = wanted.iter().any(|server| server.engine == Engine::Postgres).then(|| authentication(&plan)).transpose()?;
+        let by_ldap = matches!(postgres, Some((Authentication::Ldap, _)));
         let (uid, group) = run_as.ids();
+        let before_s = || before.iter().flat_map(|state| state.allowed_users.clone()).collect();
+        let allowed_users = if plan.allowed_users.is_empty() { before_s() } else { plan.allowed_users.clone() };
         progress("starting the authority");
         let service = Service::start(Config {
             directory: layout.authority(),
             socket: layout.socket(),
-            socket_group: group,
-            askers: Askers::new([uid]),
-            ldap: (authentication == Authentication::Ldap).then(|| SocketAddr::new(plan.ldap_address, 0)),
+            reach: if allowed_users.is_empty() { group.map_or(Reach::Owner, Reach::Group) } else { Reach::Everyone },
+            askers: Askers::new(allowed(&allowed_users)?.into_iter().chain([uid])),
+            ldap: by_ldap.then(|| SocketAddr::new(plan.ldap_address, 0)),
             http: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
             settings: plan.settings,
         })
@@ -116,8 +132,10 @@ impl Stack {
             ca: layout.ca(),
             audit_log: log_directory(&layout.authority()).join(DECISIONS),
             instances: Vec::new(),
+            left_out: Vec::new(),
+            allowed_users,
         };
-        let builder = Builder { plan, run_as, authentication, because, state, servers: Vec::new(), progress: Box::new(progress) };
+        let builder = Builder { plan, wanted, run_as, postgres, state, before, servers: Vec::new(), progress: Box::new(progress) };
         let started = tokio::task::spawn_blocking(move || builder.start());
         let joined = started.await.map_err(|error| LocalError::Unusable(format!("starting was abandoned: {error}")))?;
         let (servers, state) = joined?;
@@ -138,10 +156,10 @@ impl Stack {
     /// Stops the servers, then the authority.
     ///
     /// # Errors
-    /// Those of `pg_ctl`.
+    /// That of the first server that does not stop; the others are stopped all the same.
     pub async fn down(self) -> Result<(), LocalError> {
         let Self { servers, service, _lock, .. } = self;
-        let stopped = tokio::task::spawn_blocking(move || servers.iter().try_for_each(Postgres::stop));
+        let stopped = tokio::task::spawn_blocking(move || stop_all(&servers));
         let stopped = stopped.await.map_err(|error| LocalError::Unusable(format!("stopping was abandoned: {error}")))?;
         drop(service);
         stopped
@@ -171,11 +189,11 @@ pub fn down(layout: &Layout, unpacked: &Path, wipe: bool) -> Result<Found, Local
     };
     let run_as = RunAs::choose()?;
     // By what lies there, not by what was written last: a killed stack may not have come to writing.
+    let mut servers = Vec::new();
     for instance in layout.instances()? {
-        let Some(version) = Postgres::data_version(layout, &instance) else { continue };
-        let installation = Installation::find(Some(version), unpacked)?;
-        Postgres::new(installation, instance, layout, run_as.clone()).stop()?;
+        servers.extend(Server::found(layout, &instance, unpacked, run_as.clone())?);
     }
+    stop_all(&servers)?;
     if wipe {
         let store = Store::open(&state_directory(&layout.authority()))?;
         for name in store.instance_names()? {
@@ -185,6 +203,12 @@ pub fn down(layout: &Layout, unpacked: &Path, wipe: bool) -> Result<Found, Local
         layout.wipe()?;
     }
     Ok(Found::Stack)
+}
+
+/// Stops every server, also where one of them does not stop: the first error is the one to report.
+fn stop_all(servers: &[Server]) -> Result<(), LocalError> {
+    let stopped: Vec<Result<(), LocalError>> = servers.iter().map(Server::stop).collect();
+    stopped.into_iter().collect()
 }
 
 /// Asks the process that holds the lock to stop, and waits for the lock.
@@ -197,7 +221,7 @@ fn stop_holder(layout: &Layout) -> Result<Lock, LocalError> {
         }
         let holder = Lock::holder(layout)?;
         if holder.is_some() && holder != asked {
-            asked = holder.filter(|pid| ask_to_stop(layout, *pid));
+            asked = holder.filter(|pid| terminate(*pid, || Lock::holder(layout).is_ok_and(|holder| holder == Some(*pid))));
         }
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -205,14 +229,17 @@ fn stop_holder(layout: &Layout) -> Result<Lock, LocalError> {
     Err(LocalError::TimedOut(format!("the stack did not stop in {seconds} s: look into {}", output.display())))
 }
 
-/// Sends SIGTERM to the process, if it is still the holder once nobody else can get its number.
-fn ask_to_stop(layout: &Layout, pid: Pid) -> bool {
-    let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { return false };
-    let still = Lock::holder(layout).is_ok_and(|holder| holder == Some(pid));
-    still && pidfd_send_signal(&process, Signal::TERM).is_ok()
+/// The numbers of system users.
+fn allowed(names: &[String]) -> Result<Vec<u32>, LocalError> {
+    let uid = |name: &String| match User::from_name(name) {
+        Ok(Some(user)) => Ok(user.uid.as_raw()),
+        Ok(None) => Err(LocalError::Unusable(format!("there is no system user {name:?} to let ask: see --allow-user"))),
+        Err(error) => Err(LocalError::Unusable(format!("the system user {name:?} can't be looked up: {error}"))),
+    };
+    names.iter().map(uid).collect()
 }
 
-/// How the servers are to ask; and why not by PAM, where that is so.
+/// How PostgreSQL servers are to ask; and why not by PAM, where that is so.
 fn authentication(plan: &Plan) -> Result<(Authentication, Option<String>), LocalError> {
     if plan.preference == Preference::Ldap {
         return Ok((Authentication::Ldap, Some("--authentication ldap".to_owned())));
@@ -224,130 +251,23 @@ fn authentication(plan: &Plan) -> Result<(Authentication, Option<String>), Local
     }
 }
 
-/// Starts the servers of a plan, one after the other. What may run is in the state before it does, so that [`down`] finds
-/// it however this ends.
-struct Builder {
-    plan: Plan,
-    run_as: RunAs,
-    authentication: Authentication,
-    because: Option<String>,
-    state: State,
-    servers: Vec<Postgres>,
-    progress: Box<dyn Fn(&str) + Send>,
-}
-
-impl Builder {
-    fn start(mut self) -> Result<(Vec<Postgres>, State), LocalError> {
-        match self.start_all() {
-            Ok(()) => Ok((self.servers, self.state)),
-            Err(error) => {
-                // The first error is the one to report.
-                for server in &self.servers {
-                    if let Err(second) = server.stop() {
-                        tracing::error!(error = %second, "a server could not be stopped");
-                    }
-                }
-                Err(error)
-            }
-        }
+/// What was named, or what ran before, or PostgreSQL.
+fn wanted(plan: &Plan, before: Option<&State>) -> Result<Vec<Wanted>, LocalError> {
+    if !plan.servers.is_empty() {
+        return Ok(plan.servers.clone());
     }
-
-    fn start_all(&mut self) -> Result<(), LocalError> {
-        let layout = self.plan.layout.clone();
-        let before = State::read(&layout)?;
-        let store = Store::open(&state_directory(&layout.authority()))?;
-        store.ensure_account(&self.plan.account, self.plan.region.partition())?;
-        let ca = LocalCa::open(&layout)?;
-        for wanted in self.wanted(before.as_ref())? {
-            self.server(&wanted, &store, &ca)?;
-        }
-        (self.progress)(&format!("granting rds-db:connect to the IAM user {DEFAULT_USER}"));
-        People::new(&layout, &self.state, &store, &self.plan.unpacked).ensure_default_user(before.as_ref())?;
-        self.state.phase = Phase::Ready;
-        self.state.write(&layout)
+    let again = |instance: &InstanceState| Wanted {
+        instance: instance.instance.clone(),
+        engine: instance.engine,
+        version: Some(instance.version),
+        port: None,
+    };
+    let missed = |left: &LeftOut| Wanted { instance: left.instance.clone(), engine: left.engine, version: None, port: None };
+    let mut ran: Vec<Wanted> = before.iter().flat_map(|state| &state.instances).map(again).collect();
+    ran.extend(before.iter().flat_map(|state| &state.left_out).map(missed));
+    if !ran.is_empty() {
+        return Ok(ran);
     }
-
-    /// What was named, or what ran before, or PostgreSQL.
-    fn wanted(&self, before: Option<&State>) -> Result<Vec<Wanted>, LocalError> {
-        if !self.plan.servers.is_empty() {
-            return Ok(self.plan.servers.clone());
-        }
-        let again = |instance: &InstanceState| Wanted { instance: instance.instance.clone(), version: Some(instance.version), port: None };
-        let ran: Vec<Wanted> = before.iter().flat_map(|state| &state.instances).map(again).collect();
-        if !ran.is_empty() {
-            return Ok(ran);
-        }
-        Ok(vec![Wanted { instance: Engine::Postgres.as_str().parse()?, version: None, port: None }])
-    }
-
-    fn server(&mut self, wanted: &Wanted, store: &Store, ca: &LocalCa) -> Result<(), LocalError> {
-        let layout = self.plan.layout.clone();
-        let version = wanted.version.or_else(|| Postgres::data_version(&layout, &wanted.instance));
-        let installation = Installation::find(version, &self.plan.unpacked)?;
-        let version = installation.version;
-        let server = Postgres::new(installation, wanted.instance.clone(), &layout, self.run_as.clone());
-        (self.progress)(&format!("preparing {} (PostgreSQL {version})", wanted.instance));
-        server.create()?;
-        let instance = self.register(wanted, store, server.is_running())?;
-        let port = instance.endpoints.first().map_or(0, |endpoint| endpoint.port);
-        if self.authentication == Authentication::Pam {
-            pam::register(&layout, &instance.name, &instance.resource_id)?;
-        }
-        server.configure(ca, port, &Gate::new(self.state.ldap, &pam::service(&instance.resource_id), &wanted.instance))?;
-        let [host, ..] = HOSTS;
-        self.state.instances.push(InstanceState {
-            instance: wanted.instance.clone(),
-            resource_id: instance.resource_id,
-            engine: Engine::Postgres,
-            version,
-            host: host.parse()?,
-            port,
-            database: DATABASE.to_owned(),
-            user: DEFAULT_USER.to_owned(),
-            authentication: self.authentication,
-            because: self.because.clone(),
-        });
-        self.state.write(&layout)?;
-        (self.progress)(&format!("starting {} on port {port}, asking by {}", wanted.instance, self.authentication.as_str()));
-        self.servers.push(server);
-        let Some(server) = self.servers.last() else { return Ok(()) };
-        server.start(port)?;
-        server.sql(port, include_str!("postgres/roles.sql"), &[]).map(drop)
-    }
-
-    /// Tells the authority of the instance: under its old resource id where it has one.
-    fn register(&self, wanted: &Wanted, store: &Store, running: bool) -> Result<Instance, LocalError> {
-        let known = store.instance(&wanted.instance)?;
-        let old_port = known.as_ref().and_then(|instance| instance.endpoints.first()).map(|endpoint| endpoint.port);
-        let port = choose_port(wanted, old_port, running)?;
-        let endpoint = |host: &&str| Ok(Endpoint { engine: Engine::Postgres, host: host.parse()?, port, region: self.plan.region.clone() });
-        let instance = Instance {
-            name: wanted.instance.clone(),
-            account: self.plan.account.clone(),
-            resource_id: known.map_or_else(Store::new_resource_id, |instance| Ok(instance.resource_id))?,
-            engine: Engine::Postgres,
-            region: self.plan.region.clone(),
-            iam_enabled: true,
-            endpoints: HOSTS.iter().map(endpoint).collect::<Result<_, LocalError>>()?,
-        };
-        store.put_instance(&instance)?;
-        Ok(instance)
-    }
-}
-
-/// The port asked for, or the one that the server had, or a free one.
-fn choose_port(wanted: &Wanted, old: Option<u16>, running: bool) -> Result<u16, LocalError> {
-    match (wanted.port, old) {
-        (Some(port), Some(old)) if running && port != old => {
-            let name = &wanted.instance;
-            Err(LocalError::Unusable(format!("{name} was left running on port {old}: `countersign local down` first, or leave --port out")))
-        }
-        (_, Some(old)) if running => Ok(old),
-        (Some(port), _) if !is_free(port) => {
-            Err(LocalError::Unusable(format!("port {port} is taken: pass another with --port, or none for a free one")))
-        }
-        (Some(port), _) => Ok(port),
-        (None, Some(old)) if is_free(old) => Ok(old),
-        (None, _) => free_port(),
-    }
+    let engine = Engine::Postgres;
+    Ok(vec![Wanted { instance: engine.as_str().parse()?, engine, version: None, port: None }])
 }

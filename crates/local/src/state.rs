@@ -26,15 +26,18 @@ pub enum Authentication {
     Pam,
     /// By LDAP on loopback.
     Ldap,
+    /// By the plugin of MariaDB and MySQL, over the Unix socket.
+    Plugin,
 }
 
 impl Authentication {
-    /// `pam` or `ldap`
+    /// `pam`, `ldap` or `plugin`
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pam => "pam",
             Self::Ldap => "ldap",
+            Self::Plugin => "plugin",
         }
     }
 }
@@ -48,7 +51,7 @@ pub struct InstanceState {
     pub resource_id: ResourceId,
     /// The server's kind.
     pub engine: Engine,
-    /// The server's major version.
+    /// The server's version.
     pub version: Version,
     /// The host that tokens are signed for.
     pub host: HostName,
@@ -63,6 +66,29 @@ pub struct InstanceState {
     /// Why it asks so, where PAM was not to be had.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
+}
+
+/// A server that was asked for and can't be had on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Its name.
+    pub instance: InstanceId,
+    /// The server's kind.
+    pub engine: Engine,
+    /// Why.
+    pub because: String,
+}
+
+/// Which server is meant.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Which {
+    /// The one of this name.
+    Named(InstanceId),
+    /// The first of one of these engines.
+    Of(Vec<Engine>),
+    /// The first.
+    #[default]
+    First,
 }
 
 /// How far a stack has come.
@@ -100,6 +126,10 @@ pub struct State {
     pub audit_log: PathBuf,
     /// The servers.
     pub instances: Vec<InstanceState>,
+    /// Those that were asked for and can't be had.
+    pub left_out: Vec<LeftOut>,
+    /// The system users, beside the servers' own, who may ask.
+    pub allowed_users: Vec<String>,
 }
 
 impl State {
@@ -130,18 +160,21 @@ impl State {
         Self::read(layout)?.filter(|state| state.phase == Phase::Ready).ok_or_else(not_running)
     }
 
-    /// The instance of that name, or the only one.
+    /// The instance that is meant: by its name, or the first of an engine, or the first.
     ///
     /// # Errors
     /// [`LocalError::Unusable`], with the names that there are.
-    pub fn instance(&self, name: Option<&InstanceId>) -> Result<&InstanceState, LocalError> {
-        let found = match name {
-            Some(name) => self.instances.iter().find(|instance| instance.instance == *name),
-            None => self.instances.first(),
-        };
+    pub fn instance(&self, which: &Which) -> Result<&InstanceState, LocalError> {
+        let found = self.instances.iter().find(|instance| match which {
+            Which::Named(name) => instance.instance == *name,
+            Which::Of(engines) => engines.contains(&instance.engine),
+            Which::First => true,
+        });
         found.ok_or_else(|| {
             let names: Vec<&str> = self.instances.iter().map(|instance| instance.instance.as_str()).collect();
-            LocalError::Unusable(format!("there is no such instance: --instance is one of {}", names.join(", ")))
+            let left_out =
+                self.left_out.iter().map(|left| format!("; {} was left out: {}", left.instance, left.because)).collect::<String>();
+            LocalError::Unusable(format!("there is no such instance: --instance is one of {}{left_out}", names.join(", ")))
         })
     }
 

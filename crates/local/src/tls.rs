@@ -18,6 +18,9 @@ const SERVER_LIFETIME: Duration = Duration::days(398);
 /// Clocks differ: a certificate is good a little before it was made.
 const BACKDATE: Duration = Duration::hours(1);
 
+/// The names in a server's certificate: tokens may be signed for each.
+pub(crate) const HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+
 /// Where a server finds its certificate and key.
 #[derive(Debug, Clone)]
 pub(crate) struct ServerFiles {

@@ -1,0 +1,30 @@
+use countersign_core::name::Engine;
+
+use super::{literal, login, start};
+
+#[test]
+fn a_name_is_a_name_whatever_stands_in_it() {
+    for (name, quoted) in [("jane", "'jane'"), ("o'hara", "'o''hara'"), (r"a\'; DROP USER x", r"'a\\''; DROP USER x'"), ("日本", "'日本'")]
+    {
+        assert_eq!(literal(name), quoted);
+    }
+}
+
+#[test]
+fn an_iam_account_is_made_by_the_statements_of_aws_s_guide() {
+    insta::assert_snapshot!(login(&literal("jane_doe")), @r"
+    CREATE USER IF NOT EXISTS 'jane_doe'@'%' IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS';
+    ALTER USER 'jane_doe'@'%' IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS';
+    ALTER USER 'jane_doe'@'%' REQUIRE SSL;
+    GRANT ALL PRIVILEGES ON app.* TO 'jane_doe'@'%';
+    ");
+}
+
+#[test]
+fn administrators_come_over_the_socket_alone() {
+    for (engine, plugin) in [(Engine::Mariadb, "VIA unix_socket"), (Engine::Mysql, "WITH auth_socket")] {
+        let sql = start(engine, &["root".to_owned()]);
+        assert!(sql.contains(&format!("ALTER USER 'root'@'localhost' IDENTIFIED {plugin};")), "{sql}");
+        assert!(sql.lines().all(|line| line.ends_with(';')), "the servers read it line by line: {sql}");
+    }
+}

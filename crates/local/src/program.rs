@@ -1,0 +1,47 @@
+//! Running programs for what they print, and ending them.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::LocalError;
+
+/// Runs a program to its end, and gives what it printed.
+pub(crate) fn run(command: &mut Command, what: &str) -> Result<String, LocalError> {
+    let output = command.stdin(Stdio::null()).output().map_err(|error| failed(what, error.to_string()))?;
+    finished(what, output)
+}
+
+/// The same for one that reads `input`.
+pub(crate) fn run_with(command: &mut Command, input: &str, what: &str) -> Result<String, LocalError> {
+    let lost = |error: std::io::Error| failed(what, error.to_string());
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(lost)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        match stdin.write_all(input.as_bytes()) {
+            // It gave up reading: what it said tells why.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+            written => written.map_err(lost)?,
+        }
+    }
+    finished(what, child.wait_with_output().map_err(lost)?)
+}
+
+fn finished(what: &str, output: Output) -> Result<String, LocalError> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if output.status.success() {
+        return Ok(text(&output.stdout));
+    }
+    let said = [output.stdout, output.stderr].map(|bytes| text(&bytes)).join("\n");
+    Err(failed(what, format!("{}: {}", output.status, said.trim())))
+}
+
+fn failed(what: &str, output: String) -> LocalError {
+    LocalError::Program { program: what.to_owned(), output }
+}
+
+/// Sends SIGTERM to a process, if it is still the one meant once nobody else can get its number.
+pub(crate) fn terminate(pid: Pid, still: impl FnOnce() -> bool) -> bool {
+    let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { return false };
+    still() && pidfd_send_signal(&process, Signal::TERM).is_ok()
+}
