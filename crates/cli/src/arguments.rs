@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{connect, generate, local, policy, token};
+use crate::{connect, generate, local, policy, setup, token};
 
 const STATUSES: &str = "Exit statuses:
   0   success; the answer is yes
@@ -27,7 +27,7 @@ pub(crate) enum Command {
     /// Print a token to log in with, or look into one
     #[command(subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
     Token(token::Arguments),
-    /// Open psql with a fresh token
+    /// Open psql, mysql or mariadb with a fresh token
     Connect(connect::ClientArguments),
     /// Run any command with a fresh token in its environment
     Exec(connect::CommandArguments),
@@ -36,6 +36,9 @@ pub(crate) enum Command {
     Policy(policy::Command),
     /// Run real database servers on this machine that enforce IAM
     Local(local::Arguments),
+    /// Set up a server of your own to ask a verifier, or undo that; it is printed unless --apply is given
+    #[command(subcommand)]
+    Setup(setup::Command),
     /// Print the completions of a shell
     Completion(generate::CompletionArguments),
     /// Print the manual page, or write one for each command

@@ -1,57 +1,53 @@
 //! `countersign connect` and `exec`: a program that logs in with a fresh token, which reaches it through its environment.
 
+mod mysql;
+mod postgres;
+
 use std::convert::Infallible;
 use std::env;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::SystemTime;
 
 use countersign_connect::target::Target;
 use countersign_core::failure::{Class, Failure};
+use countersign_core::name::Engine;
 use countersign_core::token::AuthToken;
 
-use crate::output;
 use crate::signing::Signing;
 
 const CLIENT_EXAMPLES: &str = "Examples:
   countersign connect postgres://jane@mydb.abc.eu-west-1.rds.amazonaws.com/orders
   countersign connect 'postgres://jane@localhost:15432/orders?sslrootcert=/etc/ca.pem' -- -c 'select 1'
+  countersign connect 'mysql://jane@mydb.abc.eu-west-1.rds.amazonaws.com/orders?ssl-ca=/etc/ca.pem'
+  countersign connect mariadb://jane@localhost:13306/orders -- -e 'select current_user()'
 
-TLS is verified (sslmode=verify-full) unless the URL says otherwise by name. The CA is the URL's sslrootcert,
-else PGSSLROOTCERT, else ~/.postgresql/root.crt.";
+TLS is verified, the host name too, unless the URL says otherwise by name (sslmode, ssl-mode).
+The CA of PostgreSQL is the URL's sslrootcert, else PGSSLROOTCERT, else ~/.postgresql/root.crt;
+that of MySQL and MariaDB the URL's ssl-ca, else MYSQL_SSL_CA. mysql and mariadb read no option
+files here.";
 
 const COMMAND_EXAMPLES: &str = "Examples:
   countersign exec postgres://jane@mydb.abc.eu-west-1.rds.amazonaws.com/orders -- pg_dump --schema-only
   countersign exec postgres://jane@localhost/orders -- sh -c 'psql -c \"select current_user\"'
+  countersign exec mysql://jane@localhost:13307/orders -- ./app
 
-The command finds PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, PGSSLMODE and PGSSLROOTCERT in its environment.
+The command finds PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, PGSSLMODE and PGSSLROOTCERT in
+its environment; for MySQL and MariaDB MYSQL_HOST, MYSQL_TCP_PORT, MYSQL_USER, MYSQL_DATABASE,
+MYSQL_PWD, MYSQL_SSL_MODE, MYSQL_SSL_CA and LIBMYSQL_ENABLE_CLEARTEXT_PLUGIN. Of these, the
+servers' own programs take no more than host, port and password: give them user, database and
+TLS as flags.
 The token is good for new logins for 15 minutes; sessions outlast it.";
-
-/// What of libpq's variables the user's own environment may set: nothing that leads elsewhere than the URL says, or past TLS.
-const KEPT: [&str; 12] = [
-    "PGAPPNAME",
-    "PGCLIENTENCODING",
-    "PGCONNECT_TIMEOUT",
-    "PGDATESTYLE",
-    "PGGEQO",
-    "PGLOCALEDIR",
-    "PGOPTIONS",
-    "PGSSLCRL",
-    "PGSSLCRLDIR",
-    "PGSSLROOTCERT",
-    "PGTARGETSESSIONATTRS",
-    "PGTZ",
-];
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = CLIENT_EXAMPLES)]
 pub(crate) struct ClientArguments {
     #[command(flatten)]
     destination: Destination,
-    /// What psql is given besides
-    #[arg(last = true, value_name = "PSQL ARGUMENT")]
+    /// What the client is given besides
+    #[arg(last = true, value_name = "CLIENT ARGUMENT")]
     arguments: Vec<OsString>,
 }
 
@@ -67,19 +63,37 @@ pub(crate) struct CommandArguments {
 
 #[derive(Debug, clap::Args)]
 struct Destination {
-    /// Where to log in and as whom: `postgres://USER@HOST[:PORT][/DATABASE]`
+    /// Where to log in and as whom: `postgres://USER@HOST[:PORT][/DATABASE]`, or mysql:// or mariadb:// in front
     #[arg(value_name = "URL")]
     url: String,
     #[command(flatten)]
     signing: Signing,
 }
 
-/// Becomes psql.
+/// How the clients of one kind of server are told, through their environment, where to log in and how far to verify TLS.
+/// The token is not in it.
+#[derive(Debug)]
+struct Environment {
+    /// How the names of the variables begin that these clients heed.
+    prefixes: &'static [&'static str],
+    /// Which of them the user's own environment may set: nothing that leads elsewhere than the URL says, or past TLS.
+    kept: &'static [&'static str],
+    /// What is set.
+    set: Vec<(&'static str, OsString)>,
+    /// The variable that takes the token.
+    password: &'static str,
+}
+
+/// Becomes psql, mysql or mariadb.
 pub(crate) fn client(arguments: &ClientArguments) -> Result<ExitCode, Failure> {
     let (target, token) = arguments.destination.token()?;
-    let mut psql = Command::new("psql");
-    psql.args(&arguments.arguments);
-    become_program(psql, &target, &token, "psql is not there: install it (apt-get install postgresql-client)").map(|never| match never {})
+    let environment = environment(&target)?;
+    let (mut client, missing) = match target.engine {
+        Engine::Postgres => (Command::new("psql"), "psql is not there: install it (apt-get install postgresql-client)"),
+        Engine::Mariadb | Engine::Mysql => (mysql::client(&target)?, mysql::MISSING),
+    };
+    client.args(&arguments.arguments);
+    become_program(client, &environment, &token, missing).map(|never| match never {})
 }
 
 /// Becomes any command.
@@ -88,7 +102,7 @@ pub(crate) fn command(arguments: &CommandArguments) -> Result<ExitCode, Failure>
     let Some((program, rest)) = arguments.command.split_first() else { return Ok(ExitCode::from(countersign_core::failure::exit::USAGE)) };
     let mut command = Command::new(program);
     command.args(rest);
-    become_program(command, &target, &token, "the command is not there").map(|never| match never {})
+    become_program(command, &environment(&target)?, &token, "the command is not there").map(|never| match never {})
 }
 
 impl Destination {
@@ -100,46 +114,44 @@ impl Destination {
     }
 }
 
+/// What the target's clients are told; a warning where that lets the token cross the network in clear.
+fn environment(target: &Target) -> Result<Environment, Failure> {
+    match target.engine {
+        Engine::Postgres => postgres::check_tls(target).map(|()| postgres::environment(target)),
+        Engine::Mariadb | Engine::Mysql => {
+            mysql::warn_of_clear_text(target);
+            Ok(mysql::environment(target, mysql::authorities(target, env::var_os(mysql::CA))?))
+        }
+    }
+}
+
+impl Environment {
+    /// Whether a variable of the user's own must not reach the program.
+    fn is_foreign(&self, name: &str) -> bool {
+        self.prefixes.iter().any(|prefix| name.starts_with(prefix)) && !self.kept.contains(&name)
+    }
+}
+
 /// Replaces this process: the program's exit status, signals and terminal are its own.
-fn become_program(mut program: Command, target: &Target, token: &AuthToken, missing: &str) -> Result<Infallible, Failure> {
+fn become_program(mut program: Command, environment: &Environment, token: &AuthToken, missing: &str) -> Result<Infallible, Failure> {
     for (name, _) in env::vars_os() {
-        if name.to_str().is_some_and(|name| name.starts_with("PG") && !KEPT.contains(&name)) {
+        if name.to_str().is_some_and(|name| environment.is_foreign(name)) {
             program.env_remove(name);
         }
     }
-    program.env("PGHOST", target.host.as_str()).env("PGPORT", target.port.to_string()).env("PGUSER", target.user.as_str());
-    program.env("PGPASSWORD", token.expose()).env("PGSSLMODE", "verify-full").env("PGGSSENCMODE", "disable");
-    program.envs(target.database.as_ref().map(|database| ("PGDATABASE", database)));
-    program.envs(target.settings.iter().map(|(name, value)| (*name, value)));
-    check_tls(target)?;
+    program.envs(environment.set.iter().map(|(name, value)| (*name, value))).env(environment.password, token.expose());
     let error = program.exec();
     let name = program.get_program().to_string_lossy().into_owned();
     let detail = if error.kind() == std::io::ErrorKind::NotFound { format!("{missing}: {name}") } else { format!("{name}: {error}") };
     Err(Failure::new(Class::Configuration, detail))
 }
 
-/// Says what libpq would say too late or not at all: that the CA is missing, or that a token would cross the network in clear.
-fn check_tls(target: &Target) -> Result<(), Failure> {
-    let setting = |name: &str| target.settings.iter().find(|(variable, _)| *variable == name).map(|(_, value)| value.as_str());
-    match setting("PGSSLMODE").unwrap_or("verify-full") {
-        "verify-full" | "verify-ca" => {}
-        "require" => return Ok(()),
-        mode => {
-            output::note(&format!("warning: sslmode={mode} may send the token without TLS; servers that enforce IAM refuse that"));
-            return Ok(());
-        }
-    }
-    let named = setting("PGSSLROOTCERT").map(PathBuf::from).or_else(|| env::var_os("PGSSLROOTCERT").map(PathBuf::from));
-    let home = env::var_os("HOME").map(|home| Path::new(&home).join(".postgresql/root.crt"));
-    let Some(file) = named.or(home) else { return Ok(()) };
-    // `system` is libpq's word for the operating system's CAs.
-    if file.as_os_str() == "system" || file.exists() {
-        return Ok(());
-    }
-    let advice = match target.host.as_str() {
-        "localhost" | "127.0.0.1" | "::1" => "for the local stack: eval \"$(countersign local env)\"",
-        _ => "for RDS download its bundle (global-bundle.pem) and name it as sslrootcert in the URL or in PGSSLROOTCERT",
-    };
-    let detail = format!("the CA certificates {} do not exist: {advice}", file.display());
-    Err(Failure::new(Class::Configuration, detail))
+/// Whether the host is this machine, as the local stack's is.
+fn is_local(target: &Target) -> bool {
+    matches!(target.host.as_str(), "localhost" | "127.0.0.1" | "::1")
+}
+
+/// The refusal of a file of CA certificates that isn't there.
+fn no_such_authorities(file: &Path, advice: &str) -> Failure {
+    Failure::new(Class::Configuration, format!("the CA certificates {} do not exist: {advice}", file.display()))
 }

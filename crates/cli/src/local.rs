@@ -1,9 +1,12 @@
 //! `countersign local`: real servers on this machine that enforce IAM, and people to try them with.
 
 mod environment;
+mod instance;
 mod log;
 mod people;
 mod up;
+
+pub(crate) use up::beside;
 
 use std::env;
 use std::path::PathBuf;
@@ -12,10 +15,10 @@ use std::process::ExitCode;
 use countersign_authority::service::state_directory;
 use countersign_authority::store::Store;
 use countersign_core::failure::{Class, Failure, exit};
-use countersign_core::name::InstanceId;
+use countersign_core::name::{Engine, InstanceId};
 use countersign_local::people::People;
 use countersign_local::stack::{self, Found};
-use countersign_local::state::State;
+use countersign_local::state::{State, Which};
 use countersign_local::{Layout, LocalError};
 
 use crate::output::{self, Format};
@@ -45,7 +48,7 @@ enum Command {
     Up(up::Arguments),
     /// Unpack a server that this system's release does not have
     Install(up::InstallArguments),
-    /// Print the variables that AWS clients and psql need, for a shell to evaluate
+    /// Print the variables that AWS clients and a database client need, for a shell to evaluate
     Env(environment::Arguments),
     /// Show what runs
     Status {
@@ -65,10 +68,15 @@ enum Command {
     /// Make and change IAM roles, each with a database user
     #[command(subcommand)]
     Role(people::RoleCommand),
+    /// Attach servers that somebody else runs, so that they ask this stack
+    #[command(subcommand)]
+    Instance(instance::Command),
     /// Show who was let in, who was not, and why
     Log(log::Arguments),
     /// Open psql as the server's superuser
-    Psql(environment::PsqlArguments),
+    Psql(environment::ClientArguments),
+    /// Open mariadb or mysql as the server's administrator
+    Mysql(environment::ClientArguments),
 }
 
 /// Runs the command.
@@ -82,8 +90,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Down { wipe } => down(&layout, wipe),
         Command::User(command) => people::user(&layout, &command),
         Command::Role(command) => people::role(&layout, &command),
+        Command::Instance(command) => instance::run(&layout, &command),
         Command::Log(arguments) => log::run(&layout, &arguments),
-        Command::Psql(arguments) => environment::psql(&layout, &arguments),
+        Command::Psql(arguments) => environment::client(&layout, &arguments, &[Engine::Postgres]),
+        Command::Mysql(arguments) => environment::client(&layout, &arguments, &[Engine::Mariadb, Engine::Mysql]),
     }
 }
 
@@ -141,14 +151,16 @@ fn status(layout: &Layout, format: Format) -> Result<ExitCode, Failure> {
         }
         Err(error) => return Err(failure(&error)),
     };
-    let running = with_people(layout, |people, state| {
-        state.instances.iter().map(|instance| people.is_running(instance)).collect::<Result<Vec<_>, _>>()
+    let (running, attached) = with_people(layout, |people, state| {
+        let running = state.instances.iter().map(|instance| people.is_running(instance)).collect::<Result<Vec<_>, _>>()?;
+        Ok((running, people.attached()?))
     })?;
     match format {
         Format::Json => {
             let mut value = serde_json::to_value(&state).map_err(|error| Failure::new(Class::Internal, error.to_string()))?;
             if let Some(object) = value.as_object_mut() {
                 object.insert("running".to_owned(), true.into());
+                object.insert("attached".to_owned(), attached.iter().map(instance::value).collect());
             }
             let instances = value.get_mut("instances").and_then(serde_json::Value::as_array_mut);
             for (instance, running) in instances.into_iter().flatten().zip(&running) {
@@ -158,7 +170,12 @@ fn status(layout: &Layout, format: Format) -> Result<ExitCode, Failure> {
             }
             output::json(&value)?;
         }
-        Format::Text => output::line(&describe(&state, &running))?,
+        Format::Text => {
+            output::line(&describe(&state, &running))?;
+            if !attached.is_empty() {
+                output::line(&format!("\nattached, asking at {}:\n{}", state.socket.display(), instance::table(&attached)))?;
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -177,7 +194,9 @@ fn describe(state: &State, running: &[bool]) -> String {
         vec![instance.instance.to_string(), version, address, instance.resource_id.to_string(), format!("{stopped}{asks}")]
     });
     let table = output::columns(&std::iter::once(heading).chain(rows).collect::<Vec<_>>());
-    format!("{table}\naccount {}, region {}, CA {}", state.account, state.region, state.ca.display())
+    let left_out = state.left_out.iter().map(|left| format!("\nleft out: {}: {}", left.instance, left.because)).collect::<String>();
+    let allowed = if state.allowed_users.is_empty() { String::new() } else { format!("\nmay ask too: {}", state.allowed_users.join(", ")) };
+    format!("{table}{left_out}{allowed}\naccount {}, region {}, CA {}", state.account, state.region, state.ca.display())
 }
 
 fn down(layout: &Layout, wipe: bool) -> Result<ExitCode, Failure> {
@@ -189,10 +208,25 @@ fn down(layout: &Layout, wipe: bool) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `--instance NAME`, in the commands that speak to one server.
+/// `--instance` and `--engine`, in the commands that speak to one server.
 #[derive(Debug, clap::Args)]
 struct InstanceArgument {
     /// Which server, where there are several [default: the first]
     #[arg(long, value_name = "NAME")]
     instance: Option<InstanceId>,
+    /// The first server of this engine: postgres, mariadb or mysql
+    #[arg(long, value_name = "ENGINE", conflicts_with = "instance")]
+    engine: Option<Engine>,
+}
+
+impl InstanceArgument {
+    /// What was named, or else the first server of `engines`, or of all where none is given.
+    fn which(&self, engines: &[Engine]) -> Which {
+        match (&self.instance, self.engine) {
+            (Some(name), _) => Which::Named(name.clone()),
+            (None, Some(engine)) => Which::Of(vec![engine]),
+            (None, None) if engines.is_empty() => Which::First,
+            (None, None) => Which::Of(engines.to_vec()),
+        }
+    }
 }

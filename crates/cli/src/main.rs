@@ -7,6 +7,7 @@ mod inspect;
 mod local;
 mod output;
 mod policy;
+mod setup;
 mod signing;
 mod token;
 
@@ -39,6 +40,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Exec(arguments) => connect::command(&arguments),
         Command::Policy(command) => policy::run(&command),
         Command::Local(arguments) => local::run(arguments),
+        Command::Setup(command) => setup::run(&command),
         Command::Completion(arguments) => generate::completion(Arguments::command(), &arguments),
         Command::Man(arguments) => generate::man(Arguments::command(), &arguments),
     }

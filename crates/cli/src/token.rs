@@ -113,13 +113,18 @@ fn json(signer: &Signer, user: &DbUser, token: &str, now: SystemTime) -> Result<
 fn environment(signer: &Signer, user: &DbUser, token: &str) -> Zeroizing<String> {
     let port = signer.endpoint.port.to_string();
     let host = signer.endpoint.host.as_str();
-    let variables = match signer.endpoint.engine {
-        Engine::Postgres => [("PGHOST", host), ("PGPORT", &port), ("PGUSER", user.as_str()), ("PGPASSWORD", token)],
-        Engine::Mysql | Engine::Mariadb => {
-            [("MYSQL_HOST", host), ("MYSQL_TCP_PORT", &port), ("MYSQL_USER", user.as_str()), ("MYSQL_PWD", token)]
-        }
+    let variables: &[(&str, &str)] = match signer.endpoint.engine {
+        Engine::Postgres => &[("PGHOST", host), ("PGPORT", &port), ("PGUSER", user.as_str()), ("PGPASSWORD", token)],
+        Engine::Mysql | Engine::Mariadb => &[
+            ("MYSQL_HOST", host),
+            ("MYSQL_TCP_PORT", &port),
+            ("MYSQL_USER", user.as_str()),
+            ("MYSQL_PWD", token),
+            ("LIBMYSQL_ENABLE_CLEARTEXT_PLUGIN", "1"),
+        ],
     };
-    Zeroizing::new(variables.map(|(name, value)| export(name, value)).join("\n"))
+    let lines: Vec<Zeroizing<String>> = variables.iter().map(|(name, value)| Zeroizing::new(export(name, value))).collect();
+    Zeroizing::new(lines.iter().map(|line| line.as_str()).collect::<Vec<_>>().join("\n"))
 }
 
 /// A line that a POSIX shell reads as setting a variable, whatever the value holds.
@@ -135,15 +140,18 @@ fn pgpass(signer: &Signer, user: &DbUser, token: &str) -> Zeroizing<String> {
 }
 
 fn uri(signer: &Signer, user: &DbUser, token: &str) -> Zeroizing<String> {
-    let scheme = if signer.endpoint.engine == Engine::Postgres { "postgres" } else { "mysql" };
     let mut text = Zeroizing::new(String::with_capacity(3 * (token.len() + user.as_str().len()) + 300));
-    text.extend([scheme, "://"]);
+    text.extend([signer.endpoint.engine.as_str(), "://"]);
     encode::encode(&mut text, user.as_str());
     text.push(':');
     encode::encode(&mut text, token);
     text.push_str(&format!("@{}/", signer.endpoint));
     if signer.endpoint.engine == Engine::Postgres {
+        // The drivers of MySQL and MariaDB have no parameter in common that says so: some refuse the others'.
         text.push_str("?sslmode=verify-full");
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! `local env` and `local psql`.
+//! `local env`, `local psql` and `local mysql`.
 
 use std::env;
 use std::ffi::OsString;
@@ -9,10 +9,11 @@ use std::time::Duration;
 use countersign_authority::store::IdentityKind;
 use countersign_core::credentials::{Credentials, Secret};
 use countersign_core::failure::{Class, Failure};
+use countersign_core::name::Engine;
 use countersign_core::timestamp::rfc3339;
-use countersign_local::Layout;
 use countersign_local::people::DEFAULT_USER;
 use countersign_local::state::{InstanceState, State};
+use countersign_local::{Layout, LocalError};
 use zeroize::Zeroizing;
 
 use super::{InstanceArgument, with_people};
@@ -23,7 +24,9 @@ use crate::token::export;
 const SESSION: Duration = Duration::from_secs(3600);
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  eval \"$(countersign local env)\"\n  eval \"$(countersign local env --role reporting)\"")]
+#[command(
+    after_help = "Examples:\n  eval \"$(countersign local env)\"\n  eval \"$(countersign local env --engine mysql --role reporting)\""
+)]
 pub(super) struct Arguments {
     /// The IAM user whose keys are exported, and the database user of the same name
     #[arg(long, value_name = "NAME", default_value = DEFAULT_USER)]
@@ -42,12 +45,14 @@ pub(super) struct Arguments {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  countersign local psql -- -c 'create table t (i int)'")]
-pub(super) struct PsqlArguments {
+#[command(
+    after_help = "Examples:\n  countersign local psql -- -c 'create table t (i int)'\n  countersign local mysql --engine mariadb -- app"
+)]
+pub(super) struct ClientArguments {
     #[command(flatten)]
     instance: InstanceArgument,
-    /// What psql is given
-    #[arg(last = true, value_name = "PSQL ARGUMENT")]
+    /// What the client is given
+    #[arg(last = true, value_name = "CLIENT ARGUMENT")]
     arguments: Vec<OsString>,
 }
 
@@ -60,26 +65,19 @@ pub(super) fn run(layout: &Layout, arguments: &Arguments) -> Result<ExitCode, Fa
             (None, true) => people.session(IdentityKind::User, &arguments.user, SESSION)?,
             (None, false) => people.access_key(&arguments.user)?,
         };
-        let instance = state.instance(arguments.instance.instance.as_ref())?;
+        let instance = state.instance(&arguments.instance.which(&[]))?;
         Ok(exports(state, instance, &credentials, arguments.db_user.as_ref().unwrap_or(name)))
     })?;
     output::line(&text).map(|()| ExitCode::SUCCESS)
 }
 
 fn exports(state: &State, instance: &InstanceState, credentials: &Credentials, user: &str) -> Zeroizing<String> {
-    let (port, ca) = (instance.port.to_string(), state.ca.display().to_string());
     let expires = credentials.expires.map(rfc3339);
     let mut lines = vec![
         export("AWS_ACCESS_KEY_ID", credentials.access_key_id.as_str()),
         export("AWS_SECRET_ACCESS_KEY", credentials.secret.expose()),
         export("AWS_REGION", state.region.as_str()),
         export("AWS_DEFAULT_REGION", state.region.as_str()),
-        export("PGHOST", instance.host.as_str()),
-        export("PGPORT", &port),
-        export("PGUSER", user),
-        export("PGDATABASE", &instance.database),
-        export("PGSSLMODE", "verify-full"),
-        export("PGSSLROOTCERT", &ca),
     ];
     lines.extend(state.aws_endpoint_url.as_ref().map(|url| export("AWS_ENDPOINT_URL", url)));
     // What an earlier evaluation set must not stay.
@@ -87,19 +85,61 @@ fn exports(state: &State, instance: &InstanceState, credentials: &Credentials, u
         ("AWS_SESSION_TOKEN", credentials.session_token.as_ref().map(Secret::expose)),
         ("AWS_CREDENTIAL_EXPIRATION", expires.as_deref()),
         ("AWS_PROFILE", None),
-        ("PGPASSWORD", None),
     ];
     lines.extend(optional.map(|(name, value)| value.map_or(format!("unset {name}"), |value| export(name, value))));
+    lines.extend(database(state, instance, user));
     Zeroizing::new(lines.join("\n"))
 }
 
-/// Becomes psql.
-pub(super) fn psql(layout: &Layout, arguments: &PsqlArguments) -> Result<ExitCode, Failure> {
-    let mut psql = with_people(layout, |people, state| people.psql(state.instance(arguments.instance.instance.as_ref())?))?;
-    // What a terminal and an editor need; nothing that leads psql elsewhere.
+/// The variables of libpq, or those that MySQL's clients and people's programs go by.
+fn database(state: &State, instance: &InstanceState, user: &str) -> Vec<String> {
+    let (host, port, ca) = (instance.host.as_str(), instance.port.to_string(), state.ca.display().to_string());
+    let (set, unset): (Vec<(&str, &str)>, _) = match instance.engine {
+        Engine::Postgres => (
+            vec![
+                ("PGHOST", host),
+                ("PGPORT", &port),
+                ("PGUSER", user),
+                ("PGDATABASE", &instance.database),
+                ("PGSSLMODE", "verify-full"),
+                ("PGSSLROOTCERT", &ca),
+            ],
+            "PGPASSWORD",
+        ),
+        Engine::Mariadb | Engine::Mysql => (
+            vec![
+                ("MYSQL_HOST", host),
+                ("MYSQL_TCP_PORT", &port),
+                ("MYSQL_USER", user),
+                ("MYSQL_DATABASE", &instance.database),
+                ("MYSQL_SSL_CA", &ca),
+                // What clients of Oracle's library need before they send a token, which they only do over TLS.
+                ("LIBMYSQL_ENABLE_CLEARTEXT_PLUGIN", "1"),
+            ],
+            "MYSQL_PWD",
+        ),
+    };
+    set.iter().map(|(name, value)| export(name, value)).chain([format!("unset {unset}")]).collect()
+}
+
+/// Becomes the client of one of `engines`, as the administrator.
+pub(super) fn client(layout: &Layout, arguments: &ClientArguments, engines: &[Engine]) -> Result<ExitCode, Failure> {
+    let mut client = with_people(layout, |people, state| {
+        let instance = state.instance(&arguments.instance.which(engines))?;
+        if !engines.contains(&instance.engine) {
+            let (name, engine) = (&instance.instance, instance.engine);
+            return Err(LocalError::Unusable(format!(
+                "{name} is a server of {engine}: use `countersign local {}`",
+                if engine == Engine::Postgres { "psql" } else { "mysql" }
+            )));
+        }
+        people.client(instance)
+    })?;
+    // What a terminal and an editor need; nothing that leads the client elsewhere.
     for name in ["EDITOR", "HOME", "LANG", "LC_ALL", "PAGER", "TERM"] {
-        psql.envs(env::var_os(name).map(|value| (name, value)));
+        client.envs(env::var_os(name).map(|value| (name, value)));
     }
-    let error = psql.args(&arguments.arguments).exec();
-    Err(Failure::new(Class::Configuration, format!("psql can't be run: {error}")))
+    let error = client.args(&arguments.arguments).exec();
+    let program = client.get_program().display();
+    Err(Failure::new(Class::Configuration, format!("{program} can't be run: {error}")))
 }

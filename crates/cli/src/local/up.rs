@@ -18,25 +18,27 @@ use countersign_core::name::{AccountId, Engine, InstanceId};
 use countersign_core::region::Region;
 use countersign_local::stack::{Plan, Preference, Stack, Wanted};
 use countersign_local::state::State;
-use countersign_local::{Layout, Version};
+use countersign_local::{Installation, InvalidVersion, Layout, Version};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{describe, failure, unpacked};
 use crate::{io_failure, output, runtime};
 
-/// How long a stack may take to start in the background: `initdb` on a slow disk.
-const START_PATIENCE: Duration = Duration::from_secs(180);
+/// How long a stack may take to start in the background: servers that are unpacked and made on a slow disk.
+const START_PATIENCE: Duration = Duration::from_secs(600);
 
 const EXAMPLES: &str = "Examples:
   countersign local up
-  countersign local up --engine postgres:15,postgres:18 --detach
-  countersign local up --dir /tmp/mine --port 5432 --authentication ldap";
+  countersign local up --engine postgres,mariadb,mysql --detach
+  countersign local up --engine postgres:15,postgres:18,mariadb:10.11
+  countersign local up --dir /tmp/mine --port 5432 --authentication ldap
+  countersign local up --allow-user mysql      # a server of this machine may ask";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// Which servers: postgres is the newest installed, postgres:15 that version [default: those that ran there before, or
-    /// postgres]
+    /// Which servers, of postgres, mariadb and mysql: postgres is the newest installed, postgres:15 that version [default:
+    /// those that ran there before, or postgres]. MariaDB and MySQL are unpacked where they are not installed
     #[arg(long, value_name = "ENGINE[:VERSION]", value_delimiter = ',')]
     engine: Vec<EngineVersion>,
     /// Return once all is ready, and leave it running
@@ -45,12 +47,15 @@ pub(super) struct Arguments {
     /// The port of the first server [default: the one that it had, or a free one]
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
-    /// How servers ask whether to let someone in
+    /// How PostgreSQL asks whether to let someone in; MariaDB and MySQL ask by their plugin
     #[arg(long, value_enum, default_value_t)]
     authentication: Authentication,
     /// The PAM module [default: beside this program]
     #[arg(long, value_name = "FILE", env = "COUNTERSIGN_PAM_MODULE")]
     pam_module: Option<PathBuf>,
+    /// The plugin for MariaDB and MySQL [default: beside this program]
+    #[arg(long, value_name = "FILE", env = "COUNTERSIGN_MYSQL_PLUGIN")]
+    mysql_plugin: Option<PathBuf>,
     /// The AWS account that everything belongs to
     #[arg(long, value_name = "ACCOUNT", default_value = "123456789012")]
     account: AccountId,
@@ -63,6 +68,10 @@ pub(super) struct Arguments {
     /// The most logins a second to one instance; 0 is no limit
     #[arg(long, value_name = "NUMBER", default_value_t = RDS_LIMIT.get())]
     max_logins_per_second: u32,
+    /// Let the database servers of this system user ask too, those that `local instance add` attaches [default: the users of
+    /// the last start]
+    #[arg(long, value_name = "NAME")]
+    allow_user: Vec<String>,
     /// Let policies see aws:SourceIp, which RDS does not have on rds-db:connect; servers that ask by PAM tell it
     #[arg(long)]
     source_conditions: bool,
@@ -72,10 +81,10 @@ pub(super) struct Arguments {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  countersign local install --engine postgres:18")]
+#[command(after_help = "Examples:\n  countersign local install --engine postgres:18\n  countersign local install --engine mysql")]
 pub(super) struct InstallArguments {
-    /// Which server
-    #[arg(long, value_name = "ENGINE:VERSION")]
+    /// Which server: PostgreSQL has to be named with its version, of MariaDB and MySQL there is one
+    #[arg(long, value_name = "ENGINE[:VERSION]")]
     engine: EngineVersion,
 }
 
@@ -93,6 +102,7 @@ enum Authentication {
 /// An engine, and a version of it.
 #[derive(Debug, Clone)]
 struct EngineVersion {
+    engine: Engine,
     version: Option<Version>,
 }
 
@@ -101,29 +111,43 @@ impl std::str::FromStr for EngineVersion {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (engine, version) = text.split_once(':').map_or((text, None), |(engine, version)| (engine, Some(version)));
-        match engine.parse::<Engine>().map_err(|error| error.to_string())? {
-            Engine::Postgres => {}
-            other => return Err(format!("{other} can't be run yet: postgres can")),
+        let engine = engine.parse::<Engine>().map_err(|error| error.to_string())?;
+        let version = version.map(str::parse).transpose().map_err(|error: InvalidVersion| error.to_string())?;
+        Ok(Self { engine, version })
+    }
+}
+
+impl std::fmt::Display for EngineVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.version {
+            Some(version) => write!(f, "{} {version}", self.engine),
+            None => write!(f, "{}", self.engine),
         }
-        let number = |version: &str| version.parse().map_err(|_| format!("the version {version:?} is not a number such as 15"));
-        Ok(Self { version: version.map(number).transpose()? })
     }
 }
 
 impl EngineVersion {
-    /// `postgres`, or `postgres-15` where the version was named.
+    /// `postgres`, or `postgres-15` where the version was named, `mariadb-10-11` where it has a dot.
     fn instance(&self) -> Result<InstanceId, Failure> {
-        let name = self.version.map_or(Engine::Postgres.to_string(), |version| format!("{}-{version}", Engine::Postgres));
+        let engine = self.engine;
+        let name = self.version.map_or(engine.to_string(), |version| format!("{engine}-{version}").replace('.', "-"));
         name.parse().map_err(|error| Failure::new(Class::Configuration, format!("{error}")))
     }
 }
 
-/// Unpacks a server.
+/// Unpacks a server, where it is not there.
 pub(super) fn install(arguments: &InstallArguments) -> Result<ExitCode, Failure> {
-    let version = arguments.engine.version.ok_or_else(|| Failure::new(Class::Configuration, "name the version: postgres:18"))?;
-    output::note(&format!("unpacking PostgreSQL {version} below {}", unpacked().display()));
-    let installed = countersign_local::install(version, &unpacked()).map_err(|error| failure(&error))?;
-    output::line(&installed.bin.display().to_string()).map(|()| ExitCode::SUCCESS)
+    let EngineVersion { engine, version } = arguments.engine;
+    let installed = match Installation::find(engine, version, &unpacked()) {
+        Ok(found) if version.is_some() || engine != Engine::Postgres => Ok(found),
+        _ => {
+            output::note(&format!("unpacking {} below {}", arguments.engine, unpacked().display()));
+            countersign_local::install(engine, version, &unpacked())
+        }
+    };
+    let installed = installed.map_err(|error| failure(&error))?;
+    let place = installed.root.display();
+    output::line(&format!("{} {}  {place}", installed.engine, installed.version)).map(|()| ExitCode::SUCCESS)
 }
 
 /// Starts the stack, here or in the background.
@@ -148,7 +172,7 @@ fn plan(layout: &Layout, arguments: &Arguments) -> Result<Plan, Failure> {
         if servers.iter().any(|server| server.instance == instance) {
             return Err(Failure::new(Class::Usage, format!("--engine names {instance} twice")));
         }
-        servers.push(Wanted { instance, version: engine.version, port });
+        servers.push(Wanted { instance, engine: engine.engine, version: engine.version, port });
     }
     if servers.is_empty() && arguments.port.is_some() {
         return Err(Failure::new(Class::Usage, "--port is that of the first server: name it with --engine"));
@@ -161,11 +185,13 @@ fn plan(layout: &Layout, arguments: &Arguments) -> Result<Plan, Failure> {
             Authentication::Pam => Preference::Pam,
             Authentication::Ldap => Preference::Ldap,
         },
-        pam_module: arguments.pam_module.clone().or_else(pam_module),
+        pam_module: arguments.pam_module.clone().or_else(|| beside("pam_countersign.so")),
+        mysql_plugin: arguments.mysql_plugin.clone().or_else(|| beside("mysql_countersign.so")),
         unpacked: unpacked(),
         account: arguments.account.clone(),
         region: arguments.region.clone(),
         ldap_address: arguments.ldap_address,
+        allowed_users: arguments.allow_user.clone(),
         settings: Settings {
             limit: NonZeroU32::new(arguments.max_logins_per_second),
             context_keys: if arguments.source_conditions { ContextKeys::WithSource } else { ContextKeys::AsRds },
@@ -173,11 +199,11 @@ fn plan(layout: &Layout, arguments: &Arguments) -> Result<Plan, Failure> {
     })
 }
 
-/// The PAM module as it lies beside this program: in a build directory, or installed.
-fn pam_module() -> Option<PathBuf> {
+/// A library as it lies beside this program: in a build directory, or installed.
+pub(crate) fn beside(library: &str) -> Option<PathBuf> {
     let program = env::current_exe().ok()?;
     let directory = program.parent()?;
-    let candidates = ["pam_countersign.so", "libpam_countersign.so", "../lib/countersign/pam_countersign.so"];
+    let candidates = [library.to_owned(), format!("lib{library}"), format!("../lib/countersign/{library}")];
     candidates.iter().map(|name| directory.join(name)).find(|path| path.exists())
 }
 

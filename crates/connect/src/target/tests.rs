@@ -1,4 +1,6 @@
-use super::Target;
+use countersign_core::name::Engine;
+
+use super::{MYSQL_SSL_CA, MYSQL_SSL_MODE, Target};
 
 fn refused(url: &str) -> String {
     Target::parse(url).unwrap_err().detail
@@ -33,4 +35,42 @@ fn what_does_not_do_is_said_without_repeating_a_password() {
     assert!(refused("jane@db").contains("postgres://USER@HOST"));
     assert!(refused("postgres://jane@db?ssl=true").contains("sslmode"));
     assert!(refused("postgres://%zz@db").contains("percent-escape"));
+}
+
+#[test]
+fn urls_of_mysql_and_mariadb() {
+    let target = Target::parse("mysql://Jane%2BX%40corp@MyDb.example.com:3307/my%20db?ssl-ca=/etc/my%20ca.pem&ssl-mode=verify_ca").unwrap();
+    assert_eq!((target.engine, target.host.as_str(), target.port), (Engine::Mysql, "MyDb.example.com", 3307));
+    assert_eq!((target.user.as_str(), target.database.as_deref()), ("Jane+X@corp", Some("my db")));
+    assert_eq!(target.settings, [(MYSQL_SSL_CA, "/etc/my ca.pem".to_owned()), (MYSQL_SSL_MODE, "VERIFY_CA".to_owned())]);
+    assert_eq!((target.setting(MYSQL_SSL_MODE), target.setting("MYSQL_HOST")), (Some("VERIFY_CA"), None));
+
+    let target = Target::parse("mariadb://jane@[::1]").unwrap();
+    assert_eq!((target.engine, target.host.as_str(), target.port, target.database), (Engine::Mariadb, "::1", 3306, None));
+    assert_eq!(target.settings, []);
+}
+
+#[test]
+fn what_does_not_do_in_urls_of_mysql_and_mariadb() {
+    let cases = [
+        ("mysql://jane:hunter2@db", "holds a password"),
+        ("mariadb://jane:@db:port", "invalid port number"),
+        ("mariadb://db/x", "no user: mariadb://USER@HOST"),
+        ("mysql://jane@/x", "host"),
+        ("mysql://jane@db:0", "port is 0"),
+        ("mysql://jane@db?sslmode=verify-full", "\"sslmode\" is not one of ssl-ca, ssl-mode"),
+        ("mysql://jane@db?tls=true", "\"tls\" is not one of ssl-ca, ssl-mode"),
+        ("postgres://jane@db?ssl-mode=REQUIRED", "\"ssl-mode\" is not one of application_name"),
+        ("mysql://jane@db?ssl-mode=", "ssl-mode is not one of DISABLED, PREFERRED, REQUIRED, VERIFY_CA, VERIFY_IDENTITY"),
+        ("mysql://jane@db?ssl-mode=verify-full", "VERIFY_IDENTITY"),
+        ("mysql://jane@db?ssl-mode=DISABLED&ssl-mode=VERIFY_CA", "twice"),
+        ("mysql://jane@db?ssl-ca=/ca.pem&ssl-mode=required", "no effect with ssl-mode=REQUIRED"),
+        ("mysql://jane@db?ssl-ca=%zz", "ssl-ca has a broken percent-escape"),
+        ("mysql://jane@db/%zz", "database has a broken percent-escape"),
+        ("mysqlx://jane@db", "another scheme"),
+    ];
+    for (url, expected) in cases {
+        let said = refused(url);
+        assert!(said.contains(expected) && !said.contains("hunter2"), "{url}: {said}");
+    }
 }
