@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-use countersign_e2e::{Stack, countersign, programs, run};
+use countersign_core::name::Engine;
+use countersign_e2e::{Stack, countersign, mysql_client, programs, run, ways, ways_of};
 
 /// The aws CLI: on the PATH, or where `cargo xtask test` installs it.
 fn aws() -> Option<Command> {
@@ -16,7 +17,7 @@ fn aws() -> Option<Command> {
 
 #[test]
 fn the_aws_cli_s_tokens_open_it_and_are_ours_byte_for_byte() {
-    let stack = Stack::up(countersign_e2e::authentications()[0]);
+    let stack = Stack::up(ways()[0], &[]);
     let Some(mut aws) = aws() else {
         eprintln!("skipped: the aws CLI is not installed");
         return;
@@ -26,7 +27,7 @@ fn the_aws_cli_s_tokens_open_it_and_are_ours_byte_for_byte() {
     // Both in the same second, or once more.
     let equal = (0..5).any(|_| {
         let theirs = run(aws.args(["rds", "generate-db-auth-token"]).args(arguments).envs(&env));
-        assert!(stack.psql("app", &theirs.out, "select 1").ok, "{theirs:?}");
+        assert!(stack.login("app", &theirs.out).ok, "{theirs:?}");
         let second = |token: &str| token.split_once("X-Amz-Date=").map(|(_, rest)| rest[..16].to_owned());
         let ours = run(countersign().arg("token").args(arguments).envs(&env));
         assert!(ours.ok, "{ours:?}");
@@ -42,7 +43,7 @@ fn the_aws_cli_s_tokens_open_it_and_are_ours_byte_for_byte() {
 
 #[test]
 fn connect_opens_psql_and_exec_any_command() {
-    let stack = Stack::up(countersign_e2e::authentications()[0]);
+    let stack = Stack::up(ways()[0], &[]);
     let env = stack.env(&[]);
     let url = format!("postgres://app@{}:{}/postgres", env["PGHOST"], env["PGPORT"]);
     let connect = |url: &str, rest: &[&str]| run(countersign().args(["connect", url, "--"]).args(rest).envs(&env));
@@ -58,4 +59,34 @@ fn connect_opens_psql_and_exec_any_command() {
     assert_eq!(exec(&["sh", "-c", "exit 42"]).status, Some(42));
     let missing = exec(&["no-such-command"]);
     assert!(missing.status == Some(5) && missing.err.contains("no-such-command"), "{missing:?}");
+}
+
+#[test]
+fn connect_opens_mariadb_or_mysql_and_exec_any_command() {
+    for way in ways_of(&[Engine::Mariadb, Engine::Mysql]) {
+        let stack = Stack::up(way, &[]);
+        let env = stack.env(&[]);
+        let (scheme, statement) = (way.engine().as_str(), "SELECT CURRENT_USER()");
+        let url = format!("{scheme}://app@{}:{}/app", env["MYSQL_HOST"], env["MYSQL_TCP_PORT"]);
+        let oracle_s = mysql_client().map_or(String::new(), |client| format!("{}:", client.parent().unwrap().display()));
+        let path = format!("{oracle_s}/usr/bin:/bin");
+        let countersign = |arguments: &[&str]| run(countersign().args(arguments).envs(&env).env("PATH", &path));
+
+        let connect = |url: &str, sql: &str| countersign(&["connect", url, "--", "--batch", "--skip-column-names", "-e", sql]);
+        assert_eq!(connect(&url, statement).out, "app@%");
+        assert_eq!(connect(&url, "SELECT nothing").status, Some(1), "the client's own status");
+        let cipher = connect(&url, "SHOW STATUS LIKE 'Ssl_cipher'").out;
+        assert!(cipher.contains("TLS_"), "{cipher}");
+        let no_ca = connect(&format!("{url}?ssl-ca=/nowhere.pem"), statement);
+        assert!(no_ca.status == Some(5) && no_ca.err.contains("/nowhere.pem"), "{no_ca:?}");
+        let without_tls = connect(&format!("{url}?ssl-mode=DISABLED"), statement);
+        assert!(without_tls.err.contains("warning: ssl-mode=DISABLED") && without_tls.err.contains(&way.denial("app")), "{without_tls:?}");
+
+        let exec = |command: &[&str]| countersign(&[&["exec", &url, "--"], command].concat());
+        let own = if way.engine() == Engine::Mariadb { "mariadb --ssl-verify-server-cert" } else { "mysql --ssl-mode=VERIFY_IDENTITY" };
+        let script = format!("{own} --protocol=TCP --ssl-ca=$MYSQL_SSL_CA --user=$MYSQL_USER -BNe '{statement}'");
+        let said = exec(&["sh", "-c", &script]);
+        assert_eq!(said.out, "app@%", "{said:?}");
+        assert_eq!(exec(&["sh", "-c", "exit 42"]).status, Some(42));
+    }
 }

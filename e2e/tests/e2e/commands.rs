@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use countersign_e2e::{Said, Stack, countersign, run};
+use countersign_e2e::{Said, Stack, Way, countersign, run};
 use serde_json::Value;
 
 const HOST: &str = "db.abc.eu-west-1.rds.amazonaws.com";
@@ -123,7 +123,7 @@ fn policies_are_simulated_and_explained() {
 
 #[test]
 fn a_stack_is_started_once_and_stopped_once() {
-    let stack = Stack::up("ldap");
+    let stack = Stack::up(Way::Ldap, &[]);
     let twice = run(stack.local(&["up", "--detach"]).args(["--authentication", "ldap"]));
     assert!(twice.status == Some(5) && twice.err.contains("runs in"), "{twice:?}");
     let status = stack.status();
@@ -136,7 +136,29 @@ fn a_stack_is_started_once_and_stopped_once() {
     assert!(env.status == Some(4) && env.err.contains("local up --dir"), "{env:?}");
     stack.start();
     assert_eq!(stack.status()["instances"][0]["resource_id"], id, "policies go on naming the same database");
-    assert!(stack.psql("app", &stack.token(&stack.credentials(&[]), "app"), "select 1").ok);
+    assert!(stack.login("app", &stack.token(&stack.credentials(&[]), "app")).ok);
+}
+
+#[test]
+fn a_server_that_can_t_be_had_is_left_out_and_said() {
+    let directory = tempfile::Builder::new().prefix("countersign-").tempdir().unwrap();
+    let local = |arguments: &[&str]| {
+        let mut command = countersign();
+        command.arg("local").arg("--dir").arg(directory.path()).args(arguments);
+        // Nothing can be unpacked there.
+        run(command.env("COUNTERSIGN_SERVERS_DIR", "/proc/none"))
+    };
+    let alone = local(&["up", "--engine", "mysql:99.9", "--detach"]);
+    assert!(alone.status == Some(5) && alone.err.contains("MySQL 99.9 is not installed"), "{alone:?}");
+    let up = local(&["up", "--engine", "mariadb,mysql:99.9", "--detach"]);
+    assert!(up.ok && up.err.contains("leaving mysql-99-9 out: MySQL 99.9 is not installed"), "{up:?}");
+    let status: Value = serde_json::from_str(&local(&["status", "--output", "json"]).out).unwrap();
+    assert_eq!((&status["instances"][0]["instance"], &status["left_out"][0]["instance"]), (&"mariadb".into(), &"mysql-99-9".into()));
+    let env = local(&["env", "--engine", "mysql"]);
+    assert!(env.status == Some(5) && env.err.contains("mysql-99-9 was left out"), "{env:?}");
+    assert!(local(&["env", "--engine", "mariadb"]).ok);
+    let down = local(&["down", "--wipe"]);
+    assert!(down.ok, "{down:?}");
 }
 
 #[test]

@@ -1,49 +1,60 @@
 //! Users, hosts and session tokens that are not plain words.
 
 use countersign_core::credentials::{Credentials, Secret};
-use countersign_e2e::{Stack, authentications, run};
+use countersign_core::name::Engine;
+use countersign_e2e::{Stack, run, ways, ways_of};
 
 #[test]
 fn users_with_signs_spaces_and_letters_of_any_script() {
-    for way in authentications() {
-        let stack = Stack::up(way);
+    for way in ways() {
+        let stack = Stack::up(way, &[]);
         for (at, user) in
             ["user.name+x@corp", "a/b", "with space", "zoë.日本", "O'Brien\"s", "x,dc=postgres", "50%", "a&b=c", "star*"].iter().enumerate()
         {
             let name = format!("iam{at}");
             let _made = stack.must(&["user", "create", &name, "--db-user", user]);
             let env = stack.env(&["--user", &name]);
+            let [host, port, _] = way.variables().map(|name| &env[name]);
             let mut token = countersign_e2e::countersign();
-            token.args(["token", "--hostname", &env["PGHOST"], "--port", &env["PGPORT"], "--username", user]);
+            token.args(["token", "--hostname", host, "--port", port, "--username", user]);
             let token = run(token.envs(&env));
-            let said = stack.psql(user, &token.out, "select current_user");
+            let said = stack.login(user, &token.out);
             assert_eq!(said.out, *user, "{said:?}");
             assert_eq!(stack.last_class(user), None);
         }
         // Another's grant does not reach: `star*` may not be anybody who begins with star.
-        stack.sql("CREATE ROLE starfish LOGIN IN ROLE rds_iam");
+        let _made = stack.sql(match way.engine() {
+            Engine::Postgres => "CREATE ROLE starfish LOGIN IN ROLE rds_iam",
+            _ => "CREATE USER starfish IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'",
+        });
         let star = stack.token(&stack.credentials(&["--user", "iam8"]), "starfish");
-        assert!(!stack.psql("starfish", &star, "select 1").ok);
+        assert!(!stack.login("starfish", &star).ok);
         assert_eq!(stack.last_class("starfish").as_deref(), Some("not-allowed"));
     }
 }
 
 #[test]
 fn hosts_in_capitals_and_by_address() {
-    let stack = Stack::up("ldap");
-    let key = stack.credentials(&[]);
-    for host in ["LOCALHOST", "LocalHost", "127.0.0.1"] {
-        let endpoint = countersign_core::endpoint::Endpoint { host: host.parse().unwrap(), ..stack.endpoint() };
-        let token = countersign_e2e::token(&key, &endpoint, "app", std::time::SystemTime::now());
-        let said = run(stack.psql_command("app", &token, "select 1").env("PGHOST", host));
-        assert!(said.ok, "{host}: {said:?}");
+    for way in ways_of(&[Engine::Postgres, Engine::Mariadb]) {
+        let stack = Stack::up(way, &[]);
+        let key = stack.credentials(&[]);
+        for host in ["LOCALHOST", "LocalHost", "127.0.0.1"] {
+            let endpoint = countersign_core::endpoint::Endpoint { host: host.parse().unwrap(), ..stack.endpoint() };
+            let token = countersign_e2e::token(&key, &endpoint, "app", std::time::SystemTime::now());
+            let mut client = stack.client("app", &token, "select 1");
+            let said = match way.engine() {
+                Engine::Postgres => run(client.env("PGHOST", host)),
+                _ => run(client.arg(format!("--host={host}"))),
+            };
+            assert!(said.ok, "{host}: {said:?}");
+        }
     }
 }
 
 #[test]
 fn session_tokens_of_eight_kibibytes() {
-    for way in authentications() {
-        let stack = Stack::up(way);
+    for way in ways() {
+        let stack = Stack::up(way, &[]);
         let short = stack.credentials(&["--temporary"]);
         for length in [1_874, 8_192, 20_000] {
             // AWS's are of any length: the authority's own are not that long.
@@ -55,8 +66,8 @@ fn session_tokens_of_eight_kibibytes() {
             let key = Credentials { session_token: Secret::new(long), ..short.clone() };
             let token = stack.token(&key, "app");
             assert!(token.len() > length);
-            let said = stack.psql("app", &token, "select 1");
-            assert!(said.ok, "{length} by {way}: {said:?}");
+            let said = stack.login("app", &token);
+            assert!(said.ok, "{length} by {way:?}: {said:?}");
         }
     }
 }

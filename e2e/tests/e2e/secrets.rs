@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use countersign_e2e::{Stack, authentications, countersign, run};
+use countersign_e2e::{Stack, countersign, run, ways};
 
 /// Every file below a directory that is not a server's data or the authority's state, which is where secrets live.
 fn files(directory: &Path, found: &mut Vec<std::path::PathBuf>) {
@@ -21,14 +21,14 @@ fn files(directory: &Path, found: &mut Vec<std::path::PathBuf>) {
 
 #[test]
 fn nothing_that_is_written_shows_a_token_or_a_key() {
-    for way in authentications() {
+    for way in ways() {
         // Its daemons log at the level of trace.
-        let stack = Stack::up(way);
+        let stack = Stack::up(way, &[]);
         let key = stack.credentials(&["--temporary"]);
         let good = stack.token(&key, "app");
         let tampered = good.replace("Expires=900", "Expires=899");
         for token in [good.as_str(), tampered.as_str(), "hunter2-is-secret", &good[..good.len() / 2]] {
-            let _either = stack.psql("app", token, "select 1");
+            let _either = stack.login("app", token);
         }
         let session = key.session_token.as_ref().unwrap().expose();
         let signature = good.split("X-Amz-Signature=").nth(1).unwrap();
@@ -49,14 +49,19 @@ fn nothing_that_is_written_shows_a_token_or_a_key() {
 fn a_token_reaches_its_program_through_the_environment_alone() {
     let env =
         [("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "hunter2-is-secret"), ("AWS_SESSION_TOKEN", "session-is-secret")];
-    let shell = "tr '\\0' '\\n' < /proc/$$/cmdline; ps -ef; printf '%s\\n' \"$PGPASSWORD\" | wc -c";
-    let url = "postgres://jane@db.abc.us-east-1.rds.amazonaws.com/x?sslrootcert=system";
-    let said = run(countersign().args(["exec", url, "--", "sh", "-c", shell]).envs(env));
-    assert!(said.ok, "{said:?}");
-    let length: usize = said.out.lines().last().unwrap().trim().parse().unwrap();
-    assert!(length > 300, "the token is in PGPASSWORD");
-    for secret in ["X-Amz-Signature", "hunter2-is-secret", "session-is-secret"] {
-        assert!(!said.out.contains(secret), "{secret} is in the process list");
+    for (url, variable) in [
+        ("postgres://jane@db.abc.us-east-1.rds.amazonaws.com/x?sslrootcert=system", "PGPASSWORD"),
+        ("mysql://jane@db.abc.us-east-1.rds.amazonaws.com/x", "MYSQL_PWD"),
+        ("mariadb://jane@db.abc.us-east-1.rds.amazonaws.com/x", "MYSQL_PWD"),
+    ] {
+        let shell = format!("tr '\\0' '\\n' < /proc/$$/cmdline; ps -ef; printf '%s\\n' \"${variable}\" | wc -c");
+        let said = run(countersign().args(["exec", url, "--", "sh", "-c", &shell]).envs(env));
+        assert!(said.ok, "{said:?}");
+        let length: usize = said.out.lines().last().unwrap().trim().parse().unwrap();
+        assert!(length > 300, "the token is in {variable}");
+        for secret in ["X-Amz-Signature", "hunter2-is-secret", "session-is-secret"] {
+            assert!(!said.out.contains(secret), "{secret} is in the process list");
+        }
     }
 }
 

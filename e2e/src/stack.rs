@@ -1,0 +1,185 @@
+//! A running stack, and what a test does with it.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::process::Command;
+use std::time::SystemTime;
+
+use countersign_core::credentials::{Credentials, Secret};
+use countersign_core::endpoint::Endpoint;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{Said, Way, countersign, run, token, wait_until};
+
+/// A running stack, taken away with all its data on drop.
+#[derive(Debug)]
+pub struct Stack {
+    directory: TempDir,
+    way: Way,
+    arguments: Vec<String>,
+}
+
+impl Stack {
+    /// Starts a stack with one server, which asks in this way; and with these arguments of `local up` besides.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    #[must_use]
+    pub fn up(way: Way, arguments: &[&str]) -> Self {
+        let directory = tempfile::Builder::new().prefix("countersign-").tempdir().expect("a directory for the stack");
+        let arguments = way.arguments().iter().chain(arguments).map(|argument| (*argument).to_owned()).collect();
+        let stack = Self { directory, way, arguments };
+        stack.start();
+        stack
+    }
+
+    /// How its server asks.
+    #[must_use]
+    pub const fn way(&self) -> Way {
+        self.way
+    }
+
+    /// Starts it once more, as it was started first.
+    pub fn start(&self) {
+        let said = run(self.local(&["up", "--detach"]).args(&self.arguments).env("COUNTERSIGN_LOG", "trace"));
+        assert!(said.ok, "local up: {said:?}");
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// `countersign local …` on this stack.
+    #[must_use]
+    pub fn local(&self, arguments: &[&str]) -> Command {
+        let mut command = countersign();
+        command.arg("local").arg("--dir").arg(self.directory()).args(arguments);
+        command
+    }
+
+    /// `countersign local …`, which must succeed, and what it printed.
+    #[must_use]
+    pub fn must(&self, arguments: &[&str]) -> String {
+        let said = run(&mut self.local(arguments));
+        assert!(said.ok, "local {arguments:?}: {said:?}");
+        said.out
+    }
+
+    /// What `local status` says.
+    #[must_use]
+    pub fn status(&self) -> Value {
+        serde_json::from_str(&self.must(&["status", "--output", "json"])).expect("status prints JSON")
+    }
+
+    /// The variables that `local env` exports for an IAM user.
+    #[must_use]
+    pub fn env(&self, arguments: &[&str]) -> HashMap<String, String> {
+        let text = self.must(&[&["env"], arguments].concat());
+        // A shell reads it, as it is meant to be.
+        let said = run(Command::new("sh").arg("-c").arg(format!("{text}\nenv -0")).env_clear().env("PATH", "/usr/bin:/bin"));
+        assert!(said.ok, "{said:?}");
+        let variables = said.out.split('\0').filter_map(|pair| pair.split_once('='));
+        let exported = variables.filter(|(name, _)| ["AWS_", "PG", "MYSQL_", "LIBMYSQL_"].iter().any(|prefix| name.starts_with(prefix)));
+        exported.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    /// The credentials that `local env` exports.
+    #[must_use]
+    pub fn credentials(&self, arguments: &[&str]) -> Credentials {
+        let env = self.env(arguments);
+        Credentials {
+            access_key_id: env["AWS_ACCESS_KEY_ID"].parse().expect("a key id"),
+            secret: Secret::new(&*env["AWS_SECRET_ACCESS_KEY"]).expect("a secret"),
+            session_token: env.get("AWS_SESSION_TOKEN").and_then(|token| Secret::new(&**token)),
+            expires: None,
+        }
+    }
+
+    /// Where the server listens.
+    #[must_use]
+    pub fn endpoint(&self) -> Endpoint {
+        let env = self.env(&[]);
+        let [host, port, _] = self.way.variables();
+        Endpoint {
+            engine: self.way.engine(),
+            host: env[host].parse().expect("a host"),
+            port: env[port].parse().expect("a port"),
+            region: env["AWS_REGION"].parse().expect("a region"),
+        }
+    }
+
+    /// A token for `user` at [`Stack::endpoint`], dated now.
+    #[must_use]
+    pub fn token(&self, credentials: &Credentials, user: &str) -> String {
+        token(credentials, &self.endpoint(), user, SystemTime::now())
+    }
+
+    /// Logs in as `user`, with a password, TLS verified: what the client prints is the name that the server knows it by.
+    #[must_use]
+    pub fn login(&self, user: &str, password: &str) -> Said {
+        run(&mut self.client(user, password, self.way.whoami()))
+    }
+
+    /// Tries a login that must fail as the server says it, and gives the class of the authority's denial.
+    ///
+    /// # Panics
+    /// Where it succeeds, or fails otherwise.
+    #[must_use]
+    pub fn refused(&self, user: &str, password: &str) -> Option<String> {
+        let said = self.login(user, password);
+        assert!(!said.ok, "{user} was let in: {said:?}");
+        assert!(said.err.contains(&self.way.denial(user)), "{said:?}");
+        self.last_class(user)
+    }
+
+    /// The engine's own client, which logs in as `user`, with a password, TLS verified, and runs `sql`.
+    #[must_use]
+    pub fn client(&self, user: &str, password: &str, sql: &str) -> Command {
+        self.way.client(&self.env(&[]), true, user, password, sql)
+    }
+
+    /// The same without TLS.
+    #[must_use]
+    pub fn client_without_tls(&self, user: &str, password: &str, sql: &str) -> Command {
+        self.way.client(&self.env(&[]), false, user, password, sql)
+    }
+
+    /// Runs SQL as the administrator.
+    pub fn sql(&self, sql: &str) -> String {
+        self.must(&[self.way.administration(), &[sql]].concat())
+    }
+
+    /// The records of the decisions on `user`, oldest first.
+    #[must_use]
+    pub fn decisions(&self, user: &str) -> Vec<Value> {
+        let text = self.must(&["log", "--output", "json"]);
+        let records = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("the log is JSON"));
+        records.filter(|record| record["user"] == user).collect()
+    }
+
+    /// The class of the last decision on `user`; nothing where it was let in.
+    #[must_use]
+    pub fn last_class(&self, user: &str) -> Option<String> {
+        let last = self.decisions(user).pop().expect("there is a decision");
+        last["class"].as_str().map(str::to_owned)
+    }
+
+    /// Kills the authority outright, and waits until it is gone. The servers go on.
+    pub fn kill_authority(&self) {
+        let pid = self.status()["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw);
+        rustix::process::kill_process(pid.expect("a process"), rustix::process::Signal::KILL).expect("it can be killed");
+        wait_until("the end of the authority", || !run(&mut self.local(&["status"])).ok);
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        let said = run(&mut self.local(&["down", "--wipe"]));
+        if !said.ok && !std::thread::panicking() {
+            panic!("local down --wipe: {said:?}");
+        }
+    }
+}

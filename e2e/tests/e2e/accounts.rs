@@ -1,0 +1,124 @@
+//! Accounts of MariaDB and MySQL: AWS's own statements, and what stands beside IAM.
+
+use countersign_core::name::Engine;
+use countersign_e2e::{Stack, run, ways_of};
+
+fn each(test: impl Fn(&Stack)) {
+    for way in ways_of(&[Engine::Mariadb, Engine::Mysql]) {
+        test(&Stack::up(way, &[]));
+    }
+}
+
+/// Tries SQL as the administrator that must fail, and gives what the server says.
+fn error(stack: &Stack, sql: &str) -> String {
+    let said = run(&mut stack.local(&["mysql", "--", "--execute", sql]));
+    assert!(!said.ok, "{sql}: {said:?}");
+    said.err
+}
+
+#[test]
+fn the_statements_of_aws_s_guide_work_as_they_are_written() {
+    each(|stack| {
+        // "Creating a database account using IAM authentication" in the RDS user guide.
+        stack.sql("CREATE USER 'jane_doe' IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'");
+        stack.sql("ALTER USER 'jane_doe'@'%' REQUIRE SSL");
+        let _made = stack.must(&["user", "create", "jane_doe"]);
+        let good = stack.token(&stack.credentials(&["--user", "jane_doe"]), "jane_doe");
+        assert_eq!(stack.login("jane_doe", &good).out, "jane_doe");
+
+        // An account that had a password is IAM's from its next login on, and back.
+        stack.sql("CREATE USER 'john'@'%' IDENTIFIED BY 'hunter2'");
+        assert_eq!(stack.login("john", "hunter2").out, "john");
+        stack.sql("ALTER USER 'john'@'%' IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'");
+        assert_eq!(stack.refused("john", "hunter2").as_deref(), Some("malformed"));
+        // MySQL hands a password to the account's plugin, which takes none: another has to be named.
+        let back = if stack.way().engine() == Engine::Mysql { "WITH caching_sha2_password BY" } else { "BY" };
+        stack.sql(&format!("ALTER USER 'john'@'%' IDENTIFIED {back} 'hunter3'"));
+        assert_eq!(stack.login("john", "hunter3").out, "john");
+    });
+}
+
+#[test]
+fn an_account_that_is_not_of_aws_s_form_is_refused_when_it_is_made() {
+    each(|stack| {
+        for sql in [
+            "CREATE USER bad IDENTIFIED WITH AWSAuthenticationPlugin BY 'hunter2-is-secret'",
+            "CREATE USER bad IDENTIFIED WITH AWSAuthenticationPlugin AS 'rds'",
+            "CREATE USER bad IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS2'",
+        ] {
+            let said = error(stack, sql);
+            assert!(said.contains("ERROR"), "{said}");
+        }
+        assert_eq!(stack.sql("SELECT COUNT(*) FROM mysql.user WHERE User = 'bad'"), "0");
+    });
+}
+
+#[test]
+fn the_server_s_own_rules_stand_beside_iam_s() {
+    each(|stack| {
+        let engine = stack.way().engine();
+        // A password account does not meet IAM, and takes no token.
+        stack.sql("CREATE USER plain IDENTIFIED BY 'hunter2'");
+        let good = stack.token(&stack.credentials(&[]), "app");
+        assert_eq!(stack.login("plain", "hunter2").out, "plain");
+        assert!(!stack.login("plain", &good).ok && stack.decisions("plain").is_empty(), "nobody is asked");
+
+        // REQUIRE SSL: MySQL tells the plugin that there is no TLS; MariaDB looks itself, after the plugin.
+        let before = stack.decisions("app").len();
+        let said = run(&mut stack.client_without_tls("app", &good, "SELECT 1"));
+        assert!(!said.ok, "{said:?}");
+        let asked = stack.decisions("app").split_off(before);
+        match engine {
+            Engine::Mysql => {
+                assert!(said.err.contains(&stack.way().denial("app")), "{said:?}");
+                assert_eq!(asked.last().map(|record| &record["class"]), Some(&"no-tls".into()));
+            }
+            _ => assert!(said.err.contains(&stack.way().denial("app")), "{said:?}"),
+        }
+
+        // The host pattern, a locked account, a role.
+        stack.sql("CREATE USER 'far'@'10.%' IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'");
+        let far = stack.login("far", &good);
+        assert!(!far.ok && far.err.contains("ERROR 1045"), "{far:?}");
+        stack.sql("CREATE ROLE reader; GRANT SELECT ON mysql.user TO reader; GRANT reader TO 'app'@'%'");
+        let said = run(&mut stack.client("app", &good, "SET ROLE reader; SELECT COUNT(*) > 0 FROM mysql.user"));
+        assert_eq!(said.out, "1", "{said:?}");
+        stack.sql("ALTER USER 'app'@'%' ACCOUNT LOCK");
+        let locked = stack.login("app", &good).err;
+        assert!(locked.contains("locked"), "{locked}");
+    });
+}
+
+#[test]
+fn the_master_user_s_role_is_there_as_on_rds() {
+    each(|stack| {
+        let _made = stack.must(&["user", "create", "admin"]);
+        stack.sql("GRANT rds_superuser_role TO 'admin'@'%'");
+        let good = stack.token(&stack.credentials(&["--user", "admin"]), "admin");
+        let sql = "SET ROLE rds_superuser_role; CREATE DATABASE orders; CREATE USER clerk IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'; \
+                   GRANT SELECT ON orders.* TO clerk; SELECT 'done'";
+        let said = run(&mut stack.client("admin", &good, sql));
+        assert_eq!(said.out, "done", "{said:?}");
+    });
+}
+
+#[test]
+fn nobody_points_the_plugin_elsewhere_or_takes_it_out() {
+    each(|stack| {
+        for variable in ["socket", "instance", "timeout", "verifier_user", "verifier_uid"] {
+            let said = error(stack, &format!("SET GLOBAL awsauthenticationplugin_{variable} = '/tmp/mine'"));
+            assert!(said.contains("ERROR 1238") && said.contains("read only"), "{said}");
+        }
+        let said = error(stack, "UNINSTALL PLUGIN AWSAuthenticationPlugin");
+        assert!(said.contains("ERROR 1702") || said.contains("FORCE_PLUS_PERMANENT"), "{said}");
+        assert_eq!(stack.sql("SELECT @@awsauthenticationplugin_instance"), stack.way().engine().as_str());
+    });
+}
+
+#[test]
+fn an_administrator_is_not_made_into_an_iam_user() {
+    each(|stack| {
+        let said = run(&mut stack.local(&["user", "create", "root"]));
+        assert!(said.status == Some(5) && said.err.contains("superuser"), "{said:?}");
+    });
+}

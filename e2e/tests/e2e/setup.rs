@@ -1,0 +1,333 @@
+//! `setup plugin` on servers that nobody but the test runs, and that ask a local stack.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use countersign_core::endpoint::Endpoint;
+use countersign_core::name::Engine;
+use countersign_e2e::{Said, Stack, Way, countersign, mysql_client, run, token, wait_until, ways_of};
+use tempfile::TempDir;
+
+/// Whom the servers run as where root runs the tests: another user than the stack's servers have.
+const USER: &str = "nobody";
+
+/// A server with an option file of its own, which includes a directory. It ends with the test.
+struct OwnServer {
+    engine: Engine,
+    /// Where its programs lie.
+    root: PathBuf,
+    directory: TempDir,
+    port: u16,
+    process: Option<Child>,
+}
+
+impl OwnServer {
+    /// Makes a server with the certificate of the stack's, and starts it.
+    fn start(engine: Engine, stack: &Stack) -> Self {
+        let root = match engine {
+            Engine::Mysql => mysql_client().expect("the client is here").ancestors().nth(3).expect("DIR/usr/bin/mysql").to_owned(),
+            _ => PathBuf::from("/"),
+        };
+        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap().port();
+        let directory = tempfile::Builder::new().prefix("countersign-").tempdir().unwrap();
+        let mut server = Self { engine, root, directory, port, process: None };
+        for name in ["conf.d", "plugins", "data", "tmp"] {
+            std::fs::create_dir(server.path(name)).unwrap();
+        }
+        for entry in stack.directory().join("instances/mariadb/tls").read_dir().unwrap().map(Result::unwrap) {
+            std::fs::copy(entry.path(), server.path(entry.file_name().to_str().unwrap())).unwrap();
+        }
+        std::fs::write(server.path("my.cnf"), server.options(&stack.env(&[])["MYSQL_SSL_CA"])).unwrap();
+        if rustix::process::geteuid().is_root() {
+            let owned = run(Command::new("chown").arg("-R").arg(USER).arg(server.directory.path()));
+            assert!(owned.ok, "{owned:?}");
+        }
+        let made = run(&mut server.initialization());
+        assert!(made.ok, "{made:?}");
+        server.launch();
+        server
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn options(&self, ca: &str) -> String {
+        let directory = self.directory.path().display();
+        let mysql = match self.engine {
+            Engine::Mysql => {
+                format!("mysqlx = OFF\nsecure-file-priv = NULL\nlc-messages-dir = {}\n", self.root.join("usr/share/mysql").display())
+            }
+            _ => String::new(),
+        };
+        format!(
+            "[mysqld]\nbasedir = {}\ndatadir = {directory}/data\ntmpdir = {directory}/tmp\nplugin-dir = {directory}/plugins\nsocket = {directory}/mysqld.sock\n\
+             pid-file = {directory}/mysqld.pid\nport = {}\nbind-address = 127.0.0.1\nskip-name-resolve\nlog-error = {directory}/error.log\n\
+             innodb-use-native-aio = OFF\nssl-ca = {ca}\nssl-cert = {directory}/server.pem\nssl-key = {directory}/server.key\n{mysql}\
+             !includedir {directory}/conf.d\n",
+            self.root.join("usr").display(),
+            self.port,
+        )
+    }
+
+    fn program(&self, name: &str) -> Command {
+        let places = ["usr/sbin", "usr/bin"].map(|place| self.root.join(place).join(name));
+        let program = places.iter().find(|program| program.exists()).unwrap_or_else(|| panic!("there is no {name}"));
+        let mut command = Command::new(program);
+        command.arg(format!("--defaults-file={}", self.path("my.cnf").display())).current_dir("/");
+        command
+    }
+
+    /// Whom a server of root's runs as: itself it does not.
+    fn user(&self) -> Option<String> {
+        rustix::process::geteuid().is_root().then(|| format!("--user={USER}"))
+    }
+
+    fn initialization(&self) -> Command {
+        let mut command = match self.engine {
+            Engine::Mysql => self.program("mysqld"),
+            _ => self.program("mariadb-install-db"),
+        };
+        let mysql = if self.engine == Engine::Mysql { "--initialize-insecure" } else { "--auth-root-authentication-method=normal" };
+        command.arg(mysql).args(self.user());
+        command
+    }
+
+    /// Starts the server, and waits until it answers its administrator.
+    fn launch(&mut self) {
+        let name = if self.engine == Engine::Mysql { "mysqld" } else { "mariadbd" };
+        let mut command = self.program(name);
+        command.args(self.user()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        self.process = Some(command.spawn().unwrap());
+        wait_until("the server's start", || {
+            let ended = self.process.as_mut().and_then(|process| process.try_wait().unwrap());
+            assert!(ended.is_none(), "the server ended: {}", self.log());
+            self.sql("SELECT 1").ok
+        });
+    }
+
+    fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let pid = rustix::process::Pid::from_child(&process);
+            rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+            process.wait().unwrap();
+        }
+    }
+
+    fn restart(&mut self) {
+        self.stop();
+        self.launch();
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.path("error.log")).unwrap_or_default()
+    }
+
+    fn client(&self) -> Command {
+        match self.engine {
+            Engine::Mysql => Command::new(mysql_client().expect("the client is here")),
+            _ => Command::new("mariadb"),
+        }
+    }
+
+    /// Runs SQL as the administrator.
+    fn sql(&self, sql: &str) -> Said {
+        let socket = format!("--socket={}", self.path("mysqld.sock").display());
+        run(self.client().args(["--no-defaults", &socket, "--user=root", "--batch", "--skip-column-names", "--execute", sql]))
+    }
+
+    /// What `SHOW PLUGINS` has of the plugin.
+    fn state(&self) -> String {
+        self.sql("SELECT PLUGIN_STATUS FROM information_schema.PLUGINS WHERE PLUGIN_NAME = 'AWSAuthenticationPlugin'").out
+    }
+
+    /// Logs in over TLS, verified by the stack's CA.
+    fn login(&self, stack: &Stack, token: &str) -> Said {
+        let (ca, port) = (format!("--ssl-ca={}", stack.env(&[])["MYSQL_SSL_CA"]), format!("--port={}", self.port));
+        let verified: &[&str] = match self.engine {
+            Engine::Mysql => &["--ssl-mode=VERIFY_IDENTITY", "--enable-cleartext-plugin"],
+            _ => &["--ssl-verify-server-cert"],
+        };
+        let mut client = self.client();
+        client.args(["--no-defaults", "--protocol=TCP", "--host=127.0.0.1", &port, "--user=jane", &ca]).args(verified);
+        run(client.args(["--batch", "--skip-column-names", "--execute=SELECT CURRENT_USER()"]).env("MYSQL_PWD", token))
+    }
+
+    /// `countersign setup plugin` on this server.
+    fn setup(&self, arguments: &[&str]) -> Said {
+        // The engine's own client first.
+        let path = format!("{}:{}", self.root.join("usr/bin").display(), std::env::var("PATH").unwrap());
+        let mut command = countersign();
+        command.args(["setup", "plugin", "--engine", self.engine.as_str(), "--user", "root", "--socket"]).arg(self.path("mysqld.sock"));
+        command.arg("--config-file").arg(self.config_file()).args(arguments).env("PATH", path);
+        run(&mut command)
+    }
+
+    fn config_file(&self) -> PathBuf {
+        self.path("conf.d/countersign.cnf")
+    }
+
+    fn library(&self) -> PathBuf {
+        self.path("plugins/mysql_countersign.so")
+    }
+}
+
+impl Drop for OwnServer {
+    fn drop(&mut self) {
+        if let Some(process) = &mut self.process {
+            let _gone = process.kill().and_then(|()| process.wait());
+        }
+    }
+}
+
+/// A stack that servers of [`USER`] may ask.
+fn verifier() -> Stack {
+    let is_root = rustix::process::geteuid().is_root();
+    Stack::up(Way::Mariadb, if is_root { &["--allow-user", USER] } else { &[] })
+}
+
+#[test]
+fn a_server_of_one_s_own_gets_the_plugin_and_gives_it_back() {
+    let stack = verifier();
+    for way in ways_of(&[Engine::Mariadb, Engine::Mysql]) {
+        let engine = way.engine();
+        let mut server = OwnServer::start(engine, &stack);
+        let name = format!("own-{engine}");
+        let socket = stack.status()["socket"].as_str().unwrap().to_owned();
+        let install = ["--verifier-socket", &*socket, "--instance", &*name];
+        let apply = [&install[..], &["--apply"]].concat();
+
+        // Printed: nothing changes.
+        let said = server.setup(&install);
+        let shown = [
+            "mysql_countersign.so",
+            "loose-awsauthenticationplugin-socket = ",
+            "AWSAuthenticationPlugin",
+            "--apply does it",
+            "CREATE USER",
+        ];
+        assert!(said.ok && shown.iter().all(|part| said.out.contains(part)), "{said:?}");
+        let said = server.setup(&[&install[..], &["--output", "json"]].concat());
+        let plan: serde_json::Value = serde_json::from_str(&said.out).unwrap_or_else(|_| panic!("{said:?}"));
+        assert_eq!((&plan["applied"], &plan["steps"][1]["done"]), (&false.into(), &false.into()), "{plan}");
+        assert!(!server.library().exists() && !server.config_file().exists() && server.state().is_empty());
+
+        // Done, and done already. MySQL reads the settings when it starts, and says so.
+        let said = server.setup(&apply);
+        assert!(said.ok && said.err.contains("mysql.plugin") == (engine == Engine::Mysql), "{said:?}\n{}", server.log());
+        let again = server.setup(&apply);
+        assert!(again.ok && again.err.is_empty(), "nothing was left to do: {again:?}");
+        assert_eq!(again.out.contains("restart the server"), engine == Engine::Mysql, "{again:?}");
+        if engine == Engine::Mysql {
+            server.restart();
+        }
+        let ready = server.setup(&apply);
+        assert!(ready.err.is_empty() && ready.out.starts_with("AWSAuthenticationPlugin is loaded"), "{ready:?}\n{}", server.log());
+        assert_eq!(server.state(), "ACTIVE");
+
+        // The verifier learns of it, and the account of the plan works, now and after a restart.
+        attach(&stack, &name, &server);
+        assert!(server.sql("CREATE USER jane IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS' REQUIRE SSL").ok);
+        let made = run(&mut stack.local(&["user", "create", "jane"]));
+        assert!(made.ok || made.err.contains("exists"), "{made:?}");
+        let _policy = stack.must(&["user", "grant", "jane"]);
+        assert_logins(&stack, &server);
+        server.restart();
+        assert_logins(&stack, &server);
+        assert!(!server.log().to_lowercase().contains("already exists"), "it is loaded once: {}", server.log());
+
+        // Not from under an account; and gone without a trace.
+        let refused = server.setup(&["--remove", "--apply"]);
+        assert!(refused.status == Some(5) && refused.err.contains("'jane'@'%'"), "{refused:?}");
+        assert_logins(&stack, &server);
+        assert!(server.sql("DROP USER jane").ok);
+        let said = server.setup(&["--remove", "--apply"]);
+        assert!(said.ok && server.state().is_empty(), "{said:?}");
+        assert!(!server.library().exists() && !server.config_file().exists());
+        let again = server.setup(&["--remove", "--apply"]);
+        assert!(again.ok && again.err.is_empty(), "{again:?}");
+        server.restart();
+        assert_eq!(server.sql("SELECT COUNT(*) FROM mysql.plugin WHERE name LIKE 'AWS%'").out, "0");
+        let _forgotten = stack.must(&["instance", "remove", &name]);
+        server.stop();
+    }
+}
+
+#[test]
+fn a_server_that_does_not_read_the_option_file_is_left_as_it_was() {
+    let stack = verifier();
+    let server = OwnServer::start(Engine::Mariadb, &stack);
+    let elsewhere = server.path("elsewhere.cnf");
+    let setup = |arguments: &[&str]| {
+        let mut command = countersign();
+        command.args(["setup", "plugin", "--engine", "mariadb", "--user", "root", "--socket"]).arg(server.path("mysqld.sock"));
+        run(command.arg("--config-file").arg(&elsewhere).args(arguments))
+    };
+    let install = ["--verifier-socket", "/run/verifier.sock", "--instance", "own", "--apply"];
+    let said = setup(&install);
+    assert!(said.status == Some(5) && said.err.contains("does not read") && said.err.contains("taken back"), "{said:?}");
+    assert!(!elsewhere.exists() && !server.library().exists() && server.state().is_empty());
+
+    let other = run(countersign()
+        .args(["setup", "plugin", "--engine", "mysql", "--remove", "--user", "root", "--socket"])
+        .arg(server.path("mysqld.sock"))
+        .arg("--config-file")
+        .arg(&elsewhere));
+    assert!(other.status == Some(5) && other.err.contains("--engine mariadb"), "{other:?}");
+    let nobody = run(countersign()
+        .args(["setup", "plugin", "--engine", "mariadb", "--remove", "--socket"])
+        .arg(server.path("none.sock"))
+        .arg("--config-file")
+        .arg(&elsewhere));
+    assert!(nobody.status == Some(4) && nobody.err.contains("--socket"), "{nobody:?}");
+    // What a killed run left, and what is the owner's own.
+    std::fs::write(&elsewhere, "[mysqld]\n").unwrap();
+    assert!(setup(&install).err.contains("was not written by"), "somebody else's file stays");
+}
+
+#[test]
+fn attached_servers_are_listed_and_the_stack_s_own_stay() {
+    let stack = verifier();
+    let add =
+        |name: &str| run(&mut stack.local(&["instance", "add", name, "--engine", "mysql", "--hostname", "db.example", "--port", "3306"]));
+    assert!(add("orders").ok);
+    let list: serde_json::Value = serde_json::from_str(&stack.must(&["instance", "list", "--output", "json"])).unwrap();
+    assert_eq!((&list[0]["instance"], &list[0]["hosts"][0], &list[0]["port"]), (&"orders".into(), &"db.example".into(), &3306.into()));
+    assert_eq!(stack.status()["attached"], list);
+    assert!(stack.must(&["status"]).contains("db.example:3306"));
+
+    let own = add("mariadb");
+    assert!(own.status == Some(5) && own.err.contains("the stack's own"), "{own:?}");
+    assert_eq!(run(&mut stack.local(&["instance", "remove", "mariadb"])).status, Some(5));
+    // Nor does a server of the stack's take the name of one that is attached.
+    let _stopped = stack.must(&["down"]);
+    assert!(add("mysql").ok, "the authority's state is there while the stack is not");
+    let taken = run(&mut stack.local(&["up", "--detach", "--engine", "mariadb,mysql"]));
+    assert!(taken.status == Some(5) && taken.err.contains("instance remove mysql"), "{taken:?}");
+    let unknown = run(&mut stack.local(&["up", "--detach", "--engine", "mariadb", "--allow-user", "no-such-user"]));
+    assert!(unknown.status == Some(5) && unknown.err.contains("no-such-user"), "{unknown:?}");
+    assert!(stack.must(&["instance", "list"]).contains("orders"), "they outlive the stack's process");
+    for name in ["orders", "mysql"] {
+        let _forgotten = stack.must(&["instance", "remove", name]);
+    }
+    assert_eq!(run(&mut stack.local(&["instance", "remove", "orders"])).status, Some(5));
+}
+
+fn attach(stack: &Stack, name: &str, server: &OwnServer) {
+    let port = server.port.to_string();
+    let arguments = ["instance", "add", name, "--engine", server.engine.as_str(), "--hostname", "127.0.0.1", "--port", &port];
+    let _attached = stack.must(&arguments);
+}
+
+/// A good token goes through, and one with a changed signature does not.
+fn assert_logins(stack: &Stack, server: &OwnServer) {
+    let region = stack.endpoint().region;
+    let endpoint = Endpoint { engine: server.engine, host: "127.0.0.1".parse().unwrap(), port: server.port, region };
+    let good = token(&stack.credentials(&["--user", "jane"]), &endpoint, "jane", std::time::SystemTime::now());
+    let said = server.login(stack, &good);
+    assert_eq!(said.out, "jane@%", "{said:?}\n{}", server.log());
+    let last = if good.ends_with('0') { '1' } else { '0' };
+    let bad = server.login(stack, &format!("{}{last}", &good[..good.len() - 1]));
+    assert!(!bad.ok && bad.err.contains("ERROR 1045 (28000)"), "{bad:?}");
+    assert_eq!(stack.last_class("jane").as_deref(), Some("signature-mismatch"));
+}
