@@ -7,10 +7,11 @@ use crate::command;
 use crate::problem::Problem;
 use crate::terminal::{header, note};
 
-/// Installs the packages; those that are there already stay as they are.
-pub(crate) fn install(packages: &[&str]) -> Result<(), Problem> {
-    let by_hand = format!("sudo apt-get install --no-upgrade --no-install-recommends {}", packages.join(" "));
+/// Installs groups of packages: all at once or, where that fails, each group for itself. What is there already stays as it is.
+pub(crate) fn install(groups: &[&[&str]]) -> Result<(), Problem> {
+    let packages = groups.concat();
     let Some(privilege) = Privilege::find() else {
+        let by_hand = by_hand(&packages);
         return Err(Problem::new(format!(
             "installing needs root, which this is not, and `sudo -n` does not work here; by hand: {by_hand}"
         )));
@@ -22,13 +23,27 @@ pub(crate) fn install(packages: &[&str]) -> Result<(), Problem> {
     if let Err(problem) = command::run(privilege.command("apt-get").args(["-q", "update"])) {
         note(&format!("{problem}: going on with the package lists that are here."));
     }
-    header(&format!("apt-get install {}", packages.join(" ")));
     set_cluster_aside(&privilege, true)?;
+    let mut installed = install_group(&privilege, &packages);
+    if let (Err(problem), true) = (&installed, groups.len() > 1) {
+        note(&format!("{problem}: trying one after the other."));
+        let alone: Vec<Problem> = groups.iter().filter_map(|group| install_group(&privilege, group).err()).collect();
+        let said: Vec<String> = alone.iter().map(Problem::to_string).collect();
+        installed = if said.is_empty() { Ok(()) } else { Err(Problem::new(said.join("\n    "))) };
+    }
+    set_cluster_aside(&privilege, false)?;
+    installed
+}
+
+fn install_group(privilege: &Privilege, packages: &[&str]) -> Result<(), Problem> {
+    header(&format!("apt-get install {}", packages.join(" ")));
     let mut apt = privilege.command("apt-get");
     apt.args(["-q", "install", "--yes", "--no-upgrade", "--no-install-recommends"]).args(packages);
-    let installed = command::run(&mut apt);
-    set_cluster_aside(&privilege, false)?;
-    installed.map_err(|problem| Problem::new(format!("{problem}; by hand: {by_hand}")))
+    command::run(&mut apt).map_err(|problem| Problem::new(format!("{problem}; by hand: {}", by_hand(packages))))
+}
+
+fn by_hand(packages: &[&str]) -> String {
+    format!("sudo apt-get install --no-upgrade --no-install-recommends {}", packages.join(" "))
 }
 
 /// While packages are installed, postgresql-common is not to make and start a cluster: nobody asked for one on port 5432.

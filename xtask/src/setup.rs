@@ -16,6 +16,13 @@ pub(crate) enum Need {
     Mmdebstrap,
     Faketime,
     Cxx,
+    MariaDb,
+    Valgrind,
+    PythonVenv,
+    MariaDbHeaders,
+    Node,
+    Java,
+    Go,
 }
 
 impl Need {
@@ -26,6 +33,13 @@ impl Need {
             Self::Mmdebstrap => "mmdebstrap",
             Self::Faketime => "faketime",
             Self::Cxx => "a C++ compiler",
+            Self::MariaDb => "MariaDB",
+            Self::Valgrind => "valgrind",
+            Self::PythonVenv => "python3-venv",
+            Self::MariaDbHeaders => "MariaDB's C library, or what compiles Python modules for it,",
+            Self::Node => "Node.js with npm",
+            Self::Java => "a JDK with Maven",
+            Self::Go => "Go",
         }
     }
 
@@ -36,6 +50,10 @@ impl Need {
             Self::Mmdebstrap => "it unpacks newer servers beside the system's",
             Self::Faketime => "it dates a token back, so that nobody waits 15 minutes for one to expire",
             Self::Cxx => "libFuzzer is written in C++",
+            Self::MariaDb => "it is what logins are tried on",
+            Self::Valgrind => "it watches the plugin's memory inside a real server",
+            Self::PythonVenv | Self::Node | Self::Java | Self::Go => "its drivers have to log in with a token",
+            Self::MariaDbHeaders => "mysqlclient, which has to log in with a token, is compiled against it",
         }
     }
 
@@ -48,6 +66,13 @@ impl Need {
             Self::Mmdebstrap => have("mmdebstrap"),
             Self::Faketime => have("faketime"),
             Self::Cxx => have("c++"),
+            Self::MariaDb => have("mariadb") && (have("mariadbd") || Path::new("/usr/sbin/mariadbd").is_file()),
+            Self::Valgrind => have("valgrind"),
+            Self::PythonVenv => python(MAKE_ENVIRONMENTS),
+            Self::MariaDbHeaders => ["mariadb_config", "pkg-config", "cc"].into_iter().all(have) && python(FIND_PYTHON_H),
+            Self::Node => have("node") && have("npm"),
+            Self::Java => have("javac") && have("mvn"),
+            Self::Go => have("go"),
         }
     }
 
@@ -55,13 +80,30 @@ impl Need {
     fn packages(self) -> &'static [&'static str] {
         match self {
             Self::PostgreSql => &["postgresql"],
-            Self::Aws if command::works(Command::new("python3").args(["-c", "import ensurepip, venv"])) => &[],
-            Self::Aws => &["python3-venv"],
+            Self::Aws if python(MAKE_ENVIRONMENTS) => &[],
+            Self::Aws | Self::PythonVenv => &["python3-venv"],
             Self::Mmdebstrap => &["mmdebstrap"],
             Self::Faketime => &["faketime"],
             Self::Cxx => &["g++"],
+            // The whole of mariadb-server would start one.
+            Self::MariaDb => &["mariadb-server-core", "mariadb-client-core"],
+            Self::Valgrind => &["valgrind"],
+            Self::MariaDbHeaders => &["libmariadb-dev", "pkg-config", "gcc", "libc6-dev", "python3-dev"],
+            Self::Node => &["nodejs", "npm"],
+            Self::Java => &["default-jdk-headless", "maven"],
+            Self::Go => &["golang-go"],
         }
     }
+}
+
+/// What Python needs to make a virtual environment.
+const MAKE_ENVIRONMENTS: &str = "import ensurepip, venv";
+
+/// Fails where Python's headers are not installed.
+const FIND_PYTHON_H: &str = "import os, sysconfig; os.stat(os.path.join(sysconfig.get_paths()['include'], 'Python.h'))";
+
+fn python(program: &str) -> bool {
+    command::works(Command::new("python3").args(["-c", program]))
 }
 
 /// Debian keeps its servers off the path.
@@ -72,7 +114,12 @@ fn has_debian_server() -> bool {
 
 /// Provides what is missing, and gives back what could not be had; that has been said then, with what to do about it.
 pub(crate) fn provide(workspace: &Workspace, needs: &[Need]) -> Vec<Need> {
-    let missing: Vec<Need> = needs.iter().copied().filter(|need| !need.is_met(workspace)).collect();
+    let mut missing: Vec<Need> = Vec::new();
+    for need in needs {
+        if !missing.contains(need) && !need.is_met(workspace) {
+            missing.push(*need);
+        }
+    }
     if missing.is_empty() {
         return missing;
     }
@@ -80,7 +127,7 @@ pub(crate) fn provide(workspace: &Workspace, needs: &[Need]) -> Vec<Need> {
     for need in &missing {
         note(&format!("{} is missing: {}.", need.name(), need.why()));
     }
-    let packages: Vec<&str> = missing.iter().flat_map(|need| need.packages()).copied().collect();
+    let packages: Vec<&[&str]> = missing.iter().map(|need| need.packages()).filter(|packages| !packages.is_empty()).collect();
     if !packages.is_empty() {
         tell(apt::install(&packages));
     }

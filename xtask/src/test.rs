@@ -3,23 +3,32 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 
-use crate::command;
 use crate::problem::Problem;
 use crate::setup::{self, Need};
 use crate::terminal::{bold, header, note};
 use crate::workspace::Workspace;
+use crate::{command, interop};
+
+/// What tests are run with; those that need what is lacking say that they skip.
+const NEEDS: [Need; 6] = [Need::PostgreSql, Need::MariaDb, Need::Aws, Need::Mmdebstrap, Need::Faketime, Need::Valgrind];
 
 pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<(), Problem> {
-    let lacking = setup::provide(workspace, &[Need::PostgreSql, Need::Aws, Need::Mmdebstrap, Need::Faketime]);
+    if let ["interop", clients @ ..] = arguments {
+        return interop::run(workspace, clients);
+    }
+    // Of clients that others wrote, only a run of everything tries all.
+    let clients = if arguments.is_empty() { interop::needs() } else { Vec::new() };
+    let lacking = setup::provide(workspace, &[&NEEDS, clients.as_slice()].concat());
 
     header("build");
     // What the tests start has to be as new as they are; tests among them, or features would differ and all be built twice.
     command::run(workspace.cargo().args(["build", "--workspace", "--lib", "--bins", "--tests", "--locked"]))?;
 
-    header("PostgreSQL 18, beside the system's");
-    if let Err(problem) = command::run(Command::new(workspace.binary("countersign")).args(["local", "install", "--engine", "postgres:18"]))
-    {
-        note(&format!("{problem}: the tests that need it say that they skip."));
+    for engine in ["postgres:18", "mysql"] {
+        header(&format!("{engine}, beside the system's servers"));
+        if let Err(problem) = command::run(Command::new(workspace.binary("countersign")).args(["local", "install", "--engine", engine])) {
+            note(&format!("{problem}: the tests that need it say that they skip."));
+        }
     }
 
     header("test");
@@ -32,11 +41,18 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<(), Probl
         },
         [] => cargo.arg("--workspace"),
     };
-    let result = run_and_count(&mut cargo);
-    for need in lacking {
+    let tested = run_and_count(&mut cargo);
+    for need in lacking.iter().filter(|need| NEEDS.contains(need)) {
         note(&format!("{} could not be installed: tests that need it were skipped.", need.name()));
     }
-    result
+    if !arguments.is_empty() {
+        return tested;
+    }
+    // All the news, also where a test failed.
+    match (tested, interop::attempt(workspace, &[], &lacking)) {
+        (Err(tests), Err(clients)) => Err(Problem::new(format!("{tests}; {clients}"))),
+        (tested, clients) => tested.and(clients),
+    }
 }
 
 /// The package of a crate that goes by its directory's name, such as `core` or `e2e`.

@@ -1,0 +1,24 @@
+// The mariadb connector of Node.js. 3.5 verifies the chain and the host's name before it sends anything, where there is a CA;
+// 3.4 sends a clear password to a MariaDB server first. Neither looks at an IP address in time: so have a name for a host.
+import { readFileSync } from "node:fs";
+import mariadb from "mariadb";
+
+const { env } = process;
+const tls = env.INTEROP_PLAIN ? {} : { ssl: { ca: readFileSync(env.MYSQL_SSL_CA) } };
+try {
+  const connection = await mariadb.createConnection({
+    host: env.MYSQL_HOST,
+    port: Number(env.MYSQL_TCP_PORT),
+    user: env.MYSQL_USER,
+    password: env.MYSQL_PWD,
+    database: env.MYSQL_DATABASE,
+    ...tls,
+  });
+  const [{ user }] = await connection.query("SELECT CURRENT_USER() AS user");
+  const [{ Value: version }] = await connection.query("SHOW SESSION STATUS LIKE 'Ssl_version'");
+  await connection.end();
+  console.log(user, version);
+} catch (error) {
+  console.error(error.errno ?? "", error.message);
+  process.exitCode = 1;
+}

@@ -1,0 +1,30 @@
+"""mysql-connector-python. It asks for nothing to be enabled, and refuses to send a clear password without TLS."""
+
+import os
+import sys
+
+import mysql.connector
+
+tls = {"ssl_disabled": True} if os.environ.get("INTEROP_PLAIN") else {
+    "ssl_ca": os.environ["MYSQL_SSL_CA"],
+    "ssl_verify_cert": True,
+    "ssl_verify_identity": True,
+}
+try:
+    connection = mysql.connector.connect(
+        host=os.environ["MYSQL_HOST"],
+        port=int(os.environ["MYSQL_TCP_PORT"]),
+        user=os.environ["MYSQL_USER"],
+        password=os.environ["MYSQL_PWD"],
+        database=os.environ["MYSQL_DATABASE"],
+        use_pure=True,
+        **tls,
+    )
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT CURRENT_USER()")
+        (user,) = cursor.fetchone()
+        cursor.execute("SHOW SESSION STATUS LIKE 'Ssl_version'")
+        (_, version) = cursor.fetchone()
+except mysql.connector.Error as error:
+    sys.exit(f"{error.errno} {error.msg}")
+print(user, version)

@@ -1,0 +1,6 @@
+#!/bin/sh
+# psql: the token is in PGPASSWORD; host, port, user, database and what TLS has to be like are in the variables that libpq reads.
+set -eu
+[ -z "${INTEROP_PLAIN:-}" ] || export PGSSLMODE=disable
+psql --no-psqlrc --no-password --no-align --tuples-only --field-separator=' ' \
+    --command='SELECT current_user, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()'

@@ -1,0 +1,135 @@
+//! One cell of the table: a client tries a case, and what came of it is held against what should.
+
+use std::process::Command;
+
+use countersign_core::name::Engine;
+use countersign_e2e::{Said, run};
+
+use crate::case::{Case, Expected};
+use crate::client::{Client, Place};
+use crate::relay::Relay;
+use crate::stack::{Server, Stack};
+
+/// How many seconds a client has.
+const PATIENCE: &str = "60";
+
+/// What of the environment a client is started with; the rest is the server's.
+const KEPT: [&str; 5] = ["PATH", "HOME", "LANG", "TMPDIR", "JAVA_HOME"];
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Expected(Expected),
+    /// This machine can't try it.
+    Untried,
+    /// Something else, in words.
+    Unexpected(String),
+}
+
+impl Outcome {
+    /// For the table.
+    pub(crate) const fn word(&self) -> &'static str {
+        match self {
+            Self::Expected(Expected::Opens) => "ok",
+            Self::Expected(Expected::Denied) => "denied",
+            Self::Expected(Expected::Refused(_)) => "driver",
+            Self::Expected(Expected::Late(_)) => "late",
+            Self::Untried => "-",
+            Self::Unexpected(_) => "✗",
+        }
+    }
+}
+
+impl Case {
+    /// Has the client try it.
+    pub(crate) fn attempt(self, client: &Client, place: &Place<'_>, stack: &Stack, server: &Server, relay: &Relay) -> Outcome {
+        let token = match self {
+            Self::Long(length) => stack.long_token(server, length),
+            Self::Tampered => tampered(Stack::short_token(server)),
+            _ => Stack::short_token(server),
+        };
+        let elsewhere = match self {
+            Self::OtherName => match relay.other_name() {
+                None => return Outcome::Untried,
+                elsewhere => elsewhere,
+            },
+            Self::OtherAddress => Some(relay.other_address()),
+            _ => None,
+        };
+        let before = stack.decisions().len();
+        let said = self.start(client, place, server, &token, elsewhere);
+        let decisions = stack.decisions().split_off(before);
+        match judge(client.expected(self, server.engine()), server.engine(), &said, &token) {
+            Outcome::Expected(expected) if !self.is_decided(expected, &decisions) => {
+                Outcome::Unexpected(format!("the authority decided {decisions:?}, where nothing stands for a login that it allowed"))
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Whether the authority has seen of it what it should.
+    fn is_decided(self, expected: Expected, decisions: &[Option<String>]) -> bool {
+        match (self, expected) {
+            (_, Expected::Opens | Expected::Late(_)) => decisions == [None],
+            (_, Expected::Refused(_)) => decisions.is_empty(),
+            (Self::Tampered, Expected::Denied) => decisions == [Some("signature-mismatch".to_owned())],
+            // MariaDB 10.11 looks at TLS after the plugin has been asked, MySQL tells the plugin, PostgreSQL asks nobody.
+            (_, Expected::Denied) => true,
+        }
+    }
+
+    fn start(self, client: &Client, place: &Place<'_>, server: &Server, token: &str, elsewhere: Option<(String, u16)>) -> Said {
+        let mut command = Command::new("timeout");
+        command.arg(PATIENCE).args(client.command(place)).env_clear().envs(server.variables());
+        command.envs(KEPT.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))));
+        let (host, port, password) = match server.engine() {
+            Engine::Postgres => ("PGHOST", "PGPORT", "PGPASSWORD"),
+            Engine::Mariadb | Engine::Mysql => ("MYSQL_HOST", "MYSQL_TCP_PORT", "MYSQL_PWD"),
+        };
+        command.env(password, token);
+        if let Some((other, relayed)) = elsewhere {
+            command.env(host, other).env(port, relayed.to_string());
+        }
+        if self == Self::Plain {
+            command.env("INTEROP_PLAIN", "1");
+        }
+        run(&mut command)
+    }
+}
+
+/// Whether it is what it has to be.
+fn judge(expected: Expected, engine: Engine, said: &Said, token: &str) -> Outcome {
+    if said.out.contains(token) || said.err.contains(token) {
+        return Outcome::Unexpected("it printed the token".to_owned());
+    }
+    let says = |text| said.err.contains(text);
+    let (user, denied) = match engine {
+        Engine::Postgres => ("app TLSv1.", says("authentication failed for user \"app\"") || says("no encryption")),
+        Engine::Mariadb | Engine::Mysql => ("app@% TLSv1.", says("1045") && says("Access denied for user 'app'@")),
+    };
+    let met = match expected {
+        Expected::Opens => said.ok && said.out.starts_with(user),
+        Expected::Denied => !said.ok && denied,
+        Expected::Refused(text) | Expected::Late(text) => !said.ok && !denied && says(text),
+    };
+    if met {
+        return Outcome::Expected(expected);
+    }
+    let wanted = match expected {
+        Expected::Opens => "it should open".to_owned(),
+        Expected::Denied => "the server should deny it".to_owned(),
+        Expected::Refused(text) | Expected::Late(text) => format!("the driver should refuse it with {text:?}"),
+    };
+    let status = said.status.map_or_else(|| "a signal".to_owned(), |status| status.to_string());
+    Outcome::Unexpected(format!("{wanted}; it ended with {status}, printed {:?} and said {:?}", said.out, said.err))
+}
+
+/// The same token with another last digit.
+fn tampered(mut token: String) -> String {
+    let last = token.pop();
+    token.push(if last == Some('0') { '1' } else { '0' });
+    token
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+//! The stack that is logged in to, and the tokens for it.
+
+use std::collections::HashMap;
+use std::process::Command;
+use std::time::SystemTime;
+
+use countersign_core::credentials::{Credentials, Secret};
+use countersign_core::endpoint::Endpoint;
+use countersign_core::name::Engine;
+use countersign_e2e::{run, token};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The variables that `local env` sets, by their beginnings.
+const OURS: [&str; 4] = ["AWS_", "PG", "MYSQL_", "COUNTERSIGN_"];
+
+/// Where servers are unpacked: the one setting that is passed on.
+const SERVERS: &str = "COUNTERSIGN_SERVERS_DIR";
+
+/// A running stack, taken away with all its data on drop.
+pub(crate) struct Stack {
+    directory: TempDir,
+}
+
+impl Stack {
+    pub(crate) fn up(engines: &[String]) -> Self {
+        let directory = tempfile::Builder::new().prefix("countersign-").tempdir().expect("a directory for the stack");
+        let stack = Self { directory };
+        let _printed = stack.must(&["up", "--detach", "--max-logins-per-second", "0", "--engine", &engines.join(",")]);
+        stack
+    }
+
+    fn local(&self, arguments: &[&str]) -> Command {
+        let beside = std::env::current_exe().expect("this program has a path").with_file_name("countersign");
+        assert!(beside.exists(), "countersign is not built: run `cargo xtask test interop`");
+        let mut command = Command::new(beside);
+        command.arg("local").arg("--dir").arg(self.directory.path()).args(arguments);
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(|name| name != SERVERS && OURS.iter().any(|ours| name.starts_with(ours))) {
+                command.env_remove(name);
+            }
+        }
+        command
+    }
+
+    fn must(&self, arguments: &[&str]) -> String {
+        let said = run(&mut self.local(arguments));
+        assert!(said.ok, "countersign local {}:\n{}", arguments.join(" "), said.err);
+        said.out
+    }
+
+    /// What `local env` exports, as a shell reads it.
+    fn env(&self, engine: &str, more: &[&str]) -> HashMap<String, String> {
+        let text = self.must(&[&["env", "--engine", engine], more].concat());
+        let said = run(Command::new("sh").arg("-c").arg(format!("{text}\nenv -0")).env_clear().env("PATH", "/usr/bin:/bin"));
+        assert!(said.ok, "local env --engine {engine}: {}", said.err);
+        let variables = said.out.split('\0').filter_map(|pair| pair.split_once('='));
+        let exported = variables.filter(|(name, _)| OURS.iter().any(|ours| name.starts_with(ours)));
+        exported.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    /// The classes of the authority's decisions since it was started, in order; nothing stands for a login that it allowed.
+    pub(crate) fn decisions(&self) -> Vec<Option<String>> {
+        let text = self.must(&["log", "--output", "json"]);
+        let records = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("the log is JSON"));
+        records.map(|record| record["class"].as_str().map(str::to_owned)).collect()
+    }
+
+    /// The server of this engine.
+    pub(crate) fn server(&self, engine: &str) -> Server {
+        let env = self.env(engine, &[]);
+        let engine: Engine = engine.parse().expect("an engine");
+        let (host, port) = match engine {
+            Engine::Postgres => ("PGHOST", "PGPORT"),
+            Engine::Mariadb | Engine::Mysql => ("MYSQL_HOST", "MYSQL_TCP_PORT"),
+        };
+        let endpoint = Endpoint {
+            engine,
+            host: env[host].parse().expect("a host"),
+            port: env[port].parse().expect("a port"),
+            region: env["AWS_REGION"].parse().expect("a region"),
+        };
+        let status: Value = serde_json::from_str(&self.must(&["status", "--output", "json"])).expect("status prints JSON");
+        let instances = status["instances"].as_array().expect("status lists instances");
+        let instance = instances.iter().find(|instance| instance["port"] == endpoint.port).expect("the instance is listed");
+        let version = instance["version"].as_str().map_or_else(|| instance["version"].to_string(), str::to_owned);
+        let variables = env.iter().filter(|(name, _)| !name.starts_with("AWS_"));
+        let variables = variables.map(|(name, value)| (name.clone(), value.clone())).collect();
+        Server { endpoint, version, key: credentials(&env), variables }
+    }
+
+    /// A session whose token has that many characters. AWS's are of any length, while the authority's own are short:
+    /// so one of them is made longer where it is kept.
+    fn session(&self, server: &Server, length: usize) -> Credentials {
+        let short = credentials(&self.env(&server.engine().to_string(), &["--temporary"]));
+        let long = format!("A+/={}", "A".repeat(length - 4));
+        let store = rusqlite::Connection::open(self.directory.path().join("authority/state/authority.db")).expect("the store opens");
+        let changed = store.execute("UPDATE session SET token = ?1 WHERE access_key = ?2", [&long, short.access_key_id.as_str()]);
+        assert_eq!(changed, Ok(1), "the session is in the store");
+        Credentials { session_token: Secret::new(long), ..short }
+    }
+
+    /// A token of a long-term key: as short as tokens are.
+    pub(crate) fn short_token(server: &Server) -> String {
+        server.token(&server.key)
+    }
+
+    /// A token of exactly this length.
+    pub(crate) fn long_token(&self, server: &Server, length: usize) -> String {
+        // What the rest of a token takes depends on the key's own length: so it is measured.
+        let rest = server.token(&self.session(server, 4)).len() - 4;
+        let token = server.token(&self.session(server, length - rest));
+        assert_eq!(token.len(), length);
+        token
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        let said = run(&mut self.local(&["down", "--wipe"]));
+        if !said.ok {
+            eprintln!("local down --wipe: {}", said.err);
+        }
+    }
+}
+
+/// One server of the stack.
+pub(crate) struct Server {
+    endpoint: Endpoint,
+    version: String,
+    key: Credentials,
+    variables: HashMap<String, String>,
+}
+
+impl Server {
+    pub(crate) const fn engine(&self) -> Engine {
+        self.endpoint.engine
+    }
+
+    pub(crate) const fn port(&self) -> u16 {
+        self.endpoint.port
+    }
+
+    /// Its name and version.
+    pub(crate) fn title(&self) -> String {
+        format!("{} {}", self.endpoint.engine, self.version)
+    }
+
+    /// What a client is told about it.
+    pub(crate) const fn variables(&self) -> &HashMap<String, String> {
+        &self.variables
+    }
+
+    fn token(&self, credentials: &Credentials) -> String {
+        token(credentials, &self.endpoint, "app", SystemTime::now())
+    }
+}
+
+fn credentials(env: &HashMap<String, String>) -> Credentials {
+    Credentials {
+        access_key_id: env["AWS_ACCESS_KEY_ID"].parse().expect("a key id"),
+        secret: Secret::new(&*env["AWS_SECRET_ACCESS_KEY"]).expect("a secret"),
+        session_token: env.get("AWS_SESSION_TOKEN").and_then(|token| Secret::new(&**token)),
+        expires: None,
+    }
+}

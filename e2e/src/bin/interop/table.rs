@@ -1,0 +1,60 @@
+//! The table, printed as it comes about.
+
+use std::io::Write as _;
+
+use crate::attempt::Outcome;
+
+/// The widths of the first three columns.
+const WIDTHS: [usize; 3] = [22, 9, 15];
+
+pub(crate) struct Table {
+    widths: Vec<usize>,
+    at: usize,
+}
+
+impl Table {
+    /// Prints the titles.
+    pub(crate) fn new(titles: &[&'static str]) -> Self {
+        let [client, version, server] = WIDTHS;
+        let widths: Vec<usize> = titles.iter().map(|title| title.chars().count().max(7)).collect();
+        let titles: Vec<String> = titles.iter().zip(&widths).map(|(title, width)| format!("{title:width$}")).collect();
+        println!("{:client$}  {:version$}  {:server$}  {}", "client", "version", "server", titles.join("  ").trim_end());
+        Self { widths, at: 0 }
+    }
+
+    /// Begins a row.
+    pub(crate) fn begin(&mut self, name: &str, run: &str, on: &str) {
+        let [client, version, server] = WIDTHS;
+        self.at = 0;
+        self.print(&format!("{name:client$}  {run:version$}  {on:server$}"));
+    }
+
+    /// The next cell of the row, with a star where there is a note on it.
+    pub(crate) fn cell(&mut self, outcome: &Outcome, noted: bool) {
+        let width = self.widths.get(self.at).copied().unwrap_or_default();
+        self.at += 1;
+        let word = format!("{}{}", outcome.word(), if noted { "*" } else { "" });
+        self.print(&format!("  {word:width$}"));
+    }
+
+    pub(crate) fn end(&mut self) {
+        println!();
+    }
+
+    /// A row without cells.
+    pub(crate) fn skipped(&mut self, name: &str, on: &str, why: &str) {
+        self.begin(name, "-", on);
+        println!("  skipped: {}", why.split_whitespace().collect::<Vec<_>>().join(" "));
+    }
+
+    /// A line below the table.
+    pub(crate) fn note(&self, text: &str) {
+        self.print(&format!("{text}\n"));
+    }
+
+    fn print(&self, text: &str) {
+        print!("{text}");
+        // A cell may take a while: it is to be seen meanwhile what it is of.
+        drop(std::io::stdout().flush());
+    }
+}

@@ -1,0 +1,162 @@
+//! What the clients are started with: fetched by the package client of each language, and built.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::command;
+use crate::problem::Problem;
+use crate::setup::Need;
+use crate::terminal::header;
+use crate::workspace::Workspace;
+
+/// Programs that are installed together.
+pub(super) struct Kit {
+    pub(super) name: &'static str,
+    pub(super) needs: &'static [Need],
+    language: Language,
+}
+
+#[derive(Clone, Copy)]
+enum Language {
+    /// The packages of this file.
+    Python(&'static str),
+    /// The packages of this directory.
+    Node(&'static str),
+    Java,
+    /// The modules of this file.
+    Go(&'static str),
+    Rust,
+}
+
+/// The names are those that the programs of `e2e/src/bin/interop` know.
+pub(super) const KITS: [Kit; 8] = [
+    Kit { name: "python", needs: &[Need::PythonVenv], language: Language::Python("requirements.txt") },
+    Kit {
+        name: "mysqlclient",
+        needs: &[Need::PythonVenv, Need::MariaDbHeaders],
+        language: Language::Python("requirements-mysqlclient.txt"),
+    },
+    Kit { name: "node", needs: &[Need::Node], language: Language::Node("node") },
+    Kit { name: "node-20", needs: &[Need::Node], language: Language::Node("node-20") },
+    Kit { name: "java", needs: &[Need::Java], language: Language::Java },
+    Kit { name: "go", needs: &[Need::Go], language: Language::Go("go.mod") },
+    Kit { name: "old-go", needs: &[Need::Go], language: Language::Go("old.mod") },
+    Kit { name: "rust", needs: &[], language: Language::Rust },
+];
+
+impl Kit {
+    /// Gets the drivers into `directory`. Where that fails, its clients are skipped: the machine may be off the network.
+    pub(super) fn fetch(&self, workspace: &Workspace, directory: &Path) -> Result<(), Problem> {
+        let sources = sources(workspace);
+        match self.language {
+            Language::Python(file) => {
+                let requirements = sources.join("python").join(file);
+                once(directory, &[&requirements], || {
+                    header(&format!("pip install -r {}", requirements.display()));
+                    command::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(directory))?;
+                    let mut pip = Command::new(directory.join("bin/python"));
+                    pip.args(["-m", "pip", "--disable-pip-version-check", "install", "--quiet", "-r"]).arg(&requirements);
+                    command::run(&mut pip)
+                })
+            }
+            Language::Node(packages) => {
+                let manifests = ["package.json", "package-lock.json"].map(|name| sources.join(packages).join(name));
+                once(directory, &manifests.each_ref(), || {
+                    header(&format!("npm ci, into {}", directory.display()));
+                    copy(&manifests, directory)?;
+                    command::run(Command::new("npm").args(["ci", "--engine-strict", "--no-audit", "--no-fund"]).current_dir(directory))
+                })
+            }
+            Language::Java => {
+                let pom = sources.join("java/pom.xml");
+                once(directory, &[&pom], || {
+                    header(&format!("mvn dependency:copy-dependencies, into {}", directory.display()));
+                    let mut mvn = Command::new("mvn");
+                    mvn.args(["-q", "-B", "-Dstyle.color=never", "dependency:copy-dependencies", "-f"]).arg(&pom);
+                    command::run(mvn.arg(format!("-DoutputDirectory={}", directory.join("lib").display())))
+                })
+            }
+            Language::Go(file) => command::output(go(&sources, file).args(["list", "-deps"])).map(drop),
+            Language::Rust => command::run(rust(workspace, "fetch").arg("--quiet")),
+        }
+    }
+
+    /// Builds this project's programs on top of them, which has to work.
+    pub(super) fn build(&self, workspace: &Workspace, directory: &Path) -> Result<(), Problem> {
+        let sources = sources(workspace);
+        match self.language {
+            Language::Python(_) => Ok(()),
+            Language::Node(_) => copy(&files(&sources.join("node"), "mjs")?, directory),
+            Language::Java => {
+                header("javac");
+                let mut javac = Command::new("javac");
+                javac.arg("-d").arg(directory.join("classes")).args(files(&sources.join("java"), "java")?);
+                command::run(&mut javac)
+            }
+            Language::Go(file) => {
+                header(&format!("go build -modfile={file}"));
+                command::run(go(&sources, file).args(["build", "-o"]).arg(directory.join("login")).arg("."))
+            }
+            Language::Rust => {
+                header("cargo build, of e2e/interop/rust");
+                command::run(rust(workspace, "build").arg("--bins"))
+            }
+        }
+    }
+}
+
+fn sources(workspace: &Workspace) -> PathBuf {
+    workspace.root().join("e2e/interop")
+}
+
+/// Does it in a new directory, unless it has been done with these very files.
+fn once(directory: &Path, manifests: &[&PathBuf], install: impl FnOnce() -> Result<(), Problem>) -> Result<(), Problem> {
+    let stamp = directory.join("installed-from");
+    let mut wanted = String::new();
+    for manifest in manifests {
+        wanted.push_str(&fs::read_to_string(manifest).map_err(|error| failed(manifest, &error))?);
+    }
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    if directory.exists() {
+        fs::remove_dir_all(directory).map_err(|error| failed(directory, &error))?;
+    }
+    fs::create_dir_all(directory).map_err(|error| failed(directory, &error))?;
+    install()?;
+    fs::write(&stamp, wanted).map_err(|error| failed(&stamp, &error))
+}
+
+/// Go as it is installed: a newer one is not downloaded behind the back.
+fn go(sources: &Path, modules: &str) -> Command {
+    let mut go = Command::new("go");
+    go.current_dir(sources.join("go")).env("GOTOOLCHAIN", "local").env("GOFLAGS", format!("-modfile={modules} -buildvcs=false"));
+    go
+}
+
+/// Cargo on the package that is no member of the workspace, in the target directory that all share.
+fn rust(workspace: &Workspace, what: &str) -> Command {
+    let mut cargo = workspace.cargo();
+    cargo.args([what, "--locked", "--manifest-path"]).arg(sources(workspace).join("rust/Cargo.toml"));
+    cargo.env("CARGO_TARGET_DIR", workspace.target());
+    cargo
+}
+
+fn copy(files: &[PathBuf], directory: &Path) -> Result<(), Problem> {
+    files.iter().try_for_each(|file| {
+        let name = file.file_name().unwrap_or_default();
+        fs::copy(file, directory.join(name)).map(drop).map_err(|error| failed(file, &error))
+    })
+}
+
+/// The files of a directory with this extension.
+fn files(directory: &Path, extension: &str) -> Result<Vec<PathBuf>, Problem> {
+    let entries = fs::read_dir(directory).map_err(|error| failed(directory, &error))?;
+    let paths = entries.flatten().map(|entry| entry.path());
+    Ok(paths.filter(|path| path.extension().is_some_and(|found| found == extension)).collect())
+}
+
+fn failed(path: &Path, error: &std::io::Error) -> Problem {
+    Problem::new(format!("{}: {error}", path.display()))
+}
