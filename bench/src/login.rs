@@ -1,5 +1,7 @@
 //! Logins by IAM, next to logins by password on the same server: TLS with the name verified, up to the first prompt.
 
+mod mysql;
+mod postgres;
 mod stack;
 mod tls;
 
@@ -8,53 +10,53 @@ use std::time::{Duration, SystemTime};
 use countersign_core::sigv4::KeyCache;
 use countersign_core::token::mint;
 use tokio::runtime::Runtime;
-use tokio_postgres::Config;
 
 use crate::paired::{Side, compare};
 use crate::table::{Goal, Row};
 use crate::{Problem, process};
 
-use stack::Stack;
+use stack::{Asks, Stack};
 
 /// How many logins of each kind.
 const ROUNDS: usize = 300;
 
-/// What the server's process for the last login is given to be gone, so that it doesn't slow the next.
+/// What the server is given to be done with the last login, so that it doesn't slow the next.
 const PAUSE: Duration = Duration::from_millis(4);
+
+/// What is measured: the row's name, the server, and the goal.
+const CASES: [(&str, Asks, Goal); 4] = [
+    ("PostgreSQL: PAM login : scram login", Asks::Pam, Goal::AtMost(1.3)),
+    ("PostgreSQL: LDAP login : scram login", Asks::Ldap, Goal::None),
+    ("MariaDB: IAM login : mysql_native_password login", Asks::Mariadb, Goal::AtMost(1.3)),
+    ("MySQL: IAM login : caching_sha2_password login", Asks::Mysql, Goal::AtMost(1.3)),
+];
 
 pub(crate) fn rows() -> Result<Vec<Row>, Problem> {
     let program = process::countersign()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut rows = vec![match Stack::up(&program, "pam") {
-        Ok(stack) => row("PAM login : scram login", &runtime, &stack, Goal::AtMost(1.3))?,
-        Err(problem) => Row::skipped("PAM login : scram login", problem.to_string()),
-    }];
-    rows.push(row("LDAP login : scram login", &runtime, &Stack::up(&program, "ldap")?, Goal::None)?);
-    Ok(rows)
-}
-
-fn row(what: &str, runtime: &Runtime, stack: &Stack, goal: Goal) -> Result<Row, Problem> {
-    let keys = KeyCache::default();
-    let by_token = || {
-        let token = mint(&stack.credentials, &stack.endpoint, &stack.user, &keys, SystemTime::now());
-        stack.as_user(stack.user.as_str(), token.expose())
+    let row = |(what, asks, goal)| match Stack::up(&program, asks) {
+        Ok(stack) => measured(what, &runtime, &stack, goal),
+        Err(problem) => Ok(Row::skipped(what, problem.to_string())),
     };
-    let by_password = || stack.as_user(stack::SCRAM_USER, stack::SCRAM_PASSWORD);
-    let [iam, scram] = compare(ROUNDS, [side(runtime, stack, by_token), side(runtime, stack, by_password)])?;
-    Ok(Row::ratio(what, &iam, &scram, goal))
+    CASES.into_iter().map(row).collect()
 }
 
-/// A login, timed from the connection to the server's word that it is ready.
-fn side<'a>(runtime: &'a Runtime, stack: &'a Stack, login: impl Fn() -> Config + 'a) -> Side<'a> {
-    Side::timed(move || {
+fn measured(what: &str, runtime: &Runtime, stack: &Stack, goal: Goal) -> Result<Row, Problem> {
+    let keys = KeyCache::default();
+    let login = |user: &str, password: &str| -> Result<Duration, Problem> {
         std::thread::sleep(PAUSE);
         runtime.block_on(async {
-            let start = std::time::Instant::now();
-            let (client, connection) = login().connect(stack.tls.clone()).await?;
-            let took = start.elapsed();
-            drop(client);
-            connection.await?;
-            Ok(took)
+            match stack.asks {
+                Asks::Pam | Asks::Ldap => postgres::login(stack, user, password).await,
+                Asks::Mariadb | Asks::Mysql => mysql::login(stack, user, password).await,
+            }
         })
-    })
+    };
+    let by_token = || {
+        let token = mint(&stack.credentials, &stack.endpoint, &stack.user, &keys, SystemTime::now());
+        login(stack.user.as_str(), token.expose())
+    };
+    let by_password = || login(stack::PASSWORD_USER, stack::PASSWORD);
+    let [iam, password] = compare(ROUNDS, [Side::timed(by_token), Side::timed(by_password)])?;
+    Ok(Row::ratio(what, &iam, &password, goal))
 }

@@ -10,39 +10,89 @@ use countersign_core::credentials::{Credentials, Secret};
 use countersign_core::endpoint::Endpoint;
 use countersign_core::name::{DbUser, Engine};
 use tempfile::TempDir;
-use tokio_postgres::Config;
-use tokio_postgres::config::SslMode;
 
-use super::tls::VerifyFull;
 use crate::Problem;
 
-pub(super) const SCRAM_USER: &str = "bench_scram";
-pub(super) const SCRAM_PASSWORD: &str = "twelve-and-a-half-vegetables";
+pub(super) const PASSWORD_USER: &str = "bench_password";
+pub(super) const PASSWORD: &str = "twelve-and-a-half-vegetables";
+
+/// A server, and how it asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asks {
+    Pam,
+    Ldap,
+    Mariadb,
+    Mysql,
+}
+
+impl Asks {
+    /// What `local up` is told.
+    const fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Pam => &["--engine", "postgres", "--authentication", "pam"],
+            Self::Ldap => &["--engine", "postgres", "--authentication", "ldap"],
+            Self::Mariadb => &["--engine", "mariadb"],
+            Self::Mysql => &["--engine", "mysql"],
+        }
+    }
+
+    const fn engine(self) -> Engine {
+        match self {
+            Self::Pam | Self::Ldap => Engine::Postgres,
+            Self::Mariadb => Engine::Mariadb,
+            Self::Mysql => Engine::Mysql,
+        }
+    }
+
+    /// Makes the user who has a password, as an administrator.
+    fn administration(self) -> [String; 4] {
+        let (user, password) = (PASSWORD_USER, PASSWORD);
+        let (client, sql) = match self {
+            Self::Pam | Self::Ldap => ("psql", format!("create role {user} login password '{password}'")),
+            Self::Mariadb | Self::Mysql => {
+                let grant = format!("grant all privileges on app.* to {user}");
+                ("mysql", format!("create user {user} identified by '{password}' require ssl; {grant}"))
+            }
+        };
+        let option = if client == "psql" { "--command" } else { "--execute" };
+        [client, "--", option, &sql].map(str::to_owned)
+    }
+
+    /// The variables of host, port, user, database and CA.
+    const fn variables(self) -> [&'static str; 5] {
+        match self {
+            Self::Pam | Self::Ldap => ["PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGSSLROOTCERT"],
+            Self::Mariadb | Self::Mysql => ["MYSQL_HOST", "MYSQL_TCP_PORT", "MYSQL_USER", "MYSQL_DATABASE", "MYSQL_SSL_CA"],
+        }
+    }
+}
 
 /// A running stack; it goes with the value.
 pub(super) struct Stack {
     _running: Running,
-    database: String,
+    pub(super) asks: Asks,
+    pub(super) database: String,
     pub(super) credentials: Credentials,
     pub(super) endpoint: Endpoint,
     pub(super) user: DbUser,
-    pub(super) tls: VerifyFull,
+    pub(super) ca: String,
 }
 
 impl Stack {
-    /// Starts one whose server asks by `authentication`, `pam` or `ldap`.
-    pub(super) fn up(program: &Path, authentication: &str) -> Result<Self, Problem> {
+    /// Starts one with one server.
+    pub(super) fn up(program: &Path, asks: Asks) -> Result<Self, Problem> {
         let running = Running::new(program)?;
-        running.local(&["up", "--engine", "postgres", "--authentication", authentication, "--detach"])?;
-        let role = format!("create role {SCRAM_USER} login password '{SCRAM_PASSWORD}'");
-        running.local(&["psql", "--", "--quiet", "--command", &role])?;
+        // Measured one after the other they come quicker than RDS lets them.
+        running.local(&[&["up", "--detach", "--max-logins-per-second", "0"], asks.arguments()].concat())?;
+        running.local(&asks.administration().each_ref().map(String::as_str))?;
         let exports = running.local(&["env"])?;
         let exports: HashMap<&str, &str> = exports.lines().filter_map(export).collect();
         let value = |name: &str| exports.get(name).copied().ok_or_else(|| format!("`countersign local env` says no {name}"));
+        let [host, port, user, database, ca] = asks.variables();
         let endpoint = Endpoint {
-            engine: Engine::Postgres,
-            host: value("PGHOST")?.parse()?,
-            port: value("PGPORT")?.parse()?,
+            engine: asks.engine(),
+            host: value(host)?.parse()?,
+            port: value(port)?.parse()?,
             region: value("AWS_REGION")?.parse()?,
         };
         let credentials = Credentials {
@@ -51,22 +101,8 @@ impl Stack {
             session_token: None,
             expires: None,
         };
-        Ok(Self {
-            tls: VerifyFull::new(Path::new(value("PGSSLROOTCERT")?), endpoint.host.as_str())?,
-            user: value("PGUSER")?.parse()?,
-            database: value("PGDATABASE")?.to_owned(),
-            _running: running,
-            credentials,
-            endpoint,
-        })
-    }
-
-    /// How someone connects.
-    pub(super) fn as_user(&self, user: &str, password: &str) -> Config {
-        let mut config = Config::new();
-        config.host(self.endpoint.host.as_str()).port(self.endpoint.port).user(user).password(password);
-        config.dbname(&self.database).ssl_mode(SslMode::Require);
-        config
+        let (user, database, ca) = (value(user)?.parse()?, value(database)?.to_owned(), value(ca)?.to_owned());
+        Ok(Self { _running: running, asks, database, credentials, endpoint, user, ca })
     }
 }
 
