@@ -21,6 +21,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<(), Probl
     let mut checks = Checks::default();
     checks.run("format", workspace.cargo().args(["fmt", "--all", "--check"]));
     checks.run("lints", workspace.cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]));
+    check_clients(workspace, &mut checks);
     let mut doc = workspace.cargo();
     checks.run("documentation", doc.args(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-D warnings"));
     if has_cargo_deny(workspace) {
@@ -29,6 +30,18 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<(), Probl
         note("The dependencies were not checked, for want of cargo-deny: `cargo xtask check --install` builds it, in a few minutes.");
     }
     checks.conclude()
+}
+
+/// The clients in Rust that `test interop` starts are a workspace of their own; only the target directory is shared.
+fn check_clients(workspace: &Workspace, checks: &mut Checks) {
+    let manifest = workspace.root().join("e2e/interop/rust/Cargo.toml");
+    let cargo = |what| {
+        let mut cargo = workspace.cargo();
+        cargo.args([what, "--manifest-path"]).arg(&manifest).env("CARGO_TARGET_DIR", workspace.target());
+        cargo
+    };
+    checks.run("format of the interop clients", cargo("fmt").arg("--check"));
+    checks.run("lints of the interop clients", cargo("clippy").args(["--all-targets", "--locked", "--", "-D", "warnings"]));
 }
 
 fn has_cargo_deny(workspace: &Workspace) -> bool {

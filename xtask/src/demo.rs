@@ -1,25 +1,28 @@
-//! `demo`: real logins to a real PostgreSQL, and every way to be refused. It fails where anything goes otherwise than said.
+//! `demo`: real logins to real servers, and every way to be refused. It fails where anything goes otherwise than said.
 
+mod engine;
+mod person;
+mod server;
 mod stack;
 mod table;
 
 use crate::command;
 use crate::problem::Problem;
 use crate::setup::{self, Need};
-use crate::terminal::{bold, header};
+use crate::terminal::{bold, header, note};
 use crate::workspace::Workspace;
-use stack::{Login, Person, Stack};
+use engine::Engine;
+use person::Person;
+use server::{Login, Server};
+use stack::Stack;
 use table::Table;
-
-/// What is asked of the server once in.
-const QUERY: &str = "select current_user, version from pg_stat_ssl where ssl and pid = pg_backend_pid()";
 
 /// Allows every login, and denies them all the same: the deny wins.
 const DENY: &str = r#"{"Version": "2012-10-17", "Statement": [
     {"Sid": "All", "Effect": "Allow", "Action": "rds-db:connect", "Resource": "*"},
     {"Sid": "NotDan", "Effect": "Deny", "Action": "rds-db:connect", "Resource": "arn:aws:rds-db:*:*:dbuser:*/dan"}]}"#;
 
-/// The password of the one role that has one.
+/// The password of the one database user that has one.
 const PASSWORD: &str = "a plain old password";
 
 pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<(), Problem> {
@@ -28,6 +31,8 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<(), Probl
         ["--down"] => true,
         _ => return Err(Problem::usage("`demo` takes `--down` or nothing")),
     };
+    // Of these, `local up` leaves out what it can't have of MariaDB and MySQL.
+    setup::provide(workspace, &[Need::PostgreSql, Need::Aws, Need::Faketime, Need::MariaDb, Need::Mmdebstrap]);
     setup::require(workspace, &[Need::PostgreSql, Need::Aws, Need::Faketime])?;
     header("build");
     command::run(workspace.cargo().args(["build", "--workspace", "--lib", "--bins", "--locked"]))?;
@@ -39,7 +44,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<(), Probl
     }
     let surprises = shown?;
     if !down {
-        println!("{}", by_hand(&stack));
+        println!("{}", by_hand(&stack)?);
     }
     match surprises {
         0 => Ok(()),
@@ -55,9 +60,11 @@ enum Expected {
     Allowed,
     /// The authority denies it, with this class of failure.
     Denied(&'static str),
+    /// The authority denies it where the server tells that there is no TLS; else it allows, and the server itself refuses.
+    DeniedOrRequireSsl,
     /// It opens, and the authority is not asked, because…
     OpensUnasked(&'static str),
-    /// PostgreSQL refuses it, and the authority is not asked, because…
+    /// The server refuses it, and the authority is not asked, because…
     RefusedUnasked(&'static str),
 }
 
@@ -67,65 +74,100 @@ impl Expected {
         match self {
             Self::Allowed => login.client.is_ok() && decision == Some(("allowed", None)),
             Self::Denied(class) => login.client.is_err() && decision == Some(("denied", Some(class))),
+            Self::DeniedOrRequireSsl => {
+                login.said().starts_with("ERROR 1045") && matches!(decision, Some(("denied", Some("no-tls")) | ("allowed", None)))
+            }
             Self::OpensUnasked(_) => login.client.is_ok() && decision.is_none(),
             Self::RefusedUnasked(_) => login.client.is_err() && decision.is_none(),
         }
     }
 
     const fn asks(self) -> bool {
-        matches!(self, Self::Allowed | Self::Denied(_))
+        matches!(self, Self::Allowed | Self::Denied(_) | Self::DeniedOrRequireSsl)
     }
 
-    /// What stands where the authority's reason would.
-    const fn unasked(self) -> &'static str {
-        match self {
-            Self::Allowed | Self::Denied(_) => "has no record of it",
-            Self::OpensUnasked(why) | Self::RefusedUnasked(why) => why,
+    /// The authority's reason, or what stands in its place.
+    fn because(self, login: &Login) -> String {
+        match (self, &login.decision) {
+            (Self::DeniedOrRequireSsl, Some(decision)) if decision.outcome == "allowed" => {
+                "allows it, for this server does not tell it about TLS; the server refuses, by the account's REQUIRE SSL".to_owned()
+            }
+            (_, Some(decision)) => decision.because.clone(),
+            (Self::OpensUnasked(why) | Self::RefusedUnasked(why), None) => why.to_owned(),
+            (_, None) => "has no record of it".to_owned(),
         }
     }
 }
 
-/// Makes the people, tries the logins and shows what came of each. Gives back how many went otherwise than expected.
+/// Makes the people, and tries the logins to each server. Gives back how many went otherwise than expected.
 fn show(stack: &Stack<'_>) -> Result<u32, Problem> {
     header("people");
-    let ana = stack.create("ana", &[])?;
-    let ben = stack.create("ben", &[])?;
-    let cleo = stack.create("cleo", &["--no-policy"])?;
-    let dan = stack.create("dan", &[])?;
+    stack.create("ana", &[])?;
+    stack.create("ben", &[])?;
+    stack.create("cleo", &["--no-policy"])?;
+    stack.create("dan", &[])?;
     stack.grant("dan", DENY)?;
-    let eve = stack.create("eve", &[])?;
-    stack.sql(&format!("create role zoe login password '{PASSWORD}'"))?;
+    stack.create("eve", &[])?;
+    let mut surprises = 0;
+    for engine in [Engine::Postgres, Engine::Mariadb, Engine::Mysql] {
+        header(&format!("logins to {}", engine.title()));
+        match stack.left_out(engine)? {
+            None => surprises += logins(stack, engine)?,
+            Some(why) => note(&format!("It was left out: {why}")),
+        }
+    }
+    Ok(surprises)
+}
 
-    header("logins");
-    let mut table = Table::new(["", "psql", "the authority"]);
+/// Tries the logins to one server and shows what came of each. What goes the same way everywhere is tried on PostgreSQL alone.
+fn logins(stack: &Stack<'_>, engine: Engine) -> Result<u32, Problem> {
+    let server = Server::of(stack, engine)?;
+    let everything = engine == Engine::Postgres;
+    let token = |person: &Person| stack.token(person, person.port);
+    let mut table = Table::new(["", engine.client(), "the authority"]);
     let mut attempt = |what: &str, person: &Person, password: String, expected: Expected| {
-        let login = stack.login(person, &password, QUERY, expected.asks())?;
-        let decision = login.decision.as_ref().map_or(expected.unasked(), |decision| &decision.because);
-        table.row(expected.is_met_by(&login), [what, login.said(), decision]);
+        let login = server.login(person, &password, expected.asks())?;
+        table.row(expected.is_met_by(&login), [what, login.said(), &expected.because(&login)]);
         Ok(())
     };
+
+    let ana = server.person("ana")?;
     attempt("a token of the aws CLI", &ana, stack.aws_token(&ana, &[])?, Expected::Allowed)?;
-    attempt("one of countersign token", &ana, stack.token(&ana, ana.port()?)?, Expected::Allowed)?;
+    attempt("one of countersign token", &ana, token(&ana)?, Expected::Allowed)?;
 
     let old = stack.aws_token(&ana, &["faketime", "-f", "-16m"])?;
     attempt("expired", &ana, old, Expected::Denied("expired"))?;
-    attempt("ana's token, as ben", &ben, stack.token(&ana, ana.port()?)?, Expected::Denied("wrong-user"))?;
-    attempt("for another port", &ana, stack.token(&ana, ana.port()? ^ 1)?, Expected::Denied("wrong-port"))?;
-    attempt("signature tampered with", &ana, tampered(&stack.token(&ana, ana.port()?)?), Expected::Denied("signature-mismatch"))?;
-    attempt("cleo has no policy", &cleo, stack.token(&cleo, cleo.port()?)?, Expected::Denied("not-allowed"))?;
-    attempt("a policy denies dan", &dan, stack.token(&dan, dan.port()?)?, Expected::Denied("explicitly-denied"))?;
-    let early = stack.token(&eve, eve.port()?)?;
-    stack.disable_key("eve")?;
-    attempt("eve's key is disabled", &eve, early, Expected::Denied("inactive-key"))?;
+    attempt("ana's token, as ben", &server.person("ben")?, token(&ana)?, Expected::Denied("wrong-user"))?;
+    if everything {
+        attempt("for another port", &ana, stack.token(&ana, ana.port ^ 1)?, Expected::Denied("wrong-port"))?;
+    }
+    attempt("signature tampered with", &ana, tampered(&token(&ana)?), Expected::Denied("signature-mismatch"))?;
+    let (cleo, dan) = (server.person("cleo")?, server.person("dan")?);
+    attempt("cleo has no policy", &cleo, token(&cleo)?, Expected::Denied("not-allowed"))?;
+    attempt("a policy denies dan", &dan, token(&dan)?, Expected::Denied("explicitly-denied"))?;
+    if everything {
+        let eve = server.person("eve")?;
+        let early = token(&eve)?;
+        stack.disable_key("eve")?;
+        attempt("eve's key is disabled", &eve, early, Expected::Denied("inactive-key"))?;
+    }
 
-    let plain = ana.with("PGSSLMODE", "disable");
-    let tls_only = Expected::RefusedUnasked("is not asked: pg_hba.conf turns members of rds_iam away that come without TLS");
-    attempt("no TLS", &plain, stack.token(&ana, ana.port()?)?, tls_only)?;
+    let without_tls = match engine {
+        Engine::Postgres => Expected::RefusedUnasked("is not asked: pg_hba.conf turns members of rds_iam away that come without TLS"),
+        Engine::Mariadb | Engine::Mysql => Expected::DeniedOrRequireSsl,
+    };
+    attempt("no TLS", &ana.without_tls(), token(&ana)?, without_tls)?;
 
-    let zoe = ana.with("PGUSER", "zoe");
-    let scram = "is not asked: zoe is no member of rds_iam, PostgreSQL checks its password (SCRAM)";
-    attempt("zoe, by her password", &zoe, PASSWORD.to_owned(), Expected::OpensUnasked(scram))?;
-    attempt("zoe, by a token", &zoe, stack.token(&zoe, zoe.port()?)?, Expected::RefusedUnasked(scram))?;
+    let by_password = match engine {
+        Engine::Postgres => "is not asked: zoe is no member of rds_iam, PostgreSQL checks its password (SCRAM)",
+        Engine::Mariadb | Engine::Mysql => "is not asked: zoe is no account of AWSAuthenticationPlugin, the server checks its password",
+    };
+    server.create_with_password("zoe", PASSWORD)?;
+    let zoe = ana.with_user("zoe");
+    attempt("zoe, by her password", &zoe, PASSWORD.to_owned(), Expected::OpensUnasked(by_password))?;
+    if everything {
+        attempt("zoe, by a token", &zoe, token(&zoe)?, Expected::RefusedUnasked(by_password))?;
+    }
     Ok(table.surprises())
 }
 
@@ -137,11 +179,30 @@ fn tampered(token: &str) -> String {
     token
 }
 
+/// Lines to paste, where there is MariaDB.
+const MARIADB: &str = r#"
+  eval "$(countersign local env --user ana --engine mariadb)"
+  MYSQL_PWD="$(aws rds generate-db-auth-token --hostname "$MYSQL_HOST" --port "$MYSQL_TCP_PORT" --username ana)" \
+    mariadb --protocol=TCP --host="$MYSQL_HOST" --user=ana --ssl-verify-server-cert --ssl-ca="$MYSQL_SSL_CA"
+"#;
+
+/// Lines to paste, where there is MySQL. They open whichever client is there, mysql or mariadb.
+const MYSQL: &str = r#"
+  eval "$(countersign local env --user ana --engine mysql)"
+  countersign connect "mysql://ana@$MYSQL_HOST:$MYSQL_TCP_PORT/$MYSQL_DATABASE"
+"#;
+
 /// The lines to paste.
-fn by_hand(stack: &Stack<'_>) -> String {
+fn by_hand(stack: &Stack<'_>) -> Result<String, Problem> {
     let title = bold("It is still running. Try it by hand:");
     let (path, directory) = (stack.programs().join(":"), stack.directory().display());
-    format!(
+    let mut others = String::new();
+    for (engine, lines) in [(Engine::Mariadb, MARIADB), (Engine::Mysql, MYSQL)] {
+        if stack.left_out(engine)?.is_none() {
+            others.push_str(lines);
+        }
+    }
+    Ok(format!(
         r#"
 {title}
 
@@ -149,11 +210,14 @@ fn by_hand(stack: &Stack<'_>) -> String {
   eval "$(countersign local env --user ana)"
   PGPASSWORD="$(aws rds generate-db-auth-token --hostname "$PGHOST" --port "$PGPORT" --username ana)" psql
   countersign connect "postgres://ana@$PGHOST:$PGPORT/$PGDATABASE"
-
+{others}
   countersign local user revoke ana     # and log in again
   countersign local log
 
   countersign local down --wipe         # the end of it
 "#
-    )
+    ))
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ mod check;
 mod command;
 mod demo;
 mod fuzz;
+mod interop;
 mod problem;
 mod setup;
 mod terminal;
@@ -22,7 +23,8 @@ Usage: cargo xtask COMMAND
 
   check [--install]              format, lints, documentation, dependencies; --install gets cargo-deny first
   test [CRATE | FILTER] […]      every test, those of one crate, or those whose name holds FILTER; the rest goes to cargo test
-  demo [--down]                  real logins to a real PostgreSQL, and each way to be refused; --down stops it all at the end
+  test interop [CLIENT] […]      clients and drivers that others wrote, logging in to the real servers; part of every test
+  demo [--down]                  real logins to the real servers, and each way to be refused; --down stops it all at the end
   bench […]                      the benchmarks; the rest goes to them
   fuzz [TARGET] [--seconds N]    every fuzz target, or one, for N seconds each (60)
 

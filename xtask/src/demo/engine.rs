@@ -1,0 +1,65 @@
+//! The engines, and what each calls things.
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Engine {
+    Postgres,
+    Mariadb,
+    Mysql,
+}
+
+impl Engine {
+    /// The name that `countersign local` knows it by.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Mariadb => "mariadb",
+            Self::Mysql => "mysql",
+        }
+    }
+
+    pub(super) const fn title(self) -> &'static str {
+        match self {
+            Self::Postgres => "PostgreSQL",
+            Self::Mariadb => "MariaDB",
+            Self::Mysql => "MySQL",
+        }
+    }
+
+    pub(super) const fn client(self) -> &'static str {
+        match self {
+            Self::Postgres => "psql",
+            Self::Mariadb => "mariadb",
+            Self::Mysql => "mysql",
+        }
+    }
+
+    /// What `local env` calls host, port, user and CA.
+    pub(super) const fn variables(self) -> [&'static str; 4] {
+        match self {
+            Self::Postgres => ["PGHOST", "PGPORT", "PGUSER", "PGSSLROOTCERT"],
+            Self::Mariadb | Self::Mysql => ["MYSQL_HOST", "MYSQL_TCP_PORT", "MYSQL_USER", "MYSQL_SSL_CA"],
+        }
+    }
+
+    /// Asks the server, once in, as whom, and by which TLS.
+    pub(super) const fn query(self) -> &'static str {
+        match self {
+            Self::Postgres => "select current_user, version from pg_stat_ssl where ssl and pid = pg_backend_pid()",
+            Self::Mariadb => {
+                "select current_user(), variable_value from information_schema.session_status where variable_name = 'Ssl_version'"
+            }
+            Self::Mysql => {
+                "select current_user(), variable_value from performance_schema.session_status where variable_name = 'Ssl_version'"
+            }
+        }
+    }
+
+    /// `countersign local …` that runs SQL as the administrator.
+    pub(super) const fn administration(self) -> &'static [&'static str] {
+        match self {
+            Self::Postgres => &["psql", "--", "--quiet", "--command"],
+            Self::Mariadb => &["mysql", "--engine", "mariadb", "--", "--execute"],
+            Self::Mysql => &["mysql", "--engine", "mysql", "--", "--execute"],
+        }
+    }
+}
