@@ -1,13 +1,13 @@
 //! Who gets in and who does not: the tables of `docs/postgresql.md` and `docs/mysql.md`, on each way of asking.
 
 use std::io::Write;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use countersign_core::credentials::{Credentials, Secret};
 use countersign_core::endpoint::Endpoint;
 use countersign_core::name::Engine;
-use countersign_e2e::{Stack, countersign, run, token, ways_of};
+use countersign_e2e::{Stack, countersign, programs, run, token, ways_of};
 
 fn each(test: impl Fn(&Stack)) {
     each_of(&[Engine::Postgres, Engine::Mariadb, Engine::Mysql], test);
@@ -147,4 +147,34 @@ fn the_newest_postgresql_enforces_it_too() {
         assert!(said.out.starts_with("18"), "{said:?}");
         assert_eq!(stack.refused("app", "hunter2").as_deref(), Some("malformed"));
     }
+}
+
+#[test]
+fn the_newest_mariadb_enforces_it_too_and_tells_of_tls() {
+    // Where the other tests don't find it: they are on the system's. The server's user has to get there.
+    let servers = if rustix::process::geteuid().is_root() { "/var/cache/countersign/newest".into() } else { programs().join("newest") };
+    let newest = |command: &mut Command| run(command.env("COUNTERSIGN_SERVERS_DIR", &servers));
+    let installed = newest(countersign().args(["local", "install", "--engine", "mariadb:11.8"]));
+    if !installed.ok {
+        eprintln!("skipped: MariaDB 11.8 can't be had here: {}", installed.err);
+        return;
+    }
+    let directory = tempfile::Builder::new().prefix("countersign-").tempdir().unwrap();
+    let local = |arguments: &[&str]| newest(countersign().arg("local").arg("--dir").arg(directory.path()).args(arguments));
+    let up = local(&["up", "--engine", "mariadb:11.8", "--detach"]);
+    assert!(up.ok, "{up:?}");
+    let connect = |options: &str| {
+        let url = format!("mariadb://app@$MYSQL_HOST:$MYSQL_TCP_PORT/app{options}");
+        let (local, program) = (local(&["env"]).out, programs().join("countersign"));
+        let script = format!("{local}\n{} connect \"{url}\" -- -BNe 'SELECT CURRENT_USER(), LEFT(VERSION(), 4)'", program.display());
+        run(Command::new("sh").args(["-c", &script]))
+    };
+    let said = connect("");
+    assert_eq!(said.out, "app@%\t11.8", "{said:?}");
+    let without_tls = connect("?ssl-mode=DISABLED");
+    assert!(without_tls.err.contains("ERROR 1045 (28000): Access denied for user 'app'@"), "{without_tls:?}");
+    let log = local(&["log"]).out;
+    assert!(log.lines().last().is_some_and(|line| line.contains("no-tls: the connection has no TLS")), "{log}");
+    let down = local(&["down", "--wipe"]);
+    assert!(down.ok, "{down:?}");
 }
