@@ -15,7 +15,18 @@ pub(super) struct Kit {
     pub(super) name: &'static str,
     pub(super) needs: &'static [Need],
     language: Language,
+    /// The release of the language that its drivers ask for, where Debian's may be older.
+    least: Option<Least>,
 }
+
+struct Least {
+    /// What says its own version.
+    program: [&'static str; 2],
+    version: (u32, u32),
+}
+
+const NODE_20: Least = Least { program: ["node", "--version"], version: (20, 0) };
+const GO_1_24: Least = Least { program: ["go", "version"], version: (1, 24) };
 
 #[derive(Clone, Copy)]
 enum Language {
@@ -31,23 +42,25 @@ enum Language {
 
 /// The names are those that the programs of `e2e/src/bin/interop` know.
 pub(super) const KITS: [Kit; 8] = [
-    Kit { name: "python", needs: &[Need::PythonVenv], language: Language::Python("requirements.txt") },
+    Kit { name: "python", needs: &[Need::PythonVenv], language: Language::Python("requirements.txt"), least: None },
     Kit {
         name: "mysqlclient",
         needs: &[Need::PythonVenv, Need::MariaDbHeaders],
         language: Language::Python("requirements-mysqlclient.txt"),
+        least: None,
     },
-    Kit { name: "node", needs: &[Need::Node], language: Language::Node("node") },
-    Kit { name: "node-20", needs: &[Need::Node], language: Language::Node("node-20") },
-    Kit { name: "java", needs: &[Need::Java], language: Language::Java },
-    Kit { name: "go", needs: &[Need::Go], language: Language::Go("go.mod") },
-    Kit { name: "old-go", needs: &[Need::Go], language: Language::Go("old.mod") },
-    Kit { name: "rust", needs: &[], language: Language::Rust },
+    Kit { name: "node", needs: &[Need::Node], language: Language::Node("node"), least: None },
+    Kit { name: "node-20", needs: &[Need::Node], language: Language::Node("node-20"), least: Some(NODE_20) },
+    Kit { name: "java", needs: &[Need::Java], language: Language::Java, least: None },
+    Kit { name: "go", needs: &[Need::Go], language: Language::Go("go.mod"), least: Some(GO_1_24) },
+    Kit { name: "old-go", needs: &[Need::Go], language: Language::Go("old.mod"), least: None },
+    Kit { name: "rust", needs: &[], language: Language::Rust, least: None },
 ];
 
 impl Kit {
     /// Gets the drivers into `directory`. Where that fails, its clients are skipped: the machine may be off the network.
     pub(super) fn fetch(&self, workspace: &Workspace, directory: &Path) -> Result<(), Problem> {
+        self.least.as_ref().map_or(Ok(()), Least::check)?;
         let sources = sources(workspace);
         match self.language {
             Language::Python(file) => {
@@ -106,6 +119,26 @@ impl Kit {
     }
 }
 
+impl Least {
+    fn check(&self) -> Result<(), Problem> {
+        let [program, argument] = self.program;
+        let said = command::output(Command::new(program).arg(argument))?;
+        let (major, minor) = self.version;
+        match numbers(&said) {
+            Some(found) if found < self.version => {
+                Err(Problem::new(format!("it needs {program} {major}.{minor}, here is {}.{}", found.0, found.1)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The first two numbers of a version, as in `v18.20.4` or `go version go1.19.8 linux/amd64`.
+fn numbers(said: &str) -> Option<(u32, u32)> {
+    let mut numbers = said.get(said.find(|letter: char| letter.is_ascii_digit())?..)?.split(|letter: char| !letter.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
 fn sources(workspace: &Workspace) -> PathBuf {
     workspace.root().join("e2e/interop")
 }
@@ -160,3 +193,6 @@ fn files(directory: &Path, extension: &str) -> Result<Vec<PathBuf>, Problem> {
 fn failed(path: &Path, error: &std::io::Error) -> Problem {
     Problem::new(format!("{}: {error}", path.display()))
 }
+
+#[cfg(test)]
+mod tests;
