@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use countersign_core::ask::{Answer, MAX_QUESTION, Question, frame, frame_length};
 use countersign_core::failure::{Class, Failure};
@@ -86,17 +86,39 @@ pub fn bind(path: &Path, reach: Reach) -> io::Result<UnixListener> {
 
 /// Answers questions until it is dropped. No connection, however bad, ends it.
 pub async fn serve(listener: UnixListener, verifier: Arc<Verifier>, askers: Askers) {
+    let strangers = Arc::new(Strangers::default());
     let converse = |stream| {
-        let (verifier, askers) = (Arc::clone(&verifier), askers.clone());
+        let (verifier, askers, strangers) = (Arc::clone(&verifier), askers.clone(), Arc::clone(&strangers));
         async move {
             let answered = timeout(DEADLINE, converse(stream, verifier, &askers)).await;
             let late = || Failure::new(Class::TimedOut, format!("it took longer than {} s", DEADLINE.as_secs()));
-            if let Err(failure) = answered.unwrap_or_else(|_| Err(late())) {
-                tracing::warn!(class = %failure.class, detail = %failure.detail, "a question went unanswered");
+            match answered.unwrap_or_else(|_| Err(late())) {
+                Err(failure) if failure.class == Class::UntrustedPeer && !strangers.may_be_told_of() => {}
+                Err(failure) => tracing::warn!(class = %failure.class, detail = %failure.detail, "a question went unanswered"),
+                Ok(()) => {}
             }
         }
     };
     accept::each("daemon", MAX_OPEN, || listener.accept(), converse).await;
+}
+
+/// When somebody who may not ask was last told of: anybody can connect as often as they like, and must not fill the disk.
+#[derive(Debug, Default)]
+struct Strangers(Mutex<Option<Instant>>);
+
+impl Strangers {
+    /// How long the next ones go untold of.
+    const QUIET: Duration = Duration::from_secs(10);
+
+    fn may_be_told_of(&self) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let due = last.is_none_or(|last| now.duration_since(last) >= Self::QUIET);
+        if due {
+            *last = Some(now);
+        }
+        due
+    }
 }
 
 async fn converse(mut stream: UnixStream, verifier: Arc<Verifier>, askers: &Askers) -> Result<(), Failure> {

@@ -29,6 +29,11 @@ impl Home {
         self.path.join("data")
     }
 
+    /// The data while it is being made.
+    pub(crate) fn partial_data(&self) -> PathBuf {
+        self.path.join("data.partial")
+    }
+
     /// The server's sockets: its own.
     pub(crate) fn run(&self) -> PathBuf {
         self.path.join("run")
@@ -62,12 +67,12 @@ impl Home {
         }
         if !self.run().exists() {
             make_directory(&self.run(), 0o755)?;
-            self.run_as.own(&self.run())?;
         }
+        self.run_as.own(&self.run())?;
         if self.data().exists() {
             return Ok(());
         }
-        let partial = self.path.join("data.partial");
+        let partial = self.partial_data();
         if partial.exists() {
             fs::remove_dir_all(&partial).map_err(at(&partial))?;
         }

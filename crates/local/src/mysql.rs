@@ -11,14 +11,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use countersign_core::name::{DbUser, Engine, InstanceId};
-use rustix::fs::{FlockOperation, flock};
+use rustix::process::Signal;
 
 use crate::error::at;
 use crate::home::Home;
 use crate::installation::server_program;
 use crate::layout::write_atomically;
 use crate::os_user::{PATH, administrators};
-use crate::program::{run, run_with};
+use crate::program::run_with;
 use crate::tls::{HOSTS, LocalCa};
 use crate::{Installation, Layout, LocalError};
 
@@ -53,8 +53,12 @@ impl Mysql {
         self.home.run().join("mysqld.sock")
     }
 
-    /// Makes the data directory where there is none.
+    /// Makes the data directory where there is none. Who fills it holds the log as the server does; one that a killed stack left
+    /// behind is stopped first, for its work is made anew.
     pub(crate) fn create(&self) -> Result<(), LocalError> {
+        if !self.home.data().exists() {
+            stop(&self.home)?;
+        }
         self.home.create(|data| {
             let root = &self.installation.root;
             let (program, own) = match self.installation.engine {
@@ -70,7 +74,13 @@ impl Mysql {
             command.env("TMPDIR", self.home.run());
             command.arg("--no-defaults").arg(format!("--basedir={}", root.join("usr").display()));
             command.arg(format!("--datadir={}", data.display())).arg("--innodb-use-native-aio=OFF").args(own);
-            run(&mut command, program).map(drop)
+            let (log, beginning) = self.home.open_log()?;
+            process::lock(&log, &self.home.log())?;
+            let made = process::spawn(command, log).and_then(|mut child| child.wait()).map_err(at(&self.installation.program(program)))?;
+            if made.success() {
+                return Ok(());
+            }
+            Err(LocalError::Program { program: program.to_owned(), output: format!("{made}: {}", self.home.logged_since(beginning)) })
         })
     }
 
@@ -131,7 +141,7 @@ impl Mysql {
 
     fn launch(&self) -> Result<(), LocalError> {
         let (log, beginning) = self.home.open_log()?;
-        flock(&log, FlockOperation::LockExclusive).map_err(|error| at(&self.home.log())(error.into()))?;
+        process::lock(&log, &self.home.log())?;
         let program = self.installation.program(server_program(self.installation.engine));
         let mut server = self.home.command(&program);
         server.arg(format!("--defaults-file={}", self.home.etc().join(configuration::SETTINGS).display()));
@@ -169,7 +179,7 @@ impl Mysql {
 
     /// Stops the server; its clients are cut off.
     pub(crate) fn stop(&self) -> Result<(), LocalError> {
-        process::stop(&self.home.log(), PATIENCE)
+        stop(&self.home)
     }
 
     /// Runs SQL as the administrator.
@@ -180,14 +190,16 @@ impl Mysql {
         run_with(&mut client, &format!("SET SESSION sql_mode = '';\n{script}\n"), &format!("SQL on {}", self.instance))
     }
 
-    /// The client as the administrator, over the Unix socket, as whoever runs this program, but not with its environment.
+    /// The client as the administrator, over the Unix socket, as whoever runs this program, but not with its environment, and
+    /// not with its option files: `~/.mylogin.cnf` is read all the same, unless another one is named.
     pub(crate) fn client(&self) -> Command {
         let name = match self.installation.engine {
             Engine::Mariadb => "mariadb",
             _ => "mysql",
         };
         let mut client = Command::new(self.installation.program(name));
-        client.env_clear().env("PATH", PATH).arg("--no-defaults").arg(format!("--socket={}", self.socket().display()));
+        client.env_clear().env("PATH", PATH).env("MYSQL_TEST_LOGIN_FILE", "/dev/null");
+        client.args(["--no-defaults", "--protocol=SOCKET"]).arg(format!("--socket={}", self.socket().display()));
         client.args(administrators().first().map(|user| format!("--user={user}")));
         client
     }
@@ -195,11 +207,18 @@ impl Mysql {
     /// Makes an account that logs in with IAM, or makes one of an account that is there.
     pub(crate) fn ensure_login(&self, user: &DbUser) -> Result<(), LocalError> {
         let name = literal(user.as_str());
-        let powerful = format!("SELECT COUNT(*) FROM mysql.user WHERE User = {name} AND Super_priv = 'Y' AND plugin <> '{PLUGIN}';");
+        let powerful =
+            format!("SELECT COUNT(*) FROM mysql.user WHERE User = {name} AND Host = '%' AND Super_priv = 'Y' AND plugin <> '{PLUGIN}';");
         if self.sql(&powerful)? != "0" {
             let user = user.as_str();
             return Err(LocalError::Unusable(format!("the database user {user:?} is a superuser: name another one with --db-user")));
         }
         self.sql(&configuration::login(&name)).map(drop)
     }
+}
+
+/// Stops the server of a directory, if there is one, also where its programs have gone. What is still making its data is ended
+/// outright.
+pub(crate) fn stop(home: &Home) -> Result<(), LocalError> {
+    process::end(&home.log(), if home.data().exists() { Signal::TERM } else { Signal::KILL }, PATIENCE)
 }

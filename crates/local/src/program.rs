@@ -9,7 +9,12 @@ use crate::LocalError;
 
 /// Runs a program to its end, and gives what it printed.
 pub(crate) fn run(command: &mut Command, what: &str) -> Result<String, LocalError> {
-    let output = command.stdin(Stdio::null()).output().map_err(|error| failed(what, error.to_string()))?;
+    run_holding(command, Stdio::null(), what)
+}
+
+/// The same for one that inherits a file as its standard input: the lock on that file lasts as long as the program does.
+pub(crate) fn run_holding(command: &mut Command, file: impl Into<Stdio>, what: &str) -> Result<String, LocalError> {
+    let output = command.stdin(file).output().map_err(|error| failed(what, error.to_string()))?;
     finished(what, output)
 }
 
@@ -40,8 +45,8 @@ fn failed(what: &str, output: String) -> LocalError {
     LocalError::Program { program: what.to_owned(), output }
 }
 
-/// Sends SIGTERM to a process, if it is still the one meant once nobody else can get its number.
-pub(crate) fn terminate(pid: Pid, still: impl FnOnce() -> bool) -> bool {
+/// Sends a signal to a process, if it is still the one meant once nobody else can get its number.
+pub(crate) fn send(pid: Pid, signal: Signal, still: impl FnOnce() -> bool) -> bool {
     let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { return false };
-    still() && pidfd_send_signal(&process, Signal::TERM).is_ok()
+    still() && pidfd_send_signal(&process, signal).is_ok()
 }

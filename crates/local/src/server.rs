@@ -60,11 +60,15 @@ impl Server {
         }
     }
 
-    /// The server whose directory is there, whether or not it runs.
-    pub(crate) fn found(layout: &Layout, instance: &InstanceId, unpacked: &Path, run_as: RunAs) -> Result<Option<Self>, LocalError> {
-        let Some(Kind { engine, version }) = Kind::read(layout, instance)? else { return Ok(None) };
-        let installation = Installation::find(engine, Some(version), unpacked)?;
-        Ok(Some(Self::new(installation, instance.clone(), layout, run_as)))
+    /// Stops the server whose directory is there, if it runs; PostgreSQL by its own programs, the others also where theirs have
+    /// gone.
+    pub(crate) fn stop_found(layout: &Layout, instance: &InstanceId, unpacked: &Path, run_as: RunAs) -> Result<(), LocalError> {
+        let Some(Kind { engine, version }) = Kind::read(layout, instance)? else { return Ok(()) };
+        let home = Home::new(layout, instance, run_as);
+        match engine {
+            Engine::Postgres => Postgres::new(Installation::find(engine, Some(version), unpacked)?, instance.clone(), home).stop(),
+            Engine::Mariadb | Engine::Mysql => mysql::stop(&home),
+        }
     }
 
     /// Makes the data directory where there is none.

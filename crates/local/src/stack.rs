@@ -15,10 +15,10 @@ use countersign_authority::verifier::Settings;
 use countersign_core::name::{AccountId, Engine, InstanceId};
 use countersign_core::region::Region;
 use nix::unistd::User;
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal};
 
 use crate::os_user::RunAs;
-use crate::program::terminate;
+use crate::program::send;
 use crate::server::Server;
 use crate::state::{Authentication, InstanceState, LeftOut, Lock, Phase, State};
 use crate::{Layout, LocalError, Version, pam};
@@ -107,8 +107,7 @@ impl Stack {
         let postgres = wanted.iter().any(|server| server.engine == Engine::Postgres).then(|| authentication(&plan)).transpose()?;
         let by_ldap = matches!(postgres, Some((Authentication::Ldap, _)));
         let (uid, group) = run_as.ids();
-        let before_s = || before.iter().flat_map(|state| state.allowed_users.clone()).collect();
-        let allowed_users = if plan.allowed_users.is_empty() { before_s() } else { plan.allowed_users.clone() };
+        let allowed_users = plan.allowed_users.clone();
         progress("starting the authority");
         let service = Service::start(Config {
             directory: layout.authority(),
@@ -159,7 +158,7 @@ impl Stack {
     /// That of the first server that does not stop; the others are stopped all the same.
     pub async fn down(self) -> Result<(), LocalError> {
         let Self { servers, service, _lock, .. } = self;
-        let stopped = tokio::task::spawn_blocking(move || stop_all(&servers));
+        let stopped = tokio::task::spawn_blocking(move || all(servers.iter().map(Server::stop)));
         let stopped = stopped.await.map_err(|error| LocalError::Unusable(format!("stopping was abandoned: {error}")))?;
         drop(service);
         stopped
@@ -189,11 +188,7 @@ pub fn down(layout: &Layout, unpacked: &Path, wipe: bool) -> Result<Found, Local
     };
     let run_as = RunAs::choose()?;
     // By what lies there, not by what was written last: a killed stack may not have come to writing.
-    let mut servers = Vec::new();
-    for instance in layout.instances()? {
-        servers.extend(Server::found(layout, &instance, unpacked, run_as.clone())?);
-    }
-    stop_all(&servers)?;
+    all(layout.instances()?.iter().map(|instance| Server::stop_found(layout, instance, unpacked, run_as.clone())))?;
     if wipe {
         let store = Store::open(&state_directory(&layout.authority()))?;
         for name in store.instance_names()? {
@@ -206,8 +201,8 @@ pub fn down(layout: &Layout, unpacked: &Path, wipe: bool) -> Result<Found, Local
 }
 
 /// Stops every server, also where one of them does not stop: the first error is the one to report.
-fn stop_all(servers: &[Server]) -> Result<(), LocalError> {
-    let stopped: Vec<Result<(), LocalError>> = servers.iter().map(Server::stop).collect();
+fn all(stopping: impl Iterator<Item = Result<(), LocalError>>) -> Result<(), LocalError> {
+    let stopped: Vec<Result<(), LocalError>> = stopping.collect();
     stopped.into_iter().collect()
 }
 
@@ -221,7 +216,7 @@ fn stop_holder(layout: &Layout) -> Result<Lock, LocalError> {
         }
         let holder = Lock::holder(layout)?;
         if holder.is_some() && holder != asked {
-            asked = holder.filter(|pid| terminate(*pid, || Lock::holder(layout).is_ok_and(|holder| holder == Some(*pid))));
+            asked = holder.filter(|pid| send(*pid, Signal::TERM, || Lock::holder(layout).is_ok_and(|holder| holder == Some(*pid))));
         }
         std::thread::sleep(Duration::from_millis(20));
     }

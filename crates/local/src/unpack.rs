@@ -1,16 +1,20 @@
 //! Unpacking a server that the system's release lacks, beside the system: nothing that is there is changed.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use countersign_core::name::Engine;
+use rustix::fs::{FlockOperation, flock};
 
 use crate::error::at;
 use crate::installation::{Installation, PARTIAL, POSTGRES, installed, series, server_program};
-use crate::program::run;
+use crate::program::{run, run_holding};
 use crate::{LocalError, Version};
+
+/// Held by who unpacks.
+const LOCK: &str = "lock";
 
 /// Unpacks a server from Debian's newest suite, beside the system and beside other versions; PostgreSQL has to be named with
 /// its version, of the others the suite has one. Needs `mmdebstrap` and an apt that knows a Debian mirror.
@@ -20,6 +24,13 @@ use crate::{LocalError, Version};
 pub fn install(engine: Engine, wanted: Option<Version>, unpacked: &Path) -> Result<Installation, LocalError> {
     let partial = unpacked.join(PARTIAL);
     fs::create_dir_all(unpacked).map_err(at(unpacked))?;
+    // One at a time, whatever stack it is for. Who waited finds what the other has unpacked.
+    let path = unpacked.join(LOCK);
+    let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(at(&path))?;
+    flock(&lock, FlockOperation::LockExclusive).map_err(|error| at(&path)(error.into()))?;
+    if let Ok(found) = Installation::find(engine, wanted, unpacked) {
+        return Ok(found);
+    }
     if partial.exists() {
         fs::remove_dir_all(&partial).map_err(at(&partial))?;
     }
@@ -28,7 +39,9 @@ pub fn install(engine: Engine, wanted: Option<Version>, unpacked: &Path) -> Resu
     let partial_text = partial.display().to_string();
     // The newest suite's signature can be older than apt likes when the mirror lags behind.
     let options = ["--variant=extract", "--aptopt=Acquire::Check-Valid-Until \"false\"", &packages, "sid", &partial_text, &mirror];
-    run(Command::new("mmdebstrap").args(options), &format!("mmdebstrap (to unpack {})", engine.product()))?;
+    // It holds the lock as well: it may outlive this process.
+    let held = lock.try_clone().map_err(at(&path))?;
+    run_holding(Command::new("mmdebstrap").args(options), held, &format!("mmdebstrap (to unpack {})", engine.product()))?;
     let root = finish(engine, wanted, &partial, unpacked)?;
     Installation::find(engine, installed(engine, &root).first().map(|installation| installation.version), unpacked)
 }

@@ -108,6 +108,15 @@ impl Client {
     pub(crate) fn of(program: PathBuf) -> Self {
         Self { programs: vec![program], flags: Vec::new() }
     }
+
+    /// A shell script in place of the client. The shell reads it: a program that was just written can't be run ("text file busy")
+    /// while the child of another test, which has not become its own program yet, holds it open.
+    #[cfg(test)]
+    pub(crate) fn of_script(directory: &std::path::Path, script: &str) -> Self {
+        let file = directory.join("client");
+        std::fs::write(&file, script).expect("the directory is writable");
+        Self { programs: vec!["/bin/sh".into()], flags: vec![file.into()] }
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,9 @@ mod error;
 mod file;
 mod plan;
 pub mod plugin;
+mod statement;
 
 pub use client::{Client, Connection};
 pub use error::OperateError;
 pub use plan::{Action, Content, Plan, Step};
+pub use statement::{Ending, Statement};

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use crate::error::at;
 use crate::file::{self, Found};
-use crate::{Client, OperateError};
+use crate::{Client, OperateError, Statement};
 
 /// The steps to where a server is to be, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -54,16 +54,16 @@ pub enum Action {
     /// Runs a statement in the server.
     Sql {
         /// The statement.
-        statement: String,
+        statement: Statement,
         /// The statement that takes it back; none where there is nothing to take back.
-        undo: Option<String>,
+        undo: Option<Statement>,
         /// What to look at where it fails.
         #[serde(skip)]
         advice: Option<String>,
     },
     /// Looks whether the server's variables have these values.
     Check {
-        /// Values by name.
+        /// Values by name; an empty one is of a variable that is unset.
         variables: BTreeMap<String, String>,
         /// What to look at where they don't.
         #[serde(skip)]
@@ -94,7 +94,7 @@ impl Content {
 enum Undo {
     Nothing,
     File { path: PathBuf, before: Option<Found> },
-    Sql(String),
+    Sql(Statement),
 }
 
 impl Plan {
@@ -140,7 +140,7 @@ impl Undo {
             Self::Nothing => Ok(()),
             Self::File { path, before: Some(Found { content, mode }) } => file::write(path, content, *mode),
             Self::File { path, before: None } => file::remove(path).map_err(at(path)),
-            Self::Sql(statement) => client.run(statement).map(drop),
+            Self::Sql(statement) => statement.run(client),
         }
     }
 }
@@ -171,7 +171,7 @@ impl Action {
                 Ok(Undo::File { path: path.clone(), before })
             }
             Self::Sql { statement, undo, advice } => {
-                client.run(statement).map_err(|error| advised(error, advice.as_deref()))?;
+                statement.run(client).map_err(|error| advised(error, advice.as_deref()))?;
                 Ok(undo.clone().map_or(Undo::Nothing, Undo::Sql))
             }
             Self::Check { variables, advice } => check(client, variables, advice).map(|()| Undo::Nothing),
@@ -211,7 +211,8 @@ fn check(client: &Client, variables: &BTreeMap<String, String>, advice: &str) ->
         let found = lines.iter().find_map(|line| line.split_once('\t').filter(|(found, _)| found == name));
         let found = found.map_or("", |(_, value)| value);
         if found != wanted {
-            return Err(OperateError::Unusable(format!("{name} is {found:?} and not {wanted:?}: {advice}")));
+            let wanted = if wanted.is_empty() { "unset".to_owned() } else { format!("{wanted:?}") };
+            return Err(OperateError::Unusable(format!("{name} is {found:?} and not {wanted}: {advice}")));
         }
     }
     Ok(())
@@ -228,7 +229,10 @@ impl fmt::Display for Action {
             Self::Delete { path } => write!(f, "remove {}", path.display()),
             Self::Sql { statement, .. } => write!(f, "run in the server: {statement}"),
             Self::Check { variables, .. } => {
-                let values: Vec<String> = variables.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+                let shown = |(name, value): (&String, &String)| {
+                    if value.is_empty() { format!("{name} unset") } else { format!("{name} = {value}") }
+                };
+                let values: Vec<String> = variables.iter().map(shown).collect();
                 write!(f, "check that the server has {}", values.join(", "))
             }
         }

@@ -14,6 +14,7 @@ mod server;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use countersign_core::name::{Engine, InstanceId};
 
@@ -21,7 +22,7 @@ pub use options::default_file;
 pub use server::{Account, Server};
 
 use crate::plan::{Action, Content, Plan, Step};
-use crate::{OperateError, file};
+use crate::{Ending, OperateError, Statement, file};
 
 /// The name that AWS gives the plugin.
 const PLUGIN: &str = "AWSAuthenticationPlugin";
@@ -33,11 +34,25 @@ const INSTALL: &str = "INSTALL PLUGIN AWSAuthenticationPlugin SONAME 'mysql_coun
 
 const UNINSTALL: &str = "UNINSTALL PLUGIN AWSAuthenticationPlugin;";
 
-/// The row by which the server loads the plugin at its start.
-const REGISTER: &str = "INSERT INTO mysql.plugin (name, dl) VALUES ('AWSAuthenticationPlugin', 'mysql_countersign.so');";
+/// A login that has begun holds the plugin: `UNINSTALL PLUGIN` then succeeds with a warning, and the plugin stays as `DELETED`
+/// until the login ends. Until then `INSTALL PLUGIN` fails (MariaDB: 1968, MySQL: 1125), and a plugin that was taken out would be
+/// neither loaded nor in `mysql.plugin`. No login holds it anew, and the servers end one that says nothing after their
+/// `connect_timeout`, 10 s unless set. One that is `ACTIVE` or `DISABLED` stays: `INSTALL PLUGIN` says so at once.
+const LOGINS: Ending = Ending {
+    query: "SELECT PLUGIN_STATUS FROM information_schema.PLUGINS WHERE PLUGIN_NAME = 'AWSAuthenticationPlugin' \
+            AND PLUGIN_STATUS NOT IN ('ACTIVE', 'DISABLED');",
+    patience: Duration::from_secs(30),
+    advice: "a login by AWSAuthenticationPlugin is still under way, and the plugin that was taken out stays in the server until it \
+             ends, at the latest after the server's connect_timeout: run this command again then",
+};
+
+/// The row by which the server loads the plugin at its start. What a server loads is its own affair, so neither this nor
+/// [`FORGET`] goes into the binary log, as `INSTALL PLUGIN` does not: a replica without the library would get the row too.
+const REGISTER: &str =
+    "SET SESSION sql_log_bin = 0; INSERT INTO mysql.plugin (name, dl) VALUES ('AWSAuthenticationPlugin', 'mysql_countersign.so');";
 
 /// The row's end. While the plugin is not loaded, `INSTALL PLUGIN` stumbles over the row, and `UNINSTALL PLUGIN` does not see it.
-const FORGET: &str = "DELETE FROM mysql.plugin WHERE name = 'AWSAuthenticationPlugin';";
+const FORGET: &str = "SET SESSION sql_log_bin = 0; DELETE FROM mysql.plugin WHERE name = 'AWSAuthenticationPlugin';";
 
 /// What the plugin is to be set up with.
 #[derive(Debug, Clone)]
@@ -67,7 +82,7 @@ pub fn install(server: &Server, wanted: &Wanted) -> Result<Plan, OperateError> {
     let text = options::text(&variables);
     let config = Action::writing(wanted.config_file.clone(), 0o644, Content::Content(text))?;
 
-    let is_set = variables.iter().all(|(name, value)| server.variables.get(name) == Some(value));
+    let is_set = variables.iter().all(|(name, value)| server.variables.get(name).map_or("", String::as_str) == value);
     if server.engine == Engine::Mysql && !(server.loaded && is_set) {
         let now = if server.has_row { "there is the row" } else { "there is no row" };
         let register = statement(REGISTER, Some(FORGET), None, server.has_row, now);
@@ -91,7 +106,7 @@ pub fn install(server: &Server, wanted: &Wanted) -> Result<Plan, OperateError> {
     );
     let now = if keep { "it is loaded" } else { "it is not loaded" };
     steps.push(statement(INSTALL, Some(UNINSTALL), Some(advice), keep, now));
-    let advice = format!("another option file, or the command line, sets it after {}", wanted.config_file.display());
+    let advice = format!("another option file, or the command line, sets it after {}: take it out there", wanted.config_file.display());
     let now = if keep { "it has" } else { "to be seen once it is loaded" };
     steps.push(Step { action: Action::Check { variables, advice }, done: keep, now: now.to_owned() });
     Ok(Plan { steps, restart: false })
@@ -128,8 +143,13 @@ fn forget() -> Step {
 }
 
 fn statement(statement: &str, undo: Option<&str>, advice: Option<String>, done: bool, now: &str) -> Step {
-    let action = Action::Sql { statement: statement.to_owned(), undo: undo.map(str::to_owned), advice };
+    let action = Action::Sql { statement: awaiting(statement), undo: undo.map(awaiting), advice };
     Step { action, done, now: now.to_owned() }
+}
+
+/// The statement, which waits for [`LOGINS`] to end where it loads the plugin.
+fn awaiting(statement: &str) -> Statement {
+    Statement { after: (statement == INSTALL).then_some(LOGINS), ..statement.into() }
 }
 
 /// A server that loads it by `plugin-load` or `plugin-load-add` would do so again at its next start, whatever is done here.
@@ -161,7 +181,8 @@ pub fn afterwards(server: &Server, wanted: &Wanted, plan: &Plan) -> Vec<String> 
     let (engine, port) = (server.engine, server.port);
     let user = server.runs_as.as_deref().unwrap_or("USER");
     let restart = "restart the server, which reads the plugin's settings at its start alone, and run this once more: then it says whether \
-                   the plugin is loaded with them (if it is not, the server's error log says why)";
+                   the plugin is loaded with them (if it is not, the server's error log says why, or another option file, or the \
+                   command line, sets others)";
     let mut lines: Vec<String> = plan.restart.then(|| restart.to_owned()).into_iter().collect();
     let owner = server::owner(verifier_socket).filter(|owner| owner != "root" && owner != user && wanted.verifier_user.is_none());
     lines.extend(owner.map(|owner| {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use countersign_core::name::Engine;
-use countersign_e2e::{Stack, Way, programs, run, wait_until, ways};
+use countersign_e2e::{Stack, Way, countersign, programs, run, wait_until, ways};
 
 /// How many logins are tried while the authority is killed.
 const LOGINS: usize = 1000;
@@ -170,4 +170,35 @@ fn what_a_killed_start_leaves_behind_is_taken_away() {
     let _wiped = stack.must(&["down", "--wipe"]);
     assert!(!stack.directory().exists() && !Path::new("/etc/pam.d").join(format!("countersign-{service}")).exists());
     stack.start();
+}
+
+#[test]
+fn a_start_that_is_killed_while_it_makes_a_server_leaves_no_process_behind() {
+    for way in ways().into_iter().filter(|way| way.engine() != Engine::Postgres) {
+        let directory = tempfile::Builder::new().prefix("countersign-").tempdir().unwrap();
+        let local = |arguments: &[&str]| {
+            let mut command = countersign();
+            command.arg("local").arg("--dir").arg(directory.path()).args(arguments);
+            command
+        };
+        let engine = way.engine().to_string();
+        let home = directory.path().join("instances").join(&engine);
+        let mut up = local(&["up", "--engine", &engine]).stderr(Stdio::null()).spawn().unwrap();
+        wait_until("the making of a data directory", || std::fs::read_dir(home.join("data.partial")).is_ok_and(|files| files.count() > 2));
+        up.kill().unwrap();
+        up.wait().unwrap();
+
+        // The next start makes it anew.
+        let again = run(local(&["up", "--detach"]).args(["--engine", &engine]));
+        assert!(again.ok, "{way:?}: {again:?}");
+        let down = run(&mut local(&["down", "--wipe"]));
+        assert!(down.ok, "{way:?}: {down:?}");
+        let left = || {
+            let processes = std::fs::read_dir("/proc").unwrap().flatten();
+            let lines = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+            let place = directory.path().to_str().unwrap();
+            lines.filter(|line| String::from_utf8_lossy(line).contains(place)).count()
+        };
+        wait_until("the end of all that was started there", || left() == 0);
+    }
 }

@@ -159,8 +159,8 @@ fn the_newest_mariadb_enforces_it_too_and_tells_of_tls() {
         eprintln!("skipped: MariaDB 11.8 can't be had here: {}", installed.err);
         return;
     }
-    let directory = tempfile::Builder::new().prefix("countersign-").tempdir().unwrap();
-    let local = |arguments: &[&str]| newest(countersign().arg("local").arg("--dir").arg(directory.path()).args(arguments));
+    let stack = Newest { directory: tempfile::Builder::new().prefix("countersign-").tempdir().unwrap() };
+    let local = |arguments: &[&str]| newest(stack.local().args(arguments));
     let up = local(&["up", "--engine", "mariadb:11.8", "--detach"]);
     assert!(up.ok, "{up:?}");
     let connect = |options: &str| {
@@ -175,6 +175,24 @@ fn the_newest_mariadb_enforces_it_too_and_tells_of_tls() {
     assert!(without_tls.err.contains("ERROR 1045 (28000): Access denied for user 'app'@"), "{without_tls:?}");
     let log = local(&["log"]).out;
     assert!(log.lines().last().is_some_and(|line| line.contains("no-tls: the connection has no TLS")), "{log}");
-    let down = local(&["down", "--wipe"]);
-    assert!(down.ok, "{down:?}");
+}
+
+/// A stack that is taken away however the test ends.
+struct Newest {
+    directory: tempfile::TempDir,
+}
+
+impl Newest {
+    fn local(&self) -> Command {
+        let mut command = countersign();
+        command.arg("local").arg("--dir").arg(self.directory.path());
+        command
+    }
+}
+
+impl Drop for Newest {
+    fn drop(&mut self) {
+        let down = run(self.local().args(["down", "--wipe"]));
+        assert!(down.ok || std::thread::panicking(), "{down:?}");
+    }
 }

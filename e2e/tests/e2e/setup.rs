@@ -1,5 +1,7 @@
 //! `setup plugin` on servers that nobody but the test runs, and that ask a local stack.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -141,6 +143,13 @@ impl OwnServer {
         self.sql("SELECT PLUGIN_STATUS FROM information_schema.PLUGINS WHERE PLUGIN_NAME = 'AWSAuthenticationPlugin'").out
     }
 
+    /// Whom the plugin trusts as the verifier beside root.
+    fn verifier_user(&self) -> String {
+        let said = self.sql("SELECT COALESCE(@@awsauthenticationplugin_verifier_user, '')");
+        assert!(said.ok, "{said:?}");
+        said.out
+    }
+
     /// Logs in over TLS, verified by the stack's CA.
     fn login(&self, stack: &Stack, token: &str) -> Said {
         let (ca, port) = (format!("--ssl-ca={}", stack.env(&[])["MYSQL_SSL_CA"]), format!("--port={}", self.port));
@@ -210,10 +219,13 @@ fn a_server_of_one_s_own_gets_the_plugin_and_gives_it_back() {
         let said = server.setup(&[&install[..], &["--output", "json"]].concat());
         let plan: serde_json::Value = serde_json::from_str(&said.out).unwrap_or_else(|_| panic!("{said:?}"));
         assert_eq!((&plan["applied"], &plan["steps"][1]["done"]), (&false.into(), &false.into()), "{plan}");
+        assert!(plan["steps"][2]["statement"].is_string() && plan["steps"][2]["undo"].is_string(), "{plan}");
         assert!(!server.library().exists() && !server.config_file().exists() && server.state().is_empty());
 
-        // Done, and done already. MySQL reads the settings when it starts, and says so.
+        // Done, and done already. MySQL reads the settings when it starts, and says so. Its binary log hears of nothing.
+        let logged = server.sql("SHOW BINARY LOGS").out;
         let said = server.setup(&apply);
+        assert_eq!(server.sql("SHOW BINARY LOGS").out, logged, "a replica would get the row without the library");
         assert!(said.ok && said.err.contains("mysql.plugin") == (engine == Engine::Mysql), "{said:?}\n{}", server.log());
         let again = server.setup(&apply);
         assert!(again.ok && again.err.is_empty(), "nothing was left to do: {again:?}");
@@ -286,6 +298,30 @@ fn a_server_that_does_not_read_the_option_file_is_left_as_it_was() {
 }
 
 #[test]
+fn a_login_under_way_is_waited_for() {
+    let stack = verifier();
+    let server = OwnServer::start(Engine::Mariadb, &stack);
+    let install = ["--verifier-socket", "/run/verifier.sock", "--instance", "own", "--apply"];
+    let said = server.setup(&[&install[..], &["--verifier-user", USER]].concat());
+    assert!(said.ok, "{said:?}\n{}", server.log());
+    assert_eq!(server.verifier_user(), USER);
+    assert!(server.sql("CREATE USER half@localhost IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'").ok);
+
+    // The plugin is to be loaded anew, without that user, and a client that has not sent its token yet holds the old one.
+    let login = half_a_login(&server, "half");
+    let said = std::thread::scope(|scope| {
+        let setup = scope.spawn(|| server.setup(&install));
+        wait_until("the plugin's end, once the login has ended", || server.state() == "DELETED");
+        assert!(!setup.is_finished(), "{:?}", setup.join());
+        drop(login);
+        setup.join().unwrap()
+    });
+    assert!(said.ok, "{said:?}\n{}", server.log());
+    assert_eq!((&*server.state(), &*server.verifier_user()), ("ACTIVE", ""));
+    assert_eq!(server.sql("SELECT COUNT(*) FROM mysql.plugin WHERE name = 'AWSAuthenticationPlugin'").out, "1");
+}
+
+#[test]
 fn attached_servers_are_listed_and_the_stack_s_own_stay() {
     let stack = verifier();
     let add =
@@ -311,6 +347,30 @@ fn attached_servers_are_listed_and_the_stack_s_own_stay() {
         let _forgotten = stack.must(&["instance", "remove", name]);
     }
     assert_eq!(run(&mut stack.local(&["instance", "remove", "orders"])).status, Some(5));
+}
+
+/// A client that has named its user and was asked for the token.
+fn half_a_login(server: &OwnServer, user: &str) -> UnixStream {
+    const LONG_PASSWORD_41_SECURE_PLUGIN: u32 = 0x0008_8201;
+    let packet = |stream: &mut UnixStream| {
+        let mut header = [0; 4];
+        stream.read_exact(&mut header).unwrap();
+        let mut body = vec![0; usize::from(u16::from_le_bytes([header[0], header[1]]))];
+        stream.read_exact(&mut body).unwrap();
+        body
+    };
+    let mut stream = UnixStream::connect(server.path("mysqld.sock")).unwrap();
+    let _greeting = packet(&mut stream);
+    let mut response = LONG_PASSWORD_41_SECURE_PLUGIN.to_le_bytes().to_vec();
+    response.extend(0x0100_0000_u32.to_le_bytes());
+    response.push(45);
+    response.extend([0; 23]);
+    response.extend(format!("{user}\0\0mysql_native_password\0").bytes());
+    let length = u8::try_from(response.len()).unwrap();
+    stream.write_all(&[&[length, 0, 0, 1], &*response].concat()).unwrap();
+    let asked = packet(&mut stream);
+    assert!(asked.starts_with(b"\xfemysql_clear_password\0"), "{}", String::from_utf8_lossy(&asked));
+    stream
 }
 
 fn attach(stack: &Stack, name: &str, server: &OwnServer) {

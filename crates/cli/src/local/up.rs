@@ -68,8 +68,7 @@ pub(super) struct Arguments {
     /// The most logins a second to one instance; 0 is no limit
     #[arg(long, value_name = "NUMBER", default_value_t = RDS_LIMIT.get())]
     max_logins_per_second: u32,
-    /// Let the database servers of this system user ask too, those that `local instance add` attaches [default: the users of
-    /// the last start]
+    /// Let the database servers of this system user ask too: those that `local instance add` attaches
     #[arg(long, value_name = "NAME")]
     allow_user: Vec<String>,
     /// Let policies see aws:SourceIp, which RDS does not have on rds-db:connect; servers that ask by PAM tell it

@@ -65,7 +65,9 @@ impl Builder {
     fn installation(&self, wanted: &Wanted) -> Result<Installation, LocalError> {
         let (engine, unpacked) = (wanted.engine, &self.plan.unpacked);
         let kind = Kind::read(&self.plan.layout, &wanted.instance)?;
-        let version = wanted.version.or_else(|| kind.map(|kind| kind.version));
+        // Data stays with the version that made it, where that is one of those asked for.
+        let made_by = kind.map(|kind| kind.version).filter(|version| wanted.version.is_none_or(|wanted| wanted.covers(*version)));
+        let version = made_by.or(wanted.version);
         match Installation::find(engine, version, unpacked) {
             Err(absent @ LocalError::NotInstalled { .. }) if engine == Engine::Postgres => Err(absent),
             Err(absent @ LocalError::NotInstalled { .. }) => {

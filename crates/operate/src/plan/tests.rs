@@ -9,20 +9,17 @@ use crate::{Client, OperateError};
 
 /// A client that notes the statements that it is given, and refuses those that hold `FAIL`.
 fn client(directory: &TempDir) -> Client {
-    let program = directory.path().join("client");
     let log = directory.path().join("sql");
     let script = format!(
-        "#!/bin/sh\nread -r sql\necho \"$sql\" >> {}\ncase $sql in *FAIL*) echo 'ERROR 1123 (HY000)' >&2; exit 1;; esac\n\
+        "read -r sql\necho \"$sql\" >> {}\ncase $sql in *FAIL*) echo 'ERROR 1123 (HY000)' >&2; exit 1;; esac\n\
          printf 'a_variable\\tvalue\\n'\n",
         log.display()
     );
-    std::fs::write(&program, script).unwrap();
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-    Client::of(program)
+    Client::of_script(directory.path(), &script)
 }
 
 fn sql(statement: &str, undo: &str) -> Step {
-    let action = Action::Sql { statement: statement.to_owned(), undo: Some(undo.to_owned()), advice: Some("look here".to_owned()) };
+    let action = Action::Sql { statement: statement.into(), undo: Some(undo.into()), advice: Some("look here".to_owned()) };
     Step { action, done: false, now: String::new() }
 }
 
@@ -80,6 +77,19 @@ fn what_can_t_be_taken_back_is_named() {
     let first = Plan { steps: vec![sql("FAIL;", "DO 4;")], restart: false };
     let error = first.apply(&client(&directory), |_| {}).unwrap_err().to_string();
     assert!(error.contains("nothing had been changed"), "{error}");
+}
+
+#[test]
+fn a_variable_that_is_to_be_unset_must_be_empty() {
+    let directory = TempDir::new().unwrap();
+    let unset = |name: &str| {
+        let variables = BTreeMap::from([(name.to_owned(), String::new())]);
+        let action = Action::Check { variables, advice: "look there".to_owned() };
+        Plan { steps: vec![Step { action, done: false, now: String::new() }], restart: false }.apply(&client(&directory), |_| {})
+    };
+    unset("another_variable").unwrap();
+    let error = unset("a_variable").unwrap_err().to_string();
+    assert!(error.contains(r#"a_variable is "value" and not unset: look there"#), "{error}");
 }
 
 #[test]

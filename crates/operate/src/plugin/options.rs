@@ -29,7 +29,8 @@ pub fn default_file(root: &Path) -> Option<PathBuf> {
     (directory.is_dir() && READ_BY_DEFAULT.iter().any(is_included)).then(|| directory.join(FILE))
 }
 
-/// The plugin's variables, as `SHOW VARIABLES` has them.
+/// The plugin's variables, as `SHOW VARIABLES` has them; one that is empty is to be unset. Those that are not here are the
+/// administrator's own.
 pub(super) fn variables(wanted: &Wanted) -> Result<Variables, OperateError> {
     let socket = wanted.verifier_socket.to_str().filter(|text| is_plain(text) && text.starts_with('/') && text.len() <= MAX_SOCKET_PATH);
     let socket = socket.ok_or_else(|| {
@@ -38,17 +39,15 @@ pub(super) fn variables(wanted: &Wanted) -> Result<Variables, OperateError> {
             "--verifier-socket {socket} is not an absolute path of at most {MAX_SOCKET_PATH} letters, digits and /._@+-"
         ))
     })?;
-    let mut variables = Variables::from([
+    let user = wanted.verifier_user.as_deref();
+    if let Some(user) = user.filter(|user| user.is_empty() || !is_plain(user)) {
+        return Err(OperateError::Unusable(format!("--verifier-user {user:?} is not a system user's name")));
+    }
+    Ok(Variables::from([
         ("awsauthenticationplugin_instance".to_owned(), wanted.instance.to_string()),
         ("awsauthenticationplugin_socket".to_owned(), socket.to_owned()),
-    ]);
-    if let Some(user) = &wanted.verifier_user {
-        if user.is_empty() || !is_plain(user) {
-            return Err(OperateError::Unusable(format!("--verifier-user {user:?} is not a system user's name")));
-        }
-        variables.insert("awsauthenticationplugin_verifier_user".to_owned(), user.clone());
-    }
-    Ok(variables)
+        ("awsauthenticationplugin_verifier_user".to_owned(), user.unwrap_or_default().to_owned()),
+    ]))
 }
 
 /// What stands for itself in an option file: no quote, no `#`, no backslash, no space.
@@ -58,6 +57,7 @@ fn is_plain(text: &str) -> bool {
 
 /// The file. The names are in lower case, for MySQL knows no others, and with hyphens, as option files have them.
 pub(super) fn text(variables: &Variables) -> String {
-    let lines: String = variables.iter().map(|(name, value)| format!("loose-{} = {value}\n", name.replace('_', "-"))).collect();
+    let set = variables.iter().filter(|(_, value)| !value.is_empty());
+    let lines: String = set.map(|(name, value)| format!("loose-{} = {value}\n", name.replace('_', "-"))).collect();
     format!("{MARK}[mysqld]\n{lines}")
 }

@@ -41,6 +41,7 @@ fn with_files(server: &Server, wanted: &Wanted) -> Server {
     std::fs::set_permissions(&library, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     std::fs::write(&wanted.config_file, options::text(&variables)).unwrap();
     std::fs::set_permissions(&wanted.config_file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let variables = variables.into_iter().filter(|(_, value)| !value.is_empty()).collect();
     Server { loaded: true, has_row: true, variables, ..server.clone() }
 }
 
@@ -49,7 +50,7 @@ fn to_do(plan: &Plan) -> Vec<String> {
     let short = |action: &Action| match action {
         Action::Write { path, .. } => format!("write {}", name(path)),
         Action::Delete { path } => format!("remove {}", name(path)),
-        Action::Sql { statement, .. } => statement.clone(),
+        Action::Sql { statement, .. } => statement.text.clone(),
         Action::Check { .. } => "check".to_owned(),
     };
     plan.steps.iter().filter(|step| !step.done).map(|step| short(&step.action)).collect()
@@ -125,6 +126,53 @@ fn mysql_is_restarted_for_settings_that_it_has_not_read() {
     assert_eq!(to_do(&plan), ["write countersign.cnf"]);
     std::fs::write(&wanted.library, "ELF2").unwrap();
     assert_eq!(to_do(&install(&ready, &wanted).unwrap()), [UNINSTALL, "write mysql_countersign.so", INSTALL, "check"]);
+}
+
+#[test]
+fn a_verifier_s_user_that_is_no_longer_trusted_is_a_setting_that_changes() {
+    let (_directory, server, wanted) = place();
+    let trusting = Wanted { verifier_user: Some("countersign".to_owned()), ..wanted.clone() };
+    let ready = with_files(&server, &trusting);
+    assert!(install(&ready, &trusting).unwrap().is_done());
+    let plan = install(&ready, &wanted).unwrap();
+    assert_eq!(to_do(&plan), [UNINSTALL, "write countersign.cnf", INSTALL, "check"]);
+    let shown = plan.steps.last().unwrap().action.to_string();
+    assert!(shown.contains("awsauthenticationplugin_verifier_user unset"), "{shown}");
+    // A run that was killed once the file was written; and a server that another file tells to trust the user.
+    with_files(&server, &wanted);
+    assert_eq!(to_do(&install(&ready, &wanted).unwrap()), [UNINSTALL, INSTALL, "check"]);
+    let mysql = Server { engine: Engine::Mysql, version: "9.7.4".to_owned(), ..ready.clone() };
+    assert!(install(&mysql, &wanted).unwrap().restart);
+    // The other settings are the administrator's own.
+    let mut timed = with_files(&server, &wanted);
+    timed.variables.insert("awsauthenticationplugin_timeout".to_owned(), "2s".to_owned());
+    timed.variables.insert("awsauthenticationplugin_verifier_uid".to_owned(), "990".to_owned());
+    assert!(install(&timed, &wanted).unwrap().is_done());
+}
+
+#[test]
+fn whatever_installs_it_waits_for_logins_with_the_one_before() {
+    let (_directory, server, wanted) = place();
+    let ready = with_files(&server, &wanted);
+    let renamed = Wanted { instance: "stock".parse().unwrap(), ..wanted.clone() };
+    let plans = [install(&server, &wanted), install(&ready, &renamed), remove(&ready, &wanted.config_file)];
+    let mut installing = 0;
+    for step in plans.into_iter().flat_map(|plan| plan.unwrap().steps) {
+        let Action::Sql { statement, undo, .. } = step.action else { continue };
+        for statement in [Some(statement), undo].into_iter().flatten() {
+            let waits = statement.after.is_some_and(|ending| ending.patience > std::time::Duration::from_secs(10));
+            assert_eq!(waits, statement.text == INSTALL, "{}", statement.text);
+            installing += usize::from(waits);
+        }
+    }
+    assert_eq!(installing, 4, "two that install it, and two that take UNINSTALL back");
+}
+
+#[test]
+fn what_is_written_to_the_server_s_tables_is_not_replicated() {
+    for statement in [REGISTER, FORGET] {
+        assert!(statement.starts_with("SET SESSION sql_log_bin = 0; "), "{statement}");
+    }
 }
 
 #[test]

@@ -4,8 +4,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::process::Signal;
 
-use super::{holder, is_held, spawn, stop};
+use super::{end, holder, is_held, spawn};
 
 fn start(log: &Path) -> std::process::Child {
     let file = OpenOptions::new().create(true).append(true).open(log).unwrap();
@@ -18,14 +19,19 @@ fn start(log: &Path) -> std::process::Child {
 #[test]
 fn a_server_is_found_by_its_log_and_stopped() {
     let directory = tempfile::tempdir().unwrap();
-    let log = directory.path().join("server.log");
+    // By another path than the process was started with.
+    let (place, link) = (directory.path().join("place"), directory.path().join("link"));
+    std::fs::create_dir(&place).unwrap();
+    std::os::unix::fs::symlink(&place, &link).unwrap();
+    let log = link.join("server.log");
+    let stop = |signal| end(&log, signal, Duration::from_secs(60)).unwrap();
     assert!(!is_held(&log), "there is no log yet");
-    stop(&log, Duration::from_secs(60)).unwrap();
+    stop(Signal::TERM);
 
-    let mut child = start(&log);
+    let mut child = start(&place.join("server.log"));
     assert!(is_held(&log));
     assert_eq!(holder(&log).map(|pid| pid.as_raw_nonzero().get().unsigned_abs()), Some(child.id()));
-    stop(&log, Duration::from_secs(60)).unwrap();
+    stop(Signal::TERM);
     assert!(!is_held(&log));
     assert!(!child.wait().unwrap().success(), "it was ended by a signal");
     assert_eq!(holder(&log), None);

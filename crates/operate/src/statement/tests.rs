@@ -1,0 +1,59 @@
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::{Ending, Statement};
+use crate::plan::{Action, Plan, Step};
+use crate::{Client, OperateError};
+
+/// A client that has a row for the first `rows` queries, and refuses any other statement until these are over.
+fn client(directory: &TempDir, rows: u32) -> Client {
+    let (asked, log) = (directory.path().join("asked"), directory.path().join("sql"));
+    let script = format!(
+        "read -r sql\nasked=$(cat {asked} 2>/dev/null || echo 0)\ncase $sql in\n\
+         SELECT*) [ $asked -ge {rows} ] || echo DELETED; echo $((asked + 1)) > {asked};;\n\
+         UNINSTALL*) echo \"$sql\" >> {log};;\n\
+         *) if [ $asked -lt {rows} ]; then echo 'ERROR 1968 (HY000)' >&2; exit 1; fi; echo \"$sql\" >> {log};;\nesac\n",
+        asked = asked.display(),
+        log = log.display(),
+    );
+    Client::of_script(directory.path(), &script)
+}
+
+fn ran(directory: &TempDir) -> String {
+    std::fs::read_to_string(directory.path().join("sql")).unwrap_or_default()
+}
+
+fn install(patience: Duration) -> Statement {
+    let ending = Ending { query: "SELECT 1;", patience, advice: "a login is under way: run this again" };
+    Statement { text: "INSTALL;".to_owned(), after: Some(ending) }
+}
+
+fn step(statement: Statement, undo: Option<Statement>) -> Step {
+    Step { action: Action::Sql { statement, undo, advice: None }, done: false, now: String::new() }
+}
+
+#[test]
+fn it_is_run_once_what_it_waits_for_is_over() {
+    let directory = TempDir::new().unwrap();
+    install(Duration::from_secs(60)).run(&client(&directory, 3)).unwrap();
+    assert_eq!(ran(&directory), "INSTALL;\n");
+}
+
+#[test]
+fn what_lasts_longer_is_named_and_nothing_is_run() {
+    let directory = TempDir::new().unwrap();
+    let error = install(Duration::ZERO).run(&client(&directory, 3)).unwrap_err().to_string();
+    assert_eq!(error, "after 0 s, a login is under way: run this again");
+    assert_eq!(ran(&directory), "");
+}
+
+#[test]
+fn what_takes_a_step_back_waits_too() {
+    let directory = TempDir::new().unwrap();
+    let steps = || vec![step("UNINSTALL;".into(), Some(install(Duration::from_secs(60)))), step(install(Duration::ZERO), None)];
+    let error = Plan { steps: steps(), restart: false }.apply(&client(&directory, 3), |_| {}).unwrap_err();
+    let OperateError::Step { taken_back, by_hand, .. } = &error else { panic!("{error}") };
+    assert!(taken_back == &["INSTALL;"] && by_hand.is_empty(), "{error}");
+    assert_eq!(ran(&directory), "UNINSTALL;\nINSTALL;\n");
+}
