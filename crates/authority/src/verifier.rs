@@ -227,9 +227,9 @@ fn internal(error: &StoreError) -> Failure {
 
 /// The record of one decision: written on closing, and as abandoned where it is dropped without.
 struct Trail<'a> {
-    log: &'a AccessLog,
+    /// Where it is to be written; nothing once that has been tried.
+    log: Option<&'a AccessLog>,
     record: AuditRecord,
-    open: bool,
 }
 
 impl<'a> Trail<'a> {
@@ -237,16 +237,15 @@ impl<'a> Trail<'a> {
         let mut record = AuditRecord::open(now, login.engine, login.instance.clone(), login.user.clone());
         record.client = login.client.map(str::to_owned);
         record.time = rfc3339(now);
-        Self { log, record, open: true }
+        Self { log: Some(log), record }
     }
 
     fn close(mut self, decided: Result<Permit, Failure>) -> Result<Admission, Failure> {
-        self.open = false;
         (self.record.outcome, self.record.class, self.record.because) = match &decided {
             Ok(permit) => (Outcome::Allowed, None, permit.to_string()),
             Err(failure) => (failure.class.outcome(), Some(failure.class), failure.detail.clone()),
         };
-        let written = self.log.write(&self.record);
+        let written = self.log.take().map_or(Ok(()), |log| log.write(&self.record));
         written.map_err(|error| Failure::new(Class::Internal, format!("the access log can't be written: {error}")))?;
         decided.map(|permit| Admission { _permit: permit })
     }
@@ -254,10 +253,8 @@ impl<'a> Trail<'a> {
 
 impl Drop for Trail<'_> {
     fn drop(&mut self) {
-        if !self.open {
-            return;
-        }
-        if let Err(error) = self.log.write(&self.record) {
+        let Some(log) = self.log.take() else { return };
+        if let Err(error) = log.write(&self.record) {
             tracing::error!(%error, user = %self.record.user, "an abandoned decision is not in the access log");
         }
     }
