@@ -186,6 +186,8 @@ impl Mysql {
     pub(crate) fn sql(&self, script: &str) -> Result<String, LocalError> {
         let mut client = self.client();
         client.args(["--batch", "--skip-column-names", "--default-character-set=utf8mb4"]);
+        // A server that takes connections and never greets must not hold its administrator up for good.
+        client.arg(format!("--connect-timeout={}", PATIENCE.as_secs()));
         // The literals below are written for this mode, whatever the server's is.
         run_with(&mut client, &format!("SET SESSION sql_mode = '';\n{script}\n"), &format!("SQL on {}", self.instance))
     }

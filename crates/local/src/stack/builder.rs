@@ -94,8 +94,7 @@ impl Builder {
         let server = Server::new(installation, wanted.instance.clone(), &layout, self.run_as.clone());
         (self.progress)(&format!("preparing {} ({} {version})", wanted.instance, engine.product()));
         server.create(&layout, &wanted.instance, Kind { engine, version })?;
-        let instance = self.register(wanted, store, server.is_running())?;
-        let port = instance.endpoints.first().map_or(0, |endpoint| endpoint.port);
+        let (instance, port) = self.register(wanted, store, server.is_running())?;
         let (authentication, because) = self.configure(&server, &instance, port, ca)?;
         self.state.instances.push(InstanceState {
             instance: wanted.instance.clone(),
@@ -126,7 +125,9 @@ impl Builder {
         let layout = &self.plan.layout;
         match server {
             Server::Postgres(server) => {
-                let asks = self.postgres.clone().unwrap_or((Authentication::Ldap, None));
+                // Chosen before the authority was started, which has to listen for it.
+                let unchosen = || LocalError::Unusable(format!("how {} is to ask was not chosen", instance.name));
+                let asks = self.postgres.clone().ok_or_else(unchosen)?;
                 if asks.0 == Authentication::Pam {
                     pam::register(layout, &instance.name, &instance.resource_id)?;
                 }
@@ -142,8 +143,8 @@ impl Builder {
         }
     }
 
-    /// Tells the authority of the instance: under its old resource id where it has one.
-    fn register(&self, wanted: &Wanted, store: &Store, running: bool) -> Result<Instance, LocalError> {
+    /// Chooses the port, and tells the authority of the instance: under its old resource id where it has one.
+    fn register(&self, wanted: &Wanted, store: &Store, running: bool) -> Result<(Instance, u16), LocalError> {
         let known = store.instance(&wanted.instance)?;
         let old_port = known.as_ref().and_then(|instance| instance.endpoints.first()).map(|endpoint| endpoint.port);
         let port = port::choose(&wanted.instance, wanted.port, old_port, running)?;
@@ -158,6 +159,6 @@ impl Builder {
             endpoints: HOSTS.iter().map(endpoint).collect::<Result<_, LocalError>>()?,
         };
         store.put_instance(&instance)?;
-        Ok(instance)
+        Ok((instance, port))
     }
 }
