@@ -131,8 +131,17 @@ fn failure(error: &LocalError) -> Failure {
 
 /// Does `work` with the people of the stack that runs.
 fn with_people<T>(layout: &Layout, work: impl FnOnce(&People<'_>, &State) -> Result<T, LocalError>) -> Result<T, Failure> {
+    with_people_of(State::of_running, layout, work)
+}
+
+/// The same with those of the stack that `find` finds.
+fn with_people_of<T>(
+    find: impl FnOnce(&Layout) -> Result<State, LocalError>,
+    layout: &Layout,
+    work: impl FnOnce(&People<'_>, &State) -> Result<T, LocalError>,
+) -> Result<T, Failure> {
     let administer = || {
-        let state = State::of_running(layout)?;
+        let state = find(layout)?;
         let store = Store::open(&state_directory(&layout.authority()))?;
         work(&People::new(layout, &state, &store, &unpacked()), &state)
     };

@@ -2,18 +2,17 @@
 
 use std::process::ExitCode;
 
-use countersign_authority::service::state_directory;
-use countersign_authority::store::{Instance, Store};
+use countersign_authority::store::Instance;
 use countersign_core::endpoint::HostName;
 use countersign_core::failure::Failure;
 use countersign_core::name::{Engine, InstanceId};
-use countersign_local::people::{DEFAULT_USER, People};
+use countersign_local::people::DEFAULT_USER;
 use countersign_local::stack::attached::Attached;
 use countersign_local::state::State;
 use countersign_local::{Layout, LocalError};
 use serde_json::{Value, json};
 
-use super::{failure, unpacked};
+use super::with_people_of;
 use crate::output::{self, Format};
 
 #[derive(Debug, clap::Subcommand)]
@@ -54,7 +53,7 @@ pub(super) fn run(layout: &Layout, command: &Command) -> Result<ExitCode, Failur
     match command {
         Command::Add(server) => add(layout, server),
         Command::List { output: format } => {
-            let attached = with_people(layout, |people| people.attached())?;
+            let attached = with_people_of(last, layout, |people, _| people.attached())?;
             match format {
                 Format::Json => output::json(&attached.iter().map(value).collect::<Vec<_>>())?,
                 Format::Text => output::line(&table(&attached))?,
@@ -62,7 +61,7 @@ pub(super) fn run(layout: &Layout, command: &Command) -> Result<ExitCode, Failur
             Ok(ExitCode::SUCCESS)
         }
         Command::Remove { name } => {
-            with_people(layout, |people| people.detach(name))?;
+            with_people_of(last, layout, |people, _| people.detach(name))?;
             output::note(&format!("{name} is forgotten: nobody is let in there from now on"));
             Ok(ExitCode::SUCCESS)
         }
@@ -72,7 +71,7 @@ pub(super) fn run(layout: &Layout, command: &Command) -> Result<ExitCode, Failur
 fn add(layout: &Layout, server: &Add) -> Result<ExitCode, Failure> {
     let Add { name, engine, hostname, port } = server;
     let attached = Attached { name: name.clone(), engine: *engine, hosts: hostname.clone(), port: *port };
-    let id = with_people(layout, |people| people.attach(&attached))?;
+    let id = with_people_of(last, layout, |people, _| people.attach(&attached))?;
     output::note(&format!(
         "attached {name} as {id}: {DEFAULT_USER} may log in there, others once `countersign local user grant NAME` has made their \
          policies anew"
@@ -80,13 +79,9 @@ fn add(layout: &Layout, server: &Add) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn with_people<T>(layout: &Layout, work: impl FnOnce(&People<'_>) -> Result<T, LocalError>) -> Result<T, Failure> {
-    let administer = || {
-        let state = State::read(layout)?.ok_or_else(|| LocalError::NotRunning(layout.root().to_owned()))?;
-        let store = Store::open(&state_directory(&layout.authority()))?;
-        work(&People::new(layout, &state, &store, &unpacked()))
-    };
-    administer().map_err(|error| failure(&error))
+/// The stack that runs or ran here: its authority's store is there either way.
+fn last(layout: &Layout) -> Result<State, LocalError> {
+    State::read(layout)?.ok_or_else(|| LocalError::NotRunning(layout.root().to_owned()))
 }
 
 /// A server as JSON has it.
