@@ -15,6 +15,7 @@ pub mod failure;
 pub mod name;
 pub mod policy;
 pub mod principal;
+pub mod proof;
 pub mod region;
 pub mod sigv4;
 pub mod timestamp;

@@ -43,6 +43,12 @@ impl Partition {
     pub fn as_str(self) -> &'static str {
         PARTITIONS.iter().find(|row| row.0 == self).map_or("aws", |row| row.1)
     }
+
+    /// What the names of its services' hosts end in.
+    #[must_use]
+    pub fn dns_suffix(self) -> &'static str {
+        PARTITIONS.iter().find(|row| row.0 == self).map_or("amazonaws.com", |row| row.3)
+    }
 }
 
 impl FromStr for Partition {
@@ -57,6 +63,19 @@ impl FromStr for Partition {
 impl fmt::Display for Partition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+impl serde::Serialize for Partition {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Partition {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text: std::borrow::Cow<'de, str> = serde::Deserialize::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -49,8 +49,9 @@ pub fn decide(request: &Request<'_>, policies: &PolicySet) -> Decision {
     }
 }
 
-/// Every statement that applies to the request, in the order of the layers.
-pub(super) fn applying(request: &Request<'_>, policies: &PolicySet) -> Vec<StatementName> {
+/// Every statement that applies to the request, allowing or denying, in the order of the layers.
+#[must_use]
+pub fn applying(request: &Request<'_>, policies: &PolicySet) -> Vec<StatementName> {
     let inquiry = Inquiry::new(request, policies);
     let statements = inquiry.layers().flat_map(|(layer, policies)| inquiry.statements(layer, policies));
     statements.filter(|(_, applies)| applies.is_ok()).map(|(place, _)| place.name()).collect()

@@ -1,11 +1,12 @@
 //! JSON (RFC 8259) with the place of every key and value, and nothing passed over in silence.
 //!
 //! `serde_json` knows no positions and lets the last of two equal keys win. In a policy, a second `Effect` would then
-//! vanish, so duplicate keys are mistakes here. Size and depth are bounded before anything is built.
+//! vanish, so duplicate keys are mistakes here. Size and depth are bounded before anything is built. [`parse`] reads other
+//! documents than policies, so that their mistakes have a place too.
 
 use std::collections::HashSet;
 
-use super::mistake::{Path, Position, Report};
+use super::mistake::{Mistakes, Path, Position, Report};
 
 /// The largest text read, in bytes. AWS's largest policy has 10,240 characters; a simulation carries many.
 pub(super) const MAX_SIZE: usize = 4 << 20;
@@ -14,33 +15,45 @@ pub(super) const MAX_DEPTH: usize = 32;
 
 /// A value and where it begins.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Node {
-    pub(super) at: Position,
-    pub(super) value: Value,
+pub struct Node {
+    /// Where it begins.
+    pub at: Position,
+    /// The value.
+    pub value: Value,
 }
 
+/// A JSON value.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value {
+pub enum Value {
+    /// `null`
     Null,
+    /// `true` or `false`
     Bool(bool),
     /// As it is written, so that no digit is lost.
     Number(String),
+    /// A string, unescaped.
     String(String),
+    /// An array.
     Array(Vec<Node>),
+    /// An object, its members as they are written.
     Object(Vec<Member>),
 }
 
 /// A key of an object with its value.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Member {
-    pub(super) key: String,
-    pub(super) at: Position,
-    pub(super) node: Node,
+pub struct Member {
+    /// The key.
+    pub key: String,
+    /// Where the key begins.
+    pub at: Position,
+    /// The value.
+    pub node: Node,
 }
 
 impl Value {
     /// What the value is, for a sentence: "a string", "an object", …
-    pub(super) fn noun(&self) -> &'static str {
+    #[must_use]
+    pub fn noun(&self) -> &'static str {
         match self {
             Value::Null => "null",
             Value::Bool(_) => "a boolean",
@@ -54,9 +67,23 @@ impl Value {
 
 /// Reads one JSON value. Duplicate keys are reported and reading goes on; a syntax error is reported and ends it.
 pub(super) fn read(text: &str, report: &mut Report) -> Option<Node> {
+    read_within(MAX_SIZE, text, report)
+}
+
+/// Reads one JSON value of at most `max_size` bytes.
+///
+/// # Errors
+/// Every key that stands twice, and the first error of syntax.
+pub fn parse(text: &str, max_size: usize) -> Result<Node, Mistakes> {
+    let mut report = Report::default();
+    let node = read_within(max_size, text, &mut report);
+    report.conclude(node)
+}
+
+fn read_within(max_size: usize, text: &str, report: &mut Report) -> Option<Node> {
     let start = Position { line: 1, column: 1 };
-    if text.len() > MAX_SIZE {
-        report.add(&Path::Root, start, format!("the document has {} bytes; at most {MAX_SIZE} are read", text.len()));
+    if text.len() > max_size {
+        report.add(&Path::Root, start, format!("the document has {} bytes; at most {max_size} are read", text.len()));
         return None;
     }
     let mut reader = Reader { rest: text.chars(), at: start, depth: 0, report };

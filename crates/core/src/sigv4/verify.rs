@@ -132,6 +132,18 @@ impl SignedRequest {
         &self.access_key_id
     }
 
+    /// The region that the signature claims to be for.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        Scope::parse(&self.credential_scope).map_or("", |scope| scope.region)
+    }
+
+    /// The service that the signature claims to be for.
+    #[must_use]
+    pub fn service(&self) -> &str {
+        Scope::parse(&self.credential_scope).map_or("", |scope| scope.service)
+    }
+
     /// The session token that came with the request.
     #[must_use]
     pub const fn session_token(&self) -> Option<&Secret> {

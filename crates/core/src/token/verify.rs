@@ -140,6 +140,19 @@ impl AddressedToken<'_> {
         &self.token.access_key_id
     }
 
+    /// The session token that came with it.
+    #[must_use]
+    pub fn session_token(&self) -> Option<&str> {
+        self.token.session_token.as_deref()
+    }
+
+    /// The failure of a token whose key is temporary, where it came without the session's token.
+    #[must_use]
+    pub fn without_session(&self) -> Failure {
+        let id = self.access_key_id();
+        Failure::new(Class::SessionTokenMissing, format!("{id} is a temporary key: pass its session token (AWS_SESSION_TOKEN) too"))
+    }
+
     /// Checks the token against the key that it names: status, session token, signature, then the times.
     ///
     /// # Errors
@@ -170,10 +183,7 @@ impl AddressedToken<'_> {
             (None, None) => Ok(()),
             (Some(expected), Some(given)) if expected.matches(given) => Ok(()),
             (Some(_), Some(_)) => Err(Failure::new(Class::SessionTokenWrong, format!("its session token is not that of {id}"))),
-            (Some(_), None) => Err(Failure::new(
-                Class::SessionTokenMissing,
-                format!("{id} is a temporary key: pass its session token (AWS_SESSION_TOKEN) too"),
-            )),
+            (Some(_), None) => Err(self.without_session()),
             (None, Some(_)) => Err(Failure::new(Class::SessionTokenWrong, format!("{id} is a long-term key, which has no session token"))),
         }
     }
