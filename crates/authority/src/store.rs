@@ -1,44 +1,50 @@
-//! What the authority knows, in an embedded database that several processes may open and that survives `kill -9`.
+//! What the authority knows, kept in a database and held in memory.
+//!
+//! The database has records ([`crate::model`]) and a number for each transaction. The store holds the latest [`State`] in
+//! memory, and reads what others have written since: who asks gets a state that does not change under them. A change is made
+//! on a copy, and is written if nobody came first; otherwise it is made again on the newer state.
 
-mod identity;
-mod instance;
-mod policy;
-mod random;
-mod session;
+mod administration;
+mod backend;
+mod draft;
+mod grants;
+mod location;
+mod postgres;
+mod sqlite;
+mod state;
 
-pub use identity::{Identity, IdentityKind, KeyInfo, NewIdentity, StoredKey};
-pub use instance::Instance;
-pub use policy::{ControlKind, Documents, Named, PolicySlot};
-pub use session::SessionRequest;
+pub use administration::{ControlKind, NewIdentity, SessionRequest, USUAL_SESSION, check};
+pub use draft::Draft;
+pub(crate) use grants::token_hash;
+pub use grants::{PortalAccess, PortalRequest};
+pub use location::{Location, PostgresLocation, TlsMode};
+pub use state::{Record, State, Table, named, placed};
 
-use std::fs::{DirBuilder, OpenOptions};
-use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
-use countersign_core::name::{AccountId, InvalidName};
-use countersign_core::region::Partition;
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode};
+use countersign_core::name::InvalidName;
 
-/// The schema's version, kept in SQLite's `user_version`.
-const SCHEMA_VERSION: u32 = 1;
+use crate::model::{SecretRecord, seconds};
+use crate::seal::SealingKey;
+use backend::{Backend, Commit, Revision};
+use postgres::Postgres;
+use sqlite::Sqlite;
 
-/// How long a call waits for another process's write.
-const BUSY: Duration = Duration::from_secs(2);
+/// How often a change is made again because others came first, before that is an error.
+const ATTEMPTS: u32 = 100;
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database itself failed.
-    #[error("the authority's store {path}: {source}")]
+    #[error("the authority's store {place}: {reason}")]
     Database {
-        /// The file.
-        path: PathBuf,
-        /// SQLite's error.
-        source: rusqlite::Error,
+        /// The file, or the server without its password.
+        place: String,
+        /// The database's error.
+        reason: String,
     },
     /// The file or its directory can't be made.
     #[error("the authority's store {path}: {source}")]
@@ -48,16 +54,9 @@ pub enum StoreError {
         /// The system's error.
         source: std::io::Error,
     },
-    /// The file was written by another version.
-    #[error(
-        "the authority's store {path} is of schema {found}, this program knows {SCHEMA_VERSION}; use the version that made it, or another directory"
-    )]
-    Schema {
-        /// The file.
-        path: PathBuf,
-        /// What `user_version` says.
-        found: u32,
-    },
+    /// It was written by another version.
+    #[error("the authority's store was made by another version: {0}")]
+    Schema(String),
     /// What was named does not exist.
     #[error("there is no {0}")]
     Missing(String),
@@ -72,117 +71,140 @@ pub enum StoreError {
         /// Every mistake, with its place.
         errors: String,
     },
-    /// A stored value is not of the form that its column has.
-    #[error("the authority's store holds a value that it never wrote: {0}")]
-    Corrupt(#[from] InvalidName),
+    /// A value is not of the form that it has to have.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    /// What is stored can't be read.
+    #[error("the authority's store holds what it never wrote: {0}")]
+    Corrupt(String),
+    /// Others write all the time.
+    #[error("the authority's store is too busy: {ATTEMPTS} attempts to write came too late")]
+    Contended,
     /// The system gave no random bytes.
     #[error("the system gives no random numbers: {0}")]
     Random(#[from] getrandom::Error),
 }
 
-/// The store. Every call is one transaction; calls of other processes are seen at once.
-#[derive(Debug)]
+/// The store. Clones share everything.
+#[derive(Debug, Clone)]
 pub struct Store {
-    connection: Mutex<Connection>,
-    path: PathBuf,
+    inner: Arc<Mutex<Inner>>,
+    sealing: Arc<SealingKey>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    backend: Box<dyn Backend>,
+    revision: Revision,
+    state: Arc<State>,
+    /// The database's stamp when the state was last read.
+    seen: Option<i64>,
 }
 
 impl Store {
     /// Opens the store in `directory`, which is made, private to its owner, where it does not exist.
     ///
     /// # Errors
-    /// [`StoreError::File`], [`StoreError::Database`] and [`StoreError::Schema`].
+    /// [`StoreError::File`], [`StoreError::Database`], [`StoreError::Schema`] and [`StoreError::Corrupt`].
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        let path = directory.join("authority.db");
-        let file_error = |source| StoreError::File { path: path.clone(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(file_error)?;
-        // SQLite gives its side files the mode of the main one: made here, so that none is ever readable by others. One that
-        // is there is not opened: closing it would let go of the locks that this process's other connections hold.
-        match OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(file_error(error)),
-            _ => {}
-        }
-        let database_error = |source| StoreError::Database { path: path.clone(), source };
-        let mut connection = Connection::open(&path).map_err(database_error)?;
-        connection.busy_timeout(BUSY).map_err(database_error)?;
-        // Otherwise the planner looks at the values of parameters, and prepares a statement that is kept anew for each.
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(database_error)?;
-        connection
-            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
-            .map_err(database_error)?;
-        let found = migrate(&mut connection).map_err(database_error)?;
-        if found != SCHEMA_VERSION {
-            return Err(StoreError::Schema { path, found });
-        }
-        Ok(Self { connection: Mutex::new(connection), path })
+        Self::over(Box::new(Sqlite::open(directory)?))
     }
 
-    /// Makes an account in a partition; it is no error if it exists.
+    /// Opens the store wherever it lies.
     ///
     /// # Errors
-    /// [`StoreError::Database`]
-    pub fn ensure_account(&self, account: &AccountId, partition: Partition) -> Result<(), StoreError> {
-        const INSERT: &str = "INSERT INTO account (id, partition) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-        self.run(|db| db.execute(INSERT, [account.as_str(), partition.as_str()])).map(drop)
+    /// Those of [`Store::open`].
+    pub fn open_at(location: &Location) -> Result<Self, StoreError> {
+        match location {
+            Location::Directory(directory) => Self::open(directory),
+            Location::Postgres(location) => Self::over(Box::new(Postgres::open(location)?)),
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Connection> {
-        // A panic while the lock was held has rolled its transaction back: the connection is as good as before.
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    fn over(backend: Box<dyn Backend>) -> Result<Self, StoreError> {
+        let mut inner = Inner { backend, revision: 0, state: Arc::default(), seen: None };
+        inner.refresh()?;
+        let sealing = inner.change(sealing_key)?;
+        Ok(Self { inner: Arc::new(Mutex::new(inner)), sealing: Arc::new(sealing) })
     }
 
-    /// Runs `work` in a transaction of its own that may write.
-    fn run<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        let mut connection = self.lock();
-        let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(|e| self.failed(e))?;
-        let value = work(&transaction).map_err(|error| self.failed(error))?;
-        transaction.commit().map_err(|error| self.failed(error))?;
-        Ok(value)
+    /// What session tokens are sealed with.
+    #[must_use]
+    pub fn sealing(&self) -> &SealingKey {
+        &self.sealing
     }
 
-    /// Runs `work` on one snapshot of the state.
-    fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        let mut connection = self.lock();
-        let transaction = connection.transaction().map_err(|error| self.failed(error))?;
-        work(&transaction).map_err(|error| self.failed(error))
+    /// The latest state, with what others have written.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Schema`] and [`StoreError::Corrupt`].
+    pub fn state(&self) -> Result<Arc<State>, StoreError> {
+        let mut inner = self.lock();
+        inner.refresh()?;
+        Ok(Arc::clone(&inner.state))
     }
 
-    fn failed(&self, source: rusqlite::Error) -> StoreError {
-        StoreError::Database { path: self.path.clone(), source }
+    /// Makes a change, all of it or nothing. `work` is called again where others have come first.
+    ///
+    /// # Errors
+    /// That of `work`: nothing is changed then. [`StoreError::Database`], [`StoreError::Contended`].
+    pub fn change<T, E: From<StoreError>>(&self, work: impl FnMut(&mut Draft) -> Result<T, E>) -> Result<T, E> {
+        self.lock().change(work)
     }
-}
 
-/// Brings an empty database to the present schema, and says which one it has.
-fn migrate(connection: &mut Connection) -> rusqlite::Result<u32> {
-    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let found: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if found == 0 {
-        transaction.execute_batch(include_str!("store/schema.sql"))?;
-        transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-        transaction.commit()?;
-        return Ok(SCHEMA_VERSION);
-    }
-    Ok(found)
-}
-
-/// Turns a broken uniqueness or foreign key into the sentence that fits.
-fn constraint(error: StoreError, exists: &str, missing: &str) -> StoreError {
-    let StoreError::Database { source: rusqlite::Error::SqliteFailure(code, _), .. } = &error else { return error };
-    match (code.code, code.extended_code) {
-        (ErrorCode::ConstraintViolation, rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY) => StoreError::Missing(missing.to_owned()),
-        (ErrorCode::ConstraintViolation, _) => StoreError::Exists(exists.to_owned()),
-        _ => error,
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic while the lock was held has left the state of before: it is replaced as a whole.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Seconds since 1970, as the tables have them.
-fn seconds(at: SystemTime) -> i64 {
-    at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+impl Inner {
+    fn change<T, E: From<StoreError>>(&mut self, mut work: impl FnMut(&mut Draft) -> Result<T, E>) -> Result<T, E> {
+        for _ in 0..ATTEMPTS {
+            self.refresh()?;
+            let mut draft = Draft::new(State::clone(&self.state));
+            let value = work(&mut draft)?;
+            let (state, rows) = draft.into_parts();
+            if rows.is_empty() {
+                return Ok(value);
+            }
+            if let Commit::Done(revision) = self.backend.commit(self.revision, &rows)? {
+                (self.revision, self.state) = (revision, Arc::new(state));
+                return Ok(value);
+            }
+            // What came first is read, though the stamp may say that nothing did: it is the same until this connection reads.
+            self.seen = None;
+        }
+        Err(StoreError::Contended.into())
+    }
+
+    /// Takes over what others have written. Where that fails, it is tried again by whoever asks next: nobody gets a state that
+    /// is known to be old.
+    fn refresh(&mut self) -> Result<(), StoreError> {
+        let stamp = self.backend.stamp()?;
+        if self.seen == Some(stamp) {
+            return Ok(());
+        }
+        let (revision, rows) = self.backend.changes(self.revision)?;
+        if !rows.is_empty() {
+            let mut state = State::clone(&self.state);
+            rows.iter().try_for_each(|row| state.apply(row))?;
+            self.state = Arc::new(state);
+        }
+        (self.revision, self.seen) = (revision, Some(stamp));
+        Ok(())
+    }
 }
 
-/// The instant of [`seconds`].
-fn instant(seconds: i64) -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+/// The key that session tokens are sealed with: made by whoever opens the store first.
+fn sealing_key(draft: &mut Draft) -> Result<SealingKey, StoreError> {
+    const NAME: &str = "session/1";
+    if let Some(kept) = draft.secrets.get(NAME) {
+        return SealingKey::from_base64(&kept.text).ok_or_else(|| StoreError::Corrupt(format!("the secret {NAME}")));
+    }
+    let key = SealingKey::generate().map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    draft.put(SecretRecord { name: NAME.to_owned(), text: key.to_base64(), created: seconds(SystemTime::now()) })?;
+    Ok(key)
 }
 
 #[cfg(test)]

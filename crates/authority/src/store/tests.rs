@@ -1,14 +1,15 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime};
 
-use countersign_core::credentials::Credentials;
-use countersign_core::endpoint::Endpoint;
+use countersign_core::credentials::{Credentials, Secret};
 use countersign_core::name::{AccountId, Engine};
 use countersign_core::region::Partition;
 use countersign_core::token::KeyStatus;
 use tempfile::TempDir;
 
-use super::{ControlKind, Identity, IdentityKind, Instance, NewIdentity, PolicySlot, SessionRequest, Store, StoreError};
+use super::{ControlKind, NewIdentity, SessionRequest, Store, StoreError};
+use crate::holder::{HeldKey, Unheld};
+use crate::model::{Address, Identity, IdentityKind, Instance};
 
 const ALLOW: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"rds-db:connect","Resource":"*"}}"#;
 
@@ -35,17 +36,21 @@ fn make(store: &Store, identity: &Identity) -> Result<Option<Credentials>, Store
 }
 
 fn orders() -> Instance {
-    let region: countersign_core::region::Region = "us-east-1".parse().unwrap();
-    let endpoint = |host: &str, port| Endpoint { engine: Engine::Postgres, host: host.parse().unwrap(), port, region: region.clone() };
+    let address = |host: &str, port| Address { host: host.parse().unwrap(), port, resource_id: None };
     Instance {
         name: "orders".parse().unwrap(),
         account: account(),
         resource_id: "cluster-ABC123".parse().unwrap(),
         engine: Engine::Postgres,
         iam_enabled: true,
-        endpoints: vec![endpoint("writer.example", 5432), endpoint("reader.example", 5433)],
-        region,
+        addresses: vec![address("writer.example", 5432), address("reader.example", 5433)],
+        region: "us-east-1".parse().unwrap(),
     }
+}
+
+/// Whoever holds `key`, which came with its token.
+fn holder(store: &Store, key: &Credentials) -> Result<HeldKey, Unheld> {
+    HeldKey::find(&store.state().unwrap(), store.sealing(), &key.access_key_id, key.session_token.as_ref().map(Secret::expose))
 }
 
 #[test]
@@ -54,10 +59,10 @@ fn what_is_written_is_there_after_opening_again_and_for_others_at_once() {
     let (first, second) = (store(&directory), store(&directory));
     first.put_instance(&orders()).unwrap();
     let key = make(&first, &user("jane")).unwrap().unwrap();
-    assert_eq!(second.instance(&orders().name).unwrap(), Some(orders()));
+    assert_eq!(*second.instance(&orders().name).unwrap().unwrap(), orders());
     drop((first, second));
-    let found = store(&directory).key(&key.access_key_id).unwrap().unwrap();
-    assert_eq!(found.owner.arn.as_str(), "arn:aws:iam::123456789012:user/jane");
+    let found = holder(&store(&directory), &key).unwrap();
+    assert_eq!(found.holder.owner.arn.as_str(), "arn:aws:iam::123456789012:user/jane");
     assert!(found.credentials.secret.matches(key.secret.expose()));
 }
 
@@ -77,16 +82,18 @@ fn nobody_else_can_read_the_state() {
 fn keys_are_switched_off_and_on() {
     let directory = TempDir::new().unwrap();
     let store = store(&directory);
-    let id = make(&store, &user("jane")).unwrap().unwrap().access_key_id;
+    let key = make(&store, &user("jane")).unwrap().unwrap();
+    let id = key.access_key_id.clone();
     store.set_key_status(&id, KeyStatus::Inactive).unwrap();
-    assert_eq!(store.key(&id).unwrap().unwrap().status, KeyStatus::Inactive);
+    assert_eq!(holder(&store, &key).unwrap().status, KeyStatus::Inactive);
     let second = store.create_access_key(&user("jane"), SystemTime::now()).unwrap().access_key_id;
-    let listed: Vec<_> = store.access_keys(&user("jane")).unwrap().into_iter().map(|key| (key.id, key.status)).collect();
+    let listed: Vec<_> = store.access_keys(&user("jane")).unwrap().into_iter().map(|key| (key.id.clone(), key.status)).collect();
     assert_eq!(listed, [(id.clone(), KeyStatus::Inactive), (second, KeyStatus::Active)]);
     store.set_key_status(&id, KeyStatus::Active).unwrap();
-    assert_eq!(store.key(&id).unwrap().unwrap().status, KeyStatus::Active);
+    assert_eq!(holder(&store, &key).unwrap().status, KeyStatus::Active);
     assert!(matches!(store.set_key_status(&"AKIANOBODY".parse().unwrap(), KeyStatus::Active), Err(StoreError::Missing(_))));
-    assert!(store.key(&"AKIANOBODY".parse().unwrap()).unwrap().is_none());
+    let nobody = Credentials { access_key_id: "AKIANOBODY".parse().unwrap(), ..key };
+    assert_eq!(holder(&store, &nobody).unwrap_err(), Unheld::Unknown);
 }
 
 #[test]
@@ -98,15 +105,19 @@ fn a_role_s_session_has_the_role_behind_it_and_an_end() {
     let request =
         SessionRequest { identity: &role("reporting"), name: Some("monday"), duration: Duration::from_secs(900), policy: Some(ALLOW) };
     let session = store.create_session(&request, now).unwrap();
-    let found = store.key(&session.access_key_id).unwrap().unwrap();
-    assert_eq!(found.owner.arn.as_str(), "arn:aws:sts::123456789012:assumed-role/reporting/monday");
-    assert_eq!(found.owner.role.as_ref().unwrap().as_str(), "arn:aws:iam::123456789012:role/reporting");
-    assert!(found.owner.unique_id.starts_with("AROA") && found.owner.unique_id.ends_with(":monday"));
+    let found = holder(&store, &session).unwrap();
+    assert_eq!(found.holder.owner.arn.as_str(), "arn:aws:sts::123456789012:assumed-role/reporting/monday");
+    assert_eq!(found.holder.owner.role.as_ref().unwrap().as_str(), "arn:aws:iam::123456789012:role/reporting");
+    assert!(found.holder.owner.unique_id.starts_with("AROA") && found.holder.owner.unique_id.ends_with(":monday"));
     assert_eq!(found.credentials.expires, Some(now + Duration::from_secs(900)));
-    assert!(found.credentials.session_token.unwrap().matches(session.session_token.unwrap().expose()));
-    assert_eq!(store.documents(&store.key(&session.access_key_id).unwrap().unwrap(), &account()).unwrap().session.len(), 1);
+    assert!(found.credentials.session_token.unwrap().matches(session.session_token.as_ref().unwrap().expose()));
+    assert_eq!(holder(&store, &session).unwrap().holder.documents(&store.state().unwrap(), &account()).session.len(), 1);
+    let bare = Credentials { session_token: None, ..session.clone() };
+    assert_eq!(holder(&store, &bare).unwrap_err(), Unheld::TokenMissing);
+    let other = Credentials { access_key_id: "ASIAOTHER".parse().unwrap(), ..session };
+    assert_eq!(holder(&store, &other).unwrap_err(), Unheld::TokenWrong);
     for request in [SessionRequest { name: None, policy: None, ..request }, SessionRequest { name: Some("a b"), policy: None, ..request }] {
-        assert!(matches!(store.create_session(&request, now), Err(StoreError::Corrupt(_))));
+        assert!(matches!(store.create_session(&request, now), Err(StoreError::Name(_))));
     }
 }
 
@@ -115,24 +126,22 @@ fn policies_are_checked_before_they_are_kept() {
     let directory = TempDir::new().unwrap();
     let store = store(&directory);
     make(&store, &user("jane")).unwrap();
-    let refused = store.put_policy(&user("jane"), PolicySlot::Inline, "bad", &ALLOW.replace("Allow", "Maybe")).unwrap_err().to_string();
+    let refused = store.put_policy(&user("jane"), "bad", &ALLOW.replace("Allow", "Maybe")).unwrap_err().to_string();
     assert!(refused.contains("\"bad\"") && refused.contains("$.Statement.Effect"), "{refused}");
-    assert!(matches!(store.put_policy(&user("john"), PolicySlot::Inline, "ok", ALLOW), Err(StoreError::Missing(_))));
-    store.put_policy(&user("jane"), PolicySlot::Inline, "ok", ALLOW).unwrap();
-    store.put_policy(&user("jane"), PolicySlot::Inline, "ok", ALLOW).unwrap();
-    store.put_policy(&user("jane"), PolicySlot::Boundary, "edge", ALLOW).unwrap();
+    assert!(matches!(store.put_policy(&user("john"), "ok", ALLOW), Err(StoreError::Missing(_))));
+    store.put_policy(&user("jane"), "ok", ALLOW).unwrap();
+    store.put_policy(&user("jane"), "ok", ALLOW).unwrap();
     store.put_control_policy(&account(), ControlKind::Service, 0, "root", ALLOW).unwrap();
     store.put_control_policy(&account(), ControlKind::Service, 2, "account", ALLOW).unwrap();
     store
         .put_control_policy(&account(), ControlKind::Resource, 0, "root", &ALLOW.replace("\"Action\"", "\"Principal\":\"*\",\"Action\""))
         .unwrap();
     let key = store.create_access_key(&user("jane"), SystemTime::now()).unwrap();
-    let key = store.key(&key.access_key_id).unwrap().unwrap();
-    let documents = store.documents(&key, &account()).unwrap();
-    assert_eq!((documents.inline.len(), documents.boundaries.len(), documents.session.len()), (1, 1, 0));
-    assert_eq!((documents.service_control.len(), documents.resource_control.len()), (2, 1));
-    assert!(store.delete_policy(&user("jane"), PolicySlot::Inline, "ok").unwrap());
-    assert!(!store.delete_policy(&user("jane"), PolicySlot::Inline, "ok").unwrap());
+    let documents = holder(&store, &key).unwrap().holder.documents(&store.state().unwrap(), &account());
+    assert_eq!((documents.identity.len(), documents.boundaries.len(), documents.session.len()), (1, 0, 0));
+    assert_eq!((documents.service_control.len(), documents.resource_control.len()), (3, 1));
+    assert!(store.delete_policy(&user("jane"), "ok").unwrap());
+    assert!(!store.delete_policy(&user("jane"), "ok").unwrap());
 }
 
 #[test]
@@ -156,7 +165,7 @@ fn a_store_of_another_version_is_left_alone() {
     drop(store(&directory));
     let state = directory.path().join("state");
     rusqlite::Connection::open(state.join("authority.db")).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    assert!(matches!(Store::open(&state), Err(StoreError::Schema { found: 99, .. })));
+    assert!(matches!(Store::open(&state), Err(StoreError::Schema(_))));
 }
 
 #[test]
@@ -169,7 +178,7 @@ fn a_user_is_made_whole_or_not_at_all() {
     assert!(matches!(store.create_identity(&with(&bad), now), Err(StoreError::Policy { .. })));
     assert!(matches!(store.access_keys(&jane), Err(StoreError::Missing(_))));
     store.create_identity(&with(ALLOW), now).unwrap();
-    assert_eq!(store.policy(&jane, PolicySlot::Inline, "connect").unwrap().as_deref(), Some(ALLOW));
+    assert_eq!(store.policy(&jane, "connect").unwrap().as_deref(), Some(ALLOW));
     assert_eq!(store.access_keys(&jane).unwrap().len(), 1);
 }
 
@@ -187,4 +196,49 @@ fn opening_the_store_once_more_lets_go_of_no_lock() {
     // `1: POSIX  ADVISORY  READ 4711 fe:00:1234 FIRST LAST`, the shared lock being 510 bytes behind the first gigabyte.
     let held = |line: &str| line.contains(&format!(":{inode} 1073741826 1073742335"));
     assert!(locks.lines().any(held), "no lock on inode {inode}:\n{locks}");
+}
+
+#[test]
+fn a_change_that_came_second_is_made_again_on_the_first() {
+    let directory = TempDir::new().unwrap();
+    let (first, second) = (store(&directory), store(&directory));
+    make(&first, &user("jane")).unwrap();
+    let mut runs = 0;
+    let seen = second.change(|draft| {
+        runs += 1;
+        if runs == 1 {
+            make(&first, &user("john")).unwrap();
+        }
+        let mut jane = crate::model::User::clone(draft.users.get("123456789012/jane").unwrap());
+        jane.tags.insert("team".to_owned(), "blue".to_owned());
+        draft.put(jane)?;
+        Ok::<_, StoreError>(draft.users.size())
+    });
+    assert_eq!((runs, seen.unwrap()), (2, 2));
+    let state = first.state().unwrap();
+    assert_eq!(state.users.get("123456789012/jane").unwrap().tags.get("team").unwrap(), "blue");
+    assert_eq!(state.of_account::<crate::model::User>("123456789012").count(), 2);
+}
+
+#[test]
+fn a_record_that_can_t_be_read_is_an_error_for_everybody_who_asks() {
+    let directory = TempDir::new().unwrap();
+    let store = store(&directory);
+    let file = rusqlite::Connection::open(directory.path().join("state/authority.db")).unwrap();
+    file.execute("INSERT INTO record VALUES ('user', 'x', 9, '{\"secret\": \"hunter2\"}')", []).unwrap();
+    for _ in 0..2 {
+        let refused = store.state().unwrap_err();
+        assert!(matches!(refused, StoreError::Corrupt(_)) && !refused.to_string().contains("hunter2"), "{refused}");
+    }
+}
+
+#[test]
+fn a_deleted_record_is_gone_for_others_and_after_opening_again() {
+    let directory = TempDir::new().unwrap();
+    let (first, second) = (store(&directory), store(&directory));
+    first.put_instance(&orders()).unwrap();
+    assert!(second.delete_instance(&orders().name).unwrap());
+    assert!(first.instance(&orders().name).unwrap().is_none());
+    drop((first, second));
+    assert!(store(&directory).instance_names().unwrap().is_empty());
 }
