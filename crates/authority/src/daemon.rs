@@ -140,7 +140,7 @@ async fn converse(mut stream: UnixStream, verifier: Arc<Verifier>, askers: &Aske
         client: question.client.as_deref(),
         tls: question.tls,
     };
-    let answer = match verifier.answer(&login) {
+    let answer = match verifier.answer(&login).await {
         Ok(()) => Answer::Allow { nonce },
         Err(failure) => Answer::Deny { nonce, class: failure.class },
     };

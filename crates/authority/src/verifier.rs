@@ -2,19 +2,25 @@
 
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use countersign_core::arn::Arn;
 use countersign_core::audit::AuditRecord;
 use countersign_core::failure::{Class, Failure, Outcome};
 use countersign_core::name::{DbUser, Engine, InstanceId, InvalidName};
-use countersign_core::policy::{Cause, Context, Decision, Layer, Permit, Policy, PolicySet, Request, decide};
+use countersign_core::policy::{Cause, Context, Decision, Permit, Request, decide};
 use countersign_core::principal::Principal;
+use countersign_core::proof::{Audience, Binding};
 use countersign_core::sigv4::KeyCache;
 use countersign_core::timestamp::rfc3339;
 use countersign_core::token::{AddressedToken, UnverifiedToken, VerifiedToken};
 
+use crate::holder::{HeldKey, Holder, Unheld};
 use crate::log::AccessLog;
-use crate::store::{Documents, Instance, Named, Store, StoreError, StoredKey};
+use crate::model::Instance;
+use crate::proof::{ProofVerifier, ProvenIdentity};
+use crate::store::{State, Store};
 use crate::throttle::Throttle;
 
 /// The one action that a login needs.
@@ -70,7 +76,12 @@ pub struct Verifier {
     keys: KeyCache,
     throttle: Throttle,
     context_keys: ContextKeys,
+    /// What asks STS who made a proof, where proofs are taken.
+    proofs: Option<ProofVerifier>,
 }
+
+/// What STS says of a proof.
+type Proven = Result<ProvenIdentity, Failure>;
 
 /// Proof that a login may go through: made only by [`Verifier::decide`], once the log has it.
 #[derive(Debug)]
@@ -83,13 +94,25 @@ impl Verifier {
     #[must_use]
     pub fn new(store: Store, log: AccessLog, settings: Settings) -> Self {
         let (keys, throttle) = (KeyCache::default(), Throttle::new(settings.limit));
-        Self { store, log, keys, throttle, context_keys: settings.context_keys }
+        Self { store, log, keys, throttle, context_keys: settings.context_keys, proofs: None }
+    }
+
+    /// Takes proofs too, which `proofs` verifies.
+    #[must_use]
+    pub fn taking(self, proofs: Option<ProofVerifier>) -> Self {
+        Self { proofs, ..self }
     }
 
     /// What the verifier decides by.
     #[must_use]
     pub const fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Where each decision is written.
+    #[must_use]
+    pub const fn log(&self) -> &AccessLog {
+        &self.log
     }
 
     /// The signing keys derived today.
@@ -103,77 +126,97 @@ impl Verifier {
     /// # Errors
     /// Why not. A log that can't be written is a reason too.
     pub fn decide(&self, login: &Login<'_>, now: SystemTime) -> Result<Admission, Failure> {
+        self.conclude(login, None, now)
+    }
+
+    fn conclude(&self, login: &Login<'_>, proven: Option<Proven>, now: SystemTime) -> Result<Admission, Failure> {
         let mut trail = Trail::open(&self.log, login, now);
-        let decided = self.judge(login, now, &mut trail.record);
+        let decided = self.judge(login, proven, now, &mut trail.record);
         trail.close(decided)
     }
 
     /// May `login` go through, now? For the fronts: on the thread that asks, since deciding takes less than handing it to another
-    /// and being woken again. (All decisions wait for the one log: a disk that is slow for one of them is slow for all.) A panic
-    /// denies.
+    /// and being woken again. (All decisions wait for the one log: a disk that is slow for one of them is slow for all.) Only where
+    /// the login brings a proof in place of a token, STS is asked before. A panic denies.
     ///
     /// # Errors
     /// Those of [`Verifier::decide`].
-    pub fn answer(&self, login: &Login<'_>) -> Result<(), Failure> {
-        let decided = catch_unwind(AssertUnwindSafe(|| self.decide(login, SystemTime::now())));
+    pub async fn answer(&self, login: &Login<'_>) -> Result<(), Failure> {
+        let proven = if login.token.starts_with("http") { Some(self.prove(login).await) } else { None };
+        let decided = catch_unwind(AssertUnwindSafe(|| self.conclude(login, proven, SystemTime::now())));
         decided.map_err(|_| Failure::new(Class::Internal, "the verifier panicked: its standard error says where"))?.map(drop::<Admission>)
     }
 
-    fn judge(&self, login: &Login<'_>, now: SystemTime, record: &mut AuditRecord) -> Result<Permit, Failure> {
+    /// Who made the proof that a login brings. Nobody is asked on behalf of an instance that is not there, or of one that has too
+    /// many logins.
+    async fn prove(&self, login: &Login<'_>) -> Proven {
+        let unusable = |why: &str| Err(Failure::new(Class::Malformed, format!("it is a proof for STS, {why}")));
+        let Some(proofs) = &self.proofs else { return unusable("and this authority trusts no STS: see its --sts") };
+        let (state, now) = (self.store.state().map_err(|error| internal(&error))?, SystemTime::now());
+        if !state.instances.get(login.instance.as_str()).is_some_and(|instance| instance.iam_enabled && instance.engine == login.engine) {
+            return unusable("for an instance that takes no IAM logins");
+        }
+        self.admit(login, now)?;
+        let audience: Audience = login.instance.as_str().parse().map_err(|error: InvalidName| internal(&error))?;
+        proofs.verify(login.token, Binding { audience: &audience, user: Some(login.user) }, now).await
+    }
+
+    /// Counts the login, and refuses it where there have been too many.
+    fn admit(&self, login: &Login<'_>, now: SystemTime) -> Result<(), Failure> {
+        if self.throttle.admits(login.instance, now) {
+            return Ok(());
+        }
+        Err(Failure::new(Class::Throttled, format!("instance {} has had too many logins this second", login.instance)))
+    }
+
+    fn judge(&self, login: &Login<'_>, proven: Option<Proven>, now: SystemTime, record: &mut AuditRecord) -> Result<Permit, Failure> {
         if login.tls == Some(false) {
             let option = if login.engine == Engine::Postgres { "sslmode=verify-full" } else { "ssl-mode=VERIFY_IDENTITY" };
             return Err(Failure::new(Class::NoTls, format!("the connection has no TLS: use {option}")));
         }
-        let instance = self.instance(login, record)?;
-        if !self.throttle.admits(login.instance, now) {
-            return Err(Failure::new(Class::Throttled, format!("instance {} has had too many logins this second", login.instance)));
+        let state = self.store.state().map_err(|error| internal(&error))?;
+        let instance = known_instance(&state, login, record)?;
+        if let Some(proven) = proven {
+            let proven = proven?;
+            record.principal = Some(proven.arn.clone());
+            let unknown = || format!("the authority knows no {} with the unique id {}: import it", proven.arn, proven.user_id);
+            let holder = Holder::proven(&state, &proven).map_err(|_| Failure::new(Class::UnknownKey, unknown()))?;
+            let resource = instance.resource(login.user, None);
+            return self.authorize(login, &Question { state: &state, instance: &instance, resource, holder: &holder }, now);
         }
+        self.admit(login, now)?;
         let token = UnverifiedToken::parse(login.token)?;
         record.access_key_id = Some(token.access_key_id().clone());
-        let token = token.addressed_to(&instance.endpoints, login.user)?;
-        let (verified, key) = self.verify(token, now)?;
-        let principal = Principal::new(&verified, key.owner.clone());
+        let token = token.addressed_to(&instance.endpoints(), login.user)?;
+        let (verified, holder) = self.verify(&state, token, now)?;
+        let principal = Principal::new(&verified, holder.owner.clone());
         record.principal = Some(principal.arn().clone());
-        let documents = self.store.documents(&key, &instance.account).map_err(|error| internal(&error))?;
-        self.authorize(login, &instance, &principal, &documents, now)
+        let resource = instance.resource(login.user, Some(verified.endpoint()));
+        record.resource = Some(resource.clone());
+        self.authorize(login, &Question { state: &state, instance: &instance, resource, holder: &holder }, now)
     }
 
-    fn instance(&self, login: &Login<'_>, record: &mut AuditRecord) -> Result<Instance, Failure> {
-        let found = self.store.instance(login.instance).map_err(|error| internal(&error))?;
-        let instance = found.filter(|instance| instance.engine == login.engine).ok_or_else(|| {
-            Failure::new(Class::UnknownInstance, format!("the authority knows no {} instance named {}", login.engine, login.instance))
+    fn verify(&self, state: &State, token: AddressedToken<'_>, now: SystemTime) -> Result<(VerifiedToken, Holder), Failure> {
+        let id = token.access_key_id().clone();
+        let key = HeldKey::find(state, self.store.sealing(), &id, token.session_token()).map_err(|unheld| match unheld {
+            Unheld::Unknown => Failure::new(Class::UnknownKey, format!("the access key {id} belongs to nobody here")),
+            Unheld::TokenMissing => token.without_session(),
+            Unheld::TokenWrong => Failure::new(Class::SessionTokenWrong, format!("its session token is not that of {id}")),
+            Unheld::Corrupt(invalid) => internal(&invalid),
         })?;
-        record.resource = Some(instance.resource(login.user));
-        if instance.iam_enabled {
-            return Ok(instance);
-        }
-        Err(Failure::new(Class::IamDisabled, format!("IAM database authentication is switched off for {}", login.instance)))
+        Ok((token.verify(&key.credentials, key.status, &self.keys, now)?, key.holder))
     }
 
-    fn verify(&self, token: AddressedToken<'_>, now: SystemTime) -> Result<(VerifiedToken, StoredKey), Failure> {
-        let id = token.access_key_id();
-        let found = self.store.key(id).map_err(|error| internal(&error))?;
-        let key = found.ok_or_else(|| Failure::new(Class::UnknownKey, format!("the access key {id} belongs to nobody here")))?;
-        Ok((token.verify(&key.credentials, key.status, &self.keys, now)?, key))
-    }
-
-    fn authorize(
-        &self,
-        login: &Login<'_>,
-        instance: &Instance,
-        principal: &Principal,
-        documents: &Documents,
-        now: SystemTime,
-    ) -> Result<Permit, Failure> {
-        let policies = compile(documents)?;
-        let resource = instance.resource(login.user);
-        let corrupt = |error: InvalidName| internal(&StoreError::Corrupt(error));
+    fn authorize(&self, login: &Login<'_>, question: &Question<'_>, now: SystemTime) -> Result<Permit, Failure> {
+        let Question { state, instance, resource, holder } = question;
+        let documents = holder.documents(state, &instance.account);
+        let policies = documents.compile().map_err(|unusable| Failure::new(Class::PolicyUnusable, unusable.to_string()))?;
         let request = Request {
-            caller: &principal.caller().map_err(corrupt)?,
-            action: &CONNECT.parse().map_err(corrupt)?,
+            caller: &holder.caller().map_err(|error| internal(&error))?,
+            action: &CONNECT.parse().map_err(|error: InvalidName| internal(&error))?,
             resource: resource.as_str(),
             resource_account: Some(&instance.account),
-            context: &self.context(login, principal, now),
+            context: &self.context(login, holder, now),
         };
         match decide(&request, &policies) {
             Decision::Allow(permit) => Ok(permit),
@@ -184,14 +227,8 @@ impl Verifier {
         }
     }
 
-    fn context(&self, login: &Login<'_>, principal: &Principal, now: SystemTime) -> Context {
-        let mut context = Context::new();
-        let epoch = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        context.insert("aws:CurrentTime", rfc3339(now));
-        context.insert("aws:EpochTime", epoch.to_string());
-        for (key, value) in &principal.identity().tags {
-            context.insert(&format!("aws:PrincipalTag/{key}"), value.as_str());
-        }
+    fn context(&self, login: &Login<'_>, holder: &Holder, now: SystemTime) -> Context {
+        let mut context = holder.context(now);
         if let (ContextKeys::WithSource, Some(client)) = (self.context_keys, login.client) {
             context.insert("aws:SourceIp", client);
         }
@@ -199,29 +236,28 @@ impl Verifier {
     }
 }
 
-/// Every document as a policy. They were checked when they were stored; one that can't be evaluated now denies all.
-fn compile(documents: &Documents) -> Result<PolicySet, Failure> {
-    let mut policies = PolicySet::new();
-    let unusable = |name: &str, why: String| Failure::new(Class::PolicyUnusable, format!("the policy {name:?} can't be evaluated: {why}"));
-    let mut add = |layer: Layer, (name, text): &Named| {
-        let policy = Policy::parse(text, layer.kind()).map_err(|mistakes| unusable(name, mistakes.to_string()))?;
-        policies.add(layer, policy.named(name)).map_err(|error| unusable(name, error.to_string()))
-    };
-    let own = [(Layer::Identity, &documents.inline), (Layer::Session, &documents.session)];
-    for (layer, list) in own {
-        list.iter().try_for_each(|policy| add(layer, policy))?;
-    }
-    documents.boundaries.iter().enumerate().try_for_each(|(at, policy)| add(Layer::Boundary(at), policy))?;
-    for (level, list) in documents.service_control.iter().enumerate() {
-        list.iter().try_for_each(|policy| add(Layer::ServiceControl(level), policy))?;
-    }
-    for (level, list) in documents.resource_control.iter().enumerate() {
-        list.iter().try_for_each(|policy| add(Layer::ResourceControl(level), policy))?;
-    }
-    Ok(policies)
+/// Who wants to do what, where.
+struct Question<'a> {
+    state: &'a State,
+    instance: &'a Instance,
+    resource: Arn,
+    holder: &'a Holder,
 }
 
-fn internal(error: &StoreError) -> Failure {
+/// The instance that asks, if IAM authentication is switched on for it.
+fn known_instance(state: &State, login: &Login<'_>, record: &mut AuditRecord) -> Result<Arc<Instance>, Failure> {
+    let found = state.instances.get(login.instance.as_str()).filter(|instance| instance.engine == login.engine);
+    let instance = found.ok_or_else(|| {
+        Failure::new(Class::UnknownInstance, format!("the authority knows no {} instance named {}", login.engine, login.instance))
+    })?;
+    record.resource = Some(instance.resource(login.user, None));
+    if instance.iam_enabled {
+        return Ok(Arc::clone(instance));
+    }
+    Err(Failure::new(Class::IamDisabled, format!("IAM database authentication is switched off for {}", login.instance)))
+}
+
+fn internal(error: &dyn std::fmt::Display) -> Failure {
     Failure::new(Class::Internal, error.to_string())
 }
 

@@ -14,7 +14,8 @@ use tokio::time::{sleep, timeout};
 
 use super::{Bind, MAX_OPEN, serve};
 use crate::log::{AccessLog, DECISIONS};
-use crate::store::{Instance, Store};
+use crate::model::Instance;
+use crate::store::Store;
 use crate::verifier::{ContextKeys, Login, Settings, Verifier};
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -128,7 +129,7 @@ async fn a_password_that_is_no_text_is_in_the_access_log() {
         engine: Engine::Postgres,
         region: "us-east-1".parse().unwrap(),
         iam_enabled: true,
-        endpoints: vec![],
+        addresses: vec![],
     };
     store.put_instance(&instance).unwrap();
     let log = AccessLog::open(directory.path()).unwrap();

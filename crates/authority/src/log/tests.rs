@@ -68,3 +68,21 @@ fn a_line_cut_short_by_a_full_disk_is_an_error_and_spoils_no_other() {
         assert_eq!(String::from_utf8(lines.out.written).unwrap(), written);
     }
 }
+
+#[test]
+fn an_instance_has_its_denials_to_itself_until_it_is_forgotten() {
+    let directory = TempDir::new().unwrap();
+    let log = AccessLog::open(directory.path()).unwrap();
+    let (orders, unknown) = ("orders".parse().unwrap(), denial());
+    log.write(&unknown).unwrap();
+    assert_eq!(log.denials(&orders).unwrap(), None, "nobody knows the instance");
+    let mut known = denial();
+    known.resource = Some("arn:aws:rds-db:us-east-1:123456789012:dbuser:db-ABC/jane".parse().unwrap());
+    log.write(&known).unwrap();
+    let text = String::from_utf8(log.read_denials(&orders, 0, 1000).unwrap()).unwrap();
+    assert!(text.contains("user jane because the token age") && text.lines().count() == 1, "{text}");
+    assert_eq!(log.read_denials(&orders, 5, 3).unwrap().len(), 3);
+    log.forget(&orders).unwrap();
+    log.forget(&orders).unwrap();
+    assert_eq!(log.denials(&orders).unwrap(), None);
+}

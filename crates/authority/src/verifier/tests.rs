@@ -17,7 +17,8 @@ use tempfile::TempDir;
 
 use super::{ContextKeys, Login, Settings, Verifier};
 use crate::log::{AccessLog, DECISIONS, RDS_ERRORS};
-use crate::store::{ControlKind, Identity, IdentityKind, Instance, NewIdentity, PolicySlot, SessionRequest, Store};
+use crate::model::{Address, Identity, IdentityKind, Instance};
+use crate::store::{ControlKind, NewIdentity, SessionRequest, Store};
 
 const SETTINGS: Settings = Settings { limit: None, context_keys: ContextKeys::AsRds };
 
@@ -68,12 +69,12 @@ impl World {
             engine: Engine::Postgres,
             region: endpoint().region,
             iam_enabled: true,
-            endpoints: vec![endpoint()],
+            addresses: vec![Address { host: endpoint().host, port: 5432, resource_id: None }],
         };
         store.put_instance(&instance).unwrap();
         let identity = Identity::new(account(), IdentityKind::User, "jane").unwrap();
         let made = store.create_identity(&NewIdentity { identity: &identity, trust: None, policy: None }, now());
-        store.put_policy(&identity, PolicySlot::Inline, "connect", &statement("Allow", "jane", "")).unwrap();
+        store.put_policy(&identity, "connect", &statement("Allow", "jane", "")).unwrap();
         let key = made.unwrap().unwrap();
         let log = AccessLog::open(directory.path()).unwrap();
         Self { directory, verifier: Verifier::new(store, log, settings), identity, key }
@@ -84,7 +85,7 @@ impl World {
     }
 
     fn put(&self, name: &str, document: &str) {
-        self.store().put_policy(&self.identity, PolicySlot::Inline, name, document).unwrap();
+        self.store().put_policy(&self.identity, name, document).unwrap();
     }
 
     fn token(&self) -> AuthToken {
@@ -175,7 +176,9 @@ fn policies_decide_and_say_why_not() {
 fn a_policy_that_was_spoilt_behind_the_store_s_back_denies() {
     let world = World::new(SETTINGS);
     let file = rusqlite::Connection::open(world.directory.path().join("authority.db")).unwrap();
-    file.execute("UPDATE identity_policy SET document = '{\"Statement\":[]}'", []).unwrap();
+    // Written as another process writes it, under a revision of its own.
+    let spoilt = "json_set(body, '$.inline.connect', '{\"Statement\":[]}')";
+    file.execute(&format!("UPDATE record SET revision = revision + 9, body = {spoilt} WHERE kind = 'user'"), []).unwrap();
     assert_eq!(world.decide(world.token().expose()), Err(Class::PolicyUnusable));
 }
 
@@ -217,7 +220,7 @@ fn instances_must_be_known_and_have_iam_switched_on_and_tls() {
     assert_eq!(world.login(Login { instance: &billing, ..login }), Err(Class::UnknownInstance));
     assert_eq!(world.login(Login { engine: Engine::Mysql, ..login }), Err(Class::UnknownInstance));
     assert_eq!(world.login(Login { tls: Some(false), ..login }), Err(Class::NoTls));
-    let instance = Instance { iam_enabled: false, ..world.store().instance(&orders()).unwrap().unwrap() };
+    let instance = Instance { iam_enabled: false, ..Instance::clone(&world.store().instance(&orders()).unwrap().unwrap()) };
     world.store().put_instance(&instance).unwrap();
     assert_eq!(world.login(login), Err(Class::IamDisabled));
 }
@@ -252,4 +255,41 @@ fn an_abandoned_decision_is_an_error_in_the_log() {
     let login = Login { engine: Engine::Postgres, instance: &orders(), user: &jane(), token: token.expose(), client: None, tls: None };
     drop(super::Trail::open(&world.verifier.log, &login, now()));
     assert_eq!(world.last()["outcome"], serde_json::to_value(Outcome::Error).unwrap());
+}
+
+#[test]
+fn groups_managed_policies_and_boundaries_count() {
+    use crate::model::{Group, User};
+
+    let world = World::new(SETTINGS);
+    let token = world.token();
+    assert!(world.store().delete_policy(&world.identity, "connect").unwrap());
+    assert_eq!(world.decide(token.expose()), Err(Class::NotAllowed));
+    let edit = |edit: fn(&mut User)| {
+        let jane = |draft: &mut crate::store::Draft| {
+            let mut jane = User::clone(draft.users.get("123456789012/jane").unwrap());
+            edit(&mut jane);
+            draft.put(jane)
+        };
+        world.store().change(jane).unwrap();
+    };
+    edit(|jane| assert!(jane.groups.insert("people".to_owned())));
+    assert_eq!(world.decide(token.expose()), Err(Class::PolicyUnusable), "a group that is not there");
+    let group = Group {
+        account: account(),
+        path: "/".to_owned(),
+        name: "people".to_owned(),
+        unique_id: "AGPAPEOPLE".to_owned(),
+        created: 0,
+        inline: [("connect".to_owned(), statement("Allow", "jane", ""))].into(),
+        attached: Default::default(),
+    };
+    world.store().change(|draft| draft.put(group.clone())).unwrap();
+    assert_eq!(world.decide(token.expose()), Ok(()));
+    edit(|jane| jane.boundary = Some("arn:aws:iam::aws:policy/IAMFullAccess".to_owned()));
+    assert_eq!(world.decide(token.expose()), Err(Class::NotAllowed), "beyond the boundary");
+    edit(|jane| jane.boundary = Some("arn:aws:iam::aws:policy/AdministratorAccess".to_owned()));
+    assert_eq!(world.decide(token.expose()), Ok(()));
+    edit(|jane| assert!(jane.attached.insert("arn:aws:iam::123456789012:policy/gone".to_owned())));
+    assert_eq!(world.decide(token.expose()), Err(Class::PolicyUnusable), "a policy that is not there");
 }
