@@ -2,14 +2,26 @@
 //!
 //! The way of one login: a database server's module asks over the [`daemon`]'s Unix socket, or a server that can't load
 //! one binds to the [`ldap`] front; both bring a [`verifier::Login`] to the [`verifier::Verifier`], which reads the
-//! [`store`], decides, and writes the [`log`] before it answers. [`http`] speaks AWS's own API to the clients.
+//! [`store`], decides, and writes the [`log`] before it answers. [`api`] speaks AWS's own API to the clients.
 
 mod accept;
+pub mod api;
+pub mod aws_managed;
 pub mod daemon;
-pub mod http;
+pub mod documents;
+pub mod holder;
+pub mod issuer;
 pub mod ldap;
 pub mod log;
+pub mod model;
+pub mod oidc;
+pub mod proof;
+mod random;
+pub mod seal;
+pub mod servers;
 pub mod service;
+pub mod session;
 pub mod store;
 pub mod throttle;
+pub mod transfer;
 pub mod verifier;
