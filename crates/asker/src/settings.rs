@@ -19,18 +19,21 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest path of a Unix socket that leaves room for the final NUL: unix(7).
 const MAX_SOCKET_PATH: usize = 107;
 
+/// The most sockets: each may be waited for.
+const MAX_SOCKETS: usize = 4;
+
 /// Where the verifier is, and what it is asked about.
 ///
 /// | name | value | |
 /// |---|---|---|
-/// | `socket` | an absolute path | where the verifier listens |
+/// | `socket` | an absolute path, or up to four with commas between | where the verifier listens; the next is asked where one does not answer |
 /// | `instance` | a name | the instance that this server is |
 /// | `timeout` | `1ms` to `60s`, else 5 s | the bound of connecting, asking and being answered, together |
 /// | `verifier_user` | a system user's name | whom to trust as the verifier, beside root and the server's own user |
 /// | `verifier_uid` | its number | the same |
 #[derive(Debug, PartialEq, Eq)]
 pub struct Settings {
-    socket: PathBuf,
+    sockets: Vec<PathBuf>,
     instance: InstanceId,
     timeout: Duration,
     verifier: Option<Account>,
@@ -67,7 +70,7 @@ impl fmt::Display for Mistake {
 
 #[derive(Default)]
 struct Given {
-    socket: Option<PathBuf>,
+    sockets: Option<Vec<PathBuf>>,
     instance: Option<InstanceId>,
     timeout: Option<Duration>,
     verifier: Option<Account>,
@@ -87,14 +90,14 @@ impl Settings {
             }
         }
         // A value that was given and is wrong is not missing as well.
-        for (name, missing) in [("socket", given.socket.is_none()), ("instance", given.instance.is_none())] {
+        for (name, missing) in [("socket", given.sockets.is_none()), ("instance", given.instance.is_none())] {
             if missing && !pairs.iter().any(|(given, _)| *given == name) {
                 mistakes.push(Mistake { name: name.to_owned(), value: None, reason: "is missing".to_owned() });
             }
         }
-        match (given.socket, given.instance) {
-            (Some(socket), Some(instance)) if mistakes.is_empty() => {
-                Ok(Self { socket, instance, timeout: given.timeout.unwrap_or(DEFAULT_TIMEOUT), verifier: given.verifier })
+        match (given.sockets, given.instance) {
+            (Some(sockets), Some(instance)) if mistakes.is_empty() => {
+                Ok(Self { sockets, instance, timeout: given.timeout.unwrap_or(DEFAULT_TIMEOUT), verifier: given.verifier })
             }
             _ => Err(mistakes),
         }
@@ -119,7 +122,7 @@ impl Settings {
             Some(Account::Uid(uid)) => Some(uid),
             Some(Account::Name(name)) => Some(uid_of(&name)?),
         };
-        Ok(Verifier::new(self.socket, self.instance, self.timeout, named))
+        Ok(Verifier::new(self.sockets, self.instance, self.timeout, named))
     }
 }
 
@@ -135,7 +138,7 @@ fn uid_of(name: &str) -> Result<u32, Failure> {
 impl Given {
     fn take(&mut self, name: &str, value: &str) -> Result<(), String> {
         match name {
-            "socket" => once(&mut self.socket, socket(value)),
+            "socket" => once(&mut self.sockets, sockets(value)),
             "instance" => once(&mut self.instance, value.parse().map_err(|error| format!("{error}"))),
             "timeout" => once(&mut self.timeout, timeout(value)),
             "verifier_uid" => once(&mut self.verifier, uid(value).map(Account::Uid)),
@@ -150,6 +153,11 @@ fn once<T>(slot: &mut Option<T>, value: Result<T, String>) -> Result<(), String>
         None => Ok(()),
         Some(_) => Err("it is given already".to_owned()),
     }
+}
+
+fn sockets(value: &str) -> Result<Vec<PathBuf>, String> {
+    let sockets: Vec<PathBuf> = value.split(',').map(socket).collect::<Result<_, _>>()?;
+    if sockets.len() > MAX_SOCKETS { Err(format!("there are more than {MAX_SOCKETS}")) } else { Ok(sockets) }
 }
 
 fn socket(value: &str) -> Result<PathBuf, String> {

@@ -14,15 +14,15 @@ use crate::connection::{Connection, Deadline, Trusted};
 /// The verifier that the settings mean. Nothing of it is open between two questions.
 #[derive(Debug)]
 pub struct Verifier {
-    socket: PathBuf,
+    sockets: Vec<PathBuf>,
     instance: InstanceId,
     timeout: Duration,
     named: Option<u32>,
 }
 
 impl Verifier {
-    pub(crate) const fn new(socket: PathBuf, instance: InstanceId, timeout: Duration, named: Option<u32>) -> Self {
-        Self { socket, instance, timeout, named }
+    pub(crate) const fn new(sockets: Vec<PathBuf>, instance: InstanceId, timeout: Duration, named: Option<u32>) -> Self {
+        Self { sockets, instance, timeout, named }
     }
 
     /// The instance that it is asked about.
@@ -47,8 +47,17 @@ impl Verifier {
         let mut question = Question::new(nonce()?, engine, self.instance.clone(), user, token);
         question.client = client;
         question.tls = tls;
-        let mut connection = Connection::open(&self.socket, Trusted::new(self.named), deadline)?;
-        ask(&mut connection, &question)
+        let mut unanswered = Failure::new(Class::Configuration, "no socket is set");
+        for socket in &self.sockets {
+            let asked =
+                Connection::open(socket, Trusted::new(self.named), deadline).and_then(|mut connection| ask(&mut connection, &question));
+            match asked {
+                // It is not there, or was killed while it was asked: another that shares its store says the same.
+                Err(failure) if failure.class == Class::Unavailable => unanswered = failure,
+                answered => return answered,
+            }
+        }
+        Err(unanswered)
     }
 }
 

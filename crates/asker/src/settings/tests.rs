@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::time::Duration;
 
 use countersign_core::failure::Class;
@@ -12,11 +13,13 @@ fn parse(line: &str) -> Result<Settings, String> {
 #[test]
 fn the_whole_line_is_read() {
     let least = parse("socket=/run/verifier.sock instance=orders").unwrap();
-    assert_eq!(least.socket.to_str(), Some("/run/verifier.sock"));
+    assert_eq!(least.sockets, [Path::new("/run/verifier.sock")]);
     assert_eq!(least.instance.as_str(), "orders");
     assert_eq!((least.timeout, least.verifier), (Duration::from_secs(5), None));
     let most = parse("instance=orders timeout=250ms verifier_uid=998 socket=/run/a=b.sock").unwrap();
-    assert_eq!(most.socket.to_str(), Some("/run/a=b.sock"));
+    assert_eq!(most.sockets, [Path::new("/run/a=b.sock")]);
+    let two = parse("instance=orders socket=/run/a.sock,/run/b.sock").unwrap();
+    assert_eq!(two.sockets, [Path::new("/run/a.sock"), Path::new("/run/b.sock")]);
     assert_eq!((most.timeout, most.verifier), (Duration::from_millis(250), Some(Account::Uid(998))));
     let named = parse("instance=orders verifier_user=countersign socket=/v timeout=60s").unwrap();
     assert_eq!((named.timeout, named.verifier), (Duration::from_secs(60), Some(Account::Name("countersign".to_owned()))));
@@ -29,6 +32,8 @@ fn whatever_is_unknown_malformed_missing_or_doubled_is_named() {
         ("", "socket=… is missing; instance=… is missing"),
         ("socket=/v", "instance=… is missing"),
         ("socket=verifier.sock instance=orders", r#""socket=verifier.sock": the path is not absolute"#),
+        ("socket=/v,w instance=orders", r#""socket=/v,w": the path is not absolute"#),
+        ("socket=/a,/b,/c,/d,/e instance=orders", "there are more than 4"),
         ("socket=/\u{FFFD} instance=orders", "is not UTF-8"),
         (&long, "at most 107 bytes"),
         ("socket=/v instance=or_ders", r#""instance=or_ders""#),
