@@ -34,14 +34,25 @@ impl Installation {
     /// # Errors
     /// [`LocalError::NotInstalled`], with how to install it.
     pub fn find(engine: Engine, wanted: Option<Version>, unpacked: &Path) -> Result<Self, LocalError> {
+        let found = Self::all(engine, unpacked);
+        let here: Vec<String> = found.iter().map(|installation| installation.version.to_string()).collect();
+        let chosen = found.into_iter().rfind(|installation| wanted.is_none_or(|wanted| wanted.covers(installation.version)));
+        chosen.ok_or(LocalError::NotInstalled { engine, wanted, here })
+    }
+
+    /// Every one of an engine, from the oldest version to the newest.
+    pub(crate) fn all(engine: Engine, unpacked: &Path) -> Vec<Self> {
         let mut found = installed(engine, Path::new("/"));
         for entry in fs::read_dir(unpacked).into_iter().flatten().flatten().filter(|entry| !entry.path().ends_with(PARTIAL)) {
             found.extend(installed(engine, &entry.path()));
         }
         found.sort_by_key(|installation| installation.version);
-        let here: Vec<String> = found.iter().map(|installation| installation.version.to_string()).collect();
-        let chosen = found.into_iter().rfind(|installation| wanted.is_none_or(|wanted| wanted.covers(installation.version)));
-        chosen.ok_or(LocalError::NotInstalled { engine, wanted, here })
+        found
+    }
+
+    /// The whole version, as the server itself says it: `15.18`, `10.11.19`, `9.7.4`.
+    pub(crate) fn release(&self) -> Option<String> {
+        release(&said(self.engine, &self.program(server_program(self.engine)))?).map(str::to_owned)
     }
 
     /// A program of this version.
@@ -96,15 +107,28 @@ pub(crate) fn installed(engine: Engine, root: &Path) -> Vec<Installation> {
 /// What a server says of itself, as in `mysqld  Ver 9.7.4 for Linux` or `mariadbd  Ver 10.11.19-MariaDB-… for …`. Debian has
 /// MariaDB under the name of `mysqld` too.
 fn said_version(engine: Engine, program: &Path) -> Option<Version> {
-    let output = Command::new(program).arg("--no-defaults").arg("--version").env_clear().stdin(Stdio::null()).output().ok()?;
-    series(engine, &String::from_utf8_lossy(&output.stdout))
+    series(engine, &said(engine, program)?)
+}
+
+/// What a server prints of its version.
+fn said(engine: Engine, program: &Path) -> Option<String> {
+    let mut command = Command::new(program);
+    command.args((engine != Engine::Postgres).then_some("--no-defaults")).arg("--version").env_clear();
+    let output = command.stdin(Stdio::null()).output().ok()?;
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The whole version in it: `postgres (PostgreSQL) 15.18 (Debian …)` is PostgreSQL's way.
+fn release(said: &str) -> Option<&str> {
+    let (_, rest) = said.split_once("Ver ").or_else(|| said.split_once("(PostgreSQL) "))?;
+    rest.split(['-', ' ', '\n']).next().filter(|release| !release.is_empty())
 }
 
 pub(crate) fn series(engine: Engine, said: &str) -> Option<Version> {
     if said.contains("MariaDB") != (engine == Engine::Mariadb) {
         return None;
     }
-    let whole = said.split_once("Ver ")?.1.split(['-', ' ']).next()?;
+    let whole = release(said)?;
     let (major, rest) = whole.split_once('.')?;
     let minor = rest.split('.').next()?;
     format!("{major}.{minor}").parse().ok()

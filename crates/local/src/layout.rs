@@ -4,6 +4,7 @@
 //! DIR/state.json        what runs               DIR/lib/pam_countersign.so
 //! DIR/lock              held while it runs      DIR/run/verifier.sock
 //! DIR/authority/…       state and log           DIR/tls/ca.pem, ca.key
+//! DIR/identity/…        tokens of pods, a person's sign-in
 //! DIR/lib/mysql_countersign.so
 //! DIR/instances/NAME/{etc,tls,plugins}/             the owner's: the server reads them
 //! DIR/instances/NAME/server.json, server.log
@@ -41,12 +42,22 @@ impl Layout {
         if !root.is_absolute() || !root.to_str().is_some_and(plain) {
             return Err(unusable(root, "is not an absolute path of letters, digits and /._@+-"));
         }
-        // The longest socket is a server's: an instance's name here is an engine's with a version.
-        let longest = root.as_os_str().len() + "/instances//run/.s.PGSQL.65535".len() + 16;
-        if longest >= MAX_SOCKET_PATH {
+        let layout = Self { root: root.to_owned() };
+        // An instance's name is here an engine's with a version, unless a client of the RDS API has chosen it.
+        if layout.longest_socket(16) >= MAX_SOCKET_PATH {
             return Err(unusable(root, "is too long for a Unix socket below it"));
         }
-        Ok(Self { root: root.to_owned() })
+        Ok(layout)
+    }
+
+    /// The length of the longest path of a socket: that of a server whose name has `name` bytes.
+    fn longest_socket(&self, name: usize) -> usize {
+        self.root.as_os_str().len() + "/instances//run/.s.PGSQL.65535".len() + name
+    }
+
+    /// Whether the sockets of a server of this name can be had.
+    pub(crate) fn has_room_for(&self, instance: &InstanceId) -> bool {
+        self.longest_socket(instance.as_str().len()) < MAX_SOCKET_PATH
     }
 
     /// The directory itself.
@@ -77,6 +88,12 @@ impl Layout {
     #[must_use]
     pub fn authority(&self) -> PathBuf {
         self.root.join("authority")
+    }
+
+    /// What pods, containers and people are given: their tokens, and the configuration of their clients.
+    #[must_use]
+    pub fn identity(&self) -> PathBuf {
+        self.root.join("identity")
     }
 
     /// The verifier's socket.
@@ -130,7 +147,7 @@ impl Layout {
 
     /// Takes away what [`Layout::create`] and those who use it made, and nothing else.
     pub(crate) fn wipe(&self) -> Result<(), LocalError> {
-        for name in ["authority", "instances", "lib", "run", "tls", "state.json", "state.new", "up.log", "lock"] {
+        for name in ["authority", "identity", "instances", "lib", "run", "tls", "state.json", "state.new", "up.log", "lock"] {
             let path = self.root.join(name);
             let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
             match removed {

@@ -4,6 +4,7 @@
 //! with TLS from a CA of the directory's own. [`people`] are the users and roles to try it with.
 
 mod error;
+mod fleet;
 mod home;
 mod installation;
 mod layout;
@@ -14,7 +15,10 @@ pub mod people;
 mod port;
 mod postgres;
 mod program;
+mod projection;
+pub mod seed;
 mod server;
+pub mod sources;
 pub mod stack;
 pub mod state;
 mod tls;

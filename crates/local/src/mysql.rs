@@ -10,8 +10,10 @@ use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use countersign_authority::servers::Master;
 use countersign_core::name::{DbUser, Engine, InstanceId};
 use rustix::process::Signal;
+use zeroize::Zeroizing;
 
 use crate::error::at;
 use crate::home::Home;
@@ -19,6 +21,7 @@ use crate::installation::server_program;
 use crate::layout::write_atomically;
 use crate::os_user::{PATH, administrators};
 use crate::program::run_with;
+use crate::state::Maker;
 use crate::tls::{HOSTS, LocalCa};
 use crate::{Installation, Layout, LocalError};
 
@@ -42,11 +45,12 @@ pub(crate) struct Mysql {
     installation: Installation,
     instance: InstanceId,
     home: Home,
+    maker: Maker,
 }
 
 impl Mysql {
-    pub(crate) const fn new(installation: Installation, instance: InstanceId, home: Home) -> Self {
-        Self { installation, instance, home }
+    pub(crate) const fn new(installation: Installation, instance: InstanceId, home: Home, maker: Maker) -> Self {
+        Self { installation, instance, home, maker }
     }
 
     fn socket(&self) -> PathBuf {
@@ -136,7 +140,7 @@ impl Mysql {
         } else {
             self.launch()?;
         }
-        self.sql(&configuration::fixtures(engine)).map(drop)
+        self.sql(&configuration::fixtures(engine, self.maker)).map(drop)
     }
 
     fn launch(&self) -> Result<(), LocalError> {
@@ -177,11 +181,6 @@ impl Mysql {
         }
     }
 
-    /// Stops the server; its clients are cut off.
-    pub(crate) fn stop(&self) -> Result<(), LocalError> {
-        stop(&self.home)
-    }
-
     /// Runs SQL as the administrator.
     pub(crate) fn sql(&self, script: &str) -> Result<String, LocalError> {
         let mut client = self.client();
@@ -189,7 +188,8 @@ impl Mysql {
         // A server that takes connections and never greets must not hold its administrator up for good.
         client.arg(format!("--connect-timeout={}", PATIENCE.as_secs()));
         // The literals below are written for this mode, whatever the server's is.
-        run_with(&mut client, &format!("SET SESSION sql_mode = '';\n{script}\n"), &format!("SQL on {}", self.instance))
+        let script = Zeroizing::new(format!("SET SESSION sql_mode = '';\n{script}\n"));
+        run_with(&mut client, &script, &format!("SQL on {}", self.instance))
     }
 
     /// The client as the administrator, over the Unix socket, as whoever runs this program, but not with its environment, and
@@ -206,6 +206,19 @@ impl Mysql {
         client
     }
 
+    /// Makes the master user of RDS, and a database where one is named.
+    pub(crate) fn make_master(&self, master: &Master, database: Option<&str>) -> Result<(), LocalError> {
+        let script = configuration::master(self.installation.engine, master, database);
+        self.sql(&script).map(drop).map_err(|error| hiding(error, master))
+    }
+
+    /// Gives the master user another password.
+    pub(crate) fn set_password(&self, master: &Master) -> Result<(), LocalError> {
+        let (name, password) = (literal(&master.name), Zeroizing::new(literal(master.password.expose())));
+        let script = Zeroizing::new(format!("ALTER USER {name}@'%' IDENTIFIED BY {};", *password));
+        self.sql(&script).map(drop).map_err(|error| hiding(error, master))
+    }
+
     /// Makes an account that logs in with IAM, or makes one of an account that is there.
     pub(crate) fn ensure_login(&self, user: &DbUser) -> Result<(), LocalError> {
         let name = literal(user.as_str());
@@ -219,8 +232,18 @@ impl Mysql {
     }
 }
 
-/// Stops the server of a directory, if there is one, also where its programs have gone. What is still making its data is ended
-/// outright.
+/// An error without the password: a server may quote what it does not take.
+fn hiding(error: LocalError, master: &Master) -> LocalError {
+    match error {
+        LocalError::Program { program, output } => {
+            LocalError::Program { program, output: output.replace(master.password.expose(), "[redacted]") }
+        }
+        other => other,
+    }
+}
+
+/// Stops the server of a directory, if there is one, also where its programs have gone; its clients are cut off. What is still
+/// making its data is ended outright.
 pub(crate) fn stop(home: &Home) -> Result<(), LocalError> {
     process::end(&home.log(), if home.data().exists() { Signal::TERM } else { Signal::KILL }, PATIENCE)
 }

@@ -73,6 +73,14 @@ impl RunAs {
         )))
     }
 
+    /// The user's name, where the system has one for it.
+    pub(crate) fn name(&self) -> Option<String> {
+        match self {
+            Self::Self_ => User::from_uid(geteuid()).ok().flatten().map(|user| user.name),
+            Self::Other { name, .. } => Some(name.clone()),
+        }
+    }
+
     /// The number of the user, and of its group where it is another one.
     pub(crate) fn ids(&self) -> (u32, Option<u32>) {
         match self {

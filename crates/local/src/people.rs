@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use countersign_authority::store::{Identity, IdentityKind, Instance, NewIdentity, PolicySlot, SessionRequest, Store, StoreError};
+use countersign_authority::model::{Identity, IdentityKind, Instance};
+use countersign_authority::store::{NewIdentity, SessionRequest, Store, StoreError};
 use countersign_core::credentials::Credentials;
 use countersign_core::name::{AccessKeyId, DbUser, InstanceId, ResourceId};
 use countersign_core::token::KeyStatus;
@@ -11,7 +12,7 @@ use countersign_core::token::KeyStatus;
 use crate::os_user::RunAs;
 use crate::server::Server;
 use crate::stack::attached::{self, Attached};
-use crate::state::{InstanceState, State};
+use crate::state::{InstanceState, Maker, Standing, State};
 use crate::{Installation, Layout, LocalError};
 
 /// The IAM user, and the database user, that a stack has from the start.
@@ -73,7 +74,7 @@ impl<'a> People<'a> {
     pub fn grant(&self, kind: IdentityKind, name: &str, db_user: &DbUser, document: Option<&str>) -> Result<(), LocalError> {
         let usual = || self.policy_for(db_user);
         let document = document.map_or_else(usual, |document| Ok(document.to_owned()))?;
-        Ok(self.store.put_policy(&self.identity(kind, name)?, PolicySlot::Inline, POLICY, &document)?)
+        Ok(self.store.put_policy(&self.identity(kind, name)?, POLICY, &document)?)
     }
 
     /// Takes the policy away again; `false` where there was none.
@@ -81,7 +82,7 @@ impl<'a> People<'a> {
     /// # Errors
     /// [`LocalError::Store`] for an unknown name.
     pub fn revoke(&self, kind: IdentityKind, name: &str) -> Result<bool, LocalError> {
-        Ok(self.store.delete_policy(&self.identity(kind, name)?, PolicySlot::Inline, POLICY)?)
+        Ok(self.store.delete_policy(&self.identity(kind, name)?, POLICY)?)
     }
 
     /// Switches every access key of a user on or off, and says which there are.
@@ -91,7 +92,7 @@ impl<'a> People<'a> {
     pub fn set_keys(&self, name: &str, status: KeyStatus) -> Result<Vec<AccessKeyId>, LocalError> {
         let keys = self.store.access_keys(&self.identity(IdentityKind::User, name)?)?;
         keys.iter().try_for_each(|key| self.store.set_key_status(&key.id, status))?;
-        Ok(keys.into_iter().map(|key| key.id).collect())
+        Ok(keys.iter().map(|key| key.id.clone()).collect())
     }
 
     /// The newest access key of a user, switched on or not.
@@ -101,8 +102,8 @@ impl<'a> People<'a> {
     pub fn access_key(&self, name: &str) -> Result<Credentials, LocalError> {
         let identity = self.identity(IdentityKind::User, name)?;
         let newest = self.store.access_keys(&identity)?.pop();
-        let key = newest.map(|key| self.store.key(&key.id)).transpose()?.flatten();
-        Ok(key.map(|key| key.credentials).ok_or_else(|| StoreError::Missing(format!("access key of {name}")))?)
+        let credentials = newest.and_then(|key| key.credentials());
+        Ok(credentials.ok_or_else(|| StoreError::Missing(format!("access key of {name}")))?)
     }
 
     /// Temporary credentials: of a user, or of a role that is assumed.
@@ -165,12 +166,13 @@ impl<'a> People<'a> {
     }
 
     fn default_user_has(&self, policy: &str) -> Result<bool, LocalError> {
-        let kept = self.store.policy(&self.identity(IdentityKind::User, DEFAULT_USER)?, PolicySlot::Inline, POLICY)?;
+        let kept = self.store.policy(&self.identity(IdentityKind::User, DEFAULT_USER)?, POLICY)?;
         Ok(kept.as_deref() == Some(policy))
     }
 
     fn create_database_user(&self, db_user: &DbUser) -> Result<(), LocalError> {
-        self.state.instances.iter().try_for_each(|instance| self.server(instance)?.ensure_login(instance.port, db_user))
+        let mut running = self.own().filter(|instance| instance.standing == Standing::Up);
+        running.try_for_each(|instance| self.server(instance)?.ensure_login(instance.port, db_user))
     }
 
     /// Whether an instance's server runs.
@@ -191,7 +193,12 @@ impl<'a> People<'a> {
 
     fn server(&self, instance: &InstanceState) -> Result<Server, LocalError> {
         let installation = Installation::find(instance.engine, Some(instance.version), self.unpacked)?;
-        Ok(Server::new(installation, instance.instance.clone(), self.layout, RunAs::choose()?))
+        Ok(Server::new(installation, instance.instance.clone(), self.layout, RunAs::choose()?, instance.maker))
+    }
+
+    /// The servers that `local up` made: those of the RDS API have users and policies of their maker's.
+    fn own(&self) -> impl Iterator<Item = &'a InstanceState> {
+        self.state.instances.iter().filter(|instance| instance.maker == Maker::CommandLine)
     }
 
     fn identity(&self, kind: IdentityKind, name: &str) -> Result<Identity, LocalError> {
@@ -200,9 +207,9 @@ impl<'a> People<'a> {
 
     /// The policy of AWS's guide, for each server by its resource id: first the stack's own, then those that are attached.
     fn policy_for(&self, db_user: &DbUser) -> Result<String, LocalError> {
-        let State { region, account, instances, .. } = self.state;
+        let State { region, account, .. } = self.state;
         let attached = self.attached()?;
-        let ids = instances.iter().map(|own| &own.resource_id).chain(attached.iter().map(|attached| &attached.resource_id));
+        let ids = self.own().map(|own| &own.resource_id).chain(attached.iter().map(|attached| &attached.resource_id));
         // What a policy reads as a wildcard or a variable stands for itself in a user's name.
         let literal = db_user.as_str().replace('$', "${$}").replace('*', "${*}").replace('?', "${?}");
         let resource = |id: &ResourceId| format!("arn:{}:rds-db:{region}:{account}:dbuser:{id}/{literal}", region.partition());

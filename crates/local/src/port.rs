@@ -22,6 +22,18 @@ pub(crate) fn choose(name: &InstanceId, wanted: Option<u16>, old: Option<u16>, r
     }
 }
 
+/// A port that nothing listens on just now, and that is none of `taken`.
+pub(crate) fn free_beside(taken: &[u16]) -> Result<u16, LocalError> {
+    // The system hardly ever gives one of so few.
+    for _ in 0..100 {
+        let port = free()?;
+        if !taken.contains(&port) {
+            return Ok(port);
+        }
+    }
+    Err(LocalError::Unusable("there is no free port".to_owned()))
+}
+
 /// A port that nothing listens on just now.
 fn free() -> Result<u16, LocalError> {
     let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
@@ -29,6 +41,6 @@ fn free() -> Result<u16, LocalError> {
 }
 
 /// Whether `port` can be listened on.
-fn is_free(port: u16) -> bool {
+pub(crate) fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }

@@ -1,12 +1,15 @@
 //! A PostgreSQL server whose `rds_iam` members log in with IAM alone.
 
 mod configuration;
+mod scram;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use countersign_authority::servers::Master;
 use countersign_core::name::{DbUser, InstanceId};
 
 use crate::error::at;
@@ -14,13 +17,20 @@ use crate::home::Home;
 use crate::layout::write_atomically;
 use crate::os_user::PATH;
 use crate::program::{run, run_with};
+use crate::state::Maker;
 use crate::tls::{HOSTS, LocalCa};
 use crate::{Installation, LocalError};
 
 pub(crate) use configuration::Gate;
 
-/// The server's superuser: reached over the Unix socket only.
-pub(crate) const SUPERUSER: &str = "postgres";
+/// The server's superuser, who is reached over the Unix socket only. RDS's is `rdsadmin`: `postgres` is what many call their
+/// master user, who is no superuser there.
+const fn superuser(maker: Maker) -> &'static str {
+    match maker {
+        Maker::CommandLine => "postgres",
+        Maker::Api => "rdsadmin",
+    }
+}
 
 /// The database that a new server has.
 pub(crate) const DATABASE: &str = "postgres";
@@ -37,30 +47,73 @@ pub(crate) struct Postgres {
     installation: Installation,
     instance: InstanceId,
     home: Home,
+    superuser: &'static str,
 }
 
 impl Postgres {
-    pub(crate) const fn new(installation: Installation, instance: InstanceId, home: Home) -> Self {
-        Self { installation, instance, home }
+    pub(crate) const fn new(installation: Installation, instance: InstanceId, home: Home, maker: Maker) -> Self {
+        Self { installation, instance, home, superuser: superuser(maker) }
     }
 
     /// Makes the data directory where there is none.
     pub(crate) fn create(&self) -> Result<(), LocalError> {
         self.home.create(|data| {
             let mut initdb = self.command("initdb");
-            initdb.arg("--pgdata").arg(data).args(["--username", SUPERUSER, "--encoding", "UTF8", "--locale", "C", "--auth", "reject"]);
+            initdb.arg("--pgdata").arg(data).args([
+                "--username",
+                self.superuser,
+                "--encoding",
+                "UTF8",
+                "--locale",
+                "C",
+                "--auth",
+                "reject",
+            ]);
             run(&mut initdb, "initdb").map(drop)
         })
     }
 
+    /// Makes the data directory as a standby's of a server that listens below `sockets`, where there is none: it follows that
+    /// server over the Unix socket, as the system user who owns the data of both.
+    pub(crate) fn copy(&self, sockets: &Path, port: u16) -> Result<(), LocalError> {
+        self.home.create(|data| {
+            let mut backup = self.command("pg_basebackup");
+            backup.arg("--pgdata").arg(data).arg("--host").arg(sockets).arg("--port").arg(port.to_string());
+            backup.args(["--username", self.superuser, "--no-password", "--write-recovery-conf", "--wal-method", "stream"]);
+            run(backup.args(["--checkpoint", "fast"]), "pg_basebackup").map(drop)
+        })
+    }
+
+    /// Has a standby go on by itself.
+    pub(crate) fn promote(&self) -> Result<(), LocalError> {
+        self.control(&["promote", "--wait", "--timeout", PATIENCE])
+    }
+
+    /// Whether it follows another server: PostgreSQL takes the file away when it no longer does.
+    pub(crate) fn is_standby(&self) -> bool {
+        self.home.data().join("standby.signal").exists()
+    }
+
+    /// Waits until a standby takes logins: `pg_ctl` is content when it follows.
+    fn wait_until_readable(&self, port: u16) -> Result<(), LocalError> {
+        let deadline = Instant::now() + RELOAD_PATIENCE;
+        loop {
+            match self.sql(port, "SELECT 1", &[]) {
+                Err(error) if Instant::now() > deadline => return Err(error),
+                Err(_) => thread::sleep(Duration::from_millis(20)),
+                Ok(_) => return Ok(()),
+            }
+        }
+    }
+
     /// Writes the server's whole configuration: certificate, settings, and who may log in how.
-    pub(crate) fn configure(&self, ca: &LocalCa, port: u16, gate: &Gate<'_>) -> Result<(), LocalError> {
+    pub(crate) fn configure(&self, ca: &LocalCa, port: u16, gate: &Gate<'_>, master: Option<&str>) -> Result<(), LocalError> {
         let tls = ca.issue(&HOSTS, &self.home.tls(), self.home.run_as())?;
         let etc = self.home.etc();
         let files = [
             (configuration::SETTINGS, configuration::settings(port, &self.home.data(), &self.home.run(), &etc, &tls)),
-            (configuration::ACCESS, configuration::host_based_access(gate)),
-            (configuration::ADMINISTRATORS, configuration::administrators()),
+            (configuration::ACCESS, configuration::host_based_access(self.superuser, gate, self.by_password_alone(master))),
+            (configuration::ADMINISTRATORS, configuration::administrators(self.superuser, self.home.run_as().name().as_deref())),
         ];
         files.iter().try_for_each(|(name, text)| write_atomically(&etc.join(name), text.as_bytes(), 0o644, None))
     }
@@ -75,6 +128,9 @@ impl Postgres {
     /// Starts the server, or has one that runs read its configuration again; then the role that RDS has is there.
     pub(crate) fn start(&self, port: u16) -> Result<(), LocalError> {
         if self.is_running() { self.reload(port) } else { self.launch() }?;
+        if self.is_standby() {
+            return self.wait_until_readable(port);
+        }
         self.sql(port, include_str!("postgres/roles.sql"), &[]).map(drop)
     }
 
@@ -142,11 +198,32 @@ impl Postgres {
         self.sql(port, include_str!("postgres/login.sql"), &variables).map(drop)
     }
 
+    /// The master user, where IAM can't be asked of it. Since version 16 only a member of `rds_iam` lets others become one, as
+    /// the master user must, and every member of it would meet IAM.
+    fn by_password_alone<'a>(&self, master: Option<&'a str>) -> Option<&'a str> {
+        master.filter(|_| self.installation.version.major() >= 16)
+    }
+
+    /// Makes the master user of RDS, who owns the database `postgres`, and another where one is named. The server hears of
+    /// the password what it keeps of it, and no more.
+    pub(crate) fn make_master(&self, port: u16, master: &Master, database: Option<&str>) -> Result<(), LocalError> {
+        let variables = [("name", &*master.name), ("database", database.unwrap_or(DATABASE))];
+        let verifier = scram::verifier(&master.password)?;
+        self.sql(port, &format!("\\set verifier '{verifier}'\n{}", include_str!("postgres/master.sql")), &variables).map(drop)
+    }
+
+    /// Gives the master user another password.
+    pub(crate) fn set_password(&self, port: u16, master: &Master) -> Result<(), LocalError> {
+        let verifier = scram::verifier(&master.password)?;
+        let script = format!("\\set verifier '{verifier}'\n{}", include_str!("postgres/password.sql"));
+        self.sql(port, &script, &[("name", &master.name)]).map(drop)
+    }
+
     /// psql as the superuser, over the Unix socket, as whoever runs this program, but not with its environment.
     pub(crate) fn psql(&self, port: u16) -> Command {
         let mut psql = Command::new(self.installation.program("psql"));
         psql.env_clear().env("PATH", PATH).env("PGHOST", self.home.run()).env("PGPORT", port.to_string());
-        psql.env("PGUSER", SUPERUSER).env("PGDATABASE", DATABASE);
+        psql.env("PGUSER", self.superuser).env("PGDATABASE", DATABASE);
         psql
     }
 

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use countersign_authority::servers::Master;
 use countersign_core::name::{DbUser, Engine, InstanceId};
 use serde::{Deserialize, Serialize};
 
@@ -14,9 +15,10 @@ use crate::layout::{make_directory, write_atomically};
 use crate::mysql::Mysql;
 use crate::os_user::RunAs;
 use crate::postgres::Postgres;
+use crate::state::Maker;
 use crate::{Installation, Layout, LocalError, Version, mysql, postgres};
 
-/// What an instance's directory is of: written before any data is made, so that [`Server::found`] knows it.
+/// What an instance's directory is of: written before any data is made, so that [`Server::stop_found`] knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Kind {
     pub(crate) engine: Engine,
@@ -44,6 +46,13 @@ impl Kind {
     }
 }
 
+/// Where a server that is to be followed listens.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) sockets: PathBuf,
+    pub(crate) port: u16,
+}
+
 /// A server in its directory.
 #[derive(Debug)]
 pub(crate) enum Server {
@@ -52,11 +61,11 @@ pub(crate) enum Server {
 }
 
 impl Server {
-    pub(crate) fn new(installation: Installation, instance: InstanceId, layout: &Layout, run_as: RunAs) -> Self {
+    pub(crate) fn new(installation: Installation, instance: InstanceId, layout: &Layout, run_as: RunAs, maker: Maker) -> Self {
         let home = Home::new(layout, &instance, run_as);
         match installation.engine {
-            Engine::Postgres => Self::Postgres(Postgres::new(installation, instance, home)),
-            Engine::Mariadb | Engine::Mysql => Self::Mysql(Mysql::new(installation, instance, home)),
+            Engine::Postgres => Self::Postgres(Postgres::new(installation, instance, home, maker)),
+            Engine::Mariadb | Engine::Mysql => Self::Mysql(Mysql::new(installation, instance, home, maker)),
         }
     }
 
@@ -66,19 +75,24 @@ impl Server {
         let Some(Kind { engine, version }) = Kind::read(layout, instance)? else { return Ok(()) };
         let home = Home::new(layout, instance, run_as);
         match engine {
-            Engine::Postgres => Postgres::new(Installation::find(engine, Some(version), unpacked)?, instance.clone(), home).stop(),
+            Engine::Postgres => {
+                let installation = Installation::find(engine, Some(version), unpacked)?;
+                // Stopping it takes no superuser: it does not matter who made it.
+                Postgres::new(installation, instance.clone(), home, Maker::CommandLine).stop()
+            }
             Engine::Mariadb | Engine::Mysql => mysql::stop(&home),
         }
     }
 
-    /// Makes the data directory where there is none.
-    pub(crate) fn create(&self, layout: &Layout, instance: &InstanceId, kind: Kind) -> Result<(), LocalError> {
+    /// Makes the data directory where there is none: on request as a copy of another server's, which it follows then.
+    pub(crate) fn create(&self, layout: &Layout, instance: &InstanceId, kind: Kind, source: Option<&Source>) -> Result<(), LocalError> {
         let home = layout.instance(instance);
         make_directory(&home, 0o755)?;
         kind.write(&home)?;
-        match self {
-            Self::Postgres(server) => server.create(),
-            Self::Mysql(server) => server.create(),
+        match (self, source) {
+            (Self::Postgres(server), Some(Source { sockets, port })) => server.copy(sockets, *port),
+            (Self::Postgres(server), None) => server.create(),
+            (Self::Mysql(server), _) => server.create(),
         }
     }
 
@@ -98,19 +112,27 @@ impl Server {
         }
     }
 
-    /// Stops the server; its clients are cut off.
-    pub(crate) fn stop(&self) -> Result<(), LocalError> {
-        match self {
-            Self::Postgres(server) => server.stop(),
-            Self::Mysql(server) => server.stop(),
-        }
-    }
-
     /// Makes a database user who logs in with IAM, or makes one of a user who is there.
     pub(crate) fn ensure_login(&self, port: u16, user: &DbUser) -> Result<(), LocalError> {
         match self {
             Self::Postgres(server) => server.ensure_login(port, user),
             Self::Mysql(server) => server.ensure_login(user),
+        }
+    }
+
+    /// Makes the master user of RDS, and a database that is its own.
+    pub(crate) fn make_master(&self, port: u16, master: &Master, database: Option<&str>) -> Result<(), LocalError> {
+        match self {
+            Self::Postgres(server) => server.make_master(port, master, database),
+            Self::Mysql(server) => server.make_master(master, database),
+        }
+    }
+
+    /// Gives the master user another password.
+    pub(crate) fn set_password(&self, port: u16, master: &Master) -> Result<(), LocalError> {
+        match self {
+            Self::Postgres(server) => server.set_password(port, master),
+            Self::Mysql(server) => server.set_password(master),
         }
     }
 

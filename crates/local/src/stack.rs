@@ -5,22 +5,27 @@ mod builder;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use countersign_authority::api::Machine;
 use countersign_authority::daemon::{Askers, Reach};
 use countersign_authority::log::DECISIONS;
-use countersign_authority::service::{Config, Service, log_directory, state_directory};
-use countersign_authority::store::Store;
+use countersign_authority::servers::Servers;
+use countersign_authority::service::{Config, Proofs, Service, log_directory, state_directory};
+use countersign_authority::store::{Location, Store};
 use countersign_authority::verifier::Settings;
 use countersign_core::name::{AccountId, Engine, InstanceId};
 use countersign_core::region::Region;
 use nix::unistd::User;
 use rustix::process::{Pid, Signal};
 
+use crate::fleet::{Asks, Fleet};
 use crate::os_user::RunAs;
 use crate::program::send;
+use crate::projection::Keeper;
 use crate::server::Server;
-use crate::state::{Authentication, InstanceState, LeftOut, Lock, Phase, State};
+use crate::state::{InstanceState, LeftOut, Lock, Maker, Phase, Standing, State};
 use crate::{Layout, LocalError, Version, pam};
 
 use builder::Builder;
@@ -78,14 +83,21 @@ pub struct Plan {
     pub allowed_users: Vec<String>,
     /// How the verifier decides.
     pub settings: Settings,
+    /// How the issuer of service accounts' tokens calls itself.
+    pub issuer: String,
+    /// The machine whose metadata service is to listen on loopback: every user of the system can ask it.
+    pub machine: Option<Machine>,
+    /// The owner's own file of what the authority knows from the start, in the place of [`crate::seed::DEFAULT`].
+    pub start: Option<PathBuf>,
 }
 
 /// A stack that runs. The servers go on where it is dropped, as they do when the process is killed; [`Stack::down`] stops them.
 #[derive(Debug)]
 pub struct Stack {
     service: Service,
-    servers: Vec<Server>,
+    fleet: Arc<Fleet>,
     state: State,
+    _keeper: Keeper,
     _lock: Lock,
 }
 
@@ -104,47 +116,59 @@ impl Stack {
         let before = State::read(&layout)?;
         let wanted = wanted(&plan, before.as_ref())?;
         attached::check_names(&layout, wanted.iter().map(|server| &server.instance))?;
-        let postgres = wanted.iter().any(|server| server.engine == Engine::Postgres).then(|| authentication(&plan)).transpose()?;
-        let by_ldap = matches!(postgres, Some((Authentication::Ldap, _)));
+        // Also where no PostgreSQL is wanted yet: one may be made while the stack runs.
+        let postgres = Asks::choose(&plan)?;
+        if wanted.iter().any(|server| server.engine == Engine::Postgres) {
+            postgres.way()?;
+        }
+        let by_ldap = matches!(postgres, Asks::Ldap(_));
         let (uid, group) = run_as.ids();
-        let allowed_users = plan.allowed_users.clone();
+        let state = starting(&plan);
+        let fleet = Arc::new(Fleet::new(&plan, run_as, postgres, state)?);
         progress("starting the authority");
         let service = Service::start(Config {
             directory: layout.authority(),
+            store: Location::Directory(state_directory(&layout.authority())),
             socket: layout.socket(),
-            reach: if allowed_users.is_empty() { group.map_or(Reach::Owner, Reach::Group) } else { Reach::Everyone },
-            askers: Askers::new(allowed(&allowed_users)?.into_iter().chain([uid])),
+            reach: if plan.allowed_users.is_empty() { group.map_or(Reach::Owner, Reach::Group) } else { Reach::Everyone },
+            askers: Askers::new(allowed(&plan.allowed_users)?.into_iter().chain([uid])),
             ldap: by_ldap.then(|| SocketAddr::new(plan.ldap_address, 0)),
             http: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+            metadata: plan.machine.clone().map(|machine| (SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), machine)),
+            issuer: plan.issuer.clone(),
             settings: plan.settings,
+            proofs: Proofs::Own(plan.region.partition()),
+            servers: Some(Arc::<Fleet>::clone(&fleet)),
+            ca: Some(layout.ca()),
         })
         .await?;
-        let state = State {
-            pid: std::process::id(),
-            phase: Phase::Starting,
-            dir: layout.root().to_owned(),
-            account: plan.account.clone(),
-            region: plan.region.clone(),
-            socket: layout.socket(),
-            ldap: service.ldap,
-            aws_endpoint_url: service.http.map(|address| format!("http://{address}")),
-            ca: layout.ca(),
-            audit_log: log_directory(&layout.authority()).join(DECISIONS),
-            instances: Vec::new(),
-            left_out: Vec::new(),
-            allowed_users,
-        };
-        let builder = Builder { plan, wanted, run_as, postgres, state, before, servers: Vec::new(), progress: Box::new(progress) };
+        fleet.amend(|state| {
+            state.ldap = service.ldap;
+            state.aws_endpoint_url = service.http.map(|address| format!("http://{address}"));
+            state.metadata_endpoint = service.metadata.map(|address| format!("http://{address}"));
+            state.instances = before.iter().flat_map(|state| &state.instances).filter(|known| is_kept(known)).cloned().collect();
+        });
+        let keeper = Keeper::start(&layout, &plan.issuer)?;
+        let builder = Builder { plan, wanted, fleet: Arc::clone(&fleet), before, progress: Box::new(progress) };
         let started = tokio::task::spawn_blocking(move || builder.start());
-        let joined = started.await.map_err(|error| LocalError::Unusable(format!("starting was abandoned: {error}")))?;
-        let (servers, state) = joined?;
-        Ok(Self { service, servers, state, _lock: lock })
+        let state = started.await.unwrap_or_else(|error| {
+            // Nobody else tells the calls of the API that wait for the start.
+            fleet.close();
+            Err(LocalError::Unusable(format!("starting was abandoned: {error}")))
+        })?;
+        Ok(Self { service, fleet, state, _keeper: keeper, _lock: lock })
     }
 
-    /// What runs.
+    /// What ran once it was up. What has come and gone through the RDS API since is in [`State::of_running`].
     #[must_use]
     pub const fn state(&self) -> &State {
         &self.state
+    }
+
+    /// Its servers, as the RDS API has them.
+    #[must_use]
+    pub fn servers(&self) -> Arc<dyn Servers> {
+        Arc::<Fleet>::clone(&self.fleet)
     }
 
     /// Waits until the authority ends, which it does not do by itself.
@@ -152,13 +176,17 @@ impl Stack {
         self.service.ended().await;
     }
 
-    /// Stops the servers, then the authority.
+    /// Stops the servers, once those that are being made are, then the authority.
     ///
     /// # Errors
     /// That of the first server that does not stop; the others are stopped all the same.
     pub async fn down(self) -> Result<(), LocalError> {
-        let Self { servers, service, _lock, .. } = self;
-        let stopped = tokio::task::spawn_blocking(move || all(servers.iter().map(Server::stop)));
+        let Self { fleet, service, _lock, .. } = self;
+        let stop = move || {
+            fleet.close();
+            fleet.stop_all()
+        };
+        let stopped = tokio::task::spawn_blocking(stop);
         let stopped = stopped.await.map_err(|error| LocalError::Unusable(format!("stopping was abandoned: {error}")))?;
         drop(service);
         stopped
@@ -195,6 +223,9 @@ pub fn down(layout: &Layout, unpacked: &Path, wipe: bool) -> Result<Found, Local
             store.instance(&name)?.map_or(Ok(()), |instance| pam::remove(&instance.resource_id))?;
         }
         drop(store);
+        // The store may not know yet, or no longer, what the RDS API had made.
+        let made = State::read(layout)?.map(|state| state.instances).unwrap_or_default();
+        made.iter().try_for_each(|instance| pam::remove(&instance.resource_id))?;
         layout.wipe()?;
     }
     Ok(Found::Stack)
@@ -234,23 +265,35 @@ fn allowed(names: &[String]) -> Result<Vec<u32>, LocalError> {
     names.iter().map(uid).collect()
 }
 
-/// How PostgreSQL servers are to ask; and why not by PAM, where that is so.
-fn authentication(plan: &Plan) -> Result<(Authentication, Option<String>), LocalError> {
-    if plan.preference == Preference::Ldap {
-        return Ok((Authentication::Ldap, Some("--authentication ldap".to_owned())));
-    }
-    match pam::check(plan.pam_module.as_deref()) {
-        Ok(module) => pam::install(module, &plan.layout).map(|()| (Authentication::Pam, None)),
-        Err(why) if plan.preference == Preference::Pam => Err(LocalError::Unusable(format!("PAM can't be used: {why}"))),
-        Err(why) => Ok((Authentication::Ldap, Some(why))),
+/// The state of a stack that has begun to start.
+fn starting(plan: &Plan) -> State {
+    let layout = &plan.layout;
+    State {
+        pid: std::process::id(),
+        phase: Phase::Starting,
+        dir: layout.root().to_owned(),
+        account: plan.account.clone(),
+        region: plan.region.clone(),
+        socket: layout.socket(),
+        ldap: None,
+        aws_endpoint_url: None,
+        metadata_endpoint: None,
+        issuer: plan.issuer.clone(),
+        ca: layout.ca(),
+        audit_log: log_directory(&layout.authority()).join(DECISIONS),
+        instances: Vec::new(),
+        left_out: Vec::new(),
+        allowed_users: plan.allowed_users.clone(),
     }
 }
 
-/// What was named, or what ran before, or PostgreSQL.
+/// Whether a server stays whatever is named at the start: what the RDS API has made or stopped, only it takes away.
+fn is_kept(known: &InstanceState) -> bool {
+    known.maker == Maker::Api || known.standing != Standing::Up
+}
+
+/// What was named, or what `local up` ran before, or PostgreSQL; and what the RDS API has made and not stopped.
 fn wanted(plan: &Plan, before: Option<&State>) -> Result<Vec<Wanted>, LocalError> {
-    if !plan.servers.is_empty() {
-        return Ok(plan.servers.clone());
-    }
     let again = |instance: &InstanceState| Wanted {
         instance: instance.instance.clone(),
         engine: instance.engine,
@@ -258,11 +301,20 @@ fn wanted(plan: &Plan, before: Option<&State>) -> Result<Vec<Wanted>, LocalError
         port: None,
     };
     let missed = |left: &LeftOut| Wanted { instance: left.instance.clone(), engine: left.engine, version: None, port: None };
-    let mut ran: Vec<Wanted> = before.iter().flat_map(|state| &state.instances).map(again).collect();
-    ran.extend(before.iter().flat_map(|state| &state.left_out).map(missed));
-    if !ran.is_empty() {
-        return Ok(ran);
+    let known = || before.iter().flat_map(|state| &state.instances);
+    let mut wanted = plan.servers.clone();
+    let runs = |instance: &&InstanceState| instance.standing == Standing::Up && (plan.servers.is_empty() || instance.maker == Maker::Api);
+    let ran: Vec<Wanted> =
+        known().filter(runs).filter(|ran| wanted.iter().all(|named| named.instance != ran.instance)).map(again).collect();
+    wanted.extend(ran);
+    if !plan.servers.is_empty() {
+        return Ok(wanted);
     }
-    let engine = Engine::Postgres;
-    Ok(vec![Wanted { instance: engine.as_str().parse()?, engine, version: None, port: None }])
+    let missing = before.iter().flat_map(|state| &state.left_out).filter(|left| known().all(|known| known.instance != left.instance));
+    wanted.extend(missing.map(missed));
+    if wanted.is_empty() && known().next().is_none() {
+        let engine = Engine::Postgres;
+        wanted.push(Wanted { instance: engine.as_str().parse()?, engine, version: None, port: None });
+    }
+    Ok(wanted)
 }

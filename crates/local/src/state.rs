@@ -42,6 +42,30 @@ impl Authentication {
     }
 }
 
+/// Who had a server made, and so looks after its users and databases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Maker {
+    /// `local up`: its IAM users are those of `local user`.
+    #[default]
+    CommandLine,
+    /// A client of the RDS API: it has a master user, and whoever that makes.
+    Api,
+}
+
+/// What is to become of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// It runs, and is started again with the stack.
+    #[default]
+    Up,
+    /// It was stopped through the RDS API, and stays so.
+    Stopped,
+    /// It is being made or taken away: the next start takes away what is left of it.
+    Partial,
+}
+
 /// A server that runs, or ran, in the directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceState {
@@ -66,6 +90,16 @@ pub struct InstanceState {
     /// Why it asks so, where PAM was not to be had.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
+    /// Who had it made.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub maker: Maker,
+    /// What is to become of it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub standing: Standing,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// A server that was asked for and can't be had on this machine.
@@ -120,6 +154,11 @@ pub struct State {
     pub ldap: Option<SocketAddr>,
     /// Where AWS clients find STS.
     pub aws_endpoint_url: Option<String>,
+    /// Where the machine's metadata are, where somebody asked for them.
+    pub metadata_endpoint: Option<String>,
+    /// How the issuer of service accounts' tokens calls itself.
+    #[serde(default = "usual_issuer")]
+    pub issuer: String,
     /// The certificate that clients trust.
     pub ca: PathBuf,
     /// The file of decisions.
@@ -130,6 +169,10 @@ pub struct State {
     pub left_out: Vec<LeftOut>,
     /// The system users, beside the servers' own, who may ask.
     pub allowed_users: Vec<String>,
+}
+
+fn usual_issuer() -> String {
+    countersign_authority::issuer::USUAL_URL.to_owned()
 }
 
 impl State {

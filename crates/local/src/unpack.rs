@@ -93,7 +93,7 @@ fn finish(engine: Engine, wanted: Option<Version>, partial: &Path, unpacked: &Pa
 /// The programs that are run, as far as they are there.
 fn programs(engine: Engine, directory: &Path, root: &Path) -> Vec<PathBuf> {
     let (below, names): (PathBuf, &[&str]) = match engine {
-        Engine::Postgres => (directory.to_owned(), &["initdb", "pg_ctl", "postgres", "psql", "pg_controldata", "pg_dump"]),
+        Engine::Postgres => (directory.to_owned(), &["initdb", "pg_ctl", "postgres", "psql", "pg_basebackup", "pg_controldata", "pg_dump"]),
         Engine::Mariadb => (root.join("usr/bin"), &["mariadb", "mariadb-admin", "mariadb-dump", "my_print_defaults", "resolveip"]),
         Engine::Mysql => (root.join("usr/bin"), &["mysql", "mysqladmin", "mysqldump"]),
     };

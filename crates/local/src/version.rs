@@ -14,6 +14,11 @@ pub struct Version {
 }
 
 impl Version {
+    /// The first number.
+    pub(crate) const fn major(self) -> u16 {
+        self.major
+    }
+
     /// Whether this, as asked for, is met by `found`.
     #[must_use]
     pub fn covers(self, found: Self) -> bool {

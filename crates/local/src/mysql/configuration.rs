@@ -3,11 +3,15 @@
 use std::net::{Ipv6Addr, TcpListener};
 use std::path::Path;
 
+use countersign_authority::servers::Master;
 use countersign_core::name::{Engine, InstanceId};
+
+use zeroize::Zeroizing;
 
 use super::DATABASE;
 use crate::Installation;
 use crate::home::Home;
+use crate::state::Maker;
 use crate::tls::ServerFiles;
 
 /// The name that AWS gives the plugin.
@@ -102,13 +106,33 @@ pub(super) fn start(engine: Engine, administrators: &[String]) -> String {
 }
 
 /// What an administrator makes in a server that runs, where it is not there yet: the role that RDS's master user has, and the
-/// database of the IAM users. (What MariaDB runs at its start is run by nobody, who would own the role.)
-pub(super) fn fixtures(engine: Engine) -> String {
-    let role = match engine {
-        Engine::Mariadb => include_str!("mariadb-roles.sql"),
-        _ => include_str!("mysql-roles.sql"),
+/// database of the IAM users, which RDS has not. (What MariaDB runs at its start is run by nobody, who would own the role.)
+pub(super) fn fixtures(engine: Engine, maker: Maker) -> String {
+    // A role of MariaDB has no host.
+    let role = if engine == Engine::Mariadb { "rds_superuser_role" } else { "'rds_superuser_role'@'%'" };
+    let database = match maker {
+        Maker::CommandLine => format!("CREATE DATABASE IF NOT EXISTS {DATABASE};\n"),
+        Maker::Api => String::new(),
     };
-    format!("{role}CREATE DATABASE IF NOT EXISTS {DATABASE};\n")
+    format!("CREATE ROLE IF NOT EXISTS {role};\n{}{database}", privileges(engine, role))
+}
+
+/// What the master user of RDS may do: neither `SUPER` nor `FILE` nor `SHUTDOWN`.
+fn privileges(engine: Engine, grantee: &str) -> String {
+    let grants = match engine {
+        Engine::Mariadb => include_str!("mariadb-privileges.sql"),
+        _ => include_str!("mysql-privileges.sql"),
+    };
+    grants.replace("{grantee}", grantee)
+}
+
+/// The master user of RDS, and a database. Their names have nothing that needs escaping.
+pub(super) fn master(engine: Engine, master: &Master, database: Option<&str>) -> Zeroizing<String> {
+    let account = format!("{}@'%'", literal(&master.name));
+    let password = Zeroizing::new(literal(master.password.expose()));
+    let database = database.map(|name| format!("CREATE DATABASE `{name}`;\n")).unwrap_or_default();
+    let grants = privileges(engine, &account);
+    Zeroizing::new(format!("CREATE USER {account} IDENTIFIED BY {};\n{grants}{database}", *password))
 }
 
 /// Has a server that runs read its certificate anew.

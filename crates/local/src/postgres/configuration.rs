@@ -6,7 +6,6 @@ use std::path::Path;
 use countersign_core::name::InstanceId;
 
 use crate::os_user;
-use crate::postgres::SUPERUSER;
 use crate::tls::ServerFiles;
 
 /// How the server asks the verifier.
@@ -40,13 +39,16 @@ pub(super) fn settings(port: u16, data: &Path, sockets: &Path, etc: &Path, tls: 
          ssl_key_file = '{key}'\n\
          password_encryption = 'scram-sha-256'\n\
          authentication_timeout = '15s'\n\
+         # For a standby that was stopped meanwhile.\n\
+         wal_keep_size = '256MB'\n\
          log_connections = on\n\
          log_line_prefix = '%m [%p] %u@%d %h '\n"
     )
 }
 
-/// `pg_hba.conf`. The order matters: a member of `rds_iam` meets IAM first, without TLS nothing, and never a password.
-pub(super) fn host_based_access(gate: &Gate<'_>) -> String {
+/// `pg_hba.conf`. The order matters: a member of `rds_iam` meets IAM first, without TLS nothing, and never a password;
+/// but `by_password_alone`.
+pub(super) fn host_based_access(superuser: &str, gate: &Gate<'_>, by_password_alone: Option<&str>) -> String {
     let method = match gate {
         Gate::Pam { service } => format!("pam pamservice={service}"),
         Gate::Ldap { address, instance } => {
@@ -56,19 +58,24 @@ pub(super) fn host_based_access(gate: &Gate<'_>) -> String {
             format!("ldap ldapserver={host} ldapport={port} ldapprefix=\"cn=\" ldapsuffix=\",dc={instance}\"")
         }
     };
+    let exempt = by_password_alone.map(|name| format!("host     all       \"{name}\"  all  scram-sha-256\n")).unwrap_or_default();
     format!(
         "# Written by `countersign local up` at each start.\n\
          # TYPE   DATABASE  USER      ADDRESS  METHOD\n\
-         local    all       {SUPERUSER}           peer map=countersign\n\
+         local    all       {superuser}           peer map=countersign\n\
+         local    replication  {superuser}        peer map=standby\n\
+         {exempt}\
          hostssl  all       +rds_iam  all      {method}\n\
          host     all       +rds_iam  all      reject\n\
          host     all       all       all      scram-sha-256\n"
     )
 }
 
-/// `pg_ident.conf`: who may be the superuser over the Unix socket.
-pub(super) fn administrators() -> String {
-    let lines = os_user::administrators().into_iter().map(|name| format!("countersign  \"{name}\"  {SUPERUSER}\n"));
+/// `pg_ident.conf`: who may be the superuser over the Unix socket, and as which system user the standbys come there.
+pub(super) fn administrators(superuser: &str, standby: Option<&str>) -> String {
+    let administrators = os_user::administrators();
+    let lines = administrators.iter().map(|name| format!("countersign  \"{name}\"  {superuser}\n"));
+    let lines = lines.chain(standby.map(|name| format!("standby  \"{name}\"  {superuser}\n")));
     std::iter::once("# Written by `countersign local up` at each start.\n".to_owned()).chain(lines).collect()
 }
 

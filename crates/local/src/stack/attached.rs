@@ -3,9 +3,10 @@
 //! They lie beside the stack's own in the authority's store. Its own have a directory, from before they are registered until
 //! everything is wiped; these have none.
 
+use countersign_authority::model::{Address, Instance};
 use countersign_authority::service::state_directory;
-use countersign_authority::store::{Instance, Store};
-use countersign_core::endpoint::{Endpoint, HostName};
+use countersign_authority::store::Store;
+use countersign_core::endpoint::HostName;
 use countersign_core::name::{Engine, InstanceId, ResourceId};
 
 use crate::state::State;
@@ -29,7 +30,7 @@ pub(crate) fn list(layout: &Layout, store: &Store) -> Result<Vec<Instance>, Loca
     let own = layout.instances()?;
     let mut found = Vec::new();
     for name in store.instance_names()?.into_iter().filter(|name| !own.contains(name)) {
-        found.extend(store.instance(&name)?);
+        found.extend(store.instance(&name)?.map(|instance| Instance::clone(&instance)));
     }
     Ok(found)
 }
@@ -38,9 +39,8 @@ pub(crate) fn list(layout: &Layout, store: &Store) -> Result<Vec<Instance>, Loca
 pub(crate) fn add(layout: &Layout, store: &Store, state: &State, server: &Attached) -> Result<ResourceId, LocalError> {
     refuse_own(layout, &server.name)?;
     let known = store.instance(&server.name)?;
-    let resource_id = known.map_or_else(Store::new_resource_id, |instance| Ok(instance.resource_id))?;
-    let endpoint =
-        |host: &HostName| Endpoint { engine: server.engine, host: host.clone(), port: server.port, region: state.region.clone() };
+    let resource_id = known.map_or_else(Store::new_resource_id, |instance| Ok(instance.resource_id.clone()))?;
+    let address = |host: &HostName| Address { host: host.clone(), port: server.port, resource_id: None };
     store.put_instance(&Instance {
         name: server.name.clone(),
         account: state.account.clone(),
@@ -48,7 +48,7 @@ pub(crate) fn add(layout: &Layout, store: &Store, state: &State, server: &Attach
         engine: server.engine,
         region: state.region.clone(),
         iam_enabled: true,
-        endpoints: server.hosts.iter().map(endpoint).collect(),
+        addresses: server.hosts.iter().map(address).collect(),
     })?;
     Ok(resource_id)
 }

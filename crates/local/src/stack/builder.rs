@@ -1,164 +1,155 @@
 //! Starting the servers of a plan, one after the other.
 
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use countersign_authority::model::{Address, Instance};
 use countersign_authority::service::state_directory;
-use countersign_authority::store::{Instance, Store};
-use countersign_core::endpoint::Endpoint;
-use countersign_core::name::Engine;
+use countersign_authority::store::Store;
+use countersign_core::name::ResourceId;
+use zeroize::Zeroizing;
 
 use super::{Plan, Wanted};
-use crate::layout::install_library;
-use crate::os_user::RunAs;
+use crate::error::at;
+use crate::fleet::Fleet;
 use crate::people::{DEFAULT_USER, People};
-use crate::postgres::Gate;
-use crate::server::{Kind, Server, database, host};
-use crate::state::{Authentication, InstanceState, LeftOut, Phase, State};
-use crate::tls::{HOSTS, LocalCa};
-use crate::{Installation, LocalError, install, pam, port};
+use crate::seed::{self, Facts};
+use crate::server::{database, host};
+use crate::state::{InstanceState, LeftOut, Maker, Phase, Standing, State};
+use crate::tls::HOSTS;
+use crate::{Installation, LocalError, port};
 
 /// Starts the servers of a plan. What may run is in the state before it does, so that [`super::down`] finds it however this
 /// ends.
 pub(super) struct Builder {
     pub(super) plan: Plan,
     pub(super) wanted: Vec<Wanted>,
-    pub(super) run_as: RunAs,
-    pub(super) postgres: Option<(Authentication, Option<String>)>,
-    pub(super) state: State,
+    pub(super) fleet: Arc<Fleet>,
     pub(super) before: Option<State>,
-    pub(super) servers: Vec<Server>,
     pub(super) progress: Box<dyn Fn(&str) + Send>,
 }
 
 impl Builder {
-    pub(super) fn start(mut self) -> Result<(Vec<Server>, State), LocalError> {
+    pub(super) fn start(self) -> Result<State, LocalError> {
         match self.start_all() {
-            Ok(()) => Ok((self.servers, self.state)),
+            Ok(()) => Ok(self.fleet.state()),
             Err(error) => {
+                self.fleet.close();
                 // The first error is the one to report.
-                for server in &self.servers {
-                    if let Err(second) = server.stop() {
-                        tracing::error!(error = %second, "a server could not be stopped");
-                    }
+                if let Err(second) = self.fleet.stop_all() {
+                    tracing::error!(error = %second, "a server could not be stopped");
                 }
                 Err(error)
             }
         }
     }
 
-    fn start_all(&mut self) -> Result<(), LocalError> {
-        let layout = self.plan.layout.clone();
+    fn start_all(&self) -> Result<(), LocalError> {
+        let layout = &self.plan.layout;
         let store = Store::open(&state_directory(&layout.authority()))?;
         store.ensure_account(&self.plan.account, self.plan.region.partition())?;
-        let ca = LocalCa::open(&layout)?;
-        for wanted in self.wanted.clone() {
-            match self.installation(&wanted) {
-                Ok(installation) => self.server(&wanted, installation, &store, &ca)?,
-                Err(error) => self.leave_out(&wanted, error)?,
+        self.clear()?;
+        let facts = Facts { account: &self.plan.account, region: &self.plan.region, issuer: &self.plan.issuer };
+        let own = self.plan.start.as_ref().map(|file| std::fs::read_to_string(file).map(Zeroizing::new).map_err(at(file))).transpose()?;
+        seed::apply(&store, own.as_ref().map(|text| text.as_str()), &facts, SystemTime::now())?;
+        for wanted in &self.wanted {
+            match self.fleet.installation(&wanted.instance, wanted.engine, wanted.version, &self.progress) {
+                Ok(installation) => self.server(wanted, installation, &store)?,
+                Err(error) => self.leave_out(wanted, error)?,
             }
         }
         (self.progress)(&format!("granting rds-db:connect to the IAM user {DEFAULT_USER}"));
-        People::new(&layout, &self.state, &store, &self.plan.unpacked).ensure_default_user(self.before.as_ref())?;
-        self.state.phase = Phase::Ready;
-        self.state.write(&layout)
+        People::new(layout, &self.fleet.state(), &store, &self.plan.unpacked).ensure_default_user(self.before.as_ref())?;
+        self.fleet.change(|state| state.phase = Phase::Ready)
     }
 
-    /// The programs of a server: those that are installed, or else those that can be unpacked.
-    fn installation(&self, wanted: &Wanted) -> Result<Installation, LocalError> {
-        let (engine, unpacked) = (wanted.engine, &self.plan.unpacked);
-        let kind = Kind::read(&self.plan.layout, &wanted.instance)?;
-        // Data stays with the version that made it, where that is one of those asked for.
-        let made_by = kind.map(|kind| kind.version).filter(|version| wanted.version.is_none_or(|wanted| wanted.covers(*version)));
-        let version = made_by.or(wanted.version);
-        match Installation::find(engine, version, unpacked) {
-            Err(absent @ LocalError::NotInstalled { .. }) if engine == Engine::Postgres => Err(absent),
-            Err(absent @ LocalError::NotInstalled { .. }) => {
-                (self.progress)(&format!("unpacking {} beside the system, which has none that fits", engine.product()));
-                install(engine, version, unpacked).map_err(|error| LocalError::Unusable(format!("{absent}, and that failed: {error}")))
-            }
-            found => found,
+    /// Takes away what was being made, or taken away, when the stack was killed: nobody has been told that it is there.
+    fn clear(&self) -> Result<(), LocalError> {
+        for left in self.fleet.state().instances.iter().filter(|known| known.standing == Standing::Partial) {
+            (self.progress)(&format!("taking away what is left of {}", left.instance));
+            self.fleet.take_away(left)?;
         }
-    }
-
-    /// A server that can't be had is no reason to do without the others; without any it is an error.
-    fn leave_out(&mut self, wanted: &Wanted, error: LocalError) -> Result<(), LocalError> {
-        if self.state.left_out.len() + 1 == self.wanted.len() {
-            return Err(error);
-        }
-        (self.progress)(&format!("leaving {} out: {error}", wanted.instance));
-        self.state.left_out.push(LeftOut { instance: wanted.instance.clone(), engine: wanted.engine, because: error.to_string() });
         Ok(())
     }
 
-    fn server(&mut self, wanted: &Wanted, installation: Installation, store: &Store, ca: &LocalCa) -> Result<(), LocalError> {
-        let layout = self.plan.layout.clone();
+    /// A server that can't be had is no reason to do without the others; without any it is an error.
+    fn leave_out(&self, wanted: &Wanted, error: LocalError) -> Result<(), LocalError> {
+        if self.fleet.state().left_out.len() + 1 == self.wanted.len() {
+            return Err(error);
+        }
+        (self.progress)(&format!("leaving {} out: {error}", wanted.instance));
+        let left = LeftOut { instance: wanted.instance.clone(), engine: wanted.engine, because: error.to_string() };
+        self.fleet.change(|state| {
+            state.left_out.push(left);
+            // What the RDS API had made is not forgotten, and waits until it is started through it.
+            state.instances.iter_mut().filter(|known| known.instance == wanted.instance).for_each(|known| {
+                known.standing = Standing::Stopped;
+            });
+        })
+    }
+
+    fn server(&self, wanted: &Wanted, installation: Installation, store: &Store) -> Result<(), LocalError> {
         let (engine, version) = (installation.engine, installation.version);
-        let server = Server::new(installation, wanted.instance.clone(), &layout, self.run_as.clone());
+        let known = self.fleet.state().instances.into_iter().find(|known| known.instance == wanted.instance);
+        let known = known.filter(|known| known.maker == Maker::Api);
+        let maker = known.as_ref().map_or(Maker::CommandLine, |known| known.maker);
         (self.progress)(&format!("preparing {} ({} {version})", wanted.instance, engine.product()));
-        server.create(&layout, &wanted.instance, Kind { engine, version })?;
-        let (instance, port) = self.register(wanted, store, server.is_running())?;
-        let (authentication, because) = self.configure(&server, &instance, port, ca)?;
-        self.state.instances.push(InstanceState {
+        let server = self.fleet.make(installation, &wanted.instance, maker, None)?;
+        let (resource_id, port) = self.register(wanted, known.as_ref(), store, server.is_running())?;
+        let (authentication, because) = self.fleet.asks(engine)?;
+        let (database, user) =
+            known.map_or_else(|| (database(engine).to_owned(), DEFAULT_USER.to_owned()), |known| (known.database, known.user));
+        let entry = InstanceState {
             instance: wanted.instance.clone(),
-            resource_id: instance.resource_id,
+            resource_id,
             engine,
             version,
             host: host(engine).parse()?,
             port,
-            database: database(engine).to_owned(),
-            user: DEFAULT_USER.to_owned(),
+            database,
+            user,
             authentication,
             because,
-        });
-        self.state.write(&layout)?;
+            maker,
+            standing: Standing::Up,
+        };
         (self.progress)(&format!("starting {} on port {port}, asking by {}", wanted.instance, authentication.as_str()));
-        self.servers.push(server);
-        self.servers.last().map_or(Ok(()), |server| server.start(port))
+        self.fleet.launch(&server, &entry)
     }
 
-    /// Writes the server's configuration, and says how it is to ask; and why not by PAM, where that is so.
-    fn configure(
+    /// Chooses the port, and tells the authority of the instance: under its old resource id where it has one. The RDS API
+    /// registers its own, of which the port alone may change here.
+    fn register(
         &self,
-        server: &Server,
-        instance: &Instance,
-        port: u16,
-        ca: &LocalCa,
-    ) -> Result<(Authentication, Option<String>), LocalError> {
-        let layout = &self.plan.layout;
-        match server {
-            Server::Postgres(server) => {
-                // Chosen before the authority was started, which has to listen for it.
-                let unchosen = || LocalError::Unusable(format!("how {} is to ask was not chosen", instance.name));
-                let asks = self.postgres.clone().ok_or_else(unchosen)?;
-                if asks.0 == Authentication::Pam {
-                    pam::register(layout, &instance.name, &instance.resource_id)?;
-                }
-                server.configure(ca, port, &Gate::new(self.state.ldap, &pam::service(&instance.resource_id), &instance.name))?;
-                Ok(asks)
-            }
-            Server::Mysql(server) => {
-                let missing = || LocalError::Unusable("mysql_countersign.so was not found: name it with --mysql-plugin".to_owned());
-                install_library(self.plan.mysql_plugin.as_deref().ok_or_else(missing)?, &layout.mysql_plugin())?;
-                server.configure(ca, port, layout)?;
-                Ok((Authentication::Plugin, None))
-            }
-        }
-    }
-
-    /// Chooses the port, and tells the authority of the instance: under its old resource id where it has one.
-    fn register(&self, wanted: &Wanted, store: &Store, running: bool) -> Result<(Instance, u16), LocalError> {
+        wanted: &Wanted,
+        made: Option<&InstanceState>,
+        store: &Store,
+        running: bool,
+    ) -> Result<(ResourceId, u16), LocalError> {
         let known = store.instance(&wanted.instance)?;
-        let old_port = known.as_ref().and_then(|instance| instance.endpoints.first()).map(|endpoint| endpoint.port);
-        let port = port::choose(&wanted.instance, wanted.port, old_port, running)?;
-        let endpoint = |host: &&str| Ok(Endpoint { engine: wanted.engine, host: host.parse()?, port, region: self.plan.region.clone() });
-        let instance = Instance {
-            name: wanted.instance.clone(),
-            account: self.plan.account.clone(),
-            resource_id: known.map_or_else(Store::new_resource_id, |instance| Ok(instance.resource_id))?,
-            engine: wanted.engine,
-            region: self.plan.region.clone(),
-            iam_enabled: true,
-            endpoints: HOSTS.iter().map(endpoint).collect::<Result<_, LocalError>>()?,
+        let registered = known.as_ref().and_then(|instance| instance.addresses.first()).map(|address| address.port);
+        let port = port::choose(&wanted.instance, wanted.port, made.map(|made| made.port).or(registered), running)?;
+        let address = |host: &&str| Ok(Address { host: host.parse()?, port, resource_id: None });
+        let mut addresses: Vec<Address> = HOSTS.iter().map(address).collect::<Result<_, LocalError>>()?;
+        let instance = match (known, made) {
+            (Some(known), _) => {
+                // Those of proxies stay.
+                addresses.extend(known.addresses.iter().filter(|address| address.resource_id.is_some()).cloned());
+                let (account, region) = (self.plan.account.clone(), self.plan.region.clone());
+                Instance { account, engine: wanted.engine, region, addresses, ..Instance::clone(&known) }
+            }
+            (None, Some(made)) => return Ok((made.resource_id.clone(), port)),
+            (None, None) => Instance {
+                name: wanted.instance.clone(),
+                account: self.plan.account.clone(),
+                resource_id: Store::new_resource_id()?,
+                engine: wanted.engine,
+                region: self.plan.region.clone(),
+                iam_enabled: true,
+                addresses,
+            },
         };
         store.put_instance(&instance)?;
-        Ok((instance, port))
+        Ok((instance.resource_id, port))
     }
 }

@@ -5,10 +5,11 @@ use crate::tls::ServerFiles;
 
 #[test]
 fn members_of_rds_iam_meet_iam_then_nothing_and_others_their_password() {
-    insta::assert_snapshot!(host_based_access(&Gate::Pam { service: "countersign-db-abc" }), @r"
+    insta::assert_snapshot!(host_based_access("postgres", &Gate::Pam { service: "countersign-db-abc" }, None), @r"
     # Written by `countersign local up` at each start.
     # TYPE   DATABASE  USER      ADDRESS  METHOD
     local    all       postgres           peer map=countersign
+    local    replication  postgres        peer map=standby
     hostssl  all       +rds_iam  all      pam pamservice=countersign-db-abc
     host     all       +rds_iam  all      reject
     host     all       all       all      scram-sha-256
@@ -18,9 +19,9 @@ fn members_of_rds_iam_meet_iam_then_nothing_and_others_their_password() {
 #[test]
 fn ldap_carries_the_instance_in_its_suffix() {
     let gate = Gate::Ldap { address: "127.0.0.1:3890".parse().unwrap(), instance: &"orders".parse().unwrap() };
-    let line = host_based_access(&gate);
+    let line = host_based_access("postgres", &gate, None);
     let six = Gate::Ldap { address: "[::1]:3890".parse().unwrap(), instance: &"orders".parse().unwrap() };
-    assert!(host_based_access(&six).contains("ldapserver=\"[::1]\" ldapport=3890"));
+    assert!(host_based_access("postgres", &six, None).contains("ldapserver=\"[::1]\" ldapport=3890"));
     assert!(line.contains("ldap ldapserver=127.0.0.1 ldapport=3890 ldapprefix=\"cn=\" ldapsuffix=\",dc=orders\"\n"), "{line}");
 }
 

@@ -1,13 +1,14 @@
 use std::time::SystemTime;
 
+use countersign_authority::model::{Identity, IdentityKind};
 use countersign_authority::service::state_directory;
-use countersign_authority::store::{Identity, IdentityKind, NewIdentity, PolicySlot, Store};
+use countersign_authority::store::{NewIdentity, Store};
 use countersign_core::name::Engine;
 use tempfile::TempDir;
 
 use super::{Attached, check_names};
 use crate::people::{DEFAULT_USER, People};
-use crate::state::{Authentication, InstanceState, Phase, State};
+use crate::state::{Authentication, InstanceState, Maker, Phase, Standing, State};
 use crate::{Layout, LocalError};
 
 /// A stack that has run, with a server of its own named `mariadb`.
@@ -32,6 +33,8 @@ impl Place {
             socket: layout.socket(),
             ldap: None,
             aws_endpoint_url: None,
+            metadata_endpoint: None,
+            issuer: String::new(),
             ca: layout.ca(),
             audit_log: layout.output_file(),
             instances: vec![InstanceState {
@@ -45,6 +48,8 @@ impl Place {
                 user: DEFAULT_USER.to_owned(),
                 authentication: Authentication::Plugin,
                 because: None,
+                maker: Maker::CommandLine,
+                standing: Standing::Up,
             }],
             left_out: Vec::new(),
             allowed_users: Vec::new(),
@@ -72,7 +77,7 @@ impl Place {
     }
 
     fn policy(&self, name: &str) -> Option<String> {
-        self.store.policy(&self.identity(name), PolicySlot::Inline, "rds-db-connect").unwrap()
+        self.store.policy(&self.identity(name), "rds-db-connect").unwrap()
     }
 }
 
@@ -88,7 +93,7 @@ fn a_server_keeps_its_resource_id_until_it_is_removed() {
     assert_eq!(place.people().attach(&server("orders")).unwrap(), first);
     let listed = place.people().attached().unwrap();
     assert_eq!(listed.len(), 1);
-    assert_eq!(listed[0].endpoints.len(), 2);
+    assert_eq!(listed[0].addresses.len(), 2);
 
     let name = "orders".parse().unwrap();
     place.people().detach(&name).unwrap();
