@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{connect, generate, local, policy, setup, token};
+use crate::{authority, connect, generate, local, policy, setup, token};
 
 const STATUSES: &str = "Exit statuses:
   0   success; the answer is yes
@@ -36,6 +36,9 @@ pub(crate) enum Command {
     Policy(policy::Command),
     /// Run real database servers on this machine that enforce IAM
     Local(local::Arguments),
+    /// Run the authority for servers of your own, and carry its state in and out
+    #[command(subcommand)]
+    Authority(authority::Command),
     /// Set up a server of your own to ask a verifier, or undo that; it is printed unless --apply is given
     #[command(subcommand)]
     Setup(setup::Command),

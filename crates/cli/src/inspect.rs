@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use countersign_core::endpoint::HostName;
 use countersign_core::failure::{Class, Failure, exit};
 use countersign_core::name::{DbUser, Engine};
+use countersign_core::proof::UnverifiedProof;
 use countersign_core::sigv4::KeyCache;
 use countersign_core::timestamp::rfc3339;
 use countersign_core::token::{KeyStatus, MAX_TOKEN, UnverifiedToken};
@@ -78,6 +79,9 @@ struct Parts {
     age_seconds: i64,
     lifetime_seconds: u64,
     session_token_bytes: Option<usize>,
+    /// What a proof of identity is bound to, whose names are signed but not part of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof: Option<&'static str>,
 }
 
 /// Reads, checks and prints.
@@ -91,8 +95,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let text = Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
     let text = text.trim_end_matches(['\r', '\n']);
     let now = SystemTime::now();
-    let parts = UnverifiedToken::parse(text).ok().map(|token| parts(&token, now));
-    let checked = check(text, arguments, now);
+    let proof = text.starts_with("https://") || text.starts_with("http://");
+    let (parts, checked) = if proof {
+        (UnverifiedProof::parse(text).ok().map(|proof| proof_parts(&proof, now)), check_proof(text, arguments, now))
+    } else {
+        (UnverifiedToken::parse(text).ok().map(|token| parts(&token, now)), check(text, arguments, now))
+    };
     // Without credentials nothing can be said of the signature: that is no verdict on the token.
     let report = match checked {
         Err(failure) if failure.class.exit_status() != exit::NO => return Err(failure),
@@ -124,8 +132,37 @@ fn check(text: &str, arguments: &Arguments, now: SystemTime) -> Result<(), Failu
     addressed.verify(&signer.credentials, KeyStatus::Active, &KeyCache::default(), now).map(drop)
 }
 
-fn parts(token: &UnverifiedToken<'_>, now: SystemTime) -> Parts {
+/// A proof can be looked at, but only STS can say whether it is good.
+fn check_proof(text: &str, arguments: &Arguments, now: SystemTime) -> Result<(), Failure> {
+    if arguments.verify {
+        return Err(Failure::new(Class::Usage, "this is a proof for STS, which alone can verify it: leave --verify out"));
+    }
+    UnverifiedProof::parse(text)?.current(now)
+}
+
+fn proof_parts(proof: &UnverifiedProof<'_>, now: SystemTime) -> Parts {
+    Parts {
+        host: proof.authority().to_owned(),
+        port: None,
+        user: None,
+        action: "GetCallerIdentity".to_owned(),
+        service: "sts".to_owned(),
+        region: proof.region().to_owned(),
+        access_key_id: proof.access_key_id().to_string(),
+        signed: rfc3339(proof.date()),
+        age_seconds: age(proof.date(), now),
+        lifetime_seconds: proof.lifetime().as_secs(),
+        session_token_bytes: proof.session_token_length(),
+        proof: Some(if proof.names_user() { "for one database and one user" } else { "for one database" }),
+    }
+}
+
+fn age(date: SystemTime, now: SystemTime) -> i64 {
     let whole = |duration: std::time::Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    now.duration_since(date).map_or_else(|ahead| -whole(ahead.duration()), whole)
+}
+
+fn parts(token: &UnverifiedToken<'_>, now: SystemTime) -> Parts {
     Parts {
         host: token.host().to_owned(),
         port: token.port(),
@@ -135,9 +172,10 @@ fn parts(token: &UnverifiedToken<'_>, now: SystemTime) -> Parts {
         region: token.region().to_owned(),
         access_key_id: token.access_key_id().to_string(),
         signed: rfc3339(token.date()),
-        age_seconds: now.duration_since(token.date()).map_or_else(|ahead| -whole(ahead.duration()), whole),
+        age_seconds: age(token.date(), now),
         lifetime_seconds: token.lifetime().as_secs(),
         session_token_bytes: token.session_token_length(),
+        proof: None,
     }
 }
 
@@ -152,8 +190,13 @@ fn print(report: &Report) -> Result<(), Failure> {
     if let Some(parts) = &report.parts {
         let or_missing = |value: Option<String>| value.unwrap_or_else(|| "missing".to_owned());
         row("host", parts.host.clone());
-        row("port", or_missing(parts.port.map(|port| port.to_string())));
-        row("user", or_missing(parts.user.as_ref().map(|user| user.escape_debug().to_string())));
+        match parts.proof {
+            Some(bound) => row("proof", bound.to_owned()),
+            None => {
+                row("port", or_missing(parts.port.map(|port| port.to_string())));
+                row("user", or_missing(parts.user.as_ref().map(|user| user.escape_debug().to_string())));
+            }
+        }
         row("action", parts.action.escape_debug().to_string());
         row("service", parts.service.escape_debug().to_string());
         row("region", parts.region.escape_debug().to_string());

@@ -134,6 +134,16 @@ fn with_people<T>(layout: &Layout, work: impl FnOnce(&People<'_>, &State) -> Res
     with_people_of(State::of_running, layout, work)
 }
 
+/// The same with the store that they are in.
+fn with_store<T>(layout: &Layout, work: impl FnOnce(&People<'_>, &State, &Store) -> Result<T, LocalError>) -> Result<T, Failure> {
+    let administer = || {
+        let state = State::of_running(layout)?;
+        let store = Store::open(&state_directory(&layout.authority()))?;
+        work(&People::new(layout, &state, &store, &unpacked()), &state, &store)
+    };
+    administer().map_err(|error| failure(&error))
+}
+
 /// The same with those of the stack that `find` finds.
 fn with_people_of<T>(
     find: impl FnOnce(&Layout) -> Result<State, LocalError>,

@@ -1,6 +1,7 @@
 //! `countersign`: log in to PostgreSQL, MySQL and MariaDB with AWS IAM and no password.
 
 mod arguments;
+mod authority;
 mod connect;
 mod generate;
 mod inspect;
@@ -39,6 +40,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Connect(arguments) => connect::client(&arguments),
         Command::Exec(arguments) => connect::command(&arguments),
         Command::Policy(command) => policy::run(&command),
+        Command::Authority(command) => authority::run(&command),
         Command::Local(arguments) => local::run(arguments),
         Command::Setup(command) => setup::run(&command),
         Command::Completion(arguments) => generate::completion(Arguments::command(), &arguments),

@@ -7,8 +7,9 @@ use countersign_connect::credentials;
 use countersign_connect::region::{self, Origin};
 use countersign_core::credentials::Credentials;
 use countersign_core::endpoint::{Endpoint, HostName};
-use countersign_core::failure::Failure;
+use countersign_core::failure::{Class, Failure};
 use countersign_core::name::{DbUser, Engine, InvalidName};
+use countersign_core::proof::StsEndpoint;
 use countersign_core::region::Region;
 use countersign_core::sigv4::KeyCache;
 use countersign_core::token::{AuthToken, mint};
@@ -31,6 +32,14 @@ pub(crate) struct Signing {
     pub(crate) profile: Option<String>,
 }
 
+/// The credentials and the STS that they sign for.
+#[derive(Debug)]
+pub(crate) struct ProofSigner {
+    pub(crate) credentials: Credentials,
+    pub(crate) endpoint: StsEndpoint,
+    pub(crate) region: Region,
+}
+
 /// The credentials and the endpoint that they sign for.
 #[derive(Debug)]
 pub(crate) struct Signer {
@@ -41,8 +50,7 @@ pub(crate) struct Signer {
 impl Signing {
     /// Finds region and credentials for a database.
     pub(crate) fn signer(&self, engine: Engine, host: &HostName, port: u16) -> Result<Signer, Failure> {
-        let set = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
-        let environment = set("AWS_REGION").or_else(|| set("AWS_DEFAULT_REGION"));
+        let environment = environment_region();
         let profile = self.profile.as_deref();
         runtime()?.block_on(async {
             let (region, origin) = region::choose(self.region.as_ref(), host.as_str(), environment.as_deref(), profile).await?;
@@ -59,6 +67,42 @@ impl Signing {
             Ok(Signer { credentials, endpoint })
         })
     }
+
+    /// Finds region, credentials and STS for a proof.
+    pub(crate) fn proof_signer(&self) -> Result<ProofSigner, Failure> {
+        let (environment, profile) = (environment_region(), self.profile.as_deref());
+        runtime()?.block_on(async {
+            let chosen = region::choose(self.region.as_ref(), "", environment.as_deref(), profile).await;
+            let (region, _) = chosen.map_err(|failure| match failure.class {
+                Class::NoRegion => {
+                    Failure::new(Class::NoRegion, "STS is asked in one: pass --region, or set AWS_REGION or a region in the profile")
+                }
+                _ => failure,
+            })?;
+            let endpoint = match sts_url() {
+                Some(url) => StsEndpoint::configured(&url).map_err(|error| Failure::new(Class::Configuration, error.to_string()))?,
+                None => StsEndpoint::regional(&region),
+            };
+            Ok(ProofSigner { credentials: credentials::load(profile, Some(&region)).await?, endpoint, region })
+        })
+    }
+}
+
+fn set(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn environment_region() -> Option<String> {
+    set("AWS_REGION").or_else(|| set("AWS_DEFAULT_REGION"))
+}
+
+/// The endpoint that the environment names for STS.
+/// Source: AWS SDKs and Tools reference guide, "Service-specific endpoints".
+fn sts_url() -> Option<String> {
+    if set("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+        return None;
+    }
+    set("AWS_ENDPOINT_URL_STS").or_else(|| set("AWS_ENDPOINT_URL"))
 }
 
 impl Signer {

@@ -4,9 +4,12 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use clap::ValueEnum;
+use countersign_connect::credentials;
+use countersign_core::credentials::Credentials;
 use countersign_core::endpoint::HostName;
-use countersign_core::failure::Failure;
+use countersign_core::failure::{Class, Failure};
 use countersign_core::name::{DbUser, Engine};
+use countersign_core::proof::{Audience, Binding, MAX_PROOF, mint};
 use countersign_core::sigv4::encode;
 use countersign_core::timestamp::{AmzDate, rfc3339};
 use countersign_core::token::LIFETIME;
@@ -20,6 +23,7 @@ const EXAMPLES: &str = "Examples:
   PGPASSWORD=$(countersign token --hostname $H --port 5432 --username jane) psql -h $H -U jane
   (umask 077; countersign token --hostname $H --port 5432 --username jane --output pgpass > pgpass)
   PGPASSFILE=pgpass psql -h $H -U jane
+  countersign token --proof sts --audience orders
   countersign token inspect < token.txt";
 
 #[derive(Debug, clap::Args)]
@@ -40,22 +44,35 @@ pub(crate) enum Command {
 #[derive(Debug, clap::Args)]
 pub(crate) struct MintArguments {
     /// The database's host: the endpoint that RDS shows, not an alias
-    #[arg(long, required = true, value_name = "HOST", value_parser = signing::host)]
+    #[arg(long, required_unless_present = "proof", conflicts_with = "proof", value_name = "HOST", value_parser = signing::host)]
     hostname: Option<HostName>,
     /// The port that the database listens on
-    #[arg(long, required = true, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, required_unless_present = "proof", conflicts_with = "proof", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
-    /// The database user, in the case that the database has it in
-    #[arg(long, required = true, value_name = "USER")]
+    /// The database user, in the case that the database has it in; a proof is bound to it only if it is given
+    #[arg(long, required_unless_present = "proof", value_name = "USER")]
     username: Option<DbUser>,
+    /// Make a proof of identity for a database of one's own, which AWS's STS confirms, in place of RDS's token
+    #[arg(long, value_enum, requires = "audience")]
+    proof: Option<Vouching>,
+    /// The database that the proof is for, by the name that its verifier has for it
+    #[arg(long, requires = "proof", value_name = "INSTANCE")]
+    audience: Option<Audience>,
     #[command(flatten)]
     signing: Signing,
     /// What is printed
     #[arg(long, value_enum, default_value_t)]
     output: Output,
     /// The database's kind, for `env` and `uri` [default: mysql on port 3306, else postgres]
-    #[arg(long, value_name = "ENGINE")]
+    #[arg(long, value_name = "ENGINE", conflicts_with = "proof")]
     engine: Option<Engine>,
+}
+
+/// Who confirms a proof.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Vouching {
+    /// AWS STS, or the one that AWS_ENDPOINT_URL_STS or AWS_ENDPOINT_URL names
+    Sts,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
@@ -76,7 +93,10 @@ enum Output {
 
 /// Mints and prints.
 pub(crate) fn run(arguments: &MintArguments) -> Result<ExitCode, Failure> {
-    // clap requires all three where there is no subcommand.
+    if let (Some(Vouching::Sts), Some(audience)) = (arguments.proof, &arguments.audience) {
+        return proof(arguments, audience);
+    }
+    // clap requires all three where there is neither a subcommand nor a proof.
     let (Some(host), Some(port), Some(user)) = (&arguments.hostname, arguments.port, &arguments.username) else {
         return Ok(ExitCode::from(countersign_core::failure::exit::USAGE));
     };
@@ -94,9 +114,41 @@ pub(crate) fn run(arguments: &MintArguments) -> Result<ExitCode, Failure> {
     output::line(&text).map(|()| ExitCode::SUCCESS)
 }
 
+fn proof(arguments: &MintArguments, audience: &Audience) -> Result<ExitCode, Failure> {
+    if !matches!(arguments.output, Output::Token | Output::Json) {
+        return Err(Failure::new(Class::Usage, "a proof names no host to connect to: --output is token or json"));
+    }
+    let signer = arguments.signing.proof_signer()?;
+    let now = SystemTime::now();
+    credentials::outlive_token(&signer.credentials, now)?;
+    let user = arguments.username.as_ref();
+    let proof = mint(&signer.credentials, &signer.endpoint, &signer.region, Binding { audience, user }, now);
+    if proof.expose().len() > MAX_PROOF {
+        let detail = "the session token is too long for a proof: give the session a shorter policy, or fewer tags";
+        return Err(Failure::new(Class::NoCredentials, detail));
+    }
+    if arguments.output == Output::Token {
+        return output::line(proof.expose()).map(|()| ExitCode::SUCCESS);
+    }
+    let value = serde_json::json!({
+        "token": proof.expose(),
+        "audience": audience,
+        "username": user,
+        "sts": signer.endpoint.to_string(),
+        "region": signer.region,
+        "access_key_id": signer.credentials.access_key_id,
+        "expires": expiry(&signer.credentials, now),
+    });
+    output::json(&value).map(|()| ExitCode::SUCCESS)
+}
+
+/// When what is minted `now` ends; the date is in whole seconds.
+fn expiry(credentials: &Credentials, now: SystemTime) -> String {
+    let end = AmzDate::at(now).to_system_time() + LIFETIME;
+    rfc3339(credentials.expires.map_or(end, |ends| ends.min(end)))
+}
+
 fn json(signer: &Signer, user: &DbUser, token: &str, now: SystemTime) -> Result<ExitCode, Failure> {
-    // The token is dated in whole seconds.
-    let token_ends = AmzDate::at(now).to_system_time() + LIFETIME;
     let value = serde_json::json!({
         "token": token,
         "engine": signer.endpoint.engine,
@@ -105,7 +157,7 @@ fn json(signer: &Signer, user: &DbUser, token: &str, now: SystemTime) -> Result<
         "username": user,
         "region": signer.endpoint.region,
         "access_key_id": signer.credentials.access_key_id,
-        "expires": rfc3339(signer.credentials.expires.map_or(token_ends, |ends| ends.min(token_ends))),
+        "expires": expiry(&signer.credentials, now),
     });
     output::json(&value).map(|()| ExitCode::SUCCESS)
 }

@@ -4,19 +4,22 @@ use std::env;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::Duration;
 
-use countersign_authority::store::IdentityKind;
+use clap::ValueEnum;
+use countersign_authority::model::IdentityKind;
 use countersign_core::credentials::{Credentials, Secret};
 use countersign_core::failure::{Class, Failure};
 use countersign_core::name::Engine;
 use countersign_core::timestamp::rfc3339;
 use countersign_local::people::DEFAULT_USER;
+use countersign_local::sources::{Account, Source, Sources, Variable};
 use countersign_local::state::{InstanceState, State};
 use countersign_local::{Layout, LocalError};
 use zeroize::Zeroizing;
 
-use super::{InstanceArgument, with_people};
+use super::{InstanceArgument, with_people, with_store};
 use crate::output;
 use crate::token::export;
 
@@ -25,15 +28,23 @@ const SESSION: Duration = Duration::from_secs(3600);
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  eval \"$(countersign local env)\"\n  eval \"$(countersign local env --engine mysql --role reporting)\""
+    after_help = "Examples:\n  eval \"$(countersign local env)\"\n  eval \"$(countersign local env --engine mysql --role reporting)\"\n  \
+                  eval \"$(countersign local env --source irsa --service-account default/app)\""
 )]
 pub(super) struct Arguments {
+    /// Where the process is to find its credentials, as on the platform of that kind: keys, a service account's token (irsa,
+    /// pod-identity), a container's (ecs), the machine's metadata (imds), or the sign-in of a person (sso)
+    #[arg(long, value_enum, default_value_t)]
+    source: SourceName,
     /// The IAM user whose keys are exported, and the database user of the same name
     #[arg(long, value_name = "NAME", default_value = DEFAULT_USER)]
     user: String,
-    /// Assume this IAM role for an hour instead
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["user", "temporary"])]
+    /// Assume this IAM role for an hour instead; with --source, the role that the credentials are of [default there: app-pod]
+    #[arg(long, value_name = "NAME", conflicts_with = "temporary")]
     role: Option<String>,
+    /// The service account, for irsa and pod-identity; it is made where it is not there
+    #[arg(long, value_name = "NAMESPACE/NAME", default_value = "default/app")]
+    service_account: AccountName,
     /// Export temporary credentials of the user, with a session token, good for an hour
     #[arg(long)]
     temporary: bool,
@@ -58,35 +69,123 @@ pub(super) struct ClientArguments {
 
 /// Prints the exports.
 pub(super) fn run(layout: &Layout, arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let name = arguments.role.as_ref().unwrap_or(&arguments.user);
-    let text = with_people(layout, |people, state| {
-        let credentials = match (&arguments.role, arguments.temporary) {
-            (Some(role), _) => people.session(IdentityKind::Role, role, SESSION)?,
-            (None, true) => people.session(IdentityKind::User, &arguments.user, SESSION)?,
-            (None, false) => people.access_key(&arguments.user)?,
+    let Arguments { role, user, temporary, db_user, source, .. } = arguments;
+    if *source == SourceName::Static && role.is_some() && user != DEFAULT_USER {
+        return Err(Failure::new(Class::Usage, "--user and --role are two identities: name one of them"));
+    }
+    if *source != SourceName::Static && *temporary {
+        return Err(Failure::new(Class::Usage, "--temporary is of a user's keys: leave it or --source out"));
+    }
+    let text = with_store(layout, |people, state, store| {
+        let variables = match (arguments.source(), role) {
+            (Some(source), role) => Sources::new(layout, state, store).variables(source, role.as_deref())?,
+            (None, Some(role)) => keys(&people.session(IdentityKind::Role, role, SESSION)?),
+            (None, None) if *temporary => keys(&people.session(IdentityKind::User, user, SESSION)?),
+            (None, None) => keys(&people.access_key(user)?),
         };
         let instance = state.instance(&arguments.instance.which(&[]))?;
-        Ok(exports(state, instance, &credentials, arguments.db_user.as_ref().unwrap_or(name)))
+        let name = role.as_ref().unwrap_or(user);
+        Ok(exports(state, instance, &variables, db_user.as_ref().unwrap_or(name)))
     })?;
     output::line(&text).map(|()| ExitCode::SUCCESS)
 }
 
-fn exports(state: &State, instance: &InstanceState, credentials: &Credentials, user: &str) -> Zeroizing<String> {
-    let expires = credentials.expires.map(rfc3339);
-    let mut lines = vec![
-        export("AWS_ACCESS_KEY_ID", credentials.access_key_id.as_str()),
-        export("AWS_SECRET_ACCESS_KEY", credentials.secret.expose()),
-        export("AWS_REGION", state.region.as_str()),
-        export("AWS_DEFAULT_REGION", state.region.as_str()),
-    ];
+/// What `--source` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
+enum SourceName {
+    /// The keys of a user, or of a role's session, in variables
+    #[default]
+    Static,
+    /// IAM roles for service accounts: a pod's token for STS
+    Irsa,
+    /// EKS Pod Identity: a pod's token for the agent
+    PodIdentity,
+    /// The endpoint that ECS gives to containers
+    Ecs,
+    /// The instance metadata of EC2, for a stack with --instance-profile
+    Imds,
+    /// A profile of IAM Identity Center, signed in as --user
+    Sso,
+}
+
+/// What `--service-account` says.
+#[derive(Debug, Clone)]
+struct AccountName {
+    namespace: String,
+    name: String,
+}
+
+impl FromStr for AccountName {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (namespace, name) = text.split_once('/').ok_or("it is NAMESPACE/NAME")?;
+        Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
+    }
+}
+
+impl Arguments {
+    /// Where credentials come from; none for keys.
+    fn source(&self) -> Option<Source<'_>> {
+        let account = Account { namespace: &self.service_account.namespace, name: &self.service_account.name };
+        match self.source {
+            SourceName::Static => None,
+            SourceName::Irsa => Some(Source::Irsa(account)),
+            SourceName::PodIdentity => Some(Source::PodIdentity(account)),
+            SourceName::Ecs => Some(Source::Ecs),
+            SourceName::Imds => Some(Source::Imds),
+            SourceName::Sso => Some(Source::Sso { user: &self.user }),
+        }
+    }
+}
+
+/// The variables of credentials that are known.
+fn keys(credentials: &Credentials) -> Vec<Variable> {
+    let text = |text: &str| Zeroizing::new(text.to_owned());
+    let mut variables =
+        vec![("AWS_ACCESS_KEY_ID", text(credentials.access_key_id.as_str())), ("AWS_SECRET_ACCESS_KEY", text(credentials.secret.expose()))];
+    variables.extend(credentials.session_token.as_ref().map(Secret::expose).map(|token| ("AWS_SESSION_TOKEN", text(token))));
+    variables.extend(credentials.expires.map(|end| ("AWS_CREDENTIAL_EXPIRATION", text(&rfc3339(end)))));
+    variables
+}
+
+/// Every variable that says where credentials are: what an earlier evaluation set must not stay.
+const CREDENTIALS: [&str; 17] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_CREDENTIAL_EXPIRATION",
+    "AWS_PROFILE",
+    "AWS_ROLE_ARN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+    "AWS_ENDPOINT_URL_STS",
+    "AWS_ENDPOINT_URL_SSO",
+    "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+];
+
+fn exports(state: &State, instance: &InstanceState, variables: &[Variable], user: &str) -> Zeroizing<String> {
+    let is_set = |name: &str| variables.iter().any(|(set, _)| *set == name);
+    let mut lines = Vec::new();
+    // The home is a person's own again after a sign-in of the stack's.
+    lines.push(match is_set("HOME") {
+        true => r#"export COUNTERSIGN_HOME="${COUNTERSIGN_HOME-${HOME-}}""#.to_owned(),
+        false => r#"test -z "${COUNTERSIGN_HOME-}" || export HOME="$COUNTERSIGN_HOME"; unset COUNTERSIGN_HOME"#.to_owned(),
+    });
+    lines.extend(variables.iter().map(|(name, value)| export(name, value)));
+    lines.push(export("AWS_REGION", state.region.as_str()));
+    lines.push(export("AWS_DEFAULT_REGION", state.region.as_str()));
     lines.extend(state.aws_endpoint_url.as_ref().map(|url| export("AWS_ENDPOINT_URL", url)));
-    // What an earlier evaluation set must not stay.
-    let optional = [
-        ("AWS_SESSION_TOKEN", credentials.session_token.as_ref().map(Secret::expose)),
-        ("AWS_CREDENTIAL_EXPIRATION", expires.as_deref()),
-        ("AWS_PROFILE", None),
-    ];
-    lines.extend(optional.map(|(name, value)| value.map_or(format!("unset {name}"), |value| export(name, value))));
+    // A machine's metadata that are switched off would not be asked for.
+    let off = is_set("AWS_EC2_METADATA_SERVICE_ENDPOINT").then_some("AWS_EC2_METADATA_DISABLED");
+    let unset: Vec<&str> = CREDENTIALS.into_iter().filter(|name| !is_set(name)).chain(off).collect();
+    lines.push(format!("unset {}", unset.join(" ")));
     lines.extend(database(state, instance, user));
     Zeroizing::new(lines.join("\n"))
 }

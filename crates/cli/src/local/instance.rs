@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use countersign_authority::store::Instance;
+use countersign_authority::model::Instance;
 use countersign_core::endpoint::HostName;
 use countersign_core::failure::Failure;
 use countersign_core::name::{Engine, InstanceId};
@@ -86,13 +86,13 @@ fn last(layout: &Layout) -> Result<State, LocalError> {
 
 /// A server as JSON has it.
 pub(super) fn value(instance: &Instance) -> Value {
-    let hosts: Vec<&str> = instance.endpoints.iter().map(|endpoint| endpoint.host.as_str()).collect();
+    let hosts: Vec<&str> = instance.addresses.iter().map(|address| address.host.as_str()).collect();
     json!({
         "instance": instance.name,
         "engine": instance.engine,
         "resource_id": instance.resource_id,
         "hosts": hosts,
-        "port": instance.endpoints.first().map(|endpoint| endpoint.port),
+        "port": instance.addresses.first().map(|address| address.port),
     })
 }
 
@@ -100,8 +100,7 @@ pub(super) fn value(instance: &Instance) -> Value {
 pub(super) fn table(instances: &[Instance]) -> String {
     let heading = ["INSTANCE", "ENGINE", "ADDRESS", "RESOURCE ID"].map(str::to_owned).to_vec();
     let rows = instances.iter().map(|instance| {
-        let addresses: Vec<String> =
-            instance.endpoints.iter().map(|endpoint| format!("{}:{}", endpoint.host.as_str(), endpoint.port)).collect();
+        let addresses: Vec<String> = instance.addresses.iter().map(|address| format!("{}:{}", address.host, address.port)).collect();
         vec![instance.name.to_string(), instance.engine.to_string(), addresses.join(", "), instance.resource_id.to_string()]
     });
     output::columns(&std::iter::once(heading).chain(rows).collect::<Vec<_>>())

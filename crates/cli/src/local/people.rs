@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use countersign_authority::store::IdentityKind;
+use countersign_authority::model::IdentityKind;
 use countersign_core::failure::Failure;
 use countersign_core::name::DbUser;
 use countersign_core::token::KeyStatus;

@@ -11,6 +11,8 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
+use countersign_authority::api::Machine;
+use countersign_authority::issuer::USUAL_URL;
 use countersign_authority::throttle::RDS_LIMIT;
 use countersign_authority::verifier::{ContextKeys, Settings};
 use countersign_core::failure::{Class, Failure};
@@ -32,6 +34,7 @@ const EXAMPLES: &str = "Examples:
   countersign local up --engine postgres,mariadb,mysql --detach
   countersign local up --engine postgres:15,postgres:18,mariadb:10.11
   countersign local up --dir /tmp/mine --port 5432 --authentication ldap
+  countersign local up --state my-people.toml
   countersign local up --allow-user mysql      # a server of this machine may ask";
 
 #[derive(Debug, clap::Args)]
@@ -74,6 +77,21 @@ pub(super) struct Arguments {
     /// Let policies see aws:SourceIp, which RDS does not have on rds-db:connect; servers that ask by PAM tell it
     #[arg(long)]
     source_conditions: bool,
+    /// Be a machine with this instance profile: its metadata service (IMDSv2) listens on loopback, where every user of this
+    /// system can ask it for the credentials of the profile's role
+    #[arg(long, value_name = "NAME")]
+    instance_profile: Option<String>,
+    /// Answer requests for the machine's metadata that bring no token, too
+    #[arg(long, requires = "instance_profile")]
+    imds_v1: bool,
+    /// How the issuer of service accounts' tokens calls itself: a URL that leads others to this stack's, where they are to
+    /// verify them
+    #[arg(long, value_name = "URL", default_value = USUAL_URL, value_parser = issuer_url)]
+    issuer_url: String,
+    /// A file of accounts, users, roles and the rest, applied at each start in the place of the one that is shipped; see
+    /// `countersign authority import`
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
     /// Run in a session of its own: what --detach starts
     #[arg(long, hide = true)]
     background: bool,
@@ -132,6 +150,16 @@ impl EngineVersion {
         let name = self.version.map_or(engine.to_string(), |version| format!("{engine}-{version}").replace('.', "-"));
         name.parse().map_err(|error| Failure::new(Class::Configuration, format!("{error}")))
     }
+}
+
+/// The URL of an issuer. Source: OpenID Connect Discovery 1.0, section 2: no query and no fragment.
+fn issuer_url(text: &str) -> Result<String, String> {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/[]".contains(&byte);
+    if host.is_empty() || host.starts_with('/') || host.ends_with('/') || host.len() > 240 || !host.bytes().all(plain) {
+        return Err("it is https://HOST or https://HOST/PATH, without a slash at the end".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// Unpacks a server, where it is not there.
@@ -195,6 +223,14 @@ fn plan(layout: &Layout, arguments: &Arguments) -> Result<Plan, Failure> {
             limit: NonZeroU32::new(arguments.max_logins_per_second),
             context_keys: if arguments.source_conditions { ContextKeys::WithSource } else { ContextKeys::AsRds },
         },
+        issuer: arguments.issuer_url.clone(),
+        machine: arguments.instance_profile.clone().map(|profile| Machine {
+            account: arguments.account.clone(),
+            profile,
+            region: arguments.region.clone(),
+            version_one: arguments.imds_v1,
+        }),
+        start: arguments.state.clone(),
     })
 }
 

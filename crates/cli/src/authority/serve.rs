@@ -1,0 +1,193 @@
+//! `authority serve`: the authority for database servers that somebody else runs.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use countersign_authority::daemon::{Askers, Reach};
+use countersign_authority::issuer::USUAL_URL;
+use countersign_authority::service::{Config, Proofs, Service, StartError, log_directory};
+use countersign_authority::throttle::RDS_LIMIT;
+use countersign_authority::verifier::{ContextKeys, Settings};
+use countersign_core::failure::{Class, Failure};
+use countersign_core::name::InvalidName;
+use countersign_core::proof::{StsEndpoint, TrustedSts};
+use countersign_core::region::Partition;
+use nix::unistd::{Group, User};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{Place, StoreArgument};
+use crate::{io_failure, output, runtime};
+
+const EXAMPLES: &str = "Examples:
+  countersign authority serve --allow-user postgres
+  countersign authority serve --allow-user mysql --listen 127.0.0.1:4566
+  countersign authority serve --allow-user postgres --sts aws
+  countersign authority serve --allow-user postgres --store postgres://authority@db.example.com/state
+  countersign authority serve --store ./state --socket ./verifier.sock --ldap 127.0.0.1:3890
+As a service of systemd: docs/self-managed.md";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    store: StoreArgument,
+    /// The Unix socket that database servers ask on [default: /run/countersign/verifier.sock for root, else verifier.sock in
+    /// $XDG_RUNTIME_DIR/countersign]
+    #[arg(long, value_name = "PATH", env = "COUNTERSIGN_SOCKET")]
+    socket: Option<PathBuf>,
+    /// Let the members of this system group alone connect to the socket
+    #[arg(long, value_name = "GROUP")]
+    socket_group: Option<String>,
+    /// Let the database servers of this system user ask, beside your own and root's
+    #[arg(long, value_name = "NAME")]
+    allow_user: Vec<String>,
+    /// Speak AWS's API on this address, in clear: credentials that it gives cross it
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// Take LDAP binds on this address, in clear: tokens cross it
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    ldap: Option<SocketAddr>,
+    /// The directory of the log [default: that of the state]
+    #[arg(long, value_name = "DIR")]
+    log: Option<PathBuf>,
+    /// Take proofs for STS in place of tokens (`countersign token --proof sts`), and believe this one: `aws`, another partition
+    /// (`aws-cn`, `aws-us-gov`, …), `own` for the one at --listen, or the URL of another
+    #[arg(long, value_name = "STS")]
+    sts: Option<Sts>,
+    /// How the OpenID Connect issuer of service accounts calls itself
+    #[arg(long, value_name = "URL", default_value = USUAL_URL)]
+    issuer: String,
+    /// The most logins a second to one instance; 0 is no limit
+    #[arg(long, visible_alias = "limit", value_name = "NUMBER", default_value_t = RDS_LIMIT.get())]
+    max_logins_per_second: u32,
+    /// Let policies see aws:SourceIp, which RDS does not have on rds-db:connect; servers that ask by PAM tell it
+    #[arg(long)]
+    source_conditions: bool,
+}
+
+/// `--sts`
+#[derive(Debug, Clone)]
+enum Sts {
+    Own,
+    Of(Partition),
+    At(StsEndpoint),
+}
+
+impl std::str::FromStr for Sts {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "own" => Ok(Self::Own),
+            url if url.contains("://") => StsEndpoint::configured(url).map(Self::At),
+            partition => partition.parse().map(Self::Of),
+        }
+    }
+}
+
+impl Sts {
+    fn resolve(self, listen: Option<SocketAddr>) -> Result<Proofs, Failure> {
+        match self {
+            Self::Of(partition) => Ok(Proofs::From(TrustedSts::aws(partition))),
+            Self::At(endpoint) => Ok(Proofs::From(TrustedSts::configured(Partition::Aws, endpoint))),
+            Self::Own if listen.is_some() => Ok(Proofs::Own(Partition::Aws)),
+            Self::Own => Err(Failure::new(Class::Configuration, "--sts own needs --listen: that is where it answers")),
+        }
+    }
+}
+
+/// Serves until a signal ends it.
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    output::log_to_stderr();
+    let config = config(arguments)?;
+    runtime()?.block_on(serve(config))
+}
+
+fn config(arguments: &Arguments) -> Result<Config, Failure> {
+    let socket = socket(arguments.socket.as_deref())?;
+    if let Some(directory) = socket.parent() {
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(directory);
+        made.map_err(|error| io_failure(&directory.display().to_string(), &error))?;
+    }
+    let reach = match &arguments.socket_group {
+        Some(name) => Reach::Group(group(name)?),
+        None if arguments.allow_user.is_empty() => Reach::Owner,
+        None => Reach::Everyone,
+    };
+    let Place { store, directory } = arguments.store.place()?;
+    Ok(Config {
+        directory: arguments.log.clone().unwrap_or(directory),
+        store,
+        proofs: arguments.sts.clone().map_or(Ok(Proofs::None), |sts| sts.resolve(arguments.listen))?,
+        socket,
+        reach,
+        askers: Askers::new(arguments.allow_user.iter().map(|name| user(name)).collect::<Result<Vec<_>, _>>()?),
+        ldap: arguments.ldap,
+        http: arguments.listen,
+        metadata: None,
+        issuer: arguments.issuer.clone(),
+        settings: Settings {
+            limit: NonZeroU32::new(arguments.max_logins_per_second),
+            context_keys: if arguments.source_conditions { ContextKeys::WithSource } else { ContextKeys::AsRds },
+        },
+        servers: None,
+        ca: None,
+    })
+}
+
+fn socket(given: Option<&Path>) -> Result<PathBuf, Failure> {
+    let runtime = || std::env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty()).map(PathBuf::from);
+    let chosen = match given {
+        Some(path) => path.to_owned(),
+        None if rustix::process::geteuid().is_root() => PathBuf::from("/run/countersign/verifier.sock"),
+        None => runtime()
+            .map(|directory| directory.join("countersign/verifier.sock"))
+            .ok_or_else(|| Failure::new(Class::Configuration, "there is no XDG_RUNTIME_DIR: pass --socket"))?,
+    };
+    std::path::absolute(&chosen).map_err(|error| io_failure(&chosen.display().to_string(), &error))
+}
+
+fn user(name: &str) -> Result<u32, Failure> {
+    let found = User::from_name(name).map_err(|error| unknown("user", name, &error.to_string()))?;
+    found.map(|user| user.uid.as_raw()).ok_or_else(|| unknown("user", name, "there is none of that name: see --allow-user"))
+}
+
+fn group(name: &str) -> Result<u32, Failure> {
+    let found = Group::from_name(name).map_err(|error| unknown("group", name, &error.to_string()))?;
+    found.map(|group| group.gid.as_raw()).ok_or_else(|| unknown("group", name, "there is none of that name: see --socket-group"))
+}
+
+fn unknown(what: &str, name: &str, why: &str) -> Failure {
+    Failure::new(Class::Configuration, format!("the system {what} {name:?}: {why}"))
+}
+
+async fn serve(config: Config) -> Result<ExitCode, Failure> {
+    // Before anything is ready, so that no signal comes too early.
+    let [mut terminate, mut interrupt, mut hangup] =
+        [listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?, listen(SignalKind::hangup())?];
+    let (socket, log) = (config.socket.clone(), log_directory(&config.directory));
+    let mut service = Service::start(config).await.map_err(|error| failure(&error))?;
+    let http = service.http.map(|address| format!(", AWS's API at http://{address}")).unwrap_or_default();
+    let ldap = service.ldap.map(|address| format!(", LDAP at {address}")).unwrap_or_default();
+    // On standard error, for a reader that goes away must not end what runs.
+    output::note(&format!("ready: asked on {}{http}{ldap}, the log in {}", socket.display(), log.display()));
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        _ = hangup.recv() => {}
+        () = service.ended() => return Err(Failure::new(Class::Internal, "a listener of the authority has ended")),
+    }
+    output::note("stopping: nobody is let in until the authority runs again");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn listen(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::new(Class::Internal, format!("signals can't be listened to: {error}")))
+}
+
+fn failure(error: &StartError) -> Failure {
+    Failure::new(Class::Configuration, error.to_string())
+}
