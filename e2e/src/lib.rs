@@ -2,6 +2,7 @@
 //!
 //! The programs are those that `cargo xtask test` builds beside the tests.
 
+mod session;
 mod stack;
 mod way;
 
@@ -15,6 +16,7 @@ use countersign_core::name::DbUser;
 use countersign_core::sigv4::KeyCache;
 use countersign_core::token::mint;
 
+pub use session::padded_session;
 pub use stack::Stack;
 pub use way::{Way, mysql_client, ways, ways_of};
 

@@ -5,6 +5,7 @@
 //! mended becomes a seed. Without libFuzzer the binaries run the files that they are given: so a finding is tried again.
 
 mod ask;
+mod identity;
 mod ldap;
 mod policy;
 mod sigv4;
@@ -18,6 +19,7 @@ use std::time::{Duration, SystemTime};
 use countersign_core::credentials::{Credentials, Secret};
 
 pub use ask::{answer, question};
+pub use identity::identity;
 pub use ldap::ldap;
 pub use policy::{policy, simulation};
 pub use sigv4::request;

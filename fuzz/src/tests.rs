@@ -28,4 +28,4 @@ macro_rules! seeds {
     };
 }
 
-seeds! { answer ldap policy question request simulation token }
+seeds! { answer identity ldap policy question request simulation token }

@@ -90,12 +90,12 @@ fn the_server_s_own_rules_stand_beside_iam_s() {
 #[test]
 fn the_master_user_s_role_is_there_as_on_rds() {
     each(|stack| {
-        let _made = stack.must(&["user", "create", "admin"]);
-        stack.sql("GRANT rds_superuser_role TO 'admin'@'%'");
-        let good = stack.token(&stack.credentials(&["--user", "admin"]), "admin");
+        let _made = stack.must(&["user", "create", "steward"]);
+        stack.sql("GRANT rds_superuser_role TO 'steward'@'%'");
+        let good = stack.token(&stack.credentials(&["--user", "steward"]), "steward");
         let sql = "SET ROLE rds_superuser_role; CREATE DATABASE orders; CREATE USER clerk IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'; \
                    GRANT SELECT ON orders.* TO clerk; SELECT 'done'";
-        let said = run(&mut stack.client("admin", &good, sql));
+        let said = run(&mut stack.client("steward", &good, sql));
         assert_eq!(said.out, "done", "{said:?}");
     });
 }

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use countersign_core::credentials::{Credentials, Secret};
+use countersign_core::credentials::Credentials;
 use countersign_core::name::Engine;
-use countersign_e2e::{Stack, token, wait_until, ways_of};
+use countersign_e2e::{Stack, padded_session, token, wait_until, ways_of};
 
 use crate::wire::{Answer, Server};
 use crate::{alone, pid_of};
@@ -71,12 +71,7 @@ fn soak(stack: &Stack) {
 
 /// Temporary credentials as those of a role are, with a session token as long.
 fn role_like(stack: &Stack) -> Credentials {
-    let key = stack.credentials(&["--temporary"]);
-    let long = "A".repeat(SESSION_TOKEN);
-    let store = rusqlite::Connection::open(stack.directory().join("authority/state/authority.db")).unwrap();
-    let changed = store.execute("UPDATE session SET token = ?1 WHERE access_key = ?2", [&long, key.access_key_id.as_str()]).unwrap();
-    assert_eq!(changed, 1);
-    Credentials { session_token: Secret::new(long), ..key }
+    padded_session(stack.directory(), SESSION_TOKEN * 3 / 4)
 }
 
 /// Logs in so many times, all clients at once, and has each answer be the right one.
