@@ -1,6 +1,7 @@
 //! `bench`: the ratios that the README states.
 
 use crate::command;
+use crate::interop;
 use crate::problem::Problem;
 use crate::setup::{self, Need};
 use crate::terminal::header;
@@ -8,6 +9,7 @@ use crate::workspace::Workspace;
 
 pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<(), Problem> {
     setup::require(workspace, &[Need::PostgreSql, Need::Aws])?;
+    interop::provide_moto(workspace);
     header("build");
     let build = ["build", "--release", "--locked"];
     // By themselves: built along with the benchmark, what is measured would get the features that the benchmark's own parts ask for.

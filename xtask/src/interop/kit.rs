@@ -13,6 +13,8 @@ use crate::workspace::Workspace;
 /// Programs that are installed together.
 pub(super) struct Kit {
     pub(super) name: &'static str,
+    /// The directory of the sources.
+    sources: &'static str,
     pub(super) needs: &'static [Need],
     language: Language,
     /// The release of the language that its drivers ask for, where Debian's may be older.
@@ -27,44 +29,74 @@ struct Least {
 
 const NODE_20: Least = Least { program: ["node", "--version"], version: (20, 0) };
 const GO_1_24: Least = Least { program: ["go", "version"], version: (1, 24) };
+const GO_1_25: Least = Least { program: ["go", "version"], version: (1, 25) };
 
 #[derive(Clone, Copy)]
 enum Language {
+    /// Nothing but what the system has.
+    Shell,
     /// The packages of this file.
     Python(&'static str),
     /// The packages of this directory.
     Node(&'static str),
     Java,
-    /// The modules of this file.
-    Go(&'static str),
+    /// The modules of this file, and what the program is called.
+    Go(&'static str, &'static str),
     Rust,
 }
 
+/// The drivers of databases.
+const DRIVERS: &str = "e2e/interop";
+
+/// The clients of AWS.
+const AWS: &str = "e2e/aws";
+
 /// The names are those that the programs of `e2e/src/bin/interop` know.
 pub(super) const KITS: [Kit; 8] = [
-    Kit { name: "python", needs: &[Need::PythonVenv], language: Language::Python("requirements.txt"), least: None },
-    Kit {
-        name: "mysqlclient",
-        needs: &[Need::PythonVenv, Need::MariaDbHeaders],
-        language: Language::Python("requirements-mysqlclient.txt"),
-        least: None,
-    },
-    Kit { name: "node", needs: &[Need::Node], language: Language::Node("node"), least: None },
-    Kit { name: "node-20", needs: &[Need::Node], language: Language::Node("node-20"), least: Some(NODE_20) },
-    Kit { name: "java", needs: &[Need::Java], language: Language::Java, least: None },
-    Kit { name: "go", needs: &[Need::Go], language: Language::Go("go.mod"), least: Some(GO_1_24) },
-    Kit { name: "old-go", needs: &[Need::Go], language: Language::Go("old.mod"), least: None },
-    Kit { name: "rust", needs: &[], language: Language::Rust, least: None },
+    Kit::new("python", DRIVERS, &[Need::PythonVenv], Language::Python("python/requirements.txt")),
+    Kit::new("mysqlclient", DRIVERS, &[Need::PythonVenv, Need::MariaDbHeaders], Language::Python("python/requirements-mysqlclient.txt")),
+    Kit::new("node", DRIVERS, &[Need::Node], Language::Node("node")),
+    Kit::new("node-20", DRIVERS, &[Need::Node], Language::Node("node-20")).with(NODE_20),
+    Kit::new("java", DRIVERS, &[Need::Java], Language::Java),
+    Kit::new("go", DRIVERS, &[Need::Go], Language::Go("go.mod", "login")).with(GO_1_24),
+    Kit::new("old-go", DRIVERS, &[Need::Go], Language::Go("old.mod", "login")),
+    Kit::new("rust", DRIVERS, &[], Language::Rust),
 ];
 
+/// The names are those that the programs of `e2e/src/bin/aws` know.
+pub(super) const AWS_KITS: [Kit; 6] = [
+    Kit::new("aws-shell", AWS, &[Need::Aws], Language::Shell),
+    Kit::new("aws-python", AWS, &[Need::PythonVenv], Language::Python("python/requirements.txt")),
+    Kit::new("aws-node", AWS, &[Need::Node], Language::Node("node")).with(NODE_20),
+    Kit::new("aws-java", AWS, &[Need::Java], Language::Java),
+    Kit::new("aws-go", AWS, &[Need::Go], Language::Go("go.mod", "client")).with(GO_1_25),
+    Kit::new("aws-rust", AWS, &[], Language::Rust),
+];
+
+/// The one other implementation of AWS's API.
+pub(super) const MOTO: Kit = Kit::new("moto", AWS, &[Need::PythonVenv], Language::Python("moto/requirements.txt"));
+
 impl Kit {
+    const fn new(name: &'static str, sources: &'static str, needs: &'static [Need], language: Language) -> Self {
+        Self { name, sources, needs, language, least: None }
+    }
+
+    const fn with(self, least: Least) -> Self {
+        Self { least: Some(least), ..self }
+    }
+
+    fn sources(&self, workspace: &Workspace) -> PathBuf {
+        workspace.root().join(self.sources)
+    }
+
     /// Gets the drivers into `directory`. Where that fails, its clients are skipped: the machine may be off the network.
     pub(super) fn fetch(&self, workspace: &Workspace, directory: &Path) -> Result<(), Problem> {
         self.least.as_ref().map_or(Ok(()), Least::check)?;
-        let sources = sources(workspace);
+        let sources = self.sources(workspace);
         match self.language {
+            Language::Shell => Ok(()),
             Language::Python(file) => {
-                let requirements = sources.join("python").join(file);
+                let requirements = sources.join(file);
                 once(directory, &[&requirements], || {
                     header(&format!("pip install -r {}", requirements.display()));
                     command::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(directory))?;
@@ -90,30 +122,35 @@ impl Kit {
                     command::run(mvn.arg(format!("-DoutputDirectory={}", directory.join("lib").display())))
                 })
             }
-            Language::Go(file) => command::output(go(&sources, file).args(["list", "-deps"])).map(drop),
-            Language::Rust => command::run(rust(workspace, "fetch").arg("--quiet")),
+            Language::Go(file, _) => command::output(go(&sources, file).args(["list", "-deps"])).map(drop),
+            Language::Rust => command::run(rust(workspace, &sources, "fetch").arg("--quiet")),
         }
     }
 
     /// Builds this project's programs on top of them, which has to work.
     pub(super) fn build(&self, workspace: &Workspace, directory: &Path) -> Result<(), Problem> {
-        let sources = sources(workspace);
+        let sources = self.sources(workspace);
         match self.language {
-            Language::Python(_) => Ok(()),
+            Language::Shell | Language::Python(_) => Ok(()),
             Language::Node(_) => copy(&files(&sources.join("node"), "mjs")?, directory),
             Language::Java => {
                 header("javac");
                 let mut javac = Command::new("javac");
-                javac.arg("-d").arg(directory.join("classes")).args(files(&sources.join("java"), "java")?);
+                javac
+                    .arg("-cp")
+                    .arg(directory.join("lib/*"))
+                    .arg("-d")
+                    .arg(directory.join("classes"))
+                    .args(files(&sources.join("java"), "java")?);
                 command::run(&mut javac)
             }
-            Language::Go(file) => {
-                header(&format!("go build -modfile={file}"));
-                command::run(go(&sources, file).args(["build", "-o"]).arg(directory.join("login")).arg("."))
+            Language::Go(file, program) => {
+                header(&format!("go build -modfile={file}, of {}", self.sources));
+                command::run(go(&sources, file).args(["build", "-o"]).arg(directory.join(program)).arg("."))
             }
             Language::Rust => {
-                header("cargo build, of e2e/interop/rust");
-                command::run(rust(workspace, "build").arg("--bins"))
+                header(&format!("cargo build, of {}/rust", self.sources));
+                command::run(rust(workspace, &sources, "build").arg("--bins"))
             }
         }
     }
@@ -137,10 +174,6 @@ impl Least {
 fn numbers(said: &str) -> Option<(u32, u32)> {
     let mut numbers = said.get(said.find(|letter: char| letter.is_ascii_digit())?..)?.split(|letter: char| !letter.is_ascii_digit());
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
-}
-
-fn sources(workspace: &Workspace) -> PathBuf {
-    workspace.root().join("e2e/interop")
 }
 
 /// Does it in a new directory, unless it has been done with these very files.
@@ -169,9 +202,9 @@ fn go(sources: &Path, modules: &str) -> Command {
 }
 
 /// Cargo on the package that is no member of the workspace, in the target directory that all share.
-fn rust(workspace: &Workspace, what: &str) -> Command {
+fn rust(workspace: &Workspace, sources: &Path, what: &str) -> Command {
     let mut cargo = workspace.cargo();
-    cargo.args([what, "--locked", "--manifest-path"]).arg(sources(workspace).join("rust/Cargo.toml"));
+    cargo.args([what, "--locked", "--manifest-path"]).arg(sources.join("rust/Cargo.toml"));
     cargo.env("CARGO_TARGET_DIR", workspace.target());
     cargo
 }

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use countersign_core::credentials::{Credentials, Secret};
 use countersign_core::endpoint::Endpoint;
 use countersign_core::name::Engine;
-use countersign_e2e::{run, token};
+use countersign_e2e::{padded_session, run, token};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -89,29 +89,22 @@ impl Stack {
         Server { endpoint, version, key: credentials(&env), variables }
     }
 
-    /// A session whose token has that many characters. AWS's are of any length, while the authority's own are short:
-    /// so one of them is made longer where it is kept.
-    fn session(&self, server: &Server, length: usize) -> Credentials {
-        let short = credentials(&self.env(&server.engine().to_string(), &["--temporary"]));
-        let long = format!("A+/={}", "A".repeat(length - 4));
-        let store = rusqlite::Connection::open(self.directory.path().join("authority/state/authority.db")).expect("the store opens");
-        let changed = store.execute("UPDATE session SET token = ?1 WHERE access_key = ?2", [&long, short.access_key_id.as_str()]);
-        assert_eq!(changed, Ok(1), "the session is in the store");
-        Credentials { session_token: Secret::new(long), ..short }
-    }
-
     /// A token of a long-term key: as short as tokens are.
     pub(crate) fn short_token(server: &Server) -> String {
         server.token(&server.key)
     }
 
-    /// A token of exactly this length.
+    /// A token of exactly this length. How much of a session's token is escaped is chance: so it is tried until it fits.
     pub(crate) fn long_token(&self, server: &Server, length: usize) -> String {
-        // What the rest of a token takes depends on the key's own length: so it is measured.
-        let rest = server.token(&self.session(server, 4)).len() - 4;
-        let token = server.token(&self.session(server, length - rest));
-        assert_eq!(token.len(), length);
-        token
+        let mut padding = length / 2;
+        for _ in 0..1_000 {
+            let token = server.token(&padded_session(self.directory.path(), padding));
+            if token.len() == length {
+                return token;
+            }
+            padding = if token.len() < length { padding + (length - token.len()) / 2 } else { padding - (token.len() - length) / 2 };
+        }
+        panic!("no token of {length} characters in a thousand");
     }
 }
 

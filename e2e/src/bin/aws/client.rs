@@ -1,0 +1,121 @@
+//! The rows: each client, and how it is started.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use countersign_e2e::run;
+
+/// What is installed together, and is missing together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kit {
+    Shell,
+    Python,
+    Node,
+    Go,
+    Java,
+    Rust,
+}
+
+impl Kit {
+    /// What `--without` calls it, and its directory below `--tools`.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Shell => "aws-shell",
+            Self::Python => "aws-python",
+            Self::Node => "aws-node",
+            Self::Go => "aws-go",
+            Self::Java => "aws-java",
+            Self::Rust => "aws-rust",
+        }
+    }
+}
+
+/// Where the programs lie.
+pub(crate) struct Place<'a> {
+    /// What was installed and built, a directory for each kit.
+    pub(crate) tools: &'a Path,
+}
+
+/// How a version is known.
+enum Version {
+    /// The program says it, behind this mark.
+    Said(&'static str, &'static str),
+    /// It is pinned in this file, behind this name.
+    Pinned(&'static str, &'static str),
+}
+
+/// A client.
+pub(crate) struct Client {
+    pub(crate) name: &'static str,
+    pub(crate) kit: Kit,
+    version: Version,
+    /// What it has to be told of the endpoint beside `AWS_ENDPOINT_URL`, where credentials come from a source.
+    pub(crate) endpoints: &'static [&'static str],
+}
+
+pub(crate) const CLIENTS: [Client; 6] = [
+    Client { name: "aws-cli", kit: Kit::Shell, version: Version::Said("aws", "aws-cli/"), endpoints: &[] },
+    Client { name: "aws-sdk-rust", kit: Kit::Rust, version: Version::Pinned("rust/Cargo.toml", "aws-sdk-rds ="), endpoints: &[] },
+    Client { name: "boto3", kit: Kit::Python, version: Version::Pinned("python/requirements.txt", "boto3="), endpoints: &[] },
+    Client { name: "aws-sdk-js", kit: Kit::Node, version: Version::Pinned("node/package.json", "client-rds\""), endpoints: &[] },
+    Client {
+        name: "aws-sdk-go",
+        kit: Kit::Go,
+        version: Version::Pinned("go/go.mod", "service/rds v"),
+        // It makes its credentials' clients before it looks at AWS_ENDPOINT_URL (config/config.go): these are looked at in time.
+        endpoints: &["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL_SSO"],
+    },
+    Client { name: "aws-sdk-java", kit: Kit::Java, version: Version::Pinned("java/pom.xml", "<artifactId>rds<"), endpoints: &[] },
+];
+
+fn source(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("aws").join(file)
+}
+
+impl Client {
+    /// The words of its command line.
+    pub(crate) fn command(&self, place: &Place<'_>) -> Vec<OsString> {
+        let tool = |file: &str| place.tools.join(self.kit.name()).join(file).into_os_string();
+        match self.kit {
+            Kit::Shell => vec![source("shell/client.sh").into_os_string()],
+            Kit::Python => vec![tool("bin/python"), source("python/client.py").into_os_string()],
+            Kit::Node => vec!["node".into(), tool("client.mjs")],
+            Kit::Go => vec![tool("client")],
+            Kit::Java => {
+                let mut path = tool("classes:");
+                path.push(tool("lib/*"));
+                vec!["java".into(), "-XX:TieredStopAtLevel=1".into(), "-cp".into(), path, "Client".into()]
+            }
+            // In the target directory that they share with this.
+            Kit::Rust => vec![std::env::current_exe().unwrap_or_default().with_file_name("aws-sdk-client").into_os_string()],
+        }
+    }
+
+    /// Its version; or why there is none.
+    pub(crate) fn version(&self) -> Result<String, String> {
+        match self.version {
+            Version::Said(program, mark) => {
+                let said = run(Command::new("env").arg(program).arg("--version"));
+                let version = said.out.split_once(mark).and_then(|(_, rest)| number(rest));
+                version.ok_or_else(|| format!("{program} --version: {} {}", said.out, said.err))
+            }
+            Version::Pinned(file, name) => {
+                let path = source(file);
+                let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+                let version = text.split_once(name).and_then(|(_, rest)| number(rest.get(rest.find(|c: char| c.is_ascii_digit())?..)?));
+                version.ok_or_else(|| format!("{} pins no {name}", path.display()))
+            }
+        }
+    }
+}
+
+/// The version that a text begins with.
+fn number(text: &str) -> Option<String> {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    (end > 0).then(|| text.get(..end).unwrap_or_default().to_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+//! The stack that is asked, and the environments that it gives to clients.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use countersign_e2e::run;
+use tempfile::TempDir;
+
+/// The variables that `local env` sets, by their beginnings.
+const OURS: [&str; 4] = ["AWS_", "PG", "MYSQL_", "COUNTERSIGN_"];
+
+/// Where servers are unpacked: the one setting that is passed on.
+const SERVERS: &str = "COUNTERSIGN_SERVERS_DIR";
+
+/// Not us-east-1: there the command line's first version sends RDS's requests to AWS itself whatever `AWS_ENDPOINT_URL` says.
+/// Source: awscli/customizations/overridesslcommonname.py, which looks at `--endpoint-url` alone.
+const REGION: &str = "eu-central-1";
+
+/// Of the state that a stack has from the start: a user who may do everything, and a machine's profile.
+const ADMINISTRATOR: &str = "admin";
+const INSTANCE_PROFILE: &str = "app";
+
+/// The user whose key is switched off.
+const REVOKED: &str = "interop-revoked";
+
+/// For the servers that clients create: this program's alone, and gone with the stack.
+const MASTER_PASSWORD: &str = "eleven-and-a-half-vegetables";
+
+/// Where credentials come from, other than the environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Source {
+    Irsa,
+    PodIdentity,
+    Ecs,
+    Imds,
+    Sso,
+}
+
+impl Source {
+    const ALL: [Self; 5] = [Self::Irsa, Self::PodIdentity, Self::Ecs, Self::Imds, Self::Sso];
+
+    /// What `local env --source` calls it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Irsa => "irsa",
+            Self::PodIdentity => "pod-identity",
+            Self::Ecs => "ecs",
+            Self::Imds => "imds",
+            Self::Sso => "sso",
+        }
+    }
+}
+
+type Environment = HashMap<String, String>;
+
+/// A running stack, taken away with all its data on drop.
+pub(crate) struct Stack {
+    directory: TempDir,
+    keys: Environment,
+    revoked: Environment,
+    sources: HashMap<Source, Result<Environment, String>>,
+}
+
+impl Stack {
+    pub(crate) fn up() -> Self {
+        let directory = tempfile::Builder::new().prefix("countersign-").tempdir().expect("a directory for the stack");
+        let mut stack = Self { directory, keys: HashMap::new(), revoked: HashMap::new(), sources: HashMap::new() };
+        // The machine, whose metadata is asked, has the role of this profile.
+        let _printed = stack.must(&[
+            "up",
+            "--instance-profile",
+            INSTANCE_PROFILE,
+            "--detach",
+            "--max-logins-per-second",
+            "0",
+            "--engine",
+            "postgres",
+            "--region",
+            REGION,
+        ]);
+        std::fs::create_dir_all(stack.home()).expect("a home for the clients");
+        let _printed = stack.must(&["user", "create", REVOKED]);
+        stack.keys = stack.exported(&["--user", ADMINISTRATOR]).expect("the stack exports keys");
+        stack.revoked = stack.exported(&["--user", REVOKED]).expect("the stack exports the other keys");
+        let _printed = stack.must(&["user", "disable-key", REVOKED]);
+        stack.sources = Source::ALL.into_iter().map(|source| (source, stack.from(source))).collect();
+        stack
+    }
+
+    fn local(&self, arguments: &[&str]) -> Command {
+        let beside = std::env::current_exe().expect("this program has a path").with_file_name("countersign");
+        assert!(beside.exists(), "countersign is not built: run `cargo xtask test interop`");
+        let mut command = Command::new(beside);
+        command.arg("local").arg("--dir").arg(self.directory.path()).args(arguments);
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(|name| name != SERVERS && OURS.iter().any(|ours| name.starts_with(ours))) {
+                command.env_remove(name);
+            }
+        }
+        command
+    }
+
+    fn must(&self, arguments: &[&str]) -> String {
+        let said = run(&mut self.local(arguments));
+        assert!(said.ok, "countersign local {}:\n{}", arguments.join(" "), said.err);
+        said.out
+    }
+
+    /// What `local env` exports, as a shell reads it.
+    fn exported(&self, more: &[&str]) -> Result<Environment, String> {
+        let printed = run(&mut self.local(&[&["env"], more].concat()));
+        if !printed.ok {
+            return Err(format!("countersign local env {}: {}", more.join(" "), printed.err));
+        }
+        let script = format!("{}\nenv -0", printed.out);
+        let said = run(Command::new("sh").arg("-c").arg(script).env_clear().env("PATH", "/usr/bin:/bin"));
+        let variables = said.out.split('\0').filter_map(|pair| pair.split_once('='));
+        let exported = variables.filter(|(name, _)| *name == "HOME" || OURS.iter().any(|ours| name.starts_with(ours)));
+        let mut environment: Environment = exported.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let ca = environment.get("PGSSLROOTCERT").cloned().ok_or("it names no certificate")?;
+        environment.extend([("COUNTERSIGN_CA".to_owned(), ca), ("MASTER_PASSWORD".to_owned(), MASTER_PASSWORD.to_owned())]);
+        Ok(environment)
+    }
+
+    /// Credentials from there, and no key that would come before them.
+    fn from(&self, source: Source) -> Result<Environment, String> {
+        let mut environment = self.exported(&["--source", source.name()])?;
+        if environment.contains_key("AWS_ACCESS_KEY_ID") {
+            return Err("it exports a key".to_owned());
+        }
+        if source == Source::Imds {
+            environment.insert("AWS_EC2_METADATA_DISABLED".to_owned(), "false".to_owned());
+        }
+        Ok(environment)
+    }
+
+    /// A home that holds nothing of the person's who runs this.
+    pub(crate) fn home(&self) -> PathBuf {
+        Path::new(self.directory.path()).join("clients-home")
+    }
+
+    /// Of the administrator, by keys.
+    pub(crate) const fn keys(&self) -> &Environment {
+        &self.keys
+    }
+
+    /// Of a user whose key is switched off.
+    pub(crate) const fn revoked(&self) -> &Environment {
+        &self.revoked
+    }
+
+    /// Of a role, by that source; or why there is none.
+    pub(crate) fn environment(&self, source: Source) -> Result<&Environment, &str> {
+        self.sources.get(&source).map_or(Err("it is unknown"), |environment| environment.as_ref().map_err(String::as_str))
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        let said = run(&mut self.local(&["down", "--wipe"]));
+        if !said.ok {
+            eprintln!("local down --wipe: {}", said.err);
+        }
+    }
+}
