@@ -2,7 +2,6 @@
 
 mod mysql;
 mod postgres;
-mod stack;
 mod tls;
 
 use std::time::{Duration, SystemTime};
@@ -12,10 +11,9 @@ use countersign_core::token::mint;
 use tokio::runtime::Runtime;
 
 use crate::paired::{Side, compare};
+use crate::stack::{self, Asks, Stack};
 use crate::table::{Goal, Row};
 use crate::{Problem, process};
-
-use stack::{Asks, Stack};
 
 /// How many logins of each kind.
 const ROUNDS: usize = 300;

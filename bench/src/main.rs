@@ -1,12 +1,15 @@
 //! How fast Countersign is, as ratios: what is compared runs in one process and turn by turn, so that a machine that is slow
 //! or busy is so for both. Times in brackets are for orientation.
 
+mod api;
 mod blocks;
 mod decide;
 mod login;
 mod mint;
 mod paired;
+mod population;
 mod process;
+mod stack;
 mod table;
 mod token;
 mod verify;
@@ -22,8 +25,15 @@ pub(crate) type Problem = Box<dyn Error + Send + Sync>;
 /// What has a name to be called by, and is measured.
 type Case = (&'static str, fn() -> Result<Vec<Row>, Problem>);
 
-const CASES: [Case; 5] =
-    [("mint", mint::rows), ("verify", verify::rows), ("decide", decide::rows), ("process", process::rows), ("login", login::rows)];
+const CASES: [Case; 7] = [
+    ("mint", mint::rows),
+    ("verify", verify::rows),
+    ("decide", decide::rows),
+    ("process", process::rows),
+    ("login", login::rows),
+    ("population", population::rows),
+    ("api", api::rows),
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

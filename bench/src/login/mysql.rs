@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use mysql_async::{Conn, OptsBuilder, SslOpts};
 
-use super::stack::Stack;
 use crate::Problem;
+use crate::stack::Stack;
 
 /// From the connection to the server's OK. Each shakes hands in full: the driver keeps no TLS session.
 pub(super) async fn login(stack: &Stack, user: &str, password: &str) -> Result<Duration, Problem> {

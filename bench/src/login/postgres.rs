@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use tokio_postgres::Config;
 use tokio_postgres::config::SslMode;
 
-use super::stack::Stack;
 use super::tls::VerifyFull;
 use crate::Problem;
+use crate::stack::Stack;
 
 /// From the connection to the server's word that it is ready.
 pub(super) async fn login(stack: &Stack, user: &str, password: &str) -> Result<Duration, Problem> {

@@ -1,4 +1,4 @@
-//! A local stack for the benchmark, with a user who logs in by IAM and one who has a password.
+//! A local stack for the benchmark, with a user who logs in by IAM and one who has a password, and AWS's API.
 
 use std::collections::HashMap;
 use std::fs::Permissions;
@@ -13,12 +13,12 @@ use tempfile::TempDir;
 
 use crate::Problem;
 
-pub(super) const PASSWORD_USER: &str = "bench_password";
-pub(super) const PASSWORD: &str = "twelve-and-a-half-vegetables";
+pub(crate) const PASSWORD_USER: &str = "bench_password";
+pub(crate) const PASSWORD: &str = "twelve-and-a-half-vegetables";
 
 /// A server, and how it asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Asks {
+pub(crate) enum Asks {
     Pam,
     Ldap,
     Mariadb,
@@ -68,41 +68,65 @@ impl Asks {
 }
 
 /// A running stack; it goes with the value.
-pub(super) struct Stack {
-    _running: Running,
-    pub(super) asks: Asks,
-    pub(super) database: String,
-    pub(super) credentials: Credentials,
-    pub(super) endpoint: Endpoint,
-    pub(super) user: DbUser,
-    pub(super) ca: String,
+pub(crate) struct Stack {
+    running: Running,
+    pub(crate) asks: Asks,
+    pub(crate) database: String,
+    pub(crate) credentials: Credentials,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) user: DbUser,
+    pub(crate) ca: String,
+    /// Where its AWS API is.
+    pub(crate) api: String,
 }
 
 impl Stack {
     /// Starts one with one server.
-    pub(super) fn up(program: &Path, asks: Asks) -> Result<Self, Problem> {
+    pub(crate) fn up(program: &Path, asks: Asks) -> Result<Self, Problem> {
         let running = Running::new(program)?;
         // Measured one after the other they come quicker than RDS lets them.
         running.local(&[&["up", "--detach", "--max-logins-per-second", "0"], asks.arguments()].concat())?;
         running.local(&asks.administration().each_ref().map(String::as_str))?;
-        let exports = running.local(&["env"])?;
-        let exports: HashMap<&str, &str> = exports.lines().filter_map(export).collect();
-        let value = |name: &str| exports.get(name).copied().ok_or_else(|| format!("`countersign local env` says no {name}"));
+        let printed = running.local(&["env"])?;
+        let exports = Exports::of(&printed);
         let [host, port, user, database, ca] = asks.variables();
         let endpoint = Endpoint {
             engine: asks.engine(),
-            host: value(host)?.parse()?,
-            port: value(port)?.parse()?,
-            region: value("AWS_REGION")?.parse()?,
+            host: exports.value(host)?.parse()?,
+            port: exports.value(port)?.parse()?,
+            region: exports.value("AWS_REGION")?.parse()?,
         };
-        let credentials = Credentials {
-            access_key_id: value("AWS_ACCESS_KEY_ID")?.parse()?,
-            secret: Secret::new(value("AWS_SECRET_ACCESS_KEY")?).ok_or("the secret is empty")?,
-            session_token: None,
+        let credentials = exports.credentials()?;
+        let (user, database, ca) = (exports.value(user)?.parse()?, exports.value(database)?.to_owned(), exports.value(ca)?.to_owned());
+        let api = exports.value("AWS_ENDPOINT_URL")?.to_owned();
+        Ok(Self { running, asks, database, credentials, endpoint, user, ca, api })
+    }
+
+    /// A session of a role.
+    pub(crate) fn role(&self, name: &str) -> Result<Credentials, Problem> {
+        Exports::of(&self.running.local(&["env", "--role", name])?).credentials()
+    }
+}
+
+/// What `local env` prints.
+struct Exports<'a>(HashMap<&'a str, &'a str>);
+
+impl<'a> Exports<'a> {
+    fn of(printed: &'a str) -> Self {
+        Self(printed.lines().filter_map(export).collect())
+    }
+
+    fn value(&self, name: &str) -> Result<&'a str, Problem> {
+        self.0.get(name).copied().ok_or_else(|| format!("`countersign local env` says no {name}").into())
+    }
+
+    fn credentials(&self) -> Result<Credentials, Problem> {
+        Ok(Credentials {
+            access_key_id: self.value("AWS_ACCESS_KEY_ID")?.parse()?,
+            secret: Secret::new(self.value("AWS_SECRET_ACCESS_KEY")?).ok_or("the secret is empty")?,
+            session_token: self.0.get("AWS_SESSION_TOKEN").and_then(|token| Secret::new(*token)),
             expires: None,
-        };
-        let (user, database, ca) = (value(user)?.parse()?, value(database)?.to_owned(), value(ca)?.to_owned());
-        Ok(Self { _running: running, asks, database, credentials, endpoint, user, ca })
+        })
     }
 }
 
