@@ -3,3 +3,4 @@
 pub mod credentials;
 pub mod region;
 pub mod target;
+pub mod transport;
