@@ -1,1 +1,12 @@
-//! PostgreSQL, protocol 3.0 and 3.2.
+//! PostgreSQL, protocol 3.0 and 3.2, as PostgreSQL 18's manual has it in "Frontend/Backend Protocol".
+
+pub mod cancel;
+pub mod codec;
+pub mod dial;
+pub mod login;
+pub mod scram;
+pub mod startup;
+pub mod stream;
+
+pub use cancel::CancelKey;
+pub use startup::Startup;
