@@ -1,6 +1,14 @@
-//! The client half: where AWS credentials come from, which region a token is signed for, and what a database URL says.
+//! The client half: where AWS credentials come from, which region a token is signed for, what a database URL says, and how a
+//! database is reached.
 
+pub mod budget;
+pub mod clock;
 pub mod credentials;
+pub mod identity;
 pub mod region;
+pub mod resolve;
 pub mod target;
 pub mod transport;
+pub mod tcp;
+pub mod tls;
+pub mod tokens;
