@@ -8,7 +8,7 @@ pub mod identity;
 pub mod region;
 pub mod resolve;
 pub mod target;
-pub mod transport;
 pub mod tcp;
 pub mod tls;
 pub mod tokens;
+pub mod transport;
