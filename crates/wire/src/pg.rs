@@ -7,6 +7,8 @@ pub mod login;
 pub mod scram;
 pub mod startup;
 pub mod stream;
+#[cfg(test)]
+mod testing;
 
 pub use cancel::CancelKey;
 pub use startup::Startup;
