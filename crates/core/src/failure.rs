@@ -203,7 +203,7 @@ impl Class {
             Self::NoTls => row("IAM authentication needs TLS", "28000", 3159, exit::NO, Denied, InvalidToken),
             Self::Throttled => row("too many logins", "53300", 1040, exit::NO, Denied, Throttling),
             Self::Refused => row("the server refused the login", "28000", 1045, exit::NO, Denied, InvalidToken),
-            Self::Unavailable => row("the verifier is unavailable", "08006", 1045, exit::UNREACHABLE, Error, InternalError),
+            Self::Unavailable => row("the other side can't be reached", "08006", 1045, exit::UNREACHABLE, Error, InternalError),
             Self::TimedOut => row("there was no answer in time", "08006", 1045, exit::UNREACHABLE, Error, InternalError),
             Self::Protocol => row("the protocol was violated", "08P01", 1835, exit::UNREACHABLE, Error, InternalError),
             Self::UntrustedPeer => row("the verifier is not trusted", "08006", 1045, exit::UNREACHABLE, Error, InternalError),
