@@ -1,3 +1,6 @@
 //! The proxy: it takes SQL clients in, logs in to their database by IAM, and lets them talk.
 
+pub mod health;
+pub mod metrics;
 pub mod settings;
+pub mod status;
