@@ -6,7 +6,6 @@ mod refusal;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use countersign_core::credentials::Secret;
@@ -237,6 +236,37 @@ impl Dialer {
         Ok(Endpoint { engine: *engine, host, port, region })
     }
 
+    /// The region, where it was needed already or the settings or the host name say it.
+    #[must_use]
+    pub fn known_region(&self) -> Option<Region> {
+        let Settings { host, sign, region, .. } = &self.settings;
+        let signed = sign.as_ref().map_or(host, |(host, _)| host);
+        region.clone().or_else(|| Region::of_rds_host(signed.as_str())).or_else(|| self.region.get().cloned())
+    }
+
+    /// The clock that tokens go by.
+    #[must_use]
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Tries what a login needs, as far as it goes without a user: the credentials, the region, the name, the way to the server.
+    ///
+    /// # Errors
+    /// What is in the way.
+    pub async fn probe(&self, deadline: Instant) -> Result<(), Failure> {
+        let tried = async {
+            if let Some(tokens) = self.tokens() {
+                tokens.identity().credentials().await?;
+                self.endpoint().await?;
+            }
+            let addresses = self.addresses().await?;
+            tcp::connect(&addresses, deadline).await.map(|_| ())
+        };
+        let late = |_| Failure::new(Class::TimedOut, "it was not reached in time");
+        timeout_at(deadline, tried).await.map_err(late).flatten().map_err(|failure| self.about(failure))
+    }
+
     async fn choose_region(&self, host: &HostName) -> Result<Region, Failure> {
         let profile = match &self.proof {
             Proof::Tokens { profile, .. } => profile.as_deref(),
@@ -341,9 +371,6 @@ impl fmt::Debug for Dialer {
         f.debug_struct("Dialer").field("engine", &self.settings.engine).field("place", &self.place()).finish_non_exhaustive()
     }
 }
-
-/// The same, for whoever needs one dialer in many places.
-pub type Shared = Arc<Dialer>;
 
 #[cfg(test)]
 mod tests;

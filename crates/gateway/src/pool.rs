@@ -184,6 +184,13 @@ impl<P: Protocol> Pool<P> {
         }
     }
 
+    /// Logs in ahead of the first client that asks for this.
+    pub(crate) fn prepare(self: &Arc<Self>, wish: &P::Wish) {
+        if let Some(kind) = P::kind(wish).filter(|_| self.target.pool.warm > 0) {
+            self.fill(&kind);
+        }
+    }
+
     /// Closes what has waited too long, is too old or was closed by its server, and logs in anew where that leaves too few.
     pub(crate) async fn tend(self: &Arc<Self>) {
         let settings::Pool { idle_timeout, lifetime, warm, .. } = self.target.pool;
@@ -192,6 +199,9 @@ impl<P: Protocol> Pool<P> {
             self.discard(upstream).await;
         }
         kinds.iter().for_each(|kind| self.fill(kind));
+        let Counts { idle, dialling } = self.counts();
+        self.metrics.pool_idle.set(i64::try_from(idle).unwrap_or(i64::MAX));
+        self.metrics.pool_warm.set(i64::try_from(dialling).unwrap_or(i64::MAX));
     }
 
     /// Closes all that waits, such as when the server has failed over.

@@ -62,6 +62,9 @@ pub(crate) trait Protocol: Sized + fmt::Debug + Send + Sync + 'static {
     /// The wish with the user and the database that the target has.
     fn aim(wish: Self::Wish, target: &settings::Target) -> Self::Wish;
 
+    /// The session that a target with a user of its own would ask for: to try it, and to log in ahead of the first client.
+    fn own_wish(target: &settings::Target) -> Option<Self::Wish>;
+
     /// The kind of session to look for in the pool: without what only tells clients apart. None is one that is nobody else's.
     fn kind(wish: &Self::Wish) -> Option<Self::Wish>;
 

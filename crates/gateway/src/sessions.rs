@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use tokio::time::Instant;
 
@@ -164,7 +164,7 @@ impl Live {
             to_server,
             to_client,
             server: server.map(|(address, _)| address.to_string()),
-            upstream_age: server.map_or(Duration::ZERO, |(_, born)| born.elapsed()),
+            server_age: server.map(|(_, born)| born.elapsed()),
         }
     }
 }

@@ -135,16 +135,14 @@ pub struct Token {
 /// The sessions that a target keeps ready, and those that clients have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Pool {
-    /// Left by a client, and reset.
+    /// Ready for the next client.
     pub idle: usize,
-    /// Logged in ahead of need.
-    pub warm: usize,
-    /// How many of those there are to be.
+    /// Being logged in ahead of need.
+    pub dialling: usize,
+    /// How many are to be ready.
     pub warm_target: usize,
     /// With a client.
     pub in_use: usize,
-    /// Clients that wait for one.
-    pub waiting: usize,
 }
 
 /// A client.

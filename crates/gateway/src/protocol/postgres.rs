@@ -107,6 +107,12 @@ impl Protocol for Postgres {
         wish
     }
 
+    fn own_wish(target: &settings::Target) -> Option<Startup> {
+        let user = target.user.as_ref()?.as_str().to_owned();
+        let parameters = Vec::new();
+        Some(Startup { minor: codec::NEWEST_MINOR, user, database: target.database.clone(), parameters })
+    }
+
     fn kind(wish: &Startup) -> Option<Startup> {
         (!wish.is_replication()).then(|| wish.clone())
     }
