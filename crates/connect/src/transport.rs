@@ -150,12 +150,7 @@ impl Transport {
     ///
     /// # Errors
     /// What the socket or TLS says.
-    pub fn poll_receive<'s>(
-        &mut self,
-        cx: &mut Context<'_>,
-        incoming: &'s mut [u8],
-        plain: &'s mut Vec<u8>,
-    ) -> Poll<io::Result<&'s [u8]>> {
+    pub fn poll_receive<'s>(&mut self, cx: &mut Context<'_>, incoming: &'s mut [u8], plain: &'s mut Vec<u8>) -> Poll<io::Result<&'s [u8]>> {
         let Some(session) = &mut self.session else {
             let count = ready!(self.socket.poll_read(cx, incoming))?;
             return Poll::Ready(Ok(incoming.get(..count).unwrap_or_default()));
