@@ -24,7 +24,7 @@ pub(crate) trait Protocol: Sized + fmt::Debug + Send + Sync + 'static {
     /// What a client asks for: two that are equal ask for the same session.
     type Wish: Clone + Eq + Hash + fmt::Debug + Send + Sync;
     /// What an answer to the client's login has to know of it.
-    type Reply: Send;
+    type Reply: Send + Sync;
     /// What a client may come for that wants no session.
     type Call: Send;
     /// A session on a server, once it is logged in.
@@ -36,7 +36,7 @@ pub(crate) trait Protocol: Sized + fmt::Debug + Send + Sync + 'static {
     /// What the client asks for in its session that can't be handed through.
     type Errand: Send;
     /// What the proxy remembers of a client for as long as it is there.
-    type Stay: Send;
+    type Stay: Send + Sync;
 
     /// What a target with these settings keeps.
     ///

@@ -141,12 +141,10 @@ async fn hand_through<P: Protocol>(target: &Target<P>, pair: &mut Pair<P>, trail
             if stopped.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Err((Cut::Drain, "the proxy is being stopped")));
             }
-            match &mut limit {
-                Some(limit) if limit.as_mut().poll(cx).is_ready() => {
-                    Poll::Ready(Err((Cut::TimeLimit, "the session has reached its time limit")))
-                }
-                _ => Poll::Pending,
+            if limit.as_mut().is_some_and(|limit| limit.as_mut().poll(cx).is_ready()) {
+                return Poll::Ready(Err((Cut::TimeLimit, "the session has reached its time limit")));
             }
+            Poll::Pending
         });
         match halt.await {
             Ok(End::Client) => return Outcome::Left { reusable: pair.follower.standing() == Standing::Idle },
