@@ -152,6 +152,12 @@ async fn hand_through<P: Protocol>(target: &Target<P>, pair: &mut Pair<P>, trail
                 trail.note("the client's connection broke", &error);
                 return Outcome::Left { reusable: false };
             }
+            Ok(End::Fault(fault)) => {
+                // A client that does not hear it is told by the end of the connection.
+                let _unheard = pair.client.write_all(fault.farewell()).await;
+                trail.trouble(&Trouble::Client(Broken::Fault(fault)));
+                return Outcome::Left { reusable: false };
+            }
             Ok(End::Server) => return Outcome::ServerGone,
             Ok(End::ServerBroken(error)) => {
                 trail.note("the server's connection broke", &error);

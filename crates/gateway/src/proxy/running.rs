@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::limit::{Door, Limit};
 use crate::listen::{self, Inherited, Listener, Reception};
-//MY use crate::protocol::mysql::Mysql;
+use crate::protocol::mysql::Mysql;
 use crate::protocol::postgres::Postgres;
 use crate::settings::{Listen, Target as Settings};
 use crate::status;
@@ -154,8 +154,8 @@ fn place(listen: &Listen) -> String {
 
 fn reception(settings: &Settings, login_timeout: Duration, house: &House, own: Limit, limit: &Limit) -> Result<Reception, Failure> {
     let service: Arc<dyn Service> = match settings.engine {
-        _ => Arc::new(Target::<Postgres>::new(settings.clone(), login_timeout, house)?),
-        //MY Engine::Mariadb | Engine::Mysql => Arc::new(Target::<Mysql>::new(settings.clone(), login_timeout, house)?),
+        Engine::Postgres => Arc::new(Target::<Postgres>::new(settings.clone(), login_timeout, house)?),
+        Engine::Mariadb | Engine::Mysql => Arc::new(Target::<Mysql>::new(settings.clone(), login_timeout, house)?),
     };
     Ok(Reception {
         service,
