@@ -4,6 +4,8 @@
 pub mod budget;
 pub mod clock;
 pub mod credentials;
+pub mod dialer;
+pub mod drive;
 pub mod identity;
 pub mod region;
 pub mod resolve;

@@ -250,6 +250,13 @@ impl Transport {
         .await
     }
 
+    /// Whether nothing has come, not even the end. What has come is thrown away: nobody is to use the connection then.
+    #[must_use]
+    pub fn is_quiet(&mut self) -> bool {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        Scratch::with(|scratch| self.poll_receive(&mut cx, &mut scratch.incoming, &mut scratch.plain).is_pending())
+    }
+
     /// Waits until something has come, or the end, without taking it.
     ///
     /// # Errors
