@@ -191,3 +191,6 @@ async fn hand_over(stream: UnixStream, front: &Front, turn: &Turn) {
         Err(failure) => tracing::warn!(class = %failure.class, detail = %failure.detail, "the takeover failed, and this proxy goes on"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,3 +8,4 @@ pub mod inherited;
 pub mod metrics;
 pub mod settings;
 pub mod status;
+pub mod telemetry;

@@ -6,7 +6,7 @@ use std::pin::Pin;
 
 use countersign_core::failure::Failure;
 use hyper::body::{Body, Incoming};
-use hyper::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use tokio::time::timeout;
@@ -66,8 +66,8 @@ pub(super) async fn answer(request: Request<Incoming>, front: &Front, turn: &Tur
             turn.go_on();
             respond(&head.method, head.uri.path(), head.uri.query(), &head.headers, front).await
         }
-        Ok(false) => text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long, or it broke off"),
-        Err(_) => text(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"),
+        Ok(false) => last(text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long, or it broke off")),
+        Err(_) => last(text(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
     };
     turn.wait();
     Ok(answer)
@@ -136,6 +136,12 @@ async fn drain(mut body: Incoming) -> bool {
         left = rest;
     }
     true
+}
+
+/// The last answer on its connection: what comes next there is the rest of a body.
+fn last(mut answer: Answer) -> Answer {
+    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    answer
 }
 
 /// A sentence or more.
