@@ -150,12 +150,7 @@ impl Transport {
     ///
     /// # Errors
     /// What the socket or TLS says.
-    pub fn poll_receive<'s>(
-        &mut self,
-        cx: &mut Context<'_>,
-        incoming: &'s mut [u8],
-        plain: &'s mut Vec<u8>,
-    ) -> Poll<io::Result<&'s [u8]>> {
+    pub fn poll_receive<'s>(&mut self, cx: &mut Context<'_>, incoming: &'s mut [u8], plain: &'s mut Vec<u8>) -> Poll<io::Result<&'s [u8]>> {
         let Some(session) = &mut self.session else {
             let count = ready!(self.socket.poll_read(cx, incoming))?;
             return Poll::Ready(Ok(incoming.get(..count).unwrap_or_default()));
@@ -255,6 +250,13 @@ impl Transport {
             })
         })
         .await
+    }
+
+    /// Whether nothing has come, not even the end. What has come is thrown away: nobody is to use the connection then.
+    #[must_use]
+    pub fn is_quiet(&mut self) -> bool {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        Scratch::with(|scratch| self.poll_receive(&mut cx, &mut scratch.incoming, &mut scratch.plain).is_pending())
     }
 
     /// Waits until something has come, or the end, without taking it.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use countersign_core::credentials::Secret;
 use zeroize::Zeroizing;
 
 use crate::inbox::Inbox;
@@ -131,4 +132,25 @@ pub enum Security {
         /// The socket is a Unix socket or on loopback, and whoever set the target up said so by name.
         trusted: bool,
     },
+}
+
+/// What is proved to the server.
+#[derive(Clone)]
+pub enum Credential {
+    /// An IAM token: it goes out as it is, so only where nobody reads along, and never as what it isn't, a password.
+    Token(Zeroizing<String>),
+    /// A password.
+    Password(Secret),
+    /// Nothing: the server lets the user in by other means.
+    Nothing,
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Token(_) => "Token([redacted])",
+            Self::Password(_) => "Password([redacted])",
+            Self::Nothing => "Nothing",
+        })
+    }
 }

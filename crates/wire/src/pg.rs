@@ -4,8 +4,10 @@ pub mod cancel;
 pub mod codec;
 pub mod dial;
 pub mod login;
+pub mod recall;
 pub mod scram;
 pub mod startup;
+pub mod statement;
 pub mod stream;
 
 pub use cancel::CancelKey;

@@ -50,7 +50,12 @@ fn broken(error: rustls::Error) -> io::Error {
 }
 
 /// Makes room at the end of `outgoing` and lets `write` fill it, with more room where that is too little.
-fn append<E>(outgoing: &mut Vec<u8>, room: usize, mut write: impl FnMut(&mut [u8]) -> Result<usize, E>, needs: impl Fn(&E) -> Option<usize>) -> io::Result<()> {
+fn append<E>(
+    outgoing: &mut Vec<u8>,
+    room: usize,
+    mut write: impl FnMut(&mut [u8]) -> Result<usize, E>,
+    needs: impl Fn(&E) -> Option<usize>,
+) -> io::Result<()> {
     let start = outgoing.len();
     outgoing.resize(start + room, 0);
     let mut written = write(outgoing.get_mut(start..).unwrap_or_default());
@@ -71,11 +76,7 @@ const fn encrypt_needs(error: &EncryptError) -> Option<usize> {
 }
 
 /// Handles one state. `plain` takes what was decrypted, `outgoing` what is to be sent.
-fn handle<Data>(
-    status: UnbufferedStatus<'_, '_, Data>,
-    plain: &mut Vec<u8>,
-    outgoing: &mut Vec<u8>,
-) -> (usize, io::Result<Next>) {
+fn handle<Data>(status: UnbufferedStatus<'_, '_, Data>, plain: &mut Vec<u8>, outgoing: &mut Vec<u8>) -> (usize, io::Result<Next>) {
     let mut discard = status.discard;
     let next = match status.state {
         Err(error) => Err(broken(error)),
@@ -255,7 +256,9 @@ fn traffic<Data>(status: UnbufferedStatus<'_, '_, Data>, bytes: &[u8], room: usi
         // A key update, say, goes first.
         state => match handle(UnbufferedStatus { discard, state }, &mut Vec::new(), outgoing).1? {
             Next::Again => Ok(true),
-            Next::Read | Next::Traffic | Next::Closed => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "TLS has ended on this connection")),
+            Next::Read | Next::Traffic | Next::Closed => {
+                Err(io::Error::new(io::ErrorKind::ConnectionAborted, "TLS has ended on this connection"))
+            }
         },
     }
 }

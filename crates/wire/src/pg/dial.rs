@@ -3,38 +3,14 @@
 mod authentication;
 mod session;
 
-use std::fmt;
-
-use countersign_core::credentials::Secret;
 use zeroize::Zeroizing;
 
 use super::codec::{self, MAX_LOGIN_MESSAGE};
 use super::{CancelKey, Startup};
-use crate::exchange::{Exchange, Fault, Peer, Secure, Security, Step};
+use crate::exchange::{Credential, Exchange, Fault, Peer, Secure, Security, Step};
 use crate::inbox::Inbox;
 use authentication::{Authentication, Turn};
 use session::Opened;
-
-/// What is proved to the server.
-#[derive(Clone)]
-pub enum Credential {
-    /// An IAM token: it goes out as it is, so only where nobody reads along, and never as what it isn't, a password.
-    Token(Zeroizing<String>),
-    /// A password.
-    Password(Secret),
-    /// Nothing: the server lets the user in by other means.
-    Nothing,
-}
-
-impl fmt::Debug for Credential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Token(_) => "Token([redacted])",
-            Self::Password(_) => "Password([redacted])",
-            Self::Nothing => "Nothing",
-        })
-    }
-}
 
 /// Whether SCRAM is bound to the channel, as libpq's `channel_binding`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
