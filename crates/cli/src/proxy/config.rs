@@ -13,7 +13,10 @@ mod url;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
+
 use countersign_authority::file::{self, Fields, Place, Report, members};
+use countersign_core::policy::Position;
 use countersign_core::policy::json::{Member, Node, Value};
 
 use super::options::Options;
@@ -25,8 +28,8 @@ pub(super) use pool::RawPool;
 pub(super) use target::{Given, Raw, RawLogin};
 pub(super) use url::is_url;
 
-/// Names that are subcommands, or would be mistaken for a path.
-const RESERVED: [&str; 7] = ["check", "shutdown", "status", "wait", "help", ".", ".."];
+/// Names that are subcommands.
+const RESERVED: [&str; 5] = ["check", "help", "shutdown", "status", "wait"];
 
 /// The longest name of a target: it becomes a directory, a label of metrics, a word of a log.
 const MOST_NAME: usize = 63;
@@ -54,10 +57,12 @@ pub(super) fn read(text: &str, around: &Around<'_>, report: &Report) -> File {
     file
 }
 
-/// Reads a target that is given by URL on the command line. Its mistakes have the place of what they are about in its structure.
-pub(super) fn read_url(text: &str, around: &Around<'_>, report: &Report) -> Option<Raw> {
-    let root = Node { at: countersign_core::policy::Position { line: 1, column: 1 }, value: Value::Null };
-    let place = Place::root(&root);
+/// Where something stands that is no file: it has a path and no line.
+pub(super) const NOWHERE: Position = Position { line: 0, column: 0 };
+
+/// Reads a target that is given by URL, `which` being what it is called in its mistakes.
+pub(super) fn read_url(text: &str, which: String, around: &Around<'_>, report: &Report) -> Option<Raw> {
+    let place = Place { at: NOWHERE, path: which };
     let mut parts = url::parts(text, &place, report)?;
     let at = parts.iter().position(|member| member.key == "name");
     let name = match at.map(|at| parts.remove(at).node.value) {
@@ -65,24 +70,23 @@ pub(super) fn read_url(text: &str, around: &Around<'_>, report: &Report) -> Opti
         _ => parts.iter().find_map(host_label)?,
     };
     check_name(&name, &place, report);
-    let node = Node { at: root.at, value: Value::Object(parts) };
+    let node = Node { at: NOWHERE, value: Value::Object(parts) };
     target::read(&name, &node, place, Given::ByUrl, around, report)
 }
 
 /// What a database is called that nobody named: the first label of its host, as RDS has the instance there.
 fn host_label(member: &Member) -> Option<String> {
     match &member.node.value {
-        Value::String(host) if member.key == "host" && host.contains(':') => Some(host.replace(':', "-")),
-        Value::String(host) if member.key == "host" && host.parse::<std::net::Ipv4Addr>().is_ok() => Some(host.clone()),
+        Value::String(host) if member.key == "host" && host.parse::<IpAddr>().is_ok() => Some(format!("at-{}", host.replace([':', '.'], "-"))),
         Value::String(host) if member.key == "host" => host.split('.').next().map(str::to_owned),
         _ => None,
     }
 }
 
 fn check_name(name: &str, place: &Place, report: &Report) {
-    let word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    let word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
     if RESERVED.contains(&name) || !(1..=MOST_NAME).contains(&name.len()) || !name.bytes().all(word) {
-        let rule = format!("1 to {MOST_NAME} letters, digits or characters of _-., and not a subcommand such as status");
+        let rule = format!("1 to {MOST_NAME} letters, digits or characters of _ or -, and not a subcommand such as status");
         report.add(place, format!("{name:?} is no name for a target: {rule}"));
     }
 }

@@ -12,11 +12,10 @@ use countersign_core::failure::{Class, Failure};
 use countersign_gateway::settings::Settings;
 
 use super::config::{self, Around, Given, Raw};
-use super::options::Options;
 use super::{duration, Request};
 
 use listeners::Listeners;
-pub(crate) use operation::{Admin, Grace, Http, Logs, Operation, default_admin_socket};
+pub(crate) use operation::{ADMIN_PORT, Grace, HTTP_PORT, Logs, Operation, default_admin_socket};
 
 /// How long a client has for its login where nobody says.
 pub(super) const LOGIN_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(15);
@@ -57,7 +56,7 @@ pub(crate) fn make(request: &Request, surroundings: Surroundings<'_>, before: Op
     };
     let usual = file.options;
     let options = request.options.clone().over(usual.clone());
-    let from_urls = urls(request, surroundings)?;
+    let from_urls = urls(request, surroundings, &report);
     let chosen = choose(request, file.targets, from_urls, path.as_deref(), &report)?;
     let mut listeners = Listeners::new(&chosen, &request.options, &usual, before);
     let one = chosen.len() == 1;
@@ -100,29 +99,16 @@ fn read(path: &Path) -> Result<String, Failure> {
 }
 
 /// The targets that are given by URL, in their places among the arguments.
-fn urls(request: &Request, surroundings: Surroundings<'_>) -> Result<Vec<(usize, Raw)>, Failure> {
+fn urls(request: &Request, surroundings: Surroundings<'_>, report: &Report) -> Vec<(usize, Raw)> {
     let around = Around::new(surroundings.working_directory, surroundings.variable);
-    let mut problems = Vec::new();
     let mut raws: Vec<(usize, Raw)> = Vec::new();
     for (index, text) in request.targets.iter().enumerate().filter(|(_, text)| config::is_url(text)) {
-        let report = Report::default();
-        let raw = config::read_url(text, &around, &report);
-        match (raw, report.conclude()) {
-            (Some(mut raw), Ok(())) => {
-                raw.name = distinct(&raw.name, |name| raws.iter().any(|(_, other)| other.name == name));
-                raws.push((index, raw));
-            }
-            (_, Err(mistakes)) => problems.extend(mistakes.as_slice().iter().map(|mistake| said(index, mistake))),
-            (None, Ok(())) => problems.push(format!("target {}: it can't be made out", index + 1)),
+        if let Some(mut raw) = config::read_url(text, format!("target {}", index + 1), &around, report) {
+            raw.name = distinct(&raw.name, |name| raws.iter().any(|(_, other)| other.name == name));
+            raws.push((index, raw));
         }
     }
-    if problems.is_empty() { Ok(raws) } else { Err(Failure::new(Class::Usage, problems.join("\n"))) }
-}
-
-/// A mistake of a URL: it has no line, and is not repeated.
-fn said(index: usize, mistake: &Mistake) -> String {
-    let path = if mistake.path.is_empty() { String::new() } else { format!("{}: ", mistake.path) };
-    format!("target {}: {path}{}", index + 1, mistake.problem)
+    raws
 }
 
 /// `name`, or with a number where there is another of that name.
@@ -186,15 +172,31 @@ fn unknown(name: &str, names: &[String], path: Option<&Path>) -> Failure {
 /// Nothing where nothing is wrong; with `skip` the targets that have mistakes, by the path of their table.
 fn conclude(report: Report, path: Option<&Path>, skip: bool) -> Result<Vec<(String, String)>, Failure> {
     let Err(mistakes) = report.conclude() else { return Ok(Vec::new()) };
-    let table = |mistake: &Mistake| {
-        let mut parts = mistake.path.splitn(3, '.');
-        let (first, name) = (parts.next()?, parts.next()?);
-        (first == "targets").then(|| format!("{first}.{name}"))
-    };
-    let of_targets: Option<Vec<_>> = mistakes.as_slice().iter().map(|mistake| Some((table(mistake)?, mistake.to_string()))).collect();
+    let of_targets: Option<Vec<_>> = mistakes.as_slice().iter().map(|mistake| Some((table(mistake)?, said(mistake)))).collect();
     if let (true, Some(left_out)) = (skip, of_targets) {
         return Ok(left_out);
     }
+    // What the command line says wrong has no line; it is said first.
+    let is_given = |mistake: &&Mistake| mistake.at == config::NOWHERE;
+    let given: Vec<String> = mistakes.as_slice().iter().filter(is_given).map(said).collect();
+    if given.len() == mistakes.as_slice().len() {
+        return Err(Failure::new(Class::Usage, given.join("\n")));
+    }
+    let written: Vec<String> = mistakes.as_slice().iter().filter(|mistake| !is_given(mistake)).map(said).collect();
     let name = path.map_or_else(|| "the targets".to_owned(), |path| path.display().to_string());
-    Err(wrong(format!("{name} can't be used:\n{mistakes}")))
+    Err(wrong(given.into_iter().chain([format!("{name} can't be used:")]).chain(written).collect::<Vec<_>>().join("\n")))
+}
+
+/// The table that a mistake is in: `targets.NAME`, or a URL's own.
+fn table(mistake: &Mistake) -> Option<String> {
+    if mistake.at == config::NOWHERE {
+        return mistake.path.split('.').next().map(str::to_owned);
+    }
+    let mut parts = mistake.path.split('.');
+    let (first, name) = (parts.next()?, parts.next()?);
+    (first == "targets").then(|| format!("{first}.{name}"))
+}
+
+fn said(mistake: &Mistake) -> String {
+    if mistake.at == config::NOWHERE { format!("{}: {}", mistake.path, mistake.problem) } else { mistake.to_string() }
 }

@@ -142,8 +142,10 @@ impl Serving {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                end = signals.end() => return end,
-                Some(()) = signals.hangup.recv() => self.reload("SIGHUP"),
+                word = signals.next() => match word {
+                    Word::End(end) => return end,
+                    Word::Reload => self.reload("SIGHUP"),
+                },
                 Some(order) = orders.recv() => match order {
                     Order::Quit => return End::Asked,
                     Order::Leave => return End::Replaced,
@@ -192,13 +194,20 @@ impl Serving {
         };
         let cut = tokio::select! {
             cut = wait => cut,
-            _ = signals.end() => self.proxy.drain(Duration::ZERO).await,
+            () = signals.end() => self.proxy.drain(Duration::ZERO).await,
         };
         match cut {
             0 => self.voice.say("ended"),
             cut => self.voice.say(&format!("ended; {cut} sessions were cut off")),
         }
     }
+}
+
+/// What a signal says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Word {
+    End(End),
+    Reload,
 }
 
 /// What comes from outside.
@@ -219,10 +228,16 @@ impl Signals {
         })
     }
 
-    async fn end(&mut self) -> End {
+    async fn next(&mut self) -> Word {
         tokio::select! {
-            _ = self.terminate.recv() => End::Terminated,
-            _ = self.interrupt.recv() => End::Interrupted,
+            _ = self.terminate.recv() => Word::End(End::Terminated),
+            _ = self.interrupt.recv() => Word::End(End::Interrupted),
+            _ = self.hangup.recv() => Word::Reload,
         }
+    }
+
+    /// A further signal to end.
+    async fn end(&mut self) {
+        while self.next().await == Word::Reload {}
     }
 }

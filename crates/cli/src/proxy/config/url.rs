@@ -185,7 +185,8 @@ impl Parts {
     /// `role` begins a role, or several with commas between them; what follows is about the last.
     fn role(&mut self, key: &str, value: &str) -> Result<(), String> {
         if key == "arn" {
-            self.roles.extend(value.split(',').map(|arn| vec![self.member("arn", text_of(arn))]));
+            let begun: Vec<_> = value.split(',').map(|arn| vec![self.member("arn", text_of(arn))]).collect();
+            self.roles.extend(begun);
             return Ok(());
         }
         let member = self.member(key, text_of(value));
