@@ -116,7 +116,10 @@ pub(crate) fn client(arguments: ClientArguments) -> Result<ExitCode, Failure> {
 fn session(arguments: ClientArguments) -> Result<ExitCode, Failure> {
     let ClientArguments { destination: Destination { url: name, signing }, arguments, port, duration, config } = arguments;
     if !arguments.is_empty() {
-        return Err(Failure::new(Class::Usage, format!("{name:?} is no URL, and a target's name opens no client: leave out what is after --")));
+        return Err(Failure::new(
+            Class::Usage,
+            format!("{name:?} is no URL, and a target's name opens no client: leave out what is after --"),
+        ));
     }
     let Signing { region, profile } = signing;
     proxy::open(Session { name, config, port, time: duration, region, profile })

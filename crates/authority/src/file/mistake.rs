@@ -45,6 +45,12 @@ impl Mistakes {
     pub fn as_slice(&self) -> &[Mistake] {
         &self.kept
     }
+
+    /// How many there are besides.
+    #[must_use]
+    pub const fn omitted(&self) -> usize {
+        self.omitted
+    }
 }
 
 impl fmt::Display for Mistakes {

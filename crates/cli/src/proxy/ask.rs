@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use countersign_core::failure::{Class, Failure};
 
 use super::http::Door;
-use super::plan::{ADMIN_PORT, HTTP_PORT, default_admin_socket};
+use super::plan::{HTTP_PORT, default_admin_socket};
 use super::{duration, status};
 use crate::output::{self, Format};
 
@@ -40,14 +40,11 @@ pub(crate) struct WaitArguments {
   countersign proxy shutdown --admin-port 9091      # of a proxy with --quitquitquit")]
 pub(crate) struct ShutdownArguments {
     /// The admin port of the proxy, in place of its admin socket
-    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = ADMIN, conflicts_with = "admin_socket")]
+    #[arg(long, value_name = "PORT", conflicts_with = "admin_socket")]
     admin_port: Option<u16>,
     #[command(flatten)]
     socket: SocketArgument,
 }
-
-/// [`ADMIN_PORT`], for clap.
-const ADMIN: &str = "9091";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:

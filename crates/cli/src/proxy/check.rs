@@ -39,7 +39,9 @@ pub(super) fn text(plan: &Plan) -> String {
         let members = value.as_object().into_iter().flatten().filter(|(key, value)| *key != "name" && !value.is_null());
         let words = |value: &Value| match value {
             Value::String(text) => text.clone(),
-            Value::Array(list) => list.iter().map(|one| one.as_str().map_or_else(|| one.to_string(), str::to_owned)).collect::<Vec<_>>().join(", "),
+            Value::Array(list) => {
+                list.iter().map(|one| one.as_str().map_or_else(|| one.to_string(), str::to_owned)).collect::<Vec<_>>().join(", ")
+            }
             other => other.to_string(),
         };
         members.map(|(key, value)| format!("\n  {key:<20} {}", output::plain(&words(value)))).collect()

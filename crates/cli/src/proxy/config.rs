@@ -10,9 +10,6 @@ mod secret;
 mod target;
 mod url;
 
-#[cfg(test)]
-mod tests;
-
 use std::net::IpAddr;
 
 use countersign_authority::file::{self, Fields, Place, Report, members};
@@ -77,7 +74,9 @@ pub(super) fn read_url(text: &str, which: String, around: &Around<'_>, report: &
 /// What a database is called that nobody named: the first label of its host, as RDS has the instance there.
 fn host_label(member: &Member) -> Option<String> {
     match &member.node.value {
-        Value::String(host) if member.key == "host" && host.parse::<IpAddr>().is_ok() => Some(format!("at-{}", host.replace([':', '.'], "-"))),
+        Value::String(host) if member.key == "host" && host.parse::<IpAddr>().is_ok() => {
+            Some(format!("at-{}", host.replace([':', '.'], "-")))
+        }
         Value::String(host) if member.key == "host" => host.split('.').next().map(str::to_owned),
         _ => None,
     }

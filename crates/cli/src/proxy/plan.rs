@@ -12,10 +12,10 @@ use countersign_core::failure::{Class, Failure};
 use countersign_gateway::settings::Settings;
 
 use super::config::{self, Around, Given, Raw};
-use super::{duration, Request};
+use super::{Request, duration};
 
 use listeners::Listeners;
-pub(crate) use operation::{ADMIN_PORT, Grace, HTTP_PORT, Logs, Operation, default_admin_socket};
+pub(crate) use operation::{Grace, HTTP_PORT, Logs, Operation, default_admin_socket};
 
 /// How long a client has for its login where nobody says.
 pub(super) const LOGIN_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(15);
@@ -184,7 +184,9 @@ fn conclude(report: Report, path: Option<&Path>, skip: bool) -> Result<Vec<(Stri
     }
     let written: Vec<String> = mistakes.as_slice().iter().filter(|mistake| !is_given(mistake)).map(said).collect();
     let name = path.map_or_else(|| "the targets".to_owned(), |path| path.display().to_string());
-    Err(wrong(given.into_iter().chain([format!("{name} can't be used:")]).chain(written).collect::<Vec<_>>().join("\n")))
+    let more = (mistakes.omitted() > 0).then(|| format!("and {} more", mistakes.omitted()));
+    let lines = given.into_iter().chain([format!("{name} can't be used:")]).chain(written).chain(more);
+    Err(wrong(lines.collect::<Vec<_>>().join("\n")))
 }
 
 /// The table that a mistake is in: `targets.NAME`, or a URL's own.
@@ -200,3 +202,6 @@ fn table(mistake: &Mistake) -> Option<String> {
 fn said(mistake: &Mistake) -> String {
     if mistake.at == config::NOWHERE { format!("{}: {}", mistake.path, mistake.problem) } else { mistake.to_string() }
 }
+
+#[cfg(test)]
+mod tests;

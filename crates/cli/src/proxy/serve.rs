@@ -219,8 +219,7 @@ struct Signals {
 
 impl Signals {
     fn new() -> Result<Self, Failure> {
-        let listen =
-            |kind| signal(kind).map_err(|error| Failure::new(Class::Internal, format!("signals can't be listened to: {error}")));
+        let listen = |kind| signal(kind).map_err(|error| Failure::new(Class::Internal, format!("signals can't be listened to: {error}")));
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,

@@ -49,7 +49,12 @@ fn target(target: &Target) -> Vec<String> {
         format!("{} {}", target.engine, target.endpoint),
         target.listeners.iter().map(place).collect::<Vec<_>>().join(", "),
         target.connections.to_string(),
-        format!("{} idle, {} in use{}", pool.idle, pool.in_use, if pool.dialling > 0 { format!(", {} coming", pool.dialling) } else { String::new() }),
+        format!(
+            "{} idle, {} in use{}",
+            pool.idle,
+            pool.in_use,
+            if pool.dialling > 0 { format!(", {} coming", pool.dialling) } else { String::new() }
+        ),
         format!("{}{queued}", if target.health.healthy { "well" } else { "fail" }),
     ]
 }

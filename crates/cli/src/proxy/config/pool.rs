@@ -21,8 +21,7 @@ pub(crate) struct RawPool {
 }
 
 impl RawPool {
-    const OFF: Self =
-        Self { warm: Some(0), reuse: Some(false), most_idle: Some(0), idle_timeout: None, lifetime: None };
+    const OFF: Self = Self { warm: Some(0), reuse: Some(false), most_idle: Some(0), idle_timeout: None, lifetime: None };
 }
 
 pub(super) fn read(fields: &mut Fields<'_>, report: &Report) -> Option<RawPool> {

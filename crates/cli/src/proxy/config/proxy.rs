@@ -4,9 +4,9 @@ use countersign_authority::file::{self, Fields, Place, Report, string};
 use countersign_connect::identity::RoleArn;
 use countersign_core::policy::json::{Node, Value};
 
+use super::Around;
 use super::place::{address, path, port};
 use super::pool::span;
-use super::Around;
 use crate::proxy::options::Options;
 
 pub(super) fn read(node: &Node, place: Place, around: &Around<'_>, report: &Report) -> Options {

@@ -134,9 +134,7 @@ fn word<T: Copy>(fields: &mut Fields<'_>, key: &'static str, words: &[(&str, T)]
 fn roles(fields: &mut Fields<'_>, report: &Report) -> Option<Vec<identity::Role>> {
     let (place, node) = fields.take("roles")?;
     let roles: Vec<identity::Role> = match &node.value {
-        Value::Array(nodes) => {
-            nodes.iter().enumerate().filter_map(|(index, node)| role(place.index(index, node), node, report)).collect()
-        }
+        Value::Array(nodes) => nodes.iter().enumerate().filter_map(|(index, node)| role(place.index(index, node), node, report)).collect(),
         _ => role(place.clone(), node, report).into_iter().collect(),
     };
     let settings = identity::Settings { roles, ..identity::Settings::default() };

@@ -96,7 +96,9 @@ pub(super) fn parts(text: &str, place: &Place, report: &Report) -> Option<Vec<Me
     let mut parts = Parts { at: place.at, members: Vec::new(), roles: Vec::new() };
     parts.add("engine", text_of(engine));
     if url.password().is_some() {
-        fail("the URL holds a password: take it out; a token is minted in its place, and password-file names the file of another".to_owned());
+        fail(
+            "the URL holds a password: take it out; a token is minted in its place, and password-file names the file of another".to_owned(),
+        );
     }
     let decoded = |text: &str, what: &str| {
         let decoded = encode::decode(text).map(std::borrow::Cow::into_owned);

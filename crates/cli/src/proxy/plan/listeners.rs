@@ -22,11 +22,13 @@ pub(super) struct Listeners<'a> {
     taken: BTreeSet<u16>,
     /// The ports that targets had before, by their names.
     before: BTreeMap<String, u16>,
+    /// Who listens where.
+    claims: Vec<(Listen, String)>,
 }
 
 impl<'a> Listeners<'a> {
     pub(super) fn new(targets: &[Raw], flags: &'a Options, usual: &'a Options, before: Option<&Settings>) -> Self {
-        let mut listeners = Self { flags, usual, taken: BTreeSet::new(), before: BTreeMap::new() };
+        let mut listeners = Self { flags, usual, taken: BTreeSet::new(), before: BTreeMap::new(), claims: Vec::new() };
         let asked = targets.iter().filter(|raw| listeners.keeps(raw)).flat_map(|raw| raw.listen.iter().flatten());
         let ports = asked.filter_map(|wanted| match &wanted.value {
             Wanted::Port(port) => Some(*port),
@@ -50,7 +52,16 @@ impl<'a> Listeners<'a> {
         raw.given == Given::ByUrl || (self.flags.port.is_none() && self.flags.unix_socket.is_none())
     }
 
-    /// A target's listeners, each with whether it was asked for in so many words.
+    /// Notes where a target listens: the name of another that listens there, if there is one.
+    pub(super) fn claim(&mut self, name: &str, listen: &Listen) -> Option<String> {
+        let other = self.claims.iter().find(|(claimed, _)| claimed == listen).map(|(_, other)| other.clone());
+        if other.is_none() {
+            self.claims.push((listen.clone(), name.to_owned()));
+        }
+        other
+    }
+
+    /// A target's listeners.
     pub(super) fn of(&mut self, raw: &Raw, engine: Engine) -> Vec<Listen> {
         let (flag, usual) = (self.flags.address, self.usual.address);
         let address = super::target::first(raw.given, raw.address, flag, usual).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));

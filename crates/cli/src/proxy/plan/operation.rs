@@ -11,7 +11,7 @@ use crate::proxy::options::Options;
 
 /// The ports of cloud-sql-proxy. Source: its `--help`.
 pub(crate) const HTTP_PORT: u16 = 9090;
-pub(crate) const ADMIN_PORT: u16 = 9091;
+const ADMIN_PORT: u16 = 9091;
 
 /// How a proxy is run.
 #[derive(Debug, Clone, PartialEq, Eq)]

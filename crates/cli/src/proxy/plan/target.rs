@@ -53,6 +53,7 @@ impl Resolver<'_> {
     pub(super) fn target(&self, raw: &Raw, listeners: &mut Listeners<'_>) -> Option<Target> {
         let (engine, host) = (raw.engine?, raw.host.clone()?);
         let listen = listeners.of(raw, engine);
+        self.check_alone(raw, &listen, listeners);
         Some(Target {
             name: raw.name.clone(),
             engine,
@@ -74,6 +75,17 @@ impl Resolver<'_> {
             connect_timeout: raw.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
             session_timeout: raw.session_timeout,
         })
+    }
+
+    /// Whether nobody else listens there.
+    fn check_alone(&self, raw: &Raw, listen: &[Listen], listeners: &mut Listeners<'_>) {
+        let places = raw.listen.iter().flatten().map(|wanted| &wanted.place);
+        let places = places.chain(std::iter::repeat(&raw.place));
+        for (listen, place) in listen.iter().zip(places) {
+            if let Some(other) = listeners.claim(&raw.name, listen) {
+                self.report.add(place, format!("{other} listens there already"));
+            }
+        }
     }
 
     fn sign(&self, raw: &Raw, engine: Engine) -> Option<(countersign_core::endpoint::HostName, u16)> {
