@@ -294,6 +294,19 @@ impl Dialer {
         Ok(Some(newer).filter(|_| !(fresh && same)))
     }
 
+    /// What is proved for `user`: for a login within a session that stands.
+    ///
+    /// # Errors
+    /// As for [`Self::dial`].
+    pub async fn credential(&self, user: &DbUser, deadline: Instant) -> Result<Credential, Failure> {
+        if let Proof::Password(password) = &self.proof {
+            return Ok(Credential::Password(password.clone()));
+        }
+        let minted = timeout_at(deadline, self.mint(user)).await;
+        let minted = minted.map_err(|_| self.failure(Class::TimedOut, user, "the AWS credentials took too long"))??;
+        Ok(Credential::Token(Zeroizing::new(minted.token.expose().to_owned())))
+    }
+
     async fn attempt<E: Exchange>(
         &self,
         user: &DbUser,
@@ -343,7 +356,9 @@ impl Dialer {
         self.about(Failure::new(Class::Unavailable, why))
     }
 
-    fn broken(&self, broken: Broken) -> Refusal {
+    /// What came of a word with the server, as a refusal.
+    #[must_use]
+    pub fn broken(&self, broken: Broken) -> Refusal {
         let failure = match &broken {
             Broken::Fault(fault) => return Refusal::of_fault(fault, |failure| self.about(failure)),
             Broken::Closed => self.unreachable("the server closed the connection within the login; its log says why"),

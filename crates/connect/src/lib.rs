@@ -11,6 +11,8 @@ pub mod region;
 pub mod resolve;
 pub mod target;
 pub mod tcp;
+#[cfg(test)]
+mod testing;
 pub mod tls;
 pub mod tokens;
 pub mod transport;

@@ -157,7 +157,8 @@ impl Transport {
         };
         plain.clear();
         session.surplus(plain);
-        while plain.is_empty() {
+        // Once TLS has ended the socket may well stay open, but nothing more comes.
+        while plain.is_empty() && !session.is_closed() {
             let pending = session.pending();
             let start = pending.len();
             let (head, free) = incoming.split_at_mut_checked(start).unwrap_or_default();
@@ -169,9 +170,6 @@ impl Transport {
             head.copy_from_slice(session.pending());
             let filled = incoming.get_mut(..start + count).unwrap_or_default();
             session.decrypt(filled, plain, &mut self.unsent)?;
-            if session.is_closed() {
-                break;
-            }
         }
         Poll::Ready(Ok(plain))
     }

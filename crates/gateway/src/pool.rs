@@ -69,7 +69,8 @@ impl<P: Protocol> Pool<P> {
 
     /// Takes back a session whose client has gone at a point where it is nobody's: it is reset and kept, or closed.
     pub(crate) async fn release(self: &Arc<Self>, mut upstream: Upstream<P>) {
-        let kind = P::kind(&upstream.wish).filter(|_| self.target.pool.reuse && self.is_young(&upstream));
+        let reusable = self.target.pool.reuse && self.is_young(&upstream) && P::is_reusable(&upstream.wish);
+        let kind = P::kind(&upstream.wish).filter(|_| reusable);
         let Some(kind) = kind else { return upstream.close().await };
         match timeout_at(Instant::now() + RESET_TIMEOUT, P::reset(&mut upstream)).await {
             Ok(Ok(())) if upstream.inbox.is_empty() => {

@@ -13,7 +13,7 @@ use countersign_connect::transport::Transport;
 use countersign_core::failure::Failure;
 use countersign_core::name::DbUser;
 use countersign_wire::exchange::{Credential, Security};
-use countersign_wire::{Exchange, Inbox};
+use countersign_wire::{Exchange, Fault, Inbox};
 use tokio::time::Instant;
 
 use crate::settings;
@@ -24,7 +24,7 @@ pub(crate) trait Protocol: Sized + fmt::Debug + Send + Sync + 'static {
     /// What a client asks for: two that are equal ask for the same session.
     type Wish: Clone + Eq + Hash + fmt::Debug + Send + Sync;
     /// What an answer to the client's login has to know of it.
-    type Reply: Send;
+    type Reply: Send + Sync;
     /// What a client may come for that wants no session.
     type Call: Send;
     /// A session on a server, once it is logged in.
@@ -36,7 +36,7 @@ pub(crate) trait Protocol: Sized + fmt::Debug + Send + Sync + 'static {
     /// What the client asks for in its session that can't be handed through.
     type Errand: Send;
     /// What the proxy remembers of a client for as long as it is there.
-    type Stay: Send;
+    type Stay: Send + Sync;
 
     /// What a target with these settings keeps.
     ///
@@ -64,6 +64,9 @@ pub(crate) trait Protocol: Sized + fmt::Debug + Send + Sync + 'static {
 
     /// The session that a target with a user of its own would ask for: to try it, and to log in ahead of the first client.
     fn own_wish(target: &settings::Target) -> Option<Self::Wish>;
+
+    /// Whether a session like this can be given to somebody else, once it is reset.
+    fn is_reusable(wish: &Self::Wish) -> bool;
 
     /// The kind of session to look for in the pool: without what only tells clients apart. None is one that is nobody else's.
     fn kind(wish: &Self::Wish) -> Option<Self::Wish>;
@@ -144,8 +147,11 @@ pub(crate) trait Follow: Send {
     /// See [`Protocol::Errand`].
     type Errand;
 
-    /// Goes over what the client has sent.
-    fn request(&mut self, bytes: &[u8]) -> Passage<Self::Errand>;
+    /// Goes over what the client has sent, from where the last passage ended.
+    ///
+    /// # Errors
+    /// Where that can't go on.
+    fn request(&mut self, bytes: &[u8]) -> Result<Passage<Self::Errand>, Fault>;
 
     /// Goes over what the server has sent.
     fn answer(&mut self, bytes: &[u8]);
@@ -154,14 +160,20 @@ pub(crate) trait Follow: Send {
     fn standing(&self) -> Standing;
 }
 
-/// How much of what the client has sent goes on to the server.
-pub(crate) enum Passage<E> {
-    /// All of it.
-    All,
-    /// So many bytes: behind them the client says goodbye.
-    Quit(usize),
-    /// So many bytes go on, so many more are the errand's, and the rest is to be looked at again when that is done.
-    Errand { before: usize, taken: usize, errand: E },
+/// How much of what the client has sent goes on to the server, and what comes then.
+pub(crate) struct Passage<E> {
+    pub(crate) forward: usize,
+    pub(crate) then: Then<E>,
+}
+
+/// What stands behind what goes on.
+pub(crate) enum Then<E> {
+    /// Nothing, or what can't be told yet: it is looked at again with what comes behind it.
+    More,
+    /// The client's goodbye.
+    Quit,
+    /// An errand, this long.
+    Errand(usize, E),
 }
 
 /// Where a session stands.

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use crate::limit::Limit;
 use crate::listen::Inherited;
 use crate::metrics::Metrics;
-use crate::sessions::Sessions;
+
 use crate::settings::{Listen, Settings};
 use crate::status::Status;
 use crate::stop::Stop;

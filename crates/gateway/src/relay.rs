@@ -4,10 +4,10 @@ use std::io;
 use std::task::{Context, Poll};
 
 use countersign_connect::transport::{Scratch, Transport};
-use countersign_wire::Inbox;
+use countersign_wire::{Fault, Inbox};
 use zeroize::Zeroizing;
 
-use crate::protocol::{Follow, Passage, Protocol};
+use crate::protocol::{Follow, Passage, Protocol, Then};
 use crate::sessions::Live;
 use crate::upstream::Upstream;
 
@@ -17,6 +17,8 @@ pub(crate) enum End<P: Protocol> {
     Client,
     /// The client's connection broke.
     ClientBroken(io::Error),
+    /// The client breaks the protocol.
+    Fault(Fault),
     /// The server has closed the session; all that it said has been handed on.
     Server,
     /// The server's connection broke.
@@ -45,12 +47,7 @@ impl<P: Protocol> Relay<'_, P> {
                 self.live.received(bytes.unread().len(), self.follower.standing());
                 self.client.send(cx, bytes.unread(), &mut scratch.outgoing).map_err(End::ClientBroken)?;
             }
-            if self.inbox.is_empty() {
-                return Ok(());
-            }
-            let bytes = Zeroizing::new(self.inbox.unread().to_vec());
-            self.inbox.consume(bytes.len());
-            self.pass_up(cx, &bytes, &mut scratch.outgoing)
+            if self.inbox.is_empty() { Ok(()) } else { self.pass_up(cx, &[], &mut scratch.outgoing) }
         })
     }
 
@@ -112,18 +109,34 @@ impl<P: Protocol> Relay<'_, P> {
         }
     }
 
-    fn pass_up(&mut self, cx: &mut Context<'_>, bytes: &[u8], outgoing: &mut Vec<u8>) -> Result<(), End<P>> {
-        let (count, end) = match self.follower.request(bytes) {
-            Passage::All => (bytes.len(), None),
-            Passage::Quit(count) => (count, Some(End::Client)),
-            Passage::Errand { before, taken, errand } => {
-                self.inbox.push(bytes.get(before + taken..).unwrap_or_default());
-                (before, Some(End::Errand(errand)))
+    /// What the follower can't tell yet stays in the inbox, and is looked at again with what comes behind it.
+    fn pass_up(&mut self, cx: &mut Context<'_>, received: &[u8], outgoing: &mut Vec<u8>) -> Result<(), End<P>> {
+        if self.inbox.is_empty() {
+            return self.pass(cx, received, outgoing);
+        }
+        self.inbox.push(received);
+        let bytes = Zeroizing::new(self.inbox.unread().to_vec());
+        self.inbox.consume(bytes.len());
+        self.pass(cx, &bytes, outgoing)
+    }
+
+    fn pass(&mut self, cx: &mut Context<'_>, bytes: &[u8], outgoing: &mut Vec<u8>) -> Result<(), End<P>> {
+        let Passage { forward, then } = self.follower.request(bytes).map_err(End::Fault)?;
+        let (passed, behind) = bytes.split_at_checked(forward).unwrap_or((bytes, &[]));
+        if !passed.is_empty() {
+            self.live.sent(passed.len());
+            self.upstream.transport.send(cx, passed, outgoing).map_err(End::ServerBroken)?;
+        }
+        match then {
+            Then::More => {
+                self.inbox.push(behind);
+                Ok(())
             }
-        };
-        let passed = bytes.get(..count).unwrap_or_default();
-        self.live.sent(count);
-        self.upstream.transport.send(cx, passed, outgoing).map_err(End::ServerBroken)?;
-        end.map_or(Ok(()), Err)
+            Then::Quit => Err(End::Client),
+            Then::Errand(length, errand) => {
+                self.inbox.push(behind.get(length..).unwrap_or_default());
+                Err(End::Errand(errand))
+            }
+        }
     }
 }

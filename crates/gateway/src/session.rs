@@ -141,17 +141,21 @@ async fn hand_through<P: Protocol>(target: &Target<P>, pair: &mut Pair<P>, trail
             if stopped.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Err((Cut::Drain, "the proxy is being stopped")));
             }
-            match &mut limit {
-                Some(limit) if limit.as_mut().poll(cx).is_ready() => {
-                    Poll::Ready(Err((Cut::TimeLimit, "the session has reached its time limit")))
-                }
-                _ => Poll::Pending,
+            if limit.as_mut().is_some_and(|limit| limit.as_mut().poll(cx).is_ready()) {
+                return Poll::Ready(Err((Cut::TimeLimit, "the session has reached its time limit")));
             }
+            Poll::Pending
         });
         match halt.await {
             Ok(End::Client) => return Outcome::Left { reusable: pair.follower.standing() == Standing::Idle },
             Ok(End::ClientBroken(error)) => {
                 trail.note("the client's connection broke", &error);
+                return Outcome::Left { reusable: false };
+            }
+            Ok(End::Fault(fault)) => {
+                // A client that does not hear it is told by the end of the connection.
+                let _unheard = pair.client.write_all(fault.farewell()).await;
+                trail.trouble(&Trouble::Client(Broken::Fault(fault)));
                 return Outcome::Left { reusable: false };
             }
             Ok(End::Server) => return Outcome::ServerGone,

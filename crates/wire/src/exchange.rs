@@ -134,7 +134,7 @@ pub enum Security {
     },
 }
 
-/// What is proved to the server.
+/// What is proved to a server.
 #[derive(Clone)]
 pub enum Credential {
     /// An IAM token: it goes out as it is, so only where nobody reads along, and never as what it isn't, a password.
@@ -153,4 +153,15 @@ impl fmt::Debug for Credential {
             Self::Nothing => "Nothing",
         })
     }
+}
+
+/// Whether clients are offered TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tls {
+    /// There is none.
+    Off,
+    /// Who wants it gets it.
+    Offered,
+    /// Who comes without it is refused. To cancel a statement of PostgreSQL's nobody needs it: libpq before 17 does that without.
+    Required,
 }

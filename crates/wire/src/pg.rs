@@ -9,6 +9,8 @@ pub mod scram;
 pub mod startup;
 pub mod statement;
 pub mod stream;
+#[cfg(test)]
+mod testing;
 
 pub use cancel::CancelKey;
 pub use startup::Startup;

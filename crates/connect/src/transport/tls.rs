@@ -162,6 +162,13 @@ impl Session {
         }
     }
 
+    /// What the peer is told of an error that has just been met. rustls gives it in the next step, and would meet the error anew
+    /// in the one after: it panics where that means a second alert.
+    fn alert(&mut self, incoming: &mut [u8], outgoing: &mut Vec<u8>) {
+        // The error itself is known: whether this step says it again makes no difference.
+        let (_discard, _same) = self.step(incoming, &mut Vec::new(), outgoing);
+    }
+
     /// Goes on with the handshake as far as it gets; true where it is done.
     pub(super) fn negotiate(&mut self, outgoing: &mut Vec<u8>) -> io::Result<bool> {
         let mut pending = std::mem::take(&mut self.pending);
@@ -176,9 +183,7 @@ impl Session {
                 Ok(Next::Traffic) => break Ok(true),
                 Ok(Next::Closed) => break Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the peer closed TLS within the handshake")),
                 Err(error) => {
-                    while let (discard, Ok(Next::Again)) = self.step(pending.get_mut(start..).unwrap_or_default(), &mut surplus, outgoing) {
-                        start += discard;
-                    }
+                    self.alert(pending.get_mut(start..).unwrap_or_default(), outgoing);
                     break Err(error);
                 }
             }
@@ -198,12 +203,16 @@ impl Session {
         loop {
             let (discard, next) = self.step(incoming.get_mut(start..).unwrap_or_default(), plain, outgoing);
             start += discard;
-            match next? {
-                Next::Again => {}
-                Next::Read | Next::Traffic => break,
-                Next::Closed => {
+            match next {
+                Ok(Next::Again) => {}
+                Ok(Next::Read | Next::Traffic) => break,
+                Ok(Next::Closed) => {
                     self.closed = true;
                     break;
+                }
+                Err(error) => {
+                    self.alert(incoming.get_mut(start..).unwrap_or_default(), outgoing);
+                    return Err(error);
                 }
             }
         }

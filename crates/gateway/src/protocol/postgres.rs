@@ -10,16 +10,16 @@ use countersign_connect::drive::{Broken, ServerTls, Tls, drive};
 use countersign_connect::tls;
 use countersign_connect::transport::Transport;
 use countersign_core::failure::{Class, Failure};
-use countersign_wire::exchange::{Credential, Security};
+use countersign_wire::exchange::{self, Credential, Security};
 use countersign_wire::pg::login::{Ask, Login, Outcome, ScramVerifier};
 use countersign_wire::pg::recall::Recall;
 use countersign_wire::pg::statement::Statement;
 use countersign_wire::pg::stream::{self, Answers, Requests};
 use countersign_wire::pg::{CancelKey, Startup, codec, dial, login};
-use countersign_wire::Inbox;
+use countersign_wire::{Fault, Inbox};
 use tokio::time::Instant;
 
-use super::{Arrival, Follow, Parties, Passage, Protocol, Standing, Trouble};
+use super::{Arrival, Follow, Parties, Passage, Protocol, Standing, Then, Trouble};
 use crate::settings;
 use crate::upstream::Upstream;
 use cancels::{Cancels, Stay};
@@ -60,10 +60,10 @@ impl Protocol for Postgres {
             settings::Access::Open | settings::Access::Users(_) => Ask::Nothing,
         };
         let (tls, offer) = match &target.client_tls {
-            None => (Tls::None, login::Tls::Off),
+            None => (Tls::None, exchange::Tls::Off),
             Some(files) => {
                 let (config, end_point) = tls::server_config(&files.certificate, &files.key, &[ALPN])?;
-                let offer = if files.required { login::Tls::Required } else { login::Tls::Offered };
+                let offer = if files.required { exchange::Tls::Required } else { exchange::Tls::Offered };
                 (Tls::Server(ServerTls { config, end_point }), offer)
             }
         };
@@ -111,6 +111,10 @@ impl Protocol for Postgres {
         let user = target.user.as_ref()?.as_str().to_owned();
         let parameters = Vec::new();
         Some(Startup { minor: codec::NEWEST_MINOR, user, database: target.database.clone(), parameters })
+    }
+
+    fn is_reusable(_: &Startup) -> bool {
+        true
     }
 
     fn kind(wish: &Startup) -> Option<Startup> {
@@ -198,11 +202,11 @@ pub(crate) struct Follower {
 impl Follow for Follower {
     type Errand = Infallible;
 
-    fn request(&mut self, bytes: &[u8]) -> Passage<Infallible> {
-        match self.requests.follow(bytes) {
-            stream::Passage::All => Passage::All,
-            stream::Passage::Until(count) => Passage::Quit(count),
-        }
+    fn request(&mut self, bytes: &[u8]) -> Result<Passage<Infallible>, Fault> {
+        Ok(match self.requests.follow(bytes) {
+            stream::Passage::All => Passage { forward: bytes.len(), then: Then::More },
+            stream::Passage::Until(forward) => Passage { forward, then: Then::Quit },
+        })
     }
 
     fn answer(&mut self, bytes: &[u8]) {

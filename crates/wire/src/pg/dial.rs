@@ -7,7 +7,8 @@ use zeroize::Zeroizing;
 
 use super::codec::{self, MAX_LOGIN_MESSAGE};
 use super::{CancelKey, Startup};
-use crate::exchange::{Credential, Exchange, Fault, Peer, Secure, Security, Step};
+pub use crate::exchange::Credential;
+use crate::exchange::{Exchange, Fault, Peer, Secure, Security, Step};
 use crate::inbox::Inbox;
 use authentication::{Authentication, Turn};
 use session::Opened;

@@ -12,21 +12,11 @@ use zeroize::Zeroizing;
 use super::codec;
 pub use super::scram::ScramVerifier;
 use super::{CancelKey, Startup};
+pub use crate::exchange::Tls;
 use crate::exchange::{Exchange, Fault, Peer, Secure, Step};
 use crate::inbox::Inbox;
 use packet::{Asked, Packet};
 use proof::{Offer, Proof};
-
-/// Whether clients are offered TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tls {
-    /// There is none.
-    Off,
-    /// Who wants it gets it.
-    Offered,
-    /// Who comes without it is refused. To cancel a statement nobody needs it: libpq before 17 does that without.
-    Required,
-}
 
 /// What a client has to prove.
 #[derive(Debug, Clone)]

@@ -1,0 +1,328 @@
+//! Takes a client in: from our greeting to where it is known who logs in, to which database, with which capabilities.
+//!
+//! The name that the client gives is nobody's proof: with [`Ask::Password`] there is one password for whoever comes.
+
+mod change;
+mod judge;
+
+use std::fmt;
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::codec::{self, ACCESS_DENIED, BAD_HANDSHAKE, OLD_PROTOCOL, TLS_REQUIRED, UNKNOWN_ERROR};
+use super::greeting::{Flavour, Greeted, Greeting};
+use super::proof::{self, CACHING_SHA2, NATIVE};
+use super::wish::{self, Asked, Malformed, TLS_REQUEST};
+use super::{Capabilities, MysqlPassword, Wish};
+use crate::exchange::{Exchange, Fault, Peer, Secure, Step, Tls};
+use crate::inbox::Inbox;
+pub use change::Change;
+use judge::{Judge, Verdict};
+
+/// What a client has to prove.
+#[derive(Debug, Clone)]
+pub enum Ask {
+    /// Nothing: reaching the socket is enough.
+    Nothing,
+    /// That it knows a password, by `caching_sha2_password` or `mysql_native_password`, or within TLS as it is.
+    Password(Arc<MysqlPassword>),
+}
+
+/// How clients are taken in.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What the server behind us greets with: a client is offered what of it can be carried.
+    pub greeting: Greeting,
+    /// Whether there is TLS.
+    pub tls: Tls,
+    /// The connection's number in the client's eyes.
+    pub connection_id: u32,
+    /// What clients prove.
+    pub ask: Ask,
+}
+
+impl Settings {
+    fn offered(&self) -> Capabilities {
+        let server = self.greeting.capabilities;
+        // Without MySQL's bit a client looks for the high half; MariaDB's own set it where their clients are old.
+        let extended = server.mariadb() != 0;
+        ((server & Capabilities::CARRIED) | Capabilities::LOGIN)
+            .set(Capabilities::MYSQL, !extended)
+            .set(Capabilities::SSL, self.tls != Tls::Off)
+    }
+}
+
+/// The plugin that a server of this flavour greets with: what most of its clients begin with.
+fn announced(flavour: Flavour) -> &'static str {
+    match flavour {
+        Flavour::Mysql => CACHING_SHA2,
+        Flavour::Mariadb => NATIVE,
+    }
+}
+
+/// Who came, for what. No OK is sent yet.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// What it asks for.
+    pub wish: Wish,
+    /// The number of the packet that we send next: the OK ([`super::answer::welcome`]), or an ERR.
+    pub sequence: u8,
+}
+
+/// A client's login, taken in.
+#[derive(Debug)]
+pub struct Login {
+    settings: Settings,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Nothing has been said.
+    Opening,
+    /// Has greeted.
+    Greeted(Line, Nonce),
+    /// Has asked for another proof.
+    Switched(Switched),
+}
+
+/// What carries the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Line {
+    Bare,
+    Tls,
+}
+
+impl Line {
+    /// The number of the client's first packet: the request for TLS was one too.
+    fn sequence(self) -> u8 {
+        match self {
+            Self::Bare => 1,
+            Self::Tls => 2,
+        }
+    }
+}
+
+/// What a proof is made of, so that it is good once.
+struct Nonce(Vec<u8>);
+
+impl Nonce {
+    fn random(sequence: u8) -> Result<Self, Fault> {
+        proof::nonce().map(Self).map_err(|error| {
+            let (number, sqlstate) = UNKNOWN_ERROR;
+            let farewell = codec::error_packet(sequence, number, sqlstate, "no random numbers for a nonce", Capabilities::PROTOCOL_41);
+            Fault::Unsupported { detail: format!("the system gives no random numbers: {error}"), farewell }
+        })
+    }
+}
+
+impl fmt::Debug for Nonce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Nonce")
+    }
+}
+
+/// Waits for a proof of another kind.
+#[derive(Debug)]
+struct Switched {
+    wish: Wish,
+    judge: Judge,
+    plugin: &'static str,
+    nonce: Nonce,
+    /// Of the packet that comes.
+    sequence: u8,
+}
+
+/// What is done after a proof: another is asked for, or the client is in.
+enum Turn {
+    Ask(Vec<u8>, Switched),
+    In(Vec<u8>, Arrival),
+}
+
+/// Judges a proof; `sequence` is the number of the packet that answers it.
+fn judged(judge: Judge, asked: Asked, nonce: &Nonce, sequence: u8) -> Result<Turn, Fault> {
+    let may_switch = asked.capabilities.has(Capabilities::PLUGIN_AUTH);
+    let plugin = asked.plugin.as_deref().unwrap_or(NATIVE);
+    match judge.first(plugin, &asked.proof, &nonce.0, may_switch) {
+        Verdict::In { fast } => Ok(admitted(asked.wish, fast, sequence)),
+        Verdict::Switch(plugin) => {
+            let nonce = Nonce::random(sequence)?;
+            let request = [&[codec::EOF], plugin.as_bytes(), &[0], nonce.0.as_slice(), &[0]].concat();
+            let switched = Switched { wish: asked.wish, judge, plugin, nonce, sequence: sequence.wrapping_add(1) };
+            Ok(Turn::Ask(codec::packet(sequence, &request), switched))
+        }
+        Verdict::Out => Err(denied(&asked.wish.user, &asked.proof, sequence)),
+    }
+}
+
+impl Switched {
+    /// Takes the other proof; `None` where it has not come.
+    fn take(self, inbox: &mut Inbox) -> Result<Result<Turn, Self>, Fault> {
+        let Some((payload, total)) = read(inbox, self.sequence)? else { return Ok(Err(self)) };
+        let Self { wish, judge, plugin, nonce, sequence } = self;
+        let next = sequence.wrapping_add(1);
+        let verdict = judge.last(plugin, payload, &nonce.0);
+        let turn = match verdict {
+            Verdict::In { fast } => Ok(admitted(wish, fast, next)),
+            Verdict::Switch(_) | Verdict::Out => Err(denied(&wish.user, payload, next)),
+        };
+        inbox.consume(total);
+        turn.map(Ok)
+    }
+}
+
+/// Lets the client in. One that has proved by `caching_sha2_password` waits for a word ahead of the OK (`fast_auth_success`).
+fn admitted(wish: Wish, fast: bool, sequence: u8) -> Turn {
+    if fast {
+        let bytes = codec::packet(sequence, &[codec::MORE, proof::FAST]);
+        return Turn::In(bytes, Arrival { wish, sequence: sequence.wrapping_add(1) });
+    }
+    Turn::In(Vec::new(), Arrival { wish, sequence })
+}
+
+impl Login {
+    /// Begins.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, state: State::Opening }
+    }
+
+    fn open(self) -> Result<Step<Self>, Fault> {
+        let nonce = Nonce::random(0)?;
+        let Greeting { version, flavour, collation, status, .. } = self.settings.greeting.clone();
+        let greeting = Greeting { version, flavour, capabilities: self.settings.offered(), collation, status };
+        let plugin = announced(flavour).to_owned();
+        let greeted = Greeted { greeting, connection_id: self.settings.connection_id, nonce: nonce.0.clone(), plugin };
+        let bytes = codec::packet(0, &greeted.encode());
+        Ok(Step::Write(Zeroizing::new(bytes), Self { state: State::Greeted(Line::Bare, nonce), ..self }))
+    }
+
+    fn greeted(self, line: Line, nonce: Nonce, inbox: &mut Inbox) -> Result<Step<Self>, Fault> {
+        let sequence = line.sequence();
+        let answer = sequence.wrapping_add(1);
+        let Some((payload, total)) = read(inbox, sequence)? else {
+            return Ok(Step::Read(Self { state: State::Greeted(line, nonce), ..self }));
+        };
+        let said = first_capabilities(payload, answer)?;
+        if line == Line::Bare && said.has(Capabilities::SSL) {
+            let length = payload.len();
+            return self.tls_asked(length, total, nonce, inbox);
+        }
+        let asked = Asked::parse(payload, self.settings.offered()).map_err(|malformed| malformed_login(&malformed, answer))?;
+        inbox.consume(total);
+        if line == Line::Bare && self.settings.tls == Tls::Required {
+            return Err(no_encryption(&asked.wish.user, answer));
+        }
+        let announced = announced(self.settings.greeting.flavour);
+        let judge = Judge { ask: self.settings.ask.clone(), announced: Some(announced), fallback: announced, tls: line == Line::Tls };
+        let turn = judged(judge, asked, &nonce, answer)?;
+        Ok(self.step(turn))
+    }
+
+    fn tls_asked(self, length: usize, total: usize, nonce: Nonce, inbox: &mut Inbox) -> Result<Step<Self>, Fault> {
+        if self.settings.tls == Tls::Off {
+            return Err(violation("the client asks for TLS, which is not offered here", 2));
+        }
+        // Whoever asks for TLS says nothing more before it stands; what comes ahead may be put there by somebody in between.
+        if length != TLS_REQUEST || inbox.unread().len() != total {
+            return Err(violation("received unencrypted data after a request for TLS", 2));
+        }
+        inbox.consume(total);
+        Ok(Step::Secure(Vec::new(), Box::new(Securing { settings: self.settings, nonce })))
+    }
+
+    fn step(self, turn: Turn) -> Step<Self> {
+        match turn {
+            Turn::Ask(bytes, switched) => Step::Write(Zeroizing::new(bytes), Self { state: State::Switched(switched), ..self }),
+            Turn::In(bytes, arrival) => Step::Done(bytes, arrival),
+        }
+    }
+}
+
+impl Exchange for Login {
+    type Outcome = Arrival;
+
+    fn advance(self, inbox: &mut Inbox) -> Result<Step<Self>, Fault> {
+        let Self { settings, state } = self;
+        let this = Self { settings, state: State::Opening };
+        match state {
+            State::Opening => this.open(),
+            State::Greeted(line, nonce) => this.greeted(line, nonce, inbox),
+            State::Switched(switched) => Ok(match switched.take(inbox)? {
+                Ok(turn) => this.step(turn),
+                Err(switched) => Step::Read(Self { state: State::Switched(switched), ..this }),
+            }),
+        }
+    }
+}
+
+/// Has been asked for TLS.
+#[derive(Debug)]
+struct Securing {
+    settings: Settings,
+    nonce: Nonce,
+}
+
+impl Secure<Login> for Securing {
+    fn established(self: Box<Self>, _: Peer) -> Login {
+        Login { settings: self.settings, state: State::Greeted(Line::Tls, self.nonce) }
+    }
+}
+
+/// A packet of the client.
+fn read(inbox: &Inbox, sequence: u8) -> Result<Option<(&[u8], usize)>, Fault> {
+    codec::read_packet(inbox, sequence).map_err(|fault| violation(&fault.to_string(), sequence.wrapping_add(1)))
+}
+
+/// What the first packet says the client can do, where it is none from before 4.1.
+fn first_capabilities(payload: &[u8], answer: u8) -> Result<Capabilities, Fault> {
+    let is_old = payload.first_chunk().is_some_and(|low| u16::from_le_bytes(*low) & Capabilities::PROTOCOL_41.mysql() as u16 == 0);
+    if is_old {
+        let detail = "the client speaks a protocol from before MySQL 4.1";
+        let (number, sqlstate) = OLD_PROTOCOL;
+        // In MySQL's words. Such a client knows no SQLSTATE.
+        let message = "Client does not support authentication protocol requested by server; consider upgrading MySQL client";
+        let farewell = codec::error_packet(answer, number, sqlstate, message, Capabilities::NONE);
+        return Err(Fault::Unsupported { detail: detail.to_owned(), farewell });
+    }
+    wish::capabilities_of(payload).ok_or_else(|| violation("the client's first packet is too short", answer))
+}
+
+fn malformed_login(malformed: &Malformed, answer: u8) -> Fault {
+    match malformed {
+        Malformed::Short => violation("the client's login is malformed, or something in it is too long", answer),
+        Malformed::Text => {
+            let detail = "the login holds a name that is not UTF-8: use names of users and databases that are";
+            let (number, sqlstate) = BAD_HANDSHAKE;
+            let farewell = codec::error_packet(answer, number, sqlstate, detail, Capabilities::PROTOCOL_41);
+            Fault::Unsupported { detail: detail.to_owned(), farewell }
+        }
+    }
+}
+
+fn no_encryption(user: &str, answer: u8) -> Fault {
+    let detail = format!("the client comes without TLS as user {user:?}, which is required here");
+    let (number, sqlstate) = TLS_REQUIRED;
+    let message = format!("the proxy takes in nobody without TLS, and the connection of user '{user}' has none: set ssl-mode to REQUIRED");
+    Fault::Denied { detail, farewell: codec::error_packet(answer, number, sqlstate, &message, Capabilities::PROTOCOL_41) }
+}
+
+fn denied(user: &str, proof: &[u8], answer: u8) -> Fault {
+    let given = if matches!(proof, [] | [0]) { "NO" } else { "YES" };
+    let (number, sqlstate) = ACCESS_DENIED;
+    // In MySQL's words.
+    let message = format!("Access denied for user '{user}' (using password: {given})");
+    let farewell = codec::error_packet(answer, number, sqlstate, &message, Capabilities::PROTOCOL_41);
+    Fault::Denied { detail: format!("a wrong password came with the user name {user:?}"), farewell }
+}
+
+/// What a client that breaks the protocol is told and what is logged are the same.
+fn violation(detail: &str, answer: u8) -> Fault {
+    let (number, sqlstate) = BAD_HANDSHAKE;
+    let farewell = codec::error_packet(answer, number, sqlstate, &format!("Bad handshake: {detail}"), Capabilities::PROTOCOL_41);
+    Fault::Protocol { detail: detail.to_owned(), farewell }
+}
+
+#[cfg(test)]
+mod tests;
