@@ -45,6 +45,9 @@ const START_TIME: Duration = Duration::from_secs(20);
 /// How long anything else may take that the other process has to do.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
 
+/// Cancels what a session is doing: by its target, and the key as its client has it.
+type Cancel = dyn Fn(&str, &[u8]) + Send + Sync;
+
 /// What a proxy does for the one that takes its place.
 pub struct Offer {
     /// The door of its clients.
@@ -56,7 +59,7 @@ pub struct Offer {
     /// Begins its end.
     leave: Box<dyn Fn() + Send + Sync>,
     /// Cancels what the session with this key at this target is doing.
-    cancel: Box<dyn Fn(&str, &[u8]) + Send + Sync>,
+    cancel: Box<Cancel>,
     /// One at a time.
     turn: Mutex<()>,
 }
