@@ -73,7 +73,7 @@ pub struct Operated {
     pub reload: Box<dyn Fn() -> Pending<Result<Vec<String>, Failure>> + Send + Sync>,
     /// Begins to stop it, as SIGTERM does.
     pub quit: Box<dyn Fn() + Send + Sync>,
-    /// What the proxy that takes its place is given, and the door of these listeners too.
+    /// What the proxy that takes its place is given.
     pub offer: Offer,
 }
 
@@ -105,6 +105,18 @@ pub enum Routes {
     Private,
 }
 
+impl Routes {
+    /// What a listener of these is called where it is handed over. No target is: the parentheses keep them apart.
+    #[must_use]
+    pub const fn socket_name(self) -> &'static str {
+        match self {
+            Self::Http { .. } => "(http)",
+            Self::Admin { .. } => "(admin)",
+            Self::Private => "(private)",
+        }
+    }
+}
+
 /// What the answers of all connections are made from.
 #[derive(Debug)]
 struct Front {
@@ -114,7 +126,7 @@ struct Front {
     limits: Limits,
 }
 
-/// Answers requests until the door of the offer is closed. No connection, however bad, ends it.
+/// Answers requests until another proxy has the listener: while this one drains too. No connection, however bad, ends it.
 ///
 /// # Errors
 /// [`Class::Configuration`] where the routes are not for such a listener: those that change something are for this machine alone,
@@ -135,7 +147,7 @@ async fn serve_within(listener: Listener, routes: Routes, proxy: Arc<Operated>, 
     }
     let front = Arc::new(Front { routes, proxy, probing: health::Probing::default(), limits });
     let mut slots = Slots::new(MAX_OPEN);
-    while let Some(stream) = listener.accept(&front.proxy.offer.door).await {
+    while let Some(stream) = listener.accept(front.proxy.offer.operators()).await {
         let front = Arc::clone(&front);
         slots.spawn(|turn| async move {
             match stream {
@@ -187,7 +199,12 @@ async fn hand_over(stream: UnixStream, front: &Front, turn: &Turn) {
     turn.go_on();
     tracing::info!("another proxy takes over");
     match front.proxy.offer.hand_over(stream).await {
-        Ok(()) => tracing::info!("the listeners are another proxy's; what is left is to end the sessions"),
+        Ok(successor) => {
+            tracing::info!("the listeners are another proxy's; what is left is to end the sessions");
+            if let Err(failure) = successor.answer(&front.proxy.offer).await {
+                tracing::warn!(class = %failure.class, detail = %failure.detail, "requests to cancel don't come over any more");
+            }
+        }
         Err(failure) => tracing::warn!(class = %failure.class, detail = %failure.detail, "the takeover failed, and this proxy goes on"),
     }
 }

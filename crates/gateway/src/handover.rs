@@ -8,8 +8,10 @@
 //! old: (stops accepting)  length, names as JSON, and with them the sockets (SCM_RIGHTS)
 //! new: READY\n            (accepts; had it ended before, the old one would accept again)
 //! old: GONE\n             (closes its sockets, and drains)
+//! new: length, a cancel request for a session of the old one; as often as there are any, until one of them ends
 //! ```
 
+mod call;
 mod door;
 mod message;
 
@@ -25,6 +27,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 pub use crate::inherited::Inherited;
+pub use call::{Predecessor, Successor};
 pub use door::Door;
 
 /// What the new process asks for. No method of HTTP begins so.
@@ -42,56 +45,81 @@ const START_TIME: Duration = Duration::from_secs(20);
 /// How long anything else may take that the other process has to do.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
 
+/// Cancels what a session is doing: by its target, and the key as its client has it.
+type Cancel = dyn Fn(&str, &[u8]) + Send + Sync;
+
 /// What a proxy does for the one that takes its place.
 pub struct Offer {
-    /// What the accept loops of all its listeners go by.
-    pub door: Door,
+    /// The door of its clients.
+    clients: Door,
+    /// The door of its operators, who are let in while it drains.
+    operators: Door,
     /// Its listening sockets, as duplicates.
-    pub sockets: Box<dyn Fn() -> io::Result<Vec<Inherited>> + Send + Sync>,
-    /// Begins its end: it drains, and leaves the paths of its Unix sockets alone, for they are the other's now.
-    pub leave: Box<dyn Fn() + Send + Sync>,
+    sockets: Box<dyn Fn() -> io::Result<Vec<Inherited>> + Send + Sync>,
+    /// Begins its end.
+    leave: Box<dyn Fn() + Send + Sync>,
+    /// Cancels what the session with this key at this target is doing.
+    cancel: Box<Cancel>,
     /// One at a time.
     turn: Mutex<()>,
 }
 
 impl fmt::Debug for Offer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Offer").field("door", &self.door).finish_non_exhaustive()
+        f.debug_struct("Offer").field("clients", &self.clients).field("operators", &self.operators).finish_non_exhaustive()
     }
 }
 
 impl Offer {
-    /// An offer of what `sockets` gives; `leave` is called once they have been taken.
+    /// An offer of what `sockets` gives, duplicates of every listening socket of this process: the accept loops of its targets go by
+    /// the door `clients`. `leave` is called once they have been taken: the proxy drains, and leaves the paths of its Unix sockets
+    /// alone, for they are the other's now. `cancel` is for the requests of its clients that come to the other one from then on.
     #[must_use]
     pub fn new(
-        door: Door,
+        clients: Door,
         sockets: impl Fn() -> io::Result<Vec<Inherited>> + Send + Sync + 'static,
         leave: impl Fn() + Send + Sync + 'static,
+        cancel: impl Fn(&str, &[u8]) + Send + Sync + 'static,
     ) -> Self {
-        Self { door, sockets: Box::new(sockets), leave: Box::new(leave), turn: Mutex::new(()) }
+        Self {
+            clients,
+            operators: Door::default(),
+            sockets: Box::new(sockets),
+            leave: Box::new(leave),
+            cancel: Box::new(cancel),
+            turn: Mutex::new(()),
+        }
+    }
+
+    /// The door of the listeners for operators.
+    #[must_use]
+    pub const fn operators(&self) -> &Door {
+        &self.operators
     }
 
     /// Answers whoever says [`TAKEOVER`] on `stream`. When it returns with an error, this process accepts as before.
     ///
     /// # Errors
-    /// [`Class::UntrustedPeer`] where a process of another user asks, [`Class::Usage`] where another has begun to take over or has,
+    /// [`Class::UntrustedPeer`] where a process of another user asks, [`Class::Usage`] where another takes over or this proxy ends,
     /// [`Class::Unavailable`] and [`Class::TimedOut`] where the new process does not come up.
-    pub async fn hand_over(&self, mut stream: UnixStream) -> Result<(), Failure> {
+    pub async fn hand_over(&self, mut stream: UnixStream) -> Result<Successor, Failure> {
         own(&stream)?;
         within(ANSWER_TIME, expect(&mut stream, TAKEOVER)).await?;
+        let busy = || Failure::new(Class::Usage, "another proxy is taking over, or this one ends");
         let Ok(_turn) = self.turn.try_lock() else { return Err(busy()) };
-        let Some(pause) = self.door.pause() else { return Err(busy()) };
+        let (Some(clients), Some(operators)) = (self.clients.pause(), self.operators.pause()) else { return Err(busy()) };
         let sockets =
             (self.sockets)().map_err(|error| Failure::new(Class::Internal, format!("the sockets can't be duplicated: {error}")))?;
         within(ANSWER_TIME, message::send(&stream, &sockets)).await?;
         within(START_TIME, expect(&mut stream, READY)).await?;
-        pause.close();
+        clients.close();
+        operators.close();
         (self.leave)();
         // Should the new process not hear it, it has its sockets all the same.
         if let Err(failure) = within(ANSWER_TIME, async { stream.write_all(GONE).await.map_err(|error| broken(&error)) }).await {
             tracing::warn!(detail = %failure.detail, "the proxy that took over was not told so");
         }
-        Ok(())
+        Ok(Successor::new(stream))
     }
 }
 
@@ -122,16 +150,18 @@ pub async fn take(path: &Path) -> Result<Option<Taken>, Failure> {
 }
 
 impl Taken {
-    /// Says that this process accepts from now on, and waits until the other one does not.
+    /// Says that this process accepts from now on, and waits until the other one does not. What is returned takes the requests to
+    /// cancel that are for the other one's sessions.
     ///
     /// # Errors
     /// [`Class::Unavailable`], [`Class::TimedOut`] where the old proxy is gone or does not let go: it might accept still.
-    pub async fn ready(mut self) -> Result<(), Failure> {
+    pub async fn ready(mut self) -> Result<Predecessor, Failure> {
         within(ANSWER_TIME, async {
             self.stream.write_all(READY).await.map_err(|error| broken(&error))?;
             expect(&mut self.stream, GONE).await
         })
-        .await
+        .await?;
+        Ok(Predecessor::new(self.stream))
     }
 }
 
@@ -157,10 +187,6 @@ async fn within<T>(time: Duration, step: impl Future<Output = Result<T, Failure>
 
 fn broken(error: &io::Error) -> Failure {
     Failure::new(Class::Unavailable, format!("the other proxy is gone, or refused: {error}"))
-}
-
-fn busy() -> Failure {
-    Failure::new(Class::Usage, "another proxy is taking over, or has")
 }
 
 #[cfg(test)]

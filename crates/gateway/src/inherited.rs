@@ -24,6 +24,14 @@ pub struct Inherited {
 }
 
 impl Inherited {
+    /// Another descriptor of the same socket.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { name: self.name.clone(), listen: self.listen.clone(), socket: self.socket.try_clone()? })
+    }
+
     /// What was handed over as a listening socket, if it is one.
     ///
     /// # Errors
@@ -36,6 +44,12 @@ impl Inherited {
         bound(&socket).map_err(|error| unusable(format!("is of no use: {error}")))?;
         Ok(Self { name, listen, socket })
     }
+}
+
+/// Takes the socket of this name out of `sockets`.
+pub fn take(sockets: &mut Vec<Inherited>, name: &str) -> Option<Inherited> {
+    let place = sockets.iter().position(|socket| socket.name == name)?;
+    Some(sockets.swap_remove(place))
 }
 
 /// Where the clients of a listening socket connect.

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::handover::{self, Door};
 use crate::health::FAILURES;
-use crate::inherited::Inherited;
+use crate::inherited::{self, Inherited};
 use crate::settings::{Access, Listen, Password};
 use crate::status::tests::example;
 use crate::status::{Setback, Target};
@@ -65,7 +65,7 @@ impl Stage {
                 Box::pin(async { outcome })
             }),
             quit: Box::new(move || _ = quit.quits.fetch_add(1, Ordering::Relaxed)),
-            offer: Offer::new(self.door.clone(), sockets, || {}),
+            offer: Offer::new(self.door.clone(), sockets, || {}, |_, _| {}),
         })
     }
 
@@ -261,4 +261,30 @@ async fn the_private_socket_hands_the_listeners_over_once_and_ends() {
     serving.await.expect("no panic").expect("it served");
     assert!(stage.door.is_closed());
     drop(silent);
+}
+
+#[tokio::test]
+async fn operators_are_answered_while_the_proxy_drains() {
+    let stage = Stage::new();
+    let address = stage.serve(HTTP, Limits::USUAL).await;
+    stage.door.close();
+    stage.change(|status| status.draining = true);
+    assert_eq!(ask(address, "GET /readiness").await, refused(503, "the proxy is stopping"));
+}
+
+#[tokio::test]
+async fn a_listener_for_operators_is_handed_over_as_well() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let tcp = Listener::Tcp(TcpListener::bind("127.0.0.1:0").await.expect("a listener"));
+    let unix = Listener::Unix(UnixListener::bind(directory.path().join("socket")).expect("a listener"));
+    let mut sockets = vec![tcp.duplicate(HTTP).expect("a duplicate"), unix.duplicate(Routes::Private).expect("a duplicate")];
+    drop((tcp, unix));
+    assert!(inherited::take(&mut sockets, ADMIN.socket_name()).is_none());
+    let http = inherited::take(&mut sockets, HTTP.socket_name()).expect("it was handed over");
+    let Listen::Tcp(address) = http.listen else { panic!("{http:?}") };
+    let listener = Listener::inherited(http).expect("a listener");
+    tokio::spawn(serve(listener, HTTP, Stage::new().operated(|| Ok(Vec::new()))));
+    assert_eq!(ask(address, "GET /liveness").await, refused(200, "ok"));
+    let private = inherited::take(&mut sockets, Routes::Private.socket_name()).expect("it was handed over");
+    assert!(Listener::inherited(private).expect("a listener").is_unix());
 }

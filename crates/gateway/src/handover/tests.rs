@@ -25,7 +25,7 @@ fn proxy(listener: std::net::TcpListener, name: u8) -> Proxy {
         let socket = spare.try_clone()?.into();
         Ok(vec![Inherited { name: "orders".to_owned(), listen: Listen::Tcp(address), socket }])
     };
-    let offer = Offer::new(door.clone(), sockets, move || gone.store(true, Ordering::Relaxed));
+    let offer = Offer::new(door.clone(), sockets, move || gone.store(true, Ordering::Relaxed), |_, _| {});
     let listener = TcpListener::from_std(listener).expect("a listener");
     let accepting = tokio::spawn(async move {
         while let Some(accepted) = door.accept(|| listener.accept()).await {
@@ -48,7 +48,7 @@ async fn greeting(address: SocketAddr) -> u8 {
 }
 
 /// The private socket of `offer`.
-fn private(path: &Path, offer: Arc<Offer>) -> JoinHandle<Vec<Result<(), Failure>>> {
+fn private(path: &Path, offer: Arc<Offer>) -> JoinHandle<Vec<Result<Successor, Failure>>> {
     let socket = UnixListener::bind(path).expect("a socket");
     tokio::spawn(async move {
         let mut outcomes = Vec::new();
@@ -128,7 +128,7 @@ async fn where_the_new_proxy_dies_the_old_one_goes_on() {
     assert!(!old.left.load(Ordering::Relaxed));
     taken.ready().await.expect("handed over");
     let outcomes = answering.await.expect("no panic");
-    assert!(matches!(outcomes.as_slice(), [Err(_), Ok(())]), "{outcomes:?}");
+    assert!(matches!(outcomes.as_slice(), [Err(_), Ok(_)]), "{outcomes:?}");
 }
 
 #[tokio::test]
@@ -206,4 +206,38 @@ async fn as_many_sockets_as_a_message_takes_are_handed_over_and_no_more() {
     assert_eq!(crate::inherited::bound(&received[message::MOST - 1].socket).expect("an address"), Listen::Tcp(address));
     sockets.push(socket(0));
     assert_eq!(message::send(&ours, &sockets).await.expect_err("too many").class, Class::Configuration);
+}
+
+#[tokio::test]
+async fn a_cancel_request_that_comes_to_the_new_proxy_reaches_the_old_ones_session() {
+    let (said, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let cancel = move |target: &str, key: &[u8]| said.send((target.to_owned(), key.to_vec())).expect("the test listens");
+    let offer = Offer::new(Door::default(), || Ok(Vec::new()), || {}, cancel);
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("private");
+    let socket = UnixListener::bind(&path).expect("a socket");
+    let answering = tokio::spawn(async move {
+        let successor = offer.hand_over(socket.accept().await.expect("a connection").0).await.expect("handed over");
+        successor.answer(&offer).await
+    });
+    let taken = take(&path).await.expect("an answer").expect("a proxy");
+    let predecessor = taken.ready().await.expect("handed over");
+    for key in [&[7; 8][..], &[255; 260]] {
+        predecessor.cancel("orders", key).await.expect("passed on");
+        assert_eq!(heard.recv().await.expect("heard"), ("orders".to_owned(), key.to_vec()));
+    }
+    assert_eq!(predecessor.cancel("orders", &[255; 2_000]).await.expect_err("no key").class, Class::Protocol);
+    drop(predecessor);
+    answering.await.expect("no panic").expect("the new one has gone");
+}
+
+#[tokio::test]
+async fn what_is_no_call_ends_the_answers() {
+    let offer = Offer::new(Door::default(), || Ok(Vec::new()), || {}, |_, _| panic!("nobody cancels"));
+    for nonsense in [&b"\xff\xff\xff\xff"[..], b"\0\0\0\x02[]", b"\0\0\0\x09{"] {
+        let (mut ours, theirs) = UnixStream::pair().expect("a pair");
+        ours.write_all(nonsense).await.expect("written");
+        drop(ours);
+        Successor::new(theirs).answer(&offer).await.expect_err("no call");
+    }
 }
