@@ -15,3 +15,6 @@ pub use capabilities::Capabilities;
 pub use greeting::{Flavour, Greeting};
 pub use proof::MysqlPassword;
 pub use wish::Wish;
+
+#[cfg(test)]
+mod tests;
