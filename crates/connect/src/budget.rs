@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep};
 
 /// A token bucket with a queue. It holds a tenth of a second's worth, so that no second sees much more than its rate.
 pub struct Budget {
@@ -18,8 +18,8 @@ struct Rate {
     interval: Duration,
     /// How far the logins may run ahead of the rate.
     ahead: Duration,
-    /// When the next login is due at the rate. tokio's lock is fair: those who wait for it are served in the order in which
-    /// they came.
+    /// When the next login is due at the rate; `None` and the past are now. tokio's lock is fair: those who wait for it are
+    /// served in the order in which they came.
     due: Mutex<Option<Instant>>,
 }
 
@@ -41,11 +41,12 @@ impl Budget {
         let _place = Place::new(&self.waiting);
         let mut due = rate.due.lock().await;
         let now = Instant::now();
-        let start = due.unwrap_or(now).max(now.checked_sub(rate.ahead).unwrap_or(now));
-        if start > now {
-            sleep_until(start).await;
+        let turn = due.map_or(now, |due| due.max(now));
+        let wait = turn.saturating_duration_since(now).saturating_sub(rate.ahead);
+        if !wait.is_zero() {
+            sleep(wait).await;
         }
-        *due = Some(start + rate.interval);
+        *due = Some(turn + rate.interval);
     }
 
     /// How many wait.

@@ -4,11 +4,15 @@
 pub mod budget;
 pub mod clock;
 pub mod credentials;
+pub mod dialer;
+pub mod drive;
 pub mod identity;
 pub mod region;
 pub mod resolve;
 pub mod target;
-pub mod transport;
 pub mod tcp;
+#[cfg(test)]
+mod testing;
 pub mod tls;
 pub mod tokens;
+pub mod transport;

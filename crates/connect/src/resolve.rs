@@ -182,7 +182,12 @@ fn unresolved(host: &HostName, error: &NetError) -> Failure {
 fn astray(chain: &[HostName], why: &str) -> Failure {
     let mut path = String::new();
     for (at, name) in chain.iter().enumerate() {
-        let _ = write!(path, "{}{name}", if at == 0 { "" } else { " is an alias of " });
+        let link = match at {
+            0 => "",
+            1 => " is an alias of ",
+            _ => ", an alias of ",
+        };
+        let _ = write!(path, "{link}{name}");
     }
     let advice = "name the RDS endpoint that tokens are to be signed for";
     Failure::new(Class::Configuration, format!("the host name does not lead to an RDS endpoint: {path}, {why}; {advice}"))

@@ -50,7 +50,11 @@ pub async fn connect(addresses: &[SocketAddr], deadline: Instant) -> Result<TcpS
                 // It is never cancelled while this runs.
                 Err(_) => {}
             },
-            () = sleep_until(deadline) => return Err(Failure::new(Class::TimedOut, words(&failed, &under_way))),
+            () = sleep_until(deadline) => {
+                let untried = failed.is_empty() && under_way.is_empty();
+                let why = if untried { "no time was left to connect".to_owned() } else { words(&failed, &under_way) };
+                return Err(Failure::new(Class::TimedOut, why));
+            }
             () = sleep_until(next), if !ahead.is_empty() => {
                 if let Some(address) = ahead.pop_front() {
                     under_way.push(address);

@@ -150,19 +150,15 @@ impl Transport {
     ///
     /// # Errors
     /// What the socket or TLS says.
-    pub fn poll_receive<'s>(
-        &mut self,
-        cx: &mut Context<'_>,
-        incoming: &'s mut [u8],
-        plain: &'s mut Vec<u8>,
-    ) -> Poll<io::Result<&'s [u8]>> {
+    pub fn poll_receive<'s>(&mut self, cx: &mut Context<'_>, incoming: &'s mut [u8], plain: &'s mut Vec<u8>) -> Poll<io::Result<&'s [u8]>> {
         let Some(session) = &mut self.session else {
             let count = ready!(self.socket.poll_read(cx, incoming))?;
             return Poll::Ready(Ok(incoming.get(..count).unwrap_or_default()));
         };
         plain.clear();
         session.surplus(plain);
-        while plain.is_empty() {
+        // Once TLS has ended the socket may well stay open, but nothing more comes.
+        while plain.is_empty() && !session.is_closed() {
             let pending = session.pending();
             let start = pending.len();
             let (head, free) = incoming.split_at_mut_checked(start).unwrap_or_default();
@@ -174,9 +170,6 @@ impl Transport {
             head.copy_from_slice(session.pending());
             let filled = incoming.get_mut(..start + count).unwrap_or_default();
             session.decrypt(filled, plain, &mut self.unsent)?;
-            if session.is_closed() {
-                break;
-            }
         }
         Poll::Ready(Ok(plain))
     }
@@ -255,6 +248,13 @@ impl Transport {
             })
         })
         .await
+    }
+
+    /// Whether nothing has come, not even the end. What has come is thrown away: nobody is to use the connection then.
+    #[must_use]
+    pub fn is_quiet(&mut self) -> bool {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        Scratch::with(|scratch| self.poll_receive(&mut cx, &mut scratch.incoming, &mut scratch.plain).is_pending())
     }
 
     /// Waits until something has come, or the end, without taking it.

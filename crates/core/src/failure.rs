@@ -53,7 +53,9 @@ pub enum Class {
     NoTls,
     /// Too many logins a second.
     Throttled,
-    /// The verifier can't be reached.
+    /// The database server refused the login, and says no more.
+    Refused,
+    /// The verifier, or the server, can't be reached.
     Unavailable,
     /// The verifier, or the server, did not answer in time.
     TimedOut,
@@ -135,7 +137,7 @@ const fn row(public: &'static str, sqlstate: &'static str, mysql: u16, exit: u8,
 
 impl Class {
     /// Every class, in the order of declaration.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::Malformed,
         Self::WrongService,
         Self::WrongAction,
@@ -159,6 +161,7 @@ impl Class {
         Self::IamDisabled,
         Self::NoTls,
         Self::Throttled,
+        Self::Refused,
         Self::Unavailable,
         Self::TimedOut,
         Self::Protocol,
@@ -199,7 +202,8 @@ impl Class {
             Self::IamDisabled => row("IAM authentication is disabled", "28000", 1045, exit::NO, Denied, InvalidToken),
             Self::NoTls => row("IAM authentication needs TLS", "28000", 3159, exit::NO, Denied, InvalidToken),
             Self::Throttled => row("too many logins", "53300", 1040, exit::NO, Denied, Throttling),
-            Self::Unavailable => row("the verifier is unavailable", "08006", 1045, exit::UNREACHABLE, Error, InternalError),
+            Self::Refused => row("the server refused the login", "28000", 1045, exit::NO, Denied, InvalidToken),
+            Self::Unavailable => row("the other side can't be reached", "08006", 1045, exit::UNREACHABLE, Error, InternalError),
             Self::TimedOut => row("there was no answer in time", "08006", 1045, exit::UNREACHABLE, Error, InternalError),
             Self::Protocol => row("the protocol was violated", "08P01", 1835, exit::UNREACHABLE, Error, InternalError),
             Self::UntrustedPeer => row("the verifier is not trusted", "08006", 1045, exit::UNREACHABLE, Error, InternalError),

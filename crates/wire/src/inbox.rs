@@ -12,10 +12,6 @@ pub struct Inbox {
 impl Inbox {
     /// Adds what has come.
     pub fn push(&mut self, received: &[u8]) {
-        if self.taken == self.bytes.len() {
-            self.bytes.clear();
-            self.taken = 0;
-        }
         self.bytes.extend_from_slice(received);
     }
 
@@ -28,6 +24,10 @@ impl Inbox {
     /// Consumes so many bytes; more than there are is all of them.
     pub fn consume(&mut self, count: usize) {
         self.taken = self.bytes.len().min(self.taken.saturating_add(count));
+        if self.taken == self.bytes.len() {
+            // Freed rather than kept: a connection holds this for as long as it lives.
+            *self = Self::default();
+        }
     }
 
     /// Whether everything is consumed.

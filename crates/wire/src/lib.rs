@@ -8,6 +8,8 @@ pub mod exchange;
 pub mod inbox;
 pub mod mysql;
 pub mod pg;
+#[cfg(test)]
+mod testing;
 
 pub use exchange::{Exchange, Fault, Peer, Step};
 pub use inbox::Inbox;

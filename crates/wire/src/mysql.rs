@@ -8,6 +8,7 @@ pub mod dial;
 pub mod greeting;
 pub mod login;
 pub mod proof;
+pub mod statement;
 pub mod stream;
 pub mod wish;
 

@@ -1,1 +1,202 @@
+use std::fs;
+use std::path::PathBuf;
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+use rustls::pki_types::ServerName;
+use rustls::server::ResolvesServerCertUsingSni;
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConnection, ServerConnection};
+use tempfile::TempDir;
+
+use super::*;
+
+const HOST: &str = "db.example";
+
+/// An authority, and files for what it signs.
+struct Authority {
+    directory: TempDir,
+    issuer: Issuer<'static, KeyPair>,
+    root: PathBuf,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let root = directory.path().join("root.pem");
+        fs::write(&root, certificate.pem()).unwrap();
+        Self { directory, issuer: Issuer::new(params, key), root }
+    }
+
+    fn roots(&self) -> Roots {
+        Roots::from_file(&self.root).unwrap()
+    }
+
+    /// A certificate for a host, with its key: two files.
+    fn sign(&self, host: &str, until: i32) -> (PathBuf, PathBuf) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
+        params.not_before = date_time_ymd(2000, 1, 1);
+        params.not_after = date_time_ymd(until, 1, 1);
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let [certificate_path, key_path] = ["pem", "key"].map(|kind| self.directory.path().join(format!("{host}-{until}.{kind}")));
+        fs::write(&certificate_path, certificate.pem()).unwrap();
+        fs::write(&key_path, key.serialize_pem()).unwrap();
+        (certificate_path, key_path)
+    }
+
+    fn server(&self, host: &str, until: i32) -> Arc<ServerConfig> {
+        let (certificate, key) = self.sign(host, until);
+        server_config(&certificate, &key, &[b"postgresql"]).unwrap().0
+    }
+}
+
+/// Lets both talk until neither has anything left to say.
+fn shake_hands(client: Arc<ClientConfig>, server: Arc<ServerConfig>) -> Result<(ClientConnection, ServerConnection), rustls::Error> {
+    let mut client = ClientConnection::new(client, ServerName::try_from(HOST).unwrap())?;
+    let mut server = ServerConnection::new(server)?;
+    loop {
+        let (mut asked, mut answered) = (Vec::new(), Vec::new());
+        while client.wants_write() {
+            client.write_tls(&mut asked).unwrap();
+        }
+        while server.wants_write() {
+            server.write_tls(&mut answered).unwrap();
+        }
+        if asked.is_empty() && answered.is_empty() {
+            return Ok((client, server));
+        }
+        let mut rest = asked.as_slice();
+        while !rest.is_empty() {
+            server.read_tls(&mut rest).unwrap();
+            server.process_new_packets()?;
+        }
+        let mut rest = answered.as_slice();
+        while !rest.is_empty() {
+            client.read_tls(&mut rest).unwrap();
+            client.process_new_packets()?;
+        }
+    }
+}
+
+#[test]
+fn a_server_is_believed_as_far_as_it_is_verified() {
+    let (ours, other) = (Authority::new(), Authority::new());
+    let right = ours.server(HOST, 4000);
+    let misnamed = ours.server("other.example", 4000);
+    let stranger = other.server(HOST, 4000);
+    let ended = ours.server(HOST, 2020);
+    let believed = |verification| {
+        let client = client_config(verification, &ours.roots(), &[]).unwrap();
+        [&right, &misnamed, &stranger, &ended].map(|server| shake_hands(Arc::clone(&client), Arc::clone(server)).is_ok())
+    };
+    assert_eq!(believed(Verification::Full), [true, false, false, false]);
+    assert_eq!(believed(Verification::Ca), [true, true, false, false]);
+    assert_eq!(believed(Verification::Encrypt), [true; 4]);
+}
+
+#[test]
+fn without_tls_there_is_no_configuration() {
+    let failure = client_config(Verification::Off, &Roots::built_in(), &[]).unwrap_err();
+    assert_eq!(failure.class, Class::NoTls);
+}
+
+/// A certificate is public: whoever shows one has to hold its key, however little else is asked.
+#[test]
+fn a_certificate_without_its_key_is_worth_nothing() {
+    let authority = Authority::new();
+    let (certificate, _) = authority.sign(HOST, 4000);
+    let (_, stolen) = authority.sign("other.example", 4000);
+    let key = aws_lc_rs::sign::any_supported_type(&PrivateKeyDer::from_pem_file(stolen).unwrap()).unwrap();
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let mut resolver = ResolvesServerCertUsingSni::new();
+        resolver.add(HOST, CertifiedKey::new(certificates(&certificate).unwrap(), Arc::clone(&key))).unwrap();
+        let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[version]).unwrap();
+        let server = Arc::new(builder.with_no_client_auth().with_cert_resolver(Arc::new(resolver)));
+        for verification in [Verification::Full, Verification::Ca, Verification::Encrypt] {
+            let client = client_config(verification, &authority.roots(), &[]).unwrap();
+            let error = shake_hands(client, Arc::clone(&server)).unwrap_err();
+            assert!(error.to_string().contains("signature") || error.to_string().contains("Signature"), "{verification:?}: {error}");
+        }
+    }
+}
+
+#[test]
+fn both_agree_on_the_protocol_within() {
+    let authority = Authority::new();
+    let server = authority.server(HOST, 4000);
+    let client = |alpn: &[&[u8]]| client_config(Verification::Full, &authority.roots(), alpn).unwrap();
+    let (dialled, taken) = shake_hands(client(&[b"postgresql"]), Arc::clone(&server)).unwrap();
+    assert_eq!((dialled.alpn_protocol(), taken.alpn_protocol()), (Some(b"postgresql".as_slice()), Some(b"postgresql".as_slice())));
+    assert_eq!(shake_hands(client(&[]), Arc::clone(&server)).unwrap().1.alpn_protocol(), None);
+    assert!(shake_hands(client(&[b"http/1.1"]), server).is_err(), "a client of another protocol was led astray");
+}
+
+#[test]
+fn what_clients_are_bound_to_is_what_they_are_shown() {
+    let authority = Authority::new();
+    let (certificate, key) = authority.sign(HOST, 4000);
+    let (server, own) = server_config(&certificate, &key, &[]).unwrap();
+    let client = client_config(Verification::Full, &authority.roots(), &[]).unwrap();
+    let (client, _) = shake_hands(client, server).unwrap();
+    let shown = client.peer_certificates().unwrap()[0].clone();
+    assert_eq!((own.as_ref().map(Vec::len), own), (Some(32), end_point(&shown)));
+}
+
+#[test]
+fn all_that_is_built_in_is_read_and_lives() {
+    let files = [include_str!("../../roots/rds.pem"), include_str!("../../roots/amazon-trust-services.pem")];
+    let counts = files.map(|file| file.matches("-----BEGIN CERTIFICATE-----").count());
+    assert!(counts.iter().all(|count| *count > 0));
+    assert_eq!(Roots::built_in().count(), counts.iter().sum::<usize>(), "one of them can't be read");
+    assert_eq!(format!("{:?}", Roots::built_in()), format!("Roots({})", Roots::built_in().count()));
+}
+
+#[test]
+fn roots_are_read_from_a_file_whole_or_not_at_all() {
+    let authority = Authority::new();
+    let path = authority.directory.path().join("roots.pem");
+    let good = fs::read_to_string(&authority.root).unwrap();
+    let read = |text: &str| {
+        fs::write(&path, text).unwrap();
+        Roots::from_file(&path).map(|roots| roots.count()).map_err(|failure| {
+            assert_eq!(failure.class, Class::Configuration);
+            failure.detail.replace(&path.display().to_string(), "FILE")
+        })
+    };
+    assert_eq!(read(&good), Ok(1));
+    assert_eq!(read(&format!("a comment\n{good}\n{good}")), Ok(2));
+    assert_eq!(read(""), Err("the certificate in FILE can't be read: there is no certificate in it".to_owned()));
+    assert_eq!(read("hunter2"), Err("the certificate in FILE can't be read: there is no certificate in it".to_owned()));
+    let broken = Err("the certificate in FILE can't be read: it is not a whole PEM file".to_owned());
+    assert_eq!(read(&good.replace("-----END CERTIFICATE-----", "")), broken);
+    assert_eq!(read("-----BEGIN CERTIFICATE-----\n!hunter2!\n-----END CERTIFICATE-----\n"), broken);
+    let nonsense = read("-----BEGIN CERTIFICATE-----\naHVudGVyMg==\n-----END CERTIFICATE-----\n").unwrap_err();
+    assert!(nonsense.starts_with("a certificate in FILE can't be used: "), "{nonsense}");
+    let nonsense = read(&format!("{good}-----BEGIN CERTIFICATE-----\naHVudGVyMg==\n-----END CERTIFICATE-----\n")).unwrap_err();
+    assert!(nonsense.starts_with("a certificate in FILE can't be used: "), "{nonsense}");
+    let missing = Roots::from_file(&authority.directory.path().join("missing.pem")).unwrap_err();
+    assert!(missing.detail.contains("No such file"), "{missing}");
+}
+
+#[test]
+fn a_certificate_for_clients_goes_with_its_key() {
+    let authority = Authority::new();
+    let (certificate, key) = authority.sign(HOST, 4000);
+    let (_, other) = authority.sign("other.example", 4000);
+    let refused = |certificate: &Path, key: &Path| {
+        let failure = server_config(certificate, key, &[]).unwrap_err();
+        assert_eq!(failure.class, Class::Configuration);
+        failure.detail
+    };
+    assert!(refused(&certificate, &other).contains("can't be used"), "another's key");
+    assert!(refused(&certificate, &certificate).contains("there is no private key in it"));
+    assert!(refused(&key, &key).contains("there is no certificate in it"));
+    let broken = authority.directory.path().join("broken.key");
+    fs::write(&broken, "-----BEGIN PRIVATE KEY-----\n!hunter2!\n-----END PRIVATE KEY-----\n").unwrap();
+    let why = refused(&certificate, &broken);
+    assert!(why.contains("not a whole PEM file") && !why.contains("hunter2"), "{why}");
+}

@@ -1,10 +1,13 @@
 //! Both ends of a connection over loopback.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
 use super::{Socket, Transport};
 
@@ -59,6 +62,95 @@ async fn all_that_is_sent_arrives() {
     passes(client, server).await;
     let (client, server) = encrypted().await;
     passes(server, client).await;
+}
+
+/// In TLS 1.3 a client may talk as soon as it is done, before the server is.
+#[tokio::test]
+async fn what_comes_along_with_the_handshake_is_not_lost() {
+    let (client_config, server_config) = configs();
+    let (mut client, mut server) = pair().await;
+    let message: Vec<u8> = (0..400_000_u32).map(|n| u8::try_from(n % 251).unwrap()).collect();
+    let sent = message.clone();
+    let sender = tokio::spawn(async move {
+        client.connect_tls(client_config, ServerName::try_from("localhost").unwrap()).await.unwrap();
+        client.write_all(&sent).await.unwrap();
+        client.close().await;
+    });
+    // All that fits is in the socket's buffer by then.
+    server.readable().await.unwrap();
+    server.accept_tls(server_config, &[]).await.unwrap();
+    let mut got = Vec::new();
+    loop {
+        server.readable().await.unwrap();
+        if server.read(|bytes| got.extend_from_slice(bytes)).await.unwrap() == 0 {
+            break;
+        }
+    }
+    assert!(got == message, "{} bytes of {}", got.len(), message.len());
+    sender.await.unwrap();
+}
+
+/// The hello that a login has read already is handed over with it.
+#[tokio::test]
+async fn a_hello_that_has_come_already_is_tlss() {
+    let (client_config, server_config) = configs();
+    let (mut client, mut server) = pair().await;
+    let dialled = tokio::spawn(async move {
+        client.connect_tls(client_config, ServerName::try_from("localhost").unwrap()).await.unwrap();
+        client.write_all(b"SELECT 1").await.unwrap();
+        client
+    });
+    let mut early = Vec::new();
+    server.read(|bytes| early.extend_from_slice(bytes)).await.unwrap();
+    assert_eq!(early.first(), Some(&0x16));
+    server.accept_tls(server_config, &early).await.unwrap();
+    let mut got = Vec::new();
+    server.read(|bytes| got.extend_from_slice(bytes)).await.unwrap();
+    assert_eq!(got, b"SELECT 1");
+    drop(dialled.await.unwrap());
+}
+
+/// A peer may close TLS and leave the socket open: nothing more comes, though an answer may still go out.
+#[tokio::test]
+async fn the_end_of_tls_is_the_end_though_the_socket_stays_open() {
+    let (mut client, mut server) = encrypted().await;
+    client.write_all(b"bye").await.unwrap();
+    client.session.as_mut().unwrap().close(&mut client.unsent);
+    poll_fn(|cx| client.poll_flush(cx)).await.unwrap();
+    let mut got = Vec::new();
+    let all = async { while server.read(|bytes| got.extend_from_slice(bytes)).await.unwrap() > 0 {} };
+    timeout(Duration::from_secs(10), all).await.expect("it waits for more");
+    let again = timeout(Duration::from_secs(10), server.read(|_| ())).await.expect("it waits for more");
+    assert_eq!((got.as_slice(), again.unwrap()), (b"bye".as_slice(), 0));
+    server.write_all(b"farewell").await.unwrap();
+    let mut heard = Vec::new();
+    client.read(|bytes| heard.extend_from_slice(bytes)).await.unwrap();
+    assert_eq!(heard, b"farewell");
+}
+
+/// Whoever speaks no TLS is told so, and holds no memory.
+#[tokio::test]
+async fn noise_in_place_of_tls_ends_it() {
+    for noise in [vec![b'x'; 300_000], b"GET / HTTP/1.1\r\n\r\n".to_vec(), [b"\x16\x03\x01\xff\xff".as_slice(), &[0; 70_000]].concat()] {
+        let (_, server_config) = configs();
+        let (mut client, mut server) = pair().await;
+        let talker = tokio::spawn(async move {
+            // The server may hang up before all of it is sent.
+            let _cut_off = client.write_all(&noise).await;
+            client.close().await;
+        });
+        assert!(server.accept_tls(server_config, &[]).await.is_err());
+        drop(server);
+        talker.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_was_tampered_with_ends_the_connection() {
+    let (mut client, mut server) = encrypted().await;
+    client.session = None;
+    client.write_all(b"\x17\x03\x03\x00\x20abcdefghijklmnopqrstuvwxyz012345").await.unwrap();
+    assert!(server.read(|_| panic!("it was taken")).await.is_err());
 }
 
 #[tokio::test]

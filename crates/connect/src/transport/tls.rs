@@ -50,7 +50,12 @@ fn broken(error: rustls::Error) -> io::Error {
 }
 
 /// Makes room at the end of `outgoing` and lets `write` fill it, with more room where that is too little.
-fn append<E>(outgoing: &mut Vec<u8>, room: usize, mut write: impl FnMut(&mut [u8]) -> Result<usize, E>, needs: impl Fn(&E) -> Option<usize>) -> io::Result<()> {
+fn append<E>(
+    outgoing: &mut Vec<u8>,
+    room: usize,
+    mut write: impl FnMut(&mut [u8]) -> Result<usize, E>,
+    needs: impl Fn(&E) -> Option<usize>,
+) -> io::Result<()> {
     let start = outgoing.len();
     outgoing.resize(start + room, 0);
     let mut written = write(outgoing.get_mut(start..).unwrap_or_default());
@@ -71,11 +76,7 @@ const fn encrypt_needs(error: &EncryptError) -> Option<usize> {
 }
 
 /// Handles one state. `plain` takes what was decrypted, `outgoing` what is to be sent.
-fn handle<Data>(
-    status: UnbufferedStatus<'_, '_, Data>,
-    plain: &mut Vec<u8>,
-    outgoing: &mut Vec<u8>,
-) -> (usize, io::Result<Next>) {
+fn handle<Data>(status: UnbufferedStatus<'_, '_, Data>, plain: &mut Vec<u8>, outgoing: &mut Vec<u8>) -> (usize, io::Result<Next>) {
     let mut discard = status.discard;
     let next = match status.state {
         Err(error) => Err(broken(error)),
@@ -161,6 +162,13 @@ impl Session {
         }
     }
 
+    /// What the peer is told of an error that has just been met. rustls gives it in the next step, and would meet the error anew
+    /// in the one after: it panics where that means a second alert.
+    fn alert(&mut self, incoming: &mut [u8], outgoing: &mut Vec<u8>) {
+        // The error itself is known: whether this step says it again makes no difference.
+        let (_discard, _same) = self.step(incoming, &mut Vec::new(), outgoing);
+    }
+
     /// Goes on with the handshake as far as it gets; true where it is done.
     pub(super) fn negotiate(&mut self, outgoing: &mut Vec<u8>) -> io::Result<bool> {
         let mut pending = std::mem::take(&mut self.pending);
@@ -175,9 +183,7 @@ impl Session {
                 Ok(Next::Traffic) => break Ok(true),
                 Ok(Next::Closed) => break Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the peer closed TLS within the handshake")),
                 Err(error) => {
-                    while let (discard, Ok(Next::Again)) = self.step(pending.get_mut(start..).unwrap_or_default(), &mut surplus, outgoing) {
-                        start += discard;
-                    }
+                    self.alert(pending.get_mut(start..).unwrap_or_default(), outgoing);
                     break Err(error);
                 }
             }
@@ -197,12 +203,16 @@ impl Session {
         loop {
             let (discard, next) = self.step(incoming.get_mut(start..).unwrap_or_default(), plain, outgoing);
             start += discard;
-            match next? {
-                Next::Again => {}
-                Next::Read | Next::Traffic => break,
-                Next::Closed => {
+            match next {
+                Ok(Next::Again) => {}
+                Ok(Next::Read | Next::Traffic) => break,
+                Ok(Next::Closed) => {
                     self.closed = true;
                     break;
+                }
+                Err(error) => {
+                    self.alert(incoming.get_mut(start..).unwrap_or_default(), outgoing);
+                    return Err(error);
                 }
             }
         }
@@ -255,7 +265,9 @@ fn traffic<Data>(status: UnbufferedStatus<'_, '_, Data>, bytes: &[u8], room: usi
         // A key update, say, goes first.
         state => match handle(UnbufferedStatus { discard, state }, &mut Vec::new(), outgoing).1? {
             Next::Again => Ok(true),
-            Next::Read | Next::Traffic | Next::Closed => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "TLS has ended on this connection")),
+            Next::Read | Next::Traffic | Next::Closed => {
+                Err(io::Error::new(io::ErrorKind::ConnectionAborted, "TLS has ended on this connection"))
+            }
         },
     }
 }

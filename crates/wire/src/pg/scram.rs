@@ -63,7 +63,7 @@ impl ScramVerifier {
         Ok(Self::with_salt(password, &salt, ITERATIONS))
     }
 
-    fn with_salt(password: &Secret, salt: &[u8], iterations: u32) -> Self {
+    pub(super) fn with_salt(password: &Secret, salt: &[u8], iterations: u32) -> Self {
         let keys = Keys::new(password, salt, iterations);
         Self { salt: salt.to_vec(), iterations, stored: keys.stored(), server: *keys.server }
     }

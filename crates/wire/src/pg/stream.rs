@@ -9,6 +9,7 @@ pub const MAX_MESSAGE: u32 = 1 << 30;
 pub struct Requests {
     place: Place,
     awaited: u64,
+    messages: u64,
     course: Course,
 }
 
@@ -42,11 +43,19 @@ impl Requests {
                 return Passage::Until(bytes.len() - rest.len());
             }
             match self.place.next(&mut rest) {
-                Some(b'Q' | b'S' | b'F') => self.awaited += 1,
-                Some(_) => {}
+                Some(kind) => {
+                    self.messages += 1;
+                    self.awaited += u64::from(matches!(kind, b'Q' | b'S' | b'F'));
+                }
                 None => return Passage::All,
             }
         }
+    }
+
+    /// Whether nothing has been asked for yet, not even by half.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        matches!((&self.place, &self.course), (Place::Body(0), Course::Open)) && self.messages == 0
     }
 
     /// How many `ReadyForQuery` the server owes at most for what went by: one for each `Query`, `Sync` and `FunctionCall`.

@@ -4,12 +4,12 @@ use countersign_core::credentials::Secret;
 use md5::{Digest, Md5};
 use zeroize::Zeroizing;
 
-use crate::exchange::Fault;
+use crate::exchange::{Credential, Fault};
 use crate::pg::codec;
 use crate::pg::scram::client::{Binding, Hello, Proven};
 use crate::pg::scram::{PLAIN, PLUS};
 
-use super::{ChannelBinding, Credential, Line, Settings};
+use super::{ChannelBinding, Line, Settings};
 
 /// How far the proof has come.
 #[derive(Debug)]

@@ -12,6 +12,9 @@ const MAX_MESSAGES: usize = 2048;
 /// The most different parameters.
 const MAX_PARAMETERS: usize = 256;
 
+/// The most that parameters hold, names and values together, in bytes: PostgreSQL 18's come to some 400.
+const MAX_PARAMETER_BYTES: usize = 65_536;
+
 /// The most that is kept of notices, in bytes.
 const MAX_NOTICES: usize = 65_536;
 
@@ -71,6 +74,10 @@ impl Opened {
         };
         let (name, value) = (text(name)?, text(value)?);
         let many = self.parameters.len() == MAX_PARAMETERS;
+        let others = self.parameters.iter().filter(|(known, _)| *known != name).map(|(name, value)| name.len() + value.len());
+        if others.sum::<usize>() + name.len() + value.len() > MAX_PARAMETER_BYTES {
+            return Err(Fault::protocol(format!("the server's parameters are more than {MAX_PARAMETER_BYTES} bytes")));
+        }
         match self.parameters.iter_mut().find(|(known, _)| *known == name) {
             Some((_, held)) => *held = value,
             None if many => {

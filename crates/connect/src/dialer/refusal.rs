@@ -1,0 +1,56 @@
+//! Why there is no session.
+
+use countersign_core::failure::{Class, Failure};
+use countersign_wire::Fault;
+use countersign_wire::exchange::ServerError;
+
+use super::Explanation;
+
+/// What PostgreSQL refuses a login with (`invalid_authorization_specification`, `invalid_password`), and MySQL and MariaDB
+/// (`ER_ACCESS_DENIED_ERROR`). Where a user has no right to a database the proof was good: PostgreSQL says 42501, MySQL 1044.
+const LOGIN_REFUSED: [&str; 3] = ["28000", "28P01", "1045 (28000)"];
+
+/// A login that came to nothing.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{failure}")]
+pub struct Refusal {
+    /// What happened, to whom, and what to do.
+    pub failure: Failure,
+    /// The server's own words, where the server refused.
+    pub server: Option<ServerError>,
+    /// Why it may have refused, where it was the proof that it refused.
+    pub explanation: Option<Explanation>,
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self { failure, server: None, explanation: None }
+    }
+}
+
+impl Refusal {
+    pub(super) fn of_fault(fault: &Fault, about: impl Fn(Failure) -> Failure) -> Self {
+        let (class, server) = match fault {
+            Fault::Protocol { .. } => (Class::Protocol, None),
+            Fault::Unsupported { .. } | Fault::Denied { .. } => (Class::Configuration, None),
+            Fault::Refused(error) if LOGIN_REFUSED.contains(&error.code.as_str()) => (Class::Refused, Some(error.clone())),
+            Fault::Refused(error) => (Class::Unavailable, Some(error.clone())),
+        };
+        Self { failure: about(Failure::new(class, fault.to_string())), server, explanation: None }
+    }
+
+    /// Whether the server refused the proof.
+    #[must_use]
+    pub fn is_of_the_login(&self) -> bool {
+        self.failure.class == Class::Refused
+    }
+
+    pub(super) fn explained(self, explain: impl FnOnce() -> Explanation) -> Self {
+        if !self.is_of_the_login() {
+            return self;
+        }
+        let explanation = explain();
+        let failure = Failure::new(self.failure.class, format!("{}; {}; {}", self.failure.detail, explanation.detail, explanation.hint));
+        Self { failure, explanation: Some(explanation), ..self }
+    }
+}

@@ -1,0 +1,136 @@
+//! Where clients are taken in.
+
+mod bind;
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign_connect::transport::Socket;
+use rustix::io::Errno;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use crate::limit::Door;
+use crate::session::Guest;
+use crate::settings::{Access, Listen};
+use crate::target::Service;
+
+pub use bind::Inherited;
+pub(crate) use bind::bind;
+
+/// How long nobody is accepted when the system has no more sockets or memory: until somebody has left.
+const BREATH: Duration = Duration::from_millis(100);
+
+/// When a silent client is probed first, and how often then: one that vanished gives its session back.
+const KEEPALIVE: TcpKeepalive = TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15)).with_retries(4);
+
+/// A listening socket.
+#[derive(Debug)]
+pub(crate) enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener, PathBuf),
+}
+
+impl Listener {
+    async fn accept(&self) -> io::Result<Accepted> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
+                Ok(Accepted { socket: Socket::Tcp(stream), origin: address.to_string(), user: None })
+            }
+            Self::Unix(listener, _) => {
+                let (stream, _) = listener.accept().await?;
+                let peer = stream.peer_cred()?;
+                let process = peer.pid().map_or_else(|| "a process".to_owned(), |pid| format!("process {pid}"));
+                Ok(Accepted { socket: Socket::Unix(stream), origin: format!("{process} of user {}", peer.uid()), user: Some(peer.uid()) })
+            }
+        }
+    }
+
+    /// Where it listens, as people write it.
+    pub(crate) fn place(&self) -> String {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string()),
+            Self::Unix(_, path) => path.display().to_string(),
+        }
+    }
+
+    /// As settings would ask for it, with the port that it has.
+    pub(crate) fn listen(&self) -> io::Result<Listen> {
+        Ok(match self {
+            Self::Tcp(listener) => Listen::Tcp(listener.local_addr()?),
+            Self::Unix(_, path) => Listen::Unix(path.clone()),
+        })
+    }
+
+    /// The same socket once more, to be handed over.
+    pub(crate) fn duplicate(&self) -> io::Result<OwnedFd> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd().try_clone_to_owned(),
+            Self::Unix(listener, _) => listener.as_fd().try_clone_to_owned(),
+        }
+    }
+}
+
+struct Accepted {
+    socket: Socket,
+    origin: String,
+    /// The user of the machine behind a Unix socket.
+    user: Option<u32>,
+}
+
+/// What a listener goes by; it changes when settings are read anew.
+#[derive(Clone)]
+pub(crate) struct Reception {
+    pub(crate) service: Arc<dyn Service>,
+    pub(crate) door: Arc<Door>,
+    pub(crate) name: Arc<str>,
+    pub(crate) access: Access,
+}
+
+/// Takes clients in until it is dropped. No error ends it.
+pub(crate) async fn accept(listener: Arc<Listener>, reception: watch::Receiver<Reception>) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => receive(accepted, &reception.borrow()),
+            Err(error) => {
+                let name = Arc::clone(&reception.borrow().name);
+                if is_of_the_system(&error) {
+                    tracing::warn!(target = &*name, "nobody can be accepted for now: {error}");
+                    sleep(BREATH).await;
+                } else {
+                    tracing::debug!(target = &*name, "a client went away before it was accepted: {error}");
+                }
+            }
+        }
+    }
+}
+
+fn receive(accepted: Accepted, reception: &Reception) {
+    let Accepted { socket, origin, user } = accepted;
+    if let (Access::Users(allowed), Some(user)) = (&reception.access, user)
+        && !allowed.contains(&user)
+    {
+        tracing::warn!(target = &*reception.name, client = origin, "refused: the user of the machine is not among those allowed");
+        return;
+    }
+    let Some(slot) = reception.door.enter(&reception.name) else {
+        tracing::warn!(target = &*reception.name, client = origin, "refused without a word: too many connections");
+        return;
+    };
+    Arc::clone(&reception.service).serve(Guest { socket, origin, slot, accepted: Instant::now() });
+}
+
+/// Whether accepting fails for want of something, and would fail again at once; all other errors are a client's.
+/// Source: accept(2).
+fn is_of_the_system(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
+}

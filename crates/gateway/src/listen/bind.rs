@@ -1,0 +1,122 @@
+//! Listening sockets: bound, or taken over from whoever had them.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use countersign_core::failure::{Class, Failure};
+use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::net::{TcpListener, UnixListener};
+
+use super::Listener;
+use crate::settings::{Access, Listen};
+
+/// How many clients may wait to be accepted; the system's own limit (`net.core.somaxconn`) may be lower.
+const BACKLOG: i32 = 4096;
+
+/// A listening socket that somebody else bound: systemd, or the proxy that this one replaces.
+#[derive(Debug)]
+pub struct Inherited {
+    /// Its name, where it has one.
+    pub name: String,
+    /// Where it listens, where that is known.
+    pub listen: Listen,
+    /// The socket.
+    pub socket: OwnedFd,
+}
+
+/// A listening socket as `listen` has it: one of those inherited, or a new one.
+pub(crate) fn bind(listen: &Listen, access: &Access, inherited: &mut Vec<Inherited>) -> Result<Listener, Failure> {
+    if let Some(at) = inherited.iter().position(|one| is_meant(listen, one)) {
+        return adopt(inherited.swap_remove(at)).map_err(|error| refused(listen, &error));
+    }
+    match listen {
+        Listen::Tcp(address) => tcp(*address).map_err(|error| refused(listen, &error)),
+        Listen::Unix(path) => unix(path, access).map_err(|error| refused(listen, &error)),
+        Listen::Activated(name) => Err(Failure::new(
+            Class::Configuration,
+            format!("nobody handed over a socket named {name:?}: name it in the socket unit (FileDescriptorName={name})"),
+        )),
+    }
+}
+
+fn is_meant(listen: &Listen, inherited: &Inherited) -> bool {
+    match listen {
+        Listen::Activated(name) => inherited.name == *name,
+        listen => inherited.listen == *listen,
+    }
+}
+
+fn refused(listen: &Listen, error: &io::Error) -> Failure {
+    let place = match listen {
+        Listen::Tcp(address) => address.to_string(),
+        Listen::Unix(path) => path.display().to_string(),
+        Listen::Activated(name) => format!("the socket {name:?}"),
+    };
+    let advice = match error.kind() {
+        io::ErrorKind::AddrInUse => "; somebody listens there already: choose another, or stop that",
+        io::ErrorKind::PermissionDenied => "; ports below 1024, and other people's directories, are not everybody's",
+        _ => "",
+    };
+    Failure::new(Class::Configuration, format!("nobody can be taken in at {place}: {error}{advice}"))
+}
+
+fn adopt(inherited: Inherited) -> io::Result<Listener> {
+    let socket = Socket::from(inherited.socket);
+    socket.set_nonblocking(true)?;
+    match socket.local_addr()?.as_pathname().map(Path::to_owned) {
+        Some(path) => Ok(Listener::Unix(UnixListener::from_std(socket.into())?, path)),
+        None => Ok(Listener::Tcp(TcpListener::from_std(socket.into())?)),
+    }
+}
+
+fn tcp(address: SocketAddr) -> io::Result<Listener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(Listener::Tcp(TcpListener::from_std(socket.into())?))
+}
+
+/// Bound under another name, made private, and moved to its place: nobody can connect before it is as it shall be.
+fn unix(path: &Path, access: &Access) -> io::Result<Listener> {
+    vacate(path)?;
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!(".{}", std::process::id()));
+    let draft = Path::new(&draft);
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(draft)?)?;
+    // Whoever is let in by their user has to reach it; who they are is asked of the system.
+    let mode = if matches!(access, Access::Users(_)) { 0o666 } else { 0o600 };
+    let placed = fs::set_permissions(draft, fs::Permissions::from_mode(mode)).and_then(|()| fs::rename(draft, path));
+    if let Err(error) = placed {
+        // The error that is told is the first one.
+        let _left = fs::remove_file(draft);
+        return Err(error);
+    }
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(Listener::Unix(UnixListener::from_std(socket.into())?, path.to_owned()))
+}
+
+/// Only a socket on which nobody listens may be replaced.
+fn vacate(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(file) if !file.file_type().is_socket() => Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is no socket")),
+        Ok(_) => match UnixStream::connect(path) {
+            Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+            Err(error) => Err(error),
+        },
+    }
+}

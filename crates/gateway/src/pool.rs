@@ -1,0 +1,223 @@
+//! Sessions that are kept ready: logged in ahead of need, or left by a client and reset.
+
+mod kinds;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use countersign_connect::dialer::{Dialer, Refusal};
+use countersign_core::failure::{Class, Failure};
+use tokio::time::{Instant, timeout_at};
+
+use crate::health::Health;
+use crate::metrics::TargetMetrics;
+use crate::protocol::{self, Protocol};
+use crate::settings;
+use crate::upstream::Upstream;
+use kinds::Kinds;
+
+/// How long a session may take to be reset before it is given up.
+const RESET_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// The sessions of one target, and what logs in to more.
+#[derive(Debug)]
+pub(crate) struct Pool<P: Protocol> {
+    target: Arc<settings::Target>,
+    protocol: Arc<P>,
+    dialer: Arc<Dialer>,
+    metrics: Arc<TargetMetrics>,
+    health: Arc<Health>,
+    kinds: Mutex<Kinds<P>>,
+}
+
+/// What may be shown of a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Sessions that wait for a client.
+    pub(crate) idle: usize,
+    /// Logins ahead of need that are under way.
+    pub(crate) dialling: usize,
+}
+
+impl<P: Protocol> Pool<P> {
+    pub(crate) fn new(
+        target: Arc<settings::Target>,
+        protocol: Arc<P>,
+        dialer: Arc<Dialer>,
+        metrics: Arc<TargetMetrics>,
+        health: Arc<Health>,
+    ) -> Self {
+        Self { target, protocol, dialer, metrics, health, kinds: Mutex::default() }
+    }
+
+    /// A session as `wish` has it: one that waits, or a new one.
+    pub(crate) async fn acquire(self: &Arc<Self>, wish: &P::Wish, deadline: Instant) -> Result<Upstream<P>, Refusal> {
+        let Some(kind) = P::kind(wish).filter(|_| self.is_on()) else { return self.dial(wish, deadline).await };
+        let found = self.take(&kind);
+        self.fill(&kind);
+        match found {
+            Some(upstream) => {
+                self.metrics.pool_hits.bump();
+                Ok(upstream)
+            }
+            None => {
+                self.metrics.pool_misses.bump();
+                self.dial(wish, deadline).await
+            }
+        }
+    }
+
+    /// Takes back a session whose client has gone at a point where it is nobody's: it is reset and kept, or closed.
+    pub(crate) async fn release(self: &Arc<Self>, mut upstream: Upstream<P>) {
+        let reusable = self.target.pool.reuse && self.is_young(&upstream) && P::is_reusable(&upstream.wish);
+        let kind = P::kind(&upstream.wish).filter(|_| reusable);
+        let Some(kind) = kind else { return upstream.close().await };
+        match timeout_at(Instant::now() + RESET_TIMEOUT, P::reset(&mut upstream)).await {
+            Ok(Ok(())) if upstream.inbox.is_empty() => {
+                self.metrics.pool_resets.bump();
+                if let Some(surplus) = self.keep(&kind, upstream) {
+                    self.discard(surplus).await;
+                }
+            }
+            Ok(Ok(())) => self.discard(upstream).await,
+            Ok(Err(error)) => {
+                tracing::debug!(target = self.target.name, "a session can't be reset, and is closed: {error}");
+                self.discard(upstream).await;
+            }
+            Err(_) => {
+                tracing::debug!(target = self.target.name, "a session was not reset in time, and is closed");
+                self.discard(upstream).await;
+            }
+        }
+    }
+
+    /// Logs in, on the server that the target's role asks for.
+    pub(crate) async fn dial(&self, wish: &P::Wish, deadline: Instant) -> Result<Upstream<P>, Refusal> {
+        let began = Instant::now();
+        let result = self.dial_writer(wish, deadline).await;
+        match &result {
+            Ok(_) => {
+                self.metrics.logins.bump();
+                self.metrics.login_time.observe(began.elapsed());
+                self.health.succeeded(SystemTime::now());
+            }
+            Err(refusal) => {
+                self.metrics.login_failures.count(refusal.failure.class);
+                self.health.failed(&refusal.failure, SystemTime::now());
+            }
+        }
+        result
+    }
+
+    async fn dial_writer(&self, wish: &P::Wish, deadline: Instant) -> Result<Upstream<P>, Refusal> {
+        let user = protocol::user(P::names(wish).0)?;
+        let dialled = self.dialer.dial(&user, deadline, |credential, security| P::dial(wish, credential, security)).await?;
+        self.protocol.met(&dialled.session);
+        let mut upstream = Upstream {
+            transport: dialled.transport,
+            inbox: dialled.inbox,
+            session: Arc::new(dialled.session),
+            wish: wish.clone(),
+            address: dialled.address,
+            born: Instant::now(),
+        };
+        if self.target.role == settings::Role::Any {
+            return Ok(upstream);
+        }
+        let asked = timeout_at(deadline, P::is_writer(&mut upstream)).await;
+        match asked {
+            Ok(Ok(true)) => Ok(upstream),
+            Ok(Ok(false)) => {
+                let detail = format!("{} at {} takes no writes: it is not the writer, or not yet", self.dialer.place(), upstream.address);
+                upstream.close().await;
+                Err(Failure::new(Class::Unavailable, detail).into())
+            }
+            Ok(Err(error)) => Err(Failure::new(Class::Unavailable, format!("{} does not say whether it is the writer: {error}", self.dialer.place())).into()),
+            Err(_) => Err(Failure::new(Class::TimedOut, format!("{} did not say in time whether it is the writer", self.dialer.place())).into()),
+        }
+    }
+
+    /// Whether anything is kept at all.
+    fn is_on(&self) -> bool {
+        self.target.pool.warm > 0 || self.target.pool.reuse
+    }
+
+    fn is_young(&self, upstream: &Upstream<P>) -> bool {
+        upstream.born.elapsed() < self.target.pool.lifetime
+    }
+
+    fn take(&self, kind: &P::Wish) -> Option<Upstream<P>> {
+        loop {
+            let mut upstream = self.kinds().take(kind)?;
+            if self.is_young(&upstream) && upstream.is_quiet() {
+                return Some(upstream);
+            }
+            self.metrics.pool_discarded.bump();
+        }
+    }
+
+    fn keep(&self, kind: &P::Wish, upstream: Upstream<P>) -> Option<Upstream<P>> {
+        self.kinds().keep(kind, upstream, self.target.pool.most_idle)
+    }
+
+    async fn discard(&self, upstream: Upstream<P>) {
+        self.metrics.pool_discarded.bump();
+        upstream.close().await;
+    }
+
+    /// Logs in ahead of need until as many wait as shall.
+    fn fill(self: &Arc<Self>, kind: &P::Wish) {
+        let missing = self.kinds().begin(kind, self.target.pool.warm);
+        for _ in 0..missing {
+            let (pool, kind) = (Arc::clone(self), kind.clone());
+            tokio::spawn(async move {
+                let dialled = pool.dial(&kind, Instant::now() + pool.target.connect_timeout).await;
+                pool.kinds().ended(&kind);
+                match dialled {
+                    Ok(upstream) => {
+                        if let Some(surplus) = pool.keep(&kind, upstream) {
+                            pool.discard(surplus).await;
+                        }
+                    }
+                    Err(refusal) => tracing::warn!(target = pool.target.name, "no session could be logged in ahead of need: {refusal}"),
+                }
+            });
+        }
+    }
+
+    /// Logs in ahead of the first client that asks for this.
+    pub(crate) fn prepare(self: &Arc<Self>, wish: &P::Wish) {
+        if let Some(kind) = P::kind(wish).filter(|_| self.target.pool.warm > 0) {
+            self.fill(&kind);
+        }
+    }
+
+    /// Closes what has waited too long, is too old or was closed by its server, and logs in anew where that leaves too few.
+    pub(crate) async fn tend(self: &Arc<Self>) {
+        let settings::Pool { idle_timeout, lifetime, warm, .. } = self.target.pool;
+        let (ended, kinds) = self.kinds().sweep(idle_timeout, lifetime, warm);
+        for upstream in ended {
+            self.discard(upstream).await;
+        }
+        kinds.iter().for_each(|kind| self.fill(kind));
+        let Counts { idle, dialling } = self.counts();
+        self.metrics.pool_idle.set(i64::try_from(idle).unwrap_or(i64::MAX));
+        self.metrics.pool_warm.set(i64::try_from(dialling).unwrap_or(i64::MAX));
+    }
+
+    /// Closes all that waits, such as when the server has failed over.
+    pub(crate) async fn clear(&self) {
+        let all = self.kinds().clear();
+        for upstream in all {
+            self.discard(upstream).await;
+        }
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.kinds().counts()
+    }
+
+    fn kinds(&self) -> MutexGuard<'_, Kinds<P>> {
+        self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

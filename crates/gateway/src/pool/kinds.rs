@@ -1,0 +1,114 @@
+//! What waits, by kind of session.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Counts;
+use crate::protocol::Protocol;
+use crate::upstream::Upstream;
+
+/// The most kinds that are known: which user, database and settings a session has is for clients to say.
+const MOST_KINDS: usize = 256;
+
+#[derive(Debug)]
+pub(super) struct Kinds<P: Protocol>(HashMap<P::Wish, Kind<P>>);
+
+#[derive(Debug)]
+struct Kind<P: Protocol> {
+    /// The one that was left last is taken first: what is not needed grows old and is closed.
+    waiting: Vec<Waiting<P>>,
+    dialling: usize,
+    /// When a client last asked for it.
+    asked: Instant,
+}
+
+#[derive(Debug)]
+struct Waiting<P: Protocol> {
+    upstream: Upstream<P>,
+    since: Instant,
+}
+
+impl<P: Protocol> Default for Kinds<P> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<P: Protocol> Kinds<P> {
+    pub(super) fn take(&mut self, kind: &P::Wish) -> Option<Upstream<P>> {
+        let known = self.known(kind);
+        known.asked = Instant::now();
+        known.waiting.pop().map(|waiting| waiting.upstream)
+    }
+
+    /// Keeps one, or gives it back where there are enough.
+    pub(super) fn keep(&mut self, kind: &P::Wish, upstream: Upstream<P>, most: usize) -> Option<Upstream<P>> {
+        if self.counts().idle >= most {
+            return Some(upstream);
+        }
+        self.known(kind).waiting.push(Waiting { upstream, since: Instant::now() });
+        None
+    }
+
+    /// Says how many logins are to begin so that `warm` wait, and counts them as begun.
+    pub(super) fn begin(&mut self, kind: &P::Wish, warm: usize) -> usize {
+        let known = self.known(kind);
+        let missing = warm.saturating_sub(known.waiting.len() + known.dialling);
+        known.dialling += missing;
+        missing
+    }
+
+    /// A login that was begun is over.
+    pub(super) fn ended(&mut self, kind: &P::Wish) {
+        if let Some(known) = self.0.get_mut(kind) {
+            known.dialling = known.dialling.saturating_sub(1);
+        }
+    }
+
+    /// Takes out what has waited for `idle` beyond the `warm` that shall wait, is older than `lifetime`, or whose server is not
+    /// quiet; and gives the kinds that clients have asked for within `idle` and that may lack some.
+    pub(super) fn sweep(&mut self, idle: Duration, lifetime: Duration, warm: usize) -> (Vec<Upstream<P>>, Vec<P::Wish>) {
+        let mut ended = Vec::new();
+        for kind in self.0.values_mut() {
+            let in_use = kind.asked.elapsed() < idle;
+            let mut left = kind.waiting.len();
+            let mut kept = Vec::with_capacity(left);
+            for mut waiting in kind.waiting.drain(..) {
+                let needed = in_use && left <= warm;
+                let stale = waiting.since.elapsed() >= idle && !needed;
+                if stale || waiting.upstream.born.elapsed() >= lifetime || !waiting.upstream.is_quiet() {
+                    left -= 1;
+                    ended.push(waiting.upstream);
+                } else {
+                    kept.push(waiting);
+                }
+            }
+            kind.waiting = kept;
+        }
+        self.0.retain(|_, kind| kind.asked.elapsed() < idle || !kind.waiting.is_empty() || kind.dialling > 0);
+        let in_use = self.0.iter().filter(|(_, kind)| kind.asked.elapsed() < idle).map(|(wish, _)| wish.clone());
+        (ended, in_use.collect())
+    }
+
+    pub(super) fn clear(&mut self) -> Vec<Upstream<P>> {
+        self.0.values_mut().flat_map(|kind| kind.waiting.drain(..)).map(|waiting| waiting.upstream).collect()
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        let sum = |of: fn(&Kind<P>) -> usize| self.0.values().map(of).sum();
+        Counts { idle: sum(|kind| kind.waiting.len()), dialling: sum(|kind| kind.dialling) }
+    }
+
+    fn known(&mut self, kind: &P::Wish) -> &mut Kind<P> {
+        if self.0.len() >= MOST_KINDS && !self.0.contains_key(kind) {
+            // One that nobody waits for, asked for longest ago; its sessions are closed with it.
+            let oldest = self.0.iter().filter(|(_, kind)| kind.dialling == 0).min_by_key(|(_, kind)| kind.asked);
+            if let Some(oldest) = oldest.map(|(wish, _)| wish.clone()) {
+                self.0.remove(&oldest);
+            }
+        }
+        self.0.entry(kind.clone()).or_insert_with(|| Kind { waiting: Vec::new(), dialling: 0, asked: Instant::now() })
+    }
+}

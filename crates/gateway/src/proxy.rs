@@ -1,0 +1,202 @@
+//! A whole proxy: its targets, what it does when its settings change, and its end.
+
+mod running;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use countersign_connect::clock::Clock;
+use countersign_connect::resolve::Resolver;
+use countersign_core::failure::Failure;
+use tokio::sync::watch;
+
+use crate::limit::Limit;
+use crate::listen::Inherited;
+use crate::metrics::Metrics;
+
+use crate::settings::{Listen, Settings};
+use crate::status::Status;
+use crate::stop::Stop;
+use crate::target::House;
+use running::Running;
+
+/// What a proxy is given of the world.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The time.
+    pub clock: Clock,
+    /// What asks DNS.
+    pub resolver: Resolver,
+    /// The region that the environment names.
+    pub environment_region: Option<String>,
+}
+
+/// What could not be started or changed, while the rest goes on.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    /// The target that it is about.
+    pub target: String,
+    /// What is wrong.
+    pub failure: Failure,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the target {:?}: {}", self.target, self.failure.detail)
+    }
+}
+
+/// A proxy that runs. Clones are the same one.
+#[derive(Debug, Clone)]
+pub struct Proxy(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    house: House,
+    limit: Limit,
+    started: SystemTime,
+    stop: watch::Sender<Stop>,
+    targets: Mutex<BTreeMap<String, Running>>,
+    up: watch::Sender<bool>,
+}
+
+impl Proxy {
+    /// Binds every listener and serves. What is inherited and nobody asks for is closed.
+    pub async fn start(settings: Settings, context: Context, inherited: Vec<Inherited>) -> (Self, Vec<Problem>) {
+        let (stop, stopped) = watch::channel(Stop::No);
+        let house = House { context, metrics: Metrics::default(), sessions: Arc::default(), stop: stopped };
+        let proxy = Self(Arc::new(Inner {
+            house,
+            limit: Limit::new(settings.max_connections),
+            started: SystemTime::now(),
+            stop,
+            targets: Mutex::default(),
+            up: watch::Sender::new(false),
+        }));
+        let problems = proxy.apply(settings, inherited);
+        proxy.0.up.send_replace(true);
+        (proxy, problems)
+    }
+
+    /// Applies new settings. Targets that are the same go on as they are; listeners that stay are kept, whatever else changes about
+    /// their target; sessions go on in any case.
+    pub fn reload(&self, settings: Settings) -> Vec<Problem> {
+        self.apply(settings, Vec::new())
+    }
+
+    fn apply(&self, settings: Settings, mut inherited: Vec<Inherited>) -> Vec<Problem> {
+        let Settings { targets, max_connections, login_timeout } = settings;
+        self.0.limit.set(max_connections);
+        self.metrics().proxy().connection_limit.set(i64::try_from(max_connections).unwrap_or(i64::MAX));
+        let mut problems = Vec::new();
+        let mut running = self.targets();
+        let names: Vec<String> = targets.iter().map(|target| target.name.clone()).collect();
+        running.retain(|name, _| names.contains(name));
+        for target in targets {
+            let name = target.name.clone();
+            let result = match running.remove(&name) {
+                Some(before) => before.change(target, login_timeout, &self.0.house, &self.0.limit, &mut inherited),
+                None => Running::start(target, login_timeout, &self.0.house, &self.0.limit, &mut inherited),
+            };
+            let (now, failures) = result;
+            problems.extend(failures.into_iter().map(|failure| Problem { target: name.clone(), failure }));
+            if let Some(now) = now {
+                running.insert(name, now);
+            }
+        }
+        problems
+    }
+
+    /// What it is doing.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started: self.0.started,
+            up: *self.0.up.borrow(),
+            draining: self.is_draining(),
+            connections: self.0.limit.open(),
+            max_connections: self.0.limit.most(),
+            targets: self.targets().values().map(Running::report).collect(),
+            sessions: self.0.house.sessions.report(),
+        }
+    }
+
+    /// What it counts.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.house.metrics
+    }
+
+    /// Whether it takes in nobody new.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        *self.0.stop.borrow() != Stop::No
+    }
+
+    /// Takes in nobody new: its listeners are closed, or somebody else's by now.
+    pub fn stop_accepting(&self) {
+        self.0.stop.send_if_modified(|stop| {
+            let open = *stop == Stop::No;
+            if open {
+                *stop = Stop::Draining;
+            }
+            open
+        });
+        self.metrics().proxy().draining.set(1);
+        self.targets().values_mut().for_each(Running::close);
+    }
+
+    /// Stops accepting, and waits until every client has left. Who is still there after `within` is cut off: returns how many that
+    /// were.
+    pub async fn drain(&self, within: Duration) -> usize {
+        self.stop_accepting();
+        let sessions = Arc::clone(&self.0.house.sessions);
+        let left = tokio::time::timeout(within, sessions.empty()).await;
+        let cut = if left.is_err() { sessions.count() } else { 0 };
+        self.0.stop.send_replace(Stop::Now);
+        // What remains are words of farewell, which have time limits of their own.
+        let _late = tokio::time::timeout(FAREWELL, sessions.empty()).await;
+        let services: Vec<_> = self.targets().values().map(Running::service).collect();
+        for service in services {
+            let _late = tokio::time::timeout(FAREWELL, service.clear()).await;
+        }
+        cut
+    }
+
+    /// The listening sockets, to be handed over: each with its target's name and where it listens.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn listeners(&self) -> std::io::Result<Vec<(String, Listen, OwnedFd)>> {
+        let targets = self.targets();
+        targets.values().flat_map(Running::listeners).collect()
+    }
+
+    /// Where each target takes clients in, as people write it.
+    #[must_use]
+    pub fn places(&self) -> Vec<(String, Vec<String>)> {
+        self.targets().iter().map(|(name, running)| (name.clone(), running.places())).collect()
+    }
+
+    /// Logs in to each target once: as its user where it has one, or as far as it goes without.
+    pub async fn probe(&self) -> Vec<(String, Result<(), Failure>)> {
+        let services: Vec<_> = self.targets().iter().map(|(name, running)| (name.clone(), running.service())).collect();
+        let mut results = Vec::new();
+        for (name, service) in services {
+            results.push((name, service.probe().await));
+        }
+        results
+    }
+
+    fn targets(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
+        self.0.targets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long goodbyes may take at the end.
+const FAREWELL: Duration = Duration::from_secs(5);

@@ -1,0 +1,172 @@
+//! A target that is served, and its listeners.
+
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign_core::failure::Failure;
+use countersign_core::name::Engine;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::limit::{Door, Limit};
+use crate::listen::{self, Inherited, Listener, Reception};
+use crate::protocol::mysql::Mysql;
+use crate::protocol::postgres::Postgres;
+use crate::settings::{Listen, Target as Settings};
+use crate::status;
+use crate::target::{House, Service, Target};
+
+/// A target that is served.
+pub(super) struct Running {
+    settings: Settings,
+    login_timeout: Duration,
+    reception: watch::Sender<Reception>,
+    listening: Vec<Listening>,
+    /// Looks after the sessions that wait.
+    tending: Task,
+}
+
+struct Listening {
+    /// As the settings ask for it.
+    listen: Listen,
+    /// The listener, or why it isn't there.
+    state: Result<(Arc<Listener>, Task), Failure>,
+}
+
+/// A task that ends when this is dropped.
+struct Task(JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What came of starting or changing a target: it may run with some of its listeners only.
+type Started = (Option<Running>, Vec<Failure>);
+
+impl Running {
+    pub(super) fn start(
+        settings: Settings,
+        login_timeout: Duration,
+        house: &House,
+        limit: &Limit,
+        inherited: &mut Vec<Inherited>,
+    ) -> Started {
+        let reception = match reception(&settings, login_timeout, house, Limit::new(settings.max_connections), limit) {
+            Ok(reception) => reception,
+            Err(failure) => return (None, vec![failure]),
+        };
+        let tending = Task(tokio::spawn(Arc::clone(&reception.service).tend()));
+        let running = Self { settings, login_timeout, reception: watch::Sender::new(reception), listening: Vec::new(), tending };
+        running.listen(Vec::new(), inherited)
+    }
+
+    /// The same target with other settings. What can't be applied leaves it as it was.
+    pub(super) fn change(
+        mut self,
+        settings: Settings,
+        login_timeout: Duration,
+        house: &House,
+        limit: &Limit,
+        inherited: &mut Vec<Inherited>,
+    ) -> Started {
+        let broken = self.listening.iter().any(|listening| listening.state.is_err());
+        if self.settings == settings && self.login_timeout == login_timeout && !broken {
+            return (Some(self), Vec::new());
+        }
+        let own = self.reception.borrow().door.target().clone();
+        let reception = match reception(&settings, login_timeout, house, own.clone(), limit) {
+            Ok(reception) => reception,
+            Err(failure) => return (Some(self), vec![failure]),
+        };
+        own.set(settings.max_connections);
+        let before = Arc::clone(&self.reception.borrow().service);
+        tokio::spawn(before.clear());
+        self.tending = Task(tokio::spawn(Arc::clone(&reception.service).tend()));
+        self.reception.send_replace(reception);
+        self.settings = settings;
+        self.login_timeout = login_timeout;
+        let kept = std::mem::take(&mut self.listening);
+        self.listen(kept, inherited)
+    }
+
+    /// Listens where the settings say: with what is kept where it is there already, else anew.
+    fn listen(mut self, mut kept: Vec<Listening>, inherited: &mut Vec<Inherited>) -> Started {
+        let mut failures = Vec::new();
+        for listen in self.settings.listen.clone() {
+            let known = kept.iter().position(|one| one.listen == listen && one.state.is_ok());
+            if let Some(at) = known {
+                self.listening.push(kept.swap_remove(at));
+                continue;
+            }
+            let state = listen::bind(&listen, &self.settings.access, inherited).map(|listener| {
+                let listener = Arc::new(listener);
+                let task = tokio::spawn(listen::accept(Arc::clone(&listener), self.reception.subscribe()));
+                (listener, Task(task))
+            });
+            failures.extend(state.as_ref().err().cloned());
+            self.listening.push(Listening { listen, state });
+        }
+        (Some(self), failures)
+    }
+
+    /// Takes in nobody new.
+    pub(super) fn close(&mut self) {
+        self.listening.clear();
+    }
+
+    pub(super) fn service(&self) -> Arc<dyn Service> {
+        Arc::clone(&self.reception.borrow().service)
+    }
+
+    pub(super) fn report(&self) -> status::Target {
+        let reception = self.reception.borrow();
+        let listeners = self.listening.iter().map(|listening| match &listening.state {
+            Ok((listener, _)) => status::Listener { address: listener.place(), failure: None },
+            Err(failure) => status::Listener { address: place(&listening.listen), failure: Some(failure.detail.clone()) },
+        });
+        status::Target { listeners: listeners.collect(), ..reception.service.report(reception.door.target()) }
+    }
+
+    pub(super) fn places(&self) -> Vec<String> {
+        self.open().map(|listener| listener.place()).collect()
+    }
+
+    pub(super) fn listeners(&self) -> impl Iterator<Item = std::io::Result<(String, Listen, OwnedFd)>> {
+        self.open().map(|listener| Ok((self.settings.name.clone(), listener.listen()?, listener.duplicate()?)))
+    }
+
+    fn open(&self) -> impl Iterator<Item = &Arc<Listener>> {
+        self.listening.iter().filter_map(|listening| Some(&listening.state.as_ref().ok()?.0))
+    }
+}
+
+fn place(listen: &Listen) -> String {
+    match listen {
+        Listen::Tcp(address) => address.to_string(),
+        Listen::Unix(path) => path.display().to_string(),
+        Listen::Activated(name) => name.clone(),
+    }
+}
+
+fn reception(settings: &Settings, login_timeout: Duration, house: &House, own: Limit, limit: &Limit) -> Result<Reception, Failure> {
+    let service: Arc<dyn Service> = match settings.engine {
+        Engine::Postgres => Arc::new(Target::<Postgres>::new(settings.clone(), login_timeout, house)?),
+        Engine::Mariadb | Engine::Mysql => Arc::new(Target::<Mysql>::new(settings.clone(), login_timeout, house)?),
+    };
+    Ok(Reception {
+        service,
+        door: Arc::new(Door::new(limit.clone(), own)),
+        name: settings.name.as_str().into(),
+        access: settings.access.clone(),
+    })
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("settings", &self.settings).field("places", &self.places()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,212 @@
+//! One client, from its first byte to its last.
+
+mod trail;
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use countersign_connect::dialer::Refusal;
+use countersign_connect::drive::Broken;
+use countersign_connect::transport::{Socket, Transport};
+use countersign_core::failure::{Class, Failure};
+use countersign_wire::Inbox;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use crate::limit::{Slot, TurnedAway};
+use crate::metrics::Cut;
+use crate::protocol::{Arrival, Follow, Parties, Protocol, Standing, Trouble};
+use crate::relay::{End, Relay};
+use crate::stop::Stop;
+use crate::target::Target;
+use crate::upstream::Upstream;
+use trail::Trail;
+
+/// How long a client that is refused may take to hear of it.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A client that was accepted.
+#[derive(Debug)]
+pub(crate) struct Guest {
+    pub(crate) socket: Socket,
+    /// Where it comes from, as the log and `status` tell it.
+    pub(crate) origin: String,
+    /// Its place among those that the proxy and the target have room for; a refusal where there is none.
+    pub(crate) slot: Result<Slot, TurnedAway>,
+    pub(crate) accepted: Instant,
+}
+
+/// A client and its session on the server.
+struct Pair<P: Protocol> {
+    client: Transport,
+    inbox: Inbox,
+    upstream: Upstream<P>,
+    stay: P::Stay,
+    follower: P::Follower,
+}
+
+/// Why a session that was handed through is over.
+enum Outcome {
+    /// The client is gone. Whether the server's session was left where it is nobody's.
+    Left { reusable: bool },
+    /// The server has ended it.
+    ServerGone,
+    /// We have.
+    Cut(Cut, &'static str),
+}
+
+/// Serves one client.
+pub(crate) async fn serve<P: Protocol>(target: Arc<Target<P>>, guest: Guest) {
+    let Guest { socket, origin, slot, accepted } = guest;
+    let mut trail = Trail::open(&target, origin);
+    let mut client = Transport::from(socket);
+    let mut inbox = Inbox::default();
+
+    // Each step is boxed: a client that waits in one takes no memory for the others.
+    let deadline = accepted + target.login_timeout;
+    let taken = Box::pin(timeout_at(deadline, target.protocol.take_in(&target.dialer, &mut client, &mut inbox, deadline))).await;
+    let (wish, reply) = match taken {
+        Ok(Ok(Arrival::Visit(wish, reply))) => (P::aim(wish, &target.settings), reply),
+        Ok(Ok(Arrival::Call(call))) => return trail.call(Box::pin(target.answer(call)).await),
+        Ok(Err(trouble)) => return trail.refused(&failure(trouble)),
+        Err(_) => return trail.refused(&Failure::new(Class::TimedOut, "the client did not complete its login in time")),
+    };
+    trail.names(P::names(&wish));
+
+    let _slot = match slot {
+        Ok(slot) => slot,
+        Err(turned) => return refuse::<P>(client, &reply, turned.failure.into(), trail).await,
+    };
+    let upstream = match Box::pin(target.acquire(&wish)).await {
+        Ok(upstream) => upstream,
+        Err(refusal) => return refuse::<P>(client, &reply, refusal, trail).await,
+    };
+    let follower = P::follower(&upstream);
+    let stay = match target.protocol.welcome(reply, &upstream) {
+        Ok((bytes, stay)) => client.write_all(&bytes).await.map(|()| stay).map_err(|error| Failure::new(Class::Protocol, gone(&error))),
+        Err(failure) => Err(failure),
+    };
+    let stay = match stay {
+        Ok(stay) => stay,
+        Err(failure) => {
+            trail.refused(&failure);
+            return target.pool.release(upstream).await;
+        }
+    };
+    trail.welcomed(&upstream, accepted);
+
+    let mut pair = Pair::<P> { client, inbox, upstream, stay, follower };
+    let outcome = hand_through(&target, &mut pair, &trail).await;
+    trail.close(&outcome);
+    part(&target, pair, &outcome).await;
+}
+
+/// Tells the client why it has no session.
+async fn refuse<P: Protocol>(mut client: Transport, reply: &P::Reply, refusal: Refusal, trail: Trail) {
+    let told = async {
+        // A client that has gone hears nothing; the trail has it all the same.
+        let _unheard = client.write_all(&P::refuse(reply, &refusal)).await;
+        client.close().await;
+    };
+    let _late = tokio::time::timeout(REFUSAL_TIMEOUT, told).await;
+    trail.refused(&refusal.failure);
+}
+
+/// Lets the two talk until one of them ends it, or we do.
+async fn hand_through<P: Protocol>(target: &Target<P>, pair: &mut Pair<P>, trail: &Trail) -> Outcome {
+    let mut stop = target.stop.clone();
+    let mut stopped = pin!(stop.wait_for(|stop| *stop == Stop::Now));
+    let mut limit = target.settings.session_timeout.map(|time| Box::pin(sleep_until(Instant::now() + time)));
+    let mut begun = false;
+    loop {
+        let mut relay = Relay {
+            client: &mut pair.client,
+            inbox: &mut pair.inbox,
+            upstream: &mut pair.upstream,
+            follower: &mut pair.follower,
+            live: &trail.presence.live,
+        };
+        let halt = poll_fn(|cx| {
+            if !begun {
+                begun = true;
+                if let Err(end) = relay.begin(cx) {
+                    return Poll::Ready(Ok(end));
+                }
+            }
+            if let Poll::Ready(end) = relay.poll(cx) {
+                return Poll::Ready(Ok(end));
+            }
+            if stopped.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err((Cut::Drain, "the proxy is being stopped")));
+            }
+            if limit.as_mut().is_some_and(|limit| limit.as_mut().poll(cx).is_ready()) {
+                return Poll::Ready(Err((Cut::TimeLimit, "the session has reached its time limit")));
+            }
+            Poll::Pending
+        });
+        match halt.await {
+            Ok(End::Client) => return Outcome::Left { reusable: pair.follower.standing() == Standing::Idle },
+            Ok(End::ClientBroken(error)) => {
+                trail.note("the client's connection broke", &error);
+                return Outcome::Left { reusable: false };
+            }
+            Ok(End::Fault(fault)) => {
+                // A client that does not hear it is told by the end of the connection.
+                let _unheard = pair.client.write_all(fault.farewell()).await;
+                trail.trouble(&Trouble::Client(Broken::Fault(fault)));
+                return Outcome::Left { reusable: false };
+            }
+            Ok(End::Server) => return Outcome::ServerGone,
+            Ok(End::ServerBroken(error)) => {
+                trail.note("the server's connection broke", &error);
+                return Outcome::ServerGone;
+            }
+            Ok(End::Errand(errand)) => {
+                let Pair { client, inbox, upstream, follower, .. } = &mut *pair;
+                let parties = Parties { client, inbox, upstream, dialer: &target.dialer, target: &target.settings, follower };
+                let deadline = Instant::now() + target.settings.connect_timeout;
+                if let Err(trouble) = Box::pin(target.protocol.run(errand, parties, deadline)).await {
+                    trail.trouble(&trouble);
+                    return Outcome::ServerGone;
+                }
+                begun = false;
+            }
+            Err((cut, why)) => return Outcome::Cut(cut, why),
+        }
+    }
+}
+
+/// Says goodbye to both.
+async fn part<P: Protocol>(target: &Target<P>, pair: Pair<P>, outcome: &Outcome) {
+    let Pair { mut client, upstream, stay, follower, .. } = pair;
+    if let Outcome::Cut(_, why) = outcome
+        && follower.standing() != Standing::Active
+    {
+        // Within an answer, more words would be taken for a part of it.
+        let _unheard = client.write_all(&P::parting(why)).await;
+    }
+    // Nobody recalls a statement of this session any more before somebody else has it.
+    let reusable = matches!(outcome, Outcome::Left { reusable: true }) && !P::is_recalled(&stay);
+    drop(stay);
+    client.close().await;
+    match outcome {
+        Outcome::Left { .. } if reusable => target.pool.release(upstream).await,
+        Outcome::ServerGone => {}
+        Outcome::Left { .. } | Outcome::Cut(..) => upstream.close().await,
+    }
+}
+
+/// A client's trouble, as a failure.
+fn failure(trouble: Trouble) -> Failure {
+    match trouble {
+        Trouble::Client(Broken::Closed) => Failure::new(Class::Protocol, "the client went away within its login"),
+        Trouble::Client(broken) => Failure::new(Class::Protocol, broken.to_string()),
+        Trouble::Server(refusal) => refusal.failure,
+    }
+}
+
+fn gone(error: &std::io::Error) -> String {
+    format!("the client went away before it was welcomed: {error}")
+}

@@ -1,0 +1,124 @@
+//! What is known of a session, for the log, the metrics and `status`. It observes and never drives; dropped open, it says so.
+
+use std::io;
+use std::sync::Arc;
+
+use countersign_connect::dialer::Refusal;
+use countersign_core::failure::{Class, Failure, Outcome as Judgement};
+use tokio::time::Instant;
+
+use super::Outcome;
+use crate::metrics::{Held, TargetMetrics};
+use crate::protocol::{Protocol, Trouble};
+use crate::sessions::Presence;
+use crate::target::Target;
+use crate::upstream::Upstream;
+
+/// The trail of one session.
+pub(super) struct Trail {
+    pub(super) presence: Presence,
+    target: Arc<str>,
+    metrics: Arc<TargetMetrics>,
+    _open: Held,
+    state: State,
+}
+
+#[derive(PartialEq)]
+enum State {
+    LoggingIn,
+    Welcomed,
+    Closed,
+}
+
+impl Trail {
+    pub(super) fn open<P: Protocol>(target: &Target<P>, origin: String) -> Self {
+        target.metrics.accepted.bump();
+        Self {
+            presence: target.sessions.enter(Arc::clone(&target.name), origin),
+            target: Arc::clone(&target.name),
+            metrics: Arc::clone(&target.metrics),
+            _open: target.metrics.open.hold(),
+            state: State::LoggingIn,
+        }
+    }
+
+    pub(super) fn names(&self, (user, database): (&str, Option<&str>)) {
+        self.presence.live.names(user, database);
+    }
+
+    /// The client came for no session, and that is done.
+    pub(super) fn call(mut self, done: Result<(), Refusal>) {
+        self.state = State::Closed;
+        match done {
+            Ok(()) => self.metrics.cancels.bump(),
+            Err(refusal) => {
+                self.metrics.cancels_unknown.bump();
+                let live = &self.presence.live;
+                tracing::info!(target = &*self.target, session = live.id, client = live.client(), "no statement was cancelled: {refusal}");
+            }
+        }
+    }
+
+    /// The client has no session, and knows.
+    pub(super) fn refused(mut self, failure: &Failure) {
+        self.state = State::Closed;
+        self.metrics.refused.count(failure.class);
+        let live = &self.presence.live;
+        let (target, session, client, user, class) = (&*self.target, live.id, live.client(), live.user(), failure.class.to_string());
+        match failure.class {
+            // Somebody who only looked whether the port is open.
+            Class::Protocol if user.is_empty() => tracing::debug!(target, session, client, class, "refused: {failure}"),
+            class_of if class_of.outcome() == Judgement::Denied => tracing::info!(target, session, client, user, class, "refused: {failure}"),
+            _ => tracing::warn!(target, session, client, user, class, "refused: {failure}"),
+        }
+    }
+
+    /// The client has a session.
+    pub(super) fn welcomed<P: Protocol>(&mut self, upstream: &Upstream<P>, accepted: Instant) {
+        self.state = State::Welcomed;
+        self.metrics.ready_time.observe(accepted.elapsed());
+        let live = &self.presence.live;
+        live.welcomed(upstream.address, upstream.born);
+        let (target, session, client, user) = (&*self.target, live.id, live.client(), live.user());
+        tracing::info!(target, session, client, user, server = %upstream.address, "opened");
+    }
+
+    pub(super) fn note(&self, what: &str, error: &io::Error) {
+        tracing::debug!(target = &*self.target, session = self.presence.live.id, "{what}: {error}");
+    }
+
+    pub(super) fn trouble(&self, trouble: &Trouble) {
+        let live = &self.presence.live;
+        tracing::info!(target = &*self.target, session = live.id, client = live.client(), user = live.user(), "ended: {trouble}");
+    }
+
+    /// The session is over.
+    pub(super) fn close(mut self, outcome: &Outcome) {
+        self.state = State::Closed;
+        let live = &self.presence.live;
+        let (to_server, to_client) = live.bytes();
+        self.metrics.to_server.add(to_server);
+        self.metrics.to_client.add(to_client);
+        let ended = match outcome {
+            Outcome::Left { .. } => "by the client",
+            Outcome::ServerGone => "by the server",
+            Outcome::Cut(cut, why) => {
+                self.metrics.cut.of(*cut).bump();
+                why
+            }
+        };
+        let (target, session, client, user) = (&*self.target, live.id, live.client(), live.user());
+        tracing::info!(target, session, client, user, to_server, to_client, ended, "closed");
+    }
+}
+
+impl Drop for Trail {
+    fn drop(&mut self) {
+        if self.state == State::Closed {
+            return;
+        }
+        self.metrics.refused.count(Class::Internal);
+        let live = &self.presence.live;
+        tracing::error!(target = &*self.target, session = live.id, client = live.client(), user = live.user(), "abandoned");
+    }
+}

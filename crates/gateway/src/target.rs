@@ -1,0 +1,212 @@
+//! A database as the proxy serves it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign_connect::dialer::{self, Dialer, Refusal};
+use countersign_core::failure::Failure;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::health::Health;
+use crate::limit::Limit;
+use crate::metrics::{Metrics, TargetMetrics};
+use crate::pool::Pool;
+use crate::protocol::Protocol;
+use crate::proxy::Context;
+use crate::session::{self, Guest};
+use crate::sessions::Sessions;
+use crate::stop::Stop;
+use crate::upstream::Upstream;
+use crate::{settings, status};
+
+/// What all targets of a proxy share.
+#[derive(Debug, Clone)]
+pub(crate) struct House {
+    pub(crate) context: Context,
+    pub(crate) metrics: Metrics,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) stop: watch::Receiver<Stop>,
+}
+
+/// A database, in its protocol.
+#[derive(Debug)]
+pub(crate) struct Target<P: Protocol> {
+    pub(crate) name: Arc<str>,
+    pub(crate) settings: Arc<settings::Target>,
+    pub(crate) login_timeout: Duration,
+    pub(crate) protocol: Arc<P>,
+    pub(crate) dialer: Arc<Dialer>,
+    pub(crate) pool: Arc<Pool<P>>,
+    pub(crate) metrics: Arc<TargetMetrics>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) stop: watch::Receiver<Stop>,
+}
+
+/// A target of whichever protocol.
+pub(crate) trait Service: Send + Sync {
+    /// Serves a client, in a task of its own.
+    fn serve(self: Arc<Self>, guest: Guest);
+
+    /// What may be shown of it, but for its listeners.
+    fn report(&self, limit: &Limit) -> status::Target;
+
+    /// Logs in once, and out.
+    fn probe(self: Arc<Self>) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
+
+    /// Looks after the sessions that wait, for as long as it is polled.
+    fn tend(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    /// Closes the sessions that wait.
+    fn clear(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+}
+
+/// How often the sessions that wait are looked after.
+const TEND: Duration = Duration::from_secs(1);
+
+impl<P: Protocol> Target<P> {
+    /// Nothing is dialled, looked up or loaded yet.
+    pub(crate) fn new(settings: settings::Target, login_timeout: Duration, house: &House) -> Result<Self, Failure> {
+        let protocol = Arc::new(P::new(&settings)?);
+        let dialer = Arc::new(dialer(&settings, &house.context)?);
+        let settings = Arc::new(settings);
+        let metrics = house.metrics.target(&settings.name);
+        let health = Arc::new(Health::default());
+        let pool = Pool::new(Arc::clone(&settings), Arc::clone(&protocol), Arc::clone(&dialer), Arc::clone(&metrics), Arc::clone(&health));
+        Ok(Self {
+            name: settings.name.as_str().into(),
+            settings,
+            login_timeout,
+            protocol,
+            dialer,
+            pool: Arc::new(pool),
+            metrics,
+            health,
+            sessions: Arc::clone(&house.sessions),
+            stop: house.stop.clone(),
+        })
+    }
+
+    /// A session as a client wishes it.
+    pub(crate) async fn acquire(&self, wish: &P::Wish) -> Result<Upstream<P>, Refusal> {
+        self.pool.acquire(wish, self.deadline()).await
+    }
+
+    /// Does what a client came for that wants no session.
+    pub(crate) async fn answer(&self, call: P::Call) -> Result<(), Refusal> {
+        self.protocol.answer(&self.dialer, call, self.deadline()).await
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.settings.connect_timeout
+    }
+}
+
+fn dialer(target: &settings::Target, context: &Context) -> Result<Dialer, Failure> {
+    let login = match &target.login {
+        settings::Login::Iam(identity) => dialer::Login::Iam(identity.clone()),
+        settings::Login::Password(password) => dialer::Login::Password(password.0.clone()),
+    };
+    let settings = dialer::Settings {
+        engine: target.engine,
+        host: target.host.clone(),
+        port: target.port,
+        sign: target.sign.clone(),
+        region: target.region.clone(),
+        environment_region: context.environment_region.clone(),
+        login,
+        verification: target.tls.verification,
+        logins_per_second: target.logins_per_second,
+    };
+    Dialer::new(settings, target.tls.roots.as_deref(), context.resolver.clone(), context.clock.clone())
+}
+
+impl<P: Protocol> Service for Target<P> {
+    fn serve(self: Arc<Self>, guest: Guest) {
+        tokio::spawn(session::serve(self, guest));
+    }
+
+    fn report(&self, limit: &Limit) -> status::Target {
+        let waiting = self.pool.counts();
+        let tokens = self.dialer.tokens();
+        status::Target {
+            name: self.name.to_string(),
+            engine: self.settings.engine,
+            endpoint: self.dialer.place(),
+            signed_for: tokens.map(|_| match &self.settings.sign {
+                Some((host, port)) => format!("{host}:{port}"),
+                None => self.dialer.place(),
+            }),
+            region: self.dialer.known_region().map(|region| region.to_string()),
+            listeners: Vec::new(),
+            health: self.health.report(),
+            connections: limit.open(),
+            max_connections: limit.most(),
+            identity: tokens.map(|tokens| identity(tokens.identity().describe())),
+            tokens: tokens.map(|tokens| self.tokens(tokens.report())).unwrap_or_default(),
+            pool: status::Pool {
+                idle: waiting.idle,
+                dialling: waiting.dialling,
+                warm_target: self.settings.pool.warm,
+                in_use: usize::try_from(self.metrics.open.get()).unwrap_or_default(),
+            },
+            queued: self.dialer.waiting(),
+        }
+    }
+
+    fn probe(self: Arc<Self>) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> {
+        Box::pin(async move {
+            match P::own_wish(&self.settings) {
+                Some(wish) => {
+                    let upstream = self.pool.dial(&wish, self.deadline()).await.map_err(|refusal| refusal.failure)?;
+                    upstream.close().await;
+                    Ok(())
+                }
+                // Who will log in is for clients to say: as far as it goes without them.
+                None => self.dialer.probe(self.deadline()).await,
+            }
+        })
+    }
+
+    fn tend(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            if let Some(wish) = P::own_wish(&self.settings) {
+                self.pool.prepare(&wish);
+            }
+            loop {
+                tokio::time::sleep(TEND).await;
+                self.pool.tend().await;
+            }
+        })
+    }
+
+    fn clear(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move { self.pool.clear().await })
+    }
+}
+
+impl<P: Protocol> Target<P> {
+    fn tokens(&self, kept: Vec<countersign_connect::tokens::Kept>) -> Vec<status::Token> {
+        let now = self.dialer.clock().now();
+        let token = |kept: countersign_connect::tokens::Kept| status::Token {
+            user: kept.user.to_string(),
+            minted_at: kept.minted_at,
+            ends: kept.ends,
+            age: now.duration_since(kept.minted_at).unwrap_or_default(),
+        };
+        kept.into_iter().map(token).collect()
+    }
+}
+
+fn identity(description: countersign_connect::identity::Description) -> status::Identity {
+    status::Identity {
+        source: description.source,
+        access_key_id: description.access_key_id.map(|id| id.to_string()),
+        expires: description.expires,
+        loaded: description.loaded,
+        failure: description.failure,
+    }
+}
