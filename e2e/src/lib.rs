@@ -2,8 +2,10 @@
 //!
 //! The programs are those that `cargo xtask test` builds beside the tests.
 
+mod proxy;
 mod session;
 mod stack;
+mod talk;
 mod way;
 
 use std::path::PathBuf;
@@ -16,8 +18,10 @@ use countersign_core::name::DbUser;
 use countersign_core::sigv4::KeyCache;
 use countersign_core::token::mint;
 
+pub use proxy::{HTTP_PORT, Proxy, Site, http};
 pub use session::padded_session;
 pub use stack::Stack;
+pub use talk::Talk;
 pub use way::{Way, mysql_client, ways, ways_of};
 
 /// How long anything may take that a test waits for.
