@@ -10,10 +10,11 @@ use countersign_core::failure::Failure;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::handover::Door;
 use crate::health::Health;
 use crate::limit::Limit;
 use crate::metrics::{Metrics, TargetMetrics};
-use crate::pool::Pool;
+use crate::pool::{self, Pool};
 use crate::protocol::Protocol;
 use crate::proxy::Context;
 use crate::session::{self, Guest};
@@ -29,6 +30,7 @@ pub(crate) struct House {
     pub(crate) metrics: Metrics,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) stop: watch::Receiver<Stop>,
+    pub(crate) door: Door,
 }
 
 /// A database, in its protocol.
@@ -59,6 +61,9 @@ pub(crate) trait Service: Send + Sync {
 
     /// Looks after the sessions that wait, for as long as it is polled.
     fn tend(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    /// Brings up to date what is counted by nobody.
+    fn refresh(&self);
 
     /// Closes the sessions that wait.
     fn clear(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -181,6 +186,14 @@ impl<P: Protocol> Service for Target<P> {
                 self.pool.tend().await;
             }
         })
+    }
+
+    fn refresh(&self) {
+        let pool::Counts { idle, dialling } = self.pool.counts();
+        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.metrics.pool_idle.set(gauge(idle));
+        self.metrics.pool_dialling.set(gauge(dialling));
+        self.metrics.login_queue.set(gauge(self.dialer.waiting()));
     }
 
     fn clear(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {

@@ -1,0 +1,137 @@
+//! PostgreSQL's logins, from both sides, and the session behind them.
+
+use std::sync::{Arc, LazyLock};
+
+use countersign_core::credentials::Secret;
+use countersign_wire::exchange::{Credential, Security, Tls};
+use countersign_wire::pg::dial::{self, ChannelBinding, Dial};
+use countersign_wire::pg::login::{self, Ask, Login, Outcome, ScramVerifier};
+use countersign_wire::pg::stream::{Answers, Passage, Requests};
+use countersign_wire::pg::{Startup, codec};
+use countersign_wire::{Exchange, Fault, Inbox, Peer, Step};
+use zeroize::Zeroizing;
+
+const TOKEN: &str = "token-that-nobody-reads-along";
+
+/// It is slow to make.
+static VERIFIER: LazyLock<Option<Arc<ScramVerifier>>> = LazyLock::new(|| ScramVerifier::new(&Secret::new("password")?).ok().map(Arc::new));
+
+/// What a client, or whoever reaches the port, says. The first byte chooses the settings and the size of the pieces.
+pub fn pg_login(data: &[u8]) {
+    let Some((choice, data)) = data.split_first() else { return };
+    let tls = [Tls::Off, Tls::Offered, Tls::Required].into_iter().cycle().nth(usize::from(choice % 3)).unwrap_or(Tls::Off);
+    let guarded = choice / 3 % 2 == 1;
+    let ask = match &*VERIFIER {
+        Some(verifier) if guarded => Ask::Password(Arc::clone(verifier)),
+        _ => Ask::Nothing,
+    };
+    let played = play(Login::new(login::Settings { tls, ask }), data, usize::from(choice / 6) + 1);
+    assert!(played.sent.len() < 64 * 1024, "a stranger is told a great deal");
+    if let Some(Ok(Outcome::Login(startup))) = played.result {
+        assert!(!guarded, "somebody is let in without the password");
+        assert!(tls != Tls::Required || played.is_secure, "somebody is let in without TLS");
+        assert!(!startup.user.is_empty() && matches!(startup.minor, 0 | 2), "a session is opened for nobody");
+        let again = play(Login::new(login::Settings { tls: Tls::Off, ask: Ask::Nothing }), &startup.encode(), usize::MAX).result;
+        assert!(matches!(again, Some(Ok(Outcome::Login(again))) if again == startup), "what a client asks for is not what a server hears");
+    }
+}
+
+/// What a server, or whoever sits in its place, answers. The first byte chooses how the login is tried.
+pub fn pg_dial(data: &[u8]) {
+    let Some((choice, data)) = data.split_first() else { return };
+    let security = match choice % 3 {
+        0 => Security::Required,
+        one => Security::Plain { trusted: one == 1 },
+    };
+    let has_token = choice / 3 % 2 == 0;
+    let credential = match Secret::new("password") {
+        Some(password) if !has_token => Credential::Password(password),
+        _ => Credential::Token(Zeroizing::new(TOKEN.to_owned())),
+    };
+    let channel_binding = if choice / 6 % 2 == 0 { ChannelBinding::Prefer } else { ChannelBinding::Require };
+    let startup = Startup { minor: 2, user: "jane".to_owned(), database: None, parameters: Vec::new() };
+    let direct_tls = choice / 12 % 2 == 1;
+    let dial = Dial::new(dial::Settings { startup, security, direct_tls, credential, channel_binding });
+    let played = play(dial, data, usize::from(choice / 24) + 1);
+    assert!(played.sent.len() < 64 * 1024, "a server is told a great deal");
+    let told = played.sent.windows(TOKEN.len()).any(|window| window == TOKEN.as_bytes());
+    assert!(!told || played.is_secure || security == Security::Plain { trusted: true }, "somebody could read the token");
+    match played.result {
+        Some(Ok(session)) => {
+            assert!(channel_binding != ChannelBinding::Require, "a server that is not bound to the channel is believed");
+            assert!(session.notices.len() <= 64 * 1024 && session.parameters.len() <= 256, "a server fills the memory");
+        }
+        Some(Err(fault)) => assert!(
+            !fault.to_string().contains(TOKEN) || data.windows(TOKEN.len()).any(|w| w == TOKEN.as_bytes()),
+            "an error shows the token"
+        ),
+        None => {}
+    }
+}
+
+/// What both sides say once the login is over: it is understood the same however it is cut.
+pub fn pg_stream(data: &[u8]) {
+    let Some((size, data)) = data.split_first() else { return };
+    let size = usize::from(*size) + 1;
+    let (mut whole, mut cut) = (Requests::default(), Requests::default());
+    let forwarded = |requests: &mut Requests, piece: &[u8]| match requests.follow(piece) {
+        Passage::All => piece.len(),
+        Passage::Until(end) => {
+            assert!(end <= piece.len(), "more is forwarded than there is");
+            end
+        }
+    };
+    let at_once = forwarded(&mut whole, data);
+    let in_pieces: usize = data.chunks(size).map(|piece| forwarded(&mut cut, piece)).sum();
+    assert_eq!((at_once, whole.awaited()), (in_pieces, cut.awaited()), "requests are understood differently when they are cut");
+    let (mut whole, mut cut) = (Answers::default(), Answers::default());
+    whole.follow(data);
+    data.chunks(size).for_each(|piece| cut.follow(piece));
+    assert_eq!((whole.given(), whole.status()), (cut.given(), cut.status()), "answers are understood differently when they are cut");
+    let _fields = codec::error_fields(&codec::with_explanation(data, "detail", "hint"));
+}
+
+/// What came of an exchange.
+struct Played<T> {
+    sent: Vec<u8>,
+    is_secure: bool,
+    result: Option<Result<T, Fault>>,
+}
+
+/// Gives an exchange the input in pieces. TLS is made by saying so: what was to be its is left out.
+fn play<E: Exchange>(exchange: E, data: &[u8], size: usize) -> Played<E::Outcome> {
+    let mut inbox = Inbox::default();
+    let mut played = Played { sent: Vec::new(), is_secure: false, result: None };
+    let mut next = exchange;
+    let mut pieces = data.chunks(size);
+    loop {
+        match next.advance(&mut inbox) {
+            Ok(Step::Read(waiting)) => {
+                let Some(piece) = pieces.next() else { return played };
+                inbox.push(piece);
+                next = waiting;
+            }
+            Ok(Step::Write(bytes, going)) => {
+                played.sent.extend_from_slice(&bytes);
+                next = going;
+            }
+            Ok(Step::Secure(bytes, waiting)) => {
+                assert!(bytes.is_empty() || inbox.is_empty(), "TLS begins behind what was said ahead of it");
+                played.sent.extend_from_slice(&bytes);
+                played.is_secure = true;
+                inbox.consume(usize::MAX);
+                next = waiting.established(Peer { end_point: Some(vec![7; 32]) });
+            }
+            Ok(Step::Done(bytes, outcome)) => {
+                played.sent.extend_from_slice(&bytes);
+                played.result = Some(Ok(outcome));
+                return played;
+            }
+            Err(fault) => {
+                played.sent.extend_from_slice(fault.farewell());
+                played.result = Some(Err(fault));
+                return played;
+            }
+        }
+    }
+}
