@@ -1,5 +1,6 @@
 //! `countersign proxy`: a plain local address for each database, and the commands around it.
 
+mod administration;
 mod ask;
 mod check;
 mod config;
@@ -10,7 +11,7 @@ mod notify;
 mod options;
 mod plan;
 mod ready;
-mod run;
+mod launch;
 mod serve;
 mod session;
 mod status;

@@ -10,11 +10,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use super::administration::{Administration, Order, Shown};
 use super::check;
 use super::log::{self, Traces};
 use super::notify::Notify;
 use super::plan::{Grace, Logs, Plan};
-use super::run::{self, Administration, Order, Shown};
+use super::launch;
 use super::watch::Watch;
 use super::{Request, ready};
 use crate::output;
@@ -41,9 +42,9 @@ enum End {
 
 /// Serves until a signal or an order ends it.
 pub(super) fn run(request: Request, takeover: bool) -> Result<ExitCode, Failure> {
-    let inherited = run::activated()?;
+    let inherited = launch::activated()?;
     let plan = super::plan(&request, None)?;
-    let runtime = run::runtime()?;
+    let runtime = launch::runtime()?;
     let logs = plan.operation.logs;
     let traces = log::start(logs, plan.operation.otlp_endpoint.as_deref(), runtime.handle())?;
     let ended = runtime.block_on(serve(request, plan, inherited, takeover, Voice(logs)));
@@ -80,20 +81,22 @@ async fn serve(request: Request, plan: Plan, mut inherited: Vec<Inherited>, take
     let mut signals = Signals::new()?;
     let notify = Notify::from(&super::variable);
     plan.left_out.iter().for_each(|said| voice.complain(&format!("left out: {said}")));
-    let mut taken = if takeover { run::take_over(&plan.operation).await? } else { None };
-    inherited.extend(taken.iter_mut().flat_map(|taken| std::mem::take(&mut taken.sockets)));
-    let (proxy, problems) = run::start(plan.settings.clone(), inherited).await;
+    let mut taken = if takeover { launch::take_over(&plan.operation).await? } else { None };
+    let mut sockets = taken.as_mut().map(|taken| std::mem::take(&mut taken.sockets)).unwrap_or_default();
+    let is_for_operators = |socket: &mut Inherited| socket.name.starts_with('(');
+    let mut operators: Vec<Inherited> = sockets.extract_if(.., is_for_operators).collect();
+    inherited.append(&mut sockets);
+    let (proxy, problems) = launch::start(plan.settings.clone(), inherited).await;
     check_start(&proxy, &problems, voice)?;
     if plan.operation.connection_test {
         test(&proxy).await?;
     }
     let (orders, mut ordered) = mpsc::channel(MOST_ORDERS);
-    let is_successor = taken.is_some();
     if let Some(taken) = taken {
-        taken.ready().await?;
+        proxy.succeed(taken.ready().await?);
     }
     let shown = Shown::new(Mutex::new(check::text(&plan)));
-    let administration = Administration::start(&proxy, &plan.operation, orders, Shown::clone(&shown), is_successor).await?;
+    let administration = Administration::start(&proxy, &plan.operation, orders, Shown::clone(&shown), &mut operators)?;
     announce(&proxy, &plan, voice)?;
     notify.say("READY=1");
     let watch = Watch::new(plan.files.clone());
@@ -115,7 +118,7 @@ fn status(end: End, grace: Grace) -> ExitCode {
 
 /// What is wrong with some is logged; that nothing works at all is the end.
 fn check_start(proxy: &Proxy, problems: &[Problem], voice: Voice) -> Result<(), Failure> {
-    if run::listeners(proxy)?.is_empty() {
+    if launch::listeners(proxy)?.is_empty() {
         let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
         return Err(Failure::new(Class::Configuration, format!("no target can be served:\n{}", said.join("\n"))));
     }
@@ -135,7 +138,7 @@ async fn test(proxy: &Proxy) -> Result<(), Failure> {
 
 /// Says where everything is.
 fn announce(proxy: &Proxy, plan: &Plan, voice: Voice) -> Result<(), Failure> {
-    for (name, listen) in run::listeners(proxy)? {
+    for (name, listen) in launch::listeners(proxy)? {
         if let Some(target) = plan.settings.targets.iter().find(|target| target.name == name) {
             voice.say(&format!("{name}: {}", ready::line(target, &listen)));
         }
