@@ -13,7 +13,7 @@ use countersign_core::failure::Failure;
 use tokio::sync::watch;
 
 use crate::limit::Limit;
-use crate::handover::Door;
+use crate::handover::{Door, Predecessor};
 use crate::inherited::Inherited;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
@@ -66,7 +66,7 @@ impl Proxy {
     /// Binds every listener and serves. What is inherited and nobody asks for is closed.
     pub async fn start(settings: Settings, context: Context, inherited: Vec<Inherited>) -> (Self, Vec<Problem>) {
         let (stop, stopped) = watch::channel(Stop::No);
-        let house = House { context, metrics: Metrics::default(), sessions: Arc::default(), stop: stopped, door: Door::default() };
+        let house = House { context, metrics: Metrics::default(), sessions: Arc::default(), stop: stopped, door: Door::default(), predecessor: Arc::default() };
         let proxy = Self(Arc::new(Inner {
             house,
             limit: Limit::new(settings.max_connections),
@@ -147,6 +147,19 @@ impl Proxy {
     pub fn refresh(&self) {
         let services: Vec<_> = self.targets().values().map(Running::service).collect();
         services.iter().for_each(|service| service.refresh());
+    }
+
+    /// Remembers the proxy whose place this one has taken: requests to cancel that are for its sessions are passed on.
+    pub fn succeed(&self, predecessor: Predecessor) {
+        // A proxy takes one place, once.
+        let _first = self.0.house.predecessor.set(predecessor);
+    }
+
+    /// Does what a client of this proxy asks of its `target` by way of the one that has taken its place.
+    pub fn cancel(&self, target: &str, key: &[u8]) {
+        if let Some(service) = self.targets().get(target).map(Running::service) {
+            service.call(key);
+        }
     }
 
     /// Takes in nobody new: another proxy has the listeners.
