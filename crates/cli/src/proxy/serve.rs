@@ -12,10 +12,10 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::administration::{Administration, Order, Shown};
 use super::check;
+use super::launch;
 use super::log::{self, Traces};
 use super::notify::Notify;
 use super::plan::{Grace, Logs, Plan};
-use super::launch;
 use super::watch::Watch;
 use super::{Request, ready};
 use crate::output;

@@ -12,7 +12,7 @@ use countersign_gateway::settings::{Access, Listen, Target};
 use tokio::time::sleep;
 
 use super::options::Options;
-use super::{Request, duration, ready, launch};
+use super::{Request, duration, launch, ready};
 use crate::output;
 
 /// hoop's ports. Source: its documentation, "hoop connect".
