@@ -15,7 +15,7 @@ use super::config::{self, Around, Given, Raw};
 use super::{Request, duration};
 
 use listeners::Listeners;
-pub(crate) use operation::{Grace, HTTP_PORT, Logs, Operation, default_admin_socket};
+pub(crate) use operation::{AdminSocket, Grace, HTTP_PORT, Logs, Operation, default_admin_socket};
 
 /// How long a client has for its login where nobody says.
 pub(super) const LOGIN_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(15);
