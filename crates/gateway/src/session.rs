@@ -118,6 +118,9 @@ async fn refuse<P: Protocol>(mut client: Transport, reply: &P::Reply, refusal: R
 async fn hand_through<P: Protocol>(target: &Target<P>, pair: &mut Pair<P>, trail: &Trail) -> Outcome {
     let mut stop = target.stop.clone();
     let mut stopped = pin!(stop.wait_for(|stop| *stop == Stop::Now));
+    let (mut terms, term) = (target.term.subscribe(), pair.upstream.term);
+    let mut ended = pin!(terms.wait_for(|now| *now != term));
+    let mut over = false;
     let mut limit = target.settings.session_timeout.map(|time| Box::pin(sleep_until(Instant::now() + time)));
     let mut begun = false;
     loop {
@@ -140,6 +143,11 @@ async fn hand_through<P: Protocol>(target: &Target<P>, pair: &mut Pair<P>, trail
             }
             if stopped.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Err((Cut::Drain, "the proxy is being stopped")));
+            }
+            over = over || ended.as_mut().poll(cx).is_ready();
+            // A statement under way may be the last that the server answers.
+            if over && relay.follower.standing() != Standing::Active {
+                return Poll::Ready(Err((Cut::Failover, "the server is not the writer any more; connect again")));
             }
             if limit.as_mut().is_some_and(|limit| limit.as_mut().poll(cx).is_ready()) {
                 return Poll::Ready(Err((Cut::TimeLimit, "the session has reached its time limit")));
