@@ -70,7 +70,11 @@ pub(crate) async fn serve<P: Protocol>(target: Arc<Target<P>>, guest: Guest) {
     let (wish, reply) = match taken {
         Ok(Ok(Arrival::Visit(wish, reply))) => (P::aim(wish, &target.settings), reply),
         Ok(Ok(Arrival::Call(call))) => return trail.call(Box::pin(target.answer(call)).await),
-        Ok(Err(trouble)) => return trail.refused(&failure(trouble)),
+        Ok(Err(trouble)) => {
+            trail.refused(&failure(trouble));
+            // Closed in order, so that the last word arrives.
+            return client.close().await;
+        }
         Err(_) => return trail.refused(&Failure::new(Class::TimedOut, "the client did not complete its login in time")),
     };
     trail.names(P::names(&wish));
@@ -198,12 +202,15 @@ async fn part<P: Protocol>(target: &Target<P>, pair: Pair<P>, outcome: &Outcome)
     // Nobody recalls a statement of this session any more before somebody else has it.
     let reusable = matches!(outcome, Outcome::Left { reusable: true }) && !P::is_recalled(&stay);
     drop(stay);
-    client.close().await;
-    match outcome {
-        Outcome::Left { .. } if reusable => target.pool.release(upstream).await,
-        Outcome::ServerGone => {}
-        Outcome::Left { .. } | Outcome::Cut(..) => upstream.close().await,
-    }
+    let leave_server = async {
+        match outcome {
+            Outcome::Left { .. } if reusable => target.pool.release(upstream).await,
+            Outcome::ServerGone => {}
+            Outcome::Left { .. } | Outcome::Cut(..) => upstream.close().await,
+        }
+    };
+    // A client that is slow to go keeps nobody from its session.
+    tokio::join!(client.close(), leave_server);
 }
 
 /// A client's trouble, as a failure.
