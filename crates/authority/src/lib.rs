@@ -9,6 +9,7 @@ pub mod api;
 pub mod aws_managed;
 pub mod daemon;
 pub mod documents;
+pub mod file;
 pub mod holder;
 pub mod issuer;
 pub mod ldap;

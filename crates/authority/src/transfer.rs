@@ -9,22 +9,18 @@ mod details;
 mod document;
 mod entry;
 mod export;
-mod fields;
-mod mistake;
 mod name;
 mod outcome;
 mod readable;
-mod source;
 
+pub use crate::file::{MAX_SIZE, Mistake, Mistakes};
 pub use export::{Exported, Secrets};
-pub use mistake::{Mistake, Mistakes};
 pub use outcome::{Change, Done, MadeKey, Outcome};
-pub use source::MAX_SIZE;
 
 use std::time::SystemTime;
 
+use crate::file::{self, Report};
 use crate::store::{Store, StoreError};
-use mistake::Report;
 
 /// Whether an import is for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +48,7 @@ pub enum ImportError {
 /// [`ImportError`]: nothing is changed then.
 pub fn import(store: &Store, text: &str, mode: Mode, now: SystemTime) -> Result<Outcome, ImportError> {
     let report = Report::default();
-    let Some(root) = source::read(text, &report) else {
+    let Some(root) = file::read(text, &report) else {
         return report.conclude().map(|()| Outcome::default()).map_err(ImportError::Mistakes);
     };
     let entries = if details::recognised(&root) { details::read(&root, &report) } else { readable::read(&root, &report) };

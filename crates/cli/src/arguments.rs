@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{authority, connect, generate, local, policy, setup, token};
+use crate::{authority, connect, generate, local, policy, proxy, setup, token};
 
 const STATUSES: &str = "Exit statuses:
   0   success; the answer is yes
@@ -27,7 +27,9 @@ pub(crate) enum Command {
     /// Print a token to log in with, or look into one
     #[command(subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
     Token(token::Arguments),
-    /// Open psql, mysql or mariadb with a fresh token
+    /// Give databases a plain local address, where any SQL client logs in without a token
+    Proxy(Box<proxy::Arguments>),
+    /// Open psql, mysql or mariadb with a fresh token, or a target of countersign.toml to any client for a while
     Connect(connect::ClientArguments),
     /// Run any command with a fresh token in its environment
     Exec(connect::CommandArguments),

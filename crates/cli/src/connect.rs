@@ -7,15 +7,16 @@ use std::convert::Infallible;
 use std::env;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use countersign_connect::target::Target;
 use countersign_core::failure::{Class, Failure};
 use countersign_core::name::Engine;
 use countersign_core::token::AuthToken;
 
+use crate::proxy::{self, Session, duration};
 use crate::signing::Signing;
 
 const CLIENT_EXAMPLES: &str = "Examples:
@@ -23,6 +24,7 @@ const CLIENT_EXAMPLES: &str = "Examples:
   countersign connect 'postgres://jane@localhost:15432/orders?sslrootcert=/etc/ca.pem' -- -c 'select 1'
   countersign connect 'mysql://jane@mydb.abc.eu-west-1.rds.amazonaws.com/orders?ssl-ca=/etc/ca.pem'
   countersign connect mariadb://jane@localhost:13306/orders -- -e 'select current_user()'
+  countersign connect orders -p 5433 -d 30m            # [targets.orders] of countersign.toml
 
 TLS is verified, the host name too, unless the URL says otherwise by name (sslmode, ssl-mode).
 The CA of PostgreSQL is the URL's sslrootcert, else PGSSLROOTCERT, else ~/.postgresql/root.crt;
@@ -49,6 +51,15 @@ pub(crate) struct ClientArguments {
     /// What the client is given besides
     #[arg(last = true, value_name = "CLIENT ARGUMENT")]
     arguments: Vec<OsString>,
+    /// Of a target's name: the local port [default: 5433 for PostgreSQL, 3307 for MySQL and MariaDB]
+    #[arg(long, short, value_name = "PORT")]
+    port: Option<u16>,
+    /// Of a target's name: how long it can be reached [default: until Ctrl-C]
+    #[arg(long, short, value_name = "DURATION", value_parser = duration::parse)]
+    duration: Option<Duration>,
+    /// Of a target's name: the file that it is in, as in `countersign proxy --config`
+    #[arg(long, value_name = "FILE", env = "COUNTERSIGN_PROXY_CONFIG")]
+    config: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -84,8 +95,14 @@ struct Environment {
     password: &'static str,
 }
 
-/// Becomes psql, mysql or mariadb.
-pub(crate) fn client(arguments: &ClientArguments) -> Result<ExitCode, Failure> {
+/// Becomes psql, mysql or mariadb; or listens for a target that has a name.
+pub(crate) fn client(arguments: ClientArguments) -> Result<ExitCode, Failure> {
+    if !arguments.destination.url.contains("://") {
+        return session(arguments);
+    }
+    if arguments.port.is_some() || arguments.duration.is_some() {
+        return Err(Failure::new(Class::Usage, "-p and -d are for the name of a target in countersign.toml; a URL opens a client"));
+    }
     let (target, token) = arguments.destination.token()?;
     let environment = environment(&target)?;
     let (mut client, missing) = match target.engine {
@@ -94,6 +111,18 @@ pub(crate) fn client(arguments: &ClientArguments) -> Result<ExitCode, Failure> {
     };
     client.args(&arguments.arguments);
     become_program(client, &environment, &token, missing).map(|never| match never {})
+}
+
+fn session(arguments: ClientArguments) -> Result<ExitCode, Failure> {
+    let ClientArguments { destination: Destination { url: name, signing }, arguments, port, duration, config } = arguments;
+    if !arguments.is_empty() {
+        return Err(Failure::new(
+            Class::Usage,
+            format!("{name:?} is no URL, and a target's name opens no client: leave out what is after --"),
+        ));
+    }
+    let Signing { region, profile } = signing;
+    proxy::open(Session { name, config, port, time: duration, region, profile })
 }
 
 /// Becomes any command.

@@ -8,6 +8,7 @@ mod inspect;
 mod local;
 mod output;
 mod policy;
+mod proxy;
 mod setup;
 mod signing;
 mod token;
@@ -37,8 +38,9 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             Some(token::Command::Inspect(arguments)) => inspect::run(&arguments),
             None => token::run(&arguments.mint),
         },
-        Command::Connect(arguments) => connect::client(&arguments),
+        Command::Connect(arguments) => connect::client(arguments),
         Command::Exec(arguments) => connect::command(&arguments),
+        Command::Proxy(arguments) => proxy::run(*arguments),
         Command::Policy(command) => policy::run(&command),
         Command::Authority(command) => authority::run(&command),
         Command::Local(arguments) => local::run(arguments),

@@ -92,7 +92,7 @@ fn set(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-fn environment_region() -> Option<String> {
+pub(crate) fn environment_region() -> Option<String> {
     set("AWS_REGION").or_else(|| set("AWS_DEFAULT_REGION"))
 }
 

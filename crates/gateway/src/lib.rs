@@ -2,7 +2,11 @@
 //!
 //! [`Proxy`] is the whole of it; [`session`] is one client's way through it, from top to bottom.
 
+pub mod activation;
+pub mod admin;
+pub mod handover;
 pub mod health;
+pub mod inherited;
 mod limit;
 mod listen;
 pub mod metrics;
@@ -16,7 +20,8 @@ pub mod settings;
 pub mod status;
 mod stop;
 mod target;
+pub mod telemetry;
 mod upstream;
 
-pub use listen::Inherited;
+pub use inherited::Inherited;
 pub use proxy::{Context, Problem, Proxy};

@@ -69,13 +69,13 @@ pub(crate) struct TurnedAway {
 
 /// What counts those that are turned away, so that they stay few.
 #[derive(Debug)]
-pub(crate) struct Door {
+pub(crate) struct Entrance {
     proxy: Limit,
     target: Limit,
     away: Limit,
 }
 
-impl Door {
+impl Entrance {
     pub(crate) fn new(proxy: Limit, target: Limit) -> Self {
         Self { proxy, target, away: Limit::new(MOST_TURNED_AWAY) }
     }

@@ -15,12 +15,12 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use crate::limit::Door;
+use crate::handover::Door;
+use crate::limit::Entrance;
 use crate::session::Guest;
 use crate::settings::{Access, Listen};
 use crate::target::Service;
 
-pub use bind::Inherited;
 pub(crate) use bind::bind;
 
 /// How long nobody is accepted when the system has no more sockets or memory: until somebody has left.
@@ -70,6 +70,15 @@ impl Listener {
         })
     }
 
+    /// Takes away the path of a Unix socket: nobody listens there any more.
+    pub(crate) fn unlink(&self) {
+        if let Self::Unix(_, path) = self
+            && let Err(error) = std::fs::remove_file(path)
+        {
+            tracing::warn!("the socket {} can't be removed: {error}", path.display());
+        }
+    }
+
     /// The same socket once more, to be handed over.
     pub(crate) fn duplicate(&self) -> io::Result<OwnedFd> {
         match self {
@@ -90,15 +99,15 @@ struct Accepted {
 #[derive(Clone)]
 pub(crate) struct Reception {
     pub(crate) service: Arc<dyn Service>,
-    pub(crate) door: Arc<Door>,
+    pub(crate) entrance: Arc<Entrance>,
     pub(crate) name: Arc<str>,
     pub(crate) access: Access,
 }
 
-/// Takes clients in until it is dropped. No error ends it.
-pub(crate) async fn accept(listener: Arc<Listener>, reception: watch::Receiver<Reception>) {
-    loop {
-        match listener.accept().await {
+/// Takes clients in until it is dropped, or the door is closed. No error ends it.
+pub(crate) async fn accept(listener: Arc<Listener>, door: Door, reception: watch::Receiver<Reception>) {
+    while let Some(accepted) = door.accept(|| listener.accept()).await {
+        match accepted {
             Ok(accepted) => receive(accepted, &reception.borrow()),
             Err(error) => {
                 let name = Arc::clone(&reception.borrow().name);
@@ -121,7 +130,7 @@ fn receive(accepted: Accepted, reception: &Reception) {
         tracing::warn!(target = &*reception.name, client = origin, "refused: the user of the machine is not among those allowed");
         return;
     }
-    let Some(slot) = reception.door.enter(&reception.name) else {
+    let Some(slot) = reception.entrance.enter(&reception.name) else {
         tracing::warn!(target = &*reception.name, client = origin, "refused without a word: too many connections");
         return;
     };

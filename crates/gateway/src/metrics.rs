@@ -75,10 +75,10 @@ pub struct TargetMetrics {
     pub credentials_loads: Counter,
     /// Loads of AWS credentials that failed.
     pub credentials_failures: Failures,
-    /// Sessions of the pool that clients have used and left.
+    /// Sessions of the pool that are ready for a client.
     pub pool_idle: Gauge,
-    /// Sessions of the pool that were logged in ahead of need.
-    pub pool_warm: Gauge,
+    /// Sessions of the pool that are being logged in ahead of need.
+    pub pool_dialling: Gauge,
     /// Clients that were given a session of the pool.
     pub pool_hits: Counter,
     /// Clients for whom the pool had none.

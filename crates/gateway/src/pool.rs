@@ -200,9 +200,6 @@ impl<P: Protocol> Pool<P> {
             self.discard(upstream).await;
         }
         kinds.iter().for_each(|kind| self.fill(kind));
-        let Counts { idle, dialling } = self.counts();
-        self.metrics.pool_idle.set(i64::try_from(idle).unwrap_or(i64::MAX));
-        self.metrics.pool_warm.set(i64::try_from(dialling).unwrap_or(i64::MAX));
     }
 
     /// Closes all that waits, such as when the server has failed over.

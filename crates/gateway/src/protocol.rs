@@ -53,8 +53,19 @@ pub(crate) trait Protocol: Sized + fmt::Debug + Send + Sync + 'static {
         deadline: Instant,
     ) -> impl Future<Output = Result<Arrival<Self>, Trouble>> + Send;
 
-    /// Does what a client came for that wants no session.
-    fn answer(&self, dialer: &Dialer, call: Self::Call, deadline: Instant) -> impl Future<Output = Result<(), Refusal>> + Send;
+    /// Does what a client came for that wants no session. What is about no session that is known here is given back.
+    fn answer(
+        &self,
+        dialer: &Dialer,
+        call: Self::Call,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Option<Self::Call>, Refusal>> + Send;
+
+    /// A call as another process of ours is told of it.
+    fn call_to_bytes(call: &Self::Call) -> Vec<u8>;
+
+    /// The same back.
+    fn call_from_bytes(bytes: &[u8]) -> Option<Self::Call>;
 
     /// The user that a wish names, and the database.
     fn names(wish: &Self::Wish) -> (&str, Option<&str>);

@@ -4,7 +4,6 @@ mod running;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -14,14 +13,14 @@ use countersign_core::failure::Failure;
 use tokio::sync::watch;
 
 use crate::limit::Limit;
-use crate::listen::Inherited;
+use crate::handover::{Door, Predecessor};
+use crate::inherited::Inherited;
 use crate::metrics::Metrics;
-
-use crate::settings::{Listen, Settings};
+use crate::settings::Settings;
 use crate::status::Status;
 use crate::stop::Stop;
 use crate::target::House;
-use running::Running;
+use running::{Running, Sockets};
 
 /// What a proxy is given of the world.
 #[derive(Debug, Clone)]
@@ -67,7 +66,7 @@ impl Proxy {
     /// Binds every listener and serves. What is inherited and nobody asks for is closed.
     pub async fn start(settings: Settings, context: Context, inherited: Vec<Inherited>) -> (Self, Vec<Problem>) {
         let (stop, stopped) = watch::channel(Stop::No);
-        let house = House { context, metrics: Metrics::default(), sessions: Arc::default(), stop: stopped };
+        let house = House { context, metrics: Metrics::default(), sessions: Arc::default(), stop: stopped, door: Door::default(), predecessor: Arc::default() };
         let proxy = Self(Arc::new(Inner {
             house,
             limit: Limit::new(settings.max_connections),
@@ -138,8 +137,37 @@ impl Proxy {
         *self.0.stop.borrow() != Stop::No
     }
 
-    /// Takes in nobody new: its listeners are closed, or somebody else's by now.
-    pub fn stop_accepting(&self) {
+    /// Whether clients are accepted: what hands the listeners over goes by this too.
+    #[must_use]
+    pub fn door(&self) -> Door {
+        self.0.house.door.clone()
+    }
+
+    /// Brings up to date those of its counters that nobody bumps.
+    pub fn refresh(&self) {
+        let services: Vec<_> = self.targets().values().map(Running::service).collect();
+        services.iter().for_each(|service| service.refresh());
+    }
+
+    /// Remembers the proxy whose place this one has taken: requests to cancel that are for its sessions are passed on.
+    pub fn succeed(&self, predecessor: Predecessor) {
+        // A proxy takes one place, once.
+        let _first = self.0.house.predecessor.set(predecessor);
+    }
+
+    /// Does what a client of this proxy asks of its `target` by way of the one that has taken its place.
+    pub fn cancel(&self, target: &str, key: &[u8]) {
+        if let Some(service) = self.targets().get(target).map(Running::service) {
+            service.call(key);
+        }
+    }
+
+    /// Takes in nobody new: another proxy has the listeners.
+    pub fn leave(&self) {
+        self.stop_accepting(Sockets::HandedOver);
+    }
+
+    fn stop_accepting(&self, sockets: Sockets) {
         self.0.stop.send_if_modified(|stop| {
             let open = *stop == Stop::No;
             if open {
@@ -148,13 +176,14 @@ impl Proxy {
             open
         });
         self.metrics().proxy().draining.set(1);
-        self.targets().values_mut().for_each(Running::close);
+        self.door().close();
+        self.targets().values_mut().for_each(|running| running.close(sockets));
     }
 
     /// Stops accepting, and waits until every client has left. Who is still there after `within` is cut off: returns how many that
     /// were.
     pub async fn drain(&self, within: Duration) -> usize {
-        self.stop_accepting();
+        self.stop_accepting(Sockets::Ours);
         let sessions = Arc::clone(&self.0.house.sessions);
         let left = tokio::time::timeout(within, sessions.empty()).await;
         let cut = if left.is_err() { sessions.count() } else { 0 };
@@ -168,11 +197,11 @@ impl Proxy {
         cut
     }
 
-    /// The listening sockets, to be handed over: each with its target's name and where it listens.
+    /// The listening sockets, to be handed over: each with its target's name.
     ///
     /// # Errors
     /// What the system says.
-    pub fn listeners(&self) -> std::io::Result<Vec<(String, Listen, OwnedFd)>> {
+    pub fn listeners(&self) -> std::io::Result<Vec<Inherited>> {
         let targets = self.targets();
         targets.values().flat_map(Running::listeners).collect()
     }

@@ -2,18 +2,19 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use countersign_connect::dialer::{self, Dialer, Refusal};
-use countersign_core::failure::Failure;
+use countersign_core::failure::{Class, Failure};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::handover::{Door, Predecessor};
 use crate::health::Health;
 use crate::limit::Limit;
 use crate::metrics::{Metrics, TargetMetrics};
-use crate::pool::Pool;
+use crate::pool::{self, Pool};
 use crate::protocol::Protocol;
 use crate::proxy::Context;
 use crate::session::{self, Guest};
@@ -29,6 +30,8 @@ pub(crate) struct House {
     pub(crate) metrics: Metrics,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) stop: watch::Receiver<Stop>,
+    pub(crate) door: Door,
+    pub(crate) predecessor: Arc<OnceLock<Predecessor>>,
 }
 
 /// A database, in its protocol.
@@ -44,6 +47,8 @@ pub(crate) struct Target<P: Protocol> {
     pub(crate) health: Arc<Health>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) stop: watch::Receiver<Stop>,
+    /// The proxy whose place this one has taken: it may still have sessions.
+    predecessor: Arc<OnceLock<Predecessor>>,
 }
 
 /// A target of whichever protocol.
@@ -59,6 +64,12 @@ pub(crate) trait Service: Send + Sync {
 
     /// Looks after the sessions that wait, for as long as it is polled.
     fn tend(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    /// Does what a client of ours asks by way of the proxy that has taken our place.
+    fn call(self: Arc<Self>, call: &[u8]);
+
+    /// Brings up to date what is counted by nobody.
+    fn refresh(&self);
 
     /// Closes the sessions that wait.
     fn clear(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -87,6 +98,7 @@ impl<P: Protocol> Target<P> {
             health,
             sessions: Arc::clone(&house.sessions),
             stop: house.stop.clone(),
+            predecessor: Arc::clone(&house.predecessor),
         })
     }
 
@@ -97,7 +109,11 @@ impl<P: Protocol> Target<P> {
 
     /// Does what a client came for that wants no session.
     pub(crate) async fn answer(&self, call: P::Call) -> Result<(), Refusal> {
-        self.protocol.answer(&self.dialer, call, self.deadline()).await
+        let Some(call) = self.protocol.answer(&self.dialer, call, self.deadline()).await? else { return Ok(()) };
+        match self.predecessor.get() {
+            Some(before) => Ok(before.cancel(&self.name, &P::call_to_bytes(&call)).await?),
+            None => Err(Failure::new(Class::Protocol, "a cancel request came with a key that is no session's").into()),
+        }
     }
 
     fn deadline(&self) -> Instant {
@@ -181,6 +197,24 @@ impl<P: Protocol> Service for Target<P> {
                 self.pool.tend().await;
             }
         })
+    }
+
+    fn call(self: Arc<Self>, call: &[u8]) {
+        let Some(call) = P::call_from_bytes(call) else { return };
+        tokio::spawn(async move {
+            match self.answer(call).await {
+                Ok(()) => self.metrics.cancels.bump(),
+                Err(refusal) => tracing::info!(target = &*self.name, "no statement was cancelled: {refusal}"),
+            }
+        });
+    }
+
+    fn refresh(&self) {
+        let pool::Counts { idle, dialling } = self.pool.counts();
+        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.metrics.pool_idle.set(gauge(idle));
+        self.metrics.pool_dialling.set(gauge(dialling));
+        self.metrics.login_queue.set(gauge(self.dialer.waiting()));
     }
 
     fn clear(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {

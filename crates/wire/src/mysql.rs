@@ -16,3 +16,6 @@ pub use capabilities::Capabilities;
 pub use greeting::{Flavour, Greeting};
 pub use proof::MysqlPassword;
 pub use wish::Wish;
+
+#[cfg(test)]
+mod tests;

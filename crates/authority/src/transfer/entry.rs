@@ -7,8 +7,7 @@ use countersign_core::region::{Partition, Region};
 use countersign_core::token::KeyStatus;
 use zeroize::Zeroizing;
 
-use super::fields::Spot;
-use super::mistake::Place;
+use crate::file::{Place, Spot};
 use crate::model::{Address, Level, Tags};
 
 /// All that a file says.

@@ -6,9 +6,8 @@ use countersign_core::policy::json::Node;
 
 use super::document;
 use super::entry::{Account, Entries, Group, Head, Instance, Profile, Rights, ServiceAccount};
-use super::fields::{self, Fields, Spot, members};
-use super::mistake::{Place, Report};
 use super::name::{Named, check_inline, check_path};
+use crate::file::{self, Fields, Place, Report, Spot, members};
 use crate::model::{Address, Level};
 
 mod federation;
@@ -73,7 +72,7 @@ struct Reader<'n> {
 impl<'n> Reader<'n> {
     fn account(&self, fields: &mut Fields<'n>) -> Option<AccountId> {
         if let Some(named) = fields.text("account") {
-            return fields::parse(&named, self.report);
+            return file::parse(&named, self.report);
         }
         match &self.usual {
             Usual::Account(account) => return Some(account.clone()),
@@ -132,9 +131,9 @@ impl<'n> Reader<'n> {
 
     fn instance(&self, fields: &mut Fields<'n>) -> Option<Instance> {
         let account = self.account(fields);
-        let name = fields.required("name").and_then(|name| fields::parse(&name, self.report));
-        let engine = fields.required("engine").and_then(|engine| fields::parse(&engine, self.report));
-        let region = fields.required("region").and_then(|region| fields::parse(&region, self.report));
+        let name = fields.required("name").and_then(|name| file::parse(&name, self.report));
+        let engine = fields.required("engine").and_then(|engine| file::parse(&engine, self.report));
+        let region = fields.required("region").and_then(|region| file::parse(&region, self.report));
         let (resource_id, iam) = (fields.parsed("resource_id"), fields.flag("iam"));
         let addresses = each(fields, "addresses", self.report, |fields| self.address(fields));
         let place = fields.place.clone();
@@ -142,7 +141,7 @@ impl<'n> Reader<'n> {
     }
 
     fn address(&self, fields: &mut Fields<'n>) -> Option<Address> {
-        let host = fields.required("host").and_then(|host| fields::parse(&host, self.report));
+        let host = fields.required("host").and_then(|host| file::parse(&host, self.report));
         fields.require("port");
         let port = fields.number("port", 1..=65_535).and_then(|port| u16::try_from(port).ok());
         let resource_id = fields.parsed("resource_id");
@@ -158,7 +157,7 @@ impl<'n> Reader<'n> {
 }
 
 fn account<'n>(fields: &mut Fields<'n>, report: &'n Report) -> Option<Account> {
-    let id = fields.required("id").and_then(|id| fields::parse(&id, report));
+    let id = fields.required("id").and_then(|id| file::parse(&id, report));
     let partition = fields.parsed("partition");
     let mut levels = |key, kind| {
         let list = fields.list(key)?;

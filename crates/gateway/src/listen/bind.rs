@@ -3,7 +3,6 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -13,21 +12,11 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::Listener;
+use crate::inherited::Inherited;
 use crate::settings::{Access, Listen};
 
 /// How many clients may wait to be accepted; the system's own limit (`net.core.somaxconn`) may be lower.
 const BACKLOG: i32 = 4096;
-
-/// A listening socket that somebody else bound: systemd, or the proxy that this one replaces.
-#[derive(Debug)]
-pub struct Inherited {
-    /// Its name, where it has one.
-    pub name: String,
-    /// Where it listens, where that is known.
-    pub listen: Listen,
-    /// The socket.
-    pub socket: OwnedFd,
-}
 
 /// A listening socket as `listen` has it: one of those inherited, or a new one.
 pub(crate) fn bind(listen: &Listen, access: &Access, inherited: &mut Vec<Inherited>) -> Result<Listener, Failure> {

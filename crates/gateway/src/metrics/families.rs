@@ -27,7 +27,7 @@ const PROXY_COUNTERS: [Family<ProxyMetrics, Counter>; 2] = [
 const GAUGES: [Family<TargetMetrics, Gauge>; 4] = [
     Family("connections_open", "Client connections that are open", |target| &target.open),
     Family("pool_idle", "Server sessions that a client has left and the next may have", |target| &target.pool_idle),
-    Family("pool_warm", "Server sessions that were logged in ahead of need", |target| &target.pool_warm),
+    Family("pool_dialling", "Server sessions that are being logged in ahead of need", |target| &target.pool_dialling),
     Family("login_queue", "Logins that wait for their turn under the limit of logins a second", |target| &target.login_queue),
 ];
 

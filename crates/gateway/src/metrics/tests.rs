@@ -79,3 +79,15 @@ fn a_failure_of_any_class_is_counted_once() {
     Class::ALL.into_iter().for_each(|class| failures.count(class));
     assert_eq!(failures.each().collect::<Vec<_>>(), Class::ALL.map(|class| (class, 1)));
 }
+
+#[test]
+fn the_documentation_has_each_metric_and_no_other() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/proxy-operations.md");
+    let text = std::fs::read_to_string(path).expect("docs/proxy-operations.md");
+    let documented = text.lines().filter_map(|line| line.strip_prefix("| `countersign_proxy_")?.split_once('`'));
+    let mut documented: Vec<String> = documented.map(|(name, _)| format!("countersign_proxy_{name}")).collect();
+    let mut told = families::names();
+    documented.sort();
+    told.sort();
+    assert_eq!(documented, told);
+}

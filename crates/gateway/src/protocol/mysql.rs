@@ -189,8 +189,16 @@ impl Protocol for Mysql {
         Ok(Arrival::Visit(wish, introduction))
     }
 
-    async fn answer(&self, _: &Dialer, call: NoCall, _: Instant) -> Result<(), Refusal> {
+    async fn answer(&self, _: &Dialer, call: NoCall, _: Instant) -> Result<Option<NoCall>, Refusal> {
         match call {}
+    }
+
+    fn call_to_bytes(call: &NoCall) -> Vec<u8> {
+        match *call {}
+    }
+
+    fn call_from_bytes(_: &[u8]) -> Option<NoCall> {
+        None
     }
 
     fn names(wish: &Wish) -> (&str, Option<&str>) {

@@ -80,13 +80,19 @@ impl Protocol for Postgres {
         }
     }
 
-    async fn answer(&self, dialer: &Dialer, key: CancelKey, deadline: Instant) -> Result<(), Refusal> {
-        let Some((address, key)) = self.cancels.find(&key) else {
-            return Err(Failure::new(Class::Protocol, "a cancel request came with a key that is no session's").into());
-        };
+    async fn answer(&self, dialer: &Dialer, key: CancelKey, deadline: Instant) -> Result<Option<CancelKey>, Refusal> {
+        let Some((address, key)) = self.cancels.find(&key) else { return Ok(Some(key)) };
         let sent = dialer.reach(&[address], deadline, Recall::new(key, dialer.security(), false)).await?;
         sent.transport.close().await;
-        Ok(())
+        Ok(None)
+    }
+
+    fn call_to_bytes(key: &CancelKey) -> Vec<u8> {
+        key.to_bytes()
+    }
+
+    fn call_from_bytes(bytes: &[u8]) -> Option<CancelKey> {
+        CancelKey::parse(bytes)
     }
 
     fn names(wish: &Startup) -> (&str, Option<&str>) {

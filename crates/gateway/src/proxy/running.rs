@@ -1,7 +1,6 @@
 //! A target that is served, and its listeners.
 
 use std::fmt;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +9,9 @@ use countersign_core::name::Engine;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::limit::{Door, Limit};
-use crate::listen::{self, Inherited, Listener, Reception};
+use crate::inherited::Inherited;
+use crate::limit::{Entrance, Limit};
+use crate::listen::{self, Listener, Reception};
 use crate::protocol::mysql::Mysql;
 use crate::protocol::postgres::Postgres;
 use crate::settings::{Listen, Target as Settings};
@@ -44,6 +44,14 @@ impl Drop for Task {
     }
 }
 
+/// Whose the listening sockets are when a target is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sockets {
+    Ours,
+    /// Those of the proxy that has taken this one's place.
+    HandedOver,
+}
+
 /// What came of starting or changing a target: it may run with some of its listeners only.
 type Started = (Option<Running>, Vec<Failure>);
 
@@ -61,7 +69,7 @@ impl Running {
         };
         let tending = Task(tokio::spawn(Arc::clone(&reception.service).tend()));
         let running = Self { settings, login_timeout, reception: watch::Sender::new(reception), listening: Vec::new(), tending };
-        running.listen(Vec::new(), inherited)
+        running.listen(Vec::new(), house, inherited)
     }
 
     /// The same target with other settings. What can't be applied leaves it as it was.
@@ -77,7 +85,7 @@ impl Running {
         if self.settings == settings && self.login_timeout == login_timeout && !broken {
             return (Some(self), Vec::new());
         }
-        let own = self.reception.borrow().door.target().clone();
+        let own = self.reception.borrow().entrance.target().clone();
         let reception = match reception(&settings, login_timeout, house, own.clone(), limit) {
             Ok(reception) => reception,
             Err(failure) => return (Some(self), vec![failure]),
@@ -90,11 +98,11 @@ impl Running {
         self.settings = settings;
         self.login_timeout = login_timeout;
         let kept = std::mem::take(&mut self.listening);
-        self.listen(kept, inherited)
+        self.listen(kept, house, inherited)
     }
 
     /// Listens where the settings say: with what is kept where it is there already, else anew.
-    fn listen(mut self, mut kept: Vec<Listening>, inherited: &mut Vec<Inherited>) -> Started {
+    fn listen(mut self, mut kept: Vec<Listening>, house: &House, inherited: &mut Vec<Inherited>) -> Started {
         let mut failures = Vec::new();
         for listen in self.settings.listen.clone() {
             let known = kept.iter().position(|one| one.listen == listen && one.state.is_ok());
@@ -104,7 +112,7 @@ impl Running {
             }
             let state = listen::bind(&listen, &self.settings.access, inherited).map(|listener| {
                 let listener = Arc::new(listener);
-                let task = tokio::spawn(listen::accept(Arc::clone(&listener), self.reception.subscribe()));
+                let task = tokio::spawn(listen::accept(Arc::clone(&listener), house.door.clone(), self.reception.subscribe()));
                 (listener, Task(task))
             });
             failures.extend(state.as_ref().err().cloned());
@@ -113,8 +121,11 @@ impl Running {
         (Some(self), failures)
     }
 
-    /// Takes in nobody new.
-    pub(super) fn close(&mut self) {
+    /// Takes in nobody new. The paths of its sockets go too, unless somebody else listens there by now.
+    pub(super) fn close(&mut self, sockets: Sockets) {
+        for listener in self.open().filter(|_| sockets == Sockets::Ours) {
+            listener.unlink();
+        }
         self.listening.clear();
     }
 
@@ -128,15 +139,15 @@ impl Running {
             Ok((listener, _)) => status::Listener { address: listener.place(), failure: None },
             Err(failure) => status::Listener { address: place(&listening.listen), failure: Some(failure.detail.clone()) },
         });
-        status::Target { listeners: listeners.collect(), ..reception.service.report(reception.door.target()) }
+        status::Target { listeners: listeners.collect(), ..reception.service.report(reception.entrance.target()) }
     }
 
     pub(super) fn places(&self) -> Vec<String> {
         self.open().map(|listener| listener.place()).collect()
     }
 
-    pub(super) fn listeners(&self) -> impl Iterator<Item = std::io::Result<(String, Listen, OwnedFd)>> {
-        self.open().map(|listener| Ok((self.settings.name.clone(), listener.listen()?, listener.duplicate()?)))
+    pub(super) fn listeners(&self) -> impl Iterator<Item = std::io::Result<Inherited>> {
+        self.open().map(|listener| Ok(Inherited { name: self.settings.name.clone(), listen: listener.listen()?, socket: listener.duplicate()? }))
     }
 
     fn open(&self) -> impl Iterator<Item = &Arc<Listener>> {
@@ -159,7 +170,7 @@ fn reception(settings: &Settings, login_timeout: Duration, house: &House, own: L
     };
     Ok(Reception {
         service,
-        door: Arc::new(Door::new(limit.clone(), own)),
+        entrance: Arc::new(Entrance::new(limit.clone(), own)),
         name: settings.name.as_str().into(),
         access: settings.access.clone(),
     })

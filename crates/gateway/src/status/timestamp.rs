@@ -20,7 +20,6 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
 pub(super) mod maybe {
     use super::{Deserialize, Deserializer, Error, OffsetDateTime, Rfc3339, Serializer, SystemTime};
 
-    #[expect(clippy::ref_option, reason = "serde hands over the field as it is")]
     pub(in super::super) fn serialize<S: Serializer>(at: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
         match at {
             Some(at) => super::serialize(at, serializer),

@@ -1,5 +1,7 @@
 //! What a client asks for when it logs in: `HandshakeResponse41`, and `COM_CHANGE_USER`.
 
+use std::fmt;
+
 use zeroize::Zeroizing;
 
 use crate::exchange::Fault;
@@ -68,7 +70,6 @@ impl Wish {
 }
 
 /// A wish as it came, with the proof that came along.
-#[derive(Debug)]
 pub(super) struct Asked {
     pub(super) wish: Wish,
     /// All that the client says it can do.
@@ -76,6 +77,13 @@ pub(super) struct Asked {
     pub(super) proof: Zeroizing<Vec<u8>>,
     /// The proof's plugin, where the client names one.
     pub(super) plugin: Option<String>,
+}
+
+/// The proof may be a password as it is.
+impl fmt::Debug for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asked").field("wish", &self.wish).field("plugin", &self.plugin).finish_non_exhaustive()
+    }
 }
 
 /// What the first packet of a client says it can do.
@@ -232,8 +240,8 @@ pub(super) fn response(wish: &Wish, capabilities: Capabilities, plugin: &str, pr
     } else {
         put_short_string(&mut payload, proof)?;
     }
-    if let Some(database) = wish.database.as_deref().filter(|_| capabilities.has(Capabilities::CONNECT_WITH_DB)) {
-        codec::put_text(&mut payload, database);
+    if capabilities.has(Capabilities::CONNECT_WITH_DB) {
+        codec::put_text(&mut payload, wish.database.as_deref().unwrap_or_default());
     }
     if capabilities.has(Capabilities::PLUGIN_AUTH) {
         codec::put_text(&mut payload, plugin);

@@ -33,8 +33,15 @@ impl CancelKey {
         Ok(Self { process, secret })
     }
 
+    /// As both messages have it: four bytes of the process, and the secret.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        [&self.process.to_be_bytes(), self.secret.as_slice()].concat()
+    }
+
     /// From what follows the code of a `CancelRequest`, or the kind of a `BackendKeyData`.
-    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
         let (process, secret) = bytes.split_first_chunk()?;
         let fits = (MIN_SECRET..=MAX_SECRET).contains(&secret.len());
         fits.then(|| Self { process: u32::from_be_bytes(*process), secret: secret.to_vec() })

@@ -8,11 +8,11 @@ use countersign_core::token::KeyStatus;
 use zeroize::Zeroizing;
 
 use super::{Applying, arn, owned, path, with};
+use crate::file::Place;
 use crate::model::{AccessKey, Group, Role, User};
 use crate::random;
 use crate::store::{StoreError, USUAL_SESSION, named};
 use crate::transfer::entry::{self, Rights};
-use crate::transfer::mistake::Place;
 use crate::transfer::name::Named;
 
 /// The most access keys that a user has at once. Source: "IAM and AWS STS quotas".

@@ -9,10 +9,10 @@ use countersign_core::region::Partition;
 use super::{Applying, arn, owned, path, with};
 use crate::aws_managed;
 use crate::documents;
+use crate::file::Spot;
 use crate::model::{ManagedPolicy, PolicyVersion};
 use crate::store::{StoreError, named};
 use crate::transfer::entry::{self, Content};
-use crate::transfer::fields::Spot;
 use crate::transfer::name::Named;
 use crate::transfer::readable::MAX_VERSIONS;
 

@@ -1,9 +1,8 @@
 //! OIDC providers and service accounts.
 
 use super::Reader;
+use crate::file::{Fields, Place, Report};
 use crate::transfer::entry::Provider;
-use crate::transfer::fields::Fields;
-use crate::transfer::mistake::{Place, Report};
 
 impl<'n> Reader<'n> {
     pub(super) fn provider(&self, fields: &mut Fields<'n>) -> Option<Provider> {
@@ -17,8 +16,7 @@ impl<'n> Reader<'n> {
             }
             host.map(|host| (text.value.to_owned(), host.to_owned()))
         });
-        let texts =
-            |list: Option<Vec<crate::transfer::fields::Spot<String>>>| list.map(|list| list.into_iter().map(|text| text.value).collect());
+        let texts = |list: Option<Vec<crate::file::Spot<String>>>| list.map(|list| list.into_iter().map(|text| text.value).collect());
         let (client_ids, thumbprints) = (texts(fields.texts("client_ids")), texts(fields.texts("thumbprints")));
         let (created, tags) = (fields.instant("created"), fields.tags("tags"));
         let (url, host) = url?;

@@ -6,8 +6,8 @@ use countersign_core::token::KeyStatus;
 use zeroize::Zeroizing;
 
 use super::{Reader, document, each};
+use crate::file::{self, Fields};
 use crate::transfer::entry::{Key, Role, User};
-use crate::transfer::fields::{self, Fields};
 use crate::transfer::name::Named;
 
 impl<'n> Reader<'n> {
@@ -21,7 +21,7 @@ impl<'n> Reader<'n> {
 
     fn key(&self, fields: &mut Fields<'n>) -> Option<Key> {
         let id = fields.required("id").and_then(|text| {
-            let id: AccessKeyId = fields::parse(&text, self.report)?;
+            let id: AccessKeyId = file::parse(&text, self.report)?;
             // Keys that begin with ASIA are looked for in session tokens.
             if id.as_str().starts_with("ASIA") {
                 self.report.add(&text.place, "keys that begin with ASIA are those of sessions; a user's begins with AKIA");

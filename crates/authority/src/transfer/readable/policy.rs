@@ -6,9 +6,8 @@ use countersign_core::arn::Arn;
 use countersign_core::policy::PolicyKind;
 
 use super::{Reader, document};
+use crate::file::{self, Fields, Place};
 use crate::transfer::entry::{AwsPolicy, Content, Policy};
-use crate::transfer::fields::{self, Fields};
-use crate::transfer::mistake::Place;
 use crate::transfer::name::Named;
 
 /// The most versions that a managed policy has at once. Source: "IAM and AWS STS quotas".
@@ -71,7 +70,7 @@ impl<'n> Reader<'n> {
 
     pub(super) fn aws_policy(&self, fields: &mut Fields<'n>) -> Option<AwsPolicy> {
         let arn = fields.required("arn").and_then(|text| {
-            let arn: Arn = fields::parse(&text, self.report)?;
+            let arn: Arn = file::parse(&text, self.report)?;
             let own = arn.service() == "iam" && arn.account() == "aws" && arn.resource().starts_with("policy/");
             if !own {
                 self.report.add(&text.place, format!("{:?} is not arn:PARTITION:iam::aws:policy/NAME", text.value));

@@ -6,7 +6,7 @@ use crate::mysql::codec::{self, HEADER, command};
 use crate::mysql::{Capabilities, codec::Fields};
 
 /// The longest packet that is looked at for a `KILL`, in bytes: the statement is short, and what may stand in front of it is too.
-pub(super) const MAX_KILL: usize = 256;
+pub(super) const MAX_KILL: usize = 1024;
 
 /// The end of a session or of its statement, asked for from another: `KILL [HARD | SOFT] [CONNECTION | QUERY] n` with white space and
 /// comments in front, or `COM_PROCESS_KILL`.

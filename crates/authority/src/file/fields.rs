@@ -13,14 +13,18 @@ use crate::model::Tags;
 
 /// A value with its place.
 #[derive(Debug, Clone)]
-pub(super) struct Spot<T> {
-    pub(super) place: Place,
-    pub(super) value: T,
+pub struct Spot<T> {
+    /// Where it stands.
+    pub place: Place,
+    /// The value.
+    pub value: T,
 }
 
 /// The table that is being read.
-pub(super) struct Fields<'n> {
-    pub(super) place: Place,
+#[derive(Debug)]
+pub struct Fields<'n> {
+    /// Where it stands.
+    pub place: Place,
     members: &'n [Member],
     known: Vec<&'static str>,
     report: &'n Report,
@@ -28,7 +32,7 @@ pub(super) struct Fields<'n> {
 
 impl<'n> Fields<'n> {
     /// The fields of a table; anything else is a mistake.
-    pub(super) fn of(node: &'n Node, place: Place, report: &'n Report) -> Option<Self> {
+    pub fn of(node: &'n Node, place: Place, report: &'n Report) -> Option<Self> {
         match &node.value {
             Value::Object(members) => Some(Self { place, members, known: Vec::new(), report }),
             other => {
@@ -39,39 +43,39 @@ impl<'n> Fields<'n> {
     }
 
     /// The field of that name; `null` counts as none.
-    pub(super) fn take(&mut self, key: &'static str) -> Option<(Place, &'n Node)> {
+    pub fn take(&mut self, key: &'static str) -> Option<(Place, &'n Node)> {
         self.known.push(key);
         let member = self.members.iter().find(|member| member.key == key)?;
         (member.node.value != Value::Null).then(|| (self.place.member(member), &member.node))
     }
 
     /// Reports a field that is not there.
-    pub(super) fn require(&self, key: &'static str) {
+    pub fn require(&self, key: &'static str) {
         if !self.members.iter().any(|member| member.key == key && member.node.value != Value::Null) {
             self.report.add(&self.place, format!("{key} is missing"));
         }
     }
 
     /// A string.
-    pub(super) fn text(&mut self, key: &'static str) -> Option<Spot<&'n str>> {
+    pub fn text(&mut self, key: &'static str) -> Option<Spot<&'n str>> {
         let (place, node) = self.take(key)?;
         string(place, node, self.report)
     }
 
     /// A string that has to be there.
-    pub(super) fn required(&mut self, key: &'static str) -> Option<Spot<&'n str>> {
+    pub fn required(&mut self, key: &'static str) -> Option<Spot<&'n str>> {
         self.require(key);
         self.text(key)
     }
 
     /// A string of the form of `T`.
-    pub(super) fn parsed<T: FromStr<Err: Display>>(&mut self, key: &'static str) -> Option<T> {
+    pub fn parsed<T: FromStr<Err: Display>>(&mut self, key: &'static str) -> Option<T> {
         let text = self.text(key)?;
         parse(&text, self.report)
     }
 
     /// A number in a range.
-    pub(super) fn number(&mut self, key: &'static str, range: std::ops::RangeInclusive<u32>) -> Option<u32> {
+    pub fn number(&mut self, key: &'static str, range: std::ops::RangeInclusive<u32>) -> Option<u32> {
         let (place, node) = self.take(key)?;
         let number = match &node.value {
             Value::Number(digits) => digits.parse().ok().filter(|number| range.contains(number)),
@@ -84,7 +88,7 @@ impl<'n> Fields<'n> {
     }
 
     /// `true` or `false`.
-    pub(super) fn flag(&mut self, key: &'static str) -> Option<bool> {
+    pub fn flag(&mut self, key: &'static str) -> Option<bool> {
         let (place, node) = self.take(key)?;
         if let Value::Bool(flag) = node.value {
             return Some(flag);
@@ -94,7 +98,7 @@ impl<'n> Fields<'n> {
     }
 
     /// An instant, in seconds since 1970.
-    pub(super) fn instant(&mut self, key: &'static str) -> Option<u64> {
+    pub fn instant(&mut self, key: &'static str) -> Option<u64> {
         let text = self.text(key)?;
         let seconds = OffsetDateTime::parse(text.value, &Rfc3339).ok().and_then(|at| u64::try_from(at.unix_timestamp()).ok());
         if seconds.is_none() {
@@ -104,7 +108,7 @@ impl<'n> Fields<'n> {
     }
 
     /// The elements of an array.
-    pub(super) fn list(&mut self, key: &'static str) -> Option<Vec<(Place, &'n Node)>> {
+    pub fn list(&mut self, key: &'static str) -> Option<Vec<(Place, &'n Node)>> {
         let (place, node) = self.take(key)?;
         let Value::Array(nodes) = &node.value else {
             self.report.add(&place, format!("{} stands where a list is expected", node.value.noun()));
@@ -114,21 +118,21 @@ impl<'n> Fields<'n> {
     }
 
     /// The strings of an array.
-    pub(super) fn texts(&mut self, key: &'static str) -> Option<Vec<Spot<String>>> {
+    pub fn texts(&mut self, key: &'static str) -> Option<Vec<Spot<String>>> {
         let list = self.list(key)?;
         let text = |(place, node)| string(place, node, self.report).map(|text| Spot { place: text.place, value: text.value.to_owned() });
         Some(list.into_iter().filter_map(text).collect())
     }
 
     /// The members of a table whose keys are names.
-    pub(super) fn map(&mut self, key: &'static str) -> Option<Vec<(Place, &'n str, &'n Node)>> {
+    pub fn map(&mut self, key: &'static str) -> Option<Vec<(Place, &'n str, &'n Node)>> {
         let (place, node) = self.take(key)?;
         members(&place, node, self.report)
     }
 
     /// Tags by key.
     /// Source of the bounds: "Tagging IAM resources", rules for tags, in the IAM user guide.
-    pub(super) fn tags(&mut self, key: &'static str) -> Option<Tags> {
+    pub(crate) fn tags(&mut self, key: &'static str) -> Option<Tags> {
         let mut tags = BTreeMap::new();
         for (place, name, node) in self.map(key)? {
             if let Some(value) = string(place, node, self.report) {
@@ -140,7 +144,7 @@ impl<'n> Fields<'n> {
     }
 
     /// Remembers that what stands here can't be used, though others may refer to it.
-    pub(super) fn broken(&self) {
+    pub(crate) fn broken(&self) {
         let name = self.members.iter().find_map(|member| match &member.node.value {
             Value::String(name) if member.key == "name" || member.key == "arn" => Some(name),
             _ => None,
@@ -149,7 +153,7 @@ impl<'n> Fields<'n> {
     }
 
     /// Reports every field that nobody took.
-    pub(super) fn finish(self) {
+    pub fn finish(self) {
         for member in self.members.iter().filter(|member| !self.known.contains(&member.key.as_str())) {
             let place = Place { at: member.at, ..self.place.member(member) };
             self.report.add(&place, format!("there is no field {:?} here; there are {}", member.key, self.known.join(", ")));
@@ -158,7 +162,7 @@ impl<'n> Fields<'n> {
 }
 
 /// A string; anything else is a mistake.
-pub(super) fn string<'n>(place: Place, node: &'n Node, report: &Report) -> Option<Spot<&'n str>> {
+pub fn string<'n>(place: Place, node: &'n Node, report: &Report) -> Option<Spot<&'n str>> {
     match &node.value {
         Value::String(value) => Some(Spot { place, value }),
         other => {
@@ -169,7 +173,7 @@ pub(super) fn string<'n>(place: Place, node: &'n Node, report: &Report) -> Optio
 }
 
 /// The members of a table.
-pub(super) fn members<'n>(place: &Place, node: &'n Node, report: &Report) -> Option<Vec<(Place, &'n str, &'n Node)>> {
+pub fn members<'n>(place: &Place, node: &'n Node, report: &Report) -> Option<Vec<(Place, &'n str, &'n Node)>> {
     let Value::Object(members) = &node.value else {
         report.add(place, format!("{} stands where a table is expected", node.value.noun()));
         return None;
@@ -178,7 +182,7 @@ pub(super) fn members<'n>(place: &Place, node: &'n Node, report: &Report) -> Opt
 }
 
 /// A string as a value of the form that it has to have.
-pub(super) fn parse<T: FromStr<Err: Display>>(text: &Spot<&str>, report: &Report) -> Option<T> {
+pub fn parse<T: FromStr<Err: Display>>(text: &Spot<&str>, report: &Report) -> Option<T> {
     match text.value.parse() {
         Ok(value) => Some(value),
         Err(error) => {
@@ -188,7 +192,7 @@ pub(super) fn parse<T: FromStr<Err: Display>>(text: &Spot<&str>, report: &Report
     }
 }
 
-pub(super) fn check_tag(place: &Place, key: &str, value: &str, report: &Report) {
+pub(crate) fn check_tag(place: &Place, key: &str, value: &str, report: &Report) {
     if !(1..=128).contains(&key.chars().count()) || value.chars().count() > 256 {
         report.add(place, "a tag has a key of 1 to 128 characters and a value of at most 256");
     }

@@ -45,6 +45,12 @@ impl Mistakes {
     pub fn as_slice(&self) -> &[Mistake] {
         &self.kept
     }
+
+    /// How many there are besides.
+    #[must_use]
+    pub const fn omitted(&self) -> usize {
+        self.omitted
+    }
 }
 
 impl fmt::Display for Mistakes {
@@ -63,23 +69,30 @@ impl std::error::Error for Mistakes {}
 
 /// A place in a file: in its text, and in its structure.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) at: Position,
-    pub(super) path: String,
+pub struct Place {
+    /// In its text.
+    pub at: Position,
+    /// In its structure, as `users[0].tags`.
+    pub path: String,
 }
 
 impl Place {
-    pub(super) fn root(node: &Node) -> Self {
+    /// That of the whole file.
+    #[must_use]
+    pub fn root(node: &Node) -> Self {
         Self { at: node.at, path: String::new() }
     }
 
     /// The place of a member: that of its value, for the key of a table of TOML may stand elsewhere.
-    pub(super) fn member(&self, member: &Member) -> Self {
+    #[must_use]
+    pub fn member(&self, member: &Member) -> Self {
         let dot = if self.path.is_empty() { "" } else { "." };
         Self { at: member.node.at, path: format!("{}{dot}{}", self.path, key(&member.key)) }
     }
 
-    pub(super) fn index(&self, index: usize, node: &Node) -> Self {
+    /// The place of an element of a list.
+    #[must_use]
+    pub fn index(&self, index: usize, node: &Node) -> Self {
         Self { at: node.at, path: format!("{}[{index}]", self.path) }
     }
 }
@@ -92,19 +105,20 @@ fn key(key: &str) -> String {
 
 /// Collects mistakes while a file is read and applied.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Report {
+pub struct Report {
     mistakes: RefCell<Vec<Mistake>>,
     /// The names of what has mistakes of its own: that it is missing to others is none of theirs.
     hidden: RefCell<BTreeSet<String>>,
 }
 
 impl Report {
-    pub(super) fn add(&self, place: &Place, problem: impl Into<String>) {
+    /// Reports a mistake.
+    pub fn add(&self, place: &Place, problem: impl Into<String>) {
         self.mistakes.borrow_mut().push(Mistake { at: place.at, path: place.path.clone(), problem: problem.into() });
     }
 
     /// Reports that `name` is referred to and not there, unless it is hidden.
-    pub(super) fn missing(&self, place: &Place, name: &str, problem: impl Into<String>) {
+    pub(crate) fn missing(&self, place: &Place, name: &str, problem: impl Into<String>) {
         let last = name.rsplit('/').next().unwrap_or(name);
         let hidden = self.hidden.borrow();
         if !hidden.contains(&name.to_ascii_lowercase()) && !hidden.contains(&last.to_ascii_lowercase()) {
@@ -112,16 +126,21 @@ impl Report {
         }
     }
 
-    pub(super) fn hide(&self, name: &str) {
+    pub(crate) fn hide(&self, name: &str) {
         self.hidden.borrow_mut().insert(name.to_ascii_lowercase());
     }
 
-    pub(super) fn count(&self) -> usize {
+    /// How many there are so far.
+    #[must_use]
+    pub fn count(&self) -> usize {
         self.mistakes.borrow().len()
     }
 
     /// `Ok` where nothing is wrong.
-    pub(super) fn conclude(self) -> Result<(), Mistakes> {
+    ///
+    /// # Errors
+    /// Everything that was reported.
+    pub fn conclude(self) -> Result<(), Mistakes> {
         let mut kept = self.mistakes.into_inner();
         if kept.is_empty() {
             return Ok(());
@@ -134,7 +153,7 @@ impl Report {
 }
 
 /// The place of what core calls `path` in the document at `node`, as `$.Statement[0].Action`; the nearest there is.
-pub(super) fn locate(node: &Node, place: &Place, path: &str) -> Place {
+pub(crate) fn locate(node: &Node, place: &Place, path: &str) -> Place {
     let mut found = place.clone();
     let (mut node, mut rest) = (node, path.strip_prefix('$').unwrap_or(path));
     while !rest.is_empty() {

@@ -11,7 +11,8 @@ use super::mistake::{Place, Report};
 pub const MAX_SIZE: usize = 512 << 20;
 
 /// Reads TOML, or JSON where the text begins with a brace, which no TOML does. Errors of syntax are reported.
-pub(super) fn read(text: &str, report: &Report) -> Option<Node> {
+#[must_use]
+pub fn read(text: &str, report: &Report) -> Option<Node> {
     if text.trim_start().starts_with('{') {
         return read_json(text, report);
     }

@@ -1,0 +1,58 @@
+//! `pool`: `"off"`, or a table.
+
+use std::time::Duration;
+
+use countersign_authority::file::{Fields, Place, Report, Spot};
+use countersign_core::policy::json::{Node, Value};
+
+use crate::proxy::duration;
+
+/// How many sessions a pool may be told to keep: RDS's largest instances take some 16,000 connections.
+const MOST_SESSIONS: u32 = 16_000;
+
+/// A pool as it is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct RawPool {
+    pub(crate) warm: Option<usize>,
+    pub(crate) reuse: Option<bool>,
+    pub(crate) most_idle: Option<usize>,
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) lifetime: Option<Duration>,
+}
+
+impl RawPool {
+    const OFF: Self = Self { warm: Some(0), reuse: Some(false), most_idle: Some(0), idle_timeout: None, lifetime: None };
+}
+
+pub(super) fn read(fields: &mut Fields<'_>, report: &Report) -> Option<RawPool> {
+    let (place, node) = fields.take("pool")?;
+    match &node.value {
+        Value::String(word) if word == "off" => Some(RawPool::OFF),
+        Value::Object(_) => table(node, place, report),
+        _ => {
+            report.add(&place, "\"off\" or a table such as { warm = 2, reuse = true } is expected");
+            None
+        }
+    }
+}
+
+fn table(node: &Node, place: Place, report: &Report) -> Option<RawPool> {
+    let mut fields = Fields::of(node, place, report)?;
+    let mut sessions = |key| fields.number(key, 0..=MOST_SESSIONS).and_then(|number| usize::try_from(number).ok());
+    let (warm, most_idle) = (sessions("warm"), sessions("most-idle"));
+    let pool = RawPool {
+        warm,
+        reuse: fields.flag("reuse"),
+        most_idle,
+        idle_timeout: span(&mut fields, "idle-timeout", report),
+        lifetime: span(&mut fields, "lifetime", report),
+    };
+    fields.finish();
+    Some(pool)
+}
+
+/// A duration.
+pub(super) fn span(fields: &mut Fields<'_>, key: &'static str, report: &Report) -> Option<Duration> {
+    let Spot { place, value } = fields.text(key)?;
+    duration::parse(value).map_err(|problem| report.add(&place, problem)).ok()
+}

@@ -1,0 +1,113 @@
+//! Passwords: named in the file, never written in it.
+
+use std::sync::Arc;
+
+use countersign_authority::file::{Fields, Place, Report, string};
+use countersign_core::credentials::Secret;
+use countersign_core::policy::json::{Node, Value};
+use countersign_gateway::settings::{Access, Password};
+use nix::unistd::User;
+
+use super::target::RawLogin;
+use super::{Around, exactly_one};
+
+/// What is said to whoever writes a password down.
+pub(super) const ADVICE: &str =
+    "a password does not belong into this file: write password-file = \"PATH\" or password-env = \"VARIABLE\" and take it out";
+
+/// `login`: `"iam"`, or where a password is found.
+pub(super) fn login(fields: &mut Fields<'_>, around: &Around<'_>, report: &Report) -> Option<RawLogin> {
+    let (place, node) = fields.take("login")?;
+    match &node.value {
+        Value::String(word) if word == "iam" => Some(RawLogin::Iam),
+        Value::Object(_) => named(&place, node, &["password-file", "password-env"], around, report).and_then(|named| match named {
+            Named::Password(password) => Some(RawLogin::Password(password)),
+            Named::Users(_) => None,
+        }),
+        _ => {
+            report.add(&place, "\"iam\", { password-file = \"PATH\" } or { password-env = \"VARIABLE\" } is expected");
+            None
+        }
+    }
+}
+
+/// `access`: `"open"`, where a password is found, or who may come.
+pub(super) fn access(fields: &mut Fields<'_>, around: &Around<'_>, report: &Report) -> Option<(Place, Access)> {
+    let (place, node) = fields.take("access")?;
+    let access = match &node.value {
+        Value::String(word) if word == "open" => Access::Open,
+        Value::Object(_) => match named(&place, node, &["password-file", "password-env", "users"], around, report)? {
+            Named::Password(password) => Access::Password(password),
+            Named::Users(users) => Access::Users(users),
+        },
+        _ => {
+            let forms = "\"open\", { password-file = \"PATH\" }, { password-env = \"VARIABLE\" } or { users = [\"NAME\"] }";
+            report.add(&place, format!("{forms} is expected"));
+            return None;
+        }
+    };
+    Some((place, access))
+}
+
+enum Named {
+    Password(Arc<Password>),
+    Users(Vec<u32>),
+}
+
+fn named(place: &Place, node: &Node, keys: &[&'static str], around: &Around<'_>, report: &Report) -> Option<Named> {
+    let mut fields = Fields::of(node, place.clone(), report)?;
+    let literal = fields.take("password");
+    if let Some((place, _)) = &literal {
+        report.add(place, ADVICE);
+    }
+    let one = literal.is_none() && exactly_one(place, node, keys, report);
+    let file = fields.text("password-file").and_then(|path| {
+        let text = around.text(path.value, &path.place, report)?;
+        // As editors and `echo` leave it.
+        password(text.strip_suffix('\n').unwrap_or(&text), &path.place, report)
+    });
+    let variable = fields.text("password-env").and_then(|name| match (around.variable)(name.value) {
+        Some(text) => password(&text, &name.place, report),
+        None => {
+            report.add(&name.place, format!("the variable {} is not set", name.value));
+            None
+        }
+    });
+    let users = if keys.contains(&"users") { users(&mut fields, report).map(Named::Users) } else { None };
+    fields.finish();
+    file.or(variable).map(Named::Password).or(users).filter(|_| one)
+}
+
+pub(super) fn password(text: &str, place: &Place, report: &Report) -> Option<Arc<Password>> {
+    let secret = Secret::new(text);
+    if secret.is_none() {
+        report.add(place, "the password there is empty");
+    }
+    secret.map(|secret| Arc::new(Password(secret)))
+}
+
+/// Users of the machine, by name or number.
+fn users(fields: &mut Fields<'_>, report: &Report) -> Option<Vec<u32>> {
+    let list = fields.list("users")?;
+    let users = list.into_iter().filter_map(|(place, node)| match &node.value {
+        Value::Number(digits) => {
+            let number = digits.parse().ok();
+            if number.is_none() {
+                report.add(&place, "a user is a name or a number");
+            }
+            number
+        }
+        _ => string(place, node, report).and_then(|name| user(name.value, &name.place, report)),
+    });
+    Some(users.collect())
+}
+
+fn user(name: &str, place: &Place, report: &Report) -> Option<u32> {
+    let problem = match User::from_name(name) {
+        Ok(Some(user)) => return Some(user.uid.as_raw()),
+        Ok(None) => format!("there is no user {name:?} on this machine"),
+        Err(error) => format!("the user {name:?} can't be looked up: {error}"),
+    };
+    report.add(place, problem);
+    None
+}

@@ -1,0 +1,178 @@
+//! One target, from what is written to what is done.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use countersign_authority::file::{Place, Report};
+use countersign_connect::identity;
+use countersign_connect::tls::Verification;
+use countersign_core::name::Engine;
+use countersign_gateway::settings::{Access, Listen, Login, Pool, Role, ServerTls, Target};
+
+use super::Listeners;
+use crate::proxy::config::{Given, Raw, RawLogin};
+use crate::proxy::options::Options;
+
+/// What RDS answers from about 200 logins a second on is a refusal.
+/// Source: "Limitations for IAM database authentication" in the RDS user guide.
+const LOGINS_PER_SECOND: u32 = 150;
+
+/// How long a dial may take, login included: RDS's PAM module alone gives up after ten seconds or so.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// One session ahead of need: who connects twice in a row waits once.
+const WARM: usize = 1;
+
+const MOST_IDLE: usize = 20;
+const IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+/// As the pools of applications have it (HikariCP's `maxLifetime`): long enough to be of use, short enough to follow DNS.
+const LIFETIME: Duration = Duration::from_secs(30 * 60);
+
+/// What is common to the targets of one plan.
+#[derive(Debug)]
+pub(super) struct Resolver<'a> {
+    pub(super) flags: &'a Options,
+    pub(super) usual: &'a Options,
+    /// The flags over the file's.
+    pub(super) options: &'a Options,
+    /// Whether there is one target alone.
+    pub(super) one: bool,
+    pub(super) report: &'a Report,
+}
+
+/// The first that says something: a URL's own word goes before flags, flags before the file.
+pub(super) fn first<T>(given: Given, own: Option<T>, flag: Option<T>, usual: Option<T>) -> Option<T> {
+    match given {
+        Given::ByUrl => own.or(flag).or(usual),
+        Given::InFile => flag.or(own).or(usual),
+    }
+}
+
+impl Resolver<'_> {
+    /// The target; none where its table has no engine or host, which has been said.
+    pub(super) fn target(&self, raw: &Raw, listeners: &mut Listeners<'_>) -> Option<Target> {
+        let (engine, host) = (raw.engine?, raw.host.clone()?);
+        let listen = listeners.of(raw, engine);
+        self.check_alone(raw, &listen, listeners);
+        Some(Target {
+            name: raw.name.clone(),
+            engine,
+            host,
+            port: raw.port.unwrap_or(engine.default_port()),
+            sign: self.sign(raw, engine),
+            region: first(raw.given, raw.region.clone(), self.flags.region.clone(), self.usual.region.clone()),
+            user: raw.user.clone(),
+            database: raw.database.clone(),
+            login: self.login(raw),
+            tls: self.tls(raw),
+            role: raw.role.unwrap_or(Role::Any),
+            access: self.access(raw, &listen),
+            listen,
+            client_tls: raw.client_tls.clone(),
+            pool: self.pool(raw),
+            max_connections: raw.max_connections.map_or(0, |most| usize::try_from(most).unwrap_or(usize::MAX)),
+            logins_per_second: raw.logins_per_second.unwrap_or(LOGINS_PER_SECOND),
+            connect_timeout: raw.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
+            session_timeout: raw.session_timeout,
+        })
+    }
+
+    /// Whether nobody else listens there.
+    fn check_alone(&self, raw: &Raw, listen: &[Listen], listeners: &mut Listeners<'_>) {
+        let places = raw.listen.iter().flatten().map(|wanted| &wanted.place);
+        let places = places.chain(std::iter::repeat(&raw.place));
+        for (listen, place) in listen.iter().zip(places) {
+            if let Some(other) = listeners.claim(&raw.name, listen) {
+                self.report.add(place, format!("{other} listens there already"));
+            }
+        }
+    }
+
+    fn sign(&self, raw: &Raw, engine: Engine) -> Option<(countersign_core::endpoint::HostName, u16)> {
+        let usual = self.options.sign_host.clone();
+        if usual.is_some() && raw.sign_host.is_none() && !self.one {
+            self.report.add(&raw.place, "sign-host is about one target: with several, say it for each (in its table, or as ?sign-host=)");
+        }
+        let (flag, usual) = (self.flags.sign_host.clone(), self.usual.sign_host.clone());
+        let sign = first(raw.given, raw.sign_host.clone(), flag, usual)?;
+        Some((sign.host, sign.port.unwrap_or(engine.default_port())))
+    }
+
+    fn login(&self, raw: &Raw) -> Login {
+        if let RawLogin::Password(password) = &raw.login {
+            return Login::Password(std::sync::Arc::clone(password));
+        }
+        let (flag, usual) = (chain(self.flags), chain(self.usual));
+        let settings = identity::Settings {
+            profile: first(raw.given, raw.profile.clone(), self.flags.profile.clone(), self.usual.profile.clone()),
+            roles: first(raw.given, raw.roles.clone(), flag, usual).unwrap_or_default(),
+            region: first(raw.given, raw.region.clone(), self.flags.region.clone(), self.usual.region.clone()),
+        };
+        if let Err(failure) = settings.check() {
+            // What the table itself says has been checked where it was read.
+            if raw.roles.as_ref() != Some(&settings.roles) {
+                self.report.add(&raw.place, failure.detail);
+            }
+        }
+        Login::Iam(settings)
+    }
+
+    fn tls(&self, raw: &Raw) -> ServerTls {
+        let verification = raw.tls.as_ref().map_or(Verification::Full, |(_, verification)| *verification);
+        let place = raw.tls.as_ref().map_or(&raw.place, |(place, _)| place);
+        if verification == Verification::Off && raw.login == RawLogin::Iam {
+            self.report.add(place, "a token would cross the network in clear: leave tls out, or write require at the least");
+        }
+        if raw.roots.is_some() && matches!(verification, Verification::Off | Verification::Encrypt) {
+            self.report.add(place, "roots have no effect then: nothing is verified; leave tls out, or write verify-ca");
+        }
+        ServerTls { verification, roots: raw.roots.clone() }
+    }
+
+    fn access(&self, raw: &Raw, listen: &[Listen]) -> Access {
+        let (place, access) = match &raw.access {
+            Some((place, access)) => (place, access.clone()),
+            None => (&raw.place, Access::Open),
+        };
+        let (flag, usual) = (self.flags.open_to_network, self.usual.open_to_network);
+        let may_be_open = first(raw.given, raw.open_to_network, flag, usual) == Some(true);
+        for listen in listen {
+            match (&access, listen) {
+                (Access::Open, Listen::Tcp(address)) if !address.ip().is_loopback() && !may_be_open => self.exposed(place, *address),
+                (Access::Users(_), Listen::Tcp(address)) => {
+                    self.report.add(place, format!("users are known on Unix sockets alone, and {address} is none"));
+                }
+                _ => {}
+            }
+        }
+        access
+    }
+
+    fn exposed(&self, place: &Place, address: SocketAddr) {
+        let advice = "set access = { password-file = \"PATH\" } (in a URL: access-password-file=PATH), or allow it by open-to-network";
+        self.report.add(place, format!("whoever reaches {address} from another machine would be let in without a password: {advice}"));
+    }
+
+    fn pool(&self, raw: &Raw) -> Pool {
+        let written = raw.pool.unwrap_or_default();
+        let lazy = self.options.lazy_refresh == Some(true);
+        Pool {
+            warm: if lazy { 0 } else { written.warm.unwrap_or(WARM) },
+            reuse: written.reuse.unwrap_or(false),
+            most_idle: written.most_idle.unwrap_or(MOST_IDLE),
+            idle_timeout: written.idle_timeout.unwrap_or(IDLE_TIMEOUT),
+            lifetime: written.lifetime.unwrap_or(LIFETIME),
+        }
+    }
+}
+
+/// The roles of flags or of `[proxy]`; none where there are none. The external id is the last one's.
+fn chain(options: &Options) -> Option<Vec<identity::Role>> {
+    let last = options.assume_role.len().checked_sub(1)?;
+    let role = |(index, arn): (usize, &identity::RoleArn)| identity::Role {
+        arn: arn.clone(),
+        external_id: options.external_id.clone().filter(|_| index == last),
+        session_name: None,
+    };
+    Some(options.assume_role.iter().enumerate().map(role).collect())
+}

@@ -1,0 +1,160 @@
+use super::Case;
+
+const GOOD: &str = "url = \"postgres://app@db.example.com/orders\"\n";
+
+#[test]
+fn every_mistake_is_said_at_once_with_its_place() {
+    let file = r#"
+[proxy]
+address = "here"
+port = 70000
+login-timeout = "15"
+colour = "red"
+
+[targets."ja ne"]
+url = "postgres://app@db.example.com"
+
+[targets.orders]
+engine = "oracle"
+host = "db example"
+port = 0
+tls = "prefer"
+roles = ["arn:aws:iam::1:role/x", { external-id = "x" }]
+listen = [5433, "nowhere"]
+access = { password = "hunter2" }
+pool = { warm = "two", cold = 1 }
+session-timeout = "soon"
+
+[targets.billing]
+url = "mysql://app:hunter2@db.example.com"
+access = { users = ["nobody-of-that-name"], password-env = "X" }
+client-tls = { certificate = "a.pem" }
+login = "kerberos"
+"#;
+    insta::assert_snapshot!(Case::with(file).refused(&[]), @r#"
+    countersign.toml can't be used:
+    line 3, column 11: proxy.address: "here" is no IP address
+    line 4, column 8: proxy.port: a number from 1 to 65535 is expected
+    line 5, column 17: proxy.login-timeout: "15" is no duration: write it as 500ms, 15s, 10m, 1h30m or 7d
+    line 6, column 1: proxy.colour: there is no field "colour" here; there are address, port, unix-socket, open-to-network, max-connections, login-timeout, profile, region, assume-role, external-id, sign-host, lazy-refresh, run-connection-test, skip-failed-instance-config, health-check, prometheus, http-address, http-port, otlp-endpoint, structured-logs, quiet, debug, quitquitquit, admin-port, admin-socket, max-sigterm-delay, min-sigterm-delay, exit-zero-on-sigterm
+    line 8, column 1: targets."ja ne": "ja ne" is no name for a target: 1 to 63 letters, digits or characters of _ or -, and not a subcommand such as status
+    line 12, column 10: targets.orders.engine: the engine "oracle" is not postgres, mariadb or mysql
+    line 13, column 8: targets.orders.host: the host "db example" is neither a DNS name nor an IP address
+    line 14, column 8: targets.orders.port: a number from 1 to 65535 is expected
+    line 15, column 7: targets.orders.tls: "prefer" is not one of verify-full, verify-ca, require, disable
+    line 16, column 10: targets.orders.roles[0]: the ARN "arn:aws:iam::1:role/x" has an account that is not twelve digits
+    line 16, column 35: targets.orders.roles[1]: arn is missing
+    line 17, column 17: targets.orders.listen[1]: a listener is written as 5433, "127.0.0.1:5433", "[::1]:5433", "unix:/run/app/.s.PGSQL.5432" or "systemd:NAME"
+    line 18, column 23: targets.orders.access.password: a password does not belong into this file: write password-file = "PATH" or password-env = "VARIABLE" and take it out
+    line 19, column 17: targets.orders.pool.warm: a number from 0 to 16000 is expected
+    line 19, column 24: targets.orders.pool.cold: there is no field "cold" here; there are warm, most-idle, reuse, idle-timeout, lifetime
+    line 20, column 19: targets.orders.session-timeout: "soon" is no duration: write it as 500ms, 15s, 10m, 1h30m or 7d
+    line 23, column 7: targets.billing.url: the URL holds a password: take it out; a token is minted in its place, and password-file names the file of another
+    line 24, column 10: targets.billing.access: exactly one of password-file, password-env, users is expected
+    line 24, column 21: targets.billing.access.users[0]: there is no user "nobody-of-that-name" on this machine
+    line 24, column 60: targets.billing.access.password-env: the variable X is not set
+    line 25, column 14: targets.billing.client-tls: key is missing
+    line 26, column 9: targets.billing.login: "iam", { password-file = "PATH" } or { password-env = "VARIABLE" } is expected
+    "#);
+}
+
+#[test]
+fn what_does_not_go_together_is_said_too() {
+    let file = r#"
+[targets.a]
+url = "postgres://app@db.example.com"
+listen = "0.0.0.0:5432"
+
+[targets.b]
+url = "postgres://app@db.example.com"
+tls = "disable"
+listen = "127.0.0.1:6000"
+access = { users = [0] }
+
+[targets.c]
+url = "mysql://app@db.example.com"
+tls = "require"
+roots = "ca.pem"
+host = "again.example.com"
+
+[targets.d]
+url = "mysql://app@db.example.com"
+listen = "127.0.0.1:6000"
+"#;
+    insta::assert_snapshot!(Case::with(file).refused(&[]), @r#"
+    countersign.toml can't be used:
+    line 2, column 1: targets.a: whoever reaches 0.0.0.0:5432 from another machine would be let in without a password: set access = { password-file = "PATH" } (in a URL: access-password-file=PATH), or allow it by open-to-network
+    line 8, column 7: targets.b.tls: a token would cross the network in clear: leave tls out, or write require at the least
+    line 10, column 10: targets.b.access: users are known on Unix sockets alone, and 127.0.0.1:6000 is none
+    line 16, column 8: targets.c.host: this is said twice: here, and in the URL or the variables
+    line 20, column 10: targets.d.listen: b listens there already
+    "#);
+}
+
+#[test]
+fn errors_of_syntax_have_a_place_and_quote_nothing() {
+    let said = Case::with("[targets.a]\nurl = \"postgres://app:hunter2@db\nx = 1\n").refused(&[]);
+    assert!(said.contains("line 2, column ") && !said.contains("hunter2"), "{said}");
+}
+
+#[test]
+fn mistakes_of_urls_are_said_without_the_url() {
+    let case = Case::default();
+    insta::assert_snapshot!(case.refused(&[
+        "postgres://app:hunter2@db.example.com?sslmode=prefer&colour=red",
+        "oracle://db",
+        "mysql://app@db?port=1&unix-socket-path=/tmp/x&external-id=1",
+        "postgres://app@db?address=0.0.0.0",
+    ]), @r#"
+    target 1: the URL holds a password: take it out; a token is minted in its place, and password-file names the file of another
+    target 1: sslmode=prefer falls back to no TLS: write verify-full, or require where the server can't be verified
+    target 1: the URL's parameter "colour" is not one of name, address, port, unix-socket, unix-socket-path, sign-host, region, profile, role, assume-role, external-id, session-name, sslmode, ssl-mode, sslrootcert, ssl-ca, target_session_attrs, max-connections, connect-timeout, session-timeout, warm, password-file, password-env, access-password-file, access-password-env
+    target 2: a target is written as postgres://USER@HOST:PORT/DATABASE, or with mysql:// or mariadb:// in front: the scheme is another
+    target 3: the URL says unix-socket-path twice, or by two names
+    target 3: the URL's external-id is about a role: write role=ARN before it
+    target 4: whoever reaches 0.0.0.0:5433 from another machine would be let in without a password: set access = { password-file = "PATH" } (in a URL: access-password-file=PATH), or allow it by open-to-network
+    "#);
+}
+
+#[test]
+fn what_is_not_there_is_said_with_what_is() {
+    let case = Case::with(&format!("[targets.orders]\n{GOOD}[targets.billing]\n{GOOD}"));
+    assert_eq!(case.refused(&["shop"]), "there is no target \"shop\" in countersign.toml; there are orders, billing");
+    assert_eq!(case.refused(&["--config", "other.toml"]), "other.toml is not there");
+    insta::assert_snapshot!(Case::default().refused(&[]), @"there is nothing to serve: give a URL, or write countersign.toml (see docs/proxy.md)");
+    insta::assert_snapshot!(Case::default().refused(&["shop"]), @r#""shop" is no URL, and there is no countersign.toml that would say what it is"#);
+    insta::assert_snapshot!(Case::with("[proxy]\n").refused(&[]), @r#"
+    countersign.toml can't be used:
+    line 1, column 1: there is no table such as [targets.orders] in it
+    "#);
+}
+
+#[test]
+fn a_password_is_nowhere_but_where_it_belongs() {
+    for file in [
+        "[targets.a]\nurl = \"postgres://app:hunter2@db\"\n",
+        "[targets.a]\nurl = \"postgres://app@db\"\nlogin = { password = \"hunter2\" }\n",
+        "[targets.a]\nurl = \"postgres://app@db\"\npassword = \"hunter2\"\n",
+        "[targets.a]\nHOST = \"db\"\nPORT = 5432\nUSER = \"app\"\nPASS = \"hunter2\"\n",
+        "[targets.a]\nCODER_PG_CONNECTION_URL = \"postgres://app:hunter2@db\"\n",
+        "[targets.a]\nurl = \"postgres://app@db\"\naccess = \"hunter2\"\n",
+    ] {
+        let said = Case::with(file).refused(&[]);
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+    let case = Case::with(&format!("[targets.a]\n{GOOD}access = {{ password-env = \"PW\" }}\n")).variable("PW", "hunter2");
+    assert!(!format!("{:?}", case.plan(&[]).unwrap()).contains("hunter2"));
+}
+
+#[test]
+fn targets_with_mistakes_can_be_left_out() {
+    let file = format!("[targets.orders]\n{GOOD}[targets.billing]\n{GOOD}colour = 1\n[targets.shop]\n{GOOD}listen = \"0.0.0.0:1\"\n");
+    let case = Case::with(&file);
+    let plan = case.plan(&["--skip-failed-instance-config"]).unwrap();
+    assert_eq!(plan.settings.targets.iter().map(|target| target.name.as_str()).collect::<Vec<_>>(), ["orders"]);
+    assert_eq!(plan.left_out.len(), 2, "{:?}", plan.left_out);
+    assert!(plan.left_out[0].starts_with("line 5, column 1: targets.billing.colour: there is no field"), "{:?}", plan.left_out);
+    assert!(case.plan(&[]).is_err());
+    let all_wrong = Case::with("[targets.a]\n").refused(&["--skip-failed-instance-config"]);
+    assert!(all_wrong.contains("no target left"), "{all_wrong}");
+}

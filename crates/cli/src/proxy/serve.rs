@@ -1,0 +1,242 @@
+//! A proxy from its start to its end: signals, orders, changes of its files.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use countersign_core::failure::{Class, Failure};
+use countersign_gateway::{Inherited, Problem, Proxy};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use super::notify::Notify;
+use super::plan::{Grace, Logs, Plan};
+use super::run::{self, Order};
+use super::watch::Watch;
+use super::{Request, ready};
+use crate::output;
+
+/// How often files are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How many orders may wait: they come one at a time, from people.
+const MOST_ORDERS: usize = 16;
+
+/// What shells make of an end by SIGTERM and by SIGINT, as cloud-sql-proxy has it.
+const TERMINATED: u8 = 143;
+const INTERRUPTED: u8 = 130;
+
+/// Why a proxy ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Terminated,
+    Interrupted,
+    Asked,
+    /// Another process has the listeners.
+    Replaced,
+}
+
+/// Serves until a signal or an order ends it.
+pub(super) fn run(request: Request, takeover: bool) -> Result<ExitCode, Failure> {
+    let inherited = run::activated()?;
+    let plan = super::plan(&request, None)?;
+    let logs = plan.operation.logs;
+    let _telemetry = run::log(&plan.operation)?;
+    run::runtime()?.block_on(serve(request, plan, inherited, takeover, Voice(logs)))
+}
+
+/// How the operator is spoken to: in plain lines, or as records of the log.
+#[derive(Debug, Clone, Copy)]
+struct Voice(Logs);
+
+impl Voice {
+    fn say(self, text: &str) {
+        match self.0 {
+            Logs { structured: true, .. } => tracing::info!("{text}"),
+            Logs { quiet: true, .. } => {}
+            Logs { .. } => output::note(&output::plain(text)),
+        }
+    }
+}
+
+async fn serve(request: Request, plan: Plan, mut inherited: Vec<Inherited>, takeover: bool, voice: Voice) -> Result<ExitCode, Failure> {
+    // Before anything is ready, so that no signal comes too early.
+    let mut signals = Signals::new()?;
+    let notify = Notify::from(&super::variable);
+    plan.left_out.iter().for_each(|said| tracing::error!("left out: {said}"));
+    let taken = if takeover { run::take_over(&plan).await? } else { None };
+    let taken = taken.map(|taken| taken.split(&mut inherited));
+    let (proxy, problems) = run::start(plan.settings.clone(), inherited).await;
+    check_start(&proxy, problems)?;
+    if plan.operation.connection_test {
+        test(&proxy).await?;
+    }
+    let (orders, mut ordered) = mpsc::channel(MOST_ORDERS);
+    if let Some(taken) = taken {
+        taken.ready().await?;
+    }
+    let _administration = run::administer(&proxy, &plan.operation, orders).await?;
+    announce(&proxy, &plan, voice)?;
+    notify.say("READY=1");
+    let watch = Watch::new(plan.files.clone());
+    let mut serving = Serving { request, plan, proxy, watch, voice, notify };
+    let end = serving.until_end(&mut signals, &mut ordered).await;
+    serving.end(end, &mut signals).await;
+    Ok(status(end, serving.plan.operation.grace))
+}
+
+fn status(end: End, grace: Grace) -> ExitCode {
+    match end {
+        End::Terminated if grace.exit_zero => ExitCode::SUCCESS,
+        End::Terminated => ExitCode::from(TERMINATED),
+        End::Interrupted => ExitCode::from(INTERRUPTED),
+        End::Asked | End::Replaced => ExitCode::SUCCESS,
+    }
+}
+
+/// What is wrong with some is logged; that nothing works at all is the end.
+fn check_start(proxy: &Proxy, problems: Vec<Problem>) -> Result<(), Failure> {
+    if run::listeners(proxy)?.is_empty() {
+        let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        return Err(Failure::new(Class::Configuration, format!("no target can be served:\n{}", said.join("\n"))));
+    }
+    problems.iter().for_each(|problem| tracing::error!("{problem}; the others go on"));
+    Ok(())
+}
+
+/// `--run-connection-test`.
+async fn test(proxy: &Proxy) -> Result<(), Failure> {
+    let results = proxy.probe().await;
+    let failed = |(name, result): (String, Result<(), Failure>)| result.err().map(|failure| (name, failure));
+    let failed: Vec<(String, Failure)> = results.into_iter().filter_map(failed).collect();
+    let Some((_, first)) = failed.first() else { return Ok(()) };
+    let lines: Vec<String> = failed.iter().map(|(name, failure)| format!("{name}: {failure}")).collect();
+    Err(Failure::new(first.class, format!("the connection test:\n{}", lines.join("\n"))))
+}
+
+/// Says where everything is.
+fn announce(proxy: &Proxy, plan: &Plan, voice: Voice) -> Result<(), Failure> {
+    for (name, listen) in run::listeners(proxy)? {
+        if let Some(target) = plan.settings.targets.iter().find(|target| target.name == name) {
+            voice.say(&format!("{name}: {}", ready::line(target, &listen)));
+        }
+    }
+    let http = plan.operation.http.map(|http| format!(", health and metrics at http://{}", http.address)).unwrap_or_default();
+    voice.say(&format!("ready{http}"));
+    Ok(())
+}
+
+/// A proxy that runs.
+struct Serving {
+    request: Request,
+    plan: Plan,
+    proxy: Proxy,
+    watch: Watch,
+    voice: Voice,
+    notify: Notify,
+}
+
+impl Serving {
+    async fn until_end(&mut self, signals: &mut Signals, orders: &mut mpsc::Receiver<Order>) -> End {
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                word = signals.next() => match word {
+                    Word::End(end) => return end,
+                    Word::Reload => self.reload("SIGHUP"),
+                },
+                Some(order) = orders.recv() => match order {
+                    Order::Quit => return End::Asked,
+                    Order::Leave => return End::Replaced,
+                    Order::Reload => self.reload("asked to"),
+                },
+                _ = looks.tick() => if self.watch.has_changed() { self.reload("the file has changed") },
+            }
+        }
+    }
+
+    /// Reads everything anew. What is wrong with it leaves all as it was.
+    fn reload(&mut self, why: &str) {
+        let plan = match super::plan(&self.request, Some(&self.plan.settings)) {
+            Ok(plan) => plan,
+            Err(failure) => {
+                tracing::error!("read again ({why}), and the settings stay as they are: {}", failure.detail);
+                return;
+            }
+        };
+        plan.left_out.iter().for_each(|said| tracing::error!("left out: {said}"));
+        self.proxy.reload(plan.settings.clone()).iter().for_each(|problem| tracing::error!("{problem}; it stays as it was"));
+        let Grace { least, most, exit_zero } = plan.operation.grace;
+        self.plan.operation.grace = Grace { least, most, exit_zero };
+        if plan.operation != self.plan.operation {
+            tracing::warn!("what [proxy] says of HTTP, the admin port and socket, traces and logs counts from the next start on");
+        }
+        let operation = self.plan.operation.clone();
+        self.watch = Watch::new(plan.files.clone());
+        self.plan = Plan { operation, ..plan };
+        let count = self.plan.settings.targets.len();
+        self.voice.say(&format!("read again ({why}): {count} targets"));
+        self.notify.say(&format!("STATUS={count} targets"));
+    }
+
+    /// Lets clients finish, as long as they are given; a second signal cuts that short.
+    async fn end(&self, end: End, signals: &mut Signals) {
+        self.notify.say("STOPPING=1");
+        let Grace { least, most, .. } = self.plan.operation.grace;
+        // The sessions of a proxy that was replaced have all the time there is, unless somebody has said how much.
+        let most = if end == End::Replaced && most.is_zero() { Duration::MAX } else { most };
+        let wait = async {
+            if end != End::Replaced {
+                sleep(least).await;
+            }
+            self.proxy.drain(most.saturating_sub(least)).await
+        };
+        let cut = tokio::select! {
+            cut = wait => cut,
+            () = signals.end() => self.proxy.drain(Duration::ZERO).await,
+        };
+        match cut {
+            0 => self.voice.say("ended"),
+            cut => self.voice.say(&format!("ended; {cut} sessions were cut off")),
+        }
+    }
+}
+
+/// What a signal says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Word {
+    End(End),
+    Reload,
+}
+
+/// What comes from outside.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let listen = |kind| signal(kind).map_err(|error| Failure::new(Class::Internal, format!("signals can't be listened to: {error}")));
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Word {
+        tokio::select! {
+            _ = self.terminate.recv() => Word::End(End::Terminated),
+            _ = self.interrupt.recv() => Word::End(End::Interrupted),
+            _ = self.hangup.recv() => Word::Reload,
+        }
+    }
+
+    /// A further signal to end.
+    async fn end(&mut self) {
+        while self.next().await == Word::Reload {}
+    }
+}

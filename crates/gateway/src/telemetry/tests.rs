@@ -1,0 +1,113 @@
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tracing_subscriber::layer::SubscriberExt;
+
+use super::*;
+
+/// A collector, and the paths and bodies that it was sent.
+async fn collector(status: StatusCode) -> (String, mpsc::UnboundedReceiver<(String, Vec<u8>)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+    let address = listener.local_addr().expect("an address");
+    let (sender, receiver) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let sender = sender.clone();
+            let service = service_fn(move |request: Request<Incoming>| {
+                let sender = sender.clone();
+                async move {
+                    let path = request.uri().path().to_owned();
+                    let body = request.into_body().collect().await.expect("a body").to_bytes().to_vec();
+                    sender.send((path, body)).expect("the test listens");
+                    let mut answer = Response::new(String::new());
+                    *answer.status_mut() = status;
+                    Ok::<_, Infallible>(answer)
+                }
+            });
+            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    (format!("http://{address}"), receiver)
+}
+
+fn has(body: &[u8], text: &str) -> bool {
+    body.windows(text.len()).any(|part| part == text.as_bytes())
+}
+
+async fn finish(traces: Traces) -> Result<(), Failure> {
+    tokio::task::spawn_blocking(|| traces.finish()).await.expect("no panic")
+}
+
+#[tokio::test]
+async fn a_connection_becomes_a_trace_and_nothing_else_does() {
+    let (endpoint, mut received) = collector(StatusCode::OK).await;
+    let (layer, traces) = layer(&endpoint, 1.0, Handle::current()).expect("a layer");
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+        let connection = connection(7, "orders", Engine::Postgres, "192.0.2.1:40000");
+        connection.in_scope(|| {
+            named(&connection, &"u".repeat(500), Some("shop"));
+            pooled(&connection, false);
+            for step in [Step::Accept, Step::Login, Step::Credentials, Step::Dial, Step::Relay] {
+                let span = step.span();
+                dialled(&span, SocketAddr::from(([192, 0, 2, 9], 5432)));
+                span.in_scope(|| tracing::error!(password = "swordfish", "an event"));
+                failed(&span, Class::TimedOut);
+            }
+            tracing::error_span!("other", token = "swordfish").in_scope(|| tracing::info!("swordfish"));
+        });
+    });
+    finish(traces).await.expect("delivered");
+    let (path, body) = received.recv().await.expect("a batch");
+    assert_eq!(path, "/v1/traces");
+    let told = ["countersign-proxy", "connection", "orders", "postgresql", "192.0.2.1:40000", "shop", "192.0.2.9:5432", "timed-out"];
+    for text in told.into_iter().chain(["accept", "login", "credentials", "dial", "relay"]) {
+        assert!(has(&body, text), "{text} is not in {}", String::from_utf8_lossy(&body));
+    }
+    assert!(has(&body, &"u".repeat(MOST_TEXT)) && !has(&body, &"u".repeat(MOST_TEXT + 1)));
+    assert!(!has(&body, "swordfish") && !has(&body, "other") && !has(&body, "an event"));
+}
+
+#[tokio::test]
+async fn what_is_not_sampled_is_not_sent() {
+    let (endpoint, mut received) = collector(StatusCode::OK).await;
+    let (layer, traces) = layer(&endpoint, 0.0, Handle::current()).expect("a layer");
+    let subscriber = tracing_subscriber::registry().with(layer);
+    tracing::subscriber::with_default(subscriber, || drop(connection(7, "orders", Engine::Mysql, "192.0.2.1:40000")));
+    finish(traces).await.expect("nothing to deliver");
+    assert!(received.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_collector_that_refuses_or_is_not_there_harms_nobody() {
+    let (refusing, mut received) = collector(StatusCode::BAD_REQUEST).await;
+    for endpoint in [refusing.as_str(), "http://127.0.0.1:1"] {
+        let (layer, traces) = layer(endpoint, 1.0, Handle::current()).expect("a layer");
+        let subscriber = tracing_subscriber::registry().with(layer);
+        tracing::subscriber::with_default(subscriber, || drop(connection(7, "orders", Engine::Mariadb, "192.0.2.1:40000")));
+        _ = finish(traces).await;
+    }
+    received.recv().await.expect("it was asked");
+}
+
+#[test]
+fn an_endpoint_is_a_base_or_has_its_path() {
+    for (endpoint, expected) in [
+        ("http://localhost:4318", "http://localhost:4318/v1/traces"),
+        ("http://localhost:4318/", "http://localhost:4318/v1/traces"),
+        ("https://collector.example/otlp/v1/traces", "https://collector.example/otlp/v1/traces"),
+    ] {
+        assert_eq!(url(endpoint).expect("a URL"), expected);
+    }
+    for wrong in ["", "localhost:4318", "grpc://localhost:4317", "http://", "/v1/traces", "http://user:swordfish@localhost:4318"] {
+        let failure = url(wrong).expect_err(wrong);
+        assert!(failure.class == Class::Usage && !failure.detail.contains("swordfish"), "{failure}");
+    }
+}
