@@ -361,12 +361,25 @@ fn a_password_that_the_protocol_can_not_carry_is_refused() {
     assert!(why.contains("zero byte") && !why.contains("a\0b"), "{why}");
 }
 
+fn length(credential: &Credential) -> usize {
+    match credential {
+        Credential::Token(token) => token.len(),
+        Credential::Password(password) => password.expose().len(),
+        Credential::Nothing => 0,
+    }
+}
+
 #[test]
 fn nothing_secret_is_shown() {
     for credential in [token(), password()] {
         let mut side = within_tls(settings(credential.clone()));
-        let dial = format!("{:?}", Dial::new(settings(credential)));
+        let dial = format!("{:?}", Dial::new(settings(credential.clone())));
         assert!(!dial.contains("sesame") && !dial.contains("Signature"), "{dial}");
+        let mut inbox = Inbox::default();
+        inbox.push(&codec::authentication(3, b""));
+        let asked = Dial::new(Settings { security: Security::Plain { trusted: true }, ..settings(credential.clone()) });
+        let Ok(Step::Write(_, asked)) = asked.advance(&mut Inbox::default()) else { panic!("it introduces itself") };
+        assert_eq!(format!("{:?}", asked.advance(&mut inbox).unwrap()), format!("Write({} bytes)", length(&credential) + 6));
         side.feed(&codec::authentication(3, b"")).sent();
         let why = refused(side, &codec::message(b'R', b"?"));
         assert!(!why.contains("sesame") && !why.contains("Signature"), "{why}");
