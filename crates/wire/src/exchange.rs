@@ -62,6 +62,8 @@ pub struct Peer {
     /// `tls-server-end-point` (RFC 5929): the hash of the server's certificate, for SCRAM's channel binding. For a login it is
     /// our own certificate's, for a dial the server's. `None` where it can't be computed.
     pub end_point: Option<Vec<u8>>,
+    /// What both agreed to speak within (ALPN, RFC 7301), where they did.
+    pub protocol: Option<Vec<u8>>,
 }
 
 /// Why a login ends without an outcome. Nothing in it is secret.

@@ -20,7 +20,7 @@ fn password() -> Credential {
 }
 
 fn peer() -> Peer {
-    Peer { end_point: Some(END_POINT.to_vec()) }
+    Peer { end_point: Some(END_POINT.to_vec()), protocol: Some(codec::ALPN.to_vec()) }
 }
 
 /// Up to where the `StartupMessage` is sent, within TLS.
@@ -80,6 +80,11 @@ fn tls_may_begin_at_once() {
     assert!(side.is_securing());
     assert_eq!(side.sent(), b"");
     assert!(side.secure(peer()).sent().starts_with(b"\0\0\0"));
+    for protocol in [None, Some(b"h2".to_vec())] {
+        let mut side = Side::new(Dial::new(Settings { direct_tls: true, ..settings(token()) }));
+        side.secure(Peer { protocol, ..peer() });
+        assert!(refused(side, b"").contains("not for PostgreSQL (ALPN)"));
+    }
 }
 
 #[test]
