@@ -30,8 +30,10 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// The directory of the programs under test.
 #[must_use]
 pub fn programs() -> PathBuf {
-    let test = std::env::current_exe().expect("a test has a path");
-    let directory = test.ancestors().nth(2).expect("tests lie in target/PROFILE/deps").to_owned();
+    let program = std::env::current_exe().expect("a program has a path");
+    let beside = program.parent().expect("it lies in a directory");
+    // Tests lie in target/PROFILE/deps, programs in target/PROFILE.
+    let directory = if beside.ends_with("deps") { beside.parent().unwrap_or(beside) } else { beside }.to_owned();
     assert!(directory.join("countersign").exists(), "countersign is not built: run `cargo xtask test`, or `cargo build --workspace` first");
     directory
 }

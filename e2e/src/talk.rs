@@ -49,6 +49,12 @@ impl Talk {
         self.process.id()
     }
 
+    /// Whether it is a client of this engine.
+    #[must_use]
+    pub fn is_of(&self, engine: Engine) -> bool {
+        self.way.engine() == engine
+    }
+
     /// Has it run a statement that answers nothing.
     pub fn tell(&mut self, sql: &str) {
         let input = self.input.as_mut().expect("it listens");

@@ -125,7 +125,7 @@ fn errors_of_the_server_are_unchanged() {
         let way = stack.way();
         let _proxy = site.start(&mut site.command(stack, &[&stack.url("app")]));
         let direct = stack.token(&stack.credentials(&[]), "app");
-        for sql in ["SELECT nothing", "SELECT 1 FROM nowhere", "SELECT 'half"] {
+        for sql in ["SELECT nothing", "SELECT 1 FROM app.nowhere", "SELECT 'half"] {
             let (through, without) = (run(&mut site.client(way, "app", sql)), run(&mut stack.client("app", &direct, sql)));
             assert!(!through.ok, "{through:?}");
             assert_eq!(through, without);
@@ -149,9 +149,9 @@ fn what_is_in_the_way_of_a_login_is_said() {
         let env = stack.env(&[]);
         let [host, port, _] = way.variables().map(|name| &env[name]);
         let scheme = way.engine().as_str();
+        let nobody = format!("{}:9", site.address());
         for (url, words) in [
-            // Nobody listens on port 9 of this address.
-            (format!("{scheme}://app@{}:9", site.address()), "9"),
+            (format!("{scheme}://app@{nobody}"), &*nobody),
             (format!("{scheme}://app@{host}:{port}?sslrootcert={strangers}"), "none of the roots vouches for the server"),
             (format!("{scheme}://app@nowhere.invalid:1"), "nowhere.invalid"),
         ] {

@@ -49,7 +49,6 @@ fn a_file_of_the_client_is_loaded() {
             let mut talk = site.session(client, "app");
             let port = format!("--port={}", stack.way().engine().default_port());
             let mut talk = Talk::open(client, talk.args(["--local-infile=1", &port]));
-            talk.tell("CREATE OR REPLACE VIEW nothing AS SELECT 1");
             talk.tell("DROP TABLE IF EXISTS loaded");
             talk.tell("CREATE TABLE loaded (number INT, text TEXT)");
             talk.tell(&load(&file));
@@ -132,7 +131,7 @@ fn the_binary_protocol_passes() {
     each(|stack, site| {
         let mut raw = raw(stack, site, "app");
         // A statement with one parameter; its number is in the answer.
-        let prepared = raw.command(PREPARE, b"SELECT ? * 2");
+        let prepared = raw.command(PREPARE, b"SELECT CAST(? AS SIGNED)");
         assert_eq!(prepared[0], 0, "{}", String::from_utf8_lossy(&prepared));
         // A parameter, a column, each with an end behind it.
         let _definitions: Vec<Vec<u8>> = (0..4).map(|_| raw.read()).collect();
@@ -141,7 +140,7 @@ fn the_binary_protocol_passes() {
             let body = [&prepared[1..5], &[0, 1, 0, 0, 0, 0, 1, 8, 0, number, 0, 0, 0, 0, 0, 0, 0]].concat();
             assert_eq!(raw.command(EXECUTE, &body), [1]);
             let (_definition, _end, row) = (raw.read(), raw.read(), raw.read());
-            assert_eq!(row[2..4], (u16::from(number) * 2).to_le_bytes(), "{row:?}");
+            assert_eq!(row[2..4], u16::from(number).to_le_bytes(), "{row:?}");
             let _end = raw.read();
         }
         assert_eq!(raw.command(PING, b"")[0], 0);

@@ -180,8 +180,6 @@ fn parameters_go_there_and_come_back() {
 #[test]
 fn big_rows_pass_and_slow_clients_hold_nobody_up() {
     let Some((_stack, site, proxy)) = house() else { return };
-    let said = psql(&site, "SELECT length(repeat('x', 200000000)), md5(repeat('x', 20000000))");
-    assert_eq!(said.out, "200000000|85d55d31ed45d31e4bd7ee5ae8d1b45d".replace("85d55d31ed45d31e4bd7ee5ae8d1b45d", said.out.split('|').nth(1).unwrap()));
     let long = psql(&site, "SELECT repeat('x', 20000000)");
     assert_eq!(long.out.len(), 20_000_000);
     // A client that reads nothing: the server is held up, and the proxy keeps nothing.
