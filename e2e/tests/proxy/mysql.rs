@@ -178,7 +178,8 @@ fn a_session_becomes_another_user_s() {
         assert_eq!(raw.value("SELECT CURRENT_USER()"), "app@%");
         assert_eq!(raw.command(RESET, b"")[0], 0);
         let refused = String::from_utf8_lossy(&raw.change_user("nobody", "app")).into_owned();
-        assert!(refused.contains("Access denied for user 'nobody'"), "{refused}");
+        // MySQL does not say that there is no such user: it asks for a password.
+        assert!(refused.contains("#28000") && refused.contains("nobody"), "{refused}");
     }
 }
 
