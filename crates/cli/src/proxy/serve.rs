@@ -191,7 +191,7 @@ impl Serving {
     fn reload(&mut self, why: &str) -> Result<Vec<String>, Failure> {
         let plan = super::plan(&self.request, Some(&self.plan.settings))?;
         plan.left_out.iter().for_each(|said| self.voice.complain(&format!("left out: {said}")));
-        let problems: Vec<String> = self.proxy.reload(plan.settings.clone()).iter().map(ToString::to_string).collect();
+        let problems: Vec<String> = launch::change(&self.proxy, plan.settings.clone()).iter().map(ToString::to_string).collect();
         problems.iter().for_each(|problem| self.voice.complain(&format!("{problem}; the others go on")));
         let Grace { least, most, exit_zero } = plan.operation.grace;
         self.plan.operation.grace = Grace { least, most, exit_zero };
