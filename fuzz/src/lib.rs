@@ -7,6 +7,7 @@
 mod ask;
 mod identity;
 mod ldap;
+mod mysql;
 mod pg;
 mod policy;
 mod sigv4;
@@ -22,6 +23,7 @@ use countersign_core::credentials::{Credentials, Secret};
 pub use ask::{answer, question};
 pub use identity::identity;
 pub use ldap::ldap;
+pub use mysql::{mysql_dial, mysql_login, mysql_stream};
 pub use pg::{pg_dial, pg_login, pg_stream};
 pub use policy::{policy, simulation};
 pub use sigv4::request;

@@ -120,7 +120,7 @@ fn play<E: Exchange>(exchange: E, data: &[u8], size: usize) -> Played<E::Outcome
                 played.sent.extend_from_slice(&bytes);
                 played.is_secure = true;
                 inbox.consume(usize::MAX);
-                next = waiting.established(Peer { end_point: Some(vec![7; 32]) });
+                next = waiting.established(Peer { end_point: Some(vec![7; 32]), protocol: Some(codec::ALPN.to_vec()) });
             }
             Ok(Step::Done(bytes, outcome)) => {
                 played.sent.extend_from_slice(&bytes);

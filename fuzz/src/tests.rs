@@ -28,4 +28,4 @@ macro_rules! seeds {
     };
 }
 
-seeds! { answer identity ldap pg_dial pg_login pg_stream policy question request simulation token }
+seeds! { answer identity ldap mysql_dial mysql_login mysql_stream pg_dial pg_login pg_stream policy question request simulation token }

@@ -161,9 +161,7 @@ impl Dialer {
         let started = self.clock.now();
         let minted = match &self.proof {
             Proof::Password(_) => None,
-            Proof::Tokens { .. } => {
-                Some(timeout_at(deadline, self.mint(user)).await.map_err(late("the AWS credentials took too long"))??)
-            }
+            Proof::Tokens { .. } => Some(timeout_at(deadline, self.mint(user)).await.map_err(late("the AWS credentials took too long"))??),
         };
         let first = self.attempt(user, minted.as_ref(), deadline, &begin).await;
         let (Err(refusal), Some(minted)) = (&first, &minted) else { return first };

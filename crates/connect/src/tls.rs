@@ -36,8 +36,8 @@ pub enum Verification {
 #[derive(Clone)]
 pub struct Roots(Arc<RootCertStore>);
 
-/// The roots of RDS in every region, and Amazon Trust Services' own, which RDS Proxy and Aurora Serverless v1 show. `roots/README.md`
-/// says where they are from.
+/// The roots of RDS in most regions, and Amazon Trust Services' own, which RDS Proxy and Aurora Serverless v1 show. `roots/README.md`
+/// says where they are from, and which regions are missing.
 static BUILT_IN: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
     let mut roots = RootCertStore::empty();
     for file in [include_bytes!("../roots/rds.pem").as_slice(), include_bytes!("../roots/amazon-trust-services.pem")] {

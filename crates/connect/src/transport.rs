@@ -146,6 +146,12 @@ impl Transport {
         self.session.as_ref()?.certificate()
     }
 
+    /// What both ends agreed to speak within TLS (ALPN), where they did.
+    #[must_use]
+    pub fn protocol(&self) -> Option<&[u8]> {
+        self.session.as_ref()?.protocol()
+    }
+
     /// Receives once. What has come is a piece of the scratch; nothing at all is the end.
     ///
     /// # Errors

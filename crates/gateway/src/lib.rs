@@ -22,6 +22,7 @@ mod stop;
 mod target;
 pub mod telemetry;
 mod upstream;
+mod writer;
 
 pub use inherited::Inherited;
 pub use proxy::{Context, Problem, Proxy};

@@ -96,3 +96,6 @@ impl Entrance {
         &self.target
     }
 }
+
+#[cfg(test)]
+mod tests;

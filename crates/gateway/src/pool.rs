@@ -14,6 +14,7 @@ use crate::metrics::TargetMetrics;
 use crate::protocol::{self, Protocol};
 use crate::settings;
 use crate::upstream::Upstream;
+use crate::writer::Term;
 use kinds::Kinds;
 
 /// How long a session may take to be reset before it is given up.
@@ -22,12 +23,13 @@ const RESET_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 /// The sessions of one target, and what logs in to more.
 #[derive(Debug)]
 pub(crate) struct Pool<P: Protocol> {
-    target: Arc<settings::Target>,
-    protocol: Arc<P>,
-    dialer: Arc<Dialer>,
-    metrics: Arc<TargetMetrics>,
-    health: Arc<Health>,
-    kinds: Mutex<Kinds<P>>,
+    pub(crate) target: Arc<settings::Target>,
+    pub(crate) protocol: Arc<P>,
+    pub(crate) dialer: Arc<Dialer>,
+    pub(crate) metrics: Arc<TargetMetrics>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) term: Arc<Term>,
+    pub(crate) kinds: Mutex<Kinds<P>>,
 }
 
 /// What may be shown of a pool.
@@ -40,16 +42,6 @@ pub(crate) struct Counts {
 }
 
 impl<P: Protocol> Pool<P> {
-    pub(crate) fn new(
-        target: Arc<settings::Target>,
-        protocol: Arc<P>,
-        dialer: Arc<Dialer>,
-        metrics: Arc<TargetMetrics>,
-        health: Arc<Health>,
-    ) -> Self {
-        Self { target, protocol, dialer, metrics, health, kinds: Mutex::default() }
-    }
-
     /// A session as `wish` has it: one that waits, or a new one.
     pub(crate) async fn acquire(self: &Arc<Self>, wish: &P::Wish, deadline: Instant) -> Result<Upstream<P>, Refusal> {
         let Some(kind) = P::kind(wish).filter(|_| self.is_on()) else { return self.dial(wish, deadline).await };
@@ -69,7 +61,7 @@ impl<P: Protocol> Pool<P> {
 
     /// Takes back a session whose client has gone at a point where it is nobody's: it is reset and kept, or closed.
     pub(crate) async fn release(self: &Arc<Self>, mut upstream: Upstream<P>) {
-        let reusable = self.target.pool.reuse && self.is_young(&upstream) && P::is_reusable(&upstream.wish);
+        let reusable = self.target.pool.reuse && self.is_fresh(&upstream) && P::is_reusable(&upstream.wish);
         let kind = P::kind(&upstream.wish).filter(|_| reusable);
         let Some(kind) = kind else { return upstream.close().await };
         match timeout_at(Instant::now() + RESET_TIMEOUT, P::reset(&mut upstream)).await {
@@ -110,6 +102,7 @@ impl<P: Protocol> Pool<P> {
     }
 
     async fn dial_writer(&self, wish: &P::Wish, deadline: Instant) -> Result<Upstream<P>, Refusal> {
+        let term = self.term.now();
         let user = protocol::user(P::names(wish).0)?;
         let dialled = self.dialer.dial(&user, deadline, |credential, security| P::dial(wish, credential, security)).await?;
         self.protocol.met(&dialled.session);
@@ -119,6 +112,7 @@ impl<P: Protocol> Pool<P> {
             session: Arc::new(dialled.session),
             wish: wish.clone(),
             address: dialled.address,
+            term,
             born: Instant::now(),
         };
         if self.target.role == settings::Role::Any {
@@ -137,19 +131,20 @@ impl<P: Protocol> Pool<P> {
         }
     }
 
-    /// Whether anything is kept at all.
+    /// Whether kinds of sessions are told apart: to keep some, or to watch the writer as one of them.
     fn is_on(&self) -> bool {
-        self.target.pool.warm > 0 || self.target.pool.reuse
+        self.target.pool.warm > 0 || self.target.pool.reuse || self.target.role == settings::Role::Writer
     }
 
-    fn is_young(&self, upstream: &Upstream<P>) -> bool {
-        upstream.born.elapsed() < self.target.pool.lifetime
+    /// Whether another client may have it.
+    fn is_fresh(&self, upstream: &Upstream<P>) -> bool {
+        upstream.born.elapsed() < self.target.pool.lifetime && upstream.term == self.term.now()
     }
 
     fn take(&self, kind: &P::Wish) -> Option<Upstream<P>> {
         loop {
             let mut upstream = self.kinds().take(kind)?;
-            if self.is_young(&upstream) && upstream.is_quiet() {
+            if self.is_fresh(&upstream) && upstream.is_quiet() {
                 return Some(upstream);
             }
             self.metrics.pool_discarded.bump();
@@ -208,6 +203,11 @@ impl<P: Protocol> Pool<P> {
         for upstream in all {
             self.discard(upstream).await;
         }
+    }
+
+    /// What was asked for last.
+    pub(crate) fn latest(&self) -> Option<P::Wish> {
+        self.kinds().latest()
     }
 
     pub(crate) fn counts(&self) -> Counts {

@@ -70,7 +70,11 @@ pub(crate) async fn serve<P: Protocol>(target: Arc<Target<P>>, guest: Guest) {
     let (wish, reply) = match taken {
         Ok(Ok(Arrival::Visit(wish, reply))) => (P::aim(wish, &target.settings), reply),
         Ok(Ok(Arrival::Call(call))) => return trail.call(Box::pin(target.answer(call)).await),
-        Ok(Err(trouble)) => return trail.refused(&failure(trouble)),
+        Ok(Err(trouble)) => {
+            trail.refused(&failure(trouble));
+            // Closed in order, so that the last word arrives.
+            return client.close().await;
+        }
         Err(_) => return trail.refused(&Failure::new(Class::TimedOut, "the client did not complete its login in time")),
     };
     trail.names(P::names(&wish));
@@ -118,6 +122,9 @@ async fn refuse<P: Protocol>(mut client: Transport, reply: &P::Reply, refusal: R
 async fn hand_through<P: Protocol>(target: &Target<P>, pair: &mut Pair<P>, trail: &Trail) -> Outcome {
     let mut stop = target.stop.clone();
     let mut stopped = pin!(stop.wait_for(|stop| *stop == Stop::Now));
+    let (mut terms, term) = (target.term.subscribe(), pair.upstream.term);
+    let mut ended = pin!(terms.wait_for(|now| *now != term));
+    let mut over = false;
     let mut limit = target.settings.session_timeout.map(|time| Box::pin(sleep_until(Instant::now() + time)));
     let mut begun = false;
     loop {
@@ -140,6 +147,11 @@ async fn hand_through<P: Protocol>(target: &Target<P>, pair: &mut Pair<P>, trail
             }
             if stopped.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Err((Cut::Drain, "the proxy is being stopped")));
+            }
+            over = over || ended.as_mut().poll(cx).is_ready();
+            // A statement under way may be the last that the server answers.
+            if over && relay.follower.standing() != Standing::Active {
+                return Poll::Ready(Err((Cut::Failover, "the server is not the writer any more; connect again")));
             }
             if limit.as_mut().is_some_and(|limit| limit.as_mut().poll(cx).is_ready()) {
                 return Poll::Ready(Err((Cut::TimeLimit, "the session has reached its time limit")));
@@ -190,12 +202,15 @@ async fn part<P: Protocol>(target: &Target<P>, pair: Pair<P>, outcome: &Outcome)
     // Nobody recalls a statement of this session any more before somebody else has it.
     let reusable = matches!(outcome, Outcome::Left { reusable: true }) && !P::is_recalled(&stay);
     drop(stay);
-    client.close().await;
-    match outcome {
-        Outcome::Left { .. } if reusable => target.pool.release(upstream).await,
-        Outcome::ServerGone => {}
-        Outcome::Left { .. } | Outcome::Cut(..) => upstream.close().await,
-    }
+    let leave_server = async {
+        match outcome {
+            Outcome::Left { .. } if reusable => target.pool.release(upstream).await,
+            Outcome::ServerGone => {}
+            Outcome::Left { .. } | Outcome::Cut(..) => upstream.close().await,
+        }
+    };
+    // A client that is slow to go keeps nobody from its session.
+    tokio::join!(client.close(), leave_server);
 }
 
 /// A client's trouble, as a failure.

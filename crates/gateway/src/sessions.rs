@@ -168,3 +168,6 @@ impl Live {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

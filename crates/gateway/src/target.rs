@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use countersign_connect::dialer::{self, Dialer, Refusal};
@@ -21,6 +21,7 @@ use crate::session::{self, Guest};
 use crate::sessions::Sessions;
 use crate::stop::Stop;
 use crate::upstream::Upstream;
+use crate::writer::{self, Term};
 use crate::{settings, status};
 
 /// What all targets of a proxy share.
@@ -47,6 +48,7 @@ pub(crate) struct Target<P: Protocol> {
     pub(crate) health: Arc<Health>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) stop: watch::Receiver<Stop>,
+    pub(crate) term: Arc<Term>,
     /// The proxy whose place this one has taken: it may still have sessions.
     predecessor: Arc<OnceLock<Predecessor>>,
 }
@@ -86,7 +88,16 @@ impl<P: Protocol> Target<P> {
         let settings = Arc::new(settings);
         let metrics = house.metrics.target(&settings.name);
         let health = Arc::new(Health::default());
-        let pool = Pool::new(Arc::clone(&settings), Arc::clone(&protocol), Arc::clone(&dialer), Arc::clone(&metrics), Arc::clone(&health));
+        let term = Arc::new(Term::default());
+        let pool = Pool {
+            target: Arc::clone(&settings),
+            protocol: Arc::clone(&protocol),
+            dialer: Arc::clone(&dialer),
+            metrics: Arc::clone(&metrics),
+            health: Arc::clone(&health),
+            term: Arc::clone(&term),
+            kinds: Mutex::default(),
+        };
         Ok(Self {
             name: settings.name.as_str().into(),
             settings,
@@ -98,6 +109,7 @@ impl<P: Protocol> Target<P> {
             health,
             sessions: Arc::clone(&house.sessions),
             stop: house.stop.clone(),
+            term,
             predecessor: Arc::clone(&house.predecessor),
         })
     }
@@ -192,9 +204,15 @@ impl<P: Protocol> Service for Target<P> {
             if let Some(wish) = P::own_wish(&self.settings) {
                 self.pool.prepare(&wish);
             }
-            loop {
-                tokio::time::sleep(TEND).await;
-                self.pool.tend().await;
+            let pool = async {
+                loop {
+                    tokio::time::sleep(TEND).await;
+                    self.pool.tend().await;
+                }
+            };
+            match self.settings.role {
+                settings::Role::Any => pool.await,
+                settings::Role::Writer => _ = tokio::join!(pool, writer::watch(Arc::clone(&self))),
             }
         })
     }

@@ -20,7 +20,6 @@ pub trait Exchange: Sized {
 }
 
 /// What is to be done with the socket.
-#[derive(Debug)]
 pub enum Step<E: Exchange> {
     /// More must be read into the inbox, then `advance` again.
     Read(E),
@@ -31,6 +30,18 @@ pub enum Step<E: Exchange> {
     Secure(Vec<u8>, Box<dyn Secure<E>>),
     /// The login is over. The bytes, if any, are to be sent first.
     Done(Vec<u8>, E::Outcome),
+}
+
+impl<E: Exchange> fmt::Debug for Step<E> {
+    /// What would be sent is not shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read(_) => f.write_str("Read"),
+            Self::Write(bytes, _) => write!(f, "Write({} bytes)", bytes.len()),
+            Self::Secure(bytes, _) => write!(f, "Secure({} bytes)", bytes.len()),
+            Self::Done(bytes, _) => write!(f, "Done({} bytes)", bytes.len()),
+        }
+    }
 }
 
 /// A login that waits for TLS.
@@ -51,6 +62,8 @@ pub struct Peer {
     /// `tls-server-end-point` (RFC 5929): the hash of the server's certificate, for SCRAM's channel binding. For a login it is
     /// our own certificate's, for a dial the server's. `None` where it can't be computed.
     pub end_point: Option<Vec<u8>>,
+    /// What both agreed to speak within (ALPN, RFC 7301), where they did.
+    pub protocol: Option<Vec<u8>>,
 }
 
 /// Why a login ends without an outcome. Nothing in it is secret.

@@ -147,7 +147,7 @@ where
     D::Outcome: Debug,
     L::Outcome: Debug,
 {
-    let peer = || Peer { end_point: end_point.map(<[u8]>::to_vec) };
+    let peer = || Peer { end_point: end_point.map(<[u8]>::to_vec), protocol: Some(b"postgresql".to_vec()) };
     let (mut dial, mut login) = (Side::new(dial), Side::new(login));
     let mut welcomed = false;
     loop {

@@ -147,12 +147,29 @@ fn what_clients_are_bound_to_is_what_they_are_shown() {
 }
 
 #[test]
-fn all_that_is_built_in_is_read_and_lives() {
-    let files = [include_str!("../../roots/rds.pem"), include_str!("../../roots/amazon-trust-services.pem")];
-    let counts = files.map(|file| file.matches("-----BEGIN CERTIFICATE-----").count());
-    assert!(counts.iter().all(|count| *count > 0));
-    assert_eq!(Roots::built_in().count(), counts.iter().sum::<usize>(), "one of them can't be read");
-    assert_eq!(format!("{:?}", Roots::built_in()), format!("Roots({})", Roots::built_in().count()));
+fn all_that_is_built_in_is_read_and_is_there_once() {
+    let files = [include_bytes!("../../roots/rds.pem").as_slice(), include_bytes!("../../roots/amazon-trust-services.pem")];
+    let read = |file| CertificateDer::pem_slice_iter(file).map(Result::unwrap).collect::<Vec<_>>();
+    let counts = files.map(|file| read(file).len());
+    assert_eq!(counts, [87, 5]);
+    let different: std::collections::HashSet<_> = files.into_iter().flat_map(read).collect();
+    assert_eq!((Roots::built_in().count(), different.len()), (92, 92));
+    assert_eq!(format!("{:?}", Roots::built_in()), "Roots(92)");
+}
+
+/// `roots/README.md` says which regions' databases need a file of their own.
+#[test]
+fn three_roots_are_built_in_for_each_region() {
+    let roots = Roots::built_in();
+    let readme = include_str!("../../roots/README.md");
+    let (_, listed) = readme.split_once("<!-- regions -->\n").unwrap();
+    let regions: Vec<&str> = listed.lines().next().unwrap().split(", ").collect();
+    assert_eq!(regions.len(), 27);
+    for region in regions {
+        let name = format!("Amazon RDS {region} Root CA ");
+        let named = |subject: &[u8]| subject.windows(name.len()).any(|window| window == name.as_bytes());
+        assert_eq!(roots.0.roots.iter().filter(|root| named(&root.subject)).count(), 3, "{region}");
+    }
 }
 
 #[test]

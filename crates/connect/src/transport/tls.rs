@@ -132,6 +132,14 @@ impl Session {
         chain?.first().map(CertificateDer::as_ref)
     }
 
+    /// What both ends agreed to speak within.
+    pub(super) fn protocol(&self) -> Option<&[u8]> {
+        match &self.end {
+            End::Client(connection) => connection.alpn_protocol(),
+            End::Server(connection) => connection.alpn_protocol(),
+        }
+    }
+
     /// Adds what has come before it is looked at.
     pub(super) fn pend(&mut self, bytes: &[u8]) {
         self.pending.extend_from_slice(bytes);

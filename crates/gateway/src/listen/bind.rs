@@ -109,3 +109,6 @@ fn vacate(path: &Path) -> io::Result<()> {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

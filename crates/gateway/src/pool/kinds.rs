@@ -13,7 +13,7 @@ use crate::upstream::Upstream;
 const MOST_KINDS: usize = 256;
 
 #[derive(Debug)]
-pub(super) struct Kinds<P: Protocol>(HashMap<P::Wish, Kind<P>>);
+pub(crate) struct Kinds<P: Protocol>(HashMap<P::Wish, Kind<P>>);
 
 #[derive(Debug)]
 struct Kind<P: Protocol> {
@@ -90,6 +90,11 @@ impl<P: Protocol> Kinds<P> {
         self.0.retain(|_, kind| kind.asked.elapsed() < idle || !kind.waiting.is_empty() || kind.dialling > 0);
         let in_use = self.0.iter().filter(|(_, kind)| kind.asked.elapsed() < idle).map(|(wish, _)| wish.clone());
         (ended, in_use.collect())
+    }
+
+    /// The kind that was asked for last.
+    pub(super) fn latest(&self) -> Option<P::Wish> {
+        self.0.iter().max_by_key(|(_, kind)| kind.asked).map(|(wish, _)| wish.clone())
     }
 
     pub(super) fn clear(&mut self) -> Vec<Upstream<P>> {

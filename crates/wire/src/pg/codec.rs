@@ -30,6 +30,9 @@ pub const MAJOR: u16 = 3;
 /// The newest minor version.
 pub const NEWEST_MINOR: u16 = 2;
 
+/// PostgreSQL's name in ALPN (`PG_ALPN_PROTOCOL`).
+pub const ALPN: &[u8] = b"postgresql";
+
 /// The first byte of a TLS record that holds a `ClientHello` (RFC 8446, section 5.1): no length of a packet begins so.
 pub const TLS_HANDSHAKE: u8 = 0x16;
 

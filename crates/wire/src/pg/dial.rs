@@ -198,6 +198,13 @@ impl Exchange for Dial {
         match state {
             State::Begun => Ok(this.begin()),
             State::TlsAsked => this.tls_answered(inbox),
+            // As libpq demands it: whoever takes TLS without being asked may be another service.
+            State::Connected(Line::Tls(peer)) if this.settings.direct_tls && peer.protocol.as_deref() != Some(codec::ALPN) => {
+                Err(Fault::protocol(
+                    "the server takes TLS without being asked, but not for PostgreSQL (ALPN): look at the host and the port, or let \
+                     TLS be asked for",
+                ))
+            }
             State::Connected(line) => Ok(this.introduce(line)),
             State::Introduced(line, opened) => this.introduced(line, opened, inbox),
             State::Authenticating(authentication, opened) => this.authenticating(authentication, opened, inbox),

@@ -56,6 +56,8 @@ pub struct Login {
 enum State {
     /// Nothing has come.
     Opening,
+    /// TLS stands that nobody asked for.
+    Direct(Peer),
     /// Waits for a packet that has no kind.
     Packet(Line, Offers),
     /// Has named the mechanisms of SCRAM.
@@ -116,7 +118,7 @@ impl Login {
         nothing_behind(inbox, "SSL request")?;
         match line {
             Line::Bare if self.offers_tls() => {
-                Ok(Step::Secure(b"S".to_vec(), Box::new(Securing { settings: self.settings, offers: Offers::NONE })))
+                Ok(Step::Secure(b"S".to_vec(), Box::new(Securing { settings: self.settings, direct: false })))
             }
             line => Ok(self.answer_no(line, offers)),
         }
@@ -156,10 +158,15 @@ impl Exchange for Login {
                 None => Ok(Step::Read(this)),
                 // Direct TLS, since PostgreSQL 17: the `ClientHello` stays where it is.
                 Some(&codec::TLS_HANDSHAKE) if this.offers_tls() => {
-                    Ok(Step::Secure(Vec::new(), Box::new(Securing { settings: this.settings, offers: Offers::ALL })))
+                    Ok(Step::Secure(Vec::new(), Box::new(Securing { settings: this.settings, direct: true })))
                 }
                 Some(_) => this.packet(inbox, Line::Bare, Offers::ALL),
             },
+            // As PostgreSQL demands it: else somebody in between could lead a client of another protocol here.
+            State::Direct(peer) if peer.protocol.as_deref() != Some(codec::ALPN) => {
+                Err(Fault::protocol("the client begins with TLS without asking, and does not name PostgreSQL in it (ALPN)"))
+            }
+            State::Direct(peer) => this.packet(inbox, Line::Tls(peer), Offers::ALL),
             State::Packet(line, offers) => this.packet(inbox, line, offers),
             State::Offered(offer) => {
                 let Some((kind, payload, total)) = read(inbox)? else {
@@ -185,12 +192,13 @@ impl Exchange for Login {
 #[derive(Debug)]
 struct Securing {
     settings: Settings,
-    offers: Offers,
+    direct: bool,
 }
 
 impl Secure<Login> for Securing {
     fn established(self: Box<Self>, peer: Peer) -> Login {
-        Login { settings: self.settings, state: State::Packet(Line::Tls(peer), self.offers) }
+        let state = if self.direct { State::Direct(peer) } else { State::Packet(Line::Tls(peer), Offers::NONE) };
+        Login { settings: self.settings, state }
     }
 }
 

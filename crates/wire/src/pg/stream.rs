@@ -52,10 +52,10 @@ impl Requests {
         }
     }
 
-    /// Whether nothing has been asked for yet, not even by half.
+    /// Whether nothing has been asked for, not even by half, but for the end.
     #[must_use]
     pub fn is_untouched(&self) -> bool {
-        matches!((&self.place, &self.course), (Place::Body(0), Course::Open)) && self.messages == 0
+        matches!(self.place, Place::Body(0)) && self.messages == 0
     }
 
     /// How many `ReadyForQuery` the server owes at most for what went by: one for each `Query`, `Sync` and `FunctionCall`.

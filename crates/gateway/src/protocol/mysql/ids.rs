@@ -73,3 +73,6 @@ impl Drop for Stay {
         self.ids.known().remove(&self.ours);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,3 +60,6 @@ impl Drop for Stay {
         self.cancels.keys().remove(&self.key);
     }
 }
+
+#[cfg(test)]
+mod tests;

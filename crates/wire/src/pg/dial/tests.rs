@@ -20,7 +20,7 @@ fn password() -> Credential {
 }
 
 fn peer() -> Peer {
-    Peer { end_point: Some(END_POINT.to_vec()) }
+    Peer { end_point: Some(END_POINT.to_vec()), protocol: Some(codec::ALPN.to_vec()) }
 }
 
 /// Up to where the `StartupMessage` is sent, within TLS.
@@ -80,6 +80,11 @@ fn tls_may_begin_at_once() {
     assert!(side.is_securing());
     assert_eq!(side.sent(), b"");
     assert!(side.secure(peer()).sent().starts_with(b"\0\0\0"));
+    for protocol in [None, Some(b"h2".to_vec())] {
+        let mut side = Side::new(Dial::new(Settings { direct_tls: true, ..settings(token()) }));
+        side.secure(Peer { protocol, ..peer() });
+        assert!(refused(side, b"").contains("not for PostgreSQL (ALPN)"));
+    }
 }
 
 #[test]
@@ -361,12 +366,25 @@ fn a_password_that_the_protocol_can_not_carry_is_refused() {
     assert!(why.contains("zero byte") && !why.contains("a\0b"), "{why}");
 }
 
+fn length(credential: &Credential) -> usize {
+    match credential {
+        Credential::Token(token) => token.len(),
+        Credential::Password(password) => password.expose().len(),
+        Credential::Nothing => 0,
+    }
+}
+
 #[test]
 fn nothing_secret_is_shown() {
     for credential in [token(), password()] {
         let mut side = within_tls(settings(credential.clone()));
-        let dial = format!("{:?}", Dial::new(settings(credential)));
+        let dial = format!("{:?}", Dial::new(settings(credential.clone())));
         assert!(!dial.contains("sesame") && !dial.contains("Signature"), "{dial}");
+        let mut inbox = Inbox::default();
+        inbox.push(&codec::authentication(3, b""));
+        let asked = Dial::new(Settings { security: Security::Plain { trusted: true }, ..settings(credential.clone()) });
+        let Ok(Step::Write(_, asked)) = asked.advance(&mut Inbox::default()) else { panic!("it introduces itself") };
+        assert_eq!(format!("{:?}", asked.advance(&mut inbox).unwrap()), format!("Write({} bytes)", length(&credential) + 6));
         side.feed(&codec::authentication(3, b"")).sent();
         let why = refused(side, &codec::message(b'R', b"?"));
         assert!(!why.contains("sesame") && !why.contains("Signature"), "{why}");

@@ -118,9 +118,16 @@ fn tls_may_begin_at_once() {
     assert!(side.is_securing());
     assert_eq!((side.sent(), side.unread()), (Vec::new(), b"\x16\x03\x01".as_slice()), "the hello is TLS's");
     // PostgreSQL answers the same to who asks once more.
-    assert_eq!(side.secure(Peer::default()).feed(&codec::tls_request()).sent(), b"N");
+    let peer = Peer { end_point: None, protocol: Some(codec::ALPN.to_vec()) };
+    assert_eq!(side.secure(peer).feed(&codec::tls_request()).sent(), b"N");
     side.feed(&startup(3, 0, JANE));
     assert_eq!(come(side).user, "jane");
+    for protocol in [None, Some(b"http/1.1".to_vec())] {
+        let mut side = login(Tls::Offered);
+        side.feed(b"\x16").secure(Peer { end_point: None, protocol });
+        assert_eq!(side.sent(), b"", "PostgreSQL says nothing either");
+        assert!(side.fault().to_string().contains("does not name PostgreSQL in it (ALPN)"));
+    }
 }
 
 #[test]
@@ -321,7 +328,7 @@ fn within_tls_a_client_can_be_bound_to_the_channel() {
         let mut side = guarded(Tls::Required);
         side.feed(&codec::tls_request());
         side.sent();
-        side.secure(Peer { end_point: Some(vec![7; 32]) }).feed(&startup(3, 0, JANE));
+        side.secure(Peer { end_point: Some(vec![7; 32]), protocol: None }).feed(&startup(3, 0, JANE));
         side
     };
     insta::assert_snapshot!(shown(&within().sent()), @r"R \x00\x00\x00\nSCRAM-SHA-256-PLUS\x00SCRAM-SHA-256\x00\x00");
@@ -380,7 +387,7 @@ proptest! {
         let mut side = guarded(tls);
         side.feed(&bytes);
         if side.is_securing() {
-            side.secure(Peer { end_point: Some(vec![1]) }).feed(&within);
+            side.secure(Peer { end_point: Some(vec![1]), protocol: Some(codec::ALPN.to_vec()) }).feed(&within);
         }
         let mut side = guarded(tls);
         side.feed(&startup(3, 2, JANE)).feed(&bytes).feed(&within);

@@ -1,0 +1,58 @@
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::net::UnixStream;
+
+use super::{Inherited, bind};
+use crate::settings::{Access, Listen};
+
+#[tokio::test]
+async fn a_socket_is_its_owner_s_alone_unless_users_are_named() {
+    let directory = tempfile::tempdir().unwrap();
+    for (access, mode) in [(Access::Open, 0o600), (Access::Users(vec![1]), 0o666)] {
+        let path = directory.path().join(format!("{mode:o}"));
+        let _listener = bind(&Listen::Unix(path.clone()), &access, &mut Vec::new()).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, mode);
+        UnixStream::connect(&path).unwrap();
+    }
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2, "nothing else is left");
+}
+
+#[tokio::test]
+async fn only_a_socket_that_nobody_listens_on_is_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("s");
+    let listen = Listen::Unix(path.clone());
+    let first = bind(&listen, &Access::Open, &mut Vec::new()).unwrap();
+    let refused = bind(&listen, &Access::Open, &mut Vec::new()).unwrap_err();
+    assert!(refused.detail.contains("somebody listens there already"), "{}", refused.detail);
+    drop(first);
+    bind(&listen, &Access::Open, &mut Vec::new()).unwrap();
+
+    let file = directory.path().join("file");
+    fs::write(&file, "kept").unwrap();
+    let link = directory.path().join("link");
+    symlink(&path, &link).unwrap();
+    for path in [file.clone(), link] {
+        let refused = bind(&Listen::Unix(path), &Access::Open, &mut Vec::new()).unwrap_err();
+        assert!(refused.detail.contains("there is a file that is no socket"), "{}", refused.detail);
+    }
+    assert_eq!(fs::read_to_string(file).unwrap(), "kept");
+}
+
+#[tokio::test]
+async fn what_was_inherited_is_taken_by_name_or_by_place() {
+    let any = Listen::Tcp("127.0.0.1:0".parse().unwrap());
+    let before = bind(&any, &Access::Open, &mut Vec::new()).unwrap();
+    let here = before.listen().unwrap();
+    let inherit = || Inherited { name: "orders".to_owned(), listen: here.clone(), socket: before.duplicate().unwrap() };
+    for listen in [Listen::Activated("orders".to_owned()), here.clone()] {
+        let mut inherited = vec![inherit()];
+        let listener = bind(&listen, &Access::Open, &mut inherited).unwrap();
+        assert!(inherited.is_empty());
+        assert_eq!(listener.listen().unwrap(), here);
+    }
+    let refused = bind(&Listen::Activated("billing".to_owned()), &Access::Open, &mut vec![inherit()]).unwrap_err();
+    assert!(refused.detail.contains("FileDescriptorName=billing"), "{}", refused.detail);
+    let taken = bind(&here, &Access::Open, &mut Vec::new()).unwrap_err();
+    assert!(taken.detail.contains("somebody listens there already"), "{}", taken.detail);
+}

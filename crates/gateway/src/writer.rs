@@ -1,0 +1,99 @@
+//! Watches a target that has to be the writer: a session of our own asks the server, and where it is the writer no longer, or the
+//! name leads to another one, the others move.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::protocol::Protocol;
+use crate::target::Target;
+use crate::upstream::Upstream;
+
+/// How often the server is asked.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// How long it may take to answer: one that does not is gone.
+const ANSWER_TIME: Duration = Duration::from_secs(5);
+
+/// How often the target has failed over. What was dialled before the last time is on the wrong server.
+#[derive(Debug)]
+pub(crate) struct Term(watch::Sender<u64>);
+
+impl Default for Term {
+    fn default() -> Self {
+        Self(watch::Sender::new(0))
+    }
+}
+
+impl Term {
+    /// The number of the term that there is now.
+    pub(crate) fn now(&self) -> u64 {
+        *self.0.borrow()
+    }
+
+    /// Hears of the ends of terms.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.0.subscribe()
+    }
+
+    fn end(&self) {
+        self.0.send_modify(|count| *count += 1);
+    }
+}
+
+/// What the session of our own says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Finding {
+    Writer,
+    /// Why it is none.
+    Gone(&'static str),
+}
+
+/// Watches for as long as it is polled. Nothing is asked before a client has been there, unless the target has a user of its own.
+pub(crate) async fn watch<P: Protocol>(target: Arc<Target<P>>) {
+    let mut own: Option<Upstream<P>> = None;
+    loop {
+        sleep(PERIOD).await;
+        own = match own.take() {
+            None => dial(&target).await,
+            Some(mut upstream) => match look(&target, &mut upstream).await {
+                Finding::Writer => Some(upstream),
+                Finding::Gone(why) => {
+                    let server = upstream.address;
+                    tracing::warn!(target = &*target.name, %server, "{why}: its sessions are ended, and the next are another server's");
+                    target.term.end();
+                    target.pool.clear().await;
+                    None
+                }
+            },
+        };
+    }
+}
+
+async fn dial<P: Protocol>(target: &Target<P>) -> Option<Upstream<P>> {
+    let wish = P::own_wish(&target.settings).or_else(|| target.pool.latest())?;
+    match target.pool.dial(&wish, Instant::now() + target.settings.connect_timeout).await {
+        Ok(upstream) => Some(upstream),
+        Err(refusal) => {
+            tracing::debug!(target = &*target.name, "the writer can't be watched: {refusal}");
+            None
+        }
+    }
+}
+
+async fn look<P: Protocol>(target: &Target<P>, upstream: &mut Upstream<P>) -> Finding {
+    let deadline = Instant::now() + ANSWER_TIME;
+    match timeout_at(deadline, P::is_writer(upstream)).await {
+        Ok(Ok(true)) => {}
+        Ok(Ok(false)) => return Finding::Gone("the server takes no writes any more"),
+        Ok(Err(_)) => return Finding::Gone("the server has closed the session that watches it"),
+        Err(_) => return Finding::Gone("the server does not answer the session that watches it"),
+    }
+    // Names that can't be looked up for now say nothing.
+    match timeout_at(deadline, target.dialer.addresses()).await {
+        Ok(Ok(addresses)) if !addresses.contains(&upstream.address) => Finding::Gone("the name leads to another server"),
+        _ => Finding::Writer,
+    }
+}
