@@ -82,16 +82,3 @@ pub(crate) fn log_to_stderr() {
     let filter = EnvFilter::try_from_env("COUNTERSIGN_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colour(&io::stderr())).init();
 }
-
-/// What a proxy logs of its own unless it is quiet: who came and went, too.
-const PROXY_LEVELS: &str = "warn,countersign=info,countersign_gateway=info";
-
-/// Logs a proxy's work to standard error, in lines or as JSON; `COUNTERSIGN_LOG` asks for more or less.
-pub(crate) fn log(structured: bool, quiet: bool) {
-    use tracing_subscriber::EnvFilter;
-
-    let usual = if quiet { "error" } else { PROXY_LEVELS };
-    let filter = EnvFilter::try_from_env("COUNTERSIGN_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    if structured { builder.json().flatten_event(true).init() } else { builder.with_ansi(colour(&io::stderr())).init() }
-}

@@ -1,15 +1,17 @@
 //! `countersign proxy`: a plain local address for each database, and the commands around it.
 
+mod administration;
 mod ask;
 mod check;
 mod config;
 pub(crate) mod duration;
 mod http;
+mod launch;
+mod log;
 mod notify;
 mod options;
 mod plan;
 mod ready;
-mod run;
 mod serve;
 mod session;
 mod status;
@@ -25,8 +27,8 @@ pub(crate) use session::{Session, open};
 const EXAMPLES: &str = "Examples:
   countersign proxy postgres://jane@mydb.abc.eu-west-1.rds.amazonaws.com/orders
   countersign proxy --port 6000 postgres://app@db1.example.com mysql://app@db2.example.com
-  countersign proxy 'postgres://jane@localhost:15432/orders?sign-host=mydb.abc.eu-west-1.rds.amazonaws.com'
-  countersign proxy 'postgres://app@mydb…/orders?port=5433&profile=prod&role=arn:aws:iam::111122223333:role/db'
+  countersign proxy 'postgres://jane@localhost:15432?sign-host=mydb.abc.eu-west-1.rds.amazonaws.com'
+  countersign proxy 'mysql://app@mydb…?port=3310&profile=prod&role=arn:aws:iam::111122223333:role/db'
   countersign proxy --health-check --prometheus       # every target of countersign.toml
   countersign proxy orders billing                    # two of them
 
@@ -55,7 +57,7 @@ enum Command {
     /// Show the targets, tokens and sessions of a proxy
     Status(ask::StatusArguments),
     /// Say what a proxy would do, or everything that is wrong with its settings
-    Check(check::Arguments),
+    Check(Box<check::Arguments>),
 }
 
 #[derive(Debug, clap::Args)]

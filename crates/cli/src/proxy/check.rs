@@ -44,7 +44,7 @@ pub(super) fn text(plan: &Plan) -> String {
             }
             other => other.to_string(),
         };
-        members.map(|(key, value)| format!("\n  {key:<20} {}", output::plain(&words(value)))).collect()
+        members.map(|(key, value)| format!("\n  {key:<24} {}", output::plain(&words(value)))).collect()
     };
     let targets = plan.settings.targets.iter().map(|target| format!("{}{}", target.name, lines(&self::target(target))));
     let proxy = format!("the proxy{}", lines(&operation(plan)));
@@ -140,7 +140,7 @@ fn operation(plan: &Plan) -> Value {
         "login-timeout": duration::written(plan.settings.login_timeout),
         "http": http,
         "admin": admin,
-        "admin-socket": admin_socket,
+        "admin-socket": admin_socket.as_ref().map(|socket| &socket.path),
         "otlp-endpoint": otlp_endpoint,
         "run-connection-test": connection_test,
         "structured-logs": logs.structured,

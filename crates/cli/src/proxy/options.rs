@@ -24,7 +24,7 @@ pub(crate) struct Options {
     #[arg(long, short, value_name = "DIR", env = "COUNTERSIGN_PROXY_UNIX_SOCKET", help_heading = "Listeners")]
     pub(super) unix_socket: Option<PathBuf>,
     /// Let everybody who reaches a listener in, without a password, from other machines too
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_possible_values = true,
           env = "COUNTERSIGN_PROXY_OPEN_TO_NETWORK", help_heading = "Listeners")]
     pub(super) open_to_network: Option<bool>,
     /// The most client connections at once, of all targets together; 0 is no limit [default: 0]
@@ -51,25 +51,25 @@ pub(crate) struct Options {
     #[arg(long, value_name = "HOST[:PORT]", env = "COUNTERSIGN_PROXY_SIGN_HOST", help_heading = "Credentials")]
     pub(super) sign_host: Option<SignHost>,
     /// Load credentials and open connections only when a client comes
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_possible_values = true,
           env = "COUNTERSIGN_PROXY_LAZY_REFRESH", help_heading = "Credentials")]
     pub(super) lazy_refresh: Option<bool>,
 
     /// Log in to every target once before the proxy is ready, and end where one fails
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_possible_values = true,
           env = "COUNTERSIGN_PROXY_RUN_CONNECTION_TEST", help_heading = "Start")]
     pub(super) run_connection_test: Option<bool>,
     /// Leave a target out whose settings are wrong, in place of not starting
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_possible_values = true,
           env = "COUNTERSIGN_PROXY_SKIP_FAILED_INSTANCE_CONFIG", help_heading = "Start")]
     pub(super) skip_failed_instance_config: Option<bool>,
 
     /// Answer /startup, /readiness and /liveness over HTTP
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_possible_values = true,
           env = "COUNTERSIGN_PROXY_HEALTH_CHECK", help_heading = "Observation")]
     pub(super) health_check: Option<bool>,
     /// Answer /metrics over HTTP, in Prometheus' format
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_possible_values = true,
           env = "COUNTERSIGN_PROXY_PROMETHEUS", help_heading = "Observation")]
     pub(super) prometheus: Option<bool>,
     /// Where health and metrics are served [default: 127.0.0.1]
@@ -82,20 +82,20 @@ pub(crate) struct Options {
     #[arg(long, value_name = "URL", env = "COUNTERSIGN_PROXY_OTLP_ENDPOINT", help_heading = "Observation")]
     pub(super) otlp_endpoint: Option<String>,
     /// Log as JSON, a record a line
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_possible_values = true,
           env = "COUNTERSIGN_PROXY_STRUCTURED_LOGS", help_heading = "Observation")]
     pub(super) structured_logs: Option<bool>,
     /// Log errors only
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_possible_values = true,
           env = "COUNTERSIGN_PROXY_QUIET", help_heading = "Observation")]
     pub(super) quiet: Option<bool>,
 
     /// Serve /debug on the admin port
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_possible_values = true,
           env = "COUNTERSIGN_PROXY_DEBUG", help_heading = "Administration")]
     pub(super) debug: Option<bool>,
     /// Take POST /quitquitquit on the admin port: it ends the proxy
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_possible_values = true,
           env = "COUNTERSIGN_PROXY_QUITQUITQUIT", help_heading = "Administration")]
     pub(super) quitquitquit: Option<bool>,
     /// The admin port, on this machine alone; it is open where --debug or --quitquitquit is given [default: 9091]
@@ -115,7 +115,7 @@ pub(crate) struct Options {
           help_heading = "End")]
     pub(super) min_sigterm_delay: Option<Duration>,
     /// End with status 0 after SIGTERM, in place of 143
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_possible_values = true,
           env = "COUNTERSIGN_PROXY_EXIT_ZERO_ON_SIGTERM", help_heading = "End")]
     pub(super) exit_zero_on_sigterm: Option<bool>,
 }

@@ -15,7 +15,7 @@ use super::config::{self, Around, Given, Raw};
 use super::{Request, duration};
 
 use listeners::Listeners;
-pub(crate) use operation::{Grace, HTTP_PORT, Logs, Operation, default_admin_socket};
+pub(crate) use operation::{AdminSocket, Grace, HTTP_PORT, Logs, Operation, default_admin_socket};
 
 /// How long a client has for its login where nobody says.
 pub(super) const LOGIN_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(15);
@@ -56,7 +56,8 @@ pub(crate) fn make(request: &Request, surroundings: Surroundings<'_>, before: Op
     };
     let usual = file.options;
     let options = request.options.clone().over(usual.clone());
-    let from_urls = urls(request, surroundings, &report);
+    let here = Around::new(surroundings.working_directory, surroundings.variable);
+    let from_urls = urls(request, &here, &report);
     let chosen = choose(request, file.targets, from_urls, path.as_deref(), &report)?;
     let mut listeners = Listeners::new(&chosen, &request.options, &usual, before);
     let one = chosen.len() == 1;
@@ -73,7 +74,7 @@ pub(crate) fn make(request: &Request, surroundings: Surroundings<'_>, before: Op
     let login_timeout = options.login_timeout.unwrap_or(LOGIN_TIMEOUT);
     let settings = Settings { targets, max_connections, login_timeout };
     let operation = Operation::of(&options, surroundings)?;
-    let files = path.into_iter().chain(around.read.take()).collect();
+    let files = path.into_iter().chain(around.read.take()).chain(here.read.take()).collect();
     Ok(Plan { settings, operation, files, left_out: left_out.into_iter().map(|(_, said)| said).collect() })
 }
 
@@ -99,11 +100,10 @@ fn read(path: &Path) -> Result<String, Failure> {
 }
 
 /// The targets that are given by URL, in their places among the arguments.
-fn urls(request: &Request, surroundings: Surroundings<'_>, report: &Report) -> Vec<(usize, Raw)> {
-    let around = Around::new(surroundings.working_directory, surroundings.variable);
+fn urls(request: &Request, here: &Around<'_>, report: &Report) -> Vec<(usize, Raw)> {
     let mut raws: Vec<(usize, Raw)> = Vec::new();
     for (index, text) in request.targets.iter().enumerate().filter(|(_, text)| config::is_url(text)) {
-        if let Some(mut raw) = config::read_url(text, format!("target {}", index + 1), &around, report) {
+        if let Some(mut raw) = config::read_url(text, format!("target {}", index + 1), here, report) {
             raw.name = distinct(&raw.name, |name| raws.iter().any(|(_, other)| other.name == name));
             raws.push((index, raw));
         }

@@ -1,6 +1,7 @@
 //! A proxy from its start to its end: signals, orders, changes of its files.
 
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use countersign_core::failure::{Class, Failure};
@@ -9,9 +10,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use super::administration::{Administration, Order, Shown};
+use super::check;
+use super::launch;
+use super::log::{self, Traces};
 use super::notify::Notify;
 use super::plan::{Grace, Logs, Plan};
-use super::run::{self, Order};
 use super::watch::Watch;
 use super::{Request, ready};
 use crate::output;
@@ -38,11 +42,16 @@ enum End {
 
 /// Serves until a signal or an order ends it.
 pub(super) fn run(request: Request, takeover: bool) -> Result<ExitCode, Failure> {
-    let inherited = run::activated()?;
+    let inherited = launch::activated()?;
     let plan = super::plan(&request, None)?;
+    let runtime = launch::runtime()?;
     let logs = plan.operation.logs;
-    let _telemetry = run::log(&plan.operation)?;
-    run::runtime()?.block_on(serve(request, plan, inherited, takeover, Voice(logs)))
+    let traces = log::start(logs, plan.operation.otlp_endpoint.as_deref(), runtime.handle())?;
+    let ended = runtime.block_on(serve(request, plan, inherited, takeover, Voice(logs)));
+    if let Some(Err(failure)) = traces.map(Traces::finish) {
+        tracing::warn!("{}", failure.detail);
+    }
+    ended
 }
 
 /// How the operator is spoken to: in plain lines, or as records of the log.
@@ -57,31 +66,44 @@ impl Voice {
             Logs { .. } => output::note(&output::plain(text)),
         }
     }
+
+    /// What somebody has to do something about: quiet or not.
+    fn complain(self, text: &str) {
+        if self.0.structured {
+            return tracing::error!("{text}");
+        }
+        output::error(&Failure::new(Class::Configuration, text));
+    }
 }
 
 async fn serve(request: Request, plan: Plan, mut inherited: Vec<Inherited>, takeover: bool, voice: Voice) -> Result<ExitCode, Failure> {
     // Before anything is ready, so that no signal comes too early.
     let mut signals = Signals::new()?;
     let notify = Notify::from(&super::variable);
-    plan.left_out.iter().for_each(|said| tracing::error!("left out: {said}"));
-    let taken = if takeover { run::take_over(&plan).await? } else { None };
-    let taken = taken.map(|taken| taken.split(&mut inherited));
-    let (proxy, problems) = run::start(plan.settings.clone(), inherited).await;
-    check_start(&proxy, problems)?;
+    plan.left_out.iter().for_each(|said| voice.complain(&format!("left out: {said}")));
+    let mut taken = if takeover { launch::take_over(&plan.operation).await? } else { None };
+    let mut sockets = taken.as_mut().map(|taken| std::mem::take(&mut taken.sockets)).unwrap_or_default();
+    let is_for_operators = |socket: &mut Inherited| socket.name.starts_with('(');
+    let mut operators: Vec<Inherited> = sockets.extract_if(.., is_for_operators).collect();
+    inherited.append(&mut sockets);
+    let (proxy, problems) = launch::start(plan.settings.clone(), inherited).await;
+    check_start(&proxy, &problems, voice)?;
     if plan.operation.connection_test {
         test(&proxy).await?;
     }
     let (orders, mut ordered) = mpsc::channel(MOST_ORDERS);
     if let Some(taken) = taken {
-        taken.ready().await?;
+        proxy.succeed(taken.ready().await?);
     }
-    let _administration = run::administer(&proxy, &plan.operation, orders).await?;
+    let shown = Shown::new(Mutex::new(check::text(&plan)));
+    let administration = Administration::start(&proxy, &plan.operation, orders, Shown::clone(&shown), &mut operators)?;
     announce(&proxy, &plan, voice)?;
     notify.say("READY=1");
     let watch = Watch::new(plan.files.clone());
-    let mut serving = Serving { request, plan, proxy, watch, voice, notify };
+    let mut serving = Serving { request, plan, proxy, watch, voice, notify, shown };
     let end = serving.until_end(&mut signals, &mut ordered).await;
     serving.end(end, &mut signals).await;
+    administration.end(end == End::Replaced);
     Ok(status(end, serving.plan.operation.grace))
 }
 
@@ -95,12 +117,12 @@ fn status(end: End, grace: Grace) -> ExitCode {
 }
 
 /// What is wrong with some is logged; that nothing works at all is the end.
-fn check_start(proxy: &Proxy, problems: Vec<Problem>) -> Result<(), Failure> {
-    if run::listeners(proxy)?.is_empty() {
+fn check_start(proxy: &Proxy, problems: &[Problem], voice: Voice) -> Result<(), Failure> {
+    if launch::listeners(proxy)?.is_empty() {
         let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
         return Err(Failure::new(Class::Configuration, format!("no target can be served:\n{}", said.join("\n"))));
     }
-    problems.iter().for_each(|problem| tracing::error!("{problem}; the others go on"));
+    problems.iter().for_each(|problem| voice.complain(&format!("{problem}; the others go on")));
     Ok(())
 }
 
@@ -116,7 +138,7 @@ async fn test(proxy: &Proxy) -> Result<(), Failure> {
 
 /// Says where everything is.
 fn announce(proxy: &Proxy, plan: &Plan, voice: Voice) -> Result<(), Failure> {
-    for (name, listen) in run::listeners(proxy)? {
+    for (name, listen) in launch::listeners(proxy)? {
         if let Some(target) = plan.settings.targets.iter().find(|target| target.name == name) {
             voice.say(&format!("{name}: {}", ready::line(target, &listen)));
         }
@@ -134,6 +156,7 @@ struct Serving {
     watch: Watch,
     voice: Voice,
     notify: Notify,
+    shown: Shown,
 }
 
 impl Serving {
@@ -144,29 +167,32 @@ impl Serving {
             tokio::select! {
                 word = signals.next() => match word {
                     Word::End(end) => return end,
-                    Word::Reload => self.reload("SIGHUP"),
+                    Word::Reload => self.read_again("SIGHUP"),
                 },
                 Some(order) = orders.recv() => match order {
                     Order::Quit => return End::Asked,
                     Order::Leave => return End::Replaced,
-                    Order::Reload => self.reload("asked to"),
+                    // Whoever asked may have gone away.
+                    Order::Reload(answer) => _ = answer.send(self.reload("asked to")),
                 },
-                _ = looks.tick() => if self.watch.has_changed() { self.reload("the file has changed") },
+                _ = looks.tick() => if self.watch.has_changed() { self.read_again("the file has changed") },
             }
         }
     }
 
-    /// Reads everything anew. What is wrong with it leaves all as it was.
-    fn reload(&mut self, why: &str) {
-        let plan = match super::plan(&self.request, Some(&self.plan.settings)) {
-            Ok(plan) => plan,
-            Err(failure) => {
-                tracing::error!("read again ({why}), and the settings stay as they are: {}", failure.detail);
-                return;
-            }
-        };
-        plan.left_out.iter().for_each(|said| tracing::error!("left out: {said}"));
-        self.proxy.reload(plan.settings.clone()).iter().for_each(|problem| tracing::error!("{problem}; it stays as it was"));
+    /// The same, where nobody waits for an answer.
+    fn read_again(&mut self, why: &str) {
+        if let Err(failure) = self.reload(why) {
+            self.voice.complain(&format!("read again ({why}), and the settings stay as they are: {}", failure.detail));
+        }
+    }
+
+    /// Reads everything anew. What is wrong with it leaves all as it was. Returns what could not be brought up.
+    fn reload(&mut self, why: &str) -> Result<Vec<String>, Failure> {
+        let plan = super::plan(&self.request, Some(&self.plan.settings))?;
+        plan.left_out.iter().for_each(|said| self.voice.complain(&format!("left out: {said}")));
+        let problems: Vec<String> = launch::change(&self.proxy, plan.settings.clone()).iter().map(ToString::to_string).collect();
+        problems.iter().for_each(|problem| self.voice.complain(&format!("{problem}; the others go on")));
         let Grace { least, most, exit_zero } = plan.operation.grace;
         self.plan.operation.grace = Grace { least, most, exit_zero };
         if plan.operation != self.plan.operation {
@@ -175,9 +201,11 @@ impl Serving {
         let operation = self.plan.operation.clone();
         self.watch = Watch::new(plan.files.clone());
         self.plan = Plan { operation, ..plan };
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = check::text(&self.plan);
         let count = self.plan.settings.targets.len();
         self.voice.say(&format!("read again ({why}): {count} targets"));
         self.notify.say(&format!("STATUS={count} targets"));
+        Ok(problems)
     }
 
     /// Lets clients finish, as long as they are given; a second signal cuts that short.

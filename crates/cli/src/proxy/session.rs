@@ -12,7 +12,7 @@ use countersign_gateway::settings::{Access, Listen, Target};
 use tokio::time::sleep;
 
 use super::options::Options;
-use super::{Request, duration, ready, run};
+use super::{Request, duration, launch, ready};
 use crate::output;
 
 /// hoop's ports. Source: its documentation, "hoop connect".
@@ -43,12 +43,12 @@ pub(crate) fn open(session: Session) -> Result<ExitCode, Failure> {
         target.listen = vec![listener(target, session.port)?];
     }
     output::log_to_stderr();
-    run::runtime()?.block_on(async {
-        let (proxy, problems) = run::start(plan.settings.clone(), Vec::new()).await;
+    launch::runtime()?.block_on(async {
+        let (proxy, problems) = launch::start(plan.settings.clone(), Vec::new()).await;
         if let Some(problem) = problems.into_iter().next() {
             return Err(Failure::new(problem.failure.class, format!("{}; -p names another port", problem.failure.detail)));
         }
-        for (name, listen) in run::listeners(&proxy)? {
+        for (name, listen) in launch::listeners(&proxy)? {
             if let Some(target) = plan.settings.targets.iter().find(|target| target.name == name) {
                 output::line(&credentials(target, &listen))?;
             }

@@ -19,11 +19,19 @@ pub(crate) struct Operation {
     pub(crate) http: Option<Http>,
     pub(crate) admin: Option<Admin>,
     /// None where there is no directory that is the user's own.
-    pub(crate) admin_socket: Option<PathBuf>,
+    pub(crate) admin_socket: Option<AdminSocket>,
     pub(crate) otlp_endpoint: Option<String>,
     pub(crate) connection_test: bool,
     pub(crate) logs: Logs,
     pub(crate) grace: Grace,
+}
+
+/// The private socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AdminSocket {
+    pub(crate) path: PathBuf,
+    /// Whether somebody asked for it.
+    pub(crate) is_named: bool,
 }
 
 /// Health and metrics.
@@ -72,11 +80,13 @@ impl Operation {
             let (least, most) = (duration::written(least), duration::written(most));
             return Err(Failure::new(Class::Usage, format!("min-sigterm-delay, {least}, is longer than max-sigterm-delay, {most}")));
         }
-        let socket = options.admin_socket.as_ref().map(|path| surroundings.working_directory.join(path));
+        let named = options.admin_socket.as_ref();
+        let named = named.map(|path| AdminSocket { path: surroundings.working_directory.join(path), is_named: true });
+        let usual = || default_admin_socket(surroundings.variable).map(|path| AdminSocket { path, is_named: false });
         Ok(Self {
             http: (health || metrics).then_some(Http { address: http, health, metrics }),
             admin: (debug || quit).then_some(Admin { address: admin, debug, quit }),
-            admin_socket: socket.or_else(|| default_admin_socket(surroundings.variable)),
+            admin_socket: named.or_else(usual),
             otlp_endpoint: options.otlp_endpoint.clone(),
             connection_test: is_on(options.run_connection_test),
             logs: Logs { structured: is_on(options.structured_logs), quiet: is_on(options.quiet) },

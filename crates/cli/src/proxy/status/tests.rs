@@ -1,0 +1,70 @@
+use std::time::{Duration, SystemTime};
+
+use countersign_gateway::status::{Health, Identity, Listener, Pool, Session, Setback, State, Status, Target, Token};
+
+use super::{bytes, text};
+
+fn at(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + seconds)
+}
+
+fn target(name: &str, failure: Option<Setback>) -> Target {
+    Target {
+        name: name.to_owned(),
+        engine: "postgres".parse().unwrap(),
+        endpoint: format!("{name}.example.com:5432"),
+        signed_for: None,
+        region: None,
+        listeners: vec![Listener { address: "127.0.0.1:5432".to_owned(), failure: failure.as_ref().map(|_| "it is taken".to_owned()) }],
+        health: Health { healthy: failure.is_none(), last_login: None, failure },
+        connections: 1,
+        max_connections: None,
+        identity: Some(Identity {
+            source: "the profile \"dev\"".to_owned(),
+            access_key_id: Some("ASIAEXAMPLE".to_owned()),
+            expires: Some(at(3600)),
+            loaded: Some(at(0)),
+            failure: None,
+        }),
+        tokens: vec![Token { user: "app".to_owned(), minted_at: at(0), ends: at(600), age: Duration::from_secs(60) }],
+        pool: Pool { idle: 1, dialling: 1, warm_target: 2, in_use: 1 },
+        queued: 3,
+    }
+}
+
+#[test]
+fn tables_say_what_is_going_on() {
+    let setback =
+        Setback { class: countersign_core::failure::Class::TimedOut, detail: "no answer\u{1b}[2J".to_owned(), at: at(0), in_a_row: 4 };
+    let session = Session {
+        id: 7,
+        target: "orders".to_owned(),
+        client: "127.0.0.1:50000".to_owned(),
+        user: Some("app".to_owned()),
+        database: None,
+        since: at(0),
+        state: State::InTransaction,
+        to_server: 100,
+        to_client: 20_480_000,
+        server: Some("10.0.0.1:5432".to_owned()),
+        server_age: None,
+    };
+    let status = Status {
+        version: "0.1.0".to_owned(),
+        pid: 42,
+        started: at(0),
+        up: true,
+        draining: false,
+        connections: 1,
+        max_connections: Some(10),
+        targets: vec![target("orders", None), target("billing", Some(setback))],
+        sessions: vec![session],
+    };
+    insta::assert_snapshot!(text(&status, at(60)), @"");
+}
+
+#[test]
+fn numbers_of_bytes_are_short() {
+    let said = [0, 9_999, 10_000, 20_480_000, u64::MAX].map(bytes);
+    assert_eq!(said, ["0 B", "9999 B", "9 KiB", "19 MiB", "16777215 TiB"].map(str::to_owned));
+}
