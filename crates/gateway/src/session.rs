@@ -73,7 +73,7 @@ pub(crate) async fn serve<P: Protocol>(target: Arc<Target<P>>, guest: Guest) {
         Ok(Err(trouble)) => {
             trail.refused(&failure(trouble));
             // Closed in order, so that the last word arrives.
-            return client.close().await;
+            return Box::pin(client.close()).await;
         }
         Err(_) => return trail.refused(&Failure::new(Class::TimedOut, "the client did not complete its login in time")),
     };
@@ -81,11 +81,11 @@ pub(crate) async fn serve<P: Protocol>(target: Arc<Target<P>>, guest: Guest) {
 
     let _slot = match slot {
         Ok(slot) => slot,
-        Err(turned) => return refuse::<P>(client, &reply, turned.failure.into(), trail).await,
+        Err(turned) => return Box::pin(refuse::<P>(client, &reply, turned.failure.into(), trail)).await,
     };
     let upstream = match Box::pin(target.acquire(&wish)).await {
         Ok(upstream) => upstream,
-        Err(refusal) => return refuse::<P>(client, &reply, refusal, trail).await,
+        Err(refusal) => return Box::pin(refuse::<P>(client, &reply, refusal, trail)).await,
     };
     let follower = P::follower(&upstream);
     let stay = match target.protocol.welcome(reply, &upstream) {
@@ -96,7 +96,7 @@ pub(crate) async fn serve<P: Protocol>(target: Arc<Target<P>>, guest: Guest) {
         Ok(stay) => stay,
         Err(failure) => {
             trail.refused(&failure);
-            return target.pool.release(upstream).await;
+            return Box::pin(target.pool.release(upstream)).await;
         }
     };
     trail.welcomed(&upstream, accepted);
@@ -104,7 +104,7 @@ pub(crate) async fn serve<P: Protocol>(target: Arc<Target<P>>, guest: Guest) {
     let mut pair = Pair::<P> { client, inbox, upstream, stay, follower };
     let outcome = hand_through(&target, &mut pair, &trail).await;
     trail.close(&outcome);
-    part(&target, pair, &outcome).await;
+    Box::pin(part(&target, pair, &outcome)).await;
 }
 
 /// Tells the client why it has no session.
