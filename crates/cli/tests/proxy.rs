@@ -122,9 +122,25 @@ fn help_names_every_flag_of_cloud_sql_proxy() {
     let output = place.run(&["--help"]);
     let help = String::from_utf8(output.stdout).unwrap();
     for flag in [
-        "--address", "--port", "--unix-socket", "--max-connections", "--max-sigterm-delay", "--min-sigterm-delay", "--exit-zero-on-sigterm",
-        "--lazy-refresh", "--skip-failed-instance-config", "--run-connection-test", "--health-check", "--http-address", "--http-port",
-        "--prometheus", "--debug", "--admin-port", "--quitquitquit", "--structured-logs", "--quiet",
+        "--address",
+        "--port",
+        "--unix-socket",
+        "--max-connections",
+        "--max-sigterm-delay",
+        "--min-sigterm-delay",
+        "--exit-zero-on-sigterm",
+        "--lazy-refresh",
+        "--skip-failed-instance-config",
+        "--run-connection-test",
+        "--health-check",
+        "--http-address",
+        "--http-port",
+        "--prometheus",
+        "--debug",
+        "--admin-port",
+        "--quitquitquit",
+        "--structured-logs",
+        "--quiet",
     ] {
         assert!(help.contains(flag), "{flag}: {help}");
     }
@@ -174,9 +190,11 @@ fn a_proxy_starts_is_looked_at_and_ends() {
 #[test]
 fn each_end_has_its_status() {
     let place = Place::with(FILE);
-    for (arguments, signal, status) in
-        [(&["--exit-zero-on-sigterm"][..], Signal::TERM, 0), (&["--quiet"], Signal::INT, 130), (&["--min-sigterm-delay", "10ms"], Signal::TERM, 143)]
-    {
+    for (arguments, signal, status) in [
+        (&["--exit-zero-on-sigterm"][..], Signal::TERM, 0),
+        (&["--quiet"], Signal::INT, 130),
+        (&["--min-sigterm-delay", "10ms"], Signal::TERM, 143),
+    ] {
         let own = port();
         let proxy = place.start(&[&["--port", &own], arguments].concat());
         until(|| TcpStream::connect(format!("127.0.0.1:{own}")).is_ok());

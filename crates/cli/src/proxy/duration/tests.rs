@@ -4,7 +4,9 @@ use super::{parse, written};
 
 #[test]
 fn what_people_write_is_read() {
-    for (text, milliseconds) in [("0", 0), ("0s", 0), ("500ms", 500), ("15s", 15_000), ("10m", 600_000), ("1h30m", 5_400_000), ("7d", 604_800_000)] {
+    for (text, milliseconds) in
+        [("0", 0), ("0s", 0), ("500ms", 500), ("15s", 15_000), ("10m", 600_000), ("1h30m", 5_400_000), ("7d", 604_800_000)]
+    {
         assert_eq!(parse(text), Ok(Duration::from_millis(milliseconds)), "{text}");
     }
 }
