@@ -361,7 +361,7 @@ impl Dialer {
             Broken::Fault(fault) => return Refusal::of_fault(fault, |failure| self.about(failure)),
             Broken::Closed => self.unreachable("the server closed the connection within the login; its log says why"),
             Broken::Io(error) => self.unreachable(&format!("the connection broke within the login: {error}")),
-            Broken::Tls(error) => self.about(Failure::new(Class::NoTls, explanation::tls(&self.settings.host, error))),
+            Broken::Tls(error) => self.about(Failure::new(Class::TlsFailed, explanation::tls(&self.settings.host, error))),
         };
         failure.into()
     }

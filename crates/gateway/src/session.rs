@@ -38,6 +38,16 @@ pub(crate) struct Guest {
     pub(crate) accepted: Instant,
 }
 
+/// A client that has been taken in.
+struct Visitor<P: Protocol> {
+    client: Transport,
+    inbox: Inbox,
+    wish: P::Wish,
+    reply: P::Reply,
+    accepted: Instant,
+    _slot: Slot,
+}
+
 /// A client and its session on the server.
 struct Pair<P: Protocol> {
     client: Transport,
@@ -57,32 +67,38 @@ enum Outcome {
     Cut(Cut, &'static str),
 }
 
-/// Serves one client.
+/// Serves one client: takes it in, and then its visit.
+///
+/// Each step is boxed: a client that waits in one takes no memory for the others.
 pub(crate) async fn serve<P: Protocol>(target: Arc<Target<P>>, guest: Guest) {
     let Guest { socket, origin, slot, accepted } = guest;
-    let mut trail = Trail::open(&target, origin);
+    let trail = Trail::open(&target, origin);
     let mut client = Transport::from(socket);
     let mut inbox = Inbox::default();
-
-    // Each step is boxed: a client that waits in one takes no memory for the others.
     let deadline = accepted + target.login_timeout;
     let taken = Box::pin(timeout_at(deadline, target.protocol.take_in(&target.dialer, &mut client, &mut inbox, deadline))).await;
-    let (wish, reply) = match taken {
-        Ok(Ok(Arrival::Visit(wish, reply))) => (P::aim(wish, &target.settings), reply),
-        Ok(Ok(Arrival::Call(call))) => return trail.call(Box::pin(target.answer(call)).await),
+    match taken {
+        Ok(Ok(Arrival::Visit(wish, reply))) => {
+            let wish = P::aim(wish, &target.settings);
+            trail.names(P::names(&wish));
+            match slot {
+                Ok(slot) => Box::pin(visit(target, Visitor { client, inbox, wish, reply, accepted, _slot: slot }, trail)).await,
+                Err(turned) => Box::pin(refuse::<P>(client, &reply, turned.failure.into(), trail)).await,
+            }
+        }
+        Ok(Ok(Arrival::Call(call))) => trail.call(Box::pin(target.answer(call)).await),
         Ok(Err(trouble)) => {
             trail.refused(&failure(trouble));
             // Closed in order, so that the last word arrives.
-            return Box::pin(client.close()).await;
+            Box::pin(client.close()).await;
         }
-        Err(_) => return trail.refused(&Failure::new(Class::TimedOut, "the client did not complete its login in time")),
-    };
-    trail.names(P::names(&wish));
+        Err(_) => trail.refused(&Failure::new(Class::TimedOut, "the client did not complete its login in time")),
+    }
+}
 
-    let _slot = match slot {
-        Ok(slot) => slot,
-        Err(turned) => return Box::pin(refuse::<P>(client, &reply, turned.failure.into(), trail)).await,
-    };
+/// Gives a client its session, and lets the two talk.
+async fn visit<P: Protocol>(target: Arc<Target<P>>, visitor: Visitor<P>, mut trail: Trail) {
+    let Visitor { mut client, inbox, wish, reply, accepted, _slot } = visitor;
     let upstream = match Box::pin(target.acquire(&wish)).await {
         Ok(upstream) => upstream,
         Err(refusal) => return Box::pin(refuse::<P>(client, &reply, refusal, trail)).await,

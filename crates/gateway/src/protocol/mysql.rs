@@ -290,7 +290,7 @@ impl Protocol for Mysql {
             (None, _) => {
                 let Failure { class, .. } = &refusal.failure;
                 let message = refusal.failure.to_string();
-                return answer::error_packet(reply.sequence, class.mysql_number(), class.sqlstate(), &message, reply.capabilities);
+                return answer::error_packet(reply.sequence, class.mysql_number(), class.mysql_sqlstate(), &message, reply.capabilities);
             }
         };
         codec::packet(reply.sequence, &payload)
