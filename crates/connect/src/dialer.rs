@@ -18,6 +18,7 @@ use countersign_wire::{Exchange, Inbox};
 use rustls::pki_types::ServerName;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument as _;
 use zeroize::Zeroizing;
 
 use crate::budget::Budget;
@@ -32,6 +33,9 @@ use crate::{identity, tcp};
 
 pub use explanation::Explanation;
 pub use refusal::Refusal;
+
+/// The `tracing` target of the spans that whoever traces connections may export.
+pub const TRACE: &str = "countersign::trace";
 
 /// PostgreSQL's name in ALPN. Source: "SSL Session Encryption" in the manual's "Message Flow".
 const POSTGRES_ALPN: &[u8] = b"postgresql";
@@ -274,9 +278,10 @@ impl Dialer {
     }
 
     async fn mint(&self, user: &DbUser) -> Result<Minted, Failure> {
+        let span = tracing::debug_span!(target: TRACE, "credentials", otel.kind = "internal");
         let endpoint = self.endpoint().await?;
         match &self.proof {
-            Proof::Tokens { tokens, .. } => Ok(Minted { token: tokens.token(&endpoint, user).await?, endpoint }),
+            Proof::Tokens { tokens, .. } => Ok(Minted { token: tokens.token(&endpoint, user).instrument(span).await?, endpoint }),
             Proof::Password(_) => Err(Failure::new(Class::Internal, "a token was asked for where the login is by password")),
         }
     }

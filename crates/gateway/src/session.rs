@@ -21,7 +21,9 @@ use crate::protocol::{Arrival, Follow, Parties, Protocol, Standing, Trouble};
 use crate::relay::{End, Relay};
 use crate::stop::Stop;
 use crate::target::Target;
+use crate::telemetry::Step;
 use crate::upstream::Upstream;
+use tracing::Instrument as _;
 use trail::Trail;
 
 /// How long a client that is refused may take to hear of it.
@@ -76,7 +78,9 @@ pub(crate) async fn serve<P: Protocol>(target: Arc<Target<P>>, guest: Guest) {
     let mut client = Transport::from(socket);
     let mut inbox = Inbox::default();
     let deadline = accepted + target.login_timeout;
-    let taken = Box::pin(timeout_at(deadline, target.protocol.take_in(&target.dialer, &mut client, &mut inbox, deadline))).await;
+    let accept = trail.step(Step::Accept);
+    let taking = target.protocol.take_in(&target.dialer, &mut client, &mut inbox, deadline).instrument(accept);
+    let taken = Box::pin(timeout_at(deadline, taking)).await;
     match taken {
         Ok(Ok(Arrival::Visit(wish, reply))) => {
             let wish = P::aim(wish, &target.settings);
@@ -99,7 +103,7 @@ pub(crate) async fn serve<P: Protocol>(target: Arc<Target<P>>, guest: Guest) {
 /// Gives a client its session, and lets the two talk.
 async fn visit<P: Protocol>(target: Arc<Target<P>>, visitor: Visitor<P>, mut trail: Trail) {
     let Visitor { mut client, inbox, wish, reply, accepted, _slot } = visitor;
-    let upstream = match Box::pin(target.acquire(&wish)).await {
+    let upstream = match Box::pin(target.acquire(&wish)).instrument(trail.step(Step::Login)).await {
         Ok(upstream) => upstream,
         Err(refusal) => return Box::pin(refuse::<P>(client, &reply, refusal, trail)).await,
     };
@@ -118,7 +122,10 @@ async fn visit<P: Protocol>(target: Arc<Target<P>>, visitor: Visitor<P>, mut tra
     trail.welcomed(&upstream, accepted);
 
     let mut pair = Pair::<P> { client, inbox, upstream, stay, follower };
+    // Held, and not entered each time that a byte comes.
+    let relaying = trail.step(Step::Relay);
     let outcome = hand_through(&target, &mut pair, &trail).await;
+    drop(relaying);
     trail.close(&outcome);
     Box::pin(part(&target, pair, &outcome)).await;
 }

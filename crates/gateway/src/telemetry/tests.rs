@@ -55,7 +55,7 @@ async fn a_connection_becomes_a_trace_and_nothing_else_does() {
         connection.in_scope(|| {
             named(&connection, &"u".repeat(500), Some("shop"));
             pooled(&connection, false);
-            for step in [Step::Accept, Step::Login, Step::Credentials, Step::Dial, Step::Relay] {
+            for step in [Step::Accept, Step::Login, Step::Dial, Step::Relay] {
                 let span = step.span();
                 dialled(&span, SocketAddr::from(([192, 0, 2, 9], 5432)));
                 span.in_scope(|| tracing::error!(password = "swordfish", "an event"));
