@@ -14,6 +14,7 @@ use countersign_core::failure::{Class, Failure};
 use countersign_core::name::{DbUser, Engine};
 use countersign_core::region::Region;
 use countersign_wire::exchange::{Credential, Security};
+use countersign_wire::pg::codec;
 use countersign_wire::{Exchange, Inbox};
 use rustls::pki_types::ServerName;
 use tokio::sync::OnceCell;
@@ -36,9 +37,6 @@ pub use refusal::Refusal;
 
 /// The `tracing` target of the spans that whoever traces connections may export.
 pub const TRACE: &str = "countersign::trace";
-
-/// PostgreSQL's name in ALPN. Source: "SSL Session Encryption" in the manual's "Message Flow".
-const POSTGRES_ALPN: &[u8] = b"postgresql";
 
 /// Where a database is and how it is logged in to.
 #[derive(Debug, Clone)]
@@ -375,7 +373,7 @@ impl Dialer {
 fn client_tls(settings: &Settings, verification: Verification, roots: Option<&Path>) -> Result<ClientTls, Failure> {
     let roots = roots.map_or_else(|| Ok(Roots::built_in()), Roots::from_file)?;
     let alpn: &[&[u8]] = match settings.engine {
-        Engine::Postgres => &[POSTGRES_ALPN],
+        Engine::Postgres => &[codec::ALPN],
         Engine::Mariadb | Engine::Mysql => &[],
     };
     let name = ServerName::try_from(settings.host.as_str().to_owned()).map_err(|_| {

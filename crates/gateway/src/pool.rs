@@ -131,8 +131,13 @@ impl<P: Protocol> Pool<P> {
                 upstream.close().await;
                 Err(Failure::new(Class::Unavailable, detail).into())
             }
-            Ok(Err(error)) => Err(Failure::new(Class::Unavailable, format!("{} does not say whether it is the writer: {error}", self.dialer.place())).into()),
-            Err(_) => Err(Failure::new(Class::TimedOut, format!("{} did not say in time whether it is the writer", self.dialer.place())).into()),
+            Ok(Err(error)) => {
+                Err(Failure::new(Class::Unavailable, format!("{} does not say whether it is the writer: {error}", self.dialer.place()))
+                    .into())
+            }
+            Err(_) => {
+                Err(Failure::new(Class::TimedOut, format!("{} did not say in time whether it is the writer", self.dialer.place())).into())
+            }
         }
     }
 

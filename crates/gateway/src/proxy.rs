@@ -12,9 +12,9 @@ use countersign_connect::resolve::Resolver;
 use countersign_core::failure::Failure;
 use tokio::sync::watch;
 
-use crate::limit::Limit;
 use crate::handover::{Door, Predecessor};
 use crate::inherited::Inherited;
+use crate::limit::Limit;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::status::Status;
@@ -66,7 +66,14 @@ impl Proxy {
     /// Binds every listener and serves. What is inherited and nobody asks for is closed.
     pub async fn start(settings: Settings, context: Context, inherited: Vec<Inherited>) -> (Self, Vec<Problem>) {
         let (stop, stopped) = watch::channel(Stop::No);
-        let house = House { context, metrics: Metrics::default(), sessions: Arc::default(), stop: stopped, door: Door::default(), predecessor: Arc::default() };
+        let house = House {
+            context,
+            metrics: Metrics::default(),
+            sessions: Arc::default(),
+            stop: stopped,
+            door: Door::default(),
+            predecessor: Arc::default(),
+        };
         let proxy = Self(Arc::new(Inner {
             house,
             limit: Limit::new(settings.max_connections),
