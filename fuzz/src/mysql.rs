@@ -92,6 +92,9 @@ pub fn mysql_stream(data: &[u8]) {
     while let Some((turn, behind)) = rest.split_first() {
         let (said, behind) = behind.split_at_checked(usize::from(turn / 2)).unwrap_or((behind, &[]));
         rest = behind;
+        if said.is_empty() {
+            continue;
+        }
         let is_client = turn % 2 == 0;
         whole.hear(is_client, said);
         said.chunks(size).for_each(|piece| cut.hear(is_client, piece));
@@ -125,7 +128,8 @@ impl Talk {
         self.held.extend_from_slice(said);
         while !self.over {
             let Ok(passage) = self.dialogue.requests(&self.held) else {
-                self.over = true;
+                // What stood in front of it is not told.
+                (self.over, self.forwarded) = (true, 0);
                 return;
             };
             assert!(passage.forward <= self.held.len(), "more is forwarded than there is");
