@@ -256,7 +256,11 @@ impl Protocol for Mysql {
         // A reset puts the character set back to the server's own, and leaves the database as it is.
         let collation = upstream.wish.collation;
         let names = format!("SET character_set_client={collation}, character_set_results={collation}, collation_connection={collation}");
-        upstream.exchange(Statement::query(&names, capabilities)).await?;
+        match upstream.exchange(Statement::query(&names, capabilities)).await {
+            // A server that doesn't know the collation took its own at the login, and has taken its own again.
+            Ok(_) | Err(Broken::Fault(Fault::Refused(_))) => {}
+            Err(broken) => return Err(broken),
+        }
         if let Some(database) = &upstream.wish.database {
             upstream.exchange(Statement::new(codec::init_db(database), capabilities)).await?;
         }
