@@ -27,7 +27,8 @@ pub(crate) use bind::bind;
 const BREATH: Duration = Duration::from_millis(100);
 
 /// When a silent client is probed first, and how often then: one that vanished gives its session back.
-const KEEPALIVE: TcpKeepalive = TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15)).with_retries(4);
+const KEEPALIVE: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15)).with_retries(4);
 
 /// A listening socket.
 #[derive(Debug)]

@@ -69,7 +69,8 @@ impl Mysql {
             return Ok(known);
         }
         let addresses = timeout_at(deadline, dialer.addresses()).await;
-        let addresses = addresses.map_err(|_| Failure::new(Class::TimedOut, format!("{}: its name was not resolved in time", dialer.place())))??;
+        let addresses =
+            addresses.map_err(|_| Failure::new(Class::TimedOut, format!("{}: its name was not resolved in time", dialer.place())))??;
         let greeted = dialer.reach(&addresses, deadline, Greet::new()).await?;
         self.learn(&greeted.session);
         Ok(greeted.session)
@@ -125,7 +126,8 @@ impl Mysql {
         let tls = upstream.transport.is_encrypted();
         let change = dial::Change::new(&upstream.session, wish.clone(), credential, tls, trusted);
         let changed = timeout_at(deadline, upstream.exchange(change)).await;
-        let changed = changed.map_err(|_| Failure::new(Class::TimedOut, format!("{}: the user was not changed in time", dialer.place())))?;
+        let changed =
+            changed.map_err(|_| Failure::new(Class::TimedOut, format!("{}: the user was not changed in time", dialer.place())))?;
         changed.map_err(|broken| dialer.broken(broken))
     }
 
@@ -290,7 +292,7 @@ impl Protocol for Mysql {
             (None, _) => {
                 let Failure { class, .. } = &refusal.failure;
                 let message = refusal.failure.to_string();
-                return answer::error_packet(reply.sequence, class.mysql_number(), class.sqlstate(), &message, reply.capabilities);
+                return answer::error_packet(reply.sequence, class.mysql_number(), class.mysql_sqlstate(), &message, reply.capabilities);
             }
         };
         codec::packet(reply.sequence, &payload)

@@ -147,7 +147,8 @@ impl Running {
     }
 
     pub(super) fn listeners(&self) -> impl Iterator<Item = std::io::Result<Inherited>> {
-        self.open().map(|listener| Ok(Inherited { name: self.settings.name.clone(), listen: listener.listen()?, socket: listener.duplicate()? }))
+        self.open()
+            .map(|listener| Ok(Inherited { name: self.settings.name.clone(), listen: listener.listen()?, socket: listener.duplicate()? }))
     }
 
     fn open(&self) -> impl Iterator<Item = &Arc<Listener>> {
