@@ -60,7 +60,23 @@ fn tables_say_what_is_going_on() {
         targets: vec![target("orders", None), target("billing", Some(setback))],
         sessions: vec![session],
     };
-    insta::assert_snapshot!(text(&status, at(60)), @"");
+    insta::assert_snapshot!(text(&status, at(60)), @r#"
+    version 0.1.0, process 42, up for 1m, 1 connections of at most 10
+
+    TARGET   DATABASE                           LISTENS ON               CLIENTS  POOL                        LOGINS
+    orders   postgres orders.example.com:5432   127.0.0.1:5432           1        1 idle, 1 in use, 1 coming  well, 3 wait
+    billing  postgres billing.example.com:5432  127.0.0.1:5432 (failed)  1        1 idle, 1 in use, 1 coming  fail, 3 wait
+
+    billing: it is taken
+    billing: no answer\u{1b}[2J (failed 4 times in a row)
+
+    TARGET   CREDENTIALS        KEY          END     USER  TOKEN
+    orders   the profile "dev"  ASIAEXAMPLE  in 59m  app   1m old, good for 9m
+    billing  the profile "dev"  ASIAEXAMPLE  in 59m  app   1m old, good for 9m
+
+    SESSION  TARGET  CLIENT           USER  DATABASE  SINCE  STATE           SENT   RECEIVED  SERVER
+    7        orders  127.0.0.1:50000  app   -         1m     in transaction  100 B  19 MiB    10.0.0.1:5432
+    "#);
 }
 
 #[test]
