@@ -177,7 +177,7 @@ impl<P: Protocol> Pool<P> {
             let (pool, kind) = (Arc::clone(self), kind.clone());
             tokio::spawn(async move {
                 let dialled = pool.dial(&kind, Instant::now() + pool.target.connect_timeout).await;
-                pool.kinds().ended(&kind);
+                pool.kinds().ended(&kind, dialled.is_err());
                 match dialled {
                     Ok(upstream) => {
                         if let Some(surplus) = pool.keep(&kind, upstream) {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use countersign_authority::file::{Mistake, Place, Report};
 use countersign_core::failure::{Class, Failure};
-use countersign_gateway::settings::Settings;
+use countersign_gateway::settings::{Settings, Target};
 
 use super::config::{self, Around, Given, Raw};
 use super::{Request, duration};
@@ -25,7 +25,7 @@ pub(super) const LOGIN_TIMEOUT: std::time::Duration = std::time::Duration::from_
 pub(crate) struct Plan {
     pub(crate) settings: Settings,
     pub(crate) operation: Operation,
-    /// The files that all of it was read from.
+    /// The files that all of it was read from, certificates too.
     pub(crate) files: Vec<PathBuf>,
     /// Targets that were left out because of their mistakes, in a sentence each.
     pub(crate) left_out: Vec<String>,
@@ -74,7 +74,8 @@ pub(crate) fn make(request: &Request, surroundings: Surroundings<'_>, before: Op
     let login_timeout = options.login_timeout.unwrap_or(LOGIN_TIMEOUT);
     let settings = Settings { targets, max_connections, login_timeout };
     let operation = Operation::of(&options, surroundings)?;
-    let files = path.into_iter().chain(around.read.take()).chain(here.read.take()).collect();
+    let certificates = settings.targets.iter().flat_map(Target::files).cloned();
+    let files = path.into_iter().chain(around.read.take()).chain(here.read.take()).chain(certificates).collect();
     Ok(Plan { settings, operation, files, left_out: left_out.into_iter().map(|(_, said)| said).collect() })
 }
 

@@ -155,7 +155,7 @@ impl Protocol for Mysql {
     fn new(target: &settings::Target) -> Result<Self, Failure> {
         let ask = match &target.access {
             settings::Access::Password(password) => Ask::Password(Arc::new(MysqlPassword::new(&password.0))),
-            settings::Access::Open | settings::Access::Users(_) => Ask::Nothing,
+            settings::Access::Open | settings::Access::OpenToNetwork | settings::Access::Users(_) => Ask::Nothing,
         };
         let (tls, offer) = match &target.client_tls {
             None => (Tls::None, exchange::Tls::Off),

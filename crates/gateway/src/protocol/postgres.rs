@@ -54,7 +54,7 @@ impl Protocol for Postgres {
     fn new(target: &settings::Target) -> Result<Self, Failure> {
         let ask = match &target.access {
             settings::Access::Password(password) => Ask::Password(Arc::new(ScramVerifier::new(&password.0).map_err(no_random)?)),
-            settings::Access::Open | settings::Access::Users(_) => Ask::Nothing,
+            settings::Access::Open | settings::Access::OpenToNetwork | settings::Access::Users(_) => Ask::Nothing,
         };
         let (tls, offer) = match &target.client_tls {
             None => (Tls::None, exchange::Tls::Off),
