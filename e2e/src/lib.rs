@@ -2,8 +2,10 @@
 //!
 //! The programs are those that `cargo xtask test` builds beside the tests.
 
+mod proxy;
 mod session;
 mod stack;
+mod talk;
 mod way;
 
 use std::path::PathBuf;
@@ -16,8 +18,10 @@ use countersign_core::name::DbUser;
 use countersign_core::sigv4::KeyCache;
 use countersign_core::token::mint;
 
+pub use proxy::{HTTP_PORT, Proxy, Site, http};
 pub use session::padded_session;
 pub use stack::Stack;
+pub use talk::Talk;
 pub use way::{Way, mysql_client, ways, ways_of};
 
 /// How long anything may take that a test waits for.
@@ -26,8 +30,10 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// The directory of the programs under test.
 #[must_use]
 pub fn programs() -> PathBuf {
-    let test = std::env::current_exe().expect("a test has a path");
-    let directory = test.ancestors().nth(2).expect("tests lie in target/PROFILE/deps").to_owned();
+    let program = std::env::current_exe().expect("a program has a path");
+    let beside = program.parent().expect("it lies in a directory");
+    // Tests lie in target/PROFILE/deps, programs in target/PROFILE.
+    let directory = if beside.ends_with("deps") { beside.parent().unwrap_or(beside) } else { beside }.to_owned();
     assert!(directory.join("countersign").exists(), "countersign is not built: run `cargo xtask test`, or `cargo build --workspace` first");
     directory
 }

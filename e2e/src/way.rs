@@ -102,7 +102,8 @@ impl Way {
     }
 
     /// SQL for the name that the server knows the session by. (MySQL's has the account's host pattern, `@%`.)
-    pub(crate) const fn whoami(self) -> &'static str {
+    #[must_use]
+    pub const fn whoami(self) -> &'static str {
         match self {
             Self::Pam | Self::Ldap => "SELECT current_user",
             Self::Mariadb | Self::Mysql => "SELECT LEFT(CURRENT_USER(), CHAR_LENGTH(CURRENT_USER()) - 2)",

@@ -208,13 +208,22 @@ impl Proxy {
         cut
     }
 
-    /// The listening sockets, to be handed over: each with its target's name.
+    /// The listening sockets, each with its target's name.
     ///
     /// # Errors
     /// What the system says.
     pub fn listeners(&self) -> std::io::Result<Vec<Inherited>> {
         let targets = self.targets();
         targets.values().flat_map(Running::listeners).collect()
+    }
+
+    /// The listening sockets for the proxy that takes this one's place, which asks for them as the settings do.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn estate(&self) -> std::io::Result<Vec<Inherited>> {
+        let targets = self.targets();
+        targets.values().flat_map(Running::estate).collect()
     }
 
     /// Where each target takes clients in, as people write it.

@@ -86,7 +86,7 @@ pub enum Fault {
         /// As in `Protocol`.
         farewell: Vec<u8>,
     },
-    /// The client did not prove to be who it says it is.
+    /// The client did not prove to be who it says it is; or the server wants a proof of this user that there is none of.
     #[error("{detail}")]
     Denied {
         /// Who, in our words.
@@ -110,6 +110,12 @@ impl Fault {
     #[must_use]
     pub fn unsupported(detail: impl Into<String>) -> Self {
         Self::Unsupported { detail: detail.into(), farewell: Vec::new() }
+    }
+
+    /// A proof that can't be given, without a word to the other side.
+    #[must_use]
+    pub fn denied(detail: impl Into<String>) -> Self {
+        Self::Denied { detail: detail.into(), farewell: Vec::new() }
     }
 
     /// What is sent to the other side before the socket is closed.

@@ -135,7 +135,7 @@ fn offer(proxy: &Proxy, orders: mpsc::Sender<Order>, copies: Vec<Inherited>) -> 
     let (sockets, leave, cancel) = (proxy.clone(), proxy.clone(), proxy.clone());
     Offer::new(
         proxy.door(),
-        move || sockets.listeners()?.into_iter().map(Ok).chain(copies.iter().map(Inherited::try_clone)).collect(),
+        move || sockets.estate()?.into_iter().map(Ok).chain(copies.iter().map(Inherited::try_clone)).collect(),
         move || {
             leave.leave();
             order(&orders, Order::Leave);

@@ -32,7 +32,9 @@ impl Refusal {
     pub(super) fn of_fault(fault: &Fault, about: impl Fn(Failure) -> Failure) -> Self {
         let (class, server) = match fault {
             Fault::Protocol { .. } => (Class::Protocol, None),
-            Fault::Unsupported { .. } | Fault::Denied { .. } => (Class::Configuration, None),
+            Fault::Unsupported { .. } => (Class::Configuration, None),
+            // It is about who asks: it says nothing against the target.
+            Fault::Denied { .. } => (Class::Refused, None),
             Fault::Refused(error) if LOGIN_REFUSED.contains(&error.code.as_str()) => (Class::Refused, Some(error.clone())),
             Fault::Refused(error) => (Class::Unavailable, Some(error.clone())),
         };
@@ -42,7 +44,7 @@ impl Refusal {
     /// Whether the server refused the proof.
     #[must_use]
     pub fn is_of_the_login(&self) -> bool {
-        self.failure.class == Class::Refused
+        self.failure.class == Class::Refused && self.server.is_some()
     }
 
     pub(super) fn explained(self, explain: impl FnOnce() -> Explanation) -> Self {

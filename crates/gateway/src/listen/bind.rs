@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -57,7 +57,12 @@ fn refused(listen: &Listen, error: &io::Error) -> Failure {
 fn adopt(inherited: Inherited) -> io::Result<Listener> {
     let socket = Socket::from(inherited.socket);
     socket.set_nonblocking(true)?;
-    match socket.local_addr()?.as_pathname().map(Path::to_owned) {
+    let path = match inherited.listen {
+        // What a proxy bound has another name by now than the system remembers.
+        Listen::Unix(path) => Some(path),
+        Listen::Tcp(_) | Listen::Activated(_) => socket.local_addr()?.as_pathname().map(Path::to_owned),
+    };
+    match path {
         Some(path) => Ok(Listener::Unix(UnixListener::from_std(socket.into())?, path)),
         None => Ok(Listener::Tcp(TcpListener::from_std(socket.into())?)),
     }
@@ -77,6 +82,7 @@ fn tcp(address: SocketAddr) -> io::Result<Listener> {
 
 /// Bound under another name, made private, and moved to its place: nobody can connect before it is as it shall be.
 fn unix(path: &Path, access: &Access) -> io::Result<Listener> {
+    make_room(path, access)?;
     vacate(path)?;
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!(".{}", std::process::id()));
@@ -94,6 +100,17 @@ fn unix(path: &Path, access: &Access) -> io::Result<Listener> {
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(Listener::Unix(UnixListener::from_std(socket.into())?, path.to_owned()))
+}
+
+/// The directory of a socket, where it is the only one that is missing: clients of PostgreSQL look for a socket in a directory of
+/// its own.
+fn make_room(path: &Path, access: &Access) -> io::Result<()> {
+    let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) else { return Ok(()) };
+    let mode = if matches!(access, Access::Users(_)) { 0o755 } else { 0o700 };
+    match fs::DirBuilder::new().mode(mode).create(directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Only a socket on which nobody listens may be replaced.

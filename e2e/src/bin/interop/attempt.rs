@@ -10,6 +10,9 @@ use crate::client::{Client, Place};
 use crate::relay::Relay;
 use crate::stack::{Server, Stack};
 
+/// What drivers have for a password where the proxy does the rest.
+const DUMMY: &str = "none-is-needed";
+
 /// How many seconds a client has.
 const PATIENCE: &str = "60";
 
@@ -46,6 +49,7 @@ impl Case {
         let token = match self {
             Self::Long(length) => stack.long_token(server, length),
             Self::Tampered => tampered(Stack::short_token(server)),
+            Self::Proxy => DUMMY.to_owned(),
             _ => Stack::short_token(server),
         };
         let elsewhere = match self {
@@ -54,6 +58,7 @@ impl Case {
                 elsewhere => elsewhere,
             },
             Self::OtherAddress => Some(relay.other_address()),
+            Self::Proxy => Some(server.proxied()),
             _ => None,
         };
         let before = stack.decisions().len();
@@ -90,7 +95,7 @@ impl Case {
         if let Some((other, relayed)) = elsewhere {
             command.env(host, other).env(port, relayed.to_string());
         }
-        if self == Self::Plain {
+        if matches!(self, Self::Plain | Self::Proxy) {
             command.env("INTEROP_PLAIN", "1");
         }
         run(&mut command)

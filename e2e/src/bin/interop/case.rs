@@ -15,10 +15,12 @@ pub(crate) enum Case {
     OtherName,
     /// A good token, to a server whose certificate has another address.
     OtherAddress,
+    /// No token: `countersign proxy` is in between, and the driver has a password that means nothing. No TLS on its side.
+    Proxy,
 }
 
-pub(crate) const CASES: [Case; 7] =
-    [Case::Short, Case::Long(1_900), Case::Long(8_000), Case::Tampered, Case::Plain, Case::OtherName, Case::OtherAddress];
+pub(crate) const CASES: [Case; 8] =
+    [Case::Short, Case::Long(1_900), Case::Long(8_000), Case::Tampered, Case::Plain, Case::OtherName, Case::OtherAddress, Case::Proxy];
 
 /// What has to come of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +45,7 @@ impl Case {
             Self::Plain => "no TLS",
             Self::OtherName => "other name",
             Self::OtherAddress => "other address",
+            Self::Proxy => "proxy",
         }
     }
 }

@@ -280,7 +280,7 @@ impl Client {
             return limit.expected;
         }
         match case {
-            Case::Short | Case::Long(_) => Expected::Opens,
+            Case::Short | Case::Long(_) | Case::Proxy => Expected::Opens,
             Case::Tampered => Expected::Denied,
             Case::Plain => self.plain.map_or(Expected::Denied, Expected::Refused),
             Case::OtherName | Case::OtherAddress => Expected::Refused(self.stranger),

@@ -25,7 +25,8 @@ Ends with 0 where each cell of the table is what it has to be.";
 
 const LEGEND: &str = "\
 ok: logged in over TLS · denied: by the server · driver: by the driver, before it sent the token · late: by the driver, after it had
-sent the token · *: see below";
+sent the token · *: see below
+proxy: by way of countersign proxy, with no token in the driver";
 
 /// What the command line says.
 #[derive(Default)]
@@ -85,7 +86,8 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let stack = Stack::up(&arguments.engines);
-    let servers: Vec<(Server, Relay)> = arguments.engines.iter().map(|engine| stack.server(engine)).map(with_relay).collect();
+    let mut servers: Vec<(Server, Relay)> = arguments.engines.iter().map(|engine| stack.server(engine)).map(with_relay).collect();
+    let (_site, _proxy) = stack.proxy(servers.iter_mut().map(|(server, _)| server));
     let surprises = run(&arguments, &stack, &servers);
     for surprise in &surprises {
         eprintln!("\n✗ {surprise}");

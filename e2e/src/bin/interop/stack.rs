@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use countersign_core::credentials::{Credentials, Secret};
 use countersign_core::endpoint::Endpoint;
 use countersign_core::name::Engine;
-use countersign_e2e::{padded_session, run, token};
+use countersign_e2e::{Proxy, Site, padded_session, run, token};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -86,7 +86,23 @@ impl Stack {
         let version = instance["version"].as_str().map_or_else(|| instance["version"].to_string(), str::to_owned);
         let variables = env.iter().filter(|(name, _)| !name.starts_with("AWS_"));
         let variables = variables.map(|(name, value)| (name.clone(), value.clone())).collect();
-        Server { endpoint, version, key: credentials(&env), variables }
+        Server { endpoint, version, key: credentials(&env), variables, proxied: None }
+    }
+
+    /// A proxy for these servers, each at the port that it has itself.
+    pub(crate) fn proxy<'a>(&self, servers: impl Iterator<Item = &'a mut Server>) -> (Site, Proxy) {
+        let site = Site::default();
+        let mut command = site.bare(&[]);
+        let mut aws = HashMap::new();
+        for server in servers {
+            let Endpoint { engine, host, port, .. } = &server.endpoint;
+            let ca = if *engine == Engine::Postgres { "PGSSLROOTCERT" } else { "MYSQL_SSL_CA" };
+            command.arg(format!("{engine}://app@{host}:{port}?port={port}&sslrootcert={}&warm=0", server.variables[ca]));
+            aws = self.env(engine.as_str(), &[]);
+            server.proxied = Some((site.address().to_string(), *port));
+        }
+        let proxy = site.start(command.envs(aws.into_iter().filter(|(name, _)| name.starts_with("AWS_"))));
+        (site, proxy)
     }
 
     /// A token of a long-term key: as short as tokens are.
@@ -123,6 +139,8 @@ pub(crate) struct Server {
     version: String,
     key: Credentials,
     variables: HashMap<String, String>,
+    /// Where the proxy takes clients in for it.
+    proxied: Option<(String, u16)>,
 }
 
 impl Server {
@@ -132,6 +150,11 @@ impl Server {
 
     pub(crate) const fn port(&self) -> u16 {
         self.endpoint.port
+    }
+
+    /// Where the proxy takes clients in for it.
+    pub(crate) fn proxied(&self) -> (String, u16) {
+        self.proxied.clone().expect("the proxy was started")
     }
 
     /// Its name and version.

@@ -223,7 +223,7 @@ impl Identity {
 
     fn no_token(&self, plugin: &str) -> Fault {
         let user = &self.user;
-        Fault::unsupported(format!(
+        Fault::denied(format!(
             "the server asks for a password by {plugin}: user {user:?} is not identified with AWSAuthenticationPlugin, or IAM authentication \
              is off for this database; as its administrator, ALTER USER … IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'"
         ))

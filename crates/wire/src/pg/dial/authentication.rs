@@ -131,7 +131,7 @@ fn password<'a>(settings: &'a Settings, means: &str) -> Result<&'a Secret, Fault
         Credential::Nothing => Err(nothing(settings)),
         Credential::Token(_) => {
             let user = &settings.startup.user;
-            Err(Fault::unsupported(format!(
+            Err(Fault::denied(format!(
                 "the server asks for a password by {means}: user {user:?} is not a member of rds_iam, or IAM authentication is off \
                  for this database; as its owner, GRANT rds_iam TO the user"
             )))

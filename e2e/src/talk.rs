@@ -1,0 +1,118 @@
+//! An engine's own client that stays: it is told statements, and asked for answers, one line each.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Seek, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+
+use countersign_core::name::Engine;
+
+use crate::{PATIENCE, Way, wait_until};
+
+/// A client with its session open. Dropped, it says goodbye and goes.
+#[derive(Debug)]
+pub struct Talk {
+    process: Child,
+    input: Option<ChildStdin>,
+    lines: Receiver<String>,
+    errors: fs::File,
+    way: Way,
+}
+
+impl Talk {
+    /// Starts a client that reads its statements from its standard input: one of [`crate::Site::session`].
+    #[must_use]
+    pub fn open(way: Way, command: &mut Command) -> Self {
+        let errors = tempfile::tempfile().expect("a file for what it complains of");
+        let complaints = errors.try_clone().expect("the same file");
+        if way.engine() != Engine::Postgres {
+            command.arg("--force");
+        }
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(complaints).spawn().expect("the client starts");
+        let input = process.stdin.take();
+        let output = BufReader::new(process.stdout.take().expect("its output"));
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { process, input, lines, errors, way }
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Whether it is a client of this engine.
+    #[must_use]
+    pub fn is_of(&self, engine: Engine) -> bool {
+        self.way.engine() == engine
+    }
+
+    /// Has it run a statement that answers nothing.
+    pub fn tell(&mut self, sql: &str) {
+        let input = self.input.as_mut().expect("it listens");
+        writeln!(input, "{sql}{}", if sql.starts_with('\\') { "" } else { ";" }).and_then(|()| input.flush()).expect("it listens");
+    }
+
+    /// Has it run a statement, and gives the first line of the answer.
+    ///
+    /// # Panics
+    /// Where there is none.
+    #[must_use]
+    pub fn ask(&mut self, sql: &str) -> String {
+        self.tell(sql);
+        self.hear().unwrap_or_else(|| panic!("no answer to {sql:?}: {}", self.complaints()))
+    }
+
+    /// The next line that it prints; none where it has gone.
+    #[must_use]
+    pub fn hear(&mut self) -> Option<String> {
+        match self.lines.recv_timeout(PATIENCE) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("the client says nothing: {}", self.complaints()),
+        }
+    }
+
+    /// What it has complained of.
+    #[must_use]
+    pub fn complaints(&mut self) -> String {
+        let mut text = String::new();
+        self.errors.rewind().and_then(|()| self.errors.read_to_string(&mut text)).expect("what it complained of");
+        text
+    }
+
+    /// The server's number of the session.
+    #[must_use]
+    pub fn server_session(&mut self) -> String {
+        let sql = if self.way.engine() == Engine::Postgres { "SELECT pg_backend_pid()" } else { "SELECT CONNECTION_ID()" };
+        self.ask(sql)
+    }
+
+    /// Says goodbye, and waits until it has gone.
+    pub fn close(mut self) {
+        drop(self.input.take());
+        wait_until("the client's end", || self.process.try_wait().expect("a status").is_some());
+    }
+
+    /// Kills it: it says no goodbye.
+    pub fn kill(mut self) {
+        self.process.kill().expect("it can be killed");
+        self.process.wait().expect("a status");
+    }
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        drop(self.input.take());
+        let _gone = self.process.kill();
+        let _status = self.process.wait();
+    }
+}

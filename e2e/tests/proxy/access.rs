@@ -1,0 +1,141 @@
+//! What clients have to prove to the proxy, and the TLS that it offers them.
+
+use std::process::Command;
+
+use countersign_core::name::Engine;
+use countersign_e2e::{Proxy, Said, Site, Stack, Way, run, ways};
+
+const PASSWORD: &str = "the-callers-own";
+
+/// A certificate for this name and the site's address.
+fn certificate(site: &Site, name: &str) {
+    let made = rcgen::generate_simple_self_signed([name.to_owned(), site.address().to_string()]).unwrap();
+    site.write("proxy.pem", &made.cert.pem());
+    site.write("proxy.key", &made.signing_key.serialize_pem());
+}
+
+fn serve(stack: &Stack, site: &Site, lines: &[&str]) -> Proxy {
+    site.serve(stack, &stack.target("db", &[&["user = \"app\""], lines].concat()), &[])
+}
+
+fn with_password(mut client: Command, way: Way, password: &str) -> Said {
+    run(client.env(if way.engine() == Engine::Postgres { "PGPASSWORD" } else { "MYSQL_PWD" }, password))
+}
+
+#[test]
+fn callers_have_to_know_the_password_where_there_is_one() {
+    for way in ways() {
+        let (stack, site) = (Stack::up(way, &[]), Site::default());
+        site.write("access", &format!("{PASSWORD}\n"));
+        let _proxy = serve(&stack, &site, &["access = { password-file = \"access\" }"]);
+        let client = || site.client(way, "app", way.whoami());
+        // Twice: caching_sha2_password keeps what it has learnt.
+        for _ in 0..2 {
+            let said = with_password(client(), way, PASSWORD);
+            assert_eq!(said.out, "app", "{said:?}");
+        }
+        let before = stack.decisions("app").len();
+        for wrong in ["hunter2", ""] {
+            let said = with_password(client(), way, wrong);
+            assert!(!said.ok, "{said:?}");
+            let words = if way.engine() == Engine::Postgres { "password" } else { "ERROR 1045 (28000): Access denied for user 'app'" };
+            assert!(said.err.contains(words), "{said:?}");
+            assert!(!said.err.contains("check, in this order"), "this is about the caller's password, not about IAM: {said:?}");
+        }
+        assert_eq!(stack.decisions("app").len(), before, "the server is not asked about strangers");
+    }
+}
+
+#[test]
+fn mysql_s_plugins_all_prove_it() {
+    for way in ways().into_iter().filter(|way| way.engine() != Engine::Postgres) {
+        let (stack, site) = (Stack::up(way, &[]), Site::default());
+        site.write("access", PASSWORD);
+        let _proxy = serve(&stack, &site, &["access = { password-file = \"access\" }"]);
+        // Each client of this machine, with each plugin that it begins with by itself.
+        for (client, plugins) in [(Way::Mariadb, ["mysql_native_password", "caching_sha2_password"]), (Way::Mysql, ["caching_sha2_password", "sha256_password"])] {
+            if !ways().contains(&client) {
+                continue;
+            }
+            for plugin in plugins {
+                let mut command = site.client(client, "app", "SELECT CURRENT_USER()");
+                command.args([&format!("--default-auth={plugin}"), &format!("--port={}", way.engine().default_port())]);
+                let said = with_password(command, way, PASSWORD);
+                assert_eq!(said.out, "app@%", "{client:?} with {plugin} to {way:?}: {said:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn clients_verify_the_certificate_that_the_proxy_shows() {
+    for way in ways() {
+        let (stack, site) = (Stack::up(way, &[]), Site::default());
+        certificate(&site, "proxy.test");
+        let _proxy = serve(&stack, &site, &["client-tls = { certificate = \"proxy.pem\", key = \"proxy.key\", required = true }"]);
+        let ca = site.path("proxy.pem").display().to_string();
+        let client = |sql| site.client(way, "app", sql);
+        let (verified, plain) = match way.engine() {
+            Engine::Postgres => {
+                let mut verified = client("SELECT current_user");
+                verified.env("PGHOST", "proxy.test").env("PGHOSTADDR", site.address().to_string());
+                verified.env("PGSSLMODE", "verify-full").env("PGSSLROOTCERT", &ca);
+                let mut other = client("SELECT current_user");
+                other.env("PGHOST", "other.test").env("PGHOSTADDR", site.address().to_string());
+                let other = run(other.env("PGSSLMODE", "verify-full").env("PGSSLROOTCERT", &ca));
+                assert!(other.err.contains("does not match host name"), "{other:?}");
+                let mut plain = client("SELECT 1");
+                plain.env("PGSSLMODE", "disable");
+                (run(&mut verified), run(&mut plain))
+            }
+            Engine::Mariadb => {
+                let verified = run(client("SELECT LEFT(CURRENT_USER(), 3)").args(["--ssl-verify-server-cert", &format!("--ssl-ca={ca}")]));
+                (verified, run(client("SELECT 1").arg("--skip-ssl")))
+            }
+            Engine::Mysql => {
+                let verified = run(client("SELECT LEFT(CURRENT_USER(), 3)").args(["--ssl-mode=VERIFY_IDENTITY", &format!("--ssl-ca={ca}")]));
+                (verified, run(client("SELECT 1").arg("--ssl-mode=DISABLED")))
+            }
+        };
+        assert_eq!(verified.out, "app", "{verified:?}");
+        assert!(!plain.ok && (plain.err.contains("TLS") || plain.err.contains("SSL")), "{plain:?}");
+    }
+}
+
+#[test]
+fn scram_is_bound_to_the_channel_in_tls() {
+    let Some(way) = ways().into_iter().find(|way| way.engine() == Engine::Postgres) else { return };
+    let (stack, site) = (Stack::up(way, &[]), Site::default());
+    certificate(&site, "proxy.test");
+    site.write("access", PASSWORD);
+    let lines = ["access = { password-file = \"access\" }", "client-tls = { certificate = \"proxy.pem\", key = \"proxy.key\" }"];
+    let _proxy = serve(&stack, &site, &lines);
+    let login = |mode, binding| {
+        let mut client = site.client(way, "app", "SELECT current_user");
+        with_password(std::mem::replace(client.env("PGSSLMODE", mode).env("PGCHANNELBINDING", binding), Command::new("true")), way, PASSWORD)
+    };
+    assert_eq!(login("require", "require").out, "app");
+    assert_eq!(login("disable", "disable").out, "app", "TLS is offered, not asked for");
+    let unbound = login("disable", "require");
+    assert!(unbound.err.contains("channel binding"), "{unbound:?}");
+}
+
+#[test]
+fn only_the_users_named_come_in_by_the_socket() {
+    let Some(way) = ways().into_iter().find(|way| way.engine() == Engine::Postgres) else { return };
+    let (stack, site) = (Stack::up(way, &[]), Site::default());
+    let login = |name: &str| {
+        let (directory, port) = (site.path(name), "5432");
+        run(site.client(way, "app", "SELECT current_user").env("PGHOST", directory).env("PGPORT", port))
+    };
+    let me = rustix::process::geteuid().as_raw();
+    let listen = |name: &str, user: u32| {
+        let lines = [&*format!("listen = \"unix:{name}/.s.PGSQL.5432\""), &*format!("access = {{ users = [{user}] }}"), "user = \"app\""];
+        stack.target(name, &lines)
+    };
+    let _proxy = site.serve(&stack, &format!("{}{}", listen("mine", me), listen("others", me + 1)), &[]);
+    let said = login("mine");
+    assert_eq!(said.out, "app", "{said:?}");
+    let said = login("others");
+    assert!(!said.ok, "{said:?}");
+}

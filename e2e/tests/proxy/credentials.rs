@@ -1,0 +1,61 @@
+//! AWS credentials that change, and those that are gone for a while.
+
+use countersign_e2e::{Site, Stack, Talk, wait_until, ways};
+
+/// A policy that lets a user be any database user.
+const ANY: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"rds-db:connect","Resource":"*"}]}"#;
+
+/// The profile `app` with the keys of this IAM user.
+fn profile(stack: &Stack, user: &str) -> String {
+    let env = stack.env(&["--user", user]);
+    let keys = (&env["AWS_ACCESS_KEY_ID"], &env["AWS_SECRET_ACCESS_KEY"]);
+    format!("[app]\naws_access_key_id = {}\naws_secret_access_key = {}\n", keys.0, keys.1)
+}
+
+#[test]
+fn keys_that_were_rotated_are_taken_up_with_the_first_login_that_fails() {
+    for way in ways() {
+        let (stack, site) = (Stack::up(way, &[]), Site::default());
+        let _made = stack.must(&["user", "create", "next"]);
+        let policy = site.write("policy.json", ANY).display().to_string();
+        let _granted = stack.must(&["user", "grant", "next", "--policy-document", &policy]);
+        let file = site.write("credentials", &profile(&stack, "app"));
+        site.write("countersign.toml", &stack.target("db", &["user = \"app\"", "profile = \"app\"", "region = \"us-east-1\"", "pool = \"off\""]));
+        let _proxy = site.start(site.bare(&[]).env("AWS_SHARED_CREDENTIALS_FILE", &file));
+        let mut open = Talk::open(way, &mut site.session(way, "app"));
+        assert_eq!(open.ask("SELECT 1"), "1");
+        site.write("credentials", &profile(&stack, "next"));
+        let _disabled = stack.must(&["user", "disable-key", "app"]);
+        let said = site.login(way, "app");
+        assert_eq!(said.out, "app", "{said:?}");
+        let classes: Vec<_> = stack.decisions("app").iter().map(|record| record["class"].as_str().map(str::to_owned)).collect();
+        assert_eq!(classes, [None, Some("inactive-key".to_owned()), None], "the old key once, and then the new one");
+        assert!(site.login(way, "app").ok);
+        assert_eq!(stack.last_class("app"), None);
+        assert_eq!(open.ask("SELECT 2"), "2", "who is in stays in");
+        open.close();
+    }
+}
+
+#[test]
+fn logins_go_on_while_credentials_can_t_be_had() {
+    let way = ways()[0];
+    let (stack, site) = (Stack::up(way, &[]), Site::default());
+    let file = site.write("credentials", &profile(&stack, "app"));
+    site.write("countersign.toml", &stack.target("db", &["user = \"app\"", "profile = \"app\"", "region = \"us-east-1\"", "pool = \"off\""]));
+    let start = || site.start(site.bare(&[]).env("AWS_SHARED_CREDENTIALS_FILE", &file));
+    let proxy = start();
+    assert!(site.login(way, "app").ok);
+    std::fs::remove_file(&file).unwrap();
+    for _ in 0..3 {
+        let said = site.login(way, "app");
+        assert_eq!(said.out, "app", "{said:?}");
+    }
+    drop(proxy);
+    // Without any at hand the client hears what is missing, and the next one gets in once it is there.
+    let _proxy = start();
+    let said = site.login(way, "app");
+    assert!(!said.ok && said.err.contains("credentials"), "{said:?}");
+    site.write("credentials", &profile(&stack, "app"));
+    wait_until("that the credentials are found", || site.login(way, "app").ok);
+}

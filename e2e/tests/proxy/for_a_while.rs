@@ -1,0 +1,53 @@
+//! `countersign connect NAME`: a target for a while, as hoop has it.
+
+use countersign_core::name::Engine;
+use countersign_e2e::{Site, Stack, run, wait_until, ways};
+use rustix::process::Signal;
+
+#[test]
+fn a_target_of_hoop_s_is_open_until_its_time_is_up() {
+    for way in ways() {
+        let (stack, site) = (Stack::up(way, &[]), Site::default());
+        let env = stack.env(&[]);
+        let [host, port, ca] = way.variables().map(|name| &env[name]);
+        let mut target = format!(
+            "[targets.demo]\nHOST = \"{host}\"\nPORT = \"{port}\"\nUSER = \"_aws_iam_rds:app\"\nPASS = \"_aws_iam_rds:authtoken\"\nroots = \"{ca}\"\n"
+        );
+        target.push_str(match way.engine() {
+            Engine::Postgres => "DB = \"postgres\"\nSSLMODE = \"verify-full\"\n",
+            Engine::Mariadb => "DB = \"app\"\nengine = \"mariadb\"\n",
+            Engine::Mysql => "DB = \"app\"\nengine = \"mysql\"\n",
+        });
+        site.write("countersign.toml", &target);
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+        let connect = |time: &str| {
+            let mut command = countersign_e2e::countersign();
+            command.args(["connect", "demo", "-p", &free, "-d", time]).current_dir(site.path("")).env("HOME", site.path(""));
+            command.envs(env.iter().filter(|(name, _)| name.starts_with("AWS_")));
+            command
+        };
+        let login = || {
+            let mut client = site.client(way, "anybody", "SELECT 1");
+            match way.engine() {
+                Engine::Postgres => run(client.env("PGHOST", "127.0.0.1").env("PGPORT", &free)),
+                Engine::Mariadb | Engine::Mysql => run(client.args(["--host=127.0.0.1", &format!("--port={free}")])),
+            }
+        };
+        let open = site.spawn(&mut connect("1h"));
+        let said = open.says(&format!("port={free}"));
+        assert!(said.contains("user=app") && said.contains("password=noop"), "{said}");
+        let _said = open.says("ready for 1h");
+        let said = login();
+        assert_eq!(said.out, "1", "{said:?}");
+        open.signal(Signal::INT);
+        assert_eq!(open.end(), 0);
+        assert!(!login().ok);
+
+        let short = site.spawn(&mut connect("2s"));
+        let _said = short.says("ready for 2s");
+        assert!(login().ok);
+        wait_until("that the time is up", || short.log().contains("the time is up"));
+        assert_eq!(short.end(), 0);
+        assert!(!login().ok);
+    }
+}

@@ -1,0 +1,200 @@
+//! Who gets in through the proxy, as whom, and what they hear who don't.
+
+use std::process::Command;
+
+use countersign_core::name::Engine;
+use countersign_e2e::{Site, Stack, Way, run, ways};
+
+fn each(test: impl Fn(&Stack, &Site)) {
+    for way in ways() {
+        test(&Stack::up(way, &[]), &Site::default());
+    }
+}
+
+#[test]
+fn a_client_needs_neither_password_nor_token() {
+    each(|stack, site| {
+        let way = stack.way();
+        let _proxy = site.start(&mut site.command(stack, &[&stack.url("app")]));
+        // The target's user holds, whoever the client says it is.
+        for user in ["app", "nobody"] {
+            let said = site.login(way, user);
+            assert_eq!(said.out, "app", "{said:?}");
+        }
+        assert_eq!(stack.last_class("app"), None);
+    });
+}
+
+#[test]
+fn without_a_user_of_its_own_a_target_takes_the_client_s() {
+    each(|stack, site| {
+        let way = stack.way();
+        let _made = stack.must(&["user", "create", "jane"]);
+        // One who may be both: the proxy's credentials are of one IAM user.
+        let statement = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"rds-db:connect","Resource":"*"}]}"#;
+        let policy = site.write("policy.json", statement);
+        let _granted = stack.must(&["user", "grant", "app", "--policy-document", &policy.display().to_string()]);
+        let _proxy = site.start(&mut site.command(stack, &[&stack.url("")]));
+        for user in ["app", "jane"] {
+            let said = site.login(way, user);
+            assert_eq!(said.out, user, "{said:?}");
+        }
+        let said = site.login(way, "nobody");
+        assert!(!said.ok && said.err.contains("nobody"), "{said:?}");
+    });
+}
+
+#[test]
+fn a_unix_socket_does_as_well() {
+    each(|stack, site| {
+        let way = stack.way();
+        let directory = site.path("sockets");
+        let _proxy = site.start(&mut site.command(stack, &["--unix-socket", &directory.display().to_string(), &named(stack, "db")]));
+        let said = match way.engine() {
+            Engine::Postgres => {
+                let socket = directory.join("db").display().to_string();
+                run(site.client(way, "app", "SELECT current_user").env("PGHOST", socket).env("PGPORT", "5432"))
+            }
+            Engine::Mariadb | Engine::Mysql => {
+                let socket = format!("--socket={}", directory.join("db").display());
+                let mut client = site.client(way, "app", "SELECT LEFT(CURRENT_USER(), 3)");
+                run(client.args(["--host=localhost", "--protocol=SOCKET", &socket]))
+            }
+        };
+        assert_eq!(said.out, "app", "{said:?}");
+    });
+}
+
+fn named(stack: &Stack, name: &str) -> String {
+    format!("{}&name={name}", stack.url("app"))
+}
+
+#[test]
+fn a_denial_is_the_server_s_own_and_says_why_behind_that() {
+    each(|stack, site| {
+        let way = stack.way();
+        let _proxy = site.start(&mut site.command(stack, &["--lazy-refresh", &stack.url("app")]));
+        assert!(site.login(way, "app").ok);
+        let _revoked = stack.must(&["user", "revoke", "app"]);
+        let said = site.login(way, "app");
+        assert!(!said.ok, "{said:?}");
+        // Nobody gave a password, and yet the server says that one was used: it was the proxy's token.
+        assert!(said.err.contains(&way.denial("app")), "{said:?}");
+        assert_explained(way, &said.err, "app");
+        let _granted = stack.must(&["user", "grant", "app"]);
+        assert!(site.login(way, "app").ok, "nothing of the denial is kept");
+    });
+}
+
+/// That the client was told what was shown to the server, and what to check.
+fn assert_explained(way: Way, said: &str, user: &str) {
+    let words = ["was shown a token for", "check, in this order", "rds-db:connect"];
+    assert!(words.iter().all(|words| said.contains(words)), "{said}");
+    assert!(!said.contains("X-Amz-"), "{said}");
+    let account = match way.engine() {
+        Engine::Postgres => format!("GRANT rds_iam TO {user}"),
+        Engine::Mariadb | Engine::Mysql => "IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'".to_owned(),
+    };
+    assert!(said.contains(&account), "{said}");
+    if way.engine() == Engine::Postgres {
+        assert!(said.contains("\nDETAIL:  ") && said.contains("\nHINT:  "), "{said}");
+    }
+}
+
+#[test]
+fn an_account_without_iam_is_refused_by_the_server_s_own_words() {
+    each(|stack, site| {
+        let way = stack.way();
+        let (sql, words) = match way {
+            Way::Pam | Way::Ldap => ("CREATE ROLE plain LOGIN PASSWORD 'hunter2'", "password authentication failed for user \"plain\""),
+            Way::Mariadb | Way::Mysql => {
+                ("CREATE USER plain@'%' IDENTIFIED BY 'hunter2'", "ERROR 1045 (28000): Access denied for user 'plain'@'127.0.0.1'")
+            }
+        };
+        stack.sql(sql);
+        let _proxy = site.start(&mut site.command(stack, &[&stack.url("")]));
+        let said = site.login(way, "plain");
+        assert!(!said.ok && said.err.contains(words), "{said:?}");
+        assert_explained(way, &said.err, "plain");
+    });
+}
+
+#[test]
+fn errors_of_the_server_are_unchanged() {
+    each(|stack, site| {
+        let way = stack.way();
+        let _proxy = site.start(&mut site.command(stack, &[&stack.url("app")]));
+        let direct = stack.token(&stack.credentials(&[]), "app");
+        for sql in ["SELECT nothing", "SELECT 1 FROM app.nowhere", "SELECT 'half"] {
+            let (through, without) = (run(&mut site.client(way, "app", sql)), run(&mut stack.client("app", &direct, sql)));
+            assert!(!through.ok, "{through:?}");
+            assert_eq!(through, without);
+        }
+        let database = "no_such_database";
+        let (mut client, words) = (site.client(way, "app", "SELECT 1"), database);
+        let said = match way.engine() {
+            Engine::Postgres => run(client.env("PGDATABASE", database)),
+            Engine::Mariadb | Engine::Mysql => run(client.arg(format!("--database={database}"))),
+        };
+        assert!(!said.ok && said.err.contains(words) && !said.err.contains("check, in this order"), "{said:?}");
+    });
+}
+
+#[test]
+fn what_is_in_the_way_of_a_login_is_said() {
+    each(|stack, site| {
+        let way = stack.way();
+        let strangers = rcgen::generate_simple_self_signed(["other".to_owned()]).unwrap().cert.pem();
+        let strangers = site.write("other.pem", &strangers).display().to_string();
+        let env = stack.env(&[]);
+        let [host, port, _] = way.variables().map(|name| &env[name]);
+        let scheme = way.engine().as_str();
+        let nobody = format!("{}:9", site.address());
+        for (url, words) in [
+            (format!("{scheme}://app@{nobody}"), &*nobody),
+            (format!("{scheme}://app@{host}:{port}?sslrootcert={strangers}"), "none of the roots vouches for the server"),
+            (format!("{scheme}://app@nowhere.invalid:1"), "nowhere.invalid"),
+        ] {
+            let proxy = site.start(&mut site.command(stack, &[&url]));
+            let said = site.login(way, "app");
+            assert!(!said.ok && said.err.contains(words), "{url}: {said:?}");
+            drop(proxy);
+        }
+        assert!(stack.decisions("app").is_empty(), "no token went to anybody");
+    });
+}
+
+#[test]
+fn the_sqlstate_of_a_denial_is_the_server_s() {
+    let Some(way) = ways().into_iter().find(|way| way.engine() == Engine::Postgres) else { return };
+    let (stack, site) = (Stack::up(way, &[]), Site::default());
+    let _revoked = stack.must(&["user", "revoke", "app"]);
+    let _proxy = site.start(&mut site.command(&stack, &[&stack.url("app")]));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let refused = runtime.block_on(async {
+        let config = format!("host={} user=app dbname=postgres", site.address());
+        tokio_postgres::connect(&config, tokio_postgres::NoTls).await.err().expect("the login is refused")
+    });
+    let refused = refused.as_db_error().expect("the server's error");
+    assert_eq!(refused.code().code(), "28000");
+    assert_eq!(refused.severity(), "FATAL");
+    assert!(refused.detail().is_some_and(|detail| detail.contains("was shown a token for app")), "{refused:?}");
+    assert!(refused.hint().is_some_and(|hint| hint.contains("rds-db:connect")), "{refused:?}");
+}
+
+#[test]
+fn a_proxy_with_nothing_to_serve_says_so() {
+    let site = Site::default();
+    let refused = |command: &mut Command| {
+        let said = run(command);
+        assert!(!said.ok, "{said:?}");
+        said.err
+    };
+    assert!(refused(&mut site.bare(&[])).contains("there is nothing to serve"));
+    let said = refused(&mut site.bare(&["postgres://app:hunter2@localhost/x"]));
+    assert!(said.contains("holds a password") && !said.contains("hunter2"), "{said}");
+    let said = refused(&mut site.bare(&["postgres://app@localhost?sslmode=disable"]));
+    assert!(said.contains("sslmode") || said.contains("disable"), "{said}");
+    let said = refused(&mut site.bare(&["postgres://app@localhost?address=0.0.0.0"]));
+    assert!(said.contains("without a password"), "{said}");
+}

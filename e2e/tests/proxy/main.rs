@@ -1,0 +1,15 @@
+//! `countersign proxy` between real clients and real servers. `cargo xtask test` builds what these run.
+
+mod access;
+mod clock;
+mod credentials;
+mod for_a_while;
+mod hostile;
+mod logins;
+mod mysql;
+mod operation;
+mod pool;
+mod postgres;
+mod raw;
+mod secrets;
+mod takeover;

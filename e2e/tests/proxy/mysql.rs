@@ -1,0 +1,203 @@
+//! What clients do with MySQL and MariaDB, through the proxy.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::process::Stdio;
+
+use countersign_core::name::Engine;
+use countersign_e2e::{Said, Site, Stack, Talk, Way, run, wait_until, ways_of};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::raw::{EXECUTE, PING, PREPARE, QUERY, RESET, Raw};
+
+const ENGINES: [Engine; 2] = [Engine::Mariadb, Engine::Mysql];
+
+/// A stack of each engine with a proxy for its user `app`.
+fn each(test: impl Fn(&Stack, &Site)) {
+    for way in ways_of(&ENGINES) {
+        let (stack, site) = (Stack::up(way, &[]), Site::default());
+        let _proxy = site.serve(&stack, &stack.target("db", &["user = \"app\""]), &[]);
+        test(&stack, &site);
+    }
+}
+
+fn with(site: &Site, way: Way, options: &[&str], sql: &str) -> Said {
+    run(site.client(way, "app", sql).args(options))
+}
+
+/// Each client of this machine, to this server.
+fn clients(way: Way) -> Vec<Way> {
+    let mut clients = ways_of(&ENGINES);
+    // MySQL has taken out what MariaDB's client of Debian 12 begins with, but not what it is switched to.
+    clients.retain(|client| *client == Way::Mariadb || *client == Way::Mysql);
+    clients.sort_by_key(|client| *client != way);
+    clients
+}
+
+#[test]
+fn a_file_of_the_client_is_loaded() {
+    each(|stack, site| {
+        stack.sql("SET GLOBAL local_infile = ON");
+        let mut lines = String::new();
+        for number in 0..100_000_u32 {
+            writeln!(lines, "{number}\t{}", "y".repeat(usize::try_from(number % 90).unwrap())).unwrap();
+        }
+        let file = site.write("loaded", &lines);
+        let _empty = site.write("empty", "");
+        let load = |path: &std::path::Path| format!("LOAD DATA LOCAL INFILE '{}' INTO TABLE loaded", path.display());
+        for client in clients(stack.way()) {
+            let mut talk = site.session(client, "app");
+            let port = format!("--port={}", stack.way().engine().default_port());
+            let mut talk = Talk::open(client, talk.args(["--local-infile=1", &port]));
+            talk.tell("DROP TABLE IF EXISTS loaded");
+            talk.tell("CREATE TABLE loaded (number INT, text TEXT)");
+            talk.tell(&load(&file));
+            assert_eq!(talk.ask("SELECT COUNT(*), SUM(number) FROM loaded"), "100000\t4999950000", "{}", talk.complaints());
+            talk.tell(&load(&site.path("empty")));
+            talk.tell(&load(&site.path("missing")));
+            assert_eq!(talk.ask("SELECT COUNT(*) FROM loaded"), "100000");
+            assert!(talk.complaints().contains("missing"), "{}", talk.complaints());
+            talk.close();
+        }
+    });
+}
+
+#[test]
+fn statements_come_several_at_once() {
+    each(|stack, site| {
+        for client in clients(stack.way()) {
+            let port = format!("--port={}", stack.way().engine().default_port());
+            let said = with(site, client, &["--delimiter=//", &port], "SELECT 1; SELECT 2, 3; DO 0; SELECT 'four'//");
+            assert_eq!(said.out, "1\n2\t3\nfour", "{said:?}");
+            let said = with(site, client, &["--delimiter=//", &port], "SELECT 1; SELECT nothing; SELECT 3//");
+            assert!(said.out == "1" && said.err.contains("ERROR 1054 (42S22)"), "{said:?}");
+        }
+    });
+}
+
+#[test]
+fn what_is_compressed_goes_through() {
+    each(|stack, site| {
+        let port = format!("--port={}", stack.way().engine().default_port());
+        let sql = "SHOW SESSION STATUS LIKE 'Compression'; SELECT LENGTH(REPEAT('x', 1000000)); SELECT REPEAT('xyz', 1000000)";
+        let xyz = "xyz".repeat(1_000_000);
+        for client in clients(stack.way()) {
+            let algorithms: &[&str] = match (client, stack.way()) {
+                (Way::Mysql, Way::Mysql) => &["--compression-algorithms=zlib", "--compression-algorithms=zstd"],
+                (Way::Mysql, _) => &["--compression-algorithms=zlib"],
+                _ => &["--compress"],
+            };
+            for algorithm in algorithms {
+                let said = with(site, client, &[algorithm, &port], sql);
+                let lines: Vec<&str> = said.out.lines().collect();
+                assert!(lines[..2] == ["Compression\tON", "1000000"] && lines[2] == xyz, "{client:?} {algorithm}: {}", said.err);
+                // And up: a statement that is worth compressing.
+                let said = with(site, client, &[algorithm, &port], &format!("SELECT LENGTH('{}')", "z".repeat(100_000)));
+                assert_eq!(said.out, "100000", "{said:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn ctrl_c_kills_the_statement_and_nobody_else_s() {
+    each(|stack, site| {
+        let running = |mark: &str| {
+            stack.sql(&format!("SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(%/*{mark}*/'"))
+        };
+        for client in clients(stack.way()) {
+            let port = format!("--port={}", stack.way().engine().default_port());
+            let start = |mark: &str| {
+                let mut command = site.client(client, "app", &format!("SELECT SLEEP(600) /*{mark}*/"));
+                command.args([&port, "--comments"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+            };
+            let (mut other, mine) = (start("other"), start("mine"));
+            wait_until("the statements", || running("mine") == "1" && running("other") == "1");
+            kill_process(Pid::from_raw(i32::try_from(mine.id()).unwrap()).unwrap(), Signal::INT).unwrap();
+            wait_until("the end of the statement", || running("mine") == "0");
+            let said = Said::from(mine.wait_with_output().unwrap());
+            // MySQL interrupts SLEEP with 1, MariaDB with an error.
+            assert!(said.out == "1" || said.err.contains("1317"), "{said:?}");
+            assert_eq!(running("other"), "1");
+            other.kill().unwrap();
+            other.wait().unwrap();
+            wait_until("the end of the other", || running("other") == "0");
+        }
+    });
+}
+
+#[test]
+fn the_binary_protocol_passes() {
+    each(|stack, site| {
+        let mut raw = raw(stack, site, "app");
+        // A statement with one parameter; its number is in the answer.
+        let prepared = raw.command(PREPARE, b"SELECT CAST(? AS SIGNED)");
+        assert_eq!(prepared[0], 0, "{}", String::from_utf8_lossy(&prepared));
+        // A parameter, a column, each with an end behind it.
+        let _definitions: Vec<Vec<u8>> = (0..4).map(|_| raw.read()).collect();
+        for number in [21_u8, 100] {
+            // No cursor, once, no NULL, types follow, LONGLONG.
+            let body = [&prepared[1..5], &[0, 1, 0, 0, 0, 0, 1, 8, 0, number, 0, 0, 0, 0, 0, 0, 0]].concat();
+            assert_eq!(raw.command(EXECUTE, &body), [1]);
+            let (_definition, _end, row) = (raw.read(), raw.read(), raw.read());
+            assert_eq!(row[2..4], u16::from(number).to_le_bytes(), "{row:?}");
+            let _end = raw.read();
+        }
+        assert_eq!(raw.command(PING, b"")[0], 0);
+        let said = with(site, stack.way(), &[], "PREPARE twice FROM 'SELECT ? * 2'; SET @n = 21; EXECUTE twice USING @n");
+        assert_eq!(said.out, "42", "{said:?}");
+    });
+}
+
+fn raw(stack: &Stack, site: &Site, user: &str) -> Raw {
+    Raw::login(SocketAddr::from((site.address(), stack.way().engine().default_port())), user, "app")
+}
+
+#[test]
+fn a_session_becomes_another_user_s() {
+    for way in ways_of(&ENGINES) {
+        let (stack, site) = (Stack::up(way, &[]), Site::default());
+        let _made = stack.must(&["user", "create", "jane"]);
+        stack.sql("CREATE DATABASE other; GRANT ALL ON other.* TO jane@'%'");
+        let statement = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"rds-db:connect","Resource":"*"}]}"#;
+        let policy = site.write("policy.json", statement).display().to_string();
+        let _granted = stack.must(&["user", "grant", "app", "--policy-document", &policy]);
+        let _proxy = site.serve(&stack, &stack.target("db", &["pool = { reuse = true }"]), &[]);
+        let mut raw = raw(&stack, &site, "app");
+        let (number, user) = (raw.value("SELECT CONNECTION_ID()"), raw.value("SELECT CURRENT_USER()"));
+        assert_eq!(user, "app@%");
+        assert_eq!(raw.command(QUERY, b"SET @mine = 'secret'")[0], 0);
+        let changed = raw.change_user("jane", "other");
+        assert_eq!(changed[0], 0, "{}", String::from_utf8_lossy(&changed));
+        assert_eq!(raw.value("SELECT CURRENT_USER()"), "jane@%");
+        assert_eq!(raw.value("SELECT DATABASE()"), "other");
+        assert_eq!(raw.value("SELECT @mine IS NULL"), "1");
+        assert_eq!(raw.value("SELECT CONNECTION_ID()"), number, "it is the same session");
+        // Back, and to somebody whom the server does not know.
+        assert_eq!(raw.change_user("app", "app")[0], 0);
+        assert_eq!(raw.value("SELECT CURRENT_USER()"), "app@%");
+        assert_eq!(raw.command(RESET, b"")[0], 0);
+        let refused = String::from_utf8_lossy(&raw.change_user("nobody", "app")).into_owned();
+        assert!(refused.contains("Access denied for user 'nobody'"), "{refused}");
+    }
+}
+
+#[test]
+fn packets_beyond_sixteen_megabytes_pass() {
+    each(|stack, site| {
+        stack.sql("SET GLOBAL max_allowed_packet = 67108864");
+        let way = stack.way();
+        let big = ["--max-allowed-packet=67108864"];
+        let length = (1 << 24) + 17;
+        let said = with(site, way, &big, &format!("SELECT REPEAT('x', {length})"));
+        assert!(said.ok && said.out.len() == length, "{} bytes: {}", said.out.len(), said.err);
+        let mut talk = site.session(way, "app");
+        let mut talk = Talk::open(way, talk.args(big));
+        assert_eq!(talk.ask(&format!("SELECT LENGTH('{}')", "z".repeat(length))), length.to_string());
+        // Exactly as many as a packet can have: an empty one follows.
+        let exactly = (1 << 24) - 1 - 1 - "SELECT LENGTH('')".len();
+        assert_eq!(talk.ask(&format!("SELECT LENGTH('{}')", "z".repeat(exactly))), exactly.to_string());
+        assert_eq!(talk.ask("SELECT 'still here'"), "still here");
+        talk.close();
+    });
+}

@@ -1,0 +1,276 @@
+//! What operators ask of the proxy, and how it changes and ends.
+
+use std::net::SocketAddr;
+use std::process::Command;
+
+use countersign_core::name::Engine;
+use countersign_e2e::{HTTP_PORT, Proxy, Said, Site, Stack, Talk, Way, http, run, wait_until, ways};
+use rustix::process::Signal;
+
+fn postgres() -> Option<Way> {
+    ways().into_iter().find(|way| way.engine() == Engine::Postgres)
+}
+
+/// One way of each protocol.
+fn both() -> Vec<Way> {
+    [postgres(), ways().into_iter().find(|way| way.engine() != Engine::Postgres)].into_iter().flatten().collect()
+}
+
+fn open(stack: &Stack, site: &Site) -> Talk {
+    let mut talk = Talk::open(stack.way(), &mut site.session(stack.way(), "app"));
+    assert_eq!(talk.ask("SELECT 1"), "1");
+    talk
+}
+
+const ALL: [&str; 2] = ["--health-check", "--prometheus"];
+
+#[test]
+fn orchestrators_and_people_see_what_it_does() {
+    for way in both() {
+        let (stack, site) = (Stack::up(way, &[]), Site::default());
+        let proxy = site.serve(&stack, &stack.target("db", &["user = \"app\"", "pool = { warm = 0 }"]), &ALL);
+        let said = run(&mut site.bare(&["wait", "--max", "30s"]));
+        assert!(said.ok, "{said:?}");
+        for page in ["/startup", "/liveness", "/readiness"] {
+            assert_eq!(site.get(page).0, 200, "{page}");
+        }
+        let mut talk = open(&stack, &site);
+        let (_, metrics) = site.get("/metrics");
+        for line in [
+            "countersign_proxy_connections_open{target=\"db\"} 1",
+            "countersign_proxy_connections_accepted_total{target=\"db\"} 1",
+            "countersign_proxy_logins_total{target=\"db\"} 1",
+            "countersign_proxy_tokens_minted_total{target=\"db\"} 1",
+            "countersign_proxy_credentials_loads_total{target=\"db\"} 1",
+            "countersign_proxy_draining 0",
+        ] {
+            assert!(metrics.lines().any(|other| other == line), "{line} is not in:\n{metrics}");
+        }
+        let status = site.status();
+        let (target, session) = (&status["targets"][0], &status["sessions"][0]);
+        assert_eq!(status["pid"].as_u64(), Some(u64::from(proxy.pid())));
+        assert_eq!((&target["name"], &target["health"]["healthy"]), (&"db".into(), &true.into()), "{status:#}");
+        assert_eq!(target["tokens"][0]["user"], "app");
+        assert!(target["tokens"][0]["age"].as_f64().is_some_and(|age| age < 60.0), "{status:#}");
+        assert_eq!((&session["user"], &session["state"]), (&"app".into(), &"idle".into()), "{status:#}");
+        talk.tell(if way.engine() == Engine::Postgres { "BEGIN" } else { "START TRANSACTION" });
+        assert_eq!(talk.ask("SELECT 2"), "2");
+        wait_until("that the transaction shows", || site.status()["sessions"][0]["state"] == "in-transaction");
+        let text = run(&mut site.bare(&["status"]));
+        assert!(text.ok && text.out.contains("in transaction") && text.out.contains("db"), "{text:?}");
+        talk.close();
+        wait_until("that the session is gone", || site.status()["sessions"].as_array().is_some_and(Vec::is_empty));
+
+        // Nobody can log in any more: so says readiness, and liveness goes on.
+        let _down = stack.must(&["down"]);
+        wait_until("that it is not ready", || {
+            let _refused = site.login(way, "app");
+            site.get("/readiness").0 == 503
+        });
+        assert_eq!(site.get("/liveness").0, 200);
+        stack.start();
+        wait_until("that it is ready again, with no client's help", || site.get("/readiness").0 == 200);
+        let ended = run(&mut site.bare(&["shutdown"]));
+        assert!(ended.ok, "{ended:?}");
+        assert_eq!(proxy.end(), 0);
+        let gone = run(&mut site.bare(&["status"]));
+        assert!(!gone.ok && gone.err.contains("admin.sock"), "{gone:?}");
+        assert!(!site.path("admin.sock").exists());
+    }
+}
+
+/// The port of the administration: this machine's, as there is one loopback address for it.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn the_admin_port_ends_it_and_shows_its_settings() {
+    let Some(way) = postgres() else { return };
+    let (stack, site) = (Stack::up(way, &[]), Site::default());
+    let port = free_port();
+    let arguments = ["--debug", "--quitquitquit", "--admin-port", &port.to_string()];
+    let proxy = site.serve(&stack, &stack.target("db", &["user = \"app\""]), &arguments);
+    let admin = |method, path| http(SocketAddr::from(([127, 0, 0, 1], port)), method, path);
+    for page in ["/debug/sessions", "/debug/settings", "/debug/tasks"] {
+        assert_eq!(admin("GET", page).0, 200, "{page}");
+    }
+    assert_ne!(admin("GET", "/quitquitquit").0, 200);
+    let ended = run(&mut site.bare(&["shutdown", "--admin-port", &port.to_string()]));
+    assert!(ended.ok, "{ended:?}");
+    assert_eq!(proxy.end(), 0);
+}
+
+#[test]
+fn settings_are_read_again_and_sessions_go_on() {
+    let Some(way) = postgres() else { return };
+    let (stack, site) = (Stack::up(way, &[]), Site::default());
+    let target = |name: &str, more: &str| stack.target(name, &["user = \"app\"", more]);
+    let proxy = site.serve(&stack, &target("first", "listen = 5432"), &[]);
+    let mut session = open(&stack, &site);
+    let login = |port: u16| run(site.client(way, "app", "SELECT current_user").env("PGPORT", port.to_string()));
+
+    // By the file alone: a target more, and the first has other settings.
+    site.write("countersign.toml", &format!("{}{}", target("first", "listen = 5432\npool = \"off\""), target("second", "listen = 5433")));
+    let _said = proxy.says("read again (the file has changed): 2 targets");
+    assert_eq!((login(5432).out, login(5433).out), ("app".to_owned(), "app".to_owned()));
+    assert_eq!(session.ask("SELECT 'still here'"), "still here");
+
+    // A broken file changes nothing, and is said with all its mistakes.
+    site.write("countersign.toml", &format!("{}nonsense = 1\n[targets.third]\nengine = \"oracle\"\n", target("first", "listen = 5432")));
+    let _said = proxy.says("the settings stay as they are");
+    let log = proxy.log();
+    assert!(log.contains("nonsense") && log.contains("oracle"), "{log}");
+    assert_eq!((login(5432).out, login(5433).out), ("app".to_owned(), "app".to_owned()));
+
+    // A target goes; its sessions stay.
+    let mut command = site.session(way, "app");
+    let mut second = Talk::open(way, command.env("PGPORT", "5433"));
+    assert_eq!(second.ask("SELECT 1"), "1");
+    site.write("countersign.toml", &target("first", "listen = 5432"));
+    proxy.signal(Signal::HUP);
+    wait_until("that the second target is gone", || !login(5433).ok);
+    assert_eq!(second.ask("SELECT 'still here'"), "still here");
+    assert_eq!(session.ask("SELECT 'still here'"), "still here");
+    assert_eq!(login(5432).out, "app");
+}
+
+#[test]
+fn one_bad_target_does_not_stop_the_others() {
+    let Some(way) = postgres() else { return };
+    let (stack, site) = (Stack::up(way, &[]), Site::default());
+    let taken = std::net::TcpListener::bind((site.address(), 5440)).unwrap();
+    let good = stack.target("good", &["user = \"app\"", "listen = 5432"]);
+    let bad = [
+        stack.target("taken", &["user = \"app\"", "listen = 5440"]),
+        stack.target("shy", &["listen = 5441", "client-tls = { certificate = \"missing.pem\", key = \"missing.key\" }"]),
+        "[targets.away]\nengine = \"postgres\"\nhost = \"nowhere.invalid\"\nlisten = 5442\n".to_owned(),
+    ];
+    let proxy = site.serve(&stack, &format!("{good}{}", bad.concat()), &["--health-check"]);
+    assert_eq!(site.login(way, "app").out, "app");
+    let log = proxy.log();
+    assert!(log.contains("taken") && log.contains("5440") && log.contains("missing.pem"), "{log}");
+    let status = site.status();
+    let listener = |name: &str| {
+        let targets = status["targets"].as_array().unwrap();
+        let target = targets.iter().find(|target| target["name"] == name).unwrap_or_else(|| panic!("{name} is not in {status:#}"));
+        target["listeners"][0]["failure"].as_str().map(str::to_owned)
+    };
+    assert!(listener("good").is_none() && listener("taken").is_some_and(|why| why.contains("in use")), "{status:#}");
+    assert_eq!(site.get("/readiness").0, 503);
+    assert_eq!(site.get("/readiness?min-ready=1").0, 200);
+    // Once the port is free, reading the settings again is enough.
+    drop(taken);
+    proxy.signal(Signal::HUP);
+    wait_until("that the taken port is served", || run(site.client(way, "app", "SELECT 1").env("PGPORT", "5440")).ok);
+    // A mistake in the file does stop it, unless the operator says otherwise.
+    site.write("countersign.toml", &format!("{good}[targets.wrong]\nengine = \"oracle\"\n"));
+    drop(proxy);
+    let refused = run(&mut site.command(&stack, &[]));
+    assert!(!refused.ok && refused.err.contains("oracle"), "{refused:?}");
+    let proxy = site.start(&mut site.command(&stack, &["--skip-failed-instance-config"]));
+    assert!(proxy.log().contains("left out"), "{}", proxy.log());
+    assert_eq!(site.login(way, "app").out, "app");
+}
+
+#[test]
+fn who_is_too_many_is_told_so() {
+    for way in both() {
+        let (stack, site) = (Stack::up(way, &[]), Site::default());
+        let _proxy = site.serve(&stack, &stack.target("db", &["user = \"app\""]), &["--max-connections", "2"]);
+        let (first, second) = (open(&stack, &site), open(&stack, &site));
+        let said = site.login(way, "app");
+        let words = if way.engine() == Engine::Postgres { "FATAL:" } else { "ERROR 1040 " };
+        assert!(!said.ok && said.err.contains(words) && said.err.contains("2 connections open, which is its limit"), "{said:?}");
+        first.close();
+        wait_until("that there is room again", || site.login(way, "app").ok);
+        second.close();
+    }
+}
+
+fn refused_while_draining(said: &Said) {
+    assert!(!said.ok, "{said:?}");
+}
+
+#[test]
+fn sigterm_lets_sessions_finish_and_nobody_in() {
+    for way in both() {
+        let (stack, site) = (Stack::up(way, &[]), Site::default());
+        let proxy = site.serve(&stack, &stack.target("db", &["user = \"app\""]), &["--max-sigterm-delay", "5m"]);
+        let mut session = open(&stack, &site);
+        proxy.signal(Signal::TERM);
+        wait_until("that nobody is let in", || !site.login(way, "app").ok);
+        refused_while_draining(&site.login(way, "app"));
+        assert_eq!(session.ask("SELECT 'still here'"), "still here");
+        session.close();
+        assert_eq!(proxy.end(), 143);
+
+        // Without a time to wait sessions are cut off, and told so.
+        let proxy = site.start(&mut site.command(&stack, &["--exit-zero-on-sigterm"]));
+        let mut session = open(&stack, &site);
+        proxy.signal(Signal::TERM);
+        assert_eq!(proxy.end(), 0);
+        session.tell("SELECT 1");
+        wait_until("that the client hears of it", || {
+            let said = session.complaints();
+            said.contains("the proxy is being stopped") || (way.engine() != Engine::Postgres && !said.is_empty())
+        });
+
+        // A second signal cuts the wait short.
+        let proxy = site.start(&mut site.command(&stack, &["--max-sigterm-delay", "5m"]));
+        let _session = open(&stack, &site);
+        proxy.signal(Signal::INT);
+        wait_until("that nobody is let in", || !site.login(way, "app").ok);
+        proxy.signal(Signal::INT);
+        assert_eq!(proxy.end(), 130);
+    }
+}
+
+#[test]
+fn the_connection_test_keeps_a_proxy_from_starting() {
+    let Some(way) = postgres() else { return };
+    let (stack, site) = (Stack::up(way, &[]), Site::default());
+    site.write("countersign.toml", &stack.target("db", &["user = \"app\""]));
+    let proxy: Proxy = site.start(&mut site.command(&stack, &["--run-connection-test"]));
+    drop(proxy);
+    let _revoked = stack.must(&["user", "revoke", "app"]);
+    let said = run(&mut site.command(&stack, &["--run-connection-test"]));
+    assert!(!said.ok && said.err.contains("PAM authentication failed") && said.err.contains("rds-db:connect"), "{said:?}");
+}
+
+#[test]
+fn systemd_s_sockets_are_served() {
+    let Some(way) = postgres() else { return };
+    if Command::new("systemd-socket-activate").arg("--version").output().is_err() {
+        eprintln!("skipped: systemd-socket-activate is not installed");
+        return;
+    }
+    let (stack, site) = (Stack::up(way, &[]), Site::default());
+    site.write("countersign.toml", &stack.target("db", &["user = \"app\"", "listen = \"systemd:orders\""]));
+    let proxy = site.command(&stack, &[]);
+    let mut activate = Command::new("systemd-socket-activate");
+    activate.args(["--fdname=orders", &format!("--listen={}:5432", site.address())]);
+    for (name, value) in proxy.get_envs() {
+        // It starts what it activates with an environment of its own.
+        match value {
+            Some(value) => activate.arg(format!("--setenv={}={}", name.display(), value.display())),
+            None => activate.env_remove(name),
+        };
+    }
+    activate.arg(proxy.get_program()).args(proxy.get_args()).current_dir(site.path(""));
+    let proxy = site.spawn(&mut activate);
+    // The first connection starts it, and waits meanwhile.
+    wait_until("that the socket is there", || proxy.log().contains("Listening on"));
+    let said = site.login(way, "app");
+    assert_eq!(said.out, "app", "{said:?}");
+    assert_eq!(site.login(way, "app").out, "app");
+    assert!(proxy.log().contains("ready"), "{}", proxy.log());
+}
+
+#[test]
+fn health_is_not_served_where_nobody_asked_for_it() {
+    let Some(way) = postgres() else { return };
+    let (stack, site) = (Stack::up(way, &[]), Site::default());
+    let _proxy = site.serve(&stack, &stack.target("db", &[]), &[]);
+    assert!(std::net::TcpStream::connect((site.address(), HTTP_PORT)).is_err());
+}

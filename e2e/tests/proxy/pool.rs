@@ -1,0 +1,173 @@
+//! Sessions that are kept: what the next client finds of the one before, which is nothing.
+
+use countersign_core::name::Engine;
+use countersign_e2e::{Site, Stack, Talk, Way, wait_until, ways};
+
+fn each(pool: &str, test: impl Fn(&Stack, &Site)) {
+    for way in ways() {
+        let (stack, site) = (Stack::up(way, &[]), Site::default());
+        let _proxy = site.serve(&stack, &stack.target("db", &["user = \"app\"", pool]), &[]);
+        test(&stack, &site);
+    }
+}
+
+fn open(stack: &Stack, site: &Site) -> Talk {
+    Talk::open(stack.way(), &mut site.session(stack.way(), "app"))
+}
+
+/// How many sessions wait for a client.
+fn idle(site: &Site) -> u64 {
+    site.status()["targets"][0]["pool"]["idle"].as_u64().unwrap()
+}
+
+/// Whether the server has this session.
+fn exists(stack: &Stack, session: &str) -> bool {
+    let sql = match stack.way().engine() {
+        Engine::Postgres => format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {session}"),
+        Engine::Mariadb | Engine::Mysql => format!("SELECT COUNT(*) FROM information_schema.processlist WHERE id = {session}"),
+    };
+    stack.sql(&sql) != "0"
+}
+
+/// What a client may leave behind: statements, and a question whose answer shows that one of them was there.
+fn traces(way: Way) -> (&'static [&'static str], &'static str, [&'static str; 2]) {
+    match way.engine() {
+        Engine::Postgres => (
+            &[
+                "CREATE TEMPORARY TABLE mine (number int)",
+                "SET statement_timeout = '12345ms'",
+                "SET search_path = mine",
+                "PREPARE mine AS SELECT 1",
+                "DECLARE mine CURSOR WITH HOLD FOR SELECT 1",
+                "LISTEN mine",
+                "DO $$ BEGIN PERFORM pg_advisory_lock(42); END $$",
+            ],
+            "SELECT to_regclass('pg_temp.mine') IS NULL, current_setting('statement_timeout'), current_setting('search_path'), \
+             (SELECT count(*) FROM pg_prepared_statements), (SELECT count(*) FROM pg_cursors WHERE name = 'mine'), \
+             (SELECT count(*) FROM pg_listening_channels()), \
+             (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory')",
+            ["f|12345ms|mine|1|1|1|1", "t|0|\"$user\", public|0|0|0|0"],
+        ),
+        Engine::Mariadb | Engine::Mysql => (
+            &[
+                "CREATE TEMPORARY TABLE mine (number INT)",
+                "SET @mine = 1",
+                "SET SESSION sql_mode = 'ANSI'",
+                "SET SESSION autocommit = 0",
+                "SET NAMES latin1",
+                "PREPARE mine FROM 'SELECT 1'",
+                "DO GET_LOCK('mine', 0)",
+                "USE information_schema",
+            ],
+            "SELECT @mine IS NULL, @@session.sql_mode LIKE '%ANSI%', @@session.autocommit, @@session.character_set_client, \
+             IS_FREE_LOCK('mine'), DATABASE()",
+            ["0\t1\t0\tlatin1\t0\tinformation_schema", "1\t0\t1\tutf8mb4\t1\tapp"],
+        ),
+    }
+}
+
+#[test]
+fn the_next_client_has_the_session_and_none_of_its_traces() {
+    each("pool = { warm = 0, reuse = true }", |stack, site| {
+        let (statements, question, [before, after]) = traces(stack.way());
+        let mut first = open(stack, site);
+        let session = first.server_session();
+        statements.iter().for_each(|sql| first.tell(sql));
+        assert_eq!(first.ask(question), before, "{}", first.complaints());
+        first.close();
+        wait_until("that the session waits", || idle(site) == 1);
+        let mut second = open(stack, site);
+        assert_eq!(second.server_session(), session);
+        assert_eq!(second.ask(question), after, "{}", second.complaints());
+        if stack.way().engine() != Engine::Postgres {
+            second.tell("SELECT * FROM mine");
+            assert_eq!(second.ask("SELECT 1"), "1");
+            assert!(second.complaints().contains("doesn't exist"), "{}", second.complaints());
+        }
+        assert_eq!(stack.decisions("app").len(), 1, "there was one login");
+        second.close();
+    });
+}
+
+#[test]
+fn what_a_client_leaves_undone_goes_with_its_session() {
+    each("pool = { warm = 0, reuse = true }", |stack, site| {
+        // Goodbye within a transaction; none within one; none within a statement.
+        let at_work: fn(Talk) = |mut talk| {
+            talk.tell(if talk.is_of(Engine::Postgres) { "SELECT pg_sleep(600)" } else { "SELECT SLEEP(600)" });
+            talk.kill();
+        };
+        let ends: [(fn(Talk), bool); 3] = [(Talk::close, false), (Talk::kill, false), (at_work, true)];
+        for (end, is_at_work) in ends {
+            let mut first = open(stack, site);
+            let session = first.server_session();
+            first.tell("BEGIN");
+            assert_eq!(first.ask("SELECT 1"), "1");
+            end(first);
+            let mut second = open(stack, site);
+            assert_ne!(second.server_session(), session);
+            // PostgreSQL notices only at the end of a statement that its client has gone, and is told no sooner than without a proxy.
+            if !is_at_work {
+                wait_until("the end of the session", || !exists(stack, &session));
+            }
+            second.kill();
+        }
+    });
+}
+
+#[test]
+fn sessions_of_one_kind_are_not_those_of_another() {
+    each("pool = { warm = 0, reuse = true }", |stack, site| {
+        let way = stack.way();
+        let mut first = open(stack, site);
+        let session = first.server_session();
+        first.close();
+        wait_until("that the session waits", || idle(site) == 1);
+        // Other parameters, or another database: another session.
+        let mut command = site.session(way, "app");
+        match way.engine() {
+            Engine::Postgres => command.env("PGOPTIONS", "-c work_mem=8MB"),
+            Engine::Mariadb | Engine::Mysql => command.arg("--database=information_schema"),
+        };
+        let mut other = Talk::open(way, &mut command);
+        assert_ne!(other.server_session(), session);
+        let mut same = open(stack, site);
+        assert_eq!(same.server_session(), session);
+        other.close();
+        same.close();
+    });
+}
+
+#[test]
+fn a_client_has_a_session_that_was_ready_before_it_came() {
+    each("pool = { warm = 1 }", |stack, site| {
+        wait_until("that a session waits", || idle(site) == 1);
+        // Whatever happens to IAM: this one is in.
+        stack.kill_authority();
+        let mut first = open(stack, site);
+        assert_eq!(first.ask("SELECT 1"), "1");
+        stack.start();
+        assert_eq!(first.ask("SELECT 1"), "1");
+        wait_until("that another session waits", || idle(site) == 1);
+        let session = first.server_session();
+        first.close();
+        let mut second = open(stack, site);
+        assert_ne!(second.server_session(), session, "nothing is reused where nobody asked for it");
+        second.close();
+    });
+}
+
+#[test]
+fn a_server_that_was_restarted_is_logged_in_to_anew() {
+    each("pool = { warm = 2, reuse = true }", |stack, site| {
+        wait_until("that sessions wait", || idle(site) == 2);
+        let mut open = open(stack, site);
+        assert_eq!(open.ask("SELECT 1"), "1");
+        let _down = stack.must(&["down"]);
+        let said = site.login(stack.way(), "app");
+        assert!(!said.ok, "{said:?}");
+        stack.start();
+        let said = site.login(stack.way(), "app");
+        assert_eq!(said.out, "app", "{said:?}");
+    });
+}

@@ -1,0 +1,251 @@
+//! What psql and others do with PostgreSQL, through the proxy.
+
+use std::fmt::Write as _;
+use std::future::poll_fn;
+use std::process::{Child, Command, Stdio};
+
+use countersign_core::name::Engine;
+use countersign_e2e::{Proxy, Said, Site, Stack, Talk, Way, run, wait_until, ways};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::task::JoinHandle;
+use tokio_postgres::{AsyncMessage, Client, NoTls};
+
+fn way() -> Option<Way> {
+    ways().into_iter().find(|way| way.engine() == Engine::Postgres)
+}
+
+/// A stack, a proxy for its user `app`, and where that is.
+fn house() -> Option<(Stack, Site, Proxy)> {
+    let (stack, site) = (Stack::up(way()?, &[]), Site::default());
+    stack.sql("GRANT CREATE ON SCHEMA public TO app");
+    let proxy = site.serve(&stack, &stack.target("db", &["user = \"app\""]), &[]);
+    Some((stack, site, proxy))
+}
+
+fn psql(site: &Site, sql: &str) -> Said {
+    run(&mut site.client(Way::Pam, "app", sql))
+}
+
+/// A connection through the proxy, and the notices and notifications that come by it.
+async fn connect(site: &Site, more: &str) -> (Client, tokio::sync::mpsc::UnboundedReceiver<AsyncMessage>, JoinHandle<()>) {
+    let config = format!("host={} user=app dbname=postgres {more}", site.address());
+    let (client, mut connection) = tokio_postgres::connect(&config, NoTls).await.unwrap();
+    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+    let driver = tokio::spawn(async move {
+        while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
+            // Nobody may be listening.
+            let _unheard = sender.send(message);
+        }
+    });
+    (client, receiver, driver)
+}
+
+#[tokio::test]
+async fn notifications_come_unasked() {
+    let Some((_stack, site, _proxy)) = house() else { return };
+    let (listener, mut messages, _driver) = connect(&site, "").await;
+    listener.batch_execute("LISTEN news").await.unwrap();
+    for word in ["first", "second"] {
+        let said = psql(&site, &format!("NOTIFY news, '{word}'"));
+        assert!(said.ok, "{said:?}");
+        let message = tokio::time::timeout(countersign_e2e::PATIENCE, messages.recv()).await.unwrap();
+        let Some(AsyncMessage::Notification(notification)) = message else { panic!("{message:?}") };
+        assert_eq!((notification.channel(), notification.payload()), ("news", word));
+    }
+    // What a statement raises comes before its end.
+    listener.batch_execute("DO $$ BEGIN RAISE WARNING 'mind the gap'; END $$").await.unwrap();
+    let message = messages.recv().await;
+    let Some(AsyncMessage::Notice(notice)) = message else { panic!("{message:?}") };
+    assert_eq!((notice.severity(), notice.message()), ("WARNING", "mind the gap"));
+}
+
+#[tokio::test]
+async fn queries_are_prepared_and_in_the_pipeline() {
+    let Some((_stack, site, _proxy)) = house() else { return };
+    let (client, _messages, _driver) = connect(&site, "").await;
+    let double = client.prepare("SELECT $1::int4 * 2").await.unwrap();
+    // All are sent before any is answered.
+    let doubled = (0..500).map(|number| {
+        let (client, double) = (&client, &double);
+        async move { client.query_one(double, &[&number]).await.unwrap().get::<_, i32>(0) }
+    });
+    let mut doubled: Vec<_> = doubled.map(Box::pin).collect();
+    let mut results = Vec::new();
+    for query in &mut doubled {
+        // The first poll sends.
+        let polled = poll_fn(|cx| std::task::Poll::Ready(query.as_mut().poll(cx).is_ready())).await;
+        assert!(!polled, "nobody has answered yet");
+    }
+    for query in doubled {
+        results.push(query.await);
+    }
+    assert_eq!(results, (0..500).map(|number| number * 2).collect::<Vec<_>>());
+    // A failure within the pipeline is that query's alone.
+    let (good, bad, also) =
+        tokio::join!(client.query_one("SELECT 1", &[]), client.query_one("SELECT 1/(SELECT 0)", &[]), client.query_one("SELECT 3", &[]));
+    assert!(good.is_ok() && also.is_ok());
+    assert_eq!(bad.unwrap_err().code().map(|code| code.code()), Some("22012"));
+    let said = psql(&site, "PREPARE twice AS SELECT $1::int * 2; EXECUTE twice(21)");
+    assert_eq!(said.out, "42", "{said:?}");
+}
+
+#[test]
+fn copy_goes_both_ways() {
+    let Some((_stack, site, _proxy)) = house() else { return };
+    let mut lines = String::new();
+    for number in 0..200_000_u32 {
+        writeln!(lines, "{number}\t{}", "x".repeat(usize::try_from(number % 90).unwrap())).unwrap();
+    }
+    let (there, back) = (site.write("there", &lines), site.path("back"));
+    let script = format!(
+        "CREATE TABLE copied (number int, text text);\n\\copy copied from '{}'\nSELECT count(*), sum(length(text)) FROM copied;\n\
+         \\copy (SELECT * FROM copied ORDER BY number) to '{}'\n",
+        there.display(),
+        back.display()
+    );
+    let script = site.write("copy.sql", &script);
+    let said = run(site.session(Way::Pam, "app").arg("--file").arg(script));
+    assert!(said.ok && said.out.starts_with("200000|"), "{said:?}");
+    assert!(std::fs::read_to_string(back).unwrap() == lines, "what came back is not what was sent");
+    // A COPY that the server gives up in the middle leaves the session as it should be.
+    let broken = site.write("broken", "1\tone\ntwo\ttwo\n");
+    let script = site.write("broken.sql", &format!("\\copy copied from '{}'\nSELECT 'still here';\n", broken.display()));
+    let said = run(site.session(Way::Pam, "app").arg("--file").arg(script));
+    assert!(said.out == "still here" && said.err.contains("invalid input syntax"), "{said:?}");
+}
+
+#[test]
+fn large_objects_are_put_and_got() {
+    let Some((_stack, site, _proxy)) = house() else { return };
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|number| u8::try_from(number.wrapping_mul(2_654_435_761) >> 24).unwrap()).collect();
+    let (there, back) = (site.path("there"), site.path("back"));
+    std::fs::write(&there, &bytes).unwrap();
+    let script = format!("\\lo_import '{}'\n\\lo_export :LASTOID '{}'\n\\lo_unlink :LASTOID\n", there.display(), back.display());
+    let script = site.write("objects.sql", &script);
+    let said = run(site.session(Way::Pam, "app").arg("--file").arg(script));
+    assert!(said.ok, "{said:?}");
+    assert!(std::fs::read(back).unwrap() == bytes, "what came back is not what was put");
+}
+
+fn interrupt(client: &Child) {
+    let pid = Pid::from_raw(i32::try_from(client.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+}
+
+#[test]
+fn a_statement_is_cancelled_while_others_run() {
+    let Some((stack, site, proxy)) = house() else { return };
+    let running = |mark: &str| {
+        let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%/*{mark}*/%' AND pid <> pg_backend_pid()");
+        stack.sql(&sql)
+    };
+    let start = |sql: &str| site.client(Way::Pam, "app", sql).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let others: Vec<Child> = (0..4).map(|_| start("SELECT pg_sleep(600) /*other*/")).collect();
+    // One that waits for the server, and one to which the server sends without end.
+    for (mark, sql) in [("wait", "SELECT pg_sleep(600) /*wait*/"), ("flood", "\\copy (SELECT generate_series(1, 1000000000) /*flood*/) to '/dev/null'")] {
+        let mut client = start(sql);
+        wait_until("the statement", || running(mark) == "1");
+        assert!(client.try_wait().unwrap().is_none());
+        interrupt(&client);
+        let said = Said::from(client.wait_with_output().unwrap());
+        assert!(said.err.contains("canceling statement due to user request"), "{said:?}");
+        wait_until("the end of the statement", || running(mark) == "0");
+    }
+    wait_until("that the others run", || running("other") == "4");
+    for mut other in others {
+        other.kill().unwrap();
+        other.wait().unwrap();
+    }
+    assert!(!proxy.log().contains("no statement was cancelled"), "{}", proxy.log());
+}
+
+#[test]
+fn parameters_go_there_and_come_back() {
+    let Some((_stack, site, _proxy)) = house() else { return };
+    let sql = "SELECT current_setting('application_name'), current_setting('statement_timeout'), current_setting('search_path'), \
+               current_setting('client_encoding'), current_setting('TimeZone'), current_setting('my.own')";
+    let mut client = site.client(Way::Pam, "app", sql);
+    client.env("PGAPPNAME", "the reports").env("PGOPTIONS", "-c statement_timeout=12345 -c search_path=one,two -c my.own=a\\ b");
+    let said = run(client.env("PGCLIENTENCODING", "LATIN1").env("PGTZ", "Asia/Tokyo"));
+    assert_eq!(said.out, "the reports|12345ms|one,two|LATIN1|Asia/Tokyo|a b", "{said:?}");
+    // What the server says of itself, at the login and later.
+    let script = "\\echo :SERVER_VERSION_NUM :ENCODING\nSELECT current_setting('server_version_num') AS number \\gset\n\\echo :number\n\
+                  SET client_encoding = 'LATIN1';\n\\encoding\n";
+    let script = site.write("parameters.sql", script);
+    let said = run(site.session(Way::Pam, "app").arg("--file").arg(script));
+    let words: Vec<&str> = said.out.split_whitespace().collect();
+    assert_eq!(words[1..], ["UTF8", words[0], "LATIN1"], "{said:?}");
+}
+
+#[test]
+fn big_rows_pass_and_slow_clients_hold_nobody_up() {
+    let Some((_stack, site, proxy)) = house() else { return };
+    let long = psql(&site, "SELECT repeat('x', 20000000)");
+    assert_eq!(long.out.len(), 20_000_000);
+    // A client that reads nothing: the server is held up, and the proxy keeps nothing.
+    let before = proxy.memory();
+    let mut stopped = site.client(Way::Pam, "app", "\\copy (SELECT repeat('x', 1000) FROM generate_series(1, 10000000)) to stdout");
+    let mut stopped = stopped.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    for _ in 0..20 {
+        assert_eq!(psql(&site, "SELECT 1").out, "1");
+    }
+    assert!(proxy.memory() < before + 8 * 1024, "{} KiB, and {before} KiB before", proxy.memory());
+    stopped.kill().unwrap();
+    stopped.wait().unwrap();
+}
+
+#[test]
+fn a_session_ends_as_the_server_ends_it() {
+    let Some((stack, site, _proxy)) = house() else { return };
+    let mut talk = Talk::open(Way::Pam, &mut site.session(Way::Pam, "app"));
+    let pid = talk.server_session();
+    stack.sql(&format!("SELECT pg_terminate_backend({pid})"));
+    talk.tell("SELECT 1");
+    wait_until("the end of the session", || {
+        talk.complaints().contains("terminating connection due to administrator command")
+    });
+}
+
+#[test]
+fn replication_goes_through_with_a_password() {
+    let Some(way) = way() else { return };
+    let (stack, site) = (Stack::up(way, &[]), Site::default());
+    stack.sql("CREATE ROLE replicator LOGIN REPLICATION PASSWORD 'not-for-keeps'");
+    stack.sql("ALTER SYSTEM SET wal_level = 'logical'");
+    let _down = stack.must(&["down"]);
+    stack.start();
+    stack.sql("CREATE TABLE changes (number int)");
+    let target = stack.target("db", &["user = \"replicator\"", "login = { password-env = \"DB_PASSWORD\" }", "pool = { reuse = true }"]);
+    site.write("countersign.toml", &target);
+    let _proxy = site.start(site.command(&stack, &[]).env("DB_PASSWORD", "not-for-keeps"));
+    let replication = |program: &str| {
+        let mut command = Command::new(program);
+        command.env("PGHOST", site.address().to_string()).env("PGPORT", "5432").env("PGUSER", "replicator");
+        command
+    };
+    let said = run(replication("psql").args(["-X", "-Atc", "IDENTIFY_SYSTEM", "dbname=postgres replication=database"]));
+    assert!(said.ok && said.out.ends_with("|postgres"), "{said:?}");
+
+    let received = site.path("received");
+    let recvlogical = |arguments: &[&str]| {
+        let mut command = replication("pg_recvlogical");
+        command.args(["--dbname=postgres", "--slot=through", "--no-loop"]).args(arguments);
+        command
+    };
+    let said = run(&mut recvlogical(&["--create-slot", "--plugin=test_decoding"]));
+    assert!(said.ok, "{said:?}");
+    let file = format!("--file={}", received.display());
+    let mut follower = recvlogical(&["--start", "--fsync-interval=1", "--status-interval=1", &file]).spawn().unwrap();
+    for number in 1..=3 {
+        stack.sql(&format!("INSERT INTO changes VALUES ({number})"));
+        let change = format!("INSERT: number[integer]:{number}");
+        wait_until("the change", || std::fs::read_to_string(&received).is_ok_and(|text| text.contains(&change)));
+    }
+    interrupt(&follower);
+    assert!(follower.wait().unwrap().success());
+    // A session of that kind is nobody else's afterwards.
+    let said = run(&mut recvlogical(&["--drop-slot"]));
+    assert!(said.ok, "{said:?}");
+    let said = run(replication("psql").args(["-X", "-Atc", "SELECT current_user", "dbname=postgres"]));
+    assert_eq!(said.out, "replicator", "{said:?}");
+}

@@ -1,0 +1,99 @@
+//! A proxy that takes the place of another: nobody is refused, and nothing is lost.
+
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
+
+use countersign_core::name::Engine;
+use countersign_e2e::{Said, Site, Stack, Talk, run, wait_until, ways};
+use rustix::process::{Pid, Signal, kill_process};
+
+#[test]
+fn nobody_is_refused_while_one_proxy_follows_another() {
+    for way in [ways().into_iter().find(|way| way.engine() == Engine::Postgres), ways().into_iter().find(|way| way.engine() != Engine::Postgres)]
+        .into_iter()
+        .flatten()
+    {
+        let (stack, site) = (Stack::up(way, &[]), Site::default());
+        let target = stack.target("db", &["user = \"app\"", "pool = { reuse = true }", "logins-per-second = 0"]);
+        let mut proxy = site.serve(&stack, &target, &["--health-check"]);
+        let mut session = Talk::open(way, &mut site.session(way, "app"));
+        let number = session.server_session();
+        let (over, count) = (AtomicBool::new(false), AtomicU32::new(0));
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !over.load(Ordering::Relaxed) {
+                        let said = site.login(way, "app");
+                        if said.out != "app" {
+                            over.store(true, Ordering::Relaxed);
+                            panic!("refused after {} logins: {said:?}", count.load(Ordering::Relaxed));
+                        }
+                        count.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+            let more = |least: u32| {
+                let so_far = count.load(Ordering::Relaxed);
+                wait_until("some logins", || over.load(Ordering::Relaxed) || count.load(Ordering::Relaxed) >= so_far + least);
+            };
+            let mut before = None;
+            for _ in 0..2 {
+                more(2);
+                let next = site.start(&mut site.command(&stack, &["--health-check", "--takeover"]));
+                let old = std::mem::replace(&mut proxy, next);
+                more(2);
+                assert_eq!(site.status()["pid"].as_u64(), Some(u64::from(proxy.pid())));
+                assert_eq!(site.get("/readiness").0, 200);
+                // The first one has a session still; the second has none, and ends.
+                match before.take() {
+                    None => before = Some(old),
+                    Some(first) => {
+                        assert_eq!(old.end(), 0);
+                        before = Some(first);
+                    }
+                }
+            }
+            over.store(true, Ordering::Relaxed);
+            assert_eq!(session.server_session(), number);
+            session.close();
+            assert_eq!(before.map(countersign_e2e::Proxy::end), Some(0), "it ends with its last session");
+        });
+        assert_eq!(site.login(way, "app").out, "app");
+    }
+}
+
+#[test]
+fn statements_of_the_proxy_before_can_be_cancelled() {
+    let Some(way) = ways().into_iter().find(|way| way.engine() == Engine::Postgres) else { return };
+    let (stack, site) = (Stack::up(way, &[]), Site::default());
+    let first = site.serve(&stack, &stack.target("db", &["user = \"app\""]), &[]);
+    let mut client = site.client(way, "app", "SELECT pg_sleep(600) /*mine*/");
+    let client = client.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let running = || stack.sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%/*mine*/' AND state = 'active'");
+    wait_until("the statement", || running() == "1");
+    let _second = site.start(&mut site.command(&stack, &["--takeover"]));
+    kill_process(Pid::from_raw(i32::try_from(client.id()).unwrap()).unwrap(), Signal::INT).unwrap();
+    let said = Said::from(client.wait_with_output().unwrap());
+    assert!(said.err.contains("canceling statement due to user request"), "{said:?}");
+    assert_eq!(first.end(), 0);
+}
+
+#[test]
+fn a_proxy_that_does_not_come_up_leaves_the_other_in_place() {
+    let Some(way) = ways().into_iter().find(|way| way.engine() == Engine::Postgres) else { return };
+    let (stack, site) = (Stack::up(way, &[]), Site::default());
+    let mut first = site.serve(&stack, &stack.target("db", &["user = \"app\""]), &[]);
+    let _revoked = stack.must(&["user", "revoke", "app"]);
+    let said = run(&mut site.command(&stack, &["--takeover", "--run-connection-test"]));
+    assert!(!said.ok && said.err.contains("rds-db:connect"), "{said:?}");
+    let _granted = stack.must(&["user", "grant", "app"]);
+    wait_until("that the first one accepts again", || site.login(way, "app").ok);
+    assert_eq!(first.ended(), None);
+    assert_eq!(site.status()["pid"].as_u64(), Some(u64::from(first.pid())));
+    // Where there is nobody to take over from, it starts as always.
+    let elsewhere = Site::default();
+    elsewhere.write("countersign.toml", &stack.target("db", &["user = \"app\""]));
+    let _alone = elsewhere.start(&mut elsewhere.command(&stack, &["--takeover"]));
+    assert_eq!(elsewhere.login(way, "app").out, "app");
+}
