@@ -5,6 +5,7 @@
 //! mended becomes a seed. Without libFuzzer the binaries run the files that they are given: so a finding is tried again.
 
 mod ask;
+mod exchange;
 mod identity;
 mod ldap;
 mod mysql;

@@ -9,8 +9,9 @@ use countersign_wire::mysql::greeting::{Flavour, Greeting};
 use countersign_wire::mysql::login::{self, Arrival, Ask, Login};
 use countersign_wire::mysql::stream::{Dialogue, Then};
 use countersign_wire::mysql::{Capabilities, MysqlPassword, Wish, codec};
-use countersign_wire::{Exchange, Fault, Inbox, Peer, Step};
 use zeroize::Zeroizing;
+
+use crate::exchange::play;
 
 const TOKEN: &str = "token-that-nobody-reads-along";
 
@@ -91,6 +92,9 @@ pub fn mysql_stream(data: &[u8]) {
     while let Some((turn, behind)) = rest.split_first() {
         let (said, behind) = behind.split_at_checked(usize::from(turn / 2)).unwrap_or((behind, &[]));
         rest = behind;
+        if said.is_empty() {
+            continue;
+        }
         let is_client = turn % 2 == 0;
         whole.hear(is_client, said);
         said.chunks(size).for_each(|piece| cut.hear(is_client, piece));
@@ -124,7 +128,8 @@ impl Talk {
         self.held.extend_from_slice(said);
         while !self.over {
             let Ok(passage) = self.dialogue.requests(&self.held) else {
-                self.over = true;
+                // What stood in front of it is not told.
+                (self.over, self.forwarded) = (true, 0);
                 return;
             };
             assert!(passage.forward <= self.held.len(), "more is forwarded than there is");
@@ -160,50 +165,5 @@ impl Talk {
         let states = [dialogue.is_idle(), dialogue.is_left_idle(), dialogue.is_lost()];
         assert!(!states.iter().all(|state| *state), "a session is everything at once");
         (self.forwarded, self.errands, self.over, states, dialogue.status())
-    }
-}
-
-/// What came of an exchange.
-struct Played<T> {
-    sent: Vec<u8>,
-    is_secure: bool,
-    result: Option<Result<T, Fault>>,
-}
-
-/// Gives an exchange the input in pieces. TLS is made by saying so: what was to be its is left out.
-fn play<E: Exchange>(exchange: E, data: &[u8], size: usize) -> Played<E::Outcome> {
-    let mut inbox = Inbox::default();
-    let mut played = Played { sent: Vec::new(), is_secure: false, result: None };
-    let mut next = exchange;
-    let mut pieces = data.chunks(size);
-    loop {
-        match next.advance(&mut inbox) {
-            Ok(Step::Read(waiting)) => {
-                let Some(piece) = pieces.next() else { return played };
-                inbox.push(piece);
-                next = waiting;
-            }
-            Ok(Step::Write(bytes, going)) => {
-                played.sent.extend_from_slice(&bytes);
-                next = going;
-            }
-            Ok(Step::Secure(bytes, waiting)) => {
-                assert!(bytes.is_empty() || inbox.is_empty(), "TLS begins behind what was said ahead of it");
-                played.sent.extend_from_slice(&bytes);
-                played.is_secure = true;
-                inbox.consume(usize::MAX);
-                next = waiting.established(Peer::default());
-            }
-            Ok(Step::Done(bytes, outcome)) => {
-                played.sent.extend_from_slice(&bytes);
-                played.result = Some(Ok(outcome));
-                return played;
-            }
-            Err(fault) => {
-                played.sent.extend_from_slice(fault.farewell());
-                played.result = Some(Err(fault));
-                return played;
-            }
-        }
     }
 }

@@ -8,8 +8,9 @@ use countersign_wire::pg::dial::{self, ChannelBinding, Dial};
 use countersign_wire::pg::login::{self, Ask, Login, Outcome, ScramVerifier};
 use countersign_wire::pg::stream::{Answers, Passage, Requests};
 use countersign_wire::pg::{Startup, codec};
-use countersign_wire::{Exchange, Fault, Inbox, Peer, Step};
 use zeroize::Zeroizing;
+
+use crate::exchange::play;
 
 const TOKEN: &str = "token-that-nobody-reads-along";
 
@@ -89,49 +90,4 @@ pub fn pg_stream(data: &[u8]) {
     data.chunks(size).for_each(|piece| cut.follow(piece));
     assert_eq!((whole.given(), whole.status()), (cut.given(), cut.status()), "answers are understood differently when they are cut");
     let _fields = codec::error_fields(&codec::with_explanation(data, "detail", "hint"));
-}
-
-/// What came of an exchange.
-struct Played<T> {
-    sent: Vec<u8>,
-    is_secure: bool,
-    result: Option<Result<T, Fault>>,
-}
-
-/// Gives an exchange the input in pieces. TLS is made by saying so: what was to be its is left out.
-fn play<E: Exchange>(exchange: E, data: &[u8], size: usize) -> Played<E::Outcome> {
-    let mut inbox = Inbox::default();
-    let mut played = Played { sent: Vec::new(), is_secure: false, result: None };
-    let mut next = exchange;
-    let mut pieces = data.chunks(size);
-    loop {
-        match next.advance(&mut inbox) {
-            Ok(Step::Read(waiting)) => {
-                let Some(piece) = pieces.next() else { return played };
-                inbox.push(piece);
-                next = waiting;
-            }
-            Ok(Step::Write(bytes, going)) => {
-                played.sent.extend_from_slice(&bytes);
-                next = going;
-            }
-            Ok(Step::Secure(bytes, waiting)) => {
-                assert!(bytes.is_empty() || inbox.is_empty(), "TLS begins behind what was said ahead of it");
-                played.sent.extend_from_slice(&bytes);
-                played.is_secure = true;
-                inbox.consume(usize::MAX);
-                next = waiting.established(Peer { end_point: Some(vec![7; 32]), protocol: Some(codec::ALPN.to_vec()) });
-            }
-            Ok(Step::Done(bytes, outcome)) => {
-                played.sent.extend_from_slice(&bytes);
-                played.result = Some(Ok(outcome));
-                return played;
-            }
-            Err(fault) => {
-                played.sent.extend_from_slice(fault.farewell());
-                played.result = Some(Err(fault));
-                return played;
-            }
-        }
-    }
 }

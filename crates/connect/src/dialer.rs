@@ -14,10 +14,12 @@ use countersign_core::failure::{Class, Failure};
 use countersign_core::name::{DbUser, Engine};
 use countersign_core::region::Region;
 use countersign_wire::exchange::{Credential, Security};
+use countersign_wire::pg::codec;
 use countersign_wire::{Exchange, Inbox};
 use rustls::pki_types::ServerName;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument as _;
 use zeroize::Zeroizing;
 
 use crate::budget::Budget;
@@ -33,8 +35,8 @@ use crate::{identity, tcp};
 pub use explanation::Explanation;
 pub use refusal::Refusal;
 
-/// PostgreSQL's name in ALPN. Source: "SSL Session Encryption" in the manual's "Message Flow".
-const POSTGRES_ALPN: &[u8] = b"postgresql";
+/// The `tracing` target of the spans that whoever traces connections may export.
+pub const TRACE: &str = "countersign::trace";
 
 /// Where a database is and how it is logged in to.
 #[derive(Debug, Clone)]
@@ -274,9 +276,10 @@ impl Dialer {
     }
 
     async fn mint(&self, user: &DbUser) -> Result<Minted, Failure> {
+        let span = tracing::debug_span!(target: TRACE, "credentials", otel.kind = "internal");
         let endpoint = self.endpoint().await?;
         match &self.proof {
-            Proof::Tokens { tokens, .. } => Ok(Minted { token: tokens.token(&endpoint, user).await?, endpoint }),
+            Proof::Tokens { tokens, .. } => Ok(Minted { token: tokens.token(&endpoint, user).instrument(span).await?, endpoint }),
             Proof::Password(_) => Err(Failure::new(Class::Internal, "a token was asked for where the login is by password")),
         }
     }
@@ -361,7 +364,7 @@ impl Dialer {
             Broken::Fault(fault) => return Refusal::of_fault(fault, |failure| self.about(failure)),
             Broken::Closed => self.unreachable("the server closed the connection within the login; its log says why"),
             Broken::Io(error) => self.unreachable(&format!("the connection broke within the login: {error}")),
-            Broken::Tls(error) => self.about(Failure::new(Class::NoTls, explanation::tls(&self.settings.host, error))),
+            Broken::Tls(error) => self.about(Failure::new(Class::TlsFailed, explanation::tls(&self.settings.host, error))),
         };
         failure.into()
     }
@@ -370,7 +373,7 @@ impl Dialer {
 fn client_tls(settings: &Settings, verification: Verification, roots: Option<&Path>) -> Result<ClientTls, Failure> {
     let roots = roots.map_or_else(|| Ok(Roots::built_in()), Roots::from_file)?;
     let alpn: &[&[u8]] = match settings.engine {
-        Engine::Postgres => &[POSTGRES_ALPN],
+        Engine::Postgres => &[codec::ALPN],
         Engine::Mariadb | Engine::Mysql => &[],
     };
     let name = ServerName::try_from(settings.host.as_str().to_owned()).map_err(|_| {

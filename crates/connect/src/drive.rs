@@ -79,7 +79,8 @@ pub async fn drive<E: Exchange>(transport: &mut Transport, inbox: &mut Inbox, ex
                 if !bytes.is_empty() {
                     transport.write_all(&bytes).await?;
                 }
-                next.established(secure(transport, inbox, tls).await?)
+                // Boxed: a handshake is large, and most of a login waits for something else.
+                next.established(Box::pin(secure(transport, inbox, tls)).await?)
             }
             Ok(Step::Done(bytes, outcome)) => {
                 if !bytes.is_empty() {

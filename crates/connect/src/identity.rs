@@ -82,6 +82,10 @@ pub struct Description {
     pub loaded: Option<SystemTime>,
     /// Why the last load failed, until one succeeds.
     pub failure: Option<String>,
+    /// How many loads gave credentials.
+    pub loads: u64,
+    /// How many did not.
+    pub failures: u64,
 }
 
 impl Identity {
@@ -150,6 +154,8 @@ impl Identity {
             expires: credentials.and_then(|credentials| credentials.expires),
             loaded,
             failure: state.failure().map(ToString::to_string),
+            loads: state.loads(),
+            failures: state.failures(),
         }
     }
 

@@ -84,8 +84,20 @@ pub struct Tokens {
     cache: Mutex<Cache>,
 }
 
+/// How often what was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Tokens that were signed.
+    pub minted: u64,
+    /// Tokens that were asked for and at hand.
+    pub hits: u64,
+    /// Tokens that a server refused.
+    pub rejected: u64,
+}
+
 #[derive(Default)]
 struct Cache {
+    counts: Counts,
     entries: HashMap<(Endpoint, DbUser), Entry>,
     /// Counts the uses: the entry with the smallest number was used longest ago.
     uses: u64,
@@ -124,6 +136,7 @@ impl Tokens {
             return Ok(token);
         }
         let oldest = now + MOST_AGE;
+        cache.counts.minted += 1;
         let token = Token {
             text: Arc::new(mint(&credentials, endpoint, user, &self.keys, now)),
             access_key_id: credentials.access_key_id.clone(),
@@ -139,6 +152,7 @@ impl Tokens {
     pub fn reject(&self, endpoint: &Endpoint, user: &DbUser, token: &Token) {
         let key = (endpoint.clone(), user.clone());
         let mut cache = self.cache();
+        cache.counts.rejected += 1;
         let same = cache.entries.get(&key).is_none_or(|entry| Arc::ptr_eq(&entry.token.text, &token.text));
         if same {
             cache.entries.remove(&key);
@@ -160,6 +174,12 @@ impl Tokens {
         self.cache().entries.iter().map(kept).collect()
     }
 
+    /// How often what was done.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.cache().counts
+    }
+
     fn cache(&self) -> MutexGuard<'_, Cache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -169,6 +189,7 @@ impl Cache {
     fn find(&mut self, key: &(Endpoint, DbUser), credentials: &Credentials, now: SystemTime) -> Option<Token> {
         let entry = self.entries.get_mut(key).filter(|entry| entry.token.serves(credentials, now))?;
         self.uses += 1;
+        self.counts.hits += 1;
         entry.used = self.uses;
         Some(entry.token.clone())
     }

@@ -51,6 +51,8 @@ pub enum Class {
     IamDisabled,
     /// The connection has no TLS.
     NoTls,
+    /// TLS with the server can't be begun, or its certificate is not believed.
+    TlsFailed,
     /// Too many logins a second.
     Throttled,
     /// The database server refused the login, and says no more.
@@ -137,7 +139,7 @@ const fn row(public: &'static str, sqlstate: &'static str, mysql: u16, exit: u8,
 
 impl Class {
     /// Every class, in the order of declaration.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::Malformed,
         Self::WrongService,
         Self::WrongAction,
@@ -160,6 +162,7 @@ impl Class {
         Self::UnknownInstance,
         Self::IamDisabled,
         Self::NoTls,
+        Self::TlsFailed,
         Self::Throttled,
         Self::Refused,
         Self::Unavailable,
@@ -174,7 +177,8 @@ impl Class {
         Self::Internal,
     ];
 
-    /// The one total table. SQLSTATEs are PostgreSQL's appendix A, numbers are MySQL's `ER_…`.
+    /// The one total table. SQLSTATEs are PostgreSQL's appendix A, numbers are MySQL's `ER_…`, and its client's `CR_…` where it is the
+    /// way to the server that fails.
     const fn row(self) -> Row {
         use Outcome::{Denied, Error};
         use RdsMessage::{ExpiredToken, InternalError, InvalidToken, NotAuthorized, Throttling};
@@ -201,10 +205,11 @@ impl Class {
             Self::UnknownInstance => row("the database instance is unknown", "28000", 1045, exit::NO, Error, InternalError),
             Self::IamDisabled => row("IAM authentication is disabled", "28000", 1045, exit::NO, Denied, InvalidToken),
             Self::NoTls => row("IAM authentication needs TLS", "28000", 3159, exit::NO, Denied, InvalidToken),
+            Self::TlsFailed => row("TLS with the server failed", "08006", 2026, exit::UNREACHABLE, Error, InternalError),
             Self::Throttled => row("too many logins", "53300", 1040, exit::NO, Denied, Throttling),
             Self::Refused => row("the server refused the login", "28000", 1045, exit::NO, Denied, InvalidToken),
-            Self::Unavailable => row("the other side can't be reached", "08006", 1045, exit::UNREACHABLE, Error, InternalError),
-            Self::TimedOut => row("there was no answer in time", "08006", 1045, exit::UNREACHABLE, Error, InternalError),
+            Self::Unavailable => row("the other side can't be reached", "08006", 2003, exit::UNREACHABLE, Error, InternalError),
+            Self::TimedOut => row("there was no answer in time", "08006", 2003, exit::UNREACHABLE, Error, InternalError),
             Self::Protocol => row("the protocol was violated", "08P01", 1835, exit::UNREACHABLE, Error, InternalError),
             Self::UntrustedPeer => row("the verifier is not trusted", "08006", 1045, exit::UNREACHABLE, Error, InternalError),
             Self::NoCredentials => row("there are no AWS credentials", "28000", 1045, exit::CREDENTIALS, Error, InternalError),
@@ -232,6 +237,17 @@ impl Class {
     #[must_use]
     pub const fn mysql_number(self) -> u16 {
         self.row().mysql
+    }
+
+    /// The SQLSTATE that MySQL has beside that number.
+    /// Source: MySQL's error reference, `ER_ACCESS_DENIED_ERROR`, `ER_CON_COUNT_ERROR`; all others have the general one.
+    #[must_use]
+    pub const fn mysql_sqlstate(self) -> &'static str {
+        match self.mysql_number() {
+            1045 => "28000",
+            1040 => "08004",
+            _ => "HY000",
+        }
     }
 
     /// The exit status of a command that ends so.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use countersign_connect::transport::Socket;
+use countersign_core::failure::{Class, Failure};
 use rustix::io::Errno;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, UnixListener};
@@ -16,18 +17,20 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::handover::Door;
+use crate::inherited::Inherited;
 use crate::limit::Entrance;
 use crate::session::Guest;
 use crate::settings::{Access, Listen};
 use crate::target::Service;
 
-pub(crate) use bind::bind;
+use bind::bind;
 
 /// How long nobody is accepted when the system has no more sockets or memory: until somebody has left.
 const BREATH: Duration = Duration::from_millis(100);
 
 /// When a silent client is probed first, and how often then: one that vanished gives its session back.
-const KEEPALIVE: TcpKeepalive = TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15)).with_retries(4);
+const KEEPALIVE: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15)).with_retries(4);
 
 /// A listening socket.
 #[derive(Debug)]
@@ -51,6 +54,14 @@ impl Listener {
                 let process = peer.pid().map_or_else(|| "a process".to_owned(), |pid| format!("process {pid}"));
                 Ok(Accepted { socket: Socket::Unix(stream), origin: format!("{process} of user {}", peer.uid()), user: Some(peer.uid()) })
             }
+        }
+    }
+
+    /// Whether other machines may reach it. Where the system doesn't say, they may.
+    fn is_exposed(&self) -> bool {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().map_or(true, |address| !address.ip().is_loopback()),
+            Self::Unix(..) => false,
         }
     }
 
@@ -102,6 +113,20 @@ pub(crate) struct Reception {
     pub(crate) entrance: Arc<Entrance>,
     pub(crate) name: Arc<str>,
     pub(crate) access: Access,
+}
+
+/// A listener as `listen` has it, unless it lets strangers in whom nobody has invited.
+pub(crate) fn open(listen: &Listen, access: &Access, inherited: &mut Vec<Inherited>) -> Result<Listener, Failure> {
+    let listener = bind(listen, access, inherited)?;
+    if *access == Access::Open && listener.is_exposed() {
+        let place = listener.place();
+        let advice = "set access to a password, or say open-to-network";
+        return Err(Failure::new(
+            Class::Configuration,
+            format!("everybody who reaches {place} would be let in without a password: {advice}"),
+        ));
+    }
+    Ok(listener)
 }
 
 /// Takes clients in until it is dropped, or the door is closed. No error ends it.

@@ -74,7 +74,7 @@ pub struct TargetMetrics {
     /// AWS credentials that were loaded.
     pub credentials_loads: Counter,
     /// Loads of AWS credentials that failed.
-    pub credentials_failures: Failures,
+    pub credentials_failures: Counter,
     /// Sessions of the pool that are ready for a client.
     pub pool_idle: Gauge,
     /// Sessions of the pool that are being logged in ahead of need.
@@ -104,20 +104,17 @@ pub enum Cut {
     TimeLimit,
     /// The proxy stopped, and its time to do so was up.
     Drain,
-    /// Whoever it belongs to may not go on.
-    Revoked,
     /// Its server is not the writer any more.
     Failover,
 }
 
 impl Cut {
-    const ALL: [Self; 4] = [Self::TimeLimit, Self::Drain, Self::Revoked, Self::Failover];
+    const ALL: [Self; 3] = [Self::TimeLimit, Self::Drain, Self::Failover];
 
     const fn name(self) -> &'static str {
         match self {
             Self::TimeLimit => "time-limit",
             Self::Drain => "drain",
-            Self::Revoked => "revoked",
             Self::Failover => "failover",
         }
     }
@@ -128,7 +125,6 @@ impl Cut {
 pub struct Cuts {
     time_limit: Counter,
     drain: Counter,
-    revoked: Counter,
     failover: Counter,
 }
 
@@ -139,7 +135,6 @@ impl Cuts {
         match why {
             Cut::TimeLimit => &self.time_limit,
             Cut::Drain => &self.drain,
-            Cut::Revoked => &self.revoked,
             Cut::Failover => &self.failover,
         }
     }

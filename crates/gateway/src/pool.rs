@@ -8,11 +8,13 @@ use std::time::SystemTime;
 use countersign_connect::dialer::{Dialer, Refusal};
 use countersign_core::failure::{Class, Failure};
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument as _;
 
 use crate::health::Health;
 use crate::metrics::TargetMetrics;
 use crate::protocol::{self, Protocol};
 use crate::settings;
+use crate::telemetry::{self, Step};
 use crate::upstream::Upstream;
 use crate::writer::Term;
 use kinds::Kinds;
@@ -86,14 +88,17 @@ impl<P: Protocol> Pool<P> {
     /// Logs in, on the server that the target's role asks for.
     pub(crate) async fn dial(&self, wish: &P::Wish, deadline: Instant) -> Result<Upstream<P>, Refusal> {
         let began = Instant::now();
-        let result = self.dial_writer(wish, deadline).await;
+        let span = Step::Dial.span();
+        let result = self.dial_writer(wish, deadline).instrument(span.clone()).await;
         match &result {
-            Ok(_) => {
+            Ok(upstream) => {
+                telemetry::dialled(&span, upstream.address);
                 self.metrics.logins.bump();
                 self.metrics.login_time.observe(began.elapsed());
                 self.health.succeeded(SystemTime::now());
             }
             Err(refusal) => {
+                telemetry::failed(&span, refusal.failure.class);
                 self.metrics.login_failures.count(refusal.failure.class);
                 self.health.failed(&refusal.failure, SystemTime::now());
             }
@@ -126,8 +131,13 @@ impl<P: Protocol> Pool<P> {
                 upstream.close().await;
                 Err(Failure::new(Class::Unavailable, detail).into())
             }
-            Ok(Err(error)) => Err(Failure::new(Class::Unavailable, format!("{} does not say whether it is the writer: {error}", self.dialer.place())).into()),
-            Err(_) => Err(Failure::new(Class::TimedOut, format!("{} did not say in time whether it is the writer", self.dialer.place())).into()),
+            Ok(Err(error)) => {
+                Err(Failure::new(Class::Unavailable, format!("{} does not say whether it is the writer: {error}", self.dialer.place()))
+                    .into())
+            }
+            Err(_) => {
+                Err(Failure::new(Class::TimedOut, format!("{} did not say in time whether it is the writer", self.dialer.place())).into())
+            }
         }
     }
 
@@ -167,7 +177,7 @@ impl<P: Protocol> Pool<P> {
             let (pool, kind) = (Arc::clone(self), kind.clone());
             tokio::spawn(async move {
                 let dialled = pool.dial(&kind, Instant::now() + pool.target.connect_timeout).await;
-                pool.kinds().ended(&kind);
+                pool.kinds().ended(&kind, dialled.is_err());
                 match dialled {
                     Ok(upstream) => {
                         if let Some(surplus) = pool.keep(&kind, upstream) {

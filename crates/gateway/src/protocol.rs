@@ -107,12 +107,7 @@ pub(crate) trait Protocol: Sized + fmt::Debug + Send + Sync + 'static {
     fn follower(upstream: &Upstream<Self>) -> Self::Follower;
 
     /// Does what the client asked for that can't be handed through, and answers it.
-    fn run(
-        &self,
-        errand: Self::Errand,
-        parties: Parties<'_, Self>,
-        deadline: Instant,
-    ) -> impl Future<Output = Result<(), Trouble>> + Send;
+    fn run(&self, errand: Self::Errand, parties: Parties<'_, Self>, deadline: Instant) -> impl Future<Output = Result<(), Trouble>> + Send;
 
     /// What ends the client's login badly.
     fn refuse(reply: &Self::Reply, refusal: &Refusal) -> Vec<u8>;

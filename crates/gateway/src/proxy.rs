@@ -12,9 +12,9 @@ use countersign_connect::resolve::Resolver;
 use countersign_core::failure::Failure;
 use tokio::sync::watch;
 
-use crate::limit::Limit;
 use crate::handover::{Door, Predecessor};
 use crate::inherited::Inherited;
+use crate::limit::Limit;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::status::Status;
@@ -66,7 +66,14 @@ impl Proxy {
     /// Binds every listener and serves. What is inherited and nobody asks for is closed.
     pub async fn start(settings: Settings, context: Context, inherited: Vec<Inherited>) -> (Self, Vec<Problem>) {
         let (stop, stopped) = watch::channel(Stop::No);
-        let house = House { context, metrics: Metrics::default(), sessions: Arc::default(), stop: stopped, door: Door::default(), predecessor: Arc::default() };
+        let house = House {
+            context,
+            metrics: Metrics::default(),
+            sessions: Arc::default(),
+            stop: stopped,
+            door: Door::default(),
+            predecessor: Arc::default(),
+        };
         let proxy = Self(Arc::new(Inner {
             house,
             limit: Limit::new(settings.max_connections),
@@ -75,6 +82,8 @@ impl Proxy {
             targets: Mutex::default(),
             up: watch::Sender::new(false),
         }));
+        let since = proxy.0.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        proxy.metrics().proxy().started.set(i64::try_from(since).unwrap_or(i64::MAX));
         let problems = proxy.apply(settings, inherited);
         proxy.0.up.send_replace(true);
         (proxy, problems)
@@ -83,6 +92,7 @@ impl Proxy {
     /// Applies new settings. Targets that are the same go on as they are; listeners that stay are kept, whatever else changes about
     /// their target; sessions go on in any case.
     pub fn reload(&self, settings: Settings) -> Vec<Problem> {
+        self.metrics().proxy().reloads.bump();
         self.apply(settings, Vec::new())
     }
 
@@ -147,6 +157,7 @@ impl Proxy {
     pub fn refresh(&self) {
         let services: Vec<_> = self.targets().values().map(Running::service).collect();
         services.iter().for_each(|service| service.refresh());
+        self.0.house.sessions.count_bytes();
     }
 
     /// Remembers the proxy whose place this one has taken: requests to cancel that are for its sessions are passed on.

@@ -21,7 +21,9 @@ use crate::protocol::{Arrival, Follow, Parties, Protocol, Standing, Trouble};
 use crate::relay::{End, Relay};
 use crate::stop::Stop;
 use crate::target::Target;
+use crate::telemetry::Step;
 use crate::upstream::Upstream;
+use tracing::Instrument as _;
 use trail::Trail;
 
 /// How long a client that is refused may take to hear of it.
@@ -36,6 +38,16 @@ pub(crate) struct Guest {
     /// Its place among those that the proxy and the target have room for; a refusal where there is none.
     pub(crate) slot: Result<Slot, TurnedAway>,
     pub(crate) accepted: Instant,
+}
+
+/// A client that has been taken in.
+struct Visitor<P: Protocol> {
+    client: Transport,
+    inbox: Inbox,
+    wish: P::Wish,
+    reply: P::Reply,
+    accepted: Instant,
+    _slot: Slot,
 }
 
 /// A client and its session on the server.
@@ -57,35 +69,43 @@ enum Outcome {
     Cut(Cut, &'static str),
 }
 
-/// Serves one client.
+/// Serves one client: takes it in, and then its visit.
+///
+/// Each step is boxed: a client that waits in one takes no memory for the others.
 pub(crate) async fn serve<P: Protocol>(target: Arc<Target<P>>, guest: Guest) {
     let Guest { socket, origin, slot, accepted } = guest;
-    let mut trail = Trail::open(&target, origin);
+    let trail = Trail::open(&target, origin);
     let mut client = Transport::from(socket);
     let mut inbox = Inbox::default();
-
-    // Each step is boxed: a client that waits in one takes no memory for the others.
     let deadline = accepted + target.login_timeout;
-    let taken = Box::pin(timeout_at(deadline, target.protocol.take_in(&target.dialer, &mut client, &mut inbox, deadline))).await;
-    let (wish, reply) = match taken {
-        Ok(Ok(Arrival::Visit(wish, reply))) => (P::aim(wish, &target.settings), reply),
-        Ok(Ok(Arrival::Call(call))) => return trail.call(Box::pin(target.answer(call)).await),
+    let accept = trail.step(Step::Accept);
+    let taking = target.protocol.take_in(&target.dialer, &mut client, &mut inbox, deadline).instrument(accept);
+    let taken = Box::pin(timeout_at(deadline, taking)).await;
+    match taken {
+        Ok(Ok(Arrival::Visit(wish, reply))) => {
+            let wish = P::aim(wish, &target.settings);
+            trail.names(P::names(&wish));
+            match slot {
+                Ok(slot) => Box::pin(visit(target, Visitor { client, inbox, wish, reply, accepted, _slot: slot }, trail)).await,
+                Err(turned) => Box::pin(refuse::<P>(client, &reply, turned.failure.into(), trail)).await,
+            }
+        }
+        Ok(Ok(Arrival::Call(call))) => trail.call(Box::pin(target.answer(call)).await),
         Ok(Err(trouble)) => {
             trail.refused(&failure(trouble));
             // Closed in order, so that the last word arrives.
-            return client.close().await;
+            Box::pin(client.close()).await;
         }
-        Err(_) => return trail.refused(&Failure::new(Class::TimedOut, "the client did not complete its login in time")),
-    };
-    trail.names(P::names(&wish));
+        Err(_) => trail.refused(&Failure::new(Class::TimedOut, "the client did not complete its login in time")),
+    }
+}
 
-    let _slot = match slot {
-        Ok(slot) => slot,
-        Err(turned) => return refuse::<P>(client, &reply, turned.failure.into(), trail).await,
-    };
-    let upstream = match Box::pin(target.acquire(&wish)).await {
+/// Gives a client its session, and lets the two talk.
+async fn visit<P: Protocol>(target: Arc<Target<P>>, visitor: Visitor<P>, mut trail: Trail) {
+    let Visitor { mut client, inbox, wish, reply, accepted, _slot } = visitor;
+    let upstream = match Box::pin(target.acquire(&wish)).instrument(trail.step(Step::Login)).await {
         Ok(upstream) => upstream,
-        Err(refusal) => return refuse::<P>(client, &reply, refusal, trail).await,
+        Err(refusal) => return Box::pin(refuse::<P>(client, &reply, refusal, trail)).await,
     };
     let follower = P::follower(&upstream);
     let stay = match target.protocol.welcome(reply, &upstream) {
@@ -96,15 +116,18 @@ pub(crate) async fn serve<P: Protocol>(target: Arc<Target<P>>, guest: Guest) {
         Ok(stay) => stay,
         Err(failure) => {
             trail.refused(&failure);
-            return target.pool.release(upstream).await;
+            return Box::pin(target.pool.release(upstream)).await;
         }
     };
     trail.welcomed(&upstream, accepted);
 
     let mut pair = Pair::<P> { client, inbox, upstream, stay, follower };
+    // Held, and not entered each time that a byte comes.
+    let relaying = trail.step(Step::Relay);
     let outcome = hand_through(&target, &mut pair, &trail).await;
+    drop(relaying);
     trail.close(&outcome);
-    part(&target, pair, &outcome).await;
+    Box::pin(part(&target, pair, &outcome)).await;
 }
 
 /// Tells the client why it has no session.

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use tokio::time::Instant;
 
+use crate::metrics::TargetMetrics;
 use crate::protocol::Standing;
 use crate::status;
 
@@ -25,6 +26,7 @@ pub(crate) struct Sessions {
 pub(crate) struct Live {
     pub(crate) id: u64,
     target: Arc<str>,
+    metrics: Arc<TargetMetrics>,
     client: String,
     since: SystemTime,
     /// User and database, once they are known.
@@ -33,6 +35,8 @@ pub(crate) struct Live {
     server: OnceLock<(SocketAddr, Instant)>,
     to_server: AtomicU64,
     to_client: AtomicU64,
+    /// How many of those the metrics have.
+    counted: [AtomicU64; 2],
     /// A [`Standing`], or that nothing has come yet.
     state: AtomicU8,
 }
@@ -51,17 +55,19 @@ pub(crate) struct Presence {
 
 impl Sessions {
     /// A client has come.
-    pub(crate) fn enter(self: &Arc<Self>, target: Arc<str>, client: String) -> Presence {
+    pub(crate) fn enter(self: &Arc<Self>, target: Arc<str>, metrics: Arc<TargetMetrics>, client: String) -> Presence {
         let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
         let live = Arc::new(Live {
             id,
             target,
+            metrics,
             client,
             since: SystemTime::now(),
             names: OnceLock::new(),
             server: OnceLock::new(),
             to_server: AtomicU64::new(0),
             to_client: AtomicU64::new(0),
+            counted: [AtomicU64::new(0), AtomicU64::new(0)],
             state: AtomicU8::new(LOGGING_IN),
         });
         self.live().insert(id, Arc::clone(&live));
@@ -83,6 +89,11 @@ impl Sessions {
         }
     }
 
+    /// Tells the metrics what has been relayed since they were told last.
+    pub(crate) fn count_bytes(&self) {
+        self.live().values().for_each(|live| live.count_bytes());
+    }
+
     pub(crate) fn report(&self) -> Vec<status::Session> {
         self.live().values().map(|live| live.report()).collect()
     }
@@ -95,6 +106,7 @@ impl Sessions {
 impl Drop for Presence {
     fn drop(&mut self) {
         self.sessions.live().remove(&self.live.id);
+        self.live.count_bytes();
         self.sessions.left.notify_waiters();
     }
 }
@@ -132,6 +144,13 @@ impl Live {
     /// How many bytes went to the server, and how many to the client.
     pub(crate) fn bytes(&self) -> (u64, u64) {
         (self.to_server.load(Ordering::Relaxed), self.to_client.load(Ordering::Relaxed))
+    }
+
+    fn count_bytes(&self) {
+        let (to_server, to_client) = self.bytes();
+        let [up, down] = &self.counted;
+        self.metrics.to_server.add(to_server.saturating_sub(up.swap(to_server, Ordering::Relaxed)));
+        self.metrics.to_client.add(to_client.saturating_sub(down.swap(to_client, Ordering::Relaxed)));
     }
 
     /// Who the client is, as the log tells it.

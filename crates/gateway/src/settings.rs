@@ -66,6 +66,14 @@ pub struct Target {
     pub session_timeout: Option<Duration>,
 }
 
+impl Target {
+    /// The files that it is made from: certificates and keys, which change while the settings stay.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let shown = self.client_tls.iter().flat_map(|tls| [&tls.certificate, &tls.key]);
+        self.tls.roots.iter().chain(shown)
+    }
+}
+
 /// What a server is logged in to with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Login {
@@ -119,8 +127,10 @@ pub enum Listen {
 /// What clients have to prove.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Access {
-    /// Nothing. Only on loopback and on Unix sockets.
+    /// Nothing. Only on loopback and on Unix sockets: no other listener is bound so.
     Open,
+    /// Nothing, wherever they come from: who sets that says so by name.
+    OpenToNetwork,
     /// That they know a password, whatever user they name.
     Password(Arc<Password>),
     /// That they are processes of one of these users of the machine (numbers). Only on Unix sockets.

@@ -233,6 +233,14 @@ impl<P: Protocol> Service for Target<P> {
         self.metrics.pool_idle.set(gauge(idle));
         self.metrics.pool_dialling.set(gauge(dialling));
         self.metrics.login_queue.set(gauge(self.dialer.waiting()));
+        if let Some(tokens) = self.dialer.tokens() {
+            let (counts, credentials) = (tokens.counts(), tokens.identity().describe());
+            self.metrics.tokens_minted.mirror(counts.minted);
+            self.metrics.token_hits.mirror(counts.hits);
+            self.metrics.tokens_rejected.mirror(counts.rejected);
+            self.metrics.credentials_loads.mirror(credentials.loads);
+            self.metrics.credentials_failures.mirror(credentials.failures);
+        }
     }
 
     fn clear(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {

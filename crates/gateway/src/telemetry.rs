@@ -24,7 +24,7 @@ use tracing_subscriber::registry::LookupSpan;
 use post::Post;
 
 /// The `tracing` target of the spans that are exported.
-const TARGET: &str = "countersign::trace";
+const TARGET: &str = countersign_connect::dialer::TRACE;
 
 /// Where OTLP over HTTP takes traces. Source: OTLP specification, "OTLP/HTTP Request".
 const PATH: &str = "v1/traces";
@@ -125,9 +125,7 @@ pub enum Step {
     Accept,
     /// The whole way to a session with the server: from the pool, or a login.
     Login,
-    /// The token, and the AWS credentials where they have to be loaded.
-    Credentials,
-    /// Name, TCP, TLS and login of one session with the server.
+    /// Token, name, TCP, TLS and login of one session with the server. The token has a span of its own within it, `credentials`.
     Dial,
     /// The two sides talking.
     Relay,
@@ -145,7 +143,6 @@ impl Step {
         match self {
             Self::Accept => step!("accept", "internal"),
             Self::Login => step!("login", "internal"),
-            Self::Credentials => step!("credentials", "internal"),
             Self::Dial => step!("dial", "client"),
             Self::Relay => step!("relay", "internal"),
         }

@@ -111,6 +111,7 @@ fn listen(listen: &Listen) -> String {
 fn access(access: &Access) -> String {
     match access {
         Access::Open => "open".to_owned(),
+        Access::OpenToNetwork => "open to the network".to_owned(),
         Access::Password(_) => "by password".to_owned(),
         Access::Users(users) => format!("users {}", users.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")),
     }

@@ -45,3 +45,6 @@ pub(crate) fn written(duration: Duration) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,13 @@
 //! What starts a proxy: sockets, runtime, the gateway.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+
 use countersign_connect::clock::Clock;
 use countersign_connect::resolve::Resolver;
 use countersign_core::failure::{Class, Failure};
 use countersign_gateway::handover::{self, Taken};
-use countersign_gateway::settings::{Listen, Settings};
+use countersign_gateway::settings::{Access, Listen, Settings};
 use countersign_gateway::{Context, Inherited, Problem, Proxy, activation};
 
 use super::plan::Operation;
@@ -19,7 +22,34 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 pub(crate) async fn start(settings: Settings, inherited: Vec<Inherited>) -> (Proxy, Vec<Problem>) {
     let environment_region = crate::signing::environment_region();
     let context = Context { clock: Clock::system(), resolver: Resolver::system(), environment_region };
-    Proxy::start(settings, context, inherited).await
+    let mut problems = make_directories(&settings);
+    let (proxy, others) = Proxy::start(settings, context, inherited).await;
+    problems.extend(others);
+    (proxy, problems)
+}
+
+/// Applies other settings.
+pub(super) fn change(proxy: &Proxy, settings: Settings) -> Vec<Problem> {
+    let mut problems = make_directories(&settings);
+    problems.extend(proxy.reload(settings));
+    problems
+}
+
+/// The directories of Unix sockets, which only their owner may enter unless others of the machine are let in.
+fn make_directories(settings: &Settings) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for target in &settings.targets {
+        let mode = if matches!(target.access, Access::Users(_)) { 0o755 } else { 0o700 };
+        for listen in &target.listen {
+            let Listen::Unix(path) = listen else { continue };
+            let Some(directory) = path.parent() else { continue };
+            if let Err(error) = DirBuilder::new().recursive(true).mode(mode).create(directory) {
+                let failure = Failure::new(Class::Configuration, format!("{} can't be made: {error}", directory.display()));
+                problems.push(Problem { target: target.name.clone(), failure });
+            }
+        }
+    }
+    problems
 }
 
 /// The listening sockets that the process was started with. Before there are threads.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use countersign_authority::file::{Mistake, Place, Report};
 use countersign_core::failure::{Class, Failure};
-use countersign_gateway::settings::Settings;
+use countersign_gateway::settings::{Settings, Target};
 
 use super::config::{self, Around, Given, Raw};
 use super::{Request, duration};
@@ -25,7 +25,7 @@ pub(super) const LOGIN_TIMEOUT: std::time::Duration = std::time::Duration::from_
 pub(crate) struct Plan {
     pub(crate) settings: Settings,
     pub(crate) operation: Operation,
-    /// The files that all of it was read from.
+    /// The files that all of it was read from, certificates too.
     pub(crate) files: Vec<PathBuf>,
     /// Targets that were left out because of their mistakes, in a sentence each.
     pub(crate) left_out: Vec<String>,
@@ -56,7 +56,8 @@ pub(crate) fn make(request: &Request, surroundings: Surroundings<'_>, before: Op
     };
     let usual = file.options;
     let options = request.options.clone().over(usual.clone());
-    let from_urls = urls(request, surroundings, &report);
+    let here = Around::new(surroundings.working_directory, surroundings.variable);
+    let from_urls = urls(request, &here, &report);
     let chosen = choose(request, file.targets, from_urls, path.as_deref(), &report)?;
     let mut listeners = Listeners::new(&chosen, &request.options, &usual, before);
     let one = chosen.len() == 1;
@@ -73,7 +74,8 @@ pub(crate) fn make(request: &Request, surroundings: Surroundings<'_>, before: Op
     let login_timeout = options.login_timeout.unwrap_or(LOGIN_TIMEOUT);
     let settings = Settings { targets, max_connections, login_timeout };
     let operation = Operation::of(&options, surroundings)?;
-    let files = path.into_iter().chain(around.read.take()).collect();
+    let certificates = settings.targets.iter().flat_map(Target::files).cloned();
+    let files = path.into_iter().chain(around.read.take()).chain(here.read.take()).chain(certificates).collect();
     Ok(Plan { settings, operation, files, left_out: left_out.into_iter().map(|(_, said)| said).collect() })
 }
 
@@ -99,11 +101,10 @@ fn read(path: &Path) -> Result<String, Failure> {
 }
 
 /// The targets that are given by URL, in their places among the arguments.
-fn urls(request: &Request, surroundings: Surroundings<'_>, report: &Report) -> Vec<(usize, Raw)> {
-    let around = Around::new(surroundings.working_directory, surroundings.variable);
+fn urls(request: &Request, here: &Around<'_>, report: &Report) -> Vec<(usize, Raw)> {
     let mut raws: Vec<(usize, Raw)> = Vec::new();
     for (index, text) in request.targets.iter().enumerate().filter(|(_, text)| config::is_url(text)) {
-        if let Some(mut raw) = config::read_url(text, format!("target {}", index + 1), &around, report) {
+        if let Some(mut raw) = config::read_url(text, format!("target {}", index + 1), here, report) {
             raw.name = distinct(&raw.name, |name| raws.iter().any(|(_, other)| other.name == name));
             raws.push((index, raw));
         }

@@ -67,3 +67,6 @@ pub(super) fn shell(text: &str) -> String {
     let bare = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./:@%+,".contains(&byte);
     if !text.is_empty() && text.bytes().all(bare) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,6 +79,7 @@ impl Voice {
 async fn serve(request: Request, plan: Plan, mut inherited: Vec<Inherited>, takeover: bool, voice: Voice) -> Result<ExitCode, Failure> {
     // Before anything is ready, so that no signal comes too early.
     let mut signals = Signals::new()?;
+    let watch = Watch::new(plan.files.clone());
     let notify = Notify::from(&super::variable);
     plan.left_out.iter().for_each(|said| voice.complain(&format!("left out: {said}")));
     let mut taken = if takeover { launch::take_over(&plan.operation).await? } else { None };
@@ -92,14 +93,14 @@ async fn serve(request: Request, plan: Plan, mut inherited: Vec<Inherited>, take
         test(&proxy).await?;
     }
     let (orders, mut ordered) = mpsc::channel(MOST_ORDERS);
+    let shown = Shown::new(Mutex::new(check::text(&plan)));
+    let administration = Administration::start(&proxy, &plan.operation, orders, Shown::clone(&shown), &mut operators)?;
+    // Last of what may fail: until then the other proxy would go on.
     if let Some(taken) = taken {
         proxy.succeed(taken.ready().await?);
     }
-    let shown = Shown::new(Mutex::new(check::text(&plan)));
-    let administration = Administration::start(&proxy, &plan.operation, orders, Shown::clone(&shown), &mut operators)?;
     announce(&proxy, &plan, voice)?;
     notify.say("READY=1");
-    let watch = Watch::new(plan.files.clone());
     let mut serving = Serving { request, plan, proxy, watch, voice, notify, shown };
     let end = serving.until_end(&mut signals, &mut ordered).await;
     serving.end(end, &mut signals).await;
@@ -191,7 +192,7 @@ impl Serving {
     fn reload(&mut self, why: &str) -> Result<Vec<String>, Failure> {
         let plan = super::plan(&self.request, Some(&self.plan.settings))?;
         plan.left_out.iter().for_each(|said| self.voice.complain(&format!("left out: {said}")));
-        let problems: Vec<String> = self.proxy.reload(plan.settings.clone()).iter().map(ToString::to_string).collect();
+        let problems: Vec<String> = launch::change(&self.proxy, plan.settings.clone()).iter().map(ToString::to_string).collect();
         problems.iter().for_each(|problem| self.voice.complain(&format!("{problem}; the others go on")));
         let Grace { least, most, exit_zero } = plan.operation.grace;
         self.plan.operation.grace = Grace { least, most, exit_zero };

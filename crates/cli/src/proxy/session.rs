@@ -78,7 +78,7 @@ fn listener(target: &Target, port: Option<u16>) -> Result<Listen, Failure> {
 fn credentials(target: &Target, listen: &Listen) -> String {
     let Listen::Tcp(address) = listen else { return ready::line(target, listen) };
     let user = target.user.as_ref().map_or("USER", |user| user.as_str());
-    let password = if target.access == Access::Open { DUMMY } else { "THE-PASSWORD-OF-ITS-ACCESS" };
+    let password = if matches!(target.access, Access::Open | Access::OpenToNetwork) { DUMMY } else { "THE-PASSWORD-OF-ITS-ACCESS" };
     let title = format!("{:-^60}", format!("{}-credentials", target.engine));
     let line = format!("host={} port={} user={user} password={password}", address.ip(), address.port());
     let line = format!("{title}\n{:^60}\n{}", line, "-".repeat(60));

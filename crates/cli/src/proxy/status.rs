@@ -130,3 +130,6 @@ fn bytes(number: u64) -> String {
     }
     format!("{rest} TiB")
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,3 +41,6 @@ fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
     let stamp = |file: &PathBuf| fs::metadata(file).ok().map(|data| (data.ino(), data.size(), data.mtime(), data.mtime_nsec()));
     files.iter().map(stamp).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,6 +24,8 @@ pub(super) struct State<L> {
     /// How often the credentials were declared stale.
     stale: u64,
     flights: u64,
+    loads: u64,
+    failures: u64,
 }
 
 struct Current {
@@ -51,7 +53,7 @@ pub(super) enum Next<L> {
 
 impl<L> Default for State<L> {
     fn default() -> Self {
-        Self { current: None, flight: None, asked: None, failure: None, stale: 0, flights: 0 }
+        Self { current: None, flight: None, asked: None, failure: None, stale: 0, flights: 0, loads: 0, failures: 0 }
     }
 }
 
@@ -102,11 +104,13 @@ impl<L: Clone> State<L> {
             Ok(credentials) => {
                 let credentials = Arc::new(credentials);
                 self.failure = None;
+                self.loads += 1;
                 self.current = Some(Current { credentials: Arc::clone(&credentials), loaded: now, stale: flight.stale });
                 Ok(credentials)
             }
             Err(failure) => {
                 self.failure = Some(failure.clone());
+                self.failures += 1;
                 let alive = self.current.as_ref().filter(|current| current.alive(now));
                 alive.map(|current| Arc::clone(&current.credentials)).ok_or(failure)
             }
@@ -121,6 +125,14 @@ impl<L: Clone> State<L> {
 
     pub(super) fn current(&self) -> Option<(&Credentials, SystemTime)> {
         self.current.as_ref().map(|current| (&*current.credentials, current.loaded))
+    }
+
+    pub(super) const fn loads(&self) -> u64 {
+        self.loads
+    }
+
+    pub(super) const fn failures(&self) -> u64 {
+        self.failures
     }
 
     pub(super) const fn failure(&self) -> Option<&Failure> {

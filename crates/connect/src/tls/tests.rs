@@ -5,7 +5,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_tim
 use rustls::pki_types::ServerName;
 use rustls::server::ResolvesServerCertUsingSni;
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConnection, ServerConnection};
+use rustls::{ClientConnection, HandshakeKind, ServerConnection};
 use tempfile::TempDir;
 
 use super::*;
@@ -133,6 +133,22 @@ fn both_agree_on_the_protocol_within() {
     assert_eq!((dialled.alpn_protocol(), taken.alpn_protocol()), (Some(b"postgresql".as_slice()), Some(b"postgresql".as_slice())));
     assert_eq!(shake_hands(client(&[]), Arc::clone(&server)).unwrap().1.alpn_protocol(), None);
     assert!(shake_hands(client(&[b"http/1.1"]), server).is_err(), "a client of another protocol was led astray");
+}
+
+/// Whoever is dialled again is not asked for the certificate again; what the channel is bound to is the same.
+#[test]
+fn a_session_that_is_resumed_still_knows_whose_it_is() {
+    let authority = Authority::new();
+    let server = authority.server(HOST, 4000);
+    let client = client_config(Verification::Full, &authority.roots(), &[]).unwrap();
+    let (first, _) = shake_hands(Arc::clone(&client), Arc::clone(&server)).unwrap();
+    let (second, _) = shake_hands(client, Arc::clone(&server)).unwrap();
+    assert_eq!(first.handshake_kind(), Some(HandshakeKind::Full));
+    assert_eq!(second.handshake_kind(), Some(HandshakeKind::Resumed));
+    assert!(second.peer_certificates().is_some());
+    assert_eq!(first.peer_certificates(), second.peer_certificates());
+    let other = client_config(Verification::Ca, &authority.roots(), &[]).unwrap();
+    assert_eq!(shake_hands(other, server).unwrap().0.handshake_kind(), Some(HandshakeKind::Full), "of its own configuration alone");
 }
 
 #[test]

@@ -26,18 +26,19 @@ const PROXY_COUNTERS: [Family<ProxyMetrics, Counter>; 2] = [
 
 const GAUGES: [Family<TargetMetrics, Gauge>; 4] = [
     Family("connections_open", "Client connections that are open", |target| &target.open),
-    Family("pool_idle", "Server sessions that a client has left and the next may have", |target| &target.pool_idle),
+    Family("pool_idle", "Server sessions that are ready for a client", |target| &target.pool_idle),
     Family("pool_dialling", "Server sessions that are being logged in ahead of need", |target| &target.pool_dialling),
     Family("login_queue", "Logins that wait for their turn under the limit of logins a second", |target| &target.login_queue),
 ];
 
-const COUNTERS: [Family<TargetMetrics, Counter>; 12] = [
+const COUNTERS: [Family<TargetMetrics, Counter>; 13] = [
     Family("connections_accepted", "Client connections that were accepted", |target| &target.accepted),
     Family("logins", "Logins to the server that went through", |target| &target.logins),
     Family("tokens_minted", "Tokens that were signed", |target| &target.tokens_minted),
     Family("token_hits", "Logins for which a token was at hand", |target| &target.token_hits),
     Family("tokens_rejected", "Tokens that the server refused and that were minted anew", |target| &target.tokens_rejected),
     Family("credentials_loads", "AWS credentials that were loaded", |target| &target.credentials_loads),
+    Family("credentials_failures", "Loads of AWS credentials that failed", |target| &target.credentials_failures),
     Family("pool_hits", "Clients that were given a session of the pool", |target| &target.pool_hits),
     Family("pool_misses", "Clients for whom the pool had no session", |target| &target.pool_misses),
     Family("pool_resets", "Sessions that were reset and kept for the next client", |target| &target.pool_resets),
@@ -46,10 +47,9 @@ const COUNTERS: [Family<TargetMetrics, Counter>; 12] = [
     Family("cancels_unknown", "Requests to cancel whose key belongs to no session", |target| &target.cancels_unknown),
 ];
 
-const FAILURES: [Family<TargetMetrics, Failures>; 3] = [
+const FAILURES: [Family<TargetMetrics, Failures>; 2] = [
     Family("connections_refused", "Client connections that were refused, by class of failure", |target| &target.refused),
     Family("login_failures", "Logins to the server that failed, by class of failure", |target| &target.login_failures),
-    Family("credentials_failures", "Loads of AWS credentials that failed, by class of failure", |target| &target.credentials_failures),
 ];
 
 const HISTOGRAMS: [Family<TargetMetrics, Histogram>; 2] = [

@@ -24,6 +24,11 @@ impl Counter {
         self.0.fetch_add(count, Ordering::Relaxed);
     }
 
+    /// As many as somebody else has counted.
+    pub fn mirror(&self, count: u64) {
+        self.0.store(count, Ordering::Relaxed);
+    }
+
     /// How many there were.
     #[must_use]
     pub fn get(&self) -> u64 {

@@ -54,7 +54,7 @@ fn prometheus_reads_all_of_it() {
 fn every_metric_is_written_in_both_formats() {
     let metrics = Metrics::default();
     let target = metrics.target("orders");
-    for failures in [&target.refused, &target.login_failures, &target.credentials_failures] {
+    for failures in [&target.refused, &target.login_failures] {
         failures.count(Class::Internal);
     }
     for format in [Format::OpenMetrics, Format::Prometheus] {

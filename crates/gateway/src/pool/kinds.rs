@@ -12,6 +12,9 @@ use crate::upstream::Upstream;
 /// The most kinds that are known: which user, database and settings a session has is for clients to say.
 const MOST_KINDS: usize = 256;
 
+/// How long no login ahead of need is tried after one that failed: whoever needs a session meanwhile tries for themselves.
+const REST: Duration = Duration::from_secs(10);
+
 #[derive(Debug)]
 pub(crate) struct Kinds<P: Protocol>(HashMap<P::Wish, Kind<P>>);
 
@@ -20,6 +23,8 @@ struct Kind<P: Protocol> {
     /// The one that was left last is taken first: what is not needed grows old and is closed.
     waiting: Vec<Waiting<P>>,
     dialling: usize,
+    /// When a login ahead of need may be tried again, where one has failed.
+    resting: Option<Instant>,
     /// When a client last asked for it.
     asked: Instant,
 }
@@ -55,15 +60,19 @@ impl<P: Protocol> Kinds<P> {
     /// Says how many logins are to begin so that `warm` wait, and counts them as begun.
     pub(super) fn begin(&mut self, kind: &P::Wish, warm: usize) -> usize {
         let known = self.known(kind);
+        if known.resting.is_some_and(|until| Instant::now() < until) {
+            return 0;
+        }
         let missing = warm.saturating_sub(known.waiting.len() + known.dialling);
         known.dialling += missing;
         missing
     }
 
-    /// A login that was begun is over.
-    pub(super) fn ended(&mut self, kind: &P::Wish) {
+    /// A login that was begun is over. After one that failed, none is tried for a while.
+    pub(super) fn ended(&mut self, kind: &P::Wish, failed: bool) {
         if let Some(known) = self.0.get_mut(kind) {
             known.dialling = known.dialling.saturating_sub(1);
+            known.resting = failed.then(|| Instant::now() + REST);
         }
     }
 
@@ -114,6 +123,6 @@ impl<P: Protocol> Kinds<P> {
                 self.0.remove(&oldest);
             }
         }
-        self.0.entry(kind.clone()).or_insert_with(|| Kind { waiting: Vec::new(), dialling: 0, asked: Instant::now() })
+        self.0.entry(kind.clone()).or_insert_with(|| Kind { waiting: Vec::new(), dialling: 0, resting: None, asked: Instant::now() })
     }
 }

@@ -69,7 +69,8 @@ impl Mysql {
             return Ok(known);
         }
         let addresses = timeout_at(deadline, dialer.addresses()).await;
-        let addresses = addresses.map_err(|_| Failure::new(Class::TimedOut, format!("{}: its name was not resolved in time", dialer.place())))??;
+        let addresses =
+            addresses.map_err(|_| Failure::new(Class::TimedOut, format!("{}: its name was not resolved in time", dialer.place())))??;
         let greeted = dialer.reach(&addresses, deadline, Greet::new()).await?;
         self.learn(&greeted.session);
         Ok(greeted.session)
@@ -125,7 +126,8 @@ impl Mysql {
         let tls = upstream.transport.is_encrypted();
         let change = dial::Change::new(&upstream.session, wish.clone(), credential, tls, trusted);
         let changed = timeout_at(deadline, upstream.exchange(change)).await;
-        let changed = changed.map_err(|_| Failure::new(Class::TimedOut, format!("{}: the user was not changed in time", dialer.place())))?;
+        let changed =
+            changed.map_err(|_| Failure::new(Class::TimedOut, format!("{}: the user was not changed in time", dialer.place())))?;
         changed.map_err(|broken| dialer.broken(broken))
     }
 
@@ -153,7 +155,7 @@ impl Protocol for Mysql {
     fn new(target: &settings::Target) -> Result<Self, Failure> {
         let ask = match &target.access {
             settings::Access::Password(password) => Ask::Password(Arc::new(MysqlPassword::new(&password.0))),
-            settings::Access::Open | settings::Access::Users(_) => Ask::Nothing,
+            settings::Access::Open | settings::Access::OpenToNetwork | settings::Access::Users(_) => Ask::Nothing,
         };
         let (tls, offer) = match &target.client_tls {
             None => (Tls::None, exchange::Tls::Off),
@@ -254,7 +256,11 @@ impl Protocol for Mysql {
         // A reset puts the character set back to the server's own, and leaves the database as it is.
         let collation = upstream.wish.collation;
         let names = format!("SET character_set_client={collation}, character_set_results={collation}, collation_connection={collation}");
-        upstream.exchange(Statement::query(&names, capabilities)).await?;
+        match upstream.exchange(Statement::query(&names, capabilities)).await {
+            // A server that doesn't know the collation took its own at the login, and has taken its own again.
+            Ok(_) | Err(Broken::Fault(Fault::Refused(_))) => {}
+            Err(broken) => return Err(broken),
+        }
         if let Some(database) = &upstream.wish.database {
             upstream.exchange(Statement::new(codec::init_db(database), capabilities)).await?;
         }
@@ -290,7 +296,7 @@ impl Protocol for Mysql {
             (None, _) => {
                 let Failure { class, .. } = &refusal.failure;
                 let message = refusal.failure.to_string();
-                return answer::error_packet(reply.sequence, class.mysql_number(), class.sqlstate(), &message, reply.capabilities);
+                return answer::error_packet(reply.sequence, class.mysql_number(), class.mysql_sqlstate(), &message, reply.capabilities);
             }
         };
         codec::packet(reply.sequence, &payload)

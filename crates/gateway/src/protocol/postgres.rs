@@ -24,9 +24,6 @@ use crate::settings;
 use crate::upstream::Upstream;
 use cancels::{Cancels, Stay};
 
-/// Source: "SSL Session Encryption" in the manual's "Message Flow".
-const ALPN: &[u8] = b"postgresql";
-
 /// SQLSTATE `admin_shutdown`, with which a server itself sends clients away.
 const SENT_AWAY: &str = "57P01";
 
@@ -57,12 +54,12 @@ impl Protocol for Postgres {
     fn new(target: &settings::Target) -> Result<Self, Failure> {
         let ask = match &target.access {
             settings::Access::Password(password) => Ask::Password(Arc::new(ScramVerifier::new(&password.0).map_err(no_random)?)),
-            settings::Access::Open | settings::Access::Users(_) => Ask::Nothing,
+            settings::Access::Open | settings::Access::OpenToNetwork | settings::Access::Users(_) => Ask::Nothing,
         };
         let (tls, offer) = match &target.client_tls {
             None => (Tls::None, exchange::Tls::Off),
             Some(files) => {
-                let (config, end_point) = tls::server_config(&files.certificate, &files.key, &[ALPN])?;
+                let (config, end_point) = tls::server_config(&files.certificate, &files.key, &[codec::ALPN])?;
                 let offer = if files.required { exchange::Tls::Required } else { exchange::Tls::Offered };
                 (Tls::Server(ServerTls { config, end_point }), offer)
             }

@@ -1,6 +1,8 @@
 //! A target that is served, and its listeners.
 
 use std::fmt;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +23,8 @@ use crate::target::{House, Service, Target};
 /// A target that is served.
 pub(super) struct Running {
     settings: Settings,
+    /// The settings' files, as they were when they were read.
+    files: Vec<Stamp>,
     login_timeout: Duration,
     reception: watch::Sender<Reception>,
     listening: Vec<Listening>,
@@ -33,6 +37,14 @@ struct Listening {
     listen: Listen,
     /// The listener, or why it isn't there.
     state: Result<(Arc<Listener>, Task), Failure>,
+}
+
+/// Tells a file from what it was before; none is one that isn't there.
+type Stamp = Option<(u64, u64, i64, i64)>;
+
+fn stamps(settings: &Settings) -> Vec<Stamp> {
+    let stamp = |file: &PathBuf| file.metadata().ok().map(|data| (data.ino(), data.size(), data.mtime(), data.mtime_nsec()));
+    settings.files().map(stamp).collect()
 }
 
 /// A task that ends when this is dropped.
@@ -63,12 +75,13 @@ impl Running {
         limit: &Limit,
         inherited: &mut Vec<Inherited>,
     ) -> Started {
+        let files = stamps(&settings);
         let reception = match reception(&settings, login_timeout, house, Limit::new(settings.max_connections), limit) {
             Ok(reception) => reception,
             Err(failure) => return (None, vec![failure]),
         };
         let tending = Task(tokio::spawn(Arc::clone(&reception.service).tend()));
-        let running = Self { settings, login_timeout, reception: watch::Sender::new(reception), listening: Vec::new(), tending };
+        let running = Self { settings, files, login_timeout, reception: watch::Sender::new(reception), listening: Vec::new(), tending };
         running.listen(Vec::new(), house, inherited)
     }
 
@@ -82,7 +95,8 @@ impl Running {
         inherited: &mut Vec<Inherited>,
     ) -> Started {
         let broken = self.listening.iter().any(|listening| listening.state.is_err());
-        if self.settings == settings && self.login_timeout == login_timeout && !broken {
+        let files = stamps(&settings);
+        if self.settings == settings && self.files == files && self.login_timeout == login_timeout && !broken {
             return (Some(self), Vec::new());
         }
         let own = self.reception.borrow().entrance.target().clone();
@@ -96,6 +110,7 @@ impl Running {
         self.tending = Task(tokio::spawn(Arc::clone(&reception.service).tend()));
         self.reception.send_replace(reception);
         self.settings = settings;
+        self.files = files;
         self.login_timeout = login_timeout;
         let kept = std::mem::take(&mut self.listening);
         self.listen(kept, house, inherited)
@@ -110,7 +125,7 @@ impl Running {
                 self.listening.push(kept.swap_remove(at));
                 continue;
             }
-            let state = listen::bind(&listen, &self.settings.access, inherited).map(|listener| {
+            let state = listen::open(&listen, &self.settings.access, inherited).map(|listener| {
                 let listener = Arc::new(listener);
                 let task = tokio::spawn(listen::accept(Arc::clone(&listener), house.door.clone(), self.reception.subscribe()));
                 (listener, Task(task))
@@ -147,7 +162,8 @@ impl Running {
     }
 
     pub(super) fn listeners(&self) -> impl Iterator<Item = std::io::Result<Inherited>> {
-        self.open().map(|listener| Ok(Inherited { name: self.settings.name.clone(), listen: listener.listen()?, socket: listener.duplicate()? }))
+        self.open()
+            .map(|listener| Ok(Inherited { name: self.settings.name.clone(), listen: listener.listen()?, socket: listener.duplicate()? }))
     }
 
     /// The same for another proxy, which asks for those that systemd made by the names that they have from there.

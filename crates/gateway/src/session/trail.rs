@@ -6,12 +6,14 @@ use std::sync::Arc;
 use countersign_connect::dialer::Refusal;
 use countersign_core::failure::{Class, Failure, Outcome as Judgement};
 use tokio::time::Instant;
+use tracing::Span;
 
 use super::Outcome;
 use crate::metrics::{Held, TargetMetrics};
 use crate::protocol::{Protocol, Trouble};
 use crate::sessions::Presence;
 use crate::target::Target;
+use crate::telemetry::{self, Step};
 use crate::upstream::Upstream;
 
 /// The trail of one session.
@@ -20,6 +22,8 @@ pub(super) struct Trail {
     target: Arc<str>,
     metrics: Arc<TargetMetrics>,
     _open: Held,
+    /// The connection's span, for who traces.
+    span: Span,
     state: State,
 }
 
@@ -33,8 +37,10 @@ enum State {
 impl Trail {
     pub(super) fn open<P: Protocol>(target: &Target<P>, origin: String) -> Self {
         target.metrics.accepted.bump();
+        let presence = target.sessions.enter(Arc::clone(&target.name), Arc::clone(&target.metrics), origin);
         Self {
-            presence: target.sessions.enter(Arc::clone(&target.name), origin),
+            span: telemetry::connection(presence.live.id, &target.name, target.settings.engine, presence.live.client()),
+            presence,
             target: Arc::clone(&target.name),
             metrics: Arc::clone(&target.metrics),
             _open: target.metrics.open.hold(),
@@ -42,8 +48,14 @@ impl Trail {
         }
     }
 
+    /// A step of the connection.
+    pub(super) fn step(&self, step: Step) -> Span {
+        self.span.in_scope(|| step.span())
+    }
+
     pub(super) fn names(&self, (user, database): (&str, Option<&str>)) {
         self.presence.live.names(user, database);
+        telemetry::named(&self.span, user, database);
     }
 
     /// The client came for no session, and that is done.
@@ -63,12 +75,15 @@ impl Trail {
     pub(super) fn refused(mut self, failure: &Failure) {
         self.state = State::Closed;
         self.metrics.refused.count(failure.class);
+        telemetry::failed(&self.span, failure.class);
         let live = &self.presence.live;
         let (target, session, client, user, class) = (&*self.target, live.id, live.client(), live.user(), failure.class.to_string());
         match failure.class {
             // Somebody who only looked whether the port is open.
             Class::Protocol if user.is_empty() => tracing::debug!(target, session, client, class, "refused: {failure}"),
-            class_of if class_of.outcome() == Judgement::Denied => tracing::info!(target, session, client, user, class, "refused: {failure}"),
+            class_of if class_of.outcome() == Judgement::Denied => {
+                tracing::info!(target, session, client, user, class, "refused: {failure}")
+            }
             _ => tracing::warn!(target, session, client, user, class, "refused: {failure}"),
         }
     }
@@ -77,6 +92,7 @@ impl Trail {
     pub(super) fn welcomed<P: Protocol>(&mut self, upstream: &Upstream<P>, accepted: Instant) {
         self.state = State::Welcomed;
         self.metrics.ready_time.observe(accepted.elapsed());
+        telemetry::pooled(&self.span, upstream.born < accepted);
         let live = &self.presence.live;
         live.welcomed(upstream.address, upstream.born);
         let (target, session, client, user) = (&*self.target, live.id, live.client(), live.user());
@@ -97,8 +113,6 @@ impl Trail {
         self.state = State::Closed;
         let live = &self.presence.live;
         let (to_server, to_client) = live.bytes();
-        self.metrics.to_server.add(to_server);
-        self.metrics.to_client.add(to_client);
         let ended = match outcome {
             Outcome::Left { .. } => "by the client",
             Outcome::ServerGone => "by the server",

@@ -10,7 +10,7 @@ use crate::status::State;
 #[tokio::test]
 async fn a_client_is_there_until_it_leaves() {
     let sessions = Arc::new(Sessions::default());
-    let presence = sessions.enter("orders".into(), "127.0.0.1:5".to_owned());
+    let presence = sessions.enter("orders".into(), Arc::default(), "127.0.0.1:5".to_owned());
     let live = &presence.live;
     live.names("jane", Some("shop"));
     assert_eq!(sessions.report()[0].state, State::LoggingIn);

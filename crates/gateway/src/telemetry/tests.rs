@@ -55,7 +55,7 @@ async fn a_connection_becomes_a_trace_and_nothing_else_does() {
         connection.in_scope(|| {
             named(&connection, &"u".repeat(500), Some("shop"));
             pooled(&connection, false);
-            for step in [Step::Accept, Step::Login, Step::Credentials, Step::Dial, Step::Relay] {
+            for step in [Step::Accept, Step::Login, Step::Dial, Step::Relay] {
                 let span = step.span();
                 dialled(&span, SocketAddr::from(([192, 0, 2, 9], 5432)));
                 span.in_scope(|| tracing::error!(password = "swordfish", "an event"));
@@ -68,7 +68,7 @@ async fn a_connection_becomes_a_trace_and_nothing_else_does() {
     let (path, body) = received.recv().await.expect("a batch");
     assert_eq!(path, "/v1/traces");
     let told = ["countersign-proxy", "connection", "orders", "postgresql", "192.0.2.1:40000", "shop", "192.0.2.9:5432", "timed-out"];
-    for text in told.into_iter().chain(["accept", "login", "credentials", "dial", "relay"]) {
+    for text in told.into_iter().chain(["accept", "login", "dial", "relay"]) {
         assert!(has(&body, text), "{text} is not in {}", String::from_utf8_lossy(&body));
     }
     assert!(has(&body, &"u".repeat(MOST_TEXT)) && !has(&body, &"u".repeat(MOST_TEXT + 1)));

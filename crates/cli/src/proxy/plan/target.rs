@@ -145,7 +145,7 @@ impl Resolver<'_> {
                 _ => {}
             }
         }
-        access
+        if access == Access::Open && may_be_open { Access::OpenToNetwork } else { access }
     }
 
     fn exposed(&self, place: &Place, address: SocketAddr) {

@@ -111,7 +111,8 @@ impl Answers {
         let Some((header, payload)) = bytes.split_first_chunk::<HEADER>() else { return false };
         let (length, _) = codec::header_of(*header);
         if !self.goes_on {
-            let Some(first) = payload.first().or((length == 0).then_some(&OK)) else { return false };
+            // What stands behind an empty packet is not its own.
+            let Some(first) = (if length == 0 { Some(&OK) } else { payload.first() }) else { return false };
             // Most of what ever comes are rows: one look at one byte.
             if self.stage != Stage::Rows || *first >= EOF {
                 let Some(head) = payload.get(..length.min(HEAD)) else { return false };

@@ -56,6 +56,8 @@ fn commands(capabilities: Capabilities) -> Vec<(Vec<u8>, Vec<u8>)> {
         (ask(command::QUERY, b"oops"), error()),
         (ask(command::QUERY, b"SELECT"), rows(capabilities, &[b"\x01a\x01b", b"\xfb\xfb", b"\x00\x00"], 2)),
         (ask(command::QUERY, b"SELECT"), rows(capabilities, &[], 2)),
+        // An empty packet in front of the end, which begins with 0xfe where it is that long.
+        (ask(command::QUERY, b"SELECT"), rows(capabilities, &[b"", &[b'x'; 0xfe]], 2)),
         (ask(command::QUERY, &[b' '; 70_000]), rows(capabilities, &[&[b'x'; 9000]], 2)),
         // Rows that break off.
         (
