@@ -39,8 +39,8 @@ pub(crate) struct WaitArguments {
   countersign proxy shutdown
   countersign proxy shutdown --admin-port 9091      # of a proxy with --quitquitquit")]
 pub(crate) struct ShutdownArguments {
-    /// The admin port of the proxy, in place of its admin socket
-    #[arg(long, value_name = "PORT", conflicts_with = "admin_socket")]
+    /// The admin port of the proxy, in place of its admin socket: also of one that the environment names
+    #[arg(long, value_name = "PORT")]
     admin_port: Option<u16>,
     #[command(flatten)]
     socket: SocketArgument,

@@ -28,6 +28,10 @@ impl From<Failure> for Refusal {
     }
 }
 
+/// Where the proof was good, and what else the client asked for is not to be had: a database that does not exist or that the user has
+/// no right to, a parameter that is none. Source: "PostgreSQL Error Codes" and MySQL's "Server Error Message Reference".
+const WISH_REFUSED: [&str; 6] = ["3D000", "42501", "42704", "22023", "1044 (42000)", "1049 (42000)"];
+
 impl Refusal {
     pub(super) fn of_fault(fault: &Fault, about: impl Fn(Failure) -> Failure) -> Self {
         let (class, server) = match fault {
@@ -35,7 +39,9 @@ impl Refusal {
             Fault::Unsupported { .. } => (Class::Configuration, None),
             // It is about who asks: it says nothing against the target.
             Fault::Denied { .. } => (Class::Refused, None),
-            Fault::Refused(error) if LOGIN_REFUSED.contains(&error.code.as_str()) => (Class::Refused, Some(error.clone())),
+            Fault::Refused(error) if LOGIN_REFUSED.iter().chain(&WISH_REFUSED).any(|code| *code == error.code) => {
+                (Class::Refused, Some(error.clone()))
+            }
             Fault::Refused(error) => (Class::Unavailable, Some(error.clone())),
         };
         Self { failure: about(Failure::new(class, fault.to_string())), server, explanation: None }
@@ -44,7 +50,7 @@ impl Refusal {
     /// Whether the server refused the proof.
     #[must_use]
     pub fn is_of_the_login(&self) -> bool {
-        self.failure.class == Class::Refused && self.server.is_some()
+        self.server.as_ref().is_some_and(|error| LOGIN_REFUSED.contains(&error.code.as_str()))
     }
 
     pub(super) fn explained(self, explain: impl FnOnce() -> Explanation) -> Self {

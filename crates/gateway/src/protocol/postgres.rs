@@ -27,6 +27,9 @@ use cancels::{Cancels, Stay};
 /// SQLSTATE `admin_shutdown`, with which a server itself sends clients away.
 const SENT_AWAY: &str = "57P01";
 
+/// A database that every server has and everybody may connect to, unless somebody has taken that away. Source: initdb.
+const MAINTENANCE: &str = "postgres";
+
 /// Puts back everything that a session can change. It can't run within a transaction.
 const RESET: &str = "DISCARD ALL";
 
@@ -113,7 +116,8 @@ impl Protocol for Postgres {
     fn own_wish(target: &settings::Target) -> Option<Startup> {
         let user = target.user.as_ref()?.as_str().to_owned();
         let parameters = Vec::new();
-        Some(Startup { minor: codec::NEWEST_MINOR, user, database: target.database.clone(), parameters })
+        let database = target.database.clone().unwrap_or_else(|| MAINTENANCE.to_owned());
+        Some(Startup { minor: codec::NEWEST_MINOR, user, database: Some(database), parameters })
     }
 
     fn is_reusable(_: &Startup) -> bool {

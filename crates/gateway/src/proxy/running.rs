@@ -168,13 +168,15 @@ impl Running {
 
     /// The same for another proxy, which asks for those that systemd made by the names that they have from there.
     pub(super) fn estate(&self) -> impl Iterator<Item = std::io::Result<Inherited>> {
-        self.listening.iter().filter_map(|listening| Some((&listening.listen, &listening.state.as_ref().ok()?.0))).map(|(asked, listener)| {
-            let socket = listener.duplicate()?;
-            Ok(match asked {
-                Listen::Activated(name) => Inherited { name: name.clone(), listen: asked.clone(), socket },
-                Listen::Tcp(_) | Listen::Unix(_) => Inherited { name: self.settings.name.clone(), listen: listener.listen()?, socket },
-            })
-        })
+        self.listening.iter().filter_map(|listening| Some((&listening.listen, &listening.state.as_ref().ok()?.0))).map(
+            |(asked, listener)| {
+                let socket = listener.duplicate()?;
+                Ok(match asked {
+                    Listen::Activated(name) => Inherited { name: name.clone(), listen: asked.clone(), socket },
+                    Listen::Tcp(_) | Listen::Unix(_) => Inherited { name: self.settings.name.clone(), listen: listener.listen()?, socket },
+                })
+            },
+        )
     }
 
     fn open(&self) -> impl Iterator<Item = &Arc<Listener>> {
