@@ -127,9 +127,7 @@ impl Site {
         let mut client = way.guest(user);
         match way.engine() {
             Engine::Postgres => client.env("PGHOST", address).env("PGPORT", port),
-            Engine::Mariadb | Engine::Mysql => {
-                client.args(["--protocol=TCP", &format!("--host={address}"), &format!("--port={port}")])
-            }
+            Engine::Mariadb | Engine::Mysql => client.args(["--protocol=TCP", &format!("--host={address}"), &format!("--port={port}")]),
         };
         client
     }

@@ -53,7 +53,10 @@ fn mysql_s_plugins_all_prove_it() {
         site.write("access", PASSWORD);
         let _proxy = serve(&stack, &site, &["access = { password-file = \"access\" }"]);
         // Each client of this machine, with each plugin that it begins with by itself.
-        for (client, plugins) in [(Way::Mariadb, ["mysql_native_password", "caching_sha2_password"].as_slice()), (Way::Mysql, ["caching_sha2_password"].as_slice())] {
+        for (client, plugins) in [
+            (Way::Mariadb, ["mysql_native_password", "caching_sha2_password"].as_slice()),
+            (Way::Mysql, ["caching_sha2_password"].as_slice()),
+        ] {
             if !ways().contains(&client) {
                 continue;
             }
@@ -93,7 +96,8 @@ fn clients_verify_the_certificate_that_the_proxy_shows() {
                 (verified, run(client("SELECT 1").arg("--skip-ssl")))
             }
             Engine::Mysql => {
-                let verified = run(client("SELECT LEFT(CURRENT_USER(), 3)").args(["--ssl-mode=VERIFY_IDENTITY", &format!("--ssl-ca={ca}")]));
+                let verified =
+                    run(client("SELECT LEFT(CURRENT_USER(), 3)").args(["--ssl-mode=VERIFY_IDENTITY", &format!("--ssl-ca={ca}")]));
                 (verified, run(client("SELECT 1").arg("--ssl-mode=DISABLED")))
             }
         };
@@ -112,7 +116,11 @@ fn scram_is_bound_to_the_channel_in_tls() {
     let _proxy = serve(&stack, &site, &lines);
     let login = |mode, binding| {
         let mut client = site.client(way, "app", "SELECT current_user");
-        with_password(std::mem::replace(client.env("PGSSLMODE", mode).env("PGCHANNELBINDING", binding), Command::new("true")), way, PASSWORD)
+        with_password(
+            std::mem::replace(client.env("PGSSLMODE", mode).env("PGCHANNELBINDING", binding), Command::new("true")),
+            way,
+            PASSWORD,
+        )
     };
     assert_eq!(login("require", "require").out, "app");
     assert_eq!(login("disable", "disable").out, "app", "TLS is offered, not asked for");

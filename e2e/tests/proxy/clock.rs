@@ -122,8 +122,7 @@ fn inner() {
         session_timeout: None,
     };
     let settings = Settings { targets: vec![target], max_connections: 0, login_timeout: minutes(1) };
-    let context =
-        Context { clock: hand.clock(), resolver: Resolver::system(), environment_region: std::env::var("AWS_REGION").ok() };
+    let context = Context { clock: hand.clock(), resolver: Resolver::system(), environment_region: std::env::var("AWS_REGION").ok() };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (proxy, problems) = runtime.block_on(Proxy::start(settings, context, Vec::new()));
     assert!(problems.is_empty(), "{problems:?}");
@@ -140,7 +139,9 @@ fn inner() {
 }
 
 fn keys(env: HashMap<String, String>) -> HashMap<String, String> {
-    env.into_iter().filter(|(name, _)| ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"].contains(&name.as_str())).collect()
+    env.into_iter()
+        .filter(|(name, _)| ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"].contains(&name.as_str()))
+        .collect()
 }
 
 #[test]
@@ -179,8 +180,10 @@ fn container(given: &Given) -> u16 {
             let Some(body) = given.lock().unwrap().clone() else { continue };
             let mut head = [0; 4096];
             let _read = client.read(&mut head);
-            let answer =
-                format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            );
             let _taken = client.write_all(answer.as_bytes());
         }
     });

@@ -20,7 +20,10 @@ fn keys_that_were_rotated_are_taken_up_with_the_first_login_that_fails() {
         let policy = site.write("policy.json", ANY).display().to_string();
         let _granted = stack.must(&["user", "grant", "next", "--policy-document", &policy]);
         let file = site.write("credentials", &profile(&stack, "app"));
-        site.write("countersign.toml", &stack.target("db", &["user = \"app\"", "profile = \"app\"", "region = \"us-east-1\"", "pool = \"off\""]));
+        site.write(
+            "countersign.toml",
+            &stack.target("db", &["user = \"app\"", "profile = \"app\"", "region = \"us-east-1\"", "pool = \"off\""]),
+        );
         let _proxy = site.start(site.bare(&[]).env("AWS_SHARED_CREDENTIALS_FILE", &file));
         let mut open = Talk::open(way, &mut site.session(way, "app"));
         assert_eq!(open.ask("SELECT 1"), "1");
@@ -42,7 +45,10 @@ fn logins_go_on_while_credentials_can_t_be_had() {
     let way = ways()[0];
     let (stack, site) = (Stack::up(way, &[]), Site::default());
     let file = site.write("credentials", &profile(&stack, "app"));
-    site.write("countersign.toml", &stack.target("db", &["user = \"app\"", "profile = \"app\"", "region = \"us-east-1\"", "pool = \"off\""]));
+    site.write(
+        "countersign.toml",
+        &stack.target("db", &["user = \"app\"", "profile = \"app\"", "region = \"us-east-1\"", "pool = \"off\""]),
+    );
     let start = || site.start(site.bare(&[]).env("AWS_SHARED_CREDENTIALS_FILE", &file));
     let proxy = start();
     assert!(site.login(way, "app").ok);

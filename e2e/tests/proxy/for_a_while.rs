@@ -43,8 +43,8 @@ fn a_target_of_hoop_s_is_open_until_its_time_is_up() {
         assert_eq!(open.end(), 0);
         assert!(!login().ok);
 
-        let short = site.spawn(&mut connect("2s"));
-        let _said = short.says("ready for 2s");
+        let short = site.spawn(&mut connect("10s"));
+        let _said = short.says("ready for 10s");
         assert!(login().ok);
         wait_until("that the time is up", || short.log().contains("the time is up"));
         assert_eq!(short.end(), 0);

@@ -166,9 +166,9 @@ fn thousands_who_wait_cost_little() {
         wait_until("that all are in", || site.status()["connections"] == count);
         let each = proxy.memory().saturating_sub(before) * 1024 / u64::try_from(count).unwrap();
         assert_eq!(site.login(way, "app").out, "app");
-        // The issue allows 4 KiB; a debug build's futures are bigger.
-        assert!(each <= 8 * 1024, "{way:?}: {each} bytes for each of {count} clients that wait");
-        eprintln!("{way:?}: {each} bytes for each of {count} clients that wait");
+        // A build without optimisation has bigger futures.
+        let most = if cfg!(debug_assertions) { 24 * 1024 } else { 4 * 1024 };
+        assert!(each <= most, "{way:?}: {each} bytes for each of {count} clients that wait");
         drop(strangers);
         wait_until("that all are gone", || site.status()["connections"] == 0);
     }

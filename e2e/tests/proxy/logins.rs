@@ -107,7 +107,9 @@ fn an_account_without_iam_is_told_what_it_lacks() {
     each(|stack, site| {
         let way = stack.way();
         let (sql, words) = match way {
-            Way::Pam | Way::Ldap => ("CREATE ROLE plain LOGIN PASSWORD 'hunter2'", ["FATAL:  the server refused the login", "GRANT rds_iam TO"]),
+            Way::Pam | Way::Ldap => {
+                ("CREATE ROLE plain LOGIN PASSWORD 'hunter2'", ["FATAL:  the server refused the login", "GRANT rds_iam TO"])
+            }
             Way::Mariadb | Way::Mysql => (
                 "CREATE USER plain@'%' IDENTIFIED BY 'hunter2'",
                 ["ERROR 1045 (28000): the server refused the login", "IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'"],

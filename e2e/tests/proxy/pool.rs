@@ -141,14 +141,16 @@ fn sessions_of_one_kind_are_not_those_of_another() {
 #[test]
 fn a_client_has_a_session_that_was_ready_before_it_came() {
     each("pool = { warm = 1 }", |stack, site| {
-        wait_until("that a session waits", || idle(site) == 1);
+        // One of the target's own kind waits, and from the first client on one of that client's.
+        assert!(site.login(stack.way(), "app").ok);
+        wait_until("that sessions wait", || idle(site) == 2);
         // Whatever happens to IAM: this one is in.
         stack.kill_authority();
         let mut first = open(stack, site);
         assert_eq!(first.ask("SELECT 1"), "1");
         stack.start();
         assert_eq!(first.ask("SELECT 1"), "1");
-        wait_until("that another session waits", || idle(site) == 1);
+        wait_until("that another session waits", || idle(site) == 2);
         let session = first.server_session();
         first.close();
         let mut second = open(stack, site);
@@ -160,7 +162,8 @@ fn a_client_has_a_session_that_was_ready_before_it_came() {
 #[test]
 fn a_server_that_was_restarted_is_logged_in_to_anew() {
     each("pool = { warm = 2, reuse = true }", |stack, site| {
-        wait_until("that sessions wait", || idle(site) == 2);
+        assert!(site.login(stack.way(), "app").ok);
+        wait_until("that sessions wait", || idle(site) >= 4);
         let mut open = open(stack, site);
         assert_eq!(open.ask("SELECT 1"), "1");
         let _down = stack.must(&["down"]);

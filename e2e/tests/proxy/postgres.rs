@@ -136,13 +136,17 @@ fn interrupt(client: &Child) {
 fn a_statement_is_cancelled_while_others_run() {
     let Some((stack, site, proxy)) = house() else { return };
     let running = |mark: &str| {
-        let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%/*{mark}*/%' AND pid <> pg_backend_pid()");
+        let sql = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%/*{mark}*/%' AND pid <> pg_backend_pid()"
+        );
         stack.sql(&sql)
     };
     let start = |sql: &str| site.client(Way::Pam, "app", sql).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let others: Vec<Child> = (0..4).map(|_| start("SELECT pg_sleep(600) /*other*/")).collect();
     // One that waits for the server, and one to which the server sends without end.
-    for (mark, sql) in [("wait", "SELECT pg_sleep(600) /*wait*/"), ("flood", "\\copy (SELECT generate_series(1, 1000000000) /*flood*/) to '/dev/null'")] {
+    for (mark, sql) in
+        [("wait", "SELECT pg_sleep(600) /*wait*/"), ("flood", "\\copy (SELECT generate_series(1, 1000000000) /*flood*/) to '/dev/null'")]
+    {
         let mut client = start(sql);
         wait_until("the statement", || running(mark) == "1");
         assert!(client.try_wait().unwrap().is_none());
@@ -201,9 +205,7 @@ fn a_session_ends_as_the_server_ends_it() {
     let pid = talk.server_session();
     stack.sql(&format!("SELECT pg_terminate_backend({pid})"));
     talk.tell("SELECT 1");
-    wait_until("the end of the session", || {
-        talk.complaints().contains("terminating connection due to administrator command")
-    });
+    wait_until("the end of the session", || talk.complaints().contains("terminating connection due to administrator command"));
 }
 
 #[test]

@@ -10,9 +10,10 @@ use rustix::process::{Pid, Signal, kill_process};
 
 #[test]
 fn nobody_is_refused_while_one_proxy_follows_another() {
-    for way in [ways().into_iter().find(|way| way.engine() == Engine::Postgres), ways().into_iter().find(|way| way.engine() != Engine::Postgres)]
-        .into_iter()
-        .flatten()
+    for way in
+        [ways().into_iter().find(|way| way.engine() == Engine::Postgres), ways().into_iter().find(|way| way.engine() != Engine::Postgres)]
+            .into_iter()
+            .flatten()
     {
         let (stack, site) = (Stack::up(way, &[]), Site::default());
         let target = stack.target("db", &["user = \"app\"", "pool = { reuse = true }", "logins-per-second = 0"]);
