@@ -8,11 +8,12 @@ use std::future::Future;
 use std::hash::Hash;
 
 use countersign_connect::dialer::{Dialer, Refusal};
-use countersign_connect::drive::Broken;
+use countersign_connect::drive::{Broken, ServerTls, Tls};
+use countersign_connect::tls::server_config;
 use countersign_connect::transport::Transport;
 use countersign_core::failure::Failure;
 use countersign_core::name::DbUser;
-use countersign_wire::exchange::{Credential, Security};
+use countersign_wire::exchange::{self, Credential, Security};
 use countersign_wire::{Exchange, Fault, Inbox};
 use tokio::time::Instant;
 
@@ -191,6 +192,14 @@ pub(crate) enum Standing {
     Transaction,
     /// Within a statement, or nobody knows.
     Active,
+}
+
+/// The certificate that clients are shown, and whether they are offered TLS.
+fn shown(files: Option<&settings::ClientTls>, alpn: &[&[u8]]) -> Result<(Tls, exchange::Tls), Failure> {
+    let Some(files) = files else { return Ok((Tls::None, exchange::Tls::Off)) };
+    let (config, end_point) = server_config(&files.certificate, &files.key, alpn)?;
+    let offer = if files.required { exchange::Tls::Required } else { exchange::Tls::Offered };
+    Ok((Tls::Server(ServerTls { config, end_point }), offer))
 }
 
 /// The database user of a wish.

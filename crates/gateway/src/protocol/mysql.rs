@@ -5,8 +5,7 @@ mod ids;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use countersign_connect::dialer::{Dialer, Refusal};
-use countersign_connect::drive::{Broken, ServerTls, Tls, drive};
-use countersign_connect::tls;
+use countersign_connect::drive::{Broken, Tls, drive};
 use countersign_connect::transport::Transport;
 use countersign_core::failure::{Class, Failure};
 use countersign_wire::exchange::{self, Credential, Security};
@@ -157,14 +156,7 @@ impl Protocol for Mysql {
             settings::Access::Password(password) => Ask::Password(Arc::new(MysqlPassword::new(&password.0))),
             settings::Access::Open | settings::Access::OpenToNetwork | settings::Access::Users(_) => Ask::Nothing,
         };
-        let (tls, offer) = match &target.client_tls {
-            None => (Tls::None, exchange::Tls::Off),
-            Some(files) => {
-                let (config, end_point) = tls::server_config(&files.certificate, &files.key, &[])?;
-                let offer = if files.required { exchange::Tls::Required } else { exchange::Tls::Offered };
-                (Tls::Server(ServerTls { config, end_point }), offer)
-            }
-        };
+        let (tls, offer) = super::shown(target.client_tls.as_ref(), &[])?;
         Ok(Self { tls, offer, ask, greeting: Mutex::default(), ids: Arc::new(Ids::new().map_err(no_random)?) })
     }
 

@@ -6,8 +6,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use countersign_connect::dialer::{Dialer, Refusal};
-use countersign_connect::drive::{Broken, ServerTls, Tls, drive};
-use countersign_connect::tls;
+use countersign_connect::drive::{Broken, Tls, drive};
 use countersign_connect::transport::Transport;
 use countersign_core::failure::{Class, Failure};
 use countersign_wire::exchange::{self, Credential, Security};
@@ -59,14 +58,7 @@ impl Protocol for Postgres {
             settings::Access::Password(password) => Ask::Password(Arc::new(ScramVerifier::new(&password.0).map_err(no_random)?)),
             settings::Access::Open | settings::Access::OpenToNetwork | settings::Access::Users(_) => Ask::Nothing,
         };
-        let (tls, offer) = match &target.client_tls {
-            None => (Tls::None, exchange::Tls::Off),
-            Some(files) => {
-                let (config, end_point) = tls::server_config(&files.certificate, &files.key, &[codec::ALPN])?;
-                let offer = if files.required { exchange::Tls::Required } else { exchange::Tls::Offered };
-                (Tls::Server(ServerTls { config, end_point }), offer)
-            }
-        };
+        let (tls, offer) = super::shown(target.client_tls.as_ref(), &[codec::ALPN])?;
         Ok(Self { login: login::Settings { tls: offer, ask }, tls, cancels: Arc::default() })
     }
 
