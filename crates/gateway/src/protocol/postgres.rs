@@ -9,7 +9,7 @@ use countersign_connect::dialer::{Dialer, Refusal};
 use countersign_connect::drive::{Broken, Tls, drive};
 use countersign_connect::transport::Transport;
 use countersign_core::failure::{Class, Failure};
-use countersign_wire::exchange::{self, Credential, Security};
+use countersign_wire::exchange::{Credential, Security};
 use countersign_wire::pg::login::{Ask, Login, Outcome, ScramVerifier};
 use countersign_wire::pg::recall::Recall;
 use countersign_wire::pg::statement::Statement;
