@@ -63,7 +63,7 @@ fn other_machines_need_a_password_or_a_word() {
     let case = Case::default().variable("PW", "hunter2");
     let said = case.refused(&["--address", "0.0.0.0", URL]);
     assert!(said.starts_with("target 1: ") && said.contains("open-to-network"), "{said}");
-    assert_eq!(case.target(&["--address", "0.0.0.0", "--open-to-network", URL]).access, Access::Open);
+    assert_eq!(case.target(&["--address", "0.0.0.0", "--open-to-network", URL]).access, Access::OpenToNetwork);
     let target = case.target(&["--address", "0.0.0.0", &format!("{URL}?access-password-env=PW")]);
     assert!(is_password(&target.access, "hunter2"));
 }
