@@ -177,8 +177,8 @@ impl Class {
         Self::Internal,
     ];
 
-    /// The one total table. SQLSTATEs are PostgreSQL's appendix A, numbers are MySQL's `ER_…`, and its client's `CR_…` where it is the
-    /// way to the server that fails.
+    /// The one total table. SQLSTATEs are PostgreSQL's appendix A, numbers are MySQL's `ER_…`: where it is the way to a server that
+    /// fails, `ER_CONNECT_TO_FOREIGN_DATA_SOURCE`. (Its clients' own `CR_…` they take from nobody else.)
     const fn row(self) -> Row {
         use Outcome::{Denied, Error};
         use RdsMessage::{ExpiredToken, InternalError, InvalidToken, NotAuthorized, Throttling};
@@ -205,11 +205,11 @@ impl Class {
             Self::UnknownInstance => row("the database instance is unknown", "28000", 1045, exit::NO, Error, InternalError),
             Self::IamDisabled => row("IAM authentication is disabled", "28000", 1045, exit::NO, Denied, InvalidToken),
             Self::NoTls => row("IAM authentication needs TLS", "28000", 3159, exit::NO, Denied, InvalidToken),
-            Self::TlsFailed => row("TLS with the server failed", "08006", 2026, exit::UNREACHABLE, Error, InternalError),
+            Self::TlsFailed => row("TLS with the server failed", "08006", 1429, exit::UNREACHABLE, Error, InternalError),
             Self::Throttled => row("too many logins", "53300", 1040, exit::NO, Denied, Throttling),
             Self::Refused => row("the server refused the login", "28000", 1045, exit::NO, Denied, InvalidToken),
-            Self::Unavailable => row("the other side can't be reached", "08006", 2003, exit::UNREACHABLE, Error, InternalError),
-            Self::TimedOut => row("there was no answer in time", "08006", 2003, exit::UNREACHABLE, Error, InternalError),
+            Self::Unavailable => row("the other side can't be reached", "08006", 1429, exit::UNREACHABLE, Error, InternalError),
+            Self::TimedOut => row("there was no answer in time", "08006", 1429, exit::UNREACHABLE, Error, InternalError),
             Self::Protocol => row("the protocol was violated", "08P01", 1835, exit::UNREACHABLE, Error, InternalError),
             Self::UntrustedPeer => row("the verifier is not trusted", "08006", 1045, exit::UNREACHABLE, Error, InternalError),
             Self::NoCredentials => row("there are no AWS credentials", "28000", 1045, exit::CREDENTIALS, Error, InternalError),

@@ -3,6 +3,7 @@
 mod access;
 mod clock;
 mod credentials;
+mod failover;
 mod for_a_while;
 mod hostile;
 mod logins;
