@@ -15,6 +15,8 @@ use crate::stack::{self, Asks, Stack};
 use crate::table::{Goal, Row};
 use crate::{Problem, process};
 
+pub(crate) use tls::VerifyFull;
+
 /// How many logins of each kind.
 const ROUNDS: usize = 300;
 

@@ -9,6 +9,7 @@ mod mint;
 mod paired;
 mod population;
 mod process;
+mod proxy;
 mod stack;
 mod table;
 mod token;
@@ -25,12 +26,13 @@ pub(crate) type Problem = Box<dyn Error + Send + Sync>;
 /// What has a name to be called by, and is measured.
 type Case = (&'static str, fn() -> Result<Vec<Row>, Problem>);
 
-const CASES: [Case; 7] = [
+const CASES: [Case; 8] = [
     ("mint", mint::rows),
     ("verify", verify::rows),
     ("decide", decide::rows),
     ("process", process::rows),
     ("login", login::rows),
+    ("proxy", proxy::rows),
     ("population", population::rows),
     ("api", api::rows),
 ];

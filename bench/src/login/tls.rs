@@ -21,13 +21,13 @@ use crate::Problem;
 
 /// Trusts one authority, and checks the server's name. Every login shakes hands in full, as psql's do.
 #[derive(Clone)]
-pub(super) struct VerifyFull {
+pub(crate) struct VerifyFull {
     connector: TlsConnector,
     name: ServerName<'static>,
 }
 
 impl VerifyFull {
-    pub(super) fn new(authority: &Path, host: &str) -> Result<Self, Problem> {
+    pub(crate) fn new(authority: &Path, host: &str) -> Result<Self, Problem> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(authority)?)?;
         let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
@@ -56,7 +56,7 @@ impl TlsConnect<Socket> for VerifyFull {
     }
 }
 
-pub(super) struct Stream(Encrypted<Socket>);
+pub(crate) struct Stream(Encrypted<Socket>);
 
 impl TlsStream for Stream {
     fn channel_binding(&self) -> ChannelBinding {
