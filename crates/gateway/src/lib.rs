@@ -1,6 +1,6 @@
 //! The proxy: it takes SQL clients in, logs in to their database by IAM, and lets them talk.
 //!
-//! [`Proxy`] is the whole of it; [`session`] is one client's way through it, from top to bottom.
+//! [`Proxy`] is the whole of it; `session.rs` is one client's way through it, from top to bottom.
 
 pub mod activation;
 pub mod admin;

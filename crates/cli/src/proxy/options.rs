@@ -10,7 +10,7 @@ use countersign_core::region::Region;
 use super::config::SignHost;
 use super::duration;
 
-/// The settings of a proxy. What nobody says is `None`; [`super::plan`] knows what holds then.
+/// The settings of a proxy. What nobody says is `None`; [`super::plan()`] knows what holds then.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 pub(crate) struct Options {
     /// Where targets listen that say nothing else [default: 127.0.0.1]

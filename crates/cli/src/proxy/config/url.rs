@@ -24,7 +24,7 @@ enum Kind {
     Inside(&'static str),
     /// As `Number`, in the table of that name.
     NumberInside(&'static str),
-    /// Of the chain of roles, which [`roles`] makes.
+    /// Of the chain of roles, which `roles` makes.
     Role,
 }
 
