@@ -27,6 +27,10 @@ fn keys_that_were_rotated_are_taken_up_with_the_first_login_that_fails() {
         let _proxy = site.start(site.bare(&[]).env("AWS_SHARED_CREDENTIALS_FILE", &file));
         let mut open = Talk::open(way, &mut site.session(way, "app"));
         assert_eq!(open.ask("SELECT 1"), "1");
+        // A source that was asked within the last second is not asked again.
+        wait_until("that the first token is two seconds old", || {
+            site.status()["targets"][0]["tokens"][0]["age"].as_f64().is_some_and(|age| age >= 2.0)
+        });
         site.write("credentials", &profile(&stack, "next"));
         let _disabled = stack.must(&["user", "disable-key", "app"]);
         let said = site.login(way, "app");
