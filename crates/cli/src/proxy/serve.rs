@@ -190,7 +190,8 @@ impl Serving {
 
     /// Reads everything anew. What is wrong with it leaves all as it was. Returns what could not be brought up.
     fn reload(&mut self, why: &str) -> Result<Vec<String>, Failure> {
-        let plan = super::plan(&self.request, Some(&self.plan.settings))?;
+        let read = super::plan(&self.request, Some(&self.plan.settings));
+        let plan = read.inspect_err(|_| self.proxy.metrics().proxy().reload_failures.bump())?;
         plan.left_out.iter().for_each(|said| self.voice.complain(&format!("left out: {said}")));
         let problems: Vec<String> = launch::change(&self.proxy, plan.settings.clone()).iter().map(ToString::to_string).collect();
         problems.iter().for_each(|problem| self.voice.complain(&format!("{problem}; the others go on")));
