@@ -75,7 +75,7 @@ impl Site {
         command.arg("proxy").args(arguments).current_dir(self.directory.path());
         command.env("COUNTERSIGN_PROXY_ADDRESS", &address).env("COUNTERSIGN_PROXY_HTTP_ADDRESS", &address);
         command.env("COUNTERSIGN_PROXY_ADMIN_SOCKET", self.path("admin.sock")).env("HOME", self.directory.path());
-        command.env_remove("XDG_CONFIG_HOME");
+        command.env_remove("XDG_CONFIG_HOME").stdin(Stdio::null());
         command
     }
 
@@ -98,7 +98,7 @@ impl Site {
         let log = self.path(&format!("proxy-{number}.log"));
         let said = fs::File::create(&log).expect("a file for what the proxy says");
         let out = said.try_clone().expect("a file for what the proxy says");
-        let process = command.stdin(Stdio::null()).stdout(out).stderr(said).spawn().expect("the proxy can be started");
+        let process = command.stdout(out).stderr(said).spawn().expect("the proxy can be started");
         Proxy { process, log }
     }
 

@@ -30,6 +30,7 @@ use crate::resolve::Resolver;
 use crate::tls::{Roots, Verification, client_config};
 use crate::tokens::{Token, Tokens};
 use crate::transport::{Socket, Transport};
+use crate::whereabouts::Whereabouts;
 use crate::{identity, tcp};
 
 pub use explanation::Explanation;
@@ -76,6 +77,7 @@ pub struct Dialer {
     proof: Proof,
     tls: Option<ClientTls>,
     resolver: Resolver,
+    whereabouts: Whereabouts,
     budget: Budget,
     clock: Clock,
     /// The region, once it is found.
@@ -124,7 +126,7 @@ impl Dialer {
             }
         };
         let budget = Budget::new(settings.logins_per_second);
-        Ok(Self { settings, proof, tls, resolver, budget, clock, region: OnceCell::new() })
+        Ok(Self { settings, proof, tls, resolver, whereabouts: Whereabouts::default(), budget, clock, region: OnceCell::new() })
     }
 
     /// Where this leads.
@@ -205,7 +207,16 @@ impl Dialer {
     /// # Errors
     /// [`Class::Unavailable`] where there are none.
     pub async fn addresses(&self) -> Result<Vec<SocketAddr>, Failure> {
-        self.resolver.addresses(&self.settings.host, self.settings.port).await
+        let addresses = self.resolver.addresses(&self.settings.host, self.settings.port).await?;
+        self.whereabouts.note(&addresses);
+        Ok(addresses)
+    }
+
+    /// Whether the host has not had this address for a while, as far as [`Self::addresses`] has heard: whoever connects anew would
+    /// come elsewhere.
+    #[must_use]
+    pub fn has_left(&self, address: SocketAddr) -> bool {
+        self.whereabouts.has_left(address)
     }
 
     /// Whether a login has to be in TLS. Without TLS a proof crosses the line in clear only where the target was set up so by

@@ -16,3 +16,4 @@ mod testing;
 pub mod tls;
 pub mod tokens;
 pub mod transport;
+mod whereabouts;

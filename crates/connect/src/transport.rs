@@ -35,6 +35,17 @@ pub enum Socket {
 }
 
 impl Socket {
+    /// The same socket in the hands of the runtime that calls: it wakes whoever waits, and no other has to.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn rehome(self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Tcp(socket) => Self::Tcp(TcpStream::from_std(socket.into_std()?)?),
+            Self::Unix(socket) => Self::Unix(UnixStream::from_std(socket.into_std()?)?),
+        })
+    }
+
     fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buffer = ReadBuf::new(into);
         ready!(match self {
@@ -89,6 +100,14 @@ impl Transport {
     #[must_use]
     pub const fn socket(&self) -> &Socket {
         &self.socket
+    }
+
+    /// See [`Socket::rehome`].
+    ///
+    /// # Errors
+    /// What the system says; the connection is lost then.
+    pub fn rehome(self) -> io::Result<Self> {
+        Ok(Self { socket: self.socket.rehome()?, ..self })
     }
 
     /// Whether TLS stands.

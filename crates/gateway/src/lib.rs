@@ -22,7 +22,9 @@ mod stop;
 mod target;
 pub mod telemetry;
 mod upstream;
+mod workers;
 mod writer;
 
 pub use inherited::Inherited;
 pub use proxy::{Context, Problem, Proxy};
+pub use workers::Workers;

@@ -146,16 +146,20 @@ impl<P: Protocol> Pool<P> {
         self.target.pool.warm > 0 || self.target.pool.reuse || self.target.role == settings::Role::Writer
     }
 
-    /// Whether another client may have it.
+    /// Whether another client may have it: it is not too old, and a client that logs in anew would come to the same server.
     fn is_fresh(&self, upstream: &Upstream<P>) -> bool {
-        upstream.born.elapsed() < self.target.pool.lifetime && upstream.term == self.term.now()
+        let is_where_the_host_is = !self.dialer.has_left(upstream.address);
+        upstream.born.elapsed() < self.target.pool.lifetime && upstream.term == self.term.now() && is_where_the_host_is
     }
 
     fn take(&self, kind: &P::Wish) -> Option<Upstream<P>> {
         loop {
             let mut upstream = self.kinds().take(kind)?;
             if self.is_fresh(&upstream) && upstream.is_quiet() {
-                return Some(upstream);
+                match upstream.rehome() {
+                    Ok(upstream) => return Some(upstream),
+                    Err(error) => tracing::debug!(target = self.target.name, "a session that waited is lost: {error}"),
+                }
             }
             self.metrics.pool_discarded.bump();
         }
@@ -197,10 +201,16 @@ impl<P: Protocol> Pool<P> {
         }
     }
 
-    /// Closes what has waited too long, is too old or was closed by its server, and logs in anew where that leaves too few.
+    /// Closes what has waited too long, can't be given to anybody any more or was closed by its server, and logs in anew where that
+    /// leaves too few.
     pub(crate) async fn tend(self: &Arc<Self>) {
-        let settings::Pool { idle_timeout, lifetime, warm, .. } = self.target.pool;
-        let (ended, kinds) = self.kinds().sweep(idle_timeout, lifetime, warm);
+        if self.counts().idle > 0
+            && let Err(failure) = self.dialer.addresses().await
+        {
+            tracing::debug!(target = self.target.name, "whether the host has moved can't be told: {failure}");
+        }
+        let settings::Pool { idle_timeout, warm, .. } = self.target.pool;
+        let (ended, kinds) = self.kinds().sweep(idle_timeout, warm, |upstream| self.is_fresh(upstream));
         for upstream in ended {
             self.discard(upstream).await;
         }

@@ -20,6 +20,7 @@ use crate::settings::Settings;
 use crate::status::Status;
 use crate::stop::Stop;
 use crate::target::House;
+use crate::workers::Workers;
 use running::{Running, Sockets};
 
 /// What a proxy is given of the world.
@@ -29,6 +30,8 @@ pub struct Context {
     pub clock: Clock,
     /// What asks DNS.
     pub resolver: Resolver,
+    /// The threads that clients are served on.
+    pub workers: Workers,
     /// The region that the environment names.
     pub environment_region: Option<String>,
 }
@@ -130,6 +133,7 @@ impl Proxy {
             draining: self.is_draining(),
             connections: self.0.limit.open(),
             max_connections: self.0.limit.most(),
+            workers: self.0.house.context.workers.clients(),
             targets: self.targets().values().map(Running::report).collect(),
             sessions: self.0.house.sessions.report(),
         }

@@ -1,6 +1,8 @@
 //! Hands a session through: what the client says to the server, what the server says to the client, and nothing kept of it.
 
+use std::future::Future as _;
 use std::io;
+use std::pin::pin;
 use std::task::{Context, Poll};
 
 use countersign_connect::transport::{Scratch, Transport};
@@ -10,6 +12,9 @@ use zeroize::Zeroizing;
 use crate::protocol::{Follow, Passage, Protocol, Then};
 use crate::sessions::Live;
 use crate::upstream::Upstream;
+
+/// How many times either way a client is served before others have their turn: a COPY would keep their statements waiting.
+const TURN: usize = 16;
 
 /// How handing through came to an end, or to a halt.
 pub(crate) enum End<P: Protocol> {
@@ -51,10 +56,10 @@ impl<P: Protocol> Relay<'_, P> {
         })
     }
 
-    /// Hands on whatever there is, both ways, until neither end has any more.
+    /// Hands on whatever there is, both ways, until neither end has any more or it is the turn of others.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End<P>> {
         Scratch::with(|scratch| {
-            loop {
+            for _ in 0..TURN {
                 let up = self.poll_up(cx, scratch);
                 if let Poll::Ready(Some(end)) = up {
                     return Poll::Ready(end);
@@ -66,6 +71,9 @@ impl<P: Protocol> Relay<'_, P> {
                     Poll::Ready(None) | Poll::Pending => {}
                 }
             }
+            // Not woken at once: what else has come is looked at before.
+            let _later = pin!(tokio::task::yield_now()).poll(cx);
+            Poll::Pending
         })
     }
 

@@ -75,7 +75,10 @@ enum Outcome {
 pub(crate) async fn serve<P: Protocol>(target: Arc<Target<P>>, guest: Guest) {
     let Guest { socket, origin, slot, accepted } = guest;
     let trail = Trail::open(&target, origin);
-    let mut client = Transport::from(socket);
+    let mut client = match socket.rehome() {
+        Ok(socket) => Transport::from(socket),
+        Err(error) => return trail.refused(&Failure::new(Class::Internal, format!("the client's socket can't be taken over: {error}"))),
+    };
     let mut inbox = Inbox::default();
     let deadline = accepted + target.login_timeout;
     let accept = trail.step(Step::Accept);

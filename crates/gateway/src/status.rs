@@ -27,6 +27,8 @@ pub struct Status {
     pub connections: usize,
     /// How many may be; none is no limit.
     pub max_connections: Option<usize>,
+    /// How many clients each of the threads serves.
+    pub workers: Vec<usize>,
     /// The databases.
     pub targets: Vec<Target>,
     /// The clients.

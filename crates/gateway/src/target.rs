@@ -21,6 +21,7 @@ use crate::session::{self, Guest};
 use crate::sessions::Sessions;
 use crate::stop::Stop;
 use crate::upstream::Upstream;
+use crate::workers::Workers;
 use crate::writer::{self, Term};
 use crate::{settings, status};
 
@@ -49,13 +50,14 @@ pub(crate) struct Target<P: Protocol> {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) stop: watch::Receiver<Stop>,
     pub(crate) term: Arc<Term>,
+    workers: Workers,
     /// The proxy whose place this one has taken: it may still have sessions.
     predecessor: Arc<OnceLock<Predecessor>>,
 }
 
 /// A target of whichever protocol.
 pub(crate) trait Service: Send + Sync {
-    /// Serves a client, in a task of its own.
+    /// Serves a client, on one of the workers.
     fn serve(self: Arc<Self>, guest: Guest);
 
     /// What may be shown of it, but for its listeners.
@@ -110,6 +112,7 @@ impl<P: Protocol> Target<P> {
             sessions: Arc::clone(&house.sessions),
             stop: house.stop.clone(),
             term,
+            workers: house.context.workers.clone(),
             predecessor: Arc::clone(&house.predecessor),
         })
     }
@@ -154,7 +157,8 @@ fn dialer(target: &settings::Target, context: &Context) -> Result<Dialer, Failur
 
 impl<P: Protocol> Service for Target<P> {
     fn serve(self: Arc<Self>, guest: Guest) {
-        tokio::spawn(session::serve(self, guest));
+        let workers = self.workers.clone();
+        workers.serve(session::serve(self, guest));
     }
 
     fn report(&self, limit: &Limit) -> status::Target {

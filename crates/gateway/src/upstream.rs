@@ -1,5 +1,6 @@
 //! A session on a server, logged in and not yet in anybody's hands.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -36,6 +37,11 @@ impl<P: Protocol> Upstream<P> {
     /// Whether the server is silent: one that closes, or that has something to say to nobody, gives its session to no client.
     pub(crate) fn is_quiet(&mut self) -> bool {
         self.inbox.is_empty() && self.transport.is_quiet()
+    }
+
+    /// See [`Transport::rehome`].
+    pub(crate) fn rehome(self) -> io::Result<Self> {
+        Ok(Self { transport: self.transport.rehome()?, ..self })
     }
 
     /// Says goodbye.

@@ -3,9 +3,11 @@
 mod access;
 mod clock;
 mod credentials;
+mod dns;
 mod failover;
 mod for_a_while;
 mod hostile;
+mod library;
 mod logins;
 mod mysql;
 mod operation;

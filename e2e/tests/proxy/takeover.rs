@@ -1,6 +1,8 @@
 //! A proxy that takes the place of another: nobody is refused, and nothing is lost.
 
-use std::process::Stdio;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
@@ -97,4 +99,48 @@ fn a_proxy_that_does_not_come_up_leaves_the_other_in_place() {
     elsewhere.write("countersign.toml", &stack.target("db", &["user = \"app\""]));
     let _alone = elsewhere.start(&mut elsewhere.command(&stack, &["--takeover"]));
     assert_eq!(elsewhere.login(way, "app").out, "app");
+}
+
+/// The command as systemd starts it: with a listening socket of this name as the first descriptor behind the usual three.
+/// Source: sd_listen_fds(3).
+fn activated(command: &Command, name: &str, socket: &TcpListener) -> Command {
+    let script = "export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=$0; exec 3<&0 </dev/null; exec \"$@\"";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, name]).arg(command.get_program()).args(command.get_args());
+    shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell.current_dir(command.get_current_dir().unwrap()).stdin(OwnedFd::from(socket.try_clone().unwrap()));
+    shell
+}
+
+#[test]
+fn sockets_in_files_and_those_of_systemd_go_along() {
+    let Some(way) = ways().into_iter().find(|way| way.engine() == Engine::Postgres) else { return };
+    let (stack, site) = (Stack::up(way, &[]), Site::default());
+    let file = site.path(".s.PGSQL.5432");
+    let socket = TcpListener::bind((site.address(), 5432)).unwrap();
+    let listen = format!("listen = [\"unix:{}\", \"systemd:orders\"]", file.display());
+    site.write("countersign.toml", &stack.target("db", &["user = \"app\"", &listen]));
+    let by_file = || run(site.client(way, "app", way.whoami()).env("PGHOST", file.parent().unwrap())).out;
+    let both = || assert_eq!([by_file(), site.login(way, "app").out], ["app"; 2]);
+
+    let first = site.start(&mut activated(&site.command(&stack, &[]), "orders", &socket));
+    both();
+    let mut session = Talk::open(way, &mut site.session(way, "app"));
+    let number = session.server_session();
+    let second = site.start(&mut site.command(&stack, &["--takeover"]));
+    both();
+    assert_eq!(session.server_session(), number);
+    session.close();
+    assert_eq!(first.end(), 0);
+    both();
+
+    // Whoever comes while no proxy is there waits at systemd's socket.
+    second.signal(Signal::TERM);
+    assert_eq!(second.end(), 143);
+    assert!(!file.exists());
+    let mut client = site.client(way, "app", way.whoami());
+    let waiting = client.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let _third = site.start(&mut activated(&site.command(&stack, &[]), "orders", &socket));
+    assert_eq!(Said::from(waiting.wait_with_output().unwrap()).out, "app");
+    both();
 }

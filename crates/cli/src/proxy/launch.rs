@@ -8,24 +8,26 @@ use countersign_connect::resolve::Resolver;
 use countersign_core::failure::{Class, Failure};
 use countersign_gateway::handover::{self, Taken};
 use countersign_gateway::settings::{Access, Listen, Settings};
-use countersign_gateway::{Context, Inherited, Problem, Proxy, activation};
+use countersign_gateway::{Context, Inherited, Problem, Proxy, Workers, activation};
 
 use super::plan::Operation;
 
-/// A runtime of as many threads as there are processors.
+/// A runtime for all but the clients, which [`Workers`] serve.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let built = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     built.map_err(|error| Failure::new(Class::Internal, format!("no runtime: {error}")))
 }
 
 /// Starts a proxy.
-pub(crate) async fn start(settings: Settings, inherited: Vec<Inherited>) -> (Proxy, Vec<Problem>) {
+pub(crate) async fn start(settings: Settings, inherited: Vec<Inherited>) -> Result<(Proxy, Vec<Problem>), Failure> {
+    let workers = Workers::for_this_machine();
+    let workers = workers.map_err(|error| Failure::new(Class::Internal, format!("no threads to serve clients on: {error}")))?;
     let environment_region = crate::signing::environment_region();
-    let context = Context { clock: Clock::system(), resolver: Resolver::system(), environment_region };
+    let context = Context { clock: Clock::system(), resolver: Resolver::system(), workers, environment_region };
     let mut problems = make_directories(&settings);
     let (proxy, others) = Proxy::start(settings, context, inherited).await;
     problems.extend(others);
-    (proxy, problems)
+    Ok((proxy, problems))
 }
 
 /// Applies other settings.

@@ -87,7 +87,7 @@ async fn serve(request: Request, plan: Plan, mut inherited: Vec<Inherited>, take
     let is_for_operators = |socket: &mut Inherited| socket.name.starts_with('(');
     let mut operators: Vec<Inherited> = sockets.extract_if(.., is_for_operators).collect();
     inherited.append(&mut sockets);
-    let (proxy, problems) = launch::start(plan.settings.clone(), inherited).await;
+    let (proxy, problems) = launch::start(plan.settings.clone(), inherited).await?;
     check_start(&proxy, &problems, voice)?;
     if plan.operation.connection_test {
         test(&proxy).await?;

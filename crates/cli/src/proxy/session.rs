@@ -44,7 +44,7 @@ pub(crate) fn open(session: Session) -> Result<ExitCode, Failure> {
     }
     output::log_to_stderr();
     launch::runtime()?.block_on(async {
-        let (proxy, problems) = launch::start(plan.settings.clone(), Vec::new()).await;
+        let (proxy, problems) = launch::start(plan.settings.clone(), Vec::new()).await?;
         if let Some(problem) = problems.into_iter().next() {
             return Err(Failure::new(problem.failure.class, format!("{}; -p names another port", problem.failure.detail)));
         }

@@ -96,7 +96,7 @@ async fn respond(method: &Method, path: &str, query: Option<&str>, headers: &Hea
         Page::Status => json(&(proxy.status)()),
         Page::Sessions => json(&(proxy.status)().sessions),
         Page::Settings => text(StatusCode::OK, (proxy.settings)()),
-        Page::Tasks => json(&debug::tasks()),
+        Page::Tasks => json(&debug::tasks((proxy.status)())),
         Page::Reload => reloaded(proxy).await,
         Page::Quit => {
             tracing::info!("an operator stops the proxy by /quitquitquit");

@@ -190,7 +190,8 @@ async fn the_admin_port_stops_the_proxy_and_shows_what_it_does() {
     assert_eq!(stage.quits(), 1);
     let (_, sessions) = ask(address, "GET /debug/sessions").await;
     assert_eq!(serde_json::from_str::<Vec<crate::status::Session>>(&sessions).expect("sessions"), example().sessions);
-    assert!(ask(address, "GET /debug/tasks").await.1.contains("\"alive\":"));
+    let (_, tasks) = ask(address, "GET /debug/tasks").await;
+    assert!(tasks.contains("\"clients\":[1,0]") && tasks.contains("\"alive\":"), "{tasks}");
     let (_, settings) = ask(address, "GET /debug/settings").await;
     assert!(settings.contains("Password") && !settings.contains("swordfish"), "{settings}");
 }

@@ -76,9 +76,14 @@ impl<P: Protocol> Kinds<P> {
         }
     }
 
-    /// Takes out what has waited for `idle` beyond the `warm` that shall wait, is older than `lifetime`, or whose server is not
-    /// quiet; and gives the kinds that clients have asked for within `idle` and that may lack some.
-    pub(super) fn sweep(&mut self, idle: Duration, lifetime: Duration, warm: usize) -> (Vec<Upstream<P>>, Vec<P::Wish>) {
+    /// Takes out what has waited for `idle` beyond the `warm` that shall wait, is not fresh, or whose server is not quiet; and gives
+    /// the kinds that clients have asked for within `idle` and that may lack some.
+    pub(super) fn sweep(
+        &mut self,
+        idle: Duration,
+        warm: usize,
+        is_fresh: impl Fn(&Upstream<P>) -> bool,
+    ) -> (Vec<Upstream<P>>, Vec<P::Wish>) {
         let mut ended = Vec::new();
         for kind in self.0.values_mut() {
             let in_use = kind.asked.elapsed() < idle;
@@ -87,7 +92,7 @@ impl<P: Protocol> Kinds<P> {
             for mut waiting in kind.waiting.drain(..) {
                 let needed = in_use && left <= warm;
                 let stale = waiting.since.elapsed() >= idle && !needed;
-                if stale || waiting.upstream.born.elapsed() >= lifetime || !waiting.upstream.is_quiet() {
+                if stale || !is_fresh(&waiting.upstream) || !waiting.upstream.is_quiet() {
                     left -= 1;
                     ended.push(waiting.upstream);
                 } else {

@@ -15,6 +15,7 @@ pub(crate) fn example() -> Status {
         draining: false,
         connections: 1,
         max_connections: Some(2),
+        workers: vec![1, 0],
         targets: vec![Target {
             name: "orders".to_owned(),
             engine: Engine::Postgres,

@@ -57,6 +57,7 @@ fn tables_say_what_is_going_on() {
         draining: false,
         connections: 1,
         max_connections: Some(10),
+        workers: vec![1],
         targets: vec![target("orders", None), target("billing", Some(setback))],
         sessions: vec![session],
     };
