@@ -22,7 +22,7 @@ pub use proxy::{HTTP_PORT, Proxy, Site, http};
 pub use session::padded_session;
 pub use stack::Stack;
 pub use talk::Talk;
-pub use way::{Way, mysql_client, ways, ways_of};
+pub use way::{Way, mysql_client, postgres, protocols, ways, ways_of};
 
 /// How long anything may take that a test waits for.
 pub const PATIENCE: Duration = Duration::from_secs(60);

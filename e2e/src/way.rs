@@ -34,6 +34,19 @@ pub fn ways_of(engines: &[Engine]) -> Vec<Way> {
     ways().into_iter().filter(|way| engines.contains(&way.engine())).collect()
 }
 
+/// A way of PostgreSQL's.
+#[must_use]
+pub fn postgres() -> Option<Way> {
+    ways_of(&[Engine::Postgres]).first().copied()
+}
+
+/// One way of each protocol.
+#[must_use]
+pub fn protocols() -> Vec<Way> {
+    let of_mysql = ways_of(&[Engine::Mariadb, Engine::Mysql]).first().copied();
+    [postgres(), of_mysql].into_iter().flatten().collect()
+}
+
 /// Oracle's client, as it is unpacked with its server.
 #[must_use]
 pub fn mysql_client() -> Option<PathBuf> {

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use countersign_core::name::Engine;
-use countersign_e2e::{Proxy, Said, Site, Stack, Way, run, ways};
+use countersign_e2e::{Proxy, Said, Site, Stack, Way, postgres, run, ways};
 
 const PASSWORD: &str = "the-callers-own";
 
@@ -108,7 +108,7 @@ fn clients_verify_the_certificate_that_the_proxy_shows() {
 
 #[test]
 fn scram_is_bound_to_the_channel_in_tls() {
-    let Some(way) = ways().into_iter().find(|way| way.engine() == Engine::Postgres) else { return };
+    let Some(way) = postgres() else { return };
     let (stack, site) = (Stack::up(way, &[]), Site::default());
     certificate(&site, "proxy.test");
     site.write("access", PASSWORD);
@@ -130,7 +130,7 @@ fn scram_is_bound_to_the_channel_in_tls() {
 
 #[test]
 fn only_the_users_named_come_in_by_the_socket() {
-    let Some(way) = ways().into_iter().find(|way| way.engine() == Engine::Postgres) else { return };
+    let Some(way) = postgres() else { return };
     let (stack, site) = (Stack::up(way, &[]), Site::default());
     let login = |name: &str| {
         let (directory, port) = (site.path(name), "5432");

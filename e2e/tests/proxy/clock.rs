@@ -7,9 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::SystemTime;
 
-use countersign_core::name::Engine;
 use countersign_core::timestamp::rfc3339;
-use countersign_e2e::{Site, Stack, Talk, wait_until, ways};
+use countersign_e2e::{Site, Stack, Talk, protocols, wait_until, ways};
 
 use crate::library::{BEHIND, Library, keys, minutes};
 
@@ -71,8 +70,7 @@ fn given(env: &HashMap<String, String>, ends: SystemTime) -> String {
 
 #[test]
 fn credentials_that_can_t_be_refreshed_serve_until_they_end() {
-    let of = |postgres: bool| ways().into_iter().find(|way| (way.engine() == Engine::Postgres) == postgres);
-    for way in [of(true), of(false)].into_iter().flatten() {
+    for way in protocols() {
         let (stack, site) = (Stack::up(way, &[]), Site::default());
         let (old, new) = (stack.env(&["--temporary"]), stack.env(&["--temporary"]));
         let began = SystemTime::now() - BEHIND;

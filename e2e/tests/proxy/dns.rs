@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use countersign_core::name::Engine;
-use countersign_e2e::{Site, Stack, Talk, wait_until, ways};
+use countersign_e2e::{Site, Stack, Talk, protocols, wait_until};
 
 use crate::library::Library;
 
@@ -84,8 +83,7 @@ impl Place {
 
 #[test]
 fn clients_follow_a_database_whose_name_moves() {
-    let of = |postgres: bool| ways().into_iter().find(|way| (way.engine() == Engine::Postgres) == postgres);
-    for way in [of(true), of(false)].into_iter().flatten() {
+    for way in protocols() {
         let (stack, site) = (Stack::up(way, &[]), Site::default());
         let env = stack.env(&[]);
         let server = env[way.variables()[1]].parse().unwrap();

@@ -4,17 +4,11 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use countersign_core::name::Engine;
-use countersign_e2e::{PATIENCE, Proxy, Site, Stack, Way, wait_until, ways};
+use countersign_e2e::{PATIENCE, Proxy, Site, Stack, Way, protocols, wait_until};
 
 /// How much bigger a proxy may get under all of it, in KiB. What thousands of connections took at once is kept by the allocator in
 /// part; ten thousand that were kept whole would be beyond it.
 const GROWTH: u64 = 24 * 1024;
-
-/// One way of each protocol.
-fn both() -> Vec<Way> {
-    let of = |postgres: bool| ways().into_iter().find(|way| (way.engine() == Engine::Postgres) == postgres);
-    [of(true), of(false)].into_iter().flatten().collect()
-}
 
 fn house(way: Way, arguments: &[&str]) -> (Stack, Site, Proxy, SocketAddr) {
     let (stack, site) = (Stack::up(way, &[]), Site::default());
@@ -60,7 +54,7 @@ fn garbage(engine: Engine, number: u32, chance: &mut Chance) -> Vec<u8> {
 
 #[test]
 fn ten_thousand_connections_of_garbage_keep_nobody_out() {
-    for way in both() {
+    for way in protocols() {
         let (_stack, site, proxy, address) = house(way, &["--login-timeout", "5s"]);
         let before = proxy.memory();
         let mut chance = Chance(5432);
@@ -88,7 +82,7 @@ fn ten_thousand_connections_of_garbage_keep_nobody_out() {
 
 #[test]
 fn who_is_slow_or_silent_is_sent_away_when_the_time_is_up() {
-    for way in both() {
+    for way in protocols() {
         let (_stack, site, proxy, address) = house(way, &["--login-timeout", "3s"]);
         let before = proxy.memory();
         // A third says nothing, a third begins and stops, a third says a byte now and then.
@@ -133,7 +127,7 @@ fn is_closed(stream: &mut TcpStream) -> bool {
 
 #[test]
 fn giant_lengths_take_no_memory() {
-    for way in both() {
+    for way in protocols() {
         let (_stack, site, proxy, address) = house(way, &["--login-timeout", "20s"]);
         let before = proxy.memory();
         let mut strangers: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(address).unwrap()).collect();
@@ -159,7 +153,7 @@ fn thousands_who_wait_cost_little() {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
     // This process has one end of each, and the proxy inherits its limit.
     let count = usize::try_from((limit.saturating_sub(200)).min(5_000)).unwrap();
-    for way in both() {
+    for way in protocols() {
         let (_stack, site, proxy, address) = house(way, &["--login-timeout", "5m"]);
         let before = proxy.memory();
         let strangers: Vec<TcpStream> = (0..count).map(|_| TcpStream::connect(address).unwrap()).collect();
@@ -176,7 +170,7 @@ fn thousands_who_wait_cost_little() {
 
 #[test]
 fn half_open_connections_end() {
-    for way in both() {
+    for way in protocols() {
         let (_stack, site, _proxy, address) = house(way, &[]);
         let strangers: Vec<TcpStream> = (0..50)
             .map(|_| {

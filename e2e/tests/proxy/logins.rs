@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use countersign_core::name::Engine;
-use countersign_e2e::{Site, Stack, Way, run, ways};
+use countersign_e2e::{Site, Stack, Way, postgres, run, ways};
 
 fn each(test: impl Fn(&Stack, &Site)) {
     for way in ways() {
@@ -175,7 +175,7 @@ fn what_is_in_the_way_of_a_login_is_said() {
 
 #[test]
 fn the_sqlstate_of_a_denial_is_the_server_s() {
-    let Some(way) = ways().into_iter().find(|way| way.engine() == Engine::Postgres) else { return };
+    let Some(way) = postgres() else { return };
     let (stack, site) = (Stack::up(way, &[]), Site::default());
     let _revoked = stack.must(&["user", "revoke", "app"]);
     let _proxy = site.start(&mut site.command(&stack, &[&stack.url("app")]));

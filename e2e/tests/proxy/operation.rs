@@ -4,17 +4,8 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use countersign_core::name::Engine;
-use countersign_e2e::{HTTP_PORT, Proxy, Said, Site, Stack, Talk, Way, http, run, wait_until, ways};
+use countersign_e2e::{HTTP_PORT, Proxy, Said, Site, Stack, Talk, http, postgres, protocols, run, wait_until};
 use rustix::process::Signal;
-
-fn postgres() -> Option<Way> {
-    ways().into_iter().find(|way| way.engine() == Engine::Postgres)
-}
-
-/// One way of each protocol.
-fn both() -> Vec<Way> {
-    [postgres(), ways().into_iter().find(|way| way.engine() != Engine::Postgres)].into_iter().flatten().collect()
-}
 
 fn open(stack: &Stack, site: &Site) -> Talk {
     let mut talk = Talk::open(stack.way(), &mut site.session(stack.way(), "app"));
@@ -26,7 +17,7 @@ const ALL: [&str; 2] = ["--health-check", "--prometheus"];
 
 #[test]
 fn orchestrators_and_people_see_what_it_does() {
-    for way in both() {
+    for way in protocols() {
         let (stack, site) = (Stack::up(way, &[]), Site::default());
         let proxy = site.serve(&stack, &stack.target("db", &["user = \"app\"", "pool = { warm = 0 }"]), &ALL);
         let said = run(&mut site.bare(&["wait", "--max", "30s"]));
@@ -175,7 +166,7 @@ fn one_bad_target_does_not_stop_the_others() {
 
 #[test]
 fn who_is_too_many_is_told_so() {
-    for way in both() {
+    for way in protocols() {
         let (stack, site) = (Stack::up(way, &[]), Site::default());
         let _proxy = site.serve(&stack, &stack.target("db", &["user = \"app\""]), &["--max-connections", "2"]);
         let (first, second) = (open(&stack, &site), open(&stack, &site));
@@ -194,7 +185,7 @@ fn refused_while_draining(said: &Said) {
 
 #[test]
 fn sigterm_lets_sessions_finish_and_nobody_in() {
-    for way in both() {
+    for way in protocols() {
         let (stack, site) = (Stack::up(way, &[]), Site::default());
         let proxy = site.serve(&stack, &stack.target("db", &["user = \"app\""]), &["--max-sigterm-delay", "5m"]);
         let mut session = open(&stack, &site);

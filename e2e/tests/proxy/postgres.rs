@@ -4,19 +4,14 @@ use std::fmt::Write as _;
 use std::future::poll_fn;
 use std::process::{Child, Command, Stdio};
 
-use countersign_core::name::Engine;
-use countersign_e2e::{Proxy, Said, Site, Stack, Talk, Way, run, wait_until, ways};
+use countersign_e2e::{Proxy, Said, Site, Stack, Talk, Way, postgres, run, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::task::JoinHandle;
 use tokio_postgres::{AsyncMessage, Client, NoTls};
 
-fn way() -> Option<Way> {
-    ways().into_iter().find(|way| way.engine() == Engine::Postgres)
-}
-
 /// A stack, a proxy for its user `app`, and where that is.
 fn house() -> Option<(Stack, Site, Proxy)> {
-    let (stack, site) = (Stack::up(way()?, &[]), Site::default());
+    let (stack, site) = (Stack::up(postgres()?, &[]), Site::default());
     stack.sql("GRANT CREATE ON SCHEMA public TO app");
     let proxy = site.serve(&stack, &stack.target("db", &["user = \"app\""]), &[]);
     Some((stack, site, proxy))
@@ -210,7 +205,7 @@ fn a_session_ends_as_the_server_ends_it() {
 
 #[test]
 fn replication_goes_through_with_a_password() {
-    let Some(way) = way() else { return };
+    let Some(way) = postgres() else { return };
     let (stack, site) = (Stack::up(way, &[]), Site::default());
     stack.sql("CREATE ROLE replicator LOGIN REPLICATION PASSWORD 'not-for-keeps'");
     stack.sql("ALTER SYSTEM SET wal_level = 'logical'");

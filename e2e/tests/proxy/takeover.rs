@@ -6,17 +6,12 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
-use countersign_core::name::Engine;
-use countersign_e2e::{Said, Site, Stack, Talk, run, wait_until, ways};
+use countersign_e2e::{Said, Site, Stack, Talk, postgres, protocols, run, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 
 #[test]
 fn nobody_is_refused_while_one_proxy_follows_another() {
-    for way in
-        [ways().into_iter().find(|way| way.engine() == Engine::Postgres), ways().into_iter().find(|way| way.engine() != Engine::Postgres)]
-            .into_iter()
-            .flatten()
-    {
+    for way in protocols() {
         let (stack, site) = (Stack::up(way, &[]), Site::default());
         let target = stack.target("db", &["user = \"app\"", "pool = { reuse = true }", "logins-per-second = 0"]);
         let mut proxy = site.serve(&stack, &target, &["--health-check"]);
@@ -68,7 +63,7 @@ fn nobody_is_refused_while_one_proxy_follows_another() {
 
 #[test]
 fn statements_of_the_proxy_before_can_be_cancelled() {
-    let Some(way) = ways().into_iter().find(|way| way.engine() == Engine::Postgres) else { return };
+    let Some(way) = postgres() else { return };
     let (stack, site) = (Stack::up(way, &[]), Site::default());
     let first = site.serve(&stack, &stack.target("db", &["user = \"app\""]), &[]);
     let mut client = site.client(way, "app", "SELECT pg_sleep(600) /*mine*/");
@@ -84,7 +79,7 @@ fn statements_of_the_proxy_before_can_be_cancelled() {
 
 #[test]
 fn a_proxy_that_does_not_come_up_leaves_the_other_in_place() {
-    let Some(way) = ways().into_iter().find(|way| way.engine() == Engine::Postgres) else { return };
+    let Some(way) = postgres() else { return };
     let (stack, site) = (Stack::up(way, &[]), Site::default());
     let mut first = site.serve(&stack, &stack.target("db", &["user = \"app\""]), &[]);
     let _revoked = stack.must(&["user", "revoke", "app"]);
@@ -114,7 +109,7 @@ fn activated(command: &Command, name: &str, socket: &TcpListener) -> Command {
 
 #[test]
 fn sockets_in_files_and_those_of_systemd_go_along() {
-    let Some(way) = ways().into_iter().find(|way| way.engine() == Engine::Postgres) else { return };
+    let Some(way) = postgres() else { return };
     let (stack, site) = (Stack::up(way, &[]), Site::default());
     let file = site.path(".s.PGSQL.5432");
     let socket = TcpListener::bind((site.address(), 5432)).unwrap();

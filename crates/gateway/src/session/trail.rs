@@ -27,7 +27,6 @@ pub(super) struct Trail {
     state: State,
 }
 
-#[derive(PartialEq)]
 enum State {
     LoggingIn,
     Welcomed,
@@ -128,10 +127,11 @@ impl Trail {
 
 impl Drop for Trail {
     fn drop(&mut self) {
-        if self.state == State::Closed {
-            return;
+        match self.state {
+            State::Closed => return,
+            State::LoggingIn => self.metrics.refused.count(Class::Internal),
+            State::Welcomed => {}
         }
-        self.metrics.refused.count(Class::Internal);
         let live = &self.presence.live;
         tracing::error!(target = &*self.target, session = live.id, client = live.client(), user = live.user(), "abandoned");
     }
