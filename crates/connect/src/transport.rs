@@ -208,9 +208,8 @@ impl Transport {
         let ready = match &mut self.session {
             None => bytes,
             Some(session) => {
-                outgoing.clear();
-                session.encrypt(bytes, outgoing)?;
-                outgoing.as_slice()
+                let count = session.encrypt(bytes, outgoing, &mut self.unsent)?;
+                outgoing.get(..count).unwrap_or_default()
             }
         };
         let mut rest = ready;

@@ -21,6 +21,8 @@ pub mod status;
 mod stop;
 mod target;
 pub mod telemetry;
+#[cfg(test)]
+mod testing;
 mod upstream;
 mod workers;
 mod writer;

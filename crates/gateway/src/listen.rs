@@ -11,7 +11,6 @@ use std::time::Duration;
 use countersign_connect::transport::Socket;
 use countersign_core::failure::{Class, Failure};
 use rustix::io::Errno;
-use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
@@ -28,10 +27,6 @@ use bind::bind;
 /// How long nobody is accepted when the system has no more sockets or memory: until somebody has left.
 const BREATH: Duration = Duration::from_millis(100);
 
-/// When a silent client is probed first, and how often then: one that vanished gives its session back.
-const KEEPALIVE: TcpKeepalive =
-    TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15)).with_retries(4);
-
 /// A listening socket.
 #[derive(Debug)]
 pub(crate) enum Listener {
@@ -44,8 +39,6 @@ impl Listener {
         match self {
             Self::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
-                stream.set_nodelay(true)?;
-                SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
                 Ok(Accepted { socket: Socket::Tcp(stream), origin: address.to_string(), user: None })
             }
             Self::Unix(listener, _) => {

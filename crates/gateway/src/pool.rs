@@ -225,6 +225,18 @@ impl<P: Protocol> Pool<P> {
         }
     }
 
+    /// Closes all that waits, and keeps nothing for a while: a client needs a database that nobody else is in. A server waits some
+    /// seconds for others to leave it.
+    pub(crate) fn vacate(self: &Arc<Self>) {
+        let all = self.kinds().vacate();
+        let pool = Arc::clone(self);
+        tokio::spawn(async move {
+            for upstream in all {
+                pool.discard(upstream).await;
+            }
+        });
+    }
+
     /// What was asked for last.
     pub(crate) fn latest(&self) -> Option<P::Wish> {
         self.kinds().latest()

@@ -165,6 +165,9 @@ pub(crate) trait Follow: Send {
 
     /// Where the session stands.
     fn standing(&self) -> Standing;
+
+    /// Whether the client has asked, since this was asked last, for what fails as long as other sessions are in a database.
+    fn takes_database(&mut self) -> bool;
 }
 
 /// How much of what the client has sent goes on to the server, and what comes then.

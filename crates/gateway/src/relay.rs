@@ -148,3 +148,6 @@ impl<P: Protocol> Relay<'_, P> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

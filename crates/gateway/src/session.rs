@@ -168,7 +168,11 @@ async fn hand_through<P: Protocol>(target: &Target<P>, pair: &mut Pair<P>, trail
                     return Poll::Ready(Ok(end));
                 }
             }
-            if let Poll::Ready(end) = relay.poll(cx) {
+            let relayed = relay.poll(cx);
+            if relay.follower.takes_database() {
+                target.pool.vacate();
+            }
+            if let Poll::Ready(end) = relayed {
                 return Poll::Ready(Ok(end));
             }
             if stopped.as_mut().poll(cx).is_ready() {
@@ -243,6 +247,7 @@ async fn part<P: Protocol>(target: &Target<P>, pair: Pair<P>, outcome: &Outcome)
 fn failure(trouble: Trouble) -> Failure {
     match trouble {
         Trouble::Client(Broken::Closed) => Failure::new(Class::Protocol, "the client went away within its login"),
+        Trouble::Client(Broken::Tls(error)) => Failure::new(Class::TlsFailed, format!("TLS with the client failed: {error}")),
         Trouble::Client(broken) => Failure::new(Class::Protocol, broken.to_string()),
         Trouble::Server(refusal) => refusal.failure,
     }

@@ -8,6 +8,7 @@ pub mod exchange;
 pub mod inbox;
 pub mod mysql;
 pub mod pg;
+mod sql;
 #[cfg(test)]
 mod testing;
 

@@ -4,14 +4,17 @@ use std::process::Command;
 
 use countersign_core::name::Engine;
 use countersign_e2e::{Proxy, Said, Site, Stack, Way, postgres, run, ways};
+use rustls::pki_types::CertificateDer;
 
 const PASSWORD: &str = "the-callers-own";
 
 /// A certificate for this name and the site's address.
-fn certificate(site: &Site, name: &str) {
+/// A certificate for the proxy, which is its own root.
+pub(crate) fn certificate(site: &Site, name: &str) -> CertificateDer<'static> {
     let made = rcgen::generate_simple_self_signed([name.to_owned(), site.address().to_string()]).unwrap();
     site.write("proxy.pem", &made.cert.pem());
     site.write("proxy.key", &made.signing_key.serialize_pem());
+    made.cert.der().clone()
 }
 
 fn serve(stack: &Stack, site: &Site, lines: &[&str]) -> Proxy {
@@ -74,7 +77,7 @@ fn mysql_s_plugins_all_prove_it() {
 fn clients_verify_the_certificate_that_the_proxy_shows() {
     for way in ways() {
         let (stack, site) = (Stack::up(way, &[]), Site::default());
-        certificate(&site, "proxy.test");
+        let _certificate = certificate(&site, "proxy.test");
         let _proxy = serve(&stack, &site, &["client-tls = { certificate = \"proxy.pem\", key = \"proxy.key\", required = true }"]);
         let ca = site.path("proxy.pem").display().to_string();
         let client = |sql| site.client(way, "app", sql);
@@ -110,7 +113,7 @@ fn clients_verify_the_certificate_that_the_proxy_shows() {
 fn scram_is_bound_to_the_channel_in_tls() {
     let Some(way) = postgres() else { return };
     let (stack, site) = (Stack::up(way, &[]), Site::default());
-    certificate(&site, "proxy.test");
+    let _certificate = certificate(&site, "proxy.test");
     site.write("access", PASSWORD);
     let lines = ["access = { password-file = \"access\" }", "client-tls = { certificate = \"proxy.pem\", key = \"proxy.key\" }"];
     let _proxy = serve(&stack, &site, &lines);

@@ -8,6 +8,7 @@ use countersign_core::name::Engine;
 use countersign_e2e::{Said, Site, Stack, Talk, Way, run, wait_until, ways_of};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::access::certificate;
 use crate::raw::{EXECUTE, PING, PREPARE, QUERY, RESET, Raw};
 
 const ENGINES: [Engine; 2] = [Engine::Mariadb, Engine::Mysql];
@@ -207,4 +208,17 @@ fn packets_beyond_sixteen_megabytes_pass() {
         assert_eq!(talk.ask("SELECT 'still here'"), "still here");
         talk.close();
     });
+}
+
+#[test]
+fn tls_may_begin_in_the_same_breath_as_the_request_for_it() {
+    for way in ways_of(&[Engine::Mariadb, Engine::Mysql]) {
+        let (stack, site) = (Stack::up(way, &[]), Site::default());
+        let certificate = certificate(&site, "proxy.test");
+        let lines = ["user = \"app\"", "client-tls = { certificate = \"proxy.pem\", key = \"proxy.key\", required = true }"];
+        let _proxy = site.serve(&stack, &stack.target("db", &lines), &[]);
+        let address = SocketAddr::from((site.address(), way.engine().default_port()));
+        let mut raw = Raw::login_in_tls(address, certificate, "app", "app");
+        assert_eq!(raw.value("SELECT 17"), "17");
+    }
 }

@@ -1,7 +1,7 @@
 //! Sessions that are kept: what the next client finds of the one before, which is nothing.
 
 use countersign_core::name::Engine;
-use countersign_e2e::{Site, Stack, Talk, Way, wait_until, ways};
+use countersign_e2e::{Site, Stack, Talk, Way, postgres, run, wait_until, ways};
 
 fn each(pool: &str, test: impl Fn(&Stack, &Site)) {
     for way in ways() {
@@ -173,4 +173,25 @@ fn a_server_that_was_restarted_is_logged_in_to_anew() {
         let said = site.login(stack.way(), "app");
         assert_eq!(said.out, "app", "{said:?}");
     });
+}
+
+#[test]
+fn a_database_is_dropped_in_which_only_the_pool_is() {
+    let Some(way) = postgres() else { return };
+    let (stack, site) = (Stack::up(way, &[]), Site::default());
+    stack.sql("ALTER ROLE app CREATEDB");
+    let _proxy = site.serve(&stack, &stack.target("db", &["user = \"app\"", "pool = { warm = 2, reuse = true }"]), &[]);
+    let sql = |database: &str, sql: &str| run(site.client(way, "app", sql).env("PGDATABASE", database));
+    let made = sql("postgres", "CREATE DATABASE shop");
+    assert!(made.ok, "{made:?}");
+    for _ in 0..3 {
+        assert_eq!(sql("shop", "SELECT current_database()").out, "shop");
+    }
+    // Left by the clients, or logged in ahead of the next.
+    let within = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'shop'";
+    wait_until("that the pool has sessions there", || stack.sql(within) != "0");
+    let copied = sql("postgres", "CREATE DATABASE store TEMPLATE shop");
+    assert!(copied.ok, "{copied:?}");
+    let dropped = sql("postgres", "drop database shop");
+    assert!(dropped.ok, "{dropped:?}");
 }

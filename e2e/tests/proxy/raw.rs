@@ -3,12 +3,18 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 
 use countersign_e2e::PATIENCE;
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 /// `CLIENT_LONG_PASSWORD`, `CLIENT_CONNECT_WITH_DB`, `CLIENT_PROTOCOL_41`, `CLIENT_TRANSACTIONS`, `CLIENT_SECURE_CONNECTION`,
 /// `CLIENT_MULTI_STATEMENTS`, `CLIENT_MULTI_RESULTS`, `CLIENT_PS_MULTI_RESULTS`, `CLIENT_PLUGIN_AUTH`.
 const CAPABILITIES: u32 = 1 | 8 | 0x200 | 0x2000 | 0x8000 | 0x1_0000 | 0x2_0000 | 0x4_0000 | 0x8_0000;
+
+/// `CLIENT_SSL`.
+const TLS: u32 = 0x800;
 
 const COLLATION: u8 = 45;
 
@@ -20,28 +26,58 @@ pub(crate) const EXECUTE: u8 = 0x17;
 pub(crate) const RESET: u8 = 0x1f;
 
 /// A connection that is logged in, without a password.
-pub(crate) struct Raw {
-    stream: TcpStream,
+pub(crate) struct Raw<S = TcpStream> {
+    stream: S,
     sequence: u8,
 }
 
 impl Raw {
     pub(crate) fn login(address: SocketAddr, user: &str, database: &str) -> Self {
+        let mut raw = Self::greeted(address);
+        raw.log_in(0, user, database);
+        raw
+    }
+
+    /// The same within TLS, which begins in one write with the request for it.
+    pub(crate) fn login_in_tls(
+        address: SocketAddr,
+        certificate: CertificateDer<'_>,
+        user: &str,
+        database: &str,
+    ) -> Raw<StreamOwned<ClientConnection, TcpStream>> {
+        let mut raw = Self::greeted(address);
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate).unwrap();
+        let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let mut tls = ClientConnection::new(Arc::new(config), address.ip().into()).unwrap();
+        let mut bytes = raw.packet(&head(TLS));
+        tls.write_tls(&mut bytes).unwrap();
+        raw.stream.write_all(&bytes).unwrap();
+        let mut raw = Raw { stream: StreamOwned::new(tls, raw.stream), sequence: raw.sequence + 1 };
+        raw.log_in(TLS, user, database);
+        raw
+    }
+
+    fn greeted(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut raw = Self { stream, sequence: 0 };
         let greeting = raw.read();
         assert_eq!(greeting[0], 10, "{greeting:?}");
-        let mut response = CAPABILITIES.to_le_bytes().to_vec();
-        response.extend((1_u32 << 24).to_le_bytes());
-        response.push(COLLATION);
-        response.extend([0; 23]);
-        response.extend(identity(user, database));
-        response.extend(b"mysql_native_password\0");
-        raw.write(&response);
-        let answer = raw.settle();
-        assert_eq!(answer[0], 0, "{}", String::from_utf8_lossy(&answer));
         raw
+    }
+}
+
+/// What the answer to a greeting begins with.
+fn head(more: u32) -> Vec<u8> {
+    [(CAPABILITIES | more).to_le_bytes().as_slice(), &(1_u32 << 24).to_le_bytes(), &[COLLATION], &[0; 23]].concat()
+}
+
+impl<S: Read + Write> Raw<S> {
+    fn log_in(&mut self, more: u32, user: &str, database: &str) {
+        self.write(&[head(more), identity(user, database), b"mysql_native_password\0".to_vec()].concat());
+        let answer = self.settle();
+        assert_eq!(answer[0], 0, "{}", String::from_utf8_lossy(&answer));
     }
 
     /// The end of an exchange of proofs: whatever is asked for, there is no password.
@@ -64,10 +100,15 @@ impl Raw {
         payload
     }
 
+    fn packet(&self, payload: &[u8]) -> Vec<u8> {
+        let mut header = u32::try_from(payload.len()).unwrap().to_le_bytes();
+        header[3] = self.sequence;
+        [&header, payload].concat()
+    }
+
     fn write(&mut self, payload: &[u8]) {
-        let mut packet = u32::try_from(payload.len()).unwrap().to_le_bytes();
-        packet[3] = self.sequence;
-        self.stream.write_all(&[&packet, payload].concat()).unwrap();
+        let packet = self.packet(payload);
+        self.stream.write_all(&packet).unwrap();
     }
 
     /// Sends a command, and gives the first packet of the answer.

@@ -59,7 +59,7 @@ async fn log_in(settings: Settings, (client, server): (Tls, Tls)) -> (Result<Ses
         let login = Login::new(login::Settings { tls: Offer::Required, ask });
         let outcome = drive(&mut taking, &mut Inbox::default(), login, &server).await;
         if outcome.is_ok() {
-            let key = CancelKey::random(2).unwrap();
+            let key = CancelKey::random(None, 2).unwrap();
             taking.write_all(&codec::welcome(&[], &key)).await.unwrap();
         }
         taking.close().await;

@@ -2,8 +2,8 @@
 
 use std::cell::RefCell;
 
-/// What is read at once. The more there is, the fewer system calls a large result takes.
-const READ: usize = 64 * 1024;
+/// What is read at once: the more, the fewer system calls a large result takes, and the later its receiver can begin on it.
+const READ: usize = 32 * 1024;
 
 /// The buffers of a thread.
 pub struct Scratch {

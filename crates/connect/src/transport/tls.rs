@@ -49,21 +49,32 @@ fn broken(error: rustls::Error) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-/// Makes room at the end of `outgoing` and lets `write` fill it, with more room where that is too little.
-fn append<E>(
-    outgoing: &mut Vec<u8>,
+/// Has `write` fill the buffer from `start` on, which is made as long as that takes and never shorter; gives how many bytes that are.
+fn fill<E>(
+    buffer: &mut Vec<u8>,
+    start: usize,
     room: usize,
     mut write: impl FnMut(&mut [u8]) -> Result<usize, E>,
     needs: impl Fn(&E) -> Option<usize>,
+) -> io::Result<usize> {
+    buffer.resize(buffer.len().max(start + room), 0);
+    let mut written = write(buffer.get_mut(start..).unwrap_or_default());
+    if let Some(needed) = written.as_ref().err().and_then(&needs) {
+        buffer.resize(start + needed, 0);
+        written = write(buffer.get_mut(start..).unwrap_or_default());
+    }
+    written.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "TLS can't encrypt any more on this connection"))
+}
+
+/// Adds what `write` writes, which may be given too little room at first.
+fn append<E>(
+    outgoing: &mut Vec<u8>,
+    room: usize,
+    write: impl FnMut(&mut [u8]) -> Result<usize, E>,
+    needs: impl Fn(&E) -> Option<usize>,
 ) -> io::Result<()> {
     let start = outgoing.len();
-    outgoing.resize(start + room, 0);
-    let mut written = write(outgoing.get_mut(start..).unwrap_or_default());
-    if let Some(needed) = written.as_ref().err().and_then(&needs) {
-        outgoing.resize(start + needed, 0);
-        written = write(outgoing.get_mut(start..).unwrap_or_default());
-    }
-    let count = written.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "TLS can't encrypt any more on this connection"))?;
+    let count = fill(outgoing, start, room, write, needs)?;
     outgoing.truncate(start + count);
     Ok(())
 }
@@ -234,17 +245,17 @@ impl Session {
         Ok(())
     }
 
-    /// Encrypts all of the bytes.
-    pub(super) fn encrypt(&mut self, bytes: &[u8], outgoing: &mut Vec<u8>) -> io::Result<()> {
-        let room = bytes.len() + (bytes.len() / RECORD + 2) * OVERHEAD;
+    /// Encrypts all of the bytes: so many bytes at the beginning of `sealed` are what comes of them. What is to be sent ahead is added
+    /// to `ahead`.
+    pub(super) fn encrypt(&mut self, bytes: &[u8], sealed: &mut Vec<u8>, ahead: &mut Vec<u8>) -> io::Result<usize> {
         // The records that have come already are all processed: what is pending is part of one, and stays.
         loop {
-            let more = match &mut self.end {
-                End::Client(connection) => traffic(connection.process_tls_records(&mut self.pending), bytes, room, outgoing)?,
-                End::Server(connection) => traffic(connection.process_tls_records(&mut self.pending), bytes, room, outgoing)?,
+            let count = match &mut self.end {
+                End::Client(connection) => traffic(connection.process_tls_records(&mut self.pending), bytes, sealed, ahead)?,
+                End::Server(connection) => traffic(connection.process_tls_records(&mut self.pending), bytes, sealed, ahead)?,
             };
-            if !more {
-                return Ok(());
+            if let Some(count) = count {
+                return Ok(count);
             }
         }
     }
@@ -263,16 +274,22 @@ impl Session {
     }
 }
 
-/// Encrypts where that is the state; true where something else was to be done first.
-fn traffic<Data>(status: UnbufferedStatus<'_, '_, Data>, bytes: &[u8], room: usize, outgoing: &mut Vec<u8>) -> io::Result<bool> {
+/// Encrypts where that is the state; nothing where something else was to be done first.
+fn traffic<Data>(
+    status: UnbufferedStatus<'_, '_, Data>,
+    bytes: &[u8],
+    sealed: &mut Vec<u8>,
+    ahead: &mut Vec<u8>,
+) -> io::Result<Option<usize>> {
     let UnbufferedStatus { discard, state } = status;
     match state {
         Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-            append(outgoing, room, |buffer| traffic.encrypt(bytes, buffer), encrypt_needs).map(|()| false)
+            let room = bytes.len() + (bytes.len() / RECORD + 2) * OVERHEAD;
+            fill(sealed, 0, room, |buffer| traffic.encrypt(bytes, buffer), encrypt_needs).map(Some)
         }
         // A key update, say, goes first.
-        state => match handle(UnbufferedStatus { discard, state }, &mut Vec::new(), outgoing).1? {
-            Next::Again => Ok(true),
+        state => match handle(UnbufferedStatus { discard, state }, &mut Vec::new(), ahead).1? {
+            Next::Again => Ok(None),
             Next::Read | Next::Traffic | Next::Closed => {
                 Err(io::Error::new(io::ErrorKind::ConnectionAborted, "TLS has ended on this connection"))
             }

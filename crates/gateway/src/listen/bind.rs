@@ -5,10 +5,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use countersign_core::failure::{Class, Failure};
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::Listener;
@@ -17,6 +18,10 @@ use crate::settings::{Access, Listen};
 
 /// How many clients may wait to be accepted; the system's own limit (`net.core.somaxconn`) may be lower.
 const BACKLOG: i32 = 4096;
+
+/// When a silent client is probed first, and how often then: one that vanished gives its session back.
+const KEEPALIVE: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15)).with_retries(4);
 
 /// A listening socket as `listen` has it: one of those inherited, or a new one.
 pub(crate) fn bind(listen: &Listen, access: &Access, inherited: &mut Vec<Inherited>) -> Result<Listener, Failure> {
@@ -56,16 +61,23 @@ fn refused(listen: &Listen, error: &io::Error) -> Failure {
 
 fn adopt(inherited: Inherited) -> io::Result<Listener> {
     let socket = Socket::from(inherited.socket);
-    socket.set_nonblocking(true)?;
     let path = match inherited.listen {
         // What a proxy bound has another name by now than the system remembers.
         Listen::Unix(path) => Some(path),
         Listen::Tcp(_) | Listen::Activated(_) => socket.local_addr()?.as_pathname().map(Path::to_owned),
     };
     match path {
-        Some(path) => Ok(Listener::Unix(UnixListener::from_std(socket.into())?, path)),
-        None => Ok(Listener::Tcp(TcpListener::from_std(socket.into())?)),
+        Some(path) => listening(socket, path),
+        None => tuned(socket),
     }
+}
+
+/// With the options that its clients' sockets shall have: on Linux they have those of the socket that they came by.
+fn tuned(socket: Socket) -> io::Result<Listener> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&KEEPALIVE)?;
+    socket.set_nonblocking(true)?;
+    Ok(Listener::Tcp(TcpListener::from_std(socket.into())?))
 }
 
 fn tcp(address: SocketAddr) -> io::Result<Listener> {
@@ -76,8 +88,7 @@ fn tcp(address: SocketAddr) -> io::Result<Listener> {
     }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(Listener::Tcp(TcpListener::from_std(socket.into())?))
+    tuned(socket)
 }
 
 /// Bound under another name, made private, and moved to its place: nobody can connect before it is as it shall be.
@@ -98,8 +109,12 @@ fn unix(path: &Path, access: &Access) -> io::Result<Listener> {
         return Err(error);
     }
     socket.listen(BACKLOG)?;
+    listening(socket, path.to_owned())
+}
+
+fn listening(socket: Socket, path: PathBuf) -> io::Result<Listener> {
     socket.set_nonblocking(true)?;
-    Ok(Listener::Unix(UnixListener::from_std(socket.into())?, path.to_owned()))
+    Ok(Listener::Unix(UnixListener::from_std(socket.into())?, path))
 }
 
 /// The directory of a socket, where it is the only one that is missing: clients of PostgreSQL look for a socket in a directory of

@@ -16,7 +16,11 @@ const MOST_KINDS: usize = 256;
 const REST: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
-pub(crate) struct Kinds<P: Protocol>(HashMap<P::Wish, Kind<P>>);
+pub(crate) struct Kinds<P: Protocol> {
+    known: HashMap<P::Wish, Kind<P>>,
+    /// Until when nothing is kept or logged in ahead of need, since a client has a database for itself.
+    vacated: Option<Instant>,
+}
 
 #[derive(Debug)]
 struct Kind<P: Protocol> {
@@ -37,7 +41,7 @@ struct Waiting<P: Protocol> {
 
 impl<P: Protocol> Default for Kinds<P> {
     fn default() -> Self {
-        Self(HashMap::new())
+        Self { known: HashMap::new(), vacated: None }
     }
 }
 
@@ -48,19 +52,25 @@ impl<P: Protocol> Kinds<P> {
         known.waiting.pop().map(|waiting| waiting.upstream)
     }
 
-    /// Keeps one, or gives it back where there are enough.
+    /// Keeps one. Where that makes one too many, it gives back what has waited longest.
     pub(super) fn keep(&mut self, kind: &P::Wish, upstream: Upstream<P>, most: usize) -> Option<Upstream<P>> {
-        if self.counts().idle >= most {
+        if self.is_vacated() {
             return Some(upstream);
         }
         self.known(kind).waiting.push(Waiting { upstream, since: Instant::now() });
-        None
+        if self.counts().idle <= most {
+            return None;
+        }
+        let eldest = |kind: &&mut Kind<P>| kind.waiting.first().map(|waiting| waiting.since);
+        let crowded = self.known.values_mut().filter(|kind| !kind.waiting.is_empty()).min_by_key(eldest)?;
+        Some(crowded.waiting.remove(0).upstream)
     }
 
     /// Says how many logins are to begin so that `warm` wait, and counts them as begun.
     pub(super) fn begin(&mut self, kind: &P::Wish, warm: usize) -> usize {
+        let vacated = self.is_vacated();
         let known = self.known(kind);
-        if known.resting.is_some_and(|until| Instant::now() < until) {
+        if vacated || known.resting.is_some_and(|until| Instant::now() < until) {
             return 0;
         }
         let missing = warm.saturating_sub(known.waiting.len() + known.dialling);
@@ -70,7 +80,7 @@ impl<P: Protocol> Kinds<P> {
 
     /// A login that was begun is over. After one that failed, none is tried for a while.
     pub(super) fn ended(&mut self, kind: &P::Wish, failed: bool) {
-        if let Some(known) = self.0.get_mut(kind) {
+        if let Some(known) = self.known.get_mut(kind) {
             known.dialling = known.dialling.saturating_sub(1);
             known.resting = failed.then(|| Instant::now() + REST);
         }
@@ -85,7 +95,7 @@ impl<P: Protocol> Kinds<P> {
         is_fresh: impl Fn(&Upstream<P>) -> bool,
     ) -> (Vec<Upstream<P>>, Vec<P::Wish>) {
         let mut ended = Vec::new();
-        for kind in self.0.values_mut() {
+        for kind in self.known.values_mut() {
             let in_use = kind.asked.elapsed() < idle;
             let mut left = kind.waiting.len();
             let mut kept = Vec::with_capacity(left);
@@ -101,33 +111,46 @@ impl<P: Protocol> Kinds<P> {
             }
             kind.waiting = kept;
         }
-        self.0.retain(|_, kind| kind.asked.elapsed() < idle || !kind.waiting.is_empty() || kind.dialling > 0);
-        let in_use = self.0.iter().filter(|(_, kind)| kind.asked.elapsed() < idle).map(|(wish, _)| wish.clone());
+        self.known.retain(|_, kind| kind.asked.elapsed() < idle || !kind.waiting.is_empty() || kind.dialling > 0);
+        let in_use = self.known.iter().filter(|(_, kind)| kind.asked.elapsed() < idle).map(|(wish, _)| wish.clone());
         (ended, in_use.collect())
     }
 
     /// The kind that was asked for last.
     pub(super) fn latest(&self) -> Option<P::Wish> {
-        self.0.iter().max_by_key(|(_, kind)| kind.asked).map(|(wish, _)| wish.clone())
+        self.known.iter().max_by_key(|(_, kind)| kind.asked).map(|(wish, _)| wish.clone())
+    }
+
+    /// Gives all that waits, and keeps nothing for a while.
+    pub(super) fn vacate(&mut self) -> Vec<Upstream<P>> {
+        self.vacated = Some(Instant::now() + REST);
+        self.clear()
+    }
+
+    fn is_vacated(&self) -> bool {
+        self.vacated.is_some_and(|until| Instant::now() < until)
     }
 
     pub(super) fn clear(&mut self) -> Vec<Upstream<P>> {
-        self.0.values_mut().flat_map(|kind| kind.waiting.drain(..)).map(|waiting| waiting.upstream).collect()
+        self.known.values_mut().flat_map(|kind| kind.waiting.drain(..)).map(|waiting| waiting.upstream).collect()
     }
 
     pub(super) fn counts(&self) -> Counts {
-        let sum = |of: fn(&Kind<P>) -> usize| self.0.values().map(of).sum();
+        let sum = |of: fn(&Kind<P>) -> usize| self.known.values().map(of).sum();
         Counts { idle: sum(|kind| kind.waiting.len()), dialling: sum(|kind| kind.dialling) }
     }
 
     fn known(&mut self, kind: &P::Wish) -> &mut Kind<P> {
-        if self.0.len() >= MOST_KINDS && !self.0.contains_key(kind) {
+        if self.known.len() >= MOST_KINDS && !self.known.contains_key(kind) {
             // One that nobody waits for, asked for longest ago; its sessions are closed with it.
-            let oldest = self.0.iter().filter(|(_, kind)| kind.dialling == 0).min_by_key(|(_, kind)| kind.asked);
+            let oldest = self.known.iter().filter(|(_, kind)| kind.dialling == 0).min_by_key(|(_, kind)| kind.asked);
             if let Some(oldest) = oldest.map(|(wish, _)| wish.clone()) {
-                self.0.remove(&oldest);
+                self.known.remove(&oldest);
             }
         }
-        self.0.entry(kind.clone()).or_insert_with(|| Kind { waiting: Vec::new(), dialling: 0, resting: None, asked: Instant::now() })
+        self.known.entry(kind.clone()).or_insert_with(|| Kind { waiting: Vec::new(), dialling: 0, resting: None, asked: Instant::now() })
     }
 }
+
+#[cfg(test)]
+mod tests;

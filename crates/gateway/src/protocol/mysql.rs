@@ -353,6 +353,11 @@ impl Follow for Follower {
             _ => Standing::Transaction,
         }
     }
+
+    fn takes_database(&mut self) -> bool {
+        // MySQL and MariaDB drop a database whoever is in it.
+        false
+    }
 }
 
 fn no_random(error: impl std::fmt::Display) -> Failure {

@@ -146,7 +146,8 @@ impl Protocol for Postgres {
 
     fn welcome(&self, reply: Introduction, upstream: &Upstream<Self>) -> Result<(Vec<u8>, Stay), Failure> {
         let session = &upstream.session;
-        let key = CancelKey::random(reply.minor).map_err(no_random)?;
+        let process = session.key.as_ref().map(|theirs| theirs.process);
+        let key = CancelKey::random(process, reply.minor).map_err(no_random)?;
         let mut bytes = codec::welcome(&session.parameters, &key);
         bytes.extend_from_slice(&session.notices);
         let stay = self.cancels.stay(key, session.key.clone().map(|theirs| (upstream.address, theirs)));
@@ -223,8 +224,15 @@ impl Follow for Follower {
             _ => Standing::Active,
         }
     }
+
+    fn takes_database(&mut self) -> bool {
+        self.requests.takes_database()
+    }
 }
 
 fn no_random(error: impl std::fmt::Display) -> Failure {
     Failure::new(Class::Internal, format!("the system gives no random numbers: {error}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -80,7 +80,8 @@ impl Trail {
         match failure.class {
             // Somebody who only looked whether the port is open.
             Class::Protocol if user.is_empty() => tracing::debug!(target, session, client, class, "refused: {failure}"),
-            class_of if class_of.outcome() == Judgement::Denied => {
+            // The client does not trust the certificate, say: nothing is the matter here.
+            class_of if class_of == Class::TlsFailed && user.is_empty() || class_of.outcome() == Judgement::Denied => {
                 tracing::info!(target, session, client, user, class, "refused: {failure}")
             }
             _ => tracing::warn!(target, session, client, user, class, "refused: {failure}"),

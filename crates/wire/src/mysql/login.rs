@@ -224,10 +224,10 @@ impl Login {
         if self.settings.tls == Tls::Off {
             return Err(violation("the client asks for TLS, which is not offered here", 2));
         }
-        // Whoever asks for TLS says nothing more before it stands; what comes ahead may be put there by somebody in between.
-        if length != TLS_REQUEST || inbox.unread().len() != total {
-            return Err(violation("received unencrypted data after a request for TLS", 2));
+        if length != TLS_REQUEST {
+            return Err(violation("the request for TLS holds more than one", 2));
         }
+        // Nobody answers it, so TLS may have begun right behind it: the rest is for TLS, and for nobody else, whoever it is from.
         inbox.consume(total);
         Ok(Step::Secure(Vec::new(), Box::new(Securing { settings: self.settings, nonce })))
     }

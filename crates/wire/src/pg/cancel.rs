@@ -21,16 +21,17 @@ pub struct CancelKey {
 }
 
 impl CancelKey {
-    /// A key that nobody can guess, of the length that the protocol's minor version has room for.
+    /// A key that nobody can guess, of the length that the protocol's minor version has room for. Clients know their session by its
+    /// process, among those that notify or can be terminated, so it is the server's where that has told one.
     ///
     /// # Errors
     /// Where the system gives no random numbers.
-    pub fn random(minor: u16) -> Result<Self, getrandom::Error> {
+    pub fn random(process: Option<u32>, minor: u16) -> Result<Self, getrandom::Error> {
         let mut secret = vec![0; if minor < 2 { MIN_SECRET } else { LONG_SECRET }];
         getrandom::fill(&mut secret)?;
         // Clients hold it in a signed integer, and some take only a positive one for a process.
-        let process = (getrandom::u32()? >> 1).max(1);
-        Ok(Self { process, secret })
+        let random = || getrandom::u32().map(|random| (random >> 1).max(1));
+        Ok(Self { process: process.map_or_else(random, Ok)?, secret })
     }
 
     /// As both messages have it: four bytes of the process, and the secret.

@@ -1,6 +1,8 @@
 //! Where messages begin and end in a session that is handed through. Nothing is kept of it but a header that has come in
 //! parts.
 
+use crate::sql::word;
+
 /// The most a message says to hold, in bytes (`MaxAllocSize`, which PostgreSQL goes to in both directions).
 pub const MAX_MESSAGE: u32 = 1 << 30;
 
@@ -11,6 +13,7 @@ pub struct Requests {
     awaited: u64,
     messages: u64,
     course: Course,
+    takes_database: bool,
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +49,7 @@ impl Requests {
                 Some(kind) => {
                     self.messages += 1;
                     self.awaited += u64::from(matches!(kind, b'Q' | b'S' | b'F'));
+                    self.takes_database |= statement(kind, rest).is_some_and(takes_database);
                 }
                 None => return Passage::All,
             }
@@ -58,6 +62,13 @@ impl Requests {
         matches!(self.place, Place::Body(0)) && self.messages == 0
     }
 
+    /// Whether a statement has gone by, since this was asked last, that the server refuses as long as others are in the database
+    /// that it names: `DROP`, `ALTER` or `CREATE DATABASE`. One that begins with a comment, or whose beginning comes in parts, is
+    /// not seen.
+    pub fn takes_database(&mut self) -> bool {
+        std::mem::take(&mut self.takes_database)
+    }
+
     /// How many `ReadyForQuery` the server owes at most for what went by: one for each `Query`, `Sync` and `FunctionCall`.
     ///
     /// It gives fewer where it skips some: a `Sync` within a `COPY … FROM STDIN`, and what follows a mistake up to the next
@@ -66,6 +77,23 @@ impl Requests {
     pub fn awaited(&self) -> u64 {
         if let Place::Lost = self.place { u64::MAX } else { self.awaited }
     }
+}
+
+/// What there is of a statement's text, behind the header of a message that has one.
+fn statement(kind: u8, body: &[u8]) -> Option<&[u8]> {
+    match kind {
+        b'Q' => Some(body),
+        // Behind the name that it is prepared under.
+        b'P' => body.splitn(2, |byte| *byte == 0).nth(1),
+        _ => None,
+    }
+}
+
+fn takes_database(statement: &[u8]) -> bool {
+    let statement = statement.trim_ascii_start();
+    let verbs: [&[u8]; 3] = [b"DROP", b"ALTER", b"CREATE"];
+    let object = verbs.iter().find_map(|verb| word(statement, verb));
+    object.is_some_and(|object| word(object, b"DATABASE").is_some())
 }
 
 /// What a server sends behind the login.

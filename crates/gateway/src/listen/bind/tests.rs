@@ -2,6 +2,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::os::unix::net::UnixStream;
 
+use countersign_connect::transport::Socket;
+
 use super::{Inherited, bind};
 use crate::settings::{Access, Listen};
 
@@ -55,4 +57,19 @@ async fn what_was_inherited_is_taken_by_name_or_by_place() {
     assert!(refused.detail.contains("FileDescriptorName=billing"), "{}", refused.detail);
     let taken = bind(&here, &Access::Open, &mut Vec::new()).unwrap_err();
     assert!(taken.detail.contains("somebody listens there already"), "{}", taken.detail);
+}
+
+#[tokio::test]
+async fn clients_have_the_options_of_the_socket_that_they_came_by() {
+    let fresh = bind(&Listen::Tcp("127.0.0.1:0".parse().unwrap()), &Access::Open, &mut Vec::new()).unwrap();
+    let plain = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let handed = Inherited { name: "orders".to_owned(), listen: Listen::Activated("orders".to_owned()), socket: plain.into() };
+    let inherited = bind(&Listen::Activated("orders".to_owned()), &Access::Open, &mut vec![handed]).unwrap();
+    for listener in [fresh, inherited] {
+        let _client = std::net::TcpStream::connect(listener.place()).unwrap();
+        let accepted = listener.accept().await.unwrap();
+        let Socket::Tcp(stream) = &accepted.socket else { panic!("{:?}", accepted.socket) };
+        let options = socket2::SockRef::from(stream);
+        assert!(stream.nodelay().unwrap() && options.keepalive().unwrap());
+    }
 }

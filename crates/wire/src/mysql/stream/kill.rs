@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::mysql::codec::{self, HEADER, command};
 use crate::mysql::{Capabilities, codec::Fields};
+use crate::sql::word;
 
 /// The longest packet that is looked at for a `KILL`, in bytes: the statement is short, and what may stand in front of it is too.
 pub(super) const MAX_KILL: usize = 1024;
@@ -11,7 +12,7 @@ pub(super) const MAX_KILL: usize = 1024;
 /// The end of a session or of its statement, asked for from another: `KILL [HARD | SOFT] [CONNECTION | QUERY] n` with white space and
 /// comments in front, or `COM_PROCESS_KILL`.
 ///
-/// A `KILL` among other statements, of an expression, of a user, or with attributes of a query, is none: the server takes it as it is.
+/// A `KILL` behind other statements, of an expression, of a user, or with attributes of a query, is none: the server takes it as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kill {
     /// The number that it names.
@@ -46,7 +47,7 @@ impl Kill {
         let count = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let (digits, behind) = digits.split_at_checked(count)?;
         let connection = str::from_utf8(digits).ok()?.parse().ok()?;
-        let ends = behind.iter().all(|byte| byte.is_ascii_whitespace() || *byte == b';');
+        let ends = behind.trim_ascii_start().first().is_none_or(|byte| *byte == b';');
         ends.then_some(Self { connection, length, place: Place::Digits(start..start + count) })
     }
 
@@ -72,13 +73,6 @@ fn statement(text: &[u8]) -> Option<&[u8]> {
         rest = options.iter().find_map(|option| word(rest, option)).unwrap_or(rest);
     }
     Some(rest)
-}
-
-/// What stands behind a word and the white space that ends it.
-fn word<'a>(text: &'a [u8], word: &[u8]) -> Option<&'a [u8]> {
-    let (head, rest) = text.split_at_checked(word.len())?;
-    let trimmed = rest.trim_ascii_start();
-    (head.eq_ignore_ascii_case(word) && trimmed.len() < rest.len()).then_some(trimmed)
 }
 
 /// What stands behind white space and comments, but those that are run (`/*!`).

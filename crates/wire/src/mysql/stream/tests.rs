@@ -249,7 +249,7 @@ fn a_kill_names_another_session() {
         ("KILL QUERY ID 3", None),
         ("KILL USER joe", None),
         ("KILL 1+1", None),
-        ("KILL 5; DROP TABLE t", None),
+        ("KILL 5; DROP TABLE t", Some(5)),
         ("KILL5", None),
         ("KILL", None),
         ("KILL 99999999999999999999999", None),

@@ -94,10 +94,10 @@ fn a_key_is_4_to_256_bytes_and_shown_to_nobody() {
         assert_eq!(CancelKey::parse(&backend_key_data(&key(length))[HEADER..]), Some(key(length)));
     }
     assert_eq!(format!("{:?}", key(4)), "CancelKey { process: 16909060, .. }");
-    let (short, long) = (CancelKey::random(0).unwrap(), CancelKey::random(2).unwrap());
+    let (short, long) = (CancelKey::random(None, 0).unwrap(), CancelKey::random(None, 2).unwrap());
     assert_eq!((short.secret.len(), long.secret.len()), (4, 32));
     assert!(short.process > 0 && i32::try_from(short.process).is_ok());
-    assert_ne!(long, CancelKey::random(2).unwrap());
+    assert_ne!(long, CancelKey::random(None, 2).unwrap());
 }
 
 proptest! {

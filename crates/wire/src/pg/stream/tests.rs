@@ -178,3 +178,23 @@ proptest! {
         prop_assert_eq!(answers(&sent).given(), given as u64);
     }
 }
+
+#[test]
+fn statements_that_take_a_database_are_noticed() {
+    let prepared = |text: &str| codec::message(b'P', format!("name\0{text}\0\0\0").as_bytes());
+    let takes = |bytes: &[u8]| {
+        let mut requests = requests(&[bytes]).0;
+        let takes = requests.takes_database();
+        assert!(!requests.takes_database(), "it is told once");
+        takes
+    };
+    for text in ["DROP DATABASE shop", " \n drop\tdatabase IF EXISTS shop", "Create Database a TEMPLATE b", "ALTER DATABASE a RENAME TO b"]
+    {
+        assert!(takes(&codec::query(text)) && takes(&prepared(text)), "{text}");
+    }
+    for text in ["DROP TABLE database", "DROPDATABASE shop", "SELECT 'DROP DATABASE shop'", "DROP DATABASE", "DROP", ""] {
+        assert!(!takes(&codec::query(text)) && !takes(&prepared(text)), "{text}");
+    }
+    assert!(!takes(&codec::message(b'd', b"DROP DATABASE shop")), "what is copied is not looked into");
+    assert!(takes(&[codec::query("SELECT 1"), codec::query("DROP DATABASE shop"), codec::query("SELECT 1")].concat()));
+}
