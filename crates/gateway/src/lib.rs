@@ -4,6 +4,7 @@
 
 pub mod activation;
 pub mod admin;
+mod context;
 pub mod handover;
 pub mod health;
 pub mod inherited;
@@ -14,6 +15,7 @@ mod pool;
 mod protocol;
 pub mod proxy;
 mod relay;
+mod service;
 mod session;
 mod sessions;
 pub mod settings;
@@ -21,12 +23,14 @@ pub mod status;
 mod stop;
 mod target;
 pub mod telemetry;
+mod term;
 #[cfg(test)]
 mod testing;
 mod upstream;
 mod workers;
 mod writer;
 
+pub use context::Context;
 pub use inherited::Inherited;
-pub use proxy::{Context, Problem, Proxy};
+pub use proxy::{Problem, Proxy};
 pub use workers::Workers;

@@ -18,9 +18,9 @@ use tokio::time::{Instant, sleep};
 use crate::handover::Door;
 use crate::inherited::Inherited;
 use crate::limit::Entrance;
+use crate::service::Service;
 use crate::session::Guest;
 use crate::settings::{Access, Listen};
-use crate::target::Service;
 
 use bind::bind;
 

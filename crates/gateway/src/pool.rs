@@ -15,8 +15,8 @@ use crate::metrics::TargetMetrics;
 use crate::protocol::{self, Protocol};
 use crate::settings;
 use crate::telemetry::{self, Step};
+use crate::term::Term;
 use crate::upstream::Upstream;
-use crate::writer::Term;
 use kinds::Kinds;
 
 /// How long a session may take to be reset before it is given up.

@@ -7,11 +7,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use countersign_connect::clock::Clock;
-use countersign_connect::resolve::Resolver;
 use countersign_core::failure::Failure;
 use tokio::sync::watch;
 
+use crate::context::Context;
 use crate::handover::{Door, Predecessor};
 use crate::inherited::Inherited;
 use crate::limit::Limit;
@@ -20,21 +19,7 @@ use crate::settings::Settings;
 use crate::status::Status;
 use crate::stop::Stop;
 use crate::target::House;
-use crate::workers::Workers;
 use running::{Running, Sockets};
-
-/// What a proxy is given of the world.
-#[derive(Debug, Clone)]
-pub struct Context {
-    /// The time.
-    pub clock: Clock,
-    /// What asks DNS.
-    pub resolver: Resolver,
-    /// The threads that clients are served on.
-    pub workers: Workers,
-    /// The region that the environment names.
-    pub environment_region: Option<String>,
-}
 
 /// What could not be started or changed, while the rest goes on.
 #[derive(Debug, Clone)]

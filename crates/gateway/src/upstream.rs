@@ -22,7 +22,7 @@ pub(crate) struct Upstream<P: Protocol> {
     /// What it was logged in to for.
     pub(crate) wish: P::Wish,
     pub(crate) address: SocketAddr,
-    /// The term of its server as the writer: see [`crate::writer::Term`].
+    /// The term of its server as the writer: see [`crate::term::Term`].
     pub(crate) term: u64,
     /// When it was logged in to.
     pub(crate) born: Instant,

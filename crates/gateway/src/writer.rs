@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::protocol::Protocol;
@@ -16,32 +15,6 @@ const PERIOD: Duration = Duration::from_secs(1);
 
 /// How long it may take to answer: one that does not is gone.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
-
-/// How often the target has failed over. What was dialled before the last time is on the wrong server.
-#[derive(Debug)]
-pub(crate) struct Term(watch::Sender<u64>);
-
-impl Default for Term {
-    fn default() -> Self {
-        Self(watch::Sender::new(0))
-    }
-}
-
-impl Term {
-    /// The number of the term that there is now.
-    pub(crate) fn now(&self) -> u64 {
-        *self.0.borrow()
-    }
-
-    /// Hears of the ends of terms.
-    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
-        self.0.subscribe()
-    }
-
-    fn end(&self) {
-        self.0.send_modify(|count| *count += 1);
-    }
-}
 
 /// What the session of our own says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,9 +16,10 @@ use crate::limit::{Entrance, Limit};
 use crate::listen::{self, Listener, Reception};
 use crate::protocol::mysql::Mysql;
 use crate::protocol::postgres::Postgres;
+use crate::service::Service;
 use crate::settings::{Listen, Target as Settings};
 use crate::status;
-use crate::target::{House, Service, Target};
+use crate::target::{House, Target};
 
 /// A target that is served.
 pub(super) struct Running {
