@@ -209,12 +209,13 @@ impl<P: Protocol> Pool<P> {
         {
             tracing::debug!(target = self.target.name, "whether the host has moved can't be told: {failure}");
         }
-        let settings::Pool { idle_timeout, warm, .. } = self.target.pool;
-        let (ended, kinds) = self.kinds().sweep(idle_timeout, warm, |upstream| self.is_fresh(upstream));
+        let settings::Pool { idle_timeout, warm, most_idle, .. } = self.target.pool;
+        let ended = self.kinds().sweep(idle_timeout, warm, |upstream| self.is_fresh(upstream));
         for upstream in ended {
             self.discard(upstream).await;
         }
-        kinds.iter().for_each(|kind| self.fill(kind));
+        let lacking = self.kinds().lacking(idle_timeout, warm, most_idle);
+        lacking.iter().for_each(|kind| self.fill(kind));
     }
 
     /// Closes all that waits, such as when the server has failed over.

@@ -1,5 +1,6 @@
 //! What waits, by kind of session.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -86,14 +87,8 @@ impl<P: Protocol> Kinds<P> {
         }
     }
 
-    /// Takes out what has waited for `idle` beyond the `warm` that shall wait, is not fresh, or whose server is not quiet; and gives
-    /// the kinds that clients have asked for within `idle` and that may lack some.
-    pub(super) fn sweep(
-        &mut self,
-        idle: Duration,
-        warm: usize,
-        is_fresh: impl Fn(&Upstream<P>) -> bool,
-    ) -> (Vec<Upstream<P>>, Vec<P::Wish>) {
+    /// Takes out what has waited for `idle` beyond the `warm` that shall wait, is not fresh, or whose server is not quiet.
+    pub(super) fn sweep(&mut self, idle: Duration, warm: usize, is_fresh: impl Fn(&Upstream<P>) -> bool) -> Vec<Upstream<P>> {
         let mut ended = Vec::new();
         for kind in self.known.values_mut() {
             let in_use = kind.asked.elapsed() < idle;
@@ -112,8 +107,23 @@ impl<P: Protocol> Kinds<P> {
             kind.waiting = kept;
         }
         self.known.retain(|_, kind| kind.asked.elapsed() < idle || !kind.waiting.is_empty() || kind.dialling > 0);
-        let in_use = self.known.iter().filter(|(_, kind)| kind.asked.elapsed() < idle).map(|(wish, _)| wish.clone());
-        (ended, in_use.collect())
+        ended
+    }
+
+    /// The kinds that clients have asked for within `idle`, the last first, and that have fewer than `warm`, as long as there is room
+    /// among the `most` that may wait: what is logged in to beyond that would only be closed.
+    pub(super) fn lacking(&self, idle: Duration, warm: usize, most: usize) -> Vec<P::Wish> {
+        let Counts { idle: waiting, dialling } = self.counts();
+        let mut room = most.saturating_sub(waiting + dialling);
+        let mut in_use: Vec<_> = self.known.iter().filter(|(_, kind)| kind.asked.elapsed() < idle).collect();
+        in_use.sort_by_key(|(_, kind)| Reverse(kind.asked));
+        let lacks = |(wish, kind): (&P::Wish, &Kind<P>)| {
+            let missing = warm.saturating_sub(kind.waiting.len() + kind.dialling);
+            let fits = missing > 0 && missing <= room;
+            room -= if fits { missing } else { 0 };
+            fits.then(|| wish.clone())
+        };
+        in_use.into_iter().filter_map(lacks).collect()
     }
 
     /// The kind that was asked for last.

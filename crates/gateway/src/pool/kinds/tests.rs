@@ -17,7 +17,7 @@ fn keep(kinds: &mut Kinds<Postgres>, user: &str) -> UnixStream {
 
 /// How many of the kinds' sessions are taken out when all are fresh.
 fn swept(kinds: &mut Kinds<Postgres>, warm: usize) -> usize {
-    kinds.sweep(IDLE, warm, |_| true).0.len()
+    kinds.sweep(IDLE, warm, |_| true).len()
 }
 
 #[tokio::test]
@@ -98,8 +98,7 @@ async fn what_is_not_fresh_or_not_quiet_is_taken_out() {
     };
     tokio::time::timeout(Duration::from_secs(10), loud).await.unwrap();
     assert_eq!(kinds.counts().idle, 1);
-    let (ended, in_use) = kinds.sweep(IDLE, 2, |_| false);
-    assert_eq!((ended.len(), in_use), (1, vec![wish("app")]), "and more of the kind are to be logged in");
+    assert_eq!(kinds.sweep(IDLE, 2, |_| false).len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -111,4 +110,20 @@ async fn clients_can_t_have_kinds_without_end_remembered() {
     }
     assert_eq!(kinds.known.len(), MOST_KINDS);
     assert!(!kinds.known.contains_key(&wish("0")), "the one that was asked for longest ago goes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_kinds_that_were_asked_for_last_are_kept_ready_where_there_is_room() {
+    let mut kinds = Kinds::<Postgres>::default();
+    for user in ["first", "second", "third"] {
+        assert!(kinds.take(&wish(user)).is_none());
+        advance(Duration::from_secs(1)).await;
+    }
+    assert_eq!(kinds.lacking(IDLE, 1, 10), ["third", "second", "first"].map(wish));
+    assert_eq!(kinds.lacking(IDLE, 1, 2), ["third", "second"].map(wish));
+    let _servers = ["third", "second"].map(|user| keep(&mut kinds, user));
+    assert!(kinds.lacking(IDLE, 1, 2).is_empty(), "or one would be closed for each that is logged in to");
+    assert_eq!(kinds.lacking(IDLE, 1, 3), ["first"].map(wish));
+    advance(IDLE).await;
+    assert!(kinds.lacking(IDLE, 1, 10).is_empty(), "nobody has asked for long");
 }
