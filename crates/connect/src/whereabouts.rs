@@ -1,6 +1,6 @@
 //! Where a name has led of late.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,21 +12,22 @@ const LINGERS: Duration = Duration::from_secs(30);
 
 /// The addresses that a name has had of late.
 #[derive(Debug, Default)]
-pub(crate) struct Whereabouts(Mutex<Vec<(SocketAddr, Instant)>>);
+pub(crate) struct Whereabouts(Mutex<Vec<(IpAddr, Instant)>>);
 
 impl Whereabouts {
     /// So DNS has just said. An answer that doesn't come says nothing: all stays as it was.
     pub(crate) fn note(&self, addresses: &[SocketAddr]) {
         let now = Instant::now();
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.retain(|(address, when)| now.duration_since(*when) < LINGERS && !addresses.contains(address));
-        seen.extend(addresses.iter().map(|address| (*address, now)));
+        let again = |address: &IpAddr| addresses.iter().any(|other| other.ip() == *address);
+        seen.retain(|(address, when)| now.duration_since(*when) < LINGERS && !again(address));
+        seen.extend(addresses.iter().map(|address| (address.ip(), now)));
     }
 
     /// Whether the name leads elsewhere by now.
     pub(crate) fn has_left(&self, address: SocketAddr) -> bool {
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        !seen.is_empty() && !seen.iter().any(|(other, _)| *other == address)
+        !seen.is_empty() && !seen.iter().any(|(other, _)| *other == address.ip())
     }
 }
 
