@@ -46,9 +46,16 @@ struct Action {
     holds: (&'static str, usize),
 }
 
-const IDENTITY: Action = Action { service: "sts", body: "Action=GetCallerIdentity&Version=2011-06-15", holds: ("<Arn>arn:aws:", 1) };
-const INSTANCE_LIST: Action =
-    Action { service: "rds", body: "Action=DescribeDBInstances&Version=2014-10-31", holds: ("<DbiResourceId>", INSTANCES) };
+const IDENTITY: Action = Action {
+    service: "sts",
+    body: "Action=GetCallerIdentity&Version=2011-06-15",
+    holds: ("<Arn>arn:aws:", 1),
+};
+const INSTANCE_LIST: Action = Action {
+    service: "rds",
+    body: "Action=DescribeDBInstances&Version=2014-10-31",
+    holds: ("<DbiResourceId>", INSTANCES),
+};
 
 pub(crate) fn rows() -> Result<Vec<Row>, Problem> {
     let identity = "STS GetCallerIdentity: moto : the authority";
@@ -75,7 +82,10 @@ pub(crate) fn rows() -> Result<Vec<Row>, Problem> {
 
 fn measured(what: &str, action: Action, ours: &Api<'_>, theirs: &Api<'_>) -> Result<Row, Problem> {
     let [our_requests, their_requests] = REQUESTS;
-    let [ours, theirs] = compare(ROUNDS, [asked(ours, action, our_requests), asked(theirs, action, their_requests)])?;
+    let [ours, theirs] = compare(
+        ROUNDS,
+        [asked(ours, action, our_requests), asked(theirs, action, their_requests)],
+    )?;
     let what = format!("{what}, {CLIENTS} clients");
     Ok(Row::ratio(what, &theirs, &ours, GOAL))
 }
@@ -88,7 +98,9 @@ fn asked<'a>(api: &'a Api<'a>, action: Action, requests: u32) -> Side<'a> {
         thread::scope(|scope| {
             let ask = |connection| scope.spawn(move || ask(connection, action, requests));
             let clients: Vec<_> = connections.iter_mut().map(ask).collect();
-            clients.into_iter().try_for_each(|client| client.join().unwrap_or_else(|_| Err("a client panicked".into())))
+            clients.into_iter().try_for_each(|client| {
+                client.join().unwrap_or_else(|_| Err("a client panicked".into()))
+            })
         })?;
         let count = requests * u32::try_from(CLIENTS)?;
         Ok(start.elapsed() / count)
@@ -128,7 +140,11 @@ fn create(api: &Api<'_>, count: usize) -> Result<(), Problem> {
             return Ok(());
         }
         if Instant::now() > deadline {
-            return Err(format!("{INSTANCES} instances are not available after {} s", PATIENCE.as_secs()).into());
+            return Err(format!(
+                "{INSTANCES} instances are not available after {} s",
+                PATIENCE.as_secs()
+            )
+            .into());
         }
         thread::sleep(Duration::from_millis(200));
     }

@@ -16,7 +16,13 @@ const PADDING: usize = 9;
 
 /// How many blocks a token for `login` takes.
 pub(crate) fn of_login(login: &Login) -> Result<usize, Problem> {
-    let token = mint(&login.credentials, &login.endpoint, &login.user, &KeyCache::default(), SystemTime::now());
+    let token = mint(
+        &login.credentials,
+        &login.endpoint,
+        &login.user,
+        &KeyCache::default(),
+        SystemTime::now(),
+    );
     of_token(token.expose()).ok_or_else(|| "a token of our own can't be read".into())
 }
 
@@ -25,11 +31,15 @@ pub(crate) fn of_login(login: &Login) -> Result<usize, Problem> {
 fn of_token(token: &str) -> Option<usize> {
     let (unsigned, _) = token.split_once("&X-Amz-Signature=")?;
     let (address, query) = unsigned.split_once("/?")?;
-    let (_, scope) = query.split_once("&X-Amz-Credential=")?.1.split_once('&')?.0.split_once("%2F")?;
+    let (_, scope) =
+        query.split_once("&X-Amz-Credential=")?.1.split_once('&')?.0.split_once("%2F")?;
     let canonical = ["GET\n/\n", query, "\nhost:", address, "\n\nhost\n", EMPTY_PAYLOAD];
     // An escaped slash is three characters, a slash one; the last part is the digest of the canonical request.
-    let signed = [ALGORITHM, "\n20240115T120000Z\n", &scope.replace("%2F", "/"), "\n", EMPTY_PAYLOAD];
-    let blocks = |parts: &[&str]| (parts.iter().map(|part| part.len()).sum::<usize>() + PADDING).div_ceil(64);
+    let signed =
+        [ALGORITHM, "\n20240115T120000Z\n", &scope.replace("%2F", "/"), "\n", EMPTY_PAYLOAD];
+    let blocks = |parts: &[&str]| {
+        (parts.iter().map(|part| part.len()).sum::<usize>() + PADDING).div_ceil(64)
+    };
     Some(blocks(&canonical) + blocks(&signed) + 1)
 }
 

@@ -53,7 +53,8 @@ fn measured(what: &str, runtime: &Runtime, stack: &Stack, goal: Goal) -> Result<
         })
     };
     let by_token = || {
-        let token = mint(&stack.credentials, &stack.endpoint, &stack.user, &keys, SystemTime::now());
+        let token =
+            mint(&stack.credentials, &stack.endpoint, &stack.user, &keys, SystemTime::now());
         login(stack.user.as_str(), token.expose())
     };
     let by_password = || login(stack::PASSWORD_USER, stack::PASSWORD);

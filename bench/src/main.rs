@@ -46,12 +46,17 @@ fn main() -> ExitCode {
     }
     let names = CASES.map(|(name, _)| name);
     if let Some(unknown) = arguments.iter().find(|argument| !names.contains(&argument.as_str())) {
-        eprintln!("there is no case {unknown:?}, but {}; without any, all are run", names.join(", "));
+        eprintln!(
+            "there is no case {unknown:?}, but {}; without any, all are run",
+            names.join(", ")
+        );
         return ExitCode::from(2);
     }
     let mut status = ExitCode::SUCCESS;
     let mut rows = Vec::new();
-    for (name, case) in CASES.iter().filter(|(name, _)| arguments.is_empty() || arguments.iter().any(|argument| argument == name)) {
+    for (name, case) in CASES.iter().filter(|(name, _)| {
+        arguments.is_empty() || arguments.iter().any(|argument| argument == name)
+    }) {
         eprintln!("· {name}");
         match case() {
             Ok(measured) => rows.extend(measured),

@@ -26,9 +26,15 @@ pub(crate) fn rows() -> Result<Vec<Row>, Problem> {
         let login = Login::new(session.as_deref())?;
         let (keys, now) = (KeyCache::default(), SystemTime::now());
         let count = blocks::of_login(&login)?;
-        let minting = Side::quick(|| mint(&login.credentials, &login.endpoint, &login.user, &keys, now));
+        let minting =
+            Side::quick(|| mint(&login.credentials, &login.endpoint, &login.user, &keys, now));
         let [ours, floor] = compare(ROUNDS, [minting, blocks::compress(count)])?;
-        rows.push(Row::ratio(format!("minting : its {count} SHA-256 blocks, {kind}"), &ours, &floor, Goal::AtMost(2.0)));
+        rows.push(Row::ratio(
+            format!("minting : its {count} SHA-256 blocks, {kind}"),
+            &ours,
+            &floor,
+            Goal::AtMost(2.0),
+        ));
     }
     Ok(rows)
 }
@@ -40,24 +46,41 @@ fn against_sdk(kind: &str, session: Option<&str>) -> Result<Vec<Row>, Problem> {
     let sdk = sdk::Sdk::new(session)?;
     let login = Login::new(session)?;
     let keys = KeyCache::default();
-    let ours = Side::quick(|| mint(&login.credentials, &login.endpoint, &login.user, &keys, SystemTime::now()));
+    let ours = Side::quick(|| {
+        mint(&login.credentials, &login.endpoint, &login.user, &keys, SystemTime::now())
+    });
     let ours_afresh = Side::batch(|goes| {
         for _ in 0..goes {
             let endpoint = endpoint()?;
-            black_box(mint(&login.credentials, &endpoint, &USER.parse()?, &keys, SystemTime::now()));
+            black_box(mint(
+                &login.credentials,
+                &endpoint,
+                &USER.parse()?,
+                &keys,
+                SystemTime::now(),
+            ));
         }
         Ok(())
     });
     let floor = blocks::compress(blocks::of_login(&login)?);
-    let [theirs, theirs_afresh, ours, ours_afresh, floor] = compare(ROUNDS, [sdk.again(), sdk.afresh(), ours, ours_afresh, floor])?;
+    let [theirs, theirs_afresh, ours, ours_afresh, floor] =
+        compare(ROUNDS, [sdk.again(), sdk.afresh(), ours, ours_afresh, floor])?;
     Ok(vec![
         Row::ratio(format!("aws-sdk-rds : minting, {kind}"), &theirs, &ours, Goal::AtLeast(10.0)),
-        Row::ratio(format!("aws-sdk-rds : minting from names, {kind}"), &theirs_afresh, &ours_afresh, Goal::None),
+        Row::ratio(
+            format!("aws-sdk-rds : minting from names, {kind}"),
+            &theirs_afresh,
+            &ours_afresh,
+            Goal::None,
+        ),
         Row::ratio(format!("aws-sdk-rds : the blocks alone, {kind}"), &theirs, &floor, Goal::None),
     ])
 }
 
 #[cfg(not(feature = "sdk"))]
 fn against_sdk(kind: &str, _session: Option<&str>) -> Result<Vec<Row>, Problem> {
-    Ok(vec![Row::skipped(format!("aws-sdk-rds : minting, {kind}"), "built without the feature `sdk`")])
+    Ok(vec![Row::skipped(
+        format!("aws-sdk-rds : minting, {kind}"),
+        "built without the feature `sdk`",
+    )])
 }

@@ -43,7 +43,10 @@ impl<'a> Side<'a> {
     }
 }
 
-fn once(goes: &mut impl FnMut(u32) -> Result<(), Problem>, count: u32) -> Result<Duration, Problem> {
+fn once(
+    goes: &mut impl FnMut(u32) -> Result<(), Problem>,
+    count: u32,
+) -> Result<Duration, Problem> {
     let start = Instant::now();
     goes(count)?;
     Ok(start.elapsed())
@@ -54,11 +57,15 @@ fn once(goes: &mut impl FnMut(u32) -> Result<(), Problem>, count: u32) -> Result
 pub(crate) struct Samples(Vec<f64>);
 
 /// Has every side take a turn in each of the rounds, after one that is not counted.
-pub(crate) fn compare<const N: usize>(rounds: usize, mut sides: [Side<'_>; N]) -> Result<[Samples; N], Problem> {
+pub(crate) fn compare<const N: usize>(
+    rounds: usize,
+    mut sides: [Side<'_>; N],
+) -> Result<[Samples; N], Problem> {
     let mut samples = [const { Samples(Vec::new()) }; N];
     let mut dice = Dice::new();
     for round in 0..=rounds {
-        let mut turns: Vec<(u64, _)> = sides.iter_mut().zip(&mut samples).map(|turn| (dice.roll(), turn)).collect();
+        let mut turns: Vec<(u64, _)> =
+            sides.iter_mut().zip(&mut samples).map(|turn| (dice.roll(), turn)).collect();
         turns.sort_unstable_by_key(|(lot, _)| *lot);
         for (_, (side, samples)) in turns {
             let took = side.0()?;

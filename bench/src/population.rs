@@ -27,12 +27,30 @@ const ACTIVE: usize = 10;
 
 pub(crate) fn rows() -> Result<Vec<Row>, Problem> {
     let (few, many) = (Population::of(FEW)?, Population::of(MANY)?);
-    let [ten, hundred_thousand, small_start, great_start] =
-        compare(ROUNDS / 5, [few.logins(), many.logins(), Side::timed(|| few.start()), Side::timed(|| many.start())])?;
+    let [ten, hundred_thousand, small_start, great_start] = compare(
+        ROUNDS / 5,
+        [few.logins(), many.logins(), Side::timed(|| few.start()), Side::timed(|| many.start())],
+    )?;
     Ok(vec![
-        Row::ratio("a login's decision among 100,000 users : among ten", &hundred_thousand, &ten, Goal::AtMost(1.5)),
-        Row::new("opening the store of 100,000 users", great_start.spread(), "s", Goal::AtMost(2.0), "ten: see the next row".to_owned()),
-        Row::ratio("opening the store of 100,000 users : of ten", &great_start, &small_start, Goal::None),
+        Row::ratio(
+            "a login's decision among 100,000 users : among ten",
+            &hundred_thousand,
+            &ten,
+            Goal::AtMost(1.5),
+        ),
+        Row::new(
+            "opening the store of 100,000 users",
+            great_start.spread(),
+            "s",
+            Goal::AtMost(2.0),
+            "ten: see the next row".to_owned(),
+        ),
+        Row::ratio(
+            "opening the store of 100,000 users : of ten",
+            &great_start,
+            &small_start,
+            Goal::None,
+        ),
     ])
 }
 
@@ -60,7 +78,9 @@ impl Population {
         let store = Store::open(directory.path())?;
         store.ensure_account(&account, Partition::Aws)?;
         store.put_instance(&instance)?;
-        let keys = (0..size).map(|number| key(&account, number, now)).collect::<Result<Vec<_>, Problem>>()?;
+        let keys = (0..size)
+            .map(|number| key(&account, number, now))
+            .collect::<Result<Vec<_>, Problem>>()?;
         store.change(|draft| {
             for key in &keys {
                 draft.put(user(key))?;
@@ -71,9 +91,14 @@ impl Population {
         let endpoints = instance.endpoints();
         let endpoint = endpoints.first().ok_or("the instance has an address")?;
         // Spread over all of them.
-        let active = keys.iter().step_by(size / ACTIVE).map(|key| login(key, endpoint, now)).collect::<Result<_, Problem>>()?;
+        let active = keys
+            .iter()
+            .step_by(size / ACTIVE)
+            .map(|key| login(key, endpoint, now))
+            .collect::<Result<_, Problem>>()?;
         let log = AccessLog::open(&directory.path().join("log"))?;
-        let verifier = Verifier::new(store, log, Settings { limit: None, context_keys: ContextKeys::AsRds });
+        let verifier =
+            Verifier::new(store, log, Settings { limit: None, context_keys: ContextKeys::AsRds });
         Ok(Self { directory, verifier, instance, logins: active })
     }
 
@@ -84,8 +109,17 @@ impl Population {
                 let (user, token) = self.logins.get(next).ok_or("somebody logs in")?;
                 next = (next + 1) % self.logins.len();
                 let instance = &self.instance.name;
-                let login = Login { engine: Engine::Postgres, instance, user, token, client: None, tls: Some(true) };
-                self.verifier.decide(&login, SystemTime::now()).map_err(|failure| failure.detail)?;
+                let login = Login {
+                    engine: Engine::Postgres,
+                    instance,
+                    user,
+                    token,
+                    client: None,
+                    tls: Some(true),
+                };
+                self.verifier
+                    .decide(&login, SystemTime::now())
+                    .map_err(|failure| failure.detail)?;
             }
             Ok(())
         })
@@ -131,7 +165,11 @@ fn user(key: &AccessKey) -> User {
     }
 }
 
-fn login(key: &AccessKey, endpoint: &Endpoint, now: SystemTime) -> Result<(DbUser, String), Problem> {
+fn login(
+    key: &AccessKey,
+    endpoint: &Endpoint,
+    now: SystemTime,
+) -> Result<(DbUser, String), Problem> {
     let credentials: Credentials = key.credentials().ok_or("a key has a secret")?;
     let user: DbUser = key.user.parse()?;
     let token = mint(&credentials, endpoint, &user, &KeyCache::default(), now);

@@ -35,29 +35,56 @@ pub(crate) fn rows() -> Result<Vec<Row>, Problem> {
     let proxy = Proxy::start(&program, &stack)?;
     let keys = KeyCache::default();
     let directly = || {
-        let token = mint(&stack.credentials, &stack.endpoint, &stack.user, &keys, SystemTime::now());
+        let token =
+            mint(&stack.credentials, &stack.endpoint, &stack.user, &keys, SystemTime::now());
         let mut config = config(&stack);
-        config.host(stack.endpoint.host.as_str()).port(stack.endpoint.port).password(token.expose()).ssl_mode(SslMode::Require);
+        config
+            .host(stack.endpoint.host.as_str())
+            .port(stack.endpoint.port)
+            .password(token.expose())
+            .ssl_mode(SslMode::Require);
         config
     };
     let mut through = config(&stack);
     through.host("127.0.0.1").port(proxy.port).ssl_mode(SslMode::Disable);
     let tls = VerifyFull::new(Path::new(&stack.ca), stack.endpoint.host.as_str())?;
 
-    let (near, far) = (runtime.block_on(open(&directly(), Some(&tls)))?, runtime.block_on(open(&through, None))?);
-    let [proxied, direct] = compare(STATEMENT_ROUNDS, [statements(&runtime, &far), statements(&runtime, &near)])?;
-    let statement = Row::ratio("PostgreSQL: a statement through the proxy : one over TLS", &proxied, &direct, Goal::None);
+    let (near, far) =
+        (runtime.block_on(open(&directly(), Some(&tls)))?, runtime.block_on(open(&through, None))?);
+    let [proxied, direct] =
+        compare(STATEMENT_ROUNDS, [statements(&runtime, &far), statements(&runtime, &near)])?;
+    let statement = Row::ratio(
+        "PostgreSQL: a statement through the proxy : one over TLS",
+        &proxied,
+        &direct,
+        Goal::None,
+    );
 
     let session = |config: Config, tls: Option<&VerifyFull>| -> Result<Duration, Problem> {
         std::thread::sleep(PAUSE);
         let start = Instant::now();
-        runtime.block_on(async { open(&config, tls).await?.simple_query("select 1").await.map(|_| ()).map_err(Problem::from) })?;
+        runtime.block_on(async {
+            open(&config, tls)
+                .await?
+                .simple_query("select 1")
+                .await
+                .map(|_| ())
+                .map_err(Problem::from)
+        })?;
         Ok(start.elapsed())
     };
     let iam = Side::timed(|| session(directly(), Some(&tls)));
     let warm = Side::timed(|| session(through.clone(), None));
     let [iam, warm] = compare(SESSION_ROUNDS, [iam, warm])?;
-    Ok(vec![statement, Row::ratio("PostgreSQL: an IAM login : a session of the proxy's pool", &iam, &warm, Goal::AtLeast(5.0))])
+    Ok(vec![
+        statement,
+        Row::ratio(
+            "PostgreSQL: an IAM login : a session of the proxy's pool",
+            &iam,
+            &warm,
+            Goal::AtLeast(5.0),
+        ),
+    ])
 }
 
 fn config(stack: &Stack) -> Config {
@@ -111,10 +138,20 @@ impl Proxy {
         );
         std::fs::write(&settings, text)?;
         let mut command = Command::new(program);
-        command.arg("proxy").arg("--config").arg(&settings).arg("--admin-socket").arg(directory.join("proxy.sock"));
+        command
+            .arg("proxy")
+            .arg("--config")
+            .arg(&settings)
+            .arg("--admin-socket")
+            .arg(directory.join("proxy.sock"));
         command.env("AWS_ACCESS_KEY_ID", stack.credentials.access_key_id.as_str());
-        command.env("AWS_SECRET_ACCESS_KEY", stack.credentials.secret.expose()).env("AWS_REGION", stack.endpoint.region.as_str());
-        command.env_remove("AWS_SESSION_TOKEN").env_remove("AWS_PROFILE").env("COUNTERSIGN_LOG", "warn");
+        command
+            .env("AWS_SECRET_ACCESS_KEY", stack.credentials.secret.expose())
+            .env("AWS_REGION", stack.endpoint.region.as_str());
+        command
+            .env_remove("AWS_SESSION_TOKEN")
+            .env_remove("AWS_PROFILE")
+            .env("COUNTERSIGN_LOG", "warn");
         let mut process = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn()?;
         let said = process.stderr.take().ok_or("the proxy has no standard error")?;
         let proxy = Self { process, port };

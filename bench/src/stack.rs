@@ -48,10 +48,15 @@ impl Asks {
     fn administration(self) -> [String; 4] {
         let (user, password) = (PASSWORD_USER, PASSWORD);
         let (client, sql) = match self {
-            Self::Pam | Self::Ldap => ("psql", format!("create role {user} login password '{password}'")),
+            Self::Pam | Self::Ldap => {
+                ("psql", format!("create role {user} login password '{password}'"))
+            }
             Self::Mariadb | Self::Mysql => {
                 let grant = format!("grant all privileges on app.* to {user}");
-                ("mysql", format!("create user {user} identified by '{password}' require ssl; {grant}"))
+                (
+                    "mysql",
+                    format!("create user {user} identified by '{password}' require ssl; {grant}"),
+                )
             }
         };
         let option = if client == "psql" { "--command" } else { "--execute" };
@@ -62,7 +67,9 @@ impl Asks {
     const fn variables(self) -> [&'static str; 5] {
         match self {
             Self::Pam | Self::Ldap => ["PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGSSLROOTCERT"],
-            Self::Mariadb | Self::Mysql => ["MYSQL_HOST", "MYSQL_TCP_PORT", "MYSQL_USER", "MYSQL_DATABASE", "MYSQL_SSL_CA"],
+            Self::Mariadb | Self::Mysql => {
+                ["MYSQL_HOST", "MYSQL_TCP_PORT", "MYSQL_USER", "MYSQL_DATABASE", "MYSQL_SSL_CA"]
+            }
         }
     }
 }
@@ -85,7 +92,9 @@ impl Stack {
     pub(crate) fn up(program: &Path, asks: Asks) -> Result<Self, Problem> {
         let running = Running::new(program)?;
         // Measured one after the other they come quicker than RDS lets them.
-        running.local(&[&["up", "--detach", "--max-logins-per-second", "0"], asks.arguments()].concat())?;
+        running.local(
+            &[&["up", "--detach", "--max-logins-per-second", "0"], asks.arguments()].concat(),
+        )?;
         running.local(&asks.administration().each_ref().map(String::as_str))?;
         let printed = running.local(&["env"])?;
         let exports = Exports::of(&printed);
@@ -97,7 +106,11 @@ impl Stack {
             region: exports.value("AWS_REGION")?.parse()?,
         };
         let credentials = exports.credentials()?;
-        let (user, database, ca) = (exports.value(user)?.parse()?, exports.value(database)?.to_owned(), exports.value(ca)?.to_owned());
+        let (user, database, ca) = (
+            exports.value(user)?.parse()?,
+            exports.value(database)?.to_owned(),
+            exports.value(ca)?.to_owned(),
+        );
         let api = exports.value("AWS_ENDPOINT_URL")?.to_owned();
         Ok(Self { running, asks, database, credentials, endpoint, user, ca, api })
     }
@@ -117,13 +130,17 @@ impl<'a> Exports<'a> {
     }
 
     fn value(&self, name: &str) -> Result<&'a str, Problem> {
-        self.0.get(name).copied().ok_or_else(|| format!("`countersign local env` says no {name}").into())
+        self.0
+            .get(name)
+            .copied()
+            .ok_or_else(|| format!("`countersign local env` says no {name}").into())
     }
 
     fn credentials(&self) -> Result<Credentials, Problem> {
         Ok(Credentials {
             access_key_id: self.value("AWS_ACCESS_KEY_ID")?.parse()?,
-            secret: Secret::new(self.value("AWS_SECRET_ACCESS_KEY")?).ok_or("the secret is empty")?,
+            secret: Secret::new(self.value("AWS_SECRET_ACCESS_KEY")?)
+                .ok_or("the secret is empty")?,
             session_token: self.0.get("AWS_SESSION_TOKEN").and_then(|token| Secret::new(*token)),
             expires: None,
         })
@@ -139,13 +156,21 @@ struct Running {
 impl Running {
     fn new(program: &Path) -> Result<Self, Problem> {
         // The server runs as another user, who has to get in.
-        let directory = tempfile::Builder::new().prefix("countersign-bench").permissions(Permissions::from_mode(0o755)).tempdir()?;
+        let directory = tempfile::Builder::new()
+            .prefix("countersign-bench")
+            .permissions(Permissions::from_mode(0o755))
+            .tempdir()?;
         Ok(Self { program: program.to_owned(), directory })
     }
 
     /// `countersign local …`; what it prints.
     fn local(&self, arguments: &[&str]) -> Result<String, Problem> {
-        let output = Command::new(&self.program).arg("local").arg("--dir").arg(self.directory.path()).args(arguments).output()?;
+        let output = Command::new(&self.program)
+            .arg("local")
+            .arg("--dir")
+            .arg(self.directory.path())
+            .args(arguments)
+            .output()?;
         if output.status.success() {
             return Ok(String::from_utf8(output.stdout)?);
         }

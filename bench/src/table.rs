@@ -26,12 +26,23 @@ enum Found {
 
 impl Row {
     /// Something measured: the ratio unless another unit is named, and times for orientation.
-    pub(crate) fn new(what: impl Into<String>, spread: Spread, unit: &'static str, goal: Goal, aside: String) -> Self {
+    pub(crate) fn new(
+        what: impl Into<String>,
+        spread: Spread,
+        unit: &'static str,
+        goal: Goal,
+        aside: String,
+    ) -> Self {
         Self { what: what.into(), found: Found::Measured { spread, unit, goal, aside } }
     }
 
     /// What `one` takes in terms of what `other` takes.
-    pub(crate) fn ratio(what: impl Into<String>, one: &Samples, other: &Samples, goal: Goal) -> Self {
+    pub(crate) fn ratio(
+        what: impl Into<String>,
+        one: &Samples,
+        other: &Samples,
+        goal: Goal,
+    ) -> Self {
         Self::new(what, one.over(other), "x", goal, format!("{} : {}", time(one), time(other)))
     }
 
@@ -42,11 +53,22 @@ impl Row {
 
     fn cells(&self) -> [String; 6] {
         match &self.found {
-            Found::Skipped(why) => [self.what.clone(), String::new(), String::new(), String::new(), "skipped".to_owned(), why.clone()],
+            Found::Skipped(why) => [
+                self.what.clone(),
+                String::new(),
+                String::new(),
+                String::new(),
+                "skipped".to_owned(),
+                why.clone(),
+            ],
             Found::Measured { spread, unit, goal, aside } => {
                 let (wanted, met) = match goal {
-                    Goal::AtLeast(least) => (format!(">= {least} {unit}"), Some(spread.median >= *least)),
-                    Goal::AtMost(most) => (format!("<= {most} {unit}"), Some(spread.median <= *most)),
+                    Goal::AtLeast(least) => {
+                        (format!(">= {least} {unit}"), Some(spread.median >= *least))
+                    }
+                    Goal::AtMost(most) => {
+                        (format!("<= {most} {unit}"), Some(spread.median <= *most))
+                    }
                     Goal::None => (String::new(), None),
                 };
                 let verdict = met.map_or("", |met| if met { "met" } else { "MISSED" });
@@ -81,13 +103,23 @@ fn number(value: f64) -> String {
 
 /// The table, its columns aligned.
 pub(crate) fn render(rows: &[Row]) -> String {
-    let heading = ["case", "median", "quartiles", "goal", "", "[for orientation]"].map(str::to_owned);
+    let heading =
+        ["case", "median", "quartiles", "goal", "", "[for orientation]"].map(str::to_owned);
     let lines: Vec<_> = std::iter::once(heading).chain(rows.iter().map(Row::cells)).collect();
     let widths = lines.iter().fold([0; 6], |widths, line| {
         let mut wider = widths;
-        wider.iter_mut().zip(line).for_each(|(width, cell)| *width = (*width).max(cell.chars().count()));
+        wider
+            .iter_mut()
+            .zip(line)
+            .for_each(|(width, cell)| *width = (*width).max(cell.chars().count()));
         wider
     });
-    let align = |line: &[String; 6]| line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect::<Vec<_>>().join("  ");
+    let align = |line: &[String; 6]| {
+        line.iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect::<Vec<_>>()
+            .join("  ")
+    };
     lines.iter().map(|line| format!("{}\n", align(line).trim_end())).collect()
 }

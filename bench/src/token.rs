@@ -35,7 +35,12 @@ impl Login {
 
 /// Where the login goes.
 pub(crate) fn endpoint() -> Result<Endpoint, Problem> {
-    Ok(Endpoint { engine: Engine::Postgres, host: HOST.parse()?, port: PORT, region: REGION.parse()? })
+    Ok(Endpoint {
+        engine: Engine::Postgres,
+        host: HOST.parse()?,
+        port: PORT,
+        region: REGION.parse()?,
+    })
 }
 
 /// Both kinds of credentials: what they are called, and the session token of those that have one.

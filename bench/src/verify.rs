@@ -24,10 +24,21 @@ fn row(kind: &str, login: &Login) -> Result<Row, Problem> {
     verified(login, token.expose(), &keys, now).map_err(|failure| failure.to_string())?;
     let verifying = Side::quick(|| verified(login, token.expose(), &keys, now));
     let [ours, floor] = compare(ROUNDS, [verifying, blocks::compress(count)])?;
-    Ok(Row::ratio(format!("verifying : its {count} SHA-256 blocks, {kind}"), &ours, &floor, Goal::AtMost(3.0)))
+    Ok(Row::ratio(
+        format!("verifying : its {count} SHA-256 blocks, {kind}"),
+        &ours,
+        &floor,
+        Goal::AtMost(3.0),
+    ))
 }
 
-fn verified(login: &Login, token: &str, keys: &KeyCache, now: SystemTime) -> Result<VerifiedToken, Failure> {
-    let addressed = UnverifiedToken::parse(token)?.addressed_to(slice::from_ref(&login.endpoint), &login.user)?;
+fn verified(
+    login: &Login,
+    token: &str,
+    keys: &KeyCache,
+    now: SystemTime,
+) -> Result<VerifiedToken, Failure> {
+    let addressed = UnverifiedToken::parse(token)?
+        .addressed_to(slice::from_ref(&login.endpoint), &login.user)?;
     addressed.verify(&login.credentials, KeyStatus::Active, keys, now)
 }

@@ -33,8 +33,13 @@ pub fn programs() -> PathBuf {
     let program = std::env::current_exe().expect("a program has a path");
     let beside = program.parent().expect("it lies in a directory");
     // Tests lie in target/PROFILE/deps, programs in target/PROFILE.
-    let directory = if beside.ends_with("deps") { beside.parent().unwrap_or(beside) } else { beside }.to_owned();
-    assert!(directory.join("countersign").exists(), "countersign is not built: run `cargo xtask test`, or `cargo build --workspace` first");
+    let directory =
+        if beside.ends_with("deps") { beside.parent().unwrap_or(beside) } else { beside }
+            .to_owned();
+    assert!(
+        directory.join("countersign").exists(),
+        "countersign is not built: run `cargo xtask test`, or `cargo build --workspace` first"
+    );
     directory
 }
 
@@ -43,14 +48,19 @@ pub fn programs() -> PathBuf {
 pub fn countersign() -> Command {
     let mut command = Command::new(programs().join("countersign"));
     for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(|name| ["AWS_", "PG", "MYSQL_", "COUNTERSIGN_"].iter().any(|prefix| name.starts_with(prefix))) {
+        if name.to_str().is_some_and(|name| {
+            ["AWS_", "PG", "MYSQL_", "COUNTERSIGN_"].iter().any(|prefix| name.starts_with(prefix))
+        }) {
             command.env_remove(name);
         }
     }
     if let Some(directory) = std::env::var_os("COUNTERSIGN_SERVERS_DIR") {
         command.env("COUNTERSIGN_SERVERS_DIR", directory);
     }
-    command.env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
+    command
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("AWS_CONFIG_FILE", "/dev/null")
+        .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
     command
 }
 
@@ -70,7 +80,12 @@ pub struct Said {
 impl From<Output> for Said {
     fn from(output: Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
-        Self { ok: output.status.success(), status: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+        Self {
+            ok: output.status.success(),
+            status: output.status.code(),
+            out: text(&output.stdout),
+            err: text(&output.stderr),
+        }
     }
 }
 

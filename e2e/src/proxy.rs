@@ -33,7 +33,10 @@ impl Default for Site {
         let [_, _, high, low] = std::process::id().to_be_bytes();
         // From 127.64 on: what else is on loopback is below.
         let site = 64 + (SITES.fetch_add(1, Ordering::Relaxed) & 127);
-        let directory = tempfile::Builder::new().prefix("countersign-proxy-").tempdir().expect("a directory for the proxy");
+        let directory = tempfile::Builder::new()
+            .prefix("countersign-proxy-")
+            .tempdir()
+            .expect("a directory for the proxy");
         Self { directory, address: Ipv4Addr::new(127, site, high, low), started: AtomicU32::new(0) }
     }
 }
@@ -73,8 +76,12 @@ impl Site {
         let address = self.address.to_string();
         let mut command = countersign();
         command.arg("proxy").args(arguments).current_dir(self.directory.path());
-        command.env("COUNTERSIGN_PROXY_ADDRESS", &address).env("COUNTERSIGN_PROXY_HTTP_ADDRESS", &address);
-        command.env("COUNTERSIGN_PROXY_ADMIN_SOCKET", self.path("admin.sock")).env("HOME", self.directory.path());
+        command
+            .env("COUNTERSIGN_PROXY_ADDRESS", &address)
+            .env("COUNTERSIGN_PROXY_HTTP_ADDRESS", &address);
+        command
+            .env("COUNTERSIGN_PROXY_ADMIN_SOCKET", self.path("admin.sock"))
+            .env("HOME", self.directory.path());
         command.env_remove("XDG_CONFIG_HOME").stdin(Stdio::null());
         command
     }
@@ -127,7 +134,11 @@ impl Site {
         let mut client = way.guest(user);
         match way.engine() {
             Engine::Postgres => client.env("PGHOST", address).env("PGPORT", port),
-            Engine::Mariadb | Engine::Mysql => client.args(["--protocol=TCP", &format!("--host={address}"), &format!("--port={port}")]),
+            Engine::Mariadb | Engine::Mysql => client.args([
+                "--protocol=TCP",
+                &format!("--host={address}"),
+                &format!("--port={port}"),
+            ]),
         };
         client
     }
@@ -156,9 +167,11 @@ impl Site {
 /// Asks a page over HTTP: the status, and the text.
 #[must_use]
 pub fn http(address: SocketAddr, method: &str, path: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap_or_else(|error| panic!("{address}: {error}"));
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)
+        .unwrap_or_else(|error| panic!("{address}: {error}"));
     stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
-    let request = format!("{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: 0\r\n\r\n");
+    let request =
+        format!("{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: 0\r\n\r\n");
     stream.write_all(request.as_bytes()).expect("the request is taken");
     let mut text = String::new();
     stream.read_to_string(&mut text).expect("an answer");
@@ -168,7 +181,9 @@ pub fn http(address: SocketAddr, method: &str, path: &str) -> (u16, String) {
 }
 
 fn is_ready(log: &str) -> bool {
-    log.lines().any(|line| line == "ready" || line.starts_with("ready, ") || line.contains("\"message\":\"ready"))
+    log.lines().any(|line| {
+        line == "ready" || line.starts_with("ready, ") || line.contains("\"message\":\"ready")
+    })
 }
 
 impl Way {
@@ -187,8 +202,17 @@ impl Way {
         }
         let program = if self == Self::Mysql { mysql_client() } else { Some("mariadb".into()) };
         let mut client = Command::new(program.expect("the client is here"));
-        client.args(["--no-defaults", "--batch", "--unbuffered", "--skip-column-names", "--default-character-set=utf8mb4"]);
-        client.args([&format!("--user={user}"), "--database=app"]).env_remove("MYSQL_PWD").env_remove("MYSQL_HOST");
+        client.args([
+            "--no-defaults",
+            "--batch",
+            "--unbuffered",
+            "--skip-column-names",
+            "--default-character-set=utf8mb4",
+        ]);
+        client
+            .args([&format!("--user={user}"), "--database=app"])
+            .env_remove("MYSQL_PWD")
+            .env_remove("MYSQL_HOST");
         client
     }
 }
@@ -200,7 +224,9 @@ impl Stack {
         let env = self.env(&[]);
         let [host, port, ca] = self.way().variables().map(|name| &env[name]);
         let engine = self.way().engine();
-        let table = format!("[targets.{name}]\nengine = \"{engine}\"\nhost = \"{host}\"\nport = {port}\nroots = \"{ca}\"\n");
+        let table = format!(
+            "[targets.{name}]\nengine = \"{engine}\"\nhost = \"{host}\"\nport = {port}\nroots = \"{ca}\"\n"
+        );
         format!("{table}{}\n\n", lines.join("\n"))
     }
 
@@ -279,8 +305,12 @@ impl Proxy {
     #[must_use]
     pub fn memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a resident size");
-        line.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number of KiB")
+        let line =
+            status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a resident size");
+        line.split_whitespace()
+            .next()
+            .and_then(|number| number.parse().ok())
+            .expect("a number of KiB")
     }
 }
 

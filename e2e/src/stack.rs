@@ -27,8 +27,16 @@ impl Stack {
     /// Where it does not start.
     #[must_use]
     pub fn up(way: Way, arguments: &[&str]) -> Self {
-        let directory = tempfile::Builder::new().prefix("countersign-").tempdir().expect("a directory for the stack");
-        let arguments = way.arguments().iter().chain(arguments).map(|argument| (*argument).to_owned()).collect();
+        let directory = tempfile::Builder::new()
+            .prefix("countersign-")
+            .tempdir()
+            .expect("a directory for the stack");
+        let arguments = way
+            .arguments()
+            .iter()
+            .chain(arguments)
+            .map(|argument| (*argument).to_owned())
+            .collect();
         let stack = Self { directory, way, arguments };
         stack.start();
         stack
@@ -42,7 +50,10 @@ impl Stack {
 
     /// Starts it once more, as it was started first.
     pub fn start(&self) {
-        let said = run(self.local(&["up", "--detach"]).args(&self.arguments).env("COUNTERSIGN_LOG", "trace"));
+        let said = run(self
+            .local(&["up", "--detach"])
+            .args(&self.arguments)
+            .env("COUNTERSIGN_LOG", "trace"));
         assert!(said.ok, "local up: {said:?}");
     }
 
@@ -71,7 +82,8 @@ impl Stack {
     /// What `local status` says.
     #[must_use]
     pub fn status(&self) -> Value {
-        serde_json::from_str(&self.must(&["status", "--output", "json"])).expect("status prints JSON")
+        serde_json::from_str(&self.must(&["status", "--output", "json"]))
+            .expect("status prints JSON")
     }
 
     /// The variables that `local env` exports for an IAM user.
@@ -79,10 +91,16 @@ impl Stack {
     pub fn env(&self, arguments: &[&str]) -> HashMap<String, String> {
         let text = self.must(&[&["env"], arguments].concat());
         // A shell reads it, as it is meant to be.
-        let said = run(Command::new("sh").arg("-c").arg(format!("{text}\nenv -0")).env_clear().env("PATH", "/usr/bin:/bin"));
+        let said = run(Command::new("sh")
+            .arg("-c")
+            .arg(format!("{text}\nenv -0"))
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin"));
         assert!(said.ok, "{said:?}");
         let variables = said.out.split('\0').filter_map(|pair| pair.split_once('='));
-        let exported = variables.filter(|(name, _)| ["AWS_", "PG", "MYSQL_", "LIBMYSQL_"].iter().any(|prefix| name.starts_with(prefix)));
+        let exported = variables.filter(|(name, _)| {
+            ["AWS_", "PG", "MYSQL_", "LIBMYSQL_"].iter().any(|prefix| name.starts_with(prefix))
+        });
         exported.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 
@@ -156,7 +174,8 @@ impl Stack {
     #[must_use]
     pub fn decisions(&self, user: &str) -> Vec<Value> {
         let text = self.must(&["log", "--output", "json"]);
-        let records = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("the log is JSON"));
+        let records =
+            text.lines().map(|line| serde_json::from_str::<Value>(line).expect("the log is JSON"));
         records.filter(|record| record["user"] == user).collect()
     }
 
@@ -169,8 +188,12 @@ impl Stack {
 
     /// Kills the authority outright, and waits until it is gone. The servers go on.
     pub fn kill_authority(&self) {
-        let pid = self.status()["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw);
-        rustix::process::kill_process(pid.expect("a process"), rustix::process::Signal::KILL).expect("it can be killed");
+        let pid = self.status()["pid"]
+            .as_i64()
+            .and_then(|pid| i32::try_from(pid).ok())
+            .and_then(rustix::process::Pid::from_raw);
+        rustix::process::kill_process(pid.expect("a process"), rustix::process::Signal::KILL)
+            .expect("it can be killed");
         wait_until("the end of the authority", || !run(&mut self.local(&["status"])).ok);
     }
 }

@@ -29,7 +29,12 @@ impl Talk {
         if way.engine() != Engine::Postgres {
             command.arg("--force");
         }
-        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(complaints).spawn().expect("the client starts");
+        let mut process = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(complaints)
+            .spawn()
+            .expect("the client starts");
         let input = process.stdin.take();
         let output = BufReader::new(process.stdout.take().expect("its output"));
         let (sender, lines) = channel();
@@ -58,7 +63,9 @@ impl Talk {
     /// Has it run a statement that answers nothing.
     pub fn tell(&mut self, sql: &str) {
         let input = self.input.as_mut().expect("it listens");
-        writeln!(input, "{sql}{}", if sql.starts_with('\\') { "" } else { ";" }).and_then(|()| input.flush()).expect("it listens");
+        writeln!(input, "{sql}{}", if sql.starts_with('\\') { "" } else { ";" })
+            .and_then(|()| input.flush())
+            .expect("it listens");
     }
 
     /// Has it run a statement, and gives the first line of the answer.
@@ -77,7 +84,9 @@ impl Talk {
         match self.lines.recv_timeout(PATIENCE) {
             Ok(line) => Some(line),
             Err(RecvTimeoutError::Disconnected) => None,
-            Err(RecvTimeoutError::Timeout) => panic!("the client says nothing: {}", self.complaints()),
+            Err(RecvTimeoutError::Timeout) => {
+                panic!("the client says nothing: {}", self.complaints())
+            }
         }
     }
 
@@ -85,14 +94,21 @@ impl Talk {
     #[must_use]
     pub fn complaints(&mut self) -> String {
         let mut text = String::new();
-        self.errors.rewind().and_then(|()| self.errors.read_to_string(&mut text)).expect("what it complained of");
+        self.errors
+            .rewind()
+            .and_then(|()| self.errors.read_to_string(&mut text))
+            .expect("what it complained of");
         text
     }
 
     /// The server's number of the session.
     #[must_use]
     pub fn server_session(&mut self) -> String {
-        let sql = if self.way.engine() == Engine::Postgres { "SELECT pg_backend_pid()" } else { "SELECT CONNECTION_ID()" };
+        let sql = if self.way.engine() == Engine::Postgres {
+            "SELECT pg_backend_pid()"
+        } else {
+            "SELECT CONNECTION_ID()"
+        };
         self.ask(sql)
     }
 

@@ -25,7 +25,10 @@ pub enum Way {
 /// The ways that this machine can be tested with: PAM needs root, and MySQL has to be unpacked.
 #[must_use]
 pub fn ways() -> Vec<Way> {
-    [Way::Pam, Way::Ldap, Way::Mariadb, Way::Mysql].into_iter().filter(|way| way.is_here()).collect()
+    [Way::Pam, Way::Ldap, Way::Mariadb, Way::Mysql]
+        .into_iter()
+        .filter(|way| way.is_here())
+        .collect()
 }
 
 /// Those of them that are of one engine.
@@ -54,7 +57,9 @@ pub fn mysql_client() -> Option<PathBuf> {
     let find = || {
         let said = run(countersign().args(["local", "install", "--engine", "mysql"]));
         // `mysql 9.7  DIRECTORY`
-        let root = said.ok.then(|| said.out.split_whitespace().last().map(|root| Path::new(root).join("usr/bin/mysql")));
+        let root = said.ok.then(|| {
+            said.out.split_whitespace().last().map(|root| Path::new(root).join("usr/bin/mysql"))
+        });
         root.flatten().filter(|client| client.exists())
     };
     FOUND.get_or_init(find).clone()
@@ -74,7 +79,9 @@ impl Way {
     fn is_here(self) -> bool {
         let (here, why) = match self {
             Self::Ldap | Self::Mariadb => (true, ""),
-            Self::Pam => (rustix::process::geteuid().is_root(), "PAM, since only root may write /etc/pam.d"),
+            Self::Pam => {
+                (rustix::process::geteuid().is_root(), "PAM, since only root may write /etc/pam.d")
+            }
             Self::Mysql => (mysql_client().is_some(), "MySQL, which can't be unpacked here"),
         };
         if !here {
@@ -109,7 +116,9 @@ impl Way {
             Self::Pam => format!("FATAL:  PAM authentication failed for user \"{user}\""),
             Self::Ldap => format!("FATAL:  LDAP authentication failed for user \"{user}\""),
             Self::Mariadb | Self::Mysql => {
-                format!("ERROR 1045 (28000): Access denied for user '{user}'@'127.0.0.1' (using password: YES)")
+                format!(
+                    "ERROR 1045 (28000): Access denied for user '{user}'@'127.0.0.1' (using password: YES)"
+                )
             }
         }
     }
@@ -119,41 +128,81 @@ impl Way {
     pub const fn whoami(self) -> &'static str {
         match self {
             Self::Pam | Self::Ldap => "SELECT current_user",
-            Self::Mariadb | Self::Mysql => "SELECT LEFT(CURRENT_USER(), CHAR_LENGTH(CURRENT_USER()) - 2)",
+            Self::Mariadb | Self::Mysql => {
+                "SELECT LEFT(CURRENT_USER(), CHAR_LENGTH(CURRENT_USER()) - 2)"
+            }
         }
     }
 
     /// `countersign local …` that runs SQL as the administrator.
     pub(crate) const fn administration(self) -> &'static [&'static str] {
         match self {
-            Self::Pam | Self::Ldap => {
-                &["psql", "--", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1", "--command"]
+            Self::Pam | Self::Ldap => &[
+                "psql",
+                "--",
+                "--no-psqlrc",
+                "--quiet",
+                "--tuples-only",
+                "--no-align",
+                "--set",
+                "ON_ERROR_STOP=1",
+                "--command",
+            ],
+            Self::Mariadb | Self::Mysql => {
+                &["mysql", "--", "--batch", "--skip-column-names", "--execute"]
             }
-            Self::Mariadb | Self::Mysql => &["mysql", "--", "--batch", "--skip-column-names", "--execute"],
         }
     }
 
     /// The engine's own client; `env` is what `local env` says. TLS is verified, or there is none.
-    pub(crate) fn client(self, env: &HashMap<String, String>, tls: bool, user: &str, password: &str, sql: &str) -> Command {
+    pub(crate) fn client(
+        self,
+        env: &HashMap<String, String>,
+        tls: bool,
+        user: &str,
+        password: &str,
+        sql: &str,
+    ) -> Command {
         if self.engine() == Engine::Postgres {
             let mut psql = Command::new("psql");
-            psql.args(["--no-psqlrc", "--no-align", "--tuples-only", "--no-password", "--command", sql]);
-            psql.envs(env.iter().filter(|(name, _)| name.starts_with("PG"))).env("PGUSER", user).env("PGPASSWORD", password);
+            psql.args([
+                "--no-psqlrc",
+                "--no-align",
+                "--tuples-only",
+                "--no-password",
+                "--command",
+                sql,
+            ]);
+            psql.envs(env.iter().filter(|(name, _)| name.starts_with("PG")))
+                .env("PGUSER", user)
+                .env("PGPASSWORD", password);
             psql.envs((!tls).then_some(("PGSSLMODE", "disable")));
             return psql;
         }
         let [host, port, ca] = self.variables().map(|name| &env[name]);
         let ca = format!("--ssl-ca={ca}");
         let (program, options): (_, &[&str]) = match (self, tls) {
-            (Self::Mysql, true) => (mysql_client(), &["--enable-cleartext-plugin", "--ssl-mode=VERIFY_IDENTITY", &ca]),
-            (Self::Mysql, false) => (mysql_client(), &["--enable-cleartext-plugin", "--ssl-mode=DISABLED"]),
+            (Self::Mysql, true) => {
+                (mysql_client(), &["--enable-cleartext-plugin", "--ssl-mode=VERIFY_IDENTITY", &ca])
+            }
+            (Self::Mysql, false) => {
+                (mysql_client(), &["--enable-cleartext-plugin", "--ssl-mode=DISABLED"])
+            }
             (_, true) => (Some("mariadb".into()), &["--ssl-verify-server-cert", &ca]),
             (_, false) => (Some("mariadb".into()), &["--skip-ssl"]),
         };
         let mut client = Command::new(program.expect("the client is here"));
-        client.args(["--no-defaults", "--protocol=TCP", "--batch", "--skip-column-names", "--default-character-set=utf8mb4"]);
+        client.args([
+            "--no-defaults",
+            "--protocol=TCP",
+            "--batch",
+            "--skip-column-names",
+            "--default-character-set=utf8mb4",
+        ]);
         client.args(options).args([&format!("--host={host}"), &format!("--port={port}")]);
-        client.args([&format!("--user={user}"), &format!("--execute={sql}")]).env("MYSQL_PWD", password);
+        client
+            .args([&format!("--user={user}"), &format!("--execute={sql}")])
+            .env("MYSQL_PWD", password);
         client
     }
 }

@@ -6,13 +6,26 @@ use zeroize::Zeroizing;
 
 /// What a server's module sends to the verifier: what is understood can be said again, and is understood the same.
 pub fn question(data: &[u8]) {
-    let Ok(question) = Question::parse(data) else { return };
-    let Ok(said) = frame(&question, data.len()) else { return };
-    let Some((head, body)) = said.split_first_chunk() else { return };
-    assert_eq!(frame_length(*head, usize::MAX).ok(), Some(body.len()), "a frame announces another length than its own");
+    let Ok(question) = Question::parse(data) else {
+        return;
+    };
+    let Ok(said) = frame(&question, data.len()) else {
+        return;
+    };
+    let Some((head, body)) = said.split_first_chunk() else {
+        return;
+    };
+    assert_eq!(
+        frame_length(*head, usize::MAX).ok(),
+        Some(body.len()),
+        "a frame announces another length than its own"
+    );
     if body.len() <= MAX_QUESTION {
         let again = Question::parse(body).and_then(|again| frame(&again, body.len())).ok();
-        assert!(again.is_some_and(|again| again == said), "a question is not understood when it is said again");
+        assert!(
+            again.is_some_and(|again| again == said),
+            "a question is not understood when it is said again"
+        );
     }
 }
 
@@ -20,13 +33,22 @@ pub fn question(data: &[u8]) {
 pub fn answer(data: &[u8]) {
     let Some(question) = asked() else { return };
     if ask(&mut Answering(Cursor::new(data)), &question).is_ok() {
-        assert!(data.windows(5).any(|word| word == b"allow"), "a login was allowed without the word");
+        assert!(
+            data.windows(5).any(|word| word == b"allow"),
+            "a login was allowed without the word"
+        );
     }
 }
 
 fn asked() -> Option<Question> {
     let token = Zeroizing::new("token".to_owned());
-    Some(Question::new(Nonce([7; 16]), Engine::Postgres, "orders".parse().ok()?, "jane_doe".parse().ok()?, token))
+    Some(Question::new(
+        Nonce([7; 16]),
+        Engine::Postgres,
+        "orders".parse().ok()?,
+        "jane_doe".parse().ok()?,
+        token,
+    ))
 }
 
 /// Takes whatever is asked and answers with the input.

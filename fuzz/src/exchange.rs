@@ -20,7 +20,9 @@ pub(crate) fn play<E: Exchange>(exchange: E, data: &[u8], size: usize) -> Played
     loop {
         match next.advance(&mut inbox) {
             Ok(Step::Read(waiting)) => {
-                let Some(piece) = pieces.next() else { return played };
+                let Some(piece) = pieces.next() else {
+                    return played;
+                };
                 inbox.push(piece);
                 next = waiting;
             }
@@ -29,11 +31,17 @@ pub(crate) fn play<E: Exchange>(exchange: E, data: &[u8], size: usize) -> Played
                 next = going;
             }
             Ok(Step::Secure(bytes, waiting)) => {
-                assert!(bytes.is_empty() || inbox.is_empty(), "TLS begins behind what was said ahead of it");
+                assert!(
+                    bytes.is_empty() || inbox.is_empty(),
+                    "TLS begins behind what was said ahead of it"
+                );
                 played.sent.extend_from_slice(&bytes);
                 played.is_secure = true;
                 inbox.consume(usize::MAX);
-                next = waiting.established(Peer { end_point: Some(vec![7; 32]), protocol: Some(ALPN.to_vec()) });
+                next = waiting.established(Peer {
+                    end_point: Some(vec![7; 32]),
+                    protocol: Some(ALPN.to_vec()),
+                });
             }
             Ok(Step::Done(bytes, outcome)) => {
                 played.sent.extend_from_slice(&bytes);

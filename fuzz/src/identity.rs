@@ -3,11 +3,21 @@ use countersign_authority::oidc::jwt::{Expectation, parse};
 
 /// What an identity provider publishes and issues: its keys on the first line, a token on the second.
 pub fn identity(data: &[u8]) {
-    let (keys, token) = data.split_at_checked(data.iter().position(|byte| *byte == b'\n').unwrap_or(0)).unwrap_or_default();
+    let (keys, token) = data
+        .split_at_checked(data.iter().position(|byte| *byte == b'\n').unwrap_or(0))
+        .unwrap_or_default();
     let keys = Jwks::parse(keys);
-    let Ok(token) = str::from_utf8(token).map(str::trim) else { return };
-    let (Ok(keys), Ok(token)) = (keys, parse(token)) else { return };
-    let expected = Expectation { issuer: "https://issuer.example/id/1", audiences: &["sts.amazonaws.com"], now: crate::now() };
+    let Ok(token) = str::from_utf8(token).map(str::trim) else {
+        return;
+    };
+    let (Ok(keys), Ok(token)) = (keys, parse(token)) else {
+        return;
+    };
+    let expected = Expectation {
+        issuer: "https://issuer.example/id/1",
+        audiences: &["sts.amazonaws.com"],
+        now: crate::now(),
+    };
     if let Ok(claims) = token.verify(&keys, expected) {
         assert_eq!(claims.issuer, expected.issuer, "a token of another issuer is taken");
         assert!(claims.expires > expected.now, "a token that has expired is taken");

@@ -16,13 +16,20 @@ use crate::exchange::play;
 const TOKEN: &str = "token-that-nobody-reads-along";
 
 /// Longer than what is found by trying.
-static PASSWORD: LazyLock<Option<Arc<MysqlPassword>>> =
-    LazyLock::new(|| Some(Arc::new(MysqlPassword::new(&Secret::new("a-password-that-nobody-guesses")?))));
+static PASSWORD: LazyLock<Option<Arc<MysqlPassword>>> = LazyLock::new(|| {
+    Some(Arc::new(MysqlPassword::new(&Secret::new("a-password-that-nobody-guesses")?)))
+});
 
 /// What a client, or whoever reaches the port, says. The first byte chooses the settings and the size of the pieces.
 pub fn mysql_login(data: &[u8]) {
-    let Some((choice, data)) = data.split_first() else { return };
-    let tls = [Tls::Off, Tls::Offered, Tls::Required].into_iter().cycle().nth(usize::from(choice % 3)).unwrap_or(Tls::Off);
+    let Some((choice, data)) = data.split_first() else {
+        return;
+    };
+    let tls = [Tls::Off, Tls::Offered, Tls::Required]
+        .into_iter()
+        .cycle()
+        .nth(usize::from(choice % 3))
+        .unwrap_or(Tls::Off);
     let guarded = choice / 3 % 2 == 1;
     let flavour = if choice / 6 % 2 == 0 { Flavour::Mysql } else { Flavour::Mariadb };
     let ask = match &*PASSWORD {
@@ -30,16 +37,24 @@ pub fn mysql_login(data: &[u8]) {
         _ => Ask::Nothing,
     };
     let capabilities = Capabilities::CARRIED.set(Capabilities::MYSQL, flavour == Flavour::Mysql);
-    let greeting = Greeting { version: "8.4.0".to_owned(), flavour, capabilities, collation: 255, status: 2 };
-    let played =
-        play(Login::new(login::Settings { greeting, tls, connection_id: 1, ask: ask.clone() }), data, usize::from(choice / 12) + 1);
+    let greeting =
+        Greeting { version: "8.4.0".to_owned(), flavour, capabilities, collation: 255, status: 2 };
+    let played = play(
+        Login::new(login::Settings { greeting, tls, connection_id: 1, ask: ask.clone() }),
+        data,
+        usize::from(choice / 12) + 1,
+    );
     assert!(played.sent.len() < 4096, "a stranger is told a great deal");
     if let Some(Ok(Arrival { wish, .. })) = played.result {
         assert!(!guarded, "somebody is let in without the password");
         assert!(tls != Tls::Required || played.is_secure, "somebody is let in without TLS");
-        assert!(Capabilities::CARRIED.with(Capabilities::PROTOCOL_41).has(wish.capabilities), "what can't be carried is promised");
+        assert!(
+            Capabilities::CARRIED.with(Capabilities::PROTOCOL_41).has(wish.capabilities),
+            "what can't be carried is promised"
+        );
         assert_eq!(wish.pool_key(), wish.pool_key().pool_key(), "a pool's key has two forms");
-        let changed = login::Change::new(data, &wish, flavour, ask, played.is_secure).map(|change| play(change, data, usize::MAX).result);
+        let changed = login::Change::new(data, &wish, flavour, ask, played.is_secure)
+            .map(|change| play(change, data, usize::MAX).result);
         assert!(
             !matches!(changed, Ok(Some(Ok(arrival))) if arrival.wish.capabilities != wish.capabilities),
             "a change changes capabilities"
@@ -49,7 +64,9 @@ pub fn mysql_login(data: &[u8]) {
 
 /// What a server, or whoever sits in its place, answers. The first byte chooses how the login is tried, and the size of the pieces.
 pub fn mysql_dial(data: &[u8]) {
-    let Some((choice, data)) = data.split_first() else { return };
+    let Some((choice, data)) = data.split_first() else {
+        return;
+    };
     let security = match choice % 3 {
         0 => Security::Required,
         one => Security::Plain { trusted: one == 1 },
@@ -64,12 +81,19 @@ pub fn mysql_dial(data: &[u8]) {
     let played = play(Dial::new(settings.clone()), data, usize::from(choice / 6) + 1);
     assert!(played.sent.len() < 64 * 1024, "a server is told a great deal");
     let told = played.sent.windows(TOKEN.len()).any(|window| window == TOKEN.as_bytes());
-    assert!(!told || played.is_secure || security == Security::Plain { trusted: true }, "somebody could read the token");
+    assert!(
+        !told || played.is_secure || security == Security::Plain { trusted: true },
+        "somebody could read the token"
+    );
     let whole = play(Dial::new(settings), data, usize::MAX);
     match (played.result, whole.result) {
-        (Some(Ok(one)), Some(Ok(other))) => assert_eq!(one.ok, other.ok, "a server is understood differently when it is cut"),
+        (Some(Ok(one)), Some(Ok(other))) => {
+            assert_eq!(one.ok, other.ok, "a server is understood differently when it is cut")
+        }
         // TLS leaves out what is in the inbox, which differs.
-        (Some(Ok(_)), None | Some(Err(_))) => assert!(played.is_secure, "a server is understood differently when it is cut"),
+        (Some(Ok(_)), None | Some(Err(_))) => {
+            assert!(played.is_secure, "a server is understood differently when it is cut")
+        }
         (Some(Err(fault)), _) => {
             let said = data.windows(TOKEN.len()).any(|window| window == TOKEN.as_bytes());
             assert!(said || !fault.to_string().contains(TOKEN), "an error shows the token");
@@ -81,7 +105,9 @@ pub fn mysql_dial(data: &[u8]) {
 /// What both sides say once the login is over: it is understood the same however it is cut. The first byte chooses the
 /// capabilities and the size of the pieces; then each byte says whose turn it is, and how much of what follows is said.
 pub fn mysql_stream(data: &[u8]) {
-    let Some((choice, data)) = data.split_first() else { return };
+    let Some((choice, data)) = data.split_first() else {
+        return;
+    };
     let capabilities = Capabilities::PROTOCOL_41
         .set(Capabilities::DEPRECATE_EOF, choice & 1 != 0)
         .set(Capabilities::OPTIONAL_METADATA, choice & 2 != 0)
@@ -90,7 +116,8 @@ pub fn mysql_stream(data: &[u8]) {
     let size = usize::from(choice / 8) + 1;
     let mut rest = data;
     while let Some((turn, behind)) = rest.split_first() {
-        let (said, behind) = behind.split_at_checked(usize::from(turn / 2)).unwrap_or((behind, &[]));
+        let (said, behind) =
+            behind.split_at_checked(usize::from(turn / 2)).unwrap_or((behind, &[]));
         rest = behind;
         if said.is_empty() {
             continue;
@@ -117,7 +144,13 @@ struct Talk {
 
 impl Talk {
     fn new(capabilities: Capabilities) -> Self {
-        Self { dialogue: Dialogue::new(capabilities, 2), held: Vec::new(), forwarded: 0, errands: 0, over: false }
+        Self {
+            dialogue: Dialogue::new(capabilities, 2),
+            held: Vec::new(),
+            forwarded: 0,
+            errands: 0,
+            over: false,
+        }
     }
 
     fn hear(&mut self, is_client: bool, said: &[u8]) {
@@ -137,7 +170,10 @@ impl Talk {
             self.forwarded += passage.forward;
             let length = match passage.then {
                 Then::More => {
-                    assert!(self.held.len() < codec::HEADER + codec::MAX_LOGIN_PACKET, "a great deal is held");
+                    assert!(
+                        self.held.len() < codec::HEADER + codec::MAX_LOGIN_PACKET,
+                        "a great deal is held"
+                    );
                     return;
                 }
                 Then::Quit => {
@@ -148,12 +184,16 @@ impl Talk {
                 Then::Kill(kill) => {
                     let packet = self.held.get(..kill.length).unwrap_or_default();
                     let number = u32::try_from(kill.connection).unwrap_or(u32::MAX);
-                    let again = Dialogue::new(Capabilities::NONE, 2).requests(&kill.replaced(packet, number));
+                    let again = Dialogue::new(Capabilities::NONE, 2)
+                        .requests(&kill.replaced(packet, number));
                     assert!(again.is_ok(), "a KILL with another number is none");
                     kill.length
                 }
             };
-            assert!(length > 0 && length <= self.held.len(), "a packet is taken out that is not there");
+            assert!(
+                length > 0 && length <= self.held.len(),
+                "a packet is taken out that is not there"
+            );
             self.held.drain(..length);
             self.errands += 1;
         }

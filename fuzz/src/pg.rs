@@ -15,12 +15,19 @@ use crate::exchange::play;
 const TOKEN: &str = "token-that-nobody-reads-along";
 
 /// It is slow to make.
-static VERIFIER: LazyLock<Option<Arc<ScramVerifier>>> = LazyLock::new(|| ScramVerifier::new(&Secret::new("password")?).ok().map(Arc::new));
+static VERIFIER: LazyLock<Option<Arc<ScramVerifier>>> =
+    LazyLock::new(|| ScramVerifier::new(&Secret::new("password")?).ok().map(Arc::new));
 
 /// What a client, or whoever reaches the port, says. The first byte chooses the settings and the size of the pieces.
 pub fn pg_login(data: &[u8]) {
-    let Some((choice, data)) = data.split_first() else { return };
-    let tls = [Tls::Off, Tls::Offered, Tls::Required].into_iter().cycle().nth(usize::from(choice % 3)).unwrap_or(Tls::Off);
+    let Some((choice, data)) = data.split_first() else {
+        return;
+    };
+    let tls = [Tls::Off, Tls::Offered, Tls::Required]
+        .into_iter()
+        .cycle()
+        .nth(usize::from(choice % 3))
+        .unwrap_or(Tls::Off);
     let guarded = choice / 3 % 2 == 1;
     let ask = match &*VERIFIER {
         Some(verifier) if guarded => Ask::Password(Arc::clone(verifier)),
@@ -31,15 +38,28 @@ pub fn pg_login(data: &[u8]) {
     if let Some(Ok(Outcome::Login(startup))) = played.result {
         assert!(!guarded, "somebody is let in without the password");
         assert!(tls != Tls::Required || played.is_secure, "somebody is let in without TLS");
-        assert!(!startup.user.is_empty() && matches!(startup.minor, 0 | 2), "a session is opened for nobody");
-        let again = play(Login::new(login::Settings { tls: Tls::Off, ask: Ask::Nothing }), &startup.encode(), usize::MAX).result;
-        assert!(matches!(again, Some(Ok(Outcome::Login(again))) if again == startup), "what a client asks for is not what a server hears");
+        assert!(
+            !startup.user.is_empty() && matches!(startup.minor, 0 | 2),
+            "a session is opened for nobody"
+        );
+        let again = play(
+            Login::new(login::Settings { tls: Tls::Off, ask: Ask::Nothing }),
+            &startup.encode(),
+            usize::MAX,
+        )
+        .result;
+        assert!(
+            matches!(again, Some(Ok(Outcome::Login(again))) if again == startup),
+            "what a client asks for is not what a server hears"
+        );
     }
 }
 
 /// What a server, or whoever sits in its place, answers. The first byte chooses how the login is tried.
 pub fn pg_dial(data: &[u8]) {
-    let Some((choice, data)) = data.split_first() else { return };
+    let Some((choice, data)) = data.split_first() else {
+        return;
+    };
     let security = match choice % 3 {
         0 => Security::Required,
         one => Security::Plain { trusted: one == 1 },
@@ -49,21 +69,34 @@ pub fn pg_dial(data: &[u8]) {
         Some(password) if !has_token => Credential::Password(password),
         _ => Credential::Token(Zeroizing::new(TOKEN.to_owned())),
     };
-    let channel_binding = if choice / 6 % 2 == 0 { ChannelBinding::Prefer } else { ChannelBinding::Require };
-    let startup = Startup { minor: 2, user: "jane".to_owned(), database: None, parameters: Vec::new() };
+    let channel_binding =
+        if choice / 6 % 2 == 0 { ChannelBinding::Prefer } else { ChannelBinding::Require };
+    let startup =
+        Startup { minor: 2, user: "jane".to_owned(), database: None, parameters: Vec::new() };
     let direct_tls = choice / 12 % 2 == 1;
-    let dial = Dial::new(dial::Settings { startup, security, direct_tls, credential, channel_binding });
+    let dial =
+        Dial::new(dial::Settings { startup, security, direct_tls, credential, channel_binding });
     let played = play(dial, data, usize::from(choice / 24) + 1);
     assert!(played.sent.len() < 64 * 1024, "a server is told a great deal");
     let told = played.sent.windows(TOKEN.len()).any(|window| window == TOKEN.as_bytes());
-    assert!(!told || played.is_secure || security == Security::Plain { trusted: true }, "somebody could read the token");
+    assert!(
+        !told || played.is_secure || security == Security::Plain { trusted: true },
+        "somebody could read the token"
+    );
     match played.result {
         Some(Ok(session)) => {
-            assert!(channel_binding != ChannelBinding::Require, "a server that is not bound to the channel is believed");
-            assert!(session.notices.len() <= 64 * 1024 && session.parameters.len() <= 256, "a server fills the memory");
+            assert!(
+                channel_binding != ChannelBinding::Require,
+                "a server that is not bound to the channel is believed"
+            );
+            assert!(
+                session.notices.len() <= 64 * 1024 && session.parameters.len() <= 256,
+                "a server fills the memory"
+            );
         }
         Some(Err(fault)) => assert!(
-            !fault.to_string().contains(TOKEN) || data.windows(TOKEN.len()).any(|w| w == TOKEN.as_bytes()),
+            !fault.to_string().contains(TOKEN)
+                || data.windows(TOKEN.len()).any(|w| w == TOKEN.as_bytes()),
             "an error shows the token"
         ),
         None => {}
@@ -72,7 +105,9 @@ pub fn pg_dial(data: &[u8]) {
 
 /// What both sides say once the login is over: it is understood the same however it is cut.
 pub fn pg_stream(data: &[u8]) {
-    let Some((size, data)) = data.split_first() else { return };
+    let Some((size, data)) = data.split_first() else {
+        return;
+    };
     let size = usize::from(*size) + 1;
     let (mut whole, mut cut) = (Requests::default(), Requests::default());
     let forwarded = |requests: &mut Requests, piece: &[u8]| match requests.follow(piece) {
@@ -84,10 +119,18 @@ pub fn pg_stream(data: &[u8]) {
     };
     let at_once = forwarded(&mut whole, data);
     let in_pieces: usize = data.chunks(size).map(|piece| forwarded(&mut cut, piece)).sum();
-    assert_eq!((at_once, whole.awaited()), (in_pieces, cut.awaited()), "requests are understood differently when they are cut");
+    assert_eq!(
+        (at_once, whole.awaited()),
+        (in_pieces, cut.awaited()),
+        "requests are understood differently when they are cut"
+    );
     let (mut whole, mut cut) = (Answers::default(), Answers::default());
     whole.follow(data);
     data.chunks(size).for_each(|piece| cut.follow(piece));
-    assert_eq!((whole.given(), whole.status()), (cut.given(), cut.status()), "answers are understood differently when they are cut");
+    assert_eq!(
+        (whole.given(), whole.status()),
+        (cut.given(), cut.status()),
+        "answers are understood differently when they are cut"
+    );
     let _fields = codec::error_fields(&codec::with_explanation(data, "detail", "hint"));
 }

@@ -3,8 +3,15 @@ use countersign_core::policy::{Policy, PolicyKind, Verdict};
 
 /// A policy document: parsed as each kind of policy.
 pub fn policy(data: &[u8]) {
-    let Ok(text) = str::from_utf8(data) else { return };
-    for kind in [PolicyKind::Identity, PolicyKind::ServiceControl, PolicyKind::ResourceControl, PolicyKind::Resource] {
+    let Ok(text) = str::from_utf8(data) else {
+        return;
+    };
+    for kind in [
+        PolicyKind::Identity,
+        PolicyKind::ServiceControl,
+        PolicyKind::ResourceControl,
+        PolicyKind::Resource,
+    ] {
         if let Err(mistakes) = Policy::parse(text, kind) {
             assert!(!mistakes.as_slice().is_empty(), "a policy was refused for no reason");
         }
@@ -13,10 +20,17 @@ pub fn policy(data: &[u8]) {
 
 /// A question with all its policies: decided, and explained.
 pub fn simulation(data: &[u8]) {
-    let Ok(text) = str::from_utf8(data) else { return };
-    let Ok(simulation) = Simulation::parse(text) else { return };
+    let Ok(text) = str::from_utf8(data) else {
+        return;
+    };
+    let Ok(simulation) = Simulation::parse(text) else {
+        return;
+    };
     let outcome = simulation.run();
     assert!(!outcome.because.is_empty(), "a decision has no reason");
-    assert!(outcome.decision != Verdict::Allowed || !outcome.matched.is_empty(), "it is allowed by no statement");
+    assert!(
+        outcome.decision != Verdict::Allowed || !outcome.matched.is_empty(),
+        "it is allowed by no statement"
+    );
     let _ = simulation.explain();
 }

@@ -5,12 +5,22 @@ use countersign_core::token::{KeyStatus, UnverifiedToken, VerifiedToken};
 
 /// What arrives as a password: parsed, addressed and verified.
 pub fn token(data: &[u8]) {
-    let Ok(text) = str::from_utf8(data) else { return };
-    let Ok(token) = UnverifiedToken::parse(text) else { return };
+    let Ok(text) = str::from_utf8(data) else {
+        return;
+    };
+    let Ok(token) = UnverifiedToken::parse(text) else {
+        return;
+    };
     let _ = token.check();
-    let Some((endpoint, user)) = database() else { return };
+    let Some((endpoint, user)) = database() else {
+        return;
+    };
     if let Some(verified) = verify(token, &endpoint, &user) {
-        assert_eq!((verified.endpoint(), verified.user()), (&endpoint, &user), "a token opens what it is not for");
+        assert_eq!(
+            (verified.endpoint(), verified.user()),
+            (&endpoint, &user),
+            "a token opens what it is not for"
+        );
     }
 }
 
@@ -22,6 +32,7 @@ fn verify(token: UnverifiedToken<'_>, endpoint: &Endpoint, user: &DbUser) -> Opt
 /// What the seeds are for.
 fn database() -> Option<(Endpoint, DbUser)> {
     let host = "mydb.123456789012.us-east-1.rds.amazonaws.com".parse().ok()?;
-    let endpoint = Endpoint { engine: Engine::Postgres, host, port: 5432, region: "us-east-1".parse().ok()? };
+    let endpoint =
+        Endpoint { engine: Engine::Postgres, host, port: 5432, region: "us-east-1".parse().ok()? };
     Some((endpoint, "jane_doe".parse().ok()?))
 }

@@ -17,7 +17,10 @@ pub(crate) fn install(groups: &[&[&str]]) -> Result<(), Problem> {
         )));
     };
     if !command::works(Command::new("apt-get").arg("--version")) {
-        return Err(Problem::new(format!("this machine has no apt-get: install what Debian calls {}", packages.join(", "))));
+        return Err(Problem::new(format!(
+            "this machine has no apt-get: install what Debian calls {}",
+            packages.join(", ")
+        )));
     }
     header("apt-get update");
     if let Err(problem) = command::run(privilege.command("apt-get").args(["-q", "update"])) {
@@ -27,7 +30,8 @@ pub(crate) fn install(groups: &[&[&str]]) -> Result<(), Problem> {
     let mut installed = install_group(&privilege, &packages);
     if let (Err(problem), true) = (&installed, groups.len() > 1) {
         note(&format!("{problem}: trying one after the other."));
-        let alone: Vec<Problem> = groups.iter().filter_map(|group| install_group(&privilege, group).err()).collect();
+        let alone: Vec<Problem> =
+            groups.iter().filter_map(|group| install_group(&privilege, group).err()).collect();
         let said: Vec<String> = alone.iter().map(Problem::to_string).collect();
         installed = if said.is_empty() { Ok(()) } else { Err(Problem::new(said.join("\n    "))) };
     }
@@ -39,7 +43,8 @@ fn install_group(privilege: &Privilege, packages: &[&str]) -> Result<(), Problem
     header(&format!("apt-get install {}", packages.join(" ")));
     let mut apt = privilege.command("apt-get");
     apt.args(["-q", "install", "--yes", "--no-upgrade", "--no-install-recommends"]).args(packages);
-    command::run(&mut apt).map_err(|problem| Problem::new(format!("{problem}; by hand: {}", by_hand(packages))))
+    command::run(&mut apt)
+        .map_err(|problem| Problem::new(format!("{problem}; by hand: {}", by_hand(packages))))
 }
 
 fn by_hand(packages: &[&str]) -> String {
@@ -52,7 +57,11 @@ fn set_cluster_aside(privilege: &Privilege, aside: bool) -> Result<(), Problem> 
         true => r#"mkdir -p "${0%/*}" && echo 'create_main_cluster = false' >"$0""#,
         false => r#"rm -f "$0""#,
     };
-    command::run(privilege.command("sh").args(["-c", script, "/etc/postgresql-common/createcluster.d/countersign.conf"]))
+    command::run(privilege.command("sh").args([
+        "-c",
+        script,
+        "/etc/postgresql-common/createcluster.d/countersign.conf",
+    ]))
 }
 
 /// How this process may become root.
@@ -63,7 +72,11 @@ enum Privilege {
 
 impl Privilege {
     fn find() -> Option<Self> {
-        if is_root() { Some(Self::Root) } else { command::works(Command::new("sudo").args(["-n", "true"])).then_some(Self::Sudo) }
+        if is_root() {
+            Some(Self::Root)
+        } else {
+            command::works(Command::new("sudo").args(["-n", "true"])).then_some(Self::Sudo)
+        }
     }
 
     fn command(&self, program: &str) -> Command {

@@ -13,10 +13,32 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<(), Probl
     header("build");
     let build = ["build", "--release", "--locked"];
     // By themselves: built along with the benchmark, what is measured would get the features that the benchmark's own parts ask for.
-    command::run(workspace.cargo().args(build).args(["--package", "countersign-cli", "--package", "countersign-pam", "--lib", "--bins"]))?;
-    command::run(workspace.cargo().args(build).args(["--package", "countersign-bench", "--features", "sdk"]))?;
+    command::run(workspace.cargo().args(build).args([
+        "--package",
+        "countersign-cli",
+        "--package",
+        "countersign-pam",
+        "--lib",
+        "--bins",
+    ]))?;
+    command::run(workspace.cargo().args(build).args([
+        "--package",
+        "countersign-bench",
+        "--features",
+        "sdk",
+    ]))?;
     header("bench");
     let mut bench = workspace.cargo();
-    bench.args(["run", "--release", "--locked", "--quiet", "--package", "countersign-bench", "--features", "sdk", "--"]);
+    bench.args([
+        "run",
+        "--release",
+        "--locked",
+        "--quiet",
+        "--package",
+        "countersign-bench",
+        "--features",
+        "sdk",
+        "--",
+    ]);
     command::run(bench.args(arguments).env("PATH", workspace.path()))
 }

@@ -20,14 +20,31 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<(), Probl
 
     let mut checks = Checks::default();
     checks.run("format", workspace.cargo().args(["fmt", "--all", "--check"]));
-    checks.run("lints", workspace.cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]));
+    checks.run(
+        "lints",
+        workspace.cargo().args([
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--",
+            "-D",
+            "warnings",
+        ]),
+    );
     check_clients(workspace, &mut checks);
     let mut doc = workspace.cargo();
-    checks.run("documentation", doc.args(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-D warnings"));
+    checks.run(
+        "documentation",
+        doc.args(["doc", "--workspace", "--no-deps", "--locked"])
+            .env("RUSTDOCFLAGS", "-D warnings"),
+    );
     if has_cargo_deny(workspace) {
         check_dependencies(workspace, &mut checks);
     } else {
-        note("The dependencies were not checked, for want of cargo-deny: `cargo xtask check --install` builds it, in a few minutes.");
+        note(
+            "The dependencies were not checked, for want of cargo-deny: `cargo xtask check --install` builds it, in a few minutes.",
+        );
     }
     checks.conclude()
 }
@@ -37,11 +54,17 @@ fn check_clients(workspace: &Workspace, checks: &mut Checks) {
     let manifest = workspace.root().join("e2e/interop/rust/Cargo.toml");
     let cargo = |what| {
         let mut cargo = workspace.cargo();
-        cargo.args([what, "--manifest-path"]).arg(&manifest).env("CARGO_TARGET_DIR", workspace.target());
+        cargo
+            .args([what, "--manifest-path"])
+            .arg(&manifest)
+            .env("CARGO_TARGET_DIR", workspace.target());
         cargo
     };
     checks.run("format of the interop clients", cargo("fmt").arg("--check"));
-    checks.run("lints of the interop clients", cargo("clippy").args(["--all-targets", "--locked", "--", "-D", "warnings"]));
+    checks.run(
+        "lints of the interop clients",
+        cargo("clippy").args(["--all-targets", "--locked", "--", "-D", "warnings"]),
+    );
 }
 
 fn has_cargo_deny(workspace: &Workspace) -> bool {
@@ -50,13 +73,21 @@ fn has_cargo_deny(workspace: &Workspace) -> bool {
 
 fn check_dependencies(workspace: &Workspace, checks: &mut Checks) {
     let mut deny = workspace.cargo();
-    checks.run("dependencies", deny.args(["deny", "--workspace", "--locked", "check", "bans", "licenses", "sources"]));
+    checks.run(
+        "dependencies",
+        deny.args(["deny", "--workspace", "--locked", "check", "bans", "licenses", "sources"]),
+    );
     if let Err(problem) = command::run(workspace.cargo().args(["deny", "fetch", "db"])) {
-        note(&format!("{problem}: the dependencies were not looked up among known vulnerabilities."));
+        note(&format!(
+            "{problem}: the dependencies were not looked up among known vulnerabilities."
+        ));
         return;
     }
     let mut deny = workspace.cargo();
-    checks.run("vulnerabilities", deny.args(["deny", "--workspace", "--locked", "check", "--disable-fetch", "advisories"]));
+    checks.run(
+        "vulnerabilities",
+        deny.args(["deny", "--workspace", "--locked", "check", "--disable-fetch", "advisories"]),
+    );
 }
 
 /// Runs one after the other, whatever comes of each: who mends one wants to know of the others.
@@ -75,6 +106,10 @@ impl Checks {
     }
 
     fn conclude(self) -> Result<(), Problem> {
-        if self.failed.is_empty() { Ok(()) } else { Err(Problem::new(format!("something is wrong with {}", self.failed.join(", ")))) }
+        if self.failed.is_empty() {
+            Ok(())
+        } else {
+            Err(Problem::new(format!("something is wrong with {}", self.failed.join(", "))))
+        }
     }
 }

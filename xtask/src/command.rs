@@ -9,7 +9,11 @@ use crate::problem::Problem;
 /// Runs it with its output on the terminal.
 pub(crate) fn run(command: &mut Command) -> Result<(), Problem> {
     let status = command.status().map_err(|error| not_started(command, &error))?;
-    if status.success() { Ok(()) } else { Err(Problem::new(format!("`{}` failed with {status}", line(command)))) }
+    if status.success() {
+        Ok(())
+    } else {
+        Err(Problem::new(format!("`{}` failed with {status}", line(command))))
+    }
 }
 
 /// Runs it for what it prints on its standard output, surrounding whitespace left out. Fails where it does, with what it said.
@@ -19,7 +23,12 @@ pub(crate) fn output(command: &mut Command) -> Result<String, Problem> {
         return Ok(text(&output.stdout));
     }
     let said = text(&output.stderr);
-    Err(Problem::new(format!("`{}` failed with {}{}{said}", line(command), output.status, if said.is_empty() { "" } else { ":\n" })))
+    Err(Problem::new(format!(
+        "`{}` failed with {}{}{said}",
+        line(command),
+        output.status,
+        if said.is_empty() { "" } else { ":\n" }
+    )))
 }
 
 /// Runs it, whatever comes of it.
@@ -29,7 +38,12 @@ pub(crate) fn attempt(command: &mut Command) -> Result<Output, Problem> {
 
 /// Whether it starts and ends well; what it prints is dropped.
 pub(crate) fn works(command: &mut Command) -> bool {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 /// Where a program of this name lies on `path`.
@@ -44,7 +58,10 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 
 /// The command as one would type it. Environment variables, which may hold secrets, are left out.
 pub(crate) fn line(command: &Command) -> String {
-    let words: Vec<_> = std::iter::once(command.get_program()).chain(command.get_args()).map(|word| word.to_string_lossy()).collect();
+    let words: Vec<_> = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy())
+        .collect();
     words.join(" ")
 }
 

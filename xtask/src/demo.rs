@@ -32,7 +32,10 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<(), Probl
         _ => return Err(Problem::usage("`demo` takes `--down` or nothing")),
     };
     // Of these, `local up` leaves out what it can't have of MariaDB and MySQL.
-    setup::provide(workspace, &[Need::PostgreSql, Need::Aws, Need::Faketime, Need::MariaDb, Need::Mmdebstrap]);
+    setup::provide(
+        workspace,
+        &[Need::PostgreSql, Need::Aws, Need::Faketime, Need::MariaDb, Need::Mmdebstrap],
+    );
     setup::require(workspace, &[Need::PostgreSql, Need::Aws, Need::Faketime])?;
     header("build");
     command::run(workspace.cargo().args(["build", "--workspace", "--lib", "--bins", "--locked"]))?;
@@ -49,7 +52,9 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<(), Probl
     match surprises {
         0 => Ok(()),
         1 => Err(Problem::new("one of these went otherwise than it should: it is marked ✗")),
-        more => Err(Problem::new(format!("{more} of these went otherwise than they should: they are marked ✗"))),
+        more => Err(Problem::new(format!(
+            "{more} of these went otherwise than they should: they are marked ✗"
+        ))),
     }
 }
 
@@ -70,12 +75,18 @@ enum Expected {
 
 impl Expected {
     fn is_met_by(self, login: &Login) -> bool {
-        let decision = login.decision.as_ref().map(|decision| (decision.outcome.as_str(), decision.class.as_deref()));
+        let decision = login
+            .decision
+            .as_ref()
+            .map(|decision| (decision.outcome.as_str(), decision.class.as_deref()));
         match self {
             Self::Allowed => login.client.is_ok() && decision == Some(("allowed", None)),
-            Self::Denied(class) => login.client.is_err() && decision == Some(("denied", Some(class))),
+            Self::Denied(class) => {
+                login.client.is_err() && decision == Some(("denied", Some(class)))
+            }
             Self::DeniedOrRequireSsl => {
-                login.said().starts_with("ERROR 1045") && matches!(decision, Some(("denied", Some("no-tls")) | ("allowed", None)))
+                login.said().starts_with("ERROR 1045")
+                    && matches!(decision, Some(("denied", Some("no-tls")) | ("allowed", None)))
             }
             Self::OpensUnasked(_) => login.client.is_ok() && decision.is_none(),
             Self::RefusedUnasked(_) => login.client.is_err() && decision.is_none(),
@@ -137,11 +148,26 @@ fn logins(stack: &Stack<'_>, engine: Engine) -> Result<u32, Problem> {
 
     let old = stack.aws_token(&ana, &["faketime", "-f", "-16m"])?;
     attempt("expired", &ana, old, Expected::Denied("expired"))?;
-    attempt("ana's token, as ben", &server.person("ben")?, token(&ana)?, Expected::Denied("wrong-user"))?;
+    attempt(
+        "ana's token, as ben",
+        &server.person("ben")?,
+        token(&ana)?,
+        Expected::Denied("wrong-user"),
+    )?;
     if everything {
-        attempt("for another port", &ana, stack.token(&ana, ana.port ^ 1)?, Expected::Denied("wrong-port"))?;
+        attempt(
+            "for another port",
+            &ana,
+            stack.token(&ana, ana.port ^ 1)?,
+            Expected::Denied("wrong-port"),
+        )?;
     }
-    attempt("signature tampered with", &ana, tampered(&token(&ana)?), Expected::Denied("signature-mismatch"))?;
+    attempt(
+        "signature tampered with",
+        &ana,
+        tampered(&token(&ana)?),
+        Expected::Denied("signature-mismatch"),
+    )?;
     let (cleo, dan) = (server.person("cleo")?, server.person("dan")?);
     attempt("cleo has no policy", &cleo, token(&cleo)?, Expected::Denied("not-allowed"))?;
     attempt("a policy denies dan", &dan, token(&dan)?, Expected::Denied("explicitly-denied"))?;
@@ -153,18 +179,29 @@ fn logins(stack: &Stack<'_>, engine: Engine) -> Result<u32, Problem> {
     }
 
     let without_tls = match engine {
-        Engine::Postgres => Expected::RefusedUnasked("is not asked: pg_hba.conf turns members of rds_iam away that come without TLS"),
+        Engine::Postgres => Expected::RefusedUnasked(
+            "is not asked: pg_hba.conf turns members of rds_iam away that come without TLS",
+        ),
         Engine::Mariadb | Engine::Mysql => Expected::DeniedOrRequireSsl,
     };
     attempt("no TLS", &ana.without_tls(), token(&ana)?, without_tls)?;
 
     let by_password = match engine {
-        Engine::Postgres => "is not asked: zoe is no member of rds_iam, PostgreSQL checks its password (SCRAM)",
-        Engine::Mariadb | Engine::Mysql => "is not asked: zoe is no account of AWSAuthenticationPlugin, the server checks its password",
+        Engine::Postgres => {
+            "is not asked: zoe is no member of rds_iam, PostgreSQL checks its password (SCRAM)"
+        }
+        Engine::Mariadb | Engine::Mysql => {
+            "is not asked: zoe is no account of AWSAuthenticationPlugin, the server checks its password"
+        }
     };
     server.create_with_password("zoe", PASSWORD)?;
     let zoe = ana.with_user("zoe");
-    attempt("zoe, by her password", &zoe, PASSWORD.to_owned(), Expected::OpensUnasked(by_password))?;
+    attempt(
+        "zoe, by her password",
+        &zoe,
+        PASSWORD.to_owned(),
+        Expected::OpensUnasked(by_password),
+    )?;
     if everything {
         attempt("zoe, by a token", &zoe, token(&zoe)?, Expected::RefusedUnasked(by_password))?;
     }

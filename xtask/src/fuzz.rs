@@ -17,8 +17,11 @@ const RUSTFLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanit
     -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 -Cdebug-assertions";
 
 /// The rest of what makes a release build fit: link-time optimisation would drop the counters.
-const PROFILE: [(&str, &str); 3] =
-    [("CARGO_PROFILE_RELEASE_LTO", "off"), ("CARGO_PROFILE_RELEASE_STRIP", "none"), ("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true")];
+const PROFILE: [(&str, &str); 3] = [
+    ("CARGO_PROFILE_RELEASE_LTO", "off"),
+    ("CARGO_PROFILE_RELEASE_STRIP", "none"),
+    ("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true"),
+];
 
 pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<(), Problem> {
     let (name, seconds) = match arguments {
@@ -33,7 +36,10 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<(), Probl
     }
     let all = targets(&workspace.root().join("fuzz/fuzz_targets"))?;
     if let Some(unknown) = name.filter(|name| all.iter().all(|target| target != name)) {
-        return Err(Problem::new(format!("there is no fuzz target {unknown:?}, but {}", all.join(", "))));
+        return Err(Problem::new(format!(
+            "there is no fuzz target {unknown:?}, but {}",
+            all.join(", ")
+        )));
     }
     setup::require(workspace, &[Need::Cxx])?;
 
@@ -41,8 +47,20 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<(), Probl
     // With a target named, build scripts and procedural macros are left as they are.
     let triple = host(workspace)?;
     let mut build = workspace.cargo();
-    build.args(["build", "--release", "--locked", "--package", "countersign-fuzz", "--bins", "--target", &triple, "--target-dir"]);
-    command::run(build.arg(workspace.target().join("fuzz")).env("RUSTFLAGS", RUSTFLAGS).envs(PROFILE))?;
+    build.args([
+        "build",
+        "--release",
+        "--locked",
+        "--package",
+        "countersign-fuzz",
+        "--bins",
+        "--target",
+        &triple,
+        "--target-dir",
+    ]);
+    command::run(
+        build.arg(workspace.target().join("fuzz")).env("RUSTFLAGS", RUSTFLAGS).envs(PROFILE),
+    )?;
 
     let programs = workspace.target().join("fuzz").join(triple).join("release");
     for target in all.iter().filter(|target| name.is_none_or(|name| name == **target)) {
@@ -61,7 +79,9 @@ fn fuzz(directory: &Path, program: &Path, target: &str, seconds: &str) -> Result
     let corpus = make(directory.join("corpus").join(target))?;
     let artifacts = make(directory.join("artifacts").join(target))?;
     let mut fuzzer = Command::new(program);
-    fuzzer.arg(format!("-max_total_time={seconds}")).arg(format!("-artifact_prefix={}/", artifacts.display()));
+    fuzzer
+        .arg(format!("-max_total_time={seconds}"))
+        .arg(format!("-artifact_prefix={}/", artifacts.display()));
     fuzzer.args(["-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1"]);
     run_tersely(fuzzer.arg(corpus).arg(directory.join("seeds").join(target))).map_err(|problem| {
         Problem::new(format!(
@@ -74,26 +94,37 @@ fn fuzz(directory: &Path, program: &Path, target: &str, seconds: &str) -> Result
 
 /// Runs it with its output on the terminal, less the thousands of lines for new inputs and for the dictionary.
 fn run_tersely(fuzzer: &mut Command) -> Result<(), Problem> {
-    let failed = |error: std::io::Error| Problem::new(format!("the fuzzer could not be run: {error}"));
+    let failed =
+        |error: std::io::Error| Problem::new(format!("the fuzzer could not be run: {error}"));
     let mut child = fuzzer.stderr(Stdio::piped()).spawn().map_err(failed)?;
     if let Some(pipe) = child.stderr.take() {
         for line in BufReader::new(pipe).split(b'\n') {
             let line = line.map_err(failed)?;
             let line = String::from_utf8_lossy(&line);
-            if !line.contains("\tNEW ") && !line.contains("\tREDUCE ") && !line.contains("\" # Uses: ") {
+            if !line.contains("\tNEW ")
+                && !line.contains("\tREDUCE ")
+                && !line.contains("\" # Uses: ")
+            {
                 eprintln!("{line}");
             }
         }
     }
     let status = child.wait().map_err(failed)?;
-    if status.success() { Ok(()) } else { Err(Problem::new(format!("`{}` failed with {status}", command::line(fuzzer)))) }
+    if status.success() {
+        Ok(())
+    } else {
+        Err(Problem::new(format!("`{}` failed with {status}", command::line(fuzzer))))
+    }
 }
 
 /// The names of the targets, sorted.
 fn targets(directory: &Path) -> Result<Vec<String>, Problem> {
-    let entries = fs::read_dir(directory).map_err(|error| Problem::new(format!("{}: {error}", directory.display())))?;
-    let mut names: Vec<String> =
-        entries.flatten().filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".rs")?.to_owned())).collect();
+    let entries = fs::read_dir(directory)
+        .map_err(|error| Problem::new(format!("{}: {error}", directory.display())))?;
+    let mut names: Vec<String> = entries
+        .flatten()
+        .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".rs")?.to_owned()))
+        .collect();
     names.sort();
     Ok(names)
 }

@@ -17,7 +17,8 @@ use kit::{AWS_KITS, KITS, Kit, MOTO};
 const SERVERS: [Need; 3] = [Need::PostgreSql, Need::MariaDb, Need::Mmdebstrap];
 
 /// The clients of AWS's API, as `e2e/src/bin/aws` knows them.
-const AWS_CLIENTS: [&str; 6] = ["aws-cli", "aws-sdk-rust", "boto3", "aws-sdk-js", "aws-sdk-go", "aws-sdk-java"];
+const AWS_CLIENTS: [&str; 6] =
+    ["aws-cli", "aws-sdk-rust", "boto3", "aws-sdk-js", "aws-sdk-go", "aws-sdk-java"];
 
 /// What the comparison with moto goes by.
 const MOTO_NAME: &str = "moto";
@@ -37,9 +38,15 @@ pub(crate) fn run(workspace: &Workspace, clients: &[&str]) -> Result<(), Problem
 }
 
 /// Tries them with what is built, and without what is lacking: all the news, also where some of it is bad.
-pub(crate) fn attempt(workspace: &Workspace, clients: &[&str], lacking: &[Need]) -> Result<(), Problem> {
-    let (aws, others): (Vec<&str>, Vec<&str>) = clients.iter().partition(|name| AWS_CLIENTS.contains(*name));
-    let (moto, drivers): (Vec<&str>, Vec<&str>) = others.into_iter().partition(|name| *name == MOTO_NAME);
+pub(crate) fn attempt(
+    workspace: &Workspace,
+    clients: &[&str],
+    lacking: &[Need],
+) -> Result<(), Problem> {
+    let (aws, others): (Vec<&str>, Vec<&str>) =
+        clients.iter().partition(|name| AWS_CLIENTS.contains(*name));
+    let (moto, drivers): (Vec<&str>, Vec<&str>) =
+        others.into_iter().partition(|name| *name == MOTO_NAME);
     let all = clients.is_empty();
     let mut problems = Vec::new();
     if all || !drivers.is_empty() {
@@ -56,13 +63,18 @@ pub(crate) fn attempt(workspace: &Workspace, clients: &[&str], lacking: &[Need])
 }
 
 /// Drivers of databases, with tokens that are minted here.
-fn attempt_drivers(workspace: &Workspace, clients: &[&str], lacking: &[Need]) -> Result<(), Problem> {
+fn attempt_drivers(
+    workspace: &Workspace,
+    clients: &[&str],
+    lacking: &[Need],
+) -> Result<(), Problem> {
     let tools = tools(workspace);
     let mut interop = Command::new(workspace.binary("interop"));
     interop.arg("--tools").arg(&tools);
     for (need, engine) in [(Need::PostgreSql, "postgres"), (Need::MariaDb, "mariadb")] {
         if lacking.contains(&need) {
-            interop.args(["--lacking", &format!("{engine}={} could not be installed", need.name())]);
+            interop
+                .args(["--lacking", &format!("{engine}={} could not be installed", need.name())]);
         } else {
             interop.args(["--engine", engine]);
         }
@@ -73,20 +85,25 @@ fn attempt_drivers(workspace: &Workspace, clients: &[&str], lacking: &[Need]) ->
     };
     provide(workspace, &KITS, lacking, &mut interop)?;
     header("logins");
-    command::run(interop.args(clients)).map_err(|_| Problem::new("not every client did what it should: what did not is marked ✗"))
+    command::run(interop.args(clients))
+        .map_err(|_| Problem::new("not every client did what it should: what did not is marked ✗"))
 }
 
 /// Clients of AWS's API, which go from an identity to a login.
 fn attempt_aws(workspace: &Workspace, clients: &[&str], lacking: &[Need]) -> Result<(), Problem> {
     if lacking.contains(&Need::PostgreSql) {
-        note("PostgreSQL could not be installed: the AWS clients, which log in to it, are skipped.");
+        note(
+            "PostgreSQL could not be installed: the AWS clients, which log in to it, are skipped.",
+        );
         return Ok(());
     }
     let mut aws = Command::new(workspace.binary("aws"));
     aws.arg("--tools").arg(tools(workspace)).env("PATH", workspace.path());
     provide(workspace, &AWS_KITS, lacking, &mut aws)?;
     header("AWS clients");
-    command::run(aws.args(clients)).map_err(|_| Problem::new("not every AWS client did what it should: what did not is marked ✗"))
+    command::run(aws.args(clients)).map_err(|_| {
+        Problem::new("not every AWS client did what it should: what did not is marked ✗")
+    })
 }
 
 /// moto for those who can do without it, but better have it.
@@ -107,8 +124,13 @@ fn compare_with_moto(workspace: &Workspace, lacking: &[Need]) -> Result<(), Prob
     header("the shape of answers, compared with moto's");
     let mut compare = Command::new(directory.join("bin/python"));
     // -B: nothing is left beside the sources.
-    compare.arg("-B").arg(workspace.root().join("e2e/aws/moto/compare.py")).arg(workspace.binary("countersign"));
-    command::run(&mut compare).map_err(|_| Problem::new("answers differ from moto's otherwise than e2e/aws/moto/differences.toml says"))
+    compare
+        .arg("-B")
+        .arg(workspace.root().join("e2e/aws/moto/compare.py"))
+        .arg(workspace.binary("countersign"));
+    command::run(&mut compare).map_err(|_| {
+        Problem::new("answers differ from moto's otherwise than e2e/aws/moto/differences.toml says")
+    })
 }
 
 fn tools(workspace: &Workspace) -> PathBuf {
@@ -116,7 +138,12 @@ fn tools(workspace: &Workspace) -> PathBuf {
 }
 
 /// Gets and builds kits, and tells the runner which it has to do without.
-fn provide(workspace: &Workspace, kits: &[Kit], lacking: &[Need], runner: &mut Command) -> Result<(), Problem> {
+fn provide(
+    workspace: &Workspace,
+    kits: &[Kit],
+    lacking: &[Need],
+    runner: &mut Command,
+) -> Result<(), Problem> {
     for kit in kits {
         match fetch(workspace, kit, lacking) {
             Ok(()) => kit.build(workspace, &tools(workspace).join(kit.name))?,
@@ -139,9 +166,18 @@ fn fetch(workspace: &Workspace, kit: &Kit, lacking: &[Need]) -> Result<(), Probl
 /// Unpacks MySQL where that has not been done, and gives back its command line.
 fn mysql(workspace: &Workspace) -> Result<PathBuf, Problem> {
     header("mysql, beside the system's servers");
-    let printed = command::output(Command::new(workspace.binary("countersign")).args(["local", "install", "--engine", "mysql"]))?;
+    let printed = command::output(
+        Command::new(workspace.binary("countersign"))
+            .args(["local", "install", "--engine", "mysql"]),
+    )?;
     // Engine, version and directory, in one line.
     let directory = printed.find('/').and_then(|at| printed.get(at..));
-    let program = directory.map(|directory| Path::new(directory).join("usr/bin/mysql")).filter(|program| program.is_file());
-    program.ok_or_else(|| Problem::new(format!("there is no mysql where `countersign local install` put the server: {printed}")))
+    let program = directory
+        .map(|directory| Path::new(directory).join("usr/bin/mysql"))
+        .filter(|program| program.is_file());
+    program.ok_or_else(|| {
+        Problem::new(format!(
+            "there is no mysql where `countersign local install` put the server: {printed}"
+        ))
+    })
 }

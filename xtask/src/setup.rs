@@ -48,12 +48,18 @@ impl Need {
             Self::PostgreSql => "it is what logins are tried on",
             Self::Aws => "its tokens have to open and to fail like our own",
             Self::Mmdebstrap => "it unpacks newer servers beside the system's",
-            Self::Faketime => "it dates a token back, so that nobody waits 15 minutes for one to expire",
+            Self::Faketime => {
+                "it dates a token back, so that nobody waits 15 minutes for one to expire"
+            }
             Self::Cxx => "libFuzzer is written in C++",
             Self::MariaDb => "it is what logins are tried on",
             Self::Valgrind => "it watches the plugin's memory inside a real server",
-            Self::PythonVenv | Self::Node | Self::Java | Self::Go => "its drivers have to log in with a token",
-            Self::MariaDbHeaders => "mysqlclient, which has to log in with a token, is compiled against it",
+            Self::PythonVenv | Self::Node | Self::Java | Self::Go => {
+                "its drivers have to log in with a token"
+            }
+            Self::MariaDbHeaders => {
+                "mysqlclient, which has to log in with a token, is compiled against it"
+            }
         }
     }
 
@@ -66,10 +72,15 @@ impl Need {
             Self::Mmdebstrap => have("mmdebstrap"),
             Self::Faketime => have("faketime"),
             Self::Cxx => have("c++"),
-            Self::MariaDb => have("mariadb") && (have("mariadbd") || Path::new("/usr/sbin/mariadbd").is_file()),
+            Self::MariaDb => {
+                have("mariadb") && (have("mariadbd") || Path::new("/usr/sbin/mariadbd").is_file())
+            }
             Self::Valgrind => have("valgrind"),
             Self::PythonVenv => python(MAKE_ENVIRONMENTS),
-            Self::MariaDbHeaders => ["mariadb_config", "pkg-config", "cc"].into_iter().all(have) && python(FIND_PYTHON_H),
+            Self::MariaDbHeaders => {
+                ["mariadb_config", "pkg-config", "cc"].into_iter().all(have)
+                    && python(FIND_PYTHON_H)
+            }
             Self::Node => have("node") && have("npm"),
             Self::Java => have("javac") && have("mvn"),
             Self::Go => have("go"),
@@ -88,7 +99,9 @@ impl Need {
             // The whole of mariadb-server would start one.
             Self::MariaDb => &["mariadb-server-core", "mariadb-client-core"],
             Self::Valgrind => &["valgrind"],
-            Self::MariaDbHeaders => &["libmariadb-dev", "pkg-config", "gcc", "libc6-dev", "python3-dev"],
+            Self::MariaDbHeaders => {
+                &["libmariadb-dev", "pkg-config", "gcc", "libc6-dev", "python3-dev"]
+            }
             Self::Node => &["nodejs", "npm"],
             Self::Java => &["default-jdk-headless", "maven"],
             Self::Go => &["golang-go"],
@@ -100,7 +113,8 @@ impl Need {
 const MAKE_ENVIRONMENTS: &str = "import ensurepip, venv";
 
 /// Fails where Python's headers are not installed.
-const FIND_PYTHON_H: &str = "import os, sysconfig; os.stat(os.path.join(sysconfig.get_paths()['include'], 'Python.h'))";
+const FIND_PYTHON_H: &str =
+    "import os, sysconfig; os.stat(os.path.join(sysconfig.get_paths()['include'], 'Python.h'))";
 
 fn python(program: &str) -> bool {
     command::works(Command::new("python3").args(["-c", program]))
@@ -127,7 +141,11 @@ pub(crate) fn provide(workspace: &Workspace, needs: &[Need]) -> Vec<Need> {
     for need in &missing {
         note(&format!("{} is missing: {}.", need.name(), need.why()));
     }
-    let packages: Vec<&[&str]> = missing.iter().map(|need| need.packages()).filter(|packages| !packages.is_empty()).collect();
+    let packages: Vec<&[&str]> = missing
+        .iter()
+        .map(|need| need.packages())
+        .filter(|packages| !packages.is_empty())
+        .collect();
     if !packages.is_empty() {
         tell(apt::install(&packages));
     }
@@ -140,7 +158,11 @@ pub(crate) fn provide(workspace: &Workspace, needs: &[Need]) -> Vec<Need> {
 /// As [`provide`], for a command that can't go on without.
 pub(crate) fn require(workspace: &Workspace, needs: &[Need]) -> Result<(), Problem> {
     let lacking: Vec<&str> = provide(workspace, needs).into_iter().map(Need::name).collect();
-    if lacking.is_empty() { Ok(()) } else { Err(Problem::new(format!("this can't go on without {}", lacking.join(" and ")))) }
+    if lacking.is_empty() {
+        Ok(())
+    } else {
+        Err(Problem::new(format!("this can't go on without {}", lacking.join(" and "))))
+    }
 }
 
 /// One step that failed is no reason not to try the next.
@@ -154,5 +176,11 @@ fn tell(step: Result<(), Problem>) {
 fn install_aws(environment: &Path) -> Result<(), Problem> {
     header(&format!("pip install awscli, into {}", environment.display()));
     command::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(environment))?;
-    command::run(Command::new(environment.join("bin/python")).args(["-m", "pip", "--disable-pip-version-check", "install", "awscli"]))
+    command::run(Command::new(environment.join("bin/python")).args([
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "install",
+        "awscli",
+    ]))
 }

@@ -10,7 +10,8 @@ use crate::workspace::Workspace;
 use crate::{command, interop};
 
 /// What tests are run with; those that need what is lacking say that they skip.
-const NEEDS: [Need; 6] = [Need::PostgreSql, Need::MariaDb, Need::Aws, Need::Mmdebstrap, Need::Faketime, Need::Valgrind];
+const NEEDS: [Need; 6] =
+    [Need::PostgreSql, Need::MariaDb, Need::Aws, Need::Mmdebstrap, Need::Faketime, Need::Valgrind];
 
 pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<(), Problem> {
     if let ["interop", clients @ ..] = arguments {
@@ -22,11 +23,21 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<(), Probl
 
     header("build");
     // What the tests start has to be as new as they are; tests among them, or features would differ and all be built twice.
-    command::run(workspace.cargo().args(["build", "--workspace", "--lib", "--bins", "--tests", "--locked"]))?;
+    command::run(workspace.cargo().args([
+        "build",
+        "--workspace",
+        "--lib",
+        "--bins",
+        "--tests",
+        "--locked",
+    ]))?;
 
     for engine in ["postgres:18", "mysql"] {
         header(&format!("{engine}, beside the system's servers"));
-        if let Err(problem) = command::run(Command::new(workspace.binary("countersign")).args(["local", "install", "--engine", engine])) {
+        if let Err(problem) = command::run(
+            Command::new(workspace.binary("countersign"))
+                .args(["local", "install", "--engine", engine]),
+        ) {
             note(&format!("{problem}: the tests that need it say that they skip."));
         }
     }
@@ -60,12 +71,15 @@ fn package(workspace: &Workspace, name: &str) -> Option<String> {
     let manifest = |directory: &str| workspace.root().join(directory).join(name).join("Cargo.toml");
     let manifest = ["crates", ""].into_iter().map(manifest).find(|manifest| manifest.is_file())?;
     let manifest = std::fs::read_to_string(manifest).ok()?;
-    manifest.lines().find_map(|line| Some(line.strip_prefix("name = \"")?.strip_suffix('"')?.to_owned()))
+    manifest
+        .lines()
+        .find_map(|line| Some(line.strip_prefix("name = \"")?.strip_suffix('"')?.to_owned()))
 }
 
 /// Lets cargo's output through as it comes, and ends with its sum.
 fn run_and_count(cargo: &mut Command) -> Result<(), Problem> {
-    let failed = |error: std::io::Error| Problem::new(format!("cargo test could not be run: {error}"));
+    let failed =
+        |error: std::io::Error| Problem::new(format!("cargo test could not be run: {error}"));
     let mut child = cargo.stdout(Stdio::piped()).spawn().map_err(failed)?;
     let mut sum = Sum::default();
     let mut out = std::io::stdout().lock();
@@ -79,8 +93,17 @@ fn run_and_count(cargo: &mut Command) -> Result<(), Problem> {
         }
     }
     let status = child.wait().map_err(failed)?;
-    writeln!(out, "{}", bold(&format!("{} passed, {} failed, {} ignored", sum.passed, sum.failed, sum.ignored))).map_err(failed)?;
-    if status.success() { Ok(()) } else { Err(Problem::new(format!("`{}` failed", command::line(cargo)))) }
+    writeln!(
+        out,
+        "{}",
+        bold(&format!("{} passed, {} failed, {} ignored", sum.passed, sum.failed, sum.ignored))
+    )
+    .map_err(failed)?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(Problem::new(format!("`{}` failed", command::line(cargo))))
+    }
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -93,9 +116,17 @@ struct Sum {
 impl Sum {
     /// Adds a line of the form `test result: ok. 3 passed; 0 failed; 1 ignored; …`; others say nothing.
     fn add(&mut self, line: &str) {
-        let Some((_, counts)) = line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". ")) else { return };
+        let Some((_, counts)) =
+            line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". "))
+        else {
+            return;
+        };
         for count in counts.split(';') {
-            match count.trim().split_once(' ').map(|(number, what)| (number.parse().unwrap_or(0), what)) {
+            match count
+                .trim()
+                .split_once(' ')
+                .map(|(number, what)| (number.parse().unwrap_or(0), what))
+            {
                 Some((number, "passed")) => self.passed += number,
                 Some((number, "failed")) => self.failed += number,
                 Some((number, "ignored")) => self.ignored += number,

@@ -17,10 +17,11 @@ impl Workspace {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_owned);
         // Cargo put this program into TARGET/PROFILE/: that is right whatever the configuration says.
         let program = std::env::current_exe().ok();
-        let target = program.as_deref().and_then(|program| program.ancestors().nth(2)).map(Path::to_owned);
-        root.zip(target)
-            .map(|(root, target)| Self { root, target })
-            .ok_or_else(|| Problem::new("xtask does not know where it is: start it as `cargo xtask`"))
+        let target =
+            program.as_deref().and_then(|program| program.ancestors().nth(2)).map(Path::to_owned);
+        root.zip(target).map(|(root, target)| Self { root, target }).ok_or_else(|| {
+            Problem::new("xtask does not know where it is: start it as `cargo xtask`")
+        })
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -53,6 +54,7 @@ impl Workspace {
         let own = self.aws_environment().join("bin");
         let inherited = std::env::var_os("PATH").unwrap_or_default();
         let own = own.join("aws").is_file().then_some(own);
-        std::env::join_paths(own.into_iter().chain(std::env::split_paths(&inherited))).unwrap_or(inherited)
+        std::env::join_paths(own.into_iter().chain(std::env::split_paths(&inherited)))
+            .unwrap_or(inherited)
     }
 }

@@ -19,7 +19,10 @@ const DRAWING: [(&str, &[&str]); 15] = [
     ("countersign-asker", &["countersign-core"]),
     ("countersign-pam", &["countersign-core", "countersign-asker"]),
     ("countersign-mysql-plugin", &["countersign-core", "countersign-asker"]),
-    ("countersign-local", &["countersign-core", "countersign-wire", "countersign-authority", "countersign-connect"]),
+    (
+        "countersign-local",
+        &["countersign-core", "countersign-wire", "countersign-authority", "countersign-connect"],
+    ),
     ("countersign-operate", &["countersign-core"]),
     (
         "countersign-cli",
@@ -55,14 +58,35 @@ const ALL: &[&str] = &[
 const MODULES: [&str; 2] = ["countersign-pam", "countersign-mysql-plugin"];
 
 /// What waits, polls or opens sockets. The modules in the database servers, the core and the protocols may depend on none of it.
-const ASYNCHRONOUS: [&str; 12] =
-    ["async-io", "async-std", "async-trait", "futures", "futures-core", "hyper", "mio", "polling", "reqwest", "smol", "socket2", "tokio"];
+const ASYNCHRONOUS: [&str; 12] = [
+    "async-io",
+    "async-std",
+    "async-trait",
+    "futures",
+    "futures-core",
+    "hyper",
+    "mio",
+    "polling",
+    "reqwest",
+    "smol",
+    "socket2",
+    "tokio",
+];
 
 /// Names under which whatever fits nowhere gathers.
 const HEAPS: [&str; 5] = ["common", "utils", "types", "errors", "macros"];
 
 /// What `core` is given as an argument instead: the clock, the environment, files and sockets.
-const OUTSIDE: [&str; 8] = ["SystemTime::now", "Instant::now", "now_utc", "std::env", "std::fs", "std::os", "std::process", "std::thread"];
+const OUTSIDE: [&str; 8] = [
+    "SystemTime::now",
+    "Instant::now",
+    "now_utc",
+    "std::env",
+    "std::fs",
+    "std::os",
+    "std::process",
+    "std::thread",
+];
 
 /// The packages that a build for this machine consists of, by id.
 struct Graph {
@@ -81,7 +105,10 @@ impl Graph {
     fn read() -> Result<Self, Box<dyn Error>> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let version = String::from_utf8(Command::new(&cargo).arg("-vV").output()?.stdout)?;
-        let host = version.lines().find_map(|line| line.strip_prefix("host: ")).ok_or("`cargo -vV` names no host")?;
+        let host = version
+            .lines()
+            .find_map(|line| line.strip_prefix("host: "))
+            .ok_or("`cargo -vV` names no host")?;
         let output = Command::new(&cargo)
             .args(["metadata", "--format-version", "1", "--locked", "--filter-platform", host])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -89,7 +116,8 @@ impl Graph {
         if !output.status.success() {
             return Err(String::from_utf8_lossy(&output.stderr).into());
         }
-        Self::from_metadata(&serde_json::from_slice(&output.stdout)?).ok_or_else(|| "`cargo metadata` has another form than it had".into())
+        Self::from_metadata(&serde_json::from_slice(&output.stdout)?)
+            .ok_or_else(|| "`cargo metadata` has another form than it had".into())
     }
 
     fn from_metadata(metadata: &Value) -> Option<Self> {
@@ -98,19 +126,26 @@ impl Graph {
         let mut uses = BTreeMap::new();
         for node in list(metadata.get("resolve")?, "nodes")? {
             let is_built = |dependency: &Value| {
-                list(dependency, "dep_kinds").is_some_and(|kinds| kinds.iter().any(|kind| kind.get("kind") != Some(&"dev".into())))
+                list(dependency, "dep_kinds").is_some_and(|kinds| {
+                    kinds.iter().any(|kind| kind.get("kind") != Some(&"dev".into()))
+                })
             };
             let built = list(&node, "deps")?.into_iter().filter(is_built);
-            uses.insert(text(node.get("id")?)?, built.map(|dependency| text(dependency.get("pkg")?)).collect::<Option<_>>()?);
+            uses.insert(
+                text(node.get("id")?)?,
+                built.map(|dependency| text(dependency.get("pkg")?)).collect::<Option<_>>()?,
+            );
         }
         let mut packages = BTreeMap::new();
         for package in list(metadata, "packages")? {
             let id = text(package.get("id")?)?;
             let uses = uses.remove(&id).unwrap_or_default();
-            let (name, manifest) = (text(package.get("name")?)?, text(package.get("manifest_path")?)?.into());
+            let (name, manifest) =
+                (text(package.get("name")?)?, text(package.get("manifest_path")?)?.into());
             packages.insert(id, Package { name, manifest, uses });
         }
-        let members = list(metadata, "workspace_members")?.iter().map(text).collect::<Option<_>>()?;
+        let members =
+            list(metadata, "workspace_members")?.iter().map(text).collect::<Option<_>>()?;
         Some(Self { packages, members })
     }
 
@@ -119,7 +154,9 @@ impl Graph {
     }
 
     fn member(&self, name: &str) -> Result<&Package, String> {
-        self.members().find(|package| package.name == name).ok_or_else(|| format!("there is no crate {name}"))
+        self.members()
+            .find(|package| package.name == name)
+            .ok_or_else(|| format!("there is no crate {name}"))
     }
 
     /// The names of all that a package is built with, itself left out.
@@ -140,11 +177,15 @@ fn every_crate_is_drawn_and_uses_what_the_drawing_lets_it() -> Outcome {
     let graph = Graph::read()?;
     let members: BTreeSet<&str> = graph.members().map(|package| package.name.as_str()).collect();
     let drawn: BTreeSet<&str> = DRAWING.iter().map(|(name, _)| *name).collect();
-    assert_eq!(members, drawn, "the workspace and the drawing, here and in ARCHITECTURE.md, have different crates");
+    assert_eq!(
+        members, drawn,
+        "the workspace and the drawing, here and in ARCHITECTURE.md, have different crates"
+    );
 
     for (name, allowed) in DRAWING {
         let used = graph.closure(graph.member(name)?);
-        let astray: Vec<_> = used.iter().filter(|used| members.contains(*used) && !allowed.contains(used)).collect();
+        let astray: Vec<_> =
+            used.iter().filter(|used| members.contains(*used) && !allowed.contains(used)).collect();
         assert!(astray.is_empty(), "{name} uses {astray:?}, against the drawing");
     }
     Ok(())
@@ -155,7 +196,8 @@ fn core_the_protocols_and_the_modules_wait_for_nothing() -> Outcome {
     let graph = Graph::read()?;
     for name in MODULES.into_iter().chain(["countersign-core", "countersign-wire"]) {
         let used = graph.closure(graph.member(name)?);
-        let astray: Vec<_> = ASYNCHRONOUS.iter().filter(|crate_name| used.contains(*crate_name)).collect();
+        let astray: Vec<_> =
+            ASYNCHRONOUS.iter().filter(|crate_name| used.contains(*crate_name)).collect();
         assert!(astray.is_empty(), "{name} is built with {astray:?}");
     }
     Ok(())
@@ -171,11 +213,21 @@ fn core_touches_nothing_outside() -> Outcome {
             continue;
         }
         let text = std::fs::read_to_string(&file)?;
-        let code = text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
-        let touching = code.filter(|(_, line)| OUTSIDE.iter().any(|outside| line.contains(outside)));
-        astray.extend(touching.map(|(number, line)| format!("{}:{}: {}", file.display(), number + 1, line.trim())));
+        let code =
+            text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
+        let touching =
+            code.filter(|(_, line)| OUTSIDE.iter().any(|outside| line.contains(outside)));
+        astray.extend(
+            touching.map(|(number, line)| {
+                format!("{}:{}: {}", file.display(), number + 1, line.trim())
+            }),
+        );
     }
-    assert!(astray.is_empty(), "the time, and all else from outside, is an argument in core:\n{}", astray.join("\n"));
+    assert!(
+        astray.is_empty(),
+        "the time, and all else from outside, is an argument in core:\n{}",
+        astray.join("\n")
+    );
     Ok(())
 }
 
@@ -184,8 +236,13 @@ fn only_modules_may_be_unsafe() -> Outcome {
     let graph = Graph::read()?;
     for package in graph.members().filter(|package| !MODULES.contains(&package.name.as_str())) {
         let manifest = std::fs::read_to_string(&package.manifest)?;
-        let forbidden = manifest.contains("[lints]\nworkspace = true\n") || manifest.contains("[lints.rust]\nunsafe_code = \"forbid\"\n");
-        assert!(forbidden, "{} does not take over the workspace's lints, which forbid `unsafe`", package.manifest.display());
+        let forbidden = manifest.contains("[lints]\nworkspace = true\n")
+            || manifest.contains("[lints.rust]\nunsafe_code = \"forbid\"\n");
+        assert!(
+            forbidden,
+            "{} does not take over the workspace's lints, which forbid `unsafe`",
+            package.manifest.display()
+        );
     }
     Ok(())
 }
@@ -195,7 +252,10 @@ fn no_crate_is_a_heap() -> Outcome {
     let graph = Graph::read()?;
     for package in graph.members() {
         let name = package.name.trim_start_matches("countersign-");
-        assert!(!HEAPS.contains(&name), "a crate {name:?} gathers what fits nowhere: name it after what it is about");
+        assert!(
+            !HEAPS.contains(&name),
+            "a crate {name:?} gathers what fits nowhere: name it after what it is about"
+        );
     }
     Ok(())
 }

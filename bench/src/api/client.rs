@@ -35,12 +35,26 @@ impl Api<'_> {
     pub(super) fn signed(&self, service: &str, body: &str) -> Result<String, Problem> {
         let host = self.address();
         let headers = [("host", host), ("content-type", FORM)];
-        let request = Request { method: "POST", path: "/", query: "", headers: &headers, payload: Payload::Body(body.as_bytes()) };
+        let request = Request {
+            method: "POST",
+            path: "/",
+            query: "",
+            headers: &headers,
+            payload: Payload::Body(body.as_bytes()),
+        };
         let identity = Identity::Whole(&self.credentials);
-        let signer = Signer { identity, region: self.region, service, normalization: Normalization::Rfc3986, now: SystemTime::now() };
+        let signer = Signer {
+            identity,
+            region: self.region,
+            service,
+            normalization: Normalization::Rfc3986,
+            now: SystemTime::now(),
+        };
         let added = signer.sign_by_header(&request).ok_or("the request can't be signed")?;
         let mut text = format!("POST / HTTP/1.1\r\ncontent-length: {}\r\n", body.len());
-        for (name, value) in headers.iter().copied().chain(added.iter().map(|(name, value)| (*name, value.as_str()))) {
+        for (name, value) in
+            headers.iter().copied().chain(added.iter().map(|(name, value)| (*name, value.as_str())))
+        {
             text.extend([name, ": ", value, "\r\n"]);
         }
         text.extend(["\r\n", body]);
@@ -98,7 +112,8 @@ impl<'a> Connection<'a> {
                 keeps = false;
             }
         }
-        let length: u64 = length.filter(|length| *length <= MAX_ANSWER).ok_or(io::ErrorKind::InvalidData)?;
+        let length: u64 =
+            length.filter(|length| *length <= MAX_ANSWER).ok_or(io::ErrorKind::InvalidData)?;
         let mut body = String::new();
         stream.by_ref().take(length).read_to_string(&mut body)?;
         if keeps {

@@ -21,10 +21,15 @@ pub(super) struct Moto {
 impl Moto {
     /// Starts one, where it is installed, and waits until it listens.
     pub(super) fn start() -> Result<Option<Self>, Problem> {
-        let Some(program) = program() else { return Ok(None) };
+        let Some(program) = program() else {
+            return Ok(None);
+        };
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let mut command = Command::new(program);
-        command.args(["-H", "127.0.0.1", "-p", &port.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         let mut moto = Self { process: command.spawn()?, url: format!("http://127.0.0.1:{port}") };
         let deadline = Instant::now() + PATIENCE;
         while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
@@ -32,7 +37,9 @@ impl Moto {
                 return Err(format!("moto_server ended with {status}").into());
             }
             if Instant::now() > deadline {
-                return Err(format!("moto_server does not listen after {} s", PATIENCE.as_secs()).into());
+                return Err(
+                    format!("moto_server does not listen after {} s", PATIENCE.as_secs()).into()
+                );
             }
             thread::sleep(Duration::from_millis(50));
         }
@@ -52,5 +59,8 @@ fn program() -> Option<PathBuf> {
     let own = env::current_exe().ok()?.ancestors().nth(2)?.join("tools/interop/moto/bin");
     let path = env::var_os("PATH").unwrap_or_default();
     let directories: Vec<PathBuf> = std::iter::once(own).chain(env::split_paths(&path)).collect();
-    directories.into_iter().map(|directory| directory.join("moto_server")).find(|program| program.is_file())
+    directories
+        .into_iter()
+        .map(|directory| directory.join("moto_server"))
+        .find(|program| program.is_file())
 }

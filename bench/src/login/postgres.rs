@@ -13,7 +13,11 @@ use crate::stack::Stack;
 /// From the connection to the server's word that it is ready.
 pub(super) async fn login(stack: &Stack, user: &str, password: &str) -> Result<Duration, Problem> {
     let mut config = Config::new();
-    config.host(stack.endpoint.host.as_str()).port(stack.endpoint.port).user(user).password(password);
+    config
+        .host(stack.endpoint.host.as_str())
+        .port(stack.endpoint.port)
+        .user(user)
+        .password(password);
     config.dbname(&stack.database).ssl_mode(SslMode::Require);
     let tls = VerifyFull::new(Path::new(&stack.ca), stack.endpoint.host.as_str())?;
     let start = Instant::now();

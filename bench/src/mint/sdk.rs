@@ -22,7 +22,8 @@ pub(super) struct Sdk {
 
 impl Sdk {
     pub(super) fn new(session: Option<&str>) -> Result<Self, Problem> {
-        let credentials = Credentials::new(KEY_ID, SECRET, session.map(str::to_owned), None, "bench");
+        let credentials =
+            Credentials::new(KEY_ID, SECRET, session.map(str::to_owned), None, "bench");
         let configuration = SdkConfig::builder()
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .region(Region::new(REGION))
@@ -58,6 +59,11 @@ impl Sdk {
 }
 
 fn generator() -> Result<AuthTokenGenerator, Problem> {
-    let config = Config::builder().hostname(HOST).port(u64::from(PORT)).username(USER).region(Region::new(REGION)).build()?;
+    let config = Config::builder()
+        .hostname(HOST)
+        .port(u64::from(PORT))
+        .username(USER)
+        .region(Region::new(REGION))
+        .build()?;
     Ok(AuthTokenGenerator::new(config))
 }

@@ -10,7 +10,10 @@ use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recv, send, socket_with};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recv,
+    send, socket_with,
+};
 
 /// When all has to be over, by a clock that nobody sets.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +30,11 @@ impl Deadline {
     /// What is left: never zero, which a socket would take for "no limit".
     fn remaining(&self) -> io::Result<Duration> {
         let left = self.at.saturating_duration_since(Instant::now());
-        if left.is_zero() { Err(io::Error::new(io::ErrorKind::TimedOut, self.passed())) } else { Ok(left) }
+        if left.is_zero() {
+            Err(io::Error::new(io::ErrorKind::TimedOut, self.passed()))
+        } else {
+            Ok(left)
+        }
     }
 
     fn passed(&self) -> String {
@@ -66,13 +73,18 @@ impl Connection {
         let shown = path.display();
         let unreachable = |error: io::Error| {
             let class = if timed_out(&error) { Class::TimedOut } else { Class::Unavailable };
-            Failure::new(class, format!("can't connect to the verifier at {shown}: {}", explained(&error)))
+            Failure::new(
+                class,
+                format!("can't connect to the verifier at {shown}: {}", explained(&error)),
+            )
         };
         let connection = Self::dial(path, deadline).map_err(unreachable)?;
         let uid = peer_uid(connection.socket.as_fd()).map_err(unreachable)?;
         if !trusted.includes(uid) {
-            let detail =
-                format!("user {uid} listens at {shown}: a verifier has to run as root, as user {} or as verifier_user says", trusted.own);
+            let detail = format!(
+                "user {uid} listens at {shown}: a verifier has to run as root, as user {} or as verifier_user says",
+                trusted.own
+            );
             return Err(Failure::new(Class::UntrustedPeer, detail));
         }
         Ok(connection)
@@ -80,7 +92,8 @@ impl Connection {
 
     fn dial(path: &Path, deadline: Deadline) -> io::Result<Self> {
         let address = SocketAddrUnix::new(path)?;
-        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        let socket =
+            socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         loop {
             // connect(2) waits while the listener's queue is full, for as long as a send may take: socket(7).
             set_socket_timeout(&socket, Timeout::Send, Some(deadline.remaining()?))?;
@@ -96,7 +109,8 @@ impl Connection {
 impl Read for Connection {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         set_socket_timeout(&self.socket, Timeout::Recv, Some(self.deadline.remaining()?))?;
-        let (length, _) = recv(&self.socket, buffer, RecvFlags::empty()).map_err(|error| self.late(error))?;
+        let (length, _) =
+            recv(&self.socket, buffer, RecvFlags::empty()).map_err(|error| self.late(error))?;
         Ok(length)
     }
 }
@@ -116,7 +130,11 @@ impl Write for Connection {
 impl Connection {
     /// EAGAIN is what a socket says when its time is up.
     fn late(&self, error: Errno) -> io::Error {
-        if error == Errno::AGAIN { io::Error::new(io::ErrorKind::TimedOut, self.deadline.passed()) } else { error.into() }
+        if error == Errno::AGAIN {
+            io::Error::new(io::ErrorKind::TimedOut, self.deadline.passed())
+        } else {
+            error.into()
+        }
     }
 }
 

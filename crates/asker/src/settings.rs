@@ -86,19 +86,32 @@ impl Settings {
         let mut mistakes = Vec::new();
         for (name, value) in pairs {
             if let Err(reason) = given.take(name, value) {
-                mistakes.push(Mistake { name: (*name).to_owned(), value: Some((*value).to_owned()), reason });
+                mistakes.push(Mistake {
+                    name: (*name).to_owned(),
+                    value: Some((*value).to_owned()),
+                    reason,
+                });
             }
         }
         // A value that was given and is wrong is not missing as well.
-        for (name, missing) in [("socket", given.sockets.is_none()), ("instance", given.instance.is_none())] {
+        for (name, missing) in
+            [("socket", given.sockets.is_none()), ("instance", given.instance.is_none())]
+        {
             if missing && !pairs.iter().any(|(given, _)| *given == name) {
-                mistakes.push(Mistake { name: name.to_owned(), value: None, reason: "is missing".to_owned() });
+                mistakes.push(Mistake {
+                    name: name.to_owned(),
+                    value: None,
+                    reason: "is missing".to_owned(),
+                });
             }
         }
         match (given.sockets, given.instance) {
-            (Some(sockets), Some(instance)) if mistakes.is_empty() => {
-                Ok(Self { sockets, instance, timeout: given.timeout.unwrap_or(DEFAULT_TIMEOUT), verifier: given.verifier })
-            }
+            (Some(sockets), Some(instance)) if mistakes.is_empty() => Ok(Self {
+                sockets,
+                instance,
+                timeout: given.timeout.unwrap_or(DEFAULT_TIMEOUT),
+                verifier: given.verifier,
+            }),
             _ => Err(mistakes),
         }
     }
@@ -131,7 +144,9 @@ fn uid_of(name: &str) -> Result<u32, Failure> {
     match User::from_name(name) {
         Ok(Some(user)) => Ok(user.uid.as_raw()),
         Ok(None) => refused(format!("there is no user {name:?}, whom the verifier is to run as")),
-        Err(error) => refused(format!("the verifier's user {name:?} can't be looked up ({error}): give its number in place of its name")),
+        Err(error) => refused(format!(
+            "the verifier's user {name:?} can't be looked up ({error}): give its number in place of its name"
+        )),
     }
 }
 
@@ -139,7 +154,9 @@ impl Given {
     fn take(&mut self, name: &str, value: &str) -> Result<(), String> {
         match name {
             "socket" => once(&mut self.sockets, sockets(value)),
-            "instance" => once(&mut self.instance, value.parse().map_err(|error| format!("{error}"))),
+            "instance" => {
+                once(&mut self.instance, value.parse().map_err(|error| format!("{error}")))
+            }
             "timeout" => once(&mut self.timeout, timeout(value)),
             "verifier_uid" => once(&mut self.verifier, uid(value).map(Account::Uid)),
             "verifier_user" => once(&mut self.verifier, user(value).map(Account::Name)),
@@ -157,7 +174,11 @@ fn once<T>(slot: &mut Option<T>, value: Result<T, String>) -> Result<(), String>
 
 fn sockets(value: &str) -> Result<Vec<PathBuf>, String> {
     let sockets: Vec<PathBuf> = value.split(',').map(socket).collect::<Result<_, _>>()?;
-    if sockets.len() > MAX_SOCKETS { Err(format!("there are more than {MAX_SOCKETS}")) } else { Ok(sockets) }
+    if sockets.len() > MAX_SOCKETS {
+        Err(format!("there are more than {MAX_SOCKETS}"))
+    } else {
+        Ok(sockets)
+    }
 }
 
 fn socket(value: &str) -> Result<PathBuf, String> {
@@ -182,7 +203,9 @@ fn timeout(value: &str) -> Result<Duration, String> {
         (None, None) => None,
     };
     let bounded = duration.filter(|duration| !duration.is_zero() && *duration <= MAX_TIMEOUT);
-    bounded.ok_or_else(|| format!("a time from 1ms to {}s is needed, such as 5s", MAX_TIMEOUT.as_secs()))
+    bounded.ok_or_else(|| {
+        format!("a time from 1ms to {}s is needed, such as 5s", MAX_TIMEOUT.as_secs())
+    })
 }
 
 /// The greatest number is the system's word for "no user".

@@ -21,7 +21,12 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    pub(crate) const fn new(sockets: Vec<PathBuf>, instance: InstanceId, timeout: Duration, named: Option<u32>) -> Self {
+    pub(crate) const fn new(
+        sockets: Vec<PathBuf>,
+        instance: InstanceId,
+        timeout: Duration,
+        named: Option<u32>,
+    ) -> Self {
         Self { sockets, instance, timeout, named }
     }
 
@@ -49,8 +54,8 @@ impl Verifier {
         question.tls = tls;
         let mut unanswered = Failure::new(Class::Configuration, "no socket is set");
         for socket in &self.sockets {
-            let asked =
-                Connection::open(socket, Trusted::new(self.named), deadline).and_then(|mut connection| ask(&mut connection, &question));
+            let asked = Connection::open(socket, Trusted::new(self.named), deadline)
+                .and_then(|mut connection| ask(&mut connection, &question));
             match asked {
                 // It is not there, or was killed while it was asked: another that shares its store says the same.
                 Err(failure) if failure.class == Class::Unavailable => unanswered = failure,
@@ -67,6 +72,8 @@ fn nonce() -> Result<Nonce, Failure> {
     match getrandom(&mut bytes, GetRandomFlags::empty()) {
         Ok(16) => Ok(Nonce(bytes)),
         Ok(_) => Err(Failure::new(Class::Internal, "the system gave too few random bytes")),
-        Err(error) => Err(Failure::new(Class::Internal, format!("the system gave no random bytes: {error}"))),
+        Err(error) => {
+            Err(Failure::new(Class::Internal, format!("the system gave no random bytes: {error}")))
+        }
     }
 }

@@ -13,14 +13,20 @@ const BREATH: Duration = Duration::from_millis(20);
 /// Holds a conversation on each connection that `accept` gives, at most `slots` at once: more wait in the listener's
 /// queue. It goes on until it is dropped; no error of `accept` ends it, and no conversation, however bad. How long a
 /// conversation keeps its slot is for `converse` to bound.
-pub(crate) async fn each<S, P, A, C>(front: &'static str, slots: usize, accept: impl Fn() -> A, converse: impl Fn(S) -> C)
-where
+pub(crate) async fn each<S, P, A, C>(
+    front: &'static str,
+    slots: usize,
+    accept: impl Fn() -> A,
+    converse: impl Fn(S) -> C,
+) where
     A: Future<Output = io::Result<(S, P)>>,
     C: Future<Output = ()> + Send + 'static,
 {
     let slots = Arc::new(Semaphore::new(slots));
     loop {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+            return;
+        };
         let stream = match accept().await {
             Ok((stream, _peer)) => stream,
             Err(error) => {
@@ -62,8 +68,14 @@ pub(crate) async fn each_in_turn<S, P, A, C>(
         if slots.available_permits() == 0 {
             waiting.end_longest();
         }
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
-        let turn = Turn { waiting: Arc::clone(&waiting), ended: Arc::new(Notify::new()), ticket: Mutex::new(None) };
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+            return;
+        };
+        let turn = Turn {
+            waiting: Arc::clone(&waiting),
+            ended: Arc::new(Notify::new()),
+            ticket: Mutex::new(None),
+        };
         turn.wait();
         let ended = Arc::clone(&turn.ended);
         let conversation = converse(stream, turn);

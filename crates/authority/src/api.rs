@@ -121,7 +121,11 @@ struct Limits {
 }
 
 impl Limits {
-    const USUAL: Self = Self { lifetime: Duration::from_secs(30), head: Duration::from_secs(5), body: Duration::from_secs(5) };
+    const USUAL: Self = Self {
+        lifetime: Duration::from_secs(30),
+        head: Duration::from_secs(5),
+        body: Duration::from_secs(5),
+    };
 }
 
 /// Answers requests until it is dropped. No connection, however bad, ends it.
@@ -174,7 +178,13 @@ async fn hold(stream: TcpStream, turn: Turn, front: Front, limits: Limits) {
     }
 }
 
-async fn answer(request: HttpRequest<Incoming>, front: Front, peer: SocketAddr, body_limit: Duration, turn: &Turn) -> Response<String> {
+async fn answer(
+    request: HttpRequest<Incoming>,
+    front: Front,
+    peer: SocketAddr,
+    body_limit: Duration,
+    turn: &Turn,
+) -> Response<String> {
     let (head, body) = request.into_parts();
     let refuse = |code, status, message| {
         turn.wait();
@@ -184,8 +194,16 @@ async fn answer(request: HttpRequest<Incoming>, front: Front, peer: SocketAddr, 
     turn.go_on();
     let body = match body {
         Ok(Some(body)) => body,
-        Ok(None) => return refuse("RequestEntityTooLarge", 413, "The request body is too large, or it broke off."),
-        Err(_) => return refuse("RequestTimeout", 408, "The request body did not arrive in time."),
+        Ok(None) => {
+            return refuse(
+                "RequestEntityTooLarge",
+                413,
+                "The request body is too large, or it broke off.",
+            );
+        }
+        Err(_) => {
+            return refuse("RequestTimeout", 408, "The request body did not arrive in time.");
+        }
     };
     let received = Received { head, body, peer };
     let response = match front {
@@ -201,7 +219,9 @@ async fn receive(mut body: Incoming) -> Option<Vec<u8>> {
     let mut whole = Vec::new();
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         // What is not data is a trailer, and means nothing here.
-        let Ok(data) = frame.ok()?.into_data() else { continue };
+        let Ok(data) = frame.ok()?.into_data() else {
+            continue;
+        };
         if data.len() > MAX_BODY - whole.len() {
             return None;
         }

@@ -66,7 +66,10 @@ pub fn bind(path: &Path, reach: Reach) -> io::Result<UnixListener> {
     use std::os::unix::fs::{PermissionsExt, chown};
 
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        return Err(io::Error::new(io::ErrorKind::AddrInUse, format!("another verifier listens on {}", path.display())));
+        return Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            format!("another verifier listens on {}", path.display()),
+        ));
     }
     // Made under another name, so that the socket is never open to more than it should be.
     let fresh = path.with_extension("new");
@@ -88,13 +91,22 @@ pub fn bind(path: &Path, reach: Reach) -> io::Result<UnixListener> {
 pub async fn serve(listener: UnixListener, verifier: Arc<Verifier>, askers: Askers) {
     let strangers = Arc::new(Strangers::default());
     let converse = |stream| {
-        let (verifier, askers, strangers) = (Arc::clone(&verifier), askers.clone(), Arc::clone(&strangers));
+        let (verifier, askers, strangers) =
+            (Arc::clone(&verifier), askers.clone(), Arc::clone(&strangers));
         async move {
             let answered = timeout(DEADLINE, converse(stream, verifier, &askers)).await;
-            let late = || Failure::new(Class::TimedOut, format!("it took longer than {} s", DEADLINE.as_secs()));
+            let late = || {
+                Failure::new(
+                    Class::TimedOut,
+                    format!("it took longer than {} s", DEADLINE.as_secs()),
+                )
+            };
             match answered.unwrap_or_else(|_| Err(late())) {
-                Err(failure) if failure.class == Class::UntrustedPeer && !strangers.may_be_told_of() => {}
-                Err(failure) => tracing::warn!(class = %failure.class, detail = %failure.detail, "a question went unanswered"),
+                Err(failure)
+                    if failure.class == Class::UntrustedPeer && !strangers.may_be_told_of() => {}
+                Err(failure) => {
+                    tracing::warn!(class = %failure.class, detail = %failure.detail, "a question went unanswered")
+                }
                 Ok(()) => {}
             }
         }
@@ -121,7 +133,11 @@ impl Strangers {
     }
 }
 
-async fn converse(mut stream: UnixStream, verifier: Arc<Verifier>, askers: &Askers) -> Result<(), Failure> {
+async fn converse(
+    mut stream: UnixStream,
+    verifier: Arc<Verifier>,
+    askers: &Askers,
+) -> Result<(), Failure> {
     let peer = stream.peer_cred().map_err(|error| broken(&error))?;
     if !askers.0.contains(&peer.uid()) {
         return Err(Failure::new(Class::UntrustedPeer, format!("user {} may not ask", peer.uid())));

@@ -41,30 +41,53 @@ impl Documents {
                 for name in &user.groups {
                     // A group that is named and not there must not widen or narrow anything unseen.
                     match state.get::<Group>(&named(user.account.as_str(), name)) {
-                        Some(group) => documents.add(state, &format!("group {}: ", group.name), &group.inline, &group.attached),
+                        Some(group) => documents.add(
+                            state,
+                            &format!("group {}: ", group.name),
+                            &group.inline,
+                            &group.attached,
+                        ),
                         None => documents.identity.push((format!("group {name}"), String::new())),
                     }
                 }
-                documents.boundaries = user.boundary.iter().map(|arn| managed(state, arn)).collect();
+                documents.boundaries =
+                    user.boundary.iter().map(|arn| managed(state, arn)).collect();
                 &user.account
             }
             Who::Role(role) => {
                 documents.add(state, "", &role.inline, &role.attached);
-                documents.boundaries = role.boundary.iter().map(|arn| managed(state, arn)).collect();
+                documents.boundaries =
+                    role.boundary.iter().map(|arn| managed(state, arn)).collect();
                 &role.account
             }
         };
         let levels = |account: &AccountId, pick: fn(&Account) -> &[Level]| {
-            let levels = state.accounts.get(account.as_str()).map(|account| pick(account)).unwrap_or_default();
-            levels.iter().map(|level| level.iter().map(|(name, text)| (name.clone(), text.clone())).collect()).collect()
+            let levels = state
+                .accounts
+                .get(account.as_str())
+                .map(|account| pick(account))
+                .unwrap_or_default();
+            levels
+                .iter()
+                .map(|level| {
+                    level.iter().map(|(name, text)| (name.clone(), text.clone())).collect()
+                })
+                .collect()
         };
         documents.service_control = levels(account, |account| &account.service_control);
         documents.resource_control = levels(resource_account, |account| &account.resource_control);
         documents
     }
 
-    fn add(&mut self, state: &State, prefix: &str, inline: &BTreeMap<String, String>, attached: &BTreeSet<String>) {
-        self.identity.extend(inline.iter().map(|(name, text)| (format!("{prefix}{name}"), text.clone())));
+    fn add(
+        &mut self,
+        state: &State,
+        prefix: &str,
+        inline: &BTreeMap<String, String>,
+        attached: &BTreeSet<String>,
+    ) {
+        self.identity
+            .extend(inline.iter().map(|(name, text)| (format!("{prefix}{name}"), text.clone())));
         self.identity.extend(attached.iter().map(|arn| {
             let (name, text) = managed(state, arn);
             (format!("{prefix}{name}"), text)
@@ -80,13 +103,17 @@ impl Documents {
         let mut policies = PolicySet::new();
         let mut add = |layer: Layer, (name, text): &Named| {
             let unusable = |reason: String| Unusable { name: name.clone(), reason };
-            let policy = Policy::parse(text, layer.kind()).map_err(|mistakes| unusable(mistakes.to_string()))?;
+            let policy = Policy::parse(text, layer.kind())
+                .map_err(|mistakes| unusable(mistakes.to_string()))?;
             policies.add(layer, policy.named(name)).map_err(|error| unusable(error.to_string()))
         };
         for (layer, list) in [(Layer::Identity, &self.identity), (Layer::Session, &self.session)] {
             list.iter().try_for_each(|policy| add(layer, policy))?;
         }
-        self.boundaries.iter().enumerate().try_for_each(|(at, policy)| add(Layer::Boundary(at), policy))?;
+        self.boundaries
+            .iter()
+            .enumerate()
+            .try_for_each(|(at, policy)| add(Layer::Boundary(at), policy))?;
         for (level, list) in self.service_control.iter().enumerate() {
             list.iter().try_for_each(|policy| add(Layer::ServiceControl(level), policy))?;
         }

@@ -54,8 +54,14 @@ impl Who {
     /// Where it is of no form that an ARN can have.
     pub fn arn(&self, partition: Partition) -> Result<Arn, InvalidName> {
         match self {
-            Self::User(user) => format!("arn:{partition}:iam::{}:user{}{}", user.account, user.path, user.name).parse(),
-            Self::Role(role) => format!("arn:{partition}:iam::{}:role{}{}", role.account, role.path, role.name).parse(),
+            Self::User(user) => {
+                format!("arn:{partition}:iam::{}:user{}{}", user.account, user.path, user.name)
+                    .parse()
+            }
+            Self::Role(role) => {
+                format!("arn:{partition}:iam::{}:role{}{}", role.account, role.path, role.name)
+                    .parse()
+            }
         }
     }
 
@@ -94,12 +100,22 @@ impl HeldKey {
     ///
     /// # Errors
     /// [`Unheld`]
-    pub fn find(state: &State, sealing: &SealingKey, id: &AccessKeyId, token: Option<&str>) -> Result<Self, Unheld> {
+    pub fn find(
+        state: &State,
+        sealing: &SealingKey,
+        id: &AccessKeyId,
+        token: Option<&str>,
+    ) -> Result<Self, Unheld> {
         if !id.as_str().starts_with("ASIA") {
             return Self::of_key(state, id, token);
         }
-        let (session, credentials) = Session::open(sealing, id, token.ok_or(Unheld::TokenMissing)?).ok_or(Unheld::TokenWrong)?;
-        Ok(Self { credentials, status: KeyStatus::Active, holder: Holder::of_session(state, session)? })
+        let (session, credentials) = Session::open(sealing, id, token.ok_or(Unheld::TokenMissing)?)
+            .ok_or(Unheld::TokenWrong)?;
+        Ok(Self {
+            credentials,
+            status: KeyStatus::Active,
+            holder: Holder::of_session(state, session)?,
+        })
     }
 
     fn of_key(state: &State, id: &AccessKeyId, token: Option<&str>) -> Result<Self, Unheld> {
@@ -107,7 +123,8 @@ impl HeldKey {
         if token.is_some() {
             return Err(Unheld::TokenWrong);
         }
-        let user = state.users.get(&named(key.account.as_str(), &key.user)).ok_or(Unheld::Unknown)?;
+        let user =
+            state.users.get(&named(key.account.as_str(), &key.user)).ok_or(Unheld::Unknown)?;
         let who = Who::User(Arc::clone(user));
         let owner = KeyOwner {
             arn: who.arn(partition(state, &user.account)?)?,
@@ -117,7 +134,11 @@ impl HeldKey {
             tags: pairs(&user.tags),
         };
         let holder = Holder { owner, who, session: None };
-        Ok(Self { credentials: key.credentials().ok_or(Unheld::Unknown)?, status: key.status, holder })
+        Ok(Self {
+            credentials: key.credentials().ok_or(Unheld::Unknown)?,
+            status: key.status,
+            holder,
+        })
     }
 }
 
@@ -133,19 +154,36 @@ impl Holder {
         let (kind, names) = proven.arn.resource().split_once('/').ok_or(Unheld::Unknown)?;
         let (who, role) = match kind {
             "user" => {
-                let user = names.rsplit('/').next().and_then(|name| state.users.get(&named(account, name)));
-                (Who::User(Arc::clone(user.filter(|user| user.unique_id == id && session.is_empty()).ok_or(Unheld::Unknown)?)), None)
+                let user = names
+                    .rsplit('/')
+                    .next()
+                    .and_then(|name| state.users.get(&named(account, name)));
+                (
+                    Who::User(Arc::clone(
+                        user.filter(|user| user.unique_id == id && session.is_empty())
+                            .ok_or(Unheld::Unknown)?,
+                    )),
+                    None,
+                )
             }
             "assumed-role" => {
-                let role = names.split('/').next().and_then(|name| state.roles.get(&named(account, name)));
-                let who = Who::Role(Arc::clone(role.filter(|role| role.unique_id == id).ok_or(Unheld::Unknown)?));
+                let role =
+                    names.split('/').next().and_then(|name| state.roles.get(&named(account, name)));
+                let who = Who::Role(Arc::clone(
+                    role.filter(|role| role.unique_id == id).ok_or(Unheld::Unknown)?,
+                ));
                 let arn = who.arn(partition(state, &proven.account)?)?;
                 (who, Some(arn))
             }
             _ => return Err(Unheld::Unknown),
         };
-        let (account, unique_id, tags) = (proven.account.clone(), proven.user_id.clone(), pairs(who.tags()));
-        Ok(Self { owner: KeyOwner { arn: proven.arn.clone(), account, unique_id, role, tags }, who, session: None })
+        let (account, unique_id, tags) =
+            (proven.account.clone(), proven.user_id.clone(), pairs(who.tags()));
+        Ok(Self {
+            owner: KeyOwner { arn: proven.arn.clone(), account, unique_id, role, tags },
+            who,
+            session: None,
+        })
     }
 
     /// The holder of a session that was opened.
@@ -155,8 +193,18 @@ impl Holder {
     pub fn of_session(state: &State, session: Session) -> Result<Self, Unheld> {
         let partition = partition(state, &session.account)?;
         let account = session.account.as_str();
-        let user = |name: &str| state.users.get(&named(account, name)).filter(|user| user.unique_id == session.unique_id);
-        let role = |name: &str| state.roles.get(&named(account, name)).filter(|role| role.unique_id == session.unique_id);
+        let user = |name: &str| {
+            state
+                .users
+                .get(&named(account, name))
+                .filter(|user| user.unique_id == session.unique_id)
+        };
+        let role = |name: &str| {
+            state
+                .roles
+                .get(&named(account, name))
+                .filter(|role| role.unique_id == session.unique_id)
+        };
         let id = &session.unique_id;
         let (who, arn, unique_id, behind) = match &session.subject {
             Subject::User { name } => {
@@ -166,20 +214,28 @@ impl Holder {
             }
             Subject::Role { name, session: at } => {
                 let role = role(name).ok_or(Unheld::Unknown)?;
-                let arn = format!("arn:{partition}:sts::{account}:assumed-role/{}/{at}", role.name).parse()?;
+                let arn = format!("arn:{partition}:sts::{account}:assumed-role/{}/{at}", role.name)
+                    .parse()?;
                 let who = Who::Role(Arc::clone(role));
                 let behind = who.arn(partition)?;
                 (who, arn, format!("{id}:{at}"), Some(behind))
             }
             Subject::Federated { user: name, name: lent } => {
                 let who = Who::User(Arc::clone(user(name).ok_or(Unheld::Unknown)?));
-                let arn = format!("arn:{partition}:sts::{account}:federated-user/{lent}").parse()?;
+                let arn =
+                    format!("arn:{partition}:sts::{account}:federated-user/{lent}").parse()?;
                 (who, arn, format!("{account}:{lent}"), None)
             }
         };
         let own = who.tags().iter().filter(|(key, _)| !session.tags.contains_key(*key));
-        let tags = session.tags.iter().chain(own).map(|(key, value)| (key.clone(), value.clone())).collect();
-        let owner = KeyOwner { arn, account: session.account.clone(), unique_id, role: behind, tags };
+        let tags = session
+            .tags
+            .iter()
+            .chain(own)
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        let owner =
+            KeyOwner { arn, account: session.account.clone(), unique_id, role: behind, tags };
         Ok(Self { owner, who, session: Some(session) })
     }
 
@@ -200,8 +256,12 @@ impl Holder {
     pub fn documents(&self, state: &State, resource_account: &AccountId) -> Documents {
         let mut documents = Documents::of(state, &self.who, resource_account);
         if let Some(session) = &self.session {
-            let inline = session.policies.iter().map(|document| ("session policy".to_owned(), document.clone()));
-            documents.session = inline.chain(session.policy_arns.iter().map(|arn| managed(state, arn))).collect();
+            let inline = session
+                .policies
+                .iter()
+                .map(|document| ("session policy".to_owned(), document.clone()));
+            documents.session =
+                inline.chain(session.policy_arns.iter().map(|arn| managed(state, arn))).collect();
         }
         documents
     }
@@ -219,7 +279,10 @@ impl Holder {
         if let Some(session) = &self.session {
             context.insert("aws:TokenIssueTime", rfc3339(instant(session.issued)));
             context.insert("aws:MultiFactorAuthPresent", "false");
-            session.source_identity.as_ref().map(|source| context.insert("aws:SourceIdentity", source.as_str()));
+            session
+                .source_identity
+                .as_ref()
+                .map(|source| context.insert("aws:SourceIdentity", source.as_str()));
             for (key, value) in &session.facts {
                 context.insert(key, value.as_str());
             }

@@ -7,7 +7,9 @@ use aws_lc_rs::digest::{SHA256, digest};
 use zeroize::Zeroizing;
 
 use crate::model::{SecretRecord, instant, seconds};
-use crate::oidc::issuer_key::{ClusterObject, IssuerKey, IssuerKeyError, ServiceAccount, jwks_document};
+use crate::oidc::issuer_key::{
+    ClusterObject, IssuerKey, IssuerKeyError, ServiceAccount, jwks_document,
+};
 use crate::oidc::jwk::Jwks;
 use crate::random;
 use crate::store::{State, Store, StoreError, named};
@@ -54,11 +56,16 @@ pub fn signing_key(store: &Store, now: SystemTime) -> Result<IssuerKey, Unusable
             return Ok(IssuerKey::from_base64(&record.text)?);
         }
         let dead = |record: &&Arc<SecretRecord>| now >= instant(record.created) + 2 * KEY_LIFETIME;
-        let old: Vec<String> = records(draft).filter(dead).map(|record| record.name.clone()).collect();
+        let old: Vec<String> =
+            records(draft).filter(dead).map(|record| record.name.clone()).collect();
         for name in old {
             draft.remove::<SecretRecord>(&name);
         }
-        draft.put(SecretRecord { name: format!("{PREFIX}{}", key.id()), text: text.clone(), created: seconds(now) })?;
+        draft.put(SecretRecord {
+            name: format!("{PREFIX}{}", key.id()),
+            text: text.clone(),
+            created: seconds(now),
+        })?;
         Ok(IssuerKey::from_base64(&text)?)
     })
 }
@@ -68,7 +75,9 @@ pub fn signing_key(store: &Store, now: SystemTime) -> Result<IssuerKey, Unusable
 /// # Errors
 /// [`UnusableIssuer::Key`]
 pub fn key_set(state: &State) -> Result<serde_json::Value, UnusableIssuer> {
-    let keys: Vec<IssuerKey> = records(state).map(|record| IssuerKey::from_base64(&record.text)).collect::<Result<_, _>>()?;
+    let keys: Vec<IssuerKey> = records(state)
+        .map(|record| IssuerKey::from_base64(&record.text))
+        .collect::<Result<_, _>>()?;
     Ok(jwks_document(&keys))
 }
 
@@ -115,12 +124,17 @@ impl Projection<'_> {
     ///
     /// # Errors
     /// [`UnusableIssuer`]; [`StoreError::Missing`] where there is no such service account.
-    pub fn token(&self, store: &Store, now: SystemTime) -> Result<Zeroizing<String>, UnusableIssuer> {
+    pub fn token(
+        &self,
+        store: &Store,
+        now: SystemTime,
+    ) -> Result<Zeroizing<String>, UnusableIssuer> {
         let (namespace, name) = (self.namespace, self.name);
         if !store.state()?.service_accounts.contains_key(&named(namespace, name)) {
             return Err(StoreError::Missing(format!("service account {namespace}/{name}")).into());
         }
-        let (account, pod) = (uid(&format!("{namespace}/{name}")), uid(&format!("{namespace}/{name}/{}", self.pod)));
+        let (account, pod) =
+            (uid(&format!("{namespace}/{name}")), uid(&format!("{namespace}/{name}/{}", self.pod)));
         let claims = ServiceAccount {
             issuer: self.issuer,
             audiences: &[self.audience],

@@ -42,7 +42,10 @@ pub struct Bind {
 
 impl fmt::Debug for Bind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Bind").field("instance", &self.instance).field("user", &self.user).finish_non_exhaustive()
+        f.debug_struct("Bind")
+            .field("instance", &self.instance)
+            .field("user", &self.user)
+            .finish_non_exhaustive()
     }
 }
 

@@ -34,13 +34,23 @@ impl AccessLog {
     /// # Errors
     /// The system's, with the file that it is about.
     pub fn open(directory: &Path) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|error| named(directory, &error))?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(|error| named(directory, &error))?;
         let open = |file: &str| {
             let path = directory.join(file);
-            open(&path).map(|file| Mutex::new(Lines::new(file))).map_err(|error| named(&path, &error))
+            open(&path)
+                .map(|file| Mutex::new(Lines::new(file)))
+                .map_err(|error| named(&path, &error))
         };
         let of_instances = directory.join(OF_INSTANCES);
-        DirBuilder::new().recursive(true).mode(0o700).create(&of_instances).map_err(|error| named(&of_instances, &error))?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&of_instances)
+            .map_err(|error| named(&of_instances, &error))?;
         Ok(Self { decisions: open(DECISIONS)?, rds_errors: open(RDS_ERRORS)?, of_instances })
     }
 
@@ -56,7 +66,11 @@ impl AccessLog {
                 let line = format!("{} {message}", record.time);
                 lock(&self.rds_errors).add(&line)?;
                 // Anybody can ask about instances that there are not: those get no file.
-                if record.resource.is_some() { Lines::new(open(&self.of(&record.instance))?).add(&line) } else { Ok(()) }
+                if record.resource.is_some() {
+                    Lines::new(open(&self.of(&record.instance))?).add(&line)
+                } else {
+                    Ok(())
+                }
             }
             None => Ok(()),
         }
@@ -82,7 +96,12 @@ impl AccessLog {
     ///
     /// # Errors
     /// The system's.
-    pub fn read_denials(&self, instance: &InstanceId, offset: u64, max: u64) -> io::Result<Vec<u8>> {
+    pub fn read_denials(
+        &self,
+        instance: &InstanceId,
+        offset: u64,
+        max: u64,
+    ) -> io::Result<Vec<u8>> {
         let mut file = File::open(self.of(instance))?;
         file.seek(SeekFrom::Start(offset))?;
         let mut read = Vec::new();
@@ -137,7 +156,8 @@ impl<W: Write> Lines<W> {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    let mut file = OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(path)?;
+    let mut file =
+        OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(path)?;
     if let Some(end) = file.metadata()?.len().checked_sub(1) {
         let mut last = [0];
         file.read_exact_at(&mut last, end)?;

@@ -27,5 +27,7 @@ pub fn seconds(at: SystemTime) -> u64 {
 /// The instant of [`seconds`].
 #[must_use]
 pub fn instant(seconds: u64) -> SystemTime {
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(SystemTime::UNIX_EPOCH)
+    SystemTime::UNIX_EPOCH
+        .checked_add(Duration::from_secs(seconds))
+        .unwrap_or(SystemTime::UNIX_EPOCH)
 }

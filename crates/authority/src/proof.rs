@@ -55,11 +55,23 @@ impl ProofVerifier {
     /// What [`UnverifiedProof::parse`] and [`UnverifiedProof::request`] say; [`Class::SignatureMismatch`] where STS refuses;
     /// [`Class::Throttled`], [`Class::Unavailable`], [`Class::TimedOut`] and [`Class::Protocol`] where it does not answer as
     /// it should.
-    pub async fn verify(&self, text: &str, binding: Binding<'_>, now: SystemTime) -> Result<ProvenIdentity, Failure> {
+    pub async fn verify(
+        &self,
+        text: &str,
+        binding: Binding<'_>,
+        now: SystemTime,
+    ) -> Result<ProvenIdentity, Failure> {
         let request = UnverifiedProof::parse(text)?.request(&self.sts, binding, now)?;
-        let headers: Vec<(HeaderName, &str)> =
-            request.headers().iter().map(|(name, value)| (HeaderName::from_static(name), value.as_str())).collect();
-        let answer = self.fetcher.get(request.url(), &headers, BOUNDS).await.map_err(|error| refused(&error))?;
+        let headers: Vec<(HeaderName, &str)> = request
+            .headers()
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), value.as_str()))
+            .collect();
+        let answer = self
+            .fetcher
+            .get(request.url(), &headers, BOUNDS)
+            .await
+            .map_err(|error| refused(&error))?;
         identity(&answer, &request).ok_or_else(|| {
             Failure::new(Class::Protocol, "the answer of STS is not a GetCallerIdentityResponse in JSON whose parts fit together")
         })
@@ -77,7 +89,9 @@ fn refused(error: &FetchError) -> Failure {
             Failure::new(Class::Unavailable, format!("STS: {error}"))
         }
         FetchError::TimedOut(_) => Failure::new(Class::TimedOut, format!("STS: {error}")),
-        FetchError::Status(_) | FetchError::Url | FetchError::Body(_) => Failure::new(Class::Protocol, format!("STS: {error}")),
+        FetchError::Status(_) | FetchError::Url | FetchError::Body(_) => {
+            Failure::new(Class::Protocol, format!("STS: {error}"))
+        }
     }
 }
 
@@ -90,7 +104,8 @@ fn identity(answer: &[u8], request: &StsRequest) -> Option<ProvenIdentity> {
     let account: AccountId = text("Account")?.parse().ok()?;
     let arn: Arn = text("Arn")?.parse().ok()?;
     let user_id = text("UserId").filter(|id| id.len() <= MAX_USER_ID)?;
-    let here = arn.account() == account.as_str() && arn.partition().parse::<Partition>() == Ok(request.partition());
+    let here = arn.account() == account.as_str()
+        && arn.partition().parse::<Partition>() == Ok(request.partition());
     let fits = here && arn.region().is_empty() && is_of(user_id, &arn, &account);
     fits.then(|| ProvenIdentity { user_id: user_id.to_owned(), arn, account })
 }
@@ -104,17 +119,28 @@ fn member<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Map<Stri
 fn is_of(user_id: &str, arn: &Arn, account: &AccountId) -> bool {
     let unique = |id: &str, prefix: &str| {
         let tail = id.strip_prefix(prefix);
-        tail.is_some_and(|tail| !tail.is_empty() && tail.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()))
+        tail.is_some_and(|tail| {
+            !tail.is_empty()
+                && tail.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+        })
     };
     let named = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
     let (kind, name) = arn.resource().split_once('/').unwrap_or((arn.resource(), ""));
     match (arn.service(), kind) {
         ("iam", "root") => name.is_empty() && user_id == account.as_str(),
         ("iam", "user") => named(name) && unique(user_id, "AIDA"),
-        ("sts", "federated-user") => named(name) && user_id.split_once(':') == Some((account.as_str(), name)),
-        ("sts", "assumed-role") => name.split_once('/').zip(user_id.split_once(':')).is_some_and(|((role, session), (id, of))| {
-            named(role) && named(session) && !session.contains('/') && unique(id, "AROA") && session == of
-        }),
+        ("sts", "federated-user") => {
+            named(name) && user_id.split_once(':') == Some((account.as_str(), name))
+        }
+        ("sts", "assumed-role") => name.split_once('/').zip(user_id.split_once(':')).is_some_and(
+            |((role, session), (id, of))| {
+                named(role)
+                    && named(session)
+                    && !session.contains('/')
+                    && unique(id, "AROA")
+                    && session == of
+            },
+        ),
         _ => false,
     }
 }

@@ -26,14 +26,25 @@ fn characters(alphabet: &[u8], length: usize) -> Result<Zeroizing<String>, Store
     let mut bytes = Zeroizing::new(vec![0; length]);
     getrandom::fill(&mut bytes)?;
     let mut text = Zeroizing::new(String::with_capacity(length));
-    text.extend(bytes.iter().filter_map(|byte| alphabet.get(usize::from(*byte) % alphabet.len())).map(|byte| char::from(*byte)));
+    text.extend(
+        bytes
+            .iter()
+            .filter_map(|byte| alphabet.get(usize::from(*byte) % alphabet.len()))
+            .map(|byte| char::from(*byte)),
+    );
     Ok(text)
 }
 
 /// A fresh key: 20 characters of id, 40 of secret.
 pub(crate) fn credentials(prefix: &str) -> Result<Credentials, StoreError> {
-    let secret = Secret::new(secret(40)?.as_str()).ok_or_else(|| StoreError::Missing("secret".to_owned()))?;
-    Ok(Credentials { access_key_id: id(prefix, 16)?.parse()?, secret, session_token: None, expires: None })
+    let secret = Secret::new(secret(40)?.as_str())
+        .ok_or_else(|| StoreError::Missing("secret".to_owned()))?;
+    Ok(Credentials {
+        access_key_id: id(prefix, 16)?.parse()?,
+        secret,
+        session_token: None,
+        expires: None,
+    })
 }
 
 /// A random UUID (RFC 9562, version 4).

@@ -85,7 +85,10 @@ impl SealingKey {
             return Err(SealError::TooLong(plaintext.len()));
         }
         let mut body = Zeroizing::new(plaintext.to_vec());
-        let (nonce, tag) = self.cipher.seal_in_place_separate_tag(Aad::from(aad), &mut body).map_err(|_| SealError::Random)?;
+        let (nonce, tag) = self
+            .cipher
+            .seal_in_place_separate_tag(Aad::from(aad), &mut body)
+            .map_err(|_| SealError::Random)?;
         let parts: [&[u8]; 4] = [HEAD, nonce.as_ref(), &body, tag.as_ref()];
         Ok(encoded(&Zeroizing::new(parts.concat())))
     }

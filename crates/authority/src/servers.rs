@@ -158,7 +158,12 @@ pub trait Servers: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`ServersError`]
-    fn set_master_password(&self, instance: &InstanceId, user: &str, password: &Secret) -> Result<(), ServersError>;
+    fn set_master_password(
+        &self,
+        instance: &InstanceId,
+        user: &str,
+        password: &Secret,
+    ) -> Result<(), ServersError>;
 
     /// Has a server that follows another go on by itself.
     ///
@@ -176,5 +181,11 @@ pub trait Servers: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`ServersError::Invalid`] for a name that is none of them, and the others.
-    fn read_log(&self, instance: &InstanceId, name: &str, offset: u64, max: u64) -> Result<Vec<u8>, ServersError>;
+    fn read_log(
+        &self,
+        instance: &InstanceId,
+        name: &str,
+        offset: u64,
+        max: u64,
+    ) -> Result<Vec<u8>, ServersError>;
 }

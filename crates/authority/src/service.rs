@@ -116,25 +116,34 @@ impl Service {
         raise_descriptor_limit();
         let failed = |what: String| move |source| StartError::Io { what, source };
         let store = Store::open_at(&config.store)?;
-        let log = AccessLog::open(&log_directory(&config.directory)).map_err(failed("the access log".to_owned()))?;
+        let log = AccessLog::open(&log_directory(&config.directory))
+            .map_err(failed("the access log".to_owned()))?;
         let http = match config.http {
-            Some(address) => Some(listen(address).await.map_err(failed(format!("the HTTP address {address}")))?),
+            Some(address) => {
+                Some(listen(address).await.map_err(failed(format!("the HTTP address {address}")))?)
+            }
             None => None,
         };
-        let roots = |error| failed("the system's root certificates".to_owned())(io::Error::other(error));
+        let roots =
+            |error| failed("the system's root certificates".to_owned())(io::Error::other(error));
         let fetcher = Fetcher::new(&[]).map_err(roots)?;
-        let proofs = trusted_sts(&config.proofs, http.as_ref().map(|(_, bound)| *bound)).map_err(failed("the STS of proofs".to_owned()))?;
+        let proofs = trusted_sts(&config.proofs, http.as_ref().map(|(_, bound)| *bound))
+            .map_err(failed("the STS of proofs".to_owned()))?;
         let proofs = proofs.map(|sts| ProofVerifier::new(fetcher.clone(), sts));
         let verifier = Arc::new(Verifier::new(store, log, config.settings).taking(proofs));
         let mut tasks = JoinSet::new();
 
-        let socket = daemon::bind(&config.socket, config.reach).map_err(failed(format!("the socket {}", config.socket.display())))?;
+        let socket = daemon::bind(&config.socket, config.reach)
+            .map_err(failed(format!("the socket {}", config.socket.display())))?;
         tasks.spawn(daemon::serve(socket, Arc::clone(&verifier), config.askers));
         let ldap = match config.ldap {
             Some(address) => {
-                let (listener, bound) = listen(address).await.map_err(failed(format!("the LDAP address {address}")))?;
+                let (listener, bound) =
+                    listen(address).await.map_err(failed(format!("the LDAP address {address}")))?;
                 let verifier = Arc::clone(&verifier);
-                tasks.spawn(ldap::serve(listener, move |bind| authenticate(bind, Arc::clone(&verifier))));
+                tasks.spawn(ldap::serve(listener, move |bind| {
+                    authenticate(bind, Arc::clone(&verifier))
+                }));
                 Some(bound)
             }
             None => None,
@@ -142,7 +151,9 @@ impl Service {
         let api = Api::new(verifier, fetcher, &config.issuer);
         let ca = config.ca.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
         let api = Arc::new(match &config.servers {
-            Some(servers) => api.running(Arc::clone(servers), own_name(&config.directory), ca.as_deref()),
+            Some(servers) => {
+                api.running(Arc::clone(servers), own_name(&config.directory), ca.as_deref())
+            }
             None => api,
         });
         let http = match http {
@@ -159,7 +170,9 @@ impl Service {
         };
         let metadata = match config.metadata {
             Some((address, machine)) => {
-                let (listener, bound) = listen(address).await.map_err(failed(format!("the metadata address {address}")))?;
+                let (listener, bound) = listen(address)
+                    .await
+                    .map_err(failed(format!("the metadata address {address}")))?;
                 tasks.spawn(api::serve_metadata(listener, api, machine));
                 Some(bound)
             }
@@ -197,7 +210,8 @@ fn trusted_sts(proofs: &Proofs, own: Option<SocketAddr>) -> io::Result<Option<Tr
         (Proofs::None, _) => Ok(None),
         (Proofs::From(sts), _) => Ok(Some(sts.clone())),
         (Proofs::Own(partition), Some(address)) => {
-            let endpoint = StsEndpoint::configured(&format!("http://{address}")).map_err(io::Error::other)?;
+            let endpoint =
+                StsEndpoint::configured(&format!("http://{address}")).map_err(io::Error::other)?;
             Ok(Some(TrustedSts::configured(*partition, endpoint)))
         }
         (Proofs::Own(_), None) => Err(io::Error::other("the AWS API does not listen")),
@@ -213,5 +227,7 @@ async fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
 /// A bind of the LDAP front as a login: PostgreSQL alone asks so, and does not say from where or how.
 async fn authenticate(bind: Bind, verifier: Arc<Verifier>) -> Result<(), Failure> {
     let Bind { instance, user, token } = &bind;
-    verifier.answer(&Login { engine: Engine::Postgres, instance, user, token, client: None, tls: None }).await
+    verifier
+        .answer(&Login { engine: Engine::Postgres, instance, user, token, client: None, tls: None })
+        .await
 }

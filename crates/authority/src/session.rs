@@ -78,7 +78,10 @@ pub struct Session {
 
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("account", &self.account).field("subject", &self.subject).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("account", &self.account)
+            .field("subject", &self.subject)
+            .finish_non_exhaustive()
     }
 }
 
@@ -97,17 +100,32 @@ impl Session {
     /// [`StoreError::Random`]; [`StoreError::Corrupt`] for a session with more in it than a token can hold.
     pub fn issue(&self, sealing: &SealingKey) -> Result<Credentials, StoreError> {
         let bare = random::credentials("ASIA")?;
-        let sealed = Sealed { secret: Zeroizing::new(bare.secret.expose().to_owned()), session: self.clone() };
-        let unusable = |error: &dyn fmt::Display| StoreError::Corrupt(format!("the session can't be sealed: {error}"));
+        let sealed = Sealed {
+            secret: Zeroizing::new(bare.secret.expose().to_owned()),
+            session: self.clone(),
+        };
+        let unusable = |error: &dyn fmt::Display| {
+            StoreError::Corrupt(format!("the session can't be sealed: {error}"))
+        };
         let text = Zeroizing::new(serde_json::to_vec(&sealed).map_err(|error| unusable(&error))?);
-        let token = sealing.seal(&text, bare.access_key_id.as_str().as_bytes()).map_err(|error| unusable(&error))?;
-        Ok(Credentials { session_token: Secret::new(token.as_str()), expires: Some(instant(self.expires)), ..bare })
+        let token = sealing
+            .seal(&text, bare.access_key_id.as_str().as_bytes())
+            .map_err(|error| unusable(&error))?;
+        Ok(Credentials {
+            session_token: Secret::new(token.as_str()),
+            expires: Some(instant(self.expires)),
+            ..bare
+        })
     }
 
     /// The session in `token`, which must have come with the access key `id`, and its credentials. Whether it has ended is not
     /// looked at.
     #[must_use]
-    pub fn open(sealing: &SealingKey, id: &AccessKeyId, token: &str) -> Option<(Self, Credentials)> {
+    pub fn open(
+        sealing: &SealingKey,
+        id: &AccessKeyId,
+        token: &str,
+    ) -> Option<(Self, Credentials)> {
         let text = sealing.open(token, id.as_str().as_bytes())?;
         let Sealed { secret, session } = serde_json::from_slice(&text).ok()?;
         let credentials = Credentials {

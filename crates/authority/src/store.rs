@@ -148,7 +148,10 @@ impl Store {
     ///
     /// # Errors
     /// That of `work`: nothing is changed then. [`StoreError::Database`], [`StoreError::Contended`].
-    pub fn change<T, E: From<StoreError>>(&self, work: impl FnMut(&mut Draft) -> Result<T, E>) -> Result<T, E> {
+    pub fn change<T, E: From<StoreError>>(
+        &self,
+        work: impl FnMut(&mut Draft) -> Result<T, E>,
+    ) -> Result<T, E> {
         self.lock().change(work)
     }
 
@@ -159,7 +162,10 @@ impl Store {
 }
 
 impl Inner {
-    fn change<T, E: From<StoreError>>(&mut self, mut work: impl FnMut(&mut Draft) -> Result<T, E>) -> Result<T, E> {
+    fn change<T, E: From<StoreError>>(
+        &mut self,
+        mut work: impl FnMut(&mut Draft) -> Result<T, E>,
+    ) -> Result<T, E> {
         for _ in 0..ATTEMPTS {
             self.refresh()?;
             let mut draft = Draft::new(State::clone(&self.state));
@@ -200,10 +206,15 @@ impl Inner {
 fn sealing_key(draft: &mut Draft) -> Result<SealingKey, StoreError> {
     const NAME: &str = "session/1";
     if let Some(kept) = draft.secrets.get(NAME) {
-        return SealingKey::from_base64(&kept.text).ok_or_else(|| StoreError::Corrupt(format!("the secret {NAME}")));
+        return SealingKey::from_base64(&kept.text)
+            .ok_or_else(|| StoreError::Corrupt(format!("the secret {NAME}")));
     }
     let key = SealingKey::generate().map_err(|error| StoreError::Corrupt(error.to_string()))?;
-    draft.put(SecretRecord { name: NAME.to_owned(), text: key.to_base64(), created: seconds(SystemTime::now()) })?;
+    draft.put(SecretRecord {
+        name: NAME.to_owned(),
+        text: key.to_base64(),
+        created: seconds(SystemTime::now()),
+    })?;
     Ok(key)
 }
 

@@ -37,7 +37,9 @@ impl Throttle {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let window = windows.entry(instance.clone()).or_insert(Window { began: now, logins: 0 });
         // A clock that was set back begins a new window too.
-        if now.duration_since(window.began).is_ok_and(|age| age >= Duration::from_secs(1)) || now < window.began {
+        if now.duration_since(window.began).is_ok_and(|age| age >= Duration::from_secs(1))
+            || now < window.began
+        {
             *window = Window { began: now, logins: 0 };
         }
         window.logins = window.logins.saturating_add(1);

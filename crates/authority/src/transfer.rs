@@ -46,12 +46,21 @@ pub enum ImportError {
 ///
 /// # Errors
 /// [`ImportError`]: nothing is changed then.
-pub fn import(store: &Store, text: &str, mode: Mode, now: SystemTime) -> Result<Outcome, ImportError> {
+pub fn import(
+    store: &Store,
+    text: &str,
+    mode: Mode,
+    now: SystemTime,
+) -> Result<Outcome, ImportError> {
     let report = Report::default();
     let Some(root) = file::read(text, &report) else {
         return report.conclude().map(|()| Outcome::default()).map_err(ImportError::Mistakes);
     };
-    let entries = if details::recognised(&root) { details::read(&root, &report) } else { readable::read(&root, &report) };
+    let entries = if details::recognised(&root) {
+        details::read(&root, &report)
+    } else {
+        readable::read(&root, &report)
+    };
     let done = store.change(|draft| {
         // The change may be made again on a newer state, which other references may be missing from.
         let report = report.clone();

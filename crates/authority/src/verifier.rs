@@ -45,7 +45,10 @@ pub struct Login<'a> {
 
 impl std::fmt::Debug for Login<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Login").field("instance", self.instance).field("user", self.user).finish_non_exhaustive()
+        f.debug_struct("Login")
+            .field("instance", self.instance)
+            .field("user", self.user)
+            .finish_non_exhaustive()
     }
 }
 
@@ -129,7 +132,12 @@ impl Verifier {
         self.conclude(login, None, now)
     }
 
-    fn conclude(&self, login: &Login<'_>, proven: Option<Proven>, now: SystemTime) -> Result<Admission, Failure> {
+    fn conclude(
+        &self,
+        login: &Login<'_>,
+        proven: Option<Proven>,
+        now: SystemTime,
+    ) -> Result<Admission, Failure> {
         let mut trail = Trail::open(&self.log, login, now);
         let decided = self.judge(login, proven, now, &mut trail.record);
         trail.close(decided)
@@ -142,23 +150,44 @@ impl Verifier {
     /// # Errors
     /// Those of [`Verifier::decide`].
     pub async fn answer(&self, login: &Login<'_>) -> Result<(), Failure> {
-        let proven = if login.token.starts_with("http") { Some(self.prove(login).await) } else { None };
-        let decided = catch_unwind(AssertUnwindSafe(|| self.conclude(login, proven, SystemTime::now())));
-        decided.map_err(|_| Failure::new(Class::Internal, "the verifier panicked: its standard error says where"))?.map(drop::<Admission>)
+        let proven =
+            if login.token.starts_with("http") { Some(self.prove(login).await) } else { None };
+        let decided =
+            catch_unwind(AssertUnwindSafe(|| self.conclude(login, proven, SystemTime::now())));
+        decided
+            .map_err(|_| {
+                Failure::new(
+                    Class::Internal,
+                    "the verifier panicked: its standard error says where",
+                )
+            })?
+            .map(drop::<Admission>)
     }
 
     /// Who made the proof that a login brings. Nobody is asked on behalf of an instance that is not there, or of one that has too
     /// many logins.
     async fn prove(&self, login: &Login<'_>) -> Proven {
-        let unusable = |why: &str| Err(Failure::new(Class::Malformed, format!("it is a proof for STS, {why}")));
-        let Some(proofs) = &self.proofs else { return unusable("and this authority trusts no STS: see its --sts") };
-        let (state, now) = (self.store.state().map_err(|error| internal(&error))?, SystemTime::now());
-        if !state.instances.get(login.instance.as_str()).is_some_and(|instance| instance.iam_enabled && instance.engine == login.engine) {
+        let unusable = |why: &str| {
+            Err(Failure::new(Class::Malformed, format!("it is a proof for STS, {why}")))
+        };
+        let Some(proofs) = &self.proofs else {
+            return unusable("and this authority trusts no STS: see its --sts");
+        };
+        let (state, now) =
+            (self.store.state().map_err(|error| internal(&error))?, SystemTime::now());
+        if !state
+            .instances
+            .get(login.instance.as_str())
+            .is_some_and(|instance| instance.iam_enabled && instance.engine == login.engine)
+        {
             return unusable("for an instance that takes no IAM logins");
         }
         self.admit(login, now)?;
-        let audience: Audience = login.instance.as_str().parse().map_err(|error: InvalidName| internal(&error))?;
-        proofs.verify(login.token, Binding { audience: &audience, user: Some(login.user) }, now).await
+        let audience: Audience =
+            login.instance.as_str().parse().map_err(|error: InvalidName| internal(&error))?;
+        proofs
+            .verify(login.token, Binding { audience: &audience, user: Some(login.user) }, now)
+            .await
     }
 
     /// Counts the login, and refuses it where there have been too many.
@@ -166,23 +195,49 @@ impl Verifier {
         if self.throttle.admits(login.instance, now) {
             return Ok(());
         }
-        Err(Failure::new(Class::Throttled, format!("instance {} has had too many logins this second", login.instance)))
+        Err(Failure::new(
+            Class::Throttled,
+            format!("instance {} has had too many logins this second", login.instance),
+        ))
     }
 
-    fn judge(&self, login: &Login<'_>, proven: Option<Proven>, now: SystemTime, record: &mut AuditRecord) -> Result<Permit, Failure> {
+    fn judge(
+        &self,
+        login: &Login<'_>,
+        proven: Option<Proven>,
+        now: SystemTime,
+        record: &mut AuditRecord,
+    ) -> Result<Permit, Failure> {
         if login.tls == Some(false) {
-            let option = if login.engine == Engine::Postgres { "sslmode=verify-full" } else { "ssl-mode=VERIFY_IDENTITY" };
-            return Err(Failure::new(Class::NoTls, format!("the connection has no TLS: use {option}")));
+            let option = if login.engine == Engine::Postgres {
+                "sslmode=verify-full"
+            } else {
+                "ssl-mode=VERIFY_IDENTITY"
+            };
+            return Err(Failure::new(
+                Class::NoTls,
+                format!("the connection has no TLS: use {option}"),
+            ));
         }
         let state = self.store.state().map_err(|error| internal(&error))?;
         let instance = known_instance(&state, login, record)?;
         if let Some(proven) = proven {
             let proven = proven?;
             record.principal = Some(proven.arn.clone());
-            let unknown = || format!("the authority knows no {} with the unique id {}: import it", proven.arn, proven.user_id);
-            let holder = Holder::proven(&state, &proven).map_err(|_| Failure::new(Class::UnknownKey, unknown()))?;
+            let unknown = || {
+                format!(
+                    "the authority knows no {} with the unique id {}: import it",
+                    proven.arn, proven.user_id
+                )
+            };
+            let holder = Holder::proven(&state, &proven)
+                .map_err(|_| Failure::new(Class::UnknownKey, unknown()))?;
             let resource = instance.resource(login.user, None);
-            return self.authorize(login, &Question { state: &state, instance: &instance, resource, holder: &holder }, now);
+            return self.authorize(
+                login,
+                &Question { state: &state, instance: &instance, resource, holder: &holder },
+                now,
+            );
         }
         self.admit(login, now)?;
         let token = UnverifiedToken::parse(login.token)?;
@@ -193,24 +248,48 @@ impl Verifier {
         record.principal = Some(principal.arn().clone());
         let resource = instance.resource(login.user, Some(verified.endpoint()));
         record.resource = Some(resource.clone());
-        self.authorize(login, &Question { state: &state, instance: &instance, resource, holder: &holder }, now)
+        self.authorize(
+            login,
+            &Question { state: &state, instance: &instance, resource, holder: &holder },
+            now,
+        )
     }
 
-    fn verify(&self, state: &State, token: AddressedToken<'_>, now: SystemTime) -> Result<(VerifiedToken, Holder), Failure> {
+    fn verify(
+        &self,
+        state: &State,
+        token: AddressedToken<'_>,
+        now: SystemTime,
+    ) -> Result<(VerifiedToken, Holder), Failure> {
         let id = token.access_key_id().clone();
-        let key = HeldKey::find(state, self.store.sealing(), &id, token.session_token()).map_err(|unheld| match unheld {
-            Unheld::Unknown => Failure::new(Class::UnknownKey, format!("the access key {id} belongs to nobody here")),
-            Unheld::TokenMissing => token.without_session(),
-            Unheld::TokenWrong => Failure::new(Class::SessionTokenWrong, format!("its session token is not that of {id}")),
-            Unheld::Corrupt(invalid) => internal(&invalid),
-        })?;
+        let key = HeldKey::find(state, self.store.sealing(), &id, token.session_token()).map_err(
+            |unheld| match unheld {
+                Unheld::Unknown => Failure::new(
+                    Class::UnknownKey,
+                    format!("the access key {id} belongs to nobody here"),
+                ),
+                Unheld::TokenMissing => token.without_session(),
+                Unheld::TokenWrong => Failure::new(
+                    Class::SessionTokenWrong,
+                    format!("its session token is not that of {id}"),
+                ),
+                Unheld::Corrupt(invalid) => internal(&invalid),
+            },
+        )?;
         Ok((token.verify(&key.credentials, key.status, &self.keys, now)?, key.holder))
     }
 
-    fn authorize(&self, login: &Login<'_>, question: &Question<'_>, now: SystemTime) -> Result<Permit, Failure> {
+    fn authorize(
+        &self,
+        login: &Login<'_>,
+        question: &Question<'_>,
+        now: SystemTime,
+    ) -> Result<Permit, Failure> {
         let Question { state, instance, resource, holder } = question;
         let documents = holder.documents(state, &instance.account);
-        let policies = documents.compile().map_err(|unusable| Failure::new(Class::PolicyUnusable, unusable.to_string()))?;
+        let policies = documents
+            .compile()
+            .map_err(|unusable| Failure::new(Class::PolicyUnusable, unusable.to_string()))?;
         let request = Request {
             caller: &holder.caller().map_err(|error| internal(&error))?,
             action: &CONNECT.parse().map_err(|error: InvalidName| internal(&error))?,
@@ -222,7 +301,10 @@ impl Verifier {
             Decision::Allow(permit) => Ok(permit),
             Decision::Deny(because) => {
                 let explicit = matches!(because.cause, Cause::Explicit { .. });
-                Err(Failure::new(if explicit { Class::ExplicitlyDenied } else { Class::NotAllowed }, because.to_string()))
+                Err(Failure::new(
+                    if explicit { Class::ExplicitlyDenied } else { Class::NotAllowed },
+                    because.to_string(),
+                ))
             }
         }
     }
@@ -245,16 +327,29 @@ struct Question<'a> {
 }
 
 /// The instance that asks, if IAM authentication is switched on for it.
-fn known_instance(state: &State, login: &Login<'_>, record: &mut AuditRecord) -> Result<Arc<Instance>, Failure> {
-    let found = state.instances.get(login.instance.as_str()).filter(|instance| instance.engine == login.engine);
+fn known_instance(
+    state: &State,
+    login: &Login<'_>,
+    record: &mut AuditRecord,
+) -> Result<Arc<Instance>, Failure> {
+    let found = state
+        .instances
+        .get(login.instance.as_str())
+        .filter(|instance| instance.engine == login.engine);
     let instance = found.ok_or_else(|| {
-        Failure::new(Class::UnknownInstance, format!("the authority knows no {} instance named {}", login.engine, login.instance))
+        Failure::new(
+            Class::UnknownInstance,
+            format!("the authority knows no {} instance named {}", login.engine, login.instance),
+        )
     })?;
     record.resource = Some(instance.resource(login.user, None));
     if instance.iam_enabled {
         return Ok(Arc::clone(instance));
     }
-    Err(Failure::new(Class::IamDisabled, format!("IAM database authentication is switched off for {}", login.instance)))
+    Err(Failure::new(
+        Class::IamDisabled,
+        format!("IAM database authentication is switched off for {}", login.instance),
+    ))
 }
 
 fn internal(error: &dyn std::fmt::Display) -> Failure {
@@ -270,7 +365,8 @@ struct Trail<'a> {
 
 impl<'a> Trail<'a> {
     fn open(log: &'a AccessLog, login: &Login<'_>, now: SystemTime) -> Self {
-        let mut record = AuditRecord::open(now, login.engine, login.instance.clone(), login.user.clone());
+        let mut record =
+            AuditRecord::open(now, login.engine, login.instance.clone(), login.user.clone());
         record.client = login.client.map(str::to_owned);
         record.time = rfc3339(now);
         Self { log: Some(log), record }
@@ -282,7 +378,9 @@ impl<'a> Trail<'a> {
             Err(failure) => (failure.class.outcome(), Some(failure.class), failure.detail.clone()),
         };
         let written = self.log.take().map_or(Ok(()), |log| log.write(&self.record));
-        written.map_err(|error| Failure::new(Class::Internal, format!("the access log can't be written: {error}")))?;
+        written.map_err(|error| {
+            Failure::new(Class::Internal, format!("the access log can't be written: {error}"))
+        })?;
         decided.map(|permit| Admission { _permit: permit })
     }
 }

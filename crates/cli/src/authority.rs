@@ -10,7 +10,9 @@ use std::time::SystemTime;
 
 use countersign_authority::service::state_directory;
 use countersign_authority::store::{Location, PostgresLocation, Store};
-use countersign_authority::transfer::{Change, Done, Exported, ImportError, MAX_SIZE, MadeKey, Mode, Outcome, Secrets, import};
+use countersign_authority::transfer::{
+    Change, Done, Exported, ImportError, MAX_SIZE, MadeKey, Mode, Outcome, Secrets, import,
+};
 use countersign_core::credentials::Secret;
 use countersign_core::failure::{Class, Failure};
 use serde_json::{Value, json};
@@ -30,13 +32,15 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The file is TOML, or JSON of the same fields, or the output of `aws iam get-account-authorization-details`.
+#[command(
+    after_help = "The file is TOML, or JSON of the same fields, or the output of `aws iam get-account-authorization-details`.
 A running authority need not be stopped: what is imported counts for the next login.
 
 Examples:
   countersign authority import state.toml --dry-run
   aws iam get-account-authorization-details | countersign authority import -
-  countersign authority import people.toml --store /var/lib/countersign/local/authority   # of `local up`")]
+  countersign authority import people.toml --store /var/lib/countersign/local/authority   # of `local up`"
+)]
 pub(crate) struct ImportArguments {
     /// The file; - is standard input
     file: String,
@@ -82,7 +86,10 @@ impl StoreArgument {
             Some(Location::Postgres(location)) => {
                 let password = env::var("PGPASSWORD").ok().and_then(Secret::new);
                 let location = PostgresLocation { password, ..PostgresLocation::clone(location) };
-                Ok(Place { store: Location::Postgres(Box::new(location)), directory: usual_directory()? })
+                Ok(Place {
+                    store: Location::Postgres(Box::new(location)),
+                    directory: usual_directory()?,
+                })
             }
             Some(Location::Directory(directory)) => Place::of(directory.clone()),
             None => Place::of(usual_directory()?),
@@ -95,10 +102,14 @@ impl StoreArgument {
         if let (false, Location::Directory(state)) = (make, &place.store)
             && !state.is_dir()
         {
-            let what = format!("there is no state in {}: name its directory with --store", place.directory.display());
+            let what = format!(
+                "there is no state in {}: name its directory with --store",
+                place.directory.display()
+            );
             return Err(Failure::new(Class::Configuration, what));
         }
-        Store::open_at(&place.store).map_err(|error| Failure::new(Class::Configuration, error.to_string()))
+        Store::open_at(&place.store)
+            .map_err(|error| Failure::new(Class::Configuration, error.to_string()))
     }
 }
 
@@ -110,7 +121,8 @@ struct Place {
 
 impl Place {
     fn of(directory: PathBuf) -> Result<Self, Failure> {
-        let directory = std::path::absolute(&directory).map_err(|error| io_failure(&directory.display().to_string(), &error))?;
+        let directory = std::path::absolute(&directory)
+            .map_err(|error| io_failure(&directory.display().to_string(), &error))?;
         Ok(Self { store: Location::Directory(state_directory(&directory)), directory })
     }
 }
@@ -122,7 +134,9 @@ fn usual_directory() -> Result<PathBuf, Failure> {
     }
     let state = set("XDG_STATE_HOME").or_else(|| set("HOME").map(|home| home.join(".local/state")));
     let directory = state.map(|state| state.join("countersign/authority"));
-    directory.ok_or_else(|| Failure::new(Class::Configuration, "there is no home directory: pass --store"))
+    directory.ok_or_else(|| {
+        Failure::new(Class::Configuration, "there is no home directory: pass --store")
+    })
 }
 
 /// Runs the command.
@@ -138,7 +152,8 @@ fn take(arguments: &ImportArguments) -> Result<ExitCode, Failure> {
     let text = read(&arguments.file)?;
     let mode = if arguments.dry_run { Mode::DryRun } else { Mode::Apply };
     let store = arguments.store.open(true)?;
-    let outcome = import(&store, &text, mode, SystemTime::now()).map_err(|error| refusal(&arguments.file, &error))?;
+    let outcome = import(&store, &text, mode, SystemTime::now())
+        .map_err(|error| refusal(&arguments.file, &error))?;
     match arguments.output {
         Format::Json => output::json(&value(&outcome, mode))?,
         Format::Text => output::line(&describe(&outcome, mode))?,
@@ -147,13 +162,21 @@ fn take(arguments: &ImportArguments) -> Result<ExitCode, Failure> {
 }
 
 fn give(arguments: &ExportArguments) -> Result<ExitCode, Failure> {
-    let internal = |error: &dyn std::fmt::Display| Failure::new(Class::Internal, format!("the state can't be written: {error}"));
-    let state = arguments.store.open(false)?.state().map_err(|error| Failure::new(Class::Configuration, error.to_string()))?;
+    let internal = |error: &dyn std::fmt::Display| {
+        Failure::new(Class::Internal, format!("the state can't be written: {error}"))
+    };
+    let state = arguments
+        .store
+        .open(false)?
+        .state()
+        .map_err(|error| Failure::new(Class::Configuration, error.to_string()))?;
     let secrets = if arguments.with_secrets { Secrets::Included } else { Secrets::Omitted };
     let exported = Exported::of(&state, secrets);
     match arguments.output {
         Format::Json => output::json(&exported)?,
-        Format::Text => output::line(Zeroizing::new(exported.to_toml().map_err(|error| internal(&error))?).trim_end())?,
+        Format::Text => output::line(
+            Zeroizing::new(exported.to_toml().map_err(|error| internal(&error))?).trim_end(),
+        )?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -164,7 +187,8 @@ fn read(file: &str) -> Result<Zeroizing<String>, Failure> {
     let mut text = Zeroizing::new(String::new());
     let read = match file {
         "-" => std::io::stdin().lock().take(bound).read_to_string(&mut text),
-        _ => std::fs::File::open(Path::new(file)).and_then(|opened| opened.take(bound).read_to_string(&mut text)),
+        _ => std::fs::File::open(Path::new(file))
+            .and_then(|opened| opened.take(bound).read_to_string(&mut text)),
     };
     // One that is longer is read one byte beyond the bound, which then refuses it.
     read.map(|_| text).map_err(|error| io_failure(file, &error))
@@ -173,7 +197,9 @@ fn read(file: &str) -> Result<Zeroizing<String>, Failure> {
 fn refusal(file: &str, error: &ImportError) -> Failure {
     let name = if file == "-" { "standard input" } else { file };
     match error {
-        ImportError::Mistakes(mistakes) => Failure::new(Class::Configuration, format!("{name} is refused\n{mistakes}")),
+        ImportError::Mistakes(mistakes) => {
+            Failure::new(Class::Configuration, format!("{name} is refused\n{mistakes}"))
+        }
         ImportError::Store(error) => Failure::new(Class::Configuration, error.to_string()),
     }
 }
@@ -185,12 +211,24 @@ fn describe(outcome: &Outcome, mode: Mode) -> String {
         (Done::Created, Mode::DryRun) => "would create",
         (Done::Changed, Mode::DryRun) => "would change",
     };
-    let line = |change: &Change| output::plain(&format!("{} {} {}", verb(change.done), change.kind, change.what));
+    let line = |change: &Change| {
+        output::plain(&format!("{} {} {}", verb(change.done), change.kind, change.what))
+    };
     let count = |done| outcome.changes.iter().filter(|change| change.done == done).count();
     let (created, changed) = (count(Done::Created), count(Done::Changed));
-    let total = format!("{created} {}, {changed} {}, {} so already", verb(Done::Created), verb(Done::Changed), outcome.unchanged);
+    let total = format!(
+        "{created} {}, {changed} {}, {} so already",
+        verb(Done::Created),
+        verb(Done::Changed),
+        outcome.unchanged
+    );
     let key = |key: &MadeKey| {
-        format!("\nfor {}:\n  aws_access_key_id = {}\n  aws_secret_access_key = {}", output::plain(&key.user), key.id, key.secret.as_str())
+        format!(
+            "\nfor {}:\n  aws_access_key_id = {}\n  aws_secret_access_key = {}",
+            output::plain(&key.user),
+            key.id,
+            key.secret.as_str()
+        )
     };
     let keys = outcome.keys.iter().map(key).collect::<String>();
     outcome.changes.iter().map(line).chain([total + &keys]).collect::<Vec<_>>().join("\n")

@@ -101,12 +101,18 @@ pub(crate) fn client(arguments: ClientArguments) -> Result<ExitCode, Failure> {
         return session(arguments);
     }
     if arguments.port.is_some() || arguments.duration.is_some() {
-        return Err(Failure::new(Class::Usage, "-p and -d are for the name of a target in countersign.toml; a URL opens a client"));
+        return Err(Failure::new(
+            Class::Usage,
+            "-p and -d are for the name of a target in countersign.toml; a URL opens a client",
+        ));
     }
     let (target, token) = arguments.destination.token()?;
     let environment = environment(&target)?;
     let (mut client, missing) = match target.engine {
-        Engine::Postgres => (Command::new("psql"), "psql is not there: install it (apt-get install postgresql-client)"),
+        Engine::Postgres => (
+            Command::new("psql"),
+            "psql is not there: install it (apt-get install postgresql-client)",
+        ),
         Engine::Mariadb | Engine::Mysql => (mysql::client(&target)?, mysql::MISSING),
     };
     client.args(&arguments.arguments);
@@ -114,11 +120,19 @@ pub(crate) fn client(arguments: ClientArguments) -> Result<ExitCode, Failure> {
 }
 
 fn session(arguments: ClientArguments) -> Result<ExitCode, Failure> {
-    let ClientArguments { destination: Destination { url: name, signing }, arguments, port, duration, config } = arguments;
+    let ClientArguments {
+        destination: Destination { url: name, signing },
+        arguments,
+        port,
+        duration,
+        config,
+    } = arguments;
     if !arguments.is_empty() {
         return Err(Failure::new(
             Class::Usage,
-            format!("{name:?} is no URL, and a target's name opens no client: leave out what is after --"),
+            format!(
+                "{name:?} is no URL, and a target's name opens no client: leave out what is after --"
+            ),
         ));
     }
     let Signing { region, profile } = signing;
@@ -128,10 +142,13 @@ fn session(arguments: ClientArguments) -> Result<ExitCode, Failure> {
 /// Becomes any command.
 pub(crate) fn command(arguments: &CommandArguments) -> Result<ExitCode, Failure> {
     let (target, token) = arguments.destination.token()?;
-    let Some((program, rest)) = arguments.command.split_first() else { return Ok(ExitCode::from(countersign_core::failure::exit::USAGE)) };
+    let Some((program, rest)) = arguments.command.split_first() else {
+        return Ok(ExitCode::from(countersign_core::failure::exit::USAGE));
+    };
     let mut command = Command::new(program);
     command.args(rest);
-    become_program(command, &environment(&target)?, &token, "the command is not there").map(|never| match never {})
+    become_program(command, &environment(&target)?, &token, "the command is not there")
+        .map(|never| match never {})
 }
 
 impl Destination {
@@ -162,16 +179,27 @@ impl Environment {
 }
 
 /// Replaces this process: the program's exit status, signals and terminal are its own.
-fn become_program(mut program: Command, environment: &Environment, token: &AuthToken, missing: &str) -> Result<Infallible, Failure> {
+fn become_program(
+    mut program: Command,
+    environment: &Environment,
+    token: &AuthToken,
+    missing: &str,
+) -> Result<Infallible, Failure> {
     for (name, _) in env::vars_os() {
         if name.to_str().is_some_and(|name| environment.is_foreign(name)) {
             program.env_remove(name);
         }
     }
-    program.envs(environment.set.iter().map(|(name, value)| (*name, value))).env(environment.password, token.expose());
+    program
+        .envs(environment.set.iter().map(|(name, value)| (*name, value)))
+        .env(environment.password, token.expose());
     let error = program.exec();
     let name = program.get_program().to_string_lossy().into_owned();
-    let detail = if error.kind() == std::io::ErrorKind::NotFound { format!("{missing}: {name}") } else { format!("{name}: {error}") };
+    let detail = if error.kind() == std::io::ErrorKind::NotFound {
+        format!("{missing}: {name}")
+    } else {
+        format!("{name}: {error}")
+    };
     Err(Failure::new(Class::Configuration, detail))
 }
 
@@ -182,5 +210,8 @@ fn is_local(target: &Target) -> bool {
 
 /// The refusal of a file of CA certificates that isn't there.
 fn no_such_authorities(file: &Path, advice: &str) -> Failure {
-    Failure::new(Class::Configuration, format!("the CA certificates {} do not exist: {advice}", file.display()))
+    Failure::new(
+        Class::Configuration,
+        format!("the CA certificates {} do not exist: {advice}", file.display()),
+    )
 }

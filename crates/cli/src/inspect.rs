@@ -87,19 +87,32 @@ struct Parts {
 /// Reads, checks and prints.
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if arguments.misplaced.is_some() {
-        return Err(Failure::new(Class::Usage, "the token comes on standard input: countersign token inspect < FILE"));
+        return Err(Failure::new(
+            Class::Usage,
+            "the token comes on standard input: countersign token inspect < FILE",
+        ));
     }
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_TOKEN + 2));
     let most = u64::try_from(MAX_TOKEN + 2).unwrap_or(u64::MAX);
-    io::stdin().lock().take(most).read_to_end(&mut bytes).map_err(|error| io_failure("standard input", &error))?;
+    io::stdin()
+        .lock()
+        .take(most)
+        .read_to_end(&mut bytes)
+        .map_err(|error| io_failure("standard input", &error))?;
     let text = Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
     let text = text.trim_end_matches(['\r', '\n']);
     let now = SystemTime::now();
     let proof = text.starts_with("https://") || text.starts_with("http://");
     let (parts, checked) = if proof {
-        (UnverifiedProof::parse(text).ok().map(|proof| proof_parts(&proof, now)), check_proof(text, arguments, now))
+        (
+            UnverifiedProof::parse(text).ok().map(|proof| proof_parts(&proof, now)),
+            check_proof(text, arguments, now),
+        )
     } else {
-        (UnverifiedToken::parse(text).ok().map(|token| parts(&token, now)), check(text, arguments, now))
+        (
+            UnverifiedToken::parse(text).ok().map(|token| parts(&token, now)),
+            check(text, arguments, now),
+        )
     };
     // Without credentials nothing can be said of the signature: that is no verdict on the token.
     let report = match checked {
@@ -110,9 +123,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             } else {
                 "its form and age are good; the signature was not checked"
             };
-            Report { valid: true, because: None, detail: detail.to_owned(), verified: arguments.verify, parts }
+            Report {
+                valid: true,
+                because: None,
+                detail: detail.to_owned(),
+                verified: arguments.verify,
+                parts,
+            }
         }
-        Err(Failure { class, detail }) => Report { valid: false, because: Some(class), detail, verified: arguments.verify, parts },
+        Err(Failure { class, detail }) => {
+            Report { valid: false, because: Some(class), detail, verified: arguments.verify, parts }
+        }
     };
     match arguments.output {
         Format::Json => output::json(&report)?,
@@ -123,7 +144,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 
 fn check(text: &str, arguments: &Arguments, now: SystemTime) -> Result<(), Failure> {
     let token = UnverifiedToken::parse(text)?;
-    let (Some(host), Some(port), Some(user)) = (&arguments.hostname, arguments.port, &arguments.username) else {
+    let (Some(host), Some(port), Some(user)) =
+        (&arguments.hostname, arguments.port, &arguments.username)
+    else {
         token.check()?;
         return token.current(now);
     };
@@ -135,7 +158,10 @@ fn check(text: &str, arguments: &Arguments, now: SystemTime) -> Result<(), Failu
 /// A proof can be looked at, but only STS can say whether it is good.
 fn check_proof(text: &str, arguments: &Arguments, now: SystemTime) -> Result<(), Failure> {
     if arguments.verify {
-        return Err(Failure::new(Class::Usage, "this is a proof for STS, which alone can verify it: leave --verify out"));
+        return Err(Failure::new(
+            Class::Usage,
+            "this is a proof for STS, which alone can verify it: leave --verify out",
+        ));
     }
     UnverifiedProof::parse(text)?.current(now)
 }
@@ -153,12 +179,17 @@ fn proof_parts(proof: &UnverifiedProof<'_>, now: SystemTime) -> Parts {
         age_seconds: age(proof.date(), now),
         lifetime_seconds: proof.lifetime().as_secs(),
         session_token_bytes: proof.session_token_length(),
-        proof: Some(if proof.names_user() { "for one database and one user" } else { "for one database" }),
+        proof: Some(if proof.names_user() {
+            "for one database and one user"
+        } else {
+            "for one database"
+        }),
     }
 }
 
 fn age(date: SystemTime, now: SystemTime) -> i64 {
-    let whole = |duration: std::time::Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    let whole =
+        |duration: std::time::Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
     now.duration_since(date).map_or_else(|ahead| -whole(ahead.duration()), whole)
 }
 
@@ -194,15 +225,27 @@ fn print(report: &Report) -> Result<(), Failure> {
             Some(bound) => row("proof", bound.to_owned()),
             None => {
                 row("port", or_missing(parts.port.map(|port| port.to_string())));
-                row("user", or_missing(parts.user.as_ref().map(|user| user.escape_debug().to_string())));
+                row(
+                    "user",
+                    or_missing(parts.user.as_ref().map(|user| user.escape_debug().to_string())),
+                );
             }
         }
         row("action", parts.action.escape_debug().to_string());
         row("service", parts.service.escape_debug().to_string());
         row("region", parts.region.escape_debug().to_string());
         row("access key", parts.access_key_id.clone());
-        row("signed", format!("{} ({} s ago, good for {} s)", parts.signed, parts.age_seconds, parts.lifetime_seconds));
-        row("session token", parts.session_token_bytes.map_or("none".to_owned(), |bytes| format!("{bytes} bytes")));
+        row(
+            "signed",
+            format!(
+                "{} ({} s ago, good for {} s)",
+                parts.signed, parts.age_seconds, parts.lifetime_seconds
+            ),
+        );
+        row(
+            "session token",
+            parts.session_token_bytes.map_or("none".to_owned(), |bytes| format!("{bytes} bytes")),
+        );
     }
     output::line(&output::columns(&rows))
 }

@@ -93,7 +93,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Instance(command) => instance::run(&layout, &command),
         Command::Log(arguments) => log::run(&layout, &arguments),
         Command::Psql(arguments) => environment::client(&layout, &arguments, &[Engine::Postgres]),
-        Command::Mysql(arguments) => environment::client(&layout, &arguments, &[Engine::Mariadb, Engine::Mysql]),
+        Command::Mysql(arguments) => {
+            environment::client(&layout, &arguments, &[Engine::Mariadb, Engine::Mysql])
+        }
     }
 }
 
@@ -107,9 +109,13 @@ fn directory(given: Option<PathBuf>) -> Result<PathBuf, Failure> {
         None if rustix::process::geteuid().is_root() => PathBuf::from("/var/lib/countersign/local"),
         None => home("XDG_STATE_HOME", "countersign/local")
             .or_else(|| home("HOME", ".local/state/countersign/local"))
-            .ok_or_else(|| Failure::new(Class::Configuration, "there is no home directory: pass --dir"))?,
+            .ok_or_else(|| {
+                Failure::new(Class::Configuration, "there is no home directory: pass --dir")
+            })?,
     };
-    std::path::absolute(&chosen).map_err(|error| Failure::new(Class::Configuration, format!("{}: {error}", chosen.display())))
+    std::path::absolute(&chosen).map_err(|error| {
+        Failure::new(Class::Configuration, format!("{}: {error}", chosen.display()))
+    })
 }
 
 /// Where newer servers are unpacked: the machine's cache, since they are the same for every stack.
@@ -118,10 +124,13 @@ fn unpacked() -> PathBuf {
     match set("COUNTERSIGN_SERVERS_DIR") {
         Some(directory) => directory,
         // A server runs as another user than root, who can't enter root's home.
-        None if rustix::process::geteuid().is_root() => PathBuf::from("/var/cache/countersign/servers"),
-        None => {
-            set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache"))).unwrap_or_default().join("countersign/servers")
+        None if rustix::process::geteuid().is_root() => {
+            PathBuf::from("/var/cache/countersign/servers")
         }
+        None => set("XDG_CACHE_HOME")
+            .or_else(|| set("HOME").map(|home| home.join(".cache")))
+            .unwrap_or_default()
+            .join("countersign/servers"),
     }
 }
 
@@ -130,12 +139,18 @@ fn failure(error: &LocalError) -> Failure {
 }
 
 /// Does `work` with the people of the stack that runs.
-fn with_people<T>(layout: &Layout, work: impl FnOnce(&People<'_>, &State) -> Result<T, LocalError>) -> Result<T, Failure> {
+fn with_people<T>(
+    layout: &Layout,
+    work: impl FnOnce(&People<'_>, &State) -> Result<T, LocalError>,
+) -> Result<T, Failure> {
     with_people_of(State::of_running, layout, work)
 }
 
 /// The same with the store that they are in.
-fn with_store<T>(layout: &Layout, work: impl FnOnce(&People<'_>, &State, &Store) -> Result<T, LocalError>) -> Result<T, Failure> {
+fn with_store<T>(
+    layout: &Layout,
+    work: impl FnOnce(&People<'_>, &State, &Store) -> Result<T, LocalError>,
+) -> Result<T, Failure> {
     let administer = || {
         let state = State::of_running(layout)?;
         let store = Store::open(&state_directory(&layout.authority()))?;
@@ -163,23 +178,33 @@ fn status(layout: &Layout, format: Format) -> Result<ExitCode, Failure> {
         Ok(state) => state,
         Err(LocalError::NotRunning(_)) => {
             match format {
-                Format::Json => output::json(&serde_json::json!({"running": false, "dir": layout.root()}))?,
-                Format::Text => output::line(&format!("nothing runs in {}", layout.root().display()))?,
+                Format::Json => {
+                    output::json(&serde_json::json!({"running": false, "dir": layout.root()}))?
+                }
+                Format::Text => {
+                    output::line(&format!("nothing runs in {}", layout.root().display()))?
+                }
             }
             return Ok(ExitCode::from(exit::NO));
         }
         Err(error) => return Err(failure(&error)),
     };
     let (running, attached) = with_people(layout, |people, state| {
-        let running = state.instances.iter().map(|instance| people.is_running(instance)).collect::<Result<Vec<_>, _>>()?;
+        let running = state
+            .instances
+            .iter()
+            .map(|instance| people.is_running(instance))
+            .collect::<Result<Vec<_>, _>>()?;
         Ok((running, people.attached()?))
     })?;
     match format {
         Format::Json => {
-            let mut value = serde_json::to_value(&state).map_err(|error| Failure::new(Class::Internal, error.to_string()))?;
+            let mut value = serde_json::to_value(&state)
+                .map_err(|error| Failure::new(Class::Internal, error.to_string()))?;
             if let Some(object) = value.as_object_mut() {
                 object.insert("running".to_owned(), true.into());
-                object.insert("attached".to_owned(), attached.iter().map(instance::value).collect());
+                object
+                    .insert("attached".to_owned(), attached.iter().map(instance::value).collect());
             }
             let instances = value.get_mut("instances").and_then(serde_json::Value::as_array_mut);
             for (instance, running) in instances.into_iter().flatten().zip(&running) {
@@ -192,7 +217,11 @@ fn status(layout: &Layout, format: Format) -> Result<ExitCode, Failure> {
         Format::Text => {
             output::line(&describe(&state, &running))?;
             if !attached.is_empty() {
-                output::line(&format!("\nattached, asking at {}:\n{}", state.socket.display(), instance::table(&attached)))?;
+                output::line(&format!(
+                    "\nattached, asking at {}:\n{}",
+                    state.socket.display(),
+                    instance::table(&attached)
+                ))?;
             }
         }
     }
@@ -201,7 +230,8 @@ fn status(layout: &Layout, format: Format) -> Result<ExitCode, Failure> {
 
 /// The servers as a table, and what they ask by.
 fn describe(state: &State, running: &[bool]) -> String {
-    let heading = ["INSTANCE", "VERSION", "ADDRESS", "RESOURCE ID", "ASKS BY"].map(str::to_owned).to_vec();
+    let heading =
+        ["INSTANCE", "VERSION", "ADDRESS", "RESOURCE ID", "ASKS BY"].map(str::to_owned).to_vec();
     let rows = state.instances.iter().enumerate().map(|(at, instance)| {
         let asks = match &instance.because {
             Some(why) => format!("{} ({why})", instance.authentication.as_str()),
@@ -210,19 +240,44 @@ fn describe(state: &State, running: &[bool]) -> String {
         let stopped = if running.get(at) == Some(&false) { "STOPPED, asks by " } else { "" };
         let address = format!("{}:{}", instance.host, instance.port);
         let version = format!("{} {}", instance.engine, instance.version);
-        vec![instance.instance.to_string(), version, address, instance.resource_id.to_string(), format!("{stopped}{asks}")]
+        vec![
+            instance.instance.to_string(),
+            version,
+            address,
+            instance.resource_id.to_string(),
+            format!("{stopped}{asks}"),
+        ]
     });
     let table = output::columns(&std::iter::once(heading).chain(rows).collect::<Vec<_>>());
-    let left_out = state.left_out.iter().map(|left| format!("\nleft out: {}: {}", left.instance, left.because)).collect::<String>();
-    let allowed = if state.allowed_users.is_empty() { String::new() } else { format!("\nmay ask too: {}", state.allowed_users.join(", ")) };
-    format!("{table}{left_out}{allowed}\naccount {}, region {}, CA {}", state.account, state.region, state.ca.display())
+    let left_out = state
+        .left_out
+        .iter()
+        .map(|left| format!("\nleft out: {}: {}", left.instance, left.because))
+        .collect::<String>();
+    let allowed = if state.allowed_users.is_empty() {
+        String::new()
+    } else {
+        format!("\nmay ask too: {}", state.allowed_users.join(", "))
+    };
+    format!(
+        "{table}{left_out}{allowed}\naccount {}, region {}, CA {}",
+        state.account,
+        state.region,
+        state.ca.display()
+    )
 }
 
 fn down(layout: &Layout, wipe: bool) -> Result<ExitCode, Failure> {
     match stack::down(layout, &unpacked(), wipe).map_err(|error| failure(&error))? {
-        Found::Nothing => output::note(&format!("there is nothing to stop in {}", layout.root().display())),
-        Found::Stack if wipe => output::note(&format!("stopped, and wiped {}", layout.root().display())),
-        Found::Stack => output::note(&format!("stopped; the data stays in {}", layout.root().display())),
+        Found::Nothing => {
+            output::note(&format!("there is nothing to stop in {}", layout.root().display()))
+        }
+        Found::Stack if wipe => {
+            output::note(&format!("stopped, and wiped {}", layout.root().display()))
+        }
+        Found::Stack => {
+            output::note(&format!("stopped; the data stays in {}", layout.root().display()))
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

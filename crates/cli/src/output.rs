@@ -28,22 +28,32 @@ pub(crate) fn line(text: &str) -> Result<(), Failure> {
 
 /// Prints a value as JSON.
 pub(crate) fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
-    let text =
-        serde_json::to_string_pretty(value).map_err(|error| Failure::new(Class::Internal, format!("JSON can't be written: {error}")))?;
+    let text = serde_json::to_string_pretty(value).map_err(|error| {
+        Failure::new(Class::Internal, format!("JSON can't be written: {error}"))
+    })?;
     line(&text)
 }
 
 /// A text that may hold somebody else's, with its control characters spelled out: it begins no line and paints nothing.
 pub(crate) fn plain(text: &str) -> String {
-    let spelled = |letter: char| if letter.is_control() { letter.escape_debug().to_string() } else { letter.to_string() };
+    let spelled = |letter: char| {
+        if letter.is_control() { letter.escape_debug().to_string() } else { letter.to_string() }
+    };
     text.chars().map(spelled).collect()
 }
 
 /// Rows in columns, the first row being the heading.
 pub(crate) fn columns(rows: &[Vec<String>]) -> String {
-    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect()).collect();
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect()).collect();
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..count).map(width).collect();
     let line = |row: &Vec<String>| {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
@@ -79,6 +89,11 @@ pub(crate) fn colour(stream: &impl IsTerminal) -> bool {
 pub(crate) fn log_to_stderr() {
     use tracing_subscriber::EnvFilter;
 
-    let filter = EnvFilter::try_from_env("COUNTERSIGN_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colour(&io::stderr())).init();
+    let filter =
+        EnvFilter::try_from_env("COUNTERSIGN_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(colour(&io::stderr()))
+        .init();
 }

@@ -71,7 +71,9 @@ impl Input {
     fn read(&self) -> Result<Simulation, Failure> {
         let text = read_text(&self.file)?;
         let name = if self.file == "-" { "standard input" } else { &self.file };
-        Simulation::parse(&text).map_err(|mistakes| Failure::new(Class::Configuration, format!("{name} is refused\n{mistakes}")))
+        Simulation::parse(&text).map_err(|mistakes| {
+            Failure::new(Class::Configuration, format!("{name} is refused\n{mistakes}"))
+        })
     }
 }
 
@@ -80,7 +82,8 @@ pub(crate) fn read_text(file: &str) -> Result<String, Failure> {
     let mut text = String::new();
     let read = match file {
         "-" => io::stdin().lock().take(MAX_INPUT).read_to_string(&mut text),
-        _ => std::fs::File::open(file).and_then(|opened| opened.take(MAX_INPUT).read_to_string(&mut text)),
+        _ => std::fs::File::open(file)
+            .and_then(|opened| opened.take(MAX_INPUT).read_to_string(&mut text)),
     };
     read.map(|_| text).map_err(|error| io_failure(file, &error))
 }

@@ -48,11 +48,15 @@ impl Proposal {
     /// Prints the plan, or applies it and says so.
     fn carry_out(&self, client: &Client, manner: &Manner) -> Result<ExitCode, Failure> {
         if manner.apply {
-            self.plan.apply(client, |step| output::note(&output::plain(&format!("· {}", step.action)))).map_err(|error| failure(&error))?;
+            self.plan
+                .apply(client, |step| output::note(&output::plain(&format!("· {}", step.action))))
+                .map_err(|error| failure(&error))?;
         }
         match manner.output {
             Format::Json => output::json(&self.value(manner.apply))?,
-            Format::Text if manner.apply => output::line(&format!("{}{}", self.conclusion(), self.afterwards()))?,
+            Format::Text if manner.apply => {
+                output::line(&format!("{}{}", self.conclusion(), self.afterwards()))?
+            }
             Format::Text => output::line(&self.text())?,
         }
         Ok(ExitCode::SUCCESS)
@@ -72,26 +76,43 @@ impl Proposal {
     fn text(&self) -> String {
         let mut text = format!("{}\n", output::plain(&self.title));
         for (number, step) in (1..).zip(&self.plan.steps) {
-            let state = if step.done { format!("done: {}", step.now) } else { format!("now: {}", step.now) };
-            text.push_str(&format!("\n{number}. {}\n   {state}\n", output::plain(&step.action.to_string())));
+            let state = if step.done {
+                format!("done: {}", step.now)
+            } else {
+                format!("now: {}", step.now)
+            };
+            text.push_str(&format!(
+                "\n{number}. {}\n   {state}\n",
+                output::plain(&step.action.to_string())
+            ));
             if let Action::Write { content: Content::Content(file), .. } = &step.action {
-                file.lines().for_each(|line| text.push_str(&format!("   | {}\n", output::plain(line))));
+                file.lines()
+                    .for_each(|line| text.push_str(&format!("   | {}\n", output::plain(line))));
             }
         }
         text.push('\n');
-        text.push_str(if self.plan.is_done() { self.conclusion() } else { "Nothing has been changed: --apply does it." });
+        text.push_str(if self.plan.is_done() {
+            self.conclusion()
+        } else {
+            "Nothing has been changed: --apply does it."
+        });
         text + &self.afterwards()
     }
 
     fn conclusion(&self) -> &'static str {
-        if self.plan.restart { "All is there, and counts from the server's next start on." } else { self.complete }
+        if self.plan.restart {
+            "All is there, and counts from the server's next start on."
+        } else {
+            self.complete
+        }
     }
 
     fn afterwards(&self) -> String {
         if self.afterwards.is_empty() {
             return String::new();
         }
-        let lines: String = self.afterwards.iter().map(|line| format!("\n  - {}", output::plain(line))).collect();
+        let lines: String =
+            self.afterwards.iter().map(|line| format!("\n  - {}", output::plain(line))).collect();
         format!("\n\nBeside this:{lines}")
     }
 }

@@ -49,7 +49,12 @@ pub(crate) struct Signer {
 
 impl Signing {
     /// Finds region and credentials for a database.
-    pub(crate) fn signer(&self, engine: Engine, host: &HostName, port: u16) -> Result<Signer, Failure> {
+    pub(crate) fn signer(
+        &self,
+        engine: Engine,
+        host: &HostName,
+        port: u16,
+    ) -> Result<Signer, Failure> {
         let environment = environment_region();
         let profile = self.profile.as_deref();
         runtime()?.block_on(async {
@@ -99,7 +104,9 @@ pub(crate) fn environment_region() -> Option<String> {
 /// The endpoint that the environment names for STS.
 /// Source: AWS SDKs and Tools reference guide, "Service-specific endpoints".
 fn sts_url() -> Option<String> {
-    if set("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+    if set("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
+        .is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    {
         return None;
     }
     set("AWS_ENDPOINT_URL_STS").or_else(|| set("AWS_ENDPOINT_URL"))

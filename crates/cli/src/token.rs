@@ -97,10 +97,16 @@ pub(crate) fn run(arguments: &MintArguments) -> Result<ExitCode, Failure> {
         return proof(arguments, audience);
     }
     // clap requires all three where there is neither a subcommand nor a proof.
-    let (Some(host), Some(port), Some(user)) = (&arguments.hostname, arguments.port, &arguments.username) else {
+    let (Some(host), Some(port), Some(user)) =
+        (&arguments.hostname, arguments.port, &arguments.username)
+    else {
         return Ok(ExitCode::from(countersign_core::failure::exit::USAGE));
     };
-    let engine = arguments.engine.unwrap_or(if port == Engine::Mysql.default_port() { Engine::Mysql } else { Engine::Postgres });
+    let engine = arguments.engine.unwrap_or(if port == Engine::Mysql.default_port() {
+        Engine::Mysql
+    } else {
+        Engine::Postgres
+    });
     let signer = arguments.signing.signer(engine, host, port)?;
     let now = SystemTime::now();
     let token = signer.token(user, now)?;
@@ -116,13 +122,22 @@ pub(crate) fn run(arguments: &MintArguments) -> Result<ExitCode, Failure> {
 
 fn proof(arguments: &MintArguments, audience: &Audience) -> Result<ExitCode, Failure> {
     if !matches!(arguments.output, Output::Token | Output::Json) {
-        return Err(Failure::new(Class::Usage, "a proof names no host to connect to: --output is token or json"));
+        return Err(Failure::new(
+            Class::Usage,
+            "a proof names no host to connect to: --output is token or json",
+        ));
     }
     let signer = arguments.signing.proof_signer()?;
     let now = SystemTime::now();
     credentials::outlive_token(&signer.credentials, now)?;
     let user = arguments.username.as_ref();
-    let proof = mint(&signer.credentials, &signer.endpoint, &signer.region, Binding { audience, user }, now);
+    let proof = mint(
+        &signer.credentials,
+        &signer.endpoint,
+        &signer.region,
+        Binding { audience, user },
+        now,
+    );
     if proof.expose().len() > MAX_PROOF {
         let detail = "the session token is too long for a proof: give the session a shorter policy, or fewer tags";
         return Err(Failure::new(Class::NoCredentials, detail));
@@ -166,7 +181,9 @@ fn environment(signer: &Signer, user: &DbUser, token: &str) -> Zeroizing<String>
     let port = signer.endpoint.port.to_string();
     let host = signer.endpoint.host.as_str();
     let variables: &[(&str, &str)] = match signer.endpoint.engine {
-        Engine::Postgres => &[("PGHOST", host), ("PGPORT", &port), ("PGUSER", user.as_str()), ("PGPASSWORD", token)],
+        Engine::Postgres => {
+            &[("PGHOST", host), ("PGPORT", &port), ("PGUSER", user.as_str()), ("PGPASSWORD", token)]
+        }
         Engine::Mysql | Engine::Mariadb => &[
             ("MYSQL_HOST", host),
             ("MYSQL_TCP_PORT", &port),
@@ -175,7 +192,8 @@ fn environment(signer: &Signer, user: &DbUser, token: &str) -> Zeroizing<String>
             ("LIBMYSQL_ENABLE_CLEARTEXT_PLUGIN", "1"),
         ],
     };
-    let lines: Vec<Zeroizing<String>> = variables.iter().map(|(name, value)| Zeroizing::new(export(name, value))).collect();
+    let lines: Vec<Zeroizing<String>> =
+        variables.iter().map(|(name, value)| Zeroizing::new(export(name, value))).collect();
     Zeroizing::new(lines.iter().map(|line| line.as_str()).collect::<Vec<_>>().join("\n"))
 }
 
@@ -188,11 +206,17 @@ pub(crate) fn export(name: &str, value: &str) -> String {
 fn pgpass(signer: &Signer, user: &DbUser, token: &str) -> Zeroizing<String> {
     let escaped = |text: &str| Zeroizing::new(text.replace('\\', r"\\").replace(':', r"\:"));
     let (host, port) = (signer.endpoint.host.as_str(), signer.endpoint.port);
-    Zeroizing::new(format!("{}:{port}:*:{}:{}", *escaped(host), *escaped(user.as_str()), *escaped(token)))
+    Zeroizing::new(format!(
+        "{}:{port}:*:{}:{}",
+        *escaped(host),
+        *escaped(user.as_str()),
+        *escaped(token)
+    ))
 }
 
 fn uri(signer: &Signer, user: &DbUser, token: &str) -> Zeroizing<String> {
-    let mut text = Zeroizing::new(String::with_capacity(3 * (token.len() + user.as_str().len()) + 300));
+    let mut text =
+        Zeroizing::new(String::with_capacity(3 * (token.len() + user.as_str().len()) + 300));
     text.extend([signer.endpoint.engine.as_str(), "://"]);
     encode::encode(&mut text, user.as_str());
     text.push(':');

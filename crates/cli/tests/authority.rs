@@ -25,13 +25,23 @@ Statement = { Effect = "Allow", Action = "rds-db:connect", Resource = "*" }
 
 fn countersign(store: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
-    command.env_clear().env("HOME", "/nonexistent").env("COUNTERSIGN_STORE", store).arg("authority").args(arguments);
+    command
+        .env_clear()
+        .env("HOME", "/nonexistent")
+        .env("COUNTERSIGN_STORE", store)
+        .arg("authority")
+        .args(arguments);
     command
 }
 
 fn with_input(store: &Path, arguments: &[&str], input: &str) -> Output {
     let mut command = countersign(store, arguments);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     child.wait_with_output().unwrap()
 }
@@ -46,7 +56,10 @@ fn what_is_imported_is_exported() {
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path().join("authority");
     let dry = with_input(&store, &["import", "-", "--dry-run"], FILE);
-    assert!(said(&dry).contains("would create user arn:aws:iam::123456789012:user/jane"), "{dry:?}");
+    assert!(
+        said(&dry).contains("would create user arn:aws:iam::123456789012:user/jane"),
+        "{dry:?}"
+    );
     assert!(!said(&dry).contains("aws_secret_access_key"), "{dry:?}");
 
     let done = with_input(&store, &["import", "-", "--output", "json"], FILE);
@@ -77,13 +90,29 @@ fn mistakes_and_places_that_are_none_are_refused() {
         assert!(!output.status.success() && error.contains(word), "{output:?}");
     };
     let bad = with_input(directory.path(), &["import", "-"], &FILE.replace("users", "usrs"));
-    refused(&bad, "standard input is refused\nline 5, column 3: usrs: there is no field \"usrs\" here");
+    refused(
+        &bad,
+        "standard input is refused\nline 5, column 3: usrs: there is no field \"usrs\" here",
+    );
     assert_eq!(bad.status.code(), Some(5));
-    refused(&countersign(directory.path(), &["export", "--store", "/nonexistent"]).output().unwrap(), "there is no state in /nonexistent");
-    let url = countersign(directory.path(), &["export", "--store", "mysql://u@host/db"]).output().unwrap();
+    refused(
+        &countersign(directory.path(), &["export", "--store", "/nonexistent"]).output().unwrap(),
+        "there is no state in /nonexistent",
+    );
+    let url = countersign(directory.path(), &["export", "--store", "mysql://u@host/db"])
+        .output()
+        .unwrap();
     refused(&url, "is neither a directory nor a URL");
-    refused(&countersign(directory.path(), &["serve", "--sts", "own"]).output().unwrap(), "needs --listen");
-    refused(&countersign(directory.path(), &["serve", "--allow-user", "no such user"]).output().unwrap(), "there is none of that name");
+    refused(
+        &countersign(directory.path(), &["serve", "--sts", "own"]).output().unwrap(),
+        "needs --listen",
+    );
+    refused(
+        &countersign(directory.path(), &["serve", "--allow-user", "no such user"])
+            .output()
+            .unwrap(),
+        "there is none of that name",
+    );
 }
 
 #[test]
@@ -94,11 +123,27 @@ fn serve_says_when_it_is_ready_and_ends_when_it_is_told_to() {
     let socket = directory.path().join("run/verifier.sock");
     let socket_text = socket.display().to_string();
     for (signal, name) in [(Signal::TERM, "john"), (Signal::INT, "jim")] {
-        let mut command = countersign(&store, &["serve", "--socket", &socket_text, "--listen", "127.0.0.1:0", "--ldap", "127.0.0.1:0"]);
+        let mut command = countersign(
+            &store,
+            &[
+                "serve",
+                "--socket",
+                &socket_text,
+                "--listen",
+                "127.0.0.1:0",
+                "--ldap",
+                "127.0.0.1:0",
+            ],
+        );
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let ready = lines.next().unwrap().unwrap();
-        assert!(ready.starts_with(&format!("ready: asked on {socket_text}, AWS's API at http://127.0.0.1:")), "{ready}");
+        assert!(
+            ready.starts_with(&format!(
+                "ready: asked on {socket_text}, AWS's API at http://127.0.0.1:"
+            )),
+            "{ready}"
+        );
         assert_eq!(socket.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         UnixStream::connect(&socket).unwrap();
 
@@ -106,7 +151,9 @@ fn serve_says_when_it_is_ready_and_ends_when_it_is_told_to() {
         let more = with_input(&store, &["import", "-"], &FILE.replace("jane", name));
         assert!(said(&more).contains(&format!("user/{name}")));
         kill_process(Pid::from_child(&child), signal).unwrap();
-        assert!(lines.any(|line| line.unwrap() == "stopping: nobody is let in until the authority runs again"));
+        assert!(lines.any(
+            |line| line.unwrap() == "stopping: nobody is let in until the authority runs again"
+        ));
         assert!(child.wait().unwrap().success());
     }
 }

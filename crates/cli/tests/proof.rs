@@ -12,7 +12,9 @@ use serde_json::Value;
 fn countersign(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
     command.env_clear().env("HOME", "/nonexistent").env("AWS_EC2_METADATA_DISABLED", "true");
-    command.env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE").env("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG");
+    command
+        .env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+        .env("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG");
     command.arg("token").args(arguments).envs(environment.iter().copied());
     command
 }
@@ -38,8 +40,14 @@ fn a_proof_is_one_that_a_verifier_sends_on() {
     let binding = Binding { audience: &audience, user: Some(&user) };
     let local = StsEndpoint::configured("http://127.0.0.1:4566").unwrap();
     let token = [("AWS_SESSION_TOKEN", "FwoGZXIvYXdzE+/=")];
-    let url = [("AWS_ENDPOINT_URL", "http://127.0.0.1:1"), ("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:4566/")];
-    let ignored = [("AWS_ENDPOINT_URL", "http://127.0.0.1:1"), ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")];
+    let url = [
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:1"),
+        ("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:4566/"),
+    ];
+    let ignored = [
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:1"),
+        ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true"),
+    ];
     let region = ["--region", "eu-west-1"];
     for (arguments, environment, sts) in [
         (&region[..], &[][..], TrustedSts::aws(Partition::Aws)),
@@ -64,7 +72,11 @@ fn what_makes_no_proof_is_said_with_its_status() {
     refused(&proof(&[], &[region, ("AWS_ENDPOINT_URL_STS", "http://sts.example")]), 5, "https://");
     refused(&proof(&["--output", "env"], &[region]), 2, "--output");
     refused(&proof(&["--hostname", "db"], &[region]), 2, "--hostname");
-    refused(&proof(&[], &[region, ("AWS_CREDENTIAL_EXPIRATION", "2024-01-15T12:00:00Z")]), 3, "ended");
+    refused(
+        &proof(&[], &[region, ("AWS_CREDENTIAL_EXPIRATION", "2024-01-15T12:00:00Z")]),
+        3,
+        "ended",
+    );
     refused(&proof(&[], &[region, ("AWS_SESSION_TOKEN", &"x".repeat(9000))]), 3, "too long");
     refused(&countersign(&["--proof", "sts"], &[region]).output().unwrap(), 2, "--audience");
     refused(&countersign(&["--audience", "orders"], &[region]).output().unwrap(), 2, "--proof");
@@ -75,7 +87,10 @@ fn what_makes_no_proof_is_said_with_its_status() {
 fn json_says_what_it_is_and_inspect_reads_it() {
     let output = proof(&["--output", "json"], &[("AWS_REGION", "eu-west-1")]);
     let value: Value = serde_json::from_str(said(&output)).unwrap();
-    assert_eq!((&value["audience"], &value["sts"]), (&"orders".into(), &"https://sts.eu-west-1.amazonaws.com".into()));
+    assert_eq!(
+        (&value["audience"], &value["sts"]),
+        (&"orders".into(), &"https://sts.eu-west-1.amazonaws.com".into())
+    );
     let inspect = |text: &str, arguments: &[&str]| {
         let mut child = countersign(&[&["inspect", "--output", "json"], arguments].concat(), &[])
             .stdin(Stdio::piped())
@@ -88,10 +103,17 @@ fn json_says_what_it_is_and_inspect_reads_it() {
     };
     let text = value["token"].as_str().unwrap();
     let report: Value = serde_json::from_str(said(&inspect(text, &[]))).unwrap();
-    assert_eq!((&report["valid"], &report["verified"], &report["parts"]["service"]), (&true.into(), &false.into(), &"sts".into()));
+    assert_eq!(
+        (&report["valid"], &report["verified"], &report["parts"]["service"]),
+        (&true.into(), &false.into(), &"sts".into())
+    );
     assert_eq!(report["parts"]["proof"], "for one database");
     let altered = inspect(&text.replace("Expires=900", "Expires=901"), &[]);
     let report: Value = serde_json::from_str(said(&altered)).unwrap();
     assert_eq!((altered.status.code(), &report["because"]), (Some(1), &"lifetime-too-long".into()));
-    refused(&inspect(text, &["--verify", "--hostname", "db", "--port", "1", "--username", "u"]), 2, "--verify");
+    refused(
+        &inspect(text, &["--verify", "--hostname", "db", "--port", "1", "--username", "u"]),
+        2,
+        "--verify",
+    );
 }

@@ -1,5 +1,9 @@
 //! `countersign proxy`, as a shell runs it.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking, in its helpers too"
+)]
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{TcpListener, TcpStream};
@@ -37,7 +41,11 @@ impl Place {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
-        command.env_clear().env("HOME", "/nonexistent").env("AWS_EC2_METADATA_DISABLED", "true").current_dir(self.path());
+        command
+            .env_clear()
+            .env("HOME", "/nonexistent")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .current_dir(self.path());
         command.env("COUNTERSIGN_PROXY_ADMIN_SOCKET", self.path().join("run/proxy.sock"));
         command.arg("proxy").args(arguments);
         command
@@ -76,7 +84,10 @@ impl Proxy {
         let mut said = String::new();
         loop {
             let mut line = String::new();
-            assert!(self.said.read_line(&mut line).unwrap() > 0, "it ended without {word:?}: {said}");
+            assert!(
+                self.said.read_line(&mut line).unwrap() > 0,
+                "it ended without {word:?}: {said}"
+            );
             said.push_str(&line);
             if line.contains(word) {
                 return said;
@@ -149,11 +160,17 @@ fn help_names_every_flag_of_cloud_sql_proxy() {
 
 #[test]
 fn every_mistake_is_said_before_anything_starts() {
-    let place = Place::with("[proxy]\nport = \"x\"\n[targets.orders]\nurl = \"postgres://app@db\"\ntls = \"maybe\"\n");
+    let place = Place::with(
+        "[proxy]\nport = \"x\"\n[targets.orders]\nurl = \"postgres://app@db\"\ntls = \"maybe\"\n",
+    );
     let output = place.run(&[]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(5), "{said}");
-    assert!(said.contains("line 2, column 8: proxy.port: ") && said.contains("line 5, column 7: targets.orders.tls: "), "{said}");
+    assert!(
+        said.contains("line 2, column 8: proxy.port: ")
+            && said.contains("line 5, column 7: targets.orders.tls: "),
+        "{said}"
+    );
     let output = place.run(&["--port", "x"]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
 }
@@ -163,7 +180,10 @@ fn check_prints_what_would_be_done() {
     let place = Place::with(FILE);
     let output = place.run(&["check", "--output", "json", "--max-connections", "7"]);
     let value: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&value["targets"][0]["listen"][0], &value["proxy"]["max-connections"]), (&"127.0.0.1:5432".into(), &7.into()));
+    assert_eq!(
+        (&value["targets"][0]["listen"][0], &value["proxy"]["max-connections"]),
+        (&"127.0.0.1:5432".into(), &7.into())
+    );
     assert!(String::from_utf8(place.run(&["check"]).stdout).unwrap().contains("verify-full"));
 }
 
@@ -171,13 +191,21 @@ fn check_prints_what_would_be_done() {
 fn a_proxy_starts_is_looked_at_and_ends() {
     let place = Place::with(FILE);
     let (own, http) = (port(), port());
-    let mut proxy = place.start(&["--port", &own, "--health-check", "--prometheus", "--http-port", &http]);
+    let mut proxy =
+        place.start(&["--port", &own, "--health-check", "--prometheus", "--http-port", &http]);
     let said = proxy.says("ready");
-    assert!(said.contains(&format!("orders: psql 'host=127.0.0.1 port={own} user=app dbname=orders'")), "{said}");
+    assert!(
+        said.contains(&format!("orders: psql 'host=127.0.0.1 port={own} user=app dbname=orders'")),
+        "{said}"
+    );
     let waited = place.run(&["wait", "--http-port", &http, "--max", "30s"]);
     assert!(waited.status.success(), "{waited:?}");
     let status = place.status();
-    assert_eq!((&status["targets"][0]["name"], &status["up"]), (&"orders".into(), &true.into()), "{status}");
+    assert_eq!(
+        (&status["targets"][0]["name"], &status["up"]),
+        (&"orders".into(), &true.into()),
+        "{status}"
+    );
     let text = String::from_utf8(place.run(&["status"]).stdout).unwrap();
     assert!(text.contains("LISTENS ON") && text.contains(&own), "{text}");
     proxy.signal(Signal::TERM);
@@ -227,7 +255,10 @@ fn a_changed_file_is_read_again_and_a_broken_one_is_not_applied() {
     let said = proxy.says("colour");
     assert!(said.contains("stay as they are") && said.contains("line 5, column 1"), "{said}");
     assert_eq!(place.status()["targets"].as_array().unwrap().len(), 1);
-    let more = format!("{FILE}[targets.billing]\nurl = \"mysql://app@127.0.0.1:1/b\"\nlisten = {}\n", port());
+    let more = format!(
+        "{FILE}[targets.billing]\nurl = \"mysql://app@127.0.0.1:1/b\"\nlisten = {}\n",
+        port()
+    );
     place.write(&more);
     proxy.says("2 targets");
     assert_eq!(place.status()["targets"].as_array().unwrap().len(), 2);
@@ -259,7 +290,10 @@ fn another_proxy_takes_over_and_nobody_is_refused() {
 #[test]
 fn one_bad_target_does_not_stop_the_others() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let file = format!("{FILE}[targets.billing]\nurl = \"mysql://app@127.0.0.1:1/b\"\nlisten = {}\n", taken.local_addr().unwrap().port());
+    let file = format!(
+        "{FILE}[targets.billing]\nurl = \"mysql://app@127.0.0.1:1/b\"\nlisten = {}\n",
+        taken.local_addr().unwrap().port()
+    );
     let place = Place::with(&file);
     let own = port();
     // Ports that flags count up go before the file, so that it is the file which says them here.

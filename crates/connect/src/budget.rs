@@ -59,7 +59,10 @@ impl Budget {
 impl fmt::Debug for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let interval = self.rate.as_ref().map(|rate| rate.interval);
-        f.debug_struct("Budget").field("interval", &interval).field("waiting", &self.waiting()).finish()
+        f.debug_struct("Budget")
+            .field("interval", &interval)
+            .field("waiting", &self.waiting())
+            .finish()
     }
 }
 

@@ -24,7 +24,9 @@ impl Clock {
     /// What it shows.
     #[must_use]
     pub fn now(&self) -> SystemTime {
-        self.0.as_ref().map_or_else(SystemTime::now, |at| *at.lock().unwrap_or_else(PoisonError::into_inner))
+        self.0
+            .as_ref()
+            .map_or_else(SystemTime::now, |at| *at.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -37,7 +37,12 @@ pub async fn load(profile: Option<&str>, region: Option<&Region>) -> Result<Cred
         // The environment first, by itself: the rest of the chain sets up TLS before it looks anywhere.
         None => match EnvironmentVariableCredentialsProvider::new().provide_credentials().await {
             Err(CredentialsError::CredentialsNotLoaded(_)) => from_chain(region).await,
-            found => return resolve(&found.map_err(|error| missing(profile, &error))?, environment_expiry()?),
+            found => {
+                return resolve(
+                    &found.map_err(|error| missing(profile, &error))?,
+                    environment_expiry()?,
+                );
+            }
         },
     };
     resolve(&provided.map_err(|error| missing(profile, &error))?, None)
@@ -49,25 +54,41 @@ pub async fn load(profile: Option<&str>, region: Option<&Region>) -> Result<Cred
 /// # Errors
 /// [`Class::CredentialsExpired`]
 pub fn outlive_token(credentials: &Credentials, now: SystemTime) -> Result<(), Failure> {
-    let Some(ends) = credentials.expires else { return Ok(()) };
-    let refuse = |what: String| Err(Failure::new(Class::CredentialsExpired, format!("{what}; refresh them and try again")));
+    let Some(ends) = credentials.expires else {
+        return Ok(());
+    };
+    let refuse = |what: String| {
+        Err(Failure::new(Class::CredentialsExpired, format!("{what}; refresh them and try again")))
+    };
     let id = &credentials.access_key_id;
     match ends.duration_since(now) {
         Err(_) => refuse(format!("those of {id} ended at {}", rfc3339(ends))),
-        Ok(left) if left + SLACK < LIFETIME => {
-            refuse(format!("those of {id} end at {}, in {} s, before a token of 900 s would", rfc3339(ends), left.as_secs()))
-        }
+        Ok(left) if left + SLACK < LIFETIME => refuse(format!(
+            "those of {id} end at {}, in {} s, before a token of 900 s would",
+            rfc3339(ends),
+            left.as_secs()
+        )),
         Ok(_) => Ok(()),
     }
 }
 
-async fn from_profile(name: &str, region: Option<&Region>) -> Result<aws_credential_types::Credentials, CredentialsError> {
+async fn from_profile(
+    name: &str,
+    region: Option<&Region>,
+) -> Result<aws_credential_types::Credentials, CredentialsError> {
     let region = region.map(|region| aws_config::Region::new(region.as_str().to_owned()));
     let config = ProviderConfig::default().with_region(region);
-    ProfileFileCredentialsProvider::builder().configure(&config).profile_name(name).build().provide_credentials().await
+    ProfileFileCredentialsProvider::builder()
+        .configure(&config)
+        .profile_name(name)
+        .build()
+        .provide_credentials()
+        .await
 }
 
-async fn from_chain(region: Option<&Region>) -> Result<aws_credential_types::Credentials, CredentialsError> {
+async fn from_chain(
+    region: Option<&Region>,
+) -> Result<aws_credential_types::Credentials, CredentialsError> {
     let mut chain = DefaultCredentialsChain::builder();
     if let Some(region) = region {
         chain = chain.region(aws_config::Region::new(region.as_str().to_owned()));
@@ -75,21 +96,31 @@ async fn from_chain(region: Option<&Region>) -> Result<aws_credential_types::Cre
     chain.build().await.provide_credentials().await
 }
 
-fn resolve(provided: &aws_credential_types::Credentials, environment_expiry: Option<SystemTime>) -> Result<Credentials, Failure> {
+fn resolve(
+    provided: &aws_credential_types::Credentials,
+    environment_expiry: Option<SystemTime>,
+) -> Result<Credentials, Failure> {
     let bad = |what: String| Failure::new(Class::NoCredentials, what);
     Ok(Credentials {
         access_key_id: provided.access_key_id().parse().map_err(|error| bad(format!("{error}")))?,
-        secret: Secret::new(provided.secret_access_key()).ok_or_else(|| bad("the secret access key is empty".to_owned()))?,
+        secret: Secret::new(provided.secret_access_key())
+            .ok_or_else(|| bad("the secret access key is empty".to_owned()))?,
         session_token: provided.session_token().and_then(Secret::new),
         expires: provided.expiry().or(environment_expiry),
     })
 }
 
 fn environment_expiry() -> Result<Option<SystemTime>, Failure> {
-    let Some(text) = env::var(EXPIRATION).ok().filter(|text| !text.is_empty()) else { return Ok(None) };
+    let Some(text) = env::var(EXPIRATION).ok().filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
     let parsed = OffsetDateTime::parse(&text, &Rfc3339);
-    let unread =
-        |_| Failure::new(Class::CredentialsExpired, format!("{EXPIRATION} is {text:?}, which is not of the form 2024-01-15T12:00:00Z"));
+    let unread = |_| {
+        Failure::new(
+            Class::CredentialsExpired,
+            format!("{EXPIRATION} is {text:?}, which is not of the form 2024-01-15T12:00:00Z"),
+        )
+    };
     parsed.map(|at| Some(at.into())).map_err(unread)
 }
 

@@ -113,7 +113,12 @@ impl Dialer {
     ///
     /// # Errors
     /// [`Class::Configuration`] where the roots can't be read or the host is no name that a certificate can have.
-    pub fn new(settings: Settings, roots: Option<&Path>, resolver: Resolver, clock: Clock) -> Result<Self, Failure> {
+    pub fn new(
+        settings: Settings,
+        roots: Option<&Path>,
+        resolver: Resolver,
+        clock: Clock,
+    ) -> Result<Self, Failure> {
         let tls = match settings.verification {
             Verification::Off => None,
             verification => Some(client_tls(&settings, verification, roots)?),
@@ -122,11 +127,26 @@ impl Dialer {
             Login::Password(password) => Proof::Password(password.clone()),
             Login::Iam(identity) => {
                 let profile = identity.profile.clone();
-                Proof::Tokens { tokens: Tokens::new(identity::Identity::new(identity.clone(), clock.clone()), clock.clone()), profile }
+                Proof::Tokens {
+                    tokens: Tokens::new(
+                        identity::Identity::new(identity.clone(), clock.clone()),
+                        clock.clone(),
+                    ),
+                    profile,
+                }
             }
         };
         let budget = Budget::new(settings.logins_per_second);
-        Ok(Self { settings, proof, tls, resolver, whereabouts: Whereabouts::default(), budget, clock, region: OnceCell::new() })
+        Ok(Self {
+            settings,
+            proof,
+            tls,
+            resolver,
+            whereabouts: Whereabouts::default(),
+            budget,
+            clock,
+            region: OnceCell::new(),
+        })
     }
 
     /// Where this leads.
@@ -161,14 +181,22 @@ impl Dialer {
         deadline: Instant,
         begin: impl Fn(Credential, Security) -> E,
     ) -> Result<Dialled<E::Outcome>, Refusal> {
-        let late = |during: &'static str| move |_| Refusal::from(self.failure(Class::TimedOut, user, during));
+        let late = |during: &'static str| {
+            move |_| Refusal::from(self.failure(Class::TimedOut, user, during))
+        };
         let started = self.clock.now();
         let minted = match &self.proof {
             Proof::Password(_) => None,
-            Proof::Tokens { .. } => Some(timeout_at(deadline, self.mint(user)).await.map_err(late("the AWS credentials took too long"))??),
+            Proof::Tokens { .. } => Some(
+                timeout_at(deadline, self.mint(user))
+                    .await
+                    .map_err(late("the AWS credentials took too long"))??,
+            ),
         };
         let first = self.attempt(user, minted.as_ref(), deadline, &begin).await;
-        let (Err(refusal), Some(minted)) = (&first, &minted) else { return first };
+        let (Err(refusal), Some(minted)) = (&first, &minted) else {
+            return first;
+        };
         if !refusal.is_of_the_login() {
             return first;
         }
@@ -189,7 +217,8 @@ impl Dialer {
         deadline: Instant,
         exchange: E,
     ) -> Result<Dialled<E::Outcome>, Refusal> {
-        let stream = tcp::connect(addresses, deadline).await.map_err(|failure| self.about(failure))?;
+        let stream =
+            tcp::connect(addresses, deadline).await.map_err(|failure| self.about(failure))?;
         let address = stream.peer_addr().map_err(|error| self.unreachable(&error.to_string()))?;
         let mut transport = Transport::from(Socket::Tcp(stream));
         let mut inbox = Inbox::default();
@@ -198,7 +227,12 @@ impl Dialer {
         match driven {
             Ok(Ok(session)) => Ok(Dialled { transport, inbox, session, address }),
             Ok(Err(broken)) => Err(self.broken(broken)),
-            Err(_) => Err(self.about(Failure::new(Class::TimedOut, "the server did not complete the login in time")).into()),
+            Err(_) => Err(self
+                .about(Failure::new(
+                    Class::TimedOut,
+                    "the server did not complete the login in time",
+                ))
+                .into()),
         }
     }
 
@@ -237,12 +271,16 @@ impl Dialer {
         let Settings { engine, host, port, sign, .. } = &self.settings;
         let (host, port) = match sign {
             Some((host, port)) => (host.clone(), *port),
-            None => (self.resolver.rds_endpoint(host).await?.unwrap_or_else(|| host.clone()), *port),
+            None => {
+                (self.resolver.rds_endpoint(host).await?.unwrap_or_else(|| host.clone()), *port)
+            }
         };
         let region = match (&self.settings.region, Region::of_rds_host(host.as_str())) {
             (Some(given), _) => given.clone(),
             (None, Some(region)) => region,
-            (None, None) => self.region.get_or_try_init(|| self.choose_region(&host)).await?.clone(),
+            (None, None) => {
+                self.region.get_or_try_init(|| self.choose_region(&host)).await?.clone()
+            }
         };
         Ok(Endpoint { engine: *engine, host, port, region })
     }
@@ -252,7 +290,10 @@ impl Dialer {
     pub fn known_region(&self) -> Option<Region> {
         let Settings { host, sign, region, .. } = &self.settings;
         let signed = sign.as_ref().map_or(host, |(host, _)| host);
-        region.clone().or_else(|| Region::of_rds_host(signed.as_str())).or_else(|| self.region.get().cloned())
+        region
+            .clone()
+            .or_else(|| Region::of_rds_host(signed.as_str()))
+            .or_else(|| self.region.get().cloned())
     }
 
     /// The clock that tokens go by.
@@ -275,7 +316,11 @@ impl Dialer {
             tcp::connect(&addresses, deadline).await.map(|_| ())
         };
         let late = |_| Failure::new(Class::TimedOut, "it was not reached in time");
-        timeout_at(deadline, tried).await.map_err(late).flatten().map_err(|failure| self.about(failure))
+        timeout_at(deadline, tried)
+            .await
+            .map_err(late)
+            .flatten()
+            .map_err(|failure| self.about(failure))
     }
 
     async fn choose_region(&self, host: &HostName) -> Result<Region, Failure> {
@@ -283,22 +328,37 @@ impl Dialer {
             Proof::Tokens { profile, .. } => profile.as_deref(),
             Proof::Password(_) => None,
         };
-        choose(None, host.as_str(), self.settings.environment_region.as_deref(), profile).await.map(|(region, _)| region)
+        choose(None, host.as_str(), self.settings.environment_region.as_deref(), profile)
+            .await
+            .map(|(region, _)| region)
     }
 
     async fn mint(&self, user: &DbUser) -> Result<Minted, Failure> {
         let span = tracing::debug_span!(target: TRACE, "credentials", otel.kind = "internal");
         let endpoint = self.endpoint().await?;
         match &self.proof {
-            Proof::Tokens { tokens, .. } => Ok(Minted { token: tokens.token(&endpoint, user).instrument(span).await?, endpoint }),
-            Proof::Password(_) => Err(Failure::new(Class::Internal, "a token was asked for where the login is by password")),
+            Proof::Tokens { tokens, .. } => Ok(Minted {
+                token: tokens.token(&endpoint, user).instrument(span).await?,
+                endpoint,
+            }),
+            Proof::Password(_) => Err(Failure::new(
+                Class::Internal,
+                "a token was asked for where the login is by password",
+            )),
         }
     }
 
     /// Another token in place of one that the server refused: none where it could only be the same, minted with the same key
     /// within this dial.
-    async fn mint_again(&self, user: &DbUser, refused: &Minted, started: SystemTime) -> Result<Option<Minted>, Failure> {
-        let Proof::Tokens { tokens, .. } = &self.proof else { return Ok(None) };
+    async fn mint_again(
+        &self,
+        user: &DbUser,
+        refused: &Minted,
+        started: SystemTime,
+    ) -> Result<Option<Minted>, Failure> {
+        let Proof::Tokens { tokens, .. } = &self.proof else {
+            return Ok(None);
+        };
         tokens.reject(&refused.endpoint, user, &refused.token);
         let newer = self.mint(user).await?;
         let fresh = refused.token.minted_at() >= started;
@@ -310,12 +370,18 @@ impl Dialer {
     ///
     /// # Errors
     /// As for [`Self::dial`].
-    pub async fn credential(&self, user: &DbUser, deadline: Instant) -> Result<Credential, Failure> {
+    pub async fn credential(
+        &self,
+        user: &DbUser,
+        deadline: Instant,
+    ) -> Result<Credential, Failure> {
         if let Proof::Password(password) = &self.proof {
             return Ok(Credential::Password(password.clone()));
         }
         let minted = timeout_at(deadline, self.mint(user)).await;
-        let minted = minted.map_err(|_| self.failure(Class::TimedOut, user, "the AWS credentials took too long"))??;
+        let minted = minted.map_err(|_| {
+            self.failure(Class::TimedOut, user, "the AWS credentials took too long")
+        })??;
         Ok(Credential::Token(Zeroizing::new(minted.token.expose().to_owned())))
     }
 
@@ -327,11 +393,21 @@ impl Dialer {
         begin: &impl Fn(Credential, Security) -> E,
     ) -> Result<Dialled<E::Outcome>, Refusal> {
         let queued = timeout_at(deadline, self.budget.take()).await;
-        queued.map_err(|_| self.failure(Class::TimedOut, user, "too many logins wait for their turn (logins-per-second)"))?;
+        queued.map_err(|_| {
+            self.failure(
+                Class::TimedOut,
+                user,
+                "too many logins wait for their turn (logins-per-second)",
+            )
+        })?;
         let found = timeout_at(deadline, self.addresses()).await;
-        let addresses = found.map_err(|_| self.failure(Class::TimedOut, user, "its name was not resolved in time"))??;
+        let addresses = found.map_err(|_| {
+            self.failure(Class::TimedOut, user, "its name was not resolved in time")
+        })??;
         let credential = match (minted, &self.proof) {
-            (Some(minted), _) => Credential::Token(Zeroizing::new(minted.token.expose().to_owned())),
+            (Some(minted), _) => {
+                Credential::Token(Zeroizing::new(minted.token.expose().to_owned()))
+            }
             (None, Proof::Password(password)) => Credential::Password(password.clone()),
             (None, Proof::Tokens { .. }) => Credential::Nothing,
         };
@@ -344,7 +420,11 @@ impl Dialer {
             endpoint: &minted.endpoint,
             source: tokens.identity().describe().source,
             access_key_id: minted.token.access_key_id(),
-            age: self.clock.now().duration_since(minted.token.minted_at()).unwrap_or(Duration::ZERO),
+            age: self
+                .clock
+                .now()
+                .duration_since(minted.token.minted_at())
+                .unwrap_or(Duration::ZERO),
         });
         Explanation::new(self.settings.engine, &self.place(), user, minted)
     }
@@ -353,11 +433,18 @@ impl Dialer {
     #[must_use]
     pub fn place(&self) -> String {
         let Settings { host, port, .. } = &self.settings;
-        if host.as_str().contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+        if host.as_str().contains(':') {
+            format!("[{host}]:{port}")
+        } else {
+            format!("{host}:{port}")
+        }
     }
 
     fn about(&self, failure: Failure) -> Failure {
-        Failure::new(failure.class, format!("{} {}: {}", self.settings.engine.product(), self.place(), failure.detail))
+        Failure::new(
+            failure.class,
+            format!("{} {}: {}", self.settings.engine.product(), self.place(), failure.detail),
+        )
     }
 
     fn failure(&self, class: Class, user: &DbUser, what: &str) -> Failure {
@@ -373,29 +460,48 @@ impl Dialer {
     pub fn broken(&self, broken: Broken) -> Refusal {
         let failure = match &broken {
             Broken::Fault(fault) => return Refusal::of_fault(fault, |failure| self.about(failure)),
-            Broken::Closed => self.unreachable("the server closed the connection within the login; its log says why"),
-            Broken::Io(error) => self.unreachable(&format!("the connection broke within the login: {error}")),
-            Broken::Tls(error) => self.about(Failure::new(Class::TlsFailed, explanation::tls(&self.settings.host, error))),
+            Broken::Closed => self
+                .unreachable("the server closed the connection within the login; its log says why"),
+            Broken::Io(error) => {
+                self.unreachable(&format!("the connection broke within the login: {error}"))
+            }
+            Broken::Tls(error) => self.about(Failure::new(
+                Class::TlsFailed,
+                explanation::tls(&self.settings.host, error),
+            )),
         };
         failure.into()
     }
 }
 
-fn client_tls(settings: &Settings, verification: Verification, roots: Option<&Path>) -> Result<ClientTls, Failure> {
+fn client_tls(
+    settings: &Settings,
+    verification: Verification,
+    roots: Option<&Path>,
+) -> Result<ClientTls, Failure> {
     let roots = roots.map_or_else(|| Ok(Roots::built_in()), Roots::from_file)?;
     let alpn: &[&[u8]] = match settings.engine {
         Engine::Postgres => &[codec::ALPN],
         Engine::Mariadb | Engine::Mysql => &[],
     };
     let name = ServerName::try_from(settings.host.as_str().to_owned()).map_err(|_| {
-        Failure::new(Class::Configuration, format!("the host {:?} is not a name that a certificate can have", settings.host.as_str()))
+        Failure::new(
+            Class::Configuration,
+            format!(
+                "the host {:?} is not a name that a certificate can have",
+                settings.host.as_str()
+            ),
+        )
     })?;
     Ok(ClientTls { config: client_config(verification, &roots, alpn)?, name })
 }
 
 impl fmt::Debug for Dialer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dialer").field("engine", &self.settings.engine).field("place", &self.place()).finish_non_exhaustive()
+        f.debug_struct("Dialer")
+            .field("engine", &self.settings.engine)
+            .field("place", &self.place())
+            .finish_non_exhaustive()
     }
 }
 

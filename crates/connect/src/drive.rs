@@ -61,7 +61,12 @@ pub enum Broken {
 ///
 /// # Errors
 /// See [`Broken`].
-pub async fn drive<E: Exchange>(transport: &mut Transport, inbox: &mut Inbox, exchange: E, tls: &Tls) -> Result<E::Outcome, Broken> {
+pub async fn drive<E: Exchange>(
+    transport: &mut Transport,
+    inbox: &mut Inbox,
+    exchange: E,
+    tls: &Tls,
+) -> Result<E::Outcome, Broken> {
     let mut exchange = exchange;
     loop {
         exchange = match exchange.advance(inbox) {
@@ -103,13 +108,19 @@ async fn secure(transport: &mut Transport, inbox: &mut Inbox, tls: &Tls) -> Resu
     match tls {
         Tls::Client(ClientTls { config, name }) => {
             transport.connect_tls(Arc::clone(config), name.clone()).await.map_err(Broken::Tls)?;
-            Ok(Peer { end_point: transport.certificate().and_then(end_point), protocol: transport.protocol().map(<[u8]>::to_vec) })
+            Ok(Peer {
+                end_point: transport.certificate().and_then(end_point),
+                protocol: transport.protocol().map(<[u8]>::to_vec),
+            })
         }
         Tls::Server(ServerTls { config, end_point }) => {
             let accepted = transport.accept_tls(Arc::clone(config), inbox.unread()).await;
             inbox.consume(inbox.unread().len());
             accepted.map_err(Broken::Tls)?;
-            Ok(Peer { end_point: end_point.clone(), protocol: transport.protocol().map(<[u8]>::to_vec) })
+            Ok(Peer {
+                end_point: end_point.clone(),
+                protocol: transport.protocol().map(<[u8]>::to_vec),
+            })
         }
         // The login was set up with TLS, and whoever drives it without.
         Tls::None => Err(Broken::Tls(io::Error::other("this side is not set up for TLS"))),

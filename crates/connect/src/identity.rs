@@ -103,8 +103,17 @@ impl Identity {
     /// Credentials from somewhere else, under a `name` for errors and reports: what `load` gives is cached and refreshed all the
     /// same.
     #[must_use]
-    pub fn of(name: impl Into<String>, clock: Clock, load: impl Fn() -> Loading + Send + Sync + 'static) -> Self {
-        Self(Arc::new(Inner { name: name.into(), clock, source: Box::new(load), state: Mutex::default() }))
+    pub fn of(
+        name: impl Into<String>,
+        clock: Clock,
+        load: impl Fn() -> Loading + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            name: name.into(),
+            clock,
+            source: Box::new(load),
+            state: Mutex::default(),
+        }))
     }
 
     /// The credentials: those at hand, or those that the one load under way gives. Those at hand are refreshed in the background
@@ -131,9 +140,10 @@ impl Identity {
         };
         match landing.wait_for(Option::is_some).await.map(|outcome| outcome.clone()) {
             Ok(Some(outcome)) => outcome,
-            Ok(None) | Err(_) => {
-                Err(Failure::new(Class::Internal, format!("the load of credentials from {} was broken off; try again", self.0.name)))
-            }
+            Ok(None) | Err(_) => Err(Failure::new(
+                Class::Internal,
+                format!("the load of credentials from {} was broken off; try again", self.0.name),
+            )),
         }
     }
 
@@ -169,7 +179,11 @@ impl Identity {
                 Ok(outcome) => outcome,
                 Err(_) => Err(Failure::new(
                     Class::TimedOut,
-                    format!("{} gave no credentials within {} s", landing.inner.name, LOAD_TIMEOUT.as_secs()),
+                    format!(
+                        "{} gave no credentials within {} s",
+                        landing.inner.name,
+                        LOAD_TIMEOUT.as_secs()
+                    ),
                 )),
             };
             let outcome = landing.arrive(outcome);

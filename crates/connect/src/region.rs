@@ -45,9 +45,13 @@ pub async fn choose(
         provider = provider.profile_name(name);
     }
     match provider.build().region().await {
-        Some(region) => region.as_ref().parse().map(|region| (region, Origin::Profile)).map_err(malformed),
+        Some(region) => {
+            region.as_ref().parse().map(|region| (region, Origin::Profile)).map_err(malformed)
+        }
         None => {
-            let mut detail = format!("the host {host:?} names none: pass --region, or set AWS_REGION or a region in the profile");
+            let mut detail = format!(
+                "the host {host:?} names none: pass --region, or set AWS_REGION or a region in the profile"
+            );
             if host == "localhost" {
                 detail.push_str("; for the local stack: eval \"$(countersign local env)\"");
             }

@@ -55,9 +55,17 @@ impl Resolver {
                 connection.port = server.port();
                 connection
             };
-            NameServerConfig::new(server.ip(), true, [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(on_port).to_vec())
+            NameServerConfig::new(
+                server.ip(),
+                true,
+                [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(on_port).to_vec(),
+            )
         };
-        let config = ResolverConfig::from_parts(None, Vec::new(), nameservers.iter().map(configure).collect());
+        let config = ResolverConfig::from_parts(
+            None,
+            Vec::new(),
+            nameservers.iter().map(configure).collect(),
+        );
         let names = Names::new(build(config, ResolverOpts::default())?, None);
         Ok(Self(Source::Given(Arc::new(names))))
     }
@@ -67,7 +75,9 @@ impl Resolver {
     /// # Errors
     /// [`Class::Unavailable`] where there are none.
     pub async fn addresses(&self, host: &HostName, port: u16) -> Result<Vec<SocketAddr>, Failure> {
-        let sockets = |addresses: Vec<IpAddr>| addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect();
+        let sockets = |addresses: Vec<IpAddr>| {
+            addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect()
+        };
         if let Some(own) = own(host) {
             return Ok(sockets(own));
         }
@@ -75,11 +85,15 @@ impl Resolver {
         if let Some(written) = names.written(host) {
             return Ok(sockets(written));
         }
-        let answer = names.dns.lookup_ip(name(host)?).await.map_err(|error| unresolved(host, &error))?;
+        let answer =
+            names.dns.lookup_ip(name(host)?).await.map_err(|error| unresolved(host, &error))?;
         let mut addresses: Vec<IpAddr> = answer.iter().collect();
         addresses.sort_by_key(IpAddr::is_ipv4);
         if addresses.is_empty() {
-            return Err(Failure::new(Class::Unavailable, format!("the host {host} has no address; check its name")));
+            return Err(Failure::new(
+                Class::Unavailable,
+                format!("the host {host} has no address; check its name"),
+            ));
         }
         Ok(sockets(addresses))
     }
@@ -109,9 +123,14 @@ impl Resolver {
                 Err(error) => return Err(unresolved(host, &error)),
             };
             let Some(alias) = alias else {
-                return if chain.len() == 1 { Ok(None) } else { Err(astray(&chain, "which is not RDS's")) };
+                return if chain.len() == 1 {
+                    Ok(None)
+                } else {
+                    Err(astray(&chain, "which is not RDS's"))
+                };
             };
-            let next = written_out(&alias).ok_or_else(|| astray(&chain, "whose own alias is not a host name"))?;
+            let next = written_out(&alias)
+                .ok_or_else(|| astray(&chain, "whose own alias is not a host name"))?;
             if Region::of_rds_host(next.as_str()).is_some() {
                 return Ok(Some(next));
             }
@@ -147,7 +166,9 @@ fn build(config: ResolverConfig, mut options: ResolverOpts) -> Result<TokioResol
     options.negative_max_ttl = Some(MOST_NEGATIVE_TTL);
     let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
     *builder.options_mut() = options;
-    builder.build().map_err(|error| Failure::new(Class::Configuration, format!("DNS can't be asked: {error}")))
+    builder
+        .build()
+        .map_err(|error| Failure::new(Class::Configuration, format!("DNS can't be asked: {error}")))
 }
 
 /// What needs no question: RFC 6761, section 6.3, for `localhost`.
@@ -162,8 +183,12 @@ fn own(host: &HostName) -> Option<Vec<IpAddr>> {
 
 fn name(host: &HostName) -> Result<Name, Failure> {
     // Relaxed: people do have underscores in their names.
-    Name::from_str_relaxed(host.as_str())
-        .map_err(|error| Failure::new(Class::Configuration, format!("the host {host:?} is not a name that DNS knows: {error}")))
+    Name::from_str_relaxed(host.as_str()).map_err(|error| {
+        Failure::new(
+            Class::Configuration,
+            format!("the host {host:?} is not a name that DNS knows: {error}"),
+        )
+    })
 }
 
 fn written_out(alias: &Name) -> Option<HostName> {
@@ -172,9 +197,13 @@ fn written_out(alias: &Name) -> Option<HostName> {
 
 fn unresolved(host: &HostName, error: &NetError) -> Failure {
     let detail = match (error.is_nx_domain(), error.is_no_records_found()) {
-        (true, _) => format!("there is no host {host}; check the name, and whether it is one of a private zone"),
+        (true, _) => format!(
+            "there is no host {host}; check the name, and whether it is one of a private zone"
+        ),
         (false, true) => format!("the host {host} has no address; check its name"),
-        (false, false) => format!("the host {host} can't be looked up: {error}; check the name servers"),
+        (false, false) => {
+            format!("the host {host} can't be looked up: {error}; check the name servers")
+        }
     };
     Failure::new(Class::Unavailable, detail)
 }
@@ -190,7 +219,10 @@ fn astray(chain: &[HostName], why: &str) -> Failure {
         let _ = write!(path, "{link}{name}");
     }
     let advice = "name the RDS endpoint that tokens are to be signed for";
-    Failure::new(Class::Configuration, format!("the host name does not lead to an RDS endpoint: {path}, {why}; {advice}"))
+    Failure::new(
+        Class::Configuration,
+        format!("the host name does not lead to an RDS endpoint: {path}, {why}; {advice}"),
+    )
 }
 
 #[cfg(test)]

@@ -25,7 +25,8 @@ const POSTGRES_PARAMETERS: [(&str, &str); 10] = [
 /// What a URL of MySQL or MariaDB may hold, spelled as in MySQL's own URIs. Their clients have no environment variables for
 /// these: the names are those by which `exec` hands them on.
 /// Source: "Base Connection Parameters" and "Additional Connection Parameters" in MySQL's manual.
-const MYSQL_PARAMETERS: [(&str, &str); 2] = [("ssl-ca", MYSQL_SSL_CA), ("ssl-mode", MYSQL_SSL_MODE)];
+const MYSQL_PARAMETERS: [(&str, &str); 2] =
+    [("ssl-ca", MYSQL_SSL_CA), ("ssl-mode", MYSQL_SSL_MODE)];
 
 /// The setting that names the CA certificates for MySQL and MariaDB.
 pub const MYSQL_SSL_CA: &str = "MYSQL_SSL_CA";
@@ -34,11 +35,14 @@ pub const MYSQL_SSL_CA: &str = "MYSQL_SSL_CA";
 pub const MYSQL_SSL_MODE: &str = "MYSQL_SSL_MODE";
 
 /// What the parameter that says how far TLS is verified may be.
-const POSTGRES_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
-const MYSQL_MODES: [&str; 5] = ["DISABLED", "PREFERRED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY"];
+const POSTGRES_MODES: [&str; 6] =
+    ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
+const MYSQL_MODES: [&str; 5] =
+    ["DISABLED", "PREFERRED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY"];
 
 /// How a URL is written.
-const FORM: &str = "write it as postgres://USER@HOST:PORT/DATABASE, or with mysql:// or mariadb:// in front";
+const FORM: &str =
+    "write it as postgres://USER@HOST:PORT/DATABASE, or with mysql:// or mariadb:// in front";
 
 /// Where to log in and as whom. There is no password in it: a token takes its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,13 +76,17 @@ impl Target {
             "postgres" | "postgresql" => Engine::Postgres,
             "mysql" => Engine::Mysql,
             "mariadb" => Engine::Mariadb,
-            _ => return Err(refused(format!("{FORM}: the database URL has another scheme"))),
+            _ => {
+                return Err(refused(format!("{FORM}: the database URL has another scheme")));
+            }
         };
         if url.port() == Some(0) {
             return Err(refused("the database URL's port is 0"));
         }
         if url.password().is_some() {
-            return Err(refused("the database URL holds a password: take it out, a token is minted in its place"));
+            return Err(refused(
+                "the database URL holds a password: take it out, a token is minted in its place",
+            ));
         }
         let host = match url.host() {
             Some(Host::Ipv6(address)) => address.to_string(),
@@ -93,11 +101,15 @@ impl Target {
             engine,
             host: host.parse().map_err(|error| refused(format!("the database URL: {error}")))?,
             port: url.port().unwrap_or(engine.default_port()),
-            user: decoded(url.username(), "user")?.parse().map_err(|error| refused(format!("the database URL: {error}")))?,
+            user: decoded(url.username(), "user")?
+                .parse()
+                .map_err(|error| refused(format!("the database URL: {error}")))?,
             database: (!database.is_empty()).then_some(database),
             settings: match engine {
                 Engine::Postgres => settings(&url, &POSTGRES_PARAMETERS)?,
-                Engine::Mariadb | Engine::Mysql => settings(&url, &MYSQL_PARAMETERS).and_then(of_use)?,
+                Engine::Mariadb | Engine::Mysql => {
+                    settings(&url, &MYSQL_PARAMETERS).and_then(of_use)?
+                }
             },
         })
     }
@@ -119,14 +131,23 @@ fn decoded(text: &str, what: &str) -> Result<String, Failure> {
         .ok_or_else(|| refused(format!("the database URL's {what} has a broken percent-escape")))
 }
 
-fn settings(url: &Url, parameters: &[(&str, &'static str)]) -> Result<Vec<(&'static str, String)>, Failure> {
+fn settings(
+    url: &Url,
+    parameters: &[(&str, &'static str)],
+) -> Result<Vec<(&'static str, String)>, Failure> {
     let mut settings = Vec::new();
     for pair in url.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let known = parameters.iter().find(|(parameter, _)| *parameter == name).map(|(_, variable)| *variable);
+        let known = parameters
+            .iter()
+            .find(|(parameter, _)| *parameter == name)
+            .map(|(_, variable)| *variable);
         let variable = known.ok_or_else(|| {
             let names: Vec<&str> = parameters.iter().map(|(parameter, _)| *parameter).collect();
-            refused(format!("the database URL's parameter {name:?} is not one of {}", names.join(", ")))
+            refused(format!(
+                "the database URL's parameter {name:?} is not one of {}",
+                names.join(", ")
+            ))
         })?;
         if find(&settings, variable).is_some() {
             return Err(refused(format!("the database URL has the parameter {name:?} twice")));
@@ -151,11 +172,16 @@ fn mode(name: &str, value: &str, modes: &[&str]) -> Result<String, Failure> {
 
 /// Refuses a CA that nothing would be verified by: whoever names one believes otherwise.
 fn of_use(settings: Vec<(&'static str, String)>) -> Result<Vec<(&'static str, String)>, Failure> {
-    let Some(mode) = find(&settings, MYSQL_SSL_MODE).filter(|mode| !mode.starts_with("VERIFY_")) else { return Ok(settings) };
+    let Some(mode) = find(&settings, MYSQL_SSL_MODE).filter(|mode| !mode.starts_with("VERIFY_"))
+    else {
+        return Ok(settings);
+    };
     if find(&settings, MYSQL_SSL_CA).is_none() {
         return Ok(settings);
     }
-    Err(refused(format!("the database URL's ssl-ca has no effect with ssl-mode={mode}: leave ssl-mode out, or make it VERIFY_CA")))
+    Err(refused(format!(
+        "the database URL's ssl-ca has no effect with ssl-mode={mode}: leave ssl-mode out, or make it VERIFY_CA"
+    )))
 }
 
 #[cfg(test)]

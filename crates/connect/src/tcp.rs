@@ -20,8 +20,10 @@ const MOST_ADDRESSES: usize = 32;
 
 /// When a silent connection is probed first, how often then, and after how many probes without an answer it is given up: a
 /// server that vanished is noticed within a minute.
-const KEEPALIVE: TcpKeepalive =
-    TcpKeepalive::new().with_time(Duration::from_secs(30)).with_interval(Duration::from_secs(10)).with_retries(3);
+const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_secs(30))
+    .with_interval(Duration::from_secs(10))
+    .with_retries(3);
 
 /// A connection to whichever address answers first. The families take turns, beginning with that of the first address; the next
 /// attempt begins 250 ms after the last, or as soon as one fails. The socket has `TCP_NODELAY` and keepalive.
@@ -76,7 +78,8 @@ async fn attempt(address: SocketAddr) -> io::Result<TcpStream> {
 /// Source: RFC 8305, section 4, with a "First Address Family Count" of 1.
 fn interleave(addresses: &[SocketAddr]) -> VecDeque<SocketAddr> {
     let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
-    let (mut first, mut second): (VecDeque<_>, VecDeque<_>) = addresses.iter().partition(|address| address.is_ipv6() == first_is_v6);
+    let (mut first, mut second): (VecDeque<_>, VecDeque<_>) =
+        addresses.iter().partition(|address| address.is_ipv6() == first_is_v6);
     let mut turns = VecDeque::new();
     while !(first.is_empty() && second.is_empty()) {
         for address in [first.pop_front(), second.pop_front()].into_iter().flatten() {

@@ -25,7 +25,12 @@ pub(crate) const fn seconds(seconds: u64) -> Duration {
 pub(crate) fn credentials(number: usize, expires: Option<SystemTime>) -> Credentials {
     let access_key_id = format!("ASIAEXAMPLE{number}").parse().unwrap();
     let session_token = Secret::new("session-token-that-nobody-sees");
-    Credentials { access_key_id, secret: Secret::new("secret-that-nobody-sees").unwrap(), session_token, expires }
+    Credentials {
+        access_key_id,
+        secret: Secret::new("secret-that-nobody-sees").unwrap(),
+        session_token,
+        expires,
+    }
 }
 
 /// How often a source was asked.
@@ -44,7 +49,10 @@ impl Loads {
 }
 
 /// An identity whose source gives what `answer` says the first, second, … time.
-pub(crate) fn identity(hand: &Hand, answer: impl Fn(usize) -> Result<Credentials, Failure> + Send + Sync + 'static) -> (Identity, Loads) {
+pub(crate) fn identity(
+    hand: &Hand,
+    answer: impl Fn(usize) -> Result<Credentials, Failure> + Send + Sync + 'static,
+) -> (Identity, Loads) {
     let loads = Loads::default();
     let counted = loads.clone();
     let answer = Arc::new(answer);

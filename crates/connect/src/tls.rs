@@ -40,8 +40,12 @@ pub struct Roots(Arc<RootCertStore>);
 /// says where they are from, and which regions are missing.
 static BUILT_IN: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
     let mut roots = RootCertStore::empty();
-    for file in [include_bytes!("../roots/rds.pem").as_slice(), include_bytes!("../roots/amazon-trust-services.pem")] {
-        roots.add_parsable_certificates(CertificateDer::pem_slice_iter(file).filter_map(Result::ok));
+    for file in [
+        include_bytes!("../roots/rds.pem").as_slice(),
+        include_bytes!("../roots/amazon-trust-services.pem"),
+    ] {
+        roots
+            .add_parsable_certificates(CertificateDer::pem_slice_iter(file).filter_map(Result::ok));
     }
     Arc::new(roots)
 });
@@ -84,14 +88,26 @@ impl fmt::Debug for Roots {
 ///
 /// # Errors
 /// [`Class::NoTls`] for [`Verification::Off`], [`Class::Internal`] where TLS can't be set up.
-pub fn client_config(verification: Verification, roots: &Roots, alpn: &[&[u8]]) -> Result<Arc<ClientConfig>, Failure> {
+pub fn client_config(
+    verification: Verification,
+    roots: &Roots,
+    alpn: &[&[u8]],
+) -> Result<Arc<ClientConfig>, Failure> {
     let provider = provider();
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().map_err(internal)?;
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(internal)?;
     let builder = match verification {
         Verification::Full => builder.with_root_certificates(Arc::clone(&roots.0)),
-        Verification::Ca => builder.dangerous().with_custom_certificate_verifier(verifier::Chain::new(Arc::clone(&roots.0), &provider)),
-        Verification::Encrypt => builder.dangerous().with_custom_certificate_verifier(verifier::Anybody::new(&provider)),
-        Verification::Off => return Err(Failure::new(Class::NoTls, "the target is set to be reached without TLS")),
+        Verification::Ca => builder.dangerous().with_custom_certificate_verifier(
+            verifier::Chain::new(Arc::clone(&roots.0), &provider),
+        ),
+        Verification::Encrypt => {
+            builder.dangerous().with_custom_certificate_verifier(verifier::Anybody::new(&provider))
+        }
+        Verification::Off => {
+            return Err(Failure::new(Class::NoTls, "the target is set to be reached without TLS"));
+        }
     };
     let mut config = builder.with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
@@ -103,15 +119,27 @@ pub fn client_config(verification: Verification, roots: &Roots, alpn: &[&[u8]]) 
 ///
 /// # Errors
 /// [`Class::Configuration`] where a file can't be read, or the key is not the certificate's.
-pub fn server_config(certificate: &Path, key: &Path, alpn: &[&[u8]]) -> Result<(Arc<ServerConfig>, Option<Vec<u8>>), Failure> {
+pub fn server_config(
+    certificate: &Path,
+    key: &Path,
+    alpn: &[&[u8]],
+) -> Result<(Arc<ServerConfig>, Option<Vec<u8>>), Failure> {
     let chain = certificates(certificate)?;
     let end_point = chain.first().and_then(|own| end_point(own));
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| unread(key, "private key", &error))?;
-    let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(internal)?;
-    let mut config = builder.with_no_client_auth().with_single_cert(chain, private).map_err(|error| {
-        let files = format!("the certificate in {} with the key in {}", certificate.display(), key.display());
-        Failure::new(Class::Configuration, format!("{files} can't be used: {error}"))
-    })?;
+    let private =
+        PrivateKeyDer::from_pem_file(key).map_err(|error| unread(key, "private key", &error))?;
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(internal)?;
+    let mut config =
+        builder.with_no_client_auth().with_single_cert(chain, private).map_err(|error| {
+            let files = format!(
+                "the certificate in {} with the key in {}",
+                certificate.display(),
+                key.display()
+            );
+            Failure::new(Class::Configuration, format!("{files} can't be used: {error}"))
+        })?;
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
     Ok((Arc::new(config), end_point))
 }
@@ -122,9 +150,12 @@ fn provider() -> Arc<CryptoProvider> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
-    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, pem::Error>>);
+    let read = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, pem::Error>>);
     match read {
-        Ok(certificates) if certificates.is_empty() => Err(unread(path, "certificate", &pem::Error::NoItemsFound)),
+        Ok(certificates) if certificates.is_empty() => {
+            Err(unread(path, "certificate", &pem::Error::NoItemsFound))
+        }
         Ok(certificates) => Ok(certificates),
         Err(error) => Err(unread(path, "certificate", &error)),
     }
@@ -137,11 +168,17 @@ fn unread(path: &Path, what: &str, error: &pem::Error) -> Failure {
         pem::Error::NoItemsFound => format!("there is no {what} in it"),
         _ => "it is not a whole PEM file".to_owned(),
     };
-    Failure::new(Class::Configuration, format!("the {what} in {} can't be read: {why}", path.display()))
+    Failure::new(
+        Class::Configuration,
+        format!("the {what} in {} can't be read: {why}", path.display()),
+    )
 }
 
 fn unusable(path: &Path, error: &rustls::Error) -> Failure {
-    Failure::new(Class::Configuration, format!("a certificate in {} can't be used: {error}", path.display()))
+    Failure::new(
+        Class::Configuration,
+        format!("a certificate in {} can't be used: {error}", path.display()),
+    )
 }
 
 fn internal(error: rustls::Error) -> Failure {

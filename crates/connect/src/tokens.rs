@@ -126,7 +126,9 @@ impl Tokens {
     /// # Errors
     /// Those of [`Identity::credentials`], with the endpoint and the user.
     pub async fn token(&self, endpoint: &Endpoint, user: &DbUser) -> Result<Token, Failure> {
-        let about = |failure: Failure| Failure::new(failure.class, format!("for {user} at {endpoint}: {}", failure.detail));
+        let about = |failure: Failure| {
+            Failure::new(failure.class, format!("for {user} at {endpoint}: {}", failure.detail))
+        };
         let credentials = self.identity.credentials().await.map_err(about)?;
         let now = self.clock.now();
         // Minting takes some ten microseconds: not worth a lock of its own, or letting two mint the same.
@@ -153,7 +155,8 @@ impl Tokens {
         let key = (endpoint.clone(), user.clone());
         let mut cache = self.cache();
         cache.counts.rejected += 1;
-        let same = cache.entries.get(&key).is_none_or(|entry| Arc::ptr_eq(&entry.token.text, &token.text));
+        let same =
+            cache.entries.get(&key).is_none_or(|entry| Arc::ptr_eq(&entry.token.text, &token.text));
         if same {
             cache.entries.remove(&key);
             drop(cache);
@@ -186,8 +189,14 @@ impl Tokens {
 }
 
 impl Cache {
-    fn find(&mut self, key: &(Endpoint, DbUser), credentials: &Credentials, now: SystemTime) -> Option<Token> {
-        let entry = self.entries.get_mut(key).filter(|entry| entry.token.serves(credentials, now))?;
+    fn find(
+        &mut self,
+        key: &(Endpoint, DbUser),
+        credentials: &Credentials,
+        now: SystemTime,
+    ) -> Option<Token> {
+        let entry =
+            self.entries.get_mut(key).filter(|entry| entry.token.serves(credentials, now))?;
         self.uses += 1;
         self.counts.hits += 1;
         entry.used = self.uses;
@@ -196,7 +205,8 @@ impl Cache {
 
     fn keep(&mut self, key: (Endpoint, DbUser), token: Token) {
         if self.entries.len() >= MOST && !self.entries.contains_key(&key) {
-            let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| key.clone());
+            let oldest =
+                self.entries.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| key.clone());
             oldest.and_then(|oldest| self.entries.remove(&oldest));
         }
         self.uses += 1;
@@ -206,7 +216,10 @@ impl Cache {
 
 impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tokens").field("identity", &self.identity).field("kept", &self.cache().entries.len()).finish_non_exhaustive()
+        f.debug_struct("Tokens")
+            .field("identity", &self.identity)
+            .field("kept", &self.cache().entries.len())
+            .finish_non_exhaustive()
     }
 }
 

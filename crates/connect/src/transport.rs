@@ -120,7 +120,11 @@ impl Transport {
     ///
     /// # Errors
     /// What the socket or the handshake says: a certificate that is not trusted is one.
-    pub async fn connect_tls(&mut self, config: Arc<ClientConfig>, name: ServerName<'static>) -> io::Result<()> {
+    pub async fn connect_tls(
+        &mut self,
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+    ) -> io::Result<()> {
         let session = Session::client(config, name)?;
         self.handshake(session).await
     }
@@ -152,7 +156,10 @@ impl Transport {
                 })
             });
             if count.await? == 0 {
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the connection was closed within the TLS handshake"));
+                return Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    "the connection was closed within the TLS handshake",
+                ));
             }
         }
         self.session = Some(Box::new(session));
@@ -175,7 +182,12 @@ impl Transport {
     ///
     /// # Errors
     /// What the socket or TLS says.
-    pub fn poll_receive<'s>(&mut self, cx: &mut Context<'_>, incoming: &'s mut [u8], plain: &'s mut Vec<u8>) -> Poll<io::Result<&'s [u8]>> {
+    pub fn poll_receive<'s>(
+        &mut self,
+        cx: &mut Context<'_>,
+        incoming: &'s mut [u8],
+        plain: &'s mut Vec<u8>,
+    ) -> Poll<io::Result<&'s [u8]>> {
         let Some(session) = &mut self.session else {
             let count = ready!(self.socket.poll_read(cx, incoming))?;
             return Poll::Ready(Ok(incoming.get(..count).unwrap_or_default()));
@@ -204,7 +216,12 @@ impl Transport {
     ///
     /// # Errors
     /// What the socket or TLS says.
-    pub fn send(&mut self, cx: &mut Context<'_>, bytes: &[u8], outgoing: &mut Vec<u8>) -> io::Result<()> {
+    pub fn send(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+        outgoing: &mut Vec<u8>,
+    ) -> io::Result<()> {
         let ready = match &mut self.session {
             None => bytes,
             Some(session) => {
@@ -255,7 +272,10 @@ impl Transport {
     /// # Errors
     /// What the socket or TLS says.
     pub async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        std::future::poll_fn(|cx| Poll::Ready(Scratch::with(|scratch| self.send(cx, bytes, &mut scratch.outgoing)))).await?;
+        std::future::poll_fn(|cx| {
+            Poll::Ready(Scratch::with(|scratch| self.send(cx, bytes, &mut scratch.outgoing)))
+        })
+        .await?;
         std::future::poll_fn(|cx| self.poll_flush(cx)).await
     }
 
@@ -266,7 +286,8 @@ impl Transport {
     pub async fn read(&mut self, mut take: impl FnMut(&[u8])) -> io::Result<usize> {
         std::future::poll_fn(|cx| {
             Scratch::with(|scratch| {
-                let received = ready!(self.poll_receive(cx, &mut scratch.incoming, &mut scratch.plain))?;
+                let received =
+                    ready!(self.poll_receive(cx, &mut scratch.incoming, &mut scratch.plain))?;
                 take(received);
                 Poll::Ready(Ok(received.len()))
             })
@@ -278,7 +299,9 @@ impl Transport {
     #[must_use]
     pub fn is_quiet(&mut self) -> bool {
         let mut cx = Context::from_waker(std::task::Waker::noop());
-        Scratch::with(|scratch| self.poll_receive(&mut cx, &mut scratch.incoming, &mut scratch.plain).is_pending())
+        Scratch::with(|scratch| {
+            self.poll_receive(&mut cx, &mut scratch.incoming, &mut scratch.plain).is_pending()
+        })
     }
 
     /// Waits until something has come, or the end, without taking it.
@@ -304,7 +327,12 @@ impl Transport {
         let goodbye = async {
             std::future::poll_fn(|cx| self.poll_flush(cx)).await?;
             std::future::poll_fn(|cx| self.socket.poll_shutdown(cx)).await?;
-            while std::future::poll_fn(|cx| Scratch::with(|scratch| self.socket.poll_read(cx, &mut scratch.incoming))).await? > 0 {}
+            while std::future::poll_fn(|cx| {
+                Scratch::with(|scratch| self.socket.poll_read(cx, &mut scratch.incoming))
+            })
+            .await?
+                > 0
+            {}
             Ok::<_, io::Error>(())
         };
         // Nobody is left to be told that the goodbye did not arrive.

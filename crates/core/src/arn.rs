@@ -60,7 +60,13 @@ impl Arn {
     /// The resource that an `rds-db:connect` policy names:
     /// `arn:PARTITION:rds-db:REGION:ACCOUNT:dbuser:RESOURCE-ID/USER`.
     #[must_use]
-    pub fn db_user(partition: Partition, region: &Region, account: &AccountId, resource: &ResourceId, user: &DbUser) -> Self {
+    pub fn db_user(
+        partition: Partition,
+        region: &Region,
+        account: &AccountId,
+        resource: &ResourceId,
+        user: &DbUser,
+    ) -> Self {
         let text = format!("arn:{partition}:rds-db:{region}:{account}:dbuser:{resource}/{user}");
         Self::split(text.into()).unwrap_or_else(|_| unreachable!("the format has its five colons"))
     }
@@ -69,8 +75,9 @@ impl Arn {
         let mut colons = [0; 5];
         let mut found = text.match_indices(':');
         for colon in &mut colons {
-            *colon =
-                found.next().map(|(at, _)| at).ok_or_else(|| InvalidName::new("the ARN", format!("{text:?} has fewer than six parts")))?;
+            *colon = found.next().map(|(at, _)| at).ok_or_else(|| {
+                InvalidName::new("the ARN", format!("{text:?} has fewer than six parts"))
+            })?;
         }
         Ok(Self { text, colons })
     }
@@ -91,7 +98,10 @@ impl FromStr for Arn {
         if arn.partition().is_empty() || arn.service().is_empty() || arn.resource().is_empty() {
             return refuse("lacks its partition, service or resource");
         }
-        if !arn.account().is_empty() && arn.account() != "aws" && arn.account().parse::<AccountId>().is_err() {
+        if !arn.account().is_empty()
+            && arn.account() != "aws"
+            && arn.account().parse::<AccountId>().is_err()
+        {
             return refuse("has an account that is not twelve digits");
         }
         Ok(arn)

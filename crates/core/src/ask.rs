@@ -46,7 +46,13 @@ pub struct Question {
 impl Question {
     /// The question about `user` on `instance`; `nonce` must be of 16 random bytes, never used before.
     #[must_use]
-    pub fn new(nonce: Nonce, engine: Engine, instance: InstanceId, user: DbUser, token: Zeroizing<String>) -> Self {
+    pub fn new(
+        nonce: Nonce,
+        engine: Engine,
+        instance: InstanceId,
+        user: DbUser,
+        token: Zeroizing<String>,
+    ) -> Self {
         Self { version: VERSION, nonce, engine, instance, user, token, client: None, tls: None }
     }
 
@@ -61,18 +67,24 @@ impl Question {
     /// # Errors
     /// [`Class::Protocol`], without the text.
     pub fn parse(body: &[u8]) -> Result<Self, Failure> {
-        let question: Self =
-            serde_json::from_slice(body).map_err(|error| protocol(format!("the question is malformed at column {}", error.column())))?;
+        let question: Self = serde_json::from_slice(body).map_err(|error| {
+            protocol(format!("the question is malformed at column {}", error.column()))
+        })?;
         match question.version {
             VERSION => Ok(question),
-            other => Err(protocol(format!("the question is of version {other}, this is {VERSION}"))),
+            other => {
+                Err(protocol(format!("the question is of version {other}, this is {VERSION}")))
+            }
         }
     }
 }
 
 impl fmt::Debug for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Question").field("instance", &self.instance).field("user", &self.user).finish_non_exhaustive()
+        f.debug_struct("Question")
+            .field("instance", &self.instance)
+            .field("user", &self.user)
+            .finish_non_exhaustive()
     }
 }
 
@@ -118,12 +130,17 @@ pub fn password(bytes: &[u8]) -> Zeroizing<String> {
 ///
 /// # Errors
 /// [`Class::Internal`] where the value can't be written.
-pub fn frame(value: &impl serde::Serialize, capacity: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
+pub fn frame(
+    value: &impl serde::Serialize,
+    capacity: usize,
+) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let mut frame = Zeroizing::new(Vec::with_capacity(capacity));
     frame.extend_from_slice(&[0; 4]);
-    serde_json::to_writer(&mut *frame, value)
-        .map_err(|error| Failure::new(Class::Internal, format!("a frame can't be written: {error}")))?;
-    let length = u32::try_from(frame.len() - 4).map_err(|_| Failure::new(Class::Internal, "a frame is too long"))?;
+    serde_json::to_writer(&mut *frame, value).map_err(|error| {
+        Failure::new(Class::Internal, format!("a frame can't be written: {error}"))
+    })?;
+    let length = u32::try_from(frame.len() - 4)
+        .map_err(|_| Failure::new(Class::Internal, "a frame is too long"))?;
     for (to, from) in frame.iter_mut().zip(length.to_be_bytes()) {
         *to = from;
     }
@@ -137,7 +154,9 @@ pub fn frame(value: &impl serde::Serialize, capacity: usize) -> Result<Zeroizing
 pub fn frame_length(head: [u8; 4], most: usize) -> Result<usize, Failure> {
     let length = usize::try_from(u32::from_be_bytes(head)).unwrap_or(usize::MAX);
     if length > most {
-        return Err(protocol(format!("a frame of {length} bytes is announced, the most is {most}")));
+        return Err(protocol(format!(
+            "a frame of {length} bytes is announced, the most is {most}"
+        )));
     }
     Ok(length)
 }
@@ -157,7 +176,9 @@ pub fn ask(stream: &mut (impl Read + Write), question: &Question) -> Result<(), 
     stream.read_exact(&mut body).map_err(|error| unanswered(&error))?;
     match serde_json::from_slice(&body) {
         Ok(Answer::Allow { nonce }) if nonce == question.nonce => Ok(()),
-        Ok(Answer::Deny { nonce, class }) if nonce == question.nonce => Err(Failure::new(class, "the verifier's log says why")),
+        Ok(Answer::Deny { nonce, class }) if nonce == question.nonce => {
+            Err(Failure::new(class, "the verifier's log says why"))
+        }
         Ok(_) => Err(protocol("the verifier answered another question".to_owned())),
         Err(_) => Err(protocol("the verifier's answer is malformed".to_owned())),
     }
@@ -172,7 +193,9 @@ fn unanswered(error: &io::Error) -> Failure {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
             Failure::new(Class::TimedOut, format!("the verifier gave no answer: {error}"))
         }
-        io::ErrorKind::UnexpectedEof => Failure::new(Class::Unavailable, "the verifier hung up before it had answered"),
+        io::ErrorKind::UnexpectedEof => {
+            Failure::new(Class::Unavailable, "the verifier hung up before it had answered")
+        }
         _ => Failure::new(Class::Unavailable, format!("the verifier gave no answer: {error}")),
     }
 }

@@ -70,15 +70,18 @@ impl AuditRecord {
         let class = self.class.filter(|_| self.outcome != Outcome::Allowed)?;
         // RDS prints the name as it is; a line break in it must not begin a line here.
         let user = self.user.as_str().escape_debug();
-        let failed = |verb: &str, why: &str| format!("[ERROR] Failed to {verb} the connection request for user {user} {why}");
+        let failed = |verb: &str, why: &str| {
+            format!("[ERROR] Failed to {verb} the connection request for user {user} {why}")
+        };
         Some(match class.rds_message() {
             RdsMessage::InvalidToken => failed(
                 "authenticate",
                 "because the provided token is malformed or otherwise invalid. (Status Code: 400, Error Code: InvalidToken)",
             ),
-            RdsMessage::ExpiredToken => {
-                failed("authenticate", "because the token age is longer than 15 minutes. (Status Code: 400, Error Code:ExpiredToken)")
-            }
+            RdsMessage::ExpiredToken => failed(
+                "authenticate",
+                "because the token age is longer than 15 minutes. (Status Code: 400, Error Code:ExpiredToken)",
+            ),
             RdsMessage::NotAuthorized => {
                 let caller = self.principal.as_ref().map_or("unknown", Arn::as_str);
                 let why = format!(
@@ -87,12 +90,14 @@ impl AuditRecord {
                 );
                 failed("authorize", &why)
             }
-            RdsMessage::Throttling => {
-                failed("authenticate", "due to IAM DB authentication throttling. (Status Code: 429, Error Code: ThrottlingException)")
-            }
-            RdsMessage::InternalError => {
-                failed("authenticate", "due to an internal IAM DB authentication error. (Status Code: 500, Error Code: InternalError)")
-            }
+            RdsMessage::Throttling => failed(
+                "authenticate",
+                "due to IAM DB authentication throttling. (Status Code: 429, Error Code: ThrottlingException)",
+            ),
+            RdsMessage::InternalError => failed(
+                "authenticate",
+                "due to an internal IAM DB authentication error. (Status Code: 500, Error Code: InternalError)",
+            ),
         })
     }
 }

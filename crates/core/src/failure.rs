@@ -3,7 +3,9 @@
 use std::fmt;
 
 /// What went wrong. The names are stable: scripts, records and tests match on them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Class {
@@ -133,7 +135,14 @@ struct Row {
     rds: RdsMessage,
 }
 
-const fn row(public: &'static str, sqlstate: &'static str, mysql: u16, exit: u8, outcome: Outcome, rds: RdsMessage) -> Row {
+const fn row(
+    public: &'static str,
+    sqlstate: &'static str,
+    mysql: u16,
+    exit: u8,
+    outcome: Outcome,
+    rds: RdsMessage,
+) -> Row {
     Row { public, sqlstate, mysql, exit, outcome, rds }
 }
 
@@ -183,41 +192,204 @@ impl Class {
         use Outcome::{Denied, Error};
         use RdsMessage::{ExpiredToken, InternalError, InvalidToken, NotAuthorized, Throttling};
         match self {
-            Self::Malformed => row("the token is malformed", "28P01", 1045, exit::NO, Denied, InvalidToken),
-            Self::WrongService => row("the token is signed for another service", "28P01", 1045, exit::NO, Denied, InvalidToken),
-            Self::WrongAction => row("the token is signed for another action", "28P01", 1045, exit::NO, Denied, InvalidToken),
-            Self::WrongRegion => row("the token is signed for another region", "28P01", 1045, exit::NO, Denied, InvalidToken),
-            Self::WrongHost => row("the token is signed for another host", "28P01", 1045, exit::NO, Denied, InvalidToken),
-            Self::WrongPort => row("the token is signed for another port", "28P01", 1045, exit::NO, Denied, InvalidToken),
-            Self::WrongUser => row("the token is signed for another user", "28P01", 1045, exit::NO, Denied, InvalidToken),
-            Self::UnknownKey => row("the access key is unknown", "28P01", 1045, exit::NO, Denied, InvalidToken),
-            Self::InactiveKey => row("the access key is inactive", "28P01", 1045, exit::NO, Denied, InvalidToken),
-            Self::SessionTokenMissing => row("the session token is missing", "28P01", 1045, exit::NO, Denied, InvalidToken),
-            Self::SessionTokenWrong => row("the session token is not the key's", "28P01", 1045, exit::NO, Denied, InvalidToken),
-            Self::SignatureMismatch => row("the signature does not match", "28P01", 1045, exit::NO, Denied, InvalidToken),
-            Self::NotYetValid => row("the token is not yet valid", "28P01", 1045, exit::NO, Denied, InvalidToken),
-            Self::Expired => row("the token has expired", "28P01", 1045, exit::NO, Denied, ExpiredToken),
-            Self::LifetimeTooLong => row("the token's lifetime is over 900 seconds", "28P01", 1045, exit::NO, Denied, InvalidToken),
-            Self::SessionExpired => row("the AWS session has ended", "28P01", 1045, exit::NO, Denied, InvalidToken),
-            Self::NotAllowed => row("no policy allows the login", "28000", 1045, exit::NO, Denied, NotAuthorized),
-            Self::ExplicitlyDenied => row("a policy denies the login", "28000", 1045, exit::NO, Denied, NotAuthorized),
-            Self::PolicyUnusable => row("a policy can't be evaluated", "28000", 1045, exit::NO, Error, InternalError),
-            Self::UnknownInstance => row("the database instance is unknown", "28000", 1045, exit::NO, Error, InternalError),
-            Self::IamDisabled => row("IAM authentication is disabled", "28000", 1045, exit::NO, Denied, InvalidToken),
-            Self::NoTls => row("IAM authentication needs TLS", "28000", 3159, exit::NO, Denied, InvalidToken),
-            Self::TlsFailed => row("TLS with the server failed", "08006", 1429, exit::UNREACHABLE, Error, InternalError),
+            Self::Malformed => {
+                row("the token is malformed", "28P01", 1045, exit::NO, Denied, InvalidToken)
+            }
+            Self::WrongService => row(
+                "the token is signed for another service",
+                "28P01",
+                1045,
+                exit::NO,
+                Denied,
+                InvalidToken,
+            ),
+            Self::WrongAction => row(
+                "the token is signed for another action",
+                "28P01",
+                1045,
+                exit::NO,
+                Denied,
+                InvalidToken,
+            ),
+            Self::WrongRegion => row(
+                "the token is signed for another region",
+                "28P01",
+                1045,
+                exit::NO,
+                Denied,
+                InvalidToken,
+            ),
+            Self::WrongHost => row(
+                "the token is signed for another host",
+                "28P01",
+                1045,
+                exit::NO,
+                Denied,
+                InvalidToken,
+            ),
+            Self::WrongPort => row(
+                "the token is signed for another port",
+                "28P01",
+                1045,
+                exit::NO,
+                Denied,
+                InvalidToken,
+            ),
+            Self::WrongUser => row(
+                "the token is signed for another user",
+                "28P01",
+                1045,
+                exit::NO,
+                Denied,
+                InvalidToken,
+            ),
+            Self::UnknownKey => {
+                row("the access key is unknown", "28P01", 1045, exit::NO, Denied, InvalidToken)
+            }
+            Self::InactiveKey => {
+                row("the access key is inactive", "28P01", 1045, exit::NO, Denied, InvalidToken)
+            }
+            Self::SessionTokenMissing => {
+                row("the session token is missing", "28P01", 1045, exit::NO, Denied, InvalidToken)
+            }
+            Self::SessionTokenWrong => row(
+                "the session token is not the key's",
+                "28P01",
+                1045,
+                exit::NO,
+                Denied,
+                InvalidToken,
+            ),
+            Self::SignatureMismatch => {
+                row("the signature does not match", "28P01", 1045, exit::NO, Denied, InvalidToken)
+            }
+            Self::NotYetValid => {
+                row("the token is not yet valid", "28P01", 1045, exit::NO, Denied, InvalidToken)
+            }
+            Self::Expired => {
+                row("the token has expired", "28P01", 1045, exit::NO, Denied, ExpiredToken)
+            }
+            Self::LifetimeTooLong => row(
+                "the token's lifetime is over 900 seconds",
+                "28P01",
+                1045,
+                exit::NO,
+                Denied,
+                InvalidToken,
+            ),
+            Self::SessionExpired => {
+                row("the AWS session has ended", "28P01", 1045, exit::NO, Denied, InvalidToken)
+            }
+            Self::NotAllowed => {
+                row("no policy allows the login", "28000", 1045, exit::NO, Denied, NotAuthorized)
+            }
+            Self::ExplicitlyDenied => {
+                row("a policy denies the login", "28000", 1045, exit::NO, Denied, NotAuthorized)
+            }
+            Self::PolicyUnusable => {
+                row("a policy can't be evaluated", "28000", 1045, exit::NO, Error, InternalError)
+            }
+            Self::UnknownInstance => row(
+                "the database instance is unknown",
+                "28000",
+                1045,
+                exit::NO,
+                Error,
+                InternalError,
+            ),
+            Self::IamDisabled => {
+                row("IAM authentication is disabled", "28000", 1045, exit::NO, Denied, InvalidToken)
+            }
+            Self::NoTls => {
+                row("IAM authentication needs TLS", "28000", 3159, exit::NO, Denied, InvalidToken)
+            }
+            Self::TlsFailed => row(
+                "TLS with the server failed",
+                "08006",
+                1429,
+                exit::UNREACHABLE,
+                Error,
+                InternalError,
+            ),
             Self::Throttled => row("too many logins", "53300", 1040, exit::NO, Denied, Throttling),
-            Self::Refused => row("the server refused the login", "28000", 1045, exit::NO, Denied, InvalidToken),
-            Self::Unavailable => row("the other side can't be reached", "08006", 1429, exit::UNREACHABLE, Error, InternalError),
-            Self::TimedOut => row("there was no answer in time", "08006", 1429, exit::UNREACHABLE, Error, InternalError),
-            Self::Protocol => row("the protocol was violated", "08P01", 1835, exit::UNREACHABLE, Error, InternalError),
-            Self::UntrustedPeer => row("the verifier is not trusted", "08006", 1045, exit::UNREACHABLE, Error, InternalError),
-            Self::NoCredentials => row("there are no AWS credentials", "28000", 1045, exit::CREDENTIALS, Error, InternalError),
-            Self::NoRegion => row("there is no AWS region", "28000", 1045, exit::CREDENTIALS, Error, InternalError),
-            Self::CredentialsExpired => row("the AWS credentials have expired", "28000", 1045, exit::CREDENTIALS, Error, InternalError),
-            Self::Usage => row("the command line is wrong", "F0000", 1105, exit::USAGE, Error, InternalError),
-            Self::Configuration => row("the configuration is wrong", "F0000", 1105, exit::CONFIGURATION, Error, InternalError),
-            Self::Internal => row("an internal error occurred", "XX000", 1105, exit::INTERNAL, Error, InternalError),
+            Self::Refused => {
+                row("the server refused the login", "28000", 1045, exit::NO, Denied, InvalidToken)
+            }
+            Self::Unavailable => row(
+                "the other side can't be reached",
+                "08006",
+                1429,
+                exit::UNREACHABLE,
+                Error,
+                InternalError,
+            ),
+            Self::TimedOut => row(
+                "there was no answer in time",
+                "08006",
+                1429,
+                exit::UNREACHABLE,
+                Error,
+                InternalError,
+            ),
+            Self::Protocol => row(
+                "the protocol was violated",
+                "08P01",
+                1835,
+                exit::UNREACHABLE,
+                Error,
+                InternalError,
+            ),
+            Self::UntrustedPeer => row(
+                "the verifier is not trusted",
+                "08006",
+                1045,
+                exit::UNREACHABLE,
+                Error,
+                InternalError,
+            ),
+            Self::NoCredentials => row(
+                "there are no AWS credentials",
+                "28000",
+                1045,
+                exit::CREDENTIALS,
+                Error,
+                InternalError,
+            ),
+            Self::NoRegion => row(
+                "there is no AWS region",
+                "28000",
+                1045,
+                exit::CREDENTIALS,
+                Error,
+                InternalError,
+            ),
+            Self::CredentialsExpired => row(
+                "the AWS credentials have expired",
+                "28000",
+                1045,
+                exit::CREDENTIALS,
+                Error,
+                InternalError,
+            ),
+            Self::Usage => {
+                row("the command line is wrong", "F0000", 1105, exit::USAGE, Error, InternalError)
+            }
+            Self::Configuration => row(
+                "the configuration is wrong",
+                "F0000",
+                1105,
+                exit::CONFIGURATION,
+                Error,
+                InternalError,
+            ),
+            Self::Internal => row(
+                "an internal error occurred",
+                "XX000",
+                1105,
+                exit::INTERNAL,
+                Error,
+                InternalError,
+            ),
         }
     }
 

@@ -141,7 +141,9 @@ checked_name! {
 }
 
 /// The kind of database at an endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Engine {
     /// PostgreSQL, Aurora PostgreSQL.
@@ -197,7 +199,10 @@ impl FromStr for Engine {
             "postgres" | "postgresql" | "aurora-postgresql" => Ok(Self::Postgres),
             "mariadb" => Ok(Self::Mariadb),
             "mysql" | "aurora-mysql" => Ok(Self::Mysql),
-            _ => Err(InvalidName::new("the engine", format!("{text:?} is not postgres, mariadb or mysql"))),
+            _ => Err(InvalidName::new(
+                "the engine",
+                format!("{text:?} is not postgres, mariadb or mysql"),
+            )),
         }
     }
 }

@@ -56,7 +56,9 @@ impl FromStr for Partition {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let row = PARTITIONS.iter().find(|row| row.1 == text);
-        row.map(|row| row.0).ok_or_else(|| InvalidName::new("the partition", format!("{text:?} is not one of AWS's")))
+        row.map(|row| row.0).ok_or_else(|| {
+            InvalidName::new("the partition", format!("{text:?} is not one of AWS's"))
+        })
     }
 }
 
@@ -96,7 +98,8 @@ impl Region {
     /// The partition that the region lies in.
     #[must_use]
     pub fn partition(&self) -> Partition {
-        let prefixed = |prefixes: &&[&str]| prefixes.iter().any(|prefix| self.as_str().starts_with(prefix));
+        let prefixed =
+            |prefixes: &&[&str]| prefixes.iter().any(|prefix| self.as_str().starts_with(prefix));
         PARTITIONS.iter().find(|row| prefixed(&row.2)).map_or(Partition::Aws, |row| row.0)
     }
 

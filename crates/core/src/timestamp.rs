@@ -14,7 +14,9 @@ impl AmzDate {
     #[must_use]
     pub fn at(now: SystemTime) -> Self {
         let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
-        let second = i64::try_from(since).ok().and_then(|second| OffsetDateTime::from_unix_timestamp(second).ok());
+        let second = i64::try_from(since)
+            .ok()
+            .and_then(|second| OffsetDateTime::from_unix_timestamp(second).ok());
         Self(second.unwrap_or(OffsetDateTime::UNIX_EPOCH))
     }
 
@@ -26,11 +28,15 @@ impl AmzDate {
             return None;
         }
         let number = |from: usize, to: usize| {
-            bytes.get(from..to)?.iter().try_fold(0_u16, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + u16::from(digit - b'0')))
+            bytes.get(from..to)?.iter().try_fold(0_u16, |sum, digit| {
+                digit.is_ascii_digit().then(|| sum * 10 + u16::from(digit - b'0'))
+            })
         };
         let small = |from: usize| number(from, from + 2).and_then(|value| u8::try_from(value).ok());
         let year = number(0, 4).filter(|year| *year >= 1970)?;
-        let date = Date::from_calendar_date(i32::from(year), Month::try_from(small(4)?).ok()?, small(6)?).ok()?;
+        let date =
+            Date::from_calendar_date(i32::from(year), Month::try_from(small(4)?).ok()?, small(6)?)
+                .ok()?;
         let time = Time::from_hms(small(9)?, small(11)?, small(13)?).ok()?;
         Some(Self(OffsetDateTime::new_utc(date, time)))
     }
@@ -46,15 +52,16 @@ impl AmzDate {
         let [month, day] = [u8::from(month), day].map(two_digits);
         let [hour, minute, second] = [hour, minute, second].map(two_digits);
         Stamp([
-            high[0], high[1], low[0], low[1], month[0], month[1], day[0], day[1], b'T', hour[0], hour[1], minute[0], minute[1], second[0],
-            second[1], b'Z',
+            high[0], high[1], low[0], low[1], month[0], month[1], day[0], day[1], b'T', hour[0],
+            hour[1], minute[0], minute[1], second[0], second[1], b'Z',
         ])
     }
 
     /// The instant as the standard library has it.
     #[must_use]
     pub fn to_system_time(self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(self.0.unix_timestamp()).unwrap_or(0))
+        SystemTime::UNIX_EPOCH
+            + Duration::from_secs(u64::try_from(self.0.unix_timestamp()).unwrap_or(0))
     }
 }
 
@@ -98,7 +105,10 @@ pub fn rfc3339(at: SystemTime) -> String {
     let at = OffsetDateTime::from(at);
     let (year, month, day) = at.to_calendar_date();
     let (hour, minute, second, milli) = at.to_hms_milli();
-    format!("{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z", u8::from(month))
+    format!(
+        "{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z",
+        u8::from(month)
+    )
 }
 
 #[cfg(test)]

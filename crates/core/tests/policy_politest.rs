@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use countersign_core::name::AccountId;
 use countersign_core::policy::{
-    Action, Caller, Cause, Context, ContextValue, Decision, Layer, Policy, PolicyKind, PolicySet, Request, decide,
+    Action, Caller, Cause, Context, ContextValue, Decision, Layer, Policy, PolicyKind, PolicySet,
+    Request, decide,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -67,16 +68,21 @@ enum Metadata {
 
 fn scenarios() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors/politest/scenarios");
-    let mut files: Vec<PathBuf> =
-        fs::read_dir(folder).expect("the vectors are there").map(|entry| entry.expect("an entry").path()).collect();
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)
+        .expect("the vectors are there")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
     files.sort();
     files
 }
 
 fn load(file: &Path) -> Scenario {
     let text = fs::read_to_string(file).expect("a scenario");
-    let own: Scenario = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-    let Some(parent) = &own.extends else { return own };
+    let own: Scenario =
+        serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let Some(parent) = &own.extends else {
+        return own;
+    };
     let parent = load(&file.with_file_name(parent));
     Scenario {
         extends: None,
@@ -116,8 +122,14 @@ impl Stage {
     }
 
     fn render(&self, text: &str) -> String {
-        let rendered = self.vars.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{{.{name}}}}}"), value));
-        assert!(!rendered.contains("{{"), "{}: a variable has no value in {rendered}", self.file.display());
+        let rendered = self.vars.iter().fold(text.to_owned(), |text, (name, value)| {
+            text.replace(&format!("{{{{.{name}}}}}"), value)
+        });
+        assert!(
+            !rendered.contains("{{"),
+            "{}: a variable has no value in {rendered}",
+            self.file.display()
+        );
         rendered
     }
 
@@ -144,7 +156,11 @@ impl Stage {
         for path in rcp_paths.iter().flatten() {
             add(Layer::ResourceControl(0), path)?;
         }
-        let scenario = self.scenario.resource_policy_json.iter().chain(&self.scenario.resource_policy_template);
+        let scenario = self
+            .scenario
+            .resource_policy_json
+            .iter()
+            .chain(&self.scenario.resource_policy_template);
         if let Some(path) = case.resource_policy_json.iter().chain(scenario).next() {
             add(Layer::Resource, path)?;
         }
@@ -154,10 +170,13 @@ impl Stage {
     fn context(&self, case: &Case) -> Context {
         let mut context = Context::new();
         for entry in self.scenario.context.iter().flatten().chain(&case.context) {
-            let mut values: Vec<String> = entry.context_key_values.iter().map(|value| self.render(value)).collect();
+            let mut values: Vec<String> =
+                entry.context_key_values.iter().map(|value| self.render(value)).collect();
             let value = match entry.context_key_type.as_str() {
                 "stringList" => ContextValue::Many(values),
-                "string" | "boolean" | "numeric" if values.len() == 1 => ContextValue::One(values.remove(0)),
+                "string" | "boolean" | "numeric" if values.len() == 1 => {
+                    ContextValue::One(values.remove(0))
+                }
                 other => panic!("{}: {other} with {} values", self.file.display(), values.len()),
             };
             context.insert(&entry.context_key_name, value);
@@ -169,19 +188,28 @@ impl Stage {
     fn decisions(&self, case: &Case) -> Result<Vec<(&'static str, String)>, String> {
         let policies = self.policies(case)?;
         let context = self.context(case);
-        let caller = case.caller_arn.as_deref().or(self.scenario.caller_arn.as_deref()).unwrap_or(CALLER);
+        let caller =
+            case.caller_arn.as_deref().or(self.scenario.caller_arn.as_deref()).unwrap_or(CALLER);
         let caller: Caller = self.render(caller).parse().expect("a caller");
         let owner = self.scenario.resource_owner.as_deref().map(|arn| self.render(arn));
-        let owner: Option<AccountId> = owner.map(|arn| arn.split(':').nth(4).expect("an account").parse().expect("an account"));
+        let owner: Option<AccountId> = owner
+            .map(|arn| arn.split(':').nth(4).expect("an account").parse().expect("an account"));
         let action: Action = case.action.parse().expect("an action");
         let decide = |resource: &String| {
             let resource = self.render(resource);
-            let request =
-                Request { caller: &caller, action: &action, resource: &resource, resource_account: owner.as_ref(), context: &context };
+            let request = Request {
+                caller: &caller,
+                action: &action,
+                resource: &resource,
+                resource_account: owner.as_ref(),
+                context: &context,
+            };
             let decision = decide(&request, &policies);
             let word = match &decision {
                 Decision::Allow(_) => "allowed",
-                Decision::Deny(because) if matches!(because.cause, Cause::Explicit { .. }) => "explicitDeny",
+                Decision::Deny(because) if matches!(because.cause, Cause::Explicit { .. }) => {
+                    "explicitDeny"
+                }
                 Decision::Deny(_) => "implicitDeny",
             };
             (word, decision.to_string())
@@ -194,12 +222,25 @@ impl Stage {
 
 /// Takes out what IAM does not know, as politest does.
 fn strip(text: &str) -> String {
-    let keep = |object: &mut Map<String, Value>, known: &[&str]| object.retain(|key, _| known.contains(&key.as_str()));
+    let keep = |object: &mut Map<String, Value>, known: &[&str]| {
+        object.retain(|key, _| known.contains(&key.as_str()))
+    };
     let mut policy: Value = serde_json::from_str(text).expect("JSON");
     let object = policy.as_object_mut().expect("an object");
     keep(object, &["Version", "Id", "Statement"]);
-    for statement in object.get_mut("Statement").and_then(Value::as_array_mut).expect("statements") {
-        let elements = ["Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource", "Condition"];
+    for statement in object.get_mut("Statement").and_then(Value::as_array_mut).expect("statements")
+    {
+        let elements = [
+            "Sid",
+            "Effect",
+            "Principal",
+            "NotPrincipal",
+            "Action",
+            "NotAction",
+            "Resource",
+            "NotResource",
+            "Condition",
+        ];
         keep(statement.as_object_mut().expect("a statement"), &elements);
     }
     policy.to_string()
@@ -218,11 +259,19 @@ fn every_scenario_decides_as_aws_does() {
         // These carry a wrong expectation on purpose, to show how politest reports it: "WRONG - will be explicitDeny".
         let wrong = named(&file, "fail-0");
         for case in stage.scenario.tests.iter().flatten() {
-            for (word, sentence) in stage.decisions(case).unwrap_or_else(|mistakes| panic!("{}: {mistakes}", file.display())) {
+            for (word, sentence) in stage
+                .decisions(case)
+                .unwrap_or_else(|mistakes| panic!("{}: {mistakes}", file.display()))
+            {
                 decisions += 1;
                 let expected = if wrong { "explicitDeny" } else { case.expect.as_str() };
                 if word != expected || (wrong && case.expect != "allowed") {
-                    failures.push(format!("{} {:?} {}: expected {expected}: {sentence}", file.display(), case.name, case.action));
+                    failures.push(format!(
+                        "{} {:?} {}: expected {expected}: {sentence}",
+                        file.display(),
+                        case.name,
+                        case.action
+                    ));
                 }
             }
         }
@@ -237,8 +286,13 @@ fn metadata_is_refused_where_it_is_not_stripped() {
     for file in scenarios().iter().filter(|file| named(file, "fail-strict")) {
         let stage = Stage::open(file, Metadata::Keep);
         for case in stage.scenario.tests.iter().flatten() {
-            let mistakes = stage.policies(case).expect_err("a document with fields that IAM does not know");
-            assert!(mistakes.contains("is no element of a policy") && mistakes.contains("is no element of a statement"), "{mistakes}");
+            let mistakes =
+                stage.policies(case).expect_err("a document with fields that IAM does not know");
+            assert!(
+                mistakes.contains("is no element of a policy")
+                    && mistakes.contains("is no element of a statement"),
+                "{mistakes}"
+            );
             refused += 1;
         }
     }

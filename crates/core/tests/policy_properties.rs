@@ -2,7 +2,9 @@
 
 #![allow(clippy::expect_used, reason = "a test says so by panicking")]
 
-use countersign_core::policy::{Caller, Context, Decision, Layer, Policy, PolicyKind, PolicySet, Request, decide};
+use countersign_core::policy::{
+    Caller, Context, Decision, Layer, Policy, PolicyKind, PolicySet, Request, decide,
+};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
@@ -12,14 +14,25 @@ const CALLERS: [&str; 4] = [
     "arn:aws:iam::210987654321:user/jane",
     "arn:aws:iam::123456789012:root",
 ];
-const RESOURCES: [&str; 3] =
-    ["arn:aws:rds-db:us-east-1:123456789012:dbuser:db-A/jane", "arn:aws:rds-db:us-east-1:123456789012:dbuser:db-A/john", "*"];
-const KINDS: [PolicyKind; 4] = [PolicyKind::Identity, PolicyKind::ServiceControl, PolicyKind::ResourceControl, PolicyKind::Resource];
+const RESOURCES: [&str; 3] = [
+    "arn:aws:rds-db:us-east-1:123456789012:dbuser:db-A/jane",
+    "arn:aws:rds-db:us-east-1:123456789012:dbuser:db-A/john",
+    "*",
+];
+const KINDS: [PolicyKind; 4] = [
+    PolicyKind::Identity,
+    PolicyKind::ServiceControl,
+    PolicyKind::ResourceControl,
+    PolicyKind::Resource,
+];
 
 /// The statements of each layer, as JSON.
 type Statements = Vec<(Layer, Vec<String>)>;
 
-fn statement(effect: impl Strategy<Value = &'static str>, layer: Layer) -> impl Strategy<Value = String> {
+fn statement(
+    effect: impl Strategy<Value = &'static str>,
+    layer: Layer,
+) -> impl Strategy<Value = String> {
     let action = select(vec!["*", "*", "rds-db:*", "rds-db:connect", "RDS-DB:Conn*", "s3:*"]);
     let resource = select(vec![
         "*",
@@ -60,8 +73,11 @@ fn statement(effect: impl Strategy<Value = &'static str>, layer: Layer) -> impl 
 
 fn layers() -> impl Strategy<Value = Statements> {
     let layer = |layer: Layer| {
-        proptest::collection::vec(statement(select(vec!["Allow", "Allow", "Allow", "Allow", "Deny"]), layer), 0..4)
-            .prop_map(move |statements| (layer, statements))
+        proptest::collection::vec(
+            statement(select(vec!["Allow", "Allow", "Allow", "Allow", "Deny"]), layer),
+            0..4,
+        )
+        .prop_map(move |statements| (layer, statements))
     };
     let others = [
         Layer::Resource,
@@ -72,8 +88,9 @@ fn layers() -> impl Strategy<Value = Statements> {
         Layer::ResourceControl(0),
     ];
     // Few enough layers at a time for an Allow to come about in about a quarter of the cases.
-    proptest::sample::subsequence(others.to_vec(), 0..=2)
-        .prop_flat_map(move |some| std::iter::once(Layer::Identity).chain(some).map(layer).collect::<Vec<_>>())
+    proptest::sample::subsequence(others.to_vec(), 0..=2).prop_flat_map(move |some| {
+        std::iter::once(Layer::Identity).chain(some).map(layer).collect::<Vec<_>>()
+    })
 }
 
 /// Layers, the index of one that has statements, and a Deny that may stand in it.
@@ -86,26 +103,41 @@ fn layers_and_a_deny() -> impl Strategy<Value = (Statements, usize, String)> {
 }
 
 fn question() -> impl Strategy<Value = (&'static str, &'static str, Context)> {
-    let context = (proptest::option::of(select(vec!["10.1.1.1", "192.0.2.1", "?"])), proptest::option::of(select(vec!["red", "blue"])));
-    (select(CALLERS.to_vec()), select(RESOURCES.to_vec()), context).prop_map(|(caller, resource, (address, team))| {
-        let mut context = Context::new();
-        address.and_then(|address| context.insert("aws:SourceIp", address));
-        team.and_then(|team| context.insert("aws:PrincipalTag/team", team));
-        (caller, resource, context)
-    })
+    let context = (
+        proptest::option::of(select(vec!["10.1.1.1", "192.0.2.1", "?"])),
+        proptest::option::of(select(vec!["red", "blue"])),
+    );
+    (select(CALLERS.to_vec()), select(RESOURCES.to_vec()), context).prop_map(
+        |(caller, resource, (address, team))| {
+            let mut context = Context::new();
+            address.and_then(|address| context.insert("aws:SourceIp", address));
+            team.and_then(|team| context.insert("aws:PrincipalTag/team", team));
+            (caller, resource, context)
+        },
+    )
 }
 
 fn allowed(statements: &Statements, (caller, resource, context): &(&str, &str, Context)) -> bool {
     let mut policies = PolicySet::new();
     for (layer, statements) in statements.iter().filter(|(_, statements)| !statements.is_empty()) {
-        let text = format!(r#"{{"Version": "2012-10-17", "Statement": [{}]}}"#, statements.join(", "));
+        let text =
+            format!(r#"{{"Version": "2012-10-17", "Statement": [{}]}}"#, statements.join(", "));
         let policy = Policy::parse(&text, layer.kind()).expect("the strategy makes good policies");
         policies.add(*layer, policy).expect("the kind of the layer");
     }
     let caller: Caller = caller.parse().expect("a caller");
     let action = "rds-db:connect".parse().expect("an action");
     matches!(
-        decide(&Request { caller: &caller, action: &action, resource, resource_account: None, context }, &policies),
+        decide(
+            &Request {
+                caller: &caller,
+                action: &action,
+                resource,
+                resource_account: None,
+                context
+            },
+            &policies
+        ),
         Decision::Allow(_)
     )
 }

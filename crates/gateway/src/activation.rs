@@ -25,10 +25,14 @@ const UNNAMED: &str = "unknown";
 /// # Errors
 /// [`Class::Configuration`] where the variables are not as systemd makes them, or a descriptor is not a listening stream socket.
 pub fn inherited(count: Option<&str>, names: Option<&str>) -> Result<Vec<Inherited>, Failure> {
-    let Some(count) = count else { return Ok(Vec::new()) };
+    let Some(count) = count else {
+        return Ok(Vec::new());
+    };
     let sane = count.parse::<usize>().ok().filter(|count| *count <= MOST);
     let wrong = |what: String| Failure::new(Class::Configuration, what);
-    let count = sane.ok_or_else(|| wrong(format!("LISTEN_FDS is {}, and has to be a number up to {MOST}", quoted(count))))?;
+    let count = sane.ok_or_else(|| {
+        wrong(format!("LISTEN_FDS is {}, and has to be a number up to {MOST}", quoted(count)))
+    })?;
     let names = named(names, count)?;
     let mut given = ListenFd::from_env();
     // LISTEN_PID is somebody else's: the sockets are too.
@@ -44,19 +48,29 @@ fn take(given: &mut ListenFd, place: usize, name: String) -> Result<Inherited, F
         Ok(taken) => Ok(taken.map(OwnedFd::from)),
         Err(_) => given.take_unix_listener(place).map(|taken| taken.map(OwnedFd::from)),
     };
-    let unusable =
-        |why: String| Failure::new(Class::Configuration, format!("the socket {name:?} that systemd handed over can't be used: {why}"));
-    let socket =
-        taken.map_err(|error| unusable(format!("{error}, nor a TCP one")))?.ok_or_else(|| unusable("it is not there".to_owned()))?;
+    let unusable = |why: String| {
+        Failure::new(
+            Class::Configuration,
+            format!("the socket {name:?} that systemd handed over can't be used: {why}"),
+        )
+    };
+    let socket = taken
+        .map_err(|error| unusable(format!("{error}, nor a TCP one")))?
+        .ok_or_else(|| unusable("it is not there".to_owned()))?;
     Inherited::checked(name.clone(), Listen::Activated(name), socket)
 }
 
 /// A name for each of the sockets.
 fn named(names: Option<&str>, count: usize) -> Result<Vec<String>, Failure> {
-    let Some(names) = names.filter(|names| !names.is_empty()) else { return Ok(vec![UNNAMED.to_owned(); count]) };
+    let Some(names) = names.filter(|names| !names.is_empty()) else {
+        return Ok(vec![UNNAMED.to_owned(); count]);
+    };
     let names: Vec<String> = names.split(':').map(str::to_owned).collect();
     if names.len() != count {
-        let detail = format!("LISTEN_FDS says that there are {count} sockets, LISTEN_FDNAMES names {}", names.len());
+        let detail = format!(
+            "LISTEN_FDS says that there are {count} sockets, LISTEN_FDNAMES names {}",
+            names.len()
+        );
         return Err(Failure::new(Class::Configuration, detail));
     }
     Ok(names)

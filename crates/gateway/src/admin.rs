@@ -51,7 +51,11 @@ struct Limits {
 }
 
 impl Limits {
-    const USUAL: Self = Self { lifetime: Duration::from_secs(300), head: Duration::from_secs(75), body: Duration::from_secs(5) };
+    const USUAL: Self = Self {
+        lifetime: Duration::from_secs(300),
+        head: Duration::from_secs(75),
+        body: Duration::from_secs(5),
+    };
 }
 
 /// Something that is on its way.
@@ -131,11 +135,20 @@ struct Front {
 /// # Errors
 /// [`Class::Configuration`] where the routes are not for such a listener: those that change something are for this machine alone,
 /// and the private ones for a Unix socket.
-pub async fn serve(listener: Listener, routes: Routes, proxy: Arc<Operated>) -> Result<(), Failure> {
+pub async fn serve(
+    listener: Listener,
+    routes: Routes,
+    proxy: Arc<Operated>,
+) -> Result<(), Failure> {
     serve_within(listener, routes, proxy, Limits::USUAL).await
 }
 
-async fn serve_within(listener: Listener, routes: Routes, proxy: Arc<Operated>, limits: Limits) -> Result<(), Failure> {
+async fn serve_within(
+    listener: Listener,
+    routes: Routes,
+    proxy: Arc<Operated>,
+    limits: Limits,
+) -> Result<(), Failure> {
     let fits = match routes {
         Routes::Http { .. } => true,
         Routes::Admin { .. } => listener.is_loopback(),
@@ -162,14 +175,19 @@ async fn serve_within(listener: Listener, routes: Routes, proxy: Arc<Operated>, 
 }
 
 /// Answers the requests on one connection, one after the other.
-async fn hold(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, front: &Arc<Front>, turn: &Turn) {
+async fn hold(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    front: &Arc<Front>,
+    turn: &Turn,
+) {
     let service = service_fn(|request| {
         let (front, turn) = (Arc::clone(front), turn.clone());
         async move { answer::answer(request, &front, &turn).await }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(front.limits.head).max_buf_size(MAX_HEAD);
-    match timeout(front.limits.lifetime, http.serve_connection(TokioIo::new(stream), service)).await {
+    match timeout(front.limits.lifetime, http.serve_connection(TokioIo::new(stream), service)).await
+    {
         Ok(Ok(())) => {}
         // Clients that keep a connection until it is cut do nothing wrong.
         Ok(Err(error)) => tracing::debug!(%error, "a connection of an operator ended early"),
@@ -182,13 +200,22 @@ async fn hold_unix(stream: UnixStream, front: &Arc<Front>, turn: &Turn) {
     if front.routes == Routes::Private {
         match stream.peer_cred().map(|peer| peer.uid()) {
             Ok(uid) if uid == 0 || uid == rustix::process::getuid().as_raw() => {}
-            Ok(uid) => return tracing::warn!(uid, "another user's process was turned away from the private socket"),
-            Err(error) => return tracing::warn!(%error, "whoever connected to the private socket can't be told"),
+            Ok(uid) => {
+                return tracing::warn!(
+                    uid,
+                    "another user's process was turned away from the private socket"
+                );
+            }
+            Err(error) => {
+                return tracing::warn!(%error, "whoever connected to the private socket can't be told");
+            }
         }
         match timeout(front.limits.head, listener::begins_with(&stream, TAKEOVER)).await {
             Ok(Ok(true)) => return hand_over(stream, front, turn).await,
             Ok(Ok(false)) => {}
-            Ok(Err(error)) => return tracing::debug!(%error, "a connection of an operator ended early"),
+            Ok(Err(error)) => {
+                return tracing::debug!(%error, "a connection of an operator ended early");
+            }
             Err(_) => return tracing::debug!("the time of a connection of an operator was up"),
         }
     }
@@ -200,12 +227,16 @@ async fn hand_over(stream: UnixStream, front: &Front, turn: &Turn) {
     tracing::info!("another proxy takes over");
     match front.proxy.offer.hand_over(stream).await {
         Ok(successor) => {
-            tracing::info!("the listeners are another proxy's; what is left is to end the sessions");
+            tracing::info!(
+                "the listeners are another proxy's; what is left is to end the sessions"
+            );
             if let Err(failure) = successor.answer(&front.proxy.offer).await {
                 tracing::warn!(class = %failure.class, detail = %failure.detail, "requests to cancel don't come over any more");
             }
         }
-        Err(failure) => tracing::warn!(class = %failure.class, detail = %failure.detail, "the takeover failed, and this proxy goes on"),
+        Err(failure) => {
+            tracing::warn!(class = %failure.class, detail = %failure.detail, "the takeover failed, and this proxy goes on")
+        }
     }
 }
 

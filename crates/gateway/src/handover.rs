@@ -66,7 +66,10 @@ pub struct Offer {
 
 impl fmt::Debug for Offer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Offer").field("clients", &self.clients).field("operators", &self.operators).finish_non_exhaustive()
+        f.debug_struct("Offer")
+            .field("clients", &self.clients)
+            .field("operators", &self.operators)
+            .finish_non_exhaustive()
     }
 }
 
@@ -106,17 +109,27 @@ impl Offer {
         own(&stream)?;
         within(ANSWER_TIME, expect(&mut stream, TAKEOVER)).await?;
         let busy = || Failure::new(Class::Usage, "another proxy is taking over, or this one ends");
-        let Ok(_turn) = self.turn.try_lock() else { return Err(busy()) };
-        let (Some(clients), Some(operators)) = (self.clients.pause(), self.operators.pause()) else { return Err(busy()) };
-        let sockets =
-            (self.sockets)().map_err(|error| Failure::new(Class::Internal, format!("the sockets can't be duplicated: {error}")))?;
+        let Ok(_turn) = self.turn.try_lock() else {
+            return Err(busy());
+        };
+        let (Some(clients), Some(operators)) = (self.clients.pause(), self.operators.pause())
+        else {
+            return Err(busy());
+        };
+        let sockets = (self.sockets)().map_err(|error| {
+            Failure::new(Class::Internal, format!("the sockets can't be duplicated: {error}"))
+        })?;
         within(ANSWER_TIME, message::send(&stream, &sockets)).await?;
         within(START_TIME, expect(&mut stream, READY)).await?;
         clients.close();
         operators.close();
         (self.leave)();
         // Should the new process not hear it, it has its sockets all the same.
-        if let Err(failure) = within(ANSWER_TIME, async { stream.write_all(GONE).await.map_err(|error| broken(&error)) }).await {
+        if let Err(failure) = within(ANSWER_TIME, async {
+            stream.write_all(GONE).await.map_err(|error| broken(&error))
+        })
+        .await
+        {
             tracing::warn!(detail = %failure.detail, "the proxy that took over was not told so");
         }
         Ok(Successor::new(stream))
@@ -140,11 +153,24 @@ pub struct Taken {
 pub async fn take(path: &Path) -> Result<Option<Taken>, Failure> {
     let mut stream = match UnixStream::connect(path).await {
         Ok(stream) => stream,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => return Ok(None),
-        Err(error) => return Err(Failure::new(Class::Unavailable, format!("{} can't be reached: {error}", path.display()))),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+            ) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => {
+            return Err(Failure::new(
+                Class::Unavailable,
+                format!("{} can't be reached: {error}", path.display()),
+            ));
+        }
     };
     own(&stream)?;
-    within(ANSWER_TIME, async { stream.write_all(TAKEOVER).await.map_err(|error| broken(&error)) }).await?;
+    within(ANSWER_TIME, async { stream.write_all(TAKEOVER).await.map_err(|error| broken(&error)) })
+        .await?;
     let sockets = within(ANSWER_TIME, message::receive(&mut stream)).await?;
     Ok(Some(Taken { sockets, stream }))
 }
@@ -169,7 +195,10 @@ impl Taken {
 fn own(stream: &UnixStream) -> Result<(), Failure> {
     let uid = stream.peer_cred().map_err(|error| broken(&error))?.uid();
     if uid != rustix::process::getuid().as_raw() {
-        return Err(Failure::new(Class::UntrustedPeer, format!("the process at the other end is user {uid}'s")));
+        return Err(Failure::new(
+            Class::UntrustedPeer,
+            format!("the process at the other end is user {uid}'s"),
+        ));
     }
     Ok(())
 }
@@ -177,11 +206,23 @@ fn own(stream: &UnixStream) -> Result<(), Failure> {
 async fn expect(stream: &mut UnixStream, word: &[u8]) -> Result<(), Failure> {
     let mut heard = vec![0; word.len()];
     stream.read_exact(&mut heard).await.map_err(|error| broken(&error))?;
-    if heard == word { Ok(()) } else { Err(Failure::new(Class::Protocol, "the other proxy speaks another version of the handover")) }
+    if heard == word {
+        Ok(())
+    } else {
+        Err(Failure::new(Class::Protocol, "the other proxy speaks another version of the handover"))
+    }
 }
 
-async fn within<T>(time: Duration, step: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let late = |_| Failure::new(Class::TimedOut, format!("the other proxy took longer than {} s", time.as_secs()));
+async fn within<T>(
+    time: Duration,
+    step: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let late = |_| {
+        Failure::new(
+            Class::TimedOut,
+            format!("the other proxy took longer than {} s", time.as_secs()),
+        )
+    };
     timeout(time, step).await.map_err(late)?
 }
 

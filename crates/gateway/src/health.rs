@@ -36,7 +36,12 @@ impl Health {
         }
         let mut state = self.state();
         let in_a_row = state.failure.as_ref().map_or(0, |before| before.in_a_row).saturating_add(1);
-        state.failure = Some(status::Setback { class: failure.class, detail: failure.detail.clone(), at, in_a_row });
+        state.failure = Some(status::Setback {
+            class: failure.class,
+            detail: failure.detail.clone(),
+            at,
+            in_a_row,
+        });
     }
 
     /// Whether the last [`FAILURES`] logins have not all failed.
@@ -49,7 +54,11 @@ impl Health {
     #[must_use]
     pub fn report(&self) -> status::Health {
         let state = self.state();
-        status::Health { healthy: state.is_healthy(), last_login: state.last_login, failure: state.failure.clone() }
+        status::Health {
+            healthy: state.is_healthy(),
+            last_login: state.last_login,
+            failure: state.failure.clone(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

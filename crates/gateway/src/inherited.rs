@@ -29,7 +29,11 @@ impl Inherited {
     /// # Errors
     /// The system's.
     pub fn try_clone(&self) -> io::Result<Self> {
-        Ok(Self { name: self.name.clone(), listen: self.listen.clone(), socket: self.socket.try_clone()? })
+        Ok(Self {
+            name: self.name.clone(),
+            listen: self.listen.clone(),
+            socket: self.socket.try_clone()?,
+        })
     }
 
     /// What was handed over as a listening socket, if it is one.
@@ -37,8 +41,15 @@ impl Inherited {
     /// # Errors
     /// [`Class::Configuration`] where it is something else.
     pub(crate) fn checked(name: String, listen: Listen, socket: OwnedFd) -> Result<Self, Failure> {
-        let unusable = |why: String| Failure::new(Class::Configuration, format!("the socket {name:?} that was handed over {why}"));
-        if !sockopt::socket_acceptconn(&socket).map_err(|error| unusable(format!("is none: {error}")))? {
+        let unusable = |why: String| {
+            Failure::new(
+                Class::Configuration,
+                format!("the socket {name:?} that was handed over {why}"),
+            )
+        };
+        if !sockopt::socket_acceptconn(&socket)
+            .map_err(|error| unusable(format!("is none: {error}")))?
+        {
             return Err(unusable("does not listen".to_owned()));
         }
         bound(&socket).map_err(|error| unusable(format!("is of no use: {error}")))?;
@@ -61,7 +72,12 @@ pub fn bound(socket: impl AsFd) -> io::Result<Listen> {
     if let Ok(address) = SocketAddr::try_from(address.clone()) {
         return Ok(Listen::Tcp(address));
     }
-    let other = || io::Error::new(io::ErrorKind::Unsupported, "it is neither TCP nor a Unix socket with a path");
+    let other = || {
+        io::Error::new(
+            io::ErrorKind::Unsupported,
+            "it is neither TCP nor a Unix socket with a path",
+        )
+    };
     let unix = SocketAddrUnix::try_from(address)?;
     let path = unix.path_bytes().ok_or_else(other)?;
     Ok(Listen::Unix(PathBuf::from(OsString::from_vec(path.to_vec()))))

@@ -84,12 +84,18 @@ impl Entrance {
     pub(crate) fn enter(&self, name: &str) -> Option<Result<Slot, TurnedAway>> {
         let full = |limit: &Limit, what: String| {
             let most = limit.most().unwrap_or_default();
-            let failure =
-                Failure::new(Class::Throttled, format!("{what} has {most} connections open, which is its limit; try again later"));
+            let failure = Failure::new(
+                Class::Throttled,
+                format!("{what} has {most} connections open, which is its limit; try again later"),
+            );
             self.away.enter().map(|place| Err(TurnedAway { failure, _place: place }))
         };
-        let Some(proxy) = self.proxy.enter() else { return full(&self.proxy, "the proxy".to_owned()) };
-        let Some(target) = self.target.enter() else { return full(&self.target, format!("the target {name}")) };
+        let Some(proxy) = self.proxy.enter() else {
+            return full(&self.proxy, "the proxy".to_owned());
+        };
+        let Some(target) = self.target.enter() else {
+            return full(&self.target, format!("the target {name}"));
+        };
         Some(Ok(Slot { _places: [proxy, target] }))
     }
 

@@ -39,13 +39,23 @@ impl Listener {
         match self {
             Self::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
-                Ok(Accepted { socket: Socket::Tcp(stream), origin: address.to_string(), user: None })
+                Ok(Accepted {
+                    socket: Socket::Tcp(stream),
+                    origin: address.to_string(),
+                    user: None,
+                })
             }
             Self::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
                 let peer = stream.peer_cred()?;
-                let process = peer.pid().map_or_else(|| "a process".to_owned(), |pid| format!("process {pid}"));
-                Ok(Accepted { socket: Socket::Unix(stream), origin: format!("{process} of user {}", peer.uid()), user: Some(peer.uid()) })
+                let process = peer
+                    .pid()
+                    .map_or_else(|| "a process".to_owned(), |pid| format!("process {pid}"));
+                Ok(Accepted {
+                    socket: Socket::Unix(stream),
+                    origin: format!("{process} of user {}", peer.uid()),
+                    user: Some(peer.uid()),
+                })
             }
         }
     }
@@ -53,7 +63,9 @@ impl Listener {
     /// Whether other machines may reach it. Where the system doesn't say, they may.
     fn is_exposed(&self) -> bool {
         match self {
-            Self::Tcp(listener) => listener.local_addr().map_or(true, |address| !address.ip().is_loopback()),
+            Self::Tcp(listener) => {
+                listener.local_addr().map_or(true, |address| !address.ip().is_loopback())
+            }
             Self::Unix(..) => false,
         }
     }
@@ -61,7 +73,9 @@ impl Listener {
     /// Where it listens, as people write it.
     pub(crate) fn place(&self) -> String {
         match self {
-            Self::Tcp(listener) => listener.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string()),
+            Self::Tcp(listener) => listener
+                .local_addr()
+                .map_or_else(|error| error.to_string(), |address| address.to_string()),
             Self::Unix(_, path) => path.display().to_string(),
         }
     }
@@ -109,7 +123,11 @@ pub(crate) struct Reception {
 }
 
 /// A listener as `listen` has it, unless it lets strangers in whom nobody has invited.
-pub(crate) fn open(listen: &Listen, access: &Access, inherited: &mut Vec<Inherited>) -> Result<Listener, Failure> {
+pub(crate) fn open(
+    listen: &Listen,
+    access: &Access,
+    inherited: &mut Vec<Inherited>,
+) -> Result<Listener, Failure> {
     let listener = bind(listen, access, inherited)?;
     if *access == Access::Open && listener.is_exposed() {
         let place = listener.place();
@@ -123,7 +141,11 @@ pub(crate) fn open(listen: &Listen, access: &Access, inherited: &mut Vec<Inherit
 }
 
 /// Takes clients in until it is dropped, or the door is closed. No error ends it.
-pub(crate) async fn accept(listener: Arc<Listener>, door: Door, reception: watch::Receiver<Reception>) {
+pub(crate) async fn accept(
+    listener: Arc<Listener>,
+    door: Door,
+    reception: watch::Receiver<Reception>,
+) {
     while let Some(accepted) = door.accept(|| listener.accept()).await {
         match accepted {
             Ok(accepted) => receive(accepted, &reception.borrow()),
@@ -133,7 +155,10 @@ pub(crate) async fn accept(listener: Arc<Listener>, door: Door, reception: watch
                     tracing::warn!(target = &*name, "nobody can be accepted for now: {error}");
                     sleep(BREATH).await;
                 } else {
-                    tracing::debug!(target = &*name, "a client went away before it was accepted: {error}");
+                    tracing::debug!(
+                        target = &*name,
+                        "a client went away before it was accepted: {error}"
+                    );
                 }
             }
         }
@@ -145,11 +170,19 @@ fn receive(accepted: Accepted, reception: &Reception) {
     if let (Access::Users(allowed), Some(user)) = (&reception.access, user)
         && !allowed.contains(&user)
     {
-        tracing::warn!(target = &*reception.name, client = origin, "refused: the user of the machine is not among those allowed");
+        tracing::warn!(
+            target = &*reception.name,
+            client = origin,
+            "refused: the user of the machine is not among those allowed"
+        );
         return;
     }
     let Some(slot) = reception.entrance.enter(&reception.name) else {
-        tracing::warn!(target = &*reception.name, client = origin, "refused without a word: too many connections");
+        tracing::warn!(
+            target = &*reception.name,
+            client = origin,
+            "refused without a word: too many connections"
+        );
         return;
     };
     Arc::clone(&reception.service).serve(Guest { socket, origin, slot, accepted: Instant::now() });

@@ -179,7 +179,8 @@ impl Metrics {
     /// The counters of the target of this name: the same ones each time, across reloads too.
     #[must_use]
     pub fn target(&self, name: &str) -> Arc<TargetMetrics> {
-        if let Some(known) = self.0.targets.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+        if let Some(known) = self.0.targets.read().unwrap_or_else(PoisonError::into_inner).get(name)
+        {
             return Arc::clone(known);
         }
         let mut targets = self.0.targets.write().unwrap_or_else(PoisonError::into_inner);

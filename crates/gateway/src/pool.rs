@@ -45,8 +45,14 @@ pub(crate) struct Counts {
 
 impl<P: Protocol> Pool<P> {
     /// A session as `wish` has it: one that waits, or a new one.
-    pub(crate) async fn acquire(self: &Arc<Self>, wish: &P::Wish, deadline: Instant) -> Result<Upstream<P>, Refusal> {
-        let Some(kind) = P::kind(wish).filter(|_| self.is_on()) else { return self.dial(wish, deadline).await };
+    pub(crate) async fn acquire(
+        self: &Arc<Self>,
+        wish: &P::Wish,
+        deadline: Instant,
+    ) -> Result<Upstream<P>, Refusal> {
+        let Some(kind) = P::kind(wish).filter(|_| self.is_on()) else {
+            return self.dial(wish, deadline).await;
+        };
         let found = self.take(&kind);
         self.fill(&kind);
         match found {
@@ -63,9 +69,12 @@ impl<P: Protocol> Pool<P> {
 
     /// Takes back a session whose client has gone at a point where it is nobody's: it is reset and kept, or closed.
     pub(crate) async fn release(self: &Arc<Self>, mut upstream: Upstream<P>) {
-        let reusable = self.target.pool.reuse && self.is_fresh(&upstream) && P::is_reusable(&upstream.wish);
+        let reusable =
+            self.target.pool.reuse && self.is_fresh(&upstream) && P::is_reusable(&upstream.wish);
         let kind = P::kind(&upstream.wish).filter(|_| reusable);
-        let Some(kind) = kind else { return upstream.close().await };
+        let Some(kind) = kind else {
+            return upstream.close().await;
+        };
         match timeout_at(Instant::now() + RESET_TIMEOUT, P::reset(&mut upstream)).await {
             Ok(Ok(())) if upstream.inbox.is_empty() => {
                 self.metrics.pool_resets.bump();
@@ -75,18 +84,28 @@ impl<P: Protocol> Pool<P> {
             }
             Ok(Ok(())) => self.discard(upstream).await,
             Ok(Err(error)) => {
-                tracing::debug!(target = self.target.name, "a session can't be reset, and is closed: {error}");
+                tracing::debug!(
+                    target = self.target.name,
+                    "a session can't be reset, and is closed: {error}"
+                );
                 self.discard(upstream).await;
             }
             Err(_) => {
-                tracing::debug!(target = self.target.name, "a session was not reset in time, and is closed");
+                tracing::debug!(
+                    target = self.target.name,
+                    "a session was not reset in time, and is closed"
+                );
                 self.discard(upstream).await;
             }
         }
     }
 
     /// Logs in, on the server that the target's role asks for.
-    pub(crate) async fn dial(&self, wish: &P::Wish, deadline: Instant) -> Result<Upstream<P>, Refusal> {
+    pub(crate) async fn dial(
+        &self,
+        wish: &P::Wish,
+        deadline: Instant,
+    ) -> Result<Upstream<P>, Refusal> {
         let began = Instant::now();
         let span = Step::Dial.span();
         let result = self.dial_writer(wish, deadline).instrument(span.clone()).await;
@@ -109,7 +128,10 @@ impl<P: Protocol> Pool<P> {
     async fn dial_writer(&self, wish: &P::Wish, deadline: Instant) -> Result<Upstream<P>, Refusal> {
         let term = self.term.now();
         let user = protocol::user(P::names(wish).0)?;
-        let dialled = self.dialer.dial(&user, deadline, |credential, security| P::dial(wish, credential, security)).await?;
+        let dialled = self
+            .dialer
+            .dial(&user, deadline, |credential, security| P::dial(wish, credential, security))
+            .await?;
         self.protocol.met(&dialled.session);
         let mut upstream = Upstream {
             transport: dialled.transport,
@@ -127,29 +149,40 @@ impl<P: Protocol> Pool<P> {
         match asked {
             Ok(Ok(true)) => Ok(upstream),
             Ok(Ok(false)) => {
-                let detail = format!("{} at {} takes no writes: it is not the writer, or not yet", self.dialer.place(), upstream.address);
+                let detail = format!(
+                    "{} at {} takes no writes: it is not the writer, or not yet",
+                    self.dialer.place(),
+                    upstream.address
+                );
                 upstream.close().await;
                 Err(Failure::new(Class::Unavailable, detail).into())
             }
-            Ok(Err(error)) => {
-                Err(Failure::new(Class::Unavailable, format!("{} does not say whether it is the writer: {error}", self.dialer.place()))
-                    .into())
-            }
-            Err(_) => {
-                Err(Failure::new(Class::TimedOut, format!("{} did not say in time whether it is the writer", self.dialer.place())).into())
-            }
+            Ok(Err(error)) => Err(Failure::new(
+                Class::Unavailable,
+                format!("{} does not say whether it is the writer: {error}", self.dialer.place()),
+            )
+            .into()),
+            Err(_) => Err(Failure::new(
+                Class::TimedOut,
+                format!("{} did not say in time whether it is the writer", self.dialer.place()),
+            )
+            .into()),
         }
     }
 
     /// Whether kinds of sessions are told apart: to keep some, or to watch the writer as one of them.
     fn is_on(&self) -> bool {
-        self.target.pool.warm > 0 || self.target.pool.reuse || self.target.role == settings::Role::Writer
+        self.target.pool.warm > 0
+            || self.target.pool.reuse
+            || self.target.role == settings::Role::Writer
     }
 
     /// Whether another client may have it: it is not too old, and a client that logs in anew would come to the same server.
     fn is_fresh(&self, upstream: &Upstream<P>) -> bool {
         let is_where_the_host_is = !self.dialer.has_left(upstream.address);
-        upstream.born.elapsed() < self.target.pool.lifetime && upstream.term == self.term.now() && is_where_the_host_is
+        upstream.born.elapsed() < self.target.pool.lifetime
+            && upstream.term == self.term.now()
+            && is_where_the_host_is
     }
 
     fn take(&self, kind: &P::Wish) -> Option<Upstream<P>> {
@@ -158,7 +191,10 @@ impl<P: Protocol> Pool<P> {
             if self.is_fresh(&upstream) && upstream.is_quiet() {
                 match upstream.rehome() {
                     Ok(upstream) => return Some(upstream),
-                    Err(error) => tracing::debug!(target = self.target.name, "a session that waited is lost: {error}"),
+                    Err(error) => tracing::debug!(
+                        target = self.target.name,
+                        "a session that waited is lost: {error}"
+                    ),
                 }
             }
             self.metrics.pool_discarded.bump();
@@ -188,7 +224,10 @@ impl<P: Protocol> Pool<P> {
                             pool.discard(surplus).await;
                         }
                     }
-                    Err(refusal) => tracing::warn!(target = pool.target.name, "no session could be logged in ahead of need: {refusal}"),
+                    Err(refusal) => tracing::warn!(
+                        target = pool.target.name,
+                        "no session could be logged in ahead of need: {refusal}"
+                    ),
                 }
             });
         }
@@ -207,7 +246,10 @@ impl<P: Protocol> Pool<P> {
         if self.counts().idle > 0
             && let Err(failure) = self.dialer.addresses().await
         {
-            tracing::debug!(target = self.target.name, "whether the host has moved can't be told: {failure}");
+            tracing::debug!(
+                target = self.target.name,
+                "whether the host has moved can't be told: {failure}"
+            );
         }
         let settings::Pool { idle_timeout, warm, most_idle, .. } = self.target.pool;
         let ended = self.kinds().sweep(idle_timeout, warm, |upstream| self.is_fresh(upstream));

@@ -90,7 +90,9 @@ pub(crate) trait Protocol: Sized + fmt::Debug + Send + Sync + 'static {
     fn met(&self, session: &Self::Session);
 
     /// Whether the server takes writes.
-    fn is_writer(upstream: &mut Upstream<Self>) -> impl Future<Output = Result<bool, Broken>> + Send;
+    fn is_writer(
+        upstream: &mut Upstream<Self>,
+    ) -> impl Future<Output = Result<bool, Broken>> + Send;
 
     /// Makes a session as it was when it began.
     fn reset(upstream: &mut Upstream<Self>) -> impl Future<Output = Result<(), Broken>> + Send;
@@ -99,7 +101,11 @@ pub(crate) trait Protocol: Sized + fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// Where the system gives no random numbers.
-    fn welcome(&self, reply: Self::Reply, upstream: &Upstream<Self>) -> Result<(Vec<u8>, Self::Stay), Failure>;
+    fn welcome(
+        &self,
+        reply: Self::Reply,
+        upstream: &Upstream<Self>,
+    ) -> Result<(Vec<u8>, Self::Stay), Failure>;
 
     /// Whether somebody asked, from outside of the session, to end what runs in it: that may come late, and hit the next client.
     fn is_recalled(stay: &Self::Stay) -> bool;
@@ -108,7 +114,12 @@ pub(crate) trait Protocol: Sized + fmt::Debug + Send + Sync + 'static {
     fn follower(upstream: &Upstream<Self>) -> Self::Follower;
 
     /// Does what the client asked for that can't be handed through, and answers it.
-    fn run(&self, errand: Self::Errand, parties: Parties<'_, Self>, deadline: Instant) -> impl Future<Output = Result<(), Trouble>> + Send;
+    fn run(
+        &self,
+        errand: Self::Errand,
+        parties: Parties<'_, Self>,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<(), Trouble>> + Send;
 
     /// What ends the client's login badly.
     fn refuse(reply: &Self::Reply, refusal: &Refusal) -> Vec<u8>;
@@ -198,8 +209,13 @@ pub(crate) enum Standing {
 }
 
 /// The certificate that clients are shown, and whether they are offered TLS.
-fn shown(files: Option<&settings::ClientTls>, alpn: &[&[u8]]) -> Result<(Tls, exchange::Tls), Failure> {
-    let Some(files) = files else { return Ok((Tls::None, exchange::Tls::Off)) };
+fn shown(
+    files: Option<&settings::ClientTls>,
+    alpn: &[&[u8]],
+) -> Result<(Tls, exchange::Tls), Failure> {
+    let Some(files) = files else {
+        return Ok((Tls::None, exchange::Tls::Off));
+    };
     let (config, end_point) = server_config(&files.certificate, &files.key, alpn)?;
     let offer = if files.required { exchange::Tls::Required } else { exchange::Tls::Offered };
     Ok((Tls::Server(ServerTls { config, end_point }), offer))
@@ -210,5 +226,7 @@ fn shown(files: Option<&settings::ClientTls>, alpn: &[&[u8]]) -> Result<(Tls, ex
 /// # Errors
 /// Where it is none that a database could have.
 pub(crate) fn user(name: &str) -> Result<DbUser, Failure> {
-    name.parse().map_err(|error| Failure::new(countersign_core::failure::Class::Protocol, format!("{error}")))
+    name.parse().map_err(|error| {
+        Failure::new(countersign_core::failure::Class::Protocol, format!("{error}"))
+    })
 }

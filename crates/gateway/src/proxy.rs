@@ -52,7 +52,11 @@ struct Inner {
 
 impl Proxy {
     /// Binds every listener and serves. What is inherited and nobody asks for is closed.
-    pub async fn start(settings: Settings, context: Context, inherited: Vec<Inherited>) -> (Self, Vec<Problem>) {
+    pub async fn start(
+        settings: Settings,
+        context: Context,
+        inherited: Vec<Inherited>,
+    ) -> (Self, Vec<Problem>) {
         let (stop, stopped) = watch::channel(Stop::No);
         let house = House {
             context,
@@ -70,7 +74,8 @@ impl Proxy {
             targets: Mutex::default(),
             up: watch::Sender::new(false),
         }));
-        let since = proxy.0.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let since =
+            proxy.0.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         proxy.metrics().proxy().started.set(i64::try_from(since).unwrap_or(i64::MAX));
         let problems = proxy.apply(settings, inherited);
         proxy.0.up.send_replace(true);
@@ -87,7 +92,10 @@ impl Proxy {
     fn apply(&self, settings: Settings, mut inherited: Vec<Inherited>) -> Vec<Problem> {
         let Settings { targets, max_connections, login_timeout } = settings;
         self.0.limit.set(max_connections);
-        self.metrics().proxy().connection_limit.set(i64::try_from(max_connections).unwrap_or(i64::MAX));
+        self.metrics()
+            .proxy()
+            .connection_limit
+            .set(i64::try_from(max_connections).unwrap_or(i64::MAX));
         let mut problems = Vec::new();
         let mut running = self.targets();
         let names: Vec<String> = targets.iter().map(|target| target.name.clone()).collect();
@@ -95,11 +103,25 @@ impl Proxy {
         for target in targets {
             let name = target.name.clone();
             let result = match running.remove(&name) {
-                Some(before) => before.change(target, login_timeout, &self.0.house, &self.0.limit, &mut inherited),
-                None => Running::start(target, login_timeout, &self.0.house, &self.0.limit, &mut inherited),
+                Some(before) => before.change(
+                    target,
+                    login_timeout,
+                    &self.0.house,
+                    &self.0.limit,
+                    &mut inherited,
+                ),
+                None => Running::start(
+                    target,
+                    login_timeout,
+                    &self.0.house,
+                    &self.0.limit,
+                    &mut inherited,
+                ),
             };
             let (now, failures) = result;
-            problems.extend(failures.into_iter().map(|failure| Problem { target: name.clone(), failure }));
+            problems.extend(
+                failures.into_iter().map(|failure| Problem { target: name.clone(), failure }),
+            );
             if let Some(now) = now {
                 running.insert(name, now);
             }
@@ -223,7 +245,11 @@ impl Proxy {
 
     /// Logs in to each target once: as its user where it has one, or as far as it goes without.
     pub async fn probe(&self) -> Vec<(String, Result<(), Failure>)> {
-        let services: Vec<_> = self.targets().iter().map(|(name, running)| (name.clone(), running.service())).collect();
+        let services: Vec<_> = self
+            .targets()
+            .iter()
+            .map(|(name, running)| (name.clone(), running.service()))
+            .collect();
         let mut results = Vec::new();
         for (name, service) in services {
             results.push((name, service.probe().await));

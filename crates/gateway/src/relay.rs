@@ -50,9 +50,15 @@ impl<P: Protocol> Relay<'_, P> {
                 let bytes = std::mem::take(&mut self.upstream.inbox);
                 self.follower.answer(bytes.unread());
                 self.live.received(bytes.unread().len(), self.follower.standing());
-                self.client.send(cx, bytes.unread(), &mut scratch.outgoing).map_err(End::ClientBroken)?;
+                self.client
+                    .send(cx, bytes.unread(), &mut scratch.outgoing)
+                    .map_err(End::ClientBroken)?;
             }
-            if self.inbox.is_empty() { Ok(()) } else { self.pass_up(cx, &[], &mut scratch.outgoing) }
+            if self.inbox.is_empty() {
+                Ok(())
+            } else {
+                self.pass_up(cx, &[], &mut scratch.outgoing)
+            }
         })
     }
 
@@ -118,7 +124,12 @@ impl<P: Protocol> Relay<'_, P> {
     }
 
     /// What the follower can't tell yet stays in the inbox, and is looked at again with what comes behind it.
-    fn pass_up(&mut self, cx: &mut Context<'_>, received: &[u8], outgoing: &mut Vec<u8>) -> Result<(), End<P>> {
+    fn pass_up(
+        &mut self,
+        cx: &mut Context<'_>,
+        received: &[u8],
+        outgoing: &mut Vec<u8>,
+    ) -> Result<(), End<P>> {
         if self.inbox.is_empty() {
             return self.pass(cx, received, outgoing);
         }
@@ -128,7 +139,12 @@ impl<P: Protocol> Relay<'_, P> {
         self.pass(cx, &bytes, outgoing)
     }
 
-    fn pass(&mut self, cx: &mut Context<'_>, bytes: &[u8], outgoing: &mut Vec<u8>) -> Result<(), End<P>> {
+    fn pass(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+        outgoing: &mut Vec<u8>,
+    ) -> Result<(), End<P>> {
         let Passage { forward, then } = self.follower.request(bytes).map_err(End::Fault)?;
         let (passed, behind) = bytes.split_at_checked(forward).unwrap_or((bytes, &[]));
         if !passed.is_empty() {

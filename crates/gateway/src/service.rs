@@ -79,7 +79,11 @@ impl<P: Protocol> Service for Target<P> {
         Box::pin(async move {
             match P::own_wish(&self.settings) {
                 Some(wish) => {
-                    let upstream = self.pool.dial(&wish, self.deadline()).await.map_err(|refusal| refusal.failure)?;
+                    let upstream = self
+                        .pool
+                        .dial(&wish, self.deadline())
+                        .await
+                        .map_err(|refusal| refusal.failure)?;
                     upstream.close().await;
                     Ok(())
                 }
@@ -108,11 +112,15 @@ impl<P: Protocol> Service for Target<P> {
     }
 
     fn call(self: Arc<Self>, call: &[u8]) {
-        let Some(call) = P::call_from_bytes(call) else { return };
+        let Some(call) = P::call_from_bytes(call) else {
+            return;
+        };
         tokio::spawn(async move {
             match self.answer(call).await {
                 Ok(()) => self.metrics.cancels.bump(),
-                Err(refusal) => tracing::info!(target = &*self.name, "no statement was cancelled: {refusal}"),
+                Err(refusal) => {
+                    tracing::info!(target = &*self.name, "no statement was cancelled: {refusal}")
+                }
             }
         });
     }

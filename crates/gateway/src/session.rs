@@ -77,20 +77,37 @@ pub(crate) async fn serve<P: Protocol>(target: Arc<Target<P>>, guest: Guest) {
     let trail = Trail::open(&target, origin);
     let mut client = match socket.rehome() {
         Ok(socket) => Transport::from(socket),
-        Err(error) => return trail.refused(&Failure::new(Class::Internal, format!("the client's socket can't be taken over: {error}"))),
+        Err(error) => {
+            return trail.refused(&Failure::new(
+                Class::Internal,
+                format!("the client's socket can't be taken over: {error}"),
+            ));
+        }
     };
     let mut inbox = Inbox::default();
     let deadline = accepted + target.login_timeout;
     let accept = trail.step(Step::Accept);
-    let taking = target.protocol.take_in(&target.dialer, &mut client, &mut inbox, deadline).instrument(accept);
+    let taking = target
+        .protocol
+        .take_in(&target.dialer, &mut client, &mut inbox, deadline)
+        .instrument(accept);
     let taken = Box::pin(timeout_at(deadline, taking)).await;
     match taken {
         Ok(Ok(Arrival::Visit(wish, reply))) => {
             let wish = P::aim(wish, &target.settings);
             trail.names(P::names(&wish));
             match slot {
-                Ok(slot) => Box::pin(visit(target, Visitor { client, inbox, wish, reply, accepted, _slot: slot }, trail)).await,
-                Err(turned) => Box::pin(refuse::<P>(client, &reply, turned.failure.into(), trail)).await,
+                Ok(slot) => {
+                    Box::pin(visit(
+                        target,
+                        Visitor { client, inbox, wish, reply, accepted, _slot: slot },
+                        trail,
+                    ))
+                    .await
+                }
+                Err(turned) => {
+                    Box::pin(refuse::<P>(client, &reply, turned.failure.into(), trail)).await
+                }
             }
         }
         Ok(Ok(Arrival::Call(call))) => trail.call(Box::pin(target.answer(call)).await),
@@ -99,7 +116,10 @@ pub(crate) async fn serve<P: Protocol>(target: Arc<Target<P>>, guest: Guest) {
             // Closed in order, so that the last word arrives.
             Box::pin(client.close()).await;
         }
-        Err(_) => trail.refused(&Failure::new(Class::TimedOut, "the client did not complete its login in time")),
+        Err(_) => trail.refused(&Failure::new(
+            Class::TimedOut,
+            "the client did not complete its login in time",
+        )),
     }
 }
 
@@ -112,7 +132,11 @@ async fn visit<P: Protocol>(target: Arc<Target<P>>, visitor: Visitor<P>, mut tra
     };
     let follower = P::follower(&upstream);
     let stay = match target.protocol.welcome(reply, &upstream) {
-        Ok((bytes, stay)) => client.write_all(&bytes).await.map(|()| stay).map_err(|error| Failure::new(Class::Protocol, gone(&error))),
+        Ok((bytes, stay)) => client
+            .write_all(&bytes)
+            .await
+            .map(|()| stay)
+            .map_err(|error| Failure::new(Class::Protocol, gone(&error))),
         Err(failure) => Err(failure),
     };
     let stay = match stay {
@@ -134,7 +158,12 @@ async fn visit<P: Protocol>(target: Arc<Target<P>>, visitor: Visitor<P>, mut tra
 }
 
 /// Tells the client why it has no session.
-async fn refuse<P: Protocol>(mut client: Transport, reply: &P::Reply, refusal: Refusal, trail: Trail) {
+async fn refuse<P: Protocol>(
+    mut client: Transport,
+    reply: &P::Reply,
+    refusal: Refusal,
+    trail: Trail,
+) {
     let told = async {
         // A client that has gone hears nothing; the trail has it all the same.
         let _unheard = client.write_all(&P::refuse(reply, &refusal)).await;
@@ -145,13 +174,18 @@ async fn refuse<P: Protocol>(mut client: Transport, reply: &P::Reply, refusal: R
 }
 
 /// Lets the two talk until one of them ends it, or we do.
-async fn hand_through<P: Protocol>(target: &Target<P>, pair: &mut Pair<P>, trail: &Trail) -> Outcome {
+async fn hand_through<P: Protocol>(
+    target: &Target<P>,
+    pair: &mut Pair<P>,
+    trail: &Trail,
+) -> Outcome {
     let mut stop = target.stop.clone();
     let mut stopped = pin!(stop.wait_for(|stop| *stop == Stop::Now));
     let (mut terms, term) = (target.term.subscribe(), pair.upstream.term);
     let mut ended = pin!(terms.wait_for(|now| *now != term));
     let mut over = false;
-    let mut limit = target.settings.session_timeout.map(|time| Box::pin(sleep_until(Instant::now() + time)));
+    let mut limit =
+        target.settings.session_timeout.map(|time| Box::pin(sleep_until(Instant::now() + time)));
     let mut begun = false;
     loop {
         let mut relay = Relay {
@@ -181,15 +215,23 @@ async fn hand_through<P: Protocol>(target: &Target<P>, pair: &mut Pair<P>, trail
             over = over || ended.as_mut().poll(cx).is_ready();
             // A statement under way may be the last that the server answers.
             if over && relay.follower.standing() != Standing::Active {
-                return Poll::Ready(Err((Cut::Failover, "the server is not the writer any more; connect again")));
+                return Poll::Ready(Err((
+                    Cut::Failover,
+                    "the server is not the writer any more; connect again",
+                )));
             }
             if limit.as_mut().is_some_and(|limit| limit.as_mut().poll(cx).is_ready()) {
-                return Poll::Ready(Err((Cut::TimeLimit, "the session has reached its time limit")));
+                return Poll::Ready(Err((
+                    Cut::TimeLimit,
+                    "the session has reached its time limit",
+                )));
             }
             Poll::Pending
         });
         match halt.await {
-            Ok(End::Client) => return Outcome::Left { reusable: pair.follower.standing() == Standing::Idle },
+            Ok(End::Client) => {
+                return Outcome::Left { reusable: pair.follower.standing() == Standing::Idle };
+            }
             Ok(End::ClientBroken(error)) => {
                 trail.note("the client's connection broke", &error);
                 return Outcome::Left { reusable: false };
@@ -207,9 +249,17 @@ async fn hand_through<P: Protocol>(target: &Target<P>, pair: &mut Pair<P>, trail
             }
             Ok(End::Errand(errand)) => {
                 let Pair { client, inbox, upstream, follower, .. } = &mut *pair;
-                let parties = Parties { client, inbox, upstream, dialer: &target.dialer, target: &target.settings, follower };
+                let parties = Parties {
+                    client,
+                    inbox,
+                    upstream,
+                    dialer: &target.dialer,
+                    target: &target.settings,
+                    follower,
+                };
                 let deadline = Instant::now() + target.settings.connect_timeout;
-                if let Err(trouble) = Box::pin(target.protocol.run(errand, parties, deadline)).await {
+                if let Err(trouble) = Box::pin(target.protocol.run(errand, parties, deadline)).await
+                {
                     trail.trouble(&trouble);
                     return Outcome::ServerGone;
                 }
@@ -246,8 +296,12 @@ async fn part<P: Protocol>(target: &Target<P>, pair: Pair<P>, outcome: &Outcome)
 /// A client's trouble, as a failure.
 fn failure(trouble: Trouble) -> Failure {
     match trouble {
-        Trouble::Client(Broken::Closed) => Failure::new(Class::Protocol, "the client went away within its login"),
-        Trouble::Client(Broken::Tls(error)) => Failure::new(Class::TlsFailed, format!("TLS with the client failed: {error}")),
+        Trouble::Client(Broken::Closed) => {
+            Failure::new(Class::Protocol, "the client went away within its login")
+        }
+        Trouble::Client(Broken::Tls(error)) => {
+            Failure::new(Class::TlsFailed, format!("TLS with the client failed: {error}"))
+        }
         Trouble::Client(broken) => Failure::new(Class::Protocol, broken.to_string()),
         Trouble::Server(refusal) => refusal.failure,
     }

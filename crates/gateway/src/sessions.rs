@@ -55,7 +55,12 @@ pub(crate) struct Presence {
 
 impl Sessions {
     /// A client has come.
-    pub(crate) fn enter(self: &Arc<Self>, target: Arc<str>, metrics: Arc<TargetMetrics>, client: String) -> Presence {
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        target: Arc<str>,
+        metrics: Arc<TargetMetrics>,
+        client: String,
+    ) -> Presence {
         let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
         let live = Arc::new(Live {
             id,
@@ -150,7 +155,9 @@ impl Live {
         let (to_server, to_client) = self.bytes();
         let [up, down] = &self.counted;
         self.metrics.to_server.add(to_server.saturating_sub(up.swap(to_server, Ordering::Relaxed)));
-        self.metrics.to_client.add(to_client.saturating_sub(down.swap(to_client, Ordering::Relaxed)));
+        self.metrics
+            .to_client
+            .add(to_client.saturating_sub(down.swap(to_client, Ordering::Relaxed)));
     }
 
     /// Who the client is, as the log tells it.

@@ -54,7 +54,11 @@ pub(crate) struct Target<P: Protocol> {
 
 impl<P: Protocol> Target<P> {
     /// Nothing is dialled, looked up or loaded yet.
-    pub(crate) fn new(settings: settings::Target, login_timeout: Duration, house: &House) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        settings: settings::Target,
+        login_timeout: Duration,
+        house: &House,
+    ) -> Result<Self, Failure> {
         let protocol = Arc::new(P::new(&settings)?);
         let dialer = Arc::new(dialer(&settings, &house.context)?);
         let settings = Arc::new(settings);
@@ -94,10 +98,16 @@ impl<P: Protocol> Target<P> {
 
     /// Does what a client came for that wants no session.
     pub(crate) async fn answer(&self, call: P::Call) -> Result<(), Refusal> {
-        let Some(call) = self.protocol.answer(&self.dialer, call, self.deadline()).await? else { return Ok(()) };
+        let Some(call) = self.protocol.answer(&self.dialer, call, self.deadline()).await? else {
+            return Ok(());
+        };
         match self.predecessor.get() {
             Some(before) => Ok(before.cancel(&self.name, &P::call_to_bytes(&call)).await?),
-            None => Err(Failure::new(Class::Protocol, "a cancel request came with a key that is no session's").into()),
+            None => Err(Failure::new(
+                Class::Protocol,
+                "a cancel request came with a key that is no session's",
+            )
+            .into()),
         }
     }
 
@@ -123,5 +133,10 @@ fn dialer(target: &settings::Target, context: &Context) -> Result<Dialer, Failur
         verification: target.tls.verification,
         logins_per_second: target.logins_per_second,
     };
-    Dialer::new(settings, target.tls.roots.as_deref(), context.resolver.clone(), context.clock.clone())
+    Dialer::new(
+        settings,
+        target.tls.roots.as_deref(),
+        context.resolver.clone(),
+        context.clock.clone(),
+    )
 }

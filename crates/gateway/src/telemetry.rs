@@ -53,7 +53,8 @@ impl Traces {
     /// # Errors
     /// [`Class::Unavailable`] where the collector did not take it.
     pub fn finish(self) -> Result<(), Failure> {
-        let lost = |error| Failure::new(Class::Unavailable, format!("the last traces are lost: {error}"));
+        let lost =
+            |error| Failure::new(Class::Unavailable, format!("the last traces are lost: {error}"));
         self.0.shutdown_with_timeout(FINISH_TIME).map_err(lost)
     }
 }
@@ -63,22 +64,41 @@ impl Traces {
 ///
 /// # Errors
 /// [`Class::Usage`] for what is no such URL, [`Class::Configuration`] where TLS can't be set up.
-pub fn layer<S>(endpoint: &str, ratio: f64, runtime: Handle) -> Result<(impl Layer<S> + Send + Sync + use<S>, Traces), Failure>
+pub fn layer<S>(
+    endpoint: &str,
+    ratio: f64,
+    runtime: Handle,
+) -> Result<(impl Layer<S> + Send + Sync + use<S>, Traces), Failure>
 where
     S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
 {
     let url = url(endpoint)?;
-    let exporter = SpanExporter::builder().with_http().with_http_client(Post::new(runtime)?).with_endpoint(url).with_timeout(EXPORT_TIME);
-    let unusable = |error| Failure::new(Class::Configuration, format!("traces can't be exported: {error}"));
+    let exporter = SpanExporter::builder()
+        .with_http()
+        .with_http_client(Post::new(runtime)?)
+        .with_endpoint(url)
+        .with_timeout(EXPORT_TIME);
+    let unusable =
+        |error| Failure::new(Class::Configuration, format!("traces can't be exported: {error}"));
     let exporter = exporter.build().map_err(unusable)?;
     let resource = Resource::builder().with_service_name("countersign-proxy");
     let provider = SdkTracerProvider::builder()
         .with_batch_exporter(exporter)
         .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(ratio))))
-        .with_resource(resource.with_attribute(opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION"))).build())
+        .with_resource(
+            resource
+                .with_attribute(opentelemetry::KeyValue::new(
+                    "service.version",
+                    env!("CARGO_PKG_VERSION"),
+                ))
+                .build(),
+        )
         .build();
     // Where in the source, on which thread and at which level is of no use to who reads traces.
-    let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("countersign")).with_location(false).with_threads(false);
+    let layer = tracing_opentelemetry::layer()
+        .with_tracer(provider.tracer("countersign"))
+        .with_location(false)
+        .with_threads(false);
     let layer = layer.with_target(false).with_level(false).with_tracked_inactivity(false);
     let ours = filter_fn(|metadata| metadata.is_span() && metadata.target() == TARGET);
     Ok((layer.with_filter(ours), Traces(provider)))
@@ -86,13 +106,20 @@ where
 
 /// The URL to which traces are posted. It may name a path of its own; the errors don't repeat it, for it might hold a key.
 fn url(endpoint: &str) -> Result<String, Failure> {
-    let refuse = |why: &str| Failure::new(Class::Usage, format!("the endpoint for traces {why}; write it as http://localhost:4318"));
+    let refuse = |why: &str| {
+        Failure::new(
+            Class::Usage,
+            format!("the endpoint for traces {why}; write it as http://localhost:4318"),
+        )
+    };
     let uri: hyper::Uri = endpoint.parse().map_err(|_| refuse("is no URL"))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none_or(str::is_empty) {
         return Err(refuse("is neither http:// nor https:// with a host"));
     }
     if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-        return Err(refuse("holds a user, which would go to every log; put it into OTEL_EXPORTER_OTLP_HEADERS"));
+        return Err(refuse(
+            "holds a user, which would go to every log; put it into OTEL_EXPORTER_OTLP_HEADERS",
+        ));
     }
     if matches!(uri.path(), "" | "/") && uri.query().is_none() {
         return Ok(format!("{}/{PATH}", endpoint.trim_end_matches('/')));

@@ -30,7 +30,13 @@ pub(crate) fn connection() -> (Transport, UnixStream) {
 /// A session of `user`, and its server.
 pub(crate) fn session(user: &str) -> (Upstream<Postgres>, UnixStream) {
     let (transport, server) = connection();
-    let session = dial::Session { minor: 0, parameters: Vec::new(), key: None, notices: Vec::new(), status: b'I' };
+    let session = dial::Session {
+        minor: 0,
+        parameters: Vec::new(),
+        key: None,
+        notices: Vec::new(),
+        status: b'I',
+    };
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 5432));
     let upstream = Upstream {
         transport,

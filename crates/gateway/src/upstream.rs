@@ -30,7 +30,10 @@ pub(crate) struct Upstream<P: Protocol> {
 
 impl<P: Protocol> Upstream<P> {
     /// Has a word of ours with the server, while nobody else does.
-    pub(crate) async fn exchange<E: Exchange>(&mut self, exchange: E) -> Result<E::Outcome, Broken> {
+    pub(crate) async fn exchange<E: Exchange>(
+        &mut self,
+        exchange: E,
+    ) -> Result<E::Outcome, Broken> {
         drive(&mut self.transport, &mut self.inbox, exchange, &Tls::None).await
     }
 

@@ -60,7 +60,9 @@ impl Workers {
     /// Serves one more client, on the thread that has the fewest.
     pub(crate) fn serve(&self, client: impl Future<Output = ()> + Send + 'static) {
         let Crew { first, others } = &*self.0;
-        let idlest = others.iter().fold(first, |least, other| if other.clients() < least.clients() { other } else { least });
+        let idlest = others.iter().fold(first, |least, other| {
+            if other.clients() < least.clients() { other } else { least }
+        });
         let place = Arc::clone(&idlest.clients);
         idlest.runtime.spawn(async move {
             client.await;
@@ -74,7 +76,9 @@ impl Worker {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (end, ended) = oneshot::channel();
-        thread::Builder::new().name(format!("worker-{number}")).spawn(move || runtime.block_on(ended))?;
+        thread::Builder::new()
+            .name(format!("worker-{number}"))
+            .spawn(move || runtime.block_on(ended))?;
         Ok(Self { runtime: handle, clients: Arc::default(), _end: end })
     }
 

@@ -66,7 +66,9 @@ async fn look<P: Protocol>(target: &Target<P>, upstream: &mut Upstream<P>) -> Fi
     }
     // Names that can't be looked up for now say nothing.
     match timeout_at(deadline, target.dialer.addresses()).await {
-        Ok(Ok(addresses)) if !addresses.contains(&upstream.address) => Finding::Gone("the name leads to another server"),
+        Ok(Ok(addresses)) if !addresses.contains(&upstream.address) => {
+            Finding::Gone("the name leads to another server")
+        }
         _ => Finding::Writer,
     }
 }

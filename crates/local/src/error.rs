@@ -81,7 +81,8 @@ impl LocalError {
 /// Says what to do about it.
 fn not_installed(engine: Engine, wanted: Option<Version>, here: &[String]) -> String {
     let product = engine.product();
-    let here = if here.is_empty() { "none is".to_owned() } else { format!("here: {}", here.join(", ")) };
+    let here =
+        if here.is_empty() { "none is".to_owned() } else { format!("here: {}", here.join(", ")) };
     match (engine, wanted) {
         (_, Some(version)) => {
             format!("{product} {version} is not installed ({here}): `countersign local install --engine {engine}:{version}`")

@@ -68,8 +68,14 @@ impl Drop for Claim<'_> {
 
 impl Fleet {
     /// The servers of the stack that `state` describes, none of which runs yet.
-    pub(crate) fn new(plan: &Plan, run_as: RunAs, postgres: Asks, state: State) -> Result<Self, LocalError> {
-        let known = Known { state, releases: BTreeMap::new(), busy: BTreeSet::new(), closed: false };
+    pub(crate) fn new(
+        plan: &Plan,
+        run_as: RunAs,
+        postgres: Asks,
+        state: State,
+    ) -> Result<Self, LocalError> {
+        let known =
+            Known { state, releases: BTreeMap::new(), busy: BTreeSet::new(), closed: false };
         Ok(Self {
             ca: LocalCa::open(&plan.layout)?,
             layout: plan.layout.clone(),
@@ -106,14 +112,19 @@ impl Fleet {
     pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_all();
-        drop(self.changed.wait_while(self.lock(), |known| !known.busy.is_empty()).unwrap_or_else(PoisonError::into_inner));
+        drop(
+            self.changed
+                .wait_while(self.lock(), |known| !known.busy.is_empty())
+                .unwrap_or_else(PoisonError::into_inner),
+        );
     }
 
     /// Stops every server, also where one of them does not stop: the first error is the one to report.
     pub(crate) fn stop_all(&self) -> Result<(), LocalError> {
         let state = self.state();
         let running = state.instances.iter().filter(|entry| entry.standing != Standing::Stopped);
-        let stopped: Vec<Result<(), LocalError>> = running.map(|entry| self.stop_server(&entry.instance)).collect();
+        let stopped: Vec<Result<(), LocalError>> =
+            running.map(|entry| self.stop_server(&entry.instance)).collect();
         stopped.into_iter().collect()
     }
 
@@ -127,14 +138,23 @@ impl Fleet {
     ) -> Result<Installation, LocalError> {
         let kind = Kind::read(&self.layout, instance)?;
         // Data stays with the version that made it, where that is one of those asked for.
-        let made_by = kind.map(|kind| kind.version).filter(|version| wanted.is_none_or(|wanted| wanted.covers(*version)));
+        let made_by = kind
+            .map(|kind| kind.version)
+            .filter(|version| wanted.is_none_or(|wanted| wanted.covers(*version)));
         let version = made_by.or(wanted);
         match Installation::find(engine, version, &self.unpacked) {
-            Err(absent @ LocalError::NotInstalled { .. }) if engine == Engine::Postgres => Err(absent),
+            Err(absent @ LocalError::NotInstalled { .. }) if engine == Engine::Postgres => {
+                Err(absent)
+            }
             Err(absent @ LocalError::NotInstalled { .. }) => {
-                progress(&format!("unpacking {} beside the system, which has none that fits", engine.product()));
+                progress(&format!(
+                    "unpacking {} beside the system, which has none that fits",
+                    engine.product()
+                ));
                 let unpacked = install(engine, version, &self.unpacked);
-                unpacked.map_err(|error| LocalError::Unusable(format!("{absent}, and that failed: {error}")))
+                unpacked.map_err(|error| {
+                    LocalError::Unusable(format!("{absent}, and that failed: {error}"))
+                })
             }
             found => found,
         }
@@ -149,7 +169,8 @@ impl Fleet {
         source: Option<&Source>,
     ) -> Result<Server, LocalError> {
         let kind = Kind { engine: installation.engine, version: installation.version };
-        let server = Server::new(installation, instance.clone(), &self.layout, self.run_as.clone(), maker);
+        let server =
+            Server::new(installation, instance.clone(), &self.layout, self.run_as.clone(), maker);
         server.create(&self.layout, instance, kind, source)?;
         Ok(server)
     }
@@ -166,7 +187,12 @@ impl Fleet {
         match server {
             Server::Postgres(server) => {
                 let ldap = if entry.authentication == Authentication::Ldap {
-                    let silent = || LocalError::Unusable(format!("nothing listens that {} could ask by LDAP", entry.instance));
+                    let silent = || {
+                        LocalError::Unusable(format!(
+                            "nothing listens that {} could ask by LDAP",
+                            entry.instance
+                        ))
+                    };
                     Some(self.lock().state.ldap.ok_or_else(silent)?)
                 } else {
                     pam::register(&self.layout, &entry.instance, &entry.resource_id)?;
@@ -174,11 +200,24 @@ impl Fleet {
                 };
                 let master = (entry.maker == Maker::Api).then_some(&*entry.user);
                 let service = pam::service(&entry.resource_id);
-                server.configure(&self.ca, entry.port, &Gate::new(ldap, &service, &entry.instance), master)
+                server.configure(
+                    &self.ca,
+                    entry.port,
+                    &Gate::new(ldap, &service, &entry.instance),
+                    master,
+                )
             }
             Server::Mysql(server) => {
-                let missing = || LocalError::Unusable("mysql_countersign.so was not found: name it with --mysql-plugin".to_owned());
-                install_library(self.mysql_plugin.as_deref().ok_or_else(missing)?, &self.layout.mysql_plugin())?;
+                let missing = || {
+                    LocalError::Unusable(
+                        "mysql_countersign.so was not found: name it with --mysql-plugin"
+                            .to_owned(),
+                    )
+                };
+                install_library(
+                    self.mysql_plugin.as_deref().ok_or_else(missing)?,
+                    &self.layout.mysql_plugin(),
+                )?;
                 server.configure(&self.ca, entry.port, &self.layout)
             }
         }
@@ -186,9 +225,11 @@ impl Fleet {
 
     /// Keeps what is known of a server, in the place of what was.
     pub(crate) fn put(&self, entry: &InstanceState) -> Result<(), LocalError> {
-        self.change(|state| match state.instances.iter_mut().find(|known| known.instance == entry.instance) {
-            Some(known) => *known = entry.clone(),
-            None => state.instances.push(entry.clone()),
+        self.change(|state| {
+            match state.instances.iter_mut().find(|known| known.instance == entry.instance) {
+                Some(known) => *known = entry.clone(),
+                None => state.instances.push(entry.clone()),
+            }
         })
     }
 
@@ -214,23 +255,33 @@ impl Fleet {
 
     fn server(&self, entry: &InstanceState) -> Result<Server, LocalError> {
         let installation = Installation::find(entry.engine, Some(entry.version), &self.unpacked)?;
-        Ok(Server::new(installation, entry.instance.clone(), &self.layout, self.run_as.clone(), entry.maker))
+        Ok(Server::new(
+            installation,
+            entry.instance.clone(),
+            &self.layout,
+            self.run_as.clone(),
+            entry.maker,
+        ))
     }
 
     fn entry(&self, instance: &InstanceId) -> Result<InstanceState, ServersError> {
-        let found = self.lock().state.instances.iter().find(|entry| entry.instance == *instance).cloned();
+        let found =
+            self.lock().state.instances.iter().find(|entry| entry.instance == *instance).cloned();
         found.ok_or_else(|| ServersError::NoInstance(instance.clone()))
     }
 
     /// Claims an instance, once the stack has started.
     fn claim<'a>(&'a self, instance: &'a InstanceId) -> Result<Claim<'a>, ServersError> {
         let starting = |known: &mut Known| known.state.phase == Phase::Starting && !known.closed;
-        let mut known = self.changed.wait_while(self.lock(), starting).unwrap_or_else(PoisonError::into_inner);
+        let mut known =
+            self.changed.wait_while(self.lock(), starting).unwrap_or_else(PoisonError::into_inner);
         if known.closed {
             return Err(ServersError::Failed("the stack is being stopped".to_owned()));
         }
         if !known.busy.insert(instance.clone()) {
-            return Err(ServersError::Invalid(format!("{instance} is being changed already: wait until that is done")));
+            return Err(ServersError::Invalid(format!(
+                "{instance} is being changed already: wait until that is done"
+            )));
         }
         Ok(Claim { fleet: self, instance })
     }

@@ -61,7 +61,10 @@ impl Home {
 
     /// Makes the directories, and has `initialize` fill the data directory where there is none; one that was half made is
     /// made anew.
-    pub(crate) fn create(&self, initialize: impl FnOnce(&Path) -> Result<(), LocalError>) -> Result<(), LocalError> {
+    pub(crate) fn create(
+        &self,
+        initialize: impl FnOnce(&Path) -> Result<(), LocalError>,
+    ) -> Result<(), LocalError> {
         for directory in [self.etc(), self.tls(), self.plugins()] {
             make_directory(&directory, 0o755)?;
         }
@@ -86,7 +89,12 @@ impl Home {
     /// it needn't be able to make it.
     pub(crate) fn open_log(&self) -> Result<(File, u64), LocalError> {
         let path = self.log();
-        let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(at(&path))?;
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(at(&path))?;
         let length = log.metadata().map_err(at(&path))?.len();
         Ok((log, length))
     }

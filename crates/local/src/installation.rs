@@ -33,17 +33,29 @@ impl Installation {
     ///
     /// # Errors
     /// [`LocalError::NotInstalled`], with how to install it.
-    pub fn find(engine: Engine, wanted: Option<Version>, unpacked: &Path) -> Result<Self, LocalError> {
+    pub fn find(
+        engine: Engine,
+        wanted: Option<Version>,
+        unpacked: &Path,
+    ) -> Result<Self, LocalError> {
         let found = Self::all(engine, unpacked);
-        let here: Vec<String> = found.iter().map(|installation| installation.version.to_string()).collect();
-        let chosen = found.into_iter().rfind(|installation| wanted.is_none_or(|wanted| wanted.covers(installation.version)));
+        let here: Vec<String> =
+            found.iter().map(|installation| installation.version.to_string()).collect();
+        let chosen = found
+            .into_iter()
+            .rfind(|installation| wanted.is_none_or(|wanted| wanted.covers(installation.version)));
         chosen.ok_or(LocalError::NotInstalled { engine, wanted, here })
     }
 
     /// Every one of an engine, from the oldest version to the newest.
     pub(crate) fn all(engine: Engine, unpacked: &Path) -> Vec<Self> {
         let mut found = installed(engine, Path::new("/"));
-        for entry in fs::read_dir(unpacked).into_iter().flatten().flatten().filter(|entry| !entry.path().ends_with(PARTIAL)) {
+        for entry in fs::read_dir(unpacked)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(|entry| !entry.path().ends_with(PARTIAL))
+        {
             found.extend(installed(engine, &entry.path()));
         }
         found.sort_by_key(|installation| installation.version);
@@ -81,9 +93,13 @@ pub(crate) const fn server_program(engine: Engine) -> &'static str {
 /// Where the programs of an engine lie below `root`.
 fn directories(engine: Engine, root: &Path, version: Option<Version>) -> Vec<PathBuf> {
     match (engine, version) {
-        (Engine::Postgres, Some(version)) => vec![root.join(POSTGRES).join(version.to_string()).join("bin")],
+        (Engine::Postgres, Some(version)) => {
+            vec![root.join(POSTGRES).join(version.to_string()).join("bin")]
+        }
         (Engine::Postgres, None) => Vec::new(),
-        (Engine::Mariadb | Engine::Mysql, _) => DIRECTORIES.iter().map(|directory| root.join(directory)).collect(),
+        (Engine::Mariadb | Engine::Mysql, _) => {
+            DIRECTORIES.iter().map(|directory| root.join(directory)).collect()
+        }
     }
 }
 
@@ -95,11 +111,19 @@ pub(crate) fn installed(engine: Engine, root: &Path) -> Vec<Installation> {
         Engine::Postgres => {
             let entries = fs::read_dir(root.join(POSTGRES)).into_iter().flatten().flatten();
             let versions = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-            versions.map(there).filter(|installation| installation.program(server).exists()).collect()
+            versions
+                .map(there)
+                .filter(|installation| installation.program(server).exists())
+                .collect()
         }
         Engine::Mariadb | Engine::Mysql => {
             let programs = DIRECTORIES.iter().map(|directory| root.join(directory).join(server));
-            programs.filter(|program| program.exists()).filter_map(|program| said_version(engine, &program)).map(there).take(1).collect()
+            programs
+                .filter(|program| program.exists())
+                .filter_map(|program| said_version(engine, &program))
+                .map(there)
+                .take(1)
+                .collect()
         }
     }
 }
@@ -113,7 +137,10 @@ fn said_version(engine: Engine, program: &Path) -> Option<Version> {
 /// What a server prints of its version.
 fn said(engine: Engine, program: &Path) -> Option<String> {
     let mut command = Command::new(program);
-    command.args((engine != Engine::Postgres).then_some("--no-defaults")).arg("--version").env_clear();
+    command
+        .args((engine != Engine::Postgres).then_some("--no-defaults"))
+        .arg("--version")
+        .env_clear();
     let output = command.stdin(Stdio::null()).output().ok()?;
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }

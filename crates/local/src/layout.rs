@@ -38,7 +38,9 @@ impl Layout {
     /// # Errors
     /// [`LocalError::Unusable`]
     pub fn new(root: &Path) -> Result<Self, LocalError> {
-        let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._@+-".contains(&byte));
+        let plain = |text: &str| {
+            text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._@+-".contains(&byte))
+        };
         if !root.is_absolute() || !root.to_str().is_some_and(plain) {
             return Err(unusable(root, "is not an absolute path of letters, digits and /._@+-"));
         }
@@ -137,9 +139,13 @@ impl Layout {
     /// Makes the directories that are everybody's to pass through; what is private lies in private ones below.
     pub(crate) fn create(&self) -> Result<(), LocalError> {
         self.claim()?;
-        for directory in
-            [self.root.clone(), self.root.join("run"), self.root.join("lib"), self.root.join("tls"), self.root.join("instances")]
-        {
+        for directory in [
+            self.root.clone(),
+            self.root.join("run"),
+            self.root.join("lib"),
+            self.root.join("tls"),
+            self.root.join("instances"),
+        ] {
             make_directory(&directory, 0o755)?;
         }
         Ok(())
@@ -147,11 +153,25 @@ impl Layout {
 
     /// Takes away what [`Layout::create`] and those who use it made, and nothing else.
     pub(crate) fn wipe(&self) -> Result<(), LocalError> {
-        for name in ["authority", "identity", "instances", "lib", "run", "tls", "state.json", "state.new", "up.log", "lock"] {
+        for name in [
+            "authority",
+            "identity",
+            "instances",
+            "lib",
+            "run",
+            "tls",
+            "state.json",
+            "state.new",
+            "up.log",
+            "lock",
+        ] {
             let path = self.root.join(name);
-            let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            let removed =
+                if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
             match removed {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&path)(error)),
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(at(&path)(error));
+                }
                 _ => {}
             }
         }
@@ -170,7 +190,13 @@ impl Layout {
             let found = fs::metadata(directory).map_err(at(directory))?;
             let sticky = found.mode() & 0o1000 != 0 && directory != self.root;
             if (found.uid() != own && found.uid() != 0) || (found.mode() & 0o022 != 0 && !sticky) {
-                return Err(unusable(&self.root, &format!("can be changed by others than its owner through {}", directory.display())));
+                return Err(unusable(
+                    &self.root,
+                    &format!(
+                        "can be changed by others than its owner through {}",
+                        directory.display()
+                    ),
+                ));
             }
         }
         let mut entries = fs::read_dir(&self.root).map_err(at(&self.root))?.flatten();
@@ -192,13 +218,23 @@ pub(crate) fn make_directory(path: &Path, mode: u32) -> Result<(), LocalError> {
 }
 
 /// Writes a file whole or not at all: a process that is killed half way leaves the old one. On request it goes to a group.
-pub(crate) fn write_atomically(path: &Path, content: &[u8], mode: u32, group: Option<u32>) -> Result<(), LocalError> {
+pub(crate) fn write_atomically(
+    path: &Path,
+    content: &[u8],
+    mode: u32,
+    group: Option<u32>,
+) -> Result<(), LocalError> {
     use std::io::Write;
     use std::os::unix::fs::{OpenOptionsExt, fchown};
 
     let fresh = path.with_extension("new");
     let write = || {
-        let mut file = fs::OpenOptions::new().create(true).write(true).truncate(true).mode(mode).open(&fresh)?;
+        let mut file = fs::OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(true)
+            .mode(mode)
+            .open(&fresh)?;
         fchown(&file, None, group)?;
         file.set_permissions(Permissions::from_mode(mode))?;
         file.write_all(content)?;

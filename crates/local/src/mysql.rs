@@ -49,7 +49,12 @@ pub(crate) struct Mysql {
 }
 
 impl Mysql {
-    pub(crate) const fn new(installation: Installation, instance: InstanceId, home: Home, maker: Maker) -> Self {
+    pub(crate) const fn new(
+        installation: Installation,
+        instance: InstanceId,
+        home: Home,
+        maker: Maker,
+    ) -> Self {
         Self { installation, instance, home, maker }
     }
 
@@ -66,30 +71,50 @@ impl Mysql {
         self.home.create(|data| {
             let root = &self.installation.root;
             let (program, own) = match self.installation.engine {
-                Engine::Mariadb => {
-                    ("mariadb-install-db", vec!["--skip-test-db".to_owned(), "--auth-root-authentication-method=socket".to_owned()])
-                }
+                Engine::Mariadb => (
+                    "mariadb-install-db",
+                    vec![
+                        "--skip-test-db".to_owned(),
+                        "--auth-root-authentication-method=socket".to_owned(),
+                    ],
+                ),
                 _ => (
                     "mysqld",
-                    vec!["--initialize-insecure".to_owned(), format!("--lc-messages-dir={}", root.join("usr/share/mysql").display())],
+                    vec![
+                        "--initialize-insecure".to_owned(),
+                        format!("--lc-messages-dir={}", root.join("usr/share/mysql").display()),
+                    ],
                 ),
             };
             let mut command = self.home.command(&self.installation.program(program));
             command.env("TMPDIR", self.home.run());
             command.arg("--no-defaults").arg(format!("--basedir={}", root.join("usr").display()));
-            command.arg(format!("--datadir={}", data.display())).arg("--innodb-use-native-aio=OFF").args(own);
+            command
+                .arg(format!("--datadir={}", data.display()))
+                .arg("--innodb-use-native-aio=OFF")
+                .args(own);
             let (log, beginning) = self.home.open_log()?;
             process::lock(&log, &self.home.log())?;
-            let made = process::spawn(command, log).and_then(|mut child| child.wait()).map_err(at(&self.installation.program(program)))?;
+            let made = process::spawn(command, log)
+                .and_then(|mut child| child.wait())
+                .map_err(at(&self.installation.program(program)))?;
             if made.success() {
                 return Ok(());
             }
-            Err(LocalError::Program { program: program.to_owned(), output: format!("{made}: {}", self.home.logged_since(beginning)) })
+            Err(LocalError::Program {
+                program: program.to_owned(),
+                output: format!("{made}: {}", self.home.logged_since(beginning)),
+            })
         })
     }
 
     /// Writes the server's whole configuration: certificate, settings, the plugin, and what it runs at its start.
-    pub(crate) fn configure(&self, ca: &LocalCa, port: u16, layout: &Layout) -> Result<(), LocalError> {
+    pub(crate) fn configure(
+        &self,
+        ca: &LocalCa,
+        port: u16,
+        layout: &Layout,
+    ) -> Result<(), LocalError> {
         self.link_plugins(&layout.mysql_plugin())?;
         let tls = ca.issue(&HOSTS, &self.home.tls(), self.home.run_as())?;
         let settings = Settings {
@@ -104,17 +129,28 @@ impl Mysql {
         };
         let files = [
             (configuration::SETTINGS, settings.text()),
-            (configuration::START, configuration::start(self.installation.engine, &administrators())),
+            (
+                configuration::START,
+                configuration::start(self.installation.engine, &administrators()),
+            ),
         ];
-        files.iter().try_for_each(|(name, text)| write_atomically(&self.home.etc().join(name), text.as_bytes(), 0o644, None))
+        files.iter().try_for_each(|(name, text)| {
+            write_atomically(&self.home.etc().join(name), text.as_bytes(), 0o644, None)
+        })
     }
 
     /// A directory of plugins: the server's own, and ours among them.
     fn link_plugins(&self, plugin: &Path) -> Result<(), LocalError> {
         let directory = self.home.plugins();
-        let own = fs::read_dir(self.installation.plugins()).into_iter().flatten().flatten().map(|entry| entry.path());
+        let own = fs::read_dir(self.installation.plugins())
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path());
         for target in own.chain([plugin.to_owned()]) {
-            let Some(link) = target.file_name().map(|name| directory.join(name)) else { continue };
+            let Some(link) = target.file_name().map(|name| directory.join(name)) else {
+                continue;
+            };
             match fs::read_link(&link) {
                 Ok(before) if before == target => continue,
                 // Another version of the server has been here.
@@ -148,7 +184,10 @@ impl Mysql {
         process::lock(&log, &self.home.log())?;
         let program = self.installation.program(server_program(self.installation.engine));
         let mut server = self.home.command(&program);
-        server.arg(format!("--defaults-file={}", self.home.etc().join(configuration::SETTINGS).display()));
+        server.arg(format!(
+            "--defaults-file={}",
+            self.home.etc().join(configuration::SETTINGS).display()
+        ));
         let mut child = process::spawn(server, log).map_err(at(&program))?;
         let started = self.wait_until_ready(Some(&mut child));
         // Whoever waits for the child collects it, so that no zombie stays when it ends; nobody hears of it here.
@@ -165,9 +204,17 @@ impl Mysql {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let ended = child.as_deref_mut().map(Child::try_wait).transpose();
-            if let Some(status) = ended.map_err(|error| LocalError::Program { program: name.clone(), output: error.to_string() })?.flatten()
+            if let Some(status) = ended
+                .map_err(|error| LocalError::Program {
+                    program: name.clone(),
+                    output: error.to_string(),
+                })?
+                .flatten()
             {
-                return Err(LocalError::Program { program: name, output: format!("it ended with {status}") });
+                return Err(LocalError::Program {
+                    program: name,
+                    output: format!("it ended with {status}"),
+                });
             }
             // The socket listens before the start file has been run; logins wait for it.
             match self.sql("SELECT 1;") {
@@ -175,7 +222,10 @@ impl Mysql {
                 answered => return answered.map(drop),
             }
             if Instant::now() > deadline {
-                return Err(LocalError::TimedOut(format!("{name} does not take logins after {} s", PATIENCE.as_secs())));
+                return Err(LocalError::TimedOut(format!(
+                    "{name} does not take logins after {} s",
+                    PATIENCE.as_secs()
+                )));
             }
             thread::sleep(PERIOD);
         }
@@ -201,20 +251,27 @@ impl Mysql {
         };
         let mut client = Command::new(self.installation.program(name));
         client.env_clear().env("PATH", PATH).env("MYSQL_TEST_LOGIN_FILE", "/dev/null");
-        client.args(["--no-defaults", "--protocol=SOCKET"]).arg(format!("--socket={}", self.socket().display()));
+        client
+            .args(["--no-defaults", "--protocol=SOCKET"])
+            .arg(format!("--socket={}", self.socket().display()));
         client.args(administrators().first().map(|user| format!("--user={user}")));
         client
     }
 
     /// Makes the master user of RDS, and a database where one is named.
-    pub(crate) fn make_master(&self, master: &Master, database: Option<&str>) -> Result<(), LocalError> {
+    pub(crate) fn make_master(
+        &self,
+        master: &Master,
+        database: Option<&str>,
+    ) -> Result<(), LocalError> {
         let script = configuration::master(self.installation.engine, master, database);
         self.sql(&script).map(drop).map_err(|error| hiding(error, master))
     }
 
     /// Gives the master user another password.
     pub(crate) fn set_password(&self, master: &Master) -> Result<(), LocalError> {
-        let (name, password) = (literal(&master.name), Zeroizing::new(literal(master.password.expose())));
+        let (name, password) =
+            (literal(&master.name), Zeroizing::new(literal(master.password.expose())));
         let script = Zeroizing::new(format!("ALTER USER {name}@'%' IDENTIFIED BY {};", *password));
         self.sql(&script).map(drop).map_err(|error| hiding(error, master))
     }
@@ -222,11 +279,14 @@ impl Mysql {
     /// Makes an account that logs in with IAM, or makes one of an account that is there.
     pub(crate) fn ensure_login(&self, user: &DbUser) -> Result<(), LocalError> {
         let name = literal(user.as_str());
-        let powerful =
-            format!("SELECT COUNT(*) FROM mysql.user WHERE User = {name} AND Host = '%' AND Super_priv = 'Y' AND plugin <> '{PLUGIN}';");
+        let powerful = format!(
+            "SELECT COUNT(*) FROM mysql.user WHERE User = {name} AND Host = '%' AND Super_priv = 'Y' AND plugin <> '{PLUGIN}';"
+        );
         if self.sql(&powerful)? != "0" {
             let user = user.as_str();
-            return Err(LocalError::Unusable(format!("the database user {user:?} is a superuser: name another one with --db-user")));
+            return Err(LocalError::Unusable(format!(
+                "the database user {user:?} is a superuser: name another one with --db-user"
+            )));
         }
         self.sql(&configuration::login(&name)).map(drop)
     }
@@ -235,9 +295,10 @@ impl Mysql {
 /// An error without the password: a server may quote what it does not take.
 fn hiding(error: LocalError, master: &Master) -> LocalError {
     match error {
-        LocalError::Program { program, output } => {
-            LocalError::Program { program, output: output.replace(master.password.expose(), "[redacted]") }
-        }
+        LocalError::Program { program, output } => LocalError::Program {
+            program,
+            output: output.replace(master.password.expose(), "[redacted]"),
+        },
         other => other,
     }
 }
@@ -245,5 +306,9 @@ fn hiding(error: LocalError, master: &Master) -> LocalError {
 /// Stops the server of a directory, if there is one, also where its programs have gone; its clients are cut off. What is still
 /// making its data is ended outright.
 pub(crate) fn stop(home: &Home) -> Result<(), LocalError> {
-    process::end(&home.log(), if home.data().exists() { Signal::TERM } else { Signal::KILL }, PATIENCE)
+    process::end(
+        &home.log(),
+        if home.data().exists() { Signal::TERM } else { Signal::KILL },
+        PATIENCE,
+    )
 }

@@ -56,14 +56,22 @@ impl RunAs {
     pub(crate) fn own(&self, directory: &Path) -> Result<(), LocalError> {
         match self {
             Self::Self_ => Ok(()),
-            Self::Other { uid, gid, .. } => lchown(directory, Some(*uid), Some(*gid)).map_err(at(directory)),
+            Self::Other { uid, gid, .. } => {
+                lchown(directory, Some(*uid), Some(*gid)).map_err(at(directory))
+            }
         }
     }
 
     /// Refuses a directory that this user can't enter.
     pub(crate) fn check_entry(&self, directory: &Path) -> Result<(), LocalError> {
-        let Self::Other { name, .. } = self else { return Ok(()) };
-        let tested = self.command(Path::new("/usr/bin/test"), Path::new("/")).arg("-x").arg(directory).status();
+        let Self::Other { name, .. } = self else {
+            return Ok(());
+        };
+        let tested = self
+            .command(Path::new("/usr/bin/test"), Path::new("/"))
+            .arg("-x")
+            .arg(directory)
+            .status();
         if tested.map_err(at(directory))?.success() {
             return Ok(());
         }

@@ -22,7 +22,8 @@ pub(crate) fn service(resource: &ResourceId) -> String {
 /// Whether PAM can be used here; the error says why not, which is no failure, for there is LDAP.
 pub(crate) fn check(module: Option<&Path>) -> Result<&Path, String> {
     let module = module.ok_or("pam_countersign.so was not found: name it with --pam-module")?;
-    access(SERVICES, Access::WRITE_OK).map_err(|error| format!("{SERVICES} can't be written: {error}"))?;
+    access(SERVICES, Access::WRITE_OK)
+        .map_err(|error| format!("{SERVICES} can't be written: {error}"))?;
     Ok(module)
 }
 
@@ -32,7 +33,11 @@ pub(crate) fn install(module: &Path, layout: &Layout) -> Result<(), LocalError> 
 }
 
 /// Writes the service that names the module.
-pub(crate) fn register(layout: &Layout, instance: &InstanceId, resource: &ResourceId) -> Result<(), LocalError> {
+pub(crate) fn register(
+    layout: &Layout,
+    instance: &InstanceId,
+    resource: &ResourceId,
+) -> Result<(), LocalError> {
     let (so, socket) = (layout.pam_module(), layout.socket());
     let (so, socket) = (so.display(), socket.display());
     let text = format!(

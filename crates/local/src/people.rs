@@ -45,7 +45,12 @@ pub struct People<'a> {
 impl<'a> People<'a> {
     /// Of the stack that `state` describes, with its store.
     #[must_use]
-    pub const fn new(layout: &'a Layout, state: &'a State, store: &'a Store, unpacked: &'a Path) -> Self {
+    pub const fn new(
+        layout: &'a Layout,
+        state: &'a State,
+        store: &'a Store,
+        unpacked: &'a Path,
+    ) -> Self {
         Self { layout, state, store, unpacked }
     }
 
@@ -54,7 +59,13 @@ impl<'a> People<'a> {
     ///
     /// # Errors
     /// [`LocalError::Store`] where it exists, [`LocalError::Unusable`] for a superuser, and those of the servers.
-    pub fn create(&self, kind: IdentityKind, name: &str, db_user: &DbUser, grant: Grant) -> Result<(), LocalError> {
+    pub fn create(
+        &self,
+        kind: IdentityKind,
+        name: &str,
+        db_user: &DbUser,
+        grant: Grant,
+    ) -> Result<(), LocalError> {
         let identity = self.identity(kind, name)?;
         // The database users first: what is left behind by a failure is found and used the next time.
         self.create_database_user(db_user)?;
@@ -63,7 +74,10 @@ impl<'a> People<'a> {
             Grant::Usual => Some((POLICY, document.as_str())),
             Grant::Nothing => None,
         };
-        self.store.create_identity(&NewIdentity { identity: &identity, trust: None, policy }, SystemTime::now())?;
+        self.store.create_identity(
+            &NewIdentity { identity: &identity, trust: None, policy },
+            SystemTime::now(),
+        )?;
         Ok(())
     }
 
@@ -71,7 +85,13 @@ impl<'a> People<'a> {
     ///
     /// # Errors
     /// [`LocalError::Store`] for an unknown name and for a policy that can't be evaluated.
-    pub fn grant(&self, kind: IdentityKind, name: &str, db_user: &DbUser, document: Option<&str>) -> Result<(), LocalError> {
+    pub fn grant(
+        &self,
+        kind: IdentityKind,
+        name: &str,
+        db_user: &DbUser,
+        document: Option<&str>,
+    ) -> Result<(), LocalError> {
         let usual = || self.policy_for(db_user);
         let document = document.map_or_else(usual, |document| Ok(document.to_owned()))?;
         Ok(self.store.put_policy(&self.identity(kind, name)?, POLICY, &document)?)
@@ -110,7 +130,12 @@ impl<'a> People<'a> {
     ///
     /// # Errors
     /// [`LocalError::Store`] for an unknown name.
-    pub fn session(&self, kind: IdentityKind, name: &str, duration: Duration) -> Result<Credentials, LocalError> {
+    pub fn session(
+        &self,
+        kind: IdentityKind,
+        name: &str,
+        duration: Duration,
+    ) -> Result<Credentials, LocalError> {
         let identity = self.identity(kind, name)?;
         let name = (kind == IdentityKind::Role).then_some(SESSION);
         let request = SessionRequest { identity: &identity, name, duration, policy: None };
@@ -127,7 +152,11 @@ impl<'a> People<'a> {
         }
         let Some(before) = before else { return Ok(()) };
         let made_here = People { state: before, ..*self }.policy_for(&db_user)?;
-        if self.default_user_has(&made_here)? { self.grant(IdentityKind::User, DEFAULT_USER, &db_user, None) } else { Ok(()) }
+        if self.default_user_has(&made_here)? {
+            self.grant(IdentityKind::User, DEFAULT_USER, &db_user, None)
+        } else {
+            Ok(())
+        }
     }
 
     /// Tells the authority of a server that somebody else runs, and gives its resource id, by which policies name it. The
@@ -156,7 +185,10 @@ impl<'a> People<'a> {
     }
 
     /// Does `work`, which changes what is attached; a policy of the default user that was made here is made anew after it.
-    fn keeping_default_grant<T>(&self, work: impl FnOnce() -> Result<T, LocalError>) -> Result<T, LocalError> {
+    fn keeping_default_grant<T>(
+        &self,
+        work: impl FnOnce() -> Result<T, LocalError>,
+    ) -> Result<T, LocalError> {
         let made_here = self.default_user_has(&self.policy_for(&DEFAULT_USER.parse()?)?)?;
         let done = work()?;
         if made_here {
@@ -192,8 +224,15 @@ impl<'a> People<'a> {
     }
 
     fn server(&self, instance: &InstanceState) -> Result<Server, LocalError> {
-        let installation = Installation::find(instance.engine, Some(instance.version), self.unpacked)?;
-        Ok(Server::new(installation, instance.instance.clone(), self.layout, RunAs::choose()?, instance.maker))
+        let installation =
+            Installation::find(instance.engine, Some(instance.version), self.unpacked)?;
+        Ok(Server::new(
+            installation,
+            instance.instance.clone(),
+            self.layout,
+            RunAs::choose()?,
+            instance.maker,
+        ))
     }
 
     /// The servers that `local up` made: those of the RDS API have users and policies of their maker's.
@@ -209,10 +248,16 @@ impl<'a> People<'a> {
     fn policy_for(&self, db_user: &DbUser) -> Result<String, LocalError> {
         let State { region, account, .. } = self.state;
         let attached = self.attached()?;
-        let ids = self.own().map(|own| &own.resource_id).chain(attached.iter().map(|attached| &attached.resource_id));
+        let ids = self
+            .own()
+            .map(|own| &own.resource_id)
+            .chain(attached.iter().map(|attached| &attached.resource_id));
         // What a policy reads as a wildcard or a variable stands for itself in a user's name.
-        let literal = db_user.as_str().replace('$', "${$}").replace('*', "${*}").replace('?', "${?}");
-        let resource = |id: &ResourceId| format!("arn:{}:rds-db:{region}:{account}:dbuser:{id}/{literal}", region.partition());
+        let literal =
+            db_user.as_str().replace('$', "${$}").replace('*', "${*}").replace('?', "${?}");
+        let resource = |id: &ResourceId| {
+            format!("arn:{}:rds-db:{region}:{account}:dbuser:{id}/{literal}", region.partition())
+        };
         let document = serde_json::json!({
             "Version": "2012-10-17",
             "Statement": [{
@@ -222,6 +267,7 @@ impl<'a> People<'a> {
                 "Resource": ids.map(resource).collect::<Vec<_>>(),
             }],
         });
-        serde_json::to_string_pretty(&document).map_err(|error| LocalError::Unusable(format!("a policy can't be written: {error}")))
+        serde_json::to_string_pretty(&document)
+            .map_err(|error| LocalError::Unusable(format!("a policy can't be written: {error}")))
     }
 }

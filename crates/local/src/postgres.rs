@@ -51,7 +51,12 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
-    pub(crate) const fn new(installation: Installation, instance: InstanceId, home: Home, maker: Maker) -> Self {
+    pub(crate) const fn new(
+        installation: Installation,
+        instance: InstanceId,
+        home: Home,
+        maker: Maker,
+    ) -> Self {
         Self { installation, instance, home, superuser: superuser(maker) }
     }
 
@@ -78,8 +83,21 @@ impl Postgres {
     pub(crate) fn copy(&self, sockets: &Path, port: u16) -> Result<(), LocalError> {
         self.home.create(|data| {
             let mut backup = self.command("pg_basebackup");
-            backup.arg("--pgdata").arg(data).arg("--host").arg(sockets).arg("--port").arg(port.to_string());
-            backup.args(["--username", self.superuser, "--no-password", "--write-recovery-conf", "--wal-method", "stream"]);
+            backup
+                .arg("--pgdata")
+                .arg(data)
+                .arg("--host")
+                .arg(sockets)
+                .arg("--port")
+                .arg(port.to_string());
+            backup.args([
+                "--username",
+                self.superuser,
+                "--no-password",
+                "--write-recovery-conf",
+                "--wal-method",
+                "stream",
+            ]);
             run(backup.args(["--checkpoint", "fast"]), "pg_basebackup").map(drop)
         })
     }
@@ -107,22 +125,48 @@ impl Postgres {
     }
 
     /// Writes the server's whole configuration: certificate, settings, and who may log in how.
-    pub(crate) fn configure(&self, ca: &LocalCa, port: u16, gate: &Gate<'_>, master: Option<&str>) -> Result<(), LocalError> {
+    pub(crate) fn configure(
+        &self,
+        ca: &LocalCa,
+        port: u16,
+        gate: &Gate<'_>,
+        master: Option<&str>,
+    ) -> Result<(), LocalError> {
         let tls = ca.issue(&HOSTS, &self.home.tls(), self.home.run_as())?;
         let etc = self.home.etc();
         let files = [
-            (configuration::SETTINGS, configuration::settings(port, &self.home.data(), &self.home.run(), &etc, &tls)),
-            (configuration::ACCESS, configuration::host_based_access(self.superuser, gate, self.by_password_alone(master))),
-            (configuration::ADMINISTRATORS, configuration::administrators(self.superuser, self.home.run_as().name().as_deref())),
+            (
+                configuration::SETTINGS,
+                configuration::settings(port, &self.home.data(), &self.home.run(), &etc, &tls),
+            ),
+            (
+                configuration::ACCESS,
+                configuration::host_based_access(
+                    self.superuser,
+                    gate,
+                    self.by_password_alone(master),
+                ),
+            ),
+            (
+                configuration::ADMINISTRATORS,
+                configuration::administrators(self.superuser, self.home.run_as().name().as_deref()),
+            ),
         ];
-        files.iter().try_for_each(|(name, text)| write_atomically(&etc.join(name), text.as_bytes(), 0o644, None))
+        files.iter().try_for_each(|(name, text)| {
+            write_atomically(&etc.join(name), text.as_bytes(), 0o644, None)
+        })
     }
 
     /// Whether the server runs: also one that an earlier stack left behind.
     pub(crate) fn is_running(&self) -> bool {
         let mut status = self.command("pg_ctl");
         status.arg("status").arg("--pgdata").arg(self.home.data());
-        status.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+        status
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
     }
 
     /// Starts the server, or has one that runs read its configuration again; then the role that RDS has is there.
@@ -138,10 +182,20 @@ impl Postgres {
         let (log, beginning) = self.home.open_log()?;
         let copy = log.try_clone().map_err(at(&self.home.log()))?;
         let mut start = self.command("pg_ctl");
-        start.args(["start", "--wait", "--timeout", PATIENCE, "--silent", "--pgdata"]).arg(self.home.data());
+        start
+            .args(["start", "--wait", "--timeout", PATIENCE, "--silent", "--pgdata"])
+            .arg(self.home.data());
         // The layout's paths need no quoting.
-        start.arg("--options").arg(format!("-c config_file={}", self.home.etc().join(configuration::SETTINGS).display()));
-        let status = start.stdin(Stdio::null()).stdout(log).stderr(copy).status().map_err(at(&self.installation.program("pg_ctl")))?;
+        start.arg("--options").arg(format!(
+            "-c config_file={}",
+            self.home.etc().join(configuration::SETTINGS).display()
+        ));
+        let status = start
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(copy)
+            .status()
+            .map_err(at(&self.installation.program("pg_ctl")))?;
         if status.success() {
             return Ok(());
         }
@@ -170,14 +224,31 @@ impl Postgres {
 
     /// Stops the server; its clients are cut off.
     pub(crate) fn stop(&self) -> Result<(), LocalError> {
-        if self.is_running() { self.control(&["stop", "--wait", "--timeout", PATIENCE, "--mode", "fast"]) } else { Ok(()) }
+        if self.is_running() {
+            self.control(&["stop", "--wait", "--timeout", PATIENCE, "--mode", "fast"])
+        } else {
+            Ok(())
+        }
     }
 
     /// Runs SQL as the superuser, with `variables` for `:'name'` in it.
-    pub(crate) fn sql(&self, port: u16, script: &str, variables: &[(&str, &str)]) -> Result<String, LocalError> {
+    pub(crate) fn sql(
+        &self,
+        port: u16,
+        script: &str,
+        variables: &[(&str, &str)],
+    ) -> Result<String, LocalError> {
         let mut psql = self.psql(port);
-        psql.env("PGCLIENTENCODING", "UTF8").env("PGOPTIONS", "-c default_transaction_read_only=off");
-        psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1"]);
+        psql.env("PGCLIENTENCODING", "UTF8")
+            .env("PGOPTIONS", "-c default_transaction_read_only=off");
+        psql.args([
+            "--no-psqlrc",
+            "--quiet",
+            "--tuples-only",
+            "--no-align",
+            "--set",
+            "ON_ERROR_STOP=1",
+        ]);
         for (name, value) in variables {
             psql.arg("--set").arg(format!("{name}={value}"));
         }
@@ -192,8 +263,12 @@ impl Postgres {
                 "rds_iam is the role that IAM users are members of: name another database user with --db-user".to_owned(),
             ));
         }
-        if self.sql(port, "SELECT rolsuper FROM pg_roles WHERE rolname = :'name'", &variables)? == "t" {
-            return Err(LocalError::Unusable(format!("the database user {user:?} is a superuser: name another one with --db-user")));
+        if self.sql(port, "SELECT rolsuper FROM pg_roles WHERE rolname = :'name'", &variables)?
+            == "t"
+        {
+            return Err(LocalError::Unusable(format!(
+                "the database user {user:?} is a superuser: name another one with --db-user"
+            )));
         }
         self.sql(port, include_str!("postgres/login.sql"), &variables).map(drop)
     }
@@ -206,23 +281,37 @@ impl Postgres {
 
     /// Makes the master user of RDS, who owns the database `postgres`, and another where one is named. The server hears of
     /// the password what it keeps of it, and no more.
-    pub(crate) fn make_master(&self, port: u16, master: &Master, database: Option<&str>) -> Result<(), LocalError> {
+    pub(crate) fn make_master(
+        &self,
+        port: u16,
+        master: &Master,
+        database: Option<&str>,
+    ) -> Result<(), LocalError> {
         let variables = [("name", &*master.name), ("database", database.unwrap_or(DATABASE))];
         let verifier = scram::verifier(&master.password)?;
-        self.sql(port, &format!("\\set verifier '{verifier}'\n{}", include_str!("postgres/master.sql")), &variables).map(drop)
+        self.sql(
+            port,
+            &format!("\\set verifier '{verifier}'\n{}", include_str!("postgres/master.sql")),
+            &variables,
+        )
+        .map(drop)
     }
 
     /// Gives the master user another password.
     pub(crate) fn set_password(&self, port: u16, master: &Master) -> Result<(), LocalError> {
         let verifier = scram::verifier(&master.password)?;
-        let script = format!("\\set verifier '{verifier}'\n{}", include_str!("postgres/password.sql"));
+        let script =
+            format!("\\set verifier '{verifier}'\n{}", include_str!("postgres/password.sql"));
         self.sql(port, &script, &[("name", &master.name)]).map(drop)
     }
 
     /// psql as the superuser, over the Unix socket, as whoever runs this program, but not with its environment.
     pub(crate) fn psql(&self, port: u16) -> Command {
         let mut psql = Command::new(self.installation.program("psql"));
-        psql.env_clear().env("PATH", PATH).env("PGHOST", self.home.run()).env("PGPORT", port.to_string());
+        psql.env_clear()
+            .env("PATH", PATH)
+            .env("PGHOST", self.home.run())
+            .env("PGPORT", port.to_string());
         psql.env("PGUSER", self.superuser).env("PGDATABASE", DATABASE);
         psql
     }
@@ -240,7 +329,11 @@ impl Postgres {
 
 impl<'a> Gate<'a> {
     /// By LDAP where there is an address for that, else by PAM.
-    pub(crate) fn new(ldap: Option<SocketAddr>, service: &'a str, instance: &'a InstanceId) -> Self {
+    pub(crate) fn new(
+        ldap: Option<SocketAddr>,
+        service: &'a str,
+        instance: &'a InstanceId,
+    ) -> Self {
         match ldap {
             // The server is on this machine: an address for all of them is reached on loopback.
             Some(address) if address.ip().is_unspecified() => {

@@ -13,15 +13,28 @@ pub(crate) fn run(command: &mut Command, what: &str) -> Result<String, LocalErro
 }
 
 /// The same for one that inherits a file as its standard input: the lock on that file lasts as long as the program does.
-pub(crate) fn run_holding(command: &mut Command, file: impl Into<Stdio>, what: &str) -> Result<String, LocalError> {
+pub(crate) fn run_holding(
+    command: &mut Command,
+    file: impl Into<Stdio>,
+    what: &str,
+) -> Result<String, LocalError> {
     let output = command.stdin(file).output().map_err(|error| failed(what, error.to_string()))?;
     finished(what, output)
 }
 
 /// The same for one that reads `input`.
-pub(crate) fn run_with(command: &mut Command, input: &str, what: &str) -> Result<String, LocalError> {
+pub(crate) fn run_with(
+    command: &mut Command,
+    input: &str,
+    what: &str,
+) -> Result<String, LocalError> {
     let lost = |error: std::io::Error| failed(what, error.to_string());
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(lost)?;
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(lost)?;
     if let Some(mut stdin) = child.stdin.take() {
         match stdin.write_all(input.as_bytes()) {
             // It gave up reading: what it said tells why.
@@ -47,6 +60,8 @@ fn failed(what: &str, output: String) -> LocalError {
 
 /// Sends a signal to a process, if it is still the one meant once nobody else can get its number.
 pub(crate) fn send(pid: Pid, signal: Signal, still: impl FnOnce() -> bool) -> bool {
-    let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { return false };
+    let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else {
+        return false;
+    };
     still() && pidfd_send_signal(&process, signal).is_ok()
 }

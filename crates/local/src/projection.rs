@@ -49,10 +49,20 @@ impl Projections {
     }
 
     /// The file with a service account's token for `audience`, which is written where there is none that is good yet.
-    pub(crate) fn ensure(&self, namespace: &str, name: &str, audience: &str) -> Result<PathBuf, LocalError> {
+    pub(crate) fn ensure(
+        &self,
+        namespace: &str,
+        name: &str,
+        audience: &str,
+    ) -> Result<PathBuf, LocalError> {
         let directory = self.root.join(namespace).join(name).join(audience);
         let identity = self.root.parent().unwrap_or(&self.root);
-        for directory in directory.ancestors().take_while(|directory| directory.starts_with(identity)).collect::<Vec<_>>().into_iter().rev()
+        for directory in directory
+            .ancestors()
+            .take_while(|directory| directory.starts_with(identity))
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
         {
             make_directory(directory, 0o700)?;
         }
@@ -66,28 +76,52 @@ impl Projections {
     /// Replaces the tokens that are due, or all of them. What can't be replaced is said in the log, and is no reason to leave the
     /// others out.
     fn renew(&self, all: bool, now: SystemTime) {
-        let children =
-            |directory: &PathBuf| fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()).collect::<Vec<_>>();
+        let children = |directory: &PathBuf| {
+            fs::read_dir(directory)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .map(|entry| entry.path())
+                .collect::<Vec<_>>()
+        };
         let accounts = children(&self.root).into_iter().flat_map(|namespace| children(&namespace));
-        for file in accounts.flat_map(|account| children(&account)).map(|audience| audience.join("token")) {
+        for file in
+            accounts.flat_map(|account| children(&account)).map(|audience| audience.join("token"))
+        {
             if !file.exists() || !(all || is_due(&file, now)) {
                 continue;
             }
             match self.write(&file, now) {
-                Ok(()) => tracing::debug!(file = %file.display(), "a service account's token was replaced"),
+                Ok(()) => {
+                    tracing::debug!(file = %file.display(), "a service account's token was replaced")
+                }
                 // The account has gone, and its tokens with it.
                 Err(LocalError::Store(StoreError::Missing(_))) => drop(fs::remove_file(&file)),
-                Err(error) => tracing::error!(%error, file = %file.display(), "a service account's token can't be replaced"),
+                Err(error) => {
+                    tracing::error!(%error, file = %file.display(), "a service account's token can't be replaced")
+                }
             }
         }
     }
 
     fn write(&self, file: &Path, now: SystemTime) -> Result<(), LocalError> {
         let mut names = file.ancestors().skip(1).filter_map(|part| part.file_name()?.to_str());
-        let (Some(audience), Some(name), Some(namespace)) = (names.next(), names.next(), names.next()) else {
-            return Err(LocalError::Unusable(format!("{} is no place for a token", file.display())));
+        let (Some(audience), Some(name), Some(namespace)) =
+            (names.next(), names.next(), names.next())
+        else {
+            return Err(LocalError::Unusable(format!(
+                "{} is no place for a token",
+                file.display()
+            )));
         };
-        let projection = Projection { issuer: &self.issuer, namespace, name, pod: &pod(name), audience, lifetime: LIFETIME };
+        let projection = Projection {
+            issuer: &self.issuer,
+            namespace,
+            name,
+            pod: &pod(name),
+            audience,
+            lifetime: LIFETIME,
+        };
         let token = projection.token(&self.store, now).map_err(|error| match error {
             UnusableIssuer::Store(error) => LocalError::Store(error),
             error => LocalError::Unusable(error.to_string()),
@@ -98,9 +132,13 @@ impl Projections {
 
 /// Whether a token is to be replaced: one that can't be read is.
 fn is_due(file: &Path, now: SystemTime) -> bool {
-    let Ok(token) = fs::read_to_string(file).map(Zeroizing::new) else { return true };
+    let Ok(token) = fs::read_to_string(file).map(Zeroizing::new) else {
+        return true;
+    };
     let expires = jwt::parse(&token).ok().and_then(|token| token.member("exp")?.as_u64());
-    expires.is_none_or(|end| SystemTime::UNIX_EPOCH + Duration::from_secs(end) <= now + (LIFETIME - RENEWAL))
+    expires.is_none_or(|end| {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(end) <= now + (LIFETIME - RENEWAL)
+    })
 }
 
 /// Keeps the tokens fresh until it is dropped.
@@ -117,7 +155,10 @@ impl Keeper {
             loop {
                 tokio::time::sleep(ROUND).await;
                 let projections = std::sync::Arc::clone(&projections);
-                if let Err(error) = tokio::task::spawn_blocking(move || projections.renew(false, SystemTime::now())).await {
+                if let Err(error) =
+                    tokio::task::spawn_blocking(move || projections.renew(false, SystemTime::now()))
+                        .await
+                {
                     tracing::error!(%error, "the tokens of service accounts could not be looked through");
                 }
             }

@@ -40,7 +40,12 @@ impl Facts<'_> {
 ///
 /// # Errors
 /// [`LocalError::Unusable`] with every mistake in the file, [`LocalError::Store`].
-pub fn apply(store: &Store, own: Option<&str>, facts: &Facts<'_>, now: SystemTime) -> Result<Outcome, LocalError> {
+pub fn apply(
+    store: &Store,
+    own: Option<&str>,
+    facts: &Facts<'_>,
+    now: SystemTime,
+) -> Result<Outcome, LocalError> {
     let state = store.state()?;
     let account = facts.account.as_str();
     let known = state.of_account::<countersign_authority::model::User>(account).next().is_some()
@@ -51,7 +56,9 @@ pub fn apply(store: &Store, own: Option<&str>, facts: &Facts<'_>, now: SystemTim
     let text = facts.fill(own.unwrap_or(DEFAULT));
     import(store, &text, Mode::Apply, now).map_err(|error| match error {
         ImportError::Store(error) => LocalError::Store(error),
-        ImportError::Mistakes(mistakes) => LocalError::Unusable(format!("the state to start from is refused\n{mistakes}")),
+        ImportError::Mistakes(mistakes) => {
+            LocalError::Unusable(format!("the state to start from is refused\n{mistakes}"))
+        }
     })
 }
 

@@ -37,11 +37,18 @@ impl Kind {
             text => text.map_err(at(&path))?,
         };
         let parsed = serde_json::from_slice(&text);
-        parsed.map(Some).map_err(|error| LocalError::Unusable(format!("{} was not written by this version: {error}", path.display())))
+        parsed.map(Some).map_err(|error| {
+            LocalError::Unusable(format!(
+                "{} was not written by this version: {error}",
+                path.display()
+            ))
+        })
     }
 
     fn write(self, home: &Path) -> Result<(), LocalError> {
-        let text = serde_json::to_vec(&self).map_err(|error| LocalError::Unusable(format!("the version can't be written: {error}")))?;
+        let text = serde_json::to_vec(&self).map_err(|error| {
+            LocalError::Unusable(format!("the version can't be written: {error}"))
+        })?;
         write_atomically(&home.join(KIND), &text, 0o644, None)
     }
 }
@@ -61,18 +68,33 @@ pub(crate) enum Server {
 }
 
 impl Server {
-    pub(crate) fn new(installation: Installation, instance: InstanceId, layout: &Layout, run_as: RunAs, maker: Maker) -> Self {
+    pub(crate) fn new(
+        installation: Installation,
+        instance: InstanceId,
+        layout: &Layout,
+        run_as: RunAs,
+        maker: Maker,
+    ) -> Self {
         let home = Home::new(layout, &instance, run_as);
         match installation.engine {
             Engine::Postgres => Self::Postgres(Postgres::new(installation, instance, home, maker)),
-            Engine::Mariadb | Engine::Mysql => Self::Mysql(Mysql::new(installation, instance, home, maker)),
+            Engine::Mariadb | Engine::Mysql => {
+                Self::Mysql(Mysql::new(installation, instance, home, maker))
+            }
         }
     }
 
     /// Stops the server whose directory is there, if it runs; PostgreSQL by its own programs, the others also where theirs have
     /// gone.
-    pub(crate) fn stop_found(layout: &Layout, instance: &InstanceId, unpacked: &Path, run_as: RunAs) -> Result<(), LocalError> {
-        let Some(Kind { engine, version }) = Kind::read(layout, instance)? else { return Ok(()) };
+    pub(crate) fn stop_found(
+        layout: &Layout,
+        instance: &InstanceId,
+        unpacked: &Path,
+        run_as: RunAs,
+    ) -> Result<(), LocalError> {
+        let Some(Kind { engine, version }) = Kind::read(layout, instance)? else {
+            return Ok(());
+        };
         let home = Home::new(layout, instance, run_as);
         match engine {
             Engine::Postgres => {
@@ -85,7 +107,13 @@ impl Server {
     }
 
     /// Makes the data directory where there is none: on request as a copy of another server's, which it follows then.
-    pub(crate) fn create(&self, layout: &Layout, instance: &InstanceId, kind: Kind, source: Option<&Source>) -> Result<(), LocalError> {
+    pub(crate) fn create(
+        &self,
+        layout: &Layout,
+        instance: &InstanceId,
+        kind: Kind,
+        source: Option<&Source>,
+    ) -> Result<(), LocalError> {
         let home = layout.instance(instance);
         make_directory(&home, 0o755)?;
         kind.write(&home)?;
@@ -121,7 +149,12 @@ impl Server {
     }
 
     /// Makes the master user of RDS, and a database that is its own.
-    pub(crate) fn make_master(&self, port: u16, master: &Master, database: Option<&str>) -> Result<(), LocalError> {
+    pub(crate) fn make_master(
+        &self,
+        port: u16,
+        master: &Master,
+        database: Option<&str>,
+    ) -> Result<(), LocalError> {
         match self {
             Self::Postgres(server) => server.make_master(port, master, database),
             Self::Mysql(server) => server.make_master(master, database),

@@ -81,7 +81,11 @@ impl<'a> Sources<'a> {
     ///
     /// # Errors
     /// [`LocalError::Store`] for an unknown role, [`LocalError::Unusable`] for a place that the stack does not have.
-    pub fn variables(&self, source: Source<'_>, role: Option<&str>) -> Result<Vec<Variable>, LocalError> {
+    pub fn variables(
+        &self,
+        source: Source<'_>,
+        role: Option<&str>,
+    ) -> Result<Vec<Variable>, LocalError> {
         let mut variables = match source {
             Source::Irsa(account) => self.irsa(account, role)?,
             Source::PodIdentity(account) => self.pod_identity(account, role)?,
@@ -100,7 +104,10 @@ impl<'a> Sources<'a> {
             // A person's own files would come before all these.
             let empty = plain(self.directory("")?.join("empty"));
             write_atomically(empty.as_str().as_ref(), b"", 0o600, None)?;
-            variables.extend(["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"].map(|name| (name, empty.clone())));
+            variables.extend(
+                ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"]
+                    .map(|name| (name, empty.clone())),
+            );
         }
         Ok(variables)
     }
@@ -121,10 +128,18 @@ impl<'a> Sources<'a> {
         ])
     }
 
-    fn pod_identity(&self, account: Account<'_>, role: Option<&str>) -> Result<Vec<Variable>, LocalError> {
+    fn pod_identity(
+        &self,
+        account: Account<'_>,
+        role: Option<&str>,
+    ) -> Result<Vec<Variable>, LocalError> {
         let Account { namespace, name } = account;
-        let associated =
-            self.store.state()?.service_accounts.get(&named(namespace, name)).and_then(|known| known.pod_identity_role.clone());
+        let associated = self
+            .store
+            .state()?
+            .service_accounts
+            .get(&named(namespace, name))
+            .and_then(|known| known.pod_identity_role.clone());
         let role = match (role, associated) {
             (None, Some(associated)) => associated,
             (role, _) => self.role(role)?,
@@ -132,14 +147,24 @@ impl<'a> Sources<'a> {
         self.store.ensure_service_account(namespace, name, Some(&role))?;
         let file = self.projections().ensure(namespace, name, POD_IDENTITY_AUDIENCE)?;
         let url = format!("{}/v1/credentials", self.endpoint()?);
-        Ok(vec![("AWS_CONTAINER_CREDENTIALS_FULL_URI", Zeroizing::new(url)), ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", plain(file))])
+        Ok(vec![
+            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", Zeroizing::new(url)),
+            ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", plain(file)),
+        ])
     }
 
     fn metadata(&self, role: Option<&str>) -> Result<Zeroizing<String>, LocalError> {
         if role.is_some() {
-            return Err(LocalError::Unusable("the role of a machine is its instance profile's: leave --role out".to_owned()));
+            return Err(LocalError::Unusable(
+                "the role of a machine is its instance profile's: leave --role out".to_owned(),
+            ));
         }
-        let missing = || LocalError::Unusable("the stack has no metadata service: start it with --instance-profile NAME".to_owned());
+        let missing = || {
+            LocalError::Unusable(
+                "the stack has no metadata service: start it with --instance-profile NAME"
+                    .to_owned(),
+            )
+        };
         self.state.metadata_endpoint.clone().map(Zeroizing::new).ok_or_else(missing)
     }
 
@@ -149,7 +174,8 @@ impl<'a> Sources<'a> {
         let role = self.role(role)?;
         let home = self.directory("sso")?;
         let cache = self.directory("sso/.aws/sso/cache")?.join(format!("{START_URL_HASH}.json"));
-        let held = read(&cache, MAX_SIGN_IN)?.and_then(|text| serde_json::from_str::<Value>(&text).ok());
+        let held =
+            read(&cache, MAX_SIGN_IN)?.and_then(|text| serde_json::from_str::<Value>(&text).ok());
         let held = held.as_ref().and_then(|held| held.get("accessToken")?.as_str());
         let request = PortalRequest { user, role: &role, token: held, lifetime: SIGN_IN };
         let access = self.store.ensure_portal_access(&request, SystemTime::now())?;
@@ -176,7 +202,8 @@ impl<'a> Sources<'a> {
 
     /// A profile of the old form, without `sso_session`: every SDK reads it, and none wants to refresh it.
     fn profile(&self, role: &str) -> String {
-        let (region, account, name) = (&self.state.region, &self.state.account, role.rsplit('/').next().unwrap_or_default());
+        let (region, account, name) =
+            (&self.state.region, &self.state.account, role.rsplit('/').next().unwrap_or_default());
         format!(
             "[profile {name}]\nsso_start_url = {START_URL}\nsso_region = {region}\nsso_account_id = {account}\nsso_role_name = {name}\n\
              region = {region}\n\n"
@@ -189,7 +216,12 @@ impl<'a> Sources<'a> {
         let state = self.store.state()?;
         let missing = || StoreError::Missing(format!("IAM role {name}: name another with --role"));
         let role = state.roles.get(&named(account.as_str(), name)).ok_or_else(missing)?;
-        Ok(format!("arn:{}:iam::{account}:role{}{}", self.state.region.partition(), role.path, role.name))
+        Ok(format!(
+            "arn:{}:iam::{account}:role{}{}",
+            self.state.region.partition(),
+            role.path,
+            role.name
+        ))
     }
 
     fn projections(&self) -> Projections {
@@ -197,7 +229,9 @@ impl<'a> Sources<'a> {
     }
 
     fn endpoint(&self) -> Result<&str, LocalError> {
-        let missing = || LocalError::Unusable("the stack's authority does not listen for AWS clients".to_owned());
+        let missing = || {
+            LocalError::Unusable("the stack's authority does not listen for AWS clients".to_owned())
+        };
         self.state.aws_endpoint_url.as_deref().ok_or_else(missing)
     }
 

@@ -107,10 +107,14 @@ impl Stack {
     ///
     /// # Errors
     /// [`LocalError`], with what to do next. No server is left running then.
-    pub async fn up(plan: Plan, progress: impl Fn(&str) + Send + 'static) -> Result<Self, LocalError> {
+    pub async fn up(
+        plan: Plan,
+        progress: impl Fn(&str) + Send + 'static,
+    ) -> Result<Self, LocalError> {
         let layout = plan.layout.clone();
         layout.create()?;
-        let lock = Lock::try_take(&layout)?.ok_or_else(|| LocalError::Running(layout.root().to_owned()))?;
+        let lock = Lock::try_take(&layout)?
+            .ok_or_else(|| LocalError::Running(layout.root().to_owned()))?;
         let run_as = RunAs::choose()?;
         run_as.check_entry(layout.root())?;
         let before = State::read(&layout)?;
@@ -130,11 +134,18 @@ impl Stack {
             directory: layout.authority(),
             store: Location::Directory(state_directory(&layout.authority())),
             socket: layout.socket(),
-            reach: if plan.allowed_users.is_empty() { group.map_or(Reach::Owner, Reach::Group) } else { Reach::Everyone },
+            reach: if plan.allowed_users.is_empty() {
+                group.map_or(Reach::Owner, Reach::Group)
+            } else {
+                Reach::Everyone
+            },
             askers: Askers::new(allowed(&plan.allowed_users)?.into_iter().chain([uid])),
             ldap: by_ldap.then(|| SocketAddr::new(plan.ldap_address, 0)),
             http: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
-            metadata: plan.machine.clone().map(|machine| (SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), machine)),
+            metadata: plan
+                .machine
+                .clone()
+                .map(|machine| (SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), machine)),
             issuer: plan.issuer.clone(),
             settings: plan.settings,
             proofs: Proofs::Own(plan.region.partition()),
@@ -146,10 +157,21 @@ impl Stack {
             state.ldap = service.ldap;
             state.aws_endpoint_url = service.http.map(|address| format!("http://{address}"));
             state.metadata_endpoint = service.metadata.map(|address| format!("http://{address}"));
-            state.instances = before.iter().flat_map(|state| &state.instances).filter(|known| is_kept(known)).cloned().collect();
+            state.instances = before
+                .iter()
+                .flat_map(|state| &state.instances)
+                .filter(|known| is_kept(known))
+                .cloned()
+                .collect();
         });
         let keeper = Keeper::start(&layout, &plan.issuer)?;
-        let builder = Builder { plan, wanted, fleet: Arc::clone(&fleet), before, progress: Box::new(progress) };
+        let builder = Builder {
+            plan,
+            wanted,
+            fleet: Arc::clone(&fleet),
+            before,
+            progress: Box::new(progress),
+        };
         let started = tokio::task::spawn_blocking(move || builder.start());
         let state = started.await.unwrap_or_else(|error| {
             // Nobody else tells the calls of the API that wait for the start.
@@ -187,7 +209,9 @@ impl Stack {
             fleet.stop_all()
         };
         let stopped = tokio::task::spawn_blocking(stop);
-        let stopped = stopped.await.map_err(|error| LocalError::Unusable(format!("stopping was abandoned: {error}")))?;
+        let stopped = stopped
+            .await
+            .map_err(|error| LocalError::Unusable(format!("stopping was abandoned: {error}")))?;
         drop(service);
         stopped
     }
@@ -216,7 +240,10 @@ pub fn down(layout: &Layout, unpacked: &Path, wipe: bool) -> Result<Found, Local
     };
     let run_as = RunAs::choose()?;
     // By what lies there, not by what was written last: a killed stack may not have come to writing.
-    all(layout.instances()?.iter().map(|instance| Server::stop_found(layout, instance, unpacked, run_as.clone())))?;
+    all(layout
+        .instances()?
+        .iter()
+        .map(|instance| Server::stop_found(layout, instance, unpacked, run_as.clone())))?;
     if wipe {
         let store = Store::open(&state_directory(&layout.authority()))?;
         for name in store.instance_names()? {
@@ -247,20 +274,31 @@ fn stop_holder(layout: &Layout) -> Result<Lock, LocalError> {
         }
         let holder = Lock::holder(layout)?;
         if holder.is_some() && holder != asked {
-            asked = holder.filter(|pid| send(*pid, Signal::TERM, || Lock::holder(layout).is_ok_and(|holder| holder == Some(*pid))));
+            asked = holder.filter(|pid| {
+                send(*pid, Signal::TERM, || {
+                    Lock::holder(layout).is_ok_and(|holder| holder == Some(*pid))
+                })
+            });
         }
         std::thread::sleep(Duration::from_millis(20));
     }
     let (seconds, output) = (STOP_PATIENCE.as_secs(), layout.output_file());
-    Err(LocalError::TimedOut(format!("the stack did not stop in {seconds} s: look into {}", output.display())))
+    Err(LocalError::TimedOut(format!(
+        "the stack did not stop in {seconds} s: look into {}",
+        output.display()
+    )))
 }
 
 /// The numbers of system users.
 fn allowed(names: &[String]) -> Result<Vec<u32>, LocalError> {
     let uid = |name: &String| match User::from_name(name) {
         Ok(Some(user)) => Ok(user.uid.as_raw()),
-        Ok(None) => Err(LocalError::Unusable(format!("there is no system user {name:?} to let ask: see --allow-user"))),
-        Err(error) => Err(LocalError::Unusable(format!("the system user {name:?} can't be looked up: {error}"))),
+        Ok(None) => Err(LocalError::Unusable(format!(
+            "there is no system user {name:?} to let ask: see --allow-user"
+        ))),
+        Err(error) => Err(LocalError::Unusable(format!(
+            "the system user {name:?} can't be looked up: {error}"
+        ))),
     };
     names.iter().map(uid).collect()
 }
@@ -300,21 +338,40 @@ fn wanted(plan: &Plan, before: Option<&State>) -> Result<Vec<Wanted>, LocalError
         version: Some(instance.version),
         port: None,
     };
-    let missed = |left: &LeftOut| Wanted { instance: left.instance.clone(), engine: left.engine, version: None, port: None };
+    let missed = |left: &LeftOut| Wanted {
+        instance: left.instance.clone(),
+        engine: left.engine,
+        version: None,
+        port: None,
+    };
     let known = || before.iter().flat_map(|state| &state.instances);
     let mut wanted = plan.servers.clone();
-    let runs = |instance: &&InstanceState| instance.standing == Standing::Up && (plan.servers.is_empty() || instance.maker == Maker::Api);
-    let ran: Vec<Wanted> =
-        known().filter(runs).filter(|ran| wanted.iter().all(|named| named.instance != ran.instance)).map(again).collect();
+    let runs = |instance: &&InstanceState| {
+        instance.standing == Standing::Up
+            && (plan.servers.is_empty() || instance.maker == Maker::Api)
+    };
+    let ran: Vec<Wanted> = known()
+        .filter(runs)
+        .filter(|ran| wanted.iter().all(|named| named.instance != ran.instance))
+        .map(again)
+        .collect();
     wanted.extend(ran);
     if !plan.servers.is_empty() {
         return Ok(wanted);
     }
-    let missing = before.iter().flat_map(|state| &state.left_out).filter(|left| known().all(|known| known.instance != left.instance));
+    let missing = before
+        .iter()
+        .flat_map(|state| &state.left_out)
+        .filter(|left| known().all(|known| known.instance != left.instance));
     wanted.extend(missing.map(missed));
     if wanted.is_empty() && known().next().is_none() {
         let engine = Engine::Postgres;
-        wanted.push(Wanted { instance: engine.as_str().parse()?, engine, version: None, port: None });
+        wanted.push(Wanted {
+            instance: engine.as_str().parse()?,
+            engine,
+            version: None,
+            port: None,
+        });
     }
     Ok(wanted)
 }

@@ -188,7 +188,12 @@ impl State {
             Err(error) => return Err(at(&path)(error)),
         };
         let parsed = serde_json::from_slice(&text);
-        parsed.map(Some).map_err(|error| LocalError::Unusable(format!("{} was not written by this version: {error}", path.display())))
+        parsed.map(Some).map_err(|error| {
+            LocalError::Unusable(format!(
+                "{} was not written by this version: {error}",
+                path.display()
+            ))
+        })
     }
 
     /// The state of what runs now.
@@ -214,15 +219,24 @@ impl State {
             Which::First => true,
         });
         found.ok_or_else(|| {
-            let names: Vec<&str> = self.instances.iter().map(|instance| instance.instance.as_str()).collect();
-            let left_out =
-                self.left_out.iter().map(|left| format!("; {} was left out: {}", left.instance, left.because)).collect::<String>();
-            LocalError::Unusable(format!("there is no such instance: --instance is one of {}{left_out}", names.join(", ")))
+            let names: Vec<&str> =
+                self.instances.iter().map(|instance| instance.instance.as_str()).collect();
+            let left_out = self
+                .left_out
+                .iter()
+                .map(|left| format!("; {} was left out: {}", left.instance, left.because))
+                .collect::<String>();
+            LocalError::Unusable(format!(
+                "there is no such instance: --instance is one of {}{left_out}",
+                names.join(", ")
+            ))
         })
     }
 
     pub(crate) fn write(&self, layout: &Layout) -> Result<(), LocalError> {
-        let text = serde_json::to_vec_pretty(self).map_err(|error| LocalError::Unusable(format!("the state can't be written: {error}")))?;
+        let text = serde_json::to_vec_pretty(self).map_err(|error| {
+            LocalError::Unusable(format!("the state can't be written: {error}"))
+        })?;
         write_atomically(&layout.state_file(), &text, 0o644, None)
     }
 }
@@ -237,15 +251,23 @@ impl Lock {
     /// The lock, or nothing where another process holds it. The holder's number is written into it.
     pub(crate) fn try_take(layout: &Layout) -> Result<Option<Self>, LocalError> {
         let path = layout.lock_file();
-        let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(at(&path))?;
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(at(&path))?;
         // Others look whether it is held, which holds it for a moment.
         for _ in 0..50 {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {
-                    let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+                    let written =
+                        file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
                     return written.map(|()| Some(Self { _file: file })).map_err(at(&path));
                 }
-                Err(rustix::io::Errno::WOULDBLOCK) if Self::holder(layout)?.is_none() => std::thread::sleep(Duration::from_millis(1)),
+                Err(rustix::io::Errno::WOULDBLOCK) if Self::holder(layout)?.is_none() => {
+                    std::thread::sleep(Duration::from_millis(1))
+                }
                 Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
                 Err(error) => return Err(at(&path)(error.into())),
             }

@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
 use time::{Duration, OffsetDateTime};
 
 use crate::error::at;
@@ -48,16 +51,33 @@ impl LocalCa {
 
     /// Makes a key and a certificate for `names` in `directory`, the key readable by its owner, and by the server's group
     /// where that is another: PostgreSQL takes a key of root's so.
-    pub(crate) fn issue(&self, names: &[&str], directory: &Path, server: &RunAs) -> Result<ServerFiles, LocalError> {
-        let files = ServerFiles { certificate: directory.join("server.pem"), key: directory.join("server.key") };
+    pub(crate) fn issue(
+        &self,
+        names: &[&str],
+        directory: &Path,
+        server: &RunAs,
+    ) -> Result<ServerFiles, LocalError> {
+        let files = ServerFiles {
+            certificate: directory.join("server.pem"),
+            key: directory.join("server.key"),
+        };
         let pair = KeyPair::generate()?;
-        let mut parameters = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())?;
-        parameters.distinguished_name.push(DnType::CommonName, names.first().copied().unwrap_or("localhost"));
+        let mut parameters = CertificateParams::new(
+            names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>(),
+        )?;
+        parameters
+            .distinguished_name
+            .push(DnType::CommonName, names.first().copied().unwrap_or("localhost"));
         parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         (parameters.not_before, parameters.not_after) = validity(SERVER_LIFETIME);
         let issued = parameters.signed_by(&pair, &self.0)?;
         let (_, group) = server.ids();
-        write_atomically(&files.key, pair.serialize_pem().as_bytes(), if group.is_some() { 0o640 } else { 0o600 }, group)?;
+        write_atomically(
+            &files.key,
+            pair.serialize_pem().as_bytes(),
+            if group.is_some() { 0o640 } else { 0o600 },
+            group,
+        )?;
         write_atomically(&files.certificate, issued.pem().as_bytes(), 0o644, None)?;
         Ok(files)
     }

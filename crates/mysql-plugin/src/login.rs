@@ -25,7 +25,10 @@ pub(crate) fn authenticate(connection: &Connection) -> bool {
     match attempt(connection, &mut subject) {
         Ok(()) => true,
         Err(failure) => {
-            log::write(Level::of(&failure), &format!("{subject} refused: {}: {}", failure.class, failure.detail));
+            log::write(
+                Level::of(&failure),
+                &format!("{subject} refused: {}: {}", failure.class, failure.detail),
+            );
             false
         }
     }
@@ -42,14 +45,20 @@ fn attempt(connection: &Connection, subject: &mut String) -> Result<(), Failure>
     let verifier = settings::verifier()?;
     subject.push_str(&format!(" on {:?}", verifier.instance()));
     if !is_auth_string(&told.auth_string) {
-        return Err(Failure::new(Class::Configuration, "the account's authentication string is not RDS: ALTER USER … AS 'RDS'"));
+        return Err(Failure::new(
+            Class::Configuration,
+            "the account's authentication string is not RDS: ALTER USER … AS 'RDS'",
+        ));
     }
     // Without TLS the verifier refuses, and its log says so: the token gets no further than its socket.
     verifier.ask(connection.engine(), user(told)?, token, client, transport.tls)
 }
 
 fn called(told: &Told, client: Option<&str>) -> String {
-    let user = told.user.as_deref().map_or_else(|| "an unknown user".to_owned(), |user| quoted(&String::from_utf8_lossy(user)));
+    let user = told.user.as_deref().map_or_else(
+        || "an unknown user".to_owned(),
+        |user| quoted(&String::from_utf8_lossy(user)),
+    );
     let client = client.map_or_else(String::new, |client| format!(" from {}", quoted(client)));
     format!("login of {user}{client}")
 }
@@ -57,6 +66,7 @@ fn called(told: &Told, client: Option<&str>) -> String {
 fn user(told: Told) -> Result<DbUser, Failure> {
     let malformed = |why: String| Failure::new(Class::Malformed, why);
     let user = told.user.ok_or_else(|| malformed("the server named no user".to_owned()))?;
-    let user = String::from_utf8(user).map_err(|_| malformed("the user name is not UTF-8".to_owned()))?;
+    let user =
+        String::from_utf8(user).map_err(|_| malformed("the user name is not UTF-8".to_owned()))?;
     user.parse().map_err(|error| malformed(format!("{error}")))
 }

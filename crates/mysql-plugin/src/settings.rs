@@ -18,7 +18,8 @@ pub(crate) fn take(values: &[(String, String)]) -> Result<(), Failure> {
 /// The verifier to ask.
 pub(crate) fn verifier() -> Result<Arc<Verifier>, Failure> {
     let verifier = VERIFIER.read().unwrap_or_else(PoisonError::into_inner).clone();
-    verifier.ok_or_else(|| Failure::new(Class::Internal, "the plugin is called while it is not loaded"))
+    verifier
+        .ok_or_else(|| Failure::new(Class::Internal, "the plugin is called while it is not loaded"))
 }
 
 /// Leaves nothing behind.
@@ -27,10 +28,14 @@ pub(crate) fn forget() {
 }
 
 fn read(values: &[(String, String)]) -> Result<Settings, Failure> {
-    let pairs: Vec<(&str, &str)> = values.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let pairs: Vec<(&str, &str)> =
+        values.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     Settings::parse(&pairs).map_err(|mistakes| {
         let mistakes: Vec<String> = mistakes.iter().map(spelled).collect();
-        let detail = format!("{}; the lines belong in the section [mysqld] of the server's option file", mistakes.join("; "));
+        let detail = format!(
+            "{}; the lines belong in the section [mysqld] of the server's option file",
+            mistakes.join("; ")
+        );
         Failure::new(Class::Configuration, detail)
     })
 }

@@ -2,7 +2,12 @@
 
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #![allow(unsafe_code, reason = "the plugin is called as a server calls it")]
-#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 mod server;
 
@@ -40,7 +45,12 @@ fn each_server_finds_what_it_looks_for() {
         assert_eq!(unsafe { CStr::from_ptr(client) }, c"mysql_clear_password");
         assert_eq!(library.function::<c_int>(shape, 0), interface);
         // SAFETY: the list of declarations ends with one of zeros.
-        let last = unsafe { std::slice::from_raw_parts(library.symbol(shape.declarations()).add(shape.size()), shape.size()) };
+        let last = unsafe {
+            std::slice::from_raw_parts(
+                library.symbol(shape.declarations()).add(shape.size()),
+                shape.size(),
+            )
+        };
         assert!(last.iter().all(|byte| *byte == 0));
     }
 }
@@ -49,7 +59,8 @@ fn each_server_finds_what_it_looks_for() {
 fn whom_the_verifier_allows_gets_in() {
     for (shape, engine) in [(Shape::Mariadb, Engine::Mariadb), (Shape::Mysql, Engine::Mysql)] {
         let library = Library::installed(shape);
-        let verifier = verifier(&library.socket(), |stream, nonce| say(stream, &Answer::Allow { nonce }));
+        let verifier =
+            verifier(&library.socket(), |stream, nonce| say(stream, &Answer::Allow { nonce }));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (socket, _) = listener.accept().unwrap();
@@ -59,7 +70,11 @@ fn whom_the_verifier_allows_gets_in() {
             ..Client::jane(shape, b"a-token")
         };
         let outcome = library.login(shape, &client);
-        assert_eq!((outcome.code, outcome.password_used, &*outcome.touched), (OK, 1, &[][..]), "{shape:?}");
+        assert_eq!(
+            (outcome.code, outcome.password_used, &*outcome.touched),
+            (OK, 1, &[][..]),
+            "{shape:?}"
+        );
         let question = verifier.join().unwrap();
         assert_eq!((question.engine, question.instance.as_str()), (engine, "orders"));
         assert_eq!((question.user.as_str(), &**question.token), ("Jane Doe, näm'e", "a-token"));
@@ -77,7 +92,9 @@ fn whatever_else_the_verifier_does_keeps_out() {
         ("deny", |stream, nonce| say(stream, &Answer::Deny { nonce, class: Class::Expired })),
         ("another nonce", |stream, _| say(stream, &Answer::Allow { nonce: Nonce([7; 16]) })),
         ("garbage", |stream, _| stream.write_all(&[0xff; 4096]).unwrap_or_default()),
-        ("half an answer", |stream, _| stream.write_all(b"\0\0\0\x30{\"verdict\":\"allow\"").unwrap()),
+        ("half an answer", |stream, _| {
+            stream.write_all(b"\0\0\0\x30{\"verdict\":\"allow\"").unwrap()
+        }),
         ("nothing", |_, _| ()),
         ("no end", |stream, _| {
             let mut rest = Vec::new();
@@ -111,18 +128,38 @@ fn what_is_no_token_or_no_account_of_ours_is_refused_without_asking() {
             ("a token too long", jane(shape, &vec![b'x'; MAX_TOKEN + 1]), 1),
             ("no user", Client { user: None, ..jane(shape, b"a-token") }, 1),
             ("an empty user", Client { user: Some(Vec::new()), ..jane(shape, b"a-token") }, 1),
-            ("a user not in UTF-8", Client { user: Some(b"j\xffne".to_vec()), ..jane(shape, b"a-token") }, 1),
-            ("a user too long", Client { user: Some(vec![b'x'; 256]), ..jane(shape, b"a-token") }, 1),
+            (
+                "a user not in UTF-8",
+                Client { user: Some(b"j\xffne".to_vec()), ..jane(shape, b"a-token") },
+                1,
+            ),
+            (
+                "a user too long",
+                Client { user: Some(vec![b'x'; 256]), ..jane(shape, b"a-token") },
+                1,
+            ),
             ("no auth string", Client { auth_string: Vec::new(), ..jane(shape, b"a-token") }, 1),
-            ("another auth string", Client { auth_string: b"rds".to_vec(), ..jane(shape, b"a-token") }, 1),
-            ("a longer auth string", Client { auth_string: b"RDS ".to_vec(), ..jane(shape, b"a-token") }, 1),
+            (
+                "another auth string",
+                Client { auth_string: b"rds".to_vec(), ..jane(shape, b"a-token") },
+                1,
+            ),
+            (
+                "a longer auth string",
+                Client { auth_string: b"RDS ".to_vec(), ..jane(shape, b"a-token") },
+                1,
+            ),
         ];
         let library = Library::installed(shape);
         let listener = std::os::unix::net::UnixListener::bind(library.socket()).unwrap();
         listener.set_nonblocking(true).unwrap();
         for (name, client, used) in cases {
             let Outcome { code, password_used, touched } = library.login(shape, &client);
-            assert_eq!((code, password_used, &*touched), (ERROR, used, &[][..]), "{shape:?} {name}");
+            assert_eq!(
+                (code, password_used, &*touched),
+                (ERROR, used, &[][..]),
+                "{shape:?} {name}"
+            );
             assert!(listener.accept().is_err(), "{shape:?} {name}: the verifier was asked");
         }
     }
@@ -130,9 +167,15 @@ fn what_is_no_token_or_no_account_of_ours_is_refused_without_asking() {
 
 #[test]
 fn only_the_final_nul_is_no_part_of_the_token() {
-    for (packet, token) in [(&b"a\0b\0\0"[..], "a\0b\0"), (b"a-token", "a-token"), (b"a\xff\xfe\0", "a\u{fffd}\u{fffd}")] {
+    for (packet, token) in [
+        (&b"a\0b\0\0"[..], "a\0b\0"),
+        (b"a-token", "a-token"),
+        (b"a\xff\xfe\0", "a\u{fffd}\u{fffd}"),
+    ] {
         let library = Library::installed(Shape::Mysql);
-        let verifier = verifier(&library.socket(), |stream, nonce| say(stream, &Answer::Deny { nonce, class: Class::Malformed }));
+        let verifier = verifier(&library.socket(), |stream, nonce| {
+            say(stream, &Answer::Deny { nonce, class: Class::Malformed })
+        });
         let client = Client { packet: Some(packet.to_vec()), ..Client::jane(Shape::Mysql, b"") };
         assert_eq!(library.login(Shape::Mysql, &client).code, ERROR);
         assert_eq!(&**verifier.join().unwrap().token, token);
@@ -153,28 +196,41 @@ fn tls_is_what_the_server_says() {
         (Shape::Mysql, Vec::new(), None),
     ] {
         let library = Library::installed(shape);
-        let verifier = verifier(&library.socket(), |stream, nonce| say(stream, &Answer::Deny { nonce, class: Class::NoTls }));
-        let outcome = library.login(shape, &Client { transport, ..Client::jane(shape, b"a-token") });
+        let verifier = verifier(&library.socket(), |stream, nonce| {
+            say(stream, &Answer::Deny { nonce, class: Class::NoTls })
+        });
+        let outcome =
+            library.login(shape, &Client { transport, ..Client::jane(shape, b"a-token") });
         assert_eq!(outcome.code, ERROR);
         let question = verifier.join().unwrap();
-        assert_eq!((question.tls, question.client.as_deref()), (tls, Some("db-client")), "{shape:?}");
+        assert_eq!(
+            (question.tls, question.client.as_deref()),
+            (tls, Some("db-client")),
+            "{shape:?}"
+        );
     }
 }
 
 #[test]
 fn wrong_settings_are_not_loaded_and_let_nobody_in() {
     for shape in BOTH {
-        for settings in
-            [&[][..], &[("socket", "v.sock"), ("instance", "orders")], &[("socket", "/v"), ("instance", "orders"), ("timeout", "5")]]
-        {
+        for settings in [
+            &[][..],
+            &[("socket", "v.sock"), ("instance", "orders")],
+            &[("socket", "/v"), ("instance", "orders"), ("timeout", "5")],
+        ] {
             let library = Library::open();
             assert!(!library.install(shape, settings));
             assert_eq!(library.login(shape, &Client::jane(shape, b"a-token")).code, ERROR);
         }
         let library = Library::open();
-        let unknown = [("socket", "/v"), ("instance", "orders"), ("verifier_user", "no-such-user-anywhere")];
+        let unknown =
+            [("socket", "/v"), ("instance", "orders"), ("verifier_user", "no-such-user-anywhere")];
         assert!(!library.install(shape, &unknown));
-        assert!(library.install(shape, &[("socket", "/v"), ("instance", "orders"), ("verifier_user", "root")]));
+        assert!(library.install(
+            shape,
+            &[("socket", "/v"), ("instance", "orders"), ("verifier_user", "root")]
+        ));
         library.uninstall(shape);
         assert_eq!(library.login(shape, &Client::jane(shape, b"a-token")).code, ERROR);
     }
@@ -183,25 +239,42 @@ fn wrong_settings_are_not_loaded_and_let_nobody_in() {
 #[test]
 fn an_account_has_rds_behind_as_and_no_password() {
     let library = Library::installed(Shape::Mysql);
-    let generate: unsafe extern "C" fn(*mut c_char, *mut c_uint, *const c_char, c_uint) -> c_int = library.function(Shape::Mysql, 24);
-    let validate: unsafe extern "C" fn(*const c_char, c_uint) -> c_int = library.function(Shape::Mysql, 32);
+    let generate: unsafe extern "C" fn(*mut c_char, *mut c_uint, *const c_char, c_uint) -> c_int =
+        library.function(Shape::Mysql, 24);
+    let validate: unsafe extern "C" fn(*const c_char, c_uint) -> c_int =
+        library.function(Shape::Mysql, 32);
     let (mut out, mut length) = ([0x55_u8; 16], 16);
     // SAFETY: the lengths are those of what they are of.
     unsafe {
         assert_eq!(generate(out.as_mut_ptr().cast(), &raw mut length, c"secret".as_ptr(), 6), 1);
         for (given, refused) in [(c"RDS", 0), (c"rds", 1), (c"", 1), (c"RDS ", 1)] {
-            assert_eq!(validate(given.as_ptr(), c_uint::try_from(given.count_bytes()).unwrap()), refused, "{given:?}");
+            assert_eq!(
+                validate(given.as_ptr(), c_uint::try_from(given.count_bytes()).unwrap()),
+                refused,
+                "{given:?}"
+            );
         }
     }
     assert_eq!((out, length), ([0x55; 16], 16));
 
-    let preprocess: unsafe extern "C" fn(*const c_char, usize, *mut u8, *mut usize) -> c_int = library.function(Shape::Mariadb, 32);
-    for (given, room, expected) in [(c"RDS", 16, 0), (c"RDS", 3, 0), (c"RDS", 2, 1), (c"rds", 16, 1), (c"", 16, 1)] {
+    let preprocess: unsafe extern "C" fn(*const c_char, usize, *mut u8, *mut usize) -> c_int =
+        library.function(Shape::Mariadb, 32);
+    for (given, room, expected) in
+        [(c"RDS", 16, 0), (c"RDS", 3, 0), (c"RDS", 2, 1), (c"rds", 16, 1), (c"", 16, 1)]
+    {
         let (mut out, mut length) = ([0x55_u8; 16], room);
         // SAFETY: as above.
-        assert_eq!(unsafe { preprocess(given.as_ptr(), given.count_bytes(), out.as_mut_ptr(), &raw mut length) }, expected);
+        assert_eq!(
+            unsafe {
+                preprocess(given.as_ptr(), given.count_bytes(), out.as_mut_ptr(), &raw mut length)
+            },
+            expected
+        );
         let (text, untouched): (&[u8], usize) = if expected == 0 { (b"RDS", 3) } else { (b"", 0) };
-        assert!(out.starts_with(text) && out[untouched..].iter().all(|byte| *byte == 0x55), "{given:?}");
+        assert!(
+            out.starts_with(text) && out[untouched..].iter().all(|byte| *byte == 0x55),
+            "{given:?}"
+        );
         assert_eq!(length, if expected == 0 { 3 } else { room });
     }
 }
@@ -213,8 +286,11 @@ fn a_refusal_is_one_line_without_the_token() {
         return refuse();
     }
     let this = std::env::current_exe().unwrap();
-    let child =
-        Command::new(this).args(["--exact", "a_refusal_is_one_line_without_the_token", "--nocapture"]).env(CHILD, "1").output().unwrap();
+    let child = Command::new(this)
+        .args(["--exact", "a_refusal_is_one_line_without_the_token", "--nocapture"])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
     assert!(child.status.success(), "{child:?}");
     let log = String::from_utf8(child.stderr).unwrap();
     let lines: Vec<&str> = log.lines().collect();
@@ -228,7 +304,12 @@ fn a_refusal_is_one_line_without_the_token() {
     for (line, part) in lines.iter().zip(parts) {
         assert!(line.starts_with("20") && line.contains(part), "{line}");
     }
-    assert!(lines[0].contains("awsauthenticationplugin-socket is missing; awsauthenticationplugin-instance is missing"), "{log}");
+    assert!(
+        lines[0].contains(
+            "awsauthenticationplugin-socket is missing; awsauthenticationplugin-instance is missing"
+        ),
+        "{log}"
+    );
     assert!(!log.contains("token-of-jane") && !log.contains("hunter2"), "{log}");
 }
 
@@ -236,18 +317,23 @@ fn refuse() {
     let shape = Shape::Mysql;
     assert!(!Library::open().install(shape, &[("timeout", "x")]));
     let library = Library::installed(shape);
-    let denying = verifier(&library.socket(), |stream, nonce| say(stream, &Answer::Deny { nonce, class: Class::Expired }));
+    let denying = verifier(&library.socket(), |stream, nonce| {
+        say(stream, &Answer::Deny { nonce, class: Class::Expired })
+    });
     let client = Client { user: Some(b"ja\nne".to_vec()), ..Client::jane(shape, b"token-of-jane") };
     assert_eq!(library.login(shape, &client).code, ERROR);
     denying.join().unwrap();
-    let client = Client { auth_string: b"hunter2".to_vec(), ..Client::jane(shape, b"token-of-jane") };
+    let client =
+        Client { auth_string: b"hunter2".to_vec(), ..Client::jane(shape, b"token-of-jane") };
     assert_eq!(library.login(shape, &client).code, ERROR);
-    let validate: unsafe extern "C" fn(*const c_char, c_uint) -> c_int = library.function(shape, 32);
+    let validate: unsafe extern "C" fn(*const c_char, c_uint) -> c_int =
+        library.function(shape, 32);
     // SAFETY: seven bytes are there.
     assert_eq!(unsafe { validate(c"hunter2".as_ptr(), 7) }, 1);
     // A login that goes through says nothing.
     let library = Library::installed(shape);
-    let allowing = verifier(&library.socket(), |stream, nonce| say(stream, &Answer::Allow { nonce }));
+    let allowing =
+        verifier(&library.socket(), |stream, nonce| say(stream, &Answer::Allow { nonce }));
     assert_eq!(library.login(shape, &Client::jane(shape, b"token-of-jane")).code, OK);
     allowing.join().unwrap();
 }

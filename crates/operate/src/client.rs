@@ -31,9 +31,12 @@ pub struct Connection {
 impl Connection {
     fn flags(&self) -> Vec<OsString> {
         let path = |flag: &str, path: &Option<PathBuf>| {
-            path.as_ref().map(|path| [OsString::from(flag), path.into()].into_iter().collect::<OsString>())
+            path.as_ref()
+                .map(|path| [OsString::from(flag), path.into()].into_iter().collect::<OsString>())
         };
-        let text = |flag: &str, text: Option<String>| text.map(|text| OsString::from(format!("{flag}{text}")));
+        let text = |flag: &str, text: Option<String>| {
+            text.map(|text| OsString::from(format!("{flag}{text}")))
+        };
         let flags = [
             // Clients take this one in the first place only.
             path("--defaults-file=", &self.defaults_file),
@@ -67,7 +70,9 @@ impl Client {
     /// Runs SQL, and gives its lines: a row each, the columns separated by tabs.
     pub(crate) fn run(&self, sql: &str) -> Result<Vec<String>, OperateError> {
         let mut child = self.spawn()?;
-        let lost = |error: std::io::Error| OperateError::Unreachable(format!("the client can't be spoken to: {error}"));
+        let lost = |error: std::io::Error| {
+            OperateError::Unreachable(format!("the client can't be spoken to: {error}"))
+        };
         if let Some(mut stdin) = child.stdin.take() {
             match stdin.write_all(sql.as_bytes()) {
                 // It gave up reading: what it said tells why.
@@ -78,23 +83,46 @@ impl Client {
         let output = child.wait_with_output().map_err(lost)?;
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect());
+            return Ok(String::from_utf8_lossy(&output.stdout)
+                .lines()
+                .map(str::to_owned)
+                .collect());
         }
         if UNREACHED.iter().any(|error| said.contains(error)) {
             let flags = "name it with --socket, or with --host and --port";
-            return Err(OperateError::Unreachable(format!("the server can't be reached ({said}): {flags}")));
+            return Err(OperateError::Unreachable(format!(
+                "the server can't be reached ({said}): {flags}"
+            )));
         }
-        Err(OperateError::Refused(if said.is_empty() { format!("the client ended with {}", output.status) } else { said }))
+        Err(OperateError::Refused(if said.is_empty() {
+            format!("the client ended with {}", output.status)
+        } else {
+            said
+        }))
     }
 
     fn spawn(&self) -> Result<Child, OperateError> {
         for program in &self.programs {
             let mut command = Command::new(program);
-            command.args(&self.flags).args(["--batch", "--raw", "--skip-column-names", "--connect-timeout=10"]);
-            command.arg("--default-character-set=utf8mb4").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            command.args(&self.flags).args([
+                "--batch",
+                "--raw",
+                "--skip-column-names",
+                "--connect-timeout=10",
+            ]);
+            command
+                .arg("--default-character-set=utf8mb4")
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped());
             match command.spawn() {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(OperateError::Unusable(format!("{} can't be run: {error}", program.display()))),
+                Err(error) => {
+                    return Err(OperateError::Unusable(format!(
+                        "{} can't be run: {error}",
+                        program.display()
+                    )));
+                }
                 Ok(child) => return Ok(child),
             }
         }

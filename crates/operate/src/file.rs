@@ -17,7 +17,12 @@ pub(crate) struct Found {
 
 /// What lies at `path`; nothing where nothing does.
 pub(crate) fn read(path: &Path) -> Result<Option<Found>, OperateError> {
-    let read = || -> io::Result<Found> { Ok(Found { mode: fs::metadata(path)?.permissions().mode() & 0o7777, content: fs::read(path)? }) };
+    let read = || -> io::Result<Found> {
+        Ok(Found {
+            mode: fs::metadata(path)?.permissions().mode() & 0o7777,
+            content: fs::read(path)?,
+        })
+    };
     match read() {
         Ok(found) => Ok(Some(found)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -110,7 +110,11 @@ impl Plan {
     ///
     /// # Errors
     /// [`OperateError::Step`]
-    pub fn apply(&self, client: &Client, mut progress: impl FnMut(&Step)) -> Result<(), OperateError> {
+    pub fn apply(
+        &self,
+        client: &Client,
+        mut progress: impl FnMut(&Step),
+    ) -> Result<(), OperateError> {
         let mut undos = Vec::new();
         for step in self.steps.iter().filter(|step| !step.done) {
             progress(step);
@@ -123,7 +127,12 @@ impl Plan {
     }
 }
 
-fn take_back(action: &Action, cause: OperateError, undos: Vec<Undo>, client: &Client) -> OperateError {
+fn take_back(
+    action: &Action,
+    cause: OperateError,
+    undos: Vec<Undo>,
+    client: &Client,
+) -> OperateError {
     let (mut taken_back, mut by_hand) = (Vec::new(), Vec::new());
     for undo in undos.into_iter().rev().filter(|undo| !matches!(undo, Undo::Nothing)) {
         match undo.apply(client) {
@@ -138,7 +147,9 @@ impl Undo {
     fn apply(&self, client: &Client) -> Result<(), OperateError> {
         match self {
             Self::Nothing => Ok(()),
-            Self::File { path, before: Some(Found { content, mode }) } => file::write(path, content, *mode),
+            Self::File { path, before: Some(Found { content, mode }) } => {
+                file::write(path, content, *mode)
+            }
             Self::File { path, before: None } => file::remove(path).map_err(at(path)),
             Self::Sql(statement) => statement.run(client),
         }
@@ -174,12 +185,18 @@ impl Action {
                 statement.run(client).map_err(|error| advised(error, advice.as_deref()))?;
                 Ok(undo.clone().map_or(Undo::Nothing, Undo::Sql))
             }
-            Self::Check { variables, advice } => check(client, variables, advice).map(|()| Undo::Nothing),
+            Self::Check { variables, advice } => {
+                check(client, variables, advice).map(|()| Undo::Nothing)
+            }
         }
     }
 
     /// The file that it writes, as it is to be; the step is done where it is so.
-    pub(crate) fn writing(path: PathBuf, mode: u32, content: Content) -> Result<Step, OperateError> {
+    pub(crate) fn writing(
+        path: PathBuf,
+        mode: u32,
+        content: Content,
+    ) -> Result<Step, OperateError> {
         let (found, wanted) = (file::read(&path)?, content.bytes()?);
         let (done, now) = match &found {
             None => (false, "nothing is there"),
@@ -194,25 +211,38 @@ impl Action {
     pub(crate) fn deleting(path: &Path) -> Result<Step, OperateError> {
         let there = file::read(path)?.is_some();
         let now = if there { "it is there" } else { "nothing is there" };
-        Ok(Step { action: Self::Delete { path: path.to_owned() }, done: !there, now: now.to_owned() })
+        Ok(Step {
+            action: Self::Delete { path: path.to_owned() },
+            done: !there,
+            now: now.to_owned(),
+        })
     }
 }
 
 fn advised(error: OperateError, advice: Option<&str>) -> OperateError {
     match (error, advice) {
-        (OperateError::Refused(said), Some(advice)) => OperateError::Refused(format!("{said}\n{advice}")),
+        (OperateError::Refused(said), Some(advice)) => {
+            OperateError::Refused(format!("{said}\n{advice}"))
+        }
         (error, _) => error,
     }
 }
 
-fn check(client: &Client, variables: &BTreeMap<String, String>, advice: &str) -> Result<(), OperateError> {
+fn check(
+    client: &Client,
+    variables: &BTreeMap<String, String>,
+    advice: &str,
+) -> Result<(), OperateError> {
     for (name, wanted) in variables {
         let lines = client.run(&format!("SHOW GLOBAL VARIABLES LIKE '{name}';"))?;
-        let found = lines.iter().find_map(|line| line.split_once('\t').filter(|(found, _)| found == name));
+        let found =
+            lines.iter().find_map(|line| line.split_once('\t').filter(|(found, _)| found == name));
         let found = found.map_or("", |(_, value)| value);
         if found != wanted {
             let wanted = if wanted.is_empty() { "unset".to_owned() } else { format!("{wanted:?}") };
-            return Err(OperateError::Unusable(format!("{name} is {found:?} and not {wanted}: {advice}")));
+            return Err(OperateError::Unusable(format!(
+                "{name} is {found:?} and not {wanted}: {advice}"
+            )));
         }
     }
     Ok(())
@@ -222,7 +252,9 @@ fn check(client: &Client, variables: &BTreeMap<String, String>, advice: &str) ->
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Write { path, mode, content: Content::Content(_) } => write!(f, "write {}, mode {mode:o}", path.display()),
+            Self::Write { path, mode, content: Content::Content(_) } => {
+                write!(f, "write {}, mode {mode:o}", path.display())
+            }
             Self::Write { path, mode, content: Content::CopyOf(from) } => {
                 write!(f, "write {}, mode {mode:o}, a copy of {}", path.display(), from.display())
             }
@@ -230,7 +262,11 @@ impl fmt::Display for Action {
             Self::Sql { statement, .. } => write!(f, "run in the server: {statement}"),
             Self::Check { variables, .. } => {
                 let shown = |(name, value): (&String, &String)| {
-                    if value.is_empty() { format!("{name} unset") } else { format!("{name} = {value}") }
+                    if value.is_empty() {
+                        format!("{name} unset")
+                    } else {
+                        format!("{name} = {value}")
+                    }
                 };
                 let values: Vec<String> = variables.iter().map(shown).collect();
                 write!(f, "check that the server has {}", values.join(", "))

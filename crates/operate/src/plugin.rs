@@ -48,11 +48,11 @@ const LOGINS: Ending = Ending {
 
 /// The row by which the server loads the plugin at its start. What a server loads is its own affair, so neither this nor
 /// [`FORGET`] goes into the binary log, as `INSTALL PLUGIN` does not: a replica without the library would get the row too.
-const REGISTER: &str =
-    "SET SESSION sql_log_bin = 0; INSERT INTO mysql.plugin (name, dl) VALUES ('AWSAuthenticationPlugin', 'mysql_countersign.so');";
+const REGISTER: &str = "SET SESSION sql_log_bin = 0; INSERT INTO mysql.plugin (name, dl) VALUES ('AWSAuthenticationPlugin', 'mysql_countersign.so');";
 
 /// The row's end. While the plugin is not loaded, `INSTALL PLUGIN` stumbles over the row, and `UNINSTALL PLUGIN` does not see it.
-const FORGET: &str = "SET SESSION sql_log_bin = 0; DELETE FROM mysql.plugin WHERE name = 'AWSAuthenticationPlugin';";
+const FORGET: &str =
+    "SET SESSION sql_log_bin = 0; DELETE FROM mysql.plugin WHERE name = 'AWSAuthenticationPlugin';";
 
 /// What the plugin is to be set up with.
 #[derive(Debug, Clone)]
@@ -78,11 +78,17 @@ pub fn install(server: &Server, wanted: &Wanted) -> Result<Plan, OperateError> {
     refuse_loaded_by_option(server)?;
     let variables = options::variables(wanted)?;
     refuse_foreign(&wanted.config_file)?;
-    let library = Action::writing(server.plugin_directory.join(LIBRARY), 0o755, Content::CopyOf(wanted.library.clone()))?;
+    let library = Action::writing(
+        server.plugin_directory.join(LIBRARY),
+        0o755,
+        Content::CopyOf(wanted.library.clone()),
+    )?;
     let text = options::text(&variables);
     let config = Action::writing(wanted.config_file.clone(), 0o644, Content::Content(text))?;
 
-    let is_set = variables.iter().all(|(name, value)| server.variables.get(name).map_or("", String::as_str) == value);
+    let is_set = variables
+        .iter()
+        .all(|(name, value)| server.variables.get(name).map_or("", String::as_str) == value);
     if server.engine == Engine::Mysql && !(server.loaded && is_set) {
         let now = if server.has_row { "there is the row" } else { "there is no row" };
         let register = statement(REGISTER, Some(FORGET), None, server.has_row, now);
@@ -93,7 +99,8 @@ pub fn install(server: &Server, wanted: &Wanted) -> Result<Plan, OperateError> {
     let keep = server.loaded && library.done && is_set;
     let mut steps = Vec::new();
     if server.loaded && !keep {
-        let now = if is_set { "another version is loaded" } else { "it is loaded with other settings" };
+        let now =
+            if is_set { "another version is loaded" } else { "it is loaded with other settings" };
         steps.push(statement(UNINSTALL, Some(INSTALL), None, false, now));
     } else if server.has_row && !server.loaded {
         steps.push(forget());
@@ -106,9 +113,16 @@ pub fn install(server: &Server, wanted: &Wanted) -> Result<Plan, OperateError> {
     );
     let now = if keep { "it is loaded" } else { "it is not loaded" };
     steps.push(statement(INSTALL, Some(UNINSTALL), Some(advice), keep, now));
-    let advice = format!("another option file, or the command line, sets it after {}: take it out there", wanted.config_file.display());
+    let advice = format!(
+        "another option file, or the command line, sets it after {}: take it out there",
+        wanted.config_file.display()
+    );
     let now = if keep { "it has" } else { "to be seen once it is loaded" };
-    steps.push(Step { action: Action::Check { variables, advice }, done: keep, now: now.to_owned() });
+    steps.push(Step {
+        action: Action::Check { variables, advice },
+        done: keep,
+        now: now.to_owned(),
+    });
     Ok(Plan { steps, restart: false })
 }
 
@@ -139,10 +153,22 @@ pub fn remove(server: &Server, config_file: &Path) -> Result<Plan, OperateError>
 
 /// Takes the row of a plugin away that is not loaded.
 fn forget() -> Step {
-    statement(FORGET, Some(REGISTER), None, false, "the server has a row of the plugin, and has not loaded it")
+    statement(
+        FORGET,
+        Some(REGISTER),
+        None,
+        false,
+        "the server has a row of the plugin, and has not loaded it",
+    )
 }
 
-fn statement(statement: &str, undo: Option<&str>, advice: Option<String>, done: bool, now: &str) -> Step {
+fn statement(
+    statement: &str,
+    undo: Option<&str>,
+    advice: Option<String>,
+    done: bool,
+    now: &str,
+) -> Step {
     let action = Action::Sql { statement: awaiting(statement), undo: undo.map(awaiting), advice };
     Step { action, done, now: now.to_owned() }
 }
@@ -184,7 +210,8 @@ pub fn afterwards(server: &Server, wanted: &Wanted, plan: &Plan) -> Vec<String> 
                    the plugin is loaded with them (if it is not, the server's error log says why, or another option file, or the \
                    command line, sets others)";
     let mut lines: Vec<String> = plan.restart.then(|| restart.to_owned()).into_iter().collect();
-    let owner = server::owner(verifier_socket).filter(|owner| owner != "root" && owner != user && wanted.verifier_user.is_none());
+    let owner = server::owner(verifier_socket)
+        .filter(|owner| owner != "root" && owner != user && wanted.verifier_user.is_none());
     lines.extend(owner.map(|owner| {
         format!("the verifier's socket is {owner}'s, whom the plugin does not trust: if the verifier is to run as {owner}, add --verifier-user {owner}")
     }));

@@ -60,7 +60,11 @@ impl Ending {
         let start = Instant::now();
         while !client.run(self.query)?.is_empty() {
             if start.elapsed() >= self.patience {
-                return Err(OperateError::Unusable(format!("after {} s, {}", self.patience.as_secs(), self.advice)));
+                return Err(OperateError::Unusable(format!(
+                    "after {} s, {}",
+                    self.patience.as_secs(),
+                    self.advice
+                )));
             }
             thread::sleep(INTERVAL);
         }

@@ -15,9 +15,14 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Settings, Failure> {
     match Settings::parse(&pairs) {
         Ok(settings) if words.is_empty() => Ok(settings),
         read => {
-            let mistakes = words.into_iter().chain(read.err().into_iter().flatten().map(|mistake: Mistake| mistake.to_string()));
+            let mistakes = words.into_iter().chain(
+                read.err().into_iter().flatten().map(|mistake: Mistake| mistake.to_string()),
+            );
             let mistakes: Vec<String> = mistakes.collect();
-            Err(Failure::new(Class::Configuration, format!("the pam.d line is wrong: {}", mistakes.join("; "))))
+            Err(Failure::new(
+                Class::Configuration,
+                format!("the pam.d line is wrong: {}", mistakes.join("; ")),
+            ))
         }
     }
 }

@@ -15,7 +15,9 @@ use crate::status::{Priority, Status};
 /// `handle` is null, or what libpam passed to the call that is under way.
 unsafe fn guarded(handle: *mut PamHandle, call: impl FnOnce(&Handle) -> Status) -> c_int {
     // SAFETY: as the caller says.
-    let Some(handle) = (unsafe { Handle::new(handle) }) else { return Status::SystemError.code() };
+    let Some(handle) = (unsafe { Handle::new(handle) }) else {
+        return Status::SystemError.code();
+    };
     let status = catch_unwind(AssertUnwindSafe(|| call(&handle))).unwrap_or_else(|_| {
         handle.log(Priority::Critical, "a login refused: internal: the module panicked; the server's standard error says where");
         Status::Abort
@@ -33,26 +35,44 @@ unsafe fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<String> {
     // SAFETY: as the caller says.
     let arguments = unsafe { std::slice::from_raw_parts(argv, count) };
     // SAFETY: as the caller says. What is not UTF-8 becomes U+FFFD here, and is refused with the rest of its argument.
-    arguments.iter().map(|argument| unsafe { CStr::from_ptr(*argument) }.to_string_lossy().into_owned()).collect()
+    arguments
+        .iter()
+        .map(|argument| unsafe { CStr::from_ptr(*argument) }.to_string_lossy().into_owned())
+        .collect()
 }
 
 /// Called for the auth line.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn pam_sm_authenticate(handle: *mut PamHandle, _flags: c_int, argc: c_int, argv: *const *const c_char) -> c_int {
+unsafe extern "C" fn pam_sm_authenticate(
+    handle: *mut PamHandle,
+    _flags: c_int,
+    argc: c_int,
+    argv: *const *const c_char,
+) -> c_int {
     // SAFETY: libpam passes its handle, and the arguments of the line, so.
     unsafe { guarded(handle, |handle| login::authenticate(handle, &arguments(argc, argv))) }
 }
 
 /// Called for the account line.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn pam_sm_acct_mgmt(handle: *mut PamHandle, _flags: c_int, _argc: c_int, _argv: *const *const c_char) -> c_int {
+unsafe extern "C" fn pam_sm_acct_mgmt(
+    handle: *mut PamHandle,
+    _flags: c_int,
+    _argc: c_int,
+    _argv: *const *const c_char,
+) -> c_int {
     // SAFETY: libpam passes its handle.
     unsafe { guarded(handle, login::account) }
 }
 
 /// Called for the auth line, after it, by servers that set credentials.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn pam_sm_setcred(handle: *mut PamHandle, _flags: c_int, _argc: c_int, _argv: *const *const c_char) -> c_int {
+unsafe extern "C" fn pam_sm_setcred(
+    handle: *mut PamHandle,
+    _flags: c_int,
+    _argc: c_int,
+    _argv: *const *const c_char,
+) -> c_int {
     // SAFETY: libpam passes its handle.
     unsafe { guarded(handle, login::credentials) }
 }

@@ -42,7 +42,8 @@ struct Response {
     unused: c_int,
 }
 
-type Converse = unsafe extern "C" fn(c_int, *mut *const Message, *mut *mut Response, *mut c_void) -> c_int;
+type Converse =
+    unsafe extern "C" fn(c_int, *mut *const Message, *mut *mut Response, *mut c_void) -> c_int;
 
 #[repr(C)]
 struct Conversation {
@@ -54,10 +55,23 @@ type Cleanup = unsafe extern "C" fn(*mut PamHandle, *mut c_void, c_int);
 
 #[link(name = "libpam.so.0", modifiers = "+verbatim")]
 unsafe extern "C" {
-    fn pam_get_user(handle: *mut PamHandle, user: *mut *const c_char, prompt: *const c_char) -> c_int;
+    fn pam_get_user(
+        handle: *mut PamHandle,
+        user: *mut *const c_char,
+        prompt: *const c_char,
+    ) -> c_int;
     fn pam_get_item(handle: *const PamHandle, item: c_int, value: *mut *const c_void) -> c_int;
-    fn pam_set_data(handle: *mut PamHandle, name: *const c_char, data: *mut c_void, cleanup: Option<Cleanup>) -> c_int;
-    fn pam_get_data(handle: *const PamHandle, name: *const c_char, data: *mut *const c_void) -> c_int;
+    fn pam_set_data(
+        handle: *mut PamHandle,
+        name: *const c_char,
+        data: *mut c_void,
+        cleanup: Option<Cleanup>,
+    ) -> c_int;
+    fn pam_get_data(
+        handle: *const PamHandle,
+        name: *const c_char,
+        data: *mut *const c_void,
+    ) -> c_int;
     fn pam_syslog(handle: *const PamHandle, priority: c_int, format: *const c_char, ...);
 }
 
@@ -83,39 +97,58 @@ impl Handle {
         // SAFETY: the handle is libpam's own, and `user` is a place for the pointer.
         let status = unsafe { pam_get_user(self.0.as_ptr(), &raw mut user, null()) };
         if status != PAM_SUCCESS || user.is_null() {
-            return Err(Failure::new(Class::Malformed, format!("the server named no user (PAM says {status})")));
+            return Err(Failure::new(
+                Class::Malformed,
+                format!("the server named no user (PAM says {status})"),
+            ));
         }
         // SAFETY: on success it is a C string that lives until the item is set anew, and it is copied at once.
         let user = unsafe { CStr::from_ptr(user) };
-        user.to_str().map(str::to_owned).map_err(|_| Failure::new(Class::Malformed, format!("the user name {user:?} is not UTF-8")))
+        user.to_str().map(str::to_owned).map_err(|_| {
+            Failure::new(Class::Malformed, format!("the user name {user:?} is not UTF-8"))
+        })
     }
 
     /// The client's address; PostgreSQL says `[local]` for one on its Unix socket.
     pub(crate) fn client(&self) -> Result<Option<String>, Failure> {
-        let Some(host) = self.item(PAM_RHOST) else { return Ok(None) };
+        let Some(host) = self.item(PAM_RHOST) else {
+            return Ok(None);
+        };
         // SAFETY: the item `PAM_RHOST` is a C string that lives until the item is set anew, and it is copied at once.
         let host = unsafe { CStr::from_ptr(host.as_ptr().cast()) };
         match host.to_str() {
             Ok("" | "[local]") => Ok(None),
             Ok(host) => Ok(Some(host.to_owned())),
-            Err(_) => Err(Failure::new(Class::Malformed, format!("the client's address {host:?} is not UTF-8"))),
+            Err(_) => Err(Failure::new(
+                Class::Malformed,
+                format!("the client's address {host:?} is not UTF-8"),
+            )),
         }
     }
 
     /// What the client sends as its password, with U+FFFD for what is not UTF-8 in it; the copy that the server handed over is wiped and freed.
     pub(crate) fn password(&self) -> Result<Zeroizing<String>, Failure> {
-        let absent = |why: String| Err(Failure::new(Class::Malformed, format!("the client sent no token: {why}")));
-        let Some(conversation) = self.item(PAM_CONV) else { return absent("the server offers no conversation".to_owned()) };
+        let absent = |why: String| {
+            Err(Failure::new(Class::Malformed, format!("the client sent no token: {why}")))
+        };
+        let Some(conversation) = self.item(PAM_CONV) else {
+            return absent("the server offers no conversation".to_owned());
+        };
         // SAFETY: the item `PAM_CONV` is a `struct pam_conv` that lives as long as the handle.
         let conversation = unsafe { conversation.cast::<Conversation>().as_ref() };
-        let Some(converse) = conversation.converse else { return absent("the server offers no conversation".to_owned()) };
+        let Some(converse) = conversation.converse else {
+            return absent("the server offers no conversation".to_owned());
+        };
         let message = Message { style: PAM_PROMPT_ECHO_OFF, text: c"Password: ".as_ptr() };
         let (mut messages, mut response) = ([&raw const message], null_mut());
         // SAFETY: one message is announced and one is there; the server sets `response` where it succeeds.
-        let status = unsafe { converse(1, messages.as_mut_ptr(), &raw mut response, conversation.data) };
+        let status =
+            unsafe { converse(1, messages.as_mut_ptr(), &raw mut response, conversation.data) };
         if status != PAM_SUCCESS {
             // PostgreSQL says so of a client that hangs up, psql before it prompts, and of a password that is too long for it.
-            return absent(format!("the server got none, or none that it takes (PAM says {status})"));
+            return absent(format!(
+                "the server got none, or none that it takes (PAM says {status})"
+            ));
         }
         // SAFETY: a response that was set is ours, made with malloc, and is not used again.
         unsafe { taken(response) }
@@ -123,16 +156,22 @@ impl Handle {
 
     /// Marks the handle: the verifier has let `user` in.
     pub(crate) fn admit(&self, user: &str) -> Result<(), Failure> {
-        let user = CString::new(user).map_err(|_| Failure::new(Class::Malformed, "the user name contains a NUL character"))?;
+        let user = CString::new(user).map_err(|_| {
+            Failure::new(Class::Malformed, "the user name contains a NUL character")
+        })?;
         let mark = user.into_raw();
         // SAFETY: libpam hands `mark`, which `into_raw` made, to `unmark` once.
-        let status = unsafe { pam_set_data(self.0.as_ptr(), ADMITTED.as_ptr(), mark.cast(), Some(unmark)) };
+        let status =
+            unsafe { pam_set_data(self.0.as_ptr(), ADMITTED.as_ptr(), mark.cast(), Some(unmark)) };
         if status == PAM_SUCCESS {
             return Ok(());
         }
         // SAFETY: libpam did not take it.
         drop(unsafe { CString::from_raw(mark) });
-        Err(Failure::new(Class::Internal, format!("the handle could not be marked (PAM says {status})")))
+        Err(Failure::new(
+            Class::Internal,
+            format!("the handle could not be marked (PAM says {status})"),
+        ))
     }
 
     /// Takes the mark off the handle.
@@ -140,7 +179,10 @@ impl Handle {
         // SAFETY: the handle is libpam's own; no data needs no cleanup.
         match unsafe { pam_set_data(self.0.as_ptr(), ADMITTED.as_ptr(), null_mut(), None) } {
             PAM_SUCCESS => Ok(()),
-            status => Err(Failure::new(Class::Internal, format!("the handle could not be marked (PAM says {status})"))),
+            status => Err(Failure::new(
+                Class::Internal,
+                format!("the handle could not be marked (PAM says {status})"),
+            )),
         }
     }
 
@@ -158,7 +200,8 @@ impl Handle {
 
     /// Writes a line to syslog, under the module's name and the service's; control characters are left out of it.
     pub(crate) fn log(&self, priority: Priority, line: &str) {
-        let line: String = line.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect();
+        let line: String =
+            line.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect();
         let Ok(line) = CString::new(line) else { return };
         // SAFETY: the format takes one C string, and one is given.
         unsafe { pam_syslog(self.0.as_ptr(), priority as c_int, c"%s".as_ptr(), line.as_ptr()) };
@@ -179,7 +222,9 @@ impl Handle {
 unsafe fn taken(response: *mut Response) -> Result<Zeroizing<String>, Failure> {
     let refused = |why: &str| Err(Failure::new(Class::Malformed, why));
     // SAFETY: as the caller says.
-    let Some(text) = (unsafe { response.as_ref() }).map(|response| response.text) else { return refused("the client sent no token") };
+    let Some(text) = (unsafe { response.as_ref() }).map(|response| response.text) else {
+        return refused("the client sent no token");
+    };
     let mut password = refused("the client sent no token");
     if !text.is_null() {
         // SAFETY: the text of a response is a C string.

@@ -25,12 +25,17 @@ pub(crate) fn account(handle: &Handle) -> Status {
     match handle.user() {
         Ok(user) if handle.admitted().as_deref() == Some(&user) => Status::Success,
         Ok(user) => {
-            let line = format!("login of {user:?} refused: the auth line of this service has not let this user in");
+            let line = format!(
+                "login of {user:?} refused: the auth line of this service has not let this user in"
+            );
             handle.log(Priority::Error, &line);
             Status::PermissionDenied
         }
         Err(failure) => {
-            handle.log(Priority::Error, &format!("a login refused: {}: {}", failure.class, failure.detail));
+            handle.log(
+                Priority::Error,
+                &format!("a login refused: {}: {}", failure.class, failure.detail),
+            );
             failure.class.into()
         }
     }
@@ -48,7 +53,8 @@ fn attempt(handle: &Handle, arguments: &[String], subject: &mut String) -> Resul
     *subject = format!("login of {name:?}");
     let settings = parse(arguments)?;
     *subject = format!("login of {name:?} on {:?}", settings.instance());
-    let user: DbUser = name.parse().map_err(|error| Failure::new(Class::Malformed, format!("{error}")))?;
+    let user: DbUser =
+        name.parse().map_err(|error| Failure::new(Class::Malformed, format!("{error}")))?;
     let verifier = settings.verifier()?;
     let client = handle.client()?;
     let token = handle.password()?;

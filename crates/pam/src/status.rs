@@ -33,7 +33,9 @@ impl Status {
 impl From<Class> for Status {
     fn from(class: Class) -> Self {
         match class {
-            Class::Unavailable | Class::TimedOut | Class::Protocol | Class::UntrustedPeer => Self::Unavailable,
+            Class::Unavailable | Class::TimedOut | Class::Protocol | Class::UntrustedPeer => {
+                Self::Unavailable
+            }
             Class::Configuration => Self::ServiceError,
             Class::Internal => Self::SystemError,
             _ => Self::PermissionDenied,

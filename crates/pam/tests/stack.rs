@@ -2,7 +2,12 @@
 
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code, reason = "libpam is called as a server calls it")]
-#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::io::{Read, Write};
@@ -33,7 +38,8 @@ struct Response {
 
 #[repr(C)]
 struct Conversation {
-    converse: unsafe extern "C" fn(c_int, *const *const c_void, *mut *mut Response, *mut c_void) -> c_int,
+    converse:
+        unsafe extern "C" fn(c_int, *const *const c_void, *mut *mut Response, *mut c_void) -> c_int,
     data: *mut c_void,
 }
 
@@ -59,7 +65,12 @@ unsafe extern "C" {
 }
 
 /// Answers every prompt with the C string that `data` is, or with an error where that is null.
-unsafe extern "C" fn answer(_count: c_int, _messages: *const *const c_void, responses: *mut *mut Response, data: *mut c_void) -> c_int {
+unsafe extern "C" fn answer(
+    _count: c_int,
+    _messages: *const *const c_void,
+    responses: *mut *mut Response,
+    data: *mut c_void,
+) -> c_int {
     if data.is_null() {
         return CONV_ERR;
     }
@@ -81,19 +92,25 @@ impl Service {
     fn new(lines: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("verifier.sock");
-        let lines = lines.replace("MODULE", module().to_str().unwrap()).replace("SOCKET", socket.to_str().unwrap());
+        let lines = lines
+            .replace("MODULE", module().to_str().unwrap())
+            .replace("SOCKET", socket.to_str().unwrap());
         std::fs::write(directory.path().join("rds_iam"), lines).unwrap();
         Self { directory }
     }
 
     fn both() -> Self {
-        Self::new("auth required MODULE socket=SOCKET instance=orders timeout=2s\naccount required MODULE\n")
+        Self::new(
+            "auth required MODULE socket=SOCKET instance=orders timeout=2s\naccount required MODULE\n",
+        )
     }
 
     /// Answers as many questions as there are verdicts: `None` allows.
     fn verifier(&self, verdicts: Vec<Option<Class>>) -> std::thread::JoinHandle<Vec<Question>> {
         let listener = UnixListener::bind(self.directory.path().join("verifier.sock")).unwrap();
-        std::thread::spawn(move || verdicts.into_iter().map(|verdict| decide(&listener, verdict)).collect())
+        std::thread::spawn(move || {
+            verdicts.into_iter().map(|verdict| decide(&listener, verdict)).collect()
+        })
     }
 }
 
@@ -114,7 +131,10 @@ fn decide(listener: &UnixListener, verdict: Option<Class>) -> Question {
 fn module() -> PathBuf {
     let executable = std::env::current_exe().unwrap();
     let places = executable.ancestors().skip(1).take(2).map(Path::to_path_buf);
-    places.map(|place| place.join("libpam_countersign.so")).find(|path| path.exists()).expect("cargo builds the module for its tests")
+    places
+        .map(|place| place.join("libpam_countersign.so"))
+        .find(|path| path.exists())
+        .expect("cargo builds the module for its tests")
 }
 
 /// A server's handle.
@@ -126,13 +146,24 @@ struct Login {
 impl Login {
     fn start(service: &Service, user: &str, password: Option<&[u8]>) -> Self {
         let password = password.map(|password| CString::new(password).unwrap());
-        let data = password.as_ref().map_or(null_mut(), |password| password.as_ptr().cast_mut().cast());
+        let data =
+            password.as_ref().map_or(null_mut(), |password| password.as_ptr().cast_mut().cast());
         let conversation = Box::new(Conversation { converse: answer, data });
-        let (user, directory) = (CString::new(user).unwrap(), CString::new(service.directory.path().to_str().unwrap()).unwrap());
+        let (user, directory) = (
+            CString::new(user).unwrap(),
+            CString::new(service.directory.path().to_str().unwrap()).unwrap(),
+        );
         let mut handle = null_mut();
         // SAFETY: all are C strings that live through the call; the conversation lives as long as the handle.
-        let status =
-            unsafe { pam_start_confdir(c"rds_iam".as_ptr(), user.as_ptr(), &raw const *conversation, directory.as_ptr(), &raw mut handle) };
+        let status = unsafe {
+            pam_start_confdir(
+                c"rds_iam".as_ptr(),
+                user.as_ptr(),
+                &raw const *conversation,
+                directory.as_ptr(),
+                &raw mut handle,
+            )
+        };
         assert_eq!(status, SUCCESS);
         Self { handle, _kept: (conversation, password) }
     }
@@ -171,9 +202,15 @@ fn whom_the_verifier_allows_gets_in() {
     let verifier = service.verifier(vec![None]);
     let login = Login::start(&service, "Jane Doe, näm'e", Some(b"a-token"));
     login.set(ITEM_RHOST, c"192.0.2.7");
-    assert_eq!((login.authenticate(), login.account(), login.credentials()), (SUCCESS, SUCCESS, SUCCESS));
+    assert_eq!(
+        (login.authenticate(), login.account(), login.credentials()),
+        (SUCCESS, SUCCESS, SUCCESS)
+    );
     let question = verifier.join().unwrap().remove(0);
-    assert_eq!((question.user.as_str(), question.instance.as_str(), &**question.token), ("Jane Doe, näm'e", "orders", "a-token"));
+    assert_eq!(
+        (question.user.as_str(), question.instance.as_str(), &**question.token),
+        ("Jane Doe, näm'e", "orders", "a-token")
+    );
     assert_eq!((question.client.as_deref(), question.tls), (Some("192.0.2.7"), None));
     assert_ne!(question.nonce(), Nonce([0; 16]));
 }
@@ -198,7 +235,10 @@ fn whom_the_verifier_denies_stays_out_of_the_account_line_too() {
     let login = Login::start(&service, "jane", Some(b"a-token"));
     assert_eq!((login.authenticate(), login.account()), (SUCCESS, SUCCESS));
     // A second attempt on the handle takes back what the first one gave.
-    assert_eq!((login.authenticate(), login.account(), login.credentials()), (PERM_DENIED, PERM_DENIED, CRED_UNAVAIL));
+    assert_eq!(
+        (login.authenticate(), login.account(), login.credentials()),
+        (PERM_DENIED, PERM_DENIED, CRED_UNAVAIL)
+    );
     assert_eq!((login.authenticate(), login.account()), (AUTHINFO_UNAVAIL, PERM_DENIED));
     verifier.join().unwrap();
 }
@@ -222,10 +262,21 @@ fn the_account_line_lets_nobody_in_by_itself_or_under_another_name() {
 fn what_is_no_token_is_refused_without_asking() {
     let service = Service::both();
     for no_token in [None, Some(&b""[..]), Some(&[b'x'; 65_536])] {
-        assert_eq!(Login::start(&service, "jane", no_token).authenticate(), PERM_DENIED, "{:?}", no_token.map(<[u8]>::len));
+        assert_eq!(
+            Login::start(&service, "jane", no_token).authenticate(),
+            PERM_DENIED,
+            "{:?}",
+            no_token.map(<[u8]>::len)
+        );
     }
-    assert_eq!(Login::start(&service, &"x".repeat(256), Some(b"a-token")).authenticate(), PERM_DENIED);
-    assert_eq!(Login::start(&service, "jane", Some(&[b'x'; 65_535])).authenticate(), AUTHINFO_UNAVAIL);
+    assert_eq!(
+        Login::start(&service, &"x".repeat(256), Some(b"a-token")).authenticate(),
+        PERM_DENIED
+    );
+    assert_eq!(
+        Login::start(&service, "jane", Some(&[b'x'; 65_535])).authenticate(),
+        AUTHINFO_UNAVAIL
+    );
 }
 
 /// So that the refusal is in the verifier's log.
@@ -233,7 +284,10 @@ fn what_is_no_token_is_refused_without_asking() {
 fn a_password_that_is_no_text_is_asked_about() {
     let service = Service::both();
     let verifier = service.verifier(vec![Some(Class::Unavailable), Some(Class::Malformed)]);
-    assert_eq!(Login::start(&service, "jane", Some(b"a\xff\xfeb\xe2\x82")).authenticate(), AUTHINFO_UNAVAIL);
+    assert_eq!(
+        Login::start(&service, "jane", Some(b"a\xff\xfeb\xe2\x82")).authenticate(),
+        AUTHINFO_UNAVAIL
+    );
     assert_eq!(Login::start(&service, "jane", Some(&[0xff; 65_535])).authenticate(), PERM_DENIED);
     let questions = verifier.join().unwrap();
     assert_eq!(**questions[0].token, *"a\u{fffd}\u{fffd}b\u{fffd}");
@@ -242,16 +296,26 @@ fn a_password_that_is_no_text_is_asked_about() {
 
 #[test]
 fn a_wrong_line_lets_nobody_in() {
-    for arguments in ["", "socket=SOCKET instance=orders debug", "socket=SOCKET instance=orders verifier_user=no-such-user-anywhere"] {
-        let service = Service::new(&format!("auth required MODULE {arguments}\naccount required MODULE\n"));
+    for arguments in [
+        "",
+        "socket=SOCKET instance=orders debug",
+        "socket=SOCKET instance=orders verifier_user=no-such-user-anywhere",
+    ] {
+        let service =
+            Service::new(&format!("auth required MODULE {arguments}\naccount required MODULE\n"));
         let login = Login::start(&service, "jane", Some(b"a-token"));
-        assert_eq!((login.authenticate(), login.account()), (SERVICE_ERR, PERM_DENIED), "{arguments}");
+        assert_eq!(
+            (login.authenticate(), login.account()),
+            (SERVICE_ERR, PERM_DENIED),
+            "{arguments}"
+        );
     }
 }
 
 #[test]
 fn the_verifiers_user_may_be_named() {
-    let service = Service::new("auth required MODULE socket=SOCKET instance=orders verifier_user=nobody\n");
+    let service =
+        Service::new("auth required MODULE socket=SOCKET instance=orders verifier_user=nobody\n");
     let verifier = service.verifier(vec![None]);
     assert_eq!(Login::start(&service, "jane", Some(b"a-token")).authenticate(), SUCCESS);
     verifier.join().unwrap();

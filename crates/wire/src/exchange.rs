@@ -122,7 +122,9 @@ impl Fault {
     #[must_use]
     pub fn farewell(&self) -> &[u8] {
         match self {
-            Self::Protocol { farewell, .. } | Self::Unsupported { farewell, .. } | Self::Denied { farewell, .. } => farewell,
+            Self::Protocol { farewell, .. }
+            | Self::Unsupported { farewell, .. }
+            | Self::Denied { farewell, .. } => farewell,
             Self::Refused(_) => &[],
         }
     }

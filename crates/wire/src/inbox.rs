@@ -24,7 +24,8 @@ impl Inbox {
     /// wipes, and what is consumed would stay in it as long as something is always unread.
     fn make_room(&mut self, more: usize) {
         let unread = self.unread();
-        let mut roomy = Zeroizing::new(Vec::with_capacity((unread.len() + more).next_power_of_two()));
+        let mut roomy =
+            Zeroizing::new(Vec::with_capacity((unread.len() + more).next_power_of_two()));
         roomy.extend_from_slice(unread);
         *self = Self { bytes: roomy, taken: 0 };
     }

@@ -57,7 +57,9 @@ where
 
     /// TLS stands: what was in the inbox was its.
     pub(crate) fn secure(&mut self, peer: Peer) -> &mut Self {
-        let Phase::Securing(securing) = std::mem::replace(&mut self.phase, Phase::Moving) else { panic!("it does not wait for TLS") };
+        let Phase::Securing(securing) = std::mem::replace(&mut self.phase, Phase::Moving) else {
+            panic!("it does not wait for TLS")
+        };
         self.inbox.consume(usize::MAX);
         self.run(securing.established(peer));
         self
@@ -114,7 +116,10 @@ where
                     exchange = next;
                 }
                 Ok(Step::Secure(bytes, securing)) => {
-                    assert!(bytes.is_empty() || self.inbox.is_empty(), "what came ahead of TLS is still there");
+                    assert!(
+                        bytes.is_empty() || self.inbox.is_empty(),
+                        "what came ahead of TLS is still there"
+                    );
                     self.sent.extend_from_slice(&bytes);
                     return self.phase = Phase::Securing(securing);
                 }
@@ -147,7 +152,10 @@ where
     D::Outcome: Debug,
     L::Outcome: Debug,
 {
-    let peer = || Peer { end_point: end_point.map(<[u8]>::to_vec), protocol: Some(b"postgresql".to_vec()) };
+    let peer = || Peer {
+        end_point: end_point.map(<[u8]>::to_vec),
+        protocol: Some(b"postgresql".to_vec()),
+    };
     let (mut dial, mut login) = (Side::new(dial), Side::new(login));
     let mut welcomed = false;
     loop {

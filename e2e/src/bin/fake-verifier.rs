@@ -10,9 +10,12 @@ use countersign_core::ask::{Answer, Question, frame};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [socket, mode] = arguments.as_slice() else { panic!("usage: fake-verifier SOCKET hang|garbage|allow|close") };
+    let [socket, mode] = arguments.as_slice() else {
+        panic!("usage: fake-verifier SOCKET hang|garbage|allow|close")
+    };
     let listener = UnixListener::bind(socket).expect("the socket can be bound");
-    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o666)).expect("it can be opened to all");
+    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o666))
+        .expect("it can be opened to all");
     println!("ready");
     let mut held = Vec::new();
     for stream in listener.incoming() {
@@ -35,6 +38,8 @@ fn allow(stream: &mut UnixStream) {
     let mut body = vec![0; u32::from_be_bytes(head) as usize];
     stream.read_exact(&mut body).expect("the question");
     let nonce = Question::parse(&body).expect("a proper question").nonce();
-    stream.write_all(&frame(&Answer::Allow { nonce }, 256).expect("an answer")).expect("the answer is taken");
+    stream
+        .write_all(&frame(&Answer::Allow { nonce }, 256).expect("an answer"))
+        .expect("the answer is taken");
     println!("allowed");
 }

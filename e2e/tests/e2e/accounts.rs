@@ -32,7 +32,11 @@ fn the_statements_of_aws_s_guide_work_as_they_are_written() {
         stack.sql("ALTER USER 'john'@'%' IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'");
         assert_eq!(stack.refused("john", "hunter2").as_deref(), Some("malformed"));
         // MySQL hands a password to the account's plugin, which takes none: another has to be named.
-        let back = if stack.way().engine() == Engine::Mysql { "WITH caching_sha2_password BY" } else { "BY" };
+        let back = if stack.way().engine() == Engine::Mysql {
+            "WITH caching_sha2_password BY"
+        } else {
+            "BY"
+        };
         stack.sql(&format!("ALTER USER 'john'@'%' IDENTIFIED {back} 'hunter3'"));
         assert_eq!(stack.login("john", "hunter3").out, "john");
     });
@@ -41,9 +45,15 @@ fn the_statements_of_aws_s_guide_work_as_they_are_written() {
 #[test]
 fn an_account_that_is_not_of_aws_s_form_is_refused_when_it_is_made() {
     each(|stack| {
-        let [password, other] = if stack.way().engine() == Engine::Mysql { [1396, 1827] } else { [1064, 1396] };
-        for (what, number) in [("BY 'hunter2-is-secret'", password), ("AS 'rds'", other), ("AS 'RDS2'", other)] {
-            let said = error(stack, &format!("CREATE USER bad IDENTIFIED WITH AWSAuthenticationPlugin {what}"));
+        let [password, other] =
+            if stack.way().engine() == Engine::Mysql { [1396, 1827] } else { [1064, 1396] };
+        for (what, number) in
+            [("BY 'hunter2-is-secret'", password), ("AS 'rds'", other), ("AS 'RDS2'", other)]
+        {
+            let said = error(
+                stack,
+                &format!("CREATE USER bad IDENTIFIED WITH AWSAuthenticationPlugin {what}"),
+            );
             assert!(said.contains(&format!("ERROR {number} ")), "{what}: {said}");
         }
         assert_eq!(stack.sql("SELECT COUNT(*) FROM mysql.user WHERE User = 'bad'"), "0");
@@ -58,7 +68,10 @@ fn the_server_s_own_rules_stand_beside_iam_s() {
         stack.sql("CREATE USER plain IDENTIFIED BY 'hunter2'");
         let good = stack.token(&stack.credentials(&[]), "app");
         assert_eq!(stack.login("plain", "hunter2").out, "plain");
-        assert!(!stack.login("plain", &good).ok && stack.decisions("plain").is_empty(), "nobody is asked");
+        assert!(
+            !stack.login("plain", &good).ok && stack.decisions("plain").is_empty(),
+            "nobody is asked"
+        );
 
         // REQUIRE SSL: MySQL tells the plugin that there is no TLS; MariaDB looks itself, after the plugin.
         let before = stack.decisions("app").len();
@@ -77,8 +90,14 @@ fn the_server_s_own_rules_stand_beside_iam_s() {
         stack.sql("CREATE USER 'far'@'10.%' IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'");
         let far = stack.login("far", &good);
         assert!(!far.ok && far.err.contains("ERROR 1045"), "{far:?}");
-        stack.sql("CREATE ROLE reader; GRANT SELECT ON mysql.user TO reader; GRANT reader TO 'app'@'%'");
-        let said = run(&mut stack.client("app", &good, "SET ROLE reader; SELECT COUNT(*) > 0 FROM mysql.user"));
+        stack.sql(
+            "CREATE ROLE reader; GRANT SELECT ON mysql.user TO reader; GRANT reader TO 'app'@'%'",
+        );
+        let said = run(&mut stack.client(
+            "app",
+            &good,
+            "SET ROLE reader; SELECT COUNT(*) > 0 FROM mysql.user",
+        ));
         assert_eq!(said.out, "1", "{said:?}");
         stack.sql("ALTER USER 'app'@'%' ACCOUNT LOCK");
         let locked = stack.login("app", &good).err;
@@ -104,12 +123,18 @@ fn the_master_user_s_role_is_there_as_on_rds() {
 fn nobody_points_the_plugin_elsewhere_or_takes_it_out() {
     each(|stack| {
         for variable in ["socket", "instance", "timeout", "verifier_user", "verifier_uid"] {
-            let said = error(stack, &format!("SET GLOBAL awsauthenticationplugin_{variable} = '/tmp/mine'"));
+            let said = error(
+                stack,
+                &format!("SET GLOBAL awsauthenticationplugin_{variable} = '/tmp/mine'"),
+            );
             assert!(said.contains("ERROR 1238") && said.contains("read only"), "{said}");
         }
         let said = error(stack, "UNINSTALL PLUGIN AWSAuthenticationPlugin");
         assert!(said.contains("ERROR 1702") || said.contains("FORCE_PLUS_PERMANENT"), "{said}");
-        assert_eq!(stack.sql("SELECT @@awsauthenticationplugin_instance"), stack.way().engine().as_str());
+        assert_eq!(
+            stack.sql("SELECT @@awsauthenticationplugin_instance"),
+            stack.way().engine().as_str()
+        );
     });
 }
 

@@ -38,7 +38,8 @@ impl Authorities {
         let shared = Shared::new();
         let status = shared.stack.status();
         let text = |name: &str| status["instances"][0][name].as_str().unwrap().to_owned();
-        let (key, instance, resource_id) = (shared.stack.credentials(&[]), text("instance"), text("resource_id"));
+        let (key, instance, resource_id) =
+            (shared.stack.credentials(&[]), text("instance"), text("resource_id"));
         let authorities = Self { shared, key, instance, resource_id };
         authorities.import("active");
         authorities
@@ -46,7 +47,8 @@ impl Authorities {
 
     /// Tells the store of the server, and of the user `app`, whose key is the one that the stack has made.
     fn import(&self, status: &str) {
-        let (id, secret, endpoint) = (&self.key.access_key_id, self.key.secret.expose(), self.shared.stack.endpoint());
+        let (id, secret, endpoint) =
+            (&self.key.access_key_id, self.key.secret.expose(), self.shared.stack.endpoint());
         let (host, port, region, instance, resource_id) =
             (&endpoint.host, endpoint.port, &endpoint.region, &self.instance, &self.resource_id);
         let state = format!(
@@ -70,7 +72,11 @@ impl Authorities {
 
     fn authority(&self, arguments: &[&str]) -> Command {
         let mut command = countersign();
-        command.arg("authority").args(arguments).args(["--store", &self.shared.url]).env("PGPASSWORD", PASSWORD);
+        command
+            .arg("authority")
+            .args(arguments)
+            .args(["--store", &self.shared.url])
+            .env("PGPASSWORD", PASSWORD);
         command
     }
 
@@ -79,7 +85,8 @@ impl Authorities {
     }
 
     fn serve(&self, name: &str, more: &[&str]) -> Authority {
-        let mut command = self.authority(&["serve", "--max-logins-per-second", "0", "--allow-user", "postgres"]);
+        let mut command =
+            self.authority(&["serve", "--max-logins-per-second", "0", "--allow-user", "postgres"]);
         command
             .arg("--socket")
             .arg(self.socket(name))
@@ -87,18 +94,25 @@ impl Authorities {
             .arg(self.shared.stack.directory().join(format!("{name}.log")))
             .args(more);
         let serving = Authority(command.stdin(Stdio::null()).spawn().unwrap());
-        wait_until("the authority's socket", || std::os::unix::net::UnixStream::connect(self.socket(name)).is_ok());
+        wait_until("the authority's socket", || {
+            std::os::unix::net::UnixStream::connect(self.socket(name)).is_ok()
+        });
         serving
     }
 
     /// Has the server ask on these sockets.
     fn ask_on(&self, sockets: &[&str]) {
-        let paths: Vec<String> = sockets.iter().map(|name| self.socket(name).display().to_string()).collect();
+        let paths: Vec<String> =
+            sockets.iter().map(|name| self.socket(name).display().to_string()).collect();
         let file = format!("/etc/pam.d/countersign-{}", self.resource_id.to_ascii_lowercase());
         let service = fs::read_to_string(&file).unwrap();
-        let edited = service
-            .split(' ')
-            .map(|word| if word.starts_with("socket=") { format!("socket={}", paths.join(",")) } else { word.to_owned() });
+        let edited = service.split(' ').map(|word| {
+            if word.starts_with("socket=") {
+                format!("socket={}", paths.join(","))
+            } else {
+                word.to_owned()
+            }
+        });
         fs::write(&file, edited.collect::<Vec<_>>().join(" ")).unwrap();
     }
 
@@ -130,9 +144,18 @@ fn one_of_two_authorities_is_killed_and_nobody_is_turned_away() {
     });
     // Whoever was in the middle of a question asks the other.
     assert_eq!(failed.into_inner(), 0);
-    let decided =
-        |name: &str| fs::read_to_string(authorities.socket(&format!("{name}.log")).join("log/decisions.jsonl")).unwrap().lines().count();
-    assert!(decided("a") >= 50 && decided("b") >= LOGINS / 2, "{} and {}", decided("a"), decided("b"));
+    let decided = |name: &str| {
+        fs::read_to_string(authorities.socket(&format!("{name}.log")).join("log/decisions.jsonl"))
+            .unwrap()
+            .lines()
+            .count()
+    };
+    assert!(
+        decided("a") >= 50 && decided("b") >= LOGINS / 2,
+        "{} and {}",
+        decided("a"),
+        decided("b")
+    );
 }
 
 #[test]
@@ -160,13 +183,17 @@ fn whoever_sts_vouches_for_meets_the_policies_here() {
     authorities.ask_on(&["a"]);
     let mint = |more: &[&str]| {
         let mut command = countersign();
-        command.args(["token", "--proof", "sts"]).args(more).envs(env.iter().filter(|(name, _)| name.starts_with("AWS_")));
+        command
+            .args(["token", "--proof", "sts"])
+            .args(more)
+            .envs(env.iter().filter(|(name, _)| name.starts_with("AWS_")));
         let said = run(&mut command);
         assert!(said.ok, "{said:?}");
         said.out
     };
     let class = || {
-        let log = fs::read_to_string(authorities.socket("a.log").join("log/decisions.jsonl")).unwrap();
+        let log =
+            fs::read_to_string(authorities.socket("a.log").join("log/decisions.jsonl")).unwrap();
         let last: serde_json::Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
         last["class"].as_str().map(str::to_owned)
     };
@@ -175,12 +202,17 @@ fn whoever_sts_vouches_for_meets_the_policies_here() {
     assert!(!stack.login("app", &proof).ok);
     assert_eq!(class().as_deref(), Some("unknown-key"));
 
-    let fresh = format!(r#"{{"users": [{{"name": "app", "id": "{}", "account": "123456789012"}}]}}"#, unique_id(stack));
+    let fresh = format!(
+        r#"{{"users": [{{"name": "app", "id": "{}", "account": "123456789012"}}]}}"#,
+        unique_id(stack)
+    );
     let file = stack.directory().join("again.json");
     fs::write(&file, fresh).unwrap();
     let said = run(authorities.authority(&["import"]).arg(&file));
     assert!(said.ok, "{said:?}");
-    wait_until("a login by proof", || stack.login("app", &mint(&["--audience", &authorities.instance])).ok);
+    wait_until("a login by proof", || {
+        stack.login("app", &mint(&["--audience", &authorities.instance])).ok
+    });
 
     for (more, expected) in [
         (vec!["--audience", "another"], "signature-mismatch"),
@@ -188,13 +220,18 @@ fn whoever_sts_vouches_for_meets_the_policies_here() {
     ] {
         assert!(!stack.login("app", &mint(&more)).ok, "{more:?}");
         let found = class();
-        assert!(found.as_deref() == Some(expected) || found.as_deref() == Some("wrong-user"), "{more:?}: {found:?}");
+        assert!(
+            found.as_deref() == Some(expected) || found.as_deref() == Some("wrong-user"),
+            "{more:?}: {found:?}"
+        );
     }
 }
 
 /// The unique id of the stack's own user `app`.
 fn unique_id(stack: &countersign_e2e::Stack) -> String {
-    let store = countersign_authority::store::Store::open(&stack.directory().join("authority/state")).unwrap();
+    let store =
+        countersign_authority::store::Store::open(&stack.directory().join("authority/state"))
+            .unwrap();
     let state = store.state().unwrap();
     state.users.get("123456789012/app").unwrap().unique_id.clone()
 }

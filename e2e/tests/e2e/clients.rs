@@ -11,7 +11,12 @@ fn aws() -> Option<Command> {
     let candidates = [installed.into_os_string(), "aws".into()];
     candidates
         .into_iter()
-        .find(|program| Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success()))
+        .find(|program| {
+            Command::new(program)
+                .arg("--version")
+                .output()
+                .is_ok_and(|output| output.status.success())
+        })
         .map(Command::new)
 }
 
@@ -28,7 +33,8 @@ fn the_aws_cli_s_tokens_open_it_and_are_ours_byte_for_byte() {
     let equal = (0..5).any(|_| {
         let theirs = run(aws.args(["rds", "generate-db-auth-token"]).args(arguments).envs(&env));
         assert!(stack.login("app", &theirs.out).ok, "{theirs:?}");
-        let second = |token: &str| token.split_once("X-Amz-Date=").map(|(_, rest)| rest[..16].to_owned());
+        let second =
+            |token: &str| token.split_once("X-Amz-Date=").map(|(_, rest)| rest[..16].to_owned());
         let ours = run(countersign().arg("token").args(arguments).envs(&env));
         assert!(ours.ok, "{ours:?}");
         second(&ours.out) != second(&theirs.out) || {
@@ -37,7 +43,9 @@ fn the_aws_cli_s_tokens_open_it_and_are_ours_byte_for_byte() {
         }
     });
     assert!(equal);
-    let whoami = run(Command::new(aws.get_program()).args(["sts", "get-caller-identity", "--query", "Arn", "--output", "text"]).envs(&env));
+    let whoami = run(Command::new(aws.get_program())
+        .args(["sts", "get-caller-identity", "--query", "Arn", "--output", "text"])
+        .envs(&env));
     assert_eq!(whoami.out, "arn:aws:iam::123456789012:user/app", "{whoami:?}");
 }
 
@@ -46,15 +54,25 @@ fn connect_opens_psql_and_exec_any_command() {
     let stack = Stack::up(ways()[0], &[]);
     let env = stack.env(&[]);
     let url = format!("postgres://app@{}:{}/postgres", env["PGHOST"], env["PGPORT"]);
-    let connect = |url: &str, rest: &[&str]| run(countersign().args(["connect", url, "--"]).args(rest).envs(&env));
+    let connect = |url: &str, rest: &[&str]| {
+        run(countersign().args(["connect", url, "--"]).args(rest).envs(&env))
+    };
     assert_eq!(connect(&url, &["-Atc", "select current_user"]).out, "app");
     assert_eq!(connect(&url, &["-c", "select nothing"]).status, Some(1), "psql's own status");
     let without_tls = connect(&format!("{url}?sslmode=disable"), &["-c", "select 1"]);
-    assert!(without_tls.err.contains("warning: sslmode=disable") && without_tls.err.contains("no encryption"), "{without_tls:?}");
+    assert!(
+        without_tls.err.contains("warning: sslmode=disable")
+            && without_tls.err.contains("no encryption"),
+        "{without_tls:?}"
+    );
     let no_ca = connect(&format!("{url}?sslrootcert=/nowhere.pem"), &[]);
-    assert!(no_ca.status == Some(5) && no_ca.err.contains("/nowhere.pem do not exist"), "{no_ca:?}");
+    assert!(
+        no_ca.status == Some(5) && no_ca.err.contains("/nowhere.pem do not exist"),
+        "{no_ca:?}"
+    );
 
-    let exec = |command: &[&str]| run(countersign().args(["exec", &url, "--"]).args(command).envs(&env));
+    let exec =
+        |command: &[&str]| run(countersign().args(["exec", &url, "--"]).args(command).envs(&env));
     assert_eq!(exec(&["psql", "-Atc", "select current_user"]).out, "app");
     assert_eq!(exec(&["sh", "-c", "exit 42"]).status, Some(42));
     let missing = exec(&["no-such-command"]);
@@ -68,11 +86,15 @@ fn connect_opens_mariadb_or_mysql_and_exec_any_command() {
         let env = stack.env(&[]);
         let (scheme, statement) = (way.engine().as_str(), "SELECT CURRENT_USER()");
         let url = format!("{scheme}://app@{}:{}/app", env["MYSQL_HOST"], env["MYSQL_TCP_PORT"]);
-        let oracle_s = mysql_client().map_or(String::new(), |client| format!("{}:", client.parent().unwrap().display()));
+        let oracle_s = mysql_client()
+            .map_or(String::new(), |client| format!("{}:", client.parent().unwrap().display()));
         let path = format!("{oracle_s}/usr/bin:/bin");
-        let countersign = |arguments: &[&str]| run(countersign().args(arguments).envs(&env).env("PATH", &path));
+        let countersign =
+            |arguments: &[&str]| run(countersign().args(arguments).envs(&env).env("PATH", &path));
 
-        let connect = |url: &str, sql: &str| countersign(&["connect", url, "--", "--batch", "--skip-column-names", "-e", sql]);
+        let connect = |url: &str, sql: &str| {
+            countersign(&["connect", url, "--", "--batch", "--skip-column-names", "-e", sql])
+        };
         assert_eq!(connect(&url, statement).out, "app@%");
         assert_eq!(connect(&url, "SELECT nothing").status, Some(1), "the client's own status");
         let cipher = connect(&url, "SHOW STATUS LIKE 'Ssl_cipher'").out;
@@ -80,11 +102,21 @@ fn connect_opens_mariadb_or_mysql_and_exec_any_command() {
         let no_ca = connect(&format!("{url}?ssl-ca=/nowhere.pem"), statement);
         assert!(no_ca.status == Some(5) && no_ca.err.contains("/nowhere.pem"), "{no_ca:?}");
         let without_tls = connect(&format!("{url}?ssl-mode=DISABLED"), statement);
-        assert!(without_tls.err.contains("warning: ssl-mode=DISABLED") && without_tls.err.contains(&way.denial("app")), "{without_tls:?}");
+        assert!(
+            without_tls.err.contains("warning: ssl-mode=DISABLED")
+                && without_tls.err.contains(&way.denial("app")),
+            "{without_tls:?}"
+        );
 
         let exec = |command: &[&str]| countersign(&[&["exec", &url, "--"], command].concat());
-        let own = if way.engine() == Engine::Mariadb { "mariadb --ssl-verify-server-cert" } else { "mysql --ssl-mode=VERIFY_IDENTITY" };
-        let script = format!("{own} --protocol=TCP --ssl-ca=$MYSQL_SSL_CA --user=$MYSQL_USER -BNe '{statement}'");
+        let own = if way.engine() == Engine::Mariadb {
+            "mariadb --ssl-verify-server-cert"
+        } else {
+            "mysql --ssl-mode=VERIFY_IDENTITY"
+        };
+        let script = format!(
+            "{own} --protocol=TCP --ssl-ca=$MYSQL_SSL_CA --user=$MYSQL_USER -BNe '{statement}'"
+        );
         let said = exec(&["sh", "-c", &script]);
         assert_eq!(said.out, "app@%", "{said:?}");
         assert_eq!(exec(&["sh", "-c", "exit 42"]).status, Some(42));

@@ -7,31 +7,49 @@ use countersign_e2e::{Said, Stack, Way, countersign, run};
 use serde_json::Value;
 
 const HOST: &str = "db.abc.eu-west-1.rds.amazonaws.com";
-const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG")];
+const KEYS: [(&str, &str); 2] =
+    [("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG")];
 
 /// Runs a program with `input` on its standard input.
 pub(crate) fn with_input(command: &mut Command, input: &str) -> Said {
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     child.wait_with_output().unwrap().into()
 }
 
 fn token(arguments: &[&str]) -> Said {
-    run(countersign().args(["token", "--hostname", HOST, "--port", "5432", "--username", "jane"]).args(arguments).envs(KEYS))
+    run(countersign()
+        .args(["token", "--hostname", HOST, "--port", "5432", "--username", "jane"])
+        .args(arguments)
+        .envs(KEYS))
 }
 
 fn inspect(token: &str, arguments: &[&str]) -> (Option<i32>, Value) {
-    let said = with_input(countersign().args(["token", "inspect", "--output", "json"]).args(arguments).envs(KEYS), token);
+    let said = with_input(
+        countersign().args(["token", "inspect", "--output", "json"]).args(arguments).envs(KEYS),
+        token,
+    );
     (said.status, serde_json::from_str(&said.out).unwrap_or_else(|_| panic!("{said:?}")))
 }
 
 #[test]
 fn inspect_says_valid_or_because() {
     let good = token(&[]).out;
-    let verify = |host: &str, port: &str, user: &str| inspect(&good, &["--verify", "--hostname", host, "--port", port, "--username", user]);
+    let verify = |host: &str, port: &str, user: &str| {
+        inspect(&good, &["--verify", "--hostname", host, "--port", port, "--username", user])
+    };
     assert_eq!(inspect(&good, &[]).0, Some(0));
     let (status, report) = verify(HOST, "5432", "jane");
-    assert_eq!((status, &report["valid"], &report["verified"]), (Some(0), &true.into(), &true.into()), "{report}");
+    assert_eq!(
+        (status, &report["valid"], &report["verified"]),
+        (Some(0), &true.into(), &true.into()),
+        "{report}"
+    );
     for ((status, report), because) in [
         (verify("other.abc.eu-west-1.rds.amazonaws.com", "5432", "jane"), "wrong-host"),
         (verify("db.abc.eu-west-2.rds.amazonaws.com", "5432", "jane"), "wrong-region"),
@@ -41,52 +59,103 @@ fn inspect_says_valid_or_because() {
         (inspect(&good.replace("Expires=900", "Expires=901"), &[]), "lifetime-too-long"),
         (inspect(&good.replace("Action=connect", "Action=drop"), &[]), "wrong-action"),
     ] {
-        assert_eq!((status, &report["valid"], &report["because"]), (Some(1), &false.into(), &because.into()), "{report}");
+        assert_eq!(
+            (status, &report["valid"], &report["because"]),
+            (Some(1), &false.into(), &because.into()),
+            "{report}"
+        );
     }
 }
 
 #[test]
 fn each_form_of_output_is_what_its_reader_takes() {
     let value: Value = serde_json::from_str(&token(&["--output", "json"]).out).unwrap();
-    assert_eq!((&value["hostname"], &value["port"], &value["region"]), (&HOST.into(), &5432.into(), &"eu-west-1".into()));
-    let shell = format!("{}\nprintf %s \"$PGUSER@$PGHOST:$PGPORT ${{#PGPASSWORD}}\"", token(&["--output", "env"]).out);
+    assert_eq!(
+        (&value["hostname"], &value["port"], &value["region"]),
+        (&HOST.into(), &5432.into(), &"eu-west-1".into())
+    );
+    let shell = format!(
+        "{}\nprintf %s \"$PGUSER@$PGHOST:$PGPORT ${{#PGPASSWORD}}\"",
+        token(&["--output", "env"]).out
+    );
     let read = run(Command::new("sh").args(["-c", &shell]));
     assert!(read.out.starts_with(&format!("jane@{HOST}:5432 3")), "{read:?}");
     let pgpass = token(&["--output", "pgpass"]).out;
-    assert!(pgpass.starts_with(&format!("{HOST}:5432:*:jane:{HOST}\\:5432/?Action=connect")), "{pgpass}");
+    assert!(
+        pgpass.starts_with(&format!("{HOST}:5432:*:jane:{HOST}\\:5432/?Action=connect")),
+        "{pgpass}"
+    );
     let uri = token(&["--output", "uri"]).out;
     assert!(
-        uri.starts_with(&format!("postgres://jane:{HOST}%3A5432%2F%3FAction%3Dconnect%26")) && uri.ends_with("?sslmode=verify-full"),
+        uri.starts_with(&format!("postgres://jane:{HOST}%3A5432%2F%3FAction%3Dconnect%26"))
+            && uri.ends_with("?sslmode=verify-full"),
         "{uri}"
     );
 }
 
 #[test]
 fn what_is_missing_is_said_with_its_status() {
-    let bare = run(countersign().args(["token", "--hostname", HOST, "--port", "5432", "--username", "jane"]));
-    assert!(bare.status == Some(3) && bare.err.contains("AWS_ACCESS_KEY_ID") && bare.err.contains("--profile"), "{bare:?}");
+    let bare = run(countersign().args([
+        "token",
+        "--hostname",
+        HOST,
+        "--port",
+        "5432",
+        "--username",
+        "jane",
+    ]));
+    assert!(
+        bare.status == Some(3)
+            && bare.err.contains("AWS_ACCESS_KEY_ID")
+            && bare.err.contains("--profile"),
+        "{bare:?}"
+    );
     let profile = token(&["--profile", "nobody"]);
     assert!(profile.status == Some(3) && profile.err.contains("\"nobody\""), "{profile:?}");
     let misplaced = run(countersign().args(["token", "inspect", "secret-token"]));
-    assert!(misplaced.status == Some(2) && !misplaced.err.contains("secret-token"), "{misplaced:?}");
-    let region = run(countersign().args(["token", "--hostname", "localhost", "--port", "5432", "--username", "jane"]).envs(KEYS));
+    assert!(
+        misplaced.status == Some(2) && !misplaced.err.contains("secret-token"),
+        "{misplaced:?}"
+    );
+    let region = run(countersign()
+        .args(["token", "--hostname", "localhost", "--port", "5432", "--username", "jane"])
+        .envs(KEYS));
     assert!(region.status == Some(3) && region.err.contains("--region"), "{region:?}");
     let ended = run(countersign()
         .args(["token", "--hostname", HOST, "--port", "5432", "--username", "jane"])
         .envs(KEYS)
         .env("AWS_CREDENTIAL_EXPIRATION", "2024-01-15T12:00:00Z"));
-    assert!(ended.status == Some(3) && ended.err.contains("ended at 2024-01-15T12:00:00.000Z"), "{ended:?}");
+    assert!(
+        ended.status == Some(3) && ended.err.contains("ended at 2024-01-15T12:00:00.000Z"),
+        "{ended:?}"
+    );
     assert_eq!(run(countersign().args(["token", "--hostname", HOST])).status, Some(2));
-    assert_eq!(run(countersign().args(["token", "--hostname", HOST, "--port", "99999", "--username", "jane"])).status, Some(2));
+    assert_eq!(
+        run(countersign().args([
+            "token",
+            "--hostname",
+            HOST,
+            "--port",
+            "99999",
+            "--username",
+            "jane"
+        ]))
+        .status,
+        Some(2)
+    );
 }
 
 #[test]
 fn a_profile_that_is_named_goes_before_the_environment() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("credentials");
-    std::fs::write(&file, "[work]\naws_access_key_id = AKIDWORK\naws_secret_access_key = x\n").unwrap();
+    std::fs::write(&file, "[work]\naws_access_key_id = AKIDWORK\naws_secret_access_key = x\n")
+        .unwrap();
     let mut command = countersign();
-    command.args(["token", "--hostname", HOST, "--port", "5432", "--username", "jane"]).envs(KEYS).env("AWS_SHARED_CREDENTIALS_FILE", file);
+    command
+        .args(["token", "--hostname", HOST, "--port", "5432", "--username", "jane"])
+        .envs(KEYS)
+        .env("AWS_SHARED_CREDENTIALS_FILE", file);
     assert!(run(&mut command).out.contains("Credential=AKIDEXAMPLE%2F"));
     assert!(
         run(command.env("AWS_PROFILE", "work")).out.contains("Credential=AKIDEXAMPLE%2F"),
@@ -104,7 +173,8 @@ fn policies_are_simulated_and_explained() {
                 "identity_policies":[{{"Version":"2012-10-17","Statement":[{{"Sid":"One","Effect":"{effect}","Action":"rds-db:connect","Resource":"{resource_in_policy}"}}]}}]}}"#
         )
     };
-    let simulate = |text: &str| with_input(countersign().args(["policy", "simulate", "--input", "-"]), text);
+    let simulate =
+        |text: &str| with_input(countersign().args(["policy", "simulate", "--input", "-"]), text);
     for (text, decision, matched) in [
         (input("Allow", resource), "allowed", 1),
         (input("Deny", resource), "explicitDeny", 1),
@@ -112,13 +182,26 @@ fn policies_are_simulated_and_explained() {
     ] {
         let said = simulate(&text);
         let value: Value = serde_json::from_str(&said.out).unwrap_or_else(|_| panic!("{said:?}"));
-        assert_eq!((&value["decision"], value["matched"].as_array().unwrap().len()), (&decision.into(), matched), "{value}");
+        assert_eq!(
+            (&value["decision"], value["matched"].as_array().unwrap().len()),
+            (&decision.into(), matched),
+            "{value}"
+        );
     }
     let refused = simulate(&input("Maybe", resource));
-    assert!(refused.status == Some(5) && refused.err.contains("$.identity_policies[0].Statement[0].Effect"), "{refused:?}");
-    let explained =
-        with_input(countersign().args(["policy", "explain", "--input", "-"]), &input("Allow", &resource.replace("jane", "john")));
-    assert!(explained.ok && explained.out.contains("One") && explained.out.contains("john"), "{explained:?}");
+    assert!(
+        refused.status == Some(5)
+            && refused.err.contains("$.identity_policies[0].Statement[0].Effect"),
+        "{refused:?}"
+    );
+    let explained = with_input(
+        countersign().args(["policy", "explain", "--input", "-"]),
+        &input("Allow", &resource.replace("jane", "john")),
+    );
+    assert!(
+        explained.ok && explained.out.contains("One") && explained.out.contains("john"),
+        "{explained:?}"
+    );
 }
 
 #[test]
@@ -127,7 +210,11 @@ fn a_stack_is_started_once_and_stopped_once() {
     let twice = run(stack.local(&["up", "--detach"]).args(["--authentication", "ldap"]));
     assert!(twice.status == Some(5) && twice.err.contains("runs in"), "{twice:?}");
     let status = stack.status();
-    assert_eq!((&status["running"], &status["instances"][0]["authentication"]), (&true.into(), &"ldap".into()), "{status}");
+    assert_eq!(
+        (&status["running"], &status["instances"][0]["authentication"]),
+        (&true.into(), &"ldap".into()),
+        "{status}"
+    );
     let id = status["instances"][0]["resource_id"].clone();
     let _down = stack.must(&["down"]);
     let stopped = run(&mut stack.local(&["status", "--output", "json"]));
@@ -135,7 +222,11 @@ fn a_stack_is_started_once_and_stopped_once() {
     let env = run(&mut stack.local(&["env"]));
     assert!(env.status == Some(4) && env.err.contains("local up --dir"), "{env:?}");
     stack.start();
-    assert_eq!(stack.status()["instances"][0]["resource_id"], id, "policies go on naming the same database");
+    assert_eq!(
+        stack.status()["instances"][0]["resource_id"],
+        id,
+        "policies go on naming the same database"
+    );
     assert!(stack.login("app", &stack.token(&stack.credentials(&[]), "app")).ok);
 }
 
@@ -149,11 +240,20 @@ fn a_server_that_can_t_be_had_is_left_out_and_said() {
         run(command.env("COUNTERSIGN_SERVERS_DIR", "/proc/none"))
     };
     let alone = local(&["up", "--engine", "mysql:99.9", "--detach"]);
-    assert!(alone.status == Some(5) && alone.err.contains("MySQL 99.9 is not installed"), "{alone:?}");
+    assert!(
+        alone.status == Some(5) && alone.err.contains("MySQL 99.9 is not installed"),
+        "{alone:?}"
+    );
     let up = local(&["up", "--engine", "mariadb,mysql:99.9", "--detach"]);
-    assert!(up.ok && up.err.contains("leaving mysql-99-9 out: MySQL 99.9 is not installed"), "{up:?}");
+    assert!(
+        up.ok && up.err.contains("leaving mysql-99-9 out: MySQL 99.9 is not installed"),
+        "{up:?}"
+    );
     let status: Value = serde_json::from_str(&local(&["status", "--output", "json"]).out).unwrap();
-    assert_eq!((&status["instances"][0]["instance"], &status["left_out"][0]["instance"]), (&"mariadb".into(), &"mysql-99-9".into()));
+    assert_eq!(
+        (&status["instances"][0]["instance"], &status["left_out"][0]["instance"]),
+        (&"mariadb".into(), &"mysql-99-9".into())
+    );
     let env = local(&["env", "--engine", "mysql"]);
     assert!(env.status == Some(5) && env.err.contains("mysql-99-9 was left out"), "{env:?}");
     assert!(local(&["env", "--engine", "mariadb"]).ok);
@@ -163,7 +263,9 @@ fn a_server_that_can_t_be_had_is_left_out_and_said() {
 
 #[test]
 fn directories_that_can_t_be_used_are_refused() {
-    for directory in ["/tmp/with space/x", "/tmp/quote'd", "/tmp/hash#x", &format!("/tmp/{}", "long".repeat(30))] {
+    for directory in
+        ["/tmp/with space/x", "/tmp/quote'd", "/tmp/hash#x", &format!("/tmp/{}", "long".repeat(30))]
+    {
         let said = run(countersign().args(["local", "up", "--dir", directory]));
         assert!(said.status == Some(5) && said.err.contains("--dir"), "{said:?}");
     }
@@ -181,11 +283,19 @@ fn directories_that_can_t_be_used_are_refused() {
 fn completions_and_manual_pages_come_from_the_command_line() {
     for shell in ["bash", "zsh", "fish"] {
         let said = run(countersign().args(["completion", shell]));
-        assert!(said.ok && said.out.contains("countersign") && said.out.contains("generate") | said.out.contains("token"), "{shell}");
+        assert!(
+            said.ok
+                && said.out.contains("countersign")
+                && said.out.contains("generate") | said.out.contains("token"),
+            "{shell}"
+        );
     }
     let bash = run(Command::new("bash").args(["-n", "/dev/stdin"]).stdin(Stdio::null()));
     assert!(bash.ok);
-    let checked = with_input(Command::new("bash").arg("-n"), &run(countersign().args(["completion", "bash"])).out);
+    let checked = with_input(
+        Command::new("bash").arg("-n"),
+        &run(countersign().args(["completion", "bash"])).out,
+    );
     assert!(checked.ok, "{checked:?}");
     assert!(run(countersign().arg("man")).out.contains(".TH countersign 1"));
     let directory = tempfile::tempdir().unwrap();
@@ -210,7 +320,12 @@ fn nobody_in_particular_can_run_a_stack() {
     chown(home.path(), Some(NOBODY), Some(NOBODY)).unwrap();
     let local = |arguments: &[&str]| {
         let mut command = Command::new(&program);
-        command.arg("local").args(arguments).env_clear().env("HOME", home.path()).env("PATH", "/usr/bin:/bin");
+        command
+            .arg("local")
+            .args(arguments)
+            .env_clear()
+            .env("HOME", home.path())
+            .env("PATH", "/usr/bin:/bin");
         run(command.uid(NOBODY).gid(NOBODY).current_dir("/"))
     };
     let up = local(&["up", "--detach"]);
@@ -221,7 +336,13 @@ fn nobody_in_particular_can_run_a_stack() {
         program.display()
     );
     let mut command = Command::new("sh");
-    command.args(["-c", &shell]).env_clear().env("HOME", home.path()).env("PATH", "/usr/bin:/bin").uid(NOBODY).gid(NOBODY);
+    command
+        .args(["-c", &shell])
+        .env_clear()
+        .env("HOME", home.path())
+        .env("PATH", "/usr/bin:/bin")
+        .uid(NOBODY)
+        .gid(NOBODY);
     let said = run(&mut command);
     let down = local(&["down", "--wipe"]);
     assert!(said.out == "app" && down.ok, "{said:?} {down:?}");

@@ -20,11 +20,14 @@ impl Fake {
     /// `program` is a copy that any user can run: the build directory may lie where only root gets to.
     fn start(program: &Path, socket: &Path, mode: &str, uid: u32) -> Self {
         match std::fs::remove_file(socket) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{}: {error}", socket.display()),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                panic!("{}: {error}", socket.display())
+            }
             _ => {}
         }
         let mut command = Command::new(program);
-        let mut child = command.arg(socket).arg(mode).uid(uid).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            command.arg(socket).arg(mode).uid(uid).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         assert_eq!(line, "ready\n");
@@ -71,7 +74,8 @@ fn refuses_without_a_verifier(way: Way) {
     if trusted == 0 {
         // In proper form, from a user who is not trusted: the directory is opened for the sake of the test.
         let directory = socket.parent().unwrap();
-        std::fs::set_permissions(directory, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        std::fs::set_permissions(directory, std::os::unix::fs::PermissionsExt::from_mode(0o777))
+            .unwrap();
         let _fake = Fake::start(&program, &socket, "allow", 65_534);
         refused("another user's socket");
     }
@@ -150,14 +154,17 @@ fn again(prototype: &Command) -> ExitStatus {
 
 fn copy(prototype: &Command) -> Command {
     let mut command = Command::new(prototype.get_program());
-    command.args(prototype.get_args()).envs(prototype.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command
+        .args(prototype.get_args())
+        .envs(prototype.get_envs().filter_map(|(name, value)| Some((name, value?))));
     command
 }
 
 #[test]
 fn what_a_killed_start_leaves_behind_is_taken_away() {
     let stack = Stack::up(ways()[0], &["--engine", "postgres,mariadb"]);
-    let service = stack.status()["instances"][0]["resource_id"].as_str().unwrap().to_ascii_lowercase();
+    let service =
+        stack.status()["instances"][0]["resource_id"].as_str().unwrap().to_ascii_lowercase();
     stack.kill_authority();
     // As if it had not come to writing what it started.
     std::fs::remove_file(stack.directory().join("state.json")).unwrap();
@@ -168,7 +175,10 @@ fn what_a_killed_start_leaves_behind_is_taken_away() {
     assert!(!postmaster.exists() && !mariadb.exists());
     stack.start();
     let _wiped = stack.must(&["down", "--wipe"]);
-    assert!(!stack.directory().exists() && !Path::new("/etc/pam.d").join(format!("countersign-{service}")).exists());
+    assert!(
+        !stack.directory().exists()
+            && !Path::new("/etc/pam.d").join(format!("countersign-{service}")).exists()
+    );
     stack.start();
 }
 
@@ -184,7 +194,9 @@ fn a_start_that_is_killed_while_it_makes_a_server_leaves_no_process_behind() {
         let engine = way.engine().to_string();
         let home = directory.path().join("instances").join(&engine);
         let mut up = local(&["up", "--engine", &engine]).stderr(Stdio::null()).spawn().unwrap();
-        wait_until("the making of a data directory", || std::fs::read_dir(home.join("data.partial")).is_ok_and(|files| files.count() > 2));
+        wait_until("the making of a data directory", || {
+            std::fs::read_dir(home.join("data.partial")).is_ok_and(|files| files.count() > 2)
+        });
         up.kill().unwrap();
         up.wait().unwrap();
 
@@ -195,7 +207,8 @@ fn a_start_that_is_killed_while_it_makes_a_server_leaves_no_process_behind() {
         assert!(down.ok, "{way:?}: {down:?}");
         let left = || {
             let processes = std::fs::read_dir("/proc").unwrap().flatten();
-            let lines = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+            let lines =
+                processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
             let place = directory.path().to_str().unwrap();
             lines.filter(|line| String::from_utf8_lossy(line).contains(place)).count()
         };

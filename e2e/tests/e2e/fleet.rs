@@ -36,7 +36,12 @@ impl Place {
 
     /// A stack with these servers, or with those that it had.
     fn up(&self, servers: &[Engine], preference: Preference) -> Stack {
-        let wanted = |engine: &Engine| Wanted { instance: engine.as_str().parse().unwrap(), engine: *engine, version: None, port: None };
+        let wanted = |engine: &Engine| Wanted {
+            instance: engine.as_str().parse().unwrap(),
+            engine: *engine,
+            version: None,
+            port: None,
+        };
         let plan = Plan {
             layout: self.layout(),
             servers: servers.iter().map(wanted).collect(),
@@ -90,18 +95,42 @@ impl Place {
         let (host, port) = (at.host.as_str(), at.port.to_string());
         if engine == Engine::Postgres {
             let mut psql = Command::new("psql");
-            psql.args(["--no-psqlrc", "--no-align", "--tuples-only", "--no-password", "--command", sql]);
-            psql.env("PGHOST", host).env("PGPORT", port).env("PGUSER", "postgres").env("PGDATABASE", "shop");
-            return run(psql.env("PGPASSWORD", password).env("PGSSLMODE", "verify-full").env("PGSSLROOTCERT", ca));
+            psql.args([
+                "--no-psqlrc",
+                "--no-align",
+                "--tuples-only",
+                "--no-password",
+                "--command",
+                sql,
+            ]);
+            psql.env("PGHOST", host)
+                .env("PGPORT", port)
+                .env("PGUSER", "postgres")
+                .env("PGDATABASE", "shop");
+            return run(psql
+                .env("PGPASSWORD", password)
+                .env("PGSSLMODE", "verify-full")
+                .env("PGSSLROOTCERT", ca));
         }
         let (program, verified) = match engine {
             Engine::Mysql => (mysql_client().unwrap(), "--ssl-mode=VERIFY_IDENTITY"),
             _ => (PathBuf::from("mariadb"), "--ssl-verify-server-cert"),
         };
         let mut client = Command::new(program);
-        client.args(["--no-defaults", "--protocol=TCP", "--batch", "--skip-column-names", verified]);
-        client.arg(format!("--ssl-ca={}", ca.display())).arg(format!("--host={host}")).arg(format!("--port={port}"));
-        run(client.args(["--user=postgres", &format!("--execute={sql}"), "shop"]).env("MYSQL_PWD", password))
+        client.args([
+            "--no-defaults",
+            "--protocol=TCP",
+            "--batch",
+            "--skip-column-names",
+            verified,
+        ]);
+        client
+            .arg(format!("--ssl-ca={}", ca.display()))
+            .arg(format!("--host={host}"))
+            .arg(format!("--port={port}"));
+        run(client
+            .args(["--user=postgres", &format!("--execute={sql}"), "shop"])
+            .env("MYSQL_PWD", password))
     }
 
     fn listens(&self, at: &Running) -> bool {
@@ -119,7 +148,9 @@ impl Drop for Place {
 /// Where the tests' servers are unpacked: MySQL is, wherever it can be had.
 fn unpacked() -> PathBuf {
     // DIRECTORY/mysql-9.7/usr/bin/mysql
-    mysql_client().and_then(|client| client.ancestors().nth(4).map(Path::to_owned)).unwrap_or_else(|| PathBuf::from("/nonexistent"))
+    mysql_client()
+        .and_then(|client| client.ancestors().nth(4).map(Path::to_owned))
+        .unwrap_or_else(|| PathBuf::from("/nonexistent"))
 }
 
 fn name(text: &str) -> InstanceId {
@@ -135,7 +166,10 @@ fn order(instance: &str, engine: Engine) -> NewServer {
         port: None,
         database: Some("shop".to_owned()),
         // On RDS no superuser, though PostgreSQL's is called so elsewhere.
-        master: Some(Master { name: "postgres".to_owned(), password: Secret::new(PASSWORD).unwrap() }),
+        master: Some(Master {
+            name: "postgres".to_owned(),
+            password: Secret::new(PASSWORD).unwrap(),
+        }),
         replica_of: None,
     }
 }
@@ -149,18 +183,36 @@ fn master_is_as_on_rds(place: &Place, engine: Engine, at: &Running) {
     };
     let refused = |sql: &str| assert!(!place.login(engine, at, PASSWORD, sql).ok, "{sql}");
     if engine == Engine::Postgres {
-        assert_eq!(must("SELECT rolsuper, rolcreatedb, rolcreaterole FROM pg_roles WHERE rolname = current_user"), "f|t|t");
-        assert_eq!(must("SELECT pg_has_role('rds_superuser', 'member'), pg_has_role('pg_monitor', 'usage')"), "t|t");
-        assert_eq!(must("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'shop'"), "postgres");
+        assert_eq!(
+            must(
+                "SELECT rolsuper, rolcreatedb, rolcreaterole FROM pg_roles WHERE rolname = current_user"
+            ),
+            "f|t|t"
+        );
+        assert_eq!(
+            must(
+                "SELECT pg_has_role('rds_superuser', 'member'), pg_has_role('pg_monitor', 'usage')"
+            ),
+            "t|t"
+        );
+        assert_eq!(
+            must("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'shop'"),
+            "postgres"
+        );
         must("CREATE USER jane; GRANT rds_iam TO jane; CREATE TABLE public.goods (id int)");
         refused("COPY (SELECT 1) TO PROGRAM 'true'");
         refused("ALTER SYSTEM SET ssl = off");
     } else {
-        must("CREATE USER jane IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'; CREATE TABLE goods (id int)");
+        must(
+            "CREATE USER jane IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'; CREATE TABLE goods (id int)",
+        );
         must("GRANT SELECT ON shop.* TO jane");
         refused("SELECT 1 INTO OUTFILE '/tmp/countersign-no'");
         refused("SHUTDOWN");
-        assert!(!must("SHOW DATABASES").lines().any(|database| database == "app"), "RDS makes no such database");
+        assert!(
+            !must("SHOW DATABASES").lines().any(|database| database == "app"),
+            "RDS makes no such database"
+        );
     }
 }
 
@@ -172,7 +224,10 @@ fn life(place: &Place, servers: &Arc<dyn Servers>, engine: Engine, version: &str
     assert_eq!(at.version, version);
     master_is_as_on_rds(place, engine, &at);
     assert_eq!(servers.describe(&instance).unwrap().running, at);
-    assert!(matches!(servers.create(&order("orders", engine)), Err(ServersError::Invalid(_))), "the name is taken");
+    assert!(
+        matches!(servers.create(&order("orders", engine)), Err(ServersError::Invalid(_))),
+        "the name is taken"
+    );
     let same_port = NewServer { port: Some(at.port), ..order("others", engine) };
     assert_eq!(servers.create(&same_port).unwrap_err(), ServersError::PortInUse(at.port));
 
@@ -182,7 +237,9 @@ fn life(place: &Place, servers: &Arc<dyn Servers>, engine: Engine, version: &str
     assert!(!place.listens(&at) && !servers.describe(&instance).unwrap().started);
     assert_eq!(servers.start(&instance).unwrap(), at);
 
-    servers.set_master_password(&instance, "postgres", &Secret::new("another-password").unwrap()).unwrap();
+    servers
+        .set_master_password(&instance, "postgres", &Secret::new("another-password").unwrap())
+        .unwrap();
     assert!(!place.login(engine, &at, PASSWORD, "SELECT 1").ok);
     assert!(place.login(engine, &at, "another-password", "SELECT 1").ok);
     servers.set_master_password(&instance, "postgres", &Secret::new(PASSWORD).unwrap()).unwrap();
@@ -192,10 +249,22 @@ fn life(place: &Place, servers: &Arc<dyn Servers>, engine: Engine, version: &str
     assert!(logs.len() == 1 && logs[0].size > 0, "{logs:?}");
     let log = servers.read_log(&instance, &logs[0].name, 0, u64::MAX).unwrap();
     let log = String::from_utf8_lossy(&log);
-    assert!(log.contains("ready") && !log.contains(PASSWORD) && !log.contains("SCRAM-SHA-256$"), "{log}");
+    assert!(
+        log.contains("ready") && !log.contains(PASSWORD) && !log.contains("SCRAM-SHA-256$"),
+        "{log}"
+    );
     assert_eq!(servers.read_log(&instance, &logs[0].name, 3, 5).unwrap(), log.as_bytes()[3..8]);
-    for other in ["server.json", "../server.log", "error/../server.log", "error/postgresql.log/../../server.json", ""] {
-        assert!(matches!(servers.read_log(&instance, other, 0, 10), Err(ServersError::Invalid(_))), "{other}");
+    for other in [
+        "server.json",
+        "../server.log",
+        "error/../server.log",
+        "error/postgresql.log/../../server.json",
+        "",
+    ] {
+        assert!(
+            matches!(servers.read_log(&instance, other, 0, 10), Err(ServersError::Invalid(_))),
+            "{other}"
+        );
     }
 }
 
@@ -212,7 +281,11 @@ fn each_lives_through_everything(engine: Engine) -> bool {
     let stack = place.up(&[Engine::Mariadb], Preference::Automatic);
     let versions = stack.servers().versions().unwrap();
     place.down(stack);
-    let versions: Vec<String> = versions.into_iter().filter(|known| known.engine == engine).map(|known| known.version).collect();
+    let versions: Vec<String> = versions
+        .into_iter()
+        .filter(|known| known.engine == engine)
+        .map(|known| known.version)
+        .collect();
     versions.iter().for_each(|version| lives_through_everything(engine, version));
     !versions.is_empty()
 }
@@ -226,7 +299,9 @@ fn lives_through_everything(engine: Engine, version: &str) {
     let at = servers.create(&order("stopped", engine)).unwrap();
     servers.stop(&name("stopped")).unwrap();
     let orders = servers.describe(&name("orders")).unwrap();
-    let kept = |running: &Running| assert!(place.login(engine, running, PASSWORD, "SELECT * FROM goods").ok);
+    let kept = |running: &Running| {
+        assert!(place.login(engine, running, PASSWORD, "SELECT * FROM goods").ok)
+    };
 
     // As a killed stack leaves them: they go on, and are taken over.
     drop(servers);
@@ -249,7 +324,10 @@ fn lives_through_everything(engine: Engine, version: &str) {
     for (instance, at) in [("orders", &orders.running), ("stopped", &at)] {
         servers.delete(&name(instance)).unwrap();
         nothing_is_left(&place, instance, at);
-        assert_eq!(servers.delete(&name(instance)).unwrap_err(), ServersError::NoInstance(name(instance)));
+        assert_eq!(
+            servers.delete(&name(instance)).unwrap_err(),
+            ServersError::NoInstance(name(instance))
+        );
     }
     drop(servers);
     place.down(stack);
@@ -276,13 +354,25 @@ fn a_postgresql_asks_by_ldap_where_nothing_did_before() {
     let place = Place::new();
     let stack = place.up(&[Engine::Mariadb], Preference::Ldap);
     let at = stack.servers().create(&order("orders", Engine::Postgres)).unwrap();
-    let asks = place.state().instances.iter().find(|known| known.instance == name("orders")).map(|known| known.authentication);
+    let asks = place
+        .state()
+        .instances
+        .iter()
+        .find(|known| known.instance == name("orders"))
+        .map(|known| known.authentication);
     assert_eq!(asks, Some(Authentication::Ldap));
-    assert!(place.login(Engine::Postgres, &at, PASSWORD, "CREATE USER jane; GRANT rds_iam TO jane").ok);
+    assert!(
+        place.login(Engine::Postgres, &at, PASSWORD, "CREATE USER jane; GRANT rds_iam TO jane").ok
+    );
     let mut jane = Command::new("psql");
-    jane.args(["--no-psqlrc", "--no-password", "--command", "SELECT 1"]).env("PGHOST", at.host.as_str()).env("PGUSER", "jane");
-    let said =
-        run(jane.env("PGPORT", at.port.to_string()).env("PGDATABASE", "shop").env("PGPASSWORD", "no token").env("PGSSLMODE", "require"));
+    jane.args(["--no-psqlrc", "--no-password", "--command", "SELECT 1"])
+        .env("PGHOST", at.host.as_str())
+        .env("PGUSER", "jane");
+    let said = run(jane
+        .env("PGPORT", at.port.to_string())
+        .env("PGDATABASE", "shop")
+        .env("PGPASSWORD", "no token")
+        .env("PGSSLMODE", "require"));
     assert!(said.err.contains("LDAP authentication failed for user \"jane\""), "{said:?}");
     place.down(stack);
 }
@@ -293,12 +383,19 @@ fn a_postgresql_follows_another_until_it_is_promoted() {
     let stack = place.up(&[Engine::Mariadb], Preference::Ldap);
     let servers = stack.servers();
     let writer = servers.create(&order("writer", Engine::Postgres)).unwrap();
-    let replica = NewServer { master: None, database: None, replica_of: Some(name("writer")), ..order("reader", Engine::Postgres) };
+    let replica = NewServer {
+        master: None,
+        database: None,
+        replica_of: Some(name("writer")),
+        ..order("reader", Engine::Postgres)
+    };
     let reader = servers.create(&replica).unwrap();
     let login = |at: &Running, sql: &str| place.login(Engine::Postgres, at, PASSWORD, sql);
     let follows = |count: &str| {
         assert!(login(&writer, "INSERT INTO goods VALUES (1)").ok);
-        wait_until("what was written at the writer, at the reader", || login(&reader, "SELECT count(*) FROM goods").out == count);
+        wait_until("what was written at the writer, at the reader", || {
+            login(&reader, "SELECT count(*) FROM goods").out == count
+        });
     };
     assert!(login(&writer, "CREATE TABLE goods (id int)").ok);
     follows("1");
@@ -327,17 +424,25 @@ fn nothing_is_left_of_a_server_that_could_not_be_made() {
     let stack = place.up(&[Engine::Postgres], Preference::Ldap);
     let servers = stack.servers();
     // A database of this name is there: the last step fails.
-    let refused = servers.create(&NewServer { database: Some("sys".to_owned()), ..order("orders", Engine::Mariadb) }).unwrap_err();
-    assert!(matches!(&refused, ServersError::Failed(text) if !text.contains(PASSWORD)), "{refused}");
+    let refused = servers
+        .create(&NewServer { database: Some("sys".to_owned()), ..order("orders", Engine::Mariadb) })
+        .unwrap_err();
+    assert!(
+        matches!(&refused, ServersError::Failed(text) if !text.contains(PASSWORD)),
+        "{refused}"
+    );
     assert!(!place.layout().root().join("instances/orders").exists());
     assert_eq!(place.names(), ["postgres"]);
-    let absent = servers.create(&NewServer { version: Some("9.6".to_owned()), ..order("orders", Engine::Postgres) }).unwrap_err();
+    let absent = servers
+        .create(&NewServer { version: Some("9.6".to_owned()), ..order("orders", Engine::Postgres) })
+        .unwrap_err();
     assert!(matches!(&absent, ServersError::NotFound(_)), "{absent}");
     // As if it had been killed meanwhile.
     servers.create(&order("orders", Engine::Postgres)).unwrap();
     drop(servers);
     place.lose(stack);
-    let mut text: serde_json::Value = serde_json::from_slice(&std::fs::read(place.layout().state_file()).unwrap()).unwrap();
+    let mut text: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(place.layout().state_file()).unwrap()).unwrap();
     text["instances"][1]["standing"] = "partial".into();
     std::fs::write(place.layout().state_file(), text.to_string()).unwrap();
     let stack = place.up(&[], Preference::Ldap);

@@ -66,8 +66,14 @@ fn policies_and_keys_take_effect_with_the_next_login() {
         let _enabled = stack.must(&["user", "enable-key", "jane"]);
         assert!(stack.login("jane", &good).ok);
 
-        let statement = |effect: &str| format!(r#"{{"Effect":"{effect}","Action":"rds-db:connect","Resource":"*"}}"#);
-        let document = format!(r#"{{"Version":"2012-10-17","Statement":[{},{}]}}"#, statement("Allow"), statement("Deny"));
+        let statement = |effect: &str| {
+            format!(r#"{{"Effect":"{effect}","Action":"rds-db:connect","Resource":"*"}}"#)
+        };
+        let document = format!(
+            r#"{{"Version":"2012-10-17","Statement":[{},{}]}}"#,
+            statement("Allow"),
+            statement("Deny")
+        );
         grant(stack, "jane", &document);
         assert_eq!(class().as_deref(), Some("explicitly-denied"));
         let _revoked = stack.must(&["user", "revoke", "jane"]);
@@ -91,7 +97,10 @@ fn rds_iam_decides_over_passwords_and_tls() {
         stack.sql("CREATE ROLE shut NOLOGIN IN ROLE rds_iam");
         assert!(stack.login("plain", "hunter2").ok, "without rds_iam a password does");
         let good = stack.token(&stack.credentials(&[]), "app");
-        assert!(!stack.login("plain", &good).ok, "without rds_iam a token is only a wrong password");
+        assert!(
+            !stack.login("plain", &good).ok,
+            "without rds_iam a token is only a wrong password"
+        );
         for user in ["twofold", "indirect"] {
             assert_eq!(stack.refused(user, "hunter2").as_deref(), Some("malformed"), "{user}");
         }
@@ -99,16 +108,30 @@ fn rds_iam_decides_over_passwords_and_tls() {
         let _made = stack.must(&["user", "create", "shutter", "--db-user", "shut"]);
         stack.sql("ALTER ROLE shut NOLOGIN");
         let superuser = run(&mut stack.local(&["user", "create", "postgres"]));
-        assert!(superuser.status == Some(5) && superuser.err.contains("superuser"), "{superuser:?}");
+        assert!(
+            superuser.status == Some(5) && superuser.err.contains("superuser"),
+            "{superuser:?}"
+        );
         let allowed = stack.token(&stack.credentials(&["--user", "shutter"]), "shut");
         let said = stack.login("shut", &allowed);
-        assert!(said.err.contains("role \"shut\" is not permitted to log in") && stack.last_class("shut").is_none(), "{said:?}");
+        assert!(
+            said.err.contains("role \"shut\" is not permitted to log in")
+                && stack.last_class("shut").is_none(),
+            "{said:?}"
+        );
 
         let before = stack.decisions("app").len();
         let without_tls = run(&mut stack.client_without_tls("app", &good, "select 1"));
         let said = without_tls.err;
-        assert!(said.contains("pg_hba.conf rejects connection") && said.contains("no encryption"), "{said}");
-        assert_eq!(stack.decisions("app").len(), before, "nobody is asked about a connection without TLS");
+        assert!(
+            said.contains("pg_hba.conf rejects connection") && said.contains("no encryption"),
+            "{said}"
+        );
+        assert_eq!(
+            stack.decisions("app").len(),
+            before,
+            "nobody is asked about a connection without TLS"
+        );
     });
 }
 
@@ -119,17 +142,29 @@ fn sessions_of_users_and_roles_log_in() {
         assert!(temporary.session_token.is_some());
         assert!(stack.login("app", &stack.token(&temporary, "app")).ok);
         let other = Credentials { session_token: Secret::new("another's"), ..temporary.clone() };
-        assert_eq!(stack.refused("app", &stack.token(&other, "app")).as_deref(), Some("session-token-wrong"));
+        assert_eq!(
+            stack.refused("app", &stack.token(&other, "app")).as_deref(),
+            Some("session-token-wrong")
+        );
         let bare = Credentials { session_token: None, ..temporary };
-        assert_eq!(stack.refused("app", &stack.token(&bare, "app")).as_deref(), Some("session-token-missing"));
+        assert_eq!(
+            stack.refused("app", &stack.token(&bare, "app")).as_deref(),
+            Some("session-token-missing")
+        );
 
         let _made = stack.must(&["role", "create", "reporting"]);
         let assumed = stack.credentials(&["--role", "reporting"]);
         assert!(stack.login("reporting", &stack.token(&assumed, "reporting")).ok);
         let record = stack.decisions("reporting").pop().unwrap();
-        assert_eq!(record["principal"], "arn:aws:sts::123456789012:assumed-role/reporting/countersign-local");
+        assert_eq!(
+            record["principal"],
+            "arn:aws:sts::123456789012:assumed-role/reporting/countersign-local"
+        );
         let _revoked = stack.must(&["role", "revoke", "reporting"]);
-        assert_eq!(stack.refused("reporting", &stack.token(&assumed, "reporting")).as_deref(), Some("not-allowed"));
+        assert_eq!(
+            stack.refused("reporting", &stack.token(&assumed, "reporting")).as_deref(),
+            Some("not-allowed")
+        );
     });
 }
 
@@ -152,29 +187,43 @@ fn the_newest_postgresql_enforces_it_too() {
 #[test]
 fn the_newest_mariadb_enforces_it_too_and_tells_of_tls() {
     // Where the other tests don't find it: they are on the system's. The server's user has to get there.
-    let servers = if rustix::process::geteuid().is_root() { "/var/cache/countersign/newest".into() } else { programs().join("newest") };
+    let servers = if rustix::process::geteuid().is_root() {
+        "/var/cache/countersign/newest".into()
+    } else {
+        programs().join("newest")
+    };
     let newest = |command: &mut Command| run(command.env("COUNTERSIGN_SERVERS_DIR", &servers));
     let installed = newest(countersign().args(["local", "install", "--engine", "mariadb:11.8"]));
     if !installed.ok {
         eprintln!("skipped: MariaDB 11.8 can't be had here: {}", installed.err);
         return;
     }
-    let stack = Newest { directory: tempfile::Builder::new().prefix("countersign-").tempdir().unwrap() };
+    let stack =
+        Newest { directory: tempfile::Builder::new().prefix("countersign-").tempdir().unwrap() };
     let local = |arguments: &[&str]| newest(stack.local().args(arguments));
     let up = local(&["up", "--engine", "mariadb:11.8", "--detach"]);
     assert!(up.ok, "{up:?}");
     let connect = |options: &str| {
         let url = format!("mariadb://app@$MYSQL_HOST:$MYSQL_TCP_PORT/app{options}");
         let (local, program) = (local(&["env"]).out, programs().join("countersign"));
-        let script = format!("{local}\n{} connect \"{url}\" -- -BNe 'SELECT CURRENT_USER(), LEFT(VERSION(), 4)'", program.display());
+        let script = format!(
+            "{local}\n{} connect \"{url}\" -- -BNe 'SELECT CURRENT_USER(), LEFT(VERSION(), 4)'",
+            program.display()
+        );
         run(Command::new("sh").args(["-c", &script]))
     };
     let said = connect("");
     assert_eq!(said.out, "app@%\t11.8", "{said:?}");
     let without_tls = connect("?ssl-mode=DISABLED");
-    assert!(without_tls.err.contains("ERROR 1045 (28000): Access denied for user 'app'@"), "{without_tls:?}");
+    assert!(
+        without_tls.err.contains("ERROR 1045 (28000): Access denied for user 'app'@"),
+        "{without_tls:?}"
+    );
     let log = local(&["log"]).out;
-    assert!(log.lines().last().is_some_and(|line| line.contains("no-tls: the connection has no TLS")), "{log}");
+    assert!(
+        log.lines().last().is_some_and(|line| line.contains("no-tls: the connection has no TLS")),
+        "{log}"
+    );
 }
 
 /// A stack that is taken away however the test ends.

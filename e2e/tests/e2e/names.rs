@@ -7,8 +7,19 @@ use countersign_e2e::{Stack, padded_session, run, ways, ways_of};
 fn users_with_signs_spaces_and_letters_of_any_script() {
     for way in ways() {
         let stack = Stack::up(way, &[]);
-        for (at, user) in
-            ["user.name+x@corp", "a/b", "with space", "zoë.日本", "O'Brien\"s", "x,dc=postgres", "50%", "a&b=c", "star*"].iter().enumerate()
+        for (at, user) in [
+            "user.name+x@corp",
+            "a/b",
+            "with space",
+            "zoë.日本",
+            "O'Brien\"s",
+            "x,dc=postgres",
+            "50%",
+            "a&b=c",
+            "star*",
+        ]
+        .iter()
+        .enumerate()
         {
             let name = format!("iam{at}");
             let _made = stack.must(&["user", "create", &name, "--db-user", user]);
@@ -38,8 +49,12 @@ fn hosts_in_capitals_and_by_address() {
         let stack = Stack::up(way, &[]);
         let key = stack.credentials(&[]);
         for host in ["LOCALHOST", "LocalHost", "127.0.0.1"] {
-            let endpoint = countersign_core::endpoint::Endpoint { host: host.parse().unwrap(), ..stack.endpoint() };
-            let token = countersign_e2e::token(&key, &endpoint, "app", std::time::SystemTime::now());
+            let endpoint = countersign_core::endpoint::Endpoint {
+                host: host.parse().unwrap(),
+                ..stack.endpoint()
+            };
+            let token =
+                countersign_e2e::token(&key, &endpoint, "app", std::time::SystemTime::now());
             let mut client = stack.client("app", &token, "select 1");
             let said = match way.engine() {
                 Engine::Postgres => run(client.env("PGHOST", host)),

@@ -27,7 +27,9 @@ fn nothing_that_is_written_shows_a_token_or_a_key() {
         let key = stack.credentials(&["--temporary"]);
         let good = stack.token(&key, "app");
         let tampered = good.replace("Expires=900", "Expires=899");
-        for token in [good.as_str(), tampered.as_str(), "hunter2-is-secret", &good[..good.len() / 2]] {
+        for token in
+            [good.as_str(), tampered.as_str(), "hunter2-is-secret", &good[..good.len() / 2]]
+        {
             let _either = stack.login("app", token);
         }
         let session = key.session_token.as_ref().unwrap().expose();
@@ -35,7 +37,10 @@ fn nothing_that_is_written_shows_a_token_or_a_key() {
         let secrets = [key.secret.expose(), session, signature, "hunter2-is-secret"];
         let mut paths = Vec::new();
         files(stack.directory(), &mut paths);
-        assert!(paths.iter().any(|path| path.ends_with("server.log")) && paths.iter().any(|path| path.ends_with("up.log")));
+        assert!(
+            paths.iter().any(|path| path.ends_with("server.log"))
+                && paths.iter().any(|path| path.ends_with("up.log"))
+        );
         for path in paths {
             let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
             for secret in secrets {
@@ -47,14 +52,19 @@ fn nothing_that_is_written_shows_a_token_or_a_key() {
 
 #[test]
 fn a_token_reaches_its_program_through_the_environment_alone() {
-    let env =
-        [("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "hunter2-is-secret"), ("AWS_SESSION_TOKEN", "session-is-secret")];
+    let env = [
+        ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
+        ("AWS_SECRET_ACCESS_KEY", "hunter2-is-secret"),
+        ("AWS_SESSION_TOKEN", "session-is-secret"),
+    ];
     for (url, variable) in [
         ("postgres://jane@db.abc.us-east-1.rds.amazonaws.com/x?sslrootcert=system", "PGPASSWORD"),
         ("mysql://jane@db.abc.us-east-1.rds.amazonaws.com/x", "MYSQL_PWD"),
         ("mariadb://jane@db.abc.us-east-1.rds.amazonaws.com/x", "MYSQL_PWD"),
     ] {
-        let shell = format!("tr '\\0' '\\n' < /proc/$$/cmdline; ps -ef; printf '%s\\n' \"${variable}\" | wc -c");
+        let shell = format!(
+            "tr '\\0' '\\n' < /proc/$$/cmdline; ps -ef; printf '%s\\n' \"${variable}\" | wc -c"
+        );
         let said = run(countersign().args(["exec", url, "--", "sh", "-c", &shell]).envs(env));
         assert!(said.ok, "{said:?}");
         let length: usize = said.out.lines().last().unwrap().trim().parse().unwrap();
@@ -67,14 +77,28 @@ fn a_token_reaches_its_program_through_the_environment_alone() {
 
 #[test]
 fn inspect_prints_neither_signature_nor_session_token() {
-    let env =
-        [("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "hunter2-is-secret"), ("AWS_SESSION_TOKEN", "session-is-secret")];
+    let env = [
+        ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
+        ("AWS_SECRET_ACCESS_KEY", "hunter2-is-secret"),
+        ("AWS_SESSION_TOKEN", "session-is-secret"),
+    ];
     let token = run(countersign()
-        .args(["token", "--hostname", "db.abc.us-east-1.rds.amazonaws.com", "--port", "5432", "--username", "jane"])
+        .args([
+            "token",
+            "--hostname",
+            "db.abc.us-east-1.rds.amazonaws.com",
+            "--port",
+            "5432",
+            "--username",
+            "jane",
+        ])
         .envs(env));
     let signature = token.out.split("X-Amz-Signature=").nth(1).unwrap().to_owned();
     for format in ["text", "json"] {
-        let said = crate::commands::with_input(countersign().args(["token", "inspect", "--output", format]).envs(env), &token.out);
+        let said = crate::commands::with_input(
+            countersign().args(["token", "inspect", "--output", format]).envs(env),
+            &token.out,
+        );
         assert!(said.ok, "{said:?}");
         for secret in [signature.as_str(), "session-is-secret", "hunter2-is-secret"] {
             assert!(!said.out.contains(secret) && !said.err.contains(secret), "{said:?}");

@@ -7,7 +7,9 @@ use std::process::{Child, Command, Stdio};
 
 use countersign_core::endpoint::Endpoint;
 use countersign_core::name::Engine;
-use countersign_e2e::{Said, Stack, Way, countersign, mysql_client, run, token, wait_until, ways_of};
+use countersign_e2e::{
+    Said, Stack, Way, countersign, mysql_client, run, token, wait_until, ways_of,
+};
 use tempfile::TempDir;
 
 /// Whom the servers run as where root runs the tests: another user than the stack's servers have.
@@ -27,19 +29,30 @@ impl OwnServer {
     /// Makes a server with the certificate of the stack's, and starts it.
     fn start(engine: Engine, stack: &Stack) -> Self {
         let root = match engine {
-            Engine::Mysql => mysql_client().expect("the client is here").ancestors().nth(3).expect("DIR/usr/bin/mysql").to_owned(),
+            Engine::Mysql => mysql_client()
+                .expect("the client is here")
+                .ancestors()
+                .nth(3)
+                .expect("DIR/usr/bin/mysql")
+                .to_owned(),
             _ => PathBuf::from("/"),
         };
-        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap().port();
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .unwrap()
+            .port();
         let directory = tempfile::Builder::new().prefix("countersign-").tempdir().unwrap();
         let mut server = Self { engine, root, directory, port, process: None };
         for name in ["conf.d", "plugins", "data", "tmp"] {
             std::fs::create_dir(server.path(name)).unwrap();
         }
-        for entry in stack.directory().join("instances/mariadb/tls").read_dir().unwrap().map(Result::unwrap) {
+        for entry in
+            stack.directory().join("instances/mariadb/tls").read_dir().unwrap().map(Result::unwrap)
+        {
             std::fs::copy(entry.path(), server.path(entry.file_name().to_str().unwrap())).unwrap();
         }
-        std::fs::write(server.path("my.cnf"), server.options(&stack.env(&[])["MYSQL_SSL_CA"])).unwrap();
+        std::fs::write(server.path("my.cnf"), server.options(&stack.env(&[])["MYSQL_SSL_CA"]))
+            .unwrap();
         if rustix::process::geteuid().is_root() {
             let owned = run(Command::new("chown").arg("-R").arg(USER).arg(server.directory.path()));
             assert!(owned.ok, "{owned:?}");
@@ -58,7 +71,10 @@ impl OwnServer {
         let directory = self.directory.path().display();
         let mysql = match self.engine {
             Engine::Mysql => {
-                format!("mysqlx = OFF\nsecure-file-priv = NULL\nlc-messages-dir = {}\n", self.root.join("usr/share/mysql").display())
+                format!(
+                    "mysqlx = OFF\nsecure-file-priv = NULL\nlc-messages-dir = {}\n",
+                    self.root.join("usr/share/mysql").display()
+                )
             }
             _ => String::new(),
         };
@@ -74,7 +90,10 @@ impl OwnServer {
 
     fn program(&self, name: &str) -> Command {
         let places = ["usr/sbin", "usr/bin"].map(|place| self.root.join(place).join(name));
-        let program = places.iter().find(|program| program.exists()).unwrap_or_else(|| panic!("there is no {name}"));
+        let program = places
+            .iter()
+            .find(|program| program.exists())
+            .unwrap_or_else(|| panic!("there is no {name}"));
         let mut command = Command::new(program);
         command.arg(format!("--defaults-file={}", self.path("my.cnf").display())).current_dir("/");
         command
@@ -90,7 +109,11 @@ impl OwnServer {
             Engine::Mysql => self.program("mysqld"),
             _ => self.program("mariadb-install-db"),
         };
-        let mysql = if self.engine == Engine::Mysql { "--initialize-insecure" } else { "--auth-root-authentication-method=normal" };
+        let mysql = if self.engine == Engine::Mysql {
+            "--initialize-insecure"
+        } else {
+            "--auth-root-authentication-method=normal"
+        };
         command.arg(mysql).args(self.user());
         command
     }
@@ -135,7 +158,15 @@ impl OwnServer {
     /// Runs SQL as the administrator.
     fn sql(&self, sql: &str) -> Said {
         let socket = format!("--socket={}", self.path("mysqld.sock").display());
-        run(self.client().args(["--no-defaults", &socket, "--user=root", "--batch", "--skip-column-names", "--execute", sql]))
+        run(self.client().args([
+            "--no-defaults",
+            &socket,
+            "--user=root",
+            "--batch",
+            "--skip-column-names",
+            "--execute",
+            sql,
+        ]))
     }
 
     /// What `SHOW PLUGINS` has of the plugin.
@@ -152,22 +183,47 @@ impl OwnServer {
 
     /// Logs in over TLS, verified by the stack's CA.
     fn login(&self, stack: &Stack, token: &str) -> Said {
-        let (ca, port) = (format!("--ssl-ca={}", stack.env(&[])["MYSQL_SSL_CA"]), format!("--port={}", self.port));
+        let (ca, port) = (
+            format!("--ssl-ca={}", stack.env(&[])["MYSQL_SSL_CA"]),
+            format!("--port={}", self.port),
+        );
         let verified: &[&str] = match self.engine {
             Engine::Mysql => &["--ssl-mode=VERIFY_IDENTITY", "--enable-cleartext-plugin"],
             _ => &["--ssl-verify-server-cert"],
         };
         let mut client = self.client();
-        client.args(["--no-defaults", "--protocol=TCP", "--host=127.0.0.1", &port, "--user=jane", &ca]).args(verified);
-        run(client.args(["--batch", "--skip-column-names", "--execute=SELECT CURRENT_USER()"]).env("MYSQL_PWD", token))
+        client
+            .args([
+                "--no-defaults",
+                "--protocol=TCP",
+                "--host=127.0.0.1",
+                &port,
+                "--user=jane",
+                &ca,
+            ])
+            .args(verified);
+        run(client
+            .args(["--batch", "--skip-column-names", "--execute=SELECT CURRENT_USER()"])
+            .env("MYSQL_PWD", token))
     }
 
     /// `countersign setup plugin` on this server.
     fn setup(&self, arguments: &[&str]) -> Said {
         // The engine's own client first.
-        let path = format!("{}:{}", self.root.join("usr/bin").display(), std::env::var("PATH").unwrap());
+        let path =
+            format!("{}:{}", self.root.join("usr/bin").display(), std::env::var("PATH").unwrap());
         let mut command = countersign();
-        command.args(["setup", "plugin", "--engine", self.engine.as_str(), "--user", "root", "--socket"]).arg(self.path("mysqld.sock"));
+        command
+            .args([
+                "setup",
+                "plugin",
+                "--engine",
+                self.engine.as_str(),
+                "--user",
+                "root",
+                "--socket",
+            ])
+            .arg(self.path("mysqld.sock"));
         command.arg("--config-file").arg(self.config_file()).args(arguments).env("PATH", path);
         run(&mut command)
     }
@@ -217,16 +273,36 @@ fn a_server_of_one_s_own_gets_the_plugin_and_gives_it_back() {
         ];
         assert!(said.ok && shown.iter().all(|part| said.out.contains(part)), "{said:?}");
         let said = server.setup(&[&install[..], &["--output", "json"]].concat());
-        let plan: serde_json::Value = serde_json::from_str(&said.out).unwrap_or_else(|_| panic!("{said:?}"));
-        assert_eq!((&plan["applied"], &plan["steps"][1]["done"]), (&false.into(), &false.into()), "{plan}");
-        assert!(plan["steps"][2]["statement"].is_string() && plan["steps"][2]["undo"].is_string(), "{plan}");
-        assert!(!server.library().exists() && !server.config_file().exists() && server.state().is_empty());
+        let plan: serde_json::Value =
+            serde_json::from_str(&said.out).unwrap_or_else(|_| panic!("{said:?}"));
+        assert_eq!(
+            (&plan["applied"], &plan["steps"][1]["done"]),
+            (&false.into(), &false.into()),
+            "{plan}"
+        );
+        assert!(
+            plan["steps"][2]["statement"].is_string() && plan["steps"][2]["undo"].is_string(),
+            "{plan}"
+        );
+        assert!(
+            !server.library().exists()
+                && !server.config_file().exists()
+                && server.state().is_empty()
+        );
 
         // Done, and done already. MySQL reads the settings when it starts, and says so. Its binary log hears of nothing.
         let logged = server.sql("SHOW BINARY LOGS").out;
         let said = server.setup(&apply);
-        assert_eq!(server.sql("SHOW BINARY LOGS").out, logged, "a replica would get the row without the library");
-        assert!(said.ok && said.err.contains("mysql.plugin") == (engine == Engine::Mysql), "{said:?}\n{}", server.log());
+        assert_eq!(
+            server.sql("SHOW BINARY LOGS").out,
+            logged,
+            "a replica would get the row without the library"
+        );
+        assert!(
+            said.ok && said.err.contains("mysql.plugin") == (engine == Engine::Mysql),
+            "{said:?}\n{}",
+            server.log()
+        );
         let again = server.setup(&apply);
         assert!(again.ok && again.err.is_empty(), "nothing was left to do: {again:?}");
         assert_eq!(again.out.contains("restart the server"), engine == Engine::Mysql, "{again:?}");
@@ -234,19 +310,33 @@ fn a_server_of_one_s_own_gets_the_plugin_and_gives_it_back() {
             server.restart();
         }
         let ready = server.setup(&apply);
-        assert!(ready.err.is_empty() && ready.out.starts_with("AWSAuthenticationPlugin is loaded"), "{ready:?}\n{}", server.log());
+        assert!(
+            ready.err.is_empty() && ready.out.starts_with("AWSAuthenticationPlugin is loaded"),
+            "{ready:?}\n{}",
+            server.log()
+        );
         assert_eq!(server.state(), "ACTIVE");
 
         // The verifier learns of it, and the account of the plan works, now and after a restart.
         attach(&stack, &name, &server);
-        assert!(server.sql("CREATE USER jane IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS' REQUIRE SSL").ok);
+        assert!(
+            server
+                .sql(
+                    "CREATE USER jane IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS' REQUIRE SSL"
+                )
+                .ok
+        );
         let made = run(&mut stack.local(&["user", "create", "jane"]));
         assert!(made.ok || made.err.contains("exists"), "{made:?}");
         let _policy = stack.must(&["user", "grant", "jane"]);
         assert_logins(&stack, &server);
         server.restart();
         assert_logins(&stack, &server);
-        assert!(!server.log().to_lowercase().contains("already exists"), "it is loaded once: {}", server.log());
+        assert!(
+            !server.log().to_lowercase().contains("already exists"),
+            "it is loaded once: {}",
+            server.log()
+        );
 
         // Not from under an account; and gone without a trace.
         let refused = server.setup(&["--remove", "--apply"]);
@@ -272,12 +362,19 @@ fn a_server_that_does_not_read_the_option_file_is_left_as_it_was() {
     let elsewhere = server.path("elsewhere.cnf");
     let setup = |arguments: &[&str]| {
         let mut command = countersign();
-        command.args(["setup", "plugin", "--engine", "mariadb", "--user", "root", "--socket"]).arg(server.path("mysqld.sock"));
+        command
+            .args(["setup", "plugin", "--engine", "mariadb", "--user", "root", "--socket"])
+            .arg(server.path("mysqld.sock"));
         run(command.arg("--config-file").arg(&elsewhere).args(arguments))
     };
     let install = ["--verifier-socket", "/run/verifier.sock", "--instance", "own", "--apply"];
     let said = setup(&install);
-    assert!(said.status == Some(5) && said.err.contains("does not read") && said.err.contains("taken back"), "{said:?}");
+    assert!(
+        said.status == Some(5)
+            && said.err.contains("does not read")
+            && said.err.contains("taken back"),
+        "{said:?}"
+    );
     assert!(!elsewhere.exists() && !server.library().exists() && server.state().is_empty());
 
     let other = run(countersign()
@@ -305,7 +402,11 @@ fn a_login_under_way_is_waited_for() {
     let said = server.setup(&[&install[..], &["--verifier-user", USER]].concat());
     assert!(said.ok, "{said:?}\n{}", server.log());
     assert_eq!(server.verifier_user(), USER);
-    assert!(server.sql("CREATE USER half@localhost IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'").ok);
+    assert!(
+        server
+            .sql("CREATE USER half@localhost IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'")
+            .ok
+    );
 
     // The plugin is to be loaded anew, without that user, and a client that has not sent its token yet holds the old one.
     let login = half_a_login(&server, "half");
@@ -318,17 +419,35 @@ fn a_login_under_way_is_waited_for() {
     });
     assert!(said.ok, "{said:?}\n{}", server.log());
     assert_eq!((&*server.state(), &*server.verifier_user()), ("ACTIVE", ""));
-    assert_eq!(server.sql("SELECT COUNT(*) FROM mysql.plugin WHERE name = 'AWSAuthenticationPlugin'").out, "1");
+    assert_eq!(
+        server.sql("SELECT COUNT(*) FROM mysql.plugin WHERE name = 'AWSAuthenticationPlugin'").out,
+        "1"
+    );
 }
 
 #[test]
 fn attached_servers_are_listed_and_the_stack_s_own_stay() {
     let stack = verifier();
-    let add =
-        |name: &str| run(&mut stack.local(&["instance", "add", name, "--engine", "mysql", "--hostname", "db.example", "--port", "3306"]));
+    let add = |name: &str| {
+        run(&mut stack.local(&[
+            "instance",
+            "add",
+            name,
+            "--engine",
+            "mysql",
+            "--hostname",
+            "db.example",
+            "--port",
+            "3306",
+        ]))
+    };
     assert!(add("orders").ok);
-    let list: serde_json::Value = serde_json::from_str(&stack.must(&["instance", "list", "--output", "json"])).unwrap();
-    assert_eq!((&list[0]["instance"], &list[0]["hosts"][0], &list[0]["port"]), (&"orders".into(), &"db.example".into(), &3306.into()));
+    let list: serde_json::Value =
+        serde_json::from_str(&stack.must(&["instance", "list", "--output", "json"])).unwrap();
+    assert_eq!(
+        (&list[0]["instance"], &list[0]["hosts"][0], &list[0]["port"]),
+        (&"orders".into(), &"db.example".into(), &3306.into())
+    );
     assert_eq!(stack.status()["attached"], list);
     assert!(stack.must(&["status"]).contains("db.example:3306"));
 
@@ -340,9 +459,19 @@ fn attached_servers_are_listed_and_the_stack_s_own_stay() {
     assert!(add("mysql").ok, "the authority's state is there while the stack is not");
     let taken = run(&mut stack.local(&["up", "--detach", "--engine", "mariadb,mysql"]));
     assert!(taken.status == Some(5) && taken.err.contains("instance remove mysql"), "{taken:?}");
-    let unknown = run(&mut stack.local(&["up", "--detach", "--engine", "mariadb", "--allow-user", "no-such-user"]));
+    let unknown = run(&mut stack.local(&[
+        "up",
+        "--detach",
+        "--engine",
+        "mariadb",
+        "--allow-user",
+        "no-such-user",
+    ]));
     assert!(unknown.status == Some(5) && unknown.err.contains("no-such-user"), "{unknown:?}");
-    assert!(stack.must(&["instance", "list"]).contains("orders"), "they outlive the stack's process");
+    assert!(
+        stack.must(&["instance", "list"]).contains("orders"),
+        "they outlive the stack's process"
+    );
     for name in ["orders", "mysql"] {
         let _forgotten = stack.must(&["instance", "remove", name]);
     }
@@ -369,21 +498,45 @@ fn half_a_login(server: &OwnServer, user: &str) -> UnixStream {
     let length = u8::try_from(response.len()).unwrap();
     stream.write_all(&[&[length, 0, 0, 1], &*response].concat()).unwrap();
     let asked = packet(&mut stream);
-    assert!(asked.starts_with(b"\xfemysql_clear_password\0"), "{}", String::from_utf8_lossy(&asked));
+    assert!(
+        asked.starts_with(b"\xfemysql_clear_password\0"),
+        "{}",
+        String::from_utf8_lossy(&asked)
+    );
     stream
 }
 
 fn attach(stack: &Stack, name: &str, server: &OwnServer) {
     let port = server.port.to_string();
-    let arguments = ["instance", "add", name, "--engine", server.engine.as_str(), "--hostname", "127.0.0.1", "--port", &port];
+    let arguments = [
+        "instance",
+        "add",
+        name,
+        "--engine",
+        server.engine.as_str(),
+        "--hostname",
+        "127.0.0.1",
+        "--port",
+        &port,
+    ];
     let _attached = stack.must(&arguments);
 }
 
 /// A good token goes through, and one with a changed signature does not.
 fn assert_logins(stack: &Stack, server: &OwnServer) {
     let region = stack.endpoint().region;
-    let endpoint = Endpoint { engine: server.engine, host: "127.0.0.1".parse().unwrap(), port: server.port, region };
-    let good = token(&stack.credentials(&["--user", "jane"]), &endpoint, "jane", std::time::SystemTime::now());
+    let endpoint = Endpoint {
+        engine: server.engine,
+        host: "127.0.0.1".parse().unwrap(),
+        port: server.port,
+        region,
+    };
+    let good = token(
+        &stack.credentials(&["--user", "jane"]),
+        &endpoint,
+        "jane",
+        std::time::SystemTime::now(),
+    );
     let said = server.login(stack, &good);
     assert_eq!(said.out, "jane@%", "{said:?}\n{}", server.log());
     let last = if good.ends_with('0') { '1' } else { '0' };

@@ -22,12 +22,18 @@ pub(crate) const PASSWORD: &str = "not-for-keeps";
 impl Shared {
     pub(crate) fn new() -> Self {
         let stack = Stack::up(Way::Pam, &[]);
-        for sql in [&*format!("CREATE USER authority PASSWORD '{PASSWORD}'"), "CREATE DATABASE state OWNER authority"] {
+        for sql in [
+            &*format!("CREATE USER authority PASSWORD '{PASSWORD}'"),
+            "CREATE DATABASE state OWNER authority",
+        ] {
             let said = run(&mut stack.local(&["psql", "--", "-c", sql]));
             assert!(said.ok, "{said:?}");
         }
         let env = stack.env(&[]);
-        let url = format!("postgres://authority@{}:{}/state?sslrootcert={}", env["PGHOST"], env["PGPORT"], env["PGSSLROOTCERT"]);
+        let url = format!(
+            "postgres://authority@{}:{}/state?sslrootcert={}",
+            env["PGHOST"], env["PGPORT"], env["PGSSLROOTCERT"]
+        );
         Self { stack, url }
     }
 
@@ -75,7 +81,11 @@ fn what_one_authority_changes_the_other_sees() {
         for (store, name) in [(&first, "first"), (&second, "second")] {
             scope.spawn(move || {
                 for number in 0..20 {
-                    let new = NewIdentity { identity: &user(&format!("{name}-{number}")), trust: None, policy: None };
+                    let new = NewIdentity {
+                        identity: &user(&format!("{name}-{number}")),
+                        trust: None,
+                        policy: None,
+                    };
                     store.create_identity(&new, SystemTime::now()).unwrap();
                 }
             });
@@ -92,7 +102,10 @@ fn what_one_authority_changes_the_other_sees() {
     };
     let session = first.create_session(&request, SystemTime::now()).unwrap();
     let token = session.session_token.as_ref().map(Secret::expose);
-    assert!(HeldKey::find(&second.state().unwrap(), second.sealing(), &session.access_key_id, token).is_ok());
+    assert!(
+        HeldKey::find(&second.state().unwrap(), second.sealing(), &session.access_key_id, token)
+            .is_ok()
+    );
 }
 
 #[test]
@@ -105,7 +118,9 @@ fn an_authority_that_is_cut_off_says_so_and_goes_on_when_it_can() {
     let said = store.state().unwrap_err().to_string();
     assert!(said.contains("postgres://authority@") && !said.contains(PASSWORD), "{said}");
     shared.stack.start();
-    within_a_second("that it is back", || store.state().is_ok_and(|state| state.accounts.size() == 1));
+    within_a_second("that it is back", || {
+        store.state().is_ok_and(|state| state.accounts.size() == 1)
+    });
 }
 
 #[test]
@@ -113,7 +128,11 @@ fn a_server_that_is_another_s_is_not_believed() {
     let shared = Shared::new();
     let elsewhere = tempfile::tempdir().unwrap();
     let other = elsewhere.path().join("ca.pem");
-    std::fs::write(&other, rcgen::generate_simple_self_signed(["other".to_owned()]).unwrap().cert.pem()).unwrap();
+    std::fs::write(
+        &other,
+        rcgen::generate_simple_self_signed(["other".to_owned()]).unwrap().cert.pem(),
+    )
+    .unwrap();
     let Ok(Location::Postgres(mut location)) = shared.url.parse() else { panic!("{}", shared.url) };
     location.password = Secret::new(PASSWORD);
     location.root_certificates = Some(other);

@@ -13,10 +13,17 @@ impl Fake {
     pub fn start(stack: &Stack, mode: &str) -> Self {
         let socket = stack.directory().join("run/verifier.sock");
         match fs::remove_file(&socket) {
-            Err(error) if error.kind() != ErrorKind::NotFound => panic!("{}: {error}", socket.display()),
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                panic!("{}: {error}", socket.display())
+            }
             _ => {}
         }
-        let mut child = Command::new(programs().join("fake-verifier")).arg(socket).arg(mode).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = Command::new(programs().join("fake-verifier"))
+            .arg(socket)
+            .arg(mode)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let fake = Self(child);

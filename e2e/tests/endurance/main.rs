@@ -19,6 +19,10 @@ fn alone() -> MutexGuard<'static, ()> {
 
 /// The number of the server's process, as it wrote it down.
 fn pid_of(stack: &Stack) -> u32 {
-    let file = stack.directory().join("instances").join(stack.way().engine().to_string()).join("run/mysqld.pid");
+    let file = stack
+        .directory()
+        .join("instances")
+        .join(stack.way().engine().to_string())
+        .join("run/mysqld.pid");
     fs::read_to_string(file).unwrap().trim().parse().unwrap()
 }

@@ -33,7 +33,9 @@ fn the_plugin_makes_no_error_of_memory_in_mariadb() {
 fn the_plugin_makes_no_error_of_memory_in_mysql() {
     let _alone = alone();
     let Some(tree) = std::env::var_os("COUNTERSIGN_MEMCHECK_MYSQL") else {
-        println!("skipped: MySQL under valgrind, which needs a tree with symbols in COUNTERSIGN_MEMCHECK_MYSQL");
+        println!(
+            "skipped: MySQL under valgrind, which needs a tree with symbols in COUNTERSIGN_MEMCHECK_MYSQL"
+        );
         return;
     };
     if is_possible() {
@@ -43,9 +45,15 @@ fn the_plugin_makes_no_error_of_memory_in_mysql() {
 
 fn is_possible() -> bool {
     let root = rustix::process::geteuid().is_root();
-    let valgrind = Command::new("valgrind").arg("--version").output().is_ok_and(|output| output.status.success());
+    let valgrind = Command::new("valgrind")
+        .arg("--version")
+        .output()
+        .is_ok_and(|output| output.status.success());
     if !root || !valgrind {
-        println!("skipped: memcheck, which needs {}", if root { "valgrind" } else { "root, to run a server as another user" });
+        println!(
+            "skipped: memcheck, which needs {}",
+            if root { "valgrind" } else { "root, to run a server as another user" }
+        );
     }
     root && valgrind
 }
@@ -63,7 +71,11 @@ fn check(way: Way, root: &Path) {
     let report = server.stop();
     let ours = report.ours();
     assert!(ours.is_empty(), "{} errors in the plugin:\n{}", ours.len(), ours.join("\n"));
-    println!("memcheck, {}: {} records, none of them in the plugin", way.engine(), report.records());
+    println!(
+        "memcheck, {}: {} records, none of them in the plugin",
+        way.engine(),
+        report.records()
+    );
 }
 
 /// The logins.
@@ -154,7 +166,8 @@ impl<'a> Matrix<'a> {
         }
         let cut_off = self.server.login(ACCOUNT, Some(self.good.as_bytes())).unwrap();
         assert_eq!(cut_off, Answer::In, "a token without its NUL is one");
-        let clear = self.without_tls.login(ACCOUNT, Some(format!("{}\0", self.good).as_bytes())).unwrap();
+        let clear =
+            self.without_tls.login(ACCOUNT, Some(format!("{}\0", self.good).as_bytes())).unwrap();
         assert!(clear.is_denial(), "{clear:?}");
         assert_eq!(self.server.login(ACCOUNT, None).unwrap(), Answer::HungUp);
         self.let_in();

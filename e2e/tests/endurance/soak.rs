@@ -53,19 +53,34 @@ fn soak(stack: &Stack) {
     // A thread of the server ends with its session: each login has its own.
     stack.sql("SET GLOBAL thread_cache_size = 0");
     let authority = stack.status()["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).unwrap();
-    let processes = [Process::new("server", pid_of(stack), POOL), Process::new("authority", authority, 0)];
+    let processes =
+        [Process::new("server", pid_of(stack), POOL), Process::new("authority", authority, 0)];
 
     let _warm = log_in(stack, &key, WARM_UP);
     let before = processes.each_ref().map(|process| process.at_rest(stack));
     let took = log_in(stack, &key, LOGINS);
     let rate = LOGINS as f64 / took.as_secs_f64();
-    println!("soak, {engine}: {} logins of {CLIENTS} clients with tokens of {length} characters, {rate:.0} a second", WARM_UP + LOGINS);
+    println!(
+        "soak, {engine}: {} logins of {CLIENTS} clients with tokens of {length} characters, {rate:.0} a second",
+        WARM_UP + LOGINS
+    );
     for (process, before) in processes.iter().zip(before) {
         let after = process.at_rest(stack);
-        println!("soak, {engine}, {}: after {WARM_UP} logins {before}; after {} {after}", process.name, WARM_UP + LOGINS);
-        wait_until("the end of all that logins opened and started", || process.at_rest(stack).is_within(&before, process.pool));
+        println!(
+            "soak, {engine}, {}: after {WARM_UP} logins {before}; after {} {after}",
+            process.name,
+            WARM_UP + LOGINS
+        );
+        wait_until("the end of all that logins opened and started", || {
+            process.at_rest(stack).is_within(&before, process.pool)
+        });
         let growth = after.resident.saturating_sub(before.resident);
-        assert!(growth < LOGINS * GROWTH, "{}: {} bytes a login stay behind", process.name, growth / LOGINS);
+        assert!(
+            growth < LOGINS * GROWTH,
+            "{}: {} bytes a login stay behind",
+            process.name,
+            growth / LOGINS
+        );
     }
 }
 
@@ -82,16 +97,22 @@ fn log_in(stack: &Stack, key: &Credentials, logins: usize) -> Duration {
     thread::scope(|scope| {
         for _ in 0..CLIENTS {
             scope.spawn(|| {
-                while let Some(at) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|at| *at < logins) {
+                while let Some(at) =
+                    Some(next.fetch_add(1, Ordering::Relaxed)).filter(|at| *at < logins)
+                {
                     // Ten minutes' worth of tokens, each good for fifteen.
-                    let mut token = token(key, &endpoint, ACCOUNT, now - Duration::from_secs(at as u64 % 600));
+                    let mut token =
+                        token(key, &endpoint, ACCOUNT, now - Duration::from_secs(at as u64 % 600));
                     let tampered = at % TAMPERED == 0;
                     if tampered {
                         tamper(&mut token, at);
                     }
                     token.push('\0');
                     let answer = server.login(ACCOUNT, Some(token.as_bytes())).unwrap();
-                    assert!(if tampered { answer.is_denial() } else { answer == Answer::In }, "login {at}: {answer:?}");
+                    assert!(
+                        if tampered { answer.is_denial() } else { answer == Answer::In },
+                        "login {at}: {answer:?}"
+                    );
                 }
             });
         }
@@ -125,8 +146,12 @@ impl Process {
     /// What it has once every session has ended, and its thread with it.
     fn at_rest(&self, stack: &Stack) -> Usage {
         // The one is the administrator's, who asks.
-        wait_until("the end of every session", || stack.sql("SHOW STATUS LIKE 'Threads_connected'").ends_with("\t1"));
-        wait_until("the end of every login's thread", || Usage::of(self.pid).threads <= self.fresh.threads + self.pool);
+        wait_until("the end of every session", || {
+            stack.sql("SHOW STATUS LIKE 'Threads_connected'").ends_with("\t1")
+        });
+        wait_until("the end of every login's thread", || {
+            Usage::of(self.pid).threads <= self.fresh.threads + self.pool
+        });
         Usage::of(self.pid)
     }
 }
@@ -143,9 +168,15 @@ struct Usage {
 impl Usage {
     fn of(pid: u32) -> Self {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<usize>().ok());
+        let resident = status.lines().find_map(|line| {
+            line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<usize>().ok()
+        });
         let count = |what| fs::read_dir(format!("/proc/{pid}/{what}")).unwrap().count();
-        Self { resident: resident.unwrap() * 1024, descriptors: count("fd"), threads: count("task") }
+        Self {
+            resident: resident.unwrap() * 1024,
+            descriptors: count("fd"),
+            threads: count("task"),
+        }
     }
 
     fn is_within(&self, before: &Self, pool: usize) -> bool {
@@ -155,6 +186,12 @@ impl Usage {
 
 impl fmt::Display for Usage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} kB resident, {} descriptors, {} threads", self.resident / 1024, self.descriptors, self.threads)
+        write!(
+            f,
+            "{} kB resident, {} descriptors, {} threads",
+            self.resident / 1024,
+            self.descriptors,
+            self.threads
+        )
     }
 }

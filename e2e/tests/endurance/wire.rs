@@ -49,7 +49,8 @@ impl Server {
         let tls = ca.map(|ca| {
             let mut roots = RootCertStore::empty();
             roots.add(CertificateDer::from_pem_file(ca).unwrap()).unwrap();
-            let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+            let mut config =
+                ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
             config.resumption = Resumption::disabled();
             (Arc::new(config), ServerName::try_from(host.clone()).unwrap())
         });
@@ -97,7 +98,9 @@ fn authenticate(
     if !switch.starts_with(b"\xfemysql_clear_password\0") {
         return refused(&switch);
     }
-    let Some(password) = password else { return Ok(Answer::HungUp) };
+    let Some(password) = password else {
+        return Ok(Answer::HungUp);
+    };
     write(stream, sequence.wrapping_add(1), password)?;
     let (_, result) = read(stream)?;
     if result.first() != Some(&0) {
@@ -119,9 +122,15 @@ fn head(capabilities: u32) -> Vec<u8> {
 /// An `ERR_Packet`: the number, `#` with the SQLSTATE once capabilities are known, the message.
 fn refused(packet: &[u8]) -> io::Result<Answer> {
     let [0xff, low, high, message @ ..] = packet else {
-        return Err(io::Error::other(format!("an unexpected packet begins with {:?}", packet.first())));
+        return Err(io::Error::other(format!(
+            "an unexpected packet begins with {:?}",
+            packet.first()
+        )));
     };
-    Ok(Answer::Refused { code: u16::from_le_bytes([*low, *high]), message: String::from_utf8_lossy(message).into_owned() })
+    Ok(Answer::Refused {
+        code: u16::from_le_bytes([*low, *high]),
+        message: String::from_utf8_lossy(message).into_owned(),
+    })
 }
 
 fn read(stream: &mut impl Read) -> io::Result<(u8, Vec<u8>)> {

@@ -11,7 +11,8 @@ const PASSWORD: &str = "the-callers-own";
 /// A certificate for this name and the site's address.
 /// A certificate for the proxy, which is its own root.
 pub(crate) fn certificate(site: &Site, name: &str) -> CertificateDer<'static> {
-    let made = rcgen::generate_simple_self_signed([name.to_owned(), site.address().to_string()]).unwrap();
+    let made =
+        rcgen::generate_simple_self_signed([name.to_owned(), site.address().to_string()]).unwrap();
     site.write("proxy.pem", &made.cert.pem());
     site.write("proxy.key", &made.signing_key.serialize_pem());
     made.cert.der().clone()
@@ -22,7 +23,8 @@ fn serve(stack: &Stack, site: &Site, lines: &[&str]) -> Proxy {
 }
 
 fn with_password(mut client: Command, way: Way, password: &str) -> Said {
-    run(client.env(if way.engine() == Engine::Postgres { "PGPASSWORD" } else { "MYSQL_PWD" }, password))
+    run(client
+        .env(if way.engine() == Engine::Postgres { "PGPASSWORD" } else { "MYSQL_PWD" }, password))
 }
 
 #[test]
@@ -30,7 +32,8 @@ fn callers_have_to_know_the_password_where_there_is_one() {
     for way in ways() {
         let (stack, site) = (Stack::up(way, &[]), Site::default());
         site.write("access", &format!("{PASSWORD}\n"));
-        let _proxy = serve(&stack, &site, &["access = { password-file = \"access\" }", "pool = \"off\""]);
+        let _proxy =
+            serve(&stack, &site, &["access = { password-file = \"access\" }", "pool = \"off\""]);
         let client = || site.client(way, "app", way.whoami());
         // Twice: caching_sha2_password keeps what it has learnt.
         for _ in 0..2 {
@@ -41,9 +44,16 @@ fn callers_have_to_know_the_password_where_there_is_one() {
         for wrong in ["hunter2", ""] {
             let said = with_password(client(), way, wrong);
             assert!(!said.ok, "{said:?}");
-            let words = if way.engine() == Engine::Postgres { "password" } else { "ERROR 1045 (28000): Access denied for user 'app'" };
+            let words = if way.engine() == Engine::Postgres {
+                "password"
+            } else {
+                "ERROR 1045 (28000): Access denied for user 'app'"
+            };
             assert!(said.err.contains(words), "{said:?}");
-            assert!(!said.err.contains("check, in this order"), "this is about the caller's password, not about IAM: {said:?}");
+            assert!(
+                !said.err.contains("check, in this order"),
+                "this is about the caller's password, not about IAM: {said:?}"
+            );
         }
         assert_eq!(stack.decisions("app").len(), before, "the server is not asked about strangers");
     }
@@ -65,7 +75,10 @@ fn mysql_s_plugins_all_prove_it() {
             }
             for plugin in plugins {
                 let mut command = site.client(client, "app", "SELECT CURRENT_USER()");
-                command.args([&format!("--default-auth={plugin}"), &format!("--port={}", way.engine().default_port())]);
+                command.args([
+                    &format!("--default-auth={plugin}"),
+                    &format!("--port={}", way.engine().default_port()),
+                ]);
                 let said = with_password(command, way, PASSWORD);
                 assert_eq!(said.out, "app@%", "{client:?} with {plugin} to {way:?}: {said:?}");
             }
@@ -78,7 +91,11 @@ fn clients_verify_the_certificate_that_the_proxy_shows() {
     for way in ways() {
         let (stack, site) = (Stack::up(way, &[]), Site::default());
         let _certificate = certificate(&site, "proxy.test");
-        let _proxy = serve(&stack, &site, &["client-tls = { certificate = \"proxy.pem\", key = \"proxy.key\", required = true }"]);
+        let _proxy = serve(
+            &stack,
+            &site,
+            &["client-tls = { certificate = \"proxy.pem\", key = \"proxy.key\", required = true }"],
+        );
         let ca = site.path("proxy.pem").display().to_string();
         let client = |sql| site.client(way, "app", sql);
         let (verified, plain) = match way.engine() {
@@ -95,12 +112,13 @@ fn clients_verify_the_certificate_that_the_proxy_shows() {
                 (run(&mut verified), run(&mut plain))
             }
             Engine::Mariadb => {
-                let verified = run(client("SELECT LEFT(CURRENT_USER(), 3)").args(["--ssl-verify-server-cert", &format!("--ssl-ca={ca}")]));
+                let verified = run(client("SELECT LEFT(CURRENT_USER(), 3)")
+                    .args(["--ssl-verify-server-cert", &format!("--ssl-ca={ca}")]));
                 (verified, run(client("SELECT 1").arg("--skip-ssl")))
             }
             Engine::Mysql => {
-                let verified =
-                    run(client("SELECT LEFT(CURRENT_USER(), 3)").args(["--ssl-mode=VERIFY_IDENTITY", &format!("--ssl-ca={ca}")]));
+                let verified = run(client("SELECT LEFT(CURRENT_USER(), 3)")
+                    .args(["--ssl-mode=VERIFY_IDENTITY", &format!("--ssl-ca={ca}")]));
                 (verified, run(client("SELECT 1").arg("--ssl-mode=DISABLED")))
             }
         };
@@ -115,12 +133,18 @@ fn scram_is_bound_to_the_channel_in_tls() {
     let (stack, site) = (Stack::up(way, &[]), Site::default());
     let _certificate = certificate(&site, "proxy.test");
     site.write("access", PASSWORD);
-    let lines = ["access = { password-file = \"access\" }", "client-tls = { certificate = \"proxy.pem\", key = \"proxy.key\" }"];
+    let lines = [
+        "access = { password-file = \"access\" }",
+        "client-tls = { certificate = \"proxy.pem\", key = \"proxy.key\" }",
+    ];
     let _proxy = serve(&stack, &site, &lines);
     let login = |mode, binding| {
         let mut client = site.client(way, "app", "SELECT current_user");
         with_password(
-            std::mem::replace(client.env("PGSSLMODE", mode).env("PGCHANNELBINDING", binding), Command::new("true")),
+            std::mem::replace(
+                client.env("PGSSLMODE", mode).env("PGCHANNELBINDING", binding),
+                Command::new("true"),
+            ),
             way,
             PASSWORD,
         )
@@ -137,14 +161,22 @@ fn only_the_users_named_come_in_by_the_socket() {
     let (stack, site) = (Stack::up(way, &[]), Site::default());
     let login = |name: &str| {
         let (directory, port) = (site.path(name), "5432");
-        run(site.client(way, "app", "SELECT current_user").env("PGHOST", directory).env("PGPORT", port))
+        run(site
+            .client(way, "app", "SELECT current_user")
+            .env("PGHOST", directory)
+            .env("PGPORT", port))
     };
     let me = rustix::process::geteuid().as_raw();
     let listen = |name: &str, user: u32| {
-        let lines = [&*format!("listen = \"unix:{name}/.s.PGSQL.5432\""), &*format!("access = {{ users = [{user}] }}"), "user = \"app\""];
+        let lines = [
+            &*format!("listen = \"unix:{name}/.s.PGSQL.5432\""),
+            &*format!("access = {{ users = [{user}] }}"),
+            "user = \"app\"",
+        ];
         stack.target(name, &lines)
     };
-    let _proxy = site.serve(&stack, &format!("{}{}", listen("mine", me), listen("others", me + 1)), &[]);
+    let _proxy =
+        site.serve(&stack, &format!("{}{}", listen("mine", me), listen("others", me + 1)), &[]);
     let said = login("mine");
     assert_eq!(said.out, "app", "{said:?}");
     let said = login("others");

@@ -23,7 +23,11 @@ fn sessions_outlive_their_tokens_and_later_logins_have_new_ones() {
         let minted = proxy.minted();
         let mut second = open();
         assert_eq!(second.ask("SELECT 1"), "1");
-        assert_eq!((proxy.minted(), minted.len()), (minted.clone(), 1), "a token serves more than once");
+        assert_eq!(
+            (proxy.minted(), minted.len()),
+            (minted.clone(), 1),
+            "a token serves more than once"
+        );
         proxy.advance(BEHIND);
         assert_eq!(first.ask("SELECT 2"), "2");
         let mut third = open();
@@ -45,7 +49,9 @@ fn container(given: &Given) -> u16 {
     thread::spawn(move || {
         for mut client in listener.incoming().flatten() {
             // Whoever is gone asks again; the head is all that there is.
-            let Some(body) = given.lock().unwrap().clone() else { continue };
+            let Some(body) = given.lock().unwrap().clone() else {
+                continue;
+            };
             let mut head = [0; 4096];
             let _read = client.read(&mut head);
             let answer = format!(
@@ -76,7 +82,12 @@ fn credentials_that_can_t_be_refreshed_serve_until_they_end() {
         let began = SystemTime::now() - BEHIND;
         let source = Given::new(Mutex::new(Some(given(&old, began + minutes(13)))));
         let url = format!("http://127.0.0.1:{}/credentials", container(&source));
-        let mut proxy = Library::start(&stack, &site, "off", &[("AWS_CONTAINER_CREDENTIALS_FULL_URI".to_owned(), url)].into());
+        let mut proxy = Library::start(
+            &stack,
+            &site,
+            "off",
+            &[("AWS_CONTAINER_CREDENTIALS_FULL_URI".to_owned(), url)].into(),
+        );
         let login = || site.login(way, "app");
         let said = login();
         assert_eq!(said.out, "app", "{said:?}");
@@ -89,13 +100,17 @@ fn credentials_that_can_t_be_refreshed_serve_until_they_end() {
             let said = login();
             assert_eq!(said.out, "app", "{said:?}");
         }
-        wait_until("that it shows", || proxy.status()["targets"][0]["identity"]["failure"].is_string());
+        wait_until("that it shows", || {
+            proxy.status()["targets"][0]["identity"]["failure"].is_string()
+        });
         assert_eq!(proxy.key(), old["AWS_ACCESS_KEY_ID"]);
 
         // There they are: the next logins fetch them, and none waits for that.
         *source.lock().unwrap() = Some(given(&new, SystemTime::now() + minutes(60)));
         proxy.advance(minutes(1));
-        wait_until("the new key", || login().out == "app" && proxy.key() == new["AWS_ACCESS_KEY_ID"]);
+        wait_until("the new key", || {
+            login().out == "app" && proxy.key() == new["AWS_ACCESS_KEY_ID"]
+        });
         proxy.advance(minutes(2));
         let said = login();
         assert_eq!(said.out, "app", "{said:?}");

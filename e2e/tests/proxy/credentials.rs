@@ -22,7 +22,15 @@ fn keys_that_were_rotated_are_taken_up_with_the_first_login_that_fails() {
         let file = site.write("credentials", &profile(&stack, "app"));
         site.write(
             "countersign.toml",
-            &stack.target("db", &["user = \"app\"", "profile = \"app\"", "region = \"us-east-1\"", "pool = \"off\""]),
+            &stack.target(
+                "db",
+                &[
+                    "user = \"app\"",
+                    "profile = \"app\"",
+                    "region = \"us-east-1\"",
+                    "pool = \"off\"",
+                ],
+            ),
         );
         let _proxy = site.start(site.bare(&[]).env("AWS_SHARED_CREDENTIALS_FILE", &file));
         let mut open = Talk::open(way, &mut site.session(way, "app"));
@@ -35,8 +43,16 @@ fn keys_that_were_rotated_are_taken_up_with_the_first_login_that_fails() {
         let _disabled = stack.must(&["user", "disable-key", "app"]);
         let said = site.login(way, "app");
         assert_eq!(said.out, "app", "{said:?}");
-        let classes: Vec<_> = stack.decisions("app").iter().map(|record| record["class"].as_str().map(str::to_owned)).collect();
-        assert_eq!(classes, [None, Some("inactive-key".to_owned()), None], "the old key once, and then the new one");
+        let classes: Vec<_> = stack
+            .decisions("app")
+            .iter()
+            .map(|record| record["class"].as_str().map(str::to_owned))
+            .collect();
+        assert_eq!(
+            classes,
+            [None, Some("inactive-key".to_owned()), None],
+            "the old key once, and then the new one"
+        );
         assert!(site.login(way, "app").ok);
         assert_eq!(stack.last_class("app"), None);
         assert_eq!(open.ask("SELECT 2"), "2", "who is in stays in");
@@ -51,7 +67,10 @@ fn logins_go_on_while_credentials_can_t_be_had() {
     let file = site.write("credentials", &profile(&stack, "app"));
     site.write(
         "countersign.toml",
-        &stack.target("db", &["user = \"app\"", "profile = \"app\"", "region = \"us-east-1\"", "pool = \"off\""]),
+        &stack.target(
+            "db",
+            &["user = \"app\"", "profile = \"app\"", "region = \"us-east-1\"", "pool = \"off\""],
+        ),
     );
     let start = || site.start(site.bare(&[]).env("AWS_SHARED_CREDENTIALS_FILE", &file));
     let proxy = start();

@@ -46,7 +46,11 @@ struct Place {
 impl Place {
     fn open(address: Ipv4Addr, port: u16, server: u16) -> Self {
         let listener = TcpListener::bind((address, port)).unwrap();
-        let place = Self { listener: listener.try_clone().unwrap(), open: Arc::default(), taken: Arc::default() };
+        let place = Self {
+            listener: listener.try_clone().unwrap(),
+            open: Arc::default(),
+            taken: Arc::default(),
+        };
         let (open, taken) = (Arc::clone(&place.open), Arc::clone(&place.taken));
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {

@@ -24,14 +24,22 @@ fn clients(site: &Site) -> usize {
 fn clients_leave_a_server_that_is_the_writer_no_longer() {
     for way in ways() {
         let (stack, site) = (Stack::up(way, &[]), Site::default());
-        let proxy = site.serve(&stack, &stack.target("db", &["user = \"app\"", "role = \"writer\"", "pool = \"off\""]), &[]);
+        let proxy = site.serve(
+            &stack,
+            &stack.target("db", &["user = \"app\"", "role = \"writer\"", "pool = \"off\""]),
+            &[],
+        );
         let mut client = Talk::open(way, &mut site.session(way, "app"));
         let session = client.server_session();
         // That a session of the proxy's own looks after the server is seen by it being there.
         let others = match way.engine() {
-            Engine::Postgres => format!("SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND pid <> {session}"),
+            Engine::Postgres => format!(
+                "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND pid <> {session}"
+            ),
             Engine::Mariadb | Engine::Mysql => {
-                format!("SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'app' AND id <> {session}")
+                format!(
+                    "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'app' AND id <> {session}"
+                )
             }
         };
         wait_until("that the writer is watched", || stack.sql(&others) == "1");
@@ -43,6 +51,8 @@ fn clients_leave_a_server_that_is_the_writer_no_longer() {
         assert!(!refused.ok && refused.err.contains("takes no writes"), "{way:?}: {refused:?}");
 
         set_read_only(&stack, false);
-        wait_until("that clients come in again", || run(&mut site.client(way, "app", "SELECT 1")).ok);
+        wait_until("that clients come in again", || {
+            run(&mut site.client(way, "app", "SELECT 1")).ok
+        });
     }
 }

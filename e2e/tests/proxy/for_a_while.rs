@@ -19,10 +19,18 @@ fn a_target_of_hoop_s_is_open_until_its_time_is_up() {
             Engine::Mysql => "DB = \"app\"\nengine = \"mysql\"\n",
         });
         site.write("countersign.toml", &target);
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+        let free = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port()
+            .to_string();
         let connect = |time: &str| {
             let mut command = countersign_e2e::countersign();
-            command.args(["connect", "demo", "-p", &free, "-d", time]).current_dir(site.path("")).env("HOME", site.path(""));
+            command
+                .args(["connect", "demo", "-p", &free, "-d", time])
+                .current_dir(site.path(""))
+                .env("HOME", site.path(""));
             command.envs(env.iter().filter(|(name, _)| name.starts_with("AWS_")));
             command
         };
@@ -30,7 +38,9 @@ fn a_target_of_hoop_s_is_open_until_its_time_is_up() {
             let mut client = site.client(way, "anybody", "SELECT 1");
             match way.engine() {
                 Engine::Postgres => run(client.env("PGHOST", "127.0.0.1").env("PGPORT", &free)),
-                Engine::Mariadb | Engine::Mysql => run(client.args(["--host=127.0.0.1", &format!("--port={free}")])),
+                Engine::Mariadb | Engine::Mysql => {
+                    run(client.args(["--host=127.0.0.1", &format!("--port={free}")]))
+                }
             }
         };
         let open = site.spawn(&mut connect("1h"));

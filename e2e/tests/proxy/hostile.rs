@@ -13,7 +13,13 @@ const GROWTH: u64 = 24 * 1024;
 fn house(way: Way, arguments: &[&str]) -> (Stack, Site, Proxy, SocketAddr) {
     let (stack, site) = (Stack::up(way, &[]), Site::default());
     let mut command = site.command(&stack, arguments);
-    site.write("countersign.toml", &stack.target("db", &["user = \"app\"", "pool = { warm = 1, reuse = true }", "logins-per-second = 0"]));
+    site.write(
+        "countersign.toml",
+        &stack.target(
+            "db",
+            &["user = \"app\"", "pool = { warm = 1, reuse = true }", "logins-per-second = 0"],
+        ),
+    );
     let proxy = site.start(command.env("COUNTERSIGN_LOG", "error"));
     let address = SocketAddr::from((site.address(), way.engine().default_port()));
     assert!(site.login(way, "app").ok);
@@ -25,7 +31,8 @@ struct Chance(u64);
 
 impl Chance {
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         self.0 >> 33
     }
 
@@ -37,16 +44,20 @@ impl Chance {
 
 /// What a stranger may begin with; `number` says which of them it is.
 fn garbage(engine: Engine, number: u32, chance: &mut Chance) -> Vec<u8> {
-    let length = |length: u32| if engine == Engine::Postgres { length.to_be_bytes() } else { length.to_le_bytes() };
+    let length = |length: u32| {
+        if engine == Engine::Postgres { length.to_be_bytes() } else { length.to_le_bytes() }
+    };
     match number % 8 {
         0 => b"GET / HTTP/1.1\r\nHost: db\r\n\r\n".to_vec(),
         // A ClientHello where none is expected.
-        1 => [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".as_slice(), &chance.bytes(600)].concat(),
+        1 => [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".as_slice(), &chance.bytes(600)]
+            .concat(),
         2 => length(u32::MAX).to_vec(),
         3 => [length(0x7fff_ffff).as_slice(), &chance.bytes(4_000)].concat(),
         4 => length(0).to_vec(),
         // SSLRequest, then something else than TLS.
-        5 => [&8_u32.to_be_bytes(), &80_877_103_u32.to_be_bytes(), chance.bytes(100).as_slice()].concat(),
+        5 => [&8_u32.to_be_bytes(), &80_877_103_u32.to_be_bytes(), chance.bytes(100).as_slice()]
+            .concat(),
         6 => Vec::new(),
         _ => chance.bytes(2_000),
     }
@@ -75,7 +86,9 @@ fn ten_thousand_connections_of_garbage_keep_nobody_out() {
         assert_eq!(said.out, "app", "{said:?}");
         let after = proxy.memory();
         assert!(after < before + GROWTH, "{way:?}: {before} KiB before, {after} KiB after");
-        wait_until("that they are gone", || site.status()["sessions"].as_array().is_some_and(Vec::is_empty));
+        wait_until("that they are gone", || {
+            site.status()["sessions"].as_array().is_some_and(Vec::is_empty)
+        });
         assert!(!proxy.log().contains("panicked"), "{}", proxy.log());
     }
 }
@@ -86,7 +99,11 @@ fn who_is_slow_or_silent_is_sent_away_when_the_time_is_up() {
         let (_stack, site, proxy, address) = house(way, &["--login-timeout", "3s"]);
         let before = proxy.memory();
         // A third says nothing, a third begins and stops, a third says a byte now and then.
-        let opening: &[u8] = if way.engine() == Engine::Postgres { b"\0\0\0\x20\0\x03\0\0user\0" } else { b"\x40\0\0\x01\x8d" };
+        let opening: &[u8] = if way.engine() == Engine::Postgres {
+            b"\0\0\0\x20\0\x03\0\0user\0"
+        } else {
+            b"\x40\0\0\x01\x8d"
+        };
         let mut strangers: Vec<TcpStream> = (0..600_usize)
             .map(|number| {
                 let mut stranger = TcpStream::connect(address).unwrap();
@@ -109,7 +126,11 @@ fn who_is_slow_or_silent_is_sent_away_when_the_time_is_up() {
         for stranger in &mut strangers {
             assert!(is_closed(stranger), "a stranger is still in");
         }
-        assert!(proxy.memory() < before + GROWTH, "{before} KiB before, {} KiB after", proxy.memory());
+        assert!(
+            proxy.memory() < before + GROWTH,
+            "{before} KiB before, {} KiB after",
+            proxy.memory()
+        );
     }
 }
 
@@ -120,7 +141,9 @@ fn is_closed(stream: &mut TcpStream) -> bool {
         match stream.read(&mut said) {
             Ok(0) => return true,
             Ok(_) => {}
-            Err(error) => return matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe),
+            Err(error) => {
+                return matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe);
+            }
         }
     }
 }
@@ -130,10 +153,13 @@ fn giant_lengths_take_no_memory() {
     for way in protocols() {
         let (_stack, site, proxy, address) = house(way, &["--login-timeout", "20s"]);
         let before = proxy.memory();
-        let mut strangers: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(address).unwrap()).collect();
+        let mut strangers: Vec<TcpStream> =
+            (0..200).map(|_| TcpStream::connect(address).unwrap()).collect();
         for stranger in &mut strangers {
             let mut opening = match way.engine() {
-                Engine::Postgres => [0x3fff_ffff_u32.to_be_bytes(), 0x0003_0000_u32.to_be_bytes()].concat(),
+                Engine::Postgres => {
+                    [0x3fff_ffff_u32.to_be_bytes(), 0x0003_0000_u32.to_be_bytes()].concat()
+                }
                 Engine::Mariadb | Engine::Mysql => vec![0xff, 0xff, 0xff, 1],
             };
             opening.resize(64 * 1024, b'x');
@@ -143,20 +169,26 @@ fn giant_lengths_take_no_memory() {
                 }
             }
         }
-        assert!(proxy.memory() < before + GROWTH, "{way:?}: {before} KiB before, {} KiB after", proxy.memory());
+        assert!(
+            proxy.memory() < before + GROWTH,
+            "{way:?}: {before} KiB before, {} KiB after",
+            proxy.memory()
+        );
         assert_eq!(site.login(way, "app").out, "app");
     }
 }
 
 #[test]
 fn thousands_who_wait_cost_little() {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    let limit =
+        rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
     // This process has one end of each, and the proxy inherits its limit.
     let count = usize::try_from((limit.saturating_sub(200)).min(5_000)).unwrap();
     for way in protocols() {
         let (_stack, site, proxy, address) = house(way, &["--login-timeout", "5m"]);
         let before = proxy.memory();
-        let strangers: Vec<TcpStream> = (0..count).map(|_| TcpStream::connect(address).unwrap()).collect();
+        let strangers: Vec<TcpStream> =
+            (0..count).map(|_| TcpStream::connect(address).unwrap()).collect();
         wait_until("that all are in", || site.status()["connections"] == count);
         let each = proxy.memory().saturating_sub(before) * 1024 / u64::try_from(count).unwrap();
         assert_eq!(site.login(way, "app").out, "app");

@@ -11,7 +11,9 @@ use countersign_connect::identity;
 use countersign_connect::resolve::Resolver;
 use countersign_connect::tls::Verification;
 use countersign_e2e::{Site, Stack};
-use countersign_gateway::settings::{Access, Listen, Login, Pool, Role, ServerTls, Settings, Target};
+use countersign_gateway::settings::{
+    Access, Listen, Login, Pool, Role, ServerTls, Settings, Target,
+};
 use countersign_gateway::{Context, Proxy, Workers};
 use serde_json::Value;
 
@@ -32,22 +34,37 @@ pub(crate) struct Library {
 
 impl Library {
     /// A proxy of the stack's server.
-    pub(crate) fn start(stack: &Stack, site: &Site, pool: &str, aws: &HashMap<String, String>) -> Self {
+    pub(crate) fn start(
+        stack: &Stack,
+        site: &Site,
+        pool: &str,
+        aws: &HashMap<String, String>,
+    ) -> Self {
         Self::run(&mut command(stack, site, pool, aws))
     }
 
     /// The same, by way of a name that this name server knows, at this port: tokens are signed for the server all the same.
-    pub(crate) fn by_name(stack: &Stack, site: &Site, name: &str, port: u16, nameserver: SocketAddr) -> Self {
+    pub(crate) fn by_name(
+        stack: &Stack,
+        site: &Site,
+        name: &str,
+        port: u16,
+        nameserver: SocketAddr,
+    ) -> Self {
         let mut command = command(stack, site, "warm", &keys(stack.env(&[])));
         let env = stack.env(&[]);
         let [host, signed, _] = stack.way().variables().map(|name| &env[name]);
-        command.env("SIGN", host).env("SIGN_PORT", signed).env("NAMESERVER", nameserver.to_string());
+        command
+            .env("SIGN", host)
+            .env("SIGN_PORT", signed)
+            .env("NAMESERVER", nameserver.to_string());
         Self::run(command.env("HOST", name).env("PORT", port.to_string()))
     }
 
     fn run(command: &mut Command) -> Self {
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let (orders, answers) = (process.stdin.take().unwrap(), BufReader::new(process.stdout.take().unwrap()));
+        let (orders, answers) =
+            (process.stdin.take().unwrap(), BufReader::new(process.stdout.take().unwrap()));
         let mut library = Self { process, orders, answers };
         assert_eq!(library.answer(), "ready");
         library
@@ -78,7 +95,10 @@ impl Library {
 
     /// The public half of the key that signs.
     pub(crate) fn key(&mut self) -> String {
-        self.status()["targets"][0]["identity"]["access_key_id"].as_str().unwrap_or_default().to_owned()
+        self.status()["targets"][0]["identity"]["access_key_id"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     }
 
     /// When its tokens were minted.
@@ -101,17 +121,32 @@ fn command(stack: &Stack, site: &Site, pool: &str, aws: &HashMap<String, String>
     let [host, port, ca] = stack.way().variables().map(|name| &env[name]);
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "library::inner", "--ignored", "--nocapture"]);
-    command.env_clear().envs(aws).env("AWS_REGION", &env["AWS_REGION"]).env("AWS_EC2_METADATA_DISABLED", "true");
+    command
+        .env_clear()
+        .envs(aws)
+        .env("AWS_REGION", &env["AWS_REGION"])
+        .env("AWS_EC2_METADATA_DISABLED", "true");
     command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
-    command.env("ENGINE", stack.way().engine().as_str()).env("HOST", host).env("PORT", port).env("CA", ca).env("POOL", pool);
-    command.env("LISTEN", SocketAddr::from((site.address(), stack.way().engine().default_port())).to_string());
+    command
+        .env("ENGINE", stack.way().engine().as_str())
+        .env("HOST", host)
+        .env("PORT", port)
+        .env("CA", ca)
+        .env("POOL", pool);
+    command.env(
+        "LISTEN",
+        SocketAddr::from((site.address(), stack.way().engine().default_port())).to_string(),
+    );
     command
 }
 
 /// What of an environment signs.
 pub(crate) fn keys(env: HashMap<String, String>) -> HashMap<String, String> {
     env.into_iter()
-        .filter(|(name, _)| ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"].contains(&name.as_str()))
+        .filter(|(name, _)| {
+            ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"]
+                .contains(&name.as_str())
+        })
         .collect()
 }
 
@@ -122,7 +157,8 @@ fn inner() {
     let hand = Hand::new(SystemTime::now() - BEHIND);
     let warm = variable("POOL") == "warm";
     let given = |name: &str| std::env::var(name).ok();
-    let sign = given("SIGN").map(|host| (host.parse().unwrap(), variable("SIGN_PORT").parse().unwrap()));
+    let sign =
+        given("SIGN").map(|host| (host.parse().unwrap(), variable("SIGN_PORT").parse().unwrap()));
     // A name that is not the server's own is not in its certificate.
     let verification = if sign.is_some() { Verification::Ca } else { Verification::Full };
     let target = Target {
@@ -140,20 +176,30 @@ fn inner() {
         listen: vec![Listen::Tcp(variable("LISTEN").parse().unwrap())],
         access: Access::Open,
         client_tls: None,
-        pool: Pool { warm: usize::from(warm), reuse: warm, most_idle: 20, idle_timeout: minutes(60), lifetime: minutes(600) },
+        pool: Pool {
+            warm: usize::from(warm),
+            reuse: warm,
+            most_idle: 20,
+            idle_timeout: minutes(60),
+            lifetime: minutes(600),
+        },
         max_connections: 0,
         logins_per_second: 0,
         connect_timeout: minutes(1),
         session_timeout: None,
     };
-    let settings = Settings { targets: vec![target], max_connections: 0, login_timeout: minutes(1) };
+    let settings =
+        Settings { targets: vec![target], max_connections: 0, login_timeout: minutes(1) };
     let context = Context {
         clock: hand.clock(),
-        resolver: given("NAMESERVER").map_or_else(Resolver::system, |server| Resolver::with(&[server.parse().unwrap()]).unwrap()),
+        resolver: given("NAMESERVER").map_or_else(Resolver::system, |server| {
+            Resolver::with(&[server.parse().unwrap()]).unwrap()
+        }),
         workers: Workers::for_this_machine().unwrap(),
         environment_region: given("AWS_REGION"),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (proxy, problems) = runtime.block_on(Proxy::start(settings, context, Vec::new()));
     assert!(problems.is_empty(), "{problems:?}");
     println!("> ready");

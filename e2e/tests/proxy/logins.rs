@@ -33,7 +33,13 @@ fn without_a_user_of_its_own_a_target_takes_the_client_s() {
         // One who may be both: the proxy's credentials are of one IAM user.
         let statement = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"rds-db:connect","Resource":"*"}]}"#;
         let policy = site.write("policy.json", statement);
-        let _granted = stack.must(&["user", "grant", "app", "--policy-document", &policy.display().to_string()]);
+        let _granted = stack.must(&[
+            "user",
+            "grant",
+            "app",
+            "--policy-document",
+            &policy.display().to_string(),
+        ]);
         let _proxy = site.start(&mut site.command(stack, &[&stack.url("")]));
         for user in ["app", "jane"] {
             let said = site.login(way, user);
@@ -50,11 +56,17 @@ fn a_unix_socket_does_as_well() {
         let way = stack.way();
         let directory = site.path("sockets");
         std::fs::create_dir(&directory).unwrap();
-        let _proxy = site.start(&mut site.command(stack, &["--unix-socket", &directory.display().to_string(), &named(stack, "db")]));
+        let _proxy = site.start(&mut site.command(
+            stack,
+            &["--unix-socket", &directory.display().to_string(), &named(stack, "db")],
+        ));
         let said = match way.engine() {
             Engine::Postgres => {
                 let socket = directory.join("db").display().to_string();
-                run(site.client(way, "app", "SELECT current_user").env("PGHOST", socket).env("PGPORT", "5432"))
+                run(site
+                    .client(way, "app", "SELECT current_user")
+                    .env("PGHOST", socket)
+                    .env("PGPORT", "5432"))
             }
             Engine::Mariadb | Engine::Mysql => {
                 let socket = format!("--socket={}", directory.join("db").display());
@@ -94,7 +106,9 @@ fn assert_explained(way: Way, said: &str, user: &str) {
     assert!(!said.contains("X-Amz-"), "{said}");
     let account = match way.engine() {
         Engine::Postgres => format!("GRANT rds_iam TO {user}"),
-        Engine::Mariadb | Engine::Mysql => "IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'".to_owned(),
+        Engine::Mariadb | Engine::Mysql => {
+            "IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'".to_owned()
+        }
     };
     assert!(said.contains(&account), "{said}");
     if way.engine() == Engine::Postgres {
@@ -107,12 +121,16 @@ fn an_account_without_iam_is_told_what_it_lacks() {
     each(|stack, site| {
         let way = stack.way();
         let (sql, words) = match way {
-            Way::Pam | Way::Ldap => {
-                ("CREATE ROLE plain LOGIN PASSWORD 'hunter2'", ["FATAL:  the server refused the login", "GRANT rds_iam TO"])
-            }
+            Way::Pam | Way::Ldap => (
+                "CREATE ROLE plain LOGIN PASSWORD 'hunter2'",
+                ["FATAL:  the server refused the login", "GRANT rds_iam TO"],
+            ),
             Way::Mariadb | Way::Mysql => (
                 "CREATE USER plain@'%' IDENTIFIED BY 'hunter2'",
-                ["ERROR 1045 (28000): the server refused the login", "IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'"],
+                [
+                    "ERROR 1045 (28000): the server refused the login",
+                    "IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'",
+                ],
             ),
         };
         stack.sql(sql);
@@ -135,7 +153,10 @@ fn errors_of_the_server_are_unchanged() {
         let _proxy = site.start(&mut site.command(stack, &[&stack.url("app")]));
         let direct = stack.token(&stack.credentials(&[]), "app");
         for sql in ["SELECT nothing", "SELECT 1 FROM app.nowhere", "SELECT 'half"] {
-            let (through, without) = (run(&mut site.client(way, "app", sql)), run(&mut stack.client("app", &direct, sql)));
+            let (through, without) = (
+                run(&mut site.client(way, "app", sql)),
+                run(&mut stack.client("app", &direct, sql)),
+            );
             assert!(!through.ok, "{through:?}");
             assert_eq!(through, without);
         }
@@ -145,7 +166,10 @@ fn errors_of_the_server_are_unchanged() {
             Engine::Postgres => run(client.env("PGDATABASE", database)),
             Engine::Mariadb | Engine::Mysql => run(client.arg(format!("--database={database}"))),
         };
-        assert!(!said.ok && said.err.contains(words) && !said.err.contains("check, in this order"), "{said:?}");
+        assert!(
+            !said.ok && said.err.contains(words) && !said.err.contains("check, in this order"),
+            "{said:?}"
+        );
     });
 }
 
@@ -153,7 +177,8 @@ fn errors_of_the_server_are_unchanged() {
 fn what_is_in_the_way_of_a_login_is_said() {
     each(|stack, site| {
         let way = stack.way();
-        let strangers = rcgen::generate_simple_self_signed(["other".to_owned()]).unwrap().cert.pem();
+        let strangers =
+            rcgen::generate_simple_self_signed(["other".to_owned()]).unwrap().cert.pem();
         let strangers = site.write("other.pem", &strangers).display().to_string();
         let env = stack.env(&[]);
         let [host, port, _] = way.variables().map(|name| &env[name]);
@@ -161,7 +186,10 @@ fn what_is_in_the_way_of_a_login_is_said() {
         let nobody = format!("{}:9", site.address());
         for (url, words) in [
             (format!("{scheme}://app@{nobody}"), &*nobody),
-            (format!("{scheme}://app@{host}:{port}?sslrootcert={strangers}"), "none of the roots vouches for the server"),
+            (
+                format!("{scheme}://app@{host}:{port}?sslrootcert={strangers}"),
+                "none of the roots vouches for the server",
+            ),
             (format!("{scheme}://app@nowhere.invalid:1"), "nowhere.invalid"),
         ] {
             let proxy = site.start(&mut site.command(stack, &[&url]));
@@ -182,12 +210,18 @@ fn the_sqlstate_of_a_denial_is_the_server_s() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let refused = runtime.block_on(async {
         let config = format!("host={} user=app dbname=postgres", site.address());
-        tokio_postgres::connect(&config, tokio_postgres::NoTls).await.err().expect("the login is refused")
+        tokio_postgres::connect(&config, tokio_postgres::NoTls)
+            .await
+            .err()
+            .expect("the login is refused")
     });
     let refused = refused.as_db_error().expect("the server's error");
     assert_eq!(refused.code().code(), "28000");
     assert_eq!(refused.severity(), "FATAL");
-    assert!(refused.detail().is_some_and(|detail| detail.contains("was shown a token for app")), "{refused:?}");
+    assert!(
+        refused.detail().is_some_and(|detail| detail.contains("was shown a token for app")),
+        "{refused:?}"
+    );
     assert!(refused.hint().is_some_and(|hint| hint.contains("rds-db:connect")), "{refused:?}");
 }
 

@@ -41,11 +41,14 @@ fn a_file_of_the_client_is_loaded() {
         stack.sql("SET GLOBAL local_infile = ON");
         let mut lines = String::new();
         for number in 0..100_000_u32 {
-            writeln!(lines, "{number}\t{}", "y".repeat(usize::try_from(number % 90).unwrap())).unwrap();
+            writeln!(lines, "{number}\t{}", "y".repeat(usize::try_from(number % 90).unwrap()))
+                .unwrap();
         }
         let file = site.write("loaded", &lines);
         let _empty = site.write("empty", "");
-        let load = |path: &std::path::Path| format!("LOAD DATA LOCAL INFILE '{}' INTO TABLE loaded", path.display());
+        let load = |path: &std::path::Path| {
+            format!("LOAD DATA LOCAL INFILE '{}' INTO TABLE loaded", path.display())
+        };
         for client in clients(stack.way()) {
             let mut talk = site.session(client, "app");
             let port = format!("--port={}", stack.way().engine().default_port());
@@ -53,7 +56,12 @@ fn a_file_of_the_client_is_loaded() {
             talk.tell("DROP TABLE IF EXISTS loaded");
             talk.tell("CREATE TABLE loaded (number INT, text TEXT)");
             talk.tell(&load(&file));
-            assert_eq!(talk.ask("SELECT COUNT(*), SUM(number) FROM loaded"), "100000\t4999950000", "{}", talk.complaints());
+            assert_eq!(
+                talk.ask("SELECT COUNT(*), SUM(number) FROM loaded"),
+                "100000\t4999950000",
+                "{}",
+                talk.complaints()
+            );
             talk.tell(&load(&site.path("empty")));
             talk.tell(&load(&site.path("missing")));
             assert_eq!(talk.ask("SELECT COUNT(*) FROM loaded"), "100000");
@@ -68,9 +76,19 @@ fn statements_come_several_at_once() {
     each(|stack, site| {
         for client in clients(stack.way()) {
             let port = format!("--port={}", stack.way().engine().default_port());
-            let said = with(site, client, &["--delimiter=//", &port], "SELECT 1; SELECT 2, 3; DO 0; SELECT 'four'//");
+            let said = with(
+                site,
+                client,
+                &["--delimiter=//", &port],
+                "SELECT 1; SELECT 2, 3; DO 0; SELECT 'four'//",
+            );
             assert_eq!(said.out, "1\n2\t3\nfour", "{said:?}");
-            let said = with(site, client, &["--delimiter=//", &port], "SELECT 1; SELECT nothing; SELECT 3//");
+            let said = with(
+                site,
+                client,
+                &["--delimiter=//", &port],
+                "SELECT 1; SELECT nothing; SELECT 3//",
+            );
             assert!(said.out == "1" && said.err.contains("ERROR 1054 (42S22)"), "{said:?}");
         }
     });
@@ -84,16 +102,27 @@ fn what_is_compressed_goes_through() {
         let xyz = "xyz".repeat(1_000_000);
         for client in clients(stack.way()) {
             let algorithms: &[&str] = match (client, stack.way()) {
-                (Way::Mysql, Way::Mysql) => &["--compression-algorithms=zlib", "--compression-algorithms=zstd"],
+                (Way::Mysql, Way::Mysql) => {
+                    &["--compression-algorithms=zlib", "--compression-algorithms=zstd"]
+                }
                 (Way::Mysql, _) => &["--compression-algorithms=zlib"],
                 _ => &["--compress"],
             };
             for algorithm in algorithms {
                 let said = with(site, client, &[algorithm, &port], sql);
                 let lines: Vec<&str> = said.out.lines().collect();
-                assert!(lines[..2] == ["Compression\tON", "1000000"] && lines[2] == xyz, "{client:?} {algorithm}: {}", said.err);
+                assert!(
+                    lines[..2] == ["Compression\tON", "1000000"] && lines[2] == xyz,
+                    "{client:?} {algorithm}: {}",
+                    said.err
+                );
                 // And up: a statement that is worth compressing.
-                let said = with(site, client, &[algorithm, &port], &format!("SELECT LENGTH('{}')", "z".repeat(100_000)));
+                let said = with(
+                    site,
+                    client,
+                    &[algorithm, &port],
+                    &format!("SELECT LENGTH('{}')", "z".repeat(100_000)),
+                );
                 assert_eq!(said.out, "100000", "{said:?}");
             }
         }
@@ -109,12 +138,19 @@ fn ctrl_c_kills_the_statement_and_nobody_else_s() {
         for client in clients(stack.way()) {
             let port = format!("--port={}", stack.way().engine().default_port());
             let start = |mark: &str| {
-                let mut command = site.client(client, "app", &format!("SELECT SLEEP(600) /*{mark}*/"));
-                command.args([&port, "--comments"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+                let mut command =
+                    site.client(client, "app", &format!("SELECT SLEEP(600) /*{mark}*/"));
+                command
+                    .args([&port, "--comments"])
+                    .stdout(Stdio::piped())
+                    .stderr(Stdio::piped())
+                    .spawn()
+                    .unwrap()
             };
             let (mut other, mine) = (start("other"), start("mine"));
             wait_until("the statements", || running("mine") == "1" && running("other") == "1");
-            kill_process(Pid::from_raw(i32::try_from(mine.id()).unwrap()).unwrap(), Signal::INT).unwrap();
+            kill_process(Pid::from_raw(i32::try_from(mine.id()).unwrap()).unwrap(), Signal::INT)
+                .unwrap();
             wait_until("the end of the statement", || running("mine") == "0");
             let said = Said::from(mine.wait_with_output().unwrap());
             // MySQL interrupts SLEEP with 1, MariaDB with an error.
@@ -144,14 +180,20 @@ fn the_binary_protocol_passes() {
         let _definitions: Vec<Vec<u8>> = (0..4).map(|_| raw.read()).collect();
         for number in [21_u8, 100] {
             // No cursor, once, no NULL, types follow, LONGLONG.
-            let body = [&prepared[1..5], &[0, 1, 0, 0, 0, 0, 1, 8, 0, number, 0, 0, 0, 0, 0, 0, 0]].concat();
+            let body = [&prepared[1..5], &[0, 1, 0, 0, 0, 0, 1, 8, 0, number, 0, 0, 0, 0, 0, 0, 0]]
+                .concat();
             assert_eq!(raw.command(EXECUTE, &body), [1]);
             let (_definition, _end, row) = (raw.read(), raw.read(), raw.read());
             assert_eq!(row[2..4], u16::from(number).to_le_bytes(), "{row:?}");
             let _end = raw.read();
         }
         assert_eq!(raw.command(PING, b"")[0], 0);
-        let said = with(site, stack.way(), &[], "PREPARE twice FROM 'SELECT ? * 2'; SET @n = 21; EXECUTE twice USING @n");
+        let said = with(
+            site,
+            stack.way(),
+            &[],
+            "PREPARE twice FROM 'SELECT ? * 2'; SET @n = 21; EXECUTE twice USING @n",
+        );
         assert_eq!(said.out, "42", "{said:?}");
     });
 }
@@ -171,7 +213,8 @@ fn a_session_becomes_another_user_s() {
         let _granted = stack.must(&["user", "grant", "app", "--policy-document", &policy]);
         let _proxy = site.serve(&stack, &stack.target("db", &["pool = { reuse = true }"]), &[]);
         let mut raw = raw(&stack, &site, "app");
-        let (number, user) = (raw.value("SELECT CONNECTION_ID()"), raw.value("SELECT CURRENT_USER()"));
+        let (number, user) =
+            (raw.value("SELECT CONNECTION_ID()"), raw.value("SELECT CURRENT_USER()"));
         assert_eq!(user, "app@%");
         assert_eq!(raw.command(QUERY, b"SET @mine = 'secret'")[0], 0);
         let changed = raw.change_user("jane", "other");
@@ -201,10 +244,16 @@ fn packets_beyond_sixteen_megabytes_pass() {
         assert!(said.ok && said.out.len() == length, "{} bytes: {}", said.out.len(), said.err);
         let mut talk = site.session(way, "app");
         let mut talk = Talk::open(way, talk.args(big));
-        assert_eq!(talk.ask(&format!("SELECT LENGTH('{}')", "z".repeat(length))), length.to_string());
+        assert_eq!(
+            talk.ask(&format!("SELECT LENGTH('{}')", "z".repeat(length))),
+            length.to_string()
+        );
         // Exactly as many as a packet can have: an empty one follows.
         let exactly = (1 << 24) - 1 - 1 - "SELECT LENGTH('')".len();
-        assert_eq!(talk.ask(&format!("SELECT LENGTH('{}')", "z".repeat(exactly))), exactly.to_string());
+        assert_eq!(
+            talk.ask(&format!("SELECT LENGTH('{}')", "z".repeat(exactly))),
+            exactly.to_string()
+        );
         assert_eq!(talk.ask("SELECT 'still here'"), "still here");
         talk.close();
     });
@@ -215,7 +264,10 @@ fn tls_may_begin_in_the_same_breath_as_the_request_for_it() {
     for way in ways_of(&[Engine::Mariadb, Engine::Mysql]) {
         let (stack, site) = (Stack::up(way, &[]), Site::default());
         let certificate = certificate(&site, "proxy.test");
-        let lines = ["user = \"app\"", "client-tls = { certificate = \"proxy.pem\", key = \"proxy.key\", required = true }"];
+        let lines = [
+            "user = \"app\"",
+            "client-tls = { certificate = \"proxy.pem\", key = \"proxy.key\", required = true }",
+        ];
         let _proxy = site.serve(&stack, &stack.target("db", &lines), &[]);
         let address = SocketAddr::from((site.address(), way.engine().default_port()));
         let mut raw = Raw::login_in_tls(address, certificate, "app", "app");

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use countersign_core::name::Engine;
-use countersign_e2e::{HTTP_PORT, Proxy, Said, Site, Stack, Talk, http, postgres, protocols, run, wait_until};
+use countersign_e2e::{
+    HTTP_PORT, Proxy, Said, Site, Stack, Talk, http, postgres, protocols, run, wait_until,
+};
 use rustix::process::Signal;
 
 fn open(stack: &Stack, site: &Site) -> Talk {
@@ -19,7 +21,11 @@ const ALL: [&str; 2] = ["--health-check", "--prometheus"];
 fn orchestrators_and_people_see_what_it_does() {
     for way in protocols() {
         let (stack, site) = (Stack::up(way, &[]), Site::default());
-        let proxy = site.serve(&stack, &stack.target("db", &["user = \"app\"", "pool = { warm = 0 }"]), &ALL);
+        let proxy = site.serve(
+            &stack,
+            &stack.target("db", &["user = \"app\"", "pool = { warm = 0 }"]),
+            &ALL,
+        );
         let said = run(&mut site.bare(&["wait", "--max", "30s"]));
         assert!(said.ok, "{said:?}");
         for page in ["/startup", "/liveness", "/readiness"] {
@@ -40,17 +46,32 @@ fn orchestrators_and_people_see_what_it_does() {
         let status = site.status();
         let (target, session) = (&status["targets"][0], &status["sessions"][0]);
         assert_eq!(status["pid"].as_u64(), Some(u64::from(proxy.pid())));
-        assert_eq!((&target["name"], &target["health"]["healthy"]), (&"db".into(), &true.into()), "{status:#}");
+        assert_eq!(
+            (&target["name"], &target["health"]["healthy"]),
+            (&"db".into(), &true.into()),
+            "{status:#}"
+        );
         assert_eq!(target["tokens"][0]["user"], "app");
         assert!(target["tokens"][0]["age"].as_f64().is_some_and(|age| age < 60.0), "{status:#}");
-        assert_eq!((&session["user"], &session["state"]), (&"app".into(), &"idle".into()), "{status:#}");
+        assert_eq!(
+            (&session["user"], &session["state"]),
+            (&"app".into(), &"idle".into()),
+            "{status:#}"
+        );
         talk.tell(if way.engine() == Engine::Postgres { "BEGIN" } else { "START TRANSACTION" });
         assert_eq!(talk.ask("SELECT 2"), "2");
-        wait_until("that the transaction shows", || site.status()["sessions"][0]["state"] == "in-transaction");
+        wait_until("that the transaction shows", || {
+            site.status()["sessions"][0]["state"] == "in-transaction"
+        });
         let text = run(&mut site.bare(&["status"]));
-        assert!(text.ok && text.out.contains("in transaction") && text.out.contains("db"), "{text:?}");
+        assert!(
+            text.ok && text.out.contains("in transaction") && text.out.contains("db"),
+            "{text:?}"
+        );
         talk.close();
-        wait_until("that the session is gone", || site.status()["sessions"].as_array().is_some_and(Vec::is_empty));
+        wait_until("that the session is gone", || {
+            site.status()["sessions"].as_array().is_some_and(Vec::is_empty)
+        });
 
         // Nobody can log in any more: so says readiness, and liveness goes on.
         let _down = stack.must(&["down"]);
@@ -60,7 +81,9 @@ fn orchestrators_and_people_see_what_it_does() {
         });
         assert_eq!(site.get("/liveness").0, 200);
         stack.start();
-        wait_until("that it is ready again, with no client's help", || site.get("/readiness").0 == 200);
+        wait_until("that it is ready again, with no client's help", || {
+            site.get("/readiness").0 == 200
+        });
         let ended = run(&mut site.bare(&["shutdown"]));
         assert!(ended.ok, "{ended:?}");
         assert_eq!(proxy.end(), 0);
@@ -99,16 +122,31 @@ fn settings_are_read_again_and_sessions_go_on() {
     let target = |name: &str, more: &str| stack.target(name, &["user = \"app\"", more]);
     let proxy = site.serve(&stack, &target("first", "listen = 5432"), &[]);
     let mut session = open(&stack, &site);
-    let login = |port: u16| run(site.client(way, "app", "SELECT current_user").env("PGPORT", port.to_string()));
+    let login = |port: u16| {
+        run(site.client(way, "app", "SELECT current_user").env("PGPORT", port.to_string()))
+    };
 
     // By the file alone: a target more, and the first has other settings.
-    site.write("countersign.toml", &format!("{}{}", target("first", "listen = 5432\npool = \"off\""), target("second", "listen = 5433")));
+    site.write(
+        "countersign.toml",
+        &format!(
+            "{}{}",
+            target("first", "listen = 5432\npool = \"off\""),
+            target("second", "listen = 5433")
+        ),
+    );
     let _said = proxy.says("read again (the file has changed): 2 targets");
     assert_eq!((login(5432).out, login(5433).out), ("app".to_owned(), "app".to_owned()));
     assert_eq!(session.ask("SELECT 'still here'"), "still here");
 
     // A broken file changes nothing, and is said with all its mistakes.
-    site.write("countersign.toml", &format!("{}nonsense = 1\n[targets.third]\nengine = \"oracle\"\n", target("first", "listen = 5432")));
+    site.write(
+        "countersign.toml",
+        &format!(
+            "{}nonsense = 1\n[targets.third]\nengine = \"oracle\"\n",
+            target("first", "listen = 5432")
+        ),
+    );
     let _said = proxy.says("the settings stay as they are");
     let log = proxy.log();
     assert!(log.contains("nonsense") && log.contains("oracle"), "{log}");
@@ -134,8 +172,15 @@ fn one_bad_target_does_not_stop_the_others() {
     let good = stack.target("good", &["user = \"app\"", "listen = 5432"]);
     let bad = [
         stack.target("taken", &["user = \"app\"", "listen = 5440"]),
-        stack.target("shy", &["listen = 5441", "client-tls = { certificate = \"missing.pem\", key = \"missing.key\" }"]),
-        "[targets.away]\nengine = \"postgres\"\nhost = \"nowhere.invalid\"\nlisten = 5442\n".to_owned(),
+        stack.target(
+            "shy",
+            &[
+                "listen = 5441",
+                "client-tls = { certificate = \"missing.pem\", key = \"missing.key\" }",
+            ],
+        ),
+        "[targets.away]\nengine = \"postgres\"\nhost = \"nowhere.invalid\"\nlisten = 5442\n"
+            .to_owned(),
     ];
     let proxy = site.serve(&stack, &format!("{good}{}", bad.concat()), &["--health-check"]);
     assert_eq!(site.login(way, "app").out, "app");
@@ -144,16 +189,24 @@ fn one_bad_target_does_not_stop_the_others() {
     let status = site.status();
     let listener = |name: &str| {
         let targets = status["targets"].as_array().unwrap();
-        let target = targets.iter().find(|target| target["name"] == name).unwrap_or_else(|| panic!("{name} is not in {status:#}"));
+        let target = targets
+            .iter()
+            .find(|target| target["name"] == name)
+            .unwrap_or_else(|| panic!("{name} is not in {status:#}"));
         target["listeners"][0]["failure"].as_str().map(str::to_owned)
     };
-    assert!(listener("good").is_none() && listener("taken").is_some_and(|why| why.contains("in use")), "{status:#}");
+    assert!(
+        listener("good").is_none() && listener("taken").is_some_and(|why| why.contains("in use")),
+        "{status:#}"
+    );
     assert_eq!(site.get("/readiness").0, 503);
     assert_eq!(site.get("/readiness?min-ready=1").0, 200);
     // Once the port is free, reading the settings again is enough.
     drop(taken);
     proxy.signal(Signal::HUP);
-    wait_until("that the taken port is served", || run(site.client(way, "app", "SELECT 1").env("PGPORT", "5440")).ok);
+    wait_until("that the taken port is served", || {
+        run(site.client(way, "app", "SELECT 1").env("PGPORT", "5440")).ok
+    });
     // A mistake in the file does stop it, unless the operator says otherwise.
     site.write("countersign.toml", &format!("{good}[targets.wrong]\nengine = \"oracle\"\n"));
     drop(proxy);
@@ -168,11 +221,20 @@ fn one_bad_target_does_not_stop_the_others() {
 fn who_is_too_many_is_told_so() {
     for way in protocols() {
         let (stack, site) = (Stack::up(way, &[]), Site::default());
-        let _proxy = site.serve(&stack, &stack.target("db", &["user = \"app\""]), &["--max-connections", "2"]);
+        let _proxy = site.serve(
+            &stack,
+            &stack.target("db", &["user = \"app\""]),
+            &["--max-connections", "2"],
+        );
         let (first, second) = (open(&stack, &site), open(&stack, &site));
         let said = site.login(way, "app");
         let words = if way.engine() == Engine::Postgres { "FATAL:" } else { "ERROR 1040 " };
-        assert!(!said.ok && said.err.contains(words) && said.err.contains("2 connections open, which is its limit"), "{said:?}");
+        assert!(
+            !said.ok
+                && said.err.contains(words)
+                && said.err.contains("2 connections open, which is its limit"),
+            "{said:?}"
+        );
         first.close();
         wait_until("that there is room again", || site.login(way, "app").ok);
         second.close();
@@ -187,7 +249,11 @@ fn refused_while_draining(said: &Said) {
 fn sigterm_lets_sessions_finish_and_nobody_in() {
     for way in protocols() {
         let (stack, site) = (Stack::up(way, &[]), Site::default());
-        let proxy = site.serve(&stack, &stack.target("db", &["user = \"app\""]), &["--max-sigterm-delay", "5m"]);
+        let proxy = site.serve(
+            &stack,
+            &stack.target("db", &["user = \"app\""]),
+            &["--max-sigterm-delay", "5m"],
+        );
         let mut session = open(&stack, &site);
         proxy.signal(Signal::TERM);
         wait_until("that nobody is let in", || !site.login(way, "app").ok);
@@ -204,7 +270,8 @@ fn sigterm_lets_sessions_finish_and_nobody_in() {
         session.tell("SELECT 1");
         wait_until("that the client hears of it", || {
             let said = session.complaints();
-            said.contains("the proxy is being stopped") || (way.engine() != Engine::Postgres && !said.is_empty())
+            said.contains("the proxy is being stopped")
+                || (way.engine() != Engine::Postgres && !said.is_empty())
         });
 
         // A second signal cuts the wait short.
@@ -226,7 +293,12 @@ fn the_connection_test_keeps_a_proxy_from_starting() {
     drop(proxy);
     let _revoked = stack.must(&["user", "revoke", "app"]);
     let said = run(&mut site.command(&stack, &["--run-connection-test"]));
-    assert!(!said.ok && said.err.contains("PAM authentication failed") && said.err.contains("rds-db:connect"), "{said:?}");
+    assert!(
+        !said.ok
+            && said.err.contains("PAM authentication failed")
+            && said.err.contains("rds-db:connect"),
+        "{said:?}"
+    );
 }
 
 #[test]
@@ -237,7 +309,10 @@ fn systemd_s_sockets_are_served() {
         return;
     }
     let (stack, site) = (Stack::up(way, &[]), Site::default());
-    site.write("countersign.toml", &stack.target("db", &["user = \"app\"", "listen = \"systemd:orders\""]));
+    site.write(
+        "countersign.toml",
+        &stack.target("db", &["user = \"app\"", "listen = \"systemd:orders\""]),
+    );
     let proxy = site.command(&stack, &[]);
     let mut activate = Command::new("systemd-socket-activate");
     activate.args(["--fdname=orders", &format!("--listen={}:5432", site.address())]);

@@ -24,7 +24,9 @@ fn idle(site: &Site) -> u64 {
 fn exists(stack: &Stack, session: &str) -> bool {
     let sql = match stack.way().engine() {
         Engine::Postgres => format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {session}"),
-        Engine::Mariadb | Engine::Mysql => format!("SELECT COUNT(*) FROM information_schema.processlist WHERE id = {session}"),
+        Engine::Mariadb | Engine::Mysql => {
+            format!("SELECT COUNT(*) FROM information_schema.processlist WHERE id = {session}")
+        }
     };
     stack.sql(&sql) != "0"
 }
@@ -94,10 +96,15 @@ fn what_a_client_leaves_undone_goes_with_its_session() {
     each("pool = { warm = 0, reuse = true }", |stack, site| {
         // Goodbye within a transaction; none within one; none within a statement.
         let at_work: fn(Talk) = |mut talk| {
-            talk.tell(if talk.is_of(Engine::Postgres) { "SELECT pg_sleep(600)" } else { "SELECT SLEEP(600)" });
+            talk.tell(if talk.is_of(Engine::Postgres) {
+                "SELECT pg_sleep(600)"
+            } else {
+                "SELECT SLEEP(600)"
+            });
             talk.kill();
         };
-        let ends: [(fn(Talk), bool); 3] = [(Talk::close, false), (Talk::kill, false), (at_work, true)];
+        let ends: [(fn(Talk), bool); 3] =
+            [(Talk::close, false), (Talk::kill, false), (at_work, true)];
         for (end, is_at_work) in ends {
             let mut first = open(stack, site);
             let session = first.server_session();
@@ -180,8 +187,13 @@ fn a_database_is_dropped_in_which_only_the_pool_is() {
     let Some(way) = postgres() else { return };
     let (stack, site) = (Stack::up(way, &[]), Site::default());
     stack.sql("ALTER ROLE app CREATEDB");
-    let _proxy = site.serve(&stack, &stack.target("db", &["user = \"app\"", "pool = { warm = 2, reuse = true }"]), &[]);
-    let sql = |database: &str, sql: &str| run(site.client(way, "app", sql).env("PGDATABASE", database));
+    let _proxy = site.serve(
+        &stack,
+        &stack.target("db", &["user = \"app\"", "pool = { warm = 2, reuse = true }"]),
+        &[],
+    );
+    let sql =
+        |database: &str, sql: &str| run(site.client(way, "app", sql).env("PGDATABASE", database));
     let made = sql("postgres", "CREATE DATABASE shop");
     assert!(made.ok, "{made:?}");
     for _ in 0..3 {

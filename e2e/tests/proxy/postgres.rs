@@ -22,7 +22,10 @@ fn psql(site: &Site, sql: &str) -> Said {
 }
 
 /// A connection through the proxy, and the notices and notifications that come by it.
-async fn connect(site: &Site, more: &str) -> (Client, tokio::sync::mpsc::UnboundedReceiver<AsyncMessage>, JoinHandle<()>) {
+async fn connect(
+    site: &Site,
+    more: &str,
+) -> (Client, tokio::sync::mpsc::UnboundedReceiver<AsyncMessage>, JoinHandle<()>) {
     let config = format!("host={} user=app dbname=postgres {more}", site.address());
     let (client, mut connection) = tokio_postgres::connect(&config, NoTls).await.unwrap();
     let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
@@ -37,13 +40,16 @@ async fn connect(site: &Site, more: &str) -> (Client, tokio::sync::mpsc::Unbound
 
 #[tokio::test]
 async fn notifications_come_unasked() {
-    let Some((_stack, site, _proxy)) = house() else { return };
+    let Some((_stack, site, _proxy)) = house() else {
+        return;
+    };
     let (listener, mut messages, _driver) = connect(&site, "").await;
     listener.batch_execute("LISTEN news").await.unwrap();
     for word in ["first", "second"] {
         let said = psql(&site, &format!("NOTIFY news, '{word}'"));
         assert!(said.ok, "{said:?}");
-        let message = tokio::time::timeout(countersign_e2e::PATIENCE, messages.recv()).await.unwrap();
+        let message =
+            tokio::time::timeout(countersign_e2e::PATIENCE, messages.recv()).await.unwrap();
         let Some(AsyncMessage::Notification(notification)) = message else { panic!("{message:?}") };
         assert_eq!((notification.channel(), notification.payload()), ("news", word));
     }
@@ -56,7 +62,9 @@ async fn notifications_come_unasked() {
 
 #[tokio::test]
 async fn queries_are_prepared_and_in_the_pipeline() {
-    let Some((_stack, site, _proxy)) = house() else { return };
+    let Some((_stack, site, _proxy)) = house() else {
+        return;
+    };
     let (client, _messages, _driver) = connect(&site, "").await;
     let double = client.prepare("SELECT $1::int4 * 2").await.unwrap();
     // All are sent before any is answered.
@@ -76,8 +84,11 @@ async fn queries_are_prepared_and_in_the_pipeline() {
     }
     assert_eq!(results, (0..500).map(|number| number * 2).collect::<Vec<_>>());
     // A failure within the pipeline is that query's alone.
-    let (good, bad, also) =
-        tokio::join!(client.query_one("SELECT 1", &[]), client.query_one("SELECT 1/(SELECT 0)", &[]), client.query_one("SELECT 3", &[]));
+    let (good, bad, also) = tokio::join!(
+        client.query_one("SELECT 1", &[]),
+        client.query_one("SELECT 1/(SELECT 0)", &[]),
+        client.query_one("SELECT 3", &[])
+    );
     assert!(good.is_ok() && also.is_ok());
     assert_eq!(bad.unwrap_err().code().map(|code| code.code()), Some("22012"));
     let said = psql(&site, "PREPARE twice AS SELECT $1::int * 2; EXECUTE twice(21)");
@@ -86,7 +97,9 @@ async fn queries_are_prepared_and_in_the_pipeline() {
 
 #[test]
 fn copy_goes_both_ways() {
-    let Some((_stack, site, _proxy)) = house() else { return };
+    let Some((_stack, site, _proxy)) = house() else {
+        return;
+    };
     let mut lines = String::new();
     for number in 0..200_000_u32 {
         writeln!(lines, "{number}\t{}", "x".repeat(usize::try_from(number % 90).unwrap())).unwrap();
@@ -104,18 +117,29 @@ fn copy_goes_both_ways() {
     assert!(std::fs::read_to_string(back).unwrap() == lines, "what came back is not what was sent");
     // A COPY that the server gives up in the middle leaves the session as it should be.
     let broken = site.write("broken", "1\tone\ntwo\ttwo\n");
-    let script = site.write("broken.sql", &format!("\\copy copied from '{}'\nSELECT 'still here';\n", broken.display()));
+    let script = site.write(
+        "broken.sql",
+        &format!("\\copy copied from '{}'\nSELECT 'still here';\n", broken.display()),
+    );
     let said = run(site.session(Way::Pam, "app").arg("--file").arg(script));
     assert!(said.out == "still here" && said.err.contains("invalid input syntax"), "{said:?}");
 }
 
 #[test]
 fn large_objects_are_put_and_got() {
-    let Some((_stack, site, _proxy)) = house() else { return };
-    let bytes: Vec<u8> = (0..3_000_000_u32).map(|number| u8::try_from(number.wrapping_mul(2_654_435_761) >> 24).unwrap()).collect();
+    let Some((_stack, site, _proxy)) = house() else {
+        return;
+    };
+    let bytes: Vec<u8> = (0..3_000_000_u32)
+        .map(|number| u8::try_from(number.wrapping_mul(2_654_435_761) >> 24).unwrap())
+        .collect();
     let (there, back) = (site.path("there"), site.path("back"));
     std::fs::write(&there, &bytes).unwrap();
-    let script = format!("\\lo_import '{}'\n\\lo_export :LASTOID '{}'\n\\lo_unlink :LASTOID\n", there.display(), back.display());
+    let script = format!(
+        "\\lo_import '{}'\n\\lo_export :LASTOID '{}'\n\\lo_unlink :LASTOID\n",
+        there.display(),
+        back.display()
+    );
     let script = site.write("objects.sql", &script);
     let said = run(site.session(Way::Pam, "app").arg("--file").arg(script));
     assert!(said.ok, "{said:?}");
@@ -129,19 +153,28 @@ fn interrupt(client: &Child) {
 
 #[test]
 fn a_statement_is_cancelled_while_others_run() {
-    let Some((stack, site, proxy)) = house() else { return };
+    let Some((stack, site, proxy)) = house() else {
+        return;
+    };
     let running = |mark: &str| {
         let sql = format!(
             "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%/*{mark}*/%' AND pid <> pg_backend_pid()"
         );
         stack.sql(&sql)
     };
-    let start = |sql: &str| site.client(Way::Pam, "app", sql).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let start = |sql: &str| {
+        site.client(Way::Pam, "app", sql)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
     let others: Vec<Child> = (0..4).map(|_| start("SELECT pg_sleep(600) /*other*/")).collect();
     // One that waits for the server, and one to which the server sends without end.
-    for (mark, sql) in
-        [("wait", "SELECT pg_sleep(600) /*wait*/"), ("flood", "\\copy (SELECT generate_series(1, 1000000000) /*flood*/) to '/dev/null'")]
-    {
+    for (mark, sql) in [
+        ("wait", "SELECT pg_sleep(600) /*wait*/"),
+        ("flood", "\\copy (SELECT generate_series(1, 1000000000) /*flood*/) to '/dev/null'"),
+    ] {
         let mut client = start(sql);
         wait_until("the statement", || running(mark) == "1");
         assert!(client.try_wait().unwrap().is_none());
@@ -160,11 +193,15 @@ fn a_statement_is_cancelled_while_others_run() {
 
 #[test]
 fn parameters_go_there_and_come_back() {
-    let Some((_stack, site, _proxy)) = house() else { return };
+    let Some((_stack, site, _proxy)) = house() else {
+        return;
+    };
     let sql = "SELECT current_setting('application_name'), current_setting('statement_timeout'), current_setting('search_path'), \
                current_setting('client_encoding'), current_setting('TimeZone'), current_setting('my.own')";
     let mut client = site.client(Way::Pam, "app", sql);
-    client.env("PGAPPNAME", "the reports").env("PGOPTIONS", "-c statement_timeout=12345 -c search_path=one,two -c my.own=a\\ b");
+    client
+        .env("PGAPPNAME", "the reports")
+        .env("PGOPTIONS", "-c statement_timeout=12345 -c search_path=one,two -c my.own=a\\ b");
     let said = run(client.env("PGCLIENTENCODING", "LATIN1").env("PGTZ", "Asia/Tokyo"));
     assert_eq!(said.out, "the reports|12345ms|one,two|LATIN1|Asia/Tokyo|a b", "{said:?}");
     // What the server says of itself, at the login and later.
@@ -178,12 +215,18 @@ fn parameters_go_there_and_come_back() {
 
 #[test]
 fn big_rows_pass_and_slow_clients_hold_nobody_up() {
-    let Some((_stack, site, proxy)) = house() else { return };
+    let Some((_stack, site, proxy)) = house() else {
+        return;
+    };
     let long = psql(&site, "SELECT repeat('x', 20000000)");
     assert_eq!(long.out.len(), 20_000_000);
     // A client that reads nothing: the server is held up, and the proxy keeps nothing.
     let before = proxy.memory();
-    let mut stopped = site.client(Way::Pam, "app", "\\copy (SELECT repeat('x', 1000) FROM generate_series(1, 10000000)) to stdout");
+    let mut stopped = site.client(
+        Way::Pam,
+        "app",
+        "\\copy (SELECT repeat('x', 1000) FROM generate_series(1, 10000000)) to stdout",
+    );
     let mut stopped = stopped.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     for _ in 0..20 {
         assert_eq!(psql(&site, "SELECT 1").out, "1");
@@ -195,12 +238,16 @@ fn big_rows_pass_and_slow_clients_hold_nobody_up() {
 
 #[test]
 fn a_session_ends_as_the_server_ends_it() {
-    let Some((stack, site, _proxy)) = house() else { return };
+    let Some((stack, site, _proxy)) = house() else {
+        return;
+    };
     let mut talk = Talk::open(Way::Pam, &mut site.session(Way::Pam, "app"));
     let pid = talk.server_session();
     stack.sql(&format!("SELECT pg_terminate_backend({pid})"));
     talk.tell("SELECT 1");
-    wait_until("the end of the session", || talk.complaints().contains("terminating connection due to administrator command"));
+    wait_until("the end of the session", || {
+        talk.complaints().contains("terminating connection due to administrator command")
+    });
 }
 
 #[test]
@@ -212,15 +259,30 @@ fn replication_goes_through_with_a_password() {
     let _down = stack.must(&["down"]);
     stack.start();
     stack.sql("CREATE TABLE changes (number int)");
-    let target = stack.target("db", &["user = \"replicator\"", "login = { password-env = \"DB_PASSWORD\" }", "pool = { reuse = true }"]);
+    let target = stack.target(
+        "db",
+        &[
+            "user = \"replicator\"",
+            "login = { password-env = \"DB_PASSWORD\" }",
+            "pool = { reuse = true }",
+        ],
+    );
     site.write("countersign.toml", &target);
     let _proxy = site.start(site.command(&stack, &[]).env("DB_PASSWORD", "not-for-keeps"));
     let replication = |program: &str| {
         let mut command = Command::new(program);
-        command.env("PGHOST", site.address().to_string()).env("PGPORT", "5432").env("PGUSER", "replicator");
+        command
+            .env("PGHOST", site.address().to_string())
+            .env("PGPORT", "5432")
+            .env("PGUSER", "replicator");
         command
     };
-    let said = run(replication("psql").args(["-X", "-Atc", "IDENTIFY_SYSTEM", "dbname=postgres replication=database"]));
+    let said = run(replication("psql").args([
+        "-X",
+        "-Atc",
+        "IDENTIFY_SYSTEM",
+        "dbname=postgres replication=database",
+    ]));
     assert!(said.ok && said.out.ends_with("|postgres"), "{said:?}");
 
     let received = site.path("received");
@@ -232,17 +294,23 @@ fn replication_goes_through_with_a_password() {
     let said = run(&mut recvlogical(&["--create-slot", "--plugin=test_decoding"]));
     assert!(said.ok, "{said:?}");
     let file = format!("--file={}", received.display());
-    let mut follower = recvlogical(&["--start", "--fsync-interval=1", "--status-interval=1", &file]).spawn().unwrap();
+    let mut follower =
+        recvlogical(&["--start", "--fsync-interval=1", "--status-interval=1", &file])
+            .spawn()
+            .unwrap();
     for number in 1..=3 {
         stack.sql(&format!("INSERT INTO changes VALUES ({number})"));
         let change = format!("INSERT: number[integer]:{number}");
-        wait_until("the change", || std::fs::read_to_string(&received).is_ok_and(|text| text.contains(&change)));
+        wait_until("the change", || {
+            std::fs::read_to_string(&received).is_ok_and(|text| text.contains(&change))
+        });
     }
     interrupt(&follower);
     assert!(follower.wait().unwrap().success());
     // A session of that kind is nobody else's afterwards.
     let said = run(&mut recvlogical(&["--drop-slot"]));
     assert!(said.ok, "{said:?}");
-    let said = run(replication("psql").args(["-X", "-Atc", "SELECT current_user", "dbname=postgres"]));
+    let said =
+        run(replication("psql").args(["-X", "-Atc", "SELECT current_user", "dbname=postgres"]));
     assert_eq!(said.out, "replicator", "{said:?}");
 }

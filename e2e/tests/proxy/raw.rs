@@ -11,7 +11,8 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 /// `CLIENT_LONG_PASSWORD`, `CLIENT_CONNECT_WITH_DB`, `CLIENT_PROTOCOL_41`, `CLIENT_TRANSACTIONS`, `CLIENT_SECURE_CONNECTION`,
 /// `CLIENT_MULTI_STATEMENTS`, `CLIENT_MULTI_RESULTS`, `CLIENT_PS_MULTI_RESULTS`, `CLIENT_PLUGIN_AUTH`.
-const CAPABILITIES: u32 = 1 | 8 | 0x200 | 0x2000 | 0x8000 | 0x1_0000 | 0x2_0000 | 0x4_0000 | 0x8_0000;
+const CAPABILITIES: u32 =
+    1 | 8 | 0x200 | 0x2000 | 0x8000 | 0x1_0000 | 0x2_0000 | 0x4_0000 | 0x8_0000;
 
 /// `CLIENT_SSL`.
 const TLS: u32 = 0x800;
@@ -70,12 +71,20 @@ impl Raw {
 
 /// What the answer to a greeting begins with.
 fn head(more: u32) -> Vec<u8> {
-    [(CAPABILITIES | more).to_le_bytes().as_slice(), &(1_u32 << 24).to_le_bytes(), &[COLLATION], &[0; 23]].concat()
+    [
+        (CAPABILITIES | more).to_le_bytes().as_slice(),
+        &(1_u32 << 24).to_le_bytes(),
+        &[COLLATION],
+        &[0; 23],
+    ]
+    .concat()
 }
 
 impl<S: Read + Write> Raw<S> {
     fn log_in(&mut self, more: u32, user: &str, database: &str) {
-        self.write(&[head(more), identity(user, database), b"mysql_native_password\0".to_vec()].concat());
+        self.write(
+            &[head(more), identity(user, database), b"mysql_native_password\0".to_vec()].concat(),
+        );
         let answer = self.settle();
         assert_eq!(answer[0], 0, "{}", String::from_utf8_lossy(&answer));
     }
@@ -95,7 +104,11 @@ impl<S: Read + Write> Raw<S> {
         let mut header = [0; 4];
         self.stream.read_exact(&mut header).unwrap();
         self.sequence = header[3].wrapping_add(1);
-        let mut payload = vec![0; usize::try_from(u32::from_le_bytes([header[0], header[1], header[2], 0])).unwrap()];
+        let mut payload =
+            vec![
+                0;
+                usize::try_from(u32::from_le_bytes([header[0], header[1], header[2], 0])).unwrap()
+            ];
         self.stream.read_exact(&mut payload).unwrap();
         payload
     }

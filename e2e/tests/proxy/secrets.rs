@@ -33,20 +33,31 @@ fn login(site: &Site, way: Way, port: u16, user: &str, password: &str) -> Said {
     let mut client = site.client(way, user, "SELECT 1");
     match way.engine() {
         Engine::Postgres => run(client.env("PGPORT", port.to_string()).env("PGPASSWORD", password)),
-        Engine::Mariadb | Engine::Mysql => run(client.arg(format!("--port={port}")).env("MYSQL_PWD", password)),
+        Engine::Mariadb | Engine::Mysql => {
+            run(client.arg(format!("--port={port}")).env("MYSQL_PWD", password))
+        }
     }
 }
 
 #[test]
 fn no_secret_is_said_anywhere() {
     // Each protocol has both kinds of log.
-    for (way, format) in ways().into_iter().zip([&[][..], &["--structured-logs"]].into_iter().cycle()) {
+    for (way, format) in
+        ways().into_iter().zip([&[][..], &["--structured-logs"]].into_iter().cycle())
+    {
         let (stack, site) = (Stack::up(way, &[]), Site::default());
         let mut heard = Heard::default();
         let secrets = attend(&stack, &site, format, &mut heard);
-        assert!(heard.0.iter().any(|(place, text)| place == "log" && text.contains("opened")), "the log says nothing");
+        assert!(
+            heard.0.iter().any(|(place, text)| place == "log" && text.contains("opened")),
+            "the log says nothing"
+        );
         for (place, text) in &heard.0 {
-            for secret in secrets.iter().map(String::as_str).chain(["X-Amz-Signature", "X-Amz-Security-Token"]) {
+            for secret in secrets
+                .iter()
+                .map(String::as_str)
+                .chain(["X-Amz-Signature", "X-Amz-Security-Token"])
+            {
                 assert!(!text.contains(secret), "{place} shows {secret:?}: {text}");
             }
         }
@@ -61,22 +72,40 @@ fn attend(stack: &Stack, site: &Site, format: &[&str], heard: &mut Heard) -> Vec
     site.write("access", CALLERS);
     let account = match way.engine() {
         Engine::Postgres => format!("CREATE ROLE plain LOGIN PASSWORD '{DATABASE_S}'"),
-        Engine::Mariadb | Engine::Mysql => format!("CREATE USER plain@'%' IDENTIFIED BY '{DATABASE_S}'; GRANT ALL ON app.* TO plain@'%'"),
+        Engine::Mariadb | Engine::Mysql => format!(
+            "CREATE USER plain@'%' IDENTIFIED BY '{DATABASE_S}'; GRANT ALL ON app.* TO plain@'%'"
+        ),
     };
     stack.sql(&account);
     let targets = [
-        stack.target("iam", &["listen = 7001", "user = \"app\"", "access = { password-file = \"access\" }", "pool = { reuse = true }"]),
-        stack.target("password", &["listen = 7002", "user = \"plain\"", "login = { password-env = \"DB_PASSWORD\" }"]),
+        stack.target(
+            "iam",
+            &[
+                "listen = 7001",
+                "user = \"app\"",
+                "access = { password-file = \"access\" }",
+                "pool = { reuse = true }",
+            ],
+        ),
+        stack.target(
+            "password",
+            &["listen = 7002", "user = \"plain\"", "login = { password-env = \"DB_PASSWORD\" }"],
+        ),
         stack.target("denied", &["listen = 7003"]),
     ];
     site.write("countersign.toml", &targets.concat());
     let admin = port.to_string();
-    let arguments = [&["--debug", "--admin-port", &admin, "--prometheus", "--health-check"], format].concat();
+    let arguments =
+        [&["--debug", "--admin-port", &admin, "--prometheus", "--health-check"], format].concat();
     let mut command = site.bare(&arguments);
-    command.envs(env.iter().filter(|(name, _)| name.starts_with("AWS_"))).env("DB_PASSWORD", DATABASE_S).env("COUNTERSIGN_LOG", "trace");
+    command
+        .envs(env.iter().filter(|(name, _)| name.starts_with("AWS_")))
+        .env("DB_PASSWORD", DATABASE_S)
+        .env("COUNTERSIGN_LOG", "trace");
     let proxy = site.start(&mut command);
     assert!(login(site, way, 7001, "app", CALLERS).ok && login(site, way, 7002, "plain", "").ok);
-    heard.said("a client with a wrong password", login(site, way, 7001, "app", "hunter2-is-secret"));
+    heard
+        .said("a client with a wrong password", login(site, way, 7001, "app", "hunter2-is-secret"));
     heard.said("a client that is denied", login(site, way, 7003, "nobody", "hunter2-is-secret"));
     let _revoked = stack.must(&["user", "revoke", "app"]);
     heard.said("a client that IAM denies", login(site, way, 7003, "app", "hunter2-is-secret"));
@@ -101,10 +130,18 @@ fn attend(stack: &Stack, site: &Site, format: &[&str], heard: &mut Heard) -> Vec
         heard.said(arguments[0], run(command.env("DB_PASSWORD", DATABASE_S)));
     }
     heard.said("ps", run(std::process::Command::new("ps").args(["-ef", "ww"])));
-    heard.add("its command line", String::from_utf8_lossy(&fs::read(format!("/proc/{}/cmdline", proxy.pid())).unwrap()));
+    heard.add(
+        "its command line",
+        String::from_utf8_lossy(&fs::read(format!("/proc/{}/cmdline", proxy.pid())).unwrap()),
+    );
     for child in children(proxy.pid()) {
         for file in ["cmdline", "environ"] {
-            heard.add(file, String::from_utf8_lossy(&fs::read(format!("/proc/{child}/{file}")).unwrap_or_default()));
+            heard.add(
+                file,
+                String::from_utf8_lossy(
+                    &fs::read(format!("/proc/{child}/{file}")).unwrap_or_default(),
+                ),
+            );
         }
     }
     session.close();
@@ -125,6 +162,9 @@ fn attend(stack: &Stack, site: &Site, format: &[&str], heard: &mut Heard) -> Vec
 
 fn children(pid: u32) -> Vec<String> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
-    let children = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("children")).ok());
-    children.flat_map(|children| children.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect()
+    let children =
+        tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("children")).ok());
+    children
+        .flat_map(|children| children.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        .collect()
 }

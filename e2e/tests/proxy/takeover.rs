@@ -13,7 +13,8 @@ use rustix::process::{Pid, Signal, kill_process};
 fn nobody_is_refused_while_one_proxy_follows_another() {
     for way in protocols() {
         let (stack, site) = (Stack::up(way, &[]), Site::default());
-        let target = stack.target("db", &["user = \"app\"", "pool = { reuse = true }", "logins-per-second = 0"]);
+        let target = stack
+            .target("db", &["user = \"app\"", "pool = { reuse = true }", "logins-per-second = 0"]);
         let mut proxy = site.serve(&stack, &target, &["--health-check"]);
         let mut session = Talk::open(way, &mut site.session(way, "app"));
         let number = session.server_session();
@@ -25,7 +26,10 @@ fn nobody_is_refused_while_one_proxy_follows_another() {
                         let said = site.login(way, "app");
                         if said.out != "app" {
                             over.store(true, Ordering::Relaxed);
-                            panic!("refused after {} logins: {said:?}", count.load(Ordering::Relaxed));
+                            panic!(
+                                "refused after {} logins: {said:?}",
+                                count.load(Ordering::Relaxed)
+                            );
                         }
                         count.fetch_add(1, Ordering::Relaxed);
                     }
@@ -33,7 +37,9 @@ fn nobody_is_refused_while_one_proxy_follows_another() {
             }
             let more = |least: u32| {
                 let so_far = count.load(Ordering::Relaxed);
-                wait_until("some logins", || over.load(Ordering::Relaxed) || count.load(Ordering::Relaxed) >= so_far + least);
+                wait_until("some logins", || {
+                    over.load(Ordering::Relaxed) || count.load(Ordering::Relaxed) >= so_far + least
+                });
             };
             let mut before = None;
             for _ in 0..2 {
@@ -55,7 +61,11 @@ fn nobody_is_refused_while_one_proxy_follows_another() {
             over.store(true, Ordering::Relaxed);
             assert_eq!(session.server_session(), number);
             session.close();
-            assert_eq!(before.map(countersign_e2e::Proxy::end), Some(0), "it ends with its last session");
+            assert_eq!(
+                before.map(countersign_e2e::Proxy::end),
+                Some(0),
+                "it ends with its last session"
+            );
         });
         assert_eq!(site.login(way, "app").out, "app");
     }
@@ -68,7 +78,9 @@ fn statements_of_the_proxy_before_can_be_cancelled() {
     let first = site.serve(&stack, &stack.target("db", &["user = \"app\""]), &[]);
     let mut client = site.client(way, "app", "SELECT pg_sleep(600) /*mine*/");
     let client = client.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let running = || stack.sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%/*mine*/' AND state = 'active'");
+    let running = || {
+        stack.sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%/*mine*/' AND state = 'active'")
+    };
     wait_until("the statement", || running() == "1");
     let _second = site.start(&mut site.command(&stack, &["--takeover"]));
     kill_process(Pid::from_raw(i32::try_from(client.id()).unwrap()).unwrap(), Signal::INT).unwrap();
@@ -99,11 +111,14 @@ fn a_proxy_that_does_not_come_up_leaves_the_other_in_place() {
 /// The command as systemd starts it: with a listening socket of this name as the first descriptor behind the usual three.
 /// Source: sd_listen_fds(3).
 fn activated(command: &Command, name: &str, socket: &TcpListener) -> Command {
-    let script = "export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=$0; exec 3<&0 </dev/null; exec \"$@\"";
+    let script =
+        "export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=$0; exec 3<&0 </dev/null; exec \"$@\"";
     let mut shell = Command::new("sh");
     shell.args(["-c", script, name]).arg(command.get_program()).args(command.get_args());
     shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    shell.current_dir(command.get_current_dir().unwrap()).stdin(OwnedFd::from(socket.try_clone().unwrap()));
+    shell
+        .current_dir(command.get_current_dir().unwrap())
+        .stdin(OwnedFd::from(socket.try_clone().unwrap()));
     shell
 }
 
@@ -115,7 +130,8 @@ fn sockets_in_files_and_those_of_systemd_go_along() {
     let socket = TcpListener::bind((site.address(), 5432)).unwrap();
     let listen = format!("listen = [\"unix:{}\", \"systemd:orders\"]", file.display());
     site.write("countersign.toml", &stack.target("db", &["user = \"app\"", &listen]));
-    let by_file = || run(site.client(way, "app", way.whoami()).env("PGHOST", file.parent().unwrap())).out;
+    let by_file =
+        || run(site.client(way, "app", way.whoami()).env("PGHOST", file.parent().unwrap())).out;
     let both = || assert_eq!([by_file(), site.login(way, "app").out], ["app"; 2]);
 
     let first = site.start(&mut activated(&site.command(&stack, &[]), "orders", &socket));

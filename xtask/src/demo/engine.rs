@@ -37,14 +37,18 @@ impl Engine {
     pub(super) const fn variables(self) -> [&'static str; 4] {
         match self {
             Self::Postgres => ["PGHOST", "PGPORT", "PGUSER", "PGSSLROOTCERT"],
-            Self::Mariadb | Self::Mysql => ["MYSQL_HOST", "MYSQL_TCP_PORT", "MYSQL_USER", "MYSQL_SSL_CA"],
+            Self::Mariadb | Self::Mysql => {
+                ["MYSQL_HOST", "MYSQL_TCP_PORT", "MYSQL_USER", "MYSQL_SSL_CA"]
+            }
         }
     }
 
     /// Asks the server, once in, as whom, and by which TLS.
     pub(super) const fn query(self) -> &'static str {
         match self {
-            Self::Postgres => "select current_user, version from pg_stat_ssl where ssl and pid = pg_backend_pid()",
+            Self::Postgres => {
+                "select current_user, version from pg_stat_ssl where ssl and pid = pg_backend_pid()"
+            }
             Self::Mariadb => {
                 "select current_user(), variable_value from information_schema.session_status where variable_name = 'Ssl_version'"
             }

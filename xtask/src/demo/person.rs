@@ -39,15 +39,22 @@ impl Person {
     pub(super) fn parse(exports: &str, engine: Engine) -> Result<Self, Problem> {
         let printed = |what: String| Problem::new(format!("`countersign local env` {what}"));
         let lines = exports.lines().filter(|line| line.starts_with("export "));
-        let variables = lines.map(|line| variable(line).ok_or_else(|| printed(format!("printed a line that is no export: {line}"))));
+        let variables = lines.map(|line| {
+            variable(line)
+                .ok_or_else(|| printed(format!("printed a line that is no export: {line}")))
+        });
         let variables: Vec<(String, String)> = variables.collect::<Result<_, _>>()?;
         let get = |name: &str| {
-            let found = variables.iter().find(|(variable, _)| variable == name).map(|(_, value)| value.clone());
+            let found = variables
+                .iter()
+                .find(|(variable, _)| variable == name)
+                .map(|(_, value)| value.clone());
             found.ok_or_else(|| printed(format!("exports no {name}")))
         };
         let [host, port, user, ca] = engine.variables().map(get);
         let port = port?;
-        let port = port.parse().map_err(|_| printed(format!("exports the port {port}, which is none")))?;
+        let port =
+            port.parse().map_err(|_| printed(format!("exports the port {port}, which is none")))?;
         let (host, user, ca) = (host?, user?, ca?);
         Ok(Self { variables, host, port, user, ca, tls: true })
     }

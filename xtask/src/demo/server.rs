@@ -33,14 +33,22 @@ impl<'a> Server<'a> {
         let client = match engine {
             Engine::Postgres => PathBuf::from("psql"),
             // The one that came with the server: what Debian calls `mysql` is MariaDB's.
-            Engine::Mariadb | Engine::Mysql => stack.installation(engine)?.join("usr/bin").join(engine.client()),
+            Engine::Mariadb | Engine::Mysql => {
+                stack.installation(engine)?.join("usr/bin").join(engine.client())
+            }
         };
         Ok(Self { stack, engine, client })
     }
 
     /// Somebody who is there, as they log in here.
     pub(super) fn person(&self, name: &str) -> Result<Person, Problem> {
-        let exports = command::output(&mut self.stack.local(&["env", "--engine", self.engine.name(), "--user", name]))?;
+        let exports = command::output(&mut self.stack.local(&[
+            "env",
+            "--engine",
+            self.engine.name(),
+            "--user",
+            name,
+        ]))?;
         Person::parse(&exports, self.engine)
     }
 
@@ -48,13 +56,20 @@ impl<'a> Server<'a> {
     pub(super) fn create_with_password(&self, user: &str, password: &str) -> Result<(), Problem> {
         let sql = match self.engine {
             Engine::Postgres => format!("create role {user} login password '{password}'"),
-            Engine::Mariadb | Engine::Mysql => format!("create user {user} identified by '{password}'"),
+            Engine::Mariadb | Engine::Mysql => {
+                format!("create user {user} identified by '{password}'")
+            }
         };
         command::output(self.stack.local(self.engine.administration()).arg(sql)).map(drop)
     }
 
     /// Logs in by the engine's client. Where `asks` says that the authority is asked, its record is waited for.
-    pub(super) fn login(&self, person: &Person, password: &str, asks: bool) -> Result<Login, Problem> {
+    pub(super) fn login(
+        &self,
+        person: &Person,
+        password: &str,
+        asks: bool,
+    ) -> Result<Login, Problem> {
         let before = self.stack.decisions(&person.user)?.len();
         let output = command::attempt(&mut self.client(person, password))?;
         let client = if output.status.success() {
@@ -75,9 +90,21 @@ impl<'a> Server<'a> {
     fn client(&self, person: &Person, password: &str) -> Command {
         let mut client = person.command(&self.client);
         if self.engine == Engine::Postgres {
-            client.args(["--no-psqlrc", "--no-password", "--tuples-only", "--no-align", "--field-separator", ", "]);
-            client.args(["--command", self.engine.query()]).env("PGUSER", &person.user).env("PGPASSWORD", password);
-            client.env("PGCONNECT_TIMEOUT", "20").envs((!person.tls).then_some(("PGSSLMODE", "disable")));
+            client.args([
+                "--no-psqlrc",
+                "--no-password",
+                "--tuples-only",
+                "--no-align",
+                "--field-separator",
+                ", ",
+            ]);
+            client
+                .args(["--command", self.engine.query()])
+                .env("PGUSER", &person.user)
+                .env("PGPASSWORD", password);
+            client
+                .env("PGCONNECT_TIMEOUT", "20")
+                .envs((!person.tls).then_some(("PGSSLMODE", "disable")));
             return client;
         }
         let tls: &[&str] = match (self.engine, person.tls) {
@@ -86,11 +113,26 @@ impl<'a> Server<'a> {
             (_, true) => &["--ssl-verify-server-cert"],
             (_, false) => &["--skip-ssl"],
         };
-        client.args(["--no-defaults", "--protocol=TCP", "--connect-timeout=20", "--batch", "--skip-column-names"]).args(tls);
+        client
+            .args([
+                "--no-defaults",
+                "--protocol=TCP",
+                "--connect-timeout=20",
+                "--batch",
+                "--skip-column-names",
+            ])
+            .args(tls);
         client.args(person.tls.then(|| format!("--ssl-ca={}", person.ca)));
-        client.args([format!("--host={}", person.host), format!("--port={}", person.port), format!("--user={}", person.user)]);
+        client.args([
+            format!("--host={}", person.host),
+            format!("--port={}", person.port),
+            format!("--user={}", person.user),
+        ]);
         // Oracle's client reads ~/.mylogin.cnf all the same, unless it is told of another.
-        client.args(["--execute", self.engine.query()]).env("MYSQL_PWD", password).env("MYSQL_TEST_LOGIN_FILE", "/dev/null");
+        client
+            .args(["--execute", self.engine.query()])
+            .env("MYSQL_PWD", password)
+            .env("MYSQL_TEST_LOGIN_FILE", "/dev/null");
         client
     }
 }
@@ -105,7 +147,10 @@ impl Login {
 
 /// What the server said, where the client passes it on.
 fn reason(stderr: &str) -> String {
-    let said = ["FATAL:", "ERROR "].into_iter().find_map(|word| stderr.get(stderr.find(word)?..)).unwrap_or(stderr);
+    let said = ["FATAL:", "ERROR "]
+        .into_iter()
+        .find_map(|word| stderr.get(stderr.find(word)?..))
+        .unwrap_or(stderr);
     said.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

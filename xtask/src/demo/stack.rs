@@ -29,11 +29,19 @@ pub(super) struct Decision {
 impl<'a> Stack<'a> {
     /// Starts it anew, whatever a former demonstration left.
     pub(super) fn up(workspace: &'a Workspace) -> Result<Self, Problem> {
-        let stack = Self { workspace, countersign: workspace.binary("countersign"), directory: directory(workspace) };
+        let stack = Self {
+            workspace,
+            countersign: workspace.binary("countersign"),
+            directory: directory(workspace),
+        };
         if stack.directory.exists() {
             stack.down()?;
         }
-        command::run(stack.local(&["up"]).args(["--engine", "postgres,mariadb,mysql", "--detach"]))?;
+        command::run(stack.local(&["up"]).args([
+            "--engine",
+            "postgres,mariadb,mysql",
+            "--detach",
+        ]))?;
         Ok(stack)
     }
 
@@ -45,7 +53,9 @@ impl<'a> Stack<'a> {
     pub(super) fn left_out(&self, engine: Engine) -> Result<Option<String>, Problem> {
         let status = json(&command::output(&mut self.local(&["status", "--output", "json"]))?)?;
         let left_out = status.get("left_out").and_then(Value::as_array).into_iter().flatten();
-        let found = left_out.into_iter().find(|left| field(left, "engine").as_deref() == Some(engine.name()));
+        let found = left_out
+            .into_iter()
+            .find(|left| field(left, "engine").as_deref() == Some(engine.name()));
         Ok(found.and_then(|left| field(left, "because")))
     }
 
@@ -56,7 +66,10 @@ impl<'a> Stack<'a> {
     /// The directories of the programs in use, as far as they are the project's own.
     pub(super) fn programs(&self) -> Vec<String> {
         let own = |program: PathBuf| {
-            program.starts_with(self.workspace.target()).then(|| Some(program.parent()?.display().to_string())).flatten()
+            program
+                .starts_with(self.workspace.target())
+                .then(|| Some(program.parent()?.display().to_string()))
+                .flatten()
         };
         [self.countersign.clone(), self.aws()].into_iter().filter_map(own).collect()
     }
@@ -78,7 +91,9 @@ impl<'a> Stack<'a> {
         let printed = command::output(&mut self.local(&["install", "--engine", engine.name()]))?;
         // Engine, version and directory, in one line.
         let directory = printed.find('/').and_then(|at| printed.get(at..)).map(PathBuf::from);
-        directory.ok_or_else(|| Problem::new(format!("`countersign local install` named no directory: {printed}")))
+        directory.ok_or_else(|| {
+            Problem::new(format!("`countersign local install` named no directory: {printed}"))
+        })
     }
 
     /// Makes an IAM user with an access key, and on every server a database user of the same name.
@@ -92,7 +107,8 @@ impl<'a> Stack<'a> {
     pub(super) fn grant(&self, name: &str, policy: &str) -> Result<(), Problem> {
         // Not in the stack's directory, where `down --wipe` leaves what is not its own, and `up` wants nothing else.
         let file = self.workspace.target().join("demo-policy.json");
-        std::fs::write(&file, policy).map_err(|error| Problem::new(format!("{}: {error}", file.display())))?;
+        std::fs::write(&file, policy)
+            .map_err(|error| Problem::new(format!("{}: {error}", file.display())))?;
         command::output(self.local(&["user", "grant", name, "--policy-document"]).arg(&file))?;
         note(&format!("countersign local user grant {name} --policy-document {}", file.display()));
         Ok(())
@@ -105,7 +121,15 @@ impl<'a> Stack<'a> {
     /// A token by `countersign token`, for the person's user and this port.
     pub(super) fn token(&self, person: &Person, port: u16) -> Result<String, Problem> {
         let mut command = person.command(&self.countersign);
-        command.args(["token", "--hostname", &person.host, "--port", &port.to_string(), "--username", &person.user]);
+        command.args([
+            "token",
+            "--hostname",
+            &person.host,
+            "--port",
+            &port.to_string(),
+            "--username",
+            &person.user,
+        ]);
         command::output(&mut command)
     }
 
@@ -115,7 +139,9 @@ impl<'a> Stack<'a> {
         let mut words = before.iter().map(Path::new).chain([aws.as_path()]);
         let mut command = person.command(words.next().unwrap_or(Path::new("aws")));
         command.args(words).args(["rds", "generate-db-auth-token", "--hostname", &person.host]);
-        command.args(["--port", &person.port.to_string(), "--username", &person.user]).env("PATH", self.workspace.path());
+        command
+            .args(["--port", &person.port.to_string(), "--username", &person.user])
+            .env("PATH", self.workspace.path());
         command::output(&mut command)
     }
 
@@ -123,9 +149,15 @@ impl<'a> Stack<'a> {
     pub(super) fn decisions(&self, user: &str) -> Result<Vec<Decision>, Problem> {
         let log = command::output(self.local(&["log"]).args(["--output", "json"]))?;
         let records: Vec<Value> = log.lines().map(json).collect::<Result<_, _>>()?;
-        let of_user = records.iter().filter(|record| record.get("user").and_then(Value::as_str) == Some(user));
+        let of_user = records
+            .iter()
+            .filter(|record| record.get("user").and_then(Value::as_str) == Some(user));
         let decision = |record| {
-            Some(Decision { outcome: field(record, "outcome")?, class: field(record, "class"), because: field(record, "because")? })
+            Some(Decision {
+                outcome: field(record, "outcome")?,
+                class: field(record, "class"),
+                because: field(record, "because")?,
+            })
         };
         Ok(of_user.filter_map(decision).collect())
     }
@@ -133,7 +165,9 @@ impl<'a> Stack<'a> {
 
 /// What a `countersign local` command printed as JSON.
 fn json(text: &str) -> Result<Value, Problem> {
-    serde_json::from_str(text).map_err(|error| Problem::new(format!("`countersign local` printed what is no JSON ({error}): {text}")))
+    serde_json::from_str(text).map_err(|error| {
+        Problem::new(format!("`countersign local` printed what is no JSON ({error}): {text}"))
+    })
 }
 
 fn field(value: &Value, name: &str) -> Option<String> {
@@ -143,7 +177,8 @@ fn field(value: &Value, name: &str) -> Option<String> {
 /// Where the stack lives. As root, the servers run as another user, who can't reach into root's home.
 fn directory(workspace: &Workspace) -> PathBuf {
     use std::os::unix::fs::MetadataExt as _;
-    let open = |directory: &Path| directory.metadata().is_ok_and(|metadata| metadata.mode() & 0o001 != 0);
+    let open =
+        |directory: &Path| directory.metadata().is_ok_and(|metadata| metadata.mode() & 0o001 != 0);
     if !is_root() || workspace.target().ancestors().all(open) {
         workspace.target().join("demo")
     } else {

@@ -40,7 +40,8 @@ impl Table {
         let columns = [wrap(cells[0], first), wrap(cells[1], second), wrap(cells[2], third)];
         let height = columns.iter().map(Vec::len).max().unwrap_or(0);
         for line in 0..height {
-            let [a, b, c] = columns.each_ref().map(|column| column.get(line).map_or("", String::as_str));
+            let [a, b, c] =
+                columns.each_ref().map(|column| column.get(line).map_or("", String::as_str));
             let text = format!("{a:first$}{:GAP$}{b:second$}{:GAP$}{c}", "", "");
             println!("{}{}", if line == 0 { mark } else { "  " }, paint(text.trim_end()));
         }
@@ -65,7 +66,10 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
 /// The terminal's width, within reason.
 fn width() -> usize {
     let size = Command::new("stty").args(["-F", "/dev/tty", "size"]).stdin(Stdio::null()).output();
-    let size = size.ok().filter(|output| output.status.success()).map(|output| command::text(&output.stdout));
+    let size = size
+        .ok()
+        .filter(|output| output.status.success())
+        .map(|output| command::text(&output.stdout));
     size.and_then(|size| size.split_once(' ')?.1.parse().ok()).unwrap_or(120).clamp(90, 160)
 }
 

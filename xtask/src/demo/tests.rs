@@ -18,7 +18,10 @@ fn without_tls_one_of_two_refuses() {
     let met = |client, decision| Expected::DeniedOrRequireSsl.is_met_by(&login(client, decision));
     assert!(met(DENIED, Some(("denied", Some("no-tls")))) && met(DENIED, Some(("allowed", None))));
     assert!(!met(DENIED, Some(("denied", Some("expired")))) && !met(DENIED, None));
-    assert!(!met(Ok("ana"), Some(("allowed", None))) && !met(Err("ERROR 2026: TLS"), Some(("allowed", None))));
+    assert!(
+        !met(Ok("ana"), Some(("allowed", None)))
+            && !met(Err("ERROR 2026: TLS"), Some(("allowed", None)))
+    );
 }
 
 #[test]

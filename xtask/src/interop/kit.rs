@@ -54,7 +54,12 @@ const AWS: &str = "e2e/aws";
 /// The names are those that the programs of `e2e/src/bin/interop` know.
 pub(super) const KITS: [Kit; 8] = [
     Kit::new("python", DRIVERS, &[Need::PythonVenv], Language::Python("python/requirements.txt")),
-    Kit::new("mysqlclient", DRIVERS, &[Need::PythonVenv, Need::MariaDbHeaders], Language::Python("python/requirements-mysqlclient.txt")),
+    Kit::new(
+        "mysqlclient",
+        DRIVERS,
+        &[Need::PythonVenv, Need::MariaDbHeaders],
+        Language::Python("python/requirements-mysqlclient.txt"),
+    ),
     Kit::new("node", DRIVERS, &[Need::Node], Language::Node("node")),
     Kit::new("node-20", DRIVERS, &[Need::Node], Language::Node("node-20")).with(NODE_20),
     Kit::new("java", DRIVERS, &[Need::Java], Language::Java),
@@ -74,10 +79,16 @@ pub(super) const AWS_KITS: [Kit; 6] = [
 ];
 
 /// The one other implementation of AWS's API.
-pub(super) const MOTO: Kit = Kit::new("moto", AWS, &[Need::PythonVenv], Language::Python("moto/requirements.txt"));
+pub(super) const MOTO: Kit =
+    Kit::new("moto", AWS, &[Need::PythonVenv], Language::Python("moto/requirements.txt"));
 
 impl Kit {
-    const fn new(name: &'static str, sources: &'static str, needs: &'static [Need], language: Language) -> Self {
+    const fn new(
+        name: &'static str,
+        sources: &'static str,
+        needs: &'static [Need],
+        language: Language,
+    ) -> Self {
         Self { name, sources, needs, language, least: None }
     }
 
@@ -99,30 +110,59 @@ impl Kit {
                 let requirements = sources.join(file);
                 once(directory, &[&requirements], || {
                     header(&format!("pip install -r {}", requirements.display()));
-                    command::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(directory))?;
+                    command::run(
+                        Command::new("python3").args(["-m", "venv", "--clear"]).arg(directory),
+                    )?;
                     let mut pip = Command::new(directory.join("bin/python"));
-                    pip.args(["-m", "pip", "--disable-pip-version-check", "install", "--quiet", "-r"]).arg(&requirements);
+                    pip.args([
+                        "-m",
+                        "pip",
+                        "--disable-pip-version-check",
+                        "install",
+                        "--quiet",
+                        "-r",
+                    ])
+                    .arg(&requirements);
                     command::run(&mut pip)
                 })
             }
             Language::Node(packages) => {
-                let manifests = ["package.json", "package-lock.json"].map(|name| sources.join(packages).join(name));
+                let manifests = ["package.json", "package-lock.json"]
+                    .map(|name| sources.join(packages).join(name));
                 once(directory, &manifests.each_ref(), || {
                     header(&format!("npm ci, into {}", directory.display()));
                     copy(&manifests, directory)?;
-                    command::run(Command::new("npm").args(["ci", "--engine-strict", "--no-audit", "--no-fund"]).current_dir(directory))
+                    command::run(
+                        Command::new("npm")
+                            .args(["ci", "--engine-strict", "--no-audit", "--no-fund"])
+                            .current_dir(directory),
+                    )
                 })
             }
             Language::Java => {
                 let pom = sources.join("java/pom.xml");
                 once(directory, &[&pom], || {
-                    header(&format!("mvn dependency:copy-dependencies, into {}", directory.display()));
+                    header(&format!(
+                        "mvn dependency:copy-dependencies, into {}",
+                        directory.display()
+                    ));
                     let mut mvn = Command::new("mvn");
-                    mvn.args(["-q", "-B", "-Dstyle.color=never", "dependency:copy-dependencies", "-f"]).arg(&pom);
-                    command::run(mvn.arg(format!("-DoutputDirectory={}", directory.join("lib").display())))
+                    mvn.args([
+                        "-q",
+                        "-B",
+                        "-Dstyle.color=never",
+                        "dependency:copy-dependencies",
+                        "-f",
+                    ])
+                    .arg(&pom);
+                    command::run(
+                        mvn.arg(format!("-DoutputDirectory={}", directory.join("lib").display())),
+                    )
                 })
             }
-            Language::Go(file, _) => command::output(go(&sources, file).args(["list", "-deps"])).map(drop),
+            Language::Go(file, _) => {
+                command::output(go(&sources, file).args(["list", "-deps"])).map(drop)
+            }
             Language::Rust => command::run(rust(workspace, &sources, "fetch").arg("--quiet")),
         }
     }
@@ -146,7 +186,9 @@ impl Kit {
             }
             Language::Go(file, program) => {
                 header(&format!("go build -modfile={file}, of {}", self.sources));
-                command::run(go(&sources, file).args(["build", "-o"]).arg(directory.join(program)).arg("."))
+                command::run(
+                    go(&sources, file).args(["build", "-o"]).arg(directory.join(program)).arg("."),
+                )
             }
             Language::Rust => {
                 header(&format!("cargo build, of {}/rust", self.sources));
@@ -162,9 +204,10 @@ impl Least {
         let said = command::output(Command::new(program).arg(argument))?;
         let (major, minor) = self.version;
         match numbers(&said) {
-            Some(found) if found < self.version => {
-                Err(Problem::new(format!("it needs {program} {major}.{minor}, here is {}.{}", found.0, found.1)))
-            }
+            Some(found) if found < self.version => Err(Problem::new(format!(
+                "it needs {program} {major}.{minor}, here is {}.{}",
+                found.0, found.1
+            ))),
             _ => Ok(()),
         }
     }
@@ -172,12 +215,18 @@ impl Least {
 
 /// The first two numbers of a version, as in `v18.20.4` or `go version go1.19.8 linux/amd64`.
 fn numbers(said: &str) -> Option<(u32, u32)> {
-    let mut numbers = said.get(said.find(|letter: char| letter.is_ascii_digit())?..)?.split(|letter: char| !letter.is_ascii_digit());
+    let mut numbers = said
+        .get(said.find(|letter: char| letter.is_ascii_digit())?..)?
+        .split(|letter: char| !letter.is_ascii_digit());
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
 /// Does it in a new directory, unless it has been done with these very files.
-fn once(directory: &Path, manifests: &[&PathBuf], install: impl FnOnce() -> Result<(), Problem>) -> Result<(), Problem> {
+fn once(
+    directory: &Path,
+    manifests: &[&PathBuf],
+    install: impl FnOnce() -> Result<(), Problem>,
+) -> Result<(), Problem> {
     let stamp = directory.join("installed-from");
     let mut wanted = String::new();
     for manifest in manifests {
@@ -197,7 +246,9 @@ fn once(directory: &Path, manifests: &[&PathBuf], install: impl FnOnce() -> Resu
 /// Go as it is installed: a newer one is not downloaded behind the back.
 fn go(sources: &Path, modules: &str) -> Command {
     let mut go = Command::new("go");
-    go.current_dir(sources.join("go")).env("GOTOOLCHAIN", "local").env("GOFLAGS", format!("-modfile={modules} -buildvcs=false"));
+    go.current_dir(sources.join("go"))
+        .env("GOTOOLCHAIN", "local")
+        .env("GOFLAGS", format!("-modfile={modules} -buildvcs=false"));
     go
 }
 

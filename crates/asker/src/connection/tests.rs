@@ -49,7 +49,13 @@ fn own() -> u32 {
 
 fn asked_as(path: &Path, trusted: Trusted, token: &str, within: Duration) -> Result<(), Failure> {
     let user = "jane".parse().unwrap();
-    let question = Question::new(NONCE, Engine::Postgres, "orders".parse().unwrap(), user, token.to_owned().into());
+    let question = Question::new(
+        NONCE,
+        Engine::Postgres,
+        "orders".parse().unwrap(),
+        user,
+        token.to_owned().into(),
+    );
     ask(&mut Connection::open(path, trusted, Deadline::after(within))?, &question)
 }
 
@@ -122,7 +128,10 @@ fn a_verifier_that_reads_nothing_costs_no_more_than_the_timeout() {
     });
     // Escaped, it is longer than what the sockets buffer between them.
     let token = "\u{1}".repeat(MAX_TOKEN);
-    assert_eq!(late(|| asked_as(&place.socket(), Trusted::new(None), &token, SHORT)).class, Class::TimedOut);
+    assert_eq!(
+        late(|| asked_as(&place.socket(), Trusted::new(None), &token, SHORT)).class,
+        Class::TimedOut
+    );
     drop(done);
     verifier.join().unwrap();
 }
@@ -185,7 +194,10 @@ fn a_verifier_that_hangs_up_is_an_error() {
     let verifier = place.verifier(drop);
     // Longer than the sockets buffer, so that the module still writes when the other end is gone.
     let token = "\u{1}".repeat(MAX_TOKEN);
-    assert_eq!(late(|| asked_as(&place.socket(), Trusted::new(None), &token, PATIENCE)).class, Class::Unavailable);
+    assert_eq!(
+        late(|| asked_as(&place.socket(), Trusted::new(None), &token, PATIENCE)).class,
+        Class::Unavailable
+    );
     verifier.join().unwrap();
 }
 
@@ -238,7 +250,8 @@ fn a_socket_of_another_user_is_told_nothing() {
     assert_eq!(failure.class, Class::UntrustedPeer);
     assert!(failure.detail.contains(&format!("user {other} listens")), "{failure}");
     // Named in the settings, the same process is the verifier.
-    asked_as(&place.socket(), Trusted { named: Some(other), ..trusted }, "a-token", PATIENCE).unwrap();
+    asked_as(&place.socket(), Trusted { named: Some(other), ..trusted }, "a-token", PATIENCE)
+        .unwrap();
     assert_eq!(impostor.join().unwrap(), b"");
 }
 

@@ -6,8 +6,10 @@ use countersign_core::failure::Class;
 use super::{Account, Mistake, Settings};
 
 fn parse(line: &str) -> Result<Settings, String> {
-    let pairs: Vec<(&str, &str)> = line.split_whitespace().map(|word| word.split_once('=').unwrap()).collect();
-    Settings::parse(&pairs).map_err(|mistakes| mistakes.iter().map(Mistake::to_string).collect::<Vec<_>>().join("; "))
+    let pairs: Vec<(&str, &str)> =
+        line.split_whitespace().map(|word| word.split_once('=').unwrap()).collect();
+    Settings::parse(&pairs)
+        .map_err(|mistakes| mistakes.iter().map(Mistake::to_string).collect::<Vec<_>>().join("; "))
 }
 
 #[test]
@@ -16,13 +18,20 @@ fn the_whole_line_is_read() {
     assert_eq!(least.sockets, [Path::new("/run/verifier.sock")]);
     assert_eq!(least.instance.as_str(), "orders");
     assert_eq!((least.timeout, least.verifier), (Duration::from_secs(5), None));
-    let most = parse("instance=orders timeout=250ms verifier_uid=998 socket=/run/a=b.sock").unwrap();
+    let most =
+        parse("instance=orders timeout=250ms verifier_uid=998 socket=/run/a=b.sock").unwrap();
     assert_eq!(most.sockets, [Path::new("/run/a=b.sock")]);
     let two = parse("instance=orders socket=/run/a.sock,/run/b.sock").unwrap();
     assert_eq!(two.sockets, [Path::new("/run/a.sock"), Path::new("/run/b.sock")]);
-    assert_eq!((most.timeout, most.verifier), (Duration::from_millis(250), Some(Account::Uid(998))));
+    assert_eq!(
+        (most.timeout, most.verifier),
+        (Duration::from_millis(250), Some(Account::Uid(998)))
+    );
     let named = parse("instance=orders verifier_user=countersign socket=/v timeout=60s").unwrap();
-    assert_eq!((named.timeout, named.verifier), (Duration::from_secs(60), Some(Account::Name("countersign".to_owned()))));
+    assert_eq!(
+        (named.timeout, named.verifier),
+        (Duration::from_secs(60), Some(Account::Name("countersign".to_owned())))
+    );
 }
 
 #[test]
@@ -31,7 +40,10 @@ fn whatever_is_unknown_malformed_missing_or_doubled_is_named() {
     for (line, named) in [
         ("", "socket=… is missing; instance=… is missing"),
         ("socket=/v", "instance=… is missing"),
-        ("socket=verifier.sock instance=orders", r#""socket=verifier.sock": the path is not absolute"#),
+        (
+            "socket=verifier.sock instance=orders",
+            r#""socket=verifier.sock": the path is not absolute"#,
+        ),
         ("socket=/v,w instance=orders", r#""socket=/v,w": the path is not absolute"#),
         ("socket=/a,/b,/c,/d,/e instance=orders", "there are more than 4"),
         ("socket=/\u{FFFD} instance=orders", "is not UTF-8"),
@@ -40,7 +52,10 @@ fn whatever_is_unknown_malformed_missing_or_doubled_is_named() {
         ("socket=/v instance=", r#""instance=""#),
         ("socket=/v instance=orders SOCKET=/w", r#""SOCKET=/w": there is no such setting"#),
         ("socket=/v instance=orders socket=/w", r#""socket=/w": it is given already"#),
-        ("socket=/v instance=orders verifier_uid=1 verifier_user=x", r#""verifier_user=x": it is given already"#),
+        (
+            "socket=/v instance=orders verifier_uid=1 verifier_user=x",
+            r#""verifier_user=x": it is given already"#,
+        ),
         ("socket=/v instance=orders verifier_uid=-1", r#""verifier_uid=-1""#),
         ("socket=/v instance=orders verifier_uid=4294967295", r#""verifier_uid=4294967295""#),
         ("socket=/v instance=orders verifier_uid=root", "a user's number is needed, not a name"),
@@ -49,7 +64,20 @@ fn whatever_is_unknown_malformed_missing_or_doubled_is_named() {
         let detail = parse(line).unwrap_err();
         assert!(detail.contains(named), "{line}: {detail}");
     }
-    for time in ["", "5", "0s", "0ms", "61s", "60001ms", "-1s", "5m", "1.5s", "s", "ms", "18446744073709551616s"] {
+    for time in [
+        "",
+        "5",
+        "0s",
+        "0ms",
+        "61s",
+        "60001ms",
+        "-1s",
+        "5m",
+        "1.5s",
+        "s",
+        "ms",
+        "18446744073709551616s",
+    ] {
         let detail = parse(&format!("socket=/v instance=orders timeout={time}")).unwrap_err();
         assert!(detail.contains("such as 5s"), "{time}: {detail}");
     }
@@ -66,11 +94,16 @@ fn all_mistakes_are_named_at_once() {
 
 #[test]
 fn a_user_is_looked_up_once_the_settings_are_right() {
-    let verifier = parse("socket=/v instance=orders verifier_user=root").unwrap().verifier().unwrap();
+    let verifier =
+        parse("socket=/v instance=orders verifier_user=root").unwrap().verifier().unwrap();
     assert_eq!(verifier.instance().as_str(), "orders");
-    let failure = parse("socket=/v instance=orders verifier_user=no-such-user-anywhere").unwrap().verifier().unwrap_err();
+    let failure = parse("socket=/v instance=orders verifier_user=no-such-user-anywhere")
+        .unwrap()
+        .verifier()
+        .unwrap_err();
     assert_eq!(failure.class, Class::Configuration);
     assert!(failure.detail.contains("no-such-user-anywhere"), "{failure}");
-    let odd = parse("socket=/v instance=orders verifier_user=a\0b").unwrap().verifier().unwrap_err();
+    let odd =
+        parse("socket=/v instance=orders verifier_user=a\0b").unwrap().verifier().unwrap_err();
     assert_eq!(odd.class, Class::Configuration);
 }

@@ -20,7 +20,13 @@ async fn neither_errors_nor_panics_end_it_and_each_gives_its_slot_back() {
     tokio::spawn(async move {
         let accept = || {
             let count = count.fetch_add(1, Ordering::Relaxed);
-            async move { if count % 2 == 0 { Err(io::Error::other("a test fails on purpose")) } else { Ok((count, ())) } }
+            async move {
+                if count % 2 == 0 {
+                    Err(io::Error::other("a test fails on purpose"))
+                } else {
+                    Ok((count, ()))
+                }
+            }
         };
         let converse = |_: usize| {
             let (gate, starts) = (Arc::clone(&gate), Arc::clone(&starts));
@@ -34,7 +40,10 @@ async fn neither_errors_nor_panics_end_it_and_each_gives_its_slot_back() {
     });
     for _ in 0..2 {
         timeout(PATIENCE, started.acquire_many(2)).await.unwrap().unwrap().forget();
-        assert!(timeout(Duration::from_millis(100), started.acquire()).await.is_err(), "more than two are open");
+        assert!(
+            timeout(Duration::from_millis(100), started.acquire()).await.is_err(),
+            "more than two are open"
+        );
         may_end.add_permits(2);
     }
     timeout(PATIENCE, started.acquire()).await.unwrap().unwrap().forget();

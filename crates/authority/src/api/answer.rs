@@ -18,15 +18,28 @@ pub(super) enum Form {
 }
 
 /// The answer of an action.
-pub(super) fn answered(service: &Service, action: &str, answer: &Answer, form: Form) -> Response<String> {
+pub(super) fn answered(
+    service: &Service,
+    action: &str,
+    answer: &Answer,
+    form: Form,
+) -> Response<String> {
     let (id, namespace) = (request_id(), service.namespace);
     let result = match answer {
         Answer::Texts(texts) if form == Form::Json => {
-            let texts: serde_json::Map<String, serde_json::Value> =
-                texts.iter().map(|(name, text)| ((*name).to_owned(), text.as_str().into())).collect();
-            let (result, metadata) = (format!("{action}Result"), serde_json::json!({ "RequestId": id }));
+            let texts: serde_json::Map<String, serde_json::Value> = texts
+                .iter()
+                .map(|(name, text)| ((*name).to_owned(), text.as_str().into()))
+                .collect();
+            let (result, metadata) =
+                (format!("{action}Result"), serde_json::json!({ "RequestId": id }));
             let inside = serde_json::json!({ result: texts, "ResponseMetadata": metadata });
-            return respond(200, &id, "application/json", serde_json::json!({ format!("{action}Response"): inside }).to_string());
+            return respond(
+                200,
+                &id,
+                "application/json",
+                serde_json::json!({ format!("{action}Response"): inside }).to_string(),
+            );
         }
         Answer::Texts(texts) => {
             let mut xml = Xml::new();
@@ -52,7 +65,10 @@ pub(super) fn refused(namespace: &str, error: &ApiError) -> Response<String> {
         xml.leaf("Type", if error.status < 500 { "Sender" } else { "Receiver" });
         xml.leaf("Code", error.code).leaf("Message", &error.message);
     });
-    let xml = format!("<ErrorResponse xmlns=\"{namespace}\">{}<RequestId>{id}</RequestId></ErrorResponse>\n", inside.as_str());
+    let xml = format!(
+        "<ErrorResponse xmlns=\"{namespace}\">{}<RequestId>{id}</RequestId></ErrorResponse>\n",
+        inside.as_str()
+    );
     respond(error.status, &id, "text/xml", xml)
 }
 
@@ -63,7 +79,8 @@ pub(super) fn json(status: u16, value: &serde_json::Value) -> Response<String> {
 
 /// An error of the REST JSON protocol: the SDKs take the code from the header.
 pub(super) fn json_error(error: &ApiError) -> Response<String> {
-    let mut response = json(error.status, &serde_json::json!({ "__type": error.code, "message": error.message }));
+    let mut response =
+        json(error.status, &serde_json::json!({ "__type": error.code, "message": error.message }));
     response.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static(error.code));
     response
 }
@@ -87,7 +104,8 @@ pub(super) fn pretty(value: &serde_json::Value) -> Response<String> {
 
 fn respond(status: u16, id: &str, kind: &'static str, body: String) -> Response<String> {
     let mut response = Response::new(body);
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() =
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     if let Ok(id) = HeaderValue::from_str(id) {
         response.headers_mut().insert("x-amzn-requestid", id);

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use countersign_core::name::AccountId;
-use countersign_core::policy::{Caller, Cause, Context, ContextValue, Decision, Layer, Permit, Policy, PolicyKind, Request, decide};
+use countersign_core::policy::{
+    Caller, Cause, Context, ContextValue, Decision, Layer, Permit, Policy, PolicyKind, Request,
+    decide,
+};
 use countersign_core::region::{Partition, Region};
 
 use super::Api;
@@ -65,7 +68,13 @@ impl<'a> Call<'a> {
     /// # Errors
     /// For a request that nobody signed, which does not get to an action that asks.
     pub(crate) fn holder(&self) -> Result<&'a Holder, ApiError> {
-        self.holder.ok_or_else(|| ApiError::new("MissingAuthenticationToken", 403, "Request is missing Authentication Token"))
+        self.holder.ok_or_else(|| {
+            ApiError::new(
+                "MissingAuthenticationToken",
+                403,
+                "Request is missing Authentication Token",
+            )
+        })
     }
 
     /// The caller's account, which is the one that actions are about.
@@ -87,14 +96,21 @@ impl<'a> Call<'a> {
     pub(crate) fn authorize(&self, action: &str, target: &Target<'_>) -> Result<Permit, ApiError> {
         let holder = self.holder()?;
         let caller = holder.caller()?;
-        let resource_account = target.resource.split(':').nth(4).and_then(|account| account.parse().ok());
-        let documents = holder.documents(&self.state, resource_account.as_ref().unwrap_or(&holder.owner.account));
+        let resource_account =
+            target.resource.split(':').nth(4).and_then(|account| account.parse().ok());
+        let documents = holder
+            .documents(&self.state, resource_account.as_ref().unwrap_or(&holder.owner.account));
         self.decide(&caller, holder.context(self.now), &documents, action, target)
     }
 
     /// The same for a caller that is no identity of the authority's: a service, or an identity provider. Only the resource's
     /// policy speaks for it.
-    pub(crate) fn authorize_outside(&self, caller: &Caller, action: &str, target: &Target<'_>) -> Result<Permit, ApiError> {
+    pub(crate) fn authorize_outside(
+        &self,
+        caller: &Caller,
+        action: &str,
+        target: &Target<'_>,
+    ) -> Result<Permit, ApiError> {
         let mut context = Context::new();
         context.insert("aws:CurrentTime", countersign_core::timestamp::rfc3339(self.now));
         context.insert("aws:EpochTime", crate::model::seconds(self.now).to_string());
@@ -120,7 +136,10 @@ impl<'a> Call<'a> {
             ApiError::new(
                 "AccessDenied",
                 403,
-                &format!("User: {caller} is not authorized to perform: {action} on resource: {}: {why}", target.resource),
+                &format!(
+                    "User: {caller} is not authorized to perform: {action} on resource: {}: {why}",
+                    target.resource
+                ),
             )
         };
         let mut policies = documents.compile().map_err(|why| unusable(&why))?;
@@ -128,12 +147,22 @@ impl<'a> Call<'a> {
             let policy = Policy::parse(text, PolicyKind::Resource).map_err(|why| unusable(&why))?;
             policies.add(Layer::Resource, policy.named(name)).map_err(|why| unusable(&why))?;
         }
-        let request = Request { caller, action: &action.parse()?, resource: target.resource, resource_account: None, context: &context };
+        let request = Request {
+            caller,
+            action: &action.parse()?,
+            resource: target.resource,
+            resource_account: None,
+            context: &context,
+        };
         match decide(&request, &policies) {
             Decision::Allow(permit) => Ok(permit),
             Decision::Deny(because) => {
                 tracing::info!(%caller, action, resource = target.resource, %because, "a request of the AWS API was denied");
-                Err(ApiError::new("AccessDenied", 403, &denied(caller, action, target.resource, &because.cause)))
+                Err(ApiError::new(
+                    "AccessDenied",
+                    403,
+                    &denied(caller, action, target.resource, &because.cause),
+                ))
             }
         }
     }
@@ -154,8 +183,13 @@ fn denied(caller: &Caller, action: &str, resource: &str, cause: &Cause) -> Strin
         Layer::ResourceControl(_) => "resource control policy",
     };
     let because = match why {
-        None => format!("with an explicit deny in a{} {noun}", if noun.starts_with('i') { "n" } else { "" }),
+        None => format!(
+            "with an explicit deny in a{} {noun}",
+            if noun.starts_with('i') { "n" } else { "" }
+        ),
         Some(()) => format!("because no {noun} allows the {action} action"),
     };
-    format!("User: {caller} is not authorized to perform: {action} on resource: {resource} {because}")
+    format!(
+        "User: {caller} is not authorized to perform: {action} on resource: {resource} {because}"
+    )
 }

@@ -19,7 +19,12 @@ impl ApiError {
 
     /// A parameter is not there.
     pub(crate) fn missing(name: &str) -> Self {
-        let camel = name.chars().take(1).flat_map(char::to_lowercase).chain(name.chars().skip(1)).collect::<String>();
+        let camel = name
+            .chars()
+            .take(1)
+            .flat_map(char::to_lowercase)
+            .chain(name.chars().skip(1))
+            .collect::<String>();
         Self::invalid(&format!(
             "1 validation error detected: Value null at '{camel}' failed to satisfy constraint: Member must not be null"
         ))
@@ -33,7 +38,11 @@ impl ApiError {
     /// The authority itself failed. The log says how; the caller does not need to know.
     pub(crate) fn internal(error: &dyn std::fmt::Display) -> Self {
         tracing::error!(%error, "a request of the AWS API failed");
-        Self::new("InternalFailure", 500, "The request processing has failed because of an internal error.")
+        Self::new(
+            "InternalFailure",
+            500,
+            "The request processing has failed because of an internal error.",
+        )
     }
 }
 

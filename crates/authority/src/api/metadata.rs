@@ -72,7 +72,9 @@ impl<'a> Visit<'a> {
             now: SystemTime::now(),
             address: received.peer.ip().to_canonical().to_string(),
             region: "us-east-1".parse().map_err(|error: InvalidName| ApiError::internal(&error))?,
-            parameters: Parameters::parse(received.head.uri.query().unwrap_or_default().as_bytes())?,
+            parameters: Parameters::parse(
+                received.head.uri.query().unwrap_or_default().as_bytes(),
+            )?,
         })
     }
 
@@ -95,7 +97,10 @@ impl<'a> Visit<'a> {
             holder: None,
             parameters: &self.parameters,
             region: &self.region,
-            source: Source { address: &self.address, agent: self.header("user-agent").unwrap_or_default() },
+            source: Source {
+                address: &self.address,
+                agent: self.header("user-agent").unwrap_or_default(),
+            },
             now: self.now,
         }
     }

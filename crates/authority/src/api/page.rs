@@ -27,14 +27,24 @@ pub(crate) struct Page<T> {
 impl Paging {
     /// The page that the call asks for, of items in the order of their keys. A marker says behind which key it begins: what was
     /// added or taken away since does no harm.
-    pub(crate) fn page<T>(self, call: &Call<'_>, items: impl IntoIterator<Item = (String, T)>) -> Result<Page<T>, ApiError> {
+    pub(crate) fn page<T>(
+        self,
+        call: &Call<'_>,
+        items: impl IntoIterator<Item = (String, T)>,
+    ) -> Result<Page<T>, ApiError> {
         let asked = call.parameters.number(self.parameter)?.map_or(Ok(self.usual), usize::try_from);
         let length = asked
             .ok()
             .filter(|length| (self.least..=self.most).contains(length))
-            .ok_or_else(|| ApiError::invalid(&format!("{} must be from {} to {}", self.parameter, self.least, self.most)))?;
+            .ok_or_else(|| {
+                ApiError::invalid(&format!(
+                    "{} must be from {} to {}",
+                    self.parameter, self.least, self.most
+                ))
+            })?;
         let behind = call.parameters.text("Marker").map(decoded).transpose()?;
-        let mut rest = items.into_iter().filter(|(key, _)| behind.as_ref().is_none_or(|behind| key > behind));
+        let mut rest =
+            items.into_iter().filter(|(key, _)| behind.as_ref().is_none_or(|behind| key > behind));
         let page: Vec<(String, T)> = rest.by_ref().take(length).collect();
         let marker = rest.next().and(page.last()).map(|(key, _)| URL_SAFE_NO_PAD.encode(key));
         Ok(Page { items: page.into_iter().map(|(_, item)| item).collect(), marker })

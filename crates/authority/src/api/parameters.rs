@@ -26,8 +26,13 @@ impl Parameters {
     /// # Errors
     /// AWS's `MalformedQueryString`, for a name that stands there twice too: AWS's parsers and others differ on which one counts.
     pub(crate) fn parse(form: &[u8]) -> Result<Self, ApiError> {
-        let malformed =
-            |why: &str| Err(ApiError::new("MalformedQueryString", 404, &format!("The query string contains a syntax error: {why}.")));
+        let malformed = |why: &str| {
+            Err(ApiError::new(
+                "MalformedQueryString",
+                404,
+                &format!("The query string contains a syntax error: {why}."),
+            ))
+        };
         let mut values = BTreeMap::new();
         for (name, value) in form_urlencoded::parse(form) {
             if name.is_empty() || name.len() > 256 {
@@ -46,7 +51,12 @@ impl Parameters {
     /// The first parts of the names, without those that every request may have.
     pub(crate) fn names(&self) -> BTreeSet<&str> {
         let first = self.values.keys().map(|name| name.split('.').next().unwrap_or(name));
-        first.filter(|name| !matches!(*name, "Action" | "Version") && !name.to_ascii_lowercase().starts_with("x-amz-")).collect()
+        first
+            .filter(|name| {
+                !matches!(*name, "Action" | "Version")
+                    && !name.to_ascii_lowercase().starts_with("x-amz-")
+            })
+            .collect()
     }
 
     /// The value of a parameter that is a text, a number or a truth; none where it is absent or empty.
@@ -79,7 +89,9 @@ impl Parameters {
 
     /// A number.
     pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, ApiError> {
-        let read = |value: &str| value.parse().map_err(|_| ApiError::invalid(&format!("{name} must be a number")));
+        let read = |value: &str| {
+            value.parse().map_err(|_| ApiError::invalid(&format!("{name} must be a number")))
+        };
         self.text(name).map(read).transpose()
     }
 
@@ -91,7 +103,10 @@ impl Parameters {
     /// The elements of a list of structures, each with the parameters in it.
     pub(crate) fn structures(&self, name: &str) -> Vec<Self> {
         let owned = |element: BTreeMap<&str, &str>| Self {
-            values: element.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            values: element
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
         };
         self.elements(name).into_values().map(owned).collect()
     }
@@ -105,13 +120,17 @@ impl Parameters {
     fn elements(&self, name: &str) -> BTreeMap<u32, BTreeMap<&str, &str>> {
         let mut elements: BTreeMap<u32, BTreeMap<&str, &str>> = BTreeMap::new();
         for (full, value) in &self.values {
-            let Some(rest) = full.strip_prefix(name).and_then(|rest| rest.strip_prefix('.')) else { continue };
+            let Some(rest) = full.strip_prefix(name).and_then(|rest| rest.strip_prefix('.')) else {
+                continue;
+            };
             let (first, behind) = rest.split_once('.').unwrap_or((rest, ""));
             let numbered = first.parse().map(|number| (number, behind)).or_else(|_| {
                 let (number, behind) = behind.split_once('.').unwrap_or((behind, ""));
                 number.parse().map(|number| (number, behind))
             });
-            let Ok((number, behind)) = numbered else { continue };
+            let Ok((number, behind)) = numbered else {
+                continue;
+            };
             elements.entry(number).or_default().insert(behind, value);
         }
         elements

@@ -26,14 +26,27 @@ pub(super) const RDS: Service = Service {
 
 const INSTANCES: &[Action] = &[
     Action::writes("CreateDBInstance", CREATE_INSTANCE, instance::create::create),
-    Action::reads("DescribeDBInstances", &["DBInstanceIdentifier", "Filters", "Marker", "MaxRecords"], instance::describe),
+    Action::reads(
+        "DescribeDBInstances",
+        &["DBInstanceIdentifier", "Filters", "Marker", "MaxRecords"],
+        instance::describe,
+    ),
     Action::writes("ModifyDBInstance", MODIFY_INSTANCE, instance::change::modify),
     Action::writes("StartDBInstance", &["DBInstanceIdentifier"], instance::life::start),
     Action::writes("StopDBInstance", &["DBInstanceIdentifier"], instance::life::stop),
-    Action::writes("RebootDBInstance", &["DBInstanceIdentifier", "ForceFailover"], instance::life::reboot),
+    Action::writes(
+        "RebootDBInstance",
+        &["DBInstanceIdentifier", "ForceFailover"],
+        instance::life::reboot,
+    ),
     Action::writes(
         "DeleteDBInstance",
-        &["DBInstanceIdentifier", "SkipFinalSnapshot", "FinalDBSnapshotIdentifier", "DeleteAutomatedBackups"],
+        &[
+            "DBInstanceIdentifier",
+            "SkipFinalSnapshot",
+            "FinalDBSnapshotIdentifier",
+            "DeleteAutomatedBackups",
+        ],
         instance::life::delete,
     ),
 ];
@@ -100,13 +113,22 @@ const MODIFY_INSTANCE: &[&str] = &[
 
 const CLUSTERS: &[Action] = &[
     Action::writes("CreateDBCluster", CREATE_CLUSTER, cluster::change::create),
-    Action::reads("DescribeDBClusters", &["DBClusterIdentifier", "Filters", "IncludeShared", "Marker", "MaxRecords"], cluster::describe),
+    Action::reads(
+        "DescribeDBClusters",
+        &["DBClusterIdentifier", "Filters", "IncludeShared", "Marker", "MaxRecords"],
+        cluster::describe,
+    ),
     Action::writes("ModifyDBCluster", MODIFY_CLUSTER, cluster::change::modify),
     Action::writes("StartDBCluster", &["DBClusterIdentifier"], cluster::change::start),
     Action::writes("StopDBCluster", &["DBClusterIdentifier"], cluster::change::stop),
     Action::writes(
         "DeleteDBCluster",
-        &["DBClusterIdentifier", "SkipFinalSnapshot", "FinalDBSnapshotIdentifier", "DeleteAutomatedBackups"],
+        &[
+            "DBClusterIdentifier",
+            "SkipFinalSnapshot",
+            "FinalDBSnapshotIdentifier",
+            "DeleteAutomatedBackups",
+        ],
         cluster::change::delete,
     ),
 ];
@@ -154,7 +176,14 @@ const MODIFY_CLUSTER: &[&str] = &[
 const ENDPOINTS: &[Action] = &[
     Action::writes(
         "CreateDBClusterEndpoint",
-        &["DBClusterIdentifier", "DBClusterEndpointIdentifier", "EndpointType", "StaticMembers", "ExcludedMembers", "Tags"],
+        &[
+            "DBClusterIdentifier",
+            "DBClusterEndpointIdentifier",
+            "EndpointType",
+            "StaticMembers",
+            "ExcludedMembers",
+            "Tags",
+        ],
         cluster::endpoint::create,
     ),
     Action::reads(
@@ -167,7 +196,11 @@ const ENDPOINTS: &[Action] = &[
         &["DBClusterEndpointIdentifier", "EndpointType", "StaticMembers", "ExcludedMembers"],
         cluster::endpoint::modify,
     ),
-    Action::writes("DeleteDBClusterEndpoint", &["DBClusterEndpointIdentifier"], cluster::endpoint::delete),
+    Action::writes(
+        "DeleteDBClusterEndpoint",
+        &["DBClusterEndpointIdentifier"],
+        cluster::endpoint::delete,
+    ),
 ];
 
 const PROXIES: &[Action] = &[
@@ -187,10 +220,22 @@ const PROXIES: &[Action] = &[
         ],
         proxy::create,
     ),
-    Action::reads("DescribeDBProxies", &["DBProxyName", "Filters", "Marker", "MaxRecords"], proxy::describe),
+    Action::reads(
+        "DescribeDBProxies",
+        &["DBProxyName", "Filters", "Marker", "MaxRecords"],
+        proxy::describe,
+    ),
     Action::writes(
         "ModifyDBProxy",
-        &["DBProxyName", "DefaultAuthScheme", "Auth", "RequireTLS", "IdleClientTimeout", "DebugLogging", "RoleArn"],
+        &[
+            "DBProxyName",
+            "DefaultAuthScheme",
+            "Auth",
+            "RequireTLS",
+            "IdleClientTimeout",
+            "DebugLogging",
+            "RoleArn",
+        ],
         proxy::modify,
     ),
     Action::writes("DeleteDBProxy", &["DBProxyName"], proxy::delete),
@@ -235,11 +280,27 @@ const REST: &[Action] = &[
     ),
     Action::waits(
         "DescribeDBLogFiles",
-        &["DBInstanceIdentifier", "FileLastWritten", "FileSize", "FilenameContains", "Filters", "Marker", "MaxRecords"],
+        &[
+            "DBInstanceIdentifier",
+            "FileLastWritten",
+            "FileSize",
+            "FilenameContains",
+            "Filters",
+            "Marker",
+            "MaxRecords",
+        ],
         logs::describe,
     ),
-    Action::waits("DownloadDBLogFilePortion", &["DBInstanceIdentifier", "LogFileName", "Marker", "NumberOfLines"], logs::download),
-    Action::reads("DescribeCertificates", &["CertificateIdentifier", "Filters", "Marker", "MaxRecords"], certificate::describe),
+    Action::waits(
+        "DownloadDBLogFilePortion",
+        &["DBInstanceIdentifier", "LogFileName", "Marker", "NumberOfLines"],
+        logs::download,
+    ),
+    Action::reads(
+        "DescribeCertificates",
+        &["CertificateIdentifier", "Filters", "Marker", "MaxRecords"],
+        certificate::describe,
+    ),
     Action::reads("ListTagsForResource", &["Filters", "ResourceName"], tags::list),
     Action::writes("AddTagsToResource", &["ResourceName", "Tags"], tags::add),
     Action::writes("RemoveTagsFromResource", &["ResourceName", "TagKeys"], tags::remove),

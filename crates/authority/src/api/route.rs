@@ -37,7 +37,10 @@ pub(super) async fn respond(api: Arc<Api>, received: Received) -> Response<Strin
     if let Some(response) = metadata::respond(&api, &received) {
         return response;
     }
-    let effect = parameters(&received).ok().and_then(|parameters| find(&parameters)).map(|(_, action)| action.effect);
+    let effect = parameters(&received)
+        .ok()
+        .and_then(|parameters| find(&parameters))
+        .map(|(_, action)| action.effect);
     if effect != Some(Effect::Waits) {
         return act(&api, &received);
     }
@@ -63,7 +66,11 @@ fn parameters(received: &Received) -> Result<Parameters, ApiError> {
     let query = received.head.uri.query().unwrap_or_default();
     let parameters = Parameters::parse(if form { &received.body } else { query.as_bytes() })?;
     if form && query.contains("Action=") {
-        return Err(ApiError::new("MalformedQueryString", 404, "The parameters are in the query and in the body."));
+        return Err(ApiError::new(
+            "MalformedQueryString",
+            404,
+            "The parameters are in the query and in the body.",
+        ));
     }
     Ok(parameters)
 }
@@ -76,7 +83,9 @@ fn act(api: &Api, received: &Received) -> Response<String> {
     let found = find(&parameters);
     let namespace = found.map_or(STS.namespace, |(service, _)| service.namespace);
     match authenticate_and_run(api, received, &parameters, found) {
-        Ok((service, action, answer)) => answer::answered(service, action.name, &answer, form(received)),
+        Ok((service, action, answer)) => {
+            answer::answered(service, action.name, &answer, form(received))
+        }
         Err(error) => answer::refused(namespace, &error),
     }
 }
@@ -102,14 +111,21 @@ fn authenticate_and_run(
         _ => Some(authenticate(api, &state, received, found.map(|(service, _)| service), now)?),
     };
     let (service, action) = found.ok_or_else(|| unknown(parameters))?;
-    if let Some(Session { subject, .. }) = signed.as_ref().and_then(|signed| signed.holder.session.as_ref()) {
+    if let Some(Session { subject, .. }) =
+        signed.as_ref().and_then(|signed| signed.holder.session.as_ref())
+    {
         check_session(subject, service, action)?;
     }
-    if let Some(name) = parameters.names().into_iter().find(|name| !action.parameters.contains(name)) {
+    if let Some(name) =
+        parameters.names().into_iter().find(|name| !action.parameters.contains(name))
+    {
         return Err(service.unknown_parameter(action.name, name));
     }
-    let text = |name: header::HeaderName| received.head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let (address, global) = (received.peer.ip().to_canonical().to_string(), "us-east-1".parse::<Region>()?);
+    let text = |name: header::HeaderName| {
+        received.head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    };
+    let (address, global) =
+        (received.peer.ip().to_canonical().to_string(), "us-east-1".parse::<Region>()?);
     let call = Call {
         api,
         state,
@@ -127,11 +143,19 @@ fn authenticate_and_run(
 /// Source: "Compare AWS STS credentials" in the IAM user guide.
 fn check_session(subject: &Subject, service: &Service, action: &Action) -> Result<(), ApiError> {
     let may = match (subject, service.name, action.name) {
-        (Subject::Role { .. }, _, _) | (_, "sts", "GetCallerIdentity") | (Subject::User { .. }, "sts", "AssumeRole") => true,
+        (Subject::Role { .. }, _, _)
+        | (_, "sts", "GetCallerIdentity")
+        | (Subject::User { .. }, "sts", "AssumeRole") => true,
         (_, "iam" | "sts", _) => false,
         _ => true,
     };
-    let refused = || ApiError::new("InvalidClientTokenId", 403, "The security token included in the request is invalid.");
+    let refused = || {
+        ApiError::new(
+            "InvalidClientTokenId",
+            403,
+            "The security token included in the request is invalid.",
+        )
+    };
     if may { Ok(()) } else { Err(refused()) }
 }
 
@@ -144,7 +168,11 @@ fn authenticate(
     now: SystemTime,
 ) -> Result<Signed, ApiError> {
     let head = &received.head;
-    let headers: Vec<(&str, &str)> = head.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
+    let headers: Vec<(&str, &str)> = head
+        .headers
+        .iter()
+        .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
+        .collect();
     let request = Request {
         method: head.method.as_str(),
         path: head.uri.path(),
@@ -153,17 +181,26 @@ fn authenticate(
         payload: Payload::Body(&received.body),
     };
     let signed = signature::parse(&request)?;
-    let service = service.map_or_else(|| signed.service().to_owned(), |service| service.name.to_owned());
+    let service =
+        service.map_or_else(|| signed.service().to_owned(), |service| service.name.to_owned());
     signature::verify(api, state, &request, &signed, &service, now)
 }
 
 /// The error for an action that is not there.
 fn unknown(parameters: &Parameters) -> ApiError {
     match (parameters.text("Action"), parameters.text("Version")) {
-        (None, _) => ApiError::new("MissingAction", 400, "The request is missing an action or a required parameter."),
+        (None, _) => ApiError::new(
+            "MissingAction",
+            400,
+            "The request is missing an action or a required parameter.",
+        ),
         (Some(action), version) => {
             let version = version.unwrap_or("NO_VERSION_SPECIFIED");
-            ApiError::new("InvalidAction", 400, &format!("Could not find operation {action} for version {version}"))
+            ApiError::new(
+                "InvalidAction",
+                400,
+                &format!("Could not find operation {action} for version {version}"),
+            )
         }
     }
 }

@@ -104,7 +104,13 @@ impl Service {
 
     /// The error for a parameter that an action does not take.
     pub(crate) fn unknown_parameter(&self, action: &str, parameter: &str) -> ApiError {
-        let message = format!("The parameter {parameter} of {action} is unknown, or is not supported by this authority.");
-        ApiError::new(if self.name == "rds" { "InvalidParameterCombination" } else { "ValidationError" }, 400, &message)
+        let message = format!(
+            "The parameter {parameter} of {action} is unknown, or is not supported by this authority."
+        );
+        ApiError::new(
+            if self.name == "rds" { "InvalidParameterCombination" } else { "ValidationError" },
+            400,
+            &message,
+        )
     }
 }

@@ -9,13 +9,21 @@ mod web_identity;
 use super::service::{Action, Service};
 
 /// The service. Source: STS API reference, version 2011-06-15.
-pub(super) const STS: Service =
-    Service { name: "sts", version: "2011-06-15", namespace: "https://sts.amazonaws.com/doc/2011-06-15/", actions: &[IDENTITY, SESSIONS] };
+pub(super) const STS: Service = Service {
+    name: "sts",
+    version: "2011-06-15",
+    namespace: "https://sts.amazonaws.com/doc/2011-06-15/",
+    actions: &[IDENTITY, SESSIONS],
+};
 
 const IDENTITY: &[Action] = &[
     Action::reads("GetCallerIdentity", &[], identity::get_caller_identity),
     Action::reads("GetAccessKeyInfo", &["AccessKeyId"], identity::get_access_key_info),
-    Action::reads("DecodeAuthorizationMessage", &["EncodedMessage"], identity::decode_authorization_message),
+    Action::reads(
+        "DecodeAuthorizationMessage",
+        &["EncodedMessage"],
+        identity::decode_authorization_message,
+    ),
 ];
 
 const SESSIONS: &[Action] = &[
@@ -36,12 +44,23 @@ const SESSIONS: &[Action] = &[
     ),
     Action::waits(
         "AssumeRoleWithWebIdentity",
-        &["RoleArn", "RoleSessionName", "WebIdentityToken", "DurationSeconds", "Policy", "PolicyArns"],
+        &[
+            "RoleArn",
+            "RoleSessionName",
+            "WebIdentityToken",
+            "DurationSeconds",
+            "Policy",
+            "PolicyArns",
+        ],
         web_identity::assume_role_with_web_identity,
     )
     .unsigned(),
     Action::reads("GetSessionToken", &["DurationSeconds"], user::get_session_token),
-    Action::reads("GetFederationToken", &["Name", "DurationSeconds", "Policy", "PolicyArns", "Tags"], user::get_federation_token),
+    Action::reads(
+        "GetFederationToken",
+        &["Name", "DurationSeconds", "Policy", "PolicyArns", "Tags"],
+        user::get_federation_token,
+    ),
 ];
 
 #[cfg(test)]

@@ -20,7 +20,8 @@ use crate::store::{NewIdentity, Store};
 use crate::verifier::{ContextKeys, Settings, Verifier};
 
 /// Allows everything.
-pub(crate) const ADMINISTRATOR: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#;
+pub(crate) const ADMINISTRATOR: &str =
+    r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#;
 
 /// A served API.
 pub(crate) struct Served {
@@ -45,7 +46,11 @@ impl Served {
         let store = Store::open(directory.path()).unwrap();
         store.ensure_account(&account(), Partition::Aws).unwrap();
         let log = AccessLog::open(directory.path()).unwrap();
-        let verifier = Arc::new(Verifier::new(store, log, Settings { limit: None, context_keys: ContextKeys::AsRds }));
+        let verifier = Arc::new(Verifier::new(
+            store,
+            log,
+            Settings { limit: None, context_keys: ContextKeys::AsRds },
+        ));
         let api = Arc::new(adjust(Api::new(verifier, Fetcher::new(&[]).unwrap(), USUAL_URL)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -56,14 +61,22 @@ impl Served {
     /// A user with a key and one policy, where one is given.
     pub(crate) fn user(&self, name: &str, policy: Option<&str>) -> Credentials {
         let identity = Identity::new(account(), IdentityKind::User, name).unwrap();
-        let new = NewIdentity { identity: &identity, trust: None, policy: policy.map(|document| ("policy", document)) };
+        let new = NewIdentity {
+            identity: &identity,
+            trust: None,
+            policy: policy.map(|document| ("policy", document)),
+        };
         self.api.store().create_identity(&new, SystemTime::now()).unwrap().unwrap()
     }
 
     /// A role.
     pub(crate) fn role(&self, name: &str, trust: &str, policy: Option<&str>) {
         let identity = Identity::new(account(), IdentityKind::Role, name).unwrap();
-        let new = NewIdentity { identity: &identity, trust: Some(trust), policy: policy.map(|document| ("policy", document)) };
+        let new = NewIdentity {
+            identity: &identity,
+            trust: Some(trust),
+            policy: policy.map(|document| ("policy", document)),
+        };
         self.api.store().create_identity(&new, SystemTime::now()).unwrap();
     }
 
@@ -75,21 +88,38 @@ impl Served {
             _ => "2014-10-31",
         };
         let body = format!("{form}&Version={version}");
-        let headers = [("content-type", "application/x-www-form-urlencoded; charset=utf-8"), ("host", self.address.as_str())];
+        let headers = [
+            ("content-type", "application/x-www-form-urlencoded; charset=utf-8"),
+            ("host", self.address.as_str()),
+        ];
         let payload = Payload::Body(body.as_bytes());
         let request = Request { method: "POST", path: "/", query: "", headers: &headers, payload };
         let now = SystemTime::now();
         let (identity, normalization) = (Signing::Whole(key), Normalization::Rfc3986);
-        let added = Signer { identity, region: "us-east-1", service, normalization, now }.sign_by_header(&request).unwrap();
-        let lines = headers.iter().copied().chain(added.iter().map(|(name, value)| (*name, value.as_str())));
+        let added = Signer { identity, region: "us-east-1", service, normalization, now }
+            .sign_by_header(&request)
+            .unwrap();
+        let lines = headers
+            .iter()
+            .copied()
+            .chain(added.iter().map(|(name, value)| (*name, value.as_str())));
         let lines: String = lines.map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        self.raw(&format!("POST / HTTP/1.1\r\n{lines}content-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())).await
+        self.raw(&format!(
+            "POST / HTTP/1.1\r\n{lines}content-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        ))
+        .await
     }
 
     /// The same without a signature.
     pub(crate) async fn unsigned(&self, body: &str) -> (u16, String) {
-        let head = "content-type: application/x-www-form-urlencoded\r\nhost: x\r\nconnection: close";
-        self.raw(&format!("POST / HTTP/1.1\r\n{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len())).await
+        let head =
+            "content-type: application/x-www-form-urlencoded\r\nhost: x\r\nconnection: close";
+        self.raw(&format!(
+            "POST / HTTP/1.1\r\n{head}\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+        .await
     }
 
     /// Status and whole answer of a request that is sent as it is, and must ask for the connection to be closed.
@@ -104,7 +134,9 @@ impl Served {
 
 /// The text of the first element of that name.
 pub(crate) fn text<'a>(answer: &'a str, element: &str) -> &'a str {
-    let (_, rest) = answer.split_once(&format!("<{element}>")).unwrap_or_else(|| panic!("no {element} in {answer}"));
+    let (_, rest) = answer
+        .split_once(&format!("<{element}>"))
+        .unwrap_or_else(|| panic!("no {element} in {answer}"));
     rest.split_once("</").unwrap().0
 }
 

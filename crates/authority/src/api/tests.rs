@@ -19,7 +19,11 @@ use crate::store::{NewIdentity, SessionRequest, Store};
 use crate::verifier::{ContextKeys, Settings, Verifier};
 
 /// What the tests of lateness give a connection, and the most that anything may then take on a busy machine.
-const SHORT: Limits = Limits { lifetime: Duration::from_millis(1500), head: Duration::from_millis(400), body: Duration::from_millis(400) };
+const SHORT: Limits = Limits {
+    lifetime: Duration::from_millis(1500),
+    head: Duration::from_millis(400),
+    body: Duration::from_millis(400),
+};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The beginning of a request, without its end.
@@ -45,15 +49,26 @@ async fn api_within(limits: Limits) -> Api {
     let account = "123456789012".parse().unwrap();
     store.ensure_account(&account, Partition::Aws).unwrap();
     let identity = Identity::new(account, IdentityKind::User, "jane").unwrap();
-    let made = store.create_identity(&NewIdentity { identity: &identity, trust: None, policy: None }, SystemTime::now());
+    let made = store.create_identity(
+        &NewIdentity { identity: &identity, trust: None, policy: None },
+        SystemTime::now(),
+    );
     let key = made.unwrap().unwrap();
     let log = AccessLog::open(directory.path()).unwrap();
-    let verifier = Arc::new(Verifier::new(store, log, Settings { limit: None, context_keys: ContextKeys::AsRds }));
+    let verifier = Arc::new(Verifier::new(
+        store,
+        log,
+        Settings { limit: None, context_keys: ContextKeys::AsRds },
+    ));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(serve_within(
         listener,
-        Arc::new(super::Api::new(Arc::clone(&verifier), crate::oidc::fetch::Fetcher::new(&[]).unwrap(), crate::issuer::USUAL_URL)),
+        Arc::new(super::Api::new(
+            Arc::clone(&verifier),
+            crate::oidc::fetch::Fetcher::new(&[]).unwrap(),
+            crate::issuer::USUAL_URL,
+        )),
         limits,
     ));
     Api { _directory: directory, verifier, address, identity, key }
@@ -91,8 +106,12 @@ impl Api {
             .chain(added.iter().map(|(name, value)| (*name, value.as_str())))
             .map(|(n, v)| format!("{n}: {v}\r\n"))
             .collect();
-        self.raw(&format!("POST / HTTP/1.1\r\n{lines}content-length: {}\r\nconnection: close\r\n\r\n{}", signed.body.len(), signed.body))
-            .await
+        self.raw(&format!(
+            "POST / HTTP/1.1\r\n{lines}content-length: {}\r\nconnection: close\r\n\r\n{}",
+            signed.body.len(),
+            signed.body
+        ))
+        .await
     }
 
     /// A connection on which `bytes` have been sent.
@@ -118,11 +137,17 @@ async fn a_signed_caller_learns_who_it_is() {
     let (status, answer) = api.send(&api.signed(&api.key)).await;
     assert_eq!(status, 200, "{answer}");
     assert!(
-        answer.contains("<Arn>arn:aws:iam::123456789012:user/jane</Arn>") && answer.contains("<Account>123456789012</Account>"),
+        answer.contains("<Arn>arn:aws:iam::123456789012:user/jane</Arn>")
+            && answer.contains("<Account>123456789012</Account>"),
         "{answer}"
     );
 
-    let request = SessionRequest { identity: &api.identity, name: None, duration: Duration::from_secs(60), policy: None };
+    let request = SessionRequest {
+        identity: &api.identity,
+        name: None,
+        duration: Duration::from_secs(60),
+        policy: None,
+    };
     let session = api.verifier.store().create_session(&request, SystemTime::now()).unwrap();
     assert_eq!(api.send(&api.signed(&session)).await.0, 200);
 }
@@ -133,7 +158,12 @@ async fn each_refusal_has_aws_s_code_and_status() {
     let other_secret = Credentials { secret: Secret::new("other").unwrap(), ..api.key.clone() };
     let other_key = Credentials { access_key_id: "AKIANOBODY".parse().unwrap(), ..api.key.clone() };
     let token_too_many = Credentials { session_token: Secret::new("x"), ..api.key.clone() };
-    let request = SessionRequest { identity: &api.identity, name: None, duration: Duration::ZERO, policy: None };
+    let request = SessionRequest {
+        identity: &api.identity,
+        name: None,
+        duration: Duration::ZERO,
+        policy: None,
+    };
     let ended = api.verifier.store().create_session(&request, SystemTime::now()).unwrap();
     let good = || api.signed(&api.key);
     let hour = Duration::from_secs(3600);
@@ -150,12 +180,21 @@ async fn each_refusal_has_aws_s_code_and_status() {
         (Signed { body: "Action=GetCallerIdentity", ..good() }, 400, "InvalidAction"),
     ] {
         let (found, answer) = api.send(&signed).await;
-        assert!(found == status && answer.contains(&format!("<Code>{code}</Code>")), "{status} {code}: {answer}");
+        assert!(
+            found == status && answer.contains(&format!("<Code>{code}</Code>")),
+            "{status} {code}: {answer}"
+        );
     }
-    let (status, answer) = api.raw("GET /?Action=GetCallerIdentity HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    let (status, answer) = api
+        .raw("GET /?Action=GetCallerIdentity HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .await;
     assert!(status == 403 && answer.contains("MissingAuthenticationToken"), "{answer}");
-    let (status, _) =
-        api.raw(&format!("POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 70000\r\n\r\n{}", "x".repeat(70_000))).await;
+    let (status, _) = api
+        .raw(&format!(
+            "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 70000\r\n\r\n{}",
+            "x".repeat(70_000)
+        ))
+        .await;
     assert_eq!(status, 413);
     api.verifier.store().set_key_status(&api.key.access_key_id, KeyStatus::Inactive).unwrap();
     assert_eq!(api.send(&good()).await.0, 403);
@@ -164,7 +203,8 @@ async fn each_refusal_has_aws_s_code_and_status() {
 /// All that comes until the other side hangs up; a reset is an end too.
 async fn rest(stream: &mut TcpStream) -> String {
     let mut heard = Vec::new();
-    let _reset = timeout(PATIENCE, stream.read_to_end(&mut heard)).await.expect("the connection is cut");
+    let _reset =
+        timeout(PATIENCE, stream.read_to_end(&mut heard)).await.expect("the connection is cut");
     String::from_utf8(heard).unwrap()
 }
 
@@ -175,7 +215,8 @@ async fn held_half_requests_are_cut_and_the_next_gets_its_turn() {
     for _ in 0..100 {
         held.push(api.open(HALF).await);
     }
-    let (status, answer) = timeout(PATIENCE, api.send(&api.signed(&api.key))).await.expect("a turn");
+    let (status, answer) =
+        timeout(PATIENCE, api.send(&api.signed(&api.key))).await.expect("a turn");
     assert_eq!(status, 200, "{answer}");
     for stream in &mut held {
         assert_eq!(rest(stream).await, "");
@@ -215,16 +256,21 @@ async fn a_head_that_dribbles_in_and_an_idle_connection_are_cut() {
 #[tokio::test]
 async fn a_body_that_dribbles_in_is_refused() {
     let api = api_within(SHORT).await;
-    let (mut reader, mut writer) = api.open(&[HALF, b"content-length: 1000\r\n\r\n"].concat()).await.into_split();
+    let (mut reader, mut writer) =
+        api.open(&[HALF, b"content-length: 1000\r\n\r\n"].concat()).await.into_split();
     let dribbling = tokio::spawn(async move {
         while writer.write_all(b"x").await.is_ok() {
             sleep(SHORT.body / 8).await;
         }
     });
     let mut heard = Vec::new();
-    let _reset = timeout(PATIENCE, reader.read_to_end(&mut heard)).await.expect("the connection is cut");
+    let _reset =
+        timeout(PATIENCE, reader.read_to_end(&mut heard)).await.expect("the connection is cut");
     let heard = String::from_utf8(heard).unwrap();
-    assert!(heard.starts_with("HTTP/1.1 408 ") && heard.contains("<Code>RequestTimeout</Code>"), "{heard}");
+    assert!(
+        heard.starts_with("HTTP/1.1 408 ") && heard.contains("<Code>RequestTimeout</Code>"),
+        "{heard}"
+    );
     timeout(PATIENCE, dribbling).await.unwrap().unwrap();
 }
 
@@ -234,7 +280,9 @@ async fn no_connection_outlives_its_time() {
     let start = Instant::now();
     let mut busy = api.open(b"").await;
     let mut answer = [0; 4096];
-    while busy.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.is_ok() && busy.read(&mut answer).await.is_ok_and(|read| read > 0) {
+    while busy.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.is_ok()
+        && busy.read(&mut answer).await.is_ok_and(|read| read > 0)
+    {
         assert!(start.elapsed() < PATIENCE);
         sleep(SHORT.head / 4).await;
     }
@@ -249,7 +297,9 @@ async fn a_flood_of_headers_is_refused() {
     for flood in [many, long] {
         let mut stream = TcpStream::connect(&api.address).await.unwrap();
         // It may be cut off before it has said it all.
-        let _reset = stream.write_all(&[HALF, flood.as_bytes(), b"connection: close\r\n\r\n"].concat()).await;
+        let _reset = stream
+            .write_all(&[HALF, flood.as_bytes(), b"connection: close\r\n\r\n"].concat())
+            .await;
         let answer = rest(&mut stream).await;
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer}");
     }
@@ -262,7 +312,13 @@ async fn a_body_of_the_greatest_length_is_read() {
     let action = format!("{BODY}&x=");
     let body = format!("{action}{}", "x".repeat(MAX_BODY - action.len()));
     let (status, answer) = api.send(&Signed { body: &body, ..api.signed(&api.key) }).await;
-    assert!(status == 400 && answer.contains("The parameter x of GetCallerIdentity is unknown"), "{answer}");
-    let endless = format!("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n11000\r\n{}\r\n", "x".repeat(0x11000));
+    assert!(
+        status == 400 && answer.contains("The parameter x of GetCallerIdentity is unknown"),
+        "{answer}"
+    );
+    let endless = format!(
+        "POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n11000\r\n{}\r\n",
+        "x".repeat(0x11000)
+    );
     assert_eq!(api.raw(&endless).await.0, 413);
 }

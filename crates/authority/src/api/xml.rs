@@ -54,7 +54,12 @@ impl Xml {
     }
 
     /// A list of texts.
-    pub(crate) fn texts<T: Display>(&mut self, name: &str, item: &str, values: impl IntoIterator<Item = T>) -> &mut Self {
+    pub(crate) fn texts<T: Display>(
+        &mut self,
+        name: &str,
+        item: &str,
+        values: impl IntoIterator<Item = T>,
+    ) -> &mut Self {
         self.element(name, |list| {
             for value in values {
                 list.leaf(item, value);
@@ -84,7 +89,9 @@ fn push_escaped(out: &mut String, text: &str) {
             '"' => out.push_str("&quot;"),
             '\r' => out.push_str("&#13;"),
             '\n' | '\t' => out.push(character),
-            character if character.is_control() || matches!(character, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
+            character if character.is_control() || matches!(character, '\u{fffe}' | '\u{ffff}') => {
+                out.push('\u{fffd}')
+            }
             character => out.push(character),
         }
     }

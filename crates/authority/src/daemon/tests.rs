@@ -28,7 +28,8 @@ fn daemon() -> Daemon {
     let directory = TempDir::new().unwrap();
     let store = Store::open(directory.path()).unwrap();
     let log = AccessLog::open(directory.path()).unwrap();
-    let verifier = Verifier::new(store, log, Settings { limit: None, context_keys: ContextKeys::AsRds });
+    let verifier =
+        Verifier::new(store, log, Settings { limit: None, context_keys: ContextKeys::AsRds });
     let socket = directory.path().join("verifier.sock");
     tokio::spawn(serve(bind(&socket, Reach::Owner).unwrap(), Arc::new(verifier), Askers::new([])));
     Daemon { _directory: directory, socket }
@@ -36,7 +37,13 @@ fn daemon() -> Daemon {
 
 fn question() -> Question {
     let token = Zeroizing::new("hunter2".to_owned());
-    Question::new(Nonce([3; 16]), Engine::Postgres, "orders".parse().unwrap(), "jane".parse().unwrap(), token)
+    Question::new(
+        Nonce([3; 16]),
+        Engine::Postgres,
+        "orders".parse().unwrap(),
+        "jane".parse().unwrap(),
+        token,
+    )
 }
 
 fn connect(socket: &PathBuf) -> UnixStream {
@@ -74,7 +81,9 @@ async fn garbage_gets_no_answer_and_the_next_question_does() {
     let socket = daemon.socket.clone();
     spawn_blocking(move || {
         let huge = u32::MAX.to_be_bytes();
-        for garbage in [&b""[..], b"\0", b"GET / HTTP/1.1\r\n\r\n", &huge, b"\0\0\0\x02{}", b"\0\0\0\x05null"] {
+        for garbage in
+            [&b""[..], b"\0", b"GET / HTTP/1.1\r\n\r\n", &huge, b"\0\0\0\x02{}", b"\0\0\0\x05null"]
+        {
             assert!(sent(&socket, garbage).is_empty(), "{garbage:?}");
         }
         assert_eq!(asked(&socket).unwrap_err().class, Class::UnknownInstance);

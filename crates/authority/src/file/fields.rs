@@ -51,7 +51,8 @@ impl<'n> Fields<'n> {
 
     /// Reports a field that is not there.
     pub fn require(&self, key: &'static str) {
-        if !self.members.iter().any(|member| member.key == key && member.node.value != Value::Null) {
+        if !self.members.iter().any(|member| member.key == key && member.node.value != Value::Null)
+        {
             self.report.add(&self.place, format!("{key} is missing"));
         }
     }
@@ -75,14 +76,21 @@ impl<'n> Fields<'n> {
     }
 
     /// A number in a range.
-    pub fn number(&mut self, key: &'static str, range: std::ops::RangeInclusive<u32>) -> Option<u32> {
+    pub fn number(
+        &mut self,
+        key: &'static str,
+        range: std::ops::RangeInclusive<u32>,
+    ) -> Option<u32> {
         let (place, node) = self.take(key)?;
         let number = match &node.value {
             Value::Number(digits) => digits.parse().ok().filter(|number| range.contains(number)),
             _ => None,
         };
         if number.is_none() {
-            self.report.add(&place, format!("a number from {} to {} is expected", range.start(), range.end()));
+            self.report.add(
+                &place,
+                format!("a number from {} to {} is expected", range.start(), range.end()),
+            );
         }
         number
     }
@@ -93,16 +101,22 @@ impl<'n> Fields<'n> {
         if let Value::Bool(flag) = node.value {
             return Some(flag);
         }
-        self.report.add(&place, format!("{} stands where true or false is expected", node.value.noun()));
+        self.report
+            .add(&place, format!("{} stands where true or false is expected", node.value.noun()));
         None
     }
 
     /// An instant, in seconds since 1970.
     pub fn instant(&mut self, key: &'static str) -> Option<u64> {
         let text = self.text(key)?;
-        let seconds = OffsetDateTime::parse(text.value, &Rfc3339).ok().and_then(|at| u64::try_from(at.unix_timestamp()).ok());
+        let seconds = OffsetDateTime::parse(text.value, &Rfc3339)
+            .ok()
+            .and_then(|at| u64::try_from(at.unix_timestamp()).ok());
         if seconds.is_none() {
-            self.report.add(&text.place, "an instant such as 2024-01-15T12:00:00Z is expected, from 1970 on");
+            self.report.add(
+                &text.place,
+                "an instant such as 2024-01-15T12:00:00Z is expected, from 1970 on",
+            );
         }
         seconds
     }
@@ -111,16 +125,26 @@ impl<'n> Fields<'n> {
     pub fn list(&mut self, key: &'static str) -> Option<Vec<(Place, &'n Node)>> {
         let (place, node) = self.take(key)?;
         let Value::Array(nodes) = &node.value else {
-            self.report.add(&place, format!("{} stands where a list is expected", node.value.noun()));
+            self.report
+                .add(&place, format!("{} stands where a list is expected", node.value.noun()));
             return None;
         };
-        Some(nodes.iter().enumerate().map(|(index, node)| (place.index(index, node), node)).collect())
+        Some(
+            nodes
+                .iter()
+                .enumerate()
+                .map(|(index, node)| (place.index(index, node), node))
+                .collect(),
+        )
     }
 
     /// The strings of an array.
     pub fn texts(&mut self, key: &'static str) -> Option<Vec<Spot<String>>> {
         let list = self.list(key)?;
-        let text = |(place, node)| string(place, node, self.report).map(|text| Spot { place: text.place, value: text.value.to_owned() });
+        let text = |(place, node)| {
+            string(place, node, self.report)
+                .map(|text| Spot { place: text.place, value: text.value.to_owned() })
+        };
         Some(list.into_iter().filter_map(text).collect())
     }
 
@@ -154,9 +178,18 @@ impl<'n> Fields<'n> {
 
     /// Reports every field that nobody took.
     pub fn finish(self) {
-        for member in self.members.iter().filter(|member| !self.known.contains(&member.key.as_str())) {
+        for member in
+            self.members.iter().filter(|member| !self.known.contains(&member.key.as_str()))
+        {
             let place = Place { at: member.at, ..self.place.member(member) };
-            self.report.add(&place, format!("there is no field {:?} here; there are {}", member.key, self.known.join(", ")));
+            self.report.add(
+                &place,
+                format!(
+                    "there is no field {:?} here; there are {}",
+                    member.key,
+                    self.known.join(", ")
+                ),
+            );
         }
     }
 }
@@ -173,12 +206,21 @@ pub fn string<'n>(place: Place, node: &'n Node, report: &Report) -> Option<Spot<
 }
 
 /// The members of a table.
-pub fn members<'n>(place: &Place, node: &'n Node, report: &Report) -> Option<Vec<(Place, &'n str, &'n Node)>> {
+pub fn members<'n>(
+    place: &Place,
+    node: &'n Node,
+    report: &Report,
+) -> Option<Vec<(Place, &'n str, &'n Node)>> {
     let Value::Object(members) = &node.value else {
         report.add(place, format!("{} stands where a table is expected", node.value.noun()));
         return None;
     };
-    Some(members.iter().map(|member| (place.member(member), member.key.as_str(), &member.node)).collect())
+    Some(
+        members
+            .iter()
+            .map(|member| (place.member(member), member.key.as_str(), &member.node))
+            .collect(),
+    )
 }
 
 /// A string as a value of the form that it has to have.

@@ -99,7 +99,8 @@ impl Place {
 
 /// A key as it stands in a path.
 fn key(key: &str) -> String {
-    let bare = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+    let bare = !key.is_empty()
+        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
     if bare { key.to_owned() } else { format!("{key:?}") }
 }
 
@@ -114,14 +115,20 @@ pub struct Report {
 impl Report {
     /// Reports a mistake.
     pub fn add(&self, place: &Place, problem: impl Into<String>) {
-        self.mistakes.borrow_mut().push(Mistake { at: place.at, path: place.path.clone(), problem: problem.into() });
+        self.mistakes.borrow_mut().push(Mistake {
+            at: place.at,
+            path: place.path.clone(),
+            problem: problem.into(),
+        });
     }
 
     /// Reports that `name` is referred to and not there, unless it is hidden.
     pub(crate) fn missing(&self, place: &Place, name: &str, problem: impl Into<String>) {
         let last = name.rsplit('/').next().unwrap_or(name);
         let hidden = self.hidden.borrow();
-        if !hidden.contains(&name.to_ascii_lowercase()) && !hidden.contains(&last.to_ascii_lowercase()) {
+        if !hidden.contains(&name.to_ascii_lowercase())
+            && !hidden.contains(&last.to_ascii_lowercase())
+        {
             self.add(place, problem);
         }
     }
@@ -168,7 +175,9 @@ pub(crate) fn locate(node: &Node, place: &Place, path: &str) -> Place {
             }),
             _ => None,
         };
-        let Some((next, inner, after)) = step else { break };
+        let Some((next, inner, after)) = step else {
+            break;
+        };
         (found, node, rest) = (next, inner, after);
     }
     found
@@ -176,7 +185,9 @@ pub(crate) fn locate(node: &Node, place: &Place, path: &str) -> Place {
 
 /// What follows the key in a path as core writes it: `.key`, or `["k e y"]`.
 fn step_of_core<'p>(key: &str, path: &'p str) -> Option<&'p str> {
-    let bare =
-        path.strip_prefix('.').and_then(|path| path.strip_prefix(key)).filter(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+    let bare = path
+        .strip_prefix('.')
+        .and_then(|path| path.strip_prefix(key))
+        .filter(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
     bare.or_else(|| path.strip_prefix(&format!("[{key:?}]")))
 }

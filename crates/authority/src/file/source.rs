@@ -18,7 +18,8 @@ pub fn read(text: &str, report: &Report) -> Option<Node> {
     }
     let start = Place { at: Position { line: 1, column: 1 }, path: String::new() };
     if text.len() > MAX_SIZE {
-        report.add(&start, format!("the file has {} bytes; at most {MAX_SIZE} are read", text.len()));
+        report
+            .add(&start, format!("the file has {} bytes; at most {MAX_SIZE} are read", text.len()));
         return None;
     }
     let lines = Lines::new(text);
@@ -51,13 +52,15 @@ struct Lines<'t> {
 
 impl<'t> Lines<'t> {
     fn new(text: &'t str) -> Self {
-        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        let starts =
+            std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         Self { text, starts }
     }
 
     fn position(&self, offset: usize) -> Position {
         let line = self.starts.partition_point(|start| *start <= offset);
-        let start = line.checked_sub(1).and_then(|line| self.starts.get(line)).copied().unwrap_or(0);
+        let start =
+            line.checked_sub(1).and_then(|line| self.starts.get(line)).copied().unwrap_or(0);
         let before = self.text.get(start..offset).map_or(0, |before| before.chars().count());
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         Position { line: number(line), column: number(before).saturating_add(1) }
@@ -68,7 +71,8 @@ impl<'t> Lines<'t> {
         let value = match value.get_ref() {
             DeValue::String(text) => Value::String(text.clone().into_owned()),
             DeValue::Integer(number) => {
-                let decimal = i128::from_str_radix(number.as_str(), number.radix()).map(|number| number.to_string());
+                let decimal = i128::from_str_radix(number.as_str(), number.radix())
+                    .map(|number| number.to_string());
                 Value::Number(decimal.unwrap_or_else(|_| number.as_str().to_owned()))
             }
             DeValue::Float(number) => Value::Number(number.as_str().to_owned()),
@@ -90,7 +94,11 @@ impl<'t> Lines<'t> {
         members.sort_by_key(|(key, _)| key.span().start);
         let member = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
             let name: &std::borrow::Cow<'_, str> = key.get_ref();
-            Member { key: name.clone().into_owned(), at: self.position(key.span().start), node: self.node(value) }
+            Member {
+                key: name.clone().into_owned(),
+                at: self.position(key.span().start),
+                node: self.node(value),
+            }
         };
         Value::Object(members.into_iter().map(member).collect())
     }

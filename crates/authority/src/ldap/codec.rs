@@ -36,8 +36,15 @@ const CONTROLS: u8 = 0xa0;
 const SIMPLE: u8 = 0x80;
 
 /// The other requests, each with the response that answers it: search, modify, add, delete, rename, compare, extended.
-const ANSWERED: [(u8, u8); 7] =
-    [(0x63, 0x65), (0x66, 0x67), (0x68, 0x69), (0x4a, 0x6b), (0x6c, 0x6d), (0x6e, 0x6f), (0x77, EXTENDED_RESPONSE)];
+const ANSWERED: [(u8, u8); 7] = [
+    (0x63, 0x65),
+    (0x66, 0x67),
+    (0x68, 0x69),
+    (0x4a, 0x6b),
+    (0x6c, 0x6d),
+    (0x6e, 0x6f),
+    (0x77, EXTENDED_RESPONSE),
+];
 
 /// The notice of disconnection, 4.4.1.
 const NOTICE_OF_DISCONNECTION: &str = "1.3.6.1.4.1.1466.20036";
@@ -117,7 +124,10 @@ impl std::fmt::Debug for Request<'_> {
     /// Without the password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Simple { name, .. } => f.debug_struct("Simple").field("name", &String::from_utf8_lossy(name)).finish_non_exhaustive(),
+            Self::Simple { name, .. } => f
+                .debug_struct("Simple")
+                .field("name", &String::from_utf8_lossy(name))
+                .finish_non_exhaustive(),
             Self::Refused(code) => f.debug_tuple("Refused").field(code).finish(),
             Self::Unbind => f.write_str("Unbind"),
             Self::Abandon => f.write_str("Abandon"),
@@ -133,13 +143,17 @@ pub fn head(bytes: &[u8]) -> Result<Head, Malformed> {
         [SEQUENCE, length @ ..] => length,
         _ => return Err(Malformed("it does not begin as a message of LDAP")),
     };
-    let Some(first) = length.first() else { return Ok(Head::Partial(1)) };
+    let Some(first) = length.first() else {
+        return Ok(Head::Partial(1));
+    };
     let missing = (1 + length_octets(*first)?).saturating_sub(length.len());
     if missing > 0 {
         return Ok(Head::Partial(missing));
     }
     match Reader(length).length()? {
-        length if length > MAX_MESSAGE => Err(Malformed("it is longer than any message that is read")),
+        length if length > MAX_MESSAGE => {
+            Err(Malformed("it is longer than any message that is read"))
+        }
         length => Ok(Head::Whole(length)),
     }
 }
@@ -157,7 +171,9 @@ pub fn parse(body: &[u8]) -> Result<Message<'_>, Malformed> {
     reader.end()?;
     // A bind with a critical control that is not known is refused; an unbind ignores all controls: 4.1.11.
     let request = match request {
-        Request::Simple { .. } if critical => Request::Refused(ResultCode::UnavailableCriticalExtension),
+        Request::Simple { .. } if critical => {
+            Request::Refused(ResultCode::UnavailableCriticalExtension)
+        }
         request => request,
     };
     Ok(Message { id, request })
@@ -201,7 +217,9 @@ fn critical(controls: &[u8]) -> Result<bool, Malformed> {
             critical |= match control.take(BOOLEAN)? {
                 [0xff] => true,
                 [0x00] => false,
-                _ => return Err(Malformed("a control's criticality is neither true nor false")),
+                _ => {
+                    return Err(Malformed("a control's criticality is neither true nor false"));
+                }
             };
         }
         if !control.is_empty() {
@@ -256,7 +274,10 @@ impl<'a> Reader<'a> {
         let first = self.byte()?;
         match length_octets(first)? {
             0 => Ok(first.into()),
-            octets => Ok(self.bytes(octets)?.iter().fold(0, |length, byte| length << 8 | usize::from(*byte))),
+            octets => Ok(self
+                .bytes(octets)?
+                .iter()
+                .fold(0, |length, byte| length << 8 | usize::from(*byte))),
         }
     }
 
@@ -291,7 +312,12 @@ pub fn bind_response(id: MessageId, code: ResultCode, diagnostic: &str) -> Vec<u
 }
 
 /// The response to another operation.
-pub fn other_response(id: MessageId, tag: ResponseTag, code: ResultCode, diagnostic: &str) -> Vec<u8> {
+pub fn other_response(
+    id: MessageId,
+    tag: ResponseTag,
+    code: ResultCode,
+    diagnostic: &str,
+) -> Vec<u8> {
     response(id.0, tag.0, &result(code, diagnostic))
 }
 

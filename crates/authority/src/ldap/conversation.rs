@@ -12,7 +12,8 @@ use zeroize::Zeroizing;
 
 use super::Bind;
 use super::codec::{
-    Head, MAX_HEAD, Malformed, Message, MessageId, Request, ResultCode, bind_response, head, notice_of_disconnection, other_response, parse,
+    Head, MAX_HEAD, Malformed, Message, MessageId, Request, ResultCode, bind_response, head,
+    notice_of_disconnection, other_response, parse,
 };
 
 /// The time that a connection is given.
@@ -25,7 +26,8 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    pub(super) const USUAL: Self = Self { lifetime: Duration::from_secs(10), idle: Duration::from_secs(5) };
+    pub(super) const USUAL: Self =
+        Self { lifetime: Duration::from_secs(10), idle: Duration::from_secs(5) };
 }
 
 /// How long the last words may take once the time is up.
@@ -80,13 +82,20 @@ where
     let deadline = Instant::now() + limits.lifetime;
     loop {
         let first = deadline.min(Instant::now() + limits.idle);
-        let Err(end) = exchange(&mut stream, verify, first, deadline).await else { continue };
+        let Err(end) = exchange(&mut stream, verify, first, deadline).await else {
+            continue;
+        };
         if !matches!(end, End::Done) {
             tracing::warn!(%end, "a connection of the LDAP front ended early");
         }
         let notice = match end {
-            End::Malformed(Malformed(why)) => notice_of_disconnection(ResultCode::ProtocolError, why),
-            End::Late => notice_of_disconnection(ResultCode::Unavailable, "the time of the connection is over"),
+            End::Malformed(Malformed(why)) => {
+                notice_of_disconnection(ResultCode::ProtocolError, why)
+            }
+            End::Late => notice_of_disconnection(
+                ResultCode::Unavailable,
+                "the time of the connection is over",
+            ),
             End::Done | End::Unwilling | End::Broken(_) => return,
         };
         // Whether it arrives is the client's affair: the conversation is over.
@@ -96,7 +105,12 @@ where
 }
 
 /// One message, whose first byte comes by `first`, and its answer.
-async fn exchange<S, V, D>(stream: &mut S, verify: &V, first: Instant, deadline: Instant) -> Result<(), End>
+async fn exchange<S, V, D>(
+    stream: &mut S,
+    verify: &V,
+    first: Instant,
+    deadline: Instant,
+) -> Result<(), End>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     V: Fn(Bind) -> D,
@@ -111,17 +125,34 @@ where
             drop(body);
             bound(stream, id, bind, verify, deadline).await
         }
-        Request::Refused(code) => Ok(say(stream, &bind_response(id, code, "a simple bind of LDAP 3 is needed")).await?),
+        Request::Refused(code) => {
+            Ok(say(stream, &bind_response(id, code, "a simple bind of LDAP 3 is needed")).await?)
+        }
         Request::Abandon => Ok(()),
         Request::Unbind => Err(End::Done),
         Request::Other(tag) => {
-            say(stream, &other_response(id, tag, ResultCode::UnwillingToPerform, "binds alone are answered here")).await?;
+            say(
+                stream,
+                &other_response(
+                    id,
+                    tag,
+                    ResultCode::UnwillingToPerform,
+                    "binds alone are answered here",
+                ),
+            )
+            .await?;
             Err(End::Unwilling)
         }
     }
 }
 
-async fn bound<S, V, D>(stream: &mut S, id: MessageId, bind: Result<Bind, Refusal>, verify: &V, deadline: Instant) -> Result<(), End>
+async fn bound<S, V, D>(
+    stream: &mut S,
+    id: MessageId,
+    bind: Result<Bind, Refusal>,
+    verify: &V,
+    deadline: Instant,
+) -> Result<(), End>
 where
     S: AsyncWrite + Unpin,
     V: Fn(Bind) -> D,
@@ -142,9 +173,16 @@ where
 }
 
 /// The body of the next message: it holds a token, so it is wiped on drop.
-async fn receive<S: AsyncRead + Unpin>(stream: &mut S, first: Instant, deadline: Instant) -> Result<Zeroizing<Vec<u8>>, End> {
+async fn receive<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    first: Instant,
+    deadline: Instant,
+) -> Result<Zeroizing<Vec<u8>>, End> {
     let mut start = [0; MAX_HEAD];
-    let Ok(read) = timeout_at(first, stream.read(start.get_mut(..1).unwrap_or_default())).await else { return Err(End::Late) };
+    let Ok(read) = timeout_at(first, stream.read(start.get_mut(..1).unwrap_or_default())).await
+    else {
+        return Err(End::Late);
+    };
     let mut have = read?;
     if have == 0 {
         return Err(End::Done);
@@ -154,7 +192,9 @@ async fn receive<S: AsyncRead + Unpin>(stream: &mut S, first: Instant, deadline:
             match head(start.get(..have).unwrap_or_default())? {
                 Head::Whole(length) => break length,
                 Head::Partial(missing) => {
-                    stream.read_exact(start.get_mut(have..have + missing).unwrap_or_default()).await?;
+                    stream
+                        .read_exact(start.get_mut(have..have + missing).unwrap_or_default())
+                        .await?;
                     have += missing;
                 }
             }
@@ -181,16 +221,31 @@ struct Refusal(ResultCode, &'static str);
 fn bind(name: &[u8], password: &[u8]) -> Result<Bind, Refusal> {
     match (name, password) {
         // RFC 4513, 5.1.1 and 5.1.2: either would bind as nobody, and succeed.
-        ([], []) => return Err(Refusal(ResultCode::InappropriateAuthentication, "anonymous binds are refused")),
-        (_, []) => return Err(Refusal(ResultCode::UnwillingToPerform, "binds without a password are refused")),
+        ([], []) => {
+            return Err(Refusal(
+                ResultCode::InappropriateAuthentication,
+                "anonymous binds are refused",
+            ));
+        }
+        (_, []) => {
+            return Err(Refusal(
+                ResultCode::UnwillingToPerform,
+                "binds without a password are refused",
+            ));
+        }
         _ => {}
     }
-    let unnamed = Refusal(ResultCode::InvalidDnSyntax, "the name is not cn=USER,dc=INSTANCE: see ldapprefix and ldapsuffix");
+    let unnamed = Refusal(
+        ResultCode::InvalidDnSyntax,
+        "the name is not cn=USER,dc=INSTANCE: see ldapprefix and ldapsuffix",
+    );
     // PostgreSQL puts its prefix and suffix around the user as it is: nothing is escaped, so the user may hold anything
     // that a name of LDAP may not. An instance holds no comma, so that the last suffix is the server's.
     let name = std::str::from_utf8(name).map_err(|_| unnamed)?;
-    let (user, instance) = name.strip_prefix("cn=").and_then(|rest| rest.rsplit_once(",dc=")).ok_or(unnamed)?;
-    let (user, instance) = (user.parse().map_err(|_| unnamed)?, instance.parse().map_err(|_| unnamed)?);
+    let (user, instance) =
+        name.strip_prefix("cn=").and_then(|rest| rest.rsplit_once(",dc=")).ok_or(unnamed)?;
+    let (user, instance) =
+        (user.parse().map_err(|_| unnamed)?, instance.parse().map_err(|_| unnamed)?);
     if password.len() > MAX_TOKEN {
         return Err(Refusal(code(Class::Malformed), Class::Malformed.public()));
     }
@@ -201,7 +256,9 @@ fn bind(name: &[u8], password: &[u8]) -> Result<Bind, Refusal> {
 const fn code(class: Class) -> ResultCode {
     match class {
         Class::Throttled => ResultCode::Busy,
-        Class::Unavailable | Class::TimedOut | Class::Protocol | Class::UntrustedPeer => ResultCode::Unavailable,
+        Class::Unavailable | Class::TimedOut | Class::Protocol | Class::UntrustedPeer => {
+            ResultCode::Unavailable
+        }
         Class::Configuration | Class::Internal => ResultCode::Other,
         _ => ResultCode::InvalidCredentials,
     }

@@ -49,8 +49,13 @@ async fn front() -> Front {
 /// Binds as `jane` on `orders`.
 fn request(token: &str) -> Vec<u8> {
     let length = u8::try_from(token.len()).unwrap();
-    [&[0x30, length + 29, 2, 1, 1, 0x60, length + 24, 2, 1, 3, 4, 17], &b"cn=jane,dc=orders"[..], &[0x80, length], token.as_bytes()]
-        .concat()
+    [
+        &[0x30, length + 29, 2, 1, 1, 0x60, length + 24, 2, 1, 3, 4, 17],
+        &b"cn=jane,dc=orders"[..],
+        &[0x80, length],
+        token.as_bytes(),
+    ]
+    .concat()
 }
 
 async fn bound(stream: &mut TcpStream, token: &str) -> std::io::Result<u8> {
@@ -81,7 +86,8 @@ async fn whom_the_verifier_allows_gets_in_and_nobody_else() {
 #[tokio::test]
 async fn no_connection_ends_the_front() {
     let front = front().await;
-    let noise = [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x30\x84\xff\xff\xff\xff", b"\x30", b"", &[0xff; 4096]];
+    let noise =
+        [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x30\x84\xff\xff\xff\xff", b"\x30", b"", &[0xff; 4096]];
     for bytes in noise {
         let mut stream = TcpStream::connect(front.address).await.unwrap();
         stream.write_all(bytes).await.unwrap();
@@ -109,8 +115,9 @@ async fn hanging_connections_hold_a_slot_and_no_more() {
 #[tokio::test]
 async fn logins_at_once_are_all_answered() {
     let front = front().await;
-    let logins: Vec<_> =
-        (0..2 * MAX_OPEN).map(|n| tokio::spawn(login(front.address, if n % 2 == 0 { "open sesame" } else { "x" }))).collect();
+    let logins: Vec<_> = (0..2 * MAX_OPEN)
+        .map(|n| tokio::spawn(login(front.address, if n % 2 == 0 { "open sesame" } else { "x" })))
+        .collect();
     for (n, login) in logins.into_iter().enumerate() {
         assert_eq!(login.await.unwrap().unwrap(), if n % 2 == 0 { 0 } else { 49 });
     }
@@ -133,12 +140,17 @@ async fn a_password_that_is_no_text_is_in_the_access_log() {
     };
     store.put_instance(&instance).unwrap();
     let log = AccessLog::open(directory.path()).unwrap();
-    let verifier = Arc::new(Verifier::new(store, log, Settings { limit: None, context_keys: ContextKeys::AsRds }));
+    let verifier = Arc::new(Verifier::new(
+        store,
+        log,
+        Settings { limit: None, context_keys: ContextKeys::AsRds },
+    ));
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(serve(listener, move |bind: Bind| {
         let Bind { instance, user, token } = &bind;
-        let login = Login { engine: Engine::Postgres, instance, user, token, client: None, tls: None };
+        let login =
+            Login { engine: Engine::Postgres, instance, user, token, client: None, tls: None };
         std::future::ready(verifier.decide(&login, SystemTime::now()).map(drop))
     }));
 
@@ -152,5 +164,8 @@ async fn a_password_that_is_no_text_is_in_the_access_log() {
     assert_eq!(start[9], 49);
     let text = std::fs::read_to_string(directory.path().join(DECISIONS)).unwrap();
     let record: AuditRecord = serde_json::from_str(text.trim_end()).unwrap();
-    assert_eq!((record.outcome, record.class, record.user.as_str()), (Outcome::Denied, Some(Class::Malformed), "jane"));
+    assert_eq!(
+        (record.outcome, record.class, record.user.as_str()),
+        (Outcome::Denied, Some(Class::Malformed), "jane")
+    );
 }

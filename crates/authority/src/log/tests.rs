@@ -11,7 +11,12 @@ use tempfile::TempDir;
 use super::{AccessLog, AuditRecord, DECISIONS, Lines, RDS_ERRORS};
 
 fn denial() -> AuditRecord {
-    let mut record = AuditRecord::open(SystemTime::UNIX_EPOCH, Engine::Postgres, "orders".parse().unwrap(), "jane".parse().unwrap());
+    let mut record = AuditRecord::open(
+        SystemTime::UNIX_EPOCH,
+        Engine::Postgres,
+        "orders".parse().unwrap(),
+        "jane".parse().unwrap(),
+    );
     (record.outcome, record.class) = (Outcome::Denied, Some(Class::Expired));
     record
 }
@@ -23,7 +28,13 @@ fn after(left: &str) -> [Vec<String>; 2] {
         fs::write(directory.path().join(file), left).unwrap();
     }
     AccessLog::open(directory.path()).unwrap().write(&denial()).unwrap();
-    [DECISIONS, RDS_ERRORS].map(|file| fs::read_to_string(directory.path().join(file)).unwrap().lines().map(str::to_owned).collect())
+    [DECISIONS, RDS_ERRORS].map(|file| {
+        fs::read_to_string(directory.path().join(file))
+            .unwrap()
+            .lines()
+            .map(str::to_owned)
+            .collect()
+    })
 }
 
 #[test]
@@ -31,7 +42,10 @@ fn a_torn_line_spoils_no_other() {
     let [decisions, errors] = after("");
     for left in ["{\"version\":1,\"ti", "{\"version\":1,\"ti\n"] {
         let half = left.trim_end().to_owned();
-        assert_eq!(after(left), [vec![half.clone(), decisions[0].clone()], vec![half, errors[0].clone()]]);
+        assert_eq!(
+            after(left),
+            [vec![half.clone(), decisions[0].clone()], vec![half, errors[0].clone()]]
+        );
     }
     assert_eq!(serde_json::from_str::<AuditRecord>(&decisions[0]).unwrap(), denial());
 }
@@ -57,7 +71,9 @@ impl Write for Disk {
 
 #[test]
 fn a_line_cut_short_by_a_full_disk_is_an_error_and_spoils_no_other() {
-    for (room, written) in [(4, "one\ntwo\nthree\n"), (5, "one\nt\ntwo\nthree\n"), (7, "one\ntwo\ntwo\nthree\n")] {
+    for (room, written) in
+        [(4, "one\ntwo\nthree\n"), (5, "one\nt\ntwo\nthree\n"), (7, "one\ntwo\ntwo\nthree\n")]
+    {
         let mut lines = Lines::new(Disk { room, written: Vec::new() });
         lines.add("one").unwrap();
         lines.add("two").unwrap_err();
@@ -77,10 +93,14 @@ fn an_instance_has_its_denials_to_itself_until_it_is_forgotten() {
     log.write(&unknown).unwrap();
     assert_eq!(log.denials(&orders).unwrap(), None, "nobody knows the instance");
     let mut known = denial();
-    known.resource = Some("arn:aws:rds-db:us-east-1:123456789012:dbuser:db-ABC/jane".parse().unwrap());
+    known.resource =
+        Some("arn:aws:rds-db:us-east-1:123456789012:dbuser:db-ABC/jane".parse().unwrap());
     log.write(&known).unwrap();
     let text = String::from_utf8(log.read_denials(&orders, 0, 1000).unwrap()).unwrap();
-    assert!(text.contains("user jane because the token age") && text.lines().count() == 1, "{text}");
+    assert!(
+        text.contains("user jane because the token age") && text.lines().count() == 1,
+        "{text}"
+    );
     assert_eq!(log.read_denials(&orders, 5, 3).unwrap().len(), 3);
     log.forget(&orders).unwrap();
     log.forget(&orders).unwrap();

@@ -90,13 +90,19 @@ pub struct SecretRecord {
 
 impl fmt::Debug for ContainerGrant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ContainerGrant").field("id", &self.id).field("role", &self.role).finish_non_exhaustive()
+        f.debug_struct("ContainerGrant")
+            .field("id", &self.id)
+            .field("role", &self.role)
+            .finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for PortalGrant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PortalGrant").field("user", &self.user).field("roles", &self.roles).finish_non_exhaustive()
+        f.debug_struct("PortalGrant")
+            .field("user", &self.user)
+            .field("roles", &self.roles)
+            .finish_non_exhaustive()
     }
 }
 

@@ -50,7 +50,10 @@ impl Identity {
         if (1..=64).contains(&name.len()) && name.bytes().all(word) {
             return Ok(Self { account, kind, name: name.to_owned() });
         }
-        Err(InvalidName::new("the IAM name", format!("{name:?} is not 1 to 64 letters, digits or characters of _+=,.@-")))
+        Err(InvalidName::new(
+            "the IAM name",
+            format!("{name:?} is not 1 to 64 letters, digits or characters of _+=,.@-"),
+        ))
     }
 
     /// In words, for errors.

@@ -42,15 +42,29 @@ impl Instance {
     /// What `rds-db:connect` is decided on for `user`, where the instance is reached at `endpoint`.
     #[must_use]
     pub fn resource(&self, user: &DbUser, endpoint: Option<&Endpoint>) -> Arn {
-        let reached = |address: &&Address| endpoint.is_some_and(|at| at.host == address.host && at.port == address.port);
-        let named = self.addresses.iter().find(reached).and_then(|address| address.resource_id.as_ref());
-        Arn::db_user(self.region.partition(), &self.region, &self.account, named.unwrap_or(&self.resource_id), user)
+        let reached = |address: &&Address| {
+            endpoint.is_some_and(|at| at.host == address.host && at.port == address.port)
+        };
+        let named =
+            self.addresses.iter().find(reached).and_then(|address| address.resource_id.as_ref());
+        Arn::db_user(
+            self.region.partition(),
+            &self.region,
+            &self.account,
+            named.unwrap_or(&self.resource_id),
+            user,
+        )
     }
 
     /// The addresses as tokens are checked against.
     #[must_use]
     pub fn endpoints(&self) -> Vec<Endpoint> {
-        let endpoint = |at: &Address| Endpoint { engine: self.engine, host: at.host.clone(), port: at.port, region: self.region.clone() };
+        let endpoint = |at: &Address| Endpoint {
+            engine: self.engine,
+            host: at.host.clone(),
+            port: at.port,
+            region: self.region.clone(),
+        };
         self.addresses.iter().map(endpoint).collect()
     }
 }

@@ -27,7 +27,11 @@ pub struct AccessKey {
 
 impl fmt::Debug for AccessKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AccessKey").field("id", &self.id).field("user", &self.user).field("status", &self.status).finish_non_exhaustive()
+        f.debug_struct("AccessKey")
+            .field("id", &self.id)
+            .field("user", &self.user)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
     }
 }
 
@@ -36,6 +40,11 @@ impl AccessKey {
     #[must_use]
     pub fn credentials(&self) -> Option<Credentials> {
         let secret = Secret::new(self.secret.as_str())?;
-        Some(Credentials { access_key_id: self.id.clone(), secret, session_token: None, expires: None })
+        Some(Credentials {
+            access_key_id: self.id.clone(),
+            secret,
+            session_token: None,
+            expires: None,
+        })
     }
 }

@@ -63,7 +63,8 @@ impl ManagedPolicy {
     /// # Errors
     /// Where path or name are of no form that an ARN can have.
     pub fn arn(&self) -> Result<Arn, InvalidName> {
-        format!("arn:{}:iam::{}:policy{}{}", self.partition, self.account, self.path, self.name).parse()
+        format!("arn:{}:iam::{}:policy{}{}", self.partition, self.account, self.path, self.name)
+            .parse()
     }
 
     /// The document that counts; none where the default version is not there.

@@ -242,7 +242,8 @@ impl DbProxy {
     /// Whether tokens for its endpoint are accepted.
     #[must_use]
     pub fn takes_tokens(&self) -> bool {
-        let scheme = self.settings.get("DefaultAuthScheme").is_some_and(|scheme| scheme == "IAM_AUTH");
+        let scheme =
+            self.settings.get("DefaultAuthScheme").is_some_and(|scheme| scheme == "IAM_AUTH");
         scheme || self.auth.iter().any(|auth| auth.iam != "DISABLED")
     }
 }

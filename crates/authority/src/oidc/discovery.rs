@@ -37,7 +37,9 @@ const USUAL: Pace = Pace { least: Duration::from_secs(30), most: Duration::from_
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum IssuerError {
     /// The issuer is no URL that keys may be fetched from.
-    #[error("the issuer is not https://HOST[/PATH] (http only to a loopback address), without query, of at most {MAX_ISSUER} bytes")]
+    #[error(
+        "the issuer is not https://HOST[/PATH] (http only to a loopback address), without query, of at most {MAX_ISSUER} bytes"
+    )]
     Url,
     /// A document can't be fetched.
     #[error("the issuer's {what} can't be fetched: {error}")]
@@ -97,7 +99,10 @@ impl Issuers {
     /// # Errors
     /// [`IssuerError`]
     pub async fn keys(&self, issuer: &str, key_id: &str) -> Answer {
-        if issuer.len() > MAX_ISSUER || issuer.contains(['?', '#']) || !issuer.parse().is_ok_and(|uri: Uri| is_safe(&uri)) {
+        if issuer.len() > MAX_ISSUER
+            || issuer.contains(['?', '#'])
+            || !issuer.parse().is_ok_and(|uri: Uri| is_safe(&uri))
+        {
             return Err(IssuerError::Url);
         }
         let slot = self.slot(issuer);
@@ -125,11 +130,16 @@ impl Issuers {
 
     async fn ask(&self, issuer: &str) -> Answer {
         let get = async |what, url: &str| {
-            self.fetcher.get(url, &[], BOUNDS).await.map_err(|error| IssuerError::Fetch { what, error: Arc::new(error) })
+            self.fetcher
+                .get(url, &[], BOUNDS)
+                .await
+                .map_err(|error| IssuerError::Fetch { what, error: Arc::new(error) })
         };
         let url = format!("{}{DISCOVERY_PATH}", issuer.strip_suffix('/').unwrap_or(issuer));
-        let document = object(&get("discovery document", &url).await?).ok_or(IssuerError::Discovery)?;
-        let text = |name: &str| document.get(name).and_then(Value::as_str).ok_or(IssuerError::Discovery);
+        let document =
+            object(&get("discovery document", &url).await?).ok_or(IssuerError::Discovery)?;
+        let text =
+            |name: &str| document.get(name).and_then(Value::as_str).ok_or(IssuerError::Discovery);
         if text("issuer")? != issuer {
             return Err(IssuerError::OtherIssuer);
         }

@@ -37,7 +37,9 @@ pub enum FetchError {
     #[error("the server did not answer within {0:?}")]
     TimedOut(Duration),
     /// Something else than 200, a redirect perhaps.
-    #[error("the server answered with status {0}; only 200 will do, and redirects are not followed")]
+    #[error(
+        "the server answered with status {0}; only 200 will do, and redirects are not followed"
+    )]
     Status(u16),
     /// It is too long, or broke off.
     #[error("the answer is longer than {0} bytes, or broke off")]
@@ -79,10 +81,15 @@ impl Fetcher {
             roots.add(root.clone())?;
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let tls =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
         let tls = tls.with_root_certificates(roots).with_no_client_auth();
         // `get` is what refuses plain HTTP to others.
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .build();
         let mut client = Client::builder(TokioExecutor::new());
         client.pool_idle_timeout(IDLE).pool_timer(TokioTimer::new()).http1_max_buf_size(64 * 1024);
         Ok(Self(client.build(connector)))
@@ -92,7 +99,12 @@ impl Fetcher {
     ///
     /// # Errors
     /// Every [`FetchError`] but `Tls`.
-    pub async fn get(&self, url: &str, headers: &[(HeaderName, &str)], bounds: Bounds) -> Result<Vec<u8>, FetchError> {
+    pub async fn get(
+        &self,
+        url: &str,
+        headers: &[(HeaderName, &str)],
+        bounds: Bounds,
+    ) -> Result<Vec<u8>, FetchError> {
         let uri: Uri = url.parse().map_err(|_| FetchError::Url)?;
         if !is_safe(&uri) {
             return Err(FetchError::Url);
@@ -100,13 +112,21 @@ impl Fetcher {
         let mut request = Request::new(String::new());
         *request.uri_mut() = uri;
         for (name, value) in headers {
-            request.headers_mut().insert(name, HeaderValue::from_str(value).map_err(|_| FetchError::Url)?);
+            request
+                .headers_mut()
+                .insert(name, HeaderValue::from_str(value).map_err(|_| FetchError::Url)?);
         }
-        timeout(bounds.time, self.answer(request, bounds.size)).await.map_err(|_| FetchError::TimedOut(bounds.time))?
+        timeout(bounds.time, self.answer(request, bounds.size))
+            .await
+            .map_err(|_| FetchError::TimedOut(bounds.time))?
     }
 
     async fn answer(&self, request: Request<String>, size: usize) -> Result<Vec<u8>, FetchError> {
-        let answer = self.0.request(request).await.map_err(|error| FetchError::Unreachable(innermost(&error)))?;
+        let answer = self
+            .0
+            .request(request)
+            .await
+            .map_err(|error| FetchError::Unreachable(innermost(&error)))?;
         if answer.status() != StatusCode::OK {
             return Err(FetchError::Status(answer.status().as_u16()));
         }
@@ -116,7 +136,9 @@ impl Fetcher {
 
 /// Whether nobody on the way can read or change what is said: https, or http that does not leave this machine.
 pub(crate) fn is_safe(uri: &Uri) -> bool {
-    let Some(host) = uri.host().filter(|host| !host.is_empty()) else { return false };
+    let Some(host) = uri.host().filter(|host| !host.is_empty()) else {
+        return false;
+    };
     let userinfo = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
     match uri.scheme_str() {
         Some("https") => !userinfo,
@@ -137,7 +159,9 @@ async fn receive(mut body: Incoming, size: usize) -> Option<Vec<u8>> {
     let mut whole = Vec::new();
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         // What is not data is a trailer, and means nothing here.
-        let Ok(data) = frame.ok()?.into_data() else { continue };
+        let Ok(data) = frame.ok()?.into_data() else {
+            continue;
+        };
         if data.len() > size - whole.len() {
             return None;
         }

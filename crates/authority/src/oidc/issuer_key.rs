@@ -26,10 +26,14 @@ pub const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IssuerKeyError {
     /// The cryptographic library failed.
-    #[error("the cryptographic library makes no key or signature: the system lacks random bytes or memory")]
+    #[error(
+        "the cryptographic library makes no key or signature: the system lacks random bytes or memory"
+    )]
     Crypto,
     /// The text is not that of a key.
-    #[error("the issuer's stored key is not an RSA key of 2048 to 8192 bits in PKCS#8 and base64: restore it, or make a new one")]
+    #[error(
+        "the issuer's stored key is not an RSA key of 2048 to 8192 bits in PKCS#8 and base64: restore it, or make a new one"
+    )]
     Invalid,
 }
 
@@ -101,7 +105,12 @@ impl IssuerKey {
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(payload, &mut token);
         let mut signature = vec![0; self.pair.public_modulus_len()];
-        let signed = self.pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), token.as_bytes(), &mut signature);
+        let signed = self.pair.sign(
+            &RSA_PKCS1_SHA256,
+            &SystemRandom::new(),
+            token.as_bytes(),
+            &mut signature,
+        );
         signed.map_err(|_| IssuerKeyError::Crypto)?;
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(signature, &mut token);
@@ -123,9 +132,13 @@ fn thumbprint(modulus: &str, exponent: &str) -> String {
 
 /// Modulus and exponent out of an `RSAPublicKey` in DER (RFC 8017, appendix A.1.1), without leading zeros.
 fn integers(der: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (sequence, []) = element(der, 0x30)? else { return None };
+    let (sequence, []) = element(der, 0x30)? else {
+        return None;
+    };
     let (modulus, rest) = element(sequence, 0x02)?;
-    let (exponent, []) = element(rest, 0x02)? else { return None };
+    let (exponent, []) = element(rest, 0x02)? else {
+        return None;
+    };
     let unsigned = |number: &'_ [u8]| number.iter().take_while(|byte| **byte == 0).count();
     Some((modulus.get(unsigned(modulus)..)?, exponent.get(unsigned(exponent)..)?))
 }
@@ -196,7 +209,9 @@ impl ServiceAccount<'_> {
     /// The claims, for [`IssuerKey::sign`].
     #[must_use]
     pub fn claims(&self) -> Map<String, Value> {
-        let seconds = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let seconds = |at: SystemTime| {
+            at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+        };
         let object = |object: ClusterObject<'_>| json!({ "name": object.name, "uid": object.uid });
         let mut bound = Map::new();
         bound.insert("namespace".to_owned(), self.namespace.into());
@@ -211,7 +226,10 @@ impl ServiceAccount<'_> {
             ("jti", self.token_id.into()),
             ("kubernetes.io", bound.into()),
             ("nbf", issued.into()),
-            ("sub", format!("system:serviceaccount:{}:{}", self.namespace, self.account.name).into()),
+            (
+                "sub",
+                format!("system:serviceaccount:{}:{}", self.namespace, self.account.name).into(),
+            ),
         ];
         pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }

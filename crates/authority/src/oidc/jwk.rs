@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
+};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
@@ -55,15 +57,20 @@ impl Jwk {
         if members.contains_key("use") && text("use") != Some("sig") {
             return None;
         }
-        if members.get("key_ops").is_some_and(|uses| !uses.as_array().is_some_and(|uses| uses.iter().any(|one| one == "verify"))) {
+        if members.get("key_ops").is_some_and(|uses| {
+            !uses.as_array().is_some_and(|uses| uses.iter().any(|one| one == "verify"))
+        }) {
             return None;
         }
         let (algorithm, key) = match text("kty")? {
             "RSA" => (Algorithm::Rs256, rsa(text("n")?, text("e")?)?),
-            "EC" if text("crv") == Some("P-256") => (Algorithm::Es256, p256(text("x")?, text("y")?)?),
+            "EC" if text("crv") == Some("P-256") => {
+                (Algorithm::Es256, p256(text("x")?, text("y")?)?)
+            }
             _ => return None,
         };
-        let fits = !members.contains_key("alg") || text("alg").and_then(Algorithm::named) == Some(algorithm);
+        let fits = !members.contains_key("alg")
+            || text("alg").and_then(Algorithm::named) == Some(algorithm);
         fits.then(|| Self { id: id.to_owned(), algorithm, key })
     }
 
@@ -86,7 +93,10 @@ impl Jwk {
 
 impl fmt::Debug for Jwk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Jwk").field("id", &self.id).field("algorithm", &self.algorithm).finish_non_exhaustive()
+        f.debug_struct("Jwk")
+            .field("id", &self.id)
+            .field("algorithm", &self.algorithm)
+            .finish_non_exhaustive()
     }
 }
 
@@ -106,7 +116,8 @@ fn rsa(modulus: &str, exponent: &str) -> Option<ParsedPublicKey> {
 
 /// RFC 7518, section 6.2.1: both coordinates 32 bytes. A point that isn't on the curve is refused.
 fn p256(x: &str, y: &str) -> Option<ParsedPublicKey> {
-    let coordinate = |text: &str| URL_SAFE_NO_PAD.decode(text).ok().filter(|bytes| bytes.len() == 32);
+    let coordinate =
+        |text: &str| URL_SAFE_NO_PAD.decode(text).ok().filter(|bytes| bytes.len() == 32);
     let point = [&[4][..], &*coordinate(x)?, &*coordinate(y)?].concat();
     ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).ok()
 }
@@ -117,7 +128,9 @@ pub struct Jwks(Vec<Jwk>);
 
 /// Why a set of keys was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the issuer's key document is not a JWK set of at most {MAX_KEYS} keys and {MAX_DOCUMENT} bytes")]
+#[error(
+    "the issuer's key document is not a JWK set of at most {MAX_KEYS} keys and {MAX_DOCUMENT} bytes"
+)]
 pub struct InvalidJwks;
 
 impl Jwks {
@@ -127,8 +140,13 @@ impl Jwks {
     /// Where it is no set: not JSON, a key of the JSON twice, no `keys`, an element that is no object; and where it is too
     /// large.
     pub fn parse(text: &[u8]) -> Result<Self, InvalidJwks> {
-        let document = (text.len() <= MAX_DOCUMENT).then(|| object(text)).flatten().ok_or(InvalidJwks)?;
-        let keys = document.get("keys").and_then(Value::as_array).filter(|keys| keys.len() <= MAX_KEYS).ok_or(InvalidJwks)?;
+        let document =
+            (text.len() <= MAX_DOCUMENT).then(|| object(text)).flatten().ok_or(InvalidJwks)?;
+        let keys = document
+            .get("keys")
+            .and_then(Value::as_array)
+            .filter(|keys| keys.len() <= MAX_KEYS)
+            .ok_or(InvalidJwks)?;
         let members: Option<Vec<_>> = keys.iter().map(Value::as_object).collect();
         Ok(Self(members.ok_or(InvalidJwks)?.into_iter().filter_map(Jwk::read).collect()))
     }

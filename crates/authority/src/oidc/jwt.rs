@@ -37,7 +37,9 @@ pub enum TokenError {
     #[error("the web identity token's header has the member {0:?}, which is not accepted")]
     ForbiddenHeader(&'static str),
     /// The issuer has no key with its id and of its algorithm's type.
-    #[error("the issuer has no key with the web identity token's key id that is of its algorithm's type")]
+    #[error(
+        "the issuer has no key with the web identity token's key id that is of its algorithm's type"
+    )]
     UnknownKey,
     /// The key that its id names did not sign it.
     #[error("the web identity token's signature is not valid under the issuer's key")]
@@ -55,7 +57,9 @@ pub enum TokenError {
     #[error("the web identity token has expired")]
     Expired,
     /// Its `nbf` or `iat` lies ahead.
-    #[error("the web identity token is not yet valid, or the clocks differ by more than five minutes")]
+    #[error(
+        "the web identity token is not yet valid, or the clocks differ by more than five minutes"
+    )]
     NotYetValid,
 }
 
@@ -90,7 +94,10 @@ pub struct Unverified<'a> {
 
 impl fmt::Debug for Unverified<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Unverified").field("issuer", &self.issuer).field("key_id", &self.key_id).finish_non_exhaustive()
+        f.debug_struct("Unverified")
+            .field("issuer", &self.issuer)
+            .field("key_id", &self.key_id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -133,12 +140,18 @@ pub fn parse(token: &str) -> Result<Unverified<'_>, TokenError> {
         return Err(malformed("it is longer than 20,000 bytes"));
     }
     let (signed, signature) = token.rsplit_once('.').ok_or(malformed("it has no dots"))?;
-    let (header, payload) =
-        signed.split_once('.').filter(|(_, payload)| !payload.contains('.')).ok_or(malformed("it is not three parts"))?;
+    let (header, payload) = signed
+        .split_once('.')
+        .filter(|(_, payload)| !payload.contains('.'))
+        .ok_or(malformed("it is not three parts"))?;
     let decoded = |part: &str, what| URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed(what));
-    let header =
-        object(&decoded(header, "its header is not base64url")?).ok_or(malformed("its header is not a JSON object with each key once"))?;
-    let algorithm = header.get("alg").and_then(Value::as_str).and_then(Algorithm::named).ok_or(TokenError::UnsupportedAlgorithm)?;
+    let header = object(&decoded(header, "its header is not base64url")?)
+        .ok_or(malformed("its header is not a JSON object with each key once"))?;
+    let algorithm = header
+        .get("alg")
+        .and_then(Value::as_str)
+        .and_then(Algorithm::named)
+        .ok_or(TokenError::UnsupportedAlgorithm)?;
     if let Some(member) = REFUSED_MEMBERS.into_iter().find(|member| header.contains_key(*member)) {
         return Err(TokenError::ForbiddenHeader(member));
     }
@@ -192,7 +205,9 @@ impl Unverified<'_> {
         }
         let claims = self.claims()?;
         let latest = expected.now + CLOCK_SKEW;
-        if date(&self.claims, "nbf")?.is_some_and(|from| from > latest) || claims.issued.is_some_and(|at| at > latest) {
+        if date(&self.claims, "nbf")?.is_some_and(|from| from > latest)
+            || claims.issued.is_some_and(|at| at > latest)
+        {
             return Err(TokenError::NotYetValid);
         }
         if expected.now >= claims.expires {
@@ -217,7 +232,9 @@ impl Unverified<'_> {
             audience: audience(&self.claims).ok_or(TokenError::MissingClaim("aud"))?,
             expires: date(&self.claims, "exp")?.ok_or(TokenError::MissingClaim("exp"))?,
             issued: date(&self.claims, "iat")?,
-            others: others.filter_map(|(name, value)| Some((name.clone(), words(value)?))).collect(),
+            others: others
+                .filter_map(|(name, value)| Some((name.clone(), words(value)?)))
+                .collect(),
         })
     }
 }
@@ -231,7 +248,9 @@ fn text(claims: &Map<String, Value>, name: &'static str) -> Result<String, Token
 fn audience(claims: &Map<String, Value>) -> Option<Vec<String>> {
     let audience: Vec<String> = match claims.get("aud")? {
         Value::String(one) => vec![one.clone()],
-        Value::Array(several) => several.iter().map(|one| one.as_str().map(str::to_owned)).collect::<Option<_>>()?,
+        Value::Array(several) => {
+            several.iter().map(|one| one.as_str().map(str::to_owned)).collect::<Option<_>>()?
+        }
         _ => return None,
     };
     (!audience.is_empty() && !audience.iter().any(String::is_empty)).then_some(audience)
@@ -239,9 +258,19 @@ fn audience(claims: &Map<String, Value>) -> Option<Vec<String>> {
 
 /// Seconds since 1970 (RFC 7519, section 2); fractions are cut off, as no check here is so fine.
 fn date(claims: &Map<String, Value>, name: &'static str) -> Result<Option<SystemTime>, TokenError> {
-    let Some(value) = claims.get(name) else { return Ok(None) };
-    let whole = |number: f64| (number >= 0.0).then(|| Duration::try_from_secs_f64(number).ok()).flatten().map(|since| since.as_secs());
-    let seconds = value.as_u64().or_else(|| value.as_f64().and_then(whole)).filter(|seconds| *seconds <= LAST_SECOND);
+    let Some(value) = claims.get(name) else {
+        return Ok(None);
+    };
+    let whole = |number: f64| {
+        (number >= 0.0)
+            .then(|| Duration::try_from_secs_f64(number).ok())
+            .flatten()
+            .map(|since| since.as_secs())
+    };
+    let seconds = value
+        .as_u64()
+        .or_else(|| value.as_f64().and_then(whole))
+        .filter(|seconds| *seconds <= LAST_SECOND);
     let seconds = seconds.ok_or(TokenError::MissingClaim(name))?;
     Ok(Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)))
 }

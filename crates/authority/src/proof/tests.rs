@@ -22,7 +22,8 @@ use super::{ProofVerifier, ProvenIdentity};
 use crate::oidc::fetch::Fetcher;
 
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
-const JANE: [&str; 3] = ["arn:aws:iam::123456789012:user/team/jane", "123456789012", "AIDAJQABLZS4A3QDU576Q"];
+const JANE: [&str; 3] =
+    ["arn:aws:iam::123456789012:user/team/jane", "123456789012", "AIDAJQABLZS4A3QDU576Q"];
 
 /// An STS. It answers honestly, unless it is told what to say.
 struct Sts {
@@ -40,10 +41,19 @@ fn answer(arn: &str, account: &str, user_id: &str) -> Value {
 
 /// What AWS does: it checks the signature over what arrives, and never looks at `X-Amz-Expires`.
 fn honest(request: &Request<Incoming>) -> Response<String> {
-    let headers: Vec<(&str, &str)> = request.headers().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+    let headers: Vec<(&str, &str)> = request
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+        .collect();
     let query = request.uri().query().unwrap_or_default();
-    let signed =
-        Signed { method: request.method().as_str(), path: request.uri().path(), query, headers: &headers, payload: Payload::Body(b"") };
+    let signed = Signed {
+        method: request.method().as_str(),
+        path: request.uri().path(),
+        query,
+        headers: &headers,
+        payload: Payload::Body(b""),
+    };
     let secret = Secret::new(SECRET).unwrap();
     let checked = SignedRequest::parse(&signed).and_then(|parsed| {
         let dated = headers.iter().all(|(name, _)| *name != "x-amz-date");
@@ -52,8 +62,13 @@ fn honest(request: &Request<Incoming>) -> Response<String> {
     });
     let [arn, account, id] = JANE;
     match checked {
-        Ok(()) if query.contains("Action=GetCallerIdentity") => Response::new(answer(arn, account, id).to_string()),
-        _ => Response::builder().status(403).body(json!({ "Error": { "Code": "SignatureDoesNotMatch" } }).to_string()).unwrap(),
+        Ok(()) if query.contains("Action=GetCallerIdentity") => {
+            Response::new(answer(arn, account, id).to_string())
+        }
+        _ => Response::builder()
+            .status(403)
+            .body(json!({ "Error": { "Code": "SignatureDoesNotMatch" } }).to_string())
+            .unwrap(),
     }
 }
 
@@ -73,7 +88,8 @@ async fn serve() -> Arc<Sts> {
                     sts.asked.lock().unwrap().push(request.map(drop));
                     async move { Ok::<_, Infallible>(response) }
                 });
-                let _closed = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                let _closed =
+                    http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
             });
         }
     });
@@ -95,20 +111,34 @@ impl Sts {
     }
 
     fn verifier(&self) -> ProofVerifier {
-        ProofVerifier::new(Fetcher::new(&[]).unwrap(), TrustedSts::configured(Partition::Aws, self.endpoint()))
+        ProofVerifier::new(
+            Fetcher::new(&[]).unwrap(),
+            TrustedSts::configured(Partition::Aws, self.endpoint()),
+        )
     }
 
     fn proof(&self, audience: &str, user: Option<&DbUser>, at: SystemTime) -> String {
         let audience: Audience = audience.parse().unwrap();
         let region = "eu-west-1".parse().unwrap();
-        mint(&credentials(None), &self.endpoint(), &region, Binding { audience: &audience, user }, at).expose().to_owned()
+        mint(
+            &credentials(None),
+            &self.endpoint(),
+            &region,
+            Binding { audience: &audience, user },
+            at,
+        )
+        .expose()
+        .to_owned()
     }
 
     /// Verifies for the database `orders` and the user `jane`.
     async fn verify(&self, text: &str) -> Result<ProvenIdentity, Class> {
         let (audience, user) = ("orders".parse().unwrap(), "jane".parse().unwrap());
         let binding = Binding { audience: &audience, user: Some(&user) };
-        self.verifier().verify(text, binding, SystemTime::now()).await.map_err(|failure| failure.class)
+        self.verifier()
+            .verify(text, binding, SystemTime::now())
+            .await
+            .map_err(|failure| failure.class)
     }
 
     /// What comes of it when STS answers so.
@@ -127,7 +157,11 @@ async fn an_honest_sts_names_who_signed() {
     let sts = serve().await;
     let (jane, now) = ("jane".parse().unwrap(), SystemTime::now());
     let [arn, account, user_id] = JANE;
-    let expected = ProvenIdentity { arn: arn.parse().unwrap(), account: account.parse().unwrap(), user_id: user_id.to_owned() };
+    let expected = ProvenIdentity {
+        arn: arn.parse().unwrap(),
+        account: account.parse().unwrap(),
+        user_id: user_id.to_owned(),
+    };
     for user in [None, Some(&jane)] {
         assert_eq!(sts.verify(&sts.proof("orders", user, now)).await, Ok(expected.clone()));
     }
@@ -146,7 +180,8 @@ async fn temporary_credentials_sign_too() {
     let (audience, region) = ("orders".parse().unwrap(), "eu-west-1".parse().unwrap());
     let token = format!("FwoGZXIvYXdzE{}+/=", "x".repeat(2000));
     let binding = Binding { audience: &audience, user: None };
-    let proof = mint(&credentials(Some(&token)), &sts.endpoint(), &region, binding, SystemTime::now());
+    let proof =
+        mint(&credentials(Some(&token)), &sts.endpoint(), &region, binding, SystemTime::now());
     assert!(sts.verify(proof.expose()).await.is_ok());
     let other = proof.expose().replace("FwoGZXIvYXdzE", "FwoGZXIvYXdzF");
     assert_eq!(sts.verify(&other).await, Err(Class::SignatureMismatch));
@@ -205,14 +240,21 @@ async fn only_a_whole_and_consistent_answer_is_believed() {
     let sts = serve().await;
     let body = |value: Value| Response::new(value.to_string());
     let [arn, account, id] = JANE;
-    let twice = answer(arn, account, id).to_string().replace("{\"Account\"", "{\"Account\":\"999999999999\",\"Account\"");
+    let twice = answer(arn, account, id)
+        .to_string()
+        .replace("{\"Account\"", "{\"Account\":\"999999999999\",\"Account\"");
     let session = "arn:aws:sts::123456789012:assumed-role/app/monday";
     for (response, problem) in [
         (Response::new(String::new()), "nothing"),
         (Response::new("<GetCallerIdentityResponse/>".to_owned()), "XML"),
         (Response::new(twice), "a key twice"),
         (body(json!([])), "no object"),
-        (body(json!({ "GetCallerIdentityResult": { "Account": account, "Arn": arn, "UserId": id } })), "another response"),
+        (
+            body(
+                json!({ "GetCallerIdentityResult": { "Account": account, "Arn": arn, "UserId": id } }),
+            ),
+            "another response",
+        ),
         (body(answer("", account, id)), "no ARN"),
         (body(answer(arn, "", id)), "no account"),
         (body(answer(arn, account, "")), "no id"),
@@ -228,9 +270,15 @@ async fn only_a_whole_and_consistent_answer_is_believed() {
         (body(answer(session, account, id)), "a user's id for a session"),
         (body(answer(session, account, "AROAJQABLZS4A3QDU576Q")), "no session"),
         (body(answer(session, account, "AROAJQABLZS4A3QDU576Q:tuesday")), "another session"),
-        (body(answer(&format!("{session}/x"), account, "AROAJQABLZS4A3QDU576Q:monday/x")), "a session with a path"),
+        (
+            body(answer(&format!("{session}/x"), account, "AROAJQABLZS4A3QDU576Q:monday/x")),
+            "a session with a path",
+        ),
         (body(answer("arn:aws:iam::123456789012:root", account, id)), "a user's id for the root"),
-        (body(answer("arn:aws:sts::123456789012:federated-user/jo", account, "999999999999:jo")), "another account's federated user"),
+        (
+            body(answer("arn:aws:sts::123456789012:federated-user/jo", account, "999999999999:jo")),
+            "another account's federated user",
+        ),
         (Response::new(format!("{}{}", answer(arn, account, id), " ".repeat(70_000))), "too much"),
     ] {
         assert_eq!(sts.told(response).await, Err(Class::Protocol), "{problem}");
@@ -250,7 +298,8 @@ async fn other_statuses_are_no_answer_and_redirects_lead_nowhere() {
     let (sts, evil) = (serve().await, serve().await);
     let [arn, account, id] = JANE;
     let status = |status: u16| {
-        let response = Response::builder().status(status).header("location", format!("{}/", evil.url));
+        let response =
+            Response::builder().status(status).header("location", format!("{}/", evil.url));
         response.body(answer(arn, account, id).to_string()).unwrap()
     };
     for (code, class) in [
@@ -273,7 +322,11 @@ async fn other_statuses_are_no_answer_and_redirects_lead_nowhere() {
 #[tokio::test]
 async fn an_sts_that_is_away_or_silent_is_said_so() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let silent = Sts { url: format!("http://{}", listener.local_addr().unwrap()), said: Mutex::default(), asked: Mutex::default() };
+    let silent = Sts {
+        url: format!("http://{}", listener.local_addr().unwrap()),
+        said: Mutex::default(),
+        asked: Mutex::default(),
+    };
     let proof = silent.proof("orders", None, SystemTime::now());
     assert_eq!(silent.verify(&proof).await, Err(Class::TimedOut));
     drop(listener);

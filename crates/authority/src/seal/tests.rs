@@ -37,7 +37,10 @@ fn the_longest_text_opens_and_a_longer_one_is_not_made_or_read() {
     let sealed = key().seal(&longest, b"").unwrap();
     assert_eq!(sealed.len(), MAX_SEALED);
     assert_eq!(key().open(&sealed, b"").unwrap().as_slice(), longest);
-    assert_eq!(key().seal(&vec![b'x'; MAX_PLAINTEXT + 1], b""), Err(SealError::TooLong(MAX_PLAINTEXT + 1)));
+    assert_eq!(
+        key().seal(&vec![b'x'; MAX_PLAINTEXT + 1], b""),
+        Err(SealError::TooLong(MAX_PLAINTEXT + 1))
+    );
     assert!(key().open(&"F".repeat(MAX_SEALED + 4), b"").is_none());
 }
 
@@ -64,7 +67,9 @@ fn malformed_texts_open_to_nothing() {
     let spaced = format!(" {}", &*sealed);
     let urlsafe = sealed.replace('+', "-").replace('/', "_");
     assert_ne!(urlsafe, *sealed);
-    for text in ["", "FwoGZXIvYXdzEA==", "FwoGZXIvYXdzE", "AAAA", unpadded, &spaced, &urlsafe, "é", "\0"] {
+    for text in
+        ["", "FwoGZXIvYXdzEA==", "FwoGZXIvYXdzE", "AAAA", unpadded, &spaced, &urlsafe, "é", "\0"]
+    {
         assert!(key().open(text, b"").is_none(), "{text}");
     }
     for end in 0..sealed.len() {

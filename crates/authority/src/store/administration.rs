@@ -57,10 +57,19 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Database`]
-    pub fn ensure_account(&self, account: &AccountId, partition: Partition) -> Result<(), StoreError> {
+    pub fn ensure_account(
+        &self,
+        account: &AccountId,
+        partition: Partition,
+    ) -> Result<(), StoreError> {
         self.change(|draft| {
             if !draft.accounts.contains_key(account.as_str()) {
-                let account = Account { id: account.clone(), partition, service_control: Vec::new(), resource_control: Vec::new() };
+                let account = Account {
+                    id: account.clone(),
+                    partition,
+                    service_control: Vec::new(),
+                    resource_control: Vec::new(),
+                };
                 draft.put(account)?;
             }
             Ok(())
@@ -71,12 +80,19 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Exists`], [`StoreError::Missing`] for the account, [`StoreError::Policy`], [`StoreError::Database`].
-    pub fn create_identity(&self, new: &NewIdentity<'_>, now: SystemTime) -> Result<Option<Credentials>, StoreError> {
+    pub fn create_identity(
+        &self,
+        new: &NewIdentity<'_>,
+        now: SystemTime,
+    ) -> Result<Option<Credentials>, StoreError> {
         let NewIdentity { identity, trust, policy } = new;
         policy.map_or(Ok(()), |(name, document)| check(name, document, PolicyKind::Identity))?;
         trust.map_or(Ok(()), |document| check("trust policy", document, PolicyKind::Resource))?;
         let Identity { account, kind, name } = identity;
-        let inline = policy.iter().map(|(name, document)| ((*name).to_owned(), (*document).to_owned())).collect();
+        let inline = policy
+            .iter()
+            .map(|(name, document)| ((*name).to_owned(), (*document).to_owned()))
+            .collect();
         let (path, created) = ("/".to_owned(), seconds(now));
         self.change(|draft| {
             if !draft.accounts.contains_key(account.as_str()) {
@@ -132,7 +148,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Missing`], [`StoreError::Random`], [`StoreError::Database`].
-    pub fn create_access_key(&self, user: &Identity, now: SystemTime) -> Result<Credentials, StoreError> {
+    pub fn create_access_key(
+        &self,
+        user: &Identity,
+        now: SystemTime,
+    ) -> Result<Credentials, StoreError> {
         self.change(|draft| add_access_key(draft, user, now))
     }
 
@@ -142,8 +162,15 @@ impl Store {
     /// [`StoreError::Missing`], [`StoreError::Database`].
     pub fn access_keys(&self, user: &Identity) -> Result<Vec<Arc<AccessKey>>, StoreError> {
         let state = self.state()?;
-        let found = state.users.get(&named(user.account.as_str(), &user.name)).ok_or_else(|| StoreError::Missing(user.described()))?;
-        Ok(found.access_keys.iter().filter_map(|id| state.access_keys.get(id.as_str()).cloned()).collect())
+        let found = state
+            .users
+            .get(&named(user.account.as_str(), &user.name))
+            .ok_or_else(|| StoreError::Missing(user.described()))?;
+        Ok(found
+            .access_keys
+            .iter()
+            .filter_map(|id| state.access_keys.get(id.as_str()).cloned())
+            .collect())
     }
 
     /// Switches a key on or off, for the next login.
@@ -152,7 +179,10 @@ impl Store {
     /// [`StoreError::Missing`], [`StoreError::Database`].
     pub fn set_key_status(&self, key: &AccessKeyId, status: KeyStatus) -> Result<(), StoreError> {
         self.change(|draft| {
-            let found = draft.access_keys.get(key.as_str()).ok_or_else(|| StoreError::Missing(format!("access key {key}")))?;
+            let found = draft
+                .access_keys
+                .get(key.as_str())
+                .ok_or_else(|| StoreError::Missing(format!("access key {key}")))?;
             let changed = AccessKey { status, ..AccessKey::clone(found) };
             draft.put(changed).map(drop)
         })
@@ -162,10 +192,17 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Policy`] with every mistake, [`StoreError::Missing`], [`StoreError::Database`].
-    pub fn put_policy(&self, identity: &Identity, name: &str, document: &str) -> Result<(), StoreError> {
+    pub fn put_policy(
+        &self,
+        identity: &Identity,
+        name: &str,
+        document: &str,
+    ) -> Result<(), StoreError> {
         check(name, document, PolicyKind::Identity)?;
         self.change(|draft| {
-            let put = |inline: &mut BTreeMap<String, String>| inline.insert(name.to_owned(), document.to_owned());
+            let put = |inline: &mut BTreeMap<String, String>| {
+                inline.insert(name.to_owned(), document.to_owned())
+            };
             with_inline(draft, identity, put).map(drop)
         })
     }
@@ -210,7 +247,10 @@ impl Store {
         };
         check(name, document, policy_kind)?;
         self.change(|draft| {
-            let found = draft.accounts.get(account.as_str()).ok_or_else(|| StoreError::Missing(format!("account {account}")))?;
+            let found = draft
+                .accounts
+                .get(account.as_str())
+                .ok_or_else(|| StoreError::Missing(format!("account {account}")))?;
             let mut changed = Account::clone(found);
             let levels = match kind {
                 ControlKind::Service => &mut changed.service_control,
@@ -229,9 +269,14 @@ impl Store {
     /// # Errors
     /// [`StoreError::Missing`], [`StoreError::Policy`], [`StoreError::Name`] for a name that does not fit,
     /// [`StoreError::Database`].
-    pub fn create_session(&self, request: &SessionRequest<'_>, now: SystemTime) -> Result<Credentials, StoreError> {
+    pub fn create_session(
+        &self,
+        request: &SessionRequest<'_>,
+        now: SystemTime,
+    ) -> Result<Credentials, StoreError> {
         let SessionRequest { identity, name, duration, policy } = *request;
-        policy.map_or(Ok(()), |document| check("session policy", document, PolicyKind::Identity))?;
+        policy
+            .map_or(Ok(()), |document| check("session policy", document, PolicyKind::Identity))?;
         let state = self.state()?;
         let id = named(identity.account.as_str(), &identity.name);
         let missing = || StoreError::Missing(identity.described());
@@ -243,13 +288,24 @@ impl Store {
             (IdentityKind::Role, Some(session)) if session.len() >= 2 => {
                 Identity::new(identity.account.clone(), IdentityKind::Role, session)?;
                 let role = state.roles.get(&id).ok_or_else(missing)?;
-                (Subject::Role { name: role.name.clone(), session: session.to_owned() }, role.unique_id.clone())
+                (
+                    Subject::Role { name: role.name.clone(), session: session.to_owned() },
+                    role.unique_id.clone(),
+                )
             }
             (IdentityKind::Role, _) => {
-                return Err(InvalidName::new("the session name", "of a role needs at least two characters").into());
+                return Err(InvalidName::new(
+                    "the session name",
+                    "of a role needs at least two characters",
+                )
+                .into());
             }
             (IdentityKind::User, Some(_)) => {
-                return Err(InvalidName::new("the session name", "is for roles: a user's session has none").into());
+                return Err(InvalidName::new(
+                    "the session name",
+                    "is for roles: a user's session has none",
+                )
+                .into());
             }
         };
         let session = Session {
@@ -287,7 +343,11 @@ impl Store {
                 return Err(StoreError::Missing(format!("account {}", instance.account)));
             }
             let id = &instance.resource_id;
-            if draft.instances.values().any(|other| other.resource_id == *id && other.name != instance.name) {
+            if draft
+                .instances
+                .values()
+                .any(|other| other.resource_id == *id && other.name != instance.name)
+            {
                 return Err(StoreError::Exists(format!("an instance with the resource id {id}")));
             }
             draft.put(instance.clone()).map(drop)
@@ -319,8 +379,15 @@ impl Store {
     }
 }
 
-fn add_access_key(draft: &mut Draft, user: &Identity, now: SystemTime) -> Result<Credentials, StoreError> {
-    let found = draft.users.get(&named(user.account.as_str(), &user.name)).ok_or_else(|| StoreError::Missing(user.described()))?;
+fn add_access_key(
+    draft: &mut Draft,
+    user: &Identity,
+    now: SystemTime,
+) -> Result<Credentials, StoreError> {
+    let found = draft
+        .users
+        .get(&named(user.account.as_str(), &user.name))
+        .ok_or_else(|| StoreError::Missing(user.described()))?;
     let mut changed = User::clone(found);
     let credentials = random::credentials("AKIA")?;
     changed.access_keys.push(credentials.access_key_id.clone());
@@ -337,8 +404,13 @@ fn add_access_key(draft: &mut Draft, user: &Identity, now: SystemTime) -> Result
 }
 
 /// Changes the inline policies of a user or role.
-fn with_inline<T>(draft: &mut Draft, of: &Identity, change: impl FnOnce(&mut BTreeMap<String, String>) -> T) -> Result<T, StoreError> {
-    let (id, missing) = (named(of.account.as_str(), &of.name), || StoreError::Missing(of.described()));
+fn with_inline<T>(
+    draft: &mut Draft,
+    of: &Identity,
+    change: impl FnOnce(&mut BTreeMap<String, String>) -> T,
+) -> Result<T, StoreError> {
+    let (id, missing) =
+        (named(of.account.as_str(), &of.name), || StoreError::Missing(of.described()));
     match of.kind {
         IdentityKind::User => {
             let mut user = User::clone(draft.users.get(&id).ok_or_else(missing)?);
@@ -360,5 +432,7 @@ fn with_inline<T>(draft: &mut Draft, of: &Identity, change: impl FnOnce(&mut BTr
 /// # Errors
 /// [`StoreError::Policy`]
 pub fn check(name: &str, document: &str, kind: PolicyKind) -> Result<(), StoreError> {
-    Policy::parse(document, kind).map(drop).map_err(|errors| StoreError::Policy { name: name.to_owned(), errors: errors.to_string() })
+    Policy::parse(document, kind)
+        .map(drop)
+        .map_err(|errors| StoreError::Policy { name: name.to_owned(), errors: errors.to_string() })
 }

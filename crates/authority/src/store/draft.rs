@@ -26,7 +26,8 @@ impl Draft {
     /// [`StoreError::Corrupt`] for one that can't be written as JSON, which none is.
     pub fn put<R: Record>(&mut self, record: R) -> Result<Arc<R>, StoreError> {
         let id = record.id();
-        let body = serde_json::to_string(&record).map_err(|error| StoreError::Corrupt(format!("the {} {id:?}: {error}", R::KIND)))?;
+        let body = serde_json::to_string(&record)
+            .map_err(|error| StoreError::Corrupt(format!("the {} {id:?}: {error}", R::KIND)))?;
         let record = Arc::new(record);
         R::table_mut(&mut self.state).insert_mut(id.clone(), Arc::clone(&record));
         self.changed.insert((R::KIND, id), Some(body));
@@ -43,7 +44,11 @@ impl Draft {
     }
 
     pub(super) fn into_parts(self) -> (State, Vec<Row>) {
-        let row = |((kind, id), body): ((&str, String), Option<String>)| Row { kind: kind.to_owned(), id, body };
+        let row = |((kind, id), body): ((&str, String), Option<String>)| Row {
+            kind: kind.to_owned(),
+            id,
+            body,
+        };
         (self.state, self.changed.into_iter().map(row).collect())
     }
 }

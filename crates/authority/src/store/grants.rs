@@ -36,7 +36,10 @@ pub struct PortalAccess {
 
 impl std::fmt::Debug for PortalAccess {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PortalAccess").field("roles", &self.roles).field("expires", &self.expires).finish_non_exhaustive()
+        f.debug_struct("PortalAccess")
+            .field("roles", &self.roles)
+            .field("expires", &self.expires)
+            .finish_non_exhaustive()
     }
 }
 
@@ -46,21 +49,44 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Name`] for a name that Kubernetes does not take, [`StoreError::Database`].
-    pub fn ensure_service_account(&self, namespace: &str, name: &str, role: Option<&str>) -> Result<Arc<ServiceAccount>, StoreError> {
-        for (what, value, longest) in [("the namespace", namespace, 63), ("the service account", name, 253)] {
-            let plain = value.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.'));
+    pub fn ensure_service_account(
+        &self,
+        namespace: &str,
+        name: &str,
+        role: Option<&str>,
+    ) -> Result<Arc<ServiceAccount>, StoreError> {
+        for (what, value, longest) in
+            [("the namespace", namespace, 63), ("the service account", name, 253)]
+        {
+            let plain = value.bytes().all(|byte| {
+                byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.')
+            });
             let ends = [value.as_bytes().first(), value.as_bytes().last()];
             let alphanumeric = |end: &Option<&u8>| end.is_some_and(u8::is_ascii_alphanumeric);
-            if !plain || value.len() > longest || !ends.iter().all(alphanumeric) || (longest == 63 && value.contains('.')) {
-                return Err(InvalidName::new(what, format!("{value:?} is no name in Kubernetes (RFC 1123)")).into());
+            if !plain
+                || value.len() > longest
+                || !ends.iter().all(alphanumeric)
+                || (longest == 63 && value.contains('.'))
+            {
+                return Err(InvalidName::new(
+                    what,
+                    format!("{value:?} is no name in Kubernetes (RFC 1123)"),
+                )
+                .into());
             }
         }
         self.change(|draft| {
             let known = draft.service_accounts.get(&named(namespace, name));
-            if let Some(known) = known.filter(|known| role.is_none() || known.pod_identity_role.as_deref() == role) {
+            if let Some(known) =
+                known.filter(|known| role.is_none() || known.pod_identity_role.as_deref() == role)
+            {
                 return Ok(Arc::clone(known));
             }
-            draft.put(ServiceAccount { namespace: namespace.to_owned(), name: name.to_owned(), pod_identity_role: role.map(str::to_owned) })
+            draft.put(ServiceAccount {
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+                pod_identity_role: role.map(str::to_owned),
+            })
         })
     }
 
@@ -72,7 +98,11 @@ impl Store {
         let (id, token) = (random::uuid()?, random::secret(43)?);
         self.change(|draft| match draft.containers.values().find(|grant| grant.role == role) {
             Some(grant) => Ok(Arc::clone(grant)),
-            None => draft.put(ContainerGrant { id: id.clone(), role: role.to_owned(), token: token.clone() }),
+            None => draft.put(ContainerGrant {
+                id: id.clone(),
+                role: role.to_owned(),
+                token: token.clone(),
+            }),
         })
     }
 
@@ -81,16 +111,28 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Name`], [`StoreError::Random`], [`StoreError::Database`].
-    pub fn ensure_portal_access(&self, request: &PortalRequest<'_>, now: SystemTime) -> Result<PortalAccess, StoreError> {
+    pub fn ensure_portal_access(
+        &self,
+        request: &PortalRequest<'_>,
+        now: SystemTime,
+    ) -> Result<PortalAccess, StoreError> {
         let PortalRequest { user, role, token, lifetime } = *request;
         let word = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte);
         if !(2..=64).contains(&user.len()) || !user.bytes().all(word) {
-            return Err(InvalidName::new("the user", format!("{user:?} is not 2 to 64 letters, digits or characters of _+=,.@-")).into());
+            return Err(InvalidName::new(
+                "the user",
+                format!("{user:?} is not 2 to 64 letters, digits or characters of _+=,.@-"),
+            )
+            .into());
         }
         let fresh = random::secret(64)?;
         self.change(|draft| {
-            let ended: Vec<String> =
-                draft.portal.values().filter(|grant| grant.expires <= seconds(now)).map(|grant| grant.token_hash.clone()).collect();
+            let ended: Vec<String> = draft
+                .portal
+                .values()
+                .filter(|grant| grant.expires <= seconds(now))
+                .map(|grant| grant.token_hash.clone())
+                .collect();
             for hash in ended {
                 draft.remove::<PortalGrant>(&hash);
             }
@@ -98,10 +140,13 @@ impl Store {
             let held = held.filter(|(_, grant)| grant.user == user);
             let young = |grant: &PortalGrant| grant.expires >= seconds(now + lifetime / 2);
             let (token, mut grant) = match held {
-                Some((token, grant)) if young(grant) => (Zeroizing::new(token.to_owned()), PortalGrant::clone(grant)),
+                Some((token, grant)) if young(grant) => {
+                    (Zeroizing::new(token.to_owned()), PortalGrant::clone(grant))
+                }
                 held => {
                     let roles = held.map(|(_, grant)| grant.roles.clone()).unwrap_or_default();
-                    let (token_hash, user, expires) = (token_hash(&fresh), user.to_owned(), seconds(now + lifetime));
+                    let (token_hash, user, expires) =
+                        (token_hash(&fresh), user.to_owned(), seconds(now + lifetime));
                     (fresh.clone(), PortalGrant { token_hash, user, roles, expires })
                 }
             };

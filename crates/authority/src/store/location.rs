@@ -69,16 +69,25 @@ impl FromStr for Location {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let refuse = |why: &str| InvalidName::new("the store", why);
         if !text.contains("://") {
-            return if text.is_empty() { Err(refuse("is empty")) } else { Ok(Self::Directory(PathBuf::from(text))) };
+            return if text.is_empty() {
+                Err(refuse("is empty"))
+            } else {
+                Ok(Self::Directory(PathBuf::from(text)))
+            };
         }
-        let url = Url::parse(text).map_err(|_| refuse("is no URL of the form postgres://USER@HOST/DATABASE"))?;
+        let url = Url::parse(text)
+            .map_err(|_| refuse("is no URL of the form postgres://USER@HOST/DATABASE"))?;
         if !matches!(url.scheme(), "postgres" | "postgresql") {
             return Err(refuse("is neither a directory nor a URL that begins with postgres://"));
         }
         if url.password().is_some() {
-            return Err(refuse("has a password in it, which everybody on the machine can see: set PGPASSWORD, or use a password file"));
+            return Err(refuse(
+                "has a password in it, which everybody on the machine can see: set PGPASSWORD, or use a password file",
+            ));
         }
-        let decoded = |text: &str| countersign_core::sigv4::encode::decode(text).map(std::borrow::Cow::into_owned);
+        let decoded = |text: &str| {
+            countersign_core::sigv4::encode::decode(text).map(std::borrow::Cow::into_owned)
+        };
         let mut location = PostgresLocation {
             host: url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned(),
             port: url.port().unwrap_or(5432),
@@ -95,16 +104,27 @@ impl FromStr for Location {
             match (&*name, &*value) {
                 ("sslmode", "verify-full") => tls = Some(TlsMode::VerifyFull),
                 ("sslmode", "disable") => tls = Some(TlsMode::Disable),
-                ("sslmode", _) => return Err(refuse("has an sslmode that is neither verify-full nor disable")),
+                ("sslmode", _) => {
+                    return Err(refuse("has an sslmode that is neither verify-full nor disable"));
+                }
                 ("sslrootcert", file) => location.root_certificates = Some(PathBuf::from(file)),
                 ("host", directory) => directory.clone_into(&mut location.host),
-                _ => return Err(InvalidName::new("the store", format!("has the parameter {name:?}, which means nothing here"))),
+                _ => {
+                    return Err(InvalidName::new(
+                        "the store",
+                        format!("has the parameter {name:?}, which means nothing here"),
+                    ));
+                }
             }
         }
         if location.host.is_empty() || location.database.is_empty() {
             return Err(refuse("names no host or no database: postgres://USER@HOST/DATABASE"));
         }
-        location.tls = tls.unwrap_or(if location.is_socket() { TlsMode::Disable } else { TlsMode::VerifyFull });
+        location.tls = tls.unwrap_or(if location.is_socket() {
+            TlsMode::Disable
+        } else {
+            TlsMode::VerifyFull
+        });
         Ok(Self::Postgres(Box::new(location)))
     }
 }
@@ -119,7 +139,11 @@ impl PostgresLocation {
     /// What the driver is told. TLS is none of its business: it gets a stream that has it.
     pub(super) fn driver(&self) -> tokio_postgres::Config {
         let mut config = tokio_postgres::Config::new();
-        config.user(&self.user).dbname(&self.database).application_name("countersign").connect_timeout(CONNECT);
+        config
+            .user(&self.user)
+            .dbname(&self.database)
+            .application_name("countersign")
+            .connect_timeout(CONNECT);
         config.ssl_mode(tokio_postgres::config::SslMode::Disable);
         self.password.as_ref().map(|password| config.password(password.expose()));
         config

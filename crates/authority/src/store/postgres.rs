@@ -71,21 +71,33 @@ impl Postgres {
         let (orders, received) = unbounded_channel();
         let (seen, place) = (Arc::new(Seen::default()), location.to_string());
         let failed = |reason: String| StoreError::Database { place: place.clone(), reason };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| failed(error.to_string()))?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| failed(error.to_string()))?;
         let (opened, first) = mpsc::channel();
-        let worker = Worker { location: location.clone(), connection: None, seen: Arc::clone(&seen) };
+        let worker =
+            Worker { location: location.clone(), connection: None, seen: Arc::clone(&seen) };
         let thread = std::thread::Builder::new().name("store".to_owned());
-        thread.spawn(move || runtime.block_on(worker.work(received, opened))).map_err(|error| failed(error.to_string()))?;
+        thread
+            .spawn(move || runtime.block_on(worker.work(received, opened)))
+            .map_err(|error| failed(error.to_string()))?;
         first.recv().map_err(|_| failed("its thread has ended".to_owned()))?.map_err(&failed)?;
         Ok(Self { orders, seen, place })
     }
 
     /// Has the thread do something, and waits for what comes of it.
-    fn ask<T>(&self, order: impl FnOnce(mpsc::Sender<Result<T, String>>) -> Order) -> Result<T, StoreError> {
+    fn ask<T>(
+        &self,
+        order: impl FnOnce(mpsc::Sender<Result<T, String>>) -> Order,
+    ) -> Result<T, StoreError> {
         let failed = |reason: String| StoreError::Database { place: self.place.clone(), reason };
         let (answer, answered) = mpsc::channel();
         self.orders.send(order(answer)).map_err(|_| failed("its thread has ended".to_owned()))?;
-        answered.recv_timeout(2 * ANSWER).map_err(|error| failed(error.to_string()))?.map_err(failed)
+        answered
+            .recv_timeout(2 * ANSWER)
+            .map_err(|error| failed(error.to_string()))?
+            .map_err(failed)
     }
 }
 
@@ -114,7 +126,11 @@ struct Worker {
 }
 
 impl Worker {
-    async fn work(mut self, mut orders: UnboundedReceiver<Order>, opened: mpsc::Sender<Result<(), String>>) {
+    async fn work(
+        mut self,
+        mut orders: UnboundedReceiver<Order>,
+        opened: mpsc::Sender<Result<(), String>>,
+    ) {
         let first = self.look().await.map(drop);
         let failed = first.is_err();
         if opened.send(first).is_err() || failed {
@@ -140,11 +156,14 @@ impl Worker {
         let _nobody_misses_it = match order {
             Order::Look(answer) => answer.send(self.look().await).is_ok(),
             Order::Changes(since, answer) => {
-                let changes = self.within(ANSWER, async |connection| connection.changes(since).await).await;
+                let changes =
+                    self.within(ANSWER, async |connection| connection.changes(since).await).await;
                 answer.send(changes).is_ok()
             }
             Order::Commit(base, rows, answer) => {
-                let commit = self.within(ANSWER, async |connection| connection.commit(base, &rows).await).await;
+                let commit = self
+                    .within(ANSWER, async |connection| connection.commit(base, &rows).await)
+                    .await;
                 answer.send(commit).is_ok()
             }
         };
@@ -158,10 +177,16 @@ impl Worker {
     }
 
     /// Does `work` on the connection, which is made where there is none. One on which something failed is not used again.
-    async fn within<T>(&mut self, time: Duration, work: impl AsyncFnOnce(&mut Connection) -> Result<T, String>) -> Result<T, String> {
+    async fn within<T>(
+        &mut self,
+        time: Duration,
+        work: impl AsyncFnOnce(&mut Connection) -> Result<T, String>,
+    ) -> Result<T, String> {
         let mut connection = match self.connection.take().filter(Connection::is_open) {
             Some(connection) => connection,
-            None => timeout(ANSWER, Connection::open(&self.location)).await.map_err(|_| late(ANSWER))??,
+            None => timeout(ANSWER, Connection::open(&self.location))
+                .await
+                .map_err(|_| late(ANSWER))??,
         };
         let done = timeout(time, work(&mut connection)).await.map_err(|_| late(time))?;
         if done.is_ok() {

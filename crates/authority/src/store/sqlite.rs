@@ -34,7 +34,9 @@ impl Sqlite {
         // SQLite gives its side files the mode of the main one: made here, so that none is ever readable by others. One that
         // is there is not opened: closing it would let go of the locks that this process's other connections hold.
         match OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(file_error(error)),
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                return Err(file_error(error));
+            }
             _ => {}
         }
         let opened = Connection::open(&path).and_then(|mut connection| {
@@ -58,7 +60,9 @@ impl Sqlite {
 
 impl Backend for Sqlite {
     fn stamp(&mut self) -> Result<i64, StoreError> {
-        let read = || self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0));
+        let read = || {
+            self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
+        };
         read().map_err(|source| failed(&self.path, source))
     }
 
@@ -66,9 +70,14 @@ impl Backend for Sqlite {
         let Self { connection, path } = self;
         let mut read = || {
             let transaction = connection.transaction()?;
-            let current: Revision = transaction.prepare_cached("SELECT current FROM revision")?.query_row([], |row| row.get(0))?;
-            let row = |row: &rusqlite::Row<'_>| Ok(Row { kind: row.get(0)?, id: row.get(1)?, body: row.get(2)? });
-            let mut query = transaction.prepare_cached("SELECT kind, id, body FROM record WHERE revision > ?1")?;
+            let current: Revision = transaction
+                .prepare_cached("SELECT current FROM revision")?
+                .query_row([], |row| row.get(0))?;
+            let row = |row: &rusqlite::Row<'_>| {
+                Ok(Row { kind: row.get(0)?, id: row.get(1)?, body: row.get(2)? })
+            };
+            let mut query = transaction
+                .prepare_cached("SELECT kind, id, body FROM record WHERE revision > ?1")?;
             let rows = query.query_map([since], row)?.collect::<rusqlite::Result<_>>()?;
             Ok((current, rows))
         };
@@ -78,8 +87,11 @@ impl Backend for Sqlite {
     fn commit(&mut self, base: Revision, rows: &[Row]) -> Result<Commit, StoreError> {
         let Self { connection, path } = self;
         let mut write = || {
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let current: Revision = transaction.prepare_cached("SELECT current FROM revision")?.query_row([], |row| row.get(0))?;
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let current: Revision = transaction
+                .prepare_cached("SELECT current FROM revision")?
+                .query_row([], |row| row.get(0))?;
             if current != base {
                 return Ok(Commit::Conflict);
             }

@@ -11,8 +11,9 @@ use serde::de::DeserializeOwned;
 use super::StoreError;
 use super::backend::Row;
 use crate::model::{
-    AccessKey, Account, AwsPolicy, ContainerGrant, DbCluster, DbInstance, DbProxy, Group, Instance, InstanceProfile, ManagedPolicy,
-    OidcProvider, PortalGrant, Role, SecretRecord, ServiceAccount, User,
+    AccessKey, Account, AwsPolicy, ContainerGrant, DbCluster, DbInstance, DbProxy, Group, Instance,
+    InstanceProfile, ManagedPolicy, OidcProvider, PortalGrant, Role, SecretRecord, ServiceAccount,
+    User,
 };
 
 /// Records of one kind by id, in its order. Copies share what they have in common: one is made for each change.
@@ -122,7 +123,10 @@ impl State {
     }
 
     /// The records of an account, in the order of their ids.
-    pub fn of_account<'a, R: Record>(&'a self, account: &str) -> impl Iterator<Item = &'a Arc<R>> + 'a {
+    pub fn of_account<'a, R: Record>(
+        &'a self,
+        account: &str,
+    ) -> impl Iterator<Item = &'a Arc<R>> + 'a {
         let (first, end) = (format!("{account}/"), format!("{account}0"));
         // The character behind the slash is the zero.
         R::table(self).range(first..end).map(|(_, record)| record)
@@ -135,7 +139,10 @@ impl State {
                 let record: R = serde_json::from_str(body).map_err(|error| {
                     // The error of a parser may quote what it read, and that may be a secret.
                     let (line, column) = (error.line(), error.column());
-                    StoreError::Corrupt(format!("the {} {:?} can't be read: column {column} of line {line}", row.kind, row.id))
+                    StoreError::Corrupt(format!(
+                        "the {} {:?} can't be read: column {column} of line {line}",
+                        row.kind, row.id
+                    ))
                 })?;
                 R::table_mut(self).insert_mut(row.id.clone(), Arc::new(record));
                 true

@@ -36,7 +36,8 @@ fn make(store: &Store, identity: &Identity) -> Result<Option<Credentials>, Store
 }
 
 fn orders() -> Instance {
-    let address = |host: &str, port| Address { host: host.parse().unwrap(), port, resource_id: None };
+    let address =
+        |host: &str, port| Address { host: host.parse().unwrap(), port, resource_id: None };
     Instance {
         name: "orders".parse().unwrap(),
         account: account(),
@@ -50,7 +51,12 @@ fn orders() -> Instance {
 
 /// Whoever holds `key`, which came with its token.
 fn holder(store: &Store, key: &Credentials) -> Result<HeldKey, Unheld> {
-    HeldKey::find(&store.state().unwrap(), store.sealing(), &key.access_key_id, key.session_token.as_ref().map(Secret::expose))
+    HeldKey::find(
+        &store.state().unwrap(),
+        store.sealing(),
+        &key.access_key_id,
+        key.session_token.as_ref().map(Secret::expose),
+    )
 }
 
 #[test]
@@ -87,11 +93,19 @@ fn keys_are_switched_off_and_on() {
     store.set_key_status(&id, KeyStatus::Inactive).unwrap();
     assert_eq!(holder(&store, &key).unwrap().status, KeyStatus::Inactive);
     let second = store.create_access_key(&user("jane"), SystemTime::now()).unwrap().access_key_id;
-    let listed: Vec<_> = store.access_keys(&user("jane")).unwrap().into_iter().map(|key| (key.id.clone(), key.status)).collect();
+    let listed: Vec<_> = store
+        .access_keys(&user("jane"))
+        .unwrap()
+        .into_iter()
+        .map(|key| (key.id.clone(), key.status))
+        .collect();
     assert_eq!(listed, [(id.clone(), KeyStatus::Inactive), (second, KeyStatus::Active)]);
     store.set_key_status(&id, KeyStatus::Active).unwrap();
     assert_eq!(holder(&store, &key).unwrap().status, KeyStatus::Active);
-    assert!(matches!(store.set_key_status(&"AKIANOBODY".parse().unwrap(), KeyStatus::Active), Err(StoreError::Missing(_))));
+    assert!(matches!(
+        store.set_key_status(&"AKIANOBODY".parse().unwrap(), KeyStatus::Active),
+        Err(StoreError::Missing(_))
+    ));
     let nobody = Credentials { access_key_id: "AKIANOBODY".parse().unwrap(), ..key };
     assert_eq!(holder(&store, &nobody).unwrap_err(), Unheld::Unknown);
 }
@@ -102,21 +116,51 @@ fn a_role_s_session_has_the_role_behind_it_and_an_end() {
     let store = store(&directory);
     make(&store, &role("reporting")).unwrap();
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-    let request =
-        SessionRequest { identity: &role("reporting"), name: Some("monday"), duration: Duration::from_secs(900), policy: Some(ALLOW) };
+    let request = SessionRequest {
+        identity: &role("reporting"),
+        name: Some("monday"),
+        duration: Duration::from_secs(900),
+        policy: Some(ALLOW),
+    };
     let session = store.create_session(&request, now).unwrap();
     let found = holder(&store, &session).unwrap();
-    assert_eq!(found.holder.owner.arn.as_str(), "arn:aws:sts::123456789012:assumed-role/reporting/monday");
-    assert_eq!(found.holder.owner.role.as_ref().unwrap().as_str(), "arn:aws:iam::123456789012:role/reporting");
-    assert!(found.holder.owner.unique_id.starts_with("AROA") && found.holder.owner.unique_id.ends_with(":monday"));
+    assert_eq!(
+        found.holder.owner.arn.as_str(),
+        "arn:aws:sts::123456789012:assumed-role/reporting/monday"
+    );
+    assert_eq!(
+        found.holder.owner.role.as_ref().unwrap().as_str(),
+        "arn:aws:iam::123456789012:role/reporting"
+    );
+    assert!(
+        found.holder.owner.unique_id.starts_with("AROA")
+            && found.holder.owner.unique_id.ends_with(":monday")
+    );
     assert_eq!(found.credentials.expires, Some(now + Duration::from_secs(900)));
-    assert!(found.credentials.session_token.unwrap().matches(session.session_token.as_ref().unwrap().expose()));
-    assert_eq!(holder(&store, &session).unwrap().holder.documents(&store.state().unwrap(), &account()).session.len(), 1);
+    assert!(
+        found
+            .credentials
+            .session_token
+            .unwrap()
+            .matches(session.session_token.as_ref().unwrap().expose())
+    );
+    assert_eq!(
+        holder(&store, &session)
+            .unwrap()
+            .holder
+            .documents(&store.state().unwrap(), &account())
+            .session
+            .len(),
+        1
+    );
     let bare = Credentials { session_token: None, ..session.clone() };
     assert_eq!(holder(&store, &bare).unwrap_err(), Unheld::TokenMissing);
     let other = Credentials { access_key_id: "ASIAOTHER".parse().unwrap(), ..session };
     assert_eq!(holder(&store, &other).unwrap_err(), Unheld::TokenWrong);
-    for request in [SessionRequest { name: None, policy: None, ..request }, SessionRequest { name: Some("a b"), policy: None, ..request }] {
+    for request in [
+        SessionRequest { name: None, policy: None, ..request },
+        SessionRequest { name: Some("a b"), policy: None, ..request },
+    ] {
         assert!(matches!(store.create_session(&request, now), Err(StoreError::Name(_))));
     }
 }
@@ -126,7 +170,10 @@ fn policies_are_checked_before_they_are_kept() {
     let directory = TempDir::new().unwrap();
     let store = store(&directory);
     make(&store, &user("jane")).unwrap();
-    let refused = store.put_policy(&user("jane"), "bad", &ALLOW.replace("Allow", "Maybe")).unwrap_err().to_string();
+    let refused = store
+        .put_policy(&user("jane"), "bad", &ALLOW.replace("Allow", "Maybe"))
+        .unwrap_err()
+        .to_string();
     assert!(refused.contains("\"bad\"") && refused.contains("$.Statement.Effect"), "{refused}");
     assert!(matches!(store.put_policy(&user("john"), "ok", ALLOW), Err(StoreError::Missing(_))));
     store.put_policy(&user("jane"), "ok", ALLOW).unwrap();
@@ -134,11 +181,21 @@ fn policies_are_checked_before_they_are_kept() {
     store.put_control_policy(&account(), ControlKind::Service, 0, "root", ALLOW).unwrap();
     store.put_control_policy(&account(), ControlKind::Service, 2, "account", ALLOW).unwrap();
     store
-        .put_control_policy(&account(), ControlKind::Resource, 0, "root", &ALLOW.replace("\"Action\"", "\"Principal\":\"*\",\"Action\""))
+        .put_control_policy(
+            &account(),
+            ControlKind::Resource,
+            0,
+            "root",
+            &ALLOW.replace("\"Action\"", "\"Principal\":\"*\",\"Action\""),
+        )
         .unwrap();
     let key = store.create_access_key(&user("jane"), SystemTime::now()).unwrap();
-    let documents = holder(&store, &key).unwrap().holder.documents(&store.state().unwrap(), &account());
-    assert_eq!((documents.identity.len(), documents.boundaries.len(), documents.session.len()), (1, 0, 0));
+    let documents =
+        holder(&store, &key).unwrap().holder.documents(&store.state().unwrap(), &account());
+    assert_eq!(
+        (documents.identity.len(), documents.boundaries.len(), documents.session.len()),
+        (1, 0, 0)
+    );
     assert_eq!((documents.service_control.len(), documents.resource_control.len()), (3, 1));
     assert!(store.delete_policy(&user("jane"), "ok").unwrap());
     assert!(!store.delete_policy(&user("jane"), "ok").unwrap());
@@ -152,10 +209,19 @@ fn what_exists_and_what_is_missing_is_said() {
     let twice = make(&store, &user("jane")).unwrap_err().to_string();
     assert_eq!(twice, "the user \"jane\" in account 123456789012 exists already");
     let elsewhere = Identity { account: "999999999999".parse().unwrap(), ..user("jane") };
-    assert_eq!(make(&store, &elsewhere).unwrap_err().to_string(), "there is no account 999999999999");
+    assert_eq!(
+        make(&store, &elsewhere).unwrap_err().to_string(),
+        "there is no account 999999999999"
+    );
     let other = Instance { name: "billing".parse().unwrap(), ..orders() };
     store.put_instance(&orders()).unwrap();
-    assert!(store.put_instance(&other).unwrap_err().to_string().contains("cluster-ABC123 exists already"));
+    assert!(
+        store
+            .put_instance(&other)
+            .unwrap_err()
+            .to_string()
+            .contains("cluster-ABC123 exists already")
+    );
     assert!(Identity::new(account(), IdentityKind::User, "a/b").is_err());
 }
 
@@ -164,7 +230,10 @@ fn a_store_of_another_version_is_left_alone() {
     let directory = TempDir::new().unwrap();
     drop(store(&directory));
     let state = directory.path().join("state");
-    rusqlite::Connection::open(state.join("authority.db")).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    rusqlite::Connection::open(state.join("authority.db"))
+        .unwrap()
+        .pragma_update(None, "user_version", 99)
+        .unwrap();
     assert!(matches!(Store::open(&state), Err(StoreError::Schema(_))));
 }
 
@@ -174,7 +243,11 @@ fn a_user_is_made_whole_or_not_at_all() {
     let store = store(&directory);
     let (jane, now) = (user("jane"), SystemTime::now());
     let bad = ALLOW.replace("Allow", "Maybe");
-    let with = |document| NewIdentity { identity: &jane, trust: None, policy: Some(("connect", document)) };
+    let with = |document| NewIdentity {
+        identity: &jane,
+        trust: None,
+        policy: Some(("connect", document)),
+    };
     assert!(matches!(store.create_identity(&with(&bad), now), Err(StoreError::Policy { .. })));
     assert!(matches!(store.access_keys(&jane), Err(StoreError::Missing(_))));
     store.create_identity(&with(ALLOW), now).unwrap();
@@ -225,10 +298,14 @@ fn a_record_that_can_t_be_read_is_an_error_for_everybody_who_asks() {
     let directory = TempDir::new().unwrap();
     let store = store(&directory);
     let file = rusqlite::Connection::open(directory.path().join("state/authority.db")).unwrap();
-    file.execute("INSERT INTO record VALUES ('user', 'x', 9, '{\"secret\": \"hunter2\"}')", []).unwrap();
+    file.execute("INSERT INTO record VALUES ('user', 'x', 9, '{\"secret\": \"hunter2\"}')", [])
+        .unwrap();
     for _ in 0..2 {
         let refused = store.state().unwrap_err();
-        assert!(matches!(refused, StoreError::Corrupt(_)) && !refused.to_string().contains("hunter2"), "{refused}");
+        assert!(
+            matches!(refused, StoreError::Corrupt(_)) && !refused.to_string().contains("hunter2"),
+            "{refused}"
+        );
     }
 }
 

@@ -12,7 +12,9 @@ use super::entry::{self, Entries, Head};
 use super::name::Named;
 use super::outcome::{Change, Done, MadeKey, Outcome};
 use crate::file::{Place, Report};
-use crate::model::{Account, AwsPolicy, Instance, InstanceProfile, OidcProvider, ServiceAccount, seconds};
+use crate::model::{
+    Account, AwsPolicy, Instance, InstanceProfile, OidcProvider, ServiceAccount, seconds,
+};
 use crate::random;
 use crate::store::{Draft, Record, StoreError, named};
 
@@ -20,8 +22,14 @@ mod identity;
 mod policy;
 
 /// Applies all entries. What is wrong with one is reported; the others are looked at all the same.
-pub(super) fn apply(entries: &Entries, draft: &mut Draft, report: &Report, now: SystemTime) -> Result<Outcome, StoreError> {
-    let mut applying = Applying { draft, report, now, outcome: Outcome::default(), ids: BTreeSet::new() };
+pub(super) fn apply(
+    entries: &Entries,
+    draft: &mut Draft,
+    report: &Report,
+    now: SystemTime,
+) -> Result<Outcome, StoreError> {
+    let mut applying =
+        Applying { draft, report, now, outcome: Outcome::default(), ids: BTreeSet::new() };
     // In an order in which everything that is referred to is there before what refers to it.
     entries.accounts.iter().try_for_each(|account| applying.account(account))?;
     entries.aws_policies.iter().try_for_each(|policy| applying.aws_policy(policy))?;
@@ -47,7 +55,11 @@ struct Applying<'a> {
 
 impl Applying<'_> {
     /// Keeps a record that is new or another than before. `what` names it to people.
-    fn keep<R: Record + PartialEq>(&mut self, record: R, what: impl FnOnce(&R) -> String) -> Result<(), StoreError> {
+    fn keep<R: Record + PartialEq>(
+        &mut self,
+        record: R,
+        what: impl FnOnce(&R) -> String,
+    ) -> Result<(), StoreError> {
         let done = match self.draft.get::<R>(&record.id()) {
             Some(before) if **before == record => {
                 self.outcome.unchanged += 1;
@@ -70,7 +82,12 @@ impl Applying<'_> {
         found
     }
 
-    fn unique_id(&mut self, head: &Head, kind: Named, before: Option<&str>) -> Result<String, StoreError> {
+    fn unique_id(
+        &mut self,
+        head: &Head,
+        kind: Named,
+        before: Option<&str>,
+    ) -> Result<String, StoreError> {
         if let Some(id) = head.unique_id.as_ref().filter(|id| !self.ids.insert((*id).clone())) {
             self.report.add(&head.place, format!("the id {id} is that of another in this file"));
         }
@@ -90,10 +107,15 @@ impl Applying<'_> {
         if let (Some(old), Some(new)) = (old, entry.partition)
             && old != new
         {
-            self.report.add(&entry.place, format!("account {} is in the partition {old} already, not in {new}", entry.id));
+            self.report.add(
+                &entry.place,
+                format!("account {} is in the partition {old} already, not in {new}", entry.id),
+            );
         }
         let before = before.map(|before| Account::clone(before));
-        let (service, resource) = before.map(|before| (before.service_control, before.resource_control)).unwrap_or_default();
+        let (service, resource) = before
+            .map(|before| (before.service_control, before.resource_control))
+            .unwrap_or_default();
         let account = Account {
             id: entry.id.clone(),
             partition: old.or(entry.partition).unwrap_or(Partition::Aws),
@@ -105,20 +127,31 @@ impl Applying<'_> {
 
     fn aws_policy(&mut self, entry: &entry::AwsPolicy) -> Result<(), StoreError> {
         let entry::AwsPolicy { arn, document } = entry;
-        self.keep(AwsPolicy { arn: arn.clone(), document: document.clone() }, |policy| policy.arn.clone())
+        self.keep(AwsPolicy { arn: arn.clone(), document: document.clone() }, |policy| {
+            policy.arn.clone()
+        })
     }
 
     fn provider(&mut self, entry: &entry::Provider) -> Result<(), StoreError> {
-        let before = self.draft.get::<OidcProvider>(&named(entry.account.as_str(), &entry.host)).cloned();
-        let Some(partition) = self.partition(&entry.place, &entry.account) else { return Ok(()) };
+        let before =
+            self.draft.get::<OidcProvider>(&named(entry.account.as_str(), &entry.host)).cloned();
+        let Some(partition) = self.partition(&entry.place, &entry.account) else {
+            return Ok(());
+        };
         let before = before.as_deref();
         let provider = OidcProvider {
             account: entry.account.clone(),
             partition,
             host: entry.host.clone(),
             url: entry.url.clone(),
-            client_ids: merged(before.map(|before| before.client_ids.as_slice()), entry.client_ids.as_deref()),
-            thumbprints: merged(before.map(|before| before.thumbprints.as_slice()), entry.thumbprints.as_deref()),
+            client_ids: merged(
+                before.map(|before| before.client_ids.as_slice()),
+                entry.client_ids.as_deref(),
+            ),
+            thumbprints: merged(
+                before.map(|before| before.thumbprints.as_slice()),
+                entry.thumbprints.as_deref(),
+            ),
             created: self.created(entry.created, before.map(|before| before.created)),
             tags: with(before.map(|before| &before.tags), entry.tags.as_ref()),
         };
@@ -127,8 +160,11 @@ impl Applying<'_> {
 
     fn profile(&mut self, entry: &entry::Profile) -> Result<(), StoreError> {
         let head = &entry.head;
-        let before = self.draft.get::<InstanceProfile>(&named(head.account.as_str(), &head.name)).cloned();
-        let Some(partition) = self.partition(&head.place, &head.account) else { return Ok(()) };
+        let before =
+            self.draft.get::<InstanceProfile>(&named(head.account.as_str(), &head.name)).cloned();
+        let Some(partition) = self.partition(&head.place, &head.account) else {
+            return Ok(());
+        };
         let before = before.as_deref();
         let mut role = before.and_then(|before| before.role.clone());
         if let Some(wanted) = &entry.role {
@@ -145,31 +181,48 @@ impl Applying<'_> {
             account: head.account.clone(),
             path: path(head, before.map(|before| before.path.as_str())),
             name: before.map_or_else(|| head.name.clone(), |before| before.name.clone()),
-            unique_id: self.unique_id(head, Named::Profile, before.map(|before| before.unique_id.as_str()))?,
+            unique_id: self.unique_id(
+                head,
+                Named::Profile,
+                before.map(|before| before.unique_id.as_str()),
+            )?,
             created: self.created(head.created, before.map(|before| before.created)),
             role,
             tags: with(before.map(|before| &before.tags), head.tags.as_ref()),
         };
-        self.keep(profile, |profile| arn(partition, &profile.account, "instance-profile", &profile.path, &profile.name))
+        self.keep(profile, |profile| {
+            arn(partition, &profile.account, "instance-profile", &profile.path, &profile.name)
+        })
     }
 
     fn instances(&mut self, entries: &[entry::Instance]) -> Result<(), StoreError> {
-        let mut owners: std::collections::HashMap<ResourceId, String> =
-            self.draft.instances.values().map(|instance| (instance.resource_id.clone(), instance.name.to_string())).collect();
+        let mut owners: std::collections::HashMap<ResourceId, String> = self
+            .draft
+            .instances
+            .values()
+            .map(|instance| (instance.resource_id.clone(), instance.name.to_string()))
+            .collect();
         for entry in entries {
             if self.partition(&entry.place, &entry.account).is_none() {
                 continue;
             }
             let before = self.draft.get::<Instance>(entry.name.as_str()).cloned();
             let before = before.as_deref();
-            let resource_id = match entry.resource_id.clone().or_else(|| before.map(|before| before.resource_id.clone())) {
+            let resource_id = match entry
+                .resource_id
+                .clone()
+                .or_else(|| before.map(|before| before.resource_id.clone()))
+            {
                 Some(id) => id,
                 None => crate::store::Store::new_resource_id()?,
             };
             let owner = owners.entry(resource_id.clone()).or_insert_with(|| entry.name.to_string());
             // The members of a cluster share its id.
             if *owner != entry.name.as_str() && resource_id.as_str().starts_with("db-") {
-                self.report.add(&entry.place, format!("the resource id {resource_id} is that of the instance {owner}"));
+                self.report.add(
+                    &entry.place,
+                    format!("the resource id {resource_id} is that of the instance {owner}"),
+                );
             }
             let addresses = match (entry.addresses.is_empty(), before) {
                 (true, Some(before)) => before.addresses.clone(),
@@ -190,7 +243,8 @@ impl Applying<'_> {
     }
 
     fn service_account(&mut self, entry: &entry::ServiceAccount) -> Result<(), StoreError> {
-        let before = self.draft.get::<ServiceAccount>(&named(&entry.namespace, &entry.name)).cloned();
+        let before =
+            self.draft.get::<ServiceAccount>(&named(&entry.namespace, &entry.name)).cloned();
         let mut role = before.and_then(|before| before.pod_identity_role.clone());
         if let Some(wanted) = &entry.role {
             if !self.role_exists(&wanted.value) {
@@ -202,17 +256,24 @@ impl Applying<'_> {
             }
             role = Some(wanted.value.clone());
         }
-        let account = ServiceAccount { namespace: entry.namespace.clone(), name: entry.name.clone(), pod_identity_role: role };
+        let account = ServiceAccount {
+            namespace: entry.namespace.clone(),
+            name: entry.name.clone(),
+            pod_identity_role: role,
+        };
         self.keep(account, |account| format!("{}/{}", account.namespace, account.name))
     }
 
     fn role_exists(&self, wanted: &str) -> bool {
         let mut parts = wanted.splitn(6, ':');
-        let (account, resource) = (parts.nth(4).unwrap_or_default(), parts.next().unwrap_or_default());
+        let (account, resource) =
+            (parts.nth(4).unwrap_or_default(), parts.next().unwrap_or_default());
         let name = resource.rsplit('/').next().unwrap_or_default();
         let found = self.draft.roles.get(&named(account, name));
         let partition = self.draft.accounts.get(account).map(|account| account.partition);
-        found.zip(partition).is_some_and(|(role, partition)| arn(partition, &role.account, "role", &role.path, &role.name) == wanted)
+        found.zip(partition).is_some_and(|(role, partition)| {
+            arn(partition, &role.account, "role", &role.path, &role.name) == wanted
+        })
     }
 
     fn made(&mut self, user: String, credentials: &Credentials) {

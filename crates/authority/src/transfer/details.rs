@@ -11,7 +11,9 @@ use countersign_core::policy::json::{Node, Value};
 use countersign_core::region::Partition;
 
 use super::document::read_encoded;
-use super::entry::{Account, AwsPolicy, Content, Entries, Group, Head, Policy, Profile, Rights, Role, User};
+use super::entry::{
+    Account, AwsPolicy, Content, Entries, Group, Head, Policy, Profile, Rights, Role, User,
+};
 use super::name::{Named, check_path};
 use crate::aws_managed;
 use crate::file::{self, Fields, Place, Report, Spot, check_tag};
@@ -22,7 +24,9 @@ const LISTS: [&str; 4] = ["UserDetailList", "GroupDetailList", "RoleDetailList",
 
 /// Whether it is that output.
 pub(super) fn recognised(root: &Node) -> bool {
-    let Value::Object(members) = &root.value else { return false };
+    let Value::Object(members) = &root.value else {
+        return false;
+    };
     members.iter().any(|member| LISTS.contains(&member.key.as_str()))
 }
 
@@ -30,13 +34,17 @@ pub(super) fn recognised(root: &Node) -> bool {
 pub(super) fn read(root: &Node, report: &Report) -> Entries {
     let reader = Reader { report };
     let mut entries = Entries::default();
-    let Some(mut fields) = Fields::of(root, Place::root(root), report) else { return entries };
+    let Some(mut fields) = Fields::of(root, Place::root(root), report) else {
+        return entries;
+    };
     if fields.flag("IsTruncated") == Some(true) {
         report.add(&fields.place, "IsTruncated is true: this is a part only; let the AWS CLI fetch all of it, without --max-items");
     }
-    entries.policies = reader.each(&mut fields, "Policies", |fields| reader.policy(fields, &mut entries.aws_policies));
+    entries.policies = reader
+        .each(&mut fields, "Policies", |fields| reader.policy(fields, &mut entries.aws_policies));
     entries.groups = reader.each(&mut fields, "GroupDetailList", |fields| {
-        let (head, rights) = (reader.head(fields, Named::Group), reader.rights(fields, "GroupPolicyList"));
+        let (head, rights) =
+            (reader.head(fields, Named::Group), reader.rights(fields, "GroupPolicyList"));
         Some(Group { head: head?.0, rights })
     });
     let mut profiles: BTreeMap<(AccountId, String), Profile> = BTreeMap::new();
@@ -48,7 +56,8 @@ pub(super) fn read(root: &Node, report: &Report) -> Entries {
     });
     entries.profiles = profiles.into_values().collect();
     entries.users = reader.each(&mut fields, "UserDetailList", |fields| {
-        let (head, rights) = (reader.head(fields, Named::User), reader.rights(fields, "UserPolicyList"));
+        let (head, rights) =
+            (reader.head(fields, Named::User), reader.rights(fields, "UserPolicyList"));
         let groups = fields.texts("GroupList").unwrap_or_default();
         Some(User { head: head?.0, rights, groups, keys: Vec::new(), wants_key: false })
     });
@@ -58,15 +67,30 @@ pub(super) fn read(root: &Node, report: &Report) -> Entries {
 
 /// The accounts of everything that was read, with the partition that their ARNs are in.
 fn accounts(root: &Node, entries: &Entries, report: &Report) -> Vec<Account> {
-    let heads = entries.users.iter().map(|user| &user.head).chain(entries.roles.iter().map(|role| &role.head));
-    let heads = heads.chain(entries.groups.iter().map(|group| &group.head)).chain(entries.policies.iter().map(|policy| &policy.head));
+    let heads = entries
+        .users
+        .iter()
+        .map(|user| &user.head)
+        .chain(entries.roles.iter().map(|role| &role.head));
+    let heads = heads
+        .chain(entries.groups.iter().map(|group| &group.head))
+        .chain(entries.policies.iter().map(|policy| &policy.head));
     let ids: BTreeSet<AccountId> = heads.map(|head| head.account.clone()).collect();
     let partition = first_partition(root);
     if ids.is_empty() && report.count() == 0 {
-        report.add(&Place::root(root), "there is no user, group, role or policy of an account in it, and so no account id");
+        report.add(
+            &Place::root(root),
+            "there is no user, group, role or policy of an account in it, and so no account id",
+        );
     }
     let place = Place::root(root);
-    let account = |id| Account { place: place.clone(), id, partition, service_control: None, resource_control: None };
+    let account = |id| Account {
+        place: place.clone(),
+        id,
+        partition,
+        service_control: None,
+        resource_control: None,
+    };
     ids.into_iter().map(account).collect()
 }
 
@@ -75,7 +99,9 @@ fn first_partition(node: &Node) -> Option<Partition> {
     match &node.value {
         Value::Array(nodes) => nodes.iter().find_map(first_partition),
         Value::Object(members) => members.iter().find_map(|member| match &member.node.value {
-            Value::String(text) if member.key == "Arn" => text.parse::<Arn>().ok()?.partition().parse().ok(),
+            Value::String(text) if member.key == "Arn" => {
+                text.parse::<Arn>().ok()?.partition().parse().ok()
+            }
             _ => first_partition(&member.node),
         }),
         _ => None,
@@ -87,9 +113,16 @@ struct Reader<'n> {
 }
 
 impl<'n> Reader<'n> {
-    fn each<T>(&self, fields: &mut Fields<'n>, key: &'static str, mut read: impl FnMut(&mut Fields<'n>) -> Option<T>) -> Vec<T> {
+    fn each<T>(
+        &self,
+        fields: &mut Fields<'n>,
+        key: &'static str,
+        mut read: impl FnMut(&mut Fields<'n>) -> Option<T>,
+    ) -> Vec<T> {
         let list = fields.list(key).unwrap_or_default();
-        list.into_iter().filter_map(|(place, node)| read(&mut Fields::of(node, place, self.report)?)).collect()
+        list.into_iter()
+            .filter_map(|(place, node)| read(&mut Fields::of(node, place, self.report)?))
+            .collect()
     }
 
     /// What everything has, and its ARN, from which the account comes.
@@ -101,9 +134,11 @@ impl<'n> Reader<'n> {
             Named::Policy => ("PolicyName", "PolicyId"),
             Named::Profile => ("InstanceProfileName", "InstanceProfileId"),
         };
-        let name = fields.required(name).filter(|name| kind.check(&name.place, name.value, self.report));
+        let name =
+            fields.required(name).filter(|name| kind.check(&name.place, name.value, self.report));
         let id = fields.text(id).filter(|id| kind.check_id(&id.place, id.value, self.report));
-        let path = fields.text("Path").filter(|path| check_path(&path.place, path.value, self.report));
+        let path =
+            fields.text("Path").filter(|path| check_path(&path.place, path.value, self.report));
         let created = fields.instant("CreateDate");
         let tags = if kind == Named::Group { None } else { self.tags(fields) };
         let arn = fields.required("Arn");
@@ -131,7 +166,9 @@ impl<'n> Reader<'n> {
         let list = fields.list("Tags")?;
         let mut tags = Tags::new();
         for (place, node) in list {
-            let Some(mut fields) = Fields::of(node, place, self.report) else { continue };
+            let Some(mut fields) = Fields::of(node, place, self.report) else {
+                continue;
+            };
             if let (Some(key), Some(value)) = (fields.required("Key"), fields.required("Value")) {
                 check_tag(&fields.place, key.value, value.value, self.report);
                 tags.insert(key.value.to_owned(), value.value.to_owned());
@@ -147,7 +184,9 @@ impl<'n> Reader<'n> {
             Some((name?.value.to_owned(), text?))
         });
         let owned = |text: Spot<&str>| Spot { place: text.place, value: text.value.to_owned() };
-        let attached = self.each(fields, "AttachedManagedPolicies", |fields| fields.required("PolicyArn").map(owned));
+        let attached = self.each(fields, "AttachedManagedPolicies", |fields| {
+            fields.required("PolicyArn").map(owned)
+        });
         let boundary = fields.take("PermissionsBoundary").and_then(|(place, node)| {
             let mut fields = Fields::of(node, place, self.report)?;
             fields.required("PermissionsBoundaryArn").map(owned)
@@ -155,7 +194,12 @@ impl<'n> Reader<'n> {
         Rights { inline: inline.into_iter().collect(), attached, boundary }
     }
 
-    fn document(&self, fields: &mut Fields<'n>, key: &'static str, kind: PolicyKind) -> Option<String> {
+    fn document(
+        &self,
+        fields: &mut Fields<'n>,
+        key: &'static str,
+        kind: PolicyKind,
+    ) -> Option<String> {
         let Some((place, node)) = fields.take(key) else {
             self.report.add(&fields.place, format!("{key} is missing"));
             return None;
@@ -164,7 +208,8 @@ impl<'n> Reader<'n> {
     }
 
     fn role(&self, fields: &mut Fields<'n>) -> Option<Role> {
-        let (head, rights) = (self.head(fields, Named::Role), self.rights(fields, "RolePolicyList"));
+        let (head, rights) =
+            (self.head(fields, Named::Role), self.rights(fields, "RolePolicyList"));
         let trust = self.document(fields, "AssumeRolePolicyDocument", PolicyKind::Resource);
         Some(Role { head: head?.0, rights, description: None, trust, max_session: None })
     }
@@ -172,7 +217,9 @@ impl<'n> Reader<'n> {
     fn profile(&self, fields: &mut Fields<'n>) -> Option<Profile> {
         let head = self.head(fields, Named::Profile);
         let role = self.each(fields, "Roles", |fields| {
-            fields.required("RoleName").map(|name| Spot { place: name.place, value: name.value.to_owned() })
+            fields
+                .required("RoleName")
+                .map(|name| Spot { place: name.place, value: name.value.to_owned() })
         });
         Some(Profile { head: head?.0, role: role.into_iter().next() })
     }
@@ -190,12 +237,16 @@ impl<'n> Reader<'n> {
             Some((version?, text?, created, default))
         });
         let marked = versions.iter().find(|version| version.3).map(|version| version.0);
-        let versions: BTreeMap<u32, (String, Option<u64>)> =
-            versions.into_iter().map(|(number, text, created, _)| (number, (text, created))).collect();
-        let counts = marked.or(default).and_then(|number| Some((number, versions.get(&number)?.0.clone())));
+        let versions: BTreeMap<u32, (String, Option<u64>)> = versions
+            .into_iter()
+            .map(|(number, text, created, _)| (number, (text, created)))
+            .collect();
+        let counts =
+            marked.or(default).and_then(|number| Some((number, versions.get(&number)?.0.clone())));
         let (head, arn) = head?;
         let Some((default, document)) = counts else {
-            self.report.add(&fields.place, "the version that counts is not in its PolicyVersionList");
+            self.report
+                .add(&fields.place, "the version that counts is not in its PolicyVersionList");
             return None;
         };
         if arn.account() == "aws" {
@@ -205,7 +256,11 @@ impl<'n> Reader<'n> {
             }
             return None;
         }
-        Some(Policy { head, description, content: Content::Versions { versions, default, next: None } })
+        Some(Policy {
+            head,
+            description,
+            content: Content::Versions { versions, default, next: None },
+        })
     }
 }
 
@@ -218,7 +273,8 @@ fn same(one: &str, other: &str) -> bool {
 fn number(text: &Spot<&str>, report: &Report) -> Option<u32> {
     let number = text.value.strip_prefix('v').and_then(|number| number.parse().ok());
     if number.is_none() {
-        report.add(&text.place, format!("{:?} is no version: they are called v1, v2, …", text.value));
+        report
+            .add(&text.place, format!("{:?} is no version: they are called v1, v2, …", text.value));
     }
     number
 }

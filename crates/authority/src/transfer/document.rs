@@ -6,15 +6,25 @@ use countersign_core::policy::{Policy, PolicyKind};
 use crate::file::{Place, Report, locate};
 
 /// The text of a policy, which is refused with every mistake where it can't be evaluated. A string is kept as it is.
-pub(super) fn read(place: &Place, node: &Node, kind: PolicyKind, report: &Report) -> Option<String> {
+pub(super) fn read(
+    place: &Place,
+    node: &Node,
+    kind: PolicyKind,
+    report: &Report,
+) -> Option<String> {
     if let Value::String(text) = &node.value {
         return check(text, kind, |mistake, at| {
-            let inside = format!("{mistake} (line {}, column {} of the document in this string)", at.line, at.column);
+            let inside = format!(
+                "{mistake} (line {}, column {} of the document in this string)",
+                at.line, at.column
+            );
             report.add(place, inside);
         });
     }
     let text = written(node);
-    let Err(mistakes) = Policy::parse(&text, kind) else { return Some(text) };
+    let Err(mistakes) = Policy::parse(&text, kind) else {
+        return Some(text);
+    };
     for mistake in mistakes.as_slice() {
         report.add(&locate(node, place, mistake.path()), mistake.problem());
     }
@@ -22,7 +32,12 @@ pub(super) fn read(place: &Place, node: &Node, kind: PolicyKind, report: &Report
 }
 
 /// The same of a document in `aws iam`'s output: an object, or a string that may be URL-encoded (RFC 3986).
-pub(super) fn read_encoded(place: &Place, node: &Node, kind: PolicyKind, report: &Report) -> Option<String> {
+pub(super) fn read_encoded(
+    place: &Place,
+    node: &Node,
+    kind: PolicyKind,
+    report: &Report,
+) -> Option<String> {
     match &node.value {
         Value::String(text) if !text.trim_start().starts_with('{') => {
             let value = Value::String(decoded(text));
@@ -32,11 +47,17 @@ pub(super) fn read_encoded(place: &Place, node: &Node, kind: PolicyKind, report:
     }
 }
 
-fn check(text: &str, kind: PolicyKind, mut each: impl FnMut(String, countersign_core::policy::Position)) -> Option<String> {
+fn check(
+    text: &str,
+    kind: PolicyKind,
+    mut each: impl FnMut(String, countersign_core::policy::Position),
+) -> Option<String> {
     match Policy::parse(text, kind) {
         Ok(_) => Some(text.to_owned()),
         Err(mistakes) => {
-            mistakes.as_slice().iter().for_each(|mistake| each(format!("{}: {}", mistake.path(), mistake.problem()), mistake.at()));
+            mistakes.as_slice().iter().for_each(|mistake| {
+                each(format!("{}: {}", mistake.path(), mistake.problem()), mistake.at())
+            });
             None
         }
     }
@@ -45,7 +66,10 @@ fn check(text: &str, kind: PolicyKind, mut each: impl FnMut(String, countersign_
 /// Here a plus is a plus, unlike in a form.
 fn decoded(text: &str) -> String {
     let field = format!("d={}", text.replace('+', "%2B").replace('&', "%26"));
-    form_urlencoded::parse(field.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
+    form_urlencoded::parse(field.as_bytes())
+        .next()
+        .map(|(_, value)| value.into_owned())
+        .unwrap_or_default()
 }
 
 /// A table as JSON for people, its members in the order in which they were written.
@@ -61,7 +85,9 @@ fn write(out: &mut String, node: &Node, depth: usize) {
         Value::Bool(flag) => out.push_str(if *flag { "true" } else { "false" }),
         Value::Number(digits) => out.push_str(digits),
         Value::String(text) => out.push_str(&quoted(text)),
-        Value::Array(nodes) => lines(out, ['[', ']'], depth, nodes, |out, node| write(out, node, depth + 1)),
+        Value::Array(nodes) => {
+            lines(out, ['[', ']'], depth, nodes, |out, node| write(out, node, depth + 1))
+        }
         Value::Object(members) => lines(out, ['{', '}'], depth, members, |out, member| {
             out.push_str(&quoted(&member.key));
             out.push_str(": ");
@@ -70,7 +96,13 @@ fn write(out: &mut String, node: &Node, depth: usize) {
     }
 }
 
-fn lines<T>(out: &mut String, [open, close]: [char; 2], depth: usize, items: &[T], mut each: impl FnMut(&mut String, &T)) {
+fn lines<T>(
+    out: &mut String,
+    [open, close]: [char; 2],
+    depth: usize,
+    items: &[T],
+    mut each: impl FnMut(&mut String, &T),
+) {
     out.push(open);
     for (index, item) in items.iter().enumerate() {
         out.push_str(if index == 0 { "\n" } else { ",\n" });

@@ -205,11 +205,19 @@ impl<'s> Exported<'s> {
             accounts: state.accounts.values().map(|account| writer.account(account)).collect(),
             aws_policies: state.aws_policies.values().map(AsRef::as_ref).collect(),
             policies: state.policies.values().map(|policy| writer.policy(policy)).collect(),
-            oidc_providers: state.providers.values().map(|provider| writer.provider(provider)).collect(),
+            oidc_providers: state
+                .providers
+                .values()
+                .map(|provider| writer.provider(provider))
+                .collect(),
             groups: state.groups.values().map(|group| writer.group(group)).collect(),
             roles: state.roles.values().map(|role| writer.role(role)).collect(),
             users: state.users.values().map(|user| writer.user(user)).collect(),
-            instance_profiles: state.profiles.values().map(|profile| writer.profile(profile)).collect(),
+            instance_profiles: state
+                .profiles
+                .values()
+                .map(|profile| writer.profile(profile))
+                .collect(),
             instances: state.instances.values().map(|instance| writer.instance(instance)).collect(),
             service_accounts: state.service_accounts.values().map(AsRef::as_ref).collect(),
         }
@@ -235,7 +243,14 @@ impl<'s> Writer<'s> {
         (self.state.accounts.size() != 1).then_some(account)
     }
 
-    fn head(&self, account: &'s AccountId, name: &'s str, path: &'s str, id: &'s str, created: u64) -> Head<'s> {
+    fn head(
+        &self,
+        account: &'s AccountId,
+        name: &'s str,
+        path: &'s str,
+        id: &'s str,
+        created: u64,
+    ) -> Head<'s> {
         Head { account: self.owner(account), name, path, id, created: written(created) }
     }
 
@@ -247,20 +262,34 @@ impl<'s> Writer<'s> {
     fn policy(&self, policy: &'s model::ManagedPolicy) -> Policy<'s> {
         // The short form makes a first version of the policy's own age.
         let only = policy.versions.get(&1).filter(|first| {
-            (policy.versions.len(), policy.default_version, policy.next_version) == (1, 1, 2) && first.created == policy.created
+            (policy.versions.len(), policy.default_version, policy.next_version) == (1, 1, 2)
+                && first.created == policy.created
         });
         let number = |number: u32| format!("v{number}");
         let version = |(at, version): (&u32, &'s model::PolicyVersion)| {
-            (number(*at), Version { created: written(version.created), document: &version.document })
+            (
+                number(*at),
+                Version { created: written(version.created), document: &version.document },
+            )
         };
         Policy {
-            head: self.head(&policy.account, &policy.name, &policy.path, &policy.unique_id, policy.created),
+            head: self.head(
+                &policy.account,
+                &policy.name,
+                &policy.path,
+                &policy.unique_id,
+                policy.created,
+            ),
             description: &policy.description,
             document: only.map(|only| only.document.as_str()),
             default_version: only.is_none().then(|| number(policy.default_version)),
             next_version: only.is_none().then(|| number(policy.next_version)),
             tags: &policy.tags,
-            versions: if only.is_some() { BTreeMap::new() } else { policy.versions.iter().map(version).collect() },
+            versions: if only.is_some() {
+                BTreeMap::new()
+            } else {
+                policy.versions.iter().map(version).collect()
+            },
         }
     }
 
@@ -277,7 +306,13 @@ impl<'s> Writer<'s> {
 
     fn group(&self, group: &'s model::Group) -> Group<'s> {
         Group {
-            head: self.head(&group.account, &group.name, &group.path, &group.unique_id, group.created),
+            head: self.head(
+                &group.account,
+                &group.name,
+                &group.path,
+                &group.unique_id,
+                group.created,
+            ),
             attached: group.attached.iter().map(String::as_str).collect(),
             policies: &group.inline,
         }
@@ -317,7 +352,13 @@ impl<'s> Writer<'s> {
 
     fn profile(&self, profile: &'s model::InstanceProfile) -> Profile<'s> {
         Profile {
-            head: self.head(&profile.account, &profile.name, &profile.path, &profile.unique_id, profile.created),
+            head: self.head(
+                &profile.account,
+                &profile.name,
+                &profile.path,
+                &profile.unique_id,
+                profile.created,
+            ),
             role: profile.role.as_deref(),
             tags: &profile.tags,
         }

@@ -37,16 +37,30 @@ impl Named {
         let word = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte);
         let fits = (1..=self.longest()).contains(&name.len()) && name.bytes().all(word);
         if !fits {
-            report.add(place, format!("{name:?} is not 1 to {} letters, digits or characters of _+=,.@-", self.longest()));
+            report.add(
+                place,
+                format!(
+                    "{name:?} is not 1 to {} letters, digits or characters of _+=,.@-",
+                    self.longest()
+                ),
+            );
         }
         fits
     }
 
     /// Whether it is a unique id; a mistake where it is none.
     pub(super) fn check_id(self, place: &Place, id: &str, report: &Report) -> bool {
-        let fits = id.starts_with(self.prefix()) && (16..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let fits = id.starts_with(self.prefix())
+            && (16..=128).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if !fits {
-            report.add(place, format!("{id:?} is no unique id: {} and 12 to 124 letters and digits", self.prefix()));
+            report.add(
+                place,
+                format!(
+                    "{id:?} is no unique id: {} and 12 to 124 letters and digits",
+                    self.prefix()
+                ),
+            );
         }
         fits
     }
@@ -55,7 +69,8 @@ impl Named {
 /// Whether it is a path; a mistake where it is none.
 pub(super) fn check_path(place: &Place, path: &str, report: &Report) -> bool {
     let framed = path == "/" || (path.len() > 2 && path.starts_with('/') && path.ends_with('/'));
-    let fits = framed && path.len() <= 512 && path.bytes().all(|byte| (b'!'..=b'~').contains(&byte));
+    let fits =
+        framed && path.len() <= 512 && path.bytes().all(|byte| (b'!'..=b'~').contains(&byte));
     if !fits {
         report.add(place, format!("{path:?} is no path: it begins and ends with a slash, and has at most 512 visible ASCII characters"));
     }

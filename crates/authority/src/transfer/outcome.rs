@@ -39,7 +39,10 @@ pub struct MadeKey {
 
 impl fmt::Debug for MadeKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MadeKey").field("user", &self.user).field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("MadeKey")
+            .field("user", &self.user)
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 

@@ -19,7 +19,9 @@ pub(super) use policy::MAX_VERSIONS;
 /// Reads one file.
 pub(super) fn read(root: &Node, report: &Report) -> Entries {
     let mut entries = Entries::default();
-    let Some(mut fields) = Fields::of(root, Place::root(root), report) else { return entries };
+    let Some(mut fields) = Fields::of(root, Place::root(root), report) else {
+        return entries;
+    };
     let before = report.count();
     entries.accounts = each(&mut fields, "accounts", report, |fields| account(fields, report));
     let usual = match entries.accounts.as_slice() {
@@ -29,21 +31,30 @@ pub(super) fn read(root: &Node, report: &Report) -> Entries {
         _ => Usual::None,
     };
     let reader = Reader { usual, report };
-    entries.aws_policies = each(&mut fields, "aws_policies", report, |fields| reader.aws_policy(fields));
+    entries.aws_policies =
+        each(&mut fields, "aws_policies", report, |fields| reader.aws_policy(fields));
     entries.policies = each(&mut fields, "policies", report, |fields| reader.policy(fields));
-    entries.providers = each(&mut fields, "oidc_providers", report, |fields| reader.provider(fields));
+    entries.providers =
+        each(&mut fields, "oidc_providers", report, |fields| reader.provider(fields));
     entries.groups = each(&mut fields, "groups", report, |fields| reader.group(fields));
     entries.roles = each(&mut fields, "roles", report, |fields| reader.role(fields));
     entries.users = each(&mut fields, "users", report, |fields| reader.user(fields));
-    entries.profiles = each(&mut fields, "instance_profiles", report, |fields| reader.profile(fields));
+    entries.profiles =
+        each(&mut fields, "instance_profiles", report, |fields| reader.profile(fields));
     entries.instances = each(&mut fields, "instances", report, |fields| reader.instance(fields));
-    entries.service_accounts = each(&mut fields, "service_accounts", report, |fields| reader.service_account(fields));
+    entries.service_accounts =
+        each(&mut fields, "service_accounts", report, |fields| reader.service_account(fields));
     fields.finish();
     entries
 }
 
 /// Reads the tables of a list. `read` leaves none where something is wrong with one.
-fn each<'n, T>(fields: &mut Fields<'n>, key: &'static str, report: &'n Report, read: impl Fn(&mut Fields<'n>) -> Option<T>) -> Vec<T> {
+fn each<'n, T>(
+    fields: &mut Fields<'n>,
+    key: &'static str,
+    report: &'n Report,
+    read: impl Fn(&mut Fields<'n>) -> Option<T>,
+) -> Vec<T> {
     let list = fields.list(key).unwrap_or_default();
     let entry = |(place, node)| {
         let mut fields = Fields::of(node, place, report)?;
@@ -87,8 +98,10 @@ impl<'n> Reader<'n> {
     /// Name and the rest that everything of IAM's has. Every field is read, so that all mistakes come to light.
     fn head(&self, fields: &mut Fields<'n>, kind: Named) -> Option<Head> {
         let account = self.account(fields);
-        let name = fields.required("name").filter(|name| kind.check(&name.place, name.value, self.report));
-        let path = fields.text("path").filter(|path| check_path(&path.place, path.value, self.report));
+        let name =
+            fields.required("name").filter(|name| kind.check(&name.place, name.value, self.report));
+        let path =
+            fields.text("path").filter(|path| check_path(&path.place, path.value, self.report));
         let id = fields.text("id").filter(|id| kind.check_id(&id.place, id.value, self.report));
         let created = fields.instant("created");
         let tags = if kind == Named::Group { None } else { fields.tags("tags") };
@@ -113,7 +126,9 @@ impl<'n> Reader<'n> {
         }
         rights.attached = fields.texts("attached").unwrap_or_default();
         if kind != Named::Group {
-            rights.boundary = fields.text("boundary").map(|text| Spot { place: text.place, value: text.value.to_owned() });
+            rights.boundary = fields
+                .text("boundary")
+                .map(|text| Spot { place: text.place, value: text.value.to_owned() });
         }
         rights
     }
@@ -125,7 +140,9 @@ impl<'n> Reader<'n> {
 
     fn profile(&self, fields: &mut Fields<'n>) -> Option<Profile> {
         let head = self.head(fields, Named::Profile);
-        let role = fields.text("role").map(|role| Spot { place: role.place, value: role.value.to_owned() });
+        let role = fields
+            .text("role")
+            .map(|role| Spot { place: role.place, value: role.value.to_owned() });
         Some(Profile { head: head?, role })
     }
 
@@ -137,7 +154,16 @@ impl<'n> Reader<'n> {
         let (resource_id, iam) = (fields.parsed("resource_id"), fields.flag("iam"));
         let addresses = each(fields, "addresses", self.report, |fields| self.address(fields));
         let place = fields.place.clone();
-        Some(Instance { place, account: account?, name: name?, engine: engine?, region: region?, resource_id, iam, addresses })
+        Some(Instance {
+            place,
+            account: account?,
+            name: name?,
+            engine: engine?,
+            region: region?,
+            resource_id,
+            iam,
+            addresses,
+        })
     }
 
     fn address(&self, fields: &mut Fields<'n>) -> Option<Address> {
@@ -149,10 +175,20 @@ impl<'n> Reader<'n> {
     }
 
     fn service_account(&self, fields: &mut Fields<'n>) -> Option<ServiceAccount> {
-        let mut label = |key| fields.required(key).filter(|text| federation::check_label(&text.place, text.value, self.report));
+        let mut label = |key| {
+            fields
+                .required(key)
+                .filter(|text| federation::check_label(&text.place, text.value, self.report))
+        };
         let (namespace, name) = (label("namespace"), label("name"));
-        let role = fields.text("pod_identity_role").map(|role| Spot { place: role.place, value: role.value.to_owned() });
-        Some(ServiceAccount { namespace: namespace?.value.to_owned(), name: name?.value.to_owned(), role })
+        let role = fields
+            .text("pod_identity_role")
+            .map(|role| Spot { place: role.place, value: role.value.to_owned() });
+        Some(ServiceAccount {
+            namespace: namespace?.value.to_owned(),
+            name: name?.value.to_owned(),
+            role,
+        })
     }
 }
 
@@ -161,11 +197,21 @@ fn account<'n>(fields: &mut Fields<'n>, report: &'n Report) -> Option<Account> {
     let partition = fields.parsed("partition");
     let mut levels = |key, kind| {
         let list = fields.list(key)?;
-        Some(list.into_iter().filter_map(|(place, node)| level(&place, node, kind, report)).collect())
+        Some(
+            list.into_iter()
+                .filter_map(|(place, node)| level(&place, node, kind, report))
+                .collect(),
+        )
     };
     let service_control = levels("service_control", PolicyKind::ServiceControl);
     let resource_control = levels("resource_control", PolicyKind::ResourceControl);
-    Some(Account { place: fields.place.clone(), id: id?, partition, service_control, resource_control })
+    Some(Account {
+        place: fields.place.clone(),
+        id: id?,
+        partition,
+        service_control,
+        resource_control,
+    })
 }
 
 /// The control policies of one level, by name.

@@ -45,21 +45,38 @@ fn a_file_is_applied_whole_and_the_second_time_changes_nothing() {
     let before = store.state().unwrap();
 
     let second = import(&store, FILE, Mode::Apply, now() + Duration::from_secs(3600)).unwrap();
-    assert_eq!((second.changes.len(), second.unchanged, second.keys.len()), (0, first.changes.len() - 1, 0), "its key is not in the file");
+    assert_eq!(
+        (second.changes.len(), second.unchanged, second.keys.len()),
+        (0, first.changes.len() - 1, 0),
+        "its key is not in the file"
+    );
     assert!(std::sync::Arc::ptr_eq(&before, &store.state().unwrap()));
 
     let user = before.users.get(&named("123456789012", "jane")).unwrap();
     assert_eq!(user.path, "/people/");
     assert_eq!(user.groups.iter().collect::<Vec<_>>(), ["developers"]);
     assert_eq!(user.boundary.as_deref(), Some("arn:aws:iam::aws:policy/PowerUserAccess"));
-    assert!(user.inline.get("connect").unwrap().contains("\"Resource\": \"arn:aws:rds-db:us-east-1:123456789012:dbuser:db-ORDERS/jane\""));
-    assert_eq!(user.access_keys.iter().map(ToString::to_string).collect::<Vec<_>>(), ["AKIAIOSFODNN7EXAMPLE"]);
+    assert!(
+        user.inline.get("connect").unwrap().contains(
+            "\"Resource\": \"arn:aws:rds-db:us-east-1:123456789012:dbuser:db-ORDERS/jane\""
+        )
+    );
+    assert_eq!(
+        user.access_keys.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["AKIAIOSFODNN7EXAMPLE"]
+    );
     let group = before.groups.get(&named("123456789012", "developers")).unwrap();
-    assert_eq!(group.attached.iter().collect::<Vec<_>>(), ["arn:aws:iam::123456789012:policy/teams/read-orders"]);
+    assert_eq!(
+        group.attached.iter().collect::<Vec<_>>(),
+        ["arn:aws:iam::123456789012:policy/teams/read-orders"]
+    );
     let role = before.roles.get(&named("123456789012", "deploy")).unwrap();
     assert_eq!(role.max_session, 7200);
     assert_eq!(before.instances.get("orders").unwrap().resource_id.as_str(), "db-ORDERS");
-    assert!(before.instances.get("billing").unwrap().resource_id.as_str().starts_with("db-"), "one was made");
+    assert!(
+        before.instances.get("billing").unwrap().resource_id.as_str().starts_with("db-"),
+        "one was made"
+    );
     assert_eq!(before.accounts.get("123456789012").unwrap().service_control.len(), 2);
 }
 
@@ -88,7 +105,14 @@ fn a_dry_run_says_the_same_and_writes_nothing() {
     let dry = import(&store, FILE, Mode::DryRun, now()).unwrap();
     assert!(std::sync::Arc::ptr_eq(&before, &store.state().unwrap()));
     // The key that would be made is another each time.
-    let shown = |outcome: &Outcome| outcome.changes.iter().filter(|change| change.kind != "access-key").cloned().collect::<Vec<_>>();
+    let shown = |outcome: &Outcome| {
+        outcome
+            .changes
+            .iter()
+            .filter(|change| change.kind != "access-key")
+            .cloned()
+            .collect::<Vec<_>>()
+    };
     assert_eq!(shown(&dry), shown(&apply(&store, FILE)));
 }
 
@@ -118,8 +142,15 @@ fn json_of_the_same_fields_is_the_same_file() {
     apply(&of_toml, FILE);
     let value: serde_json::Value = toml::from_str(FILE).unwrap();
     apply(&of_json, &serde_json::to_string_pretty(&value).unwrap());
-    let names =
-        |store: &Store| store.state().unwrap().users.values().map(|user| (user.name.clone(), user.tags.clone())).collect::<Vec<_>>();
+    let names = |store: &Store| {
+        store
+            .state()
+            .unwrap()
+            .users
+            .values()
+            .map(|user| (user.name.clone(), user.tags.clone()))
+            .collect::<Vec<_>>()
+    };
     assert_eq!(names(&of_toml), names(&of_json));
     assert_eq!(apply(&of_toml, FILE).changes, []);
 }

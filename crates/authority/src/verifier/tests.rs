@@ -39,7 +39,12 @@ fn orders() -> InstanceId {
 }
 
 fn endpoint() -> Endpoint {
-    Endpoint { engine: Engine::Postgres, host: "localhost".parse().unwrap(), port: 5432, region: "us-east-1".parse().unwrap() }
+    Endpoint {
+        engine: Engine::Postgres,
+        host: "localhost".parse().unwrap(),
+        port: 5432,
+        region: "us-east-1".parse().unwrap(),
+    }
 }
 
 fn statement(effect: &str, user: &str, more: &str) -> String {
@@ -73,7 +78,10 @@ impl World {
         };
         store.put_instance(&instance).unwrap();
         let identity = Identity::new(account(), IdentityKind::User, "jane").unwrap();
-        let made = store.create_identity(&NewIdentity { identity: &identity, trust: None, policy: None }, now());
+        let made = store.create_identity(
+            &NewIdentity { identity: &identity, trust: None, policy: None },
+            now(),
+        );
         store.put_policy(&identity, "connect", &statement("Allow", "jane", "")).unwrap();
         let key = made.unwrap().unwrap();
         let log = AccessLog::open(directory.path()).unwrap();
@@ -93,7 +101,14 @@ impl World {
     }
 
     fn decide(&self, token: &str) -> Result<(), Class> {
-        self.login(Login { engine: Engine::Postgres, instance: &orders(), user: &jane(), token, client: Some("10.1.2.3"), tls: None })
+        self.login(Login {
+            engine: Engine::Postgres,
+            instance: &orders(),
+            user: &jane(),
+            token,
+            client: Some("10.1.2.3"),
+            tls: None,
+        })
     }
 
     fn login(&self, login: Login<'_>) -> Result<(), Class> {
@@ -119,7 +134,13 @@ fn a_good_token_and_a_policy_let_in_and_the_log_says_by_what() {
     assert_eq!(record["principal"], "arn:aws:iam::123456789012:user/jane");
     assert_eq!(record["resource"], "arn:aws:rds-db:us-east-1:123456789012:dbuser:db-ABC/jane");
     assert_eq!(record["client"], "10.1.2.3");
-    assert!(record["because"].as_str().unwrap().contains("statement \"Connect\" of identity policy \"connect\""), "{record}");
+    assert!(
+        record["because"]
+            .as_str()
+            .unwrap()
+            .contains("statement \"Connect\" of identity policy \"connect\""),
+        "{record}"
+    );
 }
 
 #[test]
@@ -162,12 +183,35 @@ fn policies_decide_and_say_why_not() {
     assert!(because.contains("\"Connect\"") && because.contains("db-ABC/john"), "{because}");
 
     world.put("connect", &statement("Allow", "jane", ""));
-    world.put("night", &statement("Deny", "*", r#","Condition":{"DateLessThan":{"aws:CurrentTime":"2030-01-01T00:00:00Z"}}"#));
+    world.put(
+        "night",
+        &statement(
+            "Deny",
+            "*",
+            r#","Condition":{"DateLessThan":{"aws:CurrentTime":"2030-01-01T00:00:00Z"}}"#,
+        ),
+    );
     assert_eq!(world.decide(token.expose()), Err(Class::ExplicitlyDenied));
-    world.put("night", &statement("Deny", "*", r#","Condition":{"DateLessThan":{"aws:CurrentTime":"2001-01-01T00:00:00Z"}}"#));
+    world.put(
+        "night",
+        &statement(
+            "Deny",
+            "*",
+            r#","Condition":{"DateLessThan":{"aws:CurrentTime":"2001-01-01T00:00:00Z"}}"#,
+        ),
+    );
     assert_eq!(world.decide(token.expose()), Ok(()));
 
-    world.store().put_control_policy(&account(), ControlKind::Service, 0, "root", &statement("Allow", "john", "")).unwrap();
+    world
+        .store()
+        .put_control_policy(
+            &account(),
+            ControlKind::Service,
+            0,
+            "root",
+            &statement("Allow", "john", ""),
+        )
+        .unwrap();
     assert_eq!(world.decide(token.expose()), Err(Class::NotAllowed));
     assert!(world.last()["because"].as_str().unwrap().contains("service control"));
 }
@@ -178,14 +222,21 @@ fn a_policy_that_was_spoilt_behind_the_store_s_back_denies() {
     let file = rusqlite::Connection::open(world.directory.path().join("authority.db")).unwrap();
     // Written as another process writes it, under a revision of its own.
     let spoilt = "json_set(body, '$.inline.connect', '{\"Statement\":[]}')";
-    file.execute(&format!("UPDATE record SET revision = revision + 9, body = {spoilt} WHERE kind = 'user'"), []).unwrap();
+    file.execute(
+        &format!("UPDATE record SET revision = revision + 9, body = {spoilt} WHERE kind = 'user'"),
+        [],
+    )
+    .unwrap();
     assert_eq!(world.decide(world.token().expose()), Err(Class::PolicyUnusable));
 }
 
 #[test]
 fn source_conditions_are_rds_s_unless_asked_for() {
-    let from_here = statement("Allow", "jane", r#","Condition":{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}}"#);
-    for (context_keys, expected) in [(ContextKeys::AsRds, Err(Class::NotAllowed)), (ContextKeys::WithSource, Ok(()))] {
+    let from_here =
+        statement("Allow", "jane", r#","Condition":{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}}"#);
+    for (context_keys, expected) in
+        [(ContextKeys::AsRds, Err(Class::NotAllowed)), (ContextKeys::WithSource, Ok(()))]
+    {
         let world = World::new(Settings { context_keys, ..SETTINGS });
         world.put("connect", &from_here);
         assert_eq!(world.decide(world.token().expose()), expected, "{context_keys:?}");
@@ -195,17 +246,31 @@ fn source_conditions_are_rds_s_unless_asked_for() {
 #[test]
 fn sessions_need_their_token_their_time_and_their_policy() {
     let world = World::new(SETTINGS);
-    let request = SessionRequest { identity: &world.identity, name: None, duration: Duration::from_secs(3600), policy: None };
+    let request = SessionRequest {
+        identity: &world.identity,
+        name: None,
+        duration: Duration::from_secs(3600),
+        policy: None,
+    };
     let session = world.store().create_session(&request, now()).unwrap();
     let with = |key: &Credentials| mint(key, &endpoint(), &jane(), &KeyCache::default(), now());
     assert_eq!(world.decide(with(&session).expose()), Ok(()));
-    assert_eq!(world.decide(with(&Credentials { session_token: None, ..session.clone() }).expose()), Err(Class::SessionTokenMissing));
-    assert_eq!(world.decide(with(&Credentials { session_token: Secret::new("x"), ..session }).expose()), Err(Class::SessionTokenWrong));
+    assert_eq!(
+        world.decide(with(&Credentials { session_token: None, ..session.clone() }).expose()),
+        Err(Class::SessionTokenMissing)
+    );
+    assert_eq!(
+        world.decide(with(&Credentials { session_token: Secret::new("x"), ..session }).expose()),
+        Err(Class::SessionTokenWrong)
+    );
     let ended = SessionRequest { duration: Duration::ZERO, ..request };
     let ended = world.store().create_session(&ended, now()).unwrap();
     assert_eq!(world.decide(with(&ended).expose()), Err(Class::SessionExpired));
     let policy = statement("Allow", "john", "");
-    let limited = world.store().create_session(&SessionRequest { policy: Some(&policy), ..request }, now()).unwrap();
+    let limited = world
+        .store()
+        .create_session(&SessionRequest { policy: Some(&policy), ..request }, now())
+        .unwrap();
     assert_eq!(world.decide(with(&limited).expose()), Err(Class::NotAllowed));
 }
 
@@ -213,14 +278,23 @@ fn sessions_need_their_token_their_time_and_their_policy() {
 fn instances_must_be_known_and_have_iam_switched_on_and_tls() {
     let world = World::new(SETTINGS);
     let token = world.token();
-    let login =
-        Login { engine: Engine::Postgres, instance: &orders(), user: &jane(), token: token.expose(), client: None, tls: Some(true) };
+    let login = Login {
+        engine: Engine::Postgres,
+        instance: &orders(),
+        user: &jane(),
+        token: token.expose(),
+        client: None,
+        tls: Some(true),
+    };
     let billing = "billing".parse().unwrap();
     assert_eq!(world.login(login), Ok(()));
     assert_eq!(world.login(Login { instance: &billing, ..login }), Err(Class::UnknownInstance));
     assert_eq!(world.login(Login { engine: Engine::Mysql, ..login }), Err(Class::UnknownInstance));
     assert_eq!(world.login(Login { tls: Some(false), ..login }), Err(Class::NoTls));
-    let instance = Instance { iam_enabled: false, ..Instance::clone(&world.store().instance(&orders()).unwrap().unwrap()) };
+    let instance = Instance {
+        iam_enabled: false,
+        ..Instance::clone(&world.store().instance(&orders()).unwrap().unwrap())
+    };
     world.store().put_instance(&instance).unwrap();
     assert_eq!(world.login(login), Err(Class::IamDisabled));
 }
@@ -244,7 +318,14 @@ fn a_login_that_can_t_be_logged_is_denied() {
     let store = Store::open(world.directory.path()).unwrap();
     let verifier = Verifier::new(store, AccessLog::open(full.path()).unwrap(), SETTINGS);
     let token = world.token();
-    let login = Login { engine: Engine::Postgres, instance: &orders(), user: &jane(), token: token.expose(), client: None, tls: None };
+    let login = Login {
+        engine: Engine::Postgres,
+        instance: &orders(),
+        user: &jane(),
+        token: token.expose(),
+        client: None,
+        tls: None,
+    };
     assert_eq!(verifier.decide(&login, now()).unwrap_err().class, Class::Internal);
 }
 
@@ -252,7 +333,14 @@ fn a_login_that_can_t_be_logged_is_denied() {
 fn an_abandoned_decision_is_an_error_in_the_log() {
     let world = World::new(SETTINGS);
     let token = world.token();
-    let login = Login { engine: Engine::Postgres, instance: &orders(), user: &jane(), token: token.expose(), client: None, tls: None };
+    let login = Login {
+        engine: Engine::Postgres,
+        instance: &orders(),
+        user: &jane(),
+        token: token.expose(),
+        client: None,
+        tls: None,
+    };
     drop(super::Trail::open(&world.verifier.log, &login, now()));
     assert_eq!(world.last()["outcome"], serde_json::to_value(Outcome::Error).unwrap());
 }
@@ -274,7 +362,11 @@ fn groups_managed_policies_and_boundaries_count() {
         world.store().change(jane).unwrap();
     };
     edit(|jane| assert!(jane.groups.insert("people".to_owned())));
-    assert_eq!(world.decide(token.expose()), Err(Class::PolicyUnusable), "a group that is not there");
+    assert_eq!(
+        world.decide(token.expose()),
+        Err(Class::PolicyUnusable),
+        "a group that is not there"
+    );
     let group = Group {
         account: account(),
         path: "/".to_owned(),
@@ -291,5 +383,9 @@ fn groups_managed_policies_and_boundaries_count() {
     edit(|jane| jane.boundary = Some("arn:aws:iam::aws:policy/AdministratorAccess".to_owned()));
     assert_eq!(world.decide(token.expose()), Ok(()));
     edit(|jane| assert!(jane.attached.insert("arn:aws:iam::123456789012:policy/gone".to_owned())));
-    assert_eq!(world.decide(token.expose()), Err(Class::PolicyUnusable), "a policy that is not there");
+    assert_eq!(
+        world.decide(token.expose()),
+        Err(Class::PolicyUnusable),
+        "a policy that is not there"
+    );
 }

@@ -92,9 +92,14 @@ impl Sts {
     fn resolve(self, listen: Option<SocketAddr>) -> Result<Proofs, Failure> {
         match self {
             Self::Of(partition) => Ok(Proofs::From(TrustedSts::aws(partition))),
-            Self::At(endpoint) => Ok(Proofs::From(TrustedSts::configured(Partition::Aws, endpoint))),
+            Self::At(endpoint) => {
+                Ok(Proofs::From(TrustedSts::configured(Partition::Aws, endpoint)))
+            }
             Self::Own if listen.is_some() => Ok(Proofs::Own(Partition::Aws)),
-            Self::Own => Err(Failure::new(Class::Configuration, "--sts own needs --listen: that is where it answers")),
+            Self::Own => Err(Failure::new(
+                Class::Configuration,
+                "--sts own needs --listen: that is where it answers",
+            )),
         }
     }
 }
@@ -121,17 +126,26 @@ fn config(arguments: &Arguments) -> Result<Config, Failure> {
     Ok(Config {
         directory: arguments.log.clone().unwrap_or(directory),
         store,
-        proofs: arguments.sts.clone().map_or(Ok(Proofs::None), |sts| sts.resolve(arguments.listen))?,
+        proofs: arguments
+            .sts
+            .clone()
+            .map_or(Ok(Proofs::None), |sts| sts.resolve(arguments.listen))?,
         socket,
         reach,
-        askers: Askers::new(arguments.allow_user.iter().map(|name| user(name)).collect::<Result<Vec<_>, _>>()?),
+        askers: Askers::new(
+            arguments.allow_user.iter().map(|name| user(name)).collect::<Result<Vec<_>, _>>()?,
+        ),
         ldap: arguments.ldap,
         http: arguments.listen,
         metadata: None,
         issuer: arguments.issuer.clone(),
         settings: Settings {
             limit: NonZeroU32::new(arguments.max_logins_per_second),
-            context_keys: if arguments.source_conditions { ContextKeys::WithSource } else { ContextKeys::AsRds },
+            context_keys: if arguments.source_conditions {
+                ContextKeys::WithSource
+            } else {
+                ContextKeys::AsRds
+            },
         },
         servers: None,
         ca: None,
@@ -139,25 +153,33 @@ fn config(arguments: &Arguments) -> Result<Config, Failure> {
 }
 
 fn socket(given: Option<&Path>) -> Result<PathBuf, Failure> {
-    let runtime = || std::env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty()).map(PathBuf::from);
+    let runtime =
+        || std::env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty()).map(PathBuf::from);
     let chosen = match given {
         Some(path) => path.to_owned(),
-        None if rustix::process::geteuid().is_root() => PathBuf::from("/run/countersign/verifier.sock"),
-        None => runtime()
-            .map(|directory| directory.join("countersign/verifier.sock"))
-            .ok_or_else(|| Failure::new(Class::Configuration, "there is no XDG_RUNTIME_DIR: pass --socket"))?,
+        None if rustix::process::geteuid().is_root() => {
+            PathBuf::from("/run/countersign/verifier.sock")
+        }
+        None => runtime().map(|directory| directory.join("countersign/verifier.sock")).ok_or_else(
+            || Failure::new(Class::Configuration, "there is no XDG_RUNTIME_DIR: pass --socket"),
+        )?,
     };
     std::path::absolute(&chosen).map_err(|error| io_failure(&chosen.display().to_string(), &error))
 }
 
 fn user(name: &str) -> Result<u32, Failure> {
     let found = User::from_name(name).map_err(|error| unknown("user", name, &error.to_string()))?;
-    found.map(|user| user.uid.as_raw()).ok_or_else(|| unknown("user", name, "there is none of that name: see --allow-user"))
+    found
+        .map(|user| user.uid.as_raw())
+        .ok_or_else(|| unknown("user", name, "there is none of that name: see --allow-user"))
 }
 
 fn group(name: &str) -> Result<u32, Failure> {
-    let found = Group::from_name(name).map_err(|error| unknown("group", name, &error.to_string()))?;
-    found.map(|group| group.gid.as_raw()).ok_or_else(|| unknown("group", name, "there is none of that name: see --socket-group"))
+    let found =
+        Group::from_name(name).map_err(|error| unknown("group", name, &error.to_string()))?;
+    found
+        .map(|group| group.gid.as_raw())
+        .ok_or_else(|| unknown("group", name, "there is none of that name: see --socket-group"))
 }
 
 fn unknown(what: &str, name: &str, why: &str) -> Failure {
@@ -166,14 +188,22 @@ fn unknown(what: &str, name: &str, why: &str) -> Failure {
 
 async fn serve(config: Config) -> Result<ExitCode, Failure> {
     // Before anything is ready, so that no signal comes too early.
-    let [mut terminate, mut interrupt, mut hangup] =
-        [listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?, listen(SignalKind::hangup())?];
+    let [mut terminate, mut interrupt, mut hangup] = [
+        listen(SignalKind::terminate())?,
+        listen(SignalKind::interrupt())?,
+        listen(SignalKind::hangup())?,
+    ];
     let (socket, log) = (config.socket.clone(), log_directory(&config.directory));
     let mut service = Service::start(config).await.map_err(|error| failure(&error))?;
-    let http = service.http.map(|address| format!(", AWS's API at http://{address}")).unwrap_or_default();
+    let http =
+        service.http.map(|address| format!(", AWS's API at http://{address}")).unwrap_or_default();
     let ldap = service.ldap.map(|address| format!(", LDAP at {address}")).unwrap_or_default();
     // On standard error, for a reader that goes away must not end what runs.
-    output::note(&format!("ready: asked on {}{http}{ldap}, the log in {}", socket.display(), log.display()));
+    output::note(&format!(
+        "ready: asked on {}{http}{ldap}, the log in {}",
+        socket.display(),
+        log.display()
+    ));
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -185,7 +215,9 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
 }
 
 fn listen(kind: SignalKind) -> Result<Signal, Failure> {
-    signal(kind).map_err(|error| Failure::new(Class::Internal, format!("signals can't be listened to: {error}")))
+    signal(kind).map_err(|error| {
+        Failure::new(Class::Internal, format!("signals can't be listened to: {error}"))
+    })
 }
 
 fn failure(error: &StartError) -> Failure {

@@ -16,12 +16,17 @@ use crate::output;
 pub(super) const CA: &str = MYSQL_SSL_CA;
 
 /// What is said where neither client is there.
-pub(super) const MISSING: &str =
-    "neither mysql nor mariadb is there: install one (apt-get install mariadb-client, or default-mysql-client, or Oracle's mysql-client)";
+pub(super) const MISSING: &str = "neither mysql nor mariadb is there: install one (apt-get install mariadb-client, or default-mysql-client, or Oracle's mysql-client)";
 
 /// What of the clients' variables the user's own environment may set: the prompt, the history, and where their plugins lie.
-const KEPT: [&str; 6] =
-    ["LIBMYSQL_PLUGIN_DIR", "MARIADB_HISTFILE", "MARIADB_PLUGIN_DIR", "MYSQL_HISTFILE", "MYSQL_HISTIGNORE", "MYSQL_PS1"];
+const KEPT: [&str; 6] = [
+    "LIBMYSQL_PLUGIN_DIR",
+    "MARIADB_HISTFILE",
+    "MARIADB_PLUGIN_DIR",
+    "MYSQL_HISTFILE",
+    "MYSQL_HISTIGNORE",
+    "MYSQL_PS1",
+];
 
 /// Which of the two command-line clients a program is; `mysql` may be either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +50,12 @@ pub(super) fn environment(target: &Target, authorities: Option<PathBuf>) -> Envi
     ];
     set.extend(target.database.as_ref().map(|database| ("MYSQL_DATABASE", database.into())));
     set.extend(authorities.map(|file| (CA, file.into_os_string())));
-    Environment { prefixes: &["LIBMYSQL_", "MARIADB_", "MYSQL_"], kept: &KEPT, set, password: "MYSQL_PWD" }
+    Environment {
+        prefixes: &["LIBMYSQL_", "MARIADB_", "MYSQL_"],
+        kept: &KEPT,
+        set,
+        password: "MYSQL_PWD",
+    }
 }
 
 fn mode(target: &Target) -> &str {
@@ -60,22 +70,37 @@ fn is_verified(target: &Target) -> bool {
 pub(super) fn warn_of_clear_text(target: &Target) {
     let mode = mode(target);
     if matches!(mode, "DISABLED" | "PREFERRED") {
-        output::note(&format!("warning: ssl-mode={mode} may send the token without TLS; servers that enforce IAM refuse that"));
+        output::note(&format!(
+            "warning: ssl-mode={mode} may send the token without TLS; servers that enforce IAM refuse that"
+        ));
     }
 }
 
 /// The CA certificates to verify the server by: those that the URL names, else those of the environment.
-pub(super) fn authorities(target: &Target, of_environment: Option<OsString>) -> Result<Option<PathBuf>, Failure> {
-    let named = target.setting(CA).map(OsString::from).or(of_environment).filter(|file| !file.is_empty()).map(PathBuf::from);
+pub(super) fn authorities(
+    target: &Target,
+    of_environment: Option<OsString>,
+) -> Result<Option<PathBuf>, Failure> {
+    let named = target
+        .setting(CA)
+        .map(OsString::from)
+        .or(of_environment)
+        .filter(|file| !file.is_empty())
+        .map(PathBuf::from);
     match named {
-        Some(file) if is_verified(target) && !file.exists() => Err(no_such_authorities(&file, &advice(target))),
+        Some(file) if is_verified(target) && !file.exists() => {
+            Err(no_such_authorities(&file, &advice(target)))
+        }
         named => Ok(named),
     }
 }
 
 fn advice(target: &Target) -> String {
     if is_local(target) {
-        return format!("for the local stack: eval \"$(countersign local env --engine {})\"", target.engine);
+        return format!(
+            "for the local stack: eval \"$(countersign local env --engine {})\"",
+            target.engine
+        );
     }
     "for RDS download its bundle (global-bundle.pem) and name it as ssl-ca in the URL or in MYSQL_SSL_CA; \
      for an RDS Proxy name the system's (/etc/ssl/certs/ca-certificates.crt)"
@@ -84,7 +109,8 @@ fn advice(target: &Target) -> String {
 
 /// The client, with all its flags but the user's own.
 pub(super) fn client(target: &Target) -> Result<Command, Failure> {
-    let (program, client) = choose(preferred(target), version).ok_or_else(|| Failure::new(Class::Configuration, MISSING))?;
+    let (program, client) = choose(preferred(target), version)
+        .ok_or_else(|| Failure::new(Class::Configuration, MISSING))?;
     let mut command = Command::new(program);
     command.args(flags(client, target, authorities(target, env::var_os(CA))?.as_deref())?);
     Ok(command)
@@ -100,9 +126,16 @@ fn preferred(target: &Target) -> Client {
 }
 
 /// The program to open, given what each says of its version: `None` where it can't be run.
-fn choose(preferred: Client, version: impl Fn(&str) -> Option<String>) -> Option<(&'static str, Client)> {
+fn choose(
+    preferred: Client,
+    version: impl Fn(&str) -> Option<String>,
+) -> Option<(&'static str, Client)> {
     let mariadb = || version("mariadb").map(|_| ("mariadb", Client::Mariadb));
-    let mysql = || version("mysql").map(|text| ("mysql", if text.contains("MariaDB") { Client::Mariadb } else { Client::Oracle }));
+    let mysql = || {
+        version("mysql").map(|text| {
+            ("mysql", if text.contains("MariaDB") { Client::Mariadb } else { Client::Oracle })
+        })
+    };
     match preferred {
         Client::Mariadb => mariadb().or_else(mysql),
         Client::Oracle => match mysql() {
@@ -114,7 +147,11 @@ fn choose(preferred: Client, version: impl Fn(&str) -> Option<String>) -> Option
 }
 
 fn version(program: &str) -> Option<String> {
-    let said = Command::new(program).args(["--no-defaults", "--version"]).stdin(Stdio::null()).output().ok()?;
+    let said = Command::new(program)
+        .args(["--no-defaults", "--version"])
+        .stdin(Stdio::null())
+        .output()
+        .ok()?;
     said.status.success().then(|| String::from_utf8_lossy(&said.stdout).into_owned())
 }
 
@@ -123,21 +160,39 @@ fn version(program: &str) -> Option<String> {
 /// No option file is read: a `password` in `~/.my.cnf` goes before `MYSQL_PWD`, and the token can't be a flag, which all users
 /// of the machine could read; an `ssl-capath` would add CAs, an `init-command` or a `plugin-dir` would act behind the URL. What
 /// is lost with them (`prompt`, `pager`) can be given after `--`, and the prompt in `MYSQL_PS1`.
-fn flags(client: Client, target: &Target, authorities: Option<&Path>) -> Result<Vec<OsString>, Failure> {
+fn flags(
+    client: Client,
+    target: &Target,
+    authorities: Option<&Path>,
+) -> Result<Vec<OsString>, Failure> {
     // --no-defaults counts only as the first flag. --protocol: `localhost` would mean the Unix socket.
     let mut flags: Vec<OsString> = vec!["--no-defaults".into(), "--protocol=TCP".into()];
-    flags.extend([format!("--host={}", target.host).into(), format!("--port={}", target.port).into()]);
+    flags.extend([
+        format!("--host={}", target.host).into(),
+        format!("--port={}", target.port).into(),
+    ]);
     flags.push(format!("--user={}", target.user).into());
-    flags.extend(target.database.as_ref().map(|database| OsString::from(format!("--database={database}"))));
+    flags.extend(
+        target.database.as_ref().map(|database| OsString::from(format!("--database={database}"))),
+    );
     let mode = mode(target);
     match client {
-        Client::Oracle => flags.extend(["--enable-cleartext-plugin".into(), format!("--ssl-mode={mode}").into()]),
+        Client::Oracle => {
+            flags.extend(["--enable-cleartext-plugin".into(), format!("--ssl-mode={mode}").into()])
+        }
         Client::Mariadb => flags.extend(mariadb_tls(mode)?.iter().map(OsString::from)),
     }
     // In the other modes Oracle's client warns of a CA, and MariaDB's 11.8 verifies by it after all.
     if is_verified(target) {
         let file = authorities.ok_or_else(|| {
-            Failure::new(Class::Configuration, format!("there are no CA certificates to verify {} by: {}", target.host, advice(target)))
+            Failure::new(
+                Class::Configuration,
+                format!(
+                    "there are no CA certificates to verify {} by: {}",
+                    target.host,
+                    advice(target)
+                ),
+            )
         })?;
         let mut flag = OsString::from("--ssl-ca=");
         flag.push(file);

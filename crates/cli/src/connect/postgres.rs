@@ -47,13 +47,20 @@ pub(super) fn check_tls(target: &Target) -> Result<(), Failure> {
         "verify-full" | "verify-ca" => {}
         "require" => return Ok(()),
         mode => {
-            output::note(&format!("warning: sslmode={mode} may send the token without TLS; servers that enforce IAM refuse that"));
+            output::note(&format!(
+                "warning: sslmode={mode} may send the token without TLS; servers that enforce IAM refuse that"
+            ));
             return Ok(());
         }
     }
-    let named = target.setting("PGSSLROOTCERT").map(PathBuf::from).or_else(|| env::var_os("PGSSLROOTCERT").map(PathBuf::from));
+    let named = target
+        .setting("PGSSLROOTCERT")
+        .map(PathBuf::from)
+        .or_else(|| env::var_os("PGSSLROOTCERT").map(PathBuf::from));
     let home = env::var_os("HOME").map(|home| Path::new(&home).join(".postgresql/root.crt"));
-    let Some(file) = named.or(home) else { return Ok(()) };
+    let Some(file) = named.or(home) else {
+        return Ok(());
+    };
     // `system` is libpq's word for the operating system's CAs.
     if file.as_os_str() == "system" || file.exists() {
         return Ok(());

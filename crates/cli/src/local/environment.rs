@@ -71,16 +71,26 @@ pub(super) struct ClientArguments {
 pub(super) fn run(layout: &Layout, arguments: &Arguments) -> Result<ExitCode, Failure> {
     let Arguments { role, user, temporary, db_user, source, .. } = arguments;
     if *source == SourceName::Static && role.is_some() && user != DEFAULT_USER {
-        return Err(Failure::new(Class::Usage, "--user and --role are two identities: name one of them"));
+        return Err(Failure::new(
+            Class::Usage,
+            "--user and --role are two identities: name one of them",
+        ));
     }
     if *source != SourceName::Static && *temporary {
-        return Err(Failure::new(Class::Usage, "--temporary is of a user's keys: leave it or --source out"));
+        return Err(Failure::new(
+            Class::Usage,
+            "--temporary is of a user's keys: leave it or --source out",
+        ));
     }
     let text = with_store(layout, |people, state, store| {
         let variables = match (arguments.source(), role) {
-            (Some(source), role) => Sources::new(layout, state, store).variables(source, role.as_deref())?,
+            (Some(source), role) => {
+                Sources::new(layout, state, store).variables(source, role.as_deref())?
+            }
             (None, Some(role)) => keys(&people.session(IdentityKind::Role, role, SESSION)?),
-            (None, None) if *temporary => keys(&people.session(IdentityKind::User, user, SESSION)?),
+            (None, None) if *temporary => {
+                keys(&people.session(IdentityKind::User, user, SESSION)?)
+            }
             (None, None) => keys(&people.access_key(user)?),
         };
         let instance = state.instance(&arguments.instance.which(&[]))?;
@@ -127,7 +137,10 @@ impl FromStr for AccountName {
 impl Arguments {
     /// Where credentials come from; none for keys.
     fn source(&self) -> Option<Source<'_>> {
-        let account = Account { namespace: &self.service_account.namespace, name: &self.service_account.name };
+        let account = Account {
+            namespace: &self.service_account.namespace,
+            name: &self.service_account.name,
+        };
         match self.source {
             SourceName::Static => None,
             SourceName::Irsa => Some(Source::Irsa(account)),
@@ -142,10 +155,19 @@ impl Arguments {
 /// The variables of credentials that are known.
 fn keys(credentials: &Credentials) -> Vec<Variable> {
     let text = |text: &str| Zeroizing::new(text.to_owned());
-    let mut variables =
-        vec![("AWS_ACCESS_KEY_ID", text(credentials.access_key_id.as_str())), ("AWS_SECRET_ACCESS_KEY", text(credentials.secret.expose()))];
-    variables.extend(credentials.session_token.as_ref().map(Secret::expose).map(|token| ("AWS_SESSION_TOKEN", text(token))));
-    variables.extend(credentials.expires.map(|end| ("AWS_CREDENTIAL_EXPIRATION", text(&rfc3339(end)))));
+    let mut variables = vec![
+        ("AWS_ACCESS_KEY_ID", text(credentials.access_key_id.as_str())),
+        ("AWS_SECRET_ACCESS_KEY", text(credentials.secret.expose())),
+    ];
+    variables.extend(
+        credentials
+            .session_token
+            .as_ref()
+            .map(Secret::expose)
+            .map(|token| ("AWS_SESSION_TOKEN", text(token))),
+    );
+    variables
+        .extend(credentials.expires.map(|end| ("AWS_CREDENTIAL_EXPIRATION", text(&rfc3339(end)))));
     variables
 }
 
@@ -170,7 +192,12 @@ const CREDENTIALS: [&str; 17] = [
     "AWS_SHARED_CREDENTIALS_FILE",
 ];
 
-fn exports(state: &State, instance: &InstanceState, variables: &[Variable], user: &str) -> Zeroizing<String> {
+fn exports(
+    state: &State,
+    instance: &InstanceState,
+    variables: &[Variable],
+    user: &str,
+) -> Zeroizing<String> {
     let is_set = |name: &str| variables.iter().any(|(set, _)| *set == name);
     let mut lines = Vec::new();
     // The home is a person's own again after a sign-in of the stack's.
@@ -184,7 +211,8 @@ fn exports(state: &State, instance: &InstanceState, variables: &[Variable], user
     lines.extend(state.aws_endpoint_url.as_ref().map(|url| export("AWS_ENDPOINT_URL", url)));
     // A machine's metadata that are switched off would not be asked for.
     let off = is_set("AWS_EC2_METADATA_SERVICE_ENDPOINT").then_some("AWS_EC2_METADATA_DISABLED");
-    let unset: Vec<&str> = CREDENTIALS.into_iter().filter(|name| !is_set(name)).chain(off).collect();
+    let unset: Vec<&str> =
+        CREDENTIALS.into_iter().filter(|name| !is_set(name)).chain(off).collect();
     lines.push(format!("unset {}", unset.join(" ")));
     lines.extend(database(state, instance, user));
     Zeroizing::new(lines.join("\n"))
@@ -192,7 +220,8 @@ fn exports(state: &State, instance: &InstanceState, variables: &[Variable], user
 
 /// The variables of libpq, or those that MySQL's clients and people's programs go by.
 fn database(state: &State, instance: &InstanceState, user: &str) -> Vec<String> {
-    let (host, port, ca) = (instance.host.as_str(), instance.port.to_string(), state.ca.display().to_string());
+    let (host, port, ca) =
+        (instance.host.as_str(), instance.port.to_string(), state.ca.display().to_string());
     let (set, unset): (Vec<(&str, &str)>, _) = match instance.engine {
         Engine::Postgres => (
             vec![
@@ -222,7 +251,11 @@ fn database(state: &State, instance: &InstanceState, user: &str) -> Vec<String> 
 }
 
 /// Becomes the client of one of `engines`, as the administrator.
-pub(super) fn client(layout: &Layout, arguments: &ClientArguments, engines: &[Engine]) -> Result<ExitCode, Failure> {
+pub(super) fn client(
+    layout: &Layout,
+    arguments: &ClientArguments,
+    engines: &[Engine],
+) -> Result<ExitCode, Failure> {
     let mut client = with_people(layout, |people, state| {
         let instance = state.instance(&arguments.instance.which(engines))?;
         if !engines.contains(&instance.engine) {

@@ -33,7 +33,9 @@ pub(super) enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  countersign local instance add orders --engine mariadb --hostname 127.0.0.1 --port 3306")]
+#[command(
+    after_help = "Example:\n  countersign local instance add orders --engine mariadb --hostname 127.0.0.1 --port 3306"
+)]
 pub(super) struct Add {
     /// The name that the server asks under
     name: InstanceId,
@@ -70,7 +72,8 @@ pub(super) fn run(layout: &Layout, command: &Command) -> Result<ExitCode, Failur
 
 fn add(layout: &Layout, server: &Add) -> Result<ExitCode, Failure> {
     let Add { name, engine, hostname, port } = server;
-    let attached = Attached { name: name.clone(), engine: *engine, hosts: hostname.clone(), port: *port };
+    let attached =
+        Attached { name: name.clone(), engine: *engine, hosts: hostname.clone(), port: *port };
     let id = with_people_of(last, layout, |people, _| people.attach(&attached))?;
     output::note(&format!(
         "attached {name} as {id}: {DEFAULT_USER} may log in there, others once `countersign local user grant NAME` has made their \
@@ -100,8 +103,17 @@ pub(super) fn value(instance: &Instance) -> Value {
 pub(super) fn table(instances: &[Instance]) -> String {
     let heading = ["INSTANCE", "ENGINE", "ADDRESS", "RESOURCE ID"].map(str::to_owned).to_vec();
     let rows = instances.iter().map(|instance| {
-        let addresses: Vec<String> = instance.addresses.iter().map(|address| format!("{}:{}", address.host, address.port)).collect();
-        vec![instance.name.to_string(), instance.engine.to_string(), addresses.join(", "), instance.resource_id.to_string()]
+        let addresses: Vec<String> = instance
+            .addresses
+            .iter()
+            .map(|address| format!("{}:{}", address.host, address.port))
+            .collect();
+        vec![
+            instance.name.to_string(),
+            instance.engine.to_string(),
+            addresses.join(", "),
+            instance.resource_id.to_string(),
+        ]
     });
     output::columns(&std::iter::once(heading).chain(rows).collect::<Vec<_>>())
 }

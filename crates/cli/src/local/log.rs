@@ -19,7 +19,9 @@ use crate::output::{self, Format};
 const PERIOD: Duration = Duration::from_millis(100);
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  countersign local log --follow\n  countersign local log --output json | jq .because")]
+#[command(
+    after_help = "Examples:\n  countersign local log --follow\n  countersign local log --output json | jq .because"
+)]
 pub(super) struct Arguments {
     /// Go on with new decisions until Ctrl-C
     #[arg(long, short)]
@@ -34,7 +36,11 @@ pub(super) fn run(layout: &Layout, arguments: &Arguments) -> Result<ExitCode, Fa
     let state = State::read(layout).map_err(|error| failure(&error))?;
     let path = match state {
         Some(state) => state.audit_log,
-        None => return Err(failure(&countersign_local::LocalError::NotRunning(layout.root().to_owned()))),
+        None => {
+            return Err(failure(&countersign_local::LocalError::NotRunning(
+                layout.root().to_owned(),
+            )));
+        }
     };
     let named = |error: &io::Error| io_failure(&path.display().to_string(), error);
     let mut reader = BufReader::new(File::open(&path).map_err(|error| named(&error))?);
@@ -67,7 +73,11 @@ fn print(line: &str, format: Format) -> Result<(), Failure> {
         Outcome::Denied => ("denied", "31"),
         Outcome::Error => ("error", "33"),
     };
-    let outcome = if output::colour(&io::stdout()) { format!("\u{1b}[{paint}m{word:<7}\u{1b}[0m") } else { format!("{word:<7}") };
+    let outcome = if output::colour(&io::stdout()) {
+        format!("\u{1b}[{paint}m{word:<7}\u{1b}[0m")
+    } else {
+        format!("{word:<7}")
+    };
     let class = record.class.map_or(String::new(), |class| format!("{class}: "));
     let (time, instance, user) = (&record.time, &record.instance, record.user);
     let rest = output::plain(&format!("{user}@{instance}  {class}{}", record.because));

@@ -59,7 +59,9 @@ pub(super) struct Create {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  countersign local user grant jane --policy-document policy.json")]
+#[command(
+    after_help = "Example:\n  countersign local user grant jane --policy-document policy.json"
+)]
 pub(super) struct Grant {
     #[command(flatten)]
     named: Named,
@@ -93,25 +95,43 @@ fn make(layout: &Layout, kind: IdentityKind, create: &Create) -> Result<ExitCode
     let name = &create.named.name;
     let db_user = with_people(layout, |people, _| {
         let db_user = or_same(create.db_user.as_ref(), name)?;
-        people.create(kind, name, &db_user, if create.no_policy { Permission::Nothing } else { Permission::Usual })?;
+        people.create(
+            kind,
+            name,
+            &db_user,
+            if create.no_policy { Permission::Nothing } else { Permission::Usual },
+        )?;
         Ok(db_user)
     })?;
-    let may = if create.no_policy { "which may not log in until it is granted" } else { "which may log in" };
-    output::note(&output::plain(&format!("made the IAM {} {name}, {may} as the database user {db_user}", kind.as_str())));
+    let may = if create.no_policy {
+        "which may not log in until it is granted"
+    } else {
+        "which may log in"
+    };
+    output::note(&output::plain(&format!(
+        "made the IAM {} {name}, {may} as the database user {db_user}",
+        kind.as_str()
+    )));
     Ok(ExitCode::SUCCESS)
 }
 
 fn allow(layout: &Layout, kind: IdentityKind, grant: &Grant) -> Result<ExitCode, Failure> {
     let document = grant.policy_document.as_deref().map(read_text).transpose()?;
     let name = &grant.named.name;
-    with_people(layout, |people, _| people.grant(kind, name, &or_same(grant.db_user.as_ref(), name)?, document.as_deref()))?;
+    with_people(layout, |people, _| {
+        people.grant(kind, name, &or_same(grant.db_user.as_ref(), name)?, document.as_deref())
+    })?;
     output::note(&format!("the IAM {} {name} has its policy", kind.as_str()));
     Ok(ExitCode::SUCCESS)
 }
 
 fn revoke(layout: &Layout, kind: IdentityKind, name: &str) -> Result<ExitCode, Failure> {
     let had = with_people(layout, |people, _| people.revoke(kind, name))?;
-    output::note(&format!("the IAM {} {name} {}", kind.as_str(), if had { "has no policy any more" } else { "had no policy" }));
+    output::note(&format!(
+        "the IAM {} {name} {}",
+        kind.as_str(),
+        if had { "has no policy any more" } else { "had no policy" }
+    ));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -98,7 +98,9 @@ pub(super) struct Arguments {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  countersign local install --engine postgres:18\n  countersign local install --engine mysql")]
+#[command(
+    after_help = "Examples:\n  countersign local install --engine postgres:18\n  countersign local install --engine mysql"
+)]
 pub(super) struct InstallArguments {
     /// Which server: PostgreSQL has to be named with its version, of MariaDB and MySQL there is one
     #[arg(long, value_name = "ENGINE[:VERSION]")]
@@ -127,9 +129,13 @@ impl std::str::FromStr for EngineVersion {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (engine, version) = text.split_once(':').map_or((text, None), |(engine, version)| (engine, Some(version)));
+        let (engine, version) =
+            text.split_once(':').map_or((text, None), |(engine, version)| (engine, Some(version)));
         let engine = engine.parse::<Engine>().map_err(|error| error.to_string())?;
-        let version = version.map(str::parse).transpose().map_err(|error: InvalidVersion| error.to_string())?;
+        let version = version
+            .map(str::parse)
+            .transpose()
+            .map_err(|error: InvalidVersion| error.to_string())?;
         Ok(Self { engine, version })
     }
 }
@@ -147,17 +153,27 @@ impl EngineVersion {
     /// `postgres`, or `postgres-15` where the version was named, `mariadb-10-11` where it has a dot.
     fn instance(&self) -> Result<InstanceId, Failure> {
         let engine = self.engine;
-        let name = self.version.map_or(engine.to_string(), |version| format!("{engine}-{version}").replace('.', "-"));
+        let name = self
+            .version
+            .map_or(engine.to_string(), |version| format!("{engine}-{version}").replace('.', "-"));
         name.parse().map_err(|error| Failure::new(Class::Configuration, format!("{error}")))
     }
 }
 
 /// The URL of an issuer. Source: OpenID Connect Discovery 1.0, section 2: no query and no fragment.
 fn issuer_url(text: &str) -> Result<String, String> {
-    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
+    let host =
+        text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/[]".contains(&byte);
-    if host.is_empty() || host.starts_with('/') || host.ends_with('/') || host.len() > 240 || !host.bytes().all(plain) {
-        return Err("it is https://HOST or https://HOST/PATH, without a slash at the end".to_owned());
+    if host.is_empty()
+        || host.starts_with('/')
+        || host.ends_with('/')
+        || host.len() > 240
+        || !host.bytes().all(plain)
+    {
+        return Err(
+            "it is https://HOST or https://HOST/PATH, without a slash at the end".to_owned()
+        );
     }
     Ok(text.to_owned())
 }
@@ -174,7 +190,8 @@ pub(super) fn install(arguments: &InstallArguments) -> Result<ExitCode, Failure>
     };
     let installed = installed.map_err(|error| failure(&error))?;
     let place = installed.root.display();
-    output::line(&format!("{} {}  {place}", installed.engine, installed.version)).map(|()| ExitCode::SUCCESS)
+    output::line(&format!("{} {}  {place}", installed.engine, installed.version))
+        .map(|()| ExitCode::SUCCESS)
 }
 
 /// Starts the stack, here or in the background.
@@ -183,11 +200,14 @@ pub(super) fn run(layout: &Layout, arguments: &Arguments) -> Result<ExitCode, Fa
         return detach(layout);
     }
     if arguments.background {
-        rustix::process::setsid().map_err(|error| Failure::new(Class::Internal, format!("no session of its own: {error}")))?;
+        rustix::process::setsid().map_err(|error| {
+            Failure::new(Class::Internal, format!("no session of its own: {error}"))
+        })?;
     }
     output::log_to_stderr();
     // Who starts it in the background says itself that it is ready.
-    let announce: fn(&State) = if arguments.background { |_| {} } else { |state| output::note(&ready(state)) };
+    let announce: fn(&State) =
+        if arguments.background { |_| {} } else { |state| output::note(&ready(state)) };
     runtime()?.block_on(stay(plan(layout, arguments)?, announce))
 }
 
@@ -202,7 +222,10 @@ fn plan(layout: &Layout, arguments: &Arguments) -> Result<Plan, Failure> {
         servers.push(Wanted { instance, engine: engine.engine, version: engine.version, port });
     }
     if servers.is_empty() && arguments.port.is_some() {
-        return Err(Failure::new(Class::Usage, "--port is that of the first server: name it with --engine"));
+        return Err(Failure::new(
+            Class::Usage,
+            "--port is that of the first server: name it with --engine",
+        ));
     }
     Ok(Plan {
         layout: layout.clone(),
@@ -221,7 +244,11 @@ fn plan(layout: &Layout, arguments: &Arguments) -> Result<Plan, Failure> {
         allowed_users: arguments.allow_user.clone(),
         settings: Settings {
             limit: NonZeroU32::new(arguments.max_logins_per_second),
-            context_keys: if arguments.source_conditions { ContextKeys::WithSource } else { ContextKeys::AsRds },
+            context_keys: if arguments.source_conditions {
+                ContextKeys::WithSource
+            } else {
+                ContextKeys::AsRds
+            },
         },
         issuer: arguments.issuer_url.clone(),
         machine: arguments.instance_profile.clone().map(|profile| Machine {
@@ -238,16 +265,26 @@ fn plan(layout: &Layout, arguments: &Arguments) -> Result<Plan, Failure> {
 pub(crate) fn beside(library: &str) -> Option<PathBuf> {
     let program = env::current_exe().ok()?;
     let directory = program.parent()?;
-    let candidates = [library.to_owned(), format!("lib{library}"), format!("../lib/countersign/{library}")];
+    let candidates =
+        [library.to_owned(), format!("lib{library}"), format!("../lib/countersign/{library}")];
     candidates.iter().map(|name| directory.join(name)).find(|path| path.exists())
 }
 
 /// Runs the stack until a signal ends it; one that comes while it starts ends it as soon as it has.
 async fn stay(plan: Plan, announce: fn(&State)) -> Result<ExitCode, Failure> {
-    let listen = |kind| signal(kind).map_err(|error| Failure::new(Class::Internal, format!("signals can't be listened to: {error}")));
-    let (mut terminate, mut interrupt, mut hangup) =
-        (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?, listen(SignalKind::hangup())?);
-    let mut stack = Stack::up(plan, |step| output::note(&format!("· {step}"))).await.map_err(|error| failure(&error))?;
+    let listen = |kind| {
+        signal(kind).map_err(|error| {
+            Failure::new(Class::Internal, format!("signals can't be listened to: {error}"))
+        })
+    };
+    let (mut terminate, mut interrupt, mut hangup) = (
+        listen(SignalKind::terminate())?,
+        listen(SignalKind::interrupt())?,
+        listen(SignalKind::hangup())?,
+    );
+    let mut stack = Stack::up(plan, |step| output::note(&format!("· {step}")))
+        .await
+        .map_err(|error| failure(&error))?;
     // On standard error, for a reader that goes away must not end what runs.
     announce(stack.state());
     let ended = tokio::select! {
@@ -274,12 +311,24 @@ fn detach(layout: &Layout) -> Result<ExitCode, Failure> {
     };
     std::fs::create_dir_all(layout.root()).map_err(failed(layout.root()))?;
     let path = layout.output_file();
-    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(failed(&path))?;
+    let file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(failed(&path))?;
     let mut heard = file.metadata().map_err(failed(&path))?.len();
     let copy = file.try_clone().map_err(failed(&path))?;
     let program = env::current_exe().map_err(failed(Path::new("this program")))?;
-    let arguments = env::args_os().skip(1).map(|argument| if argument == "--detach" { "--background".into() } else { argument });
-    let spawned = Command::new(program).args(arguments).stdin(Stdio::null()).stdout(file).stderr(copy).spawn();
+    let arguments = env::args_os()
+        .skip(1)
+        .map(|argument| if argument == "--detach" { "--background".into() } else { argument });
+    let spawned = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(file)
+        .stderr(copy)
+        .spawn();
     let mut child = spawned.map_err(failed(Path::new("this program")))?;
 
     let deadline = Instant::now() + START_PATIENCE;
@@ -290,7 +339,8 @@ fn detach(layout: &Layout) -> Result<ExitCode, Failure> {
             relay(&mut said, heard).map_err(failed(&path))?;
             return Ok(status);
         }
-        if let Some(state) = State::of_running(layout).ok().filter(|state| state.pid == child.id()) {
+        if let Some(state) = State::of_running(layout).ok().filter(|state| state.pid == child.id())
+        {
             relay(&mut said, heard).map_err(failed(&path))?;
             output::note(&ready(&state));
             return Ok(ExitCode::SUCCESS);
@@ -298,7 +348,11 @@ fn detach(layout: &Layout) -> Result<ExitCode, Failure> {
         if Instant::now() > deadline {
             return Err(Failure::new(
                 Class::TimedOut,
-                format!("the stack is not ready after {} s: see {}", START_PATIENCE.as_secs(), path.display()),
+                format!(
+                    "the stack is not ready after {} s: see {}",
+                    START_PATIENCE.as_secs(),
+                    path.display()
+                ),
             ));
         }
         std::thread::sleep(Duration::from_millis(20));
@@ -318,5 +372,10 @@ fn relay(file: &mut File, from: u64) -> std::io::Result<u64> {
 
 fn ended(child: &mut Child) -> Result<Option<ExitCode>, Failure> {
     let status = child.try_wait().map_err(|error| io_failure("the background process", &error))?;
-    Ok(status.map(|status| status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from)))
+    Ok(status.map(|status| {
+        status
+            .code()
+            .and_then(|code| u8::try_from(code).ok())
+            .map_or(ExitCode::FAILURE, ExitCode::from)
+    }))
 }

@@ -55,10 +55,18 @@ impl Administration {
     ) -> Result<Self, Failure> {
         let mut posts = Vec::new();
         if let Some(http) = operation.http {
-            posts.push(tcp(Routes::Http { health: http.health, metrics: http.metrics }, http.address, sockets)?);
+            posts.push(tcp(
+                Routes::Http { health: http.health, metrics: http.metrics },
+                http.address,
+                sockets,
+            )?);
         }
         if let Some(admin) = operation.admin {
-            posts.push(tcp(Routes::Admin { quit: admin.quit, debug: admin.debug }, admin.address, sockets)?);
+            posts.push(tcp(
+                Routes::Admin { quit: admin.quit, debug: admin.debug },
+                admin.address,
+                sockets,
+            )?);
         }
         let mut socket = None;
         if let Some(AdminSocket { path, is_named }) = &operation.admin_socket {
@@ -69,11 +77,17 @@ impl Administration {
                 }
                 Err(failure) if *is_named => return Err(failure),
                 // Where nobody asked for it, it is no reason not to serve: a second proxy of the same user, say.
-                Err(failure) => tracing::warn!("status, shutdown and --takeover won't find this proxy: {}", failure.detail),
+                Err(failure) => tracing::warn!(
+                    "status, shutdown and --takeover won't find this proxy: {}",
+                    failure.detail
+                ),
             }
         }
-        let copies: Result<Vec<Inherited>, io::Error> = posts.iter().map(|post| post.copy(socket.as_deref())).collect();
-        let copies = copies.map_err(|error| Failure::new(Class::Internal, format!("a socket can't be duplicated: {error}")))?;
+        let copies: Result<Vec<Inherited>, io::Error> =
+            posts.iter().map(|post| post.copy(socket.as_deref())).collect();
+        let copies = copies.map_err(|error| {
+            Failure::new(Class::Internal, format!("a socket can't be duplicated: {error}"))
+        })?;
         let operated = Arc::new(operated(proxy, orders, shown, copies));
         let answer = |Post { routes, listener }| {
             let operated = Arc::clone(&operated);
@@ -89,7 +103,9 @@ impl Administration {
     /// The end of it. A proxy that has taken over has the socket's path by now.
     pub(super) fn end(self, is_replaced: bool) {
         self.answering.iter().for_each(JoinHandle::abort);
-        let Some(path) = self.socket.filter(|_| !is_replaced) else { return };
+        let Some(path) = self.socket.filter(|_| !is_replaced) else {
+            return;
+        };
         if let Err(error) = admin::socket::remove(&path) {
             tracing::warn!("{} can't be taken away: {error}", path.display());
         }
@@ -100,15 +116,25 @@ impl Post {
     /// The same socket once more, to be handed over. The admin socket was bound under another name than it has.
     fn copy(&self, path: Option<&Path>) -> io::Result<Inherited> {
         let (socket, listen) = match &self.listener {
-            Listener::Tcp(listener) => (listener.as_fd().try_clone_to_owned()?, Listen::Tcp(listener.local_addr()?)),
-            Listener::Unix(listener) => (listener.as_fd().try_clone_to_owned()?, Listen::Unix(path.unwrap_or(Path::new("")).to_owned())),
+            Listener::Tcp(listener) => {
+                (listener.as_fd().try_clone_to_owned()?, Listen::Tcp(listener.local_addr()?))
+            }
+            Listener::Unix(listener) => (
+                listener.as_fd().try_clone_to_owned()?,
+                Listen::Unix(path.unwrap_or(Path::new("")).to_owned()),
+            ),
         };
         Ok(Inherited { name: self.routes.socket_name().to_owned(), listen, socket })
     }
 }
 
 /// What operators look at and do. `copies` are handed over beside the listeners of the targets.
-fn operated(proxy: &Proxy, orders: mpsc::Sender<Order>, shown: Shown, copies: Vec<Inherited>) -> Operated {
+fn operated(
+    proxy: &Proxy,
+    orders: mpsc::Sender<Order>,
+    shown: Shown,
+    copies: Vec<Inherited>,
+) -> Operated {
     let (status, refresh, probe) = (proxy.clone(), proxy.clone(), proxy.clone());
     let (quit, reload) = (orders.clone(), orders.clone());
     Operated {
@@ -135,7 +161,14 @@ fn offer(proxy: &Proxy, orders: mpsc::Sender<Order>, copies: Vec<Inherited>) -> 
     let (sockets, leave, cancel) = (proxy.clone(), proxy.clone(), proxy.clone());
     Offer::new(
         proxy.door(),
-        move || sockets.estate()?.into_iter().map(Ok).chain(copies.iter().map(Inherited::try_clone)).collect(),
+        move || {
+            sockets
+                .estate()?
+                .into_iter()
+                .map(Ok)
+                .chain(copies.iter().map(Inherited::try_clone))
+                .collect()
+        },
         move || {
             leave.leave();
             order(&orders, Order::Leave);
@@ -160,7 +193,9 @@ async fn ask_to_reload(orders: &mpsc::Sender<Order>) -> Result<Vec<String>, Fail
 
 /// The socket of that name where it listens there; another than the settings ask for is of no use.
 fn found(routes: Routes, listen: &Listen, sockets: &mut Vec<Inherited>) -> Option<OwnedFd> {
-    inherited::take(sockets, routes.socket_name()).filter(|socket| socket.listen == *listen).map(|socket| socket.socket)
+    inherited::take(sockets, routes.socket_name())
+        .filter(|socket| socket.listen == *listen)
+        .map(|socket| socket.socket)
 }
 
 fn tcp(routes: Routes, address: SocketAddr, sockets: &mut Vec<Inherited>) -> Result<Post, Failure> {
@@ -172,7 +207,12 @@ fn tcp(routes: Routes, address: SocketAddr, sockets: &mut Vec<Inherited>) -> Res
         listener.set_nonblocking(true)?;
         TcpListener::from_std(listener)
     };
-    let unusable = |error: io::Error| Failure::new(Class::Configuration, format!("operators can't be answered at {address}: {error}"));
+    let unusable = |error: io::Error| {
+        Failure::new(
+            Class::Configuration,
+            format!("operators can't be answered at {address}: {error}"),
+        )
+    };
     listen().map_err(unusable).map(|listener| Post { routes, listener: Listener::Tcp(listener) })
 }
 
@@ -185,6 +225,10 @@ fn unix(path: &Path, sockets: &mut Vec<Inherited>) -> Result<Post, Failure> {
         listener.set_nonblocking(true)?;
         UnixListener::from_std(listener)
     };
-    let unusable = |error: io::Error| Failure::new(Class::Internal, format!("the admin socket {}: {error}", path.display()));
-    listen(listener).map_err(unusable).map(|listener| Post { routes: Routes::Private, listener: Listener::Unix(listener) })
+    let unusable = |error: io::Error| {
+        Failure::new(Class::Internal, format!("the admin socket {}: {error}", path.display()))
+    };
+    listen(listener)
+        .map_err(unusable)
+        .map(|listener| Post { routes: Routes::Private, listener: Listener::Unix(listener) })
 }

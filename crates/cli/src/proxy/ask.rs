@@ -69,7 +69,9 @@ struct SocketArgument {
 impl SocketArgument {
     fn door(&self) -> Result<Door, Failure> {
         let named = self.admin_socket.clone().or_else(|| default_admin_socket(&super::variable));
-        let missing = || Failure::new(Class::Configuration, "there is no XDG_RUNTIME_DIR: pass --admin-socket");
+        let missing = || {
+            Failure::new(Class::Configuration, "there is no XDG_RUNTIME_DIR: pass --admin-socket")
+        };
         named.map(Door::Unix).ok_or_else(missing)
     }
 }
@@ -86,7 +88,10 @@ pub(super) fn wait(arguments: &WaitArguments) -> Result<ExitCode, Failure> {
         };
         if begun.elapsed() >= arguments.max {
             let max = duration::written(arguments.max);
-            return Err(Failure::new(Class::TimedOut, format!("the proxy has not started within {max}: {why}; has it --health-check?")));
+            return Err(Failure::new(
+                Class::TimedOut,
+                format!("the proxy has not started within {max}: {why}; has it --health-check?"),
+            ));
         }
         std::thread::sleep(PERIOD);
     }
@@ -103,8 +108,12 @@ pub(super) fn shutdown(arguments: &ShutdownArguments) -> Result<ExitCode, Failur
         output::note("the proxy ends once its sessions have, or their time is up");
         return Ok(ExitCode::SUCCESS);
     }
-    let advice = if arguments.admin_port.is_some() { "; was it started with --quitquitquit?" } else { "" };
-    Err(Failure::new(Class::Protocol, format!("{door} answers {}: {}{advice}", answer.status, answer.body.trim())))
+    let advice =
+        if arguments.admin_port.is_some() { "; was it started with --quitquitquit?" } else { "" };
+    Err(Failure::new(
+        Class::Protocol,
+        format!("{door} answers {}: {}{advice}", answer.status, answer.body.trim()),
+    ))
 }
 
 /// Prints what the proxy does.
@@ -112,10 +121,15 @@ pub(super) fn report(arguments: &StatusArguments) -> Result<ExitCode, Failure> {
     let door = arguments.socket.door()?;
     let answer = door.ask("GET", "/status")?;
     if !GOOD.contains(&answer.status) {
-        return Err(Failure::new(Class::Protocol, format!("{door} answers {}: {}", answer.status, answer.body.trim())));
+        return Err(Failure::new(
+            Class::Protocol,
+            format!("{door} answers {}: {}", answer.status, answer.body.trim()),
+        ));
     }
     let parsed = serde_json::from_str(&answer.body);
-    let status = parsed.map_err(|error| Failure::new(Class::Protocol, format!("the status of {door} can't be read: {error}")))?;
+    let status = parsed.map_err(|error| {
+        Failure::new(Class::Protocol, format!("the status of {door} can't be read: {error}"))
+    })?;
     match arguments.output {
         Format::Json => output::json(&status)?,
         Format::Text => output::line(&status::text(&status, std::time::SystemTime::now()))?,

@@ -25,7 +25,9 @@ pub(crate) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let plan = super::plan(&arguments.request, None)?;
-    plan.left_out.iter().for_each(|said| output::note(&output::plain(&format!("left out: {said}"))));
+    plan.left_out
+        .iter()
+        .for_each(|said| output::note(&output::plain(&format!("left out: {said}"))));
     match arguments.output {
         Format::Json => output::json(&value(&plan))?,
         Format::Text => output::line(&text(&plan))?,
@@ -36,17 +38,29 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 /// A block for each target, and one for the rest.
 pub(super) fn text(plan: &Plan) -> String {
     let lines = |value: &Value| -> String {
-        let members = value.as_object().into_iter().flatten().filter(|(key, value)| *key != "name" && !value.is_null());
+        let members = value
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter(|(key, value)| *key != "name" && !value.is_null());
         let words = |value: &Value| match value {
             Value::String(text) => text.clone(),
-            Value::Array(list) => {
-                list.iter().map(|one| one.as_str().map_or_else(|| one.to_string(), str::to_owned)).collect::<Vec<_>>().join(", ")
-            }
+            Value::Array(list) => list
+                .iter()
+                .map(|one| one.as_str().map_or_else(|| one.to_string(), str::to_owned))
+                .collect::<Vec<_>>()
+                .join(", "),
             other => other.to_string(),
         };
-        members.map(|(key, value)| format!("\n  {key:<24} {}", output::plain(&words(value)))).collect()
+        members
+            .map(|(key, value)| format!("\n  {key:<24} {}", output::plain(&words(value))))
+            .collect()
     };
-    let targets = plan.settings.targets.iter().map(|target| format!("{}{}", target.name, lines(&self::target(target))));
+    let targets = plan
+        .settings
+        .targets
+        .iter()
+        .map(|target| format!("{}{}", target.name, lines(&self::target(target))));
     let proxy = format!("the proxy{}", lines(&operation(plan)));
     targets.chain(std::iter::once(proxy)).collect::<Vec<_>>().join("\n\n")
 }
@@ -113,12 +127,15 @@ fn access(access: &Access) -> String {
         Access::Open => "open".to_owned(),
         Access::OpenToNetwork => "open to the network".to_owned(),
         Access::Password(_) => "by password".to_owned(),
-        Access::Users(users) => format!("users {}", users.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")),
+        Access::Users(users) => {
+            format!("users {}", users.iter().map(u32::to_string).collect::<Vec<_>>().join(", "))
+        }
     }
 }
 
 fn operation(plan: &Plan) -> Value {
-    let Operation { http, admin, admin_socket, otlp_endpoint, connection_test, logs, grace } = &plan.operation;
+    let Operation { http, admin, admin_socket, otlp_endpoint, connection_test, logs, grace } =
+        &plan.operation;
     let http = http.map(|http| {
         let what = match (http.health, http.metrics) {
             (true, true) => "health, metrics",

@@ -41,8 +41,12 @@ pub(super) struct File {
 /// Reads the text of a file.
 pub(super) fn read(text: &str, around: &Around<'_>, report: &Report) -> File {
     let mut file = File::default();
-    let Some(root) = file::read(text, report) else { return file };
-    let Some(mut fields) = Fields::of(&root, Place::root(&root), report) else { return file };
+    let Some(root) = file::read(text, report) else {
+        return file;
+    };
+    let Some(mut fields) = Fields::of(&root, Place::root(&root), report) else {
+        return file;
+    };
     if let Some((place, node)) = fields.take("proxy") {
         file.options = proxy::read(node, place, around, report);
     }
@@ -58,7 +62,12 @@ pub(super) fn read(text: &str, around: &Around<'_>, report: &Report) -> File {
 pub(super) const NOWHERE: Position = Position { line: 0, column: 0 };
 
 /// Reads a target that is given by URL, `which` being what it is called in its mistakes.
-pub(super) fn read_url(text: &str, which: String, around: &Around<'_>, report: &Report) -> Option<Raw> {
+pub(super) fn read_url(
+    text: &str,
+    which: String,
+    around: &Around<'_>,
+    report: &Report,
+) -> Option<Raw> {
     let place = Place { at: NOWHERE, path: which };
     let mut parts = url::parts(text, &place, report)?;
     let at = parts.iter().position(|member| member.key == "name");
@@ -84,15 +93,19 @@ fn host_label(member: &Member) -> Option<String> {
 
 fn check_name(name: &str, place: &Place, report: &Report) {
     let word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-    if RESERVED.contains(&name) || !(1..=MOST_NAME).contains(&name.len()) || !name.bytes().all(word) {
-        let rule = format!("1 to {MOST_NAME} letters, digits or characters of _ or -, and not a subcommand such as status");
+    if RESERVED.contains(&name) || !(1..=MOST_NAME).contains(&name.len()) || !name.bytes().all(word)
+    {
+        let rule = format!(
+            "1 to {MOST_NAME} letters, digits or characters of _ or -, and not a subcommand such as status"
+        );
         report.add(place, format!("{name:?} is no name for a target: {rule}"));
     }
 }
 
 /// Whether a table has exactly one of these keys; a mistake where not.
 fn exactly_one(place: &Place, node: &Node, keys: &[&str], report: &Report) -> bool {
-    let count = members(place, node, report).map(|members| members.iter().filter(|(_, key, _)| keys.contains(key)).count());
+    let count = members(place, node, report)
+        .map(|members| members.iter().filter(|(_, key, _)| keys.contains(key)).count());
     if count.is_some_and(|count| count != 1) {
         report.add(place, format!("exactly one of {} is expected", keys.join(", ")));
     }

@@ -6,7 +6,8 @@ use std::time::Duration;
 const MOST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// The units and their milliseconds.
-const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+const UNITS: [(&str, u64); 5] =
+    [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 /// Reads whole numbers, each with its unit; `0` needs none.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
@@ -22,7 +23,8 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
         let (unit, after) = after.split_at_checked(end).ok_or_else(refused)?;
         let (_, size) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(refused)?;
         let number: u64 = number.parse().map_err(|_| refused())?;
-        sum = number.checked_mul(*size).and_then(|part| sum.checked_add(part)).ok_or_else(refused)?;
+        sum =
+            number.checked_mul(*size).and_then(|part| sum.checked_add(part)).ok_or_else(refused)?;
         rest = after;
     }
     let duration = Duration::from_millis(sum);

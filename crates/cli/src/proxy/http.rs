@@ -41,8 +41,11 @@ impl Door {
                 converse(stream, method, path)
             }),
         };
-        let text = asked.map_err(|error| Failure::new(Class::Unavailable, format!("there is no answer from {self}: {error}")))?;
-        parse(&text).ok_or_else(|| Failure::new(Class::Protocol, format!("{self} does not answer in HTTP")))
+        let text = asked.map_err(|error| {
+            Failure::new(Class::Unavailable, format!("there is no answer from {self}: {error}"))
+        })?;
+        parse(&text)
+            .ok_or_else(|| Failure::new(Class::Protocol, format!("{self} does not answer in HTTP")))
     }
 }
 
@@ -56,7 +59,10 @@ impl std::fmt::Display for Door {
 }
 
 fn converse(mut stream: impl Read + Write, method: &str, path: &str) -> io::Result<String> {
-    stream.write_all(format!("{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n").as_bytes())?;
+    stream.write_all(
+        format!("{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
+            .as_bytes(),
+    )?;
     let mut text = String::new();
     stream.take(MAX_ANSWER).read_to_string(&mut text)?;
     Ok(text)

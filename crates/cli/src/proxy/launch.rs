@@ -19,11 +19,21 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 /// Starts a proxy.
-pub(crate) async fn start(settings: Settings, inherited: Vec<Inherited>) -> Result<(Proxy, Vec<Problem>), Failure> {
+pub(crate) async fn start(
+    settings: Settings,
+    inherited: Vec<Inherited>,
+) -> Result<(Proxy, Vec<Problem>), Failure> {
     let workers = Workers::for_this_machine();
-    let workers = workers.map_err(|error| Failure::new(Class::Internal, format!("no threads to serve clients on: {error}")))?;
+    let workers = workers.map_err(|error| {
+        Failure::new(Class::Internal, format!("no threads to serve clients on: {error}"))
+    })?;
     let environment_region = crate::signing::environment_region();
-    let context = Context { clock: Clock::system(), resolver: Resolver::system(), workers, environment_region };
+    let context = Context {
+        clock: Clock::system(),
+        resolver: Resolver::system(),
+        workers,
+        environment_region,
+    };
     let mut problems = make_directories(&settings);
     let (proxy, others) = Proxy::start(settings, context, inherited).await;
     problems.extend(others);
@@ -44,9 +54,14 @@ fn make_directories(settings: &Settings) -> Vec<Problem> {
         let mode = if matches!(target.access, Access::Users(_)) { 0o755 } else { 0o700 };
         for listen in &target.listen {
             let Listen::Unix(path) = listen else { continue };
-            let Some(directory) = path.parent() else { continue };
+            let Some(directory) = path.parent() else {
+                continue;
+            };
             if let Err(error) = DirBuilder::new().recursive(true).mode(mode).create(directory) {
-                let failure = Failure::new(Class::Configuration, format!("{} can't be made: {error}", directory.display()));
+                let failure = Failure::new(
+                    Class::Configuration,
+                    format!("{} can't be made: {error}", directory.display()),
+                );
                 problems.push(Problem { target: target.name.clone(), failure });
             }
         }
@@ -62,12 +77,19 @@ pub(super) fn activated() -> Result<Vec<Inherited>, Failure> {
 
 /// Where the targets of a proxy listen, with the ports that they have.
 pub(crate) fn listeners(proxy: &Proxy) -> Result<Vec<(String, Listen)>, Failure> {
-    let sockets = proxy.listeners().map_err(|error| Failure::new(Class::Internal, format!("the listeners can't be read: {error}")))?;
+    let sockets = proxy.listeners().map_err(|error| {
+        Failure::new(Class::Internal, format!("the listeners can't be read: {error}"))
+    })?;
     Ok(sockets.into_iter().map(|socket| (socket.name, socket.listen)).collect())
 }
 
 /// What was taken from the proxy that has the admin socket; none where there is none.
 pub(super) async fn take_over(operation: &Operation) -> Result<Option<Taken>, Failure> {
-    let missing = || Failure::new(Class::Configuration, "there is no XDG_RUNTIME_DIR to look for a proxy in: pass --admin-socket");
+    let missing = || {
+        Failure::new(
+            Class::Configuration,
+            "there is no XDG_RUNTIME_DIR to look for a proxy in: pass --admin-socket",
+        )
+    };
     handover::take(&operation.admin_socket.as_ref().ok_or_else(missing)?.path).await
 }

@@ -21,10 +21,16 @@ const USUAL: &str = "warn,countersign=info,countersign_gateway=info";
 const RATIO: f64 = 1.0;
 
 /// Logs to standard error, in lines or as JSON, `COUNTERSIGN_LOG` asking for more or less; and sends traces to `collector`.
-pub(super) fn start(logs: Logs, collector: Option<&str>, runtime: &Handle) -> Result<Option<Traces>, Failure> {
-    let (layer, traces) = collector.map(|url| telemetry::layer(url, RATIO, runtime.clone())).transpose()?.unzip();
+pub(super) fn start(
+    logs: Logs,
+    collector: Option<&str>,
+    runtime: &Handle,
+) -> Result<Option<Traces>, Failure> {
+    let (layer, traces) =
+        collector.map(|url| telemetry::layer(url, RATIO, runtime.clone())).transpose()?.unzip();
     let usual = if logs.quiet { "error" } else { USUAL };
-    let filter = EnvFilter::try_from_env("COUNTERSIGN_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
+    let filter =
+        EnvFilter::try_from_env("COUNTERSIGN_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
     let lines = fmt::layer().with_writer(io::stderr);
     let lines = if logs.structured {
         lines.json().flatten_event(true).with_filter(filter).boxed()

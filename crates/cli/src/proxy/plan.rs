@@ -40,14 +40,21 @@ pub(crate) struct Surroundings<'a> {
 
 impl std::fmt::Debug for Surroundings<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Surroundings").field("working_directory", &self.working_directory).finish_non_exhaustive()
+        f.debug_struct("Surroundings")
+            .field("working_directory", &self.working_directory)
+            .finish_non_exhaustive()
     }
 }
 
 /// Works it out. `before` is what has been done so far: targets whose ports are counted up keep theirs.
-pub(crate) fn make(request: &Request, surroundings: Surroundings<'_>, before: Option<&Settings>) -> Result<Plan, Failure> {
+pub(crate) fn make(
+    request: &Request,
+    surroundings: Surroundings<'_>,
+    before: Option<&Settings>,
+) -> Result<Plan, Failure> {
     let path = find(request, surroundings)?;
-    let directory = path.as_deref().and_then(Path::parent).unwrap_or(surroundings.working_directory);
+    let directory =
+        path.as_deref().and_then(Path::parent).unwrap_or(surroundings.working_directory);
     let around = Around::new(directory, surroundings.variable);
     let report = Report::default();
     let file = match &path {
@@ -61,22 +68,46 @@ pub(crate) fn make(request: &Request, surroundings: Surroundings<'_>, before: Op
     let chosen = choose(request, file.targets, from_urls, path.as_deref(), &report)?;
     let mut listeners = Listeners::new(&chosen, &request.options, &usual, before);
     let one = chosen.len() == 1;
-    let resolver = target::Resolver { flags: &request.options, usual: &usual, options: &options, one, report: &report };
-    let targets = chosen.iter().filter_map(|raw| Some((raw, resolver.target(raw, &mut listeners)?)));
+    let resolver = target::Resolver {
+        flags: &request.options,
+        usual: &usual,
+        options: &options,
+        one,
+        report: &report,
+    };
+    let targets =
+        chosen.iter().filter_map(|raw| Some((raw, resolver.target(raw, &mut listeners)?)));
     let targets: Vec<_> = targets.map(|(raw, target)| (raw.place.path.clone(), target)).collect();
-    let left_out = conclude(report, path.as_deref(), options.skip_failed_instance_config == Some(true))?;
-    let is_left_out = |place: &str| !place.is_empty() && left_out.iter().any(|(other, _)| other == place);
-    let targets: Vec<_> = targets.into_iter().filter(|(place, _)| !is_left_out(place)).map(|(_, target)| target).collect();
+    let left_out =
+        conclude(report, path.as_deref(), options.skip_failed_instance_config == Some(true))?;
+    let is_left_out =
+        |place: &str| !place.is_empty() && left_out.iter().any(|(other, _)| other == place);
+    let targets: Vec<_> = targets
+        .into_iter()
+        .filter(|(place, _)| !is_left_out(place))
+        .map(|(_, target)| target)
+        .collect();
     if targets.is_empty() {
         return Err(wrong("there is no target left to serve"));
     }
-    let max_connections = usize::try_from(options.max_connections.unwrap_or(0)).unwrap_or(usize::MAX);
+    let max_connections =
+        usize::try_from(options.max_connections.unwrap_or(0)).unwrap_or(usize::MAX);
     let login_timeout = options.login_timeout.unwrap_or(LOGIN_TIMEOUT);
     let settings = Settings { targets, max_connections, login_timeout };
     let operation = Operation::of(&options, surroundings)?;
     let certificates = settings.targets.iter().flat_map(Target::files).cloned();
-    let files = path.into_iter().chain(around.read.take()).chain(here.read.take()).chain(certificates).collect();
-    Ok(Plan { settings, operation, files, left_out: left_out.into_iter().map(|(_, said)| said).collect() })
+    let files = path
+        .into_iter()
+        .chain(around.read.take())
+        .chain(here.read.take())
+        .chain(certificates)
+        .collect();
+    Ok(Plan {
+        settings,
+        operation,
+        files,
+        left_out: left_out.into_iter().map(|(_, said)| said).collect(),
+    })
 }
 
 fn wrong(detail: impl Into<String>) -> Failure {
@@ -84,12 +115,21 @@ fn wrong(detail: impl Into<String>) -> Failure {
 }
 
 /// The file: the one that is named, else the nearest there is.
-pub(crate) fn find(request: &Request, surroundings: Surroundings<'_>) -> Result<Option<PathBuf>, Failure> {
+pub(crate) fn find(
+    request: &Request,
+    surroundings: Surroundings<'_>,
+) -> Result<Option<PathBuf>, Failure> {
     if let Some(named) = &request.config {
         let path = surroundings.working_directory.join(named);
-        return if path.exists() { Ok(Some(path)) } else { Err(wrong(format!("{} is not there", path.display()))) };
+        return if path.exists() {
+            Ok(Some(path))
+        } else {
+            Err(wrong(format!("{} is not there", path.display())))
+        };
     }
-    let set = |name: &str| (surroundings.variable)(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let set = |name: &str| {
+        (surroundings.variable)(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+    };
     let home = set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config")));
     let below = home.map(|home| home.join("countersign/countersign.toml"));
     let here = surroundings.working_directory.join("countersign.toml");
@@ -97,14 +137,17 @@ pub(crate) fn find(request: &Request, surroundings: Surroundings<'_>) -> Result<
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|error| crate::io_failure(&path.display().to_string(), &error))
+    std::fs::read_to_string(path)
+        .map_err(|error| crate::io_failure(&path.display().to_string(), &error))
 }
 
 /// The targets that are given by URL, in their places among the arguments.
 fn urls(request: &Request, here: &Around<'_>, report: &Report) -> Vec<(usize, Raw)> {
     let mut raws: Vec<(usize, Raw)> = Vec::new();
-    for (index, text) in request.targets.iter().enumerate().filter(|(_, text)| config::is_url(text)) {
-        if let Some(mut raw) = config::read_url(text, format!("target {}", index + 1), here, report) {
+    for (index, text) in request.targets.iter().enumerate().filter(|(_, text)| config::is_url(text))
+    {
+        if let Some(mut raw) = config::read_url(text, format!("target {}", index + 1), here, report)
+        {
             raw.name = distinct(&raw.name, |name| raws.iter().any(|(_, other)| other.name == name));
             raws.push((index, raw));
         }
@@ -115,7 +158,10 @@ fn urls(request: &Request, here: &Around<'_>, report: &Report) -> Vec<(usize, Ra
 /// `name`, or with a number where there is another of that name.
 fn distinct(name: &str, is_taken: impl Fn(&str) -> bool) -> String {
     let numbered = (2_u32..).map(|number| format!("{name}-{number}"));
-    std::iter::once(name.to_owned()).chain(numbered).find(|name| !is_taken(name)).unwrap_or_default()
+    std::iter::once(name.to_owned())
+        .chain(numbered)
+        .find(|name| !is_taken(name))
+        .unwrap_or_default()
 }
 
 /// Those that are asked for; all of the file's where none is.
@@ -128,20 +174,31 @@ fn choose(
 ) -> Result<Vec<Raw>, Failure> {
     if request.targets.is_empty() {
         if path.is_none() {
-            return Err(Failure::new(Class::Usage, "there is nothing to serve: give a URL, or write countersign.toml (see docs/proxy.md)"));
+            return Err(Failure::new(
+                Class::Usage,
+                "there is nothing to serve: give a URL, or write countersign.toml (see docs/proxy.md)",
+            ));
         }
         if of_file.is_empty() && report.count() == 0 {
-            report.add(&Place { at: START, path: String::new() }, "there is no table such as [targets.orders] in it");
+            report.add(
+                &Place { at: START, path: String::new() },
+                "there is no table such as [targets.orders] in it",
+            );
         }
         return Ok(of_file);
     }
     let names: Vec<String> = of_file.iter().map(|raw| raw.name.clone()).collect();
     let mut chosen: Vec<(usize, Raw)> = from_urls;
-    for (index, name) in request.targets.iter().enumerate().filter(|(_, text)| !config::is_url(text)) {
+    for (index, name) in
+        request.targets.iter().enumerate().filter(|(_, text)| !config::is_url(text))
+    {
         match of_file.iter().position(|raw| raw.name == *name) {
             Some(at) => chosen.push((index, of_file.remove(at))),
             None if chosen.iter().any(|(_, raw)| raw.name == *name) => {
-                return Err(Failure::new(Class::Usage, format!("the target {name:?} is named twice")));
+                return Err(Failure::new(
+                    Class::Usage,
+                    format!("the target {name:?} is named twice"),
+                ));
             }
             // Its own mistakes say why it is not among them.
             None if report.count() > 0 => {}
@@ -152,28 +209,45 @@ fn choose(
     let mut raws: Vec<Raw> = Vec::new();
     for (_, mut raw) in chosen {
         if raw.given == Given::ByUrl {
-            raw.name = distinct(&raw.name, |name| raws.iter().any(|other| other.name == name) || names.iter().any(|other| other == name));
+            raw.name = distinct(&raw.name, |name| {
+                raws.iter().any(|other| other.name == name)
+                    || names.iter().any(|other| other == name)
+            });
         }
         raws.push(raw);
     }
     Ok(raws)
 }
 
-const START: countersign_core::policy::Position = countersign_core::policy::Position { line: 1, column: 1 };
+const START: countersign_core::policy::Position =
+    countersign_core::policy::Position { line: 1, column: 1 };
 
 fn unknown(name: &str, names: &[String], path: Option<&Path>) -> Failure {
     let detail = match path {
-        None => format!("{name:?} is no URL, and there is no countersign.toml that would say what it is"),
+        None => format!(
+            "{name:?} is no URL, and there is no countersign.toml that would say what it is"
+        ),
         Some(path) if names.is_empty() => format!("there is no target in {}", path.display()),
-        Some(path) => format!("there is no target {name:?} in {}; there are {}", path.display(), names.join(", ")),
+        Some(path) => format!(
+            "there is no target {name:?} in {}; there are {}",
+            path.display(),
+            names.join(", ")
+        ),
     };
     Failure::new(Class::Usage, detail)
 }
 
 /// Nothing where nothing is wrong; with `skip` the targets that have mistakes, by the path of their table.
-fn conclude(report: Report, path: Option<&Path>, skip: bool) -> Result<Vec<(String, String)>, Failure> {
-    let Err(mistakes) = report.conclude() else { return Ok(Vec::new()) };
-    let of_targets: Option<Vec<_>> = mistakes.as_slice().iter().map(|mistake| Some((table(mistake)?, said(mistake)))).collect();
+fn conclude(
+    report: Report,
+    path: Option<&Path>,
+    skip: bool,
+) -> Result<Vec<(String, String)>, Failure> {
+    let Err(mistakes) = report.conclude() else {
+        return Ok(Vec::new());
+    };
+    let of_targets: Option<Vec<_>> =
+        mistakes.as_slice().iter().map(|mistake| Some((table(mistake)?, said(mistake)))).collect();
     if let (true, Some(left_out)) = (skip, of_targets) {
         return Ok(left_out);
     }
@@ -183,10 +257,12 @@ fn conclude(report: Report, path: Option<&Path>, skip: bool) -> Result<Vec<(Stri
     if given.len() == mistakes.as_slice().len() {
         return Err(Failure::new(Class::Usage, given.join("\n")));
     }
-    let written: Vec<String> = mistakes.as_slice().iter().filter(|mistake| !is_given(mistake)).map(said).collect();
+    let written: Vec<String> =
+        mistakes.as_slice().iter().filter(|mistake| !is_given(mistake)).map(said).collect();
     let name = path.map_or_else(|| "the targets".to_owned(), |path| path.display().to_string());
     let more = (mistakes.omitted() > 0).then(|| format!("and {} more", mistakes.omitted()));
-    let lines = given.into_iter().chain([format!("{name} can't be used:")]).chain(written).chain(more);
+    let lines =
+        given.into_iter().chain([format!("{name} can't be used:")]).chain(written).chain(more);
     Err(wrong(lines.collect::<Vec<_>>().join("\n")))
 }
 
@@ -201,7 +277,11 @@ fn table(mistake: &Mistake) -> Option<String> {
 }
 
 fn said(mistake: &Mistake) -> String {
-    if mistake.at == config::NOWHERE { format!("{}: {}", mistake.path, mistake.problem) } else { mistake.to_string() }
+    if mistake.at == config::NOWHERE {
+        format!("{}: {}", mistake.path, mistake.problem)
+    } else {
+        mistake.to_string()
+    }
 }
 
 #[cfg(test)]

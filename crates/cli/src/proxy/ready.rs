@@ -24,7 +24,8 @@ fn postgres(target: &Target, listen: &Listen) -> String {
     let user = target.user.as_ref().map_or("USER", |user| user.as_str());
     let database = target.database.as_deref().unwrap_or("DATABASE");
     let pairs = [("host", host.as_str()), ("port", &port), ("user", user), ("dbname", database)];
-    let pairs: Vec<String> = pairs.iter().map(|(key, value)| format!("{key}={}", conninfo(value))).collect();
+    let pairs: Vec<String> =
+        pairs.iter().map(|(key, value)| format!("{key}={}", conninfo(value))).collect();
     format!("psql {}", shell(&pairs.join(" ")))
 }
 
@@ -37,13 +38,19 @@ fn directory(path: &Path) -> (String, String) {
 
 fn mysql(client: &str, target: &Target, listen: &Listen) -> String {
     let place = match listen {
-        Listen::Tcp(address) => format!("--host={} --port={} --protocol=TCP", reached(*address), address.port()),
+        Listen::Tcp(address) => {
+            format!("--host={} --port={} --protocol=TCP", reached(*address), address.port())
+        }
         Listen::Unix(path) => format!("--socket={}", shell(&path.display().to_string())),
         Listen::Activated(name) => return format!("the socket {name:?} that was handed over"),
     };
     let user = shell(target.user.as_ref().map_or("USER", |user| user.as_str()));
     let password = if matches!(target.access, Access::Password(_)) { " --password" } else { "" };
-    let database = target.database.as_deref().map(|database| format!(" {}", shell(database))).unwrap_or_default();
+    let database = target
+        .database
+        .as_deref()
+        .map(|database| format!(" {}", shell(database)))
+        .unwrap_or_default();
     format!("{client} {place} --user={user}{password}{database}")
 }
 
@@ -58,14 +65,24 @@ fn reached(address: SocketAddr) -> IpAddr {
 
 /// A value of a connection string. Source: "Connection Strings" in libpq's manual.
 fn conninfo(value: &str) -> String {
-    let bare = !value.is_empty() && !value.contains(|letter: char| letter.is_whitespace() || letter == '\'' || letter == '\\');
-    if bare { value.to_owned() } else { format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'")) }
+    let bare = !value.is_empty()
+        && !value
+            .contains(|letter: char| letter.is_whitespace() || letter == '\'' || letter == '\\');
+    if bare {
+        value.to_owned()
+    } else {
+        format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
+    }
 }
 
 /// A word for a shell.
 pub(super) fn shell(text: &str) -> String {
     let bare = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./:@%+,".contains(&byte);
-    if !text.is_empty() && text.bytes().all(bare) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if !text.is_empty() && text.bytes().all(bare) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 #[cfg(test)]

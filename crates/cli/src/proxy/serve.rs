@@ -76,14 +76,21 @@ impl Voice {
     }
 }
 
-async fn serve(request: Request, plan: Plan, mut inherited: Vec<Inherited>, takeover: bool, voice: Voice) -> Result<ExitCode, Failure> {
+async fn serve(
+    request: Request,
+    plan: Plan,
+    mut inherited: Vec<Inherited>,
+    takeover: bool,
+    voice: Voice,
+) -> Result<ExitCode, Failure> {
     // Before anything is ready, so that no signal comes too early.
     let mut signals = Signals::new()?;
     let watch = Watch::new(plan.files.clone());
     let notify = Notify::from(&super::variable);
     plan.left_out.iter().for_each(|said| voice.complain(&format!("left out: {said}")));
     let mut taken = if takeover { launch::take_over(&plan.operation).await? } else { None };
-    let mut sockets = taken.as_mut().map(|taken| std::mem::take(&mut taken.sockets)).unwrap_or_default();
+    let mut sockets =
+        taken.as_mut().map(|taken| std::mem::take(&mut taken.sockets)).unwrap_or_default();
     let is_for_operators = |socket: &mut Inherited| socket.name.starts_with('(');
     let mut operators: Vec<Inherited> = sockets.extract_if(.., is_for_operators).collect();
     inherited.append(&mut sockets);
@@ -94,7 +101,13 @@ async fn serve(request: Request, plan: Plan, mut inherited: Vec<Inherited>, take
     }
     let (orders, mut ordered) = mpsc::channel(MOST_ORDERS);
     let shown = Shown::new(Mutex::new(check::text(&plan)));
-    let administration = Administration::start(&proxy, &plan.operation, orders, Shown::clone(&shown), &mut operators)?;
+    let administration = Administration::start(
+        &proxy,
+        &plan.operation,
+        orders,
+        Shown::clone(&shown),
+        &mut operators,
+    )?;
     // Last of what may fail: until then the other proxy would go on.
     if let Some(taken) = taken {
         proxy.succeed(taken.ready().await?);
@@ -121,7 +134,10 @@ fn status(end: End, grace: Grace) -> ExitCode {
 fn check_start(proxy: &Proxy, problems: &[Problem], voice: Voice) -> Result<(), Failure> {
     if launch::listeners(proxy)?.is_empty() {
         let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        return Err(Failure::new(Class::Configuration, format!("no target can be served:\n{}", said.join("\n"))));
+        return Err(Failure::new(
+            Class::Configuration,
+            format!("no target can be served:\n{}", said.join("\n")),
+        ));
     }
     problems.iter().for_each(|problem| voice.complain(&format!("{problem}; the others go on")));
     Ok(())
@@ -130,10 +146,14 @@ fn check_start(proxy: &Proxy, problems: &[Problem], voice: Voice) -> Result<(), 
 /// `--run-connection-test`.
 async fn test(proxy: &Proxy) -> Result<(), Failure> {
     let results = proxy.probe().await;
-    let failed = |(name, result): (String, Result<(), Failure>)| result.err().map(|failure| (name, failure));
+    let failed =
+        |(name, result): (String, Result<(), Failure>)| result.err().map(|failure| (name, failure));
     let failed: Vec<(String, Failure)> = results.into_iter().filter_map(failed).collect();
-    let Some((_, first)) = failed.first() else { return Ok(()) };
-    let lines: Vec<String> = failed.iter().map(|(name, failure)| format!("{name}: {failure}")).collect();
+    let Some((_, first)) = failed.first() else {
+        return Ok(());
+    };
+    let lines: Vec<String> =
+        failed.iter().map(|(name, failure)| format!("{name}: {failure}")).collect();
     Err(Failure::new(first.class, format!("the connection test:\n{}", lines.join("\n"))))
 }
 
@@ -144,7 +164,11 @@ fn announce(proxy: &Proxy, plan: &Plan, voice: Voice) -> Result<(), Failure> {
             voice.say(&format!("{name}: {}", ready::line(target, &listen)));
         }
     }
-    let http = plan.operation.http.map(|http| format!(", health and metrics at http://{}", http.address)).unwrap_or_default();
+    let http = plan
+        .operation
+        .http
+        .map(|http| format!(", health and metrics at http://{}", http.address))
+        .unwrap_or_default();
     voice.say(&format!("ready{http}"));
     Ok(())
 }
@@ -161,7 +185,11 @@ struct Serving {
 }
 
 impl Serving {
-    async fn until_end(&mut self, signals: &mut Signals, orders: &mut mpsc::Receiver<Order>) -> End {
+    async fn until_end(
+        &mut self,
+        signals: &mut Signals,
+        orders: &mut mpsc::Receiver<Order>,
+    ) -> End {
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -184,7 +212,10 @@ impl Serving {
     /// The same, where nobody waits for an answer.
     fn read_again(&mut self, why: &str) {
         if let Err(failure) = self.reload(why) {
-            self.voice.complain(&format!("read again ({why}), and the settings stay as they are: {}", failure.detail));
+            self.voice.complain(&format!(
+                "read again ({why}), and the settings stay as they are: {}",
+                failure.detail
+            ));
         }
     }
 
@@ -193,12 +224,19 @@ impl Serving {
         let read = super::plan(&self.request, Some(&self.plan.settings));
         let plan = read.inspect_err(|_| self.proxy.metrics().proxy().reload_failures.bump())?;
         plan.left_out.iter().for_each(|said| self.voice.complain(&format!("left out: {said}")));
-        let problems: Vec<String> = launch::change(&self.proxy, plan.settings.clone()).iter().map(ToString::to_string).collect();
-        problems.iter().for_each(|problem| self.voice.complain(&format!("{problem}; the others go on")));
+        let problems: Vec<String> = launch::change(&self.proxy, plan.settings.clone())
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        problems
+            .iter()
+            .for_each(|problem| self.voice.complain(&format!("{problem}; the others go on")));
         let Grace { least, most, exit_zero } = plan.operation.grace;
         self.plan.operation.grace = Grace { least, most, exit_zero };
         if plan.operation != self.plan.operation {
-            tracing::warn!("what [proxy] says of HTTP, the admin port and socket, traces and logs counts from the next start on");
+            tracing::warn!(
+                "what [proxy] says of HTTP, the admin port and socket, traces and logs counts from the next start on"
+            );
         }
         let operation = self.plan.operation.clone();
         self.watch = Watch::new(plan.files.clone());
@@ -249,7 +287,11 @@ struct Signals {
 
 impl Signals {
     fn new() -> Result<Self, Failure> {
-        let listen = |kind| signal(kind).map_err(|error| Failure::new(Class::Internal, format!("signals can't be listened to: {error}")));
+        let listen = |kind| {
+            signal(kind).map_err(|error| {
+                Failure::new(Class::Internal, format!("signals can't be listened to: {error}"))
+            })
+        };
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,

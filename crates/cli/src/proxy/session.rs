@@ -36,7 +36,8 @@ pub(crate) struct Session {
 
 /// Listens for one target until the time is up, or Ctrl-C.
 pub(crate) fn open(session: Session) -> Result<ExitCode, Failure> {
-    let options = Options { region: session.region, profile: session.profile, ..Options::default() };
+    let options =
+        Options { region: session.region, profile: session.profile, ..Options::default() };
     let request = Request { targets: vec![session.name], config: session.config, options };
     let mut plan = super::plan(&request, None)?;
     for target in &mut plan.settings.targets {
@@ -46,14 +47,20 @@ pub(crate) fn open(session: Session) -> Result<ExitCode, Failure> {
     launch::runtime()?.block_on(async {
         let (proxy, problems) = launch::start(plan.settings.clone(), Vec::new()).await?;
         if let Some(problem) = problems.into_iter().next() {
-            return Err(Failure::new(problem.failure.class, format!("{}; -p names another port", problem.failure.detail)));
+            return Err(Failure::new(
+                problem.failure.class,
+                format!("{}; -p names another port", problem.failure.detail),
+            ));
         }
         for (name, listen) in launch::listeners(&proxy)? {
             if let Some(target) = plan.settings.targets.iter().find(|target| target.name == name) {
                 output::line(&credentials(target, &listen))?;
             }
         }
-        let until = session.time.map(|time| format!(" for {}", duration::written(time))).unwrap_or_default();
+        let until = session
+            .time
+            .map(|time| format!(" for {}", duration::written(time)))
+            .unwrap_or_default();
         output::note(&format!("ready{until}; Ctrl-C ends it"));
         let interrupted = tokio::signal::ctrl_c();
         tokio::select! {
@@ -67,7 +74,10 @@ pub(crate) fn open(session: Session) -> Result<ExitCode, Failure> {
 
 fn listener(target: &Target, port: Option<u16>) -> Result<Listen, Failure> {
     if let Access::Users(_) = target.access {
-        let detail = format!("{} lets users of the machine in, who are known on a Unix socket alone: countersign proxy {0}", target.name);
+        let detail = format!(
+            "{} lets users of the machine in, who are known on a Unix socket alone: countersign proxy {0}",
+            target.name
+        );
         return Err(Failure::new(Class::Configuration, detail));
     }
     let usual = if target.engine == Engine::Postgres { POSTGRES_PORT } else { MYSQL_PORT };
@@ -76,11 +86,18 @@ fn listener(target: &Target, port: Option<u16>) -> Result<Listen, Failure> {
 
 /// As hoop prints it, and a line to paste.
 fn credentials(target: &Target, listen: &Listen) -> String {
-    let Listen::Tcp(address) = listen else { return ready::line(target, listen) };
+    let Listen::Tcp(address) = listen else {
+        return ready::line(target, listen);
+    };
     let user = target.user.as_ref().map_or("USER", |user| user.as_str());
-    let password = if matches!(target.access, Access::Open | Access::OpenToNetwork) { DUMMY } else { "THE-PASSWORD-OF-ITS-ACCESS" };
+    let password = if matches!(target.access, Access::Open | Access::OpenToNetwork) {
+        DUMMY
+    } else {
+        "THE-PASSWORD-OF-ITS-ACCESS"
+    };
     let title = format!("{:-^60}", format!("{}-credentials", target.engine));
-    let line = format!("host={} port={} user={user} password={password}", address.ip(), address.port());
+    let line =
+        format!("host={} port={} user={user} password={password}", address.ip(), address.port());
     let line = format!("{title}\n{:^60}\n{}", line, "-".repeat(60));
     format!("{}\n{}", line.trim_end(), ready::line(target, listen))
 }

@@ -16,9 +16,14 @@ pub(super) fn text(status: &Status, now: SystemTime) -> String {
         (false, false) => "starting",
     };
     let since = ago(status.started, now);
-    let mut parts =
-        vec![format!("version {}, process {}, {phase} for {since}, {} connections{most}", status.version, status.pid, status.connections)];
-    parts.push(table(&["TARGET", "DATABASE", "LISTENS ON", "CLIENTS", "POOL", "LOGINS"], status.targets.iter().map(target)));
+    let mut parts = vec![format!(
+        "version {}, process {}, {phase} for {since}, {} connections{most}",
+        status.version, status.pid, status.connections
+    )];
+    parts.push(table(
+        &["TARGET", "DATABASE", "LISTENS ON", "CLIENTS", "POOL", "LOGINS"],
+        status.targets.iter().map(target),
+    ));
     let failures = status.targets.iter().filter_map(failures);
     parts.extend(failures);
     if status.targets.iter().any(|target| target.identity.is_some()) {
@@ -26,7 +31,10 @@ pub(super) fn text(status: &Status, now: SystemTime) -> String {
         parts.push(table(&["TARGET", "CREDENTIALS", "KEY", "END", "USER", "TOKEN"], identities));
     }
     if !status.sessions.is_empty() {
-        let heading = ["SESSION", "TARGET", "CLIENT", "USER", "DATABASE", "SINCE", "STATE", "SENT", "RECEIVED", "SERVER"];
+        let heading = [
+            "SESSION", "TARGET", "CLIENT", "USER", "DATABASE", "SINCE", "STATE", "SENT",
+            "RECEIVED", "SERVER",
+        ];
         parts.push(table(&heading, status.sessions.iter().map(|one| session(one, now))));
     }
     parts.join("\n\n")
@@ -43,7 +51,8 @@ fn target(target: &Target) -> Vec<String> {
         None => listener.address.clone(),
     };
     let pool = target.pool;
-    let queued = if target.queued > 0 { format!(", {} wait", target.queued) } else { String::new() };
+    let queued =
+        if target.queued > 0 { format!(", {} wait", target.queued) } else { String::new() };
     vec![
         target.name.clone(),
         format!("{} {}", target.engine, target.endpoint),
@@ -63,23 +72,37 @@ fn target(target: &Target) -> Vec<String> {
 fn failures(target: &Target) -> Option<String> {
     let listeners = target.listeners.iter().filter_map(|listener| listener.failure.clone());
     let credentials = target.identity.iter().filter_map(|identity| identity.failure.clone());
-    let logins = target.health.failure.iter().map(|setback| format!("{} (failed {} times in a row)", setback.detail, setback.in_a_row));
-    let lines: Vec<String> =
-        listeners.chain(credentials).chain(logins).map(|why| crate::output::plain(&format!("{}: {why}", target.name))).collect();
+    let logins =
+        target.health.failure.iter().map(|setback| {
+            format!("{} (failed {} times in a row)", setback.detail, setback.in_a_row)
+        });
+    let lines: Vec<String> = listeners
+        .chain(credentials)
+        .chain(logins)
+        .map(|why| crate::output::plain(&format!("{}: {why}", target.name)))
+        .collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 /// A target's credentials, and a row for each of its tokens.
 fn identity(target: &Target, now: SystemTime) -> Vec<Vec<String>> {
-    let Some(identity) = &target.identity else { return Vec::new() };
-    let end = identity.expires.map_or_else(|| "-".to_owned(), |end| format!("in {}", until(end, now)));
+    let Some(identity) = &target.identity else {
+        return Vec::new();
+    };
+    let end =
+        identity.expires.map_or_else(|| "-".to_owned(), |end| format!("in {}", until(end, now)));
     let key = identity.access_key_id.clone().unwrap_or_else(|| "none yet".to_owned());
-    let row = |user: String, token: String| vec![target.name.clone(), identity.source.clone(), key.clone(), end.clone(), user, token];
+    let row = |user: String, token: String| {
+        vec![target.name.clone(), identity.source.clone(), key.clone(), end.clone(), user, token]
+    };
     if target.tokens.is_empty() {
         return vec![row("-".to_owned(), "-".to_owned())];
     }
     let token = |token: &countersign_gateway::status::Token| {
-        row(token.user.clone(), format!("{} old, good for {}", seconds(token.age), until(token.ends, now)))
+        row(
+            token.user.clone(),
+            format!("{} old, good for {}", seconds(token.age), until(token.ends, now)),
+        )
     };
     target.tokens.iter().map(token).collect()
 }

@@ -38,7 +38,11 @@ impl Watch {
 }
 
 fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
-    let stamp = |file: &PathBuf| fs::metadata(file).ok().map(|data| (data.ino(), data.size(), data.mtime(), data.mtime_nsec()));
+    let stamp = |file: &PathBuf| {
+        fs::metadata(file)
+            .ok()
+            .map(|data| (data.ino(), data.size(), data.mtime(), data.mtime_nsec()))
+    };
     files.iter().map(stamp).collect()
 }
 

@@ -64,7 +64,9 @@ pub(crate) struct Arguments {
 /// Prints what is to be done, or does it.
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if arguments.engine == Engine::Postgres {
-        return Err(misused("--engine is mariadb or mysql: PostgreSQL asks by PAM or LDAP, and loads no plugin"));
+        return Err(misused(
+            "--engine is mariadb or mysql: PostgreSQL asks by PAM or LDAP, and loads no plugin",
+        ));
     }
     let config_file = config_file(arguments.config_file.as_deref())?;
     let client = Client::new(
@@ -80,9 +82,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let server = Server::ask(&client, arguments.engine).map_err(|error| failure(&error))?;
     let proposal = match (&arguments.verifier_socket, &arguments.instance) {
         (Some(socket), Some(instance)) if !arguments.remove => {
-            let missing = || misused("mysql_countersign.so is not beside this program: name it with --plugin");
+            let missing = || {
+                misused("mysql_countersign.so is not beside this program: name it with --plugin")
+            };
             let wanted = Wanted {
-                library: arguments.plugin.clone().or_else(|| beside("mysql_countersign.so")).ok_or_else(missing)?,
+                library: arguments
+                    .plugin
+                    .clone()
+                    .or_else(|| beside("mysql_countersign.so"))
+                    .ok_or_else(missing)?,
                 config_file,
                 verifier_socket: socket.clone(),
                 instance: instance.clone(),

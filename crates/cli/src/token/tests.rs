@@ -7,8 +7,18 @@ use crate::signing::Signer;
 
 fn signer(engine: Engine) -> Signer {
     let secret = Secret::new("secret").unwrap();
-    let credentials = Credentials { access_key_id: "AKIDEXAMPLE".parse().unwrap(), secret, session_token: None, expires: None };
-    let endpoint = Endpoint { engine, host: "db.example.com".parse().unwrap(), port: 3306, region: "us-east-1".parse().unwrap() };
+    let credentials = Credentials {
+        access_key_id: "AKIDEXAMPLE".parse().unwrap(),
+        secret,
+        session_token: None,
+        expires: None,
+    };
+    let endpoint = Endpoint {
+        engine,
+        host: "db.example.com".parse().unwrap(),
+        port: 3306,
+        region: "us-east-1".parse().unwrap(),
+    };
     Signer { credentials, endpoint }
 }
 
@@ -29,7 +39,10 @@ fn the_variables_of_each_engine() {
 fn the_url_of_each_engine() {
     let user = "jane@corp".parse().unwrap();
     for (engine, expected) in [
-        (Engine::Postgres, "postgres://jane%40corp:db%2F%3Fa%3Db@db.example.com:3306/?sslmode=verify-full"),
+        (
+            Engine::Postgres,
+            "postgres://jane%40corp:db%2F%3Fa%3Db@db.example.com:3306/?sslmode=verify-full",
+        ),
         (Engine::Mysql, "mysql://jane%40corp:db%2F%3Fa%3Db@db.example.com:3306/"),
         (Engine::Mariadb, "mariadb://jane%40corp:db%2F%3Fa%3Db@db.example.com:3306/"),
     ] {

@@ -18,7 +18,10 @@ async fn a_storm_is_spread_over_time() {
         budget.take().await;
     }
     let elapsed = start.elapsed();
-    assert!(elapsed >= Duration::from_millis(1000) && elapsed < Duration::from_millis(1200), "{elapsed:?}");
+    assert!(
+        elapsed >= Duration::from_millis(1000) && elapsed < Duration::from_millis(1200),
+        "{elapsed:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

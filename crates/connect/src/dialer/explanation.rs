@@ -25,11 +25,21 @@ pub(super) struct Signed<'a> {
 }
 
 impl Explanation {
-    pub(super) fn new(engine: Engine, place: &str, user: &DbUser, signed: Option<Signed<'_>>) -> Self {
+    pub(super) fn new(
+        engine: Engine,
+        place: &str,
+        user: &DbUser,
+        signed: Option<Signed<'_>>,
+    ) -> Self {
         match signed {
             None => Self {
-                detail: format!("{} {place} was shown the target's password for {user}", engine.product()),
-                hint: format!("check the password that the target is set up with, and that {user} may log in by password"),
+                detail: format!(
+                    "{} {place} was shown the target's password for {user}",
+                    engine.product()
+                ),
+                hint: format!(
+                    "check the password that the target is set up with, and that {user} may log in by password"
+                ),
             },
             Some(signed) => Self {
                 detail: format!(
@@ -49,8 +59,12 @@ impl Explanation {
 
 fn hint(engine: Engine, user: &DbUser, signed: &Signed<'_>) -> String {
     let account = match engine {
-        Engine::Postgres => format!("that {user} exists in that case and has the role (GRANT rds_iam TO {user})"),
-        Engine::Mariadb | Engine::Mysql => format!("that {user} exists in that case, IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'"),
+        Engine::Postgres => {
+            format!("that {user} exists in that case and has the role (GRANT rds_iam TO {user})")
+        }
+        Engine::Mariadb | Engine::Mysql => format!(
+            "that {user} exists in that case, IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'"
+        ),
     };
     let region = &signed.endpoint.region;
     let partition = region.partition();

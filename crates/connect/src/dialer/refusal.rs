@@ -30,7 +30,8 @@ impl From<Failure> for Refusal {
 
 /// Where the proof was good, and what else the client asked for is not to be had: a database that does not exist or that the user has
 /// no right to, a parameter that is none. Source: "PostgreSQL Error Codes" and MySQL's "Server Error Message Reference".
-const WISH_REFUSED: [&str; 6] = ["3D000", "42501", "42704", "22023", "1044 (42000)", "1049 (42000)"];
+const WISH_REFUSED: [&str; 6] =
+    ["3D000", "42501", "42704", "22023", "1044 (42000)", "1049 (42000)"];
 
 impl Refusal {
     pub(super) fn of_fault(fault: &Fault, about: impl Fn(Failure) -> Failure) -> Self {
@@ -39,7 +40,9 @@ impl Refusal {
             Fault::Unsupported { .. } => (Class::Configuration, None),
             // It is about who asks: it says nothing against the target.
             Fault::Denied { .. } => (Class::Refused, None),
-            Fault::Refused(error) if LOGIN_REFUSED.iter().chain(&WISH_REFUSED).any(|code| *code == error.code) => {
+            Fault::Refused(error)
+                if LOGIN_REFUSED.iter().chain(&WISH_REFUSED).any(|code| *code == error.code) =>
+            {
                 (Class::Refused, Some(error.clone()))
             }
             Fault::Refused(error) => (Class::Unavailable, Some(error.clone())),
@@ -58,7 +61,10 @@ impl Refusal {
             return self;
         }
         let explanation = explain();
-        let failure = Failure::new(self.failure.class, format!("{}; {}; {}", self.failure.detail, explanation.detail, explanation.hint));
+        let failure = Failure::new(
+            self.failure.class,
+            format!("{}; {}; {}", self.failure.detail, explanation.detail, explanation.hint),
+        );
         Self { failure, explanation: Some(explanation), ..self }
     }
 }

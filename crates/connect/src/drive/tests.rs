@@ -27,14 +27,19 @@ fn tls(alpn: &[&[u8]]) -> (Tls, Tls) {
     let roots = Roots::from_file(&certificate).unwrap();
     let (config, end_point) = server_config(&certificate, &key, alpn).unwrap();
     let name = ServerName::try_from(HOST).unwrap();
-    let client = ClientTls { config: client_config(Verification::Full, &roots, alpn).unwrap(), name };
+    let client =
+        ClientTls { config: client_config(Verification::Full, &roots, alpn).unwrap(), name };
     (Tls::Client(client), Tls::Server(ServerTls { config, end_point }))
 }
 
 async fn pair() -> (Transport, Transport) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (dialled, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
-    (Transport::from(Socket::Tcp(dialled.unwrap())), Transport::from(Socket::Tcp(accepted.unwrap().0)))
+    let (dialled, accepted) =
+        tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+    (
+        Transport::from(Socket::Tcp(dialled.unwrap())),
+        Transport::from(Socket::Tcp(accepted.unwrap().0)),
+    )
 }
 
 fn password() -> Secret {
@@ -43,7 +48,12 @@ fn password() -> Secret {
 
 fn settings(direct_tls: bool) -> Settings {
     Settings {
-        startup: Startup { minor: 2, user: "jane".to_owned(), database: None, parameters: Vec::new() },
+        startup: Startup {
+            minor: 2,
+            user: "jane".to_owned(),
+            database: None,
+            parameters: Vec::new(),
+        },
         security: Security::Required,
         direct_tls,
         credential: Credential::Password(password()),
@@ -52,7 +62,10 @@ fn settings(direct_tls: bool) -> Settings {
 }
 
 /// Lets one log in to the other, which sends the welcome.
-async fn log_in(settings: Settings, (client, server): (Tls, Tls)) -> (Result<Session, Broken>, Result<Outcome, Broken>) {
+async fn log_in(
+    settings: Settings,
+    (client, server): (Tls, Tls),
+) -> (Result<Session, Broken>, Result<Outcome, Broken>) {
     let (mut dialling, mut taking) = pair().await;
     let ask = Ask::Password(Arc::new(ScramVerifier::new(&password()).unwrap()));
     let taken = tokio::spawn(async move {
@@ -99,7 +112,10 @@ async fn a_certificate_that_is_not_believed_ends_it_ahead_of_any_word() {
 
 #[tokio::test]
 async fn the_last_word_of_a_login_that_fails_arrives() {
-    let wrong = Settings { credential: Credential::Password(Secret::new("open barley").unwrap()), ..settings(false) };
+    let wrong = Settings {
+        credential: Credential::Password(Secret::new("open barley").unwrap()),
+        ..settings(false)
+    };
     let (dialled, taken) = log_in(wrong, tls(&[codec::ALPN])).await;
     let Err(Broken::Fault(Fault::Refused(said))) = dialled else { panic!("{dialled:?}") };
     assert_eq!(said.to_string(), "28P01: password authentication failed for user \"jane\"");
@@ -111,6 +127,8 @@ async fn who_hangs_up_within_a_login_is_noticed() {
     let (mut dialling, taking) = pair().await;
     drop(taking);
     let plain = Settings { security: Security::Plain { trusted: true }, ..settings(false) };
-    let broken = drive(&mut dialling, &mut Inbox::default(), Dial::new(plain), &Tls::None).await.unwrap_err();
+    let broken = drive(&mut dialling, &mut Inbox::default(), Dial::new(plain), &Tls::None)
+        .await
+        .unwrap_err();
     assert!(matches!(broken, Broken::Closed | Broken::Io(_)), "{broken:?}");
 }

@@ -48,11 +48,17 @@ impl FromStr for RoleArn {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let arn: Arn = text.parse()?;
-        let named = arn.resource().strip_prefix("role/").is_some_and(|name| !name.is_empty() && !name.ends_with('/'));
+        let named = arn
+            .resource()
+            .strip_prefix("role/")
+            .is_some_and(|name| !name.is_empty() && !name.ends_with('/'));
         if arn.service() == "iam" && arn.region().is_empty() && arn.account().len() == 12 && named {
             Ok(Self(arn))
         } else {
-            Err(InvalidName::new("the role", format!("{text:?} is not of the form arn:aws:iam::111122223333:role/NAME")))
+            Err(InvalidName::new(
+                "the role",
+                format!("{text:?} is not of the form arn:aws:iam::111122223333:role/NAME"),
+            ))
         }
     }
 }
@@ -70,7 +76,10 @@ impl Settings {
     /// [`Class::Configuration`], with the first that is wrong.
     pub fn check(&self) -> Result<(), Failure> {
         if self.roles.len() > MOST_ROLES {
-            return Err(wrong(format!("a chain of {} roles is longer than {MOST_ROLES}", self.roles.len())));
+            return Err(wrong(format!(
+                "a chain of {} roles is longer than {MOST_ROLES}",
+                self.roles.len()
+            )));
         }
         self.roles.iter().try_for_each(Role::check)
     }
@@ -80,12 +89,26 @@ impl Role {
     /// Source: `AssumeRole` in the API reference of AWS STS.
     fn check(&self) -> Result<(), Failure> {
         let arn = &self.arn;
-        let word = |text: &str, more: &[u8]| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte));
-        if self.external_id.as_ref().is_some_and(|id| !(2..=1224).contains(&id.len()) || !word(id, b"_+=,.@:/-")) {
-            return Err(wrong(format!("the external id for {arn} is not 2 to 1224 letters, digits or any of _+=,.@:/-")));
+        let word = |text: &str, more: &[u8]| {
+            text.bytes().all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte))
+        };
+        if self
+            .external_id
+            .as_ref()
+            .is_some_and(|id| !(2..=1224).contains(&id.len()) || !word(id, b"_+=,.@:/-"))
+        {
+            return Err(wrong(format!(
+                "the external id for {arn} is not 2 to 1224 letters, digits or any of _+=,.@:/-"
+            )));
         }
-        if self.session_name.as_ref().is_some_and(|name| !(2..=64).contains(&name.len()) || !word(name, b"_+=,.@-")) {
-            return Err(wrong(format!("the session name for {arn} is not 2 to 64 letters, digits or any of _+=,.@-")));
+        if self
+            .session_name
+            .as_ref()
+            .is_some_and(|name| !(2..=64).contains(&name.len()) || !word(name, b"_+=,.@-"))
+        {
+            return Err(wrong(format!(
+                "the session name for {arn} is not 2 to 64 letters, digits or any of _+=,.@-"
+            )));
         }
         Ok(())
     }

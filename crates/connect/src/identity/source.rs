@@ -20,7 +20,10 @@ pub(super) async fn load(settings: &Settings) -> Result<Credentials, Failure> {
     let base = credentials::load(settings.profile.as_deref(), settings.region.as_ref()).await;
     let mut credentials = match (base, settings.roles.first()) {
         (Err(failure), Some(role)) => {
-            return Err(Failure::new(failure.class, format!("to assume {} with: {}", role.arn, failure.detail)));
+            return Err(Failure::new(
+                failure.class,
+                format!("to assume {} with: {}", role.arn, failure.detail),
+            ));
         }
         (base, _) => base?,
     };
@@ -68,7 +71,11 @@ const fn main_region(partition: Partition) -> Option<&'static str> {
     }
 }
 
-async fn assume(config: &SdkConfig, role: &Role, with: &Credentials) -> Result<Credentials, Failure> {
+async fn assume(
+    config: &SdkConfig,
+    role: &Role,
+    with: &Credentials,
+) -> Result<Credentials, Failure> {
     let provided = aws_credential_types::Credentials::new(
         with.access_key_id.as_str(),
         with.secret.expose(),
@@ -85,8 +92,12 @@ async fn assume(config: &SdkConfig, role: &Role, with: &Credentials) -> Result<C
         .send()
         .await
         .map_err(|error| refused(role, with, &error))?;
-    resolve(&answer)
-        .ok_or_else(|| Failure::new(Class::Protocol, format!("STS let {} assume {} and gave no credentials", with.access_key_id, role.arn)))
+    resolve(&answer).ok_or_else(|| {
+        Failure::new(
+            Class::Protocol,
+            format!("STS let {} assume {} and gave no credentials", with.access_key_id, role.arn),
+        )
+    })
 }
 
 fn resolve(answer: &AssumeRoleOutput) -> Option<Credentials> {
@@ -104,7 +115,8 @@ fn refused(role: &Role, with: &Credentials, error: &SdkError<AssumeRoleError>) -
     let arn = &role.arn;
     let id = &with.access_key_id;
     let Some(answer) = error.as_service_error() else {
-        let detail = format!("STS can't be asked for {arn} with {id}: {}", DisplayErrorContext(error));
+        let detail =
+            format!("STS can't be asked for {arn} with {id}: {}", DisplayErrorContext(error));
         return Failure::new(Class::Unavailable, detail);
     };
     let code = answer.code().unwrap_or("an error without a code");
@@ -115,9 +127,13 @@ fn refused(role: &Role, with: &Credentials, error: &SdkError<AssumeRoleError>) -
             "the role's trust policy has to name whoever asks (and the external id, where it wants one), and a policy of theirs has to \
              allow sts:AssumeRole on it",
         ),
-        "ExpiredToken" | "ExpiredTokenException" => (Class::CredentialsExpired, "refresh the credentials that the role is assumed with"),
+        "ExpiredToken" | "ExpiredTokenException" => {
+            (Class::CredentialsExpired, "refresh the credentials that the role is assumed with")
+        }
         "Throttling" | "ThrottlingException" => (Class::Throttled, "STS is asked again later"),
-        "RegionDisabledException" => (Class::Configuration, "activate STS in that region, or name another one"),
+        "RegionDisabledException" => {
+            (Class::Configuration, "activate STS in that region, or name another one")
+        }
         _ => (Class::NoCredentials, "check the credentials that the role is assumed with"),
     };
     Failure::new(class, format!("{id} may not assume {arn}: {code}: {message}; {advice}"))

@@ -53,14 +53,26 @@ pub(super) enum Next<L> {
 
 impl<L> Default for State<L> {
     fn default() -> Self {
-        Self { current: None, flight: None, asked: None, failure: None, stale: 0, flights: 0, loads: 0, failures: 0 }
+        Self {
+            current: None,
+            flight: None,
+            asked: None,
+            failure: None,
+            stale: 0,
+            flights: 0,
+            loads: 0,
+            failures: 0,
+        }
     }
 }
 
 impl<L: Clone> State<L> {
     pub(super) fn next(&self, now: SystemTime) -> Next<L> {
         // A clock that was put back says nothing about how long ago it was.
-        let paused = self.asked.and_then(|asked| now.duration_since(asked).ok()).is_some_and(|since| since < PAUSE);
+        let paused = self
+            .asked
+            .and_then(|asked| now.duration_since(asked).ok())
+            .is_some_and(|since| since < PAUSE);
         let alive = self.current.as_ref().filter(|current| current.alive(now));
         match (alive, &self.flight) {
             // Declared stale, they are waited for; a source that was asked a moment ago would only give the same.
@@ -69,7 +81,9 @@ impl<L: Clone> State<L> {
                 None if paused => Next::Use(Arc::clone(&current.credentials)),
                 None => Next::Load,
             },
-            (Some(current), None) if !paused && current.due(now) => Next::UseAndLoad(Arc::clone(&current.credentials)),
+            (Some(current), None) if !paused && current.due(now) => {
+                Next::UseAndLoad(Arc::clone(&current.credentials))
+            }
             (Some(current), _) => Next::Use(Arc::clone(&current.credentials)),
             (None, Some((_, landing))) => Next::Wait(landing.clone()),
             (None, None) => match &self.failure {
@@ -105,7 +119,11 @@ impl<L: Clone> State<L> {
                 let credentials = Arc::new(credentials);
                 self.failure = None;
                 self.loads += 1;
-                self.current = Some(Current { credentials: Arc::clone(&credentials), loaded: now, stale: flight.stale });
+                self.current = Some(Current {
+                    credentials: Arc::clone(&credentials),
+                    loaded: now,
+                    stale: flight.stale,
+                });
                 Ok(credentials)
             }
             Err(failure) => {
@@ -147,7 +165,9 @@ impl Current {
 
     /// Whether less than a fifth of their time is left, and less than five minutes.
     fn due(&self, now: SystemTime) -> bool {
-        let Some(ends) = self.credentials.expires else { return false };
+        let Some(ends) = self.credentials.expires else {
+            return false;
+        };
         let whole = ends.duration_since(self.loaded).unwrap_or_default();
         ends.duration_since(now).unwrap_or_default() < (whole / 5).min(MOST_AHEAD)
     }
@@ -156,7 +176,11 @@ impl Current {
 fn living(credentials: Credentials, now: SystemTime) -> Result<Credentials, Failure> {
     match credentials.expires {
         Some(ends) if ends <= now => {
-            let detail = format!("those of {} ended at {}; refresh them", credentials.access_key_id, rfc3339(ends));
+            let detail = format!(
+                "those of {} ended at {}; refresh them",
+                credentials.access_key_id,
+                rfc3339(ends)
+            );
             Err(Failure::new(Class::CredentialsExpired, detail))
         }
         _ => Ok(credentials),

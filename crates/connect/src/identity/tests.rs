@@ -28,7 +28,8 @@ async fn refused(identity: &Identity) -> Failure {
 
 /// Waits until a refresh in the background has come to something.
 async fn settled(identity: &Identity, wanted: &str) {
-    until(|| identity.describe().access_key_id.is_some_and(|id| id.as_str().ends_with(wanted))).await;
+    until(|| identity.describe().access_key_id.is_some_and(|id| id.as_str().ends_with(wanted)))
+        .await;
 }
 
 /// A source that answers when it is let to.
@@ -79,10 +80,16 @@ async fn credentials_are_refreshed_ahead_of_their_end() {
     for (life, ahead) in [(3600, 300), (1000, 200), (43_200, 300)] {
         let hand = Hand::new(noon());
         let time = hand.clock();
-        let (identity, loads) = identity(&hand, move |number| Ok(credentials(number, Some(time.now() + seconds(life)))));
+        let (identity, loads) = identity(&hand, move |number| {
+            Ok(credentials(number, Some(time.now() + seconds(life))))
+        });
         assert_eq!(given(&identity).await, "1");
         hand.set(noon() + seconds(life - ahead));
-        assert_eq!((given(&identity).await.as_str(), loads.count()), ("1", 1), "of {life} s: not yet");
+        assert_eq!(
+            (given(&identity).await.as_str(), loads.count()),
+            ("1", 1),
+            "of {life} s: not yet"
+        );
         hand.advance(seconds(1));
         assert_eq!(given(&identity).await, "1", "nobody waits for a refresh");
         settled(&identity, "2").await;
@@ -143,18 +150,32 @@ async fn a_source_that_failed_is_not_asked_again_at_once() {
 #[tokio::test(start_paused = true)]
 async fn what_is_said_to_be_stale_is_read_anew_and_waited_for() {
     let hand = Hand::new(noon());
-    let (identity, loads) = identity(&hand, |number| if number == 3 { Err(unavailable()) } else { Ok(credentials(number, None)) });
+    let (identity, loads) = identity(&hand, |number| {
+        if number == 3 { Err(unavailable()) } else { Ok(credentials(number, None)) }
+    });
     assert_eq!(given(&identity).await, "1");
     identity.invalidate();
-    assert_eq!((given(&identity).await.as_str(), loads.count()), ("1", 1), "a moment ago it would have given the same");
+    assert_eq!(
+        (given(&identity).await.as_str(), loads.count()),
+        ("1", 1),
+        "a moment ago it would have given the same"
+    );
     hand.advance(seconds(1));
     assert_eq!(given(&identity).await, "2");
     assert_eq!(given(&identity).await, "2");
     hand.advance(seconds(1));
     identity.invalidate();
-    assert_eq!((given(&identity).await.as_str(), loads.count()), ("2", 3), "they serve on where that fails");
+    assert_eq!(
+        (given(&identity).await.as_str(), loads.count()),
+        ("2", 3),
+        "they serve on where that fails"
+    );
     hand.advance(seconds(1));
-    assert_eq!((given(&identity).await.as_str(), loads.count()), ("4", 4), "and are asked for until it succeeds");
+    assert_eq!(
+        (given(&identity).await.as_str(), loads.count()),
+        ("4", 4),
+        "and are asked for until it succeeds"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -181,7 +202,11 @@ async fn a_load_that_panics_is_an_error_and_no_end() {
         Ok(credentials(number, None))
     });
     let failure = refused(&identity).await;
-    assert_eq!((failure.class, failure.detail.contains("was broken off")), (Class::Internal, true), "{failure}");
+    assert_eq!(
+        (failure.class, failure.detail.contains("was broken off")),
+        (Class::Internal, true),
+        "{failure}"
+    );
     assert_eq!(given(&identity).await, "2");
 }
 
@@ -190,7 +215,10 @@ async fn a_source_has_a_minute() {
     let hand = Hand::new(noon());
     let identity = Identity::of("silence", hand.clock(), || Box::pin(std::future::pending()));
     let failure = refused(&identity).await;
-    assert_eq!((failure.class, failure.detail.as_str()), (Class::TimedOut, "silence gave no credentials within 60 s"));
+    assert_eq!(
+        (failure.class, failure.detail.as_str()),
+        (Class::TimedOut, "silence gave no credentials within 60 s")
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -205,7 +233,8 @@ async fn credentials_that_have_ended_are_none() {
 #[tokio::test(start_paused = true)]
 async fn what_is_shown_is_not_secret() {
     let hand = Hand::new(noon());
-    let (identity, _) = identity(&hand, |number| Ok(credentials(number, Some(noon() + seconds(900)))));
+    let (identity, _) =
+        identity(&hand, |number| Ok(credentials(number, Some(noon() + seconds(900)))));
     assert_eq!(identity.describe().access_key_id, None, "to look is not to load");
     given(&identity).await;
     let shown = format!("{identity:?} {:?}", identity.describe());
@@ -221,7 +250,10 @@ fn role(arn: &str) -> Role {
 #[test]
 fn a_chain_is_named_as_people_would() {
     assert_eq!(Settings::default().to_string(), "the default chain");
-    let roles = vec![role("arn:aws:iam::111122223333:role/a"), role("arn:aws:iam::444455556666:role/path/b")];
+    let roles = vec![
+        role("arn:aws:iam::111122223333:role/a"),
+        role("arn:aws:iam::444455556666:role/path/b"),
+    ];
     let settings = Settings { profile: Some("dev".to_owned()), roles, region: None };
     assert_eq!(
         settings.to_string(),
@@ -249,7 +281,9 @@ fn a_role_is_checked_before_sts_is_asked() {
             session_name: session_name.map(str::to_owned),
             ..role("arn:aws-cn:iam::111122223333:role/a")
         };
-        Settings { roles: vec![one; count], ..Settings::default() }.check().map_err(|failure| failure.class)
+        Settings { roles: vec![one; count], ..Settings::default() }
+            .check()
+            .map_err(|failure| failure.class)
     };
     assert_eq!(checked(Some("a/b:c@d"), Some("jane.doe@x"), 8), Ok(()));
     assert_eq!(checked(Some(&"x".repeat(1224)), Some(&"x".repeat(64)), 1), Ok(()));

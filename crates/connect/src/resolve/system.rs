@@ -71,7 +71,13 @@ impl Names {
         let addresses = [RecordType::AAAA, RecordType::A]
             .into_iter()
             .filter_map(|kind| hosts.lookup_static_host(&Query::query(name.clone(), kind)))
-            .flat_map(|lookup| lookup.answers().iter().filter_map(|record| address(&record.data)).collect::<Vec<_>>());
+            .flat_map(|lookup| {
+                lookup
+                    .answers()
+                    .iter()
+                    .filter_map(|record| address(&record.data))
+                    .collect::<Vec<_>>()
+            });
         let addresses: Vec<IpAddr> = addresses.collect();
         (!addresses.is_empty()).then_some(addresses)
     }

@@ -17,7 +17,10 @@ async fn found(resolver: &Resolver, name: &str) -> Vec<String> {
 
 /// The endpoint that a name leads to, or why not.
 async fn led(resolver: &Resolver, name: &str) -> Result<Option<String>, Failure> {
-    resolver.rds_endpoint(&host(name)).await.map(|endpoint| endpoint.map(|endpoint| endpoint.as_str().to_owned()))
+    resolver
+        .rds_endpoint(&host(name))
+        .await
+        .map(|endpoint| endpoint.map(|endpoint| endpoint.as_str().to_owned()))
 }
 
 #[tokio::test]
@@ -64,7 +67,9 @@ async fn nobody_is_asked_for_this_machine_or_an_address() {
 
 #[tokio::test]
 async fn a_name_that_is_not_there_is_told_from_one_without_an_address_and_from_silence() {
-    let server = NameServer::start([addresses("empty.example", &[]), ("failing.example", Entry::Failing)]).await;
+    let server =
+        NameServer::start([addresses("empty.example", &[]), ("failing.example", Entry::Failing)])
+            .await;
     let resolver = server.resolver();
     let refused = async |name: &str| {
         let failure = resolver.addresses(&host(name), 1).await.unwrap_err();
@@ -73,10 +78,18 @@ async fn a_name_that_is_not_there_is_told_from_one_without_an_address_and_from_s
     };
     assert!(refused("missing.example").await.starts_with("there is no host missing.example; "));
     assert!(refused("empty.example").await.starts_with("the host empty.example has no address; "));
-    assert!(refused("failing.example").await.starts_with("the host failing.example can't be looked up: "));
+    assert!(
+        refused("failing.example")
+            .await
+            .starts_with("the host failing.example can't be looked up: ")
+    );
     assert_eq!(led(&resolver, "missing.example").await.unwrap_err().class, Class::Unavailable);
     assert_eq!(led(&resolver, "failing.example").await.unwrap_err().class, Class::Unavailable);
-    assert_eq!(led(&resolver, "empty.example").await, Ok(None), "it is there, and an alias of nothing");
+    assert_eq!(
+        led(&resolver, "empty.example").await,
+        Ok(None),
+        "it is there, and an alias of nothing"
+    );
 }
 
 #[tokio::test]
@@ -120,7 +133,8 @@ async fn a_chain_is_followed_to_the_first_name_of_rds() {
 async fn a_chain_is_followed_so_far_and_no_farther() {
     let names = ["c0.x", "c1.x", "c2.x", "c3.x", "c4.x", "c5.x", "c6.x", "c7.x"];
     let links = names.windows(2).map(|pair| alias(pair[0], pair[1]));
-    let server = NameServer::start(links.chain([alias("c7.x", RDS), alias("ahead.x", "c0.x")])).await;
+    let server =
+        NameServer::start(links.chain([alias("c7.x", RDS), alias("ahead.x", "c0.x")])).await;
     let resolver = server.resolver();
     assert_eq!(led(&resolver, "c0.x").await, Ok(Some(RDS.to_owned())), "eight aliases");
     let failure = led(&resolver, "ahead.x").await.unwrap_err();
@@ -158,14 +172,24 @@ async fn aliases_that_lead_elsewhere_are_shown() {
 
 #[tokio::test]
 async fn what_is_written_down_goes_before_dns() {
-    let server = NameServer::start([addresses("db.example", &["192.0.2.1"]), addresses("other.example", &["192.0.2.2"])]).await;
+    let server = NameServer::start([
+        addresses("db.example", &["192.0.2.1"]),
+        addresses("other.example", &["192.0.2.2"]),
+    ])
+    .await;
     let Resolver(Source::Given(names)) = server.resolver() else { unreachable!() };
     let mut hosts = Hosts::default();
-    hosts.read_hosts_conf(b"# a tunnel\n127.0.0.1 db.example\n::1 db.example db # both\n".as_slice()).unwrap();
+    hosts
+        .read_hosts_conf(b"# a tunnel\n127.0.0.1 db.example\n::1 db.example db # both\n".as_slice())
+        .unwrap();
     let resolver = Resolver(Source::Given(Arc::new(Names::new(names.dns.clone(), Some(hosts)))));
     assert_eq!(found(&resolver, "db.example").await, ["[::1]:5432", "127.0.0.1:5432"]);
     assert_eq!(found(&resolver, "DB").await, ["[::1]:5432"]);
-    assert_eq!(led(&resolver, "db.example").await, Ok(None), "whoever writes it down means this host");
+    assert_eq!(
+        led(&resolver, "db.example").await,
+        Ok(None),
+        "whoever writes it down means this host"
+    );
     assert_eq!(server.asked(), 0);
     assert_eq!(found(&resolver, "other.example").await, ["192.0.2.2:5432"]);
 }

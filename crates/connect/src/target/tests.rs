@@ -9,9 +9,15 @@ fn refused(url: &str) -> String {
 #[test]
 fn a_whole_url() {
     let target = Target::parse("postgres://Jane%2BX%40corp@MyDb.example.com:6432/my%20db?sslmode=require&options=-c%20a%3Db").unwrap();
-    assert_eq!((target.user.as_str(), target.host.as_str(), target.port), ("Jane+X@corp", "MyDb.example.com", 6432));
+    assert_eq!(
+        (target.user.as_str(), target.host.as_str(), target.port),
+        ("Jane+X@corp", "MyDb.example.com", 6432)
+    );
     assert_eq!(target.database.as_deref(), Some("my db"));
-    assert_eq!(target.settings, [("PGSSLMODE", "require".to_owned()), ("PGOPTIONS", "-c a=b".to_owned())]);
+    assert_eq!(
+        target.settings,
+        [("PGSSLMODE", "require".to_owned()), ("PGOPTIONS", "-c a=b".to_owned())]
+    );
 }
 
 #[test]
@@ -40,13 +46,25 @@ fn what_does_not_do_is_said_without_repeating_a_password() {
 #[test]
 fn urls_of_mysql_and_mariadb() {
     let target = Target::parse("mysql://Jane%2BX%40corp@MyDb.example.com:3307/my%20db?ssl-ca=/etc/my%20ca.pem&ssl-mode=verify_ca").unwrap();
-    assert_eq!((target.engine, target.host.as_str(), target.port), (Engine::Mysql, "MyDb.example.com", 3307));
+    assert_eq!(
+        (target.engine, target.host.as_str(), target.port),
+        (Engine::Mysql, "MyDb.example.com", 3307)
+    );
     assert_eq!((target.user.as_str(), target.database.as_deref()), ("Jane+X@corp", Some("my db")));
-    assert_eq!(target.settings, [(MYSQL_SSL_CA, "/etc/my ca.pem".to_owned()), (MYSQL_SSL_MODE, "VERIFY_CA".to_owned())]);
-    assert_eq!((target.setting(MYSQL_SSL_MODE), target.setting("MYSQL_HOST")), (Some("VERIFY_CA"), None));
+    assert_eq!(
+        target.settings,
+        [(MYSQL_SSL_CA, "/etc/my ca.pem".to_owned()), (MYSQL_SSL_MODE, "VERIFY_CA".to_owned())]
+    );
+    assert_eq!(
+        (target.setting(MYSQL_SSL_MODE), target.setting("MYSQL_HOST")),
+        (Some("VERIFY_CA"), None)
+    );
 
     let target = Target::parse("mariadb://jane@[::1]").unwrap();
-    assert_eq!((target.engine, target.host.as_str(), target.port, target.database), (Engine::Mariadb, "::1", 3306, None));
+    assert_eq!(
+        (target.engine, target.host.as_str(), target.port, target.database),
+        (Engine::Mariadb, "::1", 3306, None)
+    );
     assert_eq!(target.settings, []);
 }
 
@@ -61,7 +79,10 @@ fn what_does_not_do_in_urls_of_mysql_and_mariadb() {
         ("mysql://jane@db?sslmode=verify-full", "\"sslmode\" is not one of ssl-ca, ssl-mode"),
         ("mysql://jane@db?tls=true", "\"tls\" is not one of ssl-ca, ssl-mode"),
         ("postgres://jane@db?ssl-mode=REQUIRED", "\"ssl-mode\" is not one of application_name"),
-        ("mysql://jane@db?ssl-mode=", "ssl-mode is not one of DISABLED, PREFERRED, REQUIRED, VERIFY_CA, VERIFY_IDENTITY"),
+        (
+            "mysql://jane@db?ssl-mode=",
+            "ssl-mode is not one of DISABLED, PREFERRED, REQUIRED, VERIFY_CA, VERIFY_IDENTITY",
+        ),
         ("mysql://jane@db?ssl-mode=verify-full", "VERIFY_IDENTITY"),
         ("mysql://jane@db?ssl-mode=DISABLED&ssl-mode=VERIFY_CA", "twice"),
         ("mysql://jane@db?ssl-ca=/ca.pem&ssl-mode=required", "no effect with ssl-mode=REQUIRED"),

@@ -65,7 +65,11 @@ async fn an_address_without_an_answer_holds_nobody_up() {
     let start = Instant::now();
     let stream = connect(&[silent, address], soon()).await.unwrap();
     assert_eq!(stream.peer_addr().unwrap(), address);
-    assert!(start.elapsed() >= ATTEMPT_DELAY && start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() >= ATTEMPT_DELAY && start.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        start.elapsed()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -75,7 +79,9 @@ async fn the_deadline_is_kept_and_says_what_was_tried() {
     let start = Instant::now();
     let failure = connect(&[silent, refusing], start + Duration::from_secs(3)).await.unwrap_err();
     assert_eq!((failure.class, start.elapsed().as_secs()), (Class::TimedOut, 3));
-    let said = format!("{refusing}: Connection refused (os error 111); {silent}: no answer; check the address");
+    let said = format!(
+        "{refusing}: Connection refused (os error 111); {silent}: no answer; check the address"
+    );
     assert!(failure.detail.starts_with(&said), "{failure}");
 }
 
@@ -93,18 +99,31 @@ async fn where_all_refuse_each_is_named() {
     let failure = connect(&[first, second, first], soon()).await.unwrap_err();
     assert_eq!(failure.class, Class::Unavailable);
     for address in [first, second] {
-        assert_eq!(failure.detail.matches(&format!("{address}: Connection refused")).count(), 1, "{failure}");
+        assert_eq!(
+            failure.detail.matches(&format!("{address}: Connection refused")).count(),
+            1,
+            "{failure}"
+        );
     }
     let nowhere = connect(&[], soon()).await.unwrap_err();
-    assert!(nowhere.class == Class::Unavailable && nowhere.detail.starts_with("there is no address"), "{nowhere}");
+    assert!(
+        nowhere.class == Class::Unavailable && nowhere.detail.starts_with("there is no address"),
+        "{nowhere}"
+    );
 }
 
 #[test]
 fn families_take_turns_beginning_with_the_first() {
     let four = |last| SocketAddr::from((Ipv4Addr::new(192, 0, 2, last), 1));
     let six = |last| SocketAddr::from((Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last), 1));
-    assert_eq!(interleave(&[six(1), six(2), six(3), four(1), four(2)]), [six(1), four(1), six(2), four(2), six(3)]);
-    assert_eq!(interleave(&[four(1), six(1), four(2), four(1), four(3)]), [four(1), six(1), four(2), four(3)]);
+    assert_eq!(
+        interleave(&[six(1), six(2), six(3), four(1), four(2)]),
+        [six(1), four(1), six(2), four(2), six(3)]
+    );
+    assert_eq!(
+        interleave(&[four(1), six(1), four(2), four(1), four(3)]),
+        [four(1), six(1), four(2), four(3)]
+    );
     let many: Vec<SocketAddr> = (0..200).map(four).chain((0..200).map(six)).collect();
     assert_eq!(interleave(&many).len(), MOST_ADDRESSES);
 }

@@ -46,14 +46,17 @@ pub fn end_point(certificate: &[u8]) -> Option<Vec<u8>> {
     let (_, fields) = element(fields, SEQUENCE)?;
     let (algorithm, _) = element(fields, SEQUENCE)?;
     let (identifier, parameters) = element(algorithm, OBJECT_IDENTIFIER)?;
-    let hash = if identifier == PSS { pss_hash(parameters)? } else { find(&SIGNATURES, identifier)? };
+    let hash =
+        if identifier == PSS { pss_hash(parameters)? } else { find(&SIGNATURES, identifier)? };
     Some(digest::digest(hash, certificate).as_ref().to_vec())
 }
 
 fn pss_hash(parameters: &[u8]) -> Option<&'static Algorithm> {
     let (fields, _) = element(parameters, SEQUENCE)?;
     // Without it, it is SHA-1.
-    let Some((field, _)) = element(fields, PSS_HASH) else { return Some(&SHA256) };
+    let Some((field, _)) = element(fields, PSS_HASH) else {
+        return Some(&SHA256);
+    };
     let (algorithm, _) = element(field, SEQUENCE)?;
     let (identifier, _) = element(algorithm, OBJECT_IDENTIFIER)?;
     find(&HASHES, identifier)

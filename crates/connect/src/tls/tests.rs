@@ -42,7 +42,8 @@ impl Authority {
         params.not_before = date_time_ymd(2000, 1, 1);
         params.not_after = date_time_ymd(until, 1, 1);
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let [certificate_path, key_path] = ["pem", "key"].map(|kind| self.directory.path().join(format!("{host}-{until}.{kind}")));
+        let [certificate_path, key_path] =
+            ["pem", "key"].map(|kind| self.directory.path().join(format!("{host}-{until}.{kind}")));
         fs::write(&certificate_path, certificate.pem()).unwrap();
         fs::write(&key_path, key.serialize_pem()).unwrap();
         (certificate_path, key_path)
@@ -55,7 +56,10 @@ impl Authority {
 }
 
 /// Lets both talk until neither has anything left to say.
-fn shake_hands(client: Arc<ClientConfig>, server: Arc<ServerConfig>) -> Result<(ClientConnection, ServerConnection), rustls::Error> {
+fn shake_hands(
+    client: Arc<ClientConfig>,
+    server: Arc<ServerConfig>,
+) -> Result<(ClientConnection, ServerConnection), rustls::Error> {
     let mut client = ClientConnection::new(client, ServerName::try_from(HOST).unwrap())?;
     let mut server = ServerConnection::new(server)?;
     loop {
@@ -91,7 +95,8 @@ fn a_server_is_believed_as_far_as_it_is_verified() {
     let ended = ours.server(HOST, 2020);
     let believed = |verification| {
         let client = client_config(verification, &ours.roots(), &[]).unwrap();
-        [&right, &misnamed, &stranger, &ended].map(|server| shake_hands(Arc::clone(&client), Arc::clone(server)).is_ok())
+        [&right, &misnamed, &stranger, &ended]
+            .map(|server| shake_hands(Arc::clone(&client), Arc::clone(server)).is_ok())
     };
     assert_eq!(believed(Verification::Full), [true, false, false, false]);
     assert_eq!(believed(Verification::Ca), [true, true, false, false]);
@@ -110,16 +115,24 @@ fn a_certificate_without_its_key_is_worth_nothing() {
     let authority = Authority::new();
     let (certificate, _) = authority.sign(HOST, 4000);
     let (_, stolen) = authority.sign("other.example", 4000);
-    let key = aws_lc_rs::sign::any_supported_type(&PrivateKeyDer::from_pem_file(stolen).unwrap()).unwrap();
+    let key = aws_lc_rs::sign::any_supported_type(&PrivateKeyDer::from_pem_file(stolen).unwrap())
+        .unwrap();
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         let mut resolver = ResolvesServerCertUsingSni::new();
-        resolver.add(HOST, CertifiedKey::new(certificates(&certificate).unwrap(), Arc::clone(&key))).unwrap();
-        let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[version]).unwrap();
+        resolver
+            .add(HOST, CertifiedKey::new(certificates(&certificate).unwrap(), Arc::clone(&key)))
+            .unwrap();
+        let builder = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[version])
+            .unwrap();
         let server = Arc::new(builder.with_no_client_auth().with_cert_resolver(Arc::new(resolver)));
         for verification in [Verification::Full, Verification::Ca, Verification::Encrypt] {
             let client = client_config(verification, &authority.roots(), &[]).unwrap();
             let error = shake_hands(client, Arc::clone(&server)).unwrap_err();
-            assert!(error.to_string().contains("signature") || error.to_string().contains("Signature"), "{verification:?}: {error}");
+            assert!(
+                error.to_string().contains("signature") || error.to_string().contains("Signature"),
+                "{verification:?}: {error}"
+            );
         }
     }
 }
@@ -128,11 +141,18 @@ fn a_certificate_without_its_key_is_worth_nothing() {
 fn both_agree_on_the_protocol_within() {
     let authority = Authority::new();
     let server = authority.server(HOST, 4000);
-    let client = |alpn: &[&[u8]]| client_config(Verification::Full, &authority.roots(), alpn).unwrap();
+    let client =
+        |alpn: &[&[u8]]| client_config(Verification::Full, &authority.roots(), alpn).unwrap();
     let (dialled, taken) = shake_hands(client(&[b"postgresql"]), Arc::clone(&server)).unwrap();
-    assert_eq!((dialled.alpn_protocol(), taken.alpn_protocol()), (Some(b"postgresql".as_slice()), Some(b"postgresql".as_slice())));
+    assert_eq!(
+        (dialled.alpn_protocol(), taken.alpn_protocol()),
+        (Some(b"postgresql".as_slice()), Some(b"postgresql".as_slice()))
+    );
     assert_eq!(shake_hands(client(&[]), Arc::clone(&server)).unwrap().1.alpn_protocol(), None);
-    assert!(shake_hands(client(&[b"http/1.1"]), server).is_err(), "a client of another protocol was led astray");
+    assert!(
+        shake_hands(client(&[b"http/1.1"]), server).is_err(),
+        "a client of another protocol was led astray"
+    );
 }
 
 /// Whoever is dialled again is not asked for the certificate again; what the channel is bound to is the same.
@@ -148,7 +168,11 @@ fn a_session_that_is_resumed_still_knows_whose_it_is() {
     assert!(second.peer_certificates().is_some());
     assert_eq!(first.peer_certificates(), second.peer_certificates());
     let other = client_config(Verification::Ca, &authority.roots(), &[]).unwrap();
-    assert_eq!(shake_hands(other, server).unwrap().0.handshake_kind(), Some(HandshakeKind::Full), "of its own configuration alone");
+    assert_eq!(
+        shake_hands(other, server).unwrap().0.handshake_kind(),
+        Some(HandshakeKind::Full),
+        "of its own configuration alone"
+    );
 }
 
 #[test]
@@ -164,7 +188,10 @@ fn what_clients_are_bound_to_is_what_they_are_shown() {
 
 #[test]
 fn all_that_is_built_in_is_read_and_is_there_once() {
-    let files = [include_bytes!("../../roots/rds.pem").as_slice(), include_bytes!("../../roots/amazon-trust-services.pem")];
+    let files = [
+        include_bytes!("../../roots/rds.pem").as_slice(),
+        include_bytes!("../../roots/amazon-trust-services.pem"),
+    ];
     let read = |file| CertificateDer::pem_slice_iter(file).map(Result::unwrap).collect::<Vec<_>>();
     let counts = files.map(|file| read(file).len());
     assert_eq!(counts, [87, 5]);
@@ -183,7 +210,8 @@ fn three_roots_are_built_in_for_each_region() {
     assert_eq!(regions.len(), 27);
     for region in regions {
         let name = format!("Amazon RDS {region} Root CA ");
-        let named = |subject: &[u8]| subject.windows(name.len()).any(|window| window == name.as_bytes());
+        let named =
+            |subject: &[u8]| subject.windows(name.len()).any(|window| window == name.as_bytes());
         assert_eq!(roots.0.roots.iter().filter(|root| named(&root.subject)).count(), 3, "{region}");
     }
 }
@@ -202,14 +230,25 @@ fn roots_are_read_from_a_file_whole_or_not_at_all() {
     };
     assert_eq!(read(&good), Ok(1));
     assert_eq!(read(&format!("a comment\n{good}\n{good}")), Ok(2));
-    assert_eq!(read(""), Err("the certificate in FILE can't be read: there is no certificate in it".to_owned()));
-    assert_eq!(read("hunter2"), Err("the certificate in FILE can't be read: there is no certificate in it".to_owned()));
-    let broken = Err("the certificate in FILE can't be read: it is not a whole PEM file".to_owned());
+    assert_eq!(
+        read(""),
+        Err("the certificate in FILE can't be read: there is no certificate in it".to_owned())
+    );
+    assert_eq!(
+        read("hunter2"),
+        Err("the certificate in FILE can't be read: there is no certificate in it".to_owned())
+    );
+    let broken =
+        Err("the certificate in FILE can't be read: it is not a whole PEM file".to_owned());
     assert_eq!(read(&good.replace("-----END CERTIFICATE-----", "")), broken);
     assert_eq!(read("-----BEGIN CERTIFICATE-----\n!hunter2!\n-----END CERTIFICATE-----\n"), broken);
-    let nonsense = read("-----BEGIN CERTIFICATE-----\naHVudGVyMg==\n-----END CERTIFICATE-----\n").unwrap_err();
+    let nonsense =
+        read("-----BEGIN CERTIFICATE-----\naHVudGVyMg==\n-----END CERTIFICATE-----\n").unwrap_err();
     assert!(nonsense.starts_with("a certificate in FILE can't be used: "), "{nonsense}");
-    let nonsense = read(&format!("{good}-----BEGIN CERTIFICATE-----\naHVudGVyMg==\n-----END CERTIFICATE-----\n")).unwrap_err();
+    let nonsense = read(&format!(
+        "{good}-----BEGIN CERTIFICATE-----\naHVudGVyMg==\n-----END CERTIFICATE-----\n"
+    ))
+    .unwrap_err();
     assert!(nonsense.starts_with("a certificate in FILE can't be used: "), "{nonsense}");
     let missing = Roots::from_file(&authority.directory.path().join("missing.pem")).unwrap_err();
     assert!(missing.detail.contains("No such file"), "{missing}");
@@ -229,7 +268,8 @@ fn a_certificate_for_clients_goes_with_its_key() {
     assert!(refused(&certificate, &certificate).contains("there is no private key in it"));
     assert!(refused(&key, &key).contains("there is no certificate in it"));
     let broken = authority.directory.path().join("broken.key");
-    fs::write(&broken, "-----BEGIN PRIVATE KEY-----\n!hunter2!\n-----END PRIVATE KEY-----\n").unwrap();
+    fs::write(&broken, "-----BEGIN PRIVATE KEY-----\n!hunter2!\n-----END PRIVATE KEY-----\n")
+        .unwrap();
     let why = refused(&certificate, &broken);
     assert!(why.contains("not a whole PEM file") && !why.contains("hunter2"), "{why}");
 }

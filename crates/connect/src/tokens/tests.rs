@@ -34,7 +34,11 @@ async fn a_token_serves_for_ten_minutes() {
     let (hand, tokens, _) = tokens(None);
     let first = token(&tokens, "jane").await;
     assert_eq!((first.minted_at(), first.ends()), (noon(), noon() + MOST_AGE));
-    assert!(first.expose().starts_with("mydb.123456789012.us-east-1.rds.amazonaws.com:5432/?"), "{}", first.expose());
+    assert!(
+        first.expose().starts_with("mydb.123456789012.us-east-1.rds.amazonaws.com:5432/?"),
+        "{}",
+        first.expose()
+    );
     assert!(first.expose().contains("DBUser=jane"));
     hand.set(noon() + MOST_AGE - seconds(1));
     assert_eq!(token(&tokens, "jane").await.expose(), first.expose());
@@ -75,7 +79,10 @@ async fn other_credentials_sign_other_tokens() {
     hand.advance(seconds(1));
     tokens.identity().invalidate();
     let rotated = token(&tokens, "jane").await;
-    assert_eq!((rotated.access_key_id().as_str(), rotated.minted_at()), ("ASIAEXAMPLE2", noon() + seconds(1)));
+    assert_eq!(
+        (rotated.access_key_id().as_str(), rotated.minted_at()),
+        ("ASIAEXAMPLE2", noon() + seconds(1))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -86,7 +93,11 @@ async fn a_token_that_is_refused_is_forgotten_once() {
     tokens.reject(&endpoint(), &user("jane"), &first);
     assert!(tokens.report().is_empty());
     let second = token(&tokens, "jane").await;
-    assert_eq!((second.access_key_id().as_str(), loads.count()), ("ASIAEXAMPLE2", 2), "the credentials are read anew");
+    assert_eq!(
+        (second.access_key_id().as_str(), loads.count()),
+        ("ASIAEXAMPLE2", 2),
+        "the credentials are read anew"
+    );
     hand.advance(seconds(2));
     // The others of the storm come late with what they had.
     tokens.reject(&endpoint(), &user("jane"), &first);
@@ -131,7 +142,8 @@ async fn no_more_are_kept_than_the_bound_and_those_in_use_stay() {
     }
     let kept = tokens.report();
     assert_eq!(kept.len(), MOST);
-    let minted = |name: &str| kept.iter().find(|one| one.user == user(name)).map(|one| one.minted_at);
+    let minted =
+        |name: &str| kept.iter().find(|one| one.user == user(name)).map(|one| one.minted_at);
     assert_eq!(minted("in_use"), Some(noon()));
     assert_eq!(minted("forgotten"), None);
 }
@@ -139,10 +151,15 @@ async fn no_more_are_kept_than_the_bound_and_those_in_use_stay() {
 #[tokio::test(start_paused = true)]
 async fn an_error_says_for_whom_and_where() {
     let hand = Hand::new(noon());
-    let (identity, _) = identity(&hand, |_| Err(Failure::new(Class::NoCredentials, "there are none")));
-    let failure = Tokens::new(identity, hand.clock()).token(&endpoint(), &user("jane")).await.unwrap_err();
+    let (identity, _) =
+        identity(&hand, |_| Err(Failure::new(Class::NoCredentials, "there are none")));
+    let failure =
+        Tokens::new(identity, hand.clock()).token(&endpoint(), &user("jane")).await.unwrap_err();
     assert_eq!(failure.class, Class::NoCredentials);
-    assert_eq!(failure.detail, "for jane at mydb.123456789012.us-east-1.rds.amazonaws.com:5432: there are none");
+    assert_eq!(
+        failure.detail,
+        "for jane at mydb.123456789012.us-east-1.rds.amazonaws.com:5432: there are none"
+    );
 }
 
 #[tokio::test(start_paused = true)]

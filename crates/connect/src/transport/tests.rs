@@ -16,26 +16,42 @@ fn configs() -> (Arc<ClientConfig>, Arc<ServerConfig>) {
     let mut roots = RootCertStore::empty();
     roots.add(made.cert.der().clone()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let client = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().unwrap();
-    let server = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let client = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let server = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap();
     let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
     (
         Arc::new(client.with_root_certificates(roots).with_no_client_auth()),
-        Arc::new(server.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key.into()).unwrap()),
+        Arc::new(
+            server
+                .with_no_client_auth()
+                .with_single_cert(vec![made.cert.der().clone()], key.into())
+                .unwrap(),
+        ),
     )
 }
 
 async fn pair() -> (Transport, Transport) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (dialled, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
-    (Transport::from(Socket::Tcp(dialled.unwrap())), Transport::from(Socket::Tcp(accepted.unwrap().0)))
+    let (dialled, accepted) =
+        tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+    (
+        Transport::from(Socket::Tcp(dialled.unwrap())),
+        Transport::from(Socket::Tcp(accepted.unwrap().0)),
+    )
 }
 
 async fn encrypted() -> (Transport, Transport) {
     let (client_config, server_config) = configs();
     let (mut client, mut server) = pair().await;
     let name = ServerName::try_from("localhost").unwrap();
-    let (connected, accepted) = tokio::join!(client.connect_tls(client_config, name), server.accept_tls(server_config, &[]));
+    let (connected, accepted) = tokio::join!(
+        client.connect_tls(client_config, name),
+        server.accept_tls(server_config, &[])
+    );
     connected.unwrap();
     accepted.unwrap();
     (client, server)
@@ -72,7 +88,10 @@ async fn what_comes_along_with_the_handshake_is_not_lost() {
     let message: Vec<u8> = (0..400_000_u32).map(|n| u8::try_from(n % 251).unwrap()).collect();
     let sent = message.clone();
     let sender = tokio::spawn(async move {
-        client.connect_tls(client_config, ServerName::try_from("localhost").unwrap()).await.unwrap();
+        client
+            .connect_tls(client_config, ServerName::try_from("localhost").unwrap())
+            .await
+            .unwrap();
         client.write_all(&sent).await.unwrap();
         client.close().await;
     });
@@ -96,7 +115,10 @@ async fn a_hello_that_has_come_already_is_tlss() {
     let (client_config, server_config) = configs();
     let (mut client, mut server) = pair().await;
     let dialled = tokio::spawn(async move {
-        client.connect_tls(client_config, ServerName::try_from("localhost").unwrap()).await.unwrap();
+        client
+            .connect_tls(client_config, ServerName::try_from("localhost").unwrap())
+            .await
+            .unwrap();
         client.write_all(b"SELECT 1").await.unwrap();
         client
     });
@@ -118,9 +140,11 @@ async fn the_end_of_tls_is_the_end_though_the_socket_stays_open() {
     client.session.as_mut().unwrap().close(&mut client.unsent);
     poll_fn(|cx| client.poll_flush(cx)).await.unwrap();
     let mut got = Vec::new();
-    let all = async { while server.read(|bytes| got.extend_from_slice(bytes)).await.unwrap() > 0 {} };
+    let all =
+        async { while server.read(|bytes| got.extend_from_slice(bytes)).await.unwrap() > 0 {} };
     timeout(Duration::from_secs(10), all).await.expect("it waits for more");
-    let again = timeout(Duration::from_secs(10), server.read(|_| ())).await.expect("it waits for more");
+    let again =
+        timeout(Duration::from_secs(10), server.read(|_| ())).await.expect("it waits for more");
     assert_eq!((got.as_slice(), again.unwrap()), (b"bye".as_slice(), 0));
     server.write_all(b"farewell").await.unwrap();
     let mut heard = Vec::new();
@@ -131,7 +155,11 @@ async fn the_end_of_tls_is_the_end_though_the_socket_stays_open() {
 /// Whoever speaks no TLS is told so, and holds no memory.
 #[tokio::test]
 async fn noise_in_place_of_tls_ends_it() {
-    for noise in [vec![b'x'; 300_000], b"GET / HTTP/1.1\r\n\r\n".to_vec(), [b"\x16\x03\x01\xff\xff".as_slice(), &[0; 70_000]].concat()] {
+    for noise in [
+        vec![b'x'; 300_000],
+        b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+        [b"\x16\x03\x01\xff\xff".as_slice(), &[0; 70_000]].concat(),
+    ] {
         let (_, server_config) = configs();
         let (mut client, mut server) = pair().await;
         let talker = tokio::spawn(async move {
@@ -171,7 +199,10 @@ async fn a_certificate_that_is_not_trusted_ends_the_handshake() {
         drop(server);
         accepted
     });
-    assert!(connected.unwrap_err().to_string().contains("certificate"), "the reason is the certificate");
+    assert!(
+        connected.unwrap_err().to_string().contains("certificate"),
+        "the reason is the certificate"
+    );
     // The alert may or may not have been there before the server was done.
     let _either = accepted;
 }

@@ -63,7 +63,9 @@ fn fill<E>(
         buffer.resize(start + needed, 0);
         written = write(buffer.get_mut(start..).unwrap_or_default());
     }
-    written.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "TLS can't encrypt any more on this connection"))
+    written.map_err(|_| {
+        io::Error::new(io::ErrorKind::InvalidData, "TLS can't encrypt any more on this connection")
+    })
 }
 
 /// Adds what `write` writes, which may be given too little room at first.
@@ -87,7 +89,11 @@ const fn encrypt_needs(error: &EncryptError) -> Option<usize> {
 }
 
 /// Handles one state. `plain` takes what was decrypted, `outgoing` what is to be sent.
-fn handle<Data>(status: UnbufferedStatus<'_, '_, Data>, plain: &mut Vec<u8>, outgoing: &mut Vec<u8>) -> (usize, io::Result<Next>) {
+fn handle<Data>(
+    status: UnbufferedStatus<'_, '_, Data>,
+    plain: &mut Vec<u8>,
+    outgoing: &mut Vec<u8>,
+) -> (usize, io::Result<Next>) {
     let mut discard = status.discard;
     let next = match status.state {
         Err(error) => Err(broken(error)),
@@ -116,7 +122,10 @@ fn handle<Data>(status: UnbufferedStatus<'_, '_, Data>, plain: &mut Vec<u8>, out
         Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => Ok(Next::Closed),
         Ok(ConnectionState::BlockedHandshake) => Ok(Next::Read),
         // Early data is never offered nor accepted.
-        Ok(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "TLS is in a state that it should not be in")),
+        Ok(_) => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "TLS is in a state that it should not be in",
+        )),
     };
     (discard, next)
 }
@@ -174,10 +183,19 @@ impl Session {
         }
     }
 
-    fn step(&mut self, incoming: &mut [u8], plain: &mut Vec<u8>, outgoing: &mut Vec<u8>) -> (usize, io::Result<Next>) {
+    fn step(
+        &mut self,
+        incoming: &mut [u8],
+        plain: &mut Vec<u8>,
+        outgoing: &mut Vec<u8>,
+    ) -> (usize, io::Result<Next>) {
         match &mut self.end {
-            End::Client(connection) => handle(connection.process_tls_records(incoming), plain, outgoing),
-            End::Server(connection) => handle(connection.process_tls_records(incoming), plain, outgoing),
+            End::Client(connection) => {
+                handle(connection.process_tls_records(incoming), plain, outgoing)
+            }
+            End::Server(connection) => {
+                handle(connection.process_tls_records(incoming), plain, outgoing)
+            }
         }
     }
 
@@ -194,13 +212,19 @@ impl Session {
         let mut surplus = std::mem::take(&mut self.surplus);
         let mut start = 0;
         let end = loop {
-            let (discard, next) = self.step(pending.get_mut(start..).unwrap_or_default(), &mut surplus, outgoing);
+            let (discard, next) =
+                self.step(pending.get_mut(start..).unwrap_or_default(), &mut surplus, outgoing);
             start += discard;
             match next {
                 Ok(Next::Again) => {}
                 Ok(Next::Read) => break Ok(false),
                 Ok(Next::Traffic) => break Ok(true),
-                Ok(Next::Closed) => break Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the peer closed TLS within the handshake")),
+                Ok(Next::Closed) => {
+                    break Err(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        "the peer closed TLS within the handshake",
+                    ));
+                }
                 Err(error) => {
                     self.alert(pending.get_mut(start..).unwrap_or_default(), outgoing);
                     break Err(error);
@@ -209,7 +233,10 @@ impl Session {
         };
         pending.drain(..start.min(pending.len()));
         if pending.len() > MAX_HANDSHAKE {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the TLS handshake is too long"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the TLS handshake is too long",
+            ));
         }
         self.pending = pending;
         self.surplus = surplus;
@@ -217,10 +244,16 @@ impl Session {
     }
 
     /// Decrypts all whole records of what has come, which begins with what was pending; keeps the rest.
-    pub(super) fn decrypt(&mut self, incoming: &mut [u8], plain: &mut Vec<u8>, outgoing: &mut Vec<u8>) -> io::Result<()> {
+    pub(super) fn decrypt(
+        &mut self,
+        incoming: &mut [u8],
+        plain: &mut Vec<u8>,
+        outgoing: &mut Vec<u8>,
+    ) -> io::Result<()> {
         let mut start = 0;
         loop {
-            let (discard, next) = self.step(incoming.get_mut(start..).unwrap_or_default(), plain, outgoing);
+            let (discard, next) =
+                self.step(incoming.get_mut(start..).unwrap_or_default(), plain, outgoing);
             start += discard;
             match next {
                 Ok(Next::Again) => {}
@@ -247,12 +280,27 @@ impl Session {
 
     /// Encrypts all of the bytes: so many bytes at the beginning of `sealed` are what comes of them. What is to be sent ahead is added
     /// to `ahead`.
-    pub(super) fn encrypt(&mut self, bytes: &[u8], sealed: &mut Vec<u8>, ahead: &mut Vec<u8>) -> io::Result<usize> {
+    pub(super) fn encrypt(
+        &mut self,
+        bytes: &[u8],
+        sealed: &mut Vec<u8>,
+        ahead: &mut Vec<u8>,
+    ) -> io::Result<usize> {
         // The records that have come already are all processed: what is pending is part of one, and stays.
         loop {
             let count = match &mut self.end {
-                End::Client(connection) => traffic(connection.process_tls_records(&mut self.pending), bytes, sealed, ahead)?,
-                End::Server(connection) => traffic(connection.process_tls_records(&mut self.pending), bytes, sealed, ahead)?,
+                End::Client(connection) => traffic(
+                    connection.process_tls_records(&mut self.pending),
+                    bytes,
+                    sealed,
+                    ahead,
+                )?,
+                End::Server(connection) => traffic(
+                    connection.process_tls_records(&mut self.pending),
+                    bytes,
+                    sealed,
+                    ahead,
+                )?,
             };
             if let Some(count) = count {
                 return Ok(count);
@@ -268,8 +316,12 @@ impl Session {
     /// Says goodbye.
     pub(super) fn close(&mut self, outgoing: &mut Vec<u8>) {
         match &mut self.end {
-            End::Client(connection) => farewell(connection.process_tls_records(&mut self.pending), outgoing),
-            End::Server(connection) => farewell(connection.process_tls_records(&mut self.pending), outgoing),
+            End::Client(connection) => {
+                farewell(connection.process_tls_records(&mut self.pending), outgoing)
+            }
+            End::Server(connection) => {
+                farewell(connection.process_tls_records(&mut self.pending), outgoing)
+            }
         }
     }
 }
@@ -290,9 +342,10 @@ fn traffic<Data>(
         // A key update, say, goes first.
         state => match handle(UnbufferedStatus { discard, state }, &mut Vec::new(), ahead).1? {
             Next::Again => Ok(None),
-            Next::Read | Next::Traffic | Next::Closed => {
-                Err(io::Error::new(io::ErrorKind::ConnectionAborted, "TLS has ended on this connection"))
-            }
+            Next::Read | Next::Traffic | Next::Closed => Err(io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                "TLS has ended on this connection",
+            )),
         },
     }
 }
@@ -300,6 +353,7 @@ fn traffic<Data>(
 fn farewell<Data>(status: UnbufferedStatus<'_, '_, Data>, outgoing: &mut Vec<u8>) {
     if let Ok(ConnectionState::WriteTraffic(mut traffic)) = status.state {
         // A goodbye that can't be said is no loss: the socket is about to close.
-        let _unsaid = append(outgoing, OVERHEAD, |buffer| traffic.queue_close_notify(buffer), encrypt_needs);
+        let _unsaid =
+            append(outgoing, OVERHEAD, |buffer| traffic.queue_close_notify(buffer), encrypt_needs);
     }
 }

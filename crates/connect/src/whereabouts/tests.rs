@@ -14,7 +14,10 @@ async fn a_name_that_moves_has_left_after_a_while() {
     name.note(&[address(1)]);
     advance(seconds(29)).await;
     name.note(&[address(2)]);
-    assert_eq!([address(1), address(2), address(3)].map(|address| name.has_left(address)), [false, false, true]);
+    assert_eq!(
+        [address(1), address(2), address(3)].map(|address| name.has_left(address)),
+        [false, false, true]
+    );
     advance(seconds(1)).await;
     assert!(!name.has_left(address(1)), "nobody has looked since");
     name.note(&[address(2)]);

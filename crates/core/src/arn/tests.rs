@@ -6,7 +6,8 @@ fn refused(text: &str) -> String {
 
 #[test]
 fn parts_are_what_stands_between_the_colons() {
-    let arn: Arn = "arn:aws-cn:rds-db:cn-north-1:123456789012:dbuser:db-ABC/jane:doe".parse().unwrap();
+    let arn: Arn =
+        "arn:aws-cn:rds-db:cn-north-1:123456789012:dbuser:db-ABC/jane:doe".parse().unwrap();
     assert_eq!(arn.partition(), "aws-cn");
     assert_eq!(arn.service(), "rds-db");
     assert_eq!(arn.region(), "cn-north-1");

@@ -11,7 +11,13 @@ use crate::token::MAX_TOKEN;
 const NONCE: Nonce = Nonce([7; 16]);
 
 fn question(token: &str) -> Question {
-    Question::new(NONCE, Engine::Postgres, "orders".parse().unwrap(), "jane".parse().unwrap(), Zeroizing::new(token.to_owned()))
+    Question::new(
+        NONCE,
+        Engine::Postgres,
+        "orders".parse().unwrap(),
+        "jane".parse().unwrap(),
+        Zeroizing::new(token.to_owned()),
+    )
 }
 
 /// A verifier that answers with fixed bytes.
@@ -37,7 +43,10 @@ impl Write for Canned {
 }
 
 fn answered(bytes: &[u8]) -> Result<(), Failure> {
-    ask(&mut Canned { asked: Vec::new(), answer: Cursor::new(bytes.to_vec()) }, &question("secret-token"))
+    ask(
+        &mut Canned { asked: Vec::new(), answer: Cursor::new(bytes.to_vec()) },
+        &question("secret-token"),
+    )
 }
 
 fn class_of(bytes: &[u8]) -> Class {
@@ -51,9 +60,22 @@ fn framed(json: &str) -> Vec<u8> {
 #[test]
 fn only_a_whole_allow_with_the_nonce_lets_in() {
     assert!(answered(&frame(&Answer::Allow { nonce: NONCE }, 0).unwrap()).is_ok());
-    assert_eq!(class_of(&frame(&Answer::Deny { nonce: NONCE, class: Class::Expired }, 0).unwrap()), Class::Expired);
-    assert_eq!(class_of(&frame(&Answer::Allow { nonce: Nonce([8; 16]) }, 0).unwrap()), Class::Protocol);
-    for garbage in ["", "{}", "true", "allow", r#"{"verdict":"allow"}"#, r#"{"verdict":"allow","nonce":[7,7]}"#] {
+    assert_eq!(
+        class_of(&frame(&Answer::Deny { nonce: NONCE, class: Class::Expired }, 0).unwrap()),
+        Class::Expired
+    );
+    assert_eq!(
+        class_of(&frame(&Answer::Allow { nonce: Nonce([8; 16]) }, 0).unwrap()),
+        Class::Protocol
+    );
+    for garbage in [
+        "",
+        "{}",
+        "true",
+        "allow",
+        r#"{"verdict":"allow"}"#,
+        r#"{"verdict":"allow","nonce":[7,7]}"#,
+    ] {
         assert_eq!(class_of(&framed(garbage)), Class::Protocol, "{garbage}");
     }
     let allow = serde_json::to_string(&Answer::Allow { nonce: NONCE }).unwrap();
@@ -79,9 +101,11 @@ fn the_longest_token_fits_a_question_however_it_is_escaped() {
 fn questions_of_another_version_and_with_unknown_fields_are_refused() {
     let text = serde_json::to_string(&question("secret-token")).unwrap();
     assert!(Question::parse(text.as_bytes()).is_ok());
-    for broken in
-        [text.replace("\"version\":1", "\"version\":2"), text.replace("\"engine\"", "\"more\":1,\"engine\""), text.replace("jane", "")]
-    {
+    for broken in [
+        text.replace("\"version\":1", "\"version\":2"),
+        text.replace("\"engine\"", "\"more\":1,\"engine\""),
+        text.replace("jane", ""),
+    ] {
         let failure = Question::parse(broken.as_bytes()).unwrap_err();
         assert_eq!(failure.class, Class::Protocol);
         assert!(!failure.detail.contains("secret-token"));

@@ -5,7 +5,12 @@ use crate::failure::{Class, Outcome};
 use crate::name::Engine;
 
 fn record(class: Option<Class>) -> AuditRecord {
-    let mut record = AuditRecord::open(SystemTime::UNIX_EPOCH, Engine::Postgres, "orders".parse().unwrap(), "jane".parse().unwrap());
+    let mut record = AuditRecord::open(
+        SystemTime::UNIX_EPOCH,
+        Engine::Postgres,
+        "orders".parse().unwrap(),
+        "jane".parse().unwrap(),
+    );
     record.outcome = class.map_or(Outcome::Allowed, Class::outcome);
     record.class = class;
     record.principal = Some("arn:aws:iam::123456789012:user/jane".parse().unwrap());

@@ -12,7 +12,9 @@ fn a_database_user_keeps_its_case_and_characters() {
 
 #[test]
 fn resource_ids_have_a_known_prefix() {
-    for id in ["db-ABCDEFGHIJKL01234", "cluster-CO4FHMVXBQ2GE5HKDVSMR2DOPQ", "prx-0123456789abcdef0"] {
+    for id in
+        ["db-ABCDEFGHIJKL01234", "cluster-CO4FHMVXBQ2GE5HKDVSMR2DOPQ", "prx-0123456789abcdef0"]
+    {
         assert!(id.parse::<ResourceId>().is_ok());
     }
     for id in ["db-", "orders", "db-a/b", "db-*", "DB-ABC"] {
@@ -35,6 +37,14 @@ fn ids_are_checked() {
 
 #[test]
 fn serde_checks_too() {
-    assert!(serde_json::from_str::<AccountId>("\"1\"").unwrap_err().to_string().contains("twelve digits"));
-    assert_eq!(serde_json::to_string(&"123456789012".parse::<AccountId>().unwrap()).unwrap(), "\"123456789012\"");
+    assert!(
+        serde_json::from_str::<AccountId>("\"1\"")
+            .unwrap_err()
+            .to_string()
+            .contains("twelve digits")
+    );
+    assert_eq!(
+        serde_json::to_string(&"123456789012".parse::<AccountId>().unwrap()).unwrap(),
+        "\"123456789012\""
+    );
 }

@@ -63,18 +63,27 @@ impl Caller {
     /// # Errors
     /// The ARN is none of these.
     pub fn new(arn: &Arn) -> Result<Self, InvalidName> {
-        let refuse =
-            || InvalidName::new("the principal", format!("{arn} is not a user, role, session, federated user, root or identity provider"));
+        let refuse = || {
+            InvalidName::new(
+                "the principal",
+                format!(
+                    "{arn} is not a user, role, session, federated user, root or identity provider"
+                ),
+            )
+        };
         let account: AccountId = arn.account().parse()?;
         let (sort, name) = arn.resource().split_once('/').unwrap_or((arn.resource(), ""));
-        let sibling = |path: &str| format!("arn:{}:iam::{account}:{path}", arn.partition()).into_boxed_str();
+        let sibling =
+            |path: &str| format!("arn:{}:iam::{account}:{path}", arn.partition()).into_boxed_str();
         let last = || name.rsplit('/').next().unwrap_or(name).into();
         let (kind, principal_arn) = match (arn.service(), sort, name) {
             ("iam", "root", "") => (Kind::Root, arn.as_str().into()),
             (_, _, "") => return Err(refuse()),
             ("iam", "user", _) => (Kind::User { name: last() }, arn.as_str().into()),
             ("iam", "role", _) => (Kind::Role, arn.as_str().into()),
-            ("iam", "oidc-provider" | "saml-provider", _) => return Ok(Self::external(arn.as_str())),
+            ("iam", "oidc-provider" | "saml-provider", _) => {
+                return Ok(Self::external(arn.as_str()));
+            }
             ("sts", "assumed-role", _) => {
                 let (role, session) = name.split_once('/').ok_or_else(refuse)?;
                 if role.is_empty() || session.is_empty() {
@@ -82,14 +91,29 @@ impl Caller {
                 }
                 (Kind::Session { role: Role::Named(role.into()) }, sibling(&format!("role/{role}")))
             }
-            ("sts", "federated-user", _) => (Kind::FederatedUser { user: sibling(&format!("user/{name}")) }, arn.as_str().into()),
+            ("sts", "federated-user", _) => (
+                Kind::FederatedUser { user: sibling(&format!("user/{name}")) },
+                arn.as_str().into(),
+            ),
             _ => return Err(refuse()),
         };
-        Ok(Self { text: arn.as_str().into(), kind, account: Some(account), principal_arn: Some(principal_arn), unique_id: None })
+        Ok(Self {
+            text: arn.as_str().into(),
+            kind,
+            account: Some(account),
+            principal_arn: Some(principal_arn),
+            unique_id: None,
+        })
     }
 
     fn external(name: &str) -> Self {
-        Self { text: name.into(), kind: Kind::External, account: None, principal_arn: None, unique_id: None }
+        Self {
+            text: name.into(),
+            kind: Kind::External,
+            account: None,
+            principal_arn: None,
+            unique_id: None,
+        }
     }
 
     /// Names the role behind a session, with its path. It means nothing to a caller that is no session.
@@ -150,9 +174,12 @@ impl Caller {
         let behind = match &self.kind {
             Kind::Session { role: Role::Known(role) } => **role == *arn.as_str(),
             Kind::Session { role: Role::Named(role) } => {
-                let last = arn.resource().strip_prefix("role/").and_then(|path| path.rsplit('/').next());
+                let last =
+                    arn.resource().strip_prefix("role/").and_then(|path| path.rsplit('/').next());
                 let partition = self.text.split(':').nth(1);
-                last == Some(&**role) && self.account() == Some(arn.account()) && partition == Some(arn.partition())
+                last == Some(&**role)
+                    && self.account() == Some(arn.account())
+                    && partition == Some(arn.partition())
             }
             Kind::FederatedUser { user } => **user == *arn.as_str(),
             Kind::Root | Kind::User { .. } | Kind::Role | Kind::External => false,
@@ -175,7 +202,9 @@ impl Caller {
             ("aws:principaltype", Kind::User { .. }) => Some("User"),
             ("aws:principaltype", Kind::Role | Kind::Session { .. }) => Some("AssumedRole"),
             ("aws:principaltype", Kind::FederatedUser { .. }) => Some("FederatedUser"),
-            ("aws:principalisawsservice", Kind::External) => Some(if self.text.contains(".amazonaws.") { "true" } else { "false" }),
+            ("aws:principalisawsservice", Kind::External) => {
+                Some(if self.text.contains(".amazonaws.") { "true" } else { "false" })
+            }
             ("aws:principalisawsservice", _) => Some("false"),
             ("aws:username", Kind::User { name }) => Some(name),
             ("aws:userid", Kind::Root) => self.unique_id.as_deref().or(self.account()),
@@ -198,7 +227,10 @@ impl FromStr for Caller {
             return Self::new(&format!("arn:aws:iam::{account}:root").parse()?);
         }
         if text.is_empty() || text.contains(|c: char| c.is_whitespace() || c == '*' || c == ':') {
-            return Err(InvalidName::new("the principal", format!("{text:?} is not an ARN, an account id or the name of a service")));
+            return Err(InvalidName::new(
+                "the principal",
+                format!("{text:?} is not an ARN, an account id or the name of a service"),
+            ));
         }
         Ok(Self::external(text))
     }

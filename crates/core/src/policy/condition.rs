@@ -115,15 +115,30 @@ impl Operator {
             None => (Quantifier::Single, name),
             Some(("ForAllValues", rest)) => (Quantifier::ForAllValues, rest),
             Some(("ForAnyValue", rest)) => (Quantifier::ForAnyValue, rest),
-            Some((other, _)) => return Err(format!("{other:?} is no set quantifier; write \"ForAllValues:\" or \"ForAnyValue:\"")),
+            Some((other, _)) => {
+                return Err(format!(
+                    "{other:?} is no set quantifier; write \"ForAllValues:\" or \"ForAnyValue:\""
+                ));
+            }
         };
-        let (base, absent) = rest.strip_suffix("IfExists").map_or((rest, Absent::BySense), |base| (base, Absent::Holds));
+        let (base, absent) = rest
+            .strip_suffix("IfExists")
+            .map_or((rest, Absent::BySense), |base| (base, Absent::Holds));
         let Some(&(_, comparison, sense)) = OPERATORS.iter().find(|row| row.0 == base) else {
-            let near = OPERATORS.iter().find(|row| row.0.eq_ignore_ascii_case(base)).map_or("StringEquals", |row| row.0);
-            return Err(format!("{base:?} is no condition operator; write {near:?} or another that IAM knows"));
+            let near = OPERATORS
+                .iter()
+                .find(|row| row.0.eq_ignore_ascii_case(base))
+                .map_or("StringEquals", |row| row.0);
+            return Err(format!(
+                "{base:?} is no condition operator; write {near:?} or another that IAM knows"
+            ));
         };
-        if comparison == Comparison::Null && (quantifier != Quantifier::Single || absent == Absent::Holds) {
-            return Err(format!("{name:?}: Null takes neither a set quantifier nor IfExists; write \"Null\""));
+        if comparison == Comparison::Null
+            && (quantifier != Quantifier::Single || absent == Absent::Holds)
+        {
+            return Err(format!(
+                "{name:?}: Null takes neither a set quantifier nor IfExists; write \"Null\""
+            ));
         }
         Ok(Self { name: name.into(), comparison, sense, quantifier, absent })
     }
@@ -135,27 +150,44 @@ impl Operator {
 
     /// Compiles a value that the operator compares with.
     pub(super) fn operand(&self, text: &str, variables: Variables) -> Result<Operand, String> {
-        let typed =
-            |operand: Option<Operand>, what: &str| operand.ok_or_else(|| format!("{text:?} is not {what}, which {} needs", self.name));
+        let typed = |operand: Option<Operand>, what: &str| {
+            operand.ok_or_else(|| format!("{text:?} is not {what}, which {} needs", self.name))
+        };
         match self.comparison {
-            Comparison::Text | Comparison::TextIgnoringCase => Pattern::compile(text, Wildcards::Literal, variables).map(Operand::Pattern),
-            Comparison::Like => Pattern::compile(text, Wildcards::Special, variables).map(Operand::Pattern),
+            Comparison::Text | Comparison::TextIgnoringCase => {
+                Pattern::compile(text, Wildcards::Literal, variables).map(Operand::Pattern)
+            }
+            Comparison::Like => {
+                Pattern::compile(text, Wildcards::Special, variables).map(Operand::Pattern)
+            }
             Comparison::Arn => {
                 let pattern = Pattern::compile(text, Wildcards::Special, variables)?;
-                let whole = pattern.has_variables() || (text.starts_with("arn:") && text.matches(':').count() >= 5);
-                typed(whole.then_some(Operand::Pattern(pattern)), "an ARN of six parts (arn:partition:service:region:account:resource)")
+                let whole = pattern.has_variables()
+                    || (text.starts_with("arn:") && text.matches(':').count() >= 5);
+                typed(
+                    whole.then_some(Operand::Pattern(pattern)),
+                    "an ARN of six parts (arn:partition:service:region:account:resource)",
+                )
             }
             Comparison::Bool => {
                 let pattern = Pattern::compile(text, Wildcards::Literal, variables)?;
                 let known = pattern.has_variables() || boolean(text).is_some();
                 typed(known.then_some(Operand::Pattern(pattern)), "\"true\" or \"false\"")
             }
-            Comparison::Number(_) => typed(Decimal::parse(text).map(Operand::Number), "a decimal number"),
-            Comparison::Date(_) => {
-                typed(Instant::parse(text).map(Operand::Date), "a date such as 2024-01-15T12:00:00Z, or seconds since 1970")
+            Comparison::Number(_) => {
+                typed(Decimal::parse(text).map(Operand::Number), "a decimal number")
             }
-            Comparison::Address => typed(Network::parse(text).map(Operand::Network), "an IP address or a range such as 203.0.113.0/24"),
-            Comparison::Binary => typed(is_base64(text).then(|| Operand::Binary(text.into())), "Base64"),
+            Comparison::Date(_) => typed(
+                Instant::parse(text).map(Operand::Date),
+                "a date such as 2024-01-15T12:00:00Z, or seconds since 1970",
+            ),
+            Comparison::Address => typed(
+                Network::parse(text).map(Operand::Network),
+                "an IP address or a range such as 203.0.113.0/24",
+            ),
+            Comparison::Binary => {
+                typed(is_base64(text).then(|| Operand::Binary(text.into())), "Base64")
+            }
             Comparison::Null => typed(boolean(text).map(Operand::Absent), "\"true\" or \"false\""),
         }
     }
@@ -208,21 +240,26 @@ impl Condition {
         match (self.operator.quantifier, fact) {
             // Set operators have their own answer for an absent key, and a key with nothing in it counts as absent.
             // IfExists does not change that answer (iam.cloudcopilot.io, "ForAnyValue:StringNotEqualsIfExists").
-            (Quantifier::ForAllValues, fact) => {
-                fact.is_none_or(|fact| is_null(fact) || fact.values().all(|value| self.meets(value, request, effect)))
-            }
-            (Quantifier::ForAnyValue, fact) => {
-                fact.is_some_and(|fact| !is_null(fact) && fact.values().any(|value| self.meets(value, request, effect)))
-            }
+            (Quantifier::ForAllValues, fact) => fact.is_none_or(|fact| {
+                is_null(fact) || fact.values().all(|value| self.meets(value, request, effect))
+            }),
+            (Quantifier::ForAnyValue, fact) => fact.is_some_and(|fact| {
+                !is_null(fact) && fact.values().any(|value| self.meets(value, request, effect))
+            }),
             (Quantifier::Single, Some(Fact::One(value))) => self.meets(value, request, effect),
             // "Multivalued condition keys require a condition set operator": without one, nothing holds.
             (Quantifier::Single, Some(Fact::Many(values))) if !values.is_empty() => false,
-            (Quantifier::Single, _) => self.operator.absent == Absent::Holds || self.operator.sense == Sense::IsNot,
+            (Quantifier::Single, _) => {
+                self.operator.absent == Absent::Holds || self.operator.sense == Sense::IsNot
+            }
         }
     }
 
     /// The variables among the operands that have no value.
-    pub(super) fn unresolved<'a>(&'a self, request: &'a Request<'_>) -> impl Iterator<Item = &'a str> {
+    pub(super) fn unresolved<'a>(
+        &'a self,
+        request: &'a Request<'_>,
+    ) -> impl Iterator<Item = &'a str> {
         patterns(&self.operands).flat_map(|pattern| pattern.unresolved(request))
     }
 
@@ -250,7 +287,9 @@ impl Operator {
         let patterns = || patterns(operands);
         let texts = || patterns().filter_map(|pattern| pattern.text(request));
         Some(match self.comparison {
-            Comparison::Text | Comparison::Like => patterns().any(|pattern| pattern.matches(value, Walls::NONE, request)),
+            Comparison::Text | Comparison::Like => {
+                patterns().any(|pattern| pattern.matches(value, Walls::NONE, request))
+            }
             Comparison::Arn => {
                 let walls = Walls::of_arn(value);
                 patterns().any(|pattern| pattern.matches(value, walls, request))
@@ -272,20 +311,23 @@ impl Operator {
                 let value: IpAddr = value.parse().ok()?;
                 operands.iter().any(|operand| matches!(operand, Operand::Network(network) if network.contains(value)))
             }
-            Comparison::Binary if is_base64(value) => {
-                operands.iter().any(|operand| matches!(operand, Operand::Binary(binary) if **binary == *value))
-            }
+            Comparison::Binary if is_base64(value) => operands
+                .iter()
+                .any(|operand| matches!(operand, Operand::Binary(binary) if **binary == *value)),
             Comparison::Binary | Comparison::Null => return None,
         })
     }
 }
 
 fn patterns(operands: &[Operand]) -> impl Iterator<Item = &Pattern> {
-    operands.iter().filter_map(|operand| if let Operand::Pattern(pattern) = operand { Some(pattern) } else { None })
+    operands.iter().filter_map(|operand| {
+        if let Operand::Pattern(pattern) = operand { Some(pattern) } else { None }
+    })
 }
 
 fn equal_ignoring_case(one: &str, other: &str) -> bool {
-    one.eq_ignore_ascii_case(other) || one.chars().flat_map(char::to_lowercase).eq(other.chars().flat_map(char::to_lowercase))
+    one.eq_ignore_ascii_case(other)
+        || one.chars().flat_map(char::to_lowercase).eq(other.chars().flat_map(char::to_lowercase))
 }
 
 #[cfg(test)]

@@ -31,12 +31,17 @@ impl FromStr for Action {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let word = |part: &str| !part.is_empty() && !part.contains(|c: char| c == ':' || c.is_whitespace());
+        let word = |part: &str| {
+            !part.is_empty() && !part.contains(|c: char| c == ':' || c.is_whitespace())
+        };
         match text.split_once(':') {
             Some((service, name)) if word(service) && word(name) => {
                 Ok(Self { text: text.into(), folded: text.to_ascii_lowercase().into() })
             }
-            _ => Err(InvalidName::new("the action", format!("{text:?} is not of the form service:Name, as in rds-db:connect"))),
+            _ => Err(InvalidName::new(
+                "the action",
+                format!("{text:?} is not of the form service:Name, as in rds-db:connect"),
+            )),
         }
     }
 }
@@ -146,8 +151,17 @@ pub struct Request<'a> {
 impl<'a> Request<'a> {
     /// The account that owns the resource, as digits.
     pub(super) fn owner(&self) -> Option<&'a str> {
-        let named = || self.resource.strip_prefix("arn:")?.split(':').nth(3).filter(|account| account.parse::<AccountId>().is_ok());
-        self.resource_account.map(AccountId::as_str).or_else(named).or_else(|| self.caller.account())
+        let named = || {
+            self.resource
+                .strip_prefix("arn:")?
+                .split(':')
+                .nth(3)
+                .filter(|account| account.parse::<AccountId>().is_ok())
+        };
+        self.resource_account
+            .map(AccountId::as_str)
+            .or_else(named)
+            .or_else(|| self.caller.account())
     }
 
     /// What is known of a key (lower case): the context's word first, then what follows from caller and resource.

@@ -257,7 +257,11 @@ impl fmt::Display for Mismatch {
                 write!(f, "{}", Unresolved(unresolved))
             }
             Self::Condition { operator, key, wanted, actual, unresolved, note } => {
-                write!(f, "its condition {operator} wants {key} to be {}, and the request has ", Listed(wanted))?;
+                write!(
+                    f,
+                    "its condition {operator} wants {key} to be {}, and the request has ",
+                    Listed(wanted)
+                )?;
                 match actual.as_deref() {
                     None => write!(f, "no {key}")?,
                     Some([]) => f.write_str("an empty list")?,
@@ -298,7 +302,9 @@ struct Unresolved<'a>(&'a [String]);
 
 impl fmt::Display for Unresolved<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|variable| write!(f, " (${{{variable}}} has no value in this request)"))
+        self.0
+            .iter()
+            .try_for_each(|variable| write!(f, " (${{{variable}}} has no value in this request)"))
     }
 }
 
@@ -307,11 +313,16 @@ impl fmt::Display for Because {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { action, resource, cause } = self;
         match cause {
-            Cause::Explicit { statement } => write!(f, "explicit deny: {statement} denies {action} on {resource}"),
+            Cause::Explicit { statement } => {
+                write!(f, "explicit deny: {statement} denies {action} on {resource}")
+            }
             Cause::Implicit { layer, policies, owner, nearest } => {
                 f.write_str("implicit deny: ")?;
                 if let Some(owner) = owner {
-                    write!(f, "the resource belongs to another account ({owner}), so both sides must allow, and ")?;
+                    write!(
+                        f,
+                        "the resource belongs to another account ({owner}), so both sides must allow, and "
+                    )?;
                 }
                 match policies {
                     0 => write!(f, "there is no {}", layer.noun())?,
@@ -323,7 +334,9 @@ impl fmt::Display for Because {
                 write!(f, "{that} allows {action} on {resource}")?;
                 match nearest {
                     None => Ok(()),
-                    Some(nearest) => write!(f, "; nearest is {}: {}", nearest.statement, nearest.mismatch),
+                    Some(nearest) => {
+                        write!(f, "; nearest is {}: {}", nearest.statement, nearest.mismatch)
+                    }
                 }
             }
         }

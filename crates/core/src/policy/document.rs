@@ -60,7 +60,8 @@ pub(super) struct Scope {
 
 impl Scope {
     fn covers(&self, subject: &str, walls: Walls, request: &Request<'_>) -> bool {
-        self.sense.holds(self.patterns.iter().any(|pattern| pattern.matches(subject, walls, request)))
+        self.sense
+            .holds(self.patterns.iter().any(|pattern| pattern.matches(subject, walls, request)))
     }
 }
 
@@ -89,15 +90,26 @@ pub(super) enum Obstacle<'a> {
 
 impl Statement {
     /// How the statement speaks of the caller, if it applies to the request.
-    pub(super) fn apply(&self, request: &Request<'_>, walls: Walls, bounded: Bounded) -> Result<Reach, Obstacle<'_>> {
+    pub(super) fn apply(
+        &self,
+        request: &Request<'_>,
+        walls: Walls,
+        bounded: Bounded,
+    ) -> Result<Reach, Obstacle<'_>> {
         if !self.actions.covers(request.action.folded(), Walls::NONE, request) {
             return Err(Obstacle::Action);
         }
         let reach = match &self.principals {
             None => Reach::Direct,
-            Some(principals) => principals.reach(request.caller, self.effect, bounded).ok_or(Obstacle::Principal)?,
+            Some(principals) => {
+                principals.reach(request.caller, self.effect, bounded).ok_or(Obstacle::Principal)?
+            }
         };
-        if self.resources.as_ref().is_some_and(|resources| !resources.covers(request.resource, walls, request)) {
+        if self
+            .resources
+            .as_ref()
+            .is_some_and(|resources| !resources.covers(request.resource, walls, request))
+        {
             return Err(Obstacle::Resource);
         }
         match self.conditions.iter().find(|condition| !condition.holds(request, self.effect)) {

@@ -25,10 +25,16 @@ use super::set::{Layer, PolicySet};
 /// to explain a Deny is computed only for a Deny.
 pub fn decide(request: &Request<'_>, policies: &PolicySet) -> Decision {
     let inquiry = Inquiry::new(request, policies);
-    let because = |cause| Because { action: request.action.as_str().into(), resource: request.resource.into(), cause };
+    let because = |cause| Because {
+        action: request.action.as_str().into(),
+        resource: request.resource.into(),
+        cause,
+    };
     let allows = match inquiry.survey() {
         Ok(allows) => allows,
-        Err(denial) => return Decision::Deny(because(Cause::Explicit { statement: denial.name() })),
+        Err(denial) => {
+            return Decision::Deny(because(Cause::Explicit { statement: denial.name() }));
+        }
     };
     match inquiry.combine(&allows) {
         Ok(grounds) => Decision::Allow(Permit {
@@ -38,7 +44,8 @@ pub fn decide(request: &Request<'_>, policies: &PolicySet) -> Decision {
             statements: grounds.iter().map(|allow| allow.place.name()).collect(),
         }),
         Err(layer) => {
-            let crossing = inquiry.crosses_accounts() && matches!(layer, Layer::Resource | Layer::Identity);
+            let crossing =
+                inquiry.crosses_accounts() && matches!(layer, Layer::Resource | Layer::Identity);
             Decision::Deny(because(Cause::Implicit {
                 layer,
                 policies: policies.layer(layer).map_or(0, <[_]>::len),
@@ -53,7 +60,8 @@ pub fn decide(request: &Request<'_>, policies: &PolicySet) -> Decision {
 #[must_use]
 pub fn applying(request: &Request<'_>, policies: &PolicySet) -> Vec<StatementName> {
     let inquiry = Inquiry::new(request, policies);
-    let statements = inquiry.layers().flat_map(|(layer, policies)| inquiry.statements(layer, policies));
+    let statements =
+        inquiry.layers().flat_map(|(layer, policies)| inquiry.statements(layer, policies));
     statements.filter(|(_, applies)| applies.is_ok()).map(|(place, _)| place.name()).collect()
 }
 
@@ -95,7 +103,9 @@ impl<'a> Inquiry<'a> {
     /// Puts together what the layers say. The error is the first layer that had to allow and does not.
     fn combine(&self, allows: &Allows<'a>) -> Result<Vec<Allow<'a>>, Layer> {
         let caller = self.request.caller;
-        let said = |wanted: Layer| allows.iter().find(|(layer, _)| *layer == wanted).and_then(|(_, allow)| *allow);
+        let said = |wanted: Layer| {
+            allows.iter().find(|(layer, _)| *layer == wanted).and_then(|(_, allow)| *allow)
+        };
         let mut grounds = Vec::with_capacity(allows.len());
         for (layer, allow) in allows.iter().filter(|(layer, _)| self.is_guardrail(*layer)) {
             grounds.push(allow.ok_or(*layer)?);
@@ -103,7 +113,9 @@ impl<'a> Inquiry<'a> {
 
         let resource = said(Layer::Resource);
         if caller.is_external() {
-            grounds.push(resource.filter(|allow| allow.reach == Reach::Direct).ok_or(Layer::Resource)?);
+            grounds.push(
+                resource.filter(|allow| allow.reach == Reach::Direct).ok_or(Layer::Resource)?,
+            );
             return Ok(grounds);
         }
         if self.crosses_accounts() {
@@ -126,7 +138,9 @@ impl<'a> Inquiry<'a> {
                 }
             }
         }
-        for (layer, allow) in allows.iter().filter(|(layer, _)| matches!(layer, Layer::Boundary(_) | Layer::Session)) {
+        for (layer, allow) in
+            allows.iter().filter(|(layer, _)| matches!(layer, Layer::Boundary(_) | Layer::Session))
+        {
             grounds.push(allow.ok_or(*layer)?);
         }
         // "If there is no session policy, the code checks whether the principal is a role session. […] Otherwise, the
@@ -140,10 +154,14 @@ impl<'a> Inquiry<'a> {
     /// Whether the layer is a level of control policies that has to allow. AWS attaches RCPFullAWSAccess to every level
     /// and lets nobody detach it, so a level of RCPs that only denies stands for one that allows all else.
     fn is_guardrail(&self, layer: Layer) -> bool {
-        let grants = |policy: &Arc<Policy>| policy.statements().iter().any(|statement| statement.effect == Effect::Allow);
+        let grants = |policy: &Arc<Policy>| {
+            policy.statements().iter().any(|statement| statement.effect == Effect::Allow)
+        };
         match layer {
             Layer::ServiceControl(_) => true,
-            Layer::ResourceControl(_) => self.policies.layer(layer).is_some_and(|policies| policies.iter().any(grants)),
+            Layer::ResourceControl(_) => {
+                self.policies.layer(layer).is_some_and(|policies| policies.iter().any(grants))
+            }
             Layer::Resource | Layer::Identity | Layer::Boundary(_) | Layer::Session => false,
         }
     }
@@ -157,7 +175,8 @@ impl<'a> Inquiry<'a> {
     /// Whether the resource's policy has to allow even within its account. "IAM role trust policies and KMS key
     /// policies are exceptions to this logic, because they must explicitly allow access for principals."
     fn needs_trust(&self) -> bool {
-        let trusted = self.request.action.folded().starts_with("sts:") || self.request.action.folded().starts_with("kms:");
+        let trusted = self.request.action.folded().starts_with("sts:")
+            || self.request.action.folded().starts_with("kms:");
         trusted && self.policies.layer(Layer::Resource).is_some()
     }
 }

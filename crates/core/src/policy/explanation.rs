@@ -39,7 +39,9 @@ pub fn explain(request: &Request<'_>, policies: &PolicySet) -> Explanation {
         line: place.statement.1.at.line,
         applies: applies.map_err(|obstacle| mismatch(request, &place, obstacle)),
     };
-    let layers = inquiry.layers().map(|(layer, policies)| (layer, policies.len(), inquiry.statements(layer, policies).map(line).collect()));
+    let layers = inquiry.layers().map(|(layer, policies)| {
+        (layer, policies.len(), inquiry.statements(layer, policies).map(line).collect())
+    });
     Explanation { decision: decide(request, policies), layers: layers.collect() }
 }
 
@@ -53,13 +55,19 @@ impl fmt::Display for Explanation {
                     Ok(reach) => {
                         let verb = if place.effect == Effect::Allow { "allows" } else { "DENIES" };
                         let limit = match (layer, reach) {
-                            (Layer::Resource, Reach::Account) => ", if a policy of the account does as well",
-                            (Layer::Resource, Reach::Identity) => ", within boundaries and session policies",
+                            (Layer::Resource, Reach::Account) => {
+                                ", if a policy of the account does as well"
+                            }
+                            (Layer::Resource, Reach::Identity) => {
+                                ", within boundaries and session policies"
+                            }
                             _ => "",
                         };
                         writeln!(f, "  {place} (line {line}) {verb}{limit}")?;
                     }
-                    Err(mismatch) => writeln!(f, "  {place} (line {line}) does not apply: {mismatch}")?,
+                    Err(mismatch) => {
+                        writeln!(f, "  {place} (line {line}) does not apply: {mismatch}")?
+                    }
                 }
             }
         }

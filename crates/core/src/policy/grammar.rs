@@ -33,14 +33,20 @@ impl Policy {
     /// keys, values that are not of their operator's type, malformed ARNs, variables and principals.
     pub fn parse(text: &str, kind: PolicyKind) -> Result<Self, Mistakes> {
         let mut report = Report::default();
-        let policy = json::read(text, &mut report).and_then(|node| self::policy(&node, kind, &Path::Root, &mut report));
+        let policy = json::read(text, &mut report)
+            .and_then(|node| self::policy(&node, kind, &Path::Root, &mut report));
         report.conclude(policy)
     }
 }
 
 /// Reads a document. Nothing comes back if a mistake left too little to make a policy of; a mistake that leaves enough
 /// is in the report all the same.
-pub(super) fn policy(node: &Node, kind: PolicyKind, path: &Path<'_>, report: &mut Report) -> Option<Policy> {
+pub(super) fn policy(
+    node: &Node,
+    kind: PolicyKind,
+    path: &Path<'_>,
+    report: &mut Report,
+) -> Option<Policy> {
     let members = object(node, path, "a policy document", report)?;
     let variables = version(members, path, report);
     let dialect = Dialect { kind, variables };
@@ -51,37 +57,59 @@ pub(super) fn policy(node: &Node, kind: PolicyKind, path: &Path<'_>, report: &mu
             "Id" => {
                 string(&member.node, &path, report);
             }
-            other => report.add(&path, member.at, format!("{other:?} is no element of a policy; it has Version, Id and Statement")),
+            other => report.add(
+                &path,
+                member.at,
+                format!("{other:?} is no element of a policy; it has Version, Id and Statement"),
+            ),
         }
     }
     let Some(statement) = find(members, "Statement") else {
-        report.add(path, node.at, "the Statement element is missing; add a statement or a list of them");
+        report.add(
+            path,
+            node.at,
+            "the Statement element is missing; add a statement or a list of them",
+        );
         return None;
     };
     let statement_path = path.key("Statement");
     let statements: Vec<Statement> = match &statement.node.value {
         Value::Array(nodes) if nodes.is_empty() => {
-            report.add(&statement_path, statement.node.at, "there is no statement; a policy needs one at least");
+            report.add(
+                &statement_path,
+                statement.node.at,
+                "there is no statement; a policy needs one at least",
+            );
             return None;
         }
         Value::Array(nodes) => nodes
             .iter()
             .enumerate()
-            .filter_map(|(index, node)| self::statement(node, dialect, &statement_path.index(index), report))
+            .filter_map(|(index, node)| {
+                self::statement(node, dialect, &statement_path.index(index), report)
+            })
             .collect(),
-        _ => self::statement(&statement.node, dialect, &statement_path, report).into_iter().collect(),
+        _ => {
+            self::statement(&statement.node, dialect, &statement_path, report).into_iter().collect()
+        }
     };
     unique_sids(&statement.node, &statement_path, report);
     Some(Policy::new(kind, statements))
 }
 
 fn version(members: &[Member], path: &Path<'_>, report: &mut Report) -> Variables {
-    let Some(member) = find(members, "Version") else { return Variables::Literal };
+    let Some(member) = find(members, "Version") else {
+        return Variables::Literal;
+    };
     match string(&member.node, &path.key("Version"), report) {
         Some("2012-10-17") | None => Variables::Expanded,
         Some("2008-10-17") => Variables::Literal,
         Some(other) => {
-            report.add(&path.key("Version"), member.node.at, format!("{other:?} is no version of the language; write \"2012-10-17\""));
+            report.add(
+                &path.key("Version"),
+                member.node.at,
+                format!("{other:?} is no version of the language; write \"2012-10-17\""),
+            );
             Variables::Expanded
         }
     }
@@ -89,38 +117,82 @@ fn version(members: &[Member], path: &Path<'_>, report: &mut Report) -> Variable
 
 /// Sids have to differ within a document; empty ones do not count.
 fn unique_sids(statements: &Node, path: &Path<'_>, report: &mut Report) {
-    let Value::Array(nodes) = &statements.value else { return };
+    let Value::Array(nodes) = &statements.value else {
+        return;
+    };
     let mut seen = HashSet::new();
     for (index, node) in nodes.iter().enumerate() {
-        let Value::Object(members) = &node.value else { continue };
-        let Some(Node { at, value: Value::String(sid) }) = find(members, "Sid").map(|member| &member.node) else { continue };
+        let Value::Object(members) = &node.value else {
+            continue;
+        };
+        let Some(Node { at, value: Value::String(sid) }) =
+            find(members, "Sid").map(|member| &member.node)
+        else {
+            continue;
+        };
         if !sid.is_empty() && !seen.insert(sid) {
-            report.add(&path.index(index).key("Sid"), *at, format!("the Sid {sid:?} stands here twice; give each statement its own"));
+            report.add(
+                &path.index(index).key("Sid"),
+                *at,
+                format!("the Sid {sid:?} stands here twice; give each statement its own"),
+            );
         }
     }
 }
 
-const ELEMENTS: [&str; 9] = ["Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource", "Condition"];
+const ELEMENTS: [&str; 9] = [
+    "Sid",
+    "Effect",
+    "Principal",
+    "NotPrincipal",
+    "Action",
+    "NotAction",
+    "Resource",
+    "NotResource",
+    "Condition",
+];
 
-fn statement(node: &Node, dialect: Dialect, path: &Path<'_>, report: &mut Report) -> Option<Statement> {
+fn statement(
+    node: &Node,
+    dialect: Dialect,
+    path: &Path<'_>,
+    report: &mut Report,
+) -> Option<Statement> {
     let before = report.count();
     let members = object(node, path, "a statement", report)?;
     for member in members.iter().filter(|member| !ELEMENTS.contains(&member.key.as_str())) {
-        let problem = format!("{:?} is no element of a statement; it has {}", member.key, ELEMENTS.join(", "));
+        let problem = format!(
+            "{:?} is no element of a statement; it has {}",
+            member.key,
+            ELEMENTS.join(", ")
+        );
         report.add(&path.key(&member.key), member.at, problem);
     }
     let place = Place { members, at: node.at, path };
-    let sid = find(members, "Sid").and_then(|member| sid(&member.node, dialect.kind, &path.key("Sid"), report));
+    let sid = find(members, "Sid")
+        .and_then(|member| sid(&member.node, dialect.kind, &path.key("Sid"), report));
     let effect = effect(place, report);
     let principals = principal::principals(place, dialect.kind, report);
     let actions = scope(place, ["Action", "NotAction"], Presence::Required, report, action);
-    let presence = if dialect.kind == PolicyKind::Resource { Presence::Optional } else { Presence::Required };
-    let resources = scope(place, ["Resource", "NotResource"], presence, report, |text| resource(text, dialect.variables));
+    let presence =
+        if dialect.kind == PolicyKind::Resource { Presence::Optional } else { Presence::Required };
+    let resources = scope(place, ["Resource", "NotResource"], presence, report, |text| {
+        resource(text, dialect.variables)
+    });
     let conditions = find(members, "Condition")
-        .map(|member| condition::conditions(&member.node, dialect.variables, &path.key("Condition"), report))
+        .map(|member| {
+            condition::conditions(&member.node, dialect.variables, &path.key("Condition"), report)
+        })
         .unwrap_or_default();
-    let statement =
-        Statement { sid, at: node.at, effect: effect?, principals, actions: actions?, resources, conditions: conditions.into() };
+    let statement = Statement {
+        sid,
+        at: node.at,
+        effect: effect?,
+        principals,
+        actions: actions?,
+        resources,
+        conditions: conditions.into(),
+    };
     (report.count() == before).then_some(statement)
 }
 
@@ -141,17 +213,30 @@ enum Presence {
 
 impl<'a> Place<'a> {
     /// An element or its negation, of which a statement has one.
-    fn either(self, [is, is_not]: [&str; 2], presence: Presence, report: &mut Report) -> Option<(Sense, &'a Member)> {
+    fn either(
+        self,
+        [is, is_not]: [&str; 2],
+        presence: Presence,
+        report: &mut Report,
+    ) -> Option<(Sense, &'a Member)> {
         match (find(self.members, is), find(self.members, is_not)) {
             (Some(_), Some(second)) => {
-                report.add(&self.path.key(is_not), second.at, format!("{is} and {is_not} exclude each other; keep one"));
+                report.add(
+                    &self.path.key(is_not),
+                    second.at,
+                    format!("{is} and {is_not} exclude each other; keep one"),
+                );
                 None
             }
             (Some(member), None) => Some((Sense::Is, member)),
             (None, Some(member)) => Some((Sense::IsNot, member)),
             (None, None) => {
                 if presence == Presence::Required {
-                    report.add(self.path, self.at, format!("the {is} element is missing; add {is} or {is_not}"));
+                    report.add(
+                        self.path,
+                        self.at,
+                        format!("the {is} element is missing; add {is} or {is_not}"),
+                    );
                 }
                 None
             }
@@ -164,7 +249,11 @@ fn sid(node: &Node, kind: PolicyKind, path: &Path<'_>, report: &mut Report) -> O
     // "Some services allow additional characters such as spaces in the Sid value": those that have resource policies.
     let word = sid.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if !word && kind != PolicyKind::Resource {
-        report.add(path, node.at, format!("the Sid {sid:?} has characters other than A-Z, a-z and 0-9; leave them out"));
+        report.add(
+            path,
+            node.at,
+            format!("the Sid {sid:?} has characters other than A-Z, a-z and 0-9; leave them out"),
+        );
     }
     Some(sid.into()).filter(|sid: &Arc<str>| !sid.is_empty())
 }
@@ -172,14 +261,22 @@ fn sid(node: &Node, kind: PolicyKind, path: &Path<'_>, report: &mut Report) -> O
 fn effect(place: Place<'_>, report: &mut Report) -> Option<Effect> {
     let path = place.path.key("Effect");
     let Some(member) = find(place.members, "Effect") else {
-        report.add(place.path, place.at, "the Effect element is missing; add \"Effect\": \"Allow\" or \"Deny\"");
+        report.add(
+            place.path,
+            place.at,
+            "the Effect element is missing; add \"Effect\": \"Allow\" or \"Deny\"",
+        );
         return None;
     };
     match string(&member.node, &path, report)? {
         "Allow" => Some(Effect::Allow),
         "Deny" => Some(Effect::Deny),
         other => {
-            report.add(&path, member.node.at, format!("{other:?} is no effect; write \"Allow\" or \"Deny\""));
+            report.add(
+                &path,
+                member.node.at,
+                format!("{other:?} is no effect; write \"Allow\" or \"Deny\""),
+            );
             None
         }
     }
@@ -201,13 +298,18 @@ fn scope(
 /// included.
 fn action(text: &str) -> Result<Pattern, String> {
     let service = match text.split_once(':') {
-        Some((_, name)) if name.contains(':') => return Err(format!("the action {text:?} has more than one colon")),
+        Some((_, name)) if name.contains(':') => {
+            return Err(format!("the action {text:?} has more than one colon"));
+        }
         Some((service, _)) => service,
         None => text,
     };
-    let word = !service.is_empty() && service.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.');
+    let word = !service.is_empty()
+        && service.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.');
     if service != "*" && (service == text || !word) {
-        return Err(format!("the action {text:?} is not of the form service:Name, as in \"rds-db:connect\", nor \"*\""));
+        return Err(format!(
+            "the action {text:?} is not of the form service:Name, as in \"rds-db:connect\", nor \"*\""
+        ));
     }
     Ok(Pattern::folded(text))
 }
@@ -221,17 +323,25 @@ fn resource(text: &str, variables: Variables) -> Result<Pattern, String> {
         return Pattern::compile(text, Wildcards::Special, variables);
     }
     let refuse = |reason: &str| {
-        Err(format!("the resource {text:?} {reason}; write an ARN (arn:partition:service:region:account:resource) or \"*\""))
+        Err(format!(
+            "the resource {text:?} {reason}; write an ARN (arn:partition:service:region:account:resource) or \"*\""
+        ))
     };
-    let Some(rest) = text.strip_prefix("arn:") else { return refuse("is no ARN") };
+    let Some(rest) = text.strip_prefix("arn:") else {
+        return refuse("is no ARN");
+    };
     let variable = text.find("${").filter(|_| variables == Variables::Expanded);
-    if variable.and_then(|at| text.get(..at)).is_some_and(|before| before.matches(':').count() < 5) {
+    if variable.and_then(|at| text.get(..at)).is_some_and(|before| before.matches(':').count() < 5)
+    {
         return refuse("has a variable before its fifth colon, where IAM expands none");
     }
     let parts: Vec<&str> = rest.splitn(5, ':').collect();
-    let [partition, service, tail @ ..] = parts.as_slice() else { return refuse("has fewer than six parts") };
+    let [partition, service, tail @ ..] = parts.as_slice() else {
+        return refuse("has fewer than six parts");
+    };
     let known = Pattern::compile(partition, Wildcards::Special, Variables::Literal)?;
-    if !Partition::all().any(|partition| known.matches(partition.as_str(), Walls::NONE, &NoValues)) {
+    if !Partition::all().any(|partition| known.matches(partition.as_str(), Walls::NONE, &NoValues))
+    {
         return refuse(&format!("is in {partition:?}, which is no partition of AWS"));
     }
     if service.is_empty() || service.contains(['*', '?', '$']) {
@@ -254,7 +364,12 @@ fn find<'a>(members: &'a [Member], key: &str) -> Option<&'a Member> {
 }
 
 /// The members of an object, which `what` has to be.
-pub(super) fn object<'a>(node: &'a Node, path: &Path<'_>, what: &str, report: &mut Report) -> Option<&'a [Member]> {
+pub(super) fn object<'a>(
+    node: &'a Node,
+    path: &Path<'_>,
+    what: &str,
+    report: &mut Report,
+) -> Option<&'a [Member]> {
     match &node.value {
         Value::Object(members) => Some(members),
         other => {
@@ -275,7 +390,12 @@ pub(super) fn string<'a>(node: &'a Node, path: &Path<'_>, report: &mut Report) -
 }
 
 /// A string or a list of them with one at least, each compiled.
-fn strings<T>(node: &Node, path: &Path<'_>, report: &mut Report, compile: impl Fn(&str) -> Result<T, String>) -> Option<Vec<T>> {
+fn strings<T>(
+    node: &Node,
+    path: &Path<'_>,
+    report: &mut Report,
+    compile: impl Fn(&str) -> Result<T, String>,
+) -> Option<Vec<T>> {
     let mut one = |node: &Node, path: &Path<'_>| match compile(string(node, path, report)?) {
         Ok(value) => Some(value),
         Err(problem) => {
@@ -289,7 +409,11 @@ fn strings<T>(node: &Node, path: &Path<'_>, report: &mut Report, compile: impl F
             None
         }
         Value::Array(nodes) => {
-            let values: Vec<T> = nodes.iter().enumerate().filter_map(|(index, node)| one(node, &path.index(index))).collect();
+            let values: Vec<T> = nodes
+                .iter()
+                .enumerate()
+                .filter_map(|(index, node)| one(node, &path.index(index)))
+                .collect();
             (values.len() == nodes.len()).then_some(values)
         }
         _ => one(node, path).map(|value| vec![value]),

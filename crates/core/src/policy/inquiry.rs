@@ -29,7 +29,9 @@ impl<'a> Inquiry<'a> {
     /// of identities speak of it.
     pub(super) fn layers(&self) -> impl Iterator<Item = (Layer, &'a [Arc<Policy>])> {
         let external = self.request.caller.is_external();
-        self.policies.layers().filter(move |(layer, _)| !external || matches!(layer, Layer::Resource | Layer::ResourceControl(_)))
+        self.policies.layers().filter(move |(layer, _)| {
+            !external || matches!(layer, Layer::Resource | Layer::ResourceControl(_))
+        })
     }
 
     /// The statements of a layer, each with what it says of the request.
@@ -41,7 +43,8 @@ impl<'a> Inquiry<'a> {
         let Self { request, walls, bounded, .. } = *self;
         policies.iter().enumerate().flat_map(move |(policy, document)| {
             document.statements().iter().enumerate().map(move |(index, statement)| {
-                let place = Place { layer, policy: (policy, document), statement: (index, statement) };
+                let place =
+                    Place { layer, policy: (policy, document), statement: (index, statement) };
                 (place, statement.apply(request, walls, bounded))
             })
         })

@@ -83,7 +83,11 @@ pub fn parse(text: &str, max_size: usize) -> Result<Node, Mistakes> {
 fn read_within(max_size: usize, text: &str, report: &mut Report) -> Option<Node> {
     let start = Position { line: 1, column: 1 };
     if text.len() > max_size {
-        report.add(&Path::Root, start, format!("the document has {} bytes; at most {max_size} are read", text.len()));
+        report.add(
+            &Path::Root,
+            start,
+            format!("the document has {} bytes; at most {max_size} are read", text.len()),
+        );
         return None;
     }
     let mut reader = Reader { rest: text.chars(), at: start, depth: 0, report };
@@ -92,7 +96,9 @@ fn read_within(max_size: usize, text: &str, report: &mut Report) -> Option<Node>
     match reader.peek() {
         None => Some(node),
         Some(_) => {
-            reader.fail::<()>(&Path::Root, "there is more after the end of the document; remove it").ok();
+            reader
+                .fail::<()>(&Path::Root, "there is more after the end of the document; remove it")
+                .ok();
             None
         }
     }
@@ -166,7 +172,11 @@ impl Reader<'_, '_> {
         Ok(Node { at, value })
     }
 
-    fn nested(&mut self, path: &Path<'_>, read: fn(&mut Self, &Path<'_>) -> Result<Value, Halt>) -> Result<Value, Halt> {
+    fn nested(
+        &mut self,
+        path: &Path<'_>,
+        read: fn(&mut Self, &Path<'_>) -> Result<Value, Halt>,
+    ) -> Result<Value, Halt> {
         if self.depth == MAX_DEPTH {
             return self.fail(path, format!("nested deeper than {MAX_DEPTH} levels"));
         }
@@ -210,7 +220,11 @@ impl Reader<'_, '_> {
             }
             let key = self.string(path)?;
             if !seen.insert(key.clone()) {
-                self.report.add(&path.key(&key), at, format!("the key {key:?} stands here twice; keep one"));
+                self.report.add(
+                    &path.key(&key),
+                    at,
+                    format!("the key {key:?} stands here twice; keep one"),
+                );
             }
             self.space();
             if !self.eat(':') {
@@ -281,7 +295,10 @@ impl Reader<'_, '_> {
                 }
                 Some('\\') => string.push(self.escape(path)?),
                 Some(control @ '\0'..='\u{1f}') => {
-                    return self.fail(path, format!("the control character {control:?} must be escaped in a string"));
+                    return self.fail(
+                        path,
+                        format!("the control character {control:?} must be escaped in a string"),
+                    );
                 }
                 Some(plain) => {
                     string.push(plain);
@@ -312,7 +329,10 @@ impl Reader<'_, '_> {
         let first = self.unit(path)?;
         let high = first.wrapping_sub(0xd800);
         if high >= 0x400 {
-            return char::from_u32(first).map_or_else(|| self.fail(path, "a low surrogate without a high one before it"), Ok);
+            return char::from_u32(first).map_or_else(
+                || self.fail(path, "a low surrogate without a high one before it"),
+                Ok,
+            );
         }
         if !self.eat('\\') || self.peek() != Some('u') {
             return self.fail(path, "a high surrogate without a low one after it");

@@ -100,7 +100,10 @@ impl fmt::Display for Path<'_> {
         match self {
             Path::Root => f.write_str("$"),
             Path::Index(parent, index) => write!(f, "{parent}[{index}]"),
-            Path::Key(parent, key) if !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') => {
+            Path::Key(parent, key)
+                if !key.is_empty()
+                    && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') =>
+            {
                 write!(f, "{parent}.{key}")
             }
             Path::Key(parent, key) => write!(f, "{parent}[{key:?}]"),
@@ -131,7 +134,10 @@ impl Report {
         self.kept.extend(inner.kept.into_iter().take(room).map(|mistake| {
             let tail = mistake.path.strip_prefix('$').unwrap_or_default();
             let Position { line, column } = mistake.at;
-            let problem = format!("{} (line {line}, column {column} of the document in this string)", mistake.problem);
+            let problem = format!(
+                "{} (line {line}, column {column} of the document in this string)",
+                mistake.problem
+            );
             Mistake { path: format!("{path}{tail}"), at, problem }
         }));
     }

@@ -14,10 +14,17 @@ pub(super) fn nearest(inquiry: &Inquiry<'_>, layer: Layer) -> Option<Nearest> {
     inquiry
         .statements(layer, policies)
         .filter(|(place, _)| place.statement.1.effect == Effect::Allow)
-        .filter_map(|(place, applies)| applies.err().map(|obstacle| (nearness(inquiry.request, &place, obstacle), place, obstacle)))
+        .filter_map(|(place, applies)| {
+            applies
+                .err()
+                .map(|obstacle| (nearness(inquiry.request, &place, obstacle), place, obstacle))
+        })
         // Of equals, the first in the documents' order.
         .reduce(|best, other| if best.0 < other.0 { other } else { best })
-        .map(|(_, place, obstacle)| Nearest { statement: place.name(), mismatch: mismatch(inquiry.request, &place, obstacle) })
+        .map(|(_, place, obstacle)| Nearest {
+            statement: place.name(),
+            mismatch: mismatch(inquiry.request, &place, obstacle),
+        })
 }
 
 /// How near a statement comes: by the check that it fails, then by how much of the text there agrees.
@@ -26,29 +33,52 @@ fn nearness(request: &Request<'_>, place: &Place<'_>, obstacle: Obstacle<'_>) ->
     match obstacle {
         Obstacle::Action => (0, agreement(&statement.actions, request.action.folded())),
         Obstacle::Principal => (1, 0),
-        Obstacle::Resource => (2, statement.resources.as_ref().map_or(0, |resources| agreement(resources, request.resource))),
-        Obstacle::Condition(failed) => (3, statement.conditions.iter().take_while(|condition| *condition != failed).count()),
+        Obstacle::Resource => (
+            2,
+            statement
+                .resources
+                .as_ref()
+                .map_or(0, |resources| agreement(resources, request.resource)),
+        ),
+        Obstacle::Condition(failed) => {
+            (3, statement.conditions.iter().take_while(|condition| *condition != failed).count())
+        }
     }
 }
 
 /// How many characters the closest pattern and the subject have in common at their start, regardless of case.
 fn agreement(scope: &Scope, subject: &str) -> usize {
-    let common = |pattern: &str| pattern.bytes().zip(subject.bytes()).take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count();
+    let common = |pattern: &str| {
+        pattern.bytes().zip(subject.bytes()).take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count()
+    };
     scope.patterns.iter().map(|pattern| common(pattern.source())).max().unwrap_or(0)
 }
 
 /// What keeps a statement from applying, in words.
-pub(super) fn mismatch(request: &Request<'_>, place: &Place<'_>, obstacle: Obstacle<'_>) -> Mismatch {
+pub(super) fn mismatch(
+    request: &Request<'_>,
+    place: &Place<'_>,
+    obstacle: Obstacle<'_>,
+) -> Mismatch {
     let statement = place.statement.1;
     match obstacle {
-        Obstacle::Action => element(["Action", "NotAction"], &statement.actions, request.action.as_str(), request),
+        Obstacle::Action => {
+            element(["Action", "NotAction"], &statement.actions, request.action.as_str(), request)
+        }
         Obstacle::Resource => {
             let everything = Scope { sense: Sense::Is, patterns: Box::default() };
-            element(["Resource", "NotResource"], statement.resources.as_ref().unwrap_or(&everything), request.resource, request)
+            element(
+                ["Resource", "NotResource"],
+                statement.resources.as_ref().unwrap_or(&everything),
+                request.resource,
+                request,
+            )
         }
         Obstacle::Principal => {
-            let sense = statement.principals.as_ref().map_or(Sense::Is, |principals| principals.sense);
-            let entries = statement.principals.iter().flat_map(|principals| principals.entries.iter());
+            let sense =
+                statement.principals.as_ref().map_or(Sense::Is, |principals| principals.sense);
+            let entries =
+                statement.principals.iter().flat_map(|principals| principals.entries.iter());
             Mismatch::Element {
                 element: named(["Principal", "NotPrincipal"], sense),
                 wanted: entries.map(ToString::to_string).collect(),
@@ -65,7 +95,8 @@ pub(super) fn mismatch(request: &Request<'_>, place: &Place<'_>, obstacle: Obsta
                 wanted: condition.wanted.iter().map(ToString::to_string).collect(),
                 actual: fact.map(|fact| fact.values().map(str::to_owned).collect()),
                 unresolved: condition.unresolved(request).map(str::to_owned).collect(),
-                note: (many && condition.operator.is_single()).then_some("a list needs ForAllValues: or ForAnyValue:"),
+                note: (many && condition.operator.is_single())
+                    .then_some("a list needs ForAllValues: or ForAnyValue:"),
             }
         }
     }
@@ -75,11 +106,21 @@ fn named([is, is_not]: [&'static str; 2], sense: Sense) -> &'static str {
     if sense == Sense::Is { is } else { is_not }
 }
 
-fn element(names: [&'static str; 2], scope: &Scope, actual: &str, request: &Request<'_>) -> Mismatch {
+fn element(
+    names: [&'static str; 2],
+    scope: &Scope,
+    actual: &str,
+    request: &Request<'_>,
+) -> Mismatch {
     Mismatch::Element {
         element: named(names, scope.sense),
         wanted: scope.patterns.iter().map(ToString::to_string).collect(),
         actual: actual.into(),
-        unresolved: scope.patterns.iter().flat_map(|pattern| pattern.unresolved(request)).map(str::to_owned).collect(),
+        unresolved: scope
+            .patterns
+            .iter()
+            .flat_map(|pattern| pattern.unresolved(request))
+            .map(str::to_owned)
+            .collect(),
     }
 }

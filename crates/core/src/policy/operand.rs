@@ -18,11 +18,15 @@ impl Decimal {
             None => (1, text.strip_prefix('+').unwrap_or(text)),
         };
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
-        let plain = |part: &str| (1..=Self::DIGITS).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+        let plain = |part: &str| {
+            (1..=Self::DIGITS).contains(&part.len())
+                && part.bytes().all(|byte| byte.is_ascii_digit())
+        };
         if !plain(whole) || !plain(fraction) {
             return None;
         }
-        let scaled: i128 = format!("{whole}{fraction:0<width$}", width = Self::DIGITS).parse().ok()?;
+        let scaled: i128 =
+            format!("{whole}{fraction:0<width$}", width = Self::DIGITS).parse().ok()?;
         Some(Self(sign * scaled))
     }
 }
@@ -38,9 +42,13 @@ impl Instant {
     pub(super) fn parse(text: &str) -> Option<Self> {
         let digits = text.strip_prefix('-').unwrap_or(text);
         if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return text.parse::<i64>().ok().map(|seconds| Self(i128::from(seconds) * 1_000_000_000));
+            return text
+                .parse::<i64>()
+                .ok()
+                .map(|seconds| Self(i128::from(seconds) * 1_000_000_000));
         }
-        let (date, clock) = text.split_once(['T', 't']).map_or((text, None), |(date, clock)| (date, Some(clock)));
+        let (date, clock) =
+            text.split_once(['T', 't']).map_or((text, None), |(date, clock)| (date, Some(clock)));
         let date = calendar(date, clock.is_some())?;
         let (time, offset) = match clock {
             Some(clock) => of_day(clock)?,
@@ -79,12 +87,15 @@ fn of_day(text: &str) -> Option<(Time, UtcOffset)> {
         _ => {
             let (hours, minutes) = zone.get(1..)?.split_once(':')?;
             let sign = if zone.starts_with('-') { -1 } else { 1 };
-            UtcOffset::from_hms(sign * number::<i8>(hours, 2)?, sign * number::<i8>(minutes, 2)?, 0).ok()?
+            UtcOffset::from_hms(sign * number::<i8>(hours, 2)?, sign * number::<i8>(minutes, 2)?, 0)
+                .ok()?
         }
     };
     let mut parts = clock.splitn(3, ':');
     let (hour, minute) = (number(parts.next()?, 2)?, number(parts.next()?, 2)?);
-    let (second, fraction) = parts.next().map_or(("00", "0"), |seconds| seconds.split_once('.').unwrap_or((seconds, "0")));
+    let (second, fraction) = parts
+        .next()
+        .map_or(("00", "0"), |seconds| seconds.split_once('.').unwrap_or((seconds, "0")));
     if !(1..=9).contains(&fraction.len()) {
         return None;
     }
@@ -102,12 +113,15 @@ pub(super) struct Network {
 
 impl Network {
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+        let (address, prefix) =
+            text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
         let base: IpAddr = address.parse().ok()?;
         let width = if base.is_ipv4() { 32 } else { 128 };
         let prefix = match prefix {
             None => width,
-            Some(digits) if (1..=3).contains(&digits.len()) => number(digits, digits.len()).filter(|bits| *bits <= width)?,
+            Some(digits) if (1..=3).contains(&digits.len()) => {
+                number(digits, digits.len()).filter(|bits| *bits <= width)?
+            }
             Some(_) => return None,
         };
         Some(Self { base, prefix })

@@ -88,7 +88,11 @@ pub(super) struct Pattern {
 
 impl Pattern {
     /// Compiles `source`; the error says what is wrong with it.
-    pub(super) fn compile(source: &str, wildcards: Wildcards, variables: Variables) -> Result<Self, String> {
+    pub(super) fn compile(
+        source: &str,
+        wildcards: Wildcards,
+        variables: Variables,
+    ) -> Result<Self, String> {
         let mut pieces = Vec::new();
         let mut text = String::new();
         let mut slots = 0;
@@ -98,7 +102,9 @@ impl Pattern {
                 && let Some(inner) = rest.strip_prefix("${")
             {
                 let Some((name, after)) = inner.split_once('}') else {
-                    return Err(format!("{source:?} opens a variable with \"${{\" and never closes it; add \"}}\""));
+                    return Err(format!(
+                        "{source:?} opens a variable with \"${{\" and never closes it; add \"}}\""
+                    ));
                 };
                 rest = after;
                 if let special @ ("*" | "?" | "$") = name {
@@ -125,14 +131,17 @@ impl Pattern {
         }
         flush(&mut text, &mut pieces);
         if slots > MAX_VARIABLES {
-            return Err(format!("{source:?} has {slots} variables; at most {MAX_VARIABLES} are evaluated"));
+            return Err(format!(
+                "{source:?} has {slots} variables; at most {MAX_VARIABLES} are evaluated"
+            ));
         }
         Ok(Self { source: source.into(), form: Form::of(pieces) })
     }
 
     /// The same pattern for subjects in lower case, as actions are compared.
     pub(super) fn folded(source: &str) -> Self {
-        let folded = Self::compile(&source.to_ascii_lowercase(), Wildcards::Special, Variables::Literal);
+        let folded =
+            Self::compile(&source.to_ascii_lowercase(), Wildcards::Special, Variables::Literal);
         // Without variables there is nothing that compiling could refuse.
         let form = folded.map_or_else(|_| Form::Exact(source.into()), |pattern| pattern.form);
         Self { source: source.into(), form }
@@ -158,7 +167,9 @@ impl Pattern {
                 None => false,
             },
             Form::Glob(pieces) => {
-                frames(pieces, subject) && values(pieces, lookup).is_some_and(|values| glob(pieces, &values, subject.as_bytes(), walls))
+                frames(pieces, subject)
+                    && values(pieces, lookup)
+                        .is_some_and(|values| glob(pieces, &values, subject.as_bytes(), walls))
             }
         }
     }
@@ -170,16 +181,27 @@ impl Pattern {
             Form::Exact(text) => Some(Cow::Borrowed(&**text)),
             Form::Glob(pieces) => {
                 let values = values(pieces, lookup)?;
-                Some(pieces.iter().map(|piece| piece.text(&values).unwrap_or_default()).collect::<String>().into())
+                Some(
+                    pieces
+                        .iter()
+                        .map(|piece| piece.text(&values).unwrap_or_default())
+                        .collect::<String>()
+                        .into(),
+                )
             }
         }
     }
 
     /// The variables that have no value, as they were written.
-    pub(super) fn unresolved<'a>(&'a self, lookup: &'a impl Lookup) -> impl Iterator<Item = &'a str> {
+    pub(super) fn unresolved<'a>(
+        &'a self,
+        lookup: &'a impl Lookup,
+    ) -> impl Iterator<Item = &'a str> {
         let pieces: &[Piece] = if let Form::Glob(pieces) = &self.form { pieces } else { &[] };
         pieces.iter().filter_map(move |piece| match piece {
-            Piece::Variable { key, default: None, .. } if lookup.variable(key).is_none() => Some(&**key),
+            Piece::Variable { key, default: None, .. } if lookup.variable(key).is_none() => {
+                Some(&**key)
+            }
             _ => None,
         })
     }
@@ -217,13 +239,16 @@ fn variable(name: &str, slot: usize) -> Result<Piece, String> {
         Some((key, default)) => {
             let quoted = default.trim().strip_prefix('\'').and_then(|rest| rest.strip_suffix('\''));
             let Some(quoted) = quoted else {
-                return Err(format!("the default in \"${{{name}}}\" must stand in single quotes, as in \"${{{key}, 'text'}}\""));
+                return Err(format!(
+                    "the default in \"${{{name}}}\" must stand in single quotes, as in \"${{{key}, 'text'}}\""
+                ));
             };
             (key, Some(quoted.into()))
         }
     };
     let key = key.trim();
-    let named = key.split_once(':').is_some_and(|(service, name)| !service.is_empty() && !name.is_empty());
+    let named =
+        key.split_once(':').is_some_and(|(service, name)| !service.is_empty() && !name.is_empty());
     if !named || key.contains(['$', '{', '*', '?', '\'', '"']) {
         return Err(format!(
             "\"${{{name}}}\" names no condition key; write \"${{aws:username}}\" or alike, or \"${{$}}\" for a dollar sign"
@@ -263,7 +288,8 @@ fn free(rest: &[u8], start: usize, walls: Walls) -> bool {
 /// before any variable is looked up.
 fn frames(pieces: &[Piece], subject: &str) -> bool {
     let fits = |piece: Option<&Piece>, fits: fn(&str, &str) -> bool| !matches!(piece, Some(Piece::Text(text)) if !fits(subject, text));
-    fits(pieces.first(), |subject, text| subject.starts_with(text)) && fits(pieces.last(), |subject, text| subject.ends_with(text))
+    fits(pieces.first(), |subject, text| subject.starts_with(text))
+        && fits(pieces.last(), |subject, text| subject.ends_with(text))
 }
 
 /// Matches greedily and, when stuck, lets the last star take more. Going back to the last star suffices: what an earlier
@@ -284,17 +310,26 @@ fn glob(pieces: &[Piece], values: &[&str; MAX_VARIABLES], subject: &[u8], walls:
                 Some(0)
             }
             Some(Piece::One) => one(subject, at, walls),
-            Some(fixed) => fixed.text(values).filter(|text| rest.starts_with(text.as_bytes())).map(str::len),
+            Some(fixed) => {
+                fixed.text(values).filter(|text| rest.starts_with(text.as_bytes())).map(str::len)
+            }
         };
         if let Some(width) = step {
             piece += 1;
             at += width;
             continue;
         }
-        let Some((after, from)) = star else { return false };
+        let Some((after, from)) = star else {
+            return false;
+        };
         // The star gives nothing back before the text after it can begin.
-        let first = pieces.get(after).and_then(|piece| piece.text(values)).and_then(|text| text.bytes().next());
-        let Some(next) = skip(subject, from, first, walls) else { return false };
+        let first = pieces
+            .get(after)
+            .and_then(|piece| piece.text(values))
+            .and_then(|text| text.bytes().next());
+        let Some(next) = skip(subject, from, first, walls) else {
+            return false;
+        };
         star = Some((after, next));
         (piece, at) = (after, next);
     }

@@ -26,27 +26,38 @@ impl Entry {
             return Ok(Self::Everyone);
         }
         if text.contains(['*', '?']) {
-            return Err(format!("{text:?} has a wildcard; a principal is named in full, or is \"*\""));
+            return Err(format!(
+                "{text:?} has a wildcard; a principal is named in full, or is \"*\""
+            ));
         }
         if let Ok(account) = text.parse() {
             return Ok(Self::Account(account));
         }
-        let arn: Arn = text.parse().map_err(|_| format!("{text:?} is not an account id, the ARN of a user, role or session, or \"*\""))?;
+        let arn: Arn = text.parse().map_err(|_| {
+            format!("{text:?} is not an account id, the ARN of a user, role or session, or \"*\"")
+        })?;
         match (arn.service(), arn.resource().split_once('/')) {
-            ("iam", None) if arn.resource() == "root" => arn.account().parse().map(Self::Account).map_err(|invalid| invalid.to_string()),
-            ("iam", Some(("user" | "role", name))) | ("sts", Some(("assumed-role" | "federated-user", name)))
+            ("iam", None) if arn.resource() == "root" => {
+                arn.account().parse().map(Self::Account).map_err(|invalid| invalid.to_string())
+            }
+            ("iam", Some(("user" | "role", name)))
+            | ("sts", Some(("assumed-role" | "federated-user", name)))
                 if !name.is_empty() && !arn.account().is_empty() =>
             {
                 Ok(Self::Identity(arn))
             }
-            _ => Err(format!("{text:?} is not the ARN of an account's root, a user, a role or a session")),
+            _ => Err(format!(
+                "{text:?} is not the ARN of an account's root, a user, a role or a session"
+            )),
         }
     }
 
     /// An entry of the `Service`, `Federated` or `CanonicalUser` list.
     pub(super) fn outside(text: &str) -> Result<Self, String> {
         if text.is_empty() || text.contains(|c: char| c == '*' || c == '?' || c.is_whitespace()) {
-            return Err(format!("{text:?} is not the full name of a service, an identity provider or a canonical user"));
+            return Err(format!(
+                "{text:?} is not the full name of a service, an identity provider or a canonical user"
+            ));
         }
         Ok(Self::Outside(text.into()))
     }
@@ -99,7 +110,9 @@ impl Principals {
         let mut entries = self.entries.iter();
         let spared = match (self.sense, effect) {
             (Sense::Is, _) => return entries.filter_map(|entry| entry.reach(caller)).max(),
-            (Sense::IsNot, Effect::Deny) => bounded == Bounded::No && entries.any(|entry| entry.is(caller)),
+            (Sense::IsNot, Effect::Deny) => {
+                bounded == Bounded::No && entries.any(|entry| entry.is(caller))
+            }
             (Sense::IsNot, Effect::Allow) => entries.any(|entry| entry.reach(caller).is_some()),
         };
         (!spared).then_some(Reach::Direct)

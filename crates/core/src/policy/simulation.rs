@@ -109,7 +109,11 @@ impl Simulation {
     pub fn run(&self) -> Outcome {
         let request = self.request();
         let decision = decide(&request, &self.policies);
-        Outcome { decision: Verdict::from(&decision), because: decision.to_string(), matched: applying(&request, &self.policies) }
+        Outcome {
+            decision: Verdict::from(&decision),
+            because: decision.to_string(),
+            matched: applying(&request, &self.policies),
+        }
     }
 
     /// Decides, and says of every statement why it does or does not apply.
@@ -136,14 +140,24 @@ fn read(node: &Node, report: &mut Report) -> Option<Simulation> {
         }
         found
     };
-    let (caller, action, resource) = (required("principal"), required("action"), required("resource"));
+    let (caller, action, resource) =
+        (required("principal"), required("action"), required("resource"));
     let caller = caller.and_then(|member| name(member, report));
     let action = action.and_then(|member| name(member, report));
     let resource = resource.and_then(|member| string(&member.node, &root.key(&member.key), report));
-    let resource_account = given(members, "resource_account").and_then(|member| name(member, report));
-    let context = given(members, "context").map_or_else(|| Some(Context::new()), |member| context(&member.node, report));
+    let resource_account =
+        given(members, "resource_account").and_then(|member| name(member, report));
+    let context = given(members, "context")
+        .map_or_else(|| Some(Context::new()), |member| context(&member.node, report));
     let policies = policies(members, report);
-    Some(Simulation { caller: caller?, action: action?, resource: resource?.into(), resource_account, context: context?, policies })
+    Some(Simulation {
+        caller: caller?,
+        action: action?,
+        resource: resource?.into(),
+        resource_account,
+        context: context?,
+        policies,
+    })
 }
 
 /// A field that is there and not null.
@@ -158,7 +172,9 @@ fn name<T: FromStr<Err: std::fmt::Display>>(member: &Member, report: &mut Report
         Value::Number(digits) => digits,
         _ => string(&member.node, &path, report)?,
     };
-    text.parse().map_err(|invalid: T::Err| report.add(&path, member.node.at, invalid.to_string())).ok()
+    text.parse()
+        .map_err(|invalid: T::Err| report.add(&path, member.node.at, invalid.to_string()))
+        .ok()
 }
 
 fn context(node: &Node, report: &mut Report) -> Option<Context> {
@@ -169,7 +185,10 @@ fn context(node: &Node, report: &mut Report) -> Option<Context> {
         let value = match &member.node.value {
             Value::Null => continue,
             Value::Array(nodes) => {
-                let values = nodes.iter().enumerate().filter_map(|(index, node)| scalar(node, &path.index(index), report));
+                let values = nodes
+                    .iter()
+                    .enumerate()
+                    .filter_map(|(index, node)| scalar(node, &path.index(index), report));
                 ContextValue::Many(values.collect())
             }
             _ => match scalar(&member.node, &path, report) {
@@ -178,7 +197,11 @@ fn context(node: &Node, report: &mut Report) -> Option<Context> {
             },
         };
         if context.insert(&member.key, value).is_some() {
-            report.add(&path, member.at, format!("the key {:?} stands here twice, in different case; keep one", member.key));
+            report.add(
+                &path,
+                member.at,
+                format!("the key {:?} stands here twice, in different case; keep one", member.key),
+            );
         }
     }
     Some(context)
@@ -189,7 +212,14 @@ fn scalar(node: &Node, path: &Path<'_>, report: &mut Report) -> Option<String> {
         Value::String(text) | Value::Number(text) => Some(text.clone()),
         Value::Bool(value) => Some(value.to_string()),
         other => {
-            report.add(path, node.at, format!("a context value is a string, a number, a boolean or a list of these, not {}", other.noun()));
+            report.add(
+                path,
+                node.at,
+                format!(
+                    "a context value is a string, a number, a boolean or a list of these, not {}",
+                    other.noun()
+                ),
+            );
             None
         }
     }
@@ -200,19 +230,28 @@ type LayerAt = fn(usize) -> Layer;
 
 fn policies(members: &[Member], report: &mut Report) -> PolicySet {
     let mut set = PolicySet::new();
-    let lists: [(&str, LayerAt); 3] =
-        [("identity_policies", |_| Layer::Identity), ("permission_boundaries", Layer::Boundary), ("session_policies", |_| Layer::Session)];
+    let lists: [(&str, LayerAt); 3] = [
+        ("identity_policies", |_| Layer::Identity),
+        ("permission_boundaries", Layer::Boundary),
+        ("session_policies", |_| Layer::Session),
+    ];
     for (name, layer) in lists {
-        let Some(member) = given(members, name) else { continue };
+        let Some(member) = given(members, name) else {
+            continue;
+        };
         let path = Path::Root.key(name);
         for (index, node) in list(&member.node, &path, report).iter().enumerate() {
             attach(&mut set, layer(index), node, &path.index(index), report);
         }
     }
-    let levels: [(&str, LayerAt); 2] =
-        [("service_control_policies", Layer::ServiceControl), ("resource_control_policies", Layer::ResourceControl)];
+    let levels: [(&str, LayerAt); 2] = [
+        ("service_control_policies", Layer::ServiceControl),
+        ("resource_control_policies", Layer::ResourceControl),
+    ];
     for (name, layer) in levels {
-        let Some(member) = given(members, name) else { continue };
+        let Some(member) = given(members, name) else {
+            continue;
+        };
         let path = Path::Root.key(name);
         for (level, node) in list(&member.node, &path, report).iter().enumerate() {
             set.require(layer(level));
@@ -239,7 +278,9 @@ fn list<'a>(node: &'a Node, path: &Path<'_>, report: &mut Report) -> &'a [Node] 
 }
 
 fn attach(set: &mut PolicySet, layer: Layer, node: &Node, path: &Path<'_>, report: &mut Report) {
-    let Some(policy) = document(node, layer.kind(), path, report) else { return };
+    let Some(policy) = document(node, layer.kind(), path, report) else {
+        return;
+    };
     if let Err(wrong) = set.add(layer, Arc::new(policy)) {
         report.add(path, node.at, wrong.to_string());
     }
@@ -247,9 +288,12 @@ fn attach(set: &mut PolicySet, layer: Layer, node: &Node, path: &Path<'_>, repor
 
 /// A policy as an object, or as a string that holds one.
 fn document(node: &Node, kind: PolicyKind, path: &Path<'_>, report: &mut Report) -> Option<Policy> {
-    let Value::String(text) = &node.value else { return grammar::policy(node, kind, path, report) };
+    let Value::String(text) = &node.value else {
+        return grammar::policy(node, kind, path, report);
+    };
     let mut inner = Report::default();
-    let policy = json::read(text, &mut inner).and_then(|node| grammar::policy(&node, kind, &Path::Root, &mut inner));
+    let policy = json::read(text, &mut inner)
+        .and_then(|node| grammar::policy(&node, kind, &Path::Root, &mut inner));
     report.embed(path, node.at, inner);
     policy
 }

@@ -37,16 +37,19 @@ impl StsEndpoint {
     /// It is none of these; the message does not repeat it, since it may hold a password.
     pub fn configured(url: &str) -> Result<Self, InvalidName> {
         let refuse = |reason: &str| InvalidName::new("the endpoint URL of STS", reason);
-        let (scheme, rest, usual) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
-            (Some(rest), _) => ("https", rest, ":443"),
-            (_, Some(rest)) => ("http", rest, ":80"),
-            _ => return Err(refuse("does not begin with https:// or http://")),
-        };
+        let (scheme, rest, usual) =
+            match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
+                (Some(rest), _) => ("https", rest, ":443"),
+                (_, Some(rest)) => ("http", rest, ":80"),
+                _ => return Err(refuse("does not begin with https:// or http://")),
+            };
         let authority = rest.strip_suffix('/').unwrap_or(rest).to_ascii_lowercase();
         let authority = authority.strip_suffix(usual).unwrap_or(&authority);
         let host = host_of(authority).ok_or_else(|| refuse("is not SCHEME://HOST[:PORT]"))?;
         if scheme == "http" && !is_loopback(host) {
-            return Err(refuse("is http:// to another machine, where anybody on the way could answer; use https://"));
+            return Err(refuse(
+                "is http:// to another machine, where anybody on the way could answer; use https://",
+            ));
         }
         Ok(Self { scheme, authority: authority.into() })
     }
@@ -75,7 +78,8 @@ fn host_of(authority: &str) -> Option<&str> {
         None => authority.split_at_checked(authority.find(':').unwrap_or(authority.len()))?,
     };
     let digits = port.strip_prefix(':').unwrap_or("1");
-    let decimal = digits.bytes().all(|digit| digit.is_ascii_digit()) && digits.parse::<u16>().is_ok_and(|port| port != 0);
+    let decimal = digits.bytes().all(|digit| digit.is_ascii_digit())
+        && digits.parse::<u16>().is_ok_and(|port| port != 0);
     (host.parse::<HostName>().is_ok() && decimal).then_some(host)
 }
 
@@ -114,7 +118,8 @@ impl TrustedSts {
     /// The endpoint with this scheme and authority; `None` where it is not trusted.
     pub(super) fn find(&self, scheme: &str, authority: &str) -> Option<StsEndpoint> {
         if let Some(endpoint) = &self.configured {
-            return (endpoint.scheme == scheme && *endpoint.authority == *authority).then(|| endpoint.clone());
+            return (endpoint.scheme == scheme && *endpoint.authority == *authority)
+                .then(|| endpoint.clone());
         }
         let global = self.partition == Partition::Aws && authority == GLOBAL_HOST;
         (scheme == "https" && (global || self.region_of(authority).is_some()))
@@ -124,7 +129,9 @@ impl TrustedSts {
     /// Whether a request to `endpoint` may be signed for `region`.
     pub(super) fn signs_for(&self, endpoint: &StsEndpoint, region: &str) -> bool {
         match self.region_of(&endpoint.authority) {
-            _ if self.configured.is_some() => region.parse::<Region>().is_ok_and(|region| region.partition() == self.partition),
+            _ if self.configured.is_some() => {
+                region.parse::<Region>().is_ok_and(|region| region.partition() == self.partition)
+            }
             Some(own) => own.as_str() == region,
             None => region == GLOBAL_REGION,
         }
@@ -133,16 +140,24 @@ impl TrustedSts {
     /// The region of AWS's own endpoint `sts.REGION.SUFFIX`. It must have the very form of one: `sts.s3-us-west-2.amazonaws.com`
     /// is a bucket of whoever was first to name one `sts`.
     fn region_of(&self, authority: &str) -> Option<Region> {
-        let label = authority.strip_prefix("sts.")?.strip_suffix(self.partition.dns_suffix())?.strip_suffix('.')?;
-        let region: Region = label.parse().ok().filter(|region: &Region| region.partition() == self.partition)?;
+        let label = authority
+            .strip_prefix("sts.")?
+            .strip_suffix(self.partition.dns_suffix())?
+            .strip_suffix('.')?;
+        let region: Region =
+            label.parse().ok().filter(|region: &Region| region.partition() == self.partition)?;
         let words: Vec<&str> = label.split('-').collect();
         let (number, names) = words.split_last()?;
         let shaped = match self.partition {
-            Partition::Aws => names.len() == 2 && names.first().is_some_and(|area| AREAS.contains(area)),
+            Partition::Aws => {
+                names.len() == 2 && names.first().is_some_and(|area| AREAS.contains(area))
+            }
             Partition::China => names.len() == 2,
             _ => names.len() == 3,
         };
-        let lettered = names.iter().all(|name| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase()));
+        let lettered = names
+            .iter()
+            .all(|name| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase()));
         let numbered = !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit());
         (shaped && lettered && numbered).then_some(region)
     }

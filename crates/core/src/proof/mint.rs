@@ -31,14 +31,33 @@ impl fmt::Debug for Proof {
 
 /// A proof of who holds `credentials`, dated `now`, that STS at `endpoint` will confirm.
 #[must_use]
-pub fn mint(credentials: &Credentials, endpoint: &StsEndpoint, region: &Region, binding: Binding<'_>, now: SystemTime) -> Proof {
+pub fn mint(
+    credentials: &Credentials,
+    endpoint: &StsEndpoint,
+    region: &Region,
+    binding: Binding<'_>,
+    now: SystemTime,
+) -> Proof {
     let user = binding.user_value();
-    let mut headers = vec![("host", endpoint.authority()), (AUDIENCE_HEADER, binding.audience.as_str())];
+    let mut headers =
+        vec![("host", endpoint.authority()), (AUDIENCE_HEADER, binding.audience.as_str())];
     headers.extend(user.as_deref().map(|user| (USER_HEADER, user)));
     let query = format!("Action={ACTION}&Version={VERSION}");
-    let request = Request { method: "GET", path: "/", query: &query, headers: &headers, payload: Payload::Empty };
+    let request = Request {
+        method: "GET",
+        path: "/",
+        query: &query,
+        headers: &headers,
+        payload: Payload::Empty,
+    };
     let identity = Identity::Whole(credentials);
-    let signer = Signer { identity, region: region.as_str(), service: SERVICE, normalization: Normalization::Rfc3986, now };
+    let signer = Signer {
+        identity,
+        region: region.as_str(),
+        service: SERVICE,
+        normalization: Normalization::Rfc3986,
+        now,
+    };
     // The query is our own: no escape in it is broken.
     let signed = Zeroizing::new(signer.sign_by_query(&request, LIFETIME).unwrap_or_default());
     Proof(Zeroizing::new([&endpoint.to_string(), "/?", &signed].concat()))

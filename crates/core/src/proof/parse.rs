@@ -6,7 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use zeroize::Zeroizing;
 
-use super::{ACTION, AUDIENCE_HEADER, Binding, MAX_PROOF, SERVICE, TrustedSts, USER_HEADER, VERSION};
+use super::{
+    ACTION, AUDIENCE_HEADER, Binding, MAX_PROOF, SERVICE, TrustedSts, USER_HEADER, VERSION,
+};
 use crate::failure::{Class, Failure, quoted};
 use crate::name::AccessKeyId;
 use crate::region::Partition;
@@ -65,14 +67,23 @@ impl<'a> Said<'a> {
     fn read(query: &'a str) -> Result<Self, Failure> {
         let mut said: Vec<(&'static str, Cow<'a, str>)> = Vec::with_capacity(PARAMETERS.len());
         for pair in query.split('&') {
-            let (name, value) = pair.split_once('=').ok_or_else(|| malformed("a parameter has no value"))?;
-            let known = PARAMETERS.into_iter().find(|parameter| parameter.eq_ignore_ascii_case(name));
-            let name = known.ok_or_else(|| malformed("it has a parameter that a proof does not have"))?;
+            let (name, value) =
+                pair.split_once('=').ok_or_else(|| malformed("a parameter has no value"))?;
+            let known =
+                PARAMETERS.into_iter().find(|parameter| parameter.eq_ignore_ascii_case(name));
+            let name =
+                known.ok_or_else(|| malformed("it has a parameter that a proof does not have"))?;
             if said.iter().any(|(other, _)| *other == name) {
                 return Err(malformed(format!("{name} stands twice")));
             }
-            let value = encode::decode(value).filter(|value| !value.is_empty() && !value.contains(char::is_control));
-            said.push((name, value.ok_or_else(|| malformed(format!("{name} is empty or has a broken percent-escape")))?));
+            let value = encode::decode(value)
+                .filter(|value| !value.is_empty() && !value.contains(char::is_control));
+            said.push((
+                name,
+                value.ok_or_else(|| {
+                    malformed(format!("{name} is empty or has a broken percent-escape"))
+                })?,
+            ));
         }
         Ok(Self(said))
     }
@@ -97,7 +108,10 @@ impl<'a> UnverifiedProof<'a> {
         let said = Said::read(query)?;
         let action = said.required("Action")?;
         if action != ACTION {
-            return Err(Failure::new(Class::WrongAction, format!("its action is {}, proofs have {ACTION:?}", quoted(action))));
+            return Err(Failure::new(
+                Class::WrongAction,
+                format!("its action is {}, proofs have {ACTION:?}", quoted(action)),
+            ));
         }
         for (name, expected) in [("Version", VERSION), ("X-Amz-Algorithm", ALGORITHM)] {
             if said.required(name)? != expected {
@@ -105,14 +119,26 @@ impl<'a> UnverifiedProof<'a> {
             }
         }
         let names_user = signed_headers(said.required("X-Amz-SignedHeaders")?)?;
-        let date =
-            AmzDate::parse(said.required("X-Amz-Date")?).ok_or_else(|| malformed("X-Amz-Date is not of the form 20240115T120000Z"))?;
+        let date = AmzDate::parse(said.required("X-Amz-Date")?)
+            .ok_or_else(|| malformed("X-Amz-Date is not of the form 20240115T120000Z"))?;
         let (access_key_id, region) = credential(said.required("X-Amz-Credential")?, date)?;
         let expires = lifetime(said.required("X-Amz-Expires")?)?;
         let signature = Signature::parse(said.required("X-Amz-Signature")?);
-        signature.ok_or_else(|| malformed("X-Amz-Signature is not 64 lower-case hexadecimal digits"))?;
-        let parameters = PARAMETERS.into_iter().filter_map(|name| Some((name, Zeroizing::new(said.optional(name)?.to_owned()))));
-        Ok(Self { scheme, authority, parameters: parameters.collect(), access_key_id, region, date, expires, names_user })
+        signature
+            .ok_or_else(|| malformed("X-Amz-Signature is not 64 lower-case hexadecimal digits"))?;
+        let parameters = PARAMETERS
+            .into_iter()
+            .filter_map(|name| Some((name, Zeroizing::new(said.optional(name)?.to_owned()))));
+        Ok(Self {
+            scheme,
+            authority,
+            parameters: parameters.collect(),
+            access_key_id,
+            region,
+            date,
+            expires,
+            names_user,
+        })
     }
 
     /// The host of the STS that is to confirm it.
@@ -164,11 +190,16 @@ impl<'a> UnverifiedProof<'a> {
     pub fn current(&self, now: SystemTime) -> Result<(), Failure> {
         let (date, end) = (self.date(), self.date() + self.expires);
         if date > now + CLOCK_SKEW {
-            let detail = format!("it is dated {}, the clock here says {}", rfc3339(date), rfc3339(now));
+            let detail =
+                format!("it is dated {}, the clock here says {}", rfc3339(date), rfc3339(now));
             return Err(Failure::new(Class::NotYetValid, detail));
         }
         if now > end {
-            let detail = format!("it was good until {}, the clock here says {}; mint one for each login", rfc3339(end), rfc3339(now));
+            let detail = format!(
+                "it was good until {}, the clock here says {}; mint one for each login",
+                rfc3339(end),
+                rfc3339(now)
+            );
             return Err(Failure::new(Class::Expired, detail));
         }
         Ok(())
@@ -179,20 +210,35 @@ impl<'a> UnverifiedProof<'a> {
     /// # Errors
     /// [`Class::WrongHost`] and [`Class::WrongRegion`] where `sts` has no such endpoint, [`Class::WrongUser`] where the
     /// proof is bound to a user and the login has none, and what [`Self::current`] says.
-    pub fn request(self, sts: &TrustedSts, binding: Binding<'_>, now: SystemTime) -> Result<StsRequest, Failure> {
+    pub fn request(
+        self,
+        sts: &TrustedSts,
+        binding: Binding<'_>,
+        now: SystemTime,
+    ) -> Result<StsRequest, Failure> {
         let endpoint = sts.find(self.scheme, self.authority).ok_or_else(|| {
-            let detail = format!("it is for STS at {}, which is no endpoint that is trusted here", quoted(self.authority));
+            let detail = format!(
+                "it is for STS at {}, which is no endpoint that is trusted here",
+                quoted(self.authority)
+            );
             Failure::new(Class::WrongHost, detail)
         })?;
         if !sts.signs_for(&endpoint, &self.region) {
-            let detail = format!("it is signed for the region {}, and sent to {endpoint}", quoted(&self.region));
+            let detail = format!(
+                "it is signed for the region {}, and sent to {endpoint}",
+                quoted(&self.region)
+            );
             return Err(Failure::new(Class::WrongRegion, detail));
         }
         self.current(now)?;
-        let mut headers = vec![("accept", "application/json".to_owned()), (AUDIENCE_HEADER, binding.audience.as_str().to_owned())];
+        let mut headers = vec![
+            ("accept", "application/json".to_owned()),
+            (AUDIENCE_HEADER, binding.audience.as_str().to_owned()),
+        ];
         if self.names_user {
-            let user =
-                binding.user_value().ok_or_else(|| Failure::new(Class::WrongUser, "it is for one database user, the login names none"))?;
+            let user = binding.user_value().ok_or_else(|| {
+                Failure::new(Class::WrongUser, "it is for one database user, the login names none")
+            })?;
             headers.push((USER_HEADER, user));
         }
         let mut url = Zeroizing::new(String::with_capacity(3 * MAX_PROOF));
@@ -215,7 +261,8 @@ fn split(text: &str) -> Result<(&str, &str, &str), Failure> {
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) || text.contains(['#', '\\']) {
         return Err(malformed("it has characters that a proof does not have"));
     }
-    let (scheme, rest) = text.split_once("://").ok_or_else(|| malformed("it has no scheme: this is not a proof"))?;
+    let (scheme, rest) =
+        text.split_once("://").ok_or_else(|| malformed("it has no scheme: this is not a proof"))?;
     if scheme != "https" && scheme != "http" {
         return Err(malformed("its scheme is not https"));
     }
@@ -234,18 +281,24 @@ fn signed_headers(names: &str) -> Result<bool, Failure> {
     match *names {
         ["host", AUDIENCE_HEADER] => Ok(false),
         ["host", AUDIENCE_HEADER, USER_HEADER] => Ok(true),
-        _ => Err(malformed(format!("X-Amz-SignedHeaders is not `host;{AUDIENCE_HEADER}`, with or without `;{USER_HEADER}`"))),
+        _ => Err(malformed(format!(
+            "X-Amz-SignedHeaders is not `host;{AUDIENCE_HEADER}`, with or without `;{USER_HEADER}`"
+        ))),
     }
 }
 
 fn credential(text: &str, date: AmzDate) -> Result<(AccessKeyId, String), Failure> {
     let parts = text.split_once('/').and_then(|(id, scope)| Some((id, Scope::parse(scope)?)));
-    let (id, scope) = parts.ok_or_else(|| malformed("X-Amz-Credential is not KEY/DAY/REGION/SERVICE/aws4_request"))?;
+    let (id, scope) = parts
+        .ok_or_else(|| malformed("X-Amz-Credential is not KEY/DAY/REGION/SERVICE/aws4_request"))?;
     if scope.day != date.stamp().day() {
         return Err(malformed("X-Amz-Credential names another day than X-Amz-Date"));
     }
     if scope.service != SERVICE {
-        let detail = format!("it is signed for the service {}, proofs for {SERVICE:?}", quoted(scope.service));
+        let detail = format!(
+            "it is signed for the service {}, proofs for {SERVICE:?}",
+            quoted(scope.service)
+        );
         return Err(Failure::new(Class::WrongService, detail));
     }
     let id = id.parse().map_err(|error| malformed(format!("X-Amz-Credential: {error}")))?;
@@ -255,10 +308,14 @@ fn credential(text: &str, date: AmzDate) -> Result<(AccessKeyId, String), Failur
 fn lifetime(text: &str) -> Result<Duration, Failure> {
     let decimal = text.bytes().all(|digit| digit.is_ascii_digit());
     let seconds = text.parse::<u32>().ok().filter(|seconds| decimal && *seconds > 0);
-    let lifetime =
-        seconds.map(|seconds| Duration::from_secs(seconds.into())).ok_or_else(|| malformed("X-Amz-Expires is not a number of seconds"))?;
+    let lifetime = seconds
+        .map(|seconds| Duration::from_secs(seconds.into()))
+        .ok_or_else(|| malformed("X-Amz-Expires is not a number of seconds"))?;
     if lifetime > LIFETIME {
-        return Err(Failure::new(Class::LifetimeTooLong, format!("X-Amz-Expires is {}, the most is 900", lifetime.as_secs())));
+        return Err(Failure::new(
+            Class::LifetimeTooLong,
+            format!("X-Amz-Expires is {}, the most is 900", lifetime.as_secs()),
+        ));
     }
     Ok(lifetime)
 }

@@ -37,7 +37,9 @@ fn aws() -> TrustedSts {
 
 fn minted(user: Option<&DbUser>, session_token: Option<&str>) -> String {
     let binding = Binding { audience: &orders(), user };
-    mint(&credentials(session_token), &StsEndpoint::regional(&here()), &here(), binding, noon()).expose().to_owned()
+    mint(&credentials(session_token), &StsEndpoint::regional(&here()), &here(), binding, noon())
+        .expose()
+        .to_owned()
 }
 
 fn good() -> String {
@@ -48,7 +50,10 @@ fn good() -> String {
 fn refusal(text: &str, sts: &TrustedSts, now: SystemTime) -> Option<Class> {
     let binding = Binding { audience: &orders(), user: None };
     let refused = |failure: Failure| failure.class;
-    UnverifiedProof::parse(text).and_then(|proof| proof.request(sts, binding, now)).map_err(refused).err()
+    UnverifiedProof::parse(text)
+        .and_then(|proof| proof.request(sts, binding, now))
+        .map_err(refused)
+        .err()
 }
 
 /// What STS does with the request that the verifier makes of `text`.
@@ -57,7 +62,8 @@ fn confirmed(text: &str, binding: Binding<'_>) -> Result<(), RequestError> {
     let (host, query) = built.url().strip_prefix("https://").unwrap().split_once("/?").unwrap();
     let mut headers = vec![("host", host)];
     headers.extend(built.headers().iter().map(|(name, value)| (*name, value.as_str())));
-    let request = Request { method: "GET", path: "/", query, headers: &headers, payload: Payload::Body(b"") };
+    let request =
+        Request { method: "GET", path: "/", query, headers: &headers, payload: Payload::Body(b"") };
     let signed = SignedRequest::parse(&request).unwrap();
     signed.verify(&request, &credentials(None).secret, "sts", &KeyCache::default(), noon())
 }
@@ -75,7 +81,13 @@ fn a_proof_is_what_the_documentation_says() {
     assert_eq!(signature.len(), 64);
     let debug = format!(
         "{:?}",
-        mint(&credentials(None), &StsEndpoint::regional(&here()), &here(), Binding { audience: &orders(), user: None }, noon())
+        mint(
+            &credentials(None),
+            &StsEndpoint::regional(&here()),
+            &here(),
+            Binding { audience: &orders(), user: None },
+            noon()
+        )
     );
     assert_eq!(debug, "Proof([redacted])");
     let parsed = format!("{:?}", UnverifiedProof::parse(&text).unwrap());
@@ -105,10 +117,20 @@ fn the_request_is_built_anew() {
     let (address, query) = text.split_once('?').unwrap();
     let mut pairs: Vec<&str> = query.split('&').collect();
     pairs.reverse();
-    let shuffled = format!("{address}?{}", pairs.join("&")).replace("Action=", "aCTION=").replace("%2F", "/").replace("%3B", "%3b");
+    let shuffled = format!("{address}?{}", pairs.join("&"))
+        .replace("Action=", "aCTION=")
+        .replace("%2F", "/")
+        .replace("%3B", "%3b");
     let binding = Binding { audience: &orders(), user: None };
-    let rebuilt = UnverifiedProof::parse(&shuffled).unwrap().request(&aws(), binding, noon()).unwrap();
-    assert_eq!(rebuilt.headers(), [("accept", "application/json".to_owned()), ("x-countersign-audience", "orders".to_owned())]);
+    let rebuilt =
+        UnverifiedProof::parse(&shuffled).unwrap().request(&aws(), binding, noon()).unwrap();
+    assert_eq!(
+        rebuilt.headers(),
+        [
+            ("accept", "application/json".to_owned()),
+            ("x-countersign-audience", "orders".to_owned())
+        ]
+    );
     assert_eq!(confirmed(&shuffled, binding), Ok(()));
     assert_eq!(format!("{rebuilt:?}"), "StsRequest([redacted])");
 }
@@ -215,7 +237,10 @@ fn only_the_partition_s_own_sts_is_asked() {
     assert_eq!(refusal(&plain, &aws(), noon()), Some(Class::WrongHost));
     let global = good.replace("sts.eu-west-1.amazonaws.com", "sts.amazonaws.com");
     assert_eq!(refusal(&global, &aws(), noon()), Some(Class::WrongRegion));
-    assert_eq!(refusal(&global.replace("%2Feu-west-1%2F", "%2Fus-east-1%2F"), &aws(), noon()), None);
+    assert_eq!(
+        refusal(&global.replace("%2Feu-west-1%2F", "%2Fus-east-1%2F"), &aws(), noon()),
+        None
+    );
 }
 
 #[test]
@@ -234,20 +259,41 @@ fn every_partition_has_its_endpoints() {
         let region: Region = region.parse().unwrap();
         let endpoint = StsEndpoint::regional(&region);
         assert_eq!(endpoint.to_string(), format!("https://{host}"));
-        let proof = mint(&credentials(None), &endpoint, &region, Binding { audience: &orders(), user: None }, noon());
+        let proof = mint(
+            &credentials(None),
+            &endpoint,
+            &region,
+            Binding { audience: &orders(), user: None },
+            noon(),
+        );
         for partition in Partition::all() {
             let expected = (partition != region.partition()).then_some(Class::WrongHost);
-            assert_eq!(refusal(proof.expose(), &TrustedSts::aws(partition), noon()), expected, "{region} {partition}");
+            assert_eq!(
+                refusal(proof.expose(), &TrustedSts::aws(partition), noon()),
+                expected,
+                "{region} {partition}"
+            );
         }
     }
 }
 
 #[test]
 fn a_configured_sts_is_the_only_one_and_plain_http_stays_on_this_machine() {
-    for url in ["http://127.0.0.1:4566", "http://localhost:4566/", "http://[::1]:80", "https://sts.example:8443"] {
+    for url in [
+        "http://127.0.0.1:4566",
+        "http://localhost:4566/",
+        "http://[::1]:80",
+        "https://sts.example:8443",
+    ] {
         let endpoint = StsEndpoint::configured(url).unwrap();
         let sts = TrustedSts::configured(Partition::Aws, endpoint.clone());
-        let proof = mint(&credentials(None), &endpoint, &here(), Binding { audience: &orders(), user: None }, noon());
+        let proof = mint(
+            &credentials(None),
+            &endpoint,
+            &here(),
+            Binding { audience: &orders(), user: None },
+            noon(),
+        );
         assert_eq!(refusal(proof.expose(), &sts, noon()), None, "{url}");
         assert_eq!(refusal(proof.expose(), &aws(), noon()), Some(Class::WrongHost), "{url}");
         assert_eq!(refusal(&good(), &sts, noon()), Some(Class::WrongHost), "{url}");
@@ -274,7 +320,10 @@ fn a_configured_sts_is_the_only_one_and_plain_http_stays_on_this_machine() {
     ] {
         assert!(StsEndpoint::configured(url).is_err(), "{url}");
     }
-    assert_eq!(StsEndpoint::configured("https://STS.Example:443/").unwrap().to_string(), "https://sts.example");
+    assert_eq!(
+        StsEndpoint::configured("https://STS.Example:443/").unwrap().to_string(),
+        "https://sts.example"
+    );
 }
 
 #[test]

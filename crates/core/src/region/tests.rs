@@ -26,7 +26,14 @@ fn every_partition_s_hosts_name_their_region() {
 
 #[test]
 fn other_hosts_name_none() {
-    for host in ["localhost", "db.example.com", "rds.amazonaws.com", "amazonaws.com", "x.rds.amazonaws.com.evil.net", "evilamazonaws.com"] {
+    for host in [
+        "localhost",
+        "db.example.com",
+        "rds.amazonaws.com",
+        "amazonaws.com",
+        "x.rds.amazonaws.com.evil.net",
+        "evilamazonaws.com",
+    ] {
         assert_eq!(region_of(host), None, "{host}");
     }
 }

@@ -44,7 +44,8 @@ pub(super) fn query<'a>(parameters: impl IntoIterator<Item = (&'a str, &'a str)>
         encode::encode(&mut out, text);
         out
     };
-    let mut pairs: Vec<_> = parameters.into_iter().map(|(name, value)| (encoded(name), encoded(value))).collect();
+    let mut pairs: Vec<_> =
+        parameters.into_iter().map(|(name, value)| (encoded(name), encoded(value))).collect();
     pairs.sort_unstable();
     pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
 }
@@ -54,8 +55,11 @@ pub(super) fn query<'a>(parameters: impl IntoIterator<Item = (&'a str, &'a str)>
 pub(super) fn headers(headers: &[(&str, &str)], signed: &[String]) -> Option<String> {
     let mut out = String::new();
     for name in signed {
-        let values: Vec<String> =
-            headers.iter().filter(|(header, _)| header.eq_ignore_ascii_case(name)).map(|(_, value)| fold(value)).collect();
+        let values: Vec<String> = headers
+            .iter()
+            .filter(|(header, _)| header.eq_ignore_ascii_case(name))
+            .map(|(_, value)| fold(value))
+            .collect();
         if values.is_empty() {
             return None;
         }

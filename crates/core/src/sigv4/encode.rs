@@ -14,14 +14,23 @@ const QUERY: [Spelling; 256] = spellings(false);
 const PATH: [Spelling; 256] = spellings(true);
 
 /// All bytes but those that stand for themselves in a URI (RFC 3986, section 2.3), and on request slashes, are escaped.
-#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler, which refuses an index out of bounds")]
+#[allow(
+    clippy::indexing_slicing,
+    reason = "evaluated by the compiler, which refuses an index out of bounds"
+)]
 const fn spellings(slashes: bool) -> [Spelling; 256] {
     let mut table = [[0; 4]; 256];
     let mut byte = 0;
     while byte < 256 {
         let character = byte as u8;
-        let plain = character.is_ascii_alphanumeric() || matches!(character, b'-' | b'.' | b'_' | b'~') || (slashes && character == b'/');
-        table[byte] = if plain { [character, 0, 0, 1] } else { [b'%', UPPER[byte >> 4], UPPER[byte & 15], 3] };
+        let plain = character.is_ascii_alphanumeric()
+            || matches!(character, b'-' | b'.' | b'_' | b'~')
+            || (slashes && character == b'/');
+        table[byte] = if plain {
+            [character, 0, 0, 1]
+        } else {
+            [b'%', UPPER[byte >> 4], UPPER[byte & 15], 3]
+        };
         byte += 1;
     }
     table
@@ -32,7 +41,10 @@ fn spelling(table: &[Spelling; 256], byte: u8) -> Spelling {
 }
 
 /// What stands for itself, in a table of its own: most of reading a token is looking for the first byte that doesn't.
-#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler, which refuses an index out of bounds")]
+#[allow(
+    clippy::indexing_slicing,
+    reason = "evaluated by the compiler, which refuses an index out of bounds"
+)]
 const UNRESERVED: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
@@ -76,7 +88,12 @@ fn spell(out: &mut String, text: &str, table: &[Spelling; 256]) {
             }
             end += usize::from(length);
         }
-        out.push_str(spelled.get(..end).and_then(|spelled| std::str::from_utf8(spelled).ok()).unwrap_or_default());
+        out.push_str(
+            spelled
+                .get(..end)
+                .and_then(|spelled| std::str::from_utf8(spelled).ok())
+                .unwrap_or_default(),
+        );
     }
     wipe(&mut spelled);
 }
@@ -115,7 +132,9 @@ impl<'a> Written<'a> {
             None => (Self { text: plain, plain: true }, None),
             Some(byte) if *byte == end => (Self { text: plain, plain: true }, tail.get(1..)),
             Some(_) => {
-                let (text, behind) = text.split_once(char::from(end)).map_or((text, None), |(text, behind)| (text, Some(behind)));
+                let (text, behind) = text
+                    .split_once(char::from(end))
+                    .map_or((text, None), |(text, behind)| (text, Some(behind)));
                 (Self { text, plain: false }, behind)
             }
         }
@@ -123,7 +142,11 @@ impl<'a> Written<'a> {
 
     /// `None` as in [`decode`].
     pub(crate) fn read(self) -> Option<Reading<'a>> {
-        if self.plain { Some(Reading { text: Cow::Borrowed(self.text), canonical: true }) } else { Reading::new(self.text) }
+        if self.plain {
+            Some(Reading { text: Cow::Borrowed(self.text), canonical: true })
+        } else {
+            Reading::new(self.text)
+        }
     }
 }
 
@@ -151,7 +174,9 @@ impl<'a> Reading<'a> {
             let (byte, after) = match tail {
                 [b'%', high, low, after @ ..] => {
                     let byte = nibble(*high)? << 4 | nibble(*low)?;
-                    canonical &= !(high.is_ascii_lowercase() || low.is_ascii_lowercase() || unreserved(byte));
+                    canonical &= !(high.is_ascii_lowercase()
+                        || low.is_ascii_lowercase()
+                        || unreserved(byte));
                     (byte, after)
                 }
                 [b'%', ..] => return None,
@@ -187,7 +212,9 @@ pub(super) fn push_hex(out: &mut String, bytes: &[u8; 32]) {
 
 /// Reads exactly 64 lower-case hexadecimal digits.
 pub(super) fn unhex(text: &str) -> Option<[u8; 32]> {
-    let (digits, []) = text.as_bytes().as_chunks::<2>() else { return None };
+    let (digits, []) = text.as_bytes().as_chunks::<2>() else {
+        return None;
+    };
     let mut out = [0; 32];
     let upper = text.bytes().fold(false, |upper, digit| upper | digit.is_ascii_uppercase());
     if digits.len() != out.len() || upper {
@@ -200,7 +227,10 @@ pub(super) fn unhex(text: &str) -> Option<[u8; 32]> {
 }
 
 /// What each hexadecimal digit stands for; nothing above 15 is one.
-#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler, which refuses an index out of bounds")]
+#[allow(
+    clippy::indexing_slicing,
+    reason = "evaluated by the compiler, which refuses an index out of bounds"
+)]
 const NIBBLES: [u8; 256] = {
     let mut table = [u8::MAX; 256];
     let mut value = 0;

@@ -30,7 +30,8 @@ impl<'a> Scope<'a> {
         let mut parts = text.split('/');
         let scope = Self { day: parts.next()?, region: parts.next()?, service: parts.next()? };
         let closed = parts.next() == Some(TERMINATOR) && parts.next().is_none();
-        (closed && scope.day.len() == 8 && !scope.region.is_empty() && !scope.service.is_empty()).then_some(scope)
+        (closed && scope.day.len() == 8 && !scope.region.is_empty() && !scope.service.is_empty())
+            .then_some(scope)
     }
 }
 
@@ -60,7 +61,17 @@ impl SigningKey {
     #[must_use]
     pub fn sign(&self, stamp: &str, scope: &Scope<'_>, canonical: CanonicalHash) -> Signature {
         let mut text = Vec::with_capacity(256);
-        for part in ["AWS4-HMAC-SHA256\n", stamp, "\n", scope.day, "/", scope.region, "/", scope.service, "/aws4_request\n"] {
+        for part in [
+            "AWS4-HMAC-SHA256\n",
+            stamp,
+            "\n",
+            scope.day,
+            "/",
+            scope.region,
+            "/",
+            scope.service,
+            "/aws4_request\n",
+        ] {
             text.extend_from_slice(part.as_bytes());
         }
         text.extend_from_slice(&encode::hex32(&canonical.0.finalize().into()));
@@ -141,7 +152,8 @@ struct Derived {
 
 impl Derived {
     fn serves(&self, secret: &Secret, scope: &Scope<'_>) -> bool {
-        self.scope.iter().map(|part| &**part).eq([scope.day, scope.region, scope.service]) && self.secret.matches(secret.expose())
+        self.scope.iter().map(|part| &**part).eq([scope.day, scope.region, scope.service])
+            && self.secret.matches(secret.expose())
     }
 }
 

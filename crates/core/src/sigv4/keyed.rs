@@ -12,7 +12,16 @@ const BLOCK: usize = 64;
 type State = [u32; 8];
 
 /// Before the first block (FIPS 180-4, section 5.3.3).
-const INITIAL: State = [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
+const INITIAL: State = [
+    0x6a09_e667,
+    0xbb67_ae85,
+    0x3c6e_f372,
+    0xa54f_f53a,
+    0x510e_527f,
+    0x9b05_688c,
+    0x1f83_d9ab,
+    0x5be0_cd19,
+];
 
 /// The states of SHA-256 after the key, as it goes into the inner hash and into the outer one.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]

@@ -54,7 +54,9 @@ impl Payload<'_> {
     pub(super) fn hash(self) -> String {
         match self {
             Self::Empty => EMPTY_PAYLOAD.to_owned(),
-            Self::Signed(body) | Self::Body(body) => encode::hex32(&Sha256::digest(body).into()).map(char::from).into_iter().collect(),
+            Self::Signed(body) | Self::Body(body) => {
+                encode::hex32(&Sha256::digest(body).into()).map(char::from).into_iter().collect()
+            }
         }
     }
 }
@@ -114,12 +116,18 @@ impl Signer<'_> {
     pub fn sign_by_header(&self, request: &Request<'_>) -> Option<Vec<(&'static str, String)>> {
         let stamp = AmzDate::at(self.now).stamp();
         let mut added = vec![("x-amz-date", stamp.as_str().to_owned())];
-        added.extend(self.identity.signed_token().map(|token| ("x-amz-security-token", token.to_owned())));
+        added.extend(
+            self.identity.signed_token().map(|token| ("x-amz-security-token", token.to_owned())),
+        );
         if let Payload::Signed(_) = request.payload {
             added.push(("x-amz-content-sha256", request.payload.hash()));
         }
-        let headers: Vec<(&str, &str)> =
-            request.headers.iter().copied().chain(added.iter().map(|(name, value)| (*name, value.as_str()))).collect();
+        let headers: Vec<(&str, &str)> = request
+            .headers
+            .iter()
+            .copied()
+            .chain(added.iter().map(|(name, value)| (*name, value.as_str())))
+            .collect();
         let signed = sorted_names(&headers);
         let whole = Request { headers: &headers, ..*request };
         let query = canonical_query(request.query, None)?;
@@ -131,7 +139,9 @@ impl Signer<'_> {
             signed.join(";"),
             self.signature(stamp.as_str(), &scope, &canonical)
         );
-        if let Identity::TokenAfterwards(Credentials { session_token: Some(token), .. }) = self.identity {
+        if let Identity::TokenAfterwards(Credentials { session_token: Some(token), .. }) =
+            self.identity
+        {
             added.push(("x-amz-security-token", token.expose().to_owned()));
         }
         added.push(("authorization", authorization));
@@ -158,8 +168,11 @@ impl Signer<'_> {
         let present = parameters.iter().map(|(name, value)| (&**name, &**value));
         let query = canonical::query(present.chain(added));
         let canonical = request.canonical(&query, &signed, self.normalization)?;
-        let mut query = query + "&X-Amz-Signature=" + &self.signature(stamp.as_str(), &scope, &canonical);
-        if let Identity::TokenAfterwards(Credentials { session_token: Some(token), .. }) = self.identity {
+        let mut query =
+            query + "&X-Amz-Signature=" + &self.signature(stamp.as_str(), &scope, &canonical);
+        if let Identity::TokenAfterwards(Credentials { session_token: Some(token), .. }) =
+            self.identity
+        {
             query.push_str("&X-Amz-Security-Token=");
             encode::encode(&mut query, token.expose());
         }
@@ -176,15 +189,38 @@ impl Signer<'_> {
 
 impl Request<'_> {
     /// The canonical request; `None` where a header that is to be signed is absent.
-    pub(super) fn canonical(&self, query: &str, signed: &[String], normalization: Normalization) -> Option<String> {
+    pub(super) fn canonical(
+        &self,
+        query: &str,
+        signed: &[String],
+        normalization: Normalization,
+    ) -> Option<String> {
         let path = canonical::path(self.path, normalization == Normalization::Rfc3986);
         let headers = canonical::headers(self.headers, signed)?;
-        Some([self.method, "\n", &path, "\n", query, "\n", &headers, "\n", &signed.join(";"), "\n", &self.payload.hash()].concat())
+        Some(
+            [
+                self.method,
+                "\n",
+                &path,
+                "\n",
+                query,
+                "\n",
+                &headers,
+                "\n",
+                &signed.join(";"),
+                "\n",
+                &self.payload.hash(),
+            ]
+            .concat(),
+        )
     }
 
     /// The first header of that name, in any case.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
+        self.headers
+            .iter()
+            .find(|(header, _)| header.eq_ignore_ascii_case(name))
+            .map(|(_, value)| *value)
     }
 }
 
@@ -196,11 +232,21 @@ pub(super) fn hash(canonical: &str) -> CanonicalHash {
 
 /// The names of `headers` in lower case, sorted, each once.
 fn sorted_names(headers: &[(&str, &str)]) -> Vec<String> {
-    headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect::<BTreeSet<_>>().into_iter().collect()
+    headers
+        .iter()
+        .map(|(name, _)| name.to_ascii_lowercase())
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect()
 }
 
 /// The canonical form of a raw query, the parameter `without` left out; `None` where an escape is broken.
 pub(super) fn canonical_query(raw: &str, without: Option<&str>) -> Option<String> {
     let parameters = canonical::parameters(raw)?;
-    Some(canonical::query(parameters.iter().map(|(name, value)| (&**name, &**value)).filter(|(name, _)| Some(*name) != without)))
+    Some(canonical::query(
+        parameters
+            .iter()
+            .map(|(name, value)| (&**name, &**value))
+            .filter(|(name, _)| Some(*name) != without),
+    ))
 }

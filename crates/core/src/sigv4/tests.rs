@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use super::request::canonical_query;
-use super::{Identity, KeyCache, Normalization, Payload, Request, RequestError, SignedRequest, Signer};
+use super::{
+    Identity, KeyCache, Normalization, Payload, Request, RequestError, SignedRequest, Signer,
+};
 use crate::credentials::{Credentials, Secret};
 use crate::timestamp::AmzDate;
 
@@ -29,8 +31,13 @@ struct Parsed<'a> {
 }
 
 fn cases() -> Vec<Case> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../vectors/aws-signing-test-suite/v4");
-    let mut folders: Vec<PathBuf> = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
+    let root =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../vectors/aws-signing-test-suite/v4");
+    let mut folders: Vec<PathBuf> = fs::read_dir(root)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+        .collect();
     folders.sort();
     folders.into_iter().map(case).collect()
 }
@@ -56,9 +63,14 @@ fn parse(text: &str) -> Parsed<'_> {
     let (method, line) = line.split_once(' ').unwrap();
     let target = line.strip_suffix(" HTTP/1.1").unwrap();
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let starts: Vec<usize> = rest.match_indices('\n').map(|(at, _)| at + 1).filter(|at| !rest[*at..].starts_with(' ')).collect();
+    let starts: Vec<usize> = rest
+        .match_indices('\n')
+        .map(|(at, _)| at + 1)
+        .filter(|at| !rest[*at..].starts_with(' '))
+        .collect();
     let bounds: Vec<usize> = [0].into_iter().chain(starts).chain([rest.len() + 1]).collect();
-    let headers = bounds.windows(2).map(|pair| rest[pair[0]..pair[1] - 1].split_once(':').unwrap()).collect();
+    let headers =
+        bounds.windows(2).map(|pair| rest[pair[0]..pair[1] - 1].split_once(':').unwrap()).collect();
     Parsed { method, path, query, headers, body }
 }
 
@@ -66,7 +78,11 @@ impl Case {
     fn signer(&self) -> Signer<'_> {
         let afterwards = self.context["omit_session_token"] == true;
         Signer {
-            identity: if afterwards { Identity::TokenAfterwards(&self.credentials) } else { Identity::Whole(&self.credentials) },
+            identity: if afterwards {
+                Identity::TokenAfterwards(&self.credentials)
+            } else {
+                Identity::Whole(&self.credentials)
+            },
             region: self.context["region"].as_str().unwrap(),
             service: self.context["service"].as_str().unwrap(),
             normalization: self.normalization(),
@@ -75,7 +91,11 @@ impl Case {
     }
 
     fn normalization(&self) -> Normalization {
-        if self.context["normalize"] == true { Normalization::Rfc3986 } else { Normalization::AsSent }
+        if self.context["normalize"] == true {
+            Normalization::Rfc3986
+        } else {
+            Normalization::AsSent
+        }
     }
 
     /// 2015-08-30T12:36:00Z, the date of the whole suite.
@@ -110,16 +130,36 @@ fn the_suite_is_signed_and_verified_by_header() {
     for case in &cases {
         let parsed = parse(&case.text);
         let Parsed { method, path, query, .. } = parsed;
-        let request = Request { method, path, query, headers: &parsed.headers, payload: payload(case, &parsed) };
+        let request = Request {
+            method,
+            path,
+            query,
+            headers: &parsed.headers,
+            payload: payload(case, &parsed),
+        };
         let added = case.signer().sign_by_header(&request).unwrap();
-        let headers: Vec<(&str, &str)> =
-            parsed.headers.iter().copied().chain(added.iter().map(|(name, value)| (*name, value.as_str()))).collect();
+        let headers: Vec<(&str, &str)> = parsed
+            .headers
+            .iter()
+            .copied()
+            .chain(added.iter().map(|(name, value)| (*name, value.as_str())))
+            .collect();
         let signed = Request { headers: &headers, ..request };
 
         let found = SignedRequest::parse(&signed).unwrap();
-        assert_eq!(canonical_of(case, &signed, &found.signed_headers), case.expected("header-canonical-request.txt"), "{}", case.name);
+        assert_eq!(
+            canonical_of(case, &signed, &found.signed_headers),
+            case.expected("header-canonical-request.txt"),
+            "{}",
+            case.name
+        );
         let authorization = &added.last().unwrap().1;
-        assert!(authorization.ends_with(&format!("Signature={}", case.expected("header-signature.txt"))), "{}", case.name);
+        assert!(
+            authorization
+                .ends_with(&format!("Signature={}", case.expected("header-signature.txt"))),
+            "{}",
+            case.name
+        );
         if case.normalization() == Normalization::Rfc3986 {
             verify_and_tamper(case, &found, &signed);
         }
@@ -132,14 +172,29 @@ fn the_suite_is_signed_and_verified_by_query() {
         let parsed = parse(&case.text);
         let Parsed { method, path, query, .. } = parsed;
         let expires = Duration::from_secs(case.context["expiration_in_seconds"].as_u64().unwrap());
-        let request = Request { method, path, query, headers: &parsed.headers, payload: payload(case, &parsed) };
+        let request = Request {
+            method,
+            path,
+            query,
+            headers: &parsed.headers,
+            payload: payload(case, &parsed),
+        };
         let query = case.signer().sign_by_query(&request, expires).unwrap();
-        assert!(query.contains(&format!("X-Amz-Signature={}", case.expected("query-signature.txt"))), "{}", case.name);
+        assert!(
+            query.contains(&format!("X-Amz-Signature={}", case.expected("query-signature.txt"))),
+            "{}",
+            case.name
+        );
 
         let signed = Request { query: &query, ..request };
         let found = SignedRequest::parse(&signed).unwrap();
         if case.context["omit_session_token"] != true {
-            assert_eq!(canonical_of(case, &signed, &found.signed_headers), case.expected("query-canonical-request.txt"), "{}", case.name);
+            assert_eq!(
+                canonical_of(case, &signed, &found.signed_headers),
+                case.expected("query-canonical-request.txt"),
+                "{}",
+                case.name
+            );
             if case.normalization() == Normalization::Rfc3986 {
                 verify_and_tamper(case, &found, &signed);
             }
@@ -149,37 +204,82 @@ fn the_suite_is_signed_and_verified_by_query() {
 
 fn verify_and_tamper(case: &Case, found: &SignedRequest, request: &Request<'_>) {
     let (secret, keys, now) = (&case.credentials.secret, KeyCache::default(), case.now());
-    let verify = |request: &Request<'_>, secret: &Secret, service: &str, now| found.verify(request, secret, service, &keys, now);
+    let verify = |request: &Request<'_>, secret: &Secret, service: &str, now| {
+        found.verify(request, secret, service, &keys, now)
+    };
     assert_eq!(verify(request, secret, "service", now), Ok(()), "{}", case.name);
-    assert_eq!(verify(&Request { method: "PUT", ..*request }, secret, "service", now), Err(RequestError::Mismatch));
-    assert_eq!(verify(request, &Secret::new("other").unwrap(), "service", now), Err(RequestError::Mismatch));
+    assert_eq!(
+        verify(&Request { method: "PUT", ..*request }, secret, "service", now),
+        Err(RequestError::Mismatch)
+    );
+    assert_eq!(
+        verify(request, &Secret::new("other").unwrap(), "service", now),
+        Err(RequestError::Mismatch)
+    );
     assert_eq!(verify(request, secret, "sts", now), Err(RequestError::Scope("service")));
-    assert_eq!(verify(request, secret, "service", now + Duration::from_secs(3601)), Err(RequestError::Expired));
-    assert_eq!(verify(request, secret, "service", now - Duration::from_secs(901)), Err(RequestError::NotYetCurrent));
+    assert_eq!(
+        verify(request, secret, "service", now + Duration::from_secs(3601)),
+        Err(RequestError::Expired)
+    );
+    assert_eq!(
+        verify(request, secret, "service", now - Duration::from_secs(901)),
+        Err(RequestError::NotYetCurrent)
+    );
 }
 
 #[test]
 fn parts_that_are_missing_doubled_or_broken_are_named() {
     let by_query = |query: &str| {
-        SignedRequest::parse(&Request { method: "GET", path: "/", query, headers: &[], payload: Payload::Empty }).unwrap_err()
+        SignedRequest::parse(&Request {
+            method: "GET",
+            path: "/",
+            query,
+            headers: &[],
+            payload: Payload::Empty,
+        })
+        .unwrap_err()
     };
     assert_eq!(by_query("Action=GetCallerIdentity"), RequestError::Unsigned);
     assert_eq!(by_query("X-Amz-Signature=00"), RequestError::Incomplete("X-Amz-Algorithm"));
     assert_eq!(
-        by_query("X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature=00"),
+        by_query(
+            "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature=00"
+        ),
         RequestError::Incomplete("X-Amz-Algorithm")
     );
     assert_eq!(by_query("X-Amz-Signature=%zz"), RequestError::Incomplete("query"));
     let by_header = |value: &str| {
         let headers = [("Authorization", value), ("X-Amz-Date", "20150830T123600Z")];
-        SignedRequest::parse(&Request { method: "GET", path: "/", query: "", headers: &headers, payload: Payload::Empty }).unwrap_err()
+        SignedRequest::parse(&Request {
+            method: "GET",
+            path: "/",
+            query: "",
+            headers: &headers,
+            payload: Payload::Empty,
+        })
+        .unwrap_err()
     };
     assert_eq!(by_header("Basic Zm9v"), RequestError::Incomplete("algorithm"));
-    assert_eq!(by_header("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE"), RequestError::Incomplete("SignedHeaders"));
+    assert_eq!(
+        by_header("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE"),
+        RequestError::Incomplete("SignedHeaders")
+    );
     let whole = |scope: &str, headers: &str| {
-        format!("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/{scope}, SignedHeaders={headers}, Signature={}", "0".repeat(64))
+        format!(
+            "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/{scope}, SignedHeaders={headers}, Signature={}",
+            "0".repeat(64)
+        )
     };
-    assert_eq!(by_header(&whole("20150830/us-east-1/sts/aws4_request", "x-amz-date")), RequestError::Incomplete("SignedHeaders"));
-    assert_eq!(by_header(&whole("20150829/us-east-1/sts/aws4_request", "host")), RequestError::Scope("day"));
-    assert_eq!(by_header(&whole("20150830/us-east-1/sts", "host")), RequestError::Incomplete("Credential"));
+    assert_eq!(
+        by_header(&whole("20150830/us-east-1/sts/aws4_request", "x-amz-date")),
+        RequestError::Incomplete("SignedHeaders")
+    );
+    assert_eq!(
+        by_header(&whole("20150829/us-east-1/sts/aws4_request", "host")),
+        RequestError::Scope("day")
+    );
+    assert_eq!(
+        by_header(&whole("20150830/us-east-1/sts", "host")),
+        RequestError::Incomplete("Credential")
+    );
 }

@@ -72,30 +72,58 @@ impl SignedRequest {
     }
 
     fn from_header(request: &Request<'_>, authorization: &str) -> Result<Self, RequestError> {
-        let fields = authorization.strip_prefix(ALGORITHM).ok_or(RequestError::Incomplete("algorithm"))?;
+        let fields =
+            authorization.strip_prefix(ALGORITHM).ok_or(RequestError::Incomplete("algorithm"))?;
         let field = |name: &'static str| {
-            let mut found = fields.split(',').filter_map(|field| field.trim().strip_prefix(name)?.strip_prefix('='));
+            let mut found = fields
+                .split(',')
+                .filter_map(|field| field.trim().strip_prefix(name)?.strip_prefix('='));
             found.next().filter(|_| found.next().is_none()).ok_or(RequestError::Incomplete(name))
         };
-        let date = request.header("x-amz-date").and_then(AmzDate::parse).ok_or(RequestError::Incomplete("date"))?;
+        let date = request
+            .header("x-amz-date")
+            .and_then(AmzDate::parse)
+            .ok_or(RequestError::Incomplete("date"))?;
         let token = request.header("x-amz-security-token").and_then(Secret::new);
-        Self::assemble(field("Credential")?, date, field("SignedHeaders")?, field("Signature")?, token, Lifetime::Header)
+        Self::assemble(
+            field("Credential")?,
+            date,
+            field("SignedHeaders")?,
+            field("Signature")?,
+            token,
+            Lifetime::Header,
+        )
     }
 
     fn from_query(request: &Request<'_>) -> Result<Self, RequestError> {
-        let parameters = super::canonical::parameters(request.query).ok_or(RequestError::Incomplete("query"))?;
+        let parameters =
+            super::canonical::parameters(request.query).ok_or(RequestError::Incomplete("query"))?;
         let field = |name: &'static str| {
-            let mut found = parameters.iter().filter(|(parameter, _)| parameter == name).map(|(_, value)| value.as_ref());
+            let mut found = parameters
+                .iter()
+                .filter(|(parameter, _)| parameter == name)
+                .map(|(_, value)| value.as_ref());
             found.next().filter(|_| found.next().is_none()).ok_or(RequestError::Incomplete(name))
         };
         if field("X-Amz-Algorithm")? != ALGORITHM {
             return Err(RequestError::Incomplete("X-Amz-Algorithm"));
         }
-        let date = AmzDate::parse(field("X-Amz-Date")?).ok_or(RequestError::Incomplete("X-Amz-Date"))?;
-        let expires = field("X-Amz-Expires")?.parse().ok().filter(|seconds| (1..=MAX_EXPIRES).contains(seconds));
+        let date =
+            AmzDate::parse(field("X-Amz-Date")?).ok_or(RequestError::Incomplete("X-Amz-Date"))?;
+        let expires = field("X-Amz-Expires")?
+            .parse()
+            .ok()
+            .filter(|seconds| (1..=MAX_EXPIRES).contains(seconds));
         let lifetime = Lifetime::Query(expires.ok_or(RequestError::Incomplete("X-Amz-Expires"))?);
         let token = field("X-Amz-Security-Token").ok().and_then(Secret::new);
-        Self::assemble(field("X-Amz-Credential")?, date, field("X-Amz-SignedHeaders")?, field("X-Amz-Signature")?, token, lifetime)
+        Self::assemble(
+            field("X-Amz-Credential")?,
+            date,
+            field("X-Amz-SignedHeaders")?,
+            field("X-Amz-Signature")?,
+            token,
+            lifetime,
+        )
     }
 
     fn assemble(
@@ -106,7 +134,8 @@ impl SignedRequest {
         token: Option<Secret>,
         lifetime: Lifetime,
     ) -> Result<Self, RequestError> {
-        let (id, scope) = credential.split_once('/').ok_or(RequestError::Incomplete("Credential"))?;
+        let (id, scope) =
+            credential.split_once('/').ok_or(RequestError::Incomplete("Credential"))?;
         let parsed = Scope::parse(scope).ok_or(RequestError::Incomplete("Credential"))?;
         if parsed.day != date.stamp().day() {
             return Err(RequestError::Scope("day"));
@@ -162,7 +191,8 @@ impl SignedRequest {
         keys: &KeyCache,
         now: SystemTime,
     ) -> Result<(), RequestError> {
-        let scope = Scope::parse(&self.credential_scope).ok_or(RequestError::Incomplete("Credential"))?;
+        let scope =
+            Scope::parse(&self.credential_scope).ok_or(RequestError::Incomplete("Credential"))?;
         if scope.service != service {
             return Err(RequestError::Scope("service"));
         }
@@ -170,10 +200,13 @@ impl SignedRequest {
             Lifetime::Header => canonical_query(request.query, None),
             Lifetime::Query(_) => canonical_query(request.query, Some("X-Amz-Signature")),
         };
-        let canonical = query.and_then(|query| request.canonical(&query, &self.signed_headers, Normalization::Rfc3986));
+        let canonical = query.and_then(|query| {
+            request.canonical(&query, &self.signed_headers, Normalization::Rfc3986)
+        });
         let canonical = canonical.ok_or(RequestError::Incomplete("SignedHeaders"))?;
         let key = keys.key(self.access_key_id.as_str(), secret, &scope);
-        if !key.sign(self.date.stamp().as_str(), &scope, hash(&canonical)).matches(&self.signature) {
+        if !key.sign(self.date.stamp().as_str(), &scope, hash(&canonical)).matches(&self.signature)
+        {
             return Err(RequestError::Mismatch);
         }
         self.current(now)

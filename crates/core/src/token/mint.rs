@@ -16,13 +16,21 @@ const FIXED: usize = 512;
 /// The token with which `user` logs in at `endpoint`, dated `now`: the bytes that botocore's `generate_db_auth_token` gives.
 /// As there, the host is printed as it was typed and signed in lower case, and port 443 is not signed.
 #[must_use]
-pub fn mint(credentials: &Credentials, endpoint: &Endpoint, user: &DbUser, keys: &KeyCache, now: SystemTime) -> AuthToken {
+pub fn mint(
+    credentials: &Credentials,
+    endpoint: &Endpoint,
+    user: &DbUser,
+    keys: &KeyCache,
+    now: SystemTime,
+) -> AuthToken {
     let stamp = AmzDate::at(now).stamp();
     let date = stamp.as_str();
     let scope = Scope { day: stamp.day(), region: endpoint.region.as_str(), service: SERVICE };
     let session = credentials.session_token.as_ref().map_or("", Secret::expose);
-    let length =
-        FIXED + endpoint.host.as_str().len() + 3 * (user.as_str().len() + session.len()) + credentials.access_key_id.as_str().len();
+    let length = FIXED
+        + endpoint.host.as_str().len()
+        + 3 * (user.as_str().len() + session.len())
+        + credentials.access_key_id.as_str().len();
     // The capacity is the most that can be needed: a reallocation would leave a copy behind.
     let mut whole = AuthToken(String::with_capacity(length));
     let token = &mut whole.0;
@@ -33,8 +41,19 @@ pub fn mint(credentials: &Credentials, endpoint: &Endpoint, user: &DbUser, keys:
     let signed_from = token.len();
     token.push_str("Action=connect&DBUser=");
     encode::encode(token, user.as_str());
-    token.extend(["&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=", credentials.access_key_id.as_str()]);
-    token.extend(["%2F", scope.day, "%2F", scope.region, "%2Frds-db%2Faws4_request&X-Amz-Date=", date, "&X-Amz-Expires=900"]);
+    token.extend([
+        "&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=",
+        credentials.access_key_id.as_str(),
+    ]);
+    token.extend([
+        "%2F",
+        scope.day,
+        "%2F",
+        scope.region,
+        "%2Frds-db%2Faws4_request&X-Amz-Date=",
+        date,
+        "&X-Amz-Expires=900",
+    ]);
     let mut hash = CanonicalHash::default();
     hash.update("GET\n/\n");
     hash.update(token.get(signed_from..).unwrap_or_default());
@@ -48,7 +67,11 @@ pub fn mint(credentials: &Credentials, endpoint: &Endpoint, user: &DbUser, keys:
         hash.update(token.get(session_from..).unwrap_or_default());
     }
     let printed = token.get(..address).unwrap_or_default();
-    let host = if endpoint.port == 443 { printed.strip_suffix(":443").unwrap_or(printed) } else { printed };
+    let host = if endpoint.port == 443 {
+        printed.strip_suffix(":443").unwrap_or(printed)
+    } else {
+        printed
+    };
     let upper = host.bytes().fold(false, |upper, byte| upper | byte.is_ascii_uppercase());
     let host = if upper { Cow::Owned(host.to_ascii_lowercase()) } else { Cow::Borrowed(host) };
     for part in ["&X-Amz-SignedHeaders=host\nhost:", &*host, "\n\nhost\n", EMPTY_PAYLOAD] {

@@ -78,8 +78,12 @@ impl<'a> Said<'a> {
             let credential = Credential::split(value.text).ok_or_else(|| malformed(SCOPE))?;
             (credential.canonical, self.credential.replace(credential).is_some())
         } else {
-            let Some(meaning) = self.by(name) else { return Ok(None) };
-            let reading = value.read().ok_or_else(|| malformed(format!("{name} has a broken percent-escape")))?;
+            let Some(meaning) = self.by(name) else {
+                return Ok(None);
+            };
+            let reading = value
+                .read()
+                .ok_or_else(|| malformed(format!("{name} has a broken percent-escape")))?;
             (reading.canonical, meaning.replace(reading.text).is_some())
         };
         if earlier { Err(malformed(TWICE)) } else { Ok(Some(canonical)) }
@@ -124,27 +128,36 @@ impl<'a> UnverifiedToken<'a> {
     /// [`Class::Malformed`], with what is missing or broken: never with the text itself, which may be a password.
     pub fn parse(text: &'a str) -> Result<Self, Failure> {
         if text.len() > MAX_TOKEN {
-            return Err(malformed(format!("it is {} bytes long, the most is {MAX_TOKEN}", text.len())));
+            return Err(malformed(format!(
+                "it is {} bytes long, the most is {MAX_TOKEN}",
+                text.len()
+            )));
         }
         let (address, query) = split_address(text)?;
         let (host, port) = split_port(address)?;
         let mut said = Said::default();
         let parameters = split_query(query, &mut said)?;
-        let required = |value: Option<Cow<'a, str>>, name: &str| value.ok_or_else(|| malformed(format!("{name} is missing")));
+        let required = |value: Option<Cow<'a, str>>, name: &str| {
+            value.ok_or_else(|| malformed(format!("{name} is missing")))
+        };
         if required(said.algorithm, "X-Amz-Algorithm")? != ALGORITHM {
             return Err(malformed(format!("X-Amz-Algorithm is not {ALGORITHM}")));
         }
         if required(said.signed_headers, "X-Amz-SignedHeaders")? != "host" {
             return Err(malformed("X-Amz-SignedHeaders is not `host`"));
         }
-        let Credential { id, scope, .. } = said.credential.ok_or_else(|| malformed("X-Amz-Credential is missing"))?;
+        let Credential { id, scope, .. } =
+            said.credential.ok_or_else(|| malformed("X-Amz-Credential is missing"))?;
         let stamp = required(said.date, "X-Amz-Date")?;
-        let date = AmzDate::parse(&stamp).ok_or_else(|| malformed("X-Amz-Date is not of the form 20240115T120000Z"))?;
+        let date = AmzDate::parse(&stamp)
+            .ok_or_else(|| malformed("X-Amz-Date is not of the form 20240115T120000Z"))?;
         if !stamp.starts_with(scope.day) {
             return Err(malformed("X-Amz-Credential names another day than X-Amz-Date"));
         }
-        let expires =
-            required(said.expires, "X-Amz-Expires")?.parse().ok().filter(|seconds: &u64| *seconds > 0 && *seconds <= u64::from(u32::MAX));
+        let expires = required(said.expires, "X-Amz-Expires")?
+            .parse()
+            .ok()
+            .filter(|seconds: &u64| *seconds > 0 && *seconds <= u64::from(u32::MAX));
         let signature = Signature::parse(&required(said.signature, SIGNATURE)?);
         Ok(Self {
             address,
@@ -154,12 +167,18 @@ impl<'a> UnverifiedToken<'a> {
             parameters,
             action: required(said.action, "Action")?,
             user: said.user,
-            access_key_id: id.parse().map_err(|error| malformed(format!("X-Amz-Credential: {error}")))?,
+            access_key_id: id
+                .parse()
+                .map_err(|error| malformed(format!("X-Amz-Credential: {error}")))?,
             date,
             stamp,
-            expires: expires.map(Duration::from_secs).ok_or_else(|| malformed("X-Amz-Expires is not a number of seconds"))?,
+            expires: expires
+                .map(Duration::from_secs)
+                .ok_or_else(|| malformed("X-Amz-Expires is not a number of seconds"))?,
             session_token: said.session_token.filter(|token| !token.is_empty()),
-            signature: signature.ok_or_else(|| malformed("X-Amz-Signature is not 64 lower-case hexadecimal digits"))?,
+            signature: signature.ok_or_else(|| {
+                malformed("X-Amz-Signature is not 64 lower-case hexadecimal digits")
+            })?,
             scope,
         })
     }
@@ -173,11 +192,17 @@ impl<'a> UnverifiedToken<'a> {
         if service != SERVICE {
             return Err(Failure::new(
                 Class::WrongService,
-                format!("it is signed for the service {}, logins need {SERVICE:?}", quoted(service)),
+                format!(
+                    "it is signed for the service {}, logins need {SERVICE:?}",
+                    quoted(service)
+                ),
             ));
         }
         if self.action != "connect" {
-            return Err(Failure::new(Class::WrongAction, format!("its action is {}, logins need \"connect\"", quoted(&self.action))));
+            return Err(Failure::new(
+                Class::WrongAction,
+                format!("its action is {}, logins need \"connect\"", quoted(&self.action)),
+            ));
         }
         if self.port.is_none() {
             return Err(malformed("the port is missing: a token begins with HOST:PORT"));
@@ -186,7 +211,10 @@ impl<'a> UnverifiedToken<'a> {
             return Err(malformed("DBUser is missing"));
         }
         if self.expires > LIFETIME {
-            return Err(Failure::new(Class::LifetimeTooLong, format!("X-Amz-Expires is {}, the most is 900", self.expires.as_secs())));
+            return Err(Failure::new(
+                Class::LifetimeTooLong,
+                format!("X-Amz-Expires is {}, the most is 900", self.expires.as_secs()),
+            ));
         }
         Ok(())
     }
@@ -254,14 +282,19 @@ impl<'a> UnverifiedToken<'a> {
 
 /// What stands before the `?`, a slash left out, and behind it.
 fn split_address(text: &str) -> Result<(&str, &str), Failure> {
-    let end = text.bytes().position(|byte| matches!(byte, b'?' | b'/' | b'@' | b' ')).unwrap_or(text.len());
+    let end = text
+        .bytes()
+        .position(|byte| matches!(byte, b'?' | b'/' | b'@' | b' '))
+        .unwrap_or(text.len());
     let (address, tail) = text.split_at_checked(end).unwrap_or((text, ""));
     if let Some(query) = tail.strip_prefix("/?").or_else(|| tail.strip_prefix('?')) {
         return Ok((address, query));
     }
     Err(malformed(match text.split_once('?') {
         None => "it has no `?`: this is not a token",
-        Some((address, _)) if address.contains("://") => "it begins with a scheme: a token begins with HOST:PORT",
+        Some((address, _)) if address.contains("://") => {
+            "it begins with a scheme: a token begins with HOST:PORT"
+        }
         Some(_) => "what stands before the `?` is not HOST:PORT/",
     }))
 }
@@ -288,11 +321,15 @@ fn split_query<'a>(query: &'a str, said: &mut Said<'a>) -> Result<Vec<Parameter<
     let mut rest = Some(query);
     while let Some(pairs) = rest {
         let (name, tail) = Written::before(b'=', pairs);
-        let tail = tail.filter(|_| name.plain || !name.text.contains('&')).ok_or_else(|| malformed("a parameter has no value"))?;
+        let tail = tail
+            .filter(|_| name.plain || !name.text.contains('&'))
+            .ok_or_else(|| malformed("a parameter has no value"))?;
         let (value, tail) = Written::before(b'&', tail);
         let canonical = said.take(name.text, value)?.unwrap_or_else(|| {
             strangers.push(name.text);
-            [name, value].into_iter().all(|part| part.read().is_some_and(|reading| reading.canonical))
+            [name, value]
+                .into_iter()
+                .all(|part| part.read().is_some_and(|reading| reading.canonical))
         });
         if parameters.len() == MAX_PARAMETERS {
             return Err(malformed(format!("it has more than {MAX_PARAMETERS} parameters")));
@@ -305,7 +342,10 @@ fn split_query<'a>(query: &'a str, said: &mut Said<'a>) -> Result<Vec<Parameter<
         rest = tail;
     }
     let names = || parameters.iter().map(|parameter| parameter.name).chain([SIGNATURE]);
-    if strangers.iter().any(|stranger| names().filter(|name| name.eq_ignore_ascii_case(stranger)).count() > 1) {
+    if strangers
+        .iter()
+        .any(|stranger| names().filter(|name| name.eq_ignore_ascii_case(stranger)).count() > 1)
+    {
         return Err(malformed(TWICE));
     }
     // No two names are the same. Botocore's order is that of the names where there is no session token.
@@ -338,7 +378,9 @@ impl<'a> Credential<'a> {
         };
         let parts = [part()?, part()?, part()?, part()?, part()?];
         let closed = part().is_none();
-        let [id, day, region, service, "aws4_request"] = parts else { return None };
+        let [id, day, region, service, "aws4_request"] = parts else {
+            return None;
+        };
         (closed && day.len() == 8 && !region.is_empty() && !service.is_empty()).then_some(Self {
             id,
             scope: Scope { day, region, service },

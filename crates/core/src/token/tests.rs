@@ -53,7 +53,12 @@ fn vectors() -> Vec<Vector> {
 }
 
 fn endpoint(host: &str, port: u16, region: &str) -> Endpoint {
-    Endpoint { engine: Engine::Postgres, host: host.parse().unwrap(), port, region: region.parse().unwrap() }
+    Endpoint {
+        engine: Engine::Postgres,
+        host: host.parse().unwrap(),
+        port,
+        region: region.parse().unwrap(),
+    }
 }
 
 fn credentials(session_token: Option<&str>) -> Credentials {
@@ -81,8 +86,15 @@ fn jane() -> DbUser {
     "jane_doe".parse().unwrap()
 }
 
-fn verify(token: &str, endpoint: &Endpoint, user: &DbUser, key: &Credentials, now: SystemTime) -> Result<VerifiedToken, Failure> {
-    let token = UnverifiedToken::parse(token)?.addressed_to(std::slice::from_ref(endpoint), user)?;
+fn verify(
+    token: &str,
+    endpoint: &Endpoint,
+    user: &DbUser,
+    key: &Credentials,
+    now: SystemTime,
+) -> Result<VerifiedToken, Failure> {
+    let token =
+        UnverifiedToken::parse(token)?.addressed_to(std::slice::from_ref(endpoint), user)?;
     token.verify(key, KeyStatus::Active, &KeyCache::default(), now)
 }
 
@@ -99,7 +111,13 @@ fn refused(token: &str) -> Class {
 fn botocore_s_tokens_are_minted_byte_for_byte() {
     let mut count = 0;
     for vector in vectors().iter().filter(|vector| vector.generator.starts_with("botocore")) {
-        let token = mint(&vector.credentials(), &vector.endpoint(), &vector.user.parse().unwrap(), &KeyCache::default(), vector.now());
+        let token = mint(
+            &vector.credentials(),
+            &vector.endpoint(),
+            &vector.user.parse().unwrap(),
+            &KeyCache::default(),
+            vector.now(),
+        );
         assert_eq!(token.expose(), vector.token, "{}", vector.name);
         count += 1;
     }
@@ -111,12 +129,25 @@ fn every_generator_s_tokens_are_verified_and_none_once_changed() {
     let vectors = vectors();
     assert_eq!(vectors.len(), 24);
     for vector in &vectors {
-        let (endpoint, user, key) = (vector.endpoint(), vector.user.parse().unwrap(), vector.credentials());
-        let check = |token: &str, now| verify(token, &endpoint, &user, &key, now).map_err(|failure| failure.class);
-        assert!(check(&vector.token, vector.now()).is_ok(), "{} by {}", vector.name, vector.generator);
+        let (endpoint, user, key) =
+            (vector.endpoint(), vector.user.parse().unwrap(), vector.credentials());
+        let check = |token: &str, now| {
+            verify(token, &endpoint, &user, &key, now).map_err(|failure| failure.class)
+        };
+        assert!(
+            check(&vector.token, vector.now()).is_ok(),
+            "{} by {}",
+            vector.name,
+            vector.generator
+        );
         assert_eq!(check(&vector.token, vector.now() + seconds(901)).unwrap_err(), Class::Expired);
         let tampered = vector.token.replace("X-Amz-Expires=900", "X-Amz-Expires=899");
-        assert_eq!(check(&tampered, vector.now()).unwrap_err(), Class::SignatureMismatch, "{}", vector.name);
+        assert_eq!(
+            check(&tampered, vector.now()).unwrap_err(),
+            Class::SignatureMismatch,
+            "{}",
+            vector.name
+        );
     }
 }
 
@@ -131,8 +162,14 @@ fn what_a_token_is_for_is_checked_piece_by_piece() {
     assert_eq!(refused(&good.replace("mydb.", "other.")), Class::WrongHost);
     assert_eq!(refused(&good.replace(":5432", ":5433")), Class::WrongPort);
     assert_eq!(refused(&good.replace("jane_doe", "Jane_doe")), Class::WrongUser);
-    assert_eq!(refused(&good.replace("AKIAIOSFODNN7EXAMPLE", "AKIAIOSFODNN7EXAMPLF")), Class::UnknownKey);
-    assert_eq!(refused(&good.replace("X-Amz-Expires=900", "X-Amz-Expires=901")), Class::LifetimeTooLong);
+    assert_eq!(
+        refused(&good.replace("AKIAIOSFODNN7EXAMPLE", "AKIAIOSFODNN7EXAMPLF")),
+        Class::UnknownKey
+    );
+    assert_eq!(
+        refused(&good.replace("X-Amz-Expires=900", "X-Amz-Expires=901")),
+        Class::LifetimeTooLong
+    );
     assert_eq!(refused(&good.replace("T120000Z", "T120001Z")), Class::SignatureMismatch);
     let last = good.chars().last().unwrap();
     let other = if last == '0' { '1' } else { '0' };
@@ -179,7 +216,10 @@ fn what_is_no_token_is_malformed_and_never_repeated() {
 #[test]
 fn time_bounds_are_exact() {
     let good = minted();
-    let at = |now| verify(good.expose(), &here(), &jane(), &credentials(None), now).map_err(|failure| failure.class);
+    let at = |now| {
+        verify(good.expose(), &here(), &jane(), &credentials(None), now)
+            .map_err(|failure| failure.class)
+    };
     assert!(at(noon() + seconds(900)).is_ok());
     assert_eq!(at(noon() + seconds(901)).unwrap_err(), Class::Expired);
     assert!(at(noon() - seconds(300)).is_ok());
@@ -188,26 +228,36 @@ fn time_bounds_are_exact() {
 
 #[test]
 fn a_session_needs_its_own_token_and_its_time() {
-    let session = Credentials { expires: Some(noon() + seconds(60)), ..credentials(Some("FwoGZXIvYXdzEBYaDJ+/=")) };
+    let session = Credentials {
+        expires: Some(noon() + seconds(60)),
+        ..credentials(Some("FwoGZXIvYXdzEBYaDJ+/="))
+    };
     let with = mint(&session, &here(), &jane(), &KeyCache::default(), noon());
     let without = minted();
-    let check =
-        |token: &AuthToken, key: &Credentials, now| verify(token.expose(), &here(), &jane(), key, now).map_err(|failure| failure.class);
+    let check = |token: &AuthToken, key: &Credentials, now| {
+        verify(token.expose(), &here(), &jane(), key, now).map_err(|failure| failure.class)
+    };
     assert!(check(&with, &session, noon()).is_ok());
     assert_eq!(check(&with, &session, noon() + seconds(60)).unwrap_err(), Class::SessionExpired);
     assert_eq!(check(&without, &session, noon()).unwrap_err(), Class::SessionTokenMissing);
-    assert_eq!(check(&with, &credentials(Some("other")), noon()).unwrap_err(), Class::SessionTokenWrong);
+    assert_eq!(
+        check(&with, &credentials(Some("other")), noon()).unwrap_err(),
+        Class::SessionTokenWrong
+    );
     assert_eq!(check(&with, &credentials(None), noon()).unwrap_err(), Class::SessionTokenWrong);
 }
 
 #[test]
 fn an_inactive_key_and_a_wrong_secret_are_told_apart() {
     let good = minted();
-    let addressed = || UnverifiedToken::parse(good.expose()).unwrap().addressed_to(&[here()], &jane()).unwrap();
+    let addressed =
+        || UnverifiedToken::parse(good.expose()).unwrap().addressed_to(&[here()], &jane()).unwrap();
     let keys = KeyCache::default();
     let other = Credentials { secret: Secret::new("other").unwrap(), ..credentials(None) };
     assert!(addressed().verify(&credentials(None), KeyStatus::Active, &keys, noon()).is_ok());
-    let refused = |key: &Credentials, status| addressed().verify(key, status, &keys, noon()).unwrap_err().class;
+    let refused = |key: &Credentials, status| {
+        addressed().verify(key, status, &keys, noon()).unwrap_err().class
+    };
     assert_eq!(refused(&credentials(None), KeyStatus::Inactive), Class::InactiveKey);
     // The cache holds the right secret's key: another secret must not be served by it.
     assert_eq!(refused(&other, KeyStatus::Active), Class::SignatureMismatch);
@@ -246,7 +296,10 @@ fn hosts_of_any_case_and_partition_port_443_and_long_session_tokens() {
             let token = mint(&key, &endpoint, &jane(), &KeyCache::default(), noon());
             assert!(verify(token.expose(), &endpoint, &jane(), &key, noon()).is_ok(), "{host}");
             let no_slash = token.expose().replacen("/?", "?", 1);
-            assert!(verify(&no_slash, &endpoint, &jane(), &key, noon()).is_ok(), "{host} without the slash");
+            assert!(
+                verify(&no_slash, &endpoint, &jane(), &key, noon()).is_ok(),
+                "{host} without the slash"
+            );
         }
     }
 }
@@ -257,7 +310,10 @@ fn debug_shows_no_secret() {
     let token = mint(&key, &here(), &jane(), &KeyCache::default(), noon());
     let parsed = UnverifiedToken::parse(token.expose()).unwrap();
     let shown = format!("{key:?} {token:?} {parsed:?}");
-    assert!(!shown.contains(SECRET) && !shown.contains("FwoGSESSION") && !shown.contains("Signature="), "{shown}");
+    assert!(
+        !shown.contains(SECRET) && !shown.contains("FwoGSESSION") && !shown.contains("Signature="),
+        "{shown}"
+    );
 }
 
 proptest! {

@@ -71,7 +71,11 @@ impl<'a> UnverifiedToken<'a> {
     /// # Errors
     /// Those of [`UnverifiedToken::check`], then [`Class::WrongRegion`], [`Class::WrongHost`], [`Class::WrongPort`] and
     /// [`Class::WrongUser`], in this order.
-    pub fn addressed_to(self, endpoints: &[Endpoint], user: &DbUser) -> Result<AddressedToken<'a>, Failure> {
+    pub fn addressed_to(
+        self,
+        endpoints: &[Endpoint],
+        user: &DbUser,
+    ) -> Result<AddressedToken<'a>, Failure> {
         self.check()?;
         let region = self.scope.region;
         let here = || endpoints.iter().filter(|endpoint| endpoint.region.as_str() == region);
@@ -79,21 +83,40 @@ impl<'a> UnverifiedToken<'a> {
         let Some(endpoint) = named().find(|endpoint| Some(endpoint.port) == self.port) else {
             return Err(if here().next().is_none() {
                 let expected = listed(endpoints.iter().map(|endpoint| endpoint.region.to_string()));
-                Failure::new(Class::WrongRegion, format!("it is signed for the region {}, the database is in {expected}", quoted(region)))
+                Failure::new(
+                    Class::WrongRegion,
+                    format!(
+                        "it is signed for the region {}, the database is in {expected}",
+                        quoted(region)
+                    ),
+                )
             } else if named().next().is_none() {
                 let expected = listed(here().map(|endpoint| endpoint.host.to_string()));
-                Failure::new(Class::WrongHost, format!("it is signed for the host {}, the database is {expected}", quoted(self.host)))
+                Failure::new(
+                    Class::WrongHost,
+                    format!(
+                        "it is signed for the host {}, the database is {expected}",
+                        quoted(self.host)
+                    ),
+                )
             } else {
                 let expected = listed(named().map(|endpoint| endpoint.port.to_string()));
                 let port = self.port.unwrap_or_default();
-                Failure::new(Class::WrongPort, format!("it is signed for port {port}, the database listens on {expected}"))
+                Failure::new(
+                    Class::WrongPort,
+                    format!("it is signed for port {port}, the database listens on {expected}"),
+                )
             });
         };
         if self.user() != Some(user.as_str()) {
             let claimed = self.user().unwrap_or_default();
             return Err(Failure::new(
                 Class::WrongUser,
-                format!("it is signed for the user {}, the login is as {}", quoted(claimed), quoted(user.as_str())),
+                format!(
+                    "it is signed for the user {}, the login is as {}",
+                    quoted(claimed),
+                    quoted(user.as_str())
+                ),
             ));
         }
         let endpoint = endpoint.clone();
@@ -110,11 +133,16 @@ impl UnverifiedToken<'_> {
         let date = self.date();
         let end = date + self.expires;
         if date > now + CLOCK_SKEW {
-            let detail = format!("it is dated {}, the clock here says {}", rfc3339(date), rfc3339(now));
+            let detail =
+                format!("it is dated {}, the clock here says {}", rfc3339(date), rfc3339(now));
             return Err(Failure::new(Class::NotYetValid, detail));
         }
         if now > end {
-            let detail = format!("it was good until {}, the clock here says {}; mint one for each login", rfc3339(end), rfc3339(now));
+            let detail = format!(
+                "it was good until {}, the clock here says {}; mint one for each login",
+                rfc3339(end),
+                rfc3339(now)
+            );
             return Err(Failure::new(Class::Expired, detail));
         }
         Ok(())
@@ -150,7 +178,10 @@ impl AddressedToken<'_> {
     #[must_use]
     pub fn without_session(&self) -> Failure {
         let id = self.access_key_id();
-        Failure::new(Class::SessionTokenMissing, format!("{id} is a temporary key: pass its session token (AWS_SESSION_TOKEN) too"))
+        Failure::new(
+            Class::SessionTokenMissing,
+            format!("{id} is a temporary key: pass its session token (AWS_SESSION_TOKEN) too"),
+        )
     }
 
     /// Checks the token against the key that it names: status, session token, signature, then the times.
@@ -159,22 +190,42 @@ impl AddressedToken<'_> {
     /// [`Class::UnknownKey`] where `key` is another one, [`Class::InactiveKey`], [`Class::SessionTokenMissing`],
     /// [`Class::SessionTokenWrong`], [`Class::SignatureMismatch`], [`Class::NotYetValid`], [`Class::Expired`],
     /// [`Class::SessionExpired`].
-    pub fn verify(self, key: &Credentials, status: KeyStatus, keys: &KeyCache, now: SystemTime) -> Result<VerifiedToken, Failure> {
+    pub fn verify(
+        self,
+        key: &Credentials,
+        status: KeyStatus,
+        keys: &KeyCache,
+        now: SystemTime,
+    ) -> Result<VerifiedToken, Failure> {
         let id = &self.token.access_key_id;
         if key.access_key_id != *id {
-            return Err(Failure::new(Class::UnknownKey, format!("it is signed with {id}, not with {}", key.access_key_id)));
+            return Err(Failure::new(
+                Class::UnknownKey,
+                format!("it is signed with {id}, not with {}", key.access_key_id),
+            ));
         }
         if status == KeyStatus::Inactive {
-            return Err(Failure::new(Class::InactiveKey, format!("the access key {id} is inactive; activate it, or sign with another")));
+            return Err(Failure::new(
+                Class::InactiveKey,
+                format!("the access key {id} is inactive; activate it, or sign with another"),
+            ));
         }
         self.check_session(key)?;
         if !self.signed_by(&key.secret, keys) {
             let why = "another secret key signed it, or it was changed on the way (cut off, or unescaped twice)";
-            return Err(Failure::new(Class::SignatureMismatch, format!("the signature is not that of the access key {id}: {why}")));
+            return Err(Failure::new(
+                Class::SignatureMismatch,
+                format!("the signature is not that of the access key {id}: {why}"),
+            ));
         }
         self.check_times(key, now)?;
         let date = self.token.date();
-        Ok(VerifiedToken { access_key_id: self.token.access_key_id, endpoint: self.endpoint, user: self.user, date })
+        Ok(VerifiedToken {
+            access_key_id: self.token.access_key_id,
+            endpoint: self.endpoint,
+            user: self.user,
+            date,
+        })
     }
 
     fn check_session(&self, key: &Credentials) -> Result<(), Failure> {
@@ -182,18 +233,25 @@ impl AddressedToken<'_> {
         match (&key.session_token, &self.token.session_token) {
             (None, None) => Ok(()),
             (Some(expected), Some(given)) if expected.matches(given) => Ok(()),
-            (Some(_), Some(_)) => Err(Failure::new(Class::SessionTokenWrong, format!("its session token is not that of {id}"))),
+            (Some(_), Some(_)) => Err(Failure::new(
+                Class::SessionTokenWrong,
+                format!("its session token is not that of {id}"),
+            )),
             (Some(_), None) => Err(self.without_session()),
-            (None, Some(_)) => Err(Failure::new(Class::SessionTokenWrong, format!("{id} is a long-term key, which has no session token"))),
+            (None, Some(_)) => Err(Failure::new(
+                Class::SessionTokenWrong,
+                format!("{id} is a long-term key, which has no session token"),
+            )),
         }
     }
 
     fn check_times(&self, key: &Credentials, now: SystemTime) -> Result<(), Failure> {
         self.token.current(now)?;
         match key.expires {
-            Some(ends) if now >= ends => {
-                Err(Failure::new(Class::SessionExpired, format!("the session of {} ended at {}", key.access_key_id, rfc3339(ends))))
-            }
+            Some(ends) if now >= ends => Err(Failure::new(
+                Class::SessionExpired,
+                format!("the session of {} ended at {}", key.access_key_id, rfc3339(ends)),
+            )),
             _ => Ok(()),
         }
     }
@@ -214,7 +272,12 @@ impl AddressedToken<'_> {
         if self.signed_hosts().any(|host| signed(&request, &host)) {
             return true;
         }
-        if !self.token.parameters.iter().any(|parameter| parameter.name == USER && parameter.value.contains('+')) {
+        if !self
+            .token
+            .parameters
+            .iter()
+            .any(|parameter| parameter.name == USER && parameter.value.contains('+'))
+        {
             return false;
         }
         let request = self.hash_query(PlusSign::Space);
@@ -223,8 +286,10 @@ impl AddressedToken<'_> {
 
     /// The hosts that SDKs sign for this token: as printed, in lower case, and as configured; on port 443 with and without it.
     fn signed_hosts(&self) -> impl Iterator<Item = Cow<'_, str>> {
-        let (printed, configured, port) = (self.token.host, self.endpoint.host.as_str(), self.endpoint.port);
-        let spellings = [(printed, false), (printed, true), (configured, false), (configured, true)];
+        let (printed, configured, port) =
+            (self.token.host, self.endpoint.host.as_str(), self.endpoint.port);
+        let spellings =
+            [(printed, false), (printed, true), (configured, false), (configured, true)];
         let spelled = spellings.into_iter().map(move |(host, lower)| {
             let mut address = String::with_capacity(host.len() + 8);
             write_address(&mut address, host, port);
@@ -233,10 +298,12 @@ impl AddressedToken<'_> {
             }
             address.into()
         });
-        std::iter::once(Cow::Borrowed(self.token.address)).chain(spelled).flat_map(|address: Cow<'_, str>| {
-            let portless = address.strip_suffix(":443").map(|host| Cow::Owned(host.to_owned()));
-            std::iter::once(address).chain(portless)
-        })
+        std::iter::once(Cow::Borrowed(self.token.address)).chain(spelled).flat_map(
+            |address: Cow<'_, str>| {
+                let portless = address.strip_suffix(":443").map(|host| Cow::Owned(host.to_owned()));
+                std::iter::once(address).chain(portless)
+            },
+        )
     }
 
     /// Begins a request with the parameters as SigV4 signs them: escaped afresh, sorted by name.
@@ -250,7 +317,9 @@ impl AddressedToken<'_> {
             if *canonical {
                 // With those that stand behind it in the token as they do here.
                 let mut end = place.end;
-                while let Some(next) = parameters.next_if(|next| next.canonical && next.place.start == end + "&".len()) {
+                while let Some(next) =
+                    parameters.next_if(|next| next.canonical && next.place.start == end + "&".len())
+                {
                     end = next.place.end;
                 }
                 hash.update(self.token.query.get(place.start..end).unwrap_or_default());
@@ -275,7 +344,11 @@ enum PlusSign {
 }
 
 fn recoded(text: &str, plus: PlusSign) -> String {
-    let text = if plus == PlusSign::Space { Cow::Owned(text.replace('+', " ")) } else { Cow::Borrowed(text) };
+    let text = if plus == PlusSign::Space {
+        Cow::Owned(text.replace('+', " "))
+    } else {
+        Cow::Borrowed(text)
+    };
     let mut out = String::with_capacity(3 * text.len());
     encode::encode(&mut out, &encode::decode(&text).unwrap_or(Cow::Borrowed(&text)));
     out

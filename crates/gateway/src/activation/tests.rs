@@ -23,15 +23,29 @@ fn child() {
         }
         Err(failure) => println!("{failure}"),
     }
-    assert!(env::var_os("LISTEN_FDS").is_none_or(|count| count == "many"), "children would take it for their own");
+    assert!(
+        env::var_os("LISTEN_FDS").is_none_or(|count| count == "many"),
+        "children would take it for their own"
+    );
 }
 
 /// Runs `child` with `one` as descriptor 3 and `two` as 4, as systemd does: after the fork, the number of the process is known.
 fn start(one: OwnedFd, two: OwnedFd, environment: &str) -> String {
-    let script = format!("exec 3<&0 4>&1 1>&2; {environment} exec \"$0\" --exact activation::tests::child --ignored --nocapture");
+    let script = format!(
+        "exec 3<&0 4>&1 1>&2; {environment} exec \"$0\" --exact activation::tests::child --ignored --nocapture"
+    );
     let mut command = Command::new("sh");
-    command.args(["-c", &script]).arg(env::current_exe().expect("this test")).stdin(Stdio::from(one)).stdout(Stdio::from(two));
-    let said = command.stderr(Stdio::piped()).spawn().expect("a shell").wait_with_output().expect("its output");
+    command
+        .args(["-c", &script])
+        .arg(env::current_exe().expect("this test"))
+        .stdin(Stdio::from(one))
+        .stdout(Stdio::from(two));
+    let said = command
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("a shell")
+        .wait_with_output()
+        .expect("its output");
     String::from_utf8_lossy(&said.stderr).into_owned()
 }
 
@@ -39,10 +53,14 @@ fn start(one: OwnedFd, two: OwnedFd, environment: &str) -> String {
 fn systemds_sockets_are_taken_with_their_names() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("socket");
-    let (tcp, unix) = (TcpListener::bind("127.0.0.1:0").expect("TCP"), UnixListener::bind(&path).expect("a Unix socket"));
+    let (tcp, unix) = (
+        TcpListener::bind("127.0.0.1:0").expect("TCP"),
+        UnixListener::bind(&path).expect("a Unix socket"),
+    );
     let address = tcp.local_addr().expect("an address");
     let _client = TcpStream::connect(address).expect("a connection that waits in the queue");
-    let said = start(tcp.into(), unix.into(), "LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=orders:billing");
+    let said =
+        start(tcp.into(), unix.into(), "LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=orders:billing");
     assert!(said.contains("took 2 sockets"), "{said}");
     assert!(said.contains(&format!("orders Tcp({address})")), "{said}");
     assert!(said.contains(&format!("billing Unix({path:?})")), "{said}");

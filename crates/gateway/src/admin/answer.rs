@@ -6,7 +6,10 @@ use std::pin::Pin;
 
 use countersign_core::failure::Failure;
 use hyper::body::{Body, Incoming};
-use hyper::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::header::{
+    ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue,
+    X_CONTENT_TYPE_OPTIONS,
+};
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use tokio::time::timeout;
@@ -59,30 +62,52 @@ impl Page {
     }
 }
 
-pub(super) async fn answer(request: Request<Incoming>, front: &Front, turn: &Turn) -> Result<Answer, Infallible> {
+pub(super) async fn answer(
+    request: Request<Incoming>,
+    front: &Front,
+    turn: &Turn,
+) -> Result<Answer, Infallible> {
     let (head, body) = request.into_parts();
     let answer = match timeout(front.limits.body, drain(body)).await {
         Ok(true) => {
             turn.go_on();
             respond(&head.method, head.uri.path(), head.uri.query(), &head.headers, front).await
         }
-        Ok(false) => last(text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long, or it broke off")),
+        Ok(false) => {
+            last(text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long, or it broke off"))
+        }
         Err(_) => last(text(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
     };
     turn.wait();
     Ok(answer)
 }
 
-async fn respond(method: &Method, path: &str, query: Option<&str>, headers: &HeaderMap, front: &Front) -> Answer {
+async fn respond(
+    method: &Method,
+    path: &str,
+    query: Option<&str>,
+    headers: &HeaderMap,
+    front: &Front,
+) -> Answer {
     if matches!(front.routes, Routes::Admin { .. })
         && let Some(refusal) = origin::refusal(headers)
     {
         return text(StatusCode::FORBIDDEN, refusal);
     }
-    let Some(page) = Page::at(path, front.routes) else { return text(StatusCode::NOT_FOUND, "there is no such page") };
-    let allowed = if page.changes_something() { method == Method::POST } else { method == Method::GET || method == Method::HEAD };
+    let Some(page) = Page::at(path, front.routes) else {
+        return text(StatusCode::NOT_FOUND, "there is no such page");
+    };
+    let allowed = if page.changes_something() {
+        method == Method::POST
+    } else {
+        method == Method::GET || method == Method::HEAD
+    };
     if !allowed {
-        let (only, allow) = if page.changes_something() { ("only POST will do", "POST") } else { ("only GET will do", "GET, HEAD") };
+        let (only, allow) = if page.changes_something() {
+            ("only POST will do", "POST")
+        } else {
+            ("only GET will do", "GET, HEAD")
+        };
         let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, only);
         refusal.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
         return refusal;
@@ -111,17 +136,23 @@ fn metrics(proxy: &Operated, headers: &HeaderMap) -> Answer {
     (proxy.refresh)();
     match proxy.metrics.encode(format) {
         Ok(encoded) => typed(StatusCode::OK, format.content_type(), encoded),
-        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("the metrics can't be written: {error}")),
+        Err(error) => text(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("the metrics can't be written: {error}"),
+        ),
     }
 }
 
 async fn reloaded(proxy: &Operated) -> Answer {
     match (proxy.reload)().await {
         Ok(problems) if problems.is_empty() => text(StatusCode::OK, "the settings are applied"),
-        Ok(problems) => text(StatusCode::OK, format!("the settings are applied, but\n{}", problems.join("\n"))),
-        Err(Failure { class, detail }) => {
-            text(StatusCode::UNPROCESSABLE_ENTITY, format!("{}: {detail}; nothing was changed", class.public()))
+        Ok(problems) => {
+            text(StatusCode::OK, format!("the settings are applied, but\n{}", problems.join("\n")))
         }
+        Err(Failure { class, detail }) => text(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            format!("{}: {detail}; nothing was changed", class.public()),
+        ),
     }
 }
 
@@ -131,8 +162,12 @@ async fn drain(mut body: Incoming) -> bool {
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         let Ok(frame) = frame else { return false };
         // What is not data is a trailer, and means nothing here.
-        let Ok(data) = frame.into_data() else { continue };
-        let Some(rest) = left.checked_sub(data.len()) else { return false };
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        let Some(rest) = left.checked_sub(data.len()) else {
+            return false;
+        };
         left = rest;
     }
     true
@@ -152,7 +187,9 @@ pub(super) fn text(status: StatusCode, body: impl Into<String>) -> Answer {
 fn json(value: &impl Serialize) -> Answer {
     match serde_json::to_string(value) {
         Ok(body) => typed(StatusCode::OK, "application/json", body),
-        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("the answer can't be written: {error}")),
+        Err(error) => {
+            text(StatusCode::INTERNAL_SERVER_ERROR, format!("the answer can't be written: {error}"))
+        }
     }
 }
 

@@ -17,5 +17,9 @@ pub(super) struct Tasks {
 /// Must be called on a tokio runtime.
 pub(super) fn tasks(status: Status) -> Tasks {
     let metrics = Handle::current().metrics();
-    Tasks { clients: status.workers, alive: metrics.num_alive_tasks(), queued: metrics.global_queue_depth() }
+    Tasks {
+        clients: status.workers,
+        alive: metrics.num_alive_tasks(),
+        queued: metrics.global_queue_depth(),
+    }
 }

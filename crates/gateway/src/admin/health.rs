@@ -39,7 +39,11 @@ pub(super) fn startup(status: &Status) -> Answer {
         return text(StatusCode::SERVICE_UNAVAILABLE, "the proxy is starting");
     }
     let missing: Vec<String> = status.targets.iter().filter_map(missing).collect();
-    if missing.is_empty() { text(StatusCode::OK, "ok") } else { text(StatusCode::OK, format!("ok, but\n{}", missing.join("\n"))) }
+    if missing.is_empty() {
+        text(StatusCode::OK, "ok")
+    } else {
+        text(StatusCode::OK, format!("ok, but\n{}", missing.join("\n")))
+    }
 }
 
 /// 200 where a client that comes now is served, by so many of the targets as are asked for, or by all.
@@ -66,7 +70,10 @@ pub(super) fn readiness(query: Option<&str>, proxy: &Operated, probing: &Probing
         reasons.push(format!("{} connections are open, and no more may be", status.connections));
     }
     if ready < least {
-        reasons.push(format!("{ready} of {} targets are ready, and {least} have to be", status.targets.len()));
+        reasons.push(format!(
+            "{ready} of {} targets are ready, and {least} have to be",
+            status.targets.len()
+        ));
     }
     if reasons.is_empty() && unready.is_empty() {
         return text(StatusCode::OK, "ok");
@@ -80,10 +87,19 @@ pub(super) fn readiness(query: Option<&str>, proxy: &Operated, probing: &Probing
 
 /// How many of the targets have to be ready: all, where the query does not say.
 fn least(query: Option<&str>, all: usize) -> Result<usize, String> {
-    let mut named = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('=')).filter(|(name, _)| *name == MIN_READY);
-    let Some((_, value)) = named.next() else { return Ok(all) };
-    let number = value.parse().ok().filter(|least| (1..=all).contains(least) && named.next().is_none());
-    number.ok_or_else(|| format!("{MIN_READY} has to be a number from 1 to {all}, the number of targets"))
+    let mut named = query
+        .unwrap_or_default()
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .filter(|(name, _)| *name == MIN_READY);
+    let Some((_, value)) = named.next() else {
+        return Ok(all);
+    };
+    let number =
+        value.parse().ok().filter(|least| (1..=all).contains(least) && named.next().is_none());
+    number.ok_or_else(|| {
+        format!("{MIN_READY} has to be a number from 1 to {all}, the number of targets")
+    })
 }
 
 /// Why clients should not be sent to a target, where they should not. The details, which name hosts and roles, are not for everybody
@@ -91,13 +107,24 @@ fn least(query: Option<&str>, all: usize) -> Result<usize, String> {
 fn unready(target: &Target) -> Option<String> {
     if let Some(failure) = target.health.failure.as_ref().filter(|_| !target.health.healthy) {
         let times = failure.in_a_row;
-        return Some(format!("{}: {} ({}); {times} logins in a row have failed", target.name, failure.class.public(), failure.class));
+        return Some(format!(
+            "{}: {} ({}); {times} logins in a row have failed",
+            target.name,
+            failure.class.public(),
+            failure.class
+        ));
     }
     missing(target)
 }
 
 /// What of a target's listeners is not there, where something is not.
 fn missing(target: &Target) -> Option<String> {
-    let absent: Vec<&str> = target.listeners.iter().filter(|one| one.failure.is_some()).map(|one| one.address.as_str()).collect();
-    (!absent.is_empty()).then(|| format!("{}: does not listen on {}", target.name, absent.join(", ")))
+    let absent: Vec<&str> = target
+        .listeners
+        .iter()
+        .filter(|one| one.failure.is_some())
+        .map(|one| one.address.as_str())
+        .collect();
+    (!absent.is_empty())
+        .then(|| format!("{}: does not listen on {}", target.name, absent.join(", ")))
 }

@@ -70,7 +70,9 @@ impl Listener {
     /// Whether only processes of this machine can connect.
     pub(super) fn is_loopback(&self) -> bool {
         match self {
-            Self::Tcp(listener) => listener.local_addr().is_ok_and(|address| address.ip().is_loopback()),
+            Self::Tcp(listener) => {
+                listener.local_addr().is_ok_and(|address| address.ip().is_loopback())
+            }
             Self::Unix(_) => true,
         }
     }

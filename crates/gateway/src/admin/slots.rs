@@ -42,7 +42,10 @@ impl Slots {
 
     /// Holds one conversation more. Where that is one too many, the oldest one in which nobody is owed an answer is ended; where
     /// there is none, the oldest.
-    pub(super) fn spawn<F: Future<Output = ()> + Send + 'static>(&mut self, converse: impl FnOnce(Turn) -> F) {
+    pub(super) fn spawn<F: Future<Output = ()> + Send + 'static>(
+        &mut self,
+        converse: impl FnOnce(Turn) -> F,
+    ) {
         while self.tasks.try_join_next().is_some() {}
         self.open.retain(|(task, _)| !task.is_finished());
         if self.open.len() >= self.most {

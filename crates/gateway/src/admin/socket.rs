@@ -19,10 +19,13 @@ const OTHERS_WRITE: u32 = 0o022;
 /// [`Class::Configuration`] where the directory or what is at `path` is not as it must be, where another proxy listens there, and
 /// for what the system says.
 pub fn bind(path: &Path) -> Result<UnixListener, Failure> {
-    let refuse = |why: String| Failure::new(Class::Configuration, format!("the private socket {}: {why}", path.display()));
+    let refuse = |why: String| {
+        Failure::new(Class::Configuration, format!("the private socket {}: {why}", path.display()))
+    };
     let directory = directory(path).map_err(|error| refuse(error.to_string()))?;
     // Of two proxies that start at once, one has to see the other's socket.
-    flock(&directory, FlockOperation::NonBlockingLockExclusive).map_err(|_| refuse("another proxy is starting there".to_owned()))?;
+    flock(&directory, FlockOperation::NonBlockingLockExclusive)
+        .map_err(|_| refuse("another proxy is starting there".to_owned()))?;
     vacate(path).map_err(|error| refuse(error.to_string()))?;
     place(path).map_err(|error| refuse(error.to_string()))
 }
@@ -42,7 +45,8 @@ pub fn remove(path: &Path) -> io::Result<()> {
 
 /// The directory, open: what was looked at is what is locked.
 fn directory(path: &Path) -> io::Result<File> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent =
+        path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let directory = File::from(open(parent, flags, Mode::empty())?);
@@ -64,7 +68,10 @@ fn vacate(path: &Path) -> io::Result<()> {
         found => found?,
     };
     if !found.file_type().is_socket() {
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is something that is no socket"));
+        return Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "there is something that is no socket",
+        ));
     }
     match UnixStream::connect(path) {
         Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another proxy listens there")),

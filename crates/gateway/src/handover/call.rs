@@ -44,8 +44,10 @@ impl Predecessor {
     /// [`Class::Protocol`] for a key that is too long to be one.
     pub async fn cancel(&self, target: &str, key: &[u8]) -> Result<(), Failure> {
         let odd = || Failure::new(Class::Protocol, "a cancel request can't be passed on");
-        let call = serde_json::to_vec(&Call { target: target.to_owned(), key: key.to_vec() }).map_err(|_| odd())?;
-        let length = u32::try_from(call.len()).ok().filter(|_| call.len() <= MOST).ok_or_else(odd)?;
+        let call = serde_json::to_vec(&Call { target: target.to_owned(), key: key.to_vec() })
+            .map_err(|_| odd())?;
+        let length =
+            u32::try_from(call.len()).ok().filter(|_| call.len() <= MOST).ok_or_else(odd)?;
         let framed = [length.to_be_bytes().as_slice(), &call].concat();
         // Under the lock to the end: half a call would spoil those after it.
         let sent = async { self.0.lock().await.write_all(&framed).await };
@@ -74,8 +76,14 @@ impl Successor {
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
                 Err(error) => return Err(broken(&error)),
             };
-            let odd = || Failure::new(Class::Protocol, "the new proxy speaks another version of the handover");
-            let length = usize::try_from(length).ok().filter(|length| *length <= MOST).ok_or_else(odd)?;
+            let odd = || {
+                Failure::new(
+                    Class::Protocol,
+                    "the new proxy speaks another version of the handover",
+                )
+            };
+            let length =
+                usize::try_from(length).ok().filter(|length| *length <= MOST).ok_or_else(odd)?;
             let mut call = vec![0; length];
             self.0.read_exact(&mut call).await.map_err(|error| broken(&error))?;
             let call: Call = serde_json::from_slice(&call).map_err(|_| odd())?;

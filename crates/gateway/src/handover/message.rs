@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use countersign_core::failure::{Class, Failure};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg,
-    sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, Interest};
@@ -89,51 +89,70 @@ pub(super) async fn send(stream: &UnixStream, sockets: &[Inherited]) -> Result<(
 }
 
 fn written(sockets: &[Inherited]) -> Result<Vec<u8>, Failure> {
-    let unfit = |why: String| Failure::new(Class::Configuration, format!("the listeners can't be handed over: {why}"));
+    let unfit = |why: String| {
+        Failure::new(Class::Configuration, format!("the listeners can't be handed over: {why}"))
+    };
     if sockets.len() > MOST {
         return Err(unfit(format!("there are {}, and {MOST} is the most", sockets.len())));
     }
-    let labels = sockets.iter().map(|socket| Label { name: socket.name.clone(), listen: Place::from(&socket.listen) });
-    let list = serde_json::to_vec(&labels.collect::<Vec<_>>()).map_err(|error| unfit(error.to_string()))?;
+    let labels = sockets
+        .iter()
+        .map(|socket| Label { name: socket.name.clone(), listen: Place::from(&socket.listen) });
+    let list = serde_json::to_vec(&labels.collect::<Vec<_>>())
+        .map_err(|error| unfit(error.to_string()))?;
     let length = u32::try_from(list.len()).ok().filter(|_| list.len() <= MOST_BYTES);
-    let length = length.ok_or_else(|| unfit(format!("their names take more than {MOST_BYTES} bytes")))?;
+    let length =
+        length.ok_or_else(|| unfit(format!("their names take more than {MOST_BYTES} bytes")))?;
     Ok([length.to_be_bytes().as_slice(), &list].concat())
 }
 
 pub(super) async fn receive(stream: &mut UnixStream) -> Result<Vec<Inherited>, Failure> {
     let mut head = [0; HEAD];
     let mut sockets = Vec::new();
-    let first = stream.async_io(Interest::READABLE, || open(&*stream, &mut head, &mut sockets)).await;
+    let first =
+        stream.async_io(Interest::READABLE, || open(&*stream, &mut head, &mut sockets)).await;
     let read = first.map_err(|error| broken(&error))?;
     if read == 0 {
         return Err(broken(&io::ErrorKind::UnexpectedEof.into()));
     }
     let rest = head.get_mut(read..).unwrap_or_default();
     stream.read_exact(rest).await.map_err(|error| broken(&error))?;
-    let misfit = |why: &str| Failure::new(Class::Protocol, format!("the other proxy handed over {why}"));
-    let length = usize::try_from(u32::from_be_bytes(head)).ok().filter(|length| *length <= MOST_BYTES);
+    let misfit =
+        |why: &str| Failure::new(Class::Protocol, format!("the other proxy handed over {why}"));
+    let length =
+        usize::try_from(u32::from_be_bytes(head)).ok().filter(|length| *length <= MOST_BYTES);
     let mut list = vec![0; length.ok_or_else(|| misfit("a list that is too long"))?];
     stream.read_exact(&mut list).await.map_err(|error| broken(&error))?;
-    let labels: Vec<Label> = serde_json::from_slice(&list).map_err(|error| misfit(&format!("a list that can't be read: {error}")))?;
+    let labels: Vec<Label> = serde_json::from_slice(&list)
+        .map_err(|error| misfit(&format!("a list that can't be read: {error}")))?;
     if labels.len() != sockets.len() {
         return Err(misfit(&format!("{} sockets, and names for {}", sockets.len(), labels.len())));
     }
     let named = labels.into_iter().zip(sockets);
-    named.map(|(label, socket)| Inherited::checked(label.name, label.listen.into(), socket)).collect()
+    named
+        .map(|(label, socket)| Inherited::checked(label.name, label.listen.into(), socket))
+        .collect()
 }
 
 /// The first bytes, and the sockets that come with them.
-fn open(stream: &UnixStream, head: &mut [u8; HEAD], sockets: &mut Vec<OwnedFd>) -> io::Result<usize> {
+fn open(
+    stream: &UnixStream,
+    head: &mut [u8; HEAD],
+    sockets: &mut Vec<OwnedFd>,
+) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let received = recvmsg(stream, &mut [IoSliceMut::new(head)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let received =
+        recvmsg(stream, &mut [IoSliceMut::new(head)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(fds) = message {
             sockets.extend(fds);
         }
     }
     if received.flags.contains(ReturnFlags::CTRUNC) {
-        return Err(io::Error::other("not all of its sockets could be taken; the limit of open files may be too low"));
+        return Err(io::Error::other(
+            "not all of its sockets could be taken; the limit of open files may be too low",
+        ));
     }
     Ok(received.bytes)
 }

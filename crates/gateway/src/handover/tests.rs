@@ -25,7 +25,8 @@ fn proxy(listener: std::net::TcpListener, name: u8) -> Proxy {
         let socket = spare.try_clone()?.into();
         Ok(vec![Inherited { name: "orders".to_owned(), listen: Listen::Tcp(address), socket }])
     };
-    let offer = Offer::new(door.clone(), sockets, move || gone.store(true, Ordering::Relaxed), |_, _| {});
+    let offer =
+        Offer::new(door.clone(), sockets, move || gone.store(true, Ordering::Relaxed), |_, _| {});
     let listener = TcpListener::from_std(listener).expect("a listener");
     let accepting = tokio::spawn(async move {
         while let Some(accepted) = door.accept(|| listener.accept()).await {
@@ -106,12 +107,19 @@ async fn whoever_connects_during_a_takeover_is_served() {
     old.accepting.await.expect("the old one accepts nobody any more");
     assert!(old.left.load(Ordering::Relaxed));
     gone.store(true, Ordering::Relaxed);
-    assert_eq!(waiting.await.expect("no panic"), b'2', "who came in between waited for the new one");
+    assert_eq!(
+        waiting.await.expect("no panic"),
+        b'2',
+        "who came in between waited for the new one"
+    );
 
     progress(50).await;
     over.store(true, Ordering::Relaxed);
     let late = clients.join_all().await.concat();
-    assert!(!late.is_empty() && late.iter().all(|name| *name == b'2'), "nobody meets the old one once it has let go: {late:?}");
+    assert!(
+        !late.is_empty() && late.iter().all(|name| *name == b'2'),
+        "nobody meets the old one once it has let go: {late:?}"
+    );
     drop(new);
 }
 
@@ -142,7 +150,9 @@ async fn only_one_takes_over() {
         let path = directory.path().join(name);
         let socket = UnixListener::bind(&path).expect("a socket");
         let offer = Arc::clone(&old.offer);
-        let answer = tokio::spawn(async move { offer.hand_over(socket.accept().await.expect("a connection").0).await });
+        let answer = tokio::spawn(async move {
+            offer.hand_over(socket.accept().await.expect("a connection").0).await
+        });
         (path, answer)
     };
     let (first, first_answer) = hand_over("first");
@@ -174,7 +184,9 @@ async fn what_is_no_handover_is_refused() {
     let (mut ours, theirs) = UnixStream::pair().expect("a pair");
     ours.write_all(b"TAKEAWAY\n").await.expect("written");
     assert_eq!(old.offer.hand_over(theirs).await.expect_err("another word").class, Class::Protocol);
-    for answer in [&b"GET / HTTP/1.1"[..], &[0, 0, 0, 2, b'{', b'}'], &[0xff; 8], &[0, 0, 0, 40], &[0], &[]] {
+    for answer in
+        [&b"GET / HTTP/1.1"[..], &[0, 0, 0, 2, b'{', b'}'], &[0xff; 8], &[0, 0, 0, 40], &[0], &[]]
+    {
         let path = directory.path().join("other");
         let socket = UnixListener::bind(&path).expect("a socket");
         let other = tokio::spawn(async move {
@@ -200,26 +212,38 @@ async fn as_many_sockets_as_a_message_takes_are_handed_over_and_no_more() {
     };
     let (ours, mut theirs) = UnixStream::pair().expect("a pair");
     let mut sockets: Vec<Inherited> = (0..message::MOST).map(socket).collect();
-    let (sent, received) = tokio::join!(message::send(&ours, &sockets), message::receive(&mut theirs));
+    let (sent, received) =
+        tokio::join!(message::send(&ours, &sockets), message::receive(&mut theirs));
     sent.expect("sent");
     let received = received.expect("received");
     assert!(received.iter().enumerate().all(|(place, socket)| socket.name == label(place)));
     assert_eq!(received.len(), message::MOST);
-    assert_eq!(crate::inherited::bound(&received[message::MOST - 1].socket).expect("an address"), Listen::Tcp(address));
+    assert_eq!(
+        crate::inherited::bound(&received[message::MOST - 1].socket).expect("an address"),
+        Listen::Tcp(address)
+    );
     sockets.push(socket(0));
-    assert_eq!(message::send(&ours, &sockets).await.expect_err("too many").class, Class::Configuration);
+    assert_eq!(
+        message::send(&ours, &sockets).await.expect_err("too many").class,
+        Class::Configuration
+    );
 }
 
 #[tokio::test]
 async fn a_cancel_request_that_comes_to_the_new_proxy_reaches_the_old_ones_session() {
     let (said, mut heard) = tokio::sync::mpsc::unbounded_channel();
-    let cancel = move |target: &str, key: &[u8]| said.send((target.to_owned(), key.to_vec())).expect("the test listens");
+    let cancel = move |target: &str, key: &[u8]| {
+        said.send((target.to_owned(), key.to_vec())).expect("the test listens")
+    };
     let offer = Offer::new(Door::default(), || Ok(Vec::new()), || {}, cancel);
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("private");
     let socket = UnixListener::bind(&path).expect("a socket");
     let answering = tokio::spawn(async move {
-        let successor = offer.hand_over(socket.accept().await.expect("a connection").0).await.expect("handed over");
+        let successor = offer
+            .hand_over(socket.accept().await.expect("a connection").0)
+            .await
+            .expect("handed over");
         successor.answer(&offer).await
     });
     let taken = take(&path).await.expect("an answer").expect("a proxy");
@@ -228,14 +252,18 @@ async fn a_cancel_request_that_comes_to_the_new_proxy_reaches_the_old_ones_sessi
         predecessor.cancel("orders", key).await.expect("passed on");
         assert_eq!(heard.recv().await.expect("heard"), ("orders".to_owned(), key.to_vec()));
     }
-    assert_eq!(predecessor.cancel("orders", &[255; 2_000]).await.expect_err("no key").class, Class::Protocol);
+    assert_eq!(
+        predecessor.cancel("orders", &[255; 2_000]).await.expect_err("no key").class,
+        Class::Protocol
+    );
     drop(predecessor);
     answering.await.expect("no panic").expect("the new one has gone");
 }
 
 #[tokio::test]
 async fn what_is_no_call_ends_the_answers() {
-    let offer = Offer::new(Door::default(), || Ok(Vec::new()), || {}, |_, _| panic!("nobody cancels"));
+    let offer =
+        Offer::new(Door::default(), || Ok(Vec::new()), || {}, |_, _| panic!("nobody cancels"));
     for nonsense in [&b"\xff\xff\xff\xff"[..], b"\0\0\0\x02[]", b"\0\0\0\x09{"] {
         let (mut ours, theirs) = UnixStream::pair().expect("a pair");
         ours.write_all(nonsense).await.expect("written");

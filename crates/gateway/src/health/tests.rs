@@ -27,7 +27,10 @@ fn a_few_failures_in_a_row_make_a_target_unhealthy_and_one_login_mends_it() {
     let failure = health.report().failure.expect("it failed");
     assert_eq!((failure.class, failure.in_a_row), (Class::Unavailable, FAILURES));
     health.succeeded(NOW);
-    assert_eq!(health.report(), status::Health { healthy: true, last_login: Some(NOW), failure: None });
+    assert_eq!(
+        health.report(),
+        status::Health { healthy: true, last_login: Some(NOW), failure: None }
+    );
 }
 
 #[test]

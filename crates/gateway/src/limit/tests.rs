@@ -15,7 +15,11 @@ fn a_place_is_free_again_when_its_client_has_left() {
     assert_eq!((proxy.open(), entrance.target().open()), (2, 2));
     let turned = entrance.enter("t").unwrap().unwrap_err();
     assert_eq!(turned.failure.class, Class::Throttled);
-    assert!(turned.failure.detail.starts_with("the target t has 2 connections open"), "{}", turned.failure.detail);
+    assert!(
+        turned.failure.detail.starts_with("the target t has 2 connections open"),
+        "{}",
+        turned.failure.detail
+    );
     assert_eq!(proxy.open(), 2, "who is turned away takes no place");
     drop(first);
     assert!(entrance.enter("t").unwrap().is_ok());
@@ -29,7 +33,11 @@ fn all_targets_share_the_proxy_s_limit_and_a_new_one_counts_at_once() {
     let other = Entrance::new(proxy.clone(), Limit::new(0));
     let _place = one.enter("one").unwrap().unwrap();
     let refused = other.enter("other").unwrap().unwrap_err();
-    assert!(refused.failure.detail.starts_with("the proxy has 1 connections open"), "{}", refused.failure.detail);
+    assert!(
+        refused.failure.detail.starts_with("the proxy has 1 connections open"),
+        "{}",
+        refused.failure.detail
+    );
     proxy.set(2);
     assert!(other.enter("other").unwrap().is_ok());
 }
@@ -38,7 +46,8 @@ fn all_targets_share_the_proxy_s_limit_and_a_new_one_counts_at_once() {
 fn beyond_those_that_are_told_nobody_is_let_in_at_all() {
     let (entrance, _) = entrance(1, 0);
     let _place = entrance.enter("t").unwrap().unwrap();
-    let told: Vec<_> = (0..MOST_TURNED_AWAY).map(|_| entrance.enter("t").unwrap().unwrap_err()).collect();
+    let told: Vec<_> =
+        (0..MOST_TURNED_AWAY).map(|_| entrance.enter("t").unwrap().unwrap_err()).collect();
     assert!(entrance.enter("t").is_none());
     drop(told);
     assert!(entrance.enter("t").is_some());

@@ -20,11 +20,17 @@ use crate::settings::{Access, Listen};
 const BACKLOG: i32 = 4096;
 
 /// When a silent client is probed first, and how often then: one that vanished gives its session back.
-const KEEPALIVE: TcpKeepalive =
-    TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15)).with_retries(4);
+const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_secs(60))
+    .with_interval(Duration::from_secs(15))
+    .with_retries(4);
 
 /// A listening socket as `listen` has it: one of those inherited, or a new one.
-pub(crate) fn bind(listen: &Listen, access: &Access, inherited: &mut Vec<Inherited>) -> Result<Listener, Failure> {
+pub(crate) fn bind(
+    listen: &Listen,
+    access: &Access,
+    inherited: &mut Vec<Inherited>,
+) -> Result<Listener, Failure> {
     if let Some(at) = inherited.iter().position(|one| is_meant(listen, one)) {
         return adopt(inherited.swap_remove(at)).map_err(|error| refused(listen, &error));
     }
@@ -33,7 +39,9 @@ pub(crate) fn bind(listen: &Listen, access: &Access, inherited: &mut Vec<Inherit
         Listen::Unix(path) => unix(path, access).map_err(|error| refused(listen, &error)),
         Listen::Activated(name) => Err(Failure::new(
             Class::Configuration,
-            format!("nobody handed over a socket named {name:?}: name it in the socket unit (FileDescriptorName={name})"),
+            format!(
+                "nobody handed over a socket named {name:?}: name it in the socket unit (FileDescriptorName={name})"
+            ),
         )),
     }
 }
@@ -52,11 +60,18 @@ fn refused(listen: &Listen, error: &io::Error) -> Failure {
         Listen::Activated(name) => format!("the socket {name:?}"),
     };
     let advice = match error.kind() {
-        io::ErrorKind::AddrInUse => "; somebody listens there already: choose another, or stop that",
-        io::ErrorKind::PermissionDenied => "; ports below 1024, and other people's directories, are not everybody's",
+        io::ErrorKind::AddrInUse => {
+            "; somebody listens there already: choose another, or stop that"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024, and other people's directories, are not everybody's"
+        }
         _ => "",
     };
-    Failure::new(Class::Configuration, format!("nobody can be taken in at {place}: {error}{advice}"))
+    Failure::new(
+        Class::Configuration,
+        format!("nobody can be taken in at {place}: {error}{advice}"),
+    )
 }
 
 fn adopt(inherited: Inherited) -> io::Result<Listener> {
@@ -64,7 +79,9 @@ fn adopt(inherited: Inherited) -> io::Result<Listener> {
     let path = match inherited.listen {
         // What a proxy bound has another name by now than the system remembers.
         Listen::Unix(path) => Some(path),
-        Listen::Tcp(_) | Listen::Activated(_) => socket.local_addr()?.as_pathname().map(Path::to_owned),
+        Listen::Tcp(_) | Listen::Activated(_) => {
+            socket.local_addr()?.as_pathname().map(Path::to_owned)
+        }
     };
     match path {
         Some(path) => listening(socket, path),
@@ -102,7 +119,8 @@ fn unix(path: &Path, access: &Access) -> io::Result<Listener> {
     socket.bind(&SockAddr::unix(draft)?)?;
     // Whoever is let in by their user has to reach it; who they are is asked of the system.
     let mode = if matches!(access, Access::Users(_)) { 0o666 } else { 0o600 };
-    let placed = fs::set_permissions(draft, fs::Permissions::from_mode(mode)).and_then(|()| fs::rename(draft, path));
+    let placed = fs::set_permissions(draft, fs::Permissions::from_mode(mode))
+        .and_then(|()| fs::rename(draft, path));
     if let Err(error) = placed {
         // The error that is told is the first one.
         let _left = fs::remove_file(draft);
@@ -120,7 +138,10 @@ fn listening(socket: Socket, path: PathBuf) -> io::Result<Listener> {
 /// The directory of a socket, where it is the only one that is missing: clients of PostgreSQL look for a socket in a directory of
 /// its own.
 fn make_room(path: &Path, access: &Access) -> io::Result<()> {
-    let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) else { return Ok(()) };
+    let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty())
+    else {
+        return Ok(());
+    };
     let mode = if matches!(access, Access::Users(_)) { 0o755 } else { 0o700 };
     match fs::DirBuilder::new().mode(mode).create(directory) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
@@ -133,7 +154,9 @@ fn vacate(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
-        Ok(file) if !file.file_type().is_socket() => Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is no socket")),
+        Ok(file) if !file.file_type().is_socket() => {
+            Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is no socket"))
+        }
         Ok(_) => match UnixStream::connect(path) {
             Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),

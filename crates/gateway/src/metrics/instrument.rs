@@ -7,7 +7,8 @@ use std::time::Duration;
 use countersign_core::failure::Class;
 
 /// How long things may take, in seconds: from a session out of the pool to a login that waits for its turn.
-const BOUNDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+const BOUNDS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// What only grows.
 #[derive(Debug, Default)]
@@ -91,7 +92,10 @@ impl Failures {
 
     /// How many there were of each class that occurred.
     pub fn each(&self) -> impl Iterator<Item = (Class, u64)> {
-        let counted = Class::ALL.iter().zip(&self.0).map(|(class, counter)| (*class, counter.load(Ordering::Relaxed)));
+        let counted = Class::ALL
+            .iter()
+            .zip(&self.0)
+            .map(|(class, counter)| (*class, counter.load(Ordering::Relaxed)));
         counted.filter(|(_, count)| *count > 0)
     }
 }
@@ -112,7 +116,8 @@ impl Histogram {
             bucket.fetch_add(1, Ordering::Relaxed);
         }
         // u64 holds half a million years of them.
-        self.microseconds.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.microseconds
+            .fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// How often it happened.

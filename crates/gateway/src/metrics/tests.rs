@@ -69,7 +69,8 @@ fn every_metric_is_written_in_both_formats() {
 fn whoever_asks_for_openmetrics_gets_it() {
     assert_eq!(Format::accepted(None), Format::Prometheus);
     assert_eq!(Format::accepted(Some("*/*")), Format::Prometheus);
-    let prometheus = "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.3";
+    let prometheus =
+        "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.3";
     assert_eq!(Format::accepted(Some(prometheus)), Format::OpenMetrics);
 }
 
@@ -84,8 +85,10 @@ fn a_failure_of_any_class_is_counted_once() {
 fn the_documentation_has_each_metric_and_no_other() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/proxy-operations.md");
     let text = std::fs::read_to_string(path).expect("docs/proxy-operations.md");
-    let documented = text.lines().filter_map(|line| line.strip_prefix("| `countersign_proxy_")?.split_once('`'));
-    let mut documented: Vec<String> = documented.map(|(name, _)| format!("countersign_proxy_{name}")).collect();
+    let documented =
+        text.lines().filter_map(|line| line.strip_prefix("| `countersign_proxy_")?.split_once('`'));
+    let mut documented: Vec<String> =
+        documented.map(|(name, _)| format!("countersign_proxy_{name}")).collect();
     let mut told = families::names();
     documented.sort();
     told.sort();

@@ -54,7 +54,12 @@ impl<P: Protocol> Kinds<P> {
     }
 
     /// Keeps one. Where that makes one too many, it gives back what has waited longest.
-    pub(super) fn keep(&mut self, kind: &P::Wish, upstream: Upstream<P>, most: usize) -> Option<Upstream<P>> {
+    pub(super) fn keep(
+        &mut self,
+        kind: &P::Wish,
+        upstream: Upstream<P>,
+        most: usize,
+    ) -> Option<Upstream<P>> {
         if self.is_vacated() {
             return Some(upstream);
         }
@@ -63,7 +68,8 @@ impl<P: Protocol> Kinds<P> {
             return None;
         }
         let eldest = |kind: &&mut Kind<P>| kind.waiting.first().map(|waiting| waiting.since);
-        let crowded = self.known.values_mut().filter(|kind| !kind.waiting.is_empty()).min_by_key(eldest)?;
+        let crowded =
+            self.known.values_mut().filter(|kind| !kind.waiting.is_empty()).min_by_key(eldest)?;
         Some(crowded.waiting.remove(0).upstream)
     }
 
@@ -88,7 +94,12 @@ impl<P: Protocol> Kinds<P> {
     }
 
     /// Takes out what has waited for `idle` beyond the `warm` that shall wait, is not fresh, or whose server is not quiet.
-    pub(super) fn sweep(&mut self, idle: Duration, warm: usize, is_fresh: impl Fn(&Upstream<P>) -> bool) -> Vec<Upstream<P>> {
+    pub(super) fn sweep(
+        &mut self,
+        idle: Duration,
+        warm: usize,
+        is_fresh: impl Fn(&Upstream<P>) -> bool,
+    ) -> Vec<Upstream<P>> {
         let mut ended = Vec::new();
         for kind in self.known.values_mut() {
             let in_use = kind.asked.elapsed() < idle;
@@ -106,7 +117,9 @@ impl<P: Protocol> Kinds<P> {
             }
             kind.waiting = kept;
         }
-        self.known.retain(|_, kind| kind.asked.elapsed() < idle || !kind.waiting.is_empty() || kind.dialling > 0);
+        self.known.retain(|_, kind| {
+            kind.asked.elapsed() < idle || !kind.waiting.is_empty() || kind.dialling > 0
+        });
         ended
     }
 
@@ -115,7 +128,8 @@ impl<P: Protocol> Kinds<P> {
     pub(super) fn lacking(&self, idle: Duration, warm: usize, most: usize) -> Vec<P::Wish> {
         let Counts { idle: waiting, dialling } = self.counts();
         let mut room = most.saturating_sub(waiting + dialling);
-        let mut in_use: Vec<_> = self.known.iter().filter(|(_, kind)| kind.asked.elapsed() < idle).collect();
+        let mut in_use: Vec<_> =
+            self.known.iter().filter(|(_, kind)| kind.asked.elapsed() < idle).collect();
         in_use.sort_by_key(|(_, kind)| Reverse(kind.asked));
         let lacks = |(wish, kind): (&P::Wish, &Kind<P>)| {
             let missing = warm.saturating_sub(kind.waiting.len() + kind.dialling);
@@ -142,7 +156,11 @@ impl<P: Protocol> Kinds<P> {
     }
 
     pub(super) fn clear(&mut self) -> Vec<Upstream<P>> {
-        self.known.values_mut().flat_map(|kind| kind.waiting.drain(..)).map(|waiting| waiting.upstream).collect()
+        self.known
+            .values_mut()
+            .flat_map(|kind| kind.waiting.drain(..))
+            .map(|waiting| waiting.upstream)
+            .collect()
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -153,12 +171,21 @@ impl<P: Protocol> Kinds<P> {
     fn known(&mut self, kind: &P::Wish) -> &mut Kind<P> {
         if self.known.len() >= MOST_KINDS && !self.known.contains_key(kind) {
             // One that nobody waits for, asked for longest ago; its sessions are closed with it.
-            let oldest = self.known.iter().filter(|(_, kind)| kind.dialling == 0).min_by_key(|(_, kind)| kind.asked);
+            let oldest = self
+                .known
+                .iter()
+                .filter(|(_, kind)| kind.dialling == 0)
+                .min_by_key(|(_, kind)| kind.asked);
             if let Some(oldest) = oldest.map(|(wish, _)| wish.clone()) {
                 self.known.remove(&oldest);
             }
         }
-        self.known.entry(kind.clone()).or_insert_with(|| Kind { waiting: Vec::new(), dialling: 0, resting: None, asked: Instant::now() })
+        self.known.entry(kind.clone()).or_insert_with(|| Kind {
+            waiting: Vec::new(),
+            dialling: 0,
+            resting: None,
+            asked: Instant::now(),
+        })
     }
 }
 

@@ -68,8 +68,12 @@ impl Mysql {
             return Ok(known);
         }
         let addresses = timeout_at(deadline, dialer.addresses()).await;
-        let addresses =
-            addresses.map_err(|_| Failure::new(Class::TimedOut, format!("{}: its name was not resolved in time", dialer.place())))??;
+        let addresses = addresses.map_err(|_| {
+            Failure::new(
+                Class::TimedOut,
+                format!("{}: its name was not resolved in time", dialer.place()),
+            )
+        })??;
         let greeted = dialer.reach(&addresses, deadline, Greet::new()).await?;
         self.learn(&greeted.session);
         Ok(greeted.session)
@@ -86,27 +90,47 @@ impl Mysql {
         }
     }
 
-    async fn change_user(&self, payload: &[u8], parties: Parties<'_, Self>, deadline: Instant) -> Result<(), Trouble> {
+    async fn change_user(
+        &self,
+        payload: &[u8],
+        parties: Parties<'_, Self>,
+        deadline: Instant,
+    ) -> Result<(), Trouble> {
         let Parties { client, inbox, upstream, dialer, target, follower } = parties;
         let flavour = upstream.session.greeting.flavour;
-        let change = login::Change::new(payload, &follower.wish, flavour, self.ask.clone(), client.is_encrypted());
+        let change = login::Change::new(
+            payload,
+            &follower.wish,
+            flavour,
+            self.ask.clone(),
+            client.is_encrypted(),
+        );
         let change = change.map_err(Broken::Fault)?;
         let late = |_| Trouble::Client(Broken::Closed);
-        let arrival = timeout_at(deadline, drive(client, inbox, change, &Tls::None)).await.map_err(late)??;
+        let arrival = timeout_at(deadline, drive(client, inbox, change, &Tls::None))
+            .await
+            .map_err(late)??;
         let wish = Self::aim(arrival.wish, target);
         let (capabilities, sequence) = (follower.wish.capabilities, arrival.sequence);
         let changed = self.become_user(&wish, upstream, dialer, deadline).await;
         match changed {
             Ok(changed) => {
-                let okay = Okay::parse(&changed.ok, upstream.session.capabilities).unwrap_or_default();
+                let okay =
+                    Okay::parse(&changed.ok, upstream.session.capabilities).unwrap_or_default();
                 let okay = Okay { info: Vec::new(), status: changed.status, ..okay };
-                client.write_all(&codec::packet(sequence, &okay.encode(capabilities))).await.map_err(Broken::Io)?;
+                client
+                    .write_all(&codec::packet(sequence, &okay.encode(capabilities)))
+                    .await
+                    .map_err(Broken::Io)?;
                 *follower = Follower::new(wish, upstream.session.capabilities, changed.status);
                 Ok(())
             }
             Err(refusal) => {
                 let introduction = Introduction { connection_id: 0, sequence, capabilities };
-                client.write_all(&Self::refuse(&introduction, &refusal)).await.map_err(Broken::Io)?;
+                client
+                    .write_all(&Self::refuse(&introduction, &refusal))
+                    .await
+                    .map_err(Broken::Io)?;
                 Err(Box::new(refusal).into())
             }
         }
@@ -125,12 +149,21 @@ impl Mysql {
         let tls = upstream.transport.is_encrypted();
         let change = dial::Change::new(&upstream.session, wish.clone(), credential, tls, trusted);
         let changed = timeout_at(deadline, upstream.exchange(change)).await;
-        let changed =
-            changed.map_err(|_| Failure::new(Class::TimedOut, format!("{}: the user was not changed in time", dialer.place())))?;
+        let changed = changed.map_err(|_| {
+            Failure::new(
+                Class::TimedOut,
+                format!("{}: the user was not changed in time", dialer.place()),
+            )
+        })?;
         changed.map_err(|broken| dialer.broken(broken))
     }
 
-    async fn kill(&self, packet: &[u8], kill: &Kill, upstream: &mut Upstream<Self>) -> Result<(), Trouble> {
+    async fn kill(
+        &self,
+        packet: &[u8],
+        kill: &Kill,
+        upstream: &mut Upstream<Self>,
+    ) -> Result<(), Trouble> {
         let theirs = u32::try_from(kill.connection).ok().and_then(|ours| self.ids.find(ours));
         let sent = match theirs {
             Some(theirs) => upstream.transport.write_all(&kill.replaced(packet, theirs)).await,
@@ -153,11 +186,21 @@ impl Protocol for Mysql {
 
     fn new(target: &settings::Target) -> Result<Self, Failure> {
         let ask = match &target.access {
-            settings::Access::Password(password) => Ask::Password(Arc::new(MysqlPassword::new(&password.0))),
-            settings::Access::Open | settings::Access::OpenToNetwork | settings::Access::Users(_) => Ask::Nothing,
+            settings::Access::Password(password) => {
+                Ask::Password(Arc::new(MysqlPassword::new(&password.0)))
+            }
+            settings::Access::Open
+            | settings::Access::OpenToNetwork
+            | settings::Access::Users(_) => Ask::Nothing,
         };
         let (tls, offer) = super::shown(target.client_tls.as_ref(), &[])?;
-        Ok(Self { tls, offer, ask, greeting: Mutex::default(), ids: Arc::new(Ids::new().map_err(no_random)?) })
+        Ok(Self {
+            tls,
+            offer,
+            ask,
+            greeting: Mutex::default(),
+            ids: Arc::new(Ids::new().map_err(no_random)?),
+        })
     }
 
     async fn take_in(
@@ -171,19 +214,31 @@ impl Protocol for Mysql {
         let greeting = match self.greeting(dialer, deadline).await {
             Ok(greeting) => greeting,
             Err(refusal) => {
-                let stranger = Introduction { connection_id: 0, sequence: 0, capabilities: Capabilities::NONE };
+                let stranger = Introduction {
+                    connection_id: 0,
+                    sequence: 0,
+                    capabilities: Capabilities::NONE,
+                };
                 client.write_all(&Self::refuse(&stranger, &refusal)).await.map_err(Broken::Io)?;
                 return Err(Box::new(refusal).into());
             }
         };
         let connection_id = self.ids.next();
-        let settings = login::Settings { greeting, tls: self.offer, connection_id, ask: self.ask.clone() };
-        let login::Arrival { wish, sequence } = drive(client, inbox, Login::new(settings), &self.tls).await?;
-        let introduction = Introduction { connection_id, sequence, capabilities: wish.capabilities };
+        let settings =
+            login::Settings { greeting, tls: self.offer, connection_id, ask: self.ask.clone() };
+        let login::Arrival { wish, sequence } =
+            drive(client, inbox, Login::new(settings), &self.tls).await?;
+        let introduction =
+            Introduction { connection_id, sequence, capabilities: wish.capabilities };
         Ok(Arrival::Visit(wish, introduction))
     }
 
-    async fn answer(&self, _: &Dialer, call: NoCall, _: Instant) -> Result<Option<NoCall>, Refusal> {
+    async fn answer(
+        &self,
+        _: &Dialer,
+        call: NoCall,
+        _: Instant,
+    ) -> Result<Option<NoCall>, Refusal> {
         match call {}
     }
 
@@ -215,7 +270,8 @@ impl Protocol for Mysql {
 
     /// A session can be put back into its database, but not out of any; and what is compressed has a numbering of its own.
     fn is_reusable(wish: &Wish) -> bool {
-        wish.database.is_some() && !wish.capabilities.has_any(Capabilities::COMPRESS | Capabilities::ZSTD)
+        wish.database.is_some()
+            && !wish.capabilities.has_any(Capabilities::COMPRESS | Capabilities::ZSTD)
     }
 
     fn kind(wish: &Wish) -> Option<Wish> {
@@ -247,7 +303,9 @@ impl Protocol for Mysql {
         upstream.exchange(Statement::new(codec::reset_connection(), capabilities)).await?;
         // A reset puts the character set back to the server's own, and leaves the database as it is.
         let collation = upstream.wish.collation;
-        let names = format!("SET character_set_client={collation}, character_set_results={collation}, collation_connection={collation}");
+        let names = format!(
+            "SET character_set_client={collation}, character_set_results={collation}, collation_connection={collation}"
+        );
         match upstream.exchange(Statement::query(&names, capabilities)).await {
             // A server that doesn't know the collation took its own at the login, and has taken its own again.
             Ok(_) | Err(Broken::Fault(Fault::Refused(_))) => {}
@@ -259,7 +317,11 @@ impl Protocol for Mysql {
         Ok(())
     }
 
-    fn welcome(&self, reply: Introduction, upstream: &Upstream<Self>) -> Result<(Vec<u8>, Stay), Failure> {
+    fn welcome(
+        &self,
+        reply: Introduction,
+        upstream: &Upstream<Self>,
+    ) -> Result<(Vec<u8>, Stay), Failure> {
         let bytes = answer::welcome(&upstream.session, reply.sequence, reply.capabilities);
         Ok((bytes, self.ids.stay(reply.connection_id, upstream.session.connection_id)))
     }
@@ -272,7 +334,12 @@ impl Protocol for Mysql {
         Follower::new(upstream.wish.clone(), upstream.session.capabilities, upstream.session.status)
     }
 
-    async fn run(&self, errand: Errand, parties: Parties<'_, Self>, deadline: Instant) -> Result<(), Trouble> {
+    async fn run(
+        &self,
+        errand: Errand,
+        parties: Parties<'_, Self>,
+        deadline: Instant,
+    ) -> Result<(), Trouble> {
         match errand {
             Errand::ChangeUser(payload) => self.change_user(&payload, parties, deadline).await,
             Errand::Kill(packet, kill) => self.kill(&packet, &kill, parties.upstream).await,
@@ -281,14 +348,21 @@ impl Protocol for Mysql {
 
     fn refuse(reply: &Introduction, refusal: &Refusal) -> Vec<u8> {
         let payload = match (&refusal.server, &refusal.explanation) {
-            (Some(server), Some(explanation)) => {
-                answer::with_explanation(&server.payload, &format!("{}; {}", explanation.detail, explanation.hint))
-            }
+            (Some(server), Some(explanation)) => answer::with_explanation(
+                &server.payload,
+                &format!("{}; {}", explanation.detail, explanation.hint),
+            ),
             (Some(server), None) => server.payload.clone(),
             (None, _) => {
                 let Failure { class, .. } = &refusal.failure;
                 let message = refusal.failure.to_string();
-                return answer::error_packet(reply.sequence, class.mysql_number(), class.mysql_sqlstate(), &message, reply.capabilities);
+                return answer::error_packet(
+                    reply.sequence,
+                    class.mysql_number(),
+                    class.mysql_sqlstate(),
+                    &message,
+                    reply.capabilities,
+                );
             }
         };
         codec::packet(reply.sequence, &payload)
@@ -296,7 +370,13 @@ impl Protocol for Mysql {
 
     fn parting(reason: &str) -> Vec<u8> {
         let (number, sqlstate) = SENT_AWAY;
-        answer::error_packet(0, number, sqlstate, &format!("the connection is ended: {reason}"), Capabilities::PROTOCOL_41)
+        answer::error_packet(
+            0,
+            number,
+            sqlstate,
+            &format!("the connection is ended: {reason}"),
+            Capabilities::PROTOCOL_41,
+        )
     }
 
     fn farewell() -> Vec<u8> {

@@ -55,14 +55,24 @@ impl Protocol for Postgres {
 
     fn new(target: &settings::Target) -> Result<Self, Failure> {
         let ask = match &target.access {
-            settings::Access::Password(password) => Ask::Password(Arc::new(ScramVerifier::new(&password.0).map_err(no_random)?)),
-            settings::Access::Open | settings::Access::OpenToNetwork | settings::Access::Users(_) => Ask::Nothing,
+            settings::Access::Password(password) => {
+                Ask::Password(Arc::new(ScramVerifier::new(&password.0).map_err(no_random)?))
+            }
+            settings::Access::Open
+            | settings::Access::OpenToNetwork
+            | settings::Access::Users(_) => Ask::Nothing,
         };
         let (tls, offer) = super::shown(target.client_tls.as_ref(), &[codec::ALPN])?;
         Ok(Self { login: login::Settings { tls: offer, ask }, tls, cancels: Arc::default() })
     }
 
-    async fn take_in(&self, _: &Dialer, client: &mut Transport, inbox: &mut Inbox, _: Instant) -> Result<Arrival<Self>, Trouble> {
+    async fn take_in(
+        &self,
+        _: &Dialer,
+        client: &mut Transport,
+        inbox: &mut Inbox,
+        _: Instant,
+    ) -> Result<Arrival<Self>, Trouble> {
         match drive(client, inbox, Login::new(self.login.clone()), &self.tls).await? {
             Outcome::Login(startup) => {
                 let introduction = Introduction { minor: startup.minor };
@@ -72,9 +82,17 @@ impl Protocol for Postgres {
         }
     }
 
-    async fn answer(&self, dialer: &Dialer, key: CancelKey, deadline: Instant) -> Result<Option<CancelKey>, Refusal> {
-        let Some((address, key)) = self.cancels.find(&key) else { return Ok(Some(key)) };
-        let sent = dialer.reach(&[address], deadline, Recall::new(key, dialer.security(), false)).await?;
+    async fn answer(
+        &self,
+        dialer: &Dialer,
+        key: CancelKey,
+        deadline: Instant,
+    ) -> Result<Option<CancelKey>, Refusal> {
+        let Some((address, key)) = self.cancels.find(&key) else {
+            return Ok(Some(key));
+        };
+        let sent =
+            dialer.reach(&[address], deadline, Recall::new(key, dialer.security(), false)).await?;
         sent.transport.close().await;
         Ok(None)
     }
@@ -144,13 +162,18 @@ impl Protocol for Postgres {
         upstream.exchange(Statement::new(RESET)).await.map(|_| ())
     }
 
-    fn welcome(&self, reply: Introduction, upstream: &Upstream<Self>) -> Result<(Vec<u8>, Stay), Failure> {
+    fn welcome(
+        &self,
+        reply: Introduction,
+        upstream: &Upstream<Self>,
+    ) -> Result<(Vec<u8>, Stay), Failure> {
         let session = &upstream.session;
         let process = session.key.as_ref().map(|theirs| theirs.process);
         let key = CancelKey::random(process, reply.minor).map_err(no_random)?;
         let mut bytes = codec::welcome(&session.parameters, &key);
         bytes.extend_from_slice(&session.notices);
-        let stay = self.cancels.stay(key, session.key.clone().map(|theirs| (upstream.address, theirs)));
+        let stay =
+            self.cancels.stay(key, session.key.clone().map(|theirs| (upstream.address, theirs)));
         Ok((bytes, stay))
     }
 
@@ -162,13 +185,20 @@ impl Protocol for Postgres {
         Follower::default()
     }
 
-    async fn run(&self, errand: Infallible, _: Parties<'_, Self>, _: Instant) -> Result<(), Trouble> {
+    async fn run(
+        &self,
+        errand: Infallible,
+        _: Parties<'_, Self>,
+        _: Instant,
+    ) -> Result<(), Trouble> {
         match errand {}
     }
 
     fn refuse(_: &Introduction, refusal: &Refusal) -> Vec<u8> {
         match (&refusal.server, &refusal.explanation) {
-            (Some(server), Some(explanation)) => codec::with_explanation(&server.payload, &explanation.detail, &explanation.hint),
+            (Some(server), Some(explanation)) => {
+                codec::with_explanation(&server.payload, &explanation.detail, &explanation.hint)
+            }
             (Some(server), None) => codec::message(b'E', &server.payload),
             (None, _) => {
                 let Failure { class, detail } = &refusal.failure;
@@ -178,7 +208,13 @@ impl Protocol for Postgres {
     }
 
     fn parting(reason: &str) -> Vec<u8> {
-        codec::error_response("FATAL", SENT_AWAY, &format!("terminating connection: {reason}"), None, None)
+        codec::error_response(
+            "FATAL",
+            SENT_AWAY,
+            &format!("terminating connection: {reason}"),
+            None,
+            None,
+        )
     }
 
     fn farewell() -> Vec<u8> {
@@ -215,7 +251,8 @@ impl Follow for Follower {
 
     fn standing(&self) -> Standing {
         // Nothing was asked for and nothing came: so it is after the login.
-        if self.requests.awaited() == 0 && self.answers.given() == 0 && self.requests.is_untouched() {
+        if self.requests.awaited() == 0 && self.answers.given() == 0 && self.requests.is_untouched()
+        {
             return Standing::Idle;
         }
         match self.answers.status() {

@@ -44,7 +44,9 @@ struct Listening {
 type Stamp = Option<(u64, u64, i64, i64)>;
 
 fn stamps(settings: &Settings) -> Vec<Stamp> {
-    let stamp = |file: &PathBuf| file.metadata().ok().map(|data| (data.ino(), data.size(), data.mtime(), data.mtime_nsec()));
+    let stamp = |file: &PathBuf| {
+        file.metadata().ok().map(|data| (data.ino(), data.size(), data.mtime(), data.mtime_nsec()))
+    };
     settings.files().map(stamp).collect()
 }
 
@@ -77,12 +79,25 @@ impl Running {
         inherited: &mut Vec<Inherited>,
     ) -> Started {
         let files = stamps(&settings);
-        let reception = match reception(&settings, login_timeout, house, Limit::new(settings.max_connections), limit) {
+        let reception = match reception(
+            &settings,
+            login_timeout,
+            house,
+            Limit::new(settings.max_connections),
+            limit,
+        ) {
             Ok(reception) => reception,
             Err(failure) => return (None, vec![failure]),
         };
         let tending = Task(tokio::spawn(Arc::clone(&reception.service).tend()));
-        let running = Self { settings, files, login_timeout, reception: watch::Sender::new(reception), listening: Vec::new(), tending };
+        let running = Self {
+            settings,
+            files,
+            login_timeout,
+            reception: watch::Sender::new(reception),
+            listening: Vec::new(),
+            tending,
+        };
         running.listen(Vec::new(), house, inherited)
     }
 
@@ -97,7 +112,11 @@ impl Running {
     ) -> Started {
         let broken = self.listening.iter().any(|listening| listening.state.is_err());
         let files = stamps(&settings);
-        if self.settings == settings && self.files == files && self.login_timeout == login_timeout && !broken {
+        if self.settings == settings
+            && self.files == files
+            && self.login_timeout == login_timeout
+            && !broken
+        {
             return (Some(self), Vec::new());
         }
         let own = self.reception.borrow().entrance.target().clone();
@@ -118,7 +137,12 @@ impl Running {
     }
 
     /// Listens where the settings say: with what is kept where it is there already, else anew.
-    fn listen(mut self, mut kept: Vec<Listening>, house: &House, inherited: &mut Vec<Inherited>) -> Started {
+    fn listen(
+        mut self,
+        mut kept: Vec<Listening>,
+        house: &House,
+        inherited: &mut Vec<Inherited>,
+    ) -> Started {
         let mut failures = Vec::new();
         for listen in self.settings.listen.clone() {
             let known = kept.iter().position(|one| one.listen == listen && one.state.is_ok());
@@ -128,7 +152,11 @@ impl Running {
             }
             let state = listen::open(&listen, &self.settings.access, inherited).map(|listener| {
                 let listener = Arc::new(listener);
-                let task = tokio::spawn(listen::accept(Arc::clone(&listener), house.door.clone(), self.reception.subscribe()));
+                let task = tokio::spawn(listen::accept(
+                    Arc::clone(&listener),
+                    house.door.clone(),
+                    self.reception.subscribe(),
+                ));
                 (listener, Task(task))
             });
             failures.extend(state.as_ref().err().cloned());
@@ -153,9 +181,15 @@ impl Running {
         let reception = self.reception.borrow();
         let listeners = self.listening.iter().map(|listening| match &listening.state {
             Ok((listener, _)) => status::Listener { address: listener.place(), failure: None },
-            Err(failure) => status::Listener { address: place(&listening.listen), failure: Some(failure.detail.clone()) },
+            Err(failure) => status::Listener {
+                address: place(&listening.listen),
+                failure: Some(failure.detail.clone()),
+            },
         });
-        status::Target { listeners: listeners.collect(), ..reception.service.report(reception.entrance.target()) }
+        status::Target {
+            listeners: listeners.collect(),
+            ..reception.service.report(reception.entrance.target())
+        }
     }
 
     pub(super) fn places(&self) -> Vec<String> {
@@ -163,21 +197,33 @@ impl Running {
     }
 
     pub(super) fn listeners(&self) -> impl Iterator<Item = std::io::Result<Inherited>> {
-        self.open()
-            .map(|listener| Ok(Inherited { name: self.settings.name.clone(), listen: listener.listen()?, socket: listener.duplicate()? }))
+        self.open().map(|listener| {
+            Ok(Inherited {
+                name: self.settings.name.clone(),
+                listen: listener.listen()?,
+                socket: listener.duplicate()?,
+            })
+        })
     }
 
     /// The same for another proxy, which asks for those that systemd made by the names that they have from there.
     pub(super) fn estate(&self) -> impl Iterator<Item = std::io::Result<Inherited>> {
-        self.listening.iter().filter_map(|listening| Some((&listening.listen, &listening.state.as_ref().ok()?.0))).map(
-            |(asked, listener)| {
+        self.listening
+            .iter()
+            .filter_map(|listening| Some((&listening.listen, &listening.state.as_ref().ok()?.0)))
+            .map(|(asked, listener)| {
                 let socket = listener.duplicate()?;
                 Ok(match asked {
-                    Listen::Activated(name) => Inherited { name: name.clone(), listen: asked.clone(), socket },
-                    Listen::Tcp(_) | Listen::Unix(_) => Inherited { name: self.settings.name.clone(), listen: listener.listen()?, socket },
+                    Listen::Activated(name) => {
+                        Inherited { name: name.clone(), listen: asked.clone(), socket }
+                    }
+                    Listen::Tcp(_) | Listen::Unix(_) => Inherited {
+                        name: self.settings.name.clone(),
+                        listen: listener.listen()?,
+                        socket,
+                    },
                 })
-            },
-        )
+            })
     }
 
     fn open(&self) -> impl Iterator<Item = &Arc<Listener>> {
@@ -193,10 +239,20 @@ fn place(listen: &Listen) -> String {
     }
 }
 
-fn reception(settings: &Settings, login_timeout: Duration, house: &House, own: Limit, limit: &Limit) -> Result<Reception, Failure> {
+fn reception(
+    settings: &Settings,
+    login_timeout: Duration,
+    house: &House,
+    own: Limit,
+    limit: &Limit,
+) -> Result<Reception, Failure> {
     let service: Arc<dyn Service> = match settings.engine {
-        Engine::Postgres => Arc::new(Target::<Postgres>::new(settings.clone(), login_timeout, house)?),
-        Engine::Mariadb | Engine::Mysql => Arc::new(Target::<Mysql>::new(settings.clone(), login_timeout, house)?),
+        Engine::Postgres => {
+            Arc::new(Target::<Postgres>::new(settings.clone(), login_timeout, house)?)
+        }
+        Engine::Mariadb | Engine::Mysql => {
+            Arc::new(Target::<Mysql>::new(settings.clone(), login_timeout, house)?)
+        }
     };
     Ok(Reception {
         service,
@@ -208,6 +264,9 @@ fn reception(settings: &Settings, login_timeout: Duration, house: &House, own: L
 
 impl fmt::Debug for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Running").field("settings", &self.settings).field("places", &self.places()).finish_non_exhaustive()
+        f.debug_struct("Running")
+            .field("settings", &self.settings)
+            .field("places", &self.places())
+            .finish_non_exhaustive()
     }
 }

@@ -27,8 +27,20 @@ impl Stage {
     fn new() -> Self {
         let (client, at_client) = connection();
         let (upstream, at_server) = session("app");
-        let presence = Arc::new(Sessions::default()).enter("orders".into(), Arc::default(), "a test".to_owned());
-        Self { client, inbox: Inbox::default(), upstream, follower: Follower::default(), presence, at_client, at_server }
+        let presence = Arc::new(Sessions::default()).enter(
+            "orders".into(),
+            Arc::default(),
+            "a test".to_owned(),
+        );
+        Self {
+            client,
+            inbox: Inbox::default(),
+            upstream,
+            follower: Follower::default(),
+            presence,
+            at_client,
+            at_server,
+        }
     }
 
     fn relay(&mut self) -> Relay<'_, Postgres> {
@@ -39,7 +51,9 @@ impl Stage {
     /// Hands through until it ends.
     async fn end(&mut self) -> End<Postgres> {
         let mut relay = self.relay();
-        tokio::time::timeout(Duration::from_secs(10), poll_fn(|cx| relay.poll(cx))).await.expect("an end")
+        tokio::time::timeout(Duration::from_secs(10), poll_fn(|cx| relay.poll(cx)))
+            .await
+            .expect("an end")
     }
 
     /// Hands through what there is.
@@ -104,7 +118,11 @@ async fn the_end_of_either_connection_is_told_apart() {
     say(&stage.at_server, &ready());
     stage.at_server = UnixStream::pair().unwrap().0;
     assert!(matches!(stage.end().await, End::Server));
-    assert_eq!(received(&stage.at_client), ready(), "what the server said at last has been handed on");
+    assert_eq!(
+        received(&stage.at_client),
+        ready(),
+        "what the server said at last has been handed on"
+    );
 }
 
 #[tokio::test]
@@ -130,6 +148,9 @@ async fn nothing_more_is_read_from_a_client_whose_server_does_not_take_it() {
         }
         stage.pass().await;
     }
-    assert!(said < 4 << 20, "both sockets take so much, and what is between them less: {said} bytes wait");
+    assert!(
+        said < 4 << 20,
+        "both sockets take so much, and what is between them less: {said} bytes wait"
+    );
     assert_eq!(stage.until(|stage| &stage.at_server, said).await.len(), said);
 }

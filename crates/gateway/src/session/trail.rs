@@ -36,9 +36,15 @@ enum State {
 impl Trail {
     pub(super) fn open<P: Protocol>(target: &Target<P>, origin: String) -> Self {
         target.metrics.accepted.bump();
-        let presence = target.sessions.enter(Arc::clone(&target.name), Arc::clone(&target.metrics), origin);
+        let presence =
+            target.sessions.enter(Arc::clone(&target.name), Arc::clone(&target.metrics), origin);
         Self {
-            span: telemetry::connection(presence.live.id, &target.name, target.settings.engine, presence.live.client()),
+            span: telemetry::connection(
+                presence.live.id,
+                &target.name,
+                target.settings.engine,
+                presence.live.client(),
+            ),
             presence,
             target: Arc::clone(&target.name),
             metrics: Arc::clone(&target.metrics),
@@ -65,7 +71,12 @@ impl Trail {
             Err(refusal) => {
                 self.metrics.cancels_unknown.bump();
                 let live = &self.presence.live;
-                tracing::info!(target = &*self.target, session = live.id, client = live.client(), "no statement was cancelled: {refusal}");
+                tracing::info!(
+                    target = &*self.target,
+                    session = live.id,
+                    client = live.client(),
+                    "no statement was cancelled: {refusal}"
+                );
             }
         }
     }
@@ -76,12 +87,18 @@ impl Trail {
         self.metrics.refused.count(failure.class);
         telemetry::failed(&self.span, failure.class);
         let live = &self.presence.live;
-        let (target, session, client, user, class) = (&*self.target, live.id, live.client(), live.user(), failure.class.to_string());
+        let (target, session, client, user, class) =
+            (&*self.target, live.id, live.client(), live.user(), failure.class.to_string());
         match failure.class {
             // Somebody who only looked whether the port is open.
-            Class::Protocol if user.is_empty() => tracing::debug!(target, session, client, class, "refused: {failure}"),
+            Class::Protocol if user.is_empty() => {
+                tracing::debug!(target, session, client, class, "refused: {failure}")
+            }
             // The client does not trust the certificate, say: nothing is the matter here.
-            class_of if class_of == Class::TlsFailed && user.is_empty() || class_of.outcome() == Judgement::Denied => {
+            class_of
+                if class_of == Class::TlsFailed && user.is_empty()
+                    || class_of.outcome() == Judgement::Denied =>
+            {
                 tracing::info!(target, session, client, user, class, "refused: {failure}")
             }
             _ => tracing::warn!(target, session, client, user, class, "refused: {failure}"),
@@ -105,7 +122,13 @@ impl Trail {
 
     pub(super) fn trouble(&self, trouble: &Trouble) {
         let live = &self.presence.live;
-        tracing::info!(target = &*self.target, session = live.id, client = live.client(), user = live.user(), "ended: {trouble}");
+        tracing::info!(
+            target = &*self.target,
+            session = live.id,
+            client = live.client(),
+            user = live.user(),
+            "ended: {trouble}"
+        );
     }
 
     /// The session is over.
@@ -134,6 +157,12 @@ impl Drop for Trail {
             State::Welcomed => {}
         }
         let live = &self.presence.live;
-        tracing::error!(target = &*self.target, session = live.id, client = live.client(), user = live.user(), "abandoned");
+        tracing::error!(
+            target = &*self.target,
+            session = live.id,
+            client = live.client(),
+            user = live.user(),
+            "abandoned"
+        );
     }
 }

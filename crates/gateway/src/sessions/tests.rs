@@ -20,7 +20,10 @@ async fn a_client_is_there_until_it_leaves() {
     assert_eq!(sessions.report()[0].state, State::Active);
     live.received(5, Standing::Transaction);
     let report = sessions.report().remove(0);
-    assert_eq!((report.target.as_str(), report.user.as_deref(), report.database.as_deref()), ("orders", Some("jane"), Some("shop")));
+    assert_eq!(
+        (report.target.as_str(), report.user.as_deref(), report.database.as_deref()),
+        ("orders", Some("jane"), Some("shop"))
+    );
     assert_eq!((report.state, report.to_server, report.to_client), (State::InTransaction, 3, 5));
     assert_eq!(report.server.as_deref(), Some("127.0.0.1:5432"));
     let empty = tokio::spawn({

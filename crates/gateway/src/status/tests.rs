@@ -27,7 +27,12 @@ pub(crate) fn example() -> Status {
             connections: 1,
             max_connections: None,
             identity: None,
-            tokens: vec![Token { user: "app".to_owned(), minted_at: at, ends: at, age: Duration::from_secs(3) }],
+            tokens: vec![Token {
+                user: "app".to_owned(),
+                minted_at: at,
+                ends: at,
+                age: Duration::from_secs(3),
+            }],
             pool: Pool::default(),
             queued: 0,
         }],

@@ -40,10 +40,21 @@ impl Post {
         }
         roots.add_parsable_certificates(system.certs);
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let no_tls = |error| Failure::new(Class::Configuration, format!("TLS to the collector can't be set up: {error}"));
-        let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(no_tls)?;
+        let no_tls = |error| {
+            Failure::new(
+                Class::Configuration,
+                format!("TLS to the collector can't be set up: {error}"),
+            )
+        };
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(no_tls)?;
         let tls = tls.with_root_certificates(roots).with_no_client_auth();
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .build();
         let mut client = Client::builder(TokioExecutor::new());
         client.pool_timer(TokioTimer::new()).pool_max_idle_per_host(1);
         Ok(Self { collector: client.build(connector), runtime, failing: AtomicBool::new(false) })
@@ -63,12 +74,16 @@ impl Post {
     fn tell(&self, outcome: &Result<Response<Bytes>, HttpError>) {
         let trouble = match outcome {
             Ok(answer) if answer.status().is_success() => None,
-            Ok(answer) => Some(format!("the collector answered with status {}", answer.status().as_u16())),
+            Ok(answer) => {
+                Some(format!("the collector answered with status {}", answer.status().as_u16()))
+            }
             Err(error) => Some(innermost(error.as_ref())),
         };
         let failed_before = self.failing.swap(trouble.is_some(), Ordering::Relaxed);
         match trouble {
-            Some(error) if !failed_before => tracing::warn!(error, "traces can't be delivered, and are lost until they can"),
+            Some(error) if !failed_before => {
+                tracing::warn!(error, "traces can't be delivered, and are lost until they can")
+            }
             None if failed_before => tracing::info!("traces are delivered again"),
             _ => {}
         }

@@ -25,7 +25,8 @@ async fn collector(status: StatusCode) -> (String, mpsc::UnboundedReceiver<(Stri
                 let sender = sender.clone();
                 async move {
                     let path = request.uri().path().to_owned();
-                    let body = request.into_body().collect().await.expect("a body").to_bytes().to_vec();
+                    let body =
+                        request.into_body().collect().await.expect("a body").to_bytes().to_vec();
                     sender.send((path, body)).expect("the test listens");
                     let mut answer = Response::new(String::new());
                     *answer.status_mut() = status;
@@ -61,13 +62,23 @@ async fn a_connection_becomes_a_trace_and_nothing_else_does() {
                 span.in_scope(|| tracing::error!(password = "swordfish", "an event"));
                 failed(&span, Class::TimedOut);
             }
-            tracing::error_span!("other", token = "swordfish").in_scope(|| tracing::info!("swordfish"));
+            tracing::error_span!("other", token = "swordfish")
+                .in_scope(|| tracing::info!("swordfish"));
         });
     });
     finish(traces).await.expect("delivered");
     let (path, body) = received.recv().await.expect("a batch");
     assert_eq!(path, "/v1/traces");
-    let told = ["countersign-proxy", "connection", "orders", "postgresql", "192.0.2.1:40000", "shop", "192.0.2.9:5432", "timed-out"];
+    let told = [
+        "countersign-proxy",
+        "connection",
+        "orders",
+        "postgresql",
+        "192.0.2.1:40000",
+        "shop",
+        "192.0.2.9:5432",
+        "timed-out",
+    ];
     for text in told.into_iter().chain(["accept", "login", "dial", "relay"]) {
         assert!(has(&body, text), "{text} is not in {}", String::from_utf8_lossy(&body));
     }
@@ -80,7 +91,9 @@ async fn what_is_not_sampled_is_not_sent() {
     let (endpoint, mut received) = collector(StatusCode::OK).await;
     let (layer, traces) = layer(&endpoint, 0.0, Handle::current()).expect("a layer");
     let subscriber = tracing_subscriber::registry().with(layer);
-    tracing::subscriber::with_default(subscriber, || drop(connection(7, "orders", Engine::Mysql, "192.0.2.1:40000")));
+    tracing::subscriber::with_default(subscriber, || {
+        drop(connection(7, "orders", Engine::Mysql, "192.0.2.1:40000"))
+    });
     finish(traces).await.expect("nothing to deliver");
     assert!(received.try_recv().is_err());
 }
@@ -91,7 +104,9 @@ async fn a_collector_that_refuses_or_is_not_there_harms_nobody() {
     for endpoint in [refusing.as_str(), "http://127.0.0.1:1"] {
         let (layer, traces) = layer(endpoint, 1.0, Handle::current()).expect("a layer");
         let subscriber = tracing_subscriber::registry().with(layer);
-        tracing::subscriber::with_default(subscriber, || drop(connection(7, "orders", Engine::Mariadb, "192.0.2.1:40000")));
+        tracing::subscriber::with_default(subscriber, || {
+            drop(connection(7, "orders", Engine::Mariadb, "192.0.2.1:40000"))
+        });
         _ = finish(traces).await;
     }
     received.recv().await.expect("it was asked");
@@ -106,8 +121,18 @@ fn an_endpoint_is_a_base_or_has_its_path() {
     ] {
         assert_eq!(url(endpoint).expect("a URL"), expected);
     }
-    for wrong in ["", "localhost:4318", "grpc://localhost:4317", "http://", "/v1/traces", "http://user:swordfish@localhost:4318"] {
+    for wrong in [
+        "",
+        "localhost:4318",
+        "grpc://localhost:4317",
+        "http://",
+        "/v1/traces",
+        "http://user:swordfish@localhost:4318",
+    ] {
         let failure = url(wrong).expect_err(wrong);
-        assert!(failure.class == Class::Usage && !failure.detail.contains("swordfish"), "{failure}");
+        assert!(
+            failure.class == Class::Usage && !failure.detail.contains("swordfish"),
+            "{failure}"
+        );
     }
 }

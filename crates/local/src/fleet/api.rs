@@ -1,6 +1,8 @@
 //! The servers as the RDS API has them.
 
-use countersign_authority::servers::{Described, EngineVersion, LogFile, Master, NewServer, Running, Servers, ServersError};
+use countersign_authority::servers::{
+    Described, EngineVersion, LogFile, Master, NewServer, Running, Servers, ServersError,
+};
 use countersign_core::credentials::Secret;
 use countersign_core::endpoint::HostName;
 use countersign_core::name::{Engine, InstanceId};
@@ -24,9 +26,15 @@ impl From<LocalError> for ServersError {
 impl Servers for Fleet {
     fn versions(&self) -> Result<Vec<EngineVersion>, ServersError> {
         let engines = [Engine::Postgres, Engine::Mariadb, Engine::Mysql];
-        let installed = engines.into_iter().flat_map(|engine| Installation::all(engine, &self.unpacked));
+        let installed =
+            engines.into_iter().flat_map(|engine| Installation::all(engine, &self.unpacked));
         let mut versions: Vec<EngineVersion> = installed
-            .filter_map(|installation| Some(EngineVersion { engine: installation.engine, version: installation.release()? }))
+            .filter_map(|installation| {
+                Some(EngineVersion {
+                    engine: installation.engine,
+                    version: installation.release()?,
+                })
+            })
             .collect();
         versions.dedup();
         Ok(versions)
@@ -36,11 +44,16 @@ impl Servers for Fleet {
         order::check(&self.layout, new)?;
         let _claim = self.claim(&new.instance)?;
         if self.layout.instance(&new.instance).exists() || self.entry(&new.instance).is_ok() {
-            return Err(ServersError::Invalid(format!("there is a server {} already", new.instance)));
+            return Err(ServersError::Invalid(format!(
+                "there is a server {} already",
+                new.instance
+            )));
         }
         let source = new.replica_of.as_ref().map(|source| self.source(source, new)).transpose()?;
         let installation = match &source {
-            Some(source) => Installation::find(source.engine, Some(source.version), &self.unpacked)?,
+            Some(source) => {
+                Installation::find(source.engine, Some(source.version), &self.unpacked)?
+            }
             None => self.fitting(new)?,
         };
         let entry = self.reserve(new, &installation, source.as_ref())?;
@@ -56,7 +69,12 @@ impl Servers for Fleet {
     fn describe(&self, instance: &InstanceId) -> Result<Described, ServersError> {
         let entry = self.entry(instance)?;
         let running = self.running(&entry)?;
-        Ok(Described { started: entry.standing == Standing::Up, running, database: entry.database, user: entry.user })
+        Ok(Described {
+            started: entry.standing == Standing::Up,
+            running,
+            database: entry.database,
+            user: entry.user,
+        })
     }
 
     fn start(&self, instance: &InstanceId) -> Result<Running, ServersError> {
@@ -83,12 +101,19 @@ impl Servers for Fleet {
         Ok(self.take_away(&self.entry(instance)?)?)
     }
 
-    fn set_master_password(&self, instance: &InstanceId, user: &str, password: &Secret) -> Result<(), ServersError> {
+    fn set_master_password(
+        &self,
+        instance: &InstanceId,
+        user: &str,
+        password: &Secret,
+    ) -> Result<(), ServersError> {
         order::check_password(password)?;
         let _claim = self.claim(instance)?;
         let entry = self.entry(instance)?;
         if entry.maker != Maker::Api || entry.user != user {
-            return Err(ServersError::Invalid(format!("{user} is not the master user of {instance}")));
+            return Err(ServersError::Invalid(format!(
+                "{user} is not the master user of {instance}"
+            )));
         }
         let master = Master { name: user.to_owned(), password: password.clone() };
         Ok(self.server(&entry)?.set_password(entry.port, &master)?)
@@ -106,7 +131,13 @@ impl Servers for Fleet {
         Ok(self.log_files(&self.entry(instance)?)?)
     }
 
-    fn read_log(&self, instance: &InstanceId, name: &str, offset: u64, max: u64) -> Result<Vec<u8>, ServersError> {
+    fn read_log(
+        &self,
+        instance: &InstanceId,
+        name: &str,
+        offset: u64,
+        max: u64,
+    ) -> Result<Vec<u8>, ServersError> {
         self.log_portion(&self.entry(instance)?, name, offset, max)
     }
 }
@@ -126,16 +157,28 @@ impl Fleet {
             let progress = |step: &str| tracing::info!(instance = %new.instance, "{step}");
             let unpacked = self.installation(&new.instance, new.engine, None, progress);
             let unpacked = unpacked.map_err(|error| ServersError::NotFound(error.to_string()))?;
-            return if unpacked.release().is_some_and(|release| fits(&release)) { Ok(unpacked) } else { Err(self.absent(new)) };
+            return if unpacked.release().is_some_and(|release| fits(&release)) {
+                Ok(unpacked)
+            } else {
+                Err(self.absent(new))
+            };
         }
-        let found = installed.into_iter().rfind(|installation| installation.release().is_some_and(|release| fits(&release)));
+        let found = installed
+            .into_iter()
+            .rfind(|installation| installation.release().is_some_and(|release| fits(&release)));
         found.ok_or_else(|| self.absent(new))
     }
 
     fn absent(&self, new: &NewServer) -> ServersError {
-        let here: Vec<String> = Installation::all(new.engine, &self.unpacked).iter().filter_map(Installation::release).collect();
+        let here: Vec<String> = Installation::all(new.engine, &self.unpacked)
+            .iter()
+            .filter_map(Installation::release)
+            .collect();
         let (product, wanted) = (new.engine.product(), new.version.as_deref().unwrap_or_default());
-        ServersError::NotFound(format!("{product} {wanted} is not installed; here: {}", here.join(", ")))
+        ServersError::NotFound(format!(
+            "{product} {wanted} is not installed; here: {}",
+            here.join(", ")
+        ))
     }
 
     /// The server that a new one is to follow.
@@ -150,18 +193,30 @@ impl Fleet {
     }
 
     /// Puts a server into the state, with a port that no other has: also none that is stopped.
-    fn reserve(&self, new: &NewServer, installation: &Installation, source: Option<&InstanceState>) -> Result<InstanceState, ServersError> {
+    fn reserve(
+        &self,
+        new: &NewServer,
+        installation: &Installation,
+        source: Option<&InstanceState>,
+    ) -> Result<InstanceState, ServersError> {
         let (authentication, because) = self.asks(new.engine)?;
         let mut known = self.lock();
         let taken: Vec<u16> = known.state.instances.iter().map(|entry| entry.port).collect();
         let port = match new.port {
-            Some(port) if taken.contains(&port) || !port::is_free(port) => return Err(ServersError::PortInUse(port)),
+            Some(port) if taken.contains(&port) || !port::is_free(port) => {
+                return Err(ServersError::PortInUse(port));
+            }
             Some(port) => port,
             None => port::free_beside(&taken)?,
         };
         let default = if new.engine == Engine::Postgres { database(new.engine) } else { "" };
         let (database, user) = source.map_or_else(
-            || (new.database.as_deref().unwrap_or(default), new.master.as_ref().map_or("", |master| &master.name)),
+            || {
+                (
+                    new.database.as_deref().unwrap_or(default),
+                    new.master.as_ref().map_or("", |master| &master.name),
+                )
+            },
             |source| (&source.database, &source.user),
         );
         let entry = InstanceState {
@@ -190,7 +245,9 @@ impl Fleet {
         new: &NewServer,
         source: Option<&InstanceState>,
     ) -> Result<Running, ServersError> {
-        let sockets = |source: &InstanceState| Home::new(&self.layout, &source.instance, self.run_as.clone()).run();
+        let sockets = |source: &InstanceState| {
+            Home::new(&self.layout, &source.instance, self.run_as.clone()).run()
+        };
         let source = source.map(|source| Source { sockets: sockets(source), port: source.port });
         let server = self.make(installation, &entry.instance, Maker::Api, source.as_ref())?;
         self.launch(&server, entry)?;
@@ -216,7 +273,11 @@ impl Fleet {
         let said = self.lock().releases.get(&entry.instance).cloned();
         let version = said.map_or_else(|| self.release(entry.engine, entry.version), Ok)?;
         self.lock().releases.insert(entry.instance.clone(), version.clone());
-        let hosts = HOSTS.iter().map(|host| host.parse::<HostName>()).collect::<Result<_, _>>().map_err(LocalError::from)?;
+        let hosts = HOSTS
+            .iter()
+            .map(|host| host.parse::<HostName>())
+            .collect::<Result<_, _>>()
+            .map_err(LocalError::from)?;
         Ok(Running { hosts, host: entry.host.clone(), port: entry.port, version })
     }
 

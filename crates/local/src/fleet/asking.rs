@@ -26,7 +26,9 @@ impl Asks {
         }
         match pam::check(plan.pam_module.as_deref()) {
             Ok(module) => pam::install(module, &plan.layout).map(|()| Self::Pam),
-            Err(why) if plan.preference == Preference::Pam => Ok(Self::Not(format!("PAM can't be used: {why}"))),
+            Err(why) if plan.preference == Preference::Pam => {
+                Ok(Self::Not(format!("PAM can't be used: {why}")))
+            }
             Err(why) => Ok(Self::Ldap(why)),
         }
     }
@@ -43,7 +45,10 @@ impl Asks {
 
 impl Fleet {
     /// How a server of this engine asks; and why not by PAM, where that is so.
-    pub(crate) fn asks(&self, engine: Engine) -> Result<(Authentication, Option<String>), LocalError> {
+    pub(crate) fn asks(
+        &self,
+        engine: Engine,
+    ) -> Result<(Authentication, Option<String>), LocalError> {
         match engine {
             Engine::Postgres => self.postgres.way(),
             Engine::Mariadb | Engine::Mysql => Ok((Authentication::Plugin, None)),

@@ -32,9 +32,19 @@ impl Fleet {
         Ok(vec![LogFile { name: name(entry.engine).to_owned(), size: found.len(), last_written }])
     }
 
-    pub(super) fn log_portion(&self, entry: &InstanceState, file: &str, offset: u64, max: u64) -> Result<Vec<u8>, ServersError> {
+    pub(super) fn log_portion(
+        &self,
+        entry: &InstanceState,
+        file: &str,
+        offset: u64,
+        max: u64,
+    ) -> Result<Vec<u8>, ServersError> {
         if file != name(entry.engine) {
-            return Err(ServersError::Invalid(format!("{} has no log of that name: it has {}", entry.instance, name(entry.engine))));
+            return Err(ServersError::Invalid(format!(
+                "{} has no log of that name: it has {}",
+                entry.instance,
+                name(entry.engine)
+            )));
         }
         let path = Home::new(&self.layout, &entry.instance, self.run_as.clone()).log();
         let read = || {

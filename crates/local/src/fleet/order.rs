@@ -18,8 +18,16 @@ const fn longest(engine: Engine) -> usize {
 const LONGEST_PASSWORD: usize = 128;
 
 /// Names that the server or RDS itself has.
-const RESERVED: [&str; 8] =
-    ["rdsadmin", "rds_superuser", "rds_superuser_role", "rds_iam", "rds_password", "rds_replication", "mysql", "public"];
+const RESERVED: [&str; 8] = [
+    "rdsadmin",
+    "rds_superuser",
+    "rds_superuser_role",
+    "rds_iam",
+    "rds_password",
+    "rds_replication",
+    "mysql",
+    "public",
+];
 
 /// Refuses what can't be made.
 pub(super) fn check(layout: &Layout, new: &NewServer) -> Result<(), ServersError> {
@@ -32,11 +40,23 @@ pub(super) fn check(layout: &Layout, new: &NewServer) -> Result<(), ServersError
     }
     match (&new.replica_of, &new.master, &new.database) {
         (Some(_), None, None) if new.engine == Engine::Postgres => return Ok(()),
-        (Some(_), None, None) => return Err(ServersError::Invalid(format!("read replicas of {} are not supported", new.engine.product()))),
-        (Some(_), ..) => return Err(ServersError::Invalid("a read replica has the users and databases of its source".to_owned())),
+        (Some(_), None, None) => {
+            return Err(ServersError::Invalid(format!(
+                "read replicas of {} are not supported",
+                new.engine.product()
+            )));
+        }
+        (Some(_), ..) => {
+            return Err(ServersError::Invalid(
+                "a read replica has the users and databases of its source".to_owned(),
+            ));
+        }
         (None, ..) => {}
     }
-    let master = new.master.as_ref().ok_or_else(|| ServersError::Invalid("a new server needs a master user".to_owned()))?;
+    let master = new
+        .master
+        .as_ref()
+        .ok_or_else(|| ServersError::Invalid("a new server needs a master user".to_owned()))?;
     check_master(new.engine, master)?;
     new.database.as_deref().map_or(Ok(()), |name| check_name("database", new.engine, name))
 }
@@ -52,10 +72,14 @@ fn check_name(what: &str, engine: Engine, name: &str) -> Result<(), ServersError
     let lower = name.to_ascii_lowercase();
     if !starts || !word || name.len() > longest(engine) {
         let longest = longest(engine);
-        return Err(ServersError::Invalid(format!("the name of the {what} is not a letter and up to {longest} letters, digits or _")));
+        return Err(ServersError::Invalid(format!(
+            "the name of the {what} is not a letter and up to {longest} letters, digits or _"
+        )));
     }
     if RESERVED.contains(&&*lower) || lower.starts_with("pg_") {
-        return Err(ServersError::Invalid(format!("{name} can't be the name of the {what}: the engine has it")));
+        return Err(ServersError::Invalid(format!(
+            "{name} can't be the name of the {what}: the engine has it"
+        )));
     }
     Ok(())
 }

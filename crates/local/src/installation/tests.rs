@@ -28,26 +28,54 @@ fn the_version_asked_for_or_the_newest_is_found() {
     unpack(unpacked, "97", "postgres");
     unpack(unpacked, "98", "postgres");
     unpack(unpacked, "99", "psql");
-    let find = |wanted: Option<&str>| Installation::find(Engine::Postgres, wanted.map(|text| text.parse().unwrap()), unpacked);
+    let find = |wanted: Option<&str>| {
+        Installation::find(Engine::Postgres, wanted.map(|text| text.parse().unwrap()), unpacked)
+    };
     assert_eq!(find(None).unwrap().version.to_string(), "98", "a client alone is no server");
     assert_eq!(find(Some("97")).unwrap().version.to_string(), "97");
     let missing = find(Some("99")).unwrap_err().to_string();
-    assert!(missing.contains("local install --engine postgres:99") && missing.contains("97, 98"), "{missing}");
+    assert!(
+        missing.contains("local install --engine postgres:99") && missing.contains("97, 98"),
+        "{missing}"
+    );
 }
 
 #[test]
 fn a_server_is_what_it_says_it_is_whatever_its_name() {
     let directory = tempfile::tempdir().unwrap();
     let unpacked = directory.path();
-    server(unpacked, "mysql-97.1", "mysqld", "/usr/sbin/mysqld  Ver 97.1.4-2 for Linux on x86_64 ((Debian))");
-    server(unpacked, "mariadb-98.2", "mysqld", "mysqld  Ver 98.2.19-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)");
-    server(unpacked, "mariadb-98.2", "mariadbd", "mariadbd  Ver 98.2.19-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)");
+    server(
+        unpacked,
+        "mysql-97.1",
+        "mysqld",
+        "/usr/sbin/mysqld  Ver 97.1.4-2 for Linux on x86_64 ((Debian))",
+    );
+    server(
+        unpacked,
+        "mariadb-98.2",
+        "mysqld",
+        "mysqld  Ver 98.2.19-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)",
+    );
+    server(
+        unpacked,
+        "mariadb-98.2",
+        "mariadbd",
+        "mariadbd  Ver 98.2.19-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)",
+    );
     let newest = |engine| Installation::find(engine, None, unpacked).unwrap().version.to_string();
-    assert_eq!((newest(Engine::Mysql), newest(Engine::Mariadb)), ("97.1".to_owned(), "98.2".to_owned()));
+    assert_eq!(
+        (newest(Engine::Mysql), newest(Engine::Mariadb)),
+        ("97.1".to_owned(), "98.2".to_owned())
+    );
     let major = Installation::find(Engine::Mysql, Some("97".parse().unwrap()), unpacked).unwrap();
     assert_eq!(major.program("mysqld"), unpacked.join("mysql-97.1/usr/sbin/mysqld"));
-    let missing = Installation::find(Engine::Mysql, Some("96.4".parse().unwrap()), unpacked).unwrap_err().to_string();
-    assert!(missing.contains("MySQL 96.4 is not installed") && missing.contains("--engine mysql:96.4"), "{missing}");
+    let missing = Installation::find(Engine::Mysql, Some("96.4".parse().unwrap()), unpacked)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        missing.contains("MySQL 96.4 is not installed") && missing.contains("--engine mysql:96.4"),
+        "{missing}"
+    );
 }
 
 #[test]

@@ -5,7 +5,19 @@ use super::{Layout, write_atomically};
 
 #[test]
 fn paths_that_configuration_files_can_t_hold_are_refused() {
-    for path in ["relative", "/a b", "/a'b", "/a\"b", "/a[b", "/a\\b", "/a\nb", "/a#b", "/a,b", "/aéb", &format!("/{}", "x".repeat(90))] {
+    for path in [
+        "relative",
+        "/a b",
+        "/a'b",
+        "/a\"b",
+        "/a[b",
+        "/a\\b",
+        "/a\nb",
+        "/a#b",
+        "/a,b",
+        "/aéb",
+        &format!("/{}", "x".repeat(90)),
+    ] {
         let refused = Layout::new(Path::new(path)).unwrap_err().to_string();
         assert!(refused.contains("--dir"), "{refused}");
     }
@@ -21,7 +33,11 @@ fn a_file_is_replaced_whole_with_the_mode_asked_for() {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, mode);
     }
-    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is left beside it");
+    assert_eq!(
+        std::fs::read_dir(directory.path()).unwrap().count(),
+        1,
+        "nothing is left beside it"
+    );
 }
 
 #[test]

@@ -36,8 +36,13 @@ pub(super) struct Settings<'a> {
 impl Settings<'_> {
     /// The settings.
     pub(super) fn text(&self) -> String {
-        let addresses = if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() { "127.0.0.1,::1" } else { "127.0.0.1" };
-        let (data, run, etc, plugins) = (self.home.data(), self.home.run(), self.home.etc(), self.home.plugins());
+        let addresses = if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() {
+            "127.0.0.1,::1"
+        } else {
+            "127.0.0.1"
+        };
+        let (data, run, etc, plugins) =
+            (self.home.data(), self.home.run(), self.home.etc(), self.home.plugins());
         let root = self.installation.root.join("usr");
         let mut text = format!(
             "# Written by `countersign local up` at each start.\n\
@@ -109,7 +114,8 @@ pub(super) fn start(engine: Engine, administrators: &[String]) -> String {
 /// database of the IAM users, which RDS has not. (What MariaDB runs at its start is run by nobody, who would own the role.)
 pub(super) fn fixtures(engine: Engine, maker: Maker) -> String {
     // A role of MariaDB has no host.
-    let role = if engine == Engine::Mariadb { "rds_superuser_role" } else { "'rds_superuser_role'@'%'" };
+    let role =
+        if engine == Engine::Mariadb { "rds_superuser_role" } else { "'rds_superuser_role'@'%'" };
     let database = match maker {
         Maker::CommandLine => format!("CREATE DATABASE IF NOT EXISTS {DATABASE};\n"),
         Maker::Api => String::new(),
@@ -132,7 +138,10 @@ pub(super) fn master(engine: Engine, master: &Master, database: Option<&str>) ->
     let password = Zeroizing::new(literal(master.password.expose()));
     let database = database.map(|name| format!("CREATE DATABASE `{name}`;\n")).unwrap_or_default();
     let grants = privileges(engine, &account);
-    Zeroizing::new(format!("CREATE USER {account} IDENTIFIED BY {};\n{grants}{database}", *password))
+    Zeroizing::new(format!(
+        "CREATE USER {account} IDENTIFIED BY {};\n{grants}{database}",
+        *password
+    ))
 }
 
 /// Has a server that runs read its certificate anew.

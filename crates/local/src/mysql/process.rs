@@ -27,7 +27,9 @@ pub(super) fn spawn(mut server: Command, log: File) -> std::io::Result<Child> {
 
 /// Whether a server holds its log.
 pub(super) fn is_held(log: &Path) -> bool {
-    File::open(log).is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared) == Err(rustix::io::Errno::WOULDBLOCK))
+    File::open(log).is_ok_and(|file| {
+        flock(&file, FlockOperation::NonBlockingLockShared) == Err(rustix::io::Errno::WOULDBLOCK)
+    })
 }
 
 /// Locks the log for a process that is about to be started with it.
@@ -45,7 +47,8 @@ pub(super) fn end(log: &Path, signal: Signal, patience: Duration) -> Result<(), 
             asked = holder.filter(|pid| send(*pid, signal, || self::holder(log) == Some(*pid)));
         }
         if Instant::now() > deadline {
-            let holder = holder.map_or_else(|| "an unknown process".to_owned(), |pid| format!("process {pid}"));
+            let holder = holder
+                .map_or_else(|| "an unknown process".to_owned(), |pid| format!("process {pid}"));
             return Err(LocalError::TimedOut(format!(
                 "{holder} runs the server of {} and did not stop in {} s: stop it by hand",
                 log.display(),

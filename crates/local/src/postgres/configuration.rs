@@ -21,7 +21,13 @@ pub(super) const ACCESS: &str = "pg_hba.conf";
 pub(super) const ADMINISTRATORS: &str = "pg_ident.conf";
 
 /// The settings. No value needs escaping: [`crate::Layout`] refuses paths that would.
-pub(super) fn settings(port: u16, data: &Path, sockets: &Path, etc: &Path, tls: &ServerFiles) -> String {
+pub(super) fn settings(
+    port: u16,
+    data: &Path,
+    sockets: &Path,
+    etc: &Path,
+    tls: &ServerFiles,
+) -> String {
     let (data, sockets, etc) = (data.display(), sockets.display(), etc.display());
     let (certificate, key) = (tls.certificate.display(), tls.key.display());
     format!(
@@ -48,17 +54,29 @@ pub(super) fn settings(port: u16, data: &Path, sockets: &Path, etc: &Path, tls: 
 
 /// `pg_hba.conf`. The order matters: a member of `rds_iam` meets IAM first, without TLS nothing, and never a password;
 /// but `by_password_alone`.
-pub(super) fn host_based_access(superuser: &str, gate: &Gate<'_>, by_password_alone: Option<&str>) -> String {
+pub(super) fn host_based_access(
+    superuser: &str,
+    gate: &Gate<'_>,
+    by_password_alone: Option<&str>,
+) -> String {
     let method = match gate {
         Gate::Pam { service } => format!("pam pamservice={service}"),
         Gate::Ldap { address, instance } => {
             // The LDAP library makes a URL of them.
-            let host = if address.is_ipv6() { format!("\"[{}]\"", address.ip()) } else { address.ip().to_string() };
+            let host = if address.is_ipv6() {
+                format!("\"[{}]\"", address.ip())
+            } else {
+                address.ip().to_string()
+            };
             let port = address.port();
-            format!("ldap ldapserver={host} ldapport={port} ldapprefix=\"cn=\" ldapsuffix=\",dc={instance}\"")
+            format!(
+                "ldap ldapserver={host} ldapport={port} ldapprefix=\"cn=\" ldapsuffix=\",dc={instance}\""
+            )
         }
     };
-    let exempt = by_password_alone.map(|name| format!("host     all       \"{name}\"  all  scram-sha-256\n")).unwrap_or_default();
+    let exempt = by_password_alone
+        .map(|name| format!("host     all       \"{name}\"  all  scram-sha-256\n"))
+        .unwrap_or_default();
     format!(
         "# Written by `countersign local up` at each start.\n\
          # TYPE   DATABASE  USER      ADDRESS  METHOD\n\
@@ -76,7 +94,9 @@ pub(super) fn administrators(superuser: &str, standby: Option<&str>) -> String {
     let administrators = os_user::administrators();
     let lines = administrators.iter().map(|name| format!("countersign  \"{name}\"  {superuser}\n"));
     let lines = lines.chain(standby.map(|name| format!("standby  \"{name}\"  {superuser}\n")));
-    std::iter::once("# Written by `countersign local up` at each start.\n".to_owned()).chain(lines).collect()
+    std::iter::once("# Written by `countersign local up` at each start.\n".to_owned())
+        .chain(lines)
+        .collect()
 }
 
 #[cfg(test)]

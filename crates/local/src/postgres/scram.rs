@@ -19,7 +19,9 @@ const SALT: usize = 16;
 /// which `SASLprep` (RFC 4013) leaves as it is.
 pub(super) fn verifier(password: &Secret) -> Result<String, LocalError> {
     let mut salt = [0; SALT];
-    getrandom::fill(&mut salt).map_err(|error| LocalError::Unusable(format!("the system gives no random numbers: {error}")))?;
+    getrandom::fill(&mut salt).map_err(|error| {
+        LocalError::Unusable(format!("the system gives no random numbers: {error}"))
+    })?;
     with_salt(password, &salt, ITERATIONS)
 }
 
@@ -35,12 +37,18 @@ fn with_salt(password: &Secret, salt: &[u8], iterations: u32) -> Result<String, 
     let client = Zeroizing::new(mac(&*salted, &[b"Client Key"])?);
     let server = mac(&*salted, &[b"Server Key"])?;
     let stored = Sha256::digest(*client);
-    Ok(format!("SCRAM-SHA-256${iterations}:{}${}:{}", STANDARD.encode(salt), STANDARD.encode(stored), STANDARD.encode(server)))
+    Ok(format!(
+        "SCRAM-SHA-256${iterations}:{}${}:{}",
+        STANDARD.encode(salt),
+        STANDARD.encode(stored),
+        STANDARD.encode(server)
+    ))
 }
 
 fn mac(key: &[u8], message: &[&[u8]]) -> Result<[u8; 32], LocalError> {
     let keyed = Hmac::<Sha256>::new_from_slice(key);
-    let mut mac = keyed.map_err(|error| LocalError::Unusable(format!("the password can't be used: {error}")))?;
+    let mut mac = keyed
+        .map_err(|error| LocalError::Unusable(format!("the password can't be used: {error}")))?;
     message.iter().for_each(|part| mac.update(part));
     Ok(mac.finalize().into_bytes().into())
 }

@@ -55,8 +55,14 @@ fn a_start_replaces_every_token_and_those_of_accounts_that_have_gone_go_too() {
     let (_, after) = projections(&directory, "https://issuer.example");
     after.renew(true, SystemTime::now());
     assert_eq!(claim(&fs::read_to_string(&file).unwrap(), "iss"), "https://issuer.example");
-    after.store.change(|draft| Ok::<_, StoreError>(draft.remove::<ServiceAccount>("default/app"))).unwrap();
-    assert!(matches!(after.ensure("default", "gone", STS_AUDIENCE), Err(LocalError::Store(StoreError::Missing(_)))));
+    after
+        .store
+        .change(|draft| Ok::<_, StoreError>(draft.remove::<ServiceAccount>("default/app")))
+        .unwrap();
+    assert!(matches!(
+        after.ensure("default", "gone", STS_AUDIENCE),
+        Err(LocalError::Store(StoreError::Missing(_)))
+    ));
     after.renew(true, SystemTime::now());
     assert!(!file.exists());
 }

@@ -8,7 +8,10 @@ use super::{DEFAULT, Facts, apply};
 
 const ACCOUNT: &str = "123456789012";
 
-fn facts<'a>(account: &'a countersign_core::name::AccountId, region: &'a countersign_core::region::Region) -> Facts<'a> {
+fn facts<'a>(
+    account: &'a countersign_core::name::AccountId,
+    region: &'a countersign_core::region::Region,
+) -> Facts<'a> {
     Facts { account, region, issuer: USUAL_URL }
 }
 
@@ -25,12 +28,18 @@ fn the_shipped_file_is_applied_once() {
     assert_eq!(names, ["app-admin", "app-pod"]);
     assert!(state.providers.contains_key(&named(ACCOUNT, "oidc.countersign.internal")));
     let trust = state.roles.get(&named(ACCOUNT, "app-pod")).unwrap().trust.clone().unwrap();
-    assert!(trust.contains("\"oidc.countersign.internal:sub\": \"system:serviceaccount:default:app\""), "{trust}");
+    assert!(
+        trust.contains("\"oidc.countersign.internal:sub\": \"system:serviceaccount:default:app\""),
+        "{trust}"
+    );
     assert!(state.service_accounts.contains_key("default/app"));
 
     // What its owner takes away does not come back.
-    let removed =
-        store.change(|draft| Ok::<_, countersign_authority::store::StoreError>(draft.remove::<Role>(&named(ACCOUNT, "app-admin"))));
+    let removed = store.change(|draft| {
+        Ok::<_, countersign_authority::store::StoreError>(
+            draft.remove::<Role>(&named(ACCOUNT, "app-admin")),
+        )
+    });
     assert!(removed.unwrap());
     let again = apply(&store, None, &facts(&account, &region), SystemTime::now()).unwrap();
     assert!(again.changes.is_empty());
@@ -46,8 +55,13 @@ fn a_file_of_the_owners_counts_each_time_and_a_mistake_has_its_place() {
 
     apply(&store, Some(own), &facts(&account, &region), SystemTime::now()).unwrap();
     let more = format!("{own}groups = [\"none\"]\n");
-    let error = apply(&store, Some(&more), &facts(&account, &region), SystemTime::now()).unwrap_err().to_string();
-    assert!(error.contains("line 4, column 11: users[0].groups[0]: there is no group \"none\""), "{error}");
+    let error = apply(&store, Some(&more), &facts(&account, &region), SystemTime::now())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("line 4, column 11: users[0].groups[0]: there is no group \"none\""),
+        "{error}"
+    );
     let other = own.replace("jane", "john");
     apply(&store, Some(&other), &facts(&account, &region), SystemTime::now()).unwrap();
     assert_eq!(store.state().unwrap().users.size(), 2);
@@ -57,5 +71,10 @@ fn a_file_of_the_owners_counts_each_time_and_a_mistake_has_its_place() {
 fn every_fact_in_the_shipped_file_is_one_that_is_filled_in() {
     let (account, region) = (ACCOUNT.parse().unwrap(), "us-east-1".parse().unwrap());
     let filled = facts(&account, &region).fill(DEFAULT);
-    assert!(!filled.contains("{account}") && !filled.contains("{partition}") && !filled.contains("{issuer"), "{filled}");
+    assert!(
+        !filled.contains("{account}")
+            && !filled.contains("{partition}")
+            && !filled.contains("{issuer"),
+        "{filled}"
+    );
 }

@@ -36,11 +36,18 @@ pub(crate) fn list(layout: &Layout, store: &Store) -> Result<Vec<Instance>, Loca
 }
 
 /// Registers a server: under its old resource id where it was attached already, since policies name it by that.
-pub(crate) fn add(layout: &Layout, store: &Store, state: &State, server: &Attached) -> Result<ResourceId, LocalError> {
+pub(crate) fn add(
+    layout: &Layout,
+    store: &Store,
+    state: &State,
+    server: &Attached,
+) -> Result<ResourceId, LocalError> {
     refuse_own(layout, &server.name)?;
     let known = store.instance(&server.name)?;
-    let resource_id = known.map_or_else(Store::new_resource_id, |instance| Ok(instance.resource_id.clone()))?;
-    let address = |host: &HostName| Address { host: host.clone(), port: server.port, resource_id: None };
+    let resource_id =
+        known.map_or_else(Store::new_resource_id, |instance| Ok(instance.resource_id.clone()))?;
+    let address =
+        |host: &HostName| Address { host: host.clone(), port: server.port, resource_id: None };
     store.put_instance(&Instance {
         name: server.name.clone(),
         account: state.account.clone(),
@@ -59,11 +66,16 @@ pub(crate) fn remove(layout: &Layout, store: &Store, name: &InstanceId) -> Resul
     if store.delete_instance(name)? {
         return Ok(());
     }
-    Err(LocalError::Unusable(format!("no server {name} is attached: see `countersign local instance list`")))
+    Err(LocalError::Unusable(format!(
+        "no server {name} is attached: see `countersign local instance list`"
+    )))
 }
 
 /// Refuses to start a server under the name of one that is attached: it would take over what policies let people do there.
-pub(crate) fn check_names<'a>(layout: &Layout, mut wanted: impl Iterator<Item = &'a InstanceId>) -> Result<(), LocalError> {
+pub(crate) fn check_names<'a>(
+    layout: &Layout,
+    mut wanted: impl Iterator<Item = &'a InstanceId>,
+) -> Result<(), LocalError> {
     let attached = list(layout, &Store::open(&state_directory(&layout.authority()))?)?;
     match wanted.find(|name| attached.iter().any(|instance| instance.name == **name)) {
         None => Ok(()),
@@ -77,7 +89,9 @@ fn refuse_own(layout: &Layout, name: &InstanceId) -> Result<(), LocalError> {
     if !layout.instances()?.contains(name) {
         return Ok(());
     }
-    Err(LocalError::Unusable(format!("{name} is one of the stack's own servers, which `countersign local up` registers")))
+    Err(LocalError::Unusable(format!(
+        "{name} is one of the stack's own servers, which `countersign local up` registers"
+    )))
 }
 
 #[cfg(test)]

@@ -49,23 +49,40 @@ impl Builder {
         let store = Store::open(&state_directory(&layout.authority()))?;
         store.ensure_account(&self.plan.account, self.plan.region.partition())?;
         self.clear()?;
-        let facts = Facts { account: &self.plan.account, region: &self.plan.region, issuer: &self.plan.issuer };
-        let own = self.plan.start.as_ref().map(|file| std::fs::read_to_string(file).map(Zeroizing::new).map_err(at(file))).transpose()?;
+        let facts = Facts {
+            account: &self.plan.account,
+            region: &self.plan.region,
+            issuer: &self.plan.issuer,
+        };
+        let own = self
+            .plan
+            .start
+            .as_ref()
+            .map(|file| std::fs::read_to_string(file).map(Zeroizing::new).map_err(at(file)))
+            .transpose()?;
         seed::apply(&store, own.as_ref().map(|text| text.as_str()), &facts, SystemTime::now())?;
         for wanted in &self.wanted {
-            match self.fleet.installation(&wanted.instance, wanted.engine, wanted.version, &self.progress) {
+            match self.fleet.installation(
+                &wanted.instance,
+                wanted.engine,
+                wanted.version,
+                &self.progress,
+            ) {
                 Ok(installation) => self.server(wanted, installation, &store)?,
                 Err(error) => self.leave_out(wanted, error)?,
             }
         }
         (self.progress)(&format!("granting rds-db:connect to the IAM user {DEFAULT_USER}"));
-        People::new(layout, &self.fleet.state(), &store, &self.plan.unpacked).ensure_default_user(self.before.as_ref())?;
+        People::new(layout, &self.fleet.state(), &store, &self.plan.unpacked)
+            .ensure_default_user(self.before.as_ref())?;
         self.fleet.change(|state| state.phase = Phase::Ready)
     }
 
     /// Takes away what was being made, or taken away, when the stack was killed: nobody has been told that it is there.
     fn clear(&self) -> Result<(), LocalError> {
-        for left in self.fleet.state().instances.iter().filter(|known| known.standing == Standing::Partial) {
+        for left in
+            self.fleet.state().instances.iter().filter(|known| known.standing == Standing::Partial)
+        {
             (self.progress)(&format!("taking away what is left of {}", left.instance));
             self.fleet.take_away(left)?;
         }
@@ -78,27 +95,46 @@ impl Builder {
             return Err(error);
         }
         (self.progress)(&format!("leaving {} out: {error}", wanted.instance));
-        let left = LeftOut { instance: wanted.instance.clone(), engine: wanted.engine, because: error.to_string() };
+        let left = LeftOut {
+            instance: wanted.instance.clone(),
+            engine: wanted.engine,
+            because: error.to_string(),
+        };
         self.fleet.change(|state| {
             state.left_out.push(left);
             // What the RDS API had made is not forgotten, and waits until it is started through it.
-            state.instances.iter_mut().filter(|known| known.instance == wanted.instance).for_each(|known| {
-                known.standing = Standing::Stopped;
-            });
+            state.instances.iter_mut().filter(|known| known.instance == wanted.instance).for_each(
+                |known| {
+                    known.standing = Standing::Stopped;
+                },
+            );
         })
     }
 
-    fn server(&self, wanted: &Wanted, installation: Installation, store: &Store) -> Result<(), LocalError> {
+    fn server(
+        &self,
+        wanted: &Wanted,
+        installation: Installation,
+        store: &Store,
+    ) -> Result<(), LocalError> {
         let (engine, version) = (installation.engine, installation.version);
-        let known = self.fleet.state().instances.into_iter().find(|known| known.instance == wanted.instance);
+        let known = self
+            .fleet
+            .state()
+            .instances
+            .into_iter()
+            .find(|known| known.instance == wanted.instance);
         let known = known.filter(|known| known.maker == Maker::Api);
         let maker = known.as_ref().map_or(Maker::CommandLine, |known| known.maker);
         (self.progress)(&format!("preparing {} ({} {version})", wanted.instance, engine.product()));
         let server = self.fleet.make(installation, &wanted.instance, maker, None)?;
-        let (resource_id, port) = self.register(wanted, known.as_ref(), store, server.is_running())?;
+        let (resource_id, port) =
+            self.register(wanted, known.as_ref(), store, server.is_running())?;
         let (authentication, because) = self.fleet.asks(engine)?;
-        let (database, user) =
-            known.map_or_else(|| (database(engine).to_owned(), DEFAULT_USER.to_owned()), |known| (known.database, known.user));
+        let (database, user) = known.map_or_else(
+            || (database(engine).to_owned(), DEFAULT_USER.to_owned()),
+            |known| (known.database, known.user),
+        );
         let entry = InstanceState {
             instance: wanted.instance.clone(),
             resource_id,
@@ -113,7 +149,11 @@ impl Builder {
             maker,
             standing: Standing::Up,
         };
-        (self.progress)(&format!("starting {} on port {port}, asking by {}", wanted.instance, authentication.as_str()));
+        (self.progress)(&format!(
+            "starting {} on port {port}, asking by {}",
+            wanted.instance,
+            authentication.as_str()
+        ));
         self.fleet.launch(&server, &entry)
     }
 
@@ -127,16 +167,33 @@ impl Builder {
         running: bool,
     ) -> Result<(ResourceId, u16), LocalError> {
         let known = store.instance(&wanted.instance)?;
-        let registered = known.as_ref().and_then(|instance| instance.addresses.first()).map(|address| address.port);
-        let port = port::choose(&wanted.instance, wanted.port, made.map(|made| made.port).or(registered), running)?;
+        let registered = known
+            .as_ref()
+            .and_then(|instance| instance.addresses.first())
+            .map(|address| address.port);
+        let port = port::choose(
+            &wanted.instance,
+            wanted.port,
+            made.map(|made| made.port).or(registered),
+            running,
+        )?;
         let address = |host: &&str| Ok(Address { host: host.parse()?, port, resource_id: None });
-        let mut addresses: Vec<Address> = HOSTS.iter().map(address).collect::<Result<_, LocalError>>()?;
+        let mut addresses: Vec<Address> =
+            HOSTS.iter().map(address).collect::<Result<_, LocalError>>()?;
         let instance = match (known, made) {
             (Some(known), _) => {
                 // Those of proxies stay.
-                addresses.extend(known.addresses.iter().filter(|address| address.resource_id.is_some()).cloned());
+                addresses.extend(
+                    known.addresses.iter().filter(|address| address.resource_id.is_some()).cloned(),
+                );
                 let (account, region) = (self.plan.account.clone(), self.plan.region.clone());
-                Instance { account, engine: wanted.engine, region, addresses, ..Instance::clone(&known) }
+                Instance {
+                    account,
+                    engine: wanted.engine,
+                    region,
+                    addresses,
+                    ..Instance::clone(&known)
+                }
             }
             (None, Some(made)) => return Ok((made.resource_id.clone(), port)),
             (None, None) => Instance {

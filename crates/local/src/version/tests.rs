@@ -9,7 +9,11 @@ fn a_version_is_read_and_printed_alike_and_ordered_by_number() {
     for text in ["15", "10.11", "9.7"] {
         assert_eq!(version(text).to_string(), text);
     }
-    assert!(version("10.11") > version("10.6") && version("10.11") < version("11.4") && version("9.7") < version("15"));
+    assert!(
+        version("10.11") > version("10.6")
+            && version("10.11") < version("11.4")
+            && version("9.7") < version("15")
+    );
     for bad in ["", ".", "10.", ".11", "10.11.9", "x", "-1", "10.x", "70000"] {
         let refused = bad.parse::<Version>().unwrap_err().to_string();
         assert!(refused.contains(&format!("{bad:?}")), "{refused}");
@@ -18,6 +22,14 @@ fn a_version_is_read_and_printed_alike_and_ordered_by_number() {
 
 #[test]
 fn a_major_number_asks_for_any_of_its_series() {
-    assert!(version("9").covers(version("9.7")) && version("9.7").covers(version("9.7")) && version("15").covers(version("15")));
-    assert!(!version("9.6").covers(version("9.7")) && !version("9.7").covers(version("9")) && !version("8").covers(version("9.7")));
+    assert!(
+        version("9").covers(version("9.7"))
+            && version("9.7").covers(version("9.7"))
+            && version("15").covers(version("15"))
+    );
+    assert!(
+        !version("9.6").covers(version("9.7"))
+            && !version("9.7").covers(version("9"))
+            && !version("8").covers(version("9.7"))
+    );
 }

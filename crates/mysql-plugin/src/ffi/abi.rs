@@ -94,7 +94,8 @@ pub(crate) struct MariaAuth {
     /// Makes a hash of a password: none here, so `USING PASSWORD('…')` and `SET PASSWORD` are refused.
     pub(crate) hash_password: Option<unsafe extern "C" fn()>,
     /// Called with what `AS` or `USING` gave, and with what a stored account has; 1 refuses it.
-    pub(crate) preprocess_hash: Option<unsafe extern "C" fn(*const c_char, usize, *mut c_uchar, *mut usize) -> c_int>,
+    pub(crate) preprocess_hash:
+        Option<unsafe extern "C" fn(*const c_char, usize, *mut c_uchar, *mut usize) -> c_int>,
 }
 
 /// MySQL's `st_mysql_auth`
@@ -104,10 +105,12 @@ pub(crate) struct MysqlAuth {
     pub(crate) client_plugin: *const c_char,
     pub(crate) authenticate: unsafe extern "C" fn(*mut Vio, *mut MysqlInfo) -> c_int,
     /// Called with the password of `BY`, for what to store; 1 refuses it.
-    pub(crate) generate: unsafe extern "C" fn(*mut c_char, *mut c_uint, *const c_char, c_uint) -> c_int,
+    pub(crate) generate:
+        unsafe extern "C" fn(*mut c_char, *mut c_uint, *const c_char, c_uint) -> c_int,
     /// Called with what `AS` gave; 1 refuses it.
     pub(crate) validate: unsafe extern "C" fn(*const c_char, c_uint) -> c_int,
-    pub(crate) set_salt: unsafe extern "C" fn(*const c_char, c_uint, *mut c_uchar, *mut c_uchar) -> c_int,
+    pub(crate) set_salt:
+        unsafe extern "C" fn(*const c_char, c_uint, *mut c_uchar, *mut c_uchar) -> c_int,
     pub(crate) flags: c_ulong,
     pub(crate) compare_password: Option<unsafe extern "C" fn()>,
 }

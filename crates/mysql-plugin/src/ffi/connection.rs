@@ -72,12 +72,16 @@ impl Connection {
     pub(crate) fn password(&self) -> Result<Zeroizing<String>, Failure> {
         let refused = |why: &str| Err(Failure::new(Class::Malformed, why));
         // SAFETY: the server's functions, on the connection that they are of.
-        let Some(read_packet) = (unsafe { self.vio.as_ref() }).read_packet else { return refused("the server reads no packets") };
+        let Some(read_packet) = (unsafe { self.vio.as_ref() }).read_packet else {
+            return refused("the server reads no packets");
+        };
         let mut packet = null_mut();
         // SAFETY: as above, and `packet` is a place for the pointer.
         let length = unsafe { read_packet(self.vio.as_ptr(), &raw mut packet) };
         let Ok(length) = usize::try_from(length) else {
-            return refused("the client sent no token: it hung up, or has mysql_clear_password switched off");
+            return refused(
+                "the client sent no token: it hung up, or has mysql_clear_password switched off",
+            );
         };
         if packet.is_null() || length == 0 {
             return refused("the client sent no token");
@@ -101,15 +105,41 @@ impl Connection {
         unsafe {
             let (user, auth_string, host) = match self.info {
                 Info::Mariadb(info) => {
-                    let MariaInfo { user, user_length, auth_string, auth_string_length, host, host_length, .. } = info.as_ref();
-                    (copied(*user, *user_length), copied(*auth_string, *auth_string_length), copied(*host, *host_length))
+                    let MariaInfo {
+                        user,
+                        user_length,
+                        auth_string,
+                        auth_string_length,
+                        host,
+                        host_length,
+                        ..
+                    } = info.as_ref();
+                    (
+                        copied(*user, *user_length),
+                        copied(*auth_string, *auth_string_length),
+                        copied(*host, *host_length),
+                    )
                 }
                 Info::Mysql(info) => {
-                    let MysqlInfo { user, user_length, auth_string, auth_string_length, host, host_length, .. } = info.as_ref();
-                    (copied(*user, *user_length), copied(*auth_string, *auth_string_length), copied(*host, *host_length))
+                    let MysqlInfo {
+                        user,
+                        user_length,
+                        auth_string,
+                        auth_string_length,
+                        host,
+                        host_length,
+                        ..
+                    } = info.as_ref();
+                    (
+                        copied(*user, *user_length),
+                        copied(*auth_string, *auth_string_length),
+                        copied(*host, *host_length),
+                    )
                 }
             };
-            let host = host.map(|host| String::from_utf8_lossy(&host).into_owned()).filter(|host| !host.is_empty());
+            let host = host
+                .map(|host| String::from_utf8_lossy(&host).into_owned())
+                .filter(|host| !host.is_empty());
             Told { user, auth_string: auth_string.unwrap_or_default(), host }
         }
     }
@@ -159,7 +189,8 @@ impl Connection {
 unsafe fn copied(text: *const c_char, length: impl TryInto<usize>) -> Option<Vec<u8>> {
     let length = length.try_into().ok().filter(|length| *length <= MAX_TEXT)?;
     // SAFETY: as the caller says.
-    (!text.is_null()).then(|| unsafe { std::slice::from_raw_parts(text.cast::<u8>(), length) }.to_vec())
+    (!text.is_null())
+        .then(|| unsafe { std::slice::from_raw_parts(text.cast::<u8>(), length) }.to_vec())
 }
 
 fn peer(socket: BorrowedFd<'_>) -> Option<String> {

@@ -26,7 +26,10 @@ pub(super) unsafe extern "C" fn init(_plugin: *mut c_void) -> c_int {
         match settings::take(&unsafe { variables::read() }) {
             Ok(()) => DONE,
             Err(failure) => {
-                log::write(Level::Error, &format!("not loaded: {}: {}", failure.class, failure.detail));
+                log::write(
+                    Level::Error,
+                    &format!("not loaded: {}: {}", failure.class, failure.detail),
+                );
                 REFUSED
             }
         }
@@ -56,7 +59,9 @@ pub(super) unsafe extern "C" fn authenticate_mysql(vio: *mut Vio, info: *mut Mys
 /// # Safety
 /// Both are null, or what the server passed to the call that is under way.
 unsafe fn authenticate(vio: *mut Vio, info: Option<Info>) -> c_int {
-    let (Some(vio), Some(info)) = (NonNull::new(vio), info) else { return CR_ERROR };
+    let (Some(vio), Some(info)) = (NonNull::new(vio), info) else {
+        return CR_ERROR;
+    };
     guarded(CR_ERROR, || {
         // SAFETY: as the caller says.
         let connection = unsafe { Connection::new(vio, info) };
@@ -66,7 +71,12 @@ unsafe fn authenticate(vio: *mut Vio, info: Option<Info>) -> c_int {
 
 /// Called by MariaDB with what an account has behind `AS`: when the account is made or altered, when the server reads its
 /// accounts, or at the first login. What is left in `out` is what `authenticate` gets.
-pub(super) unsafe extern "C" fn preprocess(hash: *const c_char, length: usize, out: *mut c_uchar, out_length: *mut usize) -> c_int {
+pub(super) unsafe extern "C" fn preprocess(
+    hash: *const c_char,
+    length: usize,
+    out: *mut c_uchar,
+    out_length: *mut usize,
+) -> c_int {
     guarded(REFUSED, || {
         // SAFETY: MariaDB passes so many bytes.
         let given = unsafe { bytes(hash, length) };
@@ -86,7 +96,12 @@ pub(super) unsafe extern "C" fn preprocess(hash: *const c_char, length: usize, o
 }
 
 /// Called by MySQL for `BY`: a password that MySQL would have to store.
-pub(super) unsafe extern "C" fn generate(_out: *mut c_char, _out_length: *mut c_uint, _in: *const c_char, _length: c_uint) -> c_int {
+pub(super) unsafe extern "C" fn generate(
+    _out: *mut c_char,
+    _out_length: *mut c_uint,
+    _in: *const c_char,
+    _length: c_uint,
+) -> c_int {
     guarded(REFUSED, || {
         log::write(Level::Warning, login::ONLY_RDS);
         REFUSED
@@ -106,7 +121,12 @@ pub(super) unsafe extern "C" fn validate(given: *const c_char, length: c_uint) -
 }
 
 /// Called by MySQL for what it may keep of an account's password in memory: nothing.
-pub(super) unsafe extern "C" fn set_salt(_given: *const c_char, _length: c_uint, _salt: *mut c_uchar, salt_length: *mut c_uchar) -> c_int {
+pub(super) unsafe extern "C" fn set_salt(
+    _given: *const c_char,
+    _length: c_uint,
+    _salt: *mut c_uchar,
+    salt_length: *mut c_uchar,
+) -> c_int {
     // SAFETY: MySQL passes a place for the length.
     if let Some(length) = unsafe { salt_length.as_mut() } {
         *length = 0;

@@ -7,8 +7,8 @@ use std::ffi::{CStr, c_int};
 use std::ptr::null_mut;
 
 use super::abi::{
-    AUTHENTICATION, LICENSE, MARIA_AUTH_INTERFACE, MARIA_PLUGIN_INTERFACE, MYSQL_AUTH_INTERFACE, MYSQL_PLUGIN_INTERFACE, MariaAuth,
-    MariaPlugin, MysqlAuth, MysqlPlugin, STABLE, Shared,
+    AUTHENTICATION, LICENSE, MARIA_AUTH_INTERFACE, MARIA_PLUGIN_INTERFACE, MYSQL_AUTH_INTERFACE,
+    MYSQL_PLUGIN_INTERFACE, MariaAuth, MariaPlugin, MysqlAuth, MysqlPlugin, STABLE, Shared,
 };
 use super::entry;
 use super::variables;
@@ -25,7 +25,8 @@ const VERSION: u32 = 0x0001;
 static _maria_plugin_interface_version_: Shared<c_int> = Shared::new(MARIA_PLUGIN_INTERFACE);
 
 #[unsafe(no_mangle)]
-static _maria_sizeof_struct_st_plugin_: Shared<c_int> = Shared::new(size_of::<MariaPlugin>() as c_int);
+static _maria_sizeof_struct_st_plugin_: Shared<c_int> =
+    Shared::new(size_of::<MariaPlugin>() as c_int);
 
 #[unsafe(no_mangle)]
 static _maria_plugin_declarations_: Shared<[MariaPlugin; 2]> = Shared::new([
@@ -52,7 +53,8 @@ static _maria_plugin_declarations_: Shared<[MariaPlugin; 2]> = Shared::new([
 static _mysql_plugin_interface_version_: Shared<c_int> = Shared::new(MYSQL_PLUGIN_INTERFACE);
 
 #[unsafe(no_mangle)]
-static _mysql_sizeof_struct_st_plugin_: Shared<c_int> = Shared::new(size_of::<MysqlPlugin>() as c_int);
+static _mysql_sizeof_struct_st_plugin_: Shared<c_int> =
+    Shared::new(size_of::<MysqlPlugin>() as c_int);
 
 #[unsafe(no_mangle)]
 static _mysql_plugin_declarations_: Shared<[MysqlPlugin; 2]> = Shared::new([

@@ -12,7 +12,8 @@ const FLAGS: c_int = 0x0005 | 0x0200 | 0x8000;
 const COUNT: usize = 5;
 
 /// The names, without the plugin's own, as the servers take them: they write a hyphen for each underscore in options.
-const NAMES: [&CStr; COUNT] = [c"socket", c"instance", c"timeout", c"verifier_user", c"verifier_uid"];
+const NAMES: [&CStr; COUNT] =
+    [c"socket", c"instance", c"timeout", c"verifier_user", c"verifier_uid"];
 
 const COMMENTS: [&CStr; COUNT] = [
     c"Where the verifier listens: an absolute path",
@@ -24,7 +25,8 @@ const COMMENTS: [&CStr; COUNT] = [
 
 static VALUES: Shared<[*mut c_char; COUNT]> = Shared::new([null_mut(); COUNT]);
 
-static VARIABLES: Shared<[StringVariable; COUNT]> = Shared::new([variable(0), variable(1), variable(2), variable(3), variable(4)]);
+static VARIABLES: Shared<[StringVariable; COUNT]> =
+    Shared::new([variable(0), variable(1), variable(2), variable(3), variable(4)]);
 
 static LIST: Shared<[*mut StringVariable; COUNT + 1]> =
     Shared::new([address(0), address(1), address(2), address(3), address(4), null_mut()]);
@@ -38,7 +40,15 @@ pub(crate) const fn list() -> *mut *mut StringVariable {
 const fn variable(number: usize) -> StringVariable {
     let value = VALUES.pointer().cast::<*mut c_char>().wrapping_add(number);
     let (name, comment) = (NAMES[number].as_ptr(), COMMENTS[number].as_ptr());
-    StringVariable { flags: FLAGS, name, comment, check: null_mut(), update: null_mut(), value, default: null() }
+    StringVariable {
+        flags: FLAGS,
+        name,
+        comment,
+        check: null_mut(),
+        update: null_mut(),
+        value,
+        default: null(),
+    }
 }
 
 const fn address(number: usize) -> *mut StringVariable {

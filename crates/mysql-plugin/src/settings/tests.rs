@@ -8,13 +8,19 @@ fn values(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 
 #[test]
 fn the_variables_are_read() {
-    let settings = read(&values(&[("socket", "/run/v.sock"), ("instance", "orders"), ("verifier_user", "root")])).unwrap();
+    let settings = read(&values(&[
+        ("socket", "/run/v.sock"),
+        ("instance", "orders"),
+        ("verifier_user", "root"),
+    ]))
+    .unwrap();
     assert_eq!(settings.instance().as_str(), "orders");
 }
 
 #[test]
 fn all_mistakes_are_named_by_option_at_once() {
-    let failure = read(&values(&[("timeout", "5"), ("verifier_user", ""), ("socket", "")])).unwrap_err();
+    let failure =
+        read(&values(&[("timeout", "5"), ("verifier_user", ""), ("socket", "")])).unwrap_err();
     assert_eq!(failure.class, Class::Configuration);
     for part in [
         r#"awsauthenticationplugin-timeout = "5": a time from"#,

@@ -109,10 +109,14 @@ impl Library {
         unsafe {
             let mut next = list;
             while !(*next).is_null() {
-                let (name, value) = ((*next).add(8).cast::<*const c_char>().read(), (*next).add(40).cast::<*mut *mut c_char>().read());
+                let (name, value) = (
+                    (*next).add(8).cast::<*const c_char>().read(),
+                    (*next).add(40).cast::<*mut *mut c_char>().read(),
+                );
                 let name = CStr::from_ptr(name).to_str().unwrap();
                 let given = settings.iter().find(|(given, _)| *given == name);
-                *value = given.map_or(null_mut(), |(_, text)| CString::new(*text).unwrap().into_raw());
+                *value =
+                    given.map_or(null_mut(), |(_, text)| CString::new(*text).unwrap().into_raw());
                 set += usize::from(given.is_some());
                 next = next.add(1);
             }
@@ -124,7 +128,8 @@ impl Library {
     }
 
     pub(crate) fn uninstall(&self, shape: Shape) {
-        let deinit: unsafe extern "C" fn(*mut c_void) -> c_int = self.declared(shape, shape.deinit_and_variables().0);
+        let deinit: unsafe extern "C" fn(*mut c_void) -> c_int =
+            self.declared(shape, shape.deinit_and_variables().0);
         // SAFETY: the plugin makes nothing of the argument.
         assert_eq!(unsafe { deinit(null_mut()) }, 0);
     }
@@ -133,7 +138,8 @@ impl Library {
     pub(crate) fn installed(shape: Shape) -> Self {
         let library = Self::open();
         let socket = library.socket();
-        let settings = [("socket", socket.to_str().unwrap()), ("instance", "orders"), ("timeout", "2s")];
+        let settings =
+            [("socket", socket.to_str().unwrap()), ("instance", "orders"), ("timeout", "2s")];
         assert!(library.install(shape, &settings));
         library
     }
@@ -150,7 +156,8 @@ impl Library {
     }
 
     pub(crate) fn login(&self, shape: Shape, client: &Client) -> Outcome {
-        let authenticate: unsafe extern "C" fn(*mut Vio, *mut u8) -> c_int = self.function(shape, 16);
+        let authenticate: unsafe extern "C" fn(*mut Vio, *mut u8) -> c_int =
+            self.function(shape, 16);
         let mut info = vec![0xcc_cccc_cccc_u64; 512];
         let start = info.as_mut_ptr().cast::<u8>();
         let mut vio = Vio {
@@ -172,7 +179,9 @@ impl Library {
         // SAFETY: as above.
         let expected = unsafe { std::slice::from_raw_parts(expected.as_ptr().cast::<u8>(), 4096) };
         let used = shape.password_used();
-        let touched = (0..4096).filter(|at| !(used..used + 4).contains(at) && after[*at] != expected[*at]).collect();
+        let touched = (0..4096)
+            .filter(|at| !(used..used + 4).contains(at) && after[*at] != expected[*at])
+            .collect();
         let password_used = c_int::from_ne_bytes(after[used..used + 4].try_into().unwrap());
         Outcome { code, password_used, touched }
     }
@@ -209,7 +218,12 @@ impl Client {
     pub(crate) fn jane(shape: Shape, token: &[u8]) -> Self {
         let packet = [token, b"\0"].concat();
         let user = Some(b"jane".to_vec());
-        Self { packet: Some(packet), user, auth_string: b"RDS".to_vec(), transport: transport(shape, -1, true) }
+        Self {
+            packet: Some(packet),
+            user,
+            auth_string: b"RDS".to_vec(),
+            transport: transport(shape, -1, true),
+        }
     }
 }
 
@@ -258,7 +272,9 @@ unsafe extern "C" fn fill(vio: *mut Vio, info: *mut u8) {
 
 /// Writes what the server knows: before the first packet, nothing.
 fn tell(shape: Shape, at: *mut u8, client: &Client, known: bool) {
-    let text = |text: Option<&[u8]>| text.filter(|_| known).map_or((null(), 0), |text| (text.as_ptr(), text.len()));
+    let text = |text: Option<&[u8]>| {
+        text.filter(|_| known).map_or((null(), 0), |text| (text.as_ptr(), text.len()))
+    };
     let (user, auth_string) = (text(client.user.as_deref()), text(Some(&client.auth_string)));
     let host = text(Some(b"db-client"));
     // SAFETY: there are 4096 bytes, aligned as the largest field needs.
@@ -275,7 +291,10 @@ fn tell(shape: Shape, at: *mut u8, client: &Client, known: bool) {
 }
 
 /// A verifier that takes one question and does something about it.
-pub(crate) fn verifier(socket: &Path, answer: impl FnOnce(&mut UnixStream, Nonce) + Send + 'static) -> JoinHandle<Question> {
+pub(crate) fn verifier(
+    socket: &Path,
+    answer: impl FnOnce(&mut UnixStream, Nonce) + Send + 'static,
+) -> JoinHandle<Question> {
     let listener = UnixListener::bind(socket).unwrap();
     std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
@@ -297,5 +316,8 @@ pub(crate) fn say(stream: &mut UnixStream, answer: &Answer) {
 pub(crate) fn built() -> PathBuf {
     let executable = std::env::current_exe().unwrap();
     let places = executable.ancestors().skip(1).take(2).map(Path::to_path_buf);
-    places.map(|place| place.join("libmysql_countersign.so")).find(|path| path.exists()).expect("cargo builds the plugin for its tests")
+    places
+        .map(|place| place.join("libmysql_countersign.so"))
+        .find(|path| path.exists())
+        .expect("cargo builds the plugin for its tests")
 }

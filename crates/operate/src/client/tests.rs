@@ -12,7 +12,13 @@ fn the_option_file_comes_first_and_nothing_is_made_up() {
         port: Some(3306),
         user: Some("root".to_owned()),
     };
-    let flags = ["--defaults-file=/etc/admin.cnf", "--socket=/run/mysqld/mysqld.sock", "--host=localhost", "--port=3306", "--user=root"];
+    let flags = [
+        "--defaults-file=/etc/admin.cnf",
+        "--socket=/run/mysqld/mysqld.sock",
+        "--host=localhost",
+        "--port=3306",
+        "--user=root",
+    ];
     assert_eq!(connection.flags(), flags);
 }
 

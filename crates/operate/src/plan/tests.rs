@@ -19,7 +19,11 @@ fn client(directory: &TempDir) -> Client {
 }
 
 fn sql(statement: &str, undo: &str) -> Step {
-    let action = Action::Sql { statement: statement.into(), undo: Some(undo.into()), advice: Some("look here".to_owned()) };
+    let action = Action::Sql {
+        statement: statement.into(),
+        undo: Some(undo.into()),
+        advice: Some("look here".to_owned()),
+    };
     Step { action, done: false, now: String::new() }
 }
 
@@ -29,7 +33,11 @@ fn write(path: PathBuf, text: &str) -> Step {
 
 fn check(value: &str) -> Step {
     let variables = BTreeMap::from([("a_variable".to_owned(), value.to_owned())]);
-    Step { action: Action::Check { variables, advice: "look there".to_owned() }, done: false, now: String::new() }
+    Step {
+        action: Action::Check { variables, advice: "look there".to_owned() },
+        done: false,
+        now: String::new(),
+    }
 }
 
 fn ran(directory: &TempDir) -> String {
@@ -40,7 +48,10 @@ fn ran(directory: &TempDir) -> String {
 fn a_plan_is_applied_once() {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("a.cnf");
-    let plan = Plan { steps: vec![write(file.clone(), "text"), sql("DO 1;", "DO 2;"), check("value")], restart: false };
+    let plan = Plan {
+        steps: vec![write(file.clone(), "text"), sql("DO 1;", "DO 2;"), check("value")],
+        restart: false,
+    };
     let mut heard = Vec::new();
     plan.apply(&client(&directory), |step| heard.push(step.action.to_string())).unwrap();
     assert_eq!(heard.len(), 3);
@@ -56,7 +67,12 @@ fn what_was_done_before_a_failure_is_taken_back_from_the_end() {
     let (fresh, old) = (directory.path().join("fresh"), directory.path().join("old"));
     std::fs::write(&old, "before").unwrap();
     for last in [sql("FAIL;", "DO 4;"), check("another")] {
-        let steps = vec![write(fresh.clone(), "text"), write(old.clone(), "text"), sql("DO 1;", "DO 2;"), last];
+        let steps = vec![
+            write(fresh.clone(), "text"),
+            write(old.clone(), "text"),
+            sql("DO 1;", "DO 2;"),
+            last,
+        ];
         let error = Plan { steps, restart: false }.apply(&client(&directory), |_| {}).unwrap_err();
         let OperateError::Step { taken_back, by_hand, .. } = &error else { panic!("{error}") };
         assert_eq!(taken_back.len(), 3, "{error}");
@@ -71,7 +87,8 @@ fn what_was_done_before_a_failure_is_taken_back_from_the_end() {
 #[test]
 fn what_can_t_be_taken_back_is_named() {
     let directory = TempDir::new().unwrap();
-    let plan = Plan { steps: vec![sql("DO 1;", "FAIL to undo;"), sql("FAIL;", "DO 4;")], restart: false };
+    let plan =
+        Plan { steps: vec![sql("DO 1;", "FAIL to undo;"), sql("FAIL;", "DO 4;")], restart: false };
     let error = plan.apply(&client(&directory), |_| {}).unwrap_err().to_string();
     assert!(error.contains("still to be taken back by hand: FAIL to undo; (ERROR 1123"), "{error}");
     let first = Plan { steps: vec![sql("FAIL;", "DO 4;")], restart: false };
@@ -85,7 +102,8 @@ fn a_variable_that_is_to_be_unset_must_be_empty() {
     let unset = |name: &str| {
         let variables = BTreeMap::from([(name.to_owned(), String::new())]);
         let action = Action::Check { variables, advice: "look there".to_owned() };
-        Plan { steps: vec![Step { action, done: false, now: String::new() }], restart: false }.apply(&client(&directory), |_| {})
+        Plan { steps: vec![Step { action, done: false, now: String::new() }], restart: false }
+            .apply(&client(&directory), |_| {})
     };
     unset("another_variable").unwrap();
     let error = unset("a_variable").unwrap_err().to_string();
@@ -97,6 +115,8 @@ fn a_link_in_the_way_is_not_followed() {
     let directory = TempDir::new().unwrap();
     let (file, elsewhere) = (directory.path().join("a.cnf"), directory.path().join("elsewhere"));
     std::os::unix::fs::symlink(&elsewhere, directory.path().join("a.new")).unwrap();
-    Plan { steps: vec![write(file.clone(), "text")], restart: false }.apply(&client(&directory), |_| {}).unwrap();
+    Plan { steps: vec![write(file.clone(), "text")], restart: false }
+        .apply(&client(&directory), |_| {})
+        .unwrap();
     assert!(file.exists() && !elsewhere.exists());
 }

@@ -30,8 +30,7 @@ SHOW GLOBAL VARIABLES LIKE 'awsauthenticationplugin%';
 
 /// Accounts that log in by the plugin, one of several ways included: MariaDB's `IDENTIFIED VIA … OR …` and MySQL's second and
 /// third factor are in JSON beside the first.
-const MARIADB_ACCOUNTS: &str =
-    "SELECT User, Host FROM mysql.global_priv WHERE LOWER(Priv) LIKE '%\"awsauthenticationplugin\"%' ORDER BY 1, 2;";
+const MARIADB_ACCOUNTS: &str = "SELECT User, Host FROM mysql.global_priv WHERE LOWER(Priv) LIKE '%\"awsauthenticationplugin\"%' ORDER BY 1, 2;";
 const MYSQL_ACCOUNTS: &str = "SELECT User, Host FROM mysql.user WHERE LOWER(plugin) = 'awsauthenticationplugin' \
      OR LOWER(CAST(User_attributes AS CHAR)) LIKE '%\"awsauthenticationplugin\"%' ORDER BY 1, 2;";
 
@@ -81,15 +80,31 @@ impl Server {
     /// [`OperateError::Unusable`] where it is not, or is too old; those of the client.
     pub fn ask(client: &Client, engine: Engine) -> Result<Self, OperateError> {
         let lines = client.run(QUESTIONS)?;
-        let short = || OperateError::Unusable(format!("the server answers otherwise than {} does: {}", product(engine), lines.join(", ")));
-        let [version, comment, host, port, data, plugins, loaded, row, variables @ ..] = lines.as_slice() else { return Err(short()) };
+        let short = || {
+            OperateError::Unusable(format!(
+                "the server answers otherwise than {} does: {}",
+                product(engine),
+                lines.join(", ")
+            ))
+        };
+        let [version, comment, host, port, data, plugins, loaded, row, variables @ ..] =
+            lines.as_slice()
+        else {
+            return Err(short());
+        };
         check_kind(engine, version, comment)?;
         check_machine(host, &fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default())?;
         let plugin_directory = PathBuf::from(plugins);
         if !plugin_directory.is_dir() {
-            return Err(OperateError::Unusable(format!("the server's plugin directory {plugins} is not on this machine: run this there")));
+            return Err(OperateError::Unusable(format!(
+                "the server's plugin directory {plugins} is not on this machine: run this there"
+            )));
         }
-        let accounts = client.run(if engine == Engine::Mariadb { MARIADB_ACCOUNTS } else { MYSQL_ACCOUNTS })?;
+        let accounts = client.run(if engine == Engine::Mariadb {
+            MARIADB_ACCOUNTS
+        } else {
+            MYSQL_ACCOUNTS
+        })?;
         let account = |line: &String| {
             let (user, host) = line.split_once('\t')?;
             Some(Account { user: user.to_owned(), host: host.to_owned() })
@@ -116,11 +131,15 @@ impl Server {
 
 fn set(lines: &[String]) -> Variables {
     let pairs = lines.iter().filter_map(|line| line.split_once('\t'));
-    pairs.filter(|(_, value)| !value.is_empty()).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    pairs
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }
 
 fn check_kind(engine: Engine, version: &str, comment: &str) -> Result<(), OperateError> {
-    let is_mariadb = [version, comment].iter().any(|text| text.to_ascii_lowercase().contains("mariadb"));
+    let is_mariadb =
+        [version, comment].iter().any(|text| text.to_ascii_lowercase().contains("mariadb"));
     let found = if is_mariadb { Engine::Mariadb } else { Engine::Mysql };
     if found != engine {
         return Err(OperateError::Unusable(format!(
@@ -151,7 +170,10 @@ fn check_machine(servers: &str, own: &str) -> Result<(), OperateError> {
     if servers == own.trim() {
         return Ok(());
     }
-    Err(OperateError::Unusable(format!("the server runs on {servers}, and this is {}: run this there", own.trim())))
+    Err(OperateError::Unusable(format!(
+        "the server runs on {servers}, and this is {}: run this there",
+        own.trim()
+    )))
 }
 
 /// The user whom a file or directory belongs to.

@@ -3,7 +3,10 @@ use std::path::Path;
 use countersign_core::name::Engine;
 use tempfile::TempDir;
 
-use super::{Account, FORGET, INSTALL, REGISTER, Server, UNINSTALL, Wanted, default_file, install, options, remove};
+use super::{
+    Account, FORGET, INSTALL, REGISTER, Server, UNINSTALL, Wanted, default_file, install, options,
+    remove,
+};
 use crate::plan::{Action, Plan};
 
 /// A server without the plugin, and what it is to have.
@@ -38,9 +41,14 @@ fn with_files(server: &Server, wanted: &Wanted) -> Server {
     let variables = options::variables(wanted).unwrap();
     let library = server.plugin_directory.join("mysql_countersign.so");
     std::fs::write(&library, std::fs::read(&wanted.library).unwrap()).unwrap();
-    std::fs::set_permissions(&library, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(&library, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .unwrap();
     std::fs::write(&wanted.config_file, options::text(&variables)).unwrap();
-    std::fs::set_permissions(&wanted.config_file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    std::fs::set_permissions(
+        &wanted.config_file,
+        std::os::unix::fs::PermissionsExt::from_mode(0o644),
+    )
+    .unwrap();
     let variables = variables.into_iter().filter(|(_, value)| !value.is_empty()).collect();
     Server { loaded: true, has_row: true, variables, ..server.clone() }
 }
@@ -63,7 +71,10 @@ fn name(path: &Path) -> &str {
 #[test]
 fn the_option_file_is_what_any_server_starts_with() {
     let (_directory, _, wanted) = place();
-    let text = options::text(&options::variables(&Wanted { verifier_user: Some("countersign".to_owned()), ..wanted }).unwrap());
+    let text = options::text(
+        &options::variables(&Wanted { verifier_user: Some("countersign".to_owned()), ..wanted })
+            .unwrap(),
+    );
     assert_eq!(
         text,
         "# Written by `countersign setup plugin`; with --remove it takes this file away again.\n\
@@ -77,11 +88,20 @@ fn the_option_file_is_what_any_server_starts_with() {
 #[test]
 fn a_value_that_would_be_another_line_is_refused() {
     let (_directory, server, wanted) = place();
-    for socket in ["verifier.sock", "/run/a b", "/run/a#b", "/run/a\nplugin-load=x", "/run/a\\b", &format!("/{}", "a".repeat(107))] {
+    for socket in [
+        "verifier.sock",
+        "/run/a b",
+        "/run/a#b",
+        "/run/a\nplugin-load=x",
+        "/run/a\\b",
+        &format!("/{}", "a".repeat(107)),
+    ] {
         let wanted = Wanted { verifier_socket: socket.into(), ..wanted.clone() };
         assert!(install(&server, &wanted).is_err(), "{socket:?}");
     }
-    assert!(install(&server, &Wanted { verifier_user: Some("a\nb".to_owned()), ..wanted }).is_err());
+    assert!(
+        install(&server, &Wanted { verifier_user: Some("a\nb".to_owned()), ..wanted }).is_err()
+    );
 }
 
 #[test]
@@ -99,9 +119,15 @@ fn only_what_is_not_done_is_to_do() {
     assert_eq!(to_do(&install(&failed, &wanted).unwrap()), [FORGET, INSTALL, "check"]);
     // Other settings, another library: unloaded before a file changes.
     let renamed = Wanted { instance: "stock".parse().unwrap(), ..wanted.clone() };
-    assert_eq!(to_do(&install(&ready, &renamed).unwrap()), [UNINSTALL, "write countersign.cnf", INSTALL, "check"]);
+    assert_eq!(
+        to_do(&install(&ready, &renamed).unwrap()),
+        [UNINSTALL, "write countersign.cnf", INSTALL, "check"]
+    );
     std::fs::write(&wanted.library, "ELF2").unwrap();
-    assert_eq!(to_do(&install(&ready, &wanted).unwrap()), [UNINSTALL, "write mysql_countersign.so", INSTALL, "check"]);
+    assert_eq!(
+        to_do(&install(&ready, &wanted).unwrap()),
+        [UNINSTALL, "write mysql_countersign.so", INSTALL, "check"]
+    );
 }
 
 #[test]
@@ -125,7 +151,10 @@ fn mysql_is_restarted_for_settings_that_it_has_not_read() {
     assert!(plan.restart);
     assert_eq!(to_do(&plan), ["write countersign.cnf"]);
     std::fs::write(&wanted.library, "ELF2").unwrap();
-    assert_eq!(to_do(&install(&ready, &wanted).unwrap()), [UNINSTALL, "write mysql_countersign.so", INSTALL, "check"]);
+    assert_eq!(
+        to_do(&install(&ready, &wanted).unwrap()),
+        [UNINSTALL, "write mysql_countersign.so", INSTALL, "check"]
+    );
 }
 
 #[test]
@@ -155,12 +184,17 @@ fn whatever_installs_it_waits_for_logins_with_the_one_before() {
     let (_directory, server, wanted) = place();
     let ready = with_files(&server, &wanted);
     let renamed = Wanted { instance: "stock".parse().unwrap(), ..wanted.clone() };
-    let plans = [install(&server, &wanted), install(&ready, &renamed), remove(&ready, &wanted.config_file)];
+    let plans =
+        [install(&server, &wanted), install(&ready, &renamed), remove(&ready, &wanted.config_file)];
     let mut installing = 0;
     for step in plans.into_iter().flat_map(|plan| plan.unwrap().steps) {
-        let Action::Sql { statement, undo, .. } = step.action else { continue };
+        let Action::Sql { statement, undo, .. } = step.action else {
+            continue;
+        };
         for statement in [Some(statement), undo].into_iter().flatten() {
-            let waits = statement.after.is_some_and(|ending| ending.patience > std::time::Duration::from_secs(10));
+            let waits = statement
+                .after
+                .is_some_and(|ending| ending.patience > std::time::Duration::from_secs(10));
             assert_eq!(waits, statement.text == INSTALL, "{}", statement.text);
             installing += usize::from(waits);
         }
@@ -180,10 +214,16 @@ fn it_is_taken_out_in_the_reverse_order_and_not_from_under_an_account() {
     let (_directory, server, wanted) = place();
     assert!(remove(&server, &wanted.config_file).unwrap().is_done());
     let ready = with_files(&server, &wanted);
-    assert_eq!(to_do(&remove(&ready, &wanted.config_file).unwrap()), [UNINSTALL, "remove countersign.cnf", "remove mysql_countersign.so"]);
+    assert_eq!(
+        to_do(&remove(&ready, &wanted.config_file).unwrap()),
+        [UNINSTALL, "remove countersign.cnf", "remove mysql_countersign.so"]
+    );
     let failed = Server { loaded: false, ..ready.clone() };
     assert_eq!(to_do(&remove(&failed, &wanted.config_file).unwrap())[0], FORGET);
-    let used = Server { accounts: vec![Account { user: "jane".to_owned(), host: "%".to_owned() }], ..ready };
+    let used = Server {
+        accounts: vec![Account { user: "jane".to_owned(), host: "%".to_owned() }],
+        ..ready
+    };
     let refused = remove(&used, &wanted.config_file).unwrap_err().to_string();
     assert!(refused.contains("'jane'@'%'") && refused.contains("DROP USER"), "{refused}");
 }
@@ -207,8 +247,19 @@ fn the_usual_directory_counts_where_it_is_included() {
     assert_eq!(default_file(root.path()), None);
     std::fs::create_dir_all(root.path().join("etc/mysql/conf.d")).unwrap();
     assert_eq!(default_file(root.path()), None);
-    std::fs::write(root.path().join("etc/mysql/my.cnf"), "[client]\n# !includedir /etc/mysql/conf.d/\n").unwrap();
+    std::fs::write(
+        root.path().join("etc/mysql/my.cnf"),
+        "[client]\n# !includedir /etc/mysql/conf.d/\n",
+    )
+    .unwrap();
     assert_eq!(default_file(root.path()), None);
-    std::fs::write(root.path().join("etc/mysql/my.cnf"), "[client]\n!includedir /etc/mysql/conf.d/\n").unwrap();
-    assert_eq!(default_file(root.path()), Some(root.path().join("etc/mysql/conf.d/countersign.cnf")));
+    std::fs::write(
+        root.path().join("etc/mysql/my.cnf"),
+        "[client]\n!includedir /etc/mysql/conf.d/\n",
+    )
+    .unwrap();
+    assert_eq!(
+        default_file(root.path()),
+        Some(root.path().join("etc/mysql/conf.d/countersign.cnf"))
+    );
 }

@@ -25,7 +25,8 @@ fn ran(directory: &TempDir) -> String {
 }
 
 fn install(patience: Duration) -> Statement {
-    let ending = Ending { query: "SELECT 1;", patience, advice: "a login is under way: run this again" };
+    let ending =
+        Ending { query: "SELECT 1;", patience, advice: "a login is under way: run this again" };
     Statement { text: "INSTALL;".to_owned(), after: Some(ending) }
 }
 
@@ -51,8 +52,14 @@ fn what_lasts_longer_is_named_and_nothing_is_run() {
 #[test]
 fn what_takes_a_step_back_waits_too() {
     let directory = TempDir::new().unwrap();
-    let steps = || vec![step("UNINSTALL;".into(), Some(install(Duration::from_secs(60)))), step(install(Duration::ZERO), None)];
-    let error = Plan { steps: steps(), restart: false }.apply(&client(&directory, 3), |_| {}).unwrap_err();
+    let steps = || {
+        vec![
+            step("UNINSTALL;".into(), Some(install(Duration::from_secs(60)))),
+            step(install(Duration::ZERO), None),
+        ]
+    };
+    let error =
+        Plan { steps: steps(), restart: false }.apply(&client(&directory, 3), |_| {}).unwrap_err();
     let OperateError::Step { taken_back, by_hand, .. } = &error else { panic!("{error}") };
     assert!(taken_back == &["INSTALL;"] && by_hand.is_empty(), "{error}");
     assert_eq!(ran(&directory), "UNINSTALL;\nINSTALL;\n");

@@ -11,7 +11,8 @@ fn refused(line: &str) -> String {
 
 #[test]
 fn the_whole_line_is_read() {
-    let line = ["instance=orders", "socket=/run/a=b.sock", "timeout=250ms", "verifier_uid=998"].map(str::to_owned);
+    let line = ["instance=orders", "socket=/run/a=b.sock", "timeout=250ms", "verifier_uid=998"]
+        .map(str::to_owned);
     assert_eq!(parse(&line).unwrap().instance().as_str(), "orders");
 }
 
@@ -29,5 +30,8 @@ fn all_mistakes_are_named_at_once() {
         assert!(detail.contains(part), "{detail}");
     }
     assert!(!detail.contains("socket=… is missing"), "{detail}");
-    assert_eq!(refused("socket=/v instance=orders debug"), r#"the pam.d line is wrong: "debug": an argument is NAME=VALUE"#);
+    assert_eq!(
+        refused("socket=/v instance=orders debug"),
+        r#"the pam.d line is wrong: "debug": an argument is NAME=VALUE"#
+    );
 }

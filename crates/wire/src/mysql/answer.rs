@@ -41,8 +41,11 @@ impl Okay {
     /// From its payload, first byte and all, in a session with these capabilities.
     #[must_use]
     pub fn parse(payload: &[u8], capabilities: Capabilities) -> Option<Self> {
-        let mut fields = Fields(payload.strip_prefix(&[codec::OK]).or_else(|| payload.strip_prefix(&[codec::EOF]))?);
-        let mut okay = Self { affected: fields.integer()?, insert_id: fields.integer()?, ..Self::default() };
+        let mut fields = Fields(
+            payload.strip_prefix(&[codec::OK]).or_else(|| payload.strip_prefix(&[codec::EOF]))?,
+        );
+        let mut okay =
+            Self { affected: fields.integer()?, insert_id: fields.integer()?, ..Self::default() };
         okay.status = fields.u16()?;
         okay.warnings = fields.u16()?;
         if capabilities.has(Capabilities::SESSION_TRACK) {
@@ -60,7 +63,8 @@ impl Okay {
     /// Its payload, for whoever has these capabilities.
     #[must_use]
     pub fn encode(&self, capabilities: Capabilities) -> Vec<u8> {
-        let tracks = capabilities.has(Capabilities::SESSION_TRACK) && self.status & status::SESSION_STATE_CHANGED != 0;
+        let tracks = capabilities.has(Capabilities::SESSION_TRACK)
+            && self.status & status::SESSION_STATE_CHANGED != 0;
         let flags = if tracks { self.status } else { self.status & !status::SESSION_STATE_CHANGED };
         let mut payload = vec![codec::OK];
         codec::put_integer(&mut payload, self.affected);
@@ -91,7 +95,13 @@ pub fn welcome(session: &Session, sequence: u8, client: Capabilities) -> Vec<u8>
 
 /// ERR: number, SQLSTATE of five characters, and what people read, cut where it is too long.
 #[must_use]
-pub fn error_packet(sequence: u8, number: u16, sqlstate: &str, message: &str, capabilities: Capabilities) -> Vec<u8> {
+pub fn error_packet(
+    sequence: u8,
+    number: u16,
+    sqlstate: &str,
+    message: &str,
+    capabilities: Capabilities,
+) -> Vec<u8> {
     let mut payload = vec![codec::ERR];
     payload.extend(number.to_le_bytes());
     if capabilities.has(Capabilities::PROTOCOL_41) {
@@ -142,7 +152,9 @@ pub fn error_number(payload: &[u8]) -> Option<u16> {
 /// A server's ERR with an explanation behind its message, cut where the two have no room. What isn't an ERR stays as it is.
 #[must_use]
 pub fn with_explanation(payload: &[u8], text: &str) -> Vec<u8> {
-    let Some((_, _, message)) = parts(payload) else { return payload.to_vec() };
+    let Some((_, _, message)) = parts(payload) else {
+        return payload.to_vec();
+    };
     let room = (MAX_MESSAGE - 1).saturating_sub(message.len() + 2);
     let explanation = cut(text, room);
     if explanation.is_empty() {

@@ -115,8 +115,11 @@ impl Capabilities {
         .with(Self::BULK_UNIT_RESULTS);
 
     /// What each of the two connections has for itself: how one logs in.
-    pub const LOGIN: Self =
-        Self::PROTOCOL_41.with(Self::SECURE_CONNECTION).with(Self::PLUGIN_AUTH).with(Self::PLUGIN_AUTH_LENENC).with(Self::CONNECT_WITH_DB);
+    pub const LOGIN: Self = Self::PROTOCOL_41
+        .with(Self::SECURE_CONNECTION)
+        .with(Self::PLUGIN_AUTH)
+        .with(Self::PLUGIN_AUTH_LENENC)
+        .with(Self::CONNECT_WITH_DB);
 
     /// Those of `CARRIED` without which the same bytes mean something else: a client that was promised one can't be served by a
     /// server that lacks it.
@@ -201,7 +204,8 @@ impl BitOr for Capabilities {
 /// The names of those that have one.
 impl fmt::Debug for Capabilities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = NAMES.iter().filter(|(capability, _)| self.has(*capability)).map(|(_, name)| *name);
+        let names =
+            NAMES.iter().filter(|(capability, _)| self.has(*capability)).map(|(_, name)| *name);
         f.write_str(&names.collect::<Vec<_>>().join(" "))
     }
 }

@@ -125,7 +125,8 @@ pub fn init_db(name: &str) -> Vec<u8> {
 /// `COM_QUERY`: one statement of SQL, in a session with these capabilities. It has no attributes.
 #[must_use]
 pub fn query(sql: &str, capabilities: super::Capabilities) -> Vec<u8> {
-    let none: &[u8] = if capabilities.has(super::Capabilities::QUERY_ATTRIBUTES) { &[0, 1] } else { &[] };
+    let none: &[u8] =
+        if capabilities.has(super::Capabilities::QUERY_ATTRIBUTES) { &[0, 1] } else { &[] };
     begin(command::QUERY, &[none, sql.as_bytes()].concat())
 }
 
@@ -134,13 +135,19 @@ pub fn query(sql: &str, capabilities: super::Capabilities) -> Vec<u8> {
 /// # Errors
 /// Where it is longer than a login's can be, or is not the one whose turn it is.
 pub fn read_packet(inbox: &Inbox, sequence: u8) -> Result<Option<(&[u8], usize)>, Fault> {
-    let Some((header, behind)) = inbox.unread().split_first_chunk::<HEADER>() else { return Ok(None) };
+    let Some((header, behind)) = inbox.unread().split_first_chunk::<HEADER>() else {
+        return Ok(None);
+    };
     let (length, came) = header_of(*header);
     if length > MAX_LOGIN_PACKET {
-        return Err(Fault::protocol(format!("a packet of a login says it is {length} bytes long; {MAX_LOGIN_PACKET} are the most")));
+        return Err(Fault::protocol(format!(
+            "a packet of a login says it is {length} bytes long; {MAX_LOGIN_PACKET} are the most"
+        )));
     }
     if came != sequence {
-        return Err(Fault::protocol(format!("packets are out of order: number {came} came in place of {sequence}")));
+        return Err(Fault::protocol(format!(
+            "packets are out of order: number {came} came in place of {sequence}"
+        )));
     }
     Ok(behind.get(..length).map(|payload| (payload, HEADER + length)))
 }

@@ -77,7 +77,9 @@ impl Dial {
     }
 
     fn begin(self, inbox: &mut Inbox) -> Result<Step<Self>, Fault> {
-        let Some((greeted, total)) = read_greeting(inbox)? else { return Ok(Step::Read(self)) };
+        let Some((greeted, total)) = read_greeting(inbox)? else {
+            return Ok(Step::Read(self));
+        };
         let tls = self.settings.security == Security::Required;
         let capabilities = agreed(&self.settings.wish, greeted.greeting.capabilities, tls)?;
         let opened = Opened { greeted, capabilities };
@@ -90,8 +92,12 @@ impl Dial {
                     ));
                 }
                 inbox.consume(total);
-                let bytes = codec::packet(1, &wish::tls_request(&self.settings.wish, capabilities)?);
-                Ok(Step::Write(Zeroizing::new(bytes), Self { state: State::TlsAsked(opened), ..self }))
+                let bytes =
+                    codec::packet(1, &wish::tls_request(&self.settings.wish, capabilities)?);
+                Ok(Step::Write(
+                    Zeroizing::new(bytes),
+                    Self { state: State::TlsAsked(opened), ..self },
+                ))
             }
             Security::Plain { trusted } => {
                 inbox.consume(total);
@@ -102,21 +108,46 @@ impl Dial {
 
     fn introduce(self, line: Line, opened: Opened) -> Result<Step<Self>, Fault> {
         let sequence = line.sequence();
-        let identity = Identity { credential: self.settings.credential.clone(), user: self.settings.wish.user.clone(), line };
+        let identity = Identity {
+            credential: self.settings.credential.clone(),
+            user: self.settings.wish.user.clone(),
+            line,
+        };
         let (authentication, proof) = Authentication::begin(identity, &opened.greeted, sequence)?;
-        let payload = wish::response(&self.settings.wish, opened.capabilities, authentication.plugin(), &proof)?;
+        let payload = wish::response(
+            &self.settings.wish,
+            opened.capabilities,
+            authentication.plugin(),
+            &proof,
+        )?;
         let bytes = Zeroizing::new(codec::packet(sequence, &payload));
-        Ok(Step::Write(bytes, Self { state: State::Authenticating(authentication, opened), ..self }))
+        Ok(Step::Write(
+            bytes,
+            Self { state: State::Authenticating(authentication, opened), ..self },
+        ))
     }
 
-    fn authenticating(self, authentication: Authentication, opened: Opened, inbox: &mut Inbox) -> Result<Step<Self>, Fault> {
+    fn authenticating(
+        self,
+        authentication: Authentication,
+        opened: Opened,
+        inbox: &mut Inbox,
+    ) -> Result<Step<Self>, Fault> {
         match authentication.advance(inbox)? {
-            Turn::Read(next) => Ok(Step::Read(Self { state: State::Authenticating(next, opened), ..self })),
-            Turn::Send(bytes, next) => Ok(Step::Write(bytes, Self { state: State::Authenticating(next, opened), ..self })),
+            Turn::Read(next) => {
+                Ok(Step::Read(Self { state: State::Authenticating(next, opened), ..self }))
+            }
+            Turn::Send(bytes, next) => {
+                Ok(Step::Write(bytes, Self { state: State::Authenticating(next, opened), ..self }))
+            }
             Turn::Over(ok) => {
-                let Opened { greeted: Greeted { greeting, connection_id, .. }, capabilities } = opened;
+                let Opened { greeted: Greeted { greeting, connection_id, .. }, capabilities } =
+                    opened;
                 let status = status_of(&ok, capabilities)?;
-                Ok(Step::Done(Vec::new(), Session { greeting, connection_id, capabilities, ok, status }))
+                Ok(Step::Done(
+                    Vec::new(),
+                    Session { greeting, connection_id, capabilities, ok, status },
+                ))
             }
         }
     }
@@ -130,9 +161,13 @@ impl Exchange for Dial {
         let this = Self { settings, state: State::Begun };
         match state {
             State::Begun => this.begin(inbox),
-            State::TlsAsked(opened) => Ok(Step::Secure(Vec::new(), Box::new(Securing { settings: this.settings, opened }))),
+            State::TlsAsked(opened) => {
+                Ok(Step::Secure(Vec::new(), Box::new(Securing { settings: this.settings, opened })))
+            }
             State::Connected(line, opened) => this.introduce(line, opened),
-            State::Authenticating(authentication, opened) => this.authenticating(authentication, opened, inbox),
+            State::Authenticating(authentication, opened) => {
+                this.authenticating(authentication, opened, inbox)
+            }
         }
     }
 }
@@ -153,7 +188,9 @@ impl Secure<Dial> for Securing {
 /// What is asked of a server that offers this.
 fn agreed(wish: &Wish, server: Capabilities, tls: bool) -> Result<Capabilities, Fault> {
     if !server.has(Capabilities::PROTOCOL_41 | Capabilities::SECURE_CONNECTION) {
-        return Err(Fault::unsupported("the server speaks a protocol from before MySQL 4.1: upgrade it"));
+        return Err(Fault::unsupported(
+            "the server speaks a protocol from before MySQL 4.1: upgrade it",
+        ));
     }
     if tls && !server.has(Capabilities::SSL) {
         return Err(Fault::unsupported(
@@ -169,15 +206,22 @@ fn agreed(wish: &Wish, server: Capabilities, tls: bool) -> Result<Capabilities, 
     }
     let database = wish.database.is_some();
     let wished = (wish.capabilities & Capabilities::CARRIED) | Capabilities::LOGIN;
-    let agreed = (wished & server).set(Capabilities::CONNECT_WITH_DB, database).set(Capabilities::SSL, tls);
+    let agreed =
+        (wished & server).set(Capabilities::CONNECT_WITH_DB, database).set(Capabilities::SSL, tls);
     // MySQL's bit is there where the other side can't read the high half.
     Ok(agreed.set(Capabilities::MYSQL, server.has(Capabilities::MYSQL)))
 }
 
 /// The packet that a server begins with, and its length, if all of it is there.
 fn read_greeting(inbox: &Inbox) -> Result<Option<(Greeted, usize)>, Fault> {
-    let stranger = || Fault::protocol("the server does not greet as MySQL or MariaDB does: look at the host and the port");
-    let Some((payload, total)) = codec::read_packet(inbox, 0).map_err(|_| stranger())? else { return Ok(None) };
+    let stranger = || {
+        Fault::protocol(
+            "the server does not greet as MySQL or MariaDB does: look at the host and the port",
+        )
+    };
+    let Some((payload, total)) = codec::read_packet(inbox, 0).map_err(|_| stranger())? else {
+        return Ok(None);
+    };
     if payload.first() == Some(&ERR) {
         // It speaks before it knows whether we know of SQLSTATEs.
         let payload = answer::with_sqlstate(payload, Capabilities::PROTOCOL_41);

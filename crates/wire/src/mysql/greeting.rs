@@ -70,9 +70,11 @@ impl Greeted {
         if nonce.last() == Some(&0) {
             nonce.pop();
         }
-        let plugin = if capabilities.has(Capabilities::PLUGIN_AUTH) { fields.text_or_rest() } else { b"" };
+        let plugin =
+            if capabilities.has(Capabilities::PLUGIN_AUTH) { fields.text_or_rest() } else { b"" };
         let version = String::from_utf8_lossy(version).into_owned();
-        let plugin = str::from_utf8(plugin).ok().filter(|plugin| plugin.len() <= MAX_NAME)?.to_owned();
+        let plugin =
+            str::from_utf8(plugin).ok().filter(|plugin| plugin.len() <= MAX_NAME)?.to_owned();
         let is_mariadb = !is_mysql || version.to_ascii_lowercase().contains("mariadb");
         let flavour = if is_mariadb { Flavour::Mariadb } else { Flavour::Mysql };
         let greeting = Greeting { version, flavour, capabilities, collation, status };

@@ -111,8 +111,17 @@ impl Nonce {
     fn random(sequence: u8) -> Result<Self, Fault> {
         proof::nonce().map(Self).map_err(|error| {
             let (number, sqlstate) = UNKNOWN_ERROR;
-            let farewell = codec::error_packet(sequence, number, sqlstate, "no random numbers for a nonce", Capabilities::PROTOCOL_41);
-            Fault::Unsupported { detail: format!("the system gives no random numbers: {error}"), farewell }
+            let farewell = codec::error_packet(
+                sequence,
+                number,
+                sqlstate,
+                "no random numbers for a nonce",
+                Capabilities::PROTOCOL_41,
+            );
+            Fault::Unsupported {
+                detail: format!("the system gives no random numbers: {error}"),
+                farewell,
+            }
         })
     }
 }
@@ -148,8 +157,15 @@ fn judged(judge: Judge, asked: Asked, nonce: &Nonce, sequence: u8) -> Result<Tur
         Verdict::In { fast } => Ok(admitted(asked.wish, fast, sequence)),
         Verdict::Switch(plugin) => {
             let nonce = Nonce::random(sequence)?;
-            let request = [&[codec::EOF], plugin.as_bytes(), &[0], nonce.0.as_slice(), &[0]].concat();
-            let switched = Switched { wish: asked.wish, judge, plugin, nonce, sequence: sequence.wrapping_add(1) };
+            let request =
+                [&[codec::EOF], plugin.as_bytes(), &[0], nonce.0.as_slice(), &[0]].concat();
+            let switched = Switched {
+                wish: asked.wish,
+                judge,
+                plugin,
+                nonce,
+                sequence: sequence.wrapping_add(1),
+            };
             Ok(Turn::Ask(codec::packet(sequence, &request), switched))
         }
         Verdict::Out => Err(denied(&asked.wish.user, &asked.proof, sequence)),
@@ -159,7 +175,9 @@ fn judged(judge: Judge, asked: Asked, nonce: &Nonce, sequence: u8) -> Result<Tur
 impl Switched {
     /// Takes the other proof; `None` where it has not come.
     fn take(self, inbox: &mut Inbox) -> Result<Result<Turn, Self>, Fault> {
-        let Some((payload, total)) = read(inbox, self.sequence)? else { return Ok(Err(self)) };
+        let Some((payload, total)) = read(inbox, self.sequence)? else {
+            return Ok(Err(self));
+        };
         let Self { wish, judge, plugin, nonce, sequence } = self;
         let next = sequence.wrapping_add(1);
         let verdict = judge.last(plugin, payload, &nonce.0);
@@ -191,11 +209,20 @@ impl Login {
     fn open(self) -> Result<Step<Self>, Fault> {
         let nonce = Nonce::random(0)?;
         let Greeting { version, flavour, collation, status, .. } = self.settings.greeting.clone();
-        let greeting = Greeting { version, flavour, capabilities: self.settings.offered(), collation, status };
+        let greeting =
+            Greeting { version, flavour, capabilities: self.settings.offered(), collation, status };
         let plugin = announced(flavour).to_owned();
-        let greeted = Greeted { greeting, connection_id: self.settings.connection_id, nonce: nonce.0.clone(), plugin };
+        let greeted = Greeted {
+            greeting,
+            connection_id: self.settings.connection_id,
+            nonce: nonce.0.clone(),
+            plugin,
+        };
         let bytes = codec::packet(0, &greeted.encode());
-        Ok(Step::Write(Zeroizing::new(bytes), Self { state: State::Greeted(Line::Bare, nonce), ..self }))
+        Ok(Step::Write(
+            Zeroizing::new(bytes),
+            Self { state: State::Greeted(Line::Bare, nonce), ..self },
+        ))
     }
 
     fn greeted(self, line: Line, nonce: Nonce, inbox: &mut Inbox) -> Result<Step<Self>, Fault> {
@@ -209,18 +236,30 @@ impl Login {
             let length = payload.len();
             return self.tls_asked(length, total, nonce, inbox);
         }
-        let asked = Asked::parse(payload, self.settings.offered()).map_err(|malformed| malformed_login(&malformed, answer))?;
+        let asked = Asked::parse(payload, self.settings.offered())
+            .map_err(|malformed| malformed_login(&malformed, answer))?;
         inbox.consume(total);
         if line == Line::Bare && self.settings.tls == Tls::Required {
             return Err(no_encryption(&asked.wish.user, answer));
         }
         let announced = announced(self.settings.greeting.flavour);
-        let judge = Judge { ask: self.settings.ask.clone(), announced: Some(announced), fallback: announced, tls: line == Line::Tls };
+        let judge = Judge {
+            ask: self.settings.ask.clone(),
+            announced: Some(announced),
+            fallback: announced,
+            tls: line == Line::Tls,
+        };
         let turn = judged(judge, asked, &nonce, answer)?;
         Ok(self.step(turn))
     }
 
-    fn tls_asked(self, length: usize, total: usize, nonce: Nonce, inbox: &mut Inbox) -> Result<Step<Self>, Fault> {
+    fn tls_asked(
+        self,
+        length: usize,
+        total: usize,
+        nonce: Nonce,
+        inbox: &mut Inbox,
+    ) -> Result<Step<Self>, Fault> {
         if self.settings.tls == Tls::Off {
             return Err(violation("the client asks for TLS, which is not offered here", 2));
         }
@@ -234,7 +273,10 @@ impl Login {
 
     fn step(self, turn: Turn) -> Step<Self> {
         match turn {
-            Turn::Ask(bytes, switched) => Step::Write(Zeroizing::new(bytes), Self { state: State::Switched(switched), ..self }),
+            Turn::Ask(bytes, switched) => Step::Write(
+                Zeroizing::new(bytes),
+                Self { state: State::Switched(switched), ..self },
+            ),
             Turn::In(bytes, arrival) => Step::Done(bytes, arrival),
         }
     }
@@ -272,12 +314,15 @@ impl Secure<Login> for Securing {
 
 /// A packet of the client.
 fn read(inbox: &Inbox, sequence: u8) -> Result<Option<(&[u8], usize)>, Fault> {
-    codec::read_packet(inbox, sequence).map_err(|fault| violation(&fault.to_string(), sequence.wrapping_add(1)))
+    codec::read_packet(inbox, sequence)
+        .map_err(|fault| violation(&fault.to_string(), sequence.wrapping_add(1)))
 }
 
 /// What the first packet says the client can do, where it is none from before 4.1.
 fn first_capabilities(payload: &[u8], answer: u8) -> Result<Capabilities, Fault> {
-    let is_old = payload.first_chunk().is_some_and(|low| u16::from_le_bytes(*low) & Capabilities::PROTOCOL_41.mysql() as u16 == 0);
+    let is_old = payload.first_chunk().is_some_and(|low| {
+        u16::from_le_bytes(*low) & Capabilities::PROTOCOL_41.mysql() as u16 == 0
+    });
     if is_old {
         let detail = "the client speaks a protocol from before MySQL 4.1";
         let (number, sqlstate) = OLD_PROTOCOL;
@@ -286,16 +331,20 @@ fn first_capabilities(payload: &[u8], answer: u8) -> Result<Capabilities, Fault>
         let farewell = codec::error_packet(answer, number, sqlstate, message, Capabilities::NONE);
         return Err(Fault::Unsupported { detail: detail.to_owned(), farewell });
     }
-    wish::capabilities_of(payload).ok_or_else(|| violation("the client's first packet is too short", answer))
+    wish::capabilities_of(payload)
+        .ok_or_else(|| violation("the client's first packet is too short", answer))
 }
 
 fn malformed_login(malformed: &Malformed, answer: u8) -> Fault {
     match malformed {
-        Malformed::Short => violation("the client's login is malformed, or something in it is too long", answer),
+        Malformed::Short => {
+            violation("the client's login is malformed, or something in it is too long", answer)
+        }
         Malformed::Text => {
             let detail = "the login holds a name that is not UTF-8: use names of users and databases that are";
             let (number, sqlstate) = BAD_HANDSHAKE;
-            let farewell = codec::error_packet(answer, number, sqlstate, detail, Capabilities::PROTOCOL_41);
+            let farewell =
+                codec::error_packet(answer, number, sqlstate, detail, Capabilities::PROTOCOL_41);
             Fault::Unsupported { detail: detail.to_owned(), farewell }
         }
     }
@@ -304,8 +353,19 @@ fn malformed_login(malformed: &Malformed, answer: u8) -> Fault {
 fn no_encryption(user: &str, answer: u8) -> Fault {
     let detail = format!("the client comes without TLS as user {user:?}, which is required here");
     let (number, sqlstate) = TLS_REQUIRED;
-    let message = format!("the proxy takes in nobody without TLS, and the connection of user '{user}' has none: set ssl-mode to REQUIRED");
-    Fault::Denied { detail, farewell: codec::error_packet(answer, number, sqlstate, &message, Capabilities::PROTOCOL_41) }
+    let message = format!(
+        "the proxy takes in nobody without TLS, and the connection of user '{user}' has none: set ssl-mode to REQUIRED"
+    );
+    Fault::Denied {
+        detail,
+        farewell: codec::error_packet(
+            answer,
+            number,
+            sqlstate,
+            &message,
+            Capabilities::PROTOCOL_41,
+        ),
+    }
 }
 
 fn denied(user: &str, proof: &[u8], answer: u8) -> Fault {
@@ -313,14 +373,21 @@ fn denied(user: &str, proof: &[u8], answer: u8) -> Fault {
     let (number, sqlstate) = ACCESS_DENIED;
     // In MySQL's words.
     let message = format!("Access denied for user '{user}' (using password: {given})");
-    let farewell = codec::error_packet(answer, number, sqlstate, &message, Capabilities::PROTOCOL_41);
+    let farewell =
+        codec::error_packet(answer, number, sqlstate, &message, Capabilities::PROTOCOL_41);
     Fault::Denied { detail: format!("a wrong password came with the user name {user:?}"), farewell }
 }
 
 /// What a client that breaks the protocol is told and what is logged are the same.
 fn violation(detail: &str, answer: u8) -> Fault {
     let (number, sqlstate) = BAD_HANDSHAKE;
-    let farewell = codec::error_packet(answer, number, sqlstate, &format!("Bad handshake: {detail}"), Capabilities::PROTOCOL_41);
+    let farewell = codec::error_packet(
+        answer,
+        number,
+        sqlstate,
+        &format!("Bad handshake: {detail}"),
+        Capabilities::PROTOCOL_41,
+    );
     Fault::Protocol { detail: detail.to_owned(), farewell }
 }
 

@@ -58,15 +58,25 @@ impl MysqlPassword {
 
     /// Whether what `mysql_native_password` sent was made from the password and this nonce.
     pub(super) fn proves_native(&self, proof: &[u8], nonce: &[u8]) -> bool {
-        let Ok(proof) = <[u8; 20]>::try_from(proof) else { return false };
-        let once = Zeroizing::new(xor(proof, Sha1::new().chain_update(nonce).chain_update(self.native).finalize().into()));
+        let Ok(proof) = <[u8; 20]>::try_from(proof) else {
+            return false;
+        };
+        let once = Zeroizing::new(xor(
+            proof,
+            Sha1::new().chain_update(nonce).chain_update(self.native).finalize().into(),
+        ));
         <[u8; 20]>::from(Sha1::digest(*once)).ct_eq(&self.native).into()
     }
 
     /// Whether what `caching_sha2_password` sent was made from the password and this nonce.
     pub(super) fn proves_sha256(&self, proof: &[u8], nonce: &[u8]) -> bool {
-        let Ok(proof) = <[u8; 32]>::try_from(proof) else { return false };
-        let once = Zeroizing::new(xor(proof, Sha256::new().chain_update(self.sha256).chain_update(nonce).finalize().into()));
+        let Ok(proof) = <[u8; 32]>::try_from(proof) else {
+            return false;
+        };
+        let once = Zeroizing::new(xor(
+            proof,
+            Sha256::new().chain_update(self.sha256).chain_update(nonce).finalize().into(),
+        ));
         <[u8; 32]>::from(Sha256::digest(*once)).ct_eq(&self.sha256).into()
     }
 
@@ -120,7 +130,12 @@ pub(super) fn ed25519(password: &[u8], nonce: &[u8]) -> Vec<u8> {
     let public = (BASE * *secret).compress();
     let round = Zeroizing::new(wide(Sha512::new().chain_update(prefix).chain_update(nonce)));
     let commitment = (BASE * *round).compress();
-    let challenge = wide(Sha512::new().chain_update(commitment.as_bytes()).chain_update(public.as_bytes()).chain_update(nonce));
+    let challenge = wide(
+        Sha512::new()
+            .chain_update(commitment.as_bytes())
+            .chain_update(public.as_bytes())
+            .chain_update(nonce),
+    );
     let answer = challenge * *secret + *round;
     [*commitment.as_bytes(), answer.to_bytes()].concat()
 }
@@ -134,7 +149,11 @@ fn wide(hash: Sha512) -> Scalar {
 pub(super) fn nonce() -> Result<Vec<u8>, getrandom::Error> {
     let mut bytes = [0; NONCE];
     getrandom::fill(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| byte & 0x7f).map(|byte| if matches!(byte, 0 | b'$') { byte + 1 } else { byte }).collect())
+    Ok(bytes
+        .iter()
+        .map(|byte| byte & 0x7f)
+        .map(|byte| if matches!(byte, 0 | b'$') { byte + 1 } else { byte })
+        .collect())
 }
 
 #[cfg(test)]

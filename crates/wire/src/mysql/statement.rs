@@ -66,7 +66,12 @@ impl Statement {
     }
 
     /// Where the answer goes on behind this packet; `None` is its end.
-    fn next(&self, place: Place, payload: &[u8], received: &mut Received) -> Result<Option<Place>, Fault> {
+    fn next(
+        &self,
+        place: Place,
+        payload: &[u8],
+        received: &mut Received,
+    ) -> Result<Option<Place>, Fault> {
         let eof = !self.capabilities.has(Capabilities::DEPRECATE_EOF);
         let behind_columns = if eof { Place::Middle } else { Place::Rows };
         Ok(match (place, payload) {
@@ -74,8 +79,11 @@ impl Statement {
             (Place::Head, [OK, ..]) => None,
             (Place::Head, payload) => {
                 let mut fields = Fields(payload);
-                let count = fields.integer().filter(|count| (1..64).contains(count)).ok_or_else(strange)?;
-                let optional = self.capabilities.has_any(Capabilities::OPTIONAL_METADATA | Capabilities::CACHE_METADATA);
+                let count =
+                    fields.integer().filter(|count| (1..64).contains(count)).ok_or_else(strange)?;
+                let optional = self
+                    .capabilities
+                    .has_any(Capabilities::OPTIONAL_METADATA | Capabilities::CACHE_METADATA);
                 let described = !optional || fields.u8() == Some(1);
                 Some(if described { Place::Columns(count) } else { behind_columns })
             }
@@ -86,7 +94,8 @@ impl Statement {
             (Place::Rows, [EOF, ..]) if !eof || payload.len() < MAX_EOF => None,
             (Place::Rows, row) => {
                 if received.value.is_none() {
-                    received.value = Fields(row).string().and_then(|text| String::from_utf8(text.to_vec()).ok());
+                    received.value =
+                        Fields(row).string().and_then(|text| String::from_utf8(text.to_vec()).ok());
                 }
                 Some(Place::Rows)
             }
@@ -116,13 +125,17 @@ impl Exchange for Statement {
             };
             received.packets += 1;
             if received.packets > MAX_PACKETS {
-                return Err(Fault::protocol("the server's answer to a statement of ours has no end"));
+                return Err(Fault::protocol(
+                    "the server's answer to a statement of ours has no end",
+                ));
             }
             let next = self.next(place, payload, &mut received)?;
             inbox.consume(total);
             match next {
                 Some(next) => place = next,
-                None => return Ok(Step::Done(Vec::new(), Answer { value: received.value })),
+                None => {
+                    return Ok(Step::Done(Vec::new(), Answer { value: received.value }));
+                }
             }
         }
     }

@@ -117,13 +117,18 @@ impl Dialogue {
     /// Whether every command is answered, and no packet is under way.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.shared.course == Course::Commands && self.shared.awaited.is_empty() && self.requests.is_between() && self.answers.is_between()
+        self.shared.course == Course::Commands
+            && self.shared.awaited.is_empty()
+            && self.requests.is_between()
+            && self.answers.is_between()
     }
 
     /// Whether every command was answered when the client said that it goes: the session is of use to others.
     #[must_use]
     pub fn is_left_idle(&self) -> bool {
-        self.shared.course == Course::Over && self.shared.awaited.is_empty() && self.answers.is_between()
+        self.shared.course == Course::Over
+            && self.shared.awaited.is_empty()
+            && self.answers.is_between()
     }
 
     /// Whether it can't be followed any longer.

@@ -16,7 +16,10 @@ use crate::inbox::Inbox;
 /// Bytes from hexadecimal digits; white space parts them.
 pub(super) fn hex(digits: &str) -> Vec<u8> {
     let digits: Vec<u8> = digits.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    digits.chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+    digits
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect()
 }
 
 /// A greeting of MySQL 9.7.4, as it came.
@@ -40,7 +43,10 @@ pub(super) fn ask(text: &str) -> Ask {
 }
 
 pub(super) fn token() -> Credential {
-    Credential::Token(Zeroizing::new(format!("db.example:3306/?Action=connect&X-Amz-Signature={}", "0".repeat(1500))))
+    Credential::Token(Zeroizing::new(format!(
+        "db.example:3306/?Action=connect&X-Amz-Signature={}",
+        "0".repeat(1500)
+    )))
 }
 
 enum State<E: Exchange> {
@@ -58,13 +64,16 @@ struct End<E: Exchange> {
 
 impl<E: Exchange> End<E> {
     fn new(exchange: E) -> Self {
-        let mut end = Self { state: Some(State::Going(exchange)), inbox: Inbox::default(), sent: Vec::new() };
+        let mut end =
+            Self { state: Some(State::Going(exchange)), inbox: Inbox::default(), sent: Vec::new() };
         end.go();
         end
     }
 
     fn go(&mut self) {
-        while let Some(State::Going(exchange)) = self.state.take_if(|state| matches!(state, State::Going(_))) {
+        while let Some(State::Going(exchange)) =
+            self.state.take_if(|state| matches!(state, State::Going(_)))
+        {
             let (state, waits) = match exchange.advance(&mut self.inbox) {
                 Ok(Step::Read(next)) => (State::Going(next), true),
                 Ok(Step::Write(bytes, next)) => {
@@ -100,7 +109,9 @@ impl<E: Exchange> End<E> {
 
     fn secured(&mut self) {
         match self.state.take() {
-            Some(State::Securing(next)) => self.state = Some(State::Going(next.established(Peer::default()))),
+            Some(State::Securing(next)) => {
+                self.state = Some(State::Going(next.established(Peer::default())))
+            }
             state => self.state = state,
         }
         self.go();
@@ -128,7 +139,8 @@ pub(super) fn talk<C: Exchange, S: Exchange<Outcome = Arrival>>(
     let (mut client, mut server) = (End::new(client), End::new(server));
     let mut welcomed = false;
     loop {
-        let (asked, answered) = (std::mem::take(&mut client.sent), std::mem::take(&mut server.sent));
+        let (asked, answered) =
+            (std::mem::take(&mut client.sent), std::mem::take(&mut server.sent));
         server.take(&asked, chunk);
         client.take(&answered, chunk);
         if client.is_securing() && server.is_securing() {
@@ -137,7 +149,9 @@ pub(super) fn talk<C: Exchange, S: Exchange<Outcome = Arrival>>(
         }
         if let (false, Some(State::Over(Ok(arrival)))) = (welcomed, &server.state) {
             welcomed = true;
-            server.sent.extend(codec::packet(arrival.sequence, &ok.encode(arrival.wish.capabilities)));
+            server
+                .sent
+                .extend(codec::packet(arrival.sequence, &ok.encode(arrival.wish.capabilities)));
         }
         if client.sent.is_empty() && server.sent.is_empty() {
             return (client.outcome(), server.outcome());
@@ -150,10 +164,20 @@ fn settings(digits: &str, tls: Tls, ask: Ask) -> login::Settings {
 }
 
 fn wish() -> Wish {
-    let attributes = vec![(b"_pid".to_vec(), b"11".to_vec()), (b"program_name".to_vec(), b"mysql".to_vec())];
-    let capabilities = Capabilities::CARRIED.without(Capabilities::ZSTD | Capabilities::OPTIONAL_METADATA | Capabilities::QUERY_ATTRIBUTES);
-    let capabilities = capabilities.with(Capabilities::PROTOCOL_41).without(Capabilities::EXTENDED_METADATA | Capabilities::CACHE_METADATA);
-    Wish { capabilities, attributes, collation: 255, ..Wish::new("jané", Some("orders".to_owned())) }
+    let attributes =
+        vec![(b"_pid".to_vec(), b"11".to_vec()), (b"program_name".to_vec(), b"mysql".to_vec())];
+    let capabilities = Capabilities::CARRIED.without(
+        Capabilities::ZSTD | Capabilities::OPTIONAL_METADATA | Capabilities::QUERY_ATTRIBUTES,
+    );
+    let capabilities = capabilities
+        .with(Capabilities::PROTOCOL_41)
+        .without(Capabilities::EXTENDED_METADATA | Capabilities::CACHE_METADATA);
+    Wish {
+        capabilities,
+        attributes,
+        collation: 255,
+        ..Wish::new("jané", Some("orders".to_owned()))
+    }
 }
 
 fn changed() -> Okay {
@@ -163,7 +187,14 @@ fn changed() -> Okay {
 
 type Both = (Result<Session, Fault>, Result<Arrival, Fault>);
 
-fn meet(digits: &str, tls: Tls, security: Security, ask: Ask, credential: Credential, chunk: usize) -> Both {
+fn meet(
+    digits: &str,
+    tls: Tls,
+    security: Security,
+    ask: Ask,
+    credential: Credential,
+    chunk: usize,
+) -> Both {
     let dial = Dial::new(dial::Settings { wish: wish(), security, credential });
     talk(dial, Login::new(settings(digits, tls, ask)), &changed(), chunk)
 }
@@ -178,11 +209,15 @@ const LINES: [(Tls, Security); 5] = [
 
 #[test]
 fn whoever_knows_the_password_is_let_in_with_all_it_asked_for() {
-    for (digits, (tls, security), chunk) in [MYSQL_97, MARIADB_1011]
-        .into_iter()
-        .flat_map(|digits| LINES.into_iter().flat_map(move |line| [1, 5, usize::MAX].map(|chunk| (digits, line, chunk))))
+    for (digits, (tls, security), chunk) in
+        [MYSQL_97, MARIADB_1011].into_iter().flat_map(|digits| {
+            LINES
+                .into_iter()
+                .flat_map(move |line| [1, 5, usize::MAX].map(|chunk| (digits, line, chunk)))
+        })
     {
-        let (session, arrival) = meet(digits, tls, security, ask("geheim"), password("geheim"), chunk);
+        let (session, arrival) =
+            meet(digits, tls, security, ask("geheim"), password("geheim"), chunk);
         let (session, arrival) = (session.unwrap(), arrival.unwrap());
         let carried = greeting(digits).capabilities | Capabilities::PROTOCOL_41;
         assert_eq!(arrival.wish, Wish { capabilities: wish().capabilities & carried, ..wish() });
@@ -196,20 +231,27 @@ fn whoever_knows_the_password_is_let_in_with_all_it_asked_for() {
 
 #[test]
 fn whoever_does_not_is_kept_out_and_told_so() {
-    for (digits, (tls, security)) in [MYSQL_97, MARIADB_1011].into_iter().flat_map(|digits| LINES.map(|line| (digits, line))) {
+    for (digits, (tls, security)) in
+        [MYSQL_97, MARIADB_1011].into_iter().flat_map(|digits| LINES.map(|line| (digits, line)))
+    {
         for (credential, said) in [(password("geheimer"), "YES"), (Credential::Nothing, "NO")] {
             let (session, arrival) = meet(digits, tls, security, ask("geheim"), credential, 7);
             assert!(matches!(arrival, Err(Fault::Denied { .. })), "{arrival:?}");
             let Err(Fault::Refused(error)) = session else { panic!("{session:?}") };
             assert_eq!(error.code, "1045 (28000)");
-            assert_eq!(error.message, format!("Access denied for user 'jané' (using password: {said})"));
+            assert_eq!(
+                error.message,
+                format!("Access denied for user 'jané' (using password: {said})")
+            );
         }
     }
 }
 
 #[test]
 fn where_nothing_is_asked_everybody_is_let_in() {
-    for (digits, (tls, security)) in [MYSQL_97, MARIADB_1011].into_iter().flat_map(|digits| LINES.map(|line| (digits, line))) {
+    for (digits, (tls, security)) in
+        [MYSQL_97, MARIADB_1011].into_iter().flat_map(|digits| LINES.map(|line| (digits, line)))
+    {
         for credential in [password("any"), Credential::Nothing] {
             let (session, arrival) = meet(digits, tls, security, Ask::Nothing, credential, 3);
             session.unwrap();
@@ -223,55 +265,85 @@ fn a_token_goes_out_as_it_is_and_only_where_nobody_reads_along() {
     for (tls, security) in LINES {
         let (session, _) = meet(MYSQL_97, tls, security, Ask::Nothing, token(), usize::MAX);
         match security {
-            Security::Plain { trusted: false } => assert!(matches!(session, Err(Fault::Unsupported { .. })), "{session:?}"),
+            Security::Plain { trusted: false } => {
+                assert!(matches!(session, Err(Fault::Unsupported { .. })), "{session:?}")
+            }
             _ => assert!(session.is_ok(), "{session:?}"),
         }
         let (session, _) = meet(MYSQL_97, tls, security, ask("geheim"), token(), usize::MAX);
-        let Err(Fault::Unsupported { detail, .. } | Fault::Denied { detail, .. }) = session else { panic!("{session:?}") };
-        assert!(security == Security::Plain { trusted: false } || detail.contains("AWSAuthenticationPlugin"), "{detail}");
+        let Err(Fault::Unsupported { detail, .. } | Fault::Denied { detail, .. }) = session else {
+            panic!("{session:?}")
+        };
+        assert!(
+            security == Security::Plain { trusted: false }
+                || detail.contains("AWSAuthenticationPlugin"),
+            "{detail}"
+        );
     }
 }
 
 #[test]
 fn tls_is_there_or_there_is_no_login() {
-    let (session, _) = meet(MYSQL_97, Tls::Off, Security::Required, Ask::Nothing, token(), usize::MAX);
-    assert!(matches!(&session, Err(Fault::Unsupported { detail, .. }) if detail.contains("no TLS")), "{session:?}");
+    let (session, _) =
+        meet(MYSQL_97, Tls::Off, Security::Required, Ask::Nothing, token(), usize::MAX);
+    assert!(
+        matches!(&session, Err(Fault::Unsupported { detail, .. }) if detail.contains("no TLS")),
+        "{session:?}"
+    );
     let plain = Security::Plain { trusted: true };
-    let (session, arrival) = meet(MYSQL_97, Tls::Required, plain, Ask::Nothing, password("x"), usize::MAX);
+    let (session, arrival) =
+        meet(MYSQL_97, Tls::Required, plain, Ask::Nothing, password("x"), usize::MAX);
     assert!(matches!(arrival, Err(Fault::Denied { .. })), "{arrival:?}");
-    assert!(matches!(&session, Err(Fault::Refused(error)) if error_number(&error.payload) == Some(3159)), "{session:?}");
+    assert!(
+        matches!(&session, Err(Fault::Refused(error)) if error_number(&error.payload) == Some(3159)),
+        "{session:?}"
+    );
 }
 
 #[test]
 fn a_client_is_not_promised_what_another_server_lacks() {
     let wish = Wish { capabilities: Capabilities::QUERY_ATTRIBUTES, ..wish() };
-    let dial = Dial::new(dial::Settings { wish, security: Security::Plain { trusted: true }, credential: password("x") });
+    let dial = Dial::new(dial::Settings {
+        wish,
+        security: Security::Plain { trusted: true },
+        credential: password("x"),
+    });
     let login = Login::new(settings(MARIADB_1011, Tls::Off, Ask::Nothing));
     let (session, _) = talk(dial, login, &Okay::default(), usize::MAX);
-    assert!(matches!(&session, Err(Fault::Unsupported { detail, .. }) if detail.contains("QUERY_ATTRIBUTES")), "{session:?}");
+    assert!(
+        matches!(&session, Err(Fault::Unsupported { detail, .. }) if detail.contains("QUERY_ATTRIBUTES")),
+        "{session:?}"
+    );
 }
 
 #[test]
 fn users_are_changed_in_a_session_that_stands() {
     let server = Capabilities::CARRIED | Capabilities::LOGIN;
-    let before = Wish { capabilities: Capabilities::CARRIED.with(Capabilities::PROTOCOL_41), ..wish() };
+    let before =
+        Wish { capabilities: Capabilities::CARRIED.with(Capabilities::PROTOCOL_41), ..wish() };
     for (flavour, asks, credential, tls) in [
         (Flavour::Mysql, ask("geheim"), password("geheim"), true),
         (Flavour::Mariadb, ask("geheim"), password("geheim"), false),
         (Flavour::Mysql, Ask::Nothing, password("any"), false),
         (Flavour::Mariadb, Ask::Nothing, Credential::Nothing, false),
     ] {
-        let after = Wish { user: "joe".to_owned(), database: None, collation: 2048, ..before.clone() };
+        let after =
+            Wish { user: "joe".to_owned(), database: None, collation: 2048, ..before.clone() };
         let change = dial::Change::with(server, after.clone(), credential, tls, false);
-        let Ok(Step::Write(packet, change)) = change.advance(&mut Inbox::default()) else { panic!() };
-        let login = login::Change::new(&packet[codec::HEADER..], &before, flavour, asks, tls).unwrap();
+        let Ok(Step::Write(packet, change)) = change.advance(&mut Inbox::default()) else {
+            panic!()
+        };
+        let login =
+            login::Change::new(&packet[codec::HEADER..], &before, flavour, asks, tls).unwrap();
         let (changed, arrival) = talk(change, login, &changed(), 2);
         assert_eq!(changed.unwrap().status, status::AUTOCOMMIT | status::SESSION_STATE_CHANGED);
         assert_eq!(arrival.unwrap().wish, after);
     }
     let change = dial::Change::with(server, before.clone(), password("wrong"), true, false);
     let Ok(Step::Write(packet, change)) = change.advance(&mut Inbox::default()) else { panic!() };
-    let login = login::Change::new(&packet[codec::HEADER..], &before, Flavour::Mysql, ask("geheim"), true).unwrap();
+    let login =
+        login::Change::new(&packet[codec::HEADER..], &before, Flavour::Mysql, ask("geheim"), true)
+            .unwrap();
     let (changed, arrival) = talk(change, login, &Okay::default(), 2);
     assert!(matches!(arrival, Err(Fault::Denied { .. })));
     assert!(matches!(changed, Err(Fault::Refused(_))));
@@ -279,7 +351,13 @@ fn users_are_changed_in_a_session_that_stands() {
 
 #[test]
 fn what_differs_between_processes_is_not_of_a_pools_key() {
-    let other = Wish { attributes: vec![(b"program_name".to_vec(), b"mysql".to_vec()), (b"_pid".to_vec(), b"12".to_vec())], ..wish() };
+    let other = Wish {
+        attributes: vec![
+            (b"program_name".to_vec(), b"mysql".to_vec()),
+            (b"_pid".to_vec(), b"12".to_vec()),
+        ],
+        ..wish()
+    };
     assert_ne!(wish(), other);
     assert_eq!(wish().pool_key(), other.pool_key());
     assert_ne!(wish().pool_key(), Wish { database: None, ..wish() }.pool_key());

@@ -51,7 +51,9 @@ impl Wish {
         Self {
             user: user.into(),
             database,
-            capabilities: Capabilities::PROTOCOL_41 | Capabilities::LONG_FLAG | Capabilities::TRANSACTIONS,
+            capabilities: Capabilities::PROTOCOL_41
+                | Capabilities::LONG_FLAG
+                | Capabilities::TRANSACTIONS,
             collation: UTF8MB4,
             max_packet: MAX_PACKET,
             attributes: Vec::new(),
@@ -82,7 +84,10 @@ pub(super) struct Asked {
 /// The proof may be a password as it is.
 impl fmt::Debug for Asked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Asked").field("wish", &self.wish).field("plugin", &self.plugin).finish_non_exhaustive()
+        f.debug_struct("Asked")
+            .field("wish", &self.wish)
+            .field("plugin", &self.plugin)
+            .finish_non_exhaustive()
     }
 }
 
@@ -121,9 +126,17 @@ impl Asked {
             fields.text()
         };
         let proof = proof.filter(|proof| proof.len() <= MAX_PROOF).ok_or(Malformed::Short)?;
-        let database = if said.has(Capabilities::CONNECT_WITH_DB) { name(fields.text_or_rest())? } else { String::new() };
+        let database = if said.has(Capabilities::CONNECT_WITH_DB) {
+            name(fields.text_or_rest())?
+        } else {
+            String::new()
+        };
         let plugin = plugin(&mut fields, said)?;
-        let attributes = if said.has(Capabilities::CONNECT_ATTRS) { attributes(&mut fields)? } else { Vec::new() };
+        let attributes = if said.has(Capabilities::CONNECT_ATTRS) {
+            attributes(&mut fields)?
+        } else {
+            Vec::new()
+        };
         let zstd_level = if spoken.has(Capabilities::ZSTD) { fields.u8() } else { None };
         let wish = Wish {
             user,
@@ -141,17 +154,28 @@ impl Asked {
     pub(super) fn parse_change(payload: &[u8], before: &Wish) -> Result<Self, Malformed> {
         // All that come this far log in by plugins.
         let said = before.capabilities | Capabilities::LOGIN;
-        let mut fields = Fields(payload.strip_prefix(&[command::CHANGE_USER]).ok_or(Malformed::Short)?);
+        let mut fields =
+            Fields(payload.strip_prefix(&[command::CHANGE_USER]).ok_or(Malformed::Short)?);
         let user = name(fields.text().ok_or(Malformed::Short)?)?;
         let proof = short_string(&mut fields).ok_or(Malformed::Short)?;
         let database = name(fields.text_or_rest())?;
-        let collation = if fields.0.is_empty() { before.collation } else { fields.u16().ok_or(Malformed::Short)? };
+        let collation = if fields.0.is_empty() {
+            before.collation
+        } else {
+            fields.u16().ok_or(Malformed::Short)?
+        };
         let plugin = plugin(&mut fields, said)?;
         let attributes = match said.has(Capabilities::CONNECT_ATTRS) && !fields.0.is_empty() {
             true => attributes(&mut fields)?,
             false => before.attributes.clone(),
         };
-        let wish = Wish { user, database: Some(database).filter(|name| !name.is_empty()), collation, attributes, ..before.clone() };
+        let wish = Wish {
+            user,
+            database: Some(database).filter(|name| !name.is_empty()),
+            collation,
+            attributes,
+            ..before.clone()
+        };
         Ok(Self { wish, capabilities: said, proof: Zeroizing::new(proof.to_vec()), plugin })
     }
 }
@@ -193,7 +217,8 @@ fn attributes(fields: &mut Fields<'_>) -> Result<Attributes, Malformed> {
     let mut fields = Fields(all);
     let mut attributes = Vec::new();
     while !fields.0.is_empty() {
-        let pair = fields.string().and_then(|name| Some((name.to_vec(), fields.string()?.to_vec())));
+        let pair =
+            fields.string().and_then(|name| Some((name.to_vec(), fields.string()?.to_vec())));
         attributes.push(pair.ok_or(Malformed::Short)?);
     }
     Ok(attributes)
@@ -228,11 +253,18 @@ pub(super) fn tls_request(wish: &Wish, capabilities: Capabilities) -> Result<Vec
 }
 
 /// `HandshakeResponse41`.
-pub(super) fn response(wish: &Wish, capabilities: Capabilities, plugin: &str, proof: &[u8]) -> Result<Zeroizing<Vec<u8>>, Fault> {
+pub(super) fn response(
+    wish: &Wish,
+    capabilities: Capabilities,
+    plugin: &str,
+    proof: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, Fault> {
     let start = head(wish, capabilities)?;
-    let attributes = wish.attributes.iter().map(|(name, value)| name.len() + value.len() + 18).sum::<usize>();
+    let attributes =
+        wish.attributes.iter().map(|(name, value)| name.len() + value.len() + 18).sum::<usize>();
     // Made large enough at once: what is moved is not wiped where it was.
-    let mut payload = Zeroizing::new(Vec::with_capacity(start.len() + proof.len() + attributes + 4 * MAX_NAME));
+    let mut payload =
+        Zeroizing::new(Vec::with_capacity(start.len() + proof.len() + attributes + 4 * MAX_NAME));
     payload.extend(start);
     codec::put_text(&mut payload, &wish.user);
     if capabilities.has(Capabilities::PLUGIN_AUTH_LENENC) {
@@ -272,8 +304,11 @@ pub(super) fn change(wish: &Wish, capabilities: Capabilities, plugin: &str) -> V
 }
 
 fn put_short_string(payload: &mut Vec<u8>, proof: &[u8]) -> Result<(), Fault> {
-    let length = u8::try_from(proof.len())
-        .map_err(|_| Fault::unsupported("the server takes no proof that is longer than 255 bytes: it is too old for tokens"))?;
+    let length = u8::try_from(proof.len()).map_err(|_| {
+        Fault::unsupported(
+            "the server takes no proof that is longer than 255 bytes: it is too old for tokens",
+        )
+    })?;
     payload.push(length);
     payload.extend_from_slice(proof);
     Ok(())

@@ -106,7 +106,10 @@ pub fn gss_request() -> Vec<u8> {
 /// `CancelRequest`.
 #[must_use]
 pub fn cancel_request(key: &CancelKey) -> Vec<u8> {
-    packet(&[&CANCEL_REQUEST.to_be_bytes(), &key.process.to_be_bytes(), key.secret.as_slice()].concat())
+    packet(
+        &[&CANCEL_REQUEST.to_be_bytes(), &key.process.to_be_bytes(), key.secret.as_slice()]
+            .concat(),
+    )
 }
 
 /// `Authentication…` with its code.
@@ -178,8 +181,21 @@ pub fn welcome(parameters: &[(String, String)], key: &CancelKey) -> Vec<u8> {
 
 /// `ErrorResponse`: severity (`FATAL`, `ERROR`), SQLSTATE, and what people read.
 #[must_use]
-pub fn error_response(severity: &str, code: &str, message: &str, detail: Option<&str>, hint: Option<&str>) -> Vec<u8> {
-    let fields = [(b'S', Some(severity)), (b'V', Some(severity)), (b'C', Some(code)), (b'M', Some(message)), (b'D', detail), (b'H', hint)];
+pub fn error_response(
+    severity: &str,
+    code: &str,
+    message: &str,
+    detail: Option<&str>,
+    hint: Option<&str>,
+) -> Vec<u8> {
+    let fields = [
+        (b'S', Some(severity)),
+        (b'V', Some(severity)),
+        (b'C', Some(code)),
+        (b'M', Some(message)),
+        (b'D', detail),
+        (b'H', hint),
+    ];
     let mut payload = Vec::new();
     for (field, text) in fields.into_iter().filter_map(|(field, text)| Some((field, text?))) {
         put_field(&mut payload, field, text);
@@ -244,13 +260,18 @@ pub type Received<'a> = (u8, &'a [u8], usize);
 /// # Errors
 /// Where it says that it holds less than its own length, or more than `max` bytes in all.
 pub fn read_message(inbox: &Inbox, max: usize) -> Result<Option<Received<'_>>, Fault> {
-    let Some((header, behind)) = inbox.unread().split_first_chunk::<HEADER>() else { return Ok(None) };
+    let Some((header, behind)) = inbox.unread().split_first_chunk::<HEADER>() else {
+        return Ok(None);
+    };
     let [kind, length @ ..] = *header;
     let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
     let total = length.saturating_add(1);
     let Some(payload) = length.checked_sub(4).filter(|_| total <= max) else {
         let kind = char::from(kind).escape_default();
-        return Err(Fault::protocol(format!("a message of kind '{kind}' says it is {length} bytes long; 4 to {} can be", max - 1)));
+        return Err(Fault::protocol(format!(
+            "a message of kind '{kind}' says it is {length} bytes long; 4 to {} can be",
+            max - 1
+        )));
     };
     Ok(behind.get(..payload).map(|payload| (kind, payload, total)))
 }

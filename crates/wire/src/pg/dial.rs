@@ -92,8 +92,13 @@ impl Dial {
 
     fn begin(self) -> Step<Self> {
         match self.settings.security {
-            Security::Required if self.settings.direct_tls => Step::Secure(Vec::new(), Box::new(Securing(self.settings))),
-            Security::Required => Step::Write(Zeroizing::new(codec::tls_request()), Self { state: State::TlsAsked, ..self }),
+            Security::Required if self.settings.direct_tls => {
+                Step::Secure(Vec::new(), Box::new(Securing(self.settings)))
+            }
+            Security::Required => Step::Write(
+                Zeroizing::new(codec::tls_request()),
+                Self { state: State::TlsAsked, ..self },
+            ),
             Security::Plain { trusted } => self.introduce(Line::Bare { trusted }),
         }
     }
@@ -104,9 +109,9 @@ impl Dial {
         };
         match answer {
             // What comes ahead of TLS may be put there by somebody in between (CVE-2021-23222).
-            b'S' if !behind.is_empty() => {
-                Err(Fault::protocol("the server sends unencrypted data behind its yes to TLS: it is broken, or somebody is in between"))
-            }
+            b'S' if !behind.is_empty() => Err(Fault::protocol(
+                "the server sends unencrypted data behind its yes to TLS: it is broken, or somebody is in between",
+            )),
             b'S' => {
                 inbox.consume(1);
                 Ok(Step::Secure(Vec::new(), Box::new(Securing(self.settings))))
@@ -119,7 +124,9 @@ impl Dial {
             b'E' => Err(Fault::protocol(
                 "the server answers the request for TLS with an error: it may have no room for one more connection; its log says more",
             )),
-            _ => Err(Fault::protocol("the server does not answer the request for TLS as PostgreSQL does: look at the host and the port")),
+            _ => Err(Fault::protocol(
+                "the server does not answer the request for TLS as PostgreSQL does: look at the host and the port",
+            )),
         }
     }
 
@@ -129,7 +136,12 @@ impl Dial {
         Step::Write(bytes, Self { state: State::Introduced(line, opened), ..self })
     }
 
-    fn introduced(self, line: Line, opened: Opened, inbox: &mut Inbox) -> Result<Step<Self>, Fault> {
+    fn introduced(
+        self,
+        line: Line,
+        opened: Opened,
+        inbox: &mut Inbox,
+    ) -> Result<Step<Self>, Fault> {
         let unread = inbox.unread();
         if let Some(error) = session::old_error(unread) {
             return Err(Fault::Refused(error));
@@ -141,12 +153,21 @@ impl Dial {
         Self { state: State::Authenticating(authentication, opened), ..self }.advance(inbox)
     }
 
-    fn authenticating(self, authentication: Authentication, mut opened: Opened, inbox: &mut Inbox) -> Result<Step<Self>, Fault> {
+    fn authenticating(
+        self,
+        authentication: Authentication,
+        mut opened: Opened,
+        inbox: &mut Inbox,
+    ) -> Result<Step<Self>, Fault> {
         let Self { settings, .. } = self;
         let mut authentication = authentication;
         loop {
-            let Some((kind, payload, total)) = codec::read_message(inbox, MAX_LOGIN_MESSAGE)? else {
-                return Ok(Step::Read(Self { settings, state: State::Authenticating(authentication, opened) }));
+            let Some((kind, payload, total)) = codec::read_message(inbox, MAX_LOGIN_MESSAGE)?
+            else {
+                return Ok(Step::Read(Self {
+                    settings,
+                    state: State::Authenticating(authentication, opened),
+                }));
             };
             opened.count()?;
             let turn = match kind {
@@ -163,15 +184,23 @@ impl Dial {
             inbox.consume(total);
             match turn {
                 Turn::Wait(next) => authentication = next,
-                Turn::Send(bytes, next) => return Ok(Step::Write(bytes, Self { settings, state: State::Authenticating(next, opened) })),
-                Turn::Over => return Self { settings, state: State::Opening(opened) }.advance(inbox),
+                Turn::Send(bytes, next) => {
+                    return Ok(Step::Write(
+                        bytes,
+                        Self { settings, state: State::Authenticating(next, opened) },
+                    ));
+                }
+                Turn::Over => {
+                    return Self { settings, state: State::Opening(opened) }.advance(inbox);
+                }
             }
         }
     }
 
     fn opening(self, mut opened: Opened, inbox: &mut Inbox) -> Result<Step<Self>, Fault> {
         loop {
-            let Some((kind, payload, total)) = codec::read_message(inbox, MAX_LOGIN_MESSAGE)? else {
+            let Some((kind, payload, total)) = codec::read_message(inbox, MAX_LOGIN_MESSAGE)?
+            else {
                 return Ok(Step::Read(Self { state: State::Opening(opened), ..self }));
             };
             opened.count()?;
@@ -199,7 +228,9 @@ impl Exchange for Dial {
             State::Begun => Ok(this.begin()),
             State::TlsAsked => this.tls_answered(inbox),
             // As libpq demands it: whoever takes TLS without being asked may be another service.
-            State::Connected(Line::Tls(peer)) if this.settings.direct_tls && peer.protocol.as_deref() != Some(codec::ALPN) => {
+            State::Connected(Line::Tls(peer))
+                if this.settings.direct_tls && peer.protocol.as_deref() != Some(codec::ALPN) =>
+            {
                 Err(Fault::protocol(
                     "the server takes TLS without being asked, but not for PostgreSQL (ALPN): look at the host and the port, or let \
                      TLS be asked for",
@@ -207,7 +238,9 @@ impl Exchange for Dial {
             }
             State::Connected(line) => Ok(this.introduce(line)),
             State::Introduced(line, opened) => this.introduced(line, opened, inbox),
-            State::Authenticating(authentication, opened) => this.authenticating(authentication, opened, inbox),
+            State::Authenticating(authentication, opened) => {
+                this.authenticating(authentication, opened, inbox)
+            }
             State::Opening(opened) => this.opening(opened, inbox),
         }
     }

@@ -102,12 +102,16 @@ impl Login {
         };
         inbox.consume(consumed);
         match packet {
-            Packet::Tls if offers.tls => self.tls_asked(inbox, line, Offers { tls: false, ..offers }),
+            Packet::Tls if offers.tls => {
+                self.tls_asked(inbox, line, Offers { tls: false, ..offers })
+            }
             Packet::Gss if offers.gss => {
                 nothing_behind(inbox, "GSSAPI encryption request")?;
                 Ok(self.answer_no(line, Offers { gss: false, ..offers }))
             }
-            Packet::Tls | Packet::Gss => Err(violation("the client asks for encryption twice, or within TLS")),
+            Packet::Tls | Packet::Gss => {
+                Err(violation("the client asks for encryption twice, or within TLS"))
+            }
             Packet::Cancel(key) => Ok(Step::Done(Vec::new(), Outcome::Cancel(key))),
             Packet::Startup(asked) => self.startup(line, asked),
         }
@@ -117,31 +121,43 @@ impl Login {
         // What comes behind the request, ahead of TLS, may be put there by somebody in between (CVE-2021-23222).
         nothing_behind(inbox, "SSL request")?;
         match line {
-            Line::Bare if self.offers_tls() => {
-                Ok(Step::Secure(b"S".to_vec(), Box::new(Securing { settings: self.settings, direct: false })))
-            }
+            Line::Bare if self.offers_tls() => Ok(Step::Secure(
+                b"S".to_vec(),
+                Box::new(Securing { settings: self.settings, direct: false }),
+            )),
             line => Ok(self.answer_no(line, offers)),
         }
     }
 
     fn answer_no(self, line: Line, offers: Offers) -> Step<Self> {
-        Step::Write(Zeroizing::new(b"N".to_vec()), Self { state: State::Packet(line, offers), ..self })
+        Step::Write(
+            Zeroizing::new(b"N".to_vec()),
+            Self { state: State::Packet(line, offers), ..self },
+        )
     }
 
     fn startup(self, line: Line, asked: Asked) -> Result<Step<Self>, Fault> {
         let peer = match line {
             Line::Tls(peer) => Some(peer),
-            Line::Bare if self.settings.tls == Tls::Required => return Err(no_encryption(&asked.startup.user)),
+            Line::Bare if self.settings.tls == Tls::Required => {
+                return Err(no_encryption(&asked.startup.user));
+            }
             Line::Bare => None,
         };
         let mut bytes = asked.negotiation();
         match &self.settings.ask {
             Ask::Nothing => Ok(Step::Done(bytes, Outcome::Login(asked.startup))),
             Ask::Password(verifier) => {
-                let offer =
-                    Offer { startup: asked.startup, verifier: Arc::clone(verifier), end_point: peer.and_then(|peer| peer.end_point) };
+                let offer = Offer {
+                    startup: asked.startup,
+                    verifier: Arc::clone(verifier),
+                    end_point: peer.and_then(|peer| peer.end_point),
+                };
                 bytes.extend(offer.mechanisms());
-                Ok(Step::Write(Zeroizing::new(bytes), Self { state: State::Offered(offer), ..self }))
+                Ok(Step::Write(
+                    Zeroizing::new(bytes),
+                    Self { state: State::Offered(offer), ..self },
+                ))
             }
         }
     }
@@ -157,14 +173,17 @@ impl Exchange for Login {
             State::Opening => match inbox.unread().first() {
                 None => Ok(Step::Read(this)),
                 // Direct TLS, since PostgreSQL 17: the `ClientHello` stays where it is.
-                Some(&codec::TLS_HANDSHAKE) if this.offers_tls() => {
-                    Ok(Step::Secure(Vec::new(), Box::new(Securing { settings: this.settings, direct: true })))
-                }
+                Some(&codec::TLS_HANDSHAKE) if this.offers_tls() => Ok(Step::Secure(
+                    Vec::new(),
+                    Box::new(Securing { settings: this.settings, direct: true }),
+                )),
                 Some(_) => this.packet(inbox, Line::Bare, Offers::ALL),
             },
             // As PostgreSQL demands it: else somebody in between could lead a client of another protocol here.
             State::Direct(peer) if peer.protocol.as_deref() != Some(codec::ALPN) => {
-                Err(Fault::protocol("the client begins with TLS without asking, and does not name PostgreSQL in it (ALPN)"))
+                Err(Fault::protocol(
+                    "the client begins with TLS without asking, and does not name PostgreSQL in it (ALPN)",
+                ))
             }
             State::Direct(peer) => this.packet(inbox, Line::Tls(peer), Offers::ALL),
             State::Packet(line, offers) => this.packet(inbox, line, offers),
@@ -174,7 +193,10 @@ impl Exchange for Login {
                 };
                 let (bytes, proof) = offer.challenge(kind, payload)?;
                 inbox.consume(total);
-                Ok(Step::Write(Zeroizing::new(bytes), Self { state: State::Challenged(proof), ..this }))
+                Ok(Step::Write(
+                    Zeroizing::new(bytes),
+                    Self { state: State::Challenged(proof), ..this },
+                ))
             }
             State::Challenged(proof) => {
                 let Some((kind, payload, total)) = read(inbox)? else {
@@ -197,14 +219,19 @@ struct Securing {
 
 impl Secure<Login> for Securing {
     fn established(self: Box<Self>, peer: Peer) -> Login {
-        let state = if self.direct { State::Direct(peer) } else { State::Packet(Line::Tls(peer), Offers::NONE) };
+        let state = if self.direct {
+            State::Direct(peer)
+        } else {
+            State::Packet(Line::Tls(peer), Offers::NONE)
+        };
         Login { settings: self.settings, state }
     }
 }
 
 /// A SASL message of the client.
 fn read(inbox: &Inbox) -> Result<Option<codec::Received<'_>>, Fault> {
-    codec::read_message(inbox, codec::HEADER + codec::MAX_SASL_MESSAGE).map_err(|fault| violation(&fault.to_string()))
+    codec::read_message(inbox, codec::HEADER + codec::MAX_SASL_MESSAGE)
+        .map_err(|fault| violation(&fault.to_string()))
 }
 
 fn nothing_behind(inbox: &Inbox, request: &str) -> Result<(), Fault> {
@@ -213,20 +240,35 @@ fn nothing_behind(inbox: &Inbox, request: &str) -> Result<(), Fault> {
     }
     let detail = format!("received unencrypted data after {request}");
     let hint = "This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.";
-    let farewell = codec::error_response("FATAL", codec::PROTOCOL_VIOLATION, &detail, Some(hint), None);
+    let farewell =
+        codec::error_response("FATAL", codec::PROTOCOL_VIOLATION, &detail, Some(hint), None);
     Err(Fault::Protocol { detail, farewell })
 }
 
 fn no_encryption(user: &str) -> Fault {
     let detail = format!("the client comes without TLS as user {user:?}, which is required here");
-    let message = format!("the proxy takes in nobody without TLS, and the connection of user \"{user}\" has no encryption");
+    let message = format!(
+        "the proxy takes in nobody without TLS, and the connection of user \"{user}\" has no encryption"
+    );
     let hint = "Connect with sslmode=require or stricter.";
-    Fault::Denied { detail, farewell: codec::error_response("FATAL", codec::INVALID_AUTHORIZATION, &message, None, Some(hint)) }
+    Fault::Denied {
+        detail,
+        farewell: codec::error_response(
+            "FATAL",
+            codec::INVALID_AUTHORIZATION,
+            &message,
+            None,
+            Some(hint),
+        ),
+    }
 }
 
 /// What a client that breaks the protocol is told and what is logged are the same.
 fn violation(detail: &str) -> Fault {
-    Fault::Protocol { detail: detail.to_owned(), farewell: codec::error_response("FATAL", codec::PROTOCOL_VIOLATION, detail, None, None) }
+    Fault::Protocol {
+        detail: detail.to_owned(),
+        farewell: codec::error_response("FATAL", codec::PROTOCOL_VIOLATION, detail, None, None),
+    }
 }
 
 #[cfg(test)]

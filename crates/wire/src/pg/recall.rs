@@ -33,10 +33,13 @@ impl Exchange for Recall {
 
     fn advance(self, inbox: &mut Inbox) -> Result<Step<Self>, Fault> {
         match self.state {
-            State::Begun(Security::Required, false) => {
-                Ok(Step::Write(Zeroizing::new(codec::tls_request()), Self { state: State::TlsAsked, ..self }))
+            State::Begun(Security::Required, false) => Ok(Step::Write(
+                Zeroizing::new(codec::tls_request()),
+                Self { state: State::TlsAsked, ..self },
+            )),
+            State::Begun(Security::Required, true) => {
+                Ok(Step::Secure(Vec::new(), Box::new(Securing(self.key))))
             }
-            State::Begun(Security::Required, true) => Ok(Step::Secure(Vec::new(), Box::new(Securing(self.key)))),
             State::TlsAsked => match inbox.unread() {
                 [] => Ok(Step::Read(self)),
                 // What comes ahead of TLS may be put there by somebody in between (CVE-2021-23222).
@@ -44,9 +47,13 @@ impl Exchange for Recall {
                     inbox.consume(1);
                     Ok(Step::Secure(Vec::new(), Box::new(Securing(self.key))))
                 }
-                _ => Err(Fault::unsupported("the server offers no TLS to the request to cancel, and without TLS none is sent")),
+                _ => Err(Fault::unsupported(
+                    "the server offers no TLS to the request to cancel, and without TLS none is sent",
+                )),
             },
-            State::Begun(Security::Plain { .. }, _) | State::Connected => Ok(Step::Done(codec::cancel_request(&self.key), ())),
+            State::Begun(Security::Plain { .. }, _) | State::Connected => {
+                Ok(Step::Done(codec::cancel_request(&self.key), ()))
+            }
         }
     }
 }

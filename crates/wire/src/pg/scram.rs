@@ -71,7 +71,9 @@ impl ScramVerifier {
 
 impl fmt::Debug for ScramVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ScramVerifier").field("iterations", &self.iterations).finish_non_exhaustive()
+        f.debug_struct("ScramVerifier")
+            .field("iterations", &self.iterations)
+            .finish_non_exhaustive()
     }
 }
 
@@ -92,7 +94,10 @@ impl Keys {
             block = round(&[&*block]);
             salted.iter_mut().zip(block.iter()).for_each(|(sum, byte)| *sum ^= byte);
         }
-        Self { client: Zeroizing::new(mac(&*salted, b"Client Key")), server: Zeroizing::new(mac(&*salted, b"Server Key")) }
+        Self {
+            client: Zeroizing::new(mac(&*salted, b"Client Key")),
+            server: Zeroizing::new(mac(&*salted, b"Server Key")),
+        }
     }
 
     fn stored(&self) -> [u8; HASH] {
@@ -102,7 +107,10 @@ impl Keys {
 
 /// `SASLprep` (RFC 4013). What it can't prepare, or leaves nothing of, is taken as it is, as PostgreSQL and libpq do.
 fn prepare(password: &str) -> Cow<'_, str> {
-    stringprep::saslprep(password).ok().filter(|prepared| !prepared.is_empty()).unwrap_or(Cow::Borrowed(password))
+    stringprep::saslprep(password)
+        .ok()
+        .filter(|prepared| !prepared.is_empty())
+        .unwrap_or(Cow::Borrowed(password))
 }
 
 /// HMAC-SHA-256 with its key in place.

@@ -42,7 +42,12 @@ impl Exchange for Statement {
 
     fn advance(self, inbox: &mut Inbox) -> Result<Step<Self>, Fault> {
         let (mut answer, mut messages) = match self.0 {
-            State::Begun(bytes) => return Ok(Step::Write(Zeroizing::new(bytes), Self(State::Sent { answer: None, messages: 0 }))),
+            State::Begun(bytes) => {
+                return Ok(Step::Write(
+                    Zeroizing::new(bytes),
+                    Self(State::Sent { answer: None, messages: 0 }),
+                ));
+            }
             State::Sent { answer, messages } => (answer, messages),
         };
         loop {
@@ -57,8 +62,16 @@ impl Exchange for Statement {
                     false
                 }
                 b'Z' if payload == b"I" => true,
-                b'Z' => return Err(Fault::protocol("the session is within a transaction after a statement of ours")),
-                _ if messages > MAX_MESSAGES => return Err(Fault::protocol("the server's answer to a statement of ours has no end")),
+                b'Z' => {
+                    return Err(Fault::protocol(
+                        "the session is within a transaction after a statement of ours",
+                    ));
+                }
+                _ if messages > MAX_MESSAGES => {
+                    return Err(Fault::protocol(
+                        "the server's answer to a statement of ours has no end",
+                    ));
+                }
                 _ => false,
             };
             inbox.consume(total);

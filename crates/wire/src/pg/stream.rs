@@ -133,7 +133,9 @@ impl Answers {
 
     /// Takes the status, which is the only byte of its message.
     fn settle(&mut self, rest: &[u8]) {
-        let (Standing::Due, Some(status)) = (self.standing, rest.first()) else { return };
+        let (Standing::Due, Some(status)) = (self.standing, rest.first()) else {
+            return;
+        };
         if let Place::Body(1) = self.place {
             self.standing = Standing::Ready(*status);
             self.given += 1;
@@ -154,7 +156,10 @@ impl Answers {
     #[must_use]
     pub fn status(&self) -> Option<u8> {
         match (self.standing, &self.place) {
-            (Standing::Ready(status @ (b'I' | b'T' | b'E')), Place::Header { count: 0, .. } | Place::Body(0)) => Some(status),
+            (
+                Standing::Ready(status @ (b'I' | b'T' | b'E')),
+                Place::Header { count: 0, .. } | Place::Body(0),
+            ) => Some(status),
             _ => None,
         }
     }
@@ -206,7 +211,9 @@ impl Place {
 
     /// A header that comes in parts.
     fn gather(&mut self, rest: &mut &[u8]) -> Option<u8> {
-        let Self::Header { held, count } = self else { return None };
+        let Self::Header { held, count } = self else {
+            return None;
+        };
         while let Some(slot) = held.get_mut(*count) {
             let (byte, behind) = rest.split_first()?;
             *slot = *byte;

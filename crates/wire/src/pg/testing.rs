@@ -27,7 +27,8 @@ pub(super) fn packet(code: u32, body: &[u8]) -> Vec<u8> {
 
 /// A `StartupMessage` of any version, with names and values in turn.
 pub(super) fn startup(major: u16, minor: u16, texts: &[&str]) -> Vec<u8> {
-    let mut body: Vec<u8> = texts.iter().flat_map(|text| [text.as_bytes(), &[0]].concat()).collect();
+    let mut body: Vec<u8> =
+        texts.iter().flat_map(|text| [text.as_bytes(), &[0]].concat()).collect();
     body.push(0);
     packet(u32::from(major) << 16 | u32::from(minor), &body)
 }
@@ -40,7 +41,13 @@ pub(super) fn jane(minor: u16) -> Startup {
 
 /// How Jane logs in to a server: TLS, asked for.
 pub(super) fn settings(credential: Credential) -> Settings {
-    Settings { startup: jane(2), security: Security::Required, direct_tls: false, credential, channel_binding: ChannelBinding::Prefer }
+    Settings {
+        startup: jane(2),
+        security: Security::Required,
+        direct_tls: false,
+        credential,
+        channel_binding: ChannelBinding::Prefer,
+    }
 }
 
 pub(super) fn key(secret: usize) -> CancelKey {
@@ -69,7 +76,14 @@ fn error(text: &mut String, payload: &[u8]) {
     let fields: Vec<&str> = str::from_utf8(payload).unwrap().split('\0').collect();
     let field = |name| fields.iter().find_map(|field| field.strip_prefix(name));
     assert_eq!(field('S'), field('V'), "the severity is not translated");
-    writeln!(text, "{} {}: {}", field('S').unwrap_or_default(), field('C').unwrap_or_default(), field('M').unwrap_or_default()).unwrap();
+    writeln!(
+        text,
+        "{} {}: {}",
+        field('S').unwrap_or_default(),
+        field('C').unwrap_or_default(),
+        field('M').unwrap_or_default()
+    )
+    .unwrap();
     for (name, title) in [('D', "DETAIL"), ('H', "HINT")] {
         if let Some(value) = field(name) {
             writeln!(text, "{title}: {value}").unwrap();

@@ -82,22 +82,41 @@ impl Client {
     }
 
     async fn identity(&self) -> Result<String, Failure> {
-        let found = aws_sdk_sts::Client::new(&self.config).get_caller_identity().send().await.map_err(refused)?;
+        let found = aws_sdk_sts::Client::new(&self.config)
+            .get_caller_identity()
+            .send()
+            .await
+            .map_err(refused)?;
         Ok(found.arn.unwrap_or_default())
     }
 
     async fn assume(&mut self) -> Result<String, Failure> {
-        let found = aws_sdk_sts::Client::new(&self.config).get_caller_identity().send().await.map_err(refused)?;
+        let found = aws_sdk_sts::Client::new(&self.config)
+            .get_caller_identity()
+            .send()
+            .await
+            .map_err(refused)?;
         let role = format!("arn:aws:iam::{}:role/app-admin", found.account.unwrap_or_default());
-        let provider = AssumeRoleProvider::builder(role).session_name("interop").configure(&self.config).build().await;
+        let provider = AssumeRoleProvider::builder(role)
+            .session_name("interop")
+            .configure(&self.config)
+            .build()
+            .await;
         let session = aws_sdk_sts::config::SharedCredentialsProvider::new(provider);
         self.config = self.config.to_builder().credentials_provider(session).build();
         self.identity().await
     }
 
     async fn create(&self) -> Result<String, Failure> {
-        let wanted = self.rds().create_db_instance().db_instance_identifier(&self.instance).engine("postgres");
-        let wanted = wanted.db_instance_class("db.t4g.micro").allocated_storage(20).enable_iam_database_authentication(true);
+        let wanted = self
+            .rds()
+            .create_db_instance()
+            .db_instance_identifier(&self.instance)
+            .engine("postgres");
+        let wanted = wanted
+            .db_instance_class("db.t4g.micro")
+            .allocated_storage(20)
+            .enable_iam_database_authentication(true);
         let wanted = wanted.master_username("master").master_user_password(var("MASTER_PASSWORD")?);
         let created = wanted.send().await.map_err(refused)?;
         Ok(created.db_instance.and_then(|instance| instance.db_instance_status).unwrap_or_default())
@@ -105,19 +124,32 @@ impl Client {
 
     /// Asks at once, and then at an interval that the waiter draws itself: it has no setting for that.
     async fn wait(&self) -> Result<String, Failure> {
-        let waiter = self.rds().wait_until_db_instance_available().db_instance_identifier(&self.instance);
+        let waiter =
+            self.rds().wait_until_db_instance_available().db_instance_identifier(&self.instance);
         waiter.wait(Duration::from_secs(120)).await.map_err(|error| whole(&error))?;
         Ok("available".to_owned())
     }
 
     async fn describe(&mut self) -> Result<String, Failure> {
-        let answer = self.rds().describe_db_instances().db_instance_identifier(&self.instance).send().await.map_err(refused)?;
-        let found = answer.db_instances.unwrap_or_default().into_iter().next().ok_or("it is not there")?;
+        let answer = self
+            .rds()
+            .describe_db_instances()
+            .db_instance_identifier(&self.instance)
+            .send()
+            .await
+            .map_err(refused)?;
+        let found =
+            answer.db_instances.unwrap_or_default().into_iter().next().ok_or("it is not there")?;
         let endpoint = found.endpoint.ok_or("it has no endpoint")?;
         self.host = endpoint.address.ok_or("its endpoint has no address")?;
         self.port = endpoint.port.ok_or("its endpoint has no port")?.try_into()?;
         let id = found.dbi_resource_id.unwrap_or_default();
-        Ok(format!("{}:{} {id} iam={}", self.host, self.port, found.iam_database_authentication_enabled.unwrap_or_default()))
+        Ok(format!(
+            "{}:{} {id} iam={}",
+            self.host,
+            self.port,
+            found.iam_database_authentication_enabled.unwrap_or_default()
+        ))
     }
 
     async fn prepare(&self) -> Result<String, Failure> {
@@ -129,28 +161,46 @@ impl Client {
     }
 
     async fn token(&mut self) -> Result<String, Failure> {
-        let wanted = Config::builder().hostname(&self.host).port(self.port.into()).username(USER).build()?;
-        let token = AuthTokenGenerator::new(wanted).auth_token(&self.config).await.map_err(|error| error.to_string())?;
+        let wanted =
+            Config::builder().hostname(&self.host).port(self.port.into()).username(USER).build()?;
+        let token = AuthTokenGenerator::new(wanted)
+            .auth_token(&self.config)
+            .await
+            .map_err(|error| error.to_string())?;
         self.password = token.as_str().to_owned();
         Ok(self.password.len().to_string())
     }
 
     async fn login(&self) -> Result<String, Failure> {
         let mut connection = self.connect(USER, &self.password).await?;
-        let user = sqlx::query("SELECT current_user::text").fetch_one(&mut connection).await?.try_get(0)?;
+        let user = sqlx::query("SELECT current_user::text")
+            .fetch_one(&mut connection)
+            .await?
+            .try_get(0)?;
         connection.close().await?;
         Ok(user)
     }
 
     async fn delete(&self) -> Result<String, Failure> {
-        let wanted = self.rds().delete_db_instance().db_instance_identifier(&self.instance).skip_final_snapshot(true);
+        let wanted = self
+            .rds()
+            .delete_db_instance()
+            .db_instance_identifier(&self.instance)
+            .skip_final_snapshot(true);
         let deleted = wanted.send().await.map_err(refused)?;
         Ok(deleted.db_instance.and_then(|instance| instance.db_instance_status).unwrap_or_default())
     }
 
     async fn connect(&self, user: &str, password: &str) -> Result<PgConnection, Failure> {
-        let options = PgConnectOptions::new_without_pgpass().host(&self.host).port(self.port).username(user).password(password);
-        let options = options.database("postgres").ssl_mode(PgSslMode::VerifyFull).ssl_root_cert(var("COUNTERSIGN_CA")?);
+        let options = PgConnectOptions::new_without_pgpass()
+            .host(&self.host)
+            .port(self.port)
+            .username(user)
+            .password(password);
+        let options = options
+            .database("postgres")
+            .ssl_mode(PgSslMode::VerifyFull)
+            .ssl_root_cert(var("COUNTERSIGN_CA")?);
         Ok(options.connect().await?)
     }
 }

@@ -56,10 +56,30 @@ pub(crate) struct Client {
 }
 
 pub(crate) const CLIENTS: [Client; 6] = [
-    Client { name: "aws-cli", kit: Kit::Shell, version: Version::Said("aws", "aws-cli/"), endpoints: &[] },
-    Client { name: "aws-sdk-rust", kit: Kit::Rust, version: Version::Pinned("rust/Cargo.toml", "aws-sdk-rds ="), endpoints: &[] },
-    Client { name: "boto3", kit: Kit::Python, version: Version::Pinned("python/requirements.txt", "boto3="), endpoints: &[] },
-    Client { name: "aws-sdk-js", kit: Kit::Node, version: Version::Pinned("node/package.json", "client-rds\""), endpoints: &[] },
+    Client {
+        name: "aws-cli",
+        kit: Kit::Shell,
+        version: Version::Said("aws", "aws-cli/"),
+        endpoints: &[],
+    },
+    Client {
+        name: "aws-sdk-rust",
+        kit: Kit::Rust,
+        version: Version::Pinned("rust/Cargo.toml", "aws-sdk-rds ="),
+        endpoints: &[],
+    },
+    Client {
+        name: "boto3",
+        kit: Kit::Python,
+        version: Version::Pinned("python/requirements.txt", "boto3="),
+        endpoints: &[],
+    },
+    Client {
+        name: "aws-sdk-js",
+        kit: Kit::Node,
+        version: Version::Pinned("node/package.json", "client-rds\""),
+        endpoints: &[],
+    },
     Client {
         name: "aws-sdk-go",
         kit: Kit::Go,
@@ -67,7 +87,12 @@ pub(crate) const CLIENTS: [Client; 6] = [
         // It makes its credentials' clients before it looks at AWS_ENDPOINT_URL (config/config.go): these are looked at in time.
         endpoints: &["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL_SSO"],
     },
-    Client { name: "aws-sdk-java", kit: Kit::Java, version: Version::Pinned("java/pom.xml", "<artifactId>rds<"), endpoints: &[] },
+    Client {
+        name: "aws-sdk-java",
+        kit: Kit::Java,
+        version: Version::Pinned("java/pom.xml", "<artifactId>rds<"),
+        endpoints: &[],
+    },
 ];
 
 fn source(file: &str) -> PathBuf {
@@ -86,10 +111,21 @@ impl Client {
             Kit::Java => {
                 let mut path = tool("classes:");
                 path.push(tool("lib/*"));
-                vec!["java".into(), "-XX:TieredStopAtLevel=1".into(), "-cp".into(), path, "Client".into()]
+                vec![
+                    "java".into(),
+                    "-XX:TieredStopAtLevel=1".into(),
+                    "-cp".into(),
+                    path,
+                    "Client".into(),
+                ]
             }
             // In the target directory that they share with this.
-            Kit::Rust => vec![std::env::current_exe().unwrap_or_default().with_file_name("aws-sdk-client").into_os_string()],
+            Kit::Rust => vec![
+                std::env::current_exe()
+                    .unwrap_or_default()
+                    .with_file_name("aws-sdk-client")
+                    .into_os_string(),
+            ],
         }
     }
 
@@ -103,8 +139,11 @@ impl Client {
             }
             Version::Pinned(file, name) => {
                 let path = source(file);
-                let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-                let version = text.split_once(name).and_then(|(_, rest)| number(rest.get(rest.find(|c: char| c.is_ascii_digit())?..)?));
+                let text = fs::read_to_string(&path)
+                    .map_err(|error| format!("{}: {error}", path.display()))?;
+                let version = text.split_once(name).and_then(|(_, rest)| {
+                    number(rest.get(rest.find(|c: char| c.is_ascii_digit())?..)?)
+                });
                 version.ok_or_else(|| format!("{} pins no {name}", path.display()))
             }
         }

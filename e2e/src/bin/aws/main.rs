@@ -75,7 +75,9 @@ fn main() -> ExitCode {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
-    if let Some(unknown) = arguments.clients.iter().find(|name| CLIENTS.iter().all(|client| client.name != **name)) {
+    if let Some(unknown) =
+        arguments.clients.iter().find(|name| CLIENTS.iter().all(|client| client.name != **name))
+    {
         let known: Vec<&str> = CLIENTS.iter().map(|client| client.name).collect();
         eprintln!("there is no client {unknown:?}: there are {}", known.join(", "));
         return ExitCode::from(2);
@@ -116,9 +118,12 @@ fn run(arguments: &Arguments, stack: &Stack) -> Vec<String> {
 }
 
 fn row(client: &Client, arguments: &Arguments, place: &Place<'_>, stack: &Stack) -> Row {
-    let version = arguments.lacks_kit(client.kit).map_or_else(|| client.version(), |why| Err(why.to_owned()));
+    let version =
+        arguments.lacks_kit(client.kit).map_or_else(|| client.version(), |why| Err(why.to_owned()));
     match version {
-        Ok(version) => Row { client: client.name, version, cells: Ok(trial::of(client, place, stack)) },
+        Ok(version) => {
+            Row { client: client.name, version, cells: Ok(trial::of(client, place, stack)) }
+        }
         Err(why) => Row { client: client.name, version: "-".to_owned(), cells: Err(why) },
     }
 }

@@ -64,8 +64,16 @@ pub(crate) struct Stack {
 
 impl Stack {
     pub(crate) fn up() -> Self {
-        let directory = tempfile::Builder::new().prefix("countersign-").tempdir().expect("a directory for the stack");
-        let mut stack = Self { directory, keys: HashMap::new(), revoked: HashMap::new(), sources: HashMap::new() };
+        let directory = tempfile::Builder::new()
+            .prefix("countersign-")
+            .tempdir()
+            .expect("a directory for the stack");
+        let mut stack = Self {
+            directory,
+            keys: HashMap::new(),
+            revoked: HashMap::new(),
+            sources: HashMap::new(),
+        };
         // The machine, whose metadata is asked, has the role of this profile.
         let _printed = stack.must(&[
             "up",
@@ -82,19 +90,24 @@ impl Stack {
         std::fs::create_dir_all(stack.home()).expect("a home for the clients");
         let _printed = stack.must(&["user", "create", REVOKED]);
         stack.keys = stack.exported(&["--user", ADMINISTRATOR]).expect("the stack exports keys");
-        stack.revoked = stack.exported(&["--user", REVOKED]).expect("the stack exports the other keys");
+        stack.revoked =
+            stack.exported(&["--user", REVOKED]).expect("the stack exports the other keys");
         let _printed = stack.must(&["user", "disable-key", REVOKED]);
-        stack.sources = Source::ALL.into_iter().map(|source| (source, stack.from(source))).collect();
+        stack.sources =
+            Source::ALL.into_iter().map(|source| (source, stack.from(source))).collect();
         stack
     }
 
     fn local(&self, arguments: &[&str]) -> Command {
-        let beside = std::env::current_exe().expect("this program has a path").with_file_name("countersign");
+        let beside =
+            std::env::current_exe().expect("this program has a path").with_file_name("countersign");
         assert!(beside.exists(), "countersign is not built: run `cargo xtask test interop`");
         let mut command = Command::new(beside);
         command.arg("local").arg("--dir").arg(self.directory.path()).args(arguments);
         for (name, _) in std::env::vars_os() {
-            if name.to_str().is_some_and(|name| name != SERVERS && OURS.iter().any(|ours| name.starts_with(ours))) {
+            if name.to_str().is_some_and(|name| {
+                name != SERVERS && OURS.iter().any(|ours| name.starts_with(ours))
+            }) {
                 command.env_remove(name);
             }
         }
@@ -114,12 +127,18 @@ impl Stack {
             return Err(format!("countersign local env {}: {}", more.join(" "), printed.err));
         }
         let script = format!("{}\nenv -0", printed.out);
-        let said = run(Command::new("sh").arg("-c").arg(script).env_clear().env("PATH", "/usr/bin:/bin"));
+        let said =
+            run(Command::new("sh").arg("-c").arg(script).env_clear().env("PATH", "/usr/bin:/bin"));
         let variables = said.out.split('\0').filter_map(|pair| pair.split_once('='));
-        let exported = variables.filter(|(name, _)| *name == "HOME" || OURS.iter().any(|ours| name.starts_with(ours)));
-        let mut environment: Environment = exported.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let exported = variables
+            .filter(|(name, _)| *name == "HOME" || OURS.iter().any(|ours| name.starts_with(ours)));
+        let mut environment: Environment =
+            exported.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let ca = environment.get("PGSSLROOTCERT").cloned().ok_or("it names no certificate")?;
-        environment.extend([("COUNTERSIGN_CA".to_owned(), ca), ("MASTER_PASSWORD".to_owned(), MASTER_PASSWORD.to_owned())]);
+        environment.extend([
+            ("COUNTERSIGN_CA".to_owned(), ca),
+            ("MASTER_PASSWORD".to_owned(), MASTER_PASSWORD.to_owned()),
+        ]);
         Ok(environment)
     }
 
@@ -152,7 +171,9 @@ impl Stack {
 
     /// Of a role, by that source; or why there is none.
     pub(crate) fn environment(&self, source: Source) -> Result<&Environment, &str> {
-        self.sources.get(&source).map_or(Err("it is unknown"), |environment| environment.as_ref().map_err(String::as_str))
+        self.sources.get(&source).map_or(Err("it is unknown"), |environment| {
+            environment.as_ref().map_err(String::as_str)
+        })
     }
 }
 

@@ -18,7 +18,9 @@ impl Row {
     pub(crate) fn failures(&self) -> Vec<String> {
         let cells = self.cells.as_deref().unwrap_or_default();
         let failed = COLUMNS.iter().zip(cells).filter_map(|(column, cell)| match cell {
-            Outcome::Failed(what) => Some(format!("{} {}, {}: {what}", self.client, self.version, column.title())),
+            Outcome::Failed(what) => {
+                Some(format!("{} {}, {}: {what}", self.client, self.version, column.title()))
+            }
             _ => None,
         });
         failed.collect()
@@ -40,10 +42,15 @@ impl Table {
     pub(crate) fn print(&self, row: &Row) {
         let [client, version] = WIDTHS;
         let cells = match &row.cells {
-            Ok(cells) => {
-                cells.iter().zip(&self.widths).map(|(cell, width)| format!("{:width$}", cell.word())).collect::<Vec<_>>().join("  ")
+            Ok(cells) => cells
+                .iter()
+                .zip(&self.widths)
+                .map(|(cell, width)| format!("{:width$}", cell.word()))
+                .collect::<Vec<_>>()
+                .join("  "),
+            Err(why) => {
+                format!("skipped: {}", why.split_whitespace().collect::<Vec<_>>().join(" "))
             }
-            Err(why) => format!("skipped: {}", why.split_whitespace().collect::<Vec<_>>().join(" ")),
         };
         println!("{:client$}  {:version$}  {}", row.client, row.version, cells.trim_end());
     }

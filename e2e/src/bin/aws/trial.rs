@@ -15,7 +15,8 @@ const PATIENCE: &str = "150";
 const KEPT: [&str; 4] = ["PATH", "LANG", "TMPDIR", "JAVA_HOME"];
 
 /// What the program calls the steps from an identity to a login; the last ones are not in the table by themselves.
-const VERBS: [&str; 9] = ["identity", "assume", "create", "wait", "describe", "prepare", "token", "login", "delete"];
+const VERBS: [&str; 9] =
+    ["identity", "assume", "create", "wait", "describe", "prepare", "token", "login", "delete"];
 
 /// The steps with credentials from a source.
 const BY_SOURCE: [&str; 3] = ["identity", "token", "login"];
@@ -90,16 +91,23 @@ pub(crate) fn of(client: &Client, place: &Place<'_>, stack: &Stack) -> Vec<Outco
         let mut command = Command::new("timeout");
         command.arg(PATIENCE).args(client.command(place)).arg(&instance).args(verbs).env_clear();
         command.envs(KEPT.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))));
-        run(command.env("HOME", stack.home()).env("AWS_EC2_METADATA_DISABLED", "true").envs(environment))
+        run(command
+            .env("HOME", stack.home())
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .envs(environment))
     };
     let steps = steps(&VERBS, ":user/admin", &start(stack.keys(), &VERBS));
     let cell = |column: Column| match column {
         // What `prepare` comes to is seen at the login that it is for.
-        Column::Step("login") if !matches!(steps.get("prepare"), Some(Outcome::Ok)) => steps.get("prepare").cloned(),
+        Column::Step("login") if !matches!(steps.get("prepare"), Some(Outcome::Ok)) => {
+            steps.get("prepare").cloned()
+        }
         Column::Step(verb) => steps.get(verb).cloned(),
         Column::Refused => Some(refused(&start(stack.revoked(), &["identity"]))),
         Column::From(source) => Some(match stack.environment(source) {
-            Ok(environment) => whole(&start(&with_endpoints(environment, client.endpoints), &BY_SOURCE)),
+            Ok(environment) => {
+                whole(&start(&with_endpoints(environment, client.endpoints), &BY_SOURCE))
+            }
             Err(why) => Outcome::Failed(why.to_owned()),
         }),
     };
@@ -107,7 +115,10 @@ pub(crate) fn of(client: &Client, place: &Place<'_>, stack: &Stack) -> Vec<Outco
 }
 
 /// The one endpoint under these names too.
-fn with_endpoints(environment: &HashMap<String, String>, names: &[&str]) -> HashMap<String, String> {
+fn with_endpoints(
+    environment: &HashMap<String, String>,
+    names: &[&str],
+) -> HashMap<String, String> {
     let mut environment = environment.clone();
     if let Some(url) = environment.get("AWS_ENDPOINT_URL").cloned() {
         environment.extend(names.iter().map(|name| ((*name).to_owned(), url.clone())));
@@ -121,7 +132,8 @@ fn steps(verbs: &[&'static str], whose: &str, said: &Said) -> HashMap<&'static s
     let mut outcomes = HashMap::new();
     let mut going = true;
     for verb in verbs {
-        let outcome = match lines.next().and_then(|line| line.strip_prefix(verb)?.strip_prefix(' ')) {
+        let outcome = match lines.next().and_then(|line| line.strip_prefix(verb)?.strip_prefix(' '))
+        {
             _ if !going => Outcome::Untried,
             Some(value) if is_right(verb, value, whose) => Outcome::Ok,
             Some(value) => Outcome::Failed(format!("it printed {value:?}")),
@@ -136,7 +148,9 @@ fn steps(verbs: &[&'static str], whose: &str, said: &Said) -> HashMap<&'static s
 fn is_right(verb: &str, value: &str, whose: &str) -> bool {
     match verb {
         "identity" => value.starts_with("arn:aws:") && value.contains(whose),
-        "assume" => value.starts_with("arn:aws:sts::") && value.contains(":assumed-role/app-admin/"),
+        "assume" => {
+            value.starts_with("arn:aws:sts::") && value.contains(":assumed-role/app-admin/")
+        }
         "create" => value == "creating",
         "wait" => value == "available",
         "describe" => value.contains(" db-") && value.ends_with(" iam=true"),
@@ -161,14 +175,21 @@ fn refused(said: &Said) -> Outcome {
     if !said.ok && said.out.is_empty() && said.err.contains("InvalidClientTokenId") {
         return Outcome::Ok;
     }
-    Outcome::Failed(format!("a key that is switched off should get InvalidClientTokenId; it printed {:?}, {}", said.out, last_words(said)))
+    Outcome::Failed(format!(
+        "a key that is switched off should get InvalidClientTokenId; it printed {:?}, {}",
+        said.out,
+        last_words(said)
+    ))
 }
 
 /// How it ended, with the end of what it said.
 fn last_words(said: &Said) -> String {
     let status = said.status.map_or_else(|| "a signal".to_owned(), |status| status.to_string());
     let lines: Vec<&str> = said.err.lines().rev().take(6).collect();
-    format!("it ended with {status} and said {:?}", lines.into_iter().rev().collect::<Vec<_>>().join("\n"))
+    format!(
+        "it ended with {status} and said {:?}",
+        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+    )
 }
 
 #[cfg(test)]

@@ -45,7 +45,14 @@ impl Outcome {
 
 impl Case {
     /// Has the client try it.
-    pub(crate) fn attempt(self, client: &Client, place: &Place<'_>, stack: &Stack, server: &Server, relay: &Relay) -> Outcome {
+    pub(crate) fn attempt(
+        self,
+        client: &Client,
+        place: &Place<'_>,
+        stack: &Stack,
+        server: &Server,
+        relay: &Relay,
+    ) -> Outcome {
         let token = match self {
             Self::Long(length) => stack.long_token(server, length),
             Self::Tampered => tampered(Stack::short_token(server)),
@@ -66,7 +73,9 @@ impl Case {
         let decisions = stack.decisions().split_off(before);
         match judge(client.expected(self, server.engine()), server.engine(), &said, &token) {
             Outcome::Expected(expected) if !self.is_decided(expected, &decisions) => {
-                Outcome::Unexpected(format!("the authority decided {decisions:?}, where nothing stands for a login that it allowed"))
+                Outcome::Unexpected(format!(
+                    "the authority decided {decisions:?}, where nothing stands for a login that it allowed"
+                ))
             }
             outcome => outcome,
         }
@@ -77,13 +86,22 @@ impl Case {
         match (self, expected) {
             (_, Expected::Opens | Expected::Late(_)) => decisions == [None],
             (_, Expected::Refused(_)) => decisions.is_empty(),
-            (Self::Tampered, Expected::Denied) => decisions == [Some("signature-mismatch".to_owned())],
+            (Self::Tampered, Expected::Denied) => {
+                decisions == [Some("signature-mismatch".to_owned())]
+            }
             // MariaDB 10.11 looks at TLS after the plugin has been asked, MySQL tells the plugin, PostgreSQL asks nobody.
             (_, Expected::Denied) => true,
         }
     }
 
-    fn start(self, client: &Client, place: &Place<'_>, server: &Server, token: &str, elsewhere: Option<(String, u16)>) -> Said {
+    fn start(
+        self,
+        client: &Client,
+        place: &Place<'_>,
+        server: &Server,
+        token: &str,
+        elsewhere: Option<(String, u16)>,
+    ) -> Said {
         let mut command = Command::new("timeout");
         command.arg(PATIENCE).args(client.command(place)).env_clear().envs(server.variables());
         command.envs(KEPT.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))));
@@ -109,8 +127,12 @@ fn judge(expected: Expected, engine: Engine, said: &Said, token: &str) -> Outcom
     }
     let says = |text| said.err.contains(text);
     let (user, denied) = match engine {
-        Engine::Postgres => ("app TLSv1.", says("authentication failed for user \"app\"") || says("no encryption")),
-        Engine::Mariadb | Engine::Mysql => ("app@% TLSv1.", says("1045") && says("Access denied for user 'app'@")),
+        Engine::Postgres => {
+            ("app TLSv1.", says("authentication failed for user \"app\"") || says("no encryption"))
+        }
+        Engine::Mariadb | Engine::Mysql => {
+            ("app@% TLSv1.", says("1045") && says("Access denied for user 'app'@"))
+        }
     };
     let met = match expected {
         Expected::Opens => said.ok && said.out.starts_with(user),
@@ -123,10 +145,15 @@ fn judge(expected: Expected, engine: Engine, said: &Said, token: &str) -> Outcom
     let wanted = match expected {
         Expected::Opens => "it should open".to_owned(),
         Expected::Denied => "the server should deny it".to_owned(),
-        Expected::Refused(text) | Expected::Late(text) => format!("the driver should refuse it with {text:?}"),
+        Expected::Refused(text) | Expected::Late(text) => {
+            format!("the driver should refuse it with {text:?}")
+        }
     };
     let status = said.status.map_or_else(|| "a signal".to_owned(), |status| status.to_string());
-    Outcome::Unexpected(format!("{wanted}; it ended with {status}, printed {:?} and said {:?}", said.out, said.err))
+    Outcome::Unexpected(format!(
+        "{wanted}; it ended with {status}, printed {:?} and said {:?}",
+        said.out, said.err
+    ))
 }
 
 /// The same token with another last digit.

@@ -19,8 +19,16 @@ pub(crate) enum Case {
     Proxy,
 }
 
-pub(crate) const CASES: [Case; 8] =
-    [Case::Short, Case::Long(1_900), Case::Long(8_000), Case::Tampered, Case::Plain, Case::OtherName, Case::OtherAddress, Case::Proxy];
+pub(crate) const CASES: [Case; 8] = [
+    Case::Short,
+    Case::Long(1_900),
+    Case::Long(8_000),
+    Case::Tampered,
+    Case::Plain,
+    Case::OtherName,
+    Case::OtherAddress,
+    Case::Proxy,
+];
 
 /// What has to come of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

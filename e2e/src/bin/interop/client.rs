@@ -271,7 +271,9 @@ impl Client {
     }
 
     pub(crate) fn limit(&self, case: Case, server: Engine) -> Option<&'static Limit> {
-        self.limits.iter().find(|limit| limit.case == case && limit.engine.is_none_or(|engine| engine == server))
+        self.limits
+            .iter()
+            .find(|limit| limit.case == case && limit.engine.is_none_or(|engine| engine == server))
     }
 
     /// What has to come of a case.
@@ -303,11 +305,22 @@ impl Client {
             Kit::Java => {
                 let mut path = tool("classes:");
                 path.push(tool("lib/*"));
-                vec!["java".into(), "-XX:TieredStopAtLevel=1".into(), "-cp".into(), path, self.program.into()]
+                vec![
+                    "java".into(),
+                    "-XX:TieredStopAtLevel=1".into(),
+                    "-cp".into(),
+                    path,
+                    self.program.into(),
+                ]
             }
             Kit::Go | Kit::OldGo => vec![tool(self.program)],
             // In the target directory that they share with this.
-            Kit::Rust => vec![std::env::current_exe().unwrap_or_default().with_file_name(self.program).into_os_string()],
+            Kit::Rust => vec![
+                std::env::current_exe()
+                    .unwrap_or_default()
+                    .with_file_name(self.program)
+                    .into_os_string(),
+            ],
         }
     }
 
@@ -319,12 +332,17 @@ impl Client {
                 let said = run(Command::new("env").arg(program).arg("--version"));
                 let behind = ["Distrib ", "from ", "Ver ", ") "];
                 let version = behind.iter().find_map(|mark| number(said.out.split_once(mark)?.1));
-                version.ok_or_else(|| format!("{} --version: {} {}", program.display(), said.out, said.err))
+                version.ok_or_else(|| {
+                    format!("{} --version: {} {}", program.display(), said.out, said.err)
+                })
             }
             Version::Pinned(file, name) => {
                 let path = Place::source(file);
-                let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-                let version = text.split_once(name).and_then(|(_, rest)| number(rest.get(rest.find(|c: char| c.is_ascii_digit())?..)?));
+                let text = fs::read_to_string(&path)
+                    .map_err(|error| format!("{}: {error}", path.display()))?;
+                let version = text.split_once(name).and_then(|(_, rest)| {
+                    number(rest.get(rest.find(|c: char| c.is_ascii_digit())?..)?)
+                });
                 version.ok_or_else(|| format!("{} pins no {name}", path.display()))
             }
         }

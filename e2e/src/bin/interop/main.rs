@@ -80,13 +80,16 @@ fn main() -> ExitCode {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
-    if let Some(unknown) = arguments.clients.iter().find(|name| CLIENTS.iter().all(|client| client.name != **name)) {
+    if let Some(unknown) =
+        arguments.clients.iter().find(|name| CLIENTS.iter().all(|client| client.name != **name))
+    {
         let known: Vec<&str> = CLIENTS.iter().map(|client| client.name).collect();
         eprintln!("there is no client {unknown:?}: there are {}", known.join(", "));
         return ExitCode::from(2);
     }
     let stack = Stack::up(&arguments.engines);
-    let mut servers: Vec<(Server, Relay)> = arguments.engines.iter().map(|engine| stack.server(engine)).map(with_relay).collect();
+    let mut servers: Vec<(Server, Relay)> =
+        arguments.engines.iter().map(|engine| stack.server(engine)).map(with_relay).collect();
     let (_site, _proxy) = stack.proxy(servers.iter_mut().map(|(server, _)| server));
     let surprises = run(&arguments, &stack, &servers);
     for surprise in &surprises {
@@ -106,8 +109,13 @@ fn run(arguments: &Arguments, stack: &Stack, servers: &[(Server, Relay)]) -> Vec
     let mut table = Table::new(&CASES.map(Case::title));
     let mut surprises = Vec::new();
     for client in CLIENTS.iter().filter(|client| arguments.wants(client)) {
-        for (server, relay) in servers.iter().filter(|(server, _)| client.speaks_to(server.engine())) {
-            let version = match arguments.lacks_kit(client.kit).map_or_else(|| client.version(&place), |why| Err(why.to_owned())) {
+        for (server, relay) in
+            servers.iter().filter(|(server, _)| client.speaks_to(server.engine()))
+        {
+            let version = match arguments
+                .lacks_kit(client.kit)
+                .map_or_else(|| client.version(&place), |why| Err(why.to_owned()))
+            {
                 Ok(version) => version,
                 Err(why) => {
                     table.skipped(client.name, &server.title(), &why);
@@ -119,7 +127,12 @@ fn run(arguments: &Arguments, stack: &Stack, servers: &[(Server, Relay)]) -> Vec
                 let outcome = case.attempt(client, &place, stack, server, relay);
                 table.cell(&outcome, client.limit(case, server.engine()).is_some());
                 if let Outcome::Unexpected(what) = outcome {
-                    surprises.push(format!("{} {version} on {}, {}: {what}", client.name, server.title(), case.title()));
+                    surprises.push(format!(
+                        "{} {version} on {}, {}: {what}",
+                        client.name,
+                        server.title(),
+                        case.title()
+                    ));
                 }
             }
             table.end();

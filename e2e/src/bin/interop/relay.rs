@@ -23,8 +23,12 @@ impl Relay {
     pub(crate) fn to(server: u16) -> Self {
         let address = listen(OTHER_ADDRESS.into(), server).expect("127.0.0.2 can be listened on");
         let own = std::fs::read_to_string(OWN_NAME).unwrap_or_default();
-        let names = [own.trim(), OTHER_NAME].into_iter().filter(|name| !name.is_empty() && *name != "localhost");
-        let name = names.into_iter().find_map(|name| Some((name.to_owned(), listen(loopback(name)?, server).ok()?)));
+        let names = [own.trim(), OTHER_NAME]
+            .into_iter()
+            .filter(|name| !name.is_empty() && *name != "localhost");
+        let name = names
+            .into_iter()
+            .find_map(|name| Some((name.to_owned(), listen(loopback(name)?, server).ok()?)));
         Self { address, name }
     }
 
@@ -41,7 +45,8 @@ impl Relay {
 
 /// The address that a name means, where nobody else can reach it.
 fn loopback(name: &str) -> Option<IpAddr> {
-    let addresses: Vec<IpAddr> = (name, 0).to_socket_addrs().ok()?.map(|address| address.ip()).collect();
+    let addresses: Vec<IpAddr> =
+        (name, 0).to_socket_addrs().ok()?.map(|address| address.ip()).collect();
     addresses.iter().all(IpAddr::is_loopback).then(|| addresses.first().copied()).flatten()
 }
 
@@ -61,7 +66,8 @@ fn listen(address: IpAddr, server: u16) -> io::Result<u16> {
 
 /// Copies one direction until its end, on a thread of its own.
 fn pass_on(from: &TcpStream, to: &TcpStream) {
-    let (mut from, mut to) = (from.try_clone().expect("a socket"), to.try_clone().expect("a socket"));
+    let (mut from, mut to) =
+        (from.try_clone().expect("a socket"), to.try_clone().expect("a socket"));
     thread::spawn(move || {
         drop(io::copy(&mut from, &mut to));
         // Either side may have gone already.

@@ -24,19 +24,32 @@ pub(crate) struct Stack {
 
 impl Stack {
     pub(crate) fn up(engines: &[String]) -> Self {
-        let directory = tempfile::Builder::new().prefix("countersign-").tempdir().expect("a directory for the stack");
+        let directory = tempfile::Builder::new()
+            .prefix("countersign-")
+            .tempdir()
+            .expect("a directory for the stack");
         let stack = Self { directory };
-        let _printed = stack.must(&["up", "--detach", "--max-logins-per-second", "0", "--engine", &engines.join(",")]);
+        let _printed = stack.must(&[
+            "up",
+            "--detach",
+            "--max-logins-per-second",
+            "0",
+            "--engine",
+            &engines.join(","),
+        ]);
         stack
     }
 
     fn local(&self, arguments: &[&str]) -> Command {
-        let beside = std::env::current_exe().expect("this program has a path").with_file_name("countersign");
+        let beside =
+            std::env::current_exe().expect("this program has a path").with_file_name("countersign");
         assert!(beside.exists(), "countersign is not built: run `cargo xtask test interop`");
         let mut command = Command::new(beside);
         command.arg("local").arg("--dir").arg(self.directory.path()).args(arguments);
         for (name, _) in std::env::vars_os() {
-            if name.to_str().is_some_and(|name| name != SERVERS && OURS.iter().any(|ours| name.starts_with(ours))) {
+            if name.to_str().is_some_and(|name| {
+                name != SERVERS && OURS.iter().any(|ours| name.starts_with(ours))
+            }) {
                 command.env_remove(name);
             }
         }
@@ -52,7 +65,11 @@ impl Stack {
     /// What `local env` exports, as a shell reads it.
     fn env(&self, engine: &str, more: &[&str]) -> HashMap<String, String> {
         let text = self.must(&[&["env", "--engine", engine], more].concat());
-        let said = run(Command::new("sh").arg("-c").arg(format!("{text}\nenv -0")).env_clear().env("PATH", "/usr/bin:/bin"));
+        let said = run(Command::new("sh")
+            .arg("-c")
+            .arg(format!("{text}\nenv -0"))
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin"));
         assert!(said.ok, "local env --engine {engine}: {}", said.err);
         let variables = said.out.split('\0').filter_map(|pair| pair.split_once('='));
         let exported = variables.filter(|(name, _)| OURS.iter().any(|ours| name.starts_with(ours)));
@@ -62,7 +79,8 @@ impl Stack {
     /// The classes of the authority's decisions since it was started, in order; nothing stands for a login that it allowed.
     pub(crate) fn decisions(&self) -> Vec<Option<String>> {
         let text = self.must(&["log", "--output", "json"]);
-        let records = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("the log is JSON"));
+        let records =
+            text.lines().map(|line| serde_json::from_str::<Value>(line).expect("the log is JSON"));
         records.map(|record| record["class"].as_str().map(str::to_owned)).collect()
     }
 
@@ -80,10 +98,16 @@ impl Stack {
             port: env[port].parse().expect("a port"),
             region: env["AWS_REGION"].parse().expect("a region"),
         };
-        let status: Value = serde_json::from_str(&self.must(&["status", "--output", "json"])).expect("status prints JSON");
+        let status: Value = serde_json::from_str(&self.must(&["status", "--output", "json"]))
+            .expect("status prints JSON");
         let instances = status["instances"].as_array().expect("status lists instances");
-        let instance = instances.iter().find(|instance| instance["port"] == endpoint.port).expect("the instance is listed");
-        let version = instance["version"].as_str().map_or_else(|| instance["version"].to_string(), str::to_owned);
+        let instance = instances
+            .iter()
+            .find(|instance| instance["port"] == endpoint.port)
+            .expect("the instance is listed");
+        let version = instance["version"]
+            .as_str()
+            .map_or_else(|| instance["version"].to_string(), str::to_owned);
         let variables = env.iter().filter(|(name, _)| !name.starts_with("AWS_"));
         let variables = variables.map(|(name, value)| (name.clone(), value.clone())).collect();
         Server { endpoint, version, key: credentials(&env), variables, proxied: None }
@@ -97,11 +121,15 @@ impl Stack {
         for server in servers {
             let Endpoint { engine, host, port, .. } = &server.endpoint;
             let ca = if *engine == Engine::Postgres { "PGSSLROOTCERT" } else { "MYSQL_SSL_CA" };
-            command.arg(format!("{engine}://app@{host}:{port}?port={port}&sslrootcert={}&warm=0", server.variables[ca]));
+            command.arg(format!(
+                "{engine}://app@{host}:{port}?port={port}&sslrootcert={}&warm=0",
+                server.variables[ca]
+            ));
             aws = self.env(engine.as_str(), &[]);
             server.proxied = Some((site.address().to_string(), *port));
         }
-        let proxy = site.start(command.envs(aws.into_iter().filter(|(name, _)| name.starts_with("AWS_"))));
+        let proxy =
+            site.start(command.envs(aws.into_iter().filter(|(name, _)| name.starts_with("AWS_"))));
         (site, proxy)
     }
 
@@ -118,7 +146,11 @@ impl Stack {
             if token.len() == length {
                 return token;
             }
-            padding = if token.len() < length { padding + (length - token.len()) / 2 } else { padding - (token.len() - length) / 2 };
+            padding = if token.len() < length {
+                padding + (length - token.len()) / 2
+            } else {
+                padding - (token.len() - length) / 2
+            };
         }
         panic!("no token of {length} characters in a thousand");
     }

@@ -17,8 +17,15 @@ impl Table {
     pub(crate) fn new(titles: &[&'static str]) -> Self {
         let [client, version, server] = WIDTHS;
         let widths: Vec<usize> = titles.iter().map(|title| title.chars().count().max(7)).collect();
-        let titles: Vec<String> = titles.iter().zip(&widths).map(|(title, width)| format!("{title:width$}")).collect();
-        println!("{:client$}  {:version$}  {:server$}  {}", "client", "version", "server", titles.join("  ").trim_end());
+        let titles: Vec<String> =
+            titles.iter().zip(&widths).map(|(title, width)| format!("{title:width$}")).collect();
+        println!(
+            "{:client$}  {:version$}  {:server$}  {}",
+            "client",
+            "version",
+            "server",
+            titles.join("  ").trim_end()
+        );
         Self { widths, at: 0 }
     }
 

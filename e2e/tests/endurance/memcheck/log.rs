@@ -20,7 +20,9 @@ impl Report {
     /// # Errors
     /// What is wrong with it: one that stops half way tells nothing of what was not looked at.
     pub fn parse(xml: &str) -> Result<Self, &'static str> {
-        if !xml.trim_end().ends_with("</valgrindoutput>") || !xml.contains("<state>FINISHED</state>") {
+        if !xml.trim_end().ends_with("</valgrindoutput>")
+            || !xml.contains("<state>FINISHED</state>")
+        {
             return Err("ends before the server did");
         }
         if !xml.contains("<tool>memcheck</tool>") || !xml.contains("<errorcounts>") {
@@ -38,8 +40,10 @@ impl Report {
     /// Those that have a place of ours in one of their stacks, or one that nobody knows: what is unloaded has no name, if
     /// valgrind did not keep it. Each by its kind and the functions of its stacks.
     pub fn ours(&self) -> Vec<String> {
-        let ours = self.errors.iter().filter(|error| elements(error, "frame").into_iter().any(is_ours));
-        let told = |error: &String| [elements(error, "kind"), elements(error, "fn")].concat().join("\n  ");
+        let ours =
+            self.errors.iter().filter(|error| elements(error, "frame").into_iter().any(is_ours));
+        let told =
+            |error: &String| [elements(error, "kind"), elements(error, "fn")].concat().join("\n  ");
         ours.map(told).collect()
     }
 }
@@ -48,7 +52,10 @@ fn is_ours(frame: &str) -> bool {
     let [object, function] = ["obj", "fn"].map(|name| elements(frame, name).first().copied());
     match (object, function) {
         (None, None) => true,
-        (object, function) => object.is_some_and(|object| object.ends_with(LIBRARY)) || function.is_some_and(|name| name.contains(CRATES)),
+        (object, function) => {
+            object.is_some_and(|object| object.ends_with(LIBRARY))
+                || function.is_some_and(|name| name.contains(CRATES))
+        }
     }
 }
 

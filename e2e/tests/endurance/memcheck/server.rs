@@ -49,7 +49,8 @@ impl Checked {
         wait_until("the end of the server", || test_kill_process(before).is_err());
 
         let run = home.join("run");
-        let (report, suppressions) = (run.join("memcheck.xml"), stack.directory().join("lib/memcheck.supp"));
+        let (report, suppressions) =
+            (run.join("memcheck.xml"), stack.directory().join("lib/memcheck.supp"));
         fs::write(&suppressions, SUPPRESSION).unwrap();
         let log = OpenOptions::new().append(true).open(home.join("server.log")).unwrap();
         let owner = fs::metadata(&run).unwrap();
@@ -60,14 +61,29 @@ impl Checked {
             .args(program(engine, root))
             .arg(format!("--defaults-file={}", home.join("etc/my.cnf").display()))
             .args(options(engine, root));
-        command.current_dir(&run).env("HOME", &run).env("LC_ALL", "C").uid(owner.uid()).gid(owner.gid());
-        let child = command.stdin(Stdio::null()).stderr(log.try_clone().unwrap()).stdout(log).spawn().unwrap();
+        command
+            .current_dir(&run)
+            .env("HOME", &run)
+            .env("LC_ALL", "C")
+            .uid(owner.uid())
+            .gid(owner.gid());
+        let child = command
+            .stdin(Stdio::null())
+            .stderr(log.try_clone().unwrap())
+            .stdout(log)
+            .spawn()
+            .unwrap();
         let mut checked = Self { child, report };
         let deadline = Instant::now() + START;
-        while !countersign_e2e::run(&mut stack.local(&["mysql", "--", "--execute", "SELECT 1"])).ok {
+        while !countersign_e2e::run(&mut stack.local(&["mysql", "--", "--execute", "SELECT 1"])).ok
+        {
             let ended = checked.child.try_wait().unwrap();
             let said = || fs::read_to_string(home.join("server.log")).unwrap();
-            assert!(ended.is_none() && Instant::now() < deadline, "the server under valgrind, {ended:?}, takes no logins: {}", said());
+            assert!(
+                ended.is_none() && Instant::now() < deadline,
+                "the server under valgrind, {ended:?}, takes no logins: {}",
+                said()
+            );
             thread::sleep(Duration::from_millis(100));
         }
         checked
@@ -76,8 +92,11 @@ impl Checked {
     /// Ends the server in order, and gives what valgrind has to say.
     pub fn stop(mut self) -> Report {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
-        wait_until("the end of the server under valgrind", || self.child.try_wait().unwrap().is_some());
-        Report::parse(&fs::read_to_string(&self.report).unwrap()).unwrap_or_else(|why| panic!("valgrind's report {why}"))
+        wait_until("the end of the server under valgrind", || {
+            self.child.try_wait().unwrap().is_some()
+        });
+        Report::parse(&fs::read_to_string(&self.report).unwrap())
+            .unwrap_or_else(|why| panic!("valgrind's report {why}"))
     }
 }
 
@@ -96,13 +115,16 @@ fn program(engine: Engine, root: &Path) -> Vec<PathBuf> {
     }
     let libraries = root.join("usr/lib").join(format!("{}-linux-gnu", std::env::consts::ARCH));
     let loader = fs::read_dir(&libraries).unwrap().map(|entry| entry.unwrap().path());
-    let loader = loader.into_iter().find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ld-linux-")));
+    let loader = loader.into_iter().find(|path| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ld-linux-"))
+    });
     vec![loader.unwrap(), "--library-path".into(), libraries, root.join("usr/sbin/mysqld")]
 }
 
 /// InnoDB, as small as it gets; the plugin, so that it can be unloaded.
 fn options(engine: Engine, root: &Path) -> Vec<String> {
-    let mut options = vec!["--innodb-buffer-pool-size=16M".to_owned(), "--awsauthenticationplugin=ON".to_owned()];
+    let mut options =
+        vec!["--innodb-buffer-pool-size=16M".to_owned(), "--awsauthenticationplugin=ON".to_owned()];
     match engine {
         // Where it is known: MariaDB reserves as much of the address space as the buffer pool may ever grow to.
         Engine::Mariadb => options.push("--loose-innodb-buffer-pool-size-max=16M".to_owned()),

@@ -61,7 +61,10 @@ fn write(xml: &mut Xml, key: &AccessKey) {
         KeyStatus::Active => "Active",
         KeyStatus::Inactive => "Inactive",
     };
-    xml.leaf("UserName", &key.user).leaf("AccessKeyId", &key.id).leaf("Status", status).leaf("CreateDate", date(key.created));
+    xml.leaf("UserName", &key.user)
+        .leaf("AccessKeyId", &key.id)
+        .leaf("Status", status)
+        .leaf("CreateDate", date(key.created));
 }
 
 /// Oldest first.
@@ -111,7 +114,12 @@ fn change(
     let found = named_or_caller(call)?.authorized(call, action)?;
     call.api.store().change(|draft| {
         let user = current(draft, &*found)?;
-        let key = draft.access_keys.get(id).filter(|key| user.access_keys.contains(&key.id)).map(Arc::clone).ok_or_else(|| gone(id))?;
+        let key = draft
+            .access_keys
+            .get(id)
+            .filter(|key| user.access_keys.contains(&key.id))
+            .map(Arc::clone)
+            .ok_or_else(|| gone(id))?;
         change(draft, user, &key)?;
         Ok(Answer::Done)
     })
@@ -124,8 +132,14 @@ fn gone(id: &str) -> ApiError {
 /// The authority keeps no record of uses: every key is one of which none is known. AWS says `N/A` then too.
 fn get_last_used(call: &Call<'_>) -> Result<Answer, ApiError> {
     let id: AccessKeyId = call.parameters.required("AccessKeyId")?.parse()?;
-    let key = call.state.access_keys.get(id.as_str()).filter(|key| call.account().is_ok_and(|account| key.account == *account));
-    let Some(user) = key.and_then(|key| call.state.users.get(&named(key.account.as_str(), &key.user))) else {
+    let key = call
+        .state
+        .access_keys
+        .get(id.as_str())
+        .filter(|key| call.account().is_ok_and(|account| key.account == *account));
+    let Some(user) =
+        key.and_then(|key| call.state.users.get(&named(key.account.as_str(), &key.user)))
+    else {
         call.authorize("iam:GetAccessKeyLastUsed", &Target::of("*"))?;
         return Err(gone(id.as_str()));
     };

@@ -16,13 +16,16 @@ use crate::api::service::{Action, Answer};
 use crate::api::xml::Xml;
 use crate::model::{Group, InstanceProfile, ManagedPolicy, OidcProvider, Role, User};
 
-pub(super) const ACTIONS: &[Action] =
-    &[Action::reads("GetAccountSummary", &[], get_summary), Action::reads("ListAccountAliases", &["Marker", "MaxItems"], list_aliases)];
+pub(super) const ACTIONS: &[Action] = &[
+    Action::reads("GetAccountSummary", &[], get_summary),
+    Action::reads("ListAccountAliases", &["Marker", "MaxItems"], list_aliases),
+];
 
 fn get_summary(call: &Call<'_>) -> Result<Answer, ApiError> {
     call.authorize("iam:GetAccountSummary", &Target::of("*"))?;
     let (account, state) = (call.account()?.as_str(), &call.state);
-    let versions = state.of_account::<ManagedPolicy>(account).map(|policy| policy.versions.len()).sum();
+    let versions =
+        state.of_account::<ManagedPolicy>(account).map(|policy| policy.versions.len()).sum();
     let counts = [
         ("Users", state.of_account::<User>(account).count()),
         ("UsersQuota", MAX_USERS),

@@ -19,18 +19,39 @@ async fn a_provider_is_registered_changed_and_deleted() {
     ];
     let arn = format!("{ACCOUNT}:oidc-provider/oidc.example.com/id/1");
     let of = ("OpenIDConnectProviderArn", arn.as_str());
-    assert_eq!(text(&iam.ok("CreateOpenIDConnectProvider", &new).await, "OpenIDConnectProviderArn"), arn);
+    assert_eq!(
+        text(&iam.ok("CreateOpenIDConnectProvider", &new).await, "OpenIDConnectProviderArn"),
+        arn
+    );
     iam.no("CreateOpenIDConnectProvider", &new, 409, "EntityAlreadyExists").await;
     iam.ok("AddClientIDToOpenIDConnectProvider", &[of, ("ClientID", "app")]).await;
     iam.ok("AddClientIDToOpenIDConnectProvider", &[of, ("ClientID", "app")]).await;
-    iam.ok("RemoveClientIDFromOpenIDConnectProvider", &[of, ("ClientID", "sts.amazonaws.com")]).await;
-    iam.ok("UpdateOpenIDConnectProviderThumbprint", &[of, ("ThumbprintList.member.1", &"B".repeat(40))]).await;
-    iam.ok("TagOpenIDConnectProvider", &[of, ("Tags.member.1.Key", "TEAM"), ("Tags.member.1.Value", "web")]).await;
+    iam.ok("RemoveClientIDFromOpenIDConnectProvider", &[of, ("ClientID", "sts.amazonaws.com")])
+        .await;
+    iam.ok(
+        "UpdateOpenIDConnectProviderThumbprint",
+        &[of, ("ThumbprintList.member.1", &"B".repeat(40))],
+    )
+    .await;
+    iam.ok(
+        "TagOpenIDConnectProvider",
+        &[of, ("Tags.member.1.Key", "TEAM"), ("Tags.member.1.Value", "web")],
+    )
+    .await;
     let got = iam.ok("GetOpenIDConnectProvider", &[of]).await;
     assert_eq!(text(&got, "Url"), "oidc.example.com/id/1");
     assert!(got.contains("<ClientIDList><member>app</member></ClientIDList>"), "{got}");
-    assert!(got.contains(&format!("<ThumbprintList><member>{}</member></ThumbprintList>", "B".repeat(40))), "{got}");
-    assert!(got.contains("<Tags><member><Key>TEAM</Key><Value>web</Value></member></Tags>"), "{got}");
+    assert!(
+        got.contains(&format!(
+            "<ThumbprintList><member>{}</member></ThumbprintList>",
+            "B".repeat(40)
+        )),
+        "{got}"
+    );
+    assert!(
+        got.contains("<Tags><member><Key>TEAM</Key><Value>web</Value></member></Tags>"),
+        "{got}"
+    );
     iam.ok("UntagOpenIDConnectProvider", &[of, ("TagKeys.member.1", "team")]).await;
     assert!(iam.ok("ListOpenIDConnectProviderTags", &[of]).await.contains("<Tags></Tags>"));
     assert!(iam.ok("ListOpenIDConnectProviders", &[]).await.contains(&format!("<Arn>{arn}</Arn>")));
@@ -42,7 +63,13 @@ async fn a_provider_is_registered_changed_and_deleted() {
     refused(&iam.call(&jane, "DeleteOpenIDConnectProvider", &[of]).await, 403, "AccessDenied");
     iam.no("GetOpenIDConnectProvider", &[of], 404, "NoSuchEntity").await;
 
-    for url in ["http://oidc.example.com", "oidc.example.com", "https://x/?a=b", "https://user@x", "ftp://x"] {
+    for url in [
+        "http://oidc.example.com",
+        "oidc.example.com",
+        "https://x/?a=b",
+        "https://user@x",
+        "ftp://x",
+    ] {
         iam.no("CreateOpenIDConnectProvider", &[("Url", url)], 400, "ValidationError").await;
     }
     iam.ok("CreateOpenIDConnectProvider", &[("Url", "http://127.0.0.1:8080")]).await;
@@ -60,13 +87,25 @@ async fn custom_policies_are_simulated() {
         {"Effect": "Deny", "Action": "s3:*", "Resource": "*"},
     ]})
     .to_string();
-    let asked = [("PolicyInputList.member.1", &*document), ("ActionNames.member.1", "rds-db:connect"), ("ResourceArns.member.1", database)];
+    let asked = [
+        ("PolicyInputList.member.1", &*document),
+        ("ActionNames.member.1", "rds-db:connect"),
+        ("ResourceArns.member.1", database),
+    ];
     let missing = iam.ok("SimulateCustomPolicy", &asked).await;
-    assert_eq!((text(&missing, "EvalDecision"), text(&missing, "EvalResourceName")), ("implicitDeny", database));
-    assert!(missing.contains("<MissingContextValues><member>aws:SourceIp</member></MissingContextValues>"), "{missing}");
+    assert_eq!(
+        (text(&missing, "EvalDecision"), text(&missing, "EvalResourceName")),
+        ("implicitDeny", database)
+    );
+    assert!(
+        missing
+            .contains("<MissingContextValues><member>aws:SourceIp</member></MissingContextValues>"),
+        "{missing}"
+    );
     let source = |address| {
         let entry = "ContextEntries.member.1";
-        let names = ["ContextKeyName", "ContextKeyValues.member.1", "ContextKeyType"].map(|name| format!("{entry}.{name}"));
+        let names = ["ContextKeyName", "ContextKeyValues.member.1", "ContextKeyType"]
+            .map(|name| format!("{entry}.{name}"));
         names.into_iter().zip(["aws:sourceip", address, "ip"]).collect::<Vec<_>>()
     };
     for (address, decision) in [("10.1.2.3", "allowed"), ("11.1.2.3", "implicitDeny")] {
@@ -76,21 +115,46 @@ async fn custom_policies_are_simulated() {
         let answer = iam.ok("SimulateCustomPolicy", &with).await;
         assert_eq!(text(&answer, "EvalDecision"), decision);
         assert!(answer.contains("<MissingContextValues></MissingContextValues>"), "{answer}");
-        let matched = "<MatchedStatements><member><SourcePolicyId>PolicyInputList.1</SourcePolicyId>";
+        let matched =
+            "<MatchedStatements><member><SourcePolicyId>PolicyInputList.1</SourcePolicyId>";
         assert_eq!(answer.contains(matched), decision == "allowed", "{answer}");
     }
-    let denied = iam.ok("SimulateCustomPolicy", &[asked[0], ("ActionNames.member.1", "s3:GetObject")]).await;
-    assert_eq!((text(&denied, "EvalDecision"), text(&denied, "EvalResourceName")), ("explicitDeny", "*"));
+    let denied =
+        iam.ok("SimulateCustomPolicy", &[asked[0], ("ActionNames.member.1", "s3:GetObject")]).await;
+    assert_eq!(
+        (text(&denied, "EvalDecision"), text(&denied, "EvalResourceName")),
+        ("explicitDeny", "*")
+    );
 
-    let boundary = [asked[0], ("ActionNames.member.1", "s3:GetObject"), ("PermissionsBoundaryPolicyInputList.member.1", &document)];
-    assert_eq!(text(&iam.ok("SimulateCustomPolicy", &boundary).await, "AllowedByPermissionsBoundary"), "false");
+    let boundary = [
+        asked[0],
+        ("ActionNames.member.1", "s3:GetObject"),
+        ("PermissionsBoundaryPolicyInputList.member.1", &document),
+    ];
+    assert_eq!(
+        text(&iam.ok("SimulateCustomPolicy", &boundary).await, "AllowedByPermissionsBoundary"),
+        "false"
+    );
     let keys = iam.ok("GetContextKeysForCustomPolicy", &[asked[0]]).await;
-    assert!(keys.contains("<ContextKeyNames><member>aws:SourceIp</member></ContextKeyNames>"), "{keys}");
+    assert!(
+        keys.contains("<ContextKeyNames><member>aws:SourceIp</member></ContextKeyNames>"),
+        "{keys}"
+    );
 
-    let pages = [asked[0], ("ActionNames.member.1", "a:B"), ("ActionNames.member.2", "s3:Get"), ("MaxItems", "1")];
+    let pages = [
+        asked[0],
+        ("ActionNames.member.1", "a:B"),
+        ("ActionNames.member.2", "s3:Get"),
+        ("MaxItems", "1"),
+    ];
     let first = iam.ok("SimulateCustomPolicy", &pages).await;
     assert_eq!((text(&first, "EvalActionName"), text(&first, "IsTruncated")), ("a:B", "true"));
-    let rest = iam.ok("SimulateCustomPolicy", &[pages[0], pages[1], pages[2], ("Marker", text(&first, "Marker"))]).await;
+    let rest = iam
+        .ok(
+            "SimulateCustomPolicy",
+            &[pages[0], pages[1], pages[2], ("Marker", text(&first, "Marker"))],
+        )
+        .await;
     assert_eq!((text(&rest, "EvalActionName"), text(&rest, "IsTruncated")), ("s3:Get", "false"));
 
     let bad: [&[(&str, &str)]; 5] = [
@@ -134,13 +198,23 @@ async fn a_resource_policy_takes_part_in_a_simulation() {
 #[tokio::test]
 async fn a_principals_own_policies_are_simulated() {
     let iam = Iam::new().await;
-    let jane = iam.served.user("jane", Some(&allow("s3:GetObject", "arn:aws:s3:::${aws:username}/*")));
+    let jane =
+        iam.served.user("jane", Some(&allow("s3:GetObject", "arn:aws:s3:::${aws:username}/*")));
     group(&iam, "staff", "jane");
     iam.ok("AttachGroupPolicy", &[("GroupName", "staff"), ("PolicyArn", READ_ONLY)]).await;
     let of = ("PolicySourceArn", "arn:aws:iam::123456789012:user/jane");
-    let asked =
-        [of, ("ActionNames.member.1", "s3:GetObject"), ("ActionNames.member.2", "iam:GetUser"), ("ActionNames.member.3", "s3:PutObject")];
-    let answer = iam.ok("SimulatePrincipalPolicy", &[&asked[..], &[("ResourceArns.member.1", "arn:aws:s3:::jane/a")]].concat()).await;
+    let asked = [
+        of,
+        ("ActionNames.member.1", "s3:GetObject"),
+        ("ActionNames.member.2", "iam:GetUser"),
+        ("ActionNames.member.3", "s3:PutObject"),
+    ];
+    let answer = iam
+        .ok(
+            "SimulatePrincipalPolicy",
+            &[&asked[..], &[("ResourceArns.member.1", "arn:aws:s3:::jane/a")]].concat(),
+        )
+        .await;
     let results: Vec<&str> = answer.split("<EvalActionName>").skip(1).collect();
     let expected = [
         ("allowed", "<SourcePolicyId>policy</SourcePolicyId><SourcePolicyType>user<"),
@@ -152,13 +226,25 @@ async fn a_principals_own_policies_are_simulated() {
         assert!(text(result, "EvalDecision") == decision && result.contains(matched), "{result}");
         assert!(result.contains("<MissingContextValues></MissingContextValues>"), "{result}");
     }
-    let added = [of, asked[3], ("PolicyInputList.member.1", &allow("s3:PutObject", "*"))].map(|(name, value)| (name, value.to_owned()));
-    let added =
-        added.each_ref().map(|(name, value)| (if *name == "ActionNames.member.3" { "ActionNames.member.1" } else { name }, value.as_str()));
+    let added = [of, asked[3], ("PolicyInputList.member.1", &allow("s3:PutObject", "*"))]
+        .map(|(name, value)| (name, value.to_owned()));
+    let added = added.each_ref().map(|(name, value)| {
+        (
+            if *name == "ActionNames.member.3" { "ActionNames.member.1" } else { name },
+            value.as_str(),
+        )
+    });
     assert_eq!(text(&iam.ok("SimulatePrincipalPolicy", &added).await, "EvalDecision"), "allowed");
-    iam.ok("PutUserPermissionsBoundary", &[("UserName", "jane"), ("PermissionsBoundary", READ_ONLY)]).await;
+    iam.ok(
+        "PutUserPermissionsBoundary",
+        &[("UserName", "jane"), ("PermissionsBoundary", READ_ONLY)],
+    )
+    .await;
     let bounded = iam.ok("SimulatePrincipalPolicy", &added).await;
-    assert_eq!((text(&bounded, "EvalDecision"), text(&bounded, "AllowedByPermissionsBoundary")), ("implicitDeny", "false"));
+    assert_eq!(
+        (text(&bounded, "EvalDecision"), text(&bounded, "AllowedByPermissionsBoundary")),
+        ("implicitDeny", "false")
+    );
 
     let keys = iam.ok("GetContextKeysForPrincipalPolicy", &[of]).await;
     assert!(keys.contains("<member>aws:username</member>"), "{keys}");
@@ -176,11 +262,17 @@ async fn the_simulator_is_not_for_everybody() {
     refused(&iam.call(&jane, "SimulateCustomPolicy", &custom).await, 403, "AccessDenied");
     for source in ["user/admin", "user/gone"] {
         let arn = format!("{ACCOUNT}:{source}");
-        refused(&iam.call(&jane, "SimulatePrincipalPolicy", &[("PolicySourceArn", &arn), action]).await, 403, "AccessDenied");
+        refused(
+            &iam.call(&jane, "SimulatePrincipalPolicy", &[("PolicySourceArn", &arn), action]).await,
+            403,
+            "AccessDenied",
+        );
     }
     let gone = format!("{ACCOUNT}:user/path/admin");
-    iam.no("SimulatePrincipalPolicy", &[("PolicySourceArn", &gone), action], 404, "NoSuchEntity").await;
-    iam.no("SimulatePrincipalPolicy", &[("PolicySourceArn", "admin"), action], 400, "InvalidInput").await;
+    iam.no("SimulatePrincipalPolicy", &[("PolicySourceArn", &gone), action], 404, "NoSuchEntity")
+        .await;
+    iam.no("SimulatePrincipalPolicy", &[("PolicySourceArn", "admin"), action], 400, "InvalidInput")
+        .await;
     refused(&iam.call(&jane, "GetAccountAuthorizationDetails", &[]).await, 403, "AccessDenied");
 }
 
@@ -205,7 +297,10 @@ async fn the_details_of_an_account_come_in_pages() {
     iam.no("DeleteRole", &[("RoleName", "app")], 409, "DeleteConflict").await;
     iam.ok("AttachUserPolicy", &[("UserName", "jane"), ("PolicyArn", READ_ONLY)]).await;
     let whole = iam.ok("GetAccountAuthorizationDetails", &[]).await;
-    let inline = format!("<member><PolicyName>policy</PolicyName><PolicyDocument>{}</PolicyDocument>", encoded_as_iam(&allow("s3:*", "*")));
+    let inline = format!(
+        "<member><PolicyName>policy</PolicyName><PolicyDocument>{}</PolicyDocument>",
+        encoded_as_iam(&allow("s3:*", "*"))
+    );
     for part in [
         &*inline,
         "<GroupList><member>staff</member></GroupList>",
@@ -220,8 +315,10 @@ async fn the_details_of_an_account_come_in_pages() {
     let (mut seen, mut marker) = (Vec::new(), String::new());
     loop {
         let next: &[(&str, &str)] = if marker.is_empty() { &[] } else { &[("Marker", &marker)] };
-        let page = iam.ok("GetAccountAuthorizationDetails", &[&[("MaxItems", "1")], next].concat()).await;
-        let names = ["UserId", "GroupId", "RoleId", "PolicyId"].map(|id| page.matches(&format!("<{id}>")).count());
+        let page =
+            iam.ok("GetAccountAuthorizationDetails", &[&[("MaxItems", "1")], next].concat()).await;
+        let names = ["UserId", "GroupId", "RoleId", "PolicyId"]
+            .map(|id| page.matches(&format!("<{id}>")).count());
         seen.push(names);
         if text(&page, "IsTruncated") == "false" {
             break;
@@ -232,8 +329,16 @@ async fn the_details_of_an_account_come_in_pages() {
     assert_eq!(seen, [[0, 1, 0, 0], [0, 0, 2, 0], [1, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]]);
     let only = iam.ok("GetAccountAuthorizationDetails", &[("Filter.member.1", "Group")]).await;
     assert!(
-        only.contains("staff") && only.contains("<UserDetailList></UserDetailList>") && only.contains("<Policies></Policies>"),
+        only.contains("staff")
+            && only.contains("<UserDetailList></UserDetailList>")
+            && only.contains("<Policies></Policies>"),
         "{only}"
     );
-    iam.no("GetAccountAuthorizationDetails", &[("Filter.member.1", "Fish")], 400, "ValidationError").await;
+    iam.no(
+        "GetAccountAuthorizationDetails",
+        &[("Filter.member.1", "Fish")],
+        400,
+        "ValidationError",
+    )
+    .await;
 }

@@ -13,14 +13,30 @@ pub(super) const MAX_ATTACHED: usize = 10;
 
 pub(super) const ACTIONS: &[Action] = &[
     Action::writes("AttachUserPolicy", &["UserName", "PolicyArn"], |call| attach(call, Kind::User)),
-    Action::writes("AttachGroupPolicy", &["GroupName", "PolicyArn"], |call| attach(call, Kind::Group)),
+    Action::writes("AttachGroupPolicy", &["GroupName", "PolicyArn"], |call| {
+        attach(call, Kind::Group)
+    }),
     Action::writes("AttachRolePolicy", &["RoleName", "PolicyArn"], |call| attach(call, Kind::Role)),
     Action::writes("DetachUserPolicy", &["UserName", "PolicyArn"], |call| detach(call, Kind::User)),
-    Action::writes("DetachGroupPolicy", &["GroupName", "PolicyArn"], |call| detach(call, Kind::Group)),
+    Action::writes("DetachGroupPolicy", &["GroupName", "PolicyArn"], |call| {
+        detach(call, Kind::Group)
+    }),
     Action::writes("DetachRolePolicy", &["RoleName", "PolicyArn"], |call| detach(call, Kind::Role)),
-    Action::reads("ListAttachedUserPolicies", &["UserName", "PathPrefix", "Marker", "MaxItems"], |call| list(call, Kind::User)),
-    Action::reads("ListAttachedGroupPolicies", &["GroupName", "PathPrefix", "Marker", "MaxItems"], |call| list(call, Kind::Group)),
-    Action::reads("ListAttachedRolePolicies", &["RoleName", "PathPrefix", "Marker", "MaxItems"], |call| list(call, Kind::Role)),
+    Action::reads(
+        "ListAttachedUserPolicies",
+        &["UserName", "PathPrefix", "Marker", "MaxItems"],
+        |call| list(call, Kind::User),
+    ),
+    Action::reads(
+        "ListAttachedGroupPolicies",
+        &["GroupName", "PathPrefix", "Marker", "MaxItems"],
+        |call| list(call, Kind::Group),
+    ),
+    Action::reads(
+        "ListAttachedRolePolicies",
+        &["RoleName", "PathPrefix", "Marker", "MaxItems"],
+        |call| list(call, Kind::Role),
+    ),
 ];
 
 /// What stands behind `policy` in a managed policy's ARN: path and name.
@@ -40,7 +56,10 @@ pub(super) fn write<'a>(xml: &mut Xml, element: &str, arns: impl IntoIterator<It
 
 fn attach(call: &Call<'_>, kind: Kind) -> Result<Answer, ApiError> {
     let (asked, arn) = (Asked::read(call, kind)?, call.parameters.required("PolicyArn")?);
-    call.authorize(&format!("iam:Attach{}Policy", kind.title()), &asked.bounded_target().with("iam:PolicyARN", arn))?;
+    call.authorize(
+        &format!("iam:Attach{}Policy", kind.title()),
+        &asked.bounded_target().with("iam:PolicyARN", arn),
+    )?;
     let account = call.account()?.as_str();
     asked.change(call, |state, policies| {
         if Managed::find(state, account, arn).is_none() {
@@ -56,13 +75,17 @@ fn attach(call: &Call<'_>, kind: Kind) -> Result<Answer, ApiError> {
 
 fn detach(call: &Call<'_>, kind: Kind) -> Result<Answer, ApiError> {
     let (asked, arn) = (Asked::read(call, kind)?, call.parameters.required("PolicyArn")?);
-    call.authorize(&format!("iam:Detach{}Policy", kind.title()), &asked.bounded_target().with("iam:PolicyARN", arn))?;
-    asked.change(
-        call,
-        |_, policies| {
-            if policies.attached.remove(arn) { Ok(()) } else { Err(absent(&format!("Policy {arn} was not found."))) }
-        },
+    call.authorize(
+        &format!("iam:Detach{}Policy", kind.title()),
+        &asked.bounded_target().with("iam:PolicyARN", arn),
     )?;
+    asked.change(call, |_, policies| {
+        if policies.attached.remove(arn) {
+            Ok(())
+        } else {
+            Err(absent(&format!("Policy {arn} was not found.")))
+        }
+    })?;
     Ok(Answer::Done)
 }
 

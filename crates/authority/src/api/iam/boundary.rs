@@ -9,8 +9,12 @@ use crate::api::service::{Action, Answer};
 use crate::store::State;
 
 pub(super) const ACTIONS: &[Action] = &[
-    Action::writes("PutUserPermissionsBoundary", &["UserName", "PermissionsBoundary"], |call| put(call, Kind::User)),
-    Action::writes("PutRolePermissionsBoundary", &["RoleName", "PermissionsBoundary"], |call| put(call, Kind::Role)),
+    Action::writes("PutUserPermissionsBoundary", &["UserName", "PermissionsBoundary"], |call| {
+        put(call, Kind::User)
+    }),
+    Action::writes("PutRolePermissionsBoundary", &["RoleName", "PermissionsBoundary"], |call| {
+        put(call, Kind::Role)
+    }),
     Action::writes("DeleteUserPermissionsBoundary", &["UserName"], |call| delete(call, Kind::User)),
     Action::writes("DeleteRolePermissionsBoundary", &["RoleName"], |call| delete(call, Kind::Role)),
 ];
@@ -40,10 +44,17 @@ fn put(call: &Call<'_>, kind: Kind) -> Result<Answer, ApiError> {
 
 fn delete(call: &Call<'_>, kind: Kind) -> Result<Answer, ApiError> {
     let asked = Asked::read(call, kind)?;
-    call.authorize(&format!("iam:Delete{}PermissionsBoundary", kind.title()), &asked.bounded_target())?;
+    call.authorize(
+        &format!("iam:Delete{}PermissionsBoundary", kind.title()),
+        &asked.bounded_target(),
+    )?;
     asked.change(call, |_, policies| match policies.boundary.map(Option::take) {
         Some(Some(_)) => Ok(()),
-        _ => Err(absent(&format!("The {} with name {} has no permissions boundary.", kind.noun(), asked.name))),
+        _ => Err(absent(&format!(
+            "The {} with name {} has no permissions boundary.",
+            kind.noun(),
+            asked.name
+        ))),
     })?;
     Ok(Answer::Done)
 }

@@ -12,7 +12,11 @@ use crate::api::xml::Xml;
 
 pub(super) const ACTIONS: &[Action] = &[
     Action::reads("GetContextKeysForCustomPolicy", &["PolicyInputList"], of_custom),
-    Action::reads("GetContextKeysForPrincipalPolicy", &["PolicySourceArn", "PolicyInputList"], of_principal),
+    Action::reads(
+        "GetContextKeysForPrincipalPolicy",
+        &["PolicySourceArn", "PolicyInputList"],
+        of_principal,
+    ),
 ];
 
 /// The keys of documents, each once, as the first one spells it.
@@ -21,7 +25,9 @@ pub(super) fn keys<'a>(documents: impl IntoIterator<Item = &'a str>) -> Vec<Stri
     for document in documents {
         let parsed: Value = serde_json::from_str(document).unwrap_or_default();
         match parsed.get("Statement") {
-            Some(Value::Array(statements)) => statements.iter().for_each(|statement| of_statement(statement, &mut keys)),
+            Some(Value::Array(statements)) => {
+                statements.iter().for_each(|statement| of_statement(statement, &mut keys))
+            }
             one => one.into_iter().for_each(|statement| of_statement(statement, &mut keys)),
         }
     }
@@ -31,7 +37,11 @@ pub(super) fn keys<'a>(documents: impl IntoIterator<Item = &'a str>) -> Vec<Stri
 }
 
 fn of_statement(statement: &Value, keys: &mut Vec<String>) {
-    let conditions = statement.get("Condition").and_then(Value::as_object).into_iter().flat_map(|condition| condition.values());
+    let conditions = statement
+        .get("Condition")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flat_map(|condition| condition.values());
     for operands in conditions.filter_map(Value::as_object) {
         keys.extend(operands.keys().cloned());
     }
@@ -75,7 +85,8 @@ fn of_custom(call: &Call<'_>) -> Result<Answer, ApiError> {
 
 fn of_principal(call: &Call<'_>) -> Result<Answer, ApiError> {
     let source = source(call, "iam:GetContextKeysForPrincipalPolicy")?;
-    let (documents, inputs) = (source.documents(call, call.account()?), inputs(call, "PolicyInputList")?);
+    let (documents, inputs) =
+        (source.documents(call, call.account()?), inputs(call, "PolicyInputList")?);
     let own = documents.identity.iter().chain(&documents.boundaries);
     Ok(answer(own.map(|(_, text)| text.as_str()).chain(inputs)))
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use countersign_core::region::Partition;
 
 use super::attachment;
-use super::entity::{Detail, Entity, PAGING, date, encoded, write_boundary, write_group, write_user};
+use super::entity::{
+    Detail, Entity, PAGING, date, encoded, write_boundary, write_group, write_user,
+};
 use super::identity::{Identity, Kind};
 use super::policy::{Managed, Scope, Usage, all};
 use super::profile;
@@ -18,7 +20,8 @@ use crate::api::xml::Xml;
 use crate::model::{Group, InstanceProfile, Role, User};
 use crate::store::State;
 
-pub(super) const ACTIONS: &[Action] = &[Action::reads("GetAccountAuthorizationDetails", &["Filter", "MaxItems", "Marker"], get)];
+pub(super) const ACTIONS: &[Action] =
+    &[Action::reads("GetAccountAuthorizationDetails", &["Filter", "MaxItems", "Marker"], get)];
 
 /// One of what the answer lists; a policy with its ARN.
 enum Item {
@@ -72,10 +75,15 @@ impl Wanted {
 }
 
 /// The items in the order of their places: identities, and then the policies.
-fn items(call: &Call<'_>, wanted: Wanted, identities: &[Identity]) -> Result<Vec<(String, Item)>, ApiError> {
+fn items(
+    call: &Call<'_>,
+    wanted: Wanted,
+    identities: &[Identity],
+) -> Result<Vec<(String, Item)>, ApiError> {
     let wanted_identities = identities.iter().filter(|identity| wanted.identity(identity.kind()));
-    let mut items: Vec<_> =
-        wanted_identities.map(|identity| (format!("a {}", identity.place()), Item::Identity(identity.clone()))).collect();
+    let mut items: Vec<_> = wanted_identities
+        .map(|identity| (format!("a {}", identity.place()), Item::Identity(identity.clone())))
+        .collect();
     if let Some(scope) = wanted.scope() {
         let policies = all(call, scope)?.into_iter();
         // AWS's policies are there only where somebody has them.
@@ -83,7 +91,8 @@ fn items(call: &Call<'_>, wanted: Wanted, identities: &[Identity]) -> Result<Vec
             let usage = Usage::count(identities, arn);
             usage.attached + usage.boundaries > 0
         };
-        let policies = policies.filter(|(arn, policy)| matches!(policy, Managed::Own(_)) || used(arn));
+        let policies =
+            policies.filter(|(arn, policy)| matches!(policy, Managed::Own(_)) || used(arn));
         items.extend(policies.map(|(arn, policy)| (format!("b {arn}"), Item::Policy(arn, policy))));
     }
     items.sort_by(|(one, _), (other, _)| one.cmp(other));
@@ -100,13 +109,22 @@ fn get(call: &Call<'_>) -> Result<Answer, ApiError> {
     let [users, groups, roles, policies] = &mut lists;
     for item in &page.items {
         match item {
-            Item::Identity(Identity::User(user)) => users.element("member", |xml| write_user_details(xml, user, partition)),
-            Item::Identity(Identity::Group(group)) => groups.element("member", |xml| write_group_details(xml, group, partition)),
-            Item::Identity(Identity::Role(role)) => roles.element("member", |xml| write_role_details(xml, &call.state, role, partition)),
+            Item::Identity(Identity::User(user)) => {
+                users.element("member", |xml| write_user_details(xml, user, partition))
+            }
+            Item::Identity(Identity::Group(group)) => {
+                groups.element("member", |xml| write_group_details(xml, group, partition))
+            }
+            Item::Identity(Identity::Role(role)) => {
+                roles.element("member", |xml| write_role_details(xml, &call.state, role, partition))
+            }
             Item::Policy(arn, policy) => policies.element("member", |xml| {
                 policy.write(xml, arn, Usage::count(&identities, arn));
                 if let Managed::Own(own) = policy {
-                    xml.maybe("Description", Some(&own.description).filter(|text| !text.is_empty()));
+                    xml.maybe(
+                        "Description",
+                        Some(&own.description).filter(|text| !text.is_empty()),
+                    );
                 }
                 version::write_all(xml, policy);
             }),
@@ -114,7 +132,9 @@ fn get(call: &Call<'_>) -> Result<Answer, ApiError> {
     }
     let mut xml = Xml::new();
     page.write_truncation(&mut xml);
-    for (name, list) in ["UserDetailList", "GroupDetailList", "RoleDetailList", "Policies"].into_iter().zip(&lists) {
+    for (name, list) in
+        ["UserDetailList", "GroupDetailList", "RoleDetailList", "Policies"].into_iter().zip(&lists)
+    {
         xml.element(name, |xml| {
             xml.nest(list);
         });
@@ -124,9 +144,14 @@ fn get(call: &Call<'_>) -> Result<Answer, ApiError> {
 
 /// Inline and managed policies.
 fn write_policies(xml: &mut Xml, identity: &Identity) {
-    xml.list(&format!("{}PolicyList", identity.kind().title()), "member", identity.inline(), |xml, (name, document)| {
-        xml.leaf("PolicyName", name).leaf("PolicyDocument", encoded(document));
-    });
+    xml.list(
+        &format!("{}PolicyList", identity.kind().title()),
+        "member",
+        identity.inline(),
+        |xml, (name, document)| {
+            xml.leaf("PolicyName", name).leaf("PolicyDocument", encoded(document));
+        },
+    );
     attachment::write(xml, "AttachedManagedPolicies", identity.attached());
     write_boundary(xml, identity.boundary().map(String::as_str));
 }
@@ -156,7 +181,12 @@ fn write_role_details(xml: &mut Xml, state: &State, role: &Arc<Role>, partition:
 }
 
 /// The instance profiles that a role is in.
-fn profiles<'a>(state: &'a State, role: &'a Role) -> impl Iterator<Item = &'a Arc<InstanceProfile>> {
-    let has = |profile: &&Arc<InstanceProfile>| profile.role.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(&role.name));
+fn profiles<'a>(
+    state: &'a State,
+    role: &'a Role,
+) -> impl Iterator<Item = &'a Arc<InstanceProfile>> {
+    let has = |profile: &&Arc<InstanceProfile>| {
+        profile.role.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(&role.name))
+    };
     state.of_account::<InstanceProfile>(role.account.as_str()).filter(has)
 }

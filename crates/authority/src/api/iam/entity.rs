@@ -16,7 +16,8 @@ use crate::model::{Group, InstanceProfile, ManagedPolicy, Role, Tags, User, inst
 use crate::store::{Draft, Record, named};
 
 /// Pages of IAM's lists.
-pub(super) const PAGING: Paging = Paging { parameter: "MaxItems", usual: 100, least: 1, most: 1000 };
+pub(super) const PAGING: Paging =
+    Paging { parameter: "MaxItems", usual: 100, least: 1, most: 1000 };
 
 /// A record with a name, a path and an ARN.
 pub(super) trait Entity: Record + Clone {
@@ -40,7 +41,13 @@ pub(super) trait Entity: Record + Clone {
     fn exists(name: &str) -> ApiError;
 
     fn arn(&self, partition: Partition) -> String {
-        format!("arn:{partition}:iam::{}:{}{}{}", self.account(), Self::TYPE, self.path(), self.name())
+        format!(
+            "arn:{partition}:iam::{}:{}{}{}",
+            self.account(),
+            Self::TYPE,
+            self.path(),
+            self.name()
+        )
     }
 }
 
@@ -148,14 +155,18 @@ impl Named<ManagedPolicy> {
     /// The policy whose ARN `PolicyArn` is: only one of the caller's own account is there.
     pub(super) fn asked_by_arn(call: &Call<'_>) -> Result<Self, ApiError> {
         let (arn, account) = (call.parameters.required("PolicyArn")?, call.account()?);
-        let record = documents::policy(&call.state, arn).filter(|policy| policy.account == *account).map(Arc::clone);
+        let record = documents::policy(&call.state, arn)
+            .filter(|policy| policy.account == *account)
+            .map(Arc::clone);
         Ok(Self { arn: arn.to_owned(), record, absent: ManagedPolicy::absent(arn) })
     }
 }
 
 /// The record of a change that an authorised one has become: the same, unless it has gone since.
 pub(super) fn current<E: Entity>(draft: &Draft, authorized: &E) -> Result<E, ApiError> {
-    let found = draft.get::<E>(&authorized.id()).filter(|found| found.unique_id() == authorized.unique_id());
+    let found = draft
+        .get::<E>(&authorized.id())
+        .filter(|found| found.unique_id() == authorized.unique_id());
     found.map(|found| E::clone(found)).ok_or_else(|| E::absent(authorized.name()))
 }
 
@@ -165,10 +176,16 @@ pub(super) fn arn(call: &Call<'_>, kind: &str, path: &str, name: &str) -> Result
 }
 
 /// The page of an account's records of one kind, under the path that is asked for.
-pub(super) fn list<'a, E: Entity>(call: &'a Call<'_>, action: &str) -> Result<Page<&'a Arc<E>>, ApiError> {
+pub(super) fn list<'a, E: Entity>(
+    call: &'a Call<'_>,
+    action: &str,
+) -> Result<Page<&'a Arc<E>>, ApiError> {
     let prefix = path_prefix(call.parameters)?;
     call.authorize(action, &Target::of(&arn(call, E::TYPE, prefix, "")?))?;
-    let listed = call.state.of_account::<E>(call.account()?.as_str()).filter(|record| record.path().starts_with(prefix));
+    let listed = call
+        .state
+        .of_account::<E>(call.account()?.as_str())
+        .filter(|record| record.path().starts_with(prefix));
     PAGING.page(call, listed.map(|record| (record.id(), record)))
 }
 
@@ -190,7 +207,9 @@ fn check_name<'a>(parameter: &str, name: &'a str, longest: usize) -> Result<&'a 
             "1 validation error detected: Value at '{parameter}' failed to satisfy constraint: {constraint}"
         )));
     }
-    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte)) {
+    if name.is_empty()
+        || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte))
+    {
         return Err(ApiError::invalid(&format!(
             "The specified value for {parameter} is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_-"
         )));
@@ -200,14 +219,29 @@ fn check_name<'a>(parameter: &str, name: &'a str, longest: usize) -> Result<&'a 
 
 /// The name of a parameter as AWS's messages have it.
 fn camel(parameter: &str) -> String {
-    parameter.chars().take(1).flat_map(char::to_lowercase).chain(parameter.chars().skip(1)).collect()
+    parameter
+        .chars()
+        .take(1)
+        .flat_map(char::to_lowercase)
+        .chain(parameter.chars().skip(1))
+        .collect()
 }
 
 /// The path that something is to have, from `Path` or `NewPath`.
-pub(super) fn path<'a>(parameters: &'a Parameters, parameter: &str) -> Result<Option<&'a str>, ApiError> {
-    let Some(path) = parameters.text(parameter) else { return Ok(None) };
+pub(super) fn path<'a>(
+    parameters: &'a Parameters,
+    parameter: &str,
+) -> Result<Option<&'a str>, ApiError> {
+    let Some(path) = parameters.text(parameter) else {
+        return Ok(None);
+    };
     let printable = path.bytes().all(|byte| (0x21..=0x7e).contains(&byte));
-    if path.len() <= 512 && printable && path.starts_with('/') && path.ends_with('/') && path != "//" {
+    if path.len() <= 512
+        && printable
+        && path.starts_with('/')
+        && path.ends_with('/')
+        && path != "//"
+    {
         return Ok(Some(path));
     }
     Err(ApiError::invalid(&format!(
@@ -219,10 +253,15 @@ pub(super) fn path<'a>(parameters: &'a Parameters, parameter: &str) -> Result<Op
 /// `PathPrefix`, which is `/` unless something else is asked for.
 pub(super) fn path_prefix(parameters: &Parameters) -> Result<&str, ApiError> {
     let prefix = parameters.text("PathPrefix").unwrap_or("/");
-    if prefix.len() <= 512 && prefix.starts_with('/') && prefix.bytes().all(|byte| (0x21..=0x7f).contains(&byte)) {
+    if prefix.len() <= 512
+        && prefix.starts_with('/')
+        && prefix.bytes().all(|byte| (0x21..=0x7f).contains(&byte))
+    {
         return Ok(prefix);
     }
-    Err(ApiError::invalid("The specified value for pathPrefix is invalid. It must begin with / and contain only printable characters."))
+    Err(ApiError::invalid(
+        "The specified value for pathPrefix is invalid. It must begin with / and contain only printable characters.",
+    ))
 }
 
 /// What was named is not there.
@@ -241,7 +280,12 @@ pub(super) fn limit(quota: &str, most: usize) -> ApiError {
 }
 
 /// Refuses a record more than an account may have.
-pub(super) fn check_quota<E: Entity>(draft: &Draft, account: &str, quota: &str, most: usize) -> Result<(), ApiError> {
+pub(super) fn check_quota<E: Entity>(
+    draft: &Draft,
+    account: &str,
+    quota: &str,
+    most: usize,
+) -> Result<(), ApiError> {
     match draft.of_account::<E>(account).nth(most.saturating_sub(1)) {
         Some(_) => Err(limit(quota, most)),
         None => Ok(()),
@@ -276,7 +320,8 @@ pub(super) fn write_role(xml: &mut Xml, role: &Role, partition: Partition, detai
     xml.leaf("Path", &role.path).leaf("RoleName", &role.name).leaf("RoleId", &role.unique_id);
     xml.leaf("Arn", role.arn(partition)).leaf("CreateDate", date(role.created));
     xml.maybe("AssumeRolePolicyDocument", role.trust.as_deref().map(encoded));
-    xml.maybe("Description", Some(&role.description).filter(|text| !text.is_empty())).leaf("MaxSessionDuration", role.max_session);
+    xml.maybe("Description", Some(&role.description).filter(|text| !text.is_empty()))
+        .leaf("MaxSessionDuration", role.max_session);
     if detail == Detail::Whole {
         write_boundary(xml, role.boundary.as_deref());
         tag::write_present(xml, &role.tags);
@@ -303,8 +348,14 @@ pub(super) fn encoded(document: &str) -> String {
 /// A text of at most 1,000 characters.
 pub(super) fn description(call: &Call<'_>) -> Result<String, ApiError> {
     let text = call.parameters.text("Description").unwrap_or_default();
-    if text.chars().count() > 1000 || text.chars().any(|character| character.is_control() && !matches!(character, '\t' | '\n' | '\r')) {
-        return Err(ApiError::invalid("The description must have at most 1000 characters, none of them a control character."));
+    if text.chars().count() > 1000
+        || text
+            .chars()
+            .any(|character| character.is_control() && !matches!(character, '\t' | '\n' | '\r'))
+    {
+        return Err(ApiError::invalid(
+            "The description must have at most 1000 characters, none of them a control character.",
+        ));
     }
     Ok(text.to_owned())
 }

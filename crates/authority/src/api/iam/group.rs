@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::entity::{
-    Detail, Entity, Named, PAGING, absent, arn, check_quota, conflict, current, existing_name, limit, list, new_name, path, write_group,
-    write_user,
+    Detail, Entity, Named, PAGING, absent, arn, check_quota, conflict, current, existing_name,
+    limit, list, new_name, path, write_group, write_user,
 };
 use crate::api::call::{Call, Target};
 use crate::api::error::ApiError;
@@ -59,18 +59,23 @@ fn get(call: &Call<'_>) -> Result<Answer, ApiError> {
     let page = PAGING.page(call, members(&call.state, &group).map(|user| (user.id(), user)))?;
     let (mut xml, partition) = (Xml::new(), call.partition()?);
     xml.element("Group", |xml| write_group(xml, &group, partition));
-    xml.list("Users", "member", &page.items, |xml, user| write_user(xml, user, partition, Detail::Listed));
+    xml.list("Users", "member", &page.items, |xml, user| {
+        write_user(xml, user, partition, Detail::Listed)
+    });
     page.write_truncation(&mut xml);
     Ok(xml.into())
 }
 
 /// The users who are in the group.
 fn members<'a>(state: &'a State, group: &'a Group) -> impl Iterator<Item = &'a Arc<User>> + 'a {
-    state.of_account::<User>(group.account.as_str()).filter(|user| user.groups.contains(&group.name))
+    state
+        .of_account::<User>(group.account.as_str())
+        .filter(|user| user.groups.contains(&group.name))
 }
 
 fn list_groups(call: &Call<'_>) -> Result<Answer, ApiError> {
-    let (page, partition, mut xml) = (list::<Group>(call, "iam:ListGroups")?, call.partition()?, Xml::new());
+    let (page, partition, mut xml) =
+        (list::<Group>(call, "iam:ListGroups")?, call.partition()?, Xml::new());
     xml.list("Groups", "member", &page.items, |xml, group| write_group(xml, group, partition));
     page.write_truncation(&mut xml);
     Ok(xml.into())
@@ -78,7 +83,11 @@ fn list_groups(call: &Call<'_>) -> Result<Answer, ApiError> {
 
 /// Whoever renames something must be allowed to on both names.
 fn update(call: &Call<'_>) -> Result<Answer, ApiError> {
-    let name = call.parameters.text("NewGroupName").map(|name| new_name::<Group>("NewGroupName", name)).transpose()?;
+    let name = call
+        .parameters
+        .text("NewGroupName")
+        .map(|name| new_name::<Group>("NewGroupName", name))
+        .transpose()?;
     let path = path(call.parameters, "NewPath")?;
     let found = Named::<Group>::asked(call)?.authorized(call, "iam:UpdateGroup")?;
     let renamed = |group: &Group| Group {
@@ -126,25 +135,41 @@ fn delete(call: &Call<'_>) -> Result<Answer, ApiError> {
 fn add_user(call: &Call<'_>) -> Result<Answer, ApiError> {
     change_member(call, "iam:AddUserToGroup", |user, group| {
         user.groups.insert(group.name.clone());
-        if user.groups.len() > MAX_GROUPS_OF_USER { Err(limit("GroupsPerUser", MAX_GROUPS_OF_USER)) } else { Ok(()) }
+        if user.groups.len() > MAX_GROUPS_OF_USER {
+            Err(limit("GroupsPerUser", MAX_GROUPS_OF_USER))
+        } else {
+            Ok(())
+        }
     })
 }
 
 fn remove_user(call: &Call<'_>) -> Result<Answer, ApiError> {
-    change_member(call, "iam:RemoveUserFromGroup", |user, group| match user.groups.remove(&group.name) {
-        true => Ok(()),
-        false => Err(absent(&format!("The user with name {} is not in the group with name {}.", user.name, group.name))),
+    change_member(call, "iam:RemoveUserFromGroup", |user, group| {
+        match user.groups.remove(&group.name) {
+            true => Ok(()),
+            false => Err(absent(&format!(
+                "The user with name {} is not in the group with name {}.",
+                user.name, group.name
+            ))),
+        }
     })
 }
 
 /// Changes what groups a user is in. The group is what the caller must be allowed to change.
-fn change_member(call: &Call<'_>, action: &str, change: impl Fn(&mut User, &Group) -> Result<(), ApiError>) -> Result<Answer, ApiError> {
+fn change_member(
+    call: &Call<'_>,
+    action: &str,
+    change: impl Fn(&mut User, &Group) -> Result<(), ApiError>,
+) -> Result<Answer, ApiError> {
     let name = existing_name::<User>(call.parameters.required("UserName")?)?;
     let found = Named::<Group>::asked(call)?.authorized(call, action)?;
     call.api.store().change(|draft: &mut Draft| {
         let group = current(draft, &*found)?;
-        let mut user =
-            draft.users.get(&named(group.account.as_str(), name)).map(|user| User::clone(user)).ok_or_else(|| User::absent(name))?;
+        let mut user = draft
+            .users
+            .get(&named(group.account.as_str(), name))
+            .map(|user| User::clone(user))
+            .ok_or_else(|| User::absent(name))?;
         change(&mut user, &group)?;
         draft.put(user)?;
         Ok(Answer::Done)
@@ -153,7 +178,10 @@ fn change_member(call: &Call<'_>, action: &str, change: impl Fn(&mut User, &Grou
 
 fn list_for_user(call: &Call<'_>) -> Result<Answer, ApiError> {
     let user = Named::<User>::asked(call)?.authorized(call, "iam:ListGroupsForUser")?;
-    let groups = user.groups.iter().filter_map(|name| call.state.groups.get(&named(user.account.as_str(), name)));
+    let groups = user
+        .groups
+        .iter()
+        .filter_map(|name| call.state.groups.get(&named(user.account.as_str(), name)));
     let page = PAGING.page(call, groups.map(|group| (group.name.clone(), group)))?;
     let (mut xml, partition) = (Xml::new(), call.partition()?);
     xml.list("Groups", "member", &page.items, |xml, group| write_group(xml, group, partition));

@@ -97,7 +97,10 @@ impl Identity {
     pub(super) fn all(state: &State, account: &str) -> Vec<Self> {
         let groups = state.of_account::<Group>(account).cloned().map(Self::Group);
         let roles = state.of_account::<Role>(account).cloned().map(Self::Role);
-        groups.chain(roles).chain(state.of_account::<User>(account).cloned().map(Self::User)).collect()
+        groups
+            .chain(roles)
+            .chain(state.of_account::<User>(account).cloned().map(Self::User))
+            .collect()
     }
 
     /// Where it comes in lists of all three: `role/NAME`.
@@ -200,7 +203,8 @@ impl<'a> Asked<'a> {
     /// The one of that name.
     pub(super) fn of(call: &Call<'_>, kind: Kind, name: &'a str) -> Result<Self, ApiError> {
         let found = Identity::find(&call.state, kind, call.account()?.as_str(), name);
-        let (path, spelled) = found.as_ref().map_or(("/", name), |found| (found.path(), found.name()));
+        let (path, spelled) =
+            found.as_ref().map_or(("/", name), |found| (found.path(), found.name()));
         let arn = arn(call, kind.noun(), path, spelled)?;
         Ok(Self { kind, name, arn, found })
     }
@@ -213,7 +217,9 @@ impl<'a> Asked<'a> {
     /// The same, with the boundary that the identity has.
     pub(super) fn bounded_target(&self) -> Target<'_> {
         let boundary = self.found.as_ref().and_then(Identity::boundary);
-        boundary.into_iter().fold(self.target(), |target, arn| target.with("iam:PermissionsBoundary", arn.as_str()))
+        boundary
+            .into_iter()
+            .fold(self.target(), |target, arn| target.with("iam:PermissionsBoundary", arn.as_str()))
     }
 
     /// The identity, for those who were allowed to know whether it is there.
@@ -237,7 +243,8 @@ impl<'a> Asked<'a> {
     ) -> Result<(), ApiError> {
         let (known, account) = (self.found()?, call.account()?.as_str());
         call.api.store().change(|draft: &mut Draft| {
-            let found = Identity::find(draft, self.kind, account, self.name).ok_or_else(|| self.missing())?;
+            let found = Identity::find(draft, self.kind, account, self.name)
+                .ok_or_else(|| self.missing())?;
             if !known.is_same(&found) {
                 return Err(changed_meanwhile());
             }

@@ -6,7 +6,10 @@ use aws_lc_rs::digest::{SHA256, digest};
 use countersign_core::policy::PolicyKind;
 
 use super::attachment::path_and_name;
-use super::entity::{Entity, PAGING, arn, changed_meanwhile, date, description, limit, new_name, path, path_prefix, size};
+use super::entity::{
+    Entity, PAGING, arn, changed_meanwhile, date, description, limit, new_name, path, path_prefix,
+    size,
+};
 use super::identity::Identity;
 use super::tag;
 use crate::api::call::{Call, Target};
@@ -26,9 +29,17 @@ pub(super) const MAX_DOCUMENT: usize = 6144;
 const AWS_CREATED: u64 = 1_423_247_986;
 
 pub(super) const ACTIONS: &[Action] = &[
-    Action::writes("CreatePolicy", &["PolicyName", "Path", "PolicyDocument", "Description", "Tags"], create),
+    Action::writes(
+        "CreatePolicy",
+        &["PolicyName", "Path", "PolicyDocument", "Description", "Tags"],
+        create,
+    ),
     Action::reads("GetPolicy", &["PolicyArn"], get),
-    Action::reads("ListPolicies", &["Scope", "OnlyAttached", "PathPrefix", "PolicyUsageFilter", "Marker", "MaxItems"], list),
+    Action::reads(
+        "ListPolicies",
+        &["Scope", "OnlyAttached", "PathPrefix", "PolicyUsageFilter", "Marker", "MaxItems"],
+        list,
+    ),
     Action::writes("DeletePolicy", &["PolicyArn"], delete),
 ];
 
@@ -49,10 +60,13 @@ pub(super) struct Usage {
 
 impl Usage {
     pub(super) fn count(identities: &[Identity], arn: &str) -> Self {
-        identities.iter().map(|identity| identity.uses(arn)).fold(Self::default(), |usage, (attached, boundary)| Self {
-            attached: usage.attached + usize::from(attached),
-            boundaries: usage.boundaries + usize::from(boundary),
-        })
+        identities.iter().map(|identity| identity.uses(arn)).fold(
+            Self::default(),
+            |usage, (attached, boundary)| Self {
+                attached: usage.attached + usize::from(attached),
+                boundaries: usage.boundaries + usize::from(boundary),
+            },
+        )
     }
 }
 
@@ -61,15 +75,24 @@ impl Managed {
     pub(super) fn find(state: &State, account: &str, arn: &str) -> Option<Self> {
         let partition = state.accounts.get(account)?.partition.to_string();
         if let Some(whole) = arn.strip_prefix(&format!("arn:{partition}:iam::aws:policy/")) {
-            return aws_managed::all().find(|(name, _)| *name == whole).map(|(name, document)| Self::Aws(name, document));
+            return aws_managed::all()
+                .find(|(name, _)| *name == whole)
+                .map(|(name, document)| Self::Aws(name, document));
         }
-        documents::policy(state, arn).filter(|policy| policy.account.as_str() == account).cloned().map(Self::Own)
+        documents::policy(state, arn)
+            .filter(|policy| policy.account.as_str() == account)
+            .cloned()
+            .map(Self::Own)
     }
 
     pub(super) fn versions(&self) -> Vec<(u32, PolicyVersion)> {
         match self {
-            Self::Own(policy) => policy.versions.iter().map(|(number, version)| (*number, version.clone())).collect(),
-            Self::Aws(_, document) => vec![(1, PolicyVersion { document: (*document).to_owned(), created: AWS_CREATED })],
+            Self::Own(policy) => {
+                policy.versions.iter().map(|(number, version)| (*number, version.clone())).collect()
+            }
+            Self::Aws(_, document) => {
+                vec![(1, PolicyVersion { document: (*document).to_owned(), created: AWS_CREATED })]
+            }
         }
     }
 
@@ -93,7 +116,8 @@ impl Managed {
             // It only has to be the same each time.
             Self::Aws(name, _) => {
                 let digest = digest(&SHA256, name.as_bytes());
-                let letters = digest.as_ref().iter().take(17).map(|byte| char::from(b'A' + byte % 26));
+                let letters =
+                    digest.as_ref().iter().take(17).map(|byte| char::from(b'A' + byte % 26));
                 format!("ANPA{}", letters.collect::<String>())
             }
         }
@@ -102,8 +126,12 @@ impl Managed {
     /// What every answer about it has.
     pub(super) fn write(&self, xml: &mut Xml, arn: &str, usage: Usage) {
         let (path, name) = path_and_name(arn).unwrap_or(("/", arn));
-        xml.leaf("PolicyName", name).leaf("PolicyId", self.unique_id()).leaf("Arn", arn).leaf("Path", path);
-        xml.leaf("DefaultVersionId", format!("v{}", self.default_version())).leaf("AttachmentCount", usage.attached);
+        xml.leaf("PolicyName", name)
+            .leaf("PolicyId", self.unique_id())
+            .leaf("Arn", arn)
+            .leaf("Path", path);
+        xml.leaf("DefaultVersionId", format!("v{}", self.default_version()))
+            .leaf("AttachmentCount", usage.attached);
         xml.leaf("PermissionsBoundaryUsageCount", usage.boundaries).leaf("IsAttachable", true);
         let created = match self {
             Self::Own(policy) => policy.created,
@@ -130,21 +158,30 @@ impl Managed {
 /// The policy that the request names, if the caller may do `action` to it.
 pub(super) fn allowed<'a>(call: &Call<'a>, action: &str) -> Result<(&'a str, Managed), ApiError> {
     let arn = call.parameters.required("PolicyArn")?;
-    if !(20..=2048).contains(&arn.len()) || !arn.starts_with("arn:") || path_and_name(arn).is_none() {
+    if !(20..=2048).contains(&arn.len()) || !arn.starts_with("arn:") || path_and_name(arn).is_none()
+    {
         return Err(ApiError::invalid(&format!("ARN {arn} is not valid.")));
     }
     let found = Managed::find(&call.state, call.account()?.as_str(), arn);
-    call.authorize(action, &tag::resource_facts(Target::of(arn), found.as_ref().and_then(Managed::tags)))?;
+    call.authorize(
+        action,
+        &tag::resource_facts(Target::of(arn), found.as_ref().and_then(Managed::tags)),
+    )?;
     Ok((arn, found.ok_or_else(|| ManagedPolicy::absent(arn))?))
 }
 
 /// The same of one that is to be changed, which AWS's are not.
-pub(super) fn allowed_own<'a>(call: &Call<'a>, action: &str) -> Result<(&'a str, Arc<ManagedPolicy>), ApiError> {
+pub(super) fn allowed_own<'a>(
+    call: &Call<'a>,
+    action: &str,
+) -> Result<(&'a str, Arc<ManagedPolicy>), ApiError> {
     match allowed(call, action)? {
         (arn, Managed::Own(policy)) => Ok((arn, policy)),
         (arn, Managed::Aws(..)) => {
-            let message =
-                format!("User: {} is not authorized to perform: {action} on resource: policy {arn}: it is AWS's", call.holder()?.owner.arn);
+            let message = format!(
+                "User: {} is not authorized to perform: {action} on resource: policy {arn}: it is AWS's",
+                call.holder()?.owner.arn
+            );
             Err(ApiError::new("AccessDenied", 403, &message))
         }
     }
@@ -153,7 +190,8 @@ pub(super) fn allowed_own<'a>(call: &Call<'a>, action: &str) -> Result<(&'a str,
 /// The policy in a draft, which must still be the one that the caller was allowed to change.
 pub(super) fn current(draft: &Draft, known: &ManagedPolicy) -> Result<ManagedPolicy, ApiError> {
     let found = draft.policies.get(&named(known.account.as_str(), &known.name));
-    let found = found.filter(|policy| policy.unique_id == known.unique_id && policy.tags == known.tags);
+    let found =
+        found.filter(|policy| policy.unique_id == known.unique_id && policy.tags == known.tags);
     found.map(|policy| ManagedPolicy::clone(policy)).ok_or_else(changed_meanwhile)
 }
 
@@ -228,7 +266,9 @@ pub(super) fn all(call: &Call<'_>, scope: Scope) -> Result<Vec<(String, Managed)
     }
     if scope != Scope::Local {
         let aws = aws_managed::all();
-        found.extend(aws.map(|(name, document)| (format!("arn:{partition}:iam::aws:policy/{name}"), Managed::Aws(name, document))));
+        found.extend(aws.map(|(name, document)| {
+            (format!("arn:{partition}:iam::aws:policy/{name}"), Managed::Aws(name, document))
+        }));
     }
     found.sort_by_cached_key(|(arn, _)| key(arn));
     Ok(found)
@@ -245,7 +285,9 @@ pub(super) fn usage_filter(call: &Call<'_>) -> Result<(bool, bool), ApiError> {
         None => Ok((true, true)),
         Some("PermissionsPolicy") => Ok((true, false)),
         Some("PermissionsBoundary") => Ok((false, true)),
-        Some(_) => Err(ApiError::invalid("PolicyUsageFilter must be PermissionsPolicy or PermissionsBoundary")),
+        Some(_) => Err(ApiError::invalid(
+            "PolicyUsageFilter must be PermissionsPolicy or PermissionsBoundary",
+        )),
     }
 }
 
@@ -256,21 +298,28 @@ fn list(call: &Call<'_>) -> Result<Answer, ApiError> {
         Some("Local") => Scope::Local,
         Some(_) => return Err(ApiError::invalid("Scope must be All, AWS or Local")),
     };
-    let (prefix, only) = (path_prefix(call.parameters)?, call.parameters.flag("OnlyAttached")?.unwrap_or(false));
+    let (prefix, only) =
+        (path_prefix(call.parameters)?, call.parameters.flag("OnlyAttached")?.unwrap_or(false));
     let usage_given = call.parameters.has("PolicyUsageFilter");
     let (as_policy, as_boundary) = usage_filter(call)?;
     call.authorize("iam:ListPolicies", &Target::of("*"))?;
     let identities = Identity::all(&call.state, call.account()?.as_str());
     let wanted = |arn: &str, usage: Usage| {
         let used = as_policy && usage.attached > 0 || as_boundary && usage.boundaries > 0;
-        path_and_name(arn).is_some_and(|(path, _)| path.starts_with(prefix)) && (used || !only && !usage_given)
+        path_and_name(arn).is_some_and(|(path, _)| path.starts_with(prefix))
+            && (used || !only && !usage_given)
     };
-    let counted = all(call, scope)?.into_iter().map(|(arn, policy)| (Usage::count(&identities, &arn), arn, policy));
-    let items = counted.filter(|(usage, arn, _)| wanted(arn, *usage)).map(|item| (key(&item.1), item));
+    let counted = all(call, scope)?
+        .into_iter()
+        .map(|(arn, policy)| (Usage::count(&identities, &arn), arn, policy));
+    let items =
+        counted.filter(|(usage, arn, _)| wanted(arn, *usage)).map(|item| (key(&item.1), item));
     let page = PAGING.page(call, items)?;
     let mut xml = Xml::new();
     page.write_truncation(&mut xml);
-    xml.list("Policies", "member", &page.items, |xml, (usage, arn, policy)| policy.write(xml, arn, *usage));
+    xml.list("Policies", "member", &page.items, |xml, (usage, arn, policy)| {
+        policy.write(xml, arn, *usage)
+    });
     Ok(xml.into())
 }
 

@@ -21,16 +21,40 @@ const MAX_PROVIDERS: usize = 100;
 const MAX_URL: usize = 255;
 
 pub(super) const ACTIONS: &[Action] = &[
-    Action::writes("CreateOpenIDConnectProvider", &["Url", "ClientIDList", "ThumbprintList", "Tags"], create),
+    Action::writes(
+        "CreateOpenIDConnectProvider",
+        &["Url", "ClientIDList", "ThumbprintList", "Tags"],
+        create,
+    ),
     Action::reads("GetOpenIDConnectProvider", &["OpenIDConnectProviderArn"], get),
     Action::reads("ListOpenIDConnectProviders", &[], list),
     Action::writes("DeleteOpenIDConnectProvider", &["OpenIDConnectProviderArn"], delete),
-    Action::writes("UpdateOpenIDConnectProviderThumbprint", &["OpenIDConnectProviderArn", "ThumbprintList"], update_thumbprints),
-    Action::writes("AddClientIDToOpenIDConnectProvider", &["OpenIDConnectProviderArn", "ClientID"], add_client),
-    Action::writes("RemoveClientIDFromOpenIDConnectProvider", &["OpenIDConnectProviderArn", "ClientID"], remove_client),
+    Action::writes(
+        "UpdateOpenIDConnectProviderThumbprint",
+        &["OpenIDConnectProviderArn", "ThumbprintList"],
+        update_thumbprints,
+    ),
+    Action::writes(
+        "AddClientIDToOpenIDConnectProvider",
+        &["OpenIDConnectProviderArn", "ClientID"],
+        add_client,
+    ),
+    Action::writes(
+        "RemoveClientIDFromOpenIDConnectProvider",
+        &["OpenIDConnectProviderArn", "ClientID"],
+        remove_client,
+    ),
     Action::writes("TagOpenIDConnectProvider", &["OpenIDConnectProviderArn", "Tags"], add_tags),
-    Action::writes("UntagOpenIDConnectProvider", &["OpenIDConnectProviderArn", "TagKeys"], remove_tags),
-    Action::reads("ListOpenIDConnectProviderTags", &["OpenIDConnectProviderArn", "Marker", "MaxItems"], list_tags),
+    Action::writes(
+        "UntagOpenIDConnectProvider",
+        &["OpenIDConnectProviderArn", "TagKeys"],
+        remove_tags,
+    ),
+    Action::reads(
+        "ListOpenIDConnectProviderTags",
+        &["OpenIDConnectProviderArn", "Marker", "MaxItems"],
+        list_tags,
+    ),
 ];
 
 fn invalid(message: &str) -> ApiError {
@@ -41,7 +65,10 @@ fn invalid(message: &str) -> ApiError {
 fn issuer<'a>(call: &Call<'a>) -> Result<(&'a str, &'a str), ApiError> {
     let url = call.parameters.required("Url")?;
     let safe = url.parse().is_ok_and(|uri: Uri| is_safe(&uri));
-    let host = url.split_once("://").map(|(_, host)| host).filter(|_| safe && url.len() <= MAX_URL && !url.contains(['?', '#']));
+    let host = url
+        .split_once("://")
+        .map(|(_, host)| host)
+        .filter(|_| safe && url.len() <= MAX_URL && !url.contains(['?', '#']));
     let message = "Invalid Open ID Connect Provider URL: it must be https://HOST[/PATH] (http only to a loopback address), without a \
                    query, of at most 255 characters.";
     Ok((url, host.ok_or_else(|| ApiError::invalid(message))?))
@@ -61,7 +88,10 @@ fn check_clients(clients: &[String]) -> Result<(), ApiError> {
 /// SHA-1 fingerprints of certificates, in hexadecimal.
 fn thumbprints(call: &Call<'_>) -> Result<Vec<String>, ApiError> {
     let list = call.parameters.list("ThumbprintList");
-    if list.iter().any(|print| print.len() != 40 || !print.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+    if list
+        .iter()
+        .any(|print| print.len() != 40 || !print.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    {
         return Err(invalid("A thumbprint is the SHA-1 of a certificate: 40 hexadecimal digits."));
     }
     if list.len() > MAX_THUMBPRINTS {
@@ -73,8 +103,14 @@ fn thumbprints(call: &Call<'_>) -> Result<Vec<String>, ApiError> {
 fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
     let ((url, host), tags) = (issuer(call)?, tag::read(call)?);
     let arn = arn(call, "oidc-provider", "/", host)?;
-    tag::authorize_creation(call, ["iam:CreateOpenIDConnectProvider", "iam:TagOpenIDConnectProvider"], Target::of(&arn), &tags)?;
-    let (account, partition, thumbprints) = (call.account()?, call.partition()?, thumbprints(call)?);
+    tag::authorize_creation(
+        call,
+        ["iam:CreateOpenIDConnectProvider", "iam:TagOpenIDConnectProvider"],
+        Target::of(&arn),
+        &tags,
+    )?;
+    let (account, partition, thumbprints) =
+        (call.account()?, call.partition()?, thumbprints(call)?);
     let mut client_ids: Vec<String> = Vec::new();
     for client in call.parameters.list("ClientIDList") {
         if !client_ids.iter().any(|known| known == client) {
@@ -84,7 +120,11 @@ fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
     check_clients(&client_ids)?;
     call.api.store().change(|draft: &mut Draft| {
         if draft.providers.contains_key(&named(account.as_str(), host)) {
-            return Err(ApiError::new("EntityAlreadyExists", 409, &format!("Provider with url {url} already exists.")));
+            return Err(ApiError::new(
+                "EntityAlreadyExists",
+                409,
+                &format!("Provider with url {url} already exists."),
+            ));
         }
         if draft.of_account::<OidcProvider>(account.as_str()).count() >= MAX_PROVIDERS {
             return Err(limit("OpenIdConnectProvidersPerAccount", MAX_PROVIDERS));
@@ -108,11 +148,23 @@ fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
 }
 
 /// The provider that the request names, if the caller may do `action` to it.
-fn allowed(call: &Call<'_>, action: &str, new: &Tags, keys: &[String]) -> Result<Arc<OidcProvider>, ApiError> {
+fn allowed(
+    call: &Call<'_>,
+    action: &str,
+    new: &Tags,
+    keys: &[String],
+) -> Result<Arc<OidcProvider>, ApiError> {
     let arn = call.parameters.required("OpenIDConnectProviderArn")?;
-    let host = arn.split_once(":oidc-provider/").map(|(_, host)| host).filter(|_| arn.starts_with("arn:") && arn.len() <= 2048);
+    let host = arn
+        .split_once(":oidc-provider/")
+        .map(|(_, host)| host)
+        .filter(|_| arn.starts_with("arn:") && arn.len() <= 2048);
     let host = host.ok_or_else(|| ApiError::invalid(&format!("ARN {arn} is not valid.")))?;
-    let found = call.state.providers.get(&named(call.account()?.as_str(), host)).filter(|provider| provider.arn() == arn);
+    let found = call
+        .state
+        .providers
+        .get(&named(call.account()?.as_str(), host))
+        .filter(|provider| provider.arn() == arn);
     let target = tag::request_facts(Target::of(arn), new);
     let target = if keys.is_empty() { target } else { target.with("aws:TagKeys", keys.to_vec()) };
     call.authorize(action, &tag::resource_facts(target, found.map(|provider| &provider.tags)))?;
@@ -126,7 +178,9 @@ fn plain(call: &Call<'_>, action: &str) -> Result<Arc<OidcProvider>, ApiError> {
 
 fn current(draft: &Draft, known: &OidcProvider) -> Result<OidcProvider, ApiError> {
     let found = draft.providers.get(&named(known.account.as_str(), &known.host));
-    let found = found.filter(|found| found.arn() == known.arn() && found.url == known.url && found.tags == known.tags);
+    let found = found.filter(|found| {
+        found.arn() == known.arn() && found.url == known.url && found.tags == known.tags
+    });
     found.map(|provider| OidcProvider::clone(provider)).ok_or_else(changed_meanwhile)
 }
 
@@ -150,7 +204,8 @@ fn get(call: &Call<'_>) -> Result<Answer, ApiError> {
     let mut xml = Xml::new();
     // AWS gives the URL without its scheme.
     xml.leaf("Url", &provider.host).texts("ClientIDList", "member", &provider.client_ids);
-    xml.texts("ThumbprintList", "member", &provider.thumbprints).leaf("CreateDate", date(provider.created));
+    xml.texts("ThumbprintList", "member", &provider.thumbprints)
+        .leaf("CreateDate", date(provider.created));
     tag::write_present(&mut xml, &provider.tags);
     Ok(xml.into())
 }

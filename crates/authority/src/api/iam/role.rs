@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use countersign_core::policy::PolicyKind;
 
-use super::entity::{Detail, Entity, Named, arn, changed_meanwhile, conflict, description, limit, list, new_name, path, size, write_role};
+use super::entity::{
+    Detail, Entity, Named, arn, changed_meanwhile, conflict, description, limit, list, new_name,
+    path, size, write_role,
+};
 use super::tag;
 use crate::api::call::{Call, Target};
 use crate::api::error::ApiError;
@@ -20,7 +23,15 @@ pub(super) const MAX_TRUST: usize = 2048;
 pub(super) const ACTIONS: &[Action] = &[
     Action::writes(
         "CreateRole",
-        &["Path", "RoleName", "AssumeRolePolicyDocument", "Description", "MaxSessionDuration", "PermissionsBoundary", "Tags"],
+        &[
+            "Path",
+            "RoleName",
+            "AssumeRolePolicyDocument",
+            "Description",
+            "MaxSessionDuration",
+            "PermissionsBoundary",
+            "Tags",
+        ],
         create,
     ),
     Action::reads("GetRole", &["RoleName"], get),
@@ -53,23 +64,39 @@ fn trust<'a>(call: &Call<'a>, parameter: &str) -> Result<&'a str, ApiError> {
     if has("Resource") || has("NotResource") {
         return Err(ApiError::new("MalformedPolicyDocument", 400, "Has prohibited field Resource"));
     }
-    if !statements.iter().all(|statement| statement.get("Principal").or_else(|| statement.get("NotPrincipal")).is_some()) {
-        return Err(ApiError::new("MalformedPolicyDocument", 400, "Missing required field Principal"));
+    if !statements.iter().all(|statement| {
+        statement.get("Principal").or_else(|| statement.get("NotPrincipal")).is_some()
+    }) {
+        return Err(ApiError::new(
+            "MalformedPolicyDocument",
+            400,
+            "Missing required field Principal",
+        ));
     }
-    let actions = statements.iter().filter_map(|statement| statement.get("Action")).flat_map(|actions| match actions {
-        serde_json::Value::Array(actions) => actions.iter().collect(),
-        one => vec![one],
-    });
-    let of_sts = |action: &str| action.get(..4).is_some_and(|service| service.eq_ignore_ascii_case("sts:"));
+    let actions =
+        statements.iter().filter_map(|statement| statement.get("Action")).flat_map(|actions| {
+            match actions {
+                serde_json::Value::Array(actions) => actions.iter().collect(),
+                one => vec![one],
+            }
+        });
+    let of_sts =
+        |action: &str| action.get(..4).is_some_and(|service| service.eq_ignore_ascii_case("sts:"));
     if !actions.filter_map(serde_json::Value::as_str).all(of_sts) {
-        return Err(ApiError::new("MalformedPolicyDocument", 400, "AssumeRole policy may only specify STS AssumeRole actions."));
+        return Err(ApiError::new(
+            "MalformedPolicyDocument",
+            400,
+            "AssumeRole policy may only specify STS AssumeRole actions.",
+        ));
     }
     Ok(document)
 }
 
 /// The longest session, where the request says it.
 fn max_session(call: &Call<'_>) -> Result<Option<u32>, ApiError> {
-    let Some(asked) = call.parameters.number("MaxSessionDuration")? else { return Ok(None) };
+    let Some(asked) = call.parameters.number("MaxSessionDuration")? else {
+        return Ok(None);
+    };
     let fitting = u32::try_from(asked).ok().filter(|seconds| (3600..=43200).contains(seconds));
     fitting.map(Some).ok_or_else(|| {
         let message = format!(
@@ -83,11 +110,18 @@ fn max_session(call: &Call<'_>) -> Result<Option<u32>, ApiError> {
 fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
     let name = new_name::<Role>("RoleName", call.parameters.required("RoleName")?)?;
     let path = path(call.parameters, "Path")?.unwrap_or("/");
-    let (arn, tags, boundary) = (arn(call, "role", path, name)?, tag::read(call)?, call.parameters.text("PermissionsBoundary"));
+    let (arn, tags, boundary) = (
+        arn(call, "role", path, name)?,
+        tag::read(call)?,
+        call.parameters.text("PermissionsBoundary"),
+    );
     let target = Target::of(&arn);
-    let target = boundary.into_iter().fold(target, |target, arn| target.with("iam:PermissionsBoundary", arn));
+    let target = boundary
+        .into_iter()
+        .fold(target, |target, arn| target.with("iam:PermissionsBoundary", arn));
     tag::authorize_creation(call, ["iam:CreateRole", "iam:TagRole"], target, &tags)?;
-    let (trust, description, max_session) = (trust(call, "AssumeRolePolicyDocument")?, description(call)?, max_session(call)?);
+    let (trust, description, max_session) =
+        (trust(call, "AssumeRolePolicyDocument")?, description(call)?, max_session(call)?);
     let account = call.account()?;
     let role = call.api.store().change(|draft: &mut Draft| {
         if draft.roles.contains_key(&named(account.as_str(), name)) {
@@ -127,12 +161,18 @@ fn list_roles(call: &Call<'_>) -> Result<Answer, ApiError> {
     let (page, partition) = (list::<Role>(call, "iam:ListRoles")?, call.partition()?);
     let mut xml = Xml::new();
     page.write_truncation(&mut xml);
-    xml.list("Roles", "member", &page.items, |xml, role| write_role(xml, role, partition, Detail::Listed));
+    xml.list("Roles", "member", &page.items, |xml, role| {
+        write_role(xml, role, partition, Detail::Listed)
+    });
     Ok(xml.into())
 }
 
 /// Changes the role, which must still be the one that the caller was allowed to change.
-fn change(call: &Call<'_>, known: &Role, mut work: impl FnMut(&State, &mut Role) -> Result<(), ApiError>) -> Result<Arc<Role>, ApiError> {
+fn change(
+    call: &Call<'_>,
+    known: &Role,
+    mut work: impl FnMut(&State, &mut Role) -> Result<(), ApiError>,
+) -> Result<Arc<Role>, ApiError> {
     call.api.store().change(|draft: &mut Draft| {
         let mut role = current(draft, known)?;
         work(draft, &mut role)?;
@@ -186,7 +226,9 @@ fn delete(call: &Call<'_>) -> Result<Answer, ApiError> {
     call.api.store().change(|draft: &mut Draft| {
         let role = current(draft, &role)?;
         let account = role.account.as_str();
-        let held = |profile: &Arc<InstanceProfile>| profile.role.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(&role.name));
+        let held = |profile: &Arc<InstanceProfile>| {
+            profile.role.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(&role.name))
+        };
         if !role.inline.is_empty() {
             return Err(conflict("delete policies"));
         }

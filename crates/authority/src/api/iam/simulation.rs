@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use countersign_core::arn::Arn;
 use countersign_core::name::AccountId;
 use countersign_core::policy::{
-    Action as Wanted, Caller, Context, Effect, Layer, PolicyKind, PolicySet, Request, StatementName, Verdict, applying, decide,
+    Action as Wanted, Caller, Context, Effect, Layer, PolicyKind, PolicySet, Request,
+    StatementName, Verdict, applying, decide,
 };
 
 use super::attachment::path_and_name;
@@ -90,18 +91,28 @@ impl<'a> Simulation<'a> {
     fn read(call: &Call<'a>, source: Option<Source>) -> Result<Self, ApiError> {
         let boundary = inputs(call, "PermissionsBoundaryPolicyInputList")?;
         if boundary.len() > 1 {
-            return Err(invalid("PermissionsBoundaryPolicyInputList can have one policy: an identity has no more boundaries."));
+            return Err(invalid(
+                "PermissionsBoundaryPolicyInputList can have one policy: an identity has no more boundaries.",
+            ));
         }
         let resource_policy = call.parameters.text("ResourcePolicy");
-        resource_policy.map_or(Ok(()), |text| parse(text, PolicyKind::Resource, "ResourcePolicy").map(drop))?;
+        resource_policy
+            .map_or(Ok(()), |text| parse(text, PolicyKind::Resource, "ResourcePolicy").map(drop))?;
         let named = call.parameters.text("CallerArn").map(user).transpose()?;
-        if resource_policy.is_some() && named.is_none() && !matches!(source, Some(Source { identity: Identity::User(_), .. })) {
-            return Err(invalid("CallerArn must be given with a ResourcePolicy, unless PolicySourceArn is a user's."));
+        if resource_policy.is_some()
+            && named.is_none()
+            && !matches!(source, Some(Source { identity: Identity::User(_), .. }))
+        {
+            return Err(invalid(
+                "CallerArn must be given with a ResourcePolicy, unless PolicySourceArn is a user's.",
+            ));
         }
         // A group asks for nothing: any of its account would be one of its members.
         let of_source = source.as_ref().map(|source| match source.identity.kind() {
             Kind::User | Kind::Role => Ok(source.arn.clone()),
-            Kind::Group => format!("arn:{}:iam::{}:root", source.arn.partition(), source.arn.account()).parse(),
+            Kind::Group => {
+                format!("arn:{}:iam::{}:root", source.arn.partition(), source.arn.account()).parse()
+            }
         });
         let (context, given) = context(call, source.as_ref())?;
         Ok(Self {
@@ -124,15 +135,20 @@ impl<'a> Simulation<'a> {
         }
         let named = call.parameters.list("ResourceArns");
         let resources = if named.is_empty() { vec!["*"] } else { named };
-        let requests = actions.iter().flat_map(|action| resources.iter().map(move |resource| (*action, *resource)));
-        let page = PAGING.page(call, requests.enumerate().map(|(at, request)| (format!("{at:07}"), request)))?;
+        let requests = actions
+            .iter()
+            .flat_map(|action| resources.iter().map(move |resource| (*action, *resource)));
+        let page = PAGING
+            .page(call, requests.enumerate().map(|(at, request)| (format!("{at:07}"), request)))?;
         let (mut prepared, mut results) = (BTreeMap::new(), Vec::new());
         for (action, resource) in &page.items {
             let account = self.resource_account(call, resource)?;
             if !prepared.contains_key(&account) {
                 prepared.insert(account.clone(), Prepared::new(self, call, &account)?);
             }
-            let Some(prepared) = prepared.get(&account) else { continue };
+            let Some(prepared) = prepared.get(&account) else {
+                continue;
+            };
             results.push(self.run(call, prepared, action, resource, &account)?);
         }
         let mut xml = Xml::new();
@@ -156,10 +172,20 @@ impl<'a> Simulation<'a> {
         }
     }
 
-    fn run(&self, call: &Call<'_>, prepared: &Prepared, action: &str, resource: &str, account: &AccountId) -> Result<Outcome, ApiError> {
-        let wanted: Wanted = action.parse().map_err(|error| invalid(&format!("Invalid action: {error}")))?;
+    fn run(
+        &self,
+        call: &Call<'_>,
+        prepared: &Prepared,
+        action: &str,
+        resource: &str,
+        account: &AccountId,
+    ) -> Result<Outcome, ApiError> {
+        let wanted: Wanted =
+            action.parse().map_err(|error| invalid(&format!("Invalid action: {error}")))?;
         if action.contains(['*', '?']) {
-            return Err(invalid(&format!("Invalid action: {action} has a wildcard, and an action is one.")));
+            return Err(invalid(&format!(
+                "Invalid action: {action} has a wildcard, and an action is one."
+            )));
         }
         let arn = match &self.caller {
             Some(arn) => arn.clone(),
@@ -169,28 +195,47 @@ impl<'a> Simulation<'a> {
         if let Some(source) = self.source.as_ref().filter(|source| source.arn == arn) {
             caller = caller.with_unique_id(source.identity.unique_id());
         }
-        let request = Request { caller: &caller, action: &wanted, resource, resource_account: Some(account), context: &self.context };
+        let request = Request {
+            caller: &caller,
+            action: &wanted,
+            resource,
+            resource_account: Some(account),
+            context: &self.context,
+        };
         Ok(Outcome {
             action: action.to_owned(),
             resource: resource.to_owned(),
             verdict: Verdict::from(&decide(&request, &prepared.policies)),
-            matched: applying(&request, &prepared.policies).iter().map(|statement| self.matched(prepared, statement)).collect(),
+            matched: applying(&request, &prepared.policies)
+                .iter()
+                .map(|statement| self.matched(prepared, statement))
+                .collect(),
             missing: self.missing(prepared),
-            boundary: prepared.bounded.then(|| prepared.permits(&request, |layer| matches!(layer, Layer::Boundary(_)))),
-            organization: prepared.governed.then(|| prepared.permits(&request, |layer| matches!(layer, Layer::ServiceControl(_)))),
+            boundary: prepared
+                .bounded
+                .then(|| prepared.permits(&request, |layer| matches!(layer, Layer::Boundary(_)))),
+            organization: prepared.governed.then(|| {
+                prepared.permits(&request, |layer| matches!(layer, Layer::ServiceControl(_)))
+            }),
         })
     }
 
     /// The keys that the policies ask for and nobody gave, nor follow from who calls.
     fn missing(&self, prepared: &Prepared) -> Vec<String> {
-        const OF_ANY: [&str; 3] = ["aws:principalaccount", "aws:principalisawsservice", "aws:resourceaccount"];
+        const OF_ANY: [&str; 3] =
+            ["aws:principalaccount", "aws:principalisawsservice", "aws:resourceaccount"];
         let known: &[&str] = match self.caller.as_ref().map(Arn::resource) {
             None | Some("root") => &[],
-            Some(user) if user.starts_with("user/") => &["aws:principalarn", "aws:principaltype", "aws:username"],
+            Some(user) if user.starts_with("user/") => {
+                &["aws:principalarn", "aws:principaltype", "aws:username"]
+            }
             Some(_) => &["aws:principalarn", "aws:principaltype"],
         };
-        let has_id = self.source.as_ref().is_some_and(|source| self.caller.as_ref() == Some(&source.arn));
-        let follows = |key: &str| OF_ANY.contains(&key) || known.contains(&key) || has_id && key == "aws:userid";
+        let has_id =
+            self.source.as_ref().is_some_and(|source| self.caller.as_ref() == Some(&source.arn));
+        let follows = |key: &str| {
+            OF_ANY.contains(&key) || known.contains(&key) || has_id && key == "aws:userid"
+        };
         let absent = |key: &&String| {
             let key = key.to_ascii_lowercase();
             !follows(&key) && !self.given.contains(&key)
@@ -205,14 +250,17 @@ impl<'a> Simulation<'a> {
             return (name.to_owned(), "resource");
         }
         if name.starts_with("arn:") {
-            let kind = if name.contains(":iam::aws:policy/") { "aws-managed" } else { "user-managed" };
+            let kind =
+                if name.contains(":iam::aws:policy/") { "aws-managed" } else { "user-managed" };
             return (path_and_name(name).map_or(name, |(_, name)| name).to_owned(), kind);
         }
         if statement.layer != Layer::Identity || statement.policy >= prepared.own {
             return (name.to_owned(), "none");
         }
         match (name.split_once(": "), &self.source) {
-            (Some((_, name)), _) => (path_and_name(name).map_or(name, |(_, name)| name).to_owned(), "group"),
+            (Some((_, name)), _) => {
+                (path_and_name(name).map_or(name, |(_, name)| name).to_owned(), "group")
+            }
             (None, Some(source)) => (name.to_owned(), source.identity.kind().noun()),
             (None, None) => (name.to_owned(), "none"),
         }
@@ -232,33 +280,55 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn new(simulation: &Simulation<'_>, call: &Call<'_>, account: &AccountId) -> Result<Self, ApiError> {
-        let mut documents = simulation.source.as_ref().map(|source| source.documents(call, account)).unwrap_or_default();
+    fn new(
+        simulation: &Simulation<'_>,
+        call: &Call<'_>,
+        account: &AccountId,
+    ) -> Result<Self, ApiError> {
+        let mut documents = simulation
+            .source
+            .as_ref()
+            .map(|source| source.documents(call, account))
+            .unwrap_or_default();
         let own = documents.identity.len();
         let named = |list: &[&str], name: &str| {
-            let numbered = list.iter().zip(1..).map(|(text, number)| (format!("{name}.{number}"), (*text).to_owned()));
+            let numbered = list
+                .iter()
+                .zip(1..)
+                .map(|(text, number)| (format!("{name}.{number}"), (*text).to_owned()));
             numbered.collect::<Vec<_>>()
         };
         documents.identity.extend(named(&simulation.inputs, "PolicyInputList"));
         if !simulation.boundary.is_empty() {
-            documents.boundaries = named(&simulation.boundary, "PermissionsBoundaryPolicyInputList");
+            documents.boundaries =
+                named(&simulation.boundary, "PermissionsBoundaryPolicyInputList");
         }
-        let unusable = |why: &dyn std::fmt::Display| ApiError::new("PolicyEvaluation", 500, &why.to_string());
+        let unusable =
+            |why: &dyn std::fmt::Display| ApiError::new("PolicyEvaluation", 500, &why.to_string());
         let mut policies = documents.compile().map_err(|why| unusable(&why))?;
         policies.require(Layer::Identity);
         if let Some(text) = simulation.resource_policy {
             let policy = parse(text, PolicyKind::Resource, "ResourcePolicy")?;
             policies.add(Layer::Resource, policy).map_err(|why| unusable(&why))?;
         }
-        let controls = documents.service_control.iter().chain(&documents.resource_control).flatten();
-        let texts = documents.identity.iter().chain(&documents.boundaries).chain(controls).map(|(_, text)| text.as_str());
+        let controls =
+            documents.service_control.iter().chain(&documents.resource_control).flatten();
+        let texts = documents
+            .identity
+            .iter()
+            .chain(&documents.boundaries)
+            .chain(controls)
+            .map(|(_, text)| text.as_str());
         let (boundaries, levels) = (documents.boundaries.len(), documents.service_control.len());
         Ok(Self {
             own,
             bounded: boundaries > 0,
             governed: levels > 0,
             keys: keys(texts.chain(simulation.resource_policy)),
-            layers: (0..boundaries).map(Layer::Boundary).chain((0..levels).map(Layer::ServiceControl)).collect(),
+            layers: (0..boundaries)
+                .map(Layer::Boundary)
+                .chain((0..levels).map(Layer::ServiceControl))
+                .collect(),
             policies,
         })
     }
@@ -266,8 +336,13 @@ impl Prepared {
     /// Whether all layers of a kind allow the request, and none denies it.
     fn permits(&self, request: &Request<'_>, kind: impl Fn(Layer) -> bool) -> bool {
         let applying = applying(request, &self.policies);
-        let says = |layer: Layer, effect: Effect| applying.iter().any(|statement| statement.layer == layer && statement.effect == effect);
-        self.layers.iter().filter(|layer| kind(**layer)).all(|layer| says(*layer, Effect::Allow) && !says(*layer, Effect::Deny))
+        let says = |layer: Layer, effect: Effect| {
+            applying.iter().any(|statement| statement.layer == layer && statement.effect == effect)
+        };
+        self.layers
+            .iter()
+            .filter(|layer| kind(**layer))
+            .all(|layer| says(*layer, Effect::Allow) && !says(*layer, Effect::Deny))
     }
 }
 

@@ -8,14 +8,30 @@ use crate::api::xml::Xml;
 use crate::model::{InstanceProfile, ManagedPolicy, Role, Tags, User};
 
 pub(super) const ACTIONS: &[Action] = &[
-    Action::writes("TagUser", &["UserName", "Tags"], |call| tag(call, "iam:TagUser", Named::<User>::asked(call)?)),
-    Action::writes("UntagUser", &["UserName", "TagKeys"], |call| untag(call, "iam:UntagUser", Named::<User>::asked(call)?)),
-    Action::reads("ListUserTags", &["UserName", "Marker", "MaxItems"], |call| list(call, "iam:ListUserTags", Named::<User>::asked(call)?)),
-    Action::writes("TagRole", &["RoleName", "Tags"], |call| tag(call, "iam:TagRole", Named::<Role>::asked(call)?)),
-    Action::writes("UntagRole", &["RoleName", "TagKeys"], |call| untag(call, "iam:UntagRole", Named::<Role>::asked(call)?)),
-    Action::reads("ListRoleTags", &["RoleName", "Marker", "MaxItems"], |call| list(call, "iam:ListRoleTags", Named::<Role>::asked(call)?)),
-    Action::writes("TagPolicy", &["PolicyArn", "Tags"], |call| tag(call, "iam:TagPolicy", Named::asked_by_arn(call)?)),
-    Action::writes("UntagPolicy", &["PolicyArn", "TagKeys"], |call| untag(call, "iam:UntagPolicy", Named::asked_by_arn(call)?)),
+    Action::writes("TagUser", &["UserName", "Tags"], |call| {
+        tag(call, "iam:TagUser", Named::<User>::asked(call)?)
+    }),
+    Action::writes("UntagUser", &["UserName", "TagKeys"], |call| {
+        untag(call, "iam:UntagUser", Named::<User>::asked(call)?)
+    }),
+    Action::reads("ListUserTags", &["UserName", "Marker", "MaxItems"], |call| {
+        list(call, "iam:ListUserTags", Named::<User>::asked(call)?)
+    }),
+    Action::writes("TagRole", &["RoleName", "Tags"], |call| {
+        tag(call, "iam:TagRole", Named::<Role>::asked(call)?)
+    }),
+    Action::writes("UntagRole", &["RoleName", "TagKeys"], |call| {
+        untag(call, "iam:UntagRole", Named::<Role>::asked(call)?)
+    }),
+    Action::reads("ListRoleTags", &["RoleName", "Marker", "MaxItems"], |call| {
+        list(call, "iam:ListRoleTags", Named::<Role>::asked(call)?)
+    }),
+    Action::writes("TagPolicy", &["PolicyArn", "Tags"], |call| {
+        tag(call, "iam:TagPolicy", Named::asked_by_arn(call)?)
+    }),
+    Action::writes("UntagPolicy", &["PolicyArn", "TagKeys"], |call| {
+        untag(call, "iam:UntagPolicy", Named::asked_by_arn(call)?)
+    }),
     Action::reads("ListPolicyTags", &["PolicyArn", "Marker", "MaxItems"], |call| {
         list::<ManagedPolicy>(call, "iam:ListPolicyTags", Named::asked_by_arn(call)?)
     }),
@@ -25,9 +41,11 @@ pub(super) const ACTIONS: &[Action] = &[
     Action::writes("UntagInstanceProfile", &["InstanceProfileName", "TagKeys"], |call| {
         untag(call, "iam:UntagInstanceProfile", Named::<InstanceProfile>::asked(call)?)
     }),
-    Action::reads("ListInstanceProfileTags", &["InstanceProfileName", "Marker", "MaxItems"], |call| {
-        list(call, "iam:ListInstanceProfileTags", Named::<InstanceProfile>::asked(call)?)
-    }),
+    Action::reads(
+        "ListInstanceProfileTags",
+        &["InstanceProfileName", "Marker", "MaxItems"],
+        |call| list(call, "iam:ListInstanceProfileTags", Named::<InstanceProfile>::asked(call)?),
+    ),
 ];
 
 /// The most tags of one resource, and the most characters of a key and a value.
@@ -52,7 +70,8 @@ fn tag<E: Entity>(call: &Call<'_>, action: &str, named: Named<E>) -> Result<Answ
 
 fn untag<E: Entity>(call: &Call<'_>, action: &str, named: Named<E>) -> Result<Answer, ApiError> {
     let keys = keys(call)?;
-    let found = named.authorized_with(call, action, |target| target.with("aws:TagKeys", keys.clone()))?;
+    let found =
+        named.authorized_with(call, action, |target| target.with("aws:TagKeys", keys.clone()))?;
     call.api.store().change(|draft| {
         let mut changed = current(draft, &*found)?;
         if let Some(own) = changed.tags_mut() {
@@ -93,7 +112,8 @@ pub(super) fn remove(own: &mut Tags, keys: &[String]) {
 
 /// The keys of tags that are to go, checked.
 pub(super) fn keys(call: &Call<'_>) -> Result<Vec<String>, ApiError> {
-    let keys: Vec<String> = call.parameters.list("TagKeys").into_iter().map(str::to_owned).collect();
+    let keys: Vec<String> =
+        call.parameters.list("TagKeys").into_iter().map(str::to_owned).collect();
     if keys.is_empty() {
         return Err(ApiError::missing("TagKeys"));
     }
@@ -108,13 +128,17 @@ pub(super) fn keys(call: &Call<'_>) -> Result<Vec<String>, ApiError> {
 pub(super) fn read(call: &Call<'_>) -> Result<Tags, ApiError> {
     let mut tags = Tags::new();
     for tag in call.parameters.structures("Tags") {
-        let (key, value) = (tag.required("Key")?, tag.text_or_empty("Value").ok_or_else(|| ApiError::missing("Value"))?);
+        let (key, value) = (
+            tag.required("Key")?,
+            tag.text_or_empty("Value").ok_or_else(|| ApiError::missing("Value"))?,
+        );
         check_key(key)?;
         if value.chars().count() > MAX_VALUE || !value.chars().all(allowed) {
             return Err(malformed("value", MAX_VALUE));
         }
         if tags.keys().any(|other: &String| other.eq_ignore_ascii_case(key)) {
-            let message = "Duplicate tag keys found. Please note that Tag keys are case insensitive.";
+            let message =
+                "Duplicate tag keys found. Please note that Tag keys are case insensitive.";
             return Err(ApiError::new("InvalidInput", 400, message));
         }
         tags.insert(key.to_owned(), value.to_owned());
@@ -124,7 +148,11 @@ pub(super) fn read(call: &Call<'_>) -> Result<Tags, ApiError> {
 
 fn check_key(key: &str) -> Result<(), ApiError> {
     if key.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("aws:")) {
-        return Err(ApiError::new("InvalidInput", 400, "Tag keys beginning with aws: are reserved for system use."));
+        return Err(ApiError::new(
+            "InvalidInput",
+            400,
+            "Tag keys beginning with aws: are reserved for system use.",
+        ));
     }
     let fits = (1..=MAX_KEY).contains(&key.chars().count()) && key.chars().all(allowed);
     if fits { Ok(()) } else { Err(malformed("key", MAX_KEY)) }
@@ -137,7 +165,9 @@ fn allowed(character: char) -> bool {
 }
 
 fn malformed(part: &str, longest: usize) -> ApiError {
-    ApiError::invalid(&format!("A tag's {part} must be of at most {longest} characters: letters, numbers, spaces and _.:/=+-@"))
+    ApiError::invalid(&format!(
+        "A tag's {part} must be of at most {longest} characters: letters, numbers, spaces and _.:/=+-@"
+    ))
 }
 
 fn too_many() -> ApiError {
@@ -147,7 +177,9 @@ fn too_many() -> ApiError {
 /// The condition keys of what has these tags.
 pub(super) fn resource_facts<'a>(mut target: Target<'a>, tags: Option<&Tags>) -> Target<'a> {
     for (key, value) in tags.into_iter().flatten() {
-        target = target.with(&format!("aws:ResourceTag/{key}"), value.as_str()).with(&format!("iam:ResourceTag/{key}"), value.as_str());
+        target = target
+            .with(&format!("aws:ResourceTag/{key}"), value.as_str())
+            .with(&format!("iam:ResourceTag/{key}"), value.as_str());
     }
     target
 }
@@ -164,7 +196,12 @@ pub(super) fn request_facts<'a>(mut target: Target<'a>, tags: &Tags) -> Target<'
 }
 
 /// Whether the caller may make what `target` is, by `create`; and tag it, by `tag`, where it is to have tags from the start.
-pub(super) fn authorize_creation(call: &Call<'_>, [create, tag]: [&str; 2], target: Target<'_>, tags: &Tags) -> Result<(), ApiError> {
+pub(super) fn authorize_creation(
+    call: &Call<'_>,
+    [create, tag]: [&str; 2],
+    target: Target<'_>,
+    tags: &Tags,
+) -> Result<(), ApiError> {
     let target = request_facts(target, tags);
     call.authorize(create, &target)?;
     if !tags.is_empty() {

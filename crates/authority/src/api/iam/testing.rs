@@ -20,7 +20,10 @@ pub(super) fn trust() -> String {
 }
 
 pub(super) fn refused(answer: &(u16, String), status: u16, code: &str) {
-    assert!(answer.0 == status && answer.1.contains(&format!("<Code>{code}</Code>")), "wanted {status} {code}: {answer:?}");
+    assert!(
+        answer.0 == status && answer.1.contains(&format!("<Code>{code}</Code>")),
+        "wanted {status} {code}: {answer:?}"
+    );
 }
 
 /// An API, and whoever may do everything in it.
@@ -36,8 +39,14 @@ impl Iam {
         Self { served, admin }
     }
 
-    pub(super) async fn call(&self, key: &Credentials, action: &str, parameters: &[(&str, &str)]) -> (u16, String) {
-        let more: String = parameters.iter().map(|(name, value)| format!("&{name}={}", encoded(value))).collect();
+    pub(super) async fn call(
+        &self,
+        key: &Credentials,
+        action: &str,
+        parameters: &[(&str, &str)],
+    ) -> (u16, String) {
+        let more: String =
+            parameters.iter().map(|(name, value)| format!("&{name}={}", encoded(value))).collect();
         self.served.call("iam", key, &format!("Action={action}{more}")).await
     }
 
@@ -47,7 +56,13 @@ impl Iam {
         answer
     }
 
-    pub(super) async fn no(&self, action: &str, parameters: &[(&str, &str)], status: u16, code: &str) {
+    pub(super) async fn no(
+        &self,
+        action: &str,
+        parameters: &[(&str, &str)],
+        status: u16,
+        code: &str,
+    ) {
         refused(&self.call(&self.admin, action, parameters).await, status, code);
     }
 

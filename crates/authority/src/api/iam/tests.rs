@@ -25,9 +25,18 @@ async fn done(served: &Served, key: &Credentials, form: &str) -> String {
 }
 
 /// The message of what must not.
-async fn refused(served: &Served, key: &Credentials, form: &str, status: u16, code: &str) -> String {
+async fn refused(
+    served: &Served,
+    key: &Credentials,
+    form: &str,
+    status: u16,
+    code: &str,
+) -> String {
     let (found, answer) = served.call("iam", key, &format!("Action={form}")).await;
-    assert!(found == status && answer.contains(&format!("<Code>{code}</Code>")), "{form}: wanted {status} {code}: {answer}");
+    assert!(
+        found == status && answer.contains(&format!("<Code>{code}</Code>")),
+        "{form}: wanted {status} {code}: {answer}"
+    );
     text(&answer, "Message").to_owned()
 }
 
@@ -44,37 +53,92 @@ async fn users_are_made_found_renamed_and_deleted() {
     let (served, admin, _) = served().await;
     let tag = "Tags.member.1.Key=team&Tags.member.1.Value=blue";
     let boundary = "arn:aws:iam::aws:policy/IAMReadOnlyAccess";
-    let made = done(&served, &admin, &format!("CreateUser&UserName=jane&Path=%2Fapp%2F&{tag}")).await;
+    let made =
+        done(&served, &admin, &format!("CreateUser&UserName=jane&Path=%2Fapp%2F&{tag}")).await;
     assert_eq!(text(&made, "Arn"), format!("{ARN}:user/app/jane"));
-    assert!(text(&made, "UserId").starts_with("AIDA") && text(&made, "CreateDate").len() == "2024-01-15T12:00:00Z".len());
-    assert!(made.contains("<Tags><member><Key>team</Key><Value>blue</Value></member></Tags>"), "{made}");
+    assert!(
+        text(&made, "UserId").starts_with("AIDA")
+            && text(&made, "CreateDate").len() == "2024-01-15T12:00:00Z".len()
+    );
+    assert!(
+        made.contains("<Tags><member><Key>team</Key><Value>blue</Value></member></Tags>"),
+        "{made}"
+    );
     assert_eq!(
         refused(&served, &admin, "CreateUser&UserName=JANE", 409, "EntityAlreadyExists").await,
         "User with name JANE already exists."
     );
-    for wrong in ["UserName=a%20b", "UserName=a%2Fb", "Path=%2F", "UserName=x&Path=app", "UserName=x&Path=%2Fa%20b%2F", "UserName=x&Fish=1"]
-    {
+    for wrong in [
+        "UserName=a%20b",
+        "UserName=a%2Fb",
+        "Path=%2F",
+        "UserName=x&Path=app",
+        "UserName=x&Path=%2Fa%20b%2F",
+        "UserName=x&Fish=1",
+    ] {
         refused(&served, &admin, &format!("CreateUser&{wrong}"), 400, "ValidationError").await;
     }
-    refused(&served, &admin, &format!("CreateUser&UserName={}", "x".repeat(65)), 400, "ValidationError").await;
-    refused(&served, &admin, &format!("CreateUser&UserName=x&PermissionsBoundary={ARN}:policy/gone"), 404, "NoSuchEntity").await;
-    let bounded = done(&served, &admin, &format!("CreateUser&UserName=bounded&PermissionsBoundary={boundary}")).await;
+    refused(
+        &served,
+        &admin,
+        &format!("CreateUser&UserName={}", "x".repeat(65)),
+        400,
+        "ValidationError",
+    )
+    .await;
+    refused(
+        &served,
+        &admin,
+        &format!("CreateUser&UserName=x&PermissionsBoundary={ARN}:policy/gone"),
+        404,
+        "NoSuchEntity",
+    )
+    .await;
+    let bounded = done(
+        &served,
+        &admin,
+        &format!("CreateUser&UserName=bounded&PermissionsBoundary={boundary}"),
+    )
+    .await;
     assert_eq!(text(&bounded, "PermissionsBoundaryArn"), boundary);
 
     assert_eq!(text(&done(&served, &admin, "GetUser").await, "UserName"), "admin");
     let listed = done(&served, &admin, "ListUsers&PathPrefix=%2Fapp%2F").await;
-    assert!(listed.contains("<UserName>jane</UserName>") && !listed.contains("admin") && !listed.contains("<Tags>"), "{listed}");
+    assert!(
+        listed.contains("<UserName>jane</UserName>")
+            && !listed.contains("admin")
+            && !listed.contains("<Tags>"),
+        "{listed}"
+    );
 
     let key = key(&done(&served, &admin, "CreateAccessKey&UserName=jane").await);
     done(&served, &admin, "UpdateUser&UserName=jane&NewUserName=joan&NewPath=%2F").await;
     let message = refused(&served, &admin, "GetUser&UserName=jane", 404, "NoSuchEntity").await;
     assert_eq!(message, "The user with name jane cannot be found.");
-    assert!(served.call("sts", &key, "Action=GetCallerIdentity").await.1.contains(&format!("{ARN}:user/joan")));
-    refused(&served, &admin, "UpdateUser&UserName=joan&NewUserName=admin", 409, "EntityAlreadyExists").await;
+    assert!(
+        served
+            .call("sts", &key, "Action=GetCallerIdentity")
+            .await
+            .1
+            .contains(&format!("{ARN}:user/joan"))
+    );
+    refused(
+        &served,
+        &admin,
+        "UpdateUser&UserName=joan&NewUserName=admin",
+        409,
+        "EntityAlreadyExists",
+    )
+    .await;
 
     let message = refused(&served, &admin, "DeleteUser&UserName=joan", 409, "DeleteConflict").await;
     assert_eq!(message, "Cannot delete entity, must delete access keys first.");
-    done(&served, &admin, &format!("DeleteAccessKey&UserName=joan&AccessKeyId={}", key.access_key_id)).await;
+    done(
+        &served,
+        &admin,
+        &format!("DeleteAccessKey&UserName=joan&AccessKeyId={}", key.access_key_id),
+    )
+    .await;
     done(&served, &admin, "DeleteUser&UserName=joan").await;
     refused(&served, &admin, "DeleteUser&UserName=joan", 404, "NoSuchEntity").await;
     refused(&served, &admin, "DeleteUser&UserName=nobody", 409, "DeleteConflict").await;
@@ -84,7 +148,8 @@ async fn users_are_made_found_renamed_and_deleted() {
 fn key(answer: &str) -> Credentials {
     Credentials {
         access_key_id: text(answer, "AccessKeyId").parse().unwrap(),
-        secret: countersign_core::credentials::Secret::new(text(answer, "SecretAccessKey")).unwrap(),
+        secret: countersign_core::credentials::Secret::new(text(answer, "SecretAccessKey"))
+            .unwrap(),
         session_token: None,
         expires: None,
     }
@@ -99,9 +164,15 @@ async fn pages_hold_what_is_asked_for_and_lead_to_the_next() {
     let first = done(&served, &admin, "ListUsers&PathPrefix=%2Fp%2F&MaxItems=2").await;
     assert!(first.contains(">a1<") && first.contains(">B2<") && !first.contains(">c3<"), "{first}");
     assert_eq!(text(&first, "IsTruncated"), "true");
-    let form = format!("ListUsers&PathPrefix=%2Fp%2F&MaxItems=2&Marker={}", encoded(text(&first, "Marker")));
+    let form = format!(
+        "ListUsers&PathPrefix=%2Fp%2F&MaxItems=2&Marker={}",
+        encoded(text(&first, "Marker"))
+    );
     let second = done(&served, &admin, &form).await;
-    assert!(second.contains(">c3<") && !second.contains(">B2<") && !second.contains("<Marker>"), "{second}");
+    assert!(
+        second.contains(">c3<") && !second.contains(">B2<") && !second.contains("<Marker>"),
+        "{second}"
+    );
     for wrong in ["MaxItems=0", "MaxItems=1001", "MaxItems=x", "Marker=%21", "PathPrefix=p"] {
         refused(&served, &admin, &format!("ListUsers&{wrong}"), 400, "ValidationError").await;
     }
@@ -138,8 +209,14 @@ async fn who_may_nothing_is_refused_every_action_whether_its_object_is_there_or_
         ("instance-profile/p", "GetInstanceProfile&InstanceProfileName=p".to_owned()),
         ("instance-profile/", "ListInstanceProfiles".to_owned()),
         ("instance-profile/p", "DeleteInstanceProfile&InstanceProfileName=p".to_owned()),
-        ("instance-profile/p", "AddRoleToInstanceProfile&InstanceProfileName=p&RoleName=r".to_owned()),
-        ("instance-profile/p", "RemoveRoleFromInstanceProfile&InstanceProfileName=p&RoleName=r".to_owned()),
+        (
+            "instance-profile/p",
+            "AddRoleToInstanceProfile&InstanceProfileName=p&RoleName=r".to_owned(),
+        ),
+        (
+            "instance-profile/p",
+            "RemoveRoleFromInstanceProfile&InstanceProfileName=p&RoleName=r".to_owned(),
+        ),
         ("role/r", "ListInstanceProfilesForRole&RoleName=r".to_owned()),
         ("user/nobody", format!("TagUser&UserName=nobody&{tags}")),
         ("user/nobody", "UntagUser&UserName=nobody&TagKeys.member.1=a".to_owned()),
@@ -149,18 +226,35 @@ async fn who_may_nothing_is_refused_every_action_whether_its_object_is_there_or_
         ("instance-profile/p", "ListInstanceProfileTags&InstanceProfileName=p".to_owned()),
     ] {
         let message = refused(&served, &nobody, &form, 403, "AccessDenied").await;
-        assert!(message.contains(&format!("on resource: {ARN}:{at} because no identity-based policy allows")), "{form}: {message}");
+        assert!(
+            message.contains(&format!(
+                "on resource: {ARN}:{at} because no identity-based policy allows"
+            )),
+            "{form}: {message}"
+        );
     }
     refused(&served, &nobody, "GetAccountSummary", 403, "AccessDenied").await;
     refused(&served, &nobody, "ListAccountAliases", 403, "AccessDenied").await;
-    refused(&served, &nobody, "GetAccessKeyLastUsed&AccessKeyId=AKIAIOSFODNN7EXAMPLE", 403, "AccessDenied").await;
+    refused(
+        &served,
+        &nobody,
+        "GetAccessKeyLastUsed&AccessKeyId=AKIAIOSFODNN7EXAMPLE",
+        403,
+        "AccessDenied",
+    )
+    .await;
     assert!(!done(&served, &admin, "ListUsers").await.contains(">x<"));
 }
 
 #[tokio::test]
 async fn a_permission_holds_for_its_path_and_tags_only() {
     let (served, admin, _) = served().await;
-    done(&served, &admin, "CreateUser&UserName=own&Path=%2Fteam%2F&Tags.member.1.Key=team&Tags.member.1.Value=blue").await;
+    done(
+        &served,
+        &admin,
+        "CreateUser&UserName=own&Path=%2Fteam%2F&Tags.member.1.Key=team&Tags.member.1.Value=blue",
+    )
+    .await;
     done(&served, &admin, "CreateUser&UserName=other").await;
     let by_path = served.user("by-path", Some(&allow("iam:*", &format!("{ARN}:user/team/*"))));
     done(&served, &by_path, "GetUser&UserName=own").await;
@@ -169,10 +263,13 @@ async fn a_permission_holds_for_its_path_and_tags_only() {
     refused(&served, &by_path, "CreateUser&UserName=outside", 403, "AccessDenied").await;
     // Neither away from what is allowed nor into it.
     refused(&served, &by_path, "UpdateUser&UserName=own&NewPath=%2F", 403, "AccessDenied").await;
-    refused(&served, &by_path, "UpdateUser&UserName=other&NewPath=%2Fteam%2F", 403, "AccessDenied").await;
+    refused(&served, &by_path, "UpdateUser&UserName=other&NewPath=%2Fteam%2F", 403, "AccessDenied")
+        .await;
 
     let condition = json!({"StringEquals": {"aws:ResourceTag/team": "blue"}});
-    let by_tag = policy(json!({"Effect": "Allow", "Action": "iam:GetUser", "Resource": "*", "Condition": condition}));
+    let by_tag = policy(
+        json!({"Effect": "Allow", "Action": "iam:GetUser", "Resource": "*", "Condition": condition}),
+    );
     let by_tag = served.user("by-tag", Some(&by_tag));
     done(&served, &by_tag, "GetUser&UserName=own").await;
     refused(&served, &by_tag, "GetUser&UserName=other", 403, "AccessDenied").await;
@@ -184,16 +281,38 @@ async fn a_permission_holds_for_its_path_and_tags_only() {
         {"Effect": "Allow", "Action": "iam:TagUser", "Resource": "*", "Condition": condition},
     ]));
     let tagging = served.user("tagging", Some(&tagging));
-    done(&served, &tagging, "CreateUser&UserName=t1&Tags.member.1.Key=team&Tags.member.1.Value=blue").await;
-    refused(&served, &tagging, "CreateUser&UserName=t2&Tags.member.1.Key=team&Tags.member.1.Value=red", 403, "AccessDenied").await;
+    done(
+        &served,
+        &tagging,
+        "CreateUser&UserName=t1&Tags.member.1.Key=team&Tags.member.1.Value=blue",
+    )
+    .await;
+    refused(
+        &served,
+        &tagging,
+        "CreateUser&UserName=t2&Tags.member.1.Key=team&Tags.member.1.Value=red",
+        403,
+        "AccessDenied",
+    )
+    .await;
     let two = "Tags.member.1.Key=team&Tags.member.1.Value=blue&Tags.member.2.Key=root&Tags.member.2.Value=1";
     refused(&served, &tagging, &format!("TagUser&UserName=t1&{two}"), 403, "AccessDenied").await;
 
-    let condition = json!({"StringEquals": {"iam:PermissionsBoundary": format!("{ARN}:policy/edge")}});
-    let bounding = policy(json!({"Effect": "Allow", "Action": "iam:CreateUser", "Resource": "*", "Condition": condition}));
+    let condition =
+        json!({"StringEquals": {"iam:PermissionsBoundary": format!("{ARN}:policy/edge")}});
+    let bounding = policy(
+        json!({"Effect": "Allow", "Action": "iam:CreateUser", "Resource": "*", "Condition": condition}),
+    );
     let bounding = served.user("bounding", Some(&bounding));
     refused(&served, &bounding, "CreateUser&UserName=free", 403, "AccessDenied").await;
-    refused(&served, &bounding, &format!("CreateUser&UserName=free&PermissionsBoundary={ARN}:policy/edge"), 404, "NoSuchEntity").await;
+    refused(
+        &served,
+        &bounding,
+        &format!("CreateUser&UserName=free&PermissionsBoundary={ARN}:policy/edge"),
+        404,
+        "NoSuchEntity",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -205,16 +324,39 @@ async fn groups_have_users_and_are_renamed_with_them() {
     refused(&served, &admin, "CreateGroup&GroupName=developers", 409, "EntityAlreadyExists").await;
     done(&served, &admin, "AddUserToGroup&GroupName=Developers&UserName=nobody").await;
     done(&served, &admin, "AddUserToGroup&GroupName=Developers&UserName=nobody").await;
-    refused(&served, &admin, "AddUserToGroup&GroupName=Developers&UserName=gone", 404, "NoSuchEntity").await;
-    refused(&served, &admin, "AddUserToGroup&GroupName=gone&UserName=nobody", 404, "NoSuchEntity").await;
+    refused(
+        &served,
+        &admin,
+        "AddUserToGroup&GroupName=Developers&UserName=gone",
+        404,
+        "NoSuchEntity",
+    )
+    .await;
+    refused(&served, &admin, "AddUserToGroup&GroupName=gone&UserName=nobody", 404, "NoSuchEntity")
+        .await;
     let found = done(&served, &admin, "GetGroup&GroupName=Developers").await;
-    assert!(found.contains("<UserName>nobody</UserName>") && found.contains("<IsTruncated>false</IsTruncated>"), "{found}");
+    assert!(
+        found.contains("<UserName>nobody</UserName>")
+            && found.contains("<IsTruncated>false</IsTruncated>"),
+        "{found}"
+    );
     done(&served, &admin, "UpdateGroup&GroupName=Developers&NewGroupName=People").await;
-    assert!(done(&served, &admin, "ListGroupsForUser&UserName=nobody").await.contains("<GroupName>People</GroupName>"));
+    assert!(
+        done(&served, &admin, "ListGroupsForUser&UserName=nobody")
+            .await
+            .contains("<GroupName>People</GroupName>")
+    );
     assert!(done(&served, &admin, "ListGroups").await.contains("<GroupName>People</GroupName>"));
     refused(&served, &admin, "DeleteGroup&GroupName=People", 409, "DeleteConflict").await;
     done(&served, &admin, "RemoveUserFromGroup&GroupName=People&UserName=nobody").await;
-    refused(&served, &admin, "RemoveUserFromGroup&GroupName=People&UserName=nobody", 404, "NoSuchEntity").await;
+    refused(
+        &served,
+        &admin,
+        "RemoveUserFromGroup&GroupName=People&UserName=nobody",
+        404,
+        "NoSuchEntity",
+    )
+    .await;
     done(&served, &admin, "DeleteGroup&GroupName=People").await;
     refused(&served, &admin, "GetGroup&GroupName=People", 404, "NoSuchEntity").await;
     for number in 0..11 {
@@ -232,41 +374,93 @@ async fn groups_have_users_and_are_renamed_with_them() {
 async fn access_keys_are_two_at_most_and_count_from_the_next_request_on() {
     let (served, admin, nobody) = served().await;
     let second = key(&done(&served, &admin, "CreateAccessKey&UserName=nobody").await);
-    let message = refused(&served, &admin, "CreateAccessKey&UserName=nobody", 409, "LimitExceeded").await;
+    let message =
+        refused(&served, &admin, "CreateAccessKey&UserName=nobody", 409, "LimitExceeded").await;
     assert_eq!(message, "Cannot exceed quota for AccessKeysPerUser: 2");
     refused(&served, &admin, "CreateAccessKey&UserName=gone", 404, "NoSuchEntity").await;
     let listed = done(&served, &admin, "ListAccessKeys&UserName=nobody").await;
-    assert!(listed.contains(second.access_key_id.as_str()) && listed.contains(nobody.access_key_id.as_str()));
+    assert!(
+        listed.contains(second.access_key_id.as_str())
+            && listed.contains(nobody.access_key_id.as_str())
+    );
     assert!(!listed.contains("SecretAccessKey") && !listed.contains(second.secret.expose()));
     let page = done(&served, &admin, "ListAccessKeys&UserName=nobody&MaxItems=1").await;
-    assert!(page.contains(nobody.access_key_id.as_str()) && !page.contains(second.access_key_id.as_str()), "{page}");
+    assert!(
+        page.contains(nobody.access_key_id.as_str())
+            && !page.contains(second.access_key_id.as_str()),
+        "{page}"
+    );
 
     assert_eq!(served.call("sts", &second, "Action=GetCallerIdentity").await.0, 200);
     let id = &second.access_key_id;
-    done(&served, &admin, &format!("UpdateAccessKey&UserName=nobody&Status=Inactive&AccessKeyId={id}")).await;
+    done(
+        &served,
+        &admin,
+        &format!("UpdateAccessKey&UserName=nobody&Status=Inactive&AccessKeyId={id}"),
+    )
+    .await;
     assert_eq!(served.call("sts", &second, "Action=GetCallerIdentity").await.0, 403);
-    done(&served, &admin, &format!("UpdateAccessKey&UserName=nobody&Status=Active&AccessKeyId={id}")).await;
+    done(
+        &served,
+        &admin,
+        &format!("UpdateAccessKey&UserName=nobody&Status=Active&AccessKeyId={id}"),
+    )
+    .await;
     assert_eq!(served.call("sts", &second, "Action=GetCallerIdentity").await.0, 200);
-    refused(&served, &admin, &format!("UpdateAccessKey&UserName=nobody&Status=Off&AccessKeyId={id}"), 400, "ValidationError").await;
+    refused(
+        &served,
+        &admin,
+        &format!("UpdateAccessKey&UserName=nobody&Status=Off&AccessKeyId={id}"),
+        400,
+        "ValidationError",
+    )
+    .await;
     // A key is not another user's, though the caller may change both.
-    refused(&served, &admin, &format!("UpdateAccessKey&UserName=admin&Status=Inactive&AccessKeyId={id}"), 404, "NoSuchEntity").await;
-    refused(&served, &admin, &format!("DeleteAccessKey&AccessKeyId={id}"), 404, "NoSuchEntity").await;
+    refused(
+        &served,
+        &admin,
+        &format!("UpdateAccessKey&UserName=admin&Status=Inactive&AccessKeyId={id}"),
+        404,
+        "NoSuchEntity",
+    )
+    .await;
+    refused(&served, &admin, &format!("DeleteAccessKey&AccessKeyId={id}"), 404, "NoSuchEntity")
+        .await;
     let used = done(&served, &admin, &format!("GetAccessKeyLastUsed&AccessKeyId={id}")).await;
     assert!(text(&used, "UserName") == "nobody" && text(&used, "ServiceName") == "N/A", "{used}");
     done(&served, &admin, &format!("DeleteAccessKey&UserName=nobody&AccessKeyId={id}")).await;
     assert_eq!(served.call("sts", &second, "Action=GetCallerIdentity").await.0, 403);
-    refused(&served, &admin, &format!("GetAccessKeyLastUsed&AccessKeyId={id}"), 404, "NoSuchEntity").await;
+    refused(
+        &served,
+        &admin,
+        &format!("GetAccessKeyLastUsed&AccessKeyId={id}"),
+        404,
+        "NoSuchEntity",
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_role_is_put_in_a_profile_by_who_may_pass_it() {
     let (served, admin, _) = served().await;
-    let trust = policy(json!({"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}));
+    let trust = policy(
+        json!({"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}),
+    );
     served.role("app", &trust, None);
     served.role("other", &trust, None);
     let made = done(&served, &admin, "CreateInstanceProfile&InstanceProfileName=web").await;
-    assert!(text(&made, "InstanceProfileId").starts_with("AIPA") && made.contains("<Roles></Roles>"), "{made}");
-    refused(&served, &admin, "CreateInstanceProfile&InstanceProfileName=web", 409, "EntityAlreadyExists").await;
+    assert!(
+        text(&made, "InstanceProfileId").starts_with("AIPA") && made.contains("<Roles></Roles>"),
+        "{made}"
+    );
+    refused(
+        &served,
+        &admin,
+        "CreateInstanceProfile&InstanceProfileName=web",
+        409,
+        "EntityAlreadyExists",
+    )
+    .await;
 
     let add = "AddRoleToInstanceProfile&InstanceProfileName=web&RoleName=app";
     let without = served.user("without", Some(&allow("iam:AddRoleToInstanceProfile", "*")));
@@ -289,45 +483,106 @@ async fn a_role_is_put_in_a_profile_by_who_may_pass_it() {
     assert!(found.contains("<Roles><member><Path>/</Path><RoleName>app</RoleName>"), "{found}");
     let document = text(&found, "AssumeRolePolicyDocument");
     assert!(document.starts_with("%7B%22Statement%22%3A") && !document.contains('+'), "{document}");
-    assert!(done(&served, &admin, "ListInstanceProfilesForRole&RoleName=app").await.contains(">web<"));
-    assert!(!done(&served, &admin, "ListInstanceProfilesForRole&RoleName=other").await.contains(">web<"));
+    assert!(
+        done(&served, &admin, "ListInstanceProfilesForRole&RoleName=app").await.contains(">web<")
+    );
+    assert!(
+        !done(&served, &admin, "ListInstanceProfilesForRole&RoleName=other")
+            .await
+            .contains(">web<")
+    );
     assert!(done(&served, &admin, "ListInstanceProfiles").await.contains(">web<"));
-    refused(&served, &admin, "DeleteInstanceProfile&InstanceProfileName=web", 409, "DeleteConflict").await;
+    refused(
+        &served,
+        &admin,
+        "DeleteInstanceProfile&InstanceProfileName=web",
+        409,
+        "DeleteConflict",
+    )
+    .await;
     let remove = add.replace("AddRoleTo", "RemoveRoleFrom");
     refused(&served, &admin, &remove.replace("=app", "=other"), 404, "NoSuchEntity").await;
     done(&served, &admin, &remove).await;
     done(&served, &admin, "DeleteInstanceProfile&InstanceProfileName=web").await;
-    refused(&served, &admin, "GetInstanceProfile&InstanceProfileName=web", 404, "NoSuchEntity").await;
+    refused(&served, &admin, "GetInstanceProfile&InstanceProfileName=web", 404, "NoSuchEntity")
+        .await;
 }
 
 #[tokio::test]
 async fn tags_are_set_replaced_and_taken_away_whatever_their_case() {
     let (served, admin, _) = served().await;
-    served.role("app", &policy(json!({"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"})), None);
+    served.role(
+        "app",
+        &policy(json!({"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"})),
+        None,
+    );
     done(&served, &admin, "CreateInstanceProfile&InstanceProfileName=web").await;
-    for (kind, name) in [("User", "UserName=nobody"), ("Role", "RoleName=app"), ("InstanceProfile", "InstanceProfileName=web")] {
-        let tag = |key: &str, value: &str| format!("Tag{kind}&{name}&Tags.member.1.Key={}&Tags.member.1.Value={value}", encoded(key));
+    for (kind, name) in [
+        ("User", "UserName=nobody"),
+        ("Role", "RoleName=app"),
+        ("InstanceProfile", "InstanceProfileName=web"),
+    ] {
+        let tag = |key: &str, value: &str| {
+            format!(
+                "Tag{kind}&{name}&Tags.member.1.Key={}&Tags.member.1.Value={value}",
+                encoded(key)
+            )
+        };
         done(&served, &admin, &tag("Team", "blue")).await;
         done(&served, &admin, &tag("team", "")).await;
         let listed = done(&served, &admin, &format!("List{kind}Tags&{name}")).await;
-        assert!(listed.contains("<Tags><member><Key>team</Key><Value></Value></member></Tags>"), "{listed}");
-        for (key, code) in [("aws:x", "InvalidInput"), ("AWS:x", "InvalidInput"), ("a*b", "ValidationError"), ("a\nb", "ValidationError")] {
+        assert!(
+            listed.contains("<Tags><member><Key>team</Key><Value></Value></member></Tags>"),
+            "{listed}"
+        );
+        for (key, code) in [
+            ("aws:x", "InvalidInput"),
+            ("AWS:x", "InvalidInput"),
+            ("a*b", "ValidationError"),
+            ("a\nb", "ValidationError"),
+        ] {
             refused(&served, &admin, &tag(key, "v"), 400, code).await;
         }
         let twice = tag("a", "1") + "&Tags.member.2.Key=A&Tags.member.2.Value=2";
         refused(&served, &admin, &twice, 400, "InvalidInput").await;
         refused(&served, &admin, &format!("Tag{kind}&{name}"), 400, "ValidationError").await;
-        let many =
-            |from: usize, to: usize| (from..to).map(|n| format!("&Tags.member.{n}.Key=k{n}&Tags.member.{n}.Value=v")).collect::<String>();
+        let many = |from: usize, to: usize| {
+            (from..to)
+                .map(|n| format!("&Tags.member.{n}.Key=k{n}&Tags.member.{n}.Value=v"))
+                .collect::<String>()
+        };
         done(&served, &admin, &format!("Tag{kind}&{name}{}", many(1, 50))).await;
-        refused(&served, &admin, &format!("Tag{kind}&{name}{}", many(50, 51)), 409, "LimitExceeded").await;
+        refused(
+            &served,
+            &admin,
+            &format!("Tag{kind}&{name}{}", many(50, 51)),
+            409,
+            "LimitExceeded",
+        )
+        .await;
         let page = done(&served, &admin, &format!("List{kind}Tags&{name}&MaxItems=3")).await;
         assert!(page.matches("<Key>").count() == 3 && page.contains("<Marker>"), "{page}");
-        done(&served, &admin, &format!("Untag{kind}&{name}&TagKeys.member.1=TEAM&TagKeys.member.2=absent")).await;
-        assert!(!done(&served, &admin, &format!("List{kind}Tags&{name}")).await.contains("<Key>team</Key>"));
+        done(
+            &served,
+            &admin,
+            &format!("Untag{kind}&{name}&TagKeys.member.1=TEAM&TagKeys.member.2=absent"),
+        )
+        .await;
+        assert!(
+            !done(&served, &admin, &format!("List{kind}Tags&{name}"))
+                .await
+                .contains("<Key>team</Key>")
+        );
         refused(&served, &admin, &format!("Untag{kind}&{name}"), 400, "ValidationError").await;
     }
-    refused(&served, &admin, &format!("ListPolicyTags&PolicyArn={ARN}:policy/gone"), 404, "NoSuchEntity").await;
+    refused(
+        &served,
+        &admin,
+        &format!("ListPolicyTags&PolicyArn={ARN}:policy/gone"),
+        404,
+        "NoSuchEntity",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -354,11 +609,25 @@ async fn policies_are_tagged_in_the_callers_own_account_only() {
     }
     let tag = "Tags.member.1.Key=team&Tags.member.1.Value=blue";
     done(&served, &admin, &format!("TagPolicy&PolicyArn={ARN}:policy/p&{tag}")).await;
-    assert!(done(&served, &admin, &format!("ListPolicyTags&PolicyArn={ARN}:policy/p")).await.contains("<Value>blue</Value>"));
-    done(&served, &admin, &format!("UntagPolicy&PolicyArn={ARN}:policy/p&TagKeys.member.1=team")).await;
-    assert!(done(&served, &admin, &format!("ListPolicyTags&PolicyArn={ARN}:policy/p")).await.contains("<Tags></Tags>"));
-    for arn in ["arn:aws:iam::210987654321:policy/p", "arn:aws:iam::aws:policy/ReadOnlyAccess", "arn:aws:iam::123456789012:policy/x/p"] {
-        let (status, answer) = served.call("iam", &admin, &format!("Action=TagPolicy&PolicyArn={arn}&{tag}")).await;
+    assert!(
+        done(&served, &admin, &format!("ListPolicyTags&PolicyArn={ARN}:policy/p"))
+            .await
+            .contains("<Value>blue</Value>")
+    );
+    done(&served, &admin, &format!("UntagPolicy&PolicyArn={ARN}:policy/p&TagKeys.member.1=team"))
+        .await;
+    assert!(
+        done(&served, &admin, &format!("ListPolicyTags&PolicyArn={ARN}:policy/p"))
+            .await
+            .contains("<Tags></Tags>")
+    );
+    for arn in [
+        "arn:aws:iam::210987654321:policy/p",
+        "arn:aws:iam::aws:policy/ReadOnlyAccess",
+        "arn:aws:iam::123456789012:policy/x/p",
+    ] {
+        let (status, answer) =
+            served.call("iam", &admin, &format!("Action=TagPolicy&PolicyArn={arn}&{tag}")).await;
         assert!(status == 403 || status == 404, "{arn}: {answer}");
     }
     let state = served.api.store().state().unwrap();
@@ -369,8 +638,13 @@ async fn policies_are_tagged_in_the_callers_own_account_only() {
 async fn the_account_is_summed_up() {
     let (served, admin, _) = served().await;
     let summary = done(&served, &admin, "GetAccountSummary").await;
-    assert!(summary.contains("<SummaryMap><entry><key>Users</key><value>2</value></entry>"), "{summary}");
     assert!(
-        done(&served, &admin, "ListAccountAliases").await.contains("<AccountAliases></AccountAliases><IsTruncated>false</IsTruncated>")
+        summary.contains("<SummaryMap><entry><key>Users</key><value>2</value></entry>"),
+        "{summary}"
+    );
+    assert!(
+        done(&served, &admin, "ListAccountAliases")
+            .await
+            .contains("<AccountAliases></AccountAliases><IsTruncated>false</IsTruncated>")
     );
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::entity::{Detail, Entity, Named, arn, check_quota, conflict, current, list, new_name, path, write_user};
+use super::entity::{
+    Detail, Entity, Named, arn, check_quota, conflict, current, list, new_name, path, write_user,
+};
 use super::tag;
 use crate::api::call::{Call, Target};
 use crate::api::error::ApiError;
@@ -27,8 +29,11 @@ pub(super) const MAX_USERS: usize = 5000;
 fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
     let name = new_name::<User>("UserName", call.parameters.required("UserName")?)?;
     let (path, tags) = (path(call.parameters, "Path")?.unwrap_or("/"), tag::read(call)?);
-    let (boundary, arn) = (call.parameters.text("PermissionsBoundary"), arn(call, User::TYPE, path, name)?);
-    let target = boundary.into_iter().fold(Target::of(&arn), |target, boundary| target.with("iam:PermissionsBoundary", boundary));
+    let (boundary, arn) =
+        (call.parameters.text("PermissionsBoundary"), arn(call, User::TYPE, path, name)?);
+    let target = boundary.into_iter().fold(Target::of(&arn), |target, boundary| {
+        target.with("iam:PermissionsBoundary", boundary)
+    });
     tag::authorize_creation(call, ["iam:CreateUser", "iam:TagUser"], target, &tags)?;
     let account = call.account()?;
     let user = call.api.store().change(|draft| {
@@ -65,7 +70,9 @@ pub(super) fn named_or_caller(call: &Call<'_>) -> Result<Named<User>, ApiError> 
     match (call.parameters.text("UserName"), &call.holder()?.who) {
         (Some(_), _) => Named::asked(call),
         (None, Who::User(user)) => Named::of(call, &user.name),
-        (None, Who::Role(_)) => Err(ApiError::invalid("Must specify userName when calling with non-User credentials")),
+        (None, Who::Role(_)) => {
+            Err(ApiError::invalid("Must specify userName when calling with non-User credentials"))
+        }
     }
 }
 
@@ -74,15 +81,22 @@ fn get(call: &Call<'_>) -> Result<Answer, ApiError> {
 }
 
 fn list_users(call: &Call<'_>) -> Result<Answer, ApiError> {
-    let (page, partition, mut xml) = (list::<User>(call, "iam:ListUsers")?, call.partition()?, Xml::new());
-    xml.list("Users", "member", &page.items, |xml, user| write_user(xml, user, partition, Detail::Listed));
+    let (page, partition, mut xml) =
+        (list::<User>(call, "iam:ListUsers")?, call.partition()?, Xml::new());
+    xml.list("Users", "member", &page.items, |xml, user| {
+        write_user(xml, user, partition, Detail::Listed)
+    });
     page.write_truncation(&mut xml);
     Ok(xml.into())
 }
 
 /// Whoever renames something must be allowed to on both names.
 fn update(call: &Call<'_>) -> Result<Answer, ApiError> {
-    let name = call.parameters.text("NewUserName").map(|name| new_name::<User>("NewUserName", name)).transpose()?;
+    let name = call
+        .parameters
+        .text("NewUserName")
+        .map(|name| new_name::<User>("NewUserName", name))
+        .transpose()?;
     let path = path(call.parameters, "NewPath")?;
     let found = Named::<User>::asked(call)?.authorized(call, "iam:UpdateUser")?;
     let renamed = |user: &User| User {

@@ -27,17 +27,29 @@ pub(super) const ACTIONS: &[Action] = &[
 ];
 
 /// One version; only some answers have its document.
-fn write(xml: &mut Xml, number: u32, is_default: bool, version: &PolicyVersion, with_document: bool) {
-    xml.maybe("Document", with_document.then(|| encoded(&version.document))).leaf("VersionId", format!("v{number}"));
+fn write(
+    xml: &mut Xml,
+    number: u32,
+    is_default: bool,
+    version: &PolicyVersion,
+    with_document: bool,
+) {
+    xml.maybe("Document", with_document.then(|| encoded(&version.document)))
+        .leaf("VersionId", format!("v{number}"));
     xml.leaf("IsDefaultVersion", is_default).leaf("CreateDate", date(version.created));
 }
 
 /// All versions, newest first, with their documents.
 pub(super) fn write_all(xml: &mut Xml, policy: &Managed) {
     let default = policy.default_version();
-    xml.list("PolicyVersionList", "member", policy.versions().iter().rev(), |xml, (number, version)| {
-        write(xml, *number, *number == default, version, true);
-    });
+    xml.list(
+        "PolicyVersionList",
+        "member",
+        policy.versions().iter().rev(),
+        |xml, (number, version)| {
+            write(xml, *number, *number == default, version, true);
+        },
+    );
 }
 
 /// The number that `VersionId` has behind its `v`.
@@ -57,7 +69,8 @@ fn missing(arn: &str, number: u32) -> ApiError {
 
 fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
     let (arn, policy) = allowed_own(call, "iam:CreatePolicyVersion")?;
-    let (document, is_default) = (document(call, arn)?, call.parameters.flag("SetAsDefault")?.unwrap_or(false));
+    let (document, is_default) =
+        (document(call, arn)?, call.parameters.flag("SetAsDefault")?.unwrap_or(false));
     let version = PolicyVersion { document: document.to_owned(), created: seconds(call.now) };
     let number = call.api.store().change(|draft: &mut Draft| {
         let mut policy = current(draft, &policy)?;
@@ -86,9 +99,12 @@ fn get(call: &Call<'_>) -> Result<Answer, ApiError> {
     let (arn, policy) = allowed(call, "iam:GetPolicyVersion")?;
     let number = number(call)?;
     let versions = policy.versions();
-    let (_, version) = versions.iter().find(|(known, _)| *known == number).ok_or_else(|| missing(arn, number))?;
+    let (_, version) =
+        versions.iter().find(|(known, _)| *known == number).ok_or_else(|| missing(arn, number))?;
     let mut xml = Xml::new();
-    xml.element("PolicyVersion", |xml| write(xml, number, number == policy.default_version(), version, true));
+    xml.element("PolicyVersion", |xml| {
+        write(xml, number, number == policy.default_version(), version, true)
+    });
     Ok(xml.into())
 }
 
@@ -96,7 +112,8 @@ fn list(call: &Call<'_>) -> Result<Answer, ApiError> {
     let (_, policy) = allowed(call, "iam:ListPolicyVersions")?;
     // The newest comes first, and pages go by the order of their keys.
     let versions = policy.versions().into_iter().rev();
-    let page = PAGING.page(call, versions.map(|version| (format!("{:010}", u32::MAX - version.0), version)))?;
+    let page = PAGING
+        .page(call, versions.map(|version| (format!("{:010}", u32::MAX - version.0), version)))?;
     let mut xml = Xml::new();
     page.write_truncation(&mut xml);
     xml.list("Versions", "member", &page.items, |xml, (number, version)| {
@@ -111,7 +128,11 @@ fn delete(call: &Call<'_>) -> Result<Answer, ApiError> {
     call.api.store().change(|draft: &mut Draft| {
         let mut policy = current(draft, &policy)?;
         if policy.default_version == number {
-            return Err(ApiError::new("DeleteConflict", 409, "Cannot delete the default version of a policy."));
+            return Err(ApiError::new(
+                "DeleteConflict",
+                409,
+                "Cannot delete the default version of a policy.",
+            ));
         }
         policy.versions.remove(&number).ok_or_else(|| missing(arn, number))?;
         draft.put(policy)?;
@@ -142,14 +163,18 @@ fn list_entities(call: &Call<'_>) -> Result<Answer, ApiError> {
         Some("User") => Some(Kind::User),
         Some("Group") => Some(Kind::Group),
         Some("Role") => Some(Kind::Role),
-        Some(_) => return Err(ApiError::invalid("EntityFilter must be User, Role or Group")),
+        Some(_) => {
+            return Err(ApiError::invalid("EntityFilter must be User, Role or Group"));
+        }
     };
     let ((as_policy, as_boundary), prefix) = (usage_filter(call)?, path_prefix(call.parameters)?);
     let has = |identity: &Identity| {
         let (attached, boundary) = identity.uses(arn);
         as_policy && attached || as_boundary && boundary
     };
-    let fits = |identity: &Identity| kind.is_none_or(|kind| identity.kind() == kind) && identity.path().starts_with(prefix);
+    let fits = |identity: &Identity| {
+        kind.is_none_or(|kind| identity.kind() == kind) && identity.path().starts_with(prefix)
+    };
     let mut all = Identity::all(&call.state, call.account()?.as_str());
     all.retain(|identity| has(identity) && fits(identity));
     let page = PAGING.page(call, all.into_iter().map(|identity| (identity.place(), identity)))?;
@@ -158,7 +183,8 @@ fn list_entities(call: &Call<'_>) -> Result<Answer, ApiError> {
     for kind in [Kind::Group, Kind::User, Kind::Role] {
         let of_kind = page.items.iter().filter(|identity| identity.kind() == kind);
         xml.list(&format!("Policy{}s", kind.title()), "member", of_kind, |xml, identity| {
-            xml.leaf(kind.parameter(), identity.name()).leaf(&format!("{}Id", kind.title()), identity.unique_id());
+            xml.leaf(kind.parameter(), identity.name())
+                .leaf(&format!("{}Id", kind.title()), identity.unique_id());
         });
     }
     Ok(xml.into())

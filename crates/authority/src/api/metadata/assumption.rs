@@ -40,7 +40,8 @@ impl Assumption<'_> {
     pub(super) fn make(self, call: &Call<'_>) -> Result<(Arc<Role>, Credentials), ApiError> {
         let role = find(&call.state, self.role);
         let transitive = self.tags.keys().cloned().collect();
-        let terms = Terms { duration: self.lifetime, tags: self.tags, transitive, ..Terms::default() };
+        let terms =
+            Terms { duration: self.lifetime, tags: self.tags, transitive, ..Terms::default() };
         let mut target = terms.facts(target(role, self.role, self.session)?);
         for (key, value) in self.request {
             target = target.with(key, value);
@@ -51,9 +52,11 @@ impl Assumption<'_> {
             call.authorize_outside(&service, action, &target)?;
         }
         // One that is not there trusts nobody.
-        let role = role.ok_or_else(|| ApiError::new("AccessDenied", 403, "There is no such role."))?;
+        let role =
+            role.ok_or_else(|| ApiError::new("AccessDenied", 403, "There is no such role."))?;
         let facts = self.facts.into_iter().map(|(key, value)| (key.to_owned(), value));
-        let (credentials, _) = issue(call, role, self.session, terms, |session| session.facts.extend(facts))?;
+        let (credentials, _) =
+            issue(call, role, self.session, terms, |session| session.facts.extend(facts))?;
         Ok((Arc::clone(role), credentials))
     }
 }

@@ -28,10 +28,17 @@ const LIFETIME: Duration = Duration::from_secs(6 * 3600);
 /// `GET /v2/credentials/ID`
 pub(super) fn credentials(visit: &Visit<'_>) -> Response<String> {
     let refused = |error: &ApiError| {
-        answer::json(error.status, &json!({ "code": error.code, "message": error.message, "HTTPErrorCode": error.status }))
+        answer::json(
+            error.status,
+            &json!({ "code": error.code, "message": error.message, "HTTPErrorCode": error.status }),
+        )
     };
     if !visit.is(&Method::GET) {
-        return refused(&ApiError::new("MethodNotAllowed", 405, "Credentials are to be had by GET."));
+        return refused(&ApiError::new(
+            "MethodNotAllowed",
+            405,
+            "Credentials are to be had by GET.",
+        ));
     }
     match exchange(visit) {
         Ok(value) => answer::json(200, &value),
@@ -42,7 +49,8 @@ pub(super) fn credentials(visit: &Visit<'_>) -> Response<String> {
 fn exchange(visit: &Visit<'_>) -> Result<serde_json::Value, ApiError> {
     let grant = grant(visit)?;
     let account = grant.role.split(':').nth(4).unwrap_or_default();
-    let partition = visit.state.accounts.get(account).map_or("aws", |account| account.partition.as_str());
+    let partition =
+        visit.state.accounts.get(account).map_or("aws", |account| account.partition.as_str());
     let source = format!("arn:{partition}:ecs:{}:{account}:cluster/{CLUSTER}", visit.region);
     let assumption = Assumption {
         service: SERVICE,
@@ -54,7 +62,11 @@ fn exchange(visit: &Visit<'_>) -> Result<serde_json::Value, ApiError> {
         facts: Vec::new(),
     };
     let (_, credentials) = assumption.make(&visit.call()).map_err(|error| match error.code {
-        "AccessDenied" => ApiError::new("AccessDenied", 403, &format!("{SERVICE} can't assume the role {}.", grant.role)),
+        "AccessDenied" => ApiError::new(
+            "AccessDenied",
+            403,
+            &format!("{SERVICE} can't assume the role {}.", grant.role),
+        ),
         _ => error,
     })?;
     let mut value = members(&credentials);
@@ -67,14 +79,23 @@ fn exchange(visit: &Visit<'_>) -> Result<serde_json::Value, ApiError> {
 fn grant(visit: &Visit<'_>) -> Result<Arc<ContainerGrant>, ApiError> {
     let id = visit.received.head.uri.path().strip_prefix(CONTAINER_PATH).unwrap_or_default();
     if id.is_empty() {
-        return Err(ApiError::new("NoIdInRequest", 400, "CredentialsV2Request: No ID in the request"));
+        return Err(ApiError::new(
+            "NoIdInRequest",
+            400,
+            "CredentialsV2Request: No ID in the request",
+        ));
     }
-    let token = visit.header("authorization").filter(|token| token.len() <= MAX_TOKEN).unwrap_or_default();
+    let token =
+        visit.header("authorization").filter(|token| token.len() <= MAX_TOKEN).unwrap_or_default();
     let grant = visit.state.containers.get(id);
     // Where there is no such container the same work is done, and the same is said: nobody learns ids by asking.
     let expected = grant.map_or("", |grant| grant.token.as_str());
     let same = verify_slices_are_equal(expected.as_bytes(), token.as_bytes()).is_ok();
     grant.filter(|_| same && !expected.is_empty()).cloned().ok_or_else(|| {
-        ApiError::new("InvalidIdInRequest", 400, "CredentialsV2Request: No credentials with this ID for this authorization token")
+        ApiError::new(
+            "InvalidIdInRequest",
+            400,
+            "CredentialsV2Request: No credentials with this ID for this authorization token",
+        )
     })
 }

@@ -62,7 +62,11 @@ impl Machine {
     /// `i-` and 17 hexadecimal digits: always the same for a profile.
     fn id(&self) -> String {
         let name = format!("{}/{}/{}", self.account, self.region, self.profile);
-        let hex: String = digest(&SHA256, name.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex: String = digest(&SHA256, name.as_bytes())
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         format!("i-{}", hex.get(..17).unwrap_or_default())
     }
 }
@@ -87,7 +91,8 @@ impl Imds {
             return text(403, "Forbidden: the Host is neither an address nor localhost");
         }
         let path = received.head.uri.path();
-        let answered = if path == TOKEN_PATH { self.token(&visit) } else { self.metadata(&visit, path) };
+        let answered =
+            if path == TOKEN_PATH { self.token(&visit) } else { self.metadata(&visit, path) };
         let mut response = answered.unwrap_or_else(|status| text(status, reason(status)));
         response.headers_mut().insert(header::SERVER, HeaderValue::from_static("EC2ws"));
         response
@@ -101,13 +106,23 @@ impl Imds {
         if !visit.is(&Method::PUT) {
             return Err(405);
         }
-        let asked = visit.header(TOKEN_TTL).filter(|ttl| ttl.len() <= 5 && ttl.bytes().all(|byte| byte.is_ascii_digit()));
-        let ttl: u64 = asked.and_then(|ttl| ttl.parse().ok()).filter(|ttl| (1..=MAX_TTL).contains(ttl)).ok_or(400_u16)?;
+        let asked = visit
+            .header(TOKEN_TTL)
+            .filter(|ttl| ttl.len() <= 5 && ttl.bytes().all(|byte| byte.is_ascii_digit()));
+        let ttl: u64 = asked
+            .and_then(|ttl| ttl.parse().ok())
+            .filter(|ttl| (1..=MAX_TTL).contains(ttl))
+            .ok_or(400_u16)?;
         let end = visit.now + Duration::from_secs(ttl);
-        let token = visit.api.store().sealing().seal(seconds(end).to_string().as_bytes(), &self.purpose()).map_err(|error| {
-            tracing::error!(%error, "a metadata token can't be sealed");
-            500_u16
-        })?;
+        let token = visit
+            .api
+            .store()
+            .sealing()
+            .seal(seconds(end).to_string().as_bytes(), &self.purpose())
+            .map_err(|error| {
+                tracing::error!(%error, "a metadata token can't be sealed");
+                500_u16
+            })?;
         let mut response = text(200, &token);
         response.headers_mut().insert(TOKEN_TTL, HeaderValue::from(ttl));
         Ok(response)
@@ -116,7 +131,9 @@ impl Imds {
     fn metadata(&self, visit: &Visit<'_>, path: &str) -> Result<Response<String>, Refusal> {
         let tokens = visit.received.head.headers.get_all(TOKEN).iter().count();
         let version_one = tokens == 0 && self.machine.version_one;
-        if !version_one && !visit.header(TOKEN).is_some_and(|token| self.is_good(token, visit.api, visit.now)) {
+        if !version_one
+            && !visit.header(TOKEN).is_some_and(|token| self.is_good(token, visit.api, visit.now))
+        {
             return Err(401);
         }
         if !visit.is(&Method::GET) {
@@ -131,8 +148,15 @@ impl Imds {
             "/latest/meta-data/iam/info" => Ok(pretty(&self.info(visit)?)),
             CREDENTIALS_PATH => Ok(text(200, &self.role(&visit.state)?.1)),
             path => {
-                let asked = path.strip_prefix(CREDENTIALS_PATH).and_then(|rest| rest.strip_prefix('/')).ok_or(404_u16)?;
-                Ok(pretty(&self.credentials(visit, asked, if version_one { "1.0" } else { "2.0" })?))
+                let asked = path
+                    .strip_prefix(CREDENTIALS_PATH)
+                    .and_then(|rest| rest.strip_prefix('/'))
+                    .ok_or(404_u16)?;
+                Ok(pretty(&self.credentials(
+                    visit,
+                    asked,
+                    if version_one { "1.0" } else { "2.0" },
+                )?))
             }
         }
     }
@@ -153,20 +177,29 @@ impl Imds {
 
     /// The instance profile, and the role in it.
     fn role(&self, state: &State) -> Result<(Arc<InstanceProfile>, String), Refusal> {
-        let profile = state.profiles.get(&named(self.machine.account.as_str(), &self.machine.profile)).ok_or(404_u16)?;
+        let profile = state
+            .profiles
+            .get(&named(self.machine.account.as_str(), &self.machine.profile))
+            .ok_or(404_u16)?;
         let role = profile.role.clone().ok_or(404_u16)?;
         let found = state.roles.get(&named(self.machine.account.as_str(), &role)).ok_or(404_u16)?;
         Ok((Arc::clone(profile), found.name.clone()))
     }
 
     fn partition(&self, state: &State) -> &'static str {
-        state.accounts.get(self.machine.account.as_str()).map_or("aws", |account| account.partition.as_str())
+        state
+            .accounts
+            .get(self.machine.account.as_str())
+            .map_or("aws", |account| account.partition.as_str())
     }
 
     fn info(&self, visit: &Visit<'_>) -> Result<Value, Refusal> {
         let (profile, _) = self.role(&visit.state)?;
         let partition = self.partition(&visit.state);
-        let arn = format!("arn:{partition}:iam::{}:instance-profile{}{}", profile.account, profile.path, profile.name);
+        let arn = format!(
+            "arn:{partition}:iam::{}:instance-profile{}{}",
+            profile.account, profile.path, profile.name
+        );
         Ok(json!({
             "Code": "Success",
             "LastUpdated": rfc3339(visit.now),
@@ -186,14 +219,25 @@ impl Imds {
         })
     }
 
-    fn credentials(&self, visit: &Visit<'_>, asked: &str, delivery: &str) -> Result<Value, Refusal> {
+    fn credentials(
+        &self,
+        visit: &Visit<'_>,
+        asked: &str,
+        delivery: &str,
+    ) -> Result<Value, Refusal> {
         let (_, name) = self.role(&visit.state)?;
         if name != asked {
             return Err(404);
         }
-        let (partition, Machine { account, region, .. }) = (self.partition(&visit.state), &self.machine);
-        let path = visit.state.roles.get(&named(account.as_str(), &name)).map_or("/", |role| role.path.as_str());
-        let (role, id) = (format!("arn:{partition}:iam::{account}:role{path}{name}"), self.machine.id());
+        let (partition, Machine { account, region, .. }) =
+            (self.partition(&visit.state), &self.machine);
+        let path = visit
+            .state
+            .roles
+            .get(&named(account.as_str(), &name))
+            .map_or("/", |role| role.path.as_str());
+        let (role, id) =
+            (format!("arn:{partition}:iam::{account}:role{path}{name}"), self.machine.id());
         let assumption = Assumption {
             service: SERVICE,
             role: &role,
@@ -204,7 +248,10 @@ impl Imds {
             // Source: "Available keys for Amazon EC2" in the IAM user guide.
             facts: vec![
                 ("ec2:RoleDelivery", delivery.to_owned()),
-                ("ec2:SourceInstanceARN", format!("arn:{partition}:ec2:{region}:{account}:instance/{id}")),
+                (
+                    "ec2:SourceInstanceARN",
+                    format!("arn:{partition}:ec2:{region}:{account}:instance/{id}"),
+                ),
             ],
         };
         let made = assumption.make(&visit.call());

@@ -22,7 +22,8 @@ pub(super) fn keys(visit: &Visit<'_>) -> Response<String> {
         return json(405, &json!({ "error": "GET it" }));
     }
     // There is a key before the first token: who reads the set early must not keep an empty one.
-    let made = signing_key(visit.api.store(), visit.now).and_then(|_| Ok(visit.api.store().state()?));
+    let made =
+        signing_key(visit.api.store(), visit.now).and_then(|_| Ok(visit.api.store().state()?));
     match made.and_then(|state| key_set(&state)) {
         Ok(keys) => json(200, &keys),
         Err(error) => {

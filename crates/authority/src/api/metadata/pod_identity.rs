@@ -30,7 +30,9 @@ pub(super) fn credentials(visit: &Visit<'_>) -> Response<String> {
     if !visit.is(&Method::GET) {
         return plain(405, "Method Not Allowed");
     }
-    let Some(token) = visit.header("authorization").filter(|token| !token.is_empty() && token.len() <= MAX_TOKEN) else {
+    let Some(token) =
+        visit.header("authorization").filter(|token| !token.is_empty() && token.len() <= MAX_TOKEN)
+    else {
         return plain(400, "Service account token cannot be empty");
     };
     match exchange(visit, token) {
@@ -54,10 +56,15 @@ fn exchange(visit: &Visit<'_>, token: &str) -> Result<serde_json::Value, ApiErro
     let role = pod.account.pod_identity_role.clone().ok_or_else(|| {
         // Source: "Errors" of AssumeRoleForPodIdentity.
         let (namespace, name) = (&pod.account.namespace, &pod.account.name);
-        ApiError::new("ResourceNotFoundException", 404, &format!("No Pod Identity association found for {namespace}/{name}"))
+        ApiError::new(
+            "ResourceNotFoundException",
+            404,
+            &format!("No Pod Identity association found for {namespace}/{name}"),
+        )
     })?;
     let account = role.split(':').nth(4).unwrap_or_default().to_owned();
-    let partition = visit.state.accounts.get(&account).map_or("aws", |account| account.partition.as_str());
+    let partition =
+        visit.state.accounts.get(&account).map_or("aws", |account| account.partition.as_str());
     let cluster = format!("arn:{partition}:eks:{}:{account}:cluster/{CLUSTER}", visit.region);
     let call = visit.call();
     let assumption = Assumption {
@@ -87,23 +94,48 @@ fn exchange(visit: &Visit<'_>, token: &str) -> Result<serde_json::Value, ApiErro
 fn prove(visit: &Visit<'_>, token: &str) -> Result<Pod, ApiError> {
     let refused = |error: &TokenError| {
         tracing::info!(%error, "a pod's token was refused");
-        let code = if matches!(error, TokenError::Expired) { "ExpiredTokenException" } else { "InvalidTokenException" };
+        let code = if matches!(error, TokenError::Expired) {
+            "ExpiredTokenException"
+        } else {
+            "InvalidTokenException"
+        };
         ApiError::new(code, 400, &format!("The service account token was refused: {error}"))
     };
     let unverified = jwt::parse(token).map_err(|error| refused(&error))?;
     let keys = public_keys(&visit.state).map_err(|error| ApiError::internal(&error))?;
-    let expected = Expectation { issuer: visit.api.issuer(), audiences: &[POD_IDENTITY_AUDIENCE], now: visit.now };
+    let expected = Expectation {
+        issuer: visit.api.issuer(),
+        audiences: &[POD_IDENTITY_AUDIENCE],
+        now: visit.now,
+    };
     let claims = unverified.verify(&keys, expected).map_err(|error| refused(&error))?;
-    let unbound = || ApiError::new("InvalidTokenException", 400, "The service account token is not bound to a pod.");
-    let (namespace, name) = claims.subject.strip_prefix(ACCOUNT_PREFIX).and_then(|account| account.split_once(':')).ok_or_else(unbound)?;
+    let unbound = || {
+        ApiError::new(
+            "InvalidTokenException",
+            400,
+            "The service account token is not bound to a pod.",
+        )
+    };
+    let (namespace, name) = claims
+        .subject
+        .strip_prefix(ACCOUNT_PREFIX)
+        .and_then(|account| account.split_once(':'))
+        .ok_or_else(unbound)?;
     // Looked at once the signature has been.
-    let pod = unverified.member("kubernetes.io").and_then(|bound| bound.get("pod")).ok_or_else(unbound)?;
-    let text = |member: &str| pod.get(member).and_then(serde_json::Value::as_str).map(str::to_owned).ok_or_else(unbound);
-    let account = visit
-        .state
-        .service_accounts
-        .get(&named(namespace, name))
-        .ok_or_else(|| ApiError::new("ResourceNotFoundException", 404, &format!("There is no service account {namespace}/{name}")))?;
+    let pod = unverified
+        .member("kubernetes.io")
+        .and_then(|bound| bound.get("pod"))
+        .ok_or_else(unbound)?;
+    let text = |member: &str| {
+        pod.get(member).and_then(serde_json::Value::as_str).map(str::to_owned).ok_or_else(unbound)
+    };
+    let account = visit.state.service_accounts.get(&named(namespace, name)).ok_or_else(|| {
+        ApiError::new(
+            "ResourceNotFoundException",
+            404,
+            &format!("There is no service account {namespace}/{name}"),
+        )
+    })?;
     Ok(Pod { account: std::sync::Arc::clone(account), name: text("name")?, uid: text("uid")? })
 }
 
@@ -122,7 +154,9 @@ fn tags(pod: &Pod, cluster: &str) -> Tags {
 
 /// `eks-CLUSTER-POD-UUID`, of which the pod's name gives way. Source: `assumeRoleId` in the EKS Auth API reference.
 fn session_name(pod: &str) -> Result<String, ApiError> {
-    let (id, word) = (crate::random::uuid()?, |character: &char| character.is_ascii_alphanumeric() || "_+=,.@-".contains(*character));
+    let (id, word) = (crate::random::uuid()?, |character: &char| {
+        character.is_ascii_alphanumeric() || "_+=,.@-".contains(*character)
+    });
     let room = 64 - "eks---".len() - CLUSTER.len() - id.len();
     let pod: String = pod.chars().filter(word).take(room).collect();
     Ok(format!("eks-{CLUSTER}-{pod}-{id}"))

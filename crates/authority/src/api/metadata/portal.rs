@@ -35,7 +35,10 @@ pub(super) fn credentials(visit: &Visit<'_>) -> Response<String> {
         let arn = granted.ok_or_else(|| missing("No access to this role in this account."))?;
         let role = find(&visit.state, arn).ok_or_else(|| missing("The role has gone."))?;
         let call = visit.call();
-        let terms = Terms { duration: std::time::Duration::from_secs(u64::from(role.max_session)), ..Terms::default() };
+        let terms = Terms {
+            duration: std::time::Duration::from_secs(u64::from(role.max_session)),
+            ..Terms::default()
+        };
         let (credentials, _) = issue(&call, role, &grant.user, terms, |_| {})?;
         let milliseconds = credentials.expires.map_or(0, crate::model::seconds) * 1000;
         Ok(json!({ "roleCredentials": {
@@ -50,7 +53,8 @@ pub(super) fn credentials(visit: &Visit<'_>) -> Response<String> {
 /// `ListAccounts`, all on one page.
 pub(super) fn accounts(visit: &Visit<'_>) -> Response<String> {
     respond(visit, &Method::GET, |grant| {
-        let mut ids: Vec<&str> = grant.roles.iter().filter_map(|arn| parts(arn)).map(|(account, _)| account).collect();
+        let mut ids: Vec<&str> =
+            grant.roles.iter().filter_map(|arn| parts(arn)).map(|(account, _)| account).collect();
         ids.sort_unstable();
         ids.dedup();
         let account = |id: &str| json!({ "accountId": id, "accountName": id, "emailAddress": "" });
@@ -63,19 +67,28 @@ pub(super) fn roles(visit: &Visit<'_>) -> Response<String> {
     respond(visit, &Method::GET, |grant| {
         let account = required(visit, "account_id")?;
         let own = grant.roles.iter().filter_map(|arn| parts(arn)).filter(|(of, _)| *of == account);
-        Ok(json!({ "roleList": own.map(|(account, role)| json!({ "roleName": role, "accountId": account })).collect::<Vec<_>>() }))
+        Ok(
+            json!({ "roleList": own.map(|(account, role)| json!({ "roleName": role, "accountId": account })).collect::<Vec<_>>() }),
+        )
     })
 }
 
 /// `Logout`: the token is good for nothing from now on. Sessions that came of it go on, as on AWS.
 pub(super) fn logout(visit: &Visit<'_>) -> Response<String> {
     respond(visit, &Method::POST, |grant| {
-        visit.api.store().change(|draft| Ok::<_, StoreError>(draft.remove::<PortalGrant>(&grant.token_hash)))?;
+        visit
+            .api
+            .store()
+            .change(|draft| Ok::<_, StoreError>(draft.remove::<PortalGrant>(&grant.token_hash)))?;
         Ok(json!({}))
     })
 }
 
-fn respond(visit: &Visit<'_>, method: &Method, act: impl FnOnce(&PortalGrant) -> Result<Value, ApiError>) -> Response<String> {
+fn respond(
+    visit: &Visit<'_>,
+    method: &Method,
+    act: impl FnOnce(&PortalGrant) -> Result<Value, ApiError>,
+) -> Response<String> {
     let answer = match visit.is(method) {
         true => grant(visit).and_then(|grant| act(&grant)),
         false => Err(invalid("This is to be asked by another method.")),
@@ -88,8 +101,12 @@ fn respond(visit: &Visit<'_>, method: &Method, act: impl FnOnce(&PortalGrant) ->
 
 /// What the access token's person was granted.
 fn grant(visit: &Visit<'_>) -> Result<Arc<PortalGrant>, ApiError> {
-    let unauthorized = || ApiError::new("UnauthorizedException", 401, "Session token not found or invalid");
-    let token = visit.header(TOKEN).filter(|token| !token.is_empty() && token.len() <= MAX_TOKEN).ok_or_else(unauthorized)?;
+    let unauthorized =
+        || ApiError::new("UnauthorizedException", 401, "Session token not found or invalid");
+    let token = visit
+        .header(TOKEN)
+        .filter(|token| !token.is_empty() && token.len() <= MAX_TOKEN)
+        .ok_or_else(unauthorized)?;
     let grant = visit.state.portal.get(&token_hash(token)).ok_or_else(unauthorized)?;
     if visit.now >= instant(grant.expires) {
         return Err(unauthorized());

@@ -22,8 +22,11 @@ fn trust(service: &str, actions: &[&str], condition: &Value) -> String {
 
 /// Status, head and body of a GET with these headers.
 async fn get(served: &Served, path: &str, headers: &[(&str, &str)]) -> (u16, String, String) {
-    let lines: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let (status, whole) = served.raw(&format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n{lines}\r\n")).await;
+    let lines: String =
+        headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let (status, whole) = served
+        .raw(&format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n{lines}\r\n"))
+        .await;
     let (head, body) = whole.split_once("\r\n\r\n").unwrap();
     (status, head.to_ascii_lowercase(), body.to_owned())
 }
@@ -31,7 +34,9 @@ async fn get(served: &Served, path: &str, headers: &[(&str, &str)]) -> (u16, Str
 /// The credentials in a container's or machine's answer.
 fn credentials(body: &str) -> Credentials {
     let value: Value = serde_json::from_str(body).unwrap();
-    let member = |name: &str| value[name].as_str().unwrap_or_else(|| panic!("no {name} in {body}")).to_owned();
+    let member = |name: &str| {
+        value[name].as_str().unwrap_or_else(|| panic!("no {name} in {body}")).to_owned()
+    };
     assert!(member("Expiration").ends_with('Z'), "{body}");
     Credentials {
         access_key_id: member("AccessKeyId").parse().unwrap(),
@@ -52,12 +57,21 @@ async fn the_issuer_s_documents_lead_to_the_key_that_signs() {
     let served = Served::new().await;
     let (status, head, body) = get(&served, "/.well-known/openid-configuration", &[]).await;
     let document: Value = serde_json::from_str(&body).unwrap();
-    assert_eq!((status, &document["issuer"], &document["jwks_uri"]), (200, &json!(USUAL_URL), &json!(format!("{USUAL_URL}/keys"))));
+    assert_eq!(
+        (status, &document["issuer"], &document["jwks_uri"]),
+        (200, &json!(USUAL_URL), &json!(format!("{USUAL_URL}/keys")))
+    );
     assert!(head.contains("content-type: application/json"), "{head}");
     let keys: Value = serde_json::from_str(&get(&served, "/keys", &[]).await.2).unwrap();
-    assert_eq!(keys["keys"][0]["kid"], signing_key(served.api.store(), SystemTime::now()).unwrap().id());
+    assert_eq!(
+        keys["keys"][0]["kid"],
+        signing_key(served.api.store(), SystemTime::now()).unwrap().id()
+    );
     assert!(keys["keys"][0].get("d").is_none(), "the private half is nobody's");
-    assert_eq!(served.raw("POST /keys HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.0, 405);
+    assert_eq!(
+        served.raw("POST /keys HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.0,
+        405
+    );
 }
 
 /// A cluster whose service account default/app is associated with the role.
@@ -73,7 +87,14 @@ const POD_ACTIONS: [&str; 2] = ["sts:AssumeRole", "sts:TagSession"];
 
 fn projected(served: &Served, name: &str, audience: &str) -> String {
     let lifetime = Duration::from_secs(600);
-    let projection = Projection { issuer: USUAL_URL, namespace: "default", name, pod: "app-0", audience, lifetime };
+    let projection = Projection {
+        issuer: USUAL_URL,
+        namespace: "default",
+        name,
+        pod: "app-0",
+        audience,
+        lifetime,
+    };
     projection.token(served.api.store(), SystemTime::now()).unwrap().to_string()
 }
 
@@ -91,22 +112,29 @@ async fn a_pod_gets_the_role_that_is_associated_with_its_service_account() {
     assert_eq!(status, 200, "{body}");
     assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["AccountId"], "123456789012");
     let arn = whoami(&served, &credentials(&body)).await;
-    let session = arn.strip_prefix("arn:aws:sts::123456789012:assumed-role/app/eks-countersign-app-0-").expect(&arn);
+    let session = arn
+        .strip_prefix("arn:aws:sts::123456789012:assumed-role/app/eks-countersign-app-0-")
+        .expect(&arn);
     assert_eq!(session.len(), 36, "{arn}");
 }
 
 #[tokio::test]
 async fn session_tags_of_a_pod_are_seen_by_policies_and_go_along() {
     let served = cluster(&POD_ACTIONS, &json!({})).await;
-    let tag =
-        json!({"StringEquals": {"aws:PrincipalTag/kubernetes-pod-name": "app-0", "aws:PrincipalTag/kubernetes-namespace": "default"}});
+    let tag = json!({"StringEquals": {"aws:PrincipalTag/kubernetes-pod-name": "app-0", "aws:PrincipalTag/kubernetes-namespace": "default"}});
     let policy = json!({"Version": "2012-10-17", "Statement":
         {"Effect": "Allow", "Action": "sts:GetAccessKeyInfo", "Resource": "*", "Condition": tag}});
-    let identity = crate::model::Identity::new(crate::api::testing::account(), crate::model::IdentityKind::Role, "app").unwrap();
+    let identity = crate::model::Identity::new(
+        crate::api::testing::account(),
+        crate::model::IdentityKind::Role,
+        "app",
+    )
+    .unwrap();
     served.api.store().put_policy(&identity, "tagged", &policy.to_string()).unwrap();
     let jane = served.user("jane", None);
     let token = projected(&served, "app", POD_IDENTITY_AUDIENCE);
-    let session = credentials(&get(&served, "/v1/credentials", &[("authorization", &token)]).await.2);
+    let session =
+        credentials(&get(&served, "/v1/credentials", &[("authorization", &token)]).await.2);
     let info = format!("Action=GetAccessKeyInfo&AccessKeyId={}", jane.access_key_id);
     let (status, answer) = served.call("sts", &session, &info).await;
     assert_eq!(status, 200, "{answer}");
@@ -165,12 +193,17 @@ async fn tokens_that_are_no_pod_s_get_nothing() {
     ] {
         let (found, _, body) = get(&served, "/v1/credentials", &[("authorization", &token)]).await;
         assert!(found == status && body.contains(code), "wanted {status} {code}: {found} {body}");
-        assert!(!body.contains("AccessKeyId") && (token.len() < 2 || !body.contains(&token)), "{body}");
+        assert!(
+            !body.contains("AccessKeyId") && (token.len() < 2 || !body.contains(&token)),
+            "{body}"
+        );
     }
     let twice = [("authorization", good.as_str()), ("authorization", good.as_str())];
     assert_eq!(get(&served, "/v1/credentials", &twice).await.0, 400);
     assert_eq!(get(&served, "/v1/credentials", &[]).await.0, 400);
-    let post = format!("POST /v1/credentials HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: {good}\r\n\r\n");
+    let post = format!(
+        "POST /v1/credentials HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: {good}\r\n\r\n"
+    );
     assert_eq!(served.raw(&post).await.0, 405);
     let flood = "x".repeat(40_000);
     let (status, _, body) = get(&served, "/v1/credentials", &[("authorization", &flood)]).await;
@@ -189,32 +222,59 @@ async fn a_role_must_trust_the_agent_and_let_it_tag() {
         let served = cluster(actions, &condition).await;
         let token = projected(&served, "app", POD_IDENTITY_AUDIENCE);
         let (status, _, body) = get(&served, "/v1/credentials", &[("authorization", &token)]).await;
-        assert!(status == 400 && body.contains("(AccessDeniedException): Unauthorized Exception!"), "{status} {body}");
+        assert!(
+            status == 400 && body.contains("(AccessDeniedException): Unauthorized Exception!"),
+            "{status} {body}"
+        );
     }
     let served = cluster(&POD_ACTIONS, &json!({})).await;
     served.role("ecs", &trust("ecs-tasks.amazonaws.com", &POD_ACTIONS, &json!({})), None);
-    served.api.store().ensure_service_account("default", "app", Some(&ROLE.replace("app", "ecs"))).unwrap();
+    served
+        .api
+        .store()
+        .ensure_service_account("default", "app", Some(&ROLE.replace("app", "ecs")))
+        .unwrap();
     let token = projected(&served, "app", POD_IDENTITY_AUDIENCE);
-    assert_eq!(get(&served, "/v1/credentials", &[("authorization", &token)]).await.0, 400, "it trusts another service");
-    served.api.store().ensure_service_account("default", "app", Some(&ROLE.replace("app", "gone"))).unwrap();
-    assert_eq!(get(&served, "/v1/credentials", &[("authorization", &token)]).await.0, 400, "it is not there");
+    assert_eq!(
+        get(&served, "/v1/credentials", &[("authorization", &token)]).await.0,
+        400,
+        "it trusts another service"
+    );
+    served
+        .api
+        .store()
+        .ensure_service_account("default", "app", Some(&ROLE.replace("app", "gone")))
+        .unwrap();
+    assert_eq!(
+        get(&served, "/v1/credentials", &[("authorization", &token)]).await.0,
+        400,
+        "it is not there"
+    );
 }
 
 #[tokio::test]
 async fn a_container_gets_its_role_with_its_own_token_alone() {
     let served = Served::new().await;
     let ecs = |condition: Value| trust("ecs-tasks.amazonaws.com", &["sts:AssumeRole"], &condition);
-    served.role("app", &ecs(json!({"ArnLike": {"aws:SourceArn": "arn:aws:ecs:us-east-1:123456789012:*"}})), None);
+    served.role(
+        "app",
+        &ecs(json!({"ArnLike": {"aws:SourceArn": "arn:aws:ecs:us-east-1:123456789012:*"}})),
+        None,
+    );
     served.role("next", &ecs(json!({})), None);
     served.role("deaf", &trust("pods.eks.amazonaws.com", &["sts:AssumeRole"], &json!({})), None);
-    let grant = |role: &str| served.api.store().ensure_container(&ROLE.replace("app", role)).unwrap();
+    let grant =
+        |role: &str| served.api.store().ensure_container(&ROLE.replace("app", role)).unwrap();
     let (app, next, deaf) = (grant("app"), grant("next"), grant("deaf"));
     assert_eq!(grant("app").id, app.id, "a role has one container");
     let path = |id: &str| format!("/v2/credentials/{id}");
     let (status, _, body) = get(&served, &path(&app.id), &[("authorization", &app.token)]).await;
     assert_eq!(status, 200, "{body}");
     assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["RoleArn"], ROLE);
-    assert_eq!(whoami(&served, &credentials(&body)).await, format!("arn:aws:sts::123456789012:assumed-role/app/{}", app.id));
+    assert_eq!(
+        whoami(&served, &credentials(&body)).await,
+        format!("arn:aws:sts::123456789012:assumed-role/app/{}", app.id)
+    );
 
     let (cut, long) = (app.token.get(1..).unwrap(), format!("{}x", *app.token));
     for (id, token, status, code) in [
@@ -229,7 +289,10 @@ async fn a_container_gets_its_role_with_its_own_token_alone() {
     ] {
         let (found, _, body) = get(&served, &path(id), &[("authorization", token)]).await;
         let value: Value = serde_json::from_str(&body).unwrap();
-        assert!(found == status && value["code"] == code && value["message"].is_string(), "wanted {status} {code}: {found} {body}");
+        assert!(
+            found == status && value["code"] == code && value["message"].is_string(),
+            "wanted {status} {code}: {found} {body}"
+        );
     }
     assert_eq!(get(&served, &path(&app.id), &[]).await.0, 400);
 }

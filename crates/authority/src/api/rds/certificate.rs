@@ -86,19 +86,33 @@ fn time(kind: u8, bytes: &[u8]) -> Option<String> {
         return None;
     }
     let part = |from: usize, to: usize| whole.get(from..to).unwrap_or_default();
-    Some(format!("{}-{}-{}T{}:{}:{}.000Z", part(0, 4), part(4, 6), part(6, 8), part(8, 10), part(10, 12), part(12, 14)))
+    Some(format!(
+        "{}-{}-{}T{}:{}:{}.000Z",
+        part(0, 4),
+        part(4, 6),
+        part(6, 8),
+        part(8, 10),
+        part(10, 12),
+        part(12, 14)
+    ))
 }
 
 /// Refuses another CA than the one that there is.
 pub(super) fn check(call: &Call<'_>) -> Result<(), ApiError> {
     match call.parameters.text("CACertificateIdentifier") {
-        Some(name) if name != NAME || call.api.rds().certificate().is_none() => Err(not_found(name)),
+        Some(name) if name != NAME || call.api.rds().certificate().is_none() => {
+            Err(not_found(name))
+        }
         _ => Ok(()),
     }
 }
 
 fn not_found(name: &str) -> ApiError {
-    ApiError::new("CertificateNotFound", 404, &format!("Certificate {name} not found: this authority's servers have {NAME}, if any."))
+    ApiError::new(
+        "CertificateNotFound",
+        404,
+        &format!("Certificate {name} not found: this authority's servers have {NAME}, if any."),
+    )
 }
 
 /// `DescribeCertificates`
@@ -118,9 +132,15 @@ pub(super) fn describe(call: &Call<'_>) -> Result<Answer, ApiError> {
         xml.leaf("DefaultCertificateForNewLaunches", NAME);
     }
     xml.list("Certificates", "Certificate", page, |xml, certificate| {
-        xml.leaf("CertificateIdentifier", NAME).leaf("CertificateType", "CA").leaf("Thumbprint", &certificate.thumbprint);
+        xml.leaf("CertificateIdentifier", NAME)
+            .leaf("CertificateType", "CA")
+            .leaf("Thumbprint", &certificate.thumbprint);
         xml.leaf("ValidFrom", &certificate.from).leaf("ValidTill", &certificate.until);
-        xml.leaf("CertificateArn", format!("arn:{}:rds:{}::cert:{NAME}", place.partition, place.region)).leaf("CustomerOverride", "false");
+        xml.leaf(
+            "CertificateArn",
+            format!("arn:{}:rds:{}::cert:{NAME}", place.partition, place.region),
+        )
+        .leaf("CustomerOverride", "false");
     });
     xml.maybe("Marker", marker);
     Ok(xml.into())

@@ -31,7 +31,13 @@ const USUAL: [(&str, &str); 6] = [
 ];
 
 /// Lists that are always empty here, and that AWS always gives: clients go through them without asking whether they are there.
-const NONE_HERE: [&str; 5] = ["AssociatedRoles", "AvailabilityZones", "DomainMemberships", "ReadReplicaIdentifiers", "VpcSecurityGroups"];
+const NONE_HERE: [&str; 5] = [
+    "AssociatedRoles",
+    "AvailabilityZones",
+    "DomainMemberships",
+    "ReadReplicaIdentifiers",
+    "VpcSecurityGroups",
+];
 
 pub(super) fn not_found(name: &str) -> ApiError {
     ApiError::new("DBClusterNotFoundFault", 404, &format!("DBCluster {name} not found."))
@@ -43,9 +49,17 @@ pub(super) fn wrong_state(cluster: &DbCluster) -> ApiError {
 }
 
 /// The cluster of that name, in any case, or of that ARN.
-pub(super) fn look_up(state: &State, place: &Place, text: &str) -> Result<Arc<DbCluster>, ApiError> {
+pub(super) fn look_up(
+    state: &State,
+    place: &Place,
+    text: &str,
+) -> Result<Arc<DbCluster>, ApiError> {
     let name = place.name_in("cluster", text);
-    state.db_clusters.get(&placed(&place.account, &place.region, name)).cloned().ok_or_else(|| not_found(name))
+    state
+        .db_clusters
+        .get(&placed(&place.account, &place.region, name))
+        .cloned()
+        .ok_or_else(|| not_found(name))
 }
 
 /// Where the store keeps the password of the master user, for the first instance.
@@ -54,14 +68,24 @@ pub(super) fn password_name(cluster: &DbCluster) -> String {
 }
 
 /// The members in the order of their names.
-pub(super) fn members<'a>(state: &'a State, cluster: &'a DbCluster) -> impl Iterator<Item = &'a Arc<DbInstance>> {
-    let of =
-        |db: &&Arc<DbInstance>| db.cluster.as_ref() == Some(&cluster.name) && db.account == cluster.account && db.region == cluster.region;
+pub(super) fn members<'a>(
+    state: &'a State,
+    cluster: &'a DbCluster,
+) -> impl Iterator<Item = &'a Arc<DbInstance>> {
+    let of = |db: &&Arc<DbInstance>| {
+        db.cluster.as_ref() == Some(&cluster.name)
+            && db.account == cluster.account
+            && db.region == cluster.region
+    };
     state.db_instances.values().filter(of)
 }
 
 /// The cluster that a request is about, if the caller may do `action` to it.
-pub(super) fn allowed(call: &Call<'_>, action: &str, text: &str) -> Result<Arc<DbCluster>, ApiError> {
+pub(super) fn allowed(
+    call: &Call<'_>,
+    action: &str,
+    text: &str,
+) -> Result<Arc<DbCluster>, ApiError> {
     let place = Place::of(call)?;
     let found = look_up(&call.state, &place, text);
     let facts = found.as_ref().map(|found| Facts::of_cluster(found)).unwrap_or_default();
@@ -80,7 +104,10 @@ pub(super) fn describe(call: &Call<'_>) -> Result<Answer, ApiError> {
             all(&call.state, &place).cloned().collect()
         }
     };
-    let filters = filters(call, &["clone-group-id", "db-cluster-id", "db-cluster-resource-id", "domain", "engine"])?;
+    let filters = filters(
+        call,
+        &["clone-group-id", "db-cluster-id", "db-cluster-resource-id", "domain", "engine"],
+    )?;
     let fits = |cluster: &Arc<DbCluster>| {
         filters.iter().all(|(name, values)| {
             values.iter().any(|value| match name.as_str() {
@@ -91,17 +118,25 @@ pub(super) fn describe(call: &Call<'_>) -> Result<Answer, ApiError> {
             })
         })
     };
-    let found = found.into_iter().filter(fits).map(|cluster| (cluster.name.clone(), cluster)).collect();
+    let found =
+        found.into_iter().filter(fits).map(|cluster| (cluster.name.clone(), cluster)).collect();
     let (page, marker) = page(call, found)?;
     let mut xml = Xml::new();
-    xml.list("DBClusters", "DBCluster", page, |xml, cluster| put(xml, &call.state, &place, &cluster));
+    xml.list("DBClusters", "DBCluster", page, |xml, cluster| {
+        put(xml, &call.state, &place, &cluster)
+    });
     xml.maybe("Marker", marker);
     Ok(xml.into())
 }
 
 /// Every cluster of a place.
-pub(super) fn all<'a>(state: &'a State, place: &'a Place) -> impl Iterator<Item = &'a Arc<DbCluster>> {
-    state.of_account::<DbCluster>(place.account.as_str()).filter(|cluster| cluster.region == place.region)
+pub(super) fn all<'a>(
+    state: &'a State,
+    place: &'a Place,
+) -> impl Iterator<Item = &'a Arc<DbCluster>> {
+    state
+        .of_account::<DbCluster>(place.account.as_str())
+        .filter(|cluster| cluster.region == place.region)
 }
 
 /// What an action answers of the cluster that it is about, as it is now.
@@ -129,8 +164,13 @@ pub(super) fn writer(state: &State, cluster: &DbCluster) -> Option<Reached> {
 
 /// The first reader that is available, else the writer.
 fn reader(state: &State, cluster: &DbCluster) -> Option<Reached> {
-    let reads = |db: &&Arc<DbInstance>| Some(&db.name) != cluster.writer.as_ref() && db.status == DbStatus::Available;
-    members(state, cluster).find(reads).and_then(|db| reached_member(state, db)).or_else(|| writer(state, cluster))
+    let reads = |db: &&Arc<DbInstance>| {
+        Some(&db.name) != cluster.writer.as_ref() && db.status == DbStatus::Available
+    };
+    members(state, cluster)
+        .find(reads)
+        .and_then(|db| reached_member(state, db))
+        .or_else(|| writer(state, cluster))
 }
 
 /// As an answer names an endpoint beside the cluster's port.
@@ -143,29 +183,41 @@ fn put(xml: &mut Xml, state: &State, place: &Place, cluster: &DbCluster) {
     let writer = writer(state, cluster);
     let port = writer.as_ref().map(|writer| writer.port);
     let kept = cluster.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    for (name, value) in kept.chain(USUAL.into_iter().filter(|(name, _)| !cluster.settings.contains_key(*name))) {
+    for (name, value) in
+        kept.chain(USUAL.into_iter().filter(|(name, _)| !cluster.settings.contains_key(*name)))
+    {
         xml.leaf(name, value);
     }
     xml.leaf("CrossAccountClone", false).leaf("HttpEndpointEnabled", false);
     for list in NONE_HERE {
         xml.texts(list, "member", [""; 0]);
     }
-    xml.maybe("DatabaseName", cluster.database.as_ref()).leaf("DBClusterIdentifier", &cluster.name).leaf("Status", cluster.status.as_str());
+    xml.maybe("DatabaseName", cluster.database.as_ref())
+        .leaf("DBClusterIdentifier", &cluster.name)
+        .leaf("Status", cluster.status.as_str());
     xml.maybe("Endpoint", writer.as_ref().map(|writer| &writer.host));
     xml.maybe("ReaderEndpoint", reader(state, cluster).map(|reader| named(&reader, port)));
-    let custom: Vec<String> =
-        cluster.endpoints.values().filter_map(|custom| Some(named(&endpoint::target(state, cluster, custom)?, port))).collect();
+    let custom: Vec<String> = cluster
+        .endpoints
+        .values()
+        .filter_map(|custom| Some(named(&endpoint::target(state, cluster, custom)?, port)))
+        .collect();
     if !custom.is_empty() {
         xml.texts("CustomEndpoints", "member", custom);
     }
-    xml.leaf("MultiAZ", "false").leaf("Engine", &cluster.engine).leaf("EngineVersion", &cluster.version);
+    xml.leaf("MultiAZ", "false")
+        .leaf("Engine", &cluster.engine)
+        .leaf("EngineVersion", &cluster.version);
     xml.maybe("Port", port.or(cluster.port)).leaf("MasterUsername", &cluster.master);
     xml.list("DBClusterMembers", "DBClusterMember", members(state, cluster), |xml, db| {
-        xml.leaf("DBInstanceIdentifier", &db.name).leaf("IsClusterWriter", Some(&db.name) == cluster.writer.as_ref());
+        xml.leaf("DBInstanceIdentifier", &db.name)
+            .leaf("IsClusterWriter", Some(&db.name) == cluster.writer.as_ref());
         let tier = db.settings.get("PromotionTier").map_or("1", String::as_str);
         xml.leaf("DBClusterParameterGroupStatus", "in-sync").leaf("PromotionTier", tier);
     });
-    xml.leaf("NetworkType", "IPV4").leaf("StorageEncrypted", "false").leaf("DbClusterResourceId", &cluster.resource_id);
+    xml.leaf("NetworkType", "IPV4")
+        .leaf("StorageEncrypted", "false")
+        .leaf("DbClusterResourceId", &cluster.resource_id);
     xml.leaf("DBClusterArn", place.arn("cluster", &cluster.name));
     xml.leaf("IAMDatabaseAuthenticationEnabled", cluster.iam_enabled);
     xml.leaf("ClusterCreateTime", rfc3339(instant(cluster.created)));

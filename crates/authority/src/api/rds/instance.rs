@@ -62,7 +62,10 @@ impl Found {
     fn other(runner: &Runner, instance: &Arc<Instance>) -> Self {
         let described = runner.described(&instance.name);
         let own = || instance.addresses.iter().find(|address| address.resource_id.is_none());
-        let host = described.as_ref().map(|described| described.running.host.clone()).or_else(|| own().map(|at| at.host.clone()));
+        let host = described
+            .as_ref()
+            .map(|described| described.running.host.clone())
+            .or_else(|| own().map(|at| at.host.clone()));
         let endpoint = own().zip(host).map(|(own, host)| Reached { host, port: own.port });
         let db = DbInstance {
             name: instance.name.clone(),
@@ -70,13 +73,17 @@ impl Found {
             region: instance.region.clone(),
             resource_id: instance.resource_id.clone(),
             engine: instance.engine.as_str().to_owned(),
-            version: described.as_ref().map_or_else(String::new, |described| described.running.version.clone()),
+            version: described
+                .as_ref()
+                .map_or_else(String::new, |described| described.running.version.clone()),
             class: "db.t3.micro".to_owned(),
             status: DbStatus::Available,
             reason: None,
             created: 0,
             master: described.as_ref().map_or_else(String::new, |described| described.user.clone()),
-            database: described.map(|described| described.database).filter(|database| !database.is_empty()),
+            database: described
+                .map(|described| described.database)
+                .filter(|database| !database.is_empty()),
             endpoint,
             iam_enabled: instance.iam_enabled,
             pending: Default::default(),
@@ -104,16 +111,24 @@ impl Found {
 /// Where clients reach an instance.
 pub(super) fn reached(db: &DbInstance, instance: Option<&Instance>) -> Option<Reached> {
     let Reached { host, port } = db.endpoint.as_ref()?;
-    let own = instance.and_then(|instance| instance.addresses.iter().find(|address| address.resource_id.is_none()));
+    let own = instance.and_then(|instance| {
+        instance.addresses.iter().find(|address| address.resource_id.is_none())
+    });
     Some(Reached { host: host.clone(), port: own.map_or(*port, |address| address.port) })
 }
 
 /// Every instance of a place, in the order of their names.
 fn all(state: &State, runner: &Runner, place: &Place) -> Vec<Found> {
-    let kept = state.db_instances.values().filter(|db| place.has(&db.account, &db.region)).map(|db| Found::kept(state, db));
-    let others = state.instances.values().filter(|instance| place.has(&instance.account, &instance.region));
+    let kept = state
+        .db_instances
+        .values()
+        .filter(|db| place.has(&db.account, &db.region))
+        .map(|db| Found::kept(state, db));
+    let others =
+        state.instances.values().filter(|instance| place.has(&instance.account, &instance.region));
     let others = others.filter(|instance| !state.db_instances.contains_key(instance.name.as_str()));
-    let mut all: Vec<Found> = kept.chain(others.map(|instance| Found::other(runner, instance))).collect();
+    let mut all: Vec<Found> =
+        kept.chain(others.map(|instance| Found::other(runner, instance))).collect();
     all.sort_by(|one, other| one.db.name.cmp(&other.db.name));
     all
 }
@@ -122,13 +137,18 @@ fn all(state: &State, runner: &Runner, place: &Place) -> Vec<Found> {
 pub(super) fn look_up(state: &State, runner: &Runner, place: &Place, text: &str) -> Option<Found> {
     let text = place.name_in("db", text);
     let names = [text.to_owned(), text.to_ascii_lowercase()];
-    let kept = names.iter().find_map(|name| state.db_instances.get(name)).filter(|db| place.has(&db.account, &db.region));
+    let kept = names
+        .iter()
+        .find_map(|name| state.db_instances.get(name))
+        .filter(|db| place.has(&db.account, &db.region));
     if let Some(db) = kept {
         return Some(Found::kept(state, db));
     }
     let other = names.iter().find_map(|name| state.instances.get(name));
     let other = other.filter(|instance| place.has(&instance.account, &instance.region));
-    other.filter(|instance| !state.db_instances.contains_key(instance.name.as_str())).map(|instance| Found::other(runner, instance))
+    other
+        .filter(|instance| !state.db_instances.contains_key(instance.name.as_str()))
+        .map(|instance| Found::other(runner, instance))
 }
 
 pub(super) fn not_found(name: &str) -> ApiError {
@@ -139,7 +159,10 @@ pub(super) fn not_found(name: &str) -> ApiError {
 pub(super) fn allowed(call: &Call<'_>, action: &str, text: &str) -> Result<Found, ApiError> {
     let place = Place::of(call)?;
     let found = look_up(&call.state, call.api.rds(), &place, text);
-    let name = found.as_ref().map_or_else(|| place.name_in("db", text).to_ascii_lowercase(), |found| found.db.name.to_string());
+    let name = found.as_ref().map_or_else(
+        || place.name_in("db", text).to_ascii_lowercase(),
+        |found| found.db.name.to_string(),
+    );
     let facts = found.as_ref().map(|found| Facts::of_instance(&found.db)).unwrap_or_default();
     allow(call, action, &place.arn("db", &name), &facts)?;
     found.ok_or_else(|| not_found(text))
@@ -147,7 +170,11 @@ pub(super) fn allowed(call: &Call<'_>, action: &str, text: &str) -> Result<Found
 
 /// The record of an instance in a change: it may have gone since the request came.
 pub(super) fn record(state: &State, name: &InstanceId) -> Result<DbInstance, ApiError> {
-    state.db_instances.get(name.as_str()).map(|db| DbInstance::clone(db)).ok_or_else(|| not_found(name.as_str()))
+    state
+        .db_instances
+        .get(name.as_str())
+        .map(|db| DbInstance::clone(db))
+        .ok_or_else(|| not_found(name.as_str()))
 }
 
 /// The cluster of an instance.
@@ -165,11 +192,14 @@ pub(super) fn describe(call: &Call<'_>) -> Result<Answer, ApiError> {
             all(&call.state, call.api.rds(), &place)
         }
     };
-    let filters = filters(call, &["db-cluster-id", "db-instance-id", "dbi-resource-id", "domain", "engine"])?;
+    let filters =
+        filters(call, &["db-cluster-id", "db-instance-id", "dbi-resource-id", "domain", "engine"])?;
     let fits = |found: &Found| {
         filters.iter().all(|(name, values)| {
             values.iter().any(|value| match name.as_str() {
-                "db-cluster-id" => found.db.cluster.as_deref() == Some(place.name_in("cluster", value)),
+                "db-cluster-id" => {
+                    found.db.cluster.as_deref() == Some(place.name_in("cluster", value))
+                }
                 "db-instance-id" => found.db.name.as_str() == place.name_in("db", value),
                 "dbi-resource-id" => found.db.resource_id.as_str() == value,
                 "engine" => found.db.engine == *value,
@@ -177,7 +207,8 @@ pub(super) fn describe(call: &Call<'_>) -> Result<Answer, ApiError> {
             })
         })
     };
-    let found = found.into_iter().filter(fits).map(|found| (found.db.name.to_string(), found)).collect();
+    let found =
+        found.into_iter().filter(fits).map(|found| (found.db.name.to_string(), found)).collect();
     let (page, marker) = page(call, found)?;
     let mut xml = Xml::new();
     xml.list("DBInstances", "DBInstance", page, |xml, found| put(xml, call, &place, &found));
@@ -188,7 +219,8 @@ pub(super) fn describe(call: &Call<'_>) -> Result<Answer, ApiError> {
 /// What an action answers of the instance that it is about, as it is now.
 pub(super) fn answer(call: &Call<'_>, name: &InstanceId) -> Result<Answer, ApiError> {
     let (place, state) = (Place::of(call)?, call.api.store().state()?);
-    let found = look_up(&state, call.api.rds(), &place, name.as_str()).ok_or_else(|| not_found(name.as_str()))?;
+    let found = look_up(&state, call.api.rds(), &place, name.as_str())
+        .ok_or_else(|| not_found(name.as_str()))?;
     Ok(said(call, &place, &found))
 }
 
@@ -202,9 +234,12 @@ pub(super) fn said(call: &Call<'_>, place: &Place, found: &Found) -> Answer {
 /// Writes a `DBInstance`. Source of names: the model of the RDS API, as botocore has it.
 fn put(xml: &mut Xml, call: &Call<'_>, place: &Place, found: &Found) {
     let db = &found.db;
-    xml.leaf("DBInstanceIdentifier", &db.name).leaf("DBInstanceClass", &db.class).leaf("Engine", &db.engine);
+    xml.leaf("DBInstanceIdentifier", &db.name)
+        .leaf("DBInstanceClass", &db.class)
+        .leaf("Engine", &db.engine);
     xml.leaf("DBInstanceStatus", db.status.as_str());
-    xml.maybe("MasterUsername", Some(&db.master).filter(|name| !name.is_empty())).maybe("DBName", db.database.as_ref());
+    xml.maybe("MasterUsername", Some(&db.master).filter(|name| !name.is_empty()))
+        .maybe("DBName", db.database.as_ref());
     if let Some(Reached { host, port }) = found.endpoint() {
         xml.element("Endpoint", |xml| {
             xml.leaf("Address", host).leaf("Port", port);
@@ -219,7 +254,8 @@ fn put(xml: &mut Xml, call: &Call<'_>, place: &Place, found: &Found) {
         xml.leaf(name, value);
     }
     put_pending(xml, db);
-    xml.leaf("MultiAZ", "false").maybe("EngineVersion", Some(&db.version).filter(|version| !version.is_empty()));
+    xml.leaf("MultiAZ", "false")
+        .maybe("EngineVersion", Some(&db.version).filter(|version| !version.is_empty()));
     if !db.settings.contains_key("LicenseModel") {
         xml.leaf("LicenseModel", license(&db.engine));
     }
@@ -229,14 +265,19 @@ fn put(xml: &mut Xml, call: &Call<'_>, place: &Place, found: &Found) {
     if let Some(reason) = &db.reason {
         xml.list("StatusInfos", "DBInstanceStatusInfo", [reason], |xml, reason| {
             let normal = db.status != DbStatus::Failed;
-            xml.leaf("StatusType", "instance").leaf("Normal", normal).leaf("Status", db.status.as_str()).leaf("Message", reason);
+            xml.leaf("StatusType", "instance")
+                .leaf("Normal", normal)
+                .leaf("Status", db.status.as_str())
+                .leaf("Message", reason);
         });
     }
     xml.leaf("DbInstancePort", 0).maybe("DBClusterIdentifier", db.cluster.as_ref());
     if db.cluster.is_some() && !db.settings.contains_key("PromotionTier") {
         xml.leaf("PromotionTier", 1);
     }
-    xml.leaf("NetworkType", "IPV4").leaf("StorageEncrypted", "false").leaf("DbiResourceId", &db.resource_id);
+    xml.leaf("NetworkType", "IPV4")
+        .leaf("StorageEncrypted", "false")
+        .leaf("DbiResourceId", &db.resource_id);
     if let Some(certificate) = call.api.rds().certificate() {
         xml.leaf("CACertificateIdentifier", certificate::NAME);
         xml.element("CertificateDetails", |xml| {
@@ -254,7 +295,11 @@ fn put(xml: &mut Xml, call: &Call<'_>, place: &Place, found: &Found) {
 
 /// Source: LicenseModel of CreateDBInstance in the RDS API reference.
 fn license(engine: &str) -> &'static str {
-    if matches!(engine, "postgres" | "aurora-postgresql") { "postgresql-license" } else { "general-public-license" }
+    if matches!(engine, "postgres" | "aurora-postgresql") {
+        "postgresql-license"
+    } else {
+        "general-public-license"
+    }
 }
 
 /// `PendingModifiedValues`, which is there when it is empty too.

@@ -29,7 +29,9 @@ fn all(call: &Call<'_>, name: &InstanceId) -> Result<Vec<LogFile>, ApiError> {
         Ok(Err(ServersError::NoInstance(_))) | Err(_) => Vec::new(),
         Ok(Err(error)) => return Err(error.into()),
     };
-    if let Some((size, last_written)) = runner.log().denials(name).map_err(|error| ApiError::internal(&error))? {
+    if let Some((size, last_written)) =
+        runner.log().denials(name).map_err(|error| ApiError::internal(&error))?
+    {
         files.push(LogFile { name: IAM_ERRORS.to_owned(), size, last_written });
     }
     files.sort_by(|one, other| one.name.cmp(&other.name));
@@ -40,13 +42,19 @@ fn all(call: &Call<'_>, name: &InstanceId) -> Result<Vec<LogFile>, ApiError> {
 fn ready(call: &Call<'_>, action: &str) -> Result<InstanceId, ApiError> {
     let found = allowed(call, action, required(call, "DBInstanceIdentifier")?)?;
     if found.db.status == DbStatus::Creating {
-        return Err(error("DBInstanceNotReady", format!("DBInstance {} is being created.", found.db.name)));
+        return Err(error(
+            "DBInstanceNotReady",
+            format!("DBInstance {} is being created.", found.db.name),
+        ));
     }
     Ok(found.db.name.clone())
 }
 
 fn milliseconds(at: SystemTime) -> u64 {
-    at.duration_since(SystemTime::UNIX_EPOCH).ok().and_then(|since| u64::try_from(since.as_millis()).ok()).unwrap_or(0)
+    at.duration_since(SystemTime::UNIX_EPOCH)
+        .ok()
+        .and_then(|since| u64::try_from(since.as_millis()).ok())
+        .unwrap_or(0)
 }
 
 /// `DescribeDBLogFiles`
@@ -56,12 +64,19 @@ pub(super) fn describe(call: &Call<'_>) -> Result<Answer, ApiError> {
     let contains = call.parameters.text("FilenameContains").unwrap_or_default();
     let since = call.parameters.number("FileLastWritten")?.unwrap_or(0);
     let least = call.parameters.number("FileSize")?.unwrap_or(0);
-    let fits = |file: &LogFile| file.name.contains(contains) && milliseconds(file.last_written) >= since && file.size >= least;
-    let files = all(call, &name)?.into_iter().filter(fits).map(|file| (file.name.clone(), file)).collect();
+    let fits = |file: &LogFile| {
+        file.name.contains(contains)
+            && milliseconds(file.last_written) >= since
+            && file.size >= least
+    };
+    let files =
+        all(call, &name)?.into_iter().filter(fits).map(|file| (file.name.clone(), file)).collect();
     let (page, marker) = page(call, files)?;
     let mut xml = Xml::new();
     xml.list("DescribeDBLogFiles", "DescribeDBLogFilesDetails", page, |xml, file| {
-        xml.leaf("LogFileName", &file.name).leaf("LastWritten", milliseconds(file.last_written)).leaf("Size", file.size);
+        xml.leaf("LogFileName", &file.name)
+            .leaf("LastWritten", milliseconds(file.last_written))
+            .leaf("Size", file.size);
     });
     xml.maybe("Marker", marker);
     Ok(xml.into())
@@ -73,16 +88,25 @@ pub(super) fn download(call: &Call<'_>) -> Result<Answer, ApiError> {
     let wanted = required(call, "LogFileName")?;
     let lines = number(call, "NumberOfLines", 1, u64::from(u32::MAX))?;
     let marker = call.parameters.text("Marker").map(|marker| marker.parse::<u64>());
-    let marker = marker.transpose().map_err(|_| bad_value("Invalid Marker: it must be 0, or that of the last answer."))?;
+    let marker = marker
+        .transpose()
+        .map_err(|_| bad_value("Invalid Marker: it must be 0, or that of the last answer."))?;
     let file = all(call, &name)?.into_iter().find(|file| file.name == wanted);
-    let file = file
-        .ok_or_else(|| ApiError::new("DBLogFileNotFoundFault", 404, &format!("DBLog File: {wanted}, is not found on the DB instance")))?;
+    let file = file.ok_or_else(|| {
+        ApiError::new(
+            "DBLogFileNotFoundFault",
+            404,
+            &format!("DBLog File: {wanted}, is not found on the DB instance"),
+        )
+    })?;
     let portion = match marker {
         Some(offset) => from(call, &name, &file, offset, lines.unwrap_or(u64::MAX))?,
         None => end(call, &name, &file, lines.unwrap_or(MAX_LINES))?,
     };
     let mut xml = Xml::new();
-    xml.leaf("LogFileData", &portion.text).leaf("Marker", portion.next).leaf("AdditionalDataPending", portion.more);
+    xml.leaf("LogFileData", &portion.text)
+        .leaf("Marker", portion.next)
+        .leaf("AdditionalDataPending", portion.more);
     Ok(xml.into())
 }
 
@@ -94,23 +118,40 @@ struct Portion {
     more: bool,
 }
 
-fn read(call: &Call<'_>, name: &InstanceId, file: &LogFile, offset: u64) -> Result<Vec<u8>, ApiError> {
+fn read(
+    call: &Call<'_>,
+    name: &InstanceId,
+    file: &LogFile,
+    offset: u64,
+) -> Result<Vec<u8>, ApiError> {
     let runner = call.api.rds();
     if file.name == IAM_ERRORS {
-        return runner.log().read_denials(name, offset, MAX_PORTION).map_err(|error| ApiError::internal(&error));
+        return runner
+            .log()
+            .read_denials(name, offset, MAX_PORTION)
+            .map_err(|error| ApiError::internal(&error));
     }
     Ok(runner.servers()?.read_log(name, &file.name, offset, MAX_PORTION)?)
 }
 
 /// Whole lines from an offset on, as long as there are more behind; all that there is at the end.
-fn from(call: &Call<'_>, name: &InstanceId, file: &LogFile, offset: u64, lines: u64) -> Result<Portion, ApiError> {
+fn from(
+    call: &Call<'_>,
+    name: &InstanceId,
+    file: &LogFile,
+    offset: u64,
+    lines: u64,
+) -> Result<Portion, ApiError> {
     let mut bytes = read(call, name, file, offset)?;
     let read = length(&bytes);
-    let mut ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+    let mut ends =
+        bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
     let most = usize::try_from(lines.saturating_sub(1)).unwrap_or(usize::MAX);
     let full = read >= MAX_PORTION;
     // A line that is longer than a portion is given in pieces.
-    let cut = ends.nth(most).or_else(|| bytes.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1).filter(|_| full));
+    let cut = ends.nth(most).or_else(|| {
+        bytes.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1).filter(|_| full)
+    });
     bytes.truncate(cut.unwrap_or(bytes.len()));
     let next = offset.saturating_add(length(&bytes));
     let more = length(&bytes) < read || full;
@@ -118,7 +159,12 @@ fn from(call: &Call<'_>, name: &InstanceId, file: &LogFile, offset: u64, lines: 
 }
 
 /// The last lines of a log.
-fn end(call: &Call<'_>, name: &InstanceId, file: &LogFile, lines: u64) -> Result<Portion, ApiError> {
+fn end(
+    call: &Call<'_>,
+    name: &InstanceId,
+    file: &LogFile,
+    lines: u64,
+) -> Result<Portion, ApiError> {
     let offset = file.size.saturating_sub(MAX_PORTION);
     let bytes = read(call, name, file, offset)?;
     let next = offset.saturating_add(length(&bytes));

@@ -13,7 +13,10 @@ use countersign_core::timestamp::rfc3339;
 
 use super::instance::reached;
 use super::relay;
-use super::request::{Facts, Place, allow, allow_new, bad_combination, bad_value, error, filters, new_name, number, page, required, tags};
+use super::request::{
+    Facts, Place, allow, allow_new, bad_combination, bad_value, error, filters, new_name, number,
+    page, required, tags,
+};
 use crate::api::call::Call;
 use crate::api::error::ApiError;
 use crate::api::parameters::Parameters;
@@ -38,7 +41,8 @@ pub(super) fn allowed(call: &Call<'_>, action: &str, name: &str) -> Result<Arc<D
     let place = Place::of(call)?;
     let found = call.state.db_proxies.get(&placed(&place.account, &place.region, name)).cloned();
     let id = found.as_ref().map_or("*", |proxy| proxy.resource_id.as_str());
-    let facts = Facts { has: found.as_ref().map(|proxy| ("db-tag", &proxy.tags)), ..Facts::default() };
+    let facts =
+        Facts { has: found.as_ref().map(|proxy| ("db-tag", &proxy.tags)), ..Facts::default() };
     allow(call, action, &place.arn("db-proxy", id), &facts)?;
     found.ok_or_else(|| not_found(name))
 }
@@ -64,17 +68,22 @@ pub(super) fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
     runner.servers()?;
     let family = required(call, "EngineFamily")?;
     if !matches!(family, "POSTGRESQL" | "MYSQL") {
-        return Err(bad_value(format!("Invalid EngineFamily {family}: it must be POSTGRESQL or MYSQL.")));
+        return Err(bad_value(format!(
+            "Invalid EngineFamily {family}: it must be POSTGRESQL or MYSQL."
+        )));
     }
-    let subnets: Vec<String> = call.parameters.list("VpcSubnetIds").into_iter().map(str::to_owned).collect();
+    let subnets: Vec<String> =
+        call.parameters.list("VpcSubnetIds").into_iter().map(str::to_owned).collect();
     if subnets.is_empty() || subnets.len() > 20 {
         return Err(bad_value("VpcSubnetIds must name 1 to 20 subnets."));
     }
-    let resource_id: ResourceId = format!("prx-{}", random::id("", 17)?.to_ascii_lowercase()).parse()?;
+    let resource_id: ResourceId =
+        format!("prx-{}", random::id("", 17)?.to_ascii_lowercase()).parse()?;
     let role = required(call, "RoleArn")?.to_owned();
     let (auth, settings) = (auth(call)?, settings(call)?);
     let runtime = runner.runtime()?;
-    let relay = relay::listen(runner, runtime, &resource_id, None).map_err(|error| ApiError::internal(&error))?;
+    let relay = relay::listen(runner, runtime, &resource_id, None)
+        .map_err(|error| ApiError::internal(&error))?;
     let now = seconds(call.now);
     let proxy = DbProxy {
         name: name.clone(),
@@ -96,10 +105,16 @@ pub(super) fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
     };
     runner.store().change(|draft| {
         if draft.db_proxies.contains_key(&placed(&place.account, &place.region, &name)) {
-            return Err(error("DBProxyAlreadyExistsFault", format!("DBProxy {name} already exists.")));
+            return Err(error(
+                "DBProxyAlreadyExistsFault",
+                format!("DBProxy {name} already exists."),
+            ));
         }
         if all(draft, &place).count() >= MAX_PROXIES {
-            return Err(error("DBProxyQuotaExceededFault", format!("Cannot create more than {MAX_PROXIES} proxies in a region.")));
+            return Err(error(
+                "DBProxyQuotaExceededFault",
+                format!("Cannot create more than {MAX_PROXIES} proxies in a region."),
+            ));
         }
         Ok(draft.put(proxy.clone()).map(drop)?)
     })?;
@@ -112,26 +127,40 @@ fn auth(call: &Call<'_>) -> Result<Vec<ProxyAuth>, ApiError> {
     let read = |given: Parameters| {
         let iam = given.text("IAMAuth").unwrap_or("DISABLED").to_owned();
         if !matches!(iam.as_str(), "REQUIRED" | "ENABLED" | "DISABLED") {
-            return Err(bad_value(format!("Invalid IAMAuth {iam}: it must be REQUIRED, ENABLED or DISABLED.")));
+            return Err(bad_value(format!(
+                "Invalid IAMAuth {iam}: it must be REQUIRED, ENABLED or DISABLED."
+            )));
         }
-        let names = ["AuthScheme", "ClientPasswordAuthType", "Description", "SecretArn", "UserName"];
-        let kept = names.iter().filter_map(|name| Some(((*name).to_owned(), given.text(name)?.to_owned()))).collect();
+        let names =
+            ["AuthScheme", "ClientPasswordAuthType", "Description", "SecretArn", "UserName"];
+        let kept = names
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), given.text(name)?.to_owned())))
+            .collect();
         Ok(ProxyAuth { iam, kept })
     };
-    let auth: Vec<ProxyAuth> = call.parameters.structures("Auth").into_iter().map(read).collect::<Result<_, _>>()?;
+    let auth: Vec<ProxyAuth> =
+        call.parameters.structures("Auth").into_iter().map(read).collect::<Result<_, _>>()?;
     if auth.len() > 200 { Err(bad_value("Auth can have at most 200 entries.")) } else { Ok(auth) }
 }
 
 fn settings(call: &Call<'_>) -> Result<BTreeMap<String, String>, ApiError> {
     let mut settings = BTreeMap::new();
     for name in ["RequireTLS", "DebugLogging"] {
-        settings.extend(call.parameters.flag(name)?.map(|flag| (name.to_owned(), flag.to_string())));
+        settings
+            .extend(call.parameters.flag(name)?.map(|flag| (name.to_owned(), flag.to_string())));
     }
     let idle = number(call, "IdleClientTimeout", 1, 28_800)?;
     settings.extend(idle.map(|idle| ("IdleClientTimeout".to_owned(), idle.to_string())));
     match call.parameters.text("DefaultAuthScheme") {
-        Some(scheme @ ("IAM_AUTH" | "NONE")) => drop(settings.insert("DefaultAuthScheme".to_owned(), scheme.to_owned())),
-        Some(other) => return Err(bad_value(format!("Invalid DefaultAuthScheme {other}: it must be IAM_AUTH or NONE."))),
+        Some(scheme @ ("IAM_AUTH" | "NONE")) => {
+            drop(settings.insert("DefaultAuthScheme".to_owned(), scheme.to_owned()))
+        }
+        Some(other) => {
+            return Err(bad_value(format!(
+                "Invalid DefaultAuthScheme {other}: it must be IAM_AUTH or NONE."
+            )));
+        }
         None => {}
     }
     Ok(settings)
@@ -139,7 +168,8 @@ fn settings(call: &Call<'_>) -> Result<BTreeMap<String, String>, ApiError> {
 
 /// `ModifyDBProxy`
 pub(super) fn modify(call: &Call<'_>) -> Result<Answer, ApiError> {
-    let (place, found) = (Place::of(call)?, allowed(call, "ModifyDBProxy", required(call, "DBProxyName")?)?);
+    let (place, found) =
+        (Place::of(call)?, allowed(call, "ModifyDBProxy", required(call, "DBProxyName")?)?);
     let (auth, settings) = (auth(call)?, settings(call)?);
     let proxy = call.api.store().change(|draft| {
         let mut proxy = record(draft, &place, &found.name)?;
@@ -160,10 +190,14 @@ pub(super) fn modify(call: &Call<'_>) -> Result<Answer, ApiError> {
 
 /// `DeleteDBProxy`
 pub(super) fn delete(call: &Call<'_>) -> Result<Answer, ApiError> {
-    let (place, found) = (Place::of(call)?, allowed(call, "DeleteDBProxy", required(call, "DBProxyName")?)?);
+    let (place, found) =
+        (Place::of(call)?, allowed(call, "DeleteDBProxy", required(call, "DBProxyName")?)?);
     let runner = call.api.rds();
     if found.runner != runner.name() {
-        let message = format!("The proxy {} is run by the authority {}: send the request there.", found.name, found.runner);
+        let message = format!(
+            "The proxy {} is run by the authority {}: send the request there.",
+            found.name, found.runner
+        );
         return Err(error("InvalidDBProxyStateFault", message));
     }
     runner.store().change(|draft| {
@@ -189,9 +223,12 @@ pub(super) fn describe(call: &Call<'_>) -> Result<Answer, ApiError> {
         }
     };
     filters(call, &[])?;
-    let (page, marker) = page(call, found.into_iter().map(|proxy| (proxy.name.clone(), proxy)).collect())?;
+    let (page, marker) =
+        page(call, found.into_iter().map(|proxy| (proxy.name.clone(), proxy)).collect())?;
     let mut xml = Xml::new();
-    xml.list("DBProxies", "member", page, |xml, proxy| put(xml, &place, &proxy, status(call, &proxy)));
+    xml.list("DBProxies", "member", page, |xml, proxy| {
+        put(xml, &place, &proxy, status(call, &proxy))
+    });
     xml.maybe("Marker", marker);
     Ok(xml.into())
 }
@@ -199,7 +236,11 @@ pub(super) fn describe(call: &Call<'_>) -> Result<Answer, ApiError> {
 /// Another authority's proxies are what that says.
 fn status(call: &Call<'_>, proxy: &DbProxy) -> &'static str {
     let runner = call.api.rds();
-    if proxy.runner != runner.name() || runner.relays().runs(&proxy.resource_id) { "available" } else { "incompatible-network" }
+    if proxy.runner != runner.name() || runner.relays().runs(&proxy.resource_id) {
+        "available"
+    } else {
+        "incompatible-network"
+    }
 }
 
 fn said(call: &Call<'_>, place: &Place, proxy: &DbProxy) -> Answer {
@@ -210,9 +251,14 @@ fn said(call: &Call<'_>, place: &Place, proxy: &DbProxy) -> Answer {
 
 /// Writes a `DBProxy`. Source of names: the model of the RDS API, as botocore has it.
 fn put(xml: &mut Xml, place: &Place, proxy: &DbProxy, status: &str) {
-    xml.leaf("DBProxyName", &proxy.name).leaf("DBProxyArn", place.arn("db-proxy", proxy.resource_id.as_str()));
+    xml.leaf("DBProxyName", &proxy.name)
+        .leaf("DBProxyArn", place.arn("db-proxy", proxy.resource_id.as_str()));
     xml.leaf("Status", status).leaf("EngineFamily", &proxy.family);
-    xml.texts("VpcSecurityGroupIds", "member", [""; 0]).texts("VpcSubnetIds", "member", &proxy.subnets);
+    xml.texts("VpcSecurityGroupIds", "member", [""; 0]).texts(
+        "VpcSubnetIds",
+        "member",
+        &proxy.subnets,
+    );
     xml.list("Auth", "member", &proxy.auth, |xml, auth| {
         for (name, value) in &auth.kept {
             xml.leaf(name, value);
@@ -220,16 +266,27 @@ fn put(xml: &mut Xml, place: &Place, proxy: &DbProxy, status: &str) {
         xml.leaf("IAMAuth", &auth.iam);
     });
     xml.leaf("RoleArn", &proxy.role).leaf("Endpoint", format!("{HOST}:{}", proxy.port));
-    for (name, usual) in [("RequireTLS", "false"), ("IdleClientTimeout", "1800"), ("DebugLogging", "false"), ("DefaultAuthScheme", "NONE")]
-    {
+    for (name, usual) in [
+        ("RequireTLS", "false"),
+        ("IdleClientTimeout", "1800"),
+        ("DebugLogging", "false"),
+        ("DefaultAuthScheme", "NONE"),
+    ] {
         xml.leaf(name, proxy.settings.get(name).map_or(usual, String::as_str));
     }
-    xml.leaf("CreatedDate", rfc3339(instant(proxy.created))).leaf("UpdatedDate", rfc3339(instant(proxy.updated)));
+    xml.leaf("CreatedDate", rfc3339(instant(proxy.created)))
+        .leaf("UpdatedDate", rfc3339(instant(proxy.updated)));
 }
 
 /// The name of the instance behind a proxy.
 fn instance_behind(state: &State, proxy: &DbProxy) -> Option<InstanceId> {
-    let writer = || state.db_clusters.get(&placed(&proxy.account, &proxy.region, proxy.cluster.as_ref()?))?.writer.clone();
+    let writer = || {
+        state
+            .db_clusters
+            .get(&placed(&proxy.account, &proxy.region, proxy.cluster.as_ref()?))?
+            .writer
+            .clone()
+    };
     proxy.instance.clone().or_else(writer)
 }
 
@@ -239,7 +296,9 @@ pub(super) fn target(state: &State, id: &ResourceId) -> Option<Reached> {
     let instance = state.instances.get(instance_behind(state, proxy)?.as_str())?;
     match state.db_instances.get(instance.name.as_str()) {
         Some(db) => reached(db, Some(instance)),
-        None => own_addresses(instance).next().map(|at| Reached { host: at.host.clone(), port: at.port }),
+        None => own_addresses(instance)
+            .next()
+            .map(|at| Reached { host: at.host.clone(), port: at.port }),
     }
 }
 
@@ -250,10 +309,14 @@ fn own_addresses(instance: &Instance) -> impl Iterator<Item = &Address> {
 /// An instance with the addresses of the proxies in front of it: a token for one of those is decided on the proxy's resource.
 pub(super) fn reached_through(state: &State, instance: Instance) -> Instance {
     let own: Vec<Address> = own_addresses(&instance).cloned().collect();
-    let takes = |proxy: &&Arc<DbProxy>| proxy.takes_tokens() && instance_behind(state, proxy).as_ref() == Some(&instance.name);
+    let takes = |proxy: &&Arc<DbProxy>| {
+        proxy.takes_tokens() && instance_behind(state, proxy).as_ref() == Some(&instance.name)
+    };
     let through = |proxy: &Arc<DbProxy>| {
         let (port, resource_id) = (proxy.port, Some(proxy.resource_id.clone()));
-        own.iter().map(|at| Address { host: at.host.clone(), port, resource_id: resource_id.clone() }).collect::<Vec<_>>()
+        own.iter()
+            .map(|at| Address { host: at.host.clone(), port, resource_id: resource_id.clone() })
+            .collect::<Vec<_>>()
     };
     let proxies: Vec<Address> = state.db_proxies.values().filter(takes).flat_map(through).collect();
     Instance { addresses: own.into_iter().chain(proxies).collect(), ..instance }
@@ -261,7 +324,8 @@ pub(super) fn reached_through(state: &State, instance: Instance) -> Instance {
 
 /// Has the verifier know what is behind a proxy, after the proxy has changed; it was as `proxy` says.
 fn refresh(draft: &mut Draft, proxy: &DbProxy) -> Result<(), StoreError> {
-    let behind = instance_behind(draft, proxy).and_then(|name| draft.instances.get(name.as_str()).cloned());
+    let behind =
+        instance_behind(draft, proxy).and_then(|name| draft.instances.get(name.as_str()).cloned());
     if let Some(instance) = behind {
         let instance = reached_through(draft, Instance::clone(&instance));
         draft.put(instance)?;
@@ -270,21 +334,33 @@ fn refresh(draft: &mut Draft, proxy: &DbProxy) -> Result<(), StoreError> {
 }
 
 /// Takes a target that goes away from the proxies in front of it.
-pub(super) fn forget(draft: &mut Draft, mut is_behind: impl FnMut(&DbProxy) -> bool) -> Result<(), StoreError> {
-    let before: Vec<DbProxy> = draft.db_proxies.values().filter(|proxy| is_behind(proxy)).map(|proxy| DbProxy::clone(proxy)).collect();
-    before.into_iter().try_for_each(|proxy| draft.put(DbProxy { instance: None, cluster: None, ..proxy }).map(drop))
+pub(super) fn forget(
+    draft: &mut Draft,
+    mut is_behind: impl FnMut(&DbProxy) -> bool,
+) -> Result<(), StoreError> {
+    let before: Vec<DbProxy> = draft
+        .db_proxies
+        .values()
+        .filter(|proxy| is_behind(proxy))
+        .map(|proxy| DbProxy::clone(proxy))
+        .collect();
+    before.into_iter().try_for_each(|proxy| {
+        draft.put(DbProxy { instance: None, cluster: None, ..proxy }).map(drop)
+    })
 }
 
 /// Listens again for the proxies of this authority.
 pub(super) fn listen_again(runner: &Arc<super::runner::Runner>, state: &State) {
     for proxy in state.db_proxies.values().filter(|proxy| proxy.runner == runner.name()) {
-        let relay = runner
-            .runtime()
-            .map_err(|error| error.message)
-            .and_then(|runtime| relay::listen(runner, runtime, &proxy.resource_id, Some(proxy.port)).map_err(|error| error.to_string()));
+        let relay = runner.runtime().map_err(|error| error.message).and_then(|runtime| {
+            relay::listen(runner, runtime, &proxy.resource_id, Some(proxy.port))
+                .map_err(|error| error.to_string())
+        });
         match relay {
             Ok(relay) => runner.relays().keep(proxy.resource_id.clone(), relay),
-            Err(error) => tracing::error!(proxy = %proxy.name, port = proxy.port, %error, "nobody listens for a proxy"),
+            Err(error) => {
+                tracing::error!(proxy = %proxy.name, port = proxy.port, %error, "nobody listens for a proxy")
+            }
         }
     }
 }
@@ -293,7 +369,11 @@ pub(super) fn listen_again(runner: &Arc<super::runner::Runner>, state: &State) {
 pub(super) fn check_group(call: &Call<'_>) -> Result<(), ApiError> {
     match call.parameters.text("TargetGroupName") {
         None | Some("default") => Ok(()),
-        Some(other) => Err(ApiError::new("DBProxyTargetGroupNotFoundFault", 404, &format!("The target group {other} was not found."))),
+        Some(other) => Err(ApiError::new(
+            "DBProxyTargetGroupNotFoundFault",
+            404,
+            &format!("The target group {other} was not found."),
+        )),
     }
 }
 
@@ -303,5 +383,8 @@ fn check_family(proxy: &DbProxy, engine: countersign_core::name::Engine) -> Resu
     if (proxy.family == "POSTGRESQL") == postgres {
         return Ok(());
     }
-    Err(bad_combination(format!("The target's engine {engine} does not fit the proxy's family {}.", proxy.family)))
+    Err(bad_combination(format!(
+        "The target's engine {engine} does not fit the proxy's family {}.",
+        proxy.family
+    )))
 }

@@ -12,7 +12,9 @@ use crate::store::State;
 pub(super) fn begin(runner: &Arc<Runner>) {
     let state = match runner.store().state() {
         Ok(state) => state,
-        Err(error) => return tracing::error!(%error, "what was begun on servers is not known, and not gone on with"),
+        Err(error) => {
+            return tracing::error!(%error, "what was begun on servers is not known, and not gone on with");
+        }
     };
     proxy::listen_again(runner, &state);
     let begun = begun(runner, &state);
@@ -20,14 +22,17 @@ pub(super) fn begin(runner: &Arc<Runner>) {
         return;
     }
     let runner = Arc::clone(runner);
-    let spawned = std::thread::Builder::new().name("rds recovery".to_owned()).spawn(move || go_on_with(&runner, &begun));
+    let spawned = std::thread::Builder::new()
+        .name("rds recovery".to_owned())
+        .spawn(move || go_on_with(&runner, &begun));
     if let Err(error) = spawned {
         tracing::error!(%error, "there is no thread to go on with what was begun on servers");
     }
 }
 
 fn begun(runner: &Runner, state: &State) -> Vec<Arc<DbInstance>> {
-    let begun = state.db_instances.values().filter(|db| db.runner == runner.name() && db.status.passes());
+    let begun =
+        state.db_instances.values().filter(|db| db.runner == runner.name() && db.status.passes());
     begun.cloned().collect()
 }
 

@@ -57,7 +57,12 @@ impl Relays {
 }
 
 /// Listens for a proxy on the loopback addresses; on a free port where none is given.
-pub(super) fn listen(runner: &Arc<Runner>, runtime: &Handle, id: &ResourceId, port: Option<u16>) -> io::Result<Relay> {
+pub(super) fn listen(
+    runner: &Arc<Runner>,
+    runtime: &Handle,
+    id: &ResourceId,
+    port: Option<u16>,
+) -> io::Result<Relay> {
     let _entered = runtime.enter();
     let bind = |address: SocketAddr| {
         let listener = StdListener::bind(address)?;
@@ -69,12 +74,19 @@ pub(super) fn listen(runner: &Arc<Runner>, runtime: &Handle, id: &ResourceId, po
     // A machine may have no IPv6.
     let second = bind(SocketAddr::from((Ipv6Addr::LOCALHOST, port)));
     let (alive, watched) = watch::channel(());
-    let serve = |listener| runtime.spawn(serve(listener, Arc::downgrade(runner), id.clone(), watched.clone()));
+    let serve = |listener| {
+        runtime.spawn(serve(listener, Arc::downgrade(runner), id.clone(), watched.clone()))
+    };
     let tasks = [Ok(first), second].into_iter().filter_map(Result::ok).map(serve).collect();
     Ok(Relay { port, _alive: alive, tasks })
 }
 
-async fn serve(listener: TcpListener, runner: Weak<Runner>, id: ResourceId, alive: watch::Receiver<()>) {
+async fn serve(
+    listener: TcpListener,
+    runner: Weak<Runner>,
+    id: ResourceId,
+    alive: watch::Receiver<()>,
+) {
     let relay = |client| {
         let (runner, id, mut alive) = (Weak::clone(&runner), id.clone(), alive.clone());
         async move {
@@ -89,16 +101,21 @@ async fn serve(listener: TcpListener, runner: Weak<Runner>, id: ResourceId, aliv
 
 /// Carries one connection. A client whose target can't be reached is hung up on.
 async fn carry(mut client: TcpStream, runner: &Weak<Runner>, id: &ResourceId) {
-    let Some(target) = runner.upgrade().and_then(|runner| proxy::target(&*runner.store().state().ok()?, id)) else {
+    let Some(target) =
+        runner.upgrade().and_then(|runner| proxy::target(&*runner.store().state().ok()?, id))
+    else {
         tracing::info!(proxy = %id, "a proxy has no target that is available");
         return;
     };
-    let connected = timeout(PATIENCE, TcpStream::connect((target.host.as_str(), target.port))).await;
+    let connected =
+        timeout(PATIENCE, TcpStream::connect((target.host.as_str(), target.port))).await;
     match connected {
         Ok(Ok(mut server)) => {
             let _broken = copy_bidirectional(&mut client, &mut server).await;
         }
-        Ok(Err(error)) => tracing::info!(proxy = %id, %error, "the target of a proxy can't be reached"),
+        Ok(Err(error)) => {
+            tracing::info!(proxy = %id, %error, "the target of a proxy can't be reached")
+        }
         Err(_) => tracing::info!(proxy = %id, "the target of a proxy did not answer in time"),
     }
 }

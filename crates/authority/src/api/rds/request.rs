@@ -34,8 +34,12 @@ pub(super) fn bad_combination(message: impl AsRef<str>) -> ApiError {
 impl From<ServersError> for ApiError {
     fn from(refused: ServersError) -> Self {
         match &refused {
-            ServersError::NotFound(_) | ServersError::Invalid(_) => bad_combination(refused.to_string()),
-            ServersError::NoInstance(_) => Self::new("DBInstanceNotFound", 404, &refused.to_string()),
+            ServersError::NotFound(_) | ServersError::Invalid(_) => {
+                bad_combination(refused.to_string())
+            }
+            ServersError::NoInstance(_) => {
+                Self::new("DBInstanceNotFound", 404, &refused.to_string())
+            }
             ServersError::PortInUse(_) => bad_value(refused.to_string()),
             ServersError::Failed(_) => Self::internal(&refused),
         }
@@ -43,15 +47,22 @@ impl From<ServersError> for ApiError {
 }
 
 pub(super) fn required<'a>(call: &Call<'a>, name: &str) -> Result<&'a str, ApiError> {
-    call.parameters.text(name).ok_or_else(|| error("MissingParameter", format!("The request must contain the parameter {name}.")))
+    call.parameters.text(name).ok_or_else(|| {
+        error("MissingParameter", format!("The request must contain the parameter {name}."))
+    })
 }
 
 /// A number within bounds.
-pub(super) fn number(call: &Call<'_>, name: &str, least: u64, most: u64) -> Result<Option<u64>, ApiError> {
+pub(super) fn number(
+    call: &Call<'_>,
+    name: &str,
+    least: u64,
+    most: u64,
+) -> Result<Option<u64>, ApiError> {
     match call.parameters.number(name)? {
-        Some(value) if !(least..=most).contains(&value) => {
-            Err(bad_value(format!("Invalid value {value} for {name}: it must be {least} to {most}.")))
-        }
+        Some(value) if !(least..=most).contains(&value) => Err(bad_value(format!(
+            "Invalid value {value} for {name}: it must be {least} to {most}."
+        ))),
         value => Ok(value),
     }
 }
@@ -71,7 +82,11 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn of(call: &Call<'_>) -> Result<Self, ApiError> {
-        Ok(Self { account: call.account()?.clone(), region: call.region.clone(), partition: call.partition()? })
+        Ok(Self {
+            account: call.account()?.clone(),
+            region: call.region.clone(),
+            partition: call.partition()?,
+        })
     }
 
     /// `arn:PARTITION:rds:REGION:ACCOUNT:KIND:NAME`
@@ -108,9 +123,16 @@ pub(super) fn resource_id(prefix: &str) -> Result<ResourceId, ApiError> {
 pub(super) fn tags(parameters: &Parameters) -> Result<Tags, ApiError> {
     let mut tags = Tags::new();
     for tag in parameters.structures("Tags") {
-        let (key, value) = (tag.text("Key").unwrap_or_default(), tag.text_or_empty("Value").unwrap_or_default());
-        if key.is_empty() || key.chars().count() > 128 || value.chars().count() > 256 || key.to_ascii_lowercase().starts_with("aws:") {
-            return Err(bad_value("A tag's key must be 1 to 128 characters that do not begin with aws:, and its value at most 256."));
+        let (key, value) =
+            (tag.text("Key").unwrap_or_default(), tag.text_or_empty("Value").unwrap_or_default());
+        if key.is_empty()
+            || key.chars().count() > 128
+            || value.chars().count() > 256
+            || key.to_ascii_lowercase().starts_with("aws:")
+        {
+            return Err(bad_value(
+                "A tag's key must be 1 to 128 characters that do not begin with aws:, and its value at most 256.",
+            ));
         }
         if tags.insert(key.to_owned(), value.to_owned()).is_some() {
             return Err(bad_value(format!("Duplicate tag keys are not allowed: {key}")));
@@ -121,7 +143,11 @@ pub(super) fn tags(parameters: &Parameters) -> Result<Tags, ApiError> {
 
 /// Tags, if they are not too many.
 pub(super) fn checked(tags: Tags) -> Result<Tags, ApiError> {
-    if tags.len() > MAX_TAGS { Err(bad_value(format!("A resource can have at most {MAX_TAGS} tags."))) } else { Ok(tags) }
+    if tags.len() > MAX_TAGS {
+        Err(bad_value(format!("A resource can have at most {MAX_TAGS} tags.")))
+    } else {
+        Ok(tags)
+    }
 }
 
 pub(super) fn put_tags(xml: &mut Xml, tags: &Tags) {
@@ -146,7 +172,10 @@ pub(super) struct Facts<'a> {
 
 impl<'a> Facts<'a> {
     pub(super) fn of_instance(db: &'a DbInstance) -> Self {
-        let more = vec![("rds:DatabaseEngine", db.engine.clone()), ("rds:DatabaseClass", db.class.clone())];
+        let more = vec![
+            ("rds:DatabaseEngine", db.engine.clone()),
+            ("rds:DatabaseClass", db.class.clone()),
+        ];
         Self { has: Some(("db-tag", &db.tags)), more, ..Self::default() }
     }
 
@@ -157,16 +186,25 @@ impl<'a> Facts<'a> {
 }
 
 /// Whether the caller may do `action` to `arn`.
-pub(super) fn allow(call: &Call<'_>, action: &str, arn: &str, facts: &Facts<'_>) -> Result<(), ApiError> {
+pub(super) fn allow(
+    call: &Call<'_>,
+    action: &str,
+    arn: &str,
+    facts: &Facts<'_>,
+) -> Result<(), ApiError> {
     let mut target = Target::of(arn);
     if let Some((kind, tags)) = facts.has {
         for (key, value) in tags {
-            target = target.with(&format!("aws:ResourceTag/{key}"), value.as_str()).with(&format!("rds:{kind}/{key}"), value.as_str());
+            target = target
+                .with(&format!("aws:ResourceTag/{key}"), value.as_str())
+                .with(&format!("rds:{kind}/{key}"), value.as_str());
         }
     }
     let mut keys = facts.keys.clone();
     for (key, value) in facts.gives.into_iter().flatten() {
-        target = target.with(&format!("aws:RequestTag/{key}"), value.as_str()).with(&format!("rds:req-tag/{key}"), value.as_str());
+        target = target
+            .with(&format!("aws:RequestTag/{key}"), value.as_str())
+            .with(&format!("rds:req-tag/{key}"), value.as_str());
         keys.push(key.clone());
     }
     if !keys.is_empty() {
@@ -179,13 +217,25 @@ pub(super) fn allow(call: &Call<'_>, action: &str, arn: &str, facts: &Facts<'_>)
 }
 
 /// Whether the caller may make `arn` and, where it gives tags, tag it.
-pub(super) fn allow_new(call: &Call<'_>, action: &str, arn: &str, facts: &Facts<'_>) -> Result<(), ApiError> {
+pub(super) fn allow_new(
+    call: &Call<'_>,
+    action: &str,
+    arn: &str,
+    facts: &Facts<'_>,
+) -> Result<(), ApiError> {
     allow(call, action, arn, facts)?;
-    if facts.gives.is_some_and(|tags| !tags.is_empty()) { allow(call, "AddTagsToResource", arn, facts) } else { Ok(()) }
+    if facts.gives.is_some_and(|tags| !tags.is_empty()) {
+        allow(call, "AddTagsToResource", arn, facts)
+    } else {
+        Ok(())
+    }
 }
 
 /// The filters of a request, each with its values, of which one has to fit.
-pub(super) fn filters(call: &Call<'_>, known: &[&str]) -> Result<Vec<(String, Vec<String>)>, ApiError> {
+pub(super) fn filters(
+    call: &Call<'_>,
+    known: &[&str],
+) -> Result<Vec<(String, Vec<String>)>, ApiError> {
     let read = |filter: Parameters| {
         let name = filter.text("Name").unwrap_or_default().to_owned();
         if !known.contains(&name.as_str()) {
@@ -197,10 +247,18 @@ pub(super) fn filters(call: &Call<'_>, known: &[&str]) -> Result<Vec<(String, Ve
 }
 
 /// The page of `items`, which are in the order of their keys, that the request asks for; and the marker of the next.
-pub(super) fn page<T>(call: &Call<'_>, items: Vec<(String, T)>) -> Result<(Vec<T>, Option<String>), ApiError> {
-    let most = number(call, "MaxRecords", 20, 100)?.and_then(|most| usize::try_from(most).ok()).unwrap_or(100);
+pub(super) fn page<T>(
+    call: &Call<'_>,
+    items: Vec<(String, T)>,
+) -> Result<(Vec<T>, Option<String>), ApiError> {
+    let most = number(call, "MaxRecords", 20, 100)?
+        .and_then(|most| usize::try_from(most).ok())
+        .unwrap_or(100);
     let after = call.parameters.text("Marker").map(|marker| {
-        let decoded = BASE64_URL_SAFE_NO_PAD.decode(marker).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let decoded = BASE64_URL_SAFE_NO_PAD
+            .decode(marker)
+            .ok()
+            .and_then(|bytes| String::from_utf8(bytes).ok());
         decoded.ok_or_else(|| bad_value("Invalid Marker: give back the one of the last answer."))
     });
     let after = after.transpose()?;
@@ -228,21 +286,38 @@ pub(super) fn engine(name: &str) -> Result<Engine, ApiError> {
 pub(super) fn master_name(engine: Engine, name: &str) -> Result<String, ApiError> {
     let longest = if engine == Engine::Postgres { 63 } else { 32 };
     let word = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if name.len() > longest || !word || !name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic()) {
+    if name.len() > longest
+        || !word
+        || !name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic())
+    {
         return Err(bad_value(format!(
             "The parameter MasterUsername is not a letter followed by up to {} letters, digits or underscores.",
             longest - 1
         )));
     }
-    if ["rdsadmin", "rds_superuser", "rds_iam", "rds_password", "rds_replication", "public", "mysql"].contains(&&*name.to_ascii_lowercase())
+    if [
+        "rdsadmin",
+        "rds_superuser",
+        "rds_iam",
+        "rds_password",
+        "rds_replication",
+        "public",
+        "mysql",
+    ]
+    .contains(&&*name.to_ascii_lowercase())
     {
-        return Err(bad_value(format!("MasterUsername {name} cannot be used as it is a reserved word used by the engine")));
+        return Err(bad_value(format!(
+            "MasterUsername {name} cannot be used as it is a reserved word used by the engine"
+        )));
     }
     Ok(name.to_owned())
 }
 
 /// The master user's password. Source: `MasterUserPassword` of CreateDBInstance.
-pub(super) fn master_password(engine: Engine, password: &str) -> Result<countersign_core::credentials::Secret, ApiError> {
+pub(super) fn master_password(
+    engine: Engine,
+    password: &str,
+) -> Result<countersign_core::credentials::Secret, ApiError> {
     let longest = if engine == Engine::Postgres { 128 } else { 41 };
     if !(8..=longest).contains(&password.len()) {
         return Err(bad_value(format!(
@@ -250,7 +325,8 @@ pub(super) fn master_password(engine: Engine, password: &str) -> Result<counters
         )));
     }
     let fits = |byte: u8| byte.is_ascii_graphic() && !b"/\"@".contains(&byte);
-    let secret = countersign_core::credentials::Secret::new(password).filter(|_| password.bytes().all(fits));
+    let secret =
+        countersign_core::credentials::Secret::new(password).filter(|_| password.bytes().all(fits));
     secret.ok_or_else(|| {
         bad_value(
             "The parameter MasterUserPassword is not a valid password. Only printable ASCII characters besides '/', '@', '\"', ' ' may be used.",
@@ -261,10 +337,15 @@ pub(super) fn master_password(engine: Engine, password: &str) -> Result<counters
 /// The name of a database that is made with a server.
 pub(super) fn database_name(parameter: &str, name: &str) -> Result<String, ApiError> {
     let starts = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
-    if starts && name.len() <= 63 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+    if starts
+        && name.len() <= 63
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    {
         return Ok(name.to_owned());
     }
-    Err(bad_value(format!("{parameter} must begin with a letter and contain only alphanumeric characters or underscores.")))
+    Err(bad_value(format!(
+        "{parameter} must begin with a letter and contain only alphanumeric characters or underscores."
+    )))
 }
 
 /// What is kept and given back, though it has no effect.
@@ -304,14 +385,18 @@ pub(super) fn settings(call: &Call<'_>) -> Result<BTreeMap<String, String>, ApiE
         if let Some(value) = call.parameters.text(name)
             && !value.eq_ignore_ascii_case(only)
         {
-            return Err(bad_combination(format!("{name} can only be {only}: this authority's servers have no more than that.")));
+            return Err(bad_combination(format!(
+                "{name} can only be {only}: this authority's servers have no more than that."
+            )));
         }
     }
     let mut settings = BTreeMap::new();
     for (name, kind) in KEPT {
         let value = match kind {
             Kept::Flag => call.parameters.flag(name)?.map(|flag| flag.to_string()),
-            Kept::Number(least, most) => number(call, name, least, most)?.map(|number| number.to_string()),
+            Kept::Number(least, most) => {
+                number(call, name, least, most)?.map(|number| number.to_string())
+            }
             Kept::Text => call.parameters.text(name).map(str::to_owned),
         };
         if let Some(value) = value {
@@ -326,7 +411,9 @@ pub(super) fn settings(call: &Call<'_>) -> Result<BTreeMap<String, String>, ApiE
 
 /// `db.t3.micro`, …: any class, since none has an effect.
 pub(super) fn class(text: &str) -> Result<String, ApiError> {
-    let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'.' || byte == b'-';
+    let word = |byte: u8| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'.' || byte == b'-'
+    };
     if text.starts_with("db.") && text.len() <= 64 && text.bytes().all(word) {
         return Ok(text.to_owned());
     }
@@ -337,13 +424,17 @@ pub(super) fn class(text: &str) -> Result<String, ApiError> {
 pub(super) fn log_types(engine: Engine, named: &[&str]) -> Result<Vec<String>, ApiError> {
     let known: &[&str] = match engine {
         Engine::Postgres => &["postgresql", "upgrade", "iam-db-auth-error"],
-        Engine::Mysql | Engine::Mariadb => &["audit", "error", "general", "slowquery", "iam-db-auth-error"],
+        Engine::Mysql | Engine::Mariadb => {
+            &["audit", "error", "general", "slowquery", "iam-db-auth-error"]
+        }
     };
     let read = |name: &&str| {
         if known.contains(name) {
             return Ok((*name).to_owned());
         }
-        Err(bad_combination(format!("You cannot use the log types '{name}' with engine version {engine}.")))
+        Err(bad_combination(format!(
+            "You cannot use the log types '{name}' with engine version {engine}."
+        )))
     };
     named.iter().map(read).collect()
 }

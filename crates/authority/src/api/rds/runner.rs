@@ -64,7 +64,12 @@ impl Runner {
     }
 
     /// What runs servers, as the authority of that name; `certificate` is the PEM of the CA that signs theirs.
-    pub(crate) fn running(verifier: Arc<Verifier>, servers: Arc<dyn Servers>, name: String, certificate: Option<&str>) -> Self {
+    pub(crate) fn running(
+        verifier: Arc<Verifier>,
+        servers: Arc<dyn Servers>,
+        name: String,
+        certificate: Option<&str>,
+    ) -> Self {
         let certificate = certificate.and_then(Certificate::from_pem);
         Self { servers: Some(servers), name, certificate, ..Self::idle(verifier) }
     }
@@ -134,7 +139,11 @@ impl Runner {
     }
 
     /// Works on a thread of its own.
-    pub(super) fn work(permit: Permit, what: &'static str, work: impl FnOnce(&Arc<Self>, &Arc<dyn Servers>) + Send + 'static) {
+    pub(super) fn work(
+        permit: Permit,
+        what: &'static str,
+        work: impl FnOnce(&Arc<Self>, &Arc<dyn Servers>) + Send + 'static,
+    ) {
         let spawned = std::thread::Builder::new().name(format!("rds {what}")).spawn(move || {
             if let Some(servers) = &permit.0.servers {
                 work(&permit.0, servers);

@@ -23,24 +23,47 @@ enum Tagged {
 }
 
 /// What an ARN names in this place, with its tags; and whether the API made it.
-fn find(call: &Call<'_>, state: &State, place: &Place, arn: &str) -> Result<(Tagged, Tags, bool), ApiError> {
+fn find(
+    call: &Call<'_>,
+    state: &State,
+    place: &Place,
+    arn: &str,
+) -> Result<(Tagged, Tags, bool), ApiError> {
     let named = |kind: &str| arn.strip_prefix(&place.arn(kind, ""));
     if let Some(name) = named("db") {
-        let found = instance::look_up(state, call.api.rds(), place, name).ok_or_else(|| instance::not_found(name))?;
-        return Ok((Tagged::Instance(found.db.name.clone()), found.db.tags.clone(), found.made_here));
+        let found = instance::look_up(state, call.api.rds(), place, name)
+            .ok_or_else(|| instance::not_found(name))?;
+        return Ok((
+            Tagged::Instance(found.db.name.clone()),
+            found.db.tags.clone(),
+            found.made_here,
+        ));
     }
     if let Some(name) = named("cluster") {
         let found = cluster::look_up(state, place, name)?;
         return Ok((Tagged::Cluster(found.name.clone()), found.tags.clone(), true));
     }
     if let Some(name) = named("cluster-endpoint") {
-        let found = cluster::all(state, place).find_map(|cluster| Some((cluster, cluster.endpoints.get(name)?)));
-        let missing = || ApiError::new("DBClusterEndpointNotFoundFault", 400, &format!("DB cluster endpoint {name} not found."));
+        let found = cluster::all(state, place)
+            .find_map(|cluster| Some((cluster, cluster.endpoints.get(name)?)));
+        let missing = || {
+            ApiError::new(
+                "DBClusterEndpointNotFoundFault",
+                400,
+                &format!("DB cluster endpoint {name} not found."),
+            )
+        };
         let (cluster, custom) = found.ok_or_else(missing)?;
-        return Ok((Tagged::Endpoint { cluster: cluster.name.clone(), name: name.to_owned() }, custom.tags.clone(), true));
+        return Ok((
+            Tagged::Endpoint { cluster: cluster.name.clone(), name: name.to_owned() },
+            custom.tags.clone(),
+            true,
+        ));
     }
     if let Some(id) = named("db-proxy") {
-        let found = state.db_proxies.values().find(|proxy| proxy.resource_id.as_str() == id && place.has(&proxy.account, &proxy.region));
+        let found = state.db_proxies.values().find(|proxy| {
+            proxy.resource_id.as_str() == id && place.has(&proxy.account, &proxy.region)
+        });
         let found = found.ok_or_else(|| proxy::not_found(id))?;
         return Ok((Tagged::Proxy(found.name.clone()), found.tags.clone(), true));
     }
@@ -50,11 +73,17 @@ fn find(call: &Call<'_>, state: &State, place: &Place, arn: &str) -> Result<(Tag
 }
 
 /// What a request is about, if the caller may do `action` to it.
-fn allowed(call: &Call<'_>, action: &str, gives: Option<&Tags>, keys: Vec<String>) -> Result<(Tagged, Tags, bool), ApiError> {
+fn allowed(
+    call: &Call<'_>,
+    action: &str,
+    gives: Option<&Tags>,
+    keys: Vec<String>,
+) -> Result<(Tagged, Tags, bool), ApiError> {
     let (place, arn) = (Place::of(call)?, required(call, "ResourceName")?);
     let found = find(call, &call.state, &place, arn);
-    let has =
-        found.as_ref().ok().map(|(tagged, tags, _)| (if matches!(tagged, Tagged::Cluster(_)) { "cluster-tag" } else { "db-tag" }, tags));
+    let has = found.as_ref().ok().map(|(tagged, tags, _)| {
+        (if matches!(tagged, Tagged::Cluster(_)) { "cluster-tag" } else { "db-tag" }, tags)
+    });
     allow(call, action, arn, &Facts { has, gives, keys, more: Vec::new() })?;
     found
 }
@@ -76,21 +105,34 @@ pub(super) fn add(call: &Call<'_>) -> Result<Answer, ApiError> {
 
 /// `RemoveTagsFromResource`
 pub(super) fn remove(call: &Call<'_>) -> Result<Answer, ApiError> {
-    let keys: Vec<String> = call.parameters.list("TagKeys").into_iter().map(str::to_owned).collect();
+    let keys: Vec<String> =
+        call.parameters.list("TagKeys").into_iter().map(str::to_owned).collect();
     let (tagged, _, made_here) = allowed(call, "RemoveTagsFromResource", None, keys.clone())?;
     change(call, &tagged, made_here, |tags| tags.retain(|key, _| !keys.contains(key)))
 }
 
-fn change(call: &Call<'_>, tagged: &Tagged, made_here: bool, change: impl Fn(&mut Tags)) -> Result<Answer, ApiError> {
+fn change(
+    call: &Call<'_>,
+    tagged: &Tagged,
+    made_here: bool,
+    change: impl Fn(&mut Tags),
+) -> Result<Answer, ApiError> {
     let place = Place::of(call)?;
     if !made_here {
-        return Err(invalid_state("It was not made through this API, but by `countersign local`, and has no tags."));
+        return Err(invalid_state(
+            "It was not made through this API, but by `countersign local`, and has no tags.",
+        ));
     }
     call.api.store().change(|draft| write(draft, &place, tagged, &change))?;
     Ok(Answer::Done)
 }
 
-fn write(draft: &mut Draft, place: &Place, tagged: &Tagged, change: &impl Fn(&mut Tags)) -> Result<(), ApiError> {
+fn write(
+    draft: &mut Draft,
+    place: &Place,
+    tagged: &Tagged,
+    change: &impl Fn(&mut Tags),
+) -> Result<(), ApiError> {
     let changed = |mut tags: Tags| {
         change(&mut tags);
         checked(tags)

@@ -14,7 +14,9 @@ use tokio::net::TcpStream;
 use crate::api::Api;
 use crate::api::testing::{ADMINISTRATOR, Served, account, text};
 use crate::model::{Address, DbInstance, DbStatus, Instance};
-use crate::servers::{Described, EngineVersion, LogFile, NewServer, Running, Servers, ServersError};
+use crate::servers::{
+    Described, EngineVersion, LogFile, NewServer, Running, Servers, ServersError,
+};
 use crate::store::StoreError;
 
 /// Listeners by the names of their instances.
@@ -26,7 +28,12 @@ struct Echoes {
 
 impl Echoes {
     fn running(&self, name: &InstanceId) -> Result<Running, ServersError> {
-        let port = *self.ports.lock().unwrap().get(name).ok_or_else(|| ServersError::NoInstance(name.clone()))?;
+        let port = *self
+            .ports
+            .lock()
+            .unwrap()
+            .get(name)
+            .ok_or_else(|| ServersError::NoInstance(name.clone()))?;
         let hosts = ["localhost", "127.0.0.1"].map(|host| host.parse().unwrap()).to_vec();
         Ok(Running { hosts, host: "127.0.0.1".parse().unwrap(), port, version: "16.9".to_owned() })
     }
@@ -35,7 +42,11 @@ impl Echoes {
 impl Servers for Echoes {
     fn versions(&self) -> Result<Vec<EngineVersion>, ServersError> {
         let of = |engine, version: &str| EngineVersion { engine, version: version.to_owned() };
-        Ok(vec![of(Engine::Postgres, "16.9"), of(Engine::Postgres, "15.18"), of(Engine::Mysql, "8.0.43")])
+        Ok(vec![
+            of(Engine::Postgres, "16.9"),
+            of(Engine::Postgres, "15.18"),
+            of(Engine::Mysql, "8.0.43"),
+        ])
     }
 
     fn create(&self, server: &NewServer) -> Result<Running, ServersError> {
@@ -43,18 +54,27 @@ impl Servers for Echoes {
             return Err(ServersError::Failed("the disk is full".to_owned()));
         }
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        self.ports.lock().unwrap().insert(server.instance.clone(), listener.local_addr().unwrap().port());
+        self.ports
+            .lock()
+            .unwrap()
+            .insert(server.instance.clone(), listener.local_addr().unwrap().port());
         std::thread::spawn(move || {
             for mut stream in listener.incoming().flatten() {
                 let mut heard = [0; 4];
-                let _hung_up = stream.read_exact(&mut heard).and_then(|()| stream.write_all(&heard));
+                let _hung_up =
+                    stream.read_exact(&mut heard).and_then(|()| stream.write_all(&heard));
             }
         });
         self.running(&server.instance)
     }
 
     fn describe(&self, instance: &InstanceId) -> Result<Described, ServersError> {
-        Ok(Described { started: true, running: self.running(instance)?, database: String::new(), user: String::new() })
+        Ok(Described {
+            started: true,
+            running: self.running(instance)?,
+            database: String::new(),
+            user: String::new(),
+        })
     }
 
     fn start(&self, instance: &InstanceId) -> Result<Running, ServersError> {
@@ -70,10 +90,20 @@ impl Servers for Echoes {
     }
 
     fn delete(&self, instance: &InstanceId) -> Result<(), ServersError> {
-        self.ports.lock().unwrap().remove(instance).map(drop).ok_or_else(|| ServersError::NoInstance(instance.clone()))
+        self.ports
+            .lock()
+            .unwrap()
+            .remove(instance)
+            .map(drop)
+            .ok_or_else(|| ServersError::NoInstance(instance.clone()))
     }
 
-    fn set_master_password(&self, _: &InstanceId, _: &str, password: &Secret) -> Result<(), ServersError> {
+    fn set_master_password(
+        &self,
+        _: &InstanceId,
+        _: &str,
+        password: &Secret,
+    ) -> Result<(), ServersError> {
         self.passwords.lock().unwrap().push(password.expose().to_owned());
         Ok(())
     }
@@ -83,10 +113,20 @@ impl Servers for Echoes {
     }
 
     fn logs(&self, _: &InstanceId) -> Result<Vec<LogFile>, ServersError> {
-        Ok(vec![LogFile { name: "error/postgresql.log".to_owned(), size: 8, last_written: std::time::SystemTime::UNIX_EPOCH }])
+        Ok(vec![LogFile {
+            name: "error/postgresql.log".to_owned(),
+            size: 8,
+            last_written: std::time::SystemTime::UNIX_EPOCH,
+        }])
     }
 
-    fn read_log(&self, _: &InstanceId, _: &str, offset: u64, _: u64) -> Result<Vec<u8>, ServersError> {
+    fn read_log(
+        &self,
+        _: &InstanceId,
+        _: &str,
+        offset: u64,
+        _: u64,
+    ) -> Result<Vec<u8>, ServersError> {
         Ok(b"one\ntwo\n".get(usize::try_from(offset).unwrap()..).unwrap_or_default().to_vec())
     }
 }
@@ -130,15 +170,23 @@ impl World {
 
     async fn refused(&self, form: &str, status: u16, code: &str) {
         let answer = self.ask(form).await;
-        assert!(answer.0 == status && answer.1.contains(&format!("<Code>{code}</Code>")), "{form}: wanted {status} {code}: {answer:?}");
+        assert!(
+            answer.0 == status && answer.1.contains(&format!("<Code>{code}</Code>")),
+            "{form}: wanted {status} {code}: {answer:?}"
+        );
     }
 
     /// Waits until an instance is in a state.
     async fn until(&self, name: &str, wanted: &str) -> String {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
-            let (status, answer) = self.ask(&format!("Action=DescribeDBInstances&DBInstanceIdentifier={name}")).await;
-            let now = if status == 200 { text(&answer, "DBInstanceStatus") } else { text(&answer, "Code") };
+            let (status, answer) =
+                self.ask(&format!("Action=DescribeDBInstances&DBInstanceIdentifier={name}")).await;
+            let now = if status == 200 {
+                text(&answer, "DBInstanceStatus")
+            } else {
+                text(&answer, "Code")
+            };
             if now == wanted {
                 return answer;
             }
@@ -156,20 +204,29 @@ impl World {
 async fn an_instance_lives_from_creating_to_gone() {
     let world = World::new().await;
     let made = world.good(CREATE).await;
-    assert!(made.contains("<DBInstanceStatus>creating</DBInstanceStatus>") || made.contains("available"), "{made}");
+    assert!(
+        made.contains("<DBInstanceStatus>creating</DBInstanceStatus>")
+            || made.contains("available"),
+        "{made}"
+    );
     assert!(!made.contains("hunter2"));
     let answer = world.until("ORDERS", "available").await;
     assert_eq!(text(&answer, "EngineVersion"), "16.9");
     assert_eq!(text(&answer, "IAMDatabaseAuthenticationEnabled"), "true");
     let instance = world.instance("orders").unwrap();
-    assert!(instance.iam_enabled && instance.resource_id.as_str() == text(&answer, "DbiResourceId"));
+    assert!(
+        instance.iam_enabled && instance.resource_id.as_str() == text(&answer, "DbiResourceId")
+    );
     assert_eq!(text(&answer, "Port"), instance.addresses[0].port.to_string());
     world.refused(CREATE, 400, "DBInstanceAlreadyExists").await;
 
     // Without ApplyImmediately it waits; the next request with it takes it along.
     let switch = "Action=ModifyDBInstance&DBInstanceIdentifier=orders";
     let pending = world.good(&format!("{switch}&EnableIAMDatabaseAuthentication=false")).await;
-    assert!(text(&pending, "PendingModifiedValues").contains("<IAMDatabaseAuthenticationEnabled>false"), "{pending}");
+    assert!(
+        text(&pending, "PendingModifiedValues").contains("<IAMDatabaseAuthenticationEnabled>false"),
+        "{pending}"
+    );
     assert!(world.instance("orders").unwrap().iam_enabled);
     world.good(&format!("{switch}&ApplyImmediately=true&DeletionProtection=true")).await;
     assert!(!world.instance("orders").unwrap().iam_enabled);
@@ -178,14 +235,26 @@ async fn an_instance_lives_from_creating_to_gone() {
     world.until("orders", "available").await;
     assert_eq!(*world.echoes.passwords.lock().unwrap(), ["correcthorse"]);
 
-    for (action, state) in [("StopDBInstance", "stopped"), ("StartDBInstance", "available"), ("RebootDBInstance", "available")] {
+    for (action, state) in [
+        ("StopDBInstance", "stopped"),
+        ("StartDBInstance", "available"),
+        ("RebootDBInstance", "available"),
+    ] {
         world.good(&format!("Action={action}&DBInstanceIdentifier=orders")).await;
         world.until("orders", state).await;
     }
-    world.refused("Action=StartDBInstance&DBInstanceIdentifier=orders", 400, "InvalidDBInstanceState").await;
+    world
+        .refused(
+            "Action=StartDBInstance&DBInstanceIdentifier=orders",
+            400,
+            "InvalidDBInstanceState",
+        )
+        .await;
     let delete = "Action=DeleteDBInstance&DBInstanceIdentifier=orders";
     world.refused(delete, 400, "InvalidParameterCombination").await;
-    world.refused(&format!("{delete}&SkipFinalSnapshot=true"), 400, "InvalidParameterCombination").await;
+    world
+        .refused(&format!("{delete}&SkipFinalSnapshot=true"), 400, "InvalidParameterCombination")
+        .await;
     world.good(&format!("{switch}&DeletionProtection=false")).await;
     let gone = world.good(&format!("{delete}&SkipFinalSnapshot=true")).await;
     assert_eq!(text(&gone, "DBInstanceStatus"), "deleting");
@@ -242,12 +311,21 @@ async fn a_server_that_the_api_did_not_make_is_there_too() {
     };
     world.served.api.store().put_instance(&instance).unwrap();
     let answer = world.until("postgres-1", "available").await;
-    assert!(text(&answer, "DbiResourceId") == "db-ABC" && text(&answer, "Port") == "5432", "{answer}");
+    assert!(
+        text(&answer, "DbiResourceId") == "db-ABC" && text(&answer, "Port") == "5432",
+        "{answer}"
+    );
     let modify = "Action=ModifyDBInstance&DBInstanceIdentifier=postgres-1&EnableIAMDatabaseAuthentication=false";
     world.refused(modify, 400, "InvalidParameterCombination").await;
     world.good(&format!("{modify}&ApplyImmediately=true")).await;
     assert!(!world.instance("postgres-1").unwrap().iam_enabled);
-    world.refused("Action=DeleteDBInstance&DBInstanceIdentifier=postgres-1&SkipFinalSnapshot=true", 400, "InvalidDBInstanceState").await;
+    world
+        .refused(
+            "Action=DeleteDBInstance&DBInstanceIdentifier=postgres-1&SkipFinalSnapshot=true",
+            400,
+            "InvalidDBInstanceState",
+        )
+        .await;
     world.refused(&CREATE.replace("=orders", "=Postgres-1"), 400, "DBInstanceAlreadyExists").await;
 }
 
@@ -258,7 +336,8 @@ async fn members_of_a_cluster_share_its_resource_id_and_switch() {
          &MasterUserPassword=hunter2hunter2&EnableIAMDatabaseAuthentication=true";
     let id = text(&world.good(cluster).await, "DbClusterResourceId").to_owned();
     for name in ["one", "two"] {
-        let member = "&Engine=aurora-postgresql&DBInstanceClass=db.r6g.large&DBClusterIdentifier=shop";
+        let member =
+            "&Engine=aurora-postgresql&DBInstanceClass=db.r6g.large&DBClusterIdentifier=shop";
         world.good(&format!("Action=CreateDBInstance&DBInstanceIdentifier={name}{member}")).await;
     }
     for name in ["one", "two"] {
@@ -267,26 +346,62 @@ async fn members_of_a_cluster_share_its_resource_id_and_switch() {
     }
     let answer = world.good("Action=DescribeDBClusters&DBClusterIdentifier=shop").await;
     assert_eq!(text(&answer, "Port"), world.instance("one").unwrap().addresses[0].port.to_string());
-    assert!(text(&answer, "ReaderEndpoint").ends_with(&format!(":{}", world.instance("two").unwrap().addresses[0].port)), "{answer}");
+    assert!(
+        text(&answer, "ReaderEndpoint")
+            .ends_with(&format!(":{}", world.instance("two").unwrap().addresses[0].port)),
+        "{answer}"
+    );
     world.good("Action=ModifyDBCluster&DBClusterIdentifier=shop&EnableIAMDatabaseAuthentication=false&ApplyImmediately=true").await;
-    assert!(!world.instance("one").unwrap().iam_enabled && !world.instance("two").unwrap().iam_enabled);
+    assert!(
+        !world.instance("one").unwrap().iam_enabled && !world.instance("two").unwrap().iam_enabled
+    );
     let custom = "Action=CreateDBClusterEndpoint&DBClusterIdentifier=shop&DBClusterEndpointIdentifier=all&EndpointType=ANY";
     world.good(custom).await;
     world.refused(custom, 400, "DBClusterEndpointAlreadyExistsFault").await;
-    world.refused("Action=StopDBInstance&DBInstanceIdentifier=one", 400, "InvalidDBClusterStateFault").await;
-    world.refused("Action=DeleteDBInstance&DBInstanceIdentifier=one", 400, "InvalidDBInstanceState").await;
+    world
+        .refused(
+            "Action=StopDBInstance&DBInstanceIdentifier=one",
+            400,
+            "InvalidDBClusterStateFault",
+        )
+        .await;
+    world
+        .refused("Action=DeleteDBInstance&DBInstanceIdentifier=one", 400, "InvalidDBInstanceState")
+        .await;
     world.good("Action=StopDBCluster&DBClusterIdentifier=shop").await;
     world.until("one", "stopped").await;
     world.until("two", "stopped").await;
     assert_eq!(text(&world.good("Action=DescribeDBClusters").await, "Status"), "stopped");
-    world.refused("Action=DeleteDBCluster&DBClusterIdentifier=shop&SkipFinalSnapshot=true", 400, "InvalidDBClusterStateFault").await;
+    world
+        .refused(
+            "Action=DeleteDBCluster&DBClusterIdentifier=shop&SkipFinalSnapshot=true",
+            400,
+            "InvalidDBClusterStateFault",
+        )
+        .await;
     for name in ["two", "one"] {
         world.good(&format!("Action=DeleteDBInstance&DBInstanceIdentifier={name}")).await;
         world.until(name, "DBInstanceNotFound").await;
     }
     world.good("Action=DeleteDBCluster&DBClusterIdentifier=shop&SkipFinalSnapshot=true").await;
-    world.refused("Action=DescribeDBClusters&DBClusterIdentifier=shop", 404, "DBClusterNotFoundFault").await;
-    assert!(world.served.api.store().state().unwrap().secrets.keys().all(|name| !name.starts_with("rds/")));
+    world
+        .refused(
+            "Action=DescribeDBClusters&DBClusterIdentifier=shop",
+            404,
+            "DBClusterNotFoundFault",
+        )
+        .await;
+    assert!(
+        world
+            .served
+            .api
+            .store()
+            .state()
+            .unwrap()
+            .secrets
+            .keys()
+            .all(|name| !name.starts_with("rds/"))
+    );
 }
 
 #[tokio::test]
@@ -300,10 +415,18 @@ async fn a_proxy_relays_and_is_decided_on_by_its_own_resource_id() {
     let (_, id) = text(&made, "DBProxyArn").rsplit_once(':').unwrap();
     let target = "DBProxyName=front&DBInstanceIdentifiers.member.1=orders";
     world.good(&format!("Action=RegisterDBProxyTargets&{target}")).await;
-    world.refused(&format!("Action=RegisterDBProxyTargets&{target}"), 400, "DBProxyTargetAlreadyRegisteredFault").await;
+    world
+        .refused(
+            &format!("Action=RegisterDBProxyTargets&{target}"),
+            400,
+            "DBProxyTargetAlreadyRegisteredFault",
+        )
+        .await;
     let port: u16 = text(&made, "Endpoint").rsplit_once(':').unwrap().1.parse().unwrap();
     let through = |world: &World| {
-        let of = |at: &Address| at.resource_id.as_ref().is_some_and(|found| found.as_str() == id) && at.port == port;
+        let of = |at: &Address| {
+            at.resource_id.as_ref().is_some_and(|found| found.as_str() == id) && at.port == port
+        };
         world.instance("orders").unwrap().addresses.iter().filter(|at| of(at)).count()
     };
     assert_eq!(through(&world), 2);
@@ -327,10 +450,17 @@ async fn nothing_stays_on_its_way_when_the_authority_starts_again() {
             "runner": if name == "elsewhere" { "there" } else { "here" },
         }))
         .unwrap();
-        api.store().change(|draft| draft.put(db.clone()).map(drop)).map_err(|error: StoreError| error).unwrap();
+        api.store()
+            .change(|draft| draft.put(db.clone()).map(drop))
+            .map_err(|error: StoreError| error)
+            .unwrap();
     };
     let world = World::with(|api| {
-        for (name, status) in [("half", DbStatus::Creating), ("ending", DbStatus::Deleting), ("elsewhere", DbStatus::Creating)] {
+        for (name, status) in [
+            ("half", DbStatus::Creating),
+            ("ending", DbStatus::Deleting),
+            ("elsewhere", DbStatus::Creating),
+        ] {
             left(api, name, status);
         }
     });
@@ -348,15 +478,25 @@ async fn logs_tags_versions_and_pages() {
     let log = "Action=DownloadDBLogFilePortion&DBInstanceIdentifier=orders&LogFileName=error/postgresql.log";
     assert_eq!(text(&world.good(&format!("{log}&NumberOfLines=1")).await, "LogFileData"), "two\n");
     let first = world.good(&format!("{log}&NumberOfLines=1&Marker=0")).await;
-    assert!(text(&first, "LogFileData") == "one\n" && text(&first, "Marker") == "4" && text(&first, "AdditionalDataPending") == "true");
+    assert!(
+        text(&first, "LogFileData") == "one\n"
+            && text(&first, "Marker") == "4"
+            && text(&first, "AdditionalDataPending") == "true"
+    );
     world.refused(&log.replace("postgresql.log", "passwd"), 404, "DBLogFileNotFoundFault").await;
 
     let arn = "ResourceName=arn:aws:rds:us-east-1:123456789012:db:orders";
-    world.good(&format!("Action=AddTagsToResource&{arn}&Tags.Tag.1.Key=a&Tags.Tag.1.Value=b")).await;
+    world
+        .good(&format!("Action=AddTagsToResource&{arn}&Tags.Tag.1.Key=a&Tags.Tag.1.Value=b"))
+        .await;
     world.good(&format!("Action=RemoveTagsFromResource&{arn}&TagKeys.member.1=team")).await;
     let tags = world.good(&format!("Action=ListTagsForResource&{arn}")).await;
-    assert!(tags.contains("<Tag><Key>a</Key><Value>b</Value></Tag>") && !tags.contains("team"), "{tags}");
-    let versions = world.good("Action=DescribeDBEngineVersions&Engine=postgres&DefaultOnly=true").await;
+    assert!(
+        tags.contains("<Tag><Key>a</Key><Value>b</Value></Tag>") && !tags.contains("team"),
+        "{tags}"
+    );
+    let versions =
+        world.good("Action=DescribeDBEngineVersions&Engine=postgres&DefaultOnly=true").await;
     assert!(versions.contains("16.9") && !versions.contains("15.18"));
 
     for number in 0..25 {
@@ -365,8 +505,16 @@ async fn logs_tags_versions_and_pages() {
     }
     let page = world.good("Action=DescribeDBInstances&MaxRecords=20").await;
     assert_eq!(page.matches("<DBInstance>").count(), 20);
-    let rest = world.good(&format!("Action=DescribeDBInstances&MaxRecords=20&Marker={}", text(&page, "Marker"))).await;
+    let rest = world
+        .good(&format!("Action=DescribeDBInstances&MaxRecords=20&Marker={}", text(&page, "Marker")))
+        .await;
     assert!(rest.matches("<DBInstance>").count() == 6 && !rest.contains("<Marker>"));
-    world.refused("Action=DescribeDBInstances&Filters.Filter.1.Name=fish", 400, "InvalidParameterValue").await;
+    world
+        .refused(
+            "Action=DescribeDBInstances&Filters.Filter.1.Name=fish",
+            400,
+            "InvalidParameterValue",
+        )
+        .await;
     world.refused("Action=FailoverDBCluster&DBClusterIdentifier=x", 400, "InvalidAction").await;
 }

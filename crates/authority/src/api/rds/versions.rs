@@ -21,7 +21,11 @@ fn plain(wanted: &str) -> &str {
 }
 
 /// The newest version of an engine that fits.
-pub(super) fn fitting(call: &Call<'_>, engine_name: &str, wanted: Option<&str>) -> Result<String, ApiError> {
+pub(super) fn fitting(
+    call: &Call<'_>,
+    engine_name: &str,
+    wanted: Option<&str>,
+) -> Result<String, ApiError> {
     let engine = engine(engine_name)?;
     let versions = call.api.rds().servers()?.versions()?;
     let of = versions.into_iter().filter(|version| version.engine == engine);
@@ -38,7 +42,9 @@ pub(super) fn fitting(call: &Call<'_>, engine_name: &str, wanted: Option<&str>) 
 
 /// By the numbers in them.
 fn compare(one: &str, other: &str) -> Ordering {
-    let numbers = |version: &str| version.split('.').map(|part| part.parse::<u64>().unwrap_or(0)).collect::<Vec<_>>();
+    let numbers = |version: &str| {
+        version.split('.').map(|part| part.parse::<u64>().unwrap_or(0)).collect::<Vec<_>>()
+    };
     numbers(one).cmp(&numbers(other))
 }
 
@@ -66,17 +72,31 @@ struct Row {
 /// `DescribeDBEngineVersions`: none where no servers are run.
 pub(super) fn describe(call: &Call<'_>) -> Result<Answer, ApiError> {
     allow(call, "DescribeDBEngineVersions", "*", &Facts::default())?;
-    let filters = filters(call, &["db-parameter-group-family", "engine", "engine-mode", "engine-version", "status"])?;
+    let filters = filters(
+        call,
+        &["db-parameter-group-family", "engine", "engine-mode", "engine-version", "status"],
+    )?;
     let (named, wanted) = (call.parameters.text("Engine"), call.parameters.text("EngineVersion"));
-    let (family, newest_only) = (call.parameters.text("DBParameterGroupFamily"), call.parameters.flag("DefaultOnly")? == Some(true));
-    let mut versions = call.api.rds().servers().map_or_else(|_| Ok(Vec::new()), |servers| servers.versions())?;
-    versions.sort_by(|one, other| one.engine.cmp(&other.engine).then_with(|| compare(&one.version, &other.version)));
+    let (family, newest_only) = (
+        call.parameters.text("DBParameterGroupFamily"),
+        call.parameters.flag("DefaultOnly")? == Some(true),
+    );
+    let mut versions =
+        call.api.rds().servers().map_or_else(|_| Ok(Vec::new()), |servers| servers.versions())?;
+    versions.sort_by(|one, other| {
+        one.engine.cmp(&other.engine).then_with(|| compare(&one.version, &other.version))
+    });
     let newest = |row: &Row| {
         let of = versions.iter().filter(|version| version.engine == row.engine);
-        of.max_by(|one, other| compare(&one.version, &other.version)).is_some_and(|newest| newest.version == row.version)
+        of.max_by(|one, other| compare(&one.version, &other.version))
+            .is_some_and(|newest| newest.version == row.version)
     };
     let rows = versions.iter().flat_map(|version| {
-        names(version.engine).iter().map(|name| Row { name, engine: version.engine, version: version.version.clone() })
+        names(version.engine).iter().map(|name| Row {
+            name,
+            engine: version.engine,
+            version: version.version.clone(),
+        })
     });
     let fits = |row: &Row| {
         let family_of = format!("{}{}", row.name, major(row.engine, &row.version));
@@ -95,7 +115,8 @@ pub(super) fn describe(call: &Call<'_>) -> Result<Answer, ApiError> {
             })
     };
     let rows: Vec<Row> = rows.filter(fits).collect();
-    let keyed = rows.into_iter().enumerate().map(|(place, row)| (format!("{place:06}"), row)).collect();
+    let keyed =
+        rows.into_iter().enumerate().map(|(place, row)| (format!("{place:06}"), row)).collect();
     let (page, marker) = page(call, keyed)?;
     let mut xml = Xml::new();
     xml.list("DBEngineVersions", "DBEngineVersion", page, |xml, row| put(xml, &row));
@@ -105,10 +126,16 @@ pub(super) fn describe(call: &Call<'_>) -> Result<Answer, ApiError> {
 
 fn put(xml: &mut Xml, row: &Row) {
     let (product, major) = (row.engine.product(), major(row.engine, &row.version));
-    xml.leaf("Engine", row.name).leaf("MajorEngineVersion", &major).leaf("EngineVersion", &row.version);
+    xml.leaf("Engine", row.name)
+        .leaf("MajorEngineVersion", &major)
+        .leaf("EngineVersion", &row.version);
     xml.leaf("DBParameterGroupFamily", format!("{}{major}", row.name));
-    xml.leaf("DBEngineDescription", product).leaf("DBEngineVersionDescription", format!("{product} {}", row.version));
+    xml.leaf("DBEngineDescription", product)
+        .leaf("DBEngineVersionDescription", format!("{product} {}", row.version));
     xml.element("ValidUpgradeTarget", |_| {});
-    xml.leaf("SupportsLogExportsToCloudwatchLogs", "false").leaf("SupportsReadReplica", row.engine == Engine::Postgres);
-    xml.leaf("Status", "available").leaf("SupportsParallelQuery", "false").leaf("SupportsGlobalDatabases", "false");
+    xml.leaf("SupportsLogExportsToCloudwatchLogs", "false")
+        .leaf("SupportsReadReplica", row.engine == Engine::Postgres);
+    xml.leaf("Status", "available")
+        .leaf("SupportsParallelQuery", "false")
+        .leaf("SupportsGlobalDatabases", "false");
 }

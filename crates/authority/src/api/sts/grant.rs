@@ -54,12 +54,17 @@ impl Terms {
             }
             store::check("session policy", document, PolicyKind::Identity)?;
         }
-        let policy_arns: Vec<String> =
-            parameters.structures("PolicyArns").iter().filter_map(|one| one.text("arn").map(str::to_owned)).collect();
+        let policy_arns: Vec<String> = parameters
+            .structures("PolicyArns")
+            .iter()
+            .filter_map(|one| one.text("arn").map(str::to_owned))
+            .collect();
         if policy_arns.len() > MAX_POLICY_ARNS {
             return Err(ApiError::invalid("PolicyArns has more than 10 members"));
         }
-        let there = |arn: &&String| aws_managed::document(arn).is_some() || documents::policy(&call.state, arn).is_some();
+        let there = |arn: &&String| {
+            aws_managed::document(arn).is_some() || documents::policy(&call.state, arn).is_some()
+        };
         if let Some(arn) = policy_arns.iter().find(|arn| !there(arn)) {
             return Err(ApiError::invalid(&format!("the managed policy {arn} does not exist")));
         }
@@ -68,8 +73,15 @@ impl Terms {
             policy,
             policy_arns,
             tags: tags(parameters)?,
-            transitive: parameters.list("TransitiveTagKeys").into_iter().map(str::to_owned).collect(),
-            source_identity: parameters.text("SourceIdentity").map(|name| session_name("SourceIdentity", name)).transpose()?,
+            transitive: parameters
+                .list("TransitiveTagKeys")
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
+            source_identity: parameters
+                .text("SourceIdentity")
+                .map(|name| session_name("SourceIdentity", name))
+                .transpose()?,
         })
     }
 
@@ -97,7 +109,13 @@ impl Terms {
     }
 
     /// The session on these terms, from now on.
-    pub(super) fn session(self, call: &Call<'_>, account: &str, subject: Subject, unique_id: &str) -> Result<Session, ApiError> {
+    pub(super) fn session(
+        self,
+        call: &Call<'_>,
+        account: &str,
+        subject: Subject,
+        unique_id: &str,
+    ) -> Result<Session, ApiError> {
         let issued = seconds(call.now);
         Ok(Session {
             account: account.parse()?,
@@ -117,7 +135,9 @@ impl Terms {
     /// How much of what a session can carry these terms take, in percent.
     pub(super) fn packed_size(&self) -> usize {
         let tags: usize = self.tags.iter().map(|(key, value)| key.len() + value.len()).sum();
-        let size = self.policy.as_ref().map_or(0, String::len) + self.policy_arns.iter().map(String::len).sum::<usize>() + tags;
+        let size = self.policy.as_ref().map_or(0, String::len)
+            + self.policy_arns.iter().map(String::len).sum::<usize>()
+            + tags;
         (size * 100).div_ceil(MAX_POLICY * 2)
     }
 }
@@ -152,11 +172,17 @@ fn tags(parameters: &Parameters) -> Result<Tags, ApiError> {
     for tag in parameters.structures("Tags") {
         let (key, value) = (tag.required("Key")?, tag.text_or_empty("Value").unwrap_or_default());
         if key.chars().count() > 128 || value.chars().count() > 256 {
-            return Err(ApiError::invalid("a tag's key has more than 128 characters, or its value more than 256"));
+            return Err(ApiError::invalid(
+                "a tag's key has more than 128 characters, or its value more than 256",
+            ));
         }
         let twice = tags.keys().any(|known: &String| known.eq_ignore_ascii_case(key));
         if twice || tags.len() == MAX_TAGS {
-            return Err(ApiError::new("InvalidParameterValue", 400, "Tag keys must be unique without regard to case, and 50 at the most."));
+            return Err(ApiError::new(
+                "InvalidParameterValue",
+                400,
+                "Tag keys must be unique without regard to case, and 50 at the most.",
+            ));
         }
         tags.insert(key.to_owned(), value.to_owned());
     }
@@ -166,8 +192,12 @@ fn tags(parameters: &Parameters) -> Result<Tags, ApiError> {
 /// The `Credentials` element.
 pub(super) fn write_credentials(xml: &mut Xml, credentials: &Credentials) {
     xml.element("Credentials", |xml| {
-        xml.leaf("AccessKeyId", &credentials.access_key_id).leaf("SecretAccessKey", credentials.secret.expose());
-        xml.maybe("SessionToken", credentials.session_token.as_ref().map(countersign_core::credentials::Secret::expose));
+        xml.leaf("AccessKeyId", &credentials.access_key_id)
+            .leaf("SecretAccessKey", credentials.secret.expose());
+        xml.maybe(
+            "SessionToken",
+            credentials.session_token.as_ref().map(countersign_core::credentials::Secret::expose),
+        );
         xml.maybe("Expiration", credentials.expires.map(rfc3339));
     });
 }

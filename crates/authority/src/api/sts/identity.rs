@@ -8,7 +8,11 @@ use crate::api::xml::Xml;
 /// `GetCallerIdentity`: everybody may ask, and no policy can deny it.
 pub(super) fn get_caller_identity(call: &Call<'_>) -> Result<Answer, ApiError> {
     let owner = &call.holder()?.owner;
-    Ok(Answer::Texts(vec![("Arn", owner.arn.to_string()), ("UserId", owner.unique_id.clone()), ("Account", owner.account.to_string())]))
+    Ok(Answer::Texts(vec![
+        ("Arn", owner.arn.to_string()),
+        ("UserId", owner.unique_id.clone()),
+        ("Account", owner.account.to_string()),
+    ]))
 }
 
 /// `GetAccessKeyInfo`: the account of a long-term key. (AWS reads a session key's account out of its id, too; the authority's
@@ -16,8 +20,9 @@ pub(super) fn get_caller_identity(call: &Call<'_>) -> Result<Answer, ApiError> {
 pub(super) fn get_access_key_info(call: &Call<'_>) -> Result<Answer, ApiError> {
     let id = call.parameters.required("AccessKeyId")?;
     call.authorize("sts:GetAccessKeyInfo", &Target::of("*"))?;
-    let key =
-        call.state.access_keys.get(id).ok_or_else(|| ApiError::invalid("The access key id is none of this authority's long-term keys."))?;
+    let key = call.state.access_keys.get(id).ok_or_else(|| {
+        ApiError::invalid("The access key id is none of this authority's long-term keys.")
+    })?;
     let mut xml = Xml::new();
     xml.leaf("Account", &key.account);
     Ok(xml.into())

@@ -17,8 +17,12 @@ const DURATIONS: Durations = Durations { usual: 43_200, most: 129_600 };
 /// `GetSessionToken`: needs no permission, and gives none that the user has not.
 pub(super) fn get_session_token(call: &Call<'_>) -> Result<Answer, ApiError> {
     let user = user(call, "GetSessionToken")?;
-    let session =
-        Terms::read(call, DURATIONS)?.session(call, user.account.as_str(), Subject::User { name: user.name.clone() }, &user.unique_id)?;
+    let session = Terms::read(call, DURATIONS)?.session(
+        call,
+        user.account.as_str(),
+        Subject::User { name: user.name.clone() },
+        &user.unique_id,
+    )?;
     let mut xml = Xml::new();
     write_credentials(&mut xml, &session.issue(call.api.store().sealing())?);
     Ok(xml.into())
@@ -30,7 +34,9 @@ pub(super) fn get_federation_token(call: &Call<'_>) -> Result<Answer, ApiError> 
     let name = call.parameters.required("Name")?;
     let word = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte);
     if !(2..=32).contains(&name.len()) || !name.bytes().all(word) {
-        return Err(ApiError::invalid("1 validation error detected: Value at 'name' must be 2 to 32 of [\\w+=,.@-]"));
+        return Err(ApiError::invalid(
+            "1 validation error detected: Value at 'name' must be 2 to 32 of [\\w+=,.@-]",
+        ));
     }
     let terms = Terms::read(call, DURATIONS)?;
     let arn = format!("arn:{}:sts::{}:federated-user/{name}", call.partition()?, user.account);
@@ -56,6 +62,10 @@ fn user<'a>(call: &Call<'a>, action: &str) -> Result<&'a Arc<User>, ApiError> {
     let holder = call.holder()?;
     match (&holder.who, &holder.session) {
         (Who::User(user), None) => Ok(user),
-        _ => Err(ApiError::new("AccessDenied", 403, &format!("Cannot call {action} with session credentials"))),
+        _ => Err(ApiError::new(
+            "AccessDenied",
+            403,
+            &format!("Cannot call {action} with session credentials"),
+        )),
     }
 }

@@ -1,8 +1,9 @@
 use proptest::prelude::*;
 
 use super::{
-    Head, MAX_MESSAGE, Malformed, Message, MessageId, Reader, Request, ResponseTag, ResultCode, SEQUENCE, bind_response, head,
-    notice_of_disconnection, other_response, parse, put, put_integer,
+    Head, MAX_MESSAGE, Malformed, Message, MessageId, Reader, Request, ResponseTag, ResultCode,
+    SEQUENCE, bind_response, head, notice_of_disconnection, other_response, parse, put,
+    put_integer,
 };
 
 /// What follows tag and length of a message with `id`.
@@ -27,13 +28,20 @@ fn request(body: &[u8]) -> Result<Request<'_>, Malformed> {
 }
 
 /// What `ldapwhoami -x -D cn=jane,dc=orders -w secret` of OpenLDAP 2.5 sends first, as captured.
-const OPENLDAP_BIND: &[u8] = b"\x30\x23\x02\x01\x01\x60\x1e\x02\x01\x03\x04\x11cn=jane,dc=orders\x80\x06secret";
+const OPENLDAP_BIND: &[u8] =
+    b"\x30\x23\x02\x01\x01\x60\x1e\x02\x01\x03\x04\x11cn=jane,dc=orders\x80\x06secret";
 
 #[test]
 fn openldaps_bind_is_read_and_its_debug_form_is_without_the_password() {
     assert_eq!(head(OPENLDAP_BIND), Ok(Head::Whole(OPENLDAP_BIND.len() - 2)));
     let message = parse(&OPENLDAP_BIND[2..]).unwrap();
-    assert_eq!(message, Message { id: MessageId(1), request: Request::Simple { name: b"cn=jane,dc=orders", password: b"secret" } });
+    assert_eq!(
+        message,
+        Message {
+            id: MessageId(1),
+            request: Request::Simple { name: b"cn=jane,dc=orders", password: b"secret" }
+        }
+    );
     assert!(!format!("{message:?}").contains("secret"));
 }
 
@@ -47,7 +55,15 @@ fn a_head_is_read_as_it_comes_and_bounded() {
     // Active Directory's clients write every length in four bytes.
     assert_eq!(head(b"\x30\x84\x00\x00\x00\x0c"), Ok(Head::Whole(12)));
     assert_eq!(head(b"\x30\x83\x01\x03\xff"), Ok(Head::Whole(MAX_MESSAGE)));
-    for refused in [&b"\x30\x83\x01\x04\x00"[..], b"\x30\x84\xff\xff\xff\xff", b"\x30\x80", b"\x30\x85", b"\x30\xff", b"\x16", b"GET /"] {
+    for refused in [
+        &b"\x30\x83\x01\x04\x00"[..],
+        b"\x30\x84\xff\xff\xff\xff",
+        b"\x30\x80",
+        b"\x30\x85",
+        b"\x30\xff",
+        b"\x16",
+        b"GET /",
+    ] {
         assert!(head(refused).is_err(), "{refused:?}");
     }
 }
@@ -57,7 +73,10 @@ fn other_requests_are_told_apart() {
     assert_eq!(request(&body(7, b"\x42\x00", b"")), Ok(Request::Unbind));
     assert_eq!(request(&body(7, b"\x50\x01\x06", b"")), Ok(Request::Abandon));
     for (tag, response) in [(0x63, 0x65), (0x4a, 0x6b), (0x77, 0x78)] {
-        assert_eq!(request(&body(7, &value(tag, b"whatever"), b"")), Ok(Request::Other(ResponseTag(response))));
+        assert_eq!(
+            request(&body(7, &value(tag, b"whatever"), b"")),
+            Ok(Request::Other(ResponseTag(response)))
+        );
     }
     // A response is no request, and neither is a number.
     for tag in [0x61, 0x65, 0x02, 0x30] {
@@ -72,15 +91,24 @@ fn binds_of_other_kinds_are_refused_with_their_code() {
         other => panic!("{other:?}"),
     };
     assert_eq!(refused(&bind(2, b"cn=jane,dc=orders", 0x80, b"secret")), ResultCode::ProtocolError);
-    assert_eq!(refused(&bind(3, b"", 0xa3, &value(4, b"EXTERNAL"))), ResultCode::AuthMethodNotSupported);
-    assert_eq!(refused(&bind(3, b"cn=jane,dc=orders", 0x81, b"secret")), ResultCode::AuthMethodNotSupported);
+    assert_eq!(
+        refused(&bind(3, b"", 0xa3, &value(4, b"EXTERNAL"))),
+        ResultCode::AuthMethodNotSupported
+    );
+    assert_eq!(
+        refused(&bind(3, b"cn=jane,dc=orders", 0x81, b"secret")),
+        ResultCode::AuthMethodNotSupported
+    );
 }
 
 #[test]
 fn critical_controls_are_refused_and_others_are_passed_over() {
     let bind = bind(3, b"cn=jane,dc=orders", 0x80, b"secret");
     let controls = |control: &[u8]| value(0xa0, &value(SEQUENCE, control));
-    let with = |control: &[u8]| request(&body(1, &bind, &controls(control))).map(|request| matches!(request, Request::Simple { .. }));
+    let with = |control: &[u8]| {
+        request(&body(1, &bind, &controls(control)))
+            .map(|request| matches!(request, Request::Simple { .. }))
+    };
     let oid = value(4, b"1.3.6.1.4.1.42.2.27.8.5.1");
     assert_eq!(with(&oid), Ok(true));
     assert_eq!(with(&[oid.clone(), value(1, &[0])].concat()), Ok(true));
@@ -101,7 +129,13 @@ fn what_is_not_whole_or_not_proper_is_refused() {
     }
     assert!(parse(&body(0, &good, b"")).is_err());
     assert!(parse(&body(1, &good, b"\0")).is_err());
-    for number in [&b"\x02\x00"[..], b"\x02\x01\x80", b"\x02\x02\x00\x01", b"\x02\x05\x00\x80\x00\x00\x00", b"\x01\x01\x01"] {
+    for number in [
+        &b"\x02\x00"[..],
+        b"\x02\x01\x80",
+        b"\x02\x02\x00\x01",
+        b"\x02\x05\x00\x80\x00\x00\x00",
+        b"\x01\x01\x01",
+    ] {
         assert!(parse(&[number, &good].concat()).is_err(), "{number:?}");
     }
     assert!(parse(&body(1, &value(0x60, &[&good[2..], b"\x04\x00"].concat()), b"")).is_err());
@@ -111,7 +145,10 @@ fn what_is_not_whole_or_not_proper_is_refused() {
 
 #[test]
 fn responses_are_what_rfc_4511_says() {
-    assert_eq!(bind_response(MessageId(1), ResultCode::Success, ""), b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00");
+    assert_eq!(
+        bind_response(MessageId(1), ResultCode::Success, ""),
+        b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00"
+    );
     assert_eq!(
         other_response(MessageId(0x80), ResponseTag(0x65), ResultCode::UnwillingToPerform, "no"),
         b"\x30\x0f\x02\x02\x00\x80\x65\x09\x0a\x01\x35\x04\x00\x04\x02no"

@@ -9,7 +9,8 @@ use tokio::time::{Instant, sleep};
 use super::{Limits, Refusal, ResultCode, bind, code, hold};
 
 /// What the tests of lateness give a connection, and the most that it may then last on a busy machine.
-const SHORT: Limits = Limits { lifetime: Duration::from_millis(400), idle: Duration::from_millis(150) };
+const SHORT: Limits =
+    Limits { lifetime: Duration::from_millis(400), idle: Duration::from_millis(150) };
 const PATIENCE: Duration = Duration::from_secs(3);
 
 const UNBIND: &[u8] = b"\x30\x05\x02\x01\x09\x42\x00";
@@ -28,7 +29,11 @@ fn field(tag: u8, text: &str) -> Vec<u8> {
 }
 
 /// What a client reads that sends `bytes` and keeps the connection open, and what was asked of the verifier.
-async fn told(bytes: &[u8], limits: Limits, verdict: Result<(), Failure>) -> (Vec<u8>, Vec<String>) {
+async fn told(
+    bytes: &[u8],
+    limits: Limits,
+    verdict: Result<(), Failure>,
+) -> (Vec<u8>, Vec<String>) {
     let asked = RefCell::new(Vec::new());
     let verify = |bind: super::Bind| {
         asked.borrow_mut().push(format!("{} {} {}", bind.instance, bind.user, *bind.token));
@@ -63,7 +68,12 @@ fn codes(mut heard: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn binds_are_answered_one_after_the_other() {
-    let both = [request("cn=jane,dc=orders", "first"), request("cn=joe,dc=bills", "second"), UNBIND.to_vec()].concat();
+    let both = [
+        request("cn=jane,dc=orders", "first"),
+        request("cn=joe,dc=bills", "second"),
+        UNBIND.to_vec(),
+    ]
+    .concat();
     let (heard, asked) = told(&both, Limits::USUAL, Ok(())).await;
     assert_eq!(codes(&heard), [0, 0]);
     assert_eq!(asked, ["orders jane first", "bills joe second"]);
@@ -72,7 +82,12 @@ async fn binds_are_answered_one_after_the_other() {
 #[tokio::test]
 async fn a_refusal_carries_the_public_text_alone() {
     let failure = Failure::new(Class::Expired, "who, when and where");
-    let (heard, _) = told(&[&request("cn=jane,dc=orders", "x")[..], UNBIND].concat(), Limits::USUAL, Err(failure)).await;
+    let (heard, _) = told(
+        &[&request("cn=jane,dc=orders", "x")[..], UNBIND].concat(),
+        Limits::USUAL,
+        Err(failure),
+    )
+    .await;
     assert_eq!(codes(&heard), [49]);
     let text = String::from_utf8_lossy(&heard);
     assert!(text.contains(Class::Expired.public()) && !text.contains("where"), "{text}");
@@ -88,7 +103,8 @@ async fn binds_as_nobody_are_refused_unasked() {
         ("jane", "x", 34),
         ("cn=jane,dc=", "x", 34),
     ] {
-        let (heard, asked) = told(&[&request(name, password)[..], UNBIND].concat(), Limits::USUAL, Ok(())).await;
+        let (heard, asked) =
+            told(&[&request(name, password)[..], UNBIND].concat(), Limits::USUAL, Ok(())).await;
         assert_eq!((codes(&heard), asked.len()), (vec![refused], 0), "{name}");
     }
 }
@@ -102,9 +118,13 @@ async fn another_operation_is_refused_and_ends_it() {
 
 #[tokio::test]
 async fn garbage_ends_it_with_a_notice() {
-    for bytes in
-        [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x30\x84\xff\xff\xff\xff", b"\x30\x80", b"\x30\x03\x02\x01\x01", b"\x16\x03\x01\x02\x00"]
-    {
+    for bytes in [
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        b"\x30\x84\xff\xff\xff\xff",
+        b"\x30\x80",
+        b"\x30\x03\x02\x01\x01",
+        b"\x16\x03\x01\x02\x00",
+    ] {
         let (heard, _) = told(bytes, Limits::USUAL, Ok(())).await;
         assert_eq!(codes(&heard), [2], "{bytes:?}");
         assert!(heard.ends_with(b"1.3.6.1.4.1.1466.20036"));
@@ -153,16 +173,25 @@ async fn a_verifier_that_hangs_is_a_refusal_in_time() {
 
 #[test]
 fn a_name_is_the_user_between_prefix_and_suffix() {
-    let read = |name: &str| bind(name.as_bytes(), b"x").map(|bind| (bind.user.as_str().to_owned(), bind.instance.as_str().to_owned()));
+    let read = |name: &str| {
+        bind(name.as_bytes(), b"x")
+            .map(|bind| (bind.user.as_str().to_owned(), bind.instance.as_str().to_owned()))
+    };
     let pair = |user: &str, instance: &str| Ok((user.to_owned(), instance.to_owned()));
     assert_eq!(read("cn=jane,dc=orders"), pair("jane", "orders"));
     assert_eq!(read("cn=a b+c@d.e/é,dc=orders"), pair("a b+c@d.e/é", "orders"));
     // A user can't make itself one of another instance: what the server adds stands last.
     assert_eq!(read("cn=jane,dc=bills,dc=orders"), pair("jane,dc=bills", "orders"));
     assert_eq!(read("cn=cn=jane,dc=orders"), pair("cn=jane", "orders"));
-    for wrong in
-        ["CN=jane,dc=orders", "cn=jane,DC=orders", "cn=jane", "jane,dc=orders", "cn=jane,dc=orders ", "cn=jane, dc=orders", ",dc=orders"]
-    {
+    for wrong in [
+        "CN=jane,dc=orders",
+        "cn=jane,DC=orders",
+        "cn=jane",
+        "jane,dc=orders",
+        "cn=jane,dc=orders ",
+        "cn=jane, dc=orders",
+        ",dc=orders",
+    ] {
         assert_eq!(read(wrong).unwrap_err().0, ResultCode::InvalidDnSyntax, "{wrong}");
     }
     assert_eq!(bind(b"cn=\xff,dc=orders", b"x").unwrap_err().0, ResultCode::InvalidDnSyntax);

@@ -39,7 +39,9 @@ fn answer(request: &Request<Incoming>, issuer: &str, published: &Published) -> R
     match request.uri().path() {
         "/id/.well-known/openid-configuration" => {
             let other = published.discovery.lock().unwrap().take();
-            other.unwrap_or_else(|| found(&json!({ "issuer": issuer, "jwks_uri": format!("{issuer}/keys") })))
+            other.unwrap_or_else(|| {
+                found(&json!({ "issuer": issuer, "jwks_uri": format!("{issuer}/keys") }))
+            })
         }
         "/id/keys" => Response::new(published.keys.lock().unwrap().clone()),
         _ => Response::builder().status(404).body(String::new()).unwrap(),
@@ -61,7 +63,8 @@ async fn serve() -> Server {
                     let response = answer(&request, &issuer, &published);
                     async move { Ok::<_, Infallible>(response) }
                 });
-                let _closed = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                let _closed =
+                    http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
             });
         }
     });
@@ -135,8 +138,14 @@ async fn failures_are_kept_for_a_while_too() {
 async fn an_issuer_that_lies_or_leads_elsewhere_is_refused() {
     let (server, other) = (serve().await, serve().await);
     let issuers = issuers(HASTY);
-    let redirect = Response::builder().status(302).header("location", format!("{}/keys", other.issuer)).body(String::new()).unwrap();
-    let document = |issuer: &str, keys: &str| Response::new(json!({ "issuer": issuer, "jwks_uri": keys }).to_string());
+    let redirect = Response::builder()
+        .status(302)
+        .header("location", format!("{}/keys", other.issuer))
+        .body(String::new())
+        .unwrap();
+    let document = |issuer: &str, keys: &str| {
+        Response::new(json!({ "issuer": issuer, "jwks_uri": keys }).to_string())
+    };
     let own = server.issuer.as_str();
     for (response, expected) in [
         (redirect, "redirects are not followed"),
@@ -146,7 +155,12 @@ async fn an_issuer_that_lies_or_leads_elsewhere_is_refused() {
         (document(own, "file:///etc/passwd"), "the URL is not https"),
         (document(own, "/id/keys"), "the URL is not https"),
         (Response::new("{}".to_owned()), "is not JSON with"),
-        (Response::new(format!(r#"{{"issuer": "x", "issuer": "{own}", "jwks_uri": "{own}/keys"}}"#)), "is not JSON with"),
+        (
+            Response::new(format!(
+                r#"{{"issuer": "x", "issuer": "{own}", "jwks_uri": "{own}/keys"}}"#
+            )),
+            "is not JSON with",
+        ),
         (Response::new(" ".repeat(300_000)), "longer than 262144 bytes"),
         (document(own, &format!("{own}/.well-known/openid-configuration")), "not a JWK set"),
         (document(own, &format!("{own}/nowhere")), "status 404"),
@@ -200,25 +214,43 @@ async fn tls_is_verified() {
     let authority = ca.self_signed(&ca_key).unwrap();
     let issuer = rcgen::Issuer::from_params(&ca, &ca_key);
     let server_key = rcgen::KeyPair::generate().unwrap();
-    let certificate = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&server_key, &issuer).unwrap();
+    let certificate = rcgen::CertificateParams::new(["localhost".to_owned()])
+        .unwrap()
+        .signed_by(&server_key, &issuer)
+        .unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let tls = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap();
     let key = rustls::pki_types::PrivatePkcs8KeyDer::from(server_key.serialize_der());
-    let tls = Arc::new(tls.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key.into()).unwrap());
+    let tls = Arc::new(
+        tls.with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key.into())
+            .unwrap(),
+    );
 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            let Ok(mut stream) = tokio_rustls::TlsAcceptor::from(Arc::clone(&tls)).accept(stream).await else { continue };
-            let _cut = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok").await;
+            let Ok(mut stream) =
+                tokio_rustls::TlsAcceptor::from(Arc::clone(&tls)).accept(stream).await
+            else {
+                continue;
+            };
+            let _cut = stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok")
+                .await;
             let _cut = stream.shutdown().await;
         }
     });
     let trusting = Fetcher::new(&[authority.der().clone()]).unwrap();
     let bounds = crate::oidc::fetch::Bounds { time: Duration::from_secs(5), size: 100 };
-    assert_eq!(trusting.get(&format!("https://localhost:{port}/"), &[], bounds).await.unwrap(), b"ok");
+    assert_eq!(
+        trusting.get(&format!("https://localhost:{port}/"), &[], bounds).await.unwrap(),
+        b"ok"
+    );
     for (fetcher, host) in [(&trusting, "127.0.0.1"), (&Fetcher::new(&[]).unwrap(), "localhost")] {
         let error = fetcher.get(&format!("https://{host}:{port}/"), &[], bounds).await.unwrap_err();
         assert!(matches!(error, FetchError::Unreachable(_)), "{error}");

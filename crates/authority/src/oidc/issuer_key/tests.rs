@@ -4,7 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use super::{ClusterObject, IssuerKey, IssuerKeyError, ServiceAccount, discovery_document, integers, jwks_document, thumbprint};
+use super::{
+    ClusterObject, IssuerKey, IssuerKeyError, ServiceAccount, discovery_document, integers,
+    jwks_document, thumbprint,
+};
 use crate::oidc::jwk::Jwks;
 use crate::oidc::jwt::{Expectation, TokenError, parse};
 
@@ -56,7 +59,10 @@ fn tokens_verify_under_the_published_keys_before_and_after_a_rotation() {
         let claims = parse(&token).unwrap().verify(&published, expected).unwrap();
         assert_eq!(claims.subject, "system:serviceaccount:shop:web");
         let withdrawn = Jwks::parse(jwks_document([]).to_string().as_bytes()).unwrap();
-        assert_eq!(parse(&token).unwrap().verify(&withdrawn, expected), Err(TokenError::UnknownKey));
+        assert_eq!(
+            parse(&token).unwrap().verify(&withdrawn, expected),
+            Err(TokenError::UnknownKey)
+        );
     }
 }
 
@@ -85,15 +91,24 @@ fn a_service_account_s_claims_are_those_of_kubernetes() {
 #[test]
 fn the_discovery_document_is_that_of_eks() {
     let document = discovery_document(ISSUER);
-    assert_eq!((&document["issuer"], &document["jwks_uri"]), (&json!(ISSUER), &json!("https://issuer.example/id/1/keys")));
+    assert_eq!(
+        (&document["issuer"], &document["jwks_uri"]),
+        (&json!(ISSUER), &json!("https://issuer.example/id/1/keys"))
+    );
     assert_eq!(document["id_token_signing_alg_values_supported"], json!(["RS256"]));
 }
 
 #[test]
 fn a_broken_public_key_is_no_key() {
-    for der in
-        [&[][..], &[0x30], &[0x30, 2, 2], &[0x30, 3, 2, 1, 1], &[0x30, 0x83, 0, 0, 1, 2], &[0x30, 6, 2, 1, 1, 2, 1, 1, 0], &[0x31, 0]]
-    {
+    for der in [
+        &[][..],
+        &[0x30],
+        &[0x30, 2, 2],
+        &[0x30, 3, 2, 1, 1],
+        &[0x30, 0x83, 0, 0, 1, 2],
+        &[0x30, 6, 2, 1, 1, 2, 1, 1, 0],
+        &[0x31, 0],
+    ] {
         assert!(integers(der).is_none(), "{der:?}");
     }
     assert_eq!(integers(&[0x30, 7, 2, 2, 0, 0x80, 2, 1, 3]), Some((&[0x80][..], &[3][..])));

@@ -33,7 +33,11 @@ fn set(keys: &[Value]) -> Result<Jwks, InvalidJwks> {
 
 #[test]
 fn both_kinds_of_keys_are_read() {
-    let keys = set(&[with(rsa(), "use", "sig"), with(with(ec(), "alg", "ES256"), "key_ops", json!(["verify"]))]).unwrap();
+    let keys = set(&[
+        with(rsa(), "use", "sig"),
+        with(with(ec(), "alg", "ES256"), "key_ops", json!(["verify"])),
+    ])
+    .unwrap();
     let found: Vec<_> = keys.keys().iter().map(|key| (key.id(), key.algorithm())).collect();
     assert_eq!(found, [("rsa", Algorithm::Rs256), ("ec", Algorithm::Es256)]);
     assert!(keys.has("ec") && !keys.has("other"));

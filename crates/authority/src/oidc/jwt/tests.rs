@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm, KeyPair,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
+    EcdsaSigningAlgorithm, KeyPair,
 };
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -66,7 +67,8 @@ impl Issuer {
     }
 
     fn signed(&self, header: &str, claims: &str) -> String {
-        let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+        let input =
+            format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
         let signature = self.0.sign(&SystemRandom::new(), input.as_bytes()).unwrap();
         format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
@@ -81,7 +83,10 @@ fn keys(keys: &[Value]) -> Jwks {
 }
 
 fn verify_at(token: &str, keys: &Jwks, now: SystemTime) -> Result<Claims, TokenError> {
-    parse(token)?.verify(keys, Expectation { issuer: ISSUER, audiences: &["other", "sts.amazonaws.com"], now })
+    parse(token)?.verify(
+        keys,
+        Expectation { issuer: ISSUER, audiences: &["other", "sts.amazonaws.com"], now },
+    )
 }
 
 fn verify(token: &str, keys: &Jwks) -> Result<Claims, TokenError> {
@@ -114,9 +119,16 @@ fn a_good_token_yields_its_claims() {
     said["kubernetes.io"] = json!({ "namespace": "shop" });
     said["mixed"] = json!(["a", {}]);
     let claims = verify(&issuer.token(&said), &issuer.keys()).unwrap();
-    assert_eq!((claims.issuer.as_str(), claims.subject.as_str()), (ISSUER, "system:serviceaccount:shop:web"));
-    assert_eq!((claims.audience, claims.expires, claims.issued), (vec!["sts.amazonaws.com".to_owned()], at(NOW + 600), Some(at(NOW))));
-    let others: Vec<_> = claims.others.iter().map(|(name, values)| format!("{name}={}", values.join(","))).collect();
+    assert_eq!(
+        (claims.issuer.as_str(), claims.subject.as_str()),
+        (ISSUER, "system:serviceaccount:shop:web")
+    );
+    assert_eq!(
+        (claims.audience, claims.expires, claims.issued),
+        (vec!["sts.amazonaws.com".to_owned()], at(NOW + 600), Some(at(NOW)))
+    );
+    let others: Vec<_> =
+        claims.others.iter().map(|(name, values)| format!("{name}={}", values.join(","))).collect();
     assert_eq!(others, ["amr=authenticated,mfa", "email_verified=true", "level=3"]);
     let one = claiming("aud", "other");
     assert_eq!(verify(&issuer.token(&one), &issuer.keys()).unwrap().audience, ["other"]);
@@ -150,9 +162,16 @@ fn each_wrong_claim_has_its_refusal() {
     }
     let mut without = claims();
     without.as_object_mut().unwrap().remove("exp");
-    assert_eq!(verify(&issuer.token(&without), &issuer.keys()), Err(TokenError::MissingClaim("exp")));
+    assert_eq!(
+        verify(&issuer.token(&without), &issuer.keys()),
+        Err(TokenError::MissingClaim("exp"))
+    );
     assert_eq!(parse(&issuer.token(&json!({}))).err(), Some(TokenError::MissingClaim("iss")));
-    for (name, value) in [("nbf", json!(NOW + 300)), ("iat", json!(NOW + 300)), ("exp", json!(NOW as f64 + 0.5 + 1.0))] {
+    for (name, value) in [
+        ("nbf", json!(NOW + 300)),
+        ("iat", json!(NOW + 300)),
+        ("exp", json!(NOW as f64 + 0.5 + 1.0)),
+    ] {
         assert!(verify(&issuer.token(&claiming(name, value)), &issuer.keys()).is_ok(), "{name}");
     }
 }
@@ -161,7 +180,10 @@ fn each_wrong_claim_has_its_refusal() {
 fn unsigned_tokens_and_other_algorithms_are_refused() {
     let issuer = Issuer::new();
     let payload = encoded(&claims());
-    for name in ["none", "None", "NONE", "HS256", "HS512", "RS512", "RS1", "PS256", "ES384", "EdDSA", "rs256", ""] {
+    for name in [
+        "none", "None", "NONE", "HS256", "HS512", "RS512", "RS1", "PS256", "ES384", "EdDSA",
+        "rs256", "",
+    ] {
         let header = encoded(&json!({ "alg": name, "kid": "key" }));
         for signature in ["", "AAAA"] {
             let token = format!("{header}.{payload}.{signature}");
@@ -173,7 +195,10 @@ fn unsigned_tokens_and_other_algorithms_are_refused() {
     assert_eq!(parse(&format!("{rest}.")).err(), Some(TokenError::Malformed("it is not signed")));
     assert!(matches!(parse(rest), Err(TokenError::Malformed(_))));
     for header in [json!({}), json!({ "alg": null }), json!({ "alg": ["RS256"] })] {
-        assert_eq!(parse(&format!("{}.{payload}.AAAA", encoded(&header))).err(), Some(TokenError::UnsupportedAlgorithm));
+        assert_eq!(
+            parse(&format!("{}.{payload}.AAAA", encoded(&header))).err(),
+            Some(TokenError::UnsupportedAlgorithm)
+        );
     }
 }
 
@@ -182,11 +207,15 @@ fn unsigned_tokens_and_other_algorithms_are_refused() {
 fn an_hmac_under_the_public_key_is_refused() {
     let key = IssuerKey::generate().unwrap();
     let keys = Jwks::parse(jwks_document([&key]).to_string().as_bytes()).unwrap();
-    for (name, expected) in [("HS256", TokenError::UnsupportedAlgorithm), ("RS256", TokenError::BadSignature)] {
-        let input = format!("{}.{}", encoded(&json!({ "alg": name, "kid": key.id() })), encoded(&claims()));
+    for (name, expected) in
+        [("HS256", TokenError::UnsupportedAlgorithm), ("RS256", TokenError::BadSignature)]
+    {
+        let input =
+            format!("{}.{}", encoded(&json!({ "alg": name, "kid": key.id() })), encoded(&claims()));
         for secret in [key.public_jwk()["n"].as_str().unwrap(), &key.public_jwk().to_string()] {
             let secret = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret.as_bytes());
-            let signature = URL_SAFE_NO_PAD.encode(aws_lc_rs::hmac::sign(&secret, input.as_bytes()));
+            let signature =
+                URL_SAFE_NO_PAD.encode(aws_lc_rs::hmac::sign(&secret, input.as_bytes()));
             assert_eq!(verify(&format!("{input}.{signature}"), &keys), Err(expected.clone()));
         }
     }
@@ -245,11 +274,17 @@ fn a_header_that_brings_its_key_or_demands_something_is_refused() {
 fn duplicate_keys_are_refused_in_header_and_payload() {
     let issuer = Issuer::new();
     let claims = claims().to_string();
-    for header in [r#"{"alg":"none","alg":"ES256","kid":"key"}"#, r#"{"alg":"ES256","kid":"key","kid":"other"}"#] {
+    for header in [
+        r#"{"alg":"none","alg":"ES256","kid":"key"}"#,
+        r#"{"alg":"ES256","kid":"key","kid":"other"}"#,
+    ] {
         assert!(matches!(parse(&issuer.signed(header, &claims)), Err(TokenError::Malformed(_))));
     }
     let twice = claims.replacen('{', r#"{"sub":"admin","#, 1);
-    assert!(matches!(parse(&issuer.signed(r#"{"alg":"ES256","kid":"key"}"#, &twice)), Err(TokenError::Malformed(_))));
+    assert!(matches!(
+        parse(&issuer.signed(r#"{"alg":"ES256","kid":"key"}"#, &twice)),
+        Err(TokenError::Malformed(_))
+    ));
 }
 
 #[test]
@@ -281,7 +316,10 @@ fn a_signature_of_another_length_or_of_zeros_is_refused() {
     let zeros = URL_SAFE_NO_PAD.encode([0; 64]);
     let long = URL_SAFE_NO_PAD.encode([&[0][..], &raw].concat());
     for signature in [zeros, long, URL_SAFE_NO_PAD.encode(&raw[..63])] {
-        assert_eq!(verify(&format!("{input}.{signature}"), &issuer.keys()), Err(TokenError::BadSignature));
+        assert_eq!(
+            verify(&format!("{input}.{signature}"), &issuer.keys()),
+            Err(TokenError::BadSignature)
+        );
     }
 }
 

@@ -6,10 +6,20 @@ fn read(text: &str) -> Result<Location, String> {
 
 #[test]
 fn urls_say_where_and_how() {
-    let Ok(Location::Postgres(at)) = read("postgres://auth@db.example/state?sslrootcert=/etc/ca.pem") else { panic!("a URL") };
+    let Ok(Location::Postgres(at)) =
+        read("postgres://auth@db.example/state?sslrootcert=/etc/ca.pem")
+    else {
+        panic!("a URL")
+    };
     assert_eq!(at.to_string(), "postgres://auth@db.example:5432/state");
-    assert_eq!((at.tls, at.root_certificates.as_deref()), (TlsMode::VerifyFull, Some("/etc/ca.pem".as_ref())));
-    let Ok(Location::Postgres(at)) = read("postgres://auth@localhost/state?host=/run/postgresql") else { panic!("a socket") };
+    assert_eq!(
+        (at.tls, at.root_certificates.as_deref()),
+        (TlsMode::VerifyFull, Some("/etc/ca.pem".as_ref()))
+    );
+    let Ok(Location::Postgres(at)) = read("postgres://auth@localhost/state?host=/run/postgresql")
+    else {
+        panic!("a socket")
+    };
     assert_eq!((at.tls, at.host.as_str()), (TlsMode::Disable, "/run/postgresql"));
     assert!(matches!(read("/var/lib/countersign"), Ok(Location::Directory(_))));
 }

@@ -21,13 +21,19 @@ const MAX_KEYS: usize = 2;
 impl Applying<'_> {
     pub(super) fn group(&mut self, entry: &entry::Group) -> Result<(), StoreError> {
         let head = &entry.head;
-        let Some(partition) = self.partition(&head.place, &head.account) else { return Ok(()) };
+        let Some(partition) = self.partition(&head.place, &head.account) else {
+            return Ok(());
+        };
         let before = owned(self.draft.get::<Group>(&named(head.account.as_str(), &head.name)));
         let mut group = Group {
             account: head.account.clone(),
             path: path(head, before.as_ref().map(|before| before.path.as_str())),
             name: head.name.clone(),
-            unique_id: self.unique_id(head, Named::Group, before.as_ref().map(|before| before.unique_id.as_str()))?,
+            unique_id: self.unique_id(
+                head,
+                Named::Group,
+                before.as_ref().map(|before| before.unique_id.as_str()),
+            )?,
             created: self.created(head.created, before.as_ref().map(|before| before.created)),
             inline: with(before.as_ref().map(|before| &before.inline), Some(&entry.rights.inline)),
             attached: BTreeSet::new(),
@@ -41,13 +47,19 @@ impl Applying<'_> {
 
     pub(super) fn role(&mut self, entry: &entry::Role) -> Result<(), StoreError> {
         let head = &entry.head;
-        let Some(partition) = self.partition(&head.place, &head.account) else { return Ok(()) };
+        let Some(partition) = self.partition(&head.place, &head.account) else {
+            return Ok(());
+        };
         let before = owned(self.draft.get::<Role>(&named(head.account.as_str(), &head.name)));
         let mut role = Role {
             account: head.account.clone(),
             path: path(head, before.as_ref().map(|before| before.path.as_str())),
             name: head.name.clone(),
-            unique_id: self.unique_id(head, Named::Role, before.as_ref().map(|before| before.unique_id.as_str()))?,
+            unique_id: self.unique_id(
+                head,
+                Named::Role,
+                before.as_ref().map(|before| before.unique_id.as_str()),
+            )?,
             description: String::new(),
             created: self.created(head.created, before.as_ref().map(|before| before.created)),
             trust: None,
@@ -58,25 +70,39 @@ impl Applying<'_> {
             tags: with(before.as_ref().map(|before| &before.tags), head.tags.as_ref()),
         };
         if let Some(before) = before {
-            (role.name, role.description, role.trust) = (before.name, before.description, before.trust);
-            (role.max_session, role.attached, role.boundary) = (before.max_session, before.attached, before.boundary);
+            (role.name, role.description, role.trust) =
+                (before.name, before.description, before.trust);
+            (role.max_session, role.attached, role.boundary) =
+                (before.max_session, before.attached, before.boundary);
         }
         entry.description.iter().for_each(|description| role.description.clone_from(description));
         role.trust = entry.trust.clone().or(role.trust);
         role.max_session = entry.max_session.unwrap_or(role.max_session);
-        self.attach(partition, &head.account, &entry.rights, &mut role.attached, Some(&mut role.boundary));
+        self.attach(
+            partition,
+            &head.account,
+            &entry.rights,
+            &mut role.attached,
+            Some(&mut role.boundary),
+        );
         self.keep(role, |role| arn(partition, &role.account, "role", &role.path, &role.name))
     }
 
     pub(super) fn user(&mut self, entry: &entry::User) -> Result<(), StoreError> {
         let head = &entry.head;
-        let Some(partition) = self.partition(&head.place, &head.account) else { return Ok(()) };
+        let Some(partition) = self.partition(&head.place, &head.account) else {
+            return Ok(());
+        };
         let before = owned(self.draft.get::<User>(&named(head.account.as_str(), &head.name)));
         let mut user = User {
             account: head.account.clone(),
             path: path(head, before.as_ref().map(|before| before.path.as_str())),
             name: head.name.clone(),
-            unique_id: self.unique_id(head, Named::User, before.as_ref().map(|before| before.unique_id.as_str()))?,
+            unique_id: self.unique_id(
+                head,
+                Named::User,
+                before.as_ref().map(|before| before.unique_id.as_str()),
+            )?,
             created: self.created(head.created, before.as_ref().map(|before| before.created)),
             access_keys: Vec::new(),
             groups: BTreeSet::new(),
@@ -86,10 +112,17 @@ impl Applying<'_> {
             tags: with(before.as_ref().map(|before| &before.tags), head.tags.as_ref()),
         };
         if let Some(before) = before {
-            (user.name, user.access_keys, user.groups) = (before.name, before.access_keys, before.groups);
+            (user.name, user.access_keys, user.groups) =
+                (before.name, before.access_keys, before.groups);
             (user.attached, user.boundary) = (before.attached, before.boundary);
         }
-        self.attach(partition, &head.account, &entry.rights, &mut user.attached, Some(&mut user.boundary));
+        self.attach(
+            partition,
+            &head.account,
+            &entry.rights,
+            &mut user.attached,
+            Some(&mut user.boundary),
+        );
         for wanted in &entry.groups {
             match self.draft.get::<Group>(&named(head.account.as_str(), &wanted.value)) {
                 Some(group) => user.groups.extend([group.name.clone()]),
@@ -108,8 +141,14 @@ impl Applying<'_> {
     }
 
     /// The keys that the file is about, each of which the user gets: those that it gives, or one that is made.
-    fn keys(&mut self, entry: &entry::User, user: &mut User, partition: Partition) -> Result<Vec<AccessKey>, StoreError> {
-        let mut keys: Vec<AccessKey> = entry.keys.iter().filter_map(|key| self.key(key, user)).collect();
+    fn keys(
+        &mut self,
+        entry: &entry::User,
+        user: &mut User,
+        partition: Partition,
+    ) -> Result<Vec<AccessKey>, StoreError> {
+        let mut keys: Vec<AccessKey> =
+            entry.keys.iter().filter_map(|key| self.key(key, user)).collect();
         for key in &keys {
             if !user.access_keys.contains(&key.id) {
                 user.access_keys.push(key.id.clone());
@@ -129,7 +168,10 @@ impl Applying<'_> {
             });
         }
         if user.access_keys.len() > MAX_KEYS {
-            self.report.add(&entry.head.place, format!("the user {:?} would have more than {MAX_KEYS} access keys", user.name));
+            self.report.add(
+                &entry.head.place,
+                format!("the user {:?} would have more than {MAX_KEYS} access keys", user.name),
+            );
         }
         Ok(keys)
     }
@@ -138,13 +180,22 @@ impl Applying<'_> {
     fn key(&self, entry: &entry::Key, user: &User) -> Option<AccessKey> {
         let before = self.draft.get::<AccessKey>(entry.id.as_str());
         let place: &Place = &entry.place;
-        if let Some(other) = before.filter(|key| key.account != user.account || !key.user.eq_ignore_ascii_case(&user.name)) {
-            let problem = format!("the access key {} is that of the user {:?} in account {}", entry.id, other.user, other.account);
+        if let Some(other) = before
+            .filter(|key| key.account != user.account || !key.user.eq_ignore_ascii_case(&user.name))
+        {
+            let problem = format!(
+                "the access key {} is that of the user {:?} in account {}",
+                entry.id, other.user, other.account
+            );
             self.report.add(place, problem);
             return None;
         }
-        let Some(secret) = entry.secret.clone().or_else(|| before.map(|key| key.secret.clone())) else {
-            let problem = format!("the secret of {} is neither here nor in the store: give it, or leave the key out", entry.id);
+        let Some(secret) = entry.secret.clone().or_else(|| before.map(|key| key.secret.clone()))
+        else {
+            let problem = format!(
+                "the secret of {} is neither here nor in the store: give it, or leave the key out",
+                entry.id
+            );
             self.report.add(place, problem);
             return None;
         };
@@ -167,7 +218,9 @@ impl Applying<'_> {
         attached: &mut BTreeSet<String>,
         boundary: Option<&mut Option<String>>,
     ) {
-        attached.extend(rights.attached.iter().filter_map(|wanted| self.managed(partition, account, wanted)));
+        attached.extend(
+            rights.attached.iter().filter_map(|wanted| self.managed(partition, account, wanted)),
+        );
         if let (Some(kept), Some(wanted)) = (boundary, &rights.boundary) {
             *kept = self.managed(partition, account, wanted);
         }

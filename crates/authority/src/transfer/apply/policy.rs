@@ -19,18 +19,30 @@ use crate::transfer::readable::MAX_VERSIONS;
 impl Applying<'_> {
     pub(super) fn policy(&mut self, entry: &entry::Policy) -> Result<(), StoreError> {
         let head = &entry.head;
-        let Some(partition) = self.partition(&head.place, &head.account) else { return Ok(()) };
-        let before = owned(self.draft.get::<ManagedPolicy>(&named(head.account.as_str(), &head.name)));
+        let Some(partition) = self.partition(&head.place, &head.account) else {
+            return Ok(());
+        };
+        let before =
+            owned(self.draft.get::<ManagedPolicy>(&named(head.account.as_str(), &head.name)));
         let path = path(head, before.as_ref().map(|before| before.path.as_str()));
         if let Some(before) = before.as_ref().filter(|before| before.path != path) {
             // Whatever it is attached to names it by an ARN with its path.
-            let problem = format!("the policy {:?} has the path {:?}, which can't be changed", before.name, before.path);
+            let problem = format!(
+                "the policy {:?} has the path {:?}, which can't be changed",
+                before.name, before.path
+            );
             self.report.add(&head.place, problem);
         }
         let created = self.created(head.created, before.as_ref().map(|before| before.created));
-        let unique_id = self.unique_id(head, Named::Policy, before.as_ref().map(|before| before.unique_id.as_str()))?;
+        let unique_id = self.unique_id(
+            head,
+            Named::Policy,
+            before.as_ref().map(|before| before.unique_id.as_str()),
+        )?;
         let (description, tags) = match &before {
-            Some(before) => (before.description.clone(), with(Some(&before.tags), head.tags.as_ref())),
+            Some(before) => {
+                (before.description.clone(), with(Some(&before.tags), head.tags.as_ref()))
+            }
             None => (String::new(), head.tags.clone().unwrap_or_default()),
         };
         let mut policy = ManagedPolicy {
@@ -48,23 +60,42 @@ impl Applying<'_> {
         };
         let now = self.created(None, None);
         match &entry.content {
-            Content::Document(document) => set_document(&mut policy, document, head.created.unwrap_or(now)),
-            Content::Versions { versions, default, next } => set_versions(&mut policy, versions, *default, *next, now),
+            Content::Document(document) => {
+                set_document(&mut policy, document, head.created.unwrap_or(now))
+            }
+            Content::Versions { versions, default, next } => {
+                set_versions(&mut policy, versions, *default, *next, now)
+            }
         }
-        self.keep(policy, |policy| arn(policy.partition, &policy.account, "policy", &policy.path, &policy.name))
+        self.keep(policy, |policy| {
+            arn(policy.partition, &policy.account, "policy", &policy.path, &policy.name)
+        })
     }
 
     /// The ARN of a managed policy that is there, by its ARN or its name: the account's own comes before AWS's.
-    pub(super) fn managed(&self, partition: Partition, account: &AccountId, wanted: &Spot<String>) -> Option<String> {
+    pub(super) fn managed(
+        &self,
+        partition: Partition,
+        account: &AccountId,
+        wanted: &Spot<String>,
+    ) -> Option<String> {
         let text = wanted.value.as_str();
         let found = if text.starts_with("arn:") {
             let parsed: Option<Arn> = text.parse().ok();
-            let own = || documents::policy(self.draft, text).is_some_and(|policy| policy.account == *account);
+            let own = || {
+                documents::policy(self.draft, text).is_some_and(|policy| policy.account == *account)
+            };
             let fits = parsed.is_some_and(|parsed| parsed.partition() == partition.as_str());
             (fits && (self.is_aws(text) || own())).then(|| text.to_owned())
         } else {
-            let own = self.draft.get::<ManagedPolicy>(&named(account.as_str(), text)).and_then(|policy| policy.arn().ok());
-            let aws = || Some(format!("arn:{partition}:iam::aws:policy/{text}")).filter(|arn| self.is_aws(arn));
+            let own = self
+                .draft
+                .get::<ManagedPolicy>(&named(account.as_str(), text))
+                .and_then(|policy| policy.arn().ok());
+            let aws = || {
+                Some(format!("arn:{partition}:iam::aws:policy/{text}"))
+                    .filter(|arn| self.is_aws(arn))
+            };
             own.map(|arn| arn.to_string()).or_else(aws)
         };
         if found.is_none() {
@@ -94,7 +125,13 @@ fn set_document(policy: &mut ManagedPolicy, document: &str, created: u64) {
     (policy.default_version, policy.next_version) = (number, number.saturating_add(1));
 }
 
-fn set_versions(policy: &mut ManagedPolicy, given: &BTreeMap<u32, (String, Option<u64>)>, default: u32, next: Option<u32>, now: u64) {
+fn set_versions(
+    policy: &mut ManagedPolicy,
+    given: &BTreeMap<u32, (String, Option<u64>)>,
+    default: u32,
+    next: Option<u32>,
+    now: u64,
+) {
     let version = |(number, (document, created)): (&u32, &(String, Option<u64>))| {
         let before = policy.versions.get(number).map(|version| version.created);
         let created = created.or(before).unwrap_or(now);

@@ -24,12 +24,16 @@ impl<'n> Reader<'n> {
             let id: AccessKeyId = file::parse(&text, self.report)?;
             // Keys that begin with ASIA are looked for in session tokens.
             if id.as_str().starts_with("ASIA") {
-                self.report.add(&text.place, "keys that begin with ASIA are those of sessions; a user's begins with AKIA");
+                self.report.add(
+                    &text.place,
+                    "keys that begin with ASIA are those of sessions; a user's begins with AKIA",
+                );
             }
             Some(id)
         });
         let secret = fields.text("secret").and_then(|text| {
-            let fits = (1..=256).contains(&text.value.len()) && text.value.bytes().all(|byte| byte.is_ascii_graphic());
+            let fits = (1..=256).contains(&text.value.len())
+                && text.value.bytes().all(|byte| byte.is_ascii_graphic());
             if !fits {
                 self.report.add(&text.place, "the secret is not 1 to 256 visible ASCII characters");
             }
@@ -50,7 +54,9 @@ impl<'n> Reader<'n> {
     pub(super) fn role(&self, fields: &mut Fields<'n>) -> Option<Role> {
         let (head, rights) = (self.head(fields, Named::Role), self.rights(fields, Named::Role));
         let description = fields.text("description").map(|text| text.value.to_owned());
-        let trust = fields.take("trust").and_then(|(place, node)| document::read(&place, node, PolicyKind::Resource, self.report));
+        let trust = fields.take("trust").and_then(|(place, node)| {
+            document::read(&place, node, PolicyKind::Resource, self.report)
+        });
         // Source: CreateRole in the IAM API reference, MaxSessionDuration.
         let max_session = fields.number("max_session", 3600..=43_200);
         Some(Role { head: head?, rights, description, trust, max_session })

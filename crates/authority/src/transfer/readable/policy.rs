@@ -19,17 +19,25 @@ impl<'n> Reader<'n> {
         let description = fields.text("description").map(|text| text.value.to_owned());
         let document = fields.take("document");
         let versions = self.versions(fields);
-        let default = fields.text("default_version").and_then(|text| self.version(&text.place, text.value));
-        let next = fields.text("next_version").and_then(|text| self.version(&text.place, text.value));
+        let default =
+            fields.text("default_version").and_then(|text| self.version(&text.place, text.value));
+        let next =
+            fields.text("next_version").and_then(|text| self.version(&text.place, text.value));
         let content = match (document, versions) {
-            (Some((place, node)), None) => Content::Document(document::read(&place, node, PolicyKind::Identity, self.report)?),
+            (Some((place, node)), None) => {
+                Content::Document(document::read(&place, node, PolicyKind::Identity, self.report)?)
+            }
             (None, Some(versions)) => {
-                let Some(default) = default.or_else(|| versions.keys().next_back().copied()).filter(|at| versions.contains_key(at)) else {
+                let Some(default) = default
+                    .or_else(|| versions.keys().next_back().copied())
+                    .filter(|at| versions.contains_key(at))
+                else {
                     self.report.add(&fields.place, "default_version is none of its versions");
                     return None;
                 };
                 if versions.len() > MAX_VERSIONS {
-                    self.report.add(&fields.place, format!("it has more than {MAX_VERSIONS} versions"));
+                    self.report
+                        .add(&fields.place, format!("it has more than {MAX_VERSIONS} versions"));
                 }
                 Content::Versions { versions, default, next }
             }
@@ -49,10 +57,14 @@ impl<'n> Reader<'n> {
         let mut versions = BTreeMap::new();
         for (place, name, node) in fields.map("versions")? {
             let number = self.version(&place, name);
-            let Some(mut fields) = Fields::of(node, place, self.report) else { continue };
+            let Some(mut fields) = Fields::of(node, place, self.report) else {
+                continue;
+            };
             let created = fields.instant("created");
             fields.require("document");
-            let text = fields.take("document").and_then(|(place, node)| document::read(&place, node, PolicyKind::Identity, self.report));
+            let text = fields.take("document").and_then(|(place, node)| {
+                document::read(&place, node, PolicyKind::Identity, self.report)
+            });
             fields.finish();
             versions.extend(number.zip(text).map(|(number, text)| (number, (text, created))));
         }
@@ -61,7 +73,10 @@ impl<'n> Reader<'n> {
 
     /// The number of `v1`.
     fn version(&self, place: &Place, name: &str) -> Option<u32> {
-        let number = name.strip_prefix('v').and_then(|number| number.parse().ok()).filter(|number| *number > 0);
+        let number = name
+            .strip_prefix('v')
+            .and_then(|number| number.parse().ok())
+            .filter(|number| *number > 0);
         if number.is_none() {
             self.report.add(place, format!("{name:?} is no version: they are called v1, v2, …"));
         }
@@ -71,14 +86,21 @@ impl<'n> Reader<'n> {
     pub(super) fn aws_policy(&self, fields: &mut Fields<'n>) -> Option<AwsPolicy> {
         let arn = fields.required("arn").and_then(|text| {
             let arn: Arn = file::parse(&text, self.report)?;
-            let own = arn.service() == "iam" && arn.account() == "aws" && arn.resource().starts_with("policy/");
+            let own = arn.service() == "iam"
+                && arn.account() == "aws"
+                && arn.resource().starts_with("policy/");
             if !own {
-                self.report.add(&text.place, format!("{:?} is not arn:PARTITION:iam::aws:policy/NAME", text.value));
+                self.report.add(
+                    &text.place,
+                    format!("{:?} is not arn:PARTITION:iam::aws:policy/NAME", text.value),
+                );
             }
             own.then_some(arn)
         });
         fields.require("document");
-        let document = fields.take("document").and_then(|(place, node)| document::read(&place, node, PolicyKind::Identity, self.report));
+        let document = fields.take("document").and_then(|(place, node)| {
+            document::read(&place, node, PolicyKind::Identity, self.report)
+        });
         Some(AwsPolicy { arn: arn?.to_string(), document: document? })
     }
 }

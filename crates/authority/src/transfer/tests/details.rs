@@ -60,23 +60,46 @@ fn an_account_as_aws_has_it_keeps_its_ids() {
     assert_eq!((alice.unique_id.as_str(), alice.created), ("AIDA1111111111EXAMPLE", 1_381_775_544));
     assert!(alice.inline.get("own").unwrap().contains("dbuser:db-A/a+b"), "a plus is a plus");
     assert_eq!(alice.boundary.as_deref(), Some("arn:aws:iam::111122223333:policy/boundary"));
-    assert_eq!(state.roles.get(&named("111122223333", "ec2role")).unwrap().unique_id, "AROA1234567890EXAMPLE");
+    assert_eq!(
+        state.roles.get(&named("111122223333", "ec2role")).unwrap().unique_id,
+        "AROA1234567890EXAMPLE"
+    );
     let profile = state.profiles.get(&named("111122223333", "ec2role")).unwrap();
-    assert_eq!((profile.unique_id.as_str(), profile.role.as_deref()), ("AIPA1234567890EXAMPLE", Some("EC2role")));
+    assert_eq!(
+        (profile.unique_id.as_str(), profile.role.as_deref()),
+        ("AIPA1234567890EXAMPLE", Some("EC2role"))
+    );
     let policy = state.policies.get(&named("111122223333", "boundary")).unwrap();
     assert_eq!((policy.default_version, policy.next_version, policy.versions.len()), (2, 3, 2));
     // AWS's own is kept where the authority does not have it in these words.
-    assert_eq!(state.aws_policies.keys().collect::<Vec<_>>(), ["arn:aws:iam::aws:policy/ReadOnlyAccess"]);
-    assert!(crate::documents::managed(&state, "arn:aws:iam::aws:policy/ReadOnlyAccess").1.contains("s3:Get*"));
+    assert_eq!(
+        state.aws_policies.keys().collect::<Vec<_>>(),
+        ["arn:aws:iam::aws:policy/ReadOnlyAccess"]
+    );
+    assert!(
+        crate::documents::managed(&state, "arn:aws:iam::aws:policy/ReadOnlyAccess")
+            .1
+            .contains("s3:Get*")
+    );
     drop(state);
     assert_eq!(apply(&store, DETAILS).changes, []);
 }
 
 #[test]
 fn a_part_and_an_unknown_policy_of_awss_are_refused() {
-    assert!(refused(&DETAILS.replace("\"IsTruncated\": false", "\"IsTruncated\": true")).contains("this is a part only"));
-    let said =
-        refused(&DETAILS.replace("\"arn:aws:iam::aws:policy/ReadOnlyAccess\", \"Path\"", "\"arn:aws:iam::aws:policy/Other\", \"Path\""));
-    assert!(said.contains("GroupDetailList[0].AttachedManagedPolicies[0].PolicyArn: there is no managed policy"), "{said}");
+    assert!(
+        refused(&DETAILS.replace("\"IsTruncated\": false", "\"IsTruncated\": true"))
+            .contains("this is a part only")
+    );
+    let said = refused(&DETAILS.replace(
+        "\"arn:aws:iam::aws:policy/ReadOnlyAccess\", \"Path\"",
+        "\"arn:aws:iam::aws:policy/Other\", \"Path\"",
+    ));
+    assert!(
+        said.contains(
+            "GroupDetailList[0].AttachedManagedPolicies[0].PolicyArn: there is no managed policy"
+        ),
+        "{said}"
+    );
     assert!(refused(r#"{"UserDetailList": []}"#).contains("no account id"));
 }

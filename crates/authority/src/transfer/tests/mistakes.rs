@@ -94,7 +94,9 @@ fn what_has_a_mistake_of_its_own_is_not_missing_to_others() {
 
 #[test]
 fn errors_of_syntax_have_a_place_and_quote_no_secret() {
-    let said = refused("[[users]]\nname = \"a\"\n[[users.access_keys]]\nid = \"AKIAIOSFODNN7EXAMPLE\"\nsecret = \"wJalrXUtn\nx = 1\n");
+    let said = refused(
+        "[[users]]\nname = \"a\"\n[[users.access_keys]]\nid = \"AKIAIOSFODNN7EXAMPLE\"\nsecret = \"wJalrXUtn\nx = 1\n",
+    );
     assert!(said.starts_with("line 5, column "), "{said}");
     assert!(!said.contains("wJalr"), "{said}");
     let said = refused("{\"users\": [}");
@@ -104,24 +106,33 @@ fn errors_of_syntax_have_a_place_and_quote_no_secret() {
 #[test]
 fn keys_are_one_users_and_have_a_secret() {
     let key = "access_keys = [{ id = \"AKIAIOSFODNN7EXAMPLE\", secret = \"topsecret\" }]\n";
-    let said = refused(&format!("{ACCOUNT}[[users]]\nname = \"a\"\n{key}[[users]]\nname = \"b\"\n{key}"));
-    assert!(said.contains("the access key AKIAIOSFODNN7EXAMPLE is that of the user \"a\""), "{said}");
+    let said =
+        refused(&format!("{ACCOUNT}[[users]]\nname = \"a\"\n{key}[[users]]\nname = \"b\"\n{key}"));
+    assert!(
+        said.contains("the access key AKIAIOSFODNN7EXAMPLE is that of the user \"a\""),
+        "{said}"
+    );
     assert!(!said.contains("topsecret"), "{said}");
-    let said = refused(&format!("{ACCOUNT}[[users]]\nname = \"a\"\n{}", key.replace("AKIA", "ASIA")));
+    let said =
+        refused(&format!("{ACCOUNT}[[users]]\nname = \"a\"\n{}", key.replace("AKIA", "ASIA")));
     assert!(said.contains("those of sessions"), "{said}");
 }
 
 #[test]
 fn two_users_have_two_unique_ids() {
-    let user = |name: &str| format!("[[users]]\nname = \"{name}\"\nid = \"AIDAAAAAAAAAAAAAAAAAA\"\n");
+    let user =
+        |name: &str| format!("[[users]]\nname = \"{name}\"\nid = \"AIDAAAAAAAAAAAAAAAAAA\"\n");
     let said = refused(&format!("{ACCOUNT}{}{}", user("a"), user("b")));
     assert!(said.contains("users[1]: the id AIDAAAAAAAAAAAAAAAAAA is that of another"), "{said}");
 }
 
 #[test]
 fn two_instances_have_two_resource_ids() {
-    let instance =
-        |name: &str| format!("[[instances]]\nname = \"{name}\"\nengine = \"mysql\"\nregion = \"us-east-1\"\nresource_id = \"db-A\"\n");
+    let instance = |name: &str| {
+        format!(
+            "[[instances]]\nname = \"{name}\"\nengine = \"mysql\"\nregion = \"us-east-1\"\nresource_id = \"db-A\"\n"
+        )
+    };
     let said = refused(&format!("{ACCOUNT}{}{}", instance("a"), instance("b")));
     assert!(said.contains("the resource id db-A is that of the instance a"), "{said}");
 }

@@ -10,18 +10,24 @@ use zeroize::Zeroizing;
 
 use super::{apply, store};
 use crate::model::{
-    AccessKey, Account, Address, AwsPolicy, Group, Instance, InstanceProfile, ManagedPolicy, OidcProvider, PolicyVersion, Role,
-    ServiceAccount, Tags, User,
+    AccessKey, Account, Address, AwsPolicy, Group, Instance, InstanceProfile, ManagedPolicy,
+    OidcProvider, PolicyVersion, Role, ServiceAccount, Tags, User,
 };
 use crate::store::{Draft, State, Store, StoreError};
 use crate::transfer::{Exported, Secrets};
 
 const ACCOUNTS: [&str; 2] = ["111122223333", "444455556666"];
-const AWS: [&str; 2] = ["arn:aws:iam::aws:policy/AdministratorAccess", "arn:aws:iam::aws:policy/job-function/Kept"];
+const AWS: [&str; 2] =
+    ["arn:aws:iam::aws:policy/AdministratorAccess", "arn:aws:iam::aws:policy/job-function/Kept"];
 
 /// Text with what a writer of TOML or JSON has to be careful about.
 fn text() -> impl Strategy<Value = String> {
-    prop_oneof![Just(String::new()), "[ -~]{0,12}", Just("a'''b\"\"\"c\\ \u{7f} é\r\n\tx\u{1}".to_owned()), Just("\n'\n".to_owned())]
+    prop_oneof![
+        Just(String::new()),
+        "[ -~]{0,12}",
+        Just("a'''b\"\"\"c\\ \u{7f} é\r\n\tx\u{1}".to_owned()),
+        Just("\n'\n".to_owned())
+    ]
 }
 
 fn document() -> impl Strategy<Value = String> {
@@ -47,7 +53,8 @@ fn path() -> impl Strategy<Value = String> {
 }
 
 fn attached() -> impl Strategy<Value = BTreeSet<String>> {
-    proptest::sample::subsequence(AWS.to_vec(), 0..=2).prop_map(|arns| arns.into_iter().map(str::to_owned).collect())
+    proptest::sample::subsequence(AWS.to_vec(), 0..=2)
+        .prop_map(|arns| arns.into_iter().map(str::to_owned).collect())
 }
 
 fn created() -> impl Strategy<Value = u64> {
@@ -73,25 +80,33 @@ fn person() -> impl Strategy<Value = Person> {
     let boundary = option::of(Just(AWS[0].to_owned()));
     let keys = vec((any::<bool>(), created()), 0..3);
     let versions = vec((document(), created()), 1..6);
-    ((path(), created(), policies(), attached(), boundary), (tags(), text(), any::<bool>(), keys, versions)).prop_map(
-        |((path, created, inline, attached, boundary), (tags, description, trusts, keys, versions))| Person {
-            path,
-            created,
-            inline,
-            attached,
-            boundary,
-            tags,
-            description,
-            trusts,
-            keys,
-            versions,
-        },
+    (
+        (path(), created(), policies(), attached(), boundary),
+        (tags(), text(), any::<bool>(), keys, versions),
     )
+        .prop_map(
+            |(
+                (path, created, inline, attached, boundary),
+                (tags, description, trusts, keys, versions),
+            )| Person {
+                path,
+                created,
+                inline,
+                attached,
+                boundary,
+                tags,
+                description,
+                trusts,
+                keys,
+                versions,
+            },
+        )
 }
 
 /// Puts a user, a role, a group, a profile, a policy and an instance of each person into the store.
 fn fill(draft: &mut Draft, people: &[Person], several: bool) -> Result<(), StoreError> {
-    let accounts: Vec<AccountId> = ACCOUNTS[..if several { 2 } else { 1 }].iter().map(|id| id.parse().unwrap()).collect();
+    let accounts: Vec<AccountId> =
+        ACCOUNTS[..if several { 2 } else { 1 }].iter().map(|id| id.parse().unwrap()).collect();
     for id in &accounts {
         let level = people.first().map(|person| person.inline.clone()).unwrap_or_default();
         let account = Account {
@@ -112,15 +127,24 @@ fn fill(draft: &mut Draft, people: &[Person], several: bool) -> Result<(), Store
     Ok(())
 }
 
-fn put(draft: &mut Draft, person: &Person, account: &AccountId, index: usize) -> Result<(), StoreError> {
-    let Person { path, created, inline, attached, boundary, tags, description, .. } = person.clone();
+fn put(
+    draft: &mut Draft,
+    person: &Person,
+    account: &AccountId,
+    index: usize,
+) -> Result<(), StoreError> {
+    let Person { path, created, inline, attached, boundary, tags, description, .. } =
+        person.clone();
     let name = format!("N{index}.x");
     let unique_id = |prefix: &str| format!("{prefix}AAAAAAAAAAAAAAA{index:02}");
     let versions: BTreeMap<u32, PolicyVersion> = (1..)
         .zip(&person.versions)
-        .map(|(number, (document, created))| (number, PolicyVersion { document: document.clone(), created: *created }))
+        .map(|(number, (document, created))| {
+            (number, PolicyVersion { document: document.clone(), created: *created })
+        })
         .collect();
-    let (default_version, next_version) = (1, u32::try_from(versions.len()).unwrap() + 1 + u32::from(person.trusts));
+    let (default_version, next_version) =
+        (1, u32::try_from(versions.len()).unwrap() + 1 + u32::from(person.trusts));
     let policy = ManagedPolicy {
         account: account.clone(),
         partition: Partition::Aws,
@@ -165,7 +189,12 @@ fn put(draft: &mut Draft, person: &Person, account: &AccountId, index: usize) ->
     put_rest(draft, person, account, index)
 }
 
-fn put_user(draft: &mut Draft, person: &Person, account: &AccountId, index: usize) -> Result<(), StoreError> {
+fn put_user(
+    draft: &mut Draft,
+    person: &Person,
+    account: &AccountId,
+    index: usize,
+) -> Result<(), StoreError> {
     let Person { path, created, inline, attached, boundary, tags, .. } = person.clone();
     let (name, unique_id) = (format!("N{index}.x"), format!("AIDAAAAAAAAAAAAAAAA{index:02}"));
     let mut access_keys: Vec<AccessKeyId> = Vec::new();
@@ -174,7 +203,14 @@ fn put_user(draft: &mut Draft, person: &Person, account: &AccountId, index: usiz
         let id: AccessKeyId = format!("AKIAAAAAAAAAAAAA{index}{}", 9 - at).parse().unwrap();
         let status = if *active { KeyStatus::Active } else { KeyStatus::Inactive };
         let secret = Zeroizing::new(format!("sec'ret\"\\/+{index}{at}"));
-        draft.put(AccessKey { id: id.clone(), account: account.clone(), user: name.clone(), secret, status, created: *created })?;
+        draft.put(AccessKey {
+            id: id.clone(),
+            account: account.clone(),
+            user: name.clone(),
+            secret,
+            status,
+            created: *created,
+        })?;
         access_keys.push(id);
     }
     draft.put(User {
@@ -193,7 +229,12 @@ fn put_user(draft: &mut Draft, person: &Person, account: &AccountId, index: usiz
     Ok(())
 }
 
-fn put_rest(draft: &mut Draft, person: &Person, account: &AccountId, index: usize) -> Result<(), StoreError> {
+fn put_rest(
+    draft: &mut Draft,
+    person: &Person,
+    account: &AccountId,
+    index: usize,
+) -> Result<(), StoreError> {
     let Person { path, created, tags, .. } = person.clone();
     let (name, unique_id) = (format!("N{index}.x"), format!("AIPAAAAAAAAAAAAAAAA{index:02}"));
     draft.put(InstanceProfile {
@@ -205,8 +246,11 @@ fn put_rest(draft: &mut Draft, person: &Person, account: &AccountId, index: usiz
         role: person.trusts.then(|| name.clone()),
         tags: tags.clone(),
     })?;
-    let address =
-        |host: &str, id: Option<&str>| Address { host: host.parse().unwrap(), port: 5432, resource_id: id.map(|id| id.parse().unwrap()) };
+    let address = |host: &str, id: Option<&str>| Address {
+        host: host.parse().unwrap(),
+        port: 5432,
+        resource_id: id.map(|id| id.parse().unwrap()),
+    };
     draft.put(Instance {
         name: format!("db{index}").parse().unwrap(),
         account: account.clone(),
@@ -214,7 +258,11 @@ fn put_rest(draft: &mut Draft, person: &Person, account: &AccountId, index: usiz
         engine: [Engine::Postgres, Engine::Mariadb, Engine::Mysql][index % 3],
         region: "eu-west-1".parse().unwrap(),
         iam_enabled: person.trusts,
-        addresses: if person.trusts { vec![address("::1", None), address("proxy", Some("prx-1"))] } else { vec![] },
+        addresses: if person.trusts {
+            vec![address("::1", None), address("proxy", Some("prx-1"))]
+        } else {
+            vec![]
+        },
     })?;
     draft.put(OidcProvider {
         account: account.clone(),
@@ -237,7 +285,19 @@ fn put_rest(draft: &mut Draft, person: &Person, account: &AccountId, index: usiz
 
 /// Every table that a file is about.
 fn tables(state: &State) -> String {
-    let State { accounts, users, groups, roles, profiles, policies, aws_policies, providers, instances, service_accounts, .. } = state;
+    let State {
+        accounts,
+        users,
+        groups,
+        roles,
+        profiles,
+        policies,
+        aws_policies,
+        providers,
+        instances,
+        service_accounts,
+        ..
+    } = state;
     let secrets: Vec<&str> = state.access_keys.values().map(|key| key.secret.as_str()).collect();
     format!(
         "{accounts:#?} {users:#?} {groups:#?} {roles:#?} {profiles:#?} {policies:#?} {aws_policies:#?} {providers:#?} {instances:#?} \

@@ -10,7 +10,8 @@ fn target(url: &str) -> Target {
 }
 
 fn flags_for(client: Client, url: &str) -> Result<String, String> {
-    let flags = flags(client, &target(url), Some(Path::new("/ca.pem"))).map_err(|failure| failure.detail)?;
+    let flags = flags(client, &target(url), Some(Path::new("/ca.pem")))
+        .map_err(|failure| failure.detail)?;
     Ok(flags.join(&OsString::from(" ")).into_string().unwrap())
 }
 
@@ -18,9 +19,17 @@ fn flags_for(client: Client, url: &str) -> Result<String, String> {
 fn the_flags_of_each_client() {
     const HERE: &str = "--no-defaults --protocol=TCP --host=db --port=3306 --user=jane";
     let cases = [
-        ("", Client::Oracle, "--enable-cleartext-plugin --ssl-mode=VERIFY_IDENTITY --ssl-ca=/ca.pem"),
+        (
+            "",
+            Client::Oracle,
+            "--enable-cleartext-plugin --ssl-mode=VERIFY_IDENTITY --ssl-ca=/ca.pem",
+        ),
         ("", Client::Mariadb, "--ssl --ssl-verify-server-cert --ssl-ca=/ca.pem"),
-        ("?ssl-mode=verify_ca", Client::Oracle, "--enable-cleartext-plugin --ssl-mode=VERIFY_CA --ssl-ca=/ca.pem"),
+        (
+            "?ssl-mode=verify_ca",
+            Client::Oracle,
+            "--enable-cleartext-plugin --ssl-mode=VERIFY_CA --ssl-ca=/ca.pem",
+        ),
         ("?ssl-mode=REQUIRED", Client::Oracle, "--enable-cleartext-plugin --ssl-mode=REQUIRED"),
         ("?ssl-mode=PREFERRED", Client::Oracle, "--enable-cleartext-plugin --ssl-mode=PREFERRED"),
         ("?ssl-mode=PREFERRED", Client::Mariadb, "--ssl --disable-ssl-verify-server-cert"),
@@ -28,7 +37,11 @@ fn the_flags_of_each_client() {
         ("?ssl-mode=DISABLED", Client::Mariadb, "--skip-ssl"),
     ];
     for (query, client, expected) in cases {
-        assert_eq!(flags_for(client, &format!("mysql://jane@db{query}")), Ok(format!("{HERE} {expected}")), "{query}");
+        assert_eq!(
+            flags_for(client, &format!("mysql://jane@db{query}")),
+            Ok(format!("{HERE} {expected}")),
+            "{query}"
+        );
     }
     let whole = flags_for(Client::Mariadb, "mariadb://o%27hara@db:13306/my%20db").unwrap();
     assert!(whole.starts_with("--no-defaults --protocol=TCP --host=db --port=13306 --user=o'hara --database=my db --ssl "), "{whole}");
@@ -37,7 +50,8 @@ fn the_flags_of_each_client() {
 #[test]
 fn what_a_client_cannot_do_is_refused() {
     for mode in ["REQUIRED", "VERIFY_CA"] {
-        let said = flags_for(Client::Mariadb, &format!("mariadb://jane@db?ssl-mode={mode}")).unwrap_err();
+        let said =
+            flags_for(Client::Mariadb, &format!("mariadb://jane@db?ssl-mode={mode}")).unwrap_err();
         assert!(said.contains(&format!("no equal of ssl-mode={mode}")), "{said}");
     }
     for (url, expected) in [
@@ -55,7 +69,8 @@ fn the_client_that_is_opened() {
     const ORACLE: &str = "mysql  Ver 9.7.4 for Linux on x86_64 (MySQL Community Server - GPL)";
     const RENAMED: &str = "mysql  Ver 15.1 Distrib 10.11.19-MariaDB, for debian-linux-gnu (x86_64) using  EditLine wrapper";
     const NEWER: &str = "mariadb from 11.8.9-MariaDB, client 15.2 for debian-linux-gnu (x86_64) using  EditLine wrapper";
-    let (mysql, mariadb, renamed) = (("mysql", Client::Oracle), ("mariadb", Client::Mariadb), ("mysql", Client::Mariadb));
+    let (mysql, mariadb, renamed) =
+        (("mysql", Client::Oracle), ("mariadb", Client::Mariadb), ("mysql", Client::Mariadb));
     // What `mysql` and `mariadb` say of themselves; what is opened for mysql:// and for mariadb://.
     let cases = [
         (Some(ORACLE), None, Some(mysql), Some(mysql)),
@@ -66,19 +81,32 @@ fn the_client_that_is_opened() {
         (None, None, None, None),
     ];
     for (mysql, mariadb, for_mysql, for_mariadb) in cases {
-        let version = |program: &str| if program == "mysql" { mysql } else { mariadb }.map(str::to_owned);
+        let version =
+            |program: &str| if program == "mysql" { mysql } else { mariadb }.map(str::to_owned);
         let opened = |url: &str| choose(preferred(&target(url)), version);
-        assert_eq!((opened("mysql://jane@db"), opened("mariadb://jane@db")), (for_mysql, for_mariadb), "{mysql:?} {mariadb:?}");
+        assert_eq!(
+            (opened("mysql://jane@db"), opened("mariadb://jane@db")),
+            (for_mysql, for_mariadb),
+            "{mysql:?} {mariadb:?}"
+        );
     }
     for mode in ["REQUIRED", "VERIFY_CA"] {
-        assert_eq!(preferred(&target(&format!("mariadb://jane@db?ssl-mode={mode}"))), Client::Oracle);
+        assert_eq!(
+            preferred(&target(&format!("mariadb://jane@db?ssl-mode={mode}"))),
+            Client::Oracle
+        );
     }
 }
 
 #[test]
 fn what_a_program_is_told() {
-    let environment = environment(&target("mysql://jane@db.example.com/orders"), Some(PathBuf::from("/ca.pem")));
-    let set: Vec<String> = environment.set.iter().map(|(name, value)| format!("{name}={}", value.to_string_lossy())).collect();
+    let environment =
+        environment(&target("mysql://jane@db.example.com/orders"), Some(PathBuf::from("/ca.pem")));
+    let set: Vec<String> = environment
+        .set
+        .iter()
+        .map(|(name, value)| format!("{name}={}", value.to_string_lossy()))
+        .collect();
     assert_eq!(
         set,
         [
@@ -93,7 +121,15 @@ fn what_a_program_is_told() {
         ]
     );
     assert_eq!(environment.password, "MYSQL_PWD");
-    for name in ["MYSQL_UNIX_PORT", "MYSQL_HOME", "MYSQL_GROUP_SUFFIX", "MYSQL_SSL_CA", "MARIADB_HOST", "LIBMYSQL_PLUGINS", "MYSQL_PWD"] {
+    for name in [
+        "MYSQL_UNIX_PORT",
+        "MYSQL_HOME",
+        "MYSQL_GROUP_SUFFIX",
+        "MYSQL_SSL_CA",
+        "MARIADB_HOST",
+        "LIBMYSQL_PLUGINS",
+        "MYSQL_PWD",
+    ] {
         assert!(environment.is_foreign(name), "{name}");
     }
     for name in ["MYSQL_PS1", "MYSQL_HISTFILE", "MARIADB_PLUGIN_DIR", "PGHOST", "PATH"] {
@@ -105,12 +141,24 @@ fn what_a_program_is_told() {
 fn which_ca_is_taken() {
     let here = std::env::current_exe().unwrap();
     let named = target(&format!("mysql://jane@db?ssl-ca={}", here.display()));
-    assert_eq!(authorities(&named, Some("/nowhere.pem".into())), Ok(Some(here.clone())), "the URL's goes first");
+    assert_eq!(
+        authorities(&named, Some("/nowhere.pem".into())),
+        Ok(Some(here.clone())),
+        "the URL's goes first"
+    );
     let url = |mode: &str| target(&format!("mysql://jane@localhost?ssl-mode={mode}"));
     assert_eq!(authorities(&url("VERIFY_CA"), Some(here.clone().into())), Ok(Some(here)));
     assert_eq!(authorities(&url("VERIFY_CA"), Some("".into())), Ok(None));
     assert_eq!(authorities(&url("VERIFY_CA"), None), Ok(None));
-    let said = authorities(&url("VERIFY_IDENTITY"), Some("/nowhere.pem".into())).unwrap_err().detail;
-    assert!(said.contains("/nowhere.pem do not exist") && said.contains("local env --engine mysql"), "{said}");
-    assert_eq!(authorities(&url("REQUIRED"), Some("/nowhere.pem".into())), Ok(Some("/nowhere.pem".into())), "not needed");
+    let said =
+        authorities(&url("VERIFY_IDENTITY"), Some("/nowhere.pem".into())).unwrap_err().detail;
+    assert!(
+        said.contains("/nowhere.pem do not exist") && said.contains("local env --engine mysql"),
+        "{said}"
+    );
+    assert_eq!(
+        authorities(&url("REQUIRED"), Some("/nowhere.pem".into())),
+        Ok(Some("/nowhere.pem".into())),
+        "not needed"
+    );
 }

@@ -4,17 +4,30 @@ use super::environment;
 
 fn set(url: &str) -> Vec<String> {
     let environment = environment(&Target::parse(url).unwrap());
-    environment.set.into_iter().map(|(name, value)| format!("{name}={}", value.to_string_lossy())).collect()
+    environment
+        .set
+        .into_iter()
+        .map(|(name, value)| format!("{name}={}", value.to_string_lossy()))
+        .collect()
 }
 
 #[test]
 fn what_libpq_is_told() {
     assert_eq!(
         set("postgres://jane@db.example.com"),
-        ["PGHOST=db.example.com", "PGPORT=5432", "PGUSER=jane", "PGSSLMODE=verify-full", "PGGSSENCMODE=disable"]
+        [
+            "PGHOST=db.example.com",
+            "PGPORT=5432",
+            "PGUSER=jane",
+            "PGSSLMODE=verify-full",
+            "PGGSSENCMODE=disable"
+        ]
     );
     let all = set("postgres://jane@db/orders?sslmode=verify-ca&sslrootcert=/ca.pem");
-    assert_eq!(all.get(5..).unwrap(), ["PGDATABASE=orders", "PGSSLMODE=verify-ca", "PGSSLROOTCERT=/ca.pem"]);
+    assert_eq!(
+        all.get(5..).unwrap(),
+        ["PGDATABASE=orders", "PGSSLMODE=verify-ca", "PGSSLROOTCERT=/ca.pem"]
+    );
 }
 
 #[test]

@@ -32,13 +32,21 @@ impl<'a> Around<'a> {
     }
 
     /// The text of a file, which may be a secret.
-    pub(super) fn text(&self, path: &str, place: &Place, report: &Report) -> Option<Zeroizing<String>> {
+    pub(super) fn text(
+        &self,
+        path: &str,
+        place: &Place,
+        report: &Report,
+    ) -> Option<Zeroizing<String>> {
         let path = self.path(path);
         self.read.borrow_mut().push(path.clone());
         let mut text = Zeroizing::new(String::new());
-        let read = fs::File::open(&path).and_then(|file| file.take(MAX_SIZE + 1).read_to_string(&mut text));
+        let read = fs::File::open(&path)
+            .and_then(|file| file.take(MAX_SIZE + 1).read_to_string(&mut text));
         let problem = match read {
-            Ok(size) if u64::try_from(size).is_ok_and(|size| size <= MAX_SIZE) => return Some(text),
+            Ok(size) if u64::try_from(size).is_ok_and(|size| size <= MAX_SIZE) => {
+                return Some(text);
+            }
             Ok(_) => format!("{} has more than {MAX_SIZE} bytes", path.display()),
             Err(error) => format!("{} can't be read: {error}", path.display()),
         };

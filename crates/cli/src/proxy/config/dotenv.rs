@@ -9,7 +9,9 @@ pub(super) fn read(text: &str) -> Result<Vec<(&str, &str)>, String> {
             continue;
         }
         let line = line.strip_prefix("export ").unwrap_or(line);
-        let Some((name, value)) = line.split_once('=') else { return Err(format!("line {number} is not NAME=VALUE")) };
+        let Some((name, value)) = line.split_once('=') else {
+            return Err(format!("line {number} is not NAME=VALUE"));
+        };
         variables.push((name.trim_end(), unquoted(value.trim())));
     }
     Ok(variables)

@@ -16,7 +16,8 @@ use super::{Around, dotenv, url};
 const MARK: &str = "_aws_iam_rds:";
 
 /// hoop's variables, and the fields that they become.
-const HOOP: [(&str, &str); 5] = [("HOST", "host"), ("PORT", "port"), ("USER", "user"), ("DB", "database"), ("SSLMODE", "tls")];
+const HOOP: [(&str, &str); 5] =
+    [("HOST", "host"), ("PORT", "port"), ("USER", "user"), ("DB", "database"), ("SSLMODE", "tls")];
 
 /// The variables that are not fields.
 const OTHERS: [&str; 3] = ["PASS", "CODER_PG_CONNECTION_URL", "CODER_PG_AUTH"];
@@ -35,12 +36,18 @@ struct Variable {
     may_be_secret: bool,
 }
 
-pub(super) fn unfold(node: &Node, place: &Place, around: &Around<'_>, report: &Report) -> Option<Form> {
+pub(super) fn unfold(
+    node: &Node,
+    place: &Place,
+    around: &Around<'_>,
+    report: &Report,
+) -> Option<Form> {
     let Value::Object(members) = &node.value else {
         report.add(place, format!("{} stands where a table is expected", node.value.noun()));
         return None;
     };
-    let mut unfolding = Unfolding { place, report, fields: Vec::new(), password: None, is_sound: true };
+    let mut unfolding =
+        Unfolding { place, report, fields: Vec::new(), password: None, is_sound: true };
     let mut variables = Vec::new();
     for member in members {
         let at = place.member(member);
@@ -48,7 +55,11 @@ pub(super) fn unfold(node: &Node, place: &Place, around: &Around<'_>, report: &R
             "url" => unfolding.url(&at, &member.node),
             "env-file" => variables.extend(unfolding.file(&at, &member.node, around)),
             name if is_variable(name) => {
-                variables.push(Variable { name: name.to_owned(), value: member.node.clone(), may_be_secret: false });
+                variables.push(Variable {
+                    name: name.to_owned(),
+                    value: member.node.clone(),
+                    may_be_secret: false,
+                });
             }
             _ => unfolding.add(member.clone()),
         }
@@ -86,7 +97,9 @@ impl Unfolding<'_> {
     }
 
     fn url(&mut self, place: &Place, node: &Node) {
-        let Some(text) = string(place.clone(), node, self.report) else { return self.is_sound = false };
+        let Some(text) = string(place.clone(), node, self.report) else {
+            return self.is_sound = false;
+        };
         match url::parts(text.value, place, self.report) {
             Some(parts) => parts.into_iter().for_each(|part| self.add(part)),
             None => self.is_sound = false,
@@ -94,7 +107,8 @@ impl Unfolding<'_> {
     }
 
     fn file(&mut self, place: &Place, node: &Node, around: &Around<'_>) -> Vec<Variable> {
-        let text = string(place.clone(), node, self.report).and_then(|path| around.text(path.value, place, self.report));
+        let text = string(place.clone(), node, self.report)
+            .and_then(|path| around.text(path.value, place, self.report));
         let Some(text) = text else {
             self.is_sound = false;
             return Vec::new();
@@ -120,26 +134,41 @@ impl Unfolding<'_> {
         if variables.is_empty() {
             return;
         }
-        let is_iam = variables.iter().any(|variable| variable.name == "USER" && variable.text().starts_with(MARK));
+        let is_iam = variables
+            .iter()
+            .any(|variable| variable.name == "USER" && variable.text().starts_with(MARK));
         for variable in variables {
-            let place = Place { at: variable.value.at, path: format!("{}.{}", self.place.path, variable.name) };
+            let place = Place {
+                at: variable.value.at,
+                path: format!("{}.{}", self.place.path, variable.name),
+            };
             self.variable(&place, variable, is_iam);
         }
         let has = |fields: &[Member], key: &str| fields.iter().any(|field| field.key == key);
-        if variables.iter().any(|variable| variable.name == "HOST") && !has(&self.fields, "engine") {
+        if variables.iter().any(|variable| variable.name == "HOST") && !has(&self.fields, "engine")
+        {
             match self.engine() {
                 Some(engine) => {
                     let value = Node { at: self.place.at, value: Value::String(engine.to_owned()) };
-                    self.fields.push(Member { key: "engine".to_owned(), at: self.place.at, node: value });
+                    self.fields.push(Member {
+                        key: "engine".to_owned(),
+                        at: self.place.at,
+                        node: value,
+                    });
                 }
-                None => self.fail(&self.place.clone(), "engine is missing: neither PORT nor SSLMODE says which it is"),
+                None => self.fail(
+                    &self.place.clone(),
+                    "engine is missing: neither PORT nor SSLMODE says which it is",
+                ),
             }
         }
     }
 
     /// What hoop knows from the kind of connection: `SSLMODE` is PostgreSQL's, and the usual ports have one owner each.
     fn engine(&self) -> Option<&'static str> {
-        let field = |key: &str| self.fields.iter().find(|field| field.key == key).map(|field| &field.node.value);
+        let field = |key: &str| {
+            self.fields.iter().find(|field| field.key == key).map(|field| &field.node.value)
+        };
         match (field("port"), field("tls")) {
             (Some(Value::Number(port)), _) if port == "3306" => Some("mysql"),
             (Some(Value::Number(port)), _) if port == "5432" => Some("postgres"),
@@ -169,7 +198,9 @@ impl Unfolding<'_> {
     fn hoop(&mut self, place: &Place, key: &str, variable: &Variable, text: &str) {
         let value = match key {
             "user" => match text.strip_prefix(MARK) {
-                Some("") => return self.fail(place, format!("the database user is missing after {MARK}")),
+                Some("") => {
+                    return self.fail(place, format!("the database user is missing after {MARK}"));
+                }
                 Some(user) => Value::String(user.to_owned()),
                 None => Value::String(text.to_owned()),
             },
@@ -180,7 +211,11 @@ impl Unfolding<'_> {
             },
             _ => Value::String(text.to_owned()),
         };
-        self.add(Member { key: key.to_owned(), at: variable.value.at, node: Node { at: variable.value.at, value } });
+        self.add(Member {
+            key: key.to_owned(),
+            at: variable.value.at,
+            node: Node { at: variable.value.at, value },
+        });
     }
 }
 

@@ -26,11 +26,14 @@ impl FromStr for SignHost {
         let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
             Some((host, "")) => (host, None),
             Some((host, rest)) => (host, Some(rest.strip_prefix(':').unwrap_or(rest))),
-            None if text.matches(':').count() == 1 => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
+            None if text.matches(':').count() == 1 => {
+                text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)))
+            }
             None => (text, None),
         };
         let number = |port: &str| port.parse().ok().filter(|port| *port != 0);
-        let refused = || InvalidName::new("the host to sign for", "has a port that is not 1 to 65535");
+        let refused =
+            || InvalidName::new("the host to sign for", "has a port that is not 1 to 65535");
         let port = port.map(|port| number(port).ok_or_else(refused)).transpose()?;
         Ok(Self { host: host.parse()?, port })
     }
@@ -47,22 +50,41 @@ pub(crate) enum Wanted {
 }
 
 /// One listener, or a list of them.
-pub(super) fn listen(fields: &mut Fields<'_>, around: &Around<'_>, report: &Report) -> Option<Vec<Spot<Wanted>>> {
+pub(super) fn listen(
+    fields: &mut Fields<'_>,
+    around: &Around<'_>,
+    report: &Report,
+) -> Option<Vec<Spot<Wanted>>> {
     let (place, node) = fields.take("listen")?;
-    let Value::Array(nodes) = &node.value else { return wanted(&place, node, around, report).map(|wanted| vec![wanted]) };
+    let Value::Array(nodes) = &node.value else {
+        return wanted(&place, node, around, report).map(|wanted| vec![wanted]);
+    };
     if nodes.is_empty() {
         report.add(&place, "the list is empty, so nobody would reach the target");
     }
-    Some(nodes.iter().enumerate().filter_map(|(index, node)| wanted(&place.index(index, node), node, around, report)).collect())
+    Some(
+        nodes
+            .iter()
+            .enumerate()
+            .filter_map(|(index, node)| wanted(&place.index(index, node), node, around, report))
+            .collect(),
+    )
 }
 
-fn wanted(place: &Place, node: &Node, around: &Around<'_>, report: &Report) -> Option<Spot<Wanted>> {
+fn wanted(
+    place: &Place,
+    node: &Node,
+    around: &Around<'_>,
+    report: &Report,
+) -> Option<Spot<Wanted>> {
     let value = match &node.value {
         Value::Number(digits) => digits.parse().ok().map(Wanted::Port),
         Value::String(text) => text
             .strip_prefix("unix:")
             .map(|path| Wanted::Unix(around.path(path)))
-            .or_else(|| text.strip_prefix("systemd:").map(|name| Wanted::Activated(name.to_owned())))
+            .or_else(|| {
+                text.strip_prefix("systemd:").map(|name| Wanted::Activated(name.to_owned()))
+            })
             .or_else(|| text.parse().ok().map(Wanted::Tcp)),
         _ => None,
     };
@@ -79,7 +101,11 @@ pub(super) fn port(fields: &mut Fields<'_>, key: &'static str) -> Option<u16> {
 }
 
 /// An IP address.
-pub(super) fn address(fields: &mut Fields<'_>, key: &'static str, report: &Report) -> Option<IpAddr> {
+pub(super) fn address(
+    fields: &mut Fields<'_>,
+    key: &'static str,
+    report: &Report,
+) -> Option<IpAddr> {
     let text = fields.text(key)?;
     let address = text.value.parse().ok();
     if address.is_none() {
@@ -89,7 +115,12 @@ pub(super) fn address(fields: &mut Fields<'_>, key: &'static str, report: &Repor
 }
 
 /// A path.
-pub(super) fn path(fields: &mut Fields<'_>, key: &'static str, around: &Around<'_>, report: &Report) -> Option<PathBuf> {
+pub(super) fn path(
+    fields: &mut Fields<'_>,
+    key: &'static str,
+    around: &Around<'_>,
+    report: &Report,
+) -> Option<PathBuf> {
     let (place, node) = fields.take(key)?;
     let text = string(place, node, report)?;
     if text.value.is_empty() {

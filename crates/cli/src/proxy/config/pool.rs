@@ -21,7 +21,13 @@ pub(crate) struct RawPool {
 }
 
 impl RawPool {
-    const OFF: Self = Self { warm: Some(0), reuse: Some(false), most_idle: Some(0), idle_timeout: None, lifetime: None };
+    const OFF: Self = Self {
+        warm: Some(0),
+        reuse: Some(false),
+        most_idle: Some(0),
+        idle_timeout: None,
+        lifetime: None,
+    };
 }
 
 pub(super) fn read(fields: &mut Fields<'_>, report: &Report) -> Option<RawPool> {
@@ -38,7 +44,8 @@ pub(super) fn read(fields: &mut Fields<'_>, report: &Report) -> Option<RawPool> 
 
 fn table(node: &Node, place: Place, report: &Report) -> Option<RawPool> {
     let mut fields = Fields::of(node, place, report)?;
-    let mut sessions = |key| fields.number(key, 0..=MOST_SESSIONS).and_then(|number| usize::try_from(number).ok());
+    let mut sessions =
+        |key| fields.number(key, 0..=MOST_SESSIONS).and_then(|number| usize::try_from(number).ok());
     let (warm, most_idle) = (sessions("warm"), sessions("most-idle"));
     let pool = RawPool {
         warm,
@@ -52,7 +59,11 @@ fn table(node: &Node, place: Place, report: &Report) -> Option<RawPool> {
 }
 
 /// A duration.
-pub(super) fn span(fields: &mut Fields<'_>, key: &'static str, report: &Report) -> Option<Duration> {
+pub(super) fn span(
+    fields: &mut Fields<'_>,
+    key: &'static str,
+    report: &Report,
+) -> Option<Duration> {
     let Spot { place, value } = fields.text(key)?;
     duration::parse(value).map_err(|problem| report.add(&place, problem)).ok()
 }

@@ -10,7 +10,9 @@ use super::pool::span;
 use crate::proxy::options::Options;
 
 pub(super) fn read(node: &Node, place: Place, around: &Around<'_>, report: &Report) -> Options {
-    let Some(mut fields) = Fields::of(node, place, report) else { return Options::default() };
+    let Some(mut fields) = Fields::of(node, place, report) else {
+        return Options::default();
+    };
     let options = Options {
         address: address(&mut fields, "address", report),
         port: port(&mut fields, "port"),
@@ -47,10 +49,16 @@ pub(super) fn read(node: &Node, place: Place, around: &Around<'_>, report: &Repo
 
 /// One ARN, or a list of them.
 fn roles(fields: &mut Fields<'_>, report: &Report) -> Vec<RoleArn> {
-    let Some((place, node)) = fields.take("assume-role") else { return Vec::new() };
+    let Some((place, node)) = fields.take("assume-role") else {
+        return Vec::new();
+    };
     let role = |place, node| file::parse(&string(place, node, report)?, report);
     match &node.value {
-        Value::Array(nodes) => nodes.iter().enumerate().filter_map(|(index, node)| role(place.index(index, node), node)).collect(),
+        Value::Array(nodes) => nodes
+            .iter()
+            .enumerate()
+            .filter_map(|(index, node)| role(place.index(index, node), node))
+            .collect(),
         _ => role(place, node).into_iter().collect(),
     }
 }

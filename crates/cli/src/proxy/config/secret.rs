@@ -12,18 +12,22 @@ use super::target::RawLogin;
 use super::{Around, exactly_one};
 
 /// What is said to whoever writes a password down.
-pub(super) const ADVICE: &str =
-    "a password does not belong into this file: write password-file = \"PATH\" or password-env = \"VARIABLE\" and take it out";
+pub(super) const ADVICE: &str = "a password does not belong into this file: write password-file = \"PATH\" or password-env = \"VARIABLE\" and take it out";
 
 /// `login`: `"iam"`, or where a password is found.
-pub(super) fn login(fields: &mut Fields<'_>, around: &Around<'_>, report: &Report) -> Option<RawLogin> {
+pub(super) fn login(
+    fields: &mut Fields<'_>,
+    around: &Around<'_>,
+    report: &Report,
+) -> Option<RawLogin> {
     let (place, node) = fields.take("login")?;
     match &node.value {
         Value::String(word) if word == "iam" => Some(RawLogin::Iam),
-        Value::Object(_) => named(&place, node, &["password-file", "password-env"], around, report).and_then(|named| match named {
-            Named::Password(password) => Some(RawLogin::Password(password)),
-            Named::Users(_) => None,
-        }),
+        Value::Object(_) => named(&place, node, &["password-file", "password-env"], around, report)
+            .and_then(|named| match named {
+                Named::Password(password) => Some(RawLogin::Password(password)),
+                Named::Users(_) => None,
+            }),
         _ => {
             report.add(&place, "\"iam\", { password-file = \"PATH\" } or { password-env = \"VARIABLE\" } is expected");
             None
@@ -32,14 +36,21 @@ pub(super) fn login(fields: &mut Fields<'_>, around: &Around<'_>, report: &Repor
 }
 
 /// `access`: `"open"`, where a password is found, or who may come.
-pub(super) fn access(fields: &mut Fields<'_>, around: &Around<'_>, report: &Report) -> Option<(Place, Access)> {
+pub(super) fn access(
+    fields: &mut Fields<'_>,
+    around: &Around<'_>,
+    report: &Report,
+) -> Option<(Place, Access)> {
     let (place, node) = fields.take("access")?;
     let access = match &node.value {
         Value::String(word) if word == "open" => Access::Open,
-        Value::Object(_) => match named(&place, node, &["password-file", "password-env", "users"], around, report)? {
-            Named::Password(password) => Access::Password(password),
-            Named::Users(users) => Access::Users(users),
-        },
+        Value::Object(_) => {
+            match named(&place, node, &["password-file", "password-env", "users"], around, report)?
+            {
+                Named::Password(password) => Access::Password(password),
+                Named::Users(users) => Access::Users(users),
+            }
+        }
         _ => {
             let forms = "\"open\", { password-file = \"PATH\" }, { password-env = \"VARIABLE\" } or { users = [\"NAME\"] }";
             report.add(&place, format!("{forms} is expected"));
@@ -54,7 +65,13 @@ enum Named {
     Users(Vec<u32>),
 }
 
-fn named(place: &Place, node: &Node, keys: &[&'static str], around: &Around<'_>, report: &Report) -> Option<Named> {
+fn named(
+    place: &Place,
+    node: &Node,
+    keys: &[&'static str],
+    around: &Around<'_>,
+    report: &Report,
+) -> Option<Named> {
     let mut fields = Fields::of(node, place.clone(), report)?;
     let literal = fields.take("password");
     if let Some((place, _)) = &literal {
@@ -66,14 +83,16 @@ fn named(place: &Place, node: &Node, keys: &[&'static str], around: &Around<'_>,
         // As editors and `echo` leave it.
         password(text.strip_suffix('\n').unwrap_or(&text), &path.place, report)
     });
-    let variable = fields.text("password-env").and_then(|name| match (around.variable)(name.value) {
-        Some(text) => password(&text, &name.place, report),
-        None => {
-            report.add(&name.place, format!("the variable {} is not set", name.value));
-            None
-        }
-    });
-    let users = if keys.contains(&"users") { users(&mut fields, report).map(Named::Users) } else { None };
+    let variable =
+        fields.text("password-env").and_then(|name| match (around.variable)(name.value) {
+            Some(text) => password(&text, &name.place, report),
+            None => {
+                report.add(&name.place, format!("the variable {} is not set", name.value));
+                None
+            }
+        });
+    let users =
+        if keys.contains(&"users") { users(&mut fields, report).map(Named::Users) } else { None };
     fields.finish();
     file.or(variable).map(Named::Password).or(users).filter(|_| one)
 }

@@ -68,7 +68,14 @@ pub(crate) struct Raw {
 }
 
 /// Reads a table; none where what it says can't be made out.
-pub(super) fn read(name: &str, node: &Node, place: Place, given: Given, around: &Around<'_>, report: &Report) -> Option<Raw> {
+pub(super) fn read(
+    name: &str,
+    node: &Node,
+    place: Place,
+    given: Given,
+    around: &Around<'_>,
+    report: &Report,
+) -> Option<Raw> {
     let form = forms::unfold(node, &place, around, report)?;
     let mut owned = Fields::of(&form.node, place.clone(), report)?;
     let fields = &mut owned;
@@ -120,7 +127,12 @@ const VERIFICATIONS: [(&str, Verification); 4] = [
 const ROLES: [(&str, Role); 2] = [("any", Role::Any), ("writer", Role::Writer)];
 
 /// One of a few words.
-fn word<T: Copy>(fields: &mut Fields<'_>, key: &'static str, words: &[(&str, T)], report: &Report) -> Option<(Place, T)> {
+fn word<T: Copy>(
+    fields: &mut Fields<'_>,
+    key: &'static str,
+    words: &[(&str, T)],
+    report: &Report,
+) -> Option<(Place, T)> {
     let text = fields.text(key)?;
     let found = words.iter().find(|(word, _)| *word == text.value).map(|(_, value)| *value);
     if found.is_none() {
@@ -134,7 +146,11 @@ fn word<T: Copy>(fields: &mut Fields<'_>, key: &'static str, words: &[(&str, T)]
 fn roles(fields: &mut Fields<'_>, report: &Report) -> Option<Vec<identity::Role>> {
     let (place, node) = fields.take("roles")?;
     let roles: Vec<identity::Role> = match &node.value {
-        Value::Array(nodes) => nodes.iter().enumerate().filter_map(|(index, node)| role(place.index(index, node), node, report)).collect(),
+        Value::Array(nodes) => nodes
+            .iter()
+            .enumerate()
+            .filter_map(|(index, node)| role(place.index(index, node), node, report))
+            .collect(),
         _ => role(place.clone(), node, report).into_iter().collect(),
     };
     let settings = identity::Settings { roles, ..identity::Settings::default() };
@@ -161,7 +177,10 @@ fn client_tls(fields: &mut Fields<'_>, around: &Around<'_>, report: &Report) -> 
     let (place, node) = fields.take("client-tls")?;
     let mut fields = Fields::of(node, place, report)?;
     ["certificate", "key"].iter().for_each(|key| fields.require(key));
-    let (certificate, key) = (path(&mut fields, "certificate", around, report), path(&mut fields, "key", around, report));
+    let (certificate, key) = (
+        path(&mut fields, "certificate", around, report),
+        path(&mut fields, "key", around, report),
+    );
     let required = fields.flag("required").unwrap_or(false);
     fields.finish();
     Some(ClientTls { certificate: certificate?, key: key?, required })

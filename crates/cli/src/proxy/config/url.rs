@@ -115,14 +115,18 @@ pub(super) fn parts(text: &str, place: &Place, report: &Report) -> Option<Vec<Me
     if let Some(port) = url.port() {
         parts.add("port", Value::Number(port.to_string()));
     }
-    for (key, text) in [("user", url.username()), ("database", url.path().strip_prefix('/').unwrap_or_default())] {
+    for (key, text) in
+        [("user", url.username()), ("database", url.path().strip_prefix('/').unwrap_or_default())]
+    {
         if !text.is_empty() {
             parts.add(key, text_of(&decoded(text, key)?));
         }
     }
     for pair in url.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        if let Some(value) = decoded(value, name).and_then(|value| parts.parameter(name, &value).map_err(fail).ok()) {
+        if let Some(value) =
+            decoded(value, name).and_then(|value| parts.parameter(name, &value).map_err(fail).ok())
+        {
             value.into_iter().for_each(|(key, value)| parts.add(key, value));
         }
     }
@@ -151,8 +155,13 @@ impl Parts {
     }
 
     /// The field that a parameter becomes; none where it has been put into a table.
-    fn parameter(&mut self, name: &str, value: &str) -> Result<Option<(&'static str, Value)>, String> {
-        let Some((_, key, kind)) = PARAMETERS.iter().find(|(parameter, ..)| *parameter == name) else {
+    fn parameter(
+        &mut self,
+        name: &str,
+        value: &str,
+    ) -> Result<Option<(&'static str, Value)>, String> {
+        let Some((_, key, kind)) = PARAMETERS.iter().find(|(parameter, ..)| *parameter == name)
+        else {
             let names: Vec<&str> = PARAMETERS.iter().map(|(parameter, ..)| *parameter).collect();
             return Err(format!("the URL's parameter {name:?} is not one of {}", names.join(", ")));
         };
@@ -163,21 +172,36 @@ impl Parts {
             Kind::Socket => Value::String(format!("unix:{value}")),
             Kind::Mode => text_of(mode(name, value)?),
             Kind::Attributes => text_of(attributes(value)?),
-            Kind::Inside(table) => return self.inside(table, key, text_of(value)).then_some(None).ok_or_else(twice),
+            Kind::Inside(table) => {
+                return self.inside(table, key, text_of(value)).then_some(None).ok_or_else(twice);
+            }
             Kind::NumberInside(table) => {
-                return self.inside(table, key, Value::Number(value.to_owned())).then_some(None).ok_or_else(twice);
+                return self
+                    .inside(table, key, Value::Number(value.to_owned()))
+                    .then_some(None)
+                    .ok_or_else(twice);
             }
             Kind::Role => return self.role(key, value).map(|()| None),
         };
-        if self.members.iter().any(|member| member.key == *key) { Err(twice()) } else { Ok(Some((key, value))) }
+        if self.members.iter().any(|member| member.key == *key) {
+            Err(twice())
+        } else {
+            Ok(Some((key, value)))
+        }
     }
 
     /// Puts a field into a table of its own. `false` where it is there.
     fn inside(&mut self, table: &str, key: &str, value: Value) -> bool {
         let member = self.member(key, value);
-        let there = self.members.iter_mut().find(|member| member.key == table).map(|member| &mut member.node.value);
+        let there = self
+            .members
+            .iter_mut()
+            .find(|member| member.key == table)
+            .map(|member| &mut member.node.value);
         match there {
-            Some(Value::Object(members)) if members.iter().any(|member| member.key == key) => return false,
+            Some(Value::Object(members)) if members.iter().any(|member| member.key == key) => {
+                return false;
+            }
             Some(Value::Object(members)) => members.push(member),
             _ => self.add(table, Value::Object(vec![member])),
         }
@@ -187,7 +211,8 @@ impl Parts {
     /// `role` begins a role, or several with commas between them; what follows is about the last.
     fn role(&mut self, key: &str, value: &str) -> Result<(), String> {
         if key == "arn" {
-            let begun: Vec<_> = value.split(',').map(|arn| vec![self.member("arn", text_of(arn))]).collect();
+            let begun: Vec<_> =
+                value.split(',').map(|arn| vec![self.member("arn", text_of(arn))]).collect();
             self.roles.extend(begun);
             return Ok(());
         }
@@ -195,14 +220,19 @@ impl Parts {
         match self.roles.last_mut() {
             Some(role) if role.iter().all(|member| member.key != key) => role.push(member),
             Some(_) => return Err(format!("the URL says {key} twice for one role")),
-            None => return Err(format!("the URL's {key} is about a role: write role=ARN before it")),
+            None => {
+                return Err(format!("the URL's {key} is about a role: write role=ARN before it"));
+            }
         }
         Ok(())
     }
 
     fn finish(mut self) -> Vec<Member> {
         if !self.roles.is_empty() {
-            let roles = std::mem::take(&mut self.roles).into_iter().map(|role| Node { at: self.at, value: Value::Object(role) }).collect();
+            let roles = std::mem::take(&mut self.roles)
+                .into_iter()
+                .map(|role| Node { at: self.at, value: Value::Object(role) })
+                .collect();
             self.add("roles", Value::Array(roles));
         }
         self.members
@@ -213,7 +243,9 @@ impl Parts {
 pub(super) fn mode(name: &str, value: &str) -> Result<&'static str, String> {
     let word = value.to_ascii_lowercase();
     if ["allow", "prefer", "preferred"].contains(&word.as_str()) {
-        return Err(format!("{name}={value} falls back to no TLS: write verify-full, or require where the server can't be verified"));
+        return Err(format!(
+            "{name}={value} falls back to no TLS: write verify-full, or require where the server can't be verified"
+        ));
     }
     let known = MODES.iter().find(|(other, _)| *other == word).map(|(_, mode)| *mode);
     known.ok_or_else(|| format!("{name} is not one of verify-full, verify-ca, require, disable, nor MySQL's word for one of them"))

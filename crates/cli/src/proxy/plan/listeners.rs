@@ -27,17 +27,35 @@ pub(super) struct Listeners<'a> {
 }
 
 impl<'a> Listeners<'a> {
-    pub(super) fn new(targets: &[Raw], flags: &'a Options, usual: &'a Options, before: Option<&Settings>) -> Self {
-        let mut listeners = Self { flags, usual, taken: BTreeSet::new(), before: BTreeMap::new(), claims: Vec::new() };
-        let asked = targets.iter().filter(|raw| listeners.keeps(raw)).flat_map(|raw| raw.listen.iter().flatten());
+    pub(super) fn new(
+        targets: &[Raw],
+        flags: &'a Options,
+        usual: &'a Options,
+        before: Option<&Settings>,
+    ) -> Self {
+        let mut listeners = Self {
+            flags,
+            usual,
+            taken: BTreeSet::new(),
+            before: BTreeMap::new(),
+            claims: Vec::new(),
+        };
+        let asked = targets
+            .iter()
+            .filter(|raw| listeners.keeps(raw))
+            .flat_map(|raw| raw.listen.iter().flatten());
         let ports = asked.filter_map(|wanted| match &wanted.value {
             Wanted::Port(port) => Some(*port),
             Wanted::Tcp(address) => Some(address.port()),
             Wanted::Unix(_) | Wanted::Activated(_) => None,
         });
         listeners.taken = ports.collect();
-        let counted = |name: &str| targets.iter().any(|raw| raw.name == name && raw.listen.is_none());
-        let had = before.iter().flat_map(|settings| &settings.targets).filter(|target| counted(&target.name));
+        let counted =
+            |name: &str| targets.iter().any(|raw| raw.name == name && raw.listen.is_none());
+        let had = before
+            .iter()
+            .flat_map(|settings| &settings.targets)
+            .filter(|target| counted(&target.name));
         let had = had.filter_map(|target| match target.listen.as_slice() {
             [Listen::Tcp(address)] => Some((target.name.clone(), address.port())),
             _ => None,
@@ -54,7 +72,11 @@ impl<'a> Listeners<'a> {
 
     /// Notes where a target listens: the name of another that listens there, if there is one.
     pub(super) fn claim(&mut self, name: &str, listen: &Listen) -> Option<String> {
-        let other = self.claims.iter().find(|(claimed, _)| claimed == listen).map(|(_, other)| other.clone());
+        let other = self
+            .claims
+            .iter()
+            .find(|(claimed, _)| claimed == listen)
+            .map(|(_, other)| other.clone());
         if other.is_none() {
             self.claims.push((listen.clone(), name.to_owned()));
         }
@@ -64,14 +86,17 @@ impl<'a> Listeners<'a> {
     /// A target's listeners.
     pub(super) fn of(&mut self, raw: &Raw, engine: Engine) -> Vec<Listen> {
         let (flag, usual) = (self.flags.address, self.usual.address);
-        let address = super::target::first(raw.given, raw.address, flag, usual).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let address = super::target::first(raw.given, raw.address, flag, usual)
+            .unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         if let (Some(wanted), true) = (&raw.listen, self.keeps(raw)) {
             return wanted.iter().map(|wanted| resolve(&wanted.value, address)).collect();
         }
         let (flag, usual) = (self.flags.unix_socket.clone(), self.usual.unix_socket.clone());
         // A port on the command line is a wish for TCP, whatever the file says.
         let usual = if self.flags.port.is_some() { None } else { usual };
-        if let Some(directory) = super::target::first(raw.given, raw.unix_socket.clone(), flag, usual) {
+        if let Some(directory) =
+            super::target::first(raw.given, raw.unix_socket.clone(), flag, usual)
+        {
             return vec![Listen::Unix(socket(&directory, &raw.name, engine))];
         }
         vec![Listen::Tcp(SocketAddr::new(address, self.port(&raw.name, engine)))]

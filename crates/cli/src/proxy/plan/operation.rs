@@ -72,17 +72,29 @@ impl Operation {
         let (health, metrics) = (is_on(options.health_check), is_on(options.prometheus));
         let (debug, quit) = (is_on(options.debug), is_on(options.quitquitquit));
         let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let http = SocketAddr::new(options.http_address.unwrap_or(local), options.http_port.unwrap_or(HTTP_PORT));
+        let http = SocketAddr::new(
+            options.http_address.unwrap_or(local),
+            options.http_port.unwrap_or(HTTP_PORT),
+        );
         let admin = SocketAddr::new(local, options.admin_port.unwrap_or(ADMIN_PORT));
         let most = options.max_sigterm_delay.unwrap_or(Duration::ZERO);
         let least = options.min_sigterm_delay.unwrap_or(Duration::ZERO);
         if options.max_sigterm_delay.is_some() && least > most {
             let (least, most) = (duration::written(least), duration::written(most));
-            return Err(Failure::new(Class::Usage, format!("min-sigterm-delay, {least}, is longer than max-sigterm-delay, {most}")));
+            return Err(Failure::new(
+                Class::Usage,
+                format!("min-sigterm-delay, {least}, is longer than max-sigterm-delay, {most}"),
+            ));
         }
         let named = options.admin_socket.as_ref();
-        let named = named.map(|path| AdminSocket { path: surroundings.working_directory.join(path), is_named: true });
-        let usual = || default_admin_socket(surroundings.variable).map(|path| AdminSocket { path, is_named: false });
+        let named = named.map(|path| AdminSocket {
+            path: surroundings.working_directory.join(path),
+            is_named: true,
+        });
+        let usual = || {
+            default_admin_socket(surroundings.variable)
+                .map(|path| AdminSocket { path, is_named: false })
+        };
         Ok(Self {
             http: (health || metrics).then_some(Http { address: http, health, metrics }),
             admin: (debug || quit).then_some(Admin { address: admin, debug, quit }),
@@ -90,7 +102,11 @@ impl Operation {
             otlp_endpoint: options.otlp_endpoint.clone(),
             connection_test: is_on(options.run_connection_test),
             logs: Logs { structured: is_on(options.structured_logs), quiet: is_on(options.quiet) },
-            grace: Grace { least, most: most.max(least), exit_zero: is_on(options.exit_zero_on_sigterm) },
+            grace: Grace {
+                least,
+                most: most.max(least),
+                exit_zero: is_on(options.exit_zero_on_sigterm),
+            },
         })
     }
 }

@@ -41,7 +41,12 @@ pub(super) struct Resolver<'a> {
 }
 
 /// The first that says something: a URL's own word goes before flags, flags before the file.
-pub(super) fn first<T>(given: Given, own: Option<T>, flag: Option<T>, usual: Option<T>) -> Option<T> {
+pub(super) fn first<T>(
+    given: Given,
+    own: Option<T>,
+    flag: Option<T>,
+    usual: Option<T>,
+) -> Option<T> {
     match given {
         Given::ByUrl => own.or(flag).or(usual),
         Given::InFile => flag.or(own).or(usual),
@@ -60,7 +65,12 @@ impl Resolver<'_> {
             host,
             port: raw.port.unwrap_or(engine.default_port()),
             sign: self.sign(raw, engine),
-            region: first(raw.given, raw.region.clone(), self.flags.region.clone(), self.usual.region.clone()),
+            region: first(
+                raw.given,
+                raw.region.clone(),
+                self.flags.region.clone(),
+                self.usual.region.clone(),
+            ),
             user: raw.user.clone(),
             database: raw.database.clone(),
             login: self.login(raw),
@@ -70,7 +80,9 @@ impl Resolver<'_> {
             listen,
             client_tls: raw.client_tls.clone(),
             pool: self.pool(raw),
-            max_connections: raw.max_connections.map_or(0, |most| usize::try_from(most).unwrap_or(usize::MAX)),
+            max_connections: raw
+                .max_connections
+                .map_or(0, |most| usize::try_from(most).unwrap_or(usize::MAX)),
             logins_per_second: raw.logins_per_second.unwrap_or(LOGINS_PER_SECOND),
             connect_timeout: raw.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
             session_timeout: raw.session_timeout,
@@ -88,7 +100,11 @@ impl Resolver<'_> {
         }
     }
 
-    fn sign(&self, raw: &Raw, engine: Engine) -> Option<(countersign_core::endpoint::HostName, u16)> {
+    fn sign(
+        &self,
+        raw: &Raw,
+        engine: Engine,
+    ) -> Option<(countersign_core::endpoint::HostName, u16)> {
         let usual = self.options.sign_host.clone();
         if usual.is_some() && raw.sign_host.is_none() && !self.one {
             self.report.add(&raw.place, "sign-host is about one target: with several, say it for each (in its table, or as ?sign-host=)");
@@ -104,9 +120,19 @@ impl Resolver<'_> {
         }
         let (flag, usual) = (chain(self.flags), chain(self.usual));
         let settings = identity::Settings {
-            profile: first(raw.given, raw.profile.clone(), self.flags.profile.clone(), self.usual.profile.clone()),
+            profile: first(
+                raw.given,
+                raw.profile.clone(),
+                self.flags.profile.clone(),
+                self.usual.profile.clone(),
+            ),
             roles: first(raw.given, raw.roles.clone(), flag, usual).unwrap_or_default(),
-            region: first(raw.given, raw.region.clone(), self.flags.region.clone(), self.usual.region.clone()),
+            region: first(
+                raw.given,
+                raw.region.clone(),
+                self.flags.region.clone(),
+                self.usual.region.clone(),
+            ),
         };
         if let Err(failure) = settings.check() {
             // What the table itself says has been checked where it was read.
@@ -118,13 +144,18 @@ impl Resolver<'_> {
     }
 
     fn tls(&self, raw: &Raw) -> ServerTls {
-        let verification = raw.tls.as_ref().map_or(Verification::Full, |(_, verification)| *verification);
+        let verification =
+            raw.tls.as_ref().map_or(Verification::Full, |(_, verification)| *verification);
         let place = raw.tls.as_ref().map_or(&raw.place, |(place, _)| place);
         if verification == Verification::Off && raw.login == RawLogin::Iam {
             self.report.add(place, "a token would cross the network in clear: leave tls out, or write require at the least");
         }
-        if raw.roots.is_some() && matches!(verification, Verification::Off | Verification::Encrypt) {
-            self.report.add(place, "roots have no effect then: nothing is verified; leave tls out, or write verify-ca");
+        if raw.roots.is_some() && matches!(verification, Verification::Off | Verification::Encrypt)
+        {
+            self.report.add(
+                place,
+                "roots have no effect then: nothing is verified; leave tls out, or write verify-ca",
+            );
         }
         ServerTls { verification, roots: raw.roots.clone() }
     }
@@ -138,9 +169,16 @@ impl Resolver<'_> {
         let may_be_open = first(raw.given, raw.open_to_network, flag, usual) == Some(true);
         for listen in listen {
             match (&access, listen) {
-                (Access::Open, Listen::Tcp(address)) if !address.ip().is_loopback() && !may_be_open => self.exposed(place, *address),
+                (Access::Open, Listen::Tcp(address))
+                    if !address.ip().is_loopback() && !may_be_open =>
+                {
+                    self.exposed(place, *address)
+                }
                 (Access::Users(_), Listen::Tcp(address)) => {
-                    self.report.add(place, format!("users are known on Unix sockets alone, and {address} is none"));
+                    self.report.add(
+                        place,
+                        format!("users are known on Unix sockets alone, and {address} is none"),
+                    );
                 }
                 _ => {}
             }

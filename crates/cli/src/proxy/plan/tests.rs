@@ -44,7 +44,9 @@ impl Case {
     }
 
     fn root(&self) -> PathBuf {
-        self.directory.as_ref().map_or_else(|| PathBuf::from("/nonexistent"), |directory| directory.path().to_owned())
+        self.directory
+            .as_ref()
+            .map_or_else(|| PathBuf::from("/nonexistent"), |directory| directory.path().to_owned())
     }
 
     fn plan(&self, arguments: &[&str]) -> Result<Plan, Failure> {
@@ -52,7 +54,10 @@ impl Case {
     }
 
     fn after(&self, arguments: &[&str], before: Option<&Plan>) -> Result<Plan, Failure> {
-        let request = Line::try_parse_from(std::iter::once("proxy").chain(arguments.iter().copied())).unwrap().request;
+        let request =
+            Line::try_parse_from(std::iter::once("proxy").chain(arguments.iter().copied()))
+                .unwrap()
+                .request;
         let variable = |name: &str| self.variables.get(name).cloned();
         let surroundings = Surroundings { working_directory: &self.root(), variable: &variable };
         make(&request, surroundings, before.map(|plan| &plan.settings))

@@ -24,7 +24,13 @@ fn target(engine: Engine, user: Option<&str>, database: Option<&str>) -> Target 
         listen: Vec::new(),
         access: Access::Open,
         client_tls: None,
-        pool: Pool { warm: 0, reuse: false, most_idle: 0, idle_timeout: Duration::ZERO, lifetime: Duration::ZERO },
+        pool: Pool {
+            warm: 0,
+            reuse: false,
+            most_idle: 0,
+            idle_timeout: Duration::ZERO,
+            lifetime: Duration::ZERO,
+        },
         max_connections: 0,
         logins_per_second: 0,
         connect_timeout: Duration::ZERO,
@@ -40,17 +46,32 @@ fn a_line_can_be_pasted() {
     let postgres = target(Engine::Postgres, Some("app"), Some("orders"));
     assert_eq!(line(&postgres, &tcp), "psql 'host=127.0.0.1 port=5433 user=app dbname=orders'");
     assert_eq!(line(&postgres, &everywhere), "psql 'host=::1 port=5433 user=app dbname=orders'");
-    assert_eq!(line(&postgres, &unix("/run/db/orders/.s.PGSQL.6000")), "psql 'host=/run/db/orders port=6000 user=app dbname=orders'");
+    assert_eq!(
+        line(&postgres, &unix("/run/db/orders/.s.PGSQL.6000")),
+        "psql 'host=/run/db/orders port=6000 user=app dbname=orders'"
+    );
     let mysql = target(Engine::Mysql, Some("app"), Some("shop"));
-    assert_eq!(line(&mysql, &tcp), "mysql --host=127.0.0.1 --port=5433 --protocol=TCP --user=app shop");
-    assert_eq!(line(&target(Engine::Mariadb, None, None), &unix("/run/db/shop")), "mariadb --socket=/run/db/shop --user=USER");
+    assert_eq!(
+        line(&mysql, &tcp),
+        "mysql --host=127.0.0.1 --port=5433 --protocol=TCP --user=app shop"
+    );
+    assert_eq!(
+        line(&target(Engine::Mariadb, None, None), &unix("/run/db/shop")),
+        "mariadb --socket=/run/db/shop --user=USER"
+    );
 }
 
 #[test]
 fn odd_names_are_quoted_for_both_the_client_and_the_shell() {
     let tcp = Listen::Tcp("127.0.0.1:5433".parse().unwrap());
     let postgres = target(Engine::Postgres, Some("it's me"), None);
-    assert_eq!(line(&postgres, &tcp), r"psql 'host=127.0.0.1 port=5433 user='\''it\'\''s me'\'' dbname=DATABASE'");
+    assert_eq!(
+        line(&postgres, &tcp),
+        r"psql 'host=127.0.0.1 port=5433 user='\''it\'\''s me'\'' dbname=DATABASE'"
+    );
     let mysql = target(Engine::Mysql, Some("a b; rm"), Some("x'y"));
-    assert_eq!(line(&mysql, &tcp), r"mysql --host=127.0.0.1 --port=5433 --protocol=TCP --user='a b; rm' 'x'\''y'");
+    assert_eq!(
+        line(&mysql, &tcp),
+        r"mysql --host=127.0.0.1 --port=5433 --protocol=TCP --user='a b; rm' 'x'\''y'"
+    );
 }

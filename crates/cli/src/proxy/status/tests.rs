@@ -1,6 +1,8 @@
 use std::time::{Duration, SystemTime};
 
-use countersign_gateway::status::{Health, Identity, Listener, Pool, Session, Setback, State, Status, Target, Token};
+use countersign_gateway::status::{
+    Health, Identity, Listener, Pool, Session, Setback, State, Status, Target, Token,
+};
 
 use super::{bytes, text};
 
@@ -15,7 +17,10 @@ fn target(name: &str, failure: Option<Setback>) -> Target {
         endpoint: format!("{name}.example.com:5432"),
         signed_for: None,
         region: None,
-        listeners: vec![Listener { address: "127.0.0.1:5432".to_owned(), failure: failure.as_ref().map(|_| "it is taken".to_owned()) }],
+        listeners: vec![Listener {
+            address: "127.0.0.1:5432".to_owned(),
+            failure: failure.as_ref().map(|_| "it is taken".to_owned()),
+        }],
         health: Health { healthy: failure.is_none(), last_login: None, failure },
         connections: 1,
         max_connections: None,
@@ -26,7 +31,12 @@ fn target(name: &str, failure: Option<Setback>) -> Target {
             loaded: Some(at(0)),
             failure: None,
         }),
-        tokens: vec![Token { user: "app".to_owned(), minted_at: at(0), ends: at(600), age: Duration::from_secs(60) }],
+        tokens: vec![Token {
+            user: "app".to_owned(),
+            minted_at: at(0),
+            ends: at(600),
+            age: Duration::from_secs(60),
+        }],
         pool: Pool { idle: 1, dialling: 1, warm_target: 2, in_use: 1 },
         queued: 3,
     }
@@ -34,8 +44,12 @@ fn target(name: &str, failure: Option<Setback>) -> Target {
 
 #[test]
 fn tables_say_what_is_going_on() {
-    let setback =
-        Setback { class: countersign_core::failure::Class::TimedOut, detail: "no answer\u{1b}[2J".to_owned(), at: at(0), in_a_row: 4 };
+    let setback = Setback {
+        class: countersign_core::failure::Class::TimedOut,
+        detail: "no answer\u{1b}[2J".to_owned(),
+        at: at(0),
+        in_a_row: 4,
+    };
     let session = Session {
         id: 7,
         target: "orders".to_owned(),

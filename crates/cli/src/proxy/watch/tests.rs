@@ -23,7 +23,8 @@ fn a_change_is_noticed_once_it_has_settled() {
 #[test]
 fn a_link_that_leads_elsewhere_is_a_change() {
     let directory = tempfile::tempdir().unwrap();
-    let (old, new, link) = (directory.path().join("old"), directory.path().join("new"), directory.path().join("link"));
+    let (old, new, link) =
+        (directory.path().join("old"), directory.path().join("new"), directory.path().join("link"));
     [&old, &new].iter().for_each(|file| fs::write(file, "same").unwrap());
     std::os::unix::fs::symlink(&old, &link).unwrap();
     let mut watch = Watch::new(vec![link.clone()]);

@@ -54,7 +54,8 @@ impl NameServer {
             let mut buffer = [0; 1500];
             while let Ok((count, from)) = socket.recv_from(&mut buffer).await {
                 counted.next();
-                let answer = answer(&zone, &Message::from_vec(&buffer[..count]).unwrap()).to_vec().unwrap();
+                let answer =
+                    answer(&zone, &Message::from_vec(&buffer[..count]).unwrap()).to_vec().unwrap();
                 socket.send_to(&answer, from).await.unwrap();
             }
         });
@@ -83,7 +84,11 @@ fn answer(zone: &HashMap<&str, Entry>, question: &Message) -> Message {
         match zone.get(name.to_ascii().trim_end_matches('.').to_ascii_lowercase().as_str()) {
             Some(Entry::Alias(target)) => {
                 let target = Name::from_ascii(format!("{target}.")).unwrap();
-                answer.add_answer(Record::from_rdata(name, 60, RData::CNAME(CNAME(target.clone()))));
+                answer.add_answer(Record::from_rdata(
+                    name,
+                    60,
+                    RData::CNAME(CNAME(target.clone())),
+                ));
                 if query.query_type() == RecordType::CNAME {
                     break;
                 }

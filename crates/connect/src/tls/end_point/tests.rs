@@ -9,7 +9,11 @@ fn certificates() -> Vec<(String, String, CertificateDer<'static>)> {
     let blocks = text.split_inclusive("-----END CERTIFICATE-----\n");
     let read = |block: &str| {
         let (name, hash) = block.lines().next().unwrap().split_once(' ').unwrap();
-        (name.to_owned(), hash.to_owned(), CertificateDer::from_pem_slice(block.as_bytes()).unwrap())
+        (
+            name.to_owned(),
+            hash.to_owned(),
+            CertificateDer::from_pem_slice(block.as_bytes()).unwrap(),
+        )
     };
     blocks.map(read).collect()
 }
@@ -19,7 +23,8 @@ fn the_hash_is_openssls_for_every_way_of_signing() {
     let certificates = certificates();
     assert_eq!(certificates.len(), 14);
     for (name, hash, certificate) in certificates {
-        let ours = end_point(&certificate).map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+        let ours = end_point(&certificate)
+            .map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
         assert_eq!(ours.as_deref().unwrap_or("none"), hash, "{name}");
     }
 }
@@ -31,9 +36,15 @@ fn what_is_no_certificate_has_none() {
             assert_eq!(end_point(&certificate[..cut]), None, "{name} cut off at {cut}");
         }
     }
-    for bytes in
-        [b"".as_slice(), b"\x30", b"\x30\x80", b"\x30\x85\0\0\0\0\0", b"\x30\x84\xff\xff\xff\xff", b"\x30\x00", b"\x31\x02\x30\x00"]
-    {
+    for bytes in [
+        b"".as_slice(),
+        b"\x30",
+        b"\x30\x80",
+        b"\x30\x85\0\0\0\0\0",
+        b"\x30\x84\xff\xff\xff\xff",
+        b"\x30\x00",
+        b"\x31\x02\x30\x00",
+    ] {
         assert_eq!(end_point(bytes), None, "{bytes:?}");
     }
 }

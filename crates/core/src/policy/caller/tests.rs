@@ -6,28 +6,68 @@ fn caller(text: &str) -> Caller {
 
 #[test]
 fn the_keys_that_follow_from_the_caller_are_as_documented() {
-    let keys = ["aws:principalarn", "aws:principalaccount", "aws:principaltype", "aws:username", "aws:userid", "aws:principalisawsservice"];
+    let keys = [
+        "aws:principalarn",
+        "aws:principalaccount",
+        "aws:principaltype",
+        "aws:username",
+        "aws:userid",
+        "aws:principalisawsservice",
+    ];
     let account = Some("123456789012");
     let role = "arn:aws:iam::123456789012:role/path/app";
     for (caller, facts) in [
         (
             caller("arn:aws:iam::123456789012:user/team/jane").with_unique_id("AIDA1"),
-            [Some("arn:aws:iam::123456789012:user/team/jane"), account, Some("User"), Some("jane"), Some("AIDA1"), Some("false")],
+            [
+                Some("arn:aws:iam::123456789012:user/team/jane"),
+                account,
+                Some("User"),
+                Some("jane"),
+                Some("AIDA1"),
+                Some("false"),
+            ],
         ),
         (
             caller("arn:aws:sts::123456789012:assumed-role/app/i-1"),
-            [Some("arn:aws:iam::123456789012:role/app"), account, Some("AssumedRole"), None, None, Some("false")],
+            [
+                Some("arn:aws:iam::123456789012:role/app"),
+                account,
+                Some("AssumedRole"),
+                None,
+                None,
+                Some("false"),
+            ],
         ),
         (
-            caller("arn:aws:sts::123456789012:assumed-role/app/i-1").with_role(&role.parse().unwrap()).with_unique_id("AROA1:i-1"),
+            caller("arn:aws:sts::123456789012:assumed-role/app/i-1")
+                .with_role(&role.parse().unwrap())
+                .with_unique_id("AROA1:i-1"),
             [Some(role), account, Some("AssumedRole"), None, Some("AROA1:i-1"), Some("false")],
         ),
         (caller(role), [Some(role), account, Some("AssumedRole"), None, None, Some("false")]),
         (
             caller("arn:aws:sts::123456789012:federated-user/bob"),
-            [Some("arn:aws:sts::123456789012:federated-user/bob"), account, Some("FederatedUser"), None, None, Some("false")],
+            [
+                Some("arn:aws:sts::123456789012:federated-user/bob"),
+                account,
+                Some("FederatedUser"),
+                None,
+                None,
+                Some("false"),
+            ],
         ),
-        (caller("123456789012"), [Some("arn:aws:iam::123456789012:root"), account, Some("Account"), None, account, Some("false")]),
+        (
+            caller("123456789012"),
+            [
+                Some("arn:aws:iam::123456789012:root"),
+                account,
+                Some("Account"),
+                None,
+                account,
+                Some("false"),
+            ],
+        ),
         (caller("ec2.amazonaws.com"), [None, None, None, None, None, Some("true")]),
         (caller("accounts.google.com"), [None, None, None, None, None, Some("false")]),
     ] {

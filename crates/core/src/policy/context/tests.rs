@@ -14,7 +14,10 @@ fn actions_are_a_service_and_a_name() {
 fn keys_are_the_same_in_any_case() {
     let mut context = Context::new();
     assert_eq!(context.insert("aws:SourceIp", "10.0.0.1"), None);
-    assert_eq!(context.insert("AWS:sourceip", "10.0.0.2"), Some(ContextValue::One("10.0.0.1".into())));
+    assert_eq!(
+        context.insert("AWS:sourceip", "10.0.0.2"),
+        Some(ContextValue::One("10.0.0.1".into()))
+    );
     assert_eq!(context, [("aws:sourceIP", "10.0.0.2")].into_iter().collect());
 }
 
@@ -24,14 +27,21 @@ fn the_context_has_the_first_word_and_the_caller_the_second() {
     let action = "s3:GetObject".parse().unwrap();
     let mut context = Context::new();
     let fact = |context: &Context, resource: &str, key: &str| {
-        let request = Request { caller: &caller, action: &action, resource, resource_account: None, context };
+        let request =
+            Request { caller: &caller, action: &action, resource, resource_account: None, context };
         request.fact(key).map(|fact| fact.values().map(str::to_owned).collect::<Vec<_>>())
     };
     let says = |text: &str| Some(vec![text.to_owned()]);
     assert_eq!(fact(&context, "*", "aws:username"), says("jane"));
     assert_eq!(fact(&context, "*", "aws:resourceaccount"), says("123456789012"));
-    assert_eq!(fact(&context, "arn:aws:sqs:eu-west-1:210987654321:q", "aws:resourceaccount"), says("210987654321"));
-    assert_eq!(fact(&context, "arn:aws:iam::aws:policy/ReadOnly", "aws:resourceaccount"), says("123456789012"));
+    assert_eq!(
+        fact(&context, "arn:aws:sqs:eu-west-1:210987654321:q", "aws:resourceaccount"),
+        says("210987654321")
+    );
+    assert_eq!(
+        fact(&context, "arn:aws:iam::aws:policy/ReadOnly", "aws:resourceaccount"),
+        says("123456789012")
+    );
     assert_eq!(fact(&context, "*", "aws:sourceip"), None);
     context.insert("aws:UserName", "john");
     assert_eq!(fact(&context, "*", "aws:username"), says("john"));

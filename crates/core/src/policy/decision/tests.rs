@@ -13,16 +13,28 @@ fn long_lists_are_cut_and_blanks_are_shown() {
 }
 
 fn name(layer: Layer, name: Option<&str>, sid: Option<&str>) -> String {
-    let statement =
-        StatementName { layer, policy: 1, name: name.map(Into::into), statement: 2, sid: sid.map(Into::into), effect: Effect::Deny };
+    let statement = StatementName {
+        layer,
+        policy: 1,
+        name: name.map(Into::into),
+        statement: 2,
+        sid: sid.map(Into::into),
+        effect: Effect::Deny,
+    };
     statement.to_string()
 }
 
 #[test]
 fn statements_are_called_by_name_or_by_place() {
-    assert_eq!(name(Layer::Identity, Some("app"), Some("S")), r#"statement "S" of identity policy "app""#);
+    assert_eq!(
+        name(Layer::Identity, Some("app"), Some("S")),
+        r#"statement "S" of identity policy "app""#
+    );
     assert_eq!(name(Layer::Session, None, None), "statement 3 of session policy 2");
-    assert_eq!(name(Layer::ServiceControl(1), None, Some("S")), r#"statement "S" of service control policy 2 of level 2"#);
+    assert_eq!(
+        name(Layer::ServiceControl(1), None, Some("S")),
+        r#"statement "S" of service control policy 2 of level 2"#
+    );
     assert_eq!(name(Layer::Boundary(0), None, None), "statement 3 of permissions boundary 1");
     assert_eq!(name(Layer::Resource, None, None), "statement 3 of resource policy");
 }
@@ -30,11 +42,18 @@ fn statements_are_called_by_name_or_by_place() {
 #[test]
 fn each_layer_s_denial_is_a_sentence() {
     let sentence = |layer: Layer, policies: usize, owner: Option<&str>| {
-        let cause = Cause::Implicit { layer, policies, owner: owner.map(Into::into), nearest: None };
+        let cause =
+            Cause::Implicit { layer, policies, owner: owner.map(Into::into), nearest: None };
         Because { action: "s3:Get".into(), resource: "*".into(), cause }.to_string()
     };
-    assert_eq!(sentence(Layer::Identity, 2, None), "implicit deny: no statement of 2 identity policies allows s3:Get on *");
-    assert_eq!(sentence(Layer::Boundary(0), 1, None), "implicit deny: no statement of the permissions boundary allows s3:Get on *");
+    assert_eq!(
+        sentence(Layer::Identity, 2, None),
+        "implicit deny: no statement of 2 identity policies allows s3:Get on *"
+    );
+    assert_eq!(
+        sentence(Layer::Boundary(0), 1, None),
+        "implicit deny: no statement of the permissions boundary allows s3:Get on *"
+    );
     assert_eq!(
         sentence(Layer::ServiceControl(2), 0, None),
         "implicit deny: there is no service control policy of level 3 that allows s3:Get on *"

@@ -35,13 +35,20 @@ struct Case {
 
 fn case(caller: &str) -> Case {
     let caller = caller.parse().unwrap();
-    Case { caller, policies: PolicySet::new(), action: "s3:GetObject", resource: "arn:aws:s3:::bucket/key", owner: None }
+    Case {
+        caller,
+        policies: PolicySet::new(),
+        action: "s3:GetObject",
+        resource: "arn:aws:s3:::bucket/key",
+        owner: None,
+    }
 }
 
 impl Case {
     fn with(mut self, layer: Layer, statement: &str) -> Self {
         let text = format!(r#"{{"Version": "2012-10-17", "Statement": {statement}}}"#);
-        let policy = Policy::parse(&text, layer.kind()).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        let policy =
+            Policy::parse(&text, layer.kind()).unwrap_or_else(|mistakes| panic!("{mistakes}"));
         self.policies.add(layer, policy).unwrap();
         self
     }
@@ -54,8 +61,13 @@ impl Case {
     fn decide(&self) -> Decision {
         let (action, context) = (self.action.parse().unwrap(), Context::new());
         let owner = self.owner.map(|owner| owner.parse().unwrap());
-        let request =
-            Request { caller: &self.caller, action: &action, resource: self.resource, resource_account: owner.as_ref(), context: &context };
+        let request = Request {
+            caller: &self.caller,
+            action: &action,
+            resource: self.resource,
+            resource_account: owner.as_ref(),
+            context: &context,
+        };
         decide(&request, &self.policies)
     }
 
@@ -92,7 +104,13 @@ fn an_explicit_deny_in_any_layer_wins() {
             .with(Layer::ResourceControl(0), ALLOW)
     };
     assert_eq!(all().outcome(), "allowed");
-    for layer in [Layer::Identity, Layer::Boundary(0), Layer::Session, Layer::ServiceControl(1), Layer::ResourceControl(1)] {
+    for layer in [
+        Layer::Identity,
+        Layer::Boundary(0),
+        Layer::Session,
+        Layer::ServiceControl(1),
+        Layer::ResourceControl(1),
+    ] {
         assert_eq!(all().with(layer, DENY).outcome(), "explicit", "{layer}");
     }
     assert_eq!(all().with(Layer::Resource, &deny).outcome(), "explicit");
@@ -101,8 +119,14 @@ fn an_explicit_deny_in_any_layer_wins() {
 #[test]
 fn every_level_of_scps_must_allow_and_one_policy_of_each_is_enough() {
     let allowed = case(USER).with(Layer::Identity, ALLOW).with(Layer::ServiceControl(0), ALLOW);
-    assert_eq!(allowed.with(Layer::ServiceControl(1), OTHER).outcome(), "service control policies of level 2");
-    let allowed = case(USER).with(Layer::Identity, ALLOW).with(Layer::ServiceControl(0), OTHER).with(Layer::ServiceControl(0), ALLOW);
+    assert_eq!(
+        allowed.with(Layer::ServiceControl(1), OTHER).outcome(),
+        "service control policies of level 2"
+    );
+    let allowed = case(USER)
+        .with(Layer::Identity, ALLOW)
+        .with(Layer::ServiceControl(0), OTHER)
+        .with(Layer::ServiceControl(0), ALLOW);
     assert_eq!(allowed.outcome(), "allowed");
     let mut empty = case(USER).with(Layer::Identity, ALLOW);
     empty.policies.require(Layer::ServiceControl(0));
@@ -115,9 +139,15 @@ fn a_level_of_rcps_that_only_denies_allows_the_rest() {
     let deny = r#"{"Effect": "Deny", "Principal": "*", "Action": "ec2:*", "Resource": "*"}"#;
     let case = || case(USER).with(Layer::Identity, ALLOW);
     assert_eq!(case().with(Layer::ResourceControl(0), deny).outcome(), "allowed");
-    assert_eq!(case().with(Layer::ResourceControl(0), OTHER).outcome(), "resource control policies of level 1");
     assert_eq!(
-        case().with(Layer::ResourceControl(0), ALLOW).with(Layer::ResourceControl(1), OTHER).outcome(),
+        case().with(Layer::ResourceControl(0), OTHER).outcome(),
+        "resource control policies of level 1"
+    );
+    assert_eq!(
+        case()
+            .with(Layer::ResourceControl(0), ALLOW)
+            .with(Layer::ResourceControl(1), OTHER)
+            .outcome(),
         "resource control policies of level 2"
     );
 }
@@ -126,7 +156,10 @@ fn a_level_of_rcps_that_only_denies_allows_the_rest() {
 /// boundaries and session policies "do not limit permissions granted using […] a wildcard (*) in the Principal element".
 #[test]
 fn a_resource_policy_that_names_the_caller_itself_is_not_limited_by_implicit_denies() {
-    let known = || Case { caller: SESSION.parse::<Caller>().unwrap().with_role(&ROLE.parse().unwrap()), ..case(SESSION) };
+    let known = || Case {
+        caller: SESSION.parse::<Caller>().unwrap().with_role(&ROLE.parse().unwrap()),
+        ..case(SESSION)
+    };
     let other_role = "arn:aws:iam::111122223333:role/other/app";
     for (caller, principal, unlimited) in [
         (case(USER), USER, true),
@@ -143,10 +176,19 @@ fn a_resource_policy_that_names_the_caller_itself_is_not_limited_by_implicit_den
         let granted = caller.with(Layer::Resource, &aws(principal)).with(Layer::Session, ALLOW);
         assert_eq!(granted.outcome(), "allowed", "{principal} for {name}, without limits");
         let bounded = granted.with(Layer::Boundary(0), OTHER);
-        assert_eq!(bounded.outcome(), if unlimited { "allowed" } else { "permissions boundaries" }, "{principal} for {name}, bounded");
+        assert_eq!(
+            bounded.outcome(),
+            if unlimited { "allowed" } else { "permissions boundaries" },
+            "{principal} for {name}, bounded"
+        );
     }
-    let session = |principal: &str| case(SESSION).with(Layer::Resource, &aws(principal)).with(Layer::Session, OTHER).outcome();
-    assert_eq!((session(SESSION).as_str(), session(ROLE).as_str()), ("allowed", "session policies"));
+    let session = |principal: &str| {
+        case(SESSION).with(Layer::Resource, &aws(principal)).with(Layer::Session, OTHER).outcome()
+    };
+    assert_eq!(
+        (session(SESSION).as_str(), session(ROLE).as_str()),
+        ("allowed", "session policies")
+    );
     // A session's ARN has lost the role's path; who knows the role is not taken in by another of the same name.
     assert_eq!(case(SESSION).with(Layer::Resource, &aws(other_role)).outcome(), "allowed");
     assert_eq!(known().with(Layer::Resource, &aws(other_role)).outcome(), "identity policies");
@@ -157,10 +199,16 @@ fn a_resource_policy_that_names_the_caller_itself_is_not_limited_by_implicit_den
 fn naming_the_account_grants_nothing_by_itself() {
     for account in ["111122223333", ROOT] {
         assert_eq!(case(USER).with(Layer::Resource, &aws(account)).outcome(), "identity policies");
-        assert_eq!(case(USER).with(Layer::Resource, &aws(account)).with(Layer::Identity, ALLOW).outcome(), "allowed");
+        assert_eq!(
+            case(USER).with(Layer::Resource, &aws(account)).with(Layer::Identity, ALLOW).outcome(),
+            "allowed"
+        );
         assert_eq!(case(ROOT).with(Layer::Resource, &aws(account)).outcome(), "allowed");
         let deny = grant("Deny", &format!(r#""Principal": {{"AWS": "{account}"}}"#));
-        assert_eq!(case(USER).with(Layer::Resource, &deny).with(Layer::Identity, ALLOW).outcome(), "explicit");
+        assert_eq!(
+            case(USER).with(Layer::Resource, &deny).with(Layer::Identity, ALLOW).outcome(),
+            "explicit"
+        );
     }
 }
 
@@ -172,12 +220,22 @@ fn across_accounts_both_sides_must_allow() {
         let granted = || case(USER).owned_by("444455556666").with(Layer::Resource, &aws(principal));
         assert_eq!(granted().outcome(), "identity policies");
         assert_eq!(granted().with(Layer::Identity, ALLOW).outcome(), "allowed");
-        assert_eq!(granted().with(Layer::Identity, ALLOW).with(Layer::Boundary(0), OTHER).outcome(), "permissions boundaries");
+        assert_eq!(
+            granted().with(Layer::Identity, ALLOW).with(Layer::Boundary(0), OTHER).outcome(),
+            "permissions boundaries"
+        );
     }
-    assert_eq!(case(USER).owned_by("444455556666").with(Layer::Identity, ALLOW).outcome(), "resource policies");
+    assert_eq!(
+        case(USER).owned_by("444455556666").with(Layer::Identity, ALLOW).outcome(),
+        "resource policies"
+    );
     let foreign = aws("arn:aws:iam::444455556666:root");
     assert_eq!(
-        case(USER).owned_by("444455556666").with(Layer::Identity, ALLOW).with(Layer::Resource, &foreign).outcome(),
+        case(USER)
+            .owned_by("444455556666")
+            .with(Layer::Identity, ALLOW)
+            .with(Layer::Resource, &foreign)
+            .outcome(),
         "resource policies"
     );
 }
@@ -194,23 +252,50 @@ fn the_owner_is_given_or_in_the_arn_or_the_caller_s_account() {
 /// LOGIC: "IAM role trust policies and KMS key policies […] must explicitly allow access for principals."
 #[test]
 fn a_trust_policy_must_allow_within_its_account_too() {
-    let assume = |trusted: &str| Case { action: "sts:AssumeRole", resource: ROLE, ..case(USER).with(Layer::Resource, &aws(trusted)) };
+    let assume = |trusted: &str| Case {
+        action: "sts:AssumeRole",
+        resource: ROLE,
+        ..case(USER).with(Layer::Resource, &aws(trusted))
+    };
     assert_eq!(assume(USER).outcome(), "allowed");
     assert_eq!(assume(ROOT).outcome(), "identity policies");
     assert_eq!(assume(ROOT).with(Layer::Identity, ALLOW).outcome(), "allowed");
-    assert_eq!(assume("arn:aws:iam::111122223333:user/john").with(Layer::Identity, ALLOW).outcome(), "resource policies");
+    assert_eq!(
+        assume("arn:aws:iam::111122223333:user/john").with(Layer::Identity, ALLOW).outcome(),
+        "resource policies"
+    );
 }
 
 #[test]
 fn services_and_providers_are_spoken_for_by_resource_policies_only() {
-    let trust = |kind: &str, name: &str| grant("Allow", &format!(r#""Principal": {{"{kind}": "{name}"}}"#));
+    let trust =
+        |kind: &str, name: &str| grant("Allow", &format!(r#""Principal": {{"{kind}": "{name}"}}"#));
     let provider = "arn:aws:iam::111122223333:oidc-provider/issuer.example";
-    for (kind, name) in [("Service", "ec2.amazonaws.com"), ("Federated", provider), ("Federated", "accounts.google.com")] {
+    for (kind, name) in [
+        ("Service", "ec2.amazonaws.com"),
+        ("Federated", provider),
+        ("Federated", "accounts.google.com"),
+    ] {
         assert_eq!(case(name).with(Layer::Resource, &trust(kind, name)).outcome(), "allowed");
-        assert_eq!(case(name).with(Layer::Resource, &trust(kind, "other.example")).outcome(), "resource policies");
+        assert_eq!(
+            case(name).with(Layer::Resource, &trust(kind, "other.example")).outcome(),
+            "resource policies"
+        );
         assert_eq!(case(name).with(Layer::Identity, ALLOW).outcome(), "resource policies");
-        assert_eq!(case(name).with(Layer::Resource, &trust(kind, name)).with(Layer::ServiceControl(0), DENY).outcome(), "allowed");
-        assert_eq!(case(name).with(Layer::Resource, &trust(kind, name)).with(Layer::ResourceControl(0), DENY).outcome(), "explicit");
+        assert_eq!(
+            case(name)
+                .with(Layer::Resource, &trust(kind, name))
+                .with(Layer::ServiceControl(0), DENY)
+                .outcome(),
+            "allowed"
+        );
+        assert_eq!(
+            case(name)
+                .with(Layer::Resource, &trust(kind, name))
+                .with(Layer::ResourceControl(0), DENY)
+                .outcome(),
+            "explicit"
+        );
         assert_eq!(case(name).with(Layer::Resource, &aws(ROOT)).outcome(), "resource policies");
         assert_eq!(
             case(name).decide().to_string(),
@@ -224,9 +309,15 @@ fn services_and_providers_are_spoken_for_by_resource_policies_only() {
 #[test]
 fn the_root_user_has_full_access_within_guardrails() {
     let Decision::Allow(permit) = case(ROOT).decide() else { panic!() };
-    assert_eq!(permit.to_string(), "allowed: the root user of the account may do s3:GetObject on arn:aws:s3:::bucket/key");
+    assert_eq!(
+        permit.to_string(),
+        "allowed: the root user of the account may do s3:GetObject on arn:aws:s3:::bucket/key"
+    );
     assert_eq!(case("111122223333").outcome(), "allowed");
-    assert_eq!(case(ROOT).with(Layer::ServiceControl(0), OTHER).outcome(), "service control policies of level 1");
+    assert_eq!(
+        case(ROOT).with(Layer::ServiceControl(0), OTHER).outcome(),
+        "service control policies of level 1"
+    );
     assert_eq!(case(ROOT).owned_by("444455556666").outcome(), "resource policies");
 }
 
@@ -234,26 +325,48 @@ fn the_root_user_has_full_access_within_guardrails() {
 #[test]
 fn a_federated_user_needs_a_session_policy() {
     assert_eq!(case(FEDERATED).with(Layer::Identity, ALLOW).outcome(), "session policies");
-    assert_eq!(case(FEDERATED).with(Layer::Identity, ALLOW).with(Layer::Session, ALLOW).outcome(), "allowed");
+    assert_eq!(
+        case(FEDERATED).with(Layer::Identity, ALLOW).with(Layer::Session, ALLOW).outcome(),
+        "allowed"
+    );
     assert_eq!(case(SESSION).with(Layer::Identity, ALLOW).outcome(), "allowed");
 }
 
 /// NOTPRINCIPAL and BOUNDARY.
 #[test]
 fn not_principal_errs_towards_denial() {
-    let not = |effect: &str, listed: &str| grant(effect, &format!(r#""NotPrincipal": {{"AWS": {listed}}}"#));
-    let denied =
-        |caller: &str, listed: &str| case(caller).with(Layer::Identity, ALLOW).with(Layer::Resource, &not("Deny", listed)).outcome();
+    let not = |effect: &str, listed: &str| {
+        grant(effect, &format!(r#""NotPrincipal": {{"AWS": {listed}}}"#))
+    };
+    let denied = |caller: &str, listed: &str| {
+        case(caller)
+            .with(Layer::Identity, ALLOW)
+            .with(Layer::Resource, &not("Deny", listed))
+            .outcome()
+    };
     assert_eq!(denied(USER, &format!("{USER:?}")), "allowed");
     assert_eq!(denied(USER, &format!("[{USER:?}, {ROOT:?}]")), "allowed");
-    assert_eq!(denied(USER, &format!("{ROOT:?}")), "explicit", "the account alone does not spare its users");
+    assert_eq!(
+        denied(USER, &format!("{ROOT:?}")),
+        "explicit",
+        "the account alone does not spare its users"
+    );
     assert_eq!(denied(SESSION, &format!("{SESSION:?}")), "allowed");
-    assert_eq!(denied(SESSION, &format!("{ROLE:?}")), "explicit", "the role alone does not spare its sessions");
+    assert_eq!(
+        denied(SESSION, &format!("{ROLE:?}")),
+        "explicit",
+        "the role alone does not spare its sessions"
+    );
     assert_eq!(denied(ROLE, &format!("{ROLE:?}")), "allowed");
     let bounded = case(USER).with(Layer::Identity, ALLOW).with(Layer::Boundary(0), ALLOW);
-    assert_eq!(bounded.with(Layer::Resource, &not("Deny", &format!("{USER:?}"))).outcome(), "explicit");
+    assert_eq!(
+        bounded.with(Layer::Resource, &not("Deny", &format!("{USER:?}"))).outcome(),
+        "explicit"
+    );
 
-    let allowed = |caller: &str, listed: &str| case(caller).with(Layer::Resource, &not("Allow", &format!("{listed:?}"))).outcome();
+    let allowed = |caller: &str, listed: &str| {
+        case(caller).with(Layer::Resource, &not("Allow", &format!("{listed:?}"))).outcome()
+    };
     assert_eq!(allowed(USER, "arn:aws:iam::111122223333:user/john"), "allowed");
     for (caller, listed) in [(USER, USER), (USER, ROOT), (SESSION, ROLE), (SESSION, SESSION)] {
         assert_eq!(allowed(caller, listed), "identity policies", "{listed} for {caller}");
@@ -263,9 +376,13 @@ fn not_principal_errs_towards_denial() {
 #[test]
 fn a_policy_stands_only_where_it_belongs() {
     let mut policies = PolicySet::new();
-    let identity = Policy::parse(&format!(r#"{{"Statement": {ALLOW}}}"#), Layer::Identity.kind()).unwrap();
+    let identity =
+        Policy::parse(&format!(r#"{{"Statement": {ALLOW}}}"#), Layer::Identity.kind()).unwrap();
     let wrong = policies.add(Layer::Resource, identity).unwrap_err();
-    assert_eq!(wrong.to_string(), "a policy parsed as identity policy can't stand among the resource policies");
+    assert_eq!(
+        wrong.to_string(),
+        "a policy parsed as identity policy can't stand among the resource policies"
+    );
 }
 
 #[test]
@@ -276,8 +393,12 @@ fn a_permit_names_one_statement_of_each_layer_that_had_to_allow() {
         .with(Layer::Session, ALLOW)
         .with(Layer::ServiceControl(0), ALLOW);
     let Decision::Allow(permit) = permitted.decide() else { panic!() };
-    assert_eq!((permit.principal(), permit.action(), permit.resource()), (SESSION, "s3:GetObject", "arn:aws:s3:::bucket/key"));
-    let named: Vec<_> = permit.statements().iter().map(|statement| (statement.layer, statement.policy)).collect();
+    assert_eq!(
+        (permit.principal(), permit.action(), permit.resource()),
+        (SESSION, "s3:GetObject", "arn:aws:s3:::bucket/key")
+    );
+    let named: Vec<_> =
+        permit.statements().iter().map(|statement| (statement.layer, statement.policy)).collect();
     assert_eq!(named, [(Layer::ServiceControl(0), 0), (Layer::Identity, 1), (Layer::Session, 0)]);
 }
 
@@ -287,9 +408,14 @@ fn a_resource_with_a_variable_without_value_matches_nothing() {
     let mut case = case(SESSION);
     case.resource = "arn:aws:s3:::home/x";
     let own = |effect: &str, element: &str| {
-        format!(r#"{{"Effect": "{effect}", "Action": "*", "{element}": "arn:aws:s3:::home/${{aws:username}}"}}"#)
+        format!(
+            r#"{{"Effect": "{effect}", "Action": "*", "{element}": "arn:aws:s3:::home/${{aws:username}}"}}"#
+        )
     };
-    assert_eq!(case.with(Layer::Identity, &own("Allow", "Resource")).outcome(), "identity policies");
+    assert_eq!(
+        case.with(Layer::Identity, &own("Allow", "Resource")).outcome(),
+        "identity policies"
+    );
     let allowed = || self::case(SESSION).with(Layer::Identity, ALLOW);
     assert_eq!(allowed().with(Layer::Identity, &own("Deny", "Resource")).outcome(), "allowed");
     assert_eq!(allowed().with(Layer::Identity, &own("Deny", "NotResource")).outcome(), "explicit");

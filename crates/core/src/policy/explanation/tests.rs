@@ -1,19 +1,26 @@
-use crate::policy::{Caller, Context, ContextValue, Layer, Policy, PolicyKind, PolicySet, Request, decide};
+use crate::policy::{
+    Caller, Context, ContextValue, Layer, Policy, PolicyKind, PolicySet, Request, decide,
+};
 
 /// The sentence for jane, who wants to connect as jane, with these statements.
 fn sentence(statements: &str, context: &Context) -> String {
     let text = format!(r#"{{"Version": "2012-10-17", "Statement": [{statements}]}}"#);
-    let policy = Policy::parse(&text, PolicyKind::Identity).unwrap_or_else(|mistakes| panic!("{mistakes}")).named("app");
+    let policy = Policy::parse(&text, PolicyKind::Identity)
+        .unwrap_or_else(|mistakes| panic!("{mistakes}"))
+        .named("app");
     let mut policies = PolicySet::new();
     policies.add(Layer::Identity, policy).unwrap();
     let caller: Caller = "arn:aws:sts::123456789012:assumed-role/app/jane".parse().unwrap();
     let action = "rds-db:connect".parse().unwrap();
     let resource = "arn:aws:rds-db:us-east-1:123456789012:dbuser:db-X/jane";
-    decide(&Request { caller: &caller, action: &action, resource, resource_account: None, context }, &policies).to_string()
+    decide(
+        &Request { caller: &caller, action: &action, resource, resource_account: None, context },
+        &policies,
+    )
+    .to_string()
 }
 
-const START: &str =
-    "implicit deny: no statement of the identity policy allows rds-db:connect on arn:aws:rds-db:us-east-1:123456789012:dbuser:db-X/jane";
+const START: &str = "implicit deny: no statement of the identity policy allows rds-db:connect on arn:aws:rds-db:us-east-1:123456789012:dbuser:db-X/jane";
 
 fn nearest(statements: &str, context: &Context) -> String {
     let sentence = sentence(statements, context);
@@ -24,11 +31,15 @@ fn nearest(statements: &str, context: &Context) -> String {
 #[test]
 fn the_nearest_statement_is_the_one_that_gets_furthest() {
     let s3 = r#"{"Sid": "S3", "Effect": "Allow", "Action": "s3:*", "Resource": "*"}"#;
-    let rds = r#"{"Sid": "Describe", "Effect": "Allow", "Action": "rds:Describe*", "Resource": "*"}"#;
+    let rds =
+        r#"{"Sid": "Describe", "Effect": "Allow", "Action": "rds:Describe*", "Resource": "*"}"#;
     let john = r#"{"Sid": "ConnectAsJohn", "Effect": "Allow", "Action": "rds-db:connect", "Resource": "arn:aws:rds-db:us-east-1:123456789012:dbuser:db-X/john"}"#;
     let other = r#"{"Effect": "Allow", "Action": "rds-db:*", "Resource": "arn:aws:rds-db:eu-west-1:123456789012:dbuser:*/*"}"#;
     let context = Context::new();
-    assert_eq!(nearest(s3, &context), r#"statement "S3" of identity policy "app": its Action s3:* does not match rds-db:connect"#);
+    assert_eq!(
+        nearest(s3, &context),
+        r#"statement "S3" of identity policy "app": its Action s3:* does not match rds-db:connect"#
+    );
     assert_eq!(
         nearest(&format!("{s3}, {rds}"), &context),
         r#"statement "Describe" of identity policy "app": its Action rds:Describe* does not match rds-db:connect"#
@@ -37,7 +48,9 @@ fn the_nearest_statement_is_the_one_that_gets_furthest() {
         nearest(&format!("{s3}, {other}, {john}, {rds}"), &context),
         r#"statement "ConnectAsJohn" of identity policy "app": its Resource arn:aws:rds-db:us-east-1:123456789012:dbuser:db-X/john does not match arn:aws:rds-db:us-east-1:123456789012:dbuser:db-X/jane"#
     );
-    assert!(nearest(other, &context).starts_with(r#"statement 1 of identity policy "app": its Resource arn:aws:rds-db:eu-west-1"#));
+    assert!(nearest(other, &context).starts_with(
+        r#"statement 1 of identity policy "app": its Resource arn:aws:rds-db:eu-west-1"#
+    ));
 }
 
 #[test]
@@ -48,7 +61,11 @@ fn a_deny_is_never_the_nearest() {
 
 #[test]
 fn a_condition_says_what_it_wants_and_what_there_is() {
-    let allow = |condition: &str| format!(r#"{{"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {condition}}}"#);
+    let allow = |condition: &str| {
+        format!(
+            r#"{{"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {condition}}}"#
+        )
+    };
     let start = r#"statement 1 of identity policy "app": its "#;
     let mut context = Context::new();
     context.insert("aws:SourceIp", "192.168.1.1");
@@ -84,12 +101,18 @@ fn what_is_excepted_and_what_has_no_value_is_said() {
         r#"statement 1 of identity policy "app": its NotAction iam:* or rds-db:* excepts rds-db:connect"#
     );
     let own = r#"{"Effect": "Allow", "Action": "*", "Resource": "arn:aws:rds-db:*:*:dbuser:*/${aws:username}"}"#;
-    assert!(nearest(own, &context).ends_with("db-X/jane (${aws:username} has no value in this request)"), "{}", nearest(own, &context));
+    assert!(
+        nearest(own, &context)
+            .ends_with("db-X/jane (${aws:username} has no value in this request)"),
+        "{}",
+        nearest(own, &context)
+    );
 }
 
 #[test]
 fn a_denial_is_data_too() {
-    let text = r#"{"Statement": {"Sid": "S3", "Effect": "Allow", "Action": "s3:*", "Resource": "*"}}"#;
+    let text =
+        r#"{"Statement": {"Sid": "S3", "Effect": "Allow", "Action": "s3:*", "Resource": "*"}}"#;
     let mut policies = PolicySet::new();
     policies.add(Layer::Identity, Policy::parse(text, PolicyKind::Identity).unwrap()).unwrap();
     let caller: Caller = "arn:aws:iam::123456789012:user/jane".parse().unwrap();
@@ -121,10 +144,23 @@ fn an_explanation_is_data_too() {
     policies.add(Layer::Identity, Policy::parse(text, PolicyKind::Identity).unwrap()).unwrap();
     let caller: Caller = "arn:aws:iam::123456789012:user/jane".parse().unwrap();
     let action = "rds-db:connect".parse().unwrap();
-    let request = Request { caller: &caller, action: &action, resource: "*", resource_account: None, context: &Context::new() };
+    let request = Request {
+        caller: &caller,
+        action: &action,
+        resource: "*",
+        resource_account: None,
+        context: &Context::new(),
+    };
     let value = serde_json::to_value(crate::policy::explain(&request, &policies)).unwrap();
     assert_eq!(value["decision"], "allowed");
     let statements = value["statements"].as_array().unwrap();
-    assert_eq!((&statements[0]["applies"], &statements[1]["applies"]), (&false.into(), &true.into()));
-    assert!(statements[0]["because"].as_str().unwrap().contains("s3:*") && statements[1].get("because").is_none(), "{value}");
+    assert_eq!(
+        (&statements[0]["applies"], &statements[1]["applies"]),
+        (&false.into(), &true.into())
+    );
+    assert!(
+        statements[0]["because"].as_str().unwrap().contains("s3:*")
+            && statements[1].get("because").is_none(),
+        "{value}"
+    );
 }

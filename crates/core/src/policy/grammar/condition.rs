@@ -8,25 +8,51 @@ use crate::policy::json::{Node, Value};
 use crate::policy::mistake::{Path, Report};
 use crate::policy::pattern::Variables;
 
-pub(super) fn conditions(node: &Node, variables: Variables, path: &Path<'_>, report: &mut Report) -> Vec<Condition> {
+pub(super) fn conditions(
+    node: &Node,
+    variables: Variables,
+    path: &Path<'_>,
+    report: &mut Report,
+) -> Vec<Condition> {
     let mut conditions = Vec::new();
     for block in object(node, path, "Condition", report).unwrap_or_default() {
         let path = path.key(&block.key);
         let mut seen = HashSet::new();
-        let operator = Operator::parse(&block.key).map_err(|problem| report.add(&path, block.at, problem)).ok();
-        for member in object(&block.node, &path, "a condition operator", report).unwrap_or_default() {
+        let operator = Operator::parse(&block.key)
+            .map_err(|problem| report.add(&path, block.at, problem))
+            .ok();
+        for member in object(&block.node, &path, "a condition operator", report).unwrap_or_default()
+        {
             let path = path.key(&member.key);
             let folded = member.key.to_ascii_lowercase();
-            if member.key.is_empty() || member.key.contains(|c: char| c.is_control() || "*?${}".contains(c)) {
+            if member.key.is_empty()
+                || member.key.contains(|c: char| c.is_control() || "*?${}".contains(c))
+            {
                 report.add(&path, member.at, format!("{:?} is no condition key", member.key));
             }
             let Some(operator) = &operator else { continue };
             if !seen.insert(folded.clone()) {
-                report.add(&path, member.at, format!("the key {:?} stands here twice, in different case; keep one", member.key));
+                report.add(
+                    &path,
+                    member.at,
+                    format!(
+                        "the key {:?} stands here twice, in different case; keep one",
+                        member.key
+                    ),
+                );
             }
-            let Some((operands, wanted)) = values(&member.node, operator, variables, &path, report) else { continue };
+            let Some((operands, wanted)) = values(&member.node, operator, variables, &path, report)
+            else {
+                continue;
+            };
             let key = member.key.as_str().into();
-            conditions.push(Condition { operator: operator.clone(), key, folded: folded.into(), operands, wanted });
+            conditions.push(Condition {
+                operator: operator.clone(),
+                key,
+                folded: folded.into(),
+                operands,
+                wanted,
+            });
         }
     }
     conditions
@@ -35,18 +61,34 @@ pub(super) fn conditions(node: &Node, variables: Variables, path: &Path<'_>, rep
 type Values = (Box<[Operand]>, Box<[Box<str>]>);
 
 /// A value or a list with one at least. Numbers and booleans may stand without quotation marks.
-fn values(node: &Node, operator: &Operator, variables: Variables, path: &Path<'_>, report: &mut Report) -> Option<Values> {
+fn values(
+    node: &Node,
+    operator: &Operator,
+    variables: Variables,
+    path: &Path<'_>,
+    report: &mut Report,
+) -> Option<Values> {
     let one = |node: &Node, path: &Path<'_>, report: &mut Report| {
         let text = match &node.value {
             Value::String(text) | Value::Number(text) => text.as_str(),
             Value::Bool(true) => "true",
             Value::Bool(false) => "false",
             other => {
-                report.add(path, node.at, format!("a condition's value is a string, a number or a boolean, not {}", other.noun()));
+                report.add(
+                    path,
+                    node.at,
+                    format!(
+                        "a condition's value is a string, a number or a boolean, not {}",
+                        other.noun()
+                    ),
+                );
                 return None;
             }
         };
-        let operand = operator.operand(text, variables).map_err(|problem| report.add(path, node.at, problem)).ok()?;
+        let operand = operator
+            .operand(text, variables)
+            .map_err(|problem| report.add(path, node.at, problem))
+            .ok()?;
         Some((operand, Box::from(text)))
     };
     match &node.value {
@@ -55,10 +97,15 @@ fn values(node: &Node, operator: &Operator, variables: Variables, path: &Path<'_
             None
         }
         Value::Array(nodes) => {
-            let read: Vec<_> = nodes.iter().enumerate().filter_map(|(index, node)| one(node, &path.index(index), report)).collect();
+            let read: Vec<_> = nodes
+                .iter()
+                .enumerate()
+                .filter_map(|(index, node)| one(node, &path.index(index), report))
+                .collect();
             let (operands, wanted): (Vec<_>, Vec<_>) = read.into_iter().unzip();
             Some((operands.into(), wanted.into()))
         }
-        _ => one(node, path, report).map(|(operand, wanted)| (Box::from([operand]), Box::from([wanted]))),
+        _ => one(node, path, report)
+            .map(|(operand, wanted)| (Box::from([operand]), Box::from([wanted]))),
     }
 }

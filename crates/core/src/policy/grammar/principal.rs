@@ -7,8 +7,13 @@ use crate::policy::mistake::{Path, Report};
 use crate::policy::principals::{Entry, Principals};
 
 /// Which policies have the element: a resource's has to, an RCP may say `"*"`, the others must not.
-pub(super) fn principals(place: Place<'_>, kind: PolicyKind, report: &mut Report) -> Option<Principals> {
-    let presence = if kind == PolicyKind::Resource { Presence::Required } else { Presence::Optional };
+pub(super) fn principals(
+    place: Place<'_>,
+    kind: PolicyKind,
+    report: &mut Report,
+) -> Option<Principals> {
+    let presence =
+        if kind == PolicyKind::Resource { Presence::Required } else { Presence::Optional };
     let (sense, member) = place.either(["Principal", "NotPrincipal"], presence, report)?;
     let path = place.path.key(&member.key);
     if matches!(kind, PolicyKind::Identity | PolicyKind::ServiceControl) {
@@ -16,8 +21,14 @@ pub(super) fn principals(place: Place<'_>, kind: PolicyKind, report: &mut Report
         return None;
     }
     let entries = entries(&member.node, &path, report)?;
-    if kind == PolicyKind::ResourceControl && (member.key != "Principal" || entries.iter().any(|entry| *entry != Entry::Everyone)) {
-        report.add(&path, member.at, "a resource control policy knows only \"Principal\": \"*\"; narrow it with conditions");
+    if kind == PolicyKind::ResourceControl
+        && (member.key != "Principal" || entries.iter().any(|entry| *entry != Entry::Everyone))
+    {
+        report.add(
+            &path,
+            member.at,
+            "a resource control policy knows only \"Principal\": \"*\"; narrow it with conditions",
+        );
     }
     Some(Principals { sense, entries: entries.into() })
 }

@@ -1,9 +1,17 @@
 use crate::policy::{Policy, PolicyKind};
 
-const KINDS: [PolicyKind; 4] = [PolicyKind::Identity, PolicyKind::ServiceControl, PolicyKind::ResourceControl, PolicyKind::Resource];
+const KINDS: [PolicyKind; 4] = [
+    PolicyKind::Identity,
+    PolicyKind::ServiceControl,
+    PolicyKind::ResourceControl,
+    PolicyKind::Resource,
+];
 
 fn refused(text: &str, kind: PolicyKind) -> String {
-    Policy::parse(text, kind).err().unwrap_or_else(|| panic!("accepted as {kind}: {text}")).to_string()
+    Policy::parse(text, kind)
+        .err()
+        .unwrap_or_else(|| panic!("accepted as {kind}: {text}"))
+        .to_string()
 }
 
 fn with(statement: &str) -> String {
@@ -14,7 +22,8 @@ fn with(statement: &str) -> String {
 fn statement(element: &str) -> String {
     let name = element.split('"').nth(1).unwrap();
     let good = [r#""Effect": "Allow""#, r#""Action": "s3:Get*""#, r#""Resource": "*""#];
-    let rest: Vec<&str> = good.into_iter().filter(|good| !good.contains(name.trim_start_matches("Not"))).collect();
+    let rest: Vec<&str> =
+        good.into_iter().filter(|good| !good.contains(name.trim_start_matches("Not"))).collect();
     with(&format!("{{{}, {element}}}", rest.join(", ")))
 }
 
@@ -50,14 +59,23 @@ fn what_is_no_policy_is_refused() {
         ("[]", "a policy document is an object, not an array"),
         ("{}", "the Statement element is missing"),
         (r#"{"Statement": []}"#, "there is no statement"),
-        (r#"{"Statement": ["x"]}"#, "$.Statement[0] (line 1, column 16): a statement is an object, not a string"),
+        (
+            r#"{"Statement": ["x"]}"#,
+            "$.Statement[0] (line 1, column 16): a statement is an object, not a string",
+        ),
         (r#"{"Statement": "x"}"#, "a statement is an object, not a string"),
         (r#"{"Version": 2012, "Statement": {}}"#, "expected a string, found a number"),
         (r#"{"Id": {}, "Statement": {}}"#, "$.Id (line 1, column 8): expected a string"),
         (r#"{"Statement": {}}"#, "the Effect element is missing"),
         (r#"{"Statement": {}}"#, "the Action element is missing"),
-        (&with(r#"{"Effect": "Allow", "Action": "*", "Resource": "*", "Owner": "me"}"#), r#""Owner" is no element of a statement"#),
-        (&with(r#"{"Effect": "Allow", "Effect": "Deny", "Action": "*", "Resource": "*"}"#), "stands here twice"),
+        (
+            &with(r#"{"Effect": "Allow", "Action": "*", "Resource": "*", "Owner": "me"}"#),
+            r#""Owner" is no element of a statement"#,
+        ),
+        (
+            &with(r#"{"Effect": "Allow", "Effect": "Deny", "Action": "*", "Resource": "*"}"#),
+            "stands here twice",
+        ),
         (
             &with(
                 r#"[{"Sid": "a", "Effect": "Allow", "Action": "*", "Resource": "*"}, {"Sid": "a", "Effect": "Deny", "Action": "*", "Resource": "*"}]"#,
@@ -72,10 +90,33 @@ fn what_is_no_policy_is_refused() {
 
 #[test]
 fn actions_are_a_service_and_a_name() {
-    for good in [r#""*""#, r#""s3:*""#, r#"["S3:Get?bject", "rds-db:connect"]"#, r#""a4b.c-d:X""#, r#""*:*""#, r#""iam: odd name ""#] {
-        assert!(Policy::parse(&statement(&format!(r#""Action": {good}"#)), PolicyKind::Identity).is_ok(), "{good}");
+    for good in [
+        r#""*""#,
+        r#""s3:*""#,
+        r#"["S3:Get?bject", "rds-db:connect"]"#,
+        r#""a4b.c-d:X""#,
+        r#""*:*""#,
+        r#""iam: odd name ""#,
+    ] {
+        assert!(
+            Policy::parse(&statement(&format!(r#""Action": {good}"#)), PolicyKind::Identity)
+                .is_ok(),
+            "{good}"
+        );
     }
-    for bad in [r#""""#, r#""s3""#, r#""s3*:Get""#, r#"":Get""#, r#""s3:a:b""#, r#""a a:b""#, "[]", "{}", "[[]]", "1", r#"["s3:*", {}]"#] {
+    for bad in [
+        r#""""#,
+        r#""s3""#,
+        r#""s3*:Get""#,
+        r#"":Get""#,
+        r#""s3:a:b""#,
+        r#""a a:b""#,
+        "[]",
+        "{}",
+        "[[]]",
+        "1",
+        r#"["s3:*", {}]"#,
+    ] {
         refused(&statement(&format!(r#""Action": {bad}"#)), PolicyKind::Identity);
         refused(&statement(&format!(r#""NotAction": {bad}"#)), PolicyKind::Identity);
     }
@@ -96,7 +137,11 @@ fn resources_are_arns_or_everything() {
         "arn:aws-eusc:rds-db:eusc-de-east-1:123456789012:dbuser:*/*",
     ] {
         let text = statement(&format!(r#""Resource": "{good}""#));
-        assert!(Policy::parse(&text, PolicyKind::Identity).is_ok(), "{good}: {}", refused(&text, PolicyKind::Identity));
+        assert!(
+            Policy::parse(&text, PolicyKind::Identity).is_ok(),
+            "{good}: {}",
+            refused(&text, PolicyKind::Identity)
+        );
     }
     for (bad, problem) in [
         ("", "is no ARN"),
@@ -110,21 +155,33 @@ fn resources_are_arns_or_everything() {
         ("arn:aws:iam::${aws:PrincipalAccount}:user/a", "a variable before its fifth colon"),
         ("arn:aws:s3:::b/${aws:username", "never closes it"),
     ] {
-        let mistakes = refused(&statement(&format!(r#""Resource": "{bad}""#)), PolicyKind::Identity);
+        let mistakes =
+            refused(&statement(&format!(r#""Resource": "{bad}""#)), PolicyKind::Identity);
         assert!(mistakes.contains(problem), "{bad}: {mistakes}");
     }
 }
 
 #[test]
 fn principals_stand_where_they_may_and_are_named_in_full() {
-    let text = |principal: &str| with(&format!(r#"{{"Effect": "Allow", {principal} "Action": "s3:*", "Resource": "*"}}"#));
+    let text = |principal: &str| {
+        with(&format!(r#"{{"Effect": "Allow", {principal} "Action": "s3:*", "Resource": "*"}}"#))
+    };
     let everyone = text(r#""Principal": "*","#);
-    let accepted: Vec<bool> = KINDS.iter().map(|kind| Policy::parse(&everyone, *kind).is_ok()).collect();
+    let accepted: Vec<bool> =
+        KINDS.iter().map(|kind| Policy::parse(&everyone, *kind).is_ok()).collect();
     assert_eq!(accepted, [false, false, true, true]);
-    assert!(refused(&everyone, PolicyKind::Identity).contains("an identity policy has no principal"));
+    assert!(
+        refused(&everyone, PolicyKind::Identity).contains("an identity policy has no principal")
+    );
     assert!(refused(&text(""), PolicyKind::Resource).contains("the Principal element is missing"));
-    assert!(refused(&text(r#""Principal": {"AWS": "123456789012"},"#), PolicyKind::ResourceControl).contains(r#"only "Principal": "*""#));
-    assert!(refused(&text(r#""NotPrincipal": "*","#), PolicyKind::ResourceControl).contains(r#"only "Principal": "*""#));
+    assert!(
+        refused(&text(r#""Principal": {"AWS": "123456789012"},"#), PolicyKind::ResourceControl)
+            .contains(r#"only "Principal": "*""#)
+    );
+    assert!(
+        refused(&text(r#""NotPrincipal": "*","#), PolicyKind::ResourceControl)
+            .contains(r#"only "Principal": "*""#)
+    );
 
     for good in [
         r#""*""#,
@@ -137,7 +194,11 @@ fn principals_stand_where_they_may_and_are_named_in_full() {
         r#"{"CanonicalUser": "79a59df900b949e55d96a1e698fbacedfd6e09d98eacf8f8d5218e7cd47ef2be"}"#,
     ] {
         let text = text(&format!(r#""Principal": {good},"#));
-        assert!(Policy::parse(&text, PolicyKind::Resource).is_ok(), "{good}: {}", refused(&text, PolicyKind::Resource));
+        assert!(
+            Policy::parse(&text, PolicyKind::Resource).is_ok(),
+            "{good}: {}",
+            refused(&text, PolicyKind::Resource)
+        );
     }
     for bad in [
         "{}",
@@ -160,9 +221,13 @@ fn principals_stand_where_they_may_and_are_named_in_full() {
 
 #[test]
 fn only_a_resource_policy_may_leave_out_the_resource() {
-    let text = with(r#"{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}"#);
+    let text = with(
+        r#"{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}"#,
+    );
     assert!(Policy::parse(&text, PolicyKind::Resource).is_ok());
-    assert!(refused(&text, PolicyKind::ResourceControl).contains("the Resource element is missing"));
+    assert!(
+        refused(&text, PolicyKind::ResourceControl).contains("the Resource element is missing")
+    );
 }
 
 #[test]
@@ -204,8 +269,11 @@ fn conditions_are_typed() {
 
 #[test]
 fn version_decides_whether_variables_are_expanded() {
-    let with =
-        |version: &str| format!(r#"{{{version} "Statement": {{"Effect": "Allow", "Action": "*", "Resource": "arn:aws:s3:::${{x"}}}}"#);
+    let with = |version: &str| {
+        format!(
+            r#"{{{version} "Statement": {{"Effect": "Allow", "Action": "*", "Resource": "arn:aws:s3:::${{x"}}}}"#
+        )
+    };
     assert!(Policy::parse(&with(""), PolicyKind::Identity).is_ok());
     assert!(Policy::parse(&with(r#""Version": "2008-10-17","#), PolicyKind::Identity).is_ok());
     assert!(Policy::parse(&with(r#""Version": "2012-10-17","#), PolicyKind::Identity).is_err());

@@ -48,8 +48,14 @@ fn what_rfc_8259_does_not_know_is_refused_with_its_place() {
         ("[.5]", "$[0] (line 1, column 2): expected a JSON value, found '.'"),
         ("[1.]", "$[0] (line 1, column 4): expected a digit, found ']'"),
         ("nul", "$ (line 1, column 4): expected null, found the end of the document"),
-        ("\"a\tb\"", "$ (line 1, column 3): the control character '\\t' must be escaped in a string"),
-        (r#""\x""#, "$ (line 1, column 3): expected one of \"\\/bfnrtu after a backslash, found 'x'"),
+        (
+            "\"a\tb\"",
+            "$ (line 1, column 3): the control character '\\t' must be escaped in a string",
+        ),
+        (
+            r#""\x""#,
+            "$ (line 1, column 3): expected one of \"\\/bfnrtu after a backslash, found 'x'",
+        ),
         (r#""\ud800""#, "$ (line 1, column 8): a high surrogate without a low one after it"),
         (r#""\udc00""#, "$ (line 1, column 8): a low surrogate without a high one before it"),
         (r#"["\ud800A"]"#, "a high surrogate without a low one after it"),
@@ -64,7 +70,10 @@ fn what_rfc_8259_does_not_know_is_refused_with_its_place() {
 
 #[test]
 fn a_key_that_stands_twice_is_a_mistake_however_it_is_spelt() {
-    let refused = parsed("{\"Effect\": \"Deny\", \"Action\": {\"a\": 1, \"\\u0061\": 2},\n \"Effect\": \"Allow\"}").unwrap_err();
+    let refused = parsed(
+        "{\"Effect\": \"Deny\", \"Action\": {\"a\": 1, \"\\u0061\": 2},\n \"Effect\": \"Allow\"}",
+    )
+    .unwrap_err();
     assert_eq!(
         refused,
         "$.Action.a (line 1, column 39): the key \"a\" stands here twice; keep one\n\

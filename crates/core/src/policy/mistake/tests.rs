@@ -6,7 +6,10 @@ fn paths_read_as_people_write_them() {
     let statement = root.key("Statement");
     let second = statement.index(1);
     let condition = second.key("Condition");
-    assert_eq!(condition.key("ForAllValues:StringEquals").to_string(), r#"$.Statement[1].Condition["ForAllValues:StringEquals"]"#);
+    assert_eq!(
+        condition.key("ForAllValues:StringEquals").to_string(),
+        r#"$.Statement[1].Condition["ForAllValues:StringEquals"]"#
+    );
     assert_eq!(condition.key("StringEquals").to_string(), "$.Statement[1].Condition.StringEquals");
 }
 
@@ -20,7 +23,10 @@ fn mistakes_come_in_the_order_of_the_text() {
     assert_eq!(mistakes.as_slice()[0].problem(), "earlier");
     assert_eq!(
         serde_json::to_string(&mistakes).unwrap(),
-        concat!(r#"[{"path":"$","line":2,"column":9,"problem":"earlier"},"#, r#"{"path":"$","line":3,"column":1,"problem":"later"}]"#)
+        concat!(
+            r#"[{"path":"$","line":2,"column":9,"problem":"earlier"},"#,
+            r#"{"path":"$","line":3,"column":1,"problem":"later"}]"#
+        )
     );
 }
 

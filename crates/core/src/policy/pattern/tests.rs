@@ -23,11 +23,27 @@ fn resource(source: &str, subject: &str) -> bool {
 
 #[test]
 fn a_star_is_any_text_and_a_question_mark_one_character() {
-    for (source, subject) in [("*", ""), ("a*", "a"), ("a*c", "abbc"), ("?", "é"), ("*é?", "aébéc"), ("a**b", "ab"), ("*a*b*", "xxaxxbxx")]
-    {
+    for (source, subject) in [
+        ("*", ""),
+        ("a*", "a"),
+        ("a*c", "abbc"),
+        ("?", "é"),
+        ("*é?", "aébéc"),
+        ("a**b", "ab"),
+        ("*a*b*", "xxaxxbxx"),
+    ] {
         assert!(matches(source, subject), "{source} {subject}");
     }
-    for (source, subject) in [("", "a"), ("a", ""), ("?", ""), ("?", "ab"), ("a*c", "ab"), ("*ab", "aab "), ("a?b", "ab"), ("A", "a")] {
+    for (source, subject) in [
+        ("", "a"),
+        ("a", ""),
+        ("?", ""),
+        ("?", "ab"),
+        ("a*c", "ab"),
+        ("*ab", "aab "),
+        ("a?b", "ab"),
+        ("A", "a"),
+    ] {
         assert!(!matches(source, subject), "{source} {subject}");
     }
 }
@@ -35,19 +51,38 @@ fn a_star_is_any_text_and_a_question_mark_one_character() {
 /// IAM user guide, "IAM JSON policy elements: Resource", "Using wildcards in resource ARNs".
 #[test]
 fn in_an_arn_wildcards_stay_within_their_part_until_the_resource() {
-    for object in ["1/test/object.jpg", "1/2/test/3/object.jpg", "1///test///object.jpg", "1/test/.jpg", "/test/object.jpg", "1/test/"] {
-        assert!(resource("arn:aws:s3:::amzn-s3-demo-bucket/*/test/*", &format!("arn:aws:s3:::amzn-s3-demo-bucket/{object}")));
+    for object in [
+        "1/test/object.jpg",
+        "1/2/test/3/object.jpg",
+        "1///test///object.jpg",
+        "1/test/.jpg",
+        "/test/object.jpg",
+        "1/test/",
+    ] {
+        assert!(resource(
+            "arn:aws:s3:::amzn-s3-demo-bucket/*/test/*",
+            &format!("arn:aws:s3:::amzn-s3-demo-bucket/{object}")
+        ));
     }
     for object in ["1-test/object.jpg", "test/object.jpg", "1/2/test.jpg"] {
-        assert!(!resource("arn:aws:s3:::amzn-s3-demo-bucket/*/test/*", &format!("arn:aws:s3:::amzn-s3-demo-bucket/{object}")));
+        assert!(!resource(
+            "arn:aws:s3:::amzn-s3-demo-bucket/*/test/*",
+            &format!("arn:aws:s3:::amzn-s3-demo-bucket/{object}")
+        ));
     }
     let user = "arn:aws:rds-db:us-east-1:123456789012:dbuser:db-ABC/jane";
     assert!(resource("arn:aws:rds-db:*:*:dbuser:*/jane", user));
     assert!(resource("arn:aws:rds-db:us-east-?:123456789012:*", user));
     assert!(resource("arn:aws:rds-db:us-east-1:123456789012:*jane", user));
-    assert!(!resource("arn:aws:rds-db:*:dbuser:*/jane", user), "a star crosses no colon before the resource");
+    assert!(
+        !resource("arn:aws:rds-db:*:dbuser:*/jane", user),
+        "a star crosses no colon before the resource"
+    );
     assert!(!resource("arn:aws:rds-db:*", user));
-    assert!(!resource("arn:aws:rds-db:us-east-1?123456789012:*", user), "a question mark is no colon there either");
+    assert!(
+        !resource("arn:aws:rds-db:us-east-1?123456789012:*", user),
+        "a question mark is no colon there either"
+    );
     assert!(resource("*", user) && resource("*", "*"));
     assert!(!resource("arn:aws:s3:::*", "*"));
 }
@@ -55,7 +90,8 @@ fn in_an_arn_wildcards_stay_within_their_part_until_the_resource() {
 #[test]
 fn variables_take_their_value_literally() {
     let values = Values(&[("aws:username", "jane"), ("aws:principaltag/team", "a*c")]);
-    let matches = |source: &str, subject: &str| pattern(source).matches(subject, Walls::NONE, &values);
+    let matches =
+        |source: &str, subject: &str| pattern(source).matches(subject, Walls::NONE, &values);
     assert!(matches("home/${aws:username}/*", "home/jane/x"));
     assert!(matches("home/${AWS:UserName}", "home/jane"));
     assert!(!matches("home/${aws:username}", "home/john"));
@@ -81,16 +117,23 @@ fn special_variables_are_the_characters_themselves() {
 
 #[test]
 fn before_2012_a_variable_is_literal_text() {
-    let old = Pattern::compile("home/${aws:username}", Wildcards::Literal, Variables::Literal).unwrap();
+    let old =
+        Pattern::compile("home/${aws:username}", Wildcards::Literal, Variables::Literal).unwrap();
     assert!(old.matches("home/${aws:username}", Walls::NONE, &Values(&[("aws:username", "jane")])));
 }
 
 #[test]
 fn malformed_variables_are_refused() {
-    let refused = |source: &str| Pattern::compile(source, Wildcards::Special, Variables::Expanded).unwrap_err();
+    let refused = |source: &str| {
+        Pattern::compile(source, Wildcards::Special, Variables::Expanded).unwrap_err()
+    };
     assert!(refused("a/${aws:username").contains("never closes it"));
     for source in ["${}", "${username}", "${aws:}", "${aws:a*}", "${ }", "${aws:${aws:username}}"] {
-        assert!(refused(source).contains("names no condition key"), "{source}: {}", refused(source));
+        assert!(
+            refused(source).contains("names no condition key"),
+            "{source}: {}",
+            refused(source)
+        );
     }
     assert!(refused("${aws:username, none}").contains("single quotes"));
     assert!(refused(&"${aws:username}".repeat(MAX_VARIABLES + 1)).contains("at most 8"));
@@ -119,10 +162,15 @@ fn reference(pattern: &[char], subject: &[char], at: usize, walls: usize) -> boo
     match (pattern.split_first(), subject.split_first()) {
         (None, _) => subject.is_empty(),
         (Some(('*', rest)), _) => {
-            reference(rest, subject, at, walls) || (!subject.is_empty() && !wall(0) && reference(pattern, &subject[1..], at + 1, walls))
+            reference(rest, subject, at, walls)
+                || (!subject.is_empty()
+                    && !wall(0)
+                    && reference(pattern, &subject[1..], at + 1, walls))
         }
         (Some(('?', rest)), Some((_, tail))) => !wall(0) && reference(rest, tail, at + 1, walls),
-        (Some((wanted, rest)), Some((found, tail))) => wanted == found && reference(rest, tail, at + 1, walls),
+        (Some((wanted, rest)), Some((found, tail))) => {
+            wanted == found && reference(rest, tail, at + 1, walls)
+        }
         (Some(_), None) => false,
     }
 }

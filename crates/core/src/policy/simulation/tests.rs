@@ -62,7 +62,10 @@ fn what_matched_names_its_layer_and_level() {
     );
     let outcome: serde_json::Value = serde_json::from_str(&outcome(&text)).unwrap();
     assert_eq!(outcome["decision"], "explicitDeny");
-    assert_eq!(outcome["because"], "explicit deny: statement 1 of service control policy 1 of level 2 denies s3:GetObject on *");
+    assert_eq!(
+        outcome["because"],
+        "explicit deny: statement 1 of service control policy 1 of level 2 denies s3:GetObject on *"
+    );
     assert_eq!(
         outcome["matched"][0],
         serde_json::json!({"layer": "serviceControl", "level": 1, "policy": 0, "statement": 0, "effect": "Deny"})

@@ -43,7 +43,9 @@ fn no_symbolic_link_is_followed() {
     symlink(&elsewhere, base.path().join("link")).expect("a link");
     bind(&base.path().join("link/proxy.sock")).expect_err("the directory is a link");
     symlink(elsewhere.join("proxy.sock"), base.path().join("proxy.sock")).expect("a link");
-    assert!(bind(&base.path().join("proxy.sock")).expect_err("a link").detail.contains("no socket"));
+    assert!(
+        bind(&base.path().join("proxy.sock")).expect_err("a link").detail.contains("no socket")
+    );
     assert_eq!(fs::read_dir(&elsewhere).expect("a directory").count(), 0);
 }
 
@@ -53,5 +55,10 @@ fn a_directory_in_which_others_write_is_refused() {
     let open = base.path().join("open");
     fs::create_dir(&open).expect("a directory");
     fs::set_permissions(&open, Permissions::from_mode(0o777)).expect("its mode");
-    assert!(bind(&open.join("proxy.sock")).expect_err("open to all").detail.contains("others may write"));
+    assert!(
+        bind(&open.join("proxy.sock"))
+            .expect_err("open to all")
+            .detail
+            .contains("others may write")
+    );
 }

@@ -46,14 +46,20 @@ async fn what_was_inherited_is_taken_by_name_or_by_place() {
     let any = Listen::Tcp("127.0.0.1:0".parse().unwrap());
     let before = bind(&any, &Access::Open, &mut Vec::new()).unwrap();
     let here = before.listen().unwrap();
-    let inherit = || Inherited { name: "orders".to_owned(), listen: here.clone(), socket: before.duplicate().unwrap() };
+    let inherit = || Inherited {
+        name: "orders".to_owned(),
+        listen: here.clone(),
+        socket: before.duplicate().unwrap(),
+    };
     for listen in [Listen::Activated("orders".to_owned()), here.clone()] {
         let mut inherited = vec![inherit()];
         let listener = bind(&listen, &Access::Open, &mut inherited).unwrap();
         assert!(inherited.is_empty());
         assert_eq!(listener.listen().unwrap(), here);
     }
-    let refused = bind(&Listen::Activated("billing".to_owned()), &Access::Open, &mut vec![inherit()]).unwrap_err();
+    let refused =
+        bind(&Listen::Activated("billing".to_owned()), &Access::Open, &mut vec![inherit()])
+            .unwrap_err();
     assert!(refused.detail.contains("FileDescriptorName=billing"), "{}", refused.detail);
     let taken = bind(&here, &Access::Open, &mut Vec::new()).unwrap_err();
     assert!(taken.detail.contains("somebody listens there already"), "{}", taken.detail);
@@ -61,10 +67,16 @@ async fn what_was_inherited_is_taken_by_name_or_by_place() {
 
 #[tokio::test]
 async fn clients_have_the_options_of_the_socket_that_they_came_by() {
-    let fresh = bind(&Listen::Tcp("127.0.0.1:0".parse().unwrap()), &Access::Open, &mut Vec::new()).unwrap();
+    let fresh =
+        bind(&Listen::Tcp("127.0.0.1:0".parse().unwrap()), &Access::Open, &mut Vec::new()).unwrap();
     let plain = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let handed = Inherited { name: "orders".to_owned(), listen: Listen::Activated("orders".to_owned()), socket: plain.into() };
-    let inherited = bind(&Listen::Activated("orders".to_owned()), &Access::Open, &mut vec![handed]).unwrap();
+    let handed = Inherited {
+        name: "orders".to_owned(),
+        listen: Listen::Activated("orders".to_owned()),
+        socket: plain.into(),
+    };
+    let inherited =
+        bind(&Listen::Activated("orders".to_owned()), &Access::Open, &mut vec![handed]).unwrap();
     for listener in [fresh, inherited] {
         let _client = std::net::TcpStream::connect(listener.place()).unwrap();
         let accepted = listener.accept().await.unwrap();

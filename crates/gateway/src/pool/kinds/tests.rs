@@ -122,7 +122,10 @@ async fn the_kinds_that_were_asked_for_last_are_kept_ready_where_there_is_room()
     assert_eq!(kinds.lacking(IDLE, 1, 10), ["third", "second", "first"].map(wish));
     assert_eq!(kinds.lacking(IDLE, 1, 2), ["third", "second"].map(wish));
     let _servers = ["third", "second"].map(|user| keep(&mut kinds, user));
-    assert!(kinds.lacking(IDLE, 1, 2).is_empty(), "or one would be closed for each that is logged in to");
+    assert!(
+        kinds.lacking(IDLE, 1, 2).is_empty(),
+        "or one would be closed for each that is logged in to"
+    );
     assert_eq!(kinds.lacking(IDLE, 1, 3), ["first"].map(wish));
     advance(IDLE).await;
     assert!(kinds.lacking(IDLE, 1, 10).is_empty(), "nobody has asked for long");

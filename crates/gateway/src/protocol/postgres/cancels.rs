@@ -20,7 +20,11 @@ struct Entry {
 
 impl Cancels {
     /// Remembers a client's key until the stay is over.
-    pub(super) fn stay(self: &Arc<Self>, key: CancelKey, theirs: Option<(SocketAddr, CancelKey)>) -> Stay {
+    pub(super) fn stay(
+        self: &Arc<Self>,
+        key: CancelKey,
+        theirs: Option<(SocketAddr, CancelKey)>,
+    ) -> Stay {
         let recalled = Arc::new(AtomicBool::new(false));
         self.keys().insert(key.clone(), Entry { theirs, recalled: Arc::clone(&recalled) });
         Stay { cancels: Arc::clone(self), key, recalled }

@@ -27,9 +27,26 @@ fn checked(new: &NewServer) -> Result<(), ServersError> {
 #[test]
 fn names_that_stand_in_sql_are_plain() {
     checked(&order("postgres", "correct-horse'\\battery$", "orders_2")).unwrap();
-    for name in ["", "1st", "a b", "o'hara", "x\"", "naïve", "rdsadmin", "RDS_IAM", "pg_monitor", &"x".repeat(64)] {
-        assert!(matches!(checked(&order(name, "password", "orders")), Err(ServersError::Invalid(_))), "user {name}");
-        assert!(matches!(checked(&order("postgres", "password", name)), Err(ServersError::Invalid(_))), "database {name}");
+    for name in [
+        "",
+        "1st",
+        "a b",
+        "o'hara",
+        "x\"",
+        "naïve",
+        "rdsadmin",
+        "RDS_IAM",
+        "pg_monitor",
+        &"x".repeat(64),
+    ] {
+        assert!(
+            matches!(checked(&order(name, "password", "orders")), Err(ServersError::Invalid(_))),
+            "user {name}"
+        );
+        assert!(
+            matches!(checked(&order("postgres", "password", name)), Err(ServersError::Invalid(_))),
+            "database {name}"
+        );
     }
 }
 
@@ -37,14 +54,23 @@ fn names_that_stand_in_sql_are_plain() {
 fn passwords_are_what_rds_takes_and_stand_in_no_error() {
     for password in ["sla/sh", "quo\"te", "a@t", "spa ce", "tab\t", "línea", &"x".repeat(129)] {
         let refused = checked(&order("postgres", password, "orders")).unwrap_err();
-        assert!(matches!(&refused, ServersError::Invalid(text) if !text.contains(password)), "{refused}");
+        assert!(
+            matches!(&refused, ServersError::Invalid(text) if !text.contains(password)),
+            "{refused}"
+        );
     }
 }
 
 #[test]
 fn a_name_whose_socket_would_not_fit_is_refused() {
-    let new = NewServer { instance: "x".repeat(63).parse().unwrap(), ..order("postgres", "password", "orders") };
+    let new = NewServer {
+        instance: "x".repeat(63).parse().unwrap(),
+        ..order("postgres", "password", "orders")
+    };
     checked(&new).unwrap_err();
-    let new = NewServer { instance: "x".repeat(57).parse().unwrap(), ..order("postgres", "password", "orders") };
+    let new = NewServer {
+        instance: "x".repeat(57).parse().unwrap(),
+        ..order("postgres", "password", "orders")
+    };
     checked(&new).unwrap();
 }

@@ -4,8 +4,12 @@ use super::{literal, login, start};
 
 #[test]
 fn a_name_is_a_name_whatever_stands_in_it() {
-    for (name, quoted) in [("jane", "'jane'"), ("o'hara", "'o''hara'"), (r"a\'; DROP USER x", r"'a\\''; DROP USER x'"), ("日本", "'日本'")]
-    {
+    for (name, quoted) in [
+        ("jane", "'jane'"),
+        ("o'hara", "'o''hara'"),
+        (r"a\'; DROP USER x", r"'a\\''; DROP USER x'"),
+        ("日本", "'日本'"),
+    ] {
         assert_eq!(literal(name), quoted);
     }
 }
@@ -22,9 +26,17 @@ fn an_iam_account_is_made_by_the_statements_of_aws_s_guide() {
 
 #[test]
 fn administrators_come_over_the_socket_alone() {
-    for (engine, plugin) in [(Engine::Mariadb, "VIA unix_socket"), (Engine::Mysql, "WITH auth_socket")] {
+    for (engine, plugin) in
+        [(Engine::Mariadb, "VIA unix_socket"), (Engine::Mysql, "WITH auth_socket")]
+    {
         let sql = start(engine, &["root".to_owned()]);
-        assert!(sql.contains(&format!("ALTER USER 'root'@'localhost' IDENTIFIED {plugin};")), "{sql}");
-        assert!(sql.lines().all(|line| line.ends_with(';')), "the servers read it line by line: {sql}");
+        assert!(
+            sql.contains(&format!("ALTER USER 'root'@'localhost' IDENTIFIED {plugin};")),
+            "{sql}"
+        );
+        assert!(
+            sql.lines().all(|line| line.ends_with(';')),
+            "the servers read it line by line: {sql}"
+        );
     }
 }

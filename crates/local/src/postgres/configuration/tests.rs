@@ -18,16 +18,33 @@ fn members_of_rds_iam_meet_iam_then_nothing_and_others_their_password() {
 
 #[test]
 fn ldap_carries_the_instance_in_its_suffix() {
-    let gate = Gate::Ldap { address: "127.0.0.1:3890".parse().unwrap(), instance: &"orders".parse().unwrap() };
+    let gate = Gate::Ldap {
+        address: "127.0.0.1:3890".parse().unwrap(),
+        instance: &"orders".parse().unwrap(),
+    };
     let line = host_based_access("postgres", &gate, None);
-    let six = Gate::Ldap { address: "[::1]:3890".parse().unwrap(), instance: &"orders".parse().unwrap() };
-    assert!(host_based_access("postgres", &six, None).contains("ldapserver=\"[::1]\" ldapport=3890"));
-    assert!(line.contains("ldap ldapserver=127.0.0.1 ldapport=3890 ldapprefix=\"cn=\" ldapsuffix=\",dc=orders\"\n"), "{line}");
+    let six =
+        Gate::Ldap { address: "[::1]:3890".parse().unwrap(), instance: &"orders".parse().unwrap() };
+    assert!(
+        host_based_access("postgres", &six, None).contains("ldapserver=\"[::1]\" ldapport=3890")
+    );
+    assert!(
+        line.contains(
+            "ldap ldapserver=127.0.0.1 ldapport=3890 ldapprefix=\"cn=\" ldapsuffix=\",dc=orders\"\n"
+        ),
+        "{line}"
+    );
 }
 
 #[test]
 fn no_setting_opens_more_than_this_machine() {
-    let tls = ServerFiles { certificate: PathBuf::from("/d/server.pem"), key: PathBuf::from("/d/server.key") };
+    let tls = ServerFiles {
+        certificate: PathBuf::from("/d/server.pem"),
+        key: PathBuf::from("/d/server.key"),
+    };
     let text = settings(5432, Path::new("/d/data"), Path::new("/d/run"), Path::new("/d/etc"), &tls);
-    assert!(text.contains("listen_addresses = 'localhost'\n") && text.contains("ssl = on\n"), "{text}");
+    assert!(
+        text.contains("listen_addresses = 'localhost'\n") && text.contains("ssl = on\n"),
+        "{text}"
+    );
 }

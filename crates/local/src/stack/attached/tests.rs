@@ -100,7 +100,11 @@ fn a_server_keeps_its_resource_id_until_it_is_removed() {
     assert!(place.people().attached().unwrap().is_empty());
     assert!(place.store.instance(&name).unwrap().is_none(), "nobody is let in");
     assert!(place.people().detach(&name).unwrap_err().to_string().contains("instance list"));
-    assert_ne!(place.people().attach(&server("orders")).unwrap(), first, "what was granted for the old one is not for the new one");
+    assert_ne!(
+        place.people().attach(&server("orders")).unwrap(),
+        first,
+        "what was granted for the old one is not for the new one"
+    );
 }
 
 #[test]
@@ -108,7 +112,10 @@ fn a_stack_s_own_server_and_one_that_is_attached_don_t_share_a_name() {
     let place = Place::new();
     let refused = place.people().attach(&server("mariadb")).unwrap_err();
     assert!(matches!(refused, LocalError::Unusable(_)), "{refused}");
-    assert!(matches!(place.people().detach(&"mariadb".parse().unwrap()), Err(LocalError::Unusable(_))));
+    assert!(matches!(
+        place.people().detach(&"mariadb".parse().unwrap()),
+        Err(LocalError::Unusable(_))
+    ));
     place.people().attach(&server("mysql")).unwrap();
     check_names(&place.layout, [&"mariadb".parse().unwrap()].into_iter()).unwrap();
     let refused = check_names(&place.layout, [&"mysql".parse().unwrap()].into_iter()).unwrap_err();

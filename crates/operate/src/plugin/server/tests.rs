@@ -34,7 +34,9 @@ fn the_server_is_of_this_machine() {
 
 #[test]
 fn variables_that_are_empty_are_not_set() {
-    let lines = ["awsauthenticationplugin_socket\t/run/v.sock", "awsauthenticationplugin_timeout\t"].map(str::to_owned);
+    let lines =
+        ["awsauthenticationplugin_socket\t/run/v.sock", "awsauthenticationplugin_timeout\t"]
+            .map(str::to_owned);
     let variables = set(&lines);
     assert_eq!(variables.len(), 1);
     assert_eq!(variables["awsauthenticationplugin_socket"], "/run/v.sock");

@@ -3,29 +3,44 @@ use proptest::prelude::*;
 use super::*;
 use crate::mysql::tests::{MARIADB_1011, MYSQL_97, greeting, hex};
 
-const DENIED: &[u8] = b"\xff\x15\x04#28000Access denied for user 'nat'@'localhost' (using password: YES)";
+const DENIED: &[u8] =
+    b"\xff\x15\x04#28000Access denied for user 'nat'@'localhost' (using password: YES)";
 
 #[test]
 fn an_error_is_read_as_people_know_it() {
     let error = error_fields(DENIED);
-    assert_eq!(error.to_string(), "1045 (28000): Access denied for user 'nat'@'localhost' (using password: YES)");
+    assert_eq!(
+        error.to_string(),
+        "1045 (28000): Access denied for user 'nat'@'localhost' (using password: YES)"
+    );
     assert_eq!(error.payload, DENIED);
     assert_eq!(error_number(DENIED), Some(1045));
     // Ahead of a login it has no SQLSTATE.
     let error = error_fields(b"\xff\x10\x04Too many connections");
     assert_eq!(error.to_string(), "1040 (HY000): Too many connections");
-    assert_eq!(with_sqlstate(&error.payload, Capabilities::PROTOCOL_41), b"\xff\x10\x04#08004Too many connections");
+    assert_eq!(
+        with_sqlstate(&error.payload, Capabilities::PROTOCOL_41),
+        b"\xff\x10\x04#08004Too many connections"
+    );
     assert_eq!(with_sqlstate(DENIED, Capabilities::PROTOCOL_41), DENIED);
     assert_eq!(error_fields(b"").to_string(), ": ");
 }
 
 #[test]
 fn an_error_is_written_as_it_is_read() {
-    let packet =
-        error_packet(2, 1045, "28000", "Access denied for user 'nat'@'localhost' (using password: YES)", Capabilities::PROTOCOL_41);
+    let packet = error_packet(
+        2,
+        1045,
+        "28000",
+        "Access denied for user 'nat'@'localhost' (using password: YES)",
+        Capabilities::PROTOCOL_41,
+    );
     assert_eq!(packet[..4], [71, 0, 0, 2]);
     assert_eq!(packet[4..], *DENIED);
-    assert_eq!(error_packet(0, 1040, "08004", "no", Capabilities::NONE), b"\x05\0\0\0\xff\x10\x04no");
+    assert_eq!(
+        error_packet(0, 1040, "08004", "no", Capabilities::NONE),
+        b"\x05\0\0\0\xff\x10\x04no"
+    );
     // A SQLSTATE has five characters, whatever is given.
     assert_eq!(error_packet(0, 1, "1", "x", Capabilities::PROTOCOL_41)[7..], *b"#10000x");
 }
@@ -33,7 +48,10 @@ fn an_error_is_written_as_it_is_read() {
 #[test]
 fn an_explanation_has_the_room_that_is_left() {
     let explained = with_explanation(DENIED, "the token has expired");
-    assert_eq!(error_fields(&explained).message, "Access denied for user 'nat'@'localhost' (using password: YES): the token has expired");
+    assert_eq!(
+        error_fields(&explained).message,
+        "Access denied for user 'nat'@'localhost' (using password: YES): the token has expired"
+    );
     let long = error_fields(&with_explanation(DENIED, &"ü".repeat(400))).message;
     assert!((510..=511).contains(&long.len()), "{}", long.len());
     let full = [b"\xff\x15\x04#28000".as_slice(), &[b'x'; 511]].concat();
@@ -51,7 +69,12 @@ fn oks_of_real_servers() {
     assert_eq!(okay.encode(Capabilities::SESSION_TRACK), payload);
     assert_eq!(okay.encode(Capabilities::NONE), hex("00000002000000"));
     let plain = hex("00000002000000");
-    assert_eq!(Okay::parse(&plain, Capabilities::SESSION_TRACK).unwrap().encode(Capabilities::SESSION_TRACK), plain);
+    assert_eq!(
+        Okay::parse(&plain, Capabilities::SESSION_TRACK)
+            .unwrap()
+            .encode(Capabilities::SESSION_TRACK),
+        plain
+    );
     assert_eq!(Okay::parse(&hex("0000000240"), Capabilities::NONE), None);
     assert_eq!(Okay::parse(&hex("ff000002000000"), Capabilities::NONE), None);
 }
@@ -65,7 +88,10 @@ fn session(ok: &str, capabilities: Capabilities) -> Session {
 #[test]
 fn a_client_is_welcomed_in_the_way_it_can_read() {
     let tracking = session("000000024000000008 0106056d7973716c", Capabilities::SESSION_TRACK);
-    assert_eq!(welcome(&tracking, 4, Capabilities::SESSION_TRACK), hex("11000004 000000024000000008 0106056d7973716c"));
+    assert_eq!(
+        welcome(&tracking, 4, Capabilities::SESSION_TRACK),
+        hex("11000004 000000024000000008 0106056d7973716c")
+    );
     assert_eq!(welcome(&tracking, 2, Capabilities::NONE), hex("07000002 00000002000000"));
     // MariaDB's proof that its certificate is its own.
     let proof = session("00000002000000 0301aabb", Capabilities::SESSION_TRACK);
@@ -75,7 +101,11 @@ fn a_client_is_welcomed_in_the_way_it_can_read() {
 #[test]
 fn capabilities_are_named() {
     let mariadb = greeting(MARIADB_1011).capabilities;
-    assert!(mariadb.has(Capabilities::EXTENDED_METADATA | Capabilities::CACHE_METADATA | Capabilities::DEPRECATE_EOF));
+    assert!(mariadb.has(
+        Capabilities::EXTENDED_METADATA
+            | Capabilities::CACHE_METADATA
+            | Capabilities::DEPRECATE_EOF
+    ));
     assert!(!mariadb.has_any(Capabilities::QUERY_ATTRIBUTES | Capabilities::MYSQL));
     assert_eq!(format!("{:?}", Capabilities::SSL | Capabilities::PROGRESS), "SSL PROGRESS");
 }

@@ -9,7 +9,10 @@ fn packets_have_their_length_and_number_in_front() {
     assert_eq!(reset_connection(), [1, 0, 0, 0, 31]);
     assert_eq!(init_db("db"), b"\x03\0\0\0\x02db");
     assert_eq!(query("DO 1", super::super::Capabilities::NONE), b"\x05\0\0\0\x03DO 1");
-    assert_eq!(query("DO 1", super::super::Capabilities::QUERY_ATTRIBUTES), b"\x07\0\0\0\x03\0\x01DO 1");
+    assert_eq!(
+        query("DO 1", super::super::Capabilities::QUERY_ATTRIBUTES),
+        b"\x07\0\0\0\x03\0\x01DO 1"
+    );
     assert_eq!(packet(9, &[0; 300])[..4], [44, 1, 0, 9]);
 }
 
@@ -25,7 +28,10 @@ fn a_packet_is_read_whole_in_turn_and_within_its_bound() {
     for cut in 0..bytes.len() {
         assert!(read_packet(&inbox(&bytes[..cut]), 2).unwrap().is_none());
     }
-    assert_eq!(read_packet(&inbox(&[&bytes[..], b"more"].concat()), 2).unwrap(), Some((b"abc".as_slice(), 7)));
+    assert_eq!(
+        read_packet(&inbox(&[&bytes[..], b"more"].concat()), 2).unwrap(),
+        Some((b"abc".as_slice(), 7))
+    );
     assert!(read_packet(&inbox(&bytes), 3).is_err());
     // Refused by its header: nothing is waited for, and nothing kept.
     let [a, b, c, _] = u32::try_from(MAX_LOGIN_PACKET + 1).unwrap().to_le_bytes();

@@ -7,7 +7,9 @@ use crate::exchange::Fault;
 use crate::inbox::Inbox;
 use crate::mysql::codec::{self, EOF, ERR, Fields, MAX_NAME, MORE, OK};
 use crate::mysql::greeting::Greeted;
-use crate::mysql::proof::{self, CACHING_SHA2, CLEAR, ED25519, ED25519_NONCE, FAST, FULL, NATIVE, OLD, SHA256};
+use crate::mysql::proof::{
+    self, CACHING_SHA2, CLEAR, ED25519, ED25519_NONCE, FAST, FULL, NATIVE, OLD, SHA256,
+};
 
 use super::Credential;
 
@@ -71,7 +73,11 @@ type Proof = Zeroizing<Vec<u8>>;
 
 impl Authentication {
     /// The proof that goes along with the name: by the plugin that a token needs, or else the one that the server greets with.
-    pub(super) fn begin(identity: Identity, greeted: &Greeted, sequence: u8) -> Result<(Self, Proof), Fault> {
+    pub(super) fn begin(
+        identity: Identity,
+        greeted: &Greeted,
+        sequence: u8,
+    ) -> Result<(Self, Proof), Fault> {
         let plugin = match (&identity.credential, greeted.plugin.as_str()) {
             (Credential::Token(_), _) => CLEAR,
             (Credential::Password(_), CACHING_SHA2) => CACHING_SHA2,
@@ -95,10 +101,14 @@ impl Authentication {
     /// Answers what has come.
     pub(super) fn advance(mut self, inbox: &mut Inbox) -> Result<Turn, Fault> {
         loop {
-            let Some((payload, total)) = codec::read_packet(inbox, self.sequence)? else { return Ok(Turn::Read(self)) };
+            let Some((payload, total)) = codec::read_packet(inbox, self.sequence)? else {
+                return Ok(Turn::Read(self));
+            };
             self.packets += 1;
             if self.packets > MAX_PACKETS {
-                return Err(Fault::protocol(format!("the server sends more than {MAX_PACKETS} packets, and its OK is not among them")));
+                return Err(Fault::protocol(format!(
+                    "the server sends more than {MAX_PACKETS} packets, and its OK is not among them"
+                )));
             }
             let proof = match payload.split_first() {
                 Some((&OK, _)) => {
@@ -110,9 +120,13 @@ impl Authentication {
                 Some((&EOF, request)) => Some(self.switch(request)?),
                 Some((&MORE, data)) => self.more(data)?,
                 Some((kind, _)) => {
-                    return Err(Fault::protocol(format!("the server sends a packet of kind {kind}, which is none of a login's")));
+                    return Err(Fault::protocol(format!(
+                        "the server sends a packet of kind {kind}, which is none of a login's"
+                    )));
                 }
-                None => return Err(Fault::protocol("the server sends an empty packet in a login")),
+                None => {
+                    return Err(Fault::protocol("the server sends an empty packet in a login"));
+                }
             };
             inbox.consume(total);
             let ours = self.sequence.wrapping_add(1);
@@ -129,19 +143,31 @@ impl Authentication {
     fn switch(&mut self, request: &[u8]) -> Result<Proof, Fault> {
         self.switches += 1;
         if self.switches > MAX_SWITCHES {
-            return Err(Fault::protocol(format!("the server asks for another proof more than {MAX_SWITCHES} times")));
+            return Err(Fault::protocol(format!(
+                "the server asks for another proof more than {MAX_SWITCHES} times"
+            )));
         }
         let mut fields = Fields(request);
         let plugin = match fields.text() {
             // With nothing in it, it is from before there were plugins.
             None if request.is_empty() => OLD.to_owned(),
             plugin => {
-                let plugin = plugin.filter(|plugin| plugin.len() <= MAX_NAME).and_then(|plugin| str::from_utf8(plugin).ok());
-                plugin.ok_or_else(|| Fault::protocol("the server's request for another proof is malformed"))?.to_owned()
+                let plugin = plugin
+                    .filter(|plugin| plugin.len() <= MAX_NAME)
+                    .and_then(|plugin| str::from_utf8(plugin).ok());
+                plugin
+                    .ok_or_else(|| {
+                        Fault::protocol("the server's request for another proof is malformed")
+                    })?
+                    .to_owned()
             }
         };
         // The zero that ends it isn't part of it; of MariaDB's 32 bytes the last may be one.
-        let nonce = if fields.0.len() == ED25519_NONCE { fields.0 } else { fields.0.strip_suffix(&[0]).unwrap_or(fields.0) };
+        let nonce = if fields.0.len() == ED25519_NONCE {
+            fields.0
+        } else {
+            fields.0.strip_suffix(&[0]).unwrap_or(fields.0)
+        };
         let proof = self.identity.prove(&plugin, nonce)?;
         self.plugin = plugin;
         Ok(proof)
@@ -152,7 +178,9 @@ impl Authentication {
         match (self.plugin.as_str(), data) {
             (CACHING_SHA2, [FAST]) => Ok(None),
             (CACHING_SHA2, [FULL]) => self.identity.full().map(Some),
-            (plugin, _) => Err(Fault::protocol(format!("the server goes on with {plugin:?} in a way that it has not"))),
+            (plugin, _) => Err(Fault::protocol(format!(
+                "the server goes on with {plugin:?} in a way that it has not"
+            ))),
         }
     }
 }
@@ -160,17 +188,22 @@ impl Authentication {
 impl Identity {
     /// What a plugin sends.
     fn prove(&self, plugin: &str, nonce: &[u8]) -> Result<Proof, Fault> {
-        let scrambled = |scramble: fn(&[u8], &[u8]) -> Vec<u8>, empty: &[u8]| match self.password(plugin)? {
-            Some(password) => Ok(Zeroizing::new(scramble(password.expose().as_bytes(), nonce))),
-            None => Ok(Zeroizing::new(empty.to_vec())),
-        };
+        let scrambled =
+            |scramble: fn(&[u8], &[u8]) -> Vec<u8>, empty: &[u8]| match self.password(plugin)? {
+                Some(password) => Ok(Zeroizing::new(scramble(password.expose().as_bytes(), nonce))),
+                None => Ok(Zeroizing::new(empty.to_vec())),
+            };
         match plugin {
             CLEAR => self.clear(),
             NATIVE => scrambled(proof::native, &[]),
             CACHING_SHA2 => scrambled(proof::caching_sha2, &[0]),
-            ED25519 if nonce.len() != ED25519_NONCE => Err(Fault::protocol("the server's nonce for client_ed25519 has another length")),
+            ED25519 if nonce.len() != ED25519_NONCE => {
+                Err(Fault::protocol("the server's nonce for client_ed25519 has another length"))
+            }
             ED25519 => Ok(match self.password(plugin)? {
-                Some(password) => Zeroizing::new(proof::ed25519(password.expose().as_bytes(), nonce)),
+                Some(password) => {
+                    Zeroizing::new(proof::ed25519(password.expose().as_bytes(), nonce))
+                }
                 None => Zeroizing::new(proof::ed25519(&[], nonce)),
             }),
             SHA256 => match self.password(plugin)? {
@@ -194,7 +227,9 @@ impl Identity {
             )));
         }
         if secret.contains('\0') {
-            return Err(Fault::unsupported("the password holds a zero byte, which the protocol can't carry: set another"));
+            return Err(Fault::unsupported(
+                "the password holds a zero byte, which the protocol can't carry: set another",
+            ));
         }
         Ok(Zeroizing::new([secret.as_bytes(), &[0]].concat()))
     }
@@ -208,7 +243,9 @@ impl Identity {
         }
         match self.credential {
             Credential::Password(_) => self.clear(),
-            Credential::Token(_) | Credential::Nothing => Err(Fault::protocol("the server wants a password itself that was not proved")),
+            Credential::Token(_) | Credential::Nothing => {
+                Err(Fault::protocol("the server wants a password itself that was not proved"))
+            }
         }
     }
 

@@ -38,13 +38,25 @@ enum State {
 impl Change {
     /// Begins. `tls`: the session is within TLS; `trusted`: as [`crate::exchange::Security::Plain`] has it.
     #[must_use]
-    pub fn new(session: &Session, wish: Wish, credential: Credential, tls: bool, trusted: bool) -> Self {
+    pub fn new(
+        session: &Session,
+        wish: Wish,
+        credential: Credential,
+        tls: bool,
+        trusted: bool,
+    ) -> Self {
         Self::with(session.capabilities, wish, credential, tls, trusted)
     }
 
     /// Begins in a session with these capabilities.
     #[must_use]
-    pub fn with(capabilities: Capabilities, wish: Wish, credential: Credential, tls: bool, trusted: bool) -> Self {
+    pub fn with(
+        capabilities: Capabilities,
+        wish: Wish,
+        credential: Credential,
+        tls: bool,
+        trusted: bool,
+    ) -> Self {
         let line = if tls { Line::Tls } else { Line::Bare { trusted } };
         let identity = Identity { credential, user: wish.user.clone(), line };
         Self { capabilities, state: State::Begun(Box::new(wish), identity) }
@@ -59,7 +71,9 @@ impl Exchange for Change {
         let authentication = match state {
             State::Begun(wish, identity) => {
                 if !capabilities.has(Capabilities::PLUGIN_AUTH) {
-                    return Err(Fault::unsupported("the server asks for proofs by no plugin: its sessions can't change users"));
+                    return Err(Fault::unsupported(
+                        "the server asks for proofs by no plugin: its sessions can't change users",
+                    ));
                 }
                 let bytes = codec::packet(0, &wish::change(&wish, capabilities, NOBODYS));
                 let state = State::Authenticating(Authentication::asked(identity, NOBODYS, 1));
@@ -68,8 +82,12 @@ impl Exchange for Change {
             State::Authenticating(authentication) => authentication,
         };
         match authentication.advance(inbox)? {
-            Turn::Read(next) => Ok(Step::Read(Self { capabilities, state: State::Authenticating(next) })),
-            Turn::Send(bytes, next) => Ok(Step::Write(bytes, Self { capabilities, state: State::Authenticating(next) })),
+            Turn::Read(next) => {
+                Ok(Step::Read(Self { capabilities, state: State::Authenticating(next) }))
+            }
+            Turn::Send(bytes, next) => {
+                Ok(Step::Write(bytes, Self { capabilities, state: State::Authenticating(next) }))
+            }
             Turn::Over(ok) => {
                 let status = super::status_of(&ok, capabilities)?;
                 Ok(Step::Done(Vec::new(), Changed { ok, status }))

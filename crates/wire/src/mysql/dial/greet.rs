@@ -23,7 +23,9 @@ impl Exchange for Greet {
     type Outcome = Greeting;
 
     fn advance(self, inbox: &mut Inbox) -> Result<Step<Self>, Fault> {
-        let Some((greeted, total)) = super::read_greeting(inbox)? else { return Ok(Step::Read(self)) };
+        let Some((greeted, total)) = super::read_greeting(inbox)? else {
+            return Ok(Step::Read(self));
+        };
         inbox.consume(total);
         Ok(Step::Done(Vec::new(), greeted.greeting))
     }

@@ -18,8 +18,13 @@ fn begin(security: Security, credential: Credential) -> Dial {
 }
 
 /// A dial that has read a greeting and sent its login, that login, and the number of the server's packet that comes.
-fn introduced(digits: &str, security: Security, credential: Credential) -> Result<(Dial, Vec<u8>, u8), Fault> {
-    let mut step = begin(security, credential).advance(&mut inbox(&codec::packet(0, &hex(digits))))?;
+fn introduced(
+    digits: &str,
+    security: Security,
+    credential: Credential,
+) -> Result<(Dial, Vec<u8>, u8), Fault> {
+    let mut step =
+        begin(security, credential).advance(&mut inbox(&codec::packet(0, &hex(digits))))?;
     let mut sequence = 2;
     loop {
         step = match step {
@@ -36,7 +41,12 @@ fn introduced(digits: &str, security: Security, credential: Credential) -> Resul
 }
 
 /// Asks a dial for another proof, and gives what it answers.
-fn switched(security: Security, credential: Credential, plugin: &str, nonce: &[u8]) -> Result<Vec<u8>, Fault> {
+fn switched(
+    security: Security,
+    credential: Credential,
+    plugin: &str,
+    nonce: &[u8],
+) -> Result<Vec<u8>, Fault> {
     let (dial, _, sequence) = introduced(MARIADB_1011, security, credential)?;
     let request = [b"\xfe", plugin.as_bytes(), b"\0", nonce].concat();
     match dial.advance(&mut inbox(&codec::packet(sequence, &request)))? {
@@ -58,8 +68,20 @@ fn what_goes_along_with_the_name() {
         assert!(bytes.ends_with(&wanted), "{bytes:?}");
     };
     let nonce = |digits| Greeted::parse(&hex(digits)).unwrap().nonce;
-    ends(MARIADB_1011, OPEN, password("geheim"), NATIVE, &proof::native(b"geheim", &nonce(MARIADB_1011)));
-    ends(MYSQL_97, OPEN, password("geheim"), CACHING_SHA2, &proof::caching_sha2(b"geheim", &nonce(MYSQL_97)));
+    ends(
+        MARIADB_1011,
+        OPEN,
+        password("geheim"),
+        NATIVE,
+        &proof::native(b"geheim", &nonce(MARIADB_1011)),
+    );
+    ends(
+        MYSQL_97,
+        OPEN,
+        password("geheim"),
+        CACHING_SHA2,
+        &proof::caching_sha2(b"geheim", &nonce(MYSQL_97)),
+    );
     ends(MYSQL_97, OPEN, Credential::Nothing, NATIVE, b"");
     let Credential::Token(text) = token() else { panic!() };
     ends(MYSQL_97, Security::Required, token(), CLEAR, &[text.as_bytes(), b"\0"].concat());
@@ -69,7 +91,9 @@ fn what_goes_along_with_the_name() {
 
 #[test]
 fn a_request_for_tls_says_the_same_as_the_login_behind_it() {
-    let step = begin(Security::Required, token()).advance(&mut inbox(&codec::packet(0, &hex(MYSQL_97)))).unwrap();
+    let step = begin(Security::Required, token())
+        .advance(&mut inbox(&codec::packet(0, &hex(MYSQL_97))))
+        .unwrap();
     let Step::Write(request, _) = step else { panic!("{step:?}") };
     let (_, login, _) = introduced(MYSQL_97, Security::Required, token()).unwrap();
     assert_eq!(request[..4], [32, 0, 0, 1]);
@@ -83,8 +107,14 @@ fn every_plugin_gets_what_it_asks_for_or_nothing() {
     let given = [nonce.as_slice(), b"\0"].concat();
     let secret = || password("geheim");
     assert_eq!(switched(OPEN, secret(), NATIVE, &given).unwrap(), proof::native(b"geheim", &nonce));
-    assert_eq!(switched(OPEN, secret(), CACHING_SHA2, &given).unwrap(), proof::caching_sha2(b"geheim", &nonce));
-    assert_eq!(switched(OPEN, secret(), ED25519, &[0; 32]).unwrap(), proof::ed25519(b"geheim", &[0; 32]));
+    assert_eq!(
+        switched(OPEN, secret(), CACHING_SHA2, &given).unwrap(),
+        proof::caching_sha2(b"geheim", &nonce)
+    );
+    assert_eq!(
+        switched(OPEN, secret(), ED25519, &[0; 32]).unwrap(),
+        proof::ed25519(b"geheim", &[0; 32])
+    );
     for plugin in [CLEAR, SHA256] {
         assert_eq!(switched(Security::Required, secret(), plugin, &given).unwrap(), b"geheim\0");
         assert_eq!(switched(TRUSTED, secret(), plugin, b"").unwrap(), b"geheim\0");
@@ -94,34 +124,54 @@ fn every_plugin_gets_what_it_asks_for_or_nothing() {
     assert_eq!(switched(OPEN, Credential::Nothing, NATIVE, &given).unwrap(), b"");
     assert_eq!(switched(OPEN, Credential::Nothing, CACHING_SHA2, &given).unwrap(), b"\0");
     for plugin in [OLD, "parsec", "dialog", "auth_gssapi_client", ""] {
-        assert!(matches!(switched(Security::Required, secret(), plugin, &given), Err(Fault::Unsupported { .. })), "{plugin}");
+        assert!(
+            matches!(
+                switched(Security::Required, secret(), plugin, &given),
+                Err(Fault::Unsupported { .. })
+            ),
+            "{plugin}"
+        );
     }
     assert!(matches!(switched(OPEN, secret(), ED25519, &given), Err(Fault::Protocol { .. })));
-    assert!(matches!(switched(Security::Required, password("a\0b"), CLEAR, b""), Err(Fault::Unsupported { .. })));
+    assert!(matches!(
+        switched(Security::Required, password("a\0b"), CLEAR, b""),
+        Err(Fault::Unsupported { .. })
+    ));
 }
 
 #[test]
 fn a_token_is_nothing_but_a_token() {
     for plugin in [NATIVE, CACHING_SHA2, SHA256, ED25519, "parsec", "dialog"] {
-        let fault = switched(Security::Required, token(), plugin, &[1; 32]).unwrap_err().to_string();
+        let fault =
+            switched(Security::Required, token(), plugin, &[1; 32]).unwrap_err().to_string();
         assert!(fault.contains(plugin) && fault.contains("AWSAuthenticationPlugin"), "{fault}");
     }
     let Credential::Token(text) = token() else { panic!() };
-    assert_eq!(switched(Security::Required, token(), CLEAR, b"").unwrap(), [text.as_bytes(), b"\0"].concat());
+    assert_eq!(
+        switched(Security::Required, token(), CLEAR, b"").unwrap(),
+        [text.as_bytes(), b"\0"].concat()
+    );
 }
 
 #[test]
 fn the_password_itself_goes_out_where_nobody_reads_along() {
-    for (security, digits) in [(Security::Required, MYSQL_97), (TRUSTED, MYSQL_97), (OPEN, MYSQL_97)] {
+    for (security, digits) in
+        [(Security::Required, MYSQL_97), (TRUSTED, MYSQL_97), (OPEN, MYSQL_97)]
+    {
         let (dial, _, sequence) = introduced(digits, security, password("geheim")).unwrap();
         let mut inbox = inbox(&codec::packet(sequence, &[1, 4]));
         match dial.advance(&mut inbox) {
             Ok(Step::Write(bytes, dial)) => {
                 assert_eq!(*bytes, codec::packet(sequence + 1, b"geheim\0"));
                 inbox.push(&codec::packet(sequence + 2, &[0, 0, 0, 2, 0, 0, 0]));
-                assert!(matches!(dial.advance(&mut inbox), Ok(Step::Done(_, Session { status: 2, .. }))));
+                assert!(matches!(
+                    dial.advance(&mut inbox),
+                    Ok(Step::Done(_, Session { status: 2, .. }))
+                ));
             }
-            Err(Fault::Unsupported { detail, .. }) => assert!(security == OPEN && detail.contains("TLS"), "{detail}"),
+            Err(Fault::Unsupported { detail, .. }) => {
+                assert!(security == OPEN && detail.contains("TLS"), "{detail}")
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -137,11 +187,22 @@ fn what_a_server_says_in_place_of_a_greeting_is_heard() {
         assert_eq!(error.payload, b"\xff\x10\x04#08004Too many connections");
     }
     assert!(matches!(Greet::new().advance(&mut inbox(&too_many)), Err(Fault::Refused(_))));
-    let Ok(Step::Done(_, greeting)) = Greet::new().advance(&mut inbox(&codec::packet(0, &hex(MYSQL_97)))) else { panic!() };
+    let Ok(Step::Done(_, greeting)) =
+        Greet::new().advance(&mut inbox(&codec::packet(0, &hex(MYSQL_97))))
+    else {
+        panic!()
+    };
     assert_eq!(greeting.version, "9.7.4-2");
-    for stranger in [b"SSH-2.0-OpenSSH_9.2\r\n".as_slice(), b"HTTP/1.1 400 Bad Request\r\n", b"\x05\0\0\0\x09abcd"] {
+    for stranger in [
+        b"SSH-2.0-OpenSSH_9.2\r\n".as_slice(),
+        b"HTTP/1.1 400 Bad Request\r\n",
+        b"\x05\0\0\0\x09abcd",
+    ] {
         let fault = Greet::new().advance(&mut inbox(stranger)).unwrap_err();
-        assert!(matches!(&fault, Fault::Protocol { detail, .. } if detail.contains("the port")), "{fault:?}");
+        assert!(
+            matches!(&fault, Fault::Protocol { detail, .. } if detail.contains("the port")),
+            "{fault:?}"
+        );
     }
 }
 
@@ -149,7 +210,10 @@ fn what_a_server_says_in_place_of_a_greeting_is_heard() {
 fn a_server_in_the_wrong_is_not_followed() {
     // Something behind the greeting, ahead of TLS.
     let bytes = [codec::packet(0, &hex(MYSQL_97)), b"x".to_vec()].concat();
-    assert!(matches!(begin(Security::Required, token()).advance(&mut inbox(&bytes)), Err(Fault::Protocol { .. })));
+    assert!(matches!(
+        begin(Security::Required, token()).advance(&mut inbox(&bytes)),
+        Err(Fault::Protocol { .. })
+    ));
     for (digits, packet) in [
         (MYSQL_97, [1, 5].as_slice()),
         (MARIADB_1011, &[1, 3]),
@@ -160,13 +224,25 @@ fn a_server_in_the_wrong_is_not_followed() {
         (MYSQL_97, &[0x42]),
     ] {
         let (dial, _, sequence) = introduced(digits, OPEN, password("x")).unwrap();
-        assert!(matches!(dial.advance(&mut inbox(&codec::packet(sequence, packet))), Err(Fault::Protocol { .. })), "{packet:?}");
+        assert!(
+            matches!(
+                dial.advance(&mut inbox(&codec::packet(sequence, packet))),
+                Err(Fault::Protocol { .. })
+            ),
+            "{packet:?}"
+        );
     }
     // From before there were plugins.
     let (dial, _, sequence) = introduced(MYSQL_97, OPEN, password("x")).unwrap();
-    assert!(matches!(dial.advance(&mut inbox(&codec::packet(sequence, b"\xfe"))), Err(Fault::Unsupported { .. })));
+    assert!(matches!(
+        dial.advance(&mut inbox(&codec::packet(sequence, b"\xfe"))),
+        Err(Fault::Unsupported { .. })
+    ));
     let (dial, _, sequence) = introduced(MYSQL_97, OPEN, password("x")).unwrap();
-    assert!(matches!(dial.advance(&mut inbox(&codec::packet(sequence + 1, &[0, 0, 0, 2, 0, 0, 0]))), Err(Fault::Protocol { .. })));
+    assert!(matches!(
+        dial.advance(&mut inbox(&codec::packet(sequence + 1, &[0, 0, 0, 2, 0, 0, 0]))),
+        Err(Fault::Protocol { .. })
+    ));
 }
 
 #[test]
@@ -174,18 +250,29 @@ fn there_is_an_end_to_what_is_answered() {
     let (mut dial, _, mut sequence) = introduced(MYSQL_97, OPEN, password("x")).unwrap();
     let request = [b"\xfe".as_slice(), NATIVE.as_bytes(), b"\0", &[7; 20], b"\0"].concat();
     for _ in 0..4 {
-        let Ok(Step::Write(_, next)) = dial.advance(&mut inbox(&codec::packet(sequence, &request))) else { panic!() };
+        let Ok(Step::Write(_, next)) = dial.advance(&mut inbox(&codec::packet(sequence, &request)))
+        else {
+            panic!()
+        };
         (dial, sequence) = (next, sequence + 2);
     }
-    assert!(matches!(dial.advance(&mut inbox(&codec::packet(sequence, &request))), Err(Fault::Protocol { .. })));
+    assert!(matches!(
+        dial.advance(&mut inbox(&codec::packet(sequence, &request))),
+        Err(Fault::Protocol { .. })
+    ));
     let (dial, _, sequence) = introduced(MYSQL_97, OPEN, password("x")).unwrap();
-    let packets: Vec<u8> = (0..40).flat_map(|number| codec::packet(sequence + number, &[1, 3])).collect();
+    let packets: Vec<u8> =
+        (0..40).flat_map(|number| codec::packet(sequence + number, &[1, 3])).collect();
     assert!(matches!(dial.advance(&mut inbox(&packets)), Err(Fault::Protocol { .. })));
 }
 
 #[test]
 fn secrets_are_not_shown() {
-    let text = format!("{:?} {:?}", begin(TRUSTED, password("geheim")), introduced(MYSQL_97, Security::Required, token()).unwrap().0);
+    let text = format!(
+        "{:?} {:?}",
+        begin(TRUSTED, password("geheim")),
+        introduced(MYSQL_97, Security::Required, token()).unwrap().0
+    );
     assert!(!text.contains("geheim") && !text.contains("Signature"), "{text}");
 }
 

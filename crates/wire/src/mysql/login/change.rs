@@ -26,15 +26,27 @@ impl Change {
     ///
     /// # Errors
     /// Where it is malformed.
-    pub fn new(payload: &[u8], before: &Wish, flavour: Flavour, ask: Ask, tls: bool) -> Result<Self, Fault> {
-        let asked = Asked::parse_change(payload, before).map_err(|malformed| malformed_login(&malformed, 1))?;
-        Ok(Self(State::Asked { asked, judge: Judge { ask, announced: None, fallback: announced(flavour), tls } }))
+    pub fn new(
+        payload: &[u8],
+        before: &Wish,
+        flavour: Flavour,
+        ask: Ask,
+        tls: bool,
+    ) -> Result<Self, Fault> {
+        let asked = Asked::parse_change(payload, before)
+            .map_err(|malformed| malformed_login(&malformed, 1))?;
+        Ok(Self(State::Asked {
+            asked,
+            judge: Judge { ask, announced: None, fallback: announced(flavour), tls },
+        }))
     }
 }
 
 fn step(turn: Turn) -> Step<Change> {
     match turn {
-        Turn::Ask(bytes, switched) => Step::Write(Zeroizing::new(bytes), Change(State::Switched(switched))),
+        Turn::Ask(bytes, switched) => {
+            Step::Write(Zeroizing::new(bytes), Change(State::Switched(switched)))
+        }
         Turn::In(bytes, arrival) => Step::Done(bytes, arrival),
     }
 }

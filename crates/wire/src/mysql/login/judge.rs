@@ -31,7 +31,13 @@ const SCRAMBLED: usize = 32;
 
 impl Judge {
     /// A proof that came unasked, along with the name.
-    pub(super) fn first(&self, plugin: &str, proof: &[u8], nonce: &[u8], may_switch: bool) -> Verdict {
+    pub(super) fn first(
+        &self,
+        plugin: &str,
+        proof: &[u8],
+        nonce: &[u8],
+        may_switch: bool,
+    ) -> Verdict {
         let other = match known(plugin) {
             // Its secret is no use as it is.
             Some(CLEAR) | None => self.fallback,
@@ -39,14 +45,18 @@ impl Judge {
         };
         let verdict = match known(plugin) {
             // MySQL's library sends nothing where another plugin was announced, and waits to be asked.
-            _ if may_switch && proof.is_empty() && self.announced != Some(plugin) => return Verdict::Switch(other),
+            _ if may_switch && proof.is_empty() && self.announced != Some(plugin) => {
+                return Verdict::Switch(other);
+            }
             None if may_switch => return Verdict::Switch(other),
             Some(plugin) => self.last(plugin, proof, nonce),
             None => Verdict::Out,
         };
         match verdict {
             // It may have been made with another nonce, or in a way that can't be judged.
-            Verdict::Out if may_switch && (self.announced != Some(plugin) || other != plugin) => Verdict::Switch(other),
+            Verdict::Out if may_switch && (self.announced != Some(plugin) || other != plugin) => {
+                Verdict::Switch(other)
+            }
             verdict => verdict,
         }
     }
@@ -57,10 +67,16 @@ impl Judge {
             (Ask::Nothing, _) => true,
             (Ask::Password(password), NATIVE) => password.proves_native(proof, nonce),
             (Ask::Password(password), CACHING_SHA2) => password.proves_sha256(proof, nonce),
-            (Ask::Password(password), CLEAR) => self.tls && password.is(proof.strip_suffix(&[0]).unwrap_or(proof)),
+            (Ask::Password(password), CLEAR) => {
+                self.tls && password.is(proof.strip_suffix(&[0]).unwrap_or(proof))
+            }
             (Ask::Password(_), _) => false,
         };
-        if enough { Verdict::In { fast: plugin == CACHING_SHA2 && proof.len() == SCRAMBLED } } else { Verdict::Out }
+        if enough {
+            Verdict::In { fast: plugin == CACHING_SHA2 && proof.len() == SCRAMBLED }
+        } else {
+            Verdict::Out
+        }
     }
 }
 

@@ -14,7 +14,10 @@ fn settings(digits: &str, tls: Tls, ask: Ask) -> Settings {
 
 /// A login that has greeted, and what it said.
 fn greeted(settings: Settings) -> (Greeted, Login) {
-    let Step::Write(bytes, login) = Login::new(settings).advance(&mut Inbox::default()).unwrap() else { panic!() };
+    let Step::Write(bytes, login) = Login::new(settings).advance(&mut Inbox::default()).unwrap()
+    else {
+        panic!()
+    };
     (Greeted::parse(&bytes[codec::HEADER..]).unwrap(), login)
 }
 
@@ -38,8 +41,16 @@ fn fault(login: Login, bytes: &[u8]) -> (Fault, Option<u16>) {
 fn the_greeting_offers_what_can_be_carried() {
     let (mysql, _) = greeted(settings(MYSQL_97, Tls::Off, Ask::Nothing));
     assert_eq!(mysql.greeting.version, "9.7.4-2");
-    assert_eq!((mysql.connection_id, mysql.plugin.as_str(), mysql.nonce.len()), (9, CACHING_SHA2, 20));
-    assert!(mysql.greeting.capabilities.has(Capabilities::MYSQL | Capabilities::LOGIN | Capabilities::QUERY_ATTRIBUTES));
+    assert_eq!(
+        (mysql.connection_id, mysql.plugin.as_str(), mysql.nonce.len()),
+        (9, CACHING_SHA2, 20)
+    );
+    assert!(
+        mysql
+            .greeting
+            .capabilities
+            .has(Capabilities::MYSQL | Capabilities::LOGIN | Capabilities::QUERY_ATTRIBUTES)
+    );
     assert!(!mysql.greeting.capabilities.has_any(Capabilities::SSL | Capabilities::MULTI_FACTOR));
     let (mariadb, _) = greeted(settings(MARIADB_1011, Tls::Required, Ask::Nothing));
     assert_eq!((mariadb.greeting.flavour, mariadb.plugin.as_str()), (Flavour::Mariadb, NATIVE));
@@ -73,7 +84,11 @@ fn a_client_that_waits_to_be_asked_is_asked() {
 fn tls_may_begin_in_the_same_breath_as_the_request_for_it() {
     let (_, login) = greeted(settings(MARIADB_1011, Tls::Offered, Ask::Nothing));
     let mut inbox = Inbox::default();
-    inbox.push(&codec::packet(1, &wish::tls_request(&Wish::new("jane", None), Capabilities::LOGIN | Capabilities::SSL).unwrap()));
+    inbox.push(&codec::packet(
+        1,
+        &wish::tls_request(&Wish::new("jane", None), Capabilities::LOGIN | Capabilities::SSL)
+            .unwrap(),
+    ));
     inbox.push(b"\x16\x03\x01");
     assert!(matches!(login.advance(&mut inbox), Ok(Step::Secure(..))));
     assert_eq!(inbox.unread(), b"\x16\x03\x01", "which is for TLS");
@@ -86,7 +101,10 @@ fn the_password_itself_is_enough_within_tls_alone() {
         let mut inbox = Inbox::default();
         let login = if tls {
             let capabilities = Capabilities::LOGIN | Capabilities::SSL;
-            inbox.push(&codec::packet(1, &wish::tls_request(&Wish::new("jane", None), capabilities).unwrap()));
+            inbox.push(&codec::packet(
+                1,
+                &wish::tls_request(&Wish::new("jane", None), capabilities).unwrap(),
+            ));
             let Ok(Step::Secure(bytes, secure)) = login.advance(&mut inbox) else { panic!() };
             assert!(bytes.is_empty() && inbox.is_empty());
             secure.established(Peer::default())
@@ -96,7 +114,11 @@ fn the_password_itself_is_enough_within_tls_alone() {
         inbox.push(&codec::packet(sequence, &response(Capabilities::LOGIN, CLEAR, b"geheim\0")));
         match login.advance(&mut inbox) {
             Ok(Step::Done(..)) => assert!(tls),
-            Ok(Step::Write(request, _)) => assert!(!tls && request.windows(CACHING_SHA2.len()).any(|part| part == CACHING_SHA2.as_bytes())),
+            Ok(Step::Write(request, _)) => assert!(
+                !tls && request
+                    .windows(CACHING_SHA2.len())
+                    .any(|part| part == CACHING_SHA2.as_bytes())
+            ),
             other => panic!("{other:?}"),
         }
     }
@@ -110,7 +132,9 @@ fn a_client_without_plugins_proves_by_the_nonce_it_has() {
         let proof = proof::native(password.as_bytes(), &greeted.nonce);
         let packet = codec::packet(1, &response(capabilities, "", &proof));
         match login.advance(&mut inbox(&packet)) {
-            Ok(Step::Done(bytes, arrival)) => assert_eq!((password, bytes.len(), arrival.sequence), ("geheim", 0, 2)),
+            Ok(Step::Done(bytes, arrival)) => {
+                assert_eq!((password, bytes.len(), arrival.sequence), ("geheim", 0, 2))
+            }
             Err(Fault::Denied { .. }) => assert_eq!(password, "other"),
             other => panic!("{other:?}"),
         }
@@ -132,12 +156,19 @@ fn a_plugin_of_no_use_is_changed_for_one_that_is() {
 #[test]
 fn who_breaks_the_protocol_is_told_so() {
     let begin = |tls| greeted(settings(MYSQL_97, tls, Ask::Nothing)).1;
-    let tls = codec::packet(1, &wish::tls_request(&Wish::new("x", None), Capabilities::LOGIN | Capabilities::SSL).unwrap());
+    let tls = codec::packet(
+        1,
+        &wish::tls_request(&Wish::new("x", None), Capabilities::LOGIN | Capabilities::SSL).unwrap(),
+    );
     let whole = response(Capabilities::LOGIN, NATIVE, &[]);
     // Somebody may have put something in between (as CVE-2021-23222 of PostgreSQL's).
     let cases = [
         (Tls::Off, tls, Some(1043)),
-        (Tls::Offered, codec::packet(1, &response(Capabilities::LOGIN | Capabilities::SSL, NATIVE, &[])), Some(1043)),
+        (
+            Tls::Offered,
+            codec::packet(1, &response(Capabilities::LOGIN | Capabilities::SSL, NATIVE, &[])),
+            Some(1043),
+        ),
         (Tls::Off, codec::packet(2, &whole), Some(1043)),
         (Tls::Off, codec::packet(1, &whole[..33]), Some(1043)),
         (Tls::Off, codec::packet(1, &whole[..20]), Some(1043)),
@@ -160,10 +191,19 @@ fn a_change_takes_no_old_nonce() {
         let length = [u8::try_from(proof.len()).unwrap()];
         [b"\x11joe\0", &length as &[u8], proof, b"db\0\x2d\0", plugin.as_bytes(), b"\0"].concat()
     };
-    let begin = |payload: &[u8], ask| Change::new(payload, &before, Flavour::Mysql, ask, false).unwrap().advance(&mut Inbox::default());
+    let begin = |payload: &[u8], ask| {
+        Change::new(payload, &before, Flavour::Mysql, ask, false)
+            .unwrap()
+            .advance(&mut Inbox::default())
+    };
     // Nothing is asked, and a proof is there: the client waits for no other.
-    let Ok(Step::Done(_, arrival)) = begin(&payload(NATIVE, &[7; 20]), Ask::Nothing) else { panic!() };
-    assert_eq!((arrival.sequence, arrival.wish.user.as_str(), arrival.wish.database.as_deref()), (1, "joe", Some("db")));
+    let Ok(Step::Done(_, arrival)) = begin(&payload(NATIVE, &[7; 20]), Ask::Nothing) else {
+        panic!()
+    };
+    assert_eq!(
+        (arrival.sequence, arrival.wish.user.as_str(), arrival.wish.database.as_deref()),
+        (1, "joe", Some("db"))
+    );
     // None is there: MySQL's library waits for a request.
     assert!(matches!(begin(&payload(CACHING_SHA2, &[]), Ask::Nothing), Ok(Step::Write(..))));
     assert!(matches!(begin(&payload(NATIVE, &[7; 20]), ask("geheim")), Ok(Step::Write(..))));

@@ -30,7 +30,10 @@ fn proofs_that_real_servers_took() {
     let nonce = hex("3f7716403d1d3e6a62661c46761907131d4a3b01");
     assert!(kept("geheim").proves_native(&hex("eaa71113e71f6750e1d5d1eef73bd300cd20439c"), &nonce));
     let nonce = hex("1e700e29373d25152238034e69071879587d7355");
-    assert!(kept("geheim").proves_sha256(&hex("ee2a74b6475bed68e1e4221b686c1a3a96e56cf9f6ac8e6e7d57388cffe7e8d6"), &nonce));
+    assert!(kept("geheim").proves_sha256(
+        &hex("ee2a74b6475bed68e1e4221b686c1a3a96e56cf9f6ac8e6e7d57388cffe7e8d6"),
+        &nonce
+    ));
 }
 
 #[test]

@@ -5,8 +5,16 @@ use crate::mysql::{Capabilities, answer, codec};
 
 fn answered(capabilities: Capabilities, packets: &[&[u8]]) -> Result<Option<String>, Fault> {
     let mut inbox = Inbox::default();
-    let Step::Write(_, mut statement) = Statement::query("SELECT 1", capabilities).advance(&mut inbox).unwrap() else { panic!() };
-    let bytes: Vec<u8> = packets.iter().zip(1..).flat_map(|(payload, sequence)| codec::packet(sequence, payload)).collect();
+    let Step::Write(_, mut statement) =
+        Statement::query("SELECT 1", capabilities).advance(&mut inbox).unwrap()
+    else {
+        panic!()
+    };
+    let bytes: Vec<u8> = packets
+        .iter()
+        .zip(1..)
+        .flat_map(|(payload, sequence)| codec::packet(sequence, payload))
+        .collect();
     for byte in &bytes {
         statement = match statement.advance(&mut inbox)? {
             Step::Read(next) => next,
@@ -44,5 +52,7 @@ fn an_ok_and_null_are_no_answer() {
 #[test]
 fn a_mistake_is_a_fault() {
     let error = answer::error_packet(1, 1193, "HY000", "Unknown system variable", OLD);
-    assert!(matches!(answered(OLD, &[&error[4..]]), Err(Fault::Refused(error)) if error.code == "1193 (HY000)"));
+    assert!(
+        matches!(answered(OLD, &[&error[4..]]), Err(Fault::Refused(error)) if error.code == "1193 (HY000)")
+    );
 }

@@ -60,7 +60,14 @@ enum Behind {
 
 impl Answers {
     pub(super) fn new(status: u16) -> Self {
-        Self { left: 0, goes_on: false, held: [0; HEADER + HEAD], count: 0, stage: Stage::First, status: Some(status) }
+        Self {
+            left: 0,
+            goes_on: false,
+            held: [0; HEADER + HEAD],
+            count: 0,
+            stage: Stage::First,
+            status: Some(status),
+        }
     }
 
     pub(super) fn status(&self) -> Option<u16> {
@@ -94,7 +101,11 @@ impl Answers {
 
     /// One byte more of a packet that comes in parts.
     fn gather<'a>(&mut self, shared: &mut Shared, rest: &'a [u8]) -> &'a [u8] {
-        let (Some((byte, behind)), Some(slot)) = (rest.split_first(), self.held.get_mut(self.count)) else { return &[] };
+        let (Some((byte, behind)), Some(slot)) =
+            (rest.split_first(), self.held.get_mut(self.count))
+        else {
+            return &[];
+        };
         *slot = *byte;
         self.count += 1;
         let held = self.held;
@@ -108,14 +119,20 @@ impl Answers {
     /// Enters a packet from its header on, if as much is here as has to be seen: less than is held where it isn't.
     #[inline]
     fn packet(&mut self, shared: &mut Shared, bytes: &[u8]) -> bool {
-        let Some((header, payload)) = bytes.split_first_chunk::<HEADER>() else { return false };
+        let Some((header, payload)) = bytes.split_first_chunk::<HEADER>() else {
+            return false;
+        };
         let (length, _) = codec::header_of(*header);
         if !self.goes_on {
             // What stands behind an empty packet is not its own.
-            let Some(first) = (if length == 0 { Some(&OK) } else { payload.first() }) else { return false };
+            let Some(first) = (if length == 0 { Some(&OK) } else { payload.first() }) else {
+                return false;
+            };
             // Most of what ever comes are rows: one look at one byte.
             if self.stage != Stage::Rows || *first >= EOF {
-                let Some(head) = payload.get(..length.min(HEAD)) else { return false };
+                let Some(head) = payload.get(..length.min(HEAD)) else {
+                    return false;
+                };
                 self.enter(shared, length, head);
             }
         }
@@ -135,11 +152,15 @@ impl Answers {
         }
         let stage = match self.stage {
             Stage::First | Stage::Next => self.first(shared, kind, head),
-            Stage::Descriptions(..) | Stage::Middle | Stage::Rows if head.first() == Some(&ERR) => self.error(head),
+            Stage::Descriptions(..) | Stage::Middle | Stage::Rows if head.first() == Some(&ERR) => {
+                self.error(head)
+            }
             Stage::Descriptions(1, Behind::Middle) => Some(Ahead::Stage(Stage::Middle)),
             Stage::Descriptions(1, Behind::Rows) => Some(Ahead::Stage(Stage::Rows)),
             Stage::Descriptions(1, Behind::Nothing) => Some(Ahead::Over),
-            Stage::Descriptions(left, behind) => Some(Ahead::Stage(Stage::Descriptions(left - 1, behind))),
+            Stage::Descriptions(left, behind) => {
+                Some(Ahead::Stage(Stage::Descriptions(left - 1, behind)))
+            }
             Stage::Middle => self.middle(kind, length, head),
             Stage::Rows => self.rows(shared.capabilities, kind, length, head),
         };
@@ -163,12 +184,20 @@ impl Answers {
                 // The first row, or the first description.
                 self.stage = Stage::Rows;
                 let is_eof = head.first() == Some(&EOF);
-                if is_eof { self.rows(shared.capabilities, kind, head.len(), head) } else { Some(Ahead::Same) }
+                if is_eof {
+                    self.rows(shared.capabilities, kind, head.len(), head)
+                } else {
+                    Some(Ahead::Same)
+                }
             }
             (Kind::Single, &EOF) => self.over(kind, eof_status(head, shared.capabilities)?),
-            (Kind::Single | Kind::Results | Kind::Execution, &OK) => self.over(kind, okay_status(head)?),
+            (Kind::Single | Kind::Results | Kind::Execution, &OK) => {
+                self.over(kind, okay_status(head)?)
+            }
             (Kind::Single, _) => None,
-            (Kind::Prepared, &OK) if self.stage == Stage::First => prepared(head, shared.capabilities),
+            (Kind::Prepared, &OK) if self.stage == Stage::First => {
+                prepared(head, shared.capabilities)
+            }
             (Kind::Prepared, _) => None,
             (Kind::Results | Kind::Execution, &LOCAL_FILE) => {
                 if shared.awaited.len() > 1 {
@@ -195,7 +224,8 @@ impl Answers {
     /// A result ends with this status.
     fn over(&mut self, kind: Kind, status: u16) -> Option<Ahead> {
         self.status = Some(status);
-        let more = status & status::MORE_RESULTS != 0 && matches!(kind, Kind::Results | Kind::Execution);
+        let more =
+            status & status::MORE_RESULTS != 0 && matches!(kind, Kind::Results | Kind::Execution);
         Some(if more { Ahead::Stage(Stage::Next) } else { Ahead::Over })
     }
 
@@ -212,8 +242,15 @@ impl Answers {
     }
 
     /// Among rows, what begins as their end does.
-    fn rows(&mut self, capabilities: Capabilities, kind: Kind, length: usize, head: &[u8]) -> Option<Ahead> {
-        let longest = if capabilities.has(Capabilities::DEPRECATE_EOF) { MAX_PAYLOAD } else { NO_EOF };
+    fn rows(
+        &mut self,
+        capabilities: Capabilities,
+        kind: Kind,
+        length: usize,
+        head: &[u8],
+    ) -> Option<Ahead> {
+        let longest =
+            if capabilities.has(Capabilities::DEPRECATE_EOF) { MAX_PAYLOAD } else { NO_EOF };
         // A text of 16 MiB and more begins so too, and with it the row is as long.
         if length >= longest {
             return Some(Ahead::Same);
@@ -241,7 +278,11 @@ fn okay_status(head: &[u8]) -> Option<u16> {
 
 /// The status in an EOF, or in the OK that takes its place; the old form is as short as no OK is.
 fn eof_status(head: &[u8], capabilities: Capabilities) -> Option<u16> {
-    if capabilities.has(Capabilities::DEPRECATE_EOF) && head.len() >= SHORTEST_OKAY { okay_status(head) } else { old_status(head) }
+    if capabilities.has(Capabilities::DEPRECATE_EOF) && head.len() >= SHORTEST_OKAY {
+        okay_status(head)
+    } else {
+        old_status(head)
+    }
 }
 
 /// The status in an EOF of the old form, behind the count of warnings.
@@ -255,9 +296,11 @@ fn old_status(head: &[u8]) -> Option<u16> {
 fn columns(head: &[u8], capabilities: Capabilities) -> Option<Ahead> {
     let mut fields = Fields(head);
     let count = fields.integer().filter(|count| (1..=MAX_COLUMNS).contains(count))?;
-    let optional = capabilities.has_any(Capabilities::OPTIONAL_METADATA | Capabilities::CACHE_METADATA);
+    let optional =
+        capabilities.has_any(Capabilities::OPTIONAL_METADATA | Capabilities::CACHE_METADATA);
     let described = if optional { fields.u8()? == 1 } else { true };
-    let behind = if capabilities.has(Capabilities::DEPRECATE_EOF) { Behind::Rows } else { Behind::Middle };
+    let behind =
+        if capabilities.has(Capabilities::DEPRECATE_EOF) { Behind::Rows } else { Behind::Middle };
     Some(Ahead::Stage(match (described, behind) {
         (true, behind) => Stage::Descriptions(count, behind),
         (false, Behind::Middle) => Stage::Middle,

@@ -56,7 +56,10 @@ impl Kill {
     pub fn replaced(&self, packet: &[u8], connection: u32) -> Vec<u8> {
         let payload = packet.get(HEADER..).unwrap_or_default();
         match &self.place {
-            Place::Binary => codec::packet(0, &[&[command::PROCESS_KILL], connection.to_le_bytes().as_slice()].concat()),
+            Place::Binary => codec::packet(
+                0,
+                &[&[command::PROCESS_KILL], connection.to_le_bytes().as_slice()].concat(),
+            ),
             Place::Digits(digits) => {
                 let front = payload.get(..digits.start).unwrap_or_default();
                 let behind = payload.get(digits.end..).unwrap_or_default();

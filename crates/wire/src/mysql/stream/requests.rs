@@ -37,15 +37,21 @@ impl Requests {
         let mut rest = bytes;
         loop {
             match shared.course {
-                Course::Over => return Ok(Passage { forward: 0, then: Then::Quit }),
-                Course::Lost => return Ok(Passage { forward: bytes.len(), then: Then::More }),
+                Course::Over => {
+                    return Ok(Passage { forward: 0, then: Then::Quit });
+                }
+                Course::Lost => {
+                    return Ok(Passage { forward: bytes.len(), then: Then::More });
+                }
                 Course::Commands | Course::Upload => {}
             }
             let skipped = self.left.min(rest.len());
             self.left -= skipped;
             rest = rest.get(skipped..).unwrap_or_default();
             let forward = bytes.len() - rest.len();
-            let Some((header, behind)) = rest.split_first_chunk::<HEADER>() else { return Ok(Passage { forward, then: Then::More }) };
+            let Some((header, behind)) = rest.split_first_chunk::<HEADER>() else {
+                return Ok(Passage { forward, then: Then::More });
+            };
             let (length, sequence) = codec::header_of(*header);
             let packet = if self.goes_on {
                 Packet::Pass(None)
@@ -61,7 +67,9 @@ impl Requests {
                     kind.into_iter().for_each(|kind| shared.await_answer(kind));
                     rest = behind;
                 }
-                Packet::Hold => return Ok(Passage { forward, then: Then::More }),
+                Packet::Hold => {
+                    return Ok(Passage { forward, then: Then::More });
+                }
                 Packet::Stop(then) => {
                     match then {
                         Then::Quit => shared.course = Course::Over,
@@ -84,24 +92,33 @@ fn upload(shared: &mut Shared, length: usize) -> Packet {
     Packet::Pass(None)
 }
 
-fn command_of(capabilities: Capabilities, length: usize, sequence: u8, behind: &[u8]) -> Result<Packet, Fault> {
+fn command_of(
+    capabilities: Capabilities,
+    length: usize,
+    sequence: u8,
+    behind: &[u8],
+) -> Result<Packet, Fault> {
     if length == 0 || sequence != 0 {
         return Ok(Packet::Unknown);
     }
-    let Some(command) = behind.first() else { return Ok(Packet::Hold) };
+    let Some(command) = behind.first() else {
+        return Ok(Packet::Hold);
+    };
     Ok(match *command {
         command::QUIT => Packet::Stop(Then::Quit),
         command::CHANGE_USER if length > MAX_LOGIN_PACKET => return Err(too_long()),
         command::CHANGE_USER if behind.len() < length => Packet::Hold,
         command::CHANGE_USER => Packet::Stop(Then::ChangeUser { length: HEADER + length }),
-        command::QUERY | command::PROCESS_KILL if length <= MAX_KILL => match behind.get(..length) {
-            None => Packet::Hold,
-            Some(payload) => match Kill::find(payload, capabilities) {
-                Some(kill) => Packet::Stop(Then::Kill(kill)),
-                None if *command == command::QUERY => Packet::Pass(Some(Kind::Results)),
-                None => Packet::Pass(Some(Kind::Single)),
-            },
-        },
+        command::QUERY | command::PROCESS_KILL if length <= MAX_KILL => {
+            match behind.get(..length) {
+                None => Packet::Hold,
+                Some(payload) => match Kill::find(payload, capabilities) {
+                    Some(kill) => Packet::Stop(Then::Kill(kill)),
+                    None if *command == command::QUERY => Packet::Pass(Some(Kind::Results)),
+                    None => Packet::Pass(Some(Kind::Single)),
+                },
+            }
+        }
         command::QUERY | command::PROCESS_INFO => Packet::Pass(Some(Kind::Results)),
         command::STMT_EXECUTE | command::STMT_BULK_EXECUTE => Packet::Pass(Some(Kind::Execution)),
         command::STMT_PREPARE => Packet::Pass(Some(Kind::Prepared)),

@@ -39,22 +39,43 @@ fn rows(capabilities: Capabilities, rows: &[&[u8]], status: u16) -> Vec<u8> {
 }
 
 fn error() -> Vec<u8> {
-    error_packet(1, 1064, "42000", "You have an error in your SQL syntax", Capabilities::PROTOCOL_41)
+    error_packet(
+        1,
+        1064,
+        "42000",
+        "You have an error in your SQL syntax",
+        Capabilities::PROTOCOL_41,
+    )
 }
 
 /// A command and its whole answer.
 fn commands(capabilities: Capabilities) -> Vec<(Vec<u8>, Vec<u8>)> {
     let execute = ask(command::STMT_EXECUTE, &[1, 0, 0, 0, 0, 1, 0, 0, 0]);
     let described = |count: usize| {
-        let eof = if capabilities.has(Capabilities::DEPRECATE_EOF) { Vec::new() } else { end(capabilities, 2) };
+        let eof = if capabilities.has(Capabilities::DEPRECATE_EOF) {
+            Vec::new()
+        } else {
+            end(capabilities, 2)
+        };
         [vec![column(); count].concat(), eof].concat()
     };
-    let open = if capabilities.has(Capabilities::DEPRECATE_EOF) { end(capabilities, 0x42) } else { Vec::new() };
-    let eof = if capabilities.has(Capabilities::DEPRECATE_EOF) { Vec::new() } else { end(capabilities, 0x42) };
+    let open = if capabilities.has(Capabilities::DEPRECATE_EOF) {
+        end(capabilities, 0x42)
+    } else {
+        Vec::new()
+    };
+    let eof = if capabilities.has(Capabilities::DEPRECATE_EOF) {
+        Vec::new()
+    } else {
+        end(capabilities, 0x42)
+    };
     vec![
         (ask(command::QUERY, b"DO 1"), ok(2)),
         (ask(command::QUERY, b"oops"), error()),
-        (ask(command::QUERY, b"SELECT"), rows(capabilities, &[b"\x01a\x01b", b"\xfb\xfb", b"\x00\x00"], 2)),
+        (
+            ask(command::QUERY, b"SELECT"),
+            rows(capabilities, &[b"\x01a\x01b", b"\xfb\xfb", b"\x00\x00"], 2),
+        ),
         (ask(command::QUERY, b"SELECT"), rows(capabilities, &[], 2)),
         // An empty packet in front of the end, which begins with 0xfe where it is that long.
         (ask(command::QUERY, b"SELECT"), rows(capabilities, &[b"", &[b'x'; 0xfe]], 2)),
@@ -62,26 +83,45 @@ fn commands(capabilities: Capabilities) -> Vec<(Vec<u8>, Vec<u8>)> {
         // Rows that break off.
         (
             ask(command::QUERY, b"SELECT"),
-            [&rows(capabilities, &[b"\x01a\x01b"], 2)[..packet(1, &[2]).len() + 2 * column().len()], &eof, &error()].concat(),
+            [
+                &rows(capabilities, &[b"\x01a\x01b"], 2)
+                    [..packet(1, &[2]).len() + 2 * column().len()],
+                &eof,
+                &error(),
+            ]
+            .concat(),
         ),
         // More of everything.
-        (ask(command::QUERY, b"CALL p()"), [rows(capabilities, &[b"\x01a\x01b"], 10), ok(10), rows(capabilities, &[], 10), ok(2)].concat()),
+        (
+            ask(command::QUERY, b"CALL p()"),
+            [rows(capabilities, &[b"\x01a\x01b"], 10), ok(10), rows(capabilities, &[], 10), ok(2)]
+                .concat(),
+        ),
         (ask(command::QUERY, b"a; b"), [ok(10), error()].concat()),
         // How far it is, of MariaDB.
-        (ask(command::QUERY, b"ALTER"), [packet(1, b"\xff\xff\xff\x01\x01\x03\x00\x00\x00\x03abc"), ok(2)].concat()),
+        (
+            ask(command::QUERY, b"ALTER"),
+            [packet(1, b"\xff\xff\xff\x01\x01\x03\x00\x00\x00\x03abc"), ok(2)].concat(),
+        ),
         (ask(command::PING, b""), ok(2)),
         (ask(command::INIT_DB, b"db"), error()),
         (ask(command::SET_OPTION, &[0, 0]), end(capabilities, 2)),
         (ask(command::STATISTICS, b""), packet(1, b"Uptime: 5")),
         (ask(command::FIELD_LIST, b"t\0"), [column(), column(), end(capabilities, 2)].concat()),
         (ask(command::STMT_PREPARE, b"DO 1"), packet(1, &[0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])),
-        (ask(command::STMT_PREPARE, b"SELECT ?"), [packet(1, &[0, 1, 0, 0, 0, 1, 0, 2, 0, 0, 0, 0]), described(2), described(1)].concat()),
+        (
+            ask(command::STMT_PREPARE, b"SELECT ?"),
+            [packet(1, &[0, 1, 0, 0, 0, 1, 0, 2, 0, 0, 0, 0]), described(2), described(1)].concat(),
+        ),
         (ask(command::STMT_PREPARE, b"oops"), error()),
         (execute.clone(), rows(capabilities, &[b"\0\0\x01a\x01b", b"\0\xfc"], 2)),
         (execute.clone(), ok(3)),
         // A cursor: no rows behind the columns.
         (execute, [packet(1, &[2]), column(), column(), eof, open].concat()),
-        (ask(command::STMT_FETCH, &[1, 0, 0, 0, 5, 0, 0, 0]), [packet(1, b"\0\0\x01a\x01b"), end(capabilities, 0x82)].concat()),
+        (
+            ask(command::STMT_FETCH, &[1, 0, 0, 0, 5, 0, 0, 0]),
+            [packet(1, b"\0\0\x01a\x01b"), end(capabilities, 0x82)].concat(),
+        ),
         (ask(command::STMT_FETCH, &[1, 0, 0, 0, 5, 0, 0, 0]), end(capabilities, 0x82)),
         (ask(command::STMT_CLOSE, &[1, 0, 0, 0]), Vec::new()),
         (ask(command::STMT_SEND_LONG_DATA, &[1, 0, 0, 0, 0, 0, b'x']), Vec::new()),
@@ -153,7 +193,9 @@ fn the_status_is_the_last_answers() {
 
 #[test]
 fn rows_may_have_no_descriptions() {
-    for (more, old) in [(Capabilities::OPTIONAL_METADATA, false), (Capabilities::CACHE_METADATA, true)] {
+    for (more, old) in
+        [(Capabilities::OPTIONAL_METADATA, false), (Capabilities::CACHE_METADATA, true)]
+    {
         for capabilities in [NEW.with(more), OLD.with(more)] {
             for described in [0_u8, 1] {
                 let mut answer = packet(1, &[2, described]);
@@ -194,7 +236,8 @@ fn a_file_is_the_clients_until_its_empty_packet() {
 
 #[test]
 fn packets_of_16_mib_go_on_in_the_next() {
-    let long = [b"\xff\xff\xff\x00".as_slice(), &[command::QUERY], &vec![b' '; MAX_PAYLOAD - 1]].concat();
+    let long =
+        [b"\xff\xff\xff\x00".as_slice(), &[command::QUERY], &vec![b' '; MAX_PAYLOAD - 1]].concat();
     let mut dialogue = Dialogue::new(NEW, 2);
     // The next looks like a COM_QUIT.
     for part in [long.as_slice(), b"\x01\0\0\x01\x01"] {
@@ -228,7 +271,10 @@ fn a_change_of_the_user_is_taken_out_whole() {
     let mut dialogue = Dialogue::new(NEW, 2);
     let bytes = [codec::ping(), change.clone()].concat();
     for cut in 10..bytes.len() {
-        assert_eq!(Dialogue::new(NEW, 2).requests(&bytes[..cut]).unwrap(), Passage { forward: 5, then: Then::More });
+        assert_eq!(
+            Dialogue::new(NEW, 2).requests(&bytes[..cut]).unwrap(),
+            Passage { forward: 5, then: Then::More }
+        );
     }
     let passage = dialogue.requests(&bytes).unwrap();
     assert_eq!(passage, Passage { forward: 5, then: Then::ChangeUser { length: change.len() } });
@@ -265,7 +311,10 @@ fn a_kill_names_another_session() {
                 None => assert_eq!((sent, then), (packet, Then::More), "{text}"),
                 Some(number) => {
                     let Then::Kill(kill) = then else { panic!("{text}: {then:?}") };
-                    assert_eq!((kill.connection, kill.length, sent.len()), (number, packet.len(), 0));
+                    assert_eq!(
+                        (kill.connection, kill.length, sent.len()),
+                        (number, packet.len(), 0)
+                    );
                     let replaced = kill.replaced(&packet, 123);
                     let wanted = text.replace(&number.to_string(), "123");
                     assert_eq!(replaced, ask(command::QUERY, &[front, wanted.as_bytes()].concat()));
@@ -278,7 +327,10 @@ fn a_kill_names_another_session() {
     }
     let packet = ask(command::PROCESS_KILL, &[7, 0, 0, 0]);
     let (_, Then::Kill(kill)) = send(&mut Dialogue::new(NEW, 2), &packet, 1) else { panic!() };
-    assert_eq!((kill.connection, kill.replaced(&packet, 258)), (7, ask(command::PROCESS_KILL, &[2, 1, 0, 0])));
+    assert_eq!(
+        (kill.connection, kill.replaced(&packet, 258)),
+        (7, ask(command::PROCESS_KILL, &[2, 1, 0, 0]))
+    );
 }
 
 #[test]
@@ -286,7 +338,9 @@ fn what_is_not_known_is_let_through_and_never_idle() {
     assert!(Dialogue::new(NEW.with(Capabilities::COMPRESS), 2).is_lost());
     assert!(Dialogue::new(NEW.with(Capabilities::ZSTD), 2).is_lost());
     // COM_BINLOG_DUMP, an unknown command, one that is numbered as none is, an empty one.
-    for request in [ask(0x12, &[0; 10]), ask(0x77, b""), packet(1, &[command::PING]), packet(0, b"")] {
+    for request in
+        [ask(0x12, &[0; 10]), ask(0x77, b""), packet(1, &[command::PING]), packet(0, b"")]
+    {
         let mut dialogue = Dialogue::new(NEW, 2);
         assert_eq!(
             send(&mut dialogue, &[request.clone(), codec::quit()].concat(), usize::MAX),

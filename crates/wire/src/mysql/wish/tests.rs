@@ -24,8 +24,15 @@ fn logins_of_real_clients() {
     assert_eq!((asked.plugin.as_deref(), asked.proof.len()), (Some("caching_sha2_password"), 32));
     assert_eq!(asked.wish.attributes[0], (b"_pid".to_vec(), b"15200".to_vec()));
     assert_eq!(asked.wish.attributes.len(), 7);
-    assert!(asked.wish.capabilities.has(Capabilities::DEPRECATE_EOF | Capabilities::QUERY_ATTRIBUTES | Capabilities::PROTOCOL_41));
-    assert!(!asked.wish.capabilities.has_any(Capabilities::SSL | Capabilities::PLUGIN_AUTH | Capabilities::CONNECT_WITH_DB));
+    assert!(asked.wish.capabilities.has(
+        Capabilities::DEPRECATE_EOF | Capabilities::QUERY_ATTRIBUTES | Capabilities::PROTOCOL_41
+    ));
+    assert!(
+        !asked
+            .wish
+            .capabilities
+            .has_any(Capabilities::SSL | Capabilities::PLUGIN_AUTH | Capabilities::CONNECT_WITH_DB)
+    );
     // MariaDB's own of 10.11, with its half of the capabilities.
     let payload = hex(
         "8ca2bf000000100021000000000000000000000000000000000000001d000000780014eaa71113e71f6750e1d5d1eef73bd300cd20439c6d7973716c006d7973716c5f6e\
@@ -34,9 +41,17 @@ fn logins_of_real_clients() {
          74093132372e302e302e31",
     );
     let asked = Asked::parse(&payload, offered(MARIADB_1011)).unwrap();
-    assert!(asked.wish.capabilities.has(Capabilities::CACHE_METADATA | Capabilities::EXTENDED_METADATA | Capabilities::PROGRESS));
+    assert!(asked.wish.capabilities.has(
+        Capabilities::CACHE_METADATA | Capabilities::EXTENDED_METADATA | Capabilities::PROGRESS
+    ));
     assert!(!asked.wish.capabilities.has_any(Capabilities::DEPRECATE_EOF));
-    let names: Vec<_> = asked.wish.pool_key().attributes.into_iter().map(|(name, _)| String::from_utf8(name).unwrap()).collect();
+    let names: Vec<_> = asked
+        .wish
+        .pool_key()
+        .attributes
+        .into_iter()
+        .map(|(name, _)| String::from_utf8(name).unwrap())
+        .collect();
     assert_eq!(names, ["_os", "_client_name", "_client_version", "_platform", "program_name"]);
     // To a server of MySQL's its half says nothing.
     let asked = Asked::parse(&payload, offered(MYSQL_97)).unwrap();
@@ -45,8 +60,17 @@ fn logins_of_real_clients() {
         let _ = Asked::parse(&payload[..cut], offered(MARIADB_1011));
     }
     // Cut behind its attributes' length, it is malformed; cut in front of it, it has none.
-    assert_eq!(Asked::parse(&payload[..payload.len() - 1], offered(MARIADB_1011)).unwrap_err(), Malformed::Short);
-    assert!(Asked::parse(&payload[..payload.len() - 128], offered(MARIADB_1011)).unwrap().wish.attributes.is_empty());
+    assert_eq!(
+        Asked::parse(&payload[..payload.len() - 1], offered(MARIADB_1011)).unwrap_err(),
+        Malformed::Short
+    );
+    assert!(
+        Asked::parse(&payload[..payload.len() - 128], offered(MARIADB_1011))
+            .unwrap()
+            .wish
+            .attributes
+            .is_empty()
+    );
 }
 
 #[test]
@@ -54,20 +78,42 @@ fn names_are_text_and_have_a_bound() {
     let wish = Wish::new("x".repeat(MAX_NAME), None);
     let payload = response(&wish, Capabilities::LOGIN, "p", &[]).unwrap();
     assert!(Asked::parse(&payload, Capabilities::LOGIN).is_ok());
-    let payload = response(&Wish { user: "x".repeat(MAX_NAME + 1), ..wish.clone() }, Capabilities::LOGIN, "p", &[]).unwrap();
+    let payload = response(
+        &Wish { user: "x".repeat(MAX_NAME + 1), ..wish.clone() },
+        Capabilities::LOGIN,
+        "p",
+        &[],
+    )
+    .unwrap();
     assert_eq!(Asked::parse(&payload, Capabilities::LOGIN).unwrap_err(), Malformed::Short);
     let mut payload = response(&Wish::new("xy", None), Capabilities::LOGIN, "p", &[]).unwrap();
     payload[TLS_REQUEST] = 0xff;
     assert_eq!(Asked::parse(&payload, Capabilities::LOGIN).unwrap_err(), Malformed::Text);
-    assert!(response(&Wish { collation: 256, ..wish.clone() }, Capabilities::LOGIN, "p", &[]).is_err());
-    assert!(response(&wish, Capabilities::LOGIN.without(Capabilities::PLUGIN_AUTH_LENENC), "p", &[0; 256]).is_err());
+    assert!(
+        response(&Wish { collation: 256, ..wish.clone() }, Capabilities::LOGIN, "p", &[]).is_err()
+    );
+    assert!(
+        response(
+            &wish,
+            Capabilities::LOGIN.without(Capabilities::PLUGIN_AUTH_LENENC),
+            "p",
+            &[0; 256]
+        )
+        .is_err()
+    );
 }
 
 #[test]
 fn attributes_have_a_bound() {
     let capabilities = Capabilities::LOGIN | Capabilities::CONNECT_ATTRS;
-    let with = |length: usize| Wish { attributes: vec![(b"n".to_vec(), vec![b'x'; length])], ..Wish::new("x", None) };
-    let parse = |length| Asked::parse(&response(&with(length), capabilities, "p", &[]).unwrap(), capabilities).map(|asked| asked.wish);
+    let with = |length: usize| Wish {
+        attributes: vec![(b"n".to_vec(), vec![b'x'; length])],
+        ..Wish::new("x", None)
+    };
+    let parse = |length| {
+        Asked::parse(&response(&with(length), capabilities, "p", &[]).unwrap(), capabilities)
+            .map(|asked| asked.wish)
+    };
     let fits = MAX_ATTRIBUTES - 2 - 3;
     assert_eq!(parse(fits - 10).unwrap().attributes, with(fits - 10).attributes);
     assert_eq!(parse(MAX_ATTRIBUTES).unwrap_err(), Malformed::Short);
@@ -79,7 +125,10 @@ fn wishes() -> impl Strategy<Value = (Wish, Capabilities)> {
     let attributes = proptest::collection::vec((any::<Vec<u8>>(), any::<Vec<u8>>()), 0..5);
     (names, any::<(u32, u32)>(), any::<u32>(), any::<u8>(), attributes, any::<u8>()).prop_map(
         |(names, bits, max_packet, collation, attributes, level)| {
-            let offered = Capabilities::new(bits.0, bits.1).without(Capabilities::MYSQL).without(Capabilities::SSL) | Capabilities::LOGIN;
+            let offered = Capabilities::new(bits.0, bits.1)
+                .without(Capabilities::MYSQL)
+                .without(Capabilities::SSL)
+                | Capabilities::LOGIN;
             let has = |capability| offered.has(capability);
             let wish = Wish {
                 user: names.0,

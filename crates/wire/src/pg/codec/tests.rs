@@ -18,7 +18,10 @@ fn key(secret: usize) -> CancelKey {
 fn messages_are_as_the_manual_has_them() {
     assert_eq!(tls_request(), b"\0\0\0\x08\x04\xd2\x16\x2f");
     assert_eq!(gss_request(), b"\0\0\0\x08\x04\xd2\x16\x30");
-    assert_eq!(cancel_request(&key(4)), b"\0\0\0\x10\x04\xd2\x16\x2e\x01\x02\x03\x04\x09\x09\x09\x09");
+    assert_eq!(
+        cancel_request(&key(4)),
+        b"\0\0\0\x10\x04\xd2\x16\x2e\x01\x02\x03\x04\x09\x09\x09\x09"
+    );
     assert_eq!(cancel_request(&key(256)).len(), 268);
     assert_eq!(authentication_ok(), b"R\0\0\0\x08\0\0\0\0");
     assert_eq!(parameter_status("a", "b"), b"S\0\0\0\x08a\0b\0");
@@ -27,13 +30,21 @@ fn messages_are_as_the_manual_has_them() {
     assert_eq!(query("x"), b"Q\0\0\0\x06x\0");
     assert_eq!(terminate(), b"X\0\0\0\x04");
     assert_eq!(negotiate(2, &["_pq_.a".to_owned()]), b"v\0\0\0\x13\0\x03\0\x02\0\0\0\x01_pq_.a\0");
-    assert_eq!(error_response("FATAL", "28000", "no", None, None), b"E\0\0\0\x1eSFATAL\0VFATAL\0C28000\0Mno\0\0");
+    assert_eq!(
+        error_response("FATAL", "28000", "no", None, None),
+        b"E\0\0\0\x1eSFATAL\0VFATAL\0C28000\0Mno\0\0"
+    );
 }
 
 #[test]
 fn a_welcome_ends_with_being_ready() {
     let welcome = welcome(&[("a".to_owned(), "b".to_owned())], &key(4));
-    let parts = [authentication_ok(), parameter_status("a", "b"), backend_key_data(&key(4)), ready_for_query(b'I')];
+    let parts = [
+        authentication_ok(),
+        parameter_status("a", "b"),
+        backend_key_data(&key(4)),
+        ready_for_query(b'I'),
+    ];
     assert_eq!(welcome, parts.concat());
 }
 
@@ -74,22 +85,34 @@ fn a_message_is_read_when_all_of_it_is_there() {
         assert!(read_message(&inbox(&bytes[..cut]), 100).unwrap().is_none(), "{cut}");
     }
     let whole = inbox(&[&bytes, b"more".as_slice()].concat());
-    assert_eq!(read_message(&whole, 100).unwrap(), Some((b'Q', b"SELECT 1\0".as_slice(), bytes.len())));
+    assert_eq!(
+        read_message(&whole, 100).unwrap(),
+        Some((b'Q', b"SELECT 1\0".as_slice(), bytes.len()))
+    );
 }
 
 #[test]
 fn a_length_is_bounded_before_anything_of_it_has_come() {
-    let read = |length: u32, max| read_message(&inbox(&[[b'p'].as_slice(), &length.to_be_bytes()].concat()), max).map(|_| ());
+    let read = |length: u32, max| {
+        read_message(&inbox(&[[b'p'].as_slice(), &length.to_be_bytes()].concat()), max).map(|_| ())
+    };
     assert!(read(4, 5).is_ok() && read(5, 5).is_err() && read(5, 6).is_ok());
     for length in [0, 3, 65_536, u32::MAX] {
         let fault = read(length, MAX_LOGIN_MESSAGE).unwrap_err();
-        assert_eq!(fault.to_string(), format!("a message of kind 'p' says it is {length} bytes long; 4 to 65535 can be"));
+        assert_eq!(
+            fault.to_string(),
+            format!("a message of kind 'p' says it is {length} bytes long; 4 to 65535 can be")
+        );
     }
 }
 
 #[test]
 fn a_key_is_4_to_256_bytes_and_shown_to_nobody() {
-    assert!(CancelKey::parse(&[0; 7]).is_none() && CancelKey::parse(&[0; 261]).is_none() && CancelKey::parse(b"").is_none());
+    assert!(
+        CancelKey::parse(&[0; 7]).is_none()
+            && CancelKey::parse(&[0; 261]).is_none()
+            && CancelKey::parse(b"").is_none()
+    );
     for length in [4, 32, 256] {
         assert_eq!(CancelKey::parse(&backend_key_data(&key(length))[HEADER..]), Some(key(length)));
     }

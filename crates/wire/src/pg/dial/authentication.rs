@@ -46,7 +46,9 @@ enum Request<'a> {
 
 impl<'a> Request<'a> {
     fn parse(payload: &'a [u8]) -> Result<Self, Fault> {
-        let Some((code, data)) = payload.split_first_chunk() else { return Err(malformed()) };
+        let Some((code, data)) = payload.split_first_chunk() else {
+            return Err(malformed());
+        };
         match (u32::from_be_bytes(*code), data) {
             (0, []) => Ok(Self::Ok),
             (3, []) => Ok(Self::Cleartext),
@@ -67,15 +69,22 @@ impl Authentication {
             (Self::Unasked(line), request) => first(&line, settings, request),
             (Self::Challenged(hello, password), Request::Continue(data)) => {
                 let (proven, answer) = hello.prove(&password, data).map_err(distrust)?;
-                Ok(Turn::Send(Zeroizing::new(codec::message(b'p', answer.as_bytes())), Self::Proven(proven)))
+                Ok(Turn::Send(
+                    Zeroizing::new(codec::message(b'p', answer.as_bytes())),
+                    Self::Proven(proven),
+                ))
             }
             (Self::Proven(proven), Request::Final(data)) => {
                 proven.verify(data).map_err(distrust)?;
                 Ok(Turn::Wait(Self::Sent))
             }
             (Self::Sent, Request::Ok) => Ok(Turn::Over),
-            (Self::Challenged(..) | Self::Proven(_), Request::Ok) => Err(distrust("it ends SCRAM without proving itself")),
-            (Self::Challenged(..) | Self::Proven(_) | Self::Sent, _) => Err(Fault::protocol("the server asks for a proof out of turn")),
+            (Self::Challenged(..) | Self::Proven(_), Request::Ok) => {
+                Err(distrust("it ends SCRAM without proving itself"))
+            }
+            (Self::Challenged(..) | Self::Proven(_) | Self::Sent, _) => {
+                Err(Fault::protocol("the server asks for a proof out of turn"))
+            }
         }
     }
 }
@@ -84,7 +93,9 @@ impl Authentication {
 fn first(line: &Line, settings: &Settings, request: Request<'_>) -> Result<Turn, Fault> {
     let bound = settings.channel_binding == ChannelBinding::Require;
     match request {
-        Request::Continue(_) | Request::Final(_) => Err(Fault::protocol("the server goes on with SCRAM before it begins")),
+        Request::Continue(_) | Request::Final(_) => {
+            Err(Fault::protocol("the server goes on with SCRAM before it begins"))
+        }
         Request::Sasl(mechanisms) => begin_scram(line, settings, mechanisms),
         Request::Ok | Request::Cleartext | Request::Md5(_) if bound => Err(Fault::unsupported(
             "channel binding is required, but the server asks for no SCRAM, which alone can bind: let the user's password be hashed by \
@@ -103,7 +114,9 @@ fn first(line: &Line, settings: &Settings, request: Request<'_>) -> Result<Turn,
 /// `PasswordMessage`.
 fn send(password: &str) -> Result<Turn, Fault> {
     if password.contains('\0') {
-        return Err(Fault::unsupported("the password holds a zero byte, which the protocol can't carry: set another"));
+        return Err(Fault::unsupported(
+            "the password holds a zero byte, which the protocol can't carry: set another",
+        ));
     }
     let payload = Zeroizing::new([password.as_bytes(), &[0]].concat());
     Ok(Turn::Send(Zeroizing::new(codec::message(b'p', &payload)), Authentication::Sent))
@@ -141,7 +154,9 @@ fn password<'a>(settings: &'a Settings, means: &str) -> Result<&'a Secret, Fault
 
 fn nothing(settings: &Settings) -> Fault {
     let user = &settings.startup.user;
-    Fault::unsupported(format!("the server asks for a password for user {user:?}, and there is none: set one, or log in with IAM"))
+    Fault::unsupported(format!(
+        "the server asks for a password for user {user:?}, and there is none: set one, or log in with IAM"
+    ))
 }
 
 /// Chooses a mechanism, and gives `SASLInitialResponse`.
@@ -156,7 +171,9 @@ fn begin_scram(line: &Line, settings: &Settings, mechanisms: &[u8]) -> Result<Tu
         return Err(distrust("it offers to bind SCRAM to a channel, and there is no TLS"));
     }
     let binding = match (settings.channel_binding, end_point) {
-        (ChannelBinding::Prefer | ChannelBinding::Require, Some(hash)) if plus => Binding::EndPoint(hash),
+        (ChannelBinding::Prefer | ChannelBinding::Require, Some(hash)) if plus => {
+            Binding::EndPoint(hash)
+        }
         (ChannelBinding::Require, _) => {
             return Err(Fault::unsupported(
                 "channel binding is required, but the server doesn't offer SCRAM-SHA-256-PLUS, or there is no TLS with a certificate \
@@ -175,13 +192,18 @@ fn begin_scram(line: &Line, settings: &Settings, mechanisms: &[u8]) -> Result<Tu
             ));
         }
     };
-    let hello = Hello::new(binding).map_err(|error| Fault::unsupported(format!("the system gives no random numbers: {error}")))?;
+    let hello = Hello::new(binding).map_err(|error| {
+        Fault::unsupported(format!("the system gives no random numbers: {error}"))
+    })?;
     let first = hello.message();
     let mut payload = Vec::with_capacity(mechanism.len() + first.len() + 5);
     codec::put_text(&mut payload, mechanism);
     payload.extend(u32::try_from(first.len()).unwrap_or(u32::MAX).to_be_bytes());
     payload.extend(first.as_bytes());
-    Ok(Turn::Send(Zeroizing::new(codec::message(b'p', &payload)), Authentication::Challenged(hello, password.clone())))
+    Ok(Turn::Send(
+        Zeroizing::new(codec::message(b'p', &payload)),
+        Authentication::Challenged(hello, password.clone()),
+    ))
 }
 
 /// Whether SCRAM-SHA-256 is among the mechanisms, and whether its `-PLUS` is.
@@ -203,12 +225,21 @@ fn offered(mechanisms: &[u8]) -> Result<(bool, bool), Fault> {
 /// `md5` and the digest of the digest and the salt, in hexadecimal ("Message Flow", `AuthenticationMD5Password`).
 fn md5(password: &str, user: &str, salt: [u8; 4]) -> Zeroizing<String> {
     let stored = hex(Md5::new().chain_update(password).chain_update(user));
-    Zeroizing::new(format!("md5{}", *hex(Md5::new().chain_update(stored.as_bytes()).chain_update(salt))))
+    Zeroizing::new(format!(
+        "md5{}",
+        *hex(Md5::new().chain_update(stored.as_bytes()).chain_update(salt))
+    ))
 }
 
 fn hex(digest: Md5) -> Zeroizing<String> {
     let bytes = digest.finalize();
-    Zeroizing::new(bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|digit| char::from_digit(digit.into(), 16)).collect())
+    Zeroizing::new(
+        bytes
+            .iter()
+            .flat_map(|byte| [byte >> 4, byte & 15])
+            .filter_map(|digit| char::from_digit(digit.into(), 16))
+            .collect(),
+    )
 }
 
 fn other(code: u32) -> String {
@@ -216,9 +247,15 @@ fn other(code: u32) -> String {
         2 => "Kerberos V5",
         7 | 8 => "GSSAPI",
         9 => "SSPI",
-        _ => return format!("the server asks for a proof of kind {code}, which is not known here: let it ask for a password"),
+        _ => {
+            return format!(
+                "the server asks for a proof of kind {code}, which is not known here: let it ask for a password"
+            );
+        }
     };
-    format!("the server asks for {name}, which is not supported: let it ask for a password (pg_hba.conf, scram-sha-256)")
+    format!(
+        "the server asks for {name}, which is not supported: let it ask for a password (pg_hba.conf, scram-sha-256)"
+    )
 }
 
 fn malformed() -> Fault {

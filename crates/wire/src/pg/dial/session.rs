@@ -40,48 +40,72 @@ impl Opened {
     pub(super) fn count(&mut self) -> Result<(), Fault> {
         self.messages += 1;
         if self.messages > MAX_MESSAGES {
-            return Err(Fault::protocol(format!("the server sends more than {MAX_MESSAGES} messages, and is not ready yet")));
+            return Err(Fault::protocol(format!(
+                "the server sends more than {MAX_MESSAGES} messages, and is not ready yet"
+            )));
         }
         Ok(())
     }
 
     /// `NegotiateProtocolVersion`: a lower minor version, and the options that the server doesn't know, though we asked for none.
-    pub(super) fn negotiate(&mut self, authentication: &Authentication, payload: &[u8]) -> Result<(), Fault> {
+    pub(super) fn negotiate(
+        &mut self,
+        authentication: &Authentication,
+        payload: &[u8],
+    ) -> Result<(), Fault> {
         let unasked = matches!(authentication, Authentication::Unasked(_));
-        let parts = payload.split_first_chunk().and_then(|(version, rest)| Some((version, rest.split_first_chunk()?)));
+        let parts = payload
+            .split_first_chunk()
+            .and_then(|(version, rest)| Some((version, rest.split_first_chunk()?)));
         let Some((version, (options, []))) = parts else {
-            return Err(Fault::protocol("the server's negotiation of the protocol is malformed, or names options nobody asked for"));
+            return Err(Fault::protocol(
+                "the server's negotiation of the protocol is malformed, or names options nobody asked for",
+            ));
         };
         let version = u32::from_be_bytes(*version);
         // 3.1 was never spoken, so nobody can go down to it.
-        let minor = [0, codec::NEWEST_MINOR].into_iter().find(|minor| codec::version(*minor) == version);
+        let minor =
+            [0, codec::NEWEST_MINOR].into_iter().find(|minor| codec::version(*minor) == version);
         match minor {
             Some(minor) if unasked && minor <= self.minor && *options == [0; 4] => {
                 self.minor = minor;
                 Ok(())
             }
-            _ => Err(Fault::protocol("the server negotiates the protocol to what was not asked for, or too late")),
+            _ => Err(Fault::protocol(
+                "the server negotiates the protocol to what was not asked for, or too late",
+            )),
         }
     }
 
     /// `ParameterStatus`.
     pub(super) fn parameter(&mut self, payload: &[u8]) -> Result<(), Fault> {
-        let parts = codec::take_text(payload).and_then(|(name, rest)| Some((name, codec::take_text(rest)?)));
-        let Some((name, (value, []))) = parts else { return Err(Fault::protocol("a parameter of the server is malformed")) };
+        let parts = codec::take_text(payload)
+            .and_then(|(name, rest)| Some((name, codec::take_text(rest)?)));
+        let Some((name, (value, []))) = parts else {
+            return Err(Fault::protocol("a parameter of the server is malformed"));
+        };
         let text = |bytes: &[u8]| {
             let text = str::from_utf8(bytes).map(str::to_owned);
             text.map_err(|_| Fault::protocol("a parameter of the server is not UTF-8"))
         };
         let (name, value) = (text(name)?, text(value)?);
         let many = self.parameters.len() == MAX_PARAMETERS;
-        let others = self.parameters.iter().filter(|(known, _)| *known != name).map(|(name, value)| name.len() + value.len());
+        let others = self
+            .parameters
+            .iter()
+            .filter(|(known, _)| *known != name)
+            .map(|(name, value)| name.len() + value.len());
         if others.sum::<usize>() + name.len() + value.len() > MAX_PARAMETER_BYTES {
-            return Err(Fault::protocol(format!("the server's parameters are more than {MAX_PARAMETER_BYTES} bytes")));
+            return Err(Fault::protocol(format!(
+                "the server's parameters are more than {MAX_PARAMETER_BYTES} bytes"
+            )));
         }
         match self.parameters.iter_mut().find(|(known, _)| *known == name) {
             Some((_, held)) => *held = value,
             None if many => {
-                return Err(Fault::protocol(format!("the server has more than {MAX_PARAMETERS} parameters")));
+                return Err(Fault::protocol(format!(
+                    "the server has more than {MAX_PARAMETERS} parameters"
+                )));
             }
             None => self.parameters.push((name, value)),
         }
@@ -92,7 +116,9 @@ impl Opened {
     pub(super) fn key(&mut self, payload: &[u8]) -> Result<(), Fault> {
         let fits = |key: &CancelKey| self.minor > 0 || key.secret.len() == cancel::MIN_SECRET;
         let key = CancelKey::parse(payload).filter(fits);
-        self.key = Some(key.ok_or_else(|| Fault::protocol("the server's key to cancel with is too short or too long"))?);
+        self.key = Some(key.ok_or_else(|| {
+            Fault::protocol("the server's key to cancel with is too short or too long")
+        })?);
         Ok(())
     }
 
@@ -108,7 +134,9 @@ impl Opened {
             }
             kind => {
                 let kind = char::from(kind).escape_default();
-                Err(Fault::protocol(format!("the server sends a message of kind '{kind}', which has no place in a login")))
+                Err(Fault::protocol(format!(
+                    "the server sends a message of kind '{kind}', which has no place in a login"
+                )))
             }
         }
     }
@@ -139,6 +167,7 @@ pub(super) fn may_be_old_error(unread: &[u8]) -> bool {
 fn old_text(unread: &[u8]) -> Option<&[u8]> {
     let (kind, text) = unread.split_first()?;
     let length = u32::from_be_bytes(*text.first_chunk()?);
-    let is_length = usize::try_from(length).is_ok_and(|length| (8..=MAX_OLD_ERROR).contains(&length));
+    let is_length =
+        usize::try_from(length).is_ok_and(|length| (8..=MAX_OLD_ERROR).contains(&length));
     (*kind == b'E' && !is_length).then_some(text)
 }

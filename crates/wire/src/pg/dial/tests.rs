@@ -12,7 +12,9 @@ use crate::testing::Side;
 const END_POINT: [u8; 32] = [7; 32];
 
 fn token() -> Credential {
-    Credential::Token(Zeroizing::new("db.example:5432/?Action=connect&X-Amz-Signature=0123456789abcdef".to_owned()))
+    Credential::Token(Zeroizing::new(
+        "db.example:5432/?Action=connect&X-Amz-Signature=0123456789abcdef".to_owned(),
+    ))
 }
 
 fn password() -> Credential {
@@ -34,7 +36,10 @@ fn within_tls(settings: Settings) -> Side<Dial> {
 
 /// The same without TLS.
 fn plain(credential: Credential, trusted: bool) -> Side<Dial> {
-    let mut side = Side::new(Dial::new(Settings { security: Security::Plain { trusted }, ..settings(credential) }));
+    let mut side = Side::new(Dial::new(Settings {
+        security: Security::Plain { trusted },
+        ..settings(credential)
+    }));
     side.sent();
     side
 }
@@ -64,9 +69,15 @@ fn a_token_goes_out_within_tls() {
     assert_eq!(side.sent(), codec::tls_request());
     side.feed(b"S");
     assert!(side.is_securing());
-    assert_eq!(side.secure(peer()).sent(), startup(3, 2, &["user", "jane", "database", "orders", "application_name", "psql"]));
+    assert_eq!(
+        side.secure(peer()).sent(),
+        startup(3, 2, &["user", "jane", "database", "orders", "application_name", "psql"])
+    );
     let Credential::Token(text) = token() else { unreachable!() };
-    assert_eq!(side.feed(&codec::authentication(3, b"")).sent(), codec::message(b'p', &[text.as_bytes(), &[0]].concat()));
+    assert_eq!(
+        side.feed(&codec::authentication(3, b"")).sent(),
+        codec::message(b'p', &[text.as_bytes(), &[0]].concat())
+    );
     side.feed_slowly(&[let_in(), codec::query("not ours")].concat());
     assert_eq!(side.unread(), codec::query("not ours"));
     let session = side.outcome();
@@ -97,15 +108,26 @@ fn without_tls_nothing_is_sent() {
     assert!(answered(b"N").contains("the server offers no TLS"));
     assert!(answered(b"H").contains("does not answer the request for TLS as PostgreSQL does"));
     assert!(answered(b"SSL?").contains("somebody is in between"), "CVE-2021-23222");
-    let told = answered(&codec::error_response("FATAL", "53300", "reset your password at evil.example", None, None));
-    assert!(told.contains("answers the request for TLS with an error") && !told.contains("evil"), "CVE-2024-10977: {told}");
+    let told = answered(&codec::error_response(
+        "FATAL",
+        "53300",
+        "reset your password at evil.example",
+        None,
+        None,
+    ));
+    assert!(
+        told.contains("answers the request for TLS with an error") && !told.contains("evil"),
+        "CVE-2024-10977: {told}"
+    );
 }
 
 #[test]
 fn a_token_is_no_password() {
     for (request, means) in [(md5_request(), "MD5"), (scram_request(), "SCRAM")] {
         let why = refused(within_tls(settings(token())), &request);
-        let expected = format!("the server asks for a password by {means}: user \"jane\" is not a member of rds_iam");
+        let expected = format!(
+            "the server asks for a password by {means}: user \"jane\" is not a member of rds_iam"
+        );
         assert!(why.starts_with(&expected) && why.contains("GRANT rds_iam"), "{why}");
     }
 }
@@ -114,9 +136,18 @@ fn a_token_is_no_password() {
 fn nothing_goes_out_in_clear_text_where_somebody_could_read_along() {
     for (credential, what) in [(token(), "token"), (password(), "password")] {
         let why = refused(plain(credential.clone(), false), &codec::authentication(3, b""));
-        assert_eq!(why, format!("the server asks for the {what} in clear text, and there is no TLS that would hide it: turn TLS on"));
+        assert_eq!(
+            why,
+            format!(
+                "the server asks for the {what} in clear text, and there is no TLS that would hide it: turn TLS on"
+            )
+        );
         let mut side = plain(credential, true);
-        assert_eq!(side.feed(&codec::authentication(3, b"")).sent()[0], b'p', "on this machine it may");
+        assert_eq!(
+            side.feed(&codec::authentication(3, b"")).sent()[0],
+            b'p',
+            "on this machine it may"
+        );
     }
 }
 
@@ -150,17 +181,29 @@ fn who_has_nothing_to_prove_with_says_so() {
 
 #[test]
 fn what_is_asked_for_and_not_known_is_named() {
-    let why = |code, data: &[u8]| refused(within_tls(settings(password())), &codec::authentication(code, data));
+    let why = |code, data: &[u8]| {
+        refused(within_tls(settings(password())), &codec::authentication(code, data))
+    };
     assert!(why(2, b"").contains("Kerberos V5"));
     assert!(why(7, b"").contains("GSSAPI"));
     assert!(why(9, b"").contains("SSPI"));
     assert!(why(6, b"").contains("of kind 6"));
     assert!(why(10, b"OAUTHBEARER\0\0").contains("none of the SASL mechanisms"));
     assert!(why(10, b"\0").contains("none of the SASL mechanisms"));
-    for (code, data) in [(0, b"x".as_slice()), (3, b"x"), (5, b"sal"), (5, b"salty"), (10, b"SCRAM-SHA-256"), (10, b"")] {
+    for (code, data) in [
+        (0, b"x".as_slice()),
+        (3, b"x"),
+        (5, b"sal"),
+        (5, b"salty"),
+        (10, b"SCRAM-SHA-256"),
+        (10, b""),
+    ] {
         assert_eq!(why(code, data), "a request of the server for a proof is malformed", "{code}");
     }
-    assert!(refused(within_tls(settings(password())), &codec::message(b'R', b"\0\0")).contains("malformed"));
+    assert!(
+        refused(within_tls(settings(password())), &codec::message(b'R', b"\0\0"))
+            .contains("malformed")
+    );
 }
 
 /// Plays a server that knows the password up to its last message.
@@ -168,7 +211,8 @@ fn challenged(side: &mut Side<Dial>, request: &[u8], choice: Choice<'_>) -> Vec<
     let first = side.feed(request).sent();
     let (mechanism, data) = codec::take_text(&first[5..]).unwrap();
     assert_eq!(mechanism.ends_with(b"-PLUS"), matches!(choice, Choice::Plus(_)));
-    let (challenge, answer) = Challenge::new(verifier(), choice, &data[4..], "server-nonce").unwrap();
+    let (challenge, answer) =
+        Challenge::new(verifier(), choice, &data[4..], "server-nonce").unwrap();
     let proof = side.feed(&codec::authentication(11, answer.as_bytes())).sent();
     codec::authentication(12, challenge.verify(&proof[5..]).unwrap().as_bytes())
 }
@@ -187,7 +231,8 @@ fn a_password_is_proved_by_scram() {
     assert_eq!(side.outcome().status, b'I');
 
     let mut side = plain(password(), false);
-    let last = challenged(&mut side, &codec::authentication(10, b"SCRAM-SHA-256\0\0"), Choice::Plain);
+    let last =
+        challenged(&mut side, &codec::authentication(10, b"SCRAM-SHA-256\0\0"), Choice::Plain);
     side.feed(&last).feed(&let_in());
     assert_eq!(side.outcome().status, b'I');
 }
@@ -203,29 +248,47 @@ fn a_server_that_does_not_prove_itself_is_not_believed() {
     assert!(refused(begun(), &codec::authentication_ok()).contains("without proving itself"));
     assert!(refused(begun(), &codec::authentication(3, b"")).contains("out of turn"));
     assert!(refused(begun(), &codec::authentication(12, b"v=")).contains("out of turn"));
-    assert!(refused(begun(), &codec::authentication(11, b"r=abc,s=AA==,i=4096")).contains("not trusted"));
+    assert!(
+        refused(begun(), &codec::authentication(11, b"r=abc,s=AA==,i=4096"))
+            .contains("not trusted")
+    );
     let mut side = plain(password(), true);
     challenged(&mut side, &scram, Choice::Plain);
     assert!(refused(side, &codec::authentication_ok()).contains("without proving itself"));
     let mut side = plain(password(), true);
     challenged(&mut side, &scram, Choice::Plain);
     assert!(refused(side, &codec::authentication(12, b"v=AAAA")).contains("signature is wrong"));
-    assert!(refused(plain(password(), true), &codec::authentication(11, b"")).contains("before it begins"));
-    assert!(refused(plain(password(), true), &scram_request()).contains("there is no TLS"), "-PLUS without TLS");
+    assert!(
+        refused(plain(password(), true), &codec::authentication(11, b""))
+            .contains("before it begins")
+    );
+    assert!(
+        refused(plain(password(), true), &scram_request()).contains("there is no TLS"),
+        "-PLUS without TLS"
+    );
 }
 
 #[test]
 fn channel_binding_that_is_required_is_not_done_without() {
     let bound = || Settings { channel_binding: ChannelBinding::Require, ..settings(password()) };
-    for request in
-        [codec::authentication_ok(), codec::authentication(3, b""), md5_request(), codec::authentication(10, b"SCRAM-SHA-256\0\0")]
-    {
-        assert!(refused(within_tls(bound()), &request).starts_with("channel binding is required"), "{request:?}");
+    for request in [
+        codec::authentication_ok(),
+        codec::authentication(3, b""),
+        md5_request(),
+        codec::authentication(10, b"SCRAM-SHA-256\0\0"),
+    ] {
+        assert!(
+            refused(within_tls(bound()), &request).starts_with("channel binding is required"),
+            "{request:?}"
+        );
     }
     let mut side = Side::new(Dial::new(bound()));
     side.feed(b"S").secure(Peer::default());
     side.sent();
-    assert!(refused(side, &scram_request()).starts_with("channel binding is required"), "no certificate to bind to");
+    assert!(
+        refused(side, &scram_request()).starts_with("channel binding is required"),
+        "no certificate to bind to"
+    );
     let mut side = within_tls(bound());
     let last = challenged(&mut side, &scram_request(), Choice::Plus(&END_POINT));
     side.feed(&last).feed(&let_in());
@@ -234,7 +297,13 @@ fn channel_binding_that_is_required_is_not_done_without() {
 
 #[test]
 fn an_error_is_the_servers_own_word() {
-    let error = codec::error_response("FATAL", "28000", "PAM authentication failed for user \"jane\"", None, None);
+    let error = codec::error_response(
+        "FATAL",
+        "28000",
+        "PAM authentication failed for user \"jane\"",
+        None,
+        None,
+    );
     for ahead in [Vec::new(), codec::authentication(3, b""), codec::authentication_ok()] {
         let mut side = within_tls(settings(token()));
         side.feed(&ahead);
@@ -251,7 +320,10 @@ fn an_error_in_the_old_form_is_read() {
     let mut side = plain(password(), true);
     side.feed_slowly(b"Ecould not fork new process for connection: Cannot allocate memory\n\0");
     let Fault::Refused(said) = side.fault() else { panic!("it is the server that refuses") };
-    assert_eq!(said.to_string(), "08004: could not fork new process for connection: Cannot allocate memory");
+    assert_eq!(
+        said.to_string(),
+        "08004: could not fork new process for connection: Cannot allocate memory"
+    );
     let mut endless = plain(password(), true);
     endless.feed(&[b'E'; 30_000]);
     assert!(endless.is_reading());
@@ -269,7 +341,9 @@ fn the_version_goes_down_to_the_servers() {
     assert!(refused(begun(), &negotiate(1, &[])).contains("not asked for"));
     assert!(refused(begun(), &negotiate(0, &["_pq_.a".to_owned()])).contains("nobody asked for"));
     assert!(refused(begun(), &codec::message(b'v', b"\0\x03")).contains("malformed"));
-    assert!(refused(begun(), &codec::message(b'v', b"\0\x04\0\0\0\0\0\0")).contains("not asked for"));
+    assert!(
+        refused(begun(), &codec::message(b'v', b"\0\x04\0\0\0\0\0\0")).contains("not asked for")
+    );
     let mut side = within_tls(Settings { startup: jane(0), ..settings(password()) });
     side.feed(&negotiate(2, &[]));
     assert!(side.fault().to_string().contains("not asked for"), "no higher than was asked for");
@@ -283,11 +357,17 @@ fn a_key_has_the_length_of_its_version() {
     let keyed = |minor, length| {
         let mut side = within_tls(Settings { startup: jane(minor), ..settings(password()) });
         side.feed(&codec::welcome(&[], &key(length)));
-        side.result().unwrap().map(|session| session.key.unwrap().secret.len()).map_err(|fault| fault.to_string())
+        side.result()
+            .unwrap()
+            .map(|session| session.key.unwrap().secret.len())
+            .map_err(|fault| fault.to_string())
     };
     assert_eq!((keyed(0, 4), keyed(2, 4), keyed(2, 256)), (Ok(4), Ok(4), Ok(256)));
     for (minor, length) in [(0, 5), (0, 3), (2, 3), (2, 257)] {
-        assert_eq!(keyed(minor, length), Err("the server's key to cancel with is too short or too long".to_owned()));
+        assert_eq!(
+            keyed(minor, length),
+            Err("the server's key to cancel with is too short or too long".to_owned())
+        );
     }
 }
 
@@ -301,14 +381,21 @@ fn a_server_may_give_no_key() {
 
 #[test]
 fn parameters_are_kept_once_each_and_notices_as_they_come() {
-    let notice = codec::message(b'N', b"SWARNING\0VWARNING\0C01000\0Mcollation version mismatch\0\0");
+    let notice =
+        codec::message(b'N', b"SWARNING\0VWARNING\0C01000\0Mcollation version mismatch\0\0");
     let mut side = within_tls(settings(password()));
     side.feed(&notice).feed(&codec::authentication_ok());
-    side.feed(&codec::parameter_status("TimeZone", "UTC")).feed(&codec::parameter_status("is_superuser", "off")).feed(&notice);
-    side.feed(&codec::parameter_status("TimeZone", "Europe/Berlin")).feed(&codec::ready_for_query(b'I'));
+    side.feed(&codec::parameter_status("TimeZone", "UTC"))
+        .feed(&codec::parameter_status("is_superuser", "off"))
+        .feed(&notice);
+    side.feed(&codec::parameter_status("TimeZone", "Europe/Berlin"))
+        .feed(&codec::ready_for_query(b'I'));
     let session = side.outcome();
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    assert_eq!(session.parameters, [pair("TimeZone", "Europe/Berlin"), pair("is_superuser", "off")]);
+    assert_eq!(
+        session.parameters,
+        [pair("TimeZone", "Europe/Berlin"), pair("is_superuser", "off")]
+    );
     assert_eq!(session.notices, notice.repeat(2));
 }
 
@@ -322,7 +409,8 @@ fn a_server_that_talks_without_end_is_left() {
     let mut side = opened();
     side.feed(&codec::message(b'N', b"Mx\0\0").repeat(3000));
     assert!(side.fault().to_string().contains("more than 2048 messages"));
-    let many: Vec<u8> = (0..300).flat_map(|number| codec::parameter_status(&format!("p{number}"), "")).collect();
+    let many: Vec<u8> =
+        (0..300).flat_map(|number| codec::parameter_status(&format!("p{number}"), "")).collect();
     let mut side = opened();
     side.feed(&many);
     assert!(side.fault().to_string().contains("more than 256 parameters"));
@@ -347,8 +435,14 @@ fn what_has_no_place_in_a_login_ends_it() {
         side.feed(&codec::authentication_ok());
         side
     };
-    assert!(refused(within_tls(settings(password())), &codec::parameter_status("a", "b")).contains("kind 'S'"));
-    assert!(refused(within_tls(settings(password())), &codec::ready_for_query(b'I')).contains("kind 'Z'"));
+    assert!(
+        refused(within_tls(settings(password())), &codec::parameter_status("a", "b"))
+            .contains("kind 'S'")
+    );
+    assert!(
+        refused(within_tls(settings(password())), &codec::ready_for_query(b'I'))
+            .contains("kind 'Z'")
+    );
     assert!(refused(opened(), &codec::authentication_ok()).contains("kind 'R'"));
     assert!(refused(opened(), &codec::message(b'Z', b"X")).contains("kind 'Z'"));
     assert!(refused(opened(), &codec::message(b'Z', b"")).contains("kind 'Z'"));
@@ -362,7 +456,10 @@ fn what_has_no_place_in_a_login_ends_it() {
 
 #[test]
 fn a_password_that_the_protocol_can_not_carry_is_refused() {
-    let why = refused(within_tls(settings(Credential::Password(secret("a\0b")))), &codec::authentication(3, b""));
+    let why = refused(
+        within_tls(settings(Credential::Password(secret("a\0b")))),
+        &codec::authentication(3, b""),
+    );
     assert!(why.contains("zero byte") && !why.contains("a\0b"), "{why}");
 }
 
@@ -382,9 +479,17 @@ fn nothing_secret_is_shown() {
         assert!(!dial.contains("sesame") && !dial.contains("Signature"), "{dial}");
         let mut inbox = Inbox::default();
         inbox.push(&codec::authentication(3, b""));
-        let asked = Dial::new(Settings { security: Security::Plain { trusted: true }, ..settings(credential.clone()) });
-        let Ok(Step::Write(_, asked)) = asked.advance(&mut Inbox::default()) else { panic!("it introduces itself") };
-        assert_eq!(format!("{:?}", asked.advance(&mut inbox).unwrap()), format!("Write({} bytes)", length(&credential) + 6));
+        let asked = Dial::new(Settings {
+            security: Security::Plain { trusted: true },
+            ..settings(credential.clone())
+        });
+        let Ok(Step::Write(_, asked)) = asked.advance(&mut Inbox::default()) else {
+            panic!("it introduces itself")
+        };
+        assert_eq!(
+            format!("{:?}", asked.advance(&mut inbox).unwrap()),
+            format!("Write({} bytes)", length(&credential) + 6)
+        );
         side.feed(&codec::authentication(3, b"")).sent();
         let why = refused(side, &codec::message(b'R', b"?"));
         assert!(!why.contains("sesame") && !why.contains("Signature"), "{why}");
@@ -393,7 +498,10 @@ fn nothing_secret_is_shown() {
 
 #[test]
 fn a_packet_without_a_kind_is_what_a_server_reads() {
-    assert_eq!(jane(2).encode(), packet(0x0003_0002, b"user\0jane\0database\0orders\0application_name\0psql\0\0"));
+    assert_eq!(
+        jane(2).encode(),
+        packet(0x0003_0002, b"user\0jane\0database\0orders\0application_name\0psql\0\0")
+    );
 }
 
 proptest! {

@@ -36,19 +36,25 @@ impl Asked {
 
 /// The packet at the front and its length, if all of it is there.
 pub(super) fn read(bytes: &[u8]) -> Result<Option<(Packet, usize)>, Fault> {
-    let Some((length, behind)) = bytes.split_first_chunk() else { return Ok(None) };
+    let Some((length, behind)) = bytes.split_first_chunk() else {
+        return Ok(None);
+    };
     let body = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX).checked_sub(4);
     // Who begins otherwise doesn't speak this protocol, and would not understand an answer. PostgreSQL gives none either.
     let Some(body) = body.filter(|body| (4..=codec::MAX_STARTUP).contains(body)) else {
         return Err(Fault::protocol(stranger(bytes.first())));
     };
-    let Some((code, content)) = behind.get(..body).and_then(<[u8]>::split_first_chunk) else { return Ok(None) };
+    let Some((code, content)) = behind.get(..body).and_then(<[u8]>::split_first_chunk) else {
+        return Ok(None);
+    };
     let packet = match u32::from_be_bytes(*code) {
         codec::TLS_REQUEST => empty(content, Packet::Tls)?,
         codec::GSS_REQUEST => empty(content, Packet::Gss)?,
         codec::CANCEL_REQUEST => {
             let key = CancelKey::parse(content);
-            Packet::Cancel(key.ok_or_else(|| Fault::protocol("a cancel request whose secret isn't 4 to 256 bytes long"))?)
+            Packet::Cancel(key.ok_or_else(|| {
+                Fault::protocol("a cancel request whose secret isn't 4 to 256 bytes long")
+            })?)
         }
         version => Packet::Startup(startup(version, content)?),
     };
@@ -57,7 +63,10 @@ pub(super) fn read(bytes: &[u8]) -> Result<Option<(Packet, usize)>, Fault> {
 
 fn stranger(first: Option<&u8>) -> String {
     match first {
-        Some(&codec::TLS_HANDSHAKE) => "the client begins with TLS (sslnegotiation=direct), which is not offered here".to_owned(),
+        Some(&codec::TLS_HANDSHAKE) => {
+            "the client begins with TLS (sslnegotiation=direct), which is not offered here"
+                .to_owned()
+        }
         _ => format!(
             "the first packet has an invalid length: the client does not speak PostgreSQL's protocol, or it is over {} bytes long",
             codec::MAX_STARTUP
@@ -66,7 +75,11 @@ fn stranger(first: Option<&u8>) -> String {
 }
 
 fn empty(content: &[u8], packet: Packet) -> Result<Packet, Fault> {
-    if content.is_empty() { Ok(packet) } else { Err(violation("a request for encryption with something in it")) }
+    if content.is_empty() {
+        Ok(packet)
+    } else {
+        Err(violation("a request for encryption with something in it"))
+    }
 }
 
 fn startup(version: u32, content: &[u8]) -> Result<Asked, Fault> {
@@ -74,7 +87,12 @@ fn startup(version: u32, content: &[u8]) -> Result<Asked, Fault> {
     if major != codec::MAJOR {
         return Err(other_major(major, minor));
     }
-    let mut startup = Startup { minor: spoken(minor), user: String::new(), database: None, parameters: Vec::new() };
+    let mut startup = Startup {
+        minor: spoken(minor),
+        user: String::new(),
+        database: None,
+        parameters: Vec::new(),
+    };
     let mut options = Vec::new();
     let mut rest = content;
     loop {
@@ -82,7 +100,9 @@ fn startup(version: u32, content: &[u8]) -> Result<Asked, Fault> {
         if name.is_empty() {
             // PostgreSQL demands it too.
             if !behind.is_empty() {
-                return Err(violation("invalid startup packet layout: expected terminator as last byte"));
+                return Err(violation(
+                    "invalid startup packet layout: expected terminator as last byte",
+                ));
             }
             break;
         }
@@ -108,19 +128,27 @@ fn spoken(minor: u16) -> u16 {
 }
 
 fn text(bytes: &[u8]) -> Result<(&str, &[u8]), Fault> {
-    let (text, rest) = codec::take_text(bytes).ok_or_else(|| violation("invalid startup packet layout: a text has no end"))?;
+    let (text, rest) = codec::take_text(bytes)
+        .ok_or_else(|| violation("invalid startup packet layout: a text has no end"))?;
     let text = str::from_utf8(text).map_err(|_| {
         let detail = "the startup packet holds a name or a value that is not UTF-8";
-        let hint = Some("Use names of users and databases, and values of settings, that are UTF-8.");
+        let hint =
+            Some("Use names of users and databases, and values of settings, that are UTF-8.");
         // SQLSTATE character_not_in_repertoire.
-        Fault::Unsupported { detail: detail.to_owned(), farewell: codec::error_response("FATAL", "22021", detail, None, hint) }
+        Fault::Unsupported {
+            detail: detail.to_owned(),
+            farewell: codec::error_response("FATAL", "22021", detail, None, hint),
+        }
     })?;
     Ok((text, rest))
 }
 
 /// In PostgreSQL's words, and like PostgreSQL in version 3's form: nobody reads the older one any more.
 fn other_major(major: u16, minor: u16) -> Fault {
-    let detail = format!("unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.{}", codec::NEWEST_MINOR);
+    let detail = format!(
+        "unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.{}",
+        codec::NEWEST_MINOR
+    );
     let farewell = codec::error_response("FATAL", codec::NOT_SUPPORTED, &detail, None, None);
     Fault::Unsupported { detail, farewell }
 }

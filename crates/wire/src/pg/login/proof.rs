@@ -37,16 +37,31 @@ impl Offer {
             (name, Some(end_point)) if name == scram::PLUS.as_bytes() => Choice::Plus(end_point),
             (name, Some(_)) if name == scram::PLAIN.as_bytes() => Choice::PlainOfTwo,
             (name, None) if name == scram::PLAIN.as_bytes() => Choice::Plain,
-            _ => return Err(violation("client selected an invalid SASL authentication mechanism")),
+            _ => {
+                return Err(violation("client selected an invalid SASL authentication mechanism"));
+            }
         };
         let nonce = scram::nonce().map_err(|error| {
             let detail = format!("the system gives no random numbers: {error}");
             // SQLSTATE internal_error.
-            Fault::Unsupported { detail, farewell: codec::error_response("FATAL", "XX000", "could not generate random nonce", None, None) }
+            Fault::Unsupported {
+                detail,
+                farewell: codec::error_response(
+                    "FATAL",
+                    "XX000",
+                    "could not generate random nonce",
+                    None,
+                    None,
+                ),
+            }
         })?;
         let challenge = Challenge::new(self.verifier, choice, first, &nonce);
-        let (challenge, answer) = challenge.map_err(|rejection| refuse(&rejection, &self.startup.user))?;
-        Ok((codec::authentication(11, answer.as_bytes()), Proof { startup: self.startup, challenge }))
+        let (challenge, answer) =
+            challenge.map_err(|rejection| refuse(&rejection, &self.startup.user))?;
+        Ok((
+            codec::authentication(11, answer.as_bytes()),
+            Proof { startup: self.startup, challenge },
+        ))
     }
 }
 
@@ -61,7 +76,10 @@ impl Proof {
     /// Reads `SASLResponse`, and gives `AuthenticationSASLFinal`.
     pub(super) fn verify(self, kind: u8, payload: &[u8]) -> Result<(Vec<u8>, Startup), Fault> {
         expect_password(kind)?;
-        let signature = self.challenge.verify(payload).map_err(|rejection| refuse(&rejection, &self.startup.user))?;
+        let signature = self
+            .challenge
+            .verify(payload)
+            .map_err(|rejection| refuse(&rejection, &self.startup.user))?;
         Ok((codec::authentication(12, signature.as_bytes()), self.startup))
     }
 }
@@ -69,8 +87,11 @@ impl Proof {
 /// The mechanism, and the first message. libpq sends one always, though SASL lets a client wait for an empty challenge.
 fn initial(kind: u8, payload: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
     expect_password(kind)?;
-    let parts = codec::take_text(payload).and_then(|(mechanism, rest)| Some((mechanism, rest.split_first_chunk()?)));
-    let Some((mechanism, (length, first))) = parts else { return Err(violation("malformed SASL response")) };
+    let parts = codec::take_text(payload)
+        .and_then(|(mechanism, rest)| Some((mechanism, rest.split_first_chunk()?)));
+    let Some((mechanism, (length, first))) = parts else {
+        return Err(violation("malformed SASL response"));
+    };
     if usize::try_from(u32::from_be_bytes(*length)) != Ok(first.len()) {
         return Err(violation("malformed SASL response: its length is wrong"));
     }
@@ -80,25 +101,39 @@ fn initial(kind: u8, payload: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
 fn expect_password(kind: u8) -> Result<(), Fault> {
     match kind {
         b'p' => Ok(()),
-        kind => Err(violation(&format!("expected SASL response, got message type '{}'", char::from(kind).escape_default()))),
+        kind => Err(violation(&format!(
+            "expected SASL response, got message type '{}'",
+            char::from(kind).escape_default()
+        ))),
     }
 }
 
 fn refuse(rejection: &Rejection, user: &str) -> Fault {
     match *rejection {
         Rejection::Malformed(what) => violation(what),
-        Rejection::Unsupported(what) => {
-            Fault::Unsupported { detail: what.to_owned(), farewell: codec::error_response("FATAL", codec::NOT_SUPPORTED, what, None, None) }
-        }
+        Rejection::Unsupported(what) => Fault::Unsupported {
+            detail: what.to_owned(),
+            farewell: codec::error_response("FATAL", codec::NOT_SUPPORTED, what, None, None),
+        },
         Rejection::Channel(what) => Fault::Denied {
             detail: format!("{what}: somebody may be in between"),
-            farewell: codec::error_response("FATAL", codec::INVALID_AUTHORIZATION, what, None, None),
+            farewell: codec::error_response(
+                "FATAL",
+                codec::INVALID_AUTHORIZATION,
+                what,
+                None,
+                None,
+            ),
         },
         Rejection::Password => {
             // In PostgreSQL's words.
             let message = format!("password authentication failed for user \"{user}\"");
-            let farewell = codec::error_response("FATAL", codec::INVALID_PASSWORD, &message, None, None);
-            Fault::Denied { detail: format!("a wrong password came with the user name {user:?}"), farewell }
+            let farewell =
+                codec::error_response("FATAL", codec::INVALID_PASSWORD, &message, None, None);
+            Fault::Denied {
+                detail: format!("a wrong password came with the user name {user:?}"),
+                farewell,
+            }
         }
     }
 }

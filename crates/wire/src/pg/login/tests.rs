@@ -32,12 +32,33 @@ fn refused(mut side: Side<Login>, bytes: &[u8]) -> (String, String) {
 #[test]
 fn a_client_says_who_it_is() {
     let mut side = login(Tls::Off);
-    side.feed(&startup(3, 0, &["user", "jane", "options", "-c a=b", "database", "orders", "search_path", "x", "options", ""]));
+    side.feed(&startup(
+        3,
+        0,
+        &[
+            "user",
+            "jane",
+            "options",
+            "-c a=b",
+            "database",
+            "orders",
+            "search_path",
+            "x",
+            "options",
+            "",
+        ],
+    ));
     assert_eq!(side.sent(), b"", "there is nothing to say before AuthenticationOk");
     let startup = come(side);
-    assert_eq!((startup.minor, startup.user.as_str(), startup.database.as_deref()), (0, "jane", Some("orders")));
+    assert_eq!(
+        (startup.minor, startup.user.as_str(), startup.database.as_deref()),
+        (0, "jane", Some("orders"))
+    );
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    assert_eq!(startup.parameters, [pair("options", "-c a=b"), pair("search_path", "x"), pair("options", "")]);
+    assert_eq!(
+        startup.parameters,
+        [pair("options", "-c a=b"), pair("search_path", "x"), pair("options", "")]
+    );
 }
 
 #[test]
@@ -63,8 +84,18 @@ fn a_replication_is_told_from_all_else() {
         let parameters = vec![("replication".to_owned(), value.to_owned())];
         Startup { minor: 0, user: String::new(), database: None, parameters }.is_replication()
     };
-    assert!(["true", "on", "yes", "1", "database", "DATABASE", "t", ""].map(is_replication).iter().all(|yes| *yes));
-    assert!(["false", "f", "OFF", "of", "no", "n", "0", "fal"].map(is_replication).iter().all(|yes| !yes));
+    assert!(
+        ["true", "on", "yes", "1", "database", "DATABASE", "t", ""]
+            .map(is_replication)
+            .iter()
+            .all(|yes| *yes)
+    );
+    assert!(
+        ["false", "f", "OFF", "of", "no", "n", "0", "fal"]
+            .map(is_replication)
+            .iter()
+            .all(|yes| !yes)
+    );
     assert!(is_replication("o"), "`o` may be on or off: the server refuses it");
 }
 
@@ -116,7 +147,11 @@ fn tls_may_begin_at_once() {
     let mut side = login(Tls::Required);
     side.feed(b"\x16\x03\x01");
     assert!(side.is_securing());
-    assert_eq!((side.sent(), side.unread()), (Vec::new(), b"\x16\x03\x01".as_slice()), "the hello is TLS's");
+    assert_eq!(
+        (side.sent(), side.unread()),
+        (Vec::new(), b"\x16\x03\x01".as_slice()),
+        "the hello is TLS's"
+    );
     // PostgreSQL answers the same to who asks once more.
     let peer = Peer { end_point: None, protocol: Some(codec::ALPN.to_vec()) };
     assert_eq!(side.secure(peer).feed(&codec::tls_request()).sent(), b"N");
@@ -162,11 +197,18 @@ fn a_cancel_is_taken_without_tls_and_without_a_password() {
         let mut side = guarded(Tls::Required);
         side.feed_slowly(&codec::cancel_request(&key(length)));
         assert_eq!(side.sent(), b"");
-        assert!(matches!(side.outcome(), Outcome::Cancel(taken) if taken == key(length)), "{length}");
+        assert!(
+            matches!(side.outcome(), Outcome::Cancel(taken) if taken == key(length)),
+            "{length}"
+        );
     }
     for length in [0, 3, 257] {
         let (told, why) = refused(login(Tls::Off), &codec::cancel_request(&key(length)));
-        assert_eq!((told.as_str(), why.as_str()), ("", "a cancel request whose secret isn't 4 to 256 bytes long"), "{length}");
+        assert_eq!(
+            (told.as_str(), why.as_str()),
+            ("", "a cancel request whose secret isn't 4 to 256 bytes long"),
+            "{length}"
+        );
     }
 }
 
@@ -200,7 +242,10 @@ fn strangers_are_left_without_an_answer() {
 fn the_longest_packet_is_taken_and_none_that_is_longer() {
     let of_length = |body: usize| {
         let fixed = packet(3 << 16, b"user\0jane\0a\0\0\0").len() - 4;
-        packet(3 << 16, &[b"user\0jane\0a\0".as_slice(), &vec![b'x'; body - fixed], b"\0\0"].concat())
+        packet(
+            3 << 16,
+            &[b"user\0jane\0a\0".as_slice(), &vec![b'x'; body - fixed], b"\0\0"].concat(),
+        )
     };
     let mut side = login(Tls::Off);
     side.feed(&of_length(codec::MAX_STARTUP));
@@ -212,10 +257,16 @@ fn the_longest_packet_is_taken_and_none_that_is_longer() {
 #[test]
 fn each_error_says_what_to_do() {
     let mut told = Vec::new();
-    let mut tell = |what: &str, side: Side<Login>, bytes: &[u8]| told.push(format!("-- {what}\n{}", refused(side, bytes).0));
+    let mut tell = |what: &str, side: Side<Login>, bytes: &[u8]| {
+        told.push(format!("-- {what}\n{}", refused(side, bytes).0))
+    };
     tell("no TLS where it is required", login(Tls::Required), &startup(3, 0, JANE));
     tell("data behind SSLRequest", login(Tls::Offered), &[codec::tls_request(), vec![1]].concat());
-    tell("data behind GSSENCRequest", login(Tls::Offered), &[codec::gss_request(), vec![1]].concat());
+    tell(
+        "data behind GSSENCRequest",
+        login(Tls::Offered),
+        &[codec::gss_request(), vec![1]].concat(),
+    );
     tell("an SSLRequest with a body", login(Tls::Offered), &packet(codec::TLS_REQUEST, b"x"));
     tell("protocol 2", login(Tls::Off), &startup(2, 0, JANE));
     tell("protocol 4", login(Tls::Off), &startup(4, 1, JANE));
@@ -238,7 +289,11 @@ fn each_error_says_what_to_do() {
     tell("a message without an end", asked(), &codec::message(b'p', b"open sesame"));
     tell("a message that is too long", asked(), &codec::message(b'p', &[b'x'; 1025]));
     tell("another mechanism", asked(), &sasl("SCRAM-SHA-1", "n,,n=,r=abc"));
-    tell("a mechanism that was not offered", asked(), &sasl("SCRAM-SHA-256-PLUS", "p=tls-server-end-point,,n=,r=abc"));
+    tell(
+        "a mechanism that was not offered",
+        asked(),
+        &sasl("SCRAM-SHA-256-PLUS", "p=tls-server-end-point,,n=,r=abc"),
+    );
     tell("an authorization identity", asked(), &sasl("SCRAM-SHA-256", "n,a=postgres,n=,r=abc"));
     tell("no nonce", asked(), &sasl("SCRAM-SHA-256", "n,,n="));
     let mut challenged = asked();
@@ -298,12 +353,22 @@ fn each_error_says_what_to_do() {
 }
 
 /// Answers the challenge: what is left is to send the proof.
-fn prove(mut side: Side<Login>, password: &str, binding: Binding, mechanism: &str) -> (Side<Login>, Vec<u8>) {
+fn prove(
+    mut side: Side<Login>,
+    password: &str,
+    binding: Binding,
+    mechanism: &str,
+) -> (Side<Login>, Vec<u8>) {
     let hello = Hello::new(binding).unwrap();
     let first = hello.message();
     let length = u32::try_from(first.len()).unwrap().to_be_bytes();
     side.sent();
-    let answer = side.feed(&codec::message(b'p', &[mechanism.as_bytes(), &[0], &length, first.as_bytes()].concat())).sent();
+    let answer = side
+        .feed(&codec::message(
+            b'p',
+            &[mechanism.as_bytes(), &[0], &length, first.as_bytes()].concat(),
+        ))
+        .sent();
     assert_eq!((answer[0], &answer[5..9]), (b'R', [0, 0, 0, 11].as_slice()));
     let (_, proof) = hello.prove(&secret(password), &answer[9..]).unwrap();
     (side, codec::message(b'p', proof.as_bytes()))
@@ -317,7 +382,10 @@ fn a_password_lets_in_whatever_the_client_calls_itself() {
     let (mut side, proof) = prove(side, "open sesame", Binding::None, "SCRAM-SHA-256");
     let last = side.feed(&[proof, codec::query("SELECT 1")].concat()).sent();
     assert_eq!((last[0], &last[5..9]), (b'R', [0, 0, 0, 12].as_slice()));
-    assert!(!shown(&last).contains("R \\x00\\x00\\x00\\x00"), "AuthenticationOk is not for this to say");
+    assert!(
+        !shown(&last).contains("R \\x00\\x00\\x00\\x00"),
+        "AuthenticationOk is not for this to say"
+    );
     assert_eq!(side.unread(), codec::query("SELECT 1"), "what comes behind is the session's");
     assert_eq!(come(side).user, "jane");
 }
@@ -328,17 +396,20 @@ fn within_tls_a_client_can_be_bound_to_the_channel() {
         let mut side = guarded(Tls::Required);
         side.feed(&codec::tls_request());
         side.sent();
-        side.secure(Peer { end_point: Some(vec![7; 32]), protocol: None }).feed(&startup(3, 0, JANE));
+        side.secure(Peer { end_point: Some(vec![7; 32]), protocol: None })
+            .feed(&startup(3, 0, JANE));
         side
     };
     insta::assert_snapshot!(shown(&within().sent()), @r"R \x00\x00\x00\nSCRAM-SHA-256-PLUS\x00SCRAM-SHA-256\x00\x00");
-    let (mut side, proof) = prove(within(), "open sesame", Binding::EndPoint(vec![7; 32]), "SCRAM-SHA-256-PLUS");
+    let (mut side, proof) =
+        prove(within(), "open sesame", Binding::EndPoint(vec![7; 32]), "SCRAM-SHA-256-PLUS");
     side.feed(&proof);
     assert_eq!(come(side).user, "jane");
     let (mut side, proof) = prove(within(), "open sesame", Binding::None, "SCRAM-SHA-256");
     side.feed(&proof);
     assert_eq!(come(side).user, "jane");
-    let (side, proof) = prove(within(), "open sesame", Binding::EndPoint(vec![8; 32]), "SCRAM-SHA-256-PLUS");
+    let (side, proof) =
+        prove(within(), "open sesame", Binding::EndPoint(vec![8; 32]), "SCRAM-SHA-256-PLUS");
     let (told, why) = refused(side, &proof);
     assert_eq!(told, "FATAL 28000: SCRAM channel binding check failed\n");
     assert!(why.contains("somebody may be in between"), "{why}");

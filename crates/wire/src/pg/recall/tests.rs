@@ -11,14 +11,20 @@ const REQUEST: [u8; 16] = [0, 0, 0, 16, 4, 210, 22, 46, 0, 0, 0, 7, 1, 2, 3, 4];
 
 #[test]
 fn without_tls_the_request_is_all_there_is() {
-    let step = Recall::new(key(), Security::Plain { trusted: false }, false).advance(&mut Inbox::default()).unwrap();
+    let step = Recall::new(key(), Security::Plain { trusted: false }, false)
+        .advance(&mut Inbox::default())
+        .unwrap();
     assert!(matches!(step, Step::Done(bytes, ()) if bytes == REQUEST));
 }
 
 #[test]
 fn with_tls_the_key_goes_out_within_it_only() {
     let mut inbox = Inbox::default();
-    let Step::Write(bytes, recall) = Recall::new(key(), Security::Required, false).advance(&mut inbox).unwrap() else { panic!() };
+    let Step::Write(bytes, recall) =
+        Recall::new(key(), Security::Required, false).advance(&mut inbox).unwrap()
+    else {
+        panic!()
+    };
     assert_eq!(*bytes, [0, 0, 0, 8, 4, 210, 22, 47]);
     inbox.push(b"S");
     let Step::Secure(bytes, secure) = recall.advance(&mut inbox).unwrap() else { panic!() };
@@ -31,7 +37,11 @@ fn with_tls_the_key_goes_out_within_it_only() {
 fn a_server_without_tls_is_sent_no_key() {
     for answer in [b"N".as_slice(), b"SX", b"E"] {
         let mut inbox = Inbox::default();
-        let Step::Write(_, recall) = Recall::new(key(), Security::Required, false).advance(&mut inbox).unwrap() else { panic!() };
+        let Step::Write(_, recall) =
+            Recall::new(key(), Security::Required, false).advance(&mut inbox).unwrap()
+        else {
+            panic!()
+        };
         inbox.push(answer);
         assert!(matches!(recall.advance(&mut inbox), Err(Fault::Unsupported { .. })));
     }

@@ -59,7 +59,11 @@ impl Hello {
     }
 
     /// Reads `server-first-message`, and gives `client-final-message`.
-    pub(in crate::pg) fn prove(self, password: &Secret, first: &[u8]) -> Result<(Proven, String), &'static str> {
+    pub(in crate::pg) fn prove(
+        self,
+        password: &Secret,
+        first: &[u8],
+    ) -> Result<(Proven, String), &'static str> {
         let first = str::from_utf8(first).map_err(|_| "its first SCRAM message is not UTF-8")?;
         let (nonce, rest) = take(first, 'r').ok_or("its first SCRAM message has no nonce")?;
         let fresh = nonce.strip_prefix(self.nonce.as_str()).is_some_and(|own| !own.is_empty());
@@ -68,9 +72,12 @@ impl Hello {
         }
         let (salt, rest) = take(rest, 's').ok_or("its first SCRAM message has no salt")?;
         let salt = STANDARD.decode(salt).map_err(|_| "its SCRAM salt is not base64")?;
-        let (iterations, _) = take(rest, 'i').ok_or("its first SCRAM message has no count of iterations")?;
-        let iterations = iterations.parse().ok().filter(|count| (1..=MAX_ITERATIONS).contains(count));
-        let iterations = iterations.ok_or("it asks for no or for more than 1,000,000 iterations of SCRAM")?;
+        let (iterations, _) =
+            take(rest, 'i').ok_or("its first SCRAM message has no count of iterations")?;
+        let iterations =
+            iterations.parse().ok().filter(|count| (1..=MAX_ITERATIONS).contains(count));
+        let iterations =
+            iterations.ok_or("it asks for no or for more than 1,000,000 iterations of SCRAM")?;
         let keys = Keys::new(password, &salt, iterations);
         let without_proof = format!("c={},r={nonce}", self.binding.repeated());
         let said = format!("{},{first},{without_proof}", self.bare);
@@ -92,8 +99,13 @@ impl Proven {
     pub(in crate::pg) fn verify(self, last: &[u8]) -> Result<(), &'static str> {
         let last = str::from_utf8(last).map_err(|_| "its last SCRAM message is not UTF-8")?;
         let (signature, _) = take(last, 'v').ok_or("its last SCRAM message has no signature")?;
-        let signature = STANDARD.decode(signature).map_err(|_| "its SCRAM signature is not base64")?;
+        let signature =
+            STANDARD.decode(signature).map_err(|_| "its SCRAM signature is not base64")?;
         let known = signature.as_slice().ct_eq(&self.signature);
-        if bool::from(known) { Ok(()) } else { Err("it does not know the password: its SCRAM signature is wrong") }
+        if bool::from(known) {
+            Ok(())
+        } else {
+            Err("it does not know the password: its SCRAM signature is wrong")
+        }
     }
 }

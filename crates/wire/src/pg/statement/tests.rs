@@ -5,7 +5,9 @@ use crate::pg::codec;
 
 fn answered(bytes: &[u8]) -> Result<Step<Statement>, Fault> {
     let mut inbox = Inbox::default();
-    let Step::Write(sent, statement) = Statement::new("SHOW x").advance(&mut inbox).unwrap() else { panic!() };
+    let Step::Write(sent, statement) = Statement::new("SHOW x").advance(&mut inbox).unwrap() else {
+        panic!()
+    };
     assert_eq!(*sent, *b"Q\0\0\0\x0bSHOW x\0");
     let mut statement = statement;
     for byte in bytes {
@@ -20,8 +22,15 @@ fn answered(bytes: &[u8]) -> Result<Step<Statement>, Fault> {
 
 #[test]
 fn the_first_column_of_the_first_row_is_the_answer() {
-    let row = |value: &[u8]| codec::message(b'D', &[&[0, 1, 0, 0, 0, value.len() as u8], value].concat());
-    let bytes = [codec::message(b'T', b"\0\x01"), row(b"on"), row(b"off"), codec::message(b'C', b"SHOW\0"), codec::ready_for_query(b'I')];
+    let row =
+        |value: &[u8]| codec::message(b'D', &[&[0, 1, 0, 0, 0, value.len() as u8], value].concat());
+    let bytes = [
+        codec::message(b'T', b"\0\x01"),
+        row(b"on"),
+        row(b"off"),
+        codec::message(b'C', b"SHOW\0"),
+        codec::ready_for_query(b'I'),
+    ];
     let step = answered(&bytes.concat()).unwrap();
     assert!(matches!(step, Step::Done(_, Answer { value: Some(value) }) if value == "on"));
 }

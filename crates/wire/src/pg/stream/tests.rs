@@ -24,11 +24,17 @@ fn what_is_answered_by_being_ready_is_counted() {
     let counted = |bytes: &[u8]| requests(&[bytes]).0.awaited();
     assert_eq!(counted(&codec::query("SELECT 1")), 1);
     assert_eq!(counted(&codec::message(b'F', b"")), 1);
-    let extended = [b"PBDE".iter().flat_map(|kind| codec::message(*kind, b"..")).collect(), sync()].concat();
+    let extended =
+        [b"PBDE".iter().flat_map(|kind| codec::message(*kind, b"..")).collect(), sync()].concat();
     assert_eq!(counted(&extended), 1);
     assert_eq!(counted(&extended.repeat(3)), 3, "a pipeline");
     assert_eq!(counted(&codec::message(b'H', b"")), 0, "Flush asks for no ReadyForQuery");
-    let copy = [codec::message(b'd', b"Q....\n"), codec::message(b'd', b"X\0\0\0\x04"), codec::message(b'c', b"")].concat();
+    let copy = [
+        codec::message(b'd', b"Q....\n"),
+        codec::message(b'd', b"X\0\0\0\x04"),
+        codec::message(b'c', b""),
+    ]
+    .concat();
     assert_eq!(counted(&copy), 0, "what is copied is not looked into");
 }
 
@@ -61,18 +67,31 @@ fn nothing_within_a_message_is_a_terminate() {
 #[test]
 fn being_ready_is_counted_and_what_comes_unasked_changes_nothing() {
     let ready = codec::ready_for_query(b'I');
-    assert_eq!((answers(b"").given(), answers(b"").status()), (0, None), "nobody knows before the first");
+    assert_eq!(
+        (answers(b"").given(), answers(b"").status()),
+        (0, None),
+        "nobody knows before the first"
+    );
     assert_eq!((answers(&ready).given(), answers(&ready).status()), (1, Some(b'I')));
     let notice = codec::message(b'N', b"SNOTICE\0\0");
     let notification = codec::message(b'A', b"\0\0\0\x01channel\0payload\0");
-    let asides = [ready.clone(), notice.clone(), notification, codec::parameter_status("a", "b")].concat();
+    let asides =
+        [ready.clone(), notice.clone(), notification, codec::parameter_status("a", "b")].concat();
     assert_eq!(answers(&asides).status(), Some(b'I'));
     assert_eq!(answers(&asides[..asides.len() - 1]).status(), None, "a message is under way");
     assert_eq!(answers(&asides[..ready.len() + 1]).status(), None, "a header is under way");
-    assert_eq!(answers(&[ready.clone(), codec::message(b'T', b"")].concat()).status(), None, "an answer is under way");
+    assert_eq!(
+        answers(&[ready.clone(), codec::message(b'T', b"")].concat()).status(),
+        None,
+        "an answer is under way"
+    );
     assert_eq!(answers(&[ready, codec::ready_for_query(b'E')].concat()).status(), Some(b'E'));
     assert_eq!(answers(&codec::ready_for_query(b'T')).status(), Some(b'T'));
-    assert_eq!(answers(&codec::ready_for_query(b'?')).status(), None, "a status nobody knows is none to build on");
+    assert_eq!(
+        answers(&codec::ready_for_query(b'?')).status(),
+        None,
+        "a status nobody knows is none to build on"
+    );
 }
 
 #[test]
@@ -86,8 +105,14 @@ fn ready_is_what_is_ready_in_full() {
 
 #[test]
 fn copies_are_followed_both_ways() {
-    let out = [codec::message(b'H', b"\0\0\0"), codec::message(b'd', b"Z\0\0\0\x05I").repeat(2), codec::message(b'c', b"")].concat();
-    let done = [out.clone(), codec::message(b'C', b"COPY 2\0"), codec::ready_for_query(b'I')].concat();
+    let out = [
+        codec::message(b'H', b"\0\0\0"),
+        codec::message(b'd', b"Z\0\0\0\x05I").repeat(2),
+        codec::message(b'c', b""),
+    ]
+    .concat();
+    let done =
+        [out.clone(), codec::message(b'C', b"COPY 2\0"), codec::ready_for_query(b'I')].concat();
     assert_eq!((answers(&out).given(), answers(&out).status()), (0, None));
     assert_eq!((answers(&done).given(), answers(&done).status()), (1, Some(b'I')));
 }
@@ -128,9 +153,19 @@ fn the_largest_message_is_followed_without_being_held() {
 }
 
 fn message() -> impl Strategy<Value = Vec<u8>> {
-    let kind = prop_oneof![Just(b'Q'), Just(b'S'), Just(b'F'), Just(b'P'), Just(b'd'), Just(b'N'), Just(b'A'), Just(b'C')];
+    let kind = prop_oneof![
+        Just(b'Q'),
+        Just(b'S'),
+        Just(b'F'),
+        Just(b'P'),
+        Just(b'd'),
+        Just(b'N'),
+        Just(b'A'),
+        Just(b'C')
+    ];
     let ready = prop_oneof![Just(b'I'), Just(b'T'), Just(b'E')].prop_map(codec::ready_for_query);
-    let other = (kind, proptest::collection::vec(any::<u8>(), 0..20)).prop_map(|(kind, payload)| codec::message(kind, &payload));
+    let other = (kind, proptest::collection::vec(any::<u8>(), 0..20))
+        .prop_map(|(kind, payload)| codec::message(kind, &payload));
     prop_oneof![3 => other, 1 => ready, 1 => Just(codec::terminate())]
 }
 
@@ -188,13 +223,30 @@ fn statements_that_take_a_database_are_noticed() {
         assert!(!requests.takes_database(), "it is told once");
         takes
     };
-    for text in ["DROP DATABASE shop", " \n drop\tdatabase IF EXISTS shop", "Create Database a TEMPLATE b", "ALTER DATABASE a RENAME TO b"]
-    {
+    for text in [
+        "DROP DATABASE shop",
+        " \n drop\tdatabase IF EXISTS shop",
+        "Create Database a TEMPLATE b",
+        "ALTER DATABASE a RENAME TO b",
+    ] {
         assert!(takes(&codec::query(text)) && takes(&prepared(text)), "{text}");
     }
-    for text in ["DROP TABLE database", "DROPDATABASE shop", "SELECT 'DROP DATABASE shop'", "DROP DATABASE", "DROP", ""] {
+    for text in [
+        "DROP TABLE database",
+        "DROPDATABASE shop",
+        "SELECT 'DROP DATABASE shop'",
+        "DROP DATABASE",
+        "DROP",
+        "",
+    ] {
         assert!(!takes(&codec::query(text)) && !takes(&prepared(text)), "{text}");
     }
-    assert!(!takes(&codec::message(b'd', b"DROP DATABASE shop")), "what is copied is not looked into");
-    assert!(takes(&[codec::query("SELECT 1"), codec::query("DROP DATABASE shop"), codec::query("SELECT 1")].concat()));
+    assert!(
+        !takes(&codec::message(b'd', b"DROP DATABASE shop")),
+        "what is copied is not looked into"
+    );
+    assert!(takes(
+        &[codec::query("SELECT 1"), codec::query("DROP DATABASE shop"), codec::query("SELECT 1")]
+            .concat()
+    ));
 }

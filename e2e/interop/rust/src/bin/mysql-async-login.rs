@@ -24,9 +24,11 @@ async fn main() -> ExitCode {
 
 async fn login() -> Result<String, Box<dyn Error>> {
     let tls = match var("INTEROP_PLAIN") {
-        Err(VarError::NotPresent) => {
-            Some(SslOpts::default().with_root_certs(vec![PathBuf::from(var("MYSQL_SSL_CA")?).into()]).with_disable_built_in_roots(true))
-        }
+        Err(VarError::NotPresent) => Some(
+            SslOpts::default()
+                .with_root_certs(vec![PathBuf::from(var("MYSQL_SSL_CA")?).into()])
+                .with_disable_built_in_roots(true),
+        ),
         _ => None,
     };
     let options = OptsBuilder::default()
@@ -40,7 +42,10 @@ async fn login() -> Result<String, Box<dyn Error>> {
         .ssl_opts(tls);
     let mut connection = Conn::new(options).await?;
     let user: String = connection.query_first("SELECT CURRENT_USER()").await?.ok_or("no user")?;
-    let (_, version): (String, String) = connection.query_first("SHOW SESSION STATUS LIKE 'Ssl_version'").await?.ok_or("no version")?;
+    let (_, version): (String, String) = connection
+        .query_first("SHOW SESSION STATUS LIKE 'Ssl_version'")
+        .await?
+        .ok_or("no version")?;
     connection.disconnect().await?;
     Ok(format!("{user} {version}"))
 }

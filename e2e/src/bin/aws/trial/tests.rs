@@ -8,7 +8,11 @@ fn said(ok: bool, out: &str, err: &str) -> Said {
 
 #[test]
 fn a_run_counts_as_far_as_it_came() {
-    let steps = steps(&BY_SOURCE, ":user/app", &said(false, "identity arn:aws:iam::123456789012:user/app", "token: NoCredentials"));
+    let steps = steps(
+        &BY_SOURCE,
+        ":user/app",
+        &said(false, "identity arn:aws:iam::123456789012:user/app", "token: NoCredentials"),
+    );
     assert_eq!(steps["identity"], Outcome::Ok);
     assert!(matches!(&steps["token"], Outcome::Failed(what) if what.contains("NoCredentials")));
     assert_eq!(steps["login"], Outcome::Untried);
@@ -20,12 +24,21 @@ fn a_login_as_another_or_by_another_is_none() {
     assert_eq!(whole(&said(true, &format!("{role} app"), "")), Outcome::Ok);
     assert!(matches!(whole(&said(true, &format!("{role} master"), "")), Outcome::Failed(_)));
     let user = "identity arn:aws:iam::123456789012:user/app\ntoken 400\nlogin app";
-    assert!(matches!(whole(&said(true, user, "")), Outcome::Failed(_)), "the credentials are not from the source");
+    assert!(
+        matches!(whole(&said(true, user, "")), Outcome::Failed(_)),
+        "the credentials are not from the source"
+    );
 }
 
 #[test]
 fn a_refusal_is_aws_s_own() {
-    assert_eq!(refused(&said(false, "", "identity: InvalidClientTokenId: The security token")), Outcome::Ok);
+    assert_eq!(
+        refused(&said(false, "", "identity: InvalidClientTokenId: The security token")),
+        Outcome::Ok
+    );
     assert!(matches!(refused(&said(false, "", "identity: could not connect")), Outcome::Failed(_)));
-    assert!(matches!(refused(&said(true, "identity arn:aws:iam::123456789012:user/app", "")), Outcome::Failed(_)));
+    assert!(matches!(
+        refused(&said(true, "identity arn:aws:iam::123456789012:user/app", "")),
+        Outcome::Failed(_)
+    ));
 }

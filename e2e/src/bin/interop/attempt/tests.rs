@@ -23,17 +23,26 @@ fn a_login_counts_over_tls_alone() {
 
 #[test]
 fn a_denial_is_the_server_s_and_a_refusal_the_driver_s() {
-    let denied = said(false, "", "1045 Access denied for user 'app'@'localhost' (using password: YES)");
+    let denied =
+        said(false, "", "1045 Access denied for user 'app'@'localhost' (using password: YES)");
     let refused = said(false, "", "certificate is not valid for '127.0.0.2'");
     assert!(is_met(Expected::Denied, &denied) && !is_met(Expected::Denied, &refused));
-    assert!(is_met(Expected::Refused("not valid for"), &refused) && !is_met(Expected::Refused("Access denied"), &denied));
+    assert!(
+        is_met(Expected::Refused("not valid for"), &refused)
+            && !is_met(Expected::Refused("Access denied"), &denied)
+    );
     assert!(!is_met(Expected::Refused("requires SSL"), &refused), "for another reason");
     assert!(!is_met(Expected::Denied, &said(false, "", "2003 Can't connect")));
 }
 
 #[test]
 fn a_client_that_prints_the_token_fails() {
-    let outcome = judge(Expected::Opens, Engine::Mysql, &said(true, "app@% TLSv1.3", &format!("password {TOKEN}")), TOKEN);
+    let outcome = judge(
+        Expected::Opens,
+        Engine::Mysql,
+        &said(true, "app@% TLSv1.3", &format!("password {TOKEN}")),
+        TOKEN,
+    );
     assert_eq!(outcome, Outcome::Unexpected("it printed the token".to_owned()));
 }
 

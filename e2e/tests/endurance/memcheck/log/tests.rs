@@ -11,20 +11,34 @@ fn report(errors: &str) -> String {
 }
 
 fn error(kind: &str, frames: &[&str]) -> String {
-    let frames: String = frames.iter().map(|frame| format!("    <frame>\n      <ip>0x4C2BF</ip>\n{frame}    </frame>\n")).collect();
-    format!("<error>\n  <unique>0x1</unique>\n  <tid>1</tid>\n  <kind>{kind}</kind>\n  <stack>\n{frames}  </stack>\n</error>\n")
+    let frames: String = frames
+        .iter()
+        .map(|frame| format!("    <frame>\n      <ip>0x4C2BF</ip>\n{frame}    </frame>\n"))
+        .collect();
+    format!(
+        "<error>\n  <unique>0x1</unique>\n  <tid>1</tid>\n  <kind>{kind}</kind>\n  <stack>\n{frames}  </stack>\n</error>\n"
+    )
 }
 
 const MALLOC: &str = "      <obj>/usr/libexec/valgrind/vgpreload_memcheck-amd64-linux.so</obj>\n      <fn>malloc</fn>\n";
 const SERVER: &str = "      <obj>/usr/sbin/mariadbd</obj>\n";
-const PLUGIN: &str = "      <obj>/x/plugins/mysql_countersign.so</obj>\n      <fn>alloc::alloc::alloc</fn>\n";
-const UNLOADED: &str = "      <fn>mysql_countersign::ffi::entry::authenticate</fn>\n      <file>entry.rs</file>\n";
+const PLUGIN: &str =
+    "      <obj>/x/plugins/mysql_countersign.so</obj>\n      <fn>alloc::alloc::alloc</fn>\n";
+const UNLOADED: &str =
+    "      <fn>mysql_countersign::ffi::entry::authenticate</fn>\n      <file>entry.rs</file>\n";
 const UNKNOWN: &str = "";
 
 #[test]
 fn an_error_is_ours_where_any_place_of_its_stack_is() {
-    for (kind, frame) in [("InvalidRead", PLUGIN), ("Leak_DefinitelyLost", UNLOADED), ("Leak_DefinitelyLost", UNKNOWN)] {
-        let text = report(&(error("Leak_DefinitelyLost", &[MALLOC, SERVER]) + &error(kind, &[MALLOC, frame, SERVER])));
+    for (kind, frame) in [
+        ("InvalidRead", PLUGIN),
+        ("Leak_DefinitelyLost", UNLOADED),
+        ("Leak_DefinitelyLost", UNKNOWN),
+    ] {
+        let text = report(
+            &(error("Leak_DefinitelyLost", &[MALLOC, SERVER])
+                + &error(kind, &[MALLOC, frame, SERVER])),
+        );
         let report = Report::parse(&text).unwrap();
         assert_eq!((report.records(), report.ours().len()), (2, 1), "{frame}");
         assert!(report.ours()[0].contains(kind));
@@ -34,7 +48,10 @@ fn an_error_is_ours_where_any_place_of_its_stack_is() {
 #[test]
 fn the_server_s_own_errors_and_none_are_not() {
     let report_of = |errors: &str| Report::parse(&report(errors)).unwrap();
-    assert_eq!(report_of(&error("UninitCondition", &[MALLOC, SERVER])).ours(), Vec::<String>::new());
+    assert_eq!(
+        report_of(&error("UninitCondition", &[MALLOC, SERVER])).ours(),
+        Vec::<String>::new()
+    );
     assert_eq!(report_of("").records(), 0);
 }
 

@@ -19,7 +19,10 @@ pub(super) fn invalid(message: &str) -> ApiError {
 }
 
 /// The documents of a list in the request.
-pub(in crate::api::iam) fn inputs<'a>(call: &Call<'a>, parameter: &str) -> Result<Vec<&'a str>, ApiError> {
+pub(in crate::api::iam) fn inputs<'a>(
+    call: &Call<'a>,
+    parameter: &str,
+) -> Result<Vec<&'a str>, ApiError> {
     let list = call.parameters.list(parameter);
     for (document, number) in list.iter().zip(1..) {
         parse(document, PolicyKind::Identity, &format!("{parameter}.{number}"))?;
@@ -31,7 +34,8 @@ pub(super) fn parse(document: &str, kind: PolicyKind, name: &str) -> Result<Poli
     if document.len() > MAX_DOCUMENT {
         return Err(invalid(&format!("{name} is longer than {MAX_DOCUMENT} bytes")));
     }
-    let policy = Policy::parse(document, kind).map_err(|mistakes| invalid(&format!("{name}: {mistakes}")))?;
+    let policy = Policy::parse(document, kind)
+        .map_err(|mistakes| invalid(&format!("{name}: {mistakes}")))?;
     Ok(policy.named(name))
 }
 
@@ -47,7 +51,10 @@ pub(in crate::api::iam) fn source(call: &Call<'_>, action: &str) -> Result<Sourc
     let not_valid = || invalid(&format!("Invalid ARN: {text} is none of a user, group or role"));
     let arn: Arn = text.parse().map_err(|_| not_valid())?;
     let (kind, rest) = arn.resource().split_once('/').ok_or_else(not_valid)?;
-    let kind = [Kind::User, Kind::Group, Kind::Role].into_iter().find(|known| known.noun() == kind).ok_or_else(not_valid)?;
+    let kind = [Kind::User, Kind::Group, Kind::Role]
+        .into_iter()
+        .find(|known| known.noun() == kind)
+        .ok_or_else(not_valid)?;
     let name = rest.rsplit('/').next().unwrap_or(rest);
     let asked = Asked::of(call, kind, name)?;
     if asked.arn == text {
@@ -61,13 +68,19 @@ pub(in crate::api::iam) fn source(call: &Call<'_>, action: &str) -> Result<Sourc
 
 impl Source {
     /// Its policies, and those of its groups, boundary and organization.
-    pub(in crate::api::iam) fn documents(&self, call: &Call<'_>, resource_account: &AccountId) -> Documents {
+    pub(in crate::api::iam) fn documents(
+        &self,
+        call: &Call<'_>,
+        resource_account: &AccountId,
+    ) -> Documents {
         let who = match &self.identity {
             Identity::User(user) => Who::User(user.clone()),
             Identity::Role(role) => Who::Role(role.clone()),
             Identity::Group(group) => {
                 let inline = group.inline.iter().map(|(name, text)| (name.clone(), text.clone()));
-                let identity = inline.chain(group.attached.iter().map(|arn| managed(&call.state, arn))).collect();
+                let identity = inline
+                    .chain(group.attached.iter().map(|arn| managed(&call.state, arn)))
+                    .collect();
                 return Documents { identity, ..Documents::default() };
             }
         };
@@ -78,18 +91,25 @@ impl Source {
 /// "You can specify only the ARN of an IAM user."
 pub(super) fn user(arn: &str) -> Result<Arn, ApiError> {
     let parsed: Option<Arn> = arn.parse().ok();
-    let user = parsed.filter(|arn| arn.service() == "iam" && arn.resource().starts_with("user/") && Caller::new(arn).is_ok());
+    let user = parsed.filter(|arn| {
+        arn.service() == "iam" && arn.resource().starts_with("user/") && Caller::new(arn).is_ok()
+    });
     user.ok_or_else(|| invalid(&format!("Invalid CallerArn: {arn} is not the ARN of a user")))
 }
 
 /// An account, as `arn:PARTITION:iam::ACCOUNT:root` or by its digits.
 pub(super) fn owner(text: &str) -> Result<AccountId, ApiError> {
     let account = text.split(':').nth(4).unwrap_or(text);
-    account.parse().map_err(|_| invalid(&format!("Invalid ResourceOwner: {text} is not the ARN of an account")))
+    account.parse().map_err(|_| {
+        invalid(&format!("Invalid ResourceOwner: {text} is not the ARN of an account"))
+    })
 }
 
 /// The facts of the simulated requests, and their keys: what the request gives, and the tags of the source.
-pub(super) fn context(call: &Call<'_>, source: Option<&Source>) -> Result<(Context, Vec<String>), ApiError> {
+pub(super) fn context(
+    call: &Call<'_>,
+    source: Option<&Source>,
+) -> Result<(Context, Vec<String>), ApiError> {
     let tags = match source.map(|source| &source.identity) {
         Some(Identity::User(user)) => Some(&user.tags),
         Some(Identity::Role(role)) => Some(&role.tags),
@@ -105,7 +125,8 @@ pub(super) fn context(call: &Call<'_>, source: Option<&Source>) -> Result<(Conte
     }
     for entry in call.parameters.structures("ContextEntries") {
         let key = entry.required("ContextKeyName")?;
-        let values: Vec<String> = entry.list("ContextKeyValues").into_iter().map(str::to_owned).collect();
+        let values: Vec<String> =
+            entry.list("ContextKeyValues").into_iter().map(str::to_owned).collect();
         insert(key, typed(key, entry.text("ContextKeyType"), values)?);
     }
     Ok((context, given))
@@ -131,6 +152,8 @@ fn typed(key: &str, kind: Option<&str>, values: Vec<String>) -> Result<ContextVa
     match (many, values.len()) {
         (true, _) => Ok(ContextValue::Many(values)),
         (false, 1) => Ok(ContextValue::One(values.remove(0))),
-        (false, count) => Err(invalid(&format!("The context key {key} takes one value, and has {count}: for several its type is a list."))),
+        (false, count) => Err(invalid(&format!(
+            "The context key {key} takes one value, and has {count}: for several its type is a list."
+        ))),
     }
 }

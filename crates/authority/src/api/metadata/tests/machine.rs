@@ -37,7 +37,12 @@ impl Ec2 {
             tags: Default::default(),
         };
         served.api.store().change(|draft| draft.put(profile.clone())).unwrap();
-        let machine = Machine { account: account(), profile: "Web".to_owned(), region: "eu-west-1".parse().unwrap(), version_one };
+        let machine = Machine {
+            account: account(),
+            profile: "Web".to_owned(),
+            region: "eu-west-1".parse().unwrap(),
+            version_one,
+        };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let api = Arc::clone(&served.api);
@@ -48,13 +53,18 @@ impl Ec2 {
     }
 
     async fn put(&self, headers: &str) -> (u16, String) {
-        let request = format!("PUT /latest/api/token HTTP/1.1\r\nhost: 127.0.0.1:80\r\nconnection: close\r\n{headers}\r\n");
+        let request = format!(
+            "PUT /latest/api/token HTTP/1.1\r\nhost: 127.0.0.1:80\r\nconnection: close\r\n{headers}\r\n"
+        );
         self.metadata.raw(&request).await
     }
 
     async fn token(&self, ttl: u64) -> String {
         let (status, answer) = self.put(&format!("{TTL}: {ttl}\r\n")).await;
-        assert!(status == 200 && answer.to_ascii_lowercase().contains(&format!("{TTL}: {ttl}\r\n")), "{answer}");
+        assert!(
+            status == 200 && answer.to_ascii_lowercase().contains(&format!("{TTL}: {ttl}\r\n")),
+            "{answer}"
+        );
         answer.split_once("\r\n\r\n").unwrap().1.to_owned()
     }
 
@@ -75,18 +85,34 @@ async fn a_machine_gets_the_role_of_its_instance_profile() {
     }
     let (status, body) = ec2.get(&format!("{CREDENTIALS}app"), &token).await;
     let value: Value = serde_json::from_str(&body).unwrap();
-    assert_eq!((status, &value["Code"], &value["Type"]), (200, &json!("Success"), &json!("AWS-HMAC")), "{body}");
+    assert_eq!(
+        (status, &value["Code"], &value["Type"]),
+        (200, &json!("Success"), &json!("AWS-HMAC")),
+        "{body}"
+    );
     let arn = whoami(&ec2.served, &credentials(&body)).await;
     assert_eq!(arn, format!("arn:aws:sts::123456789012:assumed-role/app/{id}"));
 
     assert_eq!(ec2.get("/latest/meta-data/placement/region", &token).await.1, "eu-west-1");
-    assert_eq!(ec2.get("/latest/meta-data/placement/availability-zone", &token).await.1, "eu-west-1a");
-    let document: Value = serde_json::from_str(&ec2.get("/latest/dynamic/instance-identity/document", &token).await.1).unwrap();
+    assert_eq!(
+        ec2.get("/latest/meta-data/placement/availability-zone", &token).await.1,
+        "eu-west-1a"
+    );
+    let document: Value = serde_json::from_str(
+        &ec2.get("/latest/dynamic/instance-identity/document", &token).await.1,
+    )
+    .unwrap();
     assert_eq!((&document["region"], &document["instanceId"]), (&json!("eu-west-1"), &json!(id)));
-    let info: Value = serde_json::from_str(&ec2.get("/latest/meta-data/iam/info", &token).await.1).unwrap();
+    let info: Value =
+        serde_json::from_str(&ec2.get("/latest/meta-data/iam/info", &token).await.1).unwrap();
     assert_eq!(info["InstanceProfileArn"], "arn:aws:iam::123456789012:instance-profile/Web");
-    for gone in [&format!("{CREDENTIALS}other"), "/latest/meta-data/iam/security-credentials-extended/", "/latest/user-data", "/keys", "/"]
-    {
+    for gone in [
+        &format!("{CREDENTIALS}other"),
+        "/latest/meta-data/iam/security-credentials-extended/",
+        "/latest/user-data",
+        "/keys",
+        "/",
+    ] {
         assert_eq!(ec2.get(gone, &token).await.0, 404, "{gone}");
     }
 }
@@ -99,8 +125,11 @@ async fn without_a_good_token_nothing_is_said() {
     let good = ec2.token(60).await;
     assert_eq!(ec2.get(&path, &good).await.0, 200);
     let sealing = ec2.served.api.store().sealing();
-    let (past, future) = (SystemTime::now() - Duration::from_secs(1), SystemTime::now() + Duration::from_secs(60));
-    let sealed = |end: SystemTime, purpose: &[u8]| sealing.seal(seconds(end).to_string().as_bytes(), purpose).unwrap().to_string();
+    let (past, future) =
+        (SystemTime::now() - Duration::from_secs(1), SystemTime::now() + Duration::from_secs(60));
+    let sealed = |end: SystemTime, purpose: &[u8]| {
+        sealing.seal(seconds(end).to_string().as_bytes(), purpose).unwrap().to_string()
+    };
     let (_, id) = ec2.get("/latest/meta-data/instance-id", &good).await;
     let own = format!("imds/{id}");
     assert_eq!(ec2.get(&path, &sealed(future, own.as_bytes())).await.0, 200);
@@ -120,7 +149,9 @@ async fn without_a_good_token_nothing_is_said() {
     }
     let twice = [(TOKEN, good.as_str()), (TOKEN, good.as_str())];
     assert_eq!(get(&ec2.metadata, &path, &twice).await.0, 401);
-    let post = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{TOKEN}: {good}\r\n\r\n");
+    let post = format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{TOKEN}: {good}\r\n\r\n"
+    );
     assert_eq!(ec2.metadata.raw(&post).await.0, 405);
 }
 
@@ -142,7 +173,9 @@ async fn tokens_are_for_whoever_asks_without_a_proxy_or_a_web_page() {
     let get_token = get(&ec2.metadata, "/latest/api/token", &[(TTL, "60")]).await;
     assert_eq!(get_token.0, 405);
     // A page whose name was turned to this address.
-    let rebound = format!("PUT /latest/api/token HTTP/1.1\r\nhost: evil.example:80\r\nconnection: close\r\n{TTL}: 60\r\n\r\n");
+    let rebound = format!(
+        "PUT /latest/api/token HTTP/1.1\r\nhost: evil.example:80\r\nconnection: close\r\n{TTL}: 60\r\n\r\n"
+    );
     assert_eq!(ec2.metadata.raw(&rebound).await.0, 403);
 }
 
@@ -151,7 +184,11 @@ async fn requests_without_a_token_are_answered_where_that_is_asked_for() {
     let ec2 = Ec2::new(true, "ec2.amazonaws.com").await;
     let (status, _, body) = get(&ec2.metadata, &format!("{CREDENTIALS}app"), &[]).await;
     assert_eq!(status, 200, "{body}");
-    assert_eq!(ec2.get(&format!("{CREDENTIALS}app"), "x").await.0, 401, "one that is there has to be good");
+    assert_eq!(
+        ec2.get(&format!("{CREDENTIALS}app"), "x").await.0,
+        401,
+        "one that is there has to be good"
+    );
 }
 
 #[tokio::test]
@@ -167,7 +204,16 @@ async fn a_role_that_does_not_trust_ec2_is_said_to_be_so() {
 #[tokio::test]
 async fn the_api_has_no_metadata_and_the_metadata_no_api() {
     let ec2 = Ec2::new(true, "ec2.amazonaws.com").await;
-    let request = format!("PUT /latest/api/token HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n{TTL}: 60\r\n\r\n");
-    assert_eq!(ec2.served.raw(&request).await.0, 403, "it is an unsigned request of the query protocol");
-    assert_eq!(get(&ec2.metadata, "/?Action=GetCallerIdentity&Version=2011-06-15", &[]).await.0, 404);
+    let request = format!(
+        "PUT /latest/api/token HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n{TTL}: 60\r\n\r\n"
+    );
+    assert_eq!(
+        ec2.served.raw(&request).await.0,
+        403,
+        "it is an unsigned request of the query protocol"
+    );
+    assert_eq!(
+        get(&ec2.metadata, "/?Action=GetCallerIdentity&Version=2011-06-15", &[]).await.0,
+        404
+    );
 }

@@ -45,14 +45,27 @@ async fn a_person_gets_the_roles_that_were_granted() {
         expires: None,
     };
     let ends = value["roleCredentials"]["expiration"].as_u64().unwrap();
-    assert!(ends > crate::model::seconds(SystemTime::now() + HOUR / 2) * 1000, "in milliseconds: {ends}");
-    assert_eq!(whoami(&served, &session).await, "arn:aws:sts::123456789012:assumed-role/app/jane@example.com");
+    assert!(
+        ends > crate::model::seconds(SystemTime::now() + HOUR / 2) * 1000,
+        "in milliseconds: {ends}"
+    );
+    assert_eq!(
+        whoami(&served, &session).await,
+        "arn:aws:sts::123456789012:assumed-role/app/jane@example.com"
+    );
 
-    let accounts: Value = serde_json::from_str(&get(&served, "/assignment/accounts", &own).await.2).unwrap();
+    let accounts: Value =
+        serde_json::from_str(&get(&served, "/assignment/accounts", &own).await.2).unwrap();
     assert_eq!(accounts["accountList"][0]["accountId"], "123456789012");
-    let roles: Value = serde_json::from_str(&get(&served, "/assignment/roles?account_id=123456789012", &own).await.2).unwrap();
+    let roles: Value = serde_json::from_str(
+        &get(&served, "/assignment/roles?account_id=123456789012", &own).await.2,
+    )
+    .unwrap();
     assert_eq!(roles, json!({"roleList": [{"roleName": "app", "accountId": "123456789012"}]}));
-    let elsewhere: Value = serde_json::from_str(&get(&served, "/assignment/roles?account_id=999999999999", &own).await.2).unwrap();
+    let elsewhere: Value = serde_json::from_str(
+        &get(&served, "/assignment/roles?account_id=999999999999", &own).await.2,
+    )
+    .unwrap();
     assert_eq!(elsewhere, json!({"roleList": []}));
 }
 
@@ -69,7 +82,12 @@ async fn others_get_nothing_and_are_told_why_as_the_sdks_parse_it() {
         (query("app"), &hash, 401, "UnauthorizedException"),
         (query("admin"), token, 404, "ResourceNotFoundException"),
         (query("gone"), token, 404, "ResourceNotFoundException"),
-        (query("app").replace("123456789012", "999999999999"), token, 404, "ResourceNotFoundException"),
+        (
+            query("app").replace("123456789012", "999999999999"),
+            token,
+            404,
+            "ResourceNotFoundException",
+        ),
         ("/federation/credentials?role_name=app".to_owned(), token, 400, "InvalidRequestException"),
         ("/federation/credentials".to_owned(), token, 400, "InvalidRequestException"),
         ("/assignment/roles".to_owned(), token, 400, "InvalidRequestException"),
@@ -77,16 +95,30 @@ async fn others_get_nothing_and_are_told_why_as_the_sdks_parse_it() {
     ] {
         let (found, head, body) = get(&served, &path, &[(TOKEN, token)]).await;
         let wanted = format!("x-amzn-errortype: {}", code.to_ascii_lowercase());
-        assert!(found == status && head.contains(&wanted) && body.contains(code), "{path}: wanted {status} {code}: {head} {body}");
+        assert!(
+            found == status && head.contains(&wanted) && body.contains(code),
+            "{path}: wanted {status} {code}: {head} {body}"
+        );
     }
-    served.api.store().change(|draft| Ok::<_, crate::store::StoreError>(draft.remove::<crate::model::Role>("123456789012/app"))).unwrap();
+    served
+        .api
+        .store()
+        .change(|draft| {
+            Ok::<_, crate::store::StoreError>(
+                draft.remove::<crate::model::Role>("123456789012/app"),
+            )
+        })
+        .unwrap();
     assert_eq!(get(&served, &query("app"), &[(TOKEN, token)]).await.0, 404, "the role has gone");
 }
 
 #[tokio::test]
 async fn whoever_signs_out_is_out() {
     let (served, access) = portal().await;
-    let post = format!("POST /logout HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{TOKEN}: {}\r\n\r\n", *access.token);
+    let post = format!(
+        "POST /logout HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{TOKEN}: {}\r\n\r\n",
+        *access.token
+    );
     assert_eq!(served.raw(&post).await.0, 200);
     assert_eq!(get(&served, &query("app"), &[(TOKEN, &access.token)]).await.0, 401);
     assert_eq!(served.raw(&post).await.0, 401);
@@ -101,12 +133,20 @@ async fn a_sign_in_is_kept_while_it_is_young_and_gets_further_roles() {
     assert_eq!(get(&served, &query("admin"), &[(TOKEN, &again.token)]).await.0, 200);
     let later = sign_in(&served, ROLE, Some(&access.token), now + HOUR * 3 / 4);
     assert!(later.token != access.token && later.roles.len() == 2, "it was old: {later:?}");
-    let stolen = PortalRequest { user: "john", role: ROLE, token: Some(&access.token), lifetime: HOUR };
+    let stolen =
+        PortalRequest { user: "john", role: ROLE, token: Some(&access.token), lifetime: HOUR };
     let other = served.api.store().ensure_portal_access(&stolen, now).unwrap();
     assert!(other.token != access.token && other.roles.len() == 1, "another's: {other:?}");
     sign_in(&served, ROLE, None, now + 3 * HOUR);
     assert_eq!(served.api.store().state().unwrap().portal.size(), 1, "what has ended is forgotten");
     for user in ["x", "a b", ""] {
-        assert!(served.api.store().ensure_portal_access(&PortalRequest { user, ..stolen }, now).is_err(), "{user:?}");
+        assert!(
+            served
+                .api
+                .store()
+                .ensure_portal_access(&PortalRequest { user, ..stolen }, now)
+                .is_err(),
+            "{user:?}"
+        );
     }
 }

@@ -11,8 +11,8 @@ use crate::api::rds::instance::change::{IAM, switch_iam};
 use crate::api::rds::instance::create::refuse_rename;
 use crate::api::rds::instance::life::{check_state, finish, refuse_snapshot};
 use crate::api::rds::request::{
-    Facts, Place, allow_new, bad_combination, database_name, engine, error, log_types, master_name, master_password, new_name, port,
-    required, resource_id, settings, tags,
+    Facts, Place, allow_new, bad_combination, database_name, engine, error, log_types, master_name,
+    master_password, new_name, port, required, resource_id, settings, tags,
 };
 use crate::api::rds::runner::Runner;
 use crate::api::rds::{certificate, proxy, versions};
@@ -33,7 +33,11 @@ pub(in crate::api::rds) fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
         return Err(bad_combination("There are no clusters of mariadb."));
     }
     let tags = tags(call.parameters)?;
-    let facts = Facts { gives: Some(&tags), more: vec![("rds:DatabaseEngine", engine_name.to_owned())], ..Facts::default() };
+    let facts = Facts {
+        gives: Some(&tags),
+        more: vec![("rds:DatabaseEngine", engine_name.to_owned())],
+        ..Facts::default()
+    };
     allow_new(call, "CreateDBCluster", &place.arn("cluster", name.as_str()), &facts)?;
     call.api.rds().servers()?;
     certificate::check(call)?;
@@ -48,23 +52,33 @@ pub(in crate::api::rds) fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
         status: DbStatus::Available,
         created: seconds(call.now),
         master: master_name(engine, required(call, "MasterUsername")?)?,
-        database: call.parameters.text("DatabaseName").map(|name| database_name("DatabaseName", name)).transpose()?,
+        database: call
+            .parameters
+            .text("DatabaseName")
+            .map(|name| database_name("DatabaseName", name))
+            .transpose()?,
         port: port(call, "Port")?,
         iam_enabled: call.parameters.flag("EnableIAMDatabaseAuthentication")?.unwrap_or(false),
         pending: Default::default(),
         writer: None,
         deletion_protection: call.parameters.flag("DeletionProtection")?.unwrap_or(false),
-        exports: log_types(engine, &call.parameters.list("EnableCloudwatchLogsExports"))?.into_iter().collect(),
+        exports: log_types(engine, &call.parameters.list("EnableCloudwatchLogsExports"))?
+            .into_iter()
+            .collect(),
         settings: settings(call)?,
         endpoints: Default::default(),
         tags,
     };
     call.api.store().change(|draft| {
         if draft.db_clusters.contains_key(&placed(&place.account, &place.region, name.as_str())) {
-            return Err(error("DBClusterAlreadyExistsFault", format!("DB Cluster {name} already exists")));
+            return Err(error(
+                "DBClusterAlreadyExistsFault",
+                format!("DB Cluster {name} already exists"),
+            ));
         }
         if super::all(draft, &place).count() >= MAX_CLUSTERS {
-            let message = format!("Cannot create more than {MAX_CLUSTERS} DB clusters in a region.");
+            let message =
+                format!("Cannot create more than {MAX_CLUSTERS} DB clusters in a region.");
             return Err(ApiError::new("DBClusterQuotaExceededFault", 403, &message));
         }
         keep_password(draft, &cluster, &password, cluster.created)?;
@@ -73,22 +87,42 @@ pub(in crate::api::rds) fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
     answer(call, name.as_str())
 }
 
-fn keep_password(draft: &mut Draft, cluster: &DbCluster, password: &Secret, created: u64) -> Result<(), StoreError> {
+fn keep_password(
+    draft: &mut Draft,
+    cluster: &DbCluster,
+    password: &Secret,
+    created: u64,
+) -> Result<(), StoreError> {
     let text = Zeroizing::new(password.expose().to_owned());
     draft.put(SecretRecord { name: password_name(cluster), text, created }).map(drop)
 }
 
 /// `ModifyDBCluster`
 pub(in crate::api::rds) fn modify(call: &Call<'_>) -> Result<Answer, ApiError> {
-    let (place, found) = (Place::of(call)?, allowed(call, "ModifyDBCluster", required(call, "DBClusterIdentifier")?)?);
+    let (place, found) = (
+        Place::of(call)?,
+        allowed(call, "ModifyDBCluster", required(call, "DBClusterIdentifier")?)?,
+    );
     refuse_rename(call, "NewDBClusterIdentifier")?;
     let engine = engine(&found.engine)?;
     let settings = settings(call)?;
-    let (now, iam) = (call.parameters.flag("ApplyImmediately")?.unwrap_or(false), call.parameters.flag("EnableIAMDatabaseAuthentication")?);
+    let (now, iam) = (
+        call.parameters.flag("ApplyImmediately")?.unwrap_or(false),
+        call.parameters.flag("EnableIAMDatabaseAuthentication")?,
+    );
     let protection = call.parameters.flag("DeletionProtection")?;
-    let exports = |list: &str| log_types(engine, &call.parameters.list(&format!("CloudwatchLogsExportConfiguration.{list}")));
+    let exports = |list: &str| {
+        log_types(
+            engine,
+            &call.parameters.list(&format!("CloudwatchLogsExportConfiguration.{list}")),
+        )
+    };
     let (enable, disable) = (exports("EnableLogTypes")?, exports("DisableLogTypes")?);
-    let password = call.parameters.text("MasterUserPassword").map(|password| master_password(engine, password)).transpose()?;
+    let password = call
+        .parameters
+        .text("MasterUserPassword")
+        .map(|password| master_password(engine, password))
+        .transpose()?;
     let runner = call.api.rds();
     let permit = password.as_ref().map(|_| runner.permit()).transpose()?;
     let writer = runner.store().change(|draft| {
@@ -125,7 +159,9 @@ pub(in crate::api::rds) fn modify(call: &Call<'_>) -> Result<Answer, ApiError> {
 
 /// Switches IAM authentication for every member, at once or at the next request with `ApplyImmediately`.
 fn apply_iam(draft: &mut Draft, cluster: &mut DbCluster, now: bool) -> Result<(), ApiError> {
-    let Some(wanted) = cluster.pending.get(IAM).map(|value| value == "true") else { return Ok(()) };
+    let Some(wanted) = cluster.pending.get(IAM).map(|value| value == "true") else {
+        return Ok(());
+    };
     if now {
         let names: Vec<InstanceId> = members(draft, cluster).map(|db| db.name.clone()).collect();
         for name in names {
@@ -140,8 +176,16 @@ fn apply_iam(draft: &mut Draft, cluster: &mut DbCluster, now: bool) -> Result<()
 }
 
 /// The writer, which gets another password; none where the cluster has none yet.
-fn begin_password(draft: &mut Draft, runner: &str, cluster: &DbCluster) -> Result<Option<InstanceId>, ApiError> {
-    let Some(writer) = cluster.writer.as_ref().and_then(|writer| draft.db_instances.get(writer.as_str())) else { return Ok(None) };
+fn begin_password(
+    draft: &mut Draft,
+    runner: &str,
+    cluster: &DbCluster,
+) -> Result<Option<InstanceId>, ApiError> {
+    let Some(writer) =
+        cluster.writer.as_ref().and_then(|writer| draft.db_instances.get(writer.as_str()))
+    else {
+        return Ok(None);
+    };
     check_state(writer, runner, &[DbStatus::Available])?;
     let writer = DbInstance { status: DbStatus::Modifying, ..DbInstance::clone(writer) };
     Ok(Some(draft.put(writer)?.name.clone()))
@@ -158,8 +202,14 @@ pub(in crate::api::rds) fn stop(call: &Call<'_>) -> Result<Answer, ApiError> {
 }
 
 /// Brings every member of a cluster into another state, one after the other.
-fn bring(call: &Call<'_>, action: &str, from: DbStatus, passing: DbStatus) -> Result<Answer, ApiError> {
-    let (place, found) = (Place::of(call)?, allowed(call, action, required(call, "DBClusterIdentifier")?)?);
+fn bring(
+    call: &Call<'_>,
+    action: &str,
+    from: DbStatus,
+    passing: DbStatus,
+) -> Result<Answer, ApiError> {
+    let (place, found) =
+        (Place::of(call)?, allowed(call, action, required(call, "DBClusterIdentifier")?)?);
     let runner = call.api.rds();
     let permit = runner.permit()?;
     let names = runner.store().change(|draft| {
@@ -167,9 +217,13 @@ fn bring(call: &Call<'_>, action: &str, from: DbStatus, passing: DbStatus) -> Re
         if cluster.status != from {
             return Err(wrong_state(&cluster));
         }
-        let members: Vec<DbInstance> = members(draft, &cluster).map(|db| DbInstance::clone(db)).collect();
+        let members: Vec<DbInstance> =
+            members(draft, &cluster).map(|db| DbInstance::clone(db)).collect();
         if members.is_empty() {
-            return Err(error("InvalidDBClusterStateFault", format!("DbCluster {} has no instances.", cluster.name)));
+            return Err(error(
+                "InvalidDBClusterStateFault",
+                format!("DbCluster {} has no instances.", cluster.name),
+            ));
         }
         let mut names = Vec::new();
         for db in members {
@@ -182,13 +236,18 @@ fn bring(call: &Call<'_>, action: &str, from: DbStatus, passing: DbStatus) -> Re
         draft.put(DbCluster { status: passing, ..DbCluster::clone(&cluster) })?;
         Ok::<_, ApiError>(names)
     })?;
-    Runner::work(permit, passing.as_str(), move |runner, servers| names.iter().for_each(|name| finish(runner, servers, name, passing)));
+    Runner::work(permit, passing.as_str(), move |runner, servers| {
+        names.iter().for_each(|name| finish(runner, servers, name, passing))
+    });
     answer(call, &found.name)
 }
 
 /// `DeleteDBCluster`
 pub(in crate::api::rds) fn delete(call: &Call<'_>) -> Result<Answer, ApiError> {
-    let (place, found) = (Place::of(call)?, allowed(call, "DeleteDBCluster", required(call, "DBClusterIdentifier")?)?);
+    let (place, found) = (
+        Place::of(call)?,
+        allowed(call, "DeleteDBCluster", required(call, "DBClusterIdentifier")?)?,
+    );
     refuse_snapshot(call, false)?;
     let cluster = call.api.store().change(|draft| {
         let cluster = DbCluster { status: DbStatus::Deleting, ..DbCluster::clone(&*look_up(draft, &place, &found.name)?) };
@@ -207,12 +266,17 @@ pub(in crate::api::rds) fn delete(call: &Call<'_>) -> Result<Answer, ApiError> {
 }
 
 /// Forgets a cluster that is being deleted, once it has no member.
-pub(in crate::api::rds) fn remove_when_empty(draft: &mut Draft, cluster: &DbCluster) -> Result<(), StoreError> {
+pub(in crate::api::rds) fn remove_when_empty(
+    draft: &mut Draft,
+    cluster: &DbCluster,
+) -> Result<(), StoreError> {
     if cluster.status != DbStatus::Deleting || members(draft, cluster).next().is_some() {
         return Ok(());
     }
     proxy::forget(draft, |proxy| {
-        proxy.cluster.as_ref() == Some(&cluster.name) && proxy.account == cluster.account && proxy.region == cluster.region
+        proxy.cluster.as_ref() == Some(&cluster.name)
+            && proxy.account == cluster.account
+            && proxy.region == cluster.region
     })?;
     draft.remove::<SecretRecord>(&password_name(cluster));
     draft.remove::<DbCluster>(&placed(&cluster.account, &cluster.region, &cluster.name));
@@ -220,7 +284,11 @@ pub(in crate::api::rds) fn remove_when_empty(draft: &mut Draft, cluster: &DbClus
 }
 
 /// The record of a cluster in a change.
-pub(in crate::api::rds) fn record(draft: &Draft, place: &Place, name: &str) -> Result<DbCluster, ApiError> {
+pub(in crate::api::rds) fn record(
+    draft: &Draft,
+    place: &Place,
+    name: &str,
+) -> Result<DbCluster, ApiError> {
     let found = draft.db_clusters.get(&placed(&place.account, &place.region, name));
     found.map(|cluster| DbCluster::clone(cluster)).ok_or_else(|| not_found(name))
 }

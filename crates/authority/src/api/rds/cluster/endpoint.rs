@@ -11,7 +11,8 @@ use crate::api::call::Call;
 use crate::api::error::ApiError;
 use crate::api::rds::instance::not_found as no_instance;
 use crate::api::rds::request::{
-    Facts, Place, allow, allow_new, bad_combination, bad_value, error, filters, new_name, page, required, tags,
+    Facts, Place, allow, allow_new, bad_combination, bad_value, error, filters, new_name, page,
+    required, tags,
 };
 use crate::api::service::Answer;
 use crate::api::xml::Xml;
@@ -27,15 +28,24 @@ fn kind(call: &Call<'_>) -> Result<Option<bool>, ApiError> {
         None => Ok(None),
         Some("ANY") => Ok(Some(true)),
         Some("READER") => Ok(Some(false)),
-        Some(other) => Err(bad_value(format!("Invalid EndpointType {other}: it must be READER or ANY."))),
+        Some(other) => {
+            Err(bad_value(format!("Invalid EndpointType {other}: it must be READER or ANY.")))
+        }
     }
 }
 
 /// The members that a list names.
-fn listed(call: &Call<'_>, cluster: &DbCluster, name: &str) -> Result<BTreeSet<InstanceId>, ApiError> {
+fn listed(
+    call: &Call<'_>,
+    cluster: &DbCluster,
+    name: &str,
+) -> Result<BTreeSet<InstanceId>, ApiError> {
     let find = |text: &str| {
         let text = text.to_ascii_lowercase();
-        members(&call.state, cluster).find(|db| db.name.as_str() == text).map(|db| db.name.clone()).ok_or_else(|| no_instance(&text))
+        members(&call.state, cluster)
+            .find(|db| db.name.as_str() == text)
+            .map(|db| db.name.clone())
+            .ok_or_else(|| no_instance(&text))
     };
     call.parameters.list(name).into_iter().map(find).collect()
 }
@@ -44,7 +54,9 @@ fn listed(call: &Call<'_>, cluster: &DbCluster, name: &str) -> Result<BTreeSet<I
 pub(in crate::api::rds) fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
     let place = Place::of(call)?;
     let cluster = allowed(call, "CreateDBClusterEndpoint", required(call, "DBClusterIdentifier")?)?;
-    let name = new_name("DBClusterEndpointIdentifier", required(call, "DBClusterEndpointIdentifier")?)?.to_string();
+    let name =
+        new_name("DBClusterEndpointIdentifier", required(call, "DBClusterEndpointIdentifier")?)?
+            .to_string();
     let tags = tags(call.parameters)?;
     let facts = Facts { gives: Some(&tags), ..Facts::default() };
     allow_new(call, "CreateDBClusterEndpoint", &place.arn("cluster-endpoint", &name), &facts)?;
@@ -59,7 +71,10 @@ pub(in crate::api::rds) fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
     check_lists(&custom)?;
     call.api.store().change(|draft| {
         if super::all(draft, &place).any(|cluster| cluster.endpoints.contains_key(&name)) {
-            return Err(error("DBClusterEndpointAlreadyExistsFault", format!("DB cluster endpoint {name} already exists.")));
+            return Err(error(
+                "DBClusterEndpointAlreadyExistsFault",
+                format!("DB cluster endpoint {name} already exists."),
+            ));
         }
         let mut cluster = record(draft, &place, &cluster.name)?;
         if cluster.endpoints.len() >= MAX_ENDPOINTS {
@@ -82,10 +97,18 @@ fn check_lists(custom: &CustomEndpoint) -> Result<(), ApiError> {
 }
 
 /// The endpoint of that name and its cluster, if the caller may do `action` to it.
-fn found(call: &Call<'_>, place: &Place, action: &str) -> Result<(String, Arc<DbCluster>, CustomEndpoint), ApiError> {
+fn found(
+    call: &Call<'_>,
+    place: &Place,
+    action: &str,
+) -> Result<(String, Arc<DbCluster>, CustomEndpoint), ApiError> {
     let name = required(call, "DBClusterEndpointIdentifier")?.to_ascii_lowercase();
-    let found = super::all(&call.state, place).find_map(|cluster| Some((Arc::clone(cluster), cluster.endpoints.get(&name)?.clone())));
-    let facts = Facts { has: found.as_ref().map(|(_, custom)| ("cluster-tag", &custom.tags)), ..Facts::default() };
+    let found = super::all(&call.state, place)
+        .find_map(|cluster| Some((Arc::clone(cluster), cluster.endpoints.get(&name)?.clone())));
+    let facts = Facts {
+        has: found.as_ref().map(|(_, custom)| ("cluster-tag", &custom.tags)),
+        ..Facts::default()
+    };
     allow(call, action, &place.arn("cluster-endpoint", &name), &facts)?;
     let (cluster, custom) = found.ok_or_else(|| not_found(&name))?;
     Ok((name, cluster, custom))
@@ -100,8 +123,10 @@ pub(in crate::api::rds) fn modify(call: &Call<'_>) -> Result<Answer, ApiError> {
     let place = Place::of(call)?;
     let (name, cluster, _) = found(call, &place, "ModifyDBClusterEndpoint")?;
     let any = kind(call)?;
-    let lists = [listed(call, &cluster, "StaticMembers")?, listed(call, &cluster, "ExcludedMembers")?];
-    let [given_members, given_excluded] = ["StaticMembers", "ExcludedMembers"].map(|list| call.parameters.has(list));
+    let lists =
+        [listed(call, &cluster, "StaticMembers")?, listed(call, &cluster, "ExcludedMembers")?];
+    let [given_members, given_excluded] =
+        ["StaticMembers", "ExcludedMembers"].map(|list| call.parameters.has(list));
     let custom = call.api.store().change(|draft| {
         let mut cluster = record(draft, &place, &cluster.name)?;
         let custom = cluster.endpoints.get_mut(&name).ok_or_else(|| not_found(&name))?;
@@ -148,22 +173,40 @@ pub(in crate::api::rds) fn describe(call: &Call<'_>) -> Result<Answer, ApiError>
     let of = match call.parameters.text("DBClusterIdentifier") {
         Some(text) => Some(allowed(call, "DescribeDBClusterEndpoints", text)?),
         None => {
-            allow(call, "DescribeDBClusterEndpoints", &place.arn("cluster", "*"), &Facts::default())?;
+            allow(
+                call,
+                "DescribeDBClusterEndpoints",
+                &place.arn("cluster", "*"),
+                &Facts::default(),
+            )?;
             None
         }
     };
     let wanted = call.parameters.text("DBClusterEndpointIdentifier").map(str::to_ascii_lowercase);
-    let names = ["db-cluster-endpoint-type", "db-cluster-endpoint-custom-type", "db-cluster-endpoint-id", "db-cluster-endpoint-status"];
+    let names = [
+        "db-cluster-endpoint-type",
+        "db-cluster-endpoint-custom-type",
+        "db-cluster-endpoint-id",
+        "db-cluster-endpoint-status",
+    ];
     let filters = filters(call, &names)?;
-    let clusters = super::all(&call.state, &place).filter(|cluster| of.as_ref().is_none_or(|of| of.name == cluster.name));
+    let clusters = super::all(&call.state, &place)
+        .filter(|cluster| of.as_ref().is_none_or(|of| of.name == cluster.name));
     let mut rows = Vec::new();
     for cluster in clusters {
         let fixed = [("WRITER", None), ("READER", None)];
-        for (kind, custom) in fixed.into_iter().chain(cluster.endpoints.iter().map(|custom| ("CUSTOM", Some(custom)))) {
+        for (kind, custom) in
+            fixed.into_iter().chain(cluster.endpoints.iter().map(|custom| ("CUSTOM", Some(custom))))
+        {
             let row = Row { cluster, kind, custom };
-            let named = wanted.as_ref().is_none_or(|wanted| row.custom.is_some_and(|(name, _)| name == wanted));
+            let named = wanted
+                .as_ref()
+                .is_none_or(|wanted| row.custom.is_some_and(|(name, _)| name == wanted));
             if named && fits(&row, &filters) {
-                rows.push((format!("{}/{kind}/{}", cluster.name, row.custom.map_or("", |(name, _)| name)), row));
+                rows.push((
+                    format!("{}/{kind}/{}", cluster.name, row.custom.map_or("", |(name, _)| name)),
+                    row,
+                ));
             }
         }
     }
@@ -171,14 +214,18 @@ pub(in crate::api::rds) fn describe(call: &Call<'_>) -> Result<Answer, ApiError>
     let (page, marker) = page(call, rows)?;
     let mut xml = Xml::new();
     xml.list("DBClusterEndpoints", "DBClusterEndpointList", page, |xml, row| match row.custom {
-        Some((name, custom)) => put_custom(xml, &call.state, &place, row.cluster, name, custom, "available"),
+        Some((name, custom)) => {
+            put_custom(xml, &call.state, &place, row.cluster, name, custom, "available")
+        }
         None => {
             let (state, cluster) = (&call.state, row.cluster);
             let (writer, reader) = (writer(state, cluster), super::reader(state, cluster));
             let port = writer.as_ref().map(|writer| writer.port);
             let at = if row.kind == "WRITER" { writer } else { reader };
-            xml.leaf("DBClusterIdentifier", &cluster.name).maybe("Endpoint", at.as_ref().map(|at| named(at, port)));
-            xml.leaf("Status", if at.is_some() { "available" } else { "inactive" }).leaf("EndpointType", row.kind);
+            xml.leaf("DBClusterIdentifier", &cluster.name)
+                .maybe("Endpoint", at.as_ref().map(|at| named(at, port)));
+            xml.leaf("Status", if at.is_some() { "available" } else { "inactive" })
+                .leaf("EndpointType", row.kind);
         }
     });
     xml.maybe("Marker", marker);
@@ -190,7 +237,9 @@ fn fits(row: &Row<'_>, filters: &[(String, Vec<String>)]) -> bool {
     filters.iter().all(|(name, values)| {
         values.iter().any(|value| match name.as_str() {
             "db-cluster-endpoint-type" => row.kind.eq_ignore_ascii_case(value),
-            "db-cluster-endpoint-custom-type" => custom_kind.is_some_and(|kind| kind.eq_ignore_ascii_case(value)),
+            "db-cluster-endpoint-custom-type" => {
+                custom_kind.is_some_and(|kind| kind.eq_ignore_ascii_case(value))
+            }
             "db-cluster-endpoint-id" => row.custom.is_some_and(|(name, _)| name == value),
             _ => value == "available",
         })
@@ -198,21 +247,48 @@ fn fits(row: &Row<'_>, filters: &[(String, Vec<String>)]) -> bool {
 }
 
 /// The first member that a custom endpoint leads to and that is available.
-pub(super) fn target(state: &State, cluster: &DbCluster, custom: &CustomEndpoint) -> Option<Reached> {
+pub(super) fn target(
+    state: &State,
+    cluster: &DbCluster,
+    custom: &CustomEndpoint,
+) -> Option<Reached> {
     let leads = |db: &&Arc<DbInstance>| {
-        let listed = if custom.members.is_empty() { !custom.excluded.contains(&db.name) } else { custom.members.contains(&db.name) };
-        listed && (custom.any || Some(&db.name) != cluster.writer.as_ref()) && db.status == DbStatus::Available
+        let listed = if custom.members.is_empty() {
+            !custom.excluded.contains(&db.name)
+        } else {
+            custom.members.contains(&db.name)
+        };
+        listed
+            && (custom.any || Some(&db.name) != cluster.writer.as_ref())
+            && db.status == DbStatus::Available
     };
     members(state, cluster).find(leads).and_then(|db| reached_member(state, db))
 }
 
-fn put_custom(xml: &mut Xml, state: &State, place: &Place, cluster: &DbCluster, name: &str, custom: &CustomEndpoint, status: &str) {
+fn put_custom(
+    xml: &mut Xml,
+    state: &State,
+    place: &Place,
+    cluster: &DbCluster,
+    name: &str,
+    custom: &CustomEndpoint,
+    status: &str,
+) {
     let at = target(state, cluster, custom);
     let status = if at.is_none() && status == "available" { "inactive" } else { status };
     xml.leaf("DBClusterEndpointIdentifier", name).leaf("DBClusterIdentifier", &cluster.name);
     xml.leaf("DBClusterEndpointResourceIdentifier", &custom.resource_id);
-    xml.maybe("Endpoint", at.map(|at| named(&at, writer(state, cluster).map(|writer| writer.port))));
-    xml.leaf("Status", status).leaf("EndpointType", "CUSTOM").leaf("CustomEndpointType", if custom.any { "ANY" } else { "READER" });
-    xml.texts("StaticMembers", "member", &custom.members).texts("ExcludedMembers", "member", &custom.excluded);
+    xml.maybe(
+        "Endpoint",
+        at.map(|at| named(&at, writer(state, cluster).map(|writer| writer.port))),
+    );
+    xml.leaf("Status", status)
+        .leaf("EndpointType", "CUSTOM")
+        .leaf("CustomEndpointType", if custom.any { "ANY" } else { "READER" });
+    xml.texts("StaticMembers", "member", &custom.members).texts(
+        "ExcludedMembers",
+        "member",
+        &custom.excluded,
+    );
     xml.leaf("DBClusterEndpointArn", place.arn("cluster-endpoint", name));
 }

@@ -16,7 +16,9 @@ use crate::api::call::Call;
 use crate::api::error::ApiError;
 use crate::api::rds::certificate;
 use crate::api::rds::instance::create::refuse_rename;
-use crate::api::rds::request::{bad_combination, class, engine, log_types, master_password, required, settings};
+use crate::api::rds::request::{
+    bad_combination, class, engine, log_types, master_password, required, settings,
+};
 use crate::api::rds::runner::Runner;
 use crate::api::service::Answer;
 use crate::model::{DbInstance, DbStatus, Instance};
@@ -55,16 +57,22 @@ pub(in crate::api::rds) fn modify(call: &Call<'_>) -> Result<Answer, ApiError> {
     runner.store().change(|draft| {
         let mut db = record(draft, &name)?;
         let settled = [DbStatus::Available, DbStatus::Stopped];
-        check_state(&db, runner.name(), if wanted.password.is_some() { &settled[..1] } else { &settled })?;
+        check_state(
+            &db,
+            runner.name(),
+            if wanted.password.is_some() { &settled[..1] } else { &settled },
+        )?;
         apply(draft, &mut db, &wanted)?;
         draft.put(db)?;
         Ok::<_, ApiError>(())
     })?;
     if let (Some(permit), Some(password)) = (permit, wanted.password) {
         let (name, user) = (name.clone(), found.db.master.clone());
-        Runner::work(permit, "password", move |runner, servers| match servers.set_master_password(&name, &user, &password) {
-            Ok(()) => left(runner, &name, DbStatus::Available, None),
-            Err(error) => left(runner, &name, DbStatus::Available, Some(&error)),
+        Runner::work(permit, "password", move |runner, servers| {
+            match servers.set_master_password(&name, &user, &password) {
+                Ok(()) => left(runner, &name, DbStatus::Available, None),
+                Err(error) => left(runner, &name, DbStatus::Available, Some(&error)),
+            }
         });
     }
     answer(call, &name)
@@ -73,32 +81,50 @@ pub(in crate::api::rds) fn modify(call: &Call<'_>) -> Result<Answer, ApiError> {
 fn read(call: &Call<'_>, db: &DbInstance) -> Result<Wanted, ApiError> {
     let engine = engine(&db.engine)?;
     let mut settings = settings(call)?;
-    let mut waits: BTreeMap<String, String> = WAITS.iter().filter_map(|name| Some(((*name).to_owned(), settings.remove(*name)?))).collect();
+    let mut waits: BTreeMap<String, String> = WAITS
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), settings.remove(*name)?)))
+        .collect();
     if let Some(named) = call.parameters.text("DBInstanceClass") {
         waits.insert("DBInstanceClass".to_owned(), class(named)?);
     }
     if let Some(enabled) = call.parameters.flag("EnableIAMDatabaseAuthentication")? {
         waits.insert(IAM.to_owned(), enabled.to_string());
     }
-    let exports = |list: &str| log_types(engine, &call.parameters.list(&format!("CloudwatchLogsExportConfiguration.{list}")));
+    let exports = |list: &str| {
+        log_types(
+            engine,
+            &call.parameters.list(&format!("CloudwatchLogsExportConfiguration.{list}")),
+        )
+    };
     Ok(Wanted {
         now: call.parameters.flag("ApplyImmediately")?.unwrap_or(false),
         waits,
         settings,
         protection: call.parameters.flag("DeletionProtection")?,
         exports: (exports("EnableLogTypes")?, exports("DisableLogTypes")?),
-        password: call.parameters.text("MasterUserPassword").map(|password| master_password(engine, password)).transpose()?,
+        password: call
+            .parameters
+            .text("MasterUserPassword")
+            .map(|password| master_password(engine, password))
+            .transpose()?,
     })
 }
 
 /// A member has these from its cluster.
 fn refuse_for_member(call: &Call<'_>, db: &DbInstance) -> Result<(), ApiError> {
     let named = |name: &&&str| call.parameters.has(name);
-    let of_cluster = ["MasterUserPassword", "EnableIAMDatabaseAuthentication", "DeletionProtection", "CloudwatchLogsExportConfiguration"];
+    let of_cluster = [
+        "MasterUserPassword",
+        "EnableIAMDatabaseAuthentication",
+        "DeletionProtection",
+        "CloudwatchLogsExportConfiguration",
+    ];
     match (&db.cluster, of_cluster.iter().find(named)) {
-        (Some(cluster), Some(name)) => {
-            Err(bad_combination(format!("{} is a member of the cluster {cluster}: change {name} with ModifyDBCluster.", db.name)))
-        }
+        (Some(cluster), Some(name)) => Err(bad_combination(format!(
+            "{} is a member of the cluster {cluster}: change {name} with ModifyDBCluster.",
+            db.name
+        ))),
         _ => Ok(()),
     }
 }
@@ -132,7 +158,11 @@ fn apply(draft: &mut Draft, db: &mut DbInstance, wanted: &Wanted) -> Result<(), 
 
 /// What is as it is does not wait.
 fn drop_unchanged(draft: &Draft, db: &mut DbInstance) {
-    let iam = draft.instances.get(db.name.as_str()).map_or(db.iam_enabled, |instance| instance.iam_enabled).to_string();
+    let iam = draft
+        .instances
+        .get(db.name.as_str())
+        .map_or(db.iam_enabled, |instance| instance.iam_enabled)
+        .to_string();
     let (class, settings) = (&db.class, &db.settings);
     db.pending.retain(|name, value| match name.as_str() {
         IAM => *value != iam,
@@ -142,7 +172,11 @@ fn drop_unchanged(draft: &Draft, db: &mut DbInstance) {
 }
 
 /// Switches IAM authentication on or off, for the next login.
-pub(in crate::api::rds) fn switch_iam(draft: &mut Draft, name: &str, enabled: bool) -> Result<(), ApiError> {
+pub(in crate::api::rds) fn switch_iam(
+    draft: &mut Draft,
+    name: &str,
+    enabled: bool,
+) -> Result<(), ApiError> {
     if let Some(instance) = draft.instances.get(name) {
         let changed = Instance { iam_enabled: enabled, ..Instance::clone(instance) };
         draft.put(changed)?;
@@ -155,12 +189,18 @@ fn modify_other(call: &Call<'_>, found: &Found, wanted: &Wanted) -> Result<Answe
     let may = ["DBInstanceIdentifier", "EnableIAMDatabaseAuthentication", "ApplyImmediately"];
     let name = &found.db.name;
     if let Some(other) = call.parameters.names().into_iter().find(|name| !may.contains(name)) {
-        let message = format!("{name} was not made through this API, but by `countersign local`: {other} of it can't be changed here.");
+        let message = format!(
+            "{name} was not made through this API, but by `countersign local`: {other} of it can't be changed here."
+        );
         return Err(invalid_state(message));
     }
-    let Some(enabled) = wanted.waits.get(IAM) else { return answer(call, name) };
+    let Some(enabled) = wanted.waits.get(IAM) else {
+        return answer(call, name);
+    };
     if !wanted.now {
-        let message = format!("{name} was not made through this API, and has no maintenance window: set ApplyImmediately to true.");
+        let message = format!(
+            "{name} was not made through this API, and has no maintenance window: set ApplyImmediately to true."
+        );
         return Err(bad_combination(message));
     }
     call.api.store().change(|draft| switch_iam(draft, name.as_str(), enabled == "true"))?;

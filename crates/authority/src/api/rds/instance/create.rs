@@ -10,8 +10,8 @@ use crate::api::call::Call;
 use crate::api::error::ApiError;
 use crate::api::rds::cluster;
 use crate::api::rds::request::{
-    Facts, Place, allow_new, bad_combination, bad_value, class, database_name, engine, error, log_types, master_name, master_password,
-    new_name, port, required, resource_id, settings, tags,
+    Facts, Place, allow_new, bad_combination, bad_value, class, database_name, engine, error,
+    log_types, master_name, master_password, new_name, port, required, resource_id, settings, tags,
 };
 use crate::api::rds::runner::Runner;
 use crate::api::rds::{certificate, versions};
@@ -65,13 +65,19 @@ fn order(call: &Call<'_>, place: &Place, name: InstanceId) -> Result<DbInstance,
         reason: None,
         created: seconds(call.now),
         master: String::new(),
-        database: call.parameters.text("DBName").map(|name| database_name("DBName", name)).transpose()?,
+        database: call
+            .parameters
+            .text("DBName")
+            .map(|name| database_name("DBName", name))
+            .transpose()?,
         endpoint: None,
         iam_enabled: call.parameters.flag("EnableIAMDatabaseAuthentication")?.unwrap_or(false),
         pending: Default::default(),
         cluster: call.parameters.text("DBClusterIdentifier").map(str::to_ascii_lowercase),
         deletion_protection: call.parameters.flag("DeletionProtection")?.unwrap_or(false),
-        exports: log_types(engine, &call.parameters.list("EnableCloudwatchLogsExports"))?.into_iter().collect(),
+        exports: log_types(engine, &call.parameters.list("EnableCloudwatchLogsExports"))?
+            .into_iter()
+            .collect(),
         settings: settings(call)?,
         tags: tags(call.parameters)?,
         runner: String::new(),
@@ -81,7 +87,10 @@ fn order(call: &Call<'_>, place: &Place, name: InstanceId) -> Result<DbInstance,
 /// An instance by itself.
 fn single(call: &Call<'_>, db: &mut DbInstance) -> Result<NewServer, ApiError> {
     if db.engine.starts_with("aurora") {
-        return Err(bad_combination(format!("An instance of {} needs a DBClusterIdentifier: create the cluster first.", db.engine)));
+        return Err(bad_combination(format!(
+            "An instance of {} needs a DBClusterIdentifier: create the cluster first.",
+            db.engine
+        )));
     }
     let engine = engine(&db.engine)?;
     db.version = versions::fitting(call, &db.engine, call.parameters.text("EngineVersion"))?;
@@ -93,27 +102,49 @@ fn single(call: &Call<'_>, db: &mut DbInstance) -> Result<NewServer, ApiError> {
 
 /// A member of a cluster, which has everything from that.
 fn member(call: &Call<'_>, db: &mut DbInstance) -> Result<NewServer, ApiError> {
-    for name in ["MasterUsername", "MasterUserPassword", "DBName", "Port", "EnableIAMDatabaseAuthentication", "DeletionProtection"] {
+    for name in [
+        "MasterUsername",
+        "MasterUserPassword",
+        "DBName",
+        "Port",
+        "EnableIAMDatabaseAuthentication",
+        "DeletionProtection",
+    ] {
         if call.parameters.text(name).is_some() {
-            let message = format!("The requested DB Instance will be a member of a DB Cluster. Set {name} for the DB Cluster.");
+            let message = format!(
+                "The requested DB Instance will be a member of a DB Cluster. Set {name} for the DB Cluster."
+            );
             return Err(bad_combination(message));
         }
     }
-    let cluster = cluster::allowed(call, "CreateDBInstance", db.cluster.as_deref().unwrap_or_default())?;
+    let cluster =
+        cluster::allowed(call, "CreateDBInstance", db.cluster.as_deref().unwrap_or_default())?;
     if cluster.engine != db.engine {
-        let message = format!("The engine {} is not that of the cluster {}, {}.", db.engine, cluster.name, cluster.engine);
+        let message = format!(
+            "The engine {} is not that of the cluster {}, {}.",
+            db.engine, cluster.name, cluster.engine
+        );
         return Err(bad_combination(message));
     }
     if let Some(version) = call.parameters.text("EngineVersion")
         && !versions::covers(version, &cluster.version)
     {
-        return Err(bad_combination(format!("The cluster {} is of version {}.", cluster.name, cluster.version)));
+        return Err(bad_combination(format!(
+            "The cluster {} is of version {}.",
+            cluster.name, cluster.version
+        )));
     }
     let engine = engine(&db.engine)?;
     (db.version, db.master) = (cluster.version.clone(), cluster.master.clone());
     (db.database, db.iam_enabled) = (cluster.database.clone(), cluster.iam_enabled);
-    let kept = call.state.secrets.get(&cluster::password_name(&cluster)).and_then(|kept| Secret::new(kept.text.as_str()));
-    let password = kept.ok_or_else(|| ApiError::internal(&format!("the password of the cluster {} has gone", cluster.name)))?;
+    let kept = call
+        .state
+        .secrets
+        .get(&cluster::password_name(&cluster))
+        .and_then(|kept| Secret::new(kept.text.as_str()));
+    let password = kept.ok_or_else(|| {
+        ApiError::internal(&format!("the password of the cluster {} has gone", cluster.name))
+    })?;
     let master = Master { name: cluster.master.clone(), password };
     Ok(NewServer { port: cluster.port, master: Some(master), ..server(db, engine) })
 }
@@ -132,22 +163,37 @@ fn server(db: &DbInstance, engine: Engine) -> NewServer {
 }
 
 /// Writes the record, if nobody has the name, and makes it the writer of its cluster or says whom it follows.
-fn enter(draft: &mut Draft, place: &Place, db: &DbInstance) -> Result<(Option<InstanceId>, InstanceId), ApiError> {
+fn enter(
+    draft: &mut Draft,
+    place: &Place,
+    db: &DbInstance,
+) -> Result<(Option<InstanceId>, InstanceId), ApiError> {
     // Names of servers that were made without the API may have capitals.
-    let taken = draft.instances.values().any(|other| other.name.as_str().eq_ignore_ascii_case(db.name.as_str()));
+    let taken = draft
+        .instances
+        .values()
+        .any(|other| other.name.as_str().eq_ignore_ascii_case(db.name.as_str()));
     if taken || draft.db_instances.contains_key(db.name.as_str()) {
         return Err(error(
             "DBInstanceAlreadyExists",
             format!("DB instance {} already exists: names are unique in the authority.", db.name),
         ));
     }
-    if draft.db_instances.values().filter(|other| place.has(&other.account, &other.region)).count() >= MAX_INSTANCES {
-        return Err(error("InstanceQuotaExceeded", format!("Cannot create more than {MAX_INSTANCES} DB instances in a region.")));
+    if draft.db_instances.values().filter(|other| place.has(&other.account, &other.region)).count()
+        >= MAX_INSTANCES
+    {
+        return Err(error(
+            "InstanceQuotaExceeded",
+            format!("Cannot create more than {MAX_INSTANCES} DB instances in a region."),
+        ));
     }
     let mut replica_of = None;
     if let Some(cluster) = &db.cluster {
-        let cluster =
-            draft.db_clusters.get(&placed(&db.account, &db.region, cluster)).cloned().ok_or_else(|| cluster::not_found(cluster))?;
+        let cluster = draft
+            .db_clusters
+            .get(&placed(&db.account, &db.region, cluster))
+            .cloned()
+            .ok_or_else(|| cluster::not_found(cluster))?;
         if cluster.status != DbStatus::Available {
             return Err(cluster::wrong_state(&cluster));
         }
@@ -182,8 +228,15 @@ fn await_writer(runner: &Runner, writer: &InstanceId) -> Result<(), String> {
         let state = runner.store().state().map_err(|error| error.to_string())?;
         match state.db_instances.get(writer.as_str()).map(|writer| writer.status) {
             Some(DbStatus::Available) => return Ok(()),
-            Some(DbStatus::Creating | DbStatus::Modifying | DbStatus::Rebooting | DbStatus::Starting) => {}
-            Some(status) => return Err(format!("the writer {writer} is {}: start it, then create the reader again", status.as_str())),
+            Some(
+                DbStatus::Creating | DbStatus::Modifying | DbStatus::Rebooting | DbStatus::Starting,
+            ) => {}
+            Some(status) => {
+                return Err(format!(
+                    "the writer {writer} is {}: start it, then create the reader again",
+                    status.as_str()
+                ));
+            }
             None => return Err(format!("the writer {writer} has gone")),
         }
         std::thread::sleep(Duration::from_millis(200));
@@ -194,7 +247,9 @@ fn await_writer(runner: &Runner, writer: &InstanceId) -> Result<(), String> {
 /// Refuses what has another meaning than it seems to: an identifier can't be changed here.
 pub(in crate::api::rds) fn refuse_rename(call: &Call<'_>, parameter: &str) -> Result<(), ApiError> {
     match call.parameters.text(parameter) {
-        Some(_) => Err(bad_value(format!("{parameter} is not supported: servers ask the authority by their name, which stays."))),
+        Some(_) => Err(bad_value(format!(
+            "{parameter} is not supported: servers ask the authority by their name, which stays."
+        ))),
         None => Ok(()),
     }
 }

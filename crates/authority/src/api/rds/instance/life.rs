@@ -33,7 +33,9 @@ pub(in crate::api::rds) fn stop(call: &Call<'_>) -> Result<Answer, ApiError> {
 pub(in crate::api::rds) fn reboot(call: &Call<'_>) -> Result<Answer, ApiError> {
     let found = ours(call, "RebootDBInstance")?;
     if call.parameters.flag("ForceFailover")? == Some(true) {
-        return Err(bad_combination("ForceFailover can't be true: the instance has no standby to fail over to."));
+        return Err(bad_combination(
+            "ForceFailover can't be true: the instance has no standby to fail over to.",
+        ));
     }
     begin(call, &found.db.name, &[DbStatus::Available], DbStatus::Rebooting)?;
     answer(call, &found.db.name)
@@ -69,7 +71,9 @@ fn ours(call: &Call<'_>, action: &str) -> Result<Found, ApiError> {
         return Ok(found);
     }
     let name = &found.db.name;
-    Err(invalid_state(format!("{name} was not made through this API, but by `countersign local`: start, stop and delete it there.")))
+    Err(invalid_state(format!(
+        "{name} was not made through this API, but by `countersign local`: start, stop and delete it there."
+    )))
 }
 
 /// The same, if it is in no cluster: Aurora's members start and stop together.
@@ -78,7 +82,10 @@ fn alone(call: &Call<'_>, action: &str) -> Result<Found, ApiError> {
     match &found.db.cluster {
         Some(cluster) => Err(error(
             "InvalidDBClusterStateFault",
-            format!("{} is a member of the cluster {cluster}: start and stop the cluster.", found.db.name),
+            format!(
+                "{} is a member of the cluster {cluster}: start and stop the cluster.",
+                found.db.name
+            ),
         )),
         None => Ok(found),
     }
@@ -89,7 +96,12 @@ pub(in crate::api::rds) fn invalid_state(message: impl AsRef<str>) -> ApiError {
 }
 
 /// Begins to bring an instance into another state, if it is in one of `from`.
-fn begin(call: &Call<'_>, name: &InstanceId, from: &[DbStatus], passing: DbStatus) -> Result<(), ApiError> {
+fn begin(
+    call: &Call<'_>,
+    name: &InstanceId,
+    from: &[DbStatus],
+    passing: DbStatus,
+) -> Result<(), ApiError> {
     let runner = call.api.rds();
     let permit = runner.permit()?;
     runner.store().change(|draft| enter(draft, runner.name(), name, from, passing))?;
@@ -116,12 +128,24 @@ pub(in crate::api::rds) fn enter(
     Ok(())
 }
 
-pub(in crate::api::rds) fn check_state(db: &DbInstance, runner: &str, from: &[DbStatus]) -> Result<(), ApiError> {
+pub(in crate::api::rds) fn check_state(
+    db: &DbInstance,
+    runner: &str,
+    from: &[DbStatus],
+) -> Result<(), ApiError> {
     if db.runner != runner {
-        return Err(invalid_state(format!("The server of {} is run by the authority {}: send the request there.", db.name, db.runner)));
+        return Err(invalid_state(format!(
+            "The server of {} is run by the authority {}: send the request there.",
+            db.name, db.runner
+        )));
     }
     if !from.contains(&db.status) {
-        return Err(invalid_state(format!("Instance {} is not in {} state: it is {}.", db.name, described(from), db.status.as_str())));
+        return Err(invalid_state(format!(
+            "Instance {} is not in {} state: it is {}.",
+            db.name,
+            described(from),
+            db.status.as_str()
+        )));
     }
     Ok(())
 }
@@ -132,24 +156,43 @@ fn described(states: &[DbStatus]) -> String {
 
 fn check_deletable(state: &State, db: &DbInstance) -> Result<(), ApiError> {
     if db.deletion_protection {
-        return Err(bad_combination("Cannot delete protected DB Instance, please disable deletion protection and try again."));
+        return Err(bad_combination(
+            "Cannot delete protected DB Instance, please disable deletion protection and try again.",
+        ));
     }
-    let Some(cluster) = cluster_of(state, db) else { return Ok(()) };
-    let other = |other: &&Arc<DbInstance>| {
-        other.cluster == db.cluster && other.name != db.name && other.account == db.account && other.region == db.region
+    let Some(cluster) = cluster_of(state, db) else {
+        return Ok(());
     };
-    if cluster.writer.as_ref() == Some(&db.name) && state.db_instances.values().any(|member| other(&member)) {
-        return Err(invalid_state(format!("{} is the writer of {}, whose readers follow it: delete them first.", db.name, cluster.name)));
+    let other = |other: &&Arc<DbInstance>| {
+        other.cluster == db.cluster
+            && other.name != db.name
+            && other.account == db.account
+            && other.region == db.region
+    };
+    if cluster.writer.as_ref() == Some(&db.name)
+        && state.db_instances.values().any(|member| other(&member))
+    {
+        return Err(invalid_state(format!(
+            "{} is the writer of {}, whose readers follow it: delete them first.",
+            db.name, cluster.name
+        )));
     }
     Ok(())
 }
 
 /// Does what the state that an instance passes through is for; again, where that was broken off.
 pub(in crate::api::rds) fn go_on(permit: Permit, name: InstanceId, passing: DbStatus) {
-    Runner::work(permit, passing.as_str(), move |runner, servers| finish(runner, servers, &name, passing));
+    Runner::work(permit, passing.as_str(), move |runner, servers| {
+        finish(runner, servers, &name, passing)
+    });
 }
 
-pub(in crate::api::rds) fn finish(runner: &Runner, servers: &Arc<dyn Servers>, name: &InstanceId, passing: DbStatus) {
+pub(in crate::api::rds) fn finish(
+    runner: &Runner,
+    servers: &Arc<dyn Servers>,
+    name: &InstanceId,
+    passing: DbStatus,
+) {
     let came = match passing {
         DbStatus::Stopping => return stopped(runner, name, servers.stop(name)),
         DbStatus::Deleting => return deleted(runner, name, servers.delete(name)),
@@ -159,8 +202,9 @@ pub(in crate::api::rds) fn finish(runner: &Runner, servers: &Arc<dyn Servers>, n
     match came {
         Ok(running) => came_up(runner, name, &running),
         Err(error) if passing == DbStatus::Creating => {
-            let reason =
-                format!("the authority ended while the server was being made, and nothing is left of it ({error}): delete the instance");
+            let reason = format!(
+                "the authority ended while the server was being made, and nothing is left of it ({error}): delete the instance"
+            );
             left(runner, name, DbStatus::Failed, Some(&reason));
         }
         Err(error) => left(runner, name, DbStatus::Stopped, Some(&error)),

@@ -18,12 +18,18 @@ pub(in crate::api::rds) fn came_up(runner: &Runner, name: &InstanceId, running: 
         let engine = db.engine.parse::<Engine>()?;
         let cluster = cluster_of(draft, db).cloned();
         let known = draft.instances.get(name.as_str()).cloned();
-        let addresses = running.hosts.iter().map(|host| Address { host: host.clone(), port: running.port, resource_id: None });
+        let addresses = running.hosts.iter().map(|host| Address {
+            host: host.clone(),
+            port: running.port,
+            resource_id: None,
+        });
         let iam_enabled = known.map_or(db.iam_enabled, |known| known.iam_enabled);
         let instance = Instance {
             name: db.name.clone(),
             account: db.account.clone(),
-            resource_id: cluster.as_ref().map_or_else(|| db.resource_id.clone(), |cluster| cluster.resource_id.clone()),
+            resource_id: cluster
+                .as_ref()
+                .map_or_else(|| db.resource_id.clone(), |cluster| cluster.resource_id.clone()),
             engine,
             region: db.region.clone(),
             iam_enabled: cluster.as_ref().map_or(iam_enabled, |cluster| cluster.iam_enabled),
@@ -38,7 +44,12 @@ pub(in crate::api::rds) fn came_up(runner: &Runner, name: &InstanceId, running: 
 }
 
 /// The work is done, or it has failed and left the instance so.
-pub(in crate::api::rds) fn left(runner: &Runner, name: &InstanceId, status: DbStatus, failed: Option<&dyn Display>) {
+pub(in crate::api::rds) fn left(
+    runner: &Runner,
+    name: &InstanceId,
+    status: DbStatus,
+    failed: Option<&dyn Display>,
+) {
     if let Some(reason) = failed {
         tracing::error!(instance = %name, status = status.as_str(), %reason, "the work on a server failed");
     }
@@ -53,7 +64,9 @@ pub(in crate::api::rds) fn left(runner: &Runner, name: &InstanceId, status: DbSt
 /// The server has gone with its data, and the instance goes too: from its cluster, its endpoints and its proxies.
 pub(in crate::api::rds) fn gone(runner: &Runner, name: &InstanceId) {
     let changed = runner.store().change(|draft| {
-        let Some(db) = draft.db_instances.get(name.as_str()).cloned() else { return Ok(()) };
+        let Some(db) = draft.db_instances.get(name.as_str()).cloned() else {
+            return Ok(());
+        };
         draft.remove::<Instance>(name.as_str());
         draft.remove::<DbInstance>(name.as_str());
         if let Some(cluster) = cluster_of(draft, &db) {
@@ -77,9 +90,15 @@ pub(in crate::api::rds) fn gone(runner: &Runner, name: &InstanceId) {
 }
 
 /// Changes the record of an instance, if it is still there, and the status of its cluster with it.
-fn settle(runner: &Runner, name: &InstanceId, mut change: impl FnMut(&mut Draft, &mut DbInstance) -> Result<(), StoreError>) {
+fn settle(
+    runner: &Runner,
+    name: &InstanceId,
+    mut change: impl FnMut(&mut Draft, &mut DbInstance) -> Result<(), StoreError>,
+) {
     let changed = runner.store().change(|draft| {
-        let Some(db) = draft.db_instances.get(name.as_str()) else { return Ok(()) };
+        let Some(db) = draft.db_instances.get(name.as_str()) else {
+            return Ok(());
+        };
         let mut db = DbInstance::clone(db);
         change(draft, &mut db)?;
         let db = draft.put(db)?;
@@ -93,17 +112,23 @@ fn settle(runner: &Runner, name: &InstanceId, mut change: impl FnMut(&mut Draft,
 
 /// A cluster that starts or stops has done so when its last member has.
 fn settle_cluster(draft: &mut Draft, db: &DbInstance) -> Result<(), StoreError> {
-    let Some(cluster) = cluster_of(draft, db).filter(|cluster| matches!(cluster.status, DbStatus::Starting | DbStatus::Stopping)) else {
+    let Some(cluster) = cluster_of(draft, db)
+        .filter(|cluster| matches!(cluster.status, DbStatus::Starting | DbStatus::Stopping))
+    else {
         return Ok(());
     };
     let id = placed(&cluster.account, &cluster.region, &cluster.name);
     let of_cluster = |other: &&std::sync::Arc<DbInstance>| {
-        other.cluster.as_deref().is_some_and(|name| placed(&other.account, &other.region, name) == id)
+        other
+            .cluster
+            .as_deref()
+            .is_some_and(|name| placed(&other.account, &other.region, name) == id)
     };
     if draft.db_instances.values().filter(of_cluster).any(|member| member.status.passes()) {
         return Ok(());
     }
-    let status = if cluster.status == DbStatus::Starting { DbStatus::Available } else { DbStatus::Stopped };
+    let status =
+        if cluster.status == DbStatus::Starting { DbStatus::Available } else { DbStatus::Stopped };
     let changed = DbCluster { status, ..DbCluster::clone(cluster) };
     draft.put(changed).map(drop)
 }

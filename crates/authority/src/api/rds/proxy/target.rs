@@ -9,7 +9,9 @@ use crate::api::call::Call;
 use crate::api::error::ApiError;
 use crate::api::rds::cluster;
 use crate::api::rds::instance;
-use crate::api::rds::request::{Facts, Place, allow, bad_combination, engine, error, filters, page, required};
+use crate::api::rds::request::{
+    Facts, Place, allow, bad_combination, engine, error, filters, page, required,
+};
 use crate::api::service::Answer;
 use crate::api::xml::Xml;
 use crate::model::{DbProxy, DbStatus, instant, seconds};
@@ -36,7 +38,10 @@ enum Named {
 }
 
 fn named(call: &Call<'_>, action: &str) -> Result<Named, ApiError> {
-    match (&*call.parameters.list("DBInstanceIdentifiers"), &*call.parameters.list("DBClusterIdentifiers")) {
+    match (
+        &*call.parameters.list("DBInstanceIdentifiers"),
+        &*call.parameters.list("DBClusterIdentifiers"),
+    ) {
         ([name], []) => instance::allowed(call, action, name).map(Named::Instance),
         ([], [name]) => cluster::allowed(call, action, name).map(Named::Cluster),
         _ => Err(bad_combination("Exactly one DB instance or one DB cluster must be named.")),
@@ -56,12 +61,16 @@ pub(in crate::api::rds) fn register(call: &Call<'_>) -> Result<Answer, ApiError>
     if let Named::Instance(instance::Found { db, .. }) = &named
         && db.status != DbStatus::Available
     {
-        return Err(error("InvalidDBInstanceState", format!("DBInstance {} is not available: it is {}.", db.name, db.status.as_str())));
+        return Err(error(
+            "InvalidDBInstanceState",
+            format!("DBInstance {} is not available: it is {}.", db.name, db.status.as_str()),
+        ));
     }
     let proxy = call.api.store().change(|draft| {
         let mut proxy = record(draft, &place, &found.name)?;
         if proxy.instance.is_some() || proxy.cluster.is_some() {
-            let message = format!("The proxy {} has a target already: deregister it first.", proxy.name);
+            let message =
+                format!("The proxy {} has a target already: deregister it first.", proxy.name);
             return Err(error("DBProxyTargetAlreadyRegisteredFault", message));
         }
         match &named {
@@ -74,7 +83,14 @@ pub(in crate::api::rds) fn register(call: &Call<'_>) -> Result<Answer, ApiError>
         Ok(proxy)
     })?;
     let mut xml = Xml::new();
-    put_targets(&mut xml, "DBProxyTargets", call, &*call.api.store().state()?, &place, rows(&proxy));
+    put_targets(
+        &mut xml,
+        "DBProxyTargets",
+        call,
+        &*call.api.store().state()?,
+        &place,
+        rows(&proxy),
+    );
     Ok(xml.into())
 }
 
@@ -93,7 +109,12 @@ pub(in crate::api::rds) fn deregister(call: &Call<'_>) -> Result<Answer, ApiErro
             let message = format!("That is not a target of the proxy {}.", proxy.name);
             return Err(ApiError::new("DBProxyTargetNotFoundFault", 404, &message));
         }
-        draft.put(DbProxy { instance: None, cluster: None, updated: seconds(call.now), ..proxy.clone() })?;
+        draft.put(DbProxy {
+            instance: None,
+            cluster: None,
+            updated: seconds(call.now),
+            ..proxy.clone()
+        })?;
         Ok(refresh(draft, &proxy)?)
     })?;
     Ok(Xml::new().into())
@@ -115,7 +136,8 @@ pub(in crate::api::rds) fn describe(call: &Call<'_>) -> Result<Answer, ApiError>
     let place = Place::of(call)?;
     let proxy = grouped(call, &place, "DescribeDBProxyTargets")?;
     filters(call, &[])?;
-    let (page, marker) = page(call, rows(&proxy).into_iter().map(|row| (String::from("1"), row)).collect())?;
+    let (page, marker) =
+        page(call, rows(&proxy).into_iter().map(|row| (String::from("1"), row)).collect())?;
     let mut xml = Xml::new();
     put_targets(&mut xml, "Targets", call, &call.state, &place, page);
     xml.maybe("Marker", marker);
@@ -123,27 +145,42 @@ pub(in crate::api::rds) fn describe(call: &Call<'_>) -> Result<Answer, ApiError>
 }
 
 /// Writes targets: of a cluster itself and its writer.
-fn put_targets(xml: &mut Xml, list: &str, call: &Call<'_>, state: &State, place: &Place, rows: Vec<Row>) {
+fn put_targets(
+    xml: &mut Xml,
+    list: &str,
+    call: &Call<'_>,
+    state: &State,
+    place: &Place,
+    rows: Vec<Row>,
+) {
     let mut expanded = Vec::new();
     for row in rows {
         let writer = match &row {
-            Row::Cluster(name) => cluster::look_up(state, place, name).ok().and_then(|cluster| cluster.writer.clone()),
+            Row::Cluster(name) => {
+                cluster::look_up(state, place, name).ok().and_then(|cluster| cluster.writer.clone())
+            }
             Row::Instance(_) => None,
         };
-        let tracked = writer.is_some().then(|| if let Row::Cluster(name) = &row { name.clone() } else { String::new() });
+        let tracked = writer
+            .is_some()
+            .then(|| if let Row::Cluster(name) = &row { name.clone() } else { String::new() });
         expanded.push((row, None));
         expanded.extend(writer.map(|writer| (Row::Instance(writer.to_string()), tracked)));
     }
     xml.list(list, "member", expanded, |xml, (row, tracked)| match row {
         Row::Cluster(name) => {
-            xml.leaf("RdsResourceId", &name).leaf("TargetArn", place.arn("cluster", &name)).leaf("Type", "TRACKED_CLUSTER");
+            xml.leaf("RdsResourceId", &name)
+                .leaf("TargetArn", place.arn("cluster", &name))
+                .leaf("Type", "TRACKED_CLUSTER");
         }
         Row::Instance(name) => {
             let found = instance::look_up(state, call.api.rds(), place, &name);
             if let Some(at) = found.as_ref().and_then(instance::Found::endpoint) {
                 xml.leaf("Endpoint", at.host).leaf("Port", at.port);
             }
-            xml.leaf("RdsResourceId", &name).leaf("TargetArn", place.arn("db", &name)).leaf("Type", "RDS_INSTANCE");
+            xml.leaf("RdsResourceId", &name)
+                .leaf("TargetArn", place.arn("db", &name))
+                .leaf("Type", "RDS_INSTANCE");
             xml.leaf("Role", "READ_WRITE").maybe("TrackedClusterId", tracked);
             let available = found.is_some_and(|found| found.db.status == DbStatus::Available);
             xml.element("TargetHealth", |xml| {
@@ -163,8 +200,11 @@ pub(in crate::api::rds) fn describe_groups(call: &Call<'_>) -> Result<Answer, Ap
     let mut xml = Xml::new();
     xml.list("TargetGroups", "member", page, |xml, proxy| {
         xml.leaf("DBProxyName", &proxy.name).leaf("TargetGroupName", "default");
-        xml.leaf("TargetGroupArn", place.arn("target-group", &group(&proxy))).leaf("IsDefault", "true").leaf("Status", "available");
-        xml.leaf("CreatedDate", rfc3339(instant(proxy.created))).leaf("UpdatedDate", rfc3339(instant(proxy.updated)));
+        xml.leaf("TargetGroupArn", place.arn("target-group", &group(&proxy)))
+            .leaf("IsDefault", "true")
+            .leaf("Status", "available");
+        xml.leaf("CreatedDate", rfc3339(instant(proxy.created)))
+            .leaf("UpdatedDate", rfc3339(instant(proxy.updated)));
     });
     xml.maybe("Marker", marker);
     Ok(xml.into())

@@ -6,7 +6,14 @@ use super::{Case, logs_in_with};
 
 fn facts(target: &Target) -> (Engine, &str, u16, Option<&str>, Option<&str>, Verification) {
     let user = target.user.as_ref().map(|user| user.as_str());
-    (target.engine, target.host.as_str(), target.port, user, target.database.as_deref(), target.tls.verification)
+    (
+        target.engine,
+        target.host.as_str(),
+        target.port,
+        user,
+        target.database.as_deref(),
+        target.tls.verification,
+    )
 }
 
 #[test]
@@ -14,28 +21,50 @@ fn hoops_variables_are_a_target() {
     let table = "[targets.pgdemo]\nHOST = \"db.example.com\"\nPORT = \"5432\"\nUSER = \"_aws_iam_rds:app\"\n\
         PASS = \"_aws_iam_rds:authtoken\"\nDB = \"orders\"\nSSLMODE = \"require\"\nregion = \"eu-west-1\"\nprofile = \"dev\"\n";
     let target = Case::with(table).target(&[]);
-    assert_eq!(facts(&target), (Engine::Postgres, "db.example.com", 5432, Some("app"), Some("orders"), Verification::Encrypt));
-    assert!(matches!(&target.login, Login::Iam(settings) if settings.profile.as_deref() == Some("dev")));
+    assert_eq!(
+        facts(&target),
+        (
+            Engine::Postgres,
+            "db.example.com",
+            5432,
+            Some("app"),
+            Some("orders"),
+            Verification::Encrypt
+        )
+    );
+    assert!(
+        matches!(&target.login, Login::Iam(settings) if settings.profile.as_deref() == Some("dev"))
+    );
 
     let file = "# of hoop\nHOST=db.example.com\nexport PORT=3306\nUSER='_aws_iam_rds:app'\nDB=orders\nPATH=/bin\n";
-    let target = Case::with("[targets.my]\nenv-file = \"hoop.env\"\n").file("hoop.env", file).target(&[]);
-    assert_eq!(facts(&target), (Engine::Mysql, "db.example.com", 3306, Some("app"), Some("orders"), Verification::Full));
+    let target =
+        Case::with("[targets.my]\nenv-file = \"hoop.env\"\n").file("hoop.env", file).target(&[]);
+    assert_eq!(
+        facts(&target),
+        (Engine::Mysql, "db.example.com", 3306, Some("app"), Some("orders"), Verification::Full)
+    );
 }
 
 #[test]
 fn a_password_may_stand_in_a_file_of_variables() {
     let file = "HOST=db.example.com\nPORT=5432\nUSER=app\nPASS=hunter2\n";
-    let target = Case::with("[targets.old]\nenv-file = \"hoop.env\"\n").file("hoop.env", file).target(&[]);
+    let target =
+        Case::with("[targets.old]\nenv-file = \"hoop.env\"\n").file("hoop.env", file).target(&[]);
     assert!(logs_in_with(&target, "hunter2"));
 }
 
 #[test]
 fn coders_variables_are_a_target() {
     let url = "postgresql://coder@mydb.abc.eu-west-1.rds.amazonaws.com/coder?sslmode=require";
-    let table = format!("[targets.coder]\nCODER_PG_AUTH = \"awsiamrds\"\nCODER_PG_CONNECTION_URL = \"{url}\"\n");
+    let table = format!(
+        "[targets.coder]\nCODER_PG_AUTH = \"awsiamrds\"\nCODER_PG_CONNECTION_URL = \"{url}\"\n"
+    );
     let target = Case::with(&table).target(&[]);
     let host = "mydb.abc.eu-west-1.rds.amazonaws.com";
-    assert_eq!(facts(&target), (Engine::Postgres, host, 5432, Some("coder"), Some("coder"), Verification::Encrypt));
+    assert_eq!(
+        facts(&target),
+        (Engine::Postgres, host, 5432, Some("coder"), Some("coder"), Verification::Encrypt)
+    );
 }
 
 #[test]
@@ -82,10 +111,23 @@ fn a_url_says_all_there_is() {
          &session-name=me&ssl-mode=VERIFY_CA&ssl-ca=/etc/ca.pem&warm=4&max-connections=9&session-timeout=1h"
     );
     let target = Case::default().target(&[&url]);
-    assert_eq!(facts(&target), (Engine::Mysql, "db.example.com", 3307, Some("an@a"), Some("or/ders"), Verification::Ca));
+    assert_eq!(
+        facts(&target),
+        (Engine::Mysql, "db.example.com", 3307, Some("an@a"), Some("or/ders"), Verification::Ca)
+    );
     assert_eq!((target.name.as_str(), target.pool.warm, target.max_connections), ("shop", 4, 9));
     let Login::Iam(settings) = &target.login else { panic!("{target:?}") };
-    assert_eq!((settings.roles[0].arn.as_str(), settings.roles[0].session_name.as_deref()), (role, Some("me")));
-    let names: Vec<_> = Case::default().plan(&["mysql://a@db.x.com", "mysql://b@db.y.com", "mysql://10.0.0.1"]).unwrap().settings.targets;
-    assert_eq!(names.iter().map(|target| target.name.as_str()).collect::<Vec<_>>(), ["db", "db-2", "at-10-0-0-1"]);
+    assert_eq!(
+        (settings.roles[0].arn.as_str(), settings.roles[0].session_name.as_deref()),
+        (role, Some("me"))
+    );
+    let names: Vec<_> = Case::default()
+        .plan(&["mysql://a@db.x.com", "mysql://b@db.y.com", "mysql://10.0.0.1"])
+        .unwrap()
+        .settings
+        .targets;
+    assert_eq!(
+        names.iter().map(|target| target.name.as_str()).collect::<Vec<_>>(),
+        ["db", "db-2", "at-10-0-0-1"]
+    );
 }

@@ -119,7 +119,10 @@ fn mistakes_of_urls_are_said_without_the_url() {
 #[test]
 fn what_is_not_there_is_said_with_what_is() {
     let case = Case::with(&format!("[targets.orders]\n{GOOD}[targets.billing]\n{GOOD}"));
-    assert_eq!(case.refused(&["shop"]), "there is no target \"shop\" in countersign.toml; there are orders, billing");
+    assert_eq!(
+        case.refused(&["shop"]),
+        "there is no target \"shop\" in countersign.toml; there are orders, billing"
+    );
     assert_eq!(case.refused(&["--config", "other.toml"]), "other.toml is not there");
     insta::assert_snapshot!(Case::default().refused(&[]), @"there is nothing to serve: give a URL, or write countersign.toml (see docs/proxy.md)");
     insta::assert_snapshot!(Case::default().refused(&["shop"]), @r#""shop" is no URL, and there is no countersign.toml that would say what it is"#);
@@ -142,18 +145,28 @@ fn a_password_is_nowhere_but_where_it_belongs() {
         let said = Case::with(file).refused(&[]);
         assert!(!said.contains("hunter2"), "{said}");
     }
-    let case = Case::with(&format!("[targets.a]\n{GOOD}access = {{ password-env = \"PW\" }}\n")).variable("PW", "hunter2");
+    let case = Case::with(&format!("[targets.a]\n{GOOD}access = {{ password-env = \"PW\" }}\n"))
+        .variable("PW", "hunter2");
     assert!(!format!("{:?}", case.plan(&[]).unwrap()).contains("hunter2"));
 }
 
 #[test]
 fn targets_with_mistakes_can_be_left_out() {
-    let file = format!("[targets.orders]\n{GOOD}[targets.billing]\n{GOOD}colour = 1\n[targets.shop]\n{GOOD}listen = \"0.0.0.0:1\"\n");
+    let file = format!(
+        "[targets.orders]\n{GOOD}[targets.billing]\n{GOOD}colour = 1\n[targets.shop]\n{GOOD}listen = \"0.0.0.0:1\"\n"
+    );
     let case = Case::with(&file);
     let plan = case.plan(&["--skip-failed-instance-config"]).unwrap();
-    assert_eq!(plan.settings.targets.iter().map(|target| target.name.as_str()).collect::<Vec<_>>(), ["orders"]);
+    assert_eq!(
+        plan.settings.targets.iter().map(|target| target.name.as_str()).collect::<Vec<_>>(),
+        ["orders"]
+    );
     assert_eq!(plan.left_out.len(), 2, "{:?}", plan.left_out);
-    assert!(plan.left_out[0].starts_with("line 5, column 1: targets.billing.colour: there is no field"), "{:?}", plan.left_out);
+    assert!(
+        plan.left_out[0].starts_with("line 5, column 1: targets.billing.colour: there is no field"),
+        "{:?}",
+        plan.left_out
+    );
     assert!(case.plan(&[]).is_err());
     let all_wrong = Case::with("[targets.a]\n").refused(&["--skip-failed-instance-config"]);
     assert!(all_wrong.contains("no target left"), "{all_wrong}");

@@ -18,33 +18,59 @@ fn flags_go_before_the_file_and_urls_before_flags() {
     assert_eq!(profile(&[]).as_deref(), Some("own"));
     assert_eq!(profile(&["--profile", "flag"]).as_deref(), Some("flag"));
     assert_eq!(profile(&[URL]).as_deref(), Some("file"));
-    assert_eq!(profile(&[&format!("{URL}?profile=url"), "--profile", "flag"]).as_deref(), Some("url"));
+    assert_eq!(
+        profile(&[&format!("{URL}?profile=url"), "--profile", "flag"]).as_deref(),
+        Some("url")
+    );
     let plan = case.plan(&["--max-connections", "7"]).unwrap();
-    assert_eq!((plan.settings.max_connections, plan.settings.login_timeout), (7, Duration::from_secs(60)));
+    assert_eq!(
+        (plan.settings.max_connections, plan.settings.login_timeout),
+        (7, Duration::from_secs(60))
+    );
     assert_eq!(case.target(&[]).region.unwrap().as_str(), "eu-west-1");
 }
 
 #[test]
 fn flags_switch_off_what_the_file_switches_on() {
     let case = Case::with(&format!("[proxy]\nhealth-check = true\n[targets.a]\nurl = \"{URL}\"\n"));
-    assert!(case.plan(&[]).unwrap().operation.http.is_some_and(|http| http.health && !http.metrics));
+    assert!(
+        case.plan(&[]).unwrap().operation.http.is_some_and(|http| http.health && !http.metrics)
+    );
     assert!(case.plan(&["--health-check=false"]).unwrap().operation.http.is_none());
-    let admin = case.plan(&["--quitquitquit", "--admin-port", "9999"]).unwrap().operation.admin.unwrap();
-    assert_eq!((admin.address.to_string().as_str(), admin.quit, admin.debug), ("127.0.0.1:9999", true, false));
+    let admin =
+        case.plan(&["--quitquitquit", "--admin-port", "9999"]).unwrap().operation.admin.unwrap();
+    assert_eq!(
+        (admin.address.to_string().as_str(), admin.quit, admin.debug),
+        ("127.0.0.1:9999", true, false)
+    );
 }
 
 #[test]
 fn ports_are_counted_up_over_those_in_use() {
     let case = Case::default();
-    let ports = |arguments: &[&str]| -> Vec<String> { case.plan(arguments).unwrap().settings.targets.iter().flat_map(listens).collect() };
+    let ports = |arguments: &[&str]| -> Vec<String> {
+        case.plan(arguments).unwrap().settings.targets.iter().flat_map(listens).collect()
+    };
     let mysql = "mysql://app@db.example.com";
-    assert_eq!(ports(&[URL, mysql, URL, mysql]), ["127.0.0.1:5432", "127.0.0.1:3306", "127.0.0.1:5433", "127.0.0.1:3307"]);
-    assert_eq!(ports(&["--port", "6000", URL, mysql, URL]), ["127.0.0.1:6000", "127.0.0.1:6001", "127.0.0.1:6002"]);
+    assert_eq!(
+        ports(&[URL, mysql, URL, mysql]),
+        ["127.0.0.1:5432", "127.0.0.1:3306", "127.0.0.1:5433", "127.0.0.1:3307"]
+    );
+    assert_eq!(
+        ports(&["--port", "6000", URL, mysql, URL]),
+        ["127.0.0.1:6000", "127.0.0.1:6001", "127.0.0.1:6002"]
+    );
     let own = format!("{URL}?port=5432");
     assert_eq!(ports(&[URL, &own, URL]), ["127.0.0.1:5433", "127.0.0.1:5432", "127.0.0.1:5434"]);
     assert_eq!(ports(&["--address", "::1", URL]), ["[::1]:5432"]);
-    assert_eq!(ports(&["--unix-socket", "/run/db", URL, mysql]), ["/run/db/mydb/.s.PGSQL.5432", "/run/db/db"]);
-    assert_eq!(ports(&[&format!("{URL}?unix-socket=/tmp/x"), mysql]), ["/tmp/x/mydb/.s.PGSQL.5432", "127.0.0.1:3306"]);
+    assert_eq!(
+        ports(&["--unix-socket", "/run/db", URL, mysql]),
+        ["/run/db/mydb/.s.PGSQL.5432", "/run/db/db"]
+    );
+    assert_eq!(
+        ports(&[&format!("{URL}?unix-socket=/tmp/x"), mysql]),
+        ["/tmp/x/mydb/.s.PGSQL.5432", "127.0.0.1:3306"]
+    );
 }
 
 #[test]
@@ -54,8 +80,16 @@ fn a_target_keeps_its_port_when_the_file_changes() {
     let before = case.plan(&[]).unwrap();
     let case = case.file("countersign.toml", &(table("new") + &table("b")));
     let after = case.after(&[], Some(&before)).unwrap();
-    let listens: Vec<_> = after.settings.targets.iter().map(|target| (target.name.as_str(), listens(target))).collect();
-    assert_eq!(listens, [("new", vec!["127.0.0.1:5432".to_owned()]), ("b", vec!["127.0.0.1:5433".to_owned()])]);
+    let listens: Vec<_> = after
+        .settings
+        .targets
+        .iter()
+        .map(|target| (target.name.as_str(), listens(target)))
+        .collect();
+    assert_eq!(
+        listens,
+        [("new", vec!["127.0.0.1:5432".to_owned()]), ("b", vec!["127.0.0.1:5433".to_owned()])]
+    );
 }
 
 #[test]
@@ -63,7 +97,10 @@ fn other_machines_need_a_password_or_a_word() {
     let case = Case::default().variable("PW", "hunter2");
     let said = case.refused(&["--address", "0.0.0.0", URL]);
     assert!(said.starts_with("target 1: ") && said.contains("open-to-network"), "{said}");
-    assert_eq!(case.target(&["--address", "0.0.0.0", "--open-to-network", URL]).access, Access::OpenToNetwork);
+    assert_eq!(
+        case.target(&["--address", "0.0.0.0", "--open-to-network", URL]).access,
+        Access::OpenToNetwork
+    );
     let target = case.target(&["--address", "0.0.0.0", &format!("{URL}?access-password-env=PW")]);
     assert!(is_password(&target.access, "hunter2"));
 }
@@ -93,21 +130,43 @@ session-timeout = "8h"
 "#;
     let case = Case::with(file).file("password", "hunter2\n");
     let target = case.target(&[]);
-    assert_eq!(target.sign.as_ref().map(|(host, port)| (host.as_str(), *port)), Some(("mydb.abc.eu-west-1.rds.amazonaws.com", 3306)));
+    assert_eq!(
+        target.sign.as_ref().map(|(host, port)| (host.as_str(), *port)),
+        Some(("mydb.abc.eu-west-1.rds.amazonaws.com", 3306))
+    );
     assert!(is_password(&target.access, "hunter2"));
-    assert_eq!((target.role, target.max_connections, target.logins_per_second), (Role::Writer, 50, 20));
-    assert_eq!(listens(&target), ["127.0.0.2:3307", &case.root().join("run/orders").display().to_string(), "orders"]);
+    assert_eq!(
+        (target.role, target.max_connections, target.logins_per_second),
+        (Role::Writer, 50, 20)
+    );
+    assert_eq!(
+        listens(&target),
+        ["127.0.0.2:3307", &case.root().join("run/orders").display().to_string(), "orders"]
+    );
     let Login::Iam(settings) = &target.login else { panic!("{target:?}") };
     assert_eq!(settings.roles.len(), 2);
-    assert_eq!((settings.roles[1].external_id.as_deref(), settings.roles[1].session_name.as_deref()), (Some("id"), Some("me")));
-    assert_eq!((target.pool.warm, target.pool.reuse, target.pool.lifetime), (3, true, Duration::from_secs(3600)));
+    assert_eq!(
+        (settings.roles[1].external_id.as_deref(), settings.roles[1].session_name.as_deref()),
+        (Some("id"), Some("me"))
+    );
+    assert_eq!(
+        (target.pool.warm, target.pool.reuse, target.pool.lifetime),
+        (3, true, Duration::from_secs(3600))
+    );
     assert_eq!(case.target(&["--lazy-refresh"]).pool.warm, 0);
 }
 
 #[test]
 fn flags_are_for_every_target() {
-    let arguments = ["--assume-role", "arn:aws:iam::111122223333:role/a", "--assume-role", "arn:aws:iam::111122223333:role/b"];
-    let arguments = [&arguments[..], &["--external-id", "id", "--sign-host", "db.example.com:5555", URL]].concat();
+    let arguments = [
+        "--assume-role",
+        "arn:aws:iam::111122223333:role/a",
+        "--assume-role",
+        "arn:aws:iam::111122223333:role/b",
+    ];
+    let arguments =
+        [&arguments[..], &["--external-id", "id", "--sign-host", "db.example.com:5555", URL]]
+            .concat();
     let case = Case::default();
     let target = case.target(&arguments);
     let Login::Iam(settings) = &target.login else { panic!("{target:?}") };

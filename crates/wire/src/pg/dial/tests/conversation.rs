@@ -26,12 +26,32 @@ struct Case {
 fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for tls in [Tls::Off, Tls::Offered, Tls::Required] {
-        for security in [Security::Required, Security::Plain { trusted: false }, Security::Plain { trusted: true }] {
+        for security in [
+            Security::Required,
+            Security::Plain { trusted: false },
+            Security::Plain { trusted: true },
+        ] {
             for direct_tls in [false, true] {
-                for binding in [ChannelBinding::Prefer, ChannelBinding::Require, ChannelBinding::Disable] {
+                for binding in
+                    [ChannelBinding::Prefer, ChannelBinding::Require, ChannelBinding::Disable]
+                {
                     for (certificate, minor) in [(true, 0), (true, 2), (false, 2)] {
-                        for (asked, password) in [(false, None), (true, None), (true, Some("open sesame")), (true, Some("open barley"))] {
-                            cases.push(Case { tls, security, direct_tls, binding, certificate, minor, asked, password });
+                        for (asked, password) in [
+                            (false, None),
+                            (true, None),
+                            (true, Some("open sesame")),
+                            (true, Some("open barley")),
+                        ] {
+                            cases.push(Case {
+                                tls,
+                                security,
+                                direct_tls,
+                                binding,
+                                certificate,
+                                minor,
+                                asked,
+                                password,
+                            });
                         }
                     }
                 }
@@ -47,25 +67,38 @@ impl Case {
         let encrypted = self.security == Security::Required;
         let reached = if encrypted { self.tls != Tls::Off } else { self.tls != Tls::Required };
         let proved = !self.asked || self.password == Some("open sesame");
-        let bound = self.binding != ChannelBinding::Require || (self.asked && encrypted && self.certificate);
+        let bound = self.binding != ChannelBinding::Require
+            || (self.asked && encrypted && self.certificate);
         reached && proved && bound
     }
 
-    fn play(&self, piece: usize) -> (Result<super::Session, Fault>, Option<Result<Outcome, Fault>>) {
+    fn play(
+        &self,
+        piece: usize,
+    ) -> (Result<super::Session, Fault>, Option<Result<Outcome, Fault>>) {
         let dial = Dial::new(Settings {
             startup: jane(self.minor),
             security: self.security,
             direct_tls: self.direct_tls,
             channel_binding: self.binding,
-            ..settings(self.password.map_or(Credential::Nothing, |password| Credential::Password(secret(password))))
+            ..settings(
+                self.password
+                    .map_or(Credential::Nothing, |password| Credential::Password(secret(password))),
+            )
         });
         let ask = if self.asked { Ask::Password(verifier()) } else { Ask::Nothing };
         let login = Login::new(login::Settings { tls: self.tls, ask });
         let end_point = self.certificate.then_some(END_POINT.as_slice());
-        let welcome =
-            |_: &Outcome| codec::welcome(&[("server_version".to_owned(), "18.1".to_owned())], &key(if self.minor == 0 { 4 } else { 32 }));
+        let welcome = |_: &Outcome| {
+            codec::welcome(
+                &[("server_version".to_owned(), "18.1".to_owned())],
+                &key(if self.minor == 0 { 4 } else { 32 }),
+            )
+        };
         let (dial, login) = converse(dial, login, end_point, piece, welcome);
-        let dialled = dial.result().unwrap_or_else(|| Err(Fault::protocol("the login hung up without a word")));
+        let dialled = dial
+            .result()
+            .unwrap_or_else(|| Err(Fault::protocol("the login hung up without a word")));
         (dialled, login.result())
     }
 }
@@ -108,6 +141,12 @@ fn a_wrong_password_is_told_in_postgresqls_words() {
         password: Some("open barley"),
     };
     let (dialled, taken) = case.play(7);
-    assert_eq!(dialled.unwrap_err().to_string(), "28P01: password authentication failed for user \"jane\"");
-    assert_eq!(taken.unwrap().unwrap_err().to_string(), "a wrong password came with the user name \"jane\"");
+    assert_eq!(
+        dialled.unwrap_err().to_string(),
+        "28P01: password authentication failed for user \"jane\""
+    );
+    assert_eq!(
+        taken.unwrap().unwrap_err().to_string(),
+        "a wrong password came with the user name \"jane\""
+    );
 }
