@@ -10,48 +10,59 @@ use serde_json::Value;
 type Outcome = Result<(), Box<dyn Error>>;
 
 /// The drawing: a crate, and those of this workspace that it may use, directly or not. Tests may use more.
-const DRAWING: [(&str, &[&str]); 15] = [
+const DRAWING: [(&str, &[&str]); 17] = [
     ("countersign-core", &[]),
+    ("countersign-config-file", &["countersign-core"]),
     ("countersign-wire", &["countersign-core"]),
     ("countersign-connect", &["countersign-core", "countersign-wire"]),
-    ("countersign-gateway", &["countersign-core", "countersign-wire", "countersign-connect"]),
-    ("countersign-authority", &["countersign-core"]),
-    ("countersign-asker", &["countersign-core"]),
-    ("countersign-pam", &["countersign-core", "countersign-asker"]),
-    ("countersign-mysql-plugin", &["countersign-core", "countersign-asker"]),
+    ("countersign-proxy", &["countersign-core", "countersign-wire", "countersign-connect"]),
+    ("countersign-authority", &["countersign-core", "countersign-config-file"]),
+    (
+        "countersign-aws-api",
+        &["countersign-core", "countersign-config-file", "countersign-authority"],
+    ),
+    ("countersign-verifier-client", &["countersign-core"]),
+    ("countersign-pam", &["countersign-core", "countersign-verifier-client"]),
+    ("countersign-mysql-plugin", &["countersign-core", "countersign-verifier-client"]),
     (
         "countersign-local",
-        &["countersign-core", "countersign-wire", "countersign-authority", "countersign-connect"],
-    ),
-    ("countersign-operate", &["countersign-core"]),
-    (
-        "countersign-cli",
         &[
             "countersign-core",
+            "countersign-config-file",
             "countersign-wire",
             "countersign-connect",
-            "countersign-gateway",
             "countersign-authority",
-            "countersign-local",
-            "countersign-operate",
+            "countersign-aws-api",
         ],
     ),
+    ("countersign-setup", &["countersign-core"]),
+    ("countersign-cli", ALL),
     ("countersign-e2e", ALL),
     ("countersign-bench", ALL),
-    ("countersign-fuzz", &["countersign-core", "countersign-authority", "countersign-wire"]),
+    (
+        "countersign-fuzz",
+        &[
+            "countersign-core",
+            "countersign-config-file",
+            "countersign-authority",
+            "countersign-wire",
+        ],
+    ),
     ("xtask", &[]),
 ];
 
-/// The libraries without a shell around them, for what measures and tries them all.
+/// The libraries that the binary, the end-to-end tests and the benchmarks may use: all but the cdylibs.
 const ALL: &[&str] = &[
     "countersign-core",
+    "countersign-config-file",
     "countersign-wire",
     "countersign-connect",
-    "countersign-gateway",
+    "countersign-proxy",
     "countersign-authority",
-    "countersign-asker",
+    "countersign-aws-api",
+    "countersign-verifier-client",
     "countersign-local",
-    "countersign-operate",
+    "countersign-setup",
 ];
 
 /// What database servers load: the only crates that may be unsafe.

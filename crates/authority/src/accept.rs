@@ -13,7 +13,7 @@ const BREATH: Duration = Duration::from_millis(20);
 /// Holds a conversation on each connection that `accept` gives, at most `slots` at once: more wait in the listener's
 /// queue. It goes on until it is dropped; no error of `accept` ends it, and no conversation, however bad. How long a
 /// conversation keeps its slot is for `converse` to bound.
-pub(crate) async fn each<S, P, A, C>(
+pub async fn each<S, P, A, C>(
     front: &'static str,
     slots: usize,
     accept: impl Fn() -> A,
@@ -45,7 +45,7 @@ pub(crate) async fn each<S, P, A, C>(
 
 /// The same, but whoever is slow makes room: where every slot is taken and somebody new comes, the conversation that has kept
 /// its listener waiting for longest is ended, if one does. So nobody can keep others out by holding connections.
-pub(crate) async fn each_in_turn<S, P, A, C>(
+pub async fn each_in_turn<S, P, A, C>(
     front: &'static str,
     slots: usize,
     waiting: Arc<Waiting>,
@@ -91,7 +91,7 @@ pub(crate) async fn each_in_turn<S, P, A, C>(
 
 /// The conversations in which the other side is to say something, in the order in which they began to wait.
 #[derive(Debug, Default)]
-pub(crate) struct Waiting(Mutex<(u64, BTreeMap<u64, Arc<Notify>>)>);
+pub struct Waiting(Mutex<(u64, BTreeMap<u64, Arc<Notify>>)>);
 
 impl Waiting {
     fn end_longest(&self) {
@@ -104,7 +104,7 @@ impl Waiting {
 
 /// One conversation's place among those that wait.
 #[derive(Debug)]
-pub(crate) struct Turn {
+pub struct Turn {
     waiting: Arc<Waiting>,
     ended: Arc<Notify>,
     ticket: Mutex<Option<u64>>,
@@ -112,7 +112,7 @@ pub(crate) struct Turn {
 
 impl Turn {
     /// The other side is to say something.
-    pub(crate) fn wait(&self) {
+    pub fn wait(&self) {
         let mut queue = self.waiting.0.lock().unwrap_or_else(PoisonError::into_inner);
         queue.0 += 1;
         let ticket = queue.0;
@@ -121,7 +121,7 @@ impl Turn {
     }
 
     /// It has said it.
-    pub(crate) fn go_on(&self) {
+    pub fn go_on(&self) {
         if let Some(ticket) = self.ticket.lock().unwrap_or_else(PoisonError::into_inner).take() {
             self.waiting.0.lock().unwrap_or_else(PoisonError::into_inner).1.remove(&ticket);
         }

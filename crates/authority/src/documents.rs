@@ -136,7 +136,7 @@ pub struct Unusable {
 
 /// The document of a managed policy that counts, AWS's own or the account's. One that is not there has no text, which can't be
 /// evaluated, and so denies.
-pub(crate) fn managed(state: &State, arn: &str) -> Named {
+pub fn managed(state: &State, arn: &str) -> Named {
     let imported = || state.aws_policies.get(arn).map(|policy| policy.document.as_str());
     let own = || policy(state, arn).and_then(|policy| policy.document());
     let text = imported().or_else(|| aws_managed::document(arn)).or_else(own).map(str::to_owned);

@@ -4,12 +4,10 @@
 //! one binds to the [`ldap`] front; both bring a [`verifier::Login`] to the [`verifier::Verifier`], which reads the
 //! [`store`], decides, and writes the [`log`] before it answers. [`api`] speaks AWS's own API to the clients.
 
-mod accept;
-pub mod api;
+pub mod accept;
 pub mod aws_managed;
 pub mod daemon;
 pub mod documents;
-pub mod file;
 pub mod holder;
 pub mod issuer;
 pub mod ldap;
@@ -17,10 +15,9 @@ pub mod log;
 pub mod model;
 pub mod oidc;
 pub mod proof;
-mod random;
+pub mod random;
 pub mod seal;
 pub mod servers;
-pub mod service;
 pub mod session;
 pub mod store;
 pub mod throttle;

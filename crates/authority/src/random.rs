@@ -12,12 +12,12 @@ const ID: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 const SECRET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// `prefix` and `length` random characters of base32.
-pub(crate) fn id(prefix: &str, length: usize) -> Result<String, StoreError> {
+pub fn id(prefix: &str, length: usize) -> Result<String, StoreError> {
     Ok(format!("{prefix}{}", &*characters(ID, length)?))
 }
 
 /// `length` random characters of base64.
-pub(crate) fn secret(length: usize) -> Result<Zeroizing<String>, StoreError> {
+pub fn secret(length: usize) -> Result<Zeroizing<String>, StoreError> {
     characters(SECRET, length)
 }
 
@@ -36,7 +36,7 @@ fn characters(alphabet: &[u8], length: usize) -> Result<Zeroizing<String>, Store
 }
 
 /// A fresh key: 20 characters of id, 40 of secret.
-pub(crate) fn credentials(prefix: &str) -> Result<Credentials, StoreError> {
+pub fn credentials(prefix: &str) -> Result<Credentials, StoreError> {
     let secret = Secret::new(secret(40)?.as_str())
         .ok_or_else(|| StoreError::Missing("secret".to_owned()))?;
     Ok(Credentials {
@@ -48,14 +48,14 @@ pub(crate) fn credentials(prefix: &str) -> Result<Credentials, StoreError> {
 }
 
 /// A random UUID (RFC 9562, version 4).
-pub(crate) fn uuid() -> Result<String, StoreError> {
+pub fn uuid() -> Result<String, StoreError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)?;
     Ok(uuid_of(bytes, 4))
 }
 
 /// These bits as a UUID of that version: all that follows from a name is of version 8.
-pub(crate) fn uuid_of(bytes: [u8; 16], version: u8) -> String {
+pub fn uuid_of(bytes: [u8; 16], version: u8) -> String {
     let number = u128::from_be_bytes(bytes) & !((0xf000 << 64) | (0xc000 << 48));
     let number = number | (u128::from(version & 0xf) << 76) | (0x8000 << 48);
     let hex = format!("{number:032x}");

@@ -15,7 +15,7 @@ mod state;
 
 pub use administration::{ControlKind, NewIdentity, SessionRequest, USUAL_SESSION, check};
 pub use draft::Draft;
-pub(crate) use grants::token_hash;
+pub use grants::token_hash;
 pub use grants::{PortalAccess, PortalRequest};
 pub use location::{Location, PostgresLocation, TlsMode};
 pub use state::{Record, State, Table, named, placed};

@@ -12,15 +12,16 @@ mod export;
 mod name;
 mod outcome;
 mod readable;
+mod tags;
 
-pub use crate::file::{MAX_SIZE, Mistake, Mistakes};
+pub use countersign_config_file::{MAX_SIZE, Mistake, Mistakes};
 pub use export::{Exported, Secrets};
 pub use outcome::{Change, Done, MadeKey, Outcome};
 
 use std::time::SystemTime;
 
-use crate::file::{self, Report};
 use crate::store::{Store, StoreError};
+use countersign_config_file::Report;
 
 /// Whether an import is for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +54,7 @@ pub fn import(
     now: SystemTime,
 ) -> Result<Outcome, ImportError> {
     let report = Report::default();
-    let Some(root) = file::read(text, &report) else {
+    let Some(root) = countersign_config_file::read(text, &report) else {
         return report.conclude().map(|()| Outcome::default()).map_err(ImportError::Mistakes);
     };
     let entries = if details::recognised(&root) {

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use countersign_authority::service::state_directory;
 use countersign_authority::store::{Location, PostgresLocation, Store};
 use countersign_authority::transfer::{
     Change, Done, Exported, ImportError, MAX_SIZE, MadeKey, Mode, Outcome, Secrets, import,
 };
+use countersign_aws_api::server::state_directory;
 use countersign_core::credentials::Secret;
 use countersign_core::failure::{Class, Failure};
 use serde_json::{Value, json};

@@ -12,8 +12,8 @@ use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use countersign_authority::service::state_directory;
 use countersign_authority::store::Store;
+use countersign_aws_api::server::state_directory;
 use countersign_core::failure::{Class, Failure, exit};
 use countersign_core::name::{Engine, InstanceId};
 use countersign_local::people::People;

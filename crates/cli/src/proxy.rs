@@ -101,7 +101,7 @@ fn variable(name: &str) -> Option<String> {
 /// What is asked for, worked out in this environment.
 fn plan(
     request: &Request,
-    before: Option<&countersign_gateway::settings::Settings>,
+    before: Option<&countersign_proxy::settings::Settings>,
 ) -> Result<plan::Plan, Failure> {
     let here = std::env::current_dir().map_err(|error| {
         Failure::new(Class::Configuration, format!("the working directory: {error}"))

@@ -5,7 +5,7 @@ mod plugin;
 use std::process::ExitCode;
 
 use countersign_core::failure::{Class, Failure};
-use countersign_operate::{Action, Client, Content, OperateError, Plan};
+use countersign_setup::{Action, Client, Content, OperateError, Plan};
 use serde_json::{Value, json};
 
 use crate::output::{self, Format};

@@ -3,8 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use countersign_authority::service::StartError;
 use countersign_authority::store::StoreError;
+use countersign_aws_api::server::StartError;
 use countersign_core::failure::Class;
 use countersign_core::name::{Engine, InvalidName};
 

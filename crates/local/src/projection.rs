@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 
 use countersign_authority::issuer::{Projection, UnusableIssuer};
 use countersign_authority::oidc::jwt;
-use countersign_authority::service::state_directory;
 use countersign_authority::store::{Store, StoreError};
+use countersign_aws_api::server::state_directory;
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 

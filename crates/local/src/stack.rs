@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use countersign_authority::api::Machine;
 use countersign_authority::daemon::{Askers, Reach};
 use countersign_authority::log::DECISIONS;
 use countersign_authority::servers::Servers;
-use countersign_authority::service::{Config, Proofs, Service, log_directory, state_directory};
 use countersign_authority::store::{Location, Store};
 use countersign_authority::verifier::Settings;
+use countersign_aws_api::Machine;
+use countersign_aws_api::server::{Config, Proofs, Service, log_directory, state_directory};
 use countersign_core::name::{AccountId, Engine, InstanceId};
 use countersign_core::region::Region;
 use nix::unistd::User;

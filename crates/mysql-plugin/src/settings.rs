@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use countersign_asker::{Mistake, Settings, Verifier};
 use countersign_core::failure::{Class, Failure};
+use countersign_verifier_client::{Mistake, Settings, Verifier};
 
 /// From the time that the plugin is loaded until it is unloaded.
 static VERIFIER: RwLock<Option<Arc<Verifier>>> = RwLock::new(None);

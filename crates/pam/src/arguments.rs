@@ -1,7 +1,7 @@
 //! The arguments of the pam.d line.
 
-use countersign_asker::{Mistake, Settings};
 use countersign_core::failure::{Class, Failure};
+use countersign_verifier_client::{Mistake, Settings};
 
 /// Reads the arguments; all that is wrong with them is reported at once.
 pub(crate) fn parse(arguments: &[String]) -> Result<Settings, Failure> {

@@ -11,10 +11,8 @@ use countersign_connect::identity;
 use countersign_connect::resolve::Resolver;
 use countersign_connect::tls::Verification;
 use countersign_e2e::{Site, Stack};
-use countersign_gateway::settings::{
-    Access, Listen, Login, Pool, Role, ServerTls, Settings, Target,
-};
-use countersign_gateway::{Context, Proxy, Workers};
+use countersign_proxy::settings::{Access, Listen, Login, Pool, Role, ServerTls, Settings, Target};
+use countersign_proxy::{Context, Proxy, Workers};
 use serde_json::Value;
 
 /// How far its clock is behind when it starts: within the time that a token is good for, so that the server takes what was signed

@@ -135,7 +135,7 @@ impl Fetcher {
 }
 
 /// Whether nobody on the way can read or change what is said: https, or http that does not leave this machine.
-pub(crate) fn is_safe(uri: &Uri) -> bool {
+pub fn is_safe(uri: &Uri) -> bool {
     let Some(host) = uri.host().filter(|host| !host.is_empty()) else {
         return false;
     };

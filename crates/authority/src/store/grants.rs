@@ -161,6 +161,6 @@ impl Store {
 }
 
 /// As the portal's grants are named: who reads the store does not have the tokens.
-pub(crate) fn token_hash(token: &str) -> String {
+pub fn token_hash(token: &str) -> String {
     digest(&SHA256, token.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }

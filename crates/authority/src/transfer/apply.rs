@@ -11,12 +11,12 @@ use countersign_core::region::Partition;
 use super::entry::{self, Entries, Head};
 use super::name::Named;
 use super::outcome::{Change, Done, MadeKey, Outcome};
-use crate::file::{Place, Report};
 use crate::model::{
     Account, AwsPolicy, Instance, InstanceProfile, OidcProvider, ServiceAccount, seconds,
 };
 use crate::random;
 use crate::store::{Draft, Record, StoreError, named};
+use countersign_config_file::{Place, Report};
 
 mod identity;
 mod policy;

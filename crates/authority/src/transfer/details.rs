@@ -15,9 +15,10 @@ use super::entry::{
     Account, AwsPolicy, Content, Entries, Group, Head, Policy, Profile, Rights, Role, User,
 };
 use super::name::{Named, check_path};
+use super::tags::check_tag;
 use crate::aws_managed;
-use crate::file::{self, Fields, Place, Report, Spot, check_tag};
 use crate::model::Tags;
+use countersign_config_file::{Fields, Place, Report, Spot};
 
 /// The four lists, of which there is at least one.
 const LISTS: [&str; 4] = ["UserDetailList", "GroupDetailList", "RoleDetailList", "Policies"];
@@ -142,14 +143,18 @@ impl<'n> Reader<'n> {
         let created = fields.instant("CreateDate");
         let tags = if kind == Named::Group { None } else { self.tags(fields) };
         let arn = fields.required("Arn");
-        let parsed: Option<Arn> = arn.as_ref().and_then(|arn| file::parse(arn, self.report));
+        let parsed: Option<Arn> =
+            arn.as_ref().and_then(|arn| countersign_config_file::parse(arn, self.report));
         let (arn, parsed) = (arn?, parsed?);
         let account = match parsed.account() {
             // AWS's own policy: whose account it is does not matter, for it becomes none of an account's.
             "aws" => "000000000000",
             own => own,
         };
-        let account = file::parse(&Spot { place: arn.place, value: account }, self.report)?;
+        let account = countersign_config_file::parse(
+            &Spot { place: arn.place, value: account },
+            self.report,
+        )?;
         let head = Head {
             place: fields.place.clone(),
             account,

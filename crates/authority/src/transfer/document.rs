@@ -3,7 +3,7 @@
 use countersign_core::policy::json::{Node, Value};
 use countersign_core::policy::{Policy, PolicyKind};
 
-use crate::file::{Place, Report, locate};
+use countersign_config_file::{Place, Report, locate};
 
 /// The text of a policy, which is refused with every mistake where it can't be evaluated. A string is kept as it is.
 pub(super) fn read(

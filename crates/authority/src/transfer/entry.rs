@@ -7,8 +7,8 @@ use countersign_core::region::{Partition, Region};
 use countersign_core::token::KeyStatus;
 use zeroize::Zeroizing;
 
-use crate::file::{Place, Spot};
 use crate::model::{Address, Level, Tags};
+use countersign_config_file::{Place, Spot};
 
 /// All that a file says.
 #[derive(Default)]

@@ -1,6 +1,6 @@
 //! The forms of IAM's names. Source: "IAM and AWS STS quotas", name requirements, and the API reference's patterns.
 
-use crate::file::{Place, Report};
+use countersign_config_file::{Place, Report};
 
 /// What a name is of, with the longest that it may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

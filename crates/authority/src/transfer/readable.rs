@@ -7,8 +7,9 @@ use countersign_core::policy::json::Node;
 use super::document;
 use super::entry::{Account, Entries, Group, Head, Instance, Profile, Rights, ServiceAccount};
 use super::name::{Named, check_inline, check_path};
-use crate::file::{self, Fields, Place, Report, Spot, members};
+use super::tags::read_tags;
 use crate::model::{Address, Level};
+use countersign_config_file::{Fields, Place, Report, Spot, members};
 
 mod federation;
 mod identity;
@@ -83,7 +84,7 @@ struct Reader<'n> {
 impl<'n> Reader<'n> {
     fn account(&self, fields: &mut Fields<'n>) -> Option<AccountId> {
         if let Some(named) = fields.text("account") {
-            return file::parse(&named, self.report);
+            return countersign_config_file::parse(&named, self.report);
         }
         match &self.usual {
             Usual::Account(account) => return Some(account.clone()),
@@ -104,7 +105,7 @@ impl<'n> Reader<'n> {
             fields.text("path").filter(|path| check_path(&path.place, path.value, self.report));
         let id = fields.text("id").filter(|id| kind.check_id(&id.place, id.value, self.report));
         let created = fields.instant("created");
-        let tags = if kind == Named::Group { None } else { fields.tags("tags") };
+        let tags = if kind == Named::Group { None } else { read_tags(fields, "tags", self.report) };
         Some(Head {
             place: fields.place.clone(),
             account: account?,
@@ -148,9 +149,15 @@ impl<'n> Reader<'n> {
 
     fn instance(&self, fields: &mut Fields<'n>) -> Option<Instance> {
         let account = self.account(fields);
-        let name = fields.required("name").and_then(|name| file::parse(&name, self.report));
-        let engine = fields.required("engine").and_then(|engine| file::parse(&engine, self.report));
-        let region = fields.required("region").and_then(|region| file::parse(&region, self.report));
+        let name = fields
+            .required("name")
+            .and_then(|name| countersign_config_file::parse(&name, self.report));
+        let engine = fields
+            .required("engine")
+            .and_then(|engine| countersign_config_file::parse(&engine, self.report));
+        let region = fields
+            .required("region")
+            .and_then(|region| countersign_config_file::parse(&region, self.report));
         let (resource_id, iam) = (fields.parsed("resource_id"), fields.flag("iam"));
         let addresses = each(fields, "addresses", self.report, |fields| self.address(fields));
         let place = fields.place.clone();
@@ -167,7 +174,9 @@ impl<'n> Reader<'n> {
     }
 
     fn address(&self, fields: &mut Fields<'n>) -> Option<Address> {
-        let host = fields.required("host").and_then(|host| file::parse(&host, self.report));
+        let host = fields
+            .required("host")
+            .and_then(|host| countersign_config_file::parse(&host, self.report));
         fields.require("port");
         let port = fields.number("port", 1..=65_535).and_then(|port| u16::try_from(port).ok());
         let resource_id = fields.parsed("resource_id");
@@ -193,7 +202,7 @@ impl<'n> Reader<'n> {
 }
 
 fn account<'n>(fields: &mut Fields<'n>, report: &'n Report) -> Option<Account> {
-    let id = fields.required("id").and_then(|id| file::parse(&id, report));
+    let id = fields.required("id").and_then(|id| countersign_config_file::parse(&id, report));
     let partition = fields.parsed("partition");
     let mut levels = |key, kind| {
         let list = fields.list(key)?;

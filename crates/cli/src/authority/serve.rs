@@ -8,9 +8,9 @@ use std::process::ExitCode;
 
 use countersign_authority::daemon::{Askers, Reach};
 use countersign_authority::issuer::USUAL_URL;
-use countersign_authority::service::{Config, Proofs, Service, StartError, log_directory};
 use countersign_authority::throttle::RDS_LIMIT;
 use countersign_authority::verifier::{ContextKeys, Settings};
+use countersign_aws_api::server::{Config, Proofs, Service, StartError, log_directory};
 use countersign_core::failure::{Class, Failure};
 use countersign_core::name::InvalidName;
 use countersign_core::proof::{StsEndpoint, TrustedSts};

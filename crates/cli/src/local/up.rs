@@ -11,10 +11,10 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use countersign_authority::api::Machine;
 use countersign_authority::issuer::USUAL_URL;
 use countersign_authority::throttle::RDS_LIMIT;
 use countersign_authority::verifier::{ContextKeys, Settings};
+use countersign_aws_api::Machine;
 use countersign_core::failure::{Class, Failure};
 use countersign_core::name::{AccountId, Engine, InstanceId};
 use countersign_core::region::Region;

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use countersign_core::failure::{Class, Failure};
-use countersign_gateway::admin::{self, Listener, Operated, Pending, Routes};
-use countersign_gateway::handover::Offer;
-use countersign_gateway::settings::Listen;
-use countersign_gateway::{Inherited, Proxy, inherited};
+use countersign_proxy::admin::{self, Listener, Operated, Pending, Routes};
+use countersign_proxy::handover::Offer;
+use countersign_proxy::settings::Listen;
+use countersign_proxy::{Inherited, Proxy, inherited};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;

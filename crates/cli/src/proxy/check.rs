@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use countersign_connect::tls::Verification;
 use countersign_core::failure::Failure;
-use countersign_gateway::settings::{Access, Listen, Login, Role, Target};
+use countersign_proxy::settings::{Access, Listen, Login, Role, Target};
 use serde_json::{Value, json};
 
 use super::plan::{Operation, Plan};

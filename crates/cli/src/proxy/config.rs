@@ -12,7 +12,7 @@ mod url;
 
 use std::net::IpAddr;
 
-use countersign_authority::file::{self, Fields, Place, Report, members};
+use countersign_config_file::{Fields, Place, Report, members};
 use countersign_core::policy::Position;
 use countersign_core::policy::json::{Member, Node, Value};
 
@@ -41,7 +41,7 @@ pub(super) struct File {
 /// Reads the text of a file.
 pub(super) fn read(text: &str, around: &Around<'_>, report: &Report) -> File {
     let mut file = File::default();
-    let Some(root) = file::read(text, report) else {
+    let Some(root) = countersign_config_file::read(text, report) else {
         return file;
     };
     let Some(mut fields) = Fields::of(&root, Place::root(&root), report) else {

@@ -6,9 +6,9 @@ use std::os::unix::fs::DirBuilderExt;
 use countersign_connect::clock::Clock;
 use countersign_connect::resolve::Resolver;
 use countersign_core::failure::{Class, Failure};
-use countersign_gateway::handover::{self, Taken};
-use countersign_gateway::settings::{Access, Listen, Settings};
-use countersign_gateway::{Context, Inherited, Problem, Proxy, Workers, activation};
+use countersign_proxy::handover::{self, Taken};
+use countersign_proxy::settings::{Access, Listen, Settings};
+use countersign_proxy::{Context, Inherited, Problem, Proxy, Workers, activation};
 
 use super::plan::Operation;
 

@@ -3,19 +3,19 @@
 use std::io;
 
 use countersign_core::failure::Failure;
-use countersign_gateway::telemetry;
+use countersign_proxy::telemetry;
 use tokio::runtime::Handle;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt, registry};
 
-pub(super) use countersign_gateway::telemetry::Traces;
+pub(super) use countersign_proxy::telemetry::Traces;
 
 use super::plan::Logs;
 use crate::output;
 
 /// What is logged unless it is to be quiet: who came and went, too.
-const USUAL: &str = "warn,countersign=info,countersign_gateway=info";
+const USUAL: &str = "warn,countersign=info,countersign_proxy=info";
 
 /// The part of the connections that is traced: all, for who has a collector may sample there.
 const RATIO: f64 = 1.0;

@@ -7,9 +7,9 @@ mod target;
 
 use std::path::{Path, PathBuf};
 
-use countersign_authority::file::{Mistake, Place, Report};
+use countersign_config_file::{Mistake, Place, Report};
 use countersign_core::failure::{Class, Failure};
-use countersign_gateway::settings::{Settings, Target};
+use countersign_proxy::settings::{Settings, Target};
 
 use super::config::{self, Around, Given, Raw};
 use super::{Request, duration};

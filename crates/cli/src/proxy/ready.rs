@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use countersign_core::name::Engine;
-use countersign_gateway::settings::{Access, Listen, Target};
+use countersign_proxy::settings::{Access, Listen, Target};
 
 /// How a target is reached at one of its listeners.
 pub(super) fn line(target: &Target, listen: &Listen) -> String {

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use countersign_core::failure::{Class, Failure};
-use countersign_gateway::{Inherited, Problem, Proxy};
+use countersign_proxy::{Inherited, Problem, Proxy};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep};

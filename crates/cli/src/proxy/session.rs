@@ -8,7 +8,7 @@ use std::time::Duration;
 use countersign_core::failure::{Class, Failure};
 use countersign_core::name::Engine;
 use countersign_core::region::Region;
-use countersign_gateway::settings::{Access, Listen, Target};
+use countersign_proxy::settings::{Access, Listen, Target};
 use tokio::time::sleep;
 
 use super::options::Options;

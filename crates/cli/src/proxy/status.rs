@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use countersign_gateway::status::{Listener, Session, State, Status, Target};
+use countersign_proxy::status::{Listener, Session, State, Status, Target};
 
 use super::duration;
 use crate::output::columns;
@@ -98,7 +98,7 @@ fn identity(target: &Target, now: SystemTime) -> Vec<Vec<String>> {
     if target.tokens.is_empty() {
         return vec![row("-".to_owned(), "-".to_owned())];
     }
-    let token = |token: &countersign_gateway::status::Token| {
+    let token = |token: &countersign_proxy::status::Token| {
         row(
             token.user.clone(),
             format!("{} old, good for {}", seconds(token.age), until(token.ends, now)),

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use countersign_core::failure::Failure;
 use countersign_core::name::{Engine, InstanceId};
-use countersign_operate::plugin::{self, Server, Wanted};
-use countersign_operate::{Client, Connection};
+use countersign_setup::plugin::{self, Server, Wanted};
+use countersign_setup::{Client, Connection};
 
 use super::{Manner, Proposal, failure, misused};
 use crate::local::beside;

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use countersign_authority::issuer::{STS_AUDIENCE, USUAL_URL};
 use countersign_authority::model::ServiceAccount;
 use countersign_authority::oidc::jwt;
-use countersign_authority::service::state_directory;
 use countersign_authority::store::{Store, StoreError};
+use countersign_aws_api::server::state_directory;
 use tempfile::TempDir;
 
 use super::{LIFETIME, Projections, RENEWAL};

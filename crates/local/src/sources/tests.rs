@@ -6,8 +6,8 @@ use std::process::Command;
 use std::time::SystemTime;
 
 use countersign_authority::model::{Identity, IdentityKind};
-use countersign_authority::service::state_directory;
 use countersign_authority::store::{NewIdentity, Store, StoreError};
+use countersign_aws_api::server::state_directory;
 use countersign_core::region::Partition;
 use tempfile::TempDir;
 

@@ -4,8 +4,8 @@
 //! everything is wiped; these have none.
 
 use countersign_authority::model::{Address, Instance};
-use countersign_authority::service::state_directory;
 use countersign_authority::store::Store;
+use countersign_aws_api::server::state_directory;
 use countersign_core::endpoint::HostName;
 use countersign_core::name::{Engine, InstanceId, ResourceId};
 

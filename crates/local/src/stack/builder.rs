@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use countersign_authority::model::{Address, Instance};
-use countersign_authority::service::state_directory;
 use countersign_authority::store::Store;
+use countersign_aws_api::server::state_directory;
 use countersign_core::name::ResourceId;
 use zeroize::Zeroizing;
 

@@ -8,12 +8,12 @@ use countersign_core::token::KeyStatus;
 use zeroize::Zeroizing;
 
 use super::{Applying, arn, owned, path, with};
-use crate::file::Place;
 use crate::model::{AccessKey, Group, Role, User};
 use crate::random;
 use crate::store::{StoreError, USUAL_SESSION, named};
 use crate::transfer::entry::{self, Rights};
 use crate::transfer::name::Named;
+use countersign_config_file::Place;
 
 /// The most access keys that a user has at once. Source: "IAM and AWS STS quotas".
 const MAX_KEYS: usize = 2;

@@ -9,12 +9,12 @@ use countersign_core::region::Partition;
 use super::{Applying, arn, owned, path, with};
 use crate::aws_managed;
 use crate::documents;
-use crate::file::Spot;
 use crate::model::{ManagedPolicy, PolicyVersion};
 use crate::store::{StoreError, named};
 use crate::transfer::entry::{self, Content};
 use crate::transfer::name::Named;
 use crate::transfer::readable::MAX_VERSIONS;
+use countersign_config_file::Spot;
 
 impl Applying<'_> {
     pub(super) fn policy(&mut self, entry: &entry::Policy) -> Result<(), StoreError> {

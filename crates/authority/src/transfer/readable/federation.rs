@@ -1,8 +1,9 @@
 //! OIDC providers and service accounts.
 
 use super::Reader;
-use crate::file::{Fields, Place, Report};
 use crate::transfer::entry::Provider;
+use crate::transfer::tags::read_tags;
+use countersign_config_file::{Fields, Place, Report};
 
 impl<'n> Reader<'n> {
     pub(super) fn provider(&self, fields: &mut Fields<'n>) -> Option<Provider> {
@@ -20,12 +21,12 @@ impl<'n> Reader<'n> {
             }
             host.map(|host| (text.value.to_owned(), host.to_owned()))
         });
-        let texts = |list: Option<Vec<crate::file::Spot<String>>>| {
+        let texts = |list: Option<Vec<countersign_config_file::Spot<String>>>| {
             list.map(|list| list.into_iter().map(|text| text.value).collect())
         };
         let (client_ids, thumbprints) =
             (texts(fields.texts("client_ids")), texts(fields.texts("thumbprints")));
-        let (created, tags) = (fields.instant("created"), fields.tags("tags"));
+        let (created, tags) = (fields.instant("created"), read_tags(fields, "tags", self.report));
         let (url, host) = url?;
         Some(Provider {
             place: fields.place.clone(),

@@ -6,9 +6,9 @@ use countersign_core::token::KeyStatus;
 use zeroize::Zeroizing;
 
 use super::{Reader, document, each};
-use crate::file::{self, Fields};
 use crate::transfer::entry::{Key, Role, User};
 use crate::transfer::name::Named;
+use countersign_config_file::Fields;
 
 impl<'n> Reader<'n> {
     pub(super) fn user(&self, fields: &mut Fields<'n>) -> Option<User> {
@@ -21,7 +21,7 @@ impl<'n> Reader<'n> {
 
     fn key(&self, fields: &mut Fields<'n>) -> Option<Key> {
         let id = fields.required("id").and_then(|text| {
-            let id: AccessKeyId = file::parse(&text, self.report)?;
+            let id: AccessKeyId = countersign_config_file::parse(&text, self.report)?;
             // Keys that begin with ASIA are looked for in session tokens.
             if id.as_str().starts_with("ASIA") {
                 self.report.add(

@@ -6,9 +6,9 @@ use countersign_core::arn::Arn;
 use countersign_core::policy::PolicyKind;
 
 use super::{Reader, document};
-use crate::file::{self, Fields, Place};
 use crate::transfer::entry::{AwsPolicy, Content, Policy};
 use crate::transfer::name::Named;
+use countersign_config_file::{Fields, Place};
 
 /// The most versions that a managed policy has at once. Source: "IAM and AWS STS quotas".
 pub(in crate::transfer) const MAX_VERSIONS: usize = 5;
@@ -85,7 +85,7 @@ impl<'n> Reader<'n> {
 
     pub(super) fn aws_policy(&self, fields: &mut Fields<'n>) -> Option<AwsPolicy> {
         let arn = fields.required("arn").and_then(|text| {
-            let arn: Arn = file::parse(&text, self.report)?;
+            let arn: Arn = countersign_config_file::parse(&text, self.report)?;
             let own = arn.service() == "iam"
                 && arn.account() == "aws"
                 && arn.resource().starts_with("policy/");

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use countersign_authority::file::{Place, Report};
+use countersign_config_file::{Place, Report};
 use zeroize::Zeroizing;
 
 /// The largest file of a password or of variables that is read, in bytes.

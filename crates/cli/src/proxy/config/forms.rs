@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use countersign_authority::file::{Place, Report, string};
+use countersign_config_file::{Place, Report, string};
 use countersign_core::policy::json::{Member, Node, Value};
-use countersign_gateway::settings::Password;
+use countersign_proxy::settings::Password;
 
 use super::secret::{ADVICE, password};
 use super::{Around, dotenv, url};

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use countersign_authority::file::{Fields, Place, Report, Spot, string};
+use countersign_config_file::{Fields, Place, Report, Spot, string};
 use countersign_core::endpoint::HostName;
 use countersign_core::name::InvalidName;
 use countersign_core::policy::json::{Node, Value};

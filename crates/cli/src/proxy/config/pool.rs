@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use countersign_authority::file::{Fields, Place, Report, Spot};
+use countersign_config_file::{Fields, Place, Report, Spot};
 use countersign_core::policy::json::{Node, Value};
 
 use crate::proxy::duration;

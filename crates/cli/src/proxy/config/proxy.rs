@@ -1,6 +1,6 @@
 //! `[proxy]`: the same as the flags, by the same names.
 
-use countersign_authority::file::{self, Fields, Place, Report, string};
+use countersign_config_file::{Fields, Place, Report, string};
 use countersign_connect::identity::RoleArn;
 use countersign_core::policy::json::{Node, Value};
 
@@ -52,7 +52,7 @@ fn roles(fields: &mut Fields<'_>, report: &Report) -> Vec<RoleArn> {
     let Some((place, node)) = fields.take("assume-role") else {
         return Vec::new();
     };
-    let role = |place, node| file::parse(&string(place, node, report)?, report);
+    let role = |place, node| countersign_config_file::parse(&string(place, node, report)?, report);
     match &node.value {
         Value::Array(nodes) => nodes
             .iter()

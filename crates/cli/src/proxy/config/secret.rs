@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use countersign_authority::file::{Fields, Place, Report, string};
+use countersign_config_file::{Fields, Place, Report, string};
 use countersign_core::credentials::Secret;
 use countersign_core::policy::json::{Node, Value};
-use countersign_gateway::settings::{Access, Password};
+use countersign_proxy::settings::{Access, Password};
 use nix::unistd::User;
 
 use super::target::RawLogin;

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign_authority::file::{self, Fields, Place, Report, Spot};
+use countersign_config_file::{Fields, Place, Report, Spot};
 use countersign_connect::identity;
 use countersign_connect::tls::Verification;
 use countersign_core::endpoint::HostName;
 use countersign_core::name::{DbUser, Engine};
 use countersign_core::policy::json::{Node, Value};
 use countersign_core::region::Region;
-use countersign_gateway::settings::{Access, ClientTls, Password, Role};
+use countersign_proxy::settings::{Access, ClientTls, Password, Role};
 
 use super::place::{address, listen, path, port};
 use super::pool::span;
@@ -86,8 +86,12 @@ pub(super) fn read(
     let raw = Raw {
         name: name.to_owned(),
         given,
-        engine: fields.required("engine").and_then(|text| file::parse(&text, report)),
-        host: fields.required("host").and_then(|text| file::parse(&text, report)),
+        engine: fields
+            .required("engine")
+            .and_then(|text| countersign_config_file::parse(&text, report)),
+        host: fields
+            .required("host")
+            .and_then(|text| countersign_config_file::parse(&text, report)),
         port: port(fields, "port"),
         user: fields.parsed("user"),
         database: fields.text("database").map(|database| database.value.to_owned()),
@@ -162,11 +166,11 @@ fn roles(fields: &mut Fields<'_>, report: &Report) -> Option<Vec<identity::Role>
 
 fn role(place: Place, node: &Node, report: &Report) -> Option<identity::Role> {
     if let Value::String(text) = &node.value {
-        let arn = file::parse(&Spot { place, value: text.as_str() }, report)?;
+        let arn = countersign_config_file::parse(&Spot { place, value: text.as_str() }, report)?;
         return Some(identity::Role { arn, external_id: None, session_name: None });
     }
     let mut fields = Fields::of(node, place, report)?;
-    let arn = fields.required("arn").and_then(|text| file::parse(&text, report));
+    let arn = fields.required("arn").and_then(|text| countersign_config_file::parse(&text, report));
     let mut text = |key| fields.text(key).map(|text| text.value.to_owned());
     let (external_id, session_name) = (text("external-id"), text("session-name"));
     fields.finish();

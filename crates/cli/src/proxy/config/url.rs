@@ -1,7 +1,7 @@
 //! A URL as the fields of a target, so that both are read by the same rules:
 //! `postgres://USER@HOST[:PORT][/DATABASE][?PARAMETER=VALUE&…]`.
 
-use countersign_authority::file::{Place, Report};
+use countersign_config_file::{Place, Report};
 use countersign_core::policy::Position;
 use countersign_core::policy::json::{Member, Node, Value};
 use countersign_core::sigv4::encode;

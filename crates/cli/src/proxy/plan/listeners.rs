@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use countersign_core::name::Engine;
-use countersign_gateway::settings::{Listen, Settings};
+use countersign_proxy::settings::{Listen, Settings};
 
 use crate::proxy::config::{Given, Raw, Wanted};
 use crate::proxy::options::Options;

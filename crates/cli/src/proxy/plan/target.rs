@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use countersign_authority::file::{Place, Report};
+use countersign_config_file::{Place, Report};
 use countersign_connect::identity;
 use countersign_connect::tls::Verification;
 use countersign_core::name::Engine;
-use countersign_gateway::settings::{Access, Listen, Login, Pool, Role, ServerTls, Target};
+use countersign_proxy::settings::{Access, Listen, Login, Pool, Role, ServerTls, Target};
 
 use super::Listeners;
 use crate::proxy::config::{Given, Raw, RawLogin};

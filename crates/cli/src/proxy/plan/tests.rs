@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use countersign_core::failure::{Class, Failure};
-use countersign_gateway::settings::{Access, Listen, Login, Target};
+use countersign_proxy::settings::{Access, Listen, Login, Target};
 use tempfile::TempDir;
 
 use super::{Plan, Surroundings, make};

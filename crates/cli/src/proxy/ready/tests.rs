@@ -4,7 +4,7 @@ use std::time::Duration;
 use countersign_connect::identity;
 use countersign_connect::tls::Verification;
 use countersign_core::name::Engine;
-use countersign_gateway::settings::{Access, Listen, Login, Pool, Role, ServerTls, Target};
+use countersign_proxy::settings::{Access, Listen, Login, Pool, Role, ServerTls, Target};
 
 use super::line;
 

@@ -1,6 +1,6 @@
 use std::time::{Duration, SystemTime};
 
-use countersign_gateway::status::{
+use countersign_proxy::status::{
     Health, Identity, Listener, Pool, Session, Setback, State, Status, Target, Token,
 };
 

@@ -1,8 +1,8 @@
 use std::time::SystemTime;
 
 use countersign_authority::model::{Identity, IdentityKind};
-use countersign_authority::service::state_directory;
 use countersign_authority::store::{NewIdentity, Store};
+use countersign_aws_api::server::state_directory;
 use countersign_core::name::Engine;
 use tempfile::TempDir;
 

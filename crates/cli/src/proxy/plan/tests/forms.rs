@@ -1,6 +1,6 @@
 use countersign_connect::tls::Verification;
 use countersign_core::name::Engine;
-use countersign_gateway::settings::{Login, Target};
+use countersign_proxy::settings::{Login, Target};
 
 use super::{Case, logs_in_with};
 

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use countersign_gateway::settings::{Access, Login, Role};
+use countersign_proxy::settings::{Access, Login, Role};
 
 use super::{Case, is_password, listens};
 

@@ -1,0 +1,38 @@
+//! The table of actions in the documentation, held against the actions that there are.
+
+use std::collections::BTreeSet;
+
+use super::route::SERVICES;
+
+const DOCUMENT: &str = include_str!("../../../docs/local-aws.md");
+
+/// The first cells of the tables below the heading `### NAME`, as far as the next heading.
+fn named(service: &str) -> BTreeSet<&'static str> {
+    let (_, section) = DOCUMENT.split_once(&format!("\n### {service}\n")).unwrap();
+    let (section, _) = section.split_once("\n#").unwrap();
+    let cells = section
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .filter_map(|line| line.split('|').nth(1));
+    cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect()
+}
+
+#[test]
+fn every_action_is_in_the_table_of_its_service_and_nothing_else_is() {
+    for service in SERVICES {
+        let there: BTreeSet<&str> = service
+            .actions
+            .iter()
+            .flat_map(|group| group.iter())
+            .map(|action| action.name)
+            .collect();
+        let named = named(&service.name.to_uppercase());
+        let missing: Vec<_> = there.difference(&named).collect();
+        let gone: Vec<_> = named.difference(&there).collect();
+        assert!(
+            missing.is_empty() && gone.is_empty(),
+            "docs/local-aws.md, {}: lacks {missing:?}, has {gone:?}",
+            service.name
+        );
+    }
+}

@@ -1,0 +1,152 @@
+//! Access keys of users.
+
+use std::sync::Arc;
+
+use countersign_core::name::AccessKeyId;
+use countersign_core::token::KeyStatus;
+use zeroize::Zeroizing;
+
+use super::entity::{Named, PAGING, absent, current, date, limit};
+use super::user::named_or_caller;
+use crate::action::{Action, Answer};
+use crate::call::{Call, Target};
+use crate::error::ApiError;
+use crate::xml::Xml;
+use countersign_authority::model::{AccessKey, User, seconds};
+use countersign_authority::random;
+use countersign_authority::store::{Draft, named};
+
+pub(super) const ACTIONS: &[Action] = &[
+    Action::writes("CreateAccessKey", &["UserName"], create),
+    Action::reads("ListAccessKeys", &["UserName", "Marker", "MaxItems"], list),
+    Action::writes("UpdateAccessKey", &["UserName", "AccessKeyId", "Status"], update),
+    Action::writes("DeleteAccessKey", &["UserName", "AccessKeyId"], delete),
+    Action::reads("GetAccessKeyLastUsed", &["AccessKeyId"], get_last_used),
+];
+
+/// The most keys of a user. Source: "IAM and AWS STS quotas" in the IAM user guide.
+pub(super) const MAX_KEYS: usize = 2;
+
+fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let found = named_or_caller(call)?.authorized(call, "iam:CreateAccessKey")?;
+    let key = call.api.store().change(|draft| {
+        let mut user = current(draft, &*found)?;
+        if user.access_keys.len() >= MAX_KEYS {
+            return Err(limit("AccessKeysPerUser", MAX_KEYS));
+        }
+        let credentials = random::credentials("AKIA")?;
+        user.access_keys.push(credentials.access_key_id.clone());
+        let key = draft.put(AccessKey {
+            id: credentials.access_key_id,
+            account: user.account.clone(),
+            user: user.name.clone(),
+            secret: Zeroizing::new(credentials.secret.expose().to_owned()),
+            status: KeyStatus::Active,
+            created: seconds(call.now),
+        })?;
+        draft.put(user)?;
+        Ok::<_, ApiError>(key)
+    })?;
+    let mut xml = Xml::new();
+    xml.element("AccessKey", |xml| {
+        write(xml, &key);
+        xml.leaf("SecretAccessKey", key.secret.as_str());
+    });
+    Ok(xml.into())
+}
+
+/// What all answers say of a key.
+fn write(xml: &mut Xml, key: &AccessKey) {
+    let status = match key.status {
+        KeyStatus::Active => "Active",
+        KeyStatus::Inactive => "Inactive",
+    };
+    xml.leaf("UserName", &key.user)
+        .leaf("AccessKeyId", &key.id)
+        .leaf("Status", status)
+        .leaf("CreateDate", date(key.created));
+}
+
+/// Oldest first.
+fn list(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let user = named_or_caller(call)?.authorized(call, "iam:ListAccessKeys")?;
+    let keys = user.access_keys.iter().filter_map(|id| call.state.access_keys.get(id.as_str()));
+    let page = PAGING.page(call, keys.enumerate().map(|(at, key)| (at.to_string(), key)))?;
+    let mut xml = Xml::new();
+    xml.list("AccessKeyMetadata", "member", &page.items, |xml, key| write(xml, key));
+    page.write_truncation(&mut xml);
+    Ok(xml.into())
+}
+
+fn update(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let status = match call.parameters.required("Status")? {
+        "Active" => KeyStatus::Active,
+        "Inactive" => KeyStatus::Inactive,
+        _ => {
+            let constraint = "Member must satisfy enum value set: [Active, Inactive]";
+            return Err(ApiError::invalid(&format!(
+                "1 validation error detected: Value at 'status' failed to satisfy constraint: {constraint}"
+            )));
+        }
+    };
+    change(call, "iam:UpdateAccessKey", |draft, _, key| {
+        draft.put(AccessKey { status, ..AccessKey::clone(key) })?;
+        Ok(())
+    })
+}
+
+fn delete(call: &Call<'_>) -> Result<Answer, ApiError> {
+    change(call, "iam:DeleteAccessKey", |draft, mut user, key| {
+        user.access_keys.retain(|id| *id != key.id);
+        draft.put(user)?;
+        draft.remove::<AccessKey>(key.id.as_str());
+        Ok(())
+    })
+}
+
+/// Changes a key, which must be of the user that the caller may change.
+fn change(
+    call: &Call<'_>,
+    action: &str,
+    change: impl Fn(&mut Draft, User, &AccessKey) -> Result<(), ApiError>,
+) -> Result<Answer, ApiError> {
+    let id = call.parameters.required("AccessKeyId")?;
+    let found = named_or_caller(call)?.authorized(call, action)?;
+    call.api.store().change(|draft| {
+        let user = current(draft, &*found)?;
+        let key = draft
+            .access_keys
+            .get(id)
+            .filter(|key| user.access_keys.contains(&key.id))
+            .map(Arc::clone)
+            .ok_or_else(|| gone(id))?;
+        change(draft, user, &key)?;
+        Ok(Answer::Done)
+    })
+}
+
+fn gone(id: &str) -> ApiError {
+    absent(&format!("The Access Key with id {id} cannot be found."))
+}
+
+/// The authority keeps no record of uses: every key is one of which none is known. AWS says `N/A` then too.
+fn get_last_used(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let id: AccessKeyId = call.parameters.required("AccessKeyId")?.parse()?;
+    let key = call
+        .state
+        .access_keys
+        .get(id.as_str())
+        .filter(|key| call.account().is_ok_and(|account| key.account == *account));
+    let Some(user) =
+        key.and_then(|key| call.state.users.get(&named(key.account.as_str(), &key.user)))
+    else {
+        call.authorize("iam:GetAccessKeyLastUsed", &Target::of("*"))?;
+        return Err(gone(id.as_str()));
+    };
+    let user = Named::<User>::of(call, &user.name)?.authorized(call, "iam:GetAccessKeyLastUsed")?;
+    let mut xml = Xml::new();
+    xml.leaf("UserName", &user.name).element("AccessKeyLastUsed", |xml| {
+        xml.leaf("ServiceName", "N/A").leaf("Region", "N/A");
+    });
+    Ok(xml.into())
+}

@@ -1,0 +1,102 @@
+//! Managed policies of users, groups and roles: which they have.
+
+use super::entity::{PAGING, absent, limit, path_prefix};
+use super::identity::{Asked, Kind};
+use super::policy::Managed;
+use crate::action::{Action, Answer};
+use crate::call::Call;
+use crate::error::ApiError;
+use crate::xml::Xml;
+
+/// The most managed policies of an identity. Source: "IAM and AWS STS quotas".
+pub(super) const MAX_ATTACHED: usize = 10;
+
+pub(super) const ACTIONS: &[Action] = &[
+    Action::writes("AttachUserPolicy", &["UserName", "PolicyArn"], |call| attach(call, Kind::User)),
+    Action::writes("AttachGroupPolicy", &["GroupName", "PolicyArn"], |call| {
+        attach(call, Kind::Group)
+    }),
+    Action::writes("AttachRolePolicy", &["RoleName", "PolicyArn"], |call| attach(call, Kind::Role)),
+    Action::writes("DetachUserPolicy", &["UserName", "PolicyArn"], |call| detach(call, Kind::User)),
+    Action::writes("DetachGroupPolicy", &["GroupName", "PolicyArn"], |call| {
+        detach(call, Kind::Group)
+    }),
+    Action::writes("DetachRolePolicy", &["RoleName", "PolicyArn"], |call| detach(call, Kind::Role)),
+    Action::reads(
+        "ListAttachedUserPolicies",
+        &["UserName", "PathPrefix", "Marker", "MaxItems"],
+        |call| list(call, Kind::User),
+    ),
+    Action::reads(
+        "ListAttachedGroupPolicies",
+        &["GroupName", "PathPrefix", "Marker", "MaxItems"],
+        |call| list(call, Kind::Group),
+    ),
+    Action::reads(
+        "ListAttachedRolePolicies",
+        &["RoleName", "PathPrefix", "Marker", "MaxItems"],
+        |call| list(call, Kind::Role),
+    ),
+];
+
+/// What stands behind `policy` in a managed policy's ARN: path and name.
+pub(super) fn path_and_name(arn: &str) -> Option<(&str, &str)> {
+    let whole = arn.split_once(":policy/").map(|(before, _)| before.len() + ":policy".len())?;
+    let whole = arn.get(whole..)?;
+    let slash = whole.rfind('/')?;
+    Some((whole.get(..=slash)?, whole.get(slash + 1..)?))
+}
+
+/// `AttachedPolicies`, or `AttachedManagedPolicies`.
+pub(super) fn write<'a>(xml: &mut Xml, element: &str, arns: impl IntoIterator<Item = &'a String>) {
+    xml.list(element, "member", arns, |xml, arn| {
+        xml.maybe("PolicyName", path_and_name(arn).map(|(_, name)| name)).leaf("PolicyArn", arn);
+    });
+}
+
+fn attach(call: &Call<'_>, kind: Kind) -> Result<Answer, ApiError> {
+    let (asked, arn) = (Asked::read(call, kind)?, call.parameters.required("PolicyArn")?);
+    call.authorize(
+        &format!("iam:Attach{}Policy", kind.title()),
+        &asked.bounded_target().with("iam:PolicyARN", arn),
+    )?;
+    let account = call.account()?.as_str();
+    asked.change(call, |state, policies| {
+        if Managed::find(state, account, arn).is_none() {
+            return Err(absent(&format!("Policy {arn} does not exist or is not attachable.")));
+        }
+        if policies.attached.insert(arn.to_owned()) && policies.attached.len() > MAX_ATTACHED {
+            return Err(limit(&format!("PoliciesPer{}", kind.title()), MAX_ATTACHED));
+        }
+        Ok(())
+    })?;
+    Ok(Answer::Done)
+}
+
+fn detach(call: &Call<'_>, kind: Kind) -> Result<Answer, ApiError> {
+    let (asked, arn) = (Asked::read(call, kind)?, call.parameters.required("PolicyArn")?);
+    call.authorize(
+        &format!("iam:Detach{}Policy", kind.title()),
+        &asked.bounded_target().with("iam:PolicyARN", arn),
+    )?;
+    asked.change(call, |_, policies| {
+        if policies.attached.remove(arn) {
+            Ok(())
+        } else {
+            Err(absent(&format!("Policy {arn} was not found.")))
+        }
+    })?;
+    Ok(Answer::Done)
+}
+
+fn list(call: &Call<'_>, kind: Kind) -> Result<Answer, ApiError> {
+    let (asked, prefix) = (Asked::read(call, kind)?, path_prefix(call.parameters)?);
+    call.authorize(&format!("iam:ListAttached{}Policies", kind.title()), &asked.target())?;
+    let fits = |arn: &&String| path_and_name(arn).is_some_and(|(path, _)| path.starts_with(prefix));
+    let attached = asked.found()?.attached().iter().filter(fits);
+    let page = PAGING.page(call, attached.map(|arn| (arn.clone(), arn)))?;
+    let mut xml = Xml::new();
+    page.write_truncation(&mut xml);
+    write(&mut xml, "AttachedPolicies", page.items.iter().copied());
+    Ok(xml.into())
+}

@@ -1,0 +1,383 @@
+//! What users, groups, roles, policies and instance profiles have in common: names, paths, ARNs, and the errors about them.
+
+use std::sync::Arc;
+
+use countersign_core::region::Partition;
+use countersign_core::timestamp::rfc3339;
+
+use super::tag;
+use crate::call::{Call, Target};
+use crate::error::ApiError;
+use crate::page::{Page, Paging};
+use crate::parameters::Parameters;
+use crate::xml::Xml;
+use countersign_authority::documents;
+use countersign_authority::model::{
+    Group, InstanceProfile, ManagedPolicy, Role, Tags, User, instant,
+};
+use countersign_authority::store::{Draft, Record, named};
+
+/// Pages of IAM's lists.
+pub(super) const PAGING: Paging =
+    Paging { parameter: "MaxItems", usual: 100, least: 1, most: 1000 };
+
+/// A record with a name, a path and an ARN.
+pub(super) trait Entity: Record + Clone {
+    /// What ARNs call it.
+    const TYPE: &'static str;
+    /// The parameter that names it.
+    const PARAMETER: &'static str;
+    /// The longest name. Source: "IAM and AWS STS quotas" in the IAM user guide.
+    const LONGEST: usize;
+
+    fn account(&self) -> &str;
+    fn path(&self) -> &str;
+    fn name(&self) -> &str;
+    fn unique_id(&self) -> &str;
+    /// None where its kind has no tags.
+    fn tags(&self) -> Option<&Tags>;
+    fn tags_mut(&mut self) -> Option<&mut Tags>;
+
+    /// AWS's words for one that is not there, and for one that is.
+    fn absent(name: &str) -> ApiError;
+    fn exists(name: &str) -> ApiError;
+
+    fn arn(&self, partition: Partition) -> String {
+        format!(
+            "arn:{partition}:iam::{}:{}{}{}",
+            self.account(),
+            Self::TYPE,
+            self.path(),
+            self.name()
+        )
+    }
+}
+
+macro_rules! entities {
+    ($($record:ty: $type:literal, $parameter:literal, $longest:literal, $absent:literal, $exists:literal, |$value:ident| $tags:expr, $tags_mut:expr;)*) => {
+        $(
+            impl Entity for $record {
+                const TYPE: &'static str = $type;
+                const PARAMETER: &'static str = $parameter;
+                const LONGEST: usize = $longest;
+
+                fn account(&self) -> &str {
+                    self.account.as_str()
+                }
+
+                fn path(&self) -> &str {
+                    &self.path
+                }
+
+                fn name(&self) -> &str {
+                    &self.name
+                }
+
+                fn unique_id(&self) -> &str {
+                    &self.unique_id
+                }
+
+                fn tags(&self) -> Option<&Tags> {
+                    let $value = self;
+                    $tags
+                }
+
+                fn tags_mut(&mut self) -> Option<&mut Tags> {
+                    let $value = self;
+                    $tags_mut
+                }
+
+                fn absent(name: &str) -> ApiError {
+                    absent(&format!($absent, name = name))
+                }
+
+                fn exists(name: &str) -> ApiError {
+                    ApiError::new("EntityAlreadyExists", 409, &format!($exists, name = name))
+                }
+            }
+        )*
+    };
+}
+
+entities! {
+    User: "user", "UserName", 64, "The user with name {name} cannot be found.", "User with name {name} already exists.",
+        |user| Some(&user.tags), Some(&mut user.tags);
+    Group: "group", "GroupName", 128, "The group with name {name} cannot be found.", "Group with name {name} already exists.",
+        |_group| None, None;
+    Role: "role", "RoleName", 64, "The role with name {name} cannot be found.", "Role with name {name} already exists.",
+        |role| Some(&role.tags), Some(&mut role.tags);
+    InstanceProfile: "instance-profile", "InstanceProfileName", 128, "Instance Profile {name} cannot be found.",
+        "Instance Profile {name} already exists.", |profile| Some(&profile.tags), Some(&mut profile.tags);
+    ManagedPolicy: "policy", "PolicyArn", 128, "Policy {name} was not found.",
+        "A policy called {name} already exists. Duplicate names are not allowed.", |policy| Some(&policy.tags), Some(&mut policy.tags);
+}
+
+/// What a request names, before it is known whether the caller may know of it.
+pub(super) struct Named<E> {
+    arn: String,
+    record: Option<Arc<E>>,
+    absent: ApiError,
+}
+
+impl<E: Entity> Named<E> {
+    /// By the parameter that names it.
+    pub(super) fn asked(call: &Call<'_>) -> Result<Self, ApiError> {
+        Self::of(call, existing_name::<E>(call.parameters.required(E::PARAMETER)?)?)
+    }
+
+    /// By its name, in the caller's account.
+    pub(super) fn of(call: &Call<'_>, name: &str) -> Result<Self, ApiError> {
+        let record = call.state.get::<E>(&named(call.account()?.as_str(), name)).map(Arc::clone);
+        let arn = match &record {
+            Some(record) => record.arn(call.partition()?),
+            None => arn(call, E::TYPE, "/", name)?,
+        };
+        Ok(Self { arn, record, absent: E::absent(name) })
+    }
+
+    /// What it is if the caller may do `action` to it.
+    pub(super) fn authorized(self, call: &Call<'_>, action: &str) -> Result<Arc<E>, ApiError> {
+        self.authorized_with(call, action, |target| target)
+    }
+
+    /// The same with the condition keys that `facts` adds. One that is not there is said to be so only to who may know.
+    pub(super) fn authorized_with(
+        self,
+        call: &Call<'_>,
+        action: &str,
+        facts: impl FnOnce(Target<'_>) -> Target<'_>,
+    ) -> Result<Arc<E>, ApiError> {
+        let tags = self.record.as_ref().and_then(|record| record.tags());
+        call.authorize(action, &facts(tag::resource_facts(Target::of(&self.arn), tags)))?;
+        self.record.ok_or(self.absent)
+    }
+}
+
+impl Named<ManagedPolicy> {
+    /// The policy whose ARN `PolicyArn` is: only one of the caller's own account is there.
+    pub(super) fn asked_by_arn(call: &Call<'_>) -> Result<Self, ApiError> {
+        let (arn, account) = (call.parameters.required("PolicyArn")?, call.account()?);
+        let record = documents::policy(&call.state, arn)
+            .filter(|policy| policy.account == *account)
+            .map(Arc::clone);
+        Ok(Self { arn: arn.to_owned(), record, absent: ManagedPolicy::absent(arn) })
+    }
+}
+
+/// The record of a change that an authorised one has become: the same, unless it has gone since.
+pub(super) fn current<E: Entity>(draft: &Draft, authorized: &E) -> Result<E, ApiError> {
+    let found = draft
+        .get::<E>(&authorized.id())
+        .filter(|found| found.unique_id() == authorized.unique_id());
+    found.map(|found| E::clone(found)).ok_or_else(|| E::absent(authorized.name()))
+}
+
+/// The ARN of what is in the caller's account.
+pub(super) fn arn(call: &Call<'_>, kind: &str, path: &str, name: &str) -> Result<String, ApiError> {
+    Ok(format!("arn:{}:iam::{}:{kind}{path}{name}", call.partition()?, call.account()?))
+}
+
+/// The page of an account's records of one kind, under the path that is asked for.
+pub(super) fn list<'a, E: Entity>(
+    call: &'a Call<'_>,
+    action: &str,
+) -> Result<Page<&'a Arc<E>>, ApiError> {
+    let prefix = path_prefix(call.parameters)?;
+    call.authorize(action, &Target::of(&arn(call, E::TYPE, prefix, "")?))?;
+    let listed = call
+        .state
+        .of_account::<E>(call.account()?.as_str())
+        .filter(|record| record.path().starts_with(prefix));
+    PAGING.page(call, listed.map(|record| (record.id(), record)))
+}
+
+/// A name that something is to have.
+pub(super) fn new_name<'a, E: Entity>(parameter: &str, name: &'a str) -> Result<&'a str, ApiError> {
+    check_name(parameter, name, E::LONGEST)
+}
+
+/// A name that something may have.
+pub(super) fn existing_name<E: Entity>(name: &str) -> Result<&str, ApiError> {
+    check_name(E::PARAMETER, name, 128)
+}
+
+fn check_name<'a>(parameter: &str, name: &'a str, longest: usize) -> Result<&'a str, ApiError> {
+    let parameter = camel(parameter);
+    if name.chars().count() > longest {
+        let constraint = format!("Member must have length less than or equal to {longest}");
+        return Err(ApiError::invalid(&format!(
+            "1 validation error detected: Value at '{parameter}' failed to satisfy constraint: {constraint}"
+        )));
+    }
+    if name.is_empty()
+        || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte))
+    {
+        return Err(ApiError::invalid(&format!(
+            "The specified value for {parameter} is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_-"
+        )));
+    }
+    Ok(name)
+}
+
+/// The name of a parameter as AWS's messages have it.
+fn camel(parameter: &str) -> String {
+    parameter
+        .chars()
+        .take(1)
+        .flat_map(char::to_lowercase)
+        .chain(parameter.chars().skip(1))
+        .collect()
+}
+
+/// The path that something is to have, from `Path` or `NewPath`.
+pub(super) fn path<'a>(
+    parameters: &'a Parameters,
+    parameter: &str,
+) -> Result<Option<&'a str>, ApiError> {
+    let Some(path) = parameters.text(parameter) else {
+        return Ok(None);
+    };
+    let printable = path.bytes().all(|byte| (0x21..=0x7e).contains(&byte));
+    if path.len() <= 512
+        && printable
+        && path.starts_with('/')
+        && path.ends_with('/')
+        && path != "//"
+    {
+        return Ok(Some(path));
+    }
+    Err(ApiError::invalid(&format!(
+        "The specified value for {} is invalid. It must begin and end with / and contain only alphanumeric characters and/or / characters.",
+        camel(parameter)
+    )))
+}
+
+/// `PathPrefix`, which is `/` unless something else is asked for.
+pub(super) fn path_prefix(parameters: &Parameters) -> Result<&str, ApiError> {
+    let prefix = parameters.text("PathPrefix").unwrap_or("/");
+    if prefix.len() <= 512
+        && prefix.starts_with('/')
+        && prefix.bytes().all(|byte| (0x21..=0x7f).contains(&byte))
+    {
+        return Ok(prefix);
+    }
+    Err(ApiError::invalid(
+        "The specified value for pathPrefix is invalid. It must begin with / and contain only printable characters.",
+    ))
+}
+
+/// What was named is not there.
+pub(super) fn absent(message: &str) -> ApiError {
+    ApiError::new("NoSuchEntity", 404, message)
+}
+
+/// Something must go first: `delete access keys`.
+pub(super) fn conflict(first: &str) -> ApiError {
+    ApiError::new("DeleteConflict", 409, &format!("Cannot delete entity, must {first} first."))
+}
+
+/// There are as many as there may be.
+pub(super) fn limit(quota: &str, most: usize) -> ApiError {
+    ApiError::new("LimitExceeded", 409, &format!("Cannot exceed quota for {quota}: {most}"))
+}
+
+/// Refuses a record more than an account may have.
+pub(super) fn check_quota<E: Entity>(
+    draft: &Draft,
+    account: &str,
+    quota: &str,
+    most: usize,
+) -> Result<(), ApiError> {
+    match draft.of_account::<E>(account).nth(most.saturating_sub(1)) {
+        Some(_) => Err(limit(quota, most)),
+        None => Ok(()),
+    }
+}
+
+/// How much is written of something: lists leave tags and boundaries out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Detail {
+    Listed,
+    Whole,
+}
+
+/// The inside of a `User`.
+pub(super) fn write_user(xml: &mut Xml, user: &User, partition: Partition, detail: Detail) {
+    xml.leaf("Path", &user.path).leaf("UserName", &user.name).leaf("UserId", &user.unique_id);
+    xml.leaf("Arn", user.arn(partition)).leaf("CreateDate", date(user.created));
+    if detail == Detail::Whole {
+        write_boundary(xml, user.boundary.as_deref());
+        tag::write_present(xml, &user.tags);
+    }
+}
+
+/// The inside of a `Group`.
+pub(super) fn write_group(xml: &mut Xml, group: &Group, partition: Partition) {
+    xml.leaf("Path", &group.path).leaf("GroupName", &group.name).leaf("GroupId", &group.unique_id);
+    xml.leaf("Arn", group.arn(partition)).leaf("CreateDate", date(group.created));
+}
+
+/// The inside of a `Role`.
+pub(super) fn write_role(xml: &mut Xml, role: &Role, partition: Partition, detail: Detail) {
+    xml.leaf("Path", &role.path).leaf("RoleName", &role.name).leaf("RoleId", &role.unique_id);
+    xml.leaf("Arn", role.arn(partition)).leaf("CreateDate", date(role.created));
+    xml.maybe("AssumeRolePolicyDocument", role.trust.as_deref().map(encoded));
+    xml.maybe("Description", Some(&role.description).filter(|text| !text.is_empty()))
+        .leaf("MaxSessionDuration", role.max_session);
+    if detail == Detail::Whole {
+        write_boundary(xml, role.boundary.as_deref());
+        tag::write_present(xml, &role.tags);
+        xml.element("RoleLastUsed", |_| ());
+    }
+}
+
+/// The boundary, where there is one.
+pub(super) fn write_boundary(xml: &mut Xml, boundary: Option<&str>) {
+    if let Some(arn) = boundary {
+        xml.element("PermissionsBoundary", |xml| {
+            xml.leaf("PermissionsBoundaryType", "Policy").leaf("PermissionsBoundaryArn", arn);
+        });
+    }
+}
+
+/// A document as answers have it: "URL-encoded JSON, compliant with RFC 3986".
+pub(super) fn encoded(document: &str) -> String {
+    let mut out = String::with_capacity(document.len() * 2);
+    countersign_core::sigv4::encode::encode(&mut out, document);
+    out
+}
+
+/// A text of at most 1,000 characters.
+pub(super) fn description(call: &Call<'_>) -> Result<String, ApiError> {
+    let text = call.parameters.text("Description").unwrap_or_default();
+    if text.chars().count() > 1000
+        || text
+            .chars()
+            .any(|character| character.is_control() && !matches!(character, '\t' | '\n' | '\r'))
+    {
+        return Err(ApiError::invalid(
+            "The description must have at most 1000 characters, none of them a control character.",
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// The size of a document as IAM counts it: "IAM doesn't count white space". Source: "IAM and AWS STS quotas".
+pub(super) fn size(document: &str) -> usize {
+    document.chars().filter(|character| !character.is_whitespace()).count()
+}
+
+/// What was allowed is no longer what it was when it was allowed.
+pub(super) fn changed_meanwhile() -> ApiError {
+    ApiError::new(
+        "ConcurrentModification",
+        409,
+        "The request was rejected because multiple requests to change this object were submitted simultaneously. Wait a few minutes and submit your request again.",
+    )
+}
+
+/// `2024-01-15T12:00:00Z`
+pub(super) fn date(seconds: u64) -> String {
+    // IAM writes no fractions, and clients that print what they are given show it.
+    rfc3339(instant(seconds)).replace(".000Z", "Z")
+}

@@ -1,0 +1,190 @@
+//! Groups, and who is in them.
+
+use std::sync::Arc;
+
+use super::entity::{
+    Detail, Entity, Named, PAGING, absent, arn, check_quota, conflict, current, existing_name,
+    limit, list, new_name, path, write_group, write_user,
+};
+use crate::action::{Action, Answer};
+use crate::call::{Call, Target};
+use crate::error::ApiError;
+use crate::xml::Xml;
+use countersign_authority::model::{Group, User, seconds};
+use countersign_authority::random;
+use countersign_authority::store::{Draft, Record as _, State, named};
+
+pub(super) const ACTIONS: &[Action] = &[
+    Action::writes("CreateGroup", &["GroupName", "Path"], create),
+    Action::reads("GetGroup", &["GroupName", "Marker", "MaxItems"], get),
+    Action::reads("ListGroups", &["PathPrefix", "Marker", "MaxItems"], list_groups),
+    Action::writes("UpdateGroup", &["GroupName", "NewGroupName", "NewPath"], update),
+    Action::writes("DeleteGroup", &["GroupName"], delete),
+    Action::writes("AddUserToGroup", &["GroupName", "UserName"], add_user),
+    Action::writes("RemoveUserFromGroup", &["GroupName", "UserName"], remove_user),
+    Action::reads("ListGroupsForUser", &["UserName", "Marker", "MaxItems"], list_for_user),
+];
+
+/// The most groups of an account and of a user. Source: "IAM and AWS STS quotas" in the IAM user guide.
+pub(super) const MAX_GROUPS: usize = 300;
+pub(super) const MAX_GROUPS_OF_USER: usize = 10;
+
+fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let name = new_name::<Group>("GroupName", call.parameters.required("GroupName")?)?;
+    let path = path(call.parameters, "Path")?.unwrap_or("/");
+    call.authorize("iam:CreateGroup", &Target::of(&arn(call, Group::TYPE, path, name)?))?;
+    let account = call.account()?;
+    let group = call.api.store().change(|draft| {
+        if draft.groups.contains_key(&named(account.as_str(), name)) {
+            return Err(Group::exists(name));
+        }
+        check_quota::<Group>(draft, account.as_str(), "GroupsPerAccount", MAX_GROUPS)?;
+        Ok(draft.put(Group {
+            account: account.clone(),
+            path: path.to_owned(),
+            name: name.to_owned(),
+            unique_id: random::id("AGPA", 17)?,
+            created: seconds(call.now),
+            inline: Default::default(),
+            attached: Default::default(),
+        })?)
+    })?;
+    let (mut xml, partition) = (Xml::new(), call.partition()?);
+    xml.element("Group", |xml| write_group(xml, &group, partition));
+    Ok(xml.into())
+}
+
+fn get(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let group = Named::<Group>::asked(call)?.authorized(call, "iam:GetGroup")?;
+    let page = PAGING.page(call, members(&call.state, &group).map(|user| (user.id(), user)))?;
+    let (mut xml, partition) = (Xml::new(), call.partition()?);
+    xml.element("Group", |xml| write_group(xml, &group, partition));
+    xml.list("Users", "member", &page.items, |xml, user| {
+        write_user(xml, user, partition, Detail::Listed)
+    });
+    page.write_truncation(&mut xml);
+    Ok(xml.into())
+}
+
+/// The users who are in the group.
+fn members<'a>(state: &'a State, group: &'a Group) -> impl Iterator<Item = &'a Arc<User>> + 'a {
+    state
+        .of_account::<User>(group.account.as_str())
+        .filter(|user| user.groups.contains(&group.name))
+}
+
+fn list_groups(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let (page, partition, mut xml) =
+        (list::<Group>(call, "iam:ListGroups")?, call.partition()?, Xml::new());
+    xml.list("Groups", "member", &page.items, |xml, group| write_group(xml, group, partition));
+    page.write_truncation(&mut xml);
+    Ok(xml.into())
+}
+
+/// Whoever renames something must be allowed to on both names.
+fn update(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let name = call
+        .parameters
+        .text("NewGroupName")
+        .map(|name| new_name::<Group>("NewGroupName", name))
+        .transpose()?;
+    let path = path(call.parameters, "NewPath")?;
+    let found = Named::<Group>::asked(call)?.authorized(call, "iam:UpdateGroup")?;
+    let renamed = |group: &Group| Group {
+        name: name.unwrap_or(&group.name).to_owned(),
+        path: path.unwrap_or(&group.path).to_owned(),
+        ..Group::clone(group)
+    };
+    call.authorize("iam:UpdateGroup", &Target::of(&renamed(&found).arn(call.partition()?)))?;
+    call.api.store().change(|draft| {
+        let old = current(draft, &*found)?;
+        let new = renamed(&old);
+        if new.id() != old.id() && draft.groups.contains_key(&new.id()) {
+            return Err(Group::exists(&new.name));
+        }
+        for user in members(draft, &old).cloned().collect::<Vec<_>>() {
+            let mut user = User::clone(&user);
+            user.groups.remove(&old.name);
+            user.groups.insert(new.name.clone());
+            draft.put(user)?;
+        }
+        draft.remove::<Group>(&old.id());
+        draft.put(new)?;
+        Ok(Answer::Done)
+    })
+}
+
+fn delete(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let found = Named::<Group>::asked(call)?.authorized(call, "iam:DeleteGroup")?;
+    call.api.store().change(|draft| {
+        let group = current(draft, &*found)?;
+        let hindrances = [
+            (members(draft, &group).next().is_some(), "remove users from group"),
+            (!group.attached.is_empty(), "detach all policies"),
+            (!group.inline.is_empty(), "delete policies"),
+        ];
+        if let Some((_, first)) = hindrances.into_iter().find(|(hinders, _)| *hinders) {
+            return Err(conflict(first));
+        }
+        draft.remove::<Group>(&group.id());
+        Ok(Answer::Done)
+    })
+}
+
+/// It is no error if the user is in the group already.
+fn add_user(call: &Call<'_>) -> Result<Answer, ApiError> {
+    change_member(call, "iam:AddUserToGroup", |user, group| {
+        user.groups.insert(group.name.clone());
+        if user.groups.len() > MAX_GROUPS_OF_USER {
+            Err(limit("GroupsPerUser", MAX_GROUPS_OF_USER))
+        } else {
+            Ok(())
+        }
+    })
+}
+
+fn remove_user(call: &Call<'_>) -> Result<Answer, ApiError> {
+    change_member(call, "iam:RemoveUserFromGroup", |user, group| {
+        match user.groups.remove(&group.name) {
+            true => Ok(()),
+            false => Err(absent(&format!(
+                "The user with name {} is not in the group with name {}.",
+                user.name, group.name
+            ))),
+        }
+    })
+}
+
+/// Changes what groups a user is in. The group is what the caller must be allowed to change.
+fn change_member(
+    call: &Call<'_>,
+    action: &str,
+    change: impl Fn(&mut User, &Group) -> Result<(), ApiError>,
+) -> Result<Answer, ApiError> {
+    let name = existing_name::<User>(call.parameters.required("UserName")?)?;
+    let found = Named::<Group>::asked(call)?.authorized(call, action)?;
+    call.api.store().change(|draft: &mut Draft| {
+        let group = current(draft, &*found)?;
+        let mut user = draft
+            .users
+            .get(&named(group.account.as_str(), name))
+            .map(|user| User::clone(user))
+            .ok_or_else(|| User::absent(name))?;
+        change(&mut user, &group)?;
+        draft.put(user)?;
+        Ok(Answer::Done)
+    })
+}
+
+fn list_for_user(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let user = Named::<User>::asked(call)?.authorized(call, "iam:ListGroupsForUser")?;
+    let groups = user
+        .groups
+        .iter()
+        .filter_map(|name| call.state.groups.get(&named(user.account.as_str(), name)));
+    let page = PAGING.page(call, groups.map(|group| (group.name.clone(), group)))?;
+    let (mut xml, partition) = (Xml::new(), call.partition()?);
+    xml.list("Groups", "member", &page.items, |xml, group| write_group(xml, group, partition));
+    page.write_truncation(&mut xml);
+    Ok(xml.into())
+}

@@ -1,0 +1,274 @@
+//! The identities that policies are given to: users, groups and roles, where it makes no difference which.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::entity::{Entity, arn, changed_meanwhile, existing_name};
+use super::tag;
+use crate::call::{Call, Target};
+use crate::error::ApiError;
+use countersign_authority::model::{Group, Role, Tags, User};
+use countersign_authority::store::{Draft, State, named};
+
+/// Which of the three.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    User,
+    Group,
+    Role,
+}
+
+impl Kind {
+    /// As in ARNs and sentences.
+    pub(super) const fn noun(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Group => "group",
+            Self::Role => "role",
+        }
+    }
+
+    /// As in the names of actions.
+    pub(super) const fn title(self) -> &'static str {
+        match self {
+            Self::User => "User",
+            Self::Group => "Group",
+            Self::Role => "Role",
+        }
+    }
+
+    /// The parameter that names one, and the element.
+    pub(super) const fn parameter(self) -> &'static str {
+        match self {
+            Self::User => "UserName",
+            Self::Group => "GroupName",
+            Self::Role => "RoleName",
+        }
+    }
+
+    /// The name that a request gives.
+    fn name_in<'a>(self, call: &Call<'a>) -> Result<&'a str, ApiError> {
+        let name = call.parameters.required(self.parameter())?;
+        match self {
+            Self::User => existing_name::<User>(name),
+            Self::Group => existing_name::<Group>(name),
+            Self::Role => existing_name::<Role>(name),
+        }
+    }
+
+    /// The most characters of inline policies, all together. Source: "IAM and AWS STS quotas".
+    pub(super) const fn inline_size(self) -> usize {
+        match self {
+            Self::User => 2048,
+            Self::Group => 5120,
+            Self::Role => 10240,
+        }
+    }
+}
+
+/// A user, group or role.
+#[derive(Debug, Clone)]
+pub(super) enum Identity {
+    User(Arc<User>),
+    Group(Arc<Group>),
+    Role(Arc<Role>),
+}
+
+/// The policies of an identity, as they are changed.
+pub(super) struct Policies<'a> {
+    pub(super) inline: &'a mut BTreeMap<String, String>,
+    pub(super) attached: &'a mut BTreeSet<String>,
+    /// A group can have none.
+    pub(super) boundary: Option<&'a mut Option<String>>,
+}
+
+impl Identity {
+    /// The identity of that name.
+    pub(super) fn find(state: &State, kind: Kind, account: &str, name: &str) -> Option<Self> {
+        let id = named(account, name);
+        match kind {
+            Kind::User => state.users.get(&id).cloned().map(Self::User),
+            Kind::Group => state.groups.get(&id).cloned().map(Self::Group),
+            Kind::Role => state.roles.get(&id).cloned().map(Self::Role),
+        }
+    }
+
+    /// All of an account in the order of their places.
+    pub(super) fn all(state: &State, account: &str) -> Vec<Self> {
+        let groups = state.of_account::<Group>(account).cloned().map(Self::Group);
+        let roles = state.of_account::<Role>(account).cloned().map(Self::Role);
+        groups
+            .chain(roles)
+            .chain(state.of_account::<User>(account).cloned().map(Self::User))
+            .collect()
+    }
+
+    /// Where it comes in lists of all three: `role/NAME`.
+    pub(super) fn place(&self) -> String {
+        format!("{}/{}", self.kind().noun(), self.name().to_ascii_lowercase())
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        match self {
+            Self::User(_) => Kind::User,
+            Self::Group(_) => Kind::Group,
+            Self::Role(_) => Kind::Role,
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::User(user) => &user.name,
+            Self::Group(group) => &group.name,
+            Self::Role(role) => &role.name,
+        }
+    }
+
+    pub(super) fn path(&self) -> &str {
+        match self {
+            Self::User(user) => &user.path,
+            Self::Group(group) => &group.path,
+            Self::Role(role) => &role.path,
+        }
+    }
+
+    pub(super) fn unique_id(&self) -> &str {
+        match self {
+            Self::User(user) => &user.unique_id,
+            Self::Group(group) => &group.unique_id,
+            Self::Role(role) => &role.unique_id,
+        }
+    }
+
+    pub(super) fn inline(&self) -> &BTreeMap<String, String> {
+        match self {
+            Self::User(user) => &user.inline,
+            Self::Group(group) => &group.inline,
+            Self::Role(role) => &role.inline,
+        }
+    }
+
+    pub(super) fn attached(&self) -> &BTreeSet<String> {
+        match self {
+            Self::User(user) => &user.attached,
+            Self::Group(group) => &group.attached,
+            Self::Role(role) => &role.attached,
+        }
+    }
+
+    pub(super) fn boundary(&self) -> Option<&String> {
+        match self {
+            Self::User(user) => user.boundary.as_ref(),
+            Self::Group(_) => None,
+            Self::Role(role) => role.boundary.as_ref(),
+        }
+    }
+
+    fn tags(&self) -> Option<&Tags> {
+        match self {
+            Self::User(user) => Some(&user.tags),
+            Self::Group(_) => None,
+            Self::Role(role) => Some(&role.tags),
+        }
+    }
+
+    /// How it uses a managed policy: as one of its own, and as its boundary.
+    pub(super) fn uses(&self, arn: &str) -> (bool, bool) {
+        (self.attached().contains(arn), self.boundary().is_some_and(|boundary| boundary == arn))
+    }
+
+    /// Whether all that conditions see of it is the same.
+    fn is_same(&self, other: &Self) -> bool {
+        self.unique_id() == other.unique_id()
+            && self.path() == other.path()
+            && self.boundary() == other.boundary()
+            && self.tags() == other.tags()
+    }
+}
+
+/// The identity that a request names, which may not be there.
+pub(super) struct Asked<'a> {
+    pub(super) kind: Kind,
+    pub(super) name: &'a str,
+    pub(super) arn: String,
+    found: Option<Identity>,
+}
+
+impl<'a> Asked<'a> {
+    /// The one that the request names.
+    pub(super) fn read(call: &Call<'a>, kind: Kind) -> Result<Self, ApiError> {
+        Self::of(call, kind, kind.name_in(call)?)
+    }
+
+    /// The one of that name.
+    pub(super) fn of(call: &Call<'_>, kind: Kind, name: &'a str) -> Result<Self, ApiError> {
+        let found = Identity::find(&call.state, kind, call.account()?.as_str(), name);
+        let (path, spelled) =
+            found.as_ref().map_or(("/", name), |found| (found.path(), found.name()));
+        let arn = arn(call, kind.noun(), path, spelled)?;
+        Ok(Self { kind, name, arn, found })
+    }
+
+    /// The resource that is decided on, with its tags.
+    pub(super) fn target(&self) -> Target<'_> {
+        tag::resource_facts(Target::of(&self.arn), self.found.as_ref().and_then(Identity::tags))
+    }
+
+    /// The same, with the boundary that the identity has.
+    pub(super) fn bounded_target(&self) -> Target<'_> {
+        let boundary = self.found.as_ref().and_then(Identity::boundary);
+        boundary
+            .into_iter()
+            .fold(self.target(), |target, arn| target.with("iam:PermissionsBoundary", arn.as_str()))
+    }
+
+    /// The identity, for those who were allowed to know whether it is there.
+    pub(super) fn found(&self) -> Result<&Identity, ApiError> {
+        self.found.as_ref().ok_or_else(|| self.missing())
+    }
+
+    fn missing(&self) -> ApiError {
+        match self.kind {
+            Kind::User => User::absent(self.name),
+            Kind::Group => Group::absent(self.name),
+            Kind::Role => Role::absent(self.name),
+        }
+    }
+
+    /// Changes the policies of the identity, which must still be the one that the caller was allowed to change.
+    pub(super) fn change(
+        &self,
+        call: &Call<'_>,
+        mut work: impl FnMut(&State, Policies<'_>) -> Result<(), ApiError>,
+    ) -> Result<(), ApiError> {
+        let (known, account) = (self.found()?, call.account()?.as_str());
+        call.api.store().change(|draft: &mut Draft| {
+            let found = Identity::find(draft, self.kind, account, self.name)
+                .ok_or_else(|| self.missing())?;
+            if !known.is_same(&found) {
+                return Err(changed_meanwhile());
+            }
+            match found {
+                Identity::User(user) => {
+                    let mut user = User::clone(&user);
+                    let User { inline, attached, boundary, .. } = &mut user;
+                    work(draft, Policies { inline, attached, boundary: Some(boundary) })?;
+                    draft.put(user)?;
+                }
+                Identity::Group(group) => {
+                    let mut group = Group::clone(&group);
+                    let Group { inline, attached, .. } = &mut group;
+                    work(draft, Policies { inline, attached, boundary: None })?;
+                    draft.put(group)?;
+                }
+                Identity::Role(role) => {
+                    let mut role = Role::clone(&role);
+                    let Role { inline, attached, boundary, .. } = &mut role;
+                    work(draft, Policies { inline, attached, boundary: Some(boundary) })?;
+                    draft.put(role)?;
+                }
+            }
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,343 @@
+//! Managed policies: the account's own, and AWS's.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use countersign_core::policy::PolicyKind;
+
+use super::attachment::path_and_name;
+use super::entity::{
+    Entity, PAGING, arn, changed_meanwhile, date, description, limit, new_name, path, path_prefix,
+    size,
+};
+use super::identity::Identity;
+use super::tag;
+use crate::action::{Action, Answer};
+use crate::call::{Call, Target};
+use crate::error::ApiError;
+use crate::xml::Xml;
+use countersign_authority::aws_managed;
+use countersign_authority::documents;
+use countersign_authority::model::{ManagedPolicy, PolicyVersion, Tags, seconds};
+use countersign_authority::random;
+use countersign_authority::store::{Draft, State, check, named};
+
+/// The most characters of a document. Source: "IAM and AWS STS quotas".
+pub(super) const MAX_DOCUMENT: usize = 6144;
+
+/// When AWS made its policies: the date of AdministratorAccess, 2015-02-06T18:39:46Z, for the authority keeps none for each.
+const AWS_CREATED: u64 = 1_423_247_986;
+
+pub(super) const ACTIONS: &[Action] = &[
+    Action::writes(
+        "CreatePolicy",
+        &["PolicyName", "Path", "PolicyDocument", "Description", "Tags"],
+        create,
+    ),
+    Action::reads("GetPolicy", &["PolicyArn"], get),
+    Action::reads(
+        "ListPolicies",
+        &["Scope", "OnlyAttached", "PathPrefix", "PolicyUsageFilter", "Marker", "MaxItems"],
+        list,
+    ),
+    Action::writes("DeletePolicy", &["PolicyArn"], delete),
+];
+
+/// A managed policy that an account's identities may have.
+#[derive(Debug, Clone)]
+pub(super) enum Managed {
+    Own(Arc<ManagedPolicy>),
+    /// AWS's, which nobody changes: path with name, and document.
+    Aws(&'static str, &'static str),
+}
+
+/// How many identities have a policy as one of theirs, and how many as their boundary.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Usage {
+    pub(super) attached: usize,
+    pub(super) boundaries: usize,
+}
+
+impl Usage {
+    pub(super) fn count(identities: &[Identity], arn: &str) -> Self {
+        identities.iter().map(|identity| identity.uses(arn)).fold(
+            Self::default(),
+            |usage, (attached, boundary)| Self {
+                attached: usage.attached + usize::from(attached),
+                boundaries: usage.boundaries + usize::from(boundary),
+            },
+        )
+    }
+}
+
+impl Managed {
+    /// The policy of that ARN; none where it is of another account or partition.
+    pub(super) fn find(state: &State, account: &str, arn: &str) -> Option<Self> {
+        let partition = state.accounts.get(account)?.partition.to_string();
+        if let Some(whole) = arn.strip_prefix(&format!("arn:{partition}:iam::aws:policy/")) {
+            return aws_managed::all()
+                .find(|(name, _)| *name == whole)
+                .map(|(name, document)| Self::Aws(name, document));
+        }
+        documents::policy(state, arn)
+            .filter(|policy| policy.account.as_str() == account)
+            .cloned()
+            .map(Self::Own)
+    }
+
+    pub(super) fn versions(&self) -> Vec<(u32, PolicyVersion)> {
+        match self {
+            Self::Own(policy) => {
+                policy.versions.iter().map(|(number, version)| (*number, version.clone())).collect()
+            }
+            Self::Aws(_, document) => {
+                vec![(1, PolicyVersion { document: (*document).to_owned(), created: AWS_CREATED })]
+            }
+        }
+    }
+
+    pub(super) fn default_version(&self) -> u32 {
+        match self {
+            Self::Own(policy) => policy.default_version,
+            Self::Aws(..) => 1,
+        }
+    }
+
+    fn tags(&self) -> Option<&Tags> {
+        match self {
+            Self::Own(policy) => Some(&policy.tags),
+            Self::Aws(..) => None,
+        }
+    }
+
+    fn unique_id(&self) -> String {
+        match self {
+            Self::Own(policy) => policy.unique_id.clone(),
+            // It only has to be the same each time.
+            Self::Aws(name, _) => {
+                let digest = digest(&SHA256, name.as_bytes());
+                let letters =
+                    digest.as_ref().iter().take(17).map(|byte| char::from(b'A' + byte % 26));
+                format!("ANPA{}", letters.collect::<String>())
+            }
+        }
+    }
+
+    /// What every answer about it has.
+    pub(super) fn write(&self, xml: &mut Xml, arn: &str, usage: Usage) {
+        let (path, name) = path_and_name(arn).unwrap_or(("/", arn));
+        xml.leaf("PolicyName", name)
+            .leaf("PolicyId", self.unique_id())
+            .leaf("Arn", arn)
+            .leaf("Path", path);
+        xml.leaf("DefaultVersionId", format!("v{}", self.default_version()))
+            .leaf("AttachmentCount", usage.attached);
+        xml.leaf("PermissionsBoundaryUsageCount", usage.boundaries).leaf("IsAttachable", true);
+        let created = match self {
+            Self::Own(policy) => policy.created,
+            Self::Aws(..) => AWS_CREATED,
+        };
+        let updated = self.versions().last().map_or(created, |(_, version)| version.created);
+        xml.leaf("CreateDate", date(created)).leaf("UpdateDate", date(updated));
+    }
+
+    /// The same with what answers about it alone have.
+    fn whole(&self, arn: &str, usage: Usage) -> Answer {
+        let mut xml = Xml::new();
+        xml.element("Policy", |xml| {
+            self.write(xml, arn, usage);
+            if let Self::Own(policy) = self {
+                xml.maybe("Description", Some(&policy.description).filter(|text| !text.is_empty()));
+                tag::write_present(xml, &policy.tags);
+            }
+        });
+        xml.into()
+    }
+}
+
+/// The policy that the request names, if the caller may do `action` to it.
+pub(super) fn allowed<'a>(call: &Call<'a>, action: &str) -> Result<(&'a str, Managed), ApiError> {
+    let arn = call.parameters.required("PolicyArn")?;
+    if !(20..=2048).contains(&arn.len()) || !arn.starts_with("arn:") || path_and_name(arn).is_none()
+    {
+        return Err(ApiError::invalid(&format!("ARN {arn} is not valid.")));
+    }
+    let found = Managed::find(&call.state, call.account()?.as_str(), arn);
+    call.authorize(
+        action,
+        &tag::resource_facts(Target::of(arn), found.as_ref().and_then(Managed::tags)),
+    )?;
+    Ok((arn, found.ok_or_else(|| ManagedPolicy::absent(arn))?))
+}
+
+/// The same of one that is to be changed, which AWS's are not.
+pub(super) fn allowed_own<'a>(
+    call: &Call<'a>,
+    action: &str,
+) -> Result<(&'a str, Arc<ManagedPolicy>), ApiError> {
+    match allowed(call, action)? {
+        (arn, Managed::Own(policy)) => Ok((arn, policy)),
+        (arn, Managed::Aws(..)) => {
+            let message = format!(
+                "User: {} is not authorized to perform: {action} on resource: policy {arn}: it is AWS's",
+                call.holder()?.owner.arn
+            );
+            Err(ApiError::new("AccessDenied", 403, &message))
+        }
+    }
+}
+
+/// The policy in a draft, which must still be the one that the caller was allowed to change.
+pub(super) fn current(draft: &Draft, known: &ManagedPolicy) -> Result<ManagedPolicy, ApiError> {
+    let found = draft.policies.get(&named(known.account.as_str(), &known.name));
+    let found =
+        found.filter(|policy| policy.unique_id == known.unique_id && policy.tags == known.tags);
+    found.map(|policy| ManagedPolicy::clone(policy)).ok_or_else(changed_meanwhile)
+}
+
+/// The document of the request.
+pub(super) fn document<'a>(call: &Call<'a>, name: &str) -> Result<&'a str, ApiError> {
+    let document = call.parameters.required("PolicyDocument")?;
+    if size(document) > MAX_DOCUMENT {
+        return Err(limit("PolicySize", MAX_DOCUMENT));
+    }
+    check(name, document, PolicyKind::Identity)?;
+    Ok(document)
+}
+
+fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let name = new_name::<ManagedPolicy>("PolicyName", call.parameters.required("PolicyName")?)?;
+    let (path, tags) = (path(call.parameters, "Path")?.unwrap_or("/"), tag::read(call)?);
+    let arn = arn(call, "policy", path, name)?;
+    tag::authorize_creation(call, ["iam:CreatePolicy", "iam:TagPolicy"], Target::of(&arn), &tags)?;
+    let (document, description) = (document(call, name)?, description(call)?);
+    let (account, partition, created) = (call.account()?, call.partition()?, seconds(call.now));
+    let policy = call.api.store().change(|draft: &mut Draft| {
+        if draft.policies.contains_key(&named(account.as_str(), name)) {
+            return Err(ManagedPolicy::exists(name));
+        }
+        let first = PolicyVersion { document: document.to_owned(), created };
+        let policy = ManagedPolicy {
+            account: account.clone(),
+            partition,
+            path: path.to_owned(),
+            name: name.to_owned(),
+            unique_id: random::id("ANPA", 17)?,
+            description: description.clone(),
+            created,
+            versions: [(1, first)].into(),
+            default_version: 1,
+            next_version: 2,
+            tags: tags.clone(),
+        };
+        Ok(draft.put(policy)?)
+    })?;
+    // Without the description, which GetPolicy gives. Source: Policy in the IAM API reference.
+    let mut xml = Xml::new();
+    xml.element("Policy", |xml| {
+        Managed::Own(policy).write(xml, &arn, Usage::default());
+        tag::write(xml, &tags);
+    });
+    Ok(xml.into())
+}
+
+fn get(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let (arn, policy) = allowed(call, "iam:GetPolicy")?;
+    let identities = Identity::all(&call.state, call.account()?.as_str());
+    Ok(policy.whole(arn, Usage::count(&identities, arn)))
+}
+
+/// Which policies `ListPolicies` gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    All,
+    Aws,
+    Local,
+}
+
+/// The policies of a scope with their ARNs.
+pub(super) fn all(call: &Call<'_>, scope: Scope) -> Result<Vec<(String, Managed)>, ApiError> {
+    let (account, partition) = (call.account()?, call.partition()?);
+    let mut found = Vec::new();
+    if scope != Scope::Aws {
+        for policy in call.state.of_account::<ManagedPolicy>(account.as_str()) {
+            found.push((policy.arn()?.to_string(), Managed::Own(Arc::clone(policy))));
+        }
+    }
+    if scope != Scope::Local {
+        let aws = aws_managed::all();
+        found.extend(aws.map(|(name, document)| {
+            (format!("arn:{partition}:iam::aws:policy/{name}"), Managed::Aws(name, document))
+        }));
+    }
+    found.sort_by_cached_key(|(arn, _)| key(arn));
+    Ok(found)
+}
+
+/// The place of a policy in lists: by name, then AWS's apart from the account's.
+fn key(arn: &str) -> String {
+    format!("{} {arn}", path_and_name(arn).map_or(arn, |(_, name)| name).to_ascii_lowercase())
+}
+
+/// `PolicyUsageFilter`: as policies, and as boundaries.
+pub(super) fn usage_filter(call: &Call<'_>) -> Result<(bool, bool), ApiError> {
+    match call.parameters.text("PolicyUsageFilter") {
+        None => Ok((true, true)),
+        Some("PermissionsPolicy") => Ok((true, false)),
+        Some("PermissionsBoundary") => Ok((false, true)),
+        Some(_) => Err(ApiError::invalid(
+            "PolicyUsageFilter must be PermissionsPolicy or PermissionsBoundary",
+        )),
+    }
+}
+
+fn list(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let scope = match call.parameters.text("Scope") {
+        None | Some("All") => Scope::All,
+        Some("AWS") => Scope::Aws,
+        Some("Local") => Scope::Local,
+        Some(_) => return Err(ApiError::invalid("Scope must be All, AWS or Local")),
+    };
+    let (prefix, only) =
+        (path_prefix(call.parameters)?, call.parameters.flag("OnlyAttached")?.unwrap_or(false));
+    let usage_given = call.parameters.has("PolicyUsageFilter");
+    let (as_policy, as_boundary) = usage_filter(call)?;
+    call.authorize("iam:ListPolicies", &Target::of("*"))?;
+    let identities = Identity::all(&call.state, call.account()?.as_str());
+    let wanted = |arn: &str, usage: Usage| {
+        let used = as_policy && usage.attached > 0 || as_boundary && usage.boundaries > 0;
+        path_and_name(arn).is_some_and(|(path, _)| path.starts_with(prefix))
+            && (used || !only && !usage_given)
+    };
+    let counted = all(call, scope)?
+        .into_iter()
+        .map(|(arn, policy)| (Usage::count(&identities, &arn), arn, policy));
+    let items =
+        counted.filter(|(usage, arn, _)| wanted(arn, *usage)).map(|item| (key(&item.1), item));
+    let page = PAGING.page(call, items)?;
+    let mut xml = Xml::new();
+    page.write_truncation(&mut xml);
+    xml.list("Policies", "member", &page.items, |xml, (usage, arn, policy)| {
+        policy.write(xml, arn, *usage)
+    });
+    Ok(xml.into())
+}
+
+fn delete(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let (arn, policy) = allowed_own(call, "iam:DeletePolicy")?;
+    call.api.store().change(|draft: &mut Draft| {
+        let (policy, account) = (current(draft, &policy)?, policy.account.as_str());
+        let usage = Usage::count(&Identity::all(draft, account), arn);
+        if usage.attached + usage.boundaries > 0 {
+            return Err(ApiError::new("DeleteConflict", 409, "Cannot delete a policy attached to entities."));
+        }
+        if policy.versions.len() > 1 {
+            let message = "This policy has more than one version. Before you delete a policy, you must delete the policy's versions. \
+                           The default version is deleted with the policy.";
+            return Err(ApiError::new("DeleteConflict", 409, message));
+        }
+        draft.remove::<ManagedPolicy>(&named(account, &policy.name));
+        Ok(())
+    })?;
+    Ok(Answer::Done)
+}

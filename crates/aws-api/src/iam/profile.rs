@@ -1,0 +1,182 @@
+//! Instance profiles: what gives a machine its role.
+
+use std::sync::Arc;
+
+use countersign_core::region::Partition;
+
+use super::entity::{
+    Detail, Entity, Named, PAGING, absent, arn, check_quota, conflict, current, date, limit, list,
+    new_name, path, write_role,
+};
+use super::tag;
+use crate::action::{Action, Answer};
+use crate::call::{Call, Target};
+use crate::error::ApiError;
+use crate::xml::Xml;
+use countersign_authority::model::{InstanceProfile, Role, seconds};
+use countersign_authority::random;
+use countersign_authority::store::{Record as _, State, named};
+
+pub(super) const ACTIONS: &[Action] = &[
+    Action::writes("CreateInstanceProfile", &["InstanceProfileName", "Path", "Tags"], create),
+    Action::reads("GetInstanceProfile", &["InstanceProfileName"], get),
+    Action::reads("ListInstanceProfiles", &["PathPrefix", "Marker", "MaxItems"], list_profiles),
+    Action::writes("DeleteInstanceProfile", &["InstanceProfileName"], delete),
+    Action::writes("AddRoleToInstanceProfile", &["InstanceProfileName", "RoleName"], add_role),
+    Action::writes(
+        "RemoveRoleFromInstanceProfile",
+        &["InstanceProfileName", "RoleName"],
+        remove_role,
+    ),
+    Action::reads(
+        "ListInstanceProfilesForRole",
+        &["RoleName", "Marker", "MaxItems"],
+        list_for_role,
+    ),
+];
+
+/// The most instance profiles of an account. Source: "IAM and AWS STS quotas" in the IAM user guide.
+pub(super) const MAX_PROFILES: usize = 1000;
+
+fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let name = new_name::<InstanceProfile>(
+        "InstanceProfileName",
+        call.parameters.required("InstanceProfileName")?,
+    )?;
+    let (path, tags) = (path(call.parameters, "Path")?.unwrap_or("/"), tag::read(call)?);
+    let arn = arn(call, InstanceProfile::TYPE, path, name)?;
+    tag::authorize_creation(
+        call,
+        ["iam:CreateInstanceProfile", "iam:TagInstanceProfile"],
+        Target::of(&arn),
+        &tags,
+    )?;
+    let account = call.account()?;
+    let profile = call.api.store().change(|draft| {
+        if draft.profiles.contains_key(&named(account.as_str(), name)) {
+            return Err(InstanceProfile::exists(name));
+        }
+        check_quota::<InstanceProfile>(
+            draft,
+            account.as_str(),
+            "InstanceProfilesPerAccount",
+            MAX_PROFILES,
+        )?;
+        Ok(draft.put(InstanceProfile {
+            account: account.clone(),
+            path: path.to_owned(),
+            name: name.to_owned(),
+            unique_id: random::id("AIPA", 17)?,
+            created: seconds(call.now),
+            role: None,
+            tags: tags.clone(),
+        })?)
+    })?;
+    answered(call, &profile)
+}
+
+fn answered(call: &Call<'_>, profile: &InstanceProfile) -> Result<Answer, ApiError> {
+    let (mut xml, partition) = (Xml::new(), call.partition()?);
+    xml.element("InstanceProfile", |xml| {
+        write(xml, &call.state, profile, partition, Detail::Whole)
+    });
+    Ok(xml.into())
+}
+
+/// The inside of an `InstanceProfile`.
+pub(super) fn write(
+    xml: &mut Xml,
+    state: &State,
+    profile: &InstanceProfile,
+    partition: Partition,
+    detail: Detail,
+) {
+    xml.leaf("Path", &profile.path)
+        .leaf("InstanceProfileName", &profile.name)
+        .leaf("InstanceProfileId", &profile.unique_id);
+    xml.leaf("Arn", profile.arn(partition)).leaf("CreateDate", date(profile.created));
+    let role = profile
+        .role
+        .as_ref()
+        .and_then(|name| state.roles.get(&named(profile.account.as_str(), name)));
+    xml.list("Roles", "member", role, |xml, role| write_role(xml, role, partition, Detail::Listed));
+    if detail == Detail::Whole {
+        tag::write_present(xml, &profile.tags);
+    }
+}
+
+fn get(call: &Call<'_>) -> Result<Answer, ApiError> {
+    answered(call, &*Named::asked(call)?.authorized(call, "iam:GetInstanceProfile")?)
+}
+
+fn list_profiles(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let (page, partition, mut xml) =
+        (list::<InstanceProfile>(call, "iam:ListInstanceProfiles")?, call.partition()?, Xml::new());
+    xml.list("InstanceProfiles", "member", &page.items, |xml, profile| {
+        write(xml, &call.state, profile, partition, Detail::Listed)
+    });
+    page.write_truncation(&mut xml);
+    Ok(xml.into())
+}
+
+fn delete(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let found =
+        Named::<InstanceProfile>::asked(call)?.authorized(call, "iam:DeleteInstanceProfile")?;
+    call.api.store().change(|draft| {
+        let profile = current(draft, &*found)?;
+        if profile.role.is_some() {
+            return Err(conflict("remove roles from instance profile"));
+        }
+        draft.remove::<InstanceProfile>(&profile.id());
+        Ok(Answer::Done)
+    })
+}
+
+/// Who adds a role gives it to machines, and must be allowed to do that too.
+fn add_role(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let (profile, role) = (Named::<InstanceProfile>::asked(call)?, Named::<Role>::asked(call)?);
+    let profile = profile.authorized(call, "iam:AddRoleToInstanceProfile")?;
+    let role = role.authorized_with(call, "iam:PassRole", |target| {
+        target.with("iam:PassedToService", "ec2.amazonaws.com")
+    })?;
+    call.api.store().change(|draft| {
+        let role = current(draft, &*role)?;
+        let profile = current(draft, &*profile)?;
+        if profile.role.is_some() {
+            return Err(limit("InstanceSessionsPerInstanceProfile", 1));
+        }
+        draft.put(InstanceProfile { role: Some(role.name), ..profile })?;
+        Ok(Answer::Done)
+    })
+}
+
+fn remove_role(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let asked = call.parameters.required("RoleName")?;
+    let found = Named::<InstanceProfile>::asked(call)?
+        .authorized(call, "iam:RemoveRoleFromInstanceProfile")?;
+    call.api.store().change(|draft| {
+        let profile = current(draft, &*found)?;
+        if !profile.role.as_ref().is_some_and(|role| role.eq_ignore_ascii_case(asked)) {
+            return Err(absent(&format!(
+                "The role with name {asked} is not in the instance profile {}.",
+                profile.name
+            )));
+        }
+        draft.put(InstanceProfile { role: None, ..profile })?;
+        Ok(Answer::Done)
+    })
+}
+
+fn list_for_role(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let role = Named::<Role>::asked(call)?.authorized(call, "iam:ListInstanceProfilesForRole")?;
+    let profiles = call.state.of_account::<InstanceProfile>(role.account.as_str());
+    let of_role = profiles
+        .filter(|profile: &&Arc<InstanceProfile>| profile.role.as_ref() == Some(&role.name));
+    let page = PAGING.page(call, of_role.map(|profile| (profile.id(), profile)))?;
+    let (mut xml, partition) = (Xml::new(), call.partition()?);
+    xml.list("InstanceProfiles", "member", &page.items, |xml, profile| {
+        write(xml, &call.state, profile, partition, Detail::Listed)
+    });
+    page.write_truncation(&mut xml);
+    Ok(xml.into())
+}

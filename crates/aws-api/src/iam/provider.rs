@@ -1,0 +1,294 @@
+//! OpenID Connect providers: the issuers whose tokens roles may trust.
+
+use std::sync::Arc;
+
+use hyper::Uri;
+
+use super::entity::{absent, arn, changed_meanwhile, date, limit};
+use super::tag;
+use crate::action::{Action, Answer};
+use crate::call::{Call, Target};
+use crate::error::ApiError;
+use crate::xml::Xml;
+use countersign_authority::model::{OidcProvider, Tags, seconds};
+use countersign_authority::oidc::fetch::is_safe;
+use countersign_authority::store::{Draft, named};
+
+/// Limits. Source: "IAM and AWS STS quotas", and the IAM API reference on `CreateOpenIDConnectProvider`.
+const MAX_CLIENTS: usize = 100;
+const MAX_THUMBPRINTS: usize = 5;
+const MAX_PROVIDERS: usize = 100;
+const MAX_URL: usize = 255;
+
+pub(super) const ACTIONS: &[Action] = &[
+    Action::writes(
+        "CreateOpenIDConnectProvider",
+        &["Url", "ClientIDList", "ThumbprintList", "Tags"],
+        create,
+    ),
+    Action::reads("GetOpenIDConnectProvider", &["OpenIDConnectProviderArn"], get),
+    Action::reads("ListOpenIDConnectProviders", &[], list),
+    Action::writes("DeleteOpenIDConnectProvider", &["OpenIDConnectProviderArn"], delete),
+    Action::writes(
+        "UpdateOpenIDConnectProviderThumbprint",
+        &["OpenIDConnectProviderArn", "ThumbprintList"],
+        update_thumbprints,
+    ),
+    Action::writes(
+        "AddClientIDToOpenIDConnectProvider",
+        &["OpenIDConnectProviderArn", "ClientID"],
+        add_client,
+    ),
+    Action::writes(
+        "RemoveClientIDFromOpenIDConnectProvider",
+        &["OpenIDConnectProviderArn", "ClientID"],
+        remove_client,
+    ),
+    Action::writes("TagOpenIDConnectProvider", &["OpenIDConnectProviderArn", "Tags"], add_tags),
+    Action::writes(
+        "UntagOpenIDConnectProvider",
+        &["OpenIDConnectProviderArn", "TagKeys"],
+        remove_tags,
+    ),
+    Action::reads(
+        "ListOpenIDConnectProviderTags",
+        &["OpenIDConnectProviderArn", "Marker", "MaxItems"],
+        list_tags,
+    ),
+];
+
+fn invalid(message: &str) -> ApiError {
+    ApiError::new("InvalidInput", 400, message)
+}
+
+/// The issuer's URL, and the same without its scheme. Plain HTTP is for issuers on this machine alone: nobody is on the way.
+fn issuer<'a>(call: &Call<'a>) -> Result<(&'a str, &'a str), ApiError> {
+    let url = call.parameters.required("Url")?;
+    let safe = url.parse().is_ok_and(|uri: Uri| is_safe(&uri));
+    let host = url
+        .split_once("://")
+        .map(|(_, host)| host)
+        .filter(|_| safe && url.len() <= MAX_URL && !url.contains(['?', '#']));
+    let message = "Invalid Open ID Connect Provider URL: it must be https://HOST[/PATH] (http only to a loopback address), without a \
+                   query, of at most 255 characters.";
+    Ok((url, host.ok_or_else(|| ApiError::invalid(message))?))
+}
+
+/// Audiences.
+fn check_clients(clients: &[String]) -> Result<(), ApiError> {
+    if clients.iter().any(|client| client.is_empty() || client.chars().count() > 255) {
+        return Err(ApiError::invalid("A client ID has 1 to 255 characters."));
+    }
+    if clients.len() > MAX_CLIENTS {
+        return Err(limit("ClientIdsPerOpenIdConnectProvider", MAX_CLIENTS));
+    }
+    Ok(())
+}
+
+/// SHA-1 fingerprints of certificates, in hexadecimal.
+fn thumbprints(call: &Call<'_>) -> Result<Vec<String>, ApiError> {
+    let list = call.parameters.list("ThumbprintList");
+    if list
+        .iter()
+        .any(|print| print.len() != 40 || !print.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    {
+        return Err(invalid("A thumbprint is the SHA-1 of a certificate: 40 hexadecimal digits."));
+    }
+    if list.len() > MAX_THUMBPRINTS {
+        return Err(invalid("Thumbprint list must contain fewer than 5 entries."));
+    }
+    Ok(list.into_iter().map(str::to_owned).collect())
+}
+
+fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let ((url, host), tags) = (issuer(call)?, tag::read(call)?);
+    let arn = arn(call, "oidc-provider", "/", host)?;
+    tag::authorize_creation(
+        call,
+        ["iam:CreateOpenIDConnectProvider", "iam:TagOpenIDConnectProvider"],
+        Target::of(&arn),
+        &tags,
+    )?;
+    let (account, partition, thumbprints) =
+        (call.account()?, call.partition()?, thumbprints(call)?);
+    let mut client_ids: Vec<String> = Vec::new();
+    for client in call.parameters.list("ClientIDList") {
+        if !client_ids.iter().any(|known| known == client) {
+            client_ids.push(client.to_owned());
+        }
+    }
+    check_clients(&client_ids)?;
+    call.api.store().change(|draft: &mut Draft| {
+        if draft.providers.contains_key(&named(account.as_str(), host)) {
+            return Err(ApiError::new(
+                "EntityAlreadyExists",
+                409,
+                &format!("Provider with url {url} already exists."),
+            ));
+        }
+        if draft.of_account::<OidcProvider>(account.as_str()).count() >= MAX_PROVIDERS {
+            return Err(limit("OpenIdConnectProvidersPerAccount", MAX_PROVIDERS));
+        }
+        draft.put(OidcProvider {
+            account: account.clone(),
+            partition,
+            host: host.to_owned(),
+            url: url.to_owned(),
+            client_ids: client_ids.clone(),
+            thumbprints: thumbprints.clone(),
+            created: seconds(call.now),
+            tags: tags.clone(),
+        })?;
+        Ok(())
+    })?;
+    let mut xml = Xml::new();
+    xml.leaf("OpenIDConnectProviderArn", &arn);
+    tag::write_present(&mut xml, &tags);
+    Ok(xml.into())
+}
+
+/// The provider that the request names, if the caller may do `action` to it.
+fn allowed(
+    call: &Call<'_>,
+    action: &str,
+    new: &Tags,
+    keys: &[String],
+) -> Result<Arc<OidcProvider>, ApiError> {
+    let arn = call.parameters.required("OpenIDConnectProviderArn")?;
+    let host = arn
+        .split_once(":oidc-provider/")
+        .map(|(_, host)| host)
+        .filter(|_| arn.starts_with("arn:") && arn.len() <= 2048);
+    let host = host.ok_or_else(|| ApiError::invalid(&format!("ARN {arn} is not valid.")))?;
+    let found = call
+        .state
+        .providers
+        .get(&named(call.account()?.as_str(), host))
+        .filter(|provider| provider.arn() == arn);
+    let target = tag::request_facts(Target::of(arn), new);
+    let target = if keys.is_empty() { target } else { target.with("aws:TagKeys", keys.to_vec()) };
+    call.authorize(action, &tag::resource_facts(target, found.map(|provider| &provider.tags)))?;
+    found.cloned().ok_or_else(|| absent(&format!("OpenIDConnect Provider not found for arn {arn}")))
+}
+
+/// The same where no tags are set.
+fn plain(call: &Call<'_>, action: &str) -> Result<Arc<OidcProvider>, ApiError> {
+    allowed(call, action, &Tags::new(), &[])
+}
+
+fn current(draft: &Draft, known: &OidcProvider) -> Result<OidcProvider, ApiError> {
+    let found = draft.providers.get(&named(known.account.as_str(), &known.host));
+    let found = found.filter(|found| {
+        found.arn() == known.arn() && found.url == known.url && found.tags == known.tags
+    });
+    found.map(|provider| OidcProvider::clone(provider)).ok_or_else(changed_meanwhile)
+}
+
+/// Changes the provider, which must still be the one that the caller was allowed to change.
+fn change(
+    call: &Call<'_>,
+    known: &OidcProvider,
+    mut work: impl FnMut(&mut OidcProvider) -> Result<(), ApiError>,
+) -> Result<Answer, ApiError> {
+    call.api.store().change(|draft: &mut Draft| {
+        let mut provider = current(draft, known)?;
+        work(&mut provider)?;
+        draft.put(provider)?;
+        Ok::<_, ApiError>(())
+    })?;
+    Ok(Answer::Done)
+}
+
+fn get(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let provider = plain(call, "iam:GetOpenIDConnectProvider")?;
+    let mut xml = Xml::new();
+    // AWS gives the URL without its scheme.
+    xml.leaf("Url", &provider.host).texts("ClientIDList", "member", &provider.client_ids);
+    xml.texts("ThumbprintList", "member", &provider.thumbprints)
+        .leaf("CreateDate", date(provider.created));
+    tag::write_present(&mut xml, &provider.tags);
+    Ok(xml.into())
+}
+
+fn list(call: &Call<'_>) -> Result<Answer, ApiError> {
+    call.authorize("iam:ListOpenIDConnectProviders", &Target::of("*"))?;
+    let providers = call.state.of_account::<OidcProvider>(call.account()?.as_str());
+    let mut xml = Xml::new();
+    xml.list("OpenIDConnectProviderList", "member", providers, |xml, provider| {
+        xml.leaf("Arn", provider.arn());
+    });
+    Ok(xml.into())
+}
+
+/// `DeleteOpenIDConnectProvider`: roles that trust it stay, and nobody can assume them by it. "It does not fail or return an error
+/// if you call the operation for a provider that does not exist", says the IAM API reference.
+fn delete(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let known = match plain(call, "iam:DeleteOpenIDConnectProvider") {
+        Err(absent) if absent.code == "NoSuchEntity" => return Ok(Answer::Done),
+        known => known?,
+    };
+    call.api.store().change(|draft: &mut Draft| {
+        let provider = current(draft, &known)?;
+        draft.remove::<OidcProvider>(&named(provider.account.as_str(), &provider.host));
+        Ok::<_, ApiError>(())
+    })?;
+    Ok(Answer::Done)
+}
+
+fn update_thumbprints(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let known = plain(call, "iam:UpdateOpenIDConnectProviderThumbprint")?;
+    if !call.parameters.has("ThumbprintList") {
+        return Err(ApiError::missing("ThumbprintList"));
+    }
+    let thumbprints = thumbprints(call)?;
+    change(call, &known, |provider| {
+        provider.thumbprints.clone_from(&thumbprints);
+        Ok(())
+    })
+}
+
+/// `AddClientIDToOpenIDConnectProvider`: "this operation is idempotent".
+fn add_client(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let known = plain(call, "iam:AddClientIDToOpenIDConnectProvider")?;
+    let client = call.parameters.required("ClientID")?;
+    change(call, &known, |provider| {
+        if !provider.client_ids.iter().any(|known| known == client) {
+            provider.client_ids.push(client.to_owned());
+        }
+        check_clients(&provider.client_ids)
+    })
+}
+
+/// `RemoveClientIDFromOpenIDConnectProvider`: "it does not fail or return an error if you try to remove a client ID that does
+/// not exist".
+fn remove_client(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let known = plain(call, "iam:RemoveClientIDFromOpenIDConnectProvider")?;
+    let client = call.parameters.required("ClientID")?;
+    change(call, &known, |provider| {
+        provider.client_ids.retain(|known| known != client);
+        Ok(())
+    })
+}
+
+fn add_tags(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let new = tag::read(call)?;
+    if new.is_empty() {
+        return Err(ApiError::missing("Tags"));
+    }
+    let known = allowed(call, "iam:TagOpenIDConnectProvider", &new, &[])?;
+    change(call, &known, |provider| tag::set(&mut provider.tags, &new))
+}
+
+fn remove_tags(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let keys = tag::keys(call)?;
+    let known = allowed(call, "iam:UntagOpenIDConnectProvider", &Tags::new(), &keys)?;
+    change(call, &known, |provider| {
+        tag::remove(&mut provider.tags, &keys);
+        Ok(())
+    })
+}
+
+fn list_tags(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let provider = plain(call, "iam:ListOpenIDConnectProviderTags")?;
+    tag::list_of(call, &provider.tags)
+}

@@ -1,0 +1,245 @@
+//! Roles.
+
+use std::sync::Arc;
+
+use countersign_core::policy::PolicyKind;
+
+use super::entity::{
+    Detail, Entity, Named, arn, changed_meanwhile, conflict, description, limit, list, new_name,
+    path, size, write_role,
+};
+use super::tag;
+use crate::action::{Action, Answer};
+use crate::call::{Call, Target};
+use crate::error::ApiError;
+use crate::xml::Xml;
+use countersign_authority::model::{InstanceProfile, Role, seconds};
+use countersign_authority::random;
+use countersign_authority::store::{Draft, State, USUAL_SESSION, check, named};
+
+/// The most characters of a trust policy. Source: "IAM and AWS STS quotas".
+pub(super) const MAX_TRUST: usize = 2048;
+
+pub(super) const ACTIONS: &[Action] = &[
+    Action::writes(
+        "CreateRole",
+        &[
+            "Path",
+            "RoleName",
+            "AssumeRolePolicyDocument",
+            "Description",
+            "MaxSessionDuration",
+            "PermissionsBoundary",
+            "Tags",
+        ],
+        create,
+    ),
+    Action::reads("GetRole", &["RoleName"], get),
+    Action::reads("ListRoles", &["PathPrefix", "Marker", "MaxItems"], list_roles),
+    Action::writes("UpdateRole", &["RoleName", "Description", "MaxSessionDuration"], update),
+    Action::writes("UpdateRoleDescription", &["RoleName", "Description"], update_description),
+    Action::writes("UpdateAssumeRolePolicy", &["RoleName", "PolicyDocument"], update_trust),
+    Action::writes("DeleteRole", &["RoleName"], delete),
+];
+
+fn whole(call: &Call<'_>, role: &Role) -> Result<Answer, ApiError> {
+    let (mut xml, partition) = (Xml::new(), call.partition()?);
+    xml.element("Role", |xml| write_role(xml, role, partition, Detail::Whole));
+    Ok(xml.into())
+}
+
+/// A trust policy. Every statement of one says to whom it speaks, and none says of what: it is the role's own.
+fn trust<'a>(call: &Call<'a>, parameter: &str) -> Result<&'a str, ApiError> {
+    let document = call.parameters.required(parameter)?;
+    if size(document) > MAX_TRUST {
+        return Err(limit("ACLSizePerRole", MAX_TRUST));
+    }
+    check("trust policy", document, PolicyKind::Resource)?;
+    let parsed: serde_json::Value = serde_json::from_str(document).unwrap_or_default();
+    let statements = match parsed.get("Statement") {
+        Some(serde_json::Value::Array(statements)) => statements.iter().collect(),
+        one => Vec::from_iter(one),
+    };
+    let has = |name: &str| statements.iter().any(|statement| statement.get(name).is_some());
+    if has("Resource") || has("NotResource") {
+        return Err(ApiError::new("MalformedPolicyDocument", 400, "Has prohibited field Resource"));
+    }
+    if !statements.iter().all(|statement| {
+        statement.get("Principal").or_else(|| statement.get("NotPrincipal")).is_some()
+    }) {
+        return Err(ApiError::new(
+            "MalformedPolicyDocument",
+            400,
+            "Missing required field Principal",
+        ));
+    }
+    let actions =
+        statements.iter().filter_map(|statement| statement.get("Action")).flat_map(|actions| {
+            match actions {
+                serde_json::Value::Array(actions) => actions.iter().collect(),
+                one => vec![one],
+            }
+        });
+    let of_sts =
+        |action: &str| action.get(..4).is_some_and(|service| service.eq_ignore_ascii_case("sts:"));
+    if !actions.filter_map(serde_json::Value::as_str).all(of_sts) {
+        return Err(ApiError::new(
+            "MalformedPolicyDocument",
+            400,
+            "AssumeRole policy may only specify STS AssumeRole actions.",
+        ));
+    }
+    Ok(document)
+}
+
+/// The longest session, where the request says it.
+fn max_session(call: &Call<'_>) -> Result<Option<u32>, ApiError> {
+    let Some(asked) = call.parameters.number("MaxSessionDuration")? else {
+        return Ok(None);
+    };
+    let fitting = u32::try_from(asked).ok().filter(|seconds| (3600..=43200).contains(seconds));
+    fitting.map(Some).ok_or_else(|| {
+        let message = format!(
+            "1 validation error detected: Value '{asked}' at 'maxSessionDuration' failed to satisfy constraint: Member must have value \
+             from 3600 to 43200"
+        );
+        ApiError::invalid(&message)
+    })
+}
+
+fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let name = new_name::<Role>("RoleName", call.parameters.required("RoleName")?)?;
+    let path = path(call.parameters, "Path")?.unwrap_or("/");
+    let (arn, tags, boundary) = (
+        arn(call, "role", path, name)?,
+        tag::read(call)?,
+        call.parameters.text("PermissionsBoundary"),
+    );
+    let target = Target::of(&arn);
+    let target = boundary
+        .into_iter()
+        .fold(target, |target, arn| target.with("iam:PermissionsBoundary", arn));
+    tag::authorize_creation(call, ["iam:CreateRole", "iam:TagRole"], target, &tags)?;
+    let (trust, description, max_session) =
+        (trust(call, "AssumeRolePolicyDocument")?, description(call)?, max_session(call)?);
+    let account = call.account()?;
+    let role = call.api.store().change(|draft: &mut Draft| {
+        if draft.roles.contains_key(&named(account.as_str(), name)) {
+            return Err(Role::exists(name));
+        }
+        boundary.map_or(Ok(()), |arn| super::boundary::check(draft, account.as_str(), arn))?;
+        let role = Role {
+            account: account.clone(),
+            path: path.to_owned(),
+            name: name.to_owned(),
+            unique_id: random::id("AROA", 17)?,
+            description: description.clone(),
+            created: seconds(call.now),
+            trust: Some(trust.to_owned()),
+            max_session: max_session.unwrap_or(USUAL_SESSION),
+            inline: Default::default(),
+            attached: Default::default(),
+            boundary: boundary.map(str::to_owned),
+            tags: tags.clone(),
+        };
+        Ok(draft.put(role)?)
+    })?;
+    whole(call, &role)
+}
+
+/// The role that the request names, if the caller may do `action` to it.
+fn allowed(call: &Call<'_>, action: &str) -> Result<Arc<Role>, ApiError> {
+    Named::<Role>::asked(call)?.authorized(call, action)
+}
+
+fn get(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let role = allowed(call, "iam:GetRole")?;
+    whole(call, &role)
+}
+
+fn list_roles(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let (page, partition) = (list::<Role>(call, "iam:ListRoles")?, call.partition()?);
+    let mut xml = Xml::new();
+    page.write_truncation(&mut xml);
+    xml.list("Roles", "member", &page.items, |xml, role| {
+        write_role(xml, role, partition, Detail::Listed)
+    });
+    Ok(xml.into())
+}
+
+/// Changes the role, which must still be the one that the caller was allowed to change.
+fn change(
+    call: &Call<'_>,
+    known: &Role,
+    mut work: impl FnMut(&State, &mut Role) -> Result<(), ApiError>,
+) -> Result<Arc<Role>, ApiError> {
+    call.api.store().change(|draft: &mut Draft| {
+        let mut role = current(draft, known)?;
+        work(draft, &mut role)?;
+        Ok(draft.put(role)?)
+    })
+}
+
+fn current(draft: &Draft, known: &Role) -> Result<Role, ApiError> {
+    let found = draft.roles.get(&named(known.account.as_str(), &known.name));
+    let found = found.filter(|role| role.unique_id == known.unique_id && role.tags == known.tags);
+    found.map(|role| Role::clone(role)).ok_or_else(changed_meanwhile)
+}
+
+fn update(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let role = allowed(call, "iam:UpdateRole")?;
+    let (description, max_session) = (description(call)?, max_session(call)?);
+    change(call, &role, |_, role| {
+        if call.parameters.has("Description") {
+            role.description.clone_from(&description);
+        }
+        role.max_session = max_session.unwrap_or(role.max_session);
+        Ok(())
+    })?;
+    Ok(Xml::new().into())
+}
+
+fn update_description(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let role = allowed(call, "iam:UpdateRoleDescription")?;
+    call.parameters.text_or_empty("Description").ok_or_else(|| ApiError::missing("Description"))?;
+    let description = description(call)?;
+    let role = change(call, &role, |_, role| {
+        role.description.clone_from(&description);
+        Ok(())
+    })?;
+    whole(call, &role)
+}
+
+fn update_trust(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let role = allowed(call, "iam:UpdateAssumeRolePolicy")?;
+    let document = trust(call, "PolicyDocument")?;
+    change(call, &role, |_, role| {
+        role.trust = Some(document.to_owned());
+        Ok(())
+    })?;
+    Ok(Answer::Done)
+}
+
+/// `DeleteRole`: what hangs on the role must go first, as in AWS.
+fn delete(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let role = allowed(call, "iam:DeleteRole")?;
+    call.api.store().change(|draft: &mut Draft| {
+        let role = current(draft, &role)?;
+        let account = role.account.as_str();
+        let held = |profile: &Arc<InstanceProfile>| {
+            profile.role.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(&role.name))
+        };
+        if !role.inline.is_empty() {
+            return Err(conflict("delete policies"));
+        }
+        if !role.attached.is_empty() {
+            return Err(conflict("detach all policies"));
+        }
+        if draft.of_account::<InstanceProfile>(account).any(held) {
+            return Err(conflict("remove roles from instance profile"));
+        }
+        draft.remove::<Role>(&named(account, &role.name));
+        Ok(())
+    })?;
+    Ok(Answer::Done)
+}

@@ -1,0 +1,395 @@
+//! The policy simulator: what policies would say of requests that nobody makes.
+
+mod input;
+
+use std::collections::BTreeMap;
+
+use countersign_core::arn::Arn;
+use countersign_core::name::AccountId;
+use countersign_core::policy::{
+    Action as Wanted, Caller, Context, Effect, Layer, PolicyKind, PolicySet, Request,
+    StatementName, Verdict, applying, decide,
+};
+
+use super::attachment::path_and_name;
+use super::context_key::keys;
+use super::entity::PAGING;
+use super::identity::{Identity, Kind};
+use crate::action::{Action, Answer};
+use crate::call::{Call, Target};
+use crate::error::ApiError;
+use crate::xml::Xml;
+pub(super) use input::{Source, inputs, source};
+use input::{context, invalid, owner, parse, user};
+
+/// Both may take long: each has a thread of its own. (`ResourceHandlingOption` speaks of EC2's scenarios, which are not here.)
+pub(super) const ACTIONS: &[Action] = &[
+    Action::waits(
+        "SimulateCustomPolicy",
+        &[
+            "PolicyInputList",
+            "PermissionsBoundaryPolicyInputList",
+            "ActionNames",
+            "ResourceArns",
+            "ResourcePolicy",
+            "ResourceOwner",
+            "CallerArn",
+            "ContextEntries",
+            "MaxItems",
+            "Marker",
+        ],
+        custom,
+    ),
+    Action::waits(
+        "SimulatePrincipalPolicy",
+        &[
+            "PolicySourceArn",
+            "PolicyInputList",
+            "PermissionsBoundaryPolicyInputList",
+            "ActionNames",
+            "ResourceArns",
+            "ResourcePolicy",
+            "ResourceOwner",
+            "CallerArn",
+            "ContextEntries",
+            "MaxItems",
+            "Marker",
+        ],
+        principal,
+    ),
+];
+
+/// A simulation: what is the same for each of its requests.
+struct Simulation<'a> {
+    source: Option<Source>,
+    inputs: Vec<&'a str>,
+    boundary: Vec<&'a str>,
+    resource_policy: Option<&'a str>,
+    /// Who the requests come from. Without one it is the account of the resource.
+    caller: Option<Arn>,
+    owner: Option<AccountId>,
+    context: Context,
+    /// The names of the keys in the context, in lower case.
+    given: Vec<String>,
+}
+
+fn custom(call: &Call<'_>) -> Result<Answer, ApiError> {
+    call.authorize("iam:SimulateCustomPolicy", &Target::of("*"))?;
+    let simulation = Simulation::read(call, None)?;
+    if simulation.inputs.is_empty() {
+        return Err(ApiError::missing("PolicyInputList"));
+    }
+    simulation.answer(call)
+}
+
+fn principal(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let source = source(call, "iam:SimulatePrincipalPolicy")?;
+    Simulation::read(call, Some(source))?.answer(call)
+}
+
+impl<'a> Simulation<'a> {
+    fn read(call: &Call<'a>, source: Option<Source>) -> Result<Self, ApiError> {
+        let boundary = inputs(call, "PermissionsBoundaryPolicyInputList")?;
+        if boundary.len() > 1 {
+            return Err(invalid(
+                "PermissionsBoundaryPolicyInputList can have one policy: an identity has no more boundaries.",
+            ));
+        }
+        let resource_policy = call.parameters.text("ResourcePolicy");
+        resource_policy
+            .map_or(Ok(()), |text| parse(text, PolicyKind::Resource, "ResourcePolicy").map(drop))?;
+        let named = call.parameters.text("CallerArn").map(user).transpose()?;
+        if resource_policy.is_some()
+            && named.is_none()
+            && !matches!(source, Some(Source { identity: Identity::User(_), .. }))
+        {
+            return Err(invalid(
+                "CallerArn must be given with a ResourcePolicy, unless PolicySourceArn is a user's.",
+            ));
+        }
+        // A group asks for nothing: any of its account would be one of its members.
+        let of_source = source.as_ref().map(|source| match source.identity.kind() {
+            Kind::User | Kind::Role => Ok(source.arn.clone()),
+            Kind::Group => {
+                format!("arn:{}:iam::{}:root", source.arn.partition(), source.arn.account()).parse()
+            }
+        });
+        let (context, given) = context(call, source.as_ref())?;
+        Ok(Self {
+            source,
+            inputs: inputs(call, "PolicyInputList")?,
+            boundary,
+            resource_policy,
+            caller: named.map(Ok).or(of_source).transpose()?,
+            owner: call.parameters.text("ResourceOwner").map(owner).transpose()?,
+            context,
+            given,
+        })
+    }
+
+    /// One result for each action on each resource.
+    fn answer(&self, call: &Call<'_>) -> Result<Answer, ApiError> {
+        let actions = call.parameters.list("ActionNames");
+        if actions.is_empty() {
+            return Err(ApiError::missing("ActionNames"));
+        }
+        let named = call.parameters.list("ResourceArns");
+        let resources = if named.is_empty() { vec!["*"] } else { named };
+        let requests = actions
+            .iter()
+            .flat_map(|action| resources.iter().map(move |resource| (*action, *resource)));
+        let page = PAGING
+            .page(call, requests.enumerate().map(|(at, request)| (format!("{at:07}"), request)))?;
+        let (mut prepared, mut results) = (BTreeMap::new(), Vec::new());
+        for (action, resource) in &page.items {
+            let account = self.resource_account(call, resource)?;
+            if !prepared.contains_key(&account) {
+                prepared.insert(account.clone(), Prepared::new(self, call, &account)?);
+            }
+            let Some(prepared) = prepared.get(&account) else {
+                continue;
+            };
+            results.push(self.run(call, prepared, action, resource, &account)?);
+        }
+        let mut xml = Xml::new();
+        page.write_truncation(&mut xml);
+        xml.list("EvaluationResults", "member", &results, Outcome::write);
+        Ok(xml.into())
+    }
+
+    /// The account that owns a resource: the one in its ARN, or that of the request, or the caller's.
+    fn resource_account(&self, call: &Call<'_>, resource: &str) -> Result<AccountId, ApiError> {
+        if resource != "*" && !resource.starts_with("arn:") {
+            return Err(invalid(&format!("Invalid resource: {resource} is neither an ARN nor *")));
+        }
+        if let Some(account) = resource.split(':').nth(4).and_then(|account| account.parse().ok()) {
+            return Ok(account);
+        }
+        match (&self.owner, &self.caller) {
+            (Some(owner), _) => Ok(owner.clone()),
+            (None, Some(caller)) => Ok(caller.account().parse()?),
+            (None, None) => Ok(call.account()?.clone()),
+        }
+    }
+
+    fn run(
+        &self,
+        call: &Call<'_>,
+        prepared: &Prepared,
+        action: &str,
+        resource: &str,
+        account: &AccountId,
+    ) -> Result<Outcome, ApiError> {
+        let wanted: Wanted =
+            action.parse().map_err(|error| invalid(&format!("Invalid action: {error}")))?;
+        if action.contains(['*', '?']) {
+            return Err(invalid(&format!(
+                "Invalid action: {action} has a wildcard, and an action is one."
+            )));
+        }
+        let arn = match &self.caller {
+            Some(arn) => arn.clone(),
+            None => format!("arn:{}:iam::{account}:root", call.partition()?).parse()?,
+        };
+        let mut caller = Caller::new(&arn).map_err(|error| invalid(&error.to_string()))?;
+        if let Some(source) = self.source.as_ref().filter(|source| source.arn == arn) {
+            caller = caller.with_unique_id(source.identity.unique_id());
+        }
+        let request = Request {
+            caller: &caller,
+            action: &wanted,
+            resource,
+            resource_account: Some(account),
+            context: &self.context,
+        };
+        Ok(Outcome {
+            action: action.to_owned(),
+            resource: resource.to_owned(),
+            verdict: Verdict::from(&decide(&request, &prepared.policies)),
+            matched: applying(&request, &prepared.policies)
+                .iter()
+                .map(|statement| self.matched(prepared, statement))
+                .collect(),
+            missing: self.missing(prepared),
+            boundary: prepared
+                .bounded
+                .then(|| prepared.permits(&request, |layer| matches!(layer, Layer::Boundary(_)))),
+            organization: prepared.governed.then(|| {
+                prepared.permits(&request, |layer| matches!(layer, Layer::ServiceControl(_)))
+            }),
+        })
+    }
+
+    /// The keys that the policies ask for and nobody gave, nor follow from who calls.
+    fn missing(&self, prepared: &Prepared) -> Vec<String> {
+        const OF_ANY: [&str; 3] =
+            ["aws:principalaccount", "aws:principalisawsservice", "aws:resourceaccount"];
+        let known: &[&str] = match self.caller.as_ref().map(Arn::resource) {
+            None | Some("root") => &[],
+            Some(user) if user.starts_with("user/") => {
+                &["aws:principalarn", "aws:principaltype", "aws:username"]
+            }
+            Some(_) => &["aws:principalarn", "aws:principaltype"],
+        };
+        let has_id =
+            self.source.as_ref().is_some_and(|source| self.caller.as_ref() == Some(&source.arn));
+        let follows = |key: &str| {
+            OF_ANY.contains(&key) || known.contains(&key) || has_id && key == "aws:userid"
+        };
+        let absent = |key: &&String| {
+            let key = key.to_ascii_lowercase();
+            !follows(&key) && !self.given.contains(&key)
+        };
+        prepared.keys.iter().filter(absent).cloned().collect()
+    }
+
+    /// Where a statement stands: id and type of its policy.
+    fn matched(&self, prepared: &Prepared, statement: &StatementName) -> (String, &'static str) {
+        let name = statement.name.as_deref().unwrap_or_default();
+        if statement.layer == Layer::Resource {
+            return (name.to_owned(), "resource");
+        }
+        if name.starts_with("arn:") {
+            let kind =
+                if name.contains(":iam::aws:policy/") { "aws-managed" } else { "user-managed" };
+            return (path_and_name(name).map_or(name, |(_, name)| name).to_owned(), kind);
+        }
+        if statement.layer != Layer::Identity || statement.policy >= prepared.own {
+            return (name.to_owned(), "none");
+        }
+        match (name.split_once(": "), &self.source) {
+            (Some((_, name)), _) => {
+                (path_and_name(name).map_or(name, |(_, name)| name).to_owned(), "group")
+            }
+            (None, Some(source)) => (name.to_owned(), source.identity.kind().noun()),
+            (None, None) => (name.to_owned(), "none"),
+        }
+    }
+}
+
+/// The policies that bear on resources of one account.
+struct Prepared {
+    policies: PolicySet,
+    /// How many policies of the identity's layer are the source's own.
+    own: usize,
+    bounded: bool,
+    governed: bool,
+    keys: Vec<String>,
+    /// The layers that can't be passed over.
+    layers: Vec<Layer>,
+}
+
+impl Prepared {
+    fn new(
+        simulation: &Simulation<'_>,
+        call: &Call<'_>,
+        account: &AccountId,
+    ) -> Result<Self, ApiError> {
+        let mut documents = simulation
+            .source
+            .as_ref()
+            .map(|source| source.documents(call, account))
+            .unwrap_or_default();
+        let own = documents.identity.len();
+        let named = |list: &[&str], name: &str| {
+            let numbered = list
+                .iter()
+                .zip(1..)
+                .map(|(text, number)| (format!("{name}.{number}"), (*text).to_owned()));
+            numbered.collect::<Vec<_>>()
+        };
+        documents.identity.extend(named(&simulation.inputs, "PolicyInputList"));
+        if !simulation.boundary.is_empty() {
+            documents.boundaries =
+                named(&simulation.boundary, "PermissionsBoundaryPolicyInputList");
+        }
+        let unusable =
+            |why: &dyn std::fmt::Display| ApiError::new("PolicyEvaluation", 500, &why.to_string());
+        let mut policies = documents.compile().map_err(|why| unusable(&why))?;
+        policies.require(Layer::Identity);
+        if let Some(text) = simulation.resource_policy {
+            let policy = parse(text, PolicyKind::Resource, "ResourcePolicy")?;
+            policies.add(Layer::Resource, policy).map_err(|why| unusable(&why))?;
+        }
+        let controls =
+            documents.service_control.iter().chain(&documents.resource_control).flatten();
+        let texts = documents
+            .identity
+            .iter()
+            .chain(&documents.boundaries)
+            .chain(controls)
+            .map(|(_, text)| text.as_str());
+        let (boundaries, levels) = (documents.boundaries.len(), documents.service_control.len());
+        Ok(Self {
+            own,
+            bounded: boundaries > 0,
+            governed: levels > 0,
+            keys: keys(texts.chain(simulation.resource_policy)),
+            layers: (0..boundaries)
+                .map(Layer::Boundary)
+                .chain((0..levels).map(Layer::ServiceControl))
+                .collect(),
+            policies,
+        })
+    }
+
+    /// Whether all layers of a kind allow the request, and none denies it.
+    fn permits(&self, request: &Request<'_>, kind: impl Fn(Layer) -> bool) -> bool {
+        let applying = applying(request, &self.policies);
+        let says = |layer: Layer, effect: Effect| {
+            applying.iter().any(|statement| statement.layer == layer && statement.effect == effect)
+        };
+        self.layers
+            .iter()
+            .filter(|layer| kind(**layer))
+            .all(|layer| says(*layer, Effect::Allow) && !says(*layer, Effect::Deny))
+    }
+}
+
+/// What one request would have come to.
+struct Outcome {
+    action: String,
+    resource: String,
+    verdict: Verdict,
+    /// Id and type of the policies whose statements apply.
+    matched: Vec<(String, &'static str)>,
+    missing: Vec<String>,
+    boundary: Option<bool>,
+    organization: Option<bool>,
+}
+
+impl Outcome {
+    fn write(xml: &mut Xml, outcome: &Self) {
+        xml.leaf("EvalActionName", &outcome.action).leaf("EvalResourceName", &outcome.resource);
+        outcome.write_decision(xml, "EvalDecision");
+        if let Some(allowed) = outcome.organization {
+            xml.element("OrganizationsDecisionDetail", |xml| {
+                xml.leaf("AllowedByOrganizations", allowed);
+            });
+        }
+        if outcome.resource != "*" {
+            xml.list("ResourceSpecificResults", "member", [outcome], |xml, outcome| {
+                xml.leaf("EvalResourceName", &outcome.resource);
+                outcome.write_decision(xml, "EvalResourceDecision");
+            });
+        }
+    }
+
+    fn write_decision(&self, xml: &mut Xml, element: &str) {
+        let verdict = match self.verdict {
+            Verdict::Allowed => "allowed",
+            Verdict::ExplicitDeny => "explicitDeny",
+            Verdict::ImplicitDeny => "implicitDeny",
+        };
+        xml.leaf(element, verdict);
+        xml.list("MatchedStatements", "member", &self.matched, |xml, (id, kind)| {
+            xml.leaf("SourcePolicyId", id).leaf("SourcePolicyType", kind);
+        });
+        xml.texts("MissingContextValues", "member", &self.missing);
+        if let Some(allowed) = self.boundary {
+            xml.element("PermissionsBoundaryDecisionDetail", |xml| {
+                xml.leaf("AllowedByPermissionsBoundary", allowed);
+            });
+        }
+    }
+}

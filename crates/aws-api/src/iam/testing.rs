@@ -1,0 +1,100 @@
+//! What the tests of IAM share.
+
+use countersign_core::credentials::Credentials;
+use serde_json::json;
+
+use crate::testing::{ADMINISTRATOR, Served, account, encoded};
+use countersign_authority::model::{Group, User};
+use countersign_authority::store::named;
+
+pub(super) const ACCOUNT: &str = "arn:aws:iam::123456789012";
+pub(super) const READ_ONLY: &str = "arn:aws:iam::aws:policy/IAMReadOnlyAccess";
+
+pub(super) fn allow(action: &str, resource: &str) -> String {
+    json!({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": action, "Resource": resource}}).to_string()
+}
+
+pub(super) fn trust() -> String {
+    let statement = json!({"Effect": "Allow", "Principal": {"AWS": "123456789012"}, "Action": "sts:AssumeRole"});
+    json!({"Version": "2012-10-17", "Statement": [statement]}).to_string()
+}
+
+pub(super) fn refused(answer: &(u16, String), status: u16, code: &str) {
+    assert!(
+        answer.0 == status && answer.1.contains(&format!("<Code>{code}</Code>")),
+        "wanted {status} {code}: {answer:?}"
+    );
+}
+
+/// An API, and whoever may do everything in it.
+pub(super) struct Iam {
+    pub(super) served: Served,
+    pub(super) admin: Credentials,
+}
+
+impl Iam {
+    pub(super) async fn new() -> Self {
+        let served = Served::new().await;
+        let admin = served.user("admin", Some(ADMINISTRATOR));
+        Self { served, admin }
+    }
+
+    pub(super) async fn call(
+        &self,
+        key: &Credentials,
+        action: &str,
+        parameters: &[(&str, &str)],
+    ) -> (u16, String) {
+        let more: String =
+            parameters.iter().map(|(name, value)| format!("&{name}={}", encoded(value))).collect();
+        self.served.call("iam", key, &format!("Action={action}{more}")).await
+    }
+
+    pub(super) async fn ok(&self, action: &str, parameters: &[(&str, &str)]) -> String {
+        let (status, answer) = self.call(&self.admin, action, parameters).await;
+        assert_eq!(status, 200, "{action}: {answer}");
+        answer
+    }
+
+    pub(super) async fn no(
+        &self,
+        action: &str,
+        parameters: &[(&str, &str)],
+        status: u16,
+        code: &str,
+    ) {
+        refused(&self.call(&self.admin, action, parameters).await, status, code);
+    }
+
+    /// Whether the user may list roles, which is how the tests see what policies do.
+    pub(super) async fn may_list(&self, key: &Credentials) -> bool {
+        self.call(key, "ListRoles", &[]).await.0 == 200
+    }
+
+    pub(super) async fn role(&self, name: &str) {
+        self.ok("CreateRole", &[("RoleName", name), ("AssumeRolePolicyDocument", &trust())]).await;
+    }
+}
+
+/// Percent-encoding by RFC 3986, where a form has a plus for a space.
+pub(super) fn encoded_as_iam(text: &str) -> String {
+    encoded(text).replace('+', "%20").replace('*', "%2A")
+}
+
+/// A group with a member, as the store has them.
+pub(super) fn group(iam: &Iam, name: &str, member: &str) {
+    let made = iam.served.api.store().change(|draft| {
+        let user = draft.users.get(&named(account().as_str(), member)).unwrap().clone();
+        draft.put(User { groups: [name.to_owned()].into(), ..User::clone(&user) })?;
+        draft.put(Group {
+            account: account(),
+            path: "/".to_owned(),
+            name: name.to_owned(),
+            unique_id: "AGPAEXAMPLE".to_owned(),
+            created: 0,
+            inline: Default::default(),
+            attached: Default::default(),
+        })
+    });
+    made.map_err(|error: countersign_authority::store::StoreError| error).unwrap();
+}

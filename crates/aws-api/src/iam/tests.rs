@@ -1,0 +1,650 @@
+//! IAM's actions over a real connection: what they answer, whom they refuse, and what they refuse everybody.
+
+use countersign_core::credentials::Credentials;
+use countersign_core::region::Partition;
+use serde_json::json;
+
+use crate::testing::{ADMINISTRATOR, Served, account, encoded, text};
+use countersign_authority::model::{ManagedPolicy, PolicyVersion, Tags};
+
+const ARN: &str = "arn:aws:iam::123456789012";
+
+fn policy(statements: serde_json::Value) -> String {
+    json!({"Version": "2012-10-17", "Statement": statements}).to_string()
+}
+
+fn allow(action: &str, resource: &str) -> String {
+    policy(json!({"Effect": "Allow", "Action": action, "Resource": resource}))
+}
+
+/// The answer of what must succeed.
+async fn done(served: &Served, key: &Credentials, form: &str) -> String {
+    let (status, answer) = served.call("iam", key, &format!("Action={form}")).await;
+    assert_eq!(status, 200, "{form}: {answer}");
+    answer
+}
+
+/// The message of what must not.
+async fn refused(
+    served: &Served,
+    key: &Credentials,
+    form: &str,
+    status: u16,
+    code: &str,
+) -> String {
+    let (found, answer) = served.call("iam", key, &format!("Action={form}")).await;
+    assert!(
+        found == status && answer.contains(&format!("<Code>{code}</Code>")),
+        "{form}: wanted {status} {code}: {answer}"
+    );
+    text(&answer, "Message").to_owned()
+}
+
+/// An API with an administrator of it, and a user who may do nothing.
+async fn served() -> (Served, Credentials, Credentials) {
+    let served = Served::new().await;
+    let admin = served.user("admin", Some(ADMINISTRATOR));
+    let nobody = served.user("nobody", None);
+    (served, admin, nobody)
+}
+
+#[tokio::test]
+async fn users_are_made_found_renamed_and_deleted() {
+    let (served, admin, _) = served().await;
+    let tag = "Tags.member.1.Key=team&Tags.member.1.Value=blue";
+    let boundary = "arn:aws:iam::aws:policy/IAMReadOnlyAccess";
+    let made =
+        done(&served, &admin, &format!("CreateUser&UserName=jane&Path=%2Fapp%2F&{tag}")).await;
+    assert_eq!(text(&made, "Arn"), format!("{ARN}:user/app/jane"));
+    assert!(
+        text(&made, "UserId").starts_with("AIDA")
+            && text(&made, "CreateDate").len() == "2024-01-15T12:00:00Z".len()
+    );
+    assert!(
+        made.contains("<Tags><member><Key>team</Key><Value>blue</Value></member></Tags>"),
+        "{made}"
+    );
+    assert_eq!(
+        refused(&served, &admin, "CreateUser&UserName=JANE", 409, "EntityAlreadyExists").await,
+        "User with name JANE already exists."
+    );
+    for wrong in [
+        "UserName=a%20b",
+        "UserName=a%2Fb",
+        "Path=%2F",
+        "UserName=x&Path=app",
+        "UserName=x&Path=%2Fa%20b%2F",
+        "UserName=x&Fish=1",
+    ] {
+        refused(&served, &admin, &format!("CreateUser&{wrong}"), 400, "ValidationError").await;
+    }
+    refused(
+        &served,
+        &admin,
+        &format!("CreateUser&UserName={}", "x".repeat(65)),
+        400,
+        "ValidationError",
+    )
+    .await;
+    refused(
+        &served,
+        &admin,
+        &format!("CreateUser&UserName=x&PermissionsBoundary={ARN}:policy/gone"),
+        404,
+        "NoSuchEntity",
+    )
+    .await;
+    let bounded = done(
+        &served,
+        &admin,
+        &format!("CreateUser&UserName=bounded&PermissionsBoundary={boundary}"),
+    )
+    .await;
+    assert_eq!(text(&bounded, "PermissionsBoundaryArn"), boundary);
+
+    assert_eq!(text(&done(&served, &admin, "GetUser").await, "UserName"), "admin");
+    let listed = done(&served, &admin, "ListUsers&PathPrefix=%2Fapp%2F").await;
+    assert!(
+        listed.contains("<UserName>jane</UserName>")
+            && !listed.contains("admin")
+            && !listed.contains("<Tags>"),
+        "{listed}"
+    );
+
+    let key = key(&done(&served, &admin, "CreateAccessKey&UserName=jane").await);
+    done(&served, &admin, "UpdateUser&UserName=jane&NewUserName=joan&NewPath=%2F").await;
+    let message = refused(&served, &admin, "GetUser&UserName=jane", 404, "NoSuchEntity").await;
+    assert_eq!(message, "The user with name jane cannot be found.");
+    assert!(
+        served
+            .call("sts", &key, "Action=GetCallerIdentity")
+            .await
+            .1
+            .contains(&format!("{ARN}:user/joan"))
+    );
+    refused(
+        &served,
+        &admin,
+        "UpdateUser&UserName=joan&NewUserName=admin",
+        409,
+        "EntityAlreadyExists",
+    )
+    .await;
+
+    let message = refused(&served, &admin, "DeleteUser&UserName=joan", 409, "DeleteConflict").await;
+    assert_eq!(message, "Cannot delete entity, must delete access keys first.");
+    done(
+        &served,
+        &admin,
+        &format!("DeleteAccessKey&UserName=joan&AccessKeyId={}", key.access_key_id),
+    )
+    .await;
+    done(&served, &admin, "DeleteUser&UserName=joan").await;
+    refused(&served, &admin, "DeleteUser&UserName=joan", 404, "NoSuchEntity").await;
+    refused(&served, &admin, "DeleteUser&UserName=nobody", 409, "DeleteConflict").await;
+}
+
+/// The key that an answer of `CreateAccessKey` has.
+fn key(answer: &str) -> Credentials {
+    Credentials {
+        access_key_id: text(answer, "AccessKeyId").parse().unwrap(),
+        secret: countersign_core::credentials::Secret::new(text(answer, "SecretAccessKey"))
+            .unwrap(),
+        session_token: None,
+        expires: None,
+    }
+}
+
+#[tokio::test]
+async fn pages_hold_what_is_asked_for_and_lead_to_the_next() {
+    let (served, admin, _) = served().await;
+    for name in ["a1", "B2", "c3"] {
+        done(&served, &admin, &format!("CreateUser&UserName={name}&Path=%2Fp%2F")).await;
+    }
+    let first = done(&served, &admin, "ListUsers&PathPrefix=%2Fp%2F&MaxItems=2").await;
+    assert!(first.contains(">a1<") && first.contains(">B2<") && !first.contains(">c3<"), "{first}");
+    assert_eq!(text(&first, "IsTruncated"), "true");
+    let form = format!(
+        "ListUsers&PathPrefix=%2Fp%2F&MaxItems=2&Marker={}",
+        encoded(text(&first, "Marker"))
+    );
+    let second = done(&served, &admin, &form).await;
+    assert!(
+        second.contains(">c3<") && !second.contains(">B2<") && !second.contains("<Marker>"),
+        "{second}"
+    );
+    for wrong in ["MaxItems=0", "MaxItems=1001", "MaxItems=x", "Marker=%21", "PathPrefix=p"] {
+        refused(&served, &admin, &format!("ListUsers&{wrong}"), 400, "ValidationError").await;
+    }
+}
+
+#[tokio::test]
+async fn who_may_nothing_is_refused_every_action_whether_its_object_is_there_or_not() {
+    let (served, admin, nobody) = served().await;
+    done(&served, &admin, "CreateGroup&GroupName=g").await;
+    done(&served, &admin, "CreateInstanceProfile&InstanceProfileName=p").await;
+    let key = &admin.access_key_id;
+    let tags = "Tags.member.1.Key=a&Tags.member.1.Value=b";
+    for (at, form) in [
+        ("user/admin", "GetUser&UserName=admin".to_owned()),
+        ("user/gone", "GetUser&UserName=gone".to_owned()),
+        ("user/x", "CreateUser&UserName=x".to_owned()),
+        ("user/", "ListUsers".to_owned()),
+        ("user/admin", "UpdateUser&UserName=admin&NewUserName=x".to_owned()),
+        ("user/admin", "DeleteUser&UserName=admin".to_owned()),
+        ("user/nobody", "CreateAccessKey".to_owned()),
+        ("user/admin", "ListAccessKeys&UserName=admin".to_owned()),
+        ("user/admin", format!("UpdateAccessKey&UserName=admin&Status=Inactive&AccessKeyId={key}")),
+        ("user/admin", format!("DeleteAccessKey&UserName=admin&AccessKeyId={key}")),
+        ("user/admin", format!("GetAccessKeyLastUsed&AccessKeyId={key}")),
+        ("group/x", "CreateGroup&GroupName=x".to_owned()),
+        ("group/g", "GetGroup&GroupName=g".to_owned()),
+        ("group/", "ListGroups".to_owned()),
+        ("group/g", "UpdateGroup&GroupName=g&NewGroupName=x".to_owned()),
+        ("group/g", "DeleteGroup&GroupName=g".to_owned()),
+        ("group/g", "AddUserToGroup&GroupName=g&UserName=nobody".to_owned()),
+        ("group/g", "RemoveUserFromGroup&GroupName=g&UserName=nobody".to_owned()),
+        ("user/nobody", "ListGroupsForUser&UserName=nobody".to_owned()),
+        ("instance-profile/x", "CreateInstanceProfile&InstanceProfileName=x".to_owned()),
+        ("instance-profile/p", "GetInstanceProfile&InstanceProfileName=p".to_owned()),
+        ("instance-profile/", "ListInstanceProfiles".to_owned()),
+        ("instance-profile/p", "DeleteInstanceProfile&InstanceProfileName=p".to_owned()),
+        (
+            "instance-profile/p",
+            "AddRoleToInstanceProfile&InstanceProfileName=p&RoleName=r".to_owned(),
+        ),
+        (
+            "instance-profile/p",
+            "RemoveRoleFromInstanceProfile&InstanceProfileName=p&RoleName=r".to_owned(),
+        ),
+        ("role/r", "ListInstanceProfilesForRole&RoleName=r".to_owned()),
+        ("user/nobody", format!("TagUser&UserName=nobody&{tags}")),
+        ("user/nobody", "UntagUser&UserName=nobody&TagKeys.member.1=a".to_owned()),
+        ("user/nobody", "ListUserTags&UserName=nobody".to_owned()),
+        ("role/r", format!("TagRole&RoleName=r&{tags}")),
+        ("policy/p", format!("TagPolicy&PolicyArn={ARN}:policy/p&{tags}")),
+        ("instance-profile/p", "ListInstanceProfileTags&InstanceProfileName=p".to_owned()),
+    ] {
+        let message = refused(&served, &nobody, &form, 403, "AccessDenied").await;
+        assert!(
+            message.contains(&format!(
+                "on resource: {ARN}:{at} because no identity-based policy allows"
+            )),
+            "{form}: {message}"
+        );
+    }
+    refused(&served, &nobody, "GetAccountSummary", 403, "AccessDenied").await;
+    refused(&served, &nobody, "ListAccountAliases", 403, "AccessDenied").await;
+    refused(
+        &served,
+        &nobody,
+        "GetAccessKeyLastUsed&AccessKeyId=AKIAIOSFODNN7EXAMPLE",
+        403,
+        "AccessDenied",
+    )
+    .await;
+    assert!(!done(&served, &admin, "ListUsers").await.contains(">x<"));
+}
+
+#[tokio::test]
+async fn a_permission_holds_for_its_path_and_tags_only() {
+    let (served, admin, _) = served().await;
+    done(
+        &served,
+        &admin,
+        "CreateUser&UserName=own&Path=%2Fteam%2F&Tags.member.1.Key=team&Tags.member.1.Value=blue",
+    )
+    .await;
+    done(&served, &admin, "CreateUser&UserName=other").await;
+    let by_path = served.user("by-path", Some(&allow("iam:*", &format!("{ARN}:user/team/*"))));
+    done(&served, &by_path, "GetUser&UserName=own").await;
+    done(&served, &by_path, "CreateUser&UserName=new&Path=%2Fteam%2F").await;
+    refused(&served, &by_path, "GetUser&UserName=other", 403, "AccessDenied").await;
+    refused(&served, &by_path, "CreateUser&UserName=outside", 403, "AccessDenied").await;
+    // Neither away from what is allowed nor into it.
+    refused(&served, &by_path, "UpdateUser&UserName=own&NewPath=%2F", 403, "AccessDenied").await;
+    refused(&served, &by_path, "UpdateUser&UserName=other&NewPath=%2Fteam%2F", 403, "AccessDenied")
+        .await;
+
+    let condition = json!({"StringEquals": {"aws:ResourceTag/team": "blue"}});
+    let by_tag = policy(
+        json!({"Effect": "Allow", "Action": "iam:GetUser", "Resource": "*", "Condition": condition}),
+    );
+    let by_tag = served.user("by-tag", Some(&by_tag));
+    done(&served, &by_tag, "GetUser&UserName=own").await;
+    refused(&served, &by_tag, "GetUser&UserName=other", 403, "AccessDenied").await;
+
+    // Who makes something with tags must be allowed to tag it, and with these.
+    let condition = json!({"StringEquals": {"aws:RequestTag/team": "blue"}, "ForAllValues:StringEquals": {"aws:TagKeys": ["team"]}});
+    let tagging = policy(json!([
+        {"Effect": "Allow", "Action": "iam:CreateUser", "Resource": "*"},
+        {"Effect": "Allow", "Action": "iam:TagUser", "Resource": "*", "Condition": condition},
+    ]));
+    let tagging = served.user("tagging", Some(&tagging));
+    done(
+        &served,
+        &tagging,
+        "CreateUser&UserName=t1&Tags.member.1.Key=team&Tags.member.1.Value=blue",
+    )
+    .await;
+    refused(
+        &served,
+        &tagging,
+        "CreateUser&UserName=t2&Tags.member.1.Key=team&Tags.member.1.Value=red",
+        403,
+        "AccessDenied",
+    )
+    .await;
+    let two = "Tags.member.1.Key=team&Tags.member.1.Value=blue&Tags.member.2.Key=root&Tags.member.2.Value=1";
+    refused(&served, &tagging, &format!("TagUser&UserName=t1&{two}"), 403, "AccessDenied").await;
+
+    let condition =
+        json!({"StringEquals": {"iam:PermissionsBoundary": format!("{ARN}:policy/edge")}});
+    let bounding = policy(
+        json!({"Effect": "Allow", "Action": "iam:CreateUser", "Resource": "*", "Condition": condition}),
+    );
+    let bounding = served.user("bounding", Some(&bounding));
+    refused(&served, &bounding, "CreateUser&UserName=free", 403, "AccessDenied").await;
+    refused(
+        &served,
+        &bounding,
+        &format!("CreateUser&UserName=free&PermissionsBoundary={ARN}:policy/edge"),
+        404,
+        "NoSuchEntity",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn groups_have_users_and_are_renamed_with_them() {
+    let (served, admin, _) = served().await;
+    let made = done(&served, &admin, "CreateGroup&GroupName=Developers&Path=%2Feng%2F").await;
+    assert_eq!(text(&made, "Arn"), format!("{ARN}:group/eng/Developers"));
+    assert!(text(&made, "GroupId").starts_with("AGPA"));
+    refused(&served, &admin, "CreateGroup&GroupName=developers", 409, "EntityAlreadyExists").await;
+    done(&served, &admin, "AddUserToGroup&GroupName=Developers&UserName=nobody").await;
+    done(&served, &admin, "AddUserToGroup&GroupName=Developers&UserName=nobody").await;
+    refused(
+        &served,
+        &admin,
+        "AddUserToGroup&GroupName=Developers&UserName=gone",
+        404,
+        "NoSuchEntity",
+    )
+    .await;
+    refused(&served, &admin, "AddUserToGroup&GroupName=gone&UserName=nobody", 404, "NoSuchEntity")
+        .await;
+    let found = done(&served, &admin, "GetGroup&GroupName=Developers").await;
+    assert!(
+        found.contains("<UserName>nobody</UserName>")
+            && found.contains("<IsTruncated>false</IsTruncated>"),
+        "{found}"
+    );
+    done(&served, &admin, "UpdateGroup&GroupName=Developers&NewGroupName=People").await;
+    assert!(
+        done(&served, &admin, "ListGroupsForUser&UserName=nobody")
+            .await
+            .contains("<GroupName>People</GroupName>")
+    );
+    assert!(done(&served, &admin, "ListGroups").await.contains("<GroupName>People</GroupName>"));
+    refused(&served, &admin, "DeleteGroup&GroupName=People", 409, "DeleteConflict").await;
+    done(&served, &admin, "RemoveUserFromGroup&GroupName=People&UserName=nobody").await;
+    refused(
+        &served,
+        &admin,
+        "RemoveUserFromGroup&GroupName=People&UserName=nobody",
+        404,
+        "NoSuchEntity",
+    )
+    .await;
+    done(&served, &admin, "DeleteGroup&GroupName=People").await;
+    refused(&served, &admin, "GetGroup&GroupName=People", 404, "NoSuchEntity").await;
+    for number in 0..11 {
+        done(&served, &admin, &format!("CreateGroup&GroupName=g{number}")).await;
+        let add = format!("AddUserToGroup&GroupName=g{number}&UserName=nobody");
+        if number < 10 {
+            done(&served, &admin, &add).await;
+        } else {
+            refused(&served, &admin, &add, 409, "LimitExceeded").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn access_keys_are_two_at_most_and_count_from_the_next_request_on() {
+    let (served, admin, nobody) = served().await;
+    let second = key(&done(&served, &admin, "CreateAccessKey&UserName=nobody").await);
+    let message =
+        refused(&served, &admin, "CreateAccessKey&UserName=nobody", 409, "LimitExceeded").await;
+    assert_eq!(message, "Cannot exceed quota for AccessKeysPerUser: 2");
+    refused(&served, &admin, "CreateAccessKey&UserName=gone", 404, "NoSuchEntity").await;
+    let listed = done(&served, &admin, "ListAccessKeys&UserName=nobody").await;
+    assert!(
+        listed.contains(second.access_key_id.as_str())
+            && listed.contains(nobody.access_key_id.as_str())
+    );
+    assert!(!listed.contains("SecretAccessKey") && !listed.contains(second.secret.expose()));
+    let page = done(&served, &admin, "ListAccessKeys&UserName=nobody&MaxItems=1").await;
+    assert!(
+        page.contains(nobody.access_key_id.as_str())
+            && !page.contains(second.access_key_id.as_str()),
+        "{page}"
+    );
+
+    assert_eq!(served.call("sts", &second, "Action=GetCallerIdentity").await.0, 200);
+    let id = &second.access_key_id;
+    done(
+        &served,
+        &admin,
+        &format!("UpdateAccessKey&UserName=nobody&Status=Inactive&AccessKeyId={id}"),
+    )
+    .await;
+    assert_eq!(served.call("sts", &second, "Action=GetCallerIdentity").await.0, 403);
+    done(
+        &served,
+        &admin,
+        &format!("UpdateAccessKey&UserName=nobody&Status=Active&AccessKeyId={id}"),
+    )
+    .await;
+    assert_eq!(served.call("sts", &second, "Action=GetCallerIdentity").await.0, 200);
+    refused(
+        &served,
+        &admin,
+        &format!("UpdateAccessKey&UserName=nobody&Status=Off&AccessKeyId={id}"),
+        400,
+        "ValidationError",
+    )
+    .await;
+    // A key is not another user's, though the caller may change both.
+    refused(
+        &served,
+        &admin,
+        &format!("UpdateAccessKey&UserName=admin&Status=Inactive&AccessKeyId={id}"),
+        404,
+        "NoSuchEntity",
+    )
+    .await;
+    refused(&served, &admin, &format!("DeleteAccessKey&AccessKeyId={id}"), 404, "NoSuchEntity")
+        .await;
+    let used = done(&served, &admin, &format!("GetAccessKeyLastUsed&AccessKeyId={id}")).await;
+    assert!(text(&used, "UserName") == "nobody" && text(&used, "ServiceName") == "N/A", "{used}");
+    done(&served, &admin, &format!("DeleteAccessKey&UserName=nobody&AccessKeyId={id}")).await;
+    assert_eq!(served.call("sts", &second, "Action=GetCallerIdentity").await.0, 403);
+    refused(
+        &served,
+        &admin,
+        &format!("GetAccessKeyLastUsed&AccessKeyId={id}"),
+        404,
+        "NoSuchEntity",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_role_is_put_in_a_profile_by_who_may_pass_it() {
+    let (served, admin, _) = served().await;
+    let trust = policy(
+        json!({"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}),
+    );
+    served.role("app", &trust, None);
+    served.role("other", &trust, None);
+    let made = done(&served, &admin, "CreateInstanceProfile&InstanceProfileName=web").await;
+    assert!(
+        text(&made, "InstanceProfileId").starts_with("AIPA") && made.contains("<Roles></Roles>"),
+        "{made}"
+    );
+    refused(
+        &served,
+        &admin,
+        "CreateInstanceProfile&InstanceProfileName=web",
+        409,
+        "EntityAlreadyExists",
+    )
+    .await;
+
+    let add = "AddRoleToInstanceProfile&InstanceProfileName=web&RoleName=app";
+    let without = served.user("without", Some(&allow("iam:AddRoleToInstanceProfile", "*")));
+    let message = refused(&served, &without, add, 403, "AccessDenied").await;
+    assert!(message.contains(&format!("iam:PassRole on resource: {ARN}:role/app")), "{message}");
+    let condition = json!({"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}});
+    let with = served.user(
+        "with",
+        Some(&policy(json!([
+            {"Effect": "Allow", "Action": "iam:AddRoleToInstanceProfile", "Resource": "*"},
+            {"Effect": "Allow", "Action": "iam:PassRole", "Resource": format!("{ARN}:role/app"), "Condition": condition},
+        ]))),
+    );
+    refused(&served, &with, &add.replace("=app", "=other"), 403, "AccessDenied").await;
+    done(&served, &with, add).await;
+    refused(&served, &admin, &add.replace("=app", "=other"), 409, "LimitExceeded").await;
+    refused(&served, &admin, &add.replace("=app", "=gone"), 404, "NoSuchEntity").await;
+
+    let found = done(&served, &admin, "GetInstanceProfile&InstanceProfileName=web").await;
+    assert!(found.contains("<Roles><member><Path>/</Path><RoleName>app</RoleName>"), "{found}");
+    let document = text(&found, "AssumeRolePolicyDocument");
+    assert!(document.starts_with("%7B%22Statement%22%3A") && !document.contains('+'), "{document}");
+    assert!(
+        done(&served, &admin, "ListInstanceProfilesForRole&RoleName=app").await.contains(">web<")
+    );
+    assert!(
+        !done(&served, &admin, "ListInstanceProfilesForRole&RoleName=other")
+            .await
+            .contains(">web<")
+    );
+    assert!(done(&served, &admin, "ListInstanceProfiles").await.contains(">web<"));
+    refused(
+        &served,
+        &admin,
+        "DeleteInstanceProfile&InstanceProfileName=web",
+        409,
+        "DeleteConflict",
+    )
+    .await;
+    let remove = add.replace("AddRoleTo", "RemoveRoleFrom");
+    refused(&served, &admin, &remove.replace("=app", "=other"), 404, "NoSuchEntity").await;
+    done(&served, &admin, &remove).await;
+    done(&served, &admin, "DeleteInstanceProfile&InstanceProfileName=web").await;
+    refused(&served, &admin, "GetInstanceProfile&InstanceProfileName=web", 404, "NoSuchEntity")
+        .await;
+}
+
+#[tokio::test]
+async fn tags_are_set_replaced_and_taken_away_whatever_their_case() {
+    let (served, admin, _) = served().await;
+    served.role(
+        "app",
+        &policy(json!({"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"})),
+        None,
+    );
+    done(&served, &admin, "CreateInstanceProfile&InstanceProfileName=web").await;
+    for (kind, name) in [
+        ("User", "UserName=nobody"),
+        ("Role", "RoleName=app"),
+        ("InstanceProfile", "InstanceProfileName=web"),
+    ] {
+        let tag = |key: &str, value: &str| {
+            format!(
+                "Tag{kind}&{name}&Tags.member.1.Key={}&Tags.member.1.Value={value}",
+                encoded(key)
+            )
+        };
+        done(&served, &admin, &tag("Team", "blue")).await;
+        done(&served, &admin, &tag("team", "")).await;
+        let listed = done(&served, &admin, &format!("List{kind}Tags&{name}")).await;
+        assert!(
+            listed.contains("<Tags><member><Key>team</Key><Value></Value></member></Tags>"),
+            "{listed}"
+        );
+        for (key, code) in [
+            ("aws:x", "InvalidInput"),
+            ("AWS:x", "InvalidInput"),
+            ("a*b", "ValidationError"),
+            ("a\nb", "ValidationError"),
+        ] {
+            refused(&served, &admin, &tag(key, "v"), 400, code).await;
+        }
+        let twice = tag("a", "1") + "&Tags.member.2.Key=A&Tags.member.2.Value=2";
+        refused(&served, &admin, &twice, 400, "InvalidInput").await;
+        refused(&served, &admin, &format!("Tag{kind}&{name}"), 400, "ValidationError").await;
+        let many = |from: usize, to: usize| {
+            (from..to)
+                .map(|n| format!("&Tags.member.{n}.Key=k{n}&Tags.member.{n}.Value=v"))
+                .collect::<String>()
+        };
+        done(&served, &admin, &format!("Tag{kind}&{name}{}", many(1, 50))).await;
+        refused(
+            &served,
+            &admin,
+            &format!("Tag{kind}&{name}{}", many(50, 51)),
+            409,
+            "LimitExceeded",
+        )
+        .await;
+        let page = done(&served, &admin, &format!("List{kind}Tags&{name}&MaxItems=3")).await;
+        assert!(page.matches("<Key>").count() == 3 && page.contains("<Marker>"), "{page}");
+        done(
+            &served,
+            &admin,
+            &format!("Untag{kind}&{name}&TagKeys.member.1=TEAM&TagKeys.member.2=absent"),
+        )
+        .await;
+        assert!(
+            !done(&served, &admin, &format!("List{kind}Tags&{name}"))
+                .await
+                .contains("<Key>team</Key>")
+        );
+        refused(&served, &admin, &format!("Untag{kind}&{name}"), 400, "ValidationError").await;
+    }
+    refused(
+        &served,
+        &admin,
+        &format!("ListPolicyTags&PolicyArn={ARN}:policy/gone"),
+        404,
+        "NoSuchEntity",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn policies_are_tagged_in_the_callers_own_account_only() {
+    let (served, admin, _) = served().await;
+    let other = "210987654321".parse().unwrap();
+    served.api.store().ensure_account(&other, Partition::Aws).unwrap();
+    for account in [account(), other] {
+        let version = PolicyVersion { document: ADMINISTRATOR.to_owned(), created: 0 };
+        let policy = ManagedPolicy {
+            account,
+            partition: Partition::Aws,
+            path: "/".to_owned(),
+            name: "p".to_owned(),
+            unique_id: "ANPAEXAMPLE".to_owned(),
+            description: String::new(),
+            created: 0,
+            versions: [(1, version)].into(),
+            default_version: 1,
+            next_version: 2,
+            tags: Tags::new(),
+        };
+        served.api.store().change(|draft| draft.put(policy.clone())).unwrap();
+    }
+    let tag = "Tags.member.1.Key=team&Tags.member.1.Value=blue";
+    done(&served, &admin, &format!("TagPolicy&PolicyArn={ARN}:policy/p&{tag}")).await;
+    assert!(
+        done(&served, &admin, &format!("ListPolicyTags&PolicyArn={ARN}:policy/p"))
+            .await
+            .contains("<Value>blue</Value>")
+    );
+    done(&served, &admin, &format!("UntagPolicy&PolicyArn={ARN}:policy/p&TagKeys.member.1=team"))
+        .await;
+    assert!(
+        done(&served, &admin, &format!("ListPolicyTags&PolicyArn={ARN}:policy/p"))
+            .await
+            .contains("<Tags></Tags>")
+    );
+    for arn in [
+        "arn:aws:iam::210987654321:policy/p",
+        "arn:aws:iam::aws:policy/ReadOnlyAccess",
+        "arn:aws:iam::123456789012:policy/x/p",
+    ] {
+        let (status, answer) =
+            served.call("iam", &admin, &format!("Action=TagPolicy&PolicyArn={arn}&{tag}")).await;
+        assert!(status == 403 || status == 404, "{arn}: {answer}");
+    }
+    let state = served.api.store().state().unwrap();
+    assert!(state.policies.values().all(|policy| policy.tags.is_empty()));
+}
+
+#[tokio::test]
+async fn the_account_is_summed_up() {
+    let (served, admin, _) = served().await;
+    let summary = done(&served, &admin, "GetAccountSummary").await;
+    assert!(
+        summary.contains("<SummaryMap><entry><key>Users</key><value>2</value></entry>"),
+        "{summary}"
+    );
+    assert!(
+        done(&served, &admin, "ListAccountAliases")
+            .await
+            .contains("<AccountAliases></AccountAliases><IsTruncated>false</IsTruncated>")
+    );
+}

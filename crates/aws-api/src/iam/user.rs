@@ -1,0 +1,142 @@
+//! Users.
+
+use std::sync::Arc;
+
+use super::entity::{
+    Detail, Entity, Named, arn, check_quota, conflict, current, list, new_name, path, write_user,
+};
+use super::tag;
+use crate::action::{Action, Answer};
+use crate::call::{Call, Target};
+use crate::error::ApiError;
+use crate::xml::Xml;
+use countersign_authority::holder::Who;
+use countersign_authority::model::{AccessKey, User, seconds};
+use countersign_authority::random;
+use countersign_authority::store::{Record as _, named};
+
+pub(super) const ACTIONS: &[Action] = &[
+    Action::writes("CreateUser", &["UserName", "Path", "PermissionsBoundary", "Tags"], create),
+    Action::reads("GetUser", &["UserName"], get),
+    Action::reads("ListUsers", &["PathPrefix", "Marker", "MaxItems"], list_users),
+    Action::writes("UpdateUser", &["UserName", "NewUserName", "NewPath"], update),
+    Action::writes("DeleteUser", &["UserName"], delete),
+];
+
+/// The most users of an account. Source: "IAM and AWS STS quotas" in the IAM user guide.
+pub(super) const MAX_USERS: usize = 5000;
+
+fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let name = new_name::<User>("UserName", call.parameters.required("UserName")?)?;
+    let (path, tags) = (path(call.parameters, "Path")?.unwrap_or("/"), tag::read(call)?);
+    let (boundary, arn) =
+        (call.parameters.text("PermissionsBoundary"), arn(call, User::TYPE, path, name)?);
+    let target = boundary.into_iter().fold(Target::of(&arn), |target, boundary| {
+        target.with("iam:PermissionsBoundary", boundary)
+    });
+    tag::authorize_creation(call, ["iam:CreateUser", "iam:TagUser"], target, &tags)?;
+    let account = call.account()?;
+    let user = call.api.store().change(|draft| {
+        if draft.users.contains_key(&named(account.as_str(), name)) {
+            return Err(User::exists(name));
+        }
+        check_quota::<User>(draft, account.as_str(), "UsersPerAccount", MAX_USERS)?;
+        boundary.map_or(Ok(()), |arn| super::boundary::check(draft, account.as_str(), arn))?;
+        Ok(draft.put(User {
+            account: account.clone(),
+            path: path.to_owned(),
+            name: name.to_owned(),
+            unique_id: random::id("AIDA", 17)?,
+            created: seconds(call.now),
+            access_keys: Vec::new(),
+            groups: Default::default(),
+            inline: Default::default(),
+            attached: Default::default(),
+            boundary: boundary.map(str::to_owned),
+            tags: tags.clone(),
+        })?)
+    })?;
+    answered(call, &user)
+}
+
+fn answered(call: &Call<'_>, user: &User) -> Result<Answer, ApiError> {
+    let (mut xml, partition) = (Xml::new(), call.partition()?);
+    xml.element("User", |xml| write_user(xml, user, partition, Detail::Whole));
+    Ok(xml.into())
+}
+
+/// The user that a request names, or the one who makes it.
+pub(super) fn named_or_caller(call: &Call<'_>) -> Result<Named<User>, ApiError> {
+    match (call.parameters.text("UserName"), &call.holder()?.who) {
+        (Some(_), _) => Named::asked(call),
+        (None, Who::User(user)) => Named::of(call, &user.name),
+        (None, Who::Role(_)) => {
+            Err(ApiError::invalid("Must specify userName when calling with non-User credentials"))
+        }
+    }
+}
+
+fn get(call: &Call<'_>) -> Result<Answer, ApiError> {
+    answered(call, &*named_or_caller(call)?.authorized(call, "iam:GetUser")?)
+}
+
+fn list_users(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let (page, partition, mut xml) =
+        (list::<User>(call, "iam:ListUsers")?, call.partition()?, Xml::new());
+    xml.list("Users", "member", &page.items, |xml, user| {
+        write_user(xml, user, partition, Detail::Listed)
+    });
+    page.write_truncation(&mut xml);
+    Ok(xml.into())
+}
+
+/// Whoever renames something must be allowed to on both names.
+fn update(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let name = call
+        .parameters
+        .text("NewUserName")
+        .map(|name| new_name::<User>("NewUserName", name))
+        .transpose()?;
+    let path = path(call.parameters, "NewPath")?;
+    let found = Named::<User>::asked(call)?.authorized(call, "iam:UpdateUser")?;
+    let renamed = |user: &User| User {
+        name: name.unwrap_or(&user.name).to_owned(),
+        path: path.unwrap_or(&user.path).to_owned(),
+        ..User::clone(user)
+    };
+    let arn = renamed(&found).arn(call.partition()?);
+    call.authorize("iam:UpdateUser", &tag::resource_facts(Target::of(&arn), Some(&found.tags)))?;
+    call.api.store().change(|draft| {
+        let old = current(draft, &*found)?;
+        let new = renamed(&old);
+        if new.id() != old.id() && draft.users.contains_key(&new.id()) {
+            return Err(User::exists(&new.name));
+        }
+        for id in &new.access_keys {
+            if let Some(key) = draft.access_keys.get(id.as_str()).map(Arc::clone) {
+                draft.put(AccessKey { user: new.name.clone(), ..AccessKey::clone(&key) })?;
+            }
+        }
+        draft.remove::<User>(&old.id());
+        draft.put(new)?;
+        Ok(Answer::Done)
+    })
+}
+
+fn delete(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let found = Named::<User>::asked(call)?.authorized(call, "iam:DeleteUser")?;
+    call.api.store().change(|draft| {
+        let user = current(draft, &*found)?;
+        let hindrances = [
+            (!user.access_keys.is_empty(), "delete access keys"),
+            (!user.groups.is_empty(), "remove users from group"),
+            (!user.attached.is_empty(), "detach all policies"),
+            (!user.inline.is_empty(), "delete policies"),
+        ];
+        if let Some((_, first)) = hindrances.into_iter().find(|(hinders, _)| *hinders) {
+            return Err(conflict(first));
+        }
+        draft.remove::<User>(&user.id());
+        Ok(Answer::Done)
+    })
+}

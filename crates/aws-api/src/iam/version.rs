@@ -1,0 +1,191 @@
+//! Versions of managed policies, and who has a policy.
+
+use super::entity::{PAGING, absent, date, encoded, path_prefix};
+use super::identity::{Identity, Kind};
+use super::policy::{Managed, allowed, allowed_own, current, document, usage_filter};
+use crate::action::{Action, Answer};
+use crate::call::Call;
+use crate::error::ApiError;
+use crate::xml::Xml;
+use countersign_authority::model::{PolicyVersion, seconds};
+use countersign_authority::store::Draft;
+
+/// The most versions of a policy. Source: "IAM and AWS STS quotas".
+pub(super) const MAX_VERSIONS: usize = 5;
+
+pub(super) const ACTIONS: &[Action] = &[
+    Action::writes("CreatePolicyVersion", &["PolicyArn", "PolicyDocument", "SetAsDefault"], create),
+    Action::reads("GetPolicyVersion", &["PolicyArn", "VersionId"], get),
+    Action::reads("ListPolicyVersions", &["PolicyArn", "Marker", "MaxItems"], list),
+    Action::writes("DeletePolicyVersion", &["PolicyArn", "VersionId"], delete),
+    Action::writes("SetDefaultPolicyVersion", &["PolicyArn", "VersionId"], set_default),
+    Action::reads(
+        "ListEntitiesForPolicy",
+        &["PolicyArn", "EntityFilter", "PathPrefix", "PolicyUsageFilter", "Marker", "MaxItems"],
+        list_entities,
+    ),
+];
+
+/// One version; only some answers have its document.
+fn write(
+    xml: &mut Xml,
+    number: u32,
+    is_default: bool,
+    version: &PolicyVersion,
+    with_document: bool,
+) {
+    xml.maybe("Document", with_document.then(|| encoded(&version.document)))
+        .leaf("VersionId", format!("v{number}"));
+    xml.leaf("IsDefaultVersion", is_default).leaf("CreateDate", date(version.created));
+}
+
+/// All versions, newest first, with their documents.
+pub(super) fn write_all(xml: &mut Xml, policy: &Managed) {
+    let default = policy.default_version();
+    xml.list(
+        "PolicyVersionList",
+        "member",
+        policy.versions().iter().rev(),
+        |xml, (number, version)| {
+            write(xml, *number, *number == default, version, true);
+        },
+    );
+}
+
+/// The number that `VersionId` has behind its `v`.
+fn number(call: &Call<'_>) -> Result<u32, ApiError> {
+    let id = call.parameters.required("VersionId")?;
+    let digits = id.strip_prefix('v').filter(|digits| !digits.starts_with(['0', '+']));
+    digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| {
+        ApiError::invalid(&format!(
+            "1 validation error detected: Value '{id}' at 'versionId' failed to satisfy constraint: Member must be v and a number"
+        ))
+    })
+}
+
+fn missing(arn: &str, number: u32) -> ApiError {
+    absent(&format!("Policy {arn} version v{number} does not exist or is not attachable."))
+}
+
+fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let (arn, policy) = allowed_own(call, "iam:CreatePolicyVersion")?;
+    let (document, is_default) =
+        (document(call, arn)?, call.parameters.flag("SetAsDefault")?.unwrap_or(false));
+    let version = PolicyVersion { document: document.to_owned(), created: seconds(call.now) };
+    let number = call.api.store().change(|draft: &mut Draft| {
+        let mut policy = current(draft, &policy)?;
+        if policy.versions.len() >= MAX_VERSIONS {
+            let message =
+                "A managed policy can have up to 5 versions. Before you create a new version, you must delete an existing version.";
+            return Err(ApiError::new("LimitExceeded", 409, message));
+        }
+        let number = policy.next_version;
+        policy.next_version = number
+            .checked_add(1)
+            .ok_or_else(|| ApiError::new("LimitExceeded", 409, "The policy has had all the versions that it can have."))?;
+        policy.versions.insert(number, version.clone());
+        if is_default {
+            policy.default_version = number;
+        }
+        draft.put(policy)?;
+        Ok::<_, ApiError>(number)
+    })?;
+    let mut xml = Xml::new();
+    xml.element("PolicyVersion", |xml| write(xml, number, is_default, &version, false));
+    Ok(xml.into())
+}
+
+fn get(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let (arn, policy) = allowed(call, "iam:GetPolicyVersion")?;
+    let number = number(call)?;
+    let versions = policy.versions();
+    let (_, version) =
+        versions.iter().find(|(known, _)| *known == number).ok_or_else(|| missing(arn, number))?;
+    let mut xml = Xml::new();
+    xml.element("PolicyVersion", |xml| {
+        write(xml, number, number == policy.default_version(), version, true)
+    });
+    Ok(xml.into())
+}
+
+fn list(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let (_, policy) = allowed(call, "iam:ListPolicyVersions")?;
+    // The newest comes first, and pages go by the order of their keys.
+    let versions = policy.versions().into_iter().rev();
+    let page = PAGING
+        .page(call, versions.map(|version| (format!("{:010}", u32::MAX - version.0), version)))?;
+    let mut xml = Xml::new();
+    page.write_truncation(&mut xml);
+    xml.list("Versions", "member", &page.items, |xml, (number, version)| {
+        write(xml, *number, *number == policy.default_version(), version, false);
+    });
+    Ok(xml.into())
+}
+
+fn delete(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let (arn, policy) = allowed_own(call, "iam:DeletePolicyVersion")?;
+    let number = number(call)?;
+    call.api.store().change(|draft: &mut Draft| {
+        let mut policy = current(draft, &policy)?;
+        if policy.default_version == number {
+            return Err(ApiError::new(
+                "DeleteConflict",
+                409,
+                "Cannot delete the default version of a policy.",
+            ));
+        }
+        policy.versions.remove(&number).ok_or_else(|| missing(arn, number))?;
+        draft.put(policy)?;
+        Ok(())
+    })?;
+    Ok(Answer::Done)
+}
+
+fn set_default(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let (arn, policy) = allowed_own(call, "iam:SetDefaultPolicyVersion")?;
+    let number = number(call)?;
+    call.api.store().change(|draft: &mut Draft| {
+        let mut policy = current(draft, &policy)?;
+        if !policy.versions.contains_key(&number) {
+            return Err(missing(arn, number));
+        }
+        policy.default_version = number;
+        draft.put(policy)?;
+        Ok(())
+    })?;
+    Ok(Answer::Done)
+}
+
+fn list_entities(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let (arn, _) = allowed(call, "iam:ListEntitiesForPolicy")?;
+    let kind = match call.parameters.text("EntityFilter") {
+        None => None,
+        Some("User") => Some(Kind::User),
+        Some("Group") => Some(Kind::Group),
+        Some("Role") => Some(Kind::Role),
+        Some(_) => {
+            return Err(ApiError::invalid("EntityFilter must be User, Role or Group"));
+        }
+    };
+    let ((as_policy, as_boundary), prefix) = (usage_filter(call)?, path_prefix(call.parameters)?);
+    let has = |identity: &Identity| {
+        let (attached, boundary) = identity.uses(arn);
+        as_policy && attached || as_boundary && boundary
+    };
+    let fits = |identity: &Identity| {
+        kind.is_none_or(|kind| identity.kind() == kind) && identity.path().starts_with(prefix)
+    };
+    let mut all = Identity::all(&call.state, call.account()?.as_str());
+    all.retain(|identity| has(identity) && fits(identity));
+    let page = PAGING.page(call, all.into_iter().map(|identity| (identity.place(), identity)))?;
+    let mut xml = Xml::new();
+    page.write_truncation(&mut xml);
+    for kind in [Kind::Group, Kind::User, Kind::Role] {
+        let of_kind = page.items.iter().filter(|identity| identity.kind() == kind);
+        xml.list(&format!("Policy{}s", kind.title()), "member", of_kind, |xml, identity| {
+            xml.leaf(kind.parameter(), identity.name())
+                .leaf(&format!("{}Id", kind.title()), identity.unique_id());
+        });
+    }
+    Ok(xml.into())
+}

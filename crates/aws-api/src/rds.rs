@@ -1,0 +1,310 @@
+//! RDS: database instances, clusters and proxies, whose servers somebody else runs ([`countersign_authority::servers`]).
+
+mod certificate;
+mod cluster;
+mod instance;
+mod logs;
+mod proxy;
+mod recovery;
+mod relay;
+mod request;
+mod runner;
+mod tags;
+mod versions;
+
+pub(crate) use runner::Runner;
+
+use super::action::{Action, Service};
+
+/// The service. Source: RDS API reference, version 2014-10-31.
+pub(super) const RDS: Service = Service {
+    name: "rds",
+    version: "2014-10-31",
+    namespace: "http://rds.amazonaws.com/doc/2014-10-31/",
+    actions: &[INSTANCES, CLUSTERS, ENDPOINTS, PROXIES, REST],
+};
+
+const INSTANCES: &[Action] = &[
+    Action::writes("CreateDBInstance", CREATE_INSTANCE, instance::create::create),
+    Action::reads(
+        "DescribeDBInstances",
+        &["DBInstanceIdentifier", "Filters", "Marker", "MaxRecords"],
+        instance::describe,
+    ),
+    Action::writes("ModifyDBInstance", MODIFY_INSTANCE, instance::change::modify),
+    Action::writes("StartDBInstance", &["DBInstanceIdentifier"], instance::life::start),
+    Action::writes("StopDBInstance", &["DBInstanceIdentifier"], instance::life::stop),
+    Action::writes(
+        "RebootDBInstance",
+        &["DBInstanceIdentifier", "ForceFailover"],
+        instance::life::reboot,
+    ),
+    Action::writes(
+        "DeleteDBInstance",
+        &[
+            "DBInstanceIdentifier",
+            "SkipFinalSnapshot",
+            "FinalDBSnapshotIdentifier",
+            "DeleteAutomatedBackups",
+        ],
+        instance::life::delete,
+    ),
+];
+
+const CREATE_INSTANCE: &[&str] = &[
+    "DBInstanceIdentifier",
+    "AllocatedStorage",
+    "AutoMinorVersionUpgrade",
+    "BackupRetentionPeriod",
+    "CACertificateIdentifier",
+    "CopyTagsToSnapshot",
+    "DBInstanceClass",
+    "DeletionProtection",
+    "EnableIAMDatabaseAuthentication",
+    "EnablePerformanceInsights",
+    "LicenseModel",
+    "ManageMasterUserPassword",
+    "MasterUserPassword",
+    "MonitoringInterval",
+    "MultiAZ",
+    "NetworkType",
+    "PreferredBackupWindow",
+    "PreferredMaintenanceWindow",
+    "PromotionTier",
+    "PubliclyAccessible",
+    "StorageType",
+    "DBClusterIdentifier",
+    "DBName",
+    "EnableCloudwatchLogsExports",
+    "Engine",
+    "EngineVersion",
+    "MasterUsername",
+    "Port",
+    "StorageEncrypted",
+    "Tags",
+];
+
+const MODIFY_INSTANCE: &[&str] = &[
+    "DBInstanceIdentifier",
+    "AllocatedStorage",
+    "AutoMinorVersionUpgrade",
+    "BackupRetentionPeriod",
+    "CACertificateIdentifier",
+    "CopyTagsToSnapshot",
+    "DBInstanceClass",
+    "DeletionProtection",
+    "EnableIAMDatabaseAuthentication",
+    "EnablePerformanceInsights",
+    "LicenseModel",
+    "ManageMasterUserPassword",
+    "MasterUserPassword",
+    "MonitoringInterval",
+    "MultiAZ",
+    "NetworkType",
+    "PreferredBackupWindow",
+    "PreferredMaintenanceWindow",
+    "PromotionTier",
+    "PubliclyAccessible",
+    "StorageType",
+    "ApplyImmediately",
+    "CloudwatchLogsExportConfiguration",
+    "NewDBInstanceIdentifier",
+];
+
+const CLUSTERS: &[Action] = &[
+    Action::writes("CreateDBCluster", CREATE_CLUSTER, cluster::change::create),
+    Action::reads(
+        "DescribeDBClusters",
+        &["DBClusterIdentifier", "Filters", "IncludeShared", "Marker", "MaxRecords"],
+        cluster::describe,
+    ),
+    Action::writes("ModifyDBCluster", MODIFY_CLUSTER, cluster::change::modify),
+    Action::writes("StartDBCluster", &["DBClusterIdentifier"], cluster::change::start),
+    Action::writes("StopDBCluster", &["DBClusterIdentifier"], cluster::change::stop),
+    Action::writes(
+        "DeleteDBCluster",
+        &[
+            "DBClusterIdentifier",
+            "SkipFinalSnapshot",
+            "FinalDBSnapshotIdentifier",
+            "DeleteAutomatedBackups",
+        ],
+        cluster::change::delete,
+    ),
+];
+
+const CREATE_CLUSTER: &[&str] = &[
+    "AutoMinorVersionUpgrade",
+    "BackupRetentionPeriod",
+    "CACertificateIdentifier",
+    "CopyTagsToSnapshot",
+    "DBClusterIdentifier",
+    "DatabaseName",
+    "DeletionProtection",
+    "EnableCloudwatchLogsExports",
+    "EnableIAMDatabaseAuthentication",
+    "Engine",
+    "EngineVersion",
+    "ManageMasterUserPassword",
+    "MasterUserPassword",
+    "MasterUsername",
+    "NetworkType",
+    "Port",
+    "PreferredBackupWindow",
+    "PreferredMaintenanceWindow",
+    "StorageEncrypted",
+    "Tags",
+];
+
+const MODIFY_CLUSTER: &[&str] = &[
+    "ApplyImmediately",
+    "AutoMinorVersionUpgrade",
+    "BackupRetentionPeriod",
+    "CloudwatchLogsExportConfiguration",
+    "CopyTagsToSnapshot",
+    "DBClusterIdentifier",
+    "DeletionProtection",
+    "EnableIAMDatabaseAuthentication",
+    "ManageMasterUserPassword",
+    "MasterUserPassword",
+    "NetworkType",
+    "NewDBClusterIdentifier",
+    "PreferredBackupWindow",
+    "PreferredMaintenanceWindow",
+];
+
+const ENDPOINTS: &[Action] = &[
+    Action::writes(
+        "CreateDBClusterEndpoint",
+        &[
+            "DBClusterIdentifier",
+            "DBClusterEndpointIdentifier",
+            "EndpointType",
+            "StaticMembers",
+            "ExcludedMembers",
+            "Tags",
+        ],
+        cluster::endpoint::create,
+    ),
+    Action::reads(
+        "DescribeDBClusterEndpoints",
+        &["DBClusterIdentifier", "DBClusterEndpointIdentifier", "Filters", "Marker", "MaxRecords"],
+        cluster::endpoint::describe,
+    ),
+    Action::writes(
+        "ModifyDBClusterEndpoint",
+        &["DBClusterEndpointIdentifier", "EndpointType", "StaticMembers", "ExcludedMembers"],
+        cluster::endpoint::modify,
+    ),
+    Action::writes(
+        "DeleteDBClusterEndpoint",
+        &["DBClusterEndpointIdentifier"],
+        cluster::endpoint::delete,
+    ),
+];
+
+const PROXIES: &[Action] = &[
+    Action::writes(
+        "CreateDBProxy",
+        &[
+            "DBProxyName",
+            "EngineFamily",
+            "DefaultAuthScheme",
+            "Auth",
+            "RoleArn",
+            "VpcSubnetIds",
+            "RequireTLS",
+            "IdleClientTimeout",
+            "DebugLogging",
+            "Tags",
+        ],
+        proxy::create,
+    ),
+    Action::reads(
+        "DescribeDBProxies",
+        &["DBProxyName", "Filters", "Marker", "MaxRecords"],
+        proxy::describe,
+    ),
+    Action::writes(
+        "ModifyDBProxy",
+        &[
+            "DBProxyName",
+            "DefaultAuthScheme",
+            "Auth",
+            "RequireTLS",
+            "IdleClientTimeout",
+            "DebugLogging",
+            "RoleArn",
+        ],
+        proxy::modify,
+    ),
+    Action::writes("DeleteDBProxy", &["DBProxyName"], proxy::delete),
+    Action::writes(
+        "RegisterDBProxyTargets",
+        &["DBProxyName", "TargetGroupName", "DBInstanceIdentifiers", "DBClusterIdentifiers"],
+        proxy::target::register,
+    ),
+    Action::writes(
+        "DeregisterDBProxyTargets",
+        &["DBProxyName", "TargetGroupName", "DBInstanceIdentifiers", "DBClusterIdentifiers"],
+        proxy::target::deregister,
+    ),
+    Action::reads(
+        "DescribeDBProxyTargets",
+        &["DBProxyName", "TargetGroupName", "Filters", "Marker", "MaxRecords"],
+        proxy::target::describe,
+    ),
+    Action::reads(
+        "DescribeDBProxyTargetGroups",
+        &["DBProxyName", "TargetGroupName", "Filters", "Marker", "MaxRecords"],
+        proxy::target::describe_groups,
+    ),
+];
+
+const REST: &[Action] = &[
+    Action::waits(
+        "DescribeDBEngineVersions",
+        &[
+            "DBParameterGroupFamily",
+            "DefaultOnly",
+            "Engine",
+            "EngineVersion",
+            "Filters",
+            "IncludeAll",
+            "ListSupportedCharacterSets",
+            "ListSupportedTimezones",
+            "Marker",
+            "MaxRecords",
+        ],
+        versions::describe,
+    ),
+    Action::waits(
+        "DescribeDBLogFiles",
+        &[
+            "DBInstanceIdentifier",
+            "FileLastWritten",
+            "FileSize",
+            "FilenameContains",
+            "Filters",
+            "Marker",
+            "MaxRecords",
+        ],
+        logs::describe,
+    ),
+    Action::waits(
+        "DownloadDBLogFilePortion",
+        &["DBInstanceIdentifier", "LogFileName", "Marker", "NumberOfLines"],
+        logs::download,
+    ),
+    Action::reads(
+        "DescribeCertificates",
+        &["CertificateIdentifier", "Filters", "Marker", "MaxRecords"],
+        certificate::describe,
+    ),
+    Action::reads("ListTagsForResource", &["Filters", "ResourceName"], tags::list),
+    Action::writes("AddTagsToResource", &["ResourceName", "Tags"], tags::add),
+    Action::writes("RemoveTagsFromResource", &["ResourceName", "TagKeys"], tags::remove),
+];
+
+#[cfg(test)]
+mod tests;

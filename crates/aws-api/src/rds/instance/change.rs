@@ -1,0 +1,208 @@
+//! Changing an instance.
+//!
+//! What takes effect when is AWS's: IAM authentication, class, storage and backups wait for the maintenance window unless
+//! `ApplyImmediately` is true; the password, tags of snapshots, deletion protection and exports never wait.
+//! Source: "Settings for DB instances" in the RDS user guide. No maintenance window comes by itself here: what waits is in
+//! `PendingModifiedValues` until a request with `ApplyImmediately`, which takes it along as on AWS.
+
+use std::collections::BTreeMap;
+
+use countersign_core::credentials::Secret;
+
+use super::life::{check_state, invalid_state};
+use super::outcome::left;
+use super::{Found, allowed, answer, record};
+use crate::action::Answer;
+use crate::call::Call;
+use crate::error::ApiError;
+use crate::rds::certificate;
+use crate::rds::instance::create::refuse_rename;
+use crate::rds::request::{
+    bad_combination, class, engine, log_types, master_password, required, settings,
+};
+use crate::rds::runner::Runner;
+use countersign_authority::model::{DbInstance, DbStatus, Instance};
+use countersign_authority::store::Draft;
+
+/// What waits for the maintenance window, by its name in `PendingModifiedValues`.
+const WAITS: [&str; 3] = ["AllocatedStorage", "BackupRetentionPeriod", "StorageType"];
+
+/// IAM authentication among what waits.
+pub(in crate::rds) const IAM: &str = "IAMDatabaseAuthenticationEnabled";
+
+/// What a request changes.
+struct Wanted {
+    /// Whether what waits takes effect now.
+    now: bool,
+    waits: BTreeMap<String, String>,
+    settings: BTreeMap<String, String>,
+    protection: Option<bool>,
+    exports: (Vec<String>, Vec<String>),
+    password: Option<Secret>,
+}
+
+/// `ModifyDBInstance`
+pub(in crate::rds) fn modify(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let found = allowed(call, "ModifyDBInstance", required(call, "DBInstanceIdentifier")?)?;
+    refuse_rename(call, "NewDBInstanceIdentifier")?;
+    certificate::check(call)?;
+    let wanted = read(call, &found.db)?;
+    if !found.made_here {
+        return modify_other(call, &found, &wanted);
+    }
+    refuse_for_member(call, &found.db)?;
+    let runner = call.api.rds();
+    let permit = wanted.password.as_ref().map(|_| runner.permit()).transpose()?;
+    let name = found.db.name.clone();
+    runner.store().change(|draft| {
+        let mut db = record(draft, &name)?;
+        let settled = [DbStatus::Available, DbStatus::Stopped];
+        check_state(
+            &db,
+            runner.name(),
+            if wanted.password.is_some() { &settled[..1] } else { &settled },
+        )?;
+        apply(draft, &mut db, &wanted)?;
+        draft.put(db)?;
+        Ok::<_, ApiError>(())
+    })?;
+    if let (Some(permit), Some(password)) = (permit, wanted.password) {
+        let (name, user) = (name.clone(), found.db.master.clone());
+        Runner::work(permit, "password", move |runner, servers| {
+            match servers.set_master_password(&name, &user, &password) {
+                Ok(()) => left(runner, &name, DbStatus::Available, None),
+                Err(error) => left(runner, &name, DbStatus::Available, Some(&error)),
+            }
+        });
+    }
+    answer(call, &name)
+}
+
+fn read(call: &Call<'_>, db: &DbInstance) -> Result<Wanted, ApiError> {
+    let engine = engine(&db.engine)?;
+    let mut settings = settings(call)?;
+    let mut waits: BTreeMap<String, String> = WAITS
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), settings.remove(*name)?)))
+        .collect();
+    if let Some(named) = call.parameters.text("DBInstanceClass") {
+        waits.insert("DBInstanceClass".to_owned(), class(named)?);
+    }
+    if let Some(enabled) = call.parameters.flag("EnableIAMDatabaseAuthentication")? {
+        waits.insert(IAM.to_owned(), enabled.to_string());
+    }
+    let exports = |list: &str| {
+        log_types(
+            engine,
+            &call.parameters.list(&format!("CloudwatchLogsExportConfiguration.{list}")),
+        )
+    };
+    Ok(Wanted {
+        now: call.parameters.flag("ApplyImmediately")?.unwrap_or(false),
+        waits,
+        settings,
+        protection: call.parameters.flag("DeletionProtection")?,
+        exports: (exports("EnableLogTypes")?, exports("DisableLogTypes")?),
+        password: call
+            .parameters
+            .text("MasterUserPassword")
+            .map(|password| master_password(engine, password))
+            .transpose()?,
+    })
+}
+
+/// A member has these from its cluster.
+fn refuse_for_member(call: &Call<'_>, db: &DbInstance) -> Result<(), ApiError> {
+    let named = |name: &&&str| call.parameters.has(name);
+    let of_cluster = [
+        "MasterUserPassword",
+        "EnableIAMDatabaseAuthentication",
+        "DeletionProtection",
+        "CloudwatchLogsExportConfiguration",
+    ];
+    match (&db.cluster, of_cluster.iter().find(named)) {
+        (Some(cluster), Some(name)) => Err(bad_combination(format!(
+            "{} is a member of the cluster {cluster}: change {name} with ModifyDBCluster.",
+            db.name
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn apply(draft: &mut Draft, db: &mut DbInstance, wanted: &Wanted) -> Result<(), ApiError> {
+    db.settings.extend(wanted.settings.clone());
+    db.deletion_protection = wanted.protection.unwrap_or(db.deletion_protection);
+    db.exports.extend(wanted.exports.0.iter().cloned());
+    db.exports.retain(|name| !wanted.exports.1.contains(name));
+    db.pending.extend(wanted.waits.clone());
+    if wanted.now {
+        for (name, value) in std::mem::take(&mut db.pending) {
+            match name.as_str() {
+                IAM => {
+                    db.iam_enabled = value == "true";
+                    switch_iam(draft, db.name.as_str(), db.iam_enabled)?;
+                }
+                "DBInstanceClass" => db.class = value,
+                _ => drop(db.settings.insert(name, value)),
+            }
+        }
+    } else {
+        drop_unchanged(draft, db);
+    }
+    if wanted.password.is_some() {
+        db.status = DbStatus::Modifying;
+        db.pending.insert("MasterUserPassword".to_owned(), "****".to_owned());
+    }
+    Ok(())
+}
+
+/// What is as it is does not wait.
+fn drop_unchanged(draft: &Draft, db: &mut DbInstance) {
+    let iam = draft
+        .instances
+        .get(db.name.as_str())
+        .map_or(db.iam_enabled, |instance| instance.iam_enabled)
+        .to_string();
+    let (class, settings) = (&db.class, &db.settings);
+    db.pending.retain(|name, value| match name.as_str() {
+        IAM => *value != iam,
+        "DBInstanceClass" => value != class,
+        _ => settings.get(name) != Some(value),
+    });
+}
+
+/// Switches IAM authentication on or off, for the next login.
+pub(in crate::rds) fn switch_iam(
+    draft: &mut Draft,
+    name: &str,
+    enabled: bool,
+) -> Result<(), ApiError> {
+    if let Some(instance) = draft.instances.get(name) {
+        let changed = Instance { iam_enabled: enabled, ..Instance::clone(instance) };
+        draft.put(changed)?;
+    }
+    Ok(())
+}
+
+/// Of a server that the API did not make, IAM authentication alone can be changed, and nothing waits for a window.
+fn modify_other(call: &Call<'_>, found: &Found, wanted: &Wanted) -> Result<Answer, ApiError> {
+    let may = ["DBInstanceIdentifier", "EnableIAMDatabaseAuthentication", "ApplyImmediately"];
+    let name = &found.db.name;
+    if let Some(other) = call.parameters.names().into_iter().find(|name| !may.contains(name)) {
+        let message = format!(
+            "{name} was not made through this API, but by `countersign local`: {other} of it can't be changed here."
+        );
+        return Err(invalid_state(message));
+    }
+    let Some(enabled) = wanted.waits.get(IAM) else {
+        return answer(call, name);
+    };
+    if !wanted.now {
+        let message = format!(
+            "{name} was not made through this API, and has no maintenance window: set ApplyImmediately to true."
+        );
+        return Err(bad_combination(message));
+    }
+    call.api.store().change(|draft| switch_iam(draft, name.as_str(), enabled == "true"))?;
+    answer(call, name)
+}

@@ -1,0 +1,255 @@
+//! Making an instance: the answer comes at once, the server later.
+
+use std::time::{Duration, Instant};
+
+use countersign_core::credentials::Secret;
+use countersign_core::name::{Engine, InstanceId};
+
+use super::outcome::{came_up, left};
+use crate::action::Answer;
+use crate::call::Call;
+use crate::error::ApiError;
+use crate::rds::cluster;
+use crate::rds::request::{
+    Facts, Place, allow_new, bad_combination, bad_value, class, database_name, engine, error,
+    log_types, master_name, master_password, new_name, port, required, resource_id, settings, tags,
+};
+use crate::rds::runner::Runner;
+use crate::rds::{certificate, versions};
+use countersign_authority::model::{DbCluster, DbInstance, DbStatus, seconds};
+use countersign_authority::servers::{Master, NewServer, Servers};
+use countersign_authority::store::{Draft, placed};
+
+/// The most instances of an account in a region. Source: "Quotas and constraints for Amazon RDS" in the RDS user guide.
+const MAX_INSTANCES: usize = 40;
+
+/// How long a replica waits for its writer to be made.
+const WRITER_PATIENCE: Duration = Duration::from_secs(600);
+
+/// `CreateDBInstance`
+pub(in crate::rds) fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let place = Place::of(call)?;
+    let name = new_name("DBInstanceIdentifier", required(call, "DBInstanceIdentifier")?)?;
+    let mut db = order(call, &place, name)?;
+    let arn = place.arn("db", db.name.as_str());
+    let tagged = db.tags.clone();
+    let facts = Facts { gives: Some(&tagged), has: None, ..Facts::of_instance(&db) };
+    allow_new(call, "CreateDBInstance", &arn, &facts)?;
+    let runner = call.api.rds();
+    let permit = runner.permit()?;
+    runner.name().clone_into(&mut db.runner);
+    let mut new = match &db.cluster {
+        Some(_) => member(call, &mut db)?,
+        None => single(call, &mut db)?,
+    };
+    let (replica_of, name) = runner.store().change(|draft| enter(draft, &place, &db))?;
+    new.replica_of = replica_of;
+    Runner::work(permit, "create", move |runner, servers| make(runner, servers, new));
+    super::answer(call, &name)
+}
+
+/// What is asked for, as far as it is the same for every instance.
+fn order(call: &Call<'_>, place: &Place, name: InstanceId) -> Result<DbInstance, ApiError> {
+    let engine_name = required(call, "Engine")?;
+    let engine = engine(engine_name)?;
+    certificate::check(call)?;
+    Ok(DbInstance {
+        name,
+        account: place.account.clone(),
+        region: place.region.clone(),
+        resource_id: resource_id("db-")?,
+        engine: engine_name.to_owned(),
+        version: String::new(),
+        class: class(required(call, "DBInstanceClass")?)?,
+        status: DbStatus::Creating,
+        reason: None,
+        created: seconds(call.now),
+        master: String::new(),
+        database: call
+            .parameters
+            .text("DBName")
+            .map(|name| database_name("DBName", name))
+            .transpose()?,
+        endpoint: None,
+        iam_enabled: call.parameters.flag("EnableIAMDatabaseAuthentication")?.unwrap_or(false),
+        pending: Default::default(),
+        cluster: call.parameters.text("DBClusterIdentifier").map(str::to_ascii_lowercase),
+        deletion_protection: call.parameters.flag("DeletionProtection")?.unwrap_or(false),
+        exports: log_types(engine, &call.parameters.list("EnableCloudwatchLogsExports"))?
+            .into_iter()
+            .collect(),
+        settings: settings(call)?,
+        tags: tags(call.parameters)?,
+        runner: String::new(),
+    })
+}
+
+/// An instance by itself.
+fn single(call: &Call<'_>, db: &mut DbInstance) -> Result<NewServer, ApiError> {
+    if db.engine.starts_with("aurora") {
+        return Err(bad_combination(format!(
+            "An instance of {} needs a DBClusterIdentifier: create the cluster first.",
+            db.engine
+        )));
+    }
+    let engine = engine(&db.engine)?;
+    db.version = versions::fitting(call, &db.engine, call.parameters.text("EngineVersion"))?;
+    db.master = master_name(engine, required(call, "MasterUsername")?)?;
+    let password = master_password(engine, required(call, "MasterUserPassword")?)?;
+    let master = Master { name: db.master.clone(), password };
+    Ok(NewServer { port: port(call, "Port")?, master: Some(master), ..server(db, engine) })
+}
+
+/// A member of a cluster, which has everything from that.
+fn member(call: &Call<'_>, db: &mut DbInstance) -> Result<NewServer, ApiError> {
+    for name in [
+        "MasterUsername",
+        "MasterUserPassword",
+        "DBName",
+        "Port",
+        "EnableIAMDatabaseAuthentication",
+        "DeletionProtection",
+    ] {
+        if call.parameters.text(name).is_some() {
+            let message = format!(
+                "The requested DB Instance will be a member of a DB Cluster. Set {name} for the DB Cluster."
+            );
+            return Err(bad_combination(message));
+        }
+    }
+    let cluster =
+        cluster::allowed(call, "CreateDBInstance", db.cluster.as_deref().unwrap_or_default())?;
+    if cluster.engine != db.engine {
+        let message = format!(
+            "The engine {} is not that of the cluster {}, {}.",
+            db.engine, cluster.name, cluster.engine
+        );
+        return Err(bad_combination(message));
+    }
+    if let Some(version) = call.parameters.text("EngineVersion")
+        && !versions::covers(version, &cluster.version)
+    {
+        return Err(bad_combination(format!(
+            "The cluster {} is of version {}.",
+            cluster.name, cluster.version
+        )));
+    }
+    let engine = engine(&db.engine)?;
+    (db.version, db.master) = (cluster.version.clone(), cluster.master.clone());
+    (db.database, db.iam_enabled) = (cluster.database.clone(), cluster.iam_enabled);
+    let kept = call
+        .state
+        .secrets
+        .get(&cluster::password_name(&cluster))
+        .and_then(|kept| Secret::new(kept.text.as_str()));
+    let password = kept.ok_or_else(|| {
+        ApiError::internal(&format!("the password of the cluster {} has gone", cluster.name))
+    })?;
+    let master = Master { name: cluster.master.clone(), password };
+    Ok(NewServer { port: cluster.port, master: Some(master), ..server(db, engine) })
+}
+
+fn server(db: &DbInstance, engine: Engine) -> NewServer {
+    NewServer {
+        instance: db.name.clone(),
+        resource_id: db.resource_id.clone(),
+        engine,
+        version: Some(db.version.clone()),
+        port: None,
+        database: db.database.clone(),
+        master: None,
+        replica_of: None,
+    }
+}
+
+/// Writes the record, if nobody has the name, and makes it the writer of its cluster or says whom it follows.
+fn enter(
+    draft: &mut Draft,
+    place: &Place,
+    db: &DbInstance,
+) -> Result<(Option<InstanceId>, InstanceId), ApiError> {
+    // Names of servers that were made without the API may have capitals.
+    let taken = draft
+        .instances
+        .values()
+        .any(|other| other.name.as_str().eq_ignore_ascii_case(db.name.as_str()));
+    if taken || draft.db_instances.contains_key(db.name.as_str()) {
+        return Err(error(
+            "DBInstanceAlreadyExists",
+            format!("DB instance {} already exists: names are unique in the authority.", db.name),
+        ));
+    }
+    if draft.db_instances.values().filter(|other| place.has(&other.account, &other.region)).count()
+        >= MAX_INSTANCES
+    {
+        return Err(error(
+            "InstanceQuotaExceeded",
+            format!("Cannot create more than {MAX_INSTANCES} DB instances in a region."),
+        ));
+    }
+    let mut replica_of = None;
+    if let Some(cluster) = &db.cluster {
+        let cluster = draft
+            .db_clusters
+            .get(&placed(&db.account, &db.region, cluster))
+            .cloned()
+            .ok_or_else(|| cluster::not_found(cluster))?;
+        if cluster.status != DbStatus::Available {
+            return Err(cluster::wrong_state(&cluster));
+        }
+        replica_of.clone_from(&cluster.writer);
+        if cluster.writer.is_none() {
+            draft.put(DbCluster { writer: Some(db.name.clone()), ..DbCluster::clone(&cluster) })?;
+        }
+    }
+    draft.put(db.clone())?;
+    Ok((replica_of, db.name.clone()))
+}
+
+/// Makes the server, once the one that it is to follow is there.
+fn make(runner: &Runner, servers: &std::sync::Arc<dyn Servers>, new: NewServer) {
+    let name = new.instance.clone();
+    let new = match new.replica_of.clone().map(|writer| await_writer(runner, &writer)) {
+        None => new,
+        // A replica has the users, databases and version of its source.
+        Some(Ok(())) => NewServer { master: None, database: None, port: None, ..new },
+        Some(Err(reason)) => return left(runner, &name, DbStatus::Failed, Some(&reason)),
+    };
+    match servers.create(&new) {
+        Ok(running) => came_up(runner, &name, &running),
+        Err(error) => left(runner, &name, DbStatus::Failed, Some(&error)),
+    }
+}
+
+/// Waits until a writer is available: clients make all members of a cluster at once.
+fn await_writer(runner: &Runner, writer: &InstanceId) -> Result<(), String> {
+    let deadline = Instant::now() + WRITER_PATIENCE;
+    while Instant::now() < deadline {
+        let state = runner.store().state().map_err(|error| error.to_string())?;
+        match state.db_instances.get(writer.as_str()).map(|writer| writer.status) {
+            Some(DbStatus::Available) => return Ok(()),
+            Some(
+                DbStatus::Creating | DbStatus::Modifying | DbStatus::Rebooting | DbStatus::Starting,
+            ) => {}
+            Some(status) => {
+                return Err(format!(
+                    "the writer {writer} is {}: start it, then create the reader again",
+                    status.as_str()
+                ));
+            }
+            None => return Err(format!("the writer {writer} has gone")),
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    Err(format!("the writer {writer} was not available in time"))
+}
+
+/// Refuses what has another meaning than it seems to: an identifier can't be changed here.
+pub(in crate::rds) fn refuse_rename(call: &Call<'_>, parameter: &str) -> Result<(), ApiError> {
+    match call.parameters.text(parameter) {
+        Some(_) => Err(bad_value(format!(
+            "{parameter} is not supported: servers ask the authority by their name, which stays."
+        ))),
+        None => Ok(()),
+    }
+}

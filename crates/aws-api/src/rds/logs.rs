@@ -1,0 +1,181 @@
+//! The logs of an instance: its server's, and what the authority refused there.
+
+use std::time::SystemTime;
+
+use countersign_core::name::InstanceId;
+
+use super::instance::allowed;
+use super::request::{bad_value, error, filters, number, page, required};
+use crate::action::Answer;
+use crate::call::Call;
+use crate::error::ApiError;
+use crate::xml::Xml;
+use countersign_authority::model::DbStatus;
+use countersign_authority::servers::{LogFile, MAX_PORTION, ServersError};
+
+/// The log of logins that were refused. AWS names its kind, `iam-db-auth-error`, and says that it is a file on the database's host;
+/// the file's own name is in none of its documents.
+const IAM_ERRORS: &str = "error/iam-db-auth-error.log";
+
+/// The most lines that are given where no number is. Source: DownloadDBLogFilePortion in the RDS API reference.
+const MAX_LINES: u64 = 10_000;
+
+/// The logs that there are, by name.
+fn all(call: &Call<'_>, name: &InstanceId) -> Result<Vec<LogFile>, ApiError> {
+    let runner = call.api.rds();
+    let mut files = match runner.servers().map(|servers| servers.logs(name)) {
+        Ok(Ok(files)) => files,
+        // A server that somebody else runs, or none.
+        Ok(Err(ServersError::NoInstance(_))) | Err(_) => Vec::new(),
+        Ok(Err(error)) => return Err(error.into()),
+    };
+    if let Some((size, last_written)) =
+        runner.log().denials(name).map_err(|error| ApiError::internal(&error))?
+    {
+        files.push(LogFile { name: IAM_ERRORS.to_owned(), size, last_written });
+    }
+    files.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(files)
+}
+
+/// The instance, if it is so far that it can have logs.
+fn ready(call: &Call<'_>, action: &str) -> Result<InstanceId, ApiError> {
+    let found = allowed(call, action, required(call, "DBInstanceIdentifier")?)?;
+    if found.db.status == DbStatus::Creating {
+        return Err(error(
+            "DBInstanceNotReady",
+            format!("DBInstance {} is being created.", found.db.name),
+        ));
+    }
+    Ok(found.db.name.clone())
+}
+
+fn milliseconds(at: SystemTime) -> u64 {
+    at.duration_since(SystemTime::UNIX_EPOCH)
+        .ok()
+        .and_then(|since| u64::try_from(since.as_millis()).ok())
+        .unwrap_or(0)
+}
+
+/// `DescribeDBLogFiles`
+pub(super) fn describe(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let name = ready(call, "DescribeDBLogFiles")?;
+    filters(call, &[])?;
+    let contains = call.parameters.text("FilenameContains").unwrap_or_default();
+    let since = call.parameters.number("FileLastWritten")?.unwrap_or(0);
+    let least = call.parameters.number("FileSize")?.unwrap_or(0);
+    let fits = |file: &LogFile| {
+        file.name.contains(contains)
+            && milliseconds(file.last_written) >= since
+            && file.size >= least
+    };
+    let files =
+        all(call, &name)?.into_iter().filter(fits).map(|file| (file.name.clone(), file)).collect();
+    let (page, marker) = page(call, files)?;
+    let mut xml = Xml::new();
+    xml.list("DescribeDBLogFiles", "DescribeDBLogFilesDetails", page, |xml, file| {
+        xml.leaf("LogFileName", &file.name)
+            .leaf("LastWritten", milliseconds(file.last_written))
+            .leaf("Size", file.size);
+    });
+    xml.maybe("Marker", marker);
+    Ok(xml.into())
+}
+
+/// `DownloadDBLogFilePortion`: with a marker from there on, without one the end.
+pub(super) fn download(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let name = ready(call, "DownloadDBLogFilePortion")?;
+    let wanted = required(call, "LogFileName")?;
+    let lines = number(call, "NumberOfLines", 1, u64::from(u32::MAX))?;
+    let marker = call.parameters.text("Marker").map(|marker| marker.parse::<u64>());
+    let marker = marker
+        .transpose()
+        .map_err(|_| bad_value("Invalid Marker: it must be 0, or that of the last answer."))?;
+    let file = all(call, &name)?.into_iter().find(|file| file.name == wanted);
+    let file = file.ok_or_else(|| {
+        ApiError::new(
+            "DBLogFileNotFoundFault",
+            404,
+            &format!("DBLog File: {wanted}, is not found on the DB instance"),
+        )
+    })?;
+    let portion = match marker {
+        Some(offset) => from(call, &name, &file, offset, lines.unwrap_or(u64::MAX))?,
+        None => end(call, &name, &file, lines.unwrap_or(MAX_LINES))?,
+    };
+    let mut xml = Xml::new();
+    xml.leaf("LogFileData", &portion.text)
+        .leaf("Marker", portion.next)
+        .leaf("AdditionalDataPending", portion.more);
+    Ok(xml.into())
+}
+
+/// Some lines of a log.
+struct Portion {
+    text: String,
+    /// Where it goes on.
+    next: u64,
+    more: bool,
+}
+
+fn read(
+    call: &Call<'_>,
+    name: &InstanceId,
+    file: &LogFile,
+    offset: u64,
+) -> Result<Vec<u8>, ApiError> {
+    let runner = call.api.rds();
+    if file.name == IAM_ERRORS {
+        return runner
+            .log()
+            .read_denials(name, offset, MAX_PORTION)
+            .map_err(|error| ApiError::internal(&error));
+    }
+    Ok(runner.servers()?.read_log(name, &file.name, offset, MAX_PORTION)?)
+}
+
+/// Whole lines from an offset on, as long as there are more behind; all that there is at the end.
+fn from(
+    call: &Call<'_>,
+    name: &InstanceId,
+    file: &LogFile,
+    offset: u64,
+    lines: u64,
+) -> Result<Portion, ApiError> {
+    let mut bytes = read(call, name, file, offset)?;
+    let read = length(&bytes);
+    let mut ends =
+        bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+    let most = usize::try_from(lines.saturating_sub(1)).unwrap_or(usize::MAX);
+    let full = read >= MAX_PORTION;
+    // A line that is longer than a portion is given in pieces.
+    let cut = ends.nth(most).or_else(|| {
+        bytes.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1).filter(|_| full)
+    });
+    bytes.truncate(cut.unwrap_or(bytes.len()));
+    let next = offset.saturating_add(length(&bytes));
+    let more = length(&bytes) < read || full;
+    Ok(Portion { text: String::from_utf8_lossy(&bytes).into_owned(), next, more })
+}
+
+/// The last lines of a log.
+fn end(
+    call: &Call<'_>,
+    name: &InstanceId,
+    file: &LogFile,
+    lines: u64,
+) -> Result<Portion, ApiError> {
+    let offset = file.size.saturating_sub(MAX_PORTION);
+    let bytes = read(call, name, file, offset)?;
+    let next = offset.saturating_add(length(&bytes));
+    let text = String::from_utf8_lossy(&bytes);
+    // The first line may be the end of one.
+    let whole = if offset > 0 { text.split_once('\n').map_or("", |(_, rest)| rest) } else { &text };
+    let all: Vec<&str> = whole.split_inclusive('\n').collect();
+    let skipped = all.len().saturating_sub(usize::try_from(lines).unwrap_or(usize::MAX));
+    Ok(Portion { text: all.into_iter().skip(skipped).collect(), next, more: false })
+}
+
+fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}

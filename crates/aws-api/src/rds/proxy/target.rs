@@ -1,0 +1,211 @@
+//! What is behind proxies: one instance, or one cluster's writer.
+
+use std::sync::Arc;
+
+use countersign_core::timestamp::rfc3339;
+
+use super::{allowed, check_family, check_group, record, refresh};
+use crate::action::Answer;
+use crate::call::Call;
+use crate::error::ApiError;
+use crate::rds::cluster;
+use crate::rds::instance;
+use crate::rds::request::{
+    Facts, Place, allow, bad_combination, engine, error, filters, page, required,
+};
+use crate::xml::Xml;
+use countersign_authority::model::{DbProxy, DbStatus, instant, seconds};
+use countersign_authority::store::State;
+
+/// The id of the one group that each proxy has.
+fn group(proxy: &DbProxy) -> String {
+    format!("prx-tg-{}", proxy.resource_id.as_str().trim_start_matches("prx-"))
+}
+
+/// The proxy, if the caller may do `action` to it and its group.
+fn grouped(call: &Call<'_>, place: &Place, action: &str) -> Result<Arc<DbProxy>, ApiError> {
+    let proxy = allowed(call, action, required(call, "DBProxyName")?)?;
+    let facts = Facts { has: Some(("db-tag", &proxy.tags)), ..Facts::default() };
+    allow(call, action, &place.arn("target-group", &group(&proxy)), &facts)?;
+    check_group(call)?;
+    Ok(proxy)
+}
+
+/// What a request names: an instance or a cluster.
+enum Named {
+    Instance(instance::Found),
+    Cluster(Arc<countersign_authority::model::DbCluster>),
+}
+
+fn named(call: &Call<'_>, action: &str) -> Result<Named, ApiError> {
+    match (
+        &*call.parameters.list("DBInstanceIdentifiers"),
+        &*call.parameters.list("DBClusterIdentifiers"),
+    ) {
+        ([name], []) => instance::allowed(call, action, name).map(Named::Instance),
+        ([], [name]) => cluster::allowed(call, action, name).map(Named::Cluster),
+        _ => Err(bad_combination("Exactly one DB instance or one DB cluster must be named.")),
+    }
+}
+
+/// `RegisterDBProxyTargets`
+pub(in crate::rds) fn register(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let place = Place::of(call)?;
+    let found = grouped(call, &place, "RegisterDBProxyTargets")?;
+    let named = named(call, "RegisterDBProxyTargets")?;
+    let kind = match &named {
+        Named::Instance(found) => engine(&found.db.engine)?,
+        Named::Cluster(cluster) => engine(&cluster.engine)?,
+    };
+    check_family(&found, kind)?;
+    if let Named::Instance(instance::Found { db, .. }) = &named
+        && db.status != DbStatus::Available
+    {
+        return Err(error(
+            "InvalidDBInstanceState",
+            format!("DBInstance {} is not available: it is {}.", db.name, db.status.as_str()),
+        ));
+    }
+    let proxy = call.api.store().change(|draft| {
+        let mut proxy = record(draft, &place, &found.name)?;
+        if proxy.instance.is_some() || proxy.cluster.is_some() {
+            let message =
+                format!("The proxy {} has a target already: deregister it first.", proxy.name);
+            return Err(error("DBProxyTargetAlreadyRegisteredFault", message));
+        }
+        match &named {
+            Named::Instance(found) => proxy.instance = Some(found.db.name.clone()),
+            Named::Cluster(cluster) => proxy.cluster = Some(cluster.name.clone()),
+        }
+        proxy.updated = seconds(call.now);
+        draft.put(proxy.clone())?;
+        refresh(draft, &proxy)?;
+        Ok(proxy)
+    })?;
+    let mut xml = Xml::new();
+    put_targets(
+        &mut xml,
+        "DBProxyTargets",
+        call,
+        &*call.api.store().state()?,
+        &place,
+        rows(&proxy),
+    );
+    Ok(xml.into())
+}
+
+/// `DeregisterDBProxyTargets`
+pub(in crate::rds) fn deregister(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let place = Place::of(call)?;
+    let found = grouped(call, &place, "DeregisterDBProxyTargets")?;
+    let named = named(call, "DeregisterDBProxyTargets")?;
+    call.api.store().change(|draft| {
+        let proxy = record(draft, &place, &found.name)?;
+        let is_behind = match &named {
+            Named::Instance(found) => proxy.instance.as_ref() == Some(&found.db.name),
+            Named::Cluster(cluster) => proxy.cluster.as_ref() == Some(&cluster.name),
+        };
+        if !is_behind {
+            let message = format!("That is not a target of the proxy {}.", proxy.name);
+            return Err(ApiError::new("DBProxyTargetNotFoundFault", 404, &message));
+        }
+        draft.put(DbProxy {
+            instance: None,
+            cluster: None,
+            updated: seconds(call.now),
+            ..proxy.clone()
+        })?;
+        Ok(refresh(draft, &proxy)?)
+    })?;
+    Ok(Xml::new().into())
+}
+
+/// A target as it is listed.
+enum Row {
+    Instance(String),
+    Cluster(String),
+}
+
+fn rows(proxy: &DbProxy) -> Vec<Row> {
+    let instance = proxy.instance.as_ref().map(|name| Row::Instance(name.to_string()));
+    instance.into_iter().chain(proxy.cluster.clone().map(Row::Cluster)).collect()
+}
+
+/// `DescribeDBProxyTargets`
+pub(in crate::rds) fn describe(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let place = Place::of(call)?;
+    let proxy = grouped(call, &place, "DescribeDBProxyTargets")?;
+    filters(call, &[])?;
+    let (page, marker) =
+        page(call, rows(&proxy).into_iter().map(|row| (String::from("1"), row)).collect())?;
+    let mut xml = Xml::new();
+    put_targets(&mut xml, "Targets", call, &call.state, &place, page);
+    xml.maybe("Marker", marker);
+    Ok(xml.into())
+}
+
+/// Writes targets: of a cluster itself and its writer.
+fn put_targets(
+    xml: &mut Xml,
+    list: &str,
+    call: &Call<'_>,
+    state: &State,
+    place: &Place,
+    rows: Vec<Row>,
+) {
+    let mut expanded = Vec::new();
+    for row in rows {
+        let writer = match &row {
+            Row::Cluster(name) => {
+                cluster::look_up(state, place, name).ok().and_then(|cluster| cluster.writer.clone())
+            }
+            Row::Instance(_) => None,
+        };
+        let tracked = writer
+            .is_some()
+            .then(|| if let Row::Cluster(name) = &row { name.clone() } else { String::new() });
+        expanded.push((row, None));
+        expanded.extend(writer.map(|writer| (Row::Instance(writer.to_string()), tracked)));
+    }
+    xml.list(list, "member", expanded, |xml, (row, tracked)| match row {
+        Row::Cluster(name) => {
+            xml.leaf("RdsResourceId", &name)
+                .leaf("TargetArn", place.arn("cluster", &name))
+                .leaf("Type", "TRACKED_CLUSTER");
+        }
+        Row::Instance(name) => {
+            let found = instance::look_up(state, call.api.rds(), place, &name);
+            if let Some(at) = found.as_ref().and_then(instance::Found::endpoint) {
+                xml.leaf("Endpoint", at.host).leaf("Port", at.port);
+            }
+            xml.leaf("RdsResourceId", &name)
+                .leaf("TargetArn", place.arn("db", &name))
+                .leaf("Type", "RDS_INSTANCE");
+            xml.leaf("Role", "READ_WRITE").maybe("TrackedClusterId", tracked);
+            let available = found.is_some_and(|found| found.db.status == DbStatus::Available);
+            xml.element("TargetHealth", |xml| {
+                xml.leaf("State", if available { "AVAILABLE" } else { "UNAVAILABLE" });
+                xml.maybe("Reason", (!available).then_some("UNREACHABLE"));
+            });
+        }
+    });
+}
+
+/// `DescribeDBProxyTargetGroups`
+pub(in crate::rds) fn describe_groups(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let place = Place::of(call)?;
+    let proxy = grouped(call, &place, "DescribeDBProxyTargetGroups")?;
+    filters(call, &[])?;
+    let (page, marker) = page(call, vec![("default".to_owned(), proxy)])?;
+    let mut xml = Xml::new();
+    xml.list("TargetGroups", "member", page, |xml, proxy| {
+        xml.leaf("DBProxyName", &proxy.name).leaf("TargetGroupName", "default");
+        xml.leaf("TargetGroupArn", place.arn("target-group", &group(&proxy)))
+            .leaf("IsDefault", "true")
+            .leaf("Status", "available");
+        xml.leaf("CreatedDate", rfc3339(instant(proxy.created)))
+            .leaf("UpdatedDate", rfc3339(instant(proxy.updated)));
+    });
+    xml.maybe("Marker", marker);
+    Ok(xml.into())
+}

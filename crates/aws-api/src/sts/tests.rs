@@ -1,0 +1,392 @@
+//! Every way to temporary credentials, over a real connection; and every way to be refused them.
+
+use std::time::{Duration, SystemTime};
+
+use countersign_core::credentials::Credentials;
+use serde_json::json;
+
+use crate::testing::{ADMINISTRATOR, Served, account, credentials, encoded, text};
+use countersign_authority::issuer::{USUAL_URL, signing_key};
+use countersign_authority::model::OidcProvider;
+use countersign_authority::oidc::issuer_key::{ClusterObject, IssuerKey, ServiceAccount};
+
+fn allow(action: &str, resource: &str) -> String {
+    json!({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": action, "Resource": resource}}).to_string()
+}
+
+fn trust(
+    principal: serde_json::Value,
+    action: serde_json::Value,
+    condition: serde_json::Value,
+) -> String {
+    json!({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": principal, "Action": action, "Condition": condition}})
+        .to_string()
+}
+
+const ROLE: &str = "arn:aws:iam::123456789012:role/app";
+
+async fn whoami(served: &Served, key: &Credentials) -> String {
+    let (status, answer) = served.call("sts", key, "Action=GetCallerIdentity").await;
+    assert_eq!(status, 200, "{answer}");
+    text(&answer, "Arn").to_owned()
+}
+
+fn refused(answer: &(u16, String), status: u16, code: &str) {
+    assert!(
+        answer.0 == status && answer.1.contains(&format!("<Code>{code}</Code>")),
+        "wanted {status} {code}: {answer:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_role_is_assumed_by_whom_it_trusts_and_who_may() {
+    let served = Served::new().await;
+    let jane = served.user("jane", Some(&allow("sts:AssumeRole", ROLE)));
+    let john = served.user("john", None);
+    served.role(
+        "app",
+        &trust(json!({"AWS": "123456789012"}), json!("sts:AssumeRole"), json!({})),
+        None,
+    );
+    let assume = format!("Action=AssumeRole&RoleArn={ROLE}&RoleSessionName=monday");
+    let (status, answer) = served.call("sts", &jane, &assume).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(text(&answer, "Arn"), "arn:aws:sts::123456789012:assumed-role/app/monday");
+    assert!(text(&answer, "AssumedRoleId").ends_with(":monday"));
+    assert_eq!(
+        whoami(&served, &credentials(&answer)).await,
+        "arn:aws:sts::123456789012:assumed-role/app/monday"
+    );
+
+    let denied = served.call("sts", &john, &assume).await;
+    refused(&denied, 403, "AccessDenied");
+    assert!(denied.1.contains("User: arn:aws:iam::123456789012:user/john is not authorized to perform: sts:AssumeRole on resource: "));
+    let admin = served.user("admin", Some(ADMINISTRATOR));
+    refused(
+        &served.call("sts", &admin, &assume.replace("role/app", "role/gone")).await,
+        403,
+        "AccessDenied",
+    );
+    for (wrong, more) in [
+        ("RoleSessionName", "x"),
+        ("RoleSessionName", "a b"),
+        ("DurationSeconds", "899"),
+        ("DurationSeconds", "3601"),
+    ] {
+        let form =
+            format!("{}&{wrong}={}", assume.replace(&format!("{wrong}=monday"), ""), encoded(more))
+                .replace("&&", "&");
+        refused(&served.call("sts", &jane, &form).await, 400, "ValidationError");
+    }
+    refused(
+        &served.call("sts", &jane, &format!("{assume}&Policy=%7B%7D")).await,
+        400,
+        "MalformedPolicyDocument",
+    );
+    refused(&served.call("sts", &jane, &format!("{assume}&Fish=1")).await, 400, "ValidationError");
+    refused(
+        &served.call("sts", &jane, &format!("{assume}&RoleArn={ROLE}")).await,
+        404,
+        "MalformedQueryString",
+    );
+}
+
+#[tokio::test]
+async fn external_ids_tags_and_sources_are_for_the_trust_policy_to_judge() {
+    let served = Served::new().await;
+    let admin = served.user("admin", Some(ADMINISTRATOR));
+    let condition =
+        json!({"StringEquals": {"sts:ExternalId": "agreed", "aws:RequestTag/team": "blue"}});
+    served.role(
+        "app",
+        &trust(
+            json!({"AWS": "123456789012"}),
+            json!(["sts:AssumeRole", "sts:TagSession"]),
+            condition,
+        ),
+        None,
+    );
+    let assume = format!("Action=AssumeRole&RoleArn={ROLE}&RoleSessionName=monday");
+    let tag = "Tags.member.1.Key=team&Tags.member.1.Value=blue";
+    for (more, allowed) in [
+        (format!("&ExternalId=agreed&{tag}"), true),
+        (format!("&ExternalId=other&{tag}"), false),
+        (tag.replace("Tags", "&Tags"), false),
+        (format!("&ExternalId=agreed&{}", tag.replace("blue", "red")), false),
+        (format!("&ExternalId=agreed&{tag}&SourceIdentity=jane"), false),
+    ] {
+        let (status, answer) = served.call("sts", &admin, &format!("{assume}{more}")).await;
+        assert_eq!(status == 200, allowed, "{more}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_chain_of_roles_lasts_an_hour_and_keeps_transitive_tags() {
+    let served = Served::new().await;
+    let admin = served.user("admin", Some(ADMINISTRATOR));
+    let anybody = trust(
+        json!({"AWS": "123456789012"}),
+        json!(["sts:AssumeRole", "sts:TagSession"]),
+        json!({}),
+    );
+    served.role("app", &anybody, Some(ADMINISTRATOR));
+    let blue = json!({"StringEquals": {"aws:RequestTag/team": "blue"}});
+    served.role(
+        "next",
+        &trust(json!({"AWS": "123456789012"}), json!(["sts:AssumeRole", "sts:TagSession"]), blue),
+        None,
+    );
+    let first = format!(
+        "Action=AssumeRole&RoleArn={ROLE}&RoleSessionName=one&Tags.member.1.Key=team&Tags.member.1.Value=blue&TransitiveTagKeys.member.1=team"
+    );
+    let session = credentials(&served.call("sts", &admin, &first).await.1);
+    let next =
+        format!("Action=AssumeRole&RoleArn={}&RoleSessionName=two", ROLE.replace("app", "next"));
+    let (status, answer) = served.call("sts", &session, &next).await;
+    assert_eq!(status, 200, "{answer}");
+    let too_long = served.call("sts", &session, &format!("{next}&DurationSeconds=7200")).await;
+    refused(&too_long, 400, "ValidationError");
+    assert!(
+        too_long.1.contains("1 hour session limit for roles assumed by role chaining"),
+        "{too_long:?}"
+    );
+    let other = format!("{next}&Tags.member.1.Key=Team&Tags.member.1.Value=red");
+    refused(&served.call("sts", &session, &other).await, 400, "InvalidParameterValue");
+}
+
+#[tokio::test]
+async fn session_policies_only_take_away() {
+    let served = Served::new().await;
+    let admin = served.user("admin", Some(ADMINISTRATOR));
+    let anybody = trust(json!({"AWS": "123456789012"}), json!("sts:AssumeRole"), json!({}));
+    served.role("app", &anybody, Some(&allow("sts:GetAccessKeyInfo", "*")));
+    let info = format!("Action=GetAccessKeyInfo&AccessKeyId={}", admin.access_key_id);
+    for (policy, status) in
+        [(None, 200), (Some(ADMINISTRATOR.to_owned()), 200), (Some(allow("rds:*", "*")), 403)]
+    {
+        let policy = policy.map_or(String::new(), |policy| format!("&Policy={}", encoded(&policy)));
+        let form = format!("Action=AssumeRole&RoleArn={ROLE}&RoleSessionName=one{policy}");
+        let session = credentials(&served.call("sts", &admin, &form).await.1);
+        assert_eq!(served.call("sts", &session, &info).await.0, status, "{policy}");
+    }
+}
+
+#[tokio::test]
+async fn users_make_sessions_of_their_own_and_sessions_make_none() {
+    let served = Served::new().await;
+    let jane = served.user("jane", Some(ADMINISTRATOR));
+    let session = credentials(
+        &served.call("sts", &jane, "Action=GetSessionToken&DurationSeconds=900").await.1,
+    );
+    assert_eq!(whoami(&served, &session).await, "arn:aws:iam::123456789012:user/jane");
+    refused(
+        &served.call("sts", &session, "Action=GetSessionToken").await,
+        403,
+        "InvalidClientTokenId",
+    );
+    refused(
+        &served.call("sts", &jane, "Action=GetSessionToken&DurationSeconds=129601").await,
+        400,
+        "ValidationError",
+    );
+
+    let lend = format!(
+        "Action=GetFederationToken&Name=bob&Policy={}",
+        encoded(&allow("sts:GetAccessKeyInfo", "*"))
+    );
+    let (status, answer) = served.call("sts", &jane, &lend).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(text(&answer, "FederatedUserId"), "123456789012:bob");
+    let lent = credentials(&answer);
+    assert_eq!(whoami(&served, &lent).await, "arn:aws:sts::123456789012:federated-user/bob");
+    refused(
+        &served.call("sts", &lent, "Action=GetSessionToken").await,
+        403,
+        "InvalidClientTokenId",
+    );
+    refused(&served.call("sts", &served.user("john", None), &lend).await, 403, "AccessDenied");
+    refused(
+        &served.call("sts", &jane, "Action=DecodeAuthorizationMessage&EncodedMessage=x").await,
+        400,
+        "InvalidAuthorizationMessageException",
+    );
+}
+
+#[tokio::test]
+async fn a_session_ends_with_its_user_and_a_tampered_token_is_none() {
+    let served = Served::new().await;
+    let jane = served.user("jane", None);
+    let session = credentials(&served.call("sts", &jane, "Action=GetSessionToken").await.1);
+    let token = session.session_token.as_ref().unwrap().expose().to_owned();
+    let tampered = Credentials {
+        session_token: countersign_core::credentials::Secret::new(
+            token.replace(token.get(40..44).unwrap(), "AAAA"),
+        ),
+        ..session.clone()
+    };
+    refused(
+        &served.call("sts", &tampered, "Action=GetCallerIdentity").await,
+        403,
+        "InvalidClientTokenId",
+    );
+    served
+        .api
+        .store()
+        .change(|draft| {
+            Ok::<_, countersign_authority::store::StoreError>(
+                draft.remove::<countersign_authority::model::User>("123456789012/jane"),
+            )
+        })
+        .unwrap();
+    refused(
+        &served.call("sts", &session, "Action=GetCallerIdentity").await,
+        403,
+        "InvalidClientTokenId",
+    );
+    refused(
+        &served.call("sts", &jane, "Action=GetCallerIdentity").await,
+        403,
+        "InvalidClientTokenId",
+    );
+}
+
+#[tokio::test]
+async fn verifiers_of_proofs_get_json() {
+    let served = Served::new().await;
+    let (status, answer) =
+        served.raw("GET /?Action=GetCallerIdentity&Version=2011-06-15 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    assert!(status == 403 && answer.contains("MissingAuthenticationToken"), "{answer}");
+}
+
+/// A cluster: the provider in the account, and what its service account's tokens say.
+struct Cluster {
+    served: Served,
+    key: IssuerKey,
+}
+
+impl Cluster {
+    async fn new(condition: serde_json::Value) -> Self {
+        let served = Served::new().await;
+        let provider = OidcProvider {
+            account: account(),
+            partition: countersign_core::region::Partition::Aws,
+            host: "oidc.countersign.internal".to_owned(),
+            url: USUAL_URL.to_owned(),
+            client_ids: vec!["sts.amazonaws.com".to_owned()],
+            thumbprints: Vec::new(),
+            created: 0,
+            tags: Default::default(),
+        };
+        let principal = json!({"Federated": provider.arn()});
+        served.api.store().change(|draft| draft.put(provider.clone())).unwrap();
+        served.role(
+            "app",
+            &trust(principal, json!("sts:AssumeRoleWithWebIdentity"), condition),
+            None,
+        );
+        let key = signing_key(served.api.store(), SystemTime::now()).unwrap();
+        Self { served, key }
+    }
+
+    fn token(&self, key: &IssuerKey, edit: impl FnOnce(&mut ServiceAccount<'_>)) -> String {
+        let mut account = ServiceAccount {
+            issuer: USUAL_URL,
+            audiences: &["sts.amazonaws.com"],
+            namespace: "default",
+            account: ClusterObject { name: "app", uid: "u" },
+            pod: None,
+            now: SystemTime::now(),
+            lifetime: Duration::from_secs(600),
+            token_id: "t",
+        };
+        edit(&mut account);
+        key.sign(&account.claims()).unwrap().to_string()
+    }
+
+    async fn assume(&self, token: &str) -> (u16, String) {
+        let form = format!(
+            "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn={ROLE}&RoleSessionName=pod&WebIdentityToken={token}"
+        );
+        self.served.unsigned(&form).await
+    }
+}
+
+fn usual_condition() -> serde_json::Value {
+    json!({"StringEquals": {
+        "oidc.countersign.internal:sub": "system:serviceaccount:default:app",
+        "oidc.countersign.internal:aud": "sts.amazonaws.com",
+    }})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_account_gets_the_role_that_trusts_it() {
+    let cluster = Cluster::new(usual_condition()).await;
+    let (status, answer) = cluster.assume(&cluster.token(&cluster.key, |_| ())).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(text(&answer, "SubjectFromWebIdentityToken"), "system:serviceaccount:default:app");
+    assert_eq!(text(&answer, "Audience"), "sts.amazonaws.com");
+    assert_eq!(
+        whoami(&cluster.served, &credentials(&answer)).await,
+        "arn:aws:sts::123456789012:assumed-role/app/pod"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn identity_tokens_that_do_not_do_are_refused_with_aws_s_code() {
+    let cluster = Cluster::new(usual_condition()).await;
+    let good = cluster.token(&cluster.key, |_| ());
+    let stranger = IssuerKey::generate().unwrap();
+    let hour_ago = SystemTime::now() - Duration::from_secs(3600);
+    let [header, payload, _]: [&str; 3] = good.split('.').collect::<Vec<_>>().try_into().unwrap();
+    for (token, status, code) in [
+        (
+            cluster.token(&cluster.key, |account| account.account.name = "other"),
+            403,
+            "AccessDenied",
+        ),
+        (
+            cluster.token(&cluster.key, |account| account.audiences = &["other"]),
+            400,
+            "InvalidIdentityToken",
+        ),
+        (
+            cluster.token(&cluster.key, |account| account.issuer = "https://evil.example"),
+            400,
+            "InvalidIdentityToken",
+        ),
+        (
+            cluster.token(&cluster.key, |account| account.now = hour_ago),
+            400,
+            "ExpiredTokenException",
+        ),
+        (cluster.token(&stranger, |_| ()), 400, "InvalidIdentityToken"),
+        (format!("{header}.{payload}."), 400, "InvalidIdentityToken"),
+        // {"alg":"none"}
+        (format!("eyJhbGciOiJub25lIn0.{payload}."), 400, "InvalidIdentityToken"),
+        ("x".to_owned(), 400, "InvalidIdentityToken"),
+        ("x".repeat(20_001), 400, "InvalidIdentityToken"),
+    ] {
+        refused(&cluster.assume(&token).await, status, code);
+    }
+    let elsewhere =
+        Cluster::new(json!({"StringEquals": {"oidc.countersign.internal:aud": "another"}})).await;
+    refused(&elsewhere.assume(&elsewhere.token(&elsewhere.key, |_| ())).await, 403, "AccessDenied");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_key_signs_after_a_week_and_the_old_one_is_still_known() {
+    let cluster = Cluster::new(usual_condition()).await;
+    let store = cluster.served.api.store();
+    let later =
+        SystemTime::now() + countersign_authority::issuer::KEY_LIFETIME + Duration::from_secs(1);
+    let next = signing_key(store, later).unwrap();
+    assert_ne!(next.id(), cluster.key.id());
+    assert_eq!(signing_key(store, later).unwrap().id(), next.id());
+    for key in [&cluster.key, &next] {
+        assert_eq!(cluster.assume(&cluster.token(key, |_| ())).await.0, 200);
+    }
+    let much_later = later + 2 * countersign_authority::issuer::KEY_LIFETIME;
+    let newest = signing_key(store, much_later).unwrap();
+    let keys = countersign_authority::issuer::public_keys(&store.state().unwrap()).unwrap();
+    assert!(keys.has(newest.id()) && !keys.has(cluster.key.id()));
+}

@@ -1,0 +1,71 @@
+//! Sessions that users make of their own: `GetSessionToken` and `GetFederationToken`.
+
+use std::sync::Arc;
+
+use super::grant::{Durations, Terms, write_credentials};
+use crate::action::Answer;
+use crate::call::{Call, Target};
+use crate::error::ApiError;
+use crate::xml::Xml;
+use countersign_authority::holder::Who;
+use countersign_authority::model::User;
+use countersign_authority::session::Subject;
+
+/// Twelve hours unless something else is asked for, and a day and a half at the most.
+const DURATIONS: Durations = Durations { usual: 43_200, most: 129_600 };
+
+/// `GetSessionToken`: needs no permission, and gives none that the user has not.
+pub(super) fn get_session_token(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let user = user(call, "GetSessionToken")?;
+    let session = Terms::read(call, DURATIONS)?.session(
+        call,
+        user.account.as_str(),
+        Subject::User { name: user.name.clone() },
+        &user.unique_id,
+    )?;
+    let mut xml = Xml::new();
+    write_credentials(&mut xml, &session.issue(call.api.store().sealing())?);
+    Ok(xml.into())
+}
+
+/// `GetFederationToken`: what both the user's policies and the session's allow.
+pub(super) fn get_federation_token(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let user = user(call, "GetFederationToken")?;
+    let name = call.parameters.required("Name")?;
+    let word = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte);
+    if !(2..=32).contains(&name.len()) || !name.bytes().all(word) {
+        return Err(ApiError::invalid(
+            "1 validation error detected: Value at 'name' must be 2 to 32 of [\\w+=,.@-]",
+        ));
+    }
+    let terms = Terms::read(call, DURATIONS)?;
+    let arn = format!("arn:{}:sts::{}:federated-user/{name}", call.partition()?, user.account);
+    let target = terms.facts(Target::of(&arn));
+    call.authorize("sts:GetFederationToken", &target)?;
+    for action in terms.further_actions() {
+        call.authorize(action, &target)?;
+    }
+    let packed = terms.packed_size();
+    let subject = Subject::Federated { user: user.name.clone(), name: name.to_owned() };
+    let session = terms.session(call, user.account.as_str(), subject, &user.unique_id)?;
+    let mut xml = Xml::new();
+    write_credentials(&mut xml, &session.issue(call.api.store().sealing())?);
+    xml.element("FederatedUser", |xml| {
+        xml.leaf("FederatedUserId", format!("{}:{name}", user.account)).leaf("Arn", &arn);
+    });
+    xml.leaf("PackedPolicySize", packed);
+    Ok(xml.into())
+}
+
+/// The user who calls with a key of its own: who has a session already gets none from these.
+fn user<'a>(call: &Call<'a>, action: &str) -> Result<&'a Arc<User>, ApiError> {
+    let holder = call.holder()?;
+    match (&holder.who, &holder.session) {
+        (Who::User(user), None) => Ok(user),
+        _ => Err(ApiError::new(
+            "AccessDenied",
+            403,
+            &format!("Cannot call {action} with session credentials"),
+        )),
+    }
+}
