@@ -1,4 +1,6 @@
-//! `check`: everything that can be said of the code without running it.
+//! `check`: every check of the sources that does not run the product.
+
+mod text;
 
 use std::process::Command;
 
@@ -6,56 +8,77 @@ use crate::command;
 use crate::problem::Problem;
 use crate::terminal::{header, note};
 use crate::workspace::Workspace;
+use text::{Finding, Source};
+
+/// Checks of the text: name, remedy, rule.
+const TEXT_CHECKS: [(&str, &str, fn(&[Source]) -> Vec<Finding>); 4] = [
+    (
+        "words",
+        "name the actor or the event: client, server, proxy, caller, operator; request, close",
+        text::forbidden_words,
+    ),
+    (
+        "openings of doc comments",
+        "begin with a verb or a noun: \"Returns true if …\", \"Path of …\"",
+        text::question_openings,
+    ),
+    ("length of files", "split the file by subject", text::long_files),
+    (
+        "width of lines",
+        "wrap the line; rustfmt leaves comments and literals alone",
+        text::wide_lines,
+    ),
+];
 
 pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<(), Problem> {
-    let install = match arguments {
-        [] => false,
-        ["--install"] => true,
-        _ => return Err(Problem::usage("`check` takes `--install` or nothing")),
-    };
-    if install && !has_cargo_deny(workspace) {
-        header("cargo-deny");
-        command::run(workspace.cargo().args(["install", "--locked", "cargo-deny"]))?;
+    match arguments {
+        [] => {}
+        ["text"] => {
+            let mut checks = Checks::default();
+            check_text(workspace, &mut checks)?;
+            return checks.conclude();
+        }
+        ["--install"] if has_cargo_deny(workspace) => {}
+        ["--install"] => {
+            header("cargo-deny");
+            command::run(workspace.cargo().args(["install", "--locked", "cargo-deny"]))?;
+        }
+        _ => return Err(Problem::usage("`check` takes `--install`, `text` or nothing")),
     }
-
     let mut checks = Checks::default();
+    check_text(workspace, &mut checks)?;
     checks.run("format", workspace.cargo().args(["fmt", "--all", "--check"]));
-    checks.run(
-        "lints",
-        workspace.cargo().args([
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--locked",
-            "--",
-            "-D",
-            "warnings",
-        ]),
-    );
+    let mut clippy = workspace.cargo();
+    clippy.args(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]);
+    checks.run("lints", &mut clippy);
     check_clients(workspace, &mut checks);
     let mut doc = workspace.cargo();
-    checks.run(
-        "documentation",
-        doc.args(["doc", "--workspace", "--no-deps", "--locked"])
-            .env("RUSTDOCFLAGS", "-D warnings"),
-    );
+    doc.args(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-D warnings");
+    checks.run("documentation", &mut doc);
     if has_cargo_deny(workspace) {
         check_dependencies(workspace, &mut checks);
     } else {
-        note(
-            "The dependencies were not checked, for want of cargo-deny: `cargo xtask check --install` builds it, in a few minutes.",
-        );
+        note("dependencies not checked: cargo-deny is not installed");
+        note("`cargo xtask check --install` builds it in a few minutes");
     }
     checks.conclude()
 }
 
-/// The clients in Rust that `test interop` starts are a workspace of their own; only the target directory is shared.
+fn check_text(workspace: &Workspace, checks: &mut Checks) -> Result<(), Problem> {
+    let sources = text::read_sources(workspace.root())?;
+    for (name, remedy, rule) in TEXT_CHECKS {
+        checks.report(name, remedy, &rule(&sources));
+    }
+    Ok(())
+}
+
+/// Checks the Rust clients of `test interop`, each of which is a workspace of its own.
 fn check_clients(workspace: &Workspace, checks: &mut Checks) {
     let manifest = workspace.root().join("e2e/interop/rust/Cargo.toml");
-    let cargo = |what| {
+    let cargo = |subcommand| {
         let mut cargo = workspace.cargo();
         cargo
-            .args([what, "--manifest-path"])
+            .args([subcommand, "--manifest-path"])
             .arg(&manifest)
             .env("CARGO_TARGET_DIR", workspace.target());
         cargo
@@ -72,25 +95,20 @@ fn has_cargo_deny(workspace: &Workspace) -> bool {
 }
 
 fn check_dependencies(workspace: &Workspace, checks: &mut Checks) {
-    let mut deny = workspace.cargo();
-    checks.run(
-        "dependencies",
-        deny.args(["deny", "--workspace", "--locked", "check", "bans", "licenses", "sources"]),
-    );
+    let deny = |arguments: &[&str]| {
+        let mut deny = workspace.cargo();
+        deny.args(["deny", "--workspace", "--locked", "check"]).args(arguments);
+        deny
+    };
+    checks.run("dependencies", &mut deny(&["bans", "licenses", "sources"]));
     if let Err(problem) = command::run(workspace.cargo().args(["deny", "fetch", "db"])) {
-        note(&format!(
-            "{problem}: the dependencies were not looked up among known vulnerabilities."
-        ));
+        note(&format!("vulnerabilities not checked: {problem}"));
         return;
     }
-    let mut deny = workspace.cargo();
-    checks.run(
-        "vulnerabilities",
-        deny.args(["deny", "--workspace", "--locked", "check", "--disable-fetch", "advisories"]),
-    );
+    checks.run("vulnerabilities", &mut deny(&["--disable-fetch", "advisories"]));
 }
 
-/// Runs one after the other, whatever comes of each: who mends one wants to know of the others.
+/// Runs every check also after one failed, so that one run reports all problems.
 #[derive(Default)]
 struct Checks {
     failed: Vec<&'static str>,
@@ -105,11 +123,22 @@ impl Checks {
         }
     }
 
+    fn report(&mut self, name: &'static str, remedy: &str, findings: &[Finding]) {
+        header(name);
+        for finding in findings {
+            println!("{finding}");
+        }
+        if !findings.is_empty() {
+            note(&format!("{} lines; {remedy}", findings.len()));
+            self.failed.push(name);
+        }
+    }
+
     fn conclude(self) -> Result<(), Problem> {
         if self.failed.is_empty() {
             Ok(())
         } else {
-            Err(Problem::new(format!("something is wrong with {}", self.failed.join(", "))))
+            Err(Problem::new(format!("failed checks: {}", self.failed.join(", "))))
         }
     }
 }

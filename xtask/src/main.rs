@@ -21,7 +21,7 @@ use workspace::Workspace;
 const USAGE: &str = "\
 Usage: cargo xtask COMMAND
 
-  check [--install]              format, lints, documentation, dependencies; --install gets cargo-deny first
+  check [text | --install]       forbidden words, sizes, format, lints, documentation, dependencies; text: the first two; --install gets cargo-deny
   test [CRATE | FILTER] […]      every test, those of one crate, or those whose name holds FILTER; the rest goes to cargo test
   test interop [CLIENT] […]      clients and drivers that others wrote, logging in to the real servers; part of every test
   demo [--down]                  real logins to the real servers, and each way to be refused; --down stops it all at the end

@@ -1,19 +1,25 @@
-//! What stops a command.
+//! Reasons for which a command fails.
 
 use std::fmt;
+use std::path::Path;
 
-/// What went wrong and, where that isn't plain, what to do about it.
+/// Message of a failed command: the cause and, unless that is plain, the remedy.
 #[derive(Debug)]
 pub(crate) struct Problem(String);
 
 impl Problem {
-    pub(crate) fn new(what: impl Into<String>) -> Self {
-        Self(what.into())
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
     }
 
-    /// The command line is wrong.
-    pub(crate) fn usage(what: &str) -> Self {
-        Self(format!("{what}: `cargo xtask help` lists the commands"))
+    /// Reports a wrong command line.
+    pub(crate) fn usage(message: &str) -> Self {
+        Self(format!("{message}; `cargo xtask help` lists the commands"))
+    }
+
+    /// Reports an error of the operating system for a path.
+    pub(crate) fn io(path: &Path, error: &std::io::Error) -> Self {
+        Self(format!("{}: {error}", path.display()))
     }
 }
 
