@@ -10,8 +10,11 @@ use crate::terminal::{header, note};
 use crate::workspace::Workspace;
 use text::{Finding, Source};
 
+/// Finds the lines that break a rule.
+type Rule = fn(&[Source]) -> Vec<Finding>;
+
 /// Checks of the text: name, remedy, rule.
-const TEXT_CHECKS: [(&str, &str, fn(&[Source]) -> Vec<Finding>); 4] = [
+const TEXT_CHECKS: [(&str, &str, Rule); 4] = [
     (
         "words",
         "name the actor or the event: client, server, proxy, caller, operator; request, close",
