@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 use countersign_authority::log::AccessLog;
 use countersign_authority::model::{AccessKey, Address, Instance, User, seconds};
 use countersign_authority::store::{Store, StoreError};
-use countersign_authority::verifier::{ContextKeys, Login, Settings, Verifier};
+use countersign_authority::verifier::{ContextKeys, LoginRequest, Verifier, VerifierConfig};
 use countersign_core::credentials::Credentials;
 use countersign_core::endpoint::Endpoint;
 use countersign_core::name::{AccountId, DbUser, Engine};
@@ -97,8 +97,11 @@ impl Population {
             .map(|key| login(key, endpoint, now))
             .collect::<Result<_, Problem>>()?;
         let log = AccessLog::open(&directory.path().join("log"))?;
-        let verifier =
-            Verifier::new(store, log, Settings { limit: None, context_keys: ContextKeys::AsRds });
+        let verifier = Verifier::new(
+            store,
+            log,
+            VerifierConfig { limit: None, context_keys: ContextKeys::AsRds },
+        );
         Ok(Self { directory, verifier, instance, logins: active })
     }
 
@@ -109,7 +112,7 @@ impl Population {
                 let (user, token) = self.logins.get(next).ok_or("somebody logs in")?;
                 next = (next + 1) % self.logins.len();
                 let instance = &self.instance.name;
-                let login = Login {
+                let login = LoginRequest {
                     engine: Engine::Postgres,
                     instance,
                     user,

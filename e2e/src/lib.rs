@@ -3,10 +3,10 @@
 //! The programs are those that `cargo xtask test` builds beside the tests.
 
 mod proxy;
+mod server_kind;
 mod session;
 mod stack;
 mod talk;
-mod way;
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -18,11 +18,11 @@ use countersign_core::name::DbUser;
 use countersign_core::sigv4::KeyCache;
 use countersign_core::token::mint;
 
-pub use proxy::{HTTP_PORT, Proxy, Site, http};
+pub use proxy::{HTTP_PORT, Proxy, ProxyFixture, http};
+pub use server_kind::{ServerKind, mysql_client, postgres, protocols, ways, ways_of};
 pub use session::padded_session;
 pub use stack::Stack;
-pub use talk::Talk;
-pub use way::{Way, mysql_client, postgres, protocols, ways, ways_of};
+pub use talk::ClientSession;
 
 /// How long anything may take that a test waits for.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -66,7 +66,7 @@ pub fn countersign() -> Command {
 
 /// What a program printed and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
+pub struct CommandOutput {
     /// Whether it ended with 0.
     pub ok: bool,
     /// Its status.
@@ -77,7 +77,7 @@ pub struct Said {
     pub err: String,
 }
 
-impl From<Output> for Said {
+impl From<Output> for CommandOutput {
     fn from(output: Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
         Self {
@@ -91,7 +91,7 @@ impl From<Output> for Said {
 
 /// Runs a program to its end.
 #[must_use]
-pub fn run(command: &mut Command) -> Said {
+pub fn run(command: &mut Command) -> CommandOutput {
     command.output().unwrap_or_else(|error| panic!("{command:?}: {error}")).into()
 }
 

@@ -12,11 +12,13 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{PATIENCE, Said, Stack, Way, countersign, mysql_client, run, wait_until};
+use crate::{
+    CommandOutput, PATIENCE, ServerKind, Stack, countersign, mysql_client, run, wait_until,
+};
 
 /// Where proxies of a test live: a directory, and an address. Nobody else is on it, so ports can be what they are by default.
 #[derive(Debug)]
-pub struct Site {
+pub struct ProxyFixture {
     directory: TempDir,
     address: Ipv4Addr,
     started: AtomicU32,
@@ -28,7 +30,7 @@ pub const HTTP_PORT: u16 = 9090;
 /// How many sites this process has made.
 static SITES: AtomicU8 = AtomicU8::new(0);
 
-impl Default for Site {
+impl Default for ProxyFixture {
     fn default() -> Self {
         let [_, _, high, low] = std::process::id().to_be_bytes();
         // From 127.64 on: what else is on loopback is below.
@@ -41,7 +43,7 @@ impl Default for Site {
     }
 }
 
-impl Site {
+impl ProxyFixture {
     /// The address that its proxies listen on.
     #[must_use]
     pub const fn address(&self) -> Ipv4Addr {
@@ -118,7 +120,7 @@ impl Site {
 
     /// The engine's own client at the engine's port, which has no password and no token, and runs `sql`.
     #[must_use]
-    pub fn client(&self, way: Way, user: &str, sql: &str) -> Command {
+    pub fn client(&self, way: ServerKind, user: &str, sql: &str) -> Command {
         let mut client = self.session(way, user);
         match way.engine() {
             Engine::Postgres => client.args(["--command", sql]),
@@ -129,7 +131,7 @@ impl Site {
 
     /// The same, with what it runs to come by its standard input.
     #[must_use]
-    pub fn session(&self, way: Way, user: &str) -> Command {
+    pub fn session(&self, way: ServerKind, user: &str) -> Command {
         let (address, port) = (self.address.to_string(), way.engine().default_port().to_string());
         let mut client = way.guest(user);
         match way.engine() {
@@ -145,7 +147,7 @@ impl Site {
 
     /// Logs in without a password: what the client prints is the name that the server knows it by.
     #[must_use]
-    pub fn login(&self, way: Way, user: &str) -> Said {
+    pub fn login(&self, way: ServerKind, user: &str) -> CommandOutput {
         run(&mut self.client(way, user, way.whoami()))
     }
 
@@ -186,7 +188,7 @@ fn is_ready(log: &str) -> bool {
     })
 }
 
-impl Way {
+impl ServerKind {
     /// The engine's own client, without any password or word on where and how; TLS as it likes.
     pub(crate) fn guest(self, user: &str) -> Command {
         if self.engine() == Engine::Postgres {

@@ -10,13 +10,13 @@ use countersign_core::endpoint::Endpoint;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Said, Way, countersign, run, token, wait_until};
+use crate::{CommandOutput, ServerKind, countersign, run, token, wait_until};
 
 /// A running stack, taken away with all its data on drop.
 #[derive(Debug)]
 pub struct Stack {
     directory: TempDir,
-    way: Way,
+    way: ServerKind,
     arguments: Vec<String>,
 }
 
@@ -26,7 +26,7 @@ impl Stack {
     /// # Panics
     /// Where it does not start.
     #[must_use]
-    pub fn up(way: Way, arguments: &[&str]) -> Self {
+    pub fn up(way: ServerKind, arguments: &[&str]) -> Self {
         let directory = tempfile::Builder::new()
             .prefix("countersign-")
             .tempdir()
@@ -44,7 +44,7 @@ impl Stack {
 
     /// How its server asks.
     #[must_use]
-    pub const fn way(&self) -> Way {
+    pub const fn way(&self) -> ServerKind {
         self.way
     }
 
@@ -137,7 +137,7 @@ impl Stack {
 
     /// Logs in as `user`, with a password, TLS verified: what the client prints is the name that the server knows it by.
     #[must_use]
-    pub fn login(&self, user: &str, password: &str) -> Said {
+    pub fn login(&self, user: &str, password: &str) -> CommandOutput {
         run(&mut self.client(user, password, self.way.whoami()))
     }
 

@@ -8,22 +8,22 @@ use std::thread;
 
 use countersign_core::name::Engine;
 
-use crate::{PATIENCE, Way, wait_until};
+use crate::{PATIENCE, ServerKind, wait_until};
 
 /// A client with its session open. Dropped, it says goodbye and goes.
 #[derive(Debug)]
-pub struct Talk {
+pub struct ClientSession {
     process: Child,
     input: Option<ChildStdin>,
     lines: Receiver<String>,
     errors: fs::File,
-    way: Way,
+    way: ServerKind,
 }
 
-impl Talk {
+impl ClientSession {
     /// Starts a client that reads its statements from its standard input: one of [`crate::Site::session`].
     #[must_use]
-    pub fn open(way: Way, command: &mut Command) -> Self {
+    pub fn open(way: ServerKind, command: &mut Command) -> Self {
         let errors = tempfile::tempfile().expect("a file for what it complains of");
         let complaints = errors.try_clone().expect("the same file");
         if way.engine() != Engine::Postgres {
@@ -125,7 +125,7 @@ impl Talk {
     }
 }
 
-impl Drop for Talk {
+impl Drop for ClientSession {
     fn drop(&mut self) {
         drop(self.input.take());
         let _gone = self.process.kill();

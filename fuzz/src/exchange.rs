@@ -1,19 +1,19 @@
 //! Either side of a login, given what a stranger says.
 
 use countersign_wire::pg::codec::ALPN;
-use countersign_wire::{Exchange, Fault, Inbox, Peer, Step};
+use countersign_wire::{Exchange, ProtocolError, ReadBuffer, Step, TlsInfo};
 
 /// What came of an exchange.
 pub(crate) struct Played<T> {
     pub(crate) sent: Vec<u8>,
     pub(crate) is_secure: bool,
-    pub(crate) result: Option<Result<T, Fault>>,
+    pub(crate) result: Option<Result<T, ProtocolError>>,
 }
 
 /// Gives an exchange the input in pieces. TLS is made by saying so, with what PostgreSQL demands of it: what was to
 /// be its is left out.
 pub(crate) fn play<E: Exchange>(exchange: E, data: &[u8], size: usize) -> Played<E::Outcome> {
-    let mut inbox = Inbox::default();
+    let mut inbox = ReadBuffer::default();
     let mut played = Played { sent: Vec::new(), is_secure: false, result: None };
     let mut next = exchange;
     let mut pieces = data.chunks(size);
@@ -30,7 +30,7 @@ pub(crate) fn play<E: Exchange>(exchange: E, data: &[u8], size: usize) -> Played
                 played.sent.extend_from_slice(&bytes);
                 next = going;
             }
-            Ok(Step::Secure(bytes, waiting)) => {
+            Ok(Step::StartTls(bytes, waiting)) => {
                 assert!(
                     bytes.is_empty() || inbox.is_empty(),
                     "TLS begins behind what was said ahead of it"
@@ -38,7 +38,7 @@ pub(crate) fn play<E: Exchange>(exchange: E, data: &[u8], size: usize) -> Played
                 played.sent.extend_from_slice(&bytes);
                 played.is_secure = true;
                 inbox.consume(usize::MAX);
-                next = waiting.established(Peer {
+                next = waiting.established(TlsInfo {
                     end_point: Some(vec![7; 32]),
                     protocol: Some(ALPN.to_vec()),
                 });
@@ -49,7 +49,7 @@ pub(crate) fn play<E: Exchange>(exchange: E, data: &[u8], size: usize) -> Played
                 return played;
             }
             Err(fault) => {
-                played.sent.extend_from_slice(fault.farewell());
+                played.sent.extend_from_slice(fault.error_packet());
                 played.result = Some(Err(fault));
                 return played;
             }

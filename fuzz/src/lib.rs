@@ -4,7 +4,6 @@
 //! `cargo xtask fuzz` runs them under libFuzzer; an ordinary `cargo test` runs them on `seeds/`. A finding that is
 //! mended becomes a seed. Without libFuzzer the binaries run the files that they are given: so a finding is tried again.
 
-mod ask;
 mod exchange;
 mod identity;
 mod ldap;
@@ -15,13 +14,13 @@ mod sigv4;
 #[cfg(test)]
 mod tests;
 mod token;
+mod verifier_protocol;
 
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use countersign_core::credentials::{Credentials, Secret};
 
-pub use ask::{answer, question};
 pub use identity::identity;
 pub use ldap::ldap;
 pub use mysql::{mysql_dial, mysql_login, mysql_stream};
@@ -29,6 +28,7 @@ pub use pg::{pg_dial, pg_login, pg_stream};
 pub use policy::{policy, simulation};
 pub use sigv4::request;
 pub use token::token;
+pub use verifier_protocol::{answer, question};
 
 /// Runs a target on each file named on the command line.
 #[must_use]

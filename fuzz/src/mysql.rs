@@ -3,12 +3,12 @@
 use std::sync::{Arc, LazyLock};
 
 use countersign_core::credentials::Secret;
-use countersign_wire::exchange::{Credential, Security, Tls};
-use countersign_wire::mysql::dial::{self, Dial};
+use countersign_wire::exchange::{ClientTlsMode, Credential, TransportSecurity};
+use countersign_wire::mysql::client::{self, ClientLogin};
 use countersign_wire::mysql::greeting::{Flavour, Greeting};
-use countersign_wire::mysql::login::{self, Arrival, Ask, Login};
-use countersign_wire::mysql::stream::{Dialogue, Then};
-use countersign_wire::mysql::{Capabilities, MysqlPassword, Wish, codec};
+use countersign_wire::mysql::server::{self, AuthMethod, LoginRequest, ServerLogin};
+use countersign_wire::mysql::stream::{Next, SessionTracker};
+use countersign_wire::mysql::{Capabilities, LoginParams, MysqlPassword, codec};
 use zeroize::Zeroizing;
 
 use crate::exchange::play;
@@ -25,35 +25,43 @@ pub fn mysql_login(data: &[u8]) {
     let Some((choice, data)) = data.split_first() else {
         return;
     };
-    let tls = [Tls::Off, Tls::Offered, Tls::Required]
+    let tls = [ClientTlsMode::Off, ClientTlsMode::Offered, ClientTlsMode::Required]
         .into_iter()
         .cycle()
         .nth(usize::from(choice % 3))
-        .unwrap_or(Tls::Off);
+        .unwrap_or(ClientTlsMode::Off);
     let guarded = choice / 3 % 2 == 1;
     let flavour = if choice / 6 % 2 == 0 { Flavour::Mysql } else { Flavour::Mariadb };
     let ask = match &*PASSWORD {
-        Some(password) if guarded => Ask::Password(Arc::clone(password)),
-        _ => Ask::Nothing,
+        Some(password) if guarded => AuthMethod::Password(Arc::clone(password)),
+        _ => AuthMethod::Trust,
     };
-    let capabilities = Capabilities::CARRIED.set(Capabilities::MYSQL, flavour == Flavour::Mysql);
+    let capabilities = Capabilities::FORWARDED.set(Capabilities::MYSQL, flavour == Flavour::Mysql);
     let greeting =
         Greeting { version: "8.4.0".to_owned(), flavour, capabilities, collation: 255, status: 2 };
     let played = play(
-        Login::new(login::Settings { greeting, tls, connection_id: 1, ask: ask.clone() }),
+        ServerLogin::new(server::ServerConfig {
+            greeting,
+            tls,
+            connection_id: 1,
+            ask: ask.clone(),
+        }),
         data,
         usize::from(choice / 12) + 1,
     );
     assert!(played.sent.len() < 4096, "a stranger is told a great deal");
-    if let Some(Ok(Arrival { wish, .. })) = played.result {
+    if let Some(Ok(LoginRequest { wish, .. })) = played.result {
         assert!(!guarded, "somebody is let in without the password");
-        assert!(tls != Tls::Required || played.is_secure, "somebody is let in without TLS");
         assert!(
-            Capabilities::CARRIED.with(Capabilities::PROTOCOL_41).has(wish.capabilities),
+            tls != ClientTlsMode::Required || played.is_secure,
+            "somebody is let in without TLS"
+        );
+        assert!(
+            Capabilities::FORWARDED.with(Capabilities::PROTOCOL_41).has(wish.capabilities),
             "what can't be carried is promised"
         );
         assert_eq!(wish.pool_key(), wish.pool_key().pool_key(), "a pool's key has two forms");
-        let changed = login::Change::new(data, &wish, flavour, ask, played.is_secure)
+        let changed = server::ServerChangeUser::new(data, &wish, flavour, ask, played.is_secure)
             .map(|change| play(change, data, usize::MAX).result);
         assert!(
             !matches!(changed, Ok(Some(Ok(arrival))) if arrival.wish.capabilities != wish.capabilities),
@@ -68,24 +76,24 @@ pub fn mysql_dial(data: &[u8]) {
         return;
     };
     let security = match choice % 3 {
-        0 => Security::Required,
-        one => Security::Plain { trusted: one == 1 },
+        0 => TransportSecurity::Required,
+        one => TransportSecurity::Plain { trusted: one == 1 },
     };
     let has_token = choice / 3 % 2 == 0;
     let credential = match Secret::new("password") {
         Some(password) if !has_token => Credential::Password(password),
         _ => Credential::Token(Zeroizing::new(TOKEN.to_owned())),
     };
-    let wish = Wish::new("jane", Some("orders".to_owned()));
-    let settings = dial::Settings { wish, security, credential };
-    let played = play(Dial::new(settings.clone()), data, usize::from(choice / 6) + 1);
+    let wish = LoginParams::new("jane", Some("orders".to_owned()));
+    let settings = client::ClientConfig { wish, security, credential };
+    let played = play(ClientLogin::new(settings.clone()), data, usize::from(choice / 6) + 1);
     assert!(played.sent.len() < 64 * 1024, "a server is told a great deal");
     let told = played.sent.windows(TOKEN.len()).any(|window| window == TOKEN.as_bytes());
     assert!(
-        !told || played.is_secure || security == Security::Plain { trusted: true },
+        !told || played.is_secure || security == TransportSecurity::Plain { trusted: true },
         "somebody could read the token"
     );
-    let whole = play(Dial::new(settings), data, usize::MAX);
+    let whole = play(ClientLogin::new(settings), data, usize::MAX);
     match (played.result, whole.result) {
         (Some(Ok(one)), Some(Ok(other))) => {
             assert_eq!(one.ok, other.ok, "a server is understood differently when it is cut")
@@ -135,7 +143,7 @@ pub fn mysql_stream(data: &[u8]) {
 
 /// A session that is followed, and what is held of the client's.
 struct Talk {
-    dialogue: Dialogue,
+    dialogue: SessionTracker,
     held: Vec<u8>,
     forwarded: usize,
     errands: usize,
@@ -145,7 +153,7 @@ struct Talk {
 impl Talk {
     fn new(capabilities: Capabilities) -> Self {
         Self {
-            dialogue: Dialogue::new(capabilities, 2),
+            dialogue: SessionTracker::new(capabilities, 2),
             held: Vec::new(),
             forwarded: 0,
             errands: 0,
@@ -169,22 +177,22 @@ impl Talk {
             self.held.drain(..passage.forward);
             self.forwarded += passage.forward;
             let length = match passage.then {
-                Then::More => {
+                Next::More => {
                     assert!(
                         self.held.len() < codec::HEADER + codec::MAX_LOGIN_PACKET,
                         "a great deal is held"
                     );
                     return;
                 }
-                Then::Quit => {
+                Next::Quit => {
                     self.over = true;
                     return;
                 }
-                Then::ChangeUser { length } => length,
-                Then::Kill(kill) => {
+                Next::ChangeUser { length } => length,
+                Next::Kill(kill) => {
                     let packet = self.held.get(..kill.length).unwrap_or_default();
                     let number = u32::try_from(kill.connection).unwrap_or(u32::MAX);
-                    let again = Dialogue::new(Capabilities::NONE, 2)
+                    let again = SessionTracker::new(Capabilities::NONE, 2)
                         .requests(&kill.replaced(packet, number));
                     assert!(again.is_ok(), "a KILL with another number is none");
                     kill.length

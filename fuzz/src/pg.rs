@@ -3,11 +3,11 @@
 use std::sync::{Arc, LazyLock};
 
 use countersign_core::credentials::Secret;
-use countersign_wire::exchange::{Credential, Security, Tls};
-use countersign_wire::pg::dial::{self, ChannelBinding, Dial};
-use countersign_wire::pg::login::{self, Ask, Login, Outcome, ScramVerifier};
-use countersign_wire::pg::stream::{Answers, Passage, Requests};
-use countersign_wire::pg::{Startup, codec};
+use countersign_wire::exchange::{ClientTlsMode, Credential, TransportSecurity};
+use countersign_wire::pg::client::{self, ChannelBinding, ClientLogin};
+use countersign_wire::pg::server::{self, AuthMethod, ScramVerifier, ServerLogin, StartupRequest};
+use countersign_wire::pg::stream::{BackendTracker, ForwardPlan, FrontendTracker};
+use countersign_wire::pg::{StartupParams, codec};
 use zeroize::Zeroizing;
 
 use crate::exchange::play;
@@ -23,33 +23,43 @@ pub fn pg_login(data: &[u8]) {
     let Some((choice, data)) = data.split_first() else {
         return;
     };
-    let tls = [Tls::Off, Tls::Offered, Tls::Required]
+    let tls = [ClientTlsMode::Off, ClientTlsMode::Offered, ClientTlsMode::Required]
         .into_iter()
         .cycle()
         .nth(usize::from(choice % 3))
-        .unwrap_or(Tls::Off);
+        .unwrap_or(ClientTlsMode::Off);
     let guarded = choice / 3 % 2 == 1;
     let ask = match &*VERIFIER {
-        Some(verifier) if guarded => Ask::Password(Arc::clone(verifier)),
-        _ => Ask::Nothing,
+        Some(verifier) if guarded => AuthMethod::Password(Arc::clone(verifier)),
+        _ => AuthMethod::Trust,
     };
-    let played = play(Login::new(login::Settings { tls, ask }), data, usize::from(choice / 6) + 1);
+    let played = play(
+        ServerLogin::new(server::ServerConfig { tls, ask }),
+        data,
+        usize::from(choice / 6) + 1,
+    );
     assert!(played.sent.len() < 64 * 1024, "a stranger is told a great deal");
-    if let Some(Ok(Outcome::Login(startup))) = played.result {
+    if let Some(Ok(StartupRequest::Login(startup))) = played.result {
         assert!(!guarded, "somebody is let in without the password");
-        assert!(tls != Tls::Required || played.is_secure, "somebody is let in without TLS");
+        assert!(
+            tls != ClientTlsMode::Required || played.is_secure,
+            "somebody is let in without TLS"
+        );
         assert!(
             !startup.user.is_empty() && matches!(startup.minor, 0 | 2),
             "a session is opened for nobody"
         );
         let again = play(
-            Login::new(login::Settings { tls: Tls::Off, ask: Ask::Nothing }),
+            ServerLogin::new(server::ServerConfig {
+                tls: ClientTlsMode::Off,
+                ask: AuthMethod::Trust,
+            }),
             &startup.encode(),
             usize::MAX,
         )
         .result;
         assert!(
-            matches!(again, Some(Ok(Outcome::Login(again))) if again == startup),
+            matches!(again, Some(Ok(StartupRequest::Login(again))) if again == startup),
             "what a client asks for is not what a server hears"
         );
     }
@@ -61,8 +71,8 @@ pub fn pg_dial(data: &[u8]) {
         return;
     };
     let security = match choice % 3 {
-        0 => Security::Required,
-        one => Security::Plain { trusted: one == 1 },
+        0 => TransportSecurity::Required,
+        one => TransportSecurity::Plain { trusted: one == 1 },
     };
     let has_token = choice / 3 % 2 == 0;
     let credential = match Secret::new("password") {
@@ -72,15 +82,20 @@ pub fn pg_dial(data: &[u8]) {
     let channel_binding =
         if choice / 6 % 2 == 0 { ChannelBinding::Prefer } else { ChannelBinding::Require };
     let startup =
-        Startup { minor: 2, user: "jane".to_owned(), database: None, parameters: Vec::new() };
+        StartupParams { minor: 2, user: "jane".to_owned(), database: None, parameters: Vec::new() };
     let direct_tls = choice / 12 % 2 == 1;
-    let dial =
-        Dial::new(dial::Settings { startup, security, direct_tls, credential, channel_binding });
+    let dial = ClientLogin::new(client::ClientConfig {
+        startup,
+        security,
+        direct_tls,
+        credential,
+        channel_binding,
+    });
     let played = play(dial, data, usize::from(choice / 24) + 1);
     assert!(played.sent.len() < 64 * 1024, "a server is told a great deal");
     let told = played.sent.windows(TOKEN.len()).any(|window| window == TOKEN.as_bytes());
     assert!(
-        !told || played.is_secure || security == Security::Plain { trusted: true },
+        !told || played.is_secure || security == TransportSecurity::Plain { trusted: true },
         "somebody could read the token"
     );
     match played.result {
@@ -109,10 +124,10 @@ pub fn pg_stream(data: &[u8]) {
         return;
     };
     let size = usize::from(*size) + 1;
-    let (mut whole, mut cut) = (Requests::default(), Requests::default());
-    let forwarded = |requests: &mut Requests, piece: &[u8]| match requests.follow(piece) {
-        Passage::All => piece.len(),
-        Passage::Until(end) => {
+    let (mut whole, mut cut) = (FrontendTracker::default(), FrontendTracker::default());
+    let forwarded = |requests: &mut FrontendTracker, piece: &[u8]| match requests.follow(piece) {
+        ForwardPlan::All => piece.len(),
+        ForwardPlan::Until(end) => {
             assert!(end <= piece.len(), "more is forwarded than there is");
             end
         }
@@ -120,16 +135,16 @@ pub fn pg_stream(data: &[u8]) {
     let at_once = forwarded(&mut whole, data);
     let in_pieces: usize = data.chunks(size).map(|piece| forwarded(&mut cut, piece)).sum();
     assert_eq!(
-        (at_once, whole.awaited()),
-        (in_pieces, cut.awaited()),
+        (at_once, whole.expected_ready()),
+        (in_pieces, cut.expected_ready()),
         "requests are understood differently when they are cut"
     );
-    let (mut whole, mut cut) = (Answers::default(), Answers::default());
+    let (mut whole, mut cut) = (BackendTracker::default(), BackendTracker::default());
     whole.follow(data);
     data.chunks(size).for_each(|piece| cut.follow(piece));
     assert_eq!(
-        (whole.given(), whole.status()),
-        (cut.given(), cut.status()),
+        (whole.received_ready(), whole.status()),
+        (cut.received_ready(), cut.status()),
         "answers are understood differently when they are cut"
     );
     let _fields = codec::error_fields(&codec::with_explanation(data, "detail", "hint"));

@@ -8,12 +8,12 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 
 /// How long to wait after a failed accept: it fails for want of descriptors, which others are about to give back.
-const BREATH: Duration = Duration::from_millis(20);
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(20);
 
 /// Holds a conversation on each connection that `accept` gives, at most `slots` at once: more wait in the listener's
 /// queue. It goes on until it is dropped; no error of `accept` ends it, and no conversation, however bad. How long a
 /// conversation keeps its slot is for `converse` to bound.
-pub async fn each<S, P, A, C>(
+pub async fn serve_bounded<S, P, A, C>(
     front: &'static str,
     slots: usize,
     accept: impl Fn() -> A,
@@ -31,7 +31,7 @@ pub async fn each<S, P, A, C>(
             Ok((stream, _peer)) => stream,
             Err(error) => {
                 tracing::warn!(%error, front, "a connection was not accepted");
-                tokio::time::sleep(BREATH).await;
+                tokio::time::sleep(ACCEPT_BACKOFF).await;
                 continue;
             }
         };
@@ -45,12 +45,12 @@ pub async fn each<S, P, A, C>(
 
 /// The same, but whoever is slow makes room: where every slot is taken and somebody new comes, the conversation that has kept
 /// its listener waiting for longest is ended, if one does. So nobody can keep others out by holding connections.
-pub async fn each_in_turn<S, P, A, C>(
+pub async fn serve_with_eviction<S, P, A, C>(
     front: &'static str,
     slots: usize,
-    waiting: Arc<Waiting>,
+    waiting: Arc<IdleConnections>,
     accept: impl Fn() -> A,
-    converse: impl Fn(S, Turn) -> C,
+    converse: impl Fn(S, ConnActivity) -> C,
 ) where
     A: Future<Output = io::Result<(S, P)>>,
     C: Future<Output = ()> + Send + 'static,
@@ -61,7 +61,7 @@ pub async fn each_in_turn<S, P, A, C>(
             Ok((stream, _peer)) => stream,
             Err(error) => {
                 tracing::warn!(%error, front, "a connection was not accepted");
-                tokio::time::sleep(BREATH).await;
+                tokio::time::sleep(ACCEPT_BACKOFF).await;
                 continue;
             }
         };
@@ -71,12 +71,12 @@ pub async fn each_in_turn<S, P, A, C>(
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
             return;
         };
-        let turn = Turn {
+        let turn = ConnActivity {
             waiting: Arc::clone(&waiting),
             ended: Arc::new(Notify::new()),
             ticket: Mutex::new(None),
         };
-        turn.wait();
+        turn.mark_idle();
         let ended = Arc::clone(&turn.ended);
         let conversation = converse(stream, turn);
         tokio::spawn(async move {
@@ -91,9 +91,9 @@ pub async fn each_in_turn<S, P, A, C>(
 
 /// The conversations in which the other side is to say something, in the order in which they began to wait.
 #[derive(Debug, Default)]
-pub struct Waiting(Mutex<(u64, BTreeMap<u64, Arc<Notify>>)>);
+pub struct IdleConnections(Mutex<(u64, BTreeMap<u64, Arc<Notify>>)>);
 
-impl Waiting {
+impl IdleConnections {
     fn end_longest(&self) {
         let longest = self.0.lock().unwrap_or_else(PoisonError::into_inner).1.pop_first();
         if let Some((_, ended)) = longest {
@@ -104,15 +104,15 @@ impl Waiting {
 
 /// One conversation's place among those that wait.
 #[derive(Debug)]
-pub struct Turn {
-    waiting: Arc<Waiting>,
+pub struct ConnActivity {
+    waiting: Arc<IdleConnections>,
     ended: Arc<Notify>,
     ticket: Mutex<Option<u64>>,
 }
 
-impl Turn {
+impl ConnActivity {
     /// The other side is to say something.
-    pub fn wait(&self) {
+    pub fn mark_idle(&self) {
         let mut queue = self.waiting.0.lock().unwrap_or_else(PoisonError::into_inner);
         queue.0 += 1;
         let ticket = queue.0;
@@ -121,16 +121,16 @@ impl Turn {
     }
 
     /// It has said it.
-    pub fn go_on(&self) {
+    pub fn mark_busy(&self) {
         if let Some(ticket) = self.ticket.lock().unwrap_or_else(PoisonError::into_inner).take() {
             self.waiting.0.lock().unwrap_or_else(PoisonError::into_inner).1.remove(&ticket);
         }
     }
 }
 
-impl Drop for Turn {
+impl Drop for ConnActivity {
     fn drop(&mut self) {
-        self.go_on();
+        self.mark_busy();
     }
 }
 

@@ -12,11 +12,11 @@ use crate::oidc::issuer_key::{
 };
 use crate::oidc::jwk::Jwks;
 use crate::random;
-use crate::store::{State, Store, StoreError, named};
+use crate::store::{State, Store, StoreError, account_key};
 
 /// How the issuer calls itself where nobody gave it another URL. No name server knows it (RFC 9476, `.internal`): the authority
 /// checks its own tokens with its own keys, and asks nobody for them.
-pub const USUAL_URL: &str = "https://oidc.countersign.internal";
+pub const DEFAULT_URL: &str = "https://oidc.countersign.internal";
 
 /// How long a key signs. The one before it stays in the key set, for what it signed.
 pub const KEY_LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -130,7 +130,7 @@ impl Projection<'_> {
         now: SystemTime,
     ) -> Result<Zeroizing<String>, UnusableIssuer> {
         let (namespace, name) = (self.namespace, self.name);
-        if !store.state()?.service_accounts.contains_key(&named(namespace, name)) {
+        if !store.state()?.service_accounts.contains_key(&account_key(namespace, name)) {
             return Err(StoreError::Missing(format!("service account {namespace}/{name}")).into());
         }
         let (account, pod) =

@@ -61,7 +61,7 @@ where
         let verify = Arc::clone(&verify);
         async move { conversation::hold(stream, &*verify, Limits::USUAL).await }
     };
-    accept::each("ldap", MAX_OPEN, || listener.accept(), converse).await;
+    accept::serve_bounded("ldap", MAX_OPEN, || listener.accept(), converse).await;
 }
 
 #[cfg(test)]

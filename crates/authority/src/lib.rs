@@ -6,20 +6,20 @@
 
 pub mod accept;
 pub mod aws_managed;
-pub mod daemon;
-pub mod documents;
-pub mod holder;
+pub mod effective_policies;
+pub mod import_export;
 pub mod issuer;
+pub mod key_lookup;
 pub mod ldap;
 pub mod log;
 pub mod model;
 pub mod oidc;
-pub mod proof;
 pub mod random;
 pub mod seal;
 pub mod servers;
 pub mod session;
 pub mod store;
+pub mod sts_verifier;
 pub mod throttle;
-pub mod transfer;
 pub mod verifier;
+pub mod verifier_socket;

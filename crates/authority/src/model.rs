@@ -14,7 +14,7 @@ pub use identity::{Group, Identity, IdentityKind, InstanceProfile, Role, User};
 pub use instance::{Address, Instance};
 pub use key::AccessKey;
 pub use policy::{AwsPolicy, ManagedPolicy, PolicyVersion, Tags};
-pub use rds::{CustomEndpoint, DbCluster, DbInstance, DbProxy, DbStatus, ProxyAuth, Reached};
+pub use rds::{CustomEndpoint, DbCluster, DbInstance, DbProxy, DbStatus, Endpoint, ProxyAuth};
 
 use std::time::{Duration, SystemTime};
 

@@ -13,12 +13,14 @@ mod postgres;
 mod sqlite;
 mod state;
 
-pub use administration::{ControlKind, NewIdentity, SessionRequest, USUAL_SESSION, check};
+pub use administration::{
+    ControlKind, DEFAULT_SESSION_SECONDS, NewIdentity, SessionRequest, check,
+};
 pub use draft::Draft;
 pub use grants::token_hash;
 pub use grants::{PortalAccess, PortalRequest};
 pub use location::{Location, PostgresLocation, TlsMode};
-pub use state::{Record, State, Table, named, placed};
+pub use state::{Record, State, Table, account_key, regional_key};
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

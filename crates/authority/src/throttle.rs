@@ -32,7 +32,7 @@ impl Throttle {
 
     /// Counts a login to a known `instance`, and says whether it is within the limit.
     #[must_use]
-    pub fn admits(&self, instance: &InstanceId, now: SystemTime) -> bool {
+    pub fn try_acquire(&self, instance: &InstanceId, now: SystemTime) -> bool {
         let Some(limit) = self.limit else { return true };
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let window = windows.entry(instance.clone()).or_insert(Window { began: now, logins: 0 });
@@ -59,12 +59,15 @@ mod tests {
         let throttle = Throttle::new(NonZeroU32::new(2));
         let (orders, billing) = ("orders".parse().unwrap(), "billing".parse().unwrap());
         let at = |millis| SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
-        assert!(throttle.admits(&orders, at(1000)) && throttle.admits(&orders, at(1500)));
-        assert!(!throttle.admits(&orders, at(1999)));
-        assert!(throttle.admits(&billing, at(1999)), "instances are counted apart");
-        assert!(throttle.admits(&orders, at(2000)));
-        assert!(throttle.admits(&orders, at(500)), "a clock set back does not lock anybody out");
+        assert!(throttle.try_acquire(&orders, at(1000)) && throttle.try_acquire(&orders, at(1500)));
+        assert!(!throttle.try_acquire(&orders, at(1999)));
+        assert!(throttle.try_acquire(&billing, at(1999)), "instances are counted apart");
+        assert!(throttle.try_acquire(&orders, at(2000)));
+        assert!(
+            throttle.try_acquire(&orders, at(500)),
+            "a clock set back does not lock anybody out"
+        );
         let unlimited = Throttle::new(None);
-        assert!((0..10_000).all(|_| unlimited.admits(&orders, at(0))));
+        assert!((0..10_000).all(|_| unlimited.try_acquire(&orders, at(0))));
     }
 }

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use countersign_core::arn::Arn;
 use countersign_core::audit::AuditRecord;
-use countersign_core::failure::{Class, Failure, Outcome};
+use countersign_core::failure::{AuditOutcome, Class, Failure};
 use countersign_core::name::{DbUser, Engine, InstanceId, InvalidName};
 use countersign_core::policy::{Cause, Context, Decision, Permit, Request, decide};
 use countersign_core::principal::Principal;
@@ -16,11 +16,11 @@ use countersign_core::sigv4::KeyCache;
 use countersign_core::timestamp::rfc3339;
 use countersign_core::token::{AddressedToken, UnverifiedToken, VerifiedToken};
 
-use crate::holder::{HeldKey, Holder, Unheld};
+use crate::key_lookup::{KeyLookupError, ResolvedIdentity, ResolvedKey};
 use crate::log::AccessLog;
 use crate::model::Instance;
-use crate::proof::{ProofVerifier, ProvenIdentity};
 use crate::store::{State, Store};
+use crate::sts_verifier::{ProvenIdentity, StsVerifier};
 use crate::throttle::Throttle;
 
 /// The one action that a login needs.
@@ -28,7 +28,7 @@ const CONNECT: &str = "rds-db:connect";
 
 /// A login as a database server asks about it.
 #[derive(Clone, Copy)]
-pub struct Login<'a> {
+pub struct LoginRequest<'a> {
     /// The server's kind.
     pub engine: Engine,
     /// The instance that the server is.
@@ -43,7 +43,7 @@ pub struct Login<'a> {
     pub tls: Option<bool>,
 }
 
-impl std::fmt::Debug for Login<'_> {
+impl std::fmt::Debug for LoginRequest<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Login")
             .field("instance", self.instance)
@@ -64,7 +64,7 @@ pub enum ContextKeys {
 
 /// How a verifier decides, apart from what the store says.
 #[derive(Debug, Clone, Copy)]
-pub struct Settings {
+pub struct VerifierConfig {
     /// The most logins a second and instance.
     pub limit: Option<NonZeroU32>,
     /// The condition keys that policies see.
@@ -80,7 +80,7 @@ pub struct Verifier {
     throttle: Throttle,
     context_keys: ContextKeys,
     /// What asks STS who made a proof, where proofs are taken.
-    proofs: Option<ProofVerifier>,
+    proofs: Option<StsVerifier>,
 }
 
 /// What STS says of a proof.
@@ -95,14 +95,14 @@ pub struct Admission {
 impl Verifier {
     /// A verifier over `store`, which writes to `log`.
     #[must_use]
-    pub fn new(store: Store, log: AccessLog, settings: Settings) -> Self {
+    pub fn new(store: Store, log: AccessLog, settings: VerifierConfig) -> Self {
         let (keys, throttle) = (KeyCache::default(), Throttle::new(settings.limit));
         Self { store, log, keys, throttle, context_keys: settings.context_keys, proofs: None }
     }
 
     /// Takes proofs too, which `proofs` verifies.
     #[must_use]
-    pub fn taking(self, proofs: Option<ProofVerifier>) -> Self {
+    pub fn with_sts_verifier(self, proofs: Option<StsVerifier>) -> Self {
         Self { proofs, ..self }
     }
 
@@ -128,18 +128,18 @@ impl Verifier {
     ///
     /// # Errors
     /// Why not. A log that can't be written is a reason too.
-    pub fn decide(&self, login: &Login<'_>, now: SystemTime) -> Result<Admission, Failure> {
+    pub fn decide(&self, login: &LoginRequest<'_>, now: SystemTime) -> Result<Admission, Failure> {
         self.conclude(login, None, now)
     }
 
     fn conclude(
         &self,
-        login: &Login<'_>,
+        login: &LoginRequest<'_>,
         proven: Option<Proven>,
         now: SystemTime,
     ) -> Result<Admission, Failure> {
-        let mut trail = Trail::open(&self.log, login, now);
-        let decided = self.judge(login, proven, now, &mut trail.record);
+        let mut trail = PendingRecord::open(&self.log, login, now);
+        let decided = self.evaluate(login, proven, now, &mut trail.record);
         trail.close(decided)
     }
 
@@ -149,7 +149,7 @@ impl Verifier {
     ///
     /// # Errors
     /// Those of [`Verifier::decide`].
-    pub async fn answer(&self, login: &Login<'_>) -> Result<(), Failure> {
+    pub async fn answer(&self, login: &LoginRequest<'_>) -> Result<(), Failure> {
         let proven =
             if login.token.starts_with("http") { Some(self.prove(login).await) } else { None };
         let decided =
@@ -166,7 +166,7 @@ impl Verifier {
 
     /// Who made the proof that a login brings. Nobody is asked on behalf of an instance that is not there, or of one that has too
     /// many logins.
-    async fn prove(&self, login: &Login<'_>) -> Proven {
+    async fn prove(&self, login: &LoginRequest<'_>) -> Proven {
         let unusable = |why: &str| {
             Err(Failure::new(Class::Malformed, format!("it is a proof for STS, {why}")))
         };
@@ -191,8 +191,8 @@ impl Verifier {
     }
 
     /// Counts the login, and refuses it where there have been too many.
-    fn admit(&self, login: &Login<'_>, now: SystemTime) -> Result<(), Failure> {
-        if self.throttle.admits(login.instance, now) {
+    fn admit(&self, login: &LoginRequest<'_>, now: SystemTime) -> Result<(), Failure> {
+        if self.throttle.try_acquire(login.instance, now) {
             return Ok(());
         }
         Err(Failure::new(
@@ -201,9 +201,9 @@ impl Verifier {
         ))
     }
 
-    fn judge(
+    fn evaluate(
         &self,
-        login: &Login<'_>,
+        login: &LoginRequest<'_>,
         proven: Option<Proven>,
         now: SystemTime,
         record: &mut AuditRecord,
@@ -230,7 +230,7 @@ impl Verifier {
                     proven.arn, proven.user_id
                 )
             };
-            let holder = Holder::proven(&state, &proven)
+            let holder = ResolvedIdentity::proven(&state, &proven)
                 .map_err(|_| Failure::new(Class::UnknownKey, unknown()))?;
             let resource = instance.resource(login.user, None);
             return self.authorize(
@@ -260,28 +260,27 @@ impl Verifier {
         state: &State,
         token: AddressedToken<'_>,
         now: SystemTime,
-    ) -> Result<(VerifiedToken, Holder), Failure> {
+    ) -> Result<(VerifiedToken, ResolvedIdentity), Failure> {
         let id = token.access_key_id().clone();
-        let key = HeldKey::find(state, self.store.sealing(), &id, token.session_token()).map_err(
-            |unheld| match unheld {
-                Unheld::Unknown => Failure::new(
+        let key = ResolvedKey::find(state, self.store.sealing(), &id, token.session_token())
+            .map_err(|unheld| match unheld {
+                KeyLookupError::Unknown => Failure::new(
                     Class::UnknownKey,
                     format!("the access key {id} belongs to nobody here"),
                 ),
-                Unheld::TokenMissing => token.without_session(),
-                Unheld::TokenWrong => Failure::new(
+                KeyLookupError::TokenMissing => token.without_session(),
+                KeyLookupError::TokenWrong => Failure::new(
                     Class::SessionTokenWrong,
                     format!("its session token is not that of {id}"),
                 ),
-                Unheld::Corrupt(invalid) => internal(&invalid),
-            },
-        )?;
+                KeyLookupError::Corrupt(invalid) => internal(&invalid),
+            })?;
         Ok((token.verify(&key.credentials, key.status, &self.keys, now)?, key.holder))
     }
 
     fn authorize(
         &self,
-        login: &Login<'_>,
+        login: &LoginRequest<'_>,
         question: &Question<'_>,
         now: SystemTime,
     ) -> Result<Permit, Failure> {
@@ -309,7 +308,12 @@ impl Verifier {
         }
     }
 
-    fn context(&self, login: &Login<'_>, holder: &Holder, now: SystemTime) -> Context {
+    fn context(
+        &self,
+        login: &LoginRequest<'_>,
+        holder: &ResolvedIdentity,
+        now: SystemTime,
+    ) -> Context {
         let mut context = holder.context(now);
         if let (ContextKeys::WithSource, Some(client)) = (self.context_keys, login.client) {
             context.insert("aws:SourceIp", client);
@@ -323,13 +327,13 @@ struct Question<'a> {
     state: &'a State,
     instance: &'a Instance,
     resource: Arn,
-    holder: &'a Holder,
+    holder: &'a ResolvedIdentity,
 }
 
 /// The instance that asks, if IAM authentication is switched on for it.
 fn known_instance(
     state: &State,
-    login: &Login<'_>,
+    login: &LoginRequest<'_>,
     record: &mut AuditRecord,
 ) -> Result<Arc<Instance>, Failure> {
     let found = state
@@ -357,14 +361,14 @@ fn internal(error: &dyn std::fmt::Display) -> Failure {
 }
 
 /// The record of one decision: written on closing, and as abandoned where it is dropped without.
-struct Trail<'a> {
+struct PendingRecord<'a> {
     /// Where it is to be written; nothing once that has been tried.
     log: Option<&'a AccessLog>,
     record: AuditRecord,
 }
 
-impl<'a> Trail<'a> {
-    fn open(log: &'a AccessLog, login: &Login<'_>, now: SystemTime) -> Self {
+impl<'a> PendingRecord<'a> {
+    fn open(log: &'a AccessLog, login: &LoginRequest<'_>, now: SystemTime) -> Self {
         let mut record =
             AuditRecord::open(now, login.engine, login.instance.clone(), login.user.clone());
         record.client = login.client.map(str::to_owned);
@@ -374,7 +378,7 @@ impl<'a> Trail<'a> {
 
     fn close(mut self, decided: Result<Permit, Failure>) -> Result<Admission, Failure> {
         (self.record.outcome, self.record.class, self.record.because) = match &decided {
-            Ok(permit) => (Outcome::Allowed, None, permit.to_string()),
+            Ok(permit) => (AuditOutcome::Allowed, None, permit.to_string()),
             Err(failure) => (failure.class.outcome(), Some(failure.class), failure.detail.clone()),
         };
         let written = self.log.take().map_or(Ok(()), |log| log.write(&self.record));
@@ -385,7 +389,7 @@ impl<'a> Trail<'a> {
     }
 }
 
-impl Drop for Trail<'_> {
+impl Drop for PendingRecord<'_> {
     fn drop(&mut self) {
         let Some(log) = self.log.take() else { return };
         if let Err(error) = log.write(&self.record) {

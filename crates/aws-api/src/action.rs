@@ -1,11 +1,11 @@
 //! The services that speak the query protocol: each a version, a namespace and a table of actions.
 
-use super::call::Call;
+use super::call::RequestContext;
 use super::error::ApiError;
 use super::xml::Xml;
 
 /// What an action answers, when it does: what stands in its `…Result` element.
-pub(crate) enum Answer {
+pub(crate) enum ActionOutput {
     /// A result.
     Result(Xml),
     /// The same, of an action that also answers in JSON where that is asked for: texts by name.
@@ -14,7 +14,7 @@ pub(crate) enum Answer {
     Done,
 }
 
-impl From<Xml> for Answer {
+impl From<Xml> for ActionOutput {
     fn from(xml: Xml) -> Self {
         Self::Result(xml)
     }
@@ -47,7 +47,7 @@ pub(crate) struct Action {
     pub(crate) parameters: &'static [&'static str],
     pub(crate) effect: Effect,
     pub(crate) signature: Signature,
-    pub(crate) run: fn(&Call<'_>) -> Result<Answer, ApiError>,
+    pub(crate) run: fn(&RequestContext<'_>) -> Result<ActionOutput, ApiError>,
 }
 
 impl Action {
@@ -55,7 +55,7 @@ impl Action {
     pub(crate) const fn reads(
         name: &'static str,
         parameters: &'static [&'static str],
-        run: fn(&Call<'_>) -> Result<Answer, ApiError>,
+        run: fn(&RequestContext<'_>) -> Result<ActionOutput, ApiError>,
     ) -> Self {
         Self { name, parameters, effect: Effect::Reads, signature: Signature::Required, run }
     }
@@ -64,7 +64,7 @@ impl Action {
     pub(crate) const fn writes(
         name: &'static str,
         parameters: &'static [&'static str],
-        run: fn(&Call<'_>) -> Result<Answer, ApiError>,
+        run: fn(&RequestContext<'_>) -> Result<ActionOutput, ApiError>,
     ) -> Self {
         Self { name, parameters, effect: Effect::Waits, signature: Signature::Required, run }
     }
@@ -73,7 +73,7 @@ impl Action {
     pub(crate) const fn waits(
         name: &'static str,
         parameters: &'static [&'static str],
-        run: fn(&Call<'_>) -> Result<Answer, ApiError>,
+        run: fn(&RequestContext<'_>) -> Result<ActionOutput, ApiError>,
     ) -> Self {
         Self::writes(name, parameters, run)
     }

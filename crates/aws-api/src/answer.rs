@@ -3,7 +3,7 @@
 use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
 
-use super::action::{Answer, Service};
+use super::action::{ActionOutput, Service};
 use super::error::ApiError;
 use super::xml::Xml;
 use countersign_authority::random;
@@ -21,12 +21,12 @@ pub(super) enum Form {
 pub(super) fn answered(
     service: &Service,
     action: &str,
-    answer: &Answer,
+    answer: &ActionOutput,
     form: Form,
 ) -> Response<String> {
     let (id, namespace) = (request_id(), service.namespace);
     let result = match answer {
-        Answer::Texts(texts) if form == Form::Json => {
+        ActionOutput::Texts(texts) if form == Form::Json => {
             let texts: serde_json::Map<String, serde_json::Value> = texts
                 .iter()
                 .map(|(name, text)| ((*name).to_owned(), text.as_str().into()))
@@ -41,15 +41,15 @@ pub(super) fn answered(
                 serde_json::json!({ format!("{action}Response"): inside }).to_string(),
             );
         }
-        Answer::Texts(texts) => {
+        ActionOutput::Texts(texts) => {
             let mut xml = Xml::new();
             for (name, text) in texts {
                 xml.leaf(name, text);
             }
             format!("<{action}Result>{}</{action}Result>", xml.as_str())
         }
-        Answer::Result(xml) => format!("<{action}Result>{}</{action}Result>", xml.as_str()),
-        Answer::Done => String::new(),
+        ActionOutput::Result(xml) => format!("<{action}Result>{}</{action}Result>", xml.as_str()),
+        ActionOutput::Done => String::new(),
     };
     let xml = format!(
         "<{action}Response xmlns=\"{namespace}\">{result}<ResponseMetadata><RequestId>{id}</RequestId></ResponseMetadata></{action}Response>\n"

@@ -13,16 +13,16 @@ use countersign_core::region::{Partition, Region};
 use super::Api;
 use super::error::ApiError;
 use super::parameters::Parameters;
-use countersign_authority::holder::Holder;
+use countersign_authority::key_lookup::ResolvedIdentity;
 use countersign_authority::store::State;
 
 /// A request: who calls, what it says, and the state that it met.
-pub(crate) struct Call<'a> {
+pub(crate) struct RequestContext<'a> {
     pub(crate) api: &'a Api,
     /// The state when the request came. An action that writes reads it anew in its change.
     pub(crate) state: Arc<State>,
     /// Who signed; nobody for actions that need no signature.
-    pub(crate) holder: Option<&'a Holder>,
+    pub(crate) holder: Option<&'a ResolvedIdentity>,
     pub(crate) parameters: &'a Parameters,
     /// The region that the request was signed for.
     pub(crate) region: &'a Region,
@@ -62,12 +62,12 @@ impl<'a> Target<'a> {
     }
 }
 
-impl<'a> Call<'a> {
+impl<'a> RequestContext<'a> {
     /// Who signed.
     ///
     /// # Errors
     /// For a request that nobody signed, which does not get to an action that asks.
-    pub(crate) fn holder(&self) -> Result<&'a Holder, ApiError> {
+    pub(crate) fn holder(&self) -> Result<&'a ResolvedIdentity, ApiError> {
         self.holder.ok_or_else(|| {
             ApiError::new(
                 "MissingAuthenticationToken",
@@ -118,7 +118,7 @@ impl<'a> Call<'a> {
         self.decide(
             caller,
             context,
-            &countersign_authority::documents::Documents::default(),
+            &countersign_authority::effective_policies::EffectivePolicies::default(),
             action,
             target,
         )
@@ -128,7 +128,7 @@ impl<'a> Call<'a> {
         &self,
         caller: &Caller,
         mut context: Context,
-        documents: &countersign_authority::documents::Documents,
+        documents: &countersign_authority::effective_policies::EffectivePolicies,
         action: &str,
         target: &Target<'_>,
     ) -> Result<Permit, ApiError> {

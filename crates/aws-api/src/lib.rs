@@ -40,7 +40,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use countersign_authority::accept::{self, Turn};
+use countersign_authority::accept::{self, ConnActivity};
 use countersign_authority::oidc::discovery::Issuers;
 use countersign_authority::oidc::fetch::Fetcher;
 use countersign_authority::servers::Servers;
@@ -158,11 +158,12 @@ async fn serve_within(listener: TcpListener, api: Arc<Api>, limits: Limits) {
 
 async fn serve_front(listener: TcpListener, front: Front, limits: Limits) {
     let converse = |stream, turn| hold(stream, turn, front.clone(), limits);
-    accept::each_in_turn("http", MAX_OPEN, Arc::default(), || listener.accept(), converse).await;
+    accept::serve_with_eviction("http", MAX_OPEN, Arc::default(), || listener.accept(), converse)
+        .await;
 }
 
 /// Answers the requests on one connection, one after the other.
-async fn hold(stream: TcpStream, turn: Turn, front: Front, limits: Limits) {
+async fn hold(stream: TcpStream, turn: ConnActivity, front: Front, limits: Limits) {
     let Ok(peer) = stream.peer_addr() else { return };
     let turn = Arc::new(turn);
     let service = service_fn(|request| {
@@ -184,15 +185,15 @@ async fn answer(
     front: Front,
     peer: SocketAddr,
     body_limit: Duration,
-    turn: &Turn,
+    turn: &ConnActivity,
 ) -> Response<String> {
     let (head, body) = request.into_parts();
     let refuse = |code, status, message| {
-        turn.wait();
+        turn.mark_idle();
         answer::refused(sts::STS.namespace, &ApiError::new(code, status, message))
     };
     let body = timeout(body_limit, receive(body)).await;
-    turn.go_on();
+    turn.mark_busy();
     let body = match body {
         Ok(Some(body)) => body,
         Ok(None) => {
@@ -211,7 +212,7 @@ async fn answer(
         Front::Api(api) => route::respond(api, received).await,
         Front::Machine(machine) => machine.respond(&received),
     };
-    turn.wait();
+    turn.mark_idle();
     response
 }
 

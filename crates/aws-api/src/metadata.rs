@@ -19,7 +19,7 @@ use countersign_core::region::Region;
 use hyper::{Method, Response};
 
 use super::Api;
-use super::call::{Call, Source};
+use super::call::{RequestContext, Source};
 use super::error::ApiError;
 use super::parameters::Parameters;
 use super::route::Received;
@@ -90,8 +90,8 @@ impl<'a> Visit<'a> {
     }
 
     /// As the trust policies are asked.
-    fn call(&self) -> Call<'_> {
-        Call {
+    fn call(&self) -> RequestContext<'_> {
+        RequestContext {
             api: self.api,
             state: Arc::clone(&self.state),
             holder: None,

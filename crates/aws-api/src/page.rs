@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::call::Call;
+use super::call::RequestContext;
 use super::error::ApiError;
 use super::xml::Xml;
 
@@ -29,7 +29,7 @@ impl Paging {
     /// added or taken away since does no harm.
     pub(crate) fn page<T>(
         self,
-        call: &Call<'_>,
+        call: &RequestContext<'_>,
         items: impl IntoIterator<Item = (String, T)>,
     ) -> Result<Page<T>, ApiError> {
         let asked = call.parameters.number(self.parameter)?.map_or(Ok(self.usual), usize::try_from);

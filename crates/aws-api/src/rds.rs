@@ -3,16 +3,16 @@
 mod certificate;
 mod cluster;
 mod instance;
+mod job_runner;
 mod logs;
 mod proxy;
+mod proxy_listener;
 mod recovery;
-mod relay;
 mod request;
-mod runner;
 mod tags;
 mod versions;
 
-pub(crate) use runner::Runner;
+pub(crate) use job_runner::Runner;
 
 use super::action::{Action, Service};
 
@@ -32,12 +32,12 @@ const INSTANCES: &[Action] = &[
         instance::describe,
     ),
     Action::writes("ModifyDBInstance", MODIFY_INSTANCE, instance::change::modify),
-    Action::writes("StartDBInstance", &["DBInstanceIdentifier"], instance::life::start),
-    Action::writes("StopDBInstance", &["DBInstanceIdentifier"], instance::life::stop),
+    Action::writes("StartDBInstance", &["DBInstanceIdentifier"], instance::lifecycle::start),
+    Action::writes("StopDBInstance", &["DBInstanceIdentifier"], instance::lifecycle::stop),
     Action::writes(
         "RebootDBInstance",
         &["DBInstanceIdentifier", "ForceFailover"],
-        instance::life::reboot,
+        instance::lifecycle::reboot,
     ),
     Action::writes(
         "DeleteDBInstance",
@@ -47,7 +47,7 @@ const INSTANCES: &[Action] = &[
             "FinalDBSnapshotIdentifier",
             "DeleteAutomatedBackups",
         ],
-        instance::life::delete,
+        instance::lifecycle::delete,
     ),
 ];
 

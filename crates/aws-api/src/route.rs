@@ -10,9 +10,9 @@ use hyper::http::request::Parts;
 use hyper::{Response, header};
 
 use super::Api;
-use super::action::{Action, Answer, Effect, Service, Signature};
+use super::action::{Action, ActionOutput, Effect, Service, Signature};
 use super::answer::{self, Form};
-use super::call::{Call, Source};
+use super::call::{RequestContext, Source};
 use super::error::ApiError;
 use super::iam::IAM;
 use super::metadata;
@@ -103,7 +103,7 @@ fn authenticate_and_run(
     received: &Received,
     parameters: &Parameters,
     found: Option<Found>,
-) -> Result<(&'static Service, &'static Action, Answer), ApiError> {
+) -> Result<(&'static Service, &'static Action, ActionOutput), ApiError> {
     let now = SystemTime::now();
     let state = api.store().state()?;
     let signed = match found {
@@ -126,7 +126,7 @@ fn authenticate_and_run(
     };
     let (address, global) =
         (received.peer.ip().to_canonical().to_string(), "us-east-1".parse::<Region>()?);
-    let call = Call {
+    let call = RequestContext {
         api,
         state,
         holder: signed.as_ref().map(|signed| &signed.holder),

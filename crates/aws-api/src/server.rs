@@ -13,14 +13,14 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::{Api, Machine};
-use countersign_authority::daemon::{self, Askers, Reach};
 use countersign_authority::ldap::{self, Bind};
 use countersign_authority::log::AccessLog;
 use countersign_authority::oidc::fetch::Fetcher;
-use countersign_authority::proof::ProofVerifier;
 use countersign_authority::servers::Servers;
 use countersign_authority::store::{Location, Store, StoreError};
-use countersign_authority::verifier::{Login, Settings, Verifier};
+use countersign_authority::sts_verifier::StsVerifier;
+use countersign_authority::verifier::{LoginRequest, Verifier, VerifierConfig};
+use countersign_authority::verifier_socket::{self, AllowedPeers, SocketAccess};
 
 /// Where the state lies and where the fronts listen.
 #[derive(Debug)]
@@ -32,9 +32,9 @@ pub struct Config {
     /// The verifier's Unix socket.
     pub socket: PathBuf,
     /// Who may connect to the socket.
-    pub reach: Reach,
+    pub reach: SocketAccess,
     /// Who may ask on the socket.
-    pub askers: Askers,
+    pub askers: AllowedPeers,
     /// Where the LDAP front listens.
     pub ldap: Option<SocketAddr>,
     /// Where the AWS API listens.
@@ -45,7 +45,7 @@ pub struct Config {
     /// How the OpenID Connect issuer calls itself: [`countersign_authority::issuer::USUAL_URL`], or a URL that others reach.
     pub issuer: String,
     /// How the verifier decides.
-    pub settings: Settings,
+    pub settings: VerifierConfig,
     /// Whose word on proofs is taken.
     pub proofs: Proofs,
     /// What runs database servers for the RDS API.
@@ -83,7 +83,7 @@ pub enum StartError {
 
 /// A running authority. Dropping it ends it.
 #[derive(Debug)]
-pub struct Service {
+pub struct AuthorityServer {
     /// Where the LDAP front listens.
     pub ldap: Option<SocketAddr>,
     /// Where the AWS API listens.
@@ -107,7 +107,7 @@ pub fn log_directory(directory: &Path) -> PathBuf {
     directory.join("log")
 }
 
-impl Service {
+impl AuthorityServer {
     /// Opens state and log, binds every front, and begins to answer.
     ///
     /// # Errors
@@ -129,13 +129,14 @@ impl Service {
         let fetcher = Fetcher::new(&[]).map_err(roots)?;
         let proofs = trusted_sts(&config.proofs, http.as_ref().map(|(_, bound)| *bound))
             .map_err(failed("the STS of proofs".to_owned()))?;
-        let proofs = proofs.map(|sts| ProofVerifier::new(fetcher.clone(), sts));
-        let verifier = Arc::new(Verifier::new(store, log, config.settings).taking(proofs));
+        let proofs = proofs.map(|sts| StsVerifier::new(fetcher.clone(), sts));
+        let verifier =
+            Arc::new(Verifier::new(store, log, config.settings).with_sts_verifier(proofs));
         let mut tasks = JoinSet::new();
 
-        let socket = daemon::bind(&config.socket, config.reach)
+        let socket = verifier_socket::bind(&config.socket, config.reach)
             .map_err(failed(format!("the socket {}", config.socket.display())))?;
-        tasks.spawn(daemon::serve(socket, Arc::clone(&verifier), config.askers));
+        tasks.spawn(verifier_socket::serve(socket, Arc::clone(&verifier), config.askers));
         let ldap = match config.ldap {
             Some(address) => {
                 let (listener, bound) =
@@ -228,6 +229,13 @@ async fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
 async fn authenticate(bind: Bind, verifier: Arc<Verifier>) -> Result<(), Failure> {
     let Bind { instance, user, token } = &bind;
     verifier
-        .answer(&Login { engine: Engine::Postgres, instance, user, token, client: None, tls: None })
+        .answer(&LoginRequest {
+            engine: Engine::Postgres,
+            instance,
+            user,
+            token,
+            client: None,
+            tls: None,
+        })
         .await
 }

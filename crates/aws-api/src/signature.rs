@@ -9,7 +9,7 @@ use countersign_core::token::KeyStatus;
 
 use super::Api;
 use super::error::ApiError;
-use countersign_authority::holder::{HeldKey, Holder, Unheld};
+use countersign_authority::key_lookup::{KeyLookupError, ResolvedIdentity, ResolvedKey};
 use countersign_authority::store::State;
 
 /// Headers that a signature depends on: one that is there twice means one thing to the signer and another to somebody else.
@@ -18,7 +18,7 @@ const ONCE: [&str; 5] =
 
 /// Whoever signed a request.
 pub(super) struct Signed {
-    pub(super) holder: Holder,
+    pub(super) holder: ResolvedIdentity,
     /// The region that it was signed for.
     pub(super) region: Region,
 }
@@ -58,12 +58,13 @@ pub(super) fn verify(
         )
     };
     let token = signed.session_token().map(Secret::expose);
-    let key = HeldKey::find(state, api.store().sealing(), signed.access_key_id(), token).map_err(
-        |unheld| match unheld {
-            Unheld::Unknown | Unheld::TokenMissing | Unheld::TokenWrong => invalid(),
-            Unheld::Corrupt(name) => ApiError::internal(&name),
-        },
-    )?;
+    let key = ResolvedKey::find(state, api.store().sealing(), signed.access_key_id(), token)
+        .map_err(|unheld| match unheld {
+            KeyLookupError::Unknown | KeyLookupError::TokenMissing | KeyLookupError::TokenWrong => {
+                invalid()
+            }
+            KeyLookupError::Corrupt(name) => ApiError::internal(&name),
+        })?;
     if key.status != KeyStatus::Active {
         return Err(invalid());
     }

@@ -12,12 +12,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{Api, Limits, serve_within};
-use countersign_authority::issuer::USUAL_URL;
+use countersign_authority::issuer::DEFAULT_URL;
 use countersign_authority::log::AccessLog;
 use countersign_authority::model::{Identity, IdentityKind};
 use countersign_authority::oidc::fetch::Fetcher;
 use countersign_authority::store::{NewIdentity, Store};
-use countersign_authority::verifier::{ContextKeys, Settings, Verifier};
+use countersign_authority::verifier::{ContextKeys, Verifier, VerifierConfig};
 
 /// Allows everything.
 pub(crate) const ADMINISTRATOR: &str =
@@ -49,9 +49,9 @@ impl Served {
         let verifier = Arc::new(Verifier::new(
             store,
             log,
-            Settings { limit: None, context_keys: ContextKeys::AsRds },
+            VerifierConfig { limit: None, context_keys: ContextKeys::AsRds },
         ));
-        let api = Arc::new(adjust(Api::new(verifier, Fetcher::new(&[]).unwrap(), USUAL_URL)));
+        let api = Arc::new(adjust(Api::new(verifier, Fetcher::new(&[]).unwrap(), DEFAULT_URL)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         tokio::spawn(serve_within(listener, Arc::clone(&api), Limits::USUAL));

@@ -16,7 +16,7 @@ use super::{Limits, MAX_BODY, MAX_OPEN, serve_within};
 use countersign_authority::log::AccessLog;
 use countersign_authority::model::{Identity, IdentityKind};
 use countersign_authority::store::{NewIdentity, SessionRequest, Store};
-use countersign_authority::verifier::{ContextKeys, Settings, Verifier};
+use countersign_authority::verifier::{ContextKeys, Verifier, VerifierConfig};
 
 /// What the tests of lateness give a connection, and the most that anything may then take on a busy machine.
 const SHORT: Limits = Limits {
@@ -58,7 +58,7 @@ async fn api_within(limits: Limits) -> Api {
     let verifier = Arc::new(Verifier::new(
         store,
         log,
-        Settings { limit: None, context_keys: ContextKeys::AsRds },
+        VerifierConfig { limit: None, context_keys: ContextKeys::AsRds },
     ));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -67,7 +67,7 @@ async fn api_within(limits: Limits) -> Api {
         Arc::new(super::Api::new(
             Arc::clone(&verifier),
             countersign_authority::oidc::fetch::Fetcher::new(&[]).unwrap(),
-            countersign_authority::issuer::USUAL_URL,
+            countersign_authority::issuer::DEFAULT_URL,
         )),
         limits,
     ));

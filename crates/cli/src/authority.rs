@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use countersign_authority::store::{Location, PostgresLocation, Store};
-use countersign_authority::transfer::{
-    Change, Done, Exported, ImportError, MAX_SIZE, MadeKey, Mode, Outcome, Secrets, import,
+use countersign_authority::import_export::{
+    Change, ChangeKind, CreatedKey, Exported, ImportError, ImportSummary, MAX_SIZE, Mode, Secrets,
+    import,
 };
+use countersign_authority::store::{Location, PostgresLocation, Store};
 use countersign_aws_api::server::state_directory;
 use countersign_core::credentials::Secret;
 use countersign_core::failure::{Class, Failure};
@@ -204,25 +205,25 @@ fn refusal(file: &str, error: &ImportError) -> Failure {
     }
 }
 
-fn describe(outcome: &Outcome, mode: Mode) -> String {
+fn describe(outcome: &ImportSummary, mode: Mode) -> String {
     let verb = |done| match (done, mode) {
-        (Done::Created, Mode::Apply) => "created",
-        (Done::Changed, Mode::Apply) => "changed",
-        (Done::Created, Mode::DryRun) => "would create",
-        (Done::Changed, Mode::DryRun) => "would change",
+        (ChangeKind::Created, Mode::Apply) => "created",
+        (ChangeKind::Changed, Mode::Apply) => "changed",
+        (ChangeKind::Created, Mode::DryRun) => "would create",
+        (ChangeKind::Changed, Mode::DryRun) => "would change",
     };
     let line = |change: &Change| {
         output::plain(&format!("{} {} {}", verb(change.done), change.kind, change.what))
     };
     let count = |done| outcome.changes.iter().filter(|change| change.done == done).count();
-    let (created, changed) = (count(Done::Created), count(Done::Changed));
+    let (created, changed) = (count(ChangeKind::Created), count(ChangeKind::Changed));
     let total = format!(
         "{created} {}, {changed} {}, {} so already",
-        verb(Done::Created),
-        verb(Done::Changed),
+        verb(ChangeKind::Created),
+        verb(ChangeKind::Changed),
         outcome.unchanged
     );
-    let key = |key: &MadeKey| {
+    let key = |key: &CreatedKey| {
         format!(
             "\nfor {}:\n  aws_access_key_id = {}\n  aws_secret_access_key = {}",
             output::plain(&key.user),
@@ -234,8 +235,8 @@ fn describe(outcome: &Outcome, mode: Mode) -> String {
     outcome.changes.iter().map(line).chain([total + &keys]).collect::<Vec<_>>().join("\n")
 }
 
-fn value(outcome: &Outcome, mode: Mode) -> Value {
-    let key = |key: &MadeKey| json!({"user": key.user, "access_key_id": key.id, "secret_access_key": key.secret.as_str()});
+fn value(outcome: &ImportSummary, mode: Mode) -> Value {
+    let key = |key: &CreatedKey| json!({"user": key.user, "access_key_id": key.id, "secret_access_key": key.secret.as_str()});
     json!({
         "dry_run": mode == Mode::DryRun,
         "changes": outcome.changes,

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, SystemTime};
 
-use countersign_connect::target::Target;
+use countersign_connect::database_url::DatabaseUrl;
 use countersign_core::failure::{Class, Failure};
 use countersign_core::name::Engine;
 use countersign_core::token::AuthToken;
@@ -152,8 +152,8 @@ pub(crate) fn command(arguments: &CommandArguments) -> Result<ExitCode, Failure>
 }
 
 impl Destination {
-    fn token(&self) -> Result<(Target, AuthToken), Failure> {
-        let target = Target::parse(&self.url)?;
+    fn token(&self) -> Result<(DatabaseUrl, AuthToken), Failure> {
+        let target = DatabaseUrl::parse(&self.url)?;
         let signer = self.signing.signer(target.engine, &target.host, target.port)?;
         let token = signer.token(&target.user, SystemTime::now())?;
         Ok((target, token))
@@ -161,7 +161,7 @@ impl Destination {
 }
 
 /// What the target's clients are told; a warning where that lets the token cross the network in clear.
-fn environment(target: &Target) -> Result<Environment, Failure> {
+fn environment(target: &DatabaseUrl) -> Result<Environment, Failure> {
     match target.engine {
         Engine::Postgres => postgres::check_tls(target).map(|()| postgres::environment(target)),
         Engine::Mariadb | Engine::Mysql => {
@@ -204,7 +204,7 @@ fn become_program(
 }
 
 /// Whether the host is this machine, as the local stack's is.
-fn is_local(target: &Target) -> bool {
+fn is_local(target: &DatabaseUrl) -> bool {
     matches!(target.host.as_str(), "localhost" | "127.0.0.1" | "::1")
 }
 

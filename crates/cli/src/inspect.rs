@@ -116,7 +116,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     };
     // Without credentials nothing can be said of the signature: that is no verdict on the token.
     let report = match checked {
-        Err(failure) if failure.class.exit_status() != exit::NO => return Err(failure),
+        Err(failure) if failure.class.exit_status() != exit::DENIED => return Err(failure),
         Ok(()) => {
             let detail = if arguments.verify {
                 "it would be good for this login"
@@ -139,7 +139,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Format::Json => output::json(&report)?,
         Format::Text => print(&report)?,
     }
-    Ok(if report.valid { ExitCode::SUCCESS } else { ExitCode::from(exit::NO) })
+    Ok(if report.valid { ExitCode::SUCCESS } else { ExitCode::from(exit::DENIED) })
 }
 
 fn check(text: &str, arguments: &Arguments, now: SystemTime) -> Result<(), Failure> {

@@ -16,7 +16,7 @@ use countersign_authority::store::Store;
 use countersign_aws_api::server::state_directory;
 use countersign_core::failure::{Class, Failure, exit};
 use countersign_core::name::{Engine, InstanceId};
-use countersign_local::people::People;
+use countersign_local::identities::Identities;
 use countersign_local::stack::{self, Found};
 use countersign_local::state::{State, Which};
 use countersign_local::{Layout, LocalError};
@@ -141,7 +141,7 @@ fn failure(error: &LocalError) -> Failure {
 /// Does `work` with the people of the stack that runs.
 fn with_people<T>(
     layout: &Layout,
-    work: impl FnOnce(&People<'_>, &State) -> Result<T, LocalError>,
+    work: impl FnOnce(&Identities<'_>, &State) -> Result<T, LocalError>,
 ) -> Result<T, Failure> {
     with_people_of(State::of_running, layout, work)
 }
@@ -149,12 +149,12 @@ fn with_people<T>(
 /// The same with the store that they are in.
 fn with_store<T>(
     layout: &Layout,
-    work: impl FnOnce(&People<'_>, &State, &Store) -> Result<T, LocalError>,
+    work: impl FnOnce(&Identities<'_>, &State, &Store) -> Result<T, LocalError>,
 ) -> Result<T, Failure> {
     let administer = || {
         let state = State::of_running(layout)?;
         let store = Store::open(&state_directory(&layout.authority()))?;
-        work(&People::new(layout, &state, &store, &unpacked()), &state, &store)
+        work(&Identities::new(layout, &state, &store, &unpacked()), &state, &store)
     };
     administer().map_err(|error| failure(&error))
 }
@@ -163,12 +163,12 @@ fn with_store<T>(
 fn with_people_of<T>(
     find: impl FnOnce(&Layout) -> Result<State, LocalError>,
     layout: &Layout,
-    work: impl FnOnce(&People<'_>, &State) -> Result<T, LocalError>,
+    work: impl FnOnce(&Identities<'_>, &State) -> Result<T, LocalError>,
 ) -> Result<T, Failure> {
     let administer = || {
         let state = find(layout)?;
         let store = Store::open(&state_directory(&layout.authority()))?;
-        work(&People::new(layout, &state, &store, &unpacked()), &state)
+        work(&Identities::new(layout, &state, &store, &unpacked()), &state)
     };
     administer().map_err(|error| failure(&error))
 }
@@ -185,7 +185,7 @@ fn status(layout: &Layout, format: Format) -> Result<ExitCode, Failure> {
                     output::line(&format!("nothing runs in {}", layout.root().display()))?
                 }
             }
-            return Ok(ExitCode::from(exit::NO));
+            return Ok(ExitCode::from(exit::DENIED));
         }
         Err(error) => return Err(failure(&error)),
     };

@@ -1,8 +1,8 @@
 //! `countersign proxy`: a plain local address for each database, and the commands around it.
 
 mod administration;
-mod ask;
 mod check;
+mod client_commands;
 mod config;
 pub(crate) mod duration;
 mod http;
@@ -51,11 +51,11 @@ pub(crate) struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Wait until a proxy with --health-check has started
-    Wait(ask::WaitArguments),
+    Wait(client_commands::WaitArguments),
     /// Ask a proxy to end
-    Shutdown(ask::ShutdownArguments),
+    Shutdown(client_commands::ShutdownArguments),
     /// Show the targets, tokens and sessions of a proxy
-    Status(ask::StatusArguments),
+    Status(client_commands::StatusArguments),
     /// Say what a proxy would do, or everything that is wrong with its settings
     Check(Box<check::Arguments>),
 }
@@ -85,9 +85,9 @@ pub(crate) struct Request {
 /// Runs the command.
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     match arguments.command {
-        Some(Command::Wait(arguments)) => ask::wait(&arguments),
-        Some(Command::Shutdown(arguments)) => ask::shutdown(&arguments),
-        Some(Command::Status(arguments)) => ask::report(&arguments),
+        Some(Command::Wait(arguments)) => client_commands::wait(&arguments),
+        Some(Command::Shutdown(arguments)) => client_commands::shutdown(&arguments),
+        Some(Command::Status(arguments)) => client_commands::report(&arguments),
         Some(Command::Check(arguments)) => check::run(&arguments),
         None => serve::run(arguments.start.request, arguments.start.takeover),
     }
@@ -106,9 +106,5 @@ fn plan(
     let here = std::env::current_dir().map_err(|error| {
         Failure::new(Class::Configuration, format!("the working directory: {error}"))
     })?;
-    plan::make(
-        request,
-        plan::Surroundings { working_directory: &here, variable: &variable },
-        before,
-    )
+    plan::make(request, plan::Environment { working_directory: &here, variable: &variable }, before)
 }

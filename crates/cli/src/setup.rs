@@ -5,7 +5,7 @@ mod plugin;
 use std::process::ExitCode;
 
 use countersign_core::failure::{Class, Failure};
-use countersign_setup::{Action, Client, Content, OperateError, Plan};
+use countersign_setup::{Action, Client, Content, Plan, SetupError};
 use serde_json::{Value, json};
 
 use crate::output::{self, Format};
@@ -117,7 +117,7 @@ impl Proposal {
     }
 }
 
-fn failure(error: &OperateError) -> Failure {
+fn failure(error: &SetupError) -> Failure {
     Failure::new(error.class(), error.to_string())
 }
 

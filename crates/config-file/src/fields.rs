@@ -7,13 +7,13 @@ use countersign_core::policy::json::{Member, Node, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::mistake::{Place, Report};
+use super::diagnostics::{DiagnosticSink, Location};
 
 /// A value with its place.
 #[derive(Debug, Clone)]
-pub struct Spot<T> {
+pub struct Spanned<T> {
     /// Where it stands.
-    pub place: Place,
+    pub location: Location,
     /// The value.
     pub value: T,
 }
@@ -22,17 +22,19 @@ pub struct Spot<T> {
 #[derive(Debug)]
 pub struct Fields<'n> {
     /// Where it stands.
-    pub place: Place,
+    pub location: Location,
     members: &'n [Member],
     known: Vec<&'static str>,
-    report: &'n Report,
+    report: &'n DiagnosticSink,
 }
 
 impl<'n> Fields<'n> {
     /// The fields of a table; anything else is a mistake.
-    pub fn of(node: &'n Node, place: Place, report: &'n Report) -> Option<Self> {
+    pub fn of(node: &'n Node, place: Location, report: &'n DiagnosticSink) -> Option<Self> {
         match &node.value {
-            Value::Object(members) => Some(Self { place, members, known: Vec::new(), report }),
+            Value::Object(members) => {
+                Some(Self { location: place, members, known: Vec::new(), report })
+            }
             other => {
                 report.add(&place, format!("{} stands where a table is expected", other.noun()));
                 None
@@ -41,28 +43,28 @@ impl<'n> Fields<'n> {
     }
 
     /// The field of that name; `null` counts as none.
-    pub fn take(&mut self, key: &'static str) -> Option<(Place, &'n Node)> {
+    pub fn take(&mut self, key: &'static str) -> Option<(Location, &'n Node)> {
         self.known.push(key);
         let member = self.members.iter().find(|member| member.key == key)?;
-        (member.node.value != Value::Null).then(|| (self.place.member(member), &member.node))
+        (member.node.value != Value::Null).then(|| (self.location.member(member), &member.node))
     }
 
     /// Reports a field that is not there.
     pub fn require(&self, key: &'static str) {
         if !self.members.iter().any(|member| member.key == key && member.node.value != Value::Null)
         {
-            self.report.add(&self.place, format!("{key} is missing"));
+            self.report.add(&self.location, format!("{key} is missing"));
         }
     }
 
     /// A string.
-    pub fn text(&mut self, key: &'static str) -> Option<Spot<&'n str>> {
+    pub fn text(&mut self, key: &'static str) -> Option<Spanned<&'n str>> {
         let (place, node) = self.take(key)?;
         string(place, node, self.report)
     }
 
     /// A string that has to be there.
-    pub fn required(&mut self, key: &'static str) -> Option<Spot<&'n str>> {
+    pub fn required(&mut self, key: &'static str) -> Option<Spanned<&'n str>> {
         self.require(key);
         self.text(key)
     }
@@ -112,7 +114,7 @@ impl<'n> Fields<'n> {
             .and_then(|at| u64::try_from(at.unix_timestamp()).ok());
         if seconds.is_none() {
             self.report.add(
-                &text.place,
+                &text.location,
                 "an instant such as 2024-01-15T12:00:00Z is expected, from 1970 on",
             );
         }
@@ -120,7 +122,7 @@ impl<'n> Fields<'n> {
     }
 
     /// The elements of an array.
-    pub fn list(&mut self, key: &'static str) -> Option<Vec<(Place, &'n Node)>> {
+    pub fn list(&mut self, key: &'static str) -> Option<Vec<(Location, &'n Node)>> {
         let (place, node) = self.take(key)?;
         let Value::Array(nodes) = &node.value else {
             self.report
@@ -137,17 +139,17 @@ impl<'n> Fields<'n> {
     }
 
     /// The strings of an array.
-    pub fn texts(&mut self, key: &'static str) -> Option<Vec<Spot<String>>> {
+    pub fn texts(&mut self, key: &'static str) -> Option<Vec<Spanned<String>>> {
         let list = self.list(key)?;
         let text = |(place, node)| {
             string(place, node, self.report)
-                .map(|text| Spot { place: text.place, value: text.value.to_owned() })
+                .map(|text| Spanned { location: text.location, value: text.value.to_owned() })
         };
         Some(list.into_iter().filter_map(text).collect())
     }
 
     /// The members of a table whose keys are names.
-    pub fn map(&mut self, key: &'static str) -> Option<Vec<(Place, &'n str, &'n Node)>> {
+    pub fn map(&mut self, key: &'static str) -> Option<Vec<(Location, &'n str, &'n Node)>> {
         let (place, node) = self.take(key)?;
         members(&place, node, self.report)
     }
@@ -166,7 +168,7 @@ impl<'n> Fields<'n> {
         for member in
             self.members.iter().filter(|member| !self.known.contains(&member.key.as_str()))
         {
-            let place = Place { at: member.at, ..self.place.member(member) };
+            let place = Location { at: member.at, ..self.location.member(member) };
             self.report.add(
                 &place,
                 format!(
@@ -180,9 +182,13 @@ impl<'n> Fields<'n> {
 }
 
 /// A string; anything else is a mistake.
-pub fn string<'n>(place: Place, node: &'n Node, report: &Report) -> Option<Spot<&'n str>> {
+pub fn string<'n>(
+    place: Location,
+    node: &'n Node,
+    report: &DiagnosticSink,
+) -> Option<Spanned<&'n str>> {
     match &node.value {
-        Value::String(value) => Some(Spot { place, value }),
+        Value::String(value) => Some(Spanned { location: place, value }),
         other => {
             report.add(&place, format!("{} stands where a string is expected", other.noun()));
             None
@@ -192,10 +198,10 @@ pub fn string<'n>(place: Place, node: &'n Node, report: &Report) -> Option<Spot<
 
 /// The members of a table.
 pub fn members<'n>(
-    place: &Place,
+    place: &Location,
     node: &'n Node,
-    report: &Report,
-) -> Option<Vec<(Place, &'n str, &'n Node)>> {
+    report: &DiagnosticSink,
+) -> Option<Vec<(Location, &'n str, &'n Node)>> {
     let Value::Object(members) = &node.value else {
         report.add(place, format!("{} stands where a table is expected", node.value.noun()));
         return None;
@@ -209,11 +215,11 @@ pub fn members<'n>(
 }
 
 /// A string as a value of the form that it has to have.
-pub fn parse<T: FromStr<Err: Display>>(text: &Spot<&str>, report: &Report) -> Option<T> {
+pub fn parse<T: FromStr<Err: Display>>(text: &Spanned<&str>, report: &DiagnosticSink) -> Option<T> {
     match text.value.parse() {
         Ok(value) => Some(value),
         Err(error) => {
-            report.add(&text.place, error.to_string());
+            report.add(&text.location, error.to_string());
             None
         }
     }

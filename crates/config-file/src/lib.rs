@@ -2,11 +2,11 @@
 //!
 //! [`read`] makes a tree of a text, [`Fields`] takes a table apart, and the [`Report`] collects what is wrong on the way.
 
+mod diagnostics;
 mod fields;
-mod mistake;
 mod source;
 
-pub use fields::{Fields, Spot, members, parse, string};
-pub use mistake::locate;
-pub use mistake::{Mistake, Mistakes, Place, Report};
+pub use diagnostics::locate;
+pub use diagnostics::{ConfigError, ConfigErrors, DiagnosticSink, Location};
+pub use fields::{Fields, Spanned, members, parse, string};
 pub use source::{MAX_SIZE, read};

@@ -5,18 +5,18 @@ use countersign_core::policy::json::{self, Member, Node, Value};
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
-use super::mistake::{Place, Report};
+use super::diagnostics::{DiagnosticSink, Location};
 
 /// The largest file that is read, in bytes: an account of a hundred thousand users has some 100 MB.
 pub const MAX_SIZE: usize = 512 << 20;
 
 /// Reads TOML, or JSON where the text begins with a brace, which no TOML does. Errors of syntax are reported.
 #[must_use]
-pub fn read(text: &str, report: &Report) -> Option<Node> {
+pub fn read(text: &str, report: &DiagnosticSink) -> Option<Node> {
     if text.trim_start().starts_with('{') {
         return read_json(text, report);
     }
-    let start = Place { at: Position { line: 1, column: 1 }, path: String::new() };
+    let start = Location { at: Position { line: 1, column: 1 }, path: String::new() };
     if text.len() > MAX_SIZE {
         report
             .add(&start, format!("the file has {} bytes; at most {MAX_SIZE} are read", text.len()));
@@ -27,19 +27,19 @@ pub fn read(text: &str, report: &Report) -> Option<Node> {
     for error in &errors {
         let at = lines.position(error.span().map_or(0, |span| span.start));
         // The message alone: the whole error quotes the line, which may hold a secret.
-        report.add(&Place { at, path: String::new() }, error.message());
+        report.add(&Location { at, path: String::new() }, error.message());
     }
     errors.is_empty().then(|| Node { at: start.at, value: lines.table(table.get_ref()) })
 }
 
-fn read_json(text: &str, report: &Report) -> Option<Node> {
+fn read_json(text: &str, report: &DiagnosticSink) -> Option<Node> {
     let mistakes = match json::parse(text, MAX_SIZE) {
         Ok(node) => return Some(node),
         Err(mistakes) => mistakes,
     };
     for mistake in mistakes.as_slice() {
         let path = mistake.path().trim_start_matches(['$', '.']).to_owned();
-        report.add(&Place { at: mistake.at(), path }, mistake.problem());
+        report.add(&Location { at: mistake.at(), path }, mistake.problem());
     }
     None
 }

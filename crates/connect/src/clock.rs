@@ -18,7 +18,7 @@ impl Clock {
     /// A clock that stands still.
     #[must_use]
     pub fn fixed(at: SystemTime) -> Self {
-        Hand::new(at).clock()
+        ManualClock::new(at).clock()
     }
 
     /// What it shows.
@@ -41,9 +41,9 @@ impl fmt::Debug for Clock {
 
 /// What moves a clock that does not run by itself.
 #[derive(Debug, Clone)]
-pub struct Hand(Arc<Mutex<SystemTime>>);
+pub struct ManualClock(Arc<Mutex<SystemTime>>);
 
-impl Hand {
+impl ManualClock {
     /// The hand of a clock that shows `at`.
     #[must_use]
     pub fn new(at: SystemTime) -> Self {

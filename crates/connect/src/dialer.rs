@@ -1,7 +1,7 @@
 //! From a database's address to a session in it: the name, the token, the socket, TLS, the login.
 
+mod error;
 mod explanation;
-mod refusal;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,35 +13,35 @@ use countersign_core::endpoint::{Endpoint, HostName};
 use countersign_core::failure::{Class, Failure};
 use countersign_core::name::{DbUser, Engine};
 use countersign_core::region::Region;
-use countersign_wire::exchange::{Credential, Security};
+use countersign_wire::exchange::{Credential, TransportSecurity};
 use countersign_wire::pg::codec;
-use countersign_wire::{Exchange, Inbox};
+use countersign_wire::{Exchange, ReadBuffer};
 use rustls::pki_types::ServerName;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument as _;
 use zeroize::Zeroizing;
 
-use crate::budget::Budget;
 use crate::clock::Clock;
-use crate::drive::{Broken, ClientTls, Tls, drive};
+use crate::drive::{ClientTls, DriveError, TlsConfig, drive};
+use crate::login_rate_limiter::LoginRateLimiter;
 use crate::region::choose;
 use crate::resolve::Resolver;
+use crate::resolved_addrs::ResolvedAddrs;
 use crate::tls::{Roots, Verification, client_config};
-use crate::tokens::{Token, Tokens};
+use crate::token_cache::{Token, TokenCache};
 use crate::transport::{Socket, Transport};
-use crate::whereabouts::Whereabouts;
-use crate::{identity, tcp};
+use crate::{credentials_cache, happy_eyeballs};
 
+pub use error::ConnectError;
 pub use explanation::Explanation;
-pub use refusal::Refusal;
 
 /// The `tracing` target of the spans that whoever traces connections may export.
 pub const TRACE: &str = "countersign::trace";
 
 /// Where a database is and how it is logged in to.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct DialerConfig {
     /// The kind of server.
     pub engine: Engine,
     /// The host that is dialled, and that the server's certificate has to name.
@@ -55,7 +55,7 @@ pub struct Settings {
     /// The region that the environment names.
     pub environment_region: Option<String>,
     /// What the server is logged in to with.
-    pub login: Login,
+    pub login: ServerAuth,
     /// How far the server's certificate is verified.
     pub verification: Verification,
     /// How many logins a second the server is asked for at most; 0 is no limit.
@@ -64,38 +64,38 @@ pub struct Settings {
 
 /// What a server is logged in to with.
 #[derive(Debug, Clone)]
-pub enum Login {
+pub enum ServerAuth {
     /// A token, minted with these AWS credentials.
-    Iam(identity::Settings),
+    Iam(credentials_cache::CredentialsConfig),
     /// A password.
     Password(Secret),
 }
 
 /// What logs in to one database. It is made once and shared.
 pub struct Dialer {
-    settings: Settings,
-    proof: Proof,
+    settings: DialerConfig,
+    proof: AuthSource,
     tls: Option<ClientTls>,
     resolver: Resolver,
-    whereabouts: Whereabouts,
-    budget: Budget,
+    whereabouts: ResolvedAddrs,
+    budget: LoginRateLimiter,
     clock: Clock,
     /// The region, once it is found.
     region: OnceCell<Region>,
 }
 
-enum Proof {
-    Tokens { tokens: Tokens, profile: Option<String> },
+enum AuthSource {
+    Tokens { tokens: TokenCache, profile: Option<String> },
     Password(Secret),
 }
 
 /// A session, logged in.
 #[derive(Debug)]
-pub struct Dialled<S> {
+pub struct Connected<S> {
     /// What carries it.
     pub transport: Transport,
     /// What the server has sent behind the login.
-    pub inbox: Inbox,
+    pub inbox: ReadBuffer,
     /// What the login came to.
     pub session: S,
     /// The server's address.
@@ -114,35 +114,35 @@ impl Dialer {
     /// # Errors
     /// [`Class::Configuration`] where the roots can't be read or the host is no name that a certificate can have.
     pub fn new(
-        settings: Settings,
+        settings: DialerConfig,
         roots: Option<&Path>,
         resolver: Resolver,
         clock: Clock,
     ) -> Result<Self, Failure> {
         let tls = match settings.verification {
-            Verification::Off => None,
+            Verification::Disable => None,
             verification => Some(client_tls(&settings, verification, roots)?),
         };
         let proof = match &settings.login {
-            Login::Password(password) => Proof::Password(password.clone()),
-            Login::Iam(identity) => {
+            ServerAuth::Password(password) => AuthSource::Password(password.clone()),
+            ServerAuth::Iam(identity) => {
                 let profile = identity.profile.clone();
-                Proof::Tokens {
-                    tokens: Tokens::new(
-                        identity::Identity::new(identity.clone(), clock.clone()),
+                AuthSource::Tokens {
+                    tokens: TokenCache::new(
+                        credentials_cache::CredentialsCache::new(identity.clone(), clock.clone()),
                         clock.clone(),
                     ),
                     profile,
                 }
             }
         };
-        let budget = Budget::new(settings.logins_per_second);
+        let budget = LoginRateLimiter::new(settings.logins_per_second);
         Ok(Self {
             settings,
             proof,
             tls,
             resolver,
-            whereabouts: Whereabouts::default(),
+            whereabouts: ResolvedAddrs::default(),
             budget,
             clock,
             region: OnceCell::new(),
@@ -151,16 +151,16 @@ impl Dialer {
 
     /// Where this leads.
     #[must_use]
-    pub const fn settings(&self) -> &Settings {
+    pub const fn settings(&self) -> &DialerConfig {
         &self.settings
     }
 
     /// The tokens, where the login is by IAM.
     #[must_use]
-    pub const fn tokens(&self) -> Option<&Tokens> {
+    pub const fn tokens(&self) -> Option<&TokenCache> {
         match &self.proof {
-            Proof::Tokens { tokens, .. } => Some(tokens),
-            Proof::Password(_) => None,
+            AuthSource::Tokens { tokens, .. } => Some(tokens),
+            AuthSource::Password(_) => None,
         }
     }
 
@@ -179,15 +179,15 @@ impl Dialer {
         &self,
         user: &DbUser,
         deadline: Instant,
-        begin: impl Fn(Credential, Security) -> E,
-    ) -> Result<Dialled<E::Outcome>, Refusal> {
+        begin: impl Fn(Credential, TransportSecurity) -> E,
+    ) -> Result<Connected<E::Outcome>, ConnectError> {
         let late = |during: &'static str| {
-            move |_| Refusal::from(self.failure(Class::TimedOut, user, during))
+            move |_| ConnectError::from(self.failure(Class::TimedOut, user, during))
         };
         let started = self.clock.now();
         let minted = match &self.proof {
-            Proof::Password(_) => None,
-            Proof::Tokens { .. } => Some(
+            AuthSource::Password(_) => None,
+            AuthSource::Tokens { .. } => Some(
                 timeout_at(deadline, self.mint(user))
                     .await
                     .map_err(late("the AWS credentials took too long"))??,
@@ -197,10 +197,10 @@ impl Dialer {
         let (Err(refusal), Some(minted)) = (&first, &minted) else {
             return first;
         };
-        if !refusal.is_of_the_login() {
+        if !refusal.is_auth_failure() {
             return first;
         }
-        let again = timeout_at(deadline, self.mint_again(user, minted, started)).await;
+        let again = timeout_at(deadline, self.remint(user, minted, started)).await;
         match again.map_err(late("the AWS credentials took too long"))?? {
             Some(newer) => self.attempt(user, Some(&newer), deadline, &begin).await,
             None => first,
@@ -211,22 +211,23 @@ impl Dialer {
     ///
     /// # Errors
     /// As for [`Self::dial`].
-    pub async fn reach<E: Exchange>(
+    pub async fn connect_with<E: Exchange>(
         &self,
         addresses: &[SocketAddr],
         deadline: Instant,
         exchange: E,
-    ) -> Result<Dialled<E::Outcome>, Refusal> {
-        let stream =
-            tcp::connect(addresses, deadline).await.map_err(|failure| self.about(failure))?;
+    ) -> Result<Connected<E::Outcome>, ConnectError> {
+        let stream = happy_eyeballs::connect(addresses, deadline)
+            .await
+            .map_err(|failure| self.about(failure))?;
         let address = stream.peer_addr().map_err(|error| self.unreachable(&error.to_string()))?;
         let mut transport = Transport::from(Socket::Tcp(stream));
-        let mut inbox = Inbox::default();
-        let tls = self.tls.clone().map_or(Tls::None, Tls::Client);
+        let mut inbox = ReadBuffer::default();
+        let tls = self.tls.clone().map_or(TlsConfig::None, TlsConfig::Client);
         let driven = timeout_at(deadline, drive(&mut transport, &mut inbox, exchange, &tls)).await;
         match driven {
-            Ok(Ok(session)) => Ok(Dialled { transport, inbox, session, address }),
-            Ok(Err(broken)) => Err(self.broken(broken)),
+            Ok(Ok(session)) => Ok(Connected { transport, inbox, session, address }),
+            Ok(Err(broken)) => Err(self.drive_error(broken)),
             Err(_) => Err(self
                 .about(Failure::new(
                     Class::TimedOut,
@@ -249,17 +250,17 @@ impl Dialer {
     /// Whether the host has not had this address for a while, as far as [`Self::addresses`] has heard: whoever connects anew would
     /// come elsewhere.
     #[must_use]
-    pub fn has_left(&self, address: SocketAddr) -> bool {
-        self.whereabouts.has_left(address)
+    pub fn is_stale(&self, address: SocketAddr) -> bool {
+        self.whereabouts.is_stale(address)
     }
 
     /// Whether a login has to be in TLS. Without TLS a proof crosses the line in clear only where the target was set up so by
     /// name: that is who turned verification off.
     #[must_use]
-    pub const fn security(&self) -> Security {
+    pub const fn security(&self) -> TransportSecurity {
         match self.tls {
-            Some(_) => Security::Required,
-            None => Security::Plain { trusted: true },
+            Some(_) => TransportSecurity::Required,
+            None => TransportSecurity::Plain { trusted: true },
         }
     }
 
@@ -268,7 +269,7 @@ impl Dialer {
     /// # Errors
     /// Those of [`Resolver::rds_endpoint`] and [`choose`].
     pub async fn endpoint(&self) -> Result<Endpoint, Failure> {
-        let Settings { engine, host, port, sign, .. } = &self.settings;
+        let DialerConfig { engine, host, port, sign, .. } = &self.settings;
         let (host, port) = match sign {
             Some((host, port)) => (host.clone(), *port),
             None => {
@@ -288,7 +289,7 @@ impl Dialer {
     /// The region, where it was needed already or the settings or the host name say it.
     #[must_use]
     pub fn known_region(&self) -> Option<Region> {
-        let Settings { host, sign, region, .. } = &self.settings;
+        let DialerConfig { host, sign, region, .. } = &self.settings;
         let signed = sign.as_ref().map_or(host, |(host, _)| host);
         region
             .clone()
@@ -313,7 +314,7 @@ impl Dialer {
                 self.endpoint().await?;
             }
             let addresses = self.addresses().await?;
-            tcp::connect(&addresses, deadline).await.map(|_| ())
+            happy_eyeballs::connect(&addresses, deadline).await.map(|_| ())
         };
         let late = |_| Failure::new(Class::TimedOut, "it was not reached in time");
         timeout_at(deadline, tried)
@@ -325,8 +326,8 @@ impl Dialer {
 
     async fn choose_region(&self, host: &HostName) -> Result<Region, Failure> {
         let profile = match &self.proof {
-            Proof::Tokens { profile, .. } => profile.as_deref(),
-            Proof::Password(_) => None,
+            AuthSource::Tokens { profile, .. } => profile.as_deref(),
+            AuthSource::Password(_) => None,
         };
         choose(None, host.as_str(), self.settings.environment_region.as_deref(), profile)
             .await
@@ -337,11 +338,11 @@ impl Dialer {
         let span = tracing::debug_span!(target: TRACE, "credentials", otel.kind = "internal");
         let endpoint = self.endpoint().await?;
         match &self.proof {
-            Proof::Tokens { tokens, .. } => Ok(Minted {
+            AuthSource::Tokens { tokens, .. } => Ok(Minted {
                 token: tokens.token(&endpoint, user).instrument(span).await?,
                 endpoint,
             }),
-            Proof::Password(_) => Err(Failure::new(
+            AuthSource::Password(_) => Err(Failure::new(
                 Class::Internal,
                 "a token was asked for where the login is by password",
             )),
@@ -350,13 +351,13 @@ impl Dialer {
 
     /// Another token in place of one that the server refused: none where it could only be the same, minted with the same key
     /// within this dial.
-    async fn mint_again(
+    async fn remint(
         &self,
         user: &DbUser,
         refused: &Minted,
         started: SystemTime,
     ) -> Result<Option<Minted>, Failure> {
-        let Proof::Tokens { tokens, .. } = &self.proof else {
+        let AuthSource::Tokens { tokens, .. } = &self.proof else {
             return Ok(None);
         };
         tokens.reject(&refused.endpoint, user, &refused.token);
@@ -375,7 +376,7 @@ impl Dialer {
         user: &DbUser,
         deadline: Instant,
     ) -> Result<Credential, Failure> {
-        if let Proof::Password(password) = &self.proof {
+        if let AuthSource::Password(password) = &self.proof {
             return Ok(Credential::Password(password.clone()));
         }
         let minted = timeout_at(deadline, self.mint(user)).await;
@@ -390,8 +391,8 @@ impl Dialer {
         user: &DbUser,
         minted: Option<&Minted>,
         deadline: Instant,
-        begin: &impl Fn(Credential, Security) -> E,
-    ) -> Result<Dialled<E::Outcome>, Refusal> {
+        begin: &impl Fn(Credential, TransportSecurity) -> E,
+    ) -> Result<Connected<E::Outcome>, ConnectError> {
         let queued = timeout_at(deadline, self.budget.take()).await;
         queued.map_err(|_| {
             self.failure(
@@ -408,10 +409,11 @@ impl Dialer {
             (Some(minted), _) => {
                 Credential::Token(Zeroizing::new(minted.token.expose().to_owned()))
             }
-            (None, Proof::Password(password)) => Credential::Password(password.clone()),
-            (None, Proof::Tokens { .. }) => Credential::Nothing,
+            (None, AuthSource::Password(password)) => Credential::Password(password.clone()),
+            (None, AuthSource::Tokens { .. }) => Credential::None,
         };
-        let dialled = self.reach(&addresses, deadline, begin(credential, self.security())).await;
+        let dialled =
+            self.connect_with(&addresses, deadline, begin(credential, self.security())).await;
         dialled.map_err(|refusal| refusal.explained(|| self.explain(user, minted)))
     }
 
@@ -426,13 +428,13 @@ impl Dialer {
                 .duration_since(minted.token.minted_at())
                 .unwrap_or(Duration::ZERO),
         });
-        Explanation::new(self.settings.engine, &self.place(), user, minted)
+        Explanation::new(self.settings.engine, &self.host_port(), user, minted)
     }
 
     /// `host:port`, as it is dialled.
     #[must_use]
-    pub fn place(&self) -> String {
-        let Settings { host, port, .. } = &self.settings;
+    pub fn host_port(&self) -> String {
+        let DialerConfig { host, port, .. } = &self.settings;
         if host.as_str().contains(':') {
             format!("[{host}]:{port}")
         } else {
@@ -443,7 +445,7 @@ impl Dialer {
     fn about(&self, failure: Failure) -> Failure {
         Failure::new(
             failure.class,
-            format!("{} {}: {}", self.settings.engine.product(), self.place(), failure.detail),
+            format!("{} {}: {}", self.settings.engine.product(), self.host_port(), failure.detail),
         )
     }
 
@@ -457,15 +459,17 @@ impl Dialer {
 
     /// What came of a word with the server, as a refusal.
     #[must_use]
-    pub fn broken(&self, broken: Broken) -> Refusal {
+    pub fn drive_error(&self, broken: DriveError) -> ConnectError {
         let failure = match &broken {
-            Broken::Fault(fault) => return Refusal::of_fault(fault, |failure| self.about(failure)),
-            Broken::Closed => self
+            DriveError::Fault(fault) => {
+                return ConnectError::of_fault(fault, |failure| self.about(failure));
+            }
+            DriveError::Closed => self
                 .unreachable("the server closed the connection within the login; its log says why"),
-            Broken::Io(error) => {
+            DriveError::Io(error) => {
                 self.unreachable(&format!("the connection broke within the login: {error}"))
             }
-            Broken::Tls(error) => self.about(Failure::new(
+            DriveError::Tls(error) => self.about(Failure::new(
                 Class::TlsFailed,
                 explanation::tls(&self.settings.host, error),
             )),
@@ -475,7 +479,7 @@ impl Dialer {
 }
 
 fn client_tls(
-    settings: &Settings,
+    settings: &DialerConfig,
     verification: Verification,
     roots: Option<&Path>,
 ) -> Result<ClientTls, Failure> {
@@ -500,7 +504,7 @@ impl fmt::Debug for Dialer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Dialer")
             .field("engine", &self.settings.engine)
-            .field("place", &self.place())
+            .field("place", &self.host_port())
             .finish_non_exhaustive()
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use countersign_wire::{Exchange, Fault, Inbox, Peer, Step};
+use countersign_wire::{Exchange, ProtocolError, ReadBuffer, Step, TlsInfo};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
 
@@ -12,7 +12,7 @@ use crate::transport::Transport;
 
 /// What secures the connection, where the login comes to that.
 #[derive(Debug, Clone)]
-pub enum Tls {
+pub enum TlsConfig {
     /// Nothing.
     None,
     /// We are the client.
@@ -41,10 +41,10 @@ pub struct ServerTls {
 
 /// Why a login came to nothing.
 #[derive(Debug, thiserror::Error)]
-pub enum Broken {
+pub enum DriveError {
     /// The login itself.
     #[error(transparent)]
-    Fault(#[from] Fault),
+    Fault(#[from] ProtocolError),
     /// The other side has gone.
     #[error("the connection was closed within the login")]
     Closed,
@@ -63,16 +63,16 @@ pub enum Broken {
 /// See [`Broken`].
 pub async fn drive<E: Exchange>(
     transport: &mut Transport,
-    inbox: &mut Inbox,
+    inbox: &mut ReadBuffer,
     exchange: E,
-    tls: &Tls,
-) -> Result<E::Outcome, Broken> {
+    tls: &TlsConfig,
+) -> Result<E::Outcome, DriveError> {
     let mut exchange = exchange;
     loop {
         exchange = match exchange.advance(inbox) {
             Ok(Step::Read(next)) => {
                 if transport.read(|received| inbox.push(received)).await? == 0 {
-                    return Err(Broken::Closed);
+                    return Err(DriveError::Closed);
                 }
                 next
             }
@@ -80,7 +80,7 @@ pub async fn drive<E: Exchange>(
                 transport.write_all(&bytes).await?;
                 next
             }
-            Ok(Step::Secure(bytes, next)) => {
+            Ok(Step::StartTls(bytes, next)) => {
                 if !bytes.is_empty() {
                     transport.write_all(&bytes).await?;
                 }
@@ -94,9 +94,9 @@ pub async fn drive<E: Exchange>(
                 return Ok(outcome);
             }
             Err(fault) => {
-                if !fault.farewell().is_empty() {
+                if !fault.error_packet().is_empty() {
                     // Whoever does not take the last word is gone, and the fault says why already.
-                    let _unheard = transport.write_all(fault.farewell()).await;
+                    let _unheard = transport.write_all(fault.error_packet()).await;
                 }
                 return Err(fault.into());
             }
@@ -104,26 +104,35 @@ pub async fn drive<E: Exchange>(
     }
 }
 
-async fn secure(transport: &mut Transport, inbox: &mut Inbox, tls: &Tls) -> Result<Peer, Broken> {
+async fn secure(
+    transport: &mut Transport,
+    inbox: &mut ReadBuffer,
+    tls: &TlsConfig,
+) -> Result<TlsInfo, DriveError> {
     match tls {
-        Tls::Client(ClientTls { config, name }) => {
-            transport.connect_tls(Arc::clone(config), name.clone()).await.map_err(Broken::Tls)?;
-            Ok(Peer {
+        TlsConfig::Client(ClientTls { config, name }) => {
+            transport
+                .connect_tls(Arc::clone(config), name.clone())
+                .await
+                .map_err(DriveError::Tls)?;
+            Ok(TlsInfo {
                 end_point: transport.certificate().and_then(end_point),
                 protocol: transport.protocol().map(<[u8]>::to_vec),
             })
         }
-        Tls::Server(ServerTls { config, end_point }) => {
+        TlsConfig::Server(ServerTls { config, end_point }) => {
             let accepted = transport.accept_tls(Arc::clone(config), inbox.unread()).await;
             inbox.consume(inbox.unread().len());
-            accepted.map_err(Broken::Tls)?;
-            Ok(Peer {
+            accepted.map_err(DriveError::Tls)?;
+            Ok(TlsInfo {
                 end_point: end_point.clone(),
                 protocol: transport.protocol().map(<[u8]>::to_vec),
             })
         }
         // The login was set up with TLS, and whoever drives it without.
-        Tls::None => Err(Broken::Tls(io::Error::other("this side is not set up for TLS"))),
+        TlsConfig::None => {
+            Err(DriveError::Tls(io::Error::other("this side is not set up for TLS")))
+        }
     }
 }
 

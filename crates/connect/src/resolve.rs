@@ -82,7 +82,7 @@ impl Resolver {
             return Ok(sockets(own));
         }
         let names = self.names()?;
-        if let Some(written) = names.written(host) {
+        if let Some(written) = names.hosts_entry(host) {
             return Ok(sockets(written));
         }
         let answer =
@@ -108,7 +108,7 @@ impl Resolver {
             return Ok(Some(host.clone()));
         }
         let names = self.names()?;
-        if own(host).is_some() || names.written(host).is_some() {
+        if own(host).is_some() || names.hosts_entry(host).is_some() {
             return Ok(None);
         }
         let mut chain: Vec<HostName> = vec![host.clone()];

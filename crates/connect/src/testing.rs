@@ -9,8 +9,8 @@ use countersign_core::failure::Failure;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-use crate::clock::Hand;
-use crate::identity::Identity;
+use crate::clock::ManualClock;
+use crate::credentials_cache::CredentialsCache;
 
 /// Noon of 15 January 2024, give or take.
 pub(crate) fn noon() -> SystemTime {
@@ -50,20 +50,20 @@ impl Loads {
 
 /// An identity whose source gives what `answer` says the first, second, … time.
 pub(crate) fn identity(
-    hand: &Hand,
+    hand: &ManualClock,
     answer: impl Fn(usize) -> Result<Credentials, Failure> + Send + Sync + 'static,
-) -> (Identity, Loads) {
+) -> (CredentialsCache, Loads) {
     let loads = Loads::default();
     let counted = loads.clone();
     let answer = Arc::new(answer);
-    let load = move || -> crate::identity::Loading {
+    let load = move || -> crate::credentials_cache::Loading {
         let (number, answer) = (counted.next(), Arc::clone(&answer));
         Box::pin(async move {
             yield_now().await;
             answer(number)
         })
     };
-    (Identity::of("the test", hand.clock(), load), loads)
+    (CredentialsCache::of("the test", hand.clock(), load), loads)
 }
 
 /// Waits until it is so.

@@ -23,13 +23,13 @@ const REMEMBERED_SESSIONS: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verification {
     /// Somebody whom we believe vouches for it, and it names the host: `verify-full`.
-    Full,
+    VerifyFull,
     /// Somebody whom we believe vouches for it, whatever it names: `verify-ca`.
-    Ca,
+    VerifyCa,
     /// Not at all, though the connection is encrypted: `require`. Anybody in between may be the server.
-    Encrypt,
+    Require,
     /// There is no TLS: `disable`.
-    Off,
+    Disable,
 }
 
 /// Whom we believe.
@@ -98,14 +98,14 @@ pub fn client_config(
         .with_safe_default_protocol_versions()
         .map_err(internal)?;
     let builder = match verification {
-        Verification::Full => builder.with_root_certificates(Arc::clone(&roots.0)),
-        Verification::Ca => builder.dangerous().with_custom_certificate_verifier(
-            verifier::Chain::new(Arc::clone(&roots.0), &provider),
+        Verification::VerifyFull => builder.with_root_certificates(Arc::clone(&roots.0)),
+        Verification::VerifyCa => builder.dangerous().with_custom_certificate_verifier(
+            verifier::ChainOnlyVerifier::new(Arc::clone(&roots.0), &provider),
         ),
-        Verification::Encrypt => {
-            builder.dangerous().with_custom_certificate_verifier(verifier::Anybody::new(&provider))
-        }
-        Verification::Off => {
+        Verification::Require => builder
+            .dangerous()
+            .with_custom_certificate_verifier(verifier::NoVerification::new(&provider)),
+        Verification::Disable => {
             return Err(Failure::new(Class::NoTls, "the target is set to be reached without TLS"));
         }
     };

@@ -39,7 +39,7 @@ impl Socket {
     ///
     /// # Errors
     /// What the system says.
-    pub fn rehome(self) -> io::Result<Self> {
+    pub fn reregister(self) -> io::Result<Self> {
         Ok(match self {
             Self::Tcp(socket) => Self::Tcp(TcpStream::from_std(socket.into_std()?)?),
             Self::Unix(socket) => Self::Unix(UnixStream::from_std(socket.into_std()?)?),
@@ -106,8 +106,8 @@ impl Transport {
     ///
     /// # Errors
     /// What the system says; the connection is lost then.
-    pub fn rehome(self) -> io::Result<Self> {
-        Ok(Self { socket: self.socket.rehome()?, ..self })
+    pub fn reregister(self) -> io::Result<Self> {
+        Ok(Self { socket: self.socket.reregister()?, ..self })
     }
 
     /// Whether TLS stands.
@@ -135,7 +135,7 @@ impl Transport {
     /// What the socket or the handshake says.
     pub async fn accept_tls(&mut self, config: Arc<ServerConfig>, early: &[u8]) -> io::Result<()> {
         let mut session = Session::server(config)?;
-        session.pend(early);
+        session.push_ciphertext(early);
         self.handshake(session).await
     }
 
@@ -151,7 +151,7 @@ impl Transport {
             let count = std::future::poll_fn(|cx| {
                 Scratch::with(|scratch| {
                     let count = ready!(self.socket.poll_read(cx, &mut scratch.incoming))?;
-                    session.pend(scratch.incoming.get(..count).unwrap_or_default());
+                    session.push_ciphertext(scratch.incoming.get(..count).unwrap_or_default());
                     Poll::Ready(Ok::<_, io::Error>(count))
                 })
             });
@@ -193,7 +193,7 @@ impl Transport {
             return Poll::Ready(Ok(incoming.get(..count).unwrap_or_default()));
         };
         plain.clear();
-        session.surplus(plain);
+        session.early_plaintext(plain);
         // Once TLS has ended the socket may well stay open, but nothing more comes.
         while plain.is_empty() && !session.is_closed() {
             let pending = session.pending();
@@ -297,7 +297,7 @@ impl Transport {
 
     /// Whether nothing has come, not even the end. What has come is thrown away: nobody is to use the connection then.
     #[must_use]
-    pub fn is_quiet(&mut self) -> bool {
+    pub fn has_no_pending_data(&mut self) -> bool {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         Scratch::with(|scratch| {
             self.poll_receive(&mut cx, &mut scratch.incoming, &mut scratch.plain).is_pending()

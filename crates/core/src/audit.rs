@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use crate::arn::Arn;
-use crate::failure::{Class, Outcome, RdsMessage};
+use crate::failure::{AuditOutcome, Class, RdsMessage};
 use crate::name::{AccessKeyId, DbUser, Engine, InstanceId};
 use crate::timestamp::rfc3339;
 
@@ -18,7 +18,7 @@ pub struct AuditRecord {
     /// When it was decided: RFC 3339, UTC, milliseconds.
     pub time: String,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: AuditOutcome,
     /// What went wrong, where something did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<Class>,
@@ -51,7 +51,7 @@ impl AuditRecord {
         Self {
             version: VERSION,
             time: rfc3339(now),
-            outcome: Outcome::Error,
+            outcome: AuditOutcome::Error,
             class: Some(Class::Internal),
             because: "the decision was abandoned".to_owned(),
             engine,
@@ -67,7 +67,7 @@ impl AuditRecord {
     /// The line that RDS's `iam-db-auth-error` log has for this login; none for one that was allowed.
     #[must_use]
     pub fn rds_line(&self) -> Option<String> {
-        let class = self.class.filter(|_| self.outcome != Outcome::Allowed)?;
+        let class = self.class.filter(|_| self.outcome != AuditOutcome::Allowed)?;
         // RDS prints the name as it is; a line break in it must not begin a line here.
         let user = self.user.as_str().escape_debug();
         let failed = |verb: &str, why: &str| {

@@ -30,7 +30,7 @@ impl Secret {
 
     /// Whether both are the same, in a time that depends on the length alone.
     #[must_use]
-    pub fn matches(&self, other: &str) -> bool {
+    pub fn ct_eq(&self, other: &str) -> bool {
         same(self.0.as_bytes(), other.as_bytes())
     }
 }

@@ -84,7 +84,7 @@ pub enum Class {
 /// How a login's record classes its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
+pub enum AuditOutcome {
     /// The login went through.
     Allowed,
     /// The login was refused for what the client brought.
@@ -111,7 +111,7 @@ pub enum RdsMessage {
 /// Exit statuses of the command line; 0 is success and 2 is clap's for usage.
 pub mod exit {
     /// The answer is no: the token is not valid, the login was denied.
-    pub const NO: u8 = 1;
+    pub const DENIED: u8 = 1;
     /// Flags or arguments are wrong.
     pub const USAGE: u8 = 2;
     /// There are no AWS credentials or no region, or the credentials have expired.
@@ -131,7 +131,7 @@ struct Row {
     sqlstate: &'static str,
     mysql: u16,
     exit: u8,
-    outcome: Outcome,
+    outcome: AuditOutcome,
     rds: RdsMessage,
 }
 
@@ -140,7 +140,7 @@ const fn row(
     sqlstate: &'static str,
     mysql: u16,
     exit: u8,
-    outcome: Outcome,
+    outcome: AuditOutcome,
     rds: RdsMessage,
 ) -> Row {
     Row { public, sqlstate, mysql, exit, outcome, rds }
@@ -189,17 +189,17 @@ impl Class {
     /// The one total table. SQLSTATEs are PostgreSQL's appendix A, numbers are MySQL's `ER_…`: where it is the way to a server that
     /// fails, `ER_CONNECT_TO_FOREIGN_DATA_SOURCE`. (Its clients' own `CR_…` they take from nobody else.)
     const fn row(self) -> Row {
-        use Outcome::{Denied, Error};
+        use AuditOutcome::{Denied, Error};
         use RdsMessage::{ExpiredToken, InternalError, InvalidToken, NotAuthorized, Throttling};
         match self {
             Self::Malformed => {
-                row("the token is malformed", "28P01", 1045, exit::NO, Denied, InvalidToken)
+                row("the token is malformed", "28P01", 1045, exit::DENIED, Denied, InvalidToken)
             }
             Self::WrongService => row(
                 "the token is signed for another service",
                 "28P01",
                 1045,
-                exit::NO,
+                exit::DENIED,
                 Denied,
                 InvalidToken,
             ),
@@ -207,7 +207,7 @@ impl Class {
                 "the token is signed for another action",
                 "28P01",
                 1045,
-                exit::NO,
+                exit::DENIED,
                 Denied,
                 InvalidToken,
             ),
@@ -215,7 +215,7 @@ impl Class {
                 "the token is signed for another region",
                 "28P01",
                 1045,
-                exit::NO,
+                exit::DENIED,
                 Denied,
                 InvalidToken,
             ),
@@ -223,7 +223,7 @@ impl Class {
                 "the token is signed for another host",
                 "28P01",
                 1045,
-                exit::NO,
+                exit::DENIED,
                 Denied,
                 InvalidToken,
             ),
@@ -231,7 +231,7 @@ impl Class {
                 "the token is signed for another port",
                 "28P01",
                 1045,
-                exit::NO,
+                exit::DENIED,
                 Denied,
                 InvalidToken,
             ),
@@ -239,70 +239,100 @@ impl Class {
                 "the token is signed for another user",
                 "28P01",
                 1045,
-                exit::NO,
+                exit::DENIED,
                 Denied,
                 InvalidToken,
             ),
             Self::UnknownKey => {
-                row("the access key is unknown", "28P01", 1045, exit::NO, Denied, InvalidToken)
+                row("the access key is unknown", "28P01", 1045, exit::DENIED, Denied, InvalidToken)
             }
             Self::InactiveKey => {
-                row("the access key is inactive", "28P01", 1045, exit::NO, Denied, InvalidToken)
+                row("the access key is inactive", "28P01", 1045, exit::DENIED, Denied, InvalidToken)
             }
-            Self::SessionTokenMissing => {
-                row("the session token is missing", "28P01", 1045, exit::NO, Denied, InvalidToken)
-            }
+            Self::SessionTokenMissing => row(
+                "the session token is missing",
+                "28P01",
+                1045,
+                exit::DENIED,
+                Denied,
+                InvalidToken,
+            ),
             Self::SessionTokenWrong => row(
                 "the session token is not the key's",
                 "28P01",
                 1045,
-                exit::NO,
+                exit::DENIED,
                 Denied,
                 InvalidToken,
             ),
-            Self::SignatureMismatch => {
-                row("the signature does not match", "28P01", 1045, exit::NO, Denied, InvalidToken)
-            }
+            Self::SignatureMismatch => row(
+                "the signature does not match",
+                "28P01",
+                1045,
+                exit::DENIED,
+                Denied,
+                InvalidToken,
+            ),
             Self::NotYetValid => {
-                row("the token is not yet valid", "28P01", 1045, exit::NO, Denied, InvalidToken)
+                row("the token is not yet valid", "28P01", 1045, exit::DENIED, Denied, InvalidToken)
             }
             Self::Expired => {
-                row("the token has expired", "28P01", 1045, exit::NO, Denied, ExpiredToken)
+                row("the token has expired", "28P01", 1045, exit::DENIED, Denied, ExpiredToken)
             }
             Self::LifetimeTooLong => row(
                 "the token's lifetime is over 900 seconds",
                 "28P01",
                 1045,
-                exit::NO,
+                exit::DENIED,
                 Denied,
                 InvalidToken,
             ),
             Self::SessionExpired => {
-                row("the AWS session has ended", "28P01", 1045, exit::NO, Denied, InvalidToken)
+                row("the AWS session has ended", "28P01", 1045, exit::DENIED, Denied, InvalidToken)
             }
-            Self::NotAllowed => {
-                row("no policy allows the login", "28000", 1045, exit::NO, Denied, NotAuthorized)
-            }
+            Self::NotAllowed => row(
+                "no policy allows the login",
+                "28000",
+                1045,
+                exit::DENIED,
+                Denied,
+                NotAuthorized,
+            ),
             Self::ExplicitlyDenied => {
-                row("a policy denies the login", "28000", 1045, exit::NO, Denied, NotAuthorized)
+                row("a policy denies the login", "28000", 1045, exit::DENIED, Denied, NotAuthorized)
             }
-            Self::PolicyUnusable => {
-                row("a policy can't be evaluated", "28000", 1045, exit::NO, Error, InternalError)
-            }
+            Self::PolicyUnusable => row(
+                "a policy can't be evaluated",
+                "28000",
+                1045,
+                exit::DENIED,
+                Error,
+                InternalError,
+            ),
             Self::UnknownInstance => row(
                 "the database instance is unknown",
                 "28000",
                 1045,
-                exit::NO,
+                exit::DENIED,
                 Error,
                 InternalError,
             ),
-            Self::IamDisabled => {
-                row("IAM authentication is disabled", "28000", 1045, exit::NO, Denied, InvalidToken)
-            }
-            Self::NoTls => {
-                row("IAM authentication needs TLS", "28000", 3159, exit::NO, Denied, InvalidToken)
-            }
+            Self::IamDisabled => row(
+                "IAM authentication is disabled",
+                "28000",
+                1045,
+                exit::DENIED,
+                Denied,
+                InvalidToken,
+            ),
+            Self::NoTls => row(
+                "IAM authentication needs TLS",
+                "28000",
+                3159,
+                exit::DENIED,
+                Denied,
+                InvalidToken,
+            ),
             Self::TlsFailed => row(
                 "TLS with the server failed",
                 "08006",
@@ -311,10 +341,17 @@ impl Class {
                 Error,
                 InternalError,
             ),
-            Self::Throttled => row("too many logins", "53300", 1040, exit::NO, Denied, Throttling),
-            Self::Refused => {
-                row("the server refused the login", "28000", 1045, exit::NO, Denied, InvalidToken)
+            Self::Throttled => {
+                row("too many logins", "53300", 1040, exit::DENIED, Denied, Throttling)
             }
+            Self::Refused => row(
+                "the server refused the login",
+                "28000",
+                1045,
+                exit::DENIED,
+                Denied,
+                InvalidToken,
+            ),
             Self::Unavailable => row(
                 "the other side can't be reached",
                 "08006",
@@ -430,7 +467,7 @@ impl Class {
 
     /// How the record classes it.
     #[must_use]
-    pub const fn outcome(self) -> Outcome {
+    pub const fn outcome(self) -> AuditOutcome {
         self.row().outcome
     }
 

@@ -7,7 +7,6 @@
 //! Nothing here is asynchronous, opens a socket, reads the clock or the environment: the time is an argument.
 
 pub mod arn;
-pub mod ask;
 pub mod audit;
 pub mod credentials;
 pub mod endpoint;
@@ -20,3 +19,4 @@ pub mod region;
 pub mod sigv4;
 pub mod timestamp;
 pub mod token;
+pub mod verifier_protocol;

@@ -33,6 +33,7 @@ mod caller;
 mod condition;
 mod context;
 mod decision;
+mod diagnostic;
 mod document;
 mod element;
 mod evaluation;
@@ -40,8 +41,7 @@ mod explanation;
 mod grammar;
 mod inquiry;
 pub mod json;
-mod mistake;
-mod nearest;
+mod near_miss;
 mod operand;
 mod pattern;
 mod principals;
@@ -50,10 +50,12 @@ pub mod simulation;
 
 pub use caller::Caller;
 pub use context::{Action, Context, ContextValue, Request};
-pub use decision::{Because, Cause, Decision, Mismatch, Nearest, Permit, StatementName, Verdict};
+pub use decision::{
+    Cause, Decision, DenyReason, Mismatch, NearMiss, Permit, StatementName, Verdict,
+};
+pub use diagnostic::{Diagnostic, Diagnostics, Position};
 pub use document::Policy;
 pub use element::{Effect, PolicyKind};
 pub use evaluation::{applying, decide};
 pub use explanation::{Explanation, explain};
-pub use mistake::{Mistake, Mistakes, Position};
 pub use set::{Layer, PolicySet, WrongKind};

@@ -20,14 +20,14 @@ use countersign_core::name::{Engine, InstanceId};
 use crate::error::at;
 use crate::layout::install_library;
 use crate::os_user::RunAs;
-use crate::postgres::Gate;
+use crate::postgres::HbaAuth;
 use crate::server::{Kind, Server, Source};
 use crate::stack::Plan;
-use crate::state::{Authentication, InstanceState, Maker, Phase, Standing, State};
+use crate::state::{Authentication, CreatedBy, DesiredState, InstanceState, Phase, State};
 use crate::tls::LocalCa;
 use crate::{Installation, Layout, LocalError, Version, install, pam};
 
-pub(crate) use asking::Asks;
+pub(crate) use asking::AuthBackend;
 
 /// The servers of a stack.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub(crate) struct Fleet {
     unpacked: PathBuf,
     mysql_plugin: Option<PathBuf>,
     run_as: RunAs,
-    postgres: Asks,
+    postgres: AuthBackend,
     ca: LocalCa,
     known: Mutex<Known>,
     changed: Condvar,
@@ -71,7 +71,7 @@ impl Fleet {
     pub(crate) fn new(
         plan: &Plan,
         run_as: RunAs,
-        postgres: Asks,
+        postgres: AuthBackend,
         state: State,
     ) -> Result<Self, LocalError> {
         let known =
@@ -122,7 +122,8 @@ impl Fleet {
     /// Stops every server, also where one of them does not stop: the first error is the one to report.
     pub(crate) fn stop_all(&self) -> Result<(), LocalError> {
         let state = self.state();
-        let running = state.instances.iter().filter(|entry| entry.standing != Standing::Stopped);
+        let running =
+            state.instances.iter().filter(|entry| entry.standing != DesiredState::Stopped);
         let stopped: Vec<Result<(), LocalError>> =
             running.map(|entry| self.stop_server(&entry.instance)).collect();
         stopped.into_iter().collect()
@@ -165,7 +166,7 @@ impl Fleet {
         &self,
         installation: Installation,
         instance: &InstanceId,
-        maker: Maker,
+        maker: CreatedBy,
         source: Option<&Source>,
     ) -> Result<Server, LocalError> {
         let kind = Kind { engine: installation.engine, version: installation.version };
@@ -198,12 +199,12 @@ impl Fleet {
                     pam::register(&self.layout, &entry.instance, &entry.resource_id)?;
                     None
                 };
-                let master = (entry.maker == Maker::Api).then_some(&*entry.user);
+                let master = (entry.maker == CreatedBy::Api).then_some(&*entry.user);
                 let service = pam::service(&entry.resource_id);
                 server.configure(
                     &self.ca,
                     entry.port,
-                    &Gate::new(ldap, &service, &entry.instance),
+                    &HbaAuth::new(ldap, &service, &entry.instance),
                     master,
                 )
             }
@@ -235,7 +236,7 @@ impl Fleet {
 
     /// Takes a server away with all that was made for it, whether it runs or not.
     pub(crate) fn take_away(&self, entry: &InstanceState) -> Result<(), LocalError> {
-        self.put(&InstanceState { standing: Standing::Partial, ..entry.clone() })?;
+        self.put(&InstanceState { standing: DesiredState::Partial, ..entry.clone() })?;
         self.stop_server(&entry.instance)?;
         if entry.authentication == Authentication::Pam {
             pam::remove(&entry.resource_id)?;

@@ -5,19 +5,19 @@
 
 mod error;
 mod fleet;
-mod home;
+pub mod identities;
 mod installation;
 mod layout;
 mod mysql;
 mod os_user;
 mod pam;
-pub mod people;
 mod port;
 mod postgres;
 mod program;
 mod projection;
 pub mod seed;
 mod server;
+mod server_dir;
 pub mod sources;
 pub mod stack;
 pub mod state;

@@ -16,12 +16,12 @@ use rustix::process::Signal;
 use zeroize::Zeroizing;
 
 use crate::error::at;
-use crate::home::Home;
 use crate::installation::server_program;
 use crate::layout::write_atomically;
 use crate::os_user::{PATH, administrators};
 use crate::program::run_with;
-use crate::state::Maker;
+use crate::server_dir::ServerDir;
+use crate::state::CreatedBy;
 use crate::tls::{HOSTS, LocalCa};
 use crate::{Installation, Layout, LocalError};
 
@@ -44,16 +44,16 @@ const PERIOD: Duration = Duration::from_millis(20);
 pub(crate) struct Mysql {
     installation: Installation,
     instance: InstanceId,
-    home: Home,
-    maker: Maker,
+    home: ServerDir,
+    maker: CreatedBy,
 }
 
 impl Mysql {
     pub(crate) const fn new(
         installation: Installation,
         instance: InstanceId,
-        home: Home,
-        maker: Maker,
+        home: ServerDir,
+        maker: CreatedBy,
     ) -> Self {
         Self { installation, instance, home, maker }
     }
@@ -305,7 +305,7 @@ fn hiding(error: LocalError, master: &Master) -> LocalError {
 
 /// Stops the server of a directory, if there is one, also where its programs have gone; its clients are cut off. What is still
 /// making its data is ended outright.
-pub(crate) fn stop(home: &Home) -> Result<(), LocalError> {
+pub(crate) fn stop(home: &ServerDir) -> Result<(), LocalError> {
     process::end(
         &home.log(),
         if home.data().exists() { Signal::TERM } else { Signal::KILL },

@@ -13,22 +13,22 @@ use countersign_authority::servers::Master;
 use countersign_core::name::{DbUser, InstanceId};
 
 use crate::error::at;
-use crate::home::Home;
 use crate::layout::write_atomically;
 use crate::os_user::PATH;
 use crate::program::{run, run_with};
-use crate::state::Maker;
+use crate::server_dir::ServerDir;
+use crate::state::CreatedBy;
 use crate::tls::{HOSTS, LocalCa};
 use crate::{Installation, LocalError};
 
-pub(crate) use configuration::Gate;
+pub(crate) use configuration::HbaAuth;
 
 /// The server's superuser, who is reached over the Unix socket only. RDS's is `rdsadmin`: `postgres` is what many call their
 /// master user, who is no superuser there.
-const fn superuser(maker: Maker) -> &'static str {
+const fn superuser(maker: CreatedBy) -> &'static str {
     match maker {
-        Maker::CommandLine => "postgres",
-        Maker::Api => "rdsadmin",
+        CreatedBy::CommandLine => "postgres",
+        CreatedBy::Api => "rdsadmin",
     }
 }
 
@@ -46,7 +46,7 @@ const RELOAD_PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Postgres {
     installation: Installation,
     instance: InstanceId,
-    home: Home,
+    home: ServerDir,
     superuser: &'static str,
 }
 
@@ -54,8 +54,8 @@ impl Postgres {
     pub(crate) const fn new(
         installation: Installation,
         instance: InstanceId,
-        home: Home,
-        maker: Maker,
+        home: ServerDir,
+        maker: CreatedBy,
     ) -> Self {
         Self { installation, instance, home, superuser: superuser(maker) }
     }
@@ -129,7 +129,7 @@ impl Postgres {
         &self,
         ca: &LocalCa,
         port: u16,
-        gate: &Gate<'_>,
+        gate: &HbaAuth<'_>,
         master: Option<&str>,
     ) -> Result<(), LocalError> {
         let tls = ca.issue(&HOSTS, &self.home.tls(), self.home.run_as())?;
@@ -327,7 +327,7 @@ impl Postgres {
     }
 }
 
-impl<'a> Gate<'a> {
+impl<'a> HbaAuth<'a> {
     /// By LDAP where there is an address for that, else by PAM.
     pub(crate) fn new(
         ldap: Option<SocketAddr>,

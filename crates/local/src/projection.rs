@@ -143,9 +143,9 @@ fn is_due(file: &Path, now: SystemTime) -> bool {
 
 /// Keeps the tokens fresh until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Keeper(JoinHandle<()>);
+pub(crate) struct RefreshTask(JoinHandle<()>);
 
-impl Keeper {
+impl RefreshTask {
     /// Replaces every token, since the issuer may have got another name, and then those that are due.
     pub(crate) fn start(layout: &Layout, issuer: &str) -> Result<Self, LocalError> {
         let store = Store::open(&state_directory(&layout.authority()))?;
@@ -166,7 +166,7 @@ impl Keeper {
     }
 }
 
-impl Drop for Keeper {
+impl Drop for RefreshTask {
     fn drop(&mut self) {
         self.0.abort();
     }

@@ -2,8 +2,8 @@
 
 use std::time::SystemTime;
 
+use countersign_authority::import_export::{ImportError, ImportSummary, Mode, import};
 use countersign_authority::store::Store;
-use countersign_authority::transfer::{ImportError, Mode, Outcome, import};
 use countersign_core::name::AccountId;
 use countersign_core::region::Region;
 
@@ -14,7 +14,7 @@ pub const DEFAULT: &str = include_str!("seed/default.toml");
 
 /// What stands in a file in braces, and is known only when a stack starts.
 #[derive(Debug, Clone, Copy)]
-pub struct Facts<'a> {
+pub struct TemplateVars<'a> {
     /// `{account}`
     pub account: &'a AccountId,
     /// `{partition}` is this region's.
@@ -23,10 +23,10 @@ pub struct Facts<'a> {
     pub issuer: &'a str,
 }
 
-impl Facts<'_> {
+impl TemplateVars<'_> {
     /// The file with the facts in it. What else stands in braces stays as it is.
     #[must_use]
-    pub fn fill(&self, text: &str) -> String {
+    pub fn render(&self, text: &str) -> String {
         let host = self.issuer.split_once("://").map_or(self.issuer, |(_, host)| host);
         text.replace("{account}", self.account.as_str())
             .replace("{partition}", self.region.partition().as_str())
@@ -43,17 +43,17 @@ impl Facts<'_> {
 pub fn apply(
     store: &Store,
     own: Option<&str>,
-    facts: &Facts<'_>,
+    facts: &TemplateVars<'_>,
     now: SystemTime,
-) -> Result<Outcome, LocalError> {
+) -> Result<ImportSummary, LocalError> {
     let state = store.state()?;
     let account = facts.account.as_str();
     let known = state.of_account::<countersign_authority::model::User>(account).next().is_some()
         || state.of_account::<countersign_authority::model::Role>(account).next().is_some();
     if own.is_none() && known {
-        return Ok(Outcome::default());
+        return Ok(ImportSummary::default());
     }
-    let text = facts.fill(own.unwrap_or(DEFAULT));
+    let text = facts.render(own.unwrap_or(DEFAULT));
     import(store, &text, Mode::Apply, now).map_err(|error| match error {
         ImportError::Store(error) => LocalError::Store(error),
         ImportError::Mistakes(mistakes) => {

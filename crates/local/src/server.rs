@@ -10,12 +10,12 @@ use countersign_core::name::{DbUser, Engine, InstanceId};
 use serde::{Deserialize, Serialize};
 
 use crate::error::at;
-use crate::home::Home;
 use crate::layout::{make_directory, write_atomically};
 use crate::mysql::Mysql;
 use crate::os_user::RunAs;
 use crate::postgres::Postgres;
-use crate::state::Maker;
+use crate::server_dir::ServerDir;
+use crate::state::CreatedBy;
 use crate::{Installation, Layout, LocalError, Version, mysql, postgres};
 
 /// What an instance's directory is of: written before any data is made, so that [`Server::stop_found`] knows it.
@@ -73,9 +73,9 @@ impl Server {
         instance: InstanceId,
         layout: &Layout,
         run_as: RunAs,
-        maker: Maker,
+        maker: CreatedBy,
     ) -> Self {
-        let home = Home::new(layout, &instance, run_as);
+        let home = ServerDir::new(layout, &instance, run_as);
         match installation.engine {
             Engine::Postgres => Self::Postgres(Postgres::new(installation, instance, home, maker)),
             Engine::Mariadb | Engine::Mysql => {
@@ -95,12 +95,12 @@ impl Server {
         let Some(Kind { engine, version }) = Kind::read(layout, instance)? else {
             return Ok(());
         };
-        let home = Home::new(layout, instance, run_as);
+        let home = ServerDir::new(layout, instance, run_as);
         match engine {
             Engine::Postgres => {
                 let installation = Installation::find(engine, Some(version), unpacked)?;
                 // Stopping it takes no superuser: it does not matter who made it.
-                Postgres::new(installation, instance.clone(), home, Maker::CommandLine).stop()
+                Postgres::new(installation, instance.clone(), home, CreatedBy::CommandLine).stop()
             }
             Engine::Mariadb | Engine::Mysql => mysql::stop(&home),
         }

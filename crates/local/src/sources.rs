@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use countersign_authority::issuer::{POD_IDENTITY_AUDIENCE, STS_AUDIENCE};
 use countersign_authority::model::instant;
-use countersign_authority::store::{PortalRequest, Store, StoreError, named};
+use countersign_authority::store::{PortalRequest, Store, StoreError, account_key};
 use countersign_core::timestamp::rfc3339;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -138,7 +138,7 @@ impl<'a> Sources<'a> {
             .store
             .state()?
             .service_accounts
-            .get(&named(namespace, name))
+            .get(&account_key(namespace, name))
             .and_then(|known| known.pod_identity_role.clone());
         let role = match (role, associated) {
             (None, Some(associated)) => associated,
@@ -215,7 +215,7 @@ impl<'a> Sources<'a> {
         let (name, account) = (name.unwrap_or(DEFAULT_ROLE), &self.state.account);
         let state = self.store.state()?;
         let missing = || StoreError::Missing(format!("IAM role {name}: name another with --role"));
-        let role = state.roles.get(&named(account.as_str(), name)).ok_or_else(missing)?;
+        let role = state.roles.get(&account_key(account.as_str(), name)).ok_or_else(missing)?;
         Ok(format!(
             "arn:{}:iam::{account}:role{}{}",
             self.state.region.partition(),

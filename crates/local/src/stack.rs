@@ -8,24 +8,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use countersign_authority::daemon::{Askers, Reach};
 use countersign_authority::log::DECISIONS;
 use countersign_authority::servers::Servers;
 use countersign_authority::store::{Location, Store};
-use countersign_authority::verifier::Settings;
+use countersign_authority::verifier::VerifierConfig;
+use countersign_authority::verifier_socket::{AllowedPeers, SocketAccess};
 use countersign_aws_api::Machine;
-use countersign_aws_api::server::{Config, Proofs, Service, log_directory, state_directory};
+use countersign_aws_api::server::{
+    AuthorityServer, Config, Proofs, log_directory, state_directory,
+};
 use countersign_core::name::{AccountId, Engine, InstanceId};
 use countersign_core::region::Region;
 use nix::unistd::User;
 use rustix::process::{Pid, Signal};
 
-use crate::fleet::{Asks, Fleet};
+use crate::fleet::{AuthBackend, Fleet};
 use crate::os_user::RunAs;
 use crate::program::send;
-use crate::projection::Keeper;
+use crate::projection::RefreshTask;
 use crate::server::Server;
-use crate::state::{InstanceState, LeftOut, Lock, Maker, Phase, Standing, State};
+use crate::state::{CreatedBy, DesiredState, InstanceState, Lock, Phase, SkippedServer, State};
 use crate::{Layout, LocalError, Version, pam};
 
 use builder::Builder;
@@ -82,7 +84,7 @@ pub struct Plan {
     /// The system users, beside the one that runs the servers here, whose database servers may ask the verifier.
     pub allowed_users: Vec<String>,
     /// How the verifier decides.
-    pub settings: Settings,
+    pub settings: VerifierConfig,
     /// How the issuer of service accounts' tokens calls itself.
     pub issuer: String,
     /// The machine whose metadata service is to listen on loopback: every user of the system can ask it.
@@ -94,10 +96,10 @@ pub struct Plan {
 /// A stack that runs. The servers go on where it is dropped, as they do when the process is killed; [`Stack::down`] stops them.
 #[derive(Debug)]
 pub struct Stack {
-    service: Service,
+    service: AuthorityServer,
     fleet: Arc<Fleet>,
     state: State,
-    _keeper: Keeper,
+    _keeper: RefreshTask,
     _lock: Lock,
 }
 
@@ -121,25 +123,25 @@ impl Stack {
         let wanted = wanted(&plan, before.as_ref())?;
         attached::check_names(&layout, wanted.iter().map(|server| &server.instance))?;
         // Also where no PostgreSQL is wanted yet: one may be made while the stack runs.
-        let postgres = Asks::choose(&plan)?;
+        let postgres = AuthBackend::choose(&plan)?;
         if wanted.iter().any(|server| server.engine == Engine::Postgres) {
             postgres.way()?;
         }
-        let by_ldap = matches!(postgres, Asks::Ldap(_));
+        let by_ldap = matches!(postgres, AuthBackend::Ldap(_));
         let (uid, group) = run_as.ids();
         let state = starting(&plan);
         let fleet = Arc::new(Fleet::new(&plan, run_as, postgres, state)?);
         progress("starting the authority");
-        let service = Service::start(Config {
+        let service = AuthorityServer::start(Config {
             directory: layout.authority(),
             store: Location::Directory(state_directory(&layout.authority())),
             socket: layout.socket(),
             reach: if plan.allowed_users.is_empty() {
-                group.map_or(Reach::Owner, Reach::Group)
+                group.map_or(SocketAccess::Owner, SocketAccess::Group)
             } else {
-                Reach::Everyone
+                SocketAccess::Everyone
             },
-            askers: Askers::new(allowed(&plan.allowed_users)?.into_iter().chain([uid])),
+            askers: AllowedPeers::new(allowed(&plan.allowed_users)?.into_iter().chain([uid])),
             ldap: by_ldap.then(|| SocketAddr::new(plan.ldap_address, 0)),
             http: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
             metadata: plan
@@ -164,7 +166,7 @@ impl Stack {
                 .cloned()
                 .collect();
         });
-        let keeper = Keeper::start(&layout, &plan.issuer)?;
+        let keeper = RefreshTask::start(&layout, &plan.issuer)?;
         let builder = Builder {
             plan,
             wanted,
@@ -327,7 +329,7 @@ fn starting(plan: &Plan) -> State {
 
 /// Whether a server stays whatever is named at the start: what the RDS API has made or stopped, only it takes away.
 fn is_kept(known: &InstanceState) -> bool {
-    known.maker == Maker::Api || known.standing != Standing::Up
+    known.maker == CreatedBy::Api || known.standing != DesiredState::Up
 }
 
 /// What was named, or what `local up` ran before, or PostgreSQL; and what the RDS API has made and not stopped.
@@ -338,7 +340,7 @@ fn wanted(plan: &Plan, before: Option<&State>) -> Result<Vec<Wanted>, LocalError
         version: Some(instance.version),
         port: None,
     };
-    let missed = |left: &LeftOut| Wanted {
+    let missed = |left: &SkippedServer| Wanted {
         instance: left.instance.clone(),
         engine: left.engine,
         version: None,
@@ -347,8 +349,8 @@ fn wanted(plan: &Plan, before: Option<&State>) -> Result<Vec<Wanted>, LocalError
     let known = || before.iter().flat_map(|state| &state.instances);
     let mut wanted = plan.servers.clone();
     let runs = |instance: &&InstanceState| {
-        instance.standing == Standing::Up
-            && (plan.servers.is_empty() || instance.maker == Maker::Api)
+        instance.standing == DesiredState::Up
+            && (plan.servers.is_empty() || instance.maker == CreatedBy::Api)
     };
     let ran: Vec<Wanted> = known()
         .filter(runs)

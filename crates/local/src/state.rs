@@ -45,7 +45,7 @@ impl Authentication {
 /// Who had a server made, and so looks after its users and databases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Maker {
+pub enum CreatedBy {
     /// `local up`: its IAM users are those of `local user`.
     #[default]
     CommandLine,
@@ -56,7 +56,7 @@ pub enum Maker {
 /// What is to become of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Standing {
+pub enum DesiredState {
     /// It runs, and is started again with the stack.
     #[default]
     Up,
@@ -92,10 +92,10 @@ pub struct InstanceState {
     pub because: Option<String>,
     /// Who had it made.
     #[serde(default, skip_serializing_if = "is_default")]
-    pub maker: Maker,
+    pub maker: CreatedBy,
     /// What is to become of it.
     #[serde(default, skip_serializing_if = "is_default")]
-    pub standing: Standing,
+    pub standing: DesiredState,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -104,7 +104,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 
 /// A server that was asked for and can't be had on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LeftOut {
+pub struct SkippedServer {
     /// Its name.
     pub instance: InstanceId,
     /// The server's kind.
@@ -166,13 +166,13 @@ pub struct State {
     /// The servers.
     pub instances: Vec<InstanceState>,
     /// Those that were asked for and can't be had.
-    pub left_out: Vec<LeftOut>,
+    pub left_out: Vec<SkippedServer>,
     /// The system users, beside the servers' own, who may ask.
     pub allowed_users: Vec<String>,
 }
 
 fn usual_issuer() -> String {
-    countersign_authority::issuer::USUAL_URL.to_owned()
+    countersign_authority::issuer::DEFAULT_URL.to_owned()
 }
 
 impl State {

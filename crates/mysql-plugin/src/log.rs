@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 use std::fmt;
 
-use countersign_core::failure::{Failure, Outcome};
+use countersign_core::failure::{AuditOutcome, Failure};
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
@@ -27,8 +27,8 @@ pub(crate) enum Level {
 impl Level {
     pub(crate) const fn of(failure: &Failure) -> Self {
         match failure.class.outcome() {
-            Outcome::Denied | Outcome::Allowed => Self::Warning,
-            Outcome::Error => Self::Error,
+            AuditOutcome::Denied | AuditOutcome::Allowed => Self::Warning,
+            AuditOutcome::Error => Self::Error,
         }
     }
 }

@@ -51,7 +51,7 @@ fn attempt(connection: &Connection, subject: &mut String) -> Result<(), Failure>
         ));
     }
     // Without TLS the verifier refuses, and its log says so: the token gets no further than its socket.
-    verifier.ask(connection.engine(), user(told)?, token, client, transport.tls)
+    verifier.verify(connection.engine(), user(told)?, token, client, transport.tls)
 }
 
 fn called(told: &Told, client: Option<&str>) -> String {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use countersign_core::failure::{Class, Failure};
-use countersign_verifier_client::{Mistake, Settings, Verifier};
+use countersign_verifier_client::{SettingError, Settings, Verifier};
 
 /// From the time that the plugin is loaded until it is unloaded.
 static VERIFIER: RwLock<Option<Arc<Verifier>>> = RwLock::new(None);
@@ -41,7 +41,7 @@ fn read(values: &[(String, String)]) -> Result<Settings, Failure> {
 }
 
 /// As a line of an option file has it.
-fn spelled(mistake: &Mistake) -> String {
+fn spelled(mistake: &SettingError) -> String {
     let option = format!("awsauthenticationplugin-{}", mistake.name.replace('_', "-"));
     match &mistake.value {
         Some(value) => format!("{option} = {value:?}: {}", mistake.reason),

@@ -18,10 +18,10 @@ use std::os::fd::AsRawFd;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use countersign_core::ask::{Answer, Nonce};
 use countersign_core::failure::Class;
 use countersign_core::name::Engine;
 use countersign_core::token::MAX_TOKEN;
+use countersign_core::verifier_protocol::{Nonce, VerifyResponse};
 
 use server::{BOTH, Client, ERROR, Library, OK, Outcome, Shape, say, transport, verifier};
 
@@ -59,8 +59,9 @@ fn each_server_finds_what_it_looks_for() {
 fn whom_the_verifier_allows_gets_in() {
     for (shape, engine) in [(Shape::Mariadb, Engine::Mariadb), (Shape::Mysql, Engine::Mysql)] {
         let library = Library::installed(shape);
-        let verifier =
-            verifier(&library.socket(), |stream, nonce| say(stream, &Answer::Allow { nonce }));
+        let verifier = verifier(&library.socket(), |stream, nonce| {
+            say(stream, &VerifyResponse::Allow { nonce })
+        });
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (socket, _) = listener.accept().unwrap();
@@ -89,8 +90,12 @@ type Answering = fn(&mut std::os::unix::net::UnixStream, Nonce);
 #[test]
 fn whatever_else_the_verifier_does_keeps_out() {
     let cases: [(&str, Answering); 6] = [
-        ("deny", |stream, nonce| say(stream, &Answer::Deny { nonce, class: Class::Expired })),
-        ("another nonce", |stream, _| say(stream, &Answer::Allow { nonce: Nonce([7; 16]) })),
+        ("deny", |stream, nonce| {
+            say(stream, &VerifyResponse::Deny { nonce, class: Class::Expired })
+        }),
+        ("another nonce", |stream, _| {
+            say(stream, &VerifyResponse::Allow { nonce: Nonce([7; 16]) })
+        }),
         ("garbage", |stream, _| stream.write_all(&[0xff; 4096]).unwrap_or_default()),
         ("half an answer", |stream, _| {
             stream.write_all(b"\0\0\0\x30{\"verdict\":\"allow\"").unwrap()
@@ -174,7 +179,7 @@ fn only_the_final_nul_is_no_part_of_the_token() {
     ] {
         let library = Library::installed(Shape::Mysql);
         let verifier = verifier(&library.socket(), |stream, nonce| {
-            say(stream, &Answer::Deny { nonce, class: Class::Malformed })
+            say(stream, &VerifyResponse::Deny { nonce, class: Class::Malformed })
         });
         let client = Client { packet: Some(packet.to_vec()), ..Client::jane(Shape::Mysql, b"") };
         assert_eq!(library.login(Shape::Mysql, &client).code, ERROR);
@@ -197,7 +202,7 @@ fn tls_is_what_the_server_says() {
     ] {
         let library = Library::installed(shape);
         let verifier = verifier(&library.socket(), |stream, nonce| {
-            say(stream, &Answer::Deny { nonce, class: Class::NoTls })
+            say(stream, &VerifyResponse::Deny { nonce, class: Class::NoTls })
         });
         let outcome =
             library.login(shape, &Client { transport, ..Client::jane(shape, b"a-token") });
@@ -316,7 +321,7 @@ fn refuse() {
     assert!(!Library::open().install(shape, &[("timeout", "x")]));
     let library = Library::installed(shape);
     let denying = verifier(&library.socket(), |stream, nonce| {
-        say(stream, &Answer::Deny { nonce, class: Class::Expired })
+        say(stream, &VerifyResponse::Deny { nonce, class: Class::Expired })
     });
     let client = Client { user: Some(b"ja\nne".to_vec()), ..Client::jane(shape, b"token-of-jane") };
     assert_eq!(library.login(shape, &client).code, ERROR);
@@ -331,7 +336,7 @@ fn refuse() {
     // A login that goes through says nothing.
     let library = Library::installed(shape);
     let allowing =
-        verifier(&library.socket(), |stream, nonce| say(stream, &Answer::Allow { nonce }));
+        verifier(&library.socket(), |stream, nonce| say(stream, &VerifyResponse::Allow { nonce }));
     assert_eq!(library.login(shape, &Client::jane(shape, b"token-of-jane")).code, OK);
     allowing.join().unwrap();
 }

@@ -1,7 +1,7 @@
 //! The arguments of the pam.d line.
 
 use countersign_core::failure::{Class, Failure};
-use countersign_verifier_client::{Mistake, Settings};
+use countersign_verifier_client::{SettingError, Settings};
 
 /// Reads the arguments; all that is wrong with them is reported at once.
 pub(crate) fn parse(arguments: &[String]) -> Result<Settings, Failure> {
@@ -16,7 +16,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Settings, Failure> {
         Ok(settings) if words.is_empty() => Ok(settings),
         read => {
             let mistakes = words.into_iter().chain(
-                read.err().into_iter().flatten().map(|mistake: Mistake| mistake.to_string()),
+                read.err().into_iter().flatten().map(|mistake: SettingError| mistake.to_string()),
             );
             let mistakes: Vec<String> = mistakes.collect();
             Err(Failure::new(

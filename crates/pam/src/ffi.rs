@@ -8,9 +8,9 @@
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::{NonNull, null, null_mut};
 
-use countersign_core::ask;
 use countersign_core::failure::{Class, Failure};
 use countersign_core::token::MAX_TOKEN;
+use countersign_core::verifier_protocol;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::status::Priority;
@@ -233,7 +233,7 @@ unsafe fn taken(response: *mut Response) -> Result<Zeroizing<String>, Failure> {
         password = match given.to_bytes() {
             [] => refused("the token is empty"),
             long if long.len() > MAX_TOKEN => refused("the token is longer than any token is read"),
-            bytes => Ok(ask::password(bytes)),
+            bytes => Ok(verifier_protocol::password(bytes)),
         };
         // SAFETY: these are the bytes of the string before its NUL; `given` is not used again.
         unsafe { std::slice::from_raw_parts_mut(text.cast::<u8>(), length) }.zeroize();

@@ -58,6 +58,6 @@ fn attempt(handle: &Handle, arguments: &[String], subject: &mut String) -> Resul
     let verifier = settings.verifier()?;
     let client = handle.client()?;
     let token = handle.password()?;
-    verifier.ask(Engine::Postgres, user, token, client, None)?;
+    verifier.verify(Engine::Postgres, user, token, client, None)?;
     handle.admit(&name)
 }

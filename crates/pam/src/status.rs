@@ -2,7 +2,7 @@
 
 use std::ffi::c_int;
 
-use countersign_core::failure::{Class, Failure, Outcome};
+use countersign_core::failure::{AuditOutcome, Class, Failure};
 
 /// The module's return codes: the numbers of Linux-PAM's `security/_pam_types.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,8 +58,8 @@ pub(crate) enum Priority {
 impl Priority {
     pub(crate) const fn of(failure: &Failure) -> Self {
         match failure.class.outcome() {
-            Outcome::Denied | Outcome::Allowed => Self::Notice,
-            Outcome::Error => Self::Error,
+            AuditOutcome::Denied | AuditOutcome::Allowed => Self::Notice,
+            AuditOutcome::Error => Self::Error,
         }
     }
 }

@@ -15,8 +15,8 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::ptr::null_mut;
 
-use countersign_core::ask::{Answer, Nonce, Question, frame};
 use countersign_core::failure::Class;
+use countersign_core::verifier_protocol::{Nonce, VerifyRequest, VerifyResponse, frame};
 use tempfile::TempDir;
 
 /// Linux-PAM's `_pam_types.h`.
@@ -106,7 +106,10 @@ impl Service {
     }
 
     /// Answers as many questions as there are verdicts: `None` allows.
-    fn verifier(&self, verdicts: Vec<Option<Class>>) -> std::thread::JoinHandle<Vec<Question>> {
+    fn verifier(
+        &self,
+        verdicts: Vec<Option<Class>>,
+    ) -> std::thread::JoinHandle<Vec<VerifyRequest>> {
         let listener = UnixListener::bind(self.directory.path().join("verifier.sock")).unwrap();
         std::thread::spawn(move || {
             verdicts.into_iter().map(|verdict| decide(&listener, verdict)).collect()
@@ -114,15 +117,16 @@ impl Service {
     }
 }
 
-fn decide(listener: &UnixListener, verdict: Option<Class>) -> Question {
+fn decide(listener: &UnixListener, verdict: Option<Class>) -> VerifyRequest {
     let (mut stream, _) = listener.accept().unwrap();
     let mut head = [0; 4];
     stream.read_exact(&mut head).unwrap();
     let mut body = vec![0; u32::from_be_bytes(head) as usize];
     stream.read_exact(&mut body).unwrap();
-    let question = Question::parse(&body).unwrap();
+    let question = VerifyRequest::parse(&body).unwrap();
     let nonce = question.nonce();
-    let answer = verdict.map_or(Answer::Allow { nonce }, |class| Answer::Deny { nonce, class });
+    let answer = verdict
+        .map_or(VerifyResponse::Allow { nonce }, |class| VerifyResponse::Deny { nonce, class });
     stream.write_all(&frame(&answer, 0).unwrap()).unwrap();
     question
 }

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use countersign_core::failure::{Class, Failure, quoted};
 use listenfd::ListenFd;
 
-use crate::inherited::Inherited;
+use crate::inherited::InheritedSocket;
 use crate::settings::Listen;
 
 /// How many sockets are taken at most. systemd's own limit is far above what a proxy listens on.
@@ -24,7 +24,10 @@ const UNNAMED: &str = "unknown";
 ///
 /// # Errors
 /// [`Class::Configuration`] where the variables are not as systemd makes them, or a descriptor is not a listening stream socket.
-pub fn inherited(count: Option<&str>, names: Option<&str>) -> Result<Vec<Inherited>, Failure> {
+pub fn inherited(
+    count: Option<&str>,
+    names: Option<&str>,
+) -> Result<Vec<InheritedSocket>, Failure> {
     let Some(count) = count else {
         return Ok(Vec::new());
     };
@@ -42,7 +45,7 @@ pub fn inherited(count: Option<&str>, names: Option<&str>) -> Result<Vec<Inherit
     names.into_iter().enumerate().map(|(place, name)| take(&mut given, place, name)).collect()
 }
 
-fn take(given: &mut ListenFd, place: usize, name: String) -> Result<Inherited, Failure> {
+fn take(given: &mut ListenFd, place: usize, name: String) -> Result<InheritedSocket, Failure> {
     // One that is not TCP stays in its place, and is tried as the other kind.
     let taken = match given.take_tcp_listener(place) {
         Ok(taken) => Ok(taken.map(OwnedFd::from)),
@@ -57,7 +60,7 @@ fn take(given: &mut ListenFd, place: usize, name: String) -> Result<Inherited, F
     let socket = taken
         .map_err(|error| unusable(format!("{error}, nor a TCP one")))?
         .ok_or_else(|| unusable("it is not there".to_owned()))?;
-    Inherited::checked(name.clone(), Listen::Activated(name), socket)
+    InheritedSocket::checked(name.clone(), Listen::Activated(name), socket)
 }
 
 /// A name for each of the sockets.

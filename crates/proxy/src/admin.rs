@@ -2,10 +2,10 @@
 //! private Unix socket for `countersign proxy status` and for the proxy that takes this one's place.
 
 mod answer;
+mod csrf;
 mod debug;
 mod health;
 mod listener;
-mod origin;
 mod slots;
 pub mod socket;
 
@@ -22,12 +22,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use crate::handover::{Offer, TAKEOVER};
+use crate::handover::{HandoverServer, TAKEOVER};
 use crate::metrics::Metrics;
 use crate::status::Status;
 pub use listener::Listener;
 use listener::Stream;
-use slots::{Slots, Turn};
+use slots::{ConnActivity, Slots};
 
 /// How many connections a listener has open at once. Where somebody new comes, the one that has been silent for longest is cut: a
 /// probe of an orchestrator must get through whoever else holds connections.
@@ -62,7 +62,7 @@ impl Limits {
 pub type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// What of the proxy can be looked at and done from here.
-pub struct Operated {
+pub struct AdminHooks {
     /// Its counters; [`Operated::refresh`] is called before they are read.
     pub metrics: Metrics,
     /// Brings up to date those of the gauges that nobody bumps.
@@ -78,10 +78,10 @@ pub struct Operated {
     /// Begins to stop it, as SIGTERM does.
     pub quit: Box<dyn Fn() + Send + Sync>,
     /// What the proxy that takes its place is given.
-    pub offer: Offer,
+    pub offer: HandoverServer,
 }
 
-impl fmt::Debug for Operated {
+impl fmt::Debug for AdminHooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Operated").field("offer", &self.offer).finish_non_exhaustive()
     }
@@ -123,9 +123,9 @@ impl Routes {
 
 /// What the answers of all connections are made from.
 #[derive(Debug)]
-struct Front {
+struct AdminServer {
     routes: Routes,
-    proxy: Arc<Operated>,
+    proxy: Arc<AdminHooks>,
     probing: health::Probing,
     limits: Limits,
 }
@@ -138,7 +138,7 @@ struct Front {
 pub async fn serve(
     listener: Listener,
     routes: Routes,
-    proxy: Arc<Operated>,
+    proxy: Arc<AdminHooks>,
 ) -> Result<(), Failure> {
     serve_within(listener, routes, proxy, Limits::USUAL).await
 }
@@ -146,7 +146,7 @@ pub async fn serve(
 async fn serve_within(
     listener: Listener,
     routes: Routes,
-    proxy: Arc<Operated>,
+    proxy: Arc<AdminHooks>,
     limits: Limits,
 ) -> Result<(), Failure> {
     let fits = match routes {
@@ -158,13 +158,14 @@ async fn serve_within(
         let detail = "the admin port has to be on a loopback address, and the private socket has to be a Unix socket";
         return Err(Failure::new(Class::Configuration, detail));
     }
-    let front = Arc::new(Front { routes, proxy, probing: health::Probing::default(), limits });
+    let front =
+        Arc::new(AdminServer { routes, proxy, probing: health::Probing::default(), limits });
     let mut slots = Slots::new(MAX_OPEN);
     while let Some(stream) = listener.accept(front.proxy.offer.operators()).await {
         let front = Arc::clone(&front);
         slots.spawn(|turn| async move {
             match stream {
-                Stream::Tcp(stream) => hold(stream, &front, &turn).await,
+                Stream::Tcp(stream) => serve_connection(stream, &front, &turn).await,
                 Stream::Unix(stream) => hold_unix(stream, &front, &turn).await,
             }
         });
@@ -175,10 +176,10 @@ async fn serve_within(
 }
 
 /// Answers the requests on one connection, one after the other.
-async fn hold(
+async fn serve_connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    front: &Arc<Front>,
-    turn: &Turn,
+    front: &Arc<AdminServer>,
+    turn: &ConnActivity,
 ) {
     let service = service_fn(|request| {
         let (front, turn) = (Arc::clone(front), turn.clone());
@@ -196,7 +197,7 @@ async fn hold(
 }
 
 /// The same on a Unix socket, where the private routes are for our own user and root, and the other proxy may ask.
-async fn hold_unix(stream: UnixStream, front: &Arc<Front>, turn: &Turn) {
+async fn hold_unix(stream: UnixStream, front: &Arc<AdminServer>, turn: &ConnActivity) {
     if front.routes == Routes::Private {
         match stream.peer_cred().map(|peer| peer.uid()) {
             Ok(uid) if uid == 0 || uid == rustix::process::getuid().as_raw() => {}
@@ -219,10 +220,10 @@ async fn hold_unix(stream: UnixStream, front: &Arc<Front>, turn: &Turn) {
             Err(_) => return tracing::debug!("the time of a connection of an operator was up"),
         }
     }
-    hold(stream, front, turn).await;
+    serve_connection(stream, front, turn).await;
 }
 
-async fn hand_over(stream: UnixStream, front: &Front, turn: &Turn) {
+async fn hand_over(stream: UnixStream, front: &AdminServer, turn: &ConnActivity) {
     turn.go_on();
     tracing::info!("another proxy takes over");
     match front.proxy.offer.hand_over(stream).await {

@@ -11,8 +11,8 @@
 //! new: length, a cancel request for a session of the old one; as often as there are any, until one of them ends
 //! ```
 
-mod call;
-mod door;
+mod accept_gate;
+mod cancel_forwarding;
 mod message;
 
 use std::fmt;
@@ -26,9 +26,9 @@ use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-pub use crate::inherited::Inherited;
-pub use call::{Predecessor, Successor};
-pub use door::Door;
+pub use crate::inherited::InheritedSocket;
+pub use accept_gate::AcceptGate;
+pub use cancel_forwarding::{Predecessor, Successor};
 
 /// What the new process asks for. No method of HTTP begins so.
 pub const TAKEOVER: &[u8] = b"TAKEOVER\n";
@@ -49,13 +49,13 @@ const ANSWER_TIME: Duration = Duration::from_secs(5);
 type Cancel = dyn Fn(&str, &[u8]) + Send + Sync;
 
 /// What a proxy does for the one that takes its place.
-pub struct Offer {
+pub struct HandoverServer {
     /// The door of its clients.
-    clients: Door,
+    clients: AcceptGate,
     /// The door of its operators, who are let in while it drains.
-    operators: Door,
+    operators: AcceptGate,
     /// Its listening sockets, as duplicates.
-    sockets: Box<dyn Fn() -> io::Result<Vec<Inherited>> + Send + Sync>,
+    sockets: Box<dyn Fn() -> io::Result<Vec<InheritedSocket>> + Send + Sync>,
     /// Begins its end.
     leave: Box<dyn Fn() + Send + Sync>,
     /// Cancels what the session with this key at this target is doing.
@@ -64,7 +64,7 @@ pub struct Offer {
     turn: Mutex<()>,
 }
 
-impl fmt::Debug for Offer {
+impl fmt::Debug for HandoverServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Offer")
             .field("clients", &self.clients)
@@ -73,20 +73,20 @@ impl fmt::Debug for Offer {
     }
 }
 
-impl Offer {
+impl HandoverServer {
     /// An offer of what `sockets` gives, duplicates of every listening socket of this process: the accept loops of its targets go by
     /// the door `clients`. `leave` is called once they have been taken: the proxy drains, and leaves the paths of its Unix sockets
     /// alone, for they are the other's now. `cancel` is for the requests of its clients that come to the other one from then on.
     #[must_use]
     pub fn new(
-        clients: Door,
-        sockets: impl Fn() -> io::Result<Vec<Inherited>> + Send + Sync + 'static,
+        clients: AcceptGate,
+        sockets: impl Fn() -> io::Result<Vec<InheritedSocket>> + Send + Sync + 'static,
         leave: impl Fn() + Send + Sync + 'static,
         cancel: impl Fn(&str, &[u8]) + Send + Sync + 'static,
     ) -> Self {
         Self {
             clients,
-            operators: Door::default(),
+            operators: AcceptGate::default(),
             sockets: Box::new(sockets),
             leave: Box::new(leave),
             cancel: Box::new(cancel),
@@ -96,7 +96,7 @@ impl Offer {
 
     /// The door of the listeners for operators.
     #[must_use]
-    pub const fn operators(&self) -> &Door {
+    pub const fn operators(&self) -> &AcceptGate {
         &self.operators
     }
 
@@ -138,9 +138,9 @@ impl Offer {
 
 /// What was taken from the proxy before.
 #[derive(Debug)]
-pub struct Taken {
+pub struct Takeover {
     /// Its listening sockets. Those that are not wanted are to be dropped only after [`Taken::ready`].
-    pub sockets: Vec<Inherited>,
+    pub sockets: Vec<InheritedSocket>,
     stream: UnixStream,
 }
 
@@ -150,7 +150,7 @@ pub struct Taken {
 /// # Errors
 /// [`Class::UntrustedPeer`] where a process of another user listens there, [`Class::Unavailable`] and [`Class::TimedOut`] where the
 /// old proxy does not answer as it should, or is busy.
-pub async fn take(path: &Path) -> Result<Option<Taken>, Failure> {
+pub async fn take(path: &Path) -> Result<Option<Takeover>, Failure> {
     let mut stream = match UnixStream::connect(path).await {
         Ok(stream) => stream,
         Err(error)
@@ -172,10 +172,10 @@ pub async fn take(path: &Path) -> Result<Option<Taken>, Failure> {
     within(ANSWER_TIME, async { stream.write_all(TAKEOVER).await.map_err(|error| broken(&error)) })
         .await?;
     let sockets = within(ANSWER_TIME, message::receive(&mut stream)).await?;
-    Ok(Some(Taken { sockets, stream }))
+    Ok(Some(Takeover { sockets, stream }))
 }
 
-impl Taken {
+impl Takeover {
     /// Says that this process accepts from now on, and waits until the other one does not. What is returned takes the requests to
     /// cancel that are for the other one's sessions.
     ///

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use countersign_core::failure::{Failure, Outcome};
+use countersign_core::failure::{AuditOutcome, Failure};
 
 use crate::status;
 
@@ -17,7 +17,7 @@ pub struct Health(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     last_login: Option<SystemTime>,
-    failure: Option<status::Setback>,
+    failure: Option<status::LastFailure>,
 }
 
 impl Health {
@@ -31,16 +31,20 @@ impl Health {
     /// A login failed. One that was denied for who asked says nothing about the target: what a client brings must not take the
     /// proxy out of service for the others.
     pub fn failed(&self, failure: &Failure, at: SystemTime) {
-        if failure.class.outcome() == Outcome::Denied {
+        if failure.class.outcome() == AuditOutcome::Denied {
             return;
         }
         let mut state = self.state();
-        let in_a_row = state.failure.as_ref().map_or(0, |before| before.in_a_row).saturating_add(1);
-        state.failure = Some(status::Setback {
+        let in_a_row = state
+            .failure
+            .as_ref()
+            .map_or(0, |before| before.consecutive_failures)
+            .saturating_add(1);
+        state.failure = Some(status::LastFailure {
             class: failure.class,
             detail: failure.detail.clone(),
             at,
-            in_a_row,
+            consecutive_failures: in_a_row,
         });
     }
 
@@ -68,7 +72,7 @@ impl Health {
 
 impl State {
     fn is_healthy(&self) -> bool {
-        self.failure.as_ref().is_none_or(|failure| failure.in_a_row < FAILURES)
+        self.failure.as_ref().is_none_or(|failure| failure.consecutive_failures < FAILURES)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::settings::Listen;
 
 /// A listening socket, and who it is for.
 #[derive(Debug)]
-pub struct Inherited {
+pub struct InheritedSocket {
     /// What whoever made it calls it: a target's name.
     pub name: String,
     /// Where its clients connect.
@@ -23,7 +23,7 @@ pub struct Inherited {
     pub socket: OwnedFd,
 }
 
-impl Inherited {
+impl InheritedSocket {
     /// Another descriptor of the same socket.
     ///
     /// # Errors
@@ -58,7 +58,7 @@ impl Inherited {
 }
 
 /// Takes the socket of this name out of `sockets`.
-pub fn take(sockets: &mut Vec<Inherited>, name: &str) -> Option<Inherited> {
+pub fn take(sockets: &mut Vec<InheritedSocket>, name: &str) -> Option<InheritedSocket> {
     let place = sockets.iter().position(|socket| socket.name == name)?;
     Some(sockets.swap_remove(place))
 }

@@ -5,6 +5,7 @@
 pub mod activation;
 pub mod admin;
 mod context;
+mod failover;
 pub mod handover;
 pub mod health;
 pub mod inherited;
@@ -19,11 +20,10 @@ mod service;
 mod session;
 mod sessions;
 pub mod settings;
+mod shutdown;
 pub mod status;
-mod stop;
 mod target;
 pub mod telemetry;
-mod term;
 #[cfg(test)]
 mod testing;
 mod upstream;
@@ -31,6 +31,6 @@ mod workers;
 mod writer;
 
 pub use context::Context;
-pub use inherited::Inherited;
+pub use inherited::InheritedSocket;
 pub use proxy::{Problem, Proxy};
 pub use workers::Workers;

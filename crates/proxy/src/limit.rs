@@ -21,12 +21,12 @@ struct Inner {
 
 /// A client's place, given back when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place(Arc<Inner>);
+pub(crate) struct ConnPermit(Arc<Inner>);
 
 /// A client's places: the proxy's and the target's.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    _places: [Place; 2],
+    _places: [ConnPermit; 2],
 }
 
 impl Limit {
@@ -47,14 +47,14 @@ impl Limit {
         self.0.open.load(Ordering::Relaxed)
     }
 
-    fn enter(&self) -> Option<Place> {
+    fn try_acquire(&self) -> Option<ConnPermit> {
         let open = self.0.open.fetch_add(1, Ordering::Relaxed);
-        let place = Place(Arc::clone(&self.0));
+        let place = ConnPermit(Arc::clone(&self.0));
         self.most().is_none_or(|most| open < most).then_some(place)
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnPermit {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
@@ -62,38 +62,38 @@ impl Drop for Place {
 
 /// A client that there is no room for, and that is to be told so.
 #[derive(Debug)]
-pub(crate) struct TurnedAway {
+pub(crate) struct OverLimit {
     pub(crate) failure: Failure,
-    _place: Place,
+    _place: ConnPermit,
 }
 
 /// What counts those that are turned away, so that they stay few.
 #[derive(Debug)]
-pub(crate) struct Entrance {
+pub(crate) struct Admission {
     proxy: Limit,
     target: Limit,
     away: Limit,
 }
 
-impl Entrance {
+impl Admission {
     pub(crate) fn new(proxy: Limit, target: Limit) -> Self {
         Self { proxy, target, away: Limit::new(MOST_TURNED_AWAY) }
     }
 
     /// The client's places; the reason where there are none; `None` where not even that is to be said.
-    pub(crate) fn enter(&self, name: &str) -> Option<Result<Slot, TurnedAway>> {
+    pub(crate) fn enter(&self, name: &str) -> Option<Result<Slot, OverLimit>> {
         let full = |limit: &Limit, what: String| {
             let most = limit.most().unwrap_or_default();
             let failure = Failure::new(
                 Class::Throttled,
                 format!("{what} has {most} connections open, which is its limit; try again later"),
             );
-            self.away.enter().map(|place| Err(TurnedAway { failure, _place: place }))
+            self.away.try_acquire().map(|place| Err(OverLimit { failure, _place: place }))
         };
-        let Some(proxy) = self.proxy.enter() else {
+        let Some(proxy) = self.proxy.try_acquire() else {
             return full(&self.proxy, "the proxy".to_owned());
         };
-        let Some(target) = self.target.enter() else {
+        let Some(target) = self.target.try_acquire() else {
             return full(&self.target, format!("the target {name}"));
         };
         Some(Ok(Slot { _places: [proxy, target] }))

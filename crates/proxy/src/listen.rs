@@ -15,17 +15,17 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use crate::handover::Door;
-use crate::inherited::Inherited;
-use crate::limit::Entrance;
-use crate::service::Service;
-use crate::session::Guest;
+use crate::handover::AcceptGate;
+use crate::inherited::InheritedSocket;
+use crate::limit::Admission;
+use crate::service::TargetHandle;
+use crate::session::AcceptedConn;
 use crate::settings::{Access, Listen};
 
 use bind::bind;
 
 /// How long nobody is accepted when the system has no more sockets or memory: until somebody has left.
-const BREATH: Duration = Duration::from_millis(100);
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 /// A listening socket.
 #[derive(Debug)]
@@ -115,9 +115,9 @@ struct Accepted {
 
 /// What a listener goes by; it changes when settings are read anew.
 #[derive(Clone)]
-pub(crate) struct Reception {
-    pub(crate) service: Arc<dyn Service>,
-    pub(crate) entrance: Arc<Entrance>,
+pub(crate) struct AcceptContext {
+    pub(crate) service: Arc<dyn TargetHandle>,
+    pub(crate) entrance: Arc<Admission>,
     pub(crate) name: Arc<str>,
     pub(crate) access: Access,
 }
@@ -126,7 +126,7 @@ pub(crate) struct Reception {
 pub(crate) fn open(
     listen: &Listen,
     access: &Access,
-    inherited: &mut Vec<Inherited>,
+    inherited: &mut Vec<InheritedSocket>,
 ) -> Result<Listener, Failure> {
     let listener = bind(listen, access, inherited)?;
     if *access == Access::Open && listener.is_exposed() {
@@ -143,17 +143,17 @@ pub(crate) fn open(
 /// Takes clients in until it is dropped, or the door is closed. No error ends it.
 pub(crate) async fn accept(
     listener: Arc<Listener>,
-    door: Door,
-    reception: watch::Receiver<Reception>,
+    door: AcceptGate,
+    reception: watch::Receiver<AcceptContext>,
 ) {
     while let Some(accepted) = door.accept(|| listener.accept()).await {
         match accepted {
             Ok(accepted) => receive(accepted, &reception.borrow()),
             Err(error) => {
                 let name = Arc::clone(&reception.borrow().name);
-                if is_of_the_system(&error) {
+                if is_resource_exhaustion(&error) {
                     tracing::warn!(target = &*name, "nobody can be accepted for now: {error}");
-                    sleep(BREATH).await;
+                    sleep(ACCEPT_BACKOFF).await;
                 } else {
                     tracing::debug!(
                         target = &*name,
@@ -165,7 +165,7 @@ pub(crate) async fn accept(
     }
 }
 
-fn receive(accepted: Accepted, reception: &Reception) {
+fn receive(accepted: Accepted, reception: &AcceptContext) {
     let Accepted { socket, origin, user } = accepted;
     if let (Access::Users(allowed), Some(user)) = (&reception.access, user)
         && !allowed.contains(&user)
@@ -185,12 +185,17 @@ fn receive(accepted: Accepted, reception: &Reception) {
         );
         return;
     };
-    Arc::clone(&reception.service).serve(Guest { socket, origin, slot, accepted: Instant::now() });
+    Arc::clone(&reception.service).serve(AcceptedConn {
+        socket,
+        origin,
+        slot,
+        accepted: Instant::now(),
+    });
 }
 
 /// Whether accepting fails for want of something, and would fail again at once; all other errors are a client's.
 /// Source: accept(2).
-fn is_of_the_system(error: &io::Error) -> bool {
+fn is_resource_exhaustion(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
 }

@@ -14,7 +14,7 @@ use countersign_core::failure::Class;
 use prometheus_client::encoding::{prometheus_text, text};
 use prometheus_client::registry::Registry;
 
-pub use instrument::{Counter, Failures, Gauge, Held, Histogram};
+pub use instrument::{Counter, Failures, Gauge, GaugeGuard, Histogram};
 
 /// What the name of every metric begins with.
 const PREFIX: &str = "countersign_proxy";

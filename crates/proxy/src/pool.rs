@@ -1,23 +1,23 @@
 //! Sessions that are kept ready: logged in ahead of need, or left by a client and reset.
 
-mod kinds;
+mod buckets;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use countersign_connect::dialer::{Dialer, Refusal};
+use countersign_connect::dialer::{ConnectError, Dialer};
 use countersign_core::failure::{Class, Failure};
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument as _;
 
+use crate::failover::FailoverEpoch;
 use crate::health::Health;
 use crate::metrics::TargetMetrics;
 use crate::protocol::{self, Protocol};
 use crate::settings;
 use crate::telemetry::{self, Step};
-use crate::term::Term;
 use crate::upstream::Upstream;
-use kinds::Kinds;
+use buckets::Buckets;
 
 /// How long a session may take to be reset before it is given up.
 const RESET_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
@@ -30,8 +30,8 @@ pub(crate) struct Pool<P: Protocol> {
     pub(crate) dialer: Arc<Dialer>,
     pub(crate) metrics: Arc<TargetMetrics>,
     pub(crate) health: Arc<Health>,
-    pub(crate) term: Arc<Term>,
-    pub(crate) kinds: Mutex<Kinds<P>>,
+    pub(crate) term: Arc<FailoverEpoch>,
+    pub(crate) kinds: Mutex<Buckets<P>>,
 }
 
 /// What may be shown of a pool.
@@ -49,19 +49,19 @@ impl<P: Protocol> Pool<P> {
         self: &Arc<Self>,
         wish: &P::Wish,
         deadline: Instant,
-    ) -> Result<Upstream<P>, Refusal> {
-        let Some(kind) = P::kind(wish).filter(|_| self.is_on()) else {
+    ) -> Result<Upstream<P>, ConnectError> {
+        let Some(kind) = P::pool_key(wish).filter(|_| self.is_on()) else {
             return self.dial(wish, deadline).await;
         };
         let found = self.take(&kind);
-        self.fill(&kind);
+        self.replenish(&kind);
         match found {
             Some(upstream) => {
-                self.metrics.pool_hits.bump();
+                self.metrics.pool_hits.inc();
                 Ok(upstream)
             }
             None => {
-                self.metrics.pool_misses.bump();
+                self.metrics.pool_misses.inc();
                 self.dial(wish, deadline).await
             }
         }
@@ -71,13 +71,13 @@ impl<P: Protocol> Pool<P> {
     pub(crate) async fn release(self: &Arc<Self>, mut upstream: Upstream<P>) {
         let reusable =
             self.target.pool.reuse && self.is_fresh(&upstream) && P::is_reusable(&upstream.wish);
-        let kind = P::kind(&upstream.wish).filter(|_| reusable);
+        let kind = P::pool_key(&upstream.wish).filter(|_| reusable);
         let Some(kind) = kind else {
             return upstream.close().await;
         };
         match timeout_at(Instant::now() + RESET_TIMEOUT, P::reset(&mut upstream)).await {
             Ok(Ok(())) if upstream.inbox.is_empty() => {
-                self.metrics.pool_resets.bump();
+                self.metrics.pool_resets.inc();
                 if let Some(surplus) = self.keep(&kind, upstream) {
                     self.discard(surplus).await;
                 }
@@ -105,14 +105,14 @@ impl<P: Protocol> Pool<P> {
         &self,
         wish: &P::Wish,
         deadline: Instant,
-    ) -> Result<Upstream<P>, Refusal> {
+    ) -> Result<Upstream<P>, ConnectError> {
         let began = Instant::now();
         let span = Step::Dial.span();
         let result = self.dial_writer(wish, deadline).instrument(span.clone()).await;
         match &result {
             Ok(upstream) => {
                 telemetry::dialled(&span, upstream.address);
-                self.metrics.logins.bump();
+                self.metrics.logins.inc();
                 self.metrics.login_time.observe(began.elapsed());
                 self.health.succeeded(SystemTime::now());
             }
@@ -125,14 +125,18 @@ impl<P: Protocol> Pool<P> {
         result
     }
 
-    async fn dial_writer(&self, wish: &P::Wish, deadline: Instant) -> Result<Upstream<P>, Refusal> {
+    async fn dial_writer(
+        &self,
+        wish: &P::Wish,
+        deadline: Instant,
+    ) -> Result<Upstream<P>, ConnectError> {
         let term = self.term.now();
         let user = protocol::user(P::names(wish).0)?;
         let dialled = self
             .dialer
             .dial(&user, deadline, |credential, security| P::dial(wish, credential, security))
             .await?;
-        self.protocol.met(&dialled.session);
+        self.protocol.on_upstream_login(&dialled.session);
         let mut upstream = Upstream {
             transport: dialled.transport,
             inbox: dialled.inbox,
@@ -140,7 +144,7 @@ impl<P: Protocol> Pool<P> {
             wish: wish.clone(),
             address: dialled.address,
             term,
-            born: Instant::now(),
+            connected_at: Instant::now(),
         };
         if self.target.role == settings::Role::Any {
             return Ok(upstream);
@@ -151,7 +155,7 @@ impl<P: Protocol> Pool<P> {
             Ok(Ok(false)) => {
                 let detail = format!(
                     "{} at {} takes no writes: it is not the writer, or not yet",
-                    self.dialer.place(),
+                    self.dialer.host_port(),
                     upstream.address
                 );
                 upstream.close().await;
@@ -159,12 +163,15 @@ impl<P: Protocol> Pool<P> {
             }
             Ok(Err(error)) => Err(Failure::new(
                 Class::Unavailable,
-                format!("{} does not say whether it is the writer: {error}", self.dialer.place()),
+                format!(
+                    "{} does not say whether it is the writer: {error}",
+                    self.dialer.host_port()
+                ),
             )
             .into()),
             Err(_) => Err(Failure::new(
                 Class::TimedOut,
-                format!("{} did not say in time whether it is the writer", self.dialer.place()),
+                format!("{} did not say in time whether it is the writer", self.dialer.host_port()),
             )
             .into()),
         }
@@ -179,8 +186,8 @@ impl<P: Protocol> Pool<P> {
 
     /// Whether another client may have it: it is not too old, and a client that logs in anew would come to the same server.
     fn is_fresh(&self, upstream: &Upstream<P>) -> bool {
-        let is_where_the_host_is = !self.dialer.has_left(upstream.address);
-        upstream.born.elapsed() < self.target.pool.lifetime
+        let is_where_the_host_is = !self.dialer.is_stale(upstream.address);
+        upstream.connected_at.elapsed() < self.target.pool.lifetime
             && upstream.term == self.term.now()
             && is_where_the_host_is
     }
@@ -197,7 +204,7 @@ impl<P: Protocol> Pool<P> {
                     ),
                 }
             }
-            self.metrics.pool_discarded.bump();
+            self.metrics.pool_discarded.inc();
         }
     }
 
@@ -206,18 +213,18 @@ impl<P: Protocol> Pool<P> {
     }
 
     async fn discard(&self, upstream: Upstream<P>) {
-        self.metrics.pool_discarded.bump();
+        self.metrics.pool_discarded.inc();
         upstream.close().await;
     }
 
     /// Logs in ahead of need until as many wait as shall.
-    fn fill(self: &Arc<Self>, kind: &P::Wish) {
+    fn replenish(self: &Arc<Self>, kind: &P::Wish) {
         let missing = self.kinds().begin(kind, self.target.pool.warm);
         for _ in 0..missing {
             let (pool, kind) = (Arc::clone(self), kind.clone());
             tokio::spawn(async move {
                 let dialled = pool.dial(&kind, Instant::now() + pool.target.connect_timeout).await;
-                pool.kinds().ended(&kind, dialled.is_err());
+                pool.kinds().dial_finished(&kind, dialled.is_err());
                 match dialled {
                     Ok(upstream) => {
                         if let Some(surplus) = pool.keep(&kind, upstream) {
@@ -234,15 +241,15 @@ impl<P: Protocol> Pool<P> {
     }
 
     /// Logs in ahead of the first client that asks for this.
-    pub(crate) fn prepare(self: &Arc<Self>, wish: &P::Wish) {
-        if let Some(kind) = P::kind(wish).filter(|_| self.target.pool.warm > 0) {
-            self.fill(&kind);
+    pub(crate) fn prewarm(self: &Arc<Self>, wish: &P::Wish) {
+        if let Some(kind) = P::pool_key(wish).filter(|_| self.target.pool.warm > 0) {
+            self.replenish(&kind);
         }
     }
 
     /// Closes what has waited too long, can't be given to anybody any more or was closed by its server, and logs in anew where that
     /// leaves too few.
-    pub(crate) async fn tend(self: &Arc<Self>) {
+    pub(crate) async fn maintain(self: &Arc<Self>) {
         if self.counts().idle > 0
             && let Err(failure) = self.dialer.addresses().await
         {
@@ -252,12 +259,12 @@ impl<P: Protocol> Pool<P> {
             );
         }
         let settings::Pool { idle_timeout, warm, most_idle, .. } = self.target.pool;
-        let ended = self.kinds().sweep(idle_timeout, warm, |upstream| self.is_fresh(upstream));
+        let ended = self.kinds().evict(idle_timeout, warm, |upstream| self.is_fresh(upstream));
         for upstream in ended {
             self.discard(upstream).await;
         }
-        let lacking = self.kinds().lacking(idle_timeout, warm, most_idle);
-        lacking.iter().for_each(|kind| self.fill(kind));
+        let lacking = self.kinds().underfilled(idle_timeout, warm, most_idle);
+        lacking.iter().for_each(|kind| self.replenish(kind));
     }
 
     /// Closes all that waits, such as when the server has failed over.
@@ -270,7 +277,7 @@ impl<P: Protocol> Pool<P> {
 
     /// Closes all that waits, and keeps nothing for a while: a client needs a database that nobody else is in. A server waits some
     /// seconds for others to leave it.
-    pub(crate) fn vacate(self: &Arc<Self>) {
+    pub(crate) fn close_idle_for_ddl(self: &Arc<Self>) {
         let all = self.kinds().vacate();
         let pool = Arc::clone(self);
         tokio::spawn(async move {
@@ -289,7 +296,7 @@ impl<P: Protocol> Pool<P> {
         self.kinds().counts()
     }
 
-    fn kinds(&self) -> MutexGuard<'_, Kinds<P>> {
+    fn kinds(&self) -> MutexGuard<'_, Buckets<P>> {
         self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -11,15 +11,15 @@ use countersign_core::failure::Failure;
 use tokio::sync::watch;
 
 use crate::context::Context;
-use crate::handover::{Door, Predecessor};
-use crate::inherited::Inherited;
+use crate::handover::{AcceptGate, Predecessor};
+use crate::inherited::InheritedSocket;
 use crate::limit::Limit;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
+use crate::shutdown::ShutdownPhase;
 use crate::status::Status;
-use crate::stop::Stop;
-use crate::target::House;
-use running::{Running, Sockets};
+use crate::target::SharedState;
+use running::{RunningTarget, Sockets};
 
 /// What could not be started or changed, while the rest goes on.
 #[derive(Debug, Clone)]
@@ -42,11 +42,11 @@ pub struct Proxy(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    house: House,
+    house: SharedState,
     limit: Limit,
     started: SystemTime,
-    stop: watch::Sender<Stop>,
-    targets: Mutex<BTreeMap<String, Running>>,
+    stop: watch::Sender<ShutdownPhase>,
+    targets: Mutex<BTreeMap<String, RunningTarget>>,
     up: watch::Sender<bool>,
 }
 
@@ -55,15 +55,15 @@ impl Proxy {
     pub async fn start(
         settings: Settings,
         context: Context,
-        inherited: Vec<Inherited>,
+        inherited: Vec<InheritedSocket>,
     ) -> (Self, Vec<Problem>) {
-        let (stop, stopped) = watch::channel(Stop::No);
-        let house = House {
+        let (stop, stopped) = watch::channel(ShutdownPhase::Running);
+        let house = SharedState {
             context,
             metrics: Metrics::default(),
             sessions: Arc::default(),
             stop: stopped,
-            door: Door::default(),
+            door: AcceptGate::default(),
             predecessor: Arc::default(),
         };
         let proxy = Self(Arc::new(Inner {
@@ -85,11 +85,11 @@ impl Proxy {
     /// Applies new settings. Targets that are the same go on as they are; listeners that stay are kept, whatever else changes about
     /// their target; sessions go on in any case.
     pub fn reload(&self, settings: Settings) -> Vec<Problem> {
-        self.metrics().proxy().reloads.bump();
+        self.metrics().proxy().reloads.inc();
         self.apply(settings, Vec::new())
     }
 
-    fn apply(&self, settings: Settings, mut inherited: Vec<Inherited>) -> Vec<Problem> {
+    fn apply(&self, settings: Settings, mut inherited: Vec<InheritedSocket>) -> Vec<Problem> {
         let Settings { targets, max_connections, login_timeout } = settings;
         self.0.limit.set(max_connections);
         self.metrics()
@@ -110,7 +110,7 @@ impl Proxy {
                     &self.0.limit,
                     &mut inherited,
                 ),
-                None => Running::start(
+                None => RunningTarget::start(
                     target,
                     login_timeout,
                     &self.0.house,
@@ -141,7 +141,7 @@ impl Proxy {
             connections: self.0.limit.open(),
             max_connections: self.0.limit.most(),
             workers: self.0.house.context.workers.clients(),
-            targets: self.targets().values().map(Running::report).collect(),
+            targets: self.targets().values().map(RunningTarget::report).collect(),
             sessions: self.0.house.sessions.report(),
         }
     }
@@ -155,45 +155,45 @@ impl Proxy {
     /// Whether it takes in nobody new.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        *self.0.stop.borrow() != Stop::No
+        *self.0.stop.borrow() != ShutdownPhase::Running
     }
 
     /// Whether clients are accepted: what hands the listeners over goes by this too.
     #[must_use]
-    pub fn door(&self) -> Door {
+    pub fn door(&self) -> AcceptGate {
         self.0.house.door.clone()
     }
 
     /// Brings up to date those of its counters that nobody bumps.
     pub fn refresh(&self) {
-        let services: Vec<_> = self.targets().values().map(Running::service).collect();
+        let services: Vec<_> = self.targets().values().map(RunningTarget::service).collect();
         services.iter().for_each(|service| service.refresh());
         self.0.house.sessions.count_bytes();
     }
 
     /// Remembers the proxy whose place this one has taken: requests to cancel that are for its sessions are passed on.
-    pub fn succeed(&self, predecessor: Predecessor) {
+    pub fn set_predecessor(&self, predecessor: Predecessor) {
         // A proxy takes one place, once.
         let _first = self.0.house.predecessor.set(predecessor);
     }
 
     /// Does what a client of this proxy asks of its `target` by way of the one that has taken its place.
     pub fn cancel(&self, target: &str, key: &[u8]) {
-        if let Some(service) = self.targets().get(target).map(Running::service) {
+        if let Some(service) = self.targets().get(target).map(RunningTarget::service) {
             service.call(key);
         }
     }
 
     /// Takes in nobody new: another proxy has the listeners.
-    pub fn leave(&self) {
-        self.stop_accepting(Sockets::HandedOver);
+    pub fn stop_accepting(&self) {
+        self.begin_draining(Sockets::HandedOver);
     }
 
-    fn stop_accepting(&self, sockets: Sockets) {
+    fn begin_draining(&self, sockets: Sockets) {
         self.0.stop.send_if_modified(|stop| {
-            let open = *stop == Stop::No;
+            let open = *stop == ShutdownPhase::Running;
             if open {
-                *stop = Stop::Draining;
+                *stop = ShutdownPhase::Draining;
             }
             open
         });
@@ -205,14 +205,14 @@ impl Proxy {
     /// Stops accepting, and waits until every client has left. Who is still there after `within` is cut off: returns how many that
     /// were.
     pub async fn drain(&self, within: Duration) -> usize {
-        self.stop_accepting(Sockets::Ours);
+        self.begin_draining(Sockets::Ours);
         let sessions = Arc::clone(&self.0.house.sessions);
         let left = tokio::time::timeout(within, sessions.empty()).await;
         let cut = if left.is_err() { sessions.count() } else { 0 };
-        self.0.stop.send_replace(Stop::Now);
+        self.0.stop.send_replace(ShutdownPhase::Terminating);
         // What remains are words of farewell, which have time limits of their own.
         let _late = tokio::time::timeout(FAREWELL, sessions.empty()).await;
-        let services: Vec<_> = self.targets().values().map(Running::service).collect();
+        let services: Vec<_> = self.targets().values().map(RunningTarget::service).collect();
         for service in services {
             let _late = tokio::time::timeout(FAREWELL, service.clear()).await;
         }
@@ -223,23 +223,23 @@ impl Proxy {
     ///
     /// # Errors
     /// What the system says.
-    pub fn listeners(&self) -> std::io::Result<Vec<Inherited>> {
+    pub fn listeners(&self) -> std::io::Result<Vec<InheritedSocket>> {
         let targets = self.targets();
-        targets.values().flat_map(Running::listeners).collect()
+        targets.values().flat_map(RunningTarget::listeners).collect()
     }
 
     /// The listening sockets for the proxy that takes this one's place, which asks for them as the settings do.
     ///
     /// # Errors
     /// What the system says.
-    pub fn estate(&self) -> std::io::Result<Vec<Inherited>> {
+    pub fn handover_sockets(&self) -> std::io::Result<Vec<InheritedSocket>> {
         let targets = self.targets();
-        targets.values().flat_map(Running::estate).collect()
+        targets.values().flat_map(RunningTarget::estate).collect()
     }
 
     /// Where each target takes clients in, as people write it.
     #[must_use]
-    pub fn places(&self) -> Vec<(String, Vec<String>)> {
+    pub fn listen_addrs(&self) -> Vec<(String, Vec<String>)> {
         self.targets().iter().map(|(name, running)| (name.clone(), running.places())).collect()
     }
 
@@ -257,7 +257,7 @@ impl Proxy {
         results
     }
 
-    fn targets(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
+    fn targets(&self) -> MutexGuard<'_, BTreeMap<String, RunningTarget>> {
         self.0.targets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,11 +6,11 @@ use std::pin::pin;
 use std::task::{Context, Poll};
 
 use countersign_connect::transport::{Scratch, Transport};
-use countersign_wire::{Fault, Inbox};
+use countersign_wire::{ProtocolError, ReadBuffer};
 use zeroize::Zeroizing;
 
-use crate::protocol::{Follow, Passage, Protocol, Then};
-use crate::sessions::Live;
+use crate::protocol::{ForwardPlan, Next, Protocol, SessionTracker};
+use crate::sessions::SessionInfo;
 use crate::upstream::Upstream;
 
 /// How many times either way a client is served before others have their turn: a COPY would keep their statements waiting.
@@ -23,7 +23,7 @@ pub(crate) enum End<P: Protocol> {
     /// The client's connection broke.
     ClientBroken(io::Error),
     /// The client breaks the protocol.
-    Fault(Fault),
+    Fault(ProtocolError),
     /// The server has closed the session; all that it said has been handed on.
     Server,
     /// The server's connection broke.
@@ -36,10 +36,10 @@ pub(crate) enum End<P: Protocol> {
 pub(crate) struct Relay<'a, P: Protocol> {
     pub(crate) client: &'a mut Transport,
     /// What the client has sent that has not been looked at.
-    pub(crate) inbox: &'a mut Inbox,
+    pub(crate) inbox: &'a mut ReadBuffer,
     pub(crate) upstream: &'a mut Upstream<P>,
     pub(crate) follower: &'a mut P::Follower,
-    pub(crate) live: &'a Live,
+    pub(crate) live: &'a SessionInfo,
 }
 
 impl<P: Protocol> Relay<'_, P> {
@@ -145,19 +145,19 @@ impl<P: Protocol> Relay<'_, P> {
         bytes: &[u8],
         outgoing: &mut Vec<u8>,
     ) -> Result<(), End<P>> {
-        let Passage { forward, then } = self.follower.request(bytes).map_err(End::Fault)?;
+        let ForwardPlan { forward, then } = self.follower.request(bytes).map_err(End::Fault)?;
         let (passed, behind) = bytes.split_at_checked(forward).unwrap_or((bytes, &[]));
         if !passed.is_empty() {
             self.live.sent(passed.len());
             self.upstream.transport.send(cx, passed, outgoing).map_err(End::ServerBroken)?;
         }
         match then {
-            Then::More => {
+            Next::More => {
                 self.inbox.push(behind);
                 Ok(())
             }
-            Then::Quit => Err(End::Client),
-            Then::Errand(length, errand) => {
+            Next::Quit => Err(End::Client),
+            Next::Errand(length, errand) => {
                 self.inbox.push(behind.get(length..).unwrap_or_default());
                 Err(End::Errand(errand))
             }

@@ -10,14 +10,14 @@ use countersign_core::failure::Failure;
 use crate::limit::Limit;
 use crate::pool;
 use crate::protocol::Protocol;
-use crate::session::{self, Guest};
+use crate::session::{self, AcceptedConn};
 use crate::target::Target;
 use crate::{settings, status, writer};
 
 /// A target of whichever protocol.
-pub(crate) trait Service: Send + Sync {
+pub(crate) trait TargetHandle: Send + Sync {
     /// Serves a client, on one of the workers.
-    fn serve(self: Arc<Self>, guest: Guest);
+    fn serve(self: Arc<Self>, guest: AcceptedConn);
 
     /// What may be shown of it, but for its listeners.
     fn report(&self, limit: &Limit) -> status::Target;
@@ -41,10 +41,10 @@ pub(crate) trait Service: Send + Sync {
 /// How often the sessions that wait are looked after.
 const TEND: Duration = Duration::from_secs(1);
 
-impl<P: Protocol> Service for Target<P> {
-    fn serve(self: Arc<Self>, guest: Guest) {
+impl<P: Protocol> TargetHandle for Target<P> {
+    fn serve(self: Arc<Self>, guest: AcceptedConn) {
         let workers = self.workers.clone();
-        workers.serve(session::serve(self, guest));
+        workers.serve(session::handle_connection(self, guest));
     }
 
     fn report(&self, limit: &Limit) -> status::Target {
@@ -53,10 +53,10 @@ impl<P: Protocol> Service for Target<P> {
         status::Target {
             name: self.name.to_string(),
             engine: self.settings.engine,
-            endpoint: self.dialer.place(),
+            endpoint: self.dialer.host_port(),
             signed_for: tokens.map(|_| match &self.settings.sign {
                 Some((host, port)) => format!("{host}:{port}"),
-                None => self.dialer.place(),
+                None => self.dialer.host_port(),
             }),
             region: self.dialer.known_region().map(|region| region.to_string()),
             listeners: Vec::new(),
@@ -77,7 +77,7 @@ impl<P: Protocol> Service for Target<P> {
 
     fn probe(self: Arc<Self>) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> {
         Box::pin(async move {
-            match P::own_wish(&self.settings) {
+            match P::probe_params(&self.settings) {
                 Some(wish) => {
                     let upstream = self
                         .pool
@@ -95,13 +95,13 @@ impl<P: Protocol> Service for Target<P> {
 
     fn tend(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async move {
-            if let Some(wish) = P::own_wish(&self.settings) {
-                self.pool.prepare(&wish);
+            if let Some(wish) = P::probe_params(&self.settings) {
+                self.pool.prewarm(&wish);
             }
             let pool = async {
                 loop {
                     tokio::time::sleep(TEND).await;
-                    self.pool.tend().await;
+                    self.pool.maintain().await;
                 }
             };
             match self.settings.role {
@@ -117,7 +117,7 @@ impl<P: Protocol> Service for Target<P> {
         };
         tokio::spawn(async move {
             match self.answer(call).await {
-                Ok(()) => self.metrics.cancels.bump(),
+                Ok(()) => self.metrics.cancels.inc(),
                 Err(refusal) => {
                     tracing::info!(target = &*self.name, "no statement was cancelled: {refusal}")
                 }
@@ -133,11 +133,11 @@ impl<P: Protocol> Service for Target<P> {
         self.metrics.login_queue.set(gauge(self.dialer.waiting()));
         if let Some(tokens) = self.dialer.tokens() {
             let (counts, credentials) = (tokens.counts(), tokens.identity().describe());
-            self.metrics.tokens_minted.mirror(counts.minted);
-            self.metrics.token_hits.mirror(counts.hits);
-            self.metrics.tokens_rejected.mirror(counts.rejected);
-            self.metrics.credentials_loads.mirror(credentials.loads);
-            self.metrics.credentials_failures.mirror(credentials.failures);
+            self.metrics.tokens_minted.set_total(counts.minted);
+            self.metrics.token_hits.set_total(counts.hits);
+            self.metrics.tokens_rejected.set_total(counts.rejected);
+            self.metrics.credentials_loads.set_total(credentials.loads);
+            self.metrics.credentials_failures.set_total(credentials.failures);
         }
     }
 
@@ -147,9 +147,12 @@ impl<P: Protocol> Service for Target<P> {
 }
 
 impl<P: Protocol> Target<P> {
-    fn tokens(&self, kept: Vec<countersign_connect::tokens::Kept>) -> Vec<status::Token> {
+    fn tokens(
+        &self,
+        kept: Vec<countersign_connect::token_cache::CachedToken>,
+    ) -> Vec<status::Token> {
         let now = self.dialer.clock().now();
-        let token = |kept: countersign_connect::tokens::Kept| status::Token {
+        let token = |kept: countersign_connect::token_cache::CachedToken| status::Token {
             user: kept.user.to_string(),
             minted_at: kept.minted_at,
             ends: kept.ends,
@@ -159,7 +162,7 @@ impl<P: Protocol> Target<P> {
     }
 }
 
-fn identity(description: countersign_connect::identity::Description) -> status::Identity {
+fn identity(description: countersign_connect::credentials_cache::Description) -> status::Identity {
     status::Identity {
         source: description.source,
         access_key_id: description.access_key_id.map(|id| id.to_string()),

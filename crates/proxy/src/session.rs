@@ -1,6 +1,6 @@
 //! One client, from its first byte to its last.
 
-mod trail;
+mod recorder;
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -8,42 +8,44 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use countersign_connect::dialer::Refusal;
-use countersign_connect::drive::Broken;
+use countersign_connect::dialer::ConnectError;
+use countersign_connect::drive::DriveError;
 use countersign_connect::transport::{Socket, Transport};
 use countersign_core::failure::{Class, Failure};
-use countersign_wire::Inbox;
+use countersign_wire::ReadBuffer;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::limit::{Slot, TurnedAway};
+use crate::limit::{OverLimit, Slot};
 use crate::metrics::Cut;
-use crate::protocol::{Arrival, Follow, Parties, Protocol, Standing, Trouble};
+use crate::protocol::{
+    ClientRequest, InterceptCtx, Protocol, SessionError, SessionTracker, TransactionState,
+};
 use crate::relay::{End, Relay};
-use crate::stop::Stop;
+use crate::shutdown::ShutdownPhase;
 use crate::target::Target;
 use crate::telemetry::Step;
 use crate::upstream::Upstream;
+use recorder::SessionRecorder;
 use tracing::Instrument as _;
-use trail::Trail;
 
 /// How long a client that is refused may take to hear of it.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A client that was accepted.
 #[derive(Debug)]
-pub(crate) struct Guest {
+pub(crate) struct AcceptedConn {
     pub(crate) socket: Socket,
     /// Where it comes from, as the log and `status` tell it.
     pub(crate) origin: String,
     /// Its place among those that the proxy and the target have room for; a refusal where there is none.
-    pub(crate) slot: Result<Slot, TurnedAway>,
+    pub(crate) slot: Result<Slot, OverLimit>,
     pub(crate) accepted: Instant,
 }
 
 /// A client that has been taken in.
-struct Visitor<P: Protocol> {
+struct AuthenticatedClient<P: Protocol> {
     client: Transport,
-    inbox: Inbox,
+    inbox: ReadBuffer,
     wish: P::Wish,
     reply: P::Reply,
     accepted: Instant,
@@ -51,31 +53,31 @@ struct Visitor<P: Protocol> {
 }
 
 /// A client and its session on the server.
-struct Pair<P: Protocol> {
+struct ProxySession<P: Protocol> {
     client: Transport,
-    inbox: Inbox,
+    inbox: ReadBuffer,
     upstream: Upstream<P>,
     stay: P::Stay,
     follower: P::Follower,
 }
 
 /// Why a session that was handed through is over.
-enum Outcome {
+enum SessionEnd {
     /// The client is gone. Whether the server's session was left where it is nobody's.
-    Left { reusable: bool },
+    ClientClosed { reusable: bool },
     /// The server has ended it.
-    ServerGone,
+    ServerClosed,
     /// We have.
-    Cut(Cut, &'static str),
+    Terminated(Cut, &'static str),
 }
 
 /// Serves one client: takes it in, and then its visit.
 ///
 /// Each step is boxed: a client that waits in one takes no memory for the others.
-pub(crate) async fn serve<P: Protocol>(target: Arc<Target<P>>, guest: Guest) {
-    let Guest { socket, origin, slot, accepted } = guest;
-    let trail = Trail::open(&target, origin);
-    let mut client = match socket.rehome() {
+pub(crate) async fn handle_connection<P: Protocol>(target: Arc<Target<P>>, guest: AcceptedConn) {
+    let AcceptedConn { socket, origin, slot, accepted } = guest;
+    let trail = SessionRecorder::open(&target, origin);
+    let mut client = match socket.reregister() {
         Ok(socket) => Transport::from(socket),
         Err(error) => {
             return trail.refused(&Failure::new(
@@ -84,23 +86,23 @@ pub(crate) async fn serve<P: Protocol>(target: Arc<Target<P>>, guest: Guest) {
             ));
         }
     };
-    let mut inbox = Inbox::default();
+    let mut inbox = ReadBuffer::default();
     let deadline = accepted + target.login_timeout;
     let accept = trail.step(Step::Accept);
     let taking = target
         .protocol
-        .take_in(&target.dialer, &mut client, &mut inbox, deadline)
+        .accept_login(&target.dialer, &mut client, &mut inbox, deadline)
         .instrument(accept);
     let taken = Box::pin(timeout_at(deadline, taking)).await;
     match taken {
-        Ok(Ok(Arrival::Visit(wish, reply))) => {
-            let wish = P::aim(wish, &target.settings);
+        Ok(Ok(ClientRequest::Login(wish, reply))) => {
+            let wish = P::apply_target_overrides(wish, &target.settings);
             trail.names(P::names(&wish));
             match slot {
                 Ok(slot) => {
-                    Box::pin(visit(
+                    Box::pin(run_session(
                         target,
-                        Visitor { client, inbox, wish, reply, accepted, _slot: slot },
+                        AuthenticatedClient { client, inbox, wish, reply, accepted, _slot: slot },
                         trail,
                     ))
                     .await
@@ -110,7 +112,9 @@ pub(crate) async fn serve<P: Protocol>(target: Arc<Target<P>>, guest: Guest) {
                 }
             }
         }
-        Ok(Ok(Arrival::Call(call))) => trail.call(Box::pin(target.answer(call)).await),
+        Ok(Ok(ClientRequest::Cancel(call))) => {
+            trail.cancel_finished(Box::pin(target.answer(call)).await)
+        }
         Ok(Err(trouble)) => {
             trail.refused(&failure(trouble));
             // Closed in order, so that the last word arrives.
@@ -124,14 +128,18 @@ pub(crate) async fn serve<P: Protocol>(target: Arc<Target<P>>, guest: Guest) {
 }
 
 /// Gives a client its session, and lets the two talk.
-async fn visit<P: Protocol>(target: Arc<Target<P>>, visitor: Visitor<P>, mut trail: Trail) {
-    let Visitor { mut client, inbox, wish, reply, accepted, _slot } = visitor;
+async fn run_session<P: Protocol>(
+    target: Arc<Target<P>>,
+    visitor: AuthenticatedClient<P>,
+    mut trail: SessionRecorder,
+) {
+    let AuthenticatedClient { mut client, inbox, wish, reply, accepted, _slot } = visitor;
     let upstream = match Box::pin(target.acquire(&wish)).instrument(trail.step(Step::Login)).await {
         Ok(upstream) => upstream,
         Err(refusal) => return Box::pin(refuse::<P>(client, &reply, refusal, trail)).await,
     };
     let follower = P::follower(&upstream);
-    let stay = match target.protocol.welcome(reply, &upstream) {
+    let stay = match target.protocol.login_ok(reply, &upstream) {
         Ok((bytes, stay)) => client
             .write_all(&bytes)
             .await
@@ -146,27 +154,27 @@ async fn visit<P: Protocol>(target: Arc<Target<P>>, visitor: Visitor<P>, mut tra
             return Box::pin(target.pool.release(upstream)).await;
         }
     };
-    trail.welcomed(&upstream, accepted);
+    trail.established(&upstream, accepted);
 
-    let mut pair = Pair::<P> { client, inbox, upstream, stay, follower };
+    let mut pair = ProxySession::<P> { client, inbox, upstream, stay, follower };
     // Held, and not entered each time that a byte comes.
     let relaying = trail.step(Step::Relay);
-    let outcome = hand_through(&target, &mut pair, &trail).await;
+    let outcome = relay_session(&target, &mut pair, &trail).await;
     drop(relaying);
     trail.close(&outcome);
-    Box::pin(part(&target, pair, &outcome)).await;
+    Box::pin(teardown(&target, pair, &outcome)).await;
 }
 
 /// Tells the client why it has no session.
 async fn refuse<P: Protocol>(
     mut client: Transport,
     reply: &P::Reply,
-    refusal: Refusal,
-    trail: Trail,
+    refusal: ConnectError,
+    trail: SessionRecorder,
 ) {
     let told = async {
         // A client that has gone hears nothing; the trail has it all the same.
-        let _unheard = client.write_all(&P::refuse(reply, &refusal)).await;
+        let _unheard = client.write_all(&P::login_error(reply, &refusal)).await;
         client.close().await;
     };
     let _late = tokio::time::timeout(REFUSAL_TIMEOUT, told).await;
@@ -174,13 +182,13 @@ async fn refuse<P: Protocol>(
 }
 
 /// Lets the two talk until one of them ends it, or we do.
-async fn hand_through<P: Protocol>(
+async fn relay_session<P: Protocol>(
     target: &Target<P>,
-    pair: &mut Pair<P>,
-    trail: &Trail,
-) -> Outcome {
+    pair: &mut ProxySession<P>,
+    trail: &SessionRecorder,
+) -> SessionEnd {
     let mut stop = target.stop.clone();
-    let mut stopped = pin!(stop.wait_for(|stop| *stop == Stop::Now));
+    let mut stopped = pin!(stop.wait_for(|stop| *stop == ShutdownPhase::Terminating));
     let (mut terms, term) = (target.term.subscribe(), pair.upstream.term);
     let mut ended = pin!(terms.wait_for(|now| *now != term));
     let mut over = false;
@@ -203,8 +211,8 @@ async fn hand_through<P: Protocol>(
                 }
             }
             let relayed = relay.poll(cx);
-            if relay.follower.takes_database() {
-                target.pool.vacate();
+            if relay.follower.take_exclusive_ddl_flag() {
+                target.pool.close_idle_for_ddl();
             }
             if let Poll::Ready(end) = relayed {
                 return Poll::Ready(Ok(end));
@@ -214,7 +222,7 @@ async fn hand_through<P: Protocol>(
             }
             over = over || ended.as_mut().poll(cx).is_ready();
             // A statement under way may be the last that the server answers.
-            if over && relay.follower.standing() != Standing::Active {
+            if over && relay.follower.standing() != TransactionState::Active {
                 return Poll::Ready(Err((
                     Cut::Failover,
                     "the server is not the writer any more; connect again",
@@ -230,26 +238,28 @@ async fn hand_through<P: Protocol>(
         });
         match halt.await {
             Ok(End::Client) => {
-                return Outcome::Left { reusable: pair.follower.standing() == Standing::Idle };
+                return SessionEnd::ClientClosed {
+                    reusable: pair.follower.standing() == TransactionState::Idle,
+                };
             }
             Ok(End::ClientBroken(error)) => {
                 trail.note("the client's connection broke", &error);
-                return Outcome::Left { reusable: false };
+                return SessionEnd::ClientClosed { reusable: false };
             }
             Ok(End::Fault(fault)) => {
                 // A client that does not hear it is told by the end of the connection.
-                let _unheard = pair.client.write_all(fault.farewell()).await;
-                trail.trouble(&Trouble::Client(Broken::Fault(fault)));
-                return Outcome::Left { reusable: false };
+                let _unheard = pair.client.write_all(fault.error_packet()).await;
+                trail.trouble(&SessionError::Client(DriveError::Fault(fault)));
+                return SessionEnd::ClientClosed { reusable: false };
             }
-            Ok(End::Server) => return Outcome::ServerGone,
+            Ok(End::Server) => return SessionEnd::ServerClosed,
             Ok(End::ServerBroken(error)) => {
                 trail.note("the server's connection broke", &error);
-                return Outcome::ServerGone;
+                return SessionEnd::ServerClosed;
             }
             Ok(End::Errand(errand)) => {
-                let Pair { client, inbox, upstream, follower, .. } = &mut *pair;
-                let parties = Parties {
+                let ProxySession { client, inbox, upstream, follower, .. } = &mut *pair;
+                let parties = InterceptCtx {
                     client,
                     inbox,
                     upstream,
@@ -258,35 +268,37 @@ async fn hand_through<P: Protocol>(
                     follower,
                 };
                 let deadline = Instant::now() + target.settings.connect_timeout;
-                if let Err(trouble) = Box::pin(target.protocol.run(errand, parties, deadline)).await
+                if let Err(trouble) =
+                    Box::pin(target.protocol.handle_intercepted(errand, parties, deadline)).await
                 {
                     trail.trouble(&trouble);
-                    return Outcome::ServerGone;
+                    return SessionEnd::ServerClosed;
                 }
                 begun = false;
             }
-            Err((cut, why)) => return Outcome::Cut(cut, why),
+            Err((cut, why)) => return SessionEnd::Terminated(cut, why),
         }
     }
 }
 
 /// Says goodbye to both.
-async fn part<P: Protocol>(target: &Target<P>, pair: Pair<P>, outcome: &Outcome) {
-    let Pair { mut client, upstream, stay, follower, .. } = pair;
-    if let Outcome::Cut(_, why) = outcome
-        && follower.standing() != Standing::Active
+async fn teardown<P: Protocol>(target: &Target<P>, pair: ProxySession<P>, outcome: &SessionEnd) {
+    let ProxySession { mut client, upstream, stay, follower, .. } = pair;
+    if let SessionEnd::Terminated(_, why) = outcome
+        && follower.standing() != TransactionState::Active
     {
         // Within an answer, more words would be taken for a part of it.
-        let _unheard = client.write_all(&P::parting(why)).await;
+        let _unheard = client.write_all(&P::shutdown_error(why)).await;
     }
     // Nobody recalls a statement of this session any more before somebody else has it.
-    let reusable = matches!(outcome, Outcome::Left { reusable: true }) && !P::is_recalled(&stay);
+    let reusable = matches!(outcome, SessionEnd::ClientClosed { reusable: true })
+        && !P::cancel_was_forwarded(&stay);
     drop(stay);
     let leave_server = async {
         match outcome {
-            Outcome::Left { .. } if reusable => target.pool.release(upstream).await,
-            Outcome::ServerGone => {}
-            Outcome::Left { .. } | Outcome::Cut(..) => upstream.close().await,
+            SessionEnd::ClientClosed { .. } if reusable => target.pool.release(upstream).await,
+            SessionEnd::ServerClosed => {}
+            SessionEnd::ClientClosed { .. } | SessionEnd::Terminated(..) => upstream.close().await,
         }
     };
     // A client that is slow to go keeps nobody from its session.
@@ -294,16 +306,16 @@ async fn part<P: Protocol>(target: &Target<P>, pair: Pair<P>, outcome: &Outcome)
 }
 
 /// A client's trouble, as a failure.
-fn failure(trouble: Trouble) -> Failure {
+fn failure(trouble: SessionError) -> Failure {
     match trouble {
-        Trouble::Client(Broken::Closed) => {
+        SessionError::Client(DriveError::Closed) => {
             Failure::new(Class::Protocol, "the client went away within its login")
         }
-        Trouble::Client(Broken::Tls(error)) => {
+        SessionError::Client(DriveError::Tls(error)) => {
             Failure::new(Class::TlsFailed, format!("TLS with the client failed: {error}"))
         }
-        Trouble::Client(broken) => Failure::new(Class::Protocol, broken.to_string()),
-        Trouble::Server(refusal) => refusal.failure,
+        SessionError::Client(broken) => Failure::new(Class::Protocol, broken.to_string()),
+        SessionError::Server(refusal) => refusal.failure,
     }
 }
 

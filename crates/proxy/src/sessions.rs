@@ -9,13 +9,13 @@ use std::time::SystemTime;
 use tokio::time::Instant;
 
 use crate::metrics::TargetMetrics;
-use crate::protocol::Standing;
+use crate::protocol::TransactionState;
 use crate::status;
 
 /// The clients of a whole proxy.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
-    live: Mutex<BTreeMap<u64, Arc<Live>>>,
+    live: Mutex<BTreeMap<u64, Arc<SessionInfo>>>,
     next: AtomicU64,
     /// Rings when a client leaves.
     left: tokio::sync::Notify,
@@ -23,7 +23,7 @@ pub(crate) struct Sessions {
 
 /// A client, as long as it is there.
 #[derive(Debug)]
-pub(crate) struct Live {
+pub(crate) struct SessionInfo {
     pub(crate) id: u64,
     target: Arc<str>,
     metrics: Arc<TargetMetrics>,
@@ -48,21 +48,21 @@ const ACTIVE: u8 = 3;
 
 /// Keeps a client among those that are there, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Presence {
+pub(crate) struct SessionGuard {
     sessions: Arc<Sessions>,
-    pub(crate) live: Arc<Live>,
+    pub(crate) live: Arc<SessionInfo>,
 }
 
 impl Sessions {
     /// A client has come.
-    pub(crate) fn enter(
+    pub(crate) fn register(
         self: &Arc<Self>,
         target: Arc<str>,
         metrics: Arc<TargetMetrics>,
         client: String,
-    ) -> Presence {
+    ) -> SessionGuard {
         let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
-        let live = Arc::new(Live {
+        let live = Arc::new(SessionInfo {
             id,
             target,
             metrics,
@@ -76,7 +76,7 @@ impl Sessions {
             state: AtomicU8::new(LOGGING_IN),
         });
         self.live().insert(id, Arc::clone(&live));
-        Presence { sessions: Arc::clone(self), live }
+        SessionGuard { sessions: Arc::clone(self), live }
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -103,12 +103,12 @@ impl Sessions {
         self.live().values().map(|live| live.report()).collect()
     }
 
-    fn live(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Live>>> {
+    fn live(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<SessionInfo>>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Presence {
+impl Drop for SessionGuard {
     fn drop(&mut self) {
         self.sessions.live().remove(&self.live.id);
         self.live.count_bytes();
@@ -116,7 +116,7 @@ impl Drop for Presence {
     }
 }
 
-impl Live {
+impl SessionInfo {
     /// It is known who the client wants to be, and where.
     pub(crate) fn names(&self, user: &str, database: Option<&str>) {
         // The first to say so is right: a session has one login.
@@ -136,12 +136,12 @@ impl Live {
     }
 
     /// So many bytes went to the client, and there the session stands now.
-    pub(crate) fn received(&self, count: usize, standing: Standing) {
+    pub(crate) fn received(&self, count: usize, standing: TransactionState) {
         self.to_client.fetch_add(count as u64, Ordering::Relaxed);
         let state = match standing {
-            Standing::Idle => IDLE,
-            Standing::Transaction => TRANSACTION,
-            Standing::Active => ACTIVE,
+            TransactionState::Idle => IDLE,
+            TransactionState::Transaction => TRANSACTION,
+            TransactionState::Active => ACTIVE,
         };
         self.state.store(state, Ordering::Relaxed);
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign_connect::identity;
+use countersign_connect::credentials_cache;
 use countersign_connect::tls::Verification;
 use countersign_core::credentials::Secret;
 use countersign_core::endpoint::HostName;
@@ -78,7 +78,7 @@ impl Target {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Login {
     /// A token, minted from these AWS credentials.
-    Iam(identity::Settings),
+    Iam(credentials_cache::CredentialsConfig),
     /// A password, for servers that are not on IAM yet.
     Password(Arc<Password>),
 }
@@ -89,7 +89,7 @@ pub struct Password(pub Secret);
 
 impl PartialEq for Password {
     fn eq(&self, other: &Self) -> bool {
-        self.0.matches(other.0.expose())
+        self.0.ct_eq(other.0.expose())
     }
 }
 

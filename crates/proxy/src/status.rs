@@ -84,12 +84,12 @@ pub struct Health {
     #[serde(with = "timestamp::maybe")]
     pub last_login: Option<SystemTime>,
     /// The last login that did not, until one does.
-    pub failure: Option<Setback>,
+    pub failure: Option<LastFailure>,
 }
 
 /// A failure, and when it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Setback {
+pub struct LastFailure {
     /// Its class.
     pub class: Class,
     /// What it says to the operator.
@@ -98,7 +98,7 @@ pub struct Setback {
     #[serde(with = "timestamp")]
     pub at: SystemTime,
     /// How many logins in a row have failed.
-    pub in_a_row: u32,
+    pub consecutive_failures: u32,
 }
 
 /// AWS credentials, without what is secret of them.

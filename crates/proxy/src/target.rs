@@ -3,20 +3,20 @@
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use countersign_connect::dialer::{self, Dialer, Refusal};
+use countersign_connect::dialer::{self, ConnectError, Dialer};
 use countersign_core::failure::{Class, Failure};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::context::Context;
-use crate::handover::{Door, Predecessor};
+use crate::failover::FailoverEpoch;
+use crate::handover::{AcceptGate, Predecessor};
 use crate::health::Health;
 use crate::metrics::{Metrics, TargetMetrics};
 use crate::pool::Pool;
 use crate::protocol::Protocol;
 use crate::sessions::Sessions;
-use crate::stop::Stop;
-use crate::term::Term;
+use crate::shutdown::ShutdownPhase;
 use crate::upstream::Upstream;
 use crate::workers::Workers;
 
@@ -24,12 +24,12 @@ use crate::settings;
 
 /// What all targets of a proxy share.
 #[derive(Debug, Clone)]
-pub(crate) struct House {
+pub(crate) struct SharedState {
     pub(crate) context: Context,
     pub(crate) metrics: Metrics,
     pub(crate) sessions: Arc<Sessions>,
-    pub(crate) stop: watch::Receiver<Stop>,
-    pub(crate) door: Door,
+    pub(crate) stop: watch::Receiver<ShutdownPhase>,
+    pub(crate) door: AcceptGate,
     pub(crate) predecessor: Arc<OnceLock<Predecessor>>,
 }
 
@@ -45,8 +45,8 @@ pub(crate) struct Target<P: Protocol> {
     pub(crate) metrics: Arc<TargetMetrics>,
     pub(crate) health: Arc<Health>,
     pub(crate) sessions: Arc<Sessions>,
-    pub(crate) stop: watch::Receiver<Stop>,
-    pub(crate) term: Arc<Term>,
+    pub(crate) stop: watch::Receiver<ShutdownPhase>,
+    pub(crate) term: Arc<FailoverEpoch>,
     pub(crate) workers: Workers,
     /// The proxy whose place this one has taken: it may still have sessions.
     predecessor: Arc<OnceLock<Predecessor>>,
@@ -57,14 +57,14 @@ impl<P: Protocol> Target<P> {
     pub(crate) fn new(
         settings: settings::Target,
         login_timeout: Duration,
-        house: &House,
+        house: &SharedState,
     ) -> Result<Self, Failure> {
         let protocol = Arc::new(P::new(&settings)?);
         let dialer = Arc::new(dialer(&settings, &house.context)?);
         let settings = Arc::new(settings);
         let metrics = house.metrics.target(&settings.name);
         let health = Arc::new(Health::default());
-        let term = Arc::new(Term::default());
+        let term = Arc::new(FailoverEpoch::default());
         let pool = Pool {
             target: Arc::clone(&settings),
             protocol: Arc::clone(&protocol),
@@ -92,13 +92,14 @@ impl<P: Protocol> Target<P> {
     }
 
     /// A session as a client wishes it.
-    pub(crate) async fn acquire(&self, wish: &P::Wish) -> Result<Upstream<P>, Refusal> {
+    pub(crate) async fn acquire(&self, wish: &P::Wish) -> Result<Upstream<P>, ConnectError> {
         self.pool.acquire(wish, self.deadline()).await
     }
 
     /// Does what a client came for that wants no session.
-    pub(crate) async fn answer(&self, call: P::Call) -> Result<(), Refusal> {
-        let Some(call) = self.protocol.answer(&self.dialer, call, self.deadline()).await? else {
+    pub(crate) async fn answer(&self, call: P::Call) -> Result<(), ConnectError> {
+        let Some(call) = self.protocol.handle_cancel(&self.dialer, call, self.deadline()).await?
+        else {
             return Ok(());
         };
         match self.predecessor.get() {
@@ -119,10 +120,10 @@ impl<P: Protocol> Target<P> {
 
 fn dialer(target: &settings::Target, context: &Context) -> Result<Dialer, Failure> {
     let login = match &target.login {
-        settings::Login::Iam(identity) => dialer::Login::Iam(identity.clone()),
-        settings::Login::Password(password) => dialer::Login::Password(password.0.clone()),
+        settings::Login::Iam(identity) => dialer::ServerAuth::Iam(identity.clone()),
+        settings::Login::Password(password) => dialer::ServerAuth::Password(password.0.clone()),
     };
-    let settings = dialer::Settings {
+    let settings = dialer::DialerConfig {
         engine: target.engine,
         host: target.host.clone(),
         port: target.port,

@@ -3,7 +3,7 @@
 //! The spans that are made here are exported, and nothing else that anybody logs: what they carry is decided in this file, and none of
 //! it is a secret. TLS to a collector is rustls, as everywhere, with the system's roots.
 
-mod post;
+mod otlp_http_client;
 
 use std::fmt;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::registry::LookupSpan;
 
-use post::Post;
+use otlp_http_client::OtlpHttpClient;
 
 /// The `tracing` target of the spans that are exported.
 const TARGET: &str = countersign_connect::dialer::TRACE;
@@ -75,7 +75,7 @@ where
     let url = url(endpoint)?;
     let exporter = SpanExporter::builder()
         .with_http()
-        .with_http_client(Post::new(runtime)?)
+        .with_http_client(OtlpHttpClient::new(runtime)?)
         .with_endpoint(url)
         .with_timeout(EXPORT_TIME);
     let unusable =

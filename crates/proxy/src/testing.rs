@@ -6,16 +6,16 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use countersign_connect::transport::{Socket, Transport};
-use countersign_wire::Inbox;
-use countersign_wire::pg::{Startup, dial};
+use countersign_wire::ReadBuffer;
+use countersign_wire::pg::{StartupParams, client};
 use tokio::time::Instant;
 
 use crate::protocol::postgres::Postgres;
 use crate::upstream::Upstream;
 
 /// What `user` asks for.
-pub(crate) fn wish(user: &str) -> Startup {
-    Startup { minor: 0, user: user.to_owned(), database: None, parameters: Vec::new() }
+pub(crate) fn wish(user: &str) -> StartupParams {
+    StartupParams { minor: 0, user: user.to_owned(), database: None, parameters: Vec::new() }
 }
 
 /// A connection, and its other end, which does not wait.
@@ -30,7 +30,7 @@ pub(crate) fn connection() -> (Transport, UnixStream) {
 /// A session of `user`, and its server.
 pub(crate) fn session(user: &str) -> (Upstream<Postgres>, UnixStream) {
     let (transport, server) = connection();
-    let session = dial::Session {
+    let session = client::Session {
         minor: 0,
         parameters: Vec::new(),
         key: None,
@@ -40,12 +40,12 @@ pub(crate) fn session(user: &str) -> (Upstream<Postgres>, UnixStream) {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 5432));
     let upstream = Upstream {
         transport,
-        inbox: Inbox::default(),
+        inbox: ReadBuffer::default(),
         session: Arc::new(session),
         wish: wish(user),
         address,
         term: 0,
-        born: Instant::now(),
+        connected_at: Instant::now(),
     };
     (upstream, server)
 }

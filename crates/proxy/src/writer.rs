@@ -18,7 +18,7 @@ const ANSWER_TIME: Duration = Duration::from_secs(5);
 
 /// What the session of our own says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Finding {
+enum WriterCheck {
     Writer,
     /// Why it is none.
     Gone(&'static str),
@@ -31,12 +31,12 @@ pub(crate) async fn watch<P: Protocol>(target: Arc<Target<P>>) {
         sleep(PERIOD).await;
         own = match own.take() {
             None => dial(&target).await,
-            Some(mut upstream) => match look(&target, &mut upstream).await {
-                Finding::Writer => Some(upstream),
-                Finding::Gone(why) => {
+            Some(mut upstream) => match check_writer(&target, &mut upstream).await {
+                WriterCheck::Writer => Some(upstream),
+                WriterCheck::Gone(why) => {
                     let server = upstream.address;
                     tracing::warn!(target = &*target.name, %server, "{why}: its sessions are ended, and the next are another server's");
-                    target.term.end();
+                    target.term.advance();
                     target.pool.clear().await;
                     None
                 }
@@ -46,7 +46,7 @@ pub(crate) async fn watch<P: Protocol>(target: Arc<Target<P>>) {
 }
 
 async fn dial<P: Protocol>(target: &Target<P>) -> Option<Upstream<P>> {
-    let wish = P::own_wish(&target.settings).or_else(|| target.pool.latest())?;
+    let wish = P::probe_params(&target.settings).or_else(|| target.pool.latest())?;
     match target.pool.dial(&wish, Instant::now() + target.settings.connect_timeout).await {
         Ok(upstream) => Some(upstream),
         Err(refusal) => {
@@ -56,19 +56,23 @@ async fn dial<P: Protocol>(target: &Target<P>) -> Option<Upstream<P>> {
     }
 }
 
-async fn look<P: Protocol>(target: &Target<P>, upstream: &mut Upstream<P>) -> Finding {
+async fn check_writer<P: Protocol>(target: &Target<P>, upstream: &mut Upstream<P>) -> WriterCheck {
     let deadline = Instant::now() + ANSWER_TIME;
     match timeout_at(deadline, P::is_writer(upstream)).await {
         Ok(Ok(true)) => {}
-        Ok(Ok(false)) => return Finding::Gone("the server takes no writes any more"),
-        Ok(Err(_)) => return Finding::Gone("the server has closed the session that watches it"),
-        Err(_) => return Finding::Gone("the server does not answer the session that watches it"),
+        Ok(Ok(false)) => return WriterCheck::Gone("the server takes no writes any more"),
+        Ok(Err(_)) => {
+            return WriterCheck::Gone("the server has closed the session that watches it");
+        }
+        Err(_) => {
+            return WriterCheck::Gone("the server does not answer the session that watches it");
+        }
     }
     // Names that can't be looked up for now say nothing.
     match timeout_at(deadline, target.dialer.addresses()).await {
         Ok(Ok(addresses)) if !addresses.contains(&upstream.address) => {
-            Finding::Gone("the name leads to another server")
+            WriterCheck::Gone("the name leads to another server")
         }
-        _ => Finding::Writer,
+        _ => WriterCheck::Writer,
     }
 }

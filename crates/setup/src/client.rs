@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use countersign_core::name::Engine;
 
-use crate::OperateError;
+use crate::SetupError;
 
 /// What a client says when it comes to nobody: no socket, no host, a connection that broke off.
 const UNREACHED: [&str; 4] = ["ERROR 2002 ", "ERROR 2003 ", "ERROR 2005 ", "ERROR 2013 "];
@@ -68,10 +68,10 @@ impl Client {
     }
 
     /// Runs SQL, and gives its lines: a row each, the columns separated by tabs.
-    pub(crate) fn run(&self, sql: &str) -> Result<Vec<String>, OperateError> {
+    pub(crate) fn run(&self, sql: &str) -> Result<Vec<String>, SetupError> {
         let mut child = self.spawn()?;
         let lost = |error: std::io::Error| {
-            OperateError::Unreachable(format!("the client can't be spoken to: {error}"))
+            SetupError::Unreachable(format!("the client can't be spoken to: {error}"))
         };
         if let Some(mut stdin) = child.stdin.take() {
             match stdin.write_all(sql.as_bytes()) {
@@ -90,18 +90,18 @@ impl Client {
         }
         if UNREACHED.iter().any(|error| said.contains(error)) {
             let flags = "name it with --socket, or with --host and --port";
-            return Err(OperateError::Unreachable(format!(
+            return Err(SetupError::Unreachable(format!(
                 "the server can't be reached ({said}): {flags}"
             )));
         }
-        Err(OperateError::Refused(if said.is_empty() {
+        Err(SetupError::Refused(if said.is_empty() {
             format!("the client ended with {}", output.status)
         } else {
             said
         }))
     }
 
-    fn spawn(&self) -> Result<Child, OperateError> {
+    fn spawn(&self) -> Result<Child, SetupError> {
         for program in &self.programs {
             let mut command = Command::new(program);
             command.args(&self.flags).args([
@@ -118,7 +118,7 @@ impl Client {
             match command.spawn() {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => {
-                    return Err(OperateError::Unusable(format!(
+                    return Err(SetupError::Unusable(format!(
                         "{} can't be run: {error}",
                         program.display()
                     )));
@@ -126,7 +126,7 @@ impl Client {
                 Ok(child) => return Ok(child),
             }
         }
-        Err(OperateError::Unusable(
+        Err(SetupError::Unusable(
             "neither mysql nor mariadb is there, which carry the statements: install one, or add its directory to PATH".to_owned(),
         ))
     }

@@ -7,7 +7,7 @@ use countersign_core::failure::Class;
 
 /// Why a plan was not made or not applied: each says what to do next.
 #[derive(Debug, thiserror::Error)]
-pub enum OperateError {
+pub enum SetupError {
     /// A file can't be read or written.
     #[error("{}: {source}{}", path.display(), advice(source))]
     File {
@@ -31,7 +31,7 @@ pub enum OperateError {
         /// What was to be done.
         step: String,
         /// Why it was not.
-        cause: Box<OperateError>,
+        cause: Box<SetupError>,
         /// What had been done before, and is undone.
         taken_back: Vec<String>,
         /// What could not be undone, and how to do that.
@@ -39,7 +39,7 @@ pub enum OperateError {
     },
 }
 
-impl OperateError {
+impl SetupError {
     /// The class that decides the exit status.
     #[must_use]
     pub fn class(&self) -> Class {
@@ -68,7 +68,7 @@ fn undone(taken_back: &[String], by_hand: &[String]) -> String {
 }
 
 /// Names the file in a system's error.
-pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> OperateError {
+pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> SetupError {
     let path = path.to_owned();
-    move |source| OperateError::File { path, source }
+    move |source| SetupError::File { path, source }
 }

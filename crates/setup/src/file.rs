@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use crate::OperateError;
+use crate::SetupError;
 use crate::error::at;
 
 /// A file's content and mode.
@@ -16,7 +16,7 @@ pub(crate) struct Found {
 }
 
 /// What lies at `path`; nothing where nothing does.
-pub(crate) fn read(path: &Path) -> Result<Option<Found>, OperateError> {
+pub(crate) fn read(path: &Path) -> Result<Option<Found>, SetupError> {
     let read = || -> io::Result<Found> {
         Ok(Found {
             mode: fs::metadata(path)?.permissions().mode() & 0o7777,
@@ -31,7 +31,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<Found>, OperateError> {
 }
 
 /// Puts a file in its place by rename: a server may have the old one mapped, or be about to read it.
-pub(crate) fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), OperateError> {
+pub(crate) fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), SetupError> {
     let fresh = path.with_extension("new");
     let write = || {
         // One that a killed run left. Made new, so that no link which someone laid there is followed.

@@ -12,6 +12,6 @@ pub mod plugin;
 mod statement;
 
 pub use client::{Client, Connection};
-pub use error::OperateError;
+pub use error::SetupError;
 pub use plan::{Action, Content, Plan, Step};
-pub use statement::{Ending, Statement};
+pub use statement::{Statement, WaitCondition};

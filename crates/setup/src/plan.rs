@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use crate::error::at;
 use crate::file::{self, Found};
-use crate::{Client, OperateError, Statement};
+use crate::{Client, SetupError, Statement};
 
 /// The steps to where a server is to be, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -82,7 +82,7 @@ pub enum Content {
 }
 
 impl Content {
-    fn bytes(&self) -> Result<Vec<u8>, OperateError> {
+    fn bytes(&self) -> Result<Vec<u8>, SetupError> {
         match self {
             Self::Content(text) => Ok(text.clone().into_bytes()),
             Self::CopyOf(from) => std::fs::read(from).map_err(at(from)),
@@ -114,7 +114,7 @@ impl Plan {
         &self,
         client: &Client,
         mut progress: impl FnMut(&Step),
-    ) -> Result<(), OperateError> {
+    ) -> Result<(), SetupError> {
         let mut undos = Vec::new();
         for step in self.steps.iter().filter(|step| !step.done) {
             progress(step);
@@ -127,12 +127,7 @@ impl Plan {
     }
 }
 
-fn take_back(
-    action: &Action,
-    cause: OperateError,
-    undos: Vec<Undo>,
-    client: &Client,
-) -> OperateError {
+fn take_back(action: &Action, cause: SetupError, undos: Vec<Undo>, client: &Client) -> SetupError {
     let (mut taken_back, mut by_hand) = (Vec::new(), Vec::new());
     for undo in undos.into_iter().rev().filter(|undo| !matches!(undo, Undo::Nothing)) {
         match undo.apply(client) {
@@ -140,11 +135,11 @@ fn take_back(
             Err(error) => by_hand.push(format!("{undo} ({error})")),
         }
     }
-    OperateError::Step { step: action.to_string(), cause: Box::new(cause), taken_back, by_hand }
+    SetupError::Step { step: action.to_string(), cause: Box::new(cause), taken_back, by_hand }
 }
 
 impl Undo {
-    fn apply(&self, client: &Client) -> Result<(), OperateError> {
+    fn apply(&self, client: &Client) -> Result<(), SetupError> {
         match self {
             Self::Nothing => Ok(()),
             Self::File { path, before: Some(Found { content, mode }) } => {
@@ -169,7 +164,7 @@ impl fmt::Display for Undo {
 }
 
 impl Action {
-    fn apply(&self, client: &Client) -> Result<Undo, OperateError> {
+    fn apply(&self, client: &Client) -> Result<Undo, SetupError> {
         match self {
             Self::Write { path, mode, content } => {
                 let (content, before) = (content.bytes()?, file::read(path)?);
@@ -192,11 +187,7 @@ impl Action {
     }
 
     /// The file that it writes, as it is to be; the step is done where it is so.
-    pub(crate) fn writing(
-        path: PathBuf,
-        mode: u32,
-        content: Content,
-    ) -> Result<Step, OperateError> {
+    pub(crate) fn writing(path: PathBuf, mode: u32, content: Content) -> Result<Step, SetupError> {
         let (found, wanted) = (file::read(&path)?, content.bytes()?);
         let (done, now) = match &found {
             None => (false, "nothing is there"),
@@ -208,7 +199,7 @@ impl Action {
     }
 
     /// A file's end; the step is done where there is none.
-    pub(crate) fn deleting(path: &Path) -> Result<Step, OperateError> {
+    pub(crate) fn deleting(path: &Path) -> Result<Step, SetupError> {
         let there = file::read(path)?.is_some();
         let now = if there { "it is there" } else { "nothing is there" };
         Ok(Step {
@@ -219,10 +210,10 @@ impl Action {
     }
 }
 
-fn advised(error: OperateError, advice: Option<&str>) -> OperateError {
+fn advised(error: SetupError, advice: Option<&str>) -> SetupError {
     match (error, advice) {
-        (OperateError::Refused(said), Some(advice)) => {
-            OperateError::Refused(format!("{said}\n{advice}"))
+        (SetupError::Refused(said), Some(advice)) => {
+            SetupError::Refused(format!("{said}\n{advice}"))
         }
         (error, _) => error,
     }
@@ -232,7 +223,7 @@ fn check(
     client: &Client,
     variables: &BTreeMap<String, String>,
     advice: &str,
-) -> Result<(), OperateError> {
+) -> Result<(), SetupError> {
     for (name, wanted) in variables {
         let lines = client.run(&format!("SHOW GLOBAL VARIABLES LIKE '{name}';"))?;
         let found =
@@ -240,7 +231,7 @@ fn check(
         let found = found.map_or("", |(_, value)| value);
         if found != wanted {
             let wanted = if wanted.is_empty() { "unset".to_owned() } else { format!("{wanted:?}") };
-            return Err(OperateError::Unusable(format!(
+            return Err(SetupError::Unusable(format!(
                 "{name} is {found:?} and not {wanted}: {advice}"
             )));
         }

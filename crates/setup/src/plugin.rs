@@ -22,7 +22,7 @@ pub use options::default_file;
 pub use server::{Account, Server};
 
 use crate::plan::{Action, Content, Plan, Step};
-use crate::{Ending, OperateError, Statement, file};
+use crate::{SetupError, Statement, WaitCondition, file};
 
 /// The name that AWS gives the plugin.
 const PLUGIN: &str = "AWSAuthenticationPlugin";
@@ -38,7 +38,7 @@ const UNINSTALL: &str = "UNINSTALL PLUGIN AWSAuthenticationPlugin;";
 /// until the login ends. Until then `INSTALL PLUGIN` fails (MariaDB: 1968, MySQL: 1125), and a plugin that was taken out would be
 /// neither loaded nor in `mysql.plugin`. No login holds it anew, and the servers end one that says nothing after their
 /// `connect_timeout`, 10 s unless set. One that is `ACTIVE` or `DISABLED` stays: `INSTALL PLUGIN` says so at once.
-const LOGINS: Ending = Ending {
+const LOGINS: WaitCondition = WaitCondition {
     query: "SELECT PLUGIN_STATUS FROM information_schema.PLUGINS WHERE PLUGIN_NAME = 'AWSAuthenticationPlugin' \
             AND PLUGIN_STATUS NOT IN ('ACTIVE', 'DISABLED');",
     patience: Duration::from_secs(30),
@@ -74,7 +74,7 @@ pub struct Wanted {
 /// # Errors
 /// [`OperateError::Unusable`] for a file that somebody else wrote, a value that an option file can't hold, and a plugin that the
 /// server loads by an option of its own; [`OperateError::File`].
-pub fn install(server: &Server, wanted: &Wanted) -> Result<Plan, OperateError> {
+pub fn install(server: &Server, wanted: &Wanted) -> Result<Plan, SetupError> {
     refuse_loaded_by_option(server)?;
     let variables = options::variables(wanted)?;
     refuse_foreign(&wanted.config_file)?;
@@ -130,12 +130,12 @@ pub fn install(server: &Server, wanted: &Wanted) -> Result<Plan, OperateError> {
 ///
 /// # Errors
 /// [`OperateError::Unusable`] while accounts use it, and those of [`install`].
-pub fn remove(server: &Server, config_file: &Path) -> Result<Plan, OperateError> {
+pub fn remove(server: &Server, config_file: &Path) -> Result<Plan, SetupError> {
     refuse_loaded_by_option(server)?;
     refuse_foreign(config_file)?;
     if !server.accounts.is_empty() {
         let accounts: Vec<String> = server.accounts.iter().map(ToString::to_string).collect();
-        return Err(OperateError::Unusable(format!(
+        return Err(SetupError::Unusable(format!(
             "accounts log in by {PLUGIN}: {}. DROP USER them, or ALTER USER … IDENTIFIED with something else, first: without the plugin \
              nobody gets into them",
             accounts.join(", ")
@@ -179,22 +179,22 @@ fn awaiting(statement: &str) -> Statement {
 }
 
 /// A server that loads it by `plugin-load` or `plugin-load-add` would do so again at its next start, whatever is done here.
-fn refuse_loaded_by_option(server: &Server) -> Result<(), OperateError> {
+fn refuse_loaded_by_option(server: &Server) -> Result<(), SetupError> {
     if !server.loaded || server.has_row {
         return Ok(());
     }
-    Err(OperateError::Unusable(format!(
+    Err(SetupError::Unusable(format!(
         "an option of the server's own (plugin-load or plugin-load-add) loads {PLUGIN}: take it out of the server's option files or \
          command line, restart the server, and run this again"
     )))
 }
 
-fn refuse_foreign(config_file: &Path) -> Result<(), OperateError> {
+fn refuse_foreign(config_file: &Path) -> Result<(), SetupError> {
     let found = file::read(config_file)?;
     if found.is_none_or(|found| found.content.starts_with(options::MARK.as_bytes())) {
         return Ok(());
     }
-    Err(OperateError::Unusable(format!(
+    Err(SetupError::Unusable(format!(
         "{} was not written by `countersign setup plugin`, and stays as it is: name another file with --config-file",
         config_file.display()
     )))

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::{Client, OperateError};
+use crate::{Client, SetupError};
 
 /// How long to wait between two looks.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -19,12 +19,12 @@ pub struct Statement {
     pub text: String,
     /// What has to be over before it runs.
     #[serde(skip)]
-    pub after: Option<Ending>,
+    pub after: Option<WaitCondition>,
 }
 
 /// Something in the server that comes to its end without being told to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ending {
+pub struct WaitCondition {
     /// It is over once this query has no row.
     pub query: &'static str,
     /// How long to wait for that.
@@ -35,7 +35,7 @@ pub struct Ending {
 
 impl Statement {
     /// Waits for what it has to wait for, and runs it.
-    pub(crate) fn run(&self, client: &Client) -> Result<(), OperateError> {
+    pub(crate) fn run(&self, client: &Client) -> Result<(), SetupError> {
         if let Some(ending) = &self.after {
             ending.wait(client)?;
         }
@@ -55,12 +55,12 @@ impl fmt::Display for Statement {
     }
 }
 
-impl Ending {
-    fn wait(&self, client: &Client) -> Result<(), OperateError> {
+impl WaitCondition {
+    fn wait(&self, client: &Client) -> Result<(), SetupError> {
         let start = Instant::now();
         while !client.run(self.query)?.is_empty() {
             if start.elapsed() >= self.patience {
-                return Err(OperateError::Unusable(format!(
+                return Err(SetupError::Unusable(format!(
                     "after {} s, {}",
                     self.patience.as_secs(),
                     self.advice

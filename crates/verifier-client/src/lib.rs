@@ -9,5 +9,5 @@ mod connection;
 mod settings;
 mod verifier;
 
-pub use settings::{Mistake, Settings};
+pub use settings::{SettingError, Settings};
 pub use verifier::Verifier;

@@ -48,7 +48,7 @@ enum Account {
 
 /// What is wrong with one setting. Each module spells settings in its own way, so the parts are told apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mistake {
+pub struct SettingError {
     /// The setting's name, as in the table at [`Settings`], or what was given for one.
     pub name: String,
     /// Its value; none where the setting is missing.
@@ -58,7 +58,7 @@ pub struct Mistake {
 }
 
 /// In the spelling of an argument: `"timeout=5": a time from 1ms to 60s is needed, such as 5s`.
-impl fmt::Display for Mistake {
+impl fmt::Display for SettingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, value, reason } = self;
         match value {
@@ -81,12 +81,12 @@ impl Settings {
     ///
     /// # Errors
     /// All that is wrong with them, at once.
-    pub fn parse(pairs: &[(&str, &str)]) -> Result<Self, Vec<Mistake>> {
+    pub fn parse(pairs: &[(&str, &str)]) -> Result<Self, Vec<SettingError>> {
         let mut given = Given::default();
         let mut mistakes = Vec::new();
         for (name, value) in pairs {
             if let Err(reason) = given.take(name, value) {
-                mistakes.push(Mistake {
+                mistakes.push(SettingError {
                     name: (*name).to_owned(),
                     value: Some((*value).to_owned()),
                     reason,
@@ -98,7 +98,7 @@ impl Settings {
             [("socket", given.sockets.is_none()), ("instance", given.instance.is_none())]
         {
             if missing && !pairs.iter().any(|(given, _)| *given == name) {
-                mistakes.push(Mistake {
+                mistakes.push(SettingError {
                     name: name.to_owned(),
                     value: None,
                     reason: "is missing".to_owned(),

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use countersign_core::ask::{Nonce, Question, ask};
 use countersign_core::failure::{Class, Failure};
 use countersign_core::name::{DbUser, Engine, InstanceId};
+use countersign_core::verifier_protocol::{Nonce, VerifyRequest, round_trip};
 use rustix::rand::{GetRandomFlags, getrandom};
 use zeroize::Zeroizing;
 
@@ -40,7 +40,7 @@ impl Verifier {
     ///
     /// # Errors
     /// The class that the verifier denies with, or why it gave no answer that counts.
-    pub fn ask(
+    pub fn verify(
         &self,
         engine: Engine,
         user: DbUser,
@@ -49,13 +49,13 @@ impl Verifier {
         tls: Option<bool>,
     ) -> Result<(), Failure> {
         let deadline = Deadline::after(self.timeout);
-        let mut question = Question::new(nonce()?, engine, self.instance.clone(), user, token);
+        let mut question = VerifyRequest::new(nonce()?, engine, self.instance.clone(), user, token);
         question.client = client;
         question.tls = tls;
         let mut unanswered = Failure::new(Class::Configuration, "no socket is set");
         for socket in &self.sockets {
             let asked = Connection::open(socket, Trusted::new(self.named), deadline)
-                .and_then(|mut connection| ask(&mut connection, &question));
+                .and_then(|mut connection| round_trip(&mut connection, &question));
             match asked {
                 // It is not there, or was killed while it was asked: another that shares its store says the same.
                 Err(failure) if failure.class == Class::Unavailable => unanswered = failure,

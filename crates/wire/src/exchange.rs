@@ -5,7 +5,7 @@ use std::fmt;
 use countersign_core::credentials::Secret;
 use zeroize::Zeroizing;
 
-use crate::inbox::Inbox;
+use crate::read_buffer::ReadBuffer;
 
 /// One side of a login, as a value: each step consumes it and gives the next.
 pub trait Exchange: Sized {
@@ -15,8 +15,8 @@ pub trait Exchange: Sized {
     /// Takes what it can of what has come, and says what is to be done next.
     ///
     /// # Errors
-    /// The [`Fault`] that ends the login. Where [`Fault::farewell`] has bytes, they are sent before the socket is closed.
-    fn advance(self, inbox: &mut Inbox) -> Result<Step<Self>, Fault>;
+    /// The [`Fault`] that ends the login. Where [`Fault::error_packet`] has bytes, they are sent before the socket is closed.
+    fn advance(self, inbox: &mut ReadBuffer) -> Result<Step<Self>, ProtocolError>;
 }
 
 /// What is to be done with the socket.
@@ -27,7 +27,7 @@ pub enum Step<E: Exchange> {
     Write(Zeroizing<Vec<u8>>, E),
     /// The bytes are to be sent as they are, then TLS begins; what is still in the inbox is TLS already (it has to be empty
     /// where bytes are sent: whoever talks ahead of TLS is refused). Then [`Secure::established`], and on with what that gives.
-    Secure(Vec<u8>, Box<dyn Secure<E>>),
+    StartTls(Vec<u8>, Box<dyn AwaitTls<E>>),
     /// The login is over. The bytes, if any, are to be sent first.
     Done(Vec<u8>, E::Outcome),
 }
@@ -38,19 +38,19 @@ impl<E: Exchange> fmt::Debug for Step<E> {
         match self {
             Self::Read(_) => f.write_str("Read"),
             Self::Write(bytes, _) => write!(f, "Write({} bytes)", bytes.len()),
-            Self::Secure(bytes, _) => write!(f, "Secure({} bytes)", bytes.len()),
+            Self::StartTls(bytes, _) => write!(f, "Secure({} bytes)", bytes.len()),
             Self::Done(bytes, _) => write!(f, "Done({} bytes)", bytes.len()),
         }
     }
 }
 
 /// A login that waits for TLS.
-pub trait Secure<E>: Send {
+pub trait AwaitTls<E>: Send {
     /// Goes on within TLS.
-    fn established(self: Box<Self>, peer: Peer) -> E;
+    fn established(self: Box<Self>, peer: TlsInfo) -> E;
 }
 
-impl<E> fmt::Debug for dyn Secure<E> {
+impl<E> fmt::Debug for dyn AwaitTls<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secure")
     }
@@ -58,7 +58,7 @@ impl<E> fmt::Debug for dyn Secure<E> {
 
 /// What TLS says about the connection once it stands.
 #[derive(Debug, Clone, Default)]
-pub struct Peer {
+pub struct TlsInfo {
     /// `tls-server-end-point` (RFC 5929): the hash of the server's certificate, for SCRAM's channel binding. For a login it is
     /// our own certificate's, for a dial the server's. `None` where it can't be computed.
     pub end_point: Option<Vec<u8>>,
@@ -68,14 +68,14 @@ pub struct Peer {
 
 /// Why a login ends without an outcome. Nothing in it is secret.
 #[derive(Debug, thiserror::Error)]
-pub enum Fault {
+pub enum ProtocolError {
     /// The other side does not keep to the protocol, or goes over a limit.
     #[error("{detail}")]
     Protocol {
         /// What it did, in our words.
         detail: String,
         /// The protocol's own error for it, as bytes to send; empty where it would not be understood.
-        farewell: Vec<u8>,
+        error_packet: Vec<u8>,
     },
     /// The other side speaks the protocol, but asks for what can't be given (or the server for what we won't give, like a
     /// token without TLS).
@@ -84,7 +84,7 @@ pub enum Fault {
         /// What was asked for, and what to do instead.
         detail: String,
         /// As in `Protocol`.
-        farewell: Vec<u8>,
+        error_packet: Vec<u8>,
     },
     /// The client did not prove to be who it says it is; or the server wants a proof of this user that there is none of.
     #[error("{detail}")]
@@ -92,39 +92,39 @@ pub enum Fault {
         /// Who, in our words.
         detail: String,
         /// As in `Protocol`.
-        farewell: Vec<u8>,
+        error_packet: Vec<u8>,
     },
     /// The server refused the login, in its own words.
     #[error("{0}")]
     Refused(ServerError),
 }
 
-impl Fault {
+impl ProtocolError {
     /// A violation without a word to the other side.
     #[must_use]
     pub fn protocol(detail: impl Into<String>) -> Self {
-        Self::Protocol { detail: detail.into(), farewell: Vec::new() }
+        Self::Protocol { detail: detail.into(), error_packet: Vec::new() }
     }
 
     /// Something that can't be done, without a word to the other side.
     #[must_use]
     pub fn unsupported(detail: impl Into<String>) -> Self {
-        Self::Unsupported { detail: detail.into(), farewell: Vec::new() }
+        Self::Unsupported { detail: detail.into(), error_packet: Vec::new() }
     }
 
     /// A proof that can't be given, without a word to the other side.
     #[must_use]
     pub fn denied(detail: impl Into<String>) -> Self {
-        Self::Denied { detail: detail.into(), farewell: Vec::new() }
+        Self::Denied { detail: detail.into(), error_packet: Vec::new() }
     }
 
     /// What is sent to the other side before the socket is closed.
     #[must_use]
-    pub fn farewell(&self) -> &[u8] {
+    pub fn error_packet(&self) -> &[u8] {
         match self {
-            Self::Protocol { farewell, .. }
-            | Self::Unsupported { farewell, .. }
-            | Self::Denied { farewell, .. } => farewell,
+            Self::Protocol { error_packet, .. }
+            | Self::Unsupported { error_packet, .. }
+            | Self::Denied { error_packet, .. } => error_packet,
             Self::Refused(_) => &[],
         }
     }
@@ -145,7 +145,7 @@ pub struct ServerError {
 
 /// How a login of ours to a server is secured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Security {
+pub enum TransportSecurity {
     /// TLS or nothing.
     Required,
     /// No TLS. A token or a clear-text password is then refused to the server, unless the socket never leaves the machine.
@@ -163,7 +163,7 @@ pub enum Credential {
     /// A password.
     Password(Secret),
     /// Nothing: the server lets the user in by other means.
-    Nothing,
+    None,
 }
 
 impl fmt::Debug for Credential {
@@ -171,14 +171,14 @@ impl fmt::Debug for Credential {
         f.write_str(match self {
             Self::Token(_) => "Token([redacted])",
             Self::Password(_) => "Password([redacted])",
-            Self::Nothing => "Nothing",
+            Self::None => "Nothing",
         })
     }
 }
 
 /// Whether clients are offered TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tls {
+pub enum ClientTlsMode {
     /// There is none.
     Off,
     /// Who wants it gets it.

@@ -5,12 +5,12 @@
 //! `mysql::dial` log in to a server. Whoever owns the socket drives them all alike: it asks for the next [`Step`] and does it.
 
 pub mod exchange;
-pub mod inbox;
 pub mod mysql;
 pub mod pg;
+pub mod read_buffer;
 mod sql;
 #[cfg(test)]
 mod testing;
 
-pub use exchange::{Exchange, Fault, Peer, Step};
-pub use inbox::Inbox;
+pub use exchange::{Exchange, ProtocolError, Step, TlsInfo};
+pub use read_buffer::ReadBuffer;

@@ -2,8 +2,8 @@
 
 use std::fmt::Debug;
 
-use crate::exchange::{Exchange, Fault, Peer, Secure, Step};
-use crate::inbox::Inbox;
+use crate::exchange::{AwaitTls, Exchange, ProtocolError, Step, TlsInfo};
+use crate::read_buffer::ReadBuffer;
 
 /// The most steps that one piece of input may lead to: an exchange that takes more goes round in a circle.
 const MAX_STEPS: usize = 10_000;
@@ -14,14 +14,14 @@ const HELLO: [u8; 1] = [0x16];
 /// One end of a login, with its inbox.
 pub(crate) struct Side<E: Exchange> {
     phase: Phase<E>,
-    inbox: Inbox,
+    inbox: ReadBuffer,
     sent: Vec<u8>,
 }
 
 enum Phase<E: Exchange> {
     Reading(E),
-    Securing(Box<dyn Secure<E>>),
-    Over(Result<E::Outcome, Fault>),
+    Securing(Box<dyn AwaitTls<E>>),
+    Over(Result<E::Outcome, ProtocolError>),
     /// While it is being driven.
     Moving,
 }
@@ -32,7 +32,8 @@ where
 {
     /// Goes as far as it gets without a byte.
     pub(crate) fn new(exchange: E) -> Self {
-        let mut side = Self { phase: Phase::Moving, inbox: Inbox::default(), sent: Vec::new() };
+        let mut side =
+            Self { phase: Phase::Moving, inbox: ReadBuffer::default(), sent: Vec::new() };
         side.run(exchange);
         side
     }
@@ -56,7 +57,7 @@ where
     }
 
     /// TLS stands: what was in the inbox was its.
-    pub(crate) fn secure(&mut self, peer: Peer) -> &mut Self {
+    pub(crate) fn secure(&mut self, peer: TlsInfo) -> &mut Self {
         let Phase::Securing(securing) = std::mem::replace(&mut self.phase, Phase::Moving) else {
             panic!("it does not wait for TLS")
         };
@@ -93,7 +94,7 @@ where
     }
 
     /// Why it failed, which it has to have.
-    pub(crate) fn fault(self) -> Fault {
+    pub(crate) fn fault(self) -> ProtocolError {
         match self.phase {
             Phase::Over(Err(fault)) => fault,
             Phase::Over(Ok(outcome)) => panic!("it came to {outcome:?}"),
@@ -102,7 +103,7 @@ where
     }
 
     /// What it came to; `None` where it waits.
-    pub(crate) fn result(self) -> Option<Result<E::Outcome, Fault>> {
+    pub(crate) fn result(self) -> Option<Result<E::Outcome, ProtocolError>> {
         if let Phase::Over(result) = self.phase { Some(result) } else { None }
     }
 
@@ -115,7 +116,7 @@ where
                     self.sent.extend_from_slice(&bytes);
                     exchange = next;
                 }
-                Ok(Step::Secure(bytes, securing)) => {
+                Ok(Step::StartTls(bytes, securing)) => {
                     assert!(
                         bytes.is_empty() || self.inbox.is_empty(),
                         "what came ahead of TLS is still there"
@@ -128,7 +129,7 @@ where
                     return self.phase = Phase::Over(Ok(outcome));
                 }
                 Err(fault) => {
-                    self.sent.extend_from_slice(fault.farewell());
+                    self.sent.extend_from_slice(fault.error_packet());
                     return self.phase = Phase::Over(Err(fault));
                 }
             }
@@ -152,7 +153,7 @@ where
     D::Outcome: Debug,
     L::Outcome: Debug,
 {
-    let peer = || Peer {
+    let peer = || TlsInfo {
         end_point: end_point.map(<[u8]>::to_vec),
         protocol: Some(b"postgresql".to_vec()),
     };

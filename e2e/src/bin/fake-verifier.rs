@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 
-use countersign_core::ask::{Answer, Question, frame};
+use countersign_core::verifier_protocol::{VerifyRequest, VerifyResponse, frame};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -37,9 +37,9 @@ fn allow(stream: &mut UnixStream) {
     }
     let mut body = vec![0; u32::from_be_bytes(head) as usize];
     stream.read_exact(&mut body).expect("the question");
-    let nonce = Question::parse(&body).expect("a proper question").nonce();
+    let nonce = VerifyRequest::parse(&body).expect("a proper question").nonce();
     stream
-        .write_all(&frame(&Answer::Allow { nonce }, 256).expect("an answer"))
+        .write_all(&frame(&VerifyResponse::Allow { nonce }, 256).expect("an answer"))
         .expect("the answer is taken");
     println!("allowed");
 }

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use countersign_e2e::{Said, Stack, Way, countersign, run};
+use countersign_e2e::{CommandOutput, ServerKind, Stack, countersign, run};
 use serde_json::Value;
 
 const HOST: &str = "db.abc.eu-west-1.rds.amazonaws.com";
@@ -11,7 +11,7 @@ const KEYS: [(&str, &str); 2] =
     [("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG")];
 
 /// Runs a program with `input` on its standard input.
-pub(crate) fn with_input(command: &mut Command, input: &str) -> Said {
+pub(crate) fn with_input(command: &mut Command, input: &str) -> CommandOutput {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -22,7 +22,7 @@ pub(crate) fn with_input(command: &mut Command, input: &str) -> Said {
     child.wait_with_output().unwrap().into()
 }
 
-fn token(arguments: &[&str]) -> Said {
+fn token(arguments: &[&str]) -> CommandOutput {
     run(countersign()
         .args(["token", "--hostname", HOST, "--port", "5432", "--username", "jane"])
         .args(arguments)
@@ -206,7 +206,7 @@ fn policies_are_simulated_and_explained() {
 
 #[test]
 fn a_stack_is_started_once_and_stopped_once() {
-    let stack = Stack::up(Way::Ldap, &[]);
+    let stack = Stack::up(ServerKind::Ldap, &[]);
     let twice = run(stack.local(&["up", "--detach"]).args(["--authentication", "ldap"]));
     assert!(twice.status == Some(5) && twice.err.contains("runs in"), "{twice:?}");
     let status = stack.status();

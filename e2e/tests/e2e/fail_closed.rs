@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use countersign_core::name::Engine;
-use countersign_e2e::{Stack, Way, countersign, programs, run, wait_until, ways};
+use countersign_e2e::{ServerKind, Stack, countersign, programs, run, wait_until, ways};
 
 /// How many logins are tried while the authority is killed.
 const LOGINS: usize = 1000;
@@ -45,12 +45,12 @@ impl Drop for Fake {
 #[test]
 fn a_verifier_that_is_down_hangs_lies_or_is_another_s_lets_nobody_in() {
     // LDAP has no way to tell who answers: docs/postgresql.md says so.
-    for way in ways().into_iter().filter(|way| *way != Way::Ldap) {
+    for way in ways().into_iter().filter(|way| *way != ServerKind::Ldap) {
         refuses_without_a_verifier(way);
     }
 }
 
-fn refuses_without_a_verifier(way: Way) {
+fn refuses_without_a_verifier(way: ServerKind) {
     let stack = Stack::up(way, &[]);
     let good = stack.token(&stack.credentials(&[]), "app");
     assert!(stack.login("app", &good).ok);
@@ -97,11 +97,11 @@ fn refuses_without_a_verifier(way: Way) {
 }
 
 /// The number of the server's process, as it wrote it down.
-fn process_of(stack: &Stack, way: Way) -> String {
+fn process_of(stack: &Stack, way: ServerKind) -> String {
     let file = match way {
-        Way::Pam | Way::Ldap => "postgres/data/postmaster.pid",
-        Way::Mariadb => "mariadb/run/mysqld.pid",
-        Way::Mysql => "mysql/run/mysqld.pid",
+        ServerKind::Pam | ServerKind::Ldap => "postgres/data/postmaster.pid",
+        ServerKind::Mariadb => "mariadb/run/mysqld.pid",
+        ServerKind::Mysql => "mysql/run/mysqld.pid",
     };
     let text = std::fs::read_to_string(stack.directory().join("instances").join(file)).unwrap();
     text.lines().next().unwrap().trim().to_owned()

@@ -6,10 +6,10 @@ use std::process::Command;
 use std::sync::Arc;
 
 use countersign_authority::servers::{Master, NewServer, Running, Servers, ServersError};
-use countersign_authority::verifier::{ContextKeys, Settings};
+use countersign_authority::verifier::{ContextKeys, VerifierConfig};
 use countersign_core::credentials::Secret;
 use countersign_core::name::{Engine, InstanceId};
-use countersign_e2e::{Said, mysql_client, programs, run, wait_until, ways_of};
+use countersign_e2e::{CommandOutput, mysql_client, programs, run, wait_until, ways_of};
 use countersign_local::Layout;
 use countersign_local::stack::{Plan, Preference, Stack, Wanted, down};
 use countersign_local::state::{Authentication, State};
@@ -53,9 +53,9 @@ impl Place {
             region: "eu-central-1".parse().unwrap(),
             ldap_address: "127.0.0.1".parse().unwrap(),
             allowed_users: Vec::new(),
-            settings: Settings { limit: None, context_keys: ContextKeys::AsRds },
+            settings: VerifierConfig { limit: None, context_keys: ContextKeys::AsRds },
             start: None,
-            issuer: countersign_authority::issuer::USUAL_URL.to_owned(),
+            issuer: countersign_authority::issuer::DEFAULT_URL.to_owned(),
             machine: None,
         };
         self.runtime.block_on(Stack::up(plan, |_| {})).unwrap()
@@ -90,7 +90,7 @@ impl Place {
     }
 
     /// The engine's own client, as the master user, over TCP with TLS.
-    fn login(&self, engine: Engine, at: &Running, password: &str, sql: &str) -> Said {
+    fn login(&self, engine: Engine, at: &Running, password: &str, sql: &str) -> CommandOutput {
         let ca = self.layout().ca();
         let (host, port) = (at.host.as_str(), at.port.to_string());
         if engine == Engine::Postgres {

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use countersign_core::endpoint::Endpoint;
 use countersign_core::name::Engine;
 use countersign_e2e::{
-    Said, Stack, Way, countersign, mysql_client, run, token, wait_until, ways_of,
+    CommandOutput, ServerKind, Stack, countersign, mysql_client, run, token, wait_until, ways_of,
 };
 use tempfile::TempDir;
 
@@ -156,7 +156,7 @@ impl OwnServer {
     }
 
     /// Runs SQL as the administrator.
-    fn sql(&self, sql: &str) -> Said {
+    fn sql(&self, sql: &str) -> CommandOutput {
         let socket = format!("--socket={}", self.path("mysqld.sock").display());
         run(self.client().args([
             "--no-defaults",
@@ -182,7 +182,7 @@ impl OwnServer {
     }
 
     /// Logs in over TLS, verified by the stack's CA.
-    fn login(&self, stack: &Stack, token: &str) -> Said {
+    fn login(&self, stack: &Stack, token: &str) -> CommandOutput {
         let (ca, port) = (
             format!("--ssl-ca={}", stack.env(&[])["MYSQL_SSL_CA"]),
             format!("--port={}", self.port),
@@ -208,7 +208,7 @@ impl OwnServer {
     }
 
     /// `countersign setup plugin` on this server.
-    fn setup(&self, arguments: &[&str]) -> Said {
+    fn setup(&self, arguments: &[&str]) -> CommandOutput {
         // The engine's own client first.
         let path =
             format!("{}:{}", self.root.join("usr/bin").display(), std::env::var("PATH").unwrap());
@@ -248,7 +248,7 @@ impl Drop for OwnServer {
 /// A stack that servers of [`USER`] may ask.
 fn verifier() -> Stack {
     let is_root = rustix::process::geteuid().is_root();
-    Stack::up(Way::Mariadb, if is_root { &["--allow-user", USER] } else { &[] })
+    Stack::up(ServerKind::Mariadb, if is_root { &["--allow-user", USER] } else { &[] })
 }
 
 #[test]

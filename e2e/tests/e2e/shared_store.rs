@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use countersign_authority::holder::HeldKey;
+use countersign_authority::key_lookup::ResolvedKey;
 use countersign_authority::model::{Identity, IdentityKind};
 use countersign_authority::store::{Location, NewIdentity, Store};
 use countersign_core::credentials::Secret;
 use countersign_core::name::AccountId;
 use countersign_core::region::Partition;
 use countersign_core::token::KeyStatus;
-use countersign_e2e::{Stack, Way, run};
+use countersign_e2e::{ServerKind, Stack, run};
 
 /// A stack whose PostgreSQL has a database for authorities, and where that is.
 pub(crate) struct Shared {
@@ -21,7 +21,7 @@ pub(crate) const PASSWORD: &str = "not-for-keeps";
 
 impl Shared {
     pub(crate) fn new() -> Self {
-        let stack = Stack::up(Way::Pam, &[]);
+        let stack = Stack::up(ServerKind::Pam, &[]);
         for sql in [
             &*format!("CREATE USER authority PASSWORD '{PASSWORD}'"),
             "CREATE DATABASE state OWNER authority",
@@ -70,7 +70,9 @@ fn what_one_authority_changes_the_other_sees() {
     let key = first.create_identity(&new, SystemTime::now()).unwrap().unwrap();
     let status = |store: &Store| {
         let state = store.state().unwrap();
-        HeldKey::find(&state, store.sealing(), &key.access_key_id, None).ok().map(|key| key.status)
+        ResolvedKey::find(&state, store.sealing(), &key.access_key_id, None)
+            .ok()
+            .map(|key| key.status)
     };
     within_a_second("the key", || status(&second) == Some(KeyStatus::Active));
     second.set_key_status(&key.access_key_id, KeyStatus::Inactive).unwrap();
@@ -103,8 +105,13 @@ fn what_one_authority_changes_the_other_sees() {
     let session = first.create_session(&request, SystemTime::now()).unwrap();
     let token = session.session_token.as_ref().map(Secret::expose);
     assert!(
-        HeldKey::find(&second.state().unwrap(), second.sealing(), &session.access_key_id, token)
-            .is_ok()
+        ResolvedKey::find(
+            &second.state().unwrap(),
+            second.sealing(),
+            &session.access_key_id,
+            token
+        )
+        .is_ok()
     );
 }
 

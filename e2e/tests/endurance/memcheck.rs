@@ -12,7 +12,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use countersign_core::endpoint::Endpoint;
-use countersign_e2e::{Stack, Way, run, token};
+use countersign_e2e::{ServerKind, Stack, run, token};
 
 use crate::alone;
 use crate::fake::Fake;
@@ -25,7 +25,7 @@ const ACCOUNT: &str = "app";
 fn the_plugin_makes_no_error_of_memory_in_mariadb() {
     let _alone = alone();
     if is_possible() {
-        check(Way::Mariadb, Path::new("/"));
+        check(ServerKind::Mariadb, Path::new("/"));
     }
 }
 
@@ -39,7 +39,7 @@ fn the_plugin_makes_no_error_of_memory_in_mysql() {
         return;
     };
     if is_possible() {
-        check(Way::Mysql, Path::new(&tree));
+        check(ServerKind::Mysql, Path::new(&tree));
     }
 }
 
@@ -59,7 +59,7 @@ fn is_possible() -> bool {
 }
 
 /// Runs the server of a stack once more, under valgrind, through all that a login can be.
-fn check(way: Way, root: &Path) {
+fn check(way: ServerKind, root: &Path) {
     let stack = Stack::up(way, &[]);
     let server = Checked::start(&stack, root);
     let matrix = Matrix::of(&stack);

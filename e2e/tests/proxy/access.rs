@@ -3,14 +3,14 @@
 use std::process::Command;
 
 use countersign_core::name::Engine;
-use countersign_e2e::{Proxy, Said, Site, Stack, Way, postgres, run, ways};
+use countersign_e2e::{CommandOutput, Proxy, ProxyFixture, ServerKind, Stack, postgres, run, ways};
 use rustls::pki_types::CertificateDer;
 
 const PASSWORD: &str = "the-callers-own";
 
 /// A certificate for this name and the site's address.
 /// A certificate for the proxy, which is its own root.
-pub(crate) fn certificate(site: &Site, name: &str) -> CertificateDer<'static> {
+pub(crate) fn certificate(site: &ProxyFixture, name: &str) -> CertificateDer<'static> {
     let made =
         rcgen::generate_simple_self_signed([name.to_owned(), site.address().to_string()]).unwrap();
     site.write("proxy.pem", &made.cert.pem());
@@ -18,11 +18,11 @@ pub(crate) fn certificate(site: &Site, name: &str) -> CertificateDer<'static> {
     made.cert.der().clone()
 }
 
-fn serve(stack: &Stack, site: &Site, lines: &[&str]) -> Proxy {
+fn serve(stack: &Stack, site: &ProxyFixture, lines: &[&str]) -> Proxy {
     site.serve(stack, &stack.target("db", &[&["user = \"app\""], lines].concat()), &[])
 }
 
-fn with_password(mut client: Command, way: Way, password: &str) -> Said {
+fn with_password(mut client: Command, way: ServerKind, password: &str) -> CommandOutput {
     run(client
         .env(if way.engine() == Engine::Postgres { "PGPASSWORD" } else { "MYSQL_PWD" }, password))
 }
@@ -30,7 +30,7 @@ fn with_password(mut client: Command, way: Way, password: &str) -> Said {
 #[test]
 fn callers_have_to_know_the_password_where_there_is_one() {
     for way in ways() {
-        let (stack, site) = (Stack::up(way, &[]), Site::default());
+        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         site.write("access", &format!("{PASSWORD}\n"));
         let _proxy =
             serve(&stack, &site, &["access = { password-file = \"access\" }", "pool = \"off\""]);
@@ -62,13 +62,13 @@ fn callers_have_to_know_the_password_where_there_is_one() {
 #[test]
 fn mysql_s_plugins_all_prove_it() {
     for way in ways().into_iter().filter(|way| way.engine() != Engine::Postgres) {
-        let (stack, site) = (Stack::up(way, &[]), Site::default());
+        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         site.write("access", PASSWORD);
         let _proxy = serve(&stack, &site, &["access = { password-file = \"access\" }"]);
         // Each client of this machine, with each plugin that it begins with by itself.
         for (client, plugins) in [
-            (Way::Mariadb, ["mysql_native_password", "caching_sha2_password"].as_slice()),
-            (Way::Mysql, ["caching_sha2_password"].as_slice()),
+            (ServerKind::Mariadb, ["mysql_native_password", "caching_sha2_password"].as_slice()),
+            (ServerKind::Mysql, ["caching_sha2_password"].as_slice()),
         ] {
             if !ways().contains(&client) {
                 continue;
@@ -89,7 +89,7 @@ fn mysql_s_plugins_all_prove_it() {
 #[test]
 fn clients_verify_the_certificate_that_the_proxy_shows() {
     for way in ways() {
-        let (stack, site) = (Stack::up(way, &[]), Site::default());
+        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         let _certificate = certificate(&site, "proxy.test");
         let _proxy = serve(
             &stack,
@@ -130,7 +130,7 @@ fn clients_verify_the_certificate_that_the_proxy_shows() {
 #[test]
 fn scram_is_bound_to_the_channel_in_tls() {
     let Some(way) = postgres() else { return };
-    let (stack, site) = (Stack::up(way, &[]), Site::default());
+    let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
     let _certificate = certificate(&site, "proxy.test");
     site.write("access", PASSWORD);
     let lines = [
@@ -158,7 +158,7 @@ fn scram_is_bound_to_the_channel_in_tls() {
 #[test]
 fn only_the_users_named_come_in_by_the_socket() {
     let Some(way) = postgres() else { return };
-    let (stack, site) = (Stack::up(way, &[]), Site::default());
+    let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
     let login = |name: &str| {
         let (directory, port) = (site.path(name), "5432");
         run(site

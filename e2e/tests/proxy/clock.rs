@@ -8,16 +8,16 @@ use std::thread;
 use std::time::SystemTime;
 
 use countersign_core::timestamp::rfc3339;
-use countersign_e2e::{Site, Stack, Talk, protocols, wait_until, ways};
+use countersign_e2e::{ClientSession, ProxyFixture, Stack, protocols, wait_until, ways};
 
 use crate::library::{BEHIND, Library, keys, minutes};
 
 #[test]
 fn sessions_outlive_their_tokens_and_later_logins_have_new_ones() {
     for way in ways() {
-        let (stack, site) = (Stack::up(way, &[]), Site::default());
+        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         let mut proxy = Library::start(&stack, &site, "off", &keys(stack.env(&["--temporary"])));
-        let open = || Talk::open(way, &mut site.session(way, "app"));
+        let open = || ClientSession::open(way, &mut site.session(way, "app"));
         let mut first = open();
         assert_eq!(first.ask("SELECT 1"), "1", "{}", first.complaints());
         let minted = proxy.minted();
@@ -77,7 +77,7 @@ fn given(env: &HashMap<String, String>, ends: SystemTime) -> String {
 #[test]
 fn credentials_that_can_t_be_refreshed_serve_until_they_end() {
     for way in protocols() {
-        let (stack, site) = (Stack::up(way, &[]), Site::default());
+        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         let (old, new) = (stack.env(&["--temporary"]), stack.env(&["--temporary"]));
         let began = SystemTime::now() - BEHIND;
         let source = Given::new(Mutex::new(Some(given(&old, began + minutes(13)))));

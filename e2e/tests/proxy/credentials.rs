@@ -1,6 +1,6 @@
 //! AWS credentials that change, and those that are gone for a while.
 
-use countersign_e2e::{Site, Stack, Talk, wait_until, ways};
+use countersign_e2e::{ClientSession, ProxyFixture, Stack, wait_until, ways};
 
 /// A policy that lets a user be any database user.
 const ANY: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"rds-db:connect","Resource":"*"}]}"#;
@@ -15,7 +15,7 @@ fn profile(stack: &Stack, user: &str) -> String {
 #[test]
 fn keys_that_were_rotated_are_taken_up_with_the_first_login_that_fails() {
     for way in ways() {
-        let (stack, site) = (Stack::up(way, &[]), Site::default());
+        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         let _made = stack.must(&["user", "create", "next"]);
         let policy = site.write("policy.json", ANY).display().to_string();
         let _granted = stack.must(&["user", "grant", "next", "--policy-document", &policy]);
@@ -33,7 +33,7 @@ fn keys_that_were_rotated_are_taken_up_with_the_first_login_that_fails() {
             ),
         );
         let _proxy = site.start(site.bare(&[]).env("AWS_SHARED_CREDENTIALS_FILE", &file));
-        let mut open = Talk::open(way, &mut site.session(way, "app"));
+        let mut open = ClientSession::open(way, &mut site.session(way, "app"));
         assert_eq!(open.ask("SELECT 1"), "1");
         // A source that was asked within the last second is not asked again.
         wait_until("that the first token is two seconds old", || {
@@ -63,7 +63,7 @@ fn keys_that_were_rotated_are_taken_up_with_the_first_login_that_fails() {
 #[test]
 fn logins_go_on_while_credentials_can_t_be_had() {
     let way = ways()[0];
-    let (stack, site) = (Stack::up(way, &[]), Site::default());
+    let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
     let file = site.write("credentials", &profile(&stack, "app"));
     site.write(
         "countersign.toml",

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use countersign_e2e::{Site, Stack, Talk, protocols, wait_until};
+use countersign_e2e::{ClientSession, ProxyFixture, Stack, protocols, wait_until};
 
 use crate::library::Library;
 
@@ -88,10 +88,10 @@ impl Place {
 #[test]
 fn clients_follow_a_database_whose_name_moves() {
     for way in protocols() {
-        let (stack, site) = (Stack::up(way, &[]), Site::default());
+        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         let env = stack.env(&[]);
         let server = env[way.variables()[1]].parse().unwrap();
-        let [here, there] = [Site::default().address(), Site::default().address()];
+        let [here, there] = [ProxyFixture::default().address(), ProxyFixture::default().address()];
         let old = Place::open(here, 0, server);
         let port = old.listener.local_addr().unwrap().port();
         let new = Place::open(there, port, server);
@@ -100,7 +100,7 @@ fn clients_follow_a_database_whose_name_moves() {
         let login = || site.login(way, "app");
         let said = login();
         assert_eq!(said.out, "app", "{said:?}");
-        let mut session = Talk::open(way, &mut site.session(way, "app"));
+        let mut session = ClientSession::open(way, &mut site.session(way, "app"));
         let number = session.server_session();
         assert_eq!(new.taken(), 0);
 

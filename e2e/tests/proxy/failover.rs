@@ -1,7 +1,7 @@
 //! A server that stops taking writes while clients are on it, as one does that is demoted.
 
 use countersign_core::name::Engine;
-use countersign_e2e::{Site, Stack, Talk, run, wait_until, ways};
+use countersign_e2e::{ClientSession, ProxyFixture, Stack, run, wait_until, ways};
 
 /// Makes the server refuse writes, or take them again.
 fn set_read_only(stack: &Stack, read_only: bool) {
@@ -16,20 +16,20 @@ fn set_read_only(stack: &Stack, read_only: bool) {
 }
 
 /// How many clients have a session.
-fn clients(site: &Site) -> usize {
+fn clients(site: &ProxyFixture) -> usize {
     site.status()["sessions"].as_array().map_or(0, Vec::len)
 }
 
 #[test]
 fn clients_leave_a_server_that_is_the_writer_no_longer() {
     for way in ways() {
-        let (stack, site) = (Stack::up(way, &[]), Site::default());
+        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         let proxy = site.serve(
             &stack,
             &stack.target("db", &["user = \"app\"", "role = \"writer\"", "pool = \"off\""]),
             &[],
         );
-        let mut client = Talk::open(way, &mut site.session(way, "app"));
+        let mut client = ClientSession::open(way, &mut site.session(way, "app"));
         let session = client.server_session();
         // That a session of the proxy's own looks after the server is seen by it being there.
         let others = match way.engine() {

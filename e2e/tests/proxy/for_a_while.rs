@@ -1,13 +1,13 @@
 //! `countersign connect NAME`: a target for a while, as hoop has it.
 
 use countersign_core::name::Engine;
-use countersign_e2e::{Site, Stack, run, wait_until, ways};
+use countersign_e2e::{ProxyFixture, Stack, run, wait_until, ways};
 use rustix::process::Signal;
 
 #[test]
 fn a_target_of_hoop_s_is_open_until_its_time_is_up() {
     for way in ways() {
-        let (stack, site) = (Stack::up(way, &[]), Site::default());
+        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         let env = stack.env(&[]);
         let [host, port, ca] = way.variables().map(|name| &env[name]);
         let mut target = format!(

@@ -4,14 +4,14 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use countersign_core::name::Engine;
-use countersign_e2e::{PATIENCE, Proxy, Site, Stack, Way, protocols, wait_until};
+use countersign_e2e::{PATIENCE, Proxy, ProxyFixture, ServerKind, Stack, protocols, wait_until};
 
 /// How much bigger a proxy may get under all of it, in KiB. What thousands of connections took at once is kept by the allocator in
 /// part; ten thousand that were kept whole would be beyond it.
 const GROWTH: u64 = 24 * 1024;
 
-fn house(way: Way, arguments: &[&str]) -> (Stack, Site, Proxy, SocketAddr) {
-    let (stack, site) = (Stack::up(way, &[]), Site::default());
+fn house(way: ServerKind, arguments: &[&str]) -> (Stack, ProxyFixture, Proxy, SocketAddr) {
+    let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
     let mut command = site.command(&stack, arguments);
     site.write(
         "countersign.toml",

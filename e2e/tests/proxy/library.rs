@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use countersign_connect::clock::Hand;
-use countersign_connect::identity;
+use countersign_connect::clock::ManualClock;
+use countersign_connect::credentials_cache;
 use countersign_connect::resolve::Resolver;
 use countersign_connect::tls::Verification;
-use countersign_e2e::{Site, Stack};
+use countersign_e2e::{ProxyFixture, Stack};
 use countersign_proxy::settings::{Access, Listen, Login, Pool, Role, ServerTls, Settings, Target};
 use countersign_proxy::{Context, Proxy, Workers};
 use serde_json::Value;
@@ -34,7 +34,7 @@ impl Library {
     /// A proxy of the stack's server.
     pub(crate) fn start(
         stack: &Stack,
-        site: &Site,
+        site: &ProxyFixture,
         pool: &str,
         aws: &HashMap<String, String>,
     ) -> Self {
@@ -44,7 +44,7 @@ impl Library {
     /// The same, by way of a name that this name server knows, at this port: tokens are signed for the server all the same.
     pub(crate) fn by_name(
         stack: &Stack,
-        site: &Site,
+        site: &ProxyFixture,
         name: &str,
         port: u16,
         nameserver: SocketAddr,
@@ -114,7 +114,12 @@ impl Drop for Library {
     }
 }
 
-fn command(stack: &Stack, site: &Site, pool: &str, aws: &HashMap<String, String>) -> Command {
+fn command(
+    stack: &Stack,
+    site: &ProxyFixture,
+    pool: &str,
+    aws: &HashMap<String, String>,
+) -> Command {
     let env = stack.env(&[]);
     let [host, port, ca] = stack.way().variables().map(|name| &env[name]);
     let mut command = Command::new(std::env::current_exe().unwrap());
@@ -152,13 +157,14 @@ pub(crate) fn keys(env: HashMap<String, String>) -> HashMap<String, String> {
 #[ignore = "started by the others, with an environment that says what it serves"]
 fn inner() {
     let variable = |name: &str| std::env::var(name).unwrap();
-    let hand = Hand::new(SystemTime::now() - BEHIND);
+    let hand = ManualClock::new(SystemTime::now() - BEHIND);
     let warm = variable("POOL") == "warm";
     let given = |name: &str| std::env::var(name).ok();
     let sign =
         given("SIGN").map(|host| (host.parse().unwrap(), variable("SIGN_PORT").parse().unwrap()));
     // A name that is not the server's own is not in its certificate.
-    let verification = if sign.is_some() { Verification::Ca } else { Verification::Full };
+    let verification =
+        if sign.is_some() { Verification::VerifyCa } else { Verification::VerifyFull };
     let target = Target {
         name: "db".to_owned(),
         engine: variable("ENGINE").parse().unwrap(),
@@ -168,7 +174,7 @@ fn inner() {
         region: None,
         user: Some("app".parse().unwrap()),
         database: None,
-        login: Login::Iam(identity::Settings::default()),
+        login: Login::Iam(credentials_cache::CredentialsConfig::default()),
         tls: ServerTls { verification, roots: Some(variable("CA").into()) },
         role: Role::Any,
         listen: vec![Listen::Tcp(variable("LISTEN").parse().unwrap())],

@@ -3,11 +3,11 @@
 use std::process::Command;
 
 use countersign_core::name::Engine;
-use countersign_e2e::{Site, Stack, Way, postgres, run, ways};
+use countersign_e2e::{ProxyFixture, ServerKind, Stack, postgres, run, ways};
 
-fn each(test: impl Fn(&Stack, &Site)) {
+fn each(test: impl Fn(&Stack, &ProxyFixture)) {
     for way in ways() {
-        test(&Stack::up(way, &[]), &Site::default());
+        test(&Stack::up(way, &[]), &ProxyFixture::default());
     }
 }
 
@@ -100,7 +100,7 @@ fn a_denial_is_the_server_s_own_and_says_why_behind_that() {
 }
 
 /// That the client was told what was shown to the server, and what to check.
-fn assert_explained(way: Way, said: &str, user: &str) {
+fn assert_explained(way: ServerKind, said: &str, user: &str) {
     let words = ["was shown a token for", "check, in this order", "rds-db:connect"];
     assert!(words.iter().all(|words| said.contains(words)), "{said}");
     assert!(!said.contains("X-Amz-"), "{said}");
@@ -121,11 +121,11 @@ fn an_account_without_iam_is_told_what_it_lacks() {
     each(|stack, site| {
         let way = stack.way();
         let (sql, words) = match way {
-            Way::Pam | Way::Ldap => (
+            ServerKind::Pam | ServerKind::Ldap => (
                 "CREATE ROLE plain LOGIN PASSWORD 'hunter2'",
                 ["FATAL:  the server refused the login", "GRANT rds_iam TO"],
             ),
-            Way::Mariadb | Way::Mysql => (
+            ServerKind::Mariadb | ServerKind::Mysql => (
                 "CREATE USER plain@'%' IDENTIFIED BY 'hunter2'",
                 [
                     "ERROR 1045 (28000): the server refused the login",
@@ -204,7 +204,7 @@ fn what_is_in_the_way_of_a_login_is_said() {
 #[test]
 fn the_sqlstate_of_a_denial_is_the_server_s() {
     let Some(way) = postgres() else { return };
-    let (stack, site) = (Stack::up(way, &[]), Site::default());
+    let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
     let _revoked = stack.must(&["user", "revoke", "app"]);
     let _proxy = site.start(&mut site.command(&stack, &[&stack.url("app")]));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -227,7 +227,7 @@ fn the_sqlstate_of_a_denial_is_the_server_s() {
 
 #[test]
 fn a_proxy_with_nothing_to_serve_says_so() {
-    let site = Site::default();
+    let site = ProxyFixture::default();
     let refused = |command: &mut Command| {
         let said = run(command);
         assert!(!said.ok, "{said:?}");

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 
 use countersign_core::name::Engine;
-use countersign_e2e::{Said, Site, Stack, Talk, Way, run, wait_until, ways_of};
+use countersign_e2e::{
+    ClientSession, CommandOutput, ProxyFixture, ServerKind, Stack, run, wait_until, ways_of,
+};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::access::certificate;
@@ -14,23 +16,23 @@ use crate::raw::{EXECUTE, PING, PREPARE, QUERY, RESET, Raw};
 const ENGINES: [Engine; 2] = [Engine::Mariadb, Engine::Mysql];
 
 /// A stack of each engine with a proxy for its user `app`.
-fn each(test: impl Fn(&Stack, &Site)) {
+fn each(test: impl Fn(&Stack, &ProxyFixture)) {
     for way in ways_of(&ENGINES) {
-        let (stack, site) = (Stack::up(way, &[]), Site::default());
+        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         let _proxy = site.serve(&stack, &stack.target("db", &["user = \"app\""]), &[]);
         test(&stack, &site);
     }
 }
 
-fn with(site: &Site, way: Way, options: &[&str], sql: &str) -> Said {
+fn with(site: &ProxyFixture, way: ServerKind, options: &[&str], sql: &str) -> CommandOutput {
     run(site.client(way, "app", sql).args(options))
 }
 
 /// Each client of this machine, to this server.
-fn clients(way: Way) -> Vec<Way> {
+fn clients(way: ServerKind) -> Vec<ServerKind> {
     let mut clients = ways_of(&ENGINES);
     // MySQL has taken out what MariaDB's client of Debian 12 begins with, but not what it is switched to.
-    clients.retain(|client| *client == Way::Mariadb || *client == Way::Mysql);
+    clients.retain(|client| *client == ServerKind::Mariadb || *client == ServerKind::Mysql);
     clients.sort_by_key(|client| *client != way);
     clients
 }
@@ -52,7 +54,7 @@ fn a_file_of_the_client_is_loaded() {
         for client in clients(stack.way()) {
             let mut talk = site.session(client, "app");
             let port = format!("--port={}", stack.way().engine().default_port());
-            let mut talk = Talk::open(client, talk.args(["--local-infile=1", &port]));
+            let mut talk = ClientSession::open(client, talk.args(["--local-infile=1", &port]));
             talk.tell("DROP TABLE IF EXISTS loaded");
             talk.tell("CREATE TABLE loaded (number INT, text TEXT)");
             talk.tell(&load(&file));
@@ -102,10 +104,10 @@ fn what_is_compressed_goes_through() {
         let xyz = "xyz".repeat(1_000_000);
         for client in clients(stack.way()) {
             let algorithms: &[&str] = match (client, stack.way()) {
-                (Way::Mysql, Way::Mysql) => {
+                (ServerKind::Mysql, ServerKind::Mysql) => {
                     &["--compression-algorithms=zlib", "--compression-algorithms=zstd"]
                 }
-                (Way::Mysql, _) => &["--compression-algorithms=zlib"],
+                (ServerKind::Mysql, _) => &["--compression-algorithms=zlib"],
                 _ => &["--compress"],
             };
             for algorithm in algorithms {
@@ -152,7 +154,7 @@ fn ctrl_c_kills_the_statement_and_nobody_else_s() {
             kill_process(Pid::from_raw(i32::try_from(mine.id()).unwrap()).unwrap(), Signal::INT)
                 .unwrap();
             wait_until("the end of the statement", || running("mine") == "0");
-            let said = Said::from(mine.wait_with_output().unwrap());
+            let said = CommandOutput::from(mine.wait_with_output().unwrap());
             // MySQL interrupts SLEEP with 1, MariaDB with an error.
             assert!(said.out.ends_with('1') || said.err.contains("1317"), "{said:?}");
             assert_eq!(running("other"), "1");
@@ -198,14 +200,14 @@ fn the_binary_protocol_passes() {
     });
 }
 
-fn raw(stack: &Stack, site: &Site, user: &str) -> Raw {
+fn raw(stack: &Stack, site: &ProxyFixture, user: &str) -> Raw {
     Raw::login(SocketAddr::from((site.address(), stack.way().engine().default_port())), user, "app")
 }
 
 #[test]
 fn a_session_becomes_another_user_s() {
     for way in ways_of(&ENGINES) {
-        let (stack, site) = (Stack::up(way, &[]), Site::default());
+        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         let _made = stack.must(&["user", "create", "jane"]);
         stack.sql("CREATE DATABASE other; GRANT ALL ON other.* TO jane@'%'");
         let statement = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"rds-db:connect","Resource":"*"}]}"#;
@@ -243,7 +245,7 @@ fn packets_beyond_sixteen_megabytes_pass() {
         let said = with(site, way, &big, &format!("SELECT REPEAT('x', {length})"));
         assert!(said.ok && said.out.len() == length, "{} bytes: {}", said.out.len(), said.err);
         let mut talk = site.session(way, "app");
-        let mut talk = Talk::open(way, talk.args(big));
+        let mut talk = ClientSession::open(way, talk.args(big));
         assert_eq!(
             talk.ask(&format!("SELECT LENGTH('{}')", "z".repeat(length))),
             length.to_string()
@@ -262,7 +264,7 @@ fn packets_beyond_sixteen_megabytes_pass() {
 #[test]
 fn tls_may_begin_in_the_same_breath_as_the_request_for_it() {
     for way in ways_of(&[Engine::Mariadb, Engine::Mysql]) {
-        let (stack, site) = (Stack::up(way, &[]), Site::default());
+        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         let certificate = certificate(&site, "proxy.test");
         let lines = [
             "user = \"app\"",

@@ -5,12 +5,13 @@ use std::process::Command;
 
 use countersign_core::name::Engine;
 use countersign_e2e::{
-    HTTP_PORT, Proxy, Said, Site, Stack, Talk, http, postgres, protocols, run, wait_until,
+    ClientSession, CommandOutput, HTTP_PORT, Proxy, ProxyFixture, Stack, http, postgres, protocols,
+    run, wait_until,
 };
 use rustix::process::Signal;
 
-fn open(stack: &Stack, site: &Site) -> Talk {
-    let mut talk = Talk::open(stack.way(), &mut site.session(stack.way(), "app"));
+fn open(stack: &Stack, site: &ProxyFixture) -> ClientSession {
+    let mut talk = ClientSession::open(stack.way(), &mut site.session(stack.way(), "app"));
     assert_eq!(talk.ask("SELECT 1"), "1");
     talk
 }
@@ -20,7 +21,7 @@ const ALL: [&str; 2] = ["--health-check", "--prometheus"];
 #[test]
 fn orchestrators_and_people_see_what_it_does() {
     for way in protocols() {
-        let (stack, site) = (Stack::up(way, &[]), Site::default());
+        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         let proxy = site.serve(
             &stack,
             &stack.target("db", &["user = \"app\"", "pool = { warm = 0 }"]),
@@ -101,7 +102,7 @@ fn free_port() -> u16 {
 #[test]
 fn the_admin_port_ends_it_and_shows_its_settings() {
     let Some(way) = postgres() else { return };
-    let (stack, site) = (Stack::up(way, &[]), Site::default());
+    let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
     let port = free_port();
     let arguments = ["--debug", "--quitquitquit", "--admin-port", &port.to_string()];
     let proxy = site.serve(&stack, &stack.target("db", &["user = \"app\""]), &arguments);
@@ -118,7 +119,7 @@ fn the_admin_port_ends_it_and_shows_its_settings() {
 #[test]
 fn settings_are_read_again_and_sessions_go_on() {
     let Some(way) = postgres() else { return };
-    let (stack, site) = (Stack::up(way, &[]), Site::default());
+    let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
     let target = |name: &str, more: &str| stack.target(name, &["user = \"app\"", more]);
     let proxy = site.serve(&stack, &target("first", "listen = 5432"), &[]);
     let mut session = open(&stack, &site);
@@ -154,7 +155,7 @@ fn settings_are_read_again_and_sessions_go_on() {
 
     // A target goes; its sessions stay.
     let mut command = site.session(way, "app");
-    let mut second = Talk::open(way, command.env("PGPORT", "5433"));
+    let mut second = ClientSession::open(way, command.env("PGPORT", "5433"));
     assert_eq!(second.ask("SELECT 1"), "1");
     site.write("countersign.toml", &target("first", "listen = 5432"));
     proxy.signal(Signal::HUP);
@@ -167,7 +168,7 @@ fn settings_are_read_again_and_sessions_go_on() {
 #[test]
 fn one_bad_target_does_not_stop_the_others() {
     let Some(way) = postgres() else { return };
-    let (stack, site) = (Stack::up(way, &[]), Site::default());
+    let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
     let taken = std::net::TcpListener::bind((site.address(), 5440)).unwrap();
     let good = stack.target("good", &["user = \"app\"", "listen = 5432"]);
     let bad = [
@@ -220,7 +221,7 @@ fn one_bad_target_does_not_stop_the_others() {
 #[test]
 fn who_is_too_many_is_told_so() {
     for way in protocols() {
-        let (stack, site) = (Stack::up(way, &[]), Site::default());
+        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         let _proxy = site.serve(
             &stack,
             &stack.target("db", &["user = \"app\""]),
@@ -241,14 +242,14 @@ fn who_is_too_many_is_told_so() {
     }
 }
 
-fn refused_while_draining(said: &Said) {
+fn refused_while_draining(said: &CommandOutput) {
     assert!(!said.ok, "{said:?}");
 }
 
 #[test]
 fn sigterm_lets_sessions_finish_and_nobody_in() {
     for way in protocols() {
-        let (stack, site) = (Stack::up(way, &[]), Site::default());
+        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         let proxy = site.serve(
             &stack,
             &stack.target("db", &["user = \"app\""]),
@@ -287,7 +288,7 @@ fn sigterm_lets_sessions_finish_and_nobody_in() {
 #[test]
 fn the_connection_test_keeps_a_proxy_from_starting() {
     let Some(way) = postgres() else { return };
-    let (stack, site) = (Stack::up(way, &[]), Site::default());
+    let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
     site.write("countersign.toml", &stack.target("db", &["user = \"app\""]));
     let proxy: Proxy = site.start(&mut site.command(&stack, &["--run-connection-test"]));
     drop(proxy);
@@ -308,7 +309,7 @@ fn systemd_s_sockets_are_served() {
         eprintln!("skipped: systemd-socket-activate is not installed");
         return;
     }
-    let (stack, site) = (Stack::up(way, &[]), Site::default());
+    let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
     site.write(
         "countersign.toml",
         &stack.target("db", &["user = \"app\"", "listen = \"systemd:orders\""]),
@@ -336,7 +337,7 @@ fn systemd_s_sockets_are_served() {
 #[test]
 fn health_is_not_served_where_nobody_asked_for_it() {
     let Some(way) = postgres() else { return };
-    let (stack, site) = (Stack::up(way, &[]), Site::default());
+    let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
     let _proxy = site.serve(&stack, &stack.target("db", &[]), &[]);
     assert!(std::net::TcpStream::connect((site.address(), HTTP_PORT)).is_err());
 }

@@ -1,22 +1,24 @@
 //! Sessions that are kept: what the next client finds of the one before, which is nothing.
 
 use countersign_core::name::Engine;
-use countersign_e2e::{Site, Stack, Talk, Way, postgres, run, wait_until, ways};
+use countersign_e2e::{
+    ClientSession, ProxyFixture, ServerKind, Stack, postgres, run, wait_until, ways,
+};
 
-fn each(pool: &str, test: impl Fn(&Stack, &Site)) {
+fn each(pool: &str, test: impl Fn(&Stack, &ProxyFixture)) {
     for way in ways() {
-        let (stack, site) = (Stack::up(way, &[]), Site::default());
+        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         let _proxy = site.serve(&stack, &stack.target("db", &["user = \"app\"", pool]), &[]);
         test(&stack, &site);
     }
 }
 
-fn open(stack: &Stack, site: &Site) -> Talk {
-    Talk::open(stack.way(), &mut site.session(stack.way(), "app"))
+fn open(stack: &Stack, site: &ProxyFixture) -> ClientSession {
+    ClientSession::open(stack.way(), &mut site.session(stack.way(), "app"))
 }
 
 /// How many sessions wait for a client.
-fn idle(site: &Site) -> u64 {
+fn idle(site: &ProxyFixture) -> u64 {
     site.status()["targets"][0]["pool"]["idle"].as_u64().unwrap()
 }
 
@@ -32,7 +34,7 @@ fn exists(stack: &Stack, session: &str) -> bool {
 }
 
 /// What a client may leave behind: statements, and a question whose answer shows that one of them was there.
-fn traces(way: Way) -> (&'static [&'static str], &'static str, [&'static str; 2]) {
+fn traces(way: ServerKind) -> (&'static [&'static str], &'static str, [&'static str; 2]) {
     match way.engine() {
         Engine::Postgres => (
             &[
@@ -95,7 +97,7 @@ fn the_next_client_has_the_session_and_none_of_its_traces() {
 fn what_a_client_leaves_undone_goes_with_its_session() {
     each("pool = { warm = 0, reuse = true }", |stack, site| {
         // Goodbye within a transaction; none within one; none within a statement.
-        let at_work: fn(Talk) = |mut talk| {
+        let at_work: fn(ClientSession) = |mut talk| {
             talk.tell(if talk.is_of(Engine::Postgres) {
                 "SELECT pg_sleep(600)"
             } else {
@@ -103,8 +105,8 @@ fn what_a_client_leaves_undone_goes_with_its_session() {
             });
             talk.kill();
         };
-        let ends: [(fn(Talk), bool); 3] =
-            [(Talk::close, false), (Talk::kill, false), (at_work, true)];
+        let ends: [(fn(ClientSession), bool); 3] =
+            [(ClientSession::close, false), (ClientSession::kill, false), (at_work, true)];
         for (end, is_at_work) in ends {
             let mut first = open(stack, site);
             let session = first.server_session();
@@ -136,7 +138,7 @@ fn sessions_of_one_kind_are_not_those_of_another() {
             Engine::Postgres => command.env("PGOPTIONS", "-c work_mem=8MB"),
             Engine::Mariadb | Engine::Mysql => command.arg("--database=information_schema"),
         };
-        let mut other = Talk::open(way, &mut command);
+        let mut other = ClientSession::open(way, &mut command);
         assert_ne!(other.server_session(), session);
         let mut same = open(stack, site);
         assert_eq!(same.server_session(), session);
@@ -185,7 +187,7 @@ fn a_server_that_was_restarted_is_logged_in_to_anew() {
 #[test]
 fn a_database_is_dropped_in_which_only_the_pool_is() {
     let Some(way) = postgres() else { return };
-    let (stack, site) = (Stack::up(way, &[]), Site::default());
+    let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
     stack.sql("ALTER ROLE app CREATEDB");
     let _proxy = site.serve(
         &stack,

@@ -4,26 +4,28 @@ use std::fmt::Write as _;
 use std::future::poll_fn;
 use std::process::{Child, Command, Stdio};
 
-use countersign_e2e::{Proxy, Said, Site, Stack, Talk, Way, postgres, run, wait_until};
+use countersign_e2e::{
+    ClientSession, CommandOutput, Proxy, ProxyFixture, ServerKind, Stack, postgres, run, wait_until,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::task::JoinHandle;
 use tokio_postgres::{AsyncMessage, Client, NoTls};
 
 /// A stack, a proxy for its user `app`, and where that is.
-fn house() -> Option<(Stack, Site, Proxy)> {
-    let (stack, site) = (Stack::up(postgres()?, &[]), Site::default());
+fn house() -> Option<(Stack, ProxyFixture, Proxy)> {
+    let (stack, site) = (Stack::up(postgres()?, &[]), ProxyFixture::default());
     stack.sql("GRANT CREATE ON SCHEMA public TO app");
     let proxy = site.serve(&stack, &stack.target("db", &["user = \"app\""]), &[]);
     Some((stack, site, proxy))
 }
 
-fn psql(site: &Site, sql: &str) -> Said {
-    run(&mut site.client(Way::Pam, "app", sql))
+fn psql(site: &ProxyFixture, sql: &str) -> CommandOutput {
+    run(&mut site.client(ServerKind::Pam, "app", sql))
 }
 
 /// A connection through the proxy, and the notices and notifications that come by it.
 async fn connect(
-    site: &Site,
+    site: &ProxyFixture,
     more: &str,
 ) -> (Client, tokio::sync::mpsc::UnboundedReceiver<AsyncMessage>, JoinHandle<()>) {
     let config = format!("host={} user=app dbname=postgres {more}", site.address());
@@ -112,7 +114,7 @@ fn copy_goes_both_ways() {
         back.display()
     );
     let script = site.write("copy.sql", &script);
-    let said = run(site.session(Way::Pam, "app").arg("--file").arg(script));
+    let said = run(site.session(ServerKind::Pam, "app").arg("--file").arg(script));
     assert!(said.ok && said.out.starts_with("200000|"), "{said:?}");
     assert!(std::fs::read_to_string(back).unwrap() == lines, "what came back is not what was sent");
     // A COPY that the server gives up in the middle leaves the session as it should be.
@@ -121,7 +123,7 @@ fn copy_goes_both_ways() {
         "broken.sql",
         &format!("\\copy copied from '{}'\nSELECT 'still here';\n", broken.display()),
     );
-    let said = run(site.session(Way::Pam, "app").arg("--file").arg(script));
+    let said = run(site.session(ServerKind::Pam, "app").arg("--file").arg(script));
     assert!(said.out == "still here" && said.err.contains("invalid input syntax"), "{said:?}");
 }
 
@@ -141,7 +143,7 @@ fn large_objects_are_put_and_got() {
         back.display()
     );
     let script = site.write("objects.sql", &script);
-    let said = run(site.session(Way::Pam, "app").arg("--file").arg(script));
+    let said = run(site.session(ServerKind::Pam, "app").arg("--file").arg(script));
     assert!(said.ok, "{said:?}");
     assert!(std::fs::read(back).unwrap() == bytes, "what came back is not what was put");
 }
@@ -163,7 +165,7 @@ fn a_statement_is_cancelled_while_others_run() {
         stack.sql(&sql)
     };
     let start = |sql: &str| {
-        site.client(Way::Pam, "app", sql)
+        site.client(ServerKind::Pam, "app", sql)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -179,7 +181,7 @@ fn a_statement_is_cancelled_while_others_run() {
         wait_until("the statement", || running(mark) == "1");
         assert!(client.try_wait().unwrap().is_none());
         interrupt(&client);
-        let said = Said::from(client.wait_with_output().unwrap());
+        let said = CommandOutput::from(client.wait_with_output().unwrap());
         assert!(said.err.contains("canceling statement due to user request"), "{said:?}");
         wait_until("the end of the statement", || running(mark) == "0");
     }
@@ -198,7 +200,7 @@ fn parameters_go_there_and_come_back() {
     };
     let sql = "SELECT current_setting('application_name'), current_setting('statement_timeout'), current_setting('search_path'), \
                current_setting('client_encoding'), current_setting('TimeZone'), current_setting('my.own')";
-    let mut client = site.client(Way::Pam, "app", sql);
+    let mut client = site.client(ServerKind::Pam, "app", sql);
     client
         .env("PGAPPNAME", "the reports")
         .env("PGOPTIONS", "-c statement_timeout=12345 -c search_path=one,two -c my.own=a\\ b");
@@ -208,7 +210,7 @@ fn parameters_go_there_and_come_back() {
     let script = "\\echo :SERVER_VERSION_NUM :ENCODING\nSELECT current_setting('server_version_num') AS number \\gset\n\\echo :number\n\
                   SET client_encoding = 'LATIN1';\n\\encoding\n";
     let script = site.write("parameters.sql", script);
-    let said = run(site.session(Way::Pam, "app").arg("--file").arg(script));
+    let said = run(site.session(ServerKind::Pam, "app").arg("--file").arg(script));
     let words: Vec<&str> = said.out.split_whitespace().collect();
     assert_eq!(words[1..], ["UTF8", words[0], "LATIN1"], "{said:?}");
 }
@@ -223,7 +225,7 @@ fn big_rows_pass_and_slow_clients_hold_nobody_up() {
     // A client that reads nothing: the server is held up, and the proxy keeps nothing.
     let before = proxy.memory();
     let mut stopped = site.client(
-        Way::Pam,
+        ServerKind::Pam,
         "app",
         "\\copy (SELECT repeat('x', 1000) FROM generate_series(1, 10000000)) to stdout",
     );
@@ -241,7 +243,7 @@ fn a_session_ends_as_the_server_ends_it() {
     let Some((stack, site, _proxy)) = house() else {
         return;
     };
-    let mut talk = Talk::open(Way::Pam, &mut site.session(Way::Pam, "app"));
+    let mut talk = ClientSession::open(ServerKind::Pam, &mut site.session(ServerKind::Pam, "app"));
     let pid = talk.server_session();
     stack.sql(&format!("SELECT pg_terminate_backend({pid})"));
     talk.tell("SELECT 1");
@@ -253,7 +255,7 @@ fn a_session_ends_as_the_server_ends_it() {
 #[test]
 fn replication_goes_through_with_a_password() {
     let Some(way) = postgres() else { return };
-    let (stack, site) = (Stack::up(way, &[]), Site::default());
+    let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
     stack.sql("CREATE ROLE replicator LOGIN REPLICATION PASSWORD 'not-for-keeps'");
     stack.sql("ALTER SYSTEM SET wal_level = 'logical'");
     let _down = stack.must(&["down"]);

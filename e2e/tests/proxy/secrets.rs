@@ -4,7 +4,9 @@ use std::fs;
 use std::net::SocketAddr;
 
 use countersign_core::name::Engine;
-use countersign_e2e::{Said, Site, Stack, Talk, Way, http, run, wait_until, ways};
+use countersign_e2e::{
+    ClientSession, CommandOutput, ProxyFixture, ServerKind, Stack, http, run, wait_until, ways,
+};
 use rustix::process::Signal;
 
 const CALLERS: &str = "the-callers-own-secret";
@@ -19,7 +21,7 @@ impl Heard {
         self.0.push((place.to_owned(), text.into()));
     }
 
-    fn said(&mut self, place: &str, said: Said) {
+    fn said(&mut self, place: &str, said: CommandOutput) {
         self.add(place, said.out);
         self.add(place, said.err);
     }
@@ -29,7 +31,13 @@ fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn login(site: &Site, way: Way, port: u16, user: &str, password: &str) -> Said {
+fn login(
+    site: &ProxyFixture,
+    way: ServerKind,
+    port: u16,
+    user: &str,
+    password: &str,
+) -> CommandOutput {
     let mut client = site.client(way, user, "SELECT 1");
     match way.engine() {
         Engine::Postgres => run(client.env("PGPORT", port.to_string()).env("PGPASSWORD", password)),
@@ -45,7 +53,7 @@ fn no_secret_is_said_anywhere() {
     for (way, format) in
         ways().into_iter().zip([&[][..], &["--structured-logs"]].into_iter().cycle())
     {
-        let (stack, site) = (Stack::up(way, &[]), Site::default());
+        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         let mut heard = Heard::default();
         let secrets = attend(&stack, &site, format, &mut heard);
         assert!(
@@ -65,7 +73,7 @@ fn no_secret_is_said_anywhere() {
 }
 
 /// Has a proxy do all that it does, hears what is said about it, and gives what none of it may say.
-fn attend(stack: &Stack, site: &Site, format: &[&str], heard: &mut Heard) -> Vec<String> {
+fn attend(stack: &Stack, site: &ProxyFixture, format: &[&str], heard: &mut Heard) -> Vec<String> {
     let (way, port) = (stack.way(), free_port());
     let env = stack.env(&["--temporary"]);
     let other = stack.env(&[]);
@@ -115,7 +123,7 @@ fn attend(stack: &Stack, site: &Site, format: &[&str], heard: &mut Heard) -> Vec
         Engine::Postgres => command.env("PGPORT", "7001").env("PGPASSWORD", CALLERS),
         Engine::Mariadb | Engine::Mysql => command.arg("--port=7001").env("MYSQL_PWD", CALLERS),
     };
-    let mut session = Talk::open(way, command);
+    let mut session = ClientSession::open(way, command);
     assert_eq!(session.ask("SELECT 1"), "1");
     proxy.signal(Signal::HUP);
     let _said = proxy.says("read again");

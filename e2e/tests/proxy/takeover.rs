@@ -6,17 +6,19 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
-use countersign_e2e::{Said, Site, Stack, Talk, postgres, protocols, run, wait_until};
+use countersign_e2e::{
+    ClientSession, CommandOutput, ProxyFixture, Stack, postgres, protocols, run, wait_until,
+};
 use rustix::process::{Pid, Signal, kill_process};
 
 #[test]
 fn nobody_is_refused_while_one_proxy_follows_another() {
     for way in protocols() {
-        let (stack, site) = (Stack::up(way, &[]), Site::default());
+        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         let target = stack
             .target("db", &["user = \"app\"", "pool = { reuse = true }", "logins-per-second = 0"]);
         let mut proxy = site.serve(&stack, &target, &["--health-check"]);
-        let mut session = Talk::open(way, &mut site.session(way, "app"));
+        let mut session = ClientSession::open(way, &mut site.session(way, "app"));
         let number = session.server_session();
         let (over, count) = (AtomicBool::new(false), AtomicU32::new(0));
         thread::scope(|scope| {
@@ -74,7 +76,7 @@ fn nobody_is_refused_while_one_proxy_follows_another() {
 #[test]
 fn statements_of_the_proxy_before_can_be_cancelled() {
     let Some(way) = postgres() else { return };
-    let (stack, site) = (Stack::up(way, &[]), Site::default());
+    let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
     let first = site.serve(&stack, &stack.target("db", &["user = \"app\""]), &[]);
     let mut client = site.client(way, "app", "SELECT pg_sleep(600) /*mine*/");
     let client = client.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -84,7 +86,7 @@ fn statements_of_the_proxy_before_can_be_cancelled() {
     wait_until("the statement", || running() == "1");
     let _second = site.start(&mut site.command(&stack, &["--takeover"]));
     kill_process(Pid::from_raw(i32::try_from(client.id()).unwrap()).unwrap(), Signal::INT).unwrap();
-    let said = Said::from(client.wait_with_output().unwrap());
+    let said = CommandOutput::from(client.wait_with_output().unwrap());
     assert!(said.err.contains("canceling statement due to user request"), "{said:?}");
     assert_eq!(first.end(), 0);
 }
@@ -92,7 +94,7 @@ fn statements_of_the_proxy_before_can_be_cancelled() {
 #[test]
 fn a_proxy_that_does_not_come_up_leaves_the_other_in_place() {
     let Some(way) = postgres() else { return };
-    let (stack, site) = (Stack::up(way, &[]), Site::default());
+    let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
     let mut first = site.serve(&stack, &stack.target("db", &["user = \"app\""]), &[]);
     let _revoked = stack.must(&["user", "revoke", "app"]);
     let said = run(&mut site.command(&stack, &["--takeover", "--run-connection-test"]));
@@ -102,7 +104,7 @@ fn a_proxy_that_does_not_come_up_leaves_the_other_in_place() {
     assert_eq!(first.ended(), None);
     assert_eq!(site.status()["pid"].as_u64(), Some(u64::from(first.pid())));
     // Where there is nobody to take over from, it starts as always.
-    let elsewhere = Site::default();
+    let elsewhere = ProxyFixture::default();
     elsewhere.write("countersign.toml", &stack.target("db", &["user = \"app\""]));
     let _alone = elsewhere.start(&mut elsewhere.command(&stack, &["--takeover"]));
     assert_eq!(elsewhere.login(way, "app").out, "app");
@@ -125,7 +127,7 @@ fn activated(command: &Command, name: &str, socket: &TcpListener) -> Command {
 #[test]
 fn sockets_in_files_and_those_of_systemd_go_along() {
     let Some(way) = postgres() else { return };
-    let (stack, site) = (Stack::up(way, &[]), Site::default());
+    let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
     let file = site.path(".s.PGSQL.5432");
     let socket = TcpListener::bind((site.address(), 5432)).unwrap();
     let listen = format!("listen = [\"unix:{}\", \"systemd:orders\"]", file.display());
@@ -136,7 +138,7 @@ fn sockets_in_files_and_those_of_systemd_go_along() {
 
     let first = site.start(&mut activated(&site.command(&stack, &[]), "orders", &socket));
     both();
-    let mut session = Talk::open(way, &mut site.session(way, "app"));
+    let mut session = ClientSession::open(way, &mut site.session(way, "app"));
     let number = session.server_session();
     let second = site.start(&mut site.command(&stack, &["--takeover"]));
     both();
@@ -152,6 +154,6 @@ fn sockets_in_files_and_those_of_systemd_go_along() {
     let mut client = site.client(way, "app", way.whoami());
     let waiting = client.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let _third = site.start(&mut activated(&site.command(&stack, &[]), "orders", &socket));
-    assert_eq!(Said::from(waiting.wait_with_output().unwrap()).out, "app");
+    assert_eq!(CommandOutput::from(waiting.wait_with_output().unwrap()).out, "app");
     both();
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::each;
+use super::serve_bounded;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -36,7 +36,7 @@ async fn neither_errors_nor_panics_end_it_and_each_gives_its_slot_back() {
                 panic!("a test panics on purpose");
             }
         };
-        each("test", 2, accept, converse).await;
+        serve_bounded("test", 2, accept, converse).await;
     });
     for _ in 0..2 {
         timeout(PATIENCE, started.acquire_many(2)).await.unwrap().unwrap().forget();

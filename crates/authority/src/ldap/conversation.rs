@@ -3,9 +3,9 @@
 use std::time::Duration;
 use std::{fmt, io};
 
-use countersign_core::ask;
 use countersign_core::failure::{Class, Failure};
 use countersign_core::token::MAX_TOKEN;
+use countersign_core::verifier_protocol;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 use zeroize::Zeroizing;
@@ -249,7 +249,7 @@ fn bind(name: &[u8], password: &[u8]) -> Result<Bind, Refusal> {
     if password.len() > MAX_TOKEN {
         return Err(Refusal(code(Class::Malformed), Class::Malformed.public()));
     }
-    Ok(Bind { instance, user, token: ask::password(password) })
+    Ok(Bind { instance, user, token: verifier_protocol::password(password) })
 }
 
 /// What a refusal is to a client of LDAP. PostgreSQL treats all alike, and logs the number's name and the diagnostic.

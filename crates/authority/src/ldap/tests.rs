@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use countersign_core::audit::AuditRecord;
-use countersign_core::failure::{Class, Failure, Outcome};
+use countersign_core::failure::{AuditOutcome, Class, Failure};
 use countersign_core::name::Engine;
 use countersign_core::region::Partition;
 use tempfile::TempDir;
@@ -16,7 +16,7 @@ use super::{Bind, MAX_OPEN, serve};
 use crate::log::{AccessLog, DECISIONS};
 use crate::model::Instance;
 use crate::store::Store;
-use crate::verifier::{ContextKeys, Login, Settings, Verifier};
+use crate::verifier::{ContextKeys, LoginRequest, Verifier, VerifierConfig};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -143,14 +143,20 @@ async fn a_password_that_is_no_text_is_in_the_access_log() {
     let verifier = Arc::new(Verifier::new(
         store,
         log,
-        Settings { limit: None, context_keys: ContextKeys::AsRds },
+        VerifierConfig { limit: None, context_keys: ContextKeys::AsRds },
     ));
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(serve(listener, move |bind: Bind| {
         let Bind { instance, user, token } = &bind;
-        let login =
-            Login { engine: Engine::Postgres, instance, user, token, client: None, tls: None };
+        let login = LoginRequest {
+            engine: Engine::Postgres,
+            instance,
+            user,
+            token,
+            client: None,
+            tls: None,
+        };
         std::future::ready(verifier.decide(&login, SystemTime::now()).map(drop))
     }));
 
@@ -166,6 +172,6 @@ async fn a_password_that_is_no_text_is_in_the_access_log() {
     let record: AuditRecord = serde_json::from_str(text.trim_end()).unwrap();
     assert_eq!(
         (record.outcome, record.class, record.user.as_str()),
-        (Outcome::Denied, Some(Class::Malformed), "jane")
+        (AuditOutcome::Denied, Some(Class::Malformed), "jane")
     );
 }

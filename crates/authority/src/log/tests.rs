@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::time::SystemTime;
 
-use countersign_core::failure::{Class, Outcome};
+use countersign_core::failure::{AuditOutcome, Class};
 use countersign_core::name::Engine;
 use tempfile::TempDir;
 
@@ -17,7 +17,7 @@ fn denial() -> AuditRecord {
         "orders".parse().unwrap(),
         "jane".parse().unwrap(),
     );
-    (record.outcome, record.class) = (Outcome::Denied, Some(Class::Expired));
+    (record.outcome, record.class) = (AuditOutcome::Denied, Some(Class::Expired));
     record
 }
 

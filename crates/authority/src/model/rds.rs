@@ -45,14 +45,14 @@ impl DbStatus {
 
     /// Whether somebody is at work on it: it does not stay so.
     #[must_use]
-    pub const fn passes(self) -> bool {
+    pub const fn is_transitional(self) -> bool {
         !matches!(self, Self::Available | Self::Stopped | Self::Failed)
     }
 }
 
 /// A host and port that clients are told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reached {
+pub struct Endpoint {
     /// The host.
     pub host: HostName,
     /// The port.
@@ -90,7 +90,7 @@ pub struct DbInstance {
     pub database: Option<String>,
     /// Where clients reach it, once it has been available.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub endpoint: Option<Reached>,
+    pub endpoint: Option<Endpoint>,
     /// Whether IAM authentication was asked for; [`super::Instance`] says what counts.
     pub iam_enabled: bool,
     /// Changes that wait for the maintenance window, by their names in `PendingModifiedValues`.

@@ -11,13 +11,13 @@ use countersign_core::region::Partition;
 use countersign_core::token::KeyStatus;
 use zeroize::Zeroizing;
 
-use super::{Draft, Store, StoreError, named};
+use super::{Draft, Store, StoreError, account_key};
 use crate::model::{AccessKey, Account, Identity, IdentityKind, Instance, Role, User, seconds};
 use crate::random;
 use crate::session::{Session, Subject};
 
 /// The longest session of a role that nobody gave another, in seconds.
-pub const USUAL_SESSION: u32 = 3600;
+pub const DEFAULT_SESSION_SECONDS: u32 = 3600;
 
 /// A user or role that is to be made, all of it or nothing.
 #[derive(Debug, Clone, Copy)]
@@ -98,7 +98,7 @@ impl Store {
             if !draft.accounts.contains_key(account.as_str()) {
                 return Err(StoreError::Missing(format!("account {account}")));
             }
-            let id = named(account.as_str(), name);
+            let id = account_key(account.as_str(), name);
             let taken = match kind {
                 IdentityKind::User => draft.users.contains_key(&id),
                 IdentityKind::Role => draft.roles.contains_key(&id),
@@ -132,7 +132,7 @@ impl Store {
                         description: String::new(),
                         created,
                         trust: trust.map(str::to_owned),
-                        max_session: USUAL_SESSION,
+                        max_session: DEFAULT_SESSION_SECONDS,
                         inline: BTreeMap::clone(&inline),
                         attached: Default::default(),
                         boundary: None,
@@ -164,7 +164,7 @@ impl Store {
         let state = self.state()?;
         let found = state
             .users
-            .get(&named(user.account.as_str(), &user.name))
+            .get(&account_key(user.account.as_str(), &user.name))
             .ok_or_else(|| StoreError::Missing(user.described()))?;
         Ok(found
             .access_keys
@@ -213,7 +213,7 @@ impl Store {
     /// [`StoreError::Missing`] for the identity, [`StoreError::Database`].
     pub fn policy(&self, identity: &Identity, name: &str) -> Result<Option<String>, StoreError> {
         let state = self.state()?;
-        let id = named(identity.account.as_str(), &identity.name);
+        let id = account_key(identity.account.as_str(), &identity.name);
         let found = match identity.kind {
             IdentityKind::User => state.users.get(&id).map(|user| user.inline.get(name).cloned()),
             IdentityKind::Role => state.roles.get(&id).map(|role| role.inline.get(name).cloned()),
@@ -278,7 +278,7 @@ impl Store {
         policy
             .map_or(Ok(()), |document| check("session policy", document, PolicyKind::Identity))?;
         let state = self.state()?;
-        let id = named(identity.account.as_str(), &identity.name);
+        let id = account_key(identity.account.as_str(), &identity.name);
         let missing = || StoreError::Missing(identity.described());
         let (subject, unique_id) = match (identity.kind, name) {
             (IdentityKind::User, None) => {
@@ -386,7 +386,7 @@ fn add_access_key(
 ) -> Result<Credentials, StoreError> {
     let found = draft
         .users
-        .get(&named(user.account.as_str(), &user.name))
+        .get(&account_key(user.account.as_str(), &user.name))
         .ok_or_else(|| StoreError::Missing(user.described()))?;
     let mut changed = User::clone(found);
     let credentials = random::credentials("AKIA")?;
@@ -410,7 +410,7 @@ fn with_inline<T>(
     change: impl FnOnce(&mut BTreeMap<String, String>) -> T,
 ) -> Result<T, StoreError> {
     let (id, missing) =
-        (named(of.account.as_str(), &of.name), || StoreError::Missing(of.described()));
+        (account_key(of.account.as_str(), &of.name), || StoreError::Missing(of.described()));
     match of.kind {
         IdentityKind::User => {
             let mut user = User::clone(draft.users.get(&id).ok_or_else(missing)?);

@@ -7,7 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use countersign_core::name::InvalidName;
 use zeroize::Zeroizing;
 
-use super::{Store, StoreError, named};
+use super::{Store, StoreError, account_key};
 use crate::model::{ContainerGrant, PortalGrant, ServiceAccount, seconds};
 use crate::random;
 
@@ -76,7 +76,7 @@ impl Store {
             }
         }
         self.change(|draft| {
-            let known = draft.service_accounts.get(&named(namespace, name));
+            let known = draft.service_accounts.get(&account_key(namespace, name));
             if let Some(known) =
                 known.filter(|known| role.is_none() || known.pod_identity_role.as_deref() == role)
             {

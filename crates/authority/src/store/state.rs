@@ -79,19 +79,19 @@ macro_rules! tables {
 
 tables! {
     accounts: Account = "account", |account| account.id.to_string();
-    users: User = "user", |user| named(user.account.as_str(), &user.name);
-    groups: Group = "group", |group| named(group.account.as_str(), &group.name);
-    roles: Role = "role", |role| named(role.account.as_str(), &role.name);
-    profiles: InstanceProfile = "instance-profile", |profile| named(profile.account.as_str(), &profile.name);
-    policies: ManagedPolicy = "policy", |policy| named(policy.account.as_str(), &policy.name);
+    users: User = "user", |user| account_key(user.account.as_str(), &user.name);
+    groups: Group = "group", |group| account_key(group.account.as_str(), &group.name);
+    roles: Role = "role", |role| account_key(role.account.as_str(), &role.name);
+    profiles: InstanceProfile = "instance-profile", |profile| account_key(profile.account.as_str(), &profile.name);
+    policies: ManagedPolicy = "policy", |policy| account_key(policy.account.as_str(), &policy.name);
     aws_policies: AwsPolicy = "aws-policy", |policy| policy.arn.clone();
     access_keys: AccessKey = "access-key", |key| key.id.to_string();
-    providers: OidcProvider = "oidc-provider", |provider| named(provider.account.as_str(), &provider.host);
+    providers: OidcProvider = "oidc-provider", |provider| account_key(provider.account.as_str(), &provider.host);
     instances: Instance = "instance", |instance| instance.name.to_string();
     db_instances: DbInstance = "db-instance", |instance| instance.name.to_string();
-    db_clusters: DbCluster = "db-cluster", |cluster| placed(&cluster.account, &cluster.region, &cluster.name);
-    db_proxies: DbProxy = "db-proxy", |proxy| placed(&proxy.account, &proxy.region, &proxy.name);
-    service_accounts: ServiceAccount = "service-account", |account| named(&account.namespace, &account.name);
+    db_clusters: DbCluster = "db-cluster", |cluster| regional_key(&cluster.account, &cluster.region, &cluster.name);
+    db_proxies: DbProxy = "db-proxy", |proxy| regional_key(&proxy.account, &proxy.region, &proxy.name);
+    service_accounts: ServiceAccount = "service-account", |account| account_key(&account.namespace, &account.name);
     containers: ContainerGrant = "container", |grant| grant.id.clone();
     portal: PortalGrant = "portal", |grant| grant.token_hash.clone();
     secrets: SecretRecord = "secret", |secret| secret.name.clone();
@@ -100,7 +100,7 @@ tables! {
 /// The id of what has a name in an account. "Names are not distinguished by case": no two differ by it alone.
 /// Source: "IAM and AWS STS quotas", name requirements, in the IAM user guide.
 #[must_use]
-pub fn named(account: &str, name: &str) -> String {
+pub fn account_key(account: &str, name: &str) -> String {
     let mut id = String::with_capacity(account.len() + name.len() + 1);
     id.push_str(account);
     id.push('/');
@@ -111,8 +111,8 @@ pub fn named(account: &str, name: &str) -> String {
 
 /// The id of what has a name in a region of an account.
 #[must_use]
-pub fn placed(account: &AccountId, region: &Region, name: &str) -> String {
-    named(account.as_str(), &format!("{region}/{name}"))
+pub fn regional_key(account: &AccountId, region: &Region, name: &str) -> String {
+    account_key(account.as_str(), &format!("{region}/{name}"))
 }
 
 impl State {

@@ -8,7 +8,7 @@ use countersign_core::token::KeyStatus;
 use tempfile::TempDir;
 
 use super::{ControlKind, NewIdentity, SessionRequest, Store, StoreError};
-use crate::holder::{HeldKey, Unheld};
+use crate::key_lookup::{KeyLookupError, ResolvedKey};
 use crate::model::{Address, Identity, IdentityKind, Instance};
 
 const ALLOW: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"rds-db:connect","Resource":"*"}}"#;
@@ -50,8 +50,8 @@ fn orders() -> Instance {
 }
 
 /// Whoever holds `key`, which came with its token.
-fn holder(store: &Store, key: &Credentials) -> Result<HeldKey, Unheld> {
-    HeldKey::find(
+fn holder(store: &Store, key: &Credentials) -> Result<ResolvedKey, KeyLookupError> {
+    ResolvedKey::find(
         &store.state().unwrap(),
         store.sealing(),
         &key.access_key_id,
@@ -69,7 +69,7 @@ fn what_is_written_is_there_after_opening_again_and_for_others_at_once() {
     drop((first, second));
     let found = holder(&store(&directory), &key).unwrap();
     assert_eq!(found.holder.owner.arn.as_str(), "arn:aws:iam::123456789012:user/jane");
-    assert!(found.credentials.secret.matches(key.secret.expose()));
+    assert!(found.credentials.secret.ct_eq(key.secret.expose()));
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn keys_are_switched_off_and_on() {
         Err(StoreError::Missing(_))
     ));
     let nobody = Credentials { access_key_id: "AKIANOBODY".parse().unwrap(), ..key };
-    assert_eq!(holder(&store, &nobody).unwrap_err(), Unheld::Unknown);
+    assert_eq!(holder(&store, &nobody).unwrap_err(), KeyLookupError::Unknown);
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn a_role_s_session_has_the_role_behind_it_and_an_end() {
             .credentials
             .session_token
             .unwrap()
-            .matches(session.session_token.as_ref().unwrap().expose())
+            .ct_eq(session.session_token.as_ref().unwrap().expose())
     );
     assert_eq!(
         holder(&store, &session)
@@ -154,9 +154,9 @@ fn a_role_s_session_has_the_role_behind_it_and_an_end() {
         1
     );
     let bare = Credentials { session_token: None, ..session.clone() };
-    assert_eq!(holder(&store, &bare).unwrap_err(), Unheld::TokenMissing);
+    assert_eq!(holder(&store, &bare).unwrap_err(), KeyLookupError::TokenMissing);
     let other = Credentials { access_key_id: "ASIAOTHER".parse().unwrap(), ..session };
-    assert_eq!(holder(&store, &other).unwrap_err(), Unheld::TokenWrong);
+    assert_eq!(holder(&store, &other).unwrap_err(), KeyLookupError::TokenWrong);
     for request in [
         SessionRequest { name: None, policy: None, ..request },
         SessionRequest { name: Some("a b"), policy: None, ..request },

@@ -8,19 +8,19 @@ use std::time::{Duration, SystemTime};
 
 use countersign_core::credentials::{Credentials, Secret};
 use countersign_core::endpoint::Endpoint;
-use countersign_core::failure::{Class, Outcome};
+use countersign_core::failure::{AuditOutcome, Class};
 use countersign_core::name::{AccountId, DbUser, Engine, InstanceId};
 use countersign_core::region::Partition;
 use countersign_core::sigv4::KeyCache;
 use countersign_core::token::{AuthToken, KeyStatus, mint};
 use tempfile::TempDir;
 
-use super::{ContextKeys, Login, Settings, Verifier};
+use super::{ContextKeys, LoginRequest, Verifier, VerifierConfig};
 use crate::log::{AccessLog, DECISIONS, RDS_ERRORS};
 use crate::model::{Address, Identity, IdentityKind, Instance};
 use crate::store::{ControlKind, NewIdentity, SessionRequest, Store};
 
-const SETTINGS: Settings = Settings { limit: None, context_keys: ContextKeys::AsRds };
+const SETTINGS: VerifierConfig = VerifierConfig { limit: None, context_keys: ContextKeys::AsRds };
 
 fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)
@@ -63,7 +63,7 @@ struct World {
 }
 
 impl World {
-    fn new(settings: Settings) -> Self {
+    fn new(settings: VerifierConfig) -> Self {
         let directory = TempDir::new().unwrap();
         let store = Store::open(directory.path()).unwrap();
         store.ensure_account(&account(), Partition::Aws).unwrap();
@@ -101,7 +101,7 @@ impl World {
     }
 
     fn decide(&self, token: &str) -> Result<(), Class> {
-        self.login(Login {
+        self.login(LoginRequest {
             engine: Engine::Postgres,
             instance: &orders(),
             user: &jane(),
@@ -111,7 +111,7 @@ impl World {
         })
     }
 
-    fn login(&self, login: Login<'_>) -> Result<(), Class> {
+    fn login(&self, login: LoginRequest<'_>) -> Result<(), Class> {
         self.verifier.decide(&login, now()).map(drop).map_err(|failure| failure.class)
     }
 
@@ -237,7 +237,7 @@ fn source_conditions_are_rds_s_unless_asked_for() {
     for (context_keys, expected) in
         [(ContextKeys::AsRds, Err(Class::NotAllowed)), (ContextKeys::WithSource, Ok(()))]
     {
-        let world = World::new(Settings { context_keys, ..SETTINGS });
+        let world = World::new(VerifierConfig { context_keys, ..SETTINGS });
         world.put("connect", &from_here);
         assert_eq!(world.decide(world.token().expose()), expected, "{context_keys:?}");
     }
@@ -278,7 +278,7 @@ fn sessions_need_their_token_their_time_and_their_policy() {
 fn instances_must_be_known_and_have_iam_switched_on_and_tls() {
     let world = World::new(SETTINGS);
     let token = world.token();
-    let login = Login {
+    let login = LoginRequest {
         engine: Engine::Postgres,
         instance: &orders(),
         user: &jane(),
@@ -288,9 +288,15 @@ fn instances_must_be_known_and_have_iam_switched_on_and_tls() {
     };
     let billing = "billing".parse().unwrap();
     assert_eq!(world.login(login), Ok(()));
-    assert_eq!(world.login(Login { instance: &billing, ..login }), Err(Class::UnknownInstance));
-    assert_eq!(world.login(Login { engine: Engine::Mysql, ..login }), Err(Class::UnknownInstance));
-    assert_eq!(world.login(Login { tls: Some(false), ..login }), Err(Class::NoTls));
+    assert_eq!(
+        world.login(LoginRequest { instance: &billing, ..login }),
+        Err(Class::UnknownInstance)
+    );
+    assert_eq!(
+        world.login(LoginRequest { engine: Engine::Mysql, ..login }),
+        Err(Class::UnknownInstance)
+    );
+    assert_eq!(world.login(LoginRequest { tls: Some(false), ..login }), Err(Class::NoTls));
     let instance = Instance {
         iam_enabled: false,
         ..Instance::clone(&world.store().instance(&orders()).unwrap().unwrap())
@@ -301,7 +307,7 @@ fn instances_must_be_known_and_have_iam_switched_on_and_tls() {
 
 #[test]
 fn logins_beyond_the_limit_are_throttled() {
-    let world = World::new(Settings { limit: NonZeroU32::new(2), ..SETTINGS });
+    let world = World::new(VerifierConfig { limit: NonZeroU32::new(2), ..SETTINGS });
     let token = world.token();
     assert_eq!([world.decide(token.expose()), world.decide(token.expose())], [Ok(()), Ok(())]);
     assert_eq!(world.decide(token.expose()), Err(Class::Throttled));
@@ -318,7 +324,7 @@ fn a_login_that_can_t_be_logged_is_denied() {
     let store = Store::open(world.directory.path()).unwrap();
     let verifier = Verifier::new(store, AccessLog::open(full.path()).unwrap(), SETTINGS);
     let token = world.token();
-    let login = Login {
+    let login = LoginRequest {
         engine: Engine::Postgres,
         instance: &orders(),
         user: &jane(),
@@ -333,7 +339,7 @@ fn a_login_that_can_t_be_logged_is_denied() {
 fn an_abandoned_decision_is_an_error_in_the_log() {
     let world = World::new(SETTINGS);
     let token = world.token();
-    let login = Login {
+    let login = LoginRequest {
         engine: Engine::Postgres,
         instance: &orders(),
         user: &jane(),
@@ -341,8 +347,8 @@ fn an_abandoned_decision_is_an_error_in_the_log() {
         client: None,
         tls: None,
     };
-    drop(super::Trail::open(&world.verifier.log, &login, now()));
-    assert_eq!(world.last()["outcome"], serde_json::to_value(Outcome::Error).unwrap());
+    drop(super::PendingRecord::open(&world.verifier.log, &login, now()));
+    assert_eq!(world.last()["outcome"], serde_json::to_value(AuditOutcome::Error).unwrap());
 }
 
 #[test]

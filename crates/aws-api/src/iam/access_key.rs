@@ -8,13 +8,13 @@ use zeroize::Zeroizing;
 
 use super::entity::{Named, PAGING, absent, current, date, limit};
 use super::user::named_or_caller;
-use crate::action::{Action, Answer};
-use crate::call::{Call, Target};
+use crate::action::{Action, ActionOutput};
+use crate::call::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::model::{AccessKey, User, seconds};
 use countersign_authority::random;
-use countersign_authority::store::{Draft, named};
+use countersign_authority::store::{Draft, account_key};
 
 pub(super) const ACTIONS: &[Action] = &[
     Action::writes("CreateAccessKey", &["UserName"], create),
@@ -27,7 +27,7 @@ pub(super) const ACTIONS: &[Action] = &[
 /// The most keys of a user. Source: "IAM and AWS STS quotas" in the IAM user guide.
 pub(super) const MAX_KEYS: usize = 2;
 
-fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let found = named_or_caller(call)?.authorized(call, "iam:CreateAccessKey")?;
     let key = call.api.store().change(|draft| {
         let mut user = current(draft, &*found)?;
@@ -68,7 +68,7 @@ fn write(xml: &mut Xml, key: &AccessKey) {
 }
 
 /// Oldest first.
-fn list(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn list(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let user = named_or_caller(call)?.authorized(call, "iam:ListAccessKeys")?;
     let keys = user.access_keys.iter().filter_map(|id| call.state.access_keys.get(id.as_str()));
     let page = PAGING.page(call, keys.enumerate().map(|(at, key)| (at.to_string(), key)))?;
@@ -78,7 +78,7 @@ fn list(call: &Call<'_>) -> Result<Answer, ApiError> {
     Ok(xml.into())
 }
 
-fn update(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn update(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let status = match call.parameters.required("Status")? {
         "Active" => KeyStatus::Active,
         "Inactive" => KeyStatus::Inactive,
@@ -95,7 +95,7 @@ fn update(call: &Call<'_>) -> Result<Answer, ApiError> {
     })
 }
 
-fn delete(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     change(call, "iam:DeleteAccessKey", |draft, mut user, key| {
         user.access_keys.retain(|id| *id != key.id);
         draft.put(user)?;
@@ -106,10 +106,10 @@ fn delete(call: &Call<'_>) -> Result<Answer, ApiError> {
 
 /// Changes a key, which must be of the user that the caller may change.
 fn change(
-    call: &Call<'_>,
+    call: &RequestContext<'_>,
     action: &str,
     change: impl Fn(&mut Draft, User, &AccessKey) -> Result<(), ApiError>,
-) -> Result<Answer, ApiError> {
+) -> Result<ActionOutput, ApiError> {
     let id = call.parameters.required("AccessKeyId")?;
     let found = named_or_caller(call)?.authorized(call, action)?;
     call.api.store().change(|draft| {
@@ -121,7 +121,7 @@ fn change(
             .map(Arc::clone)
             .ok_or_else(|| gone(id))?;
         change(draft, user, &key)?;
-        Ok(Answer::Done)
+        Ok(ActionOutput::Done)
     })
 }
 
@@ -130,7 +130,7 @@ fn gone(id: &str) -> ApiError {
 }
 
 /// The authority keeps no record of uses: every key is one of which none is known. AWS says `N/A` then too.
-fn get_last_used(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn get_last_used(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let id: AccessKeyId = call.parameters.required("AccessKeyId")?.parse()?;
     let key = call
         .state
@@ -138,7 +138,7 @@ fn get_last_used(call: &Call<'_>) -> Result<Answer, ApiError> {
         .get(id.as_str())
         .filter(|key| call.account().is_ok_and(|account| key.account == *account));
     let Some(user) =
-        key.and_then(|key| call.state.users.get(&named(key.account.as_str(), &key.user)))
+        key.and_then(|key| call.state.users.get(&account_key(key.account.as_str(), &key.user)))
     else {
         call.authorize("iam:GetAccessKeyLastUsed", &Target::of("*"))?;
         return Err(gone(id.as_str()));

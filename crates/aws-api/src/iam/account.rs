@@ -10,8 +10,8 @@ use super::profile::MAX_PROFILES;
 use super::role::MAX_TRUST;
 use super::user::MAX_USERS;
 use super::version::MAX_VERSIONS;
-use crate::action::{Action, Answer};
-use crate::call::{Call, Target};
+use crate::action::{Action, ActionOutput};
+use crate::call::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::model::{
@@ -23,7 +23,7 @@ pub(super) const ACTIONS: &[Action] = &[
     Action::reads("ListAccountAliases", &["Marker", "MaxItems"], list_aliases),
 ];
 
-fn get_summary(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn get_summary(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     call.authorize("iam:GetAccountSummary", &Target::of("*"))?;
     let (account, state) = (call.account()?.as_str(), &call.state);
     let versions =
@@ -67,7 +67,7 @@ fn get_summary(call: &Call<'_>) -> Result<Answer, ApiError> {
 }
 
 /// Accounts have no aliases here.
-fn list_aliases(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn list_aliases(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     call.authorize("iam:ListAccountAliases", &Target::of("*"))?;
     let page = PAGING.page(call, std::iter::empty::<(String, String)>())?;
     let mut xml = Xml::new();

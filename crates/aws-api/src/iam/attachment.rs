@@ -3,8 +3,8 @@
 use super::entity::{PAGING, absent, limit, path_prefix};
 use super::identity::{Asked, Kind};
 use super::policy::Managed;
-use crate::action::{Action, Answer};
-use crate::call::Call;
+use crate::action::{Action, ActionOutput};
+use crate::call::RequestContext;
 use crate::error::ApiError;
 use crate::xml::Xml;
 
@@ -54,7 +54,7 @@ pub(super) fn write<'a>(xml: &mut Xml, element: &str, arns: impl IntoIterator<It
     });
 }
 
-fn attach(call: &Call<'_>, kind: Kind) -> Result<Answer, ApiError> {
+fn attach(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
     let (asked, arn) = (Asked::read(call, kind)?, call.parameters.required("PolicyArn")?);
     call.authorize(
         &format!("iam:Attach{}Policy", kind.title()),
@@ -70,10 +70,10 @@ fn attach(call: &Call<'_>, kind: Kind) -> Result<Answer, ApiError> {
         }
         Ok(())
     })?;
-    Ok(Answer::Done)
+    Ok(ActionOutput::Done)
 }
 
-fn detach(call: &Call<'_>, kind: Kind) -> Result<Answer, ApiError> {
+fn detach(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
     let (asked, arn) = (Asked::read(call, kind)?, call.parameters.required("PolicyArn")?);
     call.authorize(
         &format!("iam:Detach{}Policy", kind.title()),
@@ -86,10 +86,10 @@ fn detach(call: &Call<'_>, kind: Kind) -> Result<Answer, ApiError> {
             Err(absent(&format!("Policy {arn} was not found.")))
         }
     })?;
-    Ok(Answer::Done)
+    Ok(ActionOutput::Done)
 }
 
-fn list(call: &Call<'_>, kind: Kind) -> Result<Answer, ApiError> {
+fn list(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
     let (asked, prefix) = (Asked::read(call, kind)?, path_prefix(call.parameters)?);
     call.authorize(&format!("iam:ListAttached{}Policies", kind.title()), &asked.target())?;
     let fits = |arn: &&String| path_and_name(arn).is_some_and(|(path, _)| path.starts_with(prefix));

@@ -3,8 +3,8 @@
 use super::entity::absent;
 use super::identity::{Asked, Kind};
 use super::policy::Managed;
-use crate::action::{Action, Answer};
-use crate::call::Call;
+use crate::action::{Action, ActionOutput};
+use crate::call::RequestContext;
 use crate::error::ApiError;
 use countersign_authority::store::State;
 
@@ -27,7 +27,7 @@ pub(super) fn check(state: &State, account: &str, arn: &str) -> Result<(), ApiEr
     Err(absent(&format!("Scope ARN: {arn} does not exist or is not attachable.")))
 }
 
-fn put(call: &Call<'_>, kind: Kind) -> Result<Answer, ApiError> {
+fn put(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
     let (asked, arn) = (Asked::read(call, kind)?, call.parameters.required("PermissionsBoundary")?);
     let action = format!("iam:Put{}PermissionsBoundary", kind.title());
     call.authorize(&action, &asked.target().with("iam:PermissionsBoundary", arn))?;
@@ -39,10 +39,10 @@ fn put(call: &Call<'_>, kind: Kind) -> Result<Answer, ApiError> {
         }
         Ok(())
     })?;
-    Ok(Answer::Done)
+    Ok(ActionOutput::Done)
 }
 
-fn delete(call: &Call<'_>, kind: Kind) -> Result<Answer, ApiError> {
+fn delete(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
     let asked = Asked::read(call, kind)?;
     call.authorize(
         &format!("iam:Delete{}PermissionsBoundary", kind.title()),
@@ -56,5 +56,5 @@ fn delete(call: &Call<'_>, kind: Kind) -> Result<Answer, ApiError> {
             asked.name
         ))),
     })?;
-    Ok(Answer::Done)
+    Ok(ActionOutput::Done)
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::simulation::{inputs, source};
-use crate::action::{Action, Answer};
-use crate::call::{Call, Target};
+use crate::action::{Action, ActionOutput};
+use crate::call::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::xml::Xml;
 
@@ -68,13 +68,13 @@ fn of_variables(value: &Value, keys: &mut Vec<String>) {
     }
 }
 
-fn answer<'a>(documents: impl IntoIterator<Item = &'a str>) -> Answer {
+fn answer<'a>(documents: impl IntoIterator<Item = &'a str>) -> ActionOutput {
     let mut xml = Xml::new();
     xml.texts("ContextKeyNames", "member", keys(documents));
     xml.into()
 }
 
-fn of_custom(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn of_custom(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     call.authorize("iam:GetContextKeysForCustomPolicy", &Target::of("*"))?;
     let inputs = inputs(call, "PolicyInputList")?;
     if inputs.is_empty() {
@@ -83,7 +83,7 @@ fn of_custom(call: &Call<'_>) -> Result<Answer, ApiError> {
     Ok(answer(inputs))
 }
 
-fn of_principal(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn of_principal(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let source = source(call, "iam:GetContextKeysForPrincipalPolicy")?;
     let (documents, inputs) =
         (source.documents(call, call.account()?), inputs(call, "PolicyInputList")?);

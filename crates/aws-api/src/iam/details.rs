@@ -13,8 +13,8 @@ use super::policy::{Managed, Scope, Usage, all};
 use super::profile;
 use super::tag;
 use super::version;
-use crate::action::{Action, Answer};
-use crate::call::{Call, Target};
+use crate::action::{Action, ActionOutput};
+use crate::call::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::model::{Group, InstanceProfile, Role, User};
@@ -40,7 +40,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn read(call: &Call<'_>) -> Result<Self, ApiError> {
+    fn read(call: &RequestContext<'_>) -> Result<Self, ApiError> {
         let filter = call.parameters.list("Filter");
         let known = ["User", "Role", "Group", "LocalManagedPolicy", "AWSManagedPolicy"];
         if filter.iter().any(|kind| !known.contains(kind)) {
@@ -76,7 +76,7 @@ impl Wanted {
 
 /// The items in the order of their places: identities, and then the policies.
 fn items(
-    call: &Call<'_>,
+    call: &RequestContext<'_>,
     wanted: Wanted,
     identities: &[Identity],
 ) -> Result<Vec<(String, Item)>, ApiError> {
@@ -99,7 +99,7 @@ fn items(
     Ok(items)
 }
 
-fn get(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn get(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let wanted = Wanted::read(call)?;
     call.authorize("iam:GetAccountAuthorizationDetails", &Target::of("*"))?;
     let identities = Identity::all(&call.state, call.account()?.as_str());

@@ -6,16 +6,16 @@ use countersign_core::region::Partition;
 use countersign_core::timestamp::rfc3339;
 
 use super::tag;
-use crate::call::{Call, Target};
+use crate::call::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::page::{Page, Paging};
 use crate::parameters::Parameters;
 use crate::xml::Xml;
-use countersign_authority::documents;
+use countersign_authority::effective_policies;
 use countersign_authority::model::{
     Group, InstanceProfile, ManagedPolicy, Role, Tags, User, instant,
 };
-use countersign_authority::store::{Draft, Record, named};
+use countersign_authority::store::{Draft, Record, account_key};
 
 /// Pages of IAM's lists.
 pub(super) const PAGING: Paging =
@@ -121,13 +121,14 @@ pub(super) struct Named<E> {
 
 impl<E: Entity> Named<E> {
     /// By the parameter that names it.
-    pub(super) fn asked(call: &Call<'_>) -> Result<Self, ApiError> {
+    pub(super) fn asked(call: &RequestContext<'_>) -> Result<Self, ApiError> {
         Self::of(call, existing_name::<E>(call.parameters.required(E::PARAMETER)?)?)
     }
 
     /// By its name, in the caller's account.
-    pub(super) fn of(call: &Call<'_>, name: &str) -> Result<Self, ApiError> {
-        let record = call.state.get::<E>(&named(call.account()?.as_str(), name)).map(Arc::clone);
+    pub(super) fn of(call: &RequestContext<'_>, name: &str) -> Result<Self, ApiError> {
+        let record =
+            call.state.get::<E>(&account_key(call.account()?.as_str(), name)).map(Arc::clone);
         let arn = match &record {
             Some(record) => record.arn(call.partition()?),
             None => arn(call, E::TYPE, "/", name)?,
@@ -136,14 +137,18 @@ impl<E: Entity> Named<E> {
     }
 
     /// What it is if the caller may do `action` to it.
-    pub(super) fn authorized(self, call: &Call<'_>, action: &str) -> Result<Arc<E>, ApiError> {
+    pub(super) fn authorized(
+        self,
+        call: &RequestContext<'_>,
+        action: &str,
+    ) -> Result<Arc<E>, ApiError> {
         self.authorized_with(call, action, |target| target)
     }
 
     /// The same with the condition keys that `facts` adds. One that is not there is said to be so only to who may know.
     pub(super) fn authorized_with(
         self,
-        call: &Call<'_>,
+        call: &RequestContext<'_>,
         action: &str,
         facts: impl FnOnce(Target<'_>) -> Target<'_>,
     ) -> Result<Arc<E>, ApiError> {
@@ -155,9 +160,9 @@ impl<E: Entity> Named<E> {
 
 impl Named<ManagedPolicy> {
     /// The policy whose ARN `PolicyArn` is: only one of the caller's own account is there.
-    pub(super) fn asked_by_arn(call: &Call<'_>) -> Result<Self, ApiError> {
+    pub(super) fn asked_by_arn(call: &RequestContext<'_>) -> Result<Self, ApiError> {
         let (arn, account) = (call.parameters.required("PolicyArn")?, call.account()?);
-        let record = documents::policy(&call.state, arn)
+        let record = effective_policies::policy(&call.state, arn)
             .filter(|policy| policy.account == *account)
             .map(Arc::clone);
         Ok(Self { arn: arn.to_owned(), record, absent: ManagedPolicy::absent(arn) })
@@ -173,13 +178,18 @@ pub(super) fn current<E: Entity>(draft: &Draft, authorized: &E) -> Result<E, Api
 }
 
 /// The ARN of what is in the caller's account.
-pub(super) fn arn(call: &Call<'_>, kind: &str, path: &str, name: &str) -> Result<String, ApiError> {
+pub(super) fn arn(
+    call: &RequestContext<'_>,
+    kind: &str,
+    path: &str,
+    name: &str,
+) -> Result<String, ApiError> {
     Ok(format!("arn:{}:iam::{}:{kind}{path}{name}", call.partition()?, call.account()?))
 }
 
 /// The page of an account's records of one kind, under the path that is asked for.
 pub(super) fn list<'a, E: Entity>(
-    call: &'a Call<'_>,
+    call: &'a RequestContext<'_>,
     action: &str,
 ) -> Result<Page<&'a Arc<E>>, ApiError> {
     let prefix = path_prefix(call.parameters)?;
@@ -348,7 +358,7 @@ pub(super) fn encoded(document: &str) -> String {
 }
 
 /// A text of at most 1,000 characters.
-pub(super) fn description(call: &Call<'_>) -> Result<String, ApiError> {
+pub(super) fn description(call: &RequestContext<'_>) -> Result<String, ApiError> {
     let text = call.parameters.text("Description").unwrap_or_default();
     if text.chars().count() > 1000
         || text

@@ -6,13 +6,13 @@ use super::entity::{
     Detail, Entity, Named, PAGING, absent, arn, check_quota, conflict, current, existing_name,
     limit, list, new_name, path, write_group, write_user,
 };
-use crate::action::{Action, Answer};
-use crate::call::{Call, Target};
+use crate::action::{Action, ActionOutput};
+use crate::call::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::model::{Group, User, seconds};
 use countersign_authority::random;
-use countersign_authority::store::{Draft, Record as _, State, named};
+use countersign_authority::store::{Draft, Record as _, State, account_key};
 
 pub(super) const ACTIONS: &[Action] = &[
     Action::writes("CreateGroup", &["GroupName", "Path"], create),
@@ -29,13 +29,13 @@ pub(super) const ACTIONS: &[Action] = &[
 pub(super) const MAX_GROUPS: usize = 300;
 pub(super) const MAX_GROUPS_OF_USER: usize = 10;
 
-fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let name = new_name::<Group>("GroupName", call.parameters.required("GroupName")?)?;
     let path = path(call.parameters, "Path")?.unwrap_or("/");
     call.authorize("iam:CreateGroup", &Target::of(&arn(call, Group::TYPE, path, name)?))?;
     let account = call.account()?;
     let group = call.api.store().change(|draft| {
-        if draft.groups.contains_key(&named(account.as_str(), name)) {
+        if draft.groups.contains_key(&account_key(account.as_str(), name)) {
             return Err(Group::exists(name));
         }
         check_quota::<Group>(draft, account.as_str(), "GroupsPerAccount", MAX_GROUPS)?;
@@ -54,7 +54,7 @@ fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
     Ok(xml.into())
 }
 
-fn get(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn get(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let group = Named::<Group>::asked(call)?.authorized(call, "iam:GetGroup")?;
     let page = PAGING.page(call, members(&call.state, &group).map(|user| (user.id(), user)))?;
     let (mut xml, partition) = (Xml::new(), call.partition()?);
@@ -73,7 +73,7 @@ fn members<'a>(state: &'a State, group: &'a Group) -> impl Iterator<Item = &'a A
         .filter(|user| user.groups.contains(&group.name))
 }
 
-fn list_groups(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn list_groups(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let (page, partition, mut xml) =
         (list::<Group>(call, "iam:ListGroups")?, call.partition()?, Xml::new());
     xml.list("Groups", "member", &page.items, |xml, group| write_group(xml, group, partition));
@@ -82,7 +82,7 @@ fn list_groups(call: &Call<'_>) -> Result<Answer, ApiError> {
 }
 
 /// Whoever renames something must be allowed to on both names.
-fn update(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn update(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let name = call
         .parameters
         .text("NewGroupName")
@@ -110,11 +110,11 @@ fn update(call: &Call<'_>) -> Result<Answer, ApiError> {
         }
         draft.remove::<Group>(&old.id());
         draft.put(new)?;
-        Ok(Answer::Done)
+        Ok(ActionOutput::Done)
     })
 }
 
-fn delete(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let found = Named::<Group>::asked(call)?.authorized(call, "iam:DeleteGroup")?;
     call.api.store().change(|draft| {
         let group = current(draft, &*found)?;
@@ -127,12 +127,12 @@ fn delete(call: &Call<'_>) -> Result<Answer, ApiError> {
             return Err(conflict(first));
         }
         draft.remove::<Group>(&group.id());
-        Ok(Answer::Done)
+        Ok(ActionOutput::Done)
     })
 }
 
 /// It is no error if the user is in the group already.
-fn add_user(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn add_user(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     change_member(call, "iam:AddUserToGroup", |user, group| {
         user.groups.insert(group.name.clone());
         if user.groups.len() > MAX_GROUPS_OF_USER {
@@ -143,7 +143,7 @@ fn add_user(call: &Call<'_>) -> Result<Answer, ApiError> {
     })
 }
 
-fn remove_user(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn remove_user(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     change_member(call, "iam:RemoveUserFromGroup", |user, group| {
         match user.groups.remove(&group.name) {
             true => Ok(()),
@@ -157,31 +157,31 @@ fn remove_user(call: &Call<'_>) -> Result<Answer, ApiError> {
 
 /// Changes what groups a user is in. The group is what the caller must be allowed to change.
 fn change_member(
-    call: &Call<'_>,
+    call: &RequestContext<'_>,
     action: &str,
     change: impl Fn(&mut User, &Group) -> Result<(), ApiError>,
-) -> Result<Answer, ApiError> {
+) -> Result<ActionOutput, ApiError> {
     let name = existing_name::<User>(call.parameters.required("UserName")?)?;
     let found = Named::<Group>::asked(call)?.authorized(call, action)?;
     call.api.store().change(|draft: &mut Draft| {
         let group = current(draft, &*found)?;
         let mut user = draft
             .users
-            .get(&named(group.account.as_str(), name))
+            .get(&account_key(group.account.as_str(), name))
             .map(|user| User::clone(user))
             .ok_or_else(|| User::absent(name))?;
         change(&mut user, &group)?;
         draft.put(user)?;
-        Ok(Answer::Done)
+        Ok(ActionOutput::Done)
     })
 }
 
-fn list_for_user(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn list_for_user(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let user = Named::<User>::asked(call)?.authorized(call, "iam:ListGroupsForUser")?;
     let groups = user
         .groups
         .iter()
-        .filter_map(|name| call.state.groups.get(&named(user.account.as_str(), name)));
+        .filter_map(|name| call.state.groups.get(&account_key(user.account.as_str(), name)));
     let page = PAGING.page(call, groups.map(|group| (group.name.clone(), group)))?;
     let (mut xml, partition) = (Xml::new(), call.partition()?);
     xml.list("Groups", "member", &page.items, |xml, group| write_group(xml, group, partition));

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::entity::{Entity, arn, changed_meanwhile, existing_name};
 use super::tag;
-use crate::call::{Call, Target};
+use crate::call::{RequestContext, Target};
 use crate::error::ApiError;
 use countersign_authority::model::{Group, Role, Tags, User};
-use countersign_authority::store::{Draft, State, named};
+use countersign_authority::store::{Draft, State, account_key};
 
 /// Which of the three.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Kind {
     }
 
     /// The name that a request gives.
-    fn name_in<'a>(self, call: &Call<'a>) -> Result<&'a str, ApiError> {
+    fn name_in<'a>(self, call: &RequestContext<'a>) -> Result<&'a str, ApiError> {
         let name = call.parameters.required(self.parameter())?;
         match self {
             Self::User => existing_name::<User>(name),
@@ -85,7 +85,7 @@ pub(super) struct Policies<'a> {
 impl Identity {
     /// The identity of that name.
     pub(super) fn find(state: &State, kind: Kind, account: &str, name: &str) -> Option<Self> {
-        let id = named(account, name);
+        let id = account_key(account, name);
         match kind {
             Kind::User => state.users.get(&id).cloned().map(Self::User),
             Kind::Group => state.groups.get(&id).cloned().map(Self::Group),
@@ -196,12 +196,16 @@ pub(super) struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     /// The one that the request names.
-    pub(super) fn read(call: &Call<'a>, kind: Kind) -> Result<Self, ApiError> {
+    pub(super) fn read(call: &RequestContext<'a>, kind: Kind) -> Result<Self, ApiError> {
         Self::of(call, kind, kind.name_in(call)?)
     }
 
     /// The one of that name.
-    pub(super) fn of(call: &Call<'_>, kind: Kind, name: &'a str) -> Result<Self, ApiError> {
+    pub(super) fn of(
+        call: &RequestContext<'_>,
+        kind: Kind,
+        name: &'a str,
+    ) -> Result<Self, ApiError> {
         let found = Identity::find(&call.state, kind, call.account()?.as_str(), name);
         let (path, spelled) =
             found.as_ref().map_or(("/", name), |found| (found.path(), found.name()));
@@ -238,7 +242,7 @@ impl<'a> Asked<'a> {
     /// Changes the policies of the identity, which must still be the one that the caller was allowed to change.
     pub(super) fn change(
         &self,
-        call: &Call<'_>,
+        call: &RequestContext<'_>,
         mut work: impl FnMut(&State, Policies<'_>) -> Result<(), ApiError>,
     ) -> Result<(), ApiError> {
         let (known, account) = (self.found()?, call.account()?.as_str());

@@ -4,8 +4,8 @@ use countersign_core::policy::PolicyKind;
 
 use super::entity::{PAGING, absent, encoded, new_name, size};
 use super::identity::{Asked, Kind};
-use crate::action::{Action, Answer};
-use crate::call::Call;
+use crate::action::{Action, ActionOutput};
+use crate::call::RequestContext;
 use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::model::ManagedPolicy;
@@ -44,7 +44,7 @@ pub(super) const ACTIONS: &[Action] = &[
     }),
 ];
 
-fn put(call: &Call<'_>, kind: Kind) -> Result<Answer, ApiError> {
+fn put(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
     let (asked, policy) = (Asked::read(call, kind)?, policy_name(call)?);
     call.authorize(&format!("iam:Put{}Policy", kind.title()), &asked.bounded_target())?;
     let document = call.parameters.required("PolicyDocument")?;
@@ -72,11 +72,11 @@ fn put(call: &Call<'_>, kind: Kind) -> Result<Answer, ApiError> {
             Ok(())
         }
     })?;
-    Ok(Answer::Done)
+    Ok(ActionOutput::Done)
 }
 
 /// Of the same form as a managed policy's.
-fn policy_name<'a>(call: &Call<'a>) -> Result<&'a str, ApiError> {
+fn policy_name<'a>(call: &RequestContext<'a>) -> Result<&'a str, ApiError> {
     new_name::<ManagedPolicy>("PolicyName", call.parameters.required("PolicyName")?)
 }
 
@@ -84,7 +84,7 @@ fn missing(kind: Kind, policy: &str) -> ApiError {
     absent(&format!("The {} policy with name {policy} cannot be found.", kind.noun()))
 }
 
-fn get(call: &Call<'_>, kind: Kind) -> Result<Answer, ApiError> {
+fn get(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
     let (asked, policy) = (Asked::read(call, kind)?, policy_name(call)?);
     call.authorize(&format!("iam:Get{}Policy", kind.title()), &asked.target())?;
     let found = asked.found()?;
@@ -96,7 +96,7 @@ fn get(call: &Call<'_>, kind: Kind) -> Result<Answer, ApiError> {
     Ok(xml.into())
 }
 
-fn list(call: &Call<'_>, kind: Kind) -> Result<Answer, ApiError> {
+fn list(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
     let asked = Asked::read(call, kind)?;
     call.authorize(&format!("iam:List{}Policies", kind.title()), &asked.target())?;
     let page =
@@ -107,11 +107,11 @@ fn list(call: &Call<'_>, kind: Kind) -> Result<Answer, ApiError> {
     Ok(xml.into())
 }
 
-fn delete(call: &Call<'_>, kind: Kind) -> Result<Answer, ApiError> {
+fn delete(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
     let (asked, policy) = (Asked::read(call, kind)?, policy_name(call)?);
     call.authorize(&format!("iam:Delete{}Policy", kind.title()), &asked.bounded_target())?;
     asked.change(call, |_, policies| {
         policies.inline.remove(policy).map(drop).ok_or_else(|| missing(kind, policy))
     })?;
-    Ok(Answer::Done)
+    Ok(ActionOutput::Done)
 }

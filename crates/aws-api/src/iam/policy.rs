@@ -12,15 +12,15 @@ use super::entity::{
 };
 use super::identity::Identity;
 use super::tag;
-use crate::action::{Action, Answer};
-use crate::call::{Call, Target};
+use crate::action::{Action, ActionOutput};
+use crate::call::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::aws_managed;
-use countersign_authority::documents;
+use countersign_authority::effective_policies;
 use countersign_authority::model::{ManagedPolicy, PolicyVersion, Tags, seconds};
 use countersign_authority::random;
-use countersign_authority::store::{Draft, State, check, named};
+use countersign_authority::store::{Draft, State, account_key, check};
 
 /// The most characters of a document. Source: "IAM and AWS STS quotas".
 pub(super) const MAX_DOCUMENT: usize = 6144;
@@ -79,7 +79,7 @@ impl Managed {
                 .find(|(name, _)| *name == whole)
                 .map(|(name, document)| Self::Aws(name, document));
         }
-        documents::policy(state, arn)
+        effective_policies::policy(state, arn)
             .filter(|policy| policy.account.as_str() == account)
             .cloned()
             .map(Self::Own)
@@ -142,7 +142,7 @@ impl Managed {
     }
 
     /// The same with what answers about it alone have.
-    fn whole(&self, arn: &str, usage: Usage) -> Answer {
+    fn whole(&self, arn: &str, usage: Usage) -> ActionOutput {
         let mut xml = Xml::new();
         xml.element("Policy", |xml| {
             self.write(xml, arn, usage);
@@ -156,7 +156,10 @@ impl Managed {
 }
 
 /// The policy that the request names, if the caller may do `action` to it.
-pub(super) fn allowed<'a>(call: &Call<'a>, action: &str) -> Result<(&'a str, Managed), ApiError> {
+pub(super) fn allowed<'a>(
+    call: &RequestContext<'a>,
+    action: &str,
+) -> Result<(&'a str, Managed), ApiError> {
     let arn = call.parameters.required("PolicyArn")?;
     if !(20..=2048).contains(&arn.len()) || !arn.starts_with("arn:") || path_and_name(arn).is_none()
     {
@@ -172,7 +175,7 @@ pub(super) fn allowed<'a>(call: &Call<'a>, action: &str) -> Result<(&'a str, Man
 
 /// The same of one that is to be changed, which AWS's are not.
 pub(super) fn allowed_own<'a>(
-    call: &Call<'a>,
+    call: &RequestContext<'a>,
     action: &str,
 ) -> Result<(&'a str, Arc<ManagedPolicy>), ApiError> {
     match allowed(call, action)? {
@@ -189,14 +192,14 @@ pub(super) fn allowed_own<'a>(
 
 /// The policy in a draft, which must still be the one that the caller was allowed to change.
 pub(super) fn current(draft: &Draft, known: &ManagedPolicy) -> Result<ManagedPolicy, ApiError> {
-    let found = draft.policies.get(&named(known.account.as_str(), &known.name));
+    let found = draft.policies.get(&account_key(known.account.as_str(), &known.name));
     let found =
         found.filter(|policy| policy.unique_id == known.unique_id && policy.tags == known.tags);
     found.map(|policy| ManagedPolicy::clone(policy)).ok_or_else(changed_meanwhile)
 }
 
 /// The document of the request.
-pub(super) fn document<'a>(call: &Call<'a>, name: &str) -> Result<&'a str, ApiError> {
+pub(super) fn document<'a>(call: &RequestContext<'a>, name: &str) -> Result<&'a str, ApiError> {
     let document = call.parameters.required("PolicyDocument")?;
     if size(document) > MAX_DOCUMENT {
         return Err(limit("PolicySize", MAX_DOCUMENT));
@@ -205,7 +208,7 @@ pub(super) fn document<'a>(call: &Call<'a>, name: &str) -> Result<&'a str, ApiEr
     Ok(document)
 }
 
-fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let name = new_name::<ManagedPolicy>("PolicyName", call.parameters.required("PolicyName")?)?;
     let (path, tags) = (path(call.parameters, "Path")?.unwrap_or("/"), tag::read(call)?);
     let arn = arn(call, "policy", path, name)?;
@@ -213,7 +216,7 @@ fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
     let (document, description) = (document(call, name)?, description(call)?);
     let (account, partition, created) = (call.account()?, call.partition()?, seconds(call.now));
     let policy = call.api.store().change(|draft: &mut Draft| {
-        if draft.policies.contains_key(&named(account.as_str(), name)) {
+        if draft.policies.contains_key(&account_key(account.as_str(), name)) {
             return Err(ManagedPolicy::exists(name));
         }
         let first = PolicyVersion { document: document.to_owned(), created };
@@ -241,7 +244,7 @@ fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
     Ok(xml.into())
 }
 
-fn get(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn get(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let (arn, policy) = allowed(call, "iam:GetPolicy")?;
     let identities = Identity::all(&call.state, call.account()?.as_str());
     Ok(policy.whole(arn, Usage::count(&identities, arn)))
@@ -256,7 +259,10 @@ pub(super) enum Scope {
 }
 
 /// The policies of a scope with their ARNs.
-pub(super) fn all(call: &Call<'_>, scope: Scope) -> Result<Vec<(String, Managed)>, ApiError> {
+pub(super) fn all(
+    call: &RequestContext<'_>,
+    scope: Scope,
+) -> Result<Vec<(String, Managed)>, ApiError> {
     let (account, partition) = (call.account()?, call.partition()?);
     let mut found = Vec::new();
     if scope != Scope::Aws {
@@ -280,7 +286,7 @@ fn key(arn: &str) -> String {
 }
 
 /// `PolicyUsageFilter`: as policies, and as boundaries.
-pub(super) fn usage_filter(call: &Call<'_>) -> Result<(bool, bool), ApiError> {
+pub(super) fn usage_filter(call: &RequestContext<'_>) -> Result<(bool, bool), ApiError> {
     match call.parameters.text("PolicyUsageFilter") {
         None => Ok((true, true)),
         Some("PermissionsPolicy") => Ok((true, false)),
@@ -291,7 +297,7 @@ pub(super) fn usage_filter(call: &Call<'_>) -> Result<(bool, bool), ApiError> {
     }
 }
 
-fn list(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn list(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let scope = match call.parameters.text("Scope") {
         None | Some("All") => Scope::All,
         Some("AWS") => Scope::Aws,
@@ -323,7 +329,7 @@ fn list(call: &Call<'_>) -> Result<Answer, ApiError> {
     Ok(xml.into())
 }
 
-fn delete(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let (arn, policy) = allowed_own(call, "iam:DeletePolicy")?;
     call.api.store().change(|draft: &mut Draft| {
         let (policy, account) = (current(draft, &policy)?, policy.account.as_str());
@@ -336,8 +342,8 @@ fn delete(call: &Call<'_>) -> Result<Answer, ApiError> {
                            The default version is deleted with the policy.";
             return Err(ApiError::new("DeleteConflict", 409, message));
         }
-        draft.remove::<ManagedPolicy>(&named(account, &policy.name));
+        draft.remove::<ManagedPolicy>(&account_key(account, &policy.name));
         Ok(())
     })?;
-    Ok(Answer::Done)
+    Ok(ActionOutput::Done)
 }

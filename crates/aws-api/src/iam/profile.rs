@@ -9,13 +9,13 @@ use super::entity::{
     new_name, path, write_role,
 };
 use super::tag;
-use crate::action::{Action, Answer};
-use crate::call::{Call, Target};
+use crate::action::{Action, ActionOutput};
+use crate::call::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::model::{InstanceProfile, Role, seconds};
 use countersign_authority::random;
-use countersign_authority::store::{Record as _, State, named};
+use countersign_authority::store::{Record as _, State, account_key};
 
 pub(super) const ACTIONS: &[Action] = &[
     Action::writes("CreateInstanceProfile", &["InstanceProfileName", "Path", "Tags"], create),
@@ -38,7 +38,7 @@ pub(super) const ACTIONS: &[Action] = &[
 /// The most instance profiles of an account. Source: "IAM and AWS STS quotas" in the IAM user guide.
 pub(super) const MAX_PROFILES: usize = 1000;
 
-fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let name = new_name::<InstanceProfile>(
         "InstanceProfileName",
         call.parameters.required("InstanceProfileName")?,
@@ -53,7 +53,7 @@ fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
     )?;
     let account = call.account()?;
     let profile = call.api.store().change(|draft| {
-        if draft.profiles.contains_key(&named(account.as_str(), name)) {
+        if draft.profiles.contains_key(&account_key(account.as_str(), name)) {
             return Err(InstanceProfile::exists(name));
         }
         check_quota::<InstanceProfile>(
@@ -75,7 +75,10 @@ fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
     answered(call, &profile)
 }
 
-fn answered(call: &Call<'_>, profile: &InstanceProfile) -> Result<Answer, ApiError> {
+fn answered(
+    call: &RequestContext<'_>,
+    profile: &InstanceProfile,
+) -> Result<ActionOutput, ApiError> {
     let (mut xml, partition) = (Xml::new(), call.partition()?);
     xml.element("InstanceProfile", |xml| {
         write(xml, &call.state, profile, partition, Detail::Whole)
@@ -98,18 +101,18 @@ pub(super) fn write(
     let role = profile
         .role
         .as_ref()
-        .and_then(|name| state.roles.get(&named(profile.account.as_str(), name)));
+        .and_then(|name| state.roles.get(&account_key(profile.account.as_str(), name)));
     xml.list("Roles", "member", role, |xml, role| write_role(xml, role, partition, Detail::Listed));
     if detail == Detail::Whole {
         tag::write_present(xml, &profile.tags);
     }
 }
 
-fn get(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn get(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     answered(call, &*Named::asked(call)?.authorized(call, "iam:GetInstanceProfile")?)
 }
 
-fn list_profiles(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn list_profiles(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let (page, partition, mut xml) =
         (list::<InstanceProfile>(call, "iam:ListInstanceProfiles")?, call.partition()?, Xml::new());
     xml.list("InstanceProfiles", "member", &page.items, |xml, profile| {
@@ -119,7 +122,7 @@ fn list_profiles(call: &Call<'_>) -> Result<Answer, ApiError> {
     Ok(xml.into())
 }
 
-fn delete(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let found =
         Named::<InstanceProfile>::asked(call)?.authorized(call, "iam:DeleteInstanceProfile")?;
     call.api.store().change(|draft| {
@@ -128,12 +131,12 @@ fn delete(call: &Call<'_>) -> Result<Answer, ApiError> {
             return Err(conflict("remove roles from instance profile"));
         }
         draft.remove::<InstanceProfile>(&profile.id());
-        Ok(Answer::Done)
+        Ok(ActionOutput::Done)
     })
 }
 
 /// Who adds a role gives it to machines, and must be allowed to do that too.
-fn add_role(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn add_role(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let (profile, role) = (Named::<InstanceProfile>::asked(call)?, Named::<Role>::asked(call)?);
     let profile = profile.authorized(call, "iam:AddRoleToInstanceProfile")?;
     let role = role.authorized_with(call, "iam:PassRole", |target| {
@@ -146,11 +149,11 @@ fn add_role(call: &Call<'_>) -> Result<Answer, ApiError> {
             return Err(limit("InstanceSessionsPerInstanceProfile", 1));
         }
         draft.put(InstanceProfile { role: Some(role.name), ..profile })?;
-        Ok(Answer::Done)
+        Ok(ActionOutput::Done)
     })
 }
 
-fn remove_role(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn remove_role(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let asked = call.parameters.required("RoleName")?;
     let found = Named::<InstanceProfile>::asked(call)?
         .authorized(call, "iam:RemoveRoleFromInstanceProfile")?;
@@ -163,11 +166,11 @@ fn remove_role(call: &Call<'_>) -> Result<Answer, ApiError> {
             )));
         }
         draft.put(InstanceProfile { role: None, ..profile })?;
-        Ok(Answer::Done)
+        Ok(ActionOutput::Done)
     })
 }
 
-fn list_for_role(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn list_for_role(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let role = Named::<Role>::asked(call)?.authorized(call, "iam:ListInstanceProfilesForRole")?;
     let profiles = call.state.of_account::<InstanceProfile>(role.account.as_str());
     let of_role = profiles

@@ -6,13 +6,13 @@ use hyper::Uri;
 
 use super::entity::{absent, arn, changed_meanwhile, date, limit};
 use super::tag;
-use crate::action::{Action, Answer};
-use crate::call::{Call, Target};
+use crate::action::{Action, ActionOutput};
+use crate::call::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::model::{OidcProvider, Tags, seconds};
 use countersign_authority::oidc::fetch::is_safe;
-use countersign_authority::store::{Draft, named};
+use countersign_authority::store::{Draft, account_key};
 
 /// Limits. Source: "IAM and AWS STS quotas", and the IAM API reference on `CreateOpenIDConnectProvider`.
 const MAX_CLIENTS: usize = 100;
@@ -62,7 +62,7 @@ fn invalid(message: &str) -> ApiError {
 }
 
 /// The issuer's URL, and the same without its scheme. Plain HTTP is for issuers on this machine alone: nobody is on the way.
-fn issuer<'a>(call: &Call<'a>) -> Result<(&'a str, &'a str), ApiError> {
+fn issuer<'a>(call: &RequestContext<'a>) -> Result<(&'a str, &'a str), ApiError> {
     let url = call.parameters.required("Url")?;
     let safe = url.parse().is_ok_and(|uri: Uri| is_safe(&uri));
     let host = url
@@ -86,7 +86,7 @@ fn check_clients(clients: &[String]) -> Result<(), ApiError> {
 }
 
 /// SHA-1 fingerprints of certificates, in hexadecimal.
-fn thumbprints(call: &Call<'_>) -> Result<Vec<String>, ApiError> {
+fn thumbprints(call: &RequestContext<'_>) -> Result<Vec<String>, ApiError> {
     let list = call.parameters.list("ThumbprintList");
     if list
         .iter()
@@ -100,7 +100,7 @@ fn thumbprints(call: &Call<'_>) -> Result<Vec<String>, ApiError> {
     Ok(list.into_iter().map(str::to_owned).collect())
 }
 
-fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let ((url, host), tags) = (issuer(call)?, tag::read(call)?);
     let arn = arn(call, "oidc-provider", "/", host)?;
     tag::authorize_creation(
@@ -119,7 +119,7 @@ fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
     }
     check_clients(&client_ids)?;
     call.api.store().change(|draft: &mut Draft| {
-        if draft.providers.contains_key(&named(account.as_str(), host)) {
+        if draft.providers.contains_key(&account_key(account.as_str(), host)) {
             return Err(ApiError::new(
                 "EntityAlreadyExists",
                 409,
@@ -149,7 +149,7 @@ fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
 
 /// The provider that the request names, if the caller may do `action` to it.
 fn allowed(
-    call: &Call<'_>,
+    call: &RequestContext<'_>,
     action: &str,
     new: &Tags,
     keys: &[String],
@@ -163,7 +163,7 @@ fn allowed(
     let found = call
         .state
         .providers
-        .get(&named(call.account()?.as_str(), host))
+        .get(&account_key(call.account()?.as_str(), host))
         .filter(|provider| provider.arn() == arn);
     let target = tag::request_facts(Target::of(arn), new);
     let target = if keys.is_empty() { target } else { target.with("aws:TagKeys", keys.to_vec()) };
@@ -172,12 +172,12 @@ fn allowed(
 }
 
 /// The same where no tags are set.
-fn plain(call: &Call<'_>, action: &str) -> Result<Arc<OidcProvider>, ApiError> {
+fn plain(call: &RequestContext<'_>, action: &str) -> Result<Arc<OidcProvider>, ApiError> {
     allowed(call, action, &Tags::new(), &[])
 }
 
 fn current(draft: &Draft, known: &OidcProvider) -> Result<OidcProvider, ApiError> {
-    let found = draft.providers.get(&named(known.account.as_str(), &known.host));
+    let found = draft.providers.get(&account_key(known.account.as_str(), &known.host));
     let found = found.filter(|found| {
         found.arn() == known.arn() && found.url == known.url && found.tags == known.tags
     });
@@ -186,20 +186,20 @@ fn current(draft: &Draft, known: &OidcProvider) -> Result<OidcProvider, ApiError
 
 /// Changes the provider, which must still be the one that the caller was allowed to change.
 fn change(
-    call: &Call<'_>,
+    call: &RequestContext<'_>,
     known: &OidcProvider,
     mut work: impl FnMut(&mut OidcProvider) -> Result<(), ApiError>,
-) -> Result<Answer, ApiError> {
+) -> Result<ActionOutput, ApiError> {
     call.api.store().change(|draft: &mut Draft| {
         let mut provider = current(draft, known)?;
         work(&mut provider)?;
         draft.put(provider)?;
         Ok::<_, ApiError>(())
     })?;
-    Ok(Answer::Done)
+    Ok(ActionOutput::Done)
 }
 
-fn get(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn get(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let provider = plain(call, "iam:GetOpenIDConnectProvider")?;
     let mut xml = Xml::new();
     // AWS gives the URL without its scheme.
@@ -210,7 +210,7 @@ fn get(call: &Call<'_>) -> Result<Answer, ApiError> {
     Ok(xml.into())
 }
 
-fn list(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn list(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     call.authorize("iam:ListOpenIDConnectProviders", &Target::of("*"))?;
     let providers = call.state.of_account::<OidcProvider>(call.account()?.as_str());
     let mut xml = Xml::new();
@@ -222,20 +222,20 @@ fn list(call: &Call<'_>) -> Result<Answer, ApiError> {
 
 /// `DeleteOpenIDConnectProvider`: roles that trust it stay, and nobody can assume them by it. "It does not fail or return an error
 /// if you call the operation for a provider that does not exist", says the IAM API reference.
-fn delete(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let known = match plain(call, "iam:DeleteOpenIDConnectProvider") {
-        Err(absent) if absent.code == "NoSuchEntity" => return Ok(Answer::Done),
+        Err(absent) if absent.code == "NoSuchEntity" => return Ok(ActionOutput::Done),
         known => known?,
     };
     call.api.store().change(|draft: &mut Draft| {
         let provider = current(draft, &known)?;
-        draft.remove::<OidcProvider>(&named(provider.account.as_str(), &provider.host));
+        draft.remove::<OidcProvider>(&account_key(provider.account.as_str(), &provider.host));
         Ok::<_, ApiError>(())
     })?;
-    Ok(Answer::Done)
+    Ok(ActionOutput::Done)
 }
 
-fn update_thumbprints(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn update_thumbprints(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let known = plain(call, "iam:UpdateOpenIDConnectProviderThumbprint")?;
     if !call.parameters.has("ThumbprintList") {
         return Err(ApiError::missing("ThumbprintList"));
@@ -248,7 +248,7 @@ fn update_thumbprints(call: &Call<'_>) -> Result<Answer, ApiError> {
 }
 
 /// `AddClientIDToOpenIDConnectProvider`: "this operation is idempotent".
-fn add_client(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn add_client(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let known = plain(call, "iam:AddClientIDToOpenIDConnectProvider")?;
     let client = call.parameters.required("ClientID")?;
     change(call, &known, |provider| {
@@ -261,7 +261,7 @@ fn add_client(call: &Call<'_>) -> Result<Answer, ApiError> {
 
 /// `RemoveClientIDFromOpenIDConnectProvider`: "it does not fail or return an error if you try to remove a client ID that does
 /// not exist".
-fn remove_client(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn remove_client(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let known = plain(call, "iam:RemoveClientIDFromOpenIDConnectProvider")?;
     let client = call.parameters.required("ClientID")?;
     change(call, &known, |provider| {
@@ -270,7 +270,7 @@ fn remove_client(call: &Call<'_>) -> Result<Answer, ApiError> {
     })
 }
 
-fn add_tags(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn add_tags(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let new = tag::read(call)?;
     if new.is_empty() {
         return Err(ApiError::missing("Tags"));
@@ -279,7 +279,7 @@ fn add_tags(call: &Call<'_>) -> Result<Answer, ApiError> {
     change(call, &known, |provider| tag::set(&mut provider.tags, &new))
 }
 
-fn remove_tags(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn remove_tags(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let keys = tag::keys(call)?;
     let known = allowed(call, "iam:UntagOpenIDConnectProvider", &Tags::new(), &keys)?;
     change(call, &known, |provider| {
@@ -288,7 +288,7 @@ fn remove_tags(call: &Call<'_>) -> Result<Answer, ApiError> {
     })
 }
 
-fn list_tags(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn list_tags(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let provider = plain(call, "iam:ListOpenIDConnectProviderTags")?;
     tag::list_of(call, &provider.tags)
 }

@@ -9,13 +9,13 @@ use super::entity::{
     path, size, write_role,
 };
 use super::tag;
-use crate::action::{Action, Answer};
-use crate::call::{Call, Target};
+use crate::action::{Action, ActionOutput};
+use crate::call::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::model::{InstanceProfile, Role, seconds};
 use countersign_authority::random;
-use countersign_authority::store::{Draft, State, USUAL_SESSION, check, named};
+use countersign_authority::store::{DEFAULT_SESSION_SECONDS, Draft, State, account_key, check};
 
 /// The most characters of a trust policy. Source: "IAM and AWS STS quotas".
 pub(super) const MAX_TRUST: usize = 2048;
@@ -42,14 +42,14 @@ pub(super) const ACTIONS: &[Action] = &[
     Action::writes("DeleteRole", &["RoleName"], delete),
 ];
 
-fn whole(call: &Call<'_>, role: &Role) -> Result<Answer, ApiError> {
+fn whole(call: &RequestContext<'_>, role: &Role) -> Result<ActionOutput, ApiError> {
     let (mut xml, partition) = (Xml::new(), call.partition()?);
     xml.element("Role", |xml| write_role(xml, role, partition, Detail::Whole));
     Ok(xml.into())
 }
 
 /// A trust policy. Every statement of one says to whom it speaks, and none says of what: it is the role's own.
-fn trust<'a>(call: &Call<'a>, parameter: &str) -> Result<&'a str, ApiError> {
+fn trust<'a>(call: &RequestContext<'a>, parameter: &str) -> Result<&'a str, ApiError> {
     let document = call.parameters.required(parameter)?;
     if size(document) > MAX_TRUST {
         return Err(limit("ACLSizePerRole", MAX_TRUST));
@@ -93,7 +93,7 @@ fn trust<'a>(call: &Call<'a>, parameter: &str) -> Result<&'a str, ApiError> {
 }
 
 /// The longest session, where the request says it.
-fn max_session(call: &Call<'_>) -> Result<Option<u32>, ApiError> {
+fn max_session(call: &RequestContext<'_>) -> Result<Option<u32>, ApiError> {
     let Some(asked) = call.parameters.number("MaxSessionDuration")? else {
         return Ok(None);
     };
@@ -107,7 +107,7 @@ fn max_session(call: &Call<'_>) -> Result<Option<u32>, ApiError> {
     })
 }
 
-fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let name = new_name::<Role>("RoleName", call.parameters.required("RoleName")?)?;
     let path = path(call.parameters, "Path")?.unwrap_or("/");
     let (arn, tags, boundary) = (
@@ -124,7 +124,7 @@ fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
         (trust(call, "AssumeRolePolicyDocument")?, description(call)?, max_session(call)?);
     let account = call.account()?;
     let role = call.api.store().change(|draft: &mut Draft| {
-        if draft.roles.contains_key(&named(account.as_str(), name)) {
+        if draft.roles.contains_key(&account_key(account.as_str(), name)) {
             return Err(Role::exists(name));
         }
         boundary.map_or(Ok(()), |arn| super::boundary::check(draft, account.as_str(), arn))?;
@@ -136,7 +136,7 @@ fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
             description: description.clone(),
             created: seconds(call.now),
             trust: Some(trust.to_owned()),
-            max_session: max_session.unwrap_or(USUAL_SESSION),
+            max_session: max_session.unwrap_or(DEFAULT_SESSION_SECONDS),
             inline: Default::default(),
             attached: Default::default(),
             boundary: boundary.map(str::to_owned),
@@ -148,16 +148,16 @@ fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
 }
 
 /// The role that the request names, if the caller may do `action` to it.
-fn allowed(call: &Call<'_>, action: &str) -> Result<Arc<Role>, ApiError> {
+fn allowed(call: &RequestContext<'_>, action: &str) -> Result<Arc<Role>, ApiError> {
     Named::<Role>::asked(call)?.authorized(call, action)
 }
 
-fn get(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn get(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let role = allowed(call, "iam:GetRole")?;
     whole(call, &role)
 }
 
-fn list_roles(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn list_roles(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let (page, partition) = (list::<Role>(call, "iam:ListRoles")?, call.partition()?);
     let mut xml = Xml::new();
     page.write_truncation(&mut xml);
@@ -169,7 +169,7 @@ fn list_roles(call: &Call<'_>) -> Result<Answer, ApiError> {
 
 /// Changes the role, which must still be the one that the caller was allowed to change.
 fn change(
-    call: &Call<'_>,
+    call: &RequestContext<'_>,
     known: &Role,
     mut work: impl FnMut(&State, &mut Role) -> Result<(), ApiError>,
 ) -> Result<Arc<Role>, ApiError> {
@@ -181,12 +181,12 @@ fn change(
 }
 
 fn current(draft: &Draft, known: &Role) -> Result<Role, ApiError> {
-    let found = draft.roles.get(&named(known.account.as_str(), &known.name));
+    let found = draft.roles.get(&account_key(known.account.as_str(), &known.name));
     let found = found.filter(|role| role.unique_id == known.unique_id && role.tags == known.tags);
     found.map(|role| Role::clone(role)).ok_or_else(changed_meanwhile)
 }
 
-fn update(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn update(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let role = allowed(call, "iam:UpdateRole")?;
     let (description, max_session) = (description(call)?, max_session(call)?);
     change(call, &role, |_, role| {
@@ -199,7 +199,7 @@ fn update(call: &Call<'_>) -> Result<Answer, ApiError> {
     Ok(Xml::new().into())
 }
 
-fn update_description(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn update_description(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let role = allowed(call, "iam:UpdateRoleDescription")?;
     call.parameters.text_or_empty("Description").ok_or_else(|| ApiError::missing("Description"))?;
     let description = description(call)?;
@@ -210,18 +210,18 @@ fn update_description(call: &Call<'_>) -> Result<Answer, ApiError> {
     whole(call, &role)
 }
 
-fn update_trust(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn update_trust(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let role = allowed(call, "iam:UpdateAssumeRolePolicy")?;
     let document = trust(call, "PolicyDocument")?;
     change(call, &role, |_, role| {
         role.trust = Some(document.to_owned());
         Ok(())
     })?;
-    Ok(Answer::Done)
+    Ok(ActionOutput::Done)
 }
 
 /// `DeleteRole`: what hangs on the role must go first, as in AWS.
-fn delete(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let role = allowed(call, "iam:DeleteRole")?;
     call.api.store().change(|draft: &mut Draft| {
         let role = current(draft, &role)?;
@@ -238,8 +238,8 @@ fn delete(call: &Call<'_>) -> Result<Answer, ApiError> {
         if draft.of_account::<InstanceProfile>(account).any(held) {
             return Err(conflict("remove roles from instance profile"));
         }
-        draft.remove::<Role>(&named(account, &role.name));
+        draft.remove::<Role>(&account_key(account, &role.name));
         Ok(())
     })?;
-    Ok(Answer::Done)
+    Ok(ActionOutput::Done)
 }

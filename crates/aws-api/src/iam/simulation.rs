@@ -15,8 +15,8 @@ use super::attachment::path_and_name;
 use super::context_key::keys;
 use super::entity::PAGING;
 use super::identity::{Identity, Kind};
-use crate::action::{Action, Answer};
-use crate::call::{Call, Target};
+use crate::action::{Action, ActionOutput};
+use crate::call::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::xml::Xml;
 pub(super) use input::{Source, inputs, source};
@@ -73,7 +73,7 @@ struct Simulation<'a> {
     given: Vec<String>,
 }
 
-fn custom(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn custom(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     call.authorize("iam:SimulateCustomPolicy", &Target::of("*"))?;
     let simulation = Simulation::read(call, None)?;
     if simulation.inputs.is_empty() {
@@ -82,13 +82,13 @@ fn custom(call: &Call<'_>) -> Result<Answer, ApiError> {
     simulation.answer(call)
 }
 
-fn principal(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn principal(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let source = source(call, "iam:SimulatePrincipalPolicy")?;
     Simulation::read(call, Some(source))?.answer(call)
 }
 
 impl<'a> Simulation<'a> {
-    fn read(call: &Call<'a>, source: Option<Source>) -> Result<Self, ApiError> {
+    fn read(call: &RequestContext<'a>, source: Option<Source>) -> Result<Self, ApiError> {
         let boundary = inputs(call, "PermissionsBoundaryPolicyInputList")?;
         if boundary.len() > 1 {
             return Err(invalid(
@@ -128,7 +128,7 @@ impl<'a> Simulation<'a> {
     }
 
     /// One result for each action on each resource.
-    fn answer(&self, call: &Call<'_>) -> Result<Answer, ApiError> {
+    fn answer(&self, call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
         let actions = call.parameters.list("ActionNames");
         if actions.is_empty() {
             return Err(ApiError::missing("ActionNames"));
@@ -158,7 +158,11 @@ impl<'a> Simulation<'a> {
     }
 
     /// The account that owns a resource: the one in its ARN, or that of the request, or the caller's.
-    fn resource_account(&self, call: &Call<'_>, resource: &str) -> Result<AccountId, ApiError> {
+    fn resource_account(
+        &self,
+        call: &RequestContext<'_>,
+        resource: &str,
+    ) -> Result<AccountId, ApiError> {
         if resource != "*" && !resource.starts_with("arn:") {
             return Err(invalid(&format!("Invalid resource: {resource} is neither an ARN nor *")));
         }
@@ -174,7 +178,7 @@ impl<'a> Simulation<'a> {
 
     fn run(
         &self,
-        call: &Call<'_>,
+        call: &RequestContext<'_>,
         prepared: &Prepared,
         action: &str,
         resource: &str,
@@ -282,7 +286,7 @@ struct Prepared {
 impl Prepared {
     fn new(
         simulation: &Simulation<'_>,
-        call: &Call<'_>,
+        call: &RequestContext<'_>,
         account: &AccountId,
     ) -> Result<Self, ApiError> {
         let mut documents = simulation

@@ -1,8 +1,8 @@
 //! Tags: of users, roles, policies and instance profiles.
 
 use super::entity::{Entity, Named, PAGING, current};
-use crate::action::{Action, Answer};
-use crate::call::{Call, Target};
+use crate::action::{Action, ActionOutput};
+use crate::call::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::model::{InstanceProfile, ManagedPolicy, Role, Tags, User};
@@ -54,7 +54,11 @@ const MAX_TAGS: usize = 50;
 const MAX_KEY: usize = 128;
 const MAX_VALUE: usize = 256;
 
-fn tag<E: Entity>(call: &Call<'_>, action: &str, named: Named<E>) -> Result<Answer, ApiError> {
+fn tag<E: Entity>(
+    call: &RequestContext<'_>,
+    action: &str,
+    named: Named<E>,
+) -> Result<ActionOutput, ApiError> {
     let tags = read(call)?;
     if tags.is_empty() {
         return Err(ApiError::missing("Tags"));
@@ -64,11 +68,15 @@ fn tag<E: Entity>(call: &Call<'_>, action: &str, named: Named<E>) -> Result<Answ
         let mut changed = current(draft, &*found)?;
         changed.tags_mut().map_or(Ok(()), |own| set(own, &tags))?;
         draft.put(changed)?;
-        Ok(Answer::Done)
+        Ok(ActionOutput::Done)
     })
 }
 
-fn untag<E: Entity>(call: &Call<'_>, action: &str, named: Named<E>) -> Result<Answer, ApiError> {
+fn untag<E: Entity>(
+    call: &RequestContext<'_>,
+    action: &str,
+    named: Named<E>,
+) -> Result<ActionOutput, ApiError> {
     let keys = keys(call)?;
     let found =
         named.authorized_with(call, action, |target| target.with("aws:TagKeys", keys.clone()))?;
@@ -78,17 +86,21 @@ fn untag<E: Entity>(call: &Call<'_>, action: &str, named: Named<E>) -> Result<An
             remove(own, &keys);
         }
         draft.put(changed)?;
-        Ok(Answer::Done)
+        Ok(ActionOutput::Done)
     })
 }
 
-fn list<E: Entity>(call: &Call<'_>, action: &str, named: Named<E>) -> Result<Answer, ApiError> {
+fn list<E: Entity>(
+    call: &RequestContext<'_>,
+    action: &str,
+    named: Named<E>,
+) -> Result<ActionOutput, ApiError> {
     let found = named.authorized(call, action)?;
     found.tags().map_or_else(|| list_of(call, &Tags::new()), |tags| list_of(call, tags))
 }
 
 /// A page of tags.
-pub(super) fn list_of(call: &Call<'_>, tags: &Tags) -> Result<Answer, ApiError> {
+pub(super) fn list_of(call: &RequestContext<'_>, tags: &Tags) -> Result<ActionOutput, ApiError> {
     let page = PAGING.page(call, tags.iter().map(|(key, value)| (key.clone(), (key, value))))?;
     let mut xml = Xml::new();
     xml.list("Tags", "member", &page.items, |xml, (key, value)| {
@@ -111,7 +123,7 @@ pub(super) fn remove(own: &mut Tags, keys: &[String]) {
 }
 
 /// The keys of tags that are to go, checked.
-pub(super) fn keys(call: &Call<'_>) -> Result<Vec<String>, ApiError> {
+pub(super) fn keys(call: &RequestContext<'_>) -> Result<Vec<String>, ApiError> {
     let keys: Vec<String> =
         call.parameters.list("TagKeys").into_iter().map(str::to_owned).collect();
     if keys.is_empty() {
@@ -125,7 +137,7 @@ pub(super) fn keys(call: &Call<'_>) -> Result<Vec<String>, ApiError> {
 }
 
 /// The tags that a request gives, checked.
-pub(super) fn read(call: &Call<'_>) -> Result<Tags, ApiError> {
+pub(super) fn read(call: &RequestContext<'_>) -> Result<Tags, ApiError> {
     let mut tags = Tags::new();
     for tag in call.parameters.structures("Tags") {
         let (key, value) = (
@@ -197,7 +209,7 @@ pub(super) fn request_facts<'a>(mut target: Target<'a>, tags: &Tags) -> Target<'
 
 /// Whether the caller may make what `target` is, by `create`; and tag it, by `tag`, where it is to have tags from the start.
 pub(super) fn authorize_creation(
-    call: &Call<'_>,
+    call: &RequestContext<'_>,
     [create, tag]: [&str; 2],
     target: Target<'_>,
     tags: &Tags,

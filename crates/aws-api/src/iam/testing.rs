@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::testing::{ADMINISTRATOR, Served, account, encoded};
 use countersign_authority::model::{Group, User};
-use countersign_authority::store::named;
+use countersign_authority::store::account_key;
 
 pub(super) const ACCOUNT: &str = "arn:aws:iam::123456789012";
 pub(super) const READ_ONLY: &str = "arn:aws:iam::aws:policy/IAMReadOnlyAccess";
@@ -84,7 +84,7 @@ pub(super) fn encoded_as_iam(text: &str) -> String {
 /// A group with a member, as the store has them.
 pub(super) fn group(iam: &Iam, name: &str, member: &str) {
     let made = iam.served.api.store().change(|draft| {
-        let user = draft.users.get(&named(account().as_str(), member)).unwrap().clone();
+        let user = draft.users.get(&account_key(account().as_str(), member)).unwrap().clone();
         draft.put(User { groups: [name.to_owned()].into(), ..User::clone(&user) })?;
         draft.put(Group {
             account: account(),

@@ -6,14 +6,14 @@ use super::entity::{
     Detail, Entity, Named, arn, check_quota, conflict, current, list, new_name, path, write_user,
 };
 use super::tag;
-use crate::action::{Action, Answer};
-use crate::call::{Call, Target};
+use crate::action::{Action, ActionOutput};
+use crate::call::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::xml::Xml;
-use countersign_authority::holder::Who;
+use countersign_authority::key_lookup::PrincipalRecord;
 use countersign_authority::model::{AccessKey, User, seconds};
 use countersign_authority::random;
-use countersign_authority::store::{Record as _, named};
+use countersign_authority::store::{Record as _, account_key};
 
 pub(super) const ACTIONS: &[Action] = &[
     Action::writes("CreateUser", &["UserName", "Path", "PermissionsBoundary", "Tags"], create),
@@ -26,7 +26,7 @@ pub(super) const ACTIONS: &[Action] = &[
 /// The most users of an account. Source: "IAM and AWS STS quotas" in the IAM user guide.
 pub(super) const MAX_USERS: usize = 5000;
 
-fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let name = new_name::<User>("UserName", call.parameters.required("UserName")?)?;
     let (path, tags) = (path(call.parameters, "Path")?.unwrap_or("/"), tag::read(call)?);
     let (boundary, arn) =
@@ -37,7 +37,7 @@ fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
     tag::authorize_creation(call, ["iam:CreateUser", "iam:TagUser"], target, &tags)?;
     let account = call.account()?;
     let user = call.api.store().change(|draft| {
-        if draft.users.contains_key(&named(account.as_str(), name)) {
+        if draft.users.contains_key(&account_key(account.as_str(), name)) {
             return Err(User::exists(name));
         }
         check_quota::<User>(draft, account.as_str(), "UsersPerAccount", MAX_USERS)?;
@@ -59,28 +59,28 @@ fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
     answered(call, &user)
 }
 
-fn answered(call: &Call<'_>, user: &User) -> Result<Answer, ApiError> {
+fn answered(call: &RequestContext<'_>, user: &User) -> Result<ActionOutput, ApiError> {
     let (mut xml, partition) = (Xml::new(), call.partition()?);
     xml.element("User", |xml| write_user(xml, user, partition, Detail::Whole));
     Ok(xml.into())
 }
 
 /// The user that a request names, or the one who makes it.
-pub(super) fn named_or_caller(call: &Call<'_>) -> Result<Named<User>, ApiError> {
+pub(super) fn named_or_caller(call: &RequestContext<'_>) -> Result<Named<User>, ApiError> {
     match (call.parameters.text("UserName"), &call.holder()?.who) {
         (Some(_), _) => Named::asked(call),
-        (None, Who::User(user)) => Named::of(call, &user.name),
-        (None, Who::Role(_)) => {
+        (None, PrincipalRecord::User(user)) => Named::of(call, &user.name),
+        (None, PrincipalRecord::Role(_)) => {
             Err(ApiError::invalid("Must specify userName when calling with non-User credentials"))
         }
     }
 }
 
-fn get(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn get(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     answered(call, &*named_or_caller(call)?.authorized(call, "iam:GetUser")?)
 }
 
-fn list_users(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn list_users(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let (page, partition, mut xml) =
         (list::<User>(call, "iam:ListUsers")?, call.partition()?, Xml::new());
     xml.list("Users", "member", &page.items, |xml, user| {
@@ -91,7 +91,7 @@ fn list_users(call: &Call<'_>) -> Result<Answer, ApiError> {
 }
 
 /// Whoever renames something must be allowed to on both names.
-fn update(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn update(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let name = call
         .parameters
         .text("NewUserName")
@@ -119,11 +119,11 @@ fn update(call: &Call<'_>) -> Result<Answer, ApiError> {
         }
         draft.remove::<User>(&old.id());
         draft.put(new)?;
-        Ok(Answer::Done)
+        Ok(ActionOutput::Done)
     })
 }
 
-fn delete(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let found = Named::<User>::asked(call)?.authorized(call, "iam:DeleteUser")?;
     call.api.store().change(|draft| {
         let user = current(draft, &*found)?;
@@ -137,6 +137,6 @@ fn delete(call: &Call<'_>) -> Result<Answer, ApiError> {
             return Err(conflict(first));
         }
         draft.remove::<User>(&user.id());
-        Ok(Answer::Done)
+        Ok(ActionOutput::Done)
     })
 }

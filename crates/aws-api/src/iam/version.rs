@@ -3,8 +3,8 @@
 use super::entity::{PAGING, absent, date, encoded, path_prefix};
 use super::identity::{Identity, Kind};
 use super::policy::{Managed, allowed, allowed_own, current, document, usage_filter};
-use crate::action::{Action, Answer};
-use crate::call::Call;
+use crate::action::{Action, ActionOutput};
+use crate::call::RequestContext;
 use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::model::{PolicyVersion, seconds};
@@ -53,7 +53,7 @@ pub(super) fn write_all(xml: &mut Xml, policy: &Managed) {
 }
 
 /// The number that `VersionId` has behind its `v`.
-fn number(call: &Call<'_>) -> Result<u32, ApiError> {
+fn number(call: &RequestContext<'_>) -> Result<u32, ApiError> {
     let id = call.parameters.required("VersionId")?;
     let digits = id.strip_prefix('v').filter(|digits| !digits.starts_with(['0', '+']));
     digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| {
@@ -67,7 +67,7 @@ fn missing(arn: &str, number: u32) -> ApiError {
     absent(&format!("Policy {arn} version v{number} does not exist or is not attachable."))
 }
 
-fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let (arn, policy) = allowed_own(call, "iam:CreatePolicyVersion")?;
     let (document, is_default) =
         (document(call, arn)?, call.parameters.flag("SetAsDefault")?.unwrap_or(false));
@@ -95,7 +95,7 @@ fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
     Ok(xml.into())
 }
 
-fn get(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn get(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let (arn, policy) = allowed(call, "iam:GetPolicyVersion")?;
     let number = number(call)?;
     let versions = policy.versions();
@@ -108,7 +108,7 @@ fn get(call: &Call<'_>) -> Result<Answer, ApiError> {
     Ok(xml.into())
 }
 
-fn list(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn list(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let (_, policy) = allowed(call, "iam:ListPolicyVersions")?;
     // The newest comes first, and pages go by the order of their keys.
     let versions = policy.versions().into_iter().rev();
@@ -122,7 +122,7 @@ fn list(call: &Call<'_>) -> Result<Answer, ApiError> {
     Ok(xml.into())
 }
 
-fn delete(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let (arn, policy) = allowed_own(call, "iam:DeletePolicyVersion")?;
     let number = number(call)?;
     call.api.store().change(|draft: &mut Draft| {
@@ -138,10 +138,10 @@ fn delete(call: &Call<'_>) -> Result<Answer, ApiError> {
         draft.put(policy)?;
         Ok(())
     })?;
-    Ok(Answer::Done)
+    Ok(ActionOutput::Done)
 }
 
-fn set_default(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn set_default(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let (arn, policy) = allowed_own(call, "iam:SetDefaultPolicyVersion")?;
     let number = number(call)?;
     call.api.store().change(|draft: &mut Draft| {
@@ -153,10 +153,10 @@ fn set_default(call: &Call<'_>) -> Result<Answer, ApiError> {
         draft.put(policy)?;
         Ok(())
     })?;
-    Ok(Answer::Done)
+    Ok(ActionOutput::Done)
 }
 
-fn list_entities(call: &Call<'_>) -> Result<Answer, ApiError> {
+fn list_entities(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let (arn, _) = allowed(call, "iam:ListEntitiesForPolicy")?;
     let kind = match call.parameters.text("EntityFilter") {
         None => None,

@@ -7,9 +7,9 @@ use countersign_core::credentials::{Credentials, Secret};
 use countersign_core::timestamp::rfc3339;
 use serde_json::{Map, Value};
 
-use crate::call::Call;
+use crate::call::RequestContext;
 use crate::error::ApiError;
-use crate::sts::grant::Terms;
+use crate::sts::grant::SessionParams;
 use crate::sts::role::{find, issue, target};
 use countersign_authority::model::{Role, Tags};
 
@@ -37,11 +37,18 @@ impl Assumption<'_> {
     ///
     /// # Errors
     /// AWS's `AccessDenied`, for a role that is not there too.
-    pub(super) fn make(self, call: &Call<'_>) -> Result<(Arc<Role>, Credentials), ApiError> {
+    pub(super) fn make(
+        self,
+        call: &RequestContext<'_>,
+    ) -> Result<(Arc<Role>, Credentials), ApiError> {
         let role = find(&call.state, self.role);
         let transitive = self.tags.keys().cloned().collect();
-        let terms =
-            Terms { duration: self.lifetime, tags: self.tags, transitive, ..Terms::default() };
+        let terms = SessionParams {
+            duration: self.lifetime,
+            tags: self.tags,
+            transitive,
+            ..SessionParams::default()
+        };
         let mut target = terms.facts(target(role, self.role, self.session)?);
         for (key, value) in self.request {
             target = target.with(key, value);

@@ -25,7 +25,7 @@ use crate::answer::{pretty, text};
 use crate::error::ApiError;
 use crate::route::Received;
 use countersign_authority::model::{InstanceProfile, instant, seconds};
-use countersign_authority::store::{State, named};
+use countersign_authority::store::{State, account_key};
 
 /// What roles have to trust.
 const SERVICE: &str = "ec2.amazonaws.com";
@@ -179,10 +179,11 @@ impl Imds {
     fn role(&self, state: &State) -> Result<(Arc<InstanceProfile>, String), Refusal> {
         let profile = state
             .profiles
-            .get(&named(self.machine.account.as_str(), &self.machine.profile))
+            .get(&account_key(self.machine.account.as_str(), &self.machine.profile))
             .ok_or(404_u16)?;
         let role = profile.role.clone().ok_or(404_u16)?;
-        let found = state.roles.get(&named(self.machine.account.as_str(), &role)).ok_or(404_u16)?;
+        let found =
+            state.roles.get(&account_key(self.machine.account.as_str(), &role)).ok_or(404_u16)?;
         Ok((Arc::clone(profile), found.name.clone()))
     }
 
@@ -234,7 +235,7 @@ impl Imds {
         let path = visit
             .state
             .roles
-            .get(&named(account.as_str(), &name))
+            .get(&account_key(account.as_str(), &name))
             .map_or("/", |role| role.path.as_str());
         let (role, id) =
             (format!("arn:{partition}:iam::{account}:role{path}{name}"), self.machine.id());

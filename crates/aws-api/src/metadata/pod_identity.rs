@@ -14,7 +14,7 @@ use crate::error::ApiError;
 use countersign_authority::issuer::{ACCOUNT_PREFIX, POD_IDENTITY_AUDIENCE, public_keys};
 use countersign_authority::model::{ServiceAccount, Tags};
 use countersign_authority::oidc::jwt::{self, Expectation, TokenError};
-use countersign_authority::store::named;
+use countersign_authority::store::account_key;
 
 /// What roles have to trust.
 const SERVICE: &str = "pods.eks.amazonaws.com";
@@ -129,13 +129,14 @@ fn prove(visit: &Visit<'_>, token: &str) -> Result<Pod, ApiError> {
     let text = |member: &str| {
         pod.get(member).and_then(serde_json::Value::as_str).map(str::to_owned).ok_or_else(unbound)
     };
-    let account = visit.state.service_accounts.get(&named(namespace, name)).ok_or_else(|| {
-        ApiError::new(
-            "ResourceNotFoundException",
-            404,
-            &format!("There is no service account {namespace}/{name}"),
-        )
-    })?;
+    let account =
+        visit.state.service_accounts.get(&account_key(namespace, name)).ok_or_else(|| {
+            ApiError::new(
+                "ResourceNotFoundException",
+                404,
+                &format!("There is no service account {namespace}/{name}"),
+            )
+        })?;
     Ok(Pod { account: std::sync::Arc::clone(account), name: text("name")?, uid: text("uid")? })
 }
 

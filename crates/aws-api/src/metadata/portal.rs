@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{MAX_TOKEN, Visit};
 use crate::answer;
 use crate::error::ApiError;
-use crate::sts::grant::Terms;
+use crate::sts::grant::SessionParams;
 use crate::sts::role::{find, issue};
 use countersign_authority::model::{PortalGrant, instant};
 use countersign_authority::store::{StoreError, token_hash};
@@ -35,9 +35,9 @@ pub(super) fn credentials(visit: &Visit<'_>) -> Response<String> {
         let arn = granted.ok_or_else(|| missing("No access to this role in this account."))?;
         let role = find(&visit.state, arn).ok_or_else(|| missing("The role has gone."))?;
         let call = visit.call();
-        let terms = Terms {
+        let terms = SessionParams {
             duration: std::time::Duration::from_secs(u64::from(role.max_session)),
-            ..Terms::default()
+            ..SessionParams::default()
         };
         let (credentials, _) = issue(&call, role, &grant.user, terms, |_| {})?;
         let milliseconds =

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::testing::{Served, text};
 use countersign_authority::issuer::{
-    POD_IDENTITY_AUDIENCE, Projection, STS_AUDIENCE, USUAL_URL, signing_key,
+    DEFAULT_URL, POD_IDENTITY_AUDIENCE, Projection, STS_AUDIENCE, signing_key,
 };
 use countersign_authority::oidc::issuer_key::{ClusterObject, ServiceAccount};
 
@@ -61,7 +61,7 @@ async fn the_issuer_s_documents_lead_to_the_key_that_signs() {
     let document: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(
         (status, &document["issuer"], &document["jwks_uri"]),
-        (200, &json!(USUAL_URL), &json!(format!("{USUAL_URL}/keys")))
+        (200, &json!(DEFAULT_URL), &json!(format!("{DEFAULT_URL}/keys")))
     );
     assert!(head.contains("content-type: application/json"), "{head}");
     let keys: Value = serde_json::from_str(&get(&served, "/keys", &[]).await.2).unwrap();
@@ -90,7 +90,7 @@ const POD_ACTIONS: [&str; 2] = ["sts:AssumeRole", "sts:TagSession"];
 fn projected(served: &Served, name: &str, audience: &str) -> String {
     let lifetime = Duration::from_secs(600);
     let projection = Projection {
-        issuer: USUAL_URL,
+        issuer: DEFAULT_URL,
         namespace: "default",
         name,
         pod: "app-0",
@@ -148,7 +148,7 @@ async fn tokens_that_are_no_pod_s_get_nothing() {
     let key = signing_key(served.api.store(), SystemTime::now()).unwrap();
     let made = |edit: &dyn Fn(&mut ServiceAccount<'_>)| {
         let mut account = ServiceAccount {
-            issuer: USUAL_URL,
+            issuer: DEFAULT_URL,
             audiences: &[POD_IDENTITY_AUDIENCE],
             namespace: "default",
             account: ClusterObject { name: "app", uid: "u" },
@@ -164,7 +164,7 @@ async fn tokens_that_are_no_pod_s_get_nothing() {
     let good = made(&|_| ());
     let stranger = countersign_authority::oidc::issuer_key::IssuerKey::generate().unwrap();
     let forged = Projection {
-        issuer: USUAL_URL,
+        issuer: DEFAULT_URL,
         namespace: "default",
         name: "app",
         pod: "app-0",

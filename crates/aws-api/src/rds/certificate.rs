@@ -5,8 +5,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use super::request::{Facts, Place, allow, filters, page};
-use crate::action::Answer;
-use crate::call::Call;
+use crate::action::ActionOutput;
+use crate::call::RequestContext;
 use crate::error::ApiError;
 use crate::xml::Xml;
 
@@ -98,7 +98,7 @@ fn time(kind: u8, bytes: &[u8]) -> Option<String> {
 }
 
 /// Refuses another CA than the one that there is.
-pub(super) fn check(call: &Call<'_>) -> Result<(), ApiError> {
+pub(super) fn check(call: &RequestContext<'_>) -> Result<(), ApiError> {
     match call.parameters.text("CACertificateIdentifier") {
         Some(name) if name != NAME || call.api.rds().certificate().is_none() => {
             Err(not_found(name))
@@ -116,7 +116,7 @@ fn not_found(name: &str) -> ApiError {
 }
 
 /// `DescribeCertificates`
-pub(super) fn describe(call: &Call<'_>) -> Result<Answer, ApiError> {
+pub(super) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     allow(call, "DescribeCertificates", "*", &Facts::default())?;
     filters(call, &[])?;
     if let Some(name) = call.parameters.text("CertificateIdentifier")

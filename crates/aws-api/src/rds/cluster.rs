@@ -12,12 +12,12 @@ use countersign_core::timestamp::rfc3339;
 
 use super::instance::reached;
 use super::request::{Facts, Place, allow, error, filters, page, put_tags};
-use crate::action::Answer;
-use crate::call::Call;
+use crate::action::ActionOutput;
+use crate::call::RequestContext;
 use crate::error::ApiError;
 use crate::xml::Xml;
-use countersign_authority::model::{DbCluster, DbInstance, DbStatus, Reached, instant};
-use countersign_authority::store::{State, placed};
+use countersign_authority::model::{DbCluster, DbInstance, DbStatus, Endpoint, instant};
+use countersign_authority::store::{State, regional_key};
 
 /// Settings that an answer gives where nobody gave them.
 const USUAL: [(&str, &str); 6] = [
@@ -57,7 +57,7 @@ pub(super) fn look_up(
     let name = place.name_in("cluster", text);
     state
         .db_clusters
-        .get(&placed(&place.account, &place.region, name))
+        .get(&regional_key(&place.account, &place.region, name))
         .cloned()
         .ok_or_else(|| not_found(name))
 }
@@ -82,7 +82,7 @@ pub(super) fn members<'a>(
 
 /// The cluster that a request is about, if the caller may do `action` to it.
 pub(super) fn allowed(
-    call: &Call<'_>,
+    call: &RequestContext<'_>,
     action: &str,
     text: &str,
 ) -> Result<Arc<DbCluster>, ApiError> {
@@ -95,7 +95,7 @@ pub(super) fn allowed(
 }
 
 /// `DescribeDBClusters`
-pub(super) fn describe(call: &Call<'_>) -> Result<Answer, ApiError> {
+pub(super) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let place = Place::of(call)?;
     let found: Vec<Arc<DbCluster>> = match call.parameters.text("DBClusterIdentifier") {
         Some(text) => vec![allowed(call, "DescribeDBClusters", text)?],
@@ -140,30 +140,30 @@ pub(super) fn all<'a>(
 }
 
 /// What an action answers of the cluster that it is about, as it is now.
-pub(super) fn answer(call: &Call<'_>, name: &str) -> Result<Answer, ApiError> {
+pub(super) fn answer(call: &RequestContext<'_>, name: &str) -> Result<ActionOutput, ApiError> {
     let (place, state) = (Place::of(call)?, call.api.store().state()?);
     let cluster = look_up(&state, &place, name)?;
     Ok(said(&state, &place, &cluster))
 }
 
-pub(super) fn said(state: &State, place: &Place, cluster: &DbCluster) -> Answer {
+pub(super) fn said(state: &State, place: &Place, cluster: &DbCluster) -> ActionOutput {
     let mut xml = Xml::new();
     xml.element("DBCluster", |xml| put(xml, state, place, cluster));
     xml.into()
 }
 
 /// Where a member is reached, once it has been available.
-fn reached_member(state: &State, db: &DbInstance) -> Option<Reached> {
+fn reached_member(state: &State, db: &DbInstance) -> Option<Endpoint> {
     reached(db, state.instances.get(db.name.as_str()).map(|instance| &**instance))
 }
 
 /// Where the writer is reached.
-pub(super) fn writer(state: &State, cluster: &DbCluster) -> Option<Reached> {
+pub(super) fn writer(state: &State, cluster: &DbCluster) -> Option<Endpoint> {
     reached_member(state, state.db_instances.get(cluster.writer.as_ref()?.as_str())?)
 }
 
 /// The first reader that is available, else the writer.
-fn reader(state: &State, cluster: &DbCluster) -> Option<Reached> {
+fn reader(state: &State, cluster: &DbCluster) -> Option<Endpoint> {
     let reads = |db: &&Arc<DbInstance>| {
         Some(&db.name) != cluster.writer.as_ref() && db.status == DbStatus::Available
     };
@@ -174,7 +174,7 @@ fn reader(state: &State, cluster: &DbCluster) -> Option<Reached> {
 }
 
 /// As an answer names an endpoint beside the cluster's port.
-fn named(at: &Reached, port: Option<u16>) -> String {
+fn named(at: &Endpoint, port: Option<u16>) -> String {
     if port == Some(at.port) { at.host.to_string() } else { format!("{}:{}", at.host, at.port) }
 }
 

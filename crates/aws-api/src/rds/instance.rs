@@ -1,9 +1,9 @@
 //! Database instances: what is known of them, and how it is said.
 
 pub(super) mod change;
+pub(super) mod completion;
 pub(super) mod create;
-pub(super) mod life;
-pub(super) mod outcome;
+pub(super) mod lifecycle;
 
 use std::sync::Arc;
 
@@ -11,14 +11,14 @@ use countersign_core::name::InstanceId;
 use countersign_core::timestamp::rfc3339;
 
 use super::certificate;
+use super::job_runner::Runner;
 use super::request::{Facts, Place, allow, filters, page, put_tags};
-use super::runner::Runner;
-use crate::action::Answer;
-use crate::call::Call;
+use crate::action::ActionOutput;
+use crate::call::RequestContext;
 use crate::error::ApiError;
 use crate::xml::Xml;
-use countersign_authority::model::{DbCluster, DbInstance, DbStatus, Instance, Reached, instant};
-use countersign_authority::store::{State, placed};
+use countersign_authority::model::{DbCluster, DbInstance, DbStatus, Endpoint, Instance, instant};
+use countersign_authority::store::{State, regional_key};
 
 /// Settings that an answer gives where nobody gave them.
 const USUAL: [(&str, &str); 8] = [
@@ -66,7 +66,7 @@ impl Found {
             .as_ref()
             .map(|described| described.running.host.clone())
             .or_else(|| own().map(|at| at.host.clone()));
-        let endpoint = own().zip(host).map(|(own, host)| Reached { host, port: own.port });
+        let endpoint = own().zip(host).map(|(own, host)| Endpoint { host, port: own.port });
         let db = DbInstance {
             name: instance.name.clone(),
             account: instance.account.clone(),
@@ -103,18 +103,18 @@ impl Found {
     }
 
     /// Where clients reach it: the port is the verifier's, for it may change when a stack starts again.
-    pub(super) fn endpoint(&self) -> Option<Reached> {
+    pub(super) fn endpoint(&self) -> Option<Endpoint> {
         reached(&self.db, self.instance.as_deref())
     }
 }
 
 /// Where clients reach an instance.
-pub(super) fn reached(db: &DbInstance, instance: Option<&Instance>) -> Option<Reached> {
-    let Reached { host, port } = db.endpoint.as_ref()?;
+pub(super) fn reached(db: &DbInstance, instance: Option<&Instance>) -> Option<Endpoint> {
+    let Endpoint { host, port } = db.endpoint.as_ref()?;
     let own = instance.and_then(|instance| {
         instance.addresses.iter().find(|address| address.resource_id.is_none())
     });
-    Some(Reached { host: host.clone(), port: own.map_or(*port, |address| address.port) })
+    Some(Endpoint { host: host.clone(), port: own.map_or(*port, |address| address.port) })
 }
 
 /// Every instance of a place, in the order of their names.
@@ -156,7 +156,11 @@ pub(super) fn not_found(name: &str) -> ApiError {
 }
 
 /// The instance that a request is about, if the caller may do `action` to it.
-pub(super) fn allowed(call: &Call<'_>, action: &str, text: &str) -> Result<Found, ApiError> {
+pub(super) fn allowed(
+    call: &RequestContext<'_>,
+    action: &str,
+    text: &str,
+) -> Result<Found, ApiError> {
     let place = Place::of(call)?;
     let found = look_up(&call.state, call.api.rds(), &place, text);
     let name = found.as_ref().map_or_else(
@@ -179,11 +183,11 @@ pub(super) fn record(state: &State, name: &InstanceId) -> Result<DbInstance, Api
 
 /// The cluster of an instance.
 pub(super) fn cluster_of<'a>(state: &'a State, db: &DbInstance) -> Option<&'a Arc<DbCluster>> {
-    state.db_clusters.get(&placed(&db.account, &db.region, db.cluster.as_deref()?))
+    state.db_clusters.get(&regional_key(&db.account, &db.region, db.cluster.as_deref()?))
 }
 
 /// `DescribeDBInstances`
-pub(super) fn describe(call: &Call<'_>) -> Result<Answer, ApiError> {
+pub(super) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let place = Place::of(call)?;
     let found = match call.parameters.text("DBInstanceIdentifier") {
         Some(text) => vec![allowed(call, "DescribeDBInstances", text)?],
@@ -217,7 +221,10 @@ pub(super) fn describe(call: &Call<'_>) -> Result<Answer, ApiError> {
 }
 
 /// What an action answers of the instance that it is about, as it is now.
-pub(super) fn answer(call: &Call<'_>, name: &InstanceId) -> Result<Answer, ApiError> {
+pub(super) fn answer(
+    call: &RequestContext<'_>,
+    name: &InstanceId,
+) -> Result<ActionOutput, ApiError> {
     let (place, state) = (Place::of(call)?, call.api.store().state()?);
     let found = look_up(&state, call.api.rds(), &place, name.as_str())
         .ok_or_else(|| not_found(name.as_str()))?;
@@ -225,14 +232,14 @@ pub(super) fn answer(call: &Call<'_>, name: &InstanceId) -> Result<Answer, ApiEr
 }
 
 /// The same of an instance that may have gone.
-pub(super) fn said(call: &Call<'_>, place: &Place, found: &Found) -> Answer {
+pub(super) fn said(call: &RequestContext<'_>, place: &Place, found: &Found) -> ActionOutput {
     let mut xml = Xml::new();
     xml.element("DBInstance", |xml| put(xml, call, place, found));
     xml.into()
 }
 
 /// Writes a `DBInstance`. Source of names: the model of the RDS API, as botocore has it.
-fn put(xml: &mut Xml, call: &Call<'_>, place: &Place, found: &Found) {
+fn put(xml: &mut Xml, call: &RequestContext<'_>, place: &Place, found: &Found) {
     let db = &found.db;
     xml.leaf("DBInstanceIdentifier", &db.name)
         .leaf("DBInstanceClass", &db.class)
@@ -240,7 +247,7 @@ fn put(xml: &mut Xml, call: &Call<'_>, place: &Place, found: &Found) {
     xml.leaf("DBInstanceStatus", db.status.as_str());
     xml.maybe("MasterUsername", Some(&db.master).filter(|name| !name.is_empty()))
         .maybe("DBName", db.database.as_ref());
-    if let Some(Reached { host, port }) = found.endpoint() {
+    if let Some(Endpoint { host, port }) = found.endpoint() {
         xml.element("Endpoint", |xml| {
             xml.leaf("Address", host).leaf("Port", port);
         });

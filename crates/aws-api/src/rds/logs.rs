@@ -6,8 +6,8 @@ use countersign_core::name::InstanceId;
 
 use super::instance::allowed;
 use super::request::{bad_value, error, filters, number, page, required};
-use crate::action::Answer;
-use crate::call::Call;
+use crate::action::ActionOutput;
+use crate::call::RequestContext;
 use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::model::DbStatus;
@@ -21,7 +21,7 @@ const IAM_ERRORS: &str = "error/iam-db-auth-error.log";
 const MAX_LINES: u64 = 10_000;
 
 /// The logs that there are, by name.
-fn all(call: &Call<'_>, name: &InstanceId) -> Result<Vec<LogFile>, ApiError> {
+fn all(call: &RequestContext<'_>, name: &InstanceId) -> Result<Vec<LogFile>, ApiError> {
     let runner = call.api.rds();
     let mut files = match runner.servers().map(|servers| servers.logs(name)) {
         Ok(Ok(files)) => files,
@@ -39,7 +39,7 @@ fn all(call: &Call<'_>, name: &InstanceId) -> Result<Vec<LogFile>, ApiError> {
 }
 
 /// The instance, if it is so far that it can have logs.
-fn ready(call: &Call<'_>, action: &str) -> Result<InstanceId, ApiError> {
+fn ready(call: &RequestContext<'_>, action: &str) -> Result<InstanceId, ApiError> {
     let found = allowed(call, action, required(call, "DBInstanceIdentifier")?)?;
     if found.db.status == DbStatus::Creating {
         return Err(error(
@@ -58,7 +58,7 @@ fn milliseconds(at: SystemTime) -> u64 {
 }
 
 /// `DescribeDBLogFiles`
-pub(super) fn describe(call: &Call<'_>) -> Result<Answer, ApiError> {
+pub(super) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let name = ready(call, "DescribeDBLogFiles")?;
     filters(call, &[])?;
     let contains = call.parameters.text("FilenameContains").unwrap_or_default();
@@ -83,7 +83,7 @@ pub(super) fn describe(call: &Call<'_>) -> Result<Answer, ApiError> {
 }
 
 /// `DownloadDBLogFilePortion`: with a marker from there on, without one the end.
-pub(super) fn download(call: &Call<'_>) -> Result<Answer, ApiError> {
+pub(super) fn download(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let name = ready(call, "DownloadDBLogFilePortion")?;
     let wanted = required(call, "LogFileName")?;
     let lines = number(call, "NumberOfLines", 1, u64::from(u32::MAX))?;
@@ -119,7 +119,7 @@ struct Portion {
 }
 
 fn read(
-    call: &Call<'_>,
+    call: &RequestContext<'_>,
     name: &InstanceId,
     file: &LogFile,
     offset: u64,
@@ -136,7 +136,7 @@ fn read(
 
 /// Whole lines from an offset on, as long as there are more behind; all that there is at the end.
 fn from(
-    call: &Call<'_>,
+    call: &RequestContext<'_>,
     name: &InstanceId,
     file: &LogFile,
     offset: u64,
@@ -160,7 +160,7 @@ fn from(
 
 /// The last lines of a log.
 fn end(
-    call: &Call<'_>,
+    call: &RequestContext<'_>,
     name: &InstanceId,
     file: &LogFile,
     lines: u64,

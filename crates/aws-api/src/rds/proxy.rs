@@ -12,21 +12,21 @@ use countersign_core::name::{InstanceId, ResourceId};
 use countersign_core::timestamp::rfc3339;
 
 use super::instance::reached;
-use super::relay;
+use super::proxy_listener;
 use super::request::{
     Facts, Place, allow, allow_new, bad_combination, bad_value, error, filters, new_name, number,
     page, required, tags,
 };
-use crate::action::Answer;
-use crate::call::Call;
+use crate::action::ActionOutput;
+use crate::call::RequestContext;
 use crate::error::ApiError;
 use crate::parameters::Parameters;
 use crate::xml::Xml;
 use countersign_authority::model::{
-    Address, DbProxy, Instance, ProxyAuth, Reached, instant, seconds,
+    Address, DbProxy, Endpoint, Instance, ProxyAuth, instant, seconds,
 };
 use countersign_authority::random;
-use countersign_authority::store::{Draft, State, StoreError, placed};
+use countersign_authority::store::{Draft, State, StoreError, regional_key};
 
 /// The most proxies of an account in a region. Source: "Quotas and constraints for Amazon RDS" in the RDS user guide.
 const MAX_PROXIES: usize = 20;
@@ -39,9 +39,14 @@ pub(super) fn not_found(name: &str) -> ApiError {
 }
 
 /// The proxy that a request is about, if the caller may do `action` to it.
-pub(super) fn allowed(call: &Call<'_>, action: &str, name: &str) -> Result<Arc<DbProxy>, ApiError> {
+pub(super) fn allowed(
+    call: &RequestContext<'_>,
+    action: &str,
+    name: &str,
+) -> Result<Arc<DbProxy>, ApiError> {
     let place = Place::of(call)?;
-    let found = call.state.db_proxies.get(&placed(&place.account, &place.region, name)).cloned();
+    let found =
+        call.state.db_proxies.get(&regional_key(&place.account, &place.region, name)).cloned();
     let id = found.as_ref().map_or("*", |proxy| proxy.resource_id.as_str());
     let facts =
         Facts { has: found.as_ref().map(|proxy| ("db-tag", &proxy.tags)), ..Facts::default() };
@@ -50,7 +55,7 @@ pub(super) fn allowed(call: &Call<'_>, action: &str, name: &str) -> Result<Arc<D
 }
 
 pub(super) fn record(draft: &Draft, place: &Place, name: &str) -> Result<DbProxy, ApiError> {
-    let found = draft.db_proxies.get(&placed(&place.account, &place.region, name));
+    let found = draft.db_proxies.get(&regional_key(&place.account, &place.region, name));
     found.map(|proxy| DbProxy::clone(proxy)).ok_or_else(|| not_found(name))
 }
 
@@ -60,7 +65,7 @@ fn all<'a>(state: &'a State, place: &'a Place) -> impl Iterator<Item = &'a Arc<D
 }
 
 /// `CreateDBProxy`
-pub(super) fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
+pub(super) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let place = Place::of(call)?;
     let name = new_name("DBProxyName", required(call, "DBProxyName")?)?.to_string();
     let tags = tags(call.parameters)?;
@@ -84,7 +89,7 @@ pub(super) fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
     let role = required(call, "RoleArn")?.to_owned();
     let (auth, settings) = (auth(call)?, settings(call)?);
     let runtime = runner.runtime()?;
-    let relay = relay::listen(runner, runtime, &resource_id, None)
+    let relay = proxy_listener::listen(runner, runtime, &resource_id, None)
         .map_err(|error| ApiError::internal(&error))?;
     let now = seconds(call.now);
     let proxy = DbProxy {
@@ -106,7 +111,7 @@ pub(super) fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
         runner: runner.name().to_owned(),
     };
     runner.store().change(|draft| {
-        if draft.db_proxies.contains_key(&placed(&place.account, &place.region, &name)) {
+        if draft.db_proxies.contains_key(&regional_key(&place.account, &place.region, &name)) {
             return Err(error(
                 "DBProxyAlreadyExistsFault",
                 format!("DBProxy {name} already exists."),
@@ -125,7 +130,7 @@ pub(super) fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
 }
 
 /// How clients may authenticate. Source: UserAuthConfig in the RDS API reference.
-fn auth(call: &Call<'_>) -> Result<Vec<ProxyAuth>, ApiError> {
+fn auth(call: &RequestContext<'_>) -> Result<Vec<ProxyAuth>, ApiError> {
     let read = |given: Parameters| {
         let iam = given.text("IAMAuth").unwrap_or("DISABLED").to_owned();
         if !matches!(iam.as_str(), "REQUIRED" | "ENABLED" | "DISABLED") {
@@ -146,7 +151,7 @@ fn auth(call: &Call<'_>) -> Result<Vec<ProxyAuth>, ApiError> {
     if auth.len() > 200 { Err(bad_value("Auth can have at most 200 entries.")) } else { Ok(auth) }
 }
 
-fn settings(call: &Call<'_>) -> Result<BTreeMap<String, String>, ApiError> {
+fn settings(call: &RequestContext<'_>) -> Result<BTreeMap<String, String>, ApiError> {
     let mut settings = BTreeMap::new();
     for name in ["RequireTLS", "DebugLogging"] {
         settings
@@ -169,7 +174,7 @@ fn settings(call: &Call<'_>) -> Result<BTreeMap<String, String>, ApiError> {
 }
 
 /// `ModifyDBProxy`
-pub(super) fn modify(call: &Call<'_>) -> Result<Answer, ApiError> {
+pub(super) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let (place, found) =
         (Place::of(call)?, allowed(call, "ModifyDBProxy", required(call, "DBProxyName")?)?);
     let (auth, settings) = (auth(call)?, settings(call)?);
@@ -191,7 +196,7 @@ pub(super) fn modify(call: &Call<'_>) -> Result<Answer, ApiError> {
 }
 
 /// `DeleteDBProxy`
-pub(super) fn delete(call: &Call<'_>) -> Result<Answer, ApiError> {
+pub(super) fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let (place, found) =
         (Place::of(call)?, allowed(call, "DeleteDBProxy", required(call, "DBProxyName")?)?);
     let runner = call.api.rds();
@@ -204,7 +209,7 @@ pub(super) fn delete(call: &Call<'_>) -> Result<Answer, ApiError> {
     }
     runner.store().change(|draft| {
         let proxy = record(draft, &place, &found.name)?;
-        draft.remove::<DbProxy>(&placed(&place.account, &place.region, &found.name));
+        draft.remove::<DbProxy>(&regional_key(&place.account, &place.region, &found.name));
         refresh(draft, &proxy)?;
         Ok::<_, ApiError>(())
     })?;
@@ -215,7 +220,7 @@ pub(super) fn delete(call: &Call<'_>) -> Result<Answer, ApiError> {
 }
 
 /// `DescribeDBProxies`
-pub(super) fn describe(call: &Call<'_>) -> Result<Answer, ApiError> {
+pub(super) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let place = Place::of(call)?;
     let found: Vec<Arc<DbProxy>> = match call.parameters.text("DBProxyName") {
         Some(name) => vec![allowed(call, "DescribeDBProxies", name)?],
@@ -236,7 +241,7 @@ pub(super) fn describe(call: &Call<'_>) -> Result<Answer, ApiError> {
 }
 
 /// Another authority's proxies are what that says.
-fn status(call: &Call<'_>, proxy: &DbProxy) -> &'static str {
+fn status(call: &RequestContext<'_>, proxy: &DbProxy) -> &'static str {
     let runner = call.api.rds();
     if proxy.runner != runner.name() || runner.relays().runs(&proxy.resource_id) {
         "available"
@@ -245,7 +250,7 @@ fn status(call: &Call<'_>, proxy: &DbProxy) -> &'static str {
     }
 }
 
-fn said(call: &Call<'_>, place: &Place, proxy: &DbProxy) -> Answer {
+fn said(call: &RequestContext<'_>, place: &Place, proxy: &DbProxy) -> ActionOutput {
     let mut xml = Xml::new();
     xml.element("DBProxy", |xml| put(xml, place, proxy, status(call, proxy)));
     xml.into()
@@ -285,7 +290,7 @@ fn instance_behind(state: &State, proxy: &DbProxy) -> Option<InstanceId> {
     let writer = || {
         state
             .db_clusters
-            .get(&placed(&proxy.account, &proxy.region, proxy.cluster.as_ref()?))?
+            .get(&regional_key(&proxy.account, &proxy.region, proxy.cluster.as_ref()?))?
             .writer
             .clone()
     };
@@ -293,14 +298,14 @@ fn instance_behind(state: &State, proxy: &DbProxy) -> Option<InstanceId> {
 }
 
 /// Where the connections of a proxy go.
-pub(super) fn target(state: &State, id: &ResourceId) -> Option<Reached> {
+pub(super) fn target(state: &State, id: &ResourceId) -> Option<Endpoint> {
     let proxy = state.db_proxies.values().find(|proxy| proxy.resource_id == *id)?;
     let instance = state.instances.get(instance_behind(state, proxy)?.as_str())?;
     match state.db_instances.get(instance.name.as_str()) {
         Some(db) => reached(db, Some(instance)),
         None => own_addresses(instance)
             .next()
-            .map(|at| Reached { host: at.host.clone(), port: at.port }),
+            .map(|at| Endpoint { host: at.host.clone(), port: at.port }),
     }
 }
 
@@ -352,10 +357,10 @@ pub(super) fn forget(
 }
 
 /// Listens again for the proxies of this authority.
-pub(super) fn listen_again(runner: &Arc<super::runner::Runner>, state: &State) {
+pub(super) fn listen_again(runner: &Arc<super::job_runner::Runner>, state: &State) {
     for proxy in state.db_proxies.values().filter(|proxy| proxy.runner == runner.name()) {
         let relay = runner.runtime().map_err(|error| error.message).and_then(|runtime| {
-            relay::listen(runner, runtime, &proxy.resource_id, Some(proxy.port))
+            proxy_listener::listen(runner, runtime, &proxy.resource_id, Some(proxy.port))
                 .map_err(|error| error.to_string())
         });
         match relay {
@@ -368,7 +373,7 @@ pub(super) fn listen_again(runner: &Arc<super::runner::Runner>, state: &State) {
 }
 
 /// Refuses another group than the one that each proxy has.
-pub(super) fn check_group(call: &Call<'_>) -> Result<(), ApiError> {
+pub(super) fn check_group(call: &RequestContext<'_>) -> Result<(), ApiError> {
     match call.parameters.text("TargetGroupName") {
         None | Some("default") => Ok(()),
         Some(other) => Err(ApiError::new(

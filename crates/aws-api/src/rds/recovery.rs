@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::instance::life::{finish, go_on};
+use super::instance::lifecycle::{finish, go_on};
+use super::job_runner::Runner;
 use super::proxy;
-use super::runner::Runner;
 use countersign_authority::model::DbInstance;
 use countersign_authority::store::State;
 
@@ -31,8 +31,10 @@ pub(super) fn begin(runner: &Arc<Runner>) {
 }
 
 fn begun(runner: &Runner, state: &State) -> Vec<Arc<DbInstance>> {
-    let begun =
-        state.db_instances.values().filter(|db| db.runner == runner.name() && db.status.passes());
+    let begun = state
+        .db_instances
+        .values()
+        .filter(|db| db.runner == runner.name() && db.status.is_transitional());
     begun.cloned().collect()
 }
 

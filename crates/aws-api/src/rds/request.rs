@@ -7,7 +7,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use countersign_core::name::{AccountId, Engine, InstanceId, ResourceId};
 use countersign_core::region::{Partition, Region};
 
-use crate::call::{Call, Target};
+use crate::call::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::parameters::Parameters;
 use crate::xml::Xml;
@@ -46,7 +46,7 @@ impl From<ServersError> for ApiError {
     }
 }
 
-pub(super) fn required<'a>(call: &Call<'a>, name: &str) -> Result<&'a str, ApiError> {
+pub(super) fn required<'a>(call: &RequestContext<'a>, name: &str) -> Result<&'a str, ApiError> {
     call.parameters.text(name).ok_or_else(|| {
         error("MissingParameter", format!("The request must contain the parameter {name}."))
     })
@@ -54,7 +54,7 @@ pub(super) fn required<'a>(call: &Call<'a>, name: &str) -> Result<&'a str, ApiEr
 
 /// A number within bounds.
 pub(super) fn number(
-    call: &Call<'_>,
+    call: &RequestContext<'_>,
     name: &str,
     least: u64,
     most: u64,
@@ -68,7 +68,7 @@ pub(super) fn number(
 }
 
 /// A port that a server may have. Source: `Port` of CreateDBInstance in the RDS API reference.
-pub(super) fn port(call: &Call<'_>, name: &str) -> Result<Option<u16>, ApiError> {
+pub(super) fn port(call: &RequestContext<'_>, name: &str) -> Result<Option<u16>, ApiError> {
     Ok(number(call, name, 1150, 65535)?.and_then(|port| u16::try_from(port).ok()))
 }
 
@@ -81,7 +81,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn of(call: &Call<'_>) -> Result<Self, ApiError> {
+    pub(super) fn of(call: &RequestContext<'_>) -> Result<Self, ApiError> {
         Ok(Self {
             account: call.account()?.clone(),
             region: call.region.clone(),
@@ -187,7 +187,7 @@ impl<'a> Facts<'a> {
 
 /// Whether the caller may do `action` to `arn`.
 pub(super) fn allow(
-    call: &Call<'_>,
+    call: &RequestContext<'_>,
     action: &str,
     arn: &str,
     facts: &Facts<'_>,
@@ -218,7 +218,7 @@ pub(super) fn allow(
 
 /// Whether the caller may make `arn` and, where it gives tags, tag it.
 pub(super) fn allow_new(
-    call: &Call<'_>,
+    call: &RequestContext<'_>,
     action: &str,
     arn: &str,
     facts: &Facts<'_>,
@@ -233,7 +233,7 @@ pub(super) fn allow_new(
 
 /// The filters of a request, each with its values, of which one has to fit.
 pub(super) fn filters(
-    call: &Call<'_>,
+    call: &RequestContext<'_>,
     known: &[&str],
 ) -> Result<Vec<(String, Vec<String>)>, ApiError> {
     let read = |filter: Parameters| {
@@ -248,7 +248,7 @@ pub(super) fn filters(
 
 /// The page of `items`, which are in the order of their keys, that the request asks for; and the marker of the next.
 pub(super) fn page<T>(
-    call: &Call<'_>,
+    call: &RequestContext<'_>,
     items: Vec<(String, T)>,
 ) -> Result<(Vec<T>, Option<String>), ApiError> {
     let most = number(call, "MaxRecords", 20, 100)?
@@ -380,7 +380,7 @@ const FIXED: [(&str, &str); 6] = [
 ];
 
 /// The settings that a request gives and that are given back. What can't be as it says is refused.
-pub(super) fn settings(call: &Call<'_>) -> Result<BTreeMap<String, String>, ApiError> {
+pub(super) fn settings(call: &RequestContext<'_>) -> Result<BTreeMap<String, String>, ApiError> {
     for (name, only) in FIXED {
         if let Some(value) = call.parameters.text(name)
             && !value.eq_ignore_ascii_case(only)

@@ -3,11 +3,11 @@
 use countersign_core::name::InstanceId;
 
 use super::cluster::change::record as cluster_record;
-use super::instance::{self, life::invalid_state};
+use super::instance::{self, lifecycle::invalid_state};
 use super::request::{Facts, Place, allow, bad_value, checked, put_tags, required, tags};
 use super::{cluster, proxy};
-use crate::action::Answer;
-use crate::call::Call;
+use crate::action::ActionOutput;
+use crate::call::RequestContext;
 use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::model::{DbProxy, Tags};
@@ -24,7 +24,7 @@ enum Tagged {
 
 /// What an ARN names in this place, with its tags; and whether the API made it.
 fn find(
-    call: &Call<'_>,
+    call: &RequestContext<'_>,
     state: &State,
     place: &Place,
     arn: &str,
@@ -74,7 +74,7 @@ fn find(
 
 /// What a request is about, if the caller may do `action` to it.
 fn allowed(
-    call: &Call<'_>,
+    call: &RequestContext<'_>,
     action: &str,
     gives: Option<&Tags>,
     keys: Vec<String>,
@@ -89,7 +89,7 @@ fn allowed(
 }
 
 /// `ListTagsForResource`
-pub(super) fn list(call: &Call<'_>) -> Result<Answer, ApiError> {
+pub(super) fn list(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let (_, tags, _) = allowed(call, "ListTagsForResource", None, Vec::new())?;
     let mut xml = Xml::new();
     put_tags(&mut xml, &tags);
@@ -97,14 +97,14 @@ pub(super) fn list(call: &Call<'_>) -> Result<Answer, ApiError> {
 }
 
 /// `AddTagsToResource`
-pub(super) fn add(call: &Call<'_>) -> Result<Answer, ApiError> {
+pub(super) fn add(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let added = tags(call.parameters)?;
     let (tagged, _, made_here) = allowed(call, "AddTagsToResource", Some(&added), Vec::new())?;
     change(call, &tagged, made_here, |tags| tags.extend(added.clone()))
 }
 
 /// `RemoveTagsFromResource`
-pub(super) fn remove(call: &Call<'_>) -> Result<Answer, ApiError> {
+pub(super) fn remove(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let keys: Vec<String> =
         call.parameters.list("TagKeys").into_iter().map(str::to_owned).collect();
     let (tagged, _, made_here) = allowed(call, "RemoveTagsFromResource", None, keys.clone())?;
@@ -112,11 +112,11 @@ pub(super) fn remove(call: &Call<'_>) -> Result<Answer, ApiError> {
 }
 
 fn change(
-    call: &Call<'_>,
+    call: &RequestContext<'_>,
     tagged: &Tagged,
     made_here: bool,
     change: impl Fn(&mut Tags),
-) -> Result<Answer, ApiError> {
+) -> Result<ActionOutput, ApiError> {
     let place = Place::of(call)?;
     if !made_here {
         return Err(invalid_state(
@@ -124,7 +124,7 @@ fn change(
         ));
     }
     call.api.store().change(|draft| write(draft, &place, tagged, &change))?;
-    Ok(Answer::Done)
+    Ok(ActionOutput::Done)
 }
 
 fn write(

@@ -5,8 +5,8 @@ use std::cmp::Ordering;
 use countersign_core::name::Engine;
 
 use super::request::{Facts, allow, bad_combination, engine, filters, page};
-use crate::action::Answer;
-use crate::call::Call;
+use crate::action::ActionOutput;
+use crate::call::RequestContext;
 use crate::error::ApiError;
 use crate::xml::Xml;
 
@@ -22,7 +22,7 @@ fn plain(wanted: &str) -> &str {
 
 /// The newest version of an engine that fits.
 pub(super) fn fitting(
-    call: &Call<'_>,
+    call: &RequestContext<'_>,
     engine_name: &str,
     wanted: Option<&str>,
 ) -> Result<String, ApiError> {
@@ -70,7 +70,7 @@ struct Row {
 }
 
 /// `DescribeDBEngineVersions`: none where no servers are run.
-pub(super) fn describe(call: &Call<'_>) -> Result<Answer, ApiError> {
+pub(super) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     allow(call, "DescribeDBEngineVersions", "*", &Facts::default())?;
     let filters = filters(
         call,

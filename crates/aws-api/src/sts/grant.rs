@@ -6,11 +6,11 @@ use countersign_core::credentials::Credentials;
 use countersign_core::policy::PolicyKind;
 use countersign_core::timestamp::rfc3339;
 
-use crate::call::{Call, Target};
+use crate::call::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::parameters::Parameters;
 use crate::xml::Xml;
-use countersign_authority::documents;
+use countersign_authority::effective_policies;
 use countersign_authority::model::{Tags, seconds};
 use countersign_authority::session::{Session, Subject};
 use countersign_authority::{aws_managed, store};
@@ -30,7 +30,7 @@ pub(super) struct Durations {
 
 /// What the session is to be limited by and carry.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Terms {
+pub(crate) struct SessionParams {
     pub(crate) duration: Duration,
     pub(crate) policy: Option<String>,
     pub(crate) policy_arns: Vec<String>,
@@ -39,9 +39,9 @@ pub(crate) struct Terms {
     pub(crate) source_identity: Option<String>,
 }
 
-impl Terms {
+impl SessionParams {
     /// Reads and checks them.
-    pub(super) fn read(call: &Call<'_>, durations: Durations) -> Result<Self, ApiError> {
+    pub(super) fn read(call: &RequestContext<'_>, durations: Durations) -> Result<Self, ApiError> {
         let parameters = call.parameters;
         let policy = parameters.text("Policy").map(str::to_owned);
         if let Some(document) = &policy {
@@ -63,7 +63,8 @@ impl Terms {
             return Err(ApiError::invalid("PolicyArns has more than 10 members"));
         }
         let there = |arn: &&String| {
-            aws_managed::document(arn).is_some() || documents::policy(&call.state, arn).is_some()
+            aws_managed::document(arn).is_some()
+                || effective_policies::policy(&call.state, arn).is_some()
         };
         if let Some(arn) = policy_arns.iter().find(|arn| !there(arn)) {
             return Err(ApiError::invalid(&format!("the managed policy {arn} does not exist")));
@@ -111,7 +112,7 @@ impl Terms {
     /// The session on these terms, from now on.
     pub(super) fn session(
         self,
-        call: &Call<'_>,
+        call: &RequestContext<'_>,
         account: &str,
         subject: Subject,
         unique_id: &str,

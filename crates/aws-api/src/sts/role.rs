@@ -5,20 +5,20 @@ use std::sync::Arc;
 use countersign_core::arn::Arn;
 use countersign_core::credentials::Credentials;
 
-use super::grant::{Durations, Terms, session_name, write_credentials};
-use crate::action::Answer;
-use crate::call::{Call, Target};
+use super::grant::{Durations, SessionParams, session_name, write_credentials};
+use crate::action::ActionOutput;
+use crate::call::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::model::Role;
 use countersign_authority::session::{Session, Subject};
-use countersign_authority::store::{State, named};
+use countersign_authority::store::{State, account_key};
 
 /// The longest session of a role that was assumed by a role, in seconds.
 const CHAINED: u32 = 3600;
 
 /// `AssumeRole`
-pub(super) fn assume_role(call: &Call<'_>) -> Result<Answer, ApiError> {
+pub(super) fn assume_role(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let (arn, name) = (
         call.parameters.required("RoleArn")?,
         session_name("roleSessionName", call.parameters.required("RoleSessionName")?)?,
@@ -28,7 +28,7 @@ pub(super) fn assume_role(call: &Call<'_>) -> Result<Answer, ApiError> {
     let chain =
         holder.session.as_ref().filter(|session| matches!(session.subject, Subject::Role { .. }));
     let most = role.map_or(CHAINED, |role| role.max_session);
-    let mut terms = Terms::read(
+    let mut terms = SessionParams::read(
         call,
         Durations { usual: 3600, most: if chain.is_some() { most.min(CHAINED) } else { most } },
     )
@@ -66,7 +66,7 @@ fn chained(error: ApiError, chain: bool) -> ApiError {
 }
 
 /// What a chain of roles keeps: transitive tags, which nobody may change, and the source.
-fn inherit(terms: &mut Terms, session: &Session) -> Result<(), ApiError> {
+fn inherit(terms: &mut SessionParams, session: &Session) -> Result<(), ApiError> {
     for key in &session.transitive {
         let Some(value) = session.tags.get(key) else {
             continue;
@@ -101,7 +101,7 @@ fn inherit(terms: &mut Terms, session: &Session) -> Result<(), ApiError> {
 pub(crate) fn find<'a>(state: &'a State, arn: &str) -> Option<&'a Arc<Role>> {
     let parsed: Arn = arn.parse().ok()?;
     let name = parsed.resource().strip_prefix("role/")?.rsplit('/').next()?;
-    let role = state.roles.get(&named(parsed.account(), name))?;
+    let role = state.roles.get(&account_key(parsed.account(), name))?;
     let partition = state.accounts.get(parsed.account())?.partition;
     (format!("arn:{partition}:iam::{}:role{}{}", role.account, role.path, role.name) == arn)
         .then_some(role)
@@ -133,10 +133,10 @@ fn absent(arn: &str) -> ApiError {
 
 /// Makes the session, and writes what is common to all answers that have one. `adjust` adds what its way in says of it.
 pub(super) fn assumed(
-    call: &Call<'_>,
+    call: &RequestContext<'_>,
     role: &Role,
     name: &str,
-    terms: Terms,
+    terms: SessionParams,
     adjust: impl FnOnce(&mut Session),
 ) -> Result<Xml, ApiError> {
     let (credentials, source) = issue(call, role, name, terms, adjust)?;
@@ -160,10 +160,10 @@ pub(super) fn assumed(
 
 /// Makes the session of a role, and says who its source is.
 pub(crate) fn issue(
-    call: &Call<'_>,
+    call: &RequestContext<'_>,
     role: &Role,
     name: &str,
-    terms: Terms,
+    terms: SessionParams,
     adjust: impl FnOnce(&mut Session),
 ) -> Result<(Credentials, Option<String>), ApiError> {
     let subject = Subject::Role { name: role.name.clone(), session: name.to_owned() };

@@ -6,7 +6,7 @@ use countersign_core::credentials::Credentials;
 use serde_json::json;
 
 use crate::testing::{ADMINISTRATOR, Served, account, credentials, encoded, text};
-use countersign_authority::issuer::{USUAL_URL, signing_key};
+use countersign_authority::issuer::{DEFAULT_URL, signing_key};
 use countersign_authority::model::OidcProvider;
 use countersign_authority::oidc::issuer_key::{ClusterObject, IssuerKey, ServiceAccount};
 
@@ -271,7 +271,7 @@ impl Cluster {
             account: account(),
             partition: countersign_core::region::Partition::Aws,
             host: "oidc.countersign.internal".to_owned(),
-            url: USUAL_URL.to_owned(),
+            url: DEFAULT_URL.to_owned(),
             client_ids: vec!["sts.amazonaws.com".to_owned()],
             thumbprints: Vec::new(),
             created: 0,
@@ -290,7 +290,7 @@ impl Cluster {
 
     fn token(&self, key: &IssuerKey, edit: impl FnOnce(&mut ServiceAccount<'_>)) -> String {
         let mut account = ServiceAccount {
-            issuer: USUAL_URL,
+            issuer: DEFAULT_URL,
             audiences: &["sts.amazonaws.com"],
             namespace: "default",
             account: ClusterObject { name: "app", uid: "u" },

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::grant::{Durations, Terms, write_credentials};
-use crate::action::Answer;
-use crate::call::{Call, Target};
+use super::grant::{Durations, SessionParams, write_credentials};
+use crate::action::ActionOutput;
+use crate::call::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::xml::Xml;
-use countersign_authority::holder::Who;
+use countersign_authority::key_lookup::PrincipalRecord;
 use countersign_authority::model::User;
 use countersign_authority::session::Subject;
 
@@ -15,9 +15,9 @@ use countersign_authority::session::Subject;
 const DURATIONS: Durations = Durations { usual: 43_200, most: 129_600 };
 
 /// `GetSessionToken`: needs no permission, and gives none that the user has not.
-pub(super) fn get_session_token(call: &Call<'_>) -> Result<Answer, ApiError> {
+pub(super) fn get_session_token(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let user = user(call, "GetSessionToken")?;
-    let session = Terms::read(call, DURATIONS)?.session(
+    let session = SessionParams::read(call, DURATIONS)?.session(
         call,
         user.account.as_str(),
         Subject::User { name: user.name.clone() },
@@ -29,7 +29,7 @@ pub(super) fn get_session_token(call: &Call<'_>) -> Result<Answer, ApiError> {
 }
 
 /// `GetFederationToken`: what both the user's policies and the session's allow.
-pub(super) fn get_federation_token(call: &Call<'_>) -> Result<Answer, ApiError> {
+pub(super) fn get_federation_token(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let user = user(call, "GetFederationToken")?;
     let name = call.parameters.required("Name")?;
     let word = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte);
@@ -38,7 +38,7 @@ pub(super) fn get_federation_token(call: &Call<'_>) -> Result<Answer, ApiError> 
             "1 validation error detected: Value at 'name' must be 2 to 32 of [\\w+=,.@-]",
         ));
     }
-    let terms = Terms::read(call, DURATIONS)?;
+    let terms = SessionParams::read(call, DURATIONS)?;
     let arn = format!("arn:{}:sts::{}:federated-user/{name}", call.partition()?, user.account);
     let target = terms.facts(Target::of(&arn));
     call.authorize("sts:GetFederationToken", &target)?;
@@ -58,10 +58,10 @@ pub(super) fn get_federation_token(call: &Call<'_>) -> Result<Answer, ApiError> 
 }
 
 /// The user who calls with a key of its own: who has a session already gets none from these.
-fn user<'a>(call: &Call<'a>, action: &str) -> Result<&'a Arc<User>, ApiError> {
+fn user<'a>(call: &RequestContext<'a>, action: &str) -> Result<&'a Arc<User>, ApiError> {
     let holder = call.holder()?;
     match (&holder.who, &holder.session) {
-        (Who::User(user), None) => Ok(user),
+        (PrincipalRecord::User(user), None) => Ok(user),
         _ => Err(ApiError::new(
             "AccessDenied",
             403,

@@ -4,25 +4,27 @@ use std::sync::Arc;
 
 use countersign_core::policy::Caller;
 
-use super::grant::{Durations, Terms, session_name};
+use super::grant::{Durations, SessionParams, session_name};
 use super::role::{assumed, find, target};
-use crate::action::Answer;
-use crate::call::Call;
+use crate::action::ActionOutput;
+use crate::call::RequestContext;
 use crate::error::ApiError;
 use countersign_authority::issuer;
 use countersign_authority::model::OidcProvider;
 use countersign_authority::oidc::jwk::Jwks;
 use countersign_authority::oidc::jwt::{self, Claims, Expectation, TokenError, Unverified};
-use countersign_authority::store::named;
+use countersign_authority::store::account_key;
 
 /// `AssumeRoleWithWebIdentity`
-pub(super) fn assume_role_with_web_identity(call: &Call<'_>) -> Result<Answer, ApiError> {
+pub(super) fn assume_role_with_web_identity(
+    call: &RequestContext<'_>,
+) -> Result<ActionOutput, ApiError> {
     let (arn, name) = (
         call.parameters.required("RoleArn")?,
         session_name("roleSessionName", call.parameters.required("RoleSessionName")?)?,
     );
     let role = find(&call.state, arn);
-    let terms = Terms::read(
+    let terms = SessionParams::read(
         call,
         Durations { usual: 3600, most: role.map_or(3600, |role| role.max_session) },
     )?;
@@ -65,13 +67,20 @@ pub(super) fn assume_role_with_web_identity(call: &Call<'_>) -> Result<Answer, A
 }
 
 /// The provider that the role's account has for the issuer.
-fn provider(call: &Call<'_>, account: &str, issuer: &str) -> Result<Arc<OidcProvider>, ApiError> {
+fn provider(
+    call: &RequestContext<'_>,
+    account: &str,
+    issuer: &str,
+) -> Result<Arc<OidcProvider>, ApiError> {
     let host = issuer
         .strip_prefix("https://")
         .or_else(|| issuer.strip_prefix("http://"))
         .unwrap_or(issuer);
-    let found =
-        call.state.providers.get(&named(account, host)).filter(|provider| provider.url == issuer);
+    let found = call
+        .state
+        .providers
+        .get(&account_key(account, host))
+        .filter(|provider| provider.url == issuer);
     found.cloned().ok_or_else(|| {
         let shown: String = issuer.chars().take(255).collect();
         tracing::info!(
@@ -89,7 +98,7 @@ fn provider(call: &Call<'_>, account: &str, issuer: &str) -> Result<Arc<OidcProv
 
 /// The issuer's keys: the authority's own, or fetched from it.
 fn keys(
-    call: &Call<'_>,
+    call: &RequestContext<'_>,
     provider: &OidcProvider,
     token: &Unverified<'_>,
 ) -> Result<Arc<Jwks>, ApiError> {

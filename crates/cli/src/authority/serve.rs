@@ -6,11 +6,11 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use countersign_authority::daemon::{Askers, Reach};
-use countersign_authority::issuer::USUAL_URL;
+use countersign_authority::issuer::DEFAULT_URL;
 use countersign_authority::throttle::RDS_LIMIT;
-use countersign_authority::verifier::{ContextKeys, Settings};
-use countersign_aws_api::server::{Config, Proofs, Service, StartError, log_directory};
+use countersign_authority::verifier::{ContextKeys, VerifierConfig};
+use countersign_authority::verifier_socket::{AllowedPeers, SocketAccess};
+use countersign_aws_api::server::{AuthorityServer, Config, Proofs, StartError, log_directory};
 use countersign_core::failure::{Class, Failure};
 use countersign_core::name::InvalidName;
 use countersign_core::proof::{StsEndpoint, TrustedSts};
@@ -58,7 +58,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "STS")]
     sts: Option<Sts>,
     /// How the OpenID Connect issuer of service accounts calls itself
-    #[arg(long, value_name = "URL", default_value = USUAL_URL)]
+    #[arg(long, value_name = "URL", default_value = DEFAULT_URL)]
     issuer: String,
     /// The most logins a second to one instance; 0 is no limit
     #[arg(long, visible_alias = "limit", value_name = "NUMBER", default_value_t = RDS_LIMIT.get())]
@@ -118,9 +118,9 @@ fn config(arguments: &Arguments) -> Result<Config, Failure> {
         made.map_err(|error| io_failure(&directory.display().to_string(), &error))?;
     }
     let reach = match &arguments.socket_group {
-        Some(name) => Reach::Group(group(name)?),
-        None if arguments.allow_user.is_empty() => Reach::Owner,
-        None => Reach::Everyone,
+        Some(name) => SocketAccess::Group(group(name)?),
+        None if arguments.allow_user.is_empty() => SocketAccess::Owner,
+        None => SocketAccess::Everyone,
     };
     let Place { store, directory } = arguments.store.place()?;
     Ok(Config {
@@ -132,14 +132,14 @@ fn config(arguments: &Arguments) -> Result<Config, Failure> {
             .map_or(Ok(Proofs::None), |sts| sts.resolve(arguments.listen))?,
         socket,
         reach,
-        askers: Askers::new(
+        askers: AllowedPeers::new(
             arguments.allow_user.iter().map(|name| user(name)).collect::<Result<Vec<_>, _>>()?,
         ),
         ldap: arguments.ldap,
         http: arguments.listen,
         metadata: None,
         issuer: arguments.issuer.clone(),
-        settings: Settings {
+        settings: VerifierConfig {
             limit: NonZeroU32::new(arguments.max_logins_per_second),
             context_keys: if arguments.source_conditions {
                 ContextKeys::WithSource
@@ -194,7 +194,7 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
         listen(SignalKind::hangup())?,
     ];
     let (socket, log) = (config.socket.clone(), log_directory(&config.directory));
-    let mut service = Service::start(config).await.map_err(|error| failure(&error))?;
+    let mut service = AuthorityServer::start(config).await.map_err(|error| failure(&error))?;
     let http =
         service.http.map(|address| format!(", AWS's API at http://{address}")).unwrap_or_default();
     let ldap = service.ldap.map(|address| format!(", LDAP at {address}")).unwrap_or_default();

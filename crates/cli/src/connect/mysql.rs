@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use countersign_connect::target::{MYSQL_SSL_CA, MYSQL_SSL_MODE, Target};
+use countersign_connect::database_url::{DatabaseUrl, MYSQL_SSL_CA, MYSQL_SSL_MODE};
 use countersign_core::failure::{Class, Failure};
 use countersign_core::name::Engine;
 
@@ -36,7 +36,7 @@ enum Client {
 }
 
 /// What clients and other programs are told.
-pub(super) fn environment(target: &Target, authorities: Option<PathBuf>) -> Environment {
+pub(super) fn environment(target: &DatabaseUrl, authorities: Option<PathBuf>) -> Environment {
     let mut set: Vec<(&str, OsString)> = vec![
         ("MYSQL_HOST", target.host.as_str().into()),
         ("MYSQL_TCP_PORT", target.port.to_string().into()),
@@ -58,16 +58,16 @@ pub(super) fn environment(target: &Target, authorities: Option<PathBuf>) -> Envi
     }
 }
 
-fn mode(target: &Target) -> &str {
+fn mode(target: &DatabaseUrl) -> &str {
     target.setting(MYSQL_SSL_MODE).unwrap_or("VERIFY_IDENTITY")
 }
 
-fn is_verified(target: &Target) -> bool {
+fn is_verified(target: &DatabaseUrl) -> bool {
     mode(target).starts_with("VERIFY_")
 }
 
 /// Says that a token would cross the network in clear.
-pub(super) fn warn_of_clear_text(target: &Target) {
+pub(super) fn warn_of_clear_text(target: &DatabaseUrl) {
     let mode = mode(target);
     if matches!(mode, "DISABLED" | "PREFERRED") {
         output::note(&format!(
@@ -78,7 +78,7 @@ pub(super) fn warn_of_clear_text(target: &Target) {
 
 /// The CA certificates to verify the server by: those that the URL names, else those of the environment.
 pub(super) fn authorities(
-    target: &Target,
+    target: &DatabaseUrl,
     of_environment: Option<OsString>,
 ) -> Result<Option<PathBuf>, Failure> {
     let named = target
@@ -95,7 +95,7 @@ pub(super) fn authorities(
     }
 }
 
-fn advice(target: &Target) -> String {
+fn advice(target: &DatabaseUrl) -> String {
     if is_local(target) {
         return format!(
             "for the local stack: eval \"$(countersign local env --engine {})\"",
@@ -108,7 +108,7 @@ fn advice(target: &Target) -> String {
 }
 
 /// The client, with all its flags but the user's own.
-pub(super) fn client(target: &Target) -> Result<Command, Failure> {
+pub(super) fn client(target: &DatabaseUrl) -> Result<Command, Failure> {
     let (program, client) = choose(preferred(target), version)
         .ok_or_else(|| Failure::new(Class::Configuration, MISSING))?;
     let mut command = Command::new(program);
@@ -117,7 +117,7 @@ pub(super) fn client(target: &Target) -> Result<Command, Failure> {
 }
 
 /// MariaDB's client has no mode for two of the URL's words, so those ask for Oracle's.
-fn preferred(target: &Target) -> Client {
+fn preferred(target: &DatabaseUrl) -> Client {
     match (mode(target), target.engine) {
         ("REQUIRED" | "VERIFY_CA", _) => Client::Oracle,
         (_, Engine::Mariadb) => Client::Mariadb,
@@ -162,7 +162,7 @@ fn version(program: &str) -> Option<String> {
 /// is lost with them (`prompt`, `pager`) can be given after `--`, and the prompt in `MYSQL_PS1`.
 fn flags(
     client: Client,
-    target: &Target,
+    target: &DatabaseUrl,
     authorities: Option<&Path>,
 ) -> Result<Vec<OsString>, Failure> {
     // --no-defaults counts only as the first flag. --protocol: `localhost` would mean the Unix socket.

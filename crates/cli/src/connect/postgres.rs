@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use countersign_connect::target::Target;
+use countersign_connect::database_url::DatabaseUrl;
 use countersign_core::failure::Failure;
 
 use super::{Environment, is_local, no_such_authorities};
@@ -27,7 +27,7 @@ const KEPT: [&str; 12] = [
 ];
 
 /// What libpq is told.
-pub(super) fn environment(target: &Target) -> Environment {
+pub(super) fn environment(target: &DatabaseUrl) -> Environment {
     let mut set: Vec<(&str, OsString)> = vec![
         ("PGHOST", target.host.as_str().into()),
         ("PGPORT", target.port.to_string().into()),
@@ -42,7 +42,7 @@ pub(super) fn environment(target: &Target) -> Environment {
 }
 
 /// Says what libpq would say too late or not at all: that the CA is missing, or that a token would cross the network in clear.
-pub(super) fn check_tls(target: &Target) -> Result<(), Failure> {
+pub(super) fn check_tls(target: &DatabaseUrl) -> Result<(), Failure> {
     match target.setting("PGSSLMODE").unwrap_or("verify-full") {
         "verify-full" | "verify-ca" => {}
         "require" => return Ok(()),

@@ -13,7 +13,7 @@ use countersign_core::credentials::{Credentials, Secret};
 use countersign_core::failure::{Class, Failure};
 use countersign_core::name::Engine;
 use countersign_core::timestamp::rfc3339;
-use countersign_local::people::DEFAULT_USER;
+use countersign_local::identities::DEFAULT_USER;
 use countersign_local::sources::{Account, Source, Sources, Variable};
 use countersign_local::state::{InstanceState, State};
 use countersign_local::{Layout, LocalError};

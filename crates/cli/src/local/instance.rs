@@ -6,7 +6,7 @@ use countersign_authority::model::Instance;
 use countersign_core::endpoint::HostName;
 use countersign_core::failure::Failure;
 use countersign_core::name::{Engine, InstanceId};
-use countersign_local::people::DEFAULT_USER;
+use countersign_local::identities::DEFAULT_USER;
 use countersign_local::stack::attached::Attached;
 use countersign_local::state::State;
 use countersign_local::{Layout, LocalError};

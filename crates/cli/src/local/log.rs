@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use countersign_core::audit::AuditRecord;
-use countersign_core::failure::{Failure, Outcome};
+use countersign_core::failure::{AuditOutcome, Failure};
 use countersign_local::Layout;
 use countersign_local::state::State;
 
@@ -69,9 +69,9 @@ fn print(line: &str, format: Format) -> Result<(), Failure> {
         return Ok(());
     };
     let (word, paint) = match record.outcome {
-        Outcome::Allowed => ("allowed", "32"),
-        Outcome::Denied => ("denied", "31"),
-        Outcome::Error => ("error", "33"),
+        AuditOutcome::Allowed => ("allowed", "32"),
+        AuditOutcome::Denied => ("denied", "31"),
+        AuditOutcome::Error => ("error", "33"),
     };
     let outcome = if output::colour(&io::stdout()) {
         format!("\u{1b}[{paint}m{word:<7}\u{1b}[0m")

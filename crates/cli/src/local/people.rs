@@ -6,7 +6,7 @@ use countersign_authority::model::IdentityKind;
 use countersign_core::failure::Failure;
 use countersign_core::name::DbUser;
 use countersign_core::token::KeyStatus;
-use countersign_local::people::Grant as Permission;
+use countersign_local::identities::Grant as Permission;
 use countersign_local::{Layout, LocalError};
 
 use super::with_people;

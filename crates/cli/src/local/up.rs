@@ -11,9 +11,9 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use countersign_authority::issuer::USUAL_URL;
+use countersign_authority::issuer::DEFAULT_URL;
 use countersign_authority::throttle::RDS_LIMIT;
-use countersign_authority::verifier::{ContextKeys, Settings};
+use countersign_authority::verifier::{ContextKeys, VerifierConfig};
 use countersign_aws_api::Machine;
 use countersign_core::failure::{Class, Failure};
 use countersign_core::name::{AccountId, Engine, InstanceId};
@@ -86,7 +86,7 @@ pub(super) struct Arguments {
     imds_v1: bool,
     /// How the issuer of service accounts' tokens calls itself: a URL that leads others to this stack's, where they are to
     /// verify them
-    #[arg(long, value_name = "URL", default_value = USUAL_URL, value_parser = issuer_url)]
+    #[arg(long, value_name = "URL", default_value = DEFAULT_URL, value_parser = issuer_url)]
     issuer_url: String,
     /// A file of accounts, users, roles and the rest, applied at each start in the place of the one that is shipped; see
     /// `countersign authority import`
@@ -242,7 +242,7 @@ fn plan(layout: &Layout, arguments: &Arguments) -> Result<Plan, Failure> {
         region: arguments.region.clone(),
         ldap_address: arguments.ldap_address,
         allowed_users: arguments.allow_user.clone(),
-        settings: Settings {
+        settings: VerifierConfig {
             limit: NonZeroU32::new(arguments.max_logins_per_second),
             context_keys: if arguments.source_conditions {
                 ContextKeys::WithSource

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use countersign_core::failure::{Class, Failure};
-use countersign_proxy::admin::{self, Listener, Operated, Pending, Routes};
-use countersign_proxy::handover::Offer;
+use countersign_proxy::admin::{self, AdminHooks, Listener, Pending, Routes};
+use countersign_proxy::handover::HandoverServer;
 use countersign_proxy::settings::Listen;
-use countersign_proxy::{Inherited, Proxy, inherited};
+use countersign_proxy::{InheritedSocket, Proxy, inherited};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -51,7 +51,7 @@ impl Administration {
         operation: &Operation,
         orders: mpsc::Sender<Order>,
         shown: Shown,
-        sockets: &mut Vec<Inherited>,
+        sockets: &mut Vec<InheritedSocket>,
     ) -> Result<Self, Failure> {
         let mut posts = Vec::new();
         if let Some(http) = operation.http {
@@ -83,7 +83,7 @@ impl Administration {
                 ),
             }
         }
-        let copies: Result<Vec<Inherited>, io::Error> =
+        let copies: Result<Vec<InheritedSocket>, io::Error> =
             posts.iter().map(|post| post.copy(socket.as_deref())).collect();
         let copies = copies.map_err(|error| {
             Failure::new(Class::Internal, format!("a socket can't be duplicated: {error}"))
@@ -114,7 +114,7 @@ impl Administration {
 
 impl Post {
     /// The same socket once more, to be handed over. The admin socket was bound under another name than it has.
-    fn copy(&self, path: Option<&Path>) -> io::Result<Inherited> {
+    fn copy(&self, path: Option<&Path>) -> io::Result<InheritedSocket> {
         let (socket, listen) = match &self.listener {
             Listener::Tcp(listener) => {
                 (listener.as_fd().try_clone_to_owned()?, Listen::Tcp(listener.local_addr()?))
@@ -124,7 +124,7 @@ impl Post {
                 Listen::Unix(path.unwrap_or(Path::new("")).to_owned()),
             ),
         };
-        Ok(Inherited { name: self.routes.socket_name().to_owned(), listen, socket })
+        Ok(InheritedSocket { name: self.routes.socket_name().to_owned(), listen, socket })
     }
 }
 
@@ -133,11 +133,11 @@ fn operated(
     proxy: &Proxy,
     orders: mpsc::Sender<Order>,
     shown: Shown,
-    copies: Vec<Inherited>,
-) -> Operated {
+    copies: Vec<InheritedSocket>,
+) -> AdminHooks {
     let (status, refresh, probe) = (proxy.clone(), proxy.clone(), proxy.clone());
     let (quit, reload) = (orders.clone(), orders.clone());
-    Operated {
+    AdminHooks {
         metrics: proxy.metrics().clone(),
         refresh: Box::new(move || refresh.refresh()),
         status: Box::new(move || status.status()),
@@ -157,20 +157,24 @@ fn operated(
     }
 }
 
-fn offer(proxy: &Proxy, orders: mpsc::Sender<Order>, copies: Vec<Inherited>) -> Offer {
+fn offer(
+    proxy: &Proxy,
+    orders: mpsc::Sender<Order>,
+    copies: Vec<InheritedSocket>,
+) -> HandoverServer {
     let (sockets, leave, cancel) = (proxy.clone(), proxy.clone(), proxy.clone());
-    Offer::new(
+    HandoverServer::new(
         proxy.door(),
         move || {
             sockets
-                .estate()?
+                .handover_sockets()?
                 .into_iter()
                 .map(Ok)
-                .chain(copies.iter().map(Inherited::try_clone))
+                .chain(copies.iter().map(InheritedSocket::try_clone))
                 .collect()
         },
         move || {
-            leave.leave();
+            leave.stop_accepting();
             order(&orders, Order::Leave);
         },
         move |target, key| cancel.cancel(target, key),
@@ -192,13 +196,17 @@ async fn ask_to_reload(orders: &mpsc::Sender<Order>) -> Result<Vec<String>, Fail
 }
 
 /// The socket of that name where it listens there; another than the settings ask for is of no use.
-fn found(routes: Routes, listen: &Listen, sockets: &mut Vec<Inherited>) -> Option<OwnedFd> {
+fn found(routes: Routes, listen: &Listen, sockets: &mut Vec<InheritedSocket>) -> Option<OwnedFd> {
     inherited::take(sockets, routes.socket_name())
         .filter(|socket| socket.listen == *listen)
         .map(|socket| socket.socket)
 }
 
-fn tcp(routes: Routes, address: SocketAddr, sockets: &mut Vec<Inherited>) -> Result<Post, Failure> {
+fn tcp(
+    routes: Routes,
+    address: SocketAddr,
+    sockets: &mut Vec<InheritedSocket>,
+) -> Result<Post, Failure> {
     let mut listen = || {
         let listener = match found(routes, &Listen::Tcp(address), sockets) {
             Some(socket) => std::net::TcpListener::from(socket),
@@ -216,7 +224,7 @@ fn tcp(routes: Routes, address: SocketAddr, sockets: &mut Vec<Inherited>) -> Res
     listen().map_err(unusable).map(|listener| Post { routes, listener: Listener::Tcp(listener) })
 }
 
-fn unix(path: &Path, sockets: &mut Vec<Inherited>) -> Result<Post, Failure> {
+fn unix(path: &Path, sockets: &mut Vec<InheritedSocket>) -> Result<Post, Failure> {
     let listener = match found(Routes::Private, &Listen::Unix(path.to_owned()), sockets) {
         Some(socket) => std::os::unix::net::UnixListener::from(socket),
         None => admin::socket::bind(path)?,

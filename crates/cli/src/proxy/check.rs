@@ -76,10 +76,10 @@ fn target(target: &Target) -> Value {
         Login::Password(_) => "a password".to_owned(),
     };
     let tls = match target.tls.verification {
-        Verification::Full => "verify-full",
-        Verification::Ca => "verify-ca",
-        Verification::Encrypt => "require",
-        Verification::Off => "disable",
+        Verification::VerifyFull => "verify-full",
+        Verification::VerifyCa => "verify-ca",
+        Verification::Require => "require",
+        Verification::Disable => "disable",
     };
     let pool = target.pool;
     json!({

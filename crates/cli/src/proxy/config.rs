@@ -1,8 +1,8 @@
 //! `countersign.toml`, and targets that are given by URL: text in, [`Raw`] targets out, every mistake reported with its place.
 
 mod around;
+mod compat;
 mod dotenv;
-mod forms;
 mod place;
 mod pool;
 mod proxy;
@@ -12,13 +12,13 @@ mod url;
 
 use std::net::IpAddr;
 
-use countersign_config_file::{Fields, Place, Report, members};
+use countersign_config_file::{DiagnosticSink, Fields, Location, members};
 use countersign_core::policy::Position;
 use countersign_core::policy::json::{Member, Node, Value};
 
 use super::options::Options;
 
-pub(super) use around::Around;
+pub(super) use around::ConfigContext;
 pub(crate) use place::SignHost;
 pub(super) use place::Wanted;
 pub(super) use pool::RawPool;
@@ -39,12 +39,12 @@ pub(super) struct File {
 }
 
 /// Reads the text of a file.
-pub(super) fn read(text: &str, around: &Around<'_>, report: &Report) -> File {
+pub(super) fn read(text: &str, around: &ConfigContext<'_>, report: &DiagnosticSink) -> File {
     let mut file = File::default();
     let Some(root) = countersign_config_file::read(text, report) else {
         return file;
     };
-    let Some(mut fields) = Fields::of(&root, Place::root(&root), report) else {
+    let Some(mut fields) = Fields::of(&root, Location::root(&root), report) else {
         return file;
     };
     if let Some((place, node)) = fields.take("proxy") {
@@ -65,10 +65,10 @@ pub(super) const NOWHERE: Position = Position { line: 0, column: 0 };
 pub(super) fn read_url(
     text: &str,
     which: String,
-    around: &Around<'_>,
-    report: &Report,
+    around: &ConfigContext<'_>,
+    report: &DiagnosticSink,
 ) -> Option<Raw> {
-    let place = Place { at: NOWHERE, path: which };
+    let place = Location { at: NOWHERE, path: which };
     let mut parts = url::parts(text, &place, report)?;
     let at = parts.iter().position(|member| member.key == "name");
     let name = match at.map(|at| parts.remove(at).node.value) {
@@ -91,7 +91,7 @@ fn host_label(member: &Member) -> Option<String> {
     }
 }
 
-fn check_name(name: &str, place: &Place, report: &Report) {
+fn check_name(name: &str, place: &Location, report: &DiagnosticSink) {
     let word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
     if RESERVED.contains(&name) || !(1..=MOST_NAME).contains(&name.len()) || !name.bytes().all(word)
     {
@@ -103,7 +103,7 @@ fn check_name(name: &str, place: &Place, report: &Report) {
 }
 
 /// Whether a table has exactly one of these keys; a mistake where not.
-fn exactly_one(place: &Place, node: &Node, keys: &[&str], report: &Report) -> bool {
+fn exactly_one(place: &Location, node: &Node, keys: &[&str], report: &DiagnosticSink) -> bool {
     let count = members(place, node, report)
         .map(|members| members.iter().filter(|(_, key, _)| keys.contains(key)).count());
     if count.is_some_and(|count| count != 1) {

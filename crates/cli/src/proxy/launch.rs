@@ -6,9 +6,9 @@ use std::os::unix::fs::DirBuilderExt;
 use countersign_connect::clock::Clock;
 use countersign_connect::resolve::Resolver;
 use countersign_core::failure::{Class, Failure};
-use countersign_proxy::handover::{self, Taken};
+use countersign_proxy::handover::{self, Takeover};
 use countersign_proxy::settings::{Access, Listen, Settings};
-use countersign_proxy::{Context, Inherited, Problem, Proxy, Workers, activation};
+use countersign_proxy::{Context, InheritedSocket, Problem, Proxy, Workers, activation};
 
 use super::plan::Operation;
 
@@ -21,7 +21,7 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 /// Starts a proxy.
 pub(crate) async fn start(
     settings: Settings,
-    inherited: Vec<Inherited>,
+    inherited: Vec<InheritedSocket>,
 ) -> Result<(Proxy, Vec<Problem>), Failure> {
     let workers = Workers::for_this_machine();
     let workers = workers.map_err(|error| {
@@ -70,7 +70,7 @@ fn make_directories(settings: &Settings) -> Vec<Problem> {
 }
 
 /// The listening sockets that the process was started with. Before there are threads.
-pub(super) fn activated() -> Result<Vec<Inherited>, Failure> {
+pub(super) fn activated() -> Result<Vec<InheritedSocket>, Failure> {
     let [count, names] = ["LISTEN_FDS", "LISTEN_FDNAMES"].map(super::variable);
     activation::inherited(count.as_deref(), names.as_deref())
 }
@@ -84,7 +84,7 @@ pub(crate) fn listeners(proxy: &Proxy) -> Result<Vec<(String, Listen)>, Failure>
 }
 
 /// What was taken from the proxy that has the admin socket; none where there is none.
-pub(super) async fn take_over(operation: &Operation) -> Result<Option<Taken>, Failure> {
+pub(super) async fn take_over(operation: &Operation) -> Result<Option<Takeover>, Failure> {
     let missing = || {
         Failure::new(
             Class::Configuration,

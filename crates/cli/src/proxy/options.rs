@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use countersign_connect::identity::RoleArn;
+use countersign_connect::credentials_cache::RoleArn;
 use countersign_core::region::Region;
 
 use super::config::SignHost;

@@ -7,11 +7,11 @@ mod target;
 
 use std::path::{Path, PathBuf};
 
-use countersign_config_file::{Mistake, Place, Report};
+use countersign_config_file::{ConfigError, DiagnosticSink, Location};
 use countersign_core::failure::{Class, Failure};
 use countersign_proxy::settings::{Settings, Target};
 
-use super::config::{self, Around, Given, Raw};
+use super::config::{self, ConfigContext, Given, Raw};
 use super::{Request, duration};
 
 use listeners::Listeners;
@@ -33,12 +33,12 @@ pub(crate) struct Plan {
 
 /// Where a configuration is looked for.
 #[derive(Clone, Copy)]
-pub(crate) struct Surroundings<'a> {
+pub(crate) struct Environment<'a> {
     pub(crate) working_directory: &'a Path,
     pub(crate) variable: &'a dyn Fn(&str) -> Option<String>,
 }
 
-impl std::fmt::Debug for Surroundings<'_> {
+impl std::fmt::Debug for Environment<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Surroundings")
             .field("working_directory", &self.working_directory)
@@ -49,21 +49,21 @@ impl std::fmt::Debug for Surroundings<'_> {
 /// Works it out. `before` is what has been done so far: targets whose ports are counted up keep theirs.
 pub(crate) fn make(
     request: &Request,
-    surroundings: Surroundings<'_>,
+    surroundings: Environment<'_>,
     before: Option<&Settings>,
 ) -> Result<Plan, Failure> {
     let path = find(request, surroundings)?;
     let directory =
         path.as_deref().and_then(Path::parent).unwrap_or(surroundings.working_directory);
-    let around = Around::new(directory, surroundings.variable);
-    let report = Report::default();
+    let around = ConfigContext::new(directory, surroundings.variable);
+    let report = DiagnosticSink::default();
     let file = match &path {
         Some(path) => config::read(&read(path)?, &around, &report),
         None => config::File::default(),
     };
     let usual = file.options;
     let options = request.options.clone().over(usual.clone());
-    let here = Around::new(surroundings.working_directory, surroundings.variable);
+    let here = ConfigContext::new(surroundings.working_directory, surroundings.variable);
     let from_urls = urls(request, &here, &report);
     let chosen = choose(request, file.targets, from_urls, path.as_deref(), &report)?;
     let mut listeners = Listeners::new(&chosen, &request.options, &usual, before);
@@ -117,7 +117,7 @@ fn wrong(detail: impl Into<String>) -> Failure {
 /// The file: the one that is named, else the nearest there is.
 pub(crate) fn find(
     request: &Request,
-    surroundings: Surroundings<'_>,
+    surroundings: Environment<'_>,
 ) -> Result<Option<PathBuf>, Failure> {
     if let Some(named) = &request.config {
         let path = surroundings.working_directory.join(named);
@@ -142,7 +142,7 @@ fn read(path: &Path) -> Result<String, Failure> {
 }
 
 /// The targets that are given by URL, in their places among the arguments.
-fn urls(request: &Request, here: &Around<'_>, report: &Report) -> Vec<(usize, Raw)> {
+fn urls(request: &Request, here: &ConfigContext<'_>, report: &DiagnosticSink) -> Vec<(usize, Raw)> {
     let mut raws: Vec<(usize, Raw)> = Vec::new();
     for (index, text) in request.targets.iter().enumerate().filter(|(_, text)| config::is_url(text))
     {
@@ -170,7 +170,7 @@ fn choose(
     mut of_file: Vec<Raw>,
     from_urls: Vec<(usize, Raw)>,
     path: Option<&Path>,
-    report: &Report,
+    report: &DiagnosticSink,
 ) -> Result<Vec<Raw>, Failure> {
     if request.targets.is_empty() {
         if path.is_none() {
@@ -181,7 +181,7 @@ fn choose(
         }
         if of_file.is_empty() && report.count() == 0 {
             report.add(
-                &Place { at: START, path: String::new() },
+                &Location { at: START, path: String::new() },
                 "there is no table such as [targets.orders] in it",
             );
         }
@@ -239,7 +239,7 @@ fn unknown(name: &str, names: &[String], path: Option<&Path>) -> Failure {
 
 /// Nothing where nothing is wrong; with `skip` the targets that have mistakes, by the path of their table.
 fn conclude(
-    report: Report,
+    report: DiagnosticSink,
     path: Option<&Path>,
     skip: bool,
 ) -> Result<Vec<(String, String)>, Failure> {
@@ -252,7 +252,7 @@ fn conclude(
         return Ok(left_out);
     }
     // What the command line says wrong has no line; it is said first.
-    let is_given = |mistake: &&Mistake| mistake.at == config::NOWHERE;
+    let is_given = |mistake: &&ConfigError| mistake.at == config::NOWHERE;
     let given: Vec<String> = mistakes.as_slice().iter().filter(is_given).map(said).collect();
     if given.len() == mistakes.as_slice().len() {
         return Err(Failure::new(Class::Usage, given.join("\n")));
@@ -267,7 +267,7 @@ fn conclude(
 }
 
 /// The table that a mistake is in: `targets.NAME`, or a URL's own.
-fn table(mistake: &Mistake) -> Option<String> {
+fn table(mistake: &ConfigError) -> Option<String> {
     if mistake.at == config::NOWHERE {
         return mistake.path.split('.').next().map(str::to_owned);
     }
@@ -276,7 +276,7 @@ fn table(mistake: &Mistake) -> Option<String> {
     (first == "targets").then(|| format!("{first}.{name}"))
 }
 
-fn said(mistake: &Mistake) -> String {
+fn said(mistake: &ConfigError) -> String {
     if mistake.at == config::NOWHERE {
         format!("{}: {}", mistake.path, mistake.problem)
     } else {

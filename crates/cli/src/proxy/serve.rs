@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use countersign_core::failure::{Class, Failure};
-use countersign_proxy::{Inherited, Problem, Proxy};
+use countersign_proxy::{InheritedSocket, Problem, Proxy};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -47,7 +47,7 @@ pub(super) fn run(request: Request, takeover: bool) -> Result<ExitCode, Failure>
     let runtime = launch::runtime()?;
     let logs = plan.operation.logs;
     let traces = log::start(logs, plan.operation.otlp_endpoint.as_deref(), runtime.handle())?;
-    let ended = runtime.block_on(serve(request, plan, inherited, takeover, Voice(logs)));
+    let ended = runtime.block_on(serve(request, plan, inherited, takeover, Reporter(logs)));
     if let Some(Err(failure)) = traces.map(Traces::finish) {
         tracing::warn!("{}", failure.detail);
     }
@@ -56,9 +56,9 @@ pub(super) fn run(request: Request, takeover: bool) -> Result<ExitCode, Failure>
 
 /// How the operator is spoken to: in plain lines, or as records of the log.
 #[derive(Debug, Clone, Copy)]
-struct Voice(Logs);
+struct Reporter(Logs);
 
-impl Voice {
+impl Reporter {
     fn say(self, text: &str) {
         match self.0 {
             Logs { structured: true, .. } => tracing::info!("{text}"),
@@ -79,9 +79,9 @@ impl Voice {
 async fn serve(
     request: Request,
     plan: Plan,
-    mut inherited: Vec<Inherited>,
+    mut inherited: Vec<InheritedSocket>,
     takeover: bool,
-    voice: Voice,
+    voice: Reporter,
 ) -> Result<ExitCode, Failure> {
     // Before anything is ready, so that no signal comes too early.
     let mut signals = Signals::new()?;
@@ -91,8 +91,8 @@ async fn serve(
     let mut taken = if takeover { launch::take_over(&plan.operation).await? } else { None };
     let mut sockets =
         taken.as_mut().map(|taken| std::mem::take(&mut taken.sockets)).unwrap_or_default();
-    let is_for_operators = |socket: &mut Inherited| socket.name.starts_with('(');
-    let mut operators: Vec<Inherited> = sockets.extract_if(.., is_for_operators).collect();
+    let is_for_operators = |socket: &mut InheritedSocket| socket.name.starts_with('(');
+    let mut operators: Vec<InheritedSocket> = sockets.extract_if(.., is_for_operators).collect();
     inherited.append(&mut sockets);
     let (proxy, problems) = launch::start(plan.settings.clone(), inherited).await?;
     check_start(&proxy, &problems, voice)?;
@@ -110,7 +110,7 @@ async fn serve(
     )?;
     // Last of what may fail: until then the other proxy would go on.
     if let Some(taken) = taken {
-        proxy.succeed(taken.ready().await?);
+        proxy.set_predecessor(taken.ready().await?);
     }
     announce(&proxy, &plan, voice)?;
     notify.say("READY=1");
@@ -131,7 +131,7 @@ fn status(end: End, grace: Grace) -> ExitCode {
 }
 
 /// What is wrong with some is logged; that nothing works at all is the end.
-fn check_start(proxy: &Proxy, problems: &[Problem], voice: Voice) -> Result<(), Failure> {
+fn check_start(proxy: &Proxy, problems: &[Problem], voice: Reporter) -> Result<(), Failure> {
     if launch::listeners(proxy)?.is_empty() {
         let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
         return Err(Failure::new(
@@ -158,7 +158,7 @@ async fn test(proxy: &Proxy) -> Result<(), Failure> {
 }
 
 /// Says where everything is.
-fn announce(proxy: &Proxy, plan: &Plan, voice: Voice) -> Result<(), Failure> {
+fn announce(proxy: &Proxy, plan: &Plan, voice: Reporter) -> Result<(), Failure> {
     for (name, listen) in launch::listeners(proxy)? {
         if let Some(target) = plan.settings.targets.iter().find(|target| target.name == name) {
             voice.say(&format!("{name}: {}", ready::line(target, &listen)));
@@ -179,7 +179,7 @@ struct Serving {
     plan: Plan,
     proxy: Proxy,
     watch: Watch,
-    voice: Voice,
+    voice: Reporter,
     notify: Notify,
     shown: Shown,
 }
@@ -222,7 +222,7 @@ impl Serving {
     /// Reads everything anew. What is wrong with it leaves all as it was. Returns what could not be brought up.
     fn reload(&mut self, why: &str) -> Result<Vec<String>, Failure> {
         let read = super::plan(&self.request, Some(&self.plan.settings));
-        let plan = read.inspect_err(|_| self.proxy.metrics().proxy().reload_failures.bump())?;
+        let plan = read.inspect_err(|_| self.proxy.metrics().proxy().reload_failures.inc())?;
         plan.left_out.iter().for_each(|said| self.voice.complain(&format!("left out: {said}")));
         let problems: Vec<String> = launch::change(&self.proxy, plan.settings.clone())
             .iter()

@@ -72,10 +72,9 @@ fn target(target: &Target) -> Vec<String> {
 fn failures(target: &Target) -> Option<String> {
     let listeners = target.listeners.iter().filter_map(|listener| listener.failure.clone());
     let credentials = target.identity.iter().filter_map(|identity| identity.failure.clone());
-    let logins =
-        target.health.failure.iter().map(|setback| {
-            format!("{} (failed {} times in a row)", setback.detail, setback.in_a_row)
-        });
+    let logins = target.health.failure.iter().map(|setback| {
+        format!("{} (failed {} times in a row)", setback.detail, setback.consecutive_failures)
+    });
     let lines: Vec<String> = listeners
         .chain(credentials)
         .chain(logins)

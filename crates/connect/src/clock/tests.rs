@@ -1,11 +1,11 @@
 use std::time::{Duration, SystemTime};
 
-use super::{Clock, Hand};
+use super::{Clock, ManualClock};
 
 #[test]
 fn every_clone_shows_what_the_hand_says() {
     let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
-    let hand = Hand::new(start);
+    let hand = ManualClock::new(start);
     let (one, other) = (hand.clock(), hand.clock().clone());
     hand.advance(Duration::from_secs(5));
     assert_eq!([one.now(), other.now()], [start + Duration::from_secs(5); 2]);

@@ -65,7 +65,7 @@ impl Names {
     }
 
     /// The addresses of a host that is written down.
-    pub(super) fn written(&self, host: &HostName) -> Option<Vec<IpAddr>> {
+    pub(super) fn hosts_entry(&self, host: &HostName) -> Option<Vec<IpAddr>> {
         let hosts = self.hosts.as_ref()?;
         let name = Name::from_str_relaxed(host.as_str()).ok()?;
         let addresses = [RecordType::AAAA, RecordType::A]

@@ -98,14 +98,14 @@ fn a_server_is_believed_as_far_as_it_is_verified() {
         [&right, &misnamed, &stranger, &ended]
             .map(|server| shake_hands(Arc::clone(&client), Arc::clone(server)).is_ok())
     };
-    assert_eq!(believed(Verification::Full), [true, false, false, false]);
-    assert_eq!(believed(Verification::Ca), [true, true, false, false]);
-    assert_eq!(believed(Verification::Encrypt), [true; 4]);
+    assert_eq!(believed(Verification::VerifyFull), [true, false, false, false]);
+    assert_eq!(believed(Verification::VerifyCa), [true, true, false, false]);
+    assert_eq!(believed(Verification::Require), [true; 4]);
 }
 
 #[test]
 fn without_tls_there_is_no_configuration() {
-    let failure = client_config(Verification::Off, &Roots::built_in(), &[]).unwrap_err();
+    let failure = client_config(Verification::Disable, &Roots::built_in(), &[]).unwrap_err();
     assert_eq!(failure.class, Class::NoTls);
 }
 
@@ -126,7 +126,9 @@ fn a_certificate_without_its_key_is_worth_nothing() {
             .with_protocol_versions(&[version])
             .unwrap();
         let server = Arc::new(builder.with_no_client_auth().with_cert_resolver(Arc::new(resolver)));
-        for verification in [Verification::Full, Verification::Ca, Verification::Encrypt] {
+        for verification in
+            [Verification::VerifyFull, Verification::VerifyCa, Verification::Require]
+        {
             let client = client_config(verification, &authority.roots(), &[]).unwrap();
             let error = shake_hands(client, Arc::clone(&server)).unwrap_err();
             assert!(
@@ -142,7 +144,7 @@ fn both_agree_on_the_protocol_within() {
     let authority = Authority::new();
     let server = authority.server(HOST, 4000);
     let client =
-        |alpn: &[&[u8]]| client_config(Verification::Full, &authority.roots(), alpn).unwrap();
+        |alpn: &[&[u8]]| client_config(Verification::VerifyFull, &authority.roots(), alpn).unwrap();
     let (dialled, taken) = shake_hands(client(&[b"postgresql"]), Arc::clone(&server)).unwrap();
     assert_eq!(
         (dialled.alpn_protocol(), taken.alpn_protocol()),
@@ -160,14 +162,14 @@ fn both_agree_on_the_protocol_within() {
 fn a_session_that_is_resumed_still_knows_whose_it_is() {
     let authority = Authority::new();
     let server = authority.server(HOST, 4000);
-    let client = client_config(Verification::Full, &authority.roots(), &[]).unwrap();
+    let client = client_config(Verification::VerifyFull, &authority.roots(), &[]).unwrap();
     let (first, _) = shake_hands(Arc::clone(&client), Arc::clone(&server)).unwrap();
     let (second, _) = shake_hands(client, Arc::clone(&server)).unwrap();
     assert_eq!(first.handshake_kind(), Some(HandshakeKind::Full));
     assert_eq!(second.handshake_kind(), Some(HandshakeKind::Resumed));
     assert!(second.peer_certificates().is_some());
     assert_eq!(first.peer_certificates(), second.peer_certificates());
-    let other = client_config(Verification::Ca, &authority.roots(), &[]).unwrap();
+    let other = client_config(Verification::VerifyCa, &authority.roots(), &[]).unwrap();
     assert_eq!(
         shake_hands(other, server).unwrap().0.handshake_kind(),
         Some(HandshakeKind::Full),
@@ -180,7 +182,7 @@ fn what_clients_are_bound_to_is_what_they_are_shown() {
     let authority = Authority::new();
     let (certificate, key) = authority.sign(HOST, 4000);
     let (server, own) = server_config(&certificate, &key, &[]).unwrap();
-    let client = client_config(Verification::Full, &authority.roots(), &[]).unwrap();
+    let client = client_config(Verification::VerifyFull, &authority.roots(), &[]).unwrap();
     let (client, _) = shake_hands(client, server).unwrap();
     let shown = client.peer_certificates().unwrap()[0].clone();
     assert_eq!((own.as_ref().map(Vec::len), own), (Some(32), end_point(&shown)));

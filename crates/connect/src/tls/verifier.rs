@@ -13,24 +13,24 @@ use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 /// Believes whomever the roots vouch for, under any name.
 #[derive(Debug)]
-pub(super) struct Chain {
+pub(super) struct ChainOnlyVerifier {
     roots: Arc<RootCertStore>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 /// Believes anybody who holds the key of the certificate that is shown.
 #[derive(Debug)]
-pub(super) struct Anybody {
+pub(super) struct NoVerification {
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl Chain {
+impl ChainOnlyVerifier {
     pub(super) fn new(roots: Arc<RootCertStore>, provider: &CryptoProvider) -> Arc<Self> {
         Arc::new(Self { roots, algorithms: provider.signature_verification_algorithms })
     }
 }
 
-impl Anybody {
+impl NoVerification {
     pub(super) fn new(provider: &CryptoProvider) -> Arc<Self> {
         Arc::new(Self { algorithms: provider.signature_verification_algorithms })
     }
@@ -63,7 +63,7 @@ macro_rules! verify_signatures {
     };
 }
 
-impl ServerCertVerifier for Chain {
+impl ServerCertVerifier for ChainOnlyVerifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -86,7 +86,7 @@ impl ServerCertVerifier for Chain {
     verify_signatures!();
 }
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for NoVerification {
     fn verify_server_cert(
         &self,
         _certificate: &CertificateDer<'_>,

@@ -161,7 +161,7 @@ impl Session {
     }
 
     /// Adds what has come before it is looked at.
-    pub(super) fn pend(&mut self, bytes: &[u8]) {
+    pub(super) fn push_ciphertext(&mut self, bytes: &[u8]) {
         self.pending.extend_from_slice(bytes);
     }
 
@@ -176,7 +176,7 @@ impl Session {
     }
 
     /// Hands over what was decrypted along with the handshake.
-    pub(super) fn surplus(&mut self, plain: &mut Vec<u8>) {
+    pub(super) fn early_plaintext(&mut self, plain: &mut Vec<u8>) {
         if !self.surplus.is_empty() {
             plain.append(&mut self.surplus);
             self.surplus = Vec::new();

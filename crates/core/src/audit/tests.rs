@@ -1,7 +1,7 @@
 use std::time::SystemTime;
 
 use super::AuditRecord;
-use crate::failure::{Class, Outcome};
+use crate::failure::{AuditOutcome, Class};
 use crate::name::Engine;
 
 fn record(class: Option<Class>) -> AuditRecord {
@@ -11,7 +11,7 @@ fn record(class: Option<Class>) -> AuditRecord {
         "orders".parse().unwrap(),
         "jane".parse().unwrap(),
     );
-    record.outcome = class.map_or(Outcome::Allowed, Class::outcome);
+    record.outcome = class.map_or(AuditOutcome::Allowed, Class::outcome);
     record.class = class;
     record.principal = Some("arn:aws:iam::123456789012:user/jane".parse().unwrap());
     record

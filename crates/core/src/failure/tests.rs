@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use super::{Class, Outcome, quoted};
+use super::{AuditOutcome, Class, quoted};
 
 #[test]
 fn every_class_stands_in_the_table_with_a_name_of_its_own() {
@@ -9,7 +9,7 @@ fn every_class_stands_in_the_table_with_a_name_of_its_own() {
     for class in Class::ALL {
         assert_eq!(class.sqlstate().len(), 5);
         assert_ne!(class.exit_status(), 0, "{class} must not look like success");
-        assert_ne!(class.outcome(), Outcome::Allowed, "{class}");
+        assert_ne!(class.outcome(), AuditOutcome::Allowed, "{class}");
         assert_eq!(serde_json::from_str::<Class>(&format!("\"{class}\"")).unwrap(), class);
     }
 }

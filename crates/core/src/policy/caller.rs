@@ -47,7 +47,7 @@ enum Role {
 
 /// How a principal element speaks of a caller, from the loosest to the closest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Reach {
+pub(super) enum PrincipalMatch {
     /// It names the account, which delegates: a policy of that account must allow as well.
     Account,
     /// It names the identity behind a session: boundaries and session policies still limit it.
@@ -157,19 +157,27 @@ impl Caller {
         matches!(self.kind, Kind::FederatedUser { .. })
     }
 
-    pub(super) fn is_in_account(&self, account: &str) -> Option<Reach> {
+    pub(super) fn is_in_account(&self, account: &str) -> Option<PrincipalMatch> {
         let within = self.account() == Some(account);
-        within.then_some(if self.is_root() { Reach::Direct } else { Reach::Account })
+        within.then_some(if self.is_root() {
+            PrincipalMatch::Direct
+        } else {
+            PrincipalMatch::Account
+        })
     }
 
-    pub(super) fn is_named_outside_iam(&self, name: &str) -> Option<Reach> {
-        (self.is_external() && *self.text == *name).then_some(Reach::Direct)
+    pub(super) fn is_named_outside_iam(&self, name: &str) -> Option<PrincipalMatch> {
+        (self.is_external() && *self.text == *name).then_some(PrincipalMatch::Direct)
     }
 
     /// How an ARN in a principal element speaks of the caller.
-    pub(super) fn is_named(&self, arn: &Arn) -> Option<Reach> {
+    pub(super) fn is_named(&self, arn: &Arn) -> Option<PrincipalMatch> {
         if *self.text == *arn.as_str() {
-            return Some(if self.kind == Kind::Role { Reach::Identity } else { Reach::Direct });
+            return Some(if self.kind == Kind::Role {
+                PrincipalMatch::Identity
+            } else {
+                PrincipalMatch::Direct
+            });
         }
         let behind = match &self.kind {
             Kind::Session { role: Role::Known(role) } => **role == *arn.as_str(),
@@ -184,7 +192,7 @@ impl Caller {
             Kind::FederatedUser { user } => **user == *arn.as_str(),
             Kind::Root | Kind::User { .. } | Kind::Role | Kind::External => false,
         };
-        behind.then_some(Reach::Identity)
+        behind.then_some(PrincipalMatch::Identity)
     }
 
     /// Whether an ARN in a principal element is the caller itself, not the role or user behind its session.

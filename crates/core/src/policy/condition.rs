@@ -8,9 +8,9 @@ use std::fmt;
 use std::net::IpAddr;
 
 use super::context::{Fact, Request};
-use super::element::{Effect, Sense};
+use super::element::{Effect, Polarity};
 use super::operand::{Decimal, Instant, Network, is_base64};
-use super::pattern::{Pattern, Variables, Walls, Wildcards};
+use super::pattern::{ArnSegments, Pattern, Variables, Wildcards};
 
 /// How an operator compares two values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,34 +51,34 @@ impl Relation {
 }
 
 /// Every operator, without `IfExists` and the set quantifiers.
-const OPERATORS: [(&str, Comparison, Sense); 27] = [
-    ("StringEquals", Comparison::Text, Sense::Is),
-    ("StringNotEquals", Comparison::Text, Sense::IsNot),
-    ("StringEqualsIgnoreCase", Comparison::TextIgnoringCase, Sense::Is),
-    ("StringNotEqualsIgnoreCase", Comparison::TextIgnoringCase, Sense::IsNot),
-    ("StringLike", Comparison::Like, Sense::Is),
-    ("StringNotLike", Comparison::Like, Sense::IsNot),
-    ("NumericEquals", Comparison::Number(Relation::Equal), Sense::Is),
-    ("NumericNotEquals", Comparison::Number(Relation::Equal), Sense::IsNot),
-    ("NumericLessThan", Comparison::Number(Relation::Less), Sense::Is),
-    ("NumericLessThanEquals", Comparison::Number(Relation::LessOrEqual), Sense::Is),
-    ("NumericGreaterThan", Comparison::Number(Relation::Greater), Sense::Is),
-    ("NumericGreaterThanEquals", Comparison::Number(Relation::GreaterOrEqual), Sense::Is),
-    ("DateEquals", Comparison::Date(Relation::Equal), Sense::Is),
-    ("DateNotEquals", Comparison::Date(Relation::Equal), Sense::IsNot),
-    ("DateLessThan", Comparison::Date(Relation::Less), Sense::Is),
-    ("DateLessThanEquals", Comparison::Date(Relation::LessOrEqual), Sense::Is),
-    ("DateGreaterThan", Comparison::Date(Relation::Greater), Sense::Is),
-    ("DateGreaterThanEquals", Comparison::Date(Relation::GreaterOrEqual), Sense::Is),
-    ("Bool", Comparison::Bool, Sense::Is),
-    ("BinaryEquals", Comparison::Binary, Sense::Is),
-    ("IpAddress", Comparison::Address, Sense::Is),
-    ("NotIpAddress", Comparison::Address, Sense::IsNot),
-    ("ArnEquals", Comparison::Arn, Sense::Is),
-    ("ArnLike", Comparison::Arn, Sense::Is),
-    ("ArnNotEquals", Comparison::Arn, Sense::IsNot),
-    ("ArnNotLike", Comparison::Arn, Sense::IsNot),
-    ("Null", Comparison::Null, Sense::Is),
+const OPERATORS: [(&str, Comparison, Polarity); 27] = [
+    ("StringEquals", Comparison::Text, Polarity::Is),
+    ("StringNotEquals", Comparison::Text, Polarity::IsNot),
+    ("StringEqualsIgnoreCase", Comparison::TextIgnoringCase, Polarity::Is),
+    ("StringNotEqualsIgnoreCase", Comparison::TextIgnoringCase, Polarity::IsNot),
+    ("StringLike", Comparison::Like, Polarity::Is),
+    ("StringNotLike", Comparison::Like, Polarity::IsNot),
+    ("NumericEquals", Comparison::Number(Relation::Equal), Polarity::Is),
+    ("NumericNotEquals", Comparison::Number(Relation::Equal), Polarity::IsNot),
+    ("NumericLessThan", Comparison::Number(Relation::Less), Polarity::Is),
+    ("NumericLessThanEquals", Comparison::Number(Relation::LessOrEqual), Polarity::Is),
+    ("NumericGreaterThan", Comparison::Number(Relation::Greater), Polarity::Is),
+    ("NumericGreaterThanEquals", Comparison::Number(Relation::GreaterOrEqual), Polarity::Is),
+    ("DateEquals", Comparison::Date(Relation::Equal), Polarity::Is),
+    ("DateNotEquals", Comparison::Date(Relation::Equal), Polarity::IsNot),
+    ("DateLessThan", Comparison::Date(Relation::Less), Polarity::Is),
+    ("DateLessThanEquals", Comparison::Date(Relation::LessOrEqual), Polarity::Is),
+    ("DateGreaterThan", Comparison::Date(Relation::Greater), Polarity::Is),
+    ("DateGreaterThanEquals", Comparison::Date(Relation::GreaterOrEqual), Polarity::Is),
+    ("Bool", Comparison::Bool, Polarity::Is),
+    ("BinaryEquals", Comparison::Binary, Polarity::Is),
+    ("IpAddress", Comparison::Address, Polarity::Is),
+    ("NotIpAddress", Comparison::Address, Polarity::IsNot),
+    ("ArnEquals", Comparison::Arn, Polarity::Is),
+    ("ArnLike", Comparison::Arn, Polarity::Is),
+    ("ArnNotEquals", Comparison::Arn, Polarity::IsNot),
+    ("ArnNotLike", Comparison::Arn, Polarity::IsNot),
+    ("Null", Comparison::Null, Polarity::Is),
 ];
 
 /// How many values of a key an operator looks at.
@@ -103,7 +103,7 @@ enum Absent {
 pub(super) struct Operator {
     name: Box<str>,
     comparison: Comparison,
-    sense: Sense,
+    sense: Polarity,
     quantifier: Quantifier,
     absent: Absent,
 }
@@ -250,7 +250,7 @@ impl Condition {
             // "Multivalued condition keys require a condition set operator": without one, nothing holds.
             (Quantifier::Single, Some(Fact::Many(values))) if !values.is_empty() => false,
             (Quantifier::Single, _) => {
-                self.operator.absent == Absent::Holds || self.operator.sense == Sense::IsNot
+                self.operator.absent == Absent::Holds || self.operator.sense == Polarity::IsNot
             }
         }
     }
@@ -288,10 +288,10 @@ impl Operator {
         let texts = || patterns().filter_map(|pattern| pattern.text(request));
         Some(match self.comparison {
             Comparison::Text | Comparison::Like => {
-                patterns().any(|pattern| pattern.matches(value, Walls::NONE, request))
+                patterns().any(|pattern| pattern.matches(value, ArnSegments::NONE, request))
             }
             Comparison::Arn => {
-                let walls = Walls::of_arn(value);
+                let walls = ArnSegments::of_arn(value);
                 patterns().any(|pattern| pattern.matches(value, walls, request))
             }
             Comparison::TextIgnoringCase => texts().any(|text| equal_ignoring_case(&text, value)),

@@ -16,7 +16,7 @@ pub enum Decision {
     /// It is allowed; what was allowed is in the permit.
     Allow(Permit),
     /// It is denied, and this is why.
-    Deny(Because),
+    Deny(DenyReason),
 }
 
 /// What AWS's policy simulator would call the decision.
@@ -35,8 +35,8 @@ impl From<&Decision> for Verdict {
     fn from(decision: &Decision) -> Self {
         match decision {
             Decision::Allow(_) => Self::Allowed,
-            Decision::Deny(Because { cause: Cause::Explicit { .. }, .. }) => Self::ExplicitDeny,
-            Decision::Deny(Because { cause: Cause::Implicit { .. }, .. }) => Self::ImplicitDeny,
+            Decision::Deny(DenyReason { cause: Cause::Explicit { .. }, .. }) => Self::ExplicitDeny,
+            Decision::Deny(DenyReason { cause: Cause::Implicit { .. }, .. }) => Self::ImplicitDeny,
         }
     }
 }
@@ -167,7 +167,7 @@ impl Place<'_> {
 
 /// Why a request is denied.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub struct Because {
+pub struct DenyReason {
     /// What was asked for.
     pub action: String,
     /// What it was asked for on.
@@ -198,13 +198,13 @@ pub enum Cause {
         owner: Option<String>,
         /// The Allow of the layer that came nearest to the request.
         #[serde(skip_serializing_if = "Option::is_none")]
-        nearest: Option<Box<Nearest>>,
+        nearest: Option<Box<NearMiss>>,
     },
 }
 
 /// An Allow that comes near a request, and what keeps it from applying.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub struct Nearest {
+pub struct NearMiss {
     /// The statement.
     pub statement: StatementName,
     /// What keeps it from applying.
@@ -309,7 +309,7 @@ impl fmt::Display for Unresolved<'_> {
 }
 
 /// The sentence that doctor, logs and command line all show.
-impl fmt::Display for Because {
+impl fmt::Display for DenyReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { action, resource, cause } = self;
         match cause {

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::caller::Reach;
+use super::caller::PrincipalMatch;
 use super::condition::Condition;
 use super::context::Request;
-use super::element::{Effect, PolicyKind, Sense};
-use super::mistake::Position;
-use super::pattern::{Pattern, Walls};
+use super::diagnostic::Position;
+use super::element::{Effect, Polarity, PolicyKind};
+use super::pattern::{ArnSegments, Pattern};
 use super::principals::{Bounded, Principals};
 
 /// A policy document, compiled for evaluation.
@@ -54,12 +54,12 @@ impl Policy {
 /// An element and its `Not…` form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Scope {
-    pub(super) sense: Sense,
+    pub(super) sense: Polarity,
     pub(super) patterns: Box<[Pattern]>,
 }
 
 impl Scope {
-    fn covers(&self, subject: &str, walls: Walls, request: &Request<'_>) -> bool {
+    fn covers(&self, subject: &str, walls: ArnSegments, request: &Request<'_>) -> bool {
         self.sense
             .holds(self.patterns.iter().any(|pattern| pattern.matches(subject, walls, request)))
     }
@@ -81,7 +81,7 @@ pub(super) struct Statement {
 
 /// The first thing that keeps a statement from applying to a request, in the order in which they are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Obstacle<'a> {
+pub(super) enum FirstMismatch<'a> {
     Action,
     Principal,
     Resource,
@@ -93,27 +93,27 @@ impl Statement {
     pub(super) fn apply(
         &self,
         request: &Request<'_>,
-        walls: Walls,
+        walls: ArnSegments,
         bounded: Bounded,
-    ) -> Result<Reach, Obstacle<'_>> {
-        if !self.actions.covers(request.action.folded(), Walls::NONE, request) {
-            return Err(Obstacle::Action);
+    ) -> Result<PrincipalMatch, FirstMismatch<'_>> {
+        if !self.actions.covers(request.action.folded(), ArnSegments::NONE, request) {
+            return Err(FirstMismatch::Action);
         }
         let reach = match &self.principals {
-            None => Reach::Direct,
-            Some(principals) => {
-                principals.reach(request.caller, self.effect, bounded).ok_or(Obstacle::Principal)?
-            }
+            None => PrincipalMatch::Direct,
+            Some(principals) => principals
+                .reach(request.caller, self.effect, bounded)
+                .ok_or(FirstMismatch::Principal)?,
         };
         if self
             .resources
             .as_ref()
             .is_some_and(|resources| !resources.covers(request.resource, walls, request))
         {
-            return Err(Obstacle::Resource);
+            return Err(FirstMismatch::Resource);
         }
         match self.conditions.iter().find(|condition| !condition.holds(request, self.effect)) {
-            Some(condition) => Err(Obstacle::Condition(condition)),
+            Some(condition) => Err(FirstMismatch::Condition(condition)),
             None => Ok(reach),
         }
     }

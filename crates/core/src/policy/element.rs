@@ -39,12 +39,12 @@ pub enum Effect {
 
 /// Whether an element or operator asks for a match or for the absence of one (`NotAction`, `StringNotEquals`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sense {
+pub(super) enum Polarity {
     Is,
     IsNot,
 }
 
-impl Sense {
+impl Polarity {
     pub(super) fn holds(self, matched: bool) -> bool {
         matched == (self == Self::Is)
     }

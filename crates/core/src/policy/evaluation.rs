@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use super::caller::Reach;
+use super::caller::PrincipalMatch;
 use super::context::Request;
-use super::decision::{Because, Cause, Decision, Permit, Place, StatementName};
+use super::decision::{Cause, Decision, DenyReason, Permit, Place, StatementName};
 use super::document::Policy;
 use super::element::Effect;
-use super::inquiry::Inquiry;
-use super::nearest::nearest;
+use super::inquiry::Evaluation;
+use super::near_miss::nearest;
 use super::set::{Layer, PolicySet};
 
 /// Decides whether `policies` allow `request`.
@@ -24,8 +24,8 @@ use super::set::{Layer, PolicySet};
 /// Time is linear in the number of statements. An Allow costs a few small allocations, for the permit; what is needed
 /// to explain a Deny is computed only for a Deny.
 pub fn decide(request: &Request<'_>, policies: &PolicySet) -> Decision {
-    let inquiry = Inquiry::new(request, policies);
-    let because = |cause| Because {
+    let inquiry = Evaluation::new(request, policies);
+    let because = |cause| DenyReason {
         action: request.action.as_str().into(),
         resource: request.resource.into(),
         cause,
@@ -59,7 +59,7 @@ pub fn decide(request: &Request<'_>, policies: &PolicySet) -> Decision {
 /// Every statement that applies to the request, allowing or denying, in the order of the layers.
 #[must_use]
 pub fn applying(request: &Request<'_>, policies: &PolicySet) -> Vec<StatementName> {
-    let inquiry = Inquiry::new(request, policies);
+    let inquiry = Evaluation::new(request, policies);
     let statements =
         inquiry.layers().flat_map(|(layer, policies)| inquiry.statements(layer, policies));
     statements.filter(|(_, applies)| applies.is_ok()).map(|(place, _)| place.name()).collect()
@@ -68,14 +68,14 @@ pub fn applying(request: &Request<'_>, policies: &PolicySet) -> Vec<StatementNam
 /// An Allow that applies.
 #[derive(Debug, Clone, Copy)]
 struct Allow<'a> {
-    reach: Reach,
+    reach: PrincipalMatch,
     place: Place<'a>,
 }
 
 /// What the layers say, in their order: the Allow that speaks most closely of the caller, if there is one.
 type Allows<'a> = Vec<(Layer, Option<Allow<'a>>)>;
 
-impl<'a> Inquiry<'a> {
+impl<'a> Evaluation<'a> {
     /// Looks through every layer. The error is an explicit Deny.
     fn survey(&self) -> Result<Allows<'a>, Place<'a>> {
         let mut allows = Vec::new();
@@ -114,7 +114,9 @@ impl<'a> Inquiry<'a> {
         let resource = said(Layer::Resource);
         if caller.is_external() {
             grounds.push(
-                resource.filter(|allow| allow.reach == Reach::Direct).ok_or(Layer::Resource)?,
+                resource
+                    .filter(|allow| allow.reach == PrincipalMatch::Direct)
+                    .ok_or(Layer::Resource)?,
             );
             return Ok(grounds);
         }
@@ -125,11 +127,11 @@ impl<'a> Inquiry<'a> {
             match resource {
                 // "Permissions granted directly to a session are not limited by an implicit deny in an identity-based
                 // policy, a permissions boundary, or session policy", nor are those granted to a user or to everyone.
-                Some(allow) if allow.reach == Reach::Direct => {
+                Some(allow) if allow.reach == PrincipalMatch::Direct => {
                     grounds.push(allow);
                     return Ok(grounds);
                 }
-                Some(allow) if allow.reach == Reach::Identity => grounds.push(allow),
+                Some(allow) if allow.reach == PrincipalMatch::Identity => grounds.push(allow),
                 delegated => {
                     if self.needs_trust() {
                         grounds.push(delegated.ok_or(Layer::Resource)?);

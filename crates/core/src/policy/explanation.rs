@@ -4,14 +4,14 @@ use std::fmt;
 
 use serde::ser::SerializeStruct;
 
-use super::caller::Reach;
+use super::caller::PrincipalMatch;
 use super::context::Request;
 use super::decision::{Decision, Mismatch, Place, StatementName, Verdict};
-use super::document::Obstacle;
+use super::document::FirstMismatch;
 use super::element::Effect;
 use super::evaluation::decide;
-use super::inquiry::Inquiry;
-use super::nearest::mismatch;
+use super::inquiry::Evaluation;
+use super::near_miss::mismatch;
 use super::set::{Layer, PolicySet};
 
 /// A decision with every statement of every layer and why it does or does not apply.
@@ -26,15 +26,15 @@ pub struct Explanation {
 struct Line {
     place: StatementName,
     line: u32,
-    applies: Result<Reach, Mismatch>,
+    applies: Result<PrincipalMatch, Mismatch>,
 }
 
 /// Decides, and says of every statement why it does or does not apply. Its [`Display`](fmt::Display) is a report of
 /// several lines for people.
 #[must_use]
 pub fn explain(request: &Request<'_>, policies: &PolicySet) -> Explanation {
-    let inquiry = Inquiry::new(request, policies);
-    let line = |(place, applies): (Place<'_>, Result<Reach, Obstacle<'_>>)| Line {
+    let inquiry = Evaluation::new(request, policies);
+    let line = |(place, applies): (Place<'_>, Result<PrincipalMatch, FirstMismatch<'_>>)| Line {
         place: place.name(),
         line: place.statement.1.at.line,
         applies: applies.map_err(|obstacle| mismatch(request, &place, obstacle)),
@@ -55,10 +55,10 @@ impl fmt::Display for Explanation {
                     Ok(reach) => {
                         let verb = if place.effect == Effect::Allow { "allows" } else { "DENIES" };
                         let limit = match (layer, reach) {
-                            (Layer::Resource, Reach::Account) => {
+                            (Layer::Resource, PrincipalMatch::Account) => {
                                 ", if a policy of the account does as well"
                             }
-                            (Layer::Resource, Reach::Identity) => {
+                            (Layer::Resource, PrincipalMatch::Identity) => {
                                 ", within boundaries and session policies"
                             }
                             _ => "",

@@ -6,11 +6,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::diagnostic::{Diagnostics, Path, Position, Report};
 use super::document::{Policy, Scope, Statement};
-use super::element::{Effect, PolicyKind, Sense};
+use super::element::{Effect, Polarity, PolicyKind};
 use super::json::{self, Member, Node, Value};
-use super::mistake::{Mistakes, Path, Position, Report};
-use super::pattern::{NoValues, Pattern, Variables, Walls, Wildcards};
+use super::pattern::{ArnSegments, NoValues, Pattern, Variables, Wildcards};
 use crate::region::Partition;
 
 mod condition;
@@ -31,7 +31,7 @@ impl Policy {
     /// Everything that is wrong with the document, each mistake with its JSON path, line and column. What can't be
     /// evaluated is a mistake, so that no Deny is ever passed over: unknown elements, operators and versions, duplicate
     /// keys, values that are not of their operator's type, malformed ARNs, variables and principals.
-    pub fn parse(text: &str, kind: PolicyKind) -> Result<Self, Mistakes> {
+    pub fn parse(text: &str, kind: PolicyKind) -> Result<Self, Diagnostics> {
         let mut report = Report::default();
         let policy = json::read(text, &mut report)
             .and_then(|node| self::policy(&node, kind, &Path::Root, &mut report));
@@ -218,7 +218,7 @@ impl<'a> Place<'a> {
         [is, is_not]: [&str; 2],
         presence: Presence,
         report: &mut Report,
-    ) -> Option<(Sense, &'a Member)> {
+    ) -> Option<(Polarity, &'a Member)> {
         match (find(self.members, is), find(self.members, is_not)) {
             (Some(_), Some(second)) => {
                 report.add(
@@ -228,8 +228,8 @@ impl<'a> Place<'a> {
                 );
                 None
             }
-            (Some(member), None) => Some((Sense::Is, member)),
-            (None, Some(member)) => Some((Sense::IsNot, member)),
+            (Some(member), None) => Some((Polarity::Is, member)),
+            (None, Some(member)) => Some((Polarity::IsNot, member)),
             (None, None) => {
                 if presence == Presence::Required {
                     report.add(
@@ -340,7 +340,8 @@ fn resource(text: &str, variables: Variables) -> Result<Pattern, String> {
         return refuse("has fewer than six parts");
     };
     let known = Pattern::compile(partition, Wildcards::Special, Variables::Literal)?;
-    if !Partition::all().any(|partition| known.matches(partition.as_str(), Walls::NONE, &NoValues))
+    if !Partition::all()
+        .any(|partition| known.matches(partition.as_str(), ArnSegments::NONE, &NoValues))
     {
         return refuse(&format!("is in {partition:?}, which is no partition of AWS"));
     }

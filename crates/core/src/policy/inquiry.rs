@@ -2,27 +2,27 @@
 
 use std::sync::Arc;
 
-use super::caller::Reach;
+use super::caller::PrincipalMatch;
 use super::context::Request;
 use super::decision::Place;
-use super::document::{Obstacle, Policy};
-use super::pattern::Walls;
+use super::document::{FirstMismatch, Policy};
+use super::pattern::ArnSegments;
 use super::principals::Bounded;
 use super::set::{Layer, PolicySet};
 
 /// A request with the policies that bear on it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Inquiry<'a> {
+pub(super) struct Evaluation<'a> {
     pub(super) request: &'a Request<'a>,
     pub(super) policies: &'a PolicySet,
-    walls: Walls,
+    walls: ArnSegments,
     bounded: Bounded,
 }
 
-impl<'a> Inquiry<'a> {
+impl<'a> Evaluation<'a> {
     pub(super) fn new(request: &'a Request<'a>, policies: &'a PolicySet) -> Self {
         let bounded = if policies.has_boundary() { Bounded::Yes } else { Bounded::No };
-        Self { request, policies, walls: Walls::of_arn(request.resource), bounded }
+        Self { request, policies, walls: ArnSegments::of_arn(request.resource), bounded }
     }
 
     /// The layers that bear on the caller. A service or identity provider is in no account: neither SCPs nor policies
@@ -39,7 +39,7 @@ impl<'a> Inquiry<'a> {
         &self,
         layer: Layer,
         policies: &'a [Arc<Policy>],
-    ) -> impl Iterator<Item = (Place<'a>, Result<Reach, Obstacle<'a>>)> {
+    ) -> impl Iterator<Item = (Place<'a>, Result<PrincipalMatch, FirstMismatch<'a>>)> {
         let Self { request, walls, bounded, .. } = *self;
         policies.iter().enumerate().flat_map(move |(policy, document)| {
             document.statements().iter().enumerate().map(move |(index, statement)| {

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use super::mistake::{Mistakes, Path, Position, Report};
+use super::diagnostic::{Diagnostics, Path, Position, Report};
 
 /// The largest text read, in bytes. AWS's largest policy has 10,240 characters; a simulation carries many.
 pub(super) const MAX_SIZE: usize = 4 << 20;
@@ -74,7 +74,7 @@ pub(super) fn read(text: &str, report: &mut Report) -> Option<Node> {
 ///
 /// # Errors
 /// Every key that stands twice, and the first error of syntax.
-pub fn parse(text: &str, max_size: usize) -> Result<Node, Mistakes> {
+pub fn parse(text: &str, max_size: usize) -> Result<Node, Diagnostics> {
     let mut report = Report::default();
     let node = read_within(max_size, text, &mut report);
     report.conclude(node)

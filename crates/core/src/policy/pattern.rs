@@ -40,9 +40,9 @@ impl Lookup for NoValues {
 
 /// Which colons of a subject no wildcard crosses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Walls(usize);
+pub(super) struct ArnSegments(usize);
 
-impl Walls {
+impl ArnSegments {
     /// Wildcards cross everything.
     pub(super) const NONE: Self = Self(0);
 
@@ -158,7 +158,7 @@ impl Pattern {
 
     /// Whether the pattern covers the whole of `subject`. A variable's value is literal text, wildcards in it included;
     /// a pattern with a variable that has no value matches nothing.
-    pub(super) fn matches(&self, subject: &str, walls: Walls, lookup: &impl Lookup) -> bool {
+    pub(super) fn matches(&self, subject: &str, walls: ArnSegments, lookup: &impl Lookup) -> bool {
         match &self.form {
             Form::Any => true,
             Form::Exact(text) => **text == *subject,
@@ -280,7 +280,7 @@ impl Piece {
 }
 
 /// Whether no wall stands in `rest`, which begins at `start` of the subject.
-fn free(rest: &[u8], start: usize, walls: Walls) -> bool {
+fn free(rest: &[u8], start: usize, walls: ArnSegments) -> bool {
     start >= walls.0 || !rest.iter().zip(start..).any(|(byte, at)| walls.stands(at, *byte))
 }
 
@@ -294,7 +294,12 @@ fn frames(pieces: &[Piece], subject: &str) -> bool {
 
 /// Matches greedily and, when stuck, lets the last star take more. Going back to the last star suffices: what an earlier
 /// star could give away, the last one can reach as well.
-fn glob(pieces: &[Piece], values: &[&str; MAX_VARIABLES], subject: &[u8], walls: Walls) -> bool {
+fn glob(
+    pieces: &[Piece],
+    values: &[&str; MAX_VARIABLES],
+    subject: &[u8],
+    walls: ArnSegments,
+) -> bool {
     let (mut piece, mut at) = (0, 0);
     let mut star = None;
     loop {
@@ -336,7 +341,7 @@ fn glob(pieces: &[Piece], values: &[&str; MAX_VARIABLES], subject: &[u8], walls:
 }
 
 /// The next place after `from` where `first` stands (anywhere, if that is nothing), if no wall is in between.
-fn skip(subject: &[u8], mut from: usize, first: Option<u8>, walls: Walls) -> Option<usize> {
+fn skip(subject: &[u8], mut from: usize, first: Option<u8>, walls: ArnSegments) -> Option<usize> {
     loop {
         from += one(subject, from, walls)?;
         if first.is_none_or(|first| subject.get(from) == Some(&first)) {
@@ -346,7 +351,7 @@ fn skip(subject: &[u8], mut from: usize, first: Option<u8>, walls: Walls) -> Opt
 }
 
 /// The width of the character that begins at `at`, if there is one and it is no wall.
-fn one(subject: &[u8], at: usize, walls: Walls) -> Option<usize> {
+fn one(subject: &[u8], at: usize, walls: ArnSegments) -> Option<usize> {
     let byte = *subject.get(at)?;
     let width = match byte {
         0..=0xbf => 1,

@@ -1,7 +1,7 @@
 //! The `Principal` and `NotPrincipal` elements.
 
-use super::caller::{Caller, Reach};
-use super::element::{Effect, Sense};
+use super::caller::{Caller, PrincipalMatch};
+use super::element::{Effect, Polarity};
 use crate::arn::Arn;
 use crate::name::AccountId;
 
@@ -62,9 +62,9 @@ impl Entry {
         Ok(Self::Outside(text.into()))
     }
 
-    fn reach(&self, caller: &Caller) -> Option<Reach> {
+    fn reach(&self, caller: &Caller) -> Option<PrincipalMatch> {
         match self {
-            Self::Everyone => Some(Reach::Direct),
+            Self::Everyone => Some(PrincipalMatch::Direct),
             Self::Account(account) => caller.is_in_account(account.as_str()),
             Self::Identity(arn) => caller.is_named(arn),
             Self::Outside(name) => caller.is_named_outside_iam(name),
@@ -75,7 +75,7 @@ impl Entry {
     fn is(&self, caller: &Caller) -> bool {
         match self {
             Self::Identity(arn) => caller.is(arn),
-            _ => self.reach(caller) == Some(Reach::Direct),
+            _ => self.reach(caller) == Some(PrincipalMatch::Direct),
         }
     }
 }
@@ -94,7 +94,7 @@ impl std::fmt::Display for Entry {
 /// A `Principal` (`Sense::Is`) or `NotPrincipal` (`Sense::IsNot`) element.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Principals {
-    pub(super) sense: Sense,
+    pub(super) sense: Polarity,
     pub(super) entries: Box<[Entry]>,
 }
 
@@ -106,16 +106,21 @@ impl Principals {
     /// reaches only a caller of whom nothing is listed, neither account nor role. A Deny with `NotPrincipal` spares no
     /// caller that has a permissions boundary.
     /// Sources: IAM user guide, "AWS JSON policy elements: NotPrincipal" and "Permissions boundaries for IAM entities".
-    pub(super) fn reach(&self, caller: &Caller, effect: Effect, bounded: Bounded) -> Option<Reach> {
+    pub(super) fn reach(
+        &self,
+        caller: &Caller,
+        effect: Effect,
+        bounded: Bounded,
+    ) -> Option<PrincipalMatch> {
         let mut entries = self.entries.iter();
         let spared = match (self.sense, effect) {
-            (Sense::Is, _) => return entries.filter_map(|entry| entry.reach(caller)).max(),
-            (Sense::IsNot, Effect::Deny) => {
+            (Polarity::Is, _) => return entries.filter_map(|entry| entry.reach(caller)).max(),
+            (Polarity::IsNot, Effect::Deny) => {
                 bounded == Bounded::No && entries.any(|entry| entry.is(caller))
             }
-            (Sense::IsNot, Effect::Allow) => entries.any(|entry| entry.reach(caller).is_some()),
+            (Polarity::IsNot, Effect::Allow) => entries.any(|entry| entry.reach(caller).is_some()),
         };
-        (!spared).then_some(Reach::Direct)
+        (!spared).then_some(PrincipalMatch::Direct)
     }
 }
 

@@ -27,13 +27,13 @@ use std::sync::Arc;
 use super::Caller;
 use super::context::{Action, Context, ContextValue, Request};
 use super::decision::{StatementName, Verdict};
+use super::diagnostic::{Diagnostics, Path, Report};
 use super::document::Policy;
 use super::element::PolicyKind;
 use super::evaluation::{applying, decide};
 use super::explanation::{Explanation, explain};
 use super::grammar::{self, object, string};
 use super::json::{self, Member, Node, Value};
-use super::mistake::{Mistakes, Path, Report};
 use super::set::{Layer, PolicySet};
 use crate::name::AccountId;
 
@@ -65,7 +65,7 @@ pub struct Simulation {
 
 /// The answer: `{"decision": "allowed" | "explicitDeny" | "implicitDeny", "because": …, "matched": […]}`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Outcome {
+pub struct SimulationResult {
     /// What was decided.
     pub decision: Verdict,
     /// Why, in a sentence.
@@ -80,7 +80,7 @@ impl Simulation {
     /// # Errors
     /// Everything that is wrong with the document and with the policies in it, each mistake with its JSON path and its
     /// line and column in `text`.
-    pub fn parse(text: &str) -> Result<Self, Mistakes> {
+    pub fn parse(text: &str) -> Result<Self, Diagnostics> {
         let mut report = Report::default();
         let simulation = json::read(text, &mut report).and_then(|node| read(&node, &mut report));
         report.conclude(simulation)
@@ -106,10 +106,10 @@ impl Simulation {
 
     /// Decides.
     #[must_use]
-    pub fn run(&self) -> Outcome {
+    pub fn run(&self) -> SimulationResult {
         let request = self.request();
         let decision = decide(&request, &self.policies);
-        Outcome {
+        SimulationResult {
             decision: Verdict::from(&decision),
             because: decision.to_string(),
             matched: applying(&request, &self.policies),

@@ -124,7 +124,7 @@ impl Signature {
 
     /// Whether both are the same, in constant time.
     #[must_use]
-    pub fn matches(&self, other: &Self) -> bool {
+    pub fn ct_eq(&self, other: &Self) -> bool {
         same(&self.0, &other.0)
     }
 }
@@ -153,7 +153,7 @@ struct Derived {
 impl Derived {
     fn serves(&self, secret: &Secret, scope: &Scope<'_>) -> bool {
         self.scope.iter().map(|part| &**part).eq([scope.day, scope.region, scope.service])
-            && self.secret.matches(secret.expose())
+            && self.secret.ct_eq(secret.expose())
     }
 }
 

@@ -205,8 +205,7 @@ impl SignedRequest {
         });
         let canonical = canonical.ok_or(RequestError::Incomplete("SignedHeaders"))?;
         let key = keys.key(self.access_key_id.as_str(), secret, &scope);
-        if !key.sign(self.date.stamp().as_str(), &scope, hash(&canonical)).matches(&self.signature)
-        {
+        if !key.sign(self.date.stamp().as_str(), &scope, hash(&canonical)).ct_eq(&self.signature) {
             return Err(RequestError::Mismatch);
         }
         self.current(now)

@@ -232,7 +232,7 @@ impl AddressedToken<'_> {
         let id = &key.access_key_id;
         match (&key.session_token, &self.token.session_token) {
             (None, None) => Ok(()),
-            (Some(expected), Some(given)) if expected.matches(given) => Ok(()),
+            (Some(expected), Some(given)) if expected.ct_eq(given) => Ok(()),
             (Some(_), Some(_)) => Err(Failure::new(
                 Class::SessionTokenWrong,
                 format!("its session token is not that of {id}"),
@@ -266,7 +266,7 @@ impl AddressedToken<'_> {
             for part in ["\nhost:", host, "\n\nhost\n", EMPTY_PAYLOAD] {
                 hash.update(part);
             }
-            key.sign(&self.token.stamp, &scope, hash).matches(&self.token.signature)
+            key.sign(&self.token.stamp, &scope, hash).ct_eq(&self.token.signature)
         };
         // One spelling at a time: the first is nearly always the one.
         if self.signed_hosts().any(|host| signed(&request, &host)) {

@@ -8,9 +8,9 @@ use countersign_core::endpoint::HostName;
 use countersign_core::name::{Engine, InstanceId};
 
 use super::{Fleet, order};
-use crate::home::Home;
 use crate::server::{Server, Source, database, host};
-use crate::state::{InstanceState, Maker, Standing};
+use crate::server_dir::ServerDir;
+use crate::state::{CreatedBy, DesiredState, InstanceState};
 use crate::tls::HOSTS;
 use crate::{Installation, LocalError, Version, port};
 
@@ -70,7 +70,7 @@ impl Servers for Fleet {
         let entry = self.entry(instance)?;
         let running = self.running(&entry)?;
         Ok(Described {
-            started: entry.standing == Standing::Up,
+            started: entry.standing == DesiredState::Up,
             running,
             database: entry.database,
             user: entry.user,
@@ -86,7 +86,7 @@ impl Servers for Fleet {
         let _claim = self.claim(instance)?;
         let entry = self.entry(instance)?;
         self.stop_server(instance)?;
-        Ok(self.put(&InstanceState { standing: Standing::Stopped, ..entry })?)
+        Ok(self.put(&InstanceState { standing: DesiredState::Stopped, ..entry })?)
     }
 
     fn reboot(&self, instance: &InstanceId) -> Result<Running, ServersError> {
@@ -110,7 +110,7 @@ impl Servers for Fleet {
         order::check_password(password)?;
         let _claim = self.claim(instance)?;
         let entry = self.entry(instance)?;
-        if entry.maker != Maker::Api || entry.user != user {
+        if entry.maker != CreatedBy::Api || entry.user != user {
             return Err(ServersError::Invalid(format!(
                 "{user} is not the master user of {instance}"
             )));
@@ -184,7 +184,9 @@ impl Fleet {
     /// The server that a new one is to follow.
     fn source(&self, source: &InstanceId, new: &NewServer) -> Result<InstanceState, ServersError> {
         let entry = self.entry(source)?;
-        if (entry.engine, entry.maker, entry.standing) != (new.engine, Maker::Api, Standing::Up) {
+        if (entry.engine, entry.maker, entry.standing)
+            != (new.engine, CreatedBy::Api, DesiredState::Up)
+        {
             return Err(ServersError::Invalid(format!(
                 "{source} can't be followed: it must run, be of the same engine and made by this API"
             )));
@@ -230,8 +232,8 @@ impl Fleet {
             user: user.to_owned(),
             authentication,
             because,
-            maker: Maker::Api,
-            standing: Standing::Partial,
+            maker: CreatedBy::Api,
+            standing: DesiredState::Partial,
         };
         known.state.instances.push(entry.clone());
         known.state.write(&self.layout)?;
@@ -246,15 +248,15 @@ impl Fleet {
         source: Option<&InstanceState>,
     ) -> Result<Running, ServersError> {
         let sockets = |source: &InstanceState| {
-            Home::new(&self.layout, &source.instance, self.run_as.clone()).run()
+            ServerDir::new(&self.layout, &source.instance, self.run_as.clone()).run()
         };
         let source = source.map(|source| Source { sockets: sockets(source), port: source.port });
-        let server = self.make(installation, &entry.instance, Maker::Api, source.as_ref())?;
+        let server = self.make(installation, &entry.instance, CreatedBy::Api, source.as_ref())?;
         self.launch(&server, entry)?;
         if let Some(master) = &new.master {
             server.make_master(entry.port, master, new.database.as_deref())?;
         }
-        self.put(&InstanceState { standing: Standing::Up, ..entry.clone() })?;
+        self.put(&InstanceState { standing: DesiredState::Up, ..entry.clone() })?;
         self.running(entry)
     }
 
@@ -263,7 +265,7 @@ impl Fleet {
         if !server.is_running() && !port::is_free(entry.port) {
             return Err(ServersError::PortInUse(entry.port));
         }
-        let entry = InstanceState { standing: Standing::Up, ..entry };
+        let entry = InstanceState { standing: DesiredState::Up, ..entry };
         self.launch(&server, &entry)?;
         self.running(&entry)
     }

@@ -9,7 +9,7 @@ use crate::{LocalError, pam};
 
 /// The way of the PostgreSQL servers.
 #[derive(Debug, Clone)]
-pub(crate) enum Asks {
+pub(crate) enum AuthBackend {
     /// By PAM.
     Pam,
     /// By LDAP, and why not by PAM.
@@ -18,7 +18,7 @@ pub(crate) enum Asks {
     Not(String),
 }
 
-impl Asks {
+impl AuthBackend {
     /// What the plan says, as far as this machine allows it.
     pub(crate) fn choose(plan: &Plan) -> Result<Self, LocalError> {
         if plan.preference == Preference::Ldap {

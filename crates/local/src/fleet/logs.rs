@@ -10,7 +10,7 @@ use countersign_core::name::Engine;
 use super::Fleet;
 use crate::LocalError;
 use crate::error::at;
-use crate::home::Home;
+use crate::server_dir::ServerDir;
 use crate::state::InstanceState;
 
 /// The name of the one log.
@@ -23,7 +23,7 @@ const fn name(engine: Engine) -> &'static str {
 
 impl Fleet {
     pub(super) fn log_files(&self, entry: &InstanceState) -> Result<Vec<LogFile>, LocalError> {
-        let path = Home::new(&self.layout, &entry.instance, self.run_as.clone()).log();
+        let path = ServerDir::new(&self.layout, &entry.instance, self.run_as.clone()).log();
         let found = match fs::metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             found => found.map_err(at(&path))?,
@@ -46,7 +46,7 @@ impl Fleet {
                 name(entry.engine)
             )));
         }
-        let path = Home::new(&self.layout, &entry.instance, self.run_as.clone()).log();
+        let path = ServerDir::new(&self.layout, &entry.instance, self.run_as.clone()).log();
         let read = || {
             let mut log = File::open(&path)?;
             log.seek(SeekFrom::Start(offset))?;

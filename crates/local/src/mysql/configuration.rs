@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 
 use super::DATABASE;
 use crate::Installation;
-use crate::home::Home;
-use crate::state::Maker;
+use crate::server_dir::ServerDir;
+use crate::state::CreatedBy;
 use crate::tls::ServerFiles;
 
 /// The name that AWS gives the plugin.
@@ -25,7 +25,7 @@ pub(super) const START: &str = "start.sql";
 pub(super) struct Settings<'a> {
     pub(super) installation: &'a Installation,
     pub(super) instance: &'a InstanceId,
-    pub(super) home: &'a Home,
+    pub(super) home: &'a ServerDir,
     pub(super) socket: &'a Path,
     pub(super) port: u16,
     pub(super) tls: &'a ServerFiles,
@@ -112,13 +112,13 @@ pub(super) fn start(engine: Engine, administrators: &[String]) -> String {
 
 /// What an administrator makes in a server that runs, where it is not there yet: the role that RDS's master user has, and the
 /// database of the IAM users, which RDS has not. (What MariaDB runs at its start is run by nobody, who would own the role.)
-pub(super) fn fixtures(engine: Engine, maker: Maker) -> String {
+pub(super) fn fixtures(engine: Engine, maker: CreatedBy) -> String {
     // A role of MariaDB has no host.
     let role =
         if engine == Engine::Mariadb { "rds_superuser_role" } else { "'rds_superuser_role'@'%'" };
     let database = match maker {
-        Maker::CommandLine => format!("CREATE DATABASE IF NOT EXISTS {DATABASE};\n"),
-        Maker::Api => String::new(),
+        CreatedBy::CommandLine => format!("CREATE DATABASE IF NOT EXISTS {DATABASE};\n"),
+        CreatedBy::Api => String::new(),
     };
     format!("CREATE ROLE IF NOT EXISTS {role};\n{}{database}", privileges(engine, role))
 }

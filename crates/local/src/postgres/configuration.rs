@@ -10,7 +10,7 @@ use crate::tls::ServerFiles;
 
 /// How the server asks the verifier.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Gate<'a> {
+pub(crate) enum HbaAuth<'a> {
     Pam { service: &'a str },
     Ldap { address: SocketAddr, instance: &'a InstanceId },
 }
@@ -56,12 +56,12 @@ pub(super) fn settings(
 /// but `by_password_alone`.
 pub(super) fn host_based_access(
     superuser: &str,
-    gate: &Gate<'_>,
+    gate: &HbaAuth<'_>,
     by_password_alone: Option<&str>,
 ) -> String {
     let method = match gate {
-        Gate::Pam { service } => format!("pam pamservice={service}"),
-        Gate::Ldap { address, instance } => {
+        HbaAuth::Pam { service } => format!("pam pamservice={service}"),
+        HbaAuth::Ldap { address, instance } => {
             // The LDAP library makes a URL of them.
             let host = if address.is_ipv6() {
                 format!("\"[{}]\"", address.ip())

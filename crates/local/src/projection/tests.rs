@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime};
 
-use countersign_authority::issuer::{STS_AUDIENCE, USUAL_URL};
+use countersign_authority::issuer::{DEFAULT_URL, STS_AUDIENCE};
 use countersign_authority::model::ServiceAccount;
 use countersign_authority::oidc::jwt;
 use countersign_authority::store::{Store, StoreError};
@@ -28,7 +28,7 @@ fn claim(token: &str, name: &str) -> serde_json::Value {
 #[test]
 fn a_token_is_its_owner_s_alone_and_is_replaced_when_four_fifths_of_its_time_are_over() {
     let directory = tempfile::tempdir().unwrap();
-    let (layout, projections) = projections(&directory, USUAL_URL);
+    let (layout, projections) = projections(&directory, DEFAULT_URL);
     let file = projections.ensure("default", "app", STS_AUDIENCE).unwrap();
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(fs::metadata(layout.identity()).unwrap().permissions().mode() & 0o777, 0o700);
@@ -50,7 +50,7 @@ fn a_token_is_its_owner_s_alone_and_is_replaced_when_four_fifths_of_its_time_are
 #[test]
 fn a_start_replaces_every_token_and_those_of_accounts_that_have_gone_go_too() {
     let directory = tempfile::tempdir().unwrap();
-    let (_, before) = projections(&directory, USUAL_URL);
+    let (_, before) = projections(&directory, DEFAULT_URL);
     let file = before.ensure("default", "app", STS_AUDIENCE).unwrap();
     let (_, after) = projections(&directory, "https://issuer.example");
     after.renew(true, SystemTime::now());

@@ -1,18 +1,18 @@
 use std::time::SystemTime;
 
-use countersign_authority::issuer::USUAL_URL;
+use countersign_authority::issuer::DEFAULT_URL;
 use countersign_authority::model::Role;
-use countersign_authority::store::{Store, named};
+use countersign_authority::store::{Store, account_key};
 
-use super::{DEFAULT, Facts, apply};
+use super::{DEFAULT, TemplateVars, apply};
 
 const ACCOUNT: &str = "123456789012";
 
 fn facts<'a>(
     account: &'a countersign_core::name::AccountId,
     region: &'a countersign_core::region::Region,
-) -> Facts<'a> {
-    Facts { account, region, issuer: USUAL_URL }
+) -> TemplateVars<'a> {
+    TemplateVars { account, region, issuer: DEFAULT_URL }
 }
 
 #[test]
@@ -26,8 +26,8 @@ fn the_shipped_file_is_applied_once() {
     let state = store.state().unwrap();
     let names: Vec<&str> = state.roles.values().map(|role| role.name.as_str()).collect();
     assert_eq!(names, ["app-admin", "app-pod"]);
-    assert!(state.providers.contains_key(&named(ACCOUNT, "oidc.countersign.internal")));
-    let trust = state.roles.get(&named(ACCOUNT, "app-pod")).unwrap().trust.clone().unwrap();
+    assert!(state.providers.contains_key(&account_key(ACCOUNT, "oidc.countersign.internal")));
+    let trust = state.roles.get(&account_key(ACCOUNT, "app-pod")).unwrap().trust.clone().unwrap();
     assert!(
         trust.contains("\"oidc.countersign.internal:sub\": \"system:serviceaccount:default:app\""),
         "{trust}"
@@ -37,13 +37,13 @@ fn the_shipped_file_is_applied_once() {
     // What its owner takes away does not come back.
     let removed = store.change(|draft| {
         Ok::<_, countersign_authority::store::StoreError>(
-            draft.remove::<Role>(&named(ACCOUNT, "app-admin")),
+            draft.remove::<Role>(&account_key(ACCOUNT, "app-admin")),
         )
     });
     assert!(removed.unwrap());
     let again = apply(&store, None, &facts(&account, &region), SystemTime::now()).unwrap();
     assert!(again.changes.is_empty());
-    assert!(!store.state().unwrap().roles.contains_key(&named(ACCOUNT, "app-admin")));
+    assert!(!store.state().unwrap().roles.contains_key(&account_key(ACCOUNT, "app-admin")));
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_file_of_the_owners_counts_each_time_and_a_mistake_has_its_place() {
 #[test]
 fn every_fact_in_the_shipped_file_is_one_that_is_filled_in() {
     let (account, region) = (ACCOUNT.parse().unwrap(), "us-east-1".parse().unwrap());
-    let filled = facts(&account, &region).fill(DEFAULT);
+    let filled = facts(&account, &region).render(DEFAULT);
     assert!(
         !filled.contains("{account}")
             && !filled.contains("{partition}")

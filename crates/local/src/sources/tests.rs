@@ -41,7 +41,7 @@ impl Stack {
             ldap: None,
             aws_endpoint_url: Some("http://127.0.0.1:4566".to_owned()),
             metadata_endpoint: None,
-            issuer: countersign_authority::issuer::USUAL_URL.to_owned(),
+            issuer: countersign_authority::issuer::DEFAULT_URL.to_owned(),
             ca: layout.ca(),
             audit_log: layout.authority(),
             instances: Vec::new(),

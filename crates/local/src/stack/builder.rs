@@ -12,10 +12,10 @@ use zeroize::Zeroizing;
 use super::{Plan, Wanted};
 use crate::error::at;
 use crate::fleet::Fleet;
-use crate::people::{DEFAULT_USER, People};
-use crate::seed::{self, Facts};
+use crate::identities::{DEFAULT_USER, Identities};
+use crate::seed::{self, TemplateVars};
 use crate::server::{database, host};
-use crate::state::{InstanceState, LeftOut, Maker, Phase, Standing, State};
+use crate::state::{CreatedBy, DesiredState, InstanceState, Phase, SkippedServer, State};
 use crate::tls::HOSTS;
 use crate::{Installation, LocalError, port};
 
@@ -49,7 +49,7 @@ impl Builder {
         let store = Store::open(&state_directory(&layout.authority()))?;
         store.ensure_account(&self.plan.account, self.plan.region.partition())?;
         self.clear()?;
-        let facts = Facts {
+        let facts = TemplateVars {
             account: &self.plan.account,
             region: &self.plan.region,
             issuer: &self.plan.issuer,
@@ -73,15 +73,19 @@ impl Builder {
             }
         }
         (self.progress)(&format!("granting rds-db:connect to the IAM user {DEFAULT_USER}"));
-        People::new(layout, &self.fleet.state(), &store, &self.plan.unpacked)
+        Identities::new(layout, &self.fleet.state(), &store, &self.plan.unpacked)
             .ensure_default_user(self.before.as_ref())?;
         self.fleet.change(|state| state.phase = Phase::Ready)
     }
 
     /// Takes away what was being made, or taken away, when the stack was killed: nobody has been told that it is there.
     fn clear(&self) -> Result<(), LocalError> {
-        for left in
-            self.fleet.state().instances.iter().filter(|known| known.standing == Standing::Partial)
+        for left in self
+            .fleet
+            .state()
+            .instances
+            .iter()
+            .filter(|known| known.standing == DesiredState::Partial)
         {
             (self.progress)(&format!("taking away what is left of {}", left.instance));
             self.fleet.take_away(left)?;
@@ -95,7 +99,7 @@ impl Builder {
             return Err(error);
         }
         (self.progress)(&format!("leaving {} out: {error}", wanted.instance));
-        let left = LeftOut {
+        let left = SkippedServer {
             instance: wanted.instance.clone(),
             engine: wanted.engine,
             because: error.to_string(),
@@ -105,7 +109,7 @@ impl Builder {
             // What the RDS API had made is not forgotten, and waits until it is started through it.
             state.instances.iter_mut().filter(|known| known.instance == wanted.instance).for_each(
                 |known| {
-                    known.standing = Standing::Stopped;
+                    known.standing = DesiredState::Stopped;
                 },
             );
         })
@@ -124,8 +128,8 @@ impl Builder {
             .instances
             .into_iter()
             .find(|known| known.instance == wanted.instance);
-        let known = known.filter(|known| known.maker == Maker::Api);
-        let maker = known.as_ref().map_or(Maker::CommandLine, |known| known.maker);
+        let known = known.filter(|known| known.maker == CreatedBy::Api);
+        let maker = known.as_ref().map_or(CreatedBy::CommandLine, |known| known.maker);
         (self.progress)(&format!("preparing {} ({} {version})", wanted.instance, engine.product()));
         let server = self.fleet.make(installation, &wanted.instance, maker, None)?;
         let (resource_id, port) =
@@ -147,7 +151,7 @@ impl Builder {
             authentication,
             because,
             maker,
-            standing: Standing::Up,
+            standing: DesiredState::Up,
         };
         (self.progress)(&format!(
             "starting {} on port {port}, asking by {}",

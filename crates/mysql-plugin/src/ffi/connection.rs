@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::ptr::{NonNull, null_mut};
 
-use countersign_core::ask;
 use countersign_core::failure::{Class, Failure};
 use countersign_core::name::Engine;
 use countersign_core::token::MAX_TOKEN;
+use countersign_core::verifier_protocol;
 use zeroize::Zeroizing;
 
 use super::abi::{MariaInfo, MysqlInfo, PASSWORD_USED, Vio, VioInfo};
@@ -96,7 +96,7 @@ impl Connection {
         if bytes.len() > MAX_TOKEN {
             return refused("the token is longer than any token is read");
         }
-        Ok(ask::password(bytes))
+        Ok(verifier_protocol::password(bytes))
     }
 
     /// Whom the server takes the client for. To be called after [`Self::password`].

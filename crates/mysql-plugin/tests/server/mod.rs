@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::ptr::{null, null_mut};
 use std::thread::JoinHandle;
 
-use countersign_core::ask::{Answer, Nonce, Question, frame};
+use countersign_core::verifier_protocol::{Nonce, VerifyRequest, VerifyResponse, frame};
 use tempfile::TempDir;
 
 /// `CR_OK` and `CR_ERROR`.
@@ -294,7 +294,7 @@ fn tell(shape: Shape, at: *mut u8, client: &Client, known: bool) {
 pub(crate) fn verifier(
     socket: &Path,
     answer: impl FnOnce(&mut UnixStream, Nonce) + Send + 'static,
-) -> JoinHandle<Question> {
+) -> JoinHandle<VerifyRequest> {
     let listener = UnixListener::bind(socket).unwrap();
     std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
@@ -302,13 +302,13 @@ pub(crate) fn verifier(
         stream.read_exact(&mut head).unwrap();
         let mut body = vec![0; u32::from_be_bytes(head) as usize];
         stream.read_exact(&mut body).unwrap();
-        let question = Question::parse(&body).unwrap();
+        let question = VerifyRequest::parse(&body).unwrap();
         answer(&mut stream, question.nonce());
         question
     })
 }
 
-pub(crate) fn say(stream: &mut UnixStream, answer: &Answer) {
+pub(crate) fn say(stream: &mut UnixStream, answer: &VerifyResponse) {
     stream.write_all(&frame(answer, 0).unwrap()).unwrap();
 }
 

@@ -14,8 +14,8 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use tokio::time::timeout;
 
-use super::slots::Turn;
-use super::{Front, MAX_BODY, Operated, Routes, debug, health, origin};
+use super::slots::ConnActivity;
+use super::{AdminHooks, AdminServer, MAX_BODY, Routes, csrf, debug, health};
 use crate::metrics::Format;
 
 /// An answer.
@@ -64,8 +64,8 @@ impl Page {
 
 pub(super) async fn answer(
     request: Request<Incoming>,
-    front: &Front,
-    turn: &Turn,
+    front: &AdminServer,
+    turn: &ConnActivity,
 ) -> Result<Answer, Infallible> {
     let (head, body) = request.into_parts();
     let answer = match timeout(front.limits.body, drain(body)).await {
@@ -87,10 +87,10 @@ async fn respond(
     path: &str,
     query: Option<&str>,
     headers: &HeaderMap,
-    front: &Front,
+    front: &AdminServer,
 ) -> Answer {
     if matches!(front.routes, Routes::Admin { .. })
-        && let Some(refusal) = origin::refusal(headers)
+        && let Some(refusal) = csrf::refusal(headers)
     {
         return text(StatusCode::FORBIDDEN, refusal);
     }
@@ -131,7 +131,7 @@ async fn respond(
     }
 }
 
-fn metrics(proxy: &Operated, headers: &HeaderMap) -> Answer {
+fn metrics(proxy: &AdminHooks, headers: &HeaderMap) -> Answer {
     let format = Format::accepted(headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()));
     (proxy.refresh)();
     match proxy.metrics.encode(format) {
@@ -143,7 +143,7 @@ fn metrics(proxy: &Operated, headers: &HeaderMap) -> Answer {
     }
 }
 
-async fn reloaded(proxy: &Operated) -> Answer {
+async fn reloaded(proxy: &AdminHooks) -> Answer {
     match (proxy.reload)().await {
         Ok(problems) if problems.is_empty() => text(StatusCode::OK, "the settings are applied"),
         Ok(problems) => {

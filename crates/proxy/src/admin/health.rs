@@ -6,7 +6,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 use tokio::time::Instant;
 
-use super::Operated;
+use super::AdminHooks;
 use super::answer::{Answer, text};
 use crate::status::{Status, Target};
 
@@ -47,7 +47,7 @@ pub(super) fn startup(status: &Status) -> Answer {
 }
 
 /// 200 where a client that comes now is served, by so many of the targets as are asked for, or by all.
-pub(super) fn readiness(query: Option<&str>, proxy: &Operated, probing: &Probing) -> Answer {
+pub(super) fn readiness(query: Option<&str>, proxy: &AdminHooks, probing: &Probing) -> Answer {
     let status = (proxy.status)();
     let least = match least(query, status.targets.len()) {
         Ok(least) => least,
@@ -106,7 +106,7 @@ fn least(query: Option<&str>, all: usize) -> Result<usize, String> {
 /// who reaches this address: `/status` has them.
 fn unready(target: &Target) -> Option<String> {
     if let Some(failure) = target.health.failure.as_ref().filter(|_| !target.health.healthy) {
-        let times = failure.in_a_row;
+        let times = failure.consecutive_failures;
         return Some(format!(
             "{}: {} ({}); {times} logins in a row have failed",
             target.name,

@@ -11,8 +11,8 @@ use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use super::Routes;
-use crate::handover::Door;
-use crate::inherited::{Inherited, bound};
+use crate::handover::AcceptGate;
+use crate::inherited::{InheritedSocket, bound};
 use crate::settings::Listen;
 
 /// How long to wait after a failed accept: it fails for want of descriptors, which others are about to give back.
@@ -39,7 +39,7 @@ impl Listener {
     ///
     /// # Errors
     /// The system's.
-    pub fn inherited(inherited: Inherited) -> io::Result<Self> {
+    pub fn inherited(inherited: InheritedSocket) -> io::Result<Self> {
         // Of what was handed over it is the family that counts.
         match bound(&inherited.socket)? {
             Listen::Tcp(_) => {
@@ -59,12 +59,16 @@ impl Listener {
     ///
     /// # Errors
     /// The system's.
-    pub fn duplicate(&self, routes: Routes) -> io::Result<Inherited> {
+    pub fn duplicate(&self, routes: Routes) -> io::Result<InheritedSocket> {
         let socket = match self {
             Self::Tcp(listener) => listener.as_fd().try_clone_to_owned()?,
             Self::Unix(listener) => listener.as_fd().try_clone_to_owned()?,
         };
-        Ok(Inherited { name: routes.socket_name().to_owned(), listen: bound(&socket)?, socket })
+        Ok(InheritedSocket {
+            name: routes.socket_name().to_owned(),
+            listen: bound(&socket)?,
+            socket,
+        })
     }
 
     /// Whether only processes of this machine can connect.
@@ -82,7 +86,7 @@ impl Listener {
     }
 
     /// The next connection; `None` once `door` is closed.
-    pub(super) async fn accept(&self, door: &Door) -> Option<Stream> {
+    pub(super) async fn accept(&self, door: &AcceptGate) -> Option<Stream> {
         loop {
             match door.accept(|| self.once()).await? {
                 Ok(stream) => return Some(stream),

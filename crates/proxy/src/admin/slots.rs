@@ -12,14 +12,14 @@ pub(super) struct Slots {
     most: usize,
     tasks: JoinSet<()>,
     /// In the order in which they came.
-    open: VecDeque<(AbortHandle, Turn)>,
+    open: VecDeque<(AbortHandle, ConnActivity)>,
 }
 
 /// Whose turn it is to speak on a connection: theirs at first.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Turn(Arc<AtomicBool>);
+pub(super) struct ConnActivity(Arc<AtomicBool>);
 
-impl Turn {
+impl ConnActivity {
     /// The other side is to say something.
     pub(super) fn wait(&self) {
         self.0.store(false, Ordering::Relaxed);
@@ -44,7 +44,7 @@ impl Slots {
     /// there is none, the oldest.
     pub(super) fn spawn<F: Future<Output = ()> + Send + 'static>(
         &mut self,
-        converse: impl FnOnce(Turn) -> F,
+        converse: impl FnOnce(ConnActivity) -> F,
     ) {
         while self.tasks.try_join_next().is_some() {}
         self.open.retain(|(task, _)| !task.is_finished());
@@ -54,7 +54,7 @@ impl Slots {
                 task.abort();
             }
         }
-        let turn = Turn::default();
+        let turn = ConnActivity::default();
         let task = self.tasks.spawn(converse(turn.clone()));
         self.open.push_back((task, turn));
     }

@@ -11,12 +11,12 @@ use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::handover::{self, Door};
+use crate::handover::{self, AcceptGate};
 use crate::health::FAILURES;
-use crate::inherited::{self, Inherited};
+use crate::inherited::{self, InheritedSocket};
 use crate::settings::{Access, Listen, Password};
 use crate::status::tests::example;
-use crate::status::{Setback, Target};
+use crate::status::{LastFailure, Target};
 
 /// A proxy of which there is no more than what can be asked.
 pub(super) struct Stage {
@@ -24,7 +24,7 @@ pub(super) struct Stage {
     quits: AtomicUsize,
     probes: AtomicUsize,
     reload: Mutex<Result<Vec<String>, Failure>>,
-    pub(super) door: Door,
+    pub(super) door: AcceptGate,
 }
 
 impl Stage {
@@ -34,7 +34,7 @@ impl Stage {
             quits: AtomicUsize::new(0),
             probes: AtomicUsize::new(0),
             reload: Mutex::new(Ok(Vec::new())),
-            door: Door::default(),
+            door: AcceptGate::default(),
         })
     }
 
@@ -48,14 +48,14 @@ impl Stage {
 
     fn operated(
         self: &Arc<Self>,
-        sockets: impl Fn() -> std::io::Result<Vec<Inherited>> + Send + Sync + 'static,
-    ) -> Arc<Operated> {
+        sockets: impl Fn() -> std::io::Result<Vec<InheritedSocket>> + Send + Sync + 'static,
+    ) -> Arc<AdminHooks> {
         let [status, probe, reload, quit, refresh] = [(); 5].map(|()| Arc::clone(self));
         let metrics = Metrics::default();
         let gauges = metrics.clone();
         let access =
             Access::Password(Arc::new(Password(Secret::new("swordfish").expect("not empty"))));
-        Arc::new(Operated {
+        Arc::new(AdminHooks {
             metrics,
             refresh: Box::new(move || {
                 gauges
@@ -74,7 +74,7 @@ impl Stage {
                 Box::pin(async { outcome })
             }),
             quit: Box::new(move || _ = quit.quits.fetch_add(1, Ordering::Relaxed)),
-            offer: Offer::new(self.door.clone(), sockets, || {}, |_, _| {}),
+            offer: HandoverServer::new(self.door.clone(), sockets, || {}, |_, _| {}),
         })
     }
 
@@ -199,11 +199,11 @@ async fn a_proxy_that_stops_or_is_full_is_not_ready_but_alive() {
 /// Like `target`, but nobody can log in.
 fn broken(target: &Target) -> Target {
     let detail = "nobody listens on secret-host.example:5432".to_owned();
-    let failure = Setback {
+    let failure = LastFailure {
         class: Class::Unavailable,
         detail,
         at: SystemTime::UNIX_EPOCH,
-        in_a_row: FAILURES,
+        consecutive_failures: FAILURES,
     };
     let health = crate::status::Health { healthy: false, last_login: None, failure: Some(failure) };
     Target { name: "billing".to_owned(), health, ..target.clone() }
@@ -296,7 +296,7 @@ fn private(
     let listen = Listen::Tcp(own.local_addr().expect("an address"));
     let sockets = move || {
         let socket = own.try_clone()?.into();
-        Ok(vec![Inherited { name: "orders".to_owned(), listen: listen.clone(), socket }])
+        Ok(vec![InheritedSocket { name: "orders".to_owned(), listen: listen.clone(), socket }])
     };
     let serving = tokio::spawn(serve(listener, Routes::Private, stage.operated(sockets)));
     (path, serving)

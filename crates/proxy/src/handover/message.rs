@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::UnixStream;
 
 use super::broken;
-use crate::inherited::Inherited;
+use crate::inherited::InheritedSocket;
 use crate::settings::Listen;
 
 /// How many sockets are handed over at most: as many as one message takes. Source: unix(7), `SCM_MAX_FD`.
@@ -30,7 +30,7 @@ const HEAD: usize = 4;
 
 /// A socket, in words.
 #[derive(Debug, Serialize, Deserialize)]
-struct Label {
+struct SocketDescriptor {
     name: String,
     listen: Place,
 }
@@ -64,7 +64,7 @@ impl From<Place> for Listen {
     }
 }
 
-pub(super) async fn send(stream: &UnixStream, sockets: &[Inherited]) -> Result<(), Failure> {
+pub(super) async fn send(stream: &UnixStream, sockets: &[InheritedSocket]) -> Result<(), Failure> {
     let message = written(sockets)?;
     let fds: Vec<BorrowedFd> = sockets.iter().map(|socket| socket.socket.as_fd()).collect();
     let first = || {
@@ -88,16 +88,17 @@ pub(super) async fn send(stream: &UnixStream, sockets: &[Inherited]) -> Result<(
     Ok(())
 }
 
-fn written(sockets: &[Inherited]) -> Result<Vec<u8>, Failure> {
+fn written(sockets: &[InheritedSocket]) -> Result<Vec<u8>, Failure> {
     let unfit = |why: String| {
         Failure::new(Class::Configuration, format!("the listeners can't be handed over: {why}"))
     };
     if sockets.len() > MOST {
         return Err(unfit(format!("there are {}, and {MOST} is the most", sockets.len())));
     }
-    let labels = sockets
-        .iter()
-        .map(|socket| Label { name: socket.name.clone(), listen: Place::from(&socket.listen) });
+    let labels = sockets.iter().map(|socket| SocketDescriptor {
+        name: socket.name.clone(),
+        listen: Place::from(&socket.listen),
+    });
     let list = serde_json::to_vec(&labels.collect::<Vec<_>>())
         .map_err(|error| unfit(error.to_string()))?;
     let length = u32::try_from(list.len()).ok().filter(|_| list.len() <= MOST_BYTES);
@@ -106,7 +107,7 @@ fn written(sockets: &[Inherited]) -> Result<Vec<u8>, Failure> {
     Ok([length.to_be_bytes().as_slice(), &list].concat())
 }
 
-pub(super) async fn receive(stream: &mut UnixStream) -> Result<Vec<Inherited>, Failure> {
+pub(super) async fn receive(stream: &mut UnixStream) -> Result<Vec<InheritedSocket>, Failure> {
     let mut head = [0; HEAD];
     let mut sockets = Vec::new();
     let first =
@@ -123,14 +124,14 @@ pub(super) async fn receive(stream: &mut UnixStream) -> Result<Vec<Inherited>, F
         usize::try_from(u32::from_be_bytes(head)).ok().filter(|length| *length <= MOST_BYTES);
     let mut list = vec![0; length.ok_or_else(|| misfit("a list that is too long"))?];
     stream.read_exact(&mut list).await.map_err(|error| broken(&error))?;
-    let labels: Vec<Label> = serde_json::from_slice(&list)
+    let labels: Vec<SocketDescriptor> = serde_json::from_slice(&list)
         .map_err(|error| misfit(&format!("a list that can't be read: {error}")))?;
     if labels.len() != sockets.len() {
         return Err(misfit(&format!("{} sockets, and names for {}", sockets.len(), labels.len())));
     }
     let named = labels.into_iter().zip(sockets);
     named
-        .map(|(label, socket)| Inherited::checked(label.name, label.listen.into(), socket))
+        .map(|(label, socket)| InheritedSocket::checked(label.name, label.listen.into(), socket))
         .collect()
 }
 

@@ -10,7 +10,7 @@ use crate::settings::Listen;
 
 /// A proxy, as far as a handover is concerned: whoever connects is told `name`.
 struct Proxy {
-    offer: Arc<Offer>,
+    offer: Arc<HandoverServer>,
     accepting: JoinHandle<()>,
     left: Arc<AtomicBool>,
 }
@@ -19,14 +19,22 @@ fn proxy(listener: std::net::TcpListener, name: u8) -> Proxy {
     listener.set_nonblocking(true).expect("not blocking");
     let spare = listener.try_clone().expect("a duplicate");
     let address = spare.local_addr().expect("an address");
-    let (door, left) = (Door::default(), Arc::new(AtomicBool::new(false)));
+    let (door, left) = (AcceptGate::default(), Arc::new(AtomicBool::new(false)));
     let gone = Arc::clone(&left);
     let sockets = move || {
         let socket = spare.try_clone()?.into();
-        Ok(vec![Inherited { name: "orders".to_owned(), listen: Listen::Tcp(address), socket }])
+        Ok(vec![InheritedSocket {
+            name: "orders".to_owned(),
+            listen: Listen::Tcp(address),
+            socket,
+        }])
     };
-    let offer =
-        Offer::new(door.clone(), sockets, move || gone.store(true, Ordering::Relaxed), |_, _| {});
+    let offer = HandoverServer::new(
+        door.clone(),
+        sockets,
+        move || gone.store(true, Ordering::Relaxed),
+        |_, _| {},
+    );
     let listener = TcpListener::from_std(listener).expect("a listener");
     let accepting = tokio::spawn(async move {
         while let Some(accepted) = door.accept(|| listener.accept()).await {
@@ -49,7 +57,7 @@ async fn greeting(address: SocketAddr) -> u8 {
 }
 
 /// The private socket of `offer`.
-fn private(path: &Path, offer: Arc<Offer>) -> JoinHandle<Vec<Result<Successor, Failure>>> {
+fn private(path: &Path, offer: Arc<HandoverServer>) -> JoinHandle<Vec<Result<Successor, Failure>>> {
     let socket = UnixListener::bind(path).expect("a socket");
     tokio::spawn(async move {
         let mut outcomes = Vec::new();
@@ -205,13 +213,13 @@ async fn what_is_no_handover_is_refused() {
 async fn as_many_sockets_as_a_message_takes_are_handed_over_and_no_more() {
     let (listener, address) = bound();
     let label = |place: usize| format!("target {place}");
-    let socket = |place| Inherited {
+    let socket = |place| InheritedSocket {
         name: label(place),
         listen: Listen::Unix(format!("/run/{}", "x".repeat(90)).into()),
         socket: listener.try_clone().expect("a duplicate").into(),
     };
     let (ours, mut theirs) = UnixStream::pair().expect("a pair");
-    let mut sockets: Vec<Inherited> = (0..message::MOST).map(socket).collect();
+    let mut sockets: Vec<InheritedSocket> = (0..message::MOST).map(socket).collect();
     let (sent, received) =
         tokio::join!(message::send(&ours, &sockets), message::receive(&mut theirs));
     sent.expect("sent");
@@ -235,7 +243,7 @@ async fn a_cancel_request_that_comes_to_the_new_proxy_reaches_the_old_ones_sessi
     let cancel = move |target: &str, key: &[u8]| {
         said.send((target.to_owned(), key.to_vec())).expect("the test listens")
     };
-    let offer = Offer::new(Door::default(), || Ok(Vec::new()), || {}, cancel);
+    let offer = HandoverServer::new(AcceptGate::default(), || Ok(Vec::new()), || {}, cancel);
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("private");
     let socket = UnixListener::bind(&path).expect("a socket");
@@ -262,8 +270,12 @@ async fn a_cancel_request_that_comes_to_the_new_proxy_reaches_the_old_ones_sessi
 
 #[tokio::test]
 async fn what_is_no_call_ends_the_answers() {
-    let offer =
-        Offer::new(Door::default(), || Ok(Vec::new()), || {}, |_, _| panic!("nobody cancels"));
+    let offer = HandoverServer::new(
+        AcceptGate::default(),
+        || Ok(Vec::new()),
+        || {},
+        |_, _| panic!("nobody cancels"),
+    );
     for nonsense in [&b"\xff\xff\xff\xff"[..], b"\0\0\0\x02[]", b"\0\0\0\x09{"] {
         let (mut ours, theirs) = UnixStream::pair().expect("a pair");
         ours.write_all(nonsense).await.expect("written");

@@ -25,7 +25,7 @@ fn a_few_failures_in_a_row_make_a_target_unhealthy_and_one_login_mends_it() {
     health.failed(&unavailable(), NOW);
     assert!(!health.is_healthy());
     let failure = health.report().failure.expect("it failed");
-    assert_eq!((failure.class, failure.in_a_row), (Class::Unavailable, FAILURES));
+    assert_eq!((failure.class, failure.consecutive_failures), (Class::Unavailable, FAILURES));
     health.succeeded(NOW);
     assert_eq!(
         health.report(),

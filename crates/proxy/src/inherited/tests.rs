@@ -3,8 +3,12 @@ use std::os::unix::net::{UnixListener, UnixStream};
 
 use super::*;
 
-fn checked(socket: impl Into<OwnedFd>) -> Result<Inherited, Failure> {
-    Inherited::checked("orders".to_owned(), Listen::Activated("orders".to_owned()), socket.into())
+fn checked(socket: impl Into<OwnedFd>) -> Result<InheritedSocket, Failure> {
+    InheritedSocket::checked(
+        "orders".to_owned(),
+        Listen::Activated("orders".to_owned()),
+        socket.into(),
+    )
 }
 
 #[test]

@@ -1,10 +1,10 @@
 use countersign_core::failure::Class;
 
-use super::{Entrance, Limit, MOST_TURNED_AWAY};
+use super::{Admission, Limit, MOST_TURNED_AWAY};
 
-fn entrance(proxy: usize, target: usize) -> (Entrance, Limit) {
+fn entrance(proxy: usize, target: usize) -> (Admission, Limit) {
     let proxy = Limit::new(proxy);
-    (Entrance::new(proxy.clone(), Limit::new(target)), proxy)
+    (Admission::new(proxy.clone(), Limit::new(target)), proxy)
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn a_place_is_free_again_when_its_client_has_left() {
 #[test]
 fn all_targets_share_the_proxy_s_limit_and_a_new_one_counts_at_once() {
     let (one, proxy) = entrance(1, 0);
-    let other = Entrance::new(proxy.clone(), Limit::new(0));
+    let other = Admission::new(proxy.clone(), Limit::new(0));
     let _place = one.enter("one").unwrap().unwrap();
     let refused = other.enter("other").unwrap().unwrap_err();
     assert!(

@@ -13,7 +13,7 @@ use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::Listener;
-use crate::inherited::Inherited;
+use crate::inherited::InheritedSocket;
 use crate::settings::{Access, Listen};
 
 /// How many clients may wait to be accepted; the system's own limit (`net.core.somaxconn`) may be lower.
@@ -29,10 +29,10 @@ const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
 pub(crate) fn bind(
     listen: &Listen,
     access: &Access,
-    inherited: &mut Vec<Inherited>,
+    inherited: &mut Vec<InheritedSocket>,
 ) -> Result<Listener, Failure> {
     if let Some(at) = inherited.iter().position(|one| is_meant(listen, one)) {
-        return adopt(inherited.swap_remove(at)).map_err(|error| refused(listen, &error));
+        return from_inherited(inherited.swap_remove(at)).map_err(|error| refused(listen, &error));
     }
     match listen {
         Listen::Tcp(address) => tcp(*address).map_err(|error| refused(listen, &error)),
@@ -46,7 +46,7 @@ pub(crate) fn bind(
     }
 }
 
-fn is_meant(listen: &Listen, inherited: &Inherited) -> bool {
+fn is_meant(listen: &Listen, inherited: &InheritedSocket) -> bool {
     match listen {
         Listen::Activated(name) => inherited.name == *name,
         listen => inherited.listen == *listen,
@@ -74,7 +74,7 @@ fn refused(listen: &Listen, error: &io::Error) -> Failure {
     )
 }
 
-fn adopt(inherited: Inherited) -> io::Result<Listener> {
+fn from_inherited(inherited: InheritedSocket) -> io::Result<Listener> {
     let socket = Socket::from(inherited.socket);
     let path = match inherited.listen {
         // What a proxy bound has another name by now than the system remembers.
@@ -85,12 +85,12 @@ fn adopt(inherited: Inherited) -> io::Result<Listener> {
     };
     match path {
         Some(path) => listening(socket, path),
-        None => tuned(socket),
+        None => with_socket_options(socket),
     }
 }
 
 /// With the options that its clients' sockets shall have: on Linux they have those of the socket that they came by.
-fn tuned(socket: Socket) -> io::Result<Listener> {
+fn with_socket_options(socket: Socket) -> io::Result<Listener> {
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_keepalive(&KEEPALIVE)?;
     socket.set_nonblocking(true)?;
@@ -105,13 +105,13 @@ fn tcp(address: SocketAddr) -> io::Result<Listener> {
     }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    tuned(socket)
+    with_socket_options(socket)
 }
 
 /// Bound under another name, made private, and moved to its place: nobody can connect before it is as it shall be.
 fn unix(path: &Path, access: &Access) -> io::Result<Listener> {
-    make_room(path, access)?;
-    vacate(path)?;
+    ensure_parent_dir(path, access)?;
+    remove_stale_socket(path)?;
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!(".{}", std::process::id()));
     let draft = Path::new(&draft);
@@ -137,7 +137,7 @@ fn listening(socket: Socket, path: PathBuf) -> io::Result<Listener> {
 
 /// The directory of a socket, where it is the only one that is missing: clients of PostgreSQL look for a socket in a directory of
 /// its own.
-fn make_room(path: &Path, access: &Access) -> io::Result<()> {
+fn ensure_parent_dir(path: &Path, access: &Access) -> io::Result<()> {
     let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty())
     else {
         return Ok(());
@@ -150,7 +150,7 @@ fn make_room(path: &Path, access: &Access) -> io::Result<()> {
 }
 
 /// Only a socket on which nobody listens may be replaced.
-fn vacate(path: &Path) -> io::Result<()> {
+fn remove_stale_socket(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),

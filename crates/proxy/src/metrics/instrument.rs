@@ -16,7 +16,7 @@ pub struct Counter(AtomicU64);
 
 impl Counter {
     /// One more.
-    pub fn bump(&self) {
+    pub fn inc(&self) {
         self.add(1);
     }
 
@@ -26,7 +26,7 @@ impl Counter {
     }
 
     /// As many as somebody else has counted.
-    pub fn mirror(&self, count: u64) {
+    pub fn set_total(&self, count: u64) {
         self.0.store(count, Ordering::Relaxed);
     }
 
@@ -44,9 +44,9 @@ pub struct Gauge(Arc<AtomicI64>);
 impl Gauge {
     /// One more, until what is returned is dropped.
     #[must_use]
-    pub fn hold(&self) -> Held {
+    pub fn hold(&self) -> GaugeGuard {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Held(Arc::clone(&self.0))
+        GaugeGuard(Arc::clone(&self.0))
     }
 
     /// So many, whatever it was.
@@ -63,9 +63,9 @@ impl Gauge {
 
 /// One of those that a gauge counts.
 #[derive(Debug)]
-pub struct Held(Arc<AtomicI64>);
+pub struct GaugeGuard(Arc<AtomicI64>);
 
-impl Drop for Held {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

@@ -7,8 +7,8 @@ use super::*;
 #[test]
 fn a_target_has_the_same_counters_each_time() {
     let metrics = Metrics::default();
-    metrics.target("orders").accepted.bump();
-    metrics.target("orders").accepted.bump();
+    metrics.target("orders").accepted.inc();
+    metrics.target("orders").accepted.inc();
     assert_eq!(metrics.clone().target("orders").accepted.get(), 2);
     metrics.forget("orders");
     assert_eq!(metrics.target("orders").accepted.get(), 0);
@@ -30,7 +30,7 @@ fn prometheus_reads_all_of_it() {
     let target = metrics.target("orders \"eu\"");
     target.to_server.add(7);
     target.refuse(Class::TimedOut);
-    target.cut.of(Cut::Drain).bump();
+    target.cut.of(Cut::Drain).inc();
     target.ready_time.observe(Duration::from_micros(1_500));
     target.ready_time.observe(Duration::from_secs(60));
     let text = metrics.encode(Format::OpenMetrics).expect("text");

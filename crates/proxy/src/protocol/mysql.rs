@@ -1,40 +1,43 @@
 //! MySQL and MariaDB.
 
-mod ids;
+mod connection_ids;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use countersign_connect::dialer::{Dialer, Refusal};
-use countersign_connect::drive::{Broken, Tls, drive};
+use countersign_connect::dialer::{ConnectError, Dialer};
+use countersign_connect::drive::{DriveError, TlsConfig, drive};
 use countersign_connect::transport::Transport;
 use countersign_core::failure::{Class, Failure};
-use countersign_wire::exchange::{self, Credential, Security};
-use countersign_wire::mysql::answer::{self, Okay, status};
-use countersign_wire::mysql::dial::{self, Greet, Session};
-use countersign_wire::mysql::login::{self, Ask, Login};
-use countersign_wire::mysql::statement::Statement;
-use countersign_wire::mysql::stream::{self, Dialogue, Kill};
-use countersign_wire::mysql::{Capabilities, Greeting, MysqlPassword, Wish, codec};
-use countersign_wire::{Fault, Inbox};
+use countersign_wire::exchange::{self, Credential, TransportSecurity};
+use countersign_wire::mysql::client::{self, ReadGreeting, Session};
+use countersign_wire::mysql::command::Command;
+use countersign_wire::mysql::response::{self, OkPacket, status};
+use countersign_wire::mysql::server::{self, AuthMethod, ServerLogin};
+use countersign_wire::mysql::stream::{self, Kill};
+use countersign_wire::mysql::{Capabilities, Greeting, LoginParams, MysqlPassword, codec};
+use countersign_wire::{ProtocolError, ReadBuffer};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Arrival, Follow, Parties, Passage, Protocol, Standing, Then, Trouble};
+use super::{
+    ClientRequest, ForwardPlan, InterceptCtx, Next, Protocol, SessionError, SessionTracker,
+    TransactionState,
+};
 use crate::settings;
 use crate::upstream::Upstream;
-use ids::{Ids, Stay};
+use connection_ids::{Ids, Stay};
 
 /// A writer has neither set: a replica has the first, a reader of Aurora the second.
 const READ_ONLY: [&str; 2] = ["SELECT @@global.read_only", "SELECT @@global.innodb_read_only"];
 
 /// `ER_SERVER_SHUTDOWN`, with which a server itself sends clients away.
-const SENT_AWAY: (u16, &str) = (1053, "08S01");
+const SERVER_SHUTDOWN: (u16, &str) = (1053, "08S01");
 
 /// What a target keeps of MySQL.
 #[derive(Debug)]
 pub(crate) struct Mysql {
-    tls: Tls,
-    offer: exchange::Tls,
-    ask: Ask,
+    tls: TlsConfig,
+    offer: exchange::ClientTlsMode,
+    ask: AuthMethod,
     /// What the server greets with, as it last did.
     greeting: Mutex<Option<Greeting>>,
     ids: Arc<Ids>,
@@ -42,7 +45,7 @@ pub(crate) struct Mysql {
 
 /// What the client's login said of the client.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Introduction {
+pub(crate) struct LoginContext {
     /// The number that the client was told its connection has.
     connection_id: u32,
     /// The number of the packet that answers it.
@@ -63,7 +66,7 @@ pub(crate) type NoCall = std::convert::Infallible;
 
 impl Mysql {
     /// What clients are greeted with: what the server greets with. It is asked for once, and heard anew with each login.
-    async fn greeting(&self, dialer: &Dialer, deadline: Instant) -> Result<Greeting, Refusal> {
+    async fn greeting(&self, dialer: &Dialer, deadline: Instant) -> Result<Greeting, ConnectError> {
         if let Some(known) = self.known() {
             return Ok(known);
         }
@@ -71,10 +74,10 @@ impl Mysql {
         let addresses = addresses.map_err(|_| {
             Failure::new(
                 Class::TimedOut,
-                format!("{}: its name was not resolved in time", dialer.place()),
+                format!("{}: its name was not resolved in time", dialer.host_port()),
             )
         })??;
-        let greeted = dialer.reach(&addresses, deadline, Greet::new()).await?;
+        let greeted = dialer.connect_with(&addresses, deadline, ReadGreeting::new()).await?;
         self.learn(&greeted.session);
         Ok(greeted.session)
     }
@@ -93,69 +96,70 @@ impl Mysql {
     async fn change_user(
         &self,
         payload: &[u8],
-        parties: Parties<'_, Self>,
+        parties: InterceptCtx<'_, Self>,
         deadline: Instant,
-    ) -> Result<(), Trouble> {
-        let Parties { client, inbox, upstream, dialer, target, follower } = parties;
+    ) -> Result<(), SessionError> {
+        let InterceptCtx { client, inbox, upstream, dialer, target, follower } = parties;
         let flavour = upstream.session.greeting.flavour;
-        let change = login::Change::new(
+        let change = server::ServerChangeUser::new(
             payload,
             &follower.wish,
             flavour,
             self.ask.clone(),
             client.is_encrypted(),
         );
-        let change = change.map_err(Broken::Fault)?;
-        let late = |_| Trouble::Client(Broken::Closed);
-        let arrival = timeout_at(deadline, drive(client, inbox, change, &Tls::None))
+        let change = change.map_err(DriveError::Fault)?;
+        let late = |_| SessionError::Client(DriveError::Closed);
+        let arrival = timeout_at(deadline, drive(client, inbox, change, &TlsConfig::None))
             .await
             .map_err(late)??;
-        let wish = Self::aim(arrival.wish, target);
+        let wish = Self::apply_target_overrides(arrival.wish, target);
         let (capabilities, sequence) = (follower.wish.capabilities, arrival.sequence);
-        let changed = self.become_user(&wish, upstream, dialer, deadline).await;
+        let changed = self.change_upstream_user(&wish, upstream, dialer, deadline).await;
         match changed {
             Ok(changed) => {
                 let okay =
-                    Okay::parse(&changed.ok, upstream.session.capabilities).unwrap_or_default();
-                let okay = Okay { info: Vec::new(), status: changed.status, ..okay };
+                    OkPacket::parse(&changed.ok, upstream.session.capabilities).unwrap_or_default();
+                let okay = OkPacket { info: Vec::new(), status: changed.status, ..okay };
                 client
                     .write_all(&codec::packet(sequence, &okay.encode(capabilities)))
                     .await
-                    .map_err(Broken::Io)?;
+                    .map_err(DriveError::Io)?;
                 *follower = Follower::new(wish, upstream.session.capabilities, changed.status);
                 Ok(())
             }
             Err(refusal) => {
-                let introduction = Introduction { connection_id: 0, sequence, capabilities };
+                let introduction = LoginContext { connection_id: 0, sequence, capabilities };
                 client
-                    .write_all(&Self::refuse(&introduction, &refusal))
+                    .write_all(&Self::login_error(&introduction, &refusal))
                     .await
-                    .map_err(Broken::Io)?;
+                    .map_err(DriveError::Io)?;
                 Err(Box::new(refusal).into())
             }
         }
     }
 
-    async fn become_user(
+    async fn change_upstream_user(
         &self,
-        wish: &Wish,
+        wish: &LoginParams,
         upstream: &mut Upstream<Self>,
         dialer: &Dialer,
         deadline: Instant,
-    ) -> Result<dial::Changed, Refusal> {
+    ) -> Result<client::UserChanged, ConnectError> {
         let user = super::user(&wish.user)?;
         let credential = dialer.credential(&user, deadline).await?;
-        let trusted = matches!(dialer.security(), Security::Plain { trusted: true });
+        let trusted = matches!(dialer.security(), TransportSecurity::Plain { trusted: true });
         let tls = upstream.transport.is_encrypted();
-        let change = dial::Change::new(&upstream.session, wish.clone(), credential, tls, trusted);
+        let change =
+            client::ChangeUser::new(&upstream.session, wish.clone(), credential, tls, trusted);
         let changed = timeout_at(deadline, upstream.exchange(change)).await;
         let changed = changed.map_err(|_| {
             Failure::new(
                 Class::TimedOut,
-                format!("{}: the user was not changed in time", dialer.place()),
+                format!("{}: the user was not changed in time", dialer.host_port()),
             )
         })?;
-        changed.map_err(|broken| dialer.broken(broken))
+        changed.map_err(|broken| dialer.drive_error(broken))
     }
 
     async fn kill(
@@ -163,23 +167,23 @@ impl Mysql {
         packet: &[u8],
         kill: &Kill,
         upstream: &mut Upstream<Self>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), SessionError> {
         let theirs = u32::try_from(kill.connection).ok().and_then(|ours| self.ids.find(ours));
         let sent = match theirs {
             Some(theirs) => upstream.transport.write_all(&kill.replaced(packet, theirs)).await,
             // The server's own number, as it tells it in SHOW PROCESSLIST.
             None => upstream.transport.write_all(packet).await,
         };
-        sent.map_err(|error| Broken::Io(error).into())
+        sent.map_err(|error| DriveError::Io(error).into())
     }
 }
 
 impl Protocol for Mysql {
-    type Wish = Wish;
-    type Reply = Introduction;
+    type Wish = LoginParams;
+    type Reply = LoginContext;
     type Call = NoCall;
     type Session = Session;
-    type Dial = dial::Dial;
+    type Dial = client::ClientLogin;
     type Follower = Follower;
     type Errand = Errand;
     type Stay = Stay;
@@ -187,13 +191,13 @@ impl Protocol for Mysql {
     fn new(target: &settings::Target) -> Result<Self, Failure> {
         let ask = match &target.access {
             settings::Access::Password(password) => {
-                Ask::Password(Arc::new(MysqlPassword::new(&password.0)))
+                AuthMethod::Password(Arc::new(MysqlPassword::new(&password.0)))
             }
             settings::Access::Open
             | settings::Access::OpenToNetwork
-            | settings::Access::Users(_) => Ask::Nothing,
+            | settings::Access::Users(_) => AuthMethod::Trust,
         };
-        let (tls, offer) = super::shown(target.client_tls.as_ref(), &[])?;
+        let (tls, offer) = super::client_tls(target.client_tls.as_ref(), &[])?;
         Ok(Self {
             tls,
             offer,
@@ -203,42 +207,49 @@ impl Protocol for Mysql {
         })
     }
 
-    async fn take_in(
+    async fn accept_login(
         &self,
         dialer: &Dialer,
         client: &mut Transport,
-        inbox: &mut Inbox,
+        inbox: &mut ReadBuffer,
         deadline: Instant,
-    ) -> Result<Arrival<Self>, Trouble> {
+    ) -> Result<ClientRequest<Self>, SessionError> {
         // The server speaks first in this protocol, so it has to be known what it would say.
         let greeting = match self.greeting(dialer, deadline).await {
             Ok(greeting) => greeting,
             Err(refusal) => {
-                let stranger = Introduction {
+                let stranger = LoginContext {
                     connection_id: 0,
                     sequence: 0,
                     capabilities: Capabilities::NONE,
                 };
-                client.write_all(&Self::refuse(&stranger, &refusal)).await.map_err(Broken::Io)?;
+                client
+                    .write_all(&Self::login_error(&stranger, &refusal))
+                    .await
+                    .map_err(DriveError::Io)?;
                 return Err(Box::new(refusal).into());
             }
         };
         let connection_id = self.ids.next();
-        let settings =
-            login::Settings { greeting, tls: self.offer, connection_id, ask: self.ask.clone() };
-        let login::Arrival { wish, sequence } =
-            drive(client, inbox, Login::new(settings), &self.tls).await?;
+        let settings = server::ServerConfig {
+            greeting,
+            tls: self.offer,
+            connection_id,
+            ask: self.ask.clone(),
+        };
+        let server::LoginRequest { wish, sequence } =
+            drive(client, inbox, ServerLogin::new(settings), &self.tls).await?;
         let introduction =
-            Introduction { connection_id, sequence, capabilities: wish.capabilities };
-        Ok(Arrival::Visit(wish, introduction))
+            LoginContext { connection_id, sequence, capabilities: wish.capabilities };
+        Ok(ClientRequest::Login(wish, introduction))
     }
 
-    async fn answer(
+    async fn handle_cancel(
         &self,
         _: &Dialer,
         call: NoCall,
         _: Instant,
-    ) -> Result<Option<NoCall>, Refusal> {
+    ) -> Result<Option<NoCall>, ConnectError> {
         match call {}
     }
 
@@ -250,11 +261,11 @@ impl Protocol for Mysql {
         None
     }
 
-    fn names(wish: &Wish) -> (&str, Option<&str>) {
+    fn names(wish: &LoginParams) -> (&str, Option<&str>) {
         (&wish.user, wish.database.as_deref())
     }
 
-    fn aim(mut wish: Wish, target: &settings::Target) -> Wish {
+    fn apply_target_overrides(mut wish: LoginParams, target: &settings::Target) -> LoginParams {
         if let Some(user) = &target.user {
             user.as_str().clone_into(&mut wish.user);
         }
@@ -264,32 +275,36 @@ impl Protocol for Mysql {
         wish
     }
 
-    fn own_wish(target: &settings::Target) -> Option<Wish> {
-        Some(Wish::new(target.user.as_ref()?.as_str(), target.database.clone()))
+    fn probe_params(target: &settings::Target) -> Option<LoginParams> {
+        Some(LoginParams::new(target.user.as_ref()?.as_str(), target.database.clone()))
     }
 
     /// A session can be put back into its database, but not out of any; and what is compressed has a numbering of its own.
-    fn is_reusable(wish: &Wish) -> bool {
+    fn is_reusable(wish: &LoginParams) -> bool {
         wish.database.is_some()
             && !wish.capabilities.has_any(Capabilities::COMPRESS | Capabilities::ZSTD)
     }
 
-    fn kind(wish: &Wish) -> Option<Wish> {
+    fn pool_key(wish: &LoginParams) -> Option<LoginParams> {
         Some(wish.pool_key())
     }
 
-    fn dial(wish: &Wish, credential: Credential, security: Security) -> dial::Dial {
-        dial::Dial::new(dial::Settings { wish: wish.clone(), security, credential })
+    fn dial(
+        wish: &LoginParams,
+        credential: Credential,
+        security: TransportSecurity,
+    ) -> client::ClientLogin {
+        client::ClientLogin::new(client::ClientConfig { wish: wish.clone(), security, credential })
     }
 
-    fn met(&self, session: &Session) {
+    fn on_upstream_login(&self, session: &Session) {
         self.learn(&session.greeting);
     }
 
-    async fn is_writer(upstream: &mut Upstream<Self>) -> Result<bool, Broken> {
+    async fn is_writer(upstream: &mut Upstream<Self>) -> Result<bool, DriveError> {
         let capabilities = upstream.session.capabilities;
         for variable in READ_ONLY {
-            let value = upstream.exchange(Statement::query(variable, capabilities)).await?.value;
+            let value = upstream.exchange(Command::query(variable, capabilities)).await?.value;
             // A number, or since MariaDB 12 a word.
             if !value.is_some_and(|value| value == "0" || value.eq_ignore_ascii_case("off")) {
                 return Ok(false);
@@ -298,35 +313,35 @@ impl Protocol for Mysql {
         Ok(true)
     }
 
-    async fn reset(upstream: &mut Upstream<Self>) -> Result<(), Broken> {
+    async fn reset(upstream: &mut Upstream<Self>) -> Result<(), DriveError> {
         let capabilities = upstream.session.capabilities;
-        upstream.exchange(Statement::new(codec::reset_connection(), capabilities)).await?;
+        upstream.exchange(Command::new(codec::reset_connection(), capabilities)).await?;
         // A reset puts the character set back to the server's own, and leaves the database as it is.
         let collation = upstream.wish.collation;
         let names = format!(
             "SET character_set_client={collation}, character_set_results={collation}, collation_connection={collation}"
         );
-        match upstream.exchange(Statement::query(&names, capabilities)).await {
+        match upstream.exchange(Command::query(&names, capabilities)).await {
             // A server that doesn't know the collation took its own at the login, and has taken its own again.
-            Ok(_) | Err(Broken::Fault(Fault::Refused(_))) => {}
+            Ok(_) | Err(DriveError::Fault(ProtocolError::Refused(_))) => {}
             Err(broken) => return Err(broken),
         }
         if let Some(database) = &upstream.wish.database {
-            upstream.exchange(Statement::new(codec::init_db(database), capabilities)).await?;
+            upstream.exchange(Command::new(codec::init_db(database), capabilities)).await?;
         }
         Ok(())
     }
 
-    fn welcome(
+    fn login_ok(
         &self,
-        reply: Introduction,
+        reply: LoginContext,
         upstream: &Upstream<Self>,
     ) -> Result<(Vec<u8>, Stay), Failure> {
-        let bytes = answer::welcome(&upstream.session, reply.sequence, reply.capabilities);
+        let bytes = response::login_ok(&upstream.session, reply.sequence, reply.capabilities);
         Ok((bytes, self.ids.stay(reply.connection_id, upstream.session.connection_id)))
     }
 
-    fn is_recalled(stay: &Stay) -> bool {
+    fn cancel_was_forwarded(stay: &Stay) -> bool {
         stay.is_recalled()
     }
 
@@ -334,21 +349,21 @@ impl Protocol for Mysql {
         Follower::new(upstream.wish.clone(), upstream.session.capabilities, upstream.session.status)
     }
 
-    async fn run(
+    async fn handle_intercepted(
         &self,
         errand: Errand,
-        parties: Parties<'_, Self>,
+        parties: InterceptCtx<'_, Self>,
         deadline: Instant,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), SessionError> {
         match errand {
             Errand::ChangeUser(payload) => self.change_user(&payload, parties, deadline).await,
             Errand::Kill(packet, kill) => self.kill(&packet, &kill, parties.upstream).await,
         }
     }
 
-    fn refuse(reply: &Introduction, refusal: &Refusal) -> Vec<u8> {
+    fn login_error(reply: &LoginContext, refusal: &ConnectError) -> Vec<u8> {
         let payload = match (&refusal.server, &refusal.explanation) {
-            (Some(server), Some(explanation)) => answer::with_explanation(
+            (Some(server), Some(explanation)) => response::with_explanation(
                 &server.payload,
                 &format!("{}; {}", explanation.detail, explanation.hint),
             ),
@@ -356,7 +371,7 @@ impl Protocol for Mysql {
             (None, _) => {
                 let Failure { class, .. } = &refusal.failure;
                 let message = refusal.failure.to_string();
-                return answer::error_packet(
+                return response::error_packet(
                     reply.sequence,
                     class.mysql_number(),
                     class.mysql_sqlstate(),
@@ -368,9 +383,9 @@ impl Protocol for Mysql {
         codec::packet(reply.sequence, &payload)
     }
 
-    fn parting(reason: &str) -> Vec<u8> {
-        let (number, sqlstate) = SENT_AWAY;
-        answer::error_packet(
+    fn shutdown_error(reason: &str) -> Vec<u8> {
+        let (number, sqlstate) = SERVER_SHUTDOWN;
+        response::error_packet(
             0,
             number,
             sqlstate,
@@ -379,7 +394,7 @@ impl Protocol for Mysql {
         )
     }
 
-    fn farewell() -> Vec<u8> {
+    fn terminate_message() -> Vec<u8> {
         codec::quit()
     }
 }
@@ -387,54 +402,54 @@ impl Protocol for Mysql {
 /// Follows a session.
 #[derive(Debug)]
 pub(crate) struct Follower {
-    dialogue: Dialogue,
+    dialogue: stream::SessionTracker,
     /// What the session was opened for, as the client said it.
-    wish: Wish,
+    wish: LoginParams,
 }
 
 impl Follower {
-    fn new(wish: Wish, capabilities: Capabilities, status: u16) -> Self {
-        Self { dialogue: Dialogue::new(capabilities, status), wish }
+    fn new(wish: LoginParams, capabilities: Capabilities, status: u16) -> Self {
+        Self { dialogue: stream::SessionTracker::new(capabilities, status), wish }
     }
 }
 
-impl Follow for Follower {
+impl SessionTracker for Follower {
     type Errand = Errand;
 
-    fn request(&mut self, bytes: &[u8]) -> Result<Passage<Errand>, Fault> {
-        let stream::Passage { forward, then } = self.dialogue.requests(bytes)?;
+    fn request(&mut self, bytes: &[u8]) -> Result<ForwardPlan<Errand>, ProtocolError> {
+        let stream::ForwardPlan { forward, then } = self.dialogue.requests(bytes)?;
         let behind = bytes.get(forward..).unwrap_or_default();
         let then = match then {
-            stream::Then::More => Then::More,
-            stream::Then::Quit => Then::Quit,
-            stream::Then::ChangeUser { length } => {
+            stream::Next::More => Next::More,
+            stream::Next::Quit => Next::Quit,
+            stream::Next::ChangeUser { length } => {
                 let payload = behind.get(codec::HEADER..length).unwrap_or_default();
-                Then::Errand(length, Errand::ChangeUser(payload.to_vec()))
+                Next::Errand(length, Errand::ChangeUser(payload.to_vec()))
             }
-            stream::Then::Kill(kill) => {
+            stream::Next::Kill(kill) => {
                 let packet = behind.get(..kill.length).unwrap_or_default().to_vec();
-                Then::Errand(kill.length, Errand::Kill(packet, kill))
+                Next::Errand(kill.length, Errand::Kill(packet, kill))
             }
         };
-        Ok(Passage { forward, then })
+        Ok(ForwardPlan { forward, then })
     }
 
     fn answer(&mut self, bytes: &[u8]) {
         self.dialogue.answers(bytes);
     }
 
-    fn standing(&self) -> Standing {
+    fn standing(&self) -> TransactionState {
         if !self.dialogue.is_idle() && !self.dialogue.is_left_idle() {
-            return Standing::Active;
+            return TransactionState::Active;
         }
         match self.dialogue.status() {
-            Some(flags) if flags & status::IN_TRANSACTION == 0 => Standing::Idle,
+            Some(flags) if flags & status::IN_TRANSACTION == 0 => TransactionState::Idle,
             // After an error nobody knows.
-            _ => Standing::Transaction,
+            _ => TransactionState::Transaction,
         }
     }
 
-    fn takes_database(&mut self) -> bool {
+    fn take_exclusive_ddl_flag(&mut self) -> bool {
         // MySQL and MariaDB drop a database whoever is in it.
         false
     }

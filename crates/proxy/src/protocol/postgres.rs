@@ -1,27 +1,30 @@
 //! PostgreSQL.
 
-mod cancels;
+mod cancel_map;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use countersign_connect::dialer::{Dialer, Refusal};
-use countersign_connect::drive::{Broken, Tls, drive};
+use countersign_connect::dialer::{ConnectError, Dialer};
+use countersign_connect::drive::{DriveError, TlsConfig, drive};
 use countersign_connect::transport::Transport;
 use countersign_core::failure::{Class, Failure};
-use countersign_wire::exchange::{Credential, Security};
-use countersign_wire::pg::login::{Ask, Login, Outcome, ScramVerifier};
-use countersign_wire::pg::recall::Recall;
-use countersign_wire::pg::statement::Statement;
-use countersign_wire::pg::stream::{self, Answers, Requests};
-use countersign_wire::pg::{CancelKey, Startup, codec, dial, login};
-use countersign_wire::{Fault, Inbox};
+use countersign_wire::exchange::{Credential, TransportSecurity};
+use countersign_wire::pg::cancel_request::CancelRequest;
+use countersign_wire::pg::server::{AuthMethod, ScramVerifier, ServerLogin, StartupRequest};
+use countersign_wire::pg::simple_query::SimpleQuery;
+use countersign_wire::pg::stream::{self, BackendTracker, FrontendTracker};
+use countersign_wire::pg::{CancelKey, StartupParams, client, codec, server};
+use countersign_wire::{ProtocolError, ReadBuffer};
 use tokio::time::Instant;
 
-use super::{Arrival, Follow, Parties, Passage, Protocol, Standing, Then, Trouble};
+use super::{
+    ClientRequest, ForwardPlan, InterceptCtx, Next, Protocol, SessionError, SessionTracker,
+    TransactionState,
+};
 use crate::settings;
 use crate::upstream::Upstream;
-use cancels::{Cancels, Stay};
+use cancel_map::{Cancels, Stay};
 
 /// SQLSTATE `admin_shutdown`, with which a server itself sends clients away.
 const SENT_AWAY: &str = "57P01";
@@ -38,17 +41,17 @@ const READ_ONLY: &str = "SHOW transaction_read_only";
 /// What a target keeps of PostgreSQL.
 #[derive(Debug)]
 pub(crate) struct Postgres {
-    login: login::Settings,
-    tls: Tls,
+    login: server::ServerConfig,
+    tls: TlsConfig,
     cancels: Arc<Cancels>,
 }
 
 impl Protocol for Postgres {
-    type Wish = Startup;
+    type Wish = StartupParams;
     type Reply = Introduction;
     type Call = CancelKey;
-    type Session = dial::Session;
-    type Dial = dial::Dial;
+    type Session = client::Session;
+    type Dial = client::ClientLogin;
     type Follower = Follower;
     type Errand = Infallible;
     type Stay = Stay;
@@ -56,43 +59,44 @@ impl Protocol for Postgres {
     fn new(target: &settings::Target) -> Result<Self, Failure> {
         let ask = match &target.access {
             settings::Access::Password(password) => {
-                Ask::Password(Arc::new(ScramVerifier::new(&password.0).map_err(no_random)?))
+                AuthMethod::Password(Arc::new(ScramVerifier::new(&password.0).map_err(no_random)?))
             }
             settings::Access::Open
             | settings::Access::OpenToNetwork
-            | settings::Access::Users(_) => Ask::Nothing,
+            | settings::Access::Users(_) => AuthMethod::Trust,
         };
-        let (tls, offer) = super::shown(target.client_tls.as_ref(), &[codec::ALPN])?;
-        Ok(Self { login: login::Settings { tls: offer, ask }, tls, cancels: Arc::default() })
+        let (tls, offer) = super::client_tls(target.client_tls.as_ref(), &[codec::ALPN])?;
+        Ok(Self { login: server::ServerConfig { tls: offer, ask }, tls, cancels: Arc::default() })
     }
 
-    async fn take_in(
+    async fn accept_login(
         &self,
         _: &Dialer,
         client: &mut Transport,
-        inbox: &mut Inbox,
+        inbox: &mut ReadBuffer,
         _: Instant,
-    ) -> Result<Arrival<Self>, Trouble> {
-        match drive(client, inbox, Login::new(self.login.clone()), &self.tls).await? {
-            Outcome::Login(startup) => {
+    ) -> Result<ClientRequest<Self>, SessionError> {
+        match drive(client, inbox, ServerLogin::new(self.login.clone()), &self.tls).await? {
+            StartupRequest::Login(startup) => {
                 let introduction = Introduction { minor: startup.minor };
-                Ok(Arrival::Visit(startup, introduction))
+                Ok(ClientRequest::Login(startup, introduction))
             }
-            Outcome::Cancel(key) => Ok(Arrival::Call(key)),
+            StartupRequest::Cancel(key) => Ok(ClientRequest::Cancel(key)),
         }
     }
 
-    async fn answer(
+    async fn handle_cancel(
         &self,
         dialer: &Dialer,
         key: CancelKey,
         deadline: Instant,
-    ) -> Result<Option<CancelKey>, Refusal> {
+    ) -> Result<Option<CancelKey>, ConnectError> {
         let Some((address, key)) = self.cancels.find(&key) else {
             return Ok(Some(key));
         };
-        let sent =
-            dialer.reach(&[address], deadline, Recall::new(key, dialer.security(), false)).await?;
+        let sent = dialer
+            .connect_with(&[address], deadline, CancelRequest::new(key, dialer.security(), false))
+            .await?;
         sent.transport.close().await;
         Ok(None)
     }
@@ -105,11 +109,11 @@ impl Protocol for Postgres {
         CancelKey::parse(bytes)
     }
 
-    fn names(wish: &Startup) -> (&str, Option<&str>) {
+    fn names(wish: &StartupParams) -> (&str, Option<&str>) {
         (&wish.user, wish.database.as_deref())
     }
 
-    fn aim(mut wish: Startup, target: &settings::Target) -> Startup {
+    fn apply_target_overrides(mut wish: StartupParams, target: &settings::Target) -> StartupParams {
         if let Some(user) = &target.user {
             // Who names no database means the one that is called like the user; that is the user who asks.
             if wish.database.is_none() && target.database.is_none() {
@@ -123,46 +127,55 @@ impl Protocol for Postgres {
         wish
     }
 
-    fn own_wish(target: &settings::Target) -> Option<Startup> {
+    fn probe_params(target: &settings::Target) -> Option<StartupParams> {
         let user = target.user.as_ref()?.as_str().to_owned();
         let parameters = Vec::new();
         let database = target.database.clone().unwrap_or_else(|| MAINTENANCE.to_owned());
-        Some(Startup { minor: codec::NEWEST_MINOR, user, database: Some(database), parameters })
+        Some(StartupParams {
+            minor: codec::NEWEST_MINOR,
+            user,
+            database: Some(database),
+            parameters,
+        })
     }
 
-    fn is_reusable(_: &Startup) -> bool {
+    fn is_reusable(_: &StartupParams) -> bool {
         true
     }
 
-    fn kind(wish: &Startup) -> Option<Startup> {
+    fn pool_key(wish: &StartupParams) -> Option<StartupParams> {
         (!wish.is_replication()).then(|| wish.clone())
     }
 
-    fn dial(wish: &Startup, credential: Credential, security: Security) -> dial::Dial {
-        dial::Dial::new(dial::Settings {
+    fn dial(
+        wish: &StartupParams,
+        credential: Credential,
+        security: TransportSecurity,
+    ) -> client::ClientLogin {
+        client::ClientLogin::new(client::ClientConfig {
             startup: wish.clone(),
             security,
             direct_tls: false,
             credential,
-            channel_binding: dial::ChannelBinding::Prefer,
+            channel_binding: client::ChannelBinding::Prefer,
         })
     }
 
-    fn met(&self, _: &dial::Session) {}
+    fn on_upstream_login(&self, _: &client::Session) {}
 
-    async fn is_writer(upstream: &mut Upstream<Self>) -> Result<bool, Broken> {
+    async fn is_writer(upstream: &mut Upstream<Self>) -> Result<bool, DriveError> {
         let standby = upstream.session.parameters.iter().find(|(name, _)| name == "in_hot_standby");
         if standby.is_some_and(|(_, value)| value == "on") {
             return Ok(false);
         }
-        Ok(upstream.exchange(Statement::new(READ_ONLY)).await?.value.as_deref() == Some("off"))
+        Ok(upstream.exchange(SimpleQuery::new(READ_ONLY)).await?.value.as_deref() == Some("off"))
     }
 
-    async fn reset(upstream: &mut Upstream<Self>) -> Result<(), Broken> {
-        upstream.exchange(Statement::new(RESET)).await.map(|_| ())
+    async fn reset(upstream: &mut Upstream<Self>) -> Result<(), DriveError> {
+        upstream.exchange(SimpleQuery::new(RESET)).await.map(|_| ())
     }
 
-    fn welcome(
+    fn login_ok(
         &self,
         reply: Introduction,
         upstream: &Upstream<Self>,
@@ -170,14 +183,14 @@ impl Protocol for Postgres {
         let session = &upstream.session;
         let process = session.key.as_ref().map(|theirs| theirs.process);
         let key = CancelKey::random(process, reply.minor).map_err(no_random)?;
-        let mut bytes = codec::welcome(&session.parameters, &key);
+        let mut bytes = codec::login_ok(&session.parameters, &key);
         bytes.extend_from_slice(&session.notices);
         let stay =
             self.cancels.stay(key, session.key.clone().map(|theirs| (upstream.address, theirs)));
         Ok((bytes, stay))
     }
 
-    fn is_recalled(stay: &Stay) -> bool {
+    fn cancel_was_forwarded(stay: &Stay) -> bool {
         stay.is_recalled()
     }
 
@@ -185,16 +198,16 @@ impl Protocol for Postgres {
         Follower::default()
     }
 
-    async fn run(
+    async fn handle_intercepted(
         &self,
         errand: Infallible,
-        _: Parties<'_, Self>,
+        _: InterceptCtx<'_, Self>,
         _: Instant,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), SessionError> {
         match errand {}
     }
 
-    fn refuse(_: &Introduction, refusal: &Refusal) -> Vec<u8> {
+    fn login_error(_: &Introduction, refusal: &ConnectError) -> Vec<u8> {
         match (&refusal.server, &refusal.explanation) {
             (Some(server), Some(explanation)) => {
                 codec::with_explanation(&server.payload, &explanation.detail, &explanation.hint)
@@ -207,7 +220,7 @@ impl Protocol for Postgres {
         }
     }
 
-    fn parting(reason: &str) -> Vec<u8> {
+    fn shutdown_error(reason: &str) -> Vec<u8> {
         codec::error_response(
             "FATAL",
             SENT_AWAY,
@@ -217,7 +230,7 @@ impl Protocol for Postgres {
         )
     }
 
-    fn farewell() -> Vec<u8> {
+    fn terminate_message() -> Vec<u8> {
         codec::terminate()
     }
 }
@@ -231,17 +244,17 @@ pub(crate) struct Introduction {
 /// Follows a session.
 #[derive(Debug, Default)]
 pub(crate) struct Follower {
-    requests: Requests,
-    answers: Answers,
+    requests: FrontendTracker,
+    answers: BackendTracker,
 }
 
-impl Follow for Follower {
+impl SessionTracker for Follower {
     type Errand = Infallible;
 
-    fn request(&mut self, bytes: &[u8]) -> Result<Passage<Infallible>, Fault> {
+    fn request(&mut self, bytes: &[u8]) -> Result<ForwardPlan<Infallible>, ProtocolError> {
         Ok(match self.requests.follow(bytes) {
-            stream::Passage::All => Passage { forward: bytes.len(), then: Then::More },
-            stream::Passage::Until(forward) => Passage { forward, then: Then::Quit },
+            stream::ForwardPlan::All => ForwardPlan { forward: bytes.len(), then: Next::More },
+            stream::ForwardPlan::Until(forward) => ForwardPlan { forward, then: Next::Quit },
         })
     }
 
@@ -249,21 +262,27 @@ impl Follow for Follower {
         self.answers.follow(bytes);
     }
 
-    fn standing(&self) -> Standing {
+    fn standing(&self) -> TransactionState {
         // Nothing was asked for and nothing came: so it is after the login.
-        if self.requests.awaited() == 0 && self.answers.given() == 0 && self.requests.is_untouched()
+        if self.requests.expected_ready() == 0
+            && self.answers.received_ready() == 0
+            && self.requests.is_untouched()
         {
-            return Standing::Idle;
+            return TransactionState::Idle;
         }
         match self.answers.status() {
-            Some(b'I') if self.answers.given() >= self.requests.awaited() => Standing::Idle,
-            Some(_) if self.answers.given() >= self.requests.awaited() => Standing::Transaction,
-            _ => Standing::Active,
+            Some(b'I') if self.answers.received_ready() >= self.requests.expected_ready() => {
+                TransactionState::Idle
+            }
+            Some(_) if self.answers.received_ready() >= self.requests.expected_ready() => {
+                TransactionState::Transaction
+            }
+            _ => TransactionState::Active,
         }
     }
 
-    fn takes_database(&mut self) -> bool {
-        self.requests.takes_database()
+    fn take_exclusive_ddl_flag(&mut self) -> bool {
+        self.requests.take_exclusive_ddl_flag()
     }
 }
 

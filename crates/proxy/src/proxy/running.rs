@@ -11,23 +11,23 @@ use countersign_core::name::Engine;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::inherited::Inherited;
-use crate::limit::{Entrance, Limit};
-use crate::listen::{self, Listener, Reception};
+use crate::inherited::InheritedSocket;
+use crate::limit::{Admission, Limit};
+use crate::listen::{self, AcceptContext, Listener};
 use crate::protocol::mysql::Mysql;
 use crate::protocol::postgres::Postgres;
-use crate::service::Service;
+use crate::service::TargetHandle;
 use crate::settings::{Listen, Target as Settings};
 use crate::status;
-use crate::target::{House, Target};
+use crate::target::{SharedState, Target};
 
 /// A target that is served.
-pub(super) struct Running {
+pub(super) struct RunningTarget {
     settings: Settings,
     /// The settings' files, as they were when they were read.
-    files: Vec<Stamp>,
+    files: Vec<FileFingerprint>,
     login_timeout: Duration,
-    reception: watch::Sender<Reception>,
+    reception: watch::Sender<AcceptContext>,
     listening: Vec<Listening>,
     /// Looks after the sessions that wait.
     tending: Task,
@@ -41,9 +41,9 @@ struct Listening {
 }
 
 /// Tells a file from what it was before; none is one that isn't there.
-type Stamp = Option<(u64, u64, i64, i64)>;
+type FileFingerprint = Option<(u64, u64, i64, i64)>;
 
-fn stamps(settings: &Settings) -> Vec<Stamp> {
+fn stamps(settings: &Settings) -> Vec<FileFingerprint> {
     let stamp = |file: &PathBuf| {
         file.metadata().ok().map(|data| (data.ino(), data.size(), data.mtime(), data.mtime_nsec()))
     };
@@ -68,15 +68,15 @@ pub(super) enum Sockets {
 }
 
 /// What came of starting or changing a target: it may run with some of its listeners only.
-type Started = (Option<Running>, Vec<Failure>);
+type Started = (Option<RunningTarget>, Vec<Failure>);
 
-impl Running {
+impl RunningTarget {
     pub(super) fn start(
         settings: Settings,
         login_timeout: Duration,
-        house: &House,
+        house: &SharedState,
         limit: &Limit,
-        inherited: &mut Vec<Inherited>,
+        inherited: &mut Vec<InheritedSocket>,
     ) -> Started {
         let files = stamps(&settings);
         let reception = match reception(
@@ -106,9 +106,9 @@ impl Running {
         mut self,
         settings: Settings,
         login_timeout: Duration,
-        house: &House,
+        house: &SharedState,
         limit: &Limit,
-        inherited: &mut Vec<Inherited>,
+        inherited: &mut Vec<InheritedSocket>,
     ) -> Started {
         let broken = self.listening.iter().any(|listening| listening.state.is_err());
         let files = stamps(&settings);
@@ -140,8 +140,8 @@ impl Running {
     fn listen(
         mut self,
         mut kept: Vec<Listening>,
-        house: &House,
-        inherited: &mut Vec<Inherited>,
+        house: &SharedState,
+        inherited: &mut Vec<InheritedSocket>,
     ) -> Started {
         let mut failures = Vec::new();
         for listen in self.settings.listen.clone() {
@@ -173,7 +173,7 @@ impl Running {
         self.listening.clear();
     }
 
-    pub(super) fn service(&self) -> Arc<dyn Service> {
+    pub(super) fn service(&self) -> Arc<dyn TargetHandle> {
         Arc::clone(&self.reception.borrow().service)
     }
 
@@ -196,9 +196,9 @@ impl Running {
         self.open().map(|listener| listener.place()).collect()
     }
 
-    pub(super) fn listeners(&self) -> impl Iterator<Item = std::io::Result<Inherited>> {
+    pub(super) fn listeners(&self) -> impl Iterator<Item = std::io::Result<InheritedSocket>> {
         self.open().map(|listener| {
-            Ok(Inherited {
+            Ok(InheritedSocket {
                 name: self.settings.name.clone(),
                 listen: listener.listen()?,
                 socket: listener.duplicate()?,
@@ -207,7 +207,7 @@ impl Running {
     }
 
     /// The same for another proxy, which asks for those that systemd made by the names that they have from there.
-    pub(super) fn estate(&self) -> impl Iterator<Item = std::io::Result<Inherited>> {
+    pub(super) fn estate(&self) -> impl Iterator<Item = std::io::Result<InheritedSocket>> {
         self.listening
             .iter()
             .filter_map(|listening| Some((&listening.listen, &listening.state.as_ref().ok()?.0)))
@@ -215,9 +215,9 @@ impl Running {
                 let socket = listener.duplicate()?;
                 Ok(match asked {
                     Listen::Activated(name) => {
-                        Inherited { name: name.clone(), listen: asked.clone(), socket }
+                        InheritedSocket { name: name.clone(), listen: asked.clone(), socket }
                     }
-                    Listen::Tcp(_) | Listen::Unix(_) => Inherited {
+                    Listen::Tcp(_) | Listen::Unix(_) => InheritedSocket {
                         name: self.settings.name.clone(),
                         listen: listener.listen()?,
                         socket,
@@ -242,11 +242,11 @@ fn place(listen: &Listen) -> String {
 fn reception(
     settings: &Settings,
     login_timeout: Duration,
-    house: &House,
+    house: &SharedState,
     own: Limit,
     limit: &Limit,
-) -> Result<Reception, Failure> {
-    let service: Arc<dyn Service> = match settings.engine {
+) -> Result<AcceptContext, Failure> {
+    let service: Arc<dyn TargetHandle> = match settings.engine {
         Engine::Postgres => {
             Arc::new(Target::<Postgres>::new(settings.clone(), login_timeout, house)?)
         }
@@ -254,15 +254,15 @@ fn reception(
             Arc::new(Target::<Mysql>::new(settings.clone(), login_timeout, house)?)
         }
     };
-    Ok(Reception {
+    Ok(AcceptContext {
         service,
-        entrance: Arc::new(Entrance::new(limit.clone(), own)),
+        entrance: Arc::new(Admission::new(limit.clone(), own)),
         name: settings.name.as_str().into(),
         access: settings.access.clone(),
     })
 }
 
-impl fmt::Debug for Running {
+impl fmt::Debug for RunningTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Running")
             .field("settings", &self.settings)

@@ -7,18 +7,18 @@ use std::time::Duration;
 use countersign_wire::pg::codec;
 
 use super::*;
-use crate::protocol::Standing;
+use crate::protocol::TransactionState;
 use crate::protocol::postgres::{Follower, Postgres};
-use crate::sessions::{Presence, Sessions};
+use crate::sessions::{SessionGuard, Sessions};
 use crate::testing::{connection, received, say, session};
 
 /// A session that is handed through, and the test at both of its ends.
 struct Stage {
     client: Transport,
-    inbox: Inbox,
+    inbox: ReadBuffer,
     upstream: Upstream<Postgres>,
     follower: Follower,
-    presence: Presence,
+    presence: SessionGuard,
     at_client: UnixStream,
     at_server: UnixStream,
 }
@@ -27,14 +27,14 @@ impl Stage {
     fn new() -> Self {
         let (client, at_client) = connection();
         let (upstream, at_server) = session("app");
-        let presence = Arc::new(Sessions::default()).enter(
+        let presence = Arc::new(Sessions::default()).register(
             "orders".into(),
             Arc::default(),
             "a test".to_owned(),
         );
         Self {
             client,
-            inbox: Inbox::default(),
+            inbox: ReadBuffer::default(),
             upstream,
             follower: Follower::default(),
             presence,
@@ -94,10 +94,10 @@ async fn each_hears_what_the_other_says() {
     let mut stage = Stage::new();
     say(&stage.at_client, &query());
     assert_eq!(stage.until(|stage| &stage.at_server, query().len()).await, query());
-    assert_eq!(stage.follower.standing(), Standing::Active);
+    assert_eq!(stage.follower.standing(), TransactionState::Active);
     say(&stage.at_server, &ready());
     assert_eq!(stage.until(|stage| &stage.at_client, ready().len()).await, ready());
-    assert_eq!(stage.follower.standing(), Standing::Idle);
+    assert_eq!(stage.follower.standing(), TransactionState::Idle);
     assert_eq!(stage.presence.live.bytes(), (query().len() as u64, ready().len() as u64));
 }
 

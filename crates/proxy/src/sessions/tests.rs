@@ -4,13 +4,13 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::Sessions;
-use crate::protocol::Standing;
+use crate::protocol::TransactionState;
 use crate::status::State;
 
 #[tokio::test]
 async fn a_client_is_there_until_it_leaves() {
     let sessions = Arc::new(Sessions::default());
-    let presence = sessions.enter("orders".into(), Arc::default(), "127.0.0.1:5".to_owned());
+    let presence = sessions.register("orders".into(), Arc::default(), "127.0.0.1:5".to_owned());
     let live = &presence.live;
     live.names("jane", Some("shop"));
     assert_eq!(sessions.report()[0].state, State::LoggingIn);
@@ -18,7 +18,7 @@ async fn a_client_is_there_until_it_leaves() {
     assert_eq!(sessions.report()[0].state, State::Idle);
     live.sent(3);
     assert_eq!(sessions.report()[0].state, State::Active);
-    live.received(5, Standing::Transaction);
+    live.received(5, TransactionState::Transaction);
     let report = sessions.report().remove(0);
     assert_eq!(
         (report.target.as_str(), report.user.as_deref(), report.database.as_deref()),

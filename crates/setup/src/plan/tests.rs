@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::{Action, Content, Plan, Step};
-use crate::{Client, OperateError};
+use crate::{Client, SetupError};
 
 /// A client that notes the statements that it is given, and refuses those that hold `FAIL`.
 fn client(directory: &TempDir) -> Client {
@@ -74,7 +74,7 @@ fn what_was_done_before_a_failure_is_taken_back_from_the_end() {
             last,
         ];
         let error = Plan { steps, restart: false }.apply(&client(&directory), |_| {}).unwrap_err();
-        let OperateError::Step { taken_back, by_hand, .. } = &error else { panic!("{error}") };
+        let SetupError::Step { taken_back, by_hand, .. } = &error else { panic!("{error}") };
         assert_eq!(taken_back.len(), 3, "{error}");
         assert_eq!(taken_back[0], "DO 2;");
         assert!(by_hand.is_empty() && error.to_string().contains("look "), "{error}");

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Variables, Wanted};
-use crate::OperateError;
+use crate::SetupError;
 
 /// What a file of ours begins with; one that does not is never replaced or taken away.
 pub(super) const MARK: &str =
@@ -38,20 +38,20 @@ pub fn default_file(root: &Path) -> Option<PathBuf> {
 
 /// The plugin's variables, as `SHOW VARIABLES` has them; one that is empty is to be unset. Those that are not here are the
 /// administrator's own.
-pub(super) fn variables(wanted: &Wanted) -> Result<Variables, OperateError> {
+pub(super) fn variables(wanted: &Wanted) -> Result<Variables, SetupError> {
     let socket = wanted
         .verifier_socket
         .to_str()
         .filter(|text| is_plain(text) && text.starts_with('/') && text.len() <= MAX_SOCKET_PATH);
     let socket = socket.ok_or_else(|| {
         let socket = wanted.verifier_socket.display();
-        OperateError::Unusable(format!(
+        SetupError::Unusable(format!(
             "--verifier-socket {socket} is not an absolute path of at most {MAX_SOCKET_PATH} letters, digits and /._@+-"
         ))
     })?;
     let user = wanted.verifier_user.as_deref();
     if let Some(user) = user.filter(|user| user.is_empty() || !is_plain(user)) {
-        return Err(OperateError::Unusable(format!(
+        return Err(SetupError::Unusable(format!(
             "--verifier-user {user:?} is not a system user's name"
         )));
     }

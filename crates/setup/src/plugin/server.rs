@@ -9,7 +9,7 @@ use countersign_core::name::Engine;
 use nix::unistd::{Uid, User};
 
 use super::Variables;
-use crate::{Client, OperateError};
+use crate::{Client, SetupError};
 
 /// The oldest release series of each engine that the plugin is for: RDS has IAM from these on, and MySQL 5.7's plugins have
 /// another interface.
@@ -78,10 +78,10 @@ impl Server {
     ///
     /// # Errors
     /// [`OperateError::Unusable`] where it is not, or is too old; those of the client.
-    pub fn ask(client: &Client, engine: Engine) -> Result<Self, OperateError> {
+    pub fn ask(client: &Client, engine: Engine) -> Result<Self, SetupError> {
         let lines = client.run(QUESTIONS)?;
         let short = || {
-            OperateError::Unusable(format!(
+            SetupError::Unusable(format!(
                 "the server answers otherwise than {} does: {}",
                 product(engine),
                 lines.join(", ")
@@ -96,7 +96,7 @@ impl Server {
         check_machine(host, &fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default())?;
         let plugin_directory = PathBuf::from(plugins);
         if !plugin_directory.is_dir() {
-            return Err(OperateError::Unusable(format!(
+            return Err(SetupError::Unusable(format!(
                 "the server's plugin directory {plugins} is not on this machine: run this there"
             )));
         }
@@ -137,12 +137,12 @@ fn set(lines: &[String]) -> Variables {
         .collect()
 }
 
-fn check_kind(engine: Engine, version: &str, comment: &str) -> Result<(), OperateError> {
+fn check_kind(engine: Engine, version: &str, comment: &str) -> Result<(), SetupError> {
     let is_mariadb =
         [version, comment].iter().any(|text| text.to_ascii_lowercase().contains("mariadb"));
     let found = if is_mariadb { Engine::Mariadb } else { Engine::Mysql };
     if found != engine {
-        return Err(OperateError::Unusable(format!(
+        return Err(SetupError::Unusable(format!(
             "the server is {} {version}, not {}: pass --engine {found}, or name the other server's --socket",
             product(found),
             product(engine)
@@ -152,7 +152,7 @@ fn check_kind(engine: Engine, version: &str, comment: &str) -> Result<(), Operat
     if series(version).is_some_and(|series| series >= oldest) {
         return Ok(());
     }
-    Err(OperateError::Unusable(format!(
+    Err(SetupError::Unusable(format!(
         "{} {version} is not supported: the plugin is for {}.{} and later",
         product(engine),
         oldest.0,
@@ -166,11 +166,11 @@ fn series(version: &str) -> Option<(u32, u32)> {
 }
 
 /// A file that is copied here must lie where the server looks for it.
-fn check_machine(servers: &str, own: &str) -> Result<(), OperateError> {
+fn check_machine(servers: &str, own: &str) -> Result<(), SetupError> {
     if servers == own.trim() {
         return Ok(());
     }
-    Err(OperateError::Unusable(format!(
+    Err(SetupError::Unusable(format!(
         "the server runs on {servers}, and this is {}: run this there",
         own.trim()
     )))

@@ -2,9 +2,9 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{Ending, Statement};
+use super::{Statement, WaitCondition};
 use crate::plan::{Action, Plan, Step};
-use crate::{Client, OperateError};
+use crate::{Client, SetupError};
 
 /// A client that has a row for the first `rows` queries, and refuses any other statement until these are over.
 fn client(directory: &TempDir, rows: u32) -> Client {
@@ -25,8 +25,11 @@ fn ran(directory: &TempDir) -> String {
 }
 
 fn install(patience: Duration) -> Statement {
-    let ending =
-        Ending { query: "SELECT 1;", patience, advice: "a login is under way: run this again" };
+    let ending = WaitCondition {
+        query: "SELECT 1;",
+        patience,
+        advice: "a login is under way: run this again",
+    };
     Statement { text: "INSTALL;".to_owned(), after: Some(ending) }
 }
 
@@ -60,7 +63,7 @@ fn what_takes_a_step_back_waits_too() {
     };
     let error =
         Plan { steps: steps(), restart: false }.apply(&client(&directory, 3), |_| {}).unwrap_err();
-    let OperateError::Step { taken_back, by_hand, .. } = &error else { panic!("{error}") };
+    let SetupError::Step { taken_back, by_hand, .. } = &error else { panic!("{error}") };
     assert!(taken_back == &["INSTALL;"] && by_hand.is_empty(), "{error}");
     assert_eq!(ran(&directory), "UNINSTALL;\nINSTALL;\n");
 }

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use countersign_core::ask::{Answer, Nonce, Question, ask, frame};
 use countersign_core::failure::{Class, Failure};
 use countersign_core::name::Engine;
 use countersign_core::token::MAX_TOKEN;
+use countersign_core::verifier_protocol::{
+    Nonce, VerifyRequest, VerifyResponse, frame, round_trip,
+};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
 use tempfile::TempDir;
 
@@ -49,14 +51,14 @@ fn own() -> u32 {
 
 fn asked_as(path: &Path, trusted: Trusted, token: &str, within: Duration) -> Result<(), Failure> {
     let user = "jane".parse().unwrap();
-    let question = Question::new(
+    let question = VerifyRequest::new(
         NONCE,
         Engine::Postgres,
         "orders".parse().unwrap(),
         user,
         token.to_owned().into(),
     );
-    ask(&mut Connection::open(path, trusted, Deadline::after(within))?, &question)
+    round_trip(&mut Connection::open(path, trusted, Deadline::after(within))?, &question)
 }
 
 fn asked(path: &Path, within: Duration) -> Result<(), Failure> {
@@ -76,11 +78,11 @@ fn read_question(stream: &mut UnixStream) {
     stream.read_exact(&mut head).unwrap();
     let mut body = vec![0; u32::from_be_bytes(head) as usize];
     stream.read_exact(&mut body).unwrap();
-    assert_eq!(Question::parse(&body).unwrap().nonce(), NONCE);
+    assert_eq!(VerifyRequest::parse(&body).unwrap().nonce(), NONCE);
 }
 
 fn allow() -> Vec<u8> {
-    frame(&Answer::Allow { nonce: NONCE }, 0).unwrap().to_vec()
+    frame(&VerifyResponse::Allow { nonce: NONCE }, 0).unwrap().to_vec()
 }
 
 #[test]

@@ -3,13 +3,14 @@ use std::time::Duration;
 
 use countersign_core::failure::Class;
 
-use super::{Account, Mistake, Settings};
+use super::{Account, SettingError, Settings};
 
 fn parse(line: &str) -> Result<Settings, String> {
     let pairs: Vec<(&str, &str)> =
         line.split_whitespace().map(|word| word.split_once('=').unwrap()).collect();
-    Settings::parse(&pairs)
-        .map_err(|mistakes| mistakes.iter().map(Mistake::to_string).collect::<Vec<_>>().join("; "))
+    Settings::parse(&pairs).map_err(|mistakes| {
+        mistakes.iter().map(SettingError::to_string).collect::<Vec<_>>().join("; ")
+    })
 }
 
 #[test]

@@ -88,7 +88,7 @@ capabilities! {
 
 impl Capabilities {
     /// What changes the session behind the login, and so is agreed upon by client and server; who stands in between carries it.
-    pub const CARRIED: Self = Self::FOUND_ROWS
+    pub const FORWARDED: Self = Self::FOUND_ROWS
         .with(Self::LONG_FLAG)
         .with(Self::NO_SCHEMA)
         .with(Self::COMPRESS)

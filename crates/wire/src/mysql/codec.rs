@@ -1,9 +1,9 @@
 //! Packets as bytes, both ways, and what they are made of.
 
-use crate::exchange::Fault;
-use crate::inbox::Inbox;
+use crate::exchange::ProtocolError;
+use crate::read_buffer::ReadBuffer;
 
-pub use super::answer::{error_fields, error_packet, with_explanation};
+pub use super::response::{error_fields, error_packet, with_explanation};
 
 /// The length and the sequence number of a packet, in bytes.
 pub const HEADER: usize = 4;
@@ -134,18 +134,21 @@ pub fn query(sql: &str, capabilities: super::Capabilities) -> Vec<u8> {
 ///
 /// # Errors
 /// Where it is longer than a login's can be, or is not the one whose turn it is.
-pub fn read_packet(inbox: &Inbox, sequence: u8) -> Result<Option<(&[u8], usize)>, Fault> {
+pub fn read_packet(
+    inbox: &ReadBuffer,
+    sequence: u8,
+) -> Result<Option<(&[u8], usize)>, ProtocolError> {
     let Some((header, behind)) = inbox.unread().split_first_chunk::<HEADER>() else {
         return Ok(None);
     };
     let (length, came) = header_of(*header);
     if length > MAX_LOGIN_PACKET {
-        return Err(Fault::protocol(format!(
+        return Err(ProtocolError::protocol(format!(
             "a packet of a login says it is {length} bytes long; {MAX_LOGIN_PACKET} are the most"
         )));
     }
     if came != sequence {
-        return Err(Fault::protocol(format!(
+        return Err(ProtocolError::protocol(format!(
             "packets are out of order: number {came} came in place of {sequence}"
         )));
     }

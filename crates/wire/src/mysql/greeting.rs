@@ -38,14 +38,14 @@ pub struct Greeting {
 
 /// A greeting as it comes.
 #[derive(Debug)]
-pub(super) struct Greeted {
+pub(super) struct HandshakeV10 {
     pub(super) greeting: Greeting,
     pub(super) connection_id: u32,
     pub(super) nonce: Vec<u8>,
     pub(super) plugin: String,
 }
 
-impl Greeted {
+impl HandshakeV10 {
     /// From a payload. `None` where it isn't one, or its server is older than 4.1.
     pub(super) fn parse(payload: &[u8]) -> Option<Self> {
         let mut fields = Fields(payload.strip_prefix(&[VERSION])?);

@@ -1,24 +1,24 @@
 //! Where commands begin and answers end in a session that is handed through. Nothing is kept of it but the kinds of the commands
 //! that wait for an answer, and the beginning of a packet that decides.
 
-mod answers;
 mod kill;
 mod requests;
+mod responses;
 
 use std::collections::VecDeque;
 
 use super::Capabilities;
-use crate::exchange::Fault;
-use answers::Answers;
+use crate::exchange::ProtocolError;
 pub use kill::Kill;
 use requests::Requests;
+use responses::Answers;
 
 /// The most commands that wait for an answer at once; who sends more ahead isn't followed any longer.
 pub const MAX_AWAITED: usize = 4096;
 
 /// Both directions of a session behind its login.
 #[derive(Debug)]
-pub struct Dialogue {
+pub struct SessionTracker {
     shared: Shared,
     requests: Requests,
     answers: Answers,
@@ -30,12 +30,12 @@ struct Shared {
     capabilities: Capabilities,
     /// The kinds of commands that wait for an answer. The answer to the first may be under way.
     awaited: VecDeque<Kind>,
-    course: Course,
+    course: Phase,
 }
 
 /// How the session goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Course {
+enum Phase {
     /// The client sends commands.
     Commands,
     /// The server has asked for a file: the client sends it.
@@ -65,16 +65,16 @@ enum Kind {
 
 /// How much of a client's bytes goes on to the server, and what comes then.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Passage {
+pub struct ForwardPlan {
     /// So many bytes go on.
     pub forward: usize,
     /// What stands behind them.
-    pub then: Then,
+    pub then: Next,
 }
 
 /// What stands behind what goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Then {
+pub enum Next {
     /// Nothing, or the beginning of a packet of which too little is here to tell what it is: it is to be given again, with more
     /// behind it. That is at most as long as a login's packet ([`super::codec::MAX_LOGIN_PACKET`]).
     More,
@@ -91,12 +91,12 @@ pub enum Then {
     Kill(Kill),
 }
 
-impl Dialogue {
+impl SessionTracker {
     /// Begins behind a login, with the status that its OK had.
     #[must_use]
     pub fn new(capabilities: Capabilities, status: u16) -> Self {
         let compressed = capabilities.has_any(Capabilities::COMPRESS | Capabilities::ZSTD);
-        let course = if compressed { Course::Lost } else { Course::Commands };
+        let course = if compressed { Phase::Lost } else { Phase::Commands };
         let shared = Shared { capabilities, awaited: VecDeque::new(), course };
         Self { shared, requests: Requests::default(), answers: Answers::new(status) }
     }
@@ -105,7 +105,7 @@ impl Dialogue {
     ///
     /// # Errors
     /// Where a `COM_CHANGE_USER` is longer than it can be.
-    pub fn requests(&mut self, bytes: &[u8]) -> Result<Passage, Fault> {
+    pub fn requests(&mut self, bytes: &[u8]) -> Result<ForwardPlan, ProtocolError> {
         self.requests.follow(&mut self.shared, bytes)
     }
 
@@ -117,7 +117,7 @@ impl Dialogue {
     /// Whether every command is answered, and no packet is under way.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.shared.course == Course::Commands
+        self.shared.course == Phase::Commands
             && self.shared.awaited.is_empty()
             && self.requests.is_between()
             && self.answers.is_between()
@@ -126,7 +126,7 @@ impl Dialogue {
     /// Whether every command was answered when the client said that it goes: the session is of use to others.
     #[must_use]
     pub fn is_left_idle(&self) -> bool {
-        self.shared.course == Course::Over
+        self.shared.course == Phase::Over
             && self.shared.awaited.is_empty()
             && self.answers.is_between()
     }
@@ -134,7 +134,7 @@ impl Dialogue {
     /// Whether it can't be followed any longer.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        self.shared.course == Course::Lost
+        self.shared.course == Phase::Lost
     }
 
     /// The status flags that the last answer had; `None` where that was an ERR, which has none.
@@ -146,7 +146,7 @@ impl Dialogue {
 
 impl Shared {
     fn lose(&mut self) {
-        self.course = Course::Lost;
+        self.course = Phase::Lost;
         self.awaited = VecDeque::new();
     }
 

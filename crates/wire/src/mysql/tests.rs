@@ -5,13 +5,15 @@ use std::sync::Arc;
 use countersign_core::credentials::Secret;
 use zeroize::Zeroizing;
 
-use super::answer::{Okay, error_number, status};
-use super::dial::{Dial, Session};
-use super::greeting::Greeted;
-use super::login::{Arrival, Ask, Login};
+use super::client::{ClientLogin, Session};
+use super::greeting::HandshakeV10;
+use super::response::{OkPacket, error_number, status};
+use super::server::{AuthMethod, LoginRequest, ServerLogin};
 use super::*;
-use crate::exchange::{Credential, Exchange, Fault, Peer, Secure, Security, Step, Tls};
-use crate::inbox::Inbox;
+use crate::exchange::{
+    AwaitTls, ClientTlsMode, Credential, Exchange, ProtocolError, Step, TlsInfo, TransportSecurity,
+};
+use crate::read_buffer::ReadBuffer;
 
 /// Bytes from hexadecimal digits; white space parts them.
 pub(super) fn hex(digits: &str) -> Vec<u8> {
@@ -31,15 +33,15 @@ pub(super) const MARIADB_1011: &str = "0a352e352e352d31302e31312e31392d4d6172696
      0000000000001d0000006d355e5d3531365c4e4e2156006d7973716c5f6e61746976655f70617373776f726400";
 
 pub(super) fn greeting(digits: &str) -> Greeting {
-    Greeted::parse(&hex(digits)).unwrap().greeting
+    HandshakeV10::parse(&hex(digits)).unwrap().greeting
 }
 
 pub(super) fn password(text: &str) -> Credential {
     Credential::Password(Secret::new(text).unwrap())
 }
 
-pub(super) fn ask(text: &str) -> Ask {
-    Ask::Password(Arc::new(MysqlPassword::new(&Secret::new(text).unwrap())))
+pub(super) fn ask(text: &str) -> AuthMethod {
+    AuthMethod::Password(Arc::new(MysqlPassword::new(&Secret::new(text).unwrap())))
 }
 
 pub(super) fn token() -> Credential {
@@ -51,21 +53,24 @@ pub(super) fn token() -> Credential {
 
 enum State<E: Exchange> {
     Going(E),
-    Securing(Box<dyn Secure<E>>),
-    Over(Result<E::Outcome, Fault>),
+    Securing(Box<dyn AwaitTls<E>>),
+    Over(Result<E::Outcome, ProtocolError>),
 }
 
 /// One side of a login, what has come to it, and what it has sent.
 struct End<E: Exchange> {
     state: Option<State<E>>,
-    inbox: Inbox,
+    inbox: ReadBuffer,
     sent: Vec<u8>,
 }
 
 impl<E: Exchange> End<E> {
     fn new(exchange: E) -> Self {
-        let mut end =
-            Self { state: Some(State::Going(exchange)), inbox: Inbox::default(), sent: Vec::new() };
+        let mut end = Self {
+            state: Some(State::Going(exchange)),
+            inbox: ReadBuffer::default(),
+            sent: Vec::new(),
+        };
         end.go();
         end
     }
@@ -80,7 +85,7 @@ impl<E: Exchange> End<E> {
                     self.sent.extend_from_slice(&bytes);
                     (State::Going(next), false)
                 }
-                Ok(Step::Secure(bytes, next)) => {
+                Ok(Step::StartTls(bytes, next)) => {
                     self.sent.extend(bytes);
                     (State::Securing(next), true)
                 }
@@ -89,7 +94,7 @@ impl<E: Exchange> End<E> {
                     (State::Over(Ok(outcome)), true)
                 }
                 Err(fault) => {
-                    self.sent.extend_from_slice(fault.farewell());
+                    self.sent.extend_from_slice(fault.error_packet());
                     (State::Over(Err(fault)), true)
                 }
             };
@@ -110,7 +115,7 @@ impl<E: Exchange> End<E> {
     fn secured(&mut self) {
         match self.state.take() {
             Some(State::Securing(next)) => {
-                self.state = Some(State::Going(next.established(Peer::default())))
+                self.state = Some(State::Going(next.established(TlsInfo::default())))
             }
             state => self.state = state,
         }
@@ -121,21 +126,21 @@ impl<E: Exchange> End<E> {
         matches!(self.state, Some(State::Securing(_)))
     }
 
-    fn outcome(self) -> Result<E::Outcome, Fault> {
+    fn outcome(self) -> Result<E::Outcome, ProtocolError> {
         match self.state {
             Some(State::Over(outcome)) => outcome,
-            _ => Err(Fault::protocol("it waits for ever")),
+            _ => Err(ProtocolError::protocol("it waits for ever")),
         }
     }
 }
 
 /// Lets both talk until neither says more; whoever is let in gets this OK.
-pub(super) fn talk<C: Exchange, S: Exchange<Outcome = Arrival>>(
+pub(super) fn talk<C: Exchange, S: Exchange<Outcome = LoginRequest>>(
     client: C,
     server: S,
-    ok: &Okay,
+    ok: &OkPacket,
     chunk: usize,
-) -> (Result<C::Outcome, Fault>, Result<Arrival, Fault>) {
+) -> (Result<C::Outcome, ProtocolError>, Result<LoginRequest, ProtocolError>) {
     let (mut client, mut server) = (End::new(client), End::new(server));
     let mut welcomed = false;
     loop {
@@ -159,52 +164,52 @@ pub(super) fn talk<C: Exchange, S: Exchange<Outcome = Arrival>>(
     }
 }
 
-fn settings(digits: &str, tls: Tls, ask: Ask) -> login::Settings {
-    login::Settings { greeting: greeting(digits), tls, connection_id: 7, ask }
+fn settings(digits: &str, tls: ClientTlsMode, ask: AuthMethod) -> server::ServerConfig {
+    server::ServerConfig { greeting: greeting(digits), tls, connection_id: 7, ask }
 }
 
-fn wish() -> Wish {
+fn wish() -> LoginParams {
     let attributes =
         vec![(b"_pid".to_vec(), b"11".to_vec()), (b"program_name".to_vec(), b"mysql".to_vec())];
-    let capabilities = Capabilities::CARRIED.without(
+    let capabilities = Capabilities::FORWARDED.without(
         Capabilities::ZSTD | Capabilities::OPTIONAL_METADATA | Capabilities::QUERY_ATTRIBUTES,
     );
     let capabilities = capabilities
         .with(Capabilities::PROTOCOL_41)
         .without(Capabilities::EXTENDED_METADATA | Capabilities::CACHE_METADATA);
-    Wish {
+    LoginParams {
         capabilities,
         attributes,
         collation: 255,
-        ..Wish::new("jané", Some("orders".to_owned()))
+        ..LoginParams::new("jané", Some("orders".to_owned()))
     }
 }
 
-fn changed() -> Okay {
+fn changed() -> OkPacket {
     let status = status::AUTOCOMMIT | status::SESSION_STATE_CHANGED;
-    Okay { status, changes: b"\x01\x07\x06orders".to_vec(), ..Okay::default() }
+    OkPacket { status, changes: b"\x01\x07\x06orders".to_vec(), ..OkPacket::default() }
 }
 
-type Both = (Result<Session, Fault>, Result<Arrival, Fault>);
+type Both = (Result<Session, ProtocolError>, Result<LoginRequest, ProtocolError>);
 
 fn meet(
     digits: &str,
-    tls: Tls,
-    security: Security,
-    ask: Ask,
+    tls: ClientTlsMode,
+    security: TransportSecurity,
+    ask: AuthMethod,
     credential: Credential,
     chunk: usize,
 ) -> Both {
-    let dial = Dial::new(dial::Settings { wish: wish(), security, credential });
-    talk(dial, Login::new(settings(digits, tls, ask)), &changed(), chunk)
+    let dial = ClientLogin::new(client::ClientConfig { wish: wish(), security, credential });
+    talk(dial, ServerLogin::new(settings(digits, tls, ask)), &changed(), chunk)
 }
 
-const LINES: [(Tls, Security); 5] = [
-    (Tls::Off, Security::Plain { trusted: false }),
-    (Tls::Off, Security::Plain { trusted: true }),
-    (Tls::Offered, Security::Plain { trusted: true }),
-    (Tls::Offered, Security::Required),
-    (Tls::Required, Security::Required),
+const LINES: [(ClientTlsMode, TransportSecurity); 5] = [
+    (ClientTlsMode::Off, TransportSecurity::Plain { trusted: false }),
+    (ClientTlsMode::Off, TransportSecurity::Plain { trusted: true }),
+    (ClientTlsMode::Offered, TransportSecurity::Plain { trusted: true }),
+    (ClientTlsMode::Offered, TransportSecurity::Required),
+    (ClientTlsMode::Required, TransportSecurity::Required),
 ];
 
 #[test]
@@ -220,11 +225,17 @@ fn whoever_knows_the_password_is_let_in_with_all_it_asked_for() {
             meet(digits, tls, security, ask("geheim"), password("geheim"), chunk);
         let (session, arrival) = (session.unwrap(), arrival.unwrap());
         let carried = greeting(digits).capabilities | Capabilities::PROTOCOL_41;
-        assert_eq!(arrival.wish, Wish { capabilities: wish().capabilities & carried, ..wish() });
+        assert_eq!(
+            arrival.wish,
+            LoginParams { capabilities: wish().capabilities & carried, ..wish() }
+        );
         assert_eq!(session.connection_id, 7);
-        assert_eq!(session.capabilities.has(Capabilities::SSL), security == Security::Required);
+        assert_eq!(
+            session.capabilities.has(Capabilities::SSL),
+            security == TransportSecurity::Required
+        );
         assert_eq!(session.status, status::AUTOCOMMIT | status::SESSION_STATE_CHANGED);
-        assert_eq!(Okay::parse(&session.ok, session.capabilities), Some(changed()));
+        assert_eq!(OkPacket::parse(&session.ok, session.capabilities), Some(changed()));
         assert_eq!(session.greeting.version, greeting(digits).version);
     }
 }
@@ -234,10 +245,10 @@ fn whoever_does_not_is_kept_out_and_told_so() {
     for (digits, (tls, security)) in
         [MYSQL_97, MARIADB_1011].into_iter().flat_map(|digits| LINES.map(|line| (digits, line)))
     {
-        for (credential, said) in [(password("geheimer"), "YES"), (Credential::Nothing, "NO")] {
+        for (credential, said) in [(password("geheimer"), "YES"), (Credential::None, "NO")] {
             let (session, arrival) = meet(digits, tls, security, ask("geheim"), credential, 7);
-            assert!(matches!(arrival, Err(Fault::Denied { .. })), "{arrival:?}");
-            let Err(Fault::Refused(error)) = session else { panic!("{session:?}") };
+            assert!(matches!(arrival, Err(ProtocolError::Denied { .. })), "{arrival:?}");
+            let Err(ProtocolError::Refused(error)) = session else { panic!("{session:?}") };
             assert_eq!(error.code, "1045 (28000)");
             assert_eq!(
                 error.message,
@@ -252,8 +263,8 @@ fn where_nothing_is_asked_everybody_is_let_in() {
     for (digits, (tls, security)) in
         [MYSQL_97, MARIADB_1011].into_iter().flat_map(|digits| LINES.map(|line| (digits, line)))
     {
-        for credential in [password("any"), Credential::Nothing] {
-            let (session, arrival) = meet(digits, tls, security, Ask::Nothing, credential, 3);
+        for credential in [password("any"), Credential::None] {
+            let (session, arrival) = meet(digits, tls, security, AuthMethod::Trust, credential, 3);
             session.unwrap();
             assert_eq!(arrival.unwrap().wish.user, "jané");
         }
@@ -263,19 +274,21 @@ fn where_nothing_is_asked_everybody_is_let_in() {
 #[test]
 fn a_token_goes_out_as_it_is_and_only_where_nobody_reads_along() {
     for (tls, security) in LINES {
-        let (session, _) = meet(MYSQL_97, tls, security, Ask::Nothing, token(), usize::MAX);
+        let (session, _) = meet(MYSQL_97, tls, security, AuthMethod::Trust, token(), usize::MAX);
         match security {
-            Security::Plain { trusted: false } => {
-                assert!(matches!(session, Err(Fault::Unsupported { .. })), "{session:?}")
+            TransportSecurity::Plain { trusted: false } => {
+                assert!(matches!(session, Err(ProtocolError::Unsupported { .. })), "{session:?}")
             }
             _ => assert!(session.is_ok(), "{session:?}"),
         }
         let (session, _) = meet(MYSQL_97, tls, security, ask("geheim"), token(), usize::MAX);
-        let Err(Fault::Unsupported { detail, .. } | Fault::Denied { detail, .. }) = session else {
+        let Err(ProtocolError::Unsupported { detail, .. } | ProtocolError::Denied { detail, .. }) =
+            session
+        else {
             panic!("{session:?}")
         };
         assert!(
-            security == Security::Plain { trusted: false }
+            security == TransportSecurity::Plain { trusted: false }
                 || detail.contains("AWSAuthenticationPlugin"),
             "{detail}"
         );
@@ -284,74 +297,100 @@ fn a_token_goes_out_as_it_is_and_only_where_nobody_reads_along() {
 
 #[test]
 fn tls_is_there_or_there_is_no_login() {
-    let (session, _) =
-        meet(MYSQL_97, Tls::Off, Security::Required, Ask::Nothing, token(), usize::MAX);
+    let (session, _) = meet(
+        MYSQL_97,
+        ClientTlsMode::Off,
+        TransportSecurity::Required,
+        AuthMethod::Trust,
+        token(),
+        usize::MAX,
+    );
     assert!(
-        matches!(&session, Err(Fault::Unsupported { detail, .. }) if detail.contains("no TLS")),
+        matches!(&session, Err(ProtocolError::Unsupported { detail, .. }) if detail.contains("no TLS")),
         "{session:?}"
     );
-    let plain = Security::Plain { trusted: true };
-    let (session, arrival) =
-        meet(MYSQL_97, Tls::Required, plain, Ask::Nothing, password("x"), usize::MAX);
-    assert!(matches!(arrival, Err(Fault::Denied { .. })), "{arrival:?}");
+    let plain = TransportSecurity::Plain { trusted: true };
+    let (session, arrival) = meet(
+        MYSQL_97,
+        ClientTlsMode::Required,
+        plain,
+        AuthMethod::Trust,
+        password("x"),
+        usize::MAX,
+    );
+    assert!(matches!(arrival, Err(ProtocolError::Denied { .. })), "{arrival:?}");
     assert!(
-        matches!(&session, Err(Fault::Refused(error)) if error_number(&error.payload) == Some(3159)),
+        matches!(&session, Err(ProtocolError::Refused(error)) if error_number(&error.payload) == Some(3159)),
         "{session:?}"
     );
 }
 
 #[test]
 fn a_client_is_not_promised_what_another_server_lacks() {
-    let wish = Wish { capabilities: Capabilities::QUERY_ATTRIBUTES, ..wish() };
-    let dial = Dial::new(dial::Settings {
+    let wish = LoginParams { capabilities: Capabilities::QUERY_ATTRIBUTES, ..wish() };
+    let dial = ClientLogin::new(client::ClientConfig {
         wish,
-        security: Security::Plain { trusted: true },
+        security: TransportSecurity::Plain { trusted: true },
         credential: password("x"),
     });
-    let login = Login::new(settings(MARIADB_1011, Tls::Off, Ask::Nothing));
-    let (session, _) = talk(dial, login, &Okay::default(), usize::MAX);
+    let login = ServerLogin::new(settings(MARIADB_1011, ClientTlsMode::Off, AuthMethod::Trust));
+    let (session, _) = talk(dial, login, &OkPacket::default(), usize::MAX);
     assert!(
-        matches!(&session, Err(Fault::Unsupported { detail, .. }) if detail.contains("QUERY_ATTRIBUTES")),
+        matches!(&session, Err(ProtocolError::Unsupported { detail, .. }) if detail.contains("QUERY_ATTRIBUTES")),
         "{session:?}"
     );
 }
 
 #[test]
 fn users_are_changed_in_a_session_that_stands() {
-    let server = Capabilities::CARRIED | Capabilities::LOGIN;
-    let before =
-        Wish { capabilities: Capabilities::CARRIED.with(Capabilities::PROTOCOL_41), ..wish() };
+    let server = Capabilities::FORWARDED | Capabilities::LOGIN;
+    let before = LoginParams {
+        capabilities: Capabilities::FORWARDED.with(Capabilities::PROTOCOL_41),
+        ..wish()
+    };
     for (flavour, asks, credential, tls) in [
         (Flavour::Mysql, ask("geheim"), password("geheim"), true),
         (Flavour::Mariadb, ask("geheim"), password("geheim"), false),
-        (Flavour::Mysql, Ask::Nothing, password("any"), false),
-        (Flavour::Mariadb, Ask::Nothing, Credential::Nothing, false),
+        (Flavour::Mysql, AuthMethod::Trust, password("any"), false),
+        (Flavour::Mariadb, AuthMethod::Trust, Credential::None, false),
     ] {
-        let after =
-            Wish { user: "joe".to_owned(), database: None, collation: 2048, ..before.clone() };
-        let change = dial::Change::with(server, after.clone(), credential, tls, false);
-        let Ok(Step::Write(packet, change)) = change.advance(&mut Inbox::default()) else {
+        let after = LoginParams {
+            user: "joe".to_owned(),
+            database: None,
+            collation: 2048,
+            ..before.clone()
+        };
+        let change = client::ChangeUser::with(server, after.clone(), credential, tls, false);
+        let Ok(Step::Write(packet, change)) = change.advance(&mut ReadBuffer::default()) else {
             panic!()
         };
         let login =
-            login::Change::new(&packet[codec::HEADER..], &before, flavour, asks, tls).unwrap();
+            server::ServerChangeUser::new(&packet[codec::HEADER..], &before, flavour, asks, tls)
+                .unwrap();
         let (changed, arrival) = talk(change, login, &changed(), 2);
         assert_eq!(changed.unwrap().status, status::AUTOCOMMIT | status::SESSION_STATE_CHANGED);
         assert_eq!(arrival.unwrap().wish, after);
     }
-    let change = dial::Change::with(server, before.clone(), password("wrong"), true, false);
-    let Ok(Step::Write(packet, change)) = change.advance(&mut Inbox::default()) else { panic!() };
-    let login =
-        login::Change::new(&packet[codec::HEADER..], &before, Flavour::Mysql, ask("geheim"), true)
-            .unwrap();
-    let (changed, arrival) = talk(change, login, &Okay::default(), 2);
-    assert!(matches!(arrival, Err(Fault::Denied { .. })));
-    assert!(matches!(changed, Err(Fault::Refused(_))));
+    let change = client::ChangeUser::with(server, before.clone(), password("wrong"), true, false);
+    let Ok(Step::Write(packet, change)) = change.advance(&mut ReadBuffer::default()) else {
+        panic!()
+    };
+    let login = server::ServerChangeUser::new(
+        &packet[codec::HEADER..],
+        &before,
+        Flavour::Mysql,
+        ask("geheim"),
+        true,
+    )
+    .unwrap();
+    let (changed, arrival) = talk(change, login, &OkPacket::default(), 2);
+    assert!(matches!(arrival, Err(ProtocolError::Denied { .. })));
+    assert!(matches!(changed, Err(ProtocolError::Refused(_))));
 }
 
 #[test]
 fn what_differs_between_processes_is_not_of_a_pools_key() {
-    let other = Wish {
+    let other = LoginParams {
         attributes: vec![
             (b"program_name".to_vec(), b"mysql".to_vec()),
             (b"_pid".to_vec(), b"12".to_vec()),
@@ -360,5 +399,5 @@ fn what_differs_between_processes_is_not_of_a_pools_key() {
     };
     assert_ne!(wish(), other);
     assert_eq!(wish().pool_key(), other.pool_key());
-    assert_ne!(wish().pool_key(), Wish { database: None, ..wish() }.pool_key());
+    assert_ne!(wish().pool_key(), LoginParams { database: None, ..wish() }.pool_key());
 }

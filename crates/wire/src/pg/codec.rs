@@ -1,7 +1,7 @@
 //! Messages as bytes, both ways.
 
-use crate::exchange::{Fault, ServerError};
-use crate::inbox::Inbox;
+use crate::exchange::{ProtocolError, ServerError};
+use crate::read_buffer::ReadBuffer;
 
 use super::CancelKey;
 
@@ -169,7 +169,7 @@ pub fn terminate() -> Vec<u8> {
 /// What ends the login of a client well: `AuthenticationOk`, the server's parameters, the key to cancel with, and
 /// `ReadyForQuery` outside of a transaction.
 #[must_use]
-pub fn welcome(parameters: &[(String, String)], key: &CancelKey) -> Vec<u8> {
+pub fn login_ok(parameters: &[(String, String)], key: &CancelKey) -> Vec<u8> {
     let mut bytes = authentication_ok();
     for (name, value) in parameters {
         bytes.extend_from_slice(&parameter_status(name, value));
@@ -259,7 +259,7 @@ pub type Received<'a> = (u8, &'a [u8], usize);
 ///
 /// # Errors
 /// Where it says that it holds less than its own length, or more than `max` bytes in all.
-pub fn read_message(inbox: &Inbox, max: usize) -> Result<Option<Received<'_>>, Fault> {
+pub fn read_message(inbox: &ReadBuffer, max: usize) -> Result<Option<Received<'_>>, ProtocolError> {
     let Some((header, behind)) = inbox.unread().split_first_chunk::<HEADER>() else {
         return Ok(None);
     };
@@ -268,7 +268,7 @@ pub fn read_message(inbox: &Inbox, max: usize) -> Result<Option<Received<'_>>, F
     let total = length.saturating_add(1);
     let Some(payload) = length.checked_sub(4).filter(|_| total <= max) else {
         let kind = char::from(kind).escape_default();
-        return Err(Fault::protocol(format!(
+        return Err(ProtocolError::protocol(format!(
             "a message of kind '{kind}' says it is {length} bytes long; 4 to {} can be",
             max - 1
         )));

@@ -4,7 +4,7 @@ use super::codec;
 
 /// A `StartupMessage`: two that are equal ask for the same session.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Startup {
+pub struct StartupParams {
     /// The minor version that is spoken: 0 or 2.
     pub minor: u16,
     /// Who logs in.
@@ -16,7 +16,7 @@ pub struct Startup {
     pub parameters: Vec<(String, String)>,
 }
 
-impl Startup {
+impl StartupParams {
     /// Whether the session is a replication's, which is none to give to anybody else: `replication` is set, and not to what
     /// PostgreSQL reads as false.
     #[must_use]

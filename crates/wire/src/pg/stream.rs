@@ -8,7 +8,7 @@ pub const MAX_MESSAGE: u32 = 1 << 30;
 
 /// What a client sends behind its login.
 #[derive(Debug, Default)]
-pub struct Requests {
+pub struct FrontendTracker {
     place: Place,
     awaited: u64,
     messages: u64,
@@ -25,25 +25,25 @@ enum Course {
 
 /// How much of some bytes goes on to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Passage {
+pub enum ForwardPlan {
     /// All of them.
     All,
     /// So many: behind them a `Terminate` begins, which is not to be forwarded, and nothing after it.
     Until(usize),
 }
 
-impl Requests {
+impl FrontendTracker {
     /// Goes over what is to be forwarded.
-    pub fn follow(&mut self, bytes: &[u8]) -> Passage {
+    pub fn follow(&mut self, bytes: &[u8]) -> ForwardPlan {
         if let Course::Terminated = self.course {
-            return Passage::Until(0);
+            return ForwardPlan::Until(0);
         }
         let mut rest = bytes;
         loop {
             // Seen at the message's first byte: the rest of the header may not be here, and that byte isn't to go on.
             if self.place.is_between(&mut rest) && rest.first() == Some(&b'X') {
                 self.course = Course::Terminated;
-                return Passage::Until(bytes.len() - rest.len());
+                return ForwardPlan::Until(bytes.len() - rest.len());
             }
             match self.place.next(&mut rest) {
                 Some(kind) => {
@@ -51,7 +51,7 @@ impl Requests {
                     self.awaited += u64::from(matches!(kind, b'Q' | b'S' | b'F'));
                     self.takes_database |= statement(kind, rest).is_some_and(takes_database);
                 }
-                None => return Passage::All,
+                None => return ForwardPlan::All,
             }
         }
     }
@@ -65,7 +65,7 @@ impl Requests {
     /// Whether a statement has gone by, since this was asked last, that the server refuses as long as others are in the database
     /// that it names: `DROP`, `ALTER` or `CREATE DATABASE`. One that begins with a comment, or whose beginning comes in parts, is
     /// not seen.
-    pub fn takes_database(&mut self) -> bool {
+    pub fn take_exclusive_ddl_flag(&mut self) -> bool {
         std::mem::take(&mut self.takes_database)
     }
 
@@ -74,7 +74,7 @@ impl Requests {
     /// It gives fewer where it skips some: a `Sync` within a `COPY … FROM STDIN`, and what follows a mistake up to the next
     /// `Sync`. It never gives more. Where the stream can't be followed any longer, this is more than it can ever give.
     #[must_use]
-    pub fn awaited(&self) -> u64 {
+    pub fn expected_ready(&self) -> u64 {
         if let Place::Lost = self.place { u64::MAX } else { self.awaited }
     }
 }
@@ -98,7 +98,7 @@ fn takes_database(statement: &[u8]) -> bool {
 
 /// What a server sends behind the login.
 #[derive(Debug, Default)]
-pub struct Answers {
+pub struct BackendTracker {
     place: Place,
     given: u64,
     standing: Standing,
@@ -115,7 +115,7 @@ enum Standing {
     Ready(u8),
 }
 
-impl Answers {
+impl BackendTracker {
     /// Goes over what is forwarded.
     pub fn follow(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
@@ -146,7 +146,7 @@ impl Answers {
 
     /// How many `ReadyForQuery` have come.
     #[must_use]
-    pub fn given(&self) -> u64 {
+    pub fn received_ready(&self) -> u64 {
         self.given
     }
 

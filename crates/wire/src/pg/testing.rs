@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use countersign_core::credentials::Secret;
 
+use super::client::{ChannelBinding, ClientConfig, Credential};
 use super::codec;
-use super::dial::{ChannelBinding, Credential, Settings};
 use super::scram::ScramVerifier;
-use super::{CancelKey, Startup};
-use crate::exchange::Security;
+use super::{CancelKey, StartupParams};
+use crate::exchange::TransportSecurity;
 
 pub(super) fn secret(text: &str) -> Secret {
     Secret::new(text).unwrap()
@@ -34,16 +34,21 @@ pub(super) fn startup(major: u16, minor: u16, texts: &[&str]) -> Vec<u8> {
 }
 
 /// What a client of ours asks for.
-pub(super) fn jane(minor: u16) -> Startup {
+pub(super) fn jane(minor: u16) -> StartupParams {
     let parameters = vec![("application_name".to_owned(), "psql".to_owned())];
-    Startup { minor, user: "jane".to_owned(), database: Some("orders".to_owned()), parameters }
+    StartupParams {
+        minor,
+        user: "jane".to_owned(),
+        database: Some("orders".to_owned()),
+        parameters,
+    }
 }
 
 /// How Jane logs in to a server: TLS, asked for.
-pub(super) fn settings(credential: Credential) -> Settings {
-    Settings {
+pub(super) fn settings(credential: Credential) -> ClientConfig {
+    ClientConfig {
         startup: jane(2),
-        security: Security::Required,
+        security: TransportSecurity::Required,
         direct_tls: false,
         credential,
         channel_binding: ChannelBinding::Prefer,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::process::Command;
 
-use countersign_e2e::{Said, run};
+use countersign_e2e::{CommandOutput, run};
 
 use crate::client::{Client, Place};
 use crate::stack::{Source, Stack};
@@ -127,7 +127,11 @@ fn with_endpoints(
 }
 
 /// What came of each verb of one run. `whose` has to be in the identity.
-fn steps(verbs: &[&'static str], whose: &str, said: &Said) -> HashMap<&'static str, Outcome> {
+fn steps(
+    verbs: &[&'static str],
+    whose: &str,
+    said: &CommandOutput,
+) -> HashMap<&'static str, Outcome> {
     let mut lines = said.out.lines();
     let mut outcomes = HashMap::new();
     let mut going = true;
@@ -161,7 +165,7 @@ fn is_right(verb: &str, value: &str, whose: &str) -> bool {
 }
 
 /// A run with credentials from a source, all or nothing.
-fn whole(said: &Said) -> Outcome {
+fn whole(said: &CommandOutput) -> Outcome {
     let steps = steps(&BY_SOURCE, ":assumed-role/", said);
     let failed = BY_SOURCE.iter().find_map(|verb| match steps.get(verb) {
         Some(Outcome::Failed(what)) => Some(Outcome::Failed(format!("{verb}: {what}"))),
@@ -171,7 +175,7 @@ fn whole(said: &Said) -> Outcome {
 }
 
 /// The SDK has to know AWS's error as such.
-fn refused(said: &Said) -> Outcome {
+fn refused(said: &CommandOutput) -> Outcome {
     if !said.ok && said.out.is_empty() && said.err.contains("InvalidClientTokenId") {
         return Outcome::Ok;
     }
@@ -183,7 +187,7 @@ fn refused(said: &Said) -> Outcome {
 }
 
 /// How it ended, with the end of what it said.
-fn last_words(said: &Said) -> String {
+fn last_words(said: &CommandOutput) -> String {
     let status = said.status.map_or_else(|| "a signal".to_owned(), |status| status.to_string());
     let lines: Vec<&str> = said.err.lines().rev().take(6).collect();
     format!(

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use countersign_core::name::Engine;
-use countersign_e2e::{Said, run};
+use countersign_e2e::{CommandOutput, run};
 
 use crate::case::{Case, Expected};
 use crate::client::{Client, Place};
@@ -101,7 +101,7 @@ impl Case {
         server: &Server,
         token: &str,
         elsewhere: Option<(String, u16)>,
-    ) -> Said {
+    ) -> CommandOutput {
         let mut command = Command::new("timeout");
         command.arg(PATIENCE).args(client.command(place)).env_clear().envs(server.variables());
         command.envs(KEPT.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))));
@@ -121,7 +121,7 @@ impl Case {
 }
 
 /// Whether it is what it has to be.
-fn judge(expected: Expected, engine: Engine, said: &Said, token: &str) -> Outcome {
+fn judge(expected: Expected, engine: Engine, said: &CommandOutput, token: &str) -> Outcome {
     if said.out.contains(token) || said.err.contains(token) {
         return Outcome::Unexpected("it printed the token".to_owned());
     }

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use countersign_core::credentials::{Credentials, Secret};
 use countersign_core::endpoint::Endpoint;
 use countersign_core::name::Engine;
-use countersign_e2e::{Proxy, Site, padded_session, run, token};
+use countersign_e2e::{Proxy, ProxyFixture, padded_session, run, token};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -114,8 +114,11 @@ impl Stack {
     }
 
     /// A proxy for these servers, each at the port that it has itself.
-    pub(crate) fn proxy<'a>(&self, servers: impl Iterator<Item = &'a mut Server>) -> (Site, Proxy) {
-        let site = Site::default();
+    pub(crate) fn proxy<'a>(
+        &self,
+        servers: impl Iterator<Item = &'a mut Server>,
+    ) -> (ProxyFixture, Proxy) {
+        let site = ProxyFixture::default();
         let mut command = site.bare(&[]);
         let mut aws = HashMap::new();
         for server in servers {

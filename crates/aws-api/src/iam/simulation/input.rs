@@ -4,12 +4,12 @@ use countersign_core::arn::Arn;
 use countersign_core::name::AccountId;
 use countersign_core::policy::{Caller, Context, ContextValue, Policy, PolicyKind};
 
-use crate::call::{Call, Target};
+use crate::call::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::iam::entity::absent;
 use crate::iam::identity::{Asked, Identity, Kind};
-use countersign_authority::documents::{Documents, managed};
-use countersign_authority::holder::Who;
+use countersign_authority::effective_policies::{EffectivePolicies, managed};
+use countersign_authority::key_lookup::PrincipalRecord;
 
 /// The longest document that is looked at. Source: IAM API reference, `PolicyInputList`.
 const MAX_DOCUMENT: usize = 131_072;
@@ -20,7 +20,7 @@ pub(super) fn invalid(message: &str) -> ApiError {
 
 /// The documents of a list in the request.
 pub(in crate::iam) fn inputs<'a>(
-    call: &Call<'a>,
+    call: &RequestContext<'a>,
     parameter: &str,
 ) -> Result<Vec<&'a str>, ApiError> {
     let list = call.parameters.list(parameter);
@@ -46,7 +46,7 @@ pub(in crate::iam) struct Source {
 }
 
 /// The identity that `PolicySourceArn` names, if the caller may do `action` to it.
-pub(in crate::iam) fn source(call: &Call<'_>, action: &str) -> Result<Source, ApiError> {
+pub(in crate::iam) fn source(call: &RequestContext<'_>, action: &str) -> Result<Source, ApiError> {
     let text = call.parameters.required("PolicySourceArn")?;
     let not_valid = || invalid(&format!("Invalid ARN: {text} is none of a user, group or role"));
     let arn: Arn = text.parse().map_err(|_| not_valid())?;
@@ -70,21 +70,21 @@ impl Source {
     /// Its policies, and those of its groups, boundary and organization.
     pub(in crate::iam) fn documents(
         &self,
-        call: &Call<'_>,
+        call: &RequestContext<'_>,
         resource_account: &AccountId,
-    ) -> Documents {
+    ) -> EffectivePolicies {
         let who = match &self.identity {
-            Identity::User(user) => Who::User(user.clone()),
-            Identity::Role(role) => Who::Role(role.clone()),
+            Identity::User(user) => PrincipalRecord::User(user.clone()),
+            Identity::Role(role) => PrincipalRecord::Role(role.clone()),
             Identity::Group(group) => {
                 let inline = group.inline.iter().map(|(name, text)| (name.clone(), text.clone()));
                 let identity = inline
                     .chain(group.attached.iter().map(|arn| managed(&call.state, arn)))
                     .collect();
-                return Documents { identity, ..Documents::default() };
+                return EffectivePolicies { identity, ..EffectivePolicies::default() };
             }
         };
-        Documents::of(&call.state, &who, resource_account)
+        EffectivePolicies::of(&call.state, &who, resource_account)
     }
 }
 
@@ -107,7 +107,7 @@ pub(super) fn owner(text: &str) -> Result<AccountId, ApiError> {
 
 /// The facts of the simulated requests, and their keys: what the request gives, and the tags of the source.
 pub(super) fn context(
-    call: &Call<'_>,
+    call: &RequestContext<'_>,
     source: Option<&Source>,
 ) -> Result<(Context, Vec<String>), ApiError> {
     let tags = match source.map(|source| &source.identity) {

@@ -5,26 +5,26 @@ use countersign_core::name::InstanceId;
 use zeroize::Zeroizing;
 
 use super::{allowed, answer, look_up, members, not_found, password_name, said, wrong_state};
-use crate::action::Answer;
-use crate::call::Call;
+use crate::action::ActionOutput;
+use crate::call::RequestContext;
 use crate::error::ApiError;
 use crate::rds::instance::change::{IAM, switch_iam};
 use crate::rds::instance::create::refuse_rename;
-use crate::rds::instance::life::{check_state, finish, refuse_snapshot};
+use crate::rds::instance::lifecycle::{check_state, finish, refuse_snapshot};
+use crate::rds::job_runner::Runner;
 use crate::rds::request::{
     Facts, Place, allow_new, bad_combination, database_name, engine, error, log_types, master_name,
     master_password, new_name, port, required, resource_id, settings, tags,
 };
-use crate::rds::runner::Runner;
 use crate::rds::{certificate, proxy, versions};
 use countersign_authority::model::{DbCluster, DbInstance, DbStatus, SecretRecord, seconds};
-use countersign_authority::store::{Draft, StoreError, placed};
+use countersign_authority::store::{Draft, StoreError, regional_key};
 
 /// The most clusters of an account in a region. Source: "Quotas and constraints for Amazon RDS" in the RDS user guide.
 const MAX_CLUSTERS: usize = 40;
 
 /// `CreateDBCluster`: it is there at once, and has no server before its first instance.
-pub(in crate::rds) fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
+pub(in crate::rds) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let place = Place::of(call)?;
     let name = new_name("DBClusterIdentifier", required(call, "DBClusterIdentifier")?)?;
     let engine_name = required(call, "Engine")?;
@@ -70,7 +70,11 @@ pub(in crate::rds) fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
         tags,
     };
     call.api.store().change(|draft| {
-        if draft.db_clusters.contains_key(&placed(&place.account, &place.region, name.as_str())) {
+        if draft.db_clusters.contains_key(&regional_key(
+            &place.account,
+            &place.region,
+            name.as_str(),
+        )) {
             return Err(error(
                 "DBClusterAlreadyExistsFault",
                 format!("DB Cluster {name} already exists"),
@@ -98,7 +102,7 @@ fn keep_password(
 }
 
 /// `ModifyDBCluster`
-pub(in crate::rds) fn modify(call: &Call<'_>) -> Result<Answer, ApiError> {
+pub(in crate::rds) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let (place, found) = (
         Place::of(call)?,
         allowed(call, "ModifyDBCluster", required(call, "DBClusterIdentifier")?)?,
@@ -151,7 +155,7 @@ pub(in crate::rds) fn modify(call: &Call<'_>) -> Result<Answer, ApiError> {
         Runner::work(permit, "password", move |runner, servers| {
             let failed = servers.set_master_password(&writer, &user, &password).err();
             let failed = failed.as_ref().map(|error| error as &dyn std::fmt::Display);
-            crate::rds::instance::outcome::left(runner, &writer, DbStatus::Available, failed);
+            crate::rds::instance::completion::left(runner, &writer, DbStatus::Available, failed);
         });
     }
     answer(call, &found.name)
@@ -192,22 +196,22 @@ fn begin_password(
 }
 
 /// `StartDBCluster`
-pub(in crate::rds) fn start(call: &Call<'_>) -> Result<Answer, ApiError> {
+pub(in crate::rds) fn start(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     bring(call, "StartDBCluster", DbStatus::Stopped, DbStatus::Starting)
 }
 
 /// `StopDBCluster`
-pub(in crate::rds) fn stop(call: &Call<'_>) -> Result<Answer, ApiError> {
+pub(in crate::rds) fn stop(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     bring(call, "StopDBCluster", DbStatus::Available, DbStatus::Stopping)
 }
 
 /// Brings every member of a cluster into another state, one after the other.
 fn bring(
-    call: &Call<'_>,
+    call: &RequestContext<'_>,
     action: &str,
     from: DbStatus,
     passing: DbStatus,
-) -> Result<Answer, ApiError> {
+) -> Result<ActionOutput, ApiError> {
     let (place, found) =
         (Place::of(call)?, allowed(call, action, required(call, "DBClusterIdentifier")?)?);
     let runner = call.api.rds();
@@ -243,7 +247,7 @@ fn bring(
 }
 
 /// `DeleteDBCluster`
-pub(in crate::rds) fn delete(call: &Call<'_>) -> Result<Answer, ApiError> {
+pub(in crate::rds) fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let (place, found) = (
         Place::of(call)?,
         allowed(call, "DeleteDBCluster", required(call, "DBClusterIdentifier")?)?,
@@ -279,7 +283,7 @@ pub(in crate::rds) fn remove_when_empty(
             && proxy.region == cluster.region
     })?;
     draft.remove::<SecretRecord>(&password_name(cluster));
-    draft.remove::<DbCluster>(&placed(&cluster.account, &cluster.region, &cluster.name));
+    draft.remove::<DbCluster>(&regional_key(&cluster.account, &cluster.region, &cluster.name));
     Ok(())
 }
 
@@ -289,6 +293,6 @@ pub(in crate::rds) fn record(
     place: &Place,
     name: &str,
 ) -> Result<DbCluster, ApiError> {
-    let found = draft.db_clusters.get(&placed(&place.account, &place.region, name));
+    let found = draft.db_clusters.get(&regional_key(&place.account, &place.region, name));
     found.map(|cluster| DbCluster::clone(cluster)).ok_or_else(|| not_found(name))
 }

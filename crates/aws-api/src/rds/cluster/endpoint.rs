@@ -7,8 +7,8 @@ use countersign_core::name::InstanceId;
 
 use super::change::record;
 use super::{allowed, members, named, reached_member, writer};
-use crate::action::Answer;
-use crate::call::Call;
+use crate::action::ActionOutput;
+use crate::call::RequestContext;
 use crate::error::ApiError;
 use crate::rds::instance::not_found as no_instance;
 use crate::rds::request::{
@@ -16,14 +16,14 @@ use crate::rds::request::{
     required, tags,
 };
 use crate::xml::Xml;
-use countersign_authority::model::{CustomEndpoint, DbCluster, DbInstance, DbStatus, Reached};
+use countersign_authority::model::{CustomEndpoint, DbCluster, DbInstance, DbStatus, Endpoint};
 use countersign_authority::random;
 use countersign_authority::store::State;
 
 /// The most custom endpoints of a cluster. Source: "Quotas and constraints for Amazon Aurora" in the Aurora user guide.
 const MAX_ENDPOINTS: usize = 5;
 
-fn kind(call: &Call<'_>) -> Result<Option<bool>, ApiError> {
+fn kind(call: &RequestContext<'_>) -> Result<Option<bool>, ApiError> {
     match call.parameters.text("EndpointType") {
         None => Ok(None),
         Some("ANY") => Ok(Some(true)),
@@ -36,7 +36,7 @@ fn kind(call: &Call<'_>) -> Result<Option<bool>, ApiError> {
 
 /// The members that a list names.
 fn listed(
-    call: &Call<'_>,
+    call: &RequestContext<'_>,
     cluster: &DbCluster,
     name: &str,
 ) -> Result<BTreeSet<InstanceId>, ApiError> {
@@ -51,7 +51,7 @@ fn listed(
 }
 
 /// `CreateDBClusterEndpoint`
-pub(in crate::rds) fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
+pub(in crate::rds) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let place = Place::of(call)?;
     let cluster = allowed(call, "CreateDBClusterEndpoint", required(call, "DBClusterIdentifier")?)?;
     let name =
@@ -98,7 +98,7 @@ fn check_lists(custom: &CustomEndpoint) -> Result<(), ApiError> {
 
 /// The endpoint of that name and its cluster, if the caller may do `action` to it.
 fn found(
-    call: &Call<'_>,
+    call: &RequestContext<'_>,
     place: &Place,
     action: &str,
 ) -> Result<(String, Arc<DbCluster>, CustomEndpoint), ApiError> {
@@ -119,7 +119,7 @@ fn not_found(name: &str) -> ApiError {
 }
 
 /// `ModifyDBClusterEndpoint`
-pub(in crate::rds) fn modify(call: &Call<'_>) -> Result<Answer, ApiError> {
+pub(in crate::rds) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let place = Place::of(call)?;
     let (name, cluster, _) = found(call, &place, "ModifyDBClusterEndpoint")?;
     let any = kind(call)?;
@@ -146,7 +146,7 @@ pub(in crate::rds) fn modify(call: &Call<'_>) -> Result<Answer, ApiError> {
 }
 
 /// `DeleteDBClusterEndpoint`
-pub(in crate::rds) fn delete(call: &Call<'_>) -> Result<Answer, ApiError> {
+pub(in crate::rds) fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let place = Place::of(call)?;
     let (name, cluster, custom) = found(call, &place, "DeleteDBClusterEndpoint")?;
     call.api.store().change(|draft| {
@@ -168,7 +168,7 @@ struct Row<'a> {
 }
 
 /// `DescribeDBClusterEndpoints`
-pub(in crate::rds) fn describe(call: &Call<'_>) -> Result<Answer, ApiError> {
+pub(in crate::rds) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let place = Place::of(call)?;
     let of = match call.parameters.text("DBClusterIdentifier") {
         Some(text) => Some(allowed(call, "DescribeDBClusterEndpoints", text)?),
@@ -251,7 +251,7 @@ pub(super) fn target(
     state: &State,
     cluster: &DbCluster,
     custom: &CustomEndpoint,
-) -> Option<Reached> {
+) -> Option<Endpoint> {
     let leads = |db: &&Arc<DbInstance>| {
         let listed = if custom.members.is_empty() {
             !custom.excluded.contains(&db.name)

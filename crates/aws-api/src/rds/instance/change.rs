@@ -9,18 +9,18 @@ use std::collections::BTreeMap;
 
 use countersign_core::credentials::Secret;
 
-use super::life::{check_state, invalid_state};
-use super::outcome::left;
+use super::completion::left;
+use super::lifecycle::{check_state, invalid_state};
 use super::{Found, allowed, answer, record};
-use crate::action::Answer;
-use crate::call::Call;
+use crate::action::ActionOutput;
+use crate::call::RequestContext;
 use crate::error::ApiError;
 use crate::rds::certificate;
 use crate::rds::instance::create::refuse_rename;
+use crate::rds::job_runner::Runner;
 use crate::rds::request::{
     bad_combination, class, engine, log_types, master_password, required, settings,
 };
-use crate::rds::runner::Runner;
 use countersign_authority::model::{DbInstance, DbStatus, Instance};
 use countersign_authority::store::Draft;
 
@@ -42,7 +42,7 @@ struct Wanted {
 }
 
 /// `ModifyDBInstance`
-pub(in crate::rds) fn modify(call: &Call<'_>) -> Result<Answer, ApiError> {
+pub(in crate::rds) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let found = allowed(call, "ModifyDBInstance", required(call, "DBInstanceIdentifier")?)?;
     refuse_rename(call, "NewDBInstanceIdentifier")?;
     certificate::check(call)?;
@@ -78,7 +78,7 @@ pub(in crate::rds) fn modify(call: &Call<'_>) -> Result<Answer, ApiError> {
     answer(call, &name)
 }
 
-fn read(call: &Call<'_>, db: &DbInstance) -> Result<Wanted, ApiError> {
+fn read(call: &RequestContext<'_>, db: &DbInstance) -> Result<Wanted, ApiError> {
     let engine = engine(&db.engine)?;
     let mut settings = settings(call)?;
     let mut waits: BTreeMap<String, String> = WAITS
@@ -112,7 +112,7 @@ fn read(call: &Call<'_>, db: &DbInstance) -> Result<Wanted, ApiError> {
 }
 
 /// A member has these from its cluster.
-fn refuse_for_member(call: &Call<'_>, db: &DbInstance) -> Result<(), ApiError> {
+fn refuse_for_member(call: &RequestContext<'_>, db: &DbInstance) -> Result<(), ApiError> {
     let named = |name: &&&str| call.parameters.has(name);
     let of_cluster = [
         "MasterUserPassword",
@@ -185,7 +185,11 @@ pub(in crate::rds) fn switch_iam(
 }
 
 /// Of a server that the API did not make, IAM authentication alone can be changed, and nothing waits for a window.
-fn modify_other(call: &Call<'_>, found: &Found, wanted: &Wanted) -> Result<Answer, ApiError> {
+fn modify_other(
+    call: &RequestContext<'_>,
+    found: &Found,
+    wanted: &Wanted,
+) -> Result<ActionOutput, ApiError> {
     let may = ["DBInstanceIdentifier", "EnableIAMDatabaseAuthentication", "ApplyImmediately"];
     let name = &found.db.name;
     if let Some(other) = call.parameters.names().into_iter().find(|name| !may.contains(name)) {

@@ -5,20 +5,20 @@ use std::time::{Duration, Instant};
 use countersign_core::credentials::Secret;
 use countersign_core::name::{Engine, InstanceId};
 
-use super::outcome::{came_up, left};
-use crate::action::Answer;
-use crate::call::Call;
+use super::completion::{came_up, left};
+use crate::action::ActionOutput;
+use crate::call::RequestContext;
 use crate::error::ApiError;
 use crate::rds::cluster;
+use crate::rds::job_runner::Runner;
 use crate::rds::request::{
     Facts, Place, allow_new, bad_combination, bad_value, class, database_name, engine, error,
     log_types, master_name, master_password, new_name, port, required, resource_id, settings, tags,
 };
-use crate::rds::runner::Runner;
 use crate::rds::{certificate, versions};
 use countersign_authority::model::{DbCluster, DbInstance, DbStatus, seconds};
 use countersign_authority::servers::{Master, NewServer, Servers};
-use countersign_authority::store::{Draft, placed};
+use countersign_authority::store::{Draft, regional_key};
 
 /// The most instances of an account in a region. Source: "Quotas and constraints for Amazon RDS" in the RDS user guide.
 const MAX_INSTANCES: usize = 40;
@@ -27,7 +27,7 @@ const MAX_INSTANCES: usize = 40;
 const WRITER_PATIENCE: Duration = Duration::from_secs(600);
 
 /// `CreateDBInstance`
-pub(in crate::rds) fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
+pub(in crate::rds) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let place = Place::of(call)?;
     let name = new_name("DBInstanceIdentifier", required(call, "DBInstanceIdentifier")?)?;
     let mut db = order(call, &place, name)?;
@@ -49,7 +49,11 @@ pub(in crate::rds) fn create(call: &Call<'_>) -> Result<Answer, ApiError> {
 }
 
 /// What is asked for, as far as it is the same for every instance.
-fn order(call: &Call<'_>, place: &Place, name: InstanceId) -> Result<DbInstance, ApiError> {
+fn order(
+    call: &RequestContext<'_>,
+    place: &Place,
+    name: InstanceId,
+) -> Result<DbInstance, ApiError> {
     let engine_name = required(call, "Engine")?;
     let engine = engine(engine_name)?;
     certificate::check(call)?;
@@ -85,7 +89,7 @@ fn order(call: &Call<'_>, place: &Place, name: InstanceId) -> Result<DbInstance,
 }
 
 /// An instance by itself.
-fn single(call: &Call<'_>, db: &mut DbInstance) -> Result<NewServer, ApiError> {
+fn single(call: &RequestContext<'_>, db: &mut DbInstance) -> Result<NewServer, ApiError> {
     if db.engine.starts_with("aurora") {
         return Err(bad_combination(format!(
             "An instance of {} needs a DBClusterIdentifier: create the cluster first.",
@@ -101,7 +105,7 @@ fn single(call: &Call<'_>, db: &mut DbInstance) -> Result<NewServer, ApiError> {
 }
 
 /// A member of a cluster, which has everything from that.
-fn member(call: &Call<'_>, db: &mut DbInstance) -> Result<NewServer, ApiError> {
+fn member(call: &RequestContext<'_>, db: &mut DbInstance) -> Result<NewServer, ApiError> {
     for name in [
         "MasterUsername",
         "MasterUserPassword",
@@ -191,7 +195,7 @@ fn enter(
     if let Some(cluster) = &db.cluster {
         let cluster = draft
             .db_clusters
-            .get(&placed(&db.account, &db.region, cluster))
+            .get(&regional_key(&db.account, &db.region, cluster))
             .cloned()
             .ok_or_else(|| cluster::not_found(cluster))?;
         if cluster.status != DbStatus::Available {
@@ -245,7 +249,10 @@ fn await_writer(runner: &Runner, writer: &InstanceId) -> Result<(), String> {
 }
 
 /// Refuses what has another meaning than it seems to: an identifier can't be changed here.
-pub(in crate::rds) fn refuse_rename(call: &Call<'_>, parameter: &str) -> Result<(), ApiError> {
+pub(in crate::rds) fn refuse_rename(
+    call: &RequestContext<'_>,
+    parameter: &str,
+) -> Result<(), ApiError> {
     match call.parameters.text(parameter) {
         Some(_) => Err(bad_value(format!(
             "{parameter} is not supported: servers ask the authority by their name, which stays."

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use countersign_core::timestamp::rfc3339;
 
 use super::{allowed, check_family, check_group, record, refresh};
-use crate::action::Answer;
-use crate::call::Call;
+use crate::action::ActionOutput;
+use crate::call::RequestContext;
 use crate::error::ApiError;
 use crate::rds::cluster;
 use crate::rds::instance;
@@ -23,7 +23,11 @@ fn group(proxy: &DbProxy) -> String {
 }
 
 /// The proxy, if the caller may do `action` to it and its group.
-fn grouped(call: &Call<'_>, place: &Place, action: &str) -> Result<Arc<DbProxy>, ApiError> {
+fn grouped(
+    call: &RequestContext<'_>,
+    place: &Place,
+    action: &str,
+) -> Result<Arc<DbProxy>, ApiError> {
     let proxy = allowed(call, action, required(call, "DBProxyName")?)?;
     let facts = Facts { has: Some(("db-tag", &proxy.tags)), ..Facts::default() };
     allow(call, action, &place.arn("target-group", &group(&proxy)), &facts)?;
@@ -37,7 +41,7 @@ enum Named {
     Cluster(Arc<countersign_authority::model::DbCluster>),
 }
 
-fn named(call: &Call<'_>, action: &str) -> Result<Named, ApiError> {
+fn named(call: &RequestContext<'_>, action: &str) -> Result<Named, ApiError> {
     match (
         &*call.parameters.list("DBInstanceIdentifiers"),
         &*call.parameters.list("DBClusterIdentifiers"),
@@ -49,7 +53,7 @@ fn named(call: &Call<'_>, action: &str) -> Result<Named, ApiError> {
 }
 
 /// `RegisterDBProxyTargets`
-pub(in crate::rds) fn register(call: &Call<'_>) -> Result<Answer, ApiError> {
+pub(in crate::rds) fn register(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let place = Place::of(call)?;
     let found = grouped(call, &place, "RegisterDBProxyTargets")?;
     let named = named(call, "RegisterDBProxyTargets")?;
@@ -95,7 +99,7 @@ pub(in crate::rds) fn register(call: &Call<'_>) -> Result<Answer, ApiError> {
 }
 
 /// `DeregisterDBProxyTargets`
-pub(in crate::rds) fn deregister(call: &Call<'_>) -> Result<Answer, ApiError> {
+pub(in crate::rds) fn deregister(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let place = Place::of(call)?;
     let found = grouped(call, &place, "DeregisterDBProxyTargets")?;
     let named = named(call, "DeregisterDBProxyTargets")?;
@@ -132,7 +136,7 @@ fn rows(proxy: &DbProxy) -> Vec<Row> {
 }
 
 /// `DescribeDBProxyTargets`
-pub(in crate::rds) fn describe(call: &Call<'_>) -> Result<Answer, ApiError> {
+pub(in crate::rds) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let place = Place::of(call)?;
     let proxy = grouped(call, &place, "DescribeDBProxyTargets")?;
     filters(call, &[])?;
@@ -148,7 +152,7 @@ pub(in crate::rds) fn describe(call: &Call<'_>) -> Result<Answer, ApiError> {
 fn put_targets(
     xml: &mut Xml,
     list: &str,
-    call: &Call<'_>,
+    call: &RequestContext<'_>,
     state: &State,
     place: &Place,
     rows: Vec<Row>,
@@ -192,7 +196,7 @@ fn put_targets(
 }
 
 /// `DescribeDBProxyTargetGroups`
-pub(in crate::rds) fn describe_groups(call: &Call<'_>) -> Result<Answer, ApiError> {
+pub(in crate::rds) fn describe_groups(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let place = Place::of(call)?;
     let proxy = grouped(call, &place, "DescribeDBProxyTargetGroups")?;
     filters(call, &[])?;

@@ -1,12 +1,12 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use countersign_connect::target::Target;
+use countersign_connect::database_url::DatabaseUrl;
 
 use super::{Client, authorities, choose, environment, flags, preferred};
 
-fn target(url: &str) -> Target {
-    Target::parse(url).unwrap()
+fn target(url: &str) -> DatabaseUrl {
+    DatabaseUrl::parse(url).unwrap()
 }
 
 fn flags_for(client: Client, url: &str) -> Result<String, String> {

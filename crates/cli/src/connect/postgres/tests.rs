@@ -1,9 +1,9 @@
-use countersign_connect::target::Target;
+use countersign_connect::database_url::DatabaseUrl;
 
 use super::environment;
 
 fn set(url: &str) -> Vec<String> {
-    let environment = environment(&Target::parse(url).unwrap());
+    let environment = environment(&DatabaseUrl::parse(url).unwrap());
     environment
         .set
         .into_iter()
@@ -32,7 +32,7 @@ fn what_libpq_is_told() {
 
 #[test]
 fn what_leads_elsewhere_does_not_reach_libpq() {
-    let environment = environment(&Target::parse("postgres://jane@db").unwrap());
+    let environment = environment(&DatabaseUrl::parse("postgres://jane@db").unwrap());
     for name in ["PGHOSTADDR", "PGSERVICE", "PGPASSFILE", "PGSSLNEGOTIATION", "PGPASSWORD"] {
         assert!(environment.is_foreign(name), "{name}");
     }

@@ -5,14 +5,14 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use countersign_config_file::{Place, Report};
+use countersign_config_file::{DiagnosticSink, Location};
 use zeroize::Zeroizing;
 
 /// The largest file of a password or of variables that is read, in bytes.
 const MAX_SIZE: u64 = 64 << 10;
 
 /// Where a configuration stands.
-pub(crate) struct Around<'a> {
+pub(crate) struct ConfigContext<'a> {
     /// What relative paths are relative to.
     pub(crate) directory: PathBuf,
     /// The environment.
@@ -21,7 +21,7 @@ pub(crate) struct Around<'a> {
     pub(crate) read: RefCell<Vec<PathBuf>>,
 }
 
-impl<'a> Around<'a> {
+impl<'a> ConfigContext<'a> {
     pub(crate) fn new(directory: &Path, variable: &'a dyn Fn(&str) -> Option<String>) -> Self {
         Self { directory: directory.to_owned(), variable, read: RefCell::default() }
     }
@@ -35,8 +35,8 @@ impl<'a> Around<'a> {
     pub(super) fn text(
         &self,
         path: &str,
-        place: &Place,
-        report: &Report,
+        place: &Location,
+        report: &DiagnosticSink,
     ) -> Option<Zeroizing<String>> {
         let path = self.path(path);
         self.read.borrow_mut().push(path.clone());
@@ -55,7 +55,7 @@ impl<'a> Around<'a> {
     }
 }
 
-impl std::fmt::Debug for Around<'_> {
+impl std::fmt::Debug for ConfigContext<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Around").field("directory", &self.directory).finish_non_exhaustive()
     }

@@ -4,12 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use countersign_config_file::{Fields, Place, Report, Spot, string};
+use countersign_config_file::{DiagnosticSink, Fields, Location, Spanned, string};
 use countersign_core::endpoint::HostName;
 use countersign_core::name::InvalidName;
 use countersign_core::policy::json::{Node, Value};
 
-use super::Around;
+use super::ConfigContext;
 
 /// What tokens are signed for: `HOST` or `HOST:PORT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,9 +52,9 @@ pub(crate) enum Wanted {
 /// One listener, or a list of them.
 pub(super) fn listen(
     fields: &mut Fields<'_>,
-    around: &Around<'_>,
-    report: &Report,
-) -> Option<Vec<Spot<Wanted>>> {
+    around: &ConfigContext<'_>,
+    report: &DiagnosticSink,
+) -> Option<Vec<Spanned<Wanted>>> {
     let (place, node) = fields.take("listen")?;
     let Value::Array(nodes) = &node.value else {
         return wanted(&place, node, around, report).map(|wanted| vec![wanted]);
@@ -72,11 +72,11 @@ pub(super) fn listen(
 }
 
 fn wanted(
-    place: &Place,
+    place: &Location,
     node: &Node,
-    around: &Around<'_>,
-    report: &Report,
-) -> Option<Spot<Wanted>> {
+    around: &ConfigContext<'_>,
+    report: &DiagnosticSink,
+) -> Option<Spanned<Wanted>> {
     let value = match &node.value {
         Value::Number(digits) => digits.parse().ok().map(Wanted::Port),
         Value::String(text) => text
@@ -92,7 +92,7 @@ fn wanted(
         let forms = "5433, \"127.0.0.1:5433\", \"[::1]:5433\", \"unix:/run/app/.s.PGSQL.5432\" or \"systemd:NAME\"";
         report.add(place, format!("a listener is written as {forms}"));
     }
-    Some(Spot { place: place.clone(), value: value? })
+    Some(Spanned { location: place.clone(), value: value? })
 }
 
 /// A port, from 1 on.
@@ -104,12 +104,12 @@ pub(super) fn port(fields: &mut Fields<'_>, key: &'static str) -> Option<u16> {
 pub(super) fn address(
     fields: &mut Fields<'_>,
     key: &'static str,
-    report: &Report,
+    report: &DiagnosticSink,
 ) -> Option<IpAddr> {
     let text = fields.text(key)?;
     let address = text.value.parse().ok();
     if address.is_none() {
-        report.add(&text.place, format!("{:?} is no IP address", text.value));
+        report.add(&text.location, format!("{:?} is no IP address", text.value));
     }
     address
 }
@@ -118,13 +118,13 @@ pub(super) fn address(
 pub(super) fn path(
     fields: &mut Fields<'_>,
     key: &'static str,
-    around: &Around<'_>,
-    report: &Report,
+    around: &ConfigContext<'_>,
+    report: &DiagnosticSink,
 ) -> Option<PathBuf> {
     let (place, node) = fields.take(key)?;
     let text = string(place, node, report)?;
     if text.value.is_empty() {
-        report.add(&text.place, "the path is empty");
+        report.add(&text.location, "the path is empty");
         return None;
     }
     Some(around.path(text.value))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use countersign_config_file::{Fields, Place, Report, Spot};
+use countersign_config_file::{DiagnosticSink, Fields, Location, Spanned};
 use countersign_core::policy::json::{Node, Value};
 
 use crate::proxy::duration;
@@ -30,7 +30,7 @@ impl RawPool {
     };
 }
 
-pub(super) fn read(fields: &mut Fields<'_>, report: &Report) -> Option<RawPool> {
+pub(super) fn read(fields: &mut Fields<'_>, report: &DiagnosticSink) -> Option<RawPool> {
     let (place, node) = fields.take("pool")?;
     match &node.value {
         Value::String(word) if word == "off" => Some(RawPool::OFF),
@@ -42,7 +42,7 @@ pub(super) fn read(fields: &mut Fields<'_>, report: &Report) -> Option<RawPool> 
     }
 }
 
-fn table(node: &Node, place: Place, report: &Report) -> Option<RawPool> {
+fn table(node: &Node, place: Location, report: &DiagnosticSink) -> Option<RawPool> {
     let mut fields = Fields::of(node, place, report)?;
     let mut sessions =
         |key| fields.number(key, 0..=MOST_SESSIONS).and_then(|number| usize::try_from(number).ok());
@@ -62,8 +62,8 @@ fn table(node: &Node, place: Place, report: &Report) -> Option<RawPool> {
 pub(super) fn span(
     fields: &mut Fields<'_>,
     key: &'static str,
-    report: &Report,
+    report: &DiagnosticSink,
 ) -> Option<Duration> {
-    let Spot { place, value } = fields.text(key)?;
+    let Spanned { location: place, value } = fields.text(key)?;
     duration::parse(value).map_err(|problem| report.add(&place, problem)).ok()
 }

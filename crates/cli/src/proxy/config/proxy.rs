@@ -1,15 +1,20 @@
 //! `[proxy]`: the same as the flags, by the same names.
 
-use countersign_config_file::{Fields, Place, Report, string};
-use countersign_connect::identity::RoleArn;
+use countersign_config_file::{DiagnosticSink, Fields, Location, string};
+use countersign_connect::credentials_cache::RoleArn;
 use countersign_core::policy::json::{Node, Value};
 
-use super::Around;
+use super::ConfigContext;
 use super::place::{address, path, port};
 use super::pool::span;
 use crate::proxy::options::Options;
 
-pub(super) fn read(node: &Node, place: Place, around: &Around<'_>, report: &Report) -> Options {
+pub(super) fn read(
+    node: &Node,
+    place: Location,
+    around: &ConfigContext<'_>,
+    report: &DiagnosticSink,
+) -> Options {
     let Some(mut fields) = Fields::of(node, place, report) else {
         return Options::default();
     };
@@ -48,7 +53,7 @@ pub(super) fn read(node: &Node, place: Place, around: &Around<'_>, report: &Repo
 }
 
 /// One ARN, or a list of them.
-fn roles(fields: &mut Fields<'_>, report: &Report) -> Vec<RoleArn> {
+fn roles(fields: &mut Fields<'_>, report: &DiagnosticSink) -> Vec<RoleArn> {
     let Some((place, node)) = fields.take("assume-role") else {
         return Vec::new();
     };

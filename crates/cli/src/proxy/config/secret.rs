@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use countersign_config_file::{Fields, Place, Report, string};
+use countersign_config_file::{DiagnosticSink, Fields, Location, string};
 use countersign_core::credentials::Secret;
 use countersign_core::policy::json::{Node, Value};
 use countersign_proxy::settings::{Access, Password};
 use nix::unistd::User;
 
 use super::target::RawLogin;
-use super::{Around, exactly_one};
+use super::{ConfigContext, exactly_one};
 
 /// What is said to whoever writes a password down.
 pub(super) const ADVICE: &str = "a password does not belong into this file: write password-file = \"PATH\" or password-env = \"VARIABLE\" and take it out";
@@ -17,8 +17,8 @@ pub(super) const ADVICE: &str = "a password does not belong into this file: writ
 /// `login`: `"iam"`, or where a password is found.
 pub(super) fn login(
     fields: &mut Fields<'_>,
-    around: &Around<'_>,
-    report: &Report,
+    around: &ConfigContext<'_>,
+    report: &DiagnosticSink,
 ) -> Option<RawLogin> {
     let (place, node) = fields.take("login")?;
     match &node.value {
@@ -38,9 +38,9 @@ pub(super) fn login(
 /// `access`: `"open"`, where a password is found, or who may come.
 pub(super) fn access(
     fields: &mut Fields<'_>,
-    around: &Around<'_>,
-    report: &Report,
-) -> Option<(Place, Access)> {
+    around: &ConfigContext<'_>,
+    report: &DiagnosticSink,
+) -> Option<(Location, Access)> {
     let (place, node) = fields.take("access")?;
     let access = match &node.value {
         Value::String(word) if word == "open" => Access::Open,
@@ -66,11 +66,11 @@ enum Named {
 }
 
 fn named(
-    place: &Place,
+    place: &Location,
     node: &Node,
     keys: &[&'static str],
-    around: &Around<'_>,
-    report: &Report,
+    around: &ConfigContext<'_>,
+    report: &DiagnosticSink,
 ) -> Option<Named> {
     let mut fields = Fields::of(node, place.clone(), report)?;
     let literal = fields.take("password");
@@ -79,15 +79,15 @@ fn named(
     }
     let one = literal.is_none() && exactly_one(place, node, keys, report);
     let file = fields.text("password-file").and_then(|path| {
-        let text = around.text(path.value, &path.place, report)?;
+        let text = around.text(path.value, &path.location, report)?;
         // As editors and `echo` leave it.
-        password(text.strip_suffix('\n').unwrap_or(&text), &path.place, report)
+        password(text.strip_suffix('\n').unwrap_or(&text), &path.location, report)
     });
     let variable =
         fields.text("password-env").and_then(|name| match (around.variable)(name.value) {
-            Some(text) => password(&text, &name.place, report),
+            Some(text) => password(&text, &name.location, report),
             None => {
-                report.add(&name.place, format!("the variable {} is not set", name.value));
+                report.add(&name.location, format!("the variable {} is not set", name.value));
                 None
             }
         });
@@ -97,7 +97,11 @@ fn named(
     file.or(variable).map(Named::Password).or(users).filter(|_| one)
 }
 
-pub(super) fn password(text: &str, place: &Place, report: &Report) -> Option<Arc<Password>> {
+pub(super) fn password(
+    text: &str,
+    place: &Location,
+    report: &DiagnosticSink,
+) -> Option<Arc<Password>> {
     let secret = Secret::new(text);
     if secret.is_none() {
         report.add(place, "the password there is empty");
@@ -106,7 +110,7 @@ pub(super) fn password(text: &str, place: &Place, report: &Report) -> Option<Arc
 }
 
 /// Users of the machine, by name or number.
-fn users(fields: &mut Fields<'_>, report: &Report) -> Option<Vec<u32>> {
+fn users(fields: &mut Fields<'_>, report: &DiagnosticSink) -> Option<Vec<u32>> {
     let list = fields.list("users")?;
     let users = list.into_iter().filter_map(|(place, node)| match &node.value {
         Value::Number(digits) => {
@@ -116,12 +120,12 @@ fn users(fields: &mut Fields<'_>, report: &Report) -> Option<Vec<u32>> {
             }
             number
         }
-        _ => string(place, node, report).and_then(|name| user(name.value, &name.place, report)),
+        _ => string(place, node, report).and_then(|name| user(name.value, &name.location, report)),
     });
     Some(users.collect())
 }
 
-fn user(name: &str, place: &Place, report: &Report) -> Option<u32> {
+fn user(name: &str, place: &Location, report: &DiagnosticSink) -> Option<u32> {
     let problem = match User::from_name(name) {
         Ok(Some(user)) => return Some(user.uid.as_raw()),
         Ok(None) => format!("there is no user {name:?} on this machine"),

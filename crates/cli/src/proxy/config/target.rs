@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign_config_file::{Fields, Place, Report, Spot};
-use countersign_connect::identity;
+use countersign_config_file::{DiagnosticSink, Fields, Location, Spanned};
+use countersign_connect::credentials_cache;
 use countersign_connect::tls::Verification;
 use countersign_core::endpoint::HostName;
 use countersign_core::name::{DbUser, Engine};
@@ -16,7 +16,7 @@ use countersign_proxy::settings::{Access, ClientTls, Password, Role};
 
 use super::place::{address, listen, path, port};
 use super::pool::span;
-use super::{Around, RawPool, SignHost, Wanted, forms, pool, secret};
+use super::{ConfigContext, RawPool, SignHost, Wanted, compat, pool, secret};
 
 /// The most logins a second that may be set.
 const MOST_LOGINS: u32 = 100_000;
@@ -39,7 +39,7 @@ pub(crate) enum RawLogin {
 #[derive(Debug, Clone)]
 pub(crate) struct Raw {
     pub(crate) name: String,
-    pub(crate) place: Place,
+    pub(crate) place: Location,
     pub(crate) given: Given,
     pub(crate) engine: Option<Engine>,
     pub(crate) host: Option<HostName>,
@@ -49,16 +49,16 @@ pub(crate) struct Raw {
     pub(crate) sign_host: Option<SignHost>,
     pub(crate) region: Option<Region>,
     pub(crate) profile: Option<String>,
-    pub(crate) roles: Option<Vec<identity::Role>>,
+    pub(crate) roles: Option<Vec<credentials_cache::Role>>,
     pub(crate) login: RawLogin,
-    pub(crate) tls: Option<(Place, Verification)>,
+    pub(crate) tls: Option<(Location, Verification)>,
     pub(crate) roots: Option<PathBuf>,
     pub(crate) role: Option<Role>,
     pub(crate) address: Option<IpAddr>,
     pub(crate) unix_socket: Option<PathBuf>,
-    pub(crate) listen: Option<Vec<Spot<Wanted>>>,
+    pub(crate) listen: Option<Vec<Spanned<Wanted>>>,
     pub(crate) open_to_network: Option<bool>,
-    pub(crate) access: Option<(Place, Access)>,
+    pub(crate) access: Option<(Location, Access)>,
     pub(crate) client_tls: Option<ClientTls>,
     pub(crate) pool: Option<RawPool>,
     pub(crate) max_connections: Option<u32>,
@@ -71,12 +71,12 @@ pub(crate) struct Raw {
 pub(super) fn read(
     name: &str,
     node: &Node,
-    place: Place,
+    place: Location,
     given: Given,
-    around: &Around<'_>,
-    report: &Report,
+    around: &ConfigContext<'_>,
+    report: &DiagnosticSink,
 ) -> Option<Raw> {
-    let form = forms::unfold(node, &place, around, report)?;
+    let form = compat::unfold(node, &place, around, report)?;
     let mut owned = Fields::of(&form.node, place.clone(), report)?;
     let fields = &mut owned;
     let login = secret::login(fields, around, report);
@@ -122,10 +122,10 @@ pub(super) fn read(
 
 /// libpq's words.
 const VERIFICATIONS: [(&str, Verification); 4] = [
-    ("verify-full", Verification::Full),
-    ("verify-ca", Verification::Ca),
-    ("require", Verification::Encrypt),
-    ("disable", Verification::Off),
+    ("verify-full", Verification::VerifyFull),
+    ("verify-ca", Verification::VerifyCa),
+    ("require", Verification::Require),
+    ("disable", Verification::Disable),
 ];
 
 const ROLES: [(&str, Role); 2] = [("any", Role::Any), ("writer", Role::Writer)];
@@ -135,21 +135,21 @@ fn word<T: Copy>(
     fields: &mut Fields<'_>,
     key: &'static str,
     words: &[(&str, T)],
-    report: &Report,
-) -> Option<(Place, T)> {
+    report: &DiagnosticSink,
+) -> Option<(Location, T)> {
     let text = fields.text(key)?;
     let found = words.iter().find(|(word, _)| *word == text.value).map(|(_, value)| *value);
     if found.is_none() {
         let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-        report.add(&text.place, format!("{:?} is not one of {}", text.value, words.join(", ")));
+        report.add(&text.location, format!("{:?} is not one of {}", text.value, words.join(", ")));
     }
-    Some((text.place, found?))
+    Some((text.location, found?))
 }
 
 /// One role or a chain: each an ARN, or a table of it with external id and session name.
-fn roles(fields: &mut Fields<'_>, report: &Report) -> Option<Vec<identity::Role>> {
+fn roles(fields: &mut Fields<'_>, report: &DiagnosticSink) -> Option<Vec<credentials_cache::Role>> {
     let (place, node) = fields.take("roles")?;
-    let roles: Vec<identity::Role> = match &node.value {
+    let roles: Vec<credentials_cache::Role> = match &node.value {
         Value::Array(nodes) => nodes
             .iter()
             .enumerate()
@@ -157,27 +157,37 @@ fn roles(fields: &mut Fields<'_>, report: &Report) -> Option<Vec<identity::Role>
             .collect(),
         _ => role(place.clone(), node, report).into_iter().collect(),
     };
-    let settings = identity::Settings { roles, ..identity::Settings::default() };
+    let settings = credentials_cache::CredentialsConfig {
+        roles,
+        ..credentials_cache::CredentialsConfig::default()
+    };
     if let Err(failure) = settings.check() {
         report.add(&place, failure.detail);
     }
     Some(settings.roles)
 }
 
-fn role(place: Place, node: &Node, report: &Report) -> Option<identity::Role> {
+fn role(place: Location, node: &Node, report: &DiagnosticSink) -> Option<credentials_cache::Role> {
     if let Value::String(text) = &node.value {
-        let arn = countersign_config_file::parse(&Spot { place, value: text.as_str() }, report)?;
-        return Some(identity::Role { arn, external_id: None, session_name: None });
+        let arn = countersign_config_file::parse(
+            &Spanned { location: place, value: text.as_str() },
+            report,
+        )?;
+        return Some(credentials_cache::Role { arn, external_id: None, session_name: None });
     }
     let mut fields = Fields::of(node, place, report)?;
     let arn = fields.required("arn").and_then(|text| countersign_config_file::parse(&text, report));
     let mut text = |key| fields.text(key).map(|text| text.value.to_owned());
     let (external_id, session_name) = (text("external-id"), text("session-name"));
     fields.finish();
-    Some(identity::Role { arn: arn?, external_id, session_name })
+    Some(credentials_cache::Role { arn: arn?, external_id, session_name })
 }
 
-fn client_tls(fields: &mut Fields<'_>, around: &Around<'_>, report: &Report) -> Option<ClientTls> {
+fn client_tls(
+    fields: &mut Fields<'_>,
+    around: &ConfigContext<'_>,
+    report: &DiagnosticSink,
+) -> Option<ClientTls> {
     let (place, node) = fields.take("client-tls")?;
     let mut fields = Fields::of(node, place, report)?;
     ["certificate", "key"].iter().for_each(|key| fields.require(key));

@@ -1,7 +1,7 @@
 //! A URL as the fields of a target, so that both are read by the same rules:
 //! `postgres://USER@HOST[:PORT][/DATABASE][?PARAMETER=VALUE&…]`.
 
-use countersign_config_file::{Place, Report};
+use countersign_config_file::{DiagnosticSink, Location};
 use countersign_core::policy::Position;
 use countersign_core::policy::json::{Member, Node, Value};
 use countersign_core::sigv4::encode;
@@ -76,7 +76,7 @@ pub(crate) fn is_url(text: &str) -> bool {
 }
 
 /// The fields. What is wrong never repeats the URL: it might hold a password.
-pub(super) fn parts(text: &str, place: &Place, report: &Report) -> Option<Vec<Member>> {
+pub(super) fn parts(text: &str, place: &Location, report: &DiagnosticSink) -> Option<Vec<Member>> {
     let fail = |problem: String| report.add(place, problem);
     let url = match Url::parse(text) {
         Ok(url) => url,

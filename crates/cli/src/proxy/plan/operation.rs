@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use countersign_core::failure::{Class, Failure};
 
-use super::{Surroundings, duration};
+use super::{Environment, duration};
 use crate::proxy::options::Options;
 
 /// The ports of cloud-sql-proxy. Source: its `--help`.
@@ -67,7 +67,7 @@ pub(crate) struct Grace {
 }
 
 impl Operation {
-    pub(super) fn of(options: &Options, surroundings: Surroundings<'_>) -> Result<Self, Failure> {
+    pub(super) fn of(options: &Options, surroundings: Environment<'_>) -> Result<Self, Failure> {
         let is_on = |flag: Option<bool>| flag == Some(true);
         let (health, metrics) = (is_on(options.health_check), is_on(options.prometheus));
         let (debug, quit) = (is_on(options.debug), is_on(options.quitquitquit));

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use countersign_config_file::{Place, Report};
-use countersign_connect::identity;
+use countersign_config_file::{DiagnosticSink, Location};
+use countersign_connect::credentials_cache;
 use countersign_connect::tls::Verification;
 use countersign_core::name::Engine;
 use countersign_proxy::settings::{Access, Listen, Login, Pool, Role, ServerTls, Target};
@@ -37,7 +37,7 @@ pub(super) struct Resolver<'a> {
     pub(super) options: &'a Options,
     /// Whether there is one target alone.
     pub(super) one: bool,
-    pub(super) report: &'a Report,
+    pub(super) report: &'a DiagnosticSink,
 }
 
 /// The first that says something: a URL's own word goes before flags, flags before the file.
@@ -91,7 +91,7 @@ impl Resolver<'_> {
 
     /// Whether nobody else listens there.
     fn check_alone(&self, raw: &Raw, listen: &[Listen], listeners: &mut Listeners<'_>) {
-        let places = raw.listen.iter().flatten().map(|wanted| &wanted.place);
+        let places = raw.listen.iter().flatten().map(|wanted| &wanted.location);
         let places = places.chain(std::iter::repeat(&raw.place));
         for (listen, place) in listen.iter().zip(places) {
             if let Some(other) = listeners.claim(&raw.name, listen) {
@@ -119,7 +119,7 @@ impl Resolver<'_> {
             return Login::Password(std::sync::Arc::clone(password));
         }
         let (flag, usual) = (chain(self.flags), chain(self.usual));
-        let settings = identity::Settings {
+        let settings = credentials_cache::CredentialsConfig {
             profile: first(
                 raw.given,
                 raw.profile.clone(),
@@ -145,12 +145,13 @@ impl Resolver<'_> {
 
     fn tls(&self, raw: &Raw) -> ServerTls {
         let verification =
-            raw.tls.as_ref().map_or(Verification::Full, |(_, verification)| *verification);
+            raw.tls.as_ref().map_or(Verification::VerifyFull, |(_, verification)| *verification);
         let place = raw.tls.as_ref().map_or(&raw.place, |(place, _)| place);
-        if verification == Verification::Off && raw.login == RawLogin::Iam {
+        if verification == Verification::Disable && raw.login == RawLogin::Iam {
             self.report.add(place, "a token would cross the network in clear: leave tls out, or write require at the least");
         }
-        if raw.roots.is_some() && matches!(verification, Verification::Off | Verification::Encrypt)
+        if raw.roots.is_some()
+            && matches!(verification, Verification::Disable | Verification::Require)
         {
             self.report.add(
                 place,
@@ -186,7 +187,7 @@ impl Resolver<'_> {
         if access == Access::Open && may_be_open { Access::OpenToNetwork } else { access }
     }
 
-    fn exposed(&self, place: &Place, address: SocketAddr) {
+    fn exposed(&self, place: &Location, address: SocketAddr) {
         let advice = "set access = { password-file = \"PATH\" } (in a URL: access-password-file=PATH), or allow it by open-to-network";
         self.report.add(place, format!("whoever reaches {address} from another machine would be let in without a password: {advice}"));
     }
@@ -205,9 +206,9 @@ impl Resolver<'_> {
 }
 
 /// The roles of flags or of `[proxy]`; none where there are none. The external id is the last one's.
-fn chain(options: &Options) -> Option<Vec<identity::Role>> {
+fn chain(options: &Options) -> Option<Vec<credentials_cache::Role>> {
     let last = options.assume_role.len().checked_sub(1)?;
-    let role = |(index, arn): (usize, &identity::RoleArn)| identity::Role {
+    let role = |(index, arn): (usize, &credentials_cache::RoleArn)| credentials_cache::Role {
         arn: arn.clone(),
         external_id: options.external_id.clone().filter(|_| index == last),
         session_name: None,

@@ -7,7 +7,7 @@ use countersign_core::failure::{Class, Failure};
 use countersign_proxy::settings::{Access, Listen, Login, Target};
 use tempfile::TempDir;
 
-use super::{Plan, Surroundings, make};
+use super::{Environment, Plan, make};
 use crate::proxy::Request;
 
 mod forms;
@@ -59,7 +59,7 @@ impl Case {
                 .unwrap()
                 .request;
         let variable = |name: &str| self.variables.get(name).cloned();
-        let surroundings = Surroundings { working_directory: &self.root(), variable: &variable };
+        let surroundings = Environment { working_directory: &self.root(), variable: &variable };
         make(&request, surroundings, before.map(|plan| &plan.settings))
     }
 
@@ -88,9 +88,9 @@ fn listens(target: &Target) -> Vec<String> {
 }
 
 fn is_password(access: &Access, text: &str) -> bool {
-    matches!(access, Access::Password(password) if password.0.matches(text))
+    matches!(access, Access::Password(password) if password.0.ct_eq(text))
 }
 
 fn logs_in_with(target: &Target, text: &str) -> bool {
-    matches!(&target.login, Login::Password(password) if password.0.matches(text))
+    matches!(&target.login, Login::Password(password) if password.0.ct_eq(text))
 }

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use countersign_connect::identity;
+use countersign_connect::credentials_cache;
 use countersign_connect::tls::Verification;
 use countersign_core::name::Engine;
 use countersign_proxy::settings::{Access, Listen, Login, Pool, Role, ServerTls, Target};
@@ -18,8 +18,8 @@ fn target(engine: Engine, user: Option<&str>, database: Option<&str>) -> Target 
         region: None,
         user: user.map(|user| user.parse().unwrap()),
         database: database.map(str::to_owned),
-        login: Login::Iam(identity::Settings::default()),
-        tls: ServerTls { verification: Verification::Full, roots: None },
+        login: Login::Iam(credentials_cache::CredentialsConfig::default()),
+        tls: ServerTls { verification: Verification::VerifyFull, roots: None },
         role: Role::Any,
         listen: Vec::new(),
         access: Access::Open,

@@ -1,7 +1,7 @@
 use std::time::{Duration, SystemTime};
 
 use countersign_proxy::status::{
-    Health, Identity, Listener, Pool, Session, Setback, State, Status, Target, Token,
+    Health, Identity, LastFailure, Listener, Pool, Session, State, Status, Target, Token,
 };
 
 use super::{bytes, text};
@@ -10,7 +10,7 @@ fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + seconds)
 }
 
-fn target(name: &str, failure: Option<Setback>) -> Target {
+fn target(name: &str, failure: Option<LastFailure>) -> Target {
     Target {
         name: name.to_owned(),
         engine: "postgres".parse().unwrap(),
@@ -44,11 +44,11 @@ fn target(name: &str, failure: Option<Setback>) -> Target {
 
 #[test]
 fn tables_say_what_is_going_on() {
-    let setback = Setback {
+    let setback = LastFailure {
         class: countersign_core::failure::Class::TimedOut,
         detail: "no answer\u{1b}[2J".to_owned(),
         at: at(0),
-        in_a_row: 4,
+        consecutive_failures: 4,
     };
     let session = Session {
         id: 7,

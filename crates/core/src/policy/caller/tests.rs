@@ -1,4 +1,4 @@
-use super::{Caller, Reach};
+use super::{Caller, PrincipalMatch};
 
 fn caller(text: &str) -> Caller {
     text.parse().unwrap_or_else(|invalid| panic!("{invalid}"))
@@ -79,8 +79,14 @@ fn the_keys_that_follow_from_the_caller_are_as_documented() {
 fn a_session_is_behind_its_role_in_its_account_and_partition_only() {
     let session = caller("arn:aws:sts::123456789012:assumed-role/app/i-1");
     let named = |arn: &str| session.is_named(&arn.parse().unwrap());
-    assert_eq!(named("arn:aws:sts::123456789012:assumed-role/app/i-1"), Some(Reach::Direct));
-    assert_eq!(named("arn:aws:iam::123456789012:role/any/path/app"), Some(Reach::Identity));
+    assert_eq!(
+        named("arn:aws:sts::123456789012:assumed-role/app/i-1"),
+        Some(PrincipalMatch::Direct)
+    );
+    assert_eq!(
+        named("arn:aws:iam::123456789012:role/any/path/app"),
+        Some(PrincipalMatch::Identity)
+    );
     for other in [
         "arn:aws:sts::123456789012:assumed-role/app/i-2",
         "arn:aws:iam::123456789012:role/App",

@@ -1,5 +1,5 @@
 use super::{Cause, Listed, StatementName};
-use crate::policy::{Because, Effect, Layer};
+use crate::policy::{DenyReason, Effect, Layer};
 
 fn list(values: &[&str]) -> String {
     Listed(&values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>()).to_string()
@@ -44,7 +44,7 @@ fn each_layer_s_denial_is_a_sentence() {
     let sentence = |layer: Layer, policies: usize, owner: Option<&str>| {
         let cause =
             Cause::Implicit { layer, policies, owner: owner.map(Into::into), nearest: None };
-        Because { action: "s3:Get".into(), resource: "*".into(), cause }.to_string()
+        DenyReason { action: "s3:Get".into(), resource: "*".into(), cause }.to_string()
     };
     assert_eq!(
         sentence(Layer::Identity, 2, None),

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use super::object;
 use crate::policy::condition::{Condition, Operand, Operator};
+use crate::policy::diagnostic::{Path, Report};
 use crate::policy::json::{Node, Value};
-use crate::policy::mistake::{Path, Report};
 use crate::policy::pattern::Variables;
 
 pub(super) fn conditions(

@@ -1,9 +1,9 @@
 //! The principal element: `"*"`, or lists by kind of principal.
 
 use super::{Place, Presence, strings};
+use crate::policy::diagnostic::{Path, Report};
 use crate::policy::element::PolicyKind;
 use crate::policy::json::{Node, Value};
-use crate::policy::mistake::{Path, Report};
 use crate::policy::principals::{Entry, Principals};
 
 /// Which policies have the element: a resource's has to, an RCP may say `"*"`, the others must not.

@@ -1,5 +1,5 @@
 use super::{MAX_DEPTH, MAX_SIZE, Node, Value, read};
-use crate::policy::mistake::{Position, Report};
+use crate::policy::diagnostic::{Position, Report};
 use proptest::prelude::*;
 
 fn parsed(text: &str) -> Result<Node, String> {

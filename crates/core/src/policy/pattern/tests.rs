@@ -1,4 +1,4 @@
-use super::{Lookup, MAX_VARIABLES, NoValues, Pattern, Variables, Walls, Wildcards};
+use super::{ArnSegments, Lookup, MAX_VARIABLES, NoValues, Pattern, Variables, Wildcards};
 use proptest::prelude::*;
 
 struct Values(&'static [(&'static str, &'static str)]);
@@ -14,11 +14,11 @@ fn pattern(source: &str) -> Pattern {
 }
 
 fn matches(source: &str, subject: &str) -> bool {
-    pattern(source).matches(subject, Walls::NONE, &NoValues)
+    pattern(source).matches(subject, ArnSegments::NONE, &NoValues)
 }
 
 fn resource(source: &str, subject: &str) -> bool {
-    pattern(source).matches(subject, Walls::of_arn(subject), &NoValues)
+    pattern(source).matches(subject, ArnSegments::of_arn(subject), &NoValues)
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn in_an_arn_wildcards_stay_within_their_part_until_the_resource() {
 fn variables_take_their_value_literally() {
     let values = Values(&[("aws:username", "jane"), ("aws:principaltag/team", "a*c")]);
     let matches =
-        |source: &str, subject: &str| pattern(source).matches(subject, Walls::NONE, &values);
+        |source: &str, subject: &str| pattern(source).matches(subject, ArnSegments::NONE, &values);
     assert!(matches("home/${aws:username}/*", "home/jane/x"));
     assert!(matches("home/${AWS:UserName}", "home/jane"));
     assert!(!matches("home/${aws:username}", "home/john"));
@@ -119,7 +119,11 @@ fn special_variables_are_the_characters_themselves() {
 fn before_2012_a_variable_is_literal_text() {
     let old =
         Pattern::compile("home/${aws:username}", Wildcards::Literal, Variables::Literal).unwrap();
-    assert!(old.matches("home/${aws:username}", Walls::NONE, &Values(&[("aws:username", "jane")])));
+    assert!(old.matches(
+        "home/${aws:username}",
+        ArnSegments::NONE,
+        &Values(&[("aws:username", "jane")])
+    ));
 }
 
 #[test]
@@ -143,7 +147,7 @@ fn malformed_variables_are_refused() {
 #[test]
 fn actions_are_compared_without_case() {
     let action = Pattern::folded("RDS-DB:Conn*");
-    assert!(action.matches("rds-db:connect", Walls::NONE, &NoValues));
+    assert!(action.matches("rds-db:connect", ArnSegments::NONE, &NoValues));
     assert_eq!(action.source(), "RDS-DB:Conn*");
 }
 
@@ -184,7 +188,7 @@ proptest! {
         let (source, letters): (Vec<char>, Vec<char>) = (source.chars().collect(), subject.chars().collect());
         // A star alone is everything, as in "Resource": "*".
         prop_assume!(!arn || source.iter().any(|letter| *letter != '*') || source.is_empty());
-        let walls = if arn { Walls::of_arn(&subject) } else { Walls::NONE };
+        let walls = if arn { ArnSegments::of_arn(&subject) } else { ArnSegments::NONE };
         prop_assert_eq!(pattern.matches(&subject, walls, &NoValues), reference(&source, &letters, 0, walls.0));
     }
 
@@ -196,13 +200,13 @@ proptest! {
                 Some(&self.0)
             }
         }
-        let written = pattern(&format!("{before}{value}{after}")).matches(&subject, Walls::NONE, &NoValues);
-        let variable = pattern(&format!("{before}${{a:b}}{after}")).matches(&subject, Walls::NONE, &One(value));
+        let written = pattern(&format!("{before}{value}{after}")).matches(&subject, ArnSegments::NONE, &NoValues);
+        let variable = pattern(&format!("{before}${{a:b}}{after}")).matches(&subject, ArnSegments::NONE, &One(value));
         prop_assert_eq!(written, variable);
     }
 
     #[test]
     fn compiling_never_panics(source in ".{0,60}") {
-        let _ = Pattern::compile(&source, Wildcards::Special, Variables::Expanded).map(|p| p.matches(&source, Walls::of_arn(&source), &NoValues));
+        let _ = Pattern::compile(&source, Wildcards::Special, Variables::Expanded).map(|p| p.matches(&source, ArnSegments::of_arn(&source), &NoValues));
     }
 }

@@ -1,11 +1,11 @@
 use std::path::{Path, PathBuf};
 
-use super::{Gate, host_based_access, settings};
+use super::{HbaAuth, host_based_access, settings};
 use crate::tls::ServerFiles;
 
 #[test]
 fn members_of_rds_iam_meet_iam_then_nothing_and_others_their_password() {
-    insta::assert_snapshot!(host_based_access("postgres", &Gate::Pam { service: "countersign-db-abc" }, None), @r"
+    insta::assert_snapshot!(host_based_access("postgres", &HbaAuth::Pam { service: "countersign-db-abc" }, None), @r"
     # Written by `countersign local up` at each start.
     # TYPE   DATABASE  USER      ADDRESS  METHOD
     local    all       postgres           peer map=countersign
@@ -18,13 +18,15 @@ fn members_of_rds_iam_meet_iam_then_nothing_and_others_their_password() {
 
 #[test]
 fn ldap_carries_the_instance_in_its_suffix() {
-    let gate = Gate::Ldap {
+    let gate = HbaAuth::Ldap {
         address: "127.0.0.1:3890".parse().unwrap(),
         instance: &"orders".parse().unwrap(),
     };
     let line = host_based_access("postgres", &gate, None);
-    let six =
-        Gate::Ldap { address: "[::1]:3890".parse().unwrap(), instance: &"orders".parse().unwrap() };
+    let six = HbaAuth::Ldap {
+        address: "[::1]:3890".parse().unwrap(),
+        instance: &"orders".parse().unwrap(),
+    };
     assert!(
         host_based_access("postgres", &six, None).contains("ldapserver=\"[::1]\" ldapport=3890")
     );

@@ -7,8 +7,8 @@ use countersign_core::name::Engine;
 use tempfile::TempDir;
 
 use super::{Attached, check_names};
-use crate::people::{DEFAULT_USER, People};
-use crate::state::{Authentication, InstanceState, Maker, Phase, Standing, State};
+use crate::identities::{DEFAULT_USER, Identities};
+use crate::state::{Authentication, CreatedBy, DesiredState, InstanceState, Phase, State};
 use crate::{Layout, LocalError};
 
 /// A stack that has run, with a server of its own named `mariadb`.
@@ -48,8 +48,8 @@ impl Place {
                 user: DEFAULT_USER.to_owned(),
                 authentication: Authentication::Plugin,
                 because: None,
-                maker: Maker::CommandLine,
-                standing: Standing::Up,
+                maker: CreatedBy::CommandLine,
+                standing: DesiredState::Up,
             }],
             left_out: Vec::new(),
             allowed_users: Vec::new(),
@@ -72,8 +72,8 @@ impl Place {
         Identity::new(self.state.account.clone(), IdentityKind::User, name).unwrap()
     }
 
-    fn people(&self) -> People<'_> {
-        People::new(&self.layout, &self.state, &self.store, self.directory.path())
+    fn people(&self) -> Identities<'_> {
+        Identities::new(&self.layout, &self.state, &self.store, self.directory.path())
     }
 
     fn policy(&self, name: &str) -> Option<String> {

@@ -4,7 +4,7 @@ use std::os::unix::net::UnixStream;
 
 use countersign_connect::transport::Socket;
 
-use super::{Inherited, bind};
+use super::{InheritedSocket, bind};
 use crate::settings::{Access, Listen};
 
 #[tokio::test]
@@ -46,7 +46,7 @@ async fn what_was_inherited_is_taken_by_name_or_by_place() {
     let any = Listen::Tcp("127.0.0.1:0".parse().unwrap());
     let before = bind(&any, &Access::Open, &mut Vec::new()).unwrap();
     let here = before.listen().unwrap();
-    let inherit = || Inherited {
+    let inherit = || InheritedSocket {
         name: "orders".to_owned(),
         listen: here.clone(),
         socket: before.duplicate().unwrap(),
@@ -70,7 +70,7 @@ async fn clients_have_the_options_of_the_socket_that_they_came_by() {
     let fresh =
         bind(&Listen::Tcp("127.0.0.1:0".parse().unwrap()), &Access::Open, &mut Vec::new()).unwrap();
     let plain = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let handed = Inherited {
+    let handed = InheritedSocket {
         name: "orders".to_owned(),
         listen: Listen::Activated("orders".to_owned()),
         socket: plain.into(),

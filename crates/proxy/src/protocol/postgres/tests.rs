@@ -3,12 +3,15 @@ use crate::testing::session;
 
 #[tokio::test]
 async fn clients_know_their_session_by_the_server_s_process() {
-    let login = login::Settings { tls: countersign_wire::exchange::Tls::Off, ask: Ask::Nothing };
-    let protocol = Postgres { login, tls: Tls::None, cancels: Arc::default() };
+    let login = server::ServerConfig {
+        tls: countersign_wire::exchange::ClientTlsMode::Off,
+        ask: AuthMethod::Trust,
+    };
+    let protocol = Postgres { login, tls: TlsConfig::None, cancels: Arc::default() };
     let (mut upstream, _server) = session("app");
     let theirs = CancelKey { process: 4711, secret: vec![1, 2, 3, 4] };
     Arc::get_mut(&mut upstream.session).unwrap().key = Some(theirs.clone());
-    let welcomed = || protocol.welcome(Introduction { minor: 0 }, &upstream).unwrap();
+    let welcomed = || protocol.login_ok(Introduction { minor: 0 }, &upstream).unwrap();
     let [(first, first_stay), (second, _second_stay)] = [welcomed(), welcomed()];
     let ours = |bytes: &[u8]| {
         let place = bytes.windows(5).position(|header| header == b"K\0\0\0\x0c").unwrap();

@@ -16,8 +16,8 @@ fn packets_have_their_length_and_number_in_front() {
     assert_eq!(packet(9, &[0; 300])[..4], [44, 1, 0, 9]);
 }
 
-fn inbox(bytes: &[u8]) -> Inbox {
-    let mut inbox = Inbox::default();
+fn inbox(bytes: &[u8]) -> ReadBuffer {
+    let mut inbox = ReadBuffer::default();
     inbox.push(bytes);
     inbox
 }

@@ -1,11 +1,11 @@
 //! What a client sends.
 
-use crate::exchange::Fault;
+use crate::exchange::ProtocolError;
 use crate::mysql::codec::{self, ACCESS_DENIED, HEADER, MAX_LOGIN_PACKET, MAX_PAYLOAD, command};
-use crate::mysql::{Capabilities, answer};
+use crate::mysql::{Capabilities, response};
 
 use super::kill::{Kill, MAX_KILL};
-use super::{Course, Kind, Passage, Shared, Then};
+use super::{ForwardPlan, Kind, Next, Phase, Shared};
 
 /// Where the client's stream stands.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ enum Packet {
     /// More of it has to be here.
     Hold,
     /// Is not forwarded as it is.
-    Stop(Then),
+    Stop(Next),
     /// Nobody knows.
     Unknown,
 }
@@ -33,29 +33,33 @@ impl Requests {
         self.left == 0 && !self.goes_on
     }
 
-    pub(super) fn follow(&mut self, shared: &mut Shared, bytes: &[u8]) -> Result<Passage, Fault> {
+    pub(super) fn follow(
+        &mut self,
+        shared: &mut Shared,
+        bytes: &[u8],
+    ) -> Result<ForwardPlan, ProtocolError> {
         let mut rest = bytes;
         loop {
             match shared.course {
-                Course::Over => {
-                    return Ok(Passage { forward: 0, then: Then::Quit });
+                Phase::Over => {
+                    return Ok(ForwardPlan { forward: 0, then: Next::Quit });
                 }
-                Course::Lost => {
-                    return Ok(Passage { forward: bytes.len(), then: Then::More });
+                Phase::Lost => {
+                    return Ok(ForwardPlan { forward: bytes.len(), then: Next::More });
                 }
-                Course::Commands | Course::Upload => {}
+                Phase::Commands | Phase::Upload => {}
             }
             let skipped = self.left.min(rest.len());
             self.left -= skipped;
             rest = rest.get(skipped..).unwrap_or_default();
             let forward = bytes.len() - rest.len();
             let Some((header, behind)) = rest.split_first_chunk::<HEADER>() else {
-                return Ok(Passage { forward, then: Then::More });
+                return Ok(ForwardPlan { forward, then: Next::More });
             };
             let (length, sequence) = codec::header_of(*header);
             let packet = if self.goes_on {
                 Packet::Pass(None)
-            } else if shared.course == Course::Upload {
+            } else if shared.course == Phase::Upload {
                 upload(shared, length)
             } else {
                 command_of(shared.capabilities, length, sequence, behind)?
@@ -68,15 +72,15 @@ impl Requests {
                     rest = behind;
                 }
                 Packet::Hold => {
-                    return Ok(Passage { forward, then: Then::More });
+                    return Ok(ForwardPlan { forward, then: Next::More });
                 }
                 Packet::Stop(then) => {
                     match then {
-                        Then::Quit => shared.course = Course::Over,
-                        Then::Kill(_) => shared.await_answer(Kind::Results),
-                        Then::ChangeUser { .. } | Then::More => {}
+                        Next::Quit => shared.course = Phase::Over,
+                        Next::Kill(_) => shared.await_answer(Kind::Results),
+                        Next::ChangeUser { .. } | Next::More => {}
                     }
-                    return Ok(Passage { forward, then });
+                    return Ok(ForwardPlan { forward, then });
                 }
                 Packet::Unknown => shared.lose(),
             }
@@ -87,7 +91,7 @@ impl Requests {
 /// A part of a file; an empty one ends it.
 fn upload(shared: &mut Shared, length: usize) -> Packet {
     if length == 0 {
-        shared.course = Course::Commands;
+        shared.course = Phase::Commands;
     }
     Packet::Pass(None)
 }
@@ -97,7 +101,7 @@ fn command_of(
     length: usize,
     sequence: u8,
     behind: &[u8],
-) -> Result<Packet, Fault> {
+) -> Result<Packet, ProtocolError> {
     if length == 0 || sequence != 0 {
         return Ok(Packet::Unknown);
     }
@@ -105,15 +109,15 @@ fn command_of(
         return Ok(Packet::Hold);
     };
     Ok(match *command {
-        command::QUIT => Packet::Stop(Then::Quit),
+        command::QUIT => Packet::Stop(Next::Quit),
         command::CHANGE_USER if length > MAX_LOGIN_PACKET => return Err(too_long()),
         command::CHANGE_USER if behind.len() < length => Packet::Hold,
-        command::CHANGE_USER => Packet::Stop(Then::ChangeUser { length: HEADER + length }),
+        command::CHANGE_USER => Packet::Stop(Next::ChangeUser { length: HEADER + length }),
         command::QUERY | command::PROCESS_KILL if length <= MAX_KILL => {
             match behind.get(..length) {
                 None => Packet::Hold,
                 Some(payload) => match Kill::find(payload, capabilities) {
-                    Some(kill) => Packet::Stop(Then::Kill(kill)),
+                    Some(kill) => Packet::Stop(Next::Kill(kill)),
                     None if *command == command::QUERY => Packet::Pass(Some(Kind::Results)),
                     None => Packet::Pass(Some(Kind::Single)),
                 },
@@ -140,9 +144,9 @@ fn command_of(
     })
 }
 
-fn too_long() -> Fault {
+fn too_long() -> ProtocolError {
     let (number, sqlstate) = ACCESS_DENIED;
     let detail = format!("a change of the user is longer than {MAX_LOGIN_PACKET} bytes");
-    let farewell = answer::error_packet(1, number, sqlstate, &detail, Capabilities::PROTOCOL_41);
-    Fault::Protocol { detail, farewell }
+    let farewell = response::error_packet(1, number, sqlstate, &detail, Capabilities::PROTOCOL_41);
+    ProtocolError::Protocol { detail, error_packet: farewell }
 }

@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::mysql::answer::error_packet;
 use crate::mysql::codec::{self, HEADER, MAX_LOGIN_PACKET, MAX_PAYLOAD, command, packet};
+use crate::mysql::response::error_packet;
 
 const OLD: Capabilities = Capabilities::PROTOCOL_41;
 const NEW: Capabilities = Capabilities::PROTOCOL_41.with(Capabilities::DEPRECATE_EOF);
@@ -130,18 +130,18 @@ fn commands(capabilities: Capabilities) -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 /// Gives a dialogue what a client sends, in parts of this length, and gathers what goes on.
-fn send(dialogue: &mut Dialogue, bytes: &[u8], chunk: usize) -> (Vec<u8>, Then) {
+fn send(dialogue: &mut SessionTracker, bytes: &[u8], chunk: usize) -> (Vec<u8>, Next) {
     let (mut held, mut sent) = (Vec::new(), Vec::new());
     for part in bytes.chunks(chunk) {
         held.extend_from_slice(part);
         let passage = dialogue.requests(&held).unwrap();
         sent.extend(held.drain(..passage.forward));
-        if passage.then != Then::More {
+        if passage.then != Next::More {
             return (sent, passage.then);
         }
     }
     assert!(held.is_empty(), "{held:?}");
-    (sent, Then::More)
+    (sent, Next::More)
 }
 
 #[test]
@@ -149,9 +149,9 @@ fn every_answer_is_followed_to_its_end_and_no_farther() {
     for capabilities in [OLD, NEW] {
         for (request, answer) in commands(capabilities) {
             for chunk in [1, 2, 3, 7, usize::MAX] {
-                let mut dialogue = Dialogue::new(capabilities, 2);
+                let mut dialogue = SessionTracker::new(capabilities, 2);
                 assert!(dialogue.is_idle());
-                assert_eq!(send(&mut dialogue, &request, chunk), (request.clone(), Then::More));
+                assert_eq!(send(&mut dialogue, &request, chunk), (request.clone(), Next::More));
                 for (at, part) in answer.chunks(chunk).enumerate() {
                     assert!(!dialogue.is_idle(), "{request:?} idle at {at} of {chunk}");
                     dialogue.answers(part);
@@ -168,8 +168,8 @@ fn commands_may_be_sent_ahead() {
         let (requests, answers): (Vec<_>, Vec<_>) = commands(capabilities).into_iter().unzip();
         let (requests, answers) = (requests.concat(), answers.concat());
         for chunk in [1, 11, usize::MAX] {
-            let mut dialogue = Dialogue::new(capabilities, 2);
-            assert_eq!(send(&mut dialogue, &requests, chunk), (requests.clone(), Then::More));
+            let mut dialogue = SessionTracker::new(capabilities, 2);
+            assert_eq!(send(&mut dialogue, &requests, chunk), (requests.clone(), Next::More));
             answers.chunks(chunk).for_each(|part| dialogue.answers(part));
             assert!(dialogue.is_idle());
         }
@@ -178,7 +178,7 @@ fn commands_may_be_sent_ahead() {
 
 #[test]
 fn the_status_is_the_last_answers() {
-    let mut dialogue = Dialogue::new(NEW, 2);
+    let mut dialogue = SessionTracker::new(NEW, 2);
     assert_eq!(dialogue.status(), Some(2));
     send(&mut dialogue, &ask(command::QUERY, b"BEGIN"), 9);
     dialogue.answers(&ok(3));
@@ -204,7 +204,7 @@ fn rows_may_have_no_descriptions() {
                     answer.extend(end(capabilities, 2));
                 }
                 answer.extend([packet(5, b"\0\0\x01a\x01b"), end(capabilities, 2)].concat());
-                let mut dialogue = Dialogue::new(capabilities, 2);
+                let mut dialogue = SessionTracker::new(capabilities, 2);
                 send(&mut dialogue, &ask(command::STMT_EXECUTE, &[0; 9]), 9);
                 dialogue.answers(&answer[..answer.len() - 1]);
                 assert!(!dialogue.is_idle());
@@ -218,18 +218,18 @@ fn rows_may_have_no_descriptions() {
 #[test]
 fn a_file_is_the_clients_until_its_empty_packet() {
     for chunk in [1, 4, usize::MAX] {
-        let mut dialogue = Dialogue::new(NEW, 2);
+        let mut dialogue = SessionTracker::new(NEW, 2);
         send(&mut dialogue, &ask(command::QUERY, b"LOAD DATA LOCAL"), chunk);
         dialogue.answers(&packet(1, b"\xfbfile.csv"));
         // It may look like a command, and be numbered like one.
         let file = [packet(2, &[command::QUIT]), packet(0, &[command::CHANGE_USER; 99])].concat();
-        assert_eq!(send(&mut dialogue, &file, chunk), (file.clone(), Then::More));
+        assert_eq!(send(&mut dialogue, &file, chunk), (file.clone(), Next::More));
         assert!(!dialogue.is_idle());
         send(&mut dialogue, &packet(4, b""), chunk);
         assert!(!dialogue.is_idle());
         dialogue.answers(&ok(2));
         assert!(dialogue.is_idle());
-        assert_eq!(send(&mut dialogue, &codec::quit(), chunk), (Vec::new(), Then::Quit));
+        assert_eq!(send(&mut dialogue, &codec::quit(), chunk), (Vec::new(), Next::Quit));
         assert!(dialogue.is_left_idle());
     }
 }
@@ -238,10 +238,10 @@ fn a_file_is_the_clients_until_its_empty_packet() {
 fn packets_of_16_mib_go_on_in_the_next() {
     let long =
         [b"\xff\xff\xff\x00".as_slice(), &[command::QUERY], &vec![b' '; MAX_PAYLOAD - 1]].concat();
-    let mut dialogue = Dialogue::new(NEW, 2);
+    let mut dialogue = SessionTracker::new(NEW, 2);
     // The next looks like a COM_QUIT.
     for part in [long.as_slice(), b"\x01\0\0\x01\x01"] {
-        assert_eq!(send(&mut dialogue, part, 1 << 20).1, Then::More);
+        assert_eq!(send(&mut dialogue, part, 1 << 20).1, Next::More);
     }
     let value = [b"\xff\xff\xff\x07".as_slice(), b"\xfe", &vec![b'x'; MAX_PAYLOAD - 1]].concat();
     let body = rows(NEW, &[], 2);
@@ -255,29 +255,38 @@ fn packets_of_16_mib_go_on_in_the_next() {
 
 #[test]
 fn quitting_is_seen_at_its_first_byte_and_not_forwarded() {
-    let mut dialogue = Dialogue::new(NEW, 2);
+    let mut dialogue = SessionTracker::new(NEW, 2);
     let bytes = [codec::ping(), codec::quit(), codec::ping()].concat();
-    assert_eq!(dialogue.requests(&bytes[..9]).unwrap(), Passage { forward: 5, then: Then::More });
-    assert_eq!(dialogue.requests(&bytes[5..10]).unwrap(), Passage { forward: 0, then: Then::Quit });
+    assert_eq!(
+        dialogue.requests(&bytes[..9]).unwrap(),
+        ForwardPlan { forward: 5, then: Next::More }
+    );
+    assert_eq!(
+        dialogue.requests(&bytes[5..10]).unwrap(),
+        ForwardPlan { forward: 0, then: Next::Quit }
+    );
     assert!(!dialogue.is_left_idle());
     dialogue.answers(&ok(2));
     assert!(dialogue.is_left_idle() && !dialogue.is_idle());
-    assert_eq!(dialogue.requests(b"more").unwrap(), Passage { forward: 0, then: Then::Quit });
+    assert_eq!(dialogue.requests(b"more").unwrap(), ForwardPlan { forward: 0, then: Next::Quit });
 }
 
 #[test]
 fn a_change_of_the_user_is_taken_out_whole() {
     let change = ask(command::CHANGE_USER, b"joe\0\0\0");
-    let mut dialogue = Dialogue::new(NEW, 2);
+    let mut dialogue = SessionTracker::new(NEW, 2);
     let bytes = [codec::ping(), change.clone()].concat();
     for cut in 10..bytes.len() {
         assert_eq!(
-            Dialogue::new(NEW, 2).requests(&bytes[..cut]).unwrap(),
-            Passage { forward: 5, then: Then::More }
+            SessionTracker::new(NEW, 2).requests(&bytes[..cut]).unwrap(),
+            ForwardPlan { forward: 5, then: Next::More }
         );
     }
     let passage = dialogue.requests(&bytes).unwrap();
-    assert_eq!(passage, Passage { forward: 5, then: Then::ChangeUser { length: change.len() } });
+    assert_eq!(
+        passage,
+        ForwardPlan { forward: 5, then: Next::ChangeUser { length: change.len() } }
+    );
     dialogue.answers(&ok(2));
     assert!(dialogue.is_idle());
     let [a, b, c, _] = u32::try_from(MAX_LOGIN_PACKET + 1).unwrap().to_le_bytes();
@@ -305,12 +314,12 @@ fn a_kill_names_another_session() {
     ] {
         for (capabilities, front) in [(NEW, b"".as_slice()), (attributes, &[0, 1])] {
             let packet = ask(command::QUERY, &[front, text.as_bytes()].concat());
-            let mut dialogue = Dialogue::new(capabilities, 2);
+            let mut dialogue = SessionTracker::new(capabilities, 2);
             let (sent, then) = send(&mut dialogue, &packet, 3);
             match number {
-                None => assert_eq!((sent, then), (packet, Then::More), "{text}"),
+                None => assert_eq!((sent, then), (packet, Next::More), "{text}"),
                 Some(number) => {
-                    let Then::Kill(kill) = then else { panic!("{text}: {then:?}") };
+                    let Next::Kill(kill) = then else { panic!("{text}: {then:?}") };
                     assert_eq!(
                         (kill.connection, kill.length, sent.len()),
                         (number, packet.len(), 0)
@@ -326,7 +335,9 @@ fn a_kill_names_another_session() {
         }
     }
     let packet = ask(command::PROCESS_KILL, &[7, 0, 0, 0]);
-    let (_, Then::Kill(kill)) = send(&mut Dialogue::new(NEW, 2), &packet, 1) else { panic!() };
+    let (_, Next::Kill(kill)) = send(&mut SessionTracker::new(NEW, 2), &packet, 1) else {
+        panic!()
+    };
     assert_eq!(
         (kill.connection, kill.replaced(&packet, 258)),
         (7, ask(command::PROCESS_KILL, &[2, 1, 0, 0]))
@@ -335,31 +346,31 @@ fn a_kill_names_another_session() {
 
 #[test]
 fn what_is_not_known_is_let_through_and_never_idle() {
-    assert!(Dialogue::new(NEW.with(Capabilities::COMPRESS), 2).is_lost());
-    assert!(Dialogue::new(NEW.with(Capabilities::ZSTD), 2).is_lost());
+    assert!(SessionTracker::new(NEW.with(Capabilities::COMPRESS), 2).is_lost());
+    assert!(SessionTracker::new(NEW.with(Capabilities::ZSTD), 2).is_lost());
     // COM_BINLOG_DUMP, an unknown command, one that is numbered as none is, an empty one.
     for request in
         [ask(0x12, &[0; 10]), ask(0x77, b""), packet(1, &[command::PING]), packet(0, b"")]
     {
-        let mut dialogue = Dialogue::new(NEW, 2);
+        let mut dialogue = SessionTracker::new(NEW, 2);
         assert_eq!(
             send(&mut dialogue, &[request.clone(), codec::quit()].concat(), usize::MAX),
-            ([request, codec::quit()].concat(), Then::More)
+            ([request, codec::quit()].concat(), Next::More)
         );
         dialogue.answers(&ok(2));
         assert!(dialogue.is_lost() && !dialogue.is_idle() && !dialogue.is_left_idle());
     }
     // An answer that nobody asked for, or that is none.
-    let mut dialogue = Dialogue::new(NEW, 2);
+    let mut dialogue = SessionTracker::new(NEW, 2);
     dialogue.answers(&error());
     assert!(dialogue.is_lost());
     for answer in [packet(1, b""), packet(1, b"\xfc"), packet(1, b"\xfe"), packet(1, &[0])] {
-        let mut dialogue = Dialogue::new(NEW, 2);
+        let mut dialogue = SessionTracker::new(NEW, 2);
         send(&mut dialogue, &ask(command::QUERY, b"x"), 9);
         dialogue.answers(&answer);
         assert!(dialogue.is_lost(), "{answer:?}");
     }
-    let mut dialogue = Dialogue::new(NEW, 2);
+    let mut dialogue = SessionTracker::new(NEW, 2);
     send(&mut dialogue, &codec::ping().repeat(MAX_AWAITED + 1), usize::MAX);
     assert!(dialogue.is_lost());
 }
@@ -371,14 +382,14 @@ proptest! {
         let (request, answer) = commands(capabilities).swap_remove(known);
         let (requests, answers) = ([request, requests].concat(), [answer, answers].concat());
         let run = |chunk: usize| {
-            let mut dialogue = Dialogue::new(capabilities, 2);
-            let (mut held, mut sent, mut last) = (Vec::new(), Vec::new(), Then::More);
+            let mut dialogue = SessionTracker::new(capabilities, 2);
+            let (mut held, mut sent, mut last) = (Vec::new(), Vec::new(), Next::More);
             for part in requests.chunks(chunk) {
                 held.extend_from_slice(part);
                 let Ok(passage) = dialogue.requests(&held) else { return None };
                 sent.extend(held.drain(..passage.forward));
                 last = passage.then;
-                if last != Then::More { break }
+                if last != Next::More { break }
             }
             answers.chunks(chunk).for_each(|part| dialogue.answers(part));
             let state = (dialogue.is_idle(), dialogue.is_left_idle(), dialogue.is_lost(), dialogue.status());
@@ -390,6 +401,6 @@ proptest! {
 
 #[test]
 fn little_is_kept() {
-    assert!(size_of::<Dialogue>() <= 160, "{}", size_of::<Dialogue>());
+    assert!(size_of::<SessionTracker>() <= 160, "{}", size_of::<SessionTracker>());
     assert_eq!(HEADER, 4);
 }

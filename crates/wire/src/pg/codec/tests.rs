@@ -3,8 +3,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::pg::testing::shown;
 
-fn inbox(bytes: &[u8]) -> Inbox {
-    let mut inbox = Inbox::default();
+fn inbox(bytes: &[u8]) -> ReadBuffer {
+    let mut inbox = ReadBuffer::default();
     inbox.push(bytes);
     inbox
 }
@@ -38,7 +38,7 @@ fn messages_are_as_the_manual_has_them() {
 
 #[test]
 fn a_welcome_ends_with_being_ready() {
-    let welcome = welcome(&[("a".to_owned(), "b".to_owned())], &key(4));
+    let welcome = login_ok(&[("a".to_owned(), "b".to_owned())], &key(4));
     let parts = [
         authentication_ok(),
         parameter_status("a", "b"),

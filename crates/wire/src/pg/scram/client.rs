@@ -36,13 +36,13 @@ impl Binding {
 
 /// Has begun.
 #[derive(Debug)]
-pub(in crate::pg) struct Hello {
+pub(in crate::pg) struct ClientFirst {
     binding: Binding,
     nonce: String,
     bare: String,
 }
 
-impl Hello {
+impl ClientFirst {
     /// With a nonce of its own, and no user: PostgreSQL has the name from the `StartupMessage`.
     pub(in crate::pg) fn new(binding: Binding) -> Result<Self, getrandom::Error> {
         Ok(Self::with_nonce(binding, "", nonce()?))
@@ -63,7 +63,7 @@ impl Hello {
         self,
         password: &Secret,
         first: &[u8],
-    ) -> Result<(Proven, String), &'static str> {
+    ) -> Result<(ClientFinal, String), &'static str> {
         let first = str::from_utf8(first).map_err(|_| "its first SCRAM message is not UTF-8")?;
         let (nonce, rest) = take(first, 'r').ok_or("its first SCRAM message has no nonce")?;
         let fresh = nonce.strip_prefix(self.nonce.as_str()).is_some_and(|own| !own.is_empty());
@@ -83,18 +83,18 @@ impl Hello {
         let said = format!("{},{first},{without_proof}", self.bare);
         let mut proof = mac(&keys.stored(), said.as_bytes());
         proof.iter_mut().zip(keys.client.iter()).for_each(|(byte, key)| *byte ^= key);
-        let proven = Proven { signature: mac(&*keys.server, said.as_bytes()) };
+        let proven = ClientFinal { signature: mac(&*keys.server, said.as_bytes()) };
         Ok((proven, format!("{without_proof},p={}", STANDARD.encode(proof))))
     }
 }
 
 /// Has proved that it knows the password, and waits for the server to do the same.
 #[derive(Debug)]
-pub(in crate::pg) struct Proven {
+pub(in crate::pg) struct ClientFinal {
     signature: [u8; HASH],
 }
 
-impl Proven {
+impl ClientFinal {
     /// Reads `server-final-message`.
     pub(in crate::pg) fn verify(self, last: &[u8]) -> Result<(), &'static str> {
         let last = str::from_utf8(last).map_err(|_| "its last SCRAM message is not UTF-8")?;

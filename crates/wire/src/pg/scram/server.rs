@@ -35,7 +35,7 @@ pub(in crate::pg) enum Choice<'a> {
 
 /// Waits for the client's proof.
 #[derive(Debug)]
-pub(in crate::pg) struct Challenge {
+pub(in crate::pg) struct ServerFirst {
     verifier: Arc<ScramVerifier>,
     /// What the proof has to repeat of the header and the channel, in base64.
     binding: String,
@@ -44,7 +44,7 @@ pub(in crate::pg) struct Challenge {
     said: String,
 }
 
-impl Challenge {
+impl ServerFirst {
     /// Reads `client-first-message`, and gives `server-first-message`.
     pub(in crate::pg) fn new(
         verifier: Arc<ScramVerifier>,

@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use countersign_core::credentials::Secret;
 use proptest::prelude::*;
 
-use super::client::{Binding, Hello};
-use super::server::{Challenge, Choice, Rejection};
+use super::client::{Binding, ClientFirst};
+use super::server::{Choice, Rejection, ServerFirst};
 use super::{ScramVerifier, nonce, prepare};
 
 const CLIENT_NONCE: &str = "rOprNGfwEbeRWgbNEkqO";
@@ -35,8 +35,8 @@ fn of_the_rfc() -> Arc<ScramVerifier> {
     Arc::clone(&VERIFIER)
 }
 
-fn hello(binding: Binding) -> Hello {
-    Hello::with_nonce(binding, "user", CLIENT_NONCE.to_owned())
+fn hello(binding: Binding) -> ClientFirst {
+    ClientFirst::with_nonce(binding, "user", CLIENT_NONCE.to_owned())
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn the_client_of_the_rfc() {
 fn the_server_of_the_rfc() {
     let first = b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO";
     let (challenge, answer) =
-        Challenge::new(of_the_rfc(), Choice::Plain, first, SERVER_NONCE).unwrap();
+        ServerFirst::new(of_the_rfc(), Choice::Plain, first, SERVER_NONCE).unwrap();
     assert_eq!(answer, FIRST);
     assert_eq!(challenge.verify(PROOF.as_bytes()).unwrap(), SIGNATURE);
 }
@@ -64,9 +64,9 @@ fn play(
     binding: Binding,
     password: &str,
 ) -> Result<(), Rejection> {
-    let hello = Hello::new(binding).unwrap();
+    let hello = ClientFirst::new(binding).unwrap();
     let (challenge, answer) =
-        Challenge::new(verifier, choice, hello.message().as_bytes(), &nonce().unwrap())?;
+        ServerFirst::new(verifier, choice, hello.message().as_bytes(), &nonce().unwrap())?;
     let (proven, proof) = hello.prove(&secret(password), answer.as_bytes()).unwrap();
     proven.verify(challenge.verify(proof.as_bytes())?.as_bytes()).unwrap();
     Ok(())
@@ -99,7 +99,7 @@ fn somebody_in_between_is_noticed() {
 #[test]
 fn a_mechanism_and_its_header_go_together() {
     let begin = |choice, first: &str| {
-        Challenge::new(verifier("x"), choice, first.as_bytes(), "own").map(|_| ()).unwrap_err()
+        ServerFirst::new(verifier("x"), choice, first.as_bytes(), "own").map(|_| ()).unwrap_err()
     };
     assert!(matches!(begin(Choice::Plus(&[1]), "n,,n=,r=abc"), Rejection::Malformed(_)));
     assert!(matches!(begin(Choice::Plus(&[1]), "y,,n=,r=abc"), Rejection::Malformed(_)));
@@ -138,7 +138,7 @@ fn a_mechanism_and_its_header_go_together() {
 #[test]
 fn a_proof_is_taken_whole_or_not_at_all() {
     let refused = |last: &str| {
-        let (challenge, _) = Challenge::new(
+        let (challenge, _) = ServerFirst::new(
             of_the_rfc(),
             Choice::Plain,
             b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO",
@@ -234,7 +234,7 @@ proptest! {
     #[test]
     fn neither_side_panics(first: Vec<u8>, last: Vec<u8>) {
         for choice in [Choice::Plain, Choice::PlainOfTwo, Choice::Plus(&[1])] {
-            let _refused = Challenge::new(verifier("x"), choice, &first, "own").map(|(challenge, _)| challenge.verify(&last));
+            let _refused = ServerFirst::new(verifier("x"), choice, &first, "own").map(|(challenge, _)| challenge.verify(&last));
         }
         let _refused = hello(Binding::None).prove(&secret("x"), &first);
     }

@@ -7,21 +7,21 @@ fn sync() -> Vec<u8> {
     codec::message(b'S', b"")
 }
 
-fn requests(pieces: &[&[u8]]) -> (Requests, Vec<Passage>) {
-    let mut requests = Requests::default();
+fn requests(pieces: &[&[u8]]) -> (FrontendTracker, Vec<ForwardPlan>) {
+    let mut requests = FrontendTracker::default();
     let passages = pieces.iter().map(|piece| requests.follow(piece)).collect();
     (requests, passages)
 }
 
-fn answers(bytes: &[u8]) -> Answers {
-    let mut answers = Answers::default();
+fn answers(bytes: &[u8]) -> BackendTracker {
+    let mut answers = BackendTracker::default();
     answers.follow(bytes);
     answers
 }
 
 #[test]
 fn what_is_answered_by_being_ready_is_counted() {
-    let counted = |bytes: &[u8]| requests(&[bytes]).0.awaited();
+    let counted = |bytes: &[u8]| requests(&[bytes]).0.expected_ready();
     assert_eq!(counted(&codec::query("SELECT 1")), 1);
     assert_eq!(counted(&codec::message(b'F', b"")), 1);
     let extended =
@@ -48,31 +48,31 @@ fn a_terminate_is_held_back_wherever_it_is_cut() {
         let mut forwarded = Vec::new();
         for (piece, passage) in [one, two].into_iter().zip(passages) {
             match passage {
-                Passage::All => forwarded.extend_from_slice(piece),
-                Passage::Until(end) => forwarded.extend_from_slice(&piece[..end]),
+                ForwardPlan::All => forwarded.extend_from_slice(piece),
+                ForwardPlan::Until(end) => forwarded.extend_from_slice(&piece[..end]),
             }
         }
         assert_eq!(forwarded, ahead, "{cut}");
-        assert_eq!(requests.awaited(), 2, "{cut}");
-        assert_eq!(requests.follow(&codec::query("SELECT 3")), Passage::Until(0));
+        assert_eq!(requests.expected_ready(), 2, "{cut}");
+        assert_eq!(requests.follow(&codec::query("SELECT 3")), ForwardPlan::Until(0));
     }
 }
 
 #[test]
 fn nothing_within_a_message_is_a_terminate() {
     let (_, passages) = requests(&[&codec::query("X\0\0\0\x04X"), b"Q\0\0\0\x09", b"X", b"XXXX"]);
-    assert_eq!(passages, [Passage::All; 4]);
+    assert_eq!(passages, [ForwardPlan::All; 4]);
 }
 
 #[test]
 fn being_ready_is_counted_and_what_comes_unasked_changes_nothing() {
     let ready = codec::ready_for_query(b'I');
     assert_eq!(
-        (answers(b"").given(), answers(b"").status()),
+        (answers(b"").received_ready(), answers(b"").status()),
         (0, None),
         "nobody knows before the first"
     );
-    assert_eq!((answers(&ready).given(), answers(&ready).status()), (1, Some(b'I')));
+    assert_eq!((answers(&ready).received_ready(), answers(&ready).status()), (1, Some(b'I')));
     let notice = codec::message(b'N', b"SNOTICE\0\0");
     let notification = codec::message(b'A', b"\0\0\0\x01channel\0payload\0");
     let asides =
@@ -99,7 +99,7 @@ fn ready_is_what_is_ready_in_full() {
     let ready = codec::ready_for_query(b'I');
     for cut in 0..ready.len() {
         let part = answers(&ready[..cut]);
-        assert_eq!((part.given(), part.status()), (0, None), "{cut}");
+        assert_eq!((part.received_ready(), part.status()), (0, None), "{cut}");
     }
 }
 
@@ -113,8 +113,8 @@ fn copies_are_followed_both_ways() {
     .concat();
     let done =
         [out.clone(), codec::message(b'C', b"COPY 2\0"), codec::ready_for_query(b'I')].concat();
-    assert_eq!((answers(&out).given(), answers(&out).status()), (0, None));
-    assert_eq!((answers(&done).given(), answers(&done).status()), (1, Some(b'I')));
+    assert_eq!((answers(&out).received_ready(), answers(&out).status()), (0, None));
+    assert_eq!((answers(&done).received_ready(), answers(&done).status()), (1, Some(b'I')));
 }
 
 #[test]
@@ -122,20 +122,24 @@ fn who_can_not_be_followed_is_never_said_to_be_idle() {
     for length in [0, 3, MAX_MESSAGE + 1, u32::MAX] {
         let broken = [[b'D'].as_slice(), &length.to_be_bytes()].concat();
         let (mut lost, passages) = requests(&[&codec::query("x"), &broken, &codec::terminate()]);
-        assert_eq!(passages, [Passage::All; 3], "it is handed on all the same");
-        assert_eq!(lost.awaited(), u64::MAX);
+        assert_eq!(passages, [ForwardPlan::All; 3], "it is handed on all the same");
+        assert_eq!(lost.expected_ready(), u64::MAX);
         lost.follow(&sync());
-        assert_eq!(lost.awaited(), u64::MAX);
+        assert_eq!(lost.expected_ready(), u64::MAX);
         let mut answers = answers(&[codec::ready_for_query(b'I'), broken].concat());
         answers.follow(&codec::ready_for_query(b'I'));
-        assert_eq!((answers.given(), answers.status()), (1, None));
+        assert_eq!((answers.received_ready(), answers.status()), (1, None));
     }
     let mut short = answers(b"Z\0\0\0\x04");
     short.follow(&codec::ready_for_query(b'I'));
-    assert_eq!((short.given(), short.status()), (0, None), "a ReadyForQuery without a status");
+    assert_eq!(
+        (short.received_ready(), short.status()),
+        (0, None),
+        "a ReadyForQuery without a status"
+    );
     let mut long = answers(b"Z\0\0\0\x06II");
     long.follow(&codec::ready_for_query(b'I'));
-    assert_eq!((long.given(), long.status()), (0, None), "or with two");
+    assert_eq!((long.received_ready(), long.status()), (0, None), "or with two");
 }
 
 #[test]
@@ -149,7 +153,7 @@ fn the_largest_message_is_followed_without_being_held() {
         left -= now;
     }
     answers.follow(&codec::ready_for_query(b'I'));
-    assert_eq!((answers.given(), answers.status()), (1, Some(b'I')));
+    assert_eq!((answers.received_ready(), answers.status()), (1, Some(b'I')));
 }
 
 fn message() -> impl Strategy<Value = Vec<u8>> {
@@ -188,19 +192,19 @@ proptest! {
         sizes in proptest::collection::vec(1..12_usize, 1..8),
     ) {
         let bytes = [messages.concat(), noise].concat();
-        let (mut whole, mut parts) = (Requests::default(), Requests::default());
-        let forwarded = |requests: &mut Requests, piece: &[u8]| match requests.follow(piece) {
-            Passage::All => piece.to_vec(),
-            Passage::Until(end) => piece[..end].to_vec(),
+        let (mut whole, mut parts) = (FrontendTracker::default(), FrontendTracker::default());
+        let forwarded = |requests: &mut FrontendTracker, piece: &[u8]| match requests.follow(piece) {
+            ForwardPlan::All => piece.to_vec(),
+            ForwardPlan::Until(end) => piece[..end].to_vec(),
         };
         let at_once = forwarded(&mut whole, &bytes);
         let cut_up: Vec<u8> = cut(&bytes, &sizes).iter().flat_map(|piece| forwarded(&mut parts, piece)).collect();
         prop_assert_eq!(at_once, cut_up);
-        prop_assert_eq!(whole.awaited(), parts.awaited());
+        prop_assert_eq!(whole.expected_ready(), parts.expected_ready());
 
-        let (whole, mut parts) = (answers(&bytes), Answers::default());
+        let (whole, mut parts) = (answers(&bytes), BackendTracker::default());
         cut(&bytes, &sizes).iter().for_each(|piece| parts.follow(piece));
-        prop_assert_eq!((whole.given(), whole.status()), (parts.given(), parts.status()));
+        prop_assert_eq!((whole.received_ready(), whole.status()), (parts.received_ready(), parts.status()));
     }
 
     #[test]
@@ -208,9 +212,9 @@ proptest! {
         let sent: Vec<u8> = messages.concat();
         let until = messages.iter().take_while(|message| message[0] != b'X');
         let awaited = until.filter(|message| matches!(message[0], b'Q' | b'S' | b'F')).count();
-        prop_assert_eq!(requests(&[&sent]).0.awaited(), awaited as u64);
+        prop_assert_eq!(requests(&[&sent]).0.expected_ready(), awaited as u64);
         let given = messages.iter().filter(|message| message[0] == b'Z').count();
-        prop_assert_eq!(answers(&sent).given(), given as u64);
+        prop_assert_eq!(answers(&sent).received_ready(), given as u64);
     }
 }
 
@@ -219,8 +223,8 @@ fn statements_that_take_a_database_are_noticed() {
     let prepared = |text: &str| codec::message(b'P', format!("name\0{text}\0\0\0").as_bytes());
     let takes = |bytes: &[u8]| {
         let mut requests = requests(&[bytes]).0;
-        let takes = requests.takes_database();
-        assert!(!requests.takes_database(), "it is told once");
+        let takes = requests.take_exclusive_ddl_flag();
+        assert!(!requests.take_exclusive_ddl_flag(), "it is told once");
         takes
     };
     for text in [

@@ -1,9 +1,9 @@
-use countersign_e2e::Said;
+use countersign_e2e::CommandOutput;
 
 use super::{BY_SOURCE, Outcome, refused, steps, whole};
 
-fn said(ok: bool, out: &str, err: &str) -> Said {
-    Said { ok, status: Some(i32::from(!ok)), out: out.to_owned(), err: err.to_owned() }
+fn said(ok: bool, out: &str, err: &str) -> CommandOutput {
+    CommandOutput { ok, status: Some(i32::from(!ok)), out: out.to_owned(), err: err.to_owned() }
 }
 
 #[test]

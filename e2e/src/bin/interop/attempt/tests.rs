@@ -1,15 +1,15 @@
 use countersign_core::name::Engine;
-use countersign_e2e::Said;
+use countersign_e2e::CommandOutput;
 
 use super::{Expected, Outcome, judge, tampered};
 
 const TOKEN: &str = "localhost:3306/?Action=connect";
 
-fn said(ok: bool, out: &str, err: &str) -> Said {
-    Said { ok, status: Some(i32::from(!ok)), out: out.to_owned(), err: err.to_owned() }
+fn said(ok: bool, out: &str, err: &str) -> CommandOutput {
+    CommandOutput { ok, status: Some(i32::from(!ok)), out: out.to_owned(), err: err.to_owned() }
 }
 
-fn is_met(expected: Expected, said: &Said) -> bool {
+fn is_met(expected: Expected, said: &CommandOutput) -> bool {
     judge(expected, Engine::Mysql, said, TOKEN) == Outcome::Expected(expected)
 }
 

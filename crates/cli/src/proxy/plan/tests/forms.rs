@@ -29,7 +29,7 @@ fn hoops_variables_are_a_target() {
             5432,
             Some("app"),
             Some("orders"),
-            Verification::Encrypt
+            Verification::Require
         )
     );
     assert!(
@@ -41,7 +41,14 @@ fn hoops_variables_are_a_target() {
         Case::with("[targets.my]\nenv-file = \"hoop.env\"\n").file("hoop.env", file).target(&[]);
     assert_eq!(
         facts(&target),
-        (Engine::Mysql, "db.example.com", 3306, Some("app"), Some("orders"), Verification::Full)
+        (
+            Engine::Mysql,
+            "db.example.com",
+            3306,
+            Some("app"),
+            Some("orders"),
+            Verification::VerifyFull
+        )
     );
 }
 
@@ -63,7 +70,7 @@ fn coders_variables_are_a_target() {
     let host = "mydb.abc.eu-west-1.rds.amazonaws.com";
     assert_eq!(
         facts(&target),
-        (Engine::Postgres, host, 5432, Some("coder"), Some("coder"), Verification::Encrypt)
+        (Engine::Postgres, host, 5432, Some("coder"), Some("coder"), Verification::Require)
     );
 }
 
@@ -113,7 +120,14 @@ fn a_url_says_all_there_is() {
     let target = Case::default().target(&[&url]);
     assert_eq!(
         facts(&target),
-        (Engine::Mysql, "db.example.com", 3307, Some("an@a"), Some("or/ders"), Verification::Ca)
+        (
+            Engine::Mysql,
+            "db.example.com",
+            3307,
+            Some("an@a"),
+            Some("or/ders"),
+            Verification::VerifyCa
+        )
     );
     assert_eq!((target.name.as_str(), target.pool.warm, target.max_connections), ("shop", 4, 9));
     let Login::Iam(settings) = &target.login else { panic!("{target:?}") };

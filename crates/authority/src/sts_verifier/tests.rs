@@ -1,0 +1,334 @@
+//! Against a real HTTP server that stands for STS, honest and otherwise.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use countersign_core::credentials::{Credentials, Secret};
+use countersign_core::failure::Class;
+use countersign_core::name::DbUser;
+use countersign_core::proof::{Audience, Binding, StsEndpoint, TrustedSts, mint};
+use countersign_core::region::Partition;
+use countersign_core::sigv4::{KeyCache, Payload, Request as Signed, SignedRequest};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use super::{ProvenIdentity, StsVerifier};
+use crate::oidc::fetch::Fetcher;
+
+const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+const JANE: [&str; 3] =
+    ["arn:aws:iam::123456789012:user/team/jane", "123456789012", "AIDAJQABLZS4A3QDU576Q"];
+
+/// An STS. It answers honestly, unless it is told what to say.
+struct Sts {
+    url: String,
+    said: Mutex<Option<Response<String>>>,
+    asked: Mutex<Vec<Request<()>>>,
+}
+
+fn answer(arn: &str, account: &str, user_id: &str) -> Value {
+    json!({ "GetCallerIdentityResponse": {
+        "GetCallerIdentityResult": { "Account": account, "Arn": arn, "UserId": user_id },
+        "ResponseMetadata": { "RequestId": "6a8b1c1e-0000-0000-0000-000000000000" }
+    } })
+}
+
+/// What AWS does: it checks the signature over what arrives, and never looks at `X-Amz-Expires`.
+fn honest(request: &Request<Incoming>) -> Response<String> {
+    let headers: Vec<(&str, &str)> = request
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+        .collect();
+    let query = request.uri().query().unwrap_or_default();
+    let signed = Signed {
+        method: request.method().as_str(),
+        path: request.uri().path(),
+        query,
+        headers: &headers,
+        payload: Payload::Body(b""),
+    };
+    let secret = Secret::new(SECRET).unwrap();
+    let checked = SignedRequest::parse(&signed).and_then(|parsed| {
+        let dated = headers.iter().all(|(name, _)| *name != "x-amz-date");
+        assert!(dated, "the date is in the query");
+        parsed.verify(&signed, &secret, "sts", &KeyCache::default(), SystemTime::now())
+    });
+    let [arn, account, id] = JANE;
+    match checked {
+        Ok(()) if query.contains("Action=GetCallerIdentity") => {
+            Response::new(answer(arn, account, id).to_string())
+        }
+        _ => Response::builder()
+            .status(403)
+            .body(json!({ "Error": { "Code": "SignatureDoesNotMatch" } }).to_string())
+            .unwrap(),
+    }
+}
+
+async fn serve() -> Arc<Sts> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let sts = Arc::new(Sts { url, said: Mutex::default(), asked: Mutex::default() });
+    let serving = Arc::clone(&sts);
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let sts = Arc::clone(&serving);
+            tokio::spawn(async move {
+                let service = service_fn(|request: Request<Incoming>| {
+                    let said = sts.said.lock().unwrap().take();
+                    let response = said.unwrap_or_else(|| honest(&request));
+                    sts.asked.lock().unwrap().push(request.map(drop));
+                    async move { Ok::<_, Infallible>(response) }
+                });
+                let _closed =
+                    http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            });
+        }
+    });
+    sts
+}
+
+fn credentials(session_token: Option<&str>) -> Credentials {
+    Credentials {
+        access_key_id: "AKIAIOSFODNN7EXAMPLE".parse().unwrap(),
+        secret: Secret::new(SECRET).unwrap(),
+        session_token: session_token.and_then(Secret::new),
+        expires: None,
+    }
+}
+
+impl Sts {
+    fn endpoint(&self) -> StsEndpoint {
+        StsEndpoint::configured(&self.url).unwrap()
+    }
+
+    fn verifier(&self) -> StsVerifier {
+        StsVerifier::new(
+            Fetcher::new(&[]).unwrap(),
+            TrustedSts::configured(Partition::Aws, self.endpoint()),
+        )
+    }
+
+    fn proof(&self, audience: &str, user: Option<&DbUser>, at: SystemTime) -> String {
+        let audience: Audience = audience.parse().unwrap();
+        let region = "eu-west-1".parse().unwrap();
+        mint(
+            &credentials(None),
+            &self.endpoint(),
+            &region,
+            Binding { audience: &audience, user },
+            at,
+        )
+        .expose()
+        .to_owned()
+    }
+
+    /// Verifies for the database `orders` and the user `jane`.
+    async fn verify(&self, text: &str) -> Result<ProvenIdentity, Class> {
+        let (audience, user) = ("orders".parse().unwrap(), "jane".parse().unwrap());
+        let binding = Binding { audience: &audience, user: Some(&user) };
+        self.verifier()
+            .verify(text, binding, SystemTime::now())
+            .await
+            .map_err(|failure| failure.class)
+    }
+
+    /// What comes of it when STS answers so.
+    async fn told(&self, response: Response<String>) -> Result<ProvenIdentity, Class> {
+        *self.said.lock().unwrap() = Some(response);
+        self.verify(&self.proof("orders", None, SystemTime::now())).await
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+}
+
+#[tokio::test]
+async fn an_honest_sts_names_who_signed() {
+    let sts = serve().await;
+    let (jane, now) = ("jane".parse().unwrap(), SystemTime::now());
+    let [arn, account, user_id] = JANE;
+    let expected = ProvenIdentity {
+        arn: arn.parse().unwrap(),
+        account: account.parse().unwrap(),
+        user_id: user_id.to_owned(),
+    };
+    for user in [None, Some(&jane)] {
+        assert_eq!(sts.verify(&sts.proof("orders", user, now)).await, Ok(expected.clone()));
+    }
+    let asked = sts.asked.lock().unwrap();
+    let request = asked.first().unwrap();
+    assert_eq!((request.method().as_str(), request.uri().path()), ("GET", "/"));
+    assert_eq!(request.headers()["accept"], "application/json");
+    assert_eq!(request.headers()["x-countersign-audience"], "orders");
+    assert!(request.headers().get("x-countersign-user").is_none());
+    assert_eq!(asked[1].headers()["x-countersign-user"], "jane");
+}
+
+#[tokio::test]
+async fn temporary_credentials_sign_too() {
+    let sts = serve().await;
+    let (audience, region) = ("orders".parse().unwrap(), "eu-west-1".parse().unwrap());
+    let token = format!("FwoGZXIvYXdzE{}+/=", "x".repeat(2000));
+    let binding = Binding { audience: &audience, user: None };
+    let proof =
+        mint(&credentials(Some(&token)), &sts.endpoint(), &region, binding, SystemTime::now());
+    assert!(sts.verify(proof.expose()).await.is_ok());
+    let other = proof.expose().replace("FwoGZXIvYXdzE", "FwoGZXIvYXdzF");
+    assert_eq!(sts.verify(&other).await, Err(Class::SignatureMismatch));
+}
+
+#[tokio::test]
+async fn a_proof_for_another_database_user_or_key_is_refused_by_sts() {
+    let sts = serve().await;
+    let (john, now) = ("john".parse().unwrap(), SystemTime::now());
+    let good = sts.proof("orders", None, now);
+    for text in [
+        sts.proof("payments", None, now),
+        sts.proof("Orders", None, now),
+        sts.proof("orders", Some(&john), now),
+        good.replace("AKIAIOSFODNN7EXAMPLE", "AKIAIOSFODNN7EXAMPL2")
+            .replace("&X-Amz-Signature=", "&X-Amz-Security-Token=x&X-Amz-Signature="),
+        good.replace("AKIAIOSFODNN7EXAMPLE", "AKIDEXAMPLE"),
+        good.replace("X-Amz-Expires=900", "X-Amz-Expires=800"),
+    ] {
+        assert_eq!(sts.verify(&text).await, Err(Class::SignatureMismatch), "{text}");
+    }
+    assert_eq!(sts.asked(), 6);
+}
+
+/// These never reach STS, which would answer some of them.
+#[tokio::test]
+async fn what_must_be_refused_here_is_never_sent() {
+    let (sts, evil) = (serve().await, serve().await);
+    let now = SystemTime::now();
+    let good = sts.proof("orders", None, now);
+    let [arn, account, id] = JANE;
+    *evil.said.lock().unwrap() = Some(Response::new(answer(arn, account, id).to_string()));
+    let old = now - Duration::from_secs(905);
+    for (text, class) in [
+        (evil.proof("orders", None, now), Class::WrongHost),
+        (good.replace("GetCallerIdentity", "GetSessionToken"), Class::WrongAction),
+        (format!("{good}&Action=GetSessionToken"), Class::Malformed),
+        (format!("{good}&action=GetSessionToken"), Class::Malformed),
+        (format!("{good}&Foo=bar"), Class::Malformed),
+        (good.replace("%3Bx-countersign-audience", ""), Class::Malformed),
+        (good.replace("/?", "/path?"), Class::Malformed),
+        (good.replace("http://", "http://user@"), Class::Malformed),
+        (good.replace("http://", "https://"), Class::WrongHost),
+        (good.replace("eu-west-1", "cn-north-1"), Class::WrongRegion),
+        (good.replace("X-Amz-Expires=900", "X-Amz-Expires=901"), Class::LifetimeTooLong),
+        (sts.proof("orders", None, old), Class::Expired),
+        (sts.proof("orders", None, now + Duration::from_secs(600)), Class::NotYetValid),
+    ] {
+        assert_eq!(sts.verify(&text).await, Err(class), "{text}");
+    }
+    assert_eq!((sts.asked(), evil.asked()), (0, 0));
+}
+
+#[tokio::test]
+async fn only_a_whole_and_consistent_answer_is_believed() {
+    let sts = serve().await;
+    let body = |value: Value| Response::new(value.to_string());
+    let [arn, account, id] = JANE;
+    let twice = answer(arn, account, id)
+        .to_string()
+        .replace("{\"Account\"", "{\"Account\":\"999999999999\",\"Account\"");
+    let session = "arn:aws:sts::123456789012:assumed-role/app/monday";
+    for (response, problem) in [
+        (Response::new(String::new()), "nothing"),
+        (Response::new("<GetCallerIdentityResponse/>".to_owned()), "XML"),
+        (Response::new(twice), "a key twice"),
+        (body(json!([])), "no object"),
+        (
+            body(
+                json!({ "GetCallerIdentityResult": { "Account": account, "Arn": arn, "UserId": id } }),
+            ),
+            "another response",
+        ),
+        (body(answer("", account, id)), "no ARN"),
+        (body(answer(arn, "", id)), "no account"),
+        (body(answer(arn, account, "")), "no id"),
+        (body(answer(arn, "999999999999", id)), "another account than the ARN's"),
+        (body(answer(&arn.replace("aws", "aws-cn"), account, id)), "another partition"),
+        (body(answer(&arn.replace("iam::", "iam:eu-west-1:"), account, id)), "a region"),
+        (body(answer(&arn.replace(":user/", ":role/"), account, id)), "a role, which nobody is"),
+        (body(answer(&arn.replace(":iam:", ":sts:"), account, id)), "a user of STS"),
+        (body(answer("arn:aws:iam::123456789012:oidc-provider/x", account, id)), "a provider"),
+        (body(answer(arn, account, "AROAJQABLZS4A3QDU576Q")), "a role's id for a user"),
+        (body(answer(arn, account, "AIDA")), "half an id"),
+        (body(answer(arn, account, "AIDAx\u{0}")), "a strange id"),
+        (body(answer(session, account, id)), "a user's id for a session"),
+        (body(answer(session, account, "AROAJQABLZS4A3QDU576Q")), "no session"),
+        (body(answer(session, account, "AROAJQABLZS4A3QDU576Q:tuesday")), "another session"),
+        (
+            body(answer(&format!("{session}/x"), account, "AROAJQABLZS4A3QDU576Q:monday/x")),
+            "a session with a path",
+        ),
+        (body(answer("arn:aws:iam::123456789012:root", account, id)), "a user's id for the root"),
+        (
+            body(answer("arn:aws:sts::123456789012:federated-user/jo", account, "999999999999:jo")),
+            "another account's federated user",
+        ),
+        (Response::new(format!("{}{}", answer(arn, account, id), " ".repeat(70_000))), "too much"),
+    ] {
+        assert_eq!(sts.told(response).await, Err(Class::Protocol), "{problem}");
+    }
+    for (arn, id) in [
+        (session, "AROAJQABLZS4A3QDU576Q:monday"),
+        ("arn:aws:sts::123456789012:federated-user/jo", "123456789012:jo"),
+        ("arn:aws:iam::123456789012:root", "123456789012"),
+    ] {
+        let proven = sts.told(body(answer(arn, account, id))).await.unwrap();
+        assert_eq!((proven.arn.as_str(), proven.user_id.as_str()), (arn, id));
+    }
+}
+
+#[tokio::test]
+async fn other_statuses_are_no_answer_and_redirects_lead_nowhere() {
+    let (sts, evil) = (serve().await, serve().await);
+    let [arn, account, id] = JANE;
+    let status = |status: u16| {
+        let response =
+            Response::builder().status(status).header("location", format!("{}/", evil.url));
+        response.body(answer(arn, account, id).to_string()).unwrap()
+    };
+    for (code, class) in [
+        (201, Class::Protocol),
+        (301, Class::Protocol),
+        (302, Class::Protocol),
+        (307, Class::Protocol),
+        (400, Class::SignatureMismatch),
+        (403, Class::SignatureMismatch),
+        (404, Class::Protocol),
+        (429, Class::Throttled),
+        (500, Class::Unavailable),
+        (503, Class::Unavailable),
+    ] {
+        assert_eq!(sts.told(status(code)).await, Err(class), "{code}");
+    }
+    assert_eq!(evil.asked(), 0);
+}
+
+#[tokio::test]
+async fn an_sts_that_is_away_or_silent_is_said_so() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = Sts {
+        url: format!("http://{}", listener.local_addr().unwrap()),
+        said: Mutex::default(),
+        asked: Mutex::default(),
+    };
+    let proof = silent.proof("orders", None, SystemTime::now());
+    assert_eq!(silent.verify(&proof).await, Err(Class::TimedOut));
+    drop(listener);
+    assert_eq!(silent.verify(&proof).await, Err(Class::Unavailable));
+}

@@ -1,0 +1,125 @@
+//! The socket under questions that are good, bad, slow and huge.
+
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign_core::failure::{Class, Failure};
+use countersign_core::name::Engine;
+use countersign_core::verifier_protocol::{Nonce, VerifyRequest, round_trip};
+use tempfile::TempDir;
+use tokio::task::spawn_blocking;
+use zeroize::Zeroizing;
+
+use super::{AllowedPeers, SocketAccess, bind, serve};
+use crate::log::AccessLog;
+use crate::store::Store;
+use crate::verifier::{ContextKeys, Verifier, VerifierConfig};
+
+struct Daemon {
+    _directory: TempDir,
+    socket: PathBuf,
+}
+
+fn daemon() -> Daemon {
+    let directory = TempDir::new().unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    let log = AccessLog::open(directory.path()).unwrap();
+    let verifier =
+        Verifier::new(store, log, VerifierConfig { limit: None, context_keys: ContextKeys::AsRds });
+    let socket = directory.path().join("verifier.sock");
+    tokio::spawn(serve(
+        bind(&socket, SocketAccess::Owner).unwrap(),
+        Arc::new(verifier),
+        AllowedPeers::new([]),
+    ));
+    Daemon { _directory: directory, socket }
+}
+
+fn question() -> VerifyRequest {
+    let token = Zeroizing::new("hunter2".to_owned());
+    VerifyRequest::new(
+        Nonce([3; 16]),
+        Engine::Postgres,
+        "orders".parse().unwrap(),
+        "jane".parse().unwrap(),
+        token,
+    )
+}
+
+fn connect(socket: &PathBuf) -> UnixStream {
+    let stream = UnixStream::connect(socket).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream
+}
+
+fn asked(socket: &PathBuf) -> Result<(), Failure> {
+    round_trip(&mut connect(socket), &question())
+}
+
+/// What comes back on bytes that are no question: nothing but the end.
+fn sent(socket: &PathBuf, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = connect(socket);
+    let mut answer = Vec::new();
+    if stream.write_all(bytes).and_then(|()| stream.shutdown(std::net::Shutdown::Write)).is_ok() {
+        // A reset is an end too.
+        let _reset = stream.read_to_end(&mut answer);
+    }
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_repeats_the_nonce_and_denies_with_its_class() {
+    let daemon = daemon();
+    let socket = daemon.socket.clone();
+    let refused = spawn_blocking(move || asked(&socket)).await.unwrap().unwrap_err();
+    assert_eq!(refused.class, Class::UnknownInstance);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn garbage_gets_no_answer_and_the_next_question_does() {
+    let daemon = daemon();
+    let socket = daemon.socket.clone();
+    spawn_blocking(move || {
+        let huge = u32::MAX.to_be_bytes();
+        for garbage in
+            [&b""[..], b"\0", b"GET / HTTP/1.1\r\n\r\n", &huge, b"\0\0\0\x02{}", b"\0\0\0\x05null"]
+        {
+            assert!(sent(&socket, garbage).is_empty(), "{garbage:?}");
+        }
+        assert_eq!(asked(&socket).unwrap_err().class, Class::UnknownInstance);
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_connections_keep_nobody_waiting() {
+    let daemon = daemon();
+    let socket = daemon.socket.clone();
+    spawn_blocking(move || {
+        let _silent: Vec<UnixStream> = (0..100).map(|_| connect(&socket)).collect();
+        assert_eq!(asked(&socket).unwrap_err().class, Class::UnknownInstance);
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn the_socket_is_its_owner_s_and_a_dead_one_is_replaced() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("verifier.sock");
+    let first = bind(&path, SocketAccess::Owner).unwrap();
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(bind(&path, SocketAccess::Owner).unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
+    drop(first);
+    let group = rustix::process::getgid().as_raw();
+    let second = bind(&path, SocketAccess::Group(group)).unwrap();
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o660);
+    drop(second);
+    let _third = bind(&path, SocketAccess::Everyone).unwrap();
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o666);
+}

@@ -1,0 +1,131 @@
+use std::io::{self, Cursor, Read, Write};
+
+use proptest::prelude::*;
+use zeroize::Zeroizing;
+
+use super::{
+    MAX_REQUEST, MAX_RESPONSE, Nonce, VerifyRequest, VerifyResponse, frame, frame_length,
+    round_trip,
+};
+use crate::failure::{Class, Failure};
+use crate::name::Engine;
+use crate::token::MAX_TOKEN;
+
+const NONCE: Nonce = Nonce([7; 16]);
+
+fn question(token: &str) -> VerifyRequest {
+    VerifyRequest::new(
+        NONCE,
+        Engine::Postgres,
+        "orders".parse().unwrap(),
+        "jane".parse().unwrap(),
+        Zeroizing::new(token.to_owned()),
+    )
+}
+
+/// A verifier that answers with fixed bytes.
+struct Canned {
+    asked: Vec<u8>,
+    answer: Cursor<Vec<u8>>,
+}
+
+impl Read for Canned {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.answer.read(buffer)
+    }
+}
+
+impl Write for Canned {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.asked.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn answered(bytes: &[u8]) -> Result<(), Failure> {
+    round_trip(
+        &mut Canned { asked: Vec::new(), answer: Cursor::new(bytes.to_vec()) },
+        &question("secret-token"),
+    )
+}
+
+fn class_of(bytes: &[u8]) -> Class {
+    answered(bytes).unwrap_err().class
+}
+
+fn framed(json: &str) -> Vec<u8> {
+    [&u32::try_from(json.len()).unwrap().to_be_bytes()[..], json.as_bytes()].concat()
+}
+
+#[test]
+fn only_a_whole_allow_with_the_nonce_lets_in() {
+    assert!(answered(&frame(&VerifyResponse::Allow { nonce: NONCE }, 0).unwrap()).is_ok());
+    assert_eq!(
+        class_of(&frame(&VerifyResponse::Deny { nonce: NONCE, class: Class::Expired }, 0).unwrap()),
+        Class::Expired
+    );
+    assert_eq!(
+        class_of(&frame(&VerifyResponse::Allow { nonce: Nonce([8; 16]) }, 0).unwrap()),
+        Class::Protocol
+    );
+    for garbage in [
+        "",
+        "{}",
+        "true",
+        "allow",
+        r#"{"verdict":"allow"}"#,
+        r#"{"verdict":"allow","nonce":[7,7]}"#,
+    ] {
+        assert_eq!(class_of(&framed(garbage)), Class::Protocol, "{garbage}");
+    }
+    let allow = serde_json::to_string(&VerifyResponse::Allow { nonce: NONCE }).unwrap();
+    assert_eq!(class_of(&framed(&allow.replace('}', r#","class":"expired"}"#))), Class::Protocol);
+    assert_eq!(class_of(&framed(&format!("{allow}{allow}"))), Class::Protocol);
+    let whole = framed(&allow);
+    assert_eq!(class_of(&whole[..whole.len() - 1]), Class::Unavailable);
+    assert_eq!(class_of(&[]), Class::Unavailable);
+    assert_eq!(class_of(&u32::MAX.to_be_bytes()), Class::Protocol);
+}
+
+#[test]
+fn the_longest_token_fits_a_question_however_it_is_escaped() {
+    let asked = question(&"\u{1}".repeat(MAX_TOKEN));
+    let written = frame(&asked, 0).unwrap();
+    let head = written[..4].try_into().unwrap();
+    assert_eq!(frame_length(head, MAX_REQUEST).unwrap(), written.len() - 4);
+    assert_eq!(VerifyRequest::parse(&written[4..]).unwrap().token, asked.token);
+    assert_eq!(frame_length(head, MAX_RESPONSE).unwrap_err().class, Class::Protocol);
+}
+
+#[test]
+fn questions_of_another_version_and_with_unknown_fields_are_refused() {
+    let text = serde_json::to_string(&question("secret-token")).unwrap();
+    assert!(VerifyRequest::parse(text.as_bytes()).is_ok());
+    for broken in [
+        text.replace("\"version\":1", "\"version\":2"),
+        text.replace("\"engine\"", "\"more\":1,\"engine\""),
+        text.replace("jane", ""),
+    ] {
+        let failure = VerifyRequest::parse(broken.as_bytes()).unwrap_err();
+        assert_eq!(failure.class, Class::Protocol);
+        assert!(!failure.detail.contains("secret-token"));
+    }
+    assert!(!format!("{:?}", question("secret-token")).contains("secret-token"));
+}
+
+proptest! {
+    #[test]
+    fn a_password_is_read_as_the_standard_library_reads_it(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let read = super::password(&bytes);
+        prop_assert_eq!(read.as_str(), String::from_utf8_lossy(&bytes));
+    }
+
+    #[test]
+    fn no_random_answer_lets_in(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(answered(&bytes).is_err());
+        prop_assert!(answered(&framed(&String::from_utf8_lossy(&bytes))).is_err());
+    }
+}
