@@ -1,4 +1,4 @@
-//! `cargo xtask`: one entry for each habit of the project. CI and people run the same.
+//! `cargo xtask`: one command for each recurring task. CI runs the same commands as developers.
 
 mod apt;
 mod bench;
@@ -7,6 +7,7 @@ mod command;
 mod demo;
 mod fuzz;
 mod interop;
+mod pages;
 mod problem;
 mod setup;
 mod terminal;
@@ -21,14 +22,22 @@ use workspace::Workspace;
 const USAGE: &str = "\
 Usage: cargo xtask COMMAND
 
-  check [text | --install]       forbidden words, sizes, format, lints, documentation, dependencies; text: the first two; --install gets cargo-deny
-  test [CRATE | FILTER] […]      every test, those of one crate, or those whose name holds FILTER; the rest goes to cargo test
-  test interop [CLIENT] […]      clients and drivers that others wrote, logging in to the real servers; part of every test
-  demo [--down]                  real logins to the real servers, and each way to be refused; --down stops it all at the end
-  bench […]                      the benchmarks; the rest goes to them
-  fuzz [TARGET] [--seconds N]    every fuzz target, or one, for N seconds each (60)
+  check [--install]          words and sizes, format, lints, documentation, dependencies;
+                             --install installs cargo-deny first
+  check text                 words and sizes only
+  test                       every test: those of the crates, interop and docs
+  test CRATE | FILTER […]    tests of one crate, or those whose name contains FILTER;
+                             further arguments go to cargo test
+  test interop [CLIENT] […]  third-party clients and drivers, against the real servers
+  test docs [PAGE] […]       the command blocks of README.md and docs/, or of the pages whose
+                             path contains PAGE
+  demo [--down]              logins to the real servers, and each way to be denied;
+                             --down stops the servers at the end
+  bench […]                  benchmarks; arguments go to them
+  fuzz [TARGET] [--seconds N]
+                             every fuzz target, or one, for N seconds each (60)
 
-What a command needs and this machine lacks is installed first, and said.";
+Each command reports and installs missing programs that it needs.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -7,41 +7,63 @@ use crate::problem::Problem;
 use crate::setup::{self, Need};
 use crate::terminal::{bold, header, note};
 use crate::workspace::Workspace;
-use crate::{command, interop};
+use crate::{command, interop, pages};
 
 /// What tests are run with; those that need what is lacking say that they skip.
 const NEEDS: [Need; 6] =
     [Need::PostgreSql, Need::MariaDb, Need::Aws, Need::Mmdebstrap, Need::Faketime, Need::Valgrind];
 
 pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<(), Problem> {
-    if let ["interop", clients @ ..] = arguments {
-        return interop::run(workspace, clients);
-    }
-    // Of clients that others wrote, only a run of everything tries all.
-    let clients = if arguments.is_empty() { interop::needs() } else { Vec::new() };
-    let lacking = setup::provide(workspace, &[&NEEDS, clients.as_slice()].concat());
-
-    header("build");
-    // What the tests start has to be as new as they are; tests among them, or features would differ and all be built twice.
-    command::run(workspace.cargo().args([
-        "build",
-        "--workspace",
-        "--lib",
-        "--bins",
-        "--tests",
-        "--locked",
-    ]))?;
-
-    for engine in ["postgres:18", "mysql"] {
-        header(&format!("{engine}, beside the system's servers"));
-        if let Err(problem) = command::run(
-            Command::new(workspace.binary("countersign"))
-                .args(["local", "install", "--engine", engine]),
-        ) {
-            note(&format!("{problem}: the tests that need it say that they skip."));
+    match arguments {
+        ["interop", clients @ ..] => interop::run(workspace, clients),
+        ["docs", pages @ ..] => pages::run(workspace, pages),
+        [] => run_everything(workspace),
+        _ => {
+            let lacking = setup::provide(workspace, &NEEDS);
+            build(workspace)?;
+            install_servers(workspace);
+            run_tests(workspace, arguments, &lacking)
         }
     }
+}
 
+/// Runs every test, the interop clients and the documentation; reports all failures.
+fn run_everything(workspace: &Workspace) -> Result<(), Problem> {
+    let needs = [NEEDS.as_slice(), &interop::needs(), &pages::NEEDS].concat();
+    let lacking = setup::provide(workspace, &needs);
+    build(workspace)?;
+    install_servers(workspace);
+    let results = [
+        run_tests(workspace, &[], &lacking),
+        interop::attempt(workspace, &[], &lacking),
+        pages::attempt(workspace, &[]),
+    ];
+    let problems: Vec<String> =
+        results.into_iter().filter_map(Result::err).map(|problem| problem.to_string()).collect();
+    if problems.is_empty() { Ok(()) } else { Err(Problem::new(problems.join("; "))) }
+}
+
+/// Builds the programs that tests start along with the tests: apart from each other, the two
+/// builds would select different features of dependencies and compile them twice.
+fn build(workspace: &Workspace) -> Result<(), Problem> {
+    header("build");
+    let arguments = ["build", "--workspace", "--lib", "--bins", "--tests", "--locked"];
+    command::run(workspace.cargo().args(arguments))
+}
+
+/// Unpacks the servers that the system has no package for.
+pub(crate) fn install_servers(workspace: &Workspace) {
+    for engine in ["postgres:18", "mysql"] {
+        header(&format!("{engine}, beside the system's servers"));
+        let mut install = Command::new(workspace.binary("countersign"));
+        if let Err(problem) = command::run(install.args(["local", "install", "--engine", engine])) {
+            note(&format!("tests that need {engine} are skipped: {problem}"));
+        }
+    }
+}
+
+/// Runs `cargo test` for a crate, with a filter, or for the workspace.
+fn run_tests(workspace: &Workspace, arguments: &[&str], lacking: &[Need]) -> Result<(), Problem> {
     header("test");
     let mut cargo = workspace.cargo();
     cargo.args(["test", "--locked", "--no-fail-fast"]).env("PATH", workspace.path());
@@ -52,18 +74,11 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<(), Probl
         },
         [] => cargo.arg("--workspace"),
     };
-    let tested = run_and_count(&mut cargo);
+    let result = run_and_count(&mut cargo);
     for need in lacking.iter().filter(|need| NEEDS.contains(need)) {
-        note(&format!("{} could not be installed: tests that need it were skipped.", need.name()));
+        note(&format!("tests that need {} were skipped: it cannot be installed", need.name()));
     }
-    if !arguments.is_empty() {
-        return tested;
-    }
-    // All the news, also where a test failed.
-    match (tested, interop::attempt(workspace, &[], &lacking)) {
-        (Err(tests), Err(clients)) => Err(Problem::new(format!("{tests}; {clients}"))),
-        (tested, clients) => tested.and(clients),
-    }
+    result
 }
 
 /// The package of a crate that goes by its directory's name, such as `core` or `e2e`.

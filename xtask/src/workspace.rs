@@ -1,9 +1,11 @@
-//! Where things are.
+//! Paths of the workspace.
 
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::apt::is_root;
 use crate::problem::Problem;
 
 pub(crate) struct Workspace {
@@ -12,15 +14,15 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    /// The workspace that this program was built from and in.
+    /// Finds the workspace that this program was built from.
     pub(crate) fn here() -> Result<Self, Problem> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_owned);
-        // Cargo put this program into TARGET/PROFILE/: that is right whatever the configuration says.
+        // Cargo puts this program into TARGET/PROFILE/, whichever directory its settings name.
         let program = std::env::current_exe().ok();
         let target =
             program.as_deref().and_then(|program| program.ancestors().nth(2)).map(Path::to_owned);
         root.zip(target).map(|(root, target)| Self { root, target }).ok_or_else(|| {
-            Problem::new("xtask does not know where it is: start it as `cargo xtask`")
+            Problem::new("cannot find the workspace: start this program as `cargo xtask`")
         })
     }
 
@@ -32,29 +34,45 @@ impl Workspace {
         &self.target
     }
 
-    /// What `cargo build` made of the binary `name`.
+    /// Path of a binary of the debug build.
     pub(crate) fn binary(&self, name: &str) -> PathBuf {
         self.target.join("debug").join(name)
     }
 
-    /// The cargo that started this program, at the root.
+    /// Command line of the cargo that started this program, at the root.
     pub(crate) fn cargo(&self) -> Command {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.current_dir(&self.root);
         cargo
     }
 
-    /// The virtual environment that holds the AWS command line where the machine has none.
+    /// Virtual environment of the AWS CLI, for machines that have none.
     pub(crate) fn aws_environment(&self) -> PathBuf {
         self.target.join("tools/aws")
     }
 
+    /// Directory for local stacks. Started by root, their servers run as another user, who must be
+    /// able to reach it.
+    pub(crate) fn stacks(&self) -> PathBuf {
+        let is_open = |path: &Path| path.metadata().is_ok_and(|found| found.mode() & 0o001 != 0);
+        if !is_root() || self.target.ancestors().all(is_open) {
+            self.target.clone()
+        } else {
+            PathBuf::from("/var/lib/countersign-xtask")
+        }
+    }
+
     /// `PATH` with the tools that setup installed into the target directory.
     pub(crate) fn path(&self) -> OsString {
-        let own = self.aws_environment().join("bin");
-        let inherited = std::env::var_os("PATH").unwrap_or_default();
-        let own = own.join("aws").is_file().then_some(own);
-        std::env::join_paths(own.into_iter().chain(std::env::split_paths(&inherited)))
-            .unwrap_or(inherited)
+        let tools = self.aws_environment().join("bin");
+        prepend(
+            tools.join("aws").is_file().then_some(tools),
+            std::env::var_os("PATH").unwrap_or_default(),
+        )
     }
+}
+
+/// Puts a directory before a search path.
+pub(crate) fn prepend(directory: Option<PathBuf>, path: OsString) -> OsString {
+    std::env::join_paths(directory.into_iter().chain(std::env::split_paths(&path))).unwrap_or(path)
 }

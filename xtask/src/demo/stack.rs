@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use super::engine::Engine;
 use super::person::Person;
-use crate::apt::is_root;
 use crate::command;
 use crate::problem::Problem;
 use crate::terminal::note;
@@ -32,7 +31,7 @@ impl<'a> Stack<'a> {
         let stack = Self {
             workspace,
             countersign: workspace.binary("countersign"),
-            directory: directory(workspace),
+            directory: workspace.stacks().join("demo"),
         };
         if stack.directory.exists() {
             stack.down()?;
@@ -172,16 +171,4 @@ fn json(text: &str) -> Result<Value, Problem> {
 
 fn field(value: &Value, name: &str) -> Option<String> {
     value.get(name).and_then(Value::as_str).map(str::to_owned)
-}
-
-/// Where the stack lives. As root, the servers run as another user, who can't reach into root's home.
-fn directory(workspace: &Workspace) -> PathBuf {
-    use std::os::unix::fs::MetadataExt as _;
-    let open =
-        |directory: &Path| directory.metadata().is_ok_and(|metadata| metadata.mode() & 0o001 != 0);
-    if !is_root() || workspace.target().ancestors().all(open) {
-        workspace.target().join("demo")
-    } else {
-        PathBuf::from("/var/lib/countersign-demo")
-    }
 }
