@@ -1,5 +1,7 @@
-//! SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 5802, RFC 7677), as PostgreSQL speaks them: the user's name stays empty, and the
-//! only channel binding is `tls-server-end-point`.
+//! SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 5802, RFC 7677) with PostgreSQL's restrictions: the user name in SCRAM
+//! messages is empty, and the only channel binding is `tls-server-end-point`.
+//!
+//! Own code because `postgres-protocol` implements the client side only, and accepts any number of iterations.
 
 pub(super) mod client;
 pub(super) mod server;
@@ -14,58 +16,85 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-/// The mechanism without channel binding.
-pub(super) const PLAIN: &str = "SCRAM-SHA-256";
+/// Name of the mechanism without channel binding.
+pub(super) const SCRAM_SHA_256: &str = "SCRAM-SHA-256";
 
-/// The mechanism with it.
-pub(super) const PLUS: &str = "SCRAM-SHA-256-PLUS";
+/// Name of the mechanism with channel binding.
+pub(super) const SCRAM_SHA_256_PLUS: &str = "SCRAM-SHA-256-PLUS";
 
-/// How a client's first message begins that is bound to its channel.
-const BOUND: &str = "p=tls-server-end-point,,";
+/// GS2 header of a client that binds to its channel (RFC 5802, section 7).
+const BOUND_HEADER: &str = "p=tls-server-end-point,,";
 
-/// As PostgreSQL has it where nothing else is set (`SCRAM_SHA_256_DEFAULT_ITERATIONS`).
+/// PostgreSQL's default number of iterations (`SCRAM_SHA_256_DEFAULT_ITERATIONS`).
 const ITERATIONS: u32 = 4096;
 
-/// The most iterations that a server may ask for: each is work of ours.
+/// Maximum number of iterations that a server may request: the client computes each of them.
 pub const MAX_ITERATIONS: u32 = 1_000_000;
 
-/// Of a verifier's salt, in bytes (`SCRAM_DEFAULT_SALT_LEN`).
-const SALT: usize = 16;
+/// Length of a verifier's salt, in bytes (`SCRAM_DEFAULT_SALT_LEN`).
+const SALT_LEN: usize = 16;
 
-/// Of a nonce before it is written in base64, in bytes (`SCRAM_RAW_NONCE_LEN`).
-const NONCE: usize = 18;
+/// Length of a nonce before base64 encoding, in bytes (`SCRAM_RAW_NONCE_LEN`).
+const NONCE_LEN: usize = 18;
 
-/// What SHA-256 gives, in bytes.
-const HASH: usize = 32;
+/// Output length of SHA-256, in bytes.
+const HASH_LEN: usize = 32;
 
-/// What SHA-256 takes at once, in bytes: an HMAC's key is brought to this length (RFC 2104).
-const BLOCK: usize = 64;
+/// Block length of SHA-256, in bytes. HMAC pads or hashes its key to this length (RFC 2104).
+const BLOCK_LEN: usize = 64;
 
-type Key = Zeroizing<[u8; HASH]>;
+type Key = Zeroizing<[u8; HASH_LEN]>;
 
-/// A password as SCRAM proves it: salted, so that it isn't kept itself. Made once, for many logins.
+/// Salted hash of a password, which verifies SCRAM proofs. One verifier serves any number of logins.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct ScramVerifier {
     salt: Vec<u8>,
     iterations: u32,
-    stored: [u8; HASH],
-    server: [u8; HASH],
+    stored_key: [u8; HASH_LEN],
+    server_key: [u8; HASH_LEN],
 }
 
 impl ScramVerifier {
-    /// Salts a password.
+    /// Derives a verifier from a password, with a random salt and PostgreSQL's default of 4,096 iterations.
     ///
     /// # Errors
-    /// Where the system gives no random numbers for the salt.
+    /// If the operating system provides no random numbers for the salt.
     pub fn new(password: &Secret) -> Result<Self, getrandom::Error> {
-        let mut salt = [0; SALT];
+        let mut salt = [0; SALT_LEN];
         getrandom::fill(&mut salt)?;
         Ok(Self::with_salt(password, &salt, ITERATIONS))
     }
 
     pub(super) fn with_salt(password: &Secret, salt: &[u8], iterations: u32) -> Self {
         let keys = Keys::new(password, salt, iterations);
-        Self { salt: salt.to_vec(), iterations, stored: keys.stored(), server: *keys.server }
+        Self {
+            salt: salt.to_vec(),
+            iterations,
+            stored_key: keys.stored_key(),
+            server_key: *keys.server_key,
+        }
+    }
+
+    /// Returns `SCRAM-SHA-256$iterations:salt$stored_key:server_key`, the form that PostgreSQL keeps in
+    /// `pg_authid.rolpassword` and accepts in `CREATE ROLE … PASSWORD`.
+    ///
+    /// ```
+    /// use countersign_core::credentials::Secret;
+    /// use countersign_wire::pg::scram::ScramVerifier;
+    ///
+    /// let password = Secret::new("pencil").ok_or("empty")?;
+    /// assert!(ScramVerifier::new(&password)?.encode().starts_with("SCRAM-SHA-256$4096:"));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn encode(&self) -> String {
+        format!(
+            "{SCRAM_SHA_256}${}:{}${}:{}",
+            self.iterations,
+            STANDARD.encode(&self.salt),
+            STANDARD.encode(self.stored_key),
+            STANDARD.encode(self.server_key)
+        )
     }
 }
 
@@ -77,10 +106,10 @@ impl fmt::Debug for ScramVerifier {
     }
 }
 
-/// What a password and a salt give (RFC 5802, section 3).
+/// Keys derived from a password and a salt (RFC 5802, section 3).
 struct Keys {
-    client: Key,
-    server: Key,
+    client_key: Key,
+    server_key: Key,
 }
 
 impl Keys {
@@ -95,17 +124,18 @@ impl Keys {
             salted.iter_mut().zip(block.iter()).for_each(|(sum, byte)| *sum ^= byte);
         }
         Self {
-            client: Zeroizing::new(mac(&*salted, b"Client Key")),
-            server: Zeroizing::new(mac(&*salted, b"Server Key")),
+            client_key: Zeroizing::new(mac(&*salted, b"Client Key")),
+            server_key: Zeroizing::new(mac(&*salted, b"Server Key")),
         }
     }
 
-    fn stored(&self) -> [u8; HASH] {
-        Sha256::digest(*self.client).into()
+    fn stored_key(&self) -> [u8; HASH_LEN] {
+        Sha256::digest(*self.client_key).into()
     }
 }
 
-/// `SASLprep` (RFC 4013). What it can't prepare, or leaves nothing of, is taken as it is, as PostgreSQL and libpq do.
+/// Applies `SASLprep` (RFC 4013). If that fails or leaves nothing, returns the password unchanged, as PostgreSQL and
+/// libpq do.
 fn prepare(password: &str) -> Cow<'_, str> {
     stringprep::saslprep(password)
         .ok()
@@ -113,33 +143,33 @@ fn prepare(password: &str) -> Cow<'_, str> {
         .unwrap_or(Cow::Borrowed(password))
 }
 
-/// HMAC-SHA-256 with its key in place.
+/// Returns HMAC-SHA-256 with its key set.
 fn keyed(key: &[u8]) -> Hmac<Sha256> {
-    let mut block = Zeroizing::new([0; BLOCK]);
-    let hashed = Zeroizing::new(<[u8; HASH]>::from(Sha256::digest(key)));
-    let fitting = if key.len() > BLOCK { hashed.as_slice() } else { key };
+    let mut block = Zeroizing::new([0; BLOCK_LEN]);
+    let hashed = Zeroizing::new(<[u8; HASH_LEN]>::from(Sha256::digest(key)));
+    let fitting = if key.len() > BLOCK_LEN { hashed.as_slice() } else { key };
     block.iter_mut().zip(fitting).for_each(|(byte, given)| *byte = *given);
     Hmac::new(&(*block).into())
 }
 
-fn finish(mut keyed: Hmac<Sha256>, message: &[&[u8]]) -> [u8; HASH] {
+fn finish(mut keyed: Hmac<Sha256>, message: &[&[u8]]) -> [u8; HASH_LEN] {
     message.iter().for_each(|part| keyed.update(part));
     keyed.finalize().into_bytes().into()
 }
 
-fn mac(key: &[u8], message: &[u8]) -> [u8; HASH] {
+fn mac(key: &[u8], message: &[u8]) -> [u8; HASH_LEN] {
     finish(keyed(key), &[message])
 }
 
-/// A nonce that nobody can guess: printable, and without a comma.
+/// Returns a random nonce in base64, which is printable and contains no comma.
 pub(super) fn nonce() -> Result<String, getrandom::Error> {
-    let mut raw = [0; NONCE];
+    let mut raw = [0; NONCE_LEN];
     getrandom::fill(&mut raw)?;
     Ok(STANDARD.encode(raw))
 }
 
-/// The next attribute's value, where it has the name, and what follows it: `a=value,`….
-fn take(text: &str, name: char) -> Option<(&str, &str)> {
+/// Splits `name=value,rest` into value and rest. Returns `None` if the first attribute has another name.
+fn attribute(text: &str, name: char) -> Option<(&str, &str)> {
     let value = text.strip_prefix(name)?.strip_prefix('=')?;
     Some(value.split_once(',').unwrap_or((value, "")))
 }

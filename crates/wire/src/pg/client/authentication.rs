@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use crate::exchange::{Credential, ProtocolError};
 use crate::pg::codec;
 use crate::pg::scram::client::{Binding, ClientFinal, ClientFirst};
-use crate::pg::scram::{PLAIN, PLUS};
+use crate::pg::scram::{SCRAM_SHA_256, SCRAM_SHA_256_PLUS};
 
 use super::{ChannelBinding, ClientConfig, Line};
 
@@ -72,7 +72,7 @@ impl Authentication {
         match (self, Request::parse(payload)?) {
             (Self::Unasked(line), request) => first(&line, settings, request),
             (Self::Challenged(hello, password), Request::Continue(data)) => {
-                let (proven, answer) = hello.prove(&password, data).map_err(distrust)?;
+                let (proven, answer) = hello.respond(&password, data).map_err(distrust)?;
                 Ok(AuthStep::Send(
                     Zeroizing::new(codec::message(b'p', answer.as_bytes())),
                     Self::ClientFinal(proven),
@@ -186,11 +186,11 @@ fn begin_scram(
     }
     let binding = match (settings.channel_binding, end_point) {
         (ChannelBinding::Prefer | ChannelBinding::Require, Some(hash)) if plus => {
-            Binding::EndPoint(hash)
+            Binding::TlsServerEndPoint(hash)
         }
         (ChannelBinding::Require, _) => {
             return Err(ProtocolError::unsupported(
-                "channel binding is required, but the server doesn't offer SCRAM-SHA-256-PLUS, or there is no TLS with a certificate \
+                "channel binding is required, but the server doesn't offer SCRAM-SHA-256-SCRAM_SHA_256_PLUS, or there is no TLS with a certificate \
                  to bind to: require none, or see what stands in front of the server",
             ));
         }
@@ -198,11 +198,11 @@ fn begin_scram(
         (ChannelBinding::Prefer, None) | (ChannelBinding::Disable, _) => Binding::None,
     };
     let mechanism = match binding {
-        Binding::EndPoint(_) => PLUS,
-        _ if plain => PLAIN,
+        Binding::TlsServerEndPoint(_) => SCRAM_SHA_256_PLUS,
+        _ if plain => SCRAM_SHA_256,
         _ => {
             return Err(ProtocolError::unsupported(
-                "the server offers none of the SASL mechanisms that are known here: SCRAM-SHA-256 and its -PLUS",
+                "the server offers none of the SASL mechanisms that are known here: SCRAM-SHA-256 and its -SCRAM_SHA_256_PLUS",
             ));
         }
     };
@@ -220,7 +220,7 @@ fn begin_scram(
     ))
 }
 
-/// Whether SCRAM-SHA-256 is among the mechanisms, and whether its `-PLUS` is.
+/// Whether SCRAM-SHA-256 is among the mechanisms, and whether its `-SCRAM_SHA_256_PLUS` is.
 fn offered(mechanisms: &[u8]) -> Result<(bool, bool), ProtocolError> {
     let (mut plain, mut plus, mut rest) = (false, false, mechanisms);
     loop {
@@ -228,8 +228,8 @@ fn offered(mechanisms: &[u8]) -> Result<(bool, bool), ProtocolError> {
         match name {
             [] => return Ok((plain, plus)),
             name => {
-                plain |= name == PLAIN.as_bytes();
-                plus |= name == PLUS.as_bytes();
+                plain |= name == SCRAM_SHA_256.as_bytes();
+                plus |= name == SCRAM_SHA_256_PLUS.as_bytes();
             }
         }
         rest = behind;

@@ -5,7 +5,7 @@ mod conversation;
 use proptest::prelude::*;
 
 use super::*;
-use crate::pg::scram::server::{Choice, ServerFirst};
+use crate::pg::scram::server::{Mechanism, ServerFirst};
 use crate::pg::testing::{jane, key, packet, secret, settings, startup, verifier};
 use crate::testing::Side;
 
@@ -209,10 +209,10 @@ fn what_is_asked_for_and_not_known_is_named() {
 }
 
 /// Plays a server that knows the password up to its last message.
-fn challenged(side: &mut Side<ClientLogin>, request: &[u8], choice: Choice<'_>) -> Vec<u8> {
+fn challenged(side: &mut Side<ClientLogin>, request: &[u8], choice: Mechanism<'_>) -> Vec<u8> {
     let first = side.feed(request).sent();
     let (mechanism, data) = codec::take_text(&first[5..]).unwrap();
-    assert_eq!(mechanism.ends_with(b"-PLUS"), matches!(choice, Choice::Plus(_)));
+    assert_eq!(mechanism.ends_with(b"-PLUS"), matches!(choice, Mechanism::Plus(_)));
     let (challenge, answer) =
         ServerFirst::new(verifier(), choice, &data[4..], "server-nonce").unwrap();
     let proof = side.feed(&codec::authentication(11, answer.as_bytes())).sent();
@@ -222,19 +222,19 @@ fn challenged(side: &mut Side<ClientLogin>, request: &[u8], choice: Choice<'_>) 
 #[test]
 fn a_password_is_proved_by_scram() {
     let mut side = within_tls(settings(password()));
-    let last = challenged(&mut side, &scram_request(), Choice::Plus(&END_POINT));
+    let last = challenged(&mut side, &scram_request(), Mechanism::Plus(&END_POINT));
     side.feed(&last).feed(&let_in());
     assert_eq!(side.outcome().status, b'I');
 
     let unbound = ClientConfig { channel_binding: ChannelBinding::Disable, ..settings(password()) };
     let mut side = within_tls(unbound);
-    let last = challenged(&mut side, &scram_request(), Choice::PlainOfTwo);
+    let last = challenged(&mut side, &scram_request(), Mechanism::PlainOverPlus);
     side.feed(&last).feed(&let_in());
     assert_eq!(side.outcome().status, b'I');
 
     let mut side = plain(password(), false);
     let last =
-        challenged(&mut side, &codec::authentication(10, b"SCRAM-SHA-256\0\0"), Choice::Plain);
+        challenged(&mut side, &codec::authentication(10, b"SCRAM-SHA-256\0\0"), Mechanism::Plain);
     side.feed(&last).feed(&let_in());
     assert_eq!(side.outcome().status, b'I');
 }
@@ -255,10 +255,10 @@ fn a_server_that_does_not_prove_itself_is_not_believed() {
             .contains("not trusted")
     );
     let mut side = plain(password(), true);
-    challenged(&mut side, &scram, Choice::Plain);
+    challenged(&mut side, &scram, Mechanism::Plain);
     assert!(refused(side, &codec::authentication_ok()).contains("without proving itself"));
     let mut side = plain(password(), true);
-    challenged(&mut side, &scram, Choice::Plain);
+    challenged(&mut side, &scram, Mechanism::Plain);
     assert!(refused(side, &codec::authentication(12, b"v=AAAA")).contains("signature is wrong"));
     assert!(
         refused(plain(password(), true), &codec::authentication(11, b""))
@@ -293,7 +293,7 @@ fn channel_binding_that_is_required_is_not_done_without() {
         "no certificate to bind to"
     );
     let mut side = within_tls(bound());
-    let last = challenged(&mut side, &scram_request(), Choice::Plus(&END_POINT));
+    let last = challenged(&mut side, &scram_request(), Mechanism::Plus(&END_POINT));
     side.feed(&last).feed(&let_in());
     assert_eq!(side.outcome().status, b'I');
 }

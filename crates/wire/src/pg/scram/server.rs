@@ -1,4 +1,4 @@
-//! The side that holds a verifier.
+//! Server side of SCRAM, which holds a verifier.
 
 use std::sync::Arc;
 
@@ -7,113 +7,121 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::{BOUND, HASH, ScramVerifier, mac, take};
+use super::{BOUND_HEADER, HASH_LEN, ScramVerifier, attribute, mac};
 
-/// Why a client isn't let in.
+/// Reason to reject a client.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::pg) enum Rejection {
-    /// It does not keep to SCRAM.
+    /// A message violates SCRAM.
     Malformed(&'static str),
-    /// It asks for what there isn't.
+    /// The client requires a feature that is not supported.
     Unsupported(&'static str),
-    /// Its channel is not ours, or it was told another list of mechanisms: somebody is in between.
-    Channel(&'static str),
-    /// It does not know the password.
+    /// The client is bound to another TLS channel, or saw another list of mechanisms: a sign of a man in the middle.
+    ChannelBinding(&'static str),
+    /// The client does not know the password.
     Password,
 }
 
-/// What a client may be bound to, and what it chose.
+/// Mechanism that the client selected.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::pg) enum Choice<'a> {
-    /// `SCRAM-SHA-256-PLUS`, with the hash of our certificate.
+pub(in crate::pg) enum Mechanism<'a> {
+    /// `SCRAM-SHA-256-PLUS`, with the hash of this server's certificate.
     Plus(&'a [u8]),
-    /// `SCRAM-SHA-256`, where `-PLUS` was offered too.
-    PlainOfTwo,
+    /// `SCRAM-SHA-256`, although `-PLUS` was offered too.
+    PlainOverPlus,
     /// `SCRAM-SHA-256`, the only one offered.
     Plain,
 }
 
-/// Waits for the client's proof.
+/// State after `server-first-message`: the client has to send its proof.
 #[derive(Debug)]
 pub(in crate::pg) struct ServerFirst {
     verifier: Arc<ScramVerifier>,
-    /// What the proof has to repeat of the header and the channel, in base64.
-    binding: String,
+    /// Required value of attribute `c`: GS2 header and channel binding data, in base64.
+    cbind_input: String,
     nonce: String,
-    /// `client-first-message-bare,server-first-message`.
-    said: String,
+    /// `client-first-message-bare,server-first-message`
+    first_messages: String,
 }
 
 impl ServerFirst {
-    /// Reads `client-first-message`, and gives `server-first-message`.
+    /// Reads `client-first-message` and returns `server-first-message`.
     pub(in crate::pg) fn new(
         verifier: Arc<ScramVerifier>,
-        choice: Choice<'_>,
-        first: &[u8],
-        own: &str,
+        mechanism: Mechanism<'_>,
+        client_first: &[u8],
+        server_nonce: &str,
     ) -> Result<(Self, String), Rejection> {
         let malformed = Rejection::Malformed("the first SCRAM message is malformed");
-        let Ok(first) = str::from_utf8(first) else {
+        let Ok(client_first) = str::from_utf8(client_first) else {
             return Err(malformed);
         };
-        let (binding, bare) = header(choice, first)?;
+        let (cbind_input, bare) = split_header(mechanism, client_first)?;
         if bare.starts_with("m=") {
             return Err(Rejection::Unsupported(
                 "the client requires an unsupported SCRAM extension",
             ));
         }
-        let Some((nonce, _)) = take(bare, 'n').and_then(|(_, rest)| take(rest, 'r')) else {
+        let Some((nonce, _)) = attribute(bare, 'n').and_then(|(_, rest)| attribute(rest, 'r'))
+        else {
             return Err(malformed);
         };
         // RFC 5802, section 7: printable, and no comma.
         if nonce.is_empty() || !nonce.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(malformed);
         }
-        let nonce = format!("{nonce}{own}");
-        let answer =
+        let nonce = format!("{nonce}{server_nonce}");
+        let message =
             format!("r={nonce},s={},i={}", STANDARD.encode(&verifier.salt), verifier.iterations);
-        let said = format!("{bare},{answer}");
-        Ok((Self { verifier, binding, nonce, said }, answer))
+        let first_messages = format!("{bare},{message}");
+        Ok((Self { verifier, cbind_input, nonce, first_messages }, message))
     }
 
-    /// Reads `client-final-message`, and gives `server-final-message`.
-    pub(in crate::pg) fn verify(self, last: &[u8]) -> Result<String, Rejection> {
+    /// Verifies `client-final-message` and returns `server-final-message`.
+    pub(in crate::pg) fn verify(self, client_final: &[u8]) -> Result<String, Rejection> {
         let malformed = Rejection::Malformed("the last SCRAM message is malformed");
-        let Ok(last) = str::from_utf8(last) else {
+        let Ok(client_final) = str::from_utf8(client_final) else {
             return Err(malformed);
         };
-        let Some((without_proof, proof)) = last.rsplit_once(",p=") else {
+        let Some((without_proof, proof)) = client_final.rsplit_once(",p=") else {
             return Err(malformed);
         };
-        let Some((binding, rest)) = take(without_proof, 'c') else {
+        let Some((cbind_input, rest)) = attribute(without_proof, 'c') else {
             return Err(malformed);
         };
-        let Some((nonce, _)) = take(rest, 'r') else {
+        let Some((nonce, _)) = attribute(rest, 'r') else {
             return Err(malformed);
         };
-        if !bool::from(binding.as_bytes().ct_eq(self.binding.as_bytes())) {
-            return Err(Rejection::Channel("SCRAM channel binding check failed"));
+        if !bool::from(cbind_input.as_bytes().ct_eq(self.cbind_input.as_bytes())) {
+            return Err(Rejection::ChannelBinding("SCRAM channel binding check failed"));
         }
         if nonce != self.nonce {
             return Err(Rejection::Malformed("the SCRAM nonce does not match"));
         }
-        let proof: [u8; HASH] =
+        let proof: [u8; HASH_LEN] =
             STANDARD.decode(proof).ok().and_then(|proof| proof.try_into().ok()).ok_or(malformed)?;
-        let said = format!("{},{without_proof}", self.said);
-        let mut key = mac(&self.verifier.stored, said.as_bytes());
-        key.iter_mut().zip(proof).for_each(|(byte, masked)| *byte ^= masked);
-        let known = Sha256::digest(key).as_slice().ct_eq(&self.verifier.stored);
+        let auth_message = format!("{},{without_proof}", self.first_messages);
+        let mut client_key = mac(&self.verifier.stored_key, auth_message.as_bytes());
+        client_key.iter_mut().zip(proof).for_each(|(byte, masked)| *byte ^= masked);
+        let known = Sha256::digest(client_key).as_slice().ct_eq(&self.verifier.stored_key);
         if !bool::from(known) {
             return Err(Rejection::Password);
         }
-        Ok(format!("v={}", STANDARD.encode(mac(&self.verifier.server, said.as_bytes()))))
+        let signature = mac(&self.verifier.server_key, auth_message.as_bytes());
+        Ok(format!("v={}", STANDARD.encode(signature)))
     }
 }
 
-/// What the proof must repeat, and what follows the header (RFC 5802, section 6). A client that thinks we can't bind, though we
-/// offered to, was told so by somebody in between.
-fn header<'a>(choice: Choice<'_>, first: &'a str) -> Result<(String, &'a str), Rejection> {
-    let (flag, rest) = first
+/// Splits `client-first-message` at its GS2 header (RFC 5802, section 6). Returns the value that attribute `c` of the
+/// last message must have, and `client-first-message-bare`.
+///
+/// Flag `y` means that the client believes the server cannot bind. If `-PLUS` was offered, a man in the middle has
+/// removed it from the list.
+fn split_header<'a>(
+    mechanism: Mechanism<'_>,
+    client_first: &'a str,
+) -> Result<(String, &'a str), Rejection> {
+    let (flag, rest) = client_first
         .split_once(',')
         .ok_or(Rejection::Malformed("the first SCRAM message has no header"))?;
     let (authorization, bare) = rest
@@ -124,21 +132,21 @@ fn header<'a>(choice: Choice<'_>, first: &'a str) -> Result<(String, &'a str), R
             "the client uses an authorization identity, which is not supported",
         ));
     }
-    let binding = match (choice, flag) {
-        (Choice::Plus(end_point), "p=tls-server-end-point") => {
-            STANDARD.encode([BOUND.as_bytes(), end_point].concat())
+    let cbind_input = match (mechanism, flag) {
+        (Mechanism::Plus(end_point), "p=tls-server-end-point") => {
+            STANDARD.encode([BOUND_HEADER.as_bytes(), end_point].concat())
         }
-        (Choice::Plus(_), flag) if flag.starts_with("p=") => {
+        (Mechanism::Plus(_), flag) if flag.starts_with("p=") => {
             return Err(Rejection::Unsupported(
-                "the only channel binding there is is tls-server-end-point",
+                "the client requires a channel binding other than tls-server-end-point",
             ));
         }
-        (Choice::Plus(_), _) => {
+        (Mechanism::Plus(_), _) => {
             return Err(Rejection::Malformed("SCRAM-SHA-256-PLUS without channel binding"));
         }
-        (Choice::PlainOfTwo, "y") => {
-            return Err(Rejection::Channel(
-                "the client thinks that there is no SCRAM channel binding here, but there is",
+        (Mechanism::PlainOverPlus, "y") => {
+            return Err(Rejection::ChannelBinding(
+                "the client did not see the offer of SCRAM channel binding",
             ));
         }
         (_, "n" | "y") => STANDARD.encode(format!("{flag},,")),
@@ -149,5 +157,5 @@ fn header<'a>(choice: Choice<'_>, first: &'a str) -> Result<(String, &'a str), R
             return Err(Rejection::Malformed("the first SCRAM message has an unknown header"));
         }
     };
-    Ok((binding, bare))
+    Ok((cbind_input, bare))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::exchange::ProtocolError;
-use crate::pg::scram::server::{Choice, Rejection, ServerFirst};
+use crate::pg::scram::server::{Mechanism, Rejection, ServerFirst};
 use crate::pg::scram::{self, ScramVerifier};
 use crate::pg::{StartupParams, codec};
 
@@ -23,9 +23,9 @@ impl Offer {
     pub(super) fn mechanisms(&self) -> Vec<u8> {
         let mut names = Vec::new();
         if self.end_point.is_some() {
-            codec::put_text(&mut names, scram::PLUS);
+            codec::put_text(&mut names, scram::SCRAM_SHA_256_PLUS);
         }
-        codec::put_text(&mut names, scram::PLAIN);
+        codec::put_text(&mut names, scram::SCRAM_SHA_256);
         names.push(0);
         codec::authentication(10, &names)
     }
@@ -38,9 +38,11 @@ impl Offer {
     ) -> Result<(Vec<u8>, Proof), ProtocolError> {
         let (mechanism, first) = initial(kind, payload)?;
         let choice = match (mechanism, &self.end_point) {
-            (name, Some(end_point)) if name == scram::PLUS.as_bytes() => Choice::Plus(end_point),
-            (name, Some(_)) if name == scram::PLAIN.as_bytes() => Choice::PlainOfTwo,
-            (name, None) if name == scram::PLAIN.as_bytes() => Choice::Plain,
+            (name, Some(end_point)) if name == scram::SCRAM_SHA_256_PLUS.as_bytes() => {
+                Mechanism::Plus(end_point)
+            }
+            (name, Some(_)) if name == scram::SCRAM_SHA_256.as_bytes() => Mechanism::PlainOverPlus,
+            (name, None) if name == scram::SCRAM_SHA_256.as_bytes() => Mechanism::Plain,
             _ => {
                 return Err(violation("client selected an invalid SASL authentication mechanism"));
             }
@@ -123,7 +125,7 @@ fn refuse(rejection: &Rejection, user: &str) -> ProtocolError {
             detail: what.to_owned(),
             error_packet: codec::error_response("FATAL", codec::NOT_SUPPORTED, what, None, None),
         },
-        Rejection::Channel(what) => ProtocolError::Denied {
+        Rejection::ChannelBinding(what) => ProtocolError::Denied {
             detail: format!("{what}: somebody may be in between"),
             error_packet: codec::error_response(
                 "FATAL",

@@ -383,7 +383,7 @@ fn prove(
         ))
         .sent();
     assert_eq!((answer[0], &answer[5..9]), (b'R', [0, 0, 0, 11].as_slice()));
-    let (_, proof) = hello.prove(&secret(password), &answer[9..]).unwrap();
+    let (_, proof) = hello.respond(&secret(password), &answer[9..]).unwrap();
     (side, codec::message(b'p', proof.as_bytes()))
 }
 
@@ -414,15 +414,23 @@ fn within_tls_a_client_can_be_bound_to_the_channel() {
         side
     };
     insta::assert_snapshot!(shown(&within().sent()), @r"R \x00\x00\x00\nSCRAM-SHA-256-PLUS\x00SCRAM-SHA-256\x00\x00");
-    let (mut side, proof) =
-        prove(within(), "open sesame", Binding::EndPoint(vec![7; 32]), "SCRAM-SHA-256-PLUS");
+    let (mut side, proof) = prove(
+        within(),
+        "open sesame",
+        Binding::TlsServerEndPoint(vec![7; 32]),
+        "SCRAM-SHA-256-PLUS",
+    );
     side.feed(&proof);
     assert_eq!(come(side).user, "jane");
     let (mut side, proof) = prove(within(), "open sesame", Binding::None, "SCRAM-SHA-256");
     side.feed(&proof);
     assert_eq!(come(side).user, "jane");
-    let (side, proof) =
-        prove(within(), "open sesame", Binding::EndPoint(vec![8; 32]), "SCRAM-SHA-256-PLUS");
+    let (side, proof) = prove(
+        within(),
+        "open sesame",
+        Binding::TlsServerEndPoint(vec![8; 32]),
+        "SCRAM-SHA-256-PLUS",
+    );
     let (told, why) = refused(side, &proof);
     assert_eq!(told, "FATAL 28000: SCRAM channel binding check failed\n");
     assert!(why.contains("somebody may be in between"), "{why}");
