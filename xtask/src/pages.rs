@@ -44,8 +44,10 @@ exit $status"#;
 const ISOLATION: [&str; 6] =
     ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"];
 
-/// Brings up the loopback interface of a new network, then runs the rest of the command line.
-const WITH_LOOPBACK: &str = r#"ip link set lo up && exec "$@""#;
+/// Brings up the loopback interface of a new network and hides the sockets of other pages, then
+/// runs the rest of the command line.
+const WITH_LOOPBACK: &str = r#"ip link set lo up && mkdir -p /run/countersign \
+    && mount -t tmpfs -o mode=0755 tmpfs /run/countersign && exec "$@""#;
 
 /// Page with its path relative to the root.
 struct Page {
