@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt;
 
-use countersign_core::policy::Position;
-use countersign_core::policy::json::{Member, Node, Value};
+use countersign_core::diagnostic::Position;
+use countersign_core::json::{Member, Node, Value};
 
 /// How many mistakes of one file are kept.
 const MAX_MISTAKES: usize = 100;
@@ -80,20 +80,20 @@ impl Location {
     /// That of the whole file.
     #[must_use]
     pub fn root(node: &Node) -> Self {
-        Self { at: node.at, path: String::new() }
+        Self { at: node.position, path: String::new() }
     }
 
     /// The place of a member: that of its value, for the key of a table of TOML may stand elsewhere.
     #[must_use]
     pub fn member(&self, member: &Member) -> Self {
         let dot = if self.path.is_empty() { "" } else { "." };
-        Self { at: member.node.at, path: format!("{}{dot}{}", self.path, key(&member.key)) }
+        Self { at: member.node.position, path: format!("{}{dot}{}", self.path, key(&member.key)) }
     }
 
     /// The place of an element of a list.
     #[must_use]
     pub fn index(&self, index: usize, node: &Node) -> Self {
-        Self { at: node.at, path: format!("{}[{index}]", self.path) }
+        Self { at: node.position, path: format!("{}[{index}]", self.path) }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use countersign_core::policy::json::{Member, Node, Value};
+use countersign_core::json::{Member, Node, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -168,7 +168,7 @@ impl<'n> Fields<'n> {
         for member in
             self.members.iter().filter(|member| !self.known.contains(&member.key.as_str()))
         {
-            let place = Location { at: member.at, ..self.location.member(member) };
+            let place = Location { at: member.position, ..self.location.member(member) };
             self.report.add(
                 &place,
                 format!(

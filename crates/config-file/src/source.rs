@@ -1,7 +1,7 @@
 //! The text of a file as one tree of values with their places, whether it is TOML or JSON.
 
-use countersign_core::policy::Position;
-use countersign_core::policy::json::{self, Member, Node, Value};
+use countersign_core::diagnostic::Position;
+use countersign_core::json::{self, Member, Node, Value};
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
@@ -29,7 +29,7 @@ pub fn read(text: &str, report: &DiagnosticSink) -> Option<Node> {
         // The message alone: the whole error quotes the line, which may hold a secret.
         report.add(&Location { at, path: String::new() }, error.message());
     }
-    errors.is_empty().then(|| Node { at: start.at, value: lines.table(table.get_ref()) })
+    errors.is_empty().then(|| Node { position: start.at, value: lines.table(table.get_ref()) })
 }
 
 fn read_json(text: &str, report: &DiagnosticSink) -> Option<Node> {
@@ -38,8 +38,8 @@ fn read_json(text: &str, report: &DiagnosticSink) -> Option<Node> {
         Err(mistakes) => mistakes,
     };
     for mistake in mistakes.as_slice() {
-        let path = mistake.path().trim_start_matches(['$', '.']).to_owned();
-        report.add(&Location { at: mistake.at(), path }, mistake.problem());
+        let path = mistake.path.trim_start_matches(['$', '.']).to_owned();
+        report.add(&Location { at: mistake.position, path }, &*mistake.problem);
     }
     None
 }
@@ -81,7 +81,7 @@ impl<'t> Lines<'t> {
             DeValue::Array(array) => Value::Array(self.array(array)),
             DeValue::Table(table) => self.table(table),
         };
-        Node { at, value }
+        Node { position: at, value }
     }
 
     fn array(&self, array: &DeArray<'_>) -> Vec<Node> {
@@ -96,7 +96,7 @@ impl<'t> Lines<'t> {
             let name: &std::borrow::Cow<'_, str> = key.get_ref();
             Member {
                 key: name.clone().into_owned(),
-                at: self.position(key.span().start),
+                position: self.position(key.span().start),
                 node: self.node(value),
             }
         };

@@ -9,8 +9,10 @@
 pub mod arn;
 pub mod audit;
 pub mod credentials;
+pub mod diagnostic;
 pub mod endpoint;
 pub mod failure;
+pub mod json;
 pub mod name;
 pub mod policy;
 pub mod principal;

@@ -33,14 +33,12 @@ mod caller;
 mod condition;
 mod context;
 mod decision;
-mod diagnostic;
 mod document;
 mod element;
 mod evaluation;
 mod explanation;
 mod grammar;
 mod inquiry;
-pub mod json;
 mod near_miss;
 mod operand;
 mod pattern;
@@ -53,7 +51,6 @@ pub use context::{Action, Context, ContextValue, Request};
 pub use decision::{
     Cause, Decision, DenyReason, Mismatch, NearMiss, Permit, StatementName, Verdict,
 };
-pub use diagnostic::{Diagnostic, Diagnostics, Position};
 pub use document::Policy;
 pub use element::{Effect, PolicyKind};
 pub use evaluation::{applying, decide};

@@ -1,6 +1,6 @@
 //! Policy documents: tables, objects or strings in the file, text in the store.
 
-use countersign_core::policy::json::{Node, Value};
+use countersign_core::json::{Node, Value};
 use countersign_core::policy::{Policy, PolicyKind};
 
 use countersign_config_file::{DiagnosticSink, Location, locate};
@@ -26,7 +26,7 @@ pub(super) fn read(
         return Some(text);
     };
     for mistake in mistakes.as_slice() {
-        report.add(&locate(node, place, mistake.path()), mistake.problem());
+        report.add(&locate(node, place, &mistake.path), &*mistake.problem);
     }
     None
 }
@@ -41,7 +41,7 @@ pub(super) fn read_encoded(
     match &node.value {
         Value::String(text) if !text.trim_start().starts_with('{') => {
             let value = Value::String(decoded(text));
-            read(place, &Node { at: node.at, value }, kind, report)
+            read(place, &Node { position: node.position, value }, kind, report)
         }
         _ => read(place, node, kind, report),
     }
@@ -50,13 +50,13 @@ pub(super) fn read_encoded(
 fn check(
     text: &str,
     kind: PolicyKind,
-    mut each: impl FnMut(String, countersign_core::policy::Position),
+    mut each: impl FnMut(String, countersign_core::diagnostic::Position),
 ) -> Option<String> {
     match Policy::parse(text, kind) {
         Ok(_) => Some(text.to_owned()),
         Err(mistakes) => {
             mistakes.as_slice().iter().for_each(|mistake| {
-                each(format!("{}: {}", mistake.path(), mistake.problem()), mistake.at())
+                each(format!("{}: {}", mistake.path, mistake.problem), mistake.position)
             });
             None
         }

@@ -2,7 +2,7 @@
 
 use countersign_core::name::AccountId;
 use countersign_core::policy::PolicyKind;
-use countersign_core::policy::json::Node;
+use countersign_core::json::Node;
 
 use super::document;
 use super::entry::{Account, Entries, Group, Head, Instance, Profile, Rights, ServiceAccount};

@@ -13,8 +13,8 @@ mod url;
 use std::net::IpAddr;
 
 use countersign_config_file::{DiagnosticSink, Fields, Location, members};
-use countersign_core::policy::Position;
-use countersign_core::policy::json::{Member, Node, Value};
+use countersign_core::diagnostic::Position;
+use countersign_core::json::{Member, Node, Value};
 
 use super::options::Options;
 
@@ -76,7 +76,7 @@ pub(super) fn read_url(
         _ => parts.iter().find_map(host_label)?,
     };
     check_name(&name, &place, report);
-    let node = Node { at: NOWHERE, value: Value::Object(parts) };
+    let node = Node { position: NOWHERE, value: Value::Object(parts) };
     target::read(&name, &node, place, Given::ByUrl, around, report)
 }
 

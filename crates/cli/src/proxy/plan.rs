@@ -219,8 +219,8 @@ fn choose(
     Ok(raws)
 }
 
-const START: countersign_core::policy::Position =
-    countersign_core::policy::Position { line: 1, column: 1 };
+const START: countersign_core::diagnostic::Position =
+    countersign_core::diagnostic::Position { line: 1, column: 1 };
 
 fn unknown(name: &str, names: &[String], path: Option<&Path>) -> Failure {
     let detail = match path {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::caller::PrincipalMatch;
 use super::condition::Condition;
 use super::context::Request;
-use super::diagnostic::Position;
 use super::element::{Effect, Polarity, PolicyKind};
 use super::pattern::{ArnSegments, Pattern};
 use super::principals::{Bounded, Principals};
+use crate::diagnostic::Position;
 
 /// A policy document, compiled for evaluation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Scope {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Statement {
     pub(super) sid: Option<Arc<str>>,
-    pub(super) at: Position,
+    pub(super) position: Position,
     pub(super) effect: Effect,
     /// In policies of resources, and in control policies that say `*`.
     pub(super) principals: Option<Principals>,

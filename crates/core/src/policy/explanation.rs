@@ -36,7 +36,7 @@ pub fn explain(request: &Request<'_>, policies: &PolicySet) -> Explanation {
     let inquiry = Evaluation::new(request, policies);
     let line = |(place, applies): (Place<'_>, Result<PrincipalMatch, FirstMismatch<'_>>)| Line {
         place: place.name(),
-        line: place.statement.1.at.line,
+        line: place.statement.1.position.line,
         applies: applies.map_err(|obstacle| mismatch(request, &place, obstacle)),
     };
     let layers = inquiry.layers().map(|(layer, policies)| {

@@ -6,11 +6,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::diagnostic::{Diagnostics, Path, Position, Report};
 use super::document::{Policy, Scope, Statement};
 use super::element::{Effect, Polarity, PolicyKind};
-use super::json::{self, Member, Node, Value};
 use super::pattern::{ArnSegments, NoValues, Pattern, Variables, Wildcards};
+use crate::diagnostic::{Collector, Diagnostics, Path, Position};
+use crate::json::{self, Member, Node, Value};
 use crate::region::Partition;
 
 mod condition;
@@ -32,42 +32,42 @@ impl Policy {
     /// evaluated is a mistake, so that no Deny is ever passed over: unknown elements, operators and versions, duplicate
     /// keys, values that are not of their operator's type, malformed ARNs, variables and principals.
     pub fn parse(text: &str, kind: PolicyKind) -> Result<Self, Diagnostics> {
-        let mut report = Report::default();
-        let policy = json::read(text, &mut report)
-            .and_then(|node| self::policy(&node, kind, &Path::Root, &mut report));
-        report.conclude(policy)
+        let mut collector = Collector::default();
+        let policy = json::read(text, json::MAX_SIZE, &mut collector)
+            .and_then(|node| self::policy(&node, kind, &Path::Root, &mut collector));
+        collector.finish(policy)
     }
 }
 
 /// Reads a document. Nothing comes back if a mistake left too little to make a policy of; a mistake that leaves enough
-/// is in the report all the same.
+/// is in the collector all the same.
 pub(super) fn policy(
     node: &Node,
     kind: PolicyKind,
     path: &Path<'_>,
-    report: &mut Report,
+    collector: &mut Collector,
 ) -> Option<Policy> {
-    let members = object(node, path, "a policy document", report)?;
-    let variables = version(members, path, report);
+    let members = object(node, path, "a policy document", collector)?;
+    let variables = version(members, path, collector);
     let dialect = Dialect { kind, variables };
     for member in members {
         let path = path.key(&member.key);
         match member.key.as_str() {
             "Version" | "Statement" => {}
             "Id" => {
-                string(&member.node, &path, report);
+                string(&member.node, &path, collector);
             }
-            other => report.add(
+            other => collector.add(
                 &path,
-                member.at,
+                member.position,
                 format!("{other:?} is no element of a policy; it has Version, Id and Statement"),
             ),
         }
     }
     let Some(statement) = find(members, "Statement") else {
-        report.add(
+        collector.add(
             path,
-            node.at,
+            node.position,
             "the Statement element is missing; add a statement or a list of them",
         );
         return None;
@@ -75,9 +75,9 @@ pub(super) fn policy(
     let statement_path = path.key("Statement");
     let statements: Vec<Statement> = match &statement.node.value {
         Value::Array(nodes) if nodes.is_empty() => {
-            report.add(
+            collector.add(
                 &statement_path,
-                statement.node.at,
+                statement.node.position,
                 "there is no statement; a policy needs one at least",
             );
             return None;
@@ -86,28 +86,28 @@ pub(super) fn policy(
             .iter()
             .enumerate()
             .filter_map(|(index, node)| {
-                self::statement(node, dialect, &statement_path.index(index), report)
+                self::statement(node, dialect, &statement_path.index(index), collector)
             })
             .collect(),
-        _ => {
-            self::statement(&statement.node, dialect, &statement_path, report).into_iter().collect()
-        }
+        _ => self::statement(&statement.node, dialect, &statement_path, collector)
+            .into_iter()
+            .collect(),
     };
-    unique_sids(&statement.node, &statement_path, report);
+    unique_sids(&statement.node, &statement_path, collector);
     Some(Policy::new(kind, statements))
 }
 
-fn version(members: &[Member], path: &Path<'_>, report: &mut Report) -> Variables {
+fn version(members: &[Member], path: &Path<'_>, collector: &mut Collector) -> Variables {
     let Some(member) = find(members, "Version") else {
         return Variables::Literal;
     };
-    match string(&member.node, &path.key("Version"), report) {
+    match string(&member.node, &path.key("Version"), collector) {
         Some("2012-10-17") | None => Variables::Expanded,
         Some("2008-10-17") => Variables::Literal,
         Some(other) => {
-            report.add(
+            collector.add(
                 &path.key("Version"),
-                member.node.at,
+                member.node.position,
                 format!("{other:?} is no version of the language; write \"2012-10-17\""),
             );
             Variables::Expanded
@@ -116,7 +116,7 @@ fn version(members: &[Member], path: &Path<'_>, report: &mut Report) -> Variable
 }
 
 /// Sids have to differ within a document; empty ones do not count.
-fn unique_sids(statements: &Node, path: &Path<'_>, report: &mut Report) {
+fn unique_sids(statements: &Node, path: &Path<'_>, collector: &mut Collector) {
     let Value::Array(nodes) = &statements.value else {
         return;
     };
@@ -125,15 +125,15 @@ fn unique_sids(statements: &Node, path: &Path<'_>, report: &mut Report) {
         let Value::Object(members) = &node.value else {
             continue;
         };
-        let Some(Node { at, value: Value::String(sid) }) =
+        let Some(Node { position, value: Value::String(sid) }) =
             find(members, "Sid").map(|member| &member.node)
         else {
             continue;
         };
         if !sid.is_empty() && !seen.insert(sid) {
-            report.add(
+            collector.add(
                 &path.index(index).key("Sid"),
-                *at,
+                *position,
                 format!("the Sid {sid:?} stands here twice; give each statement its own"),
             );
         }
@@ -156,51 +156,56 @@ fn statement(
     node: &Node,
     dialect: Dialect,
     path: &Path<'_>,
-    report: &mut Report,
+    collector: &mut Collector,
 ) -> Option<Statement> {
-    let before = report.count();
-    let members = object(node, path, "a statement", report)?;
+    let before = collector.count();
+    let members = object(node, path, "a statement", collector)?;
     for member in members.iter().filter(|member| !ELEMENTS.contains(&member.key.as_str())) {
         let problem = format!(
             "{:?} is no element of a statement; it has {}",
             member.key,
             ELEMENTS.join(", ")
         );
-        report.add(&path.key(&member.key), member.at, problem);
+        collector.add(&path.key(&member.key), member.position, problem);
     }
-    let place = Place { members, at: node.at, path };
+    let place = Place { members, position: node.position, path };
     let sid = find(members, "Sid")
-        .and_then(|member| sid(&member.node, dialect.kind, &path.key("Sid"), report));
-    let effect = effect(place, report);
-    let principals = principal::principals(place, dialect.kind, report);
-    let actions = scope(place, ["Action", "NotAction"], Presence::Required, report, action);
+        .and_then(|member| sid(&member.node, dialect.kind, &path.key("Sid"), collector));
+    let effect = effect(place, collector);
+    let principals = principal::principals(place, dialect.kind, collector);
+    let actions = scope(place, ["Action", "NotAction"], Presence::Required, collector, action);
     let presence =
         if dialect.kind == PolicyKind::Resource { Presence::Optional } else { Presence::Required };
-    let resources = scope(place, ["Resource", "NotResource"], presence, report, |text| {
+    let resources = scope(place, ["Resource", "NotResource"], presence, collector, |text| {
         resource(text, dialect.variables)
     });
     let conditions = find(members, "Condition")
         .map(|member| {
-            condition::conditions(&member.node, dialect.variables, &path.key("Condition"), report)
+            condition::conditions(
+                &member.node,
+                dialect.variables,
+                &path.key("Condition"),
+                collector,
+            )
         })
         .unwrap_or_default();
     let statement = Statement {
         sid,
-        at: node.at,
+        position: node.position,
         effect: effect?,
         principals,
         actions: actions?,
         resources,
         conditions: conditions.into(),
     };
-    (report.count() == before).then_some(statement)
+    (collector.count() == before).then_some(statement)
 }
 
 /// A statement, as the readers of its elements need it.
 #[derive(Clone, Copy)]
 struct Place<'a> {
     members: &'a [Member],
-    at: Position,
+    position: Position,
     path: &'a Path<'a>,
 }
 
@@ -217,13 +222,13 @@ impl<'a> Place<'a> {
         self,
         [is, is_not]: [&str; 2],
         presence: Presence,
-        report: &mut Report,
+        collector: &mut Collector,
     ) -> Option<(Polarity, &'a Member)> {
         match (find(self.members, is), find(self.members, is_not)) {
             (Some(_), Some(second)) => {
-                report.add(
+                collector.add(
                     &self.path.key(is_not),
-                    second.at,
+                    second.position,
                     format!("{is} and {is_not} exclude each other; keep one"),
                 );
                 None
@@ -232,9 +237,9 @@ impl<'a> Place<'a> {
             (None, Some(member)) => Some((Polarity::IsNot, member)),
             (None, None) => {
                 if presence == Presence::Required {
-                    report.add(
+                    collector.add(
                         self.path,
-                        self.at,
+                        self.position,
                         format!("the {is} element is missing; add {is} or {is_not}"),
                     );
                 }
@@ -244,37 +249,42 @@ impl<'a> Place<'a> {
     }
 }
 
-fn sid(node: &Node, kind: PolicyKind, path: &Path<'_>, report: &mut Report) -> Option<Arc<str>> {
-    let sid = string(node, path, report)?;
+fn sid(
+    node: &Node,
+    kind: PolicyKind,
+    path: &Path<'_>,
+    collector: &mut Collector,
+) -> Option<Arc<str>> {
+    let sid = string(node, path, collector)?;
     // "Some services allow additional characters such as spaces in the Sid value": those that have resource policies.
     let word = sid.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if !word && kind != PolicyKind::Resource {
-        report.add(
+        collector.add(
             path,
-            node.at,
+            node.position,
             format!("the Sid {sid:?} has characters other than A-Z, a-z and 0-9; leave them out"),
         );
     }
     Some(sid.into()).filter(|sid: &Arc<str>| !sid.is_empty())
 }
 
-fn effect(place: Place<'_>, report: &mut Report) -> Option<Effect> {
+fn effect(place: Place<'_>, collector: &mut Collector) -> Option<Effect> {
     let path = place.path.key("Effect");
     let Some(member) = find(place.members, "Effect") else {
-        report.add(
+        collector.add(
             place.path,
-            place.at,
+            place.position,
             "the Effect element is missing; add \"Effect\": \"Allow\" or \"Deny\"",
         );
         return None;
     };
-    match string(&member.node, &path, report)? {
+    match string(&member.node, &path, collector)? {
         "Allow" => Some(Effect::Allow),
         "Deny" => Some(Effect::Deny),
         other => {
-            report.add(
+            collector.add(
                 &path,
-                member.node.at,
+                member.node.position,
                 format!("{other:?} is no effect; write \"Allow\" or \"Deny\""),
             );
             None
@@ -286,11 +296,11 @@ fn scope(
     place: Place<'_>,
     names: [&str; 2],
     presence: Presence,
-    report: &mut Report,
+    collector: &mut Collector,
     compile: impl Fn(&str) -> Result<Pattern, String>,
 ) -> Option<Scope> {
-    let (sense, member) = place.either(names, presence, report)?;
-    let patterns = strings(&member.node, &place.path.key(&member.key), report, compile)?;
+    let (sense, member) = place.either(names, presence, collector)?;
+    let patterns = strings(&member.node, &place.path.key(&member.key), collector, compile)?;
     Some(Scope { sense, patterns: patterns.into() })
 }
 
@@ -369,22 +379,34 @@ pub(super) fn object<'a>(
     node: &'a Node,
     path: &Path<'_>,
     what: &str,
-    report: &mut Report,
+    collector: &mut Collector,
 ) -> Option<&'a [Member]> {
     match &node.value {
         Value::Object(members) => Some(members),
         other => {
-            report.add(path, node.at, format!("{what} is an object, not {}", other.noun()));
+            collector.add(
+                path,
+                node.position,
+                format!("{what} is an object, not {}", other.noun()),
+            );
             None
         }
     }
 }
 
-pub(super) fn string<'a>(node: &'a Node, path: &Path<'_>, report: &mut Report) -> Option<&'a str> {
+pub(super) fn string<'a>(
+    node: &'a Node,
+    path: &Path<'_>,
+    collector: &mut Collector,
+) -> Option<&'a str> {
     match &node.value {
         Value::String(text) => Some(text),
         other => {
-            report.add(path, node.at, format!("expected a string, found {}", other.noun()));
+            collector.add(
+                path,
+                node.position,
+                format!("expected a string, found {}", other.noun()),
+            );
             None
         }
     }
@@ -394,19 +416,19 @@ pub(super) fn string<'a>(node: &'a Node, path: &Path<'_>, report: &mut Report) -
 fn strings<T>(
     node: &Node,
     path: &Path<'_>,
-    report: &mut Report,
+    collector: &mut Collector,
     compile: impl Fn(&str) -> Result<T, String>,
 ) -> Option<Vec<T>> {
-    let mut one = |node: &Node, path: &Path<'_>| match compile(string(node, path, report)?) {
+    let mut one = |node: &Node, path: &Path<'_>| match compile(string(node, path, collector)?) {
         Ok(value) => Some(value),
         Err(problem) => {
-            report.add(path, node.at, problem);
+            collector.add(path, node.position, problem);
             None
         }
     };
     match &node.value {
         Value::Array(nodes) if nodes.is_empty() => {
-            report.add(path, node.at, "the list is empty; give one value at least");
+            collector.add(path, node.position, "the list is empty; give one value at least");
             None
         }
         Value::Array(nodes) => {

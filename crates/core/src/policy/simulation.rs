@@ -27,14 +27,14 @@ use std::sync::Arc;
 use super::Caller;
 use super::context::{Action, Context, ContextValue, Request};
 use super::decision::{StatementName, Verdict};
-use super::diagnostic::{Diagnostics, Path, Report};
 use super::document::Policy;
 use super::element::PolicyKind;
 use super::evaluation::{applying, decide};
 use super::explanation::{Explanation, explain};
 use super::grammar::{self, object, string};
-use super::json::{self, Member, Node, Value};
 use super::set::{Layer, PolicySet};
+use crate::diagnostic::{Collector, Diagnostics, Path};
+use crate::json::{self, Member, Node, Value};
 use crate::name::AccountId;
 
 /// The fields of the input.
@@ -81,9 +81,10 @@ impl Simulation {
     /// Everything that is wrong with the document and with the policies in it, each mistake with its JSON path and its
     /// line and column in `text`.
     pub fn parse(text: &str) -> Result<Self, Diagnostics> {
-        let mut report = Report::default();
-        let simulation = json::read(text, &mut report).and_then(|node| read(&node, &mut report));
-        report.conclude(simulation)
+        let mut collector = Collector::default();
+        let simulation = json::read(text, json::MAX_SIZE, &mut collector)
+            .and_then(|node| read(&node, &mut collector));
+        collector.finish(simulation)
     }
 
     /// The question that is asked.
@@ -123,33 +124,34 @@ impl Simulation {
     }
 }
 
-fn read(node: &Node, report: &mut Report) -> Option<Simulation> {
+fn read(node: &Node, collector: &mut Collector) -> Option<Simulation> {
     let root = Path::Root;
-    let members = object(node, &root, "a simulation", report)?;
+    let members = object(node, &root, "a simulation", collector)?;
     for member in members.iter().filter(|member| !FIELDS.contains(&member.key.as_str())) {
-        report.add(
+        collector.add(
             &root.key(&member.key),
-            member.at,
+            member.position,
             format!("{:?} is no field of a simulation; it has {}", member.key, FIELDS.join(", ")),
         );
     }
     let mut required = |name: &str| {
         let found = given(members, name);
         if found.is_none() {
-            report.add(&root, node.at, format!("the field {name:?} is missing"));
+            collector.add(&root, node.position, format!("the field {name:?} is missing"));
         }
         found
     };
     let (caller, action, resource) =
         (required("principal"), required("action"), required("resource"));
-    let caller = caller.and_then(|member| name(member, report));
-    let action = action.and_then(|member| name(member, report));
-    let resource = resource.and_then(|member| string(&member.node, &root.key(&member.key), report));
+    let caller = caller.and_then(|member| name(member, collector));
+    let action = action.and_then(|member| name(member, collector));
+    let resource =
+        resource.and_then(|member| string(&member.node, &root.key(&member.key), collector));
     let resource_account =
-        given(members, "resource_account").and_then(|member| name(member, report));
+        given(members, "resource_account").and_then(|member| name(member, collector));
     let context = given(members, "context")
-        .map_or_else(|| Some(Context::new()), |member| context(&member.node, report));
-    let policies = policies(members, report);
+        .map_or_else(|| Some(Context::new()), |member| context(&member.node, collector));
+    let policies = policies(members, collector);
     Some(Simulation {
         caller: caller?,
         action: action?,
@@ -166,21 +168,24 @@ fn given<'a>(members: &'a [Member], name: &str) -> Option<&'a Member> {
 }
 
 /// A field that is a name; account ids may stand without quotation marks.
-fn name<T: FromStr<Err: std::fmt::Display>>(member: &Member, report: &mut Report) -> Option<T> {
+fn name<T: FromStr<Err: std::fmt::Display>>(
+    member: &Member,
+    collector: &mut Collector,
+) -> Option<T> {
     let path = Path::Root.key(&member.key);
     let text = match &member.node.value {
         Value::Number(digits) => digits,
-        _ => string(&member.node, &path, report)?,
+        _ => string(&member.node, &path, collector)?,
     };
     text.parse()
-        .map_err(|invalid: T::Err| report.add(&path, member.node.at, invalid.to_string()))
+        .map_err(|invalid: T::Err| collector.add(&path, member.node.position, invalid.to_string()))
         .ok()
 }
 
-fn context(node: &Node, report: &mut Report) -> Option<Context> {
+fn context(node: &Node, collector: &mut Collector) -> Option<Context> {
     let path = Path::Root.key("context");
     let mut context = Context::new();
-    for member in object(node, &path, "the context", report)? {
+    for member in object(node, &path, "the context", collector)? {
         let path = path.key(&member.key);
         let value = match &member.node.value {
             Value::Null => continue,
@@ -188,18 +193,18 @@ fn context(node: &Node, report: &mut Report) -> Option<Context> {
                 let values = nodes
                     .iter()
                     .enumerate()
-                    .filter_map(|(index, node)| scalar(node, &path.index(index), report));
+                    .filter_map(|(index, node)| scalar(node, &path.index(index), collector));
                 ContextValue::Many(values.collect())
             }
-            _ => match scalar(&member.node, &path, report) {
+            _ => match scalar(&member.node, &path, collector) {
                 Some(value) => ContextValue::One(value),
                 None => continue,
             },
         };
         if context.insert(&member.key, value).is_some() {
-            report.add(
+            collector.add(
                 &path,
-                member.at,
+                member.position,
                 format!("the key {:?} stands here twice, in different case; keep one", member.key),
             );
         }
@@ -207,14 +212,14 @@ fn context(node: &Node, report: &mut Report) -> Option<Context> {
     Some(context)
 }
 
-fn scalar(node: &Node, path: &Path<'_>, report: &mut Report) -> Option<String> {
+fn scalar(node: &Node, path: &Path<'_>, collector: &mut Collector) -> Option<String> {
     match &node.value {
         Value::String(text) | Value::Number(text) => Some(text.clone()),
         Value::Bool(value) => Some(value.to_string()),
         other => {
-            report.add(
+            collector.add(
                 path,
-                node.at,
+                node.position,
                 format!(
                     "a context value is a string, a number, a boolean or a list of these, not {}",
                     other.noun()
@@ -228,7 +233,7 @@ fn scalar(node: &Node, path: &Path<'_>, report: &mut Report) -> Option<String> {
 /// The layer of what stands at an index.
 type LayerAt = fn(usize) -> Layer;
 
-fn policies(members: &[Member], report: &mut Report) -> PolicySet {
+fn policies(members: &[Member], collector: &mut Collector) -> PolicySet {
     let mut set = PolicySet::new();
     let lists: [(&str, LayerAt); 3] = [
         ("identity_policies", |_| Layer::Identity),
@@ -240,8 +245,8 @@ fn policies(members: &[Member], report: &mut Report) -> PolicySet {
             continue;
         };
         let path = Path::Root.key(name);
-        for (index, node) in list(&member.node, &path, report).iter().enumerate() {
-            attach(&mut set, layer(index), node, &path.index(index), report);
+        for (index, node) in list(&member.node, &path, collector).iter().enumerate() {
+            attach(&mut set, layer(index), node, &path.index(index), collector);
         }
     }
     let levels: [(&str, LayerAt); 2] = [
@@ -253,48 +258,65 @@ fn policies(members: &[Member], report: &mut Report) -> PolicySet {
             continue;
         };
         let path = Path::Root.key(name);
-        for (level, node) in list(&member.node, &path, report).iter().enumerate() {
+        for (level, node) in list(&member.node, &path, collector).iter().enumerate() {
             set.require(layer(level));
             let path = path.index(level);
-            for (index, node) in list(node, &path, report).iter().enumerate() {
-                attach(&mut set, layer(level), node, &path.index(index), report);
+            for (index, node) in list(node, &path, collector).iter().enumerate() {
+                attach(&mut set, layer(level), node, &path.index(index), collector);
             }
         }
     }
     if let Some(member) = given(members, "resource_policy") {
-        attach(&mut set, Layer::Resource, &member.node, &Path::Root.key("resource_policy"), report);
+        attach(
+            &mut set,
+            Layer::Resource,
+            &member.node,
+            &Path::Root.key("resource_policy"),
+            collector,
+        );
     }
     set
 }
 
-fn list<'a>(node: &'a Node, path: &Path<'_>, report: &mut Report) -> &'a [Node] {
+fn list<'a>(node: &'a Node, path: &Path<'_>, collector: &mut Collector) -> &'a [Node] {
     match &node.value {
         Value::Array(nodes) => nodes,
         other => {
-            report.add(path, node.at, format!("expected a list, found {}", other.noun()));
+            collector.add(path, node.position, format!("expected a list, found {}", other.noun()));
             &[]
         }
     }
 }
 
-fn attach(set: &mut PolicySet, layer: Layer, node: &Node, path: &Path<'_>, report: &mut Report) {
-    let Some(policy) = document(node, layer.kind(), path, report) else {
+fn attach(
+    set: &mut PolicySet,
+    layer: Layer,
+    node: &Node,
+    path: &Path<'_>,
+    collector: &mut Collector,
+) {
+    let Some(policy) = document(node, layer.kind(), path, collector) else {
         return;
     };
     if let Err(wrong) = set.add(layer, Arc::new(policy)) {
-        report.add(path, node.at, wrong.to_string());
+        collector.add(path, node.position, wrong.to_string());
     }
 }
 
 /// A policy as an object, or as a string that holds one.
-fn document(node: &Node, kind: PolicyKind, path: &Path<'_>, report: &mut Report) -> Option<Policy> {
+fn document(
+    node: &Node,
+    kind: PolicyKind,
+    path: &Path<'_>,
+    collector: &mut Collector,
+) -> Option<Policy> {
     let Value::String(text) = &node.value else {
-        return grammar::policy(node, kind, path, report);
+        return grammar::policy(node, kind, path, collector);
     };
-    let mut inner = Report::default();
-    let policy = json::read(text, &mut inner)
+    let mut inner = Collector::default();
+    let policy = json::read(text, json::MAX_SIZE, &mut inner)
         .and_then(|node| grammar::policy(&node, kind, &Path::Root, &mut inner));
-    report.embed(path, node.at, inner);
+    collector.embed(path, node.position, inner);
     policy
 }
 

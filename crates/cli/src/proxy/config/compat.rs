@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use countersign_config_file::{DiagnosticSink, Location, string};
-use countersign_core::policy::json::{Member, Node, Value};
+use countersign_core::json::{Member, Node, Value};
 use countersign_proxy::settings::Password;
 
 use super::secret::{ADVICE, password};
@@ -66,7 +66,7 @@ pub(super) fn unfold(
     }
     unfolding.variables(&variables);
     let Unfolding { fields, password, is_sound, .. } = unfolding;
-    is_sound.then(|| Form { node: Node { at: node.at, value: Value::Object(fields) }, password })
+    is_sound.then(|| Form { node: Node { position: node.position, value: Value::Object(fields) }, password })
 }
 
 fn is_variable(name: &str) -> bool {
@@ -119,7 +119,7 @@ impl Unfolding<'_> {
                 .filter(|(name, _)| is_variable(name))
                 .map(|(name, value)| Variable {
                     name: name.to_owned(),
-                    value: Node { at: node.at, value: Value::String(value.to_owned()) },
+                    value: Node { position: node.position, value: Value::String(value.to_owned()) },
                     may_be_secret: true,
                 })
                 .collect(),
@@ -139,7 +139,7 @@ impl Unfolding<'_> {
             .any(|variable| variable.name == "USER" && variable.text().starts_with(MARK));
         for variable in variables {
             let place = Location {
-                at: variable.value.at,
+                at: variable.value.position,
                 path: format!("{}.{}", self.place.path, variable.name),
             };
             self.variable(&place, variable, is_iam);
@@ -149,10 +149,10 @@ impl Unfolding<'_> {
         {
             match self.engine() {
                 Some(engine) => {
-                    let value = Node { at: self.place.at, value: Value::String(engine.to_owned()) };
+                    let value = Node { position: self.place.at, value: Value::String(engine.to_owned()) };
                     self.fields.push(Member {
                         key: "engine".to_owned(),
-                        at: self.place.at,
+                        position: self.place.at,
                         node: value,
                     });
                 }
@@ -213,8 +213,8 @@ impl Unfolding<'_> {
         };
         self.add(Member {
             key: key.to_owned(),
-            at: variable.value.at,
-            node: Node { at: variable.value.at, value },
+            position: variable.value.position,
+            node: Node { position: variable.value.position, value },
         });
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use countersign_config_file::{DiagnosticSink, Fields, Location, Spanned};
-use countersign_core::policy::json::{Node, Value};
+use countersign_core::json::{Node, Value};
 
 use crate::proxy::duration;
 

@@ -2,7 +2,7 @@
 
 use countersign_config_file::{DiagnosticSink, Fields, Location, string};
 use countersign_connect::credentials_cache::RoleArn;
-use countersign_core::policy::json::{Node, Value};
+use countersign_core::json::{Node, Value};
 
 use super::ConfigContext;
 use super::place::{address, path, port};

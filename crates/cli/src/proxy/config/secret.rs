@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use countersign_config_file::{DiagnosticSink, Fields, Location, string};
 use countersign_core::credentials::Secret;
-use countersign_core::policy::json::{Node, Value};
+use countersign_core::json::{Node, Value};
 use countersign_proxy::settings::{Access, Password};
 use nix::unistd::User;
 

@@ -10,7 +10,7 @@ use countersign_connect::credentials_cache;
 use countersign_connect::tls::Verification;
 use countersign_core::endpoint::HostName;
 use countersign_core::name::{DbUser, Engine};
-use countersign_core::policy::json::{Node, Value};
+use countersign_core::json::{Node, Value};
 use countersign_core::region::Region;
 use countersign_proxy::settings::{Access, ClientTls, Password, Role};
 

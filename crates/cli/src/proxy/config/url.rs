@@ -2,8 +2,8 @@
 //! `postgres://USER@HOST[:PORT][/DATABASE][?PARAMETER=VALUE&…]`.
 
 use countersign_config_file::{DiagnosticSink, Location};
-use countersign_core::policy::Position;
-use countersign_core::policy::json::{Member, Node, Value};
+use countersign_core::diagnostic::Position;
+use countersign_core::json::{Member, Node, Value};
 use countersign_core::sigv4::encode;
 use url::{Host, Url};
 
@@ -146,7 +146,7 @@ struct Parts {
 
 impl Parts {
     fn member(&self, key: &str, value: Value) -> Member {
-        Member { key: key.to_owned(), at: self.at, node: Node { at: self.at, value } }
+        Member { key: key.to_owned(), position: self.at, node: Node { position: self.at, value } }
     }
 
     fn add(&mut self, key: &str, value: Value) {
@@ -231,7 +231,7 @@ impl Parts {
         if !self.roles.is_empty() {
             let roles = std::mem::take(&mut self.roles)
                 .into_iter()
-                .map(|role| Node { at: self.at, value: Value::Object(role) })
+                .map(|role| Node { position: self.at, value: Value::Object(role) })
                 .collect();
             self.add("roles", Value::Array(roles));
         }

@@ -3,45 +3,51 @@
 use std::collections::HashSet;
 
 use super::object;
+use crate::diagnostic::{Collector, Path};
+use crate::json::{Node, Value};
 use crate::policy::condition::{Condition, Operand, Operator};
-use crate::policy::diagnostic::{Path, Report};
-use crate::policy::json::{Node, Value};
 use crate::policy::pattern::Variables;
 
 pub(super) fn conditions(
     node: &Node,
     variables: Variables,
     path: &Path<'_>,
-    report: &mut Report,
+    collector: &mut Collector,
 ) -> Vec<Condition> {
     let mut conditions = Vec::new();
-    for block in object(node, path, "Condition", report).unwrap_or_default() {
+    for block in object(node, path, "Condition", collector).unwrap_or_default() {
         let path = path.key(&block.key);
         let mut seen = HashSet::new();
         let operator = Operator::parse(&block.key)
-            .map_err(|problem| report.add(&path, block.at, problem))
+            .map_err(|problem| collector.add(&path, block.position, problem))
             .ok();
-        for member in object(&block.node, &path, "a condition operator", report).unwrap_or_default()
+        for member in
+            object(&block.node, &path, "a condition operator", collector).unwrap_or_default()
         {
             let path = path.key(&member.key);
             let folded = member.key.to_ascii_lowercase();
             if member.key.is_empty()
                 || member.key.contains(|c: char| c.is_control() || "*?${}".contains(c))
             {
-                report.add(&path, member.at, format!("{:?} is no condition key", member.key));
+                collector.add(
+                    &path,
+                    member.position,
+                    format!("{:?} is no condition key", member.key),
+                );
             }
             let Some(operator) = &operator else { continue };
             if !seen.insert(folded.clone()) {
-                report.add(
+                collector.add(
                     &path,
-                    member.at,
+                    member.position,
                     format!(
                         "the key {:?} stands here twice, in different case; keep one",
                         member.key
                     ),
                 );
             }
-            let Some((operands, wanted)) = values(&member.node, operator, variables, &path, report)
+            let Some((operands, wanted)) =
+                values(&member.node, operator, variables, &path, collector)
             else {
                 continue;
             };
@@ -66,17 +72,17 @@ fn values(
     operator: &Operator,
     variables: Variables,
     path: &Path<'_>,
-    report: &mut Report,
+    collector: &mut Collector,
 ) -> Option<Values> {
-    let one = |node: &Node, path: &Path<'_>, report: &mut Report| {
+    let one = |node: &Node, path: &Path<'_>, collector: &mut Collector| {
         let text = match &node.value {
             Value::String(text) | Value::Number(text) => text.as_str(),
             Value::Bool(true) => "true",
             Value::Bool(false) => "false",
             other => {
-                report.add(
+                collector.add(
                     path,
-                    node.at,
+                    node.position,
                     format!(
                         "a condition's value is a string, a number or a boolean, not {}",
                         other.noun()
@@ -87,25 +93,25 @@ fn values(
         };
         let operand = operator
             .operand(text, variables)
-            .map_err(|problem| report.add(path, node.at, problem))
+            .map_err(|problem| collector.add(path, node.position, problem))
             .ok()?;
         Some((operand, Box::from(text)))
     };
     match &node.value {
         Value::Array(nodes) if nodes.is_empty() => {
-            report.add(path, node.at, "the list is empty; give one value at least");
+            collector.add(path, node.position, "the list is empty; give one value at least");
             None
         }
         Value::Array(nodes) => {
             let read: Vec<_> = nodes
                 .iter()
                 .enumerate()
-                .filter_map(|(index, node)| one(node, &path.index(index), report))
+                .filter_map(|(index, node)| one(node, &path.index(index), collector))
                 .collect();
             let (operands, wanted): (Vec<_>, Vec<_>) = read.into_iter().unzip();
             Some((operands.into(), wanted.into()))
         }
-        _ => one(node, path, report)
+        _ => one(node, path, collector)
             .map(|(operand, wanted)| (Box::from([operand]), Box::from([wanted]))),
     }
 }

@@ -1,11 +1,9 @@
-use super::{MAX_DEPTH, MAX_SIZE, Node, Value, read};
-use crate::policy::diagnostic::{Position, Report};
+use super::{MAX_DEPTH, MAX_SIZE, Node, Value, parse, parse_value};
+use crate::diagnostic::Position;
 use proptest::prelude::*;
 
 fn parsed(text: &str) -> Result<Node, String> {
-    let mut report = Report::default();
-    let node = read(text, &mut report);
-    report.conclude(node).map_err(|mistakes| mistakes.to_string())
+    parse(text, MAX_SIZE).map_err(|diagnostics| diagnostics.to_string())
 }
 
 fn string(text: &str) -> String {
@@ -16,13 +14,16 @@ fn string(text: &str) -> String {
 }
 
 #[test]
-fn keys_and_values_know_their_line_and_column() {
+fn keys_and_values_have_line_and_column() {
     let node = parsed("{\n  \"é\": [1,\n true]}").unwrap();
     let Value::Object(members) = &node.value else { panic!() };
-    assert_eq!((members[0].at.line, members[0].at.column), (2, 3));
-    assert_eq!(members[0].node.at, Position { line: 2, column: 8 });
+    assert_eq!((members[0].position.line, members[0].position.column), (2, 3));
+    assert_eq!(members[0].node.position, Position { line: 2, column: 8 });
     let Value::Array(nodes) = &members[0].node.value else { panic!() };
-    assert_eq!(nodes[1], Node { at: Position { line: 3, column: 2 }, value: Value::Bool(true) });
+    assert_eq!(
+        nodes[1],
+        Node { position: Position { line: 3, column: 2 }, value: Value::Bool(true) }
+    );
 }
 
 #[test]
@@ -38,8 +39,8 @@ fn numbers_keep_every_digit() {
 }
 
 #[test]
-fn what_rfc_8259_does_not_know_is_refused_with_its_place() {
-    for (text, mistake) in [
+fn text_outside_of_rfc_8259_is_rejected_with_its_position() {
+    for (text, error) in [
         ("", "$ (line 1, column 1): expected a JSON value, found the end of the document"),
         ("{\"a\":\n1,}", "$ (line 2, column 3): expected a key in double quotes, found '}'"),
         ("[1 2]", "$ (line 1, column 4): expected ',' or ']', found '2'"),
@@ -48,36 +49,33 @@ fn what_rfc_8259_does_not_know_is_refused_with_its_place() {
         ("[.5]", "$[0] (line 1, column 2): expected a JSON value, found '.'"),
         ("[1.]", "$[0] (line 1, column 4): expected a digit, found ']'"),
         ("nul", "$ (line 1, column 4): expected null, found the end of the document"),
-        (
-            "\"a\tb\"",
-            "$ (line 1, column 3): the control character '\\t' must be escaped in a string",
-        ),
+        ("\"a\tb\"", "$ (line 1, column 3): control character '\\t' must be escaped"),
         (
             r#""\x""#,
             "$ (line 1, column 3): expected one of \"\\/bfnrtu after a backslash, found 'x'",
         ),
-        (r#""\ud800""#, "$ (line 1, column 8): a high surrogate without a low one after it"),
-        (r#""\udc00""#, "$ (line 1, column 8): a low surrogate without a high one before it"),
-        (r#"["\ud800A"]"#, "a high surrogate without a low one after it"),
+        (r#""\ud800""#, "$ (line 1, column 8): high surrogate without a following low surrogate"),
+        (r#""\udc00""#, "$ (line 1, column 8): low surrogate without a preceding high surrogate"),
+        (r#"["\ud800A"]"#, "high surrogate without a following low surrogate"),
         ("'a'", "$ (line 1, column 1): expected a JSON value, found '\\''"),
-        ("1 1", "there is more after the end of the document"),
+        ("1 1", "unexpected data after the end of the document"),
         ("\u{feff}{}", "$ (line 1, column 1): expected a JSON value, found '\\u{feff}'"),
     ] {
-        let refused = parsed(text).unwrap_err();
-        assert!(refused.contains(mistake), "{text:?}: {refused}");
+        let rejected = parsed(text).unwrap_err();
+        assert!(rejected.contains(error), "{text:?}: {rejected}");
     }
 }
 
 #[test]
-fn a_key_that_stands_twice_is_a_mistake_however_it_is_spelt() {
-    let refused = parsed(
+fn duplicate_keys_are_errors_however_they_are_escaped() {
+    let rejected = parsed(
         "{\"Effect\": \"Deny\", \"Action\": {\"a\": 1, \"\\u0061\": 2},\n \"Effect\": \"Allow\"}",
     )
     .unwrap_err();
     assert_eq!(
-        refused,
-        "$.Action.a (line 1, column 39): the key \"a\" stands here twice; keep one\n\
-         $.Effect (line 2, column 2): the key \"Effect\" stands here twice; keep one"
+        rejected,
+        "$.Action.a (line 1, column 39): duplicate key \"a\"; keep one\n\
+         $.Effect (line 2, column 2): duplicate key \"Effect\"; keep one"
     );
 }
 
@@ -87,23 +85,29 @@ fn size_and_depth_are_bounded() {
     assert!(parsed(&nested(MAX_DEPTH)).is_ok());
     assert!(parsed(&nested(MAX_DEPTH + 1)).unwrap_err().contains("nested deeper than 32 levels"));
     assert!(parsed(&"[".repeat(1 << 20)).is_err());
-    assert!(parsed(&" ".repeat(MAX_SIZE + 1)).unwrap_err().contains("at most 4194304 are read"));
+    assert!(parsed(&" ".repeat(MAX_SIZE + 1)).unwrap_err().contains("the limit is 4194304"));
 }
 
 proptest! {
     #[test]
-    fn nothing_makes_it_panic(text in ".*") {
+    fn no_text_panics(text in ".*") {
         let _ = parsed(&text);
     }
 
     #[test]
-    fn what_it_reads_serde_json_reads_too(text in r#"[\[\]{}":,0-9truefalsn\\u \-.eE]{0,40}"#) {
+    fn serde_json_reads_what_it_reads(text in r#"[\[\]{}":,0-9truefalsn\\u \-.eE]{0,40}"#) {
         if parsed(&text).is_ok() {
-            // serde_json alone refuses numbers that no f64 can hold.
-            let known = serde_json::from_str::<serde_json::Value>(&text);
-            prop_assert!(known.is_ok() || known.unwrap_err().to_string().contains("number out of range"));
+            // Only serde_json rejects numbers that no f64 can hold.
+            let value = serde_json::from_str::<serde_json::Value>(&text);
+            match (value, parse_value(&text, MAX_SIZE)) {
+                (Ok(value), ours) => prop_assert_eq!(ours.ok(), Some(value)),
+                (Err(error), ours) => {
+                    prop_assert!(error.to_string().contains("number out of range"));
+                    prop_assert!(ours.is_err());
+                }
+            }
         } else if let Ok(value) = serde_json::from_str::<serde_json::Value>(&text) {
-            // What only serde_json reads has two equal keys, of which it dropped one.
+            // Text that only serde_json reads has a duplicate key, of which it kept the last.
             prop_assert!(text.contains('{'), "{}", value);
         }
     }
