@@ -74,7 +74,7 @@ fn what_is_no_policy_is_refused() {
         ),
         (
             &with(r#"{"Effect": "Allow", "Effect": "Deny", "Action": "*", "Resource": "*"}"#),
-            "stands here twice",
+            "duplicate key \"Effect\"",
         ),
         (
             &with(
