@@ -10,16 +10,28 @@ use serde_json::Value;
 type Outcome = Result<(), Box<dyn Error>>;
 
 /// The drawing: a crate, and those of this workspace that it may use, directly or not. Tests may use more.
-const DRAWING: [(&str, &[&str]); 17] = [
+const DRAWING: [(&str, &[&str]); 18] = [
     ("countersign-core", &[]),
     ("countersign-config-file", &["countersign-core"]),
+    ("countersign-unix-socket", &[]),
     ("countersign-wire", &["countersign-core"]),
     ("countersign-connect", &["countersign-core", "countersign-wire"]),
-    ("countersign-proxy", &["countersign-core", "countersign-wire", "countersign-connect"]),
-    ("countersign-authority", &["countersign-core", "countersign-config-file"]),
+    (
+        "countersign-proxy",
+        &["countersign-core", "countersign-unix-socket", "countersign-wire", "countersign-connect"],
+    ),
+    (
+        "countersign-authority",
+        &["countersign-core", "countersign-config-file", "countersign-unix-socket"],
+    ),
     (
         "countersign-aws-api",
-        &["countersign-core", "countersign-config-file", "countersign-authority"],
+        &[
+            "countersign-core",
+            "countersign-config-file",
+            "countersign-unix-socket",
+            "countersign-authority",
+        ],
     ),
     ("countersign-verifier-client", &["countersign-core"]),
     ("countersign-pam", &["countersign-core", "countersign-verifier-client"]),
@@ -29,6 +41,7 @@ const DRAWING: [(&str, &[&str]); 17] = [
         &[
             "countersign-core",
             "countersign-config-file",
+            "countersign-unix-socket",
             "countersign-wire",
             "countersign-connect",
             "countersign-authority",
@@ -44,6 +57,7 @@ const DRAWING: [(&str, &[&str]); 17] = [
         &[
             "countersign-core",
             "countersign-config-file",
+            "countersign-unix-socket",
             "countersign-authority",
             "countersign-wire",
         ],
@@ -55,6 +69,7 @@ const DRAWING: [(&str, &[&str]); 17] = [
 const ALL: &[&str] = &[
     "countersign-core",
     "countersign-config-file",
+    "countersign-unix-socket",
     "countersign-wire",
     "countersign-connect",
     "countersign-proxy",

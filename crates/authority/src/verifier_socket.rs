@@ -60,33 +60,16 @@ impl SocketAccess {
     }
 }
 
-/// Binds the socket, open as far as `reach` says; one that nobody listens on any more is replaced.
+/// Binds the socket with the mode that `access` names, replacing a stale socket only.
 ///
 /// # Errors
-/// The system's; `AddrInUse` where another verifier listens there.
-pub fn bind(path: &Path, reach: SocketAccess) -> io::Result<UnixListener> {
-    use std::os::unix::fs::{PermissionsExt, chown};
-
-    if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        return Err(io::Error::new(
-            io::ErrorKind::AddrInUse,
-            format!("another verifier listens on {}", path.display()),
-        ));
-    }
-    // Made under another name, so that the socket is never open to more than it should be.
-    let fresh = path.with_extension("new");
-    for stale in [path, &fresh] {
-        match std::fs::remove_file(stale) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    let listener = UnixListener::bind(&fresh)?;
-    let (group, mode) = reach.group_and_mode();
-    chown(&fresh, None, group)?;
-    std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(mode))?;
-    std::fs::rename(&fresh, path)?;
-    Ok(listener)
+/// `AddrInUse` if a process listens at `path`, `AlreadyExists` if the file there is not a socket, and any error of the
+/// operating system.
+pub fn bind(path: &Path, access: SocketAccess) -> io::Result<UnixListener> {
+    let (group, mode) = access.group_and_mode();
+    let listener = countersign_unix_socket::bind(path, mode, group)?;
+    listener.set_nonblocking(true)?;
+    UnixListener::from_std(listener)
 }
 
 /// Answers questions until it is dropped. No connection, however bad, ends it.

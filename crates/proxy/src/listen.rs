@@ -91,7 +91,7 @@ impl Listener {
     /// Takes away the path of a Unix socket: nobody listens there any more.
     pub(crate) fn unlink(&self) {
         if let Self::Unix(_, path) = self
-            && let Err(error) = std::fs::remove_file(path)
+            && let Err(error) = countersign_unix_socket::remove(path)
         {
             tracing::warn!("the socket {} can't be removed: {error}", path.display());
         }

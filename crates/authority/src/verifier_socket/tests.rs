@@ -123,3 +123,17 @@ async fn the_socket_is_its_owner_s_and_a_dead_one_is_replaced() {
     let _third = bind(&path, SocketAccess::Everyone).unwrap();
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o666);
 }
+
+#[tokio::test]
+async fn a_file_or_a_link_at_the_socket_s_path_is_kept() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("file");
+    std::fs::write(&file, "kept").unwrap();
+    let link = directory.path().join("link");
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    for path in [&file, &link] {
+        let refused = bind(path, SocketAccess::Owner).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::AlreadyExists);
+    }
+    assert_eq!(std::fs::read_to_string(link).unwrap(), "kept");
+}

@@ -106,7 +106,7 @@ impl Administration {
         let Some(path) = self.socket.filter(|_| !is_replaced) else {
             return;
         };
-        if let Err(error) = admin::socket::remove(&path) {
+        if let Err(error) = countersign_unix_socket::remove(&path) {
             tracing::warn!("{} can't be taken away: {error}", path.display());
         }
     }

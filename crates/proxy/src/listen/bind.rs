@@ -3,13 +3,12 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
-use std::os::unix::net::UnixStream;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use countersign_core::failure::{Class, Failure};
-use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::Listener;
@@ -60,9 +59,7 @@ fn refused(listen: &Listen, error: &io::Error) -> Failure {
         Listen::Activated(name) => format!("the socket {name:?}"),
     };
     let advice = match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "; somebody listens there already: choose another, or stop that"
-        }
+        io::ErrorKind::AddrInUse => "; choose another address, or stop that process",
         io::ErrorKind::PermissionDenied => {
             "; ports below 1024, and other people's directories, are not everybody's"
         }
@@ -108,26 +105,11 @@ fn tcp(address: SocketAddr) -> io::Result<Listener> {
     with_socket_options(socket)
 }
 
-/// Bound under another name, made private, and moved to its place: nobody can connect before it is as it shall be.
+/// A Unix socket. Every user can connect if users are named: the system reports who connects.
 fn unix(path: &Path, access: &Access) -> io::Result<Listener> {
     ensure_parent_dir(path, access)?;
-    remove_stale_socket(path)?;
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(format!(".{}", std::process::id()));
-    let draft = Path::new(&draft);
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.bind(&SockAddr::unix(draft)?)?;
-    // Whoever is let in by their user has to reach it; who they are is asked of the system.
     let mode = if matches!(access, Access::Users(_)) { 0o666 } else { 0o600 };
-    let placed = fs::set_permissions(draft, fs::Permissions::from_mode(mode))
-        .and_then(|()| fs::rename(draft, path));
-    if let Err(error) = placed {
-        // The error that is told is the first one.
-        let _left = fs::remove_file(draft);
-        return Err(error);
-    }
-    socket.listen(BACKLOG)?;
-    listening(socket, path.to_owned())
+    listening(countersign_unix_socket::bind(path, mode, None)?.into(), path.to_owned())
 }
 
 fn listening(socket: Socket, path: PathBuf) -> io::Result<Listener> {
@@ -146,22 +128,6 @@ fn ensure_parent_dir(path: &Path, access: &Access) -> io::Result<()> {
     match fs::DirBuilder::new().mode(mode).create(directory) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
-    }
-}
-
-/// Only a socket on which nobody listens may be replaced.
-fn remove_stale_socket(path: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-        Ok(file) if !file.file_type().is_socket() => {
-            Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is no socket"))
-        }
-        Ok(_) => match UnixStream::connect(path) {
-            Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
-            Err(error) => Err(error),
-        },
     }
 }
 

@@ -1,4 +1,8 @@
-use std::os::unix::fs::symlink;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixStream;
+
+use countersign_unix_socket::remove;
 
 use super::*;
 
@@ -23,14 +27,14 @@ fn only_a_socket_that_nobody_listens_on_is_replaced() {
     let base = tempfile::tempdir().expect("a directory");
     let path = base.path().join("proxy.sock");
     let first = bind(&path).expect("a socket");
-    assert!(bind(&path).expect_err("in use").detail.contains("another proxy listens"));
+    assert!(bind(&path).expect_err("in use").detail.contains("another process listens"));
     UnixStream::connect(&path).expect("the first one is still there");
     drop(first);
     bind(&path).expect("a stale one is replaced");
 
     let file = base.path().join("file");
     fs::write(&file, "kept").expect("a file");
-    assert!(bind(&file).expect_err("a file").detail.contains("no socket"));
+    assert!(bind(&file).expect_err("a file").detail.contains("not a socket"));
     remove(&file).expect("left alone");
     assert_eq!(fs::read_to_string(&file).expect("the file"), "kept");
 }
@@ -44,7 +48,7 @@ fn no_symbolic_link_is_followed() {
     bind(&base.path().join("link/proxy.sock")).expect_err("the directory is a link");
     symlink(elsewhere.join("proxy.sock"), base.path().join("proxy.sock")).expect("a link");
     assert!(
-        bind(&base.path().join("proxy.sock")).expect_err("a link").detail.contains("no socket")
+        bind(&base.path().join("proxy.sock")).expect_err("a link").detail.contains("not a socket")
     );
     assert_eq!(fs::read_dir(&elsewhere).expect("a directory").count(), 0);
 }
