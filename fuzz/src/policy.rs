@@ -27,7 +27,7 @@ pub fn simulation(data: &[u8]) {
         return;
     };
     let outcome = simulation.run();
-    assert!(!outcome.because.is_empty(), "a decision has no reason");
+    assert!(!outcome.reason.is_empty(), "a decision has no reason");
     assert!(
         outcome.decision != Verdict::Allowed || !outcome.matched.is_empty(),
         "it is allowed by no statement"

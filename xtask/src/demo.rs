@@ -98,12 +98,12 @@ impl Expected {
     }
 
     /// The authority's reason, or what stands in its place.
-    fn because(self, login: &Login) -> String {
+    fn reason(self, login: &Login) -> String {
         match (self, &login.decision) {
             (Self::DeniedOrRequireSsl, Some(decision)) if decision.outcome == "allowed" => {
                 "allows it, for this server does not tell it about TLS; the server refuses, by the account's REQUIRE SSL".to_owned()
             }
-            (_, Some(decision)) => decision.because.clone(),
+            (_, Some(decision)) => decision.reason.clone(),
             (Self::OpensUnasked(why) | Self::RefusedUnasked(why), None) => why.to_owned(),
             (_, None) => "has no record of it".to_owned(),
         }
@@ -138,7 +138,7 @@ fn logins(stack: &Stack<'_>, engine: Engine) -> Result<u32, Problem> {
     let mut table = Table::new(["", engine.client(), "the authority"]);
     let mut attempt = |what: &str, person: &Person, password: String, expected: Expected| {
         let login = server.login(person, &password, expected.asks())?;
-        table.row(expected.is_met_by(&login), [what, login.said(), &expected.because(&login)]);
+        table.row(expected.is_met_by(&login), [what, login.said(), &expected.reason(&login)]);
         Ok(())
     };
 

@@ -298,11 +298,11 @@ impl Verifier {
         };
         match decide(&request, &policies) {
             Decision::Allow(permit) => Ok(permit),
-            Decision::Deny(because) => {
-                let explicit = matches!(because.cause, Cause::Explicit { .. });
+            Decision::Deny(reason) => {
+                let explicit = matches!(reason.cause, Cause::Explicit { .. });
                 Err(Failure::new(
                     if explicit { Class::ExplicitlyDenied } else { Class::NotAllowed },
-                    because.to_string(),
+                    reason.to_string(),
                 ))
             }
         }
@@ -377,7 +377,7 @@ impl<'a> PendingRecord<'a> {
     }
 
     fn close(mut self, decided: Result<Permit, Failure>) -> Result<Admission, Failure> {
-        (self.record.outcome, self.record.class, self.record.because) = match &decided {
+        (self.record.outcome, self.record.class, self.record.reason) = match &decided {
             Ok(permit) => (AuditOutcome::Allowed, None, permit.to_string()),
             Err(failure) => (failure.class.outcome(), Some(failure.class), failure.detail.clone()),
         };

@@ -163,12 +163,12 @@ impl<'a> RequestContext<'a> {
         };
         match decide(&request, &policies) {
             Decision::Allow(permit) => Ok(permit),
-            Decision::Deny(because) => {
-                tracing::info!(%caller, action, resource = target.resource, %because, "a request of the AWS API was denied");
+            Decision::Deny(reason) => {
+                tracing::info!(%caller, action, resource = target.resource, %reason, "a request of the AWS API was denied");
                 Err(ApiError::new(
                     "AccessDenied",
                     403,
-                    &denied(caller, action, target.resource, &because.cause),
+                    &denied(caller, action, target.resource, &reason.cause),
                 ))
             }
         }
@@ -189,7 +189,7 @@ fn denied(caller: &Caller, action: &str, resource: &str, cause: &Cause) -> Strin
         Layer::ServiceControl(_) => "service control policy",
         Layer::ResourceControl(_) => "resource control policy",
     };
-    let because = match why {
+    let reason = match why {
         None => format!(
             "with an explicit deny in a{} {noun}",
             if noun.starts_with('i') { "n" } else { "" }
@@ -197,6 +197,6 @@ fn denied(caller: &Caller, action: &str, resource: &str, cause: &Cause) -> Strin
         Some(()) => format!("because no {noun} allows the {action} action"),
     };
     format!(
-        "User: {caller} is not authorized to perform: {action} on resource: {resource} {because}"
+        "User: {caller} is not authorized to perform: {action} on resource: {resource} {reason}"
     )
 }

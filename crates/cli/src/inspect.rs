@@ -59,7 +59,7 @@ impl std::fmt::Debug for Arguments {
 struct Report {
     valid: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    because: Option<Class>,
+    reason: Option<Class>,
     detail: String,
     verified: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -125,14 +125,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             };
             Report {
                 valid: true,
-                because: None,
+                reason: None,
                 detail: detail.to_owned(),
                 verified: arguments.verify,
                 parts,
             }
         }
         Err(Failure { class, detail }) => {
-            Report { valid: false, because: Some(class), detail, verified: arguments.verify, parts }
+            Report { valid: false, reason: Some(class), detail, verified: arguments.verify, parts }
         }
     };
     match arguments.output {
@@ -214,8 +214,8 @@ fn print(report: &Report) -> Result<(), Failure> {
     let mut rows: Vec<Vec<String>> = Vec::new();
     let mut row = |name: &str, value: String| rows.push(vec![name.to_owned(), value]);
     row("valid", if report.valid { "yes" } else { "no" }.to_owned());
-    if let Some(class) = report.because {
-        row("because", format!("{class}: {}", class.public()));
+    if let Some(class) = report.reason {
+        row("reason", format!("{class}: {}", class.public()));
     }
     row("detail", report.detail.clone());
     if let Some(parts) = &report.parts {

@@ -233,7 +233,7 @@ fn describe(state: &State, running: &[bool]) -> String {
     let heading =
         ["INSTANCE", "VERSION", "ADDRESS", "RESOURCE ID", "ASKS BY"].map(str::to_owned).to_vec();
     let rows = state.instances.iter().enumerate().map(|(at, instance)| {
-        let asks = match &instance.because {
+        let asks = match &instance.reason {
             Some(why) => format!("{} ({why})", instance.authentication.as_str()),
             None => instance.authentication.as_str().to_owned(),
         };
@@ -252,7 +252,7 @@ fn describe(state: &State, running: &[bool]) -> String {
     let left_out = state
         .left_out
         .iter()
-        .map(|left| format!("\nleft out: {}: {}", left.instance, left.because))
+        .map(|left| format!("\nleft out: {}: {}", left.instance, left.reason))
         .collect::<String>();
     let allowed = if state.allowed_users.is_empty() {
         String::new()

@@ -25,7 +25,7 @@ const INPUT: &str = "The input is one JSON object:
 
 Example:
   countersign policy simulate --input request.json
-  {\"decision\": \"implicitDeny\", \"because\": …, \"matched\": []}";
+  {\"decision\": \"implicitDeny\", \"reason\": …, \"matched\": []}";
 
 const EXPLAIN: &str = "The input is that of `countersign policy simulate`.
 
@@ -95,7 +95,7 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
             let outcome = arguments.input.read()?.run();
             match arguments.output {
                 Format::Json => output::json(&outcome)?,
-                Format::Text => output::line(&outcome.because)?,
+                Format::Text => output::line(&outcome.reason)?,
             }
         }
         Command::Explain(arguments) => {

@@ -110,7 +110,7 @@ fn json_says_what_it_is_and_inspect_reads_it() {
     assert_eq!(report["parts"]["proof"], "for one database");
     let altered = inspect(&text.replace("Expires=900", "Expires=901"), &[]);
     let report: Value = serde_json::from_str(said(&altered)).unwrap();
-    assert_eq!((altered.status.code(), &report["because"]), (Some(1), &"lifetime-too-long".into()));
+    assert_eq!((altered.status.code(), &report["reason"]), (Some(1), &"lifetime-too-long".into()));
     refused(
         &inspect(text, &["--verify", "--hostname", "db", "--port", "1", "--username", "u"]),
         2,

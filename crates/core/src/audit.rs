@@ -23,7 +23,8 @@ pub struct AuditRecord {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<Class>,
     /// The reason in a sentence: the statement that allowed it, or what is missing.
-    pub because: String,
+    #[serde(alias = "because")]
+    pub reason: String,
     /// The server's kind.
     pub engine: Engine,
     /// The instance asked about.
@@ -53,7 +54,7 @@ impl AuditRecord {
             time: rfc3339(now),
             outcome: AuditOutcome::Error,
             class: Some(Class::Internal),
-            because: "the decision was abandoned".to_owned(),
+            reason: "the decision was abandoned".to_owned(),
             engine,
             instance,
             resource: None,

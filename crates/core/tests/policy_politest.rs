@@ -207,7 +207,7 @@ impl Stage {
             let decision = decide(&request, &policies);
             let word = match &decision {
                 Decision::Allow(_) => "allowed",
-                Decision::Deny(because) if matches!(because.cause, Cause::Explicit { .. }) => {
+                Decision::Deny(reason) if matches!(reason.cause, Cause::Explicit { .. }) => {
                     "explicitDeny"
                 }
                 Decision::Deny(_) => "implicitDeny",

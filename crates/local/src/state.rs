@@ -89,7 +89,7 @@ pub struct InstanceState {
     pub authentication: Authentication,
     /// Why it asks so, where PAM was not to be had.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub because: Option<String>,
+    pub reason: Option<String>,
     /// Who had it made.
     #[serde(default, skip_serializing_if = "is_default")]
     pub maker: CreatedBy,
@@ -110,7 +110,7 @@ pub struct SkippedServer {
     /// The server's kind.
     pub engine: Engine,
     /// Why.
-    pub because: String,
+    pub reason: String,
 }
 
 /// Which server is meant.
@@ -224,7 +224,7 @@ impl State {
             let left_out = self
                 .left_out
                 .iter()
-                .map(|left| format!("; {} was left out: {}", left.instance, left.because))
+                .map(|left| format!("; {} was left out: {}", left.instance, left.reason))
                 .collect::<String>();
             LocalError::Unusable(format!(
                 "there is no such instance: --instance is one of {}{left_out}",

@@ -50,7 +50,7 @@ fn inspect_says_valid_or_because() {
         (Some(0), &true.into(), &true.into()),
         "{report}"
     );
-    for ((status, report), because) in [
+    for ((status, report), reason) in [
         (verify("other.abc.eu-west-1.rds.amazonaws.com", "5432", "jane"), "wrong-host"),
         (verify("db.abc.eu-west-2.rds.amazonaws.com", "5432", "jane"), "wrong-region"),
         (verify(HOST, "5433", "jane"), "wrong-port"),
@@ -60,8 +60,8 @@ fn inspect_says_valid_or_because() {
         (inspect(&good.replace("Action=connect", "Action=drop"), &[]), "wrong-action"),
     ] {
         assert_eq!(
-            (status, &report["valid"], &report["because"]),
-            (Some(1), &false.into(), &because.into()),
+            (status, &report["valid"], &report["reason"]),
+            (Some(1), &false.into(), &reason.into()),
             "{report}"
         );
     }

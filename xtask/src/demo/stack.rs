@@ -22,7 +22,7 @@ pub(super) struct Stack<'a> {
 pub(super) struct Decision {
     pub(super) outcome: String,
     pub(super) class: Option<String>,
-    pub(super) because: String,
+    pub(super) reason: String,
 }
 
 impl<'a> Stack<'a> {
@@ -55,7 +55,7 @@ impl<'a> Stack<'a> {
         let found = left_out
             .into_iter()
             .find(|left| field(left, "engine").as_deref() == Some(engine.name()));
-        Ok(found.and_then(|left| field(left, "because")))
+        Ok(found.and_then(|left| field(left, "reason")))
     }
 
     pub(super) fn directory(&self) -> &Path {
@@ -155,7 +155,7 @@ impl<'a> Stack<'a> {
             Some(Decision {
                 outcome: field(record, "outcome")?,
                 class: field(record, "class"),
-                because: field(record, "because")?,
+                reason: field(record, "reason")?,
             })
         };
         Ok(of_user.filter_map(decision).collect())

@@ -6,7 +6,7 @@ fn login(client: Result<&str, &str>, decision: Option<(&str, Option<&str>)>) -> 
     let decision = decision.map(|(outcome, class)| Decision {
         outcome: outcome.to_owned(),
         class: class.map(str::to_owned),
-        because: "because".to_owned(),
+        reason: "because".to_owned(),
     });
     Login { client: client.map(str::to_owned).map_err(str::to_owned), decision }
 }

@@ -135,7 +135,7 @@ fn a_good_token_and_a_policy_let_in_and_the_log_says_by_what() {
     assert_eq!(record["resource"], "arn:aws:rds-db:us-east-1:123456789012:dbuser:db-ABC/jane");
     assert_eq!(record["client"], "10.1.2.3");
     assert!(
-        record["because"]
+        record["reason"]
             .as_str()
             .unwrap()
             .contains("statement \"Connect\" of identity policy \"connect\""),
@@ -179,8 +179,8 @@ fn policies_decide_and_say_why_not() {
     let token = world.token();
     world.put("connect", &statement("Allow", "john", ""));
     assert_eq!(world.decide(token.expose()), Err(Class::NotAllowed));
-    let because = world.last()["because"].as_str().unwrap().to_owned();
-    assert!(because.contains("\"Connect\"") && because.contains("db-ABC/john"), "{because}");
+    let reason = world.last()["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("\"Connect\"") && reason.contains("db-ABC/john"), "{reason}");
 
     world.put("connect", &statement("Allow", "jane", ""));
     world.put(
@@ -213,7 +213,7 @@ fn policies_decide_and_say_why_not() {
         )
         .unwrap();
     assert_eq!(world.decide(token.expose()), Err(Class::NotAllowed));
-    assert!(world.last()["because"].as_str().unwrap().contains("service control"));
+    assert!(world.last()["reason"].as_str().unwrap().contains("service control"));
 }
 
 #[test]

@@ -20,7 +20,7 @@ const PERIOD: Duration = Duration::from_millis(100);
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  countersign local log --follow\n  countersign local log --output json | jq .because"
+    after_help = "Examples:\n  countersign local log --follow\n  countersign local log --output json | jq .reason"
 )]
 pub(super) struct Arguments {
     /// Go on with new decisions until Ctrl-C
@@ -80,6 +80,6 @@ fn print(line: &str, format: Format) -> Result<(), Failure> {
     };
     let class = record.class.map_or(String::new(), |class| format!("{class}: "));
     let (time, instance, user) = (&record.time, &record.instance, record.user);
-    let rest = output::plain(&format!("{user}@{instance}  {class}{}", record.because));
+    let rest = output::plain(&format!("{user}@{instance}  {class}{}", record.reason));
     output::line(&format!("{time}  {outcome}  {rest}"))
 }

@@ -65,7 +65,7 @@ fn the_record_is_versioned_json() {
       "time": "1970-01-01T00:00:00.000Z",
       "outcome": "denied",
       "class": "expired",
-      "because": "the decision was abandoned",
+      "reason": "the decision was abandoned",
       "engine": "postgres",
       "instance": "orders",
       "user": "jane",

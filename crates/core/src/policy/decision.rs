@@ -45,7 +45,7 @@ impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Allow(permit) => permit.fmt(f),
-            Self::Deny(because) => because.fmt(f),
+            Self::Deny(reason) => reason.fmt(f),
         }
     }
 }

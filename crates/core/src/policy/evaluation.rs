@@ -25,7 +25,7 @@ use super::set::{Layer, PolicySet};
 /// to explain a Deny is computed only for a Deny.
 pub fn decide(request: &Request<'_>, policies: &PolicySet) -> Decision {
     let inquiry = Evaluation::new(request, policies);
-    let because = |cause| DenyReason {
+    let reason = |cause| DenyReason {
         action: request.action.as_str().into(),
         resource: request.resource.into(),
         cause,
@@ -33,7 +33,7 @@ pub fn decide(request: &Request<'_>, policies: &PolicySet) -> Decision {
     let allows = match inquiry.survey() {
         Ok(allows) => allows,
         Err(denial) => {
-            return Decision::Deny(because(Cause::Explicit { statement: denial.name() }));
+            return Decision::Deny(reason(Cause::Explicit { statement: denial.name() }));
         }
     };
     match inquiry.combine(&allows) {
@@ -46,7 +46,7 @@ pub fn decide(request: &Request<'_>, policies: &PolicySet) -> Decision {
         Err(layer) => {
             let crossing =
                 inquiry.crosses_accounts() && matches!(layer, Layer::Resource | Layer::Identity);
-            Decision::Deny(because(Cause::Implicit {
+            Decision::Deny(reason(Cause::Implicit {
                 layer,
                 policies: policies.layer(layer).map_or(0, <[_]>::len),
                 owner: request.owner().filter(|_| crossing).map(str::to_owned),

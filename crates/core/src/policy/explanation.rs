@@ -85,7 +85,7 @@ impl serde::Serialize for Explanation {
             line: u32,
             applies: bool,
             #[serde(skip_serializing_if = "Option::is_none")]
-            because: Option<String>,
+            reason: Option<String>,
         }
 
         let lines = self.layers.iter().flat_map(|(_, _, lines)| lines);
@@ -94,12 +94,12 @@ impl serde::Serialize for Explanation {
                 statement: place,
                 line: *line,
                 applies: applies.is_ok(),
-                because: applies.as_ref().err().map(ToString::to_string),
+                reason: applies.as_ref().err().map(ToString::to_string),
             })
             .collect();
         let mut explanation = serializer.serialize_struct("Explanation", 3)?;
         explanation.serialize_field("decision", &Verdict::from(&self.decision))?;
-        explanation.serialize_field("because", &self.decision.to_string())?;
+        explanation.serialize_field("reason", &self.decision.to_string())?;
         explanation.serialize_field("statements", &statements)?;
         explanation.end()
     }

@@ -69,7 +69,7 @@ pub struct SimulationResult {
     /// What was decided.
     pub decision: Verdict,
     /// Why, in a sentence.
-    pub because: String,
+    pub reason: String,
     /// Every statement, allowing or denying, that applies to the request.
     pub matched: Vec<StatementName>,
 }
@@ -112,7 +112,7 @@ impl Simulation {
         let decision = decide(&request, &self.policies);
         SimulationResult {
             decision: Verdict::from(&decision),
-            because: decision.to_string(),
+            reason: decision.to_string(),
             matched: applying(&request, &self.policies),
         }
     }

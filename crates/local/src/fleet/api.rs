@@ -201,7 +201,7 @@ impl Fleet {
         installation: &Installation,
         source: Option<&InstanceState>,
     ) -> Result<InstanceState, ServersError> {
-        let (authentication, because) = self.asks(new.engine)?;
+        let (authentication, reason) = self.asks(new.engine)?;
         let mut known = self.lock();
         let taken: Vec<u16> = known.state.instances.iter().map(|entry| entry.port).collect();
         let port = match new.port {
@@ -231,7 +231,7 @@ impl Fleet {
             database: database.to_owned(),
             user: user.to_owned(),
             authentication,
-            because,
+            reason,
             maker: CreatedBy::Api,
             standing: DesiredState::Partial,
         };

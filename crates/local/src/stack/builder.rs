@@ -102,7 +102,7 @@ impl Builder {
         let left = SkippedServer {
             instance: wanted.instance.clone(),
             engine: wanted.engine,
-            because: error.to_string(),
+            reason: error.to_string(),
         };
         self.fleet.change(|state| {
             state.left_out.push(left);
@@ -134,7 +134,7 @@ impl Builder {
         let server = self.fleet.make(installation, &wanted.instance, maker, None)?;
         let (resource_id, port) =
             self.register(wanted, known.as_ref(), store, server.is_running())?;
-        let (authentication, because) = self.fleet.asks(engine)?;
+        let (authentication, reason) = self.fleet.asks(engine)?;
         let (database, user) = known.map_or_else(
             || (database(engine).to_owned(), DEFAULT_USER.to_owned()),
             |known| (known.database, known.user),
@@ -149,7 +149,7 @@ impl Builder {
             database,
             user,
             authentication,
-            because,
+            reason,
             maker,
             standing: DesiredState::Up,
         };

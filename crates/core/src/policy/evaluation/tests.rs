@@ -75,7 +75,7 @@ impl Case {
     fn outcome(&self) -> String {
         match self.decide() {
             Decision::Allow(_) => "allowed".into(),
-            Decision::Deny(because) => match because.cause {
+            Decision::Deny(reason) => match reason.cause {
                 Cause::Explicit { .. } => "explicit".into(),
                 Cause::Implicit { layer, .. } => layer.to_string(),
             },

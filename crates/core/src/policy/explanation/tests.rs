@@ -123,9 +123,9 @@ fn a_denial_is_data_too() {
         resource_account: None,
         context: &Context::new(),
     };
-    let crate::policy::Decision::Deny(because) = decide(&request, &policies) else { panic!() };
+    let crate::policy::Decision::Deny(reason) = decide(&request, &policies) else { panic!() };
     assert_eq!(
-        serde_json::to_value(&because).unwrap(),
+        serde_json::to_value(&reason).unwrap(),
         serde_json::json!({
             "action": "rds-db:connect", "resource": "*", "deny": "implicit", "layer": "identity", "policies": 1,
             "nearest": {
@@ -159,8 +159,8 @@ fn an_explanation_is_data_too() {
         (&false.into(), &true.into())
     );
     assert!(
-        statements[0]["because"].as_str().unwrap().contains("s3:*")
-            && statements[1].get("because").is_none(),
+        statements[0]["reason"].as_str().unwrap().contains("s3:*")
+            && statements[1].get("reason").is_none(),
         "{value}"
     );
 }

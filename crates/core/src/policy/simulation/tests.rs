@@ -15,7 +15,7 @@ fn the_least_input_is_a_question() {
         outcome(&text),
         r#"{
   "decision": "implicitDeny",
-  "because": "implicit deny: there is no identity policy that allows rds-db:connect on *",
+  "reason": "implicit deny: there is no identity policy that allows rds-db:connect on *",
   "matched": []
 }"#
     );
@@ -39,7 +39,7 @@ fn policies_are_objects_or_strings_and_null_is_nothing() {
         outcome(text),
         r#"{
   "decision": "allowed",
-  "because": "allowed: statement \"Read\" of identity policy 1 allows s3:GetObject on arn:aws:s3:::b/k",
+  "reason": "allowed: statement \"Read\" of identity policy 1 allows s3:GetObject on arn:aws:s3:::b/k",
   "matched": [
     {
       "layer": "identity",
@@ -63,7 +63,7 @@ fn what_matched_names_its_layer_and_level() {
     let outcome: serde_json::Value = serde_json::from_str(&outcome(&text)).unwrap();
     assert_eq!(outcome["decision"], "explicitDeny");
     assert_eq!(
-        outcome["because"],
+        outcome["reason"],
         "explicit deny: statement 1 of service control policy 1 of level 2 denies s3:GetObject on *"
     );
     assert_eq!(

@@ -47,7 +47,7 @@ impl Place {
                 database: "app".to_owned(),
                 user: DEFAULT_USER.to_owned(),
                 authentication: Authentication::Plugin,
-                because: None,
+                reason: None,
                 maker: CreatedBy::CommandLine,
                 standing: DesiredState::Up,
             }],
