@@ -28,9 +28,9 @@ pub fn padded_session(directory: &Path, padding: usize) -> Credentials {
         policies: Vec::new(),
         policy_arns: Vec::new(),
         tags: Default::default(),
-        transitive: Vec::new(),
+        transitive_tag_keys: Vec::new(),
         source_identity: None,
-        facts: [("padding".to_owned(), "x".repeat(padding))].into(),
+        context_keys: [("padding".to_owned(), "x".repeat(padding))].into(),
     };
     session.issue(store.sealing()).expect("a session")
 }

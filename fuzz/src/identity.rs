@@ -1,5 +1,5 @@
 use countersign_authority::oidc::jwk::Jwks;
-use countersign_authority::oidc::jwt::{Expectation, parse};
+use countersign_authority::oidc::jwt::{Validation, parse};
 
 /// What an identity provider publishes and issues: its keys on the first line, a token on the second.
 pub fn identity(data: &[u8]) {
@@ -13,7 +13,7 @@ pub fn identity(data: &[u8]) {
     let (Ok(keys), Ok(token)) = (keys, parse(token)) else {
         return;
     };
-    let expected = Expectation {
+    let expected = Validation {
         issuer: "https://issuer.example/id/1",
         audiences: &["sts.amazonaws.com"],
         now: crate::now(),

@@ -33,7 +33,11 @@ pub struct EffectivePolicies {
 impl EffectivePolicies {
     /// The policies of a user or role itself, without a session.
     #[must_use]
-    pub fn of(state: &State, who: &PrincipalRecord, resource_account: &AccountId) -> Self {
+    pub fn for_principal(
+        state: &State,
+        who: &PrincipalRecord,
+        resource_account: &AccountId,
+    ) -> Self {
         let mut documents = Self::default();
         let account = match who {
             PrincipalRecord::User(user) => {
@@ -51,13 +55,13 @@ impl EffectivePolicies {
                     }
                 }
                 documents.boundaries =
-                    user.boundary.iter().map(|arn| managed(state, arn)).collect();
+                    user.boundary.iter().map(|arn| managed_policy_document(state, arn)).collect();
                 &user.account
             }
             PrincipalRecord::Role(role) => {
                 documents.add(state, "", &role.inline, &role.attached);
                 documents.boundaries =
-                    role.boundary.iter().map(|arn| managed(state, arn)).collect();
+                    role.boundary.iter().map(|arn| managed_policy_document(state, arn)).collect();
                 &role.account
             }
         };
@@ -89,7 +93,7 @@ impl EffectivePolicies {
         self.identity
             .extend(inline.iter().map(|(name, text)| (format!("{prefix}{name}"), text.clone())));
         self.identity.extend(attached.iter().map(|arn| {
-            let (name, text) = managed(state, arn);
+            let (name, text) = managed_policy_document(state, arn);
             (format!("{prefix}{name}"), text)
         }));
     }
@@ -136,16 +140,16 @@ pub struct UnusablePolicy {
 
 /// The document of a managed policy that counts, AWS's own or the account's. One that is not there has no text, which can't be
 /// evaluated, and so denies.
-pub fn managed(state: &State, arn: &str) -> NamedDocument {
+pub fn managed_policy_document(state: &State, arn: &str) -> NamedDocument {
     let imported = || state.aws_policies.get(arn).map(|policy| policy.document.as_str());
-    let own = || policy(state, arn).and_then(|policy| policy.document());
+    let own = || managed_policy(state, arn).and_then(|policy| policy.document());
     let text = imported().or_else(|| aws_managed::document(arn)).or_else(own).map(str::to_owned);
     (arn.to_owned(), text.unwrap_or_default())
 }
 
 /// The managed policy of an account with this ARN.
 #[must_use]
-pub fn policy<'a>(state: &'a State, arn: &str) -> Option<&'a Arc<ManagedPolicy>> {
+pub fn managed_policy<'a>(state: &'a State, arn: &str) -> Option<&'a Arc<ManagedPolicy>> {
     let parsed: Arn = arn.parse().ok()?;
     let name = parsed.resource().strip_prefix("policy/")?.rsplit('/').next()?;
     let found = state.policies.get(&account_key(parsed.account(), name))?;

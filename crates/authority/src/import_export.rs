@@ -15,8 +15,8 @@ mod outcome;
 mod tags;
 
 pub use countersign_config_file::{ConfigError, ConfigErrors, MAX_SIZE};
-pub use export::{Exported, Secrets};
-pub use outcome::{Change, ChangeKind, CreatedKey, ImportSummary};
+pub use export::{ExportSecrets, StateExport};
+pub use outcome::{Change, ChangeKind, CreatedAccessKey, ImportSummary};
 
 use std::time::SystemTime;
 
@@ -25,7 +25,7 @@ use countersign_config_file::DiagnosticSink;
 
 /// Whether an import is for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+pub enum ImportMode {
     /// It is applied, in one transaction.
     Apply,
     /// It is worked out, and nothing is written.
@@ -37,7 +37,7 @@ pub enum Mode {
 pub enum ImportError {
     /// There are mistakes in the file.
     #[error("{0}")]
-    Mistakes(ConfigErrors),
+    InvalidFile(ConfigErrors),
     /// The store did not take it.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -50,12 +50,15 @@ pub enum ImportError {
 pub fn import(
     store: &Store,
     text: &str,
-    mode: Mode,
+    mode: ImportMode,
     now: SystemTime,
 ) -> Result<ImportSummary, ImportError> {
     let report = DiagnosticSink::default();
     let Some(root) = countersign_config_file::read(text, &report) else {
-        return report.conclude().map(|()| ImportSummary::default()).map_err(ImportError::Mistakes);
+        return report
+            .conclude()
+            .map(|()| ImportSummary::default())
+            .map_err(ImportError::InvalidFile);
     };
     let entries = if account_authorization_details::recognised(&root) {
         account_authorization_details::read(&root, &report)
@@ -68,14 +71,14 @@ pub fn import(
         let outcome = apply::apply(&entries, draft, &report, now)?;
         report.conclude().map_err(Stop::Mistakes)?;
         match mode {
-            Mode::Apply => Ok(outcome),
-            Mode::DryRun => Err(Stop::DryRun(outcome)),
+            ImportMode::Apply => Ok(outcome),
+            ImportMode::DryRun => Err(Stop::DryRun(outcome)),
         }
     });
     match done {
         Ok(outcome) => Ok(outcome),
         Err(Stop::DryRun(outcome)) => Ok(outcome.without_keys()),
-        Err(Stop::Mistakes(mistakes)) => Err(ImportError::Mistakes(mistakes)),
+        Err(Stop::Mistakes(mistakes)) => Err(ImportError::InvalidFile(mistakes)),
         Err(Stop::Store(error)) => Err(ImportError::Store(error)),
     }
 }

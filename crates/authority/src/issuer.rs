@@ -26,7 +26,7 @@ const PREFIX: &str = "issuer/";
 
 /// Why the issuer can't be used.
 #[derive(Debug, thiserror::Error)]
-pub enum UnusableIssuer {
+pub enum SigningKeyError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -42,7 +42,7 @@ pub enum UnusableIssuer {
 ///
 /// # Errors
 /// [`UnusableIssuer`]
-pub fn signing_key(store: &Store, now: SystemTime) -> Result<IssuerKey, UnusableIssuer> {
+pub fn signing_key(store: &Store, now: SystemTime) -> Result<IssuerKey, SigningKeyError> {
     let newest = |state: &State| records(state).max_by_key(|record| record.created).cloned();
     let young = |record: &Arc<SecretRecord>| now < instant(record.created) + KEY_LIFETIME;
     if let Some(record) = newest(store.state()?.as_ref()).filter(young) {
@@ -74,7 +74,7 @@ pub fn signing_key(store: &Store, now: SystemTime) -> Result<IssuerKey, Unusable
 ///
 /// # Errors
 /// [`UnusableIssuer::Key`]
-pub fn key_set(state: &State) -> Result<serde_json::Value, UnusableIssuer> {
+pub fn jwks(state: &State) -> Result<serde_json::Value, SigningKeyError> {
     let keys: Vec<IssuerKey> = records(state)
         .map(|record| IssuerKey::from_base64(&record.text))
         .collect::<Result<_, _>>()?;
@@ -85,9 +85,9 @@ pub fn key_set(state: &State) -> Result<serde_json::Value, UnusableIssuer> {
 ///
 /// # Errors
 /// [`UnusableIssuer`]
-pub fn public_keys(state: &State) -> Result<Arc<Jwks>, UnusableIssuer> {
-    let document = key_set(state)?.to_string();
-    Jwks::parse(document.as_bytes()).map(Arc::new).map_err(|_| UnusableIssuer::Keys)
+pub fn public_keys(state: &State) -> Result<Arc<Jwks>, SigningKeyError> {
+    let document = jwks(state)?.to_string();
+    Jwks::parse(document.as_bytes()).map(Arc::new).map_err(|_| SigningKeyError::Keys)
 }
 
 fn records(state: &State) -> impl Iterator<Item = &Arc<SecretRecord>> {
@@ -95,7 +95,7 @@ fn records(state: &State) -> impl Iterator<Item = &Arc<SecretRecord>> {
 }
 
 /// How a service account is called in `sub`, before its namespace and name.
-pub const ACCOUNT_PREFIX: &str = "system:serviceaccount:";
+pub const SUBJECT_PREFIX: &str = "system:serviceaccount:";
 
 /// Whom IRSA's tokens are for, and Pod Identity's.
 pub const STS_AUDIENCE: &str = "sts.amazonaws.com";
@@ -104,7 +104,7 @@ pub const POD_IDENTITY_AUDIENCE: &str = "pods.eks.amazonaws.com";
 
 /// A service account's token that a pod finds in a file, as the kubelet projects it.
 #[derive(Debug, Clone, Copy)]
-pub struct Projection<'a> {
+pub struct TokenProjection<'a> {
     /// How the issuer calls itself.
     pub issuer: &'a str,
     /// The service account's namespace.
@@ -119,19 +119,19 @@ pub struct Projection<'a> {
     pub lifetime: Duration,
 }
 
-impl Projection<'_> {
+impl TokenProjection<'_> {
     /// The token.
     ///
     /// # Errors
     /// [`UnusableIssuer`]; [`StoreError::Missing`] where there is no such service account.
-    pub fn token(
+    pub fn issue(
         &self,
         store: &Store,
         now: SystemTime,
-    ) -> Result<Zeroizing<String>, UnusableIssuer> {
+    ) -> Result<Zeroizing<String>, SigningKeyError> {
         let (namespace, name) = (self.namespace, self.name);
         if !store.state()?.service_accounts.contains_key(&account_key(namespace, name)) {
-            return Err(StoreError::Missing(format!("service account {namespace}/{name}")).into());
+            return Err(StoreError::NotFound(format!("service account {namespace}/{name}")).into());
         }
         let (account, pod) =
             (uid(&format!("{namespace}/{name}")), uid(&format!("{namespace}/{name}/{}", self.pod)));

@@ -12,7 +12,7 @@ use countersign_core::region::Partition;
 use countersign_core::timestamp::rfc3339;
 use countersign_core::token::KeyStatus;
 
-use crate::effective_policies::{EffectivePolicies, managed};
+use crate::effective_policies::{EffectivePolicies, managed_policy_document};
 use crate::model::{Role, Tags, User, instant, seconds};
 use crate::seal::SealingKey;
 use crate::session::{Session, Subject};
@@ -81,7 +81,7 @@ pub struct ResolvedKey {
     /// Whether it may be used.
     pub status: KeyStatus,
     /// Whose it is.
-    pub holder: ResolvedIdentity,
+    pub identity: ResolvedIdentity,
 }
 
 /// An identity as it acts: a user, or a session.
@@ -115,7 +115,7 @@ impl ResolvedKey {
         Ok(Self {
             credentials,
             status: KeyStatus::Active,
-            holder: ResolvedIdentity::of_session(state, session)?,
+            identity: ResolvedIdentity::from_session(state, session)?,
         })
     }
 
@@ -144,7 +144,7 @@ impl ResolvedKey {
         Ok(Self {
             credentials: key.credentials().ok_or(KeyLookupError::Unknown)?,
             status: key.status,
-            holder,
+            identity: holder,
         })
     }
 }
@@ -155,7 +155,7 @@ impl ResolvedIdentity {
     ///
     /// # Errors
     /// [`Unheld::Unknown`] where it is none, [`Unheld::Corrupt`].
-    pub fn proven(state: &State, proven: &ProvenIdentity) -> Result<Self, KeyLookupError> {
+    pub fn from_sts(state: &State, proven: &ProvenIdentity) -> Result<Self, KeyLookupError> {
         let account = proven.account.as_str();
         let (id, session) = proven.user_id.split_once(':').unwrap_or((&proven.user_id, ""));
         let (kind, names) = proven.arn.resource().split_once('/').ok_or(KeyLookupError::Unknown)?;
@@ -199,7 +199,7 @@ impl ResolvedIdentity {
     ///
     /// # Errors
     /// [`Unheld::Unknown`] where its user or role has gone, [`Unheld::Corrupt`].
-    pub fn of_session(state: &State, session: Session) -> Result<Self, KeyLookupError> {
+    pub fn from_session(state: &State, session: Session) -> Result<Self, KeyLookupError> {
         let partition = partition(state, &session.account)?;
         let account = session.account.as_str();
         let user = |name: &str| {
@@ -264,15 +264,20 @@ impl ResolvedIdentity {
 
     /// The policies that bear on what the identity does to resources of `resource_account`.
     #[must_use]
-    pub fn documents(&self, state: &State, resource_account: &AccountId) -> EffectivePolicies {
-        let mut documents = EffectivePolicies::of(state, &self.who, resource_account);
+    pub fn effective_policies(
+        &self,
+        state: &State,
+        resource_account: &AccountId,
+    ) -> EffectivePolicies {
+        let mut documents = EffectivePolicies::for_principal(state, &self.who, resource_account);
         if let Some(session) = &self.session {
             let inline = session
                 .policies
                 .iter()
                 .map(|document| ("session policy".to_owned(), document.clone()));
-            documents.session =
-                inline.chain(session.policy_arns.iter().map(|arn| managed(state, arn))).collect();
+            documents.session = inline
+                .chain(session.policy_arns.iter().map(|arn| managed_policy_document(state, arn)))
+                .collect();
         }
         documents
     }
@@ -294,7 +299,7 @@ impl ResolvedIdentity {
                 .source_identity
                 .as_ref()
                 .map(|source| context.insert("aws:SourceIdentity", source.as_str()));
-            for (key, value) in &session.facts {
+            for (key, value) in &session.context_keys {
                 context.insert(key, value.as_str());
             }
         }

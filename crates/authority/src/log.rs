@@ -113,7 +113,7 @@ impl AccessLog {
     ///
     /// # Errors
     /// The system's.
-    pub fn forget(&self, instance: &InstanceId) -> io::Result<()> {
+    pub fn remove_denials(&self, instance: &InstanceId) -> io::Result<()> {
         match fs::remove_file(self.of(instance)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),

@@ -38,7 +38,7 @@ fn characters(alphabet: &[u8], length: usize) -> Result<Zeroizing<String>, Store
 /// A fresh key: 20 characters of id, 40 of secret.
 pub fn credentials(prefix: &str) -> Result<Credentials, StoreError> {
     let secret = Secret::new(secret(40)?.as_str())
-        .ok_or_else(|| StoreError::Missing("secret".to_owned()))?;
+        .ok_or_else(|| StoreError::NotFound("secret".to_owned()))?;
     Ok(Credentials {
         access_key_id: id(prefix, 16)?.parse()?,
         secret,

@@ -11,7 +11,7 @@ use countersign_core::endpoint::HostName;
 use countersign_core::name::{Engine, InstanceId, ResourceId};
 
 /// The most of a log that is given at once, in bytes: RDS gives 1 MB.
-pub const MAX_PORTION: u64 = 1 << 20;
+pub const MAX_LOG_PORTION: u64 = 1 << 20;
 
 /// A version of a server that can be had.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,7 +24,7 @@ pub struct EngineVersion {
 
 /// The user that an instance has from its creation: on RDS, the master user.
 #[derive(Debug, Clone)]
-pub struct Master {
+pub struct MasterUser {
     /// Its name: a letter, then letters, digits and underscores.
     pub name: String,
     /// Its password: printable ASCII without `/`, `"`, `@` and space, as RDS has it.
@@ -47,14 +47,14 @@ pub struct NewServer {
     /// A database to make in it.
     pub database: Option<String>,
     /// The user to make in it. A replica has those of its source.
-    pub master: Option<Master>,
+    pub master: Option<MasterUser>,
     /// The server that it follows.
     pub replica_of: Option<InstanceId>,
 }
 
 /// Where a server is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Running {
+pub struct RunningServer {
     /// Every name that it is reached by, on the one port: tokens may be signed for each.
     pub hosts: Vec<HostName>,
     /// The name to tell clients.
@@ -67,11 +67,11 @@ pub struct Running {
 
 /// A server that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Described {
+pub struct ServerDescription {
     /// Whether it is meant to run; one that was stopped stays so until it is started.
     pub started: bool,
     /// Where it is reached when it runs.
-    pub running: Running,
+    pub running: RunningServer,
     /// The database that it was made with.
     pub database: String,
     /// The user that it was made with.
@@ -97,7 +97,7 @@ pub enum ServersError {
     NotFound(String),
     /// There is no such instance.
     #[error("there is no server {0}")]
-    NoInstance(InstanceId),
+    InstanceNotFound(InstanceId),
     /// Another program listens on the port.
     #[error("port {0} is taken: name another, or none for a free one")]
     PortInUse(u16),
@@ -122,19 +122,19 @@ pub trait Servers: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`ServersError`]
-    fn create(&self, server: &NewServer) -> Result<Running, ServersError>;
+    fn create(&self, server: &NewServer) -> Result<RunningServer, ServersError>;
 
     /// What is known of a server.
     ///
     /// # Errors
     /// [`ServersError::NoInstance`], [`ServersError::NotFound`] where its programs have gone.
-    fn describe(&self, instance: &InstanceId) -> Result<Described, ServersError>;
+    fn describe(&self, instance: &InstanceId) -> Result<ServerDescription, ServersError>;
 
     /// Starts a server that was stopped, and waits until it takes logins.
     ///
     /// # Errors
     /// [`ServersError`]
-    fn start(&self, instance: &InstanceId) -> Result<Running, ServersError>;
+    fn start(&self, instance: &InstanceId) -> Result<RunningServer, ServersError>;
 
     /// Stops a server, until it is started again.
     ///
@@ -146,7 +146,7 @@ pub trait Servers: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`ServersError`]
-    fn reboot(&self, instance: &InstanceId) -> Result<Running, ServersError>;
+    fn reboot(&self, instance: &InstanceId) -> Result<RunningServer, ServersError>;
 
     /// Stops a server, and takes its data away.
     ///

@@ -67,13 +67,13 @@ pub struct Session {
     pub tags: Tags,
     /// The keys of the tags that the sessions which come out of this one inherit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub transitive: Vec<String>,
+    pub transitive_tag_keys: Vec<String>,
     /// Who is behind it all, which stays through a chain of roles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_identity: Option<String>,
     /// Further condition keys that hold for as long as the session does: `aws:FederatedProvider`, `ISSUER:sub`, …
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub facts: BTreeMap<String, String>,
+    pub context_keys: BTreeMap<String, String>,
 }
 
 impl fmt::Debug for Session {
@@ -139,7 +139,7 @@ impl Session {
 
     /// When it ends.
     #[must_use]
-    pub fn end(&self) -> SystemTime {
+    pub fn expires_at(&self) -> SystemTime {
         instant(self.expires)
     }
 }

@@ -61,10 +61,10 @@ pub enum StoreError {
     Schema(String),
     /// What was named does not exist.
     #[error("there is no {0}")]
-    Missing(String),
+    NotFound(String),
     /// What was to be created exists.
     #[error("{0} exists already")]
-    Exists(String),
+    AlreadyExists(String),
     /// A policy can't be evaluated.
     #[error("the policy {name:?} is refused: {errors}")]
     Policy {
@@ -75,7 +75,7 @@ pub enum StoreError {
     },
     /// A value is not of the form that it has to have.
     #[error(transparent)]
-    Name(#[from] InvalidName),
+    InvalidName(#[from] InvalidName),
     /// What is stored can't be read.
     #[error("the authority's store holds what it never wrote: {0}")]
     Corrupt(String),

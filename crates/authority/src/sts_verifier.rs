@@ -13,11 +13,11 @@ use countersign_core::region::Partition;
 use hyper::header::HeaderName;
 use serde_json::{Map, Value};
 
-use crate::oidc::fetch::{Bounds, FetchError, Fetcher};
+use crate::oidc::fetch::{FetchError, FetchLimits, Fetcher};
 use crate::oidc::object;
 
 /// A login waits for it.
-const BOUNDS: Bounds = Bounds { time: Duration::from_secs(3), size: 64 * 1024 };
+const BOUNDS: FetchLimits = FetchLimits { timeout: Duration::from_secs(3), max_size: 64 * 1024 };
 
 /// The longest unique id that is believed: AWS's are 21 characters, a role's session adds its name of at most 64.
 const MAX_USER_ID: usize = 128;

@@ -59,7 +59,7 @@ pub enum ContextKeys {
     #[default]
     AsRds,
     /// `aws:SourceIp` too, where the server tells it.
-    WithSource,
+    WithSourceIp,
 }
 
 /// How a verifier decides, apart from what the store says.
@@ -230,7 +230,7 @@ impl Verifier {
                     proven.arn, proven.user_id
                 )
             };
-            let holder = ResolvedIdentity::proven(&state, &proven)
+            let holder = ResolvedIdentity::from_sts(&state, &proven)
                 .map_err(|_| Failure::new(Class::UnknownKey, unknown()))?;
             let resource = instance.resource(login.user, None);
             return self.authorize(
@@ -275,7 +275,7 @@ impl Verifier {
                 ),
                 KeyLookupError::Corrupt(invalid) => internal(&invalid),
             })?;
-        Ok((token.verify(&key.credentials, key.status, &self.keys, now)?, key.holder))
+        Ok((token.verify(&key.credentials, key.status, &self.keys, now)?, key.identity))
     }
 
     fn authorize(
@@ -285,7 +285,7 @@ impl Verifier {
         now: SystemTime,
     ) -> Result<Permit, Failure> {
         let Question { state, instance, resource, holder } = question;
-        let documents = holder.documents(state, &instance.account);
+        let documents = holder.effective_policies(state, &instance.account);
         let policies = documents
             .compile()
             .map_err(|unusable| Failure::new(Class::PolicyUnusable, unusable.to_string()))?;
@@ -315,7 +315,7 @@ impl Verifier {
         now: SystemTime,
     ) -> Context {
         let mut context = holder.context(now);
-        if let (ContextKeys::WithSource, Some(client)) = (self.context_keys, login.client) {
+        if let (ContextKeys::WithSourceIp, Some(client)) = (self.context_keys, login.client) {
             context.insert("aws:SourceIp", client);
         }
         context

@@ -98,8 +98,10 @@ impl<'a> RequestContext<'a> {
         let caller = holder.caller()?;
         let resource_account =
             target.resource.split(':').nth(4).and_then(|account| account.parse().ok());
-        let documents = holder
-            .documents(&self.state, resource_account.as_ref().unwrap_or(&holder.owner.account));
+        let documents = holder.effective_policies(
+            &self.state,
+            resource_account.as_ref().unwrap_or(&holder.owner.account),
+        );
         self.decide(&caller, holder.context(self.now), &documents, action, target)
     }
 

@@ -57,10 +57,10 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         let message = error.to_string();
         match error {
-            StoreError::Missing(_) => Self::new("NoSuchEntity", 404, &message),
-            StoreError::Exists(_) => Self::new("EntityAlreadyExists", 409, &message),
+            StoreError::NotFound(_) => Self::new("NoSuchEntity", 404, &message),
+            StoreError::AlreadyExists(_) => Self::new("EntityAlreadyExists", 409, &message),
             StoreError::Policy { .. } => Self::new("MalformedPolicyDocument", 400, &message),
-            StoreError::Name(_) => Self::invalid(&message),
+            StoreError::InvalidName(_) => Self::invalid(&message),
             StoreError::Contended => Self::new("ConcurrentModification", 409, &message),
             StoreError::Database { .. }
             | StoreError::File { .. }

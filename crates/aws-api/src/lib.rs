@@ -41,7 +41,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use countersign_authority::accept::{self, ConnActivity};
-use countersign_authority::oidc::discovery::Issuers;
+use countersign_authority::oidc::discovery::IssuerKeyCache;
 use countersign_authority::oidc::fetch::Fetcher;
 use countersign_authority::servers::Servers;
 use countersign_authority::store::Store;
@@ -55,7 +55,7 @@ use route::Received;
 pub struct Api {
     verifier: Arc<Verifier>,
     /// The keys of other issuers.
-    issuers: Issuers,
+    issuers: IssuerKeyCache,
     /// How the authority's own issuer calls itself.
     issuer: String,
     /// What does the work of RDS.
@@ -67,7 +67,7 @@ impl Api {
     #[must_use]
     pub fn new(verifier: Arc<Verifier>, fetcher: Fetcher, issuer: &str) -> Self {
         let rds = Arc::new(rds::Runner::idle(Arc::clone(&verifier)));
-        Self { verifier, issuers: Issuers::new(fetcher), issuer: issuer.to_owned(), rds }
+        Self { verifier, issuers: IssuerKeyCache::new(fetcher), issuer: issuer.to_owned(), rds }
     }
 
     /// With what runs database servers, under a name that no other authority over the same store has; `ca` is the PEM of the CA that
@@ -90,7 +90,7 @@ impl Api {
     }
 
     /// What finds the keys of others.
-    pub(crate) const fn issuers(&self) -> &Issuers {
+    pub(crate) const fn issuers(&self) -> &IssuerKeyCache {
         &self.issuers
     }
 

@@ -79,7 +79,7 @@ pub(super) fn verify(
         ));
     }
     let region = signed.region().parse().map_err(|_| refused(RequestError::Scope("region")))?;
-    Ok(Signed { holder: key.holder, region })
+    Ok(Signed { holder: key.identity, region })
 }
 
 /// AWS's code and status for a signature that does not do. Source: "Common errors" of the STS API reference.

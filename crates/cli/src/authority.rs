@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use countersign_authority::import_export::{
-    Change, ChangeKind, CreatedKey, Exported, ImportError, ImportSummary, MAX_SIZE, Mode, Secrets,
-    import,
+    Change, ChangeKind, CreatedAccessKey, ExportSecrets, ImportError, ImportMode, ImportSummary,
+    MAX_SIZE, StateExport, import,
 };
 use countersign_authority::store::{Location, PostgresLocation, Store};
 use countersign_aws_api::server::state_directory;
@@ -151,7 +151,7 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
 
 fn take(arguments: &ImportArguments) -> Result<ExitCode, Failure> {
     let text = read(&arguments.file)?;
-    let mode = if arguments.dry_run { Mode::DryRun } else { Mode::Apply };
+    let mode = if arguments.dry_run { ImportMode::DryRun } else { ImportMode::Apply };
     let store = arguments.store.open(true)?;
     let outcome = import(&store, &text, mode, SystemTime::now())
         .map_err(|error| refusal(&arguments.file, &error))?;
@@ -171,8 +171,9 @@ fn give(arguments: &ExportArguments) -> Result<ExitCode, Failure> {
         .open(false)?
         .state()
         .map_err(|error| Failure::new(Class::Configuration, error.to_string()))?;
-    let secrets = if arguments.with_secrets { Secrets::Included } else { Secrets::Omitted };
-    let exported = Exported::of(&state, secrets);
+    let secrets =
+        if arguments.with_secrets { ExportSecrets::Included } else { ExportSecrets::Omitted };
+    let exported = StateExport::new(&state, secrets);
     match arguments.output {
         Format::Json => output::json(&exported)?,
         Format::Text => output::line(
@@ -198,19 +199,19 @@ fn read(file: &str) -> Result<Zeroizing<String>, Failure> {
 fn refusal(file: &str, error: &ImportError) -> Failure {
     let name = if file == "-" { "standard input" } else { file };
     match error {
-        ImportError::Mistakes(mistakes) => {
+        ImportError::InvalidFile(mistakes) => {
             Failure::new(Class::Configuration, format!("{name} is refused\n{mistakes}"))
         }
         ImportError::Store(error) => Failure::new(Class::Configuration, error.to_string()),
     }
 }
 
-fn describe(outcome: &ImportSummary, mode: Mode) -> String {
+fn describe(outcome: &ImportSummary, mode: ImportMode) -> String {
     let verb = |done| match (done, mode) {
-        (ChangeKind::Created, Mode::Apply) => "created",
-        (ChangeKind::Changed, Mode::Apply) => "changed",
-        (ChangeKind::Created, Mode::DryRun) => "would create",
-        (ChangeKind::Changed, Mode::DryRun) => "would change",
+        (ChangeKind::Created, ImportMode::Apply) => "created",
+        (ChangeKind::Changed, ImportMode::Apply) => "changed",
+        (ChangeKind::Created, ImportMode::DryRun) => "would create",
+        (ChangeKind::Changed, ImportMode::DryRun) => "would change",
     };
     let line = |change: &Change| {
         output::plain(&format!("{} {} {}", verb(change.done), change.kind, change.what))
@@ -223,7 +224,7 @@ fn describe(outcome: &ImportSummary, mode: Mode) -> String {
         verb(ChangeKind::Changed),
         outcome.unchanged
     );
-    let key = |key: &CreatedKey| {
+    let key = |key: &CreatedAccessKey| {
         format!(
             "\nfor {}:\n  aws_access_key_id = {}\n  aws_secret_access_key = {}",
             output::plain(&key.user),
@@ -235,10 +236,10 @@ fn describe(outcome: &ImportSummary, mode: Mode) -> String {
     outcome.changes.iter().map(line).chain([total + &keys]).collect::<Vec<_>>().join("\n")
 }
 
-fn value(outcome: &ImportSummary, mode: Mode) -> Value {
-    let key = |key: &CreatedKey| json!({"user": key.user, "access_key_id": key.id, "secret_access_key": key.secret.as_str()});
+fn value(outcome: &ImportSummary, mode: ImportMode) -> Value {
+    let key = |key: &CreatedAccessKey| json!({"user": key.user, "access_key_id": key.id, "secret_access_key": key.secret.as_str()});
     json!({
-        "dry_run": mode == Mode::DryRun,
+        "dry_run": mode == ImportMode::DryRun,
         "changes": outcome.changes,
         "unchanged": outcome.unchanged,
         "access_keys": outcome.keys.iter().map(key).collect::<Vec<_>>(),

@@ -268,7 +268,7 @@ impl Fleet {
     fn entry(&self, instance: &InstanceId) -> Result<InstanceState, ServersError> {
         let found =
             self.lock().state.instances.iter().find(|entry| entry.instance == *instance).cloned();
-        found.ok_or_else(|| ServersError::NoInstance(instance.clone()))
+        found.ok_or_else(|| ServersError::InstanceNotFound(instance.clone()))
     }
 
     /// Claims an instance, once the stack has started.

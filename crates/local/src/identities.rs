@@ -123,7 +123,7 @@ impl<'a> Identities<'a> {
         let identity = self.identity(IdentityKind::User, name)?;
         let newest = self.store.access_keys(&identity)?.pop();
         let credentials = newest.and_then(|key| key.credentials());
-        Ok(credentials.ok_or_else(|| StoreError::Missing(format!("access key of {name}")))?)
+        Ok(credentials.ok_or_else(|| StoreError::NotFound(format!("access key of {name}")))?)
     }
 
     /// Temporary credentials: of a user, or of a role that is assumed.
@@ -147,7 +147,7 @@ impl<'a> Identities<'a> {
     pub(crate) fn ensure_default_user(&self, before: Option<&State>) -> Result<(), LocalError> {
         let db_user = DEFAULT_USER.parse()?;
         match self.create(IdentityKind::User, DEFAULT_USER, &db_user, Grant::Usual) {
-            Err(LocalError::Store(StoreError::Exists(_))) => {}
+            Err(LocalError::Store(StoreError::AlreadyExists(_))) => {}
             made => return made,
         }
         let Some(before) = before else { return Ok(()) };

@@ -10,7 +10,7 @@ use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use countersign_authority::servers::Master;
+use countersign_authority::servers::MasterUser;
 use countersign_core::name::{DbUser, Engine, InstanceId};
 use rustix::process::Signal;
 use zeroize::Zeroizing;
@@ -261,7 +261,7 @@ impl Mysql {
     /// Makes the master user of RDS, and a database where one is named.
     pub(crate) fn make_master(
         &self,
-        master: &Master,
+        master: &MasterUser,
         database: Option<&str>,
     ) -> Result<(), LocalError> {
         let script = configuration::master(self.installation.engine, master, database);
@@ -269,7 +269,7 @@ impl Mysql {
     }
 
     /// Gives the master user another password.
-    pub(crate) fn set_password(&self, master: &Master) -> Result<(), LocalError> {
+    pub(crate) fn set_password(&self, master: &MasterUser) -> Result<(), LocalError> {
         let (name, password) =
             (literal(&master.name), Zeroizing::new(literal(master.password.expose())));
         let script = Zeroizing::new(format!("ALTER USER {name}@'%' IDENTIFIED BY {};", *password));
@@ -293,7 +293,7 @@ impl Mysql {
 }
 
 /// An error without the password: a server may quote what it does not take.
-fn hiding(error: LocalError, master: &Master) -> LocalError {
+fn hiding(error: LocalError, master: &MasterUser) -> LocalError {
     match error {
         LocalError::Program { program, output } => LocalError::Program {
             program,

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use countersign_authority::servers::Master;
+use countersign_authority::servers::MasterUser;
 use countersign_core::name::{DbUser, InstanceId};
 
 use crate::error::at;
@@ -284,7 +284,7 @@ impl Postgres {
     pub(crate) fn make_master(
         &self,
         port: u16,
-        master: &Master,
+        master: &MasterUser,
         database: Option<&str>,
     ) -> Result<(), LocalError> {
         let variables = [("name", &*master.name), ("database", database.unwrap_or(DATABASE))];
@@ -298,7 +298,7 @@ impl Postgres {
     }
 
     /// Gives the master user another password.
-    pub(crate) fn set_password(&self, port: u16, master: &Master) -> Result<(), LocalError> {
+    pub(crate) fn set_password(&self, port: u16, master: &MasterUser) -> Result<(), LocalError> {
         let verifier = scram::verifier(&master.password)?;
         let script =
             format!("\\set verifier '{verifier}'\n{}", include_str!("postgres/password.sql"));

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use countersign_authority::issuer::{Projection, UnusableIssuer};
+use countersign_authority::issuer::{SigningKeyError, TokenProjection};
 use countersign_authority::oidc::jwt;
 use countersign_authority::store::{Store, StoreError};
 use countersign_aws_api::server::state_directory;
@@ -96,7 +96,7 @@ impl Projections {
                     tracing::debug!(file = %file.display(), "a service account's token was replaced")
                 }
                 // The account has gone, and its tokens with it.
-                Err(LocalError::Store(StoreError::Missing(_))) => drop(fs::remove_file(&file)),
+                Err(LocalError::Store(StoreError::NotFound(_))) => drop(fs::remove_file(&file)),
                 Err(error) => {
                     tracing::error!(%error, file = %file.display(), "a service account's token can't be replaced")
                 }
@@ -114,7 +114,7 @@ impl Projections {
                 file.display()
             )));
         };
-        let projection = Projection {
+        let projection = TokenProjection {
             issuer: &self.issuer,
             namespace,
             name,
@@ -122,8 +122,8 @@ impl Projections {
             audience,
             lifetime: LIFETIME,
         };
-        let token = projection.token(&self.store, now).map_err(|error| match error {
-            UnusableIssuer::Store(error) => LocalError::Store(error),
+        let token = projection.issue(&self.store, now).map_err(|error| match error {
+            SigningKeyError::Store(error) => LocalError::Store(error),
             error => LocalError::Unusable(error.to_string()),
         })?;
         write_atomically(file, token.as_bytes(), 0o600, None)
@@ -135,7 +135,7 @@ fn is_due(file: &Path, now: SystemTime) -> bool {
     let Ok(token) = fs::read_to_string(file).map(Zeroizing::new) else {
         return true;
     };
-    let expires = jwt::parse(&token).ok().and_then(|token| token.member("exp")?.as_u64());
+    let expires = jwt::parse(&token).ok().and_then(|token| token.claim("exp")?.as_u64());
     expires.is_none_or(|end| {
         SystemTime::UNIX_EPOCH + Duration::from_secs(end) <= now + (LIFETIME - RENEWAL)
     })

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use countersign_authority::import_export::{ImportError, ImportSummary, Mode, import};
+use countersign_authority::import_export::{ImportError, ImportMode, ImportSummary, import};
 use countersign_authority::store::Store;
 use countersign_core::name::AccountId;
 use countersign_core::region::Region;
@@ -54,9 +54,9 @@ pub fn apply(
         return Ok(ImportSummary::default());
     }
     let text = facts.render(own.unwrap_or(DEFAULT));
-    import(store, &text, Mode::Apply, now).map_err(|error| match error {
+    import(store, &text, ImportMode::Apply, now).map_err(|error| match error {
         ImportError::Store(error) => LocalError::Store(error),
-        ImportError::Mistakes(mistakes) => {
+        ImportError::InvalidFile(mistakes) => {
             LocalError::Unusable(format!("the state to start from is refused\n{mistakes}"))
         }
     })

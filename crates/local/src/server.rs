@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use countersign_authority::servers::Master;
+use countersign_authority::servers::MasterUser;
 use countersign_core::name::{DbUser, Engine, InstanceId};
 use serde::{Deserialize, Serialize};
 
@@ -152,7 +152,7 @@ impl Server {
     pub(crate) fn make_master(
         &self,
         port: u16,
-        master: &Master,
+        master: &MasterUser,
         database: Option<&str>,
     ) -> Result<(), LocalError> {
         match self {
@@ -162,7 +162,7 @@ impl Server {
     }
 
     /// Gives the master user another password.
-    pub(crate) fn set_password(&self, port: u16, master: &Master) -> Result<(), LocalError> {
+    pub(crate) fn set_password(&self, port: u16, master: &MasterUser) -> Result<(), LocalError> {
         match self {
             Self::Postgres(server) => server.set_password(port, master),
             Self::Mysql(server) => server.set_password(master),

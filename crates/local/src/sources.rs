@@ -214,7 +214,7 @@ impl<'a> Sources<'a> {
     fn role(&self, name: Option<&str>) -> Result<String, LocalError> {
         let (name, account) = (name.unwrap_or(DEFAULT_ROLE), &self.state.account);
         let state = self.store.state()?;
-        let missing = || StoreError::Missing(format!("IAM role {name}: name another with --role"));
+        let missing = || StoreError::NotFound(format!("IAM role {name}: name another with --role"));
         let role = state.roles.get(&account_key(account.as_str(), name)).ok_or_else(missing)?;
         Ok(format!(
             "arn:{}:iam::{account}:role{}{}",

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use countersign_authority::servers::{Master, NewServer, Running, Servers, ServersError};
+use countersign_authority::servers::{MasterUser, NewServer, RunningServer, Servers, ServersError};
 use countersign_authority::verifier::{ContextKeys, VerifierConfig};
 use countersign_core::credentials::Secret;
 use countersign_core::name::{Engine, InstanceId};
@@ -90,7 +90,13 @@ impl Place {
     }
 
     /// The engine's own client, as the master user, over TCP with TLS.
-    fn login(&self, engine: Engine, at: &Running, password: &str, sql: &str) -> CommandOutput {
+    fn login(
+        &self,
+        engine: Engine,
+        at: &RunningServer,
+        password: &str,
+        sql: &str,
+    ) -> CommandOutput {
         let ca = self.layout().ca();
         let (host, port) = (at.host.as_str(), at.port.to_string());
         if engine == Engine::Postgres {
@@ -133,7 +139,7 @@ impl Place {
             .env("MYSQL_PWD", password))
     }
 
-    fn listens(&self, at: &Running) -> bool {
+    fn listens(&self, at: &RunningServer) -> bool {
         std::net::TcpStream::connect((at.host.as_str(), at.port)).is_ok()
     }
 }
@@ -166,7 +172,7 @@ fn order(instance: &str, engine: Engine) -> NewServer {
         port: None,
         database: Some("shop".to_owned()),
         // On RDS no superuser, though PostgreSQL's is called so elsewhere.
-        master: Some(Master {
+        master: Some(MasterUser {
             name: "postgres".to_owned(),
             password: Secret::new(PASSWORD).unwrap(),
         }),
@@ -175,7 +181,7 @@ fn order(instance: &str, engine: Engine) -> NewServer {
 }
 
 /// What RDS's master user can do, and can't.
-fn master_is_as_on_rds(place: &Place, engine: Engine, at: &Running) {
+fn master_is_as_on_rds(place: &Place, engine: Engine, at: &RunningServer) {
     let must = |sql: &str| {
         let said = place.login(engine, at, PASSWORD, sql);
         assert!(said.ok, "{sql}: {said:?}");
@@ -269,7 +275,7 @@ fn life(place: &Place, servers: &Arc<dyn Servers>, engine: Engine, version: &str
 }
 
 /// What is left of a server that has been taken away.
-fn nothing_is_left(place: &Place, instance: &str, at: &Running) {
+fn nothing_is_left(place: &Place, instance: &str, at: &RunningServer) {
     assert!(!place.listens(at) && !place.layout().root().join("instances").join(instance).exists());
     assert!(!place.names().contains(&instance.to_owned()));
     assert!(!Path::new("/etc/pam.d").join(format!("countersign-db-{instance}")).exists());
@@ -299,7 +305,7 @@ fn lives_through_everything(engine: Engine, version: &str) {
     let at = servers.create(&order("stopped", engine)).unwrap();
     servers.stop(&name("stopped")).unwrap();
     let orders = servers.describe(&name("orders")).unwrap();
-    let kept = |running: &Running| {
+    let kept = |running: &RunningServer| {
         assert!(place.login(engine, running, PASSWORD, "SELECT * FROM goods").ok)
     };
 
@@ -326,7 +332,7 @@ fn lives_through_everything(engine: Engine, version: &str) {
         nothing_is_left(&place, instance, at);
         assert_eq!(
             servers.delete(&name(instance)).unwrap_err(),
-            ServersError::NoInstance(name(instance))
+            ServersError::InstanceNotFound(name(instance))
         );
     }
     drop(servers);
@@ -390,7 +396,7 @@ fn a_postgresql_follows_another_until_it_is_promoted() {
         ..order("reader", Engine::Postgres)
     };
     let reader = servers.create(&replica).unwrap();
-    let login = |at: &Running, sql: &str| place.login(Engine::Postgres, at, PASSWORD, sql);
+    let login = |at: &RunningServer, sql: &str| place.login(Engine::Postgres, at, PASSWORD, sql);
     let follows = |count: &str| {
         assert!(login(&writer, "INSERT INTO goods VALUES (1)").ok);
         wait_until("what was written at the writer, at the reader", || {

@@ -10,7 +10,7 @@ use countersign_core::region::Partition;
 
 use super::entry::{self, Entries, Head};
 use super::name::Named;
-use super::outcome::{Change, ChangeKind, CreatedKey, ImportSummary};
+use super::outcome::{Change, ChangeKind, CreatedAccessKey, ImportSummary};
 use crate::model::{
     Account, AwsPolicy, Instance, InstanceProfile, OidcProvider, ServiceAccount, seconds,
 };
@@ -282,7 +282,11 @@ impl Applying<'_> {
 
     fn made(&mut self, user: String, credentials: &Credentials) {
         let secret = zeroize::Zeroizing::new(credentials.secret.expose().to_owned());
-        self.outcome.keys.push(CreatedKey { user, id: credentials.access_key_id.clone(), secret });
+        self.outcome.keys.push(CreatedAccessKey {
+            user,
+            id: credentials.access_key_id.clone(),
+            secret,
+        });
     }
 }
 

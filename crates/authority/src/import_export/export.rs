@@ -12,7 +12,7 @@ use crate::store::State;
 
 /// Whether the secrets of access keys are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Secrets {
+pub enum ExportSecrets {
     /// They are left out: the file can be applied where the keys are already, and nowhere else makes them.
     Omitted,
     /// They are written.
@@ -24,7 +24,7 @@ type Texts<'s> = &'s BTreeMap<String, String>;
 /// A state, to be written as TOML or JSON. What it leaves out are the authority's own keys and what was lent for a time: the
 /// grants of containers and of the portal.
 #[derive(Serialize)]
-pub struct Exported<'s> {
+pub struct StateExport<'s> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     accounts: Vec<Account<'s>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -47,7 +47,7 @@ pub struct Exported<'s> {
     service_accounts: Vec<&'s model::ServiceAccount>,
 }
 
-impl std::fmt::Debug for Exported<'_> {
+impl std::fmt::Debug for StateExport<'_> {
     /// There may be secrets in it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Exported").finish_non_exhaustive()
@@ -196,10 +196,10 @@ fn is_usual(path: &str) -> bool {
     path == "/"
 }
 
-impl<'s> Exported<'s> {
+impl<'s> StateExport<'s> {
     /// The state as a file has it.
     #[must_use]
-    pub fn of(state: &'s State, secrets: Secrets) -> Self {
+    pub fn new(state: &'s State, secrets: ExportSecrets) -> Self {
         let writer = Writer { state, secrets };
         Self {
             accounts: state.accounts.values().map(|account| writer.account(account)).collect(),
@@ -234,7 +234,7 @@ impl<'s> Exported<'s> {
 
 struct Writer<'s> {
     state: &'s State,
-    secrets: Secrets,
+    secrets: ExportSecrets,
 }
 
 impl<'s> Writer<'s> {
@@ -334,7 +334,7 @@ impl<'s> Writer<'s> {
     fn user(&self, user: &'s model::User) -> User<'s> {
         let key = |key: &'s model::AccessKey| Key {
             id: key.id.as_str(),
-            secret: (self.secrets == Secrets::Included).then_some(key.secret.as_str()),
+            secret: (self.secrets == ExportSecrets::Included).then_some(key.secret.as_str()),
             status: if key.status == KeyStatus::Active { "active" } else { "inactive" },
             created: written(key.created),
         };

@@ -28,7 +28,7 @@ pub struct Change {
 
 /// An access key that was made because the file asks for one.
 #[derive(Clone, PartialEq, Eq)]
-pub struct CreatedKey {
+pub struct CreatedAccessKey {
     /// The ARN of the user.
     pub user: String,
     /// The key.
@@ -37,7 +37,7 @@ pub struct CreatedKey {
     pub secret: Zeroizing<String>,
 }
 
-impl fmt::Debug for CreatedKey {
+impl fmt::Debug for CreatedAccessKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CreatedKey")
             .field("user", &self.user)
@@ -65,5 +65,5 @@ pub struct ImportSummary {
     /// How many records of the file were so already.
     pub unchanged: usize,
     /// The access keys that were made.
-    pub keys: Vec<CreatedKey>,
+    pub keys: Vec<CreatedAccessKey>,
 }

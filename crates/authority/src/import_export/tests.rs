@@ -1,6 +1,6 @@
 use std::time::{Duration, SystemTime};
 
-use super::{ChangeKind, ImportError, ImportSummary, Mode, import};
+use super::{ChangeKind, ImportError, ImportMode, ImportSummary, import};
 use crate::store::{Store, account_key};
 
 mod details;
@@ -20,15 +20,15 @@ fn store() -> (tempfile::TempDir, Store) {
 }
 
 fn apply(store: &Store, text: &str) -> ImportSummary {
-    import(store, text, Mode::Apply, now()).unwrap_or_else(|error| panic!("{error}"))
+    import(store, text, ImportMode::Apply, now()).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Every mistake, one a line.
 fn refused(text: &str) -> String {
     let (_directory, store) = store();
     let before = store.state().unwrap();
-    match import(&store, text, Mode::Apply, now()) {
-        Err(ImportError::Mistakes(mistakes)) => {
+    match import(&store, text, ImportMode::Apply, now()) {
+        Err(ImportError::InvalidFile(mistakes)) => {
             assert!(std::sync::Arc::ptr_eq(&before, &store.state().unwrap()), "nothing is applied");
             mistakes.to_string()
         }
@@ -44,7 +44,8 @@ fn a_file_is_applied_whole_and_the_second_time_changes_nothing() {
     assert_eq!(first.keys.len(), 1, "ci asks for a key");
     let before = store.state().unwrap();
 
-    let second = import(&store, FILE, Mode::Apply, now() + Duration::from_secs(3600)).unwrap();
+    let second =
+        import(&store, FILE, ImportMode::Apply, now() + Duration::from_secs(3600)).unwrap();
     assert_eq!(
         (second.changes.len(), second.unchanged, second.keys.len()),
         (0, first.changes.len() - 1, 0),
@@ -102,7 +103,7 @@ fn what_a_file_does_not_say_stays() {
 fn a_dry_run_says_the_same_and_writes_nothing() {
     let (_directory, store) = store();
     let before = store.state().unwrap();
-    let dry = import(&store, FILE, Mode::DryRun, now()).unwrap();
+    let dry = import(&store, FILE, ImportMode::DryRun, now()).unwrap();
     assert!(std::sync::Arc::ptr_eq(&before, &store.state().unwrap()));
     // The key that would be made is another each time.
     let shown = |outcome: &ImportSummary| {

@@ -102,7 +102,7 @@ fn an_instance_has_its_denials_to_itself_until_it_is_forgotten() {
         "{text}"
     );
     assert_eq!(log.read_denials(&orders, 5, 3).unwrap().len(), 3);
-    log.forget(&orders).unwrap();
-    log.forget(&orders).unwrap();
+    log.remove_denials(&orders).unwrap();
+    log.remove_denials(&orders).unwrap();
     assert_eq!(log.denials(&orders).unwrap(), None);
 }

@@ -192,7 +192,7 @@ pub struct ProxyAuth {
     pub iam: String,
     /// What else was given, by its name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub kept: BTreeMap<String, String>,
+    pub settings: BTreeMap<String, String>,
 }
 
 /// A proxy in front of an instance or a cluster.
@@ -241,7 +241,7 @@ pub struct DbProxy {
 impl DbProxy {
     /// Whether tokens for its endpoint are accepted.
     #[must_use]
-    pub fn takes_tokens(&self) -> bool {
+    pub fn accepts_tokens(&self) -> bool {
         let scheme =
             self.settings.get("DefaultAuthScheme").is_some_and(|scheme| scheme == "IAM_AUTH");
         scheme || self.auth.iter().any(|auth| auth.iam != "DISABLED")

@@ -8,7 +8,7 @@ use hyper::Uri;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::fetch::{Bounds, FetchError, Fetcher, is_safe};
+use super::fetch::{FetchError, FetchLimits, Fetcher, is_safe};
 use super::issuer_key::DISCOVERY_PATH;
 use super::jwk::{InvalidJwks, Jwks, MAX_DOCUMENT};
 use super::object;
@@ -20,7 +20,7 @@ const MAX_ISSUERS: usize = 1000;
 const MAX_ISSUER: usize = 255;
 
 /// For each of the two documents.
-const BOUNDS: Bounds = Bounds { time: Duration::from_secs(5), size: MAX_DOCUMENT };
+const BOUNDS: FetchLimits = FetchLimits { timeout: Duration::from_secs(5), max_size: MAX_DOCUMENT };
 
 /// How often issuers are asked.
 #[derive(Debug, Clone, Copy)]
@@ -76,13 +76,13 @@ type Slot = Arc<tokio::sync::Mutex<Option<(Instant, Answer)>>>;
 /// Fetches and keeps the keys of issuers that somebody registered: ask it for no others, or strangers choose whom the
 /// authority talks to.
 #[derive(Debug)]
-pub struct Issuers {
+pub struct IssuerKeyCache {
     fetcher: Fetcher,
     pace: Pace,
     slots: Mutex<HashMap<String, Slot>>,
 }
 
-impl Issuers {
+impl IssuerKeyCache {
     /// Knows no issuer's keys yet.
     #[must_use]
     pub fn new(fetcher: Fetcher) -> Self {

@@ -48,11 +48,11 @@ pub enum FetchError {
 
 /// The bounds of one fetch.
 #[derive(Debug, Clone, Copy)]
-pub struct Bounds {
+pub struct FetchLimits {
     /// For everything, from the look-up of the name to the last byte.
-    pub time: Duration,
+    pub timeout: Duration,
     /// The longest answer, in bytes.
-    pub size: usize,
+    pub max_size: usize,
 }
 
 /// Fetches over HTTPS. Clones share their connections.
@@ -103,7 +103,7 @@ impl Fetcher {
         &self,
         url: &str,
         headers: &[(HeaderName, &str)],
-        bounds: Bounds,
+        bounds: FetchLimits,
     ) -> Result<Vec<u8>, FetchError> {
         let uri: Uri = url.parse().map_err(|_| FetchError::Url)?;
         if !is_safe(&uri) {
@@ -116,9 +116,9 @@ impl Fetcher {
                 .headers_mut()
                 .insert(name, HeaderValue::from_str(value).map_err(|_| FetchError::Url)?);
         }
-        timeout(bounds.time, self.answer(request, bounds.size))
+        timeout(bounds.timeout, self.answer(request, bounds.max_size))
             .await
-            .map_err(|_| FetchError::TimedOut(bounds.time))?
+            .map_err(|_| FetchError::TimedOut(bounds.timeout))?
     }
 
     async fn answer(&self, request: Request<String>, size: usize) -> Result<Vec<u8>, FetchError> {

@@ -83,7 +83,7 @@ impl TokenError {
 }
 
 /// What a token says of itself. Nothing of it has been checked but its form.
-pub struct Unverified<'a> {
+pub struct UnverifiedJwt<'a> {
     algorithm: Algorithm,
     key_id: Option<String>,
     claims: Map<String, Value>,
@@ -92,7 +92,7 @@ pub struct Unverified<'a> {
     signature: Vec<u8>,
 }
 
-impl fmt::Debug for Unverified<'_> {
+impl fmt::Debug for UnverifiedJwt<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Unverified")
             .field("issuer", &self.issuer)
@@ -103,7 +103,7 @@ impl fmt::Debug for Unverified<'_> {
 
 /// What a token must say to be of use.
 #[derive(Debug, Clone, Copy)]
-pub struct Expectation<'a> {
+pub struct Validation<'a> {
     /// The `iss` of the provider whose keys these are, to the letter.
     pub issuer: &'a str,
     /// One of which must be among its `aud`.
@@ -126,7 +126,7 @@ pub struct Claims {
     /// `iat`
     pub issued: Option<SystemTime>,
     /// Every other claim that is a text, a boolean or a number, or a list of these such as `amr`, as text: for condition keys.
-    pub others: BTreeMap<String, Vec<String>>,
+    pub other_claims: BTreeMap<String, Vec<String>>,
 }
 
 /// Reads a token.
@@ -134,7 +134,7 @@ pub struct Claims {
 /// # Errors
 /// [`TokenError::Malformed`], [`TokenError::UnsupportedAlgorithm`], [`TokenError::ForbiddenHeader`] and, where `iss` is
 /// absent, [`TokenError::MissingClaim`].
-pub fn parse(token: &str) -> Result<Unverified<'_>, TokenError> {
+pub fn parse(token: &str) -> Result<UnverifiedJwt<'_>, TokenError> {
     let malformed = TokenError::Malformed;
     if token.len() > MAX_TOKEN {
         return Err(malformed("it is longer than 20,000 bytes"));
@@ -167,10 +167,10 @@ pub fn parse(token: &str) -> Result<Unverified<'_>, TokenError> {
     if signature.is_empty() {
         return Err(malformed("it is not signed"));
     }
-    Ok(Unverified { algorithm, key_id, claims, issuer, signed, signature })
+    Ok(UnverifiedJwt { algorithm, key_id, claims, issuer, signed, signature })
 }
 
-impl Unverified<'_> {
+impl UnverifiedJwt<'_> {
     /// Who claims to have issued it: only good for finding the keys.
     #[must_use]
     pub fn issuer(&self) -> &str {
@@ -185,7 +185,7 @@ impl Unverified<'_> {
 
     /// A claim of any form: proven only once [`Self::verify`] has succeeded.
     #[must_use]
-    pub fn member(&self, name: &str) -> Option<&Value> {
+    pub fn claim(&self, name: &str) -> Option<&Value> {
         self.claims.get(name)
     }
 
@@ -193,7 +193,7 @@ impl Unverified<'_> {
     ///
     /// # Errors
     /// Every [`TokenError`] that does not come of parsing, in that order: who can't sign learns nothing about the rest.
-    pub fn verify(&self, keys: &Jwks, expected: Expectation<'_>) -> Result<Claims, TokenError> {
+    pub fn verify(&self, keys: &Jwks, expected: Validation<'_>) -> Result<Claims, TokenError> {
         let id = self.key_id.as_deref().ok_or(TokenError::UnknownKey)?;
         let mut named = keys.with_id(id).filter(|key| key.algorithm() == self.algorithm).peekable();
         named.peek().ok_or(TokenError::UnknownKey)?;
@@ -232,7 +232,7 @@ impl Unverified<'_> {
             audience: audience(&self.claims).ok_or(TokenError::MissingClaim("aud"))?,
             expires: date(&self.claims, "exp")?.ok_or(TokenError::MissingClaim("exp"))?,
             issued: date(&self.claims, "iat")?,
-            others: others
+            other_claims: others
                 .filter_map(|(name, value)| Some((name.clone(), words(value)?)))
                 .collect(),
         })

@@ -96,7 +96,7 @@ impl Store {
         let (path, created) = ("/".to_owned(), seconds(now));
         self.change(|draft| {
             if !draft.accounts.contains_key(account.as_str()) {
-                return Err(StoreError::Missing(format!("account {account}")));
+                return Err(StoreError::NotFound(format!("account {account}")));
             }
             let id = account_key(account.as_str(), name);
             let taken = match kind {
@@ -104,7 +104,7 @@ impl Store {
                 IdentityKind::Role => draft.roles.contains_key(&id),
             };
             if taken {
-                return Err(StoreError::Exists(format!("the {}", identity.described())));
+                return Err(StoreError::AlreadyExists(format!("the {}", identity.described())));
             }
             match kind {
                 IdentityKind::User => {
@@ -165,7 +165,7 @@ impl Store {
         let found = state
             .users
             .get(&account_key(user.account.as_str(), &user.name))
-            .ok_or_else(|| StoreError::Missing(user.described()))?;
+            .ok_or_else(|| StoreError::NotFound(user.described()))?;
         Ok(found
             .access_keys
             .iter()
@@ -182,7 +182,7 @@ impl Store {
             let found = draft
                 .access_keys
                 .get(key.as_str())
-                .ok_or_else(|| StoreError::Missing(format!("access key {key}")))?;
+                .ok_or_else(|| StoreError::NotFound(format!("access key {key}")))?;
             let changed = AccessKey { status, ..AccessKey::clone(found) };
             draft.put(changed).map(drop)
         })
@@ -218,7 +218,7 @@ impl Store {
             IdentityKind::User => state.users.get(&id).map(|user| user.inline.get(name).cloned()),
             IdentityKind::Role => state.roles.get(&id).map(|role| role.inline.get(name).cloned()),
         };
-        found.ok_or_else(|| StoreError::Missing(identity.described()))
+        found.ok_or_else(|| StoreError::NotFound(identity.described()))
     }
 
     /// Takes an inline policy of a user or role away; `false` where there was none.
@@ -250,7 +250,7 @@ impl Store {
             let found = draft
                 .accounts
                 .get(account.as_str())
-                .ok_or_else(|| StoreError::Missing(format!("account {account}")))?;
+                .ok_or_else(|| StoreError::NotFound(format!("account {account}")))?;
             let mut changed = Account::clone(found);
             let levels = match kind {
                 ControlKind::Service => &mut changed.service_control,
@@ -279,7 +279,7 @@ impl Store {
             .map_or(Ok(()), |document| check("session policy", document, PolicyKind::Identity))?;
         let state = self.state()?;
         let id = account_key(identity.account.as_str(), &identity.name);
-        let missing = || StoreError::Missing(identity.described());
+        let missing = || StoreError::NotFound(identity.described());
         let (subject, unique_id) = match (identity.kind, name) {
             (IdentityKind::User, None) => {
                 let user = state.users.get(&id).ok_or_else(missing)?;
@@ -317,9 +317,9 @@ impl Store {
             policies: policy.map(str::to_owned).into_iter().collect(),
             policy_arns: Vec::new(),
             tags: Default::default(),
-            transitive: Vec::new(),
+            transitive_tag_keys: Vec::new(),
             source_identity: None,
-            facts: Default::default(),
+            context_keys: Default::default(),
         };
         session.issue(self.sealing())
     }
@@ -340,7 +340,7 @@ impl Store {
     pub fn put_instance(&self, instance: &Instance) -> Result<(), StoreError> {
         self.change(|draft| {
             if !draft.accounts.contains_key(instance.account.as_str()) {
-                return Err(StoreError::Missing(format!("account {}", instance.account)));
+                return Err(StoreError::NotFound(format!("account {}", instance.account)));
             }
             let id = &instance.resource_id;
             if draft
@@ -348,7 +348,9 @@ impl Store {
                 .values()
                 .any(|other| other.resource_id == *id && other.name != instance.name)
             {
-                return Err(StoreError::Exists(format!("an instance with the resource id {id}")));
+                return Err(StoreError::AlreadyExists(format!(
+                    "an instance with the resource id {id}"
+                )));
             }
             draft.put(instance.clone()).map(drop)
         })
@@ -387,7 +389,7 @@ fn add_access_key(
     let found = draft
         .users
         .get(&account_key(user.account.as_str(), &user.name))
-        .ok_or_else(|| StoreError::Missing(user.described()))?;
+        .ok_or_else(|| StoreError::NotFound(user.described()))?;
     let mut changed = User::clone(found);
     let credentials = random::credentials("AKIA")?;
     changed.access_keys.push(credentials.access_key_id.clone());
@@ -410,7 +412,7 @@ fn with_inline<T>(
     change: impl FnOnce(&mut BTreeMap<String, String>) -> T,
 ) -> Result<T, StoreError> {
     let (id, missing) =
-        (account_key(of.account.as_str(), &of.name), || StoreError::Missing(of.described()));
+        (account_key(of.account.as_str(), &of.name), || StoreError::NotFound(of.described()));
     match of.kind {
         IdentityKind::User => {
             let mut user = User::clone(draft.users.get(&id).ok_or_else(missing)?);

@@ -68,7 +68,7 @@ fn what_is_written_is_there_after_opening_again_and_for_others_at_once() {
     assert_eq!(*second.instance(&orders().name).unwrap().unwrap(), orders());
     drop((first, second));
     let found = holder(&store(&directory), &key).unwrap();
-    assert_eq!(found.holder.owner.arn.as_str(), "arn:aws:iam::123456789012:user/jane");
+    assert_eq!(found.identity.owner.arn.as_str(), "arn:aws:iam::123456789012:user/jane");
     assert!(found.credentials.secret.ct_eq(key.secret.expose()));
 }
 
@@ -104,7 +104,7 @@ fn keys_are_switched_off_and_on() {
     assert_eq!(holder(&store, &key).unwrap().status, KeyStatus::Active);
     assert!(matches!(
         store.set_key_status(&"AKIANOBODY".parse().unwrap(), KeyStatus::Active),
-        Err(StoreError::Missing(_))
+        Err(StoreError::NotFound(_))
     ));
     let nobody = Credentials { access_key_id: "AKIANOBODY".parse().unwrap(), ..key };
     assert_eq!(holder(&store, &nobody).unwrap_err(), KeyLookupError::Unknown);
@@ -125,16 +125,16 @@ fn a_role_s_session_has_the_role_behind_it_and_an_end() {
     let session = store.create_session(&request, now).unwrap();
     let found = holder(&store, &session).unwrap();
     assert_eq!(
-        found.holder.owner.arn.as_str(),
+        found.identity.owner.arn.as_str(),
         "arn:aws:sts::123456789012:assumed-role/reporting/monday"
     );
     assert_eq!(
-        found.holder.owner.role.as_ref().unwrap().as_str(),
+        found.identity.owner.role.as_ref().unwrap().as_str(),
         "arn:aws:iam::123456789012:role/reporting"
     );
     assert!(
-        found.holder.owner.unique_id.starts_with("AROA")
-            && found.holder.owner.unique_id.ends_with(":monday")
+        found.identity.owner.unique_id.starts_with("AROA")
+            && found.identity.owner.unique_id.ends_with(":monday")
     );
     assert_eq!(found.credentials.expires, Some(now + Duration::from_secs(900)));
     assert!(
@@ -147,8 +147,8 @@ fn a_role_s_session_has_the_role_behind_it_and_an_end() {
     assert_eq!(
         holder(&store, &session)
             .unwrap()
-            .holder
-            .documents(&store.state().unwrap(), &account())
+            .identity
+            .effective_policies(&store.state().unwrap(), &account())
             .session
             .len(),
         1
@@ -161,7 +161,7 @@ fn a_role_s_session_has_the_role_behind_it_and_an_end() {
         SessionRequest { name: None, policy: None, ..request },
         SessionRequest { name: Some("a b"), policy: None, ..request },
     ] {
-        assert!(matches!(store.create_session(&request, now), Err(StoreError::Name(_))));
+        assert!(matches!(store.create_session(&request, now), Err(StoreError::InvalidName(_))));
     }
 }
 
@@ -175,7 +175,7 @@ fn policies_are_checked_before_they_are_kept() {
         .unwrap_err()
         .to_string();
     assert!(refused.contains("\"bad\"") && refused.contains("$.Statement.Effect"), "{refused}");
-    assert!(matches!(store.put_policy(&user("john"), "ok", ALLOW), Err(StoreError::Missing(_))));
+    assert!(matches!(store.put_policy(&user("john"), "ok", ALLOW), Err(StoreError::NotFound(_))));
     store.put_policy(&user("jane"), "ok", ALLOW).unwrap();
     store.put_policy(&user("jane"), "ok", ALLOW).unwrap();
     store.put_control_policy(&account(), ControlKind::Service, 0, "root", ALLOW).unwrap();
@@ -190,8 +190,10 @@ fn policies_are_checked_before_they_are_kept() {
         )
         .unwrap();
     let key = store.create_access_key(&user("jane"), SystemTime::now()).unwrap();
-    let documents =
-        holder(&store, &key).unwrap().holder.documents(&store.state().unwrap(), &account());
+    let documents = holder(&store, &key)
+        .unwrap()
+        .identity
+        .effective_policies(&store.state().unwrap(), &account());
     assert_eq!(
         (documents.identity.len(), documents.boundaries.len(), documents.session.len()),
         (1, 0, 0)
@@ -249,7 +251,7 @@ fn a_user_is_made_whole_or_not_at_all() {
         policy: Some(("connect", document)),
     };
     assert!(matches!(store.create_identity(&with(&bad), now), Err(StoreError::Policy { .. })));
-    assert!(matches!(store.access_keys(&jane), Err(StoreError::Missing(_))));
+    assert!(matches!(store.access_keys(&jane), Err(StoreError::NotFound(_))));
     store.create_identity(&with(ALLOW), now).unwrap();
     assert_eq!(store.policy(&jane, "connect").unwrap().as_deref(), Some(ALLOW));
     assert_eq!(store.access_keys(&jane).unwrap().len(), 1);

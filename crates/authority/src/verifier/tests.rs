@@ -235,7 +235,7 @@ fn source_conditions_are_rds_s_unless_asked_for() {
     let from_here =
         statement("Allow", "jane", r#","Condition":{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}}"#);
     for (context_keys, expected) in
-        [(ContextKeys::AsRds, Err(Class::NotAllowed)), (ContextKeys::WithSource, Ok(()))]
+        [(ContextKeys::AsRds, Err(Class::NotAllowed)), (ContextKeys::WithSourceIp, Ok(()))]
     {
         let world = World::new(VerifierConfig { context_keys, ..SETTINGS });
         world.put("connect", &from_here);

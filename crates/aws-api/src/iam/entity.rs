@@ -162,7 +162,7 @@ impl Named<ManagedPolicy> {
     /// The policy whose ARN `PolicyArn` is: only one of the caller's own account is there.
     pub(super) fn asked_by_arn(call: &RequestContext<'_>) -> Result<Self, ApiError> {
         let (arn, account) = (call.parameters.required("PolicyArn")?, call.account()?);
-        let record = effective_policies::policy(&call.state, arn)
+        let record = effective_policies::managed_policy(&call.state, arn)
             .filter(|policy| policy.account == *account)
             .map(Arc::clone);
         Ok(Self { arn: arn.to_owned(), record, absent: ManagedPolicy::absent(arn) })

@@ -79,7 +79,7 @@ impl Managed {
                 .find(|(name, _)| *name == whole)
                 .map(|(name, document)| Self::Aws(name, document));
         }
-        effective_policies::policy(state, arn)
+        effective_policies::managed_policy(state, arn)
             .filter(|policy| policy.account.as_str() == account)
             .cloned()
             .map(Self::Own)

@@ -63,7 +63,7 @@ impl Assumption<'_> {
             role.ok_or_else(|| ApiError::new("AccessDenied", 403, "There is no such role."))?;
         let facts = self.facts.into_iter().map(|(key, value)| (key.to_owned(), value));
         let (credentials, _) =
-            issue(call, role, self.session, terms, |session| session.facts.extend(facts))?;
+            issue(call, role, self.session, terms, |session| session.context_keys.extend(facts))?;
         Ok((Arc::clone(role), credentials))
     }
 }

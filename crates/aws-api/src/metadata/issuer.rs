@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::Visit;
 use crate::answer::json;
-use countersign_authority::issuer::{key_set, signing_key};
+use countersign_authority::issuer::{jwks, signing_key};
 use countersign_authority::oidc::issuer_key::discovery_document;
 
 /// `GET /.well-known/openid-configuration` (OpenID Connect Discovery 1.0, section 4).
@@ -24,7 +24,7 @@ pub(super) fn keys(visit: &Visit<'_>) -> Response<String> {
     // There is a key before the first token: who reads the set early must not keep an empty one.
     let made =
         signing_key(visit.api.store(), visit.now).and_then(|_| Ok(visit.api.store().state()?));
-    match made.and_then(|state| key_set(&state)) {
+    match made.and_then(|state| jwks(&state)) {
         Ok(keys) => json(200, &keys),
         Err(error) => {
             tracing::error!(%error, "the issuer's keys can't be shown");

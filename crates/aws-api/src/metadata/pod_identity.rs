@@ -11,9 +11,9 @@ use super::assumption::{Assumption, members};
 use super::{MAX_TOKEN, Visit};
 use crate::answer::{json, plain};
 use crate::error::ApiError;
-use countersign_authority::issuer::{ACCOUNT_PREFIX, POD_IDENTITY_AUDIENCE, public_keys};
+use countersign_authority::issuer::{POD_IDENTITY_AUDIENCE, SUBJECT_PREFIX, public_keys};
 use countersign_authority::model::{ServiceAccount, Tags};
-use countersign_authority::oidc::jwt::{self, Expectation, TokenError};
+use countersign_authority::oidc::jwt::{self, TokenError, Validation};
 use countersign_authority::store::account_key;
 
 /// What roles have to trust.
@@ -103,7 +103,7 @@ fn prove(visit: &Visit<'_>, token: &str) -> Result<Pod, ApiError> {
     };
     let unverified = jwt::parse(token).map_err(|error| refused(&error))?;
     let keys = public_keys(&visit.state).map_err(|error| ApiError::internal(&error))?;
-    let expected = Expectation {
+    let expected = Validation {
         issuer: visit.api.issuer(),
         audiences: &[POD_IDENTITY_AUDIENCE],
         now: visit.now,
@@ -118,14 +118,12 @@ fn prove(visit: &Visit<'_>, token: &str) -> Result<Pod, ApiError> {
     };
     let (namespace, name) = claims
         .subject
-        .strip_prefix(ACCOUNT_PREFIX)
+        .strip_prefix(SUBJECT_PREFIX)
         .and_then(|account| account.split_once(':'))
         .ok_or_else(unbound)?;
     // Looked at once the signature has been.
-    let pod = unverified
-        .member("kubernetes.io")
-        .and_then(|bound| bound.get("pod"))
-        .ok_or_else(unbound)?;
+    let pod =
+        unverified.claim("kubernetes.io").and_then(|bound| bound.get("pod")).ok_or_else(unbound)?;
     let text = |member: &str| {
         pod.get(member).and_then(serde_json::Value::as_str).map(str::to_owned).ok_or_else(unbound)
     };

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::testing::{Served, text};
 use countersign_authority::issuer::{
-    DEFAULT_URL, POD_IDENTITY_AUDIENCE, Projection, STS_AUDIENCE, signing_key,
+    DEFAULT_URL, POD_IDENTITY_AUDIENCE, STS_AUDIENCE, TokenProjection, signing_key,
 };
 use countersign_authority::oidc::issuer_key::{ClusterObject, ServiceAccount};
 
@@ -89,7 +89,7 @@ const POD_ACTIONS: [&str; 2] = ["sts:AssumeRole", "sts:TagSession"];
 
 fn projected(served: &Served, name: &str, audience: &str) -> String {
     let lifetime = Duration::from_secs(600);
-    let projection = Projection {
+    let projection = TokenProjection {
         issuer: DEFAULT_URL,
         namespace: "default",
         name,
@@ -97,7 +97,7 @@ fn projected(served: &Served, name: &str, audience: &str) -> String {
         audience,
         lifetime,
     };
-    projection.token(served.api.store(), SystemTime::now()).unwrap().to_string()
+    projection.issue(served.api.store(), SystemTime::now()).unwrap().to_string()
 }
 
 #[tokio::test]
@@ -163,7 +163,7 @@ async fn tokens_that_are_no_pod_s_get_nothing() {
     assert_eq!(get(&served, "/v1/credentials", &[("authorization", &made(&|_| ()))]).await.0, 200);
     let good = made(&|_| ());
     let stranger = countersign_authority::oidc::issuer_key::IssuerKey::generate().unwrap();
-    let forged = Projection {
+    let forged = TokenProjection {
         issuer: DEFAULT_URL,
         namespace: "default",
         name: "app",
@@ -173,7 +173,7 @@ async fn tokens_that_are_no_pod_s_get_nothing() {
     };
     let other_store = Served::new().await;
     other_store.api.store().ensure_service_account("default", "app", None).unwrap();
-    let forged = forged.token(other_store.api.store(), SystemTime::now()).unwrap().to_string();
+    let forged = forged.issue(other_store.api.store(), SystemTime::now()).unwrap().to_string();
     let payload = good.split('.').nth(1).unwrap();
     let hour = Duration::from_secs(3600);
     for (token, status, code) in [

@@ -15,7 +15,7 @@ use super::recovery;
 use super::request::error;
 use crate::error::ApiError;
 use countersign_authority::log::AccessLog;
-use countersign_authority::servers::{Described, Servers};
+use countersign_authority::servers::{ServerDescription, Servers};
 use countersign_authority::store::Store;
 use countersign_authority::verifier::Verifier;
 
@@ -32,7 +32,7 @@ pub(crate) struct Runner {
     certificate: Option<Certificate>,
     works: AtomicUsize,
     /// What is known of servers that were made without the API.
-    described: Mutex<HashMap<InstanceId, Described>>,
+    described: Mutex<HashMap<InstanceId, ServerDescription>>,
     relays: Relays,
     /// Where proxies listen; none outside of a runtime.
     runtime: Option<Handle>,
@@ -156,7 +156,7 @@ impl Runner {
     }
 
     /// What is known of a server that was made without the API.
-    pub(super) fn described(&self, name: &InstanceId) -> Option<Described> {
+    pub(super) fn described(&self, name: &InstanceId) -> Option<ServerDescription> {
         if let Some(known) = self.known().get(name) {
             return Some(known.clone());
         }
@@ -165,7 +165,7 @@ impl Runner {
         Some(described)
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<InstanceId, Described>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<InstanceId, ServerDescription>> {
         self.described.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

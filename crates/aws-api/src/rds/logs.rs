@@ -11,7 +11,7 @@ use crate::call::RequestContext;
 use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::model::DbStatus;
-use countersign_authority::servers::{LogFile, MAX_PORTION, ServersError};
+use countersign_authority::servers::{LogFile, MAX_LOG_PORTION, ServersError};
 
 /// The log of logins that were refused. AWS names its kind, `iam-db-auth-error`, and says that it is a file on the database's host;
 /// the file's own name is in none of its documents.
@@ -26,7 +26,7 @@ fn all(call: &RequestContext<'_>, name: &InstanceId) -> Result<Vec<LogFile>, Api
     let mut files = match runner.servers().map(|servers| servers.logs(name)) {
         Ok(Ok(files)) => files,
         // A server that somebody else runs, or none.
-        Ok(Err(ServersError::NoInstance(_))) | Err(_) => Vec::new(),
+        Ok(Err(ServersError::InstanceNotFound(_))) | Err(_) => Vec::new(),
         Ok(Err(error)) => return Err(error.into()),
     };
     if let Some((size, last_written)) =
@@ -128,10 +128,10 @@ fn read(
     if file.name == IAM_ERRORS {
         return runner
             .log()
-            .read_denials(name, offset, MAX_PORTION)
+            .read_denials(name, offset, MAX_LOG_PORTION)
             .map_err(|error| ApiError::internal(&error));
     }
-    Ok(runner.servers()?.read_log(name, &file.name, offset, MAX_PORTION)?)
+    Ok(runner.servers()?.read_log(name, &file.name, offset, MAX_LOG_PORTION)?)
 }
 
 /// Whole lines from an offset on, as long as there are more behind; all that there is at the end.
@@ -147,7 +147,7 @@ fn from(
     let mut ends =
         bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
     let most = usize::try_from(lines.saturating_sub(1)).unwrap_or(usize::MAX);
-    let full = read >= MAX_PORTION;
+    let full = read >= MAX_LOG_PORTION;
     // A line that is longer than a portion is given in pieces.
     let cut = ends.nth(most).or_else(|| {
         bytes.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1).filter(|_| full)
@@ -165,7 +165,7 @@ fn end(
     file: &LogFile,
     lines: u64,
 ) -> Result<Portion, ApiError> {
-    let offset = file.size.saturating_sub(MAX_PORTION);
+    let offset = file.size.saturating_sub(MAX_LOG_PORTION);
     let bytes = read(call, name, file, offset)?;
     let next = offset.saturating_add(length(&bytes));
     let text = String::from_utf8_lossy(&bytes);

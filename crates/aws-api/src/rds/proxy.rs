@@ -144,7 +144,7 @@ fn auth(call: &RequestContext<'_>) -> Result<Vec<ProxyAuth>, ApiError> {
             .iter()
             .filter_map(|name| Some(((*name).to_owned(), given.text(name)?.to_owned())))
             .collect();
-        Ok(ProxyAuth { iam, kept })
+        Ok(ProxyAuth { iam, settings: kept })
     };
     let auth: Vec<ProxyAuth> =
         call.parameters.structures("Auth").into_iter().map(read).collect::<Result<_, _>>()?;
@@ -267,7 +267,7 @@ fn put(xml: &mut Xml, place: &Place, proxy: &DbProxy, status: &str) {
         &proxy.subnets,
     );
     xml.list("Auth", "member", &proxy.auth, |xml, auth| {
-        for (name, value) in &auth.kept {
+        for (name, value) in &auth.settings {
             xml.leaf(name, value);
         }
         xml.leaf("IAMAuth", &auth.iam);
@@ -317,7 +317,7 @@ fn own_addresses(instance: &Instance) -> impl Iterator<Item = &Address> {
 pub(super) fn reached_through(state: &State, instance: Instance) -> Instance {
     let own: Vec<Address> = own_addresses(&instance).cloned().collect();
     let takes = |proxy: &&Arc<DbProxy>| {
-        proxy.takes_tokens() && instance_behind(state, proxy).as_ref() == Some(&instance.name)
+        proxy.accepts_tokens() && instance_behind(state, proxy).as_ref() == Some(&instance.name)
     };
     let through = |proxy: &Arc<DbProxy>| {
         let (port, resource_id) = (proxy.port, Some(proxy.resource_id.clone()));

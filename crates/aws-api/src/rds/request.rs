@@ -37,7 +37,7 @@ impl From<ServersError> for ApiError {
             ServersError::NotFound(_) | ServersError::Invalid(_) => {
                 bad_combination(refused.to_string())
             }
-            ServersError::NoInstance(_) => {
+            ServersError::InstanceNotFound(_) => {
                 Self::new("DBInstanceNotFound", 404, &refused.to_string())
             }
             ServersError::PortInUse(_) => bad_value(refused.to_string()),

@@ -15,7 +15,7 @@ use crate::Api;
 use crate::testing::{ADMINISTRATOR, Served, account, text};
 use countersign_authority::model::{Address, DbInstance, DbStatus, Instance};
 use countersign_authority::servers::{
-    Described, EngineVersion, LogFile, NewServer, Running, Servers, ServersError,
+    EngineVersion, LogFile, NewServer, RunningServer, ServerDescription, Servers, ServersError,
 };
 use countersign_authority::store::StoreError;
 
@@ -27,15 +27,20 @@ struct Echoes {
 }
 
 impl Echoes {
-    fn running(&self, name: &InstanceId) -> Result<Running, ServersError> {
+    fn running(&self, name: &InstanceId) -> Result<RunningServer, ServersError> {
         let port = *self
             .ports
             .lock()
             .unwrap()
             .get(name)
-            .ok_or_else(|| ServersError::NoInstance(name.clone()))?;
+            .ok_or_else(|| ServersError::InstanceNotFound(name.clone()))?;
         let hosts = ["localhost", "127.0.0.1"].map(|host| host.parse().unwrap()).to_vec();
-        Ok(Running { hosts, host: "127.0.0.1".parse().unwrap(), port, version: "16.9".to_owned() })
+        Ok(RunningServer {
+            hosts,
+            host: "127.0.0.1".parse().unwrap(),
+            port,
+            version: "16.9".to_owned(),
+        })
     }
 }
 
@@ -49,7 +54,7 @@ impl Servers for Echoes {
         ])
     }
 
-    fn create(&self, server: &NewServer) -> Result<Running, ServersError> {
+    fn create(&self, server: &NewServer) -> Result<RunningServer, ServersError> {
         if server.instance.as_str() == "broken" {
             return Err(ServersError::Failed("the disk is full".to_owned()));
         }
@@ -68,8 +73,8 @@ impl Servers for Echoes {
         self.running(&server.instance)
     }
 
-    fn describe(&self, instance: &InstanceId) -> Result<Described, ServersError> {
-        Ok(Described {
+    fn describe(&self, instance: &InstanceId) -> Result<ServerDescription, ServersError> {
+        Ok(ServerDescription {
             started: true,
             running: self.running(instance)?,
             database: String::new(),
@@ -77,7 +82,7 @@ impl Servers for Echoes {
         })
     }
 
-    fn start(&self, instance: &InstanceId) -> Result<Running, ServersError> {
+    fn start(&self, instance: &InstanceId) -> Result<RunningServer, ServersError> {
         self.running(instance)
     }
 
@@ -85,7 +90,7 @@ impl Servers for Echoes {
         self.running(instance).map(drop)
     }
 
-    fn reboot(&self, instance: &InstanceId) -> Result<Running, ServersError> {
+    fn reboot(&self, instance: &InstanceId) -> Result<RunningServer, ServersError> {
         self.running(instance)
     }
 
@@ -95,7 +100,7 @@ impl Servers for Echoes {
             .unwrap()
             .remove(instance)
             .map(drop)
-            .ok_or_else(|| ServersError::NoInstance(instance.clone()))
+            .ok_or_else(|| ServersError::InstanceNotFound(instance.clone()))
     }
 
     fn set_master_password(

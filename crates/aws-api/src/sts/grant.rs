@@ -64,7 +64,7 @@ impl SessionParams {
         }
         let there = |arn: &&String| {
             aws_managed::document(arn).is_some()
-                || effective_policies::policy(&call.state, arn).is_some()
+                || effective_policies::managed_policy(&call.state, arn).is_some()
         };
         if let Some(arn) = policy_arns.iter().find(|arn| !there(arn)) {
             return Err(ApiError::invalid(&format!("the managed policy {arn} does not exist")));
@@ -127,9 +127,9 @@ impl SessionParams {
             policies: self.policy.into_iter().collect(),
             policy_arns: self.policy_arns,
             tags: self.tags,
-            transitive: self.transitive,
+            transitive_tag_keys: self.transitive,
             source_identity: self.source_identity,
-            facts: Default::default(),
+            context_keys: Default::default(),
         })
     }
 

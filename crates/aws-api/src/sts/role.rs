@@ -67,7 +67,7 @@ fn chained(error: ApiError, chain: bool) -> ApiError {
 
 /// What a chain of roles keeps: transitive tags, which nobody may change, and the source.
 fn inherit(terms: &mut SessionParams, session: &Session) -> Result<(), ApiError> {
-    for key in &session.transitive {
+    for key in &session.transitive_tag_keys {
         let Some(value) = session.tags.get(key) else {
             continue;
         };

@@ -12,7 +12,7 @@ use crate::error::ApiError;
 use countersign_authority::issuer;
 use countersign_authority::model::OidcProvider;
 use countersign_authority::oidc::jwk::Jwks;
-use countersign_authority::oidc::jwt::{self, Claims, Expectation, TokenError, Unverified};
+use countersign_authority::oidc::jwt::{self, Claims, TokenError, UnverifiedJwt, Validation};
 use countersign_authority::store::account_key;
 
 /// `AssumeRoleWithWebIdentity`
@@ -34,7 +34,7 @@ pub(super) fn assume_role_with_web_identity(
     let provider = provider(call, account, token.issuer())?;
     let keys = keys(call, &provider, &token)?;
     let audiences: Vec<&str> = provider.client_ids.iter().map(String::as_str).collect();
-    let expected = Expectation { issuer: &provider.url, audiences: &audiences, now: call.now };
+    let expected = Validation { issuer: &provider.url, audiences: &audiences, now: call.now };
     let claims = token.verify(&keys, expected).map_err(|error| refused(&error))?;
 
     let mut target = target(role, arn, &name)?.with("aws:FederatedProvider", provider.arn());
@@ -58,8 +58,8 @@ pub(super) fn assume_role_with_web_identity(
     })?;
 
     let mut xml = assumed(call, role, &name, terms, |session| {
-        session.facts.insert("aws:FederatedProvider".to_owned(), provider.arn());
-        session.facts.extend(facts(&provider, &claims));
+        session.context_keys.insert("aws:FederatedProvider".to_owned(), provider.arn());
+        session.context_keys.extend(facts(&provider, &claims));
     })?;
     xml.leaf("SubjectFromWebIdentityToken", &claims.subject);
     xml.maybe("Audience", claims.audience.first()).leaf("Provider", provider.arn());
@@ -100,7 +100,7 @@ fn provider(
 fn keys(
     call: &RequestContext<'_>,
     provider: &OidcProvider,
-    token: &Unverified<'_>,
+    token: &UnverifiedJwt<'_>,
 ) -> Result<Arc<Jwks>, ApiError> {
     if provider.url == call.api.issuer() {
         return issuer::public_keys(&call.state).map_err(|error| ApiError::internal(&error));
@@ -120,7 +120,7 @@ fn keys(
 
 /// Condition keys of the token. Source: "Available keys for AWS OIDC federation" in the IAM user guide.
 fn facts(provider: &OidcProvider, claims: &Claims) -> Vec<(String, String)> {
-    let authorized = claims.others.get("azp").and_then(|values| values.first());
+    let authorized = claims.other_claims.get("azp").and_then(|values| values.first());
     let audience = authorized.or(claims.audience.first()).cloned().unwrap_or_default();
     vec![
         (format!("{}:sub", provider.host), claims.subject.clone()),

@@ -142,7 +142,7 @@ fn config(arguments: &Arguments) -> Result<Config, Failure> {
         settings: VerifierConfig {
             limit: NonZeroU32::new(arguments.max_logins_per_second),
             context_keys: if arguments.source_conditions {
-                ContextKeys::WithSource
+                ContextKeys::WithSourceIp
             } else {
                 ContextKeys::AsRds
             },

@@ -245,7 +245,7 @@ fn plan(layout: &Layout, arguments: &Arguments) -> Result<Plan, Failure> {
         settings: VerifierConfig {
             limit: NonZeroU32::new(arguments.max_logins_per_second),
             context_keys: if arguments.source_conditions {
-                ContextKeys::WithSource
+                ContextKeys::WithSourceIp
             } else {
                 ContextKeys::AsRds
             },

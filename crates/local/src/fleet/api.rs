@@ -1,7 +1,8 @@
 //! The servers as the RDS API has them.
 
 use countersign_authority::servers::{
-    Described, EngineVersion, LogFile, Master, NewServer, Running, Servers, ServersError,
+    EngineVersion, LogFile, MasterUser, NewServer, RunningServer, ServerDescription, Servers,
+    ServersError,
 };
 use countersign_core::credentials::Secret;
 use countersign_core::endpoint::HostName;
@@ -40,7 +41,7 @@ impl Servers for Fleet {
         Ok(versions)
     }
 
-    fn create(&self, new: &NewServer) -> Result<Running, ServersError> {
+    fn create(&self, new: &NewServer) -> Result<RunningServer, ServersError> {
         order::check(&self.layout, new)?;
         let _claim = self.claim(&new.instance)?;
         if self.layout.instance(&new.instance).exists() || self.entry(&new.instance).is_ok() {
@@ -66,10 +67,10 @@ impl Servers for Fleet {
         made
     }
 
-    fn describe(&self, instance: &InstanceId) -> Result<Described, ServersError> {
+    fn describe(&self, instance: &InstanceId) -> Result<ServerDescription, ServersError> {
         let entry = self.entry(instance)?;
         let running = self.running(&entry)?;
-        Ok(Described {
+        Ok(ServerDescription {
             started: entry.standing == DesiredState::Up,
             running,
             database: entry.database,
@@ -77,7 +78,7 @@ impl Servers for Fleet {
         })
     }
 
-    fn start(&self, instance: &InstanceId) -> Result<Running, ServersError> {
+    fn start(&self, instance: &InstanceId) -> Result<RunningServer, ServersError> {
         let _claim = self.claim(instance)?;
         self.start_again(self.entry(instance)?)
     }
@@ -89,7 +90,7 @@ impl Servers for Fleet {
         Ok(self.put(&InstanceState { standing: DesiredState::Stopped, ..entry })?)
     }
 
-    fn reboot(&self, instance: &InstanceId) -> Result<Running, ServersError> {
+    fn reboot(&self, instance: &InstanceId) -> Result<RunningServer, ServersError> {
         let _claim = self.claim(instance)?;
         let entry = self.entry(instance)?;
         self.stop_server(instance)?;
@@ -115,7 +116,7 @@ impl Servers for Fleet {
                 "{user} is not the master user of {instance}"
             )));
         }
-        let master = Master { name: user.to_owned(), password: password.clone() };
+        let master = MasterUser { name: user.to_owned(), password: password.clone() };
         Ok(self.server(&entry)?.set_password(entry.port, &master)?)
     }
 
@@ -246,7 +247,7 @@ impl Fleet {
         entry: &InstanceState,
         new: &NewServer,
         source: Option<&InstanceState>,
-    ) -> Result<Running, ServersError> {
+    ) -> Result<RunningServer, ServersError> {
         let sockets = |source: &InstanceState| {
             ServerDir::new(&self.layout, &source.instance, self.run_as.clone()).run()
         };
@@ -260,7 +261,7 @@ impl Fleet {
         self.running(entry)
     }
 
-    fn start_again(&self, entry: InstanceState) -> Result<Running, ServersError> {
+    fn start_again(&self, entry: InstanceState) -> Result<RunningServer, ServersError> {
         let server = self.server(&entry)?;
         if !server.is_running() && !port::is_free(entry.port) {
             return Err(ServersError::PortInUse(entry.port));
@@ -271,7 +272,7 @@ impl Fleet {
     }
 
     /// Where a server is reached when it runs.
-    fn running(&self, entry: &InstanceState) -> Result<Running, ServersError> {
+    fn running(&self, entry: &InstanceState) -> Result<RunningServer, ServersError> {
         let said = self.lock().releases.get(&entry.instance).cloned();
         let version = said.map_or_else(|| self.release(entry.engine, entry.version), Ok)?;
         self.lock().releases.insert(entry.instance.clone(), version.clone());
@@ -280,7 +281,7 @@ impl Fleet {
             .map(|host| host.parse::<HostName>())
             .collect::<Result<_, _>>()
             .map_err(LocalError::from)?;
-        Ok(Running { hosts, host: entry.host.clone(), port: entry.port, version })
+        Ok(RunningServer { hosts, host: entry.host.clone(), port: entry.port, version })
     }
 
     fn release(&self, engine: Engine, version: Version) -> Result<String, ServersError> {

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::time::SystemTime;
 
-use countersign_authority::servers::{LogFile, MAX_PORTION, ServersError};
+use countersign_authority::servers::{LogFile, MAX_LOG_PORTION, ServersError};
 use countersign_core::name::Engine;
 
 use super::Fleet;
@@ -51,7 +51,7 @@ impl Fleet {
             let mut log = File::open(&path)?;
             log.seek(SeekFrom::Start(offset))?;
             let mut portion = Vec::new();
-            log.take(max.min(MAX_PORTION)).read_to_end(&mut portion)?;
+            log.take(max.min(MAX_LOG_PORTION)).read_to_end(&mut portion)?;
             Ok(portion)
         };
         read().map_err(|error| at(&path)(error).into())

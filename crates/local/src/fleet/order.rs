@@ -1,6 +1,6 @@
 //! What may be ordered through the RDS API. Names are plain: they stand in SQL, and in the configuration of servers.
 
-use countersign_authority::servers::{Master, NewServer, ServersError};
+use countersign_authority::servers::{MasterUser, NewServer, ServersError};
 use countersign_core::credentials::Secret;
 use countersign_core::name::Engine;
 
@@ -61,7 +61,7 @@ pub(super) fn check(layout: &Layout, new: &NewServer) -> Result<(), ServersError
     new.database.as_deref().map_or(Ok(()), |name| check_name("database", new.engine, name))
 }
 
-fn check_master(engine: Engine, master: &Master) -> Result<(), ServersError> {
+fn check_master(engine: Engine, master: &MasterUser) -> Result<(), ServersError> {
     check_name("master user", engine, &master.name)?;
     check_password(&master.password)
 }

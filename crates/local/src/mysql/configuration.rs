@@ -3,7 +3,7 @@
 use std::net::{Ipv6Addr, TcpListener};
 use std::path::Path;
 
-use countersign_authority::servers::Master;
+use countersign_authority::servers::MasterUser;
 use countersign_core::name::{Engine, InstanceId};
 
 use zeroize::Zeroizing;
@@ -133,7 +133,11 @@ fn privileges(engine: Engine, grantee: &str) -> String {
 }
 
 /// The master user of RDS, and a database. Their names have nothing that needs escaping.
-pub(super) fn master(engine: Engine, master: &Master, database: Option<&str>) -> Zeroizing<String> {
+pub(super) fn master(
+    engine: Engine,
+    master: &MasterUser,
+    database: Option<&str>,
+) -> Zeroizing<String> {
     let account = format!("{}@'%'", literal(&master.name));
     let password = Zeroizing::new(literal(master.password.expose()));
     let database = database.map(|name| format!("CREATE DATABASE `{name}`;\n")).unwrap_or_default();

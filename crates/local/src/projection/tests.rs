@@ -22,7 +22,7 @@ fn projections(directory: &TempDir, issuer: &str) -> (Layout, Projections) {
 }
 
 fn claim(token: &str, name: &str) -> serde_json::Value {
-    jwt::parse(token).unwrap().member(name).unwrap().clone()
+    jwt::parse(token).unwrap().claim(name).unwrap().clone()
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn a_start_replaces_every_token_and_those_of_accounts_that_have_gone_go_too() {
         .unwrap();
     assert!(matches!(
         after.ensure("default", "gone", STS_AUDIENCE),
-        Err(LocalError::Store(StoreError::Missing(_)))
+        Err(LocalError::Store(StoreError::NotFound(_)))
     ));
     after.renew(true, SystemTime::now());
     assert!(!file.exists());

@@ -152,7 +152,7 @@ fn what_is_not_there_is_said() {
     {
         let refused = stack.variables(source, Some("gone")).unwrap_err();
         assert!(
-            matches!(&refused, LocalError::Store(StoreError::Missing(what)) if what.contains("--role")),
+            matches!(&refused, LocalError::Store(StoreError::NotFound(what)) if what.contains("--role")),
             "{refused}"
         );
     }
@@ -174,7 +174,7 @@ fn what_is_not_there_is_said() {
         assert!(
             matches!(
                 stack.variables(Source::Irsa(account), None),
-                Err(LocalError::Store(StoreError::Name(_)))
+                Err(LocalError::Store(StoreError::InvalidName(_)))
             ),
             "{namespace}/{name}"
         );

@@ -83,7 +83,7 @@ impl Applying<'_> {
         let found = if text.starts_with("arn:") {
             let parsed: Option<Arn> = text.parse().ok();
             let own = || {
-                effective_policies::policy(self.draft, text)
+                effective_policies::managed_policy(self.draft, text)
                     .is_some_and(|policy| policy.account == *account)
             };
             let fits = parsed.is_some_and(|parsed| parsed.partition() == partition.as_str());

@@ -77,9 +77,12 @@ fn an_account_as_aws_has_it_keeps_its_ids() {
         ["arn:aws:iam::aws:policy/ReadOnlyAccess"]
     );
     assert!(
-        crate::effective_policies::managed(&state, "arn:aws:iam::aws:policy/ReadOnlyAccess")
-            .1
-            .contains("s3:Get*")
+        crate::effective_policies::managed_policy_document(
+            &state,
+            "arn:aws:iam::aws:policy/ReadOnlyAccess"
+        )
+        .1
+        .contains("s3:Get*")
     );
     drop(state);
     assert_eq!(apply(&store, DETAILS).changes, []);

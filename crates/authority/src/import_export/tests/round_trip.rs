@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use zeroize::Zeroizing;
 
 use super::{apply, store};
-use crate::import_export::{Exported, Secrets};
+use crate::import_export::{ExportSecrets, StateExport};
 use crate::model::{
     AccessKey, Account, Address, AwsPolicy, Group, Instance, InstanceProfile, ManagedPolicy,
     OidcProvider, PolicyVersion, Role, ServiceAccount, Tags, User,
@@ -314,14 +314,14 @@ proptest! {
         let (_directory, from) = store();
         from.change(|draft| fill(draft, &people, several)).unwrap();
         let state = from.state().unwrap();
-        let exported = Exported::of(&state, Secrets::Included);
+        let exported = StateExport::new(&state, ExportSecrets::Included);
         for file in [exported.to_toml().unwrap(), serde_json::to_string(&exported).unwrap()] {
             let (_other, to): (_, Store) = store();
             apply(&to, &file);
             prop_assert_eq!(tables(&to.state().unwrap()), tables(&state), "{}", file);
         }
         // Without secrets it says nothing new to who has them.
-        let bare = Exported::of(&state, Secrets::Omitted).to_toml().unwrap();
+        let bare = StateExport::new(&state, ExportSecrets::Omitted).to_toml().unwrap();
         prop_assert!(!bare.contains("sec'ret"));
         prop_assert_eq!(apply(&from, &bare).changes, vec![]);
     }

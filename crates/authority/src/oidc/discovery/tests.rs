@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
-use super::{IssuerError, Issuers, Pace, USUAL};
+use super::{IssuerError, IssuerKeyCache, Pace, USUAL};
 use crate::oidc::fetch::{FetchError, Fetcher};
 use crate::oidc::issuer_key::{IssuerKey, jwks_document};
 
@@ -86,8 +86,8 @@ impl Server {
     }
 }
 
-fn issuers(pace: Pace) -> Issuers {
-    Issuers::at_pace(Fetcher::new(&[]).unwrap(), pace)
+fn issuers(pace: Pace) -> IssuerKeyCache {
+    IssuerKeyCache::at_pace(Fetcher::new(&[]).unwrap(), pace)
 }
 
 #[tokio::test]
@@ -200,7 +200,8 @@ async fn only_safe_issuers_are_asked_at_all() {
 async fn a_server_that_says_nothing_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
-    let bounds = crate::oidc::fetch::Bounds { time: Duration::from_millis(200), size: 100 };
+    let bounds =
+        crate::oidc::fetch::FetchLimits { timeout: Duration::from_millis(200), max_size: 100 };
     let error = Fetcher::new(&[]).unwrap().get(&url, &[], bounds).await.unwrap_err();
     assert!(matches!(error, FetchError::TimedOut(_)), "{error}");
 }
@@ -246,7 +247,7 @@ async fn tls_is_verified() {
         }
     });
     let trusting = Fetcher::new(&[authority.der().clone()]).unwrap();
-    let bounds = crate::oidc::fetch::Bounds { time: Duration::from_secs(5), size: 100 };
+    let bounds = crate::oidc::fetch::FetchLimits { timeout: Duration::from_secs(5), max_size: 100 };
     assert_eq!(
         trusting.get(&format!("https://localhost:{port}/"), &[], bounds).await.unwrap(),
         b"ok"

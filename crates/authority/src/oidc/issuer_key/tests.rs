@@ -9,7 +9,7 @@ use super::{
     jwks_document, thumbprint,
 };
 use crate::oidc::jwk::Jwks;
-use crate::oidc::jwt::{Expectation, TokenError, parse};
+use crate::oidc::jwt::{TokenError, Validation, parse};
 
 const ISSUER: &str = "https://issuer.example/id/1";
 
@@ -53,7 +53,7 @@ fn tokens_verify_under_the_published_keys_before_and_after_a_rotation() {
     let [old, new] = [(); 2].map(|()| IssuerKey::generate().unwrap());
     let published = Jwks::parse(jwks_document([&new, &old]).to_string().as_bytes()).unwrap();
     let now = SystemTime::now();
-    let expected = Expectation { issuer: ISSUER, audiences: &["sts.amazonaws.com"], now };
+    let expected = Validation { issuer: ISSUER, audiences: &["sts.amazonaws.com"], now };
     for key in [&old, &new] {
         let token = key.sign(&service_account(now).claims()).unwrap();
         let claims = parse(&token).unwrap().verify(&published, expected).unwrap();

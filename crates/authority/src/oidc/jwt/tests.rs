@@ -12,7 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Claims, Expectation, MAX_TOKEN, TokenError, parse};
+use super::{Claims, MAX_TOKEN, TokenError, Validation, parse};
 use crate::oidc::issuer_key::{IssuerKey, jwks_document};
 use crate::oidc::jwk::Jwks;
 
@@ -85,7 +85,7 @@ fn keys(keys: &[Value]) -> Jwks {
 fn verify_at(token: &str, keys: &Jwks, now: SystemTime) -> Result<Claims, TokenError> {
     parse(token)?.verify(
         keys,
-        Expectation { issuer: ISSUER, audiences: &["other", "sts.amazonaws.com"], now },
+        Validation { issuer: ISSUER, audiences: &["other", "sts.amazonaws.com"], now },
     )
 }
 
@@ -127,8 +127,11 @@ fn a_good_token_yields_its_claims() {
         (claims.audience, claims.expires, claims.issued),
         (vec!["sts.amazonaws.com".to_owned()], at(NOW + 600), Some(at(NOW)))
     );
-    let others: Vec<_> =
-        claims.others.iter().map(|(name, values)| format!("{name}={}", values.join(","))).collect();
+    let others: Vec<_> = claims
+        .other_claims
+        .iter()
+        .map(|(name, values)| format!("{name}={}", values.join(",")))
+        .collect();
     assert_eq!(others, ["amr=authenticated,mfa", "email_verified=true", "level=3"]);
     let one = claiming("aud", "other");
     assert_eq!(verify(&issuer.token(&one), &issuer.keys()).unwrap().audience, ["other"]);

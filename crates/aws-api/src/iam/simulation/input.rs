@@ -8,7 +8,7 @@ use crate::call::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::iam::entity::absent;
 use crate::iam::identity::{Asked, Identity, Kind};
-use countersign_authority::effective_policies::{EffectivePolicies, managed};
+use countersign_authority::effective_policies::{EffectivePolicies, managed_policy_document};
 use countersign_authority::key_lookup::PrincipalRecord;
 
 /// The longest document that is looked at. Source: IAM API reference, `PolicyInputList`.
@@ -79,12 +79,14 @@ impl Source {
             Identity::Group(group) => {
                 let inline = group.inline.iter().map(|(name, text)| (name.clone(), text.clone()));
                 let identity = inline
-                    .chain(group.attached.iter().map(|arn| managed(&call.state, arn)))
+                    .chain(
+                        group.attached.iter().map(|arn| managed_policy_document(&call.state, arn)),
+                    )
                     .collect();
                 return EffectivePolicies { identity, ..EffectivePolicies::default() };
             }
         };
-        EffectivePolicies::of(&call.state, &who, resource_account)
+        EffectivePolicies::for_principal(&call.state, &who, resource_account)
     }
 }
 

@@ -9,11 +9,11 @@ use crate::rds::cluster::change::remove_when_empty;
 use crate::rds::job_runner::Runner;
 use crate::rds::proxy;
 use countersign_authority::model::{Address, DbCluster, DbInstance, DbStatus, Endpoint, Instance};
-use countersign_authority::servers::Running;
+use countersign_authority::servers::RunningServer;
 use countersign_authority::store::{Draft, StoreError, regional_key};
 
 /// A server runs: its instance is available, and the verifier knows it.
-pub(in crate::rds) fn came_up(runner: &Runner, name: &InstanceId, running: &Running) {
+pub(in crate::rds) fn came_up(runner: &Runner, name: &InstanceId, running: &RunningServer) {
     settle(runner, name, |draft, db| {
         let engine = db.engine.parse::<Engine>()?;
         let cluster = cluster_of(draft, db).cloned();
@@ -83,7 +83,7 @@ pub(in crate::rds) fn gone(runner: &Runner, name: &InstanceId) {
         Ok::<_, StoreError>(())
     });
     // The next instance of the name may be another account's.
-    let forgotten = runner.log().forget(name).map_err(|error| error.to_string());
+    let forgotten = runner.log().remove_denials(name).map_err(|error| error.to_string());
     if let Err(error) = changed.map_err(|error| error.to_string()).and(forgotten) {
         tracing::error!(instance = %name, %error, "a server has gone, but not all that is known of it");
     }

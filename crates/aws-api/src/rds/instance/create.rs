@@ -17,7 +17,7 @@ use crate::rds::request::{
 };
 use crate::rds::{certificate, versions};
 use countersign_authority::model::{DbCluster, DbInstance, DbStatus, seconds};
-use countersign_authority::servers::{Master, NewServer, Servers};
+use countersign_authority::servers::{MasterUser, NewServer, Servers};
 use countersign_authority::store::{Draft, regional_key};
 
 /// The most instances of an account in a region. Source: "Quotas and constraints for Amazon RDS" in the RDS user guide.
@@ -100,7 +100,7 @@ fn single(call: &RequestContext<'_>, db: &mut DbInstance) -> Result<NewServer, A
     db.version = versions::fitting(call, &db.engine, call.parameters.text("EngineVersion"))?;
     db.master = master_name(engine, required(call, "MasterUsername")?)?;
     let password = master_password(engine, required(call, "MasterUserPassword")?)?;
-    let master = Master { name: db.master.clone(), password };
+    let master = MasterUser { name: db.master.clone(), password };
     Ok(NewServer { port: port(call, "Port")?, master: Some(master), ..server(db, engine) })
 }
 
@@ -149,7 +149,7 @@ fn member(call: &RequestContext<'_>, db: &mut DbInstance) -> Result<NewServer, A
     let password = kept.ok_or_else(|| {
         ApiError::internal(&format!("the password of the cluster {} has gone", cluster.name))
     })?;
-    let master = Master { name: cluster.master.clone(), password };
+    let master = MasterUser { name: cluster.master.clone(), password };
     Ok(NewServer { port: cluster.port, master: Some(master), ..server(db, engine) })
 }
 

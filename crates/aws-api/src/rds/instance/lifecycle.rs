@@ -224,7 +224,7 @@ fn stopped(runner: &Runner, name: &InstanceId, done: Result<(), ServersError>) {
 fn deleted(runner: &Runner, name: &InstanceId, done: Result<(), ServersError>) {
     match done {
         // A server that was never made, or is gone from a deletion that was broken off.
-        Ok(()) | Err(ServersError::NoInstance(_)) => gone(runner, name),
+        Ok(()) | Err(ServersError::InstanceNotFound(_)) => gone(runner, name),
         Err(error) => left(runner, name, DbStatus::Failed, Some(&error)),
     }
 }

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use countersign_authority::servers::{Master, NewServer, ServersError};
+use countersign_authority::servers::{MasterUser, NewServer, ServersError};
 use countersign_core::credentials::Secret;
 use countersign_core::name::Engine;
 
@@ -15,7 +15,10 @@ fn order(name: &str, password: &str, database: &str) -> NewServer {
         version: None,
         port: None,
         database: Some(database.to_owned()),
-        master: Some(Master { name: name.to_owned(), password: Secret::new(password).unwrap() }),
+        master: Some(MasterUser {
+            name: name.to_owned(),
+            password: Secret::new(password).unwrap(),
+        }),
         replica_of: None,
     }
 }
