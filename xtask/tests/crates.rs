@@ -10,15 +10,22 @@ use serde_json::Value;
 type Outcome = Result<(), Box<dyn Error>>;
 
 /// The drawing: a crate, and those of this workspace that it may use, directly or not. Tests may use more.
-const DRAWING: [(&str, &[&str]); 18] = [
+const DRAWING: [(&str, &[&str]); 19] = [
     ("countersign-core", &[]),
     ("countersign-config-file", &["countersign-core"]),
     ("countersign-unix-socket", &[]),
+    ("countersign-http-server", &[]),
     ("countersign-wire", &["countersign-core"]),
     ("countersign-connect", &["countersign-core", "countersign-wire"]),
     (
         "countersign-proxy",
-        &["countersign-core", "countersign-unix-socket", "countersign-wire", "countersign-connect"],
+        &[
+            "countersign-core",
+            "countersign-http-server",
+            "countersign-unix-socket",
+            "countersign-wire",
+            "countersign-connect",
+        ],
     ),
     (
         "countersign-authority",
@@ -31,6 +38,7 @@ const DRAWING: [(&str, &[&str]); 18] = [
             "countersign-config-file",
             "countersign-unix-socket",
             "countersign-authority",
+            "countersign-http-server",
         ],
     ),
     ("countersign-verifier-client", &["countersign-core"]),
@@ -45,6 +53,7 @@ const DRAWING: [(&str, &[&str]); 18] = [
             "countersign-wire",
             "countersign-connect",
             "countersign-authority",
+            "countersign-http-server",
             "countersign-aws-api",
         ],
     ),
@@ -72,6 +81,7 @@ const ALL: &[&str] = &[
     "countersign-unix-socket",
     "countersign-wire",
     "countersign-connect",
+    "countersign-http-server",
     "countersign-proxy",
     "countersign-authority",
     "countersign-aws-api",

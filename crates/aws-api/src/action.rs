@@ -1,17 +1,17 @@
-//! The services that speak the query protocol: each a version, a namespace and a table of actions.
+//! Services of the query protocol: each has a version, a namespace and a table of actions.
 
-use super::call::RequestContext;
-use super::error::ApiError;
-use super::xml::Xml;
+use crate::context::RequestContext;
+use crate::error::ApiError;
+use crate::xml::Xml;
 
-/// What an action answers, when it does: what stands in its `…Result` element.
+/// Result of an action: the content of the `…Result` element.
 pub(crate) enum ActionOutput {
-    /// A result.
+    /// XML.
     Result(Xml),
-    /// The same, of an action that also answers in JSON where that is asked for: texts by name.
+    /// Texts by name: XML, or JSON if the client requests it.
     Texts(Vec<(&'static str, String)>),
-    /// None: the action is one whose answers have no result.
-    Done,
+    /// No `…Result` element.
+    Empty,
 }
 
 impl From<Xml> for ActionOutput {
@@ -20,65 +20,65 @@ impl From<Xml> for ActionOutput {
     }
 }
 
-/// Whether an action may have to wait: for the disk, where it writes, or for somebody else's answer. Then it has a thread of its
-/// own for that.
+/// Thread on which an action runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Effect {
-    /// It only reads what is in memory.
-    Reads,
-    /// It may wait.
-    Waits,
+pub(crate) enum Execution {
+    /// The connection's: the action only reads memory.
+    Inline,
+    /// A thread of its own: the action writes to the disk or waits for another server.
+    Blocking,
 }
 
-/// Whether a request of the action must be signed.
+/// Authentication of an action's callers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signature {
-    /// It must.
     Required,
-    /// It is not looked at: the action has another proof of who calls.
+    /// Ignored: a parameter of the action authenticates the caller.
     Unused,
 }
 
+/// Implementation of an action.
+pub(crate) type Run = fn(&RequestContext<'_>) -> Result<ActionOutput, ApiError>;
+
 /// One action of a service.
 pub(crate) struct Action {
-    /// Its name.
     pub(crate) name: &'static str,
-    /// The parameters that it takes: the first parts of their names. Others are refused.
+    /// Accepted parameters: the first segments of their names. Others are rejected.
     pub(crate) parameters: &'static [&'static str],
-    pub(crate) effect: Effect,
+    pub(crate) execution: Execution,
     pub(crate) signature: Signature,
-    pub(crate) run: fn(&RequestContext<'_>) -> Result<ActionOutput, ApiError>,
+    pub(crate) run: Run,
 }
 
 impl Action {
-    /// An action that reads.
+    /// Action that only reads the state.
     pub(crate) const fn reads(
         name: &'static str,
         parameters: &'static [&'static str],
-        run: fn(&RequestContext<'_>) -> Result<ActionOutput, ApiError>,
+        run: Run,
     ) -> Self {
-        Self { name, parameters, effect: Effect::Reads, signature: Signature::Required, run }
+        Self { name, parameters, execution: Execution::Inline, signature: Signature::Required, run }
     }
 
-    /// An action that writes.
+    /// Action that changes the state.
     pub(crate) const fn writes(
         name: &'static str,
         parameters: &'static [&'static str],
-        run: fn(&RequestContext<'_>) -> Result<ActionOutput, ApiError>,
+        run: Run,
     ) -> Self {
-        Self { name, parameters, effect: Effect::Waits, signature: Signature::Required, run }
+        Self { execution: Execution::Blocking, ..Self::reads(name, parameters, run) }
     }
 
-    /// An action that asks somebody else.
+    /// Action that waits for another server.
     pub(crate) const fn waits(
         name: &'static str,
         parameters: &'static [&'static str],
-        run: fn(&RequestContext<'_>) -> Result<ActionOutput, ApiError>,
+        run: Run,
     ) -> Self {
         Self::writes(name, parameters, run)
     }
 
-    /// The same without a signature.
+    /// The same action without a signature.
     pub(crate) const fn unsigned(self) -> Self {
         Self { signature: Signature::Unused, ..self }
     }
@@ -86,31 +86,28 @@ impl Action {
 
 /// A service.
 pub(crate) struct Service {
-    /// Its name in credential scopes and in IAM's actions.
+    /// Name in credential scopes and in IAM's actions.
     pub(crate) name: &'static str,
-    /// The version of its API.
+    /// Version of its API.
     pub(crate) version: &'static str,
-    /// The namespace of its answers.
+    /// XML namespace of its responses.
     pub(crate) namespace: &'static str,
-    /// What it can do.
     pub(crate) actions: &'static [&'static [Action]],
 }
 
 impl Service {
-    /// The action of that name.
     pub(crate) fn action(&self, name: &str) -> Option<&'static Action> {
         self.actions.iter().flat_map(|group| group.iter()).find(|action| action.name == name)
     }
 
-    /// The error for a parameter that an action does not take.
+    /// Error for a parameter that an action does not accept.
     pub(crate) fn unknown_parameter(&self, action: &str, parameter: &str) -> ApiError {
+        let code =
+            if self.name == "rds" { "InvalidParameterCombination" } else { "ValidationError" };
         let message = format!(
-            "The parameter {parameter} of {action} is unknown, or is not supported by this authority."
+            "The parameter {parameter} of {action} is unknown, or is not supported by this \
+             authority."
         );
-        ApiError::new(
-            if self.name == "rds" { "InvalidParameterCombination" } else { "ValidationError" },
-            400,
-            &message,
-        )
+        ApiError::new(code, 400, &message)
     }
 }

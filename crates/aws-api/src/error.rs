@@ -1,10 +1,9 @@
-//! Errors as AWS gives them: a code, an HTTP status, a sentence.
-
-use countersign_core::name::InvalidName;
+//! Errors in the form of AWS: code, HTTP status, message.
 
 use countersign_authority::store::StoreError;
+use countersign_core::name::InvalidName;
 
-/// An error as AWS gives it.
+/// Error response of an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ApiError {
     pub(crate) code: &'static str,
@@ -17,7 +16,21 @@ impl ApiError {
         Self { code, status, message: message.to_owned() }
     }
 
-    /// A parameter is not there.
+    /// A request without a signature.
+    pub(crate) fn unsigned() -> Self {
+        Self::new("MissingAuthenticationToken", 403, "Request is missing Authentication Token")
+    }
+
+    /// A key that is unknown or inactive, or a wrong session token.
+    pub(crate) fn invalid_token() -> Self {
+        Self::new(
+            "InvalidClientTokenId",
+            403,
+            "The security token included in the request is invalid.",
+        )
+    }
+
+    /// A required parameter is absent.
     pub(crate) fn missing(name: &str) -> Self {
         let camel = name
             .chars()
@@ -30,14 +43,14 @@ impl ApiError {
         ))
     }
 
-    /// A parameter is of the wrong form.
+    /// A parameter is invalid.
     pub(crate) fn invalid(message: &str) -> Self {
         Self::new("ValidationError", 400, message)
     }
 
-    /// The authority itself failed. The log says how; the caller does not need to know.
+    /// The authority failed. The cause is logged and withheld from the caller.
     pub(crate) fn internal(error: &dyn std::fmt::Display) -> Self {
-        tracing::error!(%error, "a request of the AWS API failed");
+        tracing::error!(%error, "API request failed");
         Self::new(
             "InternalFailure",
             500,
@@ -52,7 +65,7 @@ impl From<InvalidName> for ApiError {
     }
 }
 
-/// IAM's codes. Source: "Common errors" and the errors of each action in the IAM API reference.
+/// Maps to IAM's codes. Source: "Common errors" and the errors of each action in the IAM API reference.
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         let message = error.to_string();

@@ -18,11 +18,11 @@ use countersign_core::name::InvalidName;
 use countersign_core::region::Region;
 use hyper::{Method, Response};
 
-use super::Api;
-use super::call::{RequestContext, Source};
+use super::api::Api;
+use super::context::{RequestContext, Source};
 use super::error::ApiError;
 use super::parameters::Parameters;
-use super::route::Received;
+use crate::context::ReceivedRequest;
 use countersign_authority::oidc::issuer_key::{DISCOVERY_PATH, KEYS_PATH};
 use countersign_authority::store::State;
 
@@ -34,8 +34,8 @@ pub(super) const CONTAINER_PATH: &str = "/v2/credentials/";
 const MAX_TOKEN: usize = countersign_authority::oidc::jwt::MAX_TOKEN;
 
 /// Answers a request whose path is one of these places'; `None` for every other, which is the query protocol's.
-pub(super) fn respond(api: &Api, received: &Received) -> Option<Response<String>> {
-    let place: fn(&Visit<'_>) -> Response<String> = match received.head.uri.path() {
+pub(super) fn respond(api: &Api, received: &ReceivedRequest) -> Option<Response<String>> {
+    let place: fn(&MetadataRequest<'_>) -> Response<String> = match received.head.uri.path() {
         DISCOVERY_PATH => issuer::discovery,
         KEYS_PATH => issuer::keys,
         POD_IDENTITY_PATH => pod_identity::credentials,
@@ -46,16 +46,16 @@ pub(super) fn respond(api: &Api, received: &Received) -> Option<Response<String>
         portal::LOGOUT_PATH => portal::logout,
         _ => return None,
     };
-    Some(match Visit::new(api, received) {
+    Some(match MetadataRequest::new(api, received) {
         Ok(visit) => place(&visit),
-        Err(error) => super::answer::refused(super::sts::STS.namespace, &error),
+        Err(error) => crate::response::error(super::sts::STS.namespace, &error),
     })
 }
 
 /// One request to such a place, and the state that it met.
-struct Visit<'a> {
+struct MetadataRequest<'a> {
     api: &'a Api,
-    received: &'a Received,
+    received: &'a ReceivedRequest,
     state: Arc<State>,
     now: SystemTime,
     address: String,
@@ -63,8 +63,8 @@ struct Visit<'a> {
     parameters: Parameters,
 }
 
-impl<'a> Visit<'a> {
-    fn new(api: &'a Api, received: &'a Received) -> Result<Self, ApiError> {
+impl<'a> MetadataRequest<'a> {
+    fn new(api: &'a Api, received: &'a ReceivedRequest) -> Result<Self, ApiError> {
         Ok(Self {
             api,
             received,
@@ -94,7 +94,7 @@ impl<'a> Visit<'a> {
         RequestContext {
             api: self.api,
             state: Arc::clone(&self.state),
-            holder: None,
+            identity: None,
             parameters: &self.parameters,
             region: &self.region,
             source: Source {

@@ -1,50 +1,47 @@
-//! Lists that come in pages.
+//! Pagination of lists.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::call::RequestContext;
-use super::error::ApiError;
-use super::xml::Xml;
+use crate::context::RequestContext;
+use crate::error::ApiError;
+use crate::xml::Xml;
 
-/// How a service calls its pages' length, and what that may be.
+/// Page sizes of a service.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Paging {
+    /// Name of the parameter that requests a page size.
     pub(crate) parameter: &'static str,
-    pub(crate) usual: usize,
-    pub(crate) least: usize,
-    pub(crate) most: usize,
+    pub(crate) default: usize,
+    pub(crate) min: usize,
+    pub(crate) max: usize,
 }
 
-/// A page of a list.
+/// One page of a list.
 #[derive(Debug)]
 pub(crate) struct Page<T> {
     pub(crate) items: Vec<T>,
-    /// Where the next one begins, opaque to the caller; none on the last.
+    /// Start of the next page, opaque to the caller; `None` on the last page.
     pub(crate) marker: Option<String>,
 }
 
 impl Paging {
-    /// The page that the call asks for, of items in the order of their keys. A marker says behind which key it begins: what was
-    /// added or taken away since does no harm.
+    /// Returns the requested page of items that are in the order of their keys. A marker holds the
+    /// last key of the previous page, so that insertions and deletions in between do not matter.
     pub(crate) fn page<T>(
         self,
         call: &RequestContext<'_>,
         items: impl IntoIterator<Item = (String, T)>,
     ) -> Result<Page<T>, ApiError> {
-        let asked = call.parameters.number(self.parameter)?.map_or(Ok(self.usual), usize::try_from);
-        let length = asked
-            .ok()
-            .filter(|length| (self.least..=self.most).contains(length))
-            .ok_or_else(|| {
-                ApiError::invalid(&format!(
-                    "{} must be from {} to {}",
-                    self.parameter, self.least, self.most
-                ))
+        let Self { parameter, default, min, max } = self;
+        let requested = call.parameters.number(parameter)?.map_or(Ok(default), usize::try_from);
+        let length =
+            requested.ok().filter(|length| (min..=max).contains(length)).ok_or_else(|| {
+                ApiError::invalid(&format!("{parameter} must be from {min} to {max}"))
             })?;
-        let behind = call.parameters.text("Marker").map(decoded).transpose()?;
+        let after = call.parameters.text("Marker").map(decode_marker).transpose()?;
         let mut rest =
-            items.into_iter().filter(|(key, _)| behind.as_ref().is_none_or(|behind| key > behind));
+            items.into_iter().filter(|(key, _)| after.as_ref().is_none_or(|after| key > after));
         let page: Vec<(String, T)> = rest.by_ref().take(length).collect();
         let marker = rest.next().and(page.last()).map(|(key, _)| URL_SAFE_NO_PAD.encode(key));
         Ok(Page { items: page.into_iter().map(|(_, item)| item).collect(), marker })
@@ -52,13 +49,14 @@ impl Paging {
 }
 
 impl<T> Page<T> {
-    /// IAM's `IsTruncated` and `Marker`.
+    /// Writes IAM's `IsTruncated` and `Marker`.
     pub(crate) fn write_truncation(&self, xml: &mut Xml) {
-        xml.leaf("IsTruncated", self.marker.is_some()).maybe("Marker", self.marker.as_ref());
+        xml.leaf("IsTruncated", self.marker.is_some())
+            .optional_leaf("Marker", self.marker.as_ref());
     }
 }
 
-fn decoded(marker: &str) -> Result<String, ApiError> {
+fn decode_marker(marker: &str) -> Result<String, ApiError> {
     let bytes = URL_SAFE_NO_PAD.decode(marker).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    bytes.ok_or_else(|| ApiError::invalid("Invalid Marker: it is none of this service's"))
+    bytes.ok_or_else(|| ApiError::invalid("Invalid Marker: this service did not issue it"))
 }

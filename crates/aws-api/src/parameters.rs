@@ -1,30 +1,31 @@
-//! The parameters of a request of AWS's query protocol: names and values, lists as `Name.member.1`, structures as `Name.Key`.
+//! Parameters of AWS's query protocol: lists as `Name.member.1`, structures as `Name.Key`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::error::ApiError;
+use crate::error::ApiError;
 
-/// The most parameters of one request.
+/// Maximum number of parameters of one request.
 const MAX_PARAMETERS: usize = 2_000;
 
-/// The parameters by name, each of them once.
+/// Values by name; names are unique.
 #[derive(Clone, Default)]
 pub(crate) struct Parameters {
     values: BTreeMap<String, String>,
 }
 
 impl std::fmt::Debug for Parameters {
-    /// Values may be passwords and tokens.
+    /// Omits the values, which may be passwords and tokens.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_set().entries(self.values.keys()).finish()
     }
 }
 
 impl Parameters {
-    /// Reads a form.
+    /// Parses a form.
     ///
     /// # Errors
-    /// AWS's `MalformedQueryString`, for a name that stands there twice too: AWS's parsers and others differ on which one counts.
+    /// `MalformedQueryString`; also for a repeated name, since parsers differ on which of the
+    /// values counts.
     pub(crate) fn parse(form: &[u8]) -> Result<Self, ApiError> {
         let malformed = |why: &str| {
             Err(ApiError::new(
@@ -48,7 +49,7 @@ impl Parameters {
         Ok(Self { values })
     }
 
-    /// The first parts of the names, without those that every request may have.
+    /// Returns the first segments of the names, without those that every request may have.
     pub(crate) fn names(&self) -> BTreeSet<&str> {
         let first = self.values.keys().map(|name| name.split('.').next().unwrap_or(name));
         first
@@ -59,25 +60,25 @@ impl Parameters {
             .collect()
     }
 
-    /// The value of a parameter that is a text, a number or a truth; none where it is absent or empty.
+    /// Returns the value of a scalar parameter; `None` if it is absent or empty.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// The same of one that may be empty.
+    /// Returns the value of a scalar parameter; `None` only if it is absent.
     pub(crate) fn text_or_empty(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str)
     }
 
-    /// The value of a parameter that must be there.
+    /// Returns the value of a required parameter.
     ///
     /// # Errors
-    /// AWS's `ValidationError` or, where `missing` makes it, another service's.
+    /// `ValidationError` if it is absent or empty.
     pub(crate) fn required(&self, name: &str) -> Result<&str, ApiError> {
         self.text(name).ok_or_else(|| ApiError::missing(name))
     }
 
-    /// A truth: `true` or `false` in any case.
+    /// Returns the value of a boolean parameter: `true` or `false` in any case.
     pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, ApiError> {
         let read = |value: &str| match value.to_ascii_lowercase().as_str() {
             "true" => Ok(true),
@@ -87,7 +88,7 @@ impl Parameters {
         self.text(name).map(read).transpose()
     }
 
-    /// A number.
+    /// Returns the value of a numeric parameter.
     pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, ApiError> {
         let read = |value: &str| {
             value.parse().map_err(|_| ApiError::invalid(&format!("{name} must be a number")))
@@ -95,12 +96,13 @@ impl Parameters {
         self.text(name).map(read).transpose()
     }
 
-    /// The elements of a list, in the order of their numbers: `Name.member.1`, `Name.1`, or `Name.ITEM.1`.
+    /// Returns the elements of a list in the order of their numbers: `Name.member.1`, `Name.1`, or
+    /// `Name.ITEM.1`.
     pub(crate) fn list(&self, name: &str) -> Vec<&str> {
         self.elements(name).into_values().filter_map(|element| element.get("").copied()).collect()
     }
 
-    /// The elements of a list of structures, each with the parameters in it.
+    /// Returns the elements of a list of structures, each as the parameters in it.
     pub(crate) fn structures(&self, name: &str) -> Vec<Self> {
         let owned = |element: BTreeMap<&str, &str>| Self {
             values: element
@@ -111,27 +113,27 @@ impl Parameters {
         self.elements(name).into_values().map(owned).collect()
     }
 
-    /// Whether a list is there, though it may be empty (`Name=`).
+    /// Returns true if a list is given, even an empty one (`Name=`).
     pub(crate) fn has(&self, name: &str) -> bool {
         self.names().contains(name)
     }
 
-    /// By number; in each element the rest of the name and the value.
+    /// Returns the elements by number: for each, the values by the rest of their names.
     fn elements(&self, name: &str) -> BTreeMap<u32, BTreeMap<&str, &str>> {
         let mut elements: BTreeMap<u32, BTreeMap<&str, &str>> = BTreeMap::new();
         for (full, value) in &self.values {
-            let Some(rest) = full.strip_prefix(name).and_then(|rest| rest.strip_prefix('.')) else {
+            let Some(suffix) = full.strip_prefix(name).and_then(|name| name.strip_prefix('.'))
+            else {
                 continue;
             };
-            let (first, behind) = rest.split_once('.').unwrap_or((rest, ""));
-            let numbered = first.parse().map(|number| (number, behind)).or_else(|_| {
-                let (number, behind) = behind.split_once('.').unwrap_or((behind, ""));
-                number.parse().map(|number| (number, behind))
+            let (first, rest) = suffix.split_once('.').unwrap_or((suffix, ""));
+            let numbered = first.parse().map(|number| (number, rest)).or_else(|_| {
+                let (number, rest) = rest.split_once('.').unwrap_or((rest, ""));
+                number.parse().map(|number| (number, rest))
             });
-            let Ok((number, behind)) = numbered else {
-                continue;
-            };
-            elements.entry(number).or_default().insert(behind, value);
+            if let Ok((number, rest)) = numbered {
+                elements.entry(number).or_default().insert(rest, value);
+            }
         }
         elements
     }

@@ -12,7 +12,7 @@ mod request;
 mod tags;
 mod versions;
 
-pub(crate) use job_runner::Runner;
+pub(crate) use job_runner::JobRunner;
 
 use super::action::{Action, Service};
 

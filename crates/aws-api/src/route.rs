@@ -1,172 +1,162 @@
-//! From a request to the service and action that it means.
+//! Dispatch of requests to services and actions.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use countersign_authority::session::{Session, Subject};
+use countersign_authority::store::State;
 use countersign_core::region::Region;
 use countersign_core::sigv4::{Payload, Request};
-use hyper::http::request::Parts;
-use hyper::{Response, header};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderName, USER_AGENT};
+use hyper::{HeaderMap, Response};
 
-use super::Api;
-use super::action::{Action, ActionOutput, Effect, Service, Signature};
-use super::answer::{self, Form};
-use super::call::{RequestContext, Source};
-use super::error::ApiError;
-use super::iam::IAM;
-use super::metadata;
-use super::parameters::Parameters;
-use super::rds::RDS;
-use super::signature::{self, Signed};
-use super::sts::STS;
-use countersign_authority::session::{Session, Subject};
+use crate::action::{Action, ActionOutput, Execution, Service, Signature};
+use crate::api::Api;
+use crate::context::{ReceivedRequest, RequestContext, Source};
+use crate::error::ApiError;
+use crate::iam::IAM;
+use crate::metadata;
+use crate::parameters::Parameters;
+use crate::rds::RDS;
+use crate::response::{self, Format};
+use crate::signature::{self, Authenticated};
+use crate::sts::STS;
 
-/// Every service of the query protocol.
-pub(super) const SERVICES: [&Service; 3] = [&STS, &IAM, &RDS];
+/// Services of the query protocol.
+pub(crate) const SERVICES: [&Service; 3] = [&STS, &IAM, &RDS];
 
-/// A request, received whole.
-pub(super) struct Received {
-    pub(super) head: Parts,
-    pub(super) body: Vec<u8>,
-    pub(super) peer: SocketAddr,
-}
-
-/// Answers a request. What may have to wait does so on a thread of its own.
-pub(super) async fn respond(api: Arc<Api>, received: Received) -> Response<String> {
+/// Answers a request; a blocking action runs on a thread of its own.
+pub(crate) async fn respond(api: Arc<Api>, received: ReceivedRequest) -> Response<String> {
     if let Some(response) = metadata::respond(&api, &received) {
         return response;
     }
-    let effect = parameters(&received)
-        .ok()
-        .and_then(|parameters| find(&parameters))
-        .map(|(_, action)| action.effect);
-    if effect != Some(Effect::Waits) {
-        return act(&api, &received);
+    let parameters = match parse_parameters(&received) {
+        Ok(parameters) => parameters,
+        Err(error) => return response::error(STS.namespace, &error),
+    };
+    let target = find(&parameters);
+    let run = move || run(&api, &received, &parameters, target);
+    if target.is_none_or(|(_, action)| action.execution == Execution::Inline) {
+        return run();
     }
-    match tokio::task::spawn_blocking(move || act(&api, &received)).await {
-        Ok(response) => response,
-        Err(error) => answer::refused(STS.namespace, &ApiError::internal(&error)),
-    }
+    tokio::task::spawn_blocking(run)
+        .await
+        .unwrap_or_else(|error| response::error(STS.namespace, &ApiError::internal(&error)))
 }
 
-/// The service and action that the parameters name; the first service whose version it is.
-fn find(parameters: &Parameters) -> Option<(&'static Service, &'static Action)> {
+type ServiceAction = (&'static Service, &'static Action);
+
+/// Returns the service and action that the parameters name: the first match among the services
+/// of that version.
+fn find(parameters: &Parameters) -> Option<ServiceAction> {
     let (name, version) = (parameters.text("Action")?, parameters.text("Version")?);
     let mut services = SERVICES.into_iter().filter(|service| service.version == version);
     services.find_map(|service| Some((service, service.action(name)?)))
 }
 
-fn parameters(received: &Received) -> Result<Parameters, ApiError> {
-    let form = received
-        .head
-        .headers
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
+fn parse_parameters(received: &ReceivedRequest) -> Result<Parameters, ApiError> {
+    let content_type = received.head.headers.get(CONTENT_TYPE);
+    let is_form = content_type
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
     let query = received.head.uri.query().unwrap_or_default();
-    let parameters = Parameters::parse(if form { &received.body } else { query.as_bytes() })?;
-    if form && query.contains("Action=") {
+    let parameters = Parameters::parse(if is_form { &received.body } else { query.as_bytes() })?;
+    if is_form && query.contains("Action=") {
         return Err(ApiError::new(
             "MalformedQueryString",
             404,
-            "The parameters are in the query and in the body.",
+            "Parameters are present in both the query string and the body.",
         ));
     }
     Ok(parameters)
 }
 
-fn act(api: &Api, received: &Received) -> Response<String> {
-    let parameters = match parameters(received) {
-        Ok(parameters) => parameters,
-        Err(error) => return answer::refused(STS.namespace, &error),
-    };
-    let found = find(&parameters);
-    let namespace = found.map_or(STS.namespace, |(service, _)| service.namespace);
-    match authenticate_and_run(api, received, &parameters, found) {
-        Ok((service, action, answer)) => {
-            answer::answered(service, action.name, &answer, form(received))
+fn run(
+    api: &Api,
+    received: &ReceivedRequest,
+    parameters: &Parameters,
+    target: Option<ServiceAction>,
+) -> Response<String> {
+    match authenticate_and_run(api, received, parameters, target) {
+        Ok((service, action, output)) => {
+            response::success(service, action.name, &output, format(&received.head.headers))
         }
-        Err(error) => answer::refused(namespace, &error),
+        Err(error) => {
+            let namespace = target.map_or(STS.namespace, |(service, _)| service.namespace);
+            response::error(namespace, &error)
+        }
     }
 }
 
-/// JSON where the caller takes nothing else.
-fn form(received: &Received) -> Form {
-    let accepted = received.head.headers.get(header::ACCEPT).map(header::HeaderValue::as_bytes);
-    if accepted == Some(b"application/json") { Form::Json } else { Form::Xml }
+/// Returns JSON if the client accepts nothing else.
+fn format(headers: &HeaderMap) -> Format {
+    match headers.get(ACCEPT) {
+        Some(accept) if accept == "application/json" => Format::Json,
+        _ => Format::Xml,
+    }
 }
-
-type Found = (&'static Service, &'static Action);
 
 fn authenticate_and_run(
     api: &Api,
-    received: &Received,
+    received: &ReceivedRequest,
     parameters: &Parameters,
-    found: Option<Found>,
+    target: Option<ServiceAction>,
 ) -> Result<(&'static Service, &'static Action, ActionOutput), ApiError> {
     let now = SystemTime::now();
     let state = api.store().state()?;
-    let signed = match found {
+    let caller = match target {
         Some((_, Action { signature: Signature::Unused, .. })) => None,
-        _ => Some(authenticate(api, &state, received, found.map(|(service, _)| service), now)?),
+        _ => Some(authenticate(api, &state, received, target.map(|(service, _)| service), now)?),
     };
-    let (service, action) = found.ok_or_else(|| unknown(parameters))?;
-    if let Some(Session { subject, .. }) =
-        signed.as_ref().and_then(|signed| signed.holder.session.as_ref())
-    {
+    // Callers without a valid signature do not learn which actions and parameters exist.
+    let (service, action) = target.ok_or_else(|| unknown_action(parameters))?;
+    let session = caller.as_ref().and_then(|caller| caller.identity.session.as_ref());
+    if let Some(Session { subject, .. }) = session {
         check_session(subject, service, action)?;
     }
-    if let Some(name) =
-        parameters.names().into_iter().find(|name| !action.parameters.contains(name))
-    {
+    let mut names = parameters.names().into_iter();
+    if let Some(name) = names.find(|name| !action.parameters.contains(name)) {
         return Err(service.unknown_parameter(action.name, name));
     }
-    let text = |name: header::HeaderName| {
+    let header = |name: HeaderName| {
         received.head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     };
-    let (address, global) =
-        (received.peer.ip().to_canonical().to_string(), "us-east-1".parse::<Region>()?);
-    let call = RequestContext {
+    let address = received.peer.ip().to_canonical().to_string();
+    let default_region = "us-east-1".parse::<Region>()?;
+    let context = RequestContext {
         api,
         state,
-        holder: signed.as_ref().map(|signed| &signed.holder),
+        identity: caller.as_ref().map(|caller| &caller.identity),
         parameters,
-        region: signed.as_ref().map_or(&global, |signed| &signed.region),
-        source: Source { address: &address, agent: text(header::USER_AGENT) },
+        region: caller.as_ref().map_or(&default_region, |caller| &caller.region),
+        source: Source { address: &address, agent: header(USER_AGENT) },
         now,
     };
-    Ok((service, action, (action.run)(&call)?))
+    Ok((service, action, (action.run)(&context)?))
 }
 
-/// What sessions of a user may not call, whatever its policies say: IAM, since they came without a second factor, and of STS
-/// only what asks who they are and, where they are the user's own, AssumeRole.
+/// Rejects actions that no policy can allow to sessions of a user: all of IAM, since the session
+/// was obtained without MFA, and all of STS except `GetCallerIdentity` and, for the user's own
+/// sessions, `AssumeRole`.
 /// Source: "Compare AWS STS credentials" in the IAM user guide.
 fn check_session(subject: &Subject, service: &Service, action: &Action) -> Result<(), ApiError> {
-    let may = match (subject, service.name, action.name) {
+    match (subject, service.name, action.name) {
         (Subject::Role { .. }, _, _)
         | (_, "sts", "GetCallerIdentity")
-        | (Subject::User { .. }, "sts", "AssumeRole") => true,
-        (_, "iam" | "sts", _) => false,
-        _ => true,
-    };
-    let refused = || {
-        ApiError::new(
-            "InvalidClientTokenId",
-            403,
-            "The security token included in the request is invalid.",
-        )
-    };
-    if may { Ok(()) } else { Err(refused()) }
+        | (Subject::User { .. }, "sts", "AssumeRole") => Ok(()),
+        (_, "iam" | "sts", _) => Err(ApiError::invalid_token()),
+        _ => Ok(()),
+    }
 }
 
-/// Whoever signed; for the service that the request means or, where that is not known, for the one that it was signed for.
+/// Authenticates the caller for `service`; if the action is unknown, for the service that the
+/// request is signed for.
 fn authenticate(
     api: &Api,
-    state: &countersign_authority::store::State,
-    received: &Received,
+    state: &State,
+    received: &ReceivedRequest,
     service: Option<&Service>,
     now: SystemTime,
-) -> Result<Signed, ApiError> {
+) -> Result<Authenticated, ApiError> {
     let head = &received.head;
     let headers: Vec<(&str, &str)> = head
         .headers
@@ -186,21 +176,18 @@ fn authenticate(
     signature::verify(api, state, &request, &signed, &service, now)
 }
 
-/// The error for an action that is not there.
-fn unknown(parameters: &Parameters) -> ApiError {
-    match (parameters.text("Action"), parameters.text("Version")) {
-        (None, _) => ApiError::new(
+fn unknown_action(parameters: &Parameters) -> ApiError {
+    let Some(action) = parameters.text("Action") else {
+        return ApiError::new(
             "MissingAction",
             400,
             "The request is missing an action or a required parameter.",
-        ),
-        (Some(action), version) => {
-            let version = version.unwrap_or("NO_VERSION_SPECIFIED");
-            ApiError::new(
-                "InvalidAction",
-                400,
-                &format!("Could not find operation {action} for version {version}"),
-            )
-        }
-    }
+        );
+    };
+    let version = parameters.text("Version").unwrap_or("NO_VERSION_SPECIFIED");
+    ApiError::new(
+        "InvalidAction",
+        400,
+        &format!("Could not find operation {action} for version {version}"),
+    )
 }

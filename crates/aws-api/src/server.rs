@@ -160,11 +160,7 @@ impl AuthorityServer {
         let http = match http {
             Some((listener, bound)) => {
                 let api = Arc::clone(&api);
-                tasks.spawn(async move {
-                    if let Err(error) = crate::serve(listener, api).await {
-                        tracing::error!(%error, "the AWS API has ended");
-                    }
-                });
+                tasks.spawn(crate::http::serve(listener, api));
                 Some(bound)
             }
             None => None,
@@ -174,7 +170,7 @@ impl AuthorityServer {
                 let (listener, bound) = listen(address)
                     .await
                     .map_err(failed(format!("the metadata address {address}")))?;
-                tasks.spawn(crate::serve_metadata(listener, api, machine));
+                tasks.spawn(crate::http::serve_metadata(listener, api, machine));
                 Some(bound)
             }
             None => None,

@@ -1,76 +1,70 @@
-//! Who signed a request, by Signature Version 4.
+//! Authentication of callers by Signature Version 4.
 
 use std::time::SystemTime;
 
+use countersign_authority::key_lookup::{KeyLookupError, ResolvedIdentity, ResolvedKey};
+use countersign_authority::store::State;
 use countersign_core::credentials::Secret;
 use countersign_core::region::Region;
 use countersign_core::sigv4::{Request, RequestError, SignedRequest};
 use countersign_core::token::KeyStatus;
 
-use super::Api;
-use super::error::ApiError;
-use countersign_authority::key_lookup::{KeyLookupError, ResolvedIdentity, ResolvedKey};
-use countersign_authority::store::State;
+use crate::api::Api;
+use crate::error::ApiError;
 
-/// Headers that a signature depends on: one that is there twice means one thing to the signer and another to somebody else.
-const ONCE: [&str; 5] =
+/// Headers that a signature depends on. A repeated one could mean one value to the signer and
+/// another to the server.
+const UNIQUE_HEADERS: [&str; 5] =
     ["authorization", "host", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256"];
 
-/// Whoever signed a request.
-pub(super) struct Signed {
-    pub(super) holder: ResolvedIdentity,
-    /// The region that it was signed for.
-    pub(super) region: Region,
+/// Caller of a request whose signature is verified.
+pub(crate) struct Authenticated {
+    pub(crate) identity: ResolvedIdentity,
+    /// Region that the request is signed for.
+    pub(crate) region: Region,
 }
 
-/// The parts of the signature, not yet verified: they say which service is meant.
-pub(super) fn parse(request: &Request<'_>) -> Result<SignedRequest, ApiError> {
-    let times = |wanted: &str| {
+/// Parses the signature without verifying it: it names the service that the request is for.
+pub(crate) fn parse(request: &Request<'_>) -> Result<SignedRequest, ApiError> {
+    let count = |wanted: &str| {
         request.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(wanted)).count()
     };
-    if let Some(name) = ONCE.iter().find(|name| times(name) > 1) {
+    if let Some(name) = UNIQUE_HEADERS.iter().find(|name| count(name) > 1) {
         return Err(ApiError::new(
             "IncompleteSignature",
             400,
-            &format!("The header {name} is there more than once."),
+            &format!("The header {name} is present more than once."),
         ));
     }
-    SignedRequest::parse(request).map_err(refused)
+    SignedRequest::parse(request).map_err(signature_error)
 }
 
 /// Verifies a signature for `service`.
 ///
 /// # Errors
-/// AWS's error code for the first thing that is wrong.
-pub(super) fn verify(
+/// AWS's error for the first check that fails.
+pub(crate) fn verify(
     api: &Api,
     state: &State,
     request: &Request<'_>,
     signed: &SignedRequest,
     service: &str,
     now: SystemTime,
-) -> Result<Signed, ApiError> {
-    let invalid = || {
-        ApiError::new(
-            "InvalidClientTokenId",
-            403,
-            "The security token included in the request is invalid.",
-        )
-    };
+) -> Result<Authenticated, ApiError> {
     let token = signed.session_token().map(Secret::expose);
     let key = ResolvedKey::find(state, api.store().sealing(), signed.access_key_id(), token)
-        .map_err(|unheld| match unheld {
+        .map_err(|error| match error {
             KeyLookupError::Unknown | KeyLookupError::TokenMissing | KeyLookupError::TokenWrong => {
-                invalid()
+                ApiError::invalid_token()
             }
             KeyLookupError::Corrupt(name) => ApiError::internal(&name),
         })?;
     if key.status != KeyStatus::Active {
-        return Err(invalid());
+        return Err(ApiError::invalid_token());
     }
     signed
         .verify(request, &key.credentials.secret, service, api.verifier.keys(), now)
-        .map_err(refused)?;
+        .map_err(signature_error)?;
     if key.credentials.expires.is_some_and(|end| now >= end) {
         return Err(ApiError::new(
             "ExpiredToken",
@@ -78,19 +72,17 @@ pub(super) fn verify(
             "The security token included in the request is expired",
         ));
     }
-    let region = signed.region().parse().map_err(|_| refused(RequestError::Scope("region")))?;
-    Ok(Signed { holder: key.identity, region })
+    let region =
+        signed.region().parse().map_err(|_| signature_error(RequestError::Scope("region")))?;
+    Ok(Authenticated { identity: key.identity, region })
 }
 
-/// AWS's code and status for a signature that does not do. Source: "Common errors" of the STS API reference.
-fn refused(error: RequestError) -> ApiError {
+/// Returns AWS's code and status for an invalid signature.
+/// Source: "Common errors" of the STS API reference.
+fn signature_error(error: RequestError) -> ApiError {
     let message = format!("{error}.");
     match error {
-        RequestError::Unsigned => ApiError::new(
-            "MissingAuthenticationToken",
-            403,
-            "Request is missing Authentication Token",
-        ),
+        RequestError::Unsigned => ApiError::unsigned(),
         RequestError::Incomplete(_) => ApiError::new("IncompleteSignature", 400, &message),
         RequestError::Scope(_) | RequestError::Expired | RequestError::NotYetCurrent => {
             ApiError::new("SignatureDoesNotMatch", 403, &message)
@@ -98,7 +90,8 @@ fn refused(error: RequestError) -> ApiError {
         RequestError::Mismatch => ApiError::new(
             "SignatureDoesNotMatch",
             403,
-            "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method.",
+            "The request signature we calculated does not match the signature you provided. Check \
+             your AWS Secret Access Key and signing method.",
         ),
     }
 }

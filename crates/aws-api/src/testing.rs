@@ -11,7 +11,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Api, Limits, serve_within};
+use crate::Api;
+use crate::http::serve;
 use countersign_authority::issuer::DEFAULT_URL;
 use countersign_authority::log::AccessLog;
 use countersign_authority::model::{Identity, IdentityKind};
@@ -54,7 +55,7 @@ impl Served {
         let api = Arc::new(adjust(Api::new(verifier, Fetcher::new(&[]).unwrap(), DEFAULT_URL)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        tokio::spawn(serve_within(listener, Arc::clone(&api), Limits::USUAL));
+        tokio::spawn(serve(listener, Arc::clone(&api)));
         Self { _directory: directory, api, address }
     }
 

@@ -12,7 +12,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Limits, MAX_BODY, MAX_OPEN, serve_within};
+use countersign_http_server::Limits;
+
+use crate::http::{LIMITS, MAX_OPEN, serve_within};
 use countersign_authority::log::AccessLog;
 use countersign_authority::model::{Identity, IdentityKind};
 use countersign_authority::store::{NewIdentity, SessionRequest, Store};
@@ -21,8 +23,9 @@ use countersign_authority::verifier::{ContextKeys, Verifier, VerifierConfig};
 /// What the tests of lateness give a connection, and the most that anything may then take on a busy machine.
 const SHORT: Limits = Limits {
     lifetime: Duration::from_millis(1500),
-    head: Duration::from_millis(400),
-    body: Duration::from_millis(400),
+    head_timeout: Duration::from_millis(400),
+    body_timeout: Duration::from_millis(400),
+    ..LIMITS
 };
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -40,7 +43,7 @@ struct Api {
 }
 
 async fn api() -> Api {
-    api_within(Limits::USUAL).await
+    api_within(LIMITS).await
 }
 
 async fn api_within(limits: Limits) -> Api {
@@ -246,7 +249,7 @@ async fn a_head_that_dribbles_in_and_an_idle_connection_are_cut() {
     let mut dribbling = api.open(HALF).await;
     while dribbling.write_all(b"a: b\r\n").await.is_ok() {
         assert!(start.elapsed() < PATIENCE);
-        sleep(SHORT.head / 8).await;
+        sleep(SHORT.head_timeout / 8).await;
     }
     let mut idle = api.open(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
     assert!(rest(&mut idle).await.starts_with("HTTP/1.1 403 "));
@@ -260,7 +263,7 @@ async fn a_body_that_dribbles_in_is_refused() {
         api.open(&[HALF, b"content-length: 1000\r\n\r\n"].concat()).await.into_split();
     let dribbling = tokio::spawn(async move {
         while writer.write_all(b"x").await.is_ok() {
-            sleep(SHORT.body / 8).await;
+            sleep(SHORT.body_timeout / 8).await;
         }
     });
     let mut heard = Vec::new();
@@ -284,7 +287,7 @@ async fn no_connection_outlives_its_time() {
         && busy.read(&mut answer).await.is_ok_and(|read| read > 0)
     {
         assert!(start.elapsed() < PATIENCE);
-        sleep(SHORT.head / 4).await;
+        sleep(SHORT.head_timeout / 4).await;
     }
     assert!(start.elapsed() >= SHORT.lifetime / 2);
 }
@@ -310,7 +313,7 @@ async fn a_flood_of_headers_is_refused() {
 async fn a_body_of_the_greatest_length_is_read() {
     let api = api().await;
     let action = format!("{BODY}&x=");
-    let body = format!("{action}{}", "x".repeat(MAX_BODY - action.len()));
+    let body = format!("{action}{}", "x".repeat(LIMITS.max_body - action.len()));
     let (status, answer) = api.send(&Signed { body: &body, ..api.signed(&api.key) }).await;
     assert!(
         status == 400 && answer.contains("The parameter x of GetCallerIdentity is unknown"),

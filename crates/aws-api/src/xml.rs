@@ -1,20 +1,20 @@
-//! Answers in XML, as the SDKs parse them.
+//! XML of responses.
 
 use std::fmt::Display;
 
-/// The inside of an element that is being written.
+/// Content of an element.
 #[derive(Debug, Default)]
 pub(crate) struct Xml {
     text: String,
 }
 
 impl Xml {
-    /// Nothing yet.
+    /// Creates empty content.
     pub(crate) fn new() -> Self {
         Self::default()
     }
 
-    /// An element with text in it.
+    /// Appends an element that contains text.
     pub(crate) fn leaf(&mut self, name: &str, value: impl Display) -> &mut Self {
         self.text.extend(["<", name, ">"]);
         push_escaped(&mut self.text, &value.to_string());
@@ -22,15 +22,15 @@ impl Xml {
         self
     }
 
-    /// The same, where there is a value.
-    pub(crate) fn maybe(&mut self, name: &str, value: Option<impl Display>) -> &mut Self {
+    /// Appends an element that contains text, if there is a value.
+    pub(crate) fn optional_leaf(&mut self, name: &str, value: Option<impl Display>) -> &mut Self {
         if let Some(value) = value {
             self.leaf(name, value);
         }
         self
     }
 
-    /// An element with others in it.
+    /// Appends an element that contains elements.
     pub(crate) fn element(&mut self, name: &str, inside: impl FnOnce(&mut Self)) -> &mut Self {
         self.text.extend(["<", name, ">"]);
         inside(self);
@@ -38,22 +38,23 @@ impl Xml {
         self
     }
 
-    /// A list: one element called `item` for each value, in one called `name`, which is there for an empty list too.
+    /// Appends a list: an element `name`, present for an empty list too, with an element `item` for
+    /// each value.
     pub(crate) fn list<T>(
         &mut self,
         name: &str,
         item: &str,
         values: impl IntoIterator<Item = T>,
-        mut each: impl FnMut(&mut Self, T),
+        mut write: impl FnMut(&mut Self, T),
     ) -> &mut Self {
         self.element(name, |list| {
             for value in values {
-                list.element(item, |inside| each(inside, value));
+                list.element(item, |content| write(content, value));
             }
         })
     }
 
-    /// A list of texts.
+    /// Appends a list of texts.
     pub(crate) fn texts<T: Display>(
         &mut self,
         name: &str,
@@ -67,19 +68,20 @@ impl Xml {
         })
     }
 
-    /// What was written apart.
-    pub(crate) fn nest(&mut self, inside: &Self) -> &mut Self {
-        self.text.push_str(&inside.text);
+    /// Appends other content.
+    pub(crate) fn nest(&mut self, content: &Self) -> &mut Self {
+        self.text.push_str(&content.text);
         self
     }
 
-    /// What was written.
+    /// Returns the XML text.
     pub(crate) fn as_str(&self) -> &str {
         &self.text
     }
 }
 
-/// Appends `text` with what XML 1.0 would read as markup escaped; characters that it has no way to write become U+FFFD.
+/// Appends `text` with markup characters escaped; characters that XML 1.0 cannot express become
+/// U+FFFD.
 fn push_escaped(out: &mut String, text: &str) {
     for character in text.chars() {
         match character {

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::entity::{Named, PAGING, absent, current, date, limit};
 use super::user::named_or_caller;
 use crate::action::{Action, ActionOutput};
-use crate::call::{RequestContext, Target};
+use crate::context::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::model::{AccessKey, User, seconds};
@@ -121,7 +121,7 @@ fn change(
             .map(Arc::clone)
             .ok_or_else(|| gone(id))?;
         change(draft, user, &key)?;
-        Ok(ActionOutput::Done)
+        Ok(ActionOutput::Empty)
     })
 }
 

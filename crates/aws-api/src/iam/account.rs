@@ -11,7 +11,7 @@ use super::role::MAX_TRUST;
 use super::user::MAX_USERS;
 use super::version::MAX_VERSIONS;
 use crate::action::{Action, ActionOutput};
-use crate::call::{RequestContext, Target};
+use crate::context::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::model::{

@@ -4,7 +4,7 @@ use super::entity::{PAGING, absent, limit, path_prefix};
 use super::identity::{Asked, Kind};
 use super::policy::Managed;
 use crate::action::{Action, ActionOutput};
-use crate::call::RequestContext;
+use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::xml::Xml;
 
@@ -50,7 +50,8 @@ pub(super) fn path_and_name(arn: &str) -> Option<(&str, &str)> {
 /// `AttachedPolicies`, or `AttachedManagedPolicies`.
 pub(super) fn write<'a>(xml: &mut Xml, element: &str, arns: impl IntoIterator<Item = &'a String>) {
     xml.list(element, "member", arns, |xml, arn| {
-        xml.maybe("PolicyName", path_and_name(arn).map(|(_, name)| name)).leaf("PolicyArn", arn);
+        xml.optional_leaf("PolicyName", path_and_name(arn).map(|(_, name)| name))
+            .leaf("PolicyArn", arn);
     });
 }
 
@@ -70,7 +71,7 @@ fn attach(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiErro
         }
         Ok(())
     })?;
-    Ok(ActionOutput::Done)
+    Ok(ActionOutput::Empty)
 }
 
 fn detach(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
@@ -86,7 +87,7 @@ fn detach(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiErro
             Err(absent(&format!("Policy {arn} was not found.")))
         }
     })?;
-    Ok(ActionOutput::Done)
+    Ok(ActionOutput::Empty)
 }
 
 fn list(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {

@@ -4,7 +4,7 @@ use super::entity::absent;
 use super::identity::{Asked, Kind};
 use super::policy::Managed;
 use crate::action::{Action, ActionOutput};
-use crate::call::RequestContext;
+use crate::context::RequestContext;
 use crate::error::ApiError;
 use countersign_authority::store::State;
 
@@ -39,7 +39,7 @@ fn put(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> 
         }
         Ok(())
     })?;
-    Ok(ActionOutput::Done)
+    Ok(ActionOutput::Empty)
 }
 
 fn delete(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
@@ -56,5 +56,5 @@ fn delete(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiErro
             asked.name
         ))),
     })?;
-    Ok(ActionOutput::Done)
+    Ok(ActionOutput::Empty)
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::simulation::{inputs, source};
 use crate::action::{Action, ActionOutput};
-use crate::call::{RequestContext, Target};
+use crate::context::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::xml::Xml;
 

@@ -14,7 +14,7 @@ use super::profile;
 use super::tag;
 use super::version;
 use crate::action::{Action, ActionOutput};
-use crate::call::{RequestContext, Target};
+use crate::context::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::model::{Group, InstanceProfile, Role, User};
@@ -121,7 +121,7 @@ fn get(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
             Item::Policy(arn, policy) => policies.element("member", |xml| {
                 policy.write(xml, arn, Usage::count(&identities, arn));
                 if let Managed::Own(own) = policy {
-                    xml.maybe(
+                    xml.optional_leaf(
                         "Description",
                         Some(&own.description).filter(|text| !text.is_empty()),
                     );
@@ -171,7 +171,7 @@ fn write_group_details(xml: &mut Xml, group: &Arc<Group>, partition: Partition) 
 fn write_role_details(xml: &mut Xml, state: &State, role: &Arc<Role>, partition: Partition) {
     xml.leaf("Path", &role.path).leaf("RoleName", &role.name).leaf("RoleId", &role.unique_id);
     xml.leaf("Arn", role.arn(partition)).leaf("CreateDate", date(role.created));
-    xml.maybe("AssumeRolePolicyDocument", role.trust.as_deref().map(encoded));
+    xml.optional_leaf("AssumeRolePolicyDocument", role.trust.as_deref().map(encoded));
     xml.list("InstanceProfileList", "member", profiles(state, role), |xml, profile| {
         profile::write(xml, state, profile, partition, Detail::Whole);
     });

@@ -6,7 +6,7 @@ use countersign_core::region::Partition;
 use countersign_core::timestamp::rfc3339;
 
 use super::tag;
-use crate::call::{RequestContext, Target};
+use crate::context::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::page::{Page, Paging};
 use crate::parameters::Parameters;
@@ -18,8 +18,7 @@ use countersign_authority::model::{
 use countersign_authority::store::{Draft, Record, account_key};
 
 /// Pages of IAM's lists.
-pub(super) const PAGING: Paging =
-    Paging { parameter: "MaxItems", usual: 100, least: 1, most: 1000 };
+pub(super) const PAGING: Paging = Paging { parameter: "MaxItems", default: 100, min: 1, max: 1000 };
 
 /// A record with a name, a path and an ARN.
 pub(super) trait Entity: Record + Clone {
@@ -331,8 +330,8 @@ pub(super) fn write_group(xml: &mut Xml, group: &Group, partition: Partition) {
 pub(super) fn write_role(xml: &mut Xml, role: &Role, partition: Partition, detail: Detail) {
     xml.leaf("Path", &role.path).leaf("RoleName", &role.name).leaf("RoleId", &role.unique_id);
     xml.leaf("Arn", role.arn(partition)).leaf("CreateDate", date(role.created));
-    xml.maybe("AssumeRolePolicyDocument", role.trust.as_deref().map(encoded));
-    xml.maybe("Description", Some(&role.description).filter(|text| !text.is_empty()))
+    xml.optional_leaf("AssumeRolePolicyDocument", role.trust.as_deref().map(encoded));
+    xml.optional_leaf("Description", Some(&role.description).filter(|text| !text.is_empty()))
         .leaf("MaxSessionDuration", role.max_session);
     if detail == Detail::Whole {
         write_boundary(xml, role.boundary.as_deref());

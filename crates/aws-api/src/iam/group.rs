@@ -7,7 +7,7 @@ use super::entity::{
     limit, list, new_name, path, write_group, write_user,
 };
 use crate::action::{Action, ActionOutput};
-use crate::call::{RequestContext, Target};
+use crate::context::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::model::{Group, User, seconds};
@@ -110,7 +110,7 @@ fn update(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
         }
         draft.remove::<Group>(&old.id());
         draft.put(new)?;
-        Ok(ActionOutput::Done)
+        Ok(ActionOutput::Empty)
     })
 }
 
@@ -127,7 +127,7 @@ fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
             return Err(conflict(first));
         }
         draft.remove::<Group>(&group.id());
-        Ok(ActionOutput::Done)
+        Ok(ActionOutput::Empty)
     })
 }
 
@@ -172,7 +172,7 @@ fn change_member(
             .ok_or_else(|| User::absent(name))?;
         change(&mut user, &group)?;
         draft.put(user)?;
-        Ok(ActionOutput::Done)
+        Ok(ActionOutput::Empty)
     })
 }
 

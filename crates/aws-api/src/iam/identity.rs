@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::entity::{Entity, arn, changed_meanwhile, existing_name};
 use super::tag;
-use crate::call::{RequestContext, Target};
+use crate::context::{RequestContext, Target};
 use crate::error::ApiError;
 use countersign_authority::model::{Group, Role, Tags, User};
 use countersign_authority::store::{Draft, State, account_key};

@@ -5,7 +5,7 @@ use countersign_core::policy::PolicyKind;
 use super::entity::{PAGING, absent, encoded, new_name, size};
 use super::identity::{Asked, Kind};
 use crate::action::{Action, ActionOutput};
-use crate::call::RequestContext;
+use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::model::ManagedPolicy;
@@ -72,7 +72,7 @@ fn put(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> 
             Ok(())
         }
     })?;
-    Ok(ActionOutput::Done)
+    Ok(ActionOutput::Empty)
 }
 
 /// Of the same form as a managed policy's.
@@ -113,5 +113,5 @@ fn delete(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiErro
     asked.change(call, |_, policies| {
         policies.inline.remove(policy).map(drop).ok_or_else(|| missing(kind, policy))
     })?;
-    Ok(ActionOutput::Done)
+    Ok(ActionOutput::Empty)
 }

@@ -13,7 +13,7 @@ use super::entity::{
 use super::identity::Identity;
 use super::tag;
 use crate::action::{Action, ActionOutput};
-use crate::call::{RequestContext, Target};
+use crate::context::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::aws_managed;
@@ -147,7 +147,10 @@ impl Managed {
         xml.element("Policy", |xml| {
             self.write(xml, arn, usage);
             if let Self::Own(policy) = self {
-                xml.maybe("Description", Some(&policy.description).filter(|text| !text.is_empty()));
+                xml.optional_leaf(
+                    "Description",
+                    Some(&policy.description).filter(|text| !text.is_empty()),
+                );
                 tag::write_present(xml, &policy.tags);
             }
         });
@@ -183,7 +186,7 @@ pub(super) fn allowed_own<'a>(
         (arn, Managed::Aws(..)) => {
             let message = format!(
                 "User: {} is not authorized to perform: {action} on resource: policy {arn}: it is AWS's",
-                call.holder()?.owner.arn
+                call.identity()?.owner.arn
             );
             Err(ApiError::new("AccessDenied", 403, &message))
         }
@@ -345,5 +348,5 @@ fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
         draft.remove::<ManagedPolicy>(&account_key(account, &policy.name));
         Ok(())
     })?;
-    Ok(ActionOutput::Done)
+    Ok(ActionOutput::Empty)
 }

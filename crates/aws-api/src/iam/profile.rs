@@ -10,7 +10,7 @@ use super::entity::{
 };
 use super::tag;
 use crate::action::{Action, ActionOutput};
-use crate::call::{RequestContext, Target};
+use crate::context::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::model::{InstanceProfile, Role, seconds};
@@ -131,7 +131,7 @@ fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
             return Err(conflict("remove roles from instance profile"));
         }
         draft.remove::<InstanceProfile>(&profile.id());
-        Ok(ActionOutput::Done)
+        Ok(ActionOutput::Empty)
     })
 }
 
@@ -149,7 +149,7 @@ fn add_role(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
             return Err(limit("InstanceSessionsPerInstanceProfile", 1));
         }
         draft.put(InstanceProfile { role: Some(role.name), ..profile })?;
-        Ok(ActionOutput::Done)
+        Ok(ActionOutput::Empty)
     })
 }
 
@@ -166,7 +166,7 @@ fn remove_role(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
             )));
         }
         draft.put(InstanceProfile { role: None, ..profile })?;
-        Ok(ActionOutput::Done)
+        Ok(ActionOutput::Empty)
     })
 }
 

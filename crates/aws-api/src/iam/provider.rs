@@ -7,7 +7,7 @@ use hyper::Uri;
 use super::entity::{absent, arn, changed_meanwhile, date, limit};
 use super::tag;
 use crate::action::{Action, ActionOutput};
-use crate::call::{RequestContext, Target};
+use crate::context::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::model::{OidcProvider, Tags, seconds};
@@ -196,7 +196,7 @@ fn change(
         draft.put(provider)?;
         Ok::<_, ApiError>(())
     })?;
-    Ok(ActionOutput::Done)
+    Ok(ActionOutput::Empty)
 }
 
 fn get(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
@@ -224,7 +224,7 @@ fn list(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
 /// if you call the operation for a provider that does not exist", says the IAM API reference.
 fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let known = match plain(call, "iam:DeleteOpenIDConnectProvider") {
-        Err(absent) if absent.code == "NoSuchEntity" => return Ok(ActionOutput::Done),
+        Err(absent) if absent.code == "NoSuchEntity" => return Ok(ActionOutput::Empty),
         known => known?,
     };
     call.api.store().change(|draft: &mut Draft| {
@@ -232,7 +232,7 @@ fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
         draft.remove::<OidcProvider>(&account_key(provider.account.as_str(), &provider.host));
         Ok::<_, ApiError>(())
     })?;
-    Ok(ActionOutput::Done)
+    Ok(ActionOutput::Empty)
 }
 
 fn update_thumbprints(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {

@@ -10,7 +10,7 @@ use super::entity::{
 };
 use super::tag;
 use crate::action::{Action, ActionOutput};
-use crate::call::{RequestContext, Target};
+use crate::context::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::model::{InstanceProfile, Role, seconds};
@@ -217,7 +217,7 @@ fn update_trust(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
         role.trust = Some(document.to_owned());
         Ok(())
     })?;
-    Ok(ActionOutput::Done)
+    Ok(ActionOutput::Empty)
 }
 
 /// `DeleteRole`: what hangs on the role must go first, as in AWS.
@@ -241,5 +241,5 @@ fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
         draft.remove::<Role>(&account_key(account, &role.name));
         Ok(())
     })?;
-    Ok(ActionOutput::Done)
+    Ok(ActionOutput::Empty)
 }

@@ -16,7 +16,7 @@ use super::context_key::keys;
 use super::entity::PAGING;
 use super::identity::{Identity, Kind};
 use crate::action::{Action, ActionOutput};
-use crate::call::{RequestContext, Target};
+use crate::context::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::xml::Xml;
 pub(super) use input::{Source, inputs, source};

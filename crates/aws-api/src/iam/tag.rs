@@ -2,7 +2,7 @@
 
 use super::entity::{Entity, Named, PAGING, current};
 use crate::action::{Action, ActionOutput};
-use crate::call::{RequestContext, Target};
+use crate::context::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::model::{InstanceProfile, ManagedPolicy, Role, Tags, User};
@@ -68,7 +68,7 @@ fn tag<E: Entity>(
         let mut changed = current(draft, &*found)?;
         changed.tags_mut().map_or(Ok(()), |own| set(own, &tags))?;
         draft.put(changed)?;
-        Ok(ActionOutput::Done)
+        Ok(ActionOutput::Empty)
     })
 }
 
@@ -86,7 +86,7 @@ fn untag<E: Entity>(
             remove(own, &keys);
         }
         draft.put(changed)?;
-        Ok(ActionOutput::Done)
+        Ok(ActionOutput::Empty)
     })
 }
 

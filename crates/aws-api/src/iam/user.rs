@@ -7,7 +7,7 @@ use super::entity::{
 };
 use super::tag;
 use crate::action::{Action, ActionOutput};
-use crate::call::{RequestContext, Target};
+use crate::context::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::key_lookup::PrincipalRecord;
@@ -67,7 +67,7 @@ fn answered(call: &RequestContext<'_>, user: &User) -> Result<ActionOutput, ApiE
 
 /// The user that a request names, or the one who makes it.
 pub(super) fn named_or_caller(call: &RequestContext<'_>) -> Result<Named<User>, ApiError> {
-    match (call.parameters.text("UserName"), &call.holder()?.who) {
+    match (call.parameters.text("UserName"), &call.identity()?.who) {
         (Some(_), _) => Named::asked(call),
         (None, PrincipalRecord::User(user)) => Named::of(call, &user.name),
         (None, PrincipalRecord::Role(_)) => {
@@ -119,7 +119,7 @@ fn update(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
         }
         draft.remove::<User>(&old.id());
         draft.put(new)?;
-        Ok(ActionOutput::Done)
+        Ok(ActionOutput::Empty)
     })
 }
 
@@ -137,6 +137,6 @@ fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
             return Err(conflict(first));
         }
         draft.remove::<User>(&user.id());
-        Ok(ActionOutput::Done)
+        Ok(ActionOutput::Empty)
     })
 }

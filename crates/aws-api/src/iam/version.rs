@@ -4,7 +4,7 @@ use super::entity::{PAGING, absent, date, encoded, path_prefix};
 use super::identity::{Identity, Kind};
 use super::policy::{Managed, allowed, allowed_own, current, document, usage_filter};
 use crate::action::{Action, ActionOutput};
-use crate::call::RequestContext;
+use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::model::{PolicyVersion, seconds};
@@ -34,7 +34,7 @@ fn write(
     version: &PolicyVersion,
     with_document: bool,
 ) {
-    xml.maybe("Document", with_document.then(|| encoded(&version.document)))
+    xml.optional_leaf("Document", with_document.then(|| encoded(&version.document)))
         .leaf("VersionId", format!("v{number}"));
     xml.leaf("IsDefaultVersion", is_default).leaf("CreateDate", date(version.created));
 }
@@ -138,7 +138,7 @@ fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
         draft.put(policy)?;
         Ok(())
     })?;
-    Ok(ActionOutput::Done)
+    Ok(ActionOutput::Empty)
 }
 
 fn set_default(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
@@ -153,7 +153,7 @@ fn set_default(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
         draft.put(policy)?;
         Ok(())
     })?;
-    Ok(ActionOutput::Done)
+    Ok(ActionOutput::Empty)
 }
 
 fn list_entities(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {

@@ -7,7 +7,7 @@ use countersign_core::credentials::{Credentials, Secret};
 use countersign_core::timestamp::rfc3339;
 use serde_json::{Map, Value};
 
-use crate::call::RequestContext;
+use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::sts::grant::SessionParams;
 use crate::sts::role::{find, issue, target};
@@ -54,9 +54,9 @@ impl Assumption<'_> {
             target = target.with(key, value);
         }
         let service = self.service.parse()?;
-        call.authorize_outside(&service, "sts:AssumeRole", &target)?;
+        call.authorize_external(&service, "sts:AssumeRole", &target)?;
         for action in terms.further_actions() {
-            call.authorize_outside(&service, action, &target)?;
+            call.authorize_external(&service, action, &target)?;
         }
         // One that is not there trusts nobody.
         let role =

@@ -11,9 +11,9 @@ use hyper::{Method, Response};
 use serde_json::json;
 
 use super::assumption::{Assumption, members};
-use super::{CONTAINER_PATH, MAX_TOKEN, Visit};
-use crate::answer;
+use super::{CONTAINER_PATH, MAX_TOKEN, MetadataRequest};
 use crate::error::ApiError;
+use crate::response;
 use countersign_authority::model::ContainerGrant;
 
 /// What roles have to trust.
@@ -26,9 +26,9 @@ const CLUSTER: &str = "countersign";
 const LIFETIME: Duration = Duration::from_secs(6 * 3600);
 
 /// `GET /v2/credentials/ID`
-pub(super) fn credentials(visit: &Visit<'_>) -> Response<String> {
+pub(super) fn credentials(visit: &MetadataRequest<'_>) -> Response<String> {
     let refused = |error: &ApiError| {
-        answer::json(
+        response::json(
             error.status,
             &json!({ "code": error.code, "message": error.message, "HTTPErrorCode": error.status }),
         )
@@ -41,12 +41,12 @@ pub(super) fn credentials(visit: &Visit<'_>) -> Response<String> {
         ));
     }
     match exchange(visit) {
-        Ok(value) => answer::json(200, &value),
+        Ok(value) => response::json(200, &value),
         Err(error) => refused(&error),
     }
 }
 
-fn exchange(visit: &Visit<'_>) -> Result<serde_json::Value, ApiError> {
+fn exchange(visit: &MetadataRequest<'_>) -> Result<serde_json::Value, ApiError> {
     let grant = grant(visit)?;
     let account = grant.role.split(':').nth(4).unwrap_or_default();
     let partition =
@@ -76,7 +76,7 @@ fn exchange(visit: &Visit<'_>) -> Result<serde_json::Value, ApiError> {
 }
 
 /// What the container has a right to, by the end of the URL and the token.
-fn grant(visit: &Visit<'_>) -> Result<Arc<ContainerGrant>, ApiError> {
+fn grant(visit: &MetadataRequest<'_>) -> Result<Arc<ContainerGrant>, ApiError> {
     let id = visit.received.head.uri.path().strip_prefix(CONTAINER_PATH).unwrap_or_default();
     if id.is_empty() {
         return Err(ApiError::new(

@@ -18,12 +18,12 @@ use hyper::{Method, Response};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::Visit;
+use super::MetadataRequest;
 use super::assumption::{Assumption, members};
-use crate::Api;
-use crate::answer::{pretty, text};
+use crate::api::Api;
+use crate::context::ReceivedRequest;
 use crate::error::ApiError;
-use crate::route::Received;
+use crate::response::{pretty, text};
 use countersign_authority::model::{InstanceProfile, instant, seconds};
 use countersign_authority::store::{State, account_key};
 
@@ -82,9 +82,9 @@ pub(crate) struct Imds {
 type Refusal = u16;
 
 impl Imds {
-    pub(crate) fn respond(&self, received: &Received) -> Response<String> {
-        let visit = match Visit::new(&self.api, received) {
-            Ok(visit) => Visit { region: self.machine.region.clone(), ..visit },
+    pub(crate) fn respond(&self, received: &ReceivedRequest) -> Response<String> {
+        let visit = match MetadataRequest::new(&self.api, received) {
+            Ok(visit) => MetadataRequest { region: self.machine.region.clone(), ..visit },
             Err(error) => return text(error.status, &error.message),
         };
         if !is_own(&visit) {
@@ -99,7 +99,7 @@ impl Imds {
     }
 
     /// `PUT /latest/api/token`. Nothing is remembered of a token: when it ends is sealed in it.
-    fn token(&self, visit: &Visit<'_>) -> Result<Response<String>, Refusal> {
+    fn token(&self, visit: &MetadataRequest<'_>) -> Result<Response<String>, Refusal> {
         if visit.received.head.headers.contains_key("x-forwarded-for") {
             return Err(403);
         }
@@ -128,7 +128,11 @@ impl Imds {
         Ok(response)
     }
 
-    fn metadata(&self, visit: &Visit<'_>, path: &str) -> Result<Response<String>, Refusal> {
+    fn metadata(
+        &self,
+        visit: &MetadataRequest<'_>,
+        path: &str,
+    ) -> Result<Response<String>, Refusal> {
         let tokens = visit.received.head.headers.get_all(TOKEN).iter().count();
         let version_one = tokens == 0 && self.machine.version_one;
         if !version_one
@@ -194,7 +198,7 @@ impl Imds {
             .map_or("aws", |account| account.partition.as_str())
     }
 
-    fn info(&self, visit: &Visit<'_>) -> Result<Value, Refusal> {
+    fn info(&self, visit: &MetadataRequest<'_>) -> Result<Value, Refusal> {
         let (profile, _) = self.role(&visit.state)?;
         let partition = self.partition(&visit.state);
         let arn = format!(
@@ -222,7 +226,7 @@ impl Imds {
 
     fn credentials(
         &self,
-        visit: &Visit<'_>,
+        visit: &MetadataRequest<'_>,
         asked: &str,
         delivery: &str,
     ) -> Result<Value, Refusal> {
@@ -276,7 +280,7 @@ impl Imds {
 }
 
 /// Whether the request was sent to the machine itself: a web page whose name was turned to this address names itself here.
-fn is_own(visit: &Visit<'_>) -> bool {
+fn is_own(visit: &MetadataRequest<'_>) -> bool {
     let host = visit.header("host").unwrap_or_default();
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),

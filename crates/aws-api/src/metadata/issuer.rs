@@ -3,21 +3,21 @@
 use hyper::{Method, Response};
 use serde_json::json;
 
-use super::Visit;
-use crate::answer::json;
+use super::MetadataRequest;
+use crate::response::json;
 use countersign_authority::issuer::{jwks, signing_key};
 use countersign_authority::oidc::issuer_key::discovery_document;
 
 /// `GET /.well-known/openid-configuration` (OpenID Connect Discovery 1.0, section 4).
-pub(super) fn discovery(visit: &Visit<'_>) -> Response<String> {
+pub(super) fn discovery(visit: &MetadataRequest<'_>) -> Response<String> {
     if !visit.is(&Method::GET) {
         return json(405, &json!({ "error": "GET it" }));
     }
-    json(200, &discovery_document(visit.api.issuer()))
+    json(200, &discovery_document(&visit.api.issuer))
 }
 
 /// `GET /keys`: a JWK set (RFC 7517, section 5).
-pub(super) fn keys(visit: &Visit<'_>) -> Response<String> {
+pub(super) fn keys(visit: &MetadataRequest<'_>) -> Response<String> {
     if !visit.is(&Method::GET) {
         return json(405, &json!({ "error": "GET it" }));
     }

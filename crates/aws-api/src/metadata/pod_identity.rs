@@ -8,9 +8,9 @@ use std::time::Duration;
 use hyper::{Method, Response};
 
 use super::assumption::{Assumption, members};
-use super::{MAX_TOKEN, Visit};
-use crate::answer::{json, plain};
+use super::{MAX_TOKEN, MetadataRequest};
 use crate::error::ApiError;
+use crate::response::{json, plain};
 use countersign_authority::issuer::{POD_IDENTITY_AUDIENCE, SUBJECT_PREFIX, public_keys};
 use countersign_authority::model::{ServiceAccount, Tags};
 use countersign_authority::oidc::jwt::{self, TokenError, Validation};
@@ -26,7 +26,7 @@ const CLUSTER: &str = "countersign";
 const LIFETIME: Duration = Duration::from_secs(6 * 3600);
 
 /// `GET /v1/credentials`
-pub(super) fn credentials(visit: &Visit<'_>) -> Response<String> {
+pub(super) fn credentials(visit: &MetadataRequest<'_>) -> Response<String> {
     if !visit.is(&Method::GET) {
         return plain(405, "Method Not Allowed");
     }
@@ -51,7 +51,7 @@ struct Pod {
     uid: String,
 }
 
-fn exchange(visit: &Visit<'_>, token: &str) -> Result<serde_json::Value, ApiError> {
+fn exchange(visit: &MetadataRequest<'_>, token: &str) -> Result<serde_json::Value, ApiError> {
     let pod = prove(visit, token)?;
     let role = pod.account.pod_identity_role.clone().ok_or_else(|| {
         // Source: "Errors" of AssumeRoleForPodIdentity.
@@ -91,7 +91,7 @@ fn exchange(visit: &Visit<'_>, token: &str) -> Result<serde_json::Value, ApiErro
 }
 
 /// The service account and pod that a token of the authority's own issuer names.
-fn prove(visit: &Visit<'_>, token: &str) -> Result<Pod, ApiError> {
+fn prove(visit: &MetadataRequest<'_>, token: &str) -> Result<Pod, ApiError> {
     let refused = |error: &TokenError| {
         tracing::info!(%error, "a pod's token was refused");
         let code = if matches!(error, TokenError::Expired) {
@@ -104,7 +104,7 @@ fn prove(visit: &Visit<'_>, token: &str) -> Result<Pod, ApiError> {
     let unverified = jwt::parse(token).map_err(|error| refused(&error))?;
     let keys = public_keys(&visit.state).map_err(|error| ApiError::internal(&error))?;
     let expected = Validation {
-        issuer: visit.api.issuer(),
+        issuer: &visit.api.issuer,
         audiences: &[POD_IDENTITY_AUDIENCE],
         now: visit.now,
     };

@@ -11,9 +11,9 @@ use countersign_core::credentials::Secret;
 use hyper::{Method, Response};
 use serde_json::{Value, json};
 
-use super::{MAX_TOKEN, Visit};
-use crate::answer;
+use super::{MAX_TOKEN, MetadataRequest};
 use crate::error::ApiError;
+use crate::response;
 use crate::sts::grant::SessionParams;
 use crate::sts::role::{find, issue};
 use countersign_authority::model::{PortalGrant, instant};
@@ -28,7 +28,7 @@ pub(super) const LOGOUT_PATH: &str = "/logout";
 const TOKEN: &str = "x-amz-sso_bearer_token";
 
 /// `GetRoleCredentials`
-pub(super) fn credentials(visit: &Visit<'_>) -> Response<String> {
+pub(super) fn credentials(visit: &MetadataRequest<'_>) -> Response<String> {
     respond(visit, &Method::GET, |grant| {
         let (role, account) = (required(visit, "role_name")?, required(visit, "account_id")?);
         let granted = grant.roles.iter().find(|arn| parts(arn) == Some((account, role)));
@@ -52,7 +52,7 @@ pub(super) fn credentials(visit: &Visit<'_>) -> Response<String> {
 }
 
 /// `ListAccounts`, all on one page.
-pub(super) fn accounts(visit: &Visit<'_>) -> Response<String> {
+pub(super) fn accounts(visit: &MetadataRequest<'_>) -> Response<String> {
     respond(visit, &Method::GET, |grant| {
         let mut ids: Vec<&str> =
             grant.roles.iter().filter_map(|arn| parts(arn)).map(|(account, _)| account).collect();
@@ -64,7 +64,7 @@ pub(super) fn accounts(visit: &Visit<'_>) -> Response<String> {
 }
 
 /// `ListAccountRoles`, all on one page.
-pub(super) fn roles(visit: &Visit<'_>) -> Response<String> {
+pub(super) fn roles(visit: &MetadataRequest<'_>) -> Response<String> {
     respond(visit, &Method::GET, |grant| {
         let account = required(visit, "account_id")?;
         let own = grant.roles.iter().filter_map(|arn| parts(arn)).filter(|(of, _)| *of == account);
@@ -75,7 +75,7 @@ pub(super) fn roles(visit: &Visit<'_>) -> Response<String> {
 }
 
 /// `Logout`: the token is good for nothing from now on. Sessions that came of it go on, as on AWS.
-pub(super) fn logout(visit: &Visit<'_>) -> Response<String> {
+pub(super) fn logout(visit: &MetadataRequest<'_>) -> Response<String> {
     respond(visit, &Method::POST, |grant| {
         visit
             .api
@@ -86,7 +86,7 @@ pub(super) fn logout(visit: &Visit<'_>) -> Response<String> {
 }
 
 fn respond(
-    visit: &Visit<'_>,
+    visit: &MetadataRequest<'_>,
     method: &Method,
     act: impl FnOnce(&PortalGrant) -> Result<Value, ApiError>,
 ) -> Response<String> {
@@ -95,13 +95,13 @@ fn respond(
         false => Err(invalid("This is to be asked by another method.")),
     };
     match answer {
-        Ok(value) => answer::json(200, &value),
-        Err(error) => answer::json_error(&error),
+        Ok(value) => response::json(200, &value),
+        Err(error) => response::json_error(&error),
     }
 }
 
 /// What the access token's person was granted.
-fn grant(visit: &Visit<'_>) -> Result<Arc<PortalGrant>, ApiError> {
+fn grant(visit: &MetadataRequest<'_>) -> Result<Arc<PortalGrant>, ApiError> {
     let unauthorized =
         || ApiError::new("UnauthorizedException", 401, "Session token not found or invalid");
     let token = visit
@@ -121,7 +121,7 @@ fn parts(arn: &str) -> Option<(&str, &str)> {
     Some((account, resource.strip_prefix("role/")?.rsplit('/').next()?))
 }
 
-fn required<'a>(visit: &'a Visit<'_>, name: &str) -> Result<&'a str, ApiError> {
+fn required<'a>(visit: &'a MetadataRequest<'_>, name: &str) -> Result<&'a str, ApiError> {
     visit.parameters.text(name).ok_or_else(|| invalid(&format!("{name} is missing")))
 }
 

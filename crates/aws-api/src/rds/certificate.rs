@@ -4,9 +4,9 @@ use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use super::request::{Facts, Place, allow, filters, page};
+use super::request::{AccountRegion, Facts, allow, filters, page};
 use crate::action::ActionOutput;
-use crate::call::RequestContext;
+use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::xml::Xml;
 
@@ -100,9 +100,7 @@ fn time(kind: u8, bytes: &[u8]) -> Option<String> {
 /// Refuses another CA than the one that there is.
 pub(super) fn check(call: &RequestContext<'_>) -> Result<(), ApiError> {
     match call.parameters.text("CACertificateIdentifier") {
-        Some(name) if name != NAME || call.api.rds().certificate().is_none() => {
-            Err(not_found(name))
-        }
+        Some(name) if name != NAME || call.api.jobs.certificate().is_none() => Err(not_found(name)),
         _ => Ok(()),
     }
 }
@@ -120,12 +118,12 @@ pub(super) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
     allow(call, "DescribeCertificates", "*", &Facts::default())?;
     filters(call, &[])?;
     if let Some(name) = call.parameters.text("CertificateIdentifier")
-        && (name != NAME || call.api.rds().certificate().is_none())
+        && (name != NAME || call.api.jobs.certificate().is_none())
     {
         return Err(not_found(name));
     }
-    let place = Place::of(call)?;
-    let all = call.api.rds().certificate().map(|certificate| (NAME.to_owned(), certificate));
+    let place = AccountRegion::of(call)?;
+    let all = call.api.jobs.certificate().map(|certificate| (NAME.to_owned(), certificate));
     let (page, marker) = page(call, all.into_iter().collect())?;
     let mut xml = Xml::new();
     if !page.is_empty() {
@@ -142,6 +140,6 @@ pub(super) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
         )
         .leaf("CustomerOverride", "false");
     });
-    xml.maybe("Marker", marker);
+    xml.optional_leaf("Marker", marker);
     Ok(xml.into())
 }

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use countersign_core::timestamp::rfc3339;
 
 use super::instance::reached;
-use super::request::{Facts, Place, allow, error, filters, page, put_tags};
+use super::request::{AccountRegion, Facts, allow, error, filters, page, put_tags};
 use crate::action::ActionOutput;
-use crate::call::RequestContext;
+use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::model::{DbCluster, DbInstance, DbStatus, Endpoint, instant};
@@ -51,7 +51,7 @@ pub(super) fn wrong_state(cluster: &DbCluster) -> ApiError {
 /// The cluster of that name, in any case, or of that ARN.
 pub(super) fn look_up(
     state: &State,
-    place: &Place,
+    place: &AccountRegion,
     text: &str,
 ) -> Result<Arc<DbCluster>, ApiError> {
     let name = place.name_in("cluster", text);
@@ -86,7 +86,7 @@ pub(super) fn allowed(
     action: &str,
     text: &str,
 ) -> Result<Arc<DbCluster>, ApiError> {
-    let place = Place::of(call)?;
+    let place = AccountRegion::of(call)?;
     let found = look_up(&call.state, &place, text);
     let facts = found.as_ref().map(|found| Facts::of_cluster(found)).unwrap_or_default();
     let name = place.name_in("cluster", text).to_ascii_lowercase();
@@ -96,7 +96,7 @@ pub(super) fn allowed(
 
 /// `DescribeDBClusters`
 pub(super) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let place = Place::of(call)?;
+    let place = AccountRegion::of(call)?;
     let found: Vec<Arc<DbCluster>> = match call.parameters.text("DBClusterIdentifier") {
         Some(text) => vec![allowed(call, "DescribeDBClusters", text)?],
         None => {
@@ -125,14 +125,14 @@ pub(super) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
     xml.list("DBClusters", "DBCluster", page, |xml, cluster| {
         put(xml, &call.state, &place, &cluster)
     });
-    xml.maybe("Marker", marker);
+    xml.optional_leaf("Marker", marker);
     Ok(xml.into())
 }
 
 /// Every cluster of a place.
 pub(super) fn all<'a>(
     state: &'a State,
-    place: &'a Place,
+    place: &'a AccountRegion,
 ) -> impl Iterator<Item = &'a Arc<DbCluster>> {
     state
         .of_account::<DbCluster>(place.account.as_str())
@@ -141,12 +141,12 @@ pub(super) fn all<'a>(
 
 /// What an action answers of the cluster that it is about, as it is now.
 pub(super) fn answer(call: &RequestContext<'_>, name: &str) -> Result<ActionOutput, ApiError> {
-    let (place, state) = (Place::of(call)?, call.api.store().state()?);
+    let (place, state) = (AccountRegion::of(call)?, call.api.store().state()?);
     let cluster = look_up(&state, &place, name)?;
     Ok(said(&state, &place, &cluster))
 }
 
-pub(super) fn said(state: &State, place: &Place, cluster: &DbCluster) -> ActionOutput {
+pub(super) fn said(state: &State, place: &AccountRegion, cluster: &DbCluster) -> ActionOutput {
     let mut xml = Xml::new();
     xml.element("DBCluster", |xml| put(xml, state, place, cluster));
     xml.into()
@@ -179,7 +179,7 @@ fn named(at: &Endpoint, port: Option<u16>) -> String {
 }
 
 /// Writes a `DBCluster`. Source of names: the model of the RDS API, as botocore has it.
-fn put(xml: &mut Xml, state: &State, place: &Place, cluster: &DbCluster) {
+fn put(xml: &mut Xml, state: &State, place: &AccountRegion, cluster: &DbCluster) {
     let writer = writer(state, cluster);
     let port = writer.as_ref().map(|writer| writer.port);
     let kept = cluster.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -192,11 +192,11 @@ fn put(xml: &mut Xml, state: &State, place: &Place, cluster: &DbCluster) {
     for list in NONE_HERE {
         xml.texts(list, "member", [""; 0]);
     }
-    xml.maybe("DatabaseName", cluster.database.as_ref())
+    xml.optional_leaf("DatabaseName", cluster.database.as_ref())
         .leaf("DBClusterIdentifier", &cluster.name)
         .leaf("Status", cluster.status.as_str());
-    xml.maybe("Endpoint", writer.as_ref().map(|writer| &writer.host));
-    xml.maybe("ReaderEndpoint", reader(state, cluster).map(|reader| named(&reader, port)));
+    xml.optional_leaf("Endpoint", writer.as_ref().map(|writer| &writer.host));
+    xml.optional_leaf("ReaderEndpoint", reader(state, cluster).map(|reader| named(&reader, port)));
     let custom: Vec<String> = cluster
         .endpoints
         .values()
@@ -208,7 +208,7 @@ fn put(xml: &mut Xml, state: &State, place: &Place, cluster: &DbCluster) {
     xml.leaf("MultiAZ", "false")
         .leaf("Engine", &cluster.engine)
         .leaf("EngineVersion", &cluster.version);
-    xml.maybe("Port", port.or(cluster.port)).leaf("MasterUsername", &cluster.master);
+    xml.optional_leaf("Port", port.or(cluster.port)).leaf("MasterUsername", &cluster.master);
     xml.list("DBClusterMembers", "DBClusterMember", members(state, cluster), |xml, db| {
         xml.leaf("DBInstanceIdentifier", &db.name)
             .leaf("IsClusterWriter", Some(&db.name) == cluster.writer.as_ref());

@@ -11,10 +11,10 @@ use countersign_core::name::InstanceId;
 use countersign_core::timestamp::rfc3339;
 
 use super::certificate;
-use super::job_runner::Runner;
-use super::request::{Facts, Place, allow, filters, page, put_tags};
+use super::job_runner::JobRunner;
+use super::request::{AccountRegion, Facts, allow, filters, page, put_tags};
 use crate::action::ActionOutput;
-use crate::call::RequestContext;
+use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::model::{DbCluster, DbInstance, DbStatus, Endpoint, Instance, instant};
@@ -45,7 +45,7 @@ const NONE_HERE: [&str; 7] = [
 
 /// An instance: what the API keeps of it, and what the verifier goes by.
 #[derive(Debug, Clone)]
-pub(super) struct Found {
+pub(super) struct InstanceView {
     pub(super) db: Arc<DbInstance>,
     /// What the verifier goes by; none before it is available.
     pub(super) instance: Option<Arc<Instance>>,
@@ -53,13 +53,13 @@ pub(super) struct Found {
     pub(super) made_here: bool,
 }
 
-impl Found {
+impl InstanceView {
     fn kept(state: &State, db: &Arc<DbInstance>) -> Self {
         let instance = state.instances.get(db.name.as_str()).cloned();
         Self { db: Arc::clone(db), instance, made_here: true }
     }
 
-    fn other(runner: &Runner, instance: &Arc<Instance>) -> Self {
+    fn other(runner: &JobRunner, instance: &Arc<Instance>) -> Self {
         let described = runner.described(&instance.name);
         let own = || instance.addresses.iter().find(|address| address.resource_id.is_none());
         let host = described
@@ -118,23 +118,28 @@ pub(super) fn reached(db: &DbInstance, instance: Option<&Instance>) -> Option<En
 }
 
 /// Every instance of a place, in the order of their names.
-fn all(state: &State, runner: &Runner, place: &Place) -> Vec<Found> {
+fn all(state: &State, runner: &JobRunner, place: &AccountRegion) -> Vec<InstanceView> {
     let kept = state
         .db_instances
         .values()
         .filter(|db| place.has(&db.account, &db.region))
-        .map(|db| Found::kept(state, db));
+        .map(|db| InstanceView::kept(state, db));
     let others =
         state.instances.values().filter(|instance| place.has(&instance.account, &instance.region));
     let others = others.filter(|instance| !state.db_instances.contains_key(instance.name.as_str()));
-    let mut all: Vec<Found> =
-        kept.chain(others.map(|instance| Found::other(runner, instance))).collect();
+    let mut all: Vec<InstanceView> =
+        kept.chain(others.map(|instance| InstanceView::other(runner, instance))).collect();
     all.sort_by(|one, other| one.db.name.cmp(&other.db.name));
     all
 }
 
 /// The instance of that name, in any case, or of that ARN.
-pub(super) fn look_up(state: &State, runner: &Runner, place: &Place, text: &str) -> Option<Found> {
+pub(super) fn look_up(
+    state: &State,
+    runner: &JobRunner,
+    place: &AccountRegion,
+    text: &str,
+) -> Option<InstanceView> {
     let text = place.name_in("db", text);
     let names = [text.to_owned(), text.to_ascii_lowercase()];
     let kept = names
@@ -142,13 +147,13 @@ pub(super) fn look_up(state: &State, runner: &Runner, place: &Place, text: &str)
         .find_map(|name| state.db_instances.get(name))
         .filter(|db| place.has(&db.account, &db.region));
     if let Some(db) = kept {
-        return Some(Found::kept(state, db));
+        return Some(InstanceView::kept(state, db));
     }
     let other = names.iter().find_map(|name| state.instances.get(name));
     let other = other.filter(|instance| place.has(&instance.account, &instance.region));
     other
         .filter(|instance| !state.db_instances.contains_key(instance.name.as_str()))
-        .map(|instance| Found::other(runner, instance))
+        .map(|instance| InstanceView::other(runner, instance))
 }
 
 pub(super) fn not_found(name: &str) -> ApiError {
@@ -160,9 +165,9 @@ pub(super) fn allowed(
     call: &RequestContext<'_>,
     action: &str,
     text: &str,
-) -> Result<Found, ApiError> {
-    let place = Place::of(call)?;
-    let found = look_up(&call.state, call.api.rds(), &place, text);
+) -> Result<InstanceView, ApiError> {
+    let place = AccountRegion::of(call)?;
+    let found = look_up(&call.state, &call.api.jobs, &place, text);
     let name = found.as_ref().map_or_else(
         || place.name_in("db", text).to_ascii_lowercase(),
         |found| found.db.name.to_string(),
@@ -188,17 +193,17 @@ pub(super) fn cluster_of<'a>(state: &'a State, db: &DbInstance) -> Option<&'a Ar
 
 /// `DescribeDBInstances`
 pub(super) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let place = Place::of(call)?;
+    let place = AccountRegion::of(call)?;
     let found = match call.parameters.text("DBInstanceIdentifier") {
         Some(text) => vec![allowed(call, "DescribeDBInstances", text)?],
         None => {
             allow(call, "DescribeDBInstances", &place.arn("db", "*"), &Facts::default())?;
-            all(&call.state, call.api.rds(), &place)
+            all(&call.state, &call.api.jobs, &place)
         }
     };
     let filters =
         filters(call, &["db-cluster-id", "db-instance-id", "dbi-resource-id", "domain", "engine"])?;
-    let fits = |found: &Found| {
+    let fits = |found: &InstanceView| {
         filters.iter().all(|(name, values)| {
             values.iter().any(|value| match name.as_str() {
                 "db-cluster-id" => {
@@ -216,7 +221,7 @@ pub(super) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
     let (page, marker) = page(call, found)?;
     let mut xml = Xml::new();
     xml.list("DBInstances", "DBInstance", page, |xml, found| put(xml, call, &place, &found));
-    xml.maybe("Marker", marker);
+    xml.optional_leaf("Marker", marker);
     Ok(xml.into())
 }
 
@@ -225,28 +230,32 @@ pub(super) fn answer(
     call: &RequestContext<'_>,
     name: &InstanceId,
 ) -> Result<ActionOutput, ApiError> {
-    let (place, state) = (Place::of(call)?, call.api.store().state()?);
-    let found = look_up(&state, call.api.rds(), &place, name.as_str())
+    let (place, state) = (AccountRegion::of(call)?, call.api.store().state()?);
+    let found = look_up(&state, &call.api.jobs, &place, name.as_str())
         .ok_or_else(|| not_found(name.as_str()))?;
     Ok(said(call, &place, &found))
 }
 
 /// The same of an instance that may have gone.
-pub(super) fn said(call: &RequestContext<'_>, place: &Place, found: &Found) -> ActionOutput {
+pub(super) fn said(
+    call: &RequestContext<'_>,
+    place: &AccountRegion,
+    found: &InstanceView,
+) -> ActionOutput {
     let mut xml = Xml::new();
     xml.element("DBInstance", |xml| put(xml, call, place, found));
     xml.into()
 }
 
 /// Writes a `DBInstance`. Source of names: the model of the RDS API, as botocore has it.
-fn put(xml: &mut Xml, call: &RequestContext<'_>, place: &Place, found: &Found) {
+fn put(xml: &mut Xml, call: &RequestContext<'_>, place: &AccountRegion, found: &InstanceView) {
     let db = &found.db;
     xml.leaf("DBInstanceIdentifier", &db.name)
         .leaf("DBInstanceClass", &db.class)
         .leaf("Engine", &db.engine);
     xml.leaf("DBInstanceStatus", db.status.as_str());
-    xml.maybe("MasterUsername", Some(&db.master).filter(|name| !name.is_empty()))
-        .maybe("DBName", db.database.as_ref());
+    xml.optional_leaf("MasterUsername", Some(&db.master).filter(|name| !name.is_empty()))
+        .optional_leaf("DBName", db.database.as_ref());
     if let Some(Endpoint { host, port }) = found.endpoint() {
         xml.element("Endpoint", |xml| {
             xml.leaf("Address", host).leaf("Port", port);
@@ -262,7 +271,7 @@ fn put(xml: &mut Xml, call: &RequestContext<'_>, place: &Place, found: &Found) {
     }
     put_pending(xml, db);
     xml.leaf("MultiAZ", "false")
-        .maybe("EngineVersion", Some(&db.version).filter(|version| !version.is_empty()));
+        .optional_leaf("EngineVersion", Some(&db.version).filter(|version| !version.is_empty()));
     if !db.settings.contains_key("LicenseModel") {
         xml.leaf("LicenseModel", license(&db.engine));
     }
@@ -278,14 +287,14 @@ fn put(xml: &mut Xml, call: &RequestContext<'_>, place: &Place, found: &Found) {
                 .leaf("Message", reason);
         });
     }
-    xml.leaf("DbInstancePort", 0).maybe("DBClusterIdentifier", db.cluster.as_ref());
+    xml.leaf("DbInstancePort", 0).optional_leaf("DBClusterIdentifier", db.cluster.as_ref());
     if db.cluster.is_some() && !db.settings.contains_key("PromotionTier") {
         xml.leaf("PromotionTier", 1);
     }
     xml.leaf("NetworkType", "IPV4")
         .leaf("StorageEncrypted", "false")
         .leaf("DbiResourceId", &db.resource_id);
-    if let Some(certificate) = call.api.rds().certificate() {
+    if let Some(certificate) = call.api.jobs.certificate() {
         xml.leaf("CACertificateIdentifier", certificate::NAME);
         xml.element("CertificateDetails", |xml| {
             xml.leaf("CAIdentifier", certificate::NAME).leaf("ValidTill", &certificate.until);

@@ -10,7 +10,7 @@ use countersign_core::name::InstanceId;
 use tokio::runtime::Handle;
 
 use super::certificate::Certificate;
-use super::proxy_listener::Relays;
+use super::proxy_listener::ProxyListeners;
 use super::recovery;
 use super::request::error;
 use crate::error::ApiError;
@@ -24,7 +24,7 @@ const MAX_WORKS: usize = 32;
 
 /// What the actions of RDS have their work done by.
 #[derive(Debug)]
-pub(crate) struct Runner {
+pub(crate) struct JobRunner {
     verifier: Arc<Verifier>,
     servers: Option<Arc<dyn Servers>>,
     /// Which of the authorities over one store this is: only its own servers are changed by it.
@@ -33,22 +33,22 @@ pub(crate) struct Runner {
     works: AtomicUsize,
     /// What is known of servers that were made without the API.
     described: Mutex<HashMap<InstanceId, ServerDescription>>,
-    relays: Relays,
+    relays: ProxyListeners,
     /// Where proxies listen; none outside of a runtime.
     runtime: Option<Handle>,
 }
 
 /// Leave to work on one server, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Permit(Arc<Runner>);
+pub(super) struct JobPermit(Arc<JobRunner>);
 
-impl Drop for Permit {
+impl Drop for JobPermit {
     fn drop(&mut self) {
         self.0.works.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
-impl Runner {
+impl JobRunner {
     /// What runs no server.
     pub(crate) fn idle(verifier: Arc<Verifier>) -> Self {
         Self {
@@ -58,7 +58,7 @@ impl Runner {
             certificate: None,
             works: AtomicUsize::new(0),
             described: Mutex::default(),
-            relays: Relays::default(),
+            relays: ProxyListeners::default(),
             runtime: Handle::try_current().ok(),
         }
     }
@@ -97,7 +97,7 @@ impl Runner {
         self.certificate.as_ref()
     }
 
-    pub(super) const fn relays(&self) -> &Relays {
+    pub(super) const fn relays(&self) -> &ProxyListeners {
         &self.relays
     }
 
@@ -126,9 +126,9 @@ impl Runner {
     ///
     /// # Errors
     /// Where it runs none, or works on too many already.
-    pub(super) fn permit(self: &Arc<Self>) -> Result<Permit, ApiError> {
+    pub(super) fn permit(self: &Arc<Self>) -> Result<JobPermit, ApiError> {
         self.servers()?;
-        let permit = Permit(Arc::clone(self));
+        let permit = JobPermit(Arc::clone(self));
         if self.works.fetch_add(1, Ordering::AcqRel) >= MAX_WORKS {
             return Err(error(
                 "InsufficientDBInstanceCapacity",
@@ -140,7 +140,7 @@ impl Runner {
 
     /// Works on a thread of its own.
     pub(super) fn work(
-        permit: Permit,
+        permit: JobPermit,
         what: &'static str,
         work: impl FnOnce(&Arc<Self>, &Arc<dyn Servers>) + Send + 'static,
     ) {

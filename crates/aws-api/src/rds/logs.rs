@@ -7,7 +7,7 @@ use countersign_core::name::InstanceId;
 use super::instance::allowed;
 use super::request::{bad_value, error, filters, number, page, required};
 use crate::action::ActionOutput;
-use crate::call::RequestContext;
+use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::model::DbStatus;
@@ -22,7 +22,7 @@ const MAX_LINES: u64 = 10_000;
 
 /// The logs that there are, by name.
 fn all(call: &RequestContext<'_>, name: &InstanceId) -> Result<Vec<LogFile>, ApiError> {
-    let runner = call.api.rds();
+    let runner = &call.api.jobs;
     let mut files = match runner.servers().map(|servers| servers.logs(name)) {
         Ok(Ok(files)) => files,
         // A server that somebody else runs, or none.
@@ -78,7 +78,7 @@ pub(super) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
             .leaf("LastWritten", milliseconds(file.last_written))
             .leaf("Size", file.size);
     });
-    xml.maybe("Marker", marker);
+    xml.optional_leaf("Marker", marker);
     Ok(xml.into())
 }
 
@@ -124,7 +124,7 @@ fn read(
     file: &LogFile,
     offset: u64,
 ) -> Result<Vec<u8>, ApiError> {
-    let runner = call.api.rds();
+    let runner = &call.api.jobs;
     if file.name == IAM_ERRORS {
         return runner
             .log()

@@ -14,11 +14,11 @@ use countersign_core::timestamp::rfc3339;
 use super::instance::reached;
 use super::proxy_listener;
 use super::request::{
-    Facts, Place, allow, allow_new, bad_combination, bad_value, error, filters, new_name, number,
-    page, required, tags,
+    AccountRegion, Facts, allow, allow_new, bad_combination, bad_value, error, filters, new_name,
+    number, page, required, tags,
 };
 use crate::action::ActionOutput;
-use crate::call::RequestContext;
+use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::parameters::Parameters;
 use crate::xml::Xml;
@@ -44,7 +44,7 @@ pub(super) fn allowed(
     action: &str,
     name: &str,
 ) -> Result<Arc<DbProxy>, ApiError> {
-    let place = Place::of(call)?;
+    let place = AccountRegion::of(call)?;
     let found =
         call.state.db_proxies.get(&regional_key(&place.account, &place.region, name)).cloned();
     let id = found.as_ref().map_or("*", |proxy| proxy.resource_id.as_str());
@@ -54,24 +54,28 @@ pub(super) fn allowed(
     found.ok_or_else(|| not_found(name))
 }
 
-pub(super) fn record(draft: &Draft, place: &Place, name: &str) -> Result<DbProxy, ApiError> {
+pub(super) fn record(
+    draft: &Draft,
+    place: &AccountRegion,
+    name: &str,
+) -> Result<DbProxy, ApiError> {
     let found = draft.db_proxies.get(&regional_key(&place.account, &place.region, name));
     found.map(|proxy| DbProxy::clone(proxy)).ok_or_else(|| not_found(name))
 }
 
 /// Every proxy of a place.
-fn all<'a>(state: &'a State, place: &'a Place) -> impl Iterator<Item = &'a Arc<DbProxy>> {
+fn all<'a>(state: &'a State, place: &'a AccountRegion) -> impl Iterator<Item = &'a Arc<DbProxy>> {
     state.of_account::<DbProxy>(place.account.as_str()).filter(|proxy| proxy.region == place.region)
 }
 
 /// `CreateDBProxy`
 pub(super) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let place = Place::of(call)?;
+    let place = AccountRegion::of(call)?;
     let name = new_name("DBProxyName", required(call, "DBProxyName")?)?.to_string();
     let tags = tags(call.parameters)?;
     let facts = Facts { gives: Some(&tags), ..Facts::default() };
     allow_new(call, "CreateDBProxy", &place.arn("db-proxy", "*"), &facts)?;
-    let runner = call.api.rds();
+    let runner = &call.api.jobs;
     runner.servers()?;
     let family = required(call, "EngineFamily")?;
     if !matches!(family, "POSTGRESQL" | "MYSQL") {
@@ -176,7 +180,7 @@ fn settings(call: &RequestContext<'_>) -> Result<BTreeMap<String, String>, ApiEr
 /// `ModifyDBProxy`
 pub(super) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let (place, found) =
-        (Place::of(call)?, allowed(call, "ModifyDBProxy", required(call, "DBProxyName")?)?);
+        (AccountRegion::of(call)?, allowed(call, "ModifyDBProxy", required(call, "DBProxyName")?)?);
     let (auth, settings) = (auth(call)?, settings(call)?);
     let proxy = call.api.store().change(|draft| {
         let mut proxy = record(draft, &place, &found.name)?;
@@ -198,8 +202,8 @@ pub(super) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
 /// `DeleteDBProxy`
 pub(super) fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let (place, found) =
-        (Place::of(call)?, allowed(call, "DeleteDBProxy", required(call, "DBProxyName")?)?);
-    let runner = call.api.rds();
+        (AccountRegion::of(call)?, allowed(call, "DeleteDBProxy", required(call, "DBProxyName")?)?);
+    let runner = &call.api.jobs;
     if found.runner != runner.name() {
         let message = format!(
             "The proxy {} is run by the authority {}: send the request there.",
@@ -221,7 +225,7 @@ pub(super) fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
 
 /// `DescribeDBProxies`
 pub(super) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let place = Place::of(call)?;
+    let place = AccountRegion::of(call)?;
     let found: Vec<Arc<DbProxy>> = match call.parameters.text("DBProxyName") {
         Some(name) => vec![allowed(call, "DescribeDBProxies", name)?],
         None => {
@@ -236,13 +240,13 @@ pub(super) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
     xml.list("DBProxies", "member", page, |xml, proxy| {
         put(xml, &place, &proxy, status(call, &proxy))
     });
-    xml.maybe("Marker", marker);
+    xml.optional_leaf("Marker", marker);
     Ok(xml.into())
 }
 
 /// Another authority's proxies are what that says.
 fn status(call: &RequestContext<'_>, proxy: &DbProxy) -> &'static str {
-    let runner = call.api.rds();
+    let runner = &call.api.jobs;
     if proxy.runner != runner.name() || runner.relays().runs(&proxy.resource_id) {
         "available"
     } else {
@@ -250,14 +254,14 @@ fn status(call: &RequestContext<'_>, proxy: &DbProxy) -> &'static str {
     }
 }
 
-fn said(call: &RequestContext<'_>, place: &Place, proxy: &DbProxy) -> ActionOutput {
+fn said(call: &RequestContext<'_>, place: &AccountRegion, proxy: &DbProxy) -> ActionOutput {
     let mut xml = Xml::new();
     xml.element("DBProxy", |xml| put(xml, place, proxy, status(call, proxy)));
     xml.into()
 }
 
 /// Writes a `DBProxy`. Source of names: the model of the RDS API, as botocore has it.
-fn put(xml: &mut Xml, place: &Place, proxy: &DbProxy, status: &str) {
+fn put(xml: &mut Xml, place: &AccountRegion, proxy: &DbProxy, status: &str) {
     xml.leaf("DBProxyName", &proxy.name)
         .leaf("DBProxyArn", place.arn("db-proxy", proxy.resource_id.as_str()));
     xml.leaf("Status", status).leaf("EngineFamily", &proxy.family);
@@ -357,7 +361,7 @@ pub(super) fn forget(
 }
 
 /// Listens again for the proxies of this authority.
-pub(super) fn listen_again(runner: &Arc<super::job_runner::Runner>, state: &State) {
+pub(super) fn listen_again(runner: &Arc<super::job_runner::JobRunner>, state: &State) {
     for proxy in state.db_proxies.values().filter(|proxy| proxy.runner == runner.name()) {
         let relay = runner.runtime().map_err(|error| error.message).and_then(|runtime| {
             proxy_listener::listen(runner, runtime, &proxy.resource_id, Some(proxy.port))

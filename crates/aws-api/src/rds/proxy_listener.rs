@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::job_runner::Runner;
+use super::job_runner::JobRunner;
 use super::proxy;
 use countersign_authority::accept;
 
@@ -26,24 +26,24 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The listeners of this authority's proxies, by resource id.
 #[derive(Debug, Default)]
-pub(super) struct Relays(Mutex<HashMap<ResourceId, Relay>>);
+pub(super) struct ProxyListeners(Mutex<HashMap<ResourceId, ProxyListener>>);
 
 /// What listens for one proxy. Its connections end when it is dropped.
 #[derive(Debug)]
-pub(super) struct Relay {
+pub(super) struct ProxyListener {
     pub(super) port: u16,
     _alive: watch::Sender<()>,
     tasks: Vec<JoinHandle<()>>,
 }
 
-impl Drop for Relay {
+impl Drop for ProxyListener {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
-impl Relays {
-    pub(super) fn keep(&self, id: ResourceId, relay: Relay) {
+impl ProxyListeners {
+    pub(super) fn keep(&self, id: ResourceId, relay: ProxyListener) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, relay);
     }
 
@@ -58,11 +58,11 @@ impl Relays {
 
 /// Listens for a proxy on the loopback addresses; on a free port where none is given.
 pub(super) fn listen(
-    runner: &Arc<Runner>,
+    runner: &Arc<JobRunner>,
     runtime: &Handle,
     id: &ResourceId,
     port: Option<u16>,
-) -> io::Result<Relay> {
+) -> io::Result<ProxyListener> {
     let _entered = runtime.enter();
     let bind = |address: SocketAddr| {
         let listener = StdListener::bind(address)?;
@@ -78,12 +78,12 @@ pub(super) fn listen(
         runtime.spawn(serve(listener, Arc::downgrade(runner), id.clone(), watched.clone()))
     };
     let tasks = [Ok(first), second].into_iter().filter_map(Result::ok).map(serve).collect();
-    Ok(Relay { port, _alive: alive, tasks })
+    Ok(ProxyListener { port, _alive: alive, tasks })
 }
 
 async fn serve(
     listener: TcpListener,
-    runner: Weak<Runner>,
+    runner: Weak<JobRunner>,
     id: ResourceId,
     alive: watch::Receiver<()>,
 ) {
@@ -100,7 +100,7 @@ async fn serve(
 }
 
 /// Carries one connection. A client whose target can't be reached is hung up on.
-async fn carry(mut client: TcpStream, runner: &Weak<Runner>, id: &ResourceId) {
+async fn carry(mut client: TcpStream, runner: &Weak<JobRunner>, id: &ResourceId) {
     let Some(target) =
         runner.upgrade().and_then(|runner| proxy::target(&*runner.store().state().ok()?, id))
     else {

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::instance::lifecycle::{finish, go_on};
-use super::job_runner::Runner;
+use super::job_runner::JobRunner;
 use super::proxy;
 use countersign_authority::model::DbInstance;
 use countersign_authority::store::State;
 
 /// Listens for this authority's proxies, and goes on with its servers: one that was being made is there whole or not at all.
-pub(super) fn begin(runner: &Arc<Runner>) {
+pub(super) fn begin(runner: &Arc<JobRunner>) {
     let state = match runner.store().state() {
         Ok(state) => state,
         Err(error) => {
@@ -30,7 +30,7 @@ pub(super) fn begin(runner: &Arc<Runner>) {
     }
 }
 
-fn begun(runner: &Runner, state: &State) -> Vec<Arc<DbInstance>> {
+fn begun(runner: &JobRunner, state: &State) -> Vec<Arc<DbInstance>> {
     let begun = state
         .db_instances
         .values()
@@ -38,7 +38,7 @@ fn begun(runner: &Runner, state: &State) -> Vec<Arc<DbInstance>> {
     begun.cloned().collect()
 }
 
-fn go_on_with(runner: &Arc<Runner>, begun: &[Arc<DbInstance>]) {
+fn go_on_with(runner: &Arc<JobRunner>, begun: &[Arc<DbInstance>]) {
     for db in begun {
         tracing::info!(instance = %db.name, status = db.status.as_str(), "going on with what was begun on a server");
         match (runner.permit(), runner.servers()) {

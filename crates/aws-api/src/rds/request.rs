@@ -7,7 +7,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use countersign_core::name::{AccountId, Engine, InstanceId, ResourceId};
 use countersign_core::region::{Partition, Region};
 
-use crate::call::{RequestContext, Target};
+use crate::context::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::parameters::Parameters;
 use crate::xml::Xml;
@@ -74,13 +74,13 @@ pub(super) fn port(call: &RequestContext<'_>, name: &str) -> Result<Option<u16>,
 
 /// The place that a request is about: names are looked up in it.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub(super) struct AccountRegion {
     pub(super) account: AccountId,
     pub(super) region: Region,
     pub(super) partition: Partition,
 }
 
-impl Place {
+impl AccountRegion {
     pub(super) fn of(call: &RequestContext<'_>) -> Result<Self, ApiError> {
         Ok(Self {
             account: call.account()?.clone(),

@@ -4,10 +4,10 @@ use countersign_core::name::InstanceId;
 
 use super::cluster::change::record as cluster_record;
 use super::instance::{self, lifecycle::invalid_state};
-use super::request::{Facts, Place, allow, bad_value, checked, put_tags, required, tags};
+use super::request::{AccountRegion, Facts, allow, bad_value, checked, put_tags, required, tags};
 use super::{cluster, proxy};
 use crate::action::ActionOutput;
-use crate::call::RequestContext;
+use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::model::{DbProxy, Tags};
@@ -26,12 +26,12 @@ enum Tagged {
 fn find(
     call: &RequestContext<'_>,
     state: &State,
-    place: &Place,
+    place: &AccountRegion,
     arn: &str,
 ) -> Result<(Tagged, Tags, bool), ApiError> {
     let named = |kind: &str| arn.strip_prefix(&place.arn(kind, ""));
     if let Some(name) = named("db") {
-        let found = instance::look_up(state, call.api.rds(), place, name)
+        let found = instance::look_up(state, &call.api.jobs, place, name)
             .ok_or_else(|| instance::not_found(name))?;
         return Ok((
             Tagged::Instance(found.db.name.clone()),
@@ -79,7 +79,7 @@ fn allowed(
     gives: Option<&Tags>,
     keys: Vec<String>,
 ) -> Result<(Tagged, Tags, bool), ApiError> {
-    let (place, arn) = (Place::of(call)?, required(call, "ResourceName")?);
+    let (place, arn) = (AccountRegion::of(call)?, required(call, "ResourceName")?);
     let found = find(call, &call.state, &place, arn);
     let has = found.as_ref().ok().map(|(tagged, tags, _)| {
         (if matches!(tagged, Tagged::Cluster(_)) { "cluster-tag" } else { "db-tag" }, tags)
@@ -117,19 +117,19 @@ fn change(
     made_here: bool,
     change: impl Fn(&mut Tags),
 ) -> Result<ActionOutput, ApiError> {
-    let place = Place::of(call)?;
+    let place = AccountRegion::of(call)?;
     if !made_here {
         return Err(invalid_state(
             "It was not made through this API, but by `countersign local`, and has no tags.",
         ));
     }
     call.api.store().change(|draft| write(draft, &place, tagged, &change))?;
-    Ok(ActionOutput::Done)
+    Ok(ActionOutput::Empty)
 }
 
 fn write(
     draft: &mut Draft,
-    place: &Place,
+    place: &AccountRegion,
     tagged: &Tagged,
     change: &impl Fn(&mut Tags),
 ) -> Result<(), ApiError> {

@@ -11,7 +11,7 @@ use countersign_core::name::{Engine, InstanceId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::Api;
+use crate::api::Api;
 use crate::testing::{ADMINISTRATOR, Served, account, text};
 use countersign_authority::model::{Address, DbInstance, DbStatus, Instance};
 use countersign_authority::servers::{

@@ -6,7 +6,7 @@ use countersign_core::name::Engine;
 
 use super::request::{Facts, allow, bad_combination, engine, filters, page};
 use crate::action::ActionOutput;
-use crate::call::RequestContext;
+use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::xml::Xml;
 
@@ -27,7 +27,7 @@ pub(super) fn fitting(
     wanted: Option<&str>,
 ) -> Result<String, ApiError> {
     let engine = engine(engine_name)?;
-    let versions = call.api.rds().servers()?.versions()?;
+    let versions = call.api.jobs.servers()?.versions()?;
     let of = versions.into_iter().filter(|version| version.engine == engine);
     let newest = of
         .filter(|version| wanted.is_none_or(|wanted| covers(wanted, &version.version)))
@@ -82,7 +82,7 @@ pub(super) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
         call.parameters.flag("DefaultOnly")? == Some(true),
     );
     let mut versions =
-        call.api.rds().servers().map_or_else(|_| Ok(Vec::new()), |servers| servers.versions())?;
+        call.api.jobs.servers().map_or_else(|_| Ok(Vec::new()), |servers| servers.versions())?;
     versions.sort_by(|one, other| {
         one.engine.cmp(&other.engine).then_with(|| compare(&one.version, &other.version))
     });
@@ -120,7 +120,7 @@ pub(super) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
     let (page, marker) = page(call, keyed)?;
     let mut xml = Xml::new();
     xml.list("DBEngineVersions", "DBEngineVersion", page, |xml, row| put(xml, &row));
-    xml.maybe("Marker", marker);
+    xml.optional_leaf("Marker", marker);
     Ok(xml.into())
 }
 

@@ -6,7 +6,7 @@ use countersign_core::credentials::Credentials;
 use countersign_core::policy::PolicyKind;
 use countersign_core::timestamp::rfc3339;
 
-use crate::call::{RequestContext, Target};
+use crate::context::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::parameters::Parameters;
 use crate::xml::Xml;
@@ -195,10 +195,10 @@ pub(super) fn write_credentials(xml: &mut Xml, credentials: &Credentials) {
     xml.element("Credentials", |xml| {
         xml.leaf("AccessKeyId", &credentials.access_key_id)
             .leaf("SecretAccessKey", credentials.secret.expose());
-        xml.maybe(
+        xml.optional_leaf(
             "SessionToken",
             credentials.session_token.as_ref().map(countersign_core::credentials::Secret::expose),
         );
-        xml.maybe("Expiration", credentials.expires.map(rfc3339));
+        xml.optional_leaf("Expiration", credentials.expires.map(rfc3339));
     });
 }

@@ -1,13 +1,13 @@
 //! Who calls, whose a key is, and what an encoded message says.
 
 use crate::action::ActionOutput;
-use crate::call::{RequestContext, Target};
+use crate::context::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::xml::Xml;
 
 /// `GetCallerIdentity`: everybody may ask, and no policy can deny it.
 pub(super) fn get_caller_identity(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let owner = &call.holder()?.owner;
+    let owner = &call.identity()?.owner;
     Ok(ActionOutput::Texts(vec![
         ("Arn", owner.arn.to_string()),
         ("UserId", owner.unique_id.clone()),

@@ -7,7 +7,7 @@ use countersign_core::credentials::Credentials;
 
 use super::grant::{Durations, SessionParams, session_name, write_credentials};
 use crate::action::ActionOutput;
-use crate::call::{RequestContext, Target};
+use crate::context::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::model::Role;
@@ -23,7 +23,7 @@ pub(super) fn assume_role(call: &RequestContext<'_>) -> Result<ActionOutput, Api
         call.parameters.required("RoleArn")?,
         session_name("roleSessionName", call.parameters.required("RoleSessionName")?)?,
     );
-    let holder = call.holder()?;
+    let holder = call.identity()?;
     let role = find(&call.state, arn);
     let chain =
         holder.session.as_ref().filter(|session| matches!(session.subject, Subject::Role { .. }));
@@ -154,7 +154,7 @@ pub(super) fn assumed(
         );
     });
     write_credentials(&mut xml, &credentials);
-    xml.maybe("SourceIdentity", source);
+    xml.optional_leaf("SourceIdentity", source);
     Ok(xml)
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::grant::{Durations, SessionParams, write_credentials};
 use crate::action::ActionOutput;
-use crate::call::{RequestContext, Target};
+use crate::context::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::key_lookup::PrincipalRecord;
@@ -59,7 +59,7 @@ pub(super) fn get_federation_token(call: &RequestContext<'_>) -> Result<ActionOu
 
 /// The user who calls with a key of its own: who has a session already gets none from these.
 fn user<'a>(call: &RequestContext<'a>, action: &str) -> Result<&'a Arc<User>, ApiError> {
-    let holder = call.holder()?;
+    let holder = call.identity()?;
     match (&holder.who, &holder.session) {
         (PrincipalRecord::User(user), None) => Ok(user),
         _ => Err(ApiError::new(

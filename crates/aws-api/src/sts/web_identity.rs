@@ -7,7 +7,7 @@ use countersign_core::policy::Caller;
 use super::grant::{Durations, SessionParams, session_name};
 use super::role::{assumed, find, target};
 use crate::action::ActionOutput;
-use crate::call::RequestContext;
+use crate::context::RequestContext;
 use crate::error::ApiError;
 use countersign_authority::issuer;
 use countersign_authority::model::OidcProvider;
@@ -42,7 +42,7 @@ pub(super) fn assume_role_with_web_identity(
         target = target.with(&key, value);
     }
     let caller: Caller = provider.arn().parse()?;
-    call.authorize_outside(&caller, "sts:AssumeRoleWithWebIdentity", &target).map_err(|_| {
+    call.authorize_external(&caller, "sts:AssumeRoleWithWebIdentity", &target).map_err(|_| {
         ApiError::new(
             "AccessDenied",
             403,
@@ -62,7 +62,7 @@ pub(super) fn assume_role_with_web_identity(
         session.context_keys.extend(facts(&provider, &claims));
     })?;
     xml.leaf("SubjectFromWebIdentityToken", &claims.subject);
-    xml.maybe("Audience", claims.audience.first()).leaf("Provider", provider.arn());
+    xml.optional_leaf("Audience", claims.audience.first()).leaf("Provider", provider.arn());
     Ok(xml.into())
 }
 
@@ -102,12 +102,12 @@ fn keys(
     provider: &OidcProvider,
     token: &UnverifiedJwt<'_>,
 ) -> Result<Arc<Jwks>, ApiError> {
-    if provider.url == call.api.issuer() {
+    if provider.url == call.api.issuer {
         return issuer::public_keys(&call.state).map_err(|error| ApiError::internal(&error));
     }
     // The action is one that waits: it has a thread of its own.
     let keys = tokio::runtime::Handle::current()
-        .block_on(call.api.issuers().keys(&provider.url, token.key_id().unwrap_or_default()));
+        .block_on(call.api.issuers.keys(&provider.url, token.key_id().unwrap_or_default()));
     keys.map_err(|error| {
         tracing::info!(issuer = provider.url, %error, "an identity provider's keys can't be had");
         ApiError::new(

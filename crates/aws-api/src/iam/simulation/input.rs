@@ -4,7 +4,7 @@ use countersign_core::arn::Arn;
 use countersign_core::name::AccountId;
 use countersign_core::policy::{Caller, Context, ContextValue, Policy, PolicyKind};
 
-use crate::call::{RequestContext, Target};
+use crate::context::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::iam::entity::absent;
 use crate::iam::identity::{Asked, Identity, Kind};

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::{credentials, get, trust, whoami};
+use crate::http::serve_metadata;
 use crate::metadata::imds::Machine;
 use crate::testing::{Served, account};
-use crate::{Front, Limits, serve_front};
 use countersign_authority::model::{InstanceProfile, seconds};
 
 const CREDENTIALS: &str = "/latest/meta-data/iam/security-credentials/";
@@ -46,8 +46,7 @@ impl Ec2 {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let api = Arc::clone(&served.api);
-        let imds = super::super::imds::Imds { api: Arc::clone(&api), machine };
-        tokio::spawn(serve_front(listener, Front::Machine(Arc::new(imds)), Limits::USUAL));
+        tokio::spawn(serve_metadata(listener, Arc::clone(&api), machine));
         let metadata = Served { _directory: tempfile::TempDir::new().unwrap(), api, address };
         Self { served, metadata }
     }

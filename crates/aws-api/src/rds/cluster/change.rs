@@ -6,15 +6,15 @@ use zeroize::Zeroizing;
 
 use super::{allowed, answer, look_up, members, not_found, password_name, said, wrong_state};
 use crate::action::ActionOutput;
-use crate::call::RequestContext;
+use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::rds::instance::change::{IAM, switch_iam};
 use crate::rds::instance::create::refuse_rename;
 use crate::rds::instance::lifecycle::{check_state, finish, refuse_snapshot};
-use crate::rds::job_runner::Runner;
+use crate::rds::job_runner::JobRunner;
 use crate::rds::request::{
-    Facts, Place, allow_new, bad_combination, database_name, engine, error, log_types, master_name,
-    master_password, new_name, port, required, resource_id, settings, tags,
+    AccountRegion, Facts, allow_new, bad_combination, database_name, engine, error, log_types,
+    master_name, master_password, new_name, port, required, resource_id, settings, tags,
 };
 use crate::rds::{certificate, proxy, versions};
 use countersign_authority::model::{DbCluster, DbInstance, DbStatus, SecretRecord, seconds};
@@ -25,7 +25,7 @@ const MAX_CLUSTERS: usize = 40;
 
 /// `CreateDBCluster`: it is there at once, and has no server before its first instance.
 pub(in crate::rds) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let place = Place::of(call)?;
+    let place = AccountRegion::of(call)?;
     let name = new_name("DBClusterIdentifier", required(call, "DBClusterIdentifier")?)?;
     let engine_name = required(call, "Engine")?;
     let engine = engine(engine_name)?;
@@ -39,7 +39,7 @@ pub(in crate::rds) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, 
         ..Facts::default()
     };
     allow_new(call, "CreateDBCluster", &place.arn("cluster", name.as_str()), &facts)?;
-    call.api.rds().servers()?;
+    call.api.jobs.servers()?;
     certificate::check(call)?;
     let password = master_password(engine, required(call, "MasterUserPassword")?)?;
     let cluster = DbCluster {
@@ -104,7 +104,7 @@ fn keep_password(
 /// `ModifyDBCluster`
 pub(in crate::rds) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let (place, found) = (
-        Place::of(call)?,
+        AccountRegion::of(call)?,
         allowed(call, "ModifyDBCluster", required(call, "DBClusterIdentifier")?)?,
     );
     refuse_rename(call, "NewDBClusterIdentifier")?;
@@ -127,7 +127,7 @@ pub(in crate::rds) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, 
         .text("MasterUserPassword")
         .map(|password| master_password(engine, password))
         .transpose()?;
-    let runner = call.api.rds();
+    let runner = &call.api.jobs;
     let permit = password.as_ref().map(|_| runner.permit()).transpose()?;
     let writer = runner.store().change(|draft| {
         let mut cluster = DbCluster::clone(&*look_up(draft, &place, &found.name)?);
@@ -152,7 +152,7 @@ pub(in crate::rds) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, 
     })?;
     if let (Some(permit), Some(writer), Some(password)) = (permit, writer, password) {
         let user = found.master.clone();
-        Runner::work(permit, "password", move |runner, servers| {
+        JobRunner::work(permit, "password", move |runner, servers| {
             let failed = servers.set_master_password(&writer, &user, &password).err();
             let failed = failed.as_ref().map(|error| error as &dyn std::fmt::Display);
             crate::rds::instance::completion::left(runner, &writer, DbStatus::Available, failed);
@@ -213,8 +213,8 @@ fn bring(
     passing: DbStatus,
 ) -> Result<ActionOutput, ApiError> {
     let (place, found) =
-        (Place::of(call)?, allowed(call, action, required(call, "DBClusterIdentifier")?)?);
-    let runner = call.api.rds();
+        (AccountRegion::of(call)?, allowed(call, action, required(call, "DBClusterIdentifier")?)?);
+    let runner = &call.api.jobs;
     let permit = runner.permit()?;
     let names = runner.store().change(|draft| {
         let cluster = look_up(draft, &place, &found.name)?;
@@ -240,7 +240,7 @@ fn bring(
         draft.put(DbCluster { status: passing, ..DbCluster::clone(&cluster) })?;
         Ok::<_, ApiError>(names)
     })?;
-    Runner::work(permit, passing.as_str(), move |runner, servers| {
+    JobRunner::work(permit, passing.as_str(), move |runner, servers| {
         names.iter().for_each(|name| finish(runner, servers, name, passing))
     });
     answer(call, &found.name)
@@ -249,7 +249,7 @@ fn bring(
 /// `DeleteDBCluster`
 pub(in crate::rds) fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let (place, found) = (
-        Place::of(call)?,
+        AccountRegion::of(call)?,
         allowed(call, "DeleteDBCluster", required(call, "DBClusterIdentifier")?)?,
     );
     refuse_snapshot(call, false)?;
@@ -290,7 +290,7 @@ pub(in crate::rds) fn remove_when_empty(
 /// The record of a cluster in a change.
 pub(in crate::rds) fn record(
     draft: &Draft,
-    place: &Place,
+    place: &AccountRegion,
     name: &str,
 ) -> Result<DbCluster, ApiError> {
     let found = draft.db_clusters.get(&regional_key(&place.account, &place.region, name));

@@ -8,12 +8,12 @@ use countersign_core::name::InstanceId;
 use super::change::record;
 use super::{allowed, members, named, reached_member, writer};
 use crate::action::ActionOutput;
-use crate::call::RequestContext;
+use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::rds::instance::not_found as no_instance;
 use crate::rds::request::{
-    Facts, Place, allow, allow_new, bad_combination, bad_value, error, filters, new_name, page,
-    required, tags,
+    AccountRegion, Facts, allow, allow_new, bad_combination, bad_value, error, filters, new_name,
+    page, required, tags,
 };
 use crate::xml::Xml;
 use countersign_authority::model::{CustomEndpoint, DbCluster, DbInstance, DbStatus, Endpoint};
@@ -52,7 +52,7 @@ fn listed(
 
 /// `CreateDBClusterEndpoint`
 pub(in crate::rds) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let place = Place::of(call)?;
+    let place = AccountRegion::of(call)?;
     let cluster = allowed(call, "CreateDBClusterEndpoint", required(call, "DBClusterIdentifier")?)?;
     let name =
         new_name("DBClusterEndpointIdentifier", required(call, "DBClusterEndpointIdentifier")?)?
@@ -99,7 +99,7 @@ fn check_lists(custom: &CustomEndpoint) -> Result<(), ApiError> {
 /// The endpoint of that name and its cluster, if the caller may do `action` to it.
 fn found(
     call: &RequestContext<'_>,
-    place: &Place,
+    place: &AccountRegion,
     action: &str,
 ) -> Result<(String, Arc<DbCluster>, CustomEndpoint), ApiError> {
     let name = required(call, "DBClusterEndpointIdentifier")?.to_ascii_lowercase();
@@ -120,7 +120,7 @@ fn not_found(name: &str) -> ApiError {
 
 /// `ModifyDBClusterEndpoint`
 pub(in crate::rds) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let place = Place::of(call)?;
+    let place = AccountRegion::of(call)?;
     let (name, cluster, _) = found(call, &place, "ModifyDBClusterEndpoint")?;
     let any = kind(call)?;
     let lists =
@@ -147,7 +147,7 @@ pub(in crate::rds) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, 
 
 /// `DeleteDBClusterEndpoint`
 pub(in crate::rds) fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let place = Place::of(call)?;
+    let place = AccountRegion::of(call)?;
     let (name, cluster, custom) = found(call, &place, "DeleteDBClusterEndpoint")?;
     call.api.store().change(|draft| {
         let mut cluster = record(draft, &place, &cluster.name)?;
@@ -169,7 +169,7 @@ struct Row<'a> {
 
 /// `DescribeDBClusterEndpoints`
 pub(in crate::rds) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let place = Place::of(call)?;
+    let place = AccountRegion::of(call)?;
     let of = match call.parameters.text("DBClusterIdentifier") {
         Some(text) => Some(allowed(call, "DescribeDBClusterEndpoints", text)?),
         None => {
@@ -223,12 +223,12 @@ pub(in crate::rds) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput
             let port = writer.as_ref().map(|writer| writer.port);
             let at = if row.kind == "WRITER" { writer } else { reader };
             xml.leaf("DBClusterIdentifier", &cluster.name)
-                .maybe("Endpoint", at.as_ref().map(|at| named(at, port)));
+                .optional_leaf("Endpoint", at.as_ref().map(|at| named(at, port)));
             xml.leaf("Status", if at.is_some() { "available" } else { "inactive" })
                 .leaf("EndpointType", row.kind);
         }
     });
-    xml.maybe("Marker", marker);
+    xml.optional_leaf("Marker", marker);
     Ok(xml.into())
 }
 
@@ -268,7 +268,7 @@ pub(super) fn target(
 fn put_custom(
     xml: &mut Xml,
     state: &State,
-    place: &Place,
+    place: &AccountRegion,
     cluster: &DbCluster,
     name: &str,
     custom: &CustomEndpoint,
@@ -278,7 +278,7 @@ fn put_custom(
     let status = if at.is_none() && status == "available" { "inactive" } else { status };
     xml.leaf("DBClusterEndpointIdentifier", name).leaf("DBClusterIdentifier", &cluster.name);
     xml.leaf("DBClusterEndpointResourceIdentifier", &custom.resource_id);
-    xml.maybe(
+    xml.optional_leaf(
         "Endpoint",
         at.map(|at| named(&at, writer(state, cluster).map(|writer| writer.port))),
     );

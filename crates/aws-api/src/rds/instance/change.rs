@@ -11,13 +11,13 @@ use countersign_core::credentials::Secret;
 
 use super::completion::left;
 use super::lifecycle::{check_state, invalid_state};
-use super::{Found, allowed, answer, record};
+use super::{InstanceView, allowed, answer, record};
 use crate::action::ActionOutput;
-use crate::call::RequestContext;
+use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::rds::certificate;
 use crate::rds::instance::create::refuse_rename;
-use crate::rds::job_runner::Runner;
+use crate::rds::job_runner::JobRunner;
 use crate::rds::request::{
     bad_combination, class, engine, log_types, master_password, required, settings,
 };
@@ -51,7 +51,7 @@ pub(in crate::rds) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, 
         return modify_other(call, &found, &wanted);
     }
     refuse_for_member(call, &found.db)?;
-    let runner = call.api.rds();
+    let runner = &call.api.jobs;
     let permit = wanted.password.as_ref().map(|_| runner.permit()).transpose()?;
     let name = found.db.name.clone();
     runner.store().change(|draft| {
@@ -68,7 +68,7 @@ pub(in crate::rds) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, 
     })?;
     if let (Some(permit), Some(password)) = (permit, wanted.password) {
         let (name, user) = (name.clone(), found.db.master.clone());
-        Runner::work(permit, "password", move |runner, servers| {
+        JobRunner::work(permit, "password", move |runner, servers| {
             match servers.set_master_password(&name, &user, &password) {
                 Ok(()) => left(runner, &name, DbStatus::Available, None),
                 Err(error) => left(runner, &name, DbStatus::Available, Some(&error)),
@@ -187,7 +187,7 @@ pub(in crate::rds) fn switch_iam(
 /// Of a server that the API did not make, IAM authentication alone can be changed, and nothing waits for a window.
 fn modify_other(
     call: &RequestContext<'_>,
-    found: &Found,
+    found: &InstanceView,
     wanted: &Wanted,
 ) -> Result<ActionOutput, ApiError> {
     let may = ["DBInstanceIdentifier", "EnableIAMDatabaseAuthentication", "ApplyImmediately"];

@@ -6,14 +6,14 @@ use countersign_core::name::{Engine, InstanceId};
 
 use super::cluster_of;
 use crate::rds::cluster::change::remove_when_empty;
-use crate::rds::job_runner::Runner;
+use crate::rds::job_runner::JobRunner;
 use crate::rds::proxy;
 use countersign_authority::model::{Address, DbCluster, DbInstance, DbStatus, Endpoint, Instance};
 use countersign_authority::servers::RunningServer;
 use countersign_authority::store::{Draft, StoreError, regional_key};
 
 /// A server runs: its instance is available, and the verifier knows it.
-pub(in crate::rds) fn came_up(runner: &Runner, name: &InstanceId, running: &RunningServer) {
+pub(in crate::rds) fn came_up(runner: &JobRunner, name: &InstanceId, running: &RunningServer) {
     settle(runner, name, |draft, db| {
         let engine = db.engine.parse::<Engine>()?;
         let cluster = cluster_of(draft, db).cloned();
@@ -45,7 +45,7 @@ pub(in crate::rds) fn came_up(runner: &Runner, name: &InstanceId, running: &Runn
 
 /// The work is done, or it has failed and left the instance so.
 pub(in crate::rds) fn left(
-    runner: &Runner,
+    runner: &JobRunner,
     name: &InstanceId,
     status: DbStatus,
     failed: Option<&dyn Display>,
@@ -62,7 +62,7 @@ pub(in crate::rds) fn left(
 }
 
 /// The server has gone with its data, and the instance goes too: from its cluster, its endpoints and its proxies.
-pub(in crate::rds) fn gone(runner: &Runner, name: &InstanceId) {
+pub(in crate::rds) fn gone(runner: &JobRunner, name: &InstanceId) {
     let changed = runner.store().change(|draft| {
         let Some(db) = draft.db_instances.get(name.as_str()).cloned() else {
             return Ok(());
@@ -91,7 +91,7 @@ pub(in crate::rds) fn gone(runner: &Runner, name: &InstanceId) {
 
 /// Changes the record of an instance, if it is still there, and the status of its cluster with it.
 fn settle(
-    runner: &Runner,
+    runner: &JobRunner,
     name: &InstanceId,
     mut change: impl FnMut(&mut Draft, &mut DbInstance) -> Result<(), StoreError>,
 ) {

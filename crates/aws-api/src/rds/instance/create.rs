@@ -7,13 +7,14 @@ use countersign_core::name::{Engine, InstanceId};
 
 use super::completion::{came_up, left};
 use crate::action::ActionOutput;
-use crate::call::RequestContext;
+use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::rds::cluster;
-use crate::rds::job_runner::Runner;
+use crate::rds::job_runner::JobRunner;
 use crate::rds::request::{
-    Facts, Place, allow_new, bad_combination, bad_value, class, database_name, engine, error,
-    log_types, master_name, master_password, new_name, port, required, resource_id, settings, tags,
+    AccountRegion, Facts, allow_new, bad_combination, bad_value, class, database_name, engine,
+    error, log_types, master_name, master_password, new_name, port, required, resource_id,
+    settings, tags,
 };
 use crate::rds::{certificate, versions};
 use countersign_authority::model::{DbCluster, DbInstance, DbStatus, seconds};
@@ -28,14 +29,14 @@ const WRITER_PATIENCE: Duration = Duration::from_secs(600);
 
 /// `CreateDBInstance`
 pub(in crate::rds) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let place = Place::of(call)?;
+    let place = AccountRegion::of(call)?;
     let name = new_name("DBInstanceIdentifier", required(call, "DBInstanceIdentifier")?)?;
     let mut db = order(call, &place, name)?;
     let arn = place.arn("db", db.name.as_str());
     let tagged = db.tags.clone();
     let facts = Facts { gives: Some(&tagged), has: None, ..Facts::of_instance(&db) };
     allow_new(call, "CreateDBInstance", &arn, &facts)?;
-    let runner = call.api.rds();
+    let runner = &call.api.jobs;
     let permit = runner.permit()?;
     runner.name().clone_into(&mut db.runner);
     let mut new = match &db.cluster {
@@ -44,14 +45,14 @@ pub(in crate::rds) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, 
     };
     let (replica_of, name) = runner.store().change(|draft| enter(draft, &place, &db))?;
     new.replica_of = replica_of;
-    Runner::work(permit, "create", move |runner, servers| make(runner, servers, new));
+    JobRunner::work(permit, "create", move |runner, servers| make(runner, servers, new));
     super::answer(call, &name)
 }
 
 /// What is asked for, as far as it is the same for every instance.
 fn order(
     call: &RequestContext<'_>,
-    place: &Place,
+    place: &AccountRegion,
     name: InstanceId,
 ) -> Result<DbInstance, ApiError> {
     let engine_name = required(call, "Engine")?;
@@ -169,7 +170,7 @@ fn server(db: &DbInstance, engine: Engine) -> NewServer {
 /// Writes the record, if nobody has the name, and makes it the writer of its cluster or says whom it follows.
 fn enter(
     draft: &mut Draft,
-    place: &Place,
+    place: &AccountRegion,
     db: &DbInstance,
 ) -> Result<(Option<InstanceId>, InstanceId), ApiError> {
     // Names of servers that were made without the API may have capitals.
@@ -211,7 +212,7 @@ fn enter(
 }
 
 /// Makes the server, once the one that it is to follow is there.
-fn make(runner: &Runner, servers: &std::sync::Arc<dyn Servers>, new: NewServer) {
+fn make(runner: &JobRunner, servers: &std::sync::Arc<dyn Servers>, new: NewServer) {
     let name = new.instance.clone();
     let new = match new.replica_of.clone().map(|writer| await_writer(runner, &writer)) {
         None => new,
@@ -226,7 +227,7 @@ fn make(runner: &Runner, servers: &std::sync::Arc<dyn Servers>, new: NewServer) 
 }
 
 /// Waits until a writer is available: clients make all members of a cluster at once.
-fn await_writer(runner: &Runner, writer: &InstanceId) -> Result<(), String> {
+fn await_writer(runner: &JobRunner, writer: &InstanceId) -> Result<(), String> {
     let deadline = Instant::now() + WRITER_PATIENCE;
     while Instant::now() < deadline {
         let state = runner.store().state().map_err(|error| error.to_string())?;

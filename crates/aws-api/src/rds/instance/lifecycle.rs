@@ -5,12 +5,12 @@ use std::sync::Arc;
 use countersign_core::name::InstanceId;
 
 use super::completion::{came_up, gone, left};
-use super::{Found, allowed, answer, cluster_of, record, said};
+use super::{InstanceView, allowed, answer, cluster_of, record, said};
 use crate::action::ActionOutput;
-use crate::call::RequestContext;
+use crate::context::RequestContext;
 use crate::error::ApiError;
-use crate::rds::job_runner::{Permit, Runner};
-use crate::rds::request::{Place, bad_combination, error, required};
+use crate::rds::job_runner::{JobPermit, JobRunner};
+use crate::rds::request::{AccountRegion, bad_combination, error, required};
 use countersign_authority::model::{DbInstance, DbStatus, Instance};
 use countersign_authority::servers::{Servers, ServersError};
 use countersign_authority::store::{Draft, State};
@@ -49,7 +49,7 @@ pub(in crate::rds) fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, 
     begin(call, &found.db.name, &settled, DbStatus::Deleting)?;
     // It may have gone already.
     let db = DbInstance { status: DbStatus::Deleting, ..DbInstance::clone(&found.db) };
-    Ok(said(call, &Place::of(call)?, &Found { db: Arc::new(db), ..found }))
+    Ok(said(call, &AccountRegion::of(call)?, &InstanceView { db: Arc::new(db), ..found }))
 }
 
 /// No snapshot can be made here: it is not said that one was. Members of clusters have none on AWS either.
@@ -68,7 +68,7 @@ pub(in crate::rds) fn refuse_snapshot(
 }
 
 /// The instance, if the API made it.
-fn ours(call: &RequestContext<'_>, action: &str) -> Result<Found, ApiError> {
+fn ours(call: &RequestContext<'_>, action: &str) -> Result<InstanceView, ApiError> {
     let found = allowed(call, action, required(call, "DBInstanceIdentifier")?)?;
     if found.made_here {
         return Ok(found);
@@ -80,7 +80,7 @@ fn ours(call: &RequestContext<'_>, action: &str) -> Result<Found, ApiError> {
 }
 
 /// The same, if it is in no cluster: Aurora's members start and stop together.
-fn alone(call: &RequestContext<'_>, action: &str) -> Result<Found, ApiError> {
+fn alone(call: &RequestContext<'_>, action: &str) -> Result<InstanceView, ApiError> {
     let found = ours(call, action)?;
     match &found.db.cluster {
         Some(cluster) => Err(error(
@@ -105,7 +105,7 @@ fn begin(
     from: &[DbStatus],
     passing: DbStatus,
 ) -> Result<(), ApiError> {
-    let runner = call.api.rds();
+    let runner = &call.api.jobs;
     let permit = runner.permit()?;
     runner.store().change(|draft| enter(draft, runner.name(), name, from, passing))?;
     go_on(permit, name.clone(), passing);
@@ -184,14 +184,14 @@ fn check_deletable(state: &State, db: &DbInstance) -> Result<(), ApiError> {
 }
 
 /// Does what the state that an instance passes through is for; again, where that was broken off.
-pub(in crate::rds) fn go_on(permit: Permit, name: InstanceId, passing: DbStatus) {
-    Runner::work(permit, passing.as_str(), move |runner, servers| {
+pub(in crate::rds) fn go_on(permit: JobPermit, name: InstanceId, passing: DbStatus) {
+    JobRunner::work(permit, passing.as_str(), move |runner, servers| {
         finish(runner, servers, &name, passing)
     });
 }
 
 pub(in crate::rds) fn finish(
-    runner: &Runner,
+    runner: &JobRunner,
     servers: &Arc<dyn Servers>,
     name: &InstanceId,
     passing: DbStatus,
@@ -214,14 +214,14 @@ pub(in crate::rds) fn finish(
     }
 }
 
-fn stopped(runner: &Runner, name: &InstanceId, done: Result<(), ServersError>) {
+fn stopped(runner: &JobRunner, name: &InstanceId, done: Result<(), ServersError>) {
     match done {
         Ok(()) => left(runner, name, DbStatus::Stopped, None),
         Err(error) => left(runner, name, DbStatus::Available, Some(&error)),
     }
 }
 
-fn deleted(runner: &Runner, name: &InstanceId, done: Result<(), ServersError>) {
+fn deleted(runner: &JobRunner, name: &InstanceId, done: Result<(), ServersError>) {
     match done {
         // A server that was never made, or is gone from a deletion that was broken off.
         Ok(()) | Err(ServersError::InstanceNotFound(_)) => gone(runner, name),

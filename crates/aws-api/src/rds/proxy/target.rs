@@ -6,12 +6,12 @@ use countersign_core::timestamp::rfc3339;
 
 use super::{allowed, check_family, check_group, record, refresh};
 use crate::action::ActionOutput;
-use crate::call::RequestContext;
+use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::rds::cluster;
 use crate::rds::instance;
 use crate::rds::request::{
-    Facts, Place, allow, bad_combination, engine, error, filters, page, required,
+    AccountRegion, Facts, allow, bad_combination, engine, error, filters, page, required,
 };
 use crate::xml::Xml;
 use countersign_authority::model::{DbProxy, DbStatus, instant, seconds};
@@ -25,7 +25,7 @@ fn group(proxy: &DbProxy) -> String {
 /// The proxy, if the caller may do `action` to it and its group.
 fn grouped(
     call: &RequestContext<'_>,
-    place: &Place,
+    place: &AccountRegion,
     action: &str,
 ) -> Result<Arc<DbProxy>, ApiError> {
     let proxy = allowed(call, action, required(call, "DBProxyName")?)?;
@@ -37,7 +37,7 @@ fn grouped(
 
 /// What a request names: an instance or a cluster.
 enum Named {
-    Instance(instance::Found),
+    Instance(instance::InstanceView),
     Cluster(Arc<countersign_authority::model::DbCluster>),
 }
 
@@ -54,7 +54,7 @@ fn named(call: &RequestContext<'_>, action: &str) -> Result<Named, ApiError> {
 
 /// `RegisterDBProxyTargets`
 pub(in crate::rds) fn register(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let place = Place::of(call)?;
+    let place = AccountRegion::of(call)?;
     let found = grouped(call, &place, "RegisterDBProxyTargets")?;
     let named = named(call, "RegisterDBProxyTargets")?;
     let kind = match &named {
@@ -62,7 +62,7 @@ pub(in crate::rds) fn register(call: &RequestContext<'_>) -> Result<ActionOutput
         Named::Cluster(cluster) => engine(&cluster.engine)?,
     };
     check_family(&found, kind)?;
-    if let Named::Instance(instance::Found { db, .. }) = &named
+    if let Named::Instance(instance::InstanceView { db, .. }) = &named
         && db.status != DbStatus::Available
     {
         return Err(error(
@@ -100,7 +100,7 @@ pub(in crate::rds) fn register(call: &RequestContext<'_>) -> Result<ActionOutput
 
 /// `DeregisterDBProxyTargets`
 pub(in crate::rds) fn deregister(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let place = Place::of(call)?;
+    let place = AccountRegion::of(call)?;
     let found = grouped(call, &place, "DeregisterDBProxyTargets")?;
     let named = named(call, "DeregisterDBProxyTargets")?;
     call.api.store().change(|draft| {
@@ -137,14 +137,14 @@ fn rows(proxy: &DbProxy) -> Vec<Row> {
 
 /// `DescribeDBProxyTargets`
 pub(in crate::rds) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let place = Place::of(call)?;
+    let place = AccountRegion::of(call)?;
     let proxy = grouped(call, &place, "DescribeDBProxyTargets")?;
     filters(call, &[])?;
     let (page, marker) =
         page(call, rows(&proxy).into_iter().map(|row| (String::from("1"), row)).collect())?;
     let mut xml = Xml::new();
     put_targets(&mut xml, "Targets", call, &call.state, &place, page);
-    xml.maybe("Marker", marker);
+    xml.optional_leaf("Marker", marker);
     Ok(xml.into())
 }
 
@@ -154,7 +154,7 @@ fn put_targets(
     list: &str,
     call: &RequestContext<'_>,
     state: &State,
-    place: &Place,
+    place: &AccountRegion,
     rows: Vec<Row>,
 ) {
     let mut expanded = Vec::new();
@@ -178,18 +178,18 @@ fn put_targets(
                 .leaf("Type", "TRACKED_CLUSTER");
         }
         Row::Instance(name) => {
-            let found = instance::look_up(state, call.api.rds(), place, &name);
-            if let Some(at) = found.as_ref().and_then(instance::Found::endpoint) {
+            let found = instance::look_up(state, &call.api.jobs, place, &name);
+            if let Some(at) = found.as_ref().and_then(instance::InstanceView::endpoint) {
                 xml.leaf("Endpoint", at.host).leaf("Port", at.port);
             }
             xml.leaf("RdsResourceId", &name)
                 .leaf("TargetArn", place.arn("db", &name))
                 .leaf("Type", "RDS_INSTANCE");
-            xml.leaf("Role", "READ_WRITE").maybe("TrackedClusterId", tracked);
+            xml.leaf("Role", "READ_WRITE").optional_leaf("TrackedClusterId", tracked);
             let available = found.is_some_and(|found| found.db.status == DbStatus::Available);
             xml.element("TargetHealth", |xml| {
                 xml.leaf("State", if available { "AVAILABLE" } else { "UNAVAILABLE" });
-                xml.maybe("Reason", (!available).then_some("UNREACHABLE"));
+                xml.optional_leaf("Reason", (!available).then_some("UNREACHABLE"));
             });
         }
     });
@@ -197,7 +197,7 @@ fn put_targets(
 
 /// `DescribeDBProxyTargetGroups`
 pub(in crate::rds) fn describe_groups(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let place = Place::of(call)?;
+    let place = AccountRegion::of(call)?;
     let proxy = grouped(call, &place, "DescribeDBProxyTargetGroups")?;
     filters(call, &[])?;
     let (page, marker) = page(call, vec![("default".to_owned(), proxy)])?;
@@ -210,6 +210,6 @@ pub(in crate::rds) fn describe_groups(call: &RequestContext<'_>) -> Result<Actio
         xml.leaf("CreatedDate", rfc3339(instant(proxy.created)))
             .leaf("UpdatedDate", rfc3339(instant(proxy.updated)));
     });
-    xml.maybe("Marker", marker);
+    xml.optional_leaf("Marker", marker);
     Ok(xml.into())
 }
