@@ -17,8 +17,8 @@ use countersign_aws_api::server::state_directory;
 use countersign_core::failure::{Class, Failure, exit};
 use countersign_core::name::{Engine, InstanceId};
 use countersign_local::identities::Identities;
-use countersign_local::stack::{self, Found};
-use countersign_local::state::{State, Which};
+use countersign_local::stack::{self, DownResult};
+use countersign_local::state::{InstanceSelector, State};
 use countersign_local::{Layout, LocalError};
 
 use crate::output::{self, Format};
@@ -143,7 +143,7 @@ fn with_people<T>(
     layout: &Layout,
     work: impl FnOnce(&Identities<'_>, &State) -> Result<T, LocalError>,
 ) -> Result<T, Failure> {
-    with_people_of(State::of_running, layout, work)
+    with_people_of(State::read_running, layout, work)
 }
 
 /// The same with the store that they are in.
@@ -152,7 +152,7 @@ fn with_store<T>(
     work: impl FnOnce(&Identities<'_>, &State, &Store) -> Result<T, LocalError>,
 ) -> Result<T, Failure> {
     let administer = || {
-        let state = State::of_running(layout)?;
+        let state = State::read_running(layout)?;
         let store = Store::open(&state_directory(&layout.authority()))?;
         work(&Identities::new(layout, &state, &store, &unpacked()), &state, &store)
     };
@@ -174,7 +174,7 @@ fn with_people_of<T>(
 }
 
 fn status(layout: &Layout, format: Format) -> Result<ExitCode, Failure> {
-    let state = match State::of_running(layout) {
+    let state = match State::read_running(layout) {
         Ok(state) => state,
         Err(LocalError::NotRunning(_)) => {
             match format {
@@ -249,8 +249,8 @@ fn describe(state: &State, running: &[bool]) -> String {
         ]
     });
     let table = output::columns(&std::iter::once(heading).chain(rows).collect::<Vec<_>>());
-    let left_out = state
-        .left_out
+    let skipped = state
+        .skipped
         .iter()
         .map(|left| format!("\nleft out: {}: {}", left.instance, left.reason))
         .collect::<String>();
@@ -260,7 +260,7 @@ fn describe(state: &State, running: &[bool]) -> String {
         format!("\nmay ask too: {}", state.allowed_users.join(", "))
     };
     format!(
-        "{table}{left_out}{allowed}\naccount {}, region {}, CA {}",
+        "{table}{skipped}{allowed}\naccount {}, region {}, CA {}",
         state.account,
         state.region,
         state.ca.display()
@@ -269,13 +269,13 @@ fn describe(state: &State, running: &[bool]) -> String {
 
 fn down(layout: &Layout, wipe: bool) -> Result<ExitCode, Failure> {
     match stack::down(layout, &unpacked(), wipe).map_err(|error| failure(&error))? {
-        Found::Nothing => {
+        DownResult::NothingFound => {
             output::note(&format!("there is nothing to stop in {}", layout.root().display()))
         }
-        Found::Stack if wipe => {
+        DownResult::Stopped if wipe => {
             output::note(&format!("stopped, and wiped {}", layout.root().display()))
         }
-        Found::Stack => {
+        DownResult::Stopped => {
             output::note(&format!("stopped; the data stays in {}", layout.root().display()))
         }
     }
@@ -295,12 +295,12 @@ struct InstanceArgument {
 
 impl InstanceArgument {
     /// What was named, or else the first server of `engines`, or of all where none is given.
-    fn which(&self, engines: &[Engine]) -> Which {
+    fn which(&self, engines: &[Engine]) -> InstanceSelector {
         match (&self.instance, self.engine) {
-            (Some(name), _) => Which::Named(name.clone()),
-            (None, Some(engine)) => Which::Of(vec![engine]),
-            (None, None) if engines.is_empty() => Which::First,
-            (None, None) => Which::Of(engines.to_vec()),
+            (Some(name), _) => InstanceSelector::Named(name.clone()),
+            (None, Some(engine)) => InstanceSelector::Of(vec![engine]),
+            (None, None) if engines.is_empty() => InstanceSelector::First,
+            (None, None) => InstanceSelector::Of(engines.to_vec()),
         }
     }
 }

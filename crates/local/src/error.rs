@@ -1,4 +1,4 @@
-//! What keeps a local stack from doing what it was asked.
+//! Errors of a local stack.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,63 +10,69 @@ use countersign_core::name::{Engine, InvalidName};
 
 use crate::Version;
 
-/// Why a local stack did not do what it was asked: each says what to do next.
+/// Error of a local stack. Each message ends with the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
-    /// A file or directory can't be read or written.
-    #[error("{}: {source}", path.display())]
+    /// A file or directory cannot be read or written.
+    #[error("cannot access {}: {source}", path.display())]
     File {
-        /// Which one.
+        /// Path.
         path: PathBuf,
-        /// The system's error.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// A program did not do its work.
+    /// A program failed.
     #[error("{program} failed: {output}")]
     Program {
-        /// Its name and what it was to do.
+        /// Name and purpose of the program.
         program: String,
-        /// What it said, or the system's error.
+        /// Its output, or the error of the operating system.
         output: String,
     },
-    /// The directory, a version or a name can't be used.
+    /// The directory, a version or a name cannot be used.
     #[error("{0}")]
     Unusable(String),
-    /// No such server is installed.
-    #[error("{}", not_installed(*.engine, *.wanted, .here))]
+    /// The server is not installed.
+    #[error("{}", not_installed(*.engine, *.wanted, .installed))]
     NotInstalled {
-        /// The server's kind.
+        /// Database engine.
         engine: Engine,
-        /// The version asked for.
+        /// Requested version.
         wanted: Option<Version>,
-        /// The versions that are there.
-        here: Vec<String>,
+        /// Installed versions.
+        installed: Vec<String>,
     },
-    /// Nothing runs in the directory.
-    #[error("nothing runs in {}: start it with `countersign local up --dir {}`", .0.display(), .0.display())]
+    /// No stack runs in the directory.
+    #[error(
+        "no stack runs in {dir}: start it with `countersign local up --dir {dir}`",
+        dir = .0.display()
+    )]
     NotRunning(PathBuf),
-    /// Something runs there already.
-    #[error("a stack runs in {} already: see `countersign local status --dir {}`", .0.display(), .0.display())]
-    Running(PathBuf),
-    /// Something took longer than it may.
+    /// A stack runs in the directory already.
+    #[error(
+        "cannot start in {dir}: a stack runs there already; see `countersign local status --dir {dir}`",
+        dir = .0.display()
+    )]
+    AlreadyRunning(PathBuf),
+    /// A time limit was exceeded.
     #[error("{0}")]
     TimedOut(String),
     /// The authority did not start.
     #[error(transparent)]
     Authority(#[from] StartError),
-    /// The authority's store refused.
+    /// The authority's store returned an error.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A name is malformed.
     #[error(transparent)]
     Name(#[from] InvalidName),
-    /// A certificate can't be made.
-    #[error("a certificate can't be made: {0}")]
+    /// A certificate cannot be created.
+    #[error("cannot create a certificate: {0}")]
     Certificate(#[from] rcgen::Error),
 }
 
 impl LocalError {
-    /// The class that decides the exit status.
+    /// Returns the failure class, which decides the exit status.
     #[must_use]
     pub const fn class(&self) -> Class {
         match self {
@@ -78,26 +84,38 @@ impl LocalError {
     }
 }
 
-/// Says what to do about it.
-fn not_installed(engine: Engine, wanted: Option<Version>, here: &[String]) -> String {
+/// Returns the message for a server that is not installed.
+fn not_installed(engine: Engine, wanted: Option<Version>, installed: &[String]) -> String {
     let product = engine.product();
-    let here =
-        if here.is_empty() { "none is".to_owned() } else { format!("here: {}", here.join(", ")) };
+    let installed = if installed.is_empty() {
+        "installed: none".to_owned()
+    } else {
+        format!("installed: {}", installed.join(", "))
+    };
     match (engine, wanted) {
         (_, Some(version)) => {
-            format!("{product} {version} is not installed ({here}): `countersign local install --engine {engine}:{version}`")
+            format!(
+                "cannot find {product} {version} ({installed}): install it with `countersign \
+             local install --engine {engine}:{version}`"
+            )
         }
         (Engine::Postgres, None) => {
-            "PostgreSQL is not installed: `apt-get install postgresql`, or `countersign local install --engine postgres:18`".to_owned()
+            "cannot find PostgreSQL: `apt-get install postgresql`, or `countersign local install \
+             --engine postgres:18`"
+                .to_owned()
         }
         (Engine::Mariadb, None) => {
-            "MariaDB is not installed: `apt-get install mariadb-server`, or `countersign local install --engine mariadb`".to_owned()
+            "cannot find MariaDB: `apt-get install mariadb-server`, or `countersign local install \
+             --engine mariadb`"
+                .to_owned()
         }
-        (Engine::Mysql, None) => "MySQL is not installed: `countersign local install --engine mysql`".to_owned(),
+        (Engine::Mysql, None) => "cannot find MySQL: install it with `countersign local install \
+         --engine mysql`"
+            .to_owned(),
     }
 }
 
-/// Names the file in a system's error.
+/// Adds the file's path to an error of the operating system.
 pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> LocalError {
     let path = path.to_owned();
     move |source| LocalError::File { path, source }

@@ -1,12 +1,12 @@
-//! The servers of a stack, made, started and stopped in one way: by `local up`, and by the RDS API while it runs.
+//! Servers of a stack: created, started and stopped by `local up`, and by the RDS API while it
+//! runs.
 //!
-//! What is known of them is the stack's state, which is written before it comes true and by nobody else: a killed stack leaves
-//! nothing behind that its next start does not find. The authority's store is not touched here.
+//! The stack's state is written before a server changes, and only by the fleet: the next start
+//! finds everything that a killed stack left. The fleet does not touch the authority's store.
 
 mod api;
-mod asking;
 mod logs;
-mod order;
+mod request_validation;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,19 +17,18 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use countersign_authority::servers::ServersError;
 use countersign_core::name::{Engine, InstanceId};
 
+use crate::auth_backend::AuthBackend;
 use crate::error::at;
 use crate::layout::install_library;
 use crate::os_user::RunAs;
+use crate::plan::Plan;
 use crate::postgres::HbaAuth;
 use crate::server::{Kind, Server, Source};
-use crate::stack::Plan;
 use crate::state::{Authentication, CreatedBy, DesiredState, InstanceState, Phase, State};
 use crate::tls::LocalCa;
 use crate::{Installation, Layout, LocalError, Version, install, pam};
 
-pub(crate) use asking::AuthBackend;
-
-/// The servers of a stack.
+/// Servers of a stack.
 #[derive(Debug)]
 pub(crate) struct Fleet {
     layout: Layout,
@@ -38,21 +37,21 @@ pub(crate) struct Fleet {
     run_as: RunAs,
     postgres: AuthBackend,
     ca: LocalCa,
-    known: Mutex<Known>,
+    inner: Mutex<FleetState>,
     changed: Condvar,
 }
 
-/// What is known of the servers, and who is at work on them.
+/// State of the servers, and the instances being changed.
 #[derive(Debug)]
-struct Known {
+struct FleetState {
     state: State,
-    /// The whole versions, as the servers' programs said them when they were last asked.
+    /// Full versions, as the servers' programs printed them last.
     releases: BTreeMap<InstanceId, String>,
     busy: BTreeSet<InstanceId>,
     closed: bool,
 }
 
-/// An instance that nobody else works on meanwhile.
+/// Exclusive right to change an instance, released on drop.
 #[derive(Debug)]
 struct Claim<'a> {
     fleet: &'a Fleet,
@@ -67,15 +66,15 @@ impl Drop for Claim<'_> {
 }
 
 impl Fleet {
-    /// The servers of the stack that `state` describes, none of which runs yet.
+    /// Returns the fleet of the stack that `state` describes. No server runs yet.
     pub(crate) fn new(
         plan: &Plan,
         run_as: RunAs,
         postgres: AuthBackend,
         state: State,
     ) -> Result<Self, LocalError> {
-        let known =
-            Known { state, releases: BTreeMap::new(), busy: BTreeSet::new(), closed: false };
+        let inner =
+            FleetState { state, releases: BTreeMap::new(), busy: BTreeSet::new(), closed: false };
         Ok(Self {
             ca: LocalCa::open(&plan.layout)?,
             layout: plan.layout.clone(),
@@ -83,53 +82,54 @@ impl Fleet {
             mysql_plugin: plan.mysql_plugin.clone(),
             run_as,
             postgres,
-            known: Mutex::new(known),
+            inner: Mutex::new(inner),
             changed: Condvar::new(),
         })
     }
 
-    /// The state as it is now.
+    /// Returns a copy of the current state.
     pub(crate) fn state(&self) -> State {
         self.lock().state.clone()
     }
 
-    /// Changes what is known before anything is done.
-    pub(crate) fn amend(&self, change: impl FnOnce(&mut State)) {
+    /// Changes the state in memory, before the first write.
+    pub(crate) fn update_in_memory(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.lock().state);
     }
 
     /// Changes the state, and writes it.
-    pub(crate) fn change(&self, change: impl FnOnce(&mut State)) -> Result<(), LocalError> {
-        let mut known = self.lock();
-        change(&mut known.state);
-        let written = known.state.write(&self.layout);
-        drop(known);
+    pub(crate) fn update(&self, change: impl FnOnce(&mut State)) -> Result<(), LocalError> {
+        let mut inner = self.lock();
+        change(&mut inner.state);
+        let written = inner.state.write(&self.layout);
+        drop(inner);
         self.changed.notify_all();
         written
     }
 
-    /// Has every call of the API that comes from now on refused, and waits for those that are at work.
+    /// Refuses all later API calls, and waits for those in progress.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_all();
         drop(
             self.changed
-                .wait_while(self.lock(), |known| !known.busy.is_empty())
+                .wait_while(self.lock(), |fleet| !fleet.busy.is_empty())
                 .unwrap_or_else(PoisonError::into_inner),
         );
     }
 
-    /// Stops every server, also where one of them does not stop: the first error is the one to report.
+    /// Stops every server, and returns the first error.
     pub(crate) fn stop_all(&self) -> Result<(), LocalError> {
         let state = self.state();
         let running =
-            state.instances.iter().filter(|entry| entry.standing != DesiredState::Stopped);
+            state.instances.iter().filter(|entry| entry.desired_state != DesiredState::Stopped);
         let stopped: Vec<Result<(), LocalError>> =
             running.map(|entry| self.stop_server(&entry.instance)).collect();
         stopped.into_iter().collect()
     }
 
-    /// The programs of a server: those that are installed, or else those that can be unpacked. `progress` hears of the latter.
+    /// Returns the installed programs of a server, or unpacks them. `progress` is called before
+    /// unpacking.
     pub(crate) fn installation(
         &self,
         instance: &InstanceId,
@@ -138,45 +138,48 @@ impl Fleet {
         progress: impl Fn(&str),
     ) -> Result<Installation, LocalError> {
         let kind = Kind::read(&self.layout, instance)?;
-        // Data stays with the version that made it, where that is one of those asked for.
-        let made_by = kind
+        // Data stays with the version that created it, if that satisfies the requested one.
+        let created_by = kind
             .map(|kind| kind.version)
             .filter(|version| wanted.is_none_or(|wanted| wanted.covers(*version)));
-        let version = made_by.or(wanted);
+        let version = created_by.or(wanted);
         match Installation::find(engine, version, &self.unpacked) {
             Err(absent @ LocalError::NotInstalled { .. }) if engine == Engine::Postgres => {
                 Err(absent)
             }
             Err(absent @ LocalError::NotInstalled { .. }) => {
-                progress(&format!(
-                    "unpacking {} beside the system, which has none that fits",
-                    engine.product()
-                ));
+                progress(&format!("unpacking {}: no installed version fits", engine.product()));
                 let unpacked = install(engine, version, &self.unpacked);
                 unpacked.map_err(|error| {
-                    LocalError::Unusable(format!("{absent}, and that failed: {error}"))
+                    LocalError::Unusable(format!("{absent}; unpacking it failed: {error}"))
                 })
             }
             found => found,
         }
     }
 
-    /// A server of this version, with its data directory; on request a copy of another's.
-    pub(crate) fn make(
+    /// Creates a server of this version with its data directory, on request as a replica of
+    /// `source`.
+    pub(crate) fn create_server(
         &self,
         installation: Installation,
         instance: &InstanceId,
-        maker: CreatedBy,
+        created_by: CreatedBy,
         source: Option<&Source>,
     ) -> Result<Server, LocalError> {
         let kind = Kind { engine: installation.engine, version: installation.version };
-        let server =
-            Server::new(installation, instance.clone(), &self.layout, self.run_as.clone(), maker);
+        let server = Server::new(
+            installation,
+            instance.clone(),
+            &self.layout,
+            self.run_as.clone(),
+            created_by,
+        );
         server.create(&self.layout, instance, kind, source)?;
         Ok(server)
     }
 
-    /// Starts a server, configured anew, or has one that runs take its configuration again. It is in the state before.
+    /// Configures and starts a server, or reloads a running one. The state is written first.
     pub(crate) fn launch(&self, server: &Server, entry: &InstanceState) -> Result<(), LocalError> {
         self.put(entry)?;
         self.lock().releases.remove(&entry.instance);
@@ -188,18 +191,18 @@ impl Fleet {
         match server {
             Server::Postgres(server) => {
                 let ldap = if entry.authentication == Authentication::Ldap {
-                    let silent = || {
+                    let missing = || {
                         LocalError::Unusable(format!(
-                            "nothing listens that {} could ask by LDAP",
+                            "cannot configure LDAP for {}: the authority has no LDAP listener",
                             entry.instance
                         ))
                     };
-                    Some(self.lock().state.ldap.ok_or_else(silent)?)
+                    Some(self.lock().state.ldap.ok_or_else(missing)?)
                 } else {
                     pam::register(&self.layout, &entry.instance, &entry.resource_id)?;
                     None
                 };
-                let master = (entry.maker == CreatedBy::Api).then_some(&*entry.user);
+                let master = (entry.created_by == CreatedBy::Api).then_some(&*entry.user);
                 let service = pam::service(&entry.resource_id);
                 server.configure(
                     &self.ca,
@@ -211,8 +214,7 @@ impl Fleet {
             Server::Mysql(server) => {
                 let missing = || {
                     LocalError::Unusable(
-                        "mysql_countersign.so was not found: name it with --mysql-plugin"
-                            .to_owned(),
+                        "cannot find mysql_countersign.so: name it with --mysql-plugin".to_owned(),
                     )
                 };
                 install_library(
@@ -224,9 +226,21 @@ impl Fleet {
         }
     }
 
-    /// Keeps what is known of a server, in the place of what was.
+    /// Returns how a server of this engine reaches the verifier, and the reason if PostgreSQL does
+    /// not use PAM.
+    pub(crate) fn authentication(
+        &self,
+        engine: Engine,
+    ) -> Result<(Authentication, Option<String>), LocalError> {
+        match engine {
+            Engine::Postgres => self.postgres.availability(),
+            Engine::Mariadb | Engine::Mysql => Ok((Authentication::Plugin, None)),
+        }
+    }
+
+    /// Inserts or replaces a server in the state.
     pub(crate) fn put(&self, entry: &InstanceState) -> Result<(), LocalError> {
-        self.change(|state| {
+        self.update(|state| {
             match state.instances.iter_mut().find(|known| known.instance == entry.instance) {
                 Some(known) => *known = entry.clone(),
                 None => state.instances.push(entry.clone()),
@@ -234,9 +248,9 @@ impl Fleet {
         })
     }
 
-    /// Takes a server away with all that was made for it, whether it runs or not.
-    pub(crate) fn take_away(&self, entry: &InstanceState) -> Result<(), LocalError> {
-        self.put(&InstanceState { standing: DesiredState::Partial, ..entry.clone() })?;
+    /// Removes a server and everything created for it, whether it runs or not.
+    pub(crate) fn remove(&self, entry: &InstanceState) -> Result<(), LocalError> {
+        self.put(&InstanceState { desired_state: DesiredState::Partial, ..entry.clone() })?;
         self.stop_server(&entry.instance)?;
         if entry.authentication == Authentication::Pam {
             pam::remove(&entry.resource_id)?;
@@ -247,7 +261,7 @@ impl Fleet {
             _ => {}
         }
         self.lock().releases.remove(&entry.instance);
-        self.change(|state| state.instances.retain(|known| known.instance != entry.instance))
+        self.update(|state| state.instances.retain(|known| known.instance != entry.instance))
     }
 
     fn stop_server(&self, instance: &InstanceId) -> Result<(), LocalError> {
@@ -261,7 +275,7 @@ impl Fleet {
             entry.instance.clone(),
             &self.layout,
             self.run_as.clone(),
-            entry.maker,
+            entry.created_by,
         ))
     }
 
@@ -271,23 +285,26 @@ impl Fleet {
         found.ok_or_else(|| ServersError::InstanceNotFound(instance.clone()))
     }
 
-    /// Claims an instance, once the stack has started.
+    /// Claims an instance. Waits until the stack has started.
     fn claim<'a>(&'a self, instance: &'a InstanceId) -> Result<Claim<'a>, ServersError> {
-        let starting = |known: &mut Known| known.state.phase == Phase::Starting && !known.closed;
-        let mut known =
+        let starting =
+            |fleet: &mut FleetState| fleet.state.phase == Phase::Starting && !fleet.closed;
+        let mut inner =
             self.changed.wait_while(self.lock(), starting).unwrap_or_else(PoisonError::into_inner);
-        if known.closed {
-            return Err(ServersError::Failed("the stack is being stopped".to_owned()));
+        if inner.closed {
+            return Err(ServersError::Failed(
+                "cannot change the server: the stack is stopping".to_owned(),
+            ));
         }
-        if !known.busy.insert(instance.clone()) {
+        if !inner.busy.insert(instance.clone()) {
             return Err(ServersError::Invalid(format!(
-                "{instance} is being changed already: wait until that is done"
+                "cannot change {instance}: another change is in progress; wait until it is done"
             )));
         }
         Ok(Claim { fleet: self, instance })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, FleetState> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! Users and roles to try a stack with: made, granted, revoked, disabled.
+//! IAM users and roles of a stack: created, granted, revoked, disabled.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -15,25 +15,25 @@ use crate::stack::attached::{self, Attached};
 use crate::state::{CreatedBy, DesiredState, InstanceState, State};
 use crate::{Installation, Layout, LocalError};
 
-/// The IAM user, and the database user, that a stack has from the start.
+/// Name of the default IAM user and database user.
 pub const DEFAULT_USER: &str = "app";
 
-/// The name of the one policy that is granted and revoked here.
+/// Name of the only policy that is granted and revoked here.
 const POLICY: &str = "rds-db-connect";
 
-/// The name of the sessions that roles are assumed in here.
+/// Session name of assumed roles.
 const SESSION: &str = "countersign-local";
 
-/// What a new user or role may do.
+/// Initial permissions of a user or role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grant {
-    /// Log in as its database user, on every server: the stack's, and those that are attached.
-    Usual,
-    /// Nothing yet.
-    Nothing,
+    /// Log in as its database user on every server: the stack's own and the attached ones.
+    Default,
+    /// None.
+    None,
 }
 
-/// Administers the users and roles of a stack.
+/// Administers the IAM users and roles of a stack.
 #[derive(Debug, Clone, Copy)]
 pub struct Identities<'a> {
     layout: &'a Layout,
@@ -43,7 +43,7 @@ pub struct Identities<'a> {
 }
 
 impl<'a> Identities<'a> {
-    /// Of the stack that `state` describes, with its store.
+    /// Administers the stack that `state` describes.
     #[must_use]
     pub const fn new(
         layout: &'a Layout,
@@ -54,11 +54,12 @@ impl<'a> Identities<'a> {
         Self { layout, state, store, unpacked }
     }
 
-    /// Makes a user, with an access key, or a role, and on every server a database user of the name `db_user` who logs in
-    /// with IAM.
+    /// Creates an IAM user with an access key, or a role, and a database user `db_user` on every
+    /// server.
     ///
     /// # Errors
-    /// [`LocalError::Store`] where it exists, [`LocalError::Unusable`] for a superuser, and those of the servers.
+    /// [`LocalError::Store`] if it exists, [`LocalError::Unusable`] for a superuser, and those of
+    /// the servers.
     pub fn create(
         &self,
         kind: IdentityKind,
@@ -67,12 +68,12 @@ impl<'a> Identities<'a> {
         grant: Grant,
     ) -> Result<(), LocalError> {
         let identity = self.identity(kind, name)?;
-        // The database users first: what is left behind by a failure is found and used the next time.
+        // Database users first: after a failure the next attempt finds and uses them.
         self.create_database_user(db_user)?;
         let document = self.policy_for(db_user)?;
         let policy = match grant {
-            Grant::Usual => Some((POLICY, document.as_str())),
-            Grant::Nothing => None,
+            Grant::Default => Some((POLICY, document.as_str())),
+            Grant::None => None,
         };
         self.store.create_identity(
             &NewIdentity { identity: &identity, trust: None, policy },
@@ -81,10 +82,11 @@ impl<'a> Identities<'a> {
         Ok(())
     }
 
-    /// Lets a user or role log in as `db_user` on every server; or gives it the policy `document` in that one's place.
+    /// Allows a user or role to log in as `db_user` on every server, or attaches `document`
+    /// instead.
     ///
     /// # Errors
-    /// [`LocalError::Store`] for an unknown name and for a policy that can't be evaluated.
+    /// [`LocalError::Store`] for an unknown name or an invalid policy.
     pub fn grant(
         &self,
         kind: IdentityKind,
@@ -97,7 +99,7 @@ impl<'a> Identities<'a> {
         Ok(self.store.put_policy(&self.identity(kind, name)?, POLICY, &document)?)
     }
 
-    /// Takes the policy away again; `false` where there was none.
+    /// Removes the policy. Returns `false` if there was none.
     ///
     /// # Errors
     /// [`LocalError::Store`] for an unknown name.
@@ -105,7 +107,7 @@ impl<'a> Identities<'a> {
         Ok(self.store.delete_policy(&self.identity(kind, name)?, POLICY)?)
     }
 
-    /// Switches every access key of a user on or off, and says which there are.
+    /// Sets the status of every access key of a user, and returns their ids.
     ///
     /// # Errors
     /// [`LocalError::Store`] for an unknown name.
@@ -115,7 +117,7 @@ impl<'a> Identities<'a> {
         Ok(keys.iter().map(|key| key.id.clone()).collect())
     }
 
-    /// The newest access key of a user, switched on or not.
+    /// Returns the newest access key of a user, active or not.
     ///
     /// # Errors
     /// [`LocalError::Store`] for an unknown name, or a user without a key.
@@ -126,7 +128,7 @@ impl<'a> Identities<'a> {
         Ok(credentials.ok_or_else(|| StoreError::NotFound(format!("access key of {name}")))?)
     }
 
-    /// Temporary credentials: of a user, or of a role that is assumed.
+    /// Issues temporary credentials of a user, or of an assumed role.
     ///
     /// # Errors
     /// [`LocalError::Store`] for an unknown name.
@@ -142,13 +144,15 @@ impl<'a> Identities<'a> {
         Ok(self.store.create_session(&request, SystemTime::now())?)
     }
 
-    /// The user that a stack has from the start. Where it exists, its policy stays as its owner left it, unless it is the
-    /// one that was made for the servers of `before`.
+    /// Creates the default user.
+    ///
+    /// An existing user keeps a policy that the operator changed; the policy generated for the
+    /// servers of `before` is generated anew.
     pub(crate) fn ensure_default_user(&self, before: Option<&State>) -> Result<(), LocalError> {
         let db_user = DEFAULT_USER.parse()?;
-        match self.create(IdentityKind::User, DEFAULT_USER, &db_user, Grant::Usual) {
+        match self.create(IdentityKind::User, DEFAULT_USER, &db_user, Grant::Default) {
             Err(LocalError::Store(StoreError::AlreadyExists(_))) => {}
-            made => return made,
+            created => return created,
         }
         let Some(before) = before else { return Ok(()) };
         let made_here = Identities { state: before, ..*self }.policy_for(&db_user)?;
@@ -159,8 +163,10 @@ impl<'a> Identities<'a> {
         }
     }
 
-    /// Tells the authority of a server that somebody else runs, and gives its resource id, by which policies name it. The
-    /// user that a stack has from the start may log in there too, unless its policy is its owner's.
+    /// Registers a server outside of the stack, and returns its resource id, which policies refer
+    /// to.
+    ///
+    /// The default user may log in there too, unless the operator changed its policy.
     ///
     /// # Errors
     /// [`LocalError::Unusable`] for the name of one of the stack's own servers.
@@ -168,15 +174,15 @@ impl<'a> Identities<'a> {
         self.keeping_default_grant(|| attached::add(self.layout, self.store, self.state, server))
     }
 
-    /// Forgets a server that was attached: nobody is let in there from now on.
+    /// Removes an attached server: logins there are denied from now on.
     ///
     /// # Errors
-    /// [`LocalError::Unusable`] for the name of one of the stack's own servers, or of none.
+    /// [`LocalError::Unusable`] for the name of one of the stack's own servers, or an unknown name.
     pub fn detach(&self, name: &InstanceId) -> Result<(), LocalError> {
         self.keeping_default_grant(|| attached::remove(self.layout, self.store, name))
     }
 
-    /// The servers that are attached.
+    /// Returns the attached servers.
     ///
     /// # Errors
     /// [`LocalError::Store`]
@@ -184,7 +190,8 @@ impl<'a> Identities<'a> {
         attached::list(self.layout, self.store)
     }
 
-    /// Does `work`, which changes what is attached; a policy of the default user that was made here is made anew after it.
+    /// Runs `work`, which changes the attached servers, then generates the default user's policy
+    /// anew unless the operator changed it.
     fn keeping_default_grant<T>(
         &self,
         work: impl FnOnce() -> Result<T, LocalError>,
@@ -203,22 +210,22 @@ impl<'a> Identities<'a> {
     }
 
     fn create_database_user(&self, db_user: &DbUser) -> Result<(), LocalError> {
-        let mut running = self.own().filter(|instance| instance.standing == DesiredState::Up);
+        let mut running = self.own().filter(|instance| instance.desired_state == DesiredState::Up);
         running.try_for_each(|instance| self.server(instance)?.ensure_login(instance.port, db_user))
     }
 
-    /// Whether an instance's server runs.
+    /// Returns true if an instance's server runs.
     ///
     /// # Errors
-    /// [`LocalError::NotInstalled`] where the server's programs have gone.
+    /// [`LocalError::NotInstalled`] if the server's programs are gone.
     pub fn is_running(&self, instance: &InstanceState) -> Result<bool, LocalError> {
         Ok(self.server(instance)?.is_running())
     }
 
-    /// psql, mariadb or mysql as the administrator of an instance, ready to be run.
+    /// Returns a psql, mariadb or mysql command that connects as an instance's administrator.
     ///
     /// # Errors
-    /// [`LocalError::NotInstalled`] where the server's programs have gone.
+    /// [`LocalError::NotInstalled`] if the server's programs are gone.
     pub fn client(&self, instance: &InstanceState) -> Result<std::process::Command, LocalError> {
         Ok(self.server(instance)?.client(instance.port))
     }
@@ -231,20 +238,21 @@ impl<'a> Identities<'a> {
             instance.instance.clone(),
             self.layout,
             RunAs::choose()?,
-            instance.maker,
+            instance.created_by,
         ))
     }
 
-    /// The servers that `local up` made: those of the RDS API have users and policies of their maker's.
+    /// Servers that `local up` created. Those of the RDS API have users and policies of their own.
     fn own(&self) -> impl Iterator<Item = &'a InstanceState> {
-        self.state.instances.iter().filter(|instance| instance.maker == CreatedBy::CommandLine)
+        self.state.instances.iter().filter(|instance| instance.created_by == CreatedBy::CommandLine)
     }
 
     fn identity(&self, kind: IdentityKind, name: &str) -> Result<Identity, LocalError> {
         Ok(Identity::new(self.state.account.clone(), kind, name)?)
     }
 
-    /// The policy of AWS's guide, for each server by its resource id: first the stack's own, then those that are attached.
+    /// Returns the policy of AWS's guide for each server by its resource id: the stack's own
+    /// servers first, then the attached ones.
     fn policy_for(&self, db_user: &DbUser) -> Result<String, LocalError> {
         let State { region, account, .. } = self.state;
         let attached = self.attached()?;
@@ -252,7 +260,7 @@ impl<'a> Identities<'a> {
             .own()
             .map(|own| &own.resource_id)
             .chain(attached.iter().map(|attached| &attached.resource_id));
-        // What a policy reads as a wildcard or a variable stands for itself in a user's name.
+        // Characters that a policy reads as a wildcard or variable are escaped.
         let literal =
             db_user.as_str().replace('$', "${$}").replace('*', "${*}").replace('?', "${?}");
         let resource = |id: &ResourceId| {
@@ -268,6 +276,6 @@ impl<'a> Identities<'a> {
             }],
         });
         serde_json::to_string_pretty(&document)
-            .map_err(|error| LocalError::Unusable(format!("a policy can't be written: {error}")))
+            .map_err(|error| LocalError::Unusable(format!("cannot write a policy: {error}")))
     }
 }

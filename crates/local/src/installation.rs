@@ -1,4 +1,4 @@
-//! Servers that are installed here: those of the system, and those that were unpacked beside it.
+//! Installed servers: those of the system, and those unpacked beside it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,46 +8,46 @@ use countersign_core::name::Engine;
 
 use crate::{LocalError, Version};
 
-/// Where a version is being unpacked, beside those that are.
+/// Name of the directory in which a version is being unpacked.
 pub(crate) const PARTIAL: &str = "partial";
 
-/// Where Debian and its relatives put each version of PostgreSQL.
+/// Directory of the PostgreSQL versions on Debian and its derivatives.
 pub(crate) const POSTGRES: &str = "usr/lib/postgresql";
 
-/// Where they put the programs of MariaDB and MySQL.
+/// Directories of the MariaDB and MySQL programs on Debian and its derivatives.
 const DIRECTORIES: [&str; 2] = ["usr/sbin", "usr/bin"];
 
-/// The programs of one version of a server.
+/// Programs of one version of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Installation {
-    /// The server's kind.
+    /// Database engine.
     pub engine: Engine,
-    /// Its release series.
+    /// Release series.
     pub version: Version,
-    /// The directory that everything lies below: `/`, or where it was unpacked.
+    /// Root of the installation: `/`, or the directory into which it was unpacked.
     pub root: PathBuf,
 }
 
 impl Installation {
-    /// The version asked for that is installed, or the newest: of the system, or unpacked below `unpacked` by [`crate::install`].
+    /// Returns the requested version, or the newest one, of the system or below `unpacked`.
     ///
     /// # Errors
-    /// [`LocalError::NotInstalled`], with how to install it.
+    /// [`LocalError::NotInstalled`], with the command that installs it.
     pub fn find(
         engine: Engine,
         wanted: Option<Version>,
         unpacked: &Path,
     ) -> Result<Self, LocalError> {
         let found = Self::all(engine, unpacked);
-        let here: Vec<String> =
+        let versions: Vec<String> =
             found.iter().map(|installation| installation.version.to_string()).collect();
         let chosen = found
             .into_iter()
             .rfind(|installation| wanted.is_none_or(|wanted| wanted.covers(installation.version)));
-        chosen.ok_or(LocalError::NotInstalled { engine, wanted, here })
+        chosen.ok_or(LocalError::NotInstalled { engine, wanted, installed: versions })
     }
 
-    /// Every one of an engine, from the oldest version to the newest.
+    /// Returns all installations of an engine, ordered by version.
     pub(crate) fn all(engine: Engine, unpacked: &Path) -> Vec<Self> {
         let mut found = installed(engine, Path::new("/"));
         for entry in fs::read_dir(unpacked)
@@ -62,12 +62,13 @@ impl Installation {
         found
     }
 
-    /// The whole version, as the server itself says it: `15.18`, `10.11.19`, `9.7.4`.
+    /// Returns the full version that the server prints, such as `15.18`, `10.11.19` or `9.7.4`.
     pub(crate) fn release(&self) -> Option<String> {
-        release(&said(self.engine, &self.program(server_program(self.engine)))?).map(str::to_owned)
+        release(&version_output(self.engine, &self.program(server_program(self.engine)))?)
+            .map(str::to_owned)
     }
 
-    /// A program of this version.
+    /// Returns the path of a program of this version.
     #[must_use]
     pub fn program(&self, name: &str) -> PathBuf {
         let places = directories(self.engine, &self.root, Some(self.version));
@@ -75,13 +76,13 @@ impl Installation {
         there.unwrap_or_else(|| places.last().unwrap_or(&self.root).join(name))
     }
 
-    /// Where MariaDB or MySQL finds its plugins.
+    /// Returns the plugin directory of MariaDB or MySQL.
     pub(crate) fn plugins(&self) -> PathBuf {
         self.root.join("usr/lib/mysql/plugin")
     }
 }
 
-/// The server itself.
+/// Returns the name of the server program.
 pub(crate) const fn server_program(engine: Engine) -> &'static str {
     match engine {
         Engine::Postgres => "postgres",
@@ -90,7 +91,7 @@ pub(crate) const fn server_program(engine: Engine) -> &'static str {
     }
 }
 
-/// Where the programs of an engine lie below `root`.
+/// Returns the directories of an engine's programs below `root`.
 fn directories(engine: Engine, root: &Path, version: Option<Version>) -> Vec<PathBuf> {
     match (engine, version) {
         (Engine::Postgres, Some(version)) => {
@@ -103,7 +104,7 @@ fn directories(engine: Engine, root: &Path, version: Option<Version>) -> Vec<Pat
     }
 }
 
-/// The versions of an engine below `root`. A client alone is no server.
+/// Returns the versions of an engine below `root`. A client without a server does not count.
 pub(crate) fn installed(engine: Engine, root: &Path) -> Vec<Installation> {
     let there = |version: Version| Installation { engine, version, root: root.to_owned() };
     let server = server_program(engine);
@@ -120,7 +121,7 @@ pub(crate) fn installed(engine: Engine, root: &Path) -> Vec<Installation> {
             let programs = DIRECTORIES.iter().map(|directory| root.join(directory).join(server));
             programs
                 .filter(|program| program.exists())
-                .filter_map(|program| said_version(engine, &program))
+                .filter_map(|program| program_version(engine, &program))
                 .map(there)
                 .take(1)
                 .collect()
@@ -128,14 +129,16 @@ pub(crate) fn installed(engine: Engine, root: &Path) -> Vec<Installation> {
     }
 }
 
-/// What a server says of itself, as in `mysqld  Ver 9.7.4 for Linux` or `mariadbd  Ver 10.11.19-MariaDB-… for …`. Debian has
-/// MariaDB under the name of `mysqld` too.
-fn said_version(engine: Engine, program: &Path) -> Option<Version> {
-    series(engine, &said(engine, program)?)
+/// Returns the version that a program prints, as in `mysqld  Ver 9.7.4 for Linux` or
+/// `mariadbd  Ver 10.11.19-MariaDB-… for …`.
+///
+/// Debian installs MariaDB under the name `mysqld` too.
+fn program_version(engine: Engine, program: &Path) -> Option<Version> {
+    series(engine, &version_output(engine, program)?)
 }
 
-/// What a server prints of its version.
-fn said(engine: Engine, program: &Path) -> Option<String> {
+/// Runs a server program with `--version`, and returns its output.
+fn version_output(engine: Engine, program: &Path) -> Option<String> {
     let mut command = Command::new(program);
     command
         .args((engine != Engine::Postgres).then_some("--no-defaults"))
@@ -145,17 +148,17 @@ fn said(engine: Engine, program: &Path) -> Option<String> {
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The whole version in it: `postgres (PostgreSQL) 15.18 (Debian …)` is PostgreSQL's way.
-fn release(said: &str) -> Option<&str> {
-    let (_, rest) = said.split_once("Ver ").or_else(|| said.split_once("(PostgreSQL) "))?;
+/// Extracts the full version; PostgreSQL prints `postgres (PostgreSQL) 15.18 (Debian …)`.
+fn release(output: &str) -> Option<&str> {
+    let (_, rest) = output.split_once("Ver ").or_else(|| output.split_once("(PostgreSQL) "))?;
     rest.split(['-', ' ', '\n']).next().filter(|release| !release.is_empty())
 }
 
-pub(crate) fn series(engine: Engine, said: &str) -> Option<Version> {
-    if said.contains("MariaDB") != (engine == Engine::Mariadb) {
+pub(crate) fn series(engine: Engine, output: &str) -> Option<Version> {
+    if output.contains("MariaDB") != (engine == Engine::Mariadb) {
         return None;
     }
-    let whole = release(said)?;
+    let whole = release(output)?;
     let (major, rest) = whole.split_once('.')?;
     let minor = rest.split('.').next()?;
     format!("{major}.{minor}").parse().ok()

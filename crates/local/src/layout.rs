@@ -1,16 +1,17 @@
-//! Where everything of a local stack lies, below one directory.
+//! Paths of a local stack below one directory.
 //!
 //! ```text
-//! DIR/state.json        what runs               DIR/lib/pam_countersign.so
-//! DIR/lock              held while it runs      DIR/run/verifier.sock
+//! DIR/state.json        state file              DIR/lib/pam_countersign.so
+//! DIR/lock              held by the process     DIR/run/verifier.sock
 //! DIR/authority/…       state and log           DIR/tls/ca.pem, ca.key
-//! DIR/identity/…        tokens of pods, a person's sign-in
+//! DIR/identity/…        tokens of pods, sign-ins of users
 //! DIR/lib/mysql_countersign.so
-//! DIR/instances/NAME/{etc,tls,plugins}/             the owner's: the server reads them
+//! DIR/instances/NAME/{etc,tls,plugins}/         written by the owner, read by the server
 //! DIR/instances/NAME/server.json, server.log
-//! DIR/instances/NAME/{data,run}/                    the server's own: nobody else writes there
+//! DIR/instances/NAME/{data,run}/                written by the server only
 //! ```
-//! What root writes lies where the server's user can't write: a link that it laid there would lead root astray.
+//! Root writes only where the server's user cannot: that user could otherwise plant a symbolic
+//! link.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
@@ -22,18 +23,20 @@ use countersign_core::name::InstanceId;
 use crate::LocalError;
 use crate::error::at;
 
-/// The longest path that a Unix socket can have, in bytes, with its closing NUL.
+/// Maximum length of a Unix socket's path in bytes, including the closing NUL.
 const MAX_SOCKET_PATH: usize = 108;
 
-/// The paths of one stack.
+/// Paths of one stack.
 #[derive(Debug, Clone)]
 pub struct Layout {
     root: PathBuf,
 }
 
 impl Layout {
-    /// The layout below `root`: an absolute path of letters, digits and `/._@+-`, since it stands in the configuration of
-    /// PAM, of PostgreSQL and of a shell.
+    /// Returns the layout below `root`.
+    ///
+    /// `root` is an absolute path of letters, digits and `/._@+-`, since it stands in the
+    /// configuration of PAM and PostgreSQL and in shell commands.
     ///
     /// # Errors
     /// [`LocalError::Unusable`]
@@ -45,66 +48,66 @@ impl Layout {
             return Err(unusable(root, "is not an absolute path of letters, digits and /._@+-"));
         }
         let layout = Self { root: root.to_owned() };
-        // An instance's name is here an engine's with a version, unless a client of the RDS API has chosen it.
+        // The name of an instance is an engine and a version, unless an RDS API client chose it.
         if layout.longest_socket(16) >= MAX_SOCKET_PATH {
             return Err(unusable(root, "is too long for a Unix socket below it"));
         }
         Ok(layout)
     }
 
-    /// The length of the longest path of a socket: that of a server whose name has `name` bytes.
+    /// Returns the length of the longest socket path of a server whose name has `name` bytes.
     fn longest_socket(&self, name: usize) -> usize {
         self.root.as_os_str().len() + "/instances//run/.s.PGSQL.65535".len() + name
     }
 
-    /// Whether the sockets of a server of this name can be had.
+    /// Returns true if the socket paths of a server with this name are short enough.
     pub(crate) fn has_room_for(&self, instance: &InstanceId) -> bool {
         self.longest_socket(instance.as_str().len()) < MAX_SOCKET_PATH
     }
 
-    /// The directory itself.
+    /// Directory of the stack.
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// What runs, for other commands to read.
+    /// State file, for other commands to read.
     #[must_use]
     pub fn state_file(&self) -> PathBuf {
         self.root.join("state.json")
     }
 
-    /// Held by the process that runs the stack.
+    /// Lock file, held by the process that runs the stack.
     #[must_use]
     pub fn lock_file(&self) -> PathBuf {
         self.root.join("lock")
     }
 
-    /// The output of a stack that runs in the background.
+    /// Output of a stack that runs in the background.
     #[must_use]
     pub fn output_file(&self) -> PathBuf {
         self.root.join("up.log")
     }
 
-    /// The authority's state and log.
+    /// State and log of the authority.
     #[must_use]
     pub fn authority(&self) -> PathBuf {
         self.root.join("authority")
     }
 
-    /// What pods, containers and people are given: their tokens, and the configuration of their clients.
+    /// Tokens and client configuration of pods, containers and users.
     #[must_use]
     pub fn identity(&self) -> PathBuf {
         self.root.join("identity")
     }
 
-    /// The verifier's socket.
+    /// Unix socket of the verifier.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         self.root.join("run/verifier.sock")
     }
 
-    /// The certificate that clients trust.
+    /// CA certificate that clients trust.
     #[must_use]
     pub fn ca(&self) -> PathBuf {
         self.root.join("tls/ca.pem")
@@ -126,7 +129,7 @@ impl Layout {
         self.root.join("instances").join(name.as_str())
     }
 
-    /// The instances that have a directory.
+    /// Returns the instances that have a directory.
     pub(crate) fn instances(&self) -> Result<Vec<InstanceId>, LocalError> {
         let directory = self.root.join("instances");
         let entries = match fs::read_dir(&directory) {
@@ -136,7 +139,8 @@ impl Layout {
         Ok(entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
     }
 
-    /// Makes the directories that are everybody's to pass through; what is private lies in private ones below.
+    /// Creates the directories. All users may traverse them; private files lie in private ones
+    /// below.
     pub(crate) fn create(&self) -> Result<(), LocalError> {
         self.claim()?;
         for directory in [
@@ -151,7 +155,7 @@ impl Layout {
         Ok(())
     }
 
-    /// Takes away what [`Layout::create`] and those who use it made, and nothing else.
+    /// Deletes the stack's own files, and only those.
     pub(crate) fn wipe(&self) -> Result<(), LocalError> {
         for name in [
             "authority",
@@ -176,13 +180,14 @@ impl Layout {
             }
         }
         match fs::remove_dir(&self.root) {
-            // Somebody else's files lie there.
+            // Other files lie in the directory.
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
             removed => removed.map_err(at(&self.root)),
         }
     }
 
-    /// The directory must be new, empty or a stack's already; and nobody but its owner may change it, or swap it for another.
+    /// Requires a directory that is new, empty or a stack's, and that only its owner can change or
+    /// replace.
     fn claim(&self) -> Result<(), LocalError> {
         fs::create_dir_all(&self.root).map_err(at(&self.root))?;
         let own = rustix::process::geteuid().as_raw();
@@ -192,32 +197,32 @@ impl Layout {
             if (found.uid() != own && found.uid() != 0) || (found.mode() & 0o022 != 0 && !sticky) {
                 return Err(unusable(
                     &self.root,
-                    &format!(
-                        "can be changed by others than its owner through {}",
-                        directory.display()
-                    ),
+                    &format!("can be changed by other users through {}", directory.display()),
                 ));
             }
         }
         let mut entries = fs::read_dir(&self.root).map_err(at(&self.root))?.flatten();
         if !self.lock_file().exists() && entries.any(|entry| entry.path() != self.output_file()) {
-            return Err(unusable(&self.root, "holds something else than a stack"));
+            return Err(unusable(&self.root, "holds files that are not a stack's"));
         }
         Ok(())
     }
 }
 
 fn unusable(root: &Path, why: &str) -> LocalError {
-    LocalError::Unusable(format!("the directory {} {why}: pass another with --dir", root.display()))
+    LocalError::Unusable(format!(
+        "cannot use the directory {}: it {why}; pass another with --dir",
+        root.display()
+    ))
 }
 
-/// Makes a directory with this mode, whatever the umask: the server runs as another user, and must get through.
+/// Creates a directory with this mode, whatever the umask: the server runs as another user.
 pub(crate) fn make_directory(path: &Path, mode: u32) -> Result<(), LocalError> {
     DirBuilder::new().recursive(true).mode(mode).create(path).map_err(at(path))?;
     fs::set_permissions(path, Permissions::from_mode(mode)).map_err(at(path))
 }
 
-/// Writes a file whole or not at all: a process that is killed half way leaves the old one. On request it goes to a group.
+/// Writes a file atomically by renaming a temporary one. `group` becomes its group, if given.
 pub(crate) fn write_atomically(
     path: &Path,
     content: &[u8],
@@ -244,7 +249,7 @@ pub(crate) fn write_atomically(
     write().map_err(at(path))
 }
 
-/// Puts a library where the servers can load it: by rename, since a server may have the old one mapped.
+/// Installs a library by rename: a running server may have the old file mapped.
 pub(crate) fn install_library(from: &Path, to: &Path) -> Result<(), LocalError> {
     let content = fs::read(from).map_err(at(from))?;
     write_atomically(to, &content, 0o755, None)

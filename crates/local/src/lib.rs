@@ -1,8 +1,10 @@
-//! Real database servers on this machine that enforce IAM through the authority: the only crate that spawns one.
+//! Starts real database servers on this machine that enforce IAM through the authority.
 //!
-//! [`stack::Stack::up`] is the way in: it makes the [`Layout`] of a directory, starts the authority, then each server,
-//! with TLS from a CA of the directory's own. [`people`] are the users and roles to try it with.
+//! The only crate that spawns database servers. [`stack::Stack::up`] is the entry point: it creates
+//! the [`Layout`] of a directory, starts the authority, then each server with TLS from a CA of the
+//! directory's own. [`identities`] manages the users and roles of the stack.
 
+mod auth_backend;
 mod error;
 mod fleet;
 pub mod identities;
@@ -11,6 +13,7 @@ mod layout;
 mod mysql;
 mod os_user;
 mod pam;
+mod plan;
 mod port;
 mod postgres;
 mod program;

@@ -1,4 +1,4 @@
-//! A MariaDB or MySQL server whose accounts of `AWSAuthenticationPlugin` log in with IAM alone.
+//! A MariaDB or MySQL server whose `AWSAuthenticationPlugin` accounts log in with IAM only.
 
 mod configuration;
 mod process;
@@ -27,25 +27,24 @@ use crate::{Installation, Layout, LocalError};
 
 use configuration::{PLUGIN, Settings, literal};
 
-/// The database that a new server has, and that IAM users may do everything in.
-pub(crate) const DATABASE: &str = "app";
+pub(crate) use configuration::DATABASE;
 
-/// How long a server may take to start or to stop.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// Time limit of a start or stop.
+const CONTROL_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// What clients say while nobody listens on the socket.
+/// Error of the clients if no server listens on the socket.
 const NOT_LISTENING: &str = "ERROR 2002 ";
 
-/// How often it is looked at meanwhile.
-const PERIOD: Duration = Duration::from_millis(20);
+/// Interval between checks.
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// One server's directory and programs.
+/// Directory and programs of one server.
 #[derive(Debug)]
 pub(crate) struct Mysql {
     installation: Installation,
     instance: InstanceId,
     home: ServerDir,
-    maker: CreatedBy,
+    created_by: CreatedBy,
 }
 
 impl Mysql {
@@ -53,17 +52,19 @@ impl Mysql {
         installation: Installation,
         instance: InstanceId,
         home: ServerDir,
-        maker: CreatedBy,
+        created_by: CreatedBy,
     ) -> Self {
-        Self { installation, instance, home, maker }
+        Self { installation, instance, home, created_by }
     }
 
     fn socket(&self) -> PathBuf {
         self.home.run().join("mysqld.sock")
     }
 
-    /// Makes the data directory where there is none. Who fills it holds the log as the server does; one that a killed stack left
-    /// behind is stopped first, for its work is made anew.
+    /// Creates the data directory if there is none.
+    ///
+    /// The initializing program holds the log's lock as the server does. One that a killed stack
+    /// left running is stopped first, because its work is done anew.
     pub(crate) fn create(&self) -> Result<(), LocalError> {
         if !self.home.data().exists() {
             stop(&self.home)?;
@@ -95,20 +96,20 @@ impl Mysql {
                 .args(own);
             let (log, beginning) = self.home.open_log()?;
             process::lock(&log, &self.home.log())?;
-            let made = process::spawn(command, log)
+            let status = process::spawn(command, log)
                 .and_then(|mut child| child.wait())
                 .map_err(at(&self.installation.program(program)))?;
-            if made.success() {
+            if status.success() {
                 return Ok(());
             }
             Err(LocalError::Program {
                 program: program.to_owned(),
-                output: format!("{made}: {}", self.home.logged_since(beginning)),
+                output: format!("{status}: {}", self.home.logged_since(beginning)),
             })
         })
     }
 
-    /// Writes the server's whole configuration: certificate, settings, the plugin, and what it runs at its start.
+    /// Writes the server's whole configuration: certificate, settings, plugins, and the init file.
     pub(crate) fn configure(
         &self,
         ca: &LocalCa,
@@ -130,8 +131,8 @@ impl Mysql {
         let files = [
             (configuration::SETTINGS, settings.text()),
             (
-                configuration::START,
-                configuration::start(self.installation.engine, &administrators()),
+                configuration::INIT,
+                configuration::init_file(self.installation.engine, &administrators()),
             ),
         ];
         files.iter().try_for_each(|(name, text)| {
@@ -139,7 +140,7 @@ impl Mysql {
         })
     }
 
-    /// A directory of plugins: the server's own, and ours among them.
+    /// Fills the plugin directory with links to the server's own plugins and to this project's.
     fn link_plugins(&self, plugin: &Path) -> Result<(), LocalError> {
         let directory = self.home.plugins();
         let own = fs::read_dir(self.installation.plugins())
@@ -153,7 +154,7 @@ impl Mysql {
             };
             match fs::read_link(&link) {
                 Ok(before) if before == target => continue,
-                // Another version of the server has been here.
+                // Another version of the server used the directory.
                 Ok(_) => fs::remove_file(&link).map_err(at(&link))?,
                 Err(_) => {}
             }
@@ -162,12 +163,12 @@ impl Mysql {
         Ok(())
     }
 
-    /// Whether the server runs, or is on its way: also one that an earlier stack left behind.
+    /// Returns true if the server runs or starts, including one that an earlier stack left running.
     pub(crate) fn is_running(&self) -> bool {
         process::is_held(&self.home.log())
     }
 
-    /// Starts the server, or has one that runs read its certificate anew; then what RDS has is there.
+    /// Starts the server, or reloads the certificate of a running one; then creates RDS's fixtures.
     pub(crate) fn start(&self) -> Result<(), LocalError> {
         let engine = self.installation.engine;
         if self.is_running() {
@@ -176,7 +177,7 @@ impl Mysql {
         } else {
             self.launch()?;
         }
-        self.sql(&configuration::fixtures(engine, self.maker)).map(drop)
+        self.sql(&configuration::fixtures(engine, self.created_by)).map(drop)
     }
 
     fn launch(&self) -> Result<(), LocalError> {
@@ -190,7 +191,7 @@ impl Mysql {
         ));
         let mut child = process::spawn(server, log).map_err(at(&program))?;
         let started = self.wait_until_ready(Some(&mut child));
-        // Whoever waits for the child collects it, so that no zombie stays when it ends; nobody hears of it here.
+        // Waiting collects the child's exit status, so that it leaves no zombie.
         thread::spawn(move || child.wait());
         started.map_err(|error| {
             let output = format!("{error}: {}", self.home.logged_since(beginning));
@@ -198,10 +199,10 @@ impl Mysql {
         })
     }
 
-    /// Waits until the server has come through its start file and takes logins.
+    /// Waits until the server has run its init file and accepts logins.
     fn wait_until_ready(&self, mut child: Option<&mut Child>) -> Result<(), LocalError> {
         let name = format!("{}, as {}", self.installation.engine.product(), self.instance);
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + CONTROL_TIMEOUT;
         loop {
             let ended = child.as_deref_mut().map(Child::try_wait).transpose();
             if let Some(status) = ended
@@ -213,21 +214,21 @@ impl Mysql {
             {
                 return Err(LocalError::Program {
                     program: name,
-                    output: format!("it ended with {status}"),
+                    output: format!("exited with {status}"),
                 });
             }
-            // The socket listens before the start file has been run; logins wait for it.
+            // The socket listens before the init file has been run; logins wait for it.
             match self.sql("SELECT 1;") {
                 Err(LocalError::Program { output, .. }) if output.contains(NOT_LISTENING) => {}
                 answered => return answered.map(drop),
             }
             if Instant::now() > deadline {
                 return Err(LocalError::TimedOut(format!(
-                    "{name} does not take logins after {} s",
-                    PATIENCE.as_secs()
+                    "cannot reach {name}: it accepts no logins after {} s",
+                    CONTROL_TIMEOUT.as_secs()
                 )));
             }
-            thread::sleep(PERIOD);
+            thread::sleep(CHECK_INTERVAL);
         }
     }
 
@@ -235,15 +236,18 @@ impl Mysql {
     pub(crate) fn sql(&self, script: &str) -> Result<String, LocalError> {
         let mut client = self.client();
         client.args(["--batch", "--skip-column-names", "--default-character-set=utf8mb4"]);
-        // A server that takes connections and never greets must not hold its administrator up for good.
-        client.arg(format!("--connect-timeout={}", PATIENCE.as_secs()));
-        // The literals below are written for this mode, whatever the server's is.
+        // Bounds the wait for a server that accepts the connection and never sends its handshake.
+        client.arg(format!("--connect-timeout={}", CONTROL_TIMEOUT.as_secs()));
+        // SQL literals are quoted for this mode, whatever the server's default is.
         let script = Zeroizing::new(format!("SET SESSION sql_mode = '';\n{script}\n"));
         run_with(&mut client, &script, &format!("SQL on {}", self.instance))
     }
 
-    /// The client as the administrator, over the Unix socket, as whoever runs this program, but not with its environment, and
-    /// not with its option files: `~/.mylogin.cnf` is read all the same, unless another one is named.
+    /// Returns a client command as the administrator over the Unix socket, as the current system
+    /// user.
+    ///
+    /// It runs without the user's environment and option files; the client reads `~/.mylogin.cnf`
+    /// unless another file is named.
     pub(crate) fn client(&self) -> Command {
         let name = match self.installation.engine {
             Engine::Mariadb => "mariadb",
@@ -258,42 +262,44 @@ impl Mysql {
         client
     }
 
-    /// Makes the master user of RDS, and a database where one is named.
-    pub(crate) fn make_master(
+    /// Creates the RDS master user, and `database` if named.
+    pub(crate) fn create_master(
         &self,
         master: &MasterUser,
         database: Option<&str>,
     ) -> Result<(), LocalError> {
         let script = configuration::master(self.installation.engine, master, database);
-        self.sql(&script).map(drop).map_err(|error| hiding(error, master))
+        self.sql(&script).map(drop).map_err(|error| redact(error, master))
     }
 
-    /// Gives the master user another password.
+    /// Changes the master user's password.
     pub(crate) fn set_password(&self, master: &MasterUser) -> Result<(), LocalError> {
         let (name, password) =
             (literal(&master.name), Zeroizing::new(literal(master.password.expose())));
         let script = Zeroizing::new(format!("ALTER USER {name}@'%' IDENTIFIED BY {};", *password));
-        self.sql(&script).map(drop).map_err(|error| hiding(error, master))
+        self.sql(&script).map(drop).map_err(|error| redact(error, master))
     }
 
-    /// Makes an account that logs in with IAM, or makes one of an account that is there.
+    /// Creates an account that logs in with IAM, or converts an existing account.
     pub(crate) fn ensure_login(&self, user: &DbUser) -> Result<(), LocalError> {
         let name = literal(user.as_str());
-        let powerful = format!(
-            "SELECT COUNT(*) FROM mysql.user WHERE User = {name} AND Host = '%' AND Super_priv = 'Y' AND plugin <> '{PLUGIN}';"
+        let is_superuser = format!(
+            "SELECT COUNT(*) FROM mysql.user WHERE User = {name} AND Host = '%' AND Super_priv = \
+             'Y' AND plugin <> '{PLUGIN}';"
         );
-        if self.sql(&powerful)? != "0" {
+        if self.sql(&is_superuser)? != "0" {
             let user = user.as_str();
             return Err(LocalError::Unusable(format!(
-                "the database user {user:?} is a superuser: name another one with --db-user"
+                "cannot use the database user {user:?}: it is a superuser; name another one with \
+                 --db-user"
             )));
         }
         self.sql(&configuration::login(&name)).map(drop)
     }
 }
 
-/// An error without the password: a server may quote what it does not take.
-fn hiding(error: LocalError, master: &MasterUser) -> LocalError {
+/// Removes the password from an error: a server may quote a statement that it rejects.
+fn redact(error: LocalError, master: &MasterUser) -> LocalError {
     match error {
         LocalError::Program { program, output } => LocalError::Program {
             program,
@@ -303,12 +309,13 @@ fn hiding(error: LocalError, master: &MasterUser) -> LocalError {
     }
 }
 
-/// Stops the server of a directory, if there is one, also where its programs have gone; its clients are cut off. What is still
-/// making its data is ended outright.
+/// Stops the server of a directory, if one runs, and disconnects its clients.
+///
+/// Needs none of the server's programs. A process that is still initializing data is killed.
 pub(crate) fn stop(home: &ServerDir) -> Result<(), LocalError> {
     process::end(
         &home.log(),
         if home.data().exists() { Signal::TERM } else { Signal::KILL },
-        PATIENCE,
+        CONTROL_TIMEOUT,
     )
 }

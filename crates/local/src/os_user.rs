@@ -1,4 +1,4 @@
-//! The system's user that a server runs as: none of them runs as root.
+//! Operating system user that a server runs as. No server runs as root.
 
 use std::os::unix::fs::lchown;
 use std::os::unix::process::CommandExt;
@@ -10,39 +10,41 @@ use nix::unistd::{Uid, User, geteuid};
 use crate::LocalError;
 use crate::error::at;
 
-/// Where programs find others.
+/// Search path of started programs.
 pub(crate) const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// Who may run a server in root's place, in this order.
+/// Users that may run a server if root starts the stack, in this order.
 const CANDIDATES: [&str; 2] = ["postgres", "nobody"];
 
-/// Who a server runs as.
+/// Operating system user of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RunAs {
-    /// Whoever started the stack.
-    Self_,
-    /// Another user, since root started it.
+    /// The user that started the stack.
+    Current,
+    /// An unprivileged user, because root started the stack.
     Other { name: String, uid: u32, gid: u32 },
 }
 
 impl RunAs {
-    /// Ourselves, or where we are root, an unprivileged user.
+    /// Chooses the current user, or an unprivileged user if the current one is root.
     pub(crate) fn choose() -> Result<Self, LocalError> {
         if !geteuid().is_root() {
-            return Ok(Self::Self_);
+            return Ok(Self::Current);
         }
         let found = CANDIDATES.iter().find_map(|name| User::from_name(name).ok().flatten());
         let user = found.filter(|user| !user.uid.is_root()).ok_or_else(|| {
             LocalError::Unusable(
-                "database servers do not run as root, and there is neither a user postgres nor nobody: add one, or run as yourself"
+                "cannot run database servers as root: there is neither a user postgres nor a user \
+                 nobody; add one, or run as yourself"
                     .to_owned(),
             )
         })?;
         Ok(Self::Other { name: user.name, uid: user.uid.as_raw(), gid: user.gid.as_raw() })
     }
 
-    /// A command that runs as this user, in a directory that it can enter, and without the environment of whoever starts
-    /// it: a server's superuser can read the server's.
+    /// Returns a command that runs as this user in a directory that it can enter.
+    ///
+    /// The environment is cleared: a server's superuser can read the server's environment.
     pub(crate) fn command(&self, program: &Path, directory: &Path) -> Command {
         let mut command = Command::new(program);
         command.current_dir(directory).env_clear().env("PATH", PATH).env("LC_ALL", "C");
@@ -52,17 +54,17 @@ impl RunAs {
         command
     }
 
-    /// Gives a directory to this user, for good: nothing is written there by anybody else afterwards.
+    /// Gives a directory to this user. Only this user writes there afterwards.
     pub(crate) fn own(&self, directory: &Path) -> Result<(), LocalError> {
         match self {
-            Self::Self_ => Ok(()),
+            Self::Current => Ok(()),
             Self::Other { uid, gid, .. } => {
                 lchown(directory, Some(*uid), Some(*gid)).map_err(at(directory))
             }
         }
     }
 
-    /// Refuses a directory that this user can't enter.
+    /// Refuses a directory that this user cannot enter.
     pub(crate) fn check_entry(&self, directory: &Path) -> Result<(), LocalError> {
         let Self::Other { name, .. } = self else {
             return Ok(());
@@ -77,28 +79,30 @@ impl RunAs {
         }
         let (path, fit) = (directory.display(), "/var/lib/countersign");
         Err(LocalError::Unusable(format!(
-            "the server's user {name} can't enter {path}: pass --dir below a directory that it can, such as {fit}"
+            "cannot use {path}: the server's user {name} cannot enter it; pass --dir below a \
+             directory that it can enter, such as {fit}"
         )))
     }
 
-    /// The user's name, where the system has one for it.
+    /// Returns the user's name, if the system has one.
     pub(crate) fn name(&self) -> Option<String> {
         match self {
-            Self::Self_ => User::from_uid(geteuid()).ok().flatten().map(|user| user.name),
+            Self::Current => User::from_uid(geteuid()).ok().flatten().map(|user| user.name),
             Self::Other { name, .. } => Some(name.clone()),
         }
     }
 
-    /// The number of the user, and of its group where it is another one.
+    /// Returns the user's id, and the id of its group if it is not the current user's.
     pub(crate) fn ids(&self) -> (u32, Option<u32>) {
         match self {
-            Self::Self_ => (geteuid().as_raw(), None),
+            Self::Current => (geteuid().as_raw(), None),
             Self::Other { uid, gid, .. } => (*uid, Some(*gid)),
         }
     }
 }
 
-/// The names of the users who may be the server's superuser over its Unix socket: whoever runs the stack, and root.
+/// Returns the system users that may connect as the server's superuser over its Unix socket: the
+/// user that runs the stack, and root.
 pub(crate) fn administrators() -> Vec<String> {
     let own = User::from_uid(geteuid()).ok().flatten().map(|user| user.name);
     let root = User::from_uid(Uid::from_raw(0)).ok().flatten().map(|user| user.name);

@@ -1,7 +1,6 @@
-//! A PostgreSQL server whose `rds_iam` members log in with IAM alone.
+//! A PostgreSQL server whose `rds_iam` members log in with IAM only.
 
 mod configuration;
-mod scram;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -10,7 +9,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use countersign_authority::servers::MasterUser;
+use countersign_core::credentials::Secret;
 use countersign_core::name::{DbUser, InstanceId};
+use countersign_wire::pg::scram::ScramVerifier;
 
 use crate::error::at;
 use crate::layout::write_atomically;
@@ -23,25 +24,27 @@ use crate::{Installation, LocalError};
 
 pub(crate) use configuration::HbaAuth;
 
-/// The server's superuser, who is reached over the Unix socket only. RDS's is `rdsadmin`: `postgres` is what many call their
-/// master user, who is no superuser there.
-const fn superuser(maker: CreatedBy) -> &'static str {
-    match maker {
+/// Returns the name of the superuser, who connects over the Unix socket only.
+///
+/// RDS's superuser is `rdsadmin`. Many operators name their master user `postgres`, who is not a
+/// superuser on RDS.
+const fn superuser(created_by: CreatedBy) -> &'static str {
+    match created_by {
         CreatedBy::CommandLine => "postgres",
         CreatedBy::Api => "rdsadmin",
     }
 }
 
-/// The database that a new server has.
+/// Database that a new server has.
 pub(crate) const DATABASE: &str = "postgres";
 
-/// How long a server may take to start or to stop, in seconds.
-const PATIENCE: &str = "60";
+/// Time limit of a start or stop in seconds.
+const CONTROL_TIMEOUT: &str = "60";
 
-/// How long a server may take to read its configuration again.
-const RELOAD_PATIENCE: Duration = Duration::from_secs(30);
+/// Time limit of a configuration reload.
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// One server's directory and programs.
+/// Directory and programs of one server.
 #[derive(Debug)]
 pub(crate) struct Postgres {
     installation: Installation,
@@ -55,12 +58,12 @@ impl Postgres {
         installation: Installation,
         instance: InstanceId,
         home: ServerDir,
-        maker: CreatedBy,
+        created_by: CreatedBy,
     ) -> Self {
-        Self { installation, instance, home, superuser: superuser(maker) }
+        Self { installation, instance, home, superuser: superuser(created_by) }
     }
 
-    /// Makes the data directory where there is none.
+    /// Creates the data directory if there is none.
     pub(crate) fn create(&self) -> Result<(), LocalError> {
         self.home.create(|data| {
             let mut initdb = self.command("initdb");
@@ -78,8 +81,9 @@ impl Postgres {
         })
     }
 
-    /// Makes the data directory as a standby's of a server that listens below `sockets`, where there is none: it follows that
-    /// server over the Unix socket, as the system user who owns the data of both.
+    /// Creates the data directory as a standby of the server whose socket is in `sockets`.
+    ///
+    /// The standby replicates over the Unix socket, as the system user that owns the data of both.
     pub(crate) fn copy(&self, sockets: &Path, port: u16) -> Result<(), LocalError> {
         self.home.create(|data| {
             let mut backup = self.command("pg_basebackup");
@@ -102,19 +106,19 @@ impl Postgres {
         })
     }
 
-    /// Has a standby go on by itself.
+    /// Promotes a standby.
     pub(crate) fn promote(&self) -> Result<(), LocalError> {
-        self.control(&["promote", "--wait", "--timeout", PATIENCE])
+        self.control(&["promote", "--wait", "--timeout", CONTROL_TIMEOUT])
     }
 
-    /// Whether it follows another server: PostgreSQL takes the file away when it no longer does.
+    /// Returns true for a standby. PostgreSQL deletes the file on promotion.
     pub(crate) fn is_standby(&self) -> bool {
         self.home.data().join("standby.signal").exists()
     }
 
-    /// Waits until a standby takes logins: `pg_ctl` is content when it follows.
+    /// Waits until a standby accepts connections: `pg_ctl` waits only for its start.
     fn wait_until_readable(&self, port: u16) -> Result<(), LocalError> {
-        let deadline = Instant::now() + RELOAD_PATIENCE;
+        let deadline = Instant::now() + RELOAD_TIMEOUT;
         loop {
             match self.sql(port, "SELECT 1", &[]) {
                 Err(error) if Instant::now() > deadline => return Err(error),
@@ -124,12 +128,12 @@ impl Postgres {
         }
     }
 
-    /// Writes the server's whole configuration: certificate, settings, and who may log in how.
+    /// Writes the server's whole configuration: certificate, settings, and client authentication.
     pub(crate) fn configure(
         &self,
         ca: &LocalCa,
         port: u16,
-        gate: &HbaAuth<'_>,
+        hba: &HbaAuth<'_>,
         master: Option<&str>,
     ) -> Result<(), LocalError> {
         let tls = ca.issue(&HOSTS, &self.home.tls(), self.home.run_as())?;
@@ -140,16 +144,12 @@ impl Postgres {
                 configuration::settings(port, &self.home.data(), &self.home.run(), &etc, &tls),
             ),
             (
-                configuration::ACCESS,
-                configuration::host_based_access(
-                    self.superuser,
-                    gate,
-                    self.by_password_alone(master),
-                ),
+                configuration::HBA,
+                configuration::hba_file(self.superuser, hba, self.password_only_user(master)),
             ),
             (
-                configuration::ADMINISTRATORS,
-                configuration::administrators(self.superuser, self.home.run_as().name().as_deref()),
+                configuration::IDENT,
+                configuration::ident_file(self.superuser, self.home.run_as().name().as_deref()),
             ),
         ];
         files.iter().try_for_each(|(name, text)| {
@@ -157,7 +157,7 @@ impl Postgres {
         })
     }
 
-    /// Whether the server runs: also one that an earlier stack left behind.
+    /// Returns true if the server runs, including one that an earlier stack left running.
     pub(crate) fn is_running(&self) -> bool {
         let mut status = self.command("pg_ctl");
         status.arg("status").arg("--pgdata").arg(self.home.data());
@@ -169,7 +169,7 @@ impl Postgres {
             .is_ok_and(|status| status.success())
     }
 
-    /// Starts the server, or has one that runs read its configuration again; then the role that RDS has is there.
+    /// Starts the server, or reloads the configuration of a running one; then creates RDS's roles.
     pub(crate) fn start(&self, port: u16) -> Result<(), LocalError> {
         if self.is_running() { self.reload(port) } else { self.launch() }?;
         if self.is_standby() {
@@ -183,7 +183,7 @@ impl Postgres {
         let copy = log.try_clone().map_err(at(&self.home.log()))?;
         let mut start = self.command("pg_ctl");
         start
-            .args(["start", "--wait", "--timeout", PATIENCE, "--silent", "--pgdata"])
+            .args(["start", "--wait", "--timeout", CONTROL_TIMEOUT, "--silent", "--pgdata"])
             .arg(self.home.data());
         // The layout's paths need no quoting.
         start.arg("--options").arg(format!(
@@ -203,16 +203,16 @@ impl Postgres {
         Err(LocalError::Program { program: format!("PostgreSQL, as {}", self.instance), output })
     }
 
-    /// Has the server read its configuration, and waits until it has: it does so in its own time.
+    /// Reloads the configuration, and waits until the server has read it.
     fn reload(&self, port: u16) -> Result<(), LocalError> {
         let loaded = || self.sql(port, "SELECT pg_conf_load_time()", &[]);
         let before = loaded()?;
         self.control(&["reload"])?;
-        let deadline = Instant::now() + RELOAD_PATIENCE;
+        let deadline = Instant::now() + RELOAD_TIMEOUT;
         while loaded()? == before {
             if Instant::now() > deadline {
                 return Err(LocalError::TimedOut(format!(
-                    "{} does not read its configuration: see {}",
+                    "cannot reload {}: it did not read its configuration in time; see {}",
                     self.instance,
                     self.home.log().display()
                 )));
@@ -222,16 +222,16 @@ impl Postgres {
         Ok(())
     }
 
-    /// Stops the server; its clients are cut off.
+    /// Stops the server and disconnects its clients.
     pub(crate) fn stop(&self) -> Result<(), LocalError> {
         if self.is_running() {
-            self.control(&["stop", "--wait", "--timeout", PATIENCE, "--mode", "fast"])
+            self.control(&["stop", "--wait", "--timeout", CONTROL_TIMEOUT, "--mode", "fast"])
         } else {
             Ok(())
         }
     }
 
-    /// Runs SQL as the superuser, with `variables` for `:'name'` in it.
+    /// Runs SQL as the superuser. `variables` are available as `:'name'`.
     pub(crate) fn sql(
         &self,
         port: u16,
@@ -255,40 +255,46 @@ impl Postgres {
         run_with(&mut psql, script, &format!("SQL on {}", self.instance))
     }
 
-    /// Makes a user who logs in with IAM, or makes one of a user who is there.
+    /// Creates a user that logs in with IAM, or converts an existing user.
     pub(crate) fn ensure_login(&self, port: u16, user: &DbUser) -> Result<(), LocalError> {
         let (user, variables) = (user.as_str(), [("name", user.as_str())]);
         if user == "rds_iam" {
             return Err(LocalError::Unusable(
-                "rds_iam is the role that IAM users are members of: name another database user with --db-user".to_owned(),
+                "cannot use rds_iam as a database user: it is the role of IAM users; name another \
+                 one with --db-user"
+                    .to_owned(),
             ));
         }
         if self.sql(port, "SELECT rolsuper FROM pg_roles WHERE rolname = :'name'", &variables)?
             == "t"
         {
             return Err(LocalError::Unusable(format!(
-                "the database user {user:?} is a superuser: name another one with --db-user"
+                "cannot use the database user {user:?}: it is a superuser; name another one with \
+                 --db-user"
             )));
         }
         self.sql(port, include_str!("postgres/login.sql"), &variables).map(drop)
     }
 
-    /// The master user, where IAM can't be asked of it. Since version 16 only a member of `rds_iam` lets others become one, as
-    /// the master user must, and every member of it would meet IAM.
-    fn by_password_alone<'a>(&self, master: Option<&'a str>) -> Option<&'a str> {
+    /// Returns the master user if it cannot be required to use IAM.
+    ///
+    /// Since PostgreSQL 16 only a member of `rds_iam` may grant it, as the master user must, and
+    /// every member would be required to use IAM.
+    fn password_only_user<'a>(&self, master: Option<&'a str>) -> Option<&'a str> {
         master.filter(|_| self.installation.version.major() >= 16)
     }
 
-    /// Makes the master user of RDS, who owns the database `postgres`, and another where one is named. The server hears of
-    /// the password what it keeps of it, and no more.
-    pub(crate) fn make_master(
+    /// Creates the RDS master user, who owns the database `postgres`, and `database` if named.
+    ///
+    /// The server receives only the SCRAM verifier of the password.
+    pub(crate) fn create_master(
         &self,
         port: u16,
         master: &MasterUser,
         database: Option<&str>,
     ) -> Result<(), LocalError> {
         let variables = [("name", &*master.name), ("database", database.unwrap_or(DATABASE))];
-        let verifier = scram::verifier(&master.password)?;
+        let verifier = scram_verifier(&master.password)?;
         self.sql(
             port,
             &format!("\\set verifier '{verifier}'\n{}", include_str!("postgres/master.sql")),
@@ -297,15 +303,16 @@ impl Postgres {
         .map(drop)
     }
 
-    /// Gives the master user another password.
+    /// Changes the master user's password.
     pub(crate) fn set_password(&self, port: u16, master: &MasterUser) -> Result<(), LocalError> {
-        let verifier = scram::verifier(&master.password)?;
+        let verifier = scram_verifier(&master.password)?;
         let script =
             format!("\\set verifier '{verifier}'\n{}", include_str!("postgres/password.sql"));
         self.sql(port, &script, &[("name", &master.name)]).map(drop)
     }
 
-    /// psql as the superuser, over the Unix socket, as whoever runs this program, but not with its environment.
+    /// Returns a psql command as the superuser over the Unix socket, as the current system user and
+    /// without its environment.
     pub(crate) fn psql(&self, port: u16) -> Command {
         let mut psql = Command::new(self.installation.program("psql"));
         psql.env_clear()
@@ -327,15 +334,24 @@ impl Postgres {
     }
 }
 
+/// Derives the SCRAM verifier that PostgreSQL stores, so that the password reaches neither the
+/// server nor its log.
+fn scram_verifier(password: &Secret) -> Result<String, LocalError> {
+    let verifier = ScramVerifier::new(password).map_err(|error| {
+        LocalError::Unusable(format!("cannot hash the password: no random numbers: {error}"))
+    })?;
+    Ok(verifier.encode())
+}
+
 impl<'a> HbaAuth<'a> {
-    /// By LDAP where there is an address for that, else by PAM.
+    /// Selects LDAP if it has an address, otherwise PAM.
     pub(crate) fn new(
         ldap: Option<SocketAddr>,
         service: &'a str,
         instance: &'a InstanceId,
     ) -> Self {
         match ldap {
-            // The server is on this machine: an address for all of them is reached on loopback.
+            // The server runs on this machine, so an unspecified address is reached on loopback.
             Some(address) if address.ip().is_unspecified() => {
                 Self::Ldap { address: (Ipv4Addr::LOCALHOST, address.port()).into(), instance }
             }

@@ -1,4 +1,4 @@
-//! Running programs for what they print, and ending them.
+//! Runs programs and signals processes.
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
@@ -7,12 +7,14 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::LocalError;
 
-/// Runs a program to its end, and gives what it printed.
+/// Runs a program to its end, and returns its standard output.
 pub(crate) fn run(command: &mut Command, what: &str) -> Result<String, LocalError> {
     run_holding(command, Stdio::null(), what)
 }
 
-/// The same for one that inherits a file as its standard input: the lock on that file lasts as long as the program does.
+/// Runs a program that inherits `file` as its standard input.
+///
+/// A lock on that file lasts as long as the program runs.
 pub(crate) fn run_holding(
     command: &mut Command,
     file: impl Into<Stdio>,
@@ -22,7 +24,7 @@ pub(crate) fn run_holding(
     finished(what, output)
 }
 
-/// The same for one that reads `input`.
+/// Runs a program that reads `input`.
 pub(crate) fn run_with(
     command: &mut Command,
     input: &str,
@@ -37,7 +39,7 @@ pub(crate) fn run_with(
         .map_err(lost)?;
     if let Some(mut stdin) = child.stdin.take() {
         match stdin.write_all(input.as_bytes()) {
-            // It gave up reading: what it said tells why.
+            // The program stopped reading; its output tells why.
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
             written => written.map_err(lost)?,
         }
@@ -50,15 +52,17 @@ fn finished(what: &str, output: Output) -> Result<String, LocalError> {
     if output.status.success() {
         return Ok(text(&output.stdout));
     }
-    let said = [output.stdout, output.stderr].map(|bytes| text(&bytes)).join("\n");
-    Err(failed(what, format!("{}: {}", output.status, said.trim())))
+    let printed = [output.stdout, output.stderr].map(|bytes| text(&bytes)).join("\n");
+    Err(failed(what, format!("{}: {}", output.status, printed.trim())))
 }
 
 fn failed(what: &str, output: String) -> LocalError {
     LocalError::Program { program: what.to_owned(), output }
 }
 
-/// Sends a signal to a process, if it is still the one meant once nobody else can get its number.
+/// Sends a signal to a process if `still` confirms that `pid` is still the intended process.
+///
+/// The pidfd is opened before the check, so that the pid cannot be reused in between.
 pub(crate) fn send(pid: Pid, signal: Signal, still: impl FnOnce() -> bool) -> bool {
     let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else {
         return false;

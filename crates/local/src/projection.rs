@@ -1,7 +1,7 @@
-//! The tokens of service accounts in files, as the kubelet projects them into pods: replaced before they expire, for as long as
-//! the stack runs.
+//! Service account tokens in files, as the kubelet projects them into pods.
 //!
-//! A token's file is `identity/serviceaccounts/NAMESPACE/NAME/AUDIENCE/token`: where one lies is all that is known of it, so that
+//! The stack replaces them before they expire. A token's file is
+//! `identity/serviceaccounts/NAMESPACE/NAME/AUDIENCE/token`: the path is the only record of it, so
 //! the next start finds it again.
 
 use std::fs;
@@ -20,17 +20,18 @@ use crate::error::at;
 use crate::layout::{make_directory, write_atomically};
 use crate::{Layout, LocalError};
 
-/// How long a token is good for: the kubelet's usual hour.
+/// Lifetime of a token: the kubelet's default.
 const LIFETIME: Duration = Duration::from_secs(3600);
 
-/// When a token is replaced: "older than 80 percent of its total TTL".
-/// Source: "Configure Service Accounts for Pods", token volume projection, in Kubernetes' documentation.
+/// Age at which a token is replaced: "older than 80 percent of its total TTL".
+/// Source: "Configure Service Accounts for Pods", token volume projection, in Kubernetes'
+/// documentation.
 const RENEWAL: Duration = Duration::from_secs(LIFETIME.as_secs() * 4 / 5);
 
-/// How often the files are looked through.
-const ROUND: Duration = Duration::from_secs(30);
+/// Interval between checks of the files.
+const CHECK_INTERVAL: Duration = Duration::from_secs(30);
 
-/// What the one pod of a service account is called: as the first of a set.
+/// Returns the name of a service account's only pod, as a StatefulSet names its first one.
 pub(crate) fn pod(account: &str) -> String {
     format!("{account}-0")
 }
@@ -48,7 +49,7 @@ impl Projections {
         Self { root: layout.identity().join("serviceaccounts"), store, issuer: issuer.to_owned() }
     }
 
-    /// The file with a service account's token for `audience`, which is written where there is none that is good yet.
+    /// Returns the file with a service account's token for `audience`, writing it if it is due.
     pub(crate) fn ensure(
         &self,
         namespace: &str,
@@ -73,8 +74,8 @@ impl Projections {
         Ok(file)
     }
 
-    /// Replaces the tokens that are due, or all of them. What can't be replaced is said in the log, and is no reason to leave the
-    /// others out.
+    /// Replaces the tokens that are due, or all of them. An error is logged and does not stop the
+    /// rest.
     fn renew(&self, all: bool, now: SystemTime) {
         let children = |directory: &PathBuf| {
             fs::read_dir(directory)
@@ -93,12 +94,13 @@ impl Projections {
             }
             match self.write(&file, now) {
                 Ok(()) => {
-                    tracing::debug!(file = %file.display(), "a service account's token was replaced")
+                    tracing::debug!(file = %file.display(), "service account token replaced")
                 }
-                // The account has gone, and its tokens with it.
+                // The service account was deleted.
                 Err(LocalError::Store(StoreError::NotFound(_))) => drop(fs::remove_file(&file)),
                 Err(error) => {
-                    tracing::error!(%error, file = %file.display(), "a service account's token can't be replaced")
+                    tracing::error!(%error, file = %file.display(), "cannot replace a service \
+                     account token")
                 }
             }
         }
@@ -110,7 +112,7 @@ impl Projections {
             (names.next(), names.next(), names.next())
         else {
             return Err(LocalError::Unusable(format!(
-                "{} is no place for a token",
+                "cannot write a token to {}: the path does not name a service account",
                 file.display()
             )));
         };
@@ -130,7 +132,7 @@ impl Projections {
     }
 }
 
-/// Whether a token is to be replaced: one that can't be read is.
+/// Returns true if a token is to be replaced, or cannot be read.
 fn is_due(file: &Path, now: SystemTime) -> bool {
     let Ok(token) = fs::read_to_string(file).map(Zeroizing::new) else {
         return true;
@@ -141,25 +143,25 @@ fn is_due(file: &Path, now: SystemTime) -> bool {
     })
 }
 
-/// Keeps the tokens fresh until it is dropped.
+/// Background task that refreshes the tokens until it is dropped.
 #[derive(Debug)]
 pub(crate) struct RefreshTask(JoinHandle<()>);
 
 impl RefreshTask {
-    /// Replaces every token, since the issuer may have got another name, and then those that are due.
+    /// Replaces every token, because the issuer's URL may have changed, then those that are due.
     pub(crate) fn start(layout: &Layout, issuer: &str) -> Result<Self, LocalError> {
         let store = Store::open(&state_directory(&layout.authority()))?;
         let projections = std::sync::Arc::new(Projections::new(layout, store, issuer));
         projections.renew(true, SystemTime::now());
         Ok(Self(tokio::spawn(async move {
             loop {
-                tokio::time::sleep(ROUND).await;
+                tokio::time::sleep(CHECK_INTERVAL).await;
                 let projections = std::sync::Arc::clone(&projections);
                 if let Err(error) =
                     tokio::task::spawn_blocking(move || projections.renew(false, SystemTime::now()))
                         .await
                 {
-                    tracing::error!(%error, "the tokens of service accounts could not be looked through");
+                    tracing::error!(%error, "cannot check the service account tokens");
                 }
             }
         })))
@@ -172,7 +174,7 @@ impl Drop for RefreshTask {
     }
 }
 
-/// Reads a file of at most `most` bytes; none where it is not there.
+/// Reads at most `most` bytes of a file. `None` if it does not exist.
 pub(crate) fn read(path: &Path, most: u64) -> Result<Option<Zeroizing<String>>, LocalError> {
     use std::io::Read;
     let file = match fs::File::open(path) {

@@ -1,4 +1,4 @@
-//! What a stack's authority knows from the start: a file that is shipped, or the owner's own.
+//! Initial state of a stack's authority: the built-in file, or one of the operator.
 
 use std::time::SystemTime;
 
@@ -9,22 +9,22 @@ use countersign_core::region::Region;
 
 use crate::LocalError;
 
-/// The file that is shipped, with its comments.
+/// Built-in file, with its comments.
 pub const DEFAULT: &str = include_str!("seed/default.toml");
 
-/// What stands in a file in braces, and is known only when a stack starts.
+/// Values of the placeholders in a seed file, known when a stack starts.
 #[derive(Debug, Clone, Copy)]
 pub struct TemplateVars<'a> {
-    /// `{account}`
+    /// Value of `{account}`.
     pub account: &'a AccountId,
-    /// `{partition}` is this region's.
+    /// Region: value of `{region}`, and its partition of `{partition}`.
     pub region: &'a Region,
-    /// `{issuer}`, and without its scheme `{issuer_host}`.
+    /// Value of `{issuer}`, and without its scheme of `{issuer_host}`.
     pub issuer: &'a str,
 }
 
 impl TemplateVars<'_> {
-    /// The file with the facts in it. What else stands in braces stays as it is.
+    /// Replaces the placeholders. Other text in braces stays as it is.
     #[must_use]
     pub fn render(&self, text: &str) -> String {
         let host = self.issuer.split_once("://").map_or(self.issuer, |(_, host)| host);
@@ -35,29 +35,31 @@ impl TemplateVars<'_> {
     }
 }
 
-/// Applies the file of a stack. The shipped one ([`None`]) is for a store that knows no user and no role yet: what its owner has
-/// taken away of it since does not come back. The owner's own counts whenever a stack starts.
+/// Applies a seed file to the store.
+///
+/// The built-in file (`None`) is applied only to a store without users and roles, so that what the
+/// operator deleted does not come back. The operator's own file is applied at every start.
 ///
 /// # Errors
-/// [`LocalError::Unusable`] with every mistake in the file, [`LocalError::Store`].
+/// [`LocalError::Unusable`] with every error in the file, [`LocalError::Store`].
 pub fn apply(
     store: &Store,
-    own: Option<&str>,
-    facts: &TemplateVars<'_>,
+    seed_file: Option<&str>,
+    vars: &TemplateVars<'_>,
     now: SystemTime,
 ) -> Result<ImportSummary, LocalError> {
     let state = store.state()?;
-    let account = facts.account.as_str();
+    let account = vars.account.as_str();
     let known = state.of_account::<countersign_authority::model::User>(account).next().is_some()
         || state.of_account::<countersign_authority::model::Role>(account).next().is_some();
-    if own.is_none() && known {
+    if seed_file.is_none() && known {
         return Ok(ImportSummary::default());
     }
-    let text = facts.render(own.unwrap_or(DEFAULT));
+    let text = vars.render(seed_file.unwrap_or(DEFAULT));
     import(store, &text, ImportMode::Apply, now).map_err(|error| match error {
         ImportError::Store(error) => LocalError::Store(error),
         ImportError::InvalidFile(mistakes) => {
-            LocalError::Unusable(format!("the state to start from is refused\n{mistakes}"))
+            LocalError::Unusable(format!("cannot apply the seed file:\n{mistakes}"))
         }
     })
 }

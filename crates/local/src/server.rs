@@ -1,4 +1,4 @@
-//! A server of any engine: where the three of them are told apart.
+//! A database server of any engine: dispatches to the engine's module.
 
 use std::fs;
 use std::io;
@@ -18,18 +18,20 @@ use crate::server_dir::ServerDir;
 use crate::state::CreatedBy;
 use crate::{Installation, Layout, LocalError, Version, mysql, postgres};
 
-/// What an instance's directory is of: written before any data is made, so that [`Server::stop_found`] knows it.
+/// Engine and version of an instance's directory.
+///
+/// Written before any data is created, so that [`Server::stop_found`] can read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Kind {
     pub(crate) engine: Engine,
     pub(crate) version: Version,
 }
 
-/// The file that holds the [`Kind`].
+/// Name of the file that holds the [`Kind`].
 const KIND: &str = "server.json";
 
 impl Kind {
-    /// What lies in the directory of `instance`; nothing where nothing does.
+    /// Reads the file of `instance`. `None` if the instance has none.
     pub(crate) fn read(layout: &Layout, instance: &InstanceId) -> Result<Option<Self>, LocalError> {
         let path = layout.instance(instance).join(KIND);
         let text = match fs::read(&path) {
@@ -39,7 +41,7 @@ impl Kind {
         let parsed = serde_json::from_slice(&text);
         parsed.map(Some).map_err(|error| {
             LocalError::Unusable(format!(
-                "{} was not written by this version: {error}",
+                "cannot read {}: another version wrote it: {error}",
                 path.display()
             ))
         })
@@ -47,20 +49,20 @@ impl Kind {
 
     fn write(self, home: &Path) -> Result<(), LocalError> {
         let text = serde_json::to_vec(&self).map_err(|error| {
-            LocalError::Unusable(format!("the version can't be written: {error}"))
+            LocalError::Unusable(format!("cannot write the server's version: {error}"))
         })?;
         write_atomically(&home.join(KIND), &text, 0o644, None)
     }
 }
 
-/// Where a server that is to be followed listens.
+/// Primary server of a replica.
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) sockets: PathBuf,
     pub(crate) port: u16,
 }
 
-/// A server in its directory.
+/// A database server in its directory.
 #[derive(Debug)]
 pub(crate) enum Server {
     Postgres(Postgres),
@@ -73,19 +75,22 @@ impl Server {
         instance: InstanceId,
         layout: &Layout,
         run_as: RunAs,
-        maker: CreatedBy,
+        created_by: CreatedBy,
     ) -> Self {
         let home = ServerDir::new(layout, &instance, run_as);
         match installation.engine {
-            Engine::Postgres => Self::Postgres(Postgres::new(installation, instance, home, maker)),
+            Engine::Postgres => {
+                Self::Postgres(Postgres::new(installation, instance, home, created_by))
+            }
             Engine::Mariadb | Engine::Mysql => {
-                Self::Mysql(Mysql::new(installation, instance, home, maker))
+                Self::Mysql(Mysql::new(installation, instance, home, created_by))
             }
         }
     }
 
-    /// Stops the server whose directory is there, if it runs; PostgreSQL by its own programs, the others also where theirs have
-    /// gone.
+    /// Stops the server of a directory, if it runs.
+    ///
+    /// PostgreSQL is stopped by its own programs; MariaDB and MySQL also if theirs are gone.
     pub(crate) fn stop_found(
         layout: &Layout,
         instance: &InstanceId,
@@ -99,14 +104,14 @@ impl Server {
         match engine {
             Engine::Postgres => {
                 let installation = Installation::find(engine, Some(version), unpacked)?;
-                // Stopping it takes no superuser: it does not matter who made it.
+                // Stopping needs no superuser, so the creator does not matter.
                 Postgres::new(installation, instance.clone(), home, CreatedBy::CommandLine).stop()
             }
             Engine::Mariadb | Engine::Mysql => mysql::stop(&home),
         }
     }
 
-    /// Makes the data directory where there is none: on request as a copy of another server's, which it follows then.
+    /// Creates the data directory if there is none, on request as a replica of `source`.
     pub(crate) fn create(
         &self,
         layout: &Layout,
@@ -124,7 +129,7 @@ impl Server {
         }
     }
 
-    /// Whether the server runs: also one that an earlier stack left behind.
+    /// Returns true if the server runs, including one that an earlier stack left running.
     pub(crate) fn is_running(&self) -> bool {
         match self {
             Self::Postgres(server) => server.is_running(),
@@ -132,7 +137,7 @@ impl Server {
         }
     }
 
-    /// Starts the server, or has one that runs take its configuration again.
+    /// Starts the server, or reloads the configuration of a running one.
     pub(crate) fn start(&self, port: u16) -> Result<(), LocalError> {
         match self {
             Self::Postgres(server) => server.start(port),
@@ -140,7 +145,7 @@ impl Server {
         }
     }
 
-    /// Makes a database user who logs in with IAM, or makes one of a user who is there.
+    /// Creates a database user that logs in with IAM, or converts an existing user.
     pub(crate) fn ensure_login(&self, port: u16, user: &DbUser) -> Result<(), LocalError> {
         match self {
             Self::Postgres(server) => server.ensure_login(port, user),
@@ -148,20 +153,20 @@ impl Server {
         }
     }
 
-    /// Makes the master user of RDS, and a database that is its own.
-    pub(crate) fn make_master(
+    /// Creates the RDS master user and a database that it owns.
+    pub(crate) fn create_master(
         &self,
         port: u16,
         master: &MasterUser,
         database: Option<&str>,
     ) -> Result<(), LocalError> {
         match self {
-            Self::Postgres(server) => server.make_master(port, master, database),
-            Self::Mysql(server) => server.make_master(master, database),
+            Self::Postgres(server) => server.create_master(port, master, database),
+            Self::Mysql(server) => server.create_master(master, database),
         }
     }
 
-    /// Gives the master user another password.
+    /// Changes the master user's password.
     pub(crate) fn set_password(&self, port: u16, master: &MasterUser) -> Result<(), LocalError> {
         match self {
             Self::Postgres(server) => server.set_password(port, master),
@@ -169,7 +174,7 @@ impl Server {
         }
     }
 
-    /// psql, mariadb or mysql as the server's administrator.
+    /// Returns a psql, mariadb or mysql command that connects as the server's administrator.
     pub(crate) fn client(&self, port: u16) -> Command {
         match self {
             Self::Postgres(server) => server.psql(port),
@@ -178,7 +183,9 @@ impl Server {
     }
 }
 
-/// The host that tokens are signed for and clients are told: clients of MySQL take `localhost` for its Unix socket.
+/// Returns the host that tokens are signed for.
+///
+/// MySQL clients connect to the Unix socket if the host is `localhost`.
 pub(crate) const fn host(engine: Engine) -> &'static str {
     match engine {
         Engine::Postgres => "localhost",
@@ -186,7 +193,7 @@ pub(crate) const fn host(engine: Engine) -> &'static str {
     }
 }
 
-/// The database that a new server has.
+/// Returns the name of a new server's database.
 pub(crate) const fn database(engine: Engine) -> &'static str {
     match engine {
         Engine::Postgres => postgres::DATABASE,

@@ -1,4 +1,4 @@
-//! The directory of one server: what is the owner's in it, and what is the server's own.
+//! Directory of one server: parts that the stack's owner writes, and parts that the server writes.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -12,7 +12,7 @@ use crate::layout::make_directory;
 use crate::os_user::RunAs;
 use crate::{Layout, LocalError};
 
-/// A server's directory, and who the server runs as.
+/// Directory of a server, and the user that the server runs as.
 #[derive(Debug)]
 pub(crate) struct ServerDir {
     path: PathBuf,
@@ -24,43 +24,44 @@ impl ServerDir {
         Self { path: layout.instance(instance), run_as }
     }
 
-    /// The server's data: its own.
+    /// Data directory; the server owns it.
     pub(crate) fn data(&self) -> PathBuf {
         self.path.join("data")
     }
 
-    /// The data while it is being made.
+    /// Data directory while it is being created.
     pub(crate) fn partial_data(&self) -> PathBuf {
         self.path.join("data.partial")
     }
 
-    /// The server's sockets: its own.
+    /// Directory of the server's sockets; the server owns it.
     pub(crate) fn run(&self) -> PathBuf {
         self.path.join("run")
     }
 
-    /// The server's configuration, which it can't change.
+    /// Directory of the configuration; the server cannot write it.
     pub(crate) fn etc(&self) -> PathBuf {
         self.path.join("etc")
     }
 
-    /// The server's certificate and key.
+    /// Directory of the certificate and key.
     pub(crate) fn tls(&self) -> PathBuf {
         self.path.join("tls")
     }
 
-    /// The plugins that the server may load.
+    /// Directory of the plugins that the server may load.
     pub(crate) fn plugins(&self) -> PathBuf {
         self.path.join("plugins")
     }
 
-    /// What the server prints.
+    /// Log of the server's standard output and error.
     pub(crate) fn log(&self) -> PathBuf {
         self.path.join("server.log")
     }
 
-    /// Makes the directories, and has `initialize` fill the data directory where there is none; one that was half made is
-    /// made anew.
+    /// Creates the directories, and calls `initialize` for a new data directory.
+    ///
+    /// A data directory that was created only in part is created anew.
     pub(crate) fn create(
         &self,
         initialize: impl FnOnce(&Path) -> Result<(), LocalError>,
@@ -85,8 +86,9 @@ impl ServerDir {
         fs::rename(&partial, self.data()).map_err(at(&partial))
     }
 
-    /// The log, and how much of it there is already. Opened here, as whoever runs the stack: the server inherits it, so that
-    /// it needn't be able to make it.
+    /// Opens the log, and returns its current length.
+    ///
+    /// The server inherits the file, so that it needs no permission to create it.
     pub(crate) fn open_log(&self) -> Result<(File, u64), LocalError> {
         let path = self.log();
         let log = OpenOptions::new()
@@ -99,19 +101,19 @@ impl ServerDir {
         Ok((log, length))
     }
 
-    /// What has been logged since `beginning`, and where all of it is.
-    pub(crate) fn logged_since(&self, beginning: u64) -> String {
+    /// Returns the log since `offset`, and the path of the log.
+    pub(crate) fn logged_since(&self, offset: u64) -> String {
         let path = self.log();
-        let said = fs::read(&path).unwrap_or_default();
-        let said = said.get(usize::try_from(beginning).unwrap_or(0)..).unwrap_or_default();
-        format!("{} (all of it is in {})", String::from_utf8_lossy(said).trim(), path.display())
+        let log = fs::read(&path).unwrap_or_default();
+        let new = log.get(usize::try_from(offset).unwrap_or(0)..).unwrap_or_default();
+        format!("{} (full log: {})", String::from_utf8_lossy(new).trim(), path.display())
     }
 
     pub(crate) const fn run_as(&self) -> &RunAs {
         &self.run_as
     }
 
-    /// A command that runs as the server does.
+    /// Returns a command that runs as the server's user.
     pub(crate) fn command(&self, program: &Path) -> Command {
         self.run_as.command(program, &self.path)
     }

@@ -1,5 +1,5 @@
-//! The places that machines, pods and people get credentials from, as a process finds them: the variables that each platform sets,
-//! and the files that they lead to.
+//! Sources of AWS credentials as machines, pods and people find them: the environment variables
+//! that each platform sets, and the files that they name.
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -16,52 +16,52 @@ use crate::projection::{Projections, pod, read};
 use crate::state::State;
 use crate::{Layout, LocalError};
 
-/// The role that a stack has for these places from the start.
+/// Role that a stack creates for these sources.
 pub const DEFAULT_ROLE: &str = "app-pod";
 
-/// Where people sign in. No name server knows it: nobody is asked there, since the sign-in is in the cache already.
+/// Start URL of the sign-in. It is never contacted: the sign-in is in the SDKs' cache already.
 const START_URL: &str = "https://sso.countersign.internal/start";
 
-/// SHA-1 of [`START_URL`], after which the SDKs name the file of the sign-in.
+/// SHA-1 of [`START_URL`]: the SDKs name the cache file after it.
 const START_URL_HASH: &str = "37079d3b241da592e4b80ec2b927c4adc0ee8ed4";
 
-/// How long a sign-in lasts. Source: "Session durations" in the IAM Identity Center user guide: eight hours.
+/// Lifetime of a sign-in: eight hours, as in "Session durations" of the IAM Identity Center guide.
 const SIGN_IN: Duration = Duration::from_secs(8 * 3600);
 
-/// The longest sign-in that is read, in bytes.
+/// Maximum size of a cached sign-in in bytes.
 const MAX_SIGN_IN: u64 = 4096;
 
-/// Where credentials come from.
+/// A source of credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source<'a> {
     /// IAM roles for service accounts: a pod's token for STS.
     Irsa(Account<'a>),
     /// EKS Pod Identity: a pod's token for the agent.
     PodIdentity(Account<'a>),
-    /// The endpoint that ECS gives to containers.
+    /// ECS container credentials endpoint.
     Ecs,
-    /// EC2's instance metadata.
+    /// EC2 instance metadata service.
     Imds,
-    /// A user who signed in to IAM Identity Center.
+    /// IAM Identity Center sign-in of a user.
     Sso {
-        /// The user's name.
+        /// User name.
         user: &'a str,
     },
 }
 
-/// A service account.
+/// A Kubernetes service account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Account<'a> {
-    /// Its namespace.
+    /// Namespace.
     pub namespace: &'a str,
-    /// Its name.
+    /// Name.
     pub name: &'a str,
 }
 
-/// A variable and its value, which may be a secret.
+/// Name of an environment variable and its value, which may be a secret.
 pub type Variable = (&'static str, Zeroizing<String>);
 
-/// Prepares the places of a stack that runs.
+/// Prepares the sources of a running stack.
 #[derive(Debug, Clone, Copy)]
 pub struct Sources<'a> {
     layout: &'a Layout,
@@ -70,17 +70,20 @@ pub struct Sources<'a> {
 }
 
 impl<'a> Sources<'a> {
-    /// Of the stack that `state` describes, with its store.
+    /// Returns the sources of the stack that `state` describes.
     #[must_use]
     pub const fn new(layout: &'a Layout, state: &'a State, store: &'a Store) -> Self {
         Self { layout, state, store }
     }
 
-    /// The variables of a process whose credentials come from `source` and are the role's of that name: the default one's, where
-    /// none is given, or the one that is associated with the service account already. Everything that they lead to is made.
+    /// Returns the environment variables of a process that takes its credentials from `source`.
+    ///
+    /// `role` names the role; `None` selects the one associated with the service account, or
+    /// [`DEFAULT_ROLE`]. Files that the variables name are written.
     ///
     /// # Errors
-    /// [`LocalError::Store`] for an unknown role, [`LocalError::Unusable`] for a place that the stack does not have.
+    /// [`LocalError::Store`] for an unknown role, [`LocalError::Unusable`] for a source that the
+    /// stack does not have.
     pub fn variables(
         &self,
         source: Source<'_>,
@@ -101,7 +104,7 @@ impl<'a> Sources<'a> {
             Source::Sso { user } => self.sso(user, role)?,
         };
         if !matches!(source, Source::Sso { .. }) {
-            // A person's own files would come before all these.
+            // The user's own files would take precedence over these sources.
             let empty = plain(self.directory("")?.join("empty"));
             write_atomically(empty.as_str().as_ref(), b"", 0o600, None)?;
             variables.extend(
@@ -112,8 +115,8 @@ impl<'a> Sources<'a> {
         Ok(variables)
     }
 
-    /// The endpoint is named once more for STS, and below for SSO: the SDK for Go does not look at `AWS_ENDPOINT_URL` before it has
-    /// its credentials.
+    /// `AWS_ENDPOINT_URL_STS` is set too: the SDK for Go reads `AWS_ENDPOINT_URL` only after it has
+    /// credentials. The same holds for SSO below.
     fn irsa(&self, account: Account<'_>, role: Option<&str>) -> Result<Vec<Variable>, LocalError> {
         let Account { namespace, name } = account;
         let role = self.role(role)?;
@@ -122,7 +125,7 @@ impl<'a> Sources<'a> {
         Ok(vec![
             ("AWS_ROLE_ARN", Zeroizing::new(role)),
             ("AWS_WEB_IDENTITY_TOKEN_FILE", plain(file)),
-            // Of the form that STS wants, which the names of pods are but for their length.
+            // A role session name has at most 64 characters; a pod's name otherwise fits.
             ("AWS_ENDPOINT_URL_STS", Zeroizing::new(self.endpoint()?.to_owned())),
             ("AWS_ROLE_SESSION_NAME", Zeroizing::new(pod(name).chars().take(64).collect())),
         ])
@@ -156,19 +159,22 @@ impl<'a> Sources<'a> {
     fn metadata(&self, role: Option<&str>) -> Result<Zeroizing<String>, LocalError> {
         if role.is_some() {
             return Err(LocalError::Unusable(
-                "the role of a machine is its instance profile's: leave --role out".to_owned(),
+                "cannot use --role: a machine's role is that of its instance profile; omit --role"
+                    .to_owned(),
             ));
         }
         let missing = || {
             LocalError::Unusable(
-                "the stack has no metadata service: start it with --instance-profile NAME"
+                "cannot use instance metadata: the stack has no metadata service; start it with \
+                 --instance-profile NAME"
                     .to_owned(),
             )
         };
         self.state.metadata_endpoint.clone().map(Zeroizing::new).ok_or_else(missing)
     }
 
-    /// All SDKs look for the sign-in in `$HOME/.aws/sso/cache` and nowhere else: the home is one of the stack's own.
+    /// The SDKs read the sign-in only from `$HOME/.aws/sso/cache`, so HOME is a directory of the
+    /// stack.
     fn sso(&self, user: &str, role: Option<&str>) -> Result<Vec<Variable>, LocalError> {
         let profile = role.unwrap_or(DEFAULT_ROLE);
         let role = self.role(role)?;
@@ -200,17 +206,18 @@ impl<'a> Sources<'a> {
         ])
     }
 
-    /// A profile of the old form, without `sso_session`: every SDK reads it, and none wants to refresh it.
+    /// Returns a profile without `sso_session`: every SDK reads it, and none tries to refresh it.
     fn profile(&self, role: &str) -> String {
         let (region, account, name) =
             (&self.state.region, &self.state.account, role.rsplit('/').next().unwrap_or_default());
         format!(
-            "[profile {name}]\nsso_start_url = {START_URL}\nsso_region = {region}\nsso_account_id = {account}\nsso_role_name = {name}\n\
+            "[profile {name}]\nsso_start_url = {START_URL}\nsso_region = {region}\nsso_account_id \
+             = {account}\nsso_role_name = {name}\n\
              region = {region}\n\n"
         )
     }
 
-    /// The ARN of a role of that name.
+    /// Returns the ARN of a role.
     fn role(&self, name: Option<&str>) -> Result<String, LocalError> {
         let (name, account) = (name.unwrap_or(DEFAULT_ROLE), &self.state.account);
         let state = self.store.state()?;
@@ -230,12 +237,15 @@ impl<'a> Sources<'a> {
 
     fn endpoint(&self) -> Result<&str, LocalError> {
         let missing = || {
-            LocalError::Unusable("the stack's authority does not listen for AWS clients".to_owned())
+            LocalError::Unusable(
+                "cannot use the AWS API: the stack's authority does not listen for AWS clients"
+                    .to_owned(),
+            )
         };
         self.state.aws_endpoint_url.as_deref().ok_or_else(missing)
     }
 
-    /// A private directory below that of identities.
+    /// Creates a private directory below the identity directory.
     fn directory(&self, below: &str) -> Result<PathBuf, LocalError> {
         let mut path = self.layout.identity();
         make_directory(&path, 0o700)?;
@@ -247,7 +257,7 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// A path of the stack's, which is of plain characters.
+/// Formats a path of the stack, which has only plain characters (see [`Layout::new`]).
 fn plain(path: PathBuf) -> Zeroizing<String> {
     Zeroizing::new(path.display().to_string())
 }

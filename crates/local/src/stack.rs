@@ -1,114 +1,60 @@
-//! A whole stack in one directory: the authority and its servers, from nothing to ready and back.
+//! A local stack in one directory: the authority and its database servers, started and stopped.
 
 pub mod attached;
 mod builder;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use countersign_authority::log::DECISIONS;
 use countersign_authority::servers::Servers;
 use countersign_authority::store::{Location, Store};
-use countersign_authority::verifier::VerifierConfig;
 use countersign_authority::verifier_socket::{AllowedPeers, SocketAccess};
-use countersign_aws_api::Machine;
 use countersign_aws_api::server::{
     AuthorityServer, Config, Proofs, log_directory, state_directory,
 };
-use countersign_core::name::{AccountId, Engine, InstanceId};
-use countersign_core::region::Region;
+use countersign_core::name::Engine;
 use nix::unistd::User;
 use rustix::process::{Pid, Signal};
 
-use crate::fleet::{AuthBackend, Fleet};
+use crate::auth_backend::AuthBackend;
+use crate::fleet::Fleet;
 use crate::os_user::RunAs;
 use crate::program::send;
 use crate::projection::RefreshTask;
 use crate::server::Server;
 use crate::state::{CreatedBy, DesiredState, InstanceState, Lock, Phase, SkippedServer, State};
-use crate::{Layout, LocalError, Version, pam};
+use crate::{Layout, LocalError, pam};
+
+pub use crate::plan::{AuthPreference, Plan, ServerSpec};
 
 use builder::Builder;
 
-/// How long a stack may take to stop.
-const STOP_PATIENCE: Duration = Duration::from_secs(90);
+/// Longest time that a stack may take to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Which way PostgreSQL servers ask the verifier; MariaDB and MySQL ask by their plugin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Preference {
-    /// By PAM where that can be set up, otherwise by LDAP.
-    #[default]
-    Automatic,
-    /// By PAM, or not at all.
-    Pam,
-    /// By LDAP.
-    Ldap,
-}
-
-/// A server that is to run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
-    /// Its name.
-    pub instance: InstanceId,
-    /// Its kind.
-    pub engine: Engine,
-    /// Its version; the newest installed where none is given.
-    pub version: Option<Version>,
-    /// Its port; the one that it had, or a free one, where none is given.
-    pub port: Option<u16>,
-}
-
-/// What is to run.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// Where.
-    pub layout: Layout,
-    /// The servers; those that ran there before, or one PostgreSQL, where none is named.
-    pub servers: Vec<Wanted>,
-    /// How PostgreSQL asks.
-    pub preference: Preference,
-    /// The PAM module's file, where one was found.
-    pub pam_module: Option<PathBuf>,
-    /// The file of the plugin for MariaDB and MySQL, where one was found.
-    pub mysql_plugin: Option<PathBuf>,
-    /// Where [`crate::install`] unpacks newer versions.
-    pub unpacked: PathBuf,
-    /// The account that everything belongs to.
-    pub account: AccountId,
-    /// The region that everything is in.
-    pub region: Region,
-    /// Where LDAP binds are taken, where a server needs them.
-    pub ldap_address: IpAddr,
-    /// The system users, beside the one that runs the servers here, whose database servers may ask the verifier.
-    pub allowed_users: Vec<String>,
-    /// How the verifier decides.
-    pub settings: VerifierConfig,
-    /// How the issuer of service accounts' tokens calls itself.
-    pub issuer: String,
-    /// The machine whose metadata service is to listen on loopback: every user of the system can ask it.
-    pub machine: Option<Machine>,
-    /// The owner's own file of what the authority knows from the start, in the place of [`crate::seed::DEFAULT`].
-    pub start: Option<PathBuf>,
-}
-
-/// A stack that runs. The servers go on where it is dropped, as they do when the process is killed; [`Stack::down`] stops them.
+/// A running stack.
+///
+/// Dropping it leaves the servers running, as killing the process does; [`Stack::down`] stops them.
 #[derive(Debug)]
 pub struct Stack {
     service: AuthorityServer,
     fleet: Arc<Fleet>,
     state: State,
-    _keeper: RefreshTask,
+    _refresh: RefreshTask,
     _lock: Lock,
 }
 
 impl Stack {
-    /// Starts everything. Servers that an earlier, killed stack left running are taken over, their sessions with them.
-    /// `progress` hears of each step before it is taken.
+    /// Starts the authority and all servers.
+    ///
+    /// Servers that an earlier, killed stack left running are adopted together with their sessions.
+    /// `progress` is called before each step.
     ///
     /// # Errors
-    /// [`LocalError`], with what to do next. No server is left running then.
+    /// [`LocalError`], with the remedy. No server is left running.
     pub async fn up(
         plan: Plan,
         progress: impl Fn(&str) + Send + 'static,
@@ -116,46 +62,24 @@ impl Stack {
         let layout = plan.layout.clone();
         layout.create()?;
         let lock = Lock::try_take(&layout)?
-            .ok_or_else(|| LocalError::Running(layout.root().to_owned()))?;
+            .ok_or_else(|| LocalError::AlreadyRunning(layout.root().to_owned()))?;
         let run_as = RunAs::choose()?;
         run_as.check_entry(layout.root())?;
         let before = State::read(&layout)?;
         let wanted = wanted(&plan, before.as_ref())?;
         attached::check_names(&layout, wanted.iter().map(|server| &server.instance))?;
-        // Also where no PostgreSQL is wanted yet: one may be made while the stack runs.
+        // Checked even if no PostgreSQL server is planned: the RDS API may create one later.
         let postgres = AuthBackend::choose(&plan)?;
         if wanted.iter().any(|server| server.engine == Engine::Postgres) {
-            postgres.way()?;
+            postgres.availability()?;
         }
-        let by_ldap = matches!(postgres, AuthBackend::Ldap(_));
-        let (uid, group) = run_as.ids();
-        let state = starting(&plan);
+        let config = authority_config(&plan, &layout, &run_as, &postgres)?;
+        let state = initial_state(&plan);
         let fleet = Arc::new(Fleet::new(&plan, run_as, postgres, state)?);
         progress("starting the authority");
-        let service = AuthorityServer::start(Config {
-            directory: layout.authority(),
-            store: Location::Directory(state_directory(&layout.authority())),
-            socket: layout.socket(),
-            reach: if plan.allowed_users.is_empty() {
-                group.map_or(SocketAccess::Owner, SocketAccess::Group)
-            } else {
-                SocketAccess::Everyone
-            },
-            askers: AllowedPeers::new(allowed(&plan.allowed_users)?.into_iter().chain([uid])),
-            ldap: by_ldap.then(|| SocketAddr::new(plan.ldap_address, 0)),
-            http: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
-            metadata: plan
-                .machine
-                .clone()
-                .map(|machine| (SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), machine)),
-            issuer: plan.issuer.clone(),
-            settings: plan.settings,
-            proofs: Proofs::Own(plan.region.partition()),
-            servers: Some(Arc::<Fleet>::clone(&fleet)),
-            ca: Some(layout.ca()),
-        })
-        .await?;
-        fleet.amend(|state| {
+        let servers: Arc<dyn Servers> = Arc::<Fleet>::clone(&fleet);
+        let service = AuthorityServer::start(Config { servers: Some(servers), ..config }).await?;
+        fleet.update_in_memory(|state| {
             state.ldap = service.ldap;
             state.aws_endpoint_url = service.http.map(|address| format!("http://{address}"));
             state.metadata_endpoint = service.metadata.map(|address| format!("http://{address}"));
@@ -166,7 +90,7 @@ impl Stack {
                 .cloned()
                 .collect();
         });
-        let keeper = RefreshTask::start(&layout, &plan.issuer)?;
+        let refresh = RefreshTask::start(&layout, &plan.issuer)?;
         let builder = Builder {
             plan,
             wanted,
@@ -176,34 +100,36 @@ impl Stack {
         };
         let started = tokio::task::spawn_blocking(move || builder.start());
         let state = started.await.unwrap_or_else(|error| {
-            // Nobody else tells the calls of the API that wait for the start.
+            // API calls that wait for the start would otherwise never end.
             fleet.close();
-            Err(LocalError::Unusable(format!("starting was abandoned: {error}")))
+            Err(LocalError::Unusable(format!("cannot start the servers: {error}")))
         })?;
-        Ok(Self { service, fleet, state, _keeper: keeper, _lock: lock })
+        Ok(Self { service, fleet, state, _refresh: refresh, _lock: lock })
     }
 
-    /// What ran once it was up. What has come and gone through the RDS API since is in [`State::of_running`].
+    /// Returns the state at the end of [`Stack::up`].
+    ///
+    /// [`State::read_running`] includes later changes by the RDS API.
     #[must_use]
     pub const fn state(&self) -> &State {
         &self.state
     }
 
-    /// Its servers, as the RDS API has them.
+    /// Returns the servers as the RDS API sees them.
     #[must_use]
     pub fn servers(&self) -> Arc<dyn Servers> {
         Arc::<Fleet>::clone(&self.fleet)
     }
 
-    /// Waits until the authority ends, which it does not do by itself.
+    /// Waits until the authority ends. It does not end on its own.
     pub async fn ended(&mut self) {
         self.service.ended().await;
     }
 
-    /// Stops the servers, once those that are being made are, then the authority.
+    /// Stops the servers, including those being created, then the authority.
     ///
     /// # Errors
-    /// That of the first server that does not stop; the others are stopped all the same.
+    /// The error of the first server that does not stop. The others are stopped all the same.
     pub async fn down(self) -> Result<(), LocalError> {
         let Self { fleet, service, _lock, .. } = self;
         let stop = move || {
@@ -213,35 +139,37 @@ impl Stack {
         let stopped = tokio::task::spawn_blocking(stop);
         let stopped = stopped
             .await
-            .map_err(|error| LocalError::Unusable(format!("stopping was abandoned: {error}")))?;
+            .map_err(|error| LocalError::Unusable(format!("cannot stop the servers: {error}")))?;
         drop(service);
         stopped
     }
 }
 
-/// What [`down`] found.
+/// Result of [`down`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
-    /// A stack, or what was left of one.
-    Stack,
-    /// Nothing.
-    Nothing,
+pub enum DownResult {
+    /// A stack, or its remains, were stopped.
+    Stopped,
+    /// The directory holds no stack.
+    NothingFound,
 }
 
-/// Stops whatever runs in a directory, also what a killed stack left behind, and on request takes everything away.
+/// Stops everything that runs in a directory, including the remains of a killed stack.
+///
+/// With `wipe`, also deletes the stack's files.
 ///
 /// # Errors
-/// [`LocalError`], where a server or the stack's process does not stop, or a file can't be taken away.
-pub fn down(layout: &Layout, unpacked: &Path, wipe: bool) -> Result<Found, LocalError> {
+/// [`LocalError`] if a server or the stack's process does not stop, or a file cannot be deleted.
+pub fn down(layout: &Layout, unpacked: &Path, wipe: bool) -> Result<DownResult, LocalError> {
     if !layout.lock_file().exists() {
-        return Ok(Found::Nothing);
+        return Ok(DownResult::NothingFound);
     }
     let _lock = match Lock::try_take(layout)? {
         Some(lock) => lock,
         None => stop_holder(layout)?,
     };
     let run_as = RunAs::choose()?;
-    // By what lies there, not by what was written last: a killed stack may not have come to writing.
+    // The directories decide, not the state file: a killed stack may not have written it.
     all(layout
         .instances()?
         .iter()
@@ -252,23 +180,23 @@ pub fn down(layout: &Layout, unpacked: &Path, wipe: bool) -> Result<Found, Local
             store.instance(&name)?.map_or(Ok(()), |instance| pam::remove(&instance.resource_id))?;
         }
         drop(store);
-        // The store may not know yet, or no longer, what the RDS API had made.
+        // The store may lack instances that the RDS API was creating or deleting.
         let made = State::read(layout)?.map(|state| state.instances).unwrap_or_default();
         made.iter().try_for_each(|instance| pam::remove(&instance.resource_id))?;
         layout.wipe()?;
     }
-    Ok(Found::Stack)
+    Ok(DownResult::Stopped)
 }
 
-/// Stops every server, also where one of them does not stop: the first error is the one to report.
+/// Stops every server, and returns the first error.
 fn all(stopping: impl Iterator<Item = Result<(), LocalError>>) -> Result<(), LocalError> {
     let stopped: Vec<Result<(), LocalError>> = stopping.collect();
     stopped.into_iter().collect()
 }
 
-/// Asks the process that holds the lock to stop, and waits for the lock.
+/// Sends SIGTERM to the process that holds the lock, and waits for the lock.
 fn stop_holder(layout: &Layout) -> Result<Lock, LocalError> {
-    let deadline = Instant::now() + STOP_PATIENCE;
+    let deadline = Instant::now() + STOP_TIMEOUT;
     let mut asked: Option<Pid> = None;
     while Instant::now() < deadline {
         if let Some(lock) = Lock::try_take(layout)? {
@@ -284,29 +212,60 @@ fn stop_holder(layout: &Layout) -> Result<Lock, LocalError> {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    let (seconds, output) = (STOP_PATIENCE.as_secs(), layout.output_file());
+    let (seconds, output) = (STOP_TIMEOUT.as_secs(), layout.output_file());
     Err(LocalError::TimedOut(format!(
-        "the stack did not stop in {seconds} s: look into {}",
+        "cannot stop the stack: its process still runs after {seconds} s; see {}",
         output.display()
     )))
 }
 
-/// The numbers of system users.
+/// Resolves names of system users to their ids.
 fn allowed(names: &[String]) -> Result<Vec<u32>, LocalError> {
     let uid = |name: &String| match User::from_name(name) {
         Ok(Some(user)) => Ok(user.uid.as_raw()),
         Ok(None) => Err(LocalError::Unusable(format!(
-            "there is no system user {name:?} to let ask: see --allow-user"
+            "cannot allow the system user {name:?}: no such user; correct --allow-user"
         ))),
-        Err(error) => Err(LocalError::Unusable(format!(
-            "the system user {name:?} can't be looked up: {error}"
-        ))),
+        Err(error) => {
+            Err(LocalError::Unusable(format!("cannot look up the system user {name:?}: {error}")))
+        }
     };
     names.iter().map(uid).collect()
 }
 
-/// The state of a stack that has begun to start.
-fn starting(plan: &Plan) -> State {
+/// Returns the authority's configuration, without database servers.
+fn authority_config(
+    plan: &Plan,
+    layout: &Layout,
+    run_as: &RunAs,
+    postgres: &AuthBackend,
+) -> Result<Config, LocalError> {
+    let (uid, group) = run_as.ids();
+    let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let uses_ldap = matches!(postgres, AuthBackend::Ldap(_));
+    Ok(Config {
+        directory: layout.authority(),
+        store: Location::Directory(state_directory(&layout.authority())),
+        socket: layout.socket(),
+        reach: if plan.allowed_users.is_empty() {
+            group.map_or(SocketAccess::Owner, SocketAccess::Group)
+        } else {
+            SocketAccess::Everyone
+        },
+        askers: AllowedPeers::new(allowed(&plan.allowed_users)?.into_iter().chain([uid])),
+        ldap: uses_ldap.then(|| SocketAddr::new(plan.ldap_address, 0)),
+        http: Some(loopback),
+        metadata: plan.machine.clone().map(|machine| (loopback, machine)),
+        issuer: plan.issuer.clone(),
+        settings: plan.settings,
+        proofs: Proofs::Own(plan.region.partition()),
+        servers: None,
+        ca: Some(layout.ca()),
+    })
+}
+
+/// Returns the state of a stack that begins to start.
+fn initial_state(plan: &Plan) -> State {
     let layout = &plan.layout;
     State {
         pid: std::process::id(),
@@ -322,25 +281,30 @@ fn starting(plan: &Plan) -> State {
         ca: layout.ca(),
         audit_log: log_directory(&layout.authority()).join(DECISIONS),
         instances: Vec::new(),
-        left_out: Vec::new(),
+        skipped: Vec::new(),
         allowed_users: plan.allowed_users.clone(),
     }
 }
 
-/// Whether a server stays whatever is named at the start: what the RDS API has made or stopped, only it takes away.
+/// Returns true if the next start keeps this server in the state, whichever servers are named.
+///
+/// Servers that the RDS API created or stopped are deleted only through the RDS API.
 fn is_kept(known: &InstanceState) -> bool {
-    known.maker == CreatedBy::Api || known.standing != DesiredState::Up
+    known.created_by == CreatedBy::Api || known.desired_state != DesiredState::Up
 }
 
-/// What was named, or what `local up` ran before, or PostgreSQL; and what the RDS API has made and not stopped.
-fn wanted(plan: &Plan, before: Option<&State>) -> Result<Vec<Wanted>, LocalError> {
-    let again = |instance: &InstanceState| Wanted {
+/// Returns the servers to start.
+///
+/// These are the named servers, otherwise those of the previous run, otherwise one PostgreSQL
+/// server; and all servers that the RDS API created and did not stop.
+fn wanted(plan: &Plan, before: Option<&State>) -> Result<Vec<ServerSpec>, LocalError> {
+    let again = |instance: &InstanceState| ServerSpec {
         instance: instance.instance.clone(),
         engine: instance.engine,
         version: Some(instance.version),
         port: None,
     };
-    let missed = |left: &SkippedServer| Wanted {
+    let missed = |left: &SkippedServer| ServerSpec {
         instance: left.instance.clone(),
         engine: left.engine,
         version: None,
@@ -349,10 +313,10 @@ fn wanted(plan: &Plan, before: Option<&State>) -> Result<Vec<Wanted>, LocalError
     let known = || before.iter().flat_map(|state| &state.instances);
     let mut wanted = plan.servers.clone();
     let runs = |instance: &&InstanceState| {
-        instance.standing == DesiredState::Up
-            && (plan.servers.is_empty() || instance.maker == CreatedBy::Api)
+        instance.desired_state == DesiredState::Up
+            && (plan.servers.is_empty() || instance.created_by == CreatedBy::Api)
     };
-    let ran: Vec<Wanted> = known()
+    let ran: Vec<ServerSpec> = known()
         .filter(runs)
         .filter(|ran| wanted.iter().all(|named| named.instance != ran.instance))
         .map(again)
@@ -363,12 +327,12 @@ fn wanted(plan: &Plan, before: Option<&State>) -> Result<Vec<Wanted>, LocalError
     }
     let missing = before
         .iter()
-        .flat_map(|state| &state.left_out)
+        .flat_map(|state| &state.skipped)
         .filter(|left| known().all(|known| known.instance != left.instance));
     wanted.extend(missing.map(missed));
     if wanted.is_empty() && known().next().is_none() {
         let engine = Engine::Postgres;
-        wanted.push(Wanted {
+        wanted.push(ServerSpec {
             instance: engine.as_str().parse()?,
             engine,
             version: None,

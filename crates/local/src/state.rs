@@ -1,4 +1,4 @@
-//! What runs in a directory, as other commands read it.
+//! State file of a stack, as other commands read it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -18,20 +18,20 @@ use crate::error::at;
 use crate::layout::write_atomically;
 use crate::{Layout, LocalError, Version};
 
-/// How a server asks the verifier.
+/// How a server reaches the verifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Authentication {
-    /// By the PAM module, over the Unix socket.
+    /// PAM module, over the Unix socket.
     Pam,
-    /// By LDAP on loopback.
+    /// LDAP on loopback.
     Ldap,
-    /// By the plugin of MariaDB and MySQL, over the Unix socket.
+    /// Plugin of MariaDB and MySQL, over the Unix socket.
     Plugin,
 }
 
 impl Authentication {
-    /// `pam`, `ldap` or `plugin`
+    /// Returns `pam`, `ldap` or `plugin`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -42,144 +42,144 @@ impl Authentication {
     }
 }
 
-/// Who had a server made, and so looks after its users and databases.
+/// Creator of a server, which manages its users and databases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CreatedBy {
-    /// `local up`: its IAM users are those of `local user`.
+    /// `local up`. Its IAM users are those of `local user`.
     #[default]
     CommandLine,
-    /// A client of the RDS API: it has a master user, and whoever that makes.
+    /// A client of the RDS API. It has a master user.
     Api,
 }
 
-/// What is to become of a server.
+/// State in which the next start leaves a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DesiredState {
-    /// It runs, and is started again with the stack.
+    /// RunningServer; started again with the stack.
     #[default]
     Up,
-    /// It was stopped through the RDS API, and stays so.
+    /// Stopped through the RDS API, and kept stopped.
     Stopped,
-    /// It is being made or taken away: the next start takes away what is left of it.
+    /// Being created or deleted: the next start removes its remains.
     Partial,
 }
 
-/// A server that runs, or ran, in the directory.
+/// A server of the directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceState {
-    /// Its name.
+    /// Instance name.
     pub instance: InstanceId,
-    /// What policies name it by.
+    /// Resource id, which policies refer to.
     pub resource_id: ResourceId,
-    /// The server's kind.
+    /// Database engine.
     pub engine: Engine,
-    /// The server's version.
+    /// Server version.
     pub version: Version,
-    /// The host that tokens are signed for.
+    /// Host that tokens are signed for.
     pub host: HostName,
-    /// The port that it listens on.
+    /// Port that it listens on.
     pub port: u16,
-    /// A database that is there.
+    /// Database that exists from the start.
     pub database: String,
-    /// The database user that is there from the start.
+    /// Database user that exists from the start.
     pub user: String,
-    /// How it asks.
+    /// How it reaches the verifier.
     pub authentication: Authentication,
-    /// Why it asks so, where PAM was not to be had.
+    /// Reason for that method, if PAM was not available.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Who had it made.
+    /// Creator.
     #[serde(default, skip_serializing_if = "is_default")]
-    pub maker: CreatedBy,
-    /// What is to become of it.
+    pub created_by: CreatedBy,
+    /// State in which the next start leaves it.
     #[serde(default, skip_serializing_if = "is_default")]
-    pub standing: DesiredState,
+    pub desired_state: DesiredState,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// A server that was asked for and can't be had on this machine.
+/// A server that was requested and cannot run on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SkippedServer {
-    /// Its name.
+    /// Instance name.
     pub instance: InstanceId,
-    /// The server's kind.
+    /// Database engine.
     pub engine: Engine,
-    /// Why.
+    /// Reason.
     pub reason: String,
 }
 
-/// Which server is meant.
+/// Selects a server.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Which {
-    /// The one of this name.
+pub enum InstanceSelector {
+    /// By name.
     Named(InstanceId),
-    /// The first of one of these engines.
+    /// The first one of these engines.
     Of(Vec<Engine>),
-    /// The first.
+    /// The first one.
     #[default]
     First,
 }
 
-/// How far a stack has come.
+/// Phase of a stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
-    /// Its servers are being started: those that are listed may run.
+    /// Servers are being started: the listed ones may run.
     Starting,
-    /// All that is listed runs.
+    /// All listed servers run.
     Ready,
 }
 
-/// What runs, or ran, in the directory.
+/// Contents of the state file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
-    /// The process that runs it.
+    /// Id of the process that runs the stack.
     pub pid: u32,
-    /// How far it has come.
+    /// Phase of the start.
     pub phase: Phase,
-    /// The directory.
+    /// Directory of the stack.
     pub dir: PathBuf,
-    /// The one account.
+    /// AWS account of every instance.
     pub account: AccountId,
-    /// Where its instances are.
+    /// AWS region of every instance.
     pub region: Region,
-    /// The verifier's socket.
+    /// Path of the verifier's Unix socket.
     pub socket: PathBuf,
-    /// The LDAP front.
+    /// Address of the LDAP listener.
     pub ldap: Option<SocketAddr>,
-    /// Where AWS clients find STS.
+    /// URL of the AWS API.
     pub aws_endpoint_url: Option<String>,
-    /// Where the machine's metadata are, where somebody asked for them.
+    /// URL of the metadata service, if requested.
     pub metadata_endpoint: Option<String>,
-    /// How the issuer of service accounts' tokens calls itself.
-    #[serde(default = "usual_issuer")]
+    /// URL of the OpenID Connect issuer of service account tokens.
+    #[serde(default = "default_issuer")]
     pub issuer: String,
-    /// The certificate that clients trust.
+    /// Path of the CA certificate that clients trust.
     pub ca: PathBuf,
-    /// The file of decisions.
+    /// Path of the decision log.
     pub audit_log: PathBuf,
-    /// The servers.
+    /// Servers.
     pub instances: Vec<InstanceState>,
-    /// Those that were asked for and can't be had.
-    pub left_out: Vec<SkippedServer>,
-    /// The system users, beside the servers' own, who may ask.
+    /// Servers that were requested and cannot run here.
+    pub skipped: Vec<SkippedServer>,
+    /// System users, besides the servers' own, whose processes may query the verifier.
     pub allowed_users: Vec<String>,
 }
 
-fn usual_issuer() -> String {
+fn default_issuer() -> String {
     countersign_authority::issuer::DEFAULT_URL.to_owned()
 }
 
 impl State {
-    /// The state last written, whether or not it runs; none where nothing ever did.
+    /// Reads the state last written, whether or not the stack runs. `None` if there is none.
     ///
     /// # Errors
-    /// [`LocalError::File`], [`LocalError::Unusable`] for a file of another form.
+    /// [`LocalError::File`], or [`LocalError::Unusable`] for a file of another format.
     pub fn read(layout: &Layout) -> Result<Option<Self>, LocalError> {
         let path = layout.state_file();
         let text = match fs::read(&path) {
@@ -190,17 +190,17 @@ impl State {
         let parsed = serde_json::from_slice(&text);
         parsed.map(Some).map_err(|error| {
             LocalError::Unusable(format!(
-                "{} was not written by this version: {error}",
+                "cannot read {}: another version wrote it: {error}",
                 path.display()
             ))
         })
     }
 
-    /// The state of what runs now.
+    /// Reads the state of a running stack.
     ///
     /// # Errors
-    /// [`LocalError::NotRunning`] where nothing does, and those of [`State::read`].
-    pub fn of_running(layout: &Layout) -> Result<Self, LocalError> {
+    /// [`LocalError::NotRunning`] if no stack runs, and those of [`State::read`].
+    pub fn read_running(layout: &Layout) -> Result<Self, LocalError> {
         let not_running = || LocalError::NotRunning(layout.root().to_owned());
         if Lock::holder(layout)?.is_none() {
             return Err(not_running());
@@ -208,47 +208,46 @@ impl State {
         Self::read(layout)?.filter(|state| state.phase == Phase::Ready).ok_or_else(not_running)
     }
 
-    /// The instance that is meant: by its name, or the first of an engine, or the first.
+    /// Returns the selected instance.
     ///
     /// # Errors
-    /// [`LocalError::Unusable`], with the names that there are.
-    pub fn instance(&self, which: &Which) -> Result<&InstanceState, LocalError> {
+    /// [`LocalError::Unusable`], with the names of all instances.
+    pub fn instance(&self, which: &InstanceSelector) -> Result<&InstanceState, LocalError> {
         let found = self.instances.iter().find(|instance| match which {
-            Which::Named(name) => instance.instance == *name,
-            Which::Of(engines) => engines.contains(&instance.engine),
-            Which::First => true,
+            InstanceSelector::Named(name) => instance.instance == *name,
+            InstanceSelector::Of(engines) => engines.contains(&instance.engine),
+            InstanceSelector::First => true,
         });
         found.ok_or_else(|| {
             let names: Vec<&str> =
                 self.instances.iter().map(|instance| instance.instance.as_str()).collect();
-            let left_out = self
-                .left_out
+            let skipped = self
+                .skipped
                 .iter()
-                .map(|left| format!("; {} was left out: {}", left.instance, left.reason))
+                .map(|left| format!("; {} was skipped: {}", left.instance, left.reason))
                 .collect::<String>();
             LocalError::Unusable(format!(
-                "there is no such instance: --instance is one of {}{left_out}",
+                "no such instance: --instance is one of {}{skipped}",
                 names.join(", ")
             ))
         })
     }
 
     pub(crate) fn write(&self, layout: &Layout) -> Result<(), LocalError> {
-        let text = serde_json::to_vec_pretty(self).map_err(|error| {
-            LocalError::Unusable(format!("the state can't be written: {error}"))
-        })?;
+        let text = serde_json::to_vec_pretty(self)
+            .map_err(|error| LocalError::Unusable(format!("cannot write the state: {error}")))?;
         write_atomically(&layout.state_file(), &text, 0o644, None)
     }
 }
 
-/// Held for as long as the stack runs; the system lets go of it when the process ends, however it ends.
+/// Lock of a running stack. The system releases it when the process ends, however it ends.
 #[derive(Debug)]
 pub(crate) struct Lock {
     _file: File,
 }
 
 impl Lock {
-    /// The lock, or nothing where another process holds it. The holder's number is written into it.
+    /// Takes the lock and writes this process's id into it. `None` if another process holds it.
     pub(crate) fn try_take(layout: &Layout) -> Result<Option<Self>, LocalError> {
         let path = layout.lock_file();
         let mut file = OpenOptions::new()
@@ -257,7 +256,7 @@ impl Lock {
             .mode(0o600)
             .open(&path)
             .map_err(at(&path))?;
-        // Others look whether it is held, which holds it for a moment.
+        // `Lock::holder` of another process takes the lock for an instant.
         for _ in 0..50 {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {
@@ -275,7 +274,7 @@ impl Lock {
         Ok(None)
     }
 
-    /// The process that holds the lock.
+    /// Returns the process that holds the lock.
     pub(crate) fn holder(layout: &Layout) -> Result<Option<Pid>, LocalError> {
         let path = layout.lock_file();
         let file = match File::open(&path) {
@@ -284,7 +283,8 @@ impl Lock {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 let root = layout.root().display();
                 return Err(LocalError::Unusable(format!(
-                    "the stack in {root} is another user's: run as that user, or pass another --dir"
+                    "cannot read the stack in {root}: it belongs to another user; run as that \
+                     user, or pass another --dir"
                 )));
             }
             Err(error) => return Err(at(&path)(error)),

@@ -1,4 +1,4 @@
-//! A certificate authority of the stack's own, and servers' certificates signed by it.
+//! Certificate authority of the stack, and server certificates signed by it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,24 +14,24 @@ use crate::layout::write_atomically;
 use crate::os_user::RunAs;
 use crate::{Layout, LocalError};
 
-/// The CA outlasts any stack; a server's certificate is made at each start.
+/// Lifetime of the CA. A server's certificate is issued at each start.
 const CA_LIFETIME: Duration = Duration::days(3650);
 const SERVER_LIFETIME: Duration = Duration::days(398);
 
-/// Clocks differ: a certificate is good a little before it was made.
+/// Certificates are valid from a little before they are issued, because clocks differ.
 const BACKDATE: Duration = Duration::hours(1);
 
-/// The names in a server's certificate: tokens may be signed for each.
+/// Subject alternative names of a server's certificate. A token may be signed for each of them.
 pub(crate) const HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
-/// Where a server finds its certificate and key.
+/// Paths of a server's certificate and key.
 #[derive(Debug, Clone)]
 pub(crate) struct ServerFiles {
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
 }
 
-/// The CA of a stack, made where there is none.
+/// CA of a stack, created if there is none.
 #[derive(Debug)]
 pub(crate) struct LocalCa(Issuer<'static, KeyPair>);
 
@@ -41,7 +41,7 @@ impl LocalCa {
         if !(certificate.exists() && key.exists()) {
             let pair = KeyPair::generate()?;
             let issued = ca_parameters()?.self_signed(&pair)?;
-            // The key first: a certificate without its key is made anew at the next start.
+            // The key first: a certificate without its key is created anew at the next start.
             write_atomically(&key, pair.serialize_pem().as_bytes(), 0o600, None)?;
             write_atomically(&certificate, issued.pem().as_bytes(), 0o644, None)?;
         }
@@ -49,8 +49,10 @@ impl LocalCa {
         Ok(Self(Issuer::new(ca_parameters()?, pair)))
     }
 
-    /// Makes a key and a certificate for `names` in `directory`, the key readable by its owner, and by the server's group
-    /// where that is another: PostgreSQL takes a key of root's so.
+    /// Issues a key and a certificate for `names` in `directory`.
+    ///
+    /// The key is readable by its owner, and by the server's group if that differs: PostgreSQL
+    /// accepts a key that root owns in that case.
     pub(crate) fn issue(
         &self,
         names: &[&str],

@@ -1,4 +1,4 @@
-//! Unpacking a server that the system's release lacks, beside the system: nothing that is there is changed.
+//! Unpacks a server that the system's release lacks, beside the system, which stays unchanged.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -13,14 +13,17 @@ use crate::installation::{Installation, PARTIAL, POSTGRES, installed, series, se
 use crate::program::{run, run_holding};
 use crate::{LocalError, Version};
 
-/// Held by who unpacks.
+/// Name of the lock file that serializes unpacking.
 const LOCK: &str = "lock";
 
-/// Unpacks a server from Debian's newest suite, beside the system and beside other versions; PostgreSQL has to be named with
-/// its version, of the others the suite has one. Needs `mmdebstrap` and an apt that knows a Debian mirror.
+/// Unpacks a server from Debian's newest suite, beside the system and other versions.
+///
+/// PostgreSQL needs a version; the suite has one version of the other engines. Needs `mmdebstrap`
+/// and an apt that is configured with a Debian mirror.
 ///
 /// # Errors
-/// [`LocalError::Program`], with what the program said; [`LocalError::Unusable`] where the suite has another version.
+/// [`LocalError::Program`] with the program's output; [`LocalError::Unusable`] if the suite has
+/// another version.
 pub fn install(
     engine: Engine,
     wanted: Option<Version>,
@@ -28,7 +31,7 @@ pub fn install(
 ) -> Result<Installation, LocalError> {
     let partial = unpacked.join(PARTIAL);
     fs::create_dir_all(unpacked).map_err(at(unpacked))?;
-    // One at a time, whatever stack it is for. Who waited finds what the other has unpacked.
+    // One process unpacks at a time. A process that waited finds what the other one unpacked.
     let path = unpacked.join(LOCK);
     let lock =
         OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(at(&path))?;
@@ -42,7 +45,7 @@ pub fn install(
     let packages = packages(engine, wanted)?;
     let mirror = format!("deb {} sid main", debian_mirror()?);
     let partial_text = partial.display().to_string();
-    // The newest suite's signature can be older than apt likes when the mirror lags behind.
+    // The suite's signature can be older than apt accepts when a mirror lags behind.
     let options = [
         "--variant=extract",
         "--aptopt=Acquire::Check-Valid-Until \"false\"",
@@ -51,7 +54,7 @@ pub fn install(
         &partial_text,
         &mirror,
     ];
-    // It holds the lock as well: it may outlive this process.
+    // mmdebstrap inherits the lock, because it may outlive this process.
     let held = lock.try_clone().map_err(at(&path))?;
     run_holding(
         Command::new("mmdebstrap").args(options),
@@ -66,21 +69,21 @@ pub fn install(
     )
 }
 
-/// What mmdebstrap is to unpack.
+/// Returns the package option of mmdebstrap.
 fn packages(engine: Engine, wanted: Option<Version>) -> Result<String, LocalError> {
     match (engine, wanted) {
         (Engine::Postgres, Some(version)) => {
             Ok(format!("--include=postgresql-{version},postgresql-client-{version}"))
         }
         (Engine::Postgres, None) => Err(LocalError::Unusable(
-            "name the version of PostgreSQL, as in postgres:18".to_owned(),
+            "cannot install PostgreSQL without a version: name it, as in postgres:18".to_owned(),
         )),
         (Engine::Mariadb, _) => Ok("--include=mariadb-server-core,mariadb-client-core".to_owned()),
         (Engine::Mysql, _) => Ok("--include=mysql-server-core,mysql-client-core".to_owned()),
     }
 }
 
-/// Makes what was unpacked fit to be run, and moves it to where it stays.
+/// Makes the unpacked programs runnable, and moves them to their final directory.
 fn finish(
     engine: Engine,
     wanted: Option<Version>,
@@ -95,7 +98,7 @@ fn finish(
         _ => partial.join("usr/sbin"),
     };
     let server = directory.join(server_program(engine));
-    let said = run(
+    let output = run(
         Command::new(&loader)
             .arg("--library-path")
             .arg(&libraries)
@@ -106,15 +109,20 @@ fn finish(
     )?;
     let version = match engine {
         Engine::Postgres => wanted,
-        Engine::Mariadb | Engine::Mysql => series(engine, &said),
+        Engine::Mariadb | Engine::Mysql => series(engine, &output),
     };
     let version = version.ok_or_else(|| {
-        LocalError::Unusable(format!("{} says that it is {}", server.display(), said.trim()))
+        LocalError::Unusable(format!(
+            "cannot read the version of {}: it prints {}",
+            server.display(),
+            output.trim()
+        ))
     })?;
     if wanted.is_some_and(|wanted| !wanted.covers(version)) {
         let product = engine.product();
         return Err(LocalError::Unusable(format!(
-            "Debian's newest suite has {product} {version}: ask for that, or for none in particular"
+            "cannot install the requested version: Debian's newest suite has {product} {version}; \
+             request that, or no version"
         )));
     }
     let root = unpacked.join(format!("{engine}-{version}"));
@@ -128,7 +136,7 @@ fn finish(
     Ok(root)
 }
 
-/// The programs that are run, as far as they are there.
+/// Returns the programs that the stack runs, if they exist.
 fn programs(engine: Engine, directory: &Path, root: &Path) -> Vec<PathBuf> {
     let (below, names): (PathBuf, &[&str]) = match engine {
         Engine::Postgres => (
@@ -153,8 +161,10 @@ fn programs(engine: Engine, directory: &Path, root: &Path) -> Vec<PathBuf> {
     programs
 }
 
-/// Puts a script in the place of a program, which runs it with the C library that it was built for: the system's is older.
-/// `--argv0` lets PostgreSQL find its own files from where the script lies.
+/// Replaces a program by a script that runs it with the C library that it was built for.
+///
+/// The system's C library is older. `--argv0` lets PostgreSQL find its files from the script's
+/// path.
 fn wrap(program: &Path, unpacked: &Path, root: &Path) -> Result<(), LocalError> {
     let real = program.with_extension("real");
     fs::rename(program, &real).map_err(at(program))?;
@@ -173,7 +183,7 @@ fn wrap(program: &Path, unpacked: &Path, root: &Path) -> Result<(), LocalError> 
     fs::set_permissions(program, fs::Permissions::from_mode(0o755)).map_err(at(program))
 }
 
-/// The dynamic loader below `root`, and the directory of its libraries.
+/// Returns the dynamic loader below `root`, and the directory of its libraries.
 fn loader(root: &Path) -> Result<(PathBuf, PathBuf), LocalError> {
     let libraries = root.join("usr/lib").join(format!("{}-linux-gnu", std::env::consts::ARCH));
     let found =
@@ -185,11 +195,11 @@ fn loader(root: &Path) -> Result<(PathBuf, PathBuf), LocalError> {
     };
     let loader = found.filter(named).min();
     loader.map(|loader| (loader, libraries)).ok_or_else(|| {
-        LocalError::Unusable(format!("there is no dynamic loader in {}", root.display()))
+        LocalError::Unusable(format!("cannot find a dynamic loader in {}", root.display()))
     })
 }
 
-/// The Debian mirror that this machine's apt uses.
+/// Returns the Debian mirror that apt uses.
 fn debian_mirror() -> Result<String, LocalError> {
     let targets = run(
         Command::new("apt-get").args(["indextargets", "--format", "$(ORIGIN) $(REPO_URI)"]),
@@ -201,7 +211,7 @@ fn debian_mirror() -> Result<String, LocalError> {
         .filter(|uri| !uri.contains("security"));
     mirrors.next().map(str::to_owned).ok_or_else(|| {
         LocalError::Unusable(
-            "apt knows no mirror of Debian here: run `apt-get update`, or use another system"
+            "cannot find a Debian mirror in apt's sources: run `apt-get update`, or use Debian"
                 .to_owned(),
         )
     })

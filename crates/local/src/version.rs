@@ -1,12 +1,13 @@
-//! The version of a server, as far as its data and its protocol depend on it.
+//! Version of a server: the part that its data format and protocol depend on.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A release series: `15` of PostgreSQL, `10.11` of MariaDB, `9.7` of MySQL. Without the minor number, any series of that
-/// major number.
+/// A release series: `15` of PostgreSQL, `10.11` of MariaDB, `9.7` of MySQL.
+///
+/// Without a minor number it stands for any series of that major number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version {
     major: u16,
@@ -14,21 +15,21 @@ pub struct Version {
 }
 
 impl Version {
-    /// The first number.
+    /// Returns the major number.
     pub(crate) const fn major(self) -> u16 {
         self.major
     }
 
-    /// Whether this, as asked for, is met by `found`.
+    /// Returns true if `found` satisfies this requested version.
     #[must_use]
     pub fn covers(self, found: Self) -> bool {
         self.major == found.major && (self.minor.is_none() || self.minor == found.minor)
     }
 }
 
-/// Why a text is no version.
+/// A text is not a version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the version {0:?} is not a number such as 15, or two such as 10.11")]
+#[error("the version {0:?} is not valid: write a number such as 15, or two such as 10.11")]
 pub struct InvalidVersion(String);
 
 impl FromStr for Version {

@@ -11,7 +11,7 @@ use countersign_core::credentials::Secret;
 use countersign_core::name::{Engine, InstanceId};
 use countersign_e2e::{CommandOutput, mysql_client, programs, run, wait_until, ways_of};
 use countersign_local::Layout;
-use countersign_local::stack::{Plan, Preference, Stack, Wanted, down};
+use countersign_local::stack::{AuthPreference, Plan, ServerSpec, Stack, down};
 use countersign_local::state::{Authentication, State};
 use tempfile::TempDir;
 
@@ -35,8 +35,8 @@ impl Place {
     }
 
     /// A stack with these servers, or with those that it had.
-    fn up(&self, servers: &[Engine], preference: Preference) -> Stack {
-        let wanted = |engine: &Engine| Wanted {
+    fn up(&self, servers: &[Engine], preference: AuthPreference) -> Stack {
+        let wanted = |engine: &Engine| ServerSpec {
             instance: engine.as_str().parse().unwrap(),
             engine: *engine,
             version: None,
@@ -54,7 +54,7 @@ impl Place {
             ldap_address: "127.0.0.1".parse().unwrap(),
             allowed_users: Vec::new(),
             settings: VerifierConfig { limit: None, context_keys: ContextKeys::AsRds },
-            start: None,
+            seed_file: None,
             issuer: countersign_authority::issuer::DEFAULT_URL.to_owned(),
             machine: None,
         };
@@ -284,7 +284,7 @@ fn nothing_is_left(place: &Place, instance: &str, at: &RunningServer) {
 /// Whether each version that is here does; `false` where none is.
 fn each_lives_through_everything(engine: Engine) -> bool {
     let place = Place::new();
-    let stack = place.up(&[Engine::Mariadb], Preference::Automatic);
+    let stack = place.up(&[Engine::Mariadb], AuthPreference::Automatic);
     let versions = stack.servers().versions().unwrap();
     place.down(stack);
     let versions: Vec<String> = versions
@@ -299,7 +299,7 @@ fn each_lives_through_everything(engine: Engine) -> bool {
 fn lives_through_everything(engine: Engine, version: &str) {
     let place = Place::new();
     // The command line's own is of another engine: how PostgreSQL asks is chosen all the same.
-    let stack = place.up(&[Engine::Mariadb], Preference::Automatic);
+    let stack = place.up(&[Engine::Mariadb], AuthPreference::Automatic);
     let servers = stack.servers();
     life(&place, &servers, engine, version);
     let at = servers.create(&order("stopped", engine)).unwrap();
@@ -313,14 +313,14 @@ fn lives_through_everything(engine: Engine, version: &str) {
     drop(servers);
     place.lose(stack);
     kept(&orders.running);
-    let stack = place.up(&[Engine::Mariadb], Preference::Automatic);
+    let stack = place.up(&[Engine::Mariadb], AuthPreference::Automatic);
     assert_eq!(stack.servers().describe(&name("orders")).unwrap(), orders);
     kept(&orders.running);
 
     // Stopped and started with the stack, whatever that is told to start; but not what was stopped.
     place.down(stack);
     assert!(!place.listens(&orders.running));
-    let stack = place.up(&[], Preference::Automatic);
+    let stack = place.up(&[], AuthPreference::Automatic);
     assert_eq!(place.names().len(), 3, "{:?}", place.names());
     kept(&orders.running);
     assert!(!place.listens(&at));
@@ -358,7 +358,7 @@ fn a_mysql_lives_through_everything() {
 #[test]
 fn a_postgresql_asks_by_ldap_where_nothing_did_before() {
     let place = Place::new();
-    let stack = place.up(&[Engine::Mariadb], Preference::Ldap);
+    let stack = place.up(&[Engine::Mariadb], AuthPreference::Ldap);
     let at = stack.servers().create(&order("orders", Engine::Postgres)).unwrap();
     let asks = place
         .state()
@@ -386,7 +386,7 @@ fn a_postgresql_asks_by_ldap_where_nothing_did_before() {
 #[test]
 fn a_postgresql_follows_another_until_it_is_promoted() {
     let place = Place::new();
-    let stack = place.up(&[Engine::Mariadb], Preference::Ldap);
+    let stack = place.up(&[Engine::Mariadb], AuthPreference::Ldap);
     let servers = stack.servers();
     let writer = servers.create(&order("writer", Engine::Postgres)).unwrap();
     let replica = NewServer {
@@ -410,7 +410,7 @@ fn a_postgresql_follows_another_until_it_is_promoted() {
     follows("2");
     drop(servers);
     place.down(stack);
-    let stack = place.up(&[], Preference::Ldap);
+    let stack = place.up(&[], AuthPreference::Ldap);
     follows("3");
 
     let servers = stack.servers();
@@ -427,7 +427,7 @@ fn a_postgresql_follows_another_until_it_is_promoted() {
 #[test]
 fn nothing_is_left_of_a_server_that_could_not_be_made() {
     let place = Place::new();
-    let stack = place.up(&[Engine::Postgres], Preference::Ldap);
+    let stack = place.up(&[Engine::Postgres], AuthPreference::Ldap);
     let servers = stack.servers();
     // A database of this name is there: the last step fails.
     let refused = servers
@@ -449,9 +449,9 @@ fn nothing_is_left_of_a_server_that_could_not_be_made() {
     place.lose(stack);
     let mut text: serde_json::Value =
         serde_json::from_slice(&std::fs::read(place.layout().state_file()).unwrap()).unwrap();
-    text["instances"][1]["standing"] = "partial".into();
+    text["instances"][1]["desired_state"] = "partial".into();
     std::fs::write(place.layout().state_file(), text.to_string()).unwrap();
-    let stack = place.up(&[], Preference::Ldap);
+    let stack = place.up(&[], AuthPreference::Ldap);
     assert_eq!(place.names(), ["postgres"]);
     stack.servers().create(&order("orders", Engine::Postgres)).unwrap();
     place.down(stack);

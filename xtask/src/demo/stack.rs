@@ -51,7 +51,7 @@ impl<'a> Stack<'a> {
     /// Why `up` left a server out, if it did.
     pub(super) fn left_out(&self, engine: Engine) -> Result<Option<String>, Problem> {
         let status = json(&command::output(&mut self.local(&["status", "--output", "json"]))?)?;
-        let left_out = status.get("left_out").and_then(Value::as_array).into_iter().flatten();
+        let left_out = status.get("skipped").and_then(Value::as_array).into_iter().flatten();
         let found = left_out
             .into_iter()
             .find(|left| field(left, "engine").as_deref() == Some(engine.name()));

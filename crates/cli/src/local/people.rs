@@ -99,7 +99,7 @@ fn make(layout: &Layout, kind: IdentityKind, create: &Create) -> Result<ExitCode
             kind,
             name,
             &db_user,
-            if create.no_policy { Permission::Nothing } else { Permission::Usual },
+            if create.no_policy { Permission::None } else { Permission::Default },
         )?;
         Ok(db_user)
     })?;

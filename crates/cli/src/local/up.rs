@@ -18,7 +18,7 @@ use countersign_aws_api::Machine;
 use countersign_core::failure::{Class, Failure};
 use countersign_core::name::{AccountId, Engine, InstanceId};
 use countersign_core::region::Region;
-use countersign_local::stack::{Plan, Preference, Stack, Wanted};
+use countersign_local::stack::{AuthPreference, Plan, ServerSpec, Stack};
 use countersign_local::state::State;
 use countersign_local::{Installation, InvalidVersion, Layout, Version};
 use tokio::signal::unix::{SignalKind, signal};
@@ -213,13 +213,13 @@ pub(super) fn run(layout: &Layout, arguments: &Arguments) -> Result<ExitCode, Fa
 
 fn plan(layout: &Layout, arguments: &Arguments) -> Result<Plan, Failure> {
     let ports = std::iter::once(arguments.port).chain(std::iter::repeat(None));
-    let mut servers: Vec<Wanted> = Vec::new();
+    let mut servers: Vec<ServerSpec> = Vec::new();
     for (engine, port) in arguments.engine.iter().zip(ports) {
         let instance = engine.instance()?;
         if servers.iter().any(|server| server.instance == instance) {
             return Err(Failure::new(Class::Usage, format!("--engine names {instance} twice")));
         }
-        servers.push(Wanted { instance, engine: engine.engine, version: engine.version, port });
+        servers.push(ServerSpec { instance, engine: engine.engine, version: engine.version, port });
     }
     if servers.is_empty() && arguments.port.is_some() {
         return Err(Failure::new(
@@ -231,9 +231,9 @@ fn plan(layout: &Layout, arguments: &Arguments) -> Result<Plan, Failure> {
         layout: layout.clone(),
         servers,
         preference: match arguments.authentication {
-            Authentication::Auto => Preference::Automatic,
-            Authentication::Pam => Preference::Pam,
-            Authentication::Ldap => Preference::Ldap,
+            Authentication::Auto => AuthPreference::Automatic,
+            Authentication::Pam => AuthPreference::Pam,
+            Authentication::Ldap => AuthPreference::Ldap,
         },
         pam_module: arguments.pam_module.clone().or_else(|| beside("pam_countersign.so")),
         mysql_plugin: arguments.mysql_plugin.clone().or_else(|| beside("mysql_countersign.so")),
@@ -257,7 +257,7 @@ fn plan(layout: &Layout, arguments: &Arguments) -> Result<Plan, Failure> {
             region: arguments.region.clone(),
             version_one: arguments.imds_v1,
         }),
-        start: arguments.state.clone(),
+        seed_file: arguments.state.clone(),
     })
 }
 
@@ -339,7 +339,8 @@ fn detach(layout: &Layout) -> Result<ExitCode, Failure> {
             relay(&mut said, heard).map_err(failed(&path))?;
             return Ok(status);
         }
-        if let Some(state) = State::of_running(layout).ok().filter(|state| state.pid == child.id())
+        if let Some(state) =
+            State::read_running(layout).ok().filter(|state| state.pid == child.id())
         {
             relay(&mut said, heard).map_err(failed(&path))?;
             output::note(&ready(&state));

@@ -1,4 +1,4 @@
-//! The servers as the RDS API has them.
+//! The fleet's implementation of `Servers` for the RDS API.
 
 use countersign_authority::servers::{
     EngineVersion, LogFile, MasterUser, NewServer, RunningServer, ServerDescription, Servers,
@@ -8,7 +8,7 @@ use countersign_core::credentials::Secret;
 use countersign_core::endpoint::HostName;
 use countersign_core::name::{Engine, InstanceId};
 
-use super::{Fleet, order};
+use super::{Fleet, request_validation};
 use crate::server::{Server, Source, database, host};
 use crate::server_dir::ServerDir;
 use crate::state::{CreatedBy, DesiredState, InstanceState};
@@ -42,36 +42,37 @@ impl Servers for Fleet {
     }
 
     fn create(&self, new: &NewServer) -> Result<RunningServer, ServersError> {
-        order::check(&self.layout, new)?;
+        request_validation::check(&self.layout, new)?;
         let _claim = self.claim(&new.instance)?;
         if self.layout.instance(&new.instance).exists() || self.entry(&new.instance).is_ok() {
             return Err(ServersError::Invalid(format!(
-                "there is a server {} already",
+                "cannot create {}: a server of that name exists",
                 new.instance
             )));
         }
-        let source = new.replica_of.as_ref().map(|source| self.source(source, new)).transpose()?;
+        let source =
+            new.replica_of.as_ref().map(|source| self.replica_source(source, new)).transpose()?;
         let installation = match &source {
             Some(source) => {
                 Installation::find(source.engine, Some(source.version), &self.unpacked)?
             }
-            None => self.fitting(new)?,
+            None => self.matching_installation(new)?,
         };
         let entry = self.reserve(new, &installation, source.as_ref())?;
-        let made = self.make_new(installation, &entry, new, source.as_ref());
-        if made.is_err()
-            && let Err(second) = self.take_away(&entry)
+        let created = self.create_reserved(installation, &entry, new, source.as_ref());
+        if created.is_err()
+            && let Err(second) = self.remove(&entry)
         {
-            tracing::error!(error = %second, "what was made of a server could not be taken away");
+            tracing::error!(error = %second, "cannot remove the remains of a failed create");
         }
-        made
+        created
     }
 
     fn describe(&self, instance: &InstanceId) -> Result<ServerDescription, ServersError> {
         let entry = self.entry(instance)?;
-        let running = self.running(&entry)?;
+        let running = self.running_endpoint(&entry)?;
         Ok(ServerDescription {
-            started: entry.standing == DesiredState::Up,
+            started: entry.desired_state == DesiredState::Up,
             running,
             database: entry.database,
             user: entry.user,
@@ -80,26 +81,26 @@ impl Servers for Fleet {
 
     fn start(&self, instance: &InstanceId) -> Result<RunningServer, ServersError> {
         let _claim = self.claim(instance)?;
-        self.start_again(self.entry(instance)?)
+        self.start_entry(self.entry(instance)?)
     }
 
     fn stop(&self, instance: &InstanceId) -> Result<(), ServersError> {
         let _claim = self.claim(instance)?;
         let entry = self.entry(instance)?;
         self.stop_server(instance)?;
-        Ok(self.put(&InstanceState { standing: DesiredState::Stopped, ..entry })?)
+        Ok(self.put(&InstanceState { desired_state: DesiredState::Stopped, ..entry })?)
     }
 
     fn reboot(&self, instance: &InstanceId) -> Result<RunningServer, ServersError> {
         let _claim = self.claim(instance)?;
         let entry = self.entry(instance)?;
         self.stop_server(instance)?;
-        self.start_again(entry)
+        self.start_entry(entry)
     }
 
     fn delete(&self, instance: &InstanceId) -> Result<(), ServersError> {
         let _claim = self.claim(instance)?;
-        Ok(self.take_away(&self.entry(instance)?)?)
+        Ok(self.remove(&self.entry(instance)?)?)
     }
 
     fn set_master_password(
@@ -108,12 +109,12 @@ impl Servers for Fleet {
         user: &str,
         password: &Secret,
     ) -> Result<(), ServersError> {
-        order::check_password(password)?;
+        request_validation::check_password(password)?;
         let _claim = self.claim(instance)?;
         let entry = self.entry(instance)?;
-        if entry.maker != CreatedBy::Api || entry.user != user {
+        if entry.created_by != CreatedBy::Api || entry.user != user {
             return Err(ServersError::Invalid(format!(
-                "{user} is not the master user of {instance}"
+                "cannot change the password of {user}: it is not the master user of {instance}"
             )));
         }
         let master = MasterUser { name: user.to_owned(), password: password.clone() };
@@ -124,7 +125,9 @@ impl Servers for Fleet {
         let _claim = self.claim(instance)?;
         match self.server(&self.entry(instance)?)? {
             Server::Postgres(server) if server.is_standby() => Ok(server.promote()?),
-            _ => Err(ServersError::Invalid(format!("{instance} follows no other server"))),
+            _ => Err(ServersError::Invalid(format!(
+                "cannot promote {instance}: it is not a replica"
+            ))),
         }
     }
 
@@ -144,9 +147,10 @@ impl Servers for Fleet {
 }
 
 impl Fleet {
-    /// The newest that is installed of the version asked for, whole or by its beginning; what is installed of no version is
-    /// unpacked, where it can be.
-    fn fitting(&self, new: &NewServer) -> Result<Installation, ServersError> {
+    /// Returns the newest installed version that matches the requested one or begins with it.
+    ///
+    /// If no version of the engine is installed, one is unpacked.
+    fn matching_installation(&self, new: &NewServer) -> Result<Installation, ServersError> {
         let fits = |release: &str| {
             new.version.as_deref().is_none_or(|wanted| {
                 let rest = release.strip_prefix(wanted);
@@ -161,50 +165,55 @@ impl Fleet {
             return if unpacked.release().is_some_and(|release| fits(&release)) {
                 Ok(unpacked)
             } else {
-                Err(self.absent(new))
+                Err(self.not_installed(new))
             };
         }
         let found = installed
             .into_iter()
             .rfind(|installation| installation.release().is_some_and(|release| fits(&release)));
-        found.ok_or_else(|| self.absent(new))
+        found.ok_or_else(|| self.not_installed(new))
     }
 
-    fn absent(&self, new: &NewServer) -> ServersError {
-        let here: Vec<String> = Installation::all(new.engine, &self.unpacked)
+    fn not_installed(&self, new: &NewServer) -> ServersError {
+        let versions: Vec<String> = Installation::all(new.engine, &self.unpacked)
             .iter()
             .filter_map(Installation::release)
             .collect();
         let (product, wanted) = (new.engine.product(), new.version.as_deref().unwrap_or_default());
         ServersError::NotFound(format!(
-            "{product} {wanted} is not installed; here: {}",
-            here.join(", ")
+            "cannot find {product} {wanted}; installed: {}",
+            versions.join(", ")
         ))
     }
 
-    /// The server that a new one is to follow.
-    fn source(&self, source: &InstanceId, new: &NewServer) -> Result<InstanceState, ServersError> {
+    /// Returns the source of a new read replica.
+    fn replica_source(
+        &self,
+        source: &InstanceId,
+        new: &NewServer,
+    ) -> Result<InstanceState, ServersError> {
         let entry = self.entry(source)?;
-        if (entry.engine, entry.maker, entry.standing)
+        if (entry.engine, entry.created_by, entry.desired_state)
             != (new.engine, CreatedBy::Api, DesiredState::Up)
         {
             return Err(ServersError::Invalid(format!(
-                "{source} can't be followed: it must run, be of the same engine and made by this API"
+                "cannot replicate {source}: it must run, be of the same engine, and have been \
+                 created through this API"
             )));
         }
         Ok(entry)
     }
 
-    /// Puts a server into the state, with a port that no other has: also none that is stopped.
+    /// Adds a server to the state with a port that no other server of the state has.
     fn reserve(
         &self,
         new: &NewServer,
         installation: &Installation,
         source: Option<&InstanceState>,
     ) -> Result<InstanceState, ServersError> {
-        let (authentication, reason) = self.asks(new.engine)?;
-        let mut known = self.lock();
-        let taken: Vec<u16> = known.state.instances.iter().map(|entry| entry.port).collect();
+        let (authentication, reason) = self.authentication(new.engine)?;
+        let mut inner = self.lock();
+        let taken: Vec<u16> = inner.state.instances.iter().map(|entry| entry.port).collect();
         let port = match new.port {
             Some(port) if taken.contains(&port) || !port::is_free(port) => {
                 return Err(ServersError::PortInUse(port));
@@ -233,15 +242,15 @@ impl Fleet {
             user: user.to_owned(),
             authentication,
             reason,
-            maker: CreatedBy::Api,
-            standing: DesiredState::Partial,
+            created_by: CreatedBy::Api,
+            desired_state: DesiredState::Partial,
         };
-        known.state.instances.push(entry.clone());
-        known.state.write(&self.layout)?;
+        inner.state.instances.push(entry.clone());
+        inner.state.write(&self.layout)?;
         Ok(entry)
     }
 
-    fn make_new(
+    fn create_reserved(
         &self,
         installation: Installation,
         entry: &InstanceState,
@@ -252,29 +261,30 @@ impl Fleet {
             ServerDir::new(&self.layout, &source.instance, self.run_as.clone()).run()
         };
         let source = source.map(|source| Source { sockets: sockets(source), port: source.port });
-        let server = self.make(installation, &entry.instance, CreatedBy::Api, source.as_ref())?;
+        let server =
+            self.create_server(installation, &entry.instance, CreatedBy::Api, source.as_ref())?;
         self.launch(&server, entry)?;
         if let Some(master) = &new.master {
-            server.make_master(entry.port, master, new.database.as_deref())?;
+            server.create_master(entry.port, master, new.database.as_deref())?;
         }
-        self.put(&InstanceState { standing: DesiredState::Up, ..entry.clone() })?;
-        self.running(entry)
+        self.put(&InstanceState { desired_state: DesiredState::Up, ..entry.clone() })?;
+        self.running_endpoint(entry)
     }
 
-    fn start_again(&self, entry: InstanceState) -> Result<RunningServer, ServersError> {
+    fn start_entry(&self, entry: InstanceState) -> Result<RunningServer, ServersError> {
         let server = self.server(&entry)?;
         if !server.is_running() && !port::is_free(entry.port) {
             return Err(ServersError::PortInUse(entry.port));
         }
-        let entry = InstanceState { standing: DesiredState::Up, ..entry };
+        let entry = InstanceState { desired_state: DesiredState::Up, ..entry };
         self.launch(&server, &entry)?;
-        self.running(&entry)
+        self.running_endpoint(&entry)
     }
 
-    /// Where a server is reached when it runs.
-    fn running(&self, entry: &InstanceState) -> Result<RunningServer, ServersError> {
-        let said = self.lock().releases.get(&entry.instance).cloned();
-        let version = said.map_or_else(|| self.release(entry.engine, entry.version), Ok)?;
+    /// Returns the address and version of a server.
+    fn running_endpoint(&self, entry: &InstanceState) -> Result<RunningServer, ServersError> {
+        let cached = self.lock().releases.get(&entry.instance).cloned();
+        let version = cached.map_or_else(|| self.release(entry.engine, entry.version), Ok)?;
         self.lock().releases.insert(entry.instance.clone(), version.clone());
         let hosts = HOSTS
             .iter()
@@ -286,7 +296,7 @@ impl Fleet {
 
     fn release(&self, engine: Engine, version: Version) -> Result<String, ServersError> {
         let installation = Installation::find(engine, Some(version), &self.unpacked)?;
-        // A server that runs has said it before; where it no longer does, the series is what is known.
+        // The release series, if the program no longer prints a version.
         Ok(installation.release().unwrap_or_else(|| version.to_string()))
     }
 }

@@ -1,4 +1,4 @@
-//! The logs of a server, under the names that RDS gives them: here each server has one.
+//! Logs of a server under the names that RDS uses. Each server has one log here.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -13,7 +13,7 @@ use crate::error::at;
 use crate::server_dir::ServerDir;
 use crate::state::InstanceState;
 
-/// The name of the one log.
+/// Returns the name of the log.
 const fn name(engine: Engine) -> &'static str {
     match engine {
         Engine::Postgres => "error/postgresql.log",
@@ -41,7 +41,7 @@ impl Fleet {
     ) -> Result<Vec<u8>, ServersError> {
         if file != name(entry.engine) {
             return Err(ServersError::Invalid(format!(
-                "{} has no log of that name: it has {}",
+                "cannot read the log {file:?}: {} has only {}",
                 entry.instance,
                 name(entry.engine)
             )));

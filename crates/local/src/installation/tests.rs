@@ -6,14 +6,14 @@ use countersign_core::name::Engine;
 
 use super::{Installation, series};
 
-/// Lays out what an unpacked version looks like.
+/// Creates the files of an unpacked version.
 fn unpack(unpacked: &Path, version: &str, program: &str) {
     let bin = unpacked.join(format!("postgres-{version}/usr/lib/postgresql/{version}/bin"));
     fs::create_dir_all(&bin).unwrap();
     fs::write(bin.join(program), "").unwrap();
 }
 
-/// A server that says of itself what the real ones say.
+/// Creates a program that prints a version as the real servers do.
 fn server(unpacked: &Path, name: &str, program: &str, says: &str) {
     let directory = unpacked.join(name).join("usr/sbin");
     fs::create_dir_all(&directory).unwrap();
@@ -22,7 +22,7 @@ fn server(unpacked: &Path, name: &str, program: &str, says: &str) {
 }
 
 #[test]
-fn the_version_asked_for_or_the_newest_is_found() {
+fn requested_or_newest_version_is_found() {
     let directory = tempfile::tempdir().unwrap();
     let unpacked = directory.path();
     unpack(unpacked, "97", "postgres");
@@ -41,7 +41,7 @@ fn the_version_asked_for_or_the_newest_is_found() {
 }
 
 #[test]
-fn a_server_is_what_it_says_it_is_whatever_its_name() {
+fn engine_is_read_from_the_version_output() {
     let directory = tempfile::tempdir().unwrap();
     let unpacked = directory.path();
     server(
@@ -73,13 +73,13 @@ fn a_server_is_what_it_says_it_is_whatever_its_name() {
         .unwrap_err()
         .to_string();
     assert!(
-        missing.contains("MySQL 96.4 is not installed") && missing.contains("--engine mysql:96.4"),
+        missing.contains("cannot find MySQL 96.4") && missing.contains("--engine mysql:96.4"),
         "{missing}"
     );
 }
 
 #[test]
-fn what_says_no_version_is_no_server() {
+fn programs_without_version_are_ignored() {
     for said in ["", "Ver", "Ver 9", "Ver x.y", "mysqld Ver 10.11.1-MariaDB"] {
         assert_eq!(series(Engine::Mysql, said), None, "{said}");
     }

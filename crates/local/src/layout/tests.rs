@@ -4,7 +4,7 @@ use std::path::Path;
 use super::{Layout, write_atomically};
 
 #[test]
-fn paths_that_configuration_files_can_t_hold_are_refused() {
+fn paths_that_need_escaping_are_refused() {
     for path in [
         "relative",
         "/a b",
@@ -25,7 +25,7 @@ fn paths_that_configuration_files_can_t_hold_are_refused() {
 }
 
 #[test]
-fn a_file_is_replaced_whole_with_the_mode_asked_for() {
+fn write_is_atomic_and_sets_the_mode() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state.json");
     for (text, mode) in [("one, and a long one", 0o644), ("two", 0o600)] {
@@ -41,16 +41,16 @@ fn a_file_is_replaced_whole_with_the_mode_asked_for() {
 }
 
 #[test]
-fn only_a_directory_of_its_own_is_used_and_only_its_own_files_are_wiped() {
+fn foreign_directories_are_refused_and_foreign_files_survive_wipe() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| Layout::new(&directory.path().join(name)).unwrap();
     let (fresh, foreign, open) = (at("fresh"), at("foreign"), at("open"));
     std::fs::create_dir(foreign.root()).unwrap();
     std::fs::write(foreign.root().join("precious"), "hi").unwrap();
-    assert!(foreign.create().unwrap_err().to_string().contains("holds something else"));
+    assert!(foreign.create().unwrap_err().to_string().contains("holds files that are not a stack"));
     std::fs::create_dir(open.root()).unwrap();
     std::fs::set_permissions(open.root(), std::fs::Permissions::from_mode(0o777)).unwrap();
-    assert!(open.create().unwrap_err().to_string().contains("can be changed by others"));
+    assert!(open.create().unwrap_err().to_string().contains("can be changed by other users"));
 
     fresh.create().unwrap();
     std::fs::write(fresh.lock_file(), "").unwrap();

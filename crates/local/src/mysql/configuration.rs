@@ -1,27 +1,28 @@
-//! The two files that make a stock MariaDB or MySQL enforce IAM, and the SQL of its accounts.
+//! Configuration files that make a stock MariaDB or MySQL enforce IAM, and the SQL of its accounts.
 
 use std::net::{Ipv6Addr, TcpListener};
 use std::path::Path;
 
 use countersign_authority::servers::MasterUser;
 use countersign_core::name::{Engine, InstanceId};
-
 use zeroize::Zeroizing;
 
-use super::DATABASE;
 use crate::Installation;
 use crate::server_dir::ServerDir;
 use crate::state::CreatedBy;
 use crate::tls::ServerFiles;
 
-/// The name that AWS gives the plugin.
+/// Database that a new server has, in which IAM users have all privileges.
+pub(crate) const DATABASE: &str = "app";
+
+/// AWS's name of the plugin.
 pub(super) const PLUGIN: &str = "AWSAuthenticationPlugin";
 
-/// The names of the files.
+/// Names of the files.
 pub(super) const SETTINGS: &str = "my.cnf";
-pub(super) const START: &str = "start.sql";
+pub(super) const INIT: &str = "init.sql";
 
-/// What the settings are made of. No value needs escaping: [`crate::Layout`] refuses paths that would.
+/// Values of `my.cnf`. None needs escaping: [`crate::Layout`] refuses such paths.
 pub(super) struct Settings<'a> {
     pub(super) installation: &'a Installation,
     pub(super) instance: &'a InstanceId,
@@ -34,7 +35,7 @@ pub(super) struct Settings<'a> {
 }
 
 impl Settings<'_> {
-    /// The settings.
+    /// Returns `my.cnf`.
     pub(super) fn text(&self) -> String {
         let addresses = if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() {
             "127.0.0.1,::1"
@@ -49,10 +50,10 @@ impl Settings<'_> {
              [mysqld]\n\
              basedir = {root}\n\
              datadir = {data}\n\
-             # Its own: a MariaDB that starts takes away the temporary tables of any other in the same directory.\n\
+             # A directory of its own: a MariaDB that starts deletes the temporary tables in it.\n\
              tmpdir = {run}\n\
              plugin-dir = {plugins}\n\
-             init-file = {etc}/{START}\n\
+             init-file = {etc}/{INIT}\n\
              pid-file = {run}/mysqld.pid\n\
              socket = {socket}\n\
              port = {port}\n\
@@ -84,20 +85,23 @@ impl Settings<'_> {
         );
         if self.installation.engine == Engine::Mysql {
             let messages = root.join("share/mysql");
-            let own = format!(
-                "lc-messages-dir = {}\nplugin-load-add = auth_socket.so\nmysqlx = OFF\nsecure-file-priv = NULL\n\
+            let mysql_only = format!(
+                "lc-messages-dir = {}\nplugin-load-add = auth_socket.so\nmysqlx = \
+                 OFF\nsecure-file-priv = NULL\n\
                  disable-log-bin\nauto-generate-certs = OFF\n",
                 messages.display()
             );
-            text.push_str(&own);
+            text.push_str(&mysql_only);
         }
         text
     }
 }
 
-/// What the server runs at each start, before it takes logins: its administrators, who come over the Unix socket and are known
-/// by their system user.
-pub(super) fn start(engine: Engine, administrators: &[String]) -> String {
+/// Returns the init file, which the server runs at each start before it accepts logins.
+///
+/// It creates the administrators, who connect over the Unix socket and are identified by their
+/// system user.
+pub(super) fn init_file(engine: Engine, administrators: &[String]) -> String {
     let plugin = if engine == Engine::Mariadb { "VIA unix_socket" } else { "WITH auth_socket" };
     let account = |name: &String| {
         let account = format!("{}@'localhost'", literal(name));
@@ -110,20 +114,22 @@ pub(super) fn start(engine: Engine, administrators: &[String]) -> String {
     administrators.iter().map(account).collect()
 }
 
-/// What an administrator makes in a server that runs, where it is not there yet: the role that RDS's master user has, and the
-/// database of the IAM users, which RDS has not. (What MariaDB runs at its start is run by nobody, who would own the role.)
-pub(super) fn fixtures(engine: Engine, maker: CreatedBy) -> String {
+/// Returns SQL for a running server: the role of RDS's master user, and the database of IAM users.
+///
+/// RDS has no such database. The SQL is not part of the init file, because MariaDB runs that
+/// without a user, who would own the role.
+pub(super) fn fixtures(engine: Engine, created_by: CreatedBy) -> String {
     // A role of MariaDB has no host.
     let role =
         if engine == Engine::Mariadb { "rds_superuser_role" } else { "'rds_superuser_role'@'%'" };
-    let database = match maker {
+    let database = match created_by {
         CreatedBy::CommandLine => format!("CREATE DATABASE IF NOT EXISTS {DATABASE};\n"),
         CreatedBy::Api => String::new(),
     };
     format!("CREATE ROLE IF NOT EXISTS {role};\n{}{database}", privileges(engine, role))
 }
 
-/// What the master user of RDS may do: neither `SUPER` nor `FILE` nor `SHUTDOWN`.
+/// Returns grants of the privileges of RDS's master user, without `SUPER`, `FILE` and `SHUTDOWN`.
 fn privileges(engine: Engine, grantee: &str) -> String {
     let grants = match engine {
         Engine::Mariadb => include_str!("mariadb-privileges.sql"),
@@ -132,7 +138,7 @@ fn privileges(engine: Engine, grantee: &str) -> String {
     grants.replace("{grantee}", grantee)
 }
 
-/// The master user of RDS, and a database. Their names have nothing that needs escaping.
+/// Returns SQL that creates the RDS master user and a database. The names need no escaping.
 pub(super) fn master(
     engine: Engine,
     master: &MasterUser,
@@ -148,7 +154,7 @@ pub(super) fn master(
     ))
 }
 
-/// Has a server that runs read its certificate anew.
+/// Returns the statement that reloads the certificate.
 pub(super) const fn reload_tls(engine: Engine) -> &'static str {
     match engine {
         Engine::Mariadb => "FLUSH SSL;",
@@ -156,7 +162,7 @@ pub(super) const fn reload_tls(engine: Engine) -> &'static str {
     }
 }
 
-/// An account that logs in with IAM and only over TLS: the statements of AWS's guide.
+/// Returns SQL for an account that logs in with IAM and only over TLS, as in AWS's guide.
 pub(super) fn login(name: &str) -> String {
     format!(
         "CREATE USER IF NOT EXISTS {name}@'%' IDENTIFIED WITH {PLUGIN} AS 'RDS';\n\
@@ -166,7 +172,7 @@ pub(super) fn login(name: &str) -> String {
     )
 }
 
-/// A text as SQL has it, in the modes that don't take the backslash for a letter.
+/// Quotes a text as an SQL literal for modes in which the backslash escapes.
 pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }

@@ -1,8 +1,9 @@
-//! The server's process: found and stopped by the log that it holds, however the stack that started it ended.
+//! The server's process, identified by the lock on its log, however the stack that started it
+//! ended.
 //!
-//! MariaDB and MySQL have no `pg_ctl`. The server inherits its log as standard output, locked; the lock is there for as long
-//! as the server is, no number has to be written down, and none that was can lead to a process that isn't the server. The
-//! same holds for what fills its data directory before its first start.
+//! MariaDB and MySQL have no `pg_ctl`. The server inherits its log as standard output, locked. The
+//! lock lasts exactly as long as the process, so no pid is stored, and no stale pid can name
+//! another process. The same holds for the program that initializes the data directory.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -19,40 +20,41 @@ use crate::LocalError;
 use crate::error::at;
 use crate::program::send;
 
-/// Starts the server in a process group of its own: a Ctrl-C is for the stack, which stops its servers in order.
+/// Starts the server in its own process group: Ctrl-C reaches only the stack, which stops it in
+/// order.
 pub(super) fn spawn(mut server: Command, log: File) -> std::io::Result<Child> {
     let copy = log.try_clone()?;
     server.process_group(0).stdin(Stdio::null()).stdout(log).stderr(copy).spawn()
 }
 
-/// Whether a server holds its log.
+/// Returns true if a server holds the lock on its log.
 pub(super) fn is_held(log: &Path) -> bool {
     File::open(log).is_ok_and(|file| {
         flock(&file, FlockOperation::NonBlockingLockShared) == Err(rustix::io::Errno::WOULDBLOCK)
     })
 }
 
-/// Locks the log for a process that is about to be started with it.
+/// Locks the log for a process that is about to inherit it.
 pub(super) fn lock(log: &File, path: &Path) -> Result<(), LocalError> {
     flock(log, FlockOperation::LockExclusive).map_err(|error| at(path)(error.into()))
 }
 
-/// Sends `signal` to the server, if there is one, and waits until it has gone.
-pub(super) fn end(log: &Path, signal: Signal, patience: Duration) -> Result<(), LocalError> {
-    let deadline = Instant::now() + patience;
-    let mut asked: Option<Pid> = None;
+/// Sends `signal` to the server, if one runs, and waits until it ends.
+pub(super) fn end(log: &Path, signal: Signal, timeout: Duration) -> Result<(), LocalError> {
+    let deadline = Instant::now() + timeout;
+    let mut signaled: Option<Pid> = None;
     while is_held(log) {
         let holder = holder(log);
-        if holder.is_some() && holder != asked {
-            asked = holder.filter(|pid| send(*pid, signal, || self::holder(log) == Some(*pid)));
+        if holder.is_some() && holder != signaled {
+            signaled = holder.filter(|pid| send(*pid, signal, || self::holder(log) == Some(*pid)));
         }
         if Instant::now() > deadline {
             let holder = holder
                 .map_or_else(|| "an unknown process".to_owned(), |pid| format!("process {pid}"));
             return Err(LocalError::TimedOut(format!(
-                "{holder} runs the server of {} and did not stop in {} s: stop it by hand",
+                "cannot stop the server of {}: {holder} still runs after {} s; stop it by hand",
                 log.display(),
-                patience.as_secs()
+                timeout.as_secs()
             )));
         }
         thread::sleep(Duration::from_millis(20));
@@ -60,7 +62,7 @@ pub(super) fn end(log: &Path, signal: Signal, patience: Duration) -> Result<(), 
     Ok(())
 }
 
-/// The process whose standard output the log is: that very file, by whatever path it was opened.
+/// Returns the process whose standard output is the log, compared by device and inode.
 fn holder(log: &Path) -> Option<Pid> {
     let processes = fs::read_dir("/proc").ok()?.flatten();
     let mut numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());

@@ -1,4 +1,4 @@
-//! The three files that make a stock PostgreSQL enforce IAM.
+//! Configuration files that make a stock PostgreSQL server enforce IAM.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -8,19 +8,19 @@ use countersign_core::name::InstanceId;
 use crate::os_user;
 use crate::tls::ServerFiles;
 
-/// How the server asks the verifier.
+/// Authentication method of `rds_iam` members in `pg_hba.conf`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum HbaAuth<'a> {
     Pam { service: &'a str },
     Ldap { address: SocketAddr, instance: &'a InstanceId },
 }
 
-/// The names of the files.
+/// Names of the files.
 pub(super) const SETTINGS: &str = "postgresql.conf";
-pub(super) const ACCESS: &str = "pg_hba.conf";
-pub(super) const ADMINISTRATORS: &str = "pg_ident.conf";
+pub(super) const HBA: &str = "pg_hba.conf";
+pub(super) const IDENT: &str = "pg_ident.conf";
 
-/// The settings. No value needs escaping: [`crate::Layout`] refuses paths that would.
+/// Returns `postgresql.conf`. No value needs escaping: [`crate::Layout`] refuses such paths.
 pub(super) fn settings(
     port: u16,
     data: &Path,
@@ -33,8 +33,8 @@ pub(super) fn settings(
     format!(
         "# Written by `countersign local up` at each start.\n\
          data_directory = '{data}'\n\
-         hba_file = '{etc}/{ACCESS}'\n\
-         ident_file = '{etc}/{ADMINISTRATORS}'\n\
+         hba_file = '{etc}/{HBA}'\n\
+         ident_file = '{etc}/{IDENT}'\n\
          listen_addresses = 'localhost'\n\
          port = {port}\n\
          unix_socket_directories = '{sockets}'\n\
@@ -45,24 +45,26 @@ pub(super) fn settings(
          ssl_key_file = '{key}'\n\
          password_encryption = 'scram-sha-256'\n\
          authentication_timeout = '15s'\n\
-         # For a standby that was stopped meanwhile.\n\
+         # For a standby that was stopped for a while.\n\
          wal_keep_size = '256MB'\n\
          log_connections = on\n\
          log_line_prefix = '%m [%p] %u@%d %h '\n"
     )
 }
 
-/// `pg_hba.conf`. The order matters: a member of `rds_iam` meets IAM first, without TLS nothing, and never a password;
-/// but `by_password_alone`.
-pub(super) fn host_based_access(
+/// Returns `pg_hba.conf`.
+///
+/// The order matters: a member of `rds_iam` uses IAM, over TLS only, and never a password. The
+/// exception is `password_only_user`.
+pub(super) fn hba_file(
     superuser: &str,
-    gate: &HbaAuth<'_>,
-    by_password_alone: Option<&str>,
+    hba: &HbaAuth<'_>,
+    password_only_user: Option<&str>,
 ) -> String {
-    let method = match gate {
+    let method = match hba {
         HbaAuth::Pam { service } => format!("pam pamservice={service}"),
         HbaAuth::Ldap { address, instance } => {
-            // The LDAP library makes a URL of them.
+            // The LDAP library builds a URL from host and port.
             let host = if address.is_ipv6() {
                 format!("\"[{}]\"", address.ip())
             } else {
@@ -70,11 +72,12 @@ pub(super) fn host_based_access(
             };
             let port = address.port();
             format!(
-                "ldap ldapserver={host} ldapport={port} ldapprefix=\"cn=\" ldapsuffix=\",dc={instance}\""
+                "ldap ldapserver={host} ldapport={port} ldapprefix=\"cn=\" \
+                 ldapsuffix=\",dc={instance}\""
             )
         }
     };
-    let exempt = by_password_alone
+    let exception = password_only_user
         .map(|name| format!("host     all       \"{name}\"  all  scram-sha-256\n"))
         .unwrap_or_default();
     format!(
@@ -82,15 +85,16 @@ pub(super) fn host_based_access(
          # TYPE   DATABASE  USER      ADDRESS  METHOD\n\
          local    all       {superuser}           peer map=countersign\n\
          local    replication  {superuser}        peer map=standby\n\
-         {exempt}\
+         {exception}\
          hostssl  all       +rds_iam  all      {method}\n\
          host     all       +rds_iam  all      reject\n\
          host     all       all       all      scram-sha-256\n"
     )
 }
 
-/// `pg_ident.conf`: who may be the superuser over the Unix socket, and as which system user the standbys come there.
-pub(super) fn administrators(superuser: &str, standby: Option<&str>) -> String {
+/// Returns `pg_ident.conf`: the system users that may be the superuser over the Unix socket, and
+/// the one as which standbys connect.
+pub(super) fn ident_file(superuser: &str, standby: Option<&str>) -> String {
     let administrators = os_user::administrators();
     let lines = administrators.iter().map(|name| format!("countersign  \"{name}\"  {superuser}\n"));
     let lines = lines.chain(standby.map(|name| format!("standby  \"{name}\"  {superuser}\n")));

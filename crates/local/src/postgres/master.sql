@@ -1,4 +1,4 @@
--- The master user of RDS: no superuser, but a member of rds_superuser, which holds what the server's own roles grant.
+-- Creates the RDS master user: not a superuser, but a member of rds_superuser, which has predefined roles.
 SET log_statement = 'none';
 SET log_min_error_statement = 'panic';
 SELECT 'CREATE ROLE rds_superuser NOLOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_superuser') \gexec

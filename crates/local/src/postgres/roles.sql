@@ -1,2 +1,2 @@
--- The role that RDS has: whoever is a member logs in with IAM.
+-- RDS role: its members log in with IAM.
 SELECT 'CREATE ROLE rds_iam NOLOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_iam') \gexec

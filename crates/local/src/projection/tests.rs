@@ -1,4 +1,4 @@
-//! Token files that are made, kept fresh and taken away.
+//! Token files are written, refreshed and deleted.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -26,7 +26,7 @@ fn claim(token: &str, name: &str) -> serde_json::Value {
 }
 
 #[test]
-fn a_token_is_its_owner_s_alone_and_is_replaced_when_four_fifths_of_its_time_are_over() {
+fn token_file_is_private_and_replaced_after_80_percent_of_its_lifetime() {
     let directory = tempfile::tempdir().unwrap();
     let (layout, projections) = projections(&directory, DEFAULT_URL);
     let file = projections.ensure("default", "app", STS_AUDIENCE).unwrap();
@@ -48,7 +48,7 @@ fn a_token_is_its_owner_s_alone_and_is_replaced_when_four_fifths_of_its_time_are
 }
 
 #[test]
-fn a_start_replaces_every_token_and_those_of_accounts_that_have_gone_go_too() {
+fn start_replaces_all_tokens_and_deletes_those_of_deleted_accounts() {
     let directory = tempfile::tempdir().unwrap();
     let (_, before) = projections(&directory, DEFAULT_URL);
     let file = before.ensure("default", "app", STS_AUDIENCE).unwrap();

@@ -8,7 +8,7 @@ use super::{DEFAULT, TemplateVars, apply};
 
 const ACCOUNT: &str = "123456789012";
 
-fn facts<'a>(
+fn vars<'a>(
     account: &'a countersign_core::name::AccountId,
     region: &'a countersign_core::region::Region,
 ) -> TemplateVars<'a> {
@@ -16,12 +16,12 @@ fn facts<'a>(
 }
 
 #[test]
-fn the_shipped_file_is_applied_once() {
+fn built_in_seed_is_applied_once() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path()).unwrap();
     let (account, region) = (ACCOUNT.parse().unwrap(), "us-east-1".parse().unwrap());
 
-    let outcome = apply(&store, None, &facts(&account, &region), SystemTime::now()).unwrap();
+    let outcome = apply(&store, None, &vars(&account, &region), SystemTime::now()).unwrap();
     assert_eq!(outcome.keys.len(), 1, "admin's");
     let state = store.state().unwrap();
     let names: Vec<&str> = state.roles.values().map(|role| role.name.as_str()).collect();
@@ -34,28 +34,29 @@ fn the_shipped_file_is_applied_once() {
     );
     assert!(state.service_accounts.contains_key("default/app"));
 
-    // What its owner takes away does not come back.
+    // What the operator deleted does not come back.
     let removed = store.change(|draft| {
         Ok::<_, countersign_authority::store::StoreError>(
             draft.remove::<Role>(&account_key(ACCOUNT, "app-admin")),
         )
     });
     assert!(removed.unwrap());
-    let again = apply(&store, None, &facts(&account, &region), SystemTime::now()).unwrap();
+    let again = apply(&store, None, &vars(&account, &region), SystemTime::now()).unwrap();
     assert!(again.changes.is_empty());
     assert!(!store.state().unwrap().roles.contains_key(&account_key(ACCOUNT, "app-admin")));
 }
 
 #[test]
-fn a_file_of_the_owners_counts_each_time_and_a_mistake_has_its_place() {
+fn custom_seed_is_applied_at_each_start_and_errors_have_locations() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path()).unwrap();
     let (account, region) = (ACCOUNT.parse().unwrap(), "cn-north-1".parse().unwrap());
-    let own = "accounts = [{ id = \"{account}\", partition = \"{partition}\" }]\n[[users]]\nname = \"jane\"\n";
+    let own = "accounts = [{ id = \"{account}\", partition = \"{partition}\" }]\n[[users]]\nname \
+     = \"jane\"\n";
 
-    apply(&store, Some(own), &facts(&account, &region), SystemTime::now()).unwrap();
+    apply(&store, Some(own), &vars(&account, &region), SystemTime::now()).unwrap();
     let more = format!("{own}groups = [\"none\"]\n");
-    let error = apply(&store, Some(&more), &facts(&account, &region), SystemTime::now())
+    let error = apply(&store, Some(&more), &vars(&account, &region), SystemTime::now())
         .unwrap_err()
         .to_string();
     assert!(
@@ -63,14 +64,14 @@ fn a_file_of_the_owners_counts_each_time_and_a_mistake_has_its_place() {
         "{error}"
     );
     let other = own.replace("jane", "john");
-    apply(&store, Some(&other), &facts(&account, &region), SystemTime::now()).unwrap();
+    apply(&store, Some(&other), &vars(&account, &region), SystemTime::now()).unwrap();
     assert_eq!(store.state().unwrap().users.size(), 2);
 }
 
 #[test]
-fn every_fact_in_the_shipped_file_is_one_that_is_filled_in() {
+fn built_in_seed_uses_only_known_placeholders() {
     let (account, region) = (ACCOUNT.parse().unwrap(), "us-east-1".parse().unwrap());
-    let filled = facts(&account, &region).render(DEFAULT);
+    let filled = vars(&account, &region).render(DEFAULT);
     assert!(
         !filled.contains("{account}")
             && !filled.contains("{partition}")

@@ -1,4 +1,4 @@
-//! The variables of each platform, and the files behind them.
+//! Variables and files of each credentials source.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -45,7 +45,7 @@ impl Stack {
             ca: layout.ca(),
             audit_log: layout.authority(),
             instances: Vec::new(),
-            left_out: Vec::new(),
+            skipped: Vec::new(),
             allowed_users: Vec::new(),
         };
         for name in ["app-pod", "reporting"] {
@@ -72,7 +72,7 @@ impl Stack {
 }
 
 #[test]
-fn each_platform_sets_its_own_variables() {
+fn each_source_sets_its_own_variables() {
     let stack = Stack::new();
     let root = stack.directory.path().display().to_string();
     let irsa = stack.variables(Source::Irsa(APP), None).unwrap();
@@ -85,7 +85,7 @@ fn each_platform_sets_its_own_variables() {
     assert_eq!(
         std::fs::read(&irsa["AWS_CONFIG_FILE"]).unwrap(),
         b"",
-        "nobody's own configuration comes first"
+        "the user's own configuration is not read"
     );
 
     let pod = stack.variables(Source::PodIdentity(APP), Some("reporting")).unwrap();
@@ -117,7 +117,7 @@ fn each_platform_sets_its_own_variables() {
 }
 
 #[test]
-fn a_sign_in_lies_where_the_sdks_look_for_it() {
+fn sign_in_is_written_where_the_sdks_read_it() {
     let hashed = Command::new("sh")
         .arg("-c")
         .arg(format!("printf %s {START_URL} | sha1sum"))
@@ -130,7 +130,9 @@ fn a_sign_in_lies_where_the_sdks_look_for_it() {
     let cache = format!("{}/.aws/sso/cache/{START_URL_HASH}.json", sso["HOME"]);
     assert_eq!(std::fs::metadata(&cache).unwrap().permissions().mode() & 0o777, 0o600);
     let token = || {
-        serde_json::from_slice::<serde_json::Value>(&std::fs::read(&cache).unwrap()).unwrap()["accessToken"].clone()
+        let text = std::fs::read(&cache).unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        value["accessToken"].clone()
     };
     let first = token();
     stack.variables(Source::Sso { user: "jane" }, Some("reporting")).unwrap();
@@ -145,21 +147,18 @@ fn a_sign_in_lies_where_the_sdks_look_for_it() {
 }
 
 #[test]
-fn what_is_not_there_is_said() {
+fn missing_sources_are_reported() {
     let stack = Stack::new();
     for source in
         [Source::Irsa(APP), Source::PodIdentity(APP), Source::Ecs, Source::Sso { user: "jane" }]
     {
         let refused = stack.variables(source, Some("gone")).unwrap_err();
-        assert!(
-            matches!(&refused, LocalError::Store(StoreError::NotFound(what)) if what.contains("--role")),
-            "{refused}"
-        );
+        let LocalError::Store(StoreError::NotFound(what)) = &refused else { panic!("{refused}") };
+        assert!(what.contains("--role"), "{refused}");
     }
     let imds = |role| stack.variables(Source::Imds, role).unwrap_err().to_string();
     assert!(
-        imds(None).contains("--instance-profile")
-            && imds(Some("app-pod")).contains("leave --role out")
+        imds(None).contains("--instance-profile") && imds(Some("app-pod")).contains("omit --role")
     );
     for (namespace, name) in [
         ("..", "app"),

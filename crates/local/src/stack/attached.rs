@@ -1,7 +1,8 @@
-//! Servers that somebody else runs, and that ask the stack's verifier: known to the authority, and to nothing else here.
+//! Database servers outside of the stack that use its verifier.
 //!
-//! They lie beside the stack's own in the authority's store. Its own have a directory, from before they are registered until
-//! everything is wiped; these have none.
+//! Their records lie beside those of the stack's own servers in the authority's store. The stack's
+//! own servers have a directory, from before they are registered until the stack is wiped;
+//! attached servers have none.
 
 use countersign_authority::model::{Address, Instance};
 use countersign_authority::store::Store;
@@ -12,20 +13,20 @@ use countersign_core::name::{Engine, InstanceId, ResourceId};
 use crate::state::State;
 use crate::{Layout, LocalError};
 
-/// A server to be attached.
+/// A server to attach.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attached {
-    /// Its name: what it calls itself when it asks.
+    /// Instance name that the server sends to the verifier.
     pub name: InstanceId,
-    /// Its kind.
+    /// Database engine.
     pub engine: Engine,
-    /// Each host that clients name it by: tokens are signed for one of them.
+    /// Hosts by which clients reach it: a token is signed for one of them.
     pub hosts: Vec<HostName>,
-    /// Its port.
+    /// Port.
     pub port: u16,
 }
 
-/// All that are attached, by name.
+/// Returns all attached servers, ordered by name.
 pub(crate) fn list(layout: &Layout, store: &Store) -> Result<Vec<Instance>, LocalError> {
     let own = layout.instances()?;
     let mut found = Vec::new();
@@ -35,7 +36,7 @@ pub(crate) fn list(layout: &Layout, store: &Store) -> Result<Vec<Instance>, Loca
     Ok(found)
 }
 
-/// Registers a server: under its old resource id where it was attached already, since policies name it by that.
+/// Registers a server. A known server keeps its resource id, which policies refer to.
 pub(crate) fn add(
     layout: &Layout,
     store: &Store,
@@ -60,18 +61,18 @@ pub(crate) fn add(
     Ok(resource_id)
 }
 
-/// Forgets a server: nobody is let in there, and its name is free.
+/// Removes a server: logins there are denied, and its name is free.
 pub(crate) fn remove(layout: &Layout, store: &Store, name: &InstanceId) -> Result<(), LocalError> {
     refuse_own(layout, name)?;
     if store.delete_instance(name)? {
         return Ok(());
     }
     Err(LocalError::Unusable(format!(
-        "no server {name} is attached: see `countersign local instance list`"
+        "cannot remove {name}: no such attached server; see `countersign local instance list`"
     )))
 }
 
-/// Refuses to start a server under the name of one that is attached: it would take over what policies let people do there.
+/// Refuses to start a server under the name of an attached one, whose policies it would inherit.
 pub(crate) fn check_names<'a>(
     layout: &Layout,
     mut wanted: impl Iterator<Item = &'a InstanceId>,
@@ -80,7 +81,8 @@ pub(crate) fn check_names<'a>(
     match wanted.find(|name| attached.iter().any(|instance| instance.name == **name)) {
         None => Ok(()),
         Some(name) => Err(LocalError::Unusable(format!(
-            "{name} is the name of a server that is attached: `countersign local instance remove {name}` frees it"
+            "cannot start {name}: an attached server has that name; free it with `countersign \
+             local instance remove {name}`"
         ))),
     }
 }
@@ -90,7 +92,8 @@ fn refuse_own(layout: &Layout, name: &InstanceId) -> Result<(), LocalError> {
         return Ok(());
     }
     Err(LocalError::Unusable(format!(
-        "{name} is one of the stack's own servers, which `countersign local up` registers"
+        "cannot change {name}: it is one of the stack's own servers, which `countersign local up` \
+         registers"
     )))
 }
 

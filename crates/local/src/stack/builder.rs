@@ -1,4 +1,4 @@
-//! Starting the servers of a plan, one after the other.
+//! Starts the servers of a plan one after the other.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -9,21 +9,22 @@ use countersign_aws_api::server::state_directory;
 use countersign_core::name::ResourceId;
 use zeroize::Zeroizing;
 
-use super::{Plan, Wanted};
 use crate::error::at;
 use crate::fleet::Fleet;
 use crate::identities::{DEFAULT_USER, Identities};
+use crate::plan::{Plan, ServerSpec};
 use crate::seed::{self, TemplateVars};
 use crate::server::{database, host};
 use crate::state::{CreatedBy, DesiredState, InstanceState, Phase, SkippedServer, State};
 use crate::tls::HOSTS;
 use crate::{Installation, LocalError, port};
 
-/// Starts the servers of a plan. What may run is in the state before it does, so that [`super::down`] finds it however this
-/// ends.
+/// Starts the servers of a plan.
+///
+/// Each server is recorded in the state before it starts, so that [`super::down`] finds it.
 pub(super) struct Builder {
     pub(super) plan: Plan,
-    pub(super) wanted: Vec<Wanted>,
+    pub(super) wanted: Vec<ServerSpec>,
     pub(super) fleet: Arc<Fleet>,
     pub(super) before: Option<State>,
     pub(super) progress: Box<dyn Fn(&str) + Send>,
@@ -35,9 +36,9 @@ impl Builder {
             Ok(()) => Ok(self.fleet.state()),
             Err(error) => {
                 self.fleet.close();
-                // The first error is the one to report.
+                // The first error is returned; a second one is logged.
                 if let Err(second) = self.fleet.stop_all() {
-                    tracing::error!(error = %second, "a server could not be stopped");
+                    tracing::error!(error = %second, "cannot stop a server");
                 }
                 Err(error)
             }
@@ -48,19 +49,24 @@ impl Builder {
         let layout = &self.plan.layout;
         let store = Store::open(&state_directory(&layout.authority()))?;
         store.ensure_account(&self.plan.account, self.plan.region.partition())?;
-        self.clear()?;
-        let facts = TemplateVars {
+        self.remove_partial()?;
+        let vars = TemplateVars {
             account: &self.plan.account,
             region: &self.plan.region,
             issuer: &self.plan.issuer,
         };
-        let own = self
+        let seed_file = self
             .plan
-            .start
+            .seed_file
             .as_ref()
             .map(|file| std::fs::read_to_string(file).map(Zeroizing::new).map_err(at(file)))
             .transpose()?;
-        seed::apply(&store, own.as_ref().map(|text| text.as_str()), &facts, SystemTime::now())?;
+        seed::apply(
+            &store,
+            seed_file.as_ref().map(|text| text.as_str()),
+            &vars,
+            SystemTime::now(),
+        )?;
         for wanted in &self.wanted {
             match self.fleet.installation(
                 &wanted.instance,
@@ -69,47 +75,49 @@ impl Builder {
                 &self.progress,
             ) {
                 Ok(installation) => self.server(wanted, installation, &store)?,
-                Err(error) => self.leave_out(wanted, error)?,
+                Err(error) => self.skip(wanted, error)?,
             }
         }
         (self.progress)(&format!("granting rds-db:connect to the IAM user {DEFAULT_USER}"));
         Identities::new(layout, &self.fleet.state(), &store, &self.plan.unpacked)
             .ensure_default_user(self.before.as_ref())?;
-        self.fleet.change(|state| state.phase = Phase::Ready)
+        self.fleet.update(|state| state.phase = Phase::Ready)
     }
 
-    /// Takes away what was being made, or taken away, when the stack was killed: nobody has been told that it is there.
-    fn clear(&self) -> Result<(), LocalError> {
-        for left in self
+    /// Removes servers that were being created or deleted when the stack was killed.
+    ///
+    /// No caller was told that they exist.
+    fn remove_partial(&self) -> Result<(), LocalError> {
+        for partial in self
             .fleet
             .state()
             .instances
             .iter()
-            .filter(|known| known.standing == DesiredState::Partial)
+            .filter(|known| known.desired_state == DesiredState::Partial)
         {
-            (self.progress)(&format!("taking away what is left of {}", left.instance));
-            self.fleet.take_away(left)?;
+            (self.progress)(&format!("removing the remains of {}", partial.instance));
+            self.fleet.remove(partial)?;
         }
         Ok(())
     }
 
-    /// A server that can't be had is no reason to do without the others; without any it is an error.
-    fn leave_out(&self, wanted: &Wanted, error: LocalError) -> Result<(), LocalError> {
-        if self.fleet.state().left_out.len() + 1 == self.wanted.len() {
+    /// Skips a server that cannot be started. Skipping all of them is an error.
+    fn skip(&self, wanted: &ServerSpec, error: LocalError) -> Result<(), LocalError> {
+        if self.fleet.state().skipped.len() + 1 == self.wanted.len() {
             return Err(error);
         }
-        (self.progress)(&format!("leaving {} out: {error}", wanted.instance));
-        let left = SkippedServer {
+        (self.progress)(&format!("skipping {}: {error}", wanted.instance));
+        let skipped = SkippedServer {
             instance: wanted.instance.clone(),
             engine: wanted.engine,
             reason: error.to_string(),
         };
-        self.fleet.change(|state| {
-            state.left_out.push(left);
-            // What the RDS API had made is not forgotten, and waits until it is started through it.
+        self.fleet.update(|state| {
+            state.skipped.push(skipped);
+            // A server of the RDS API stays in the state until a client starts it.
             state.instances.iter_mut().filter(|known| known.instance == wanted.instance).for_each(
                 |known| {
-                    known.standing = DesiredState::Stopped;
+                    known.desired_state = DesiredState::Stopped;
                 },
             );
         })
@@ -117,7 +125,7 @@ impl Builder {
 
     fn server(
         &self,
-        wanted: &Wanted,
+        wanted: &ServerSpec,
         installation: Installation,
         store: &Store,
     ) -> Result<(), LocalError> {
@@ -128,13 +136,13 @@ impl Builder {
             .instances
             .into_iter()
             .find(|known| known.instance == wanted.instance);
-        let known = known.filter(|known| known.maker == CreatedBy::Api);
-        let maker = known.as_ref().map_or(CreatedBy::CommandLine, |known| known.maker);
+        let known = known.filter(|known| known.created_by == CreatedBy::Api);
+        let created_by = known.as_ref().map_or(CreatedBy::CommandLine, |known| known.created_by);
         (self.progress)(&format!("preparing {} ({} {version})", wanted.instance, engine.product()));
-        let server = self.fleet.make(installation, &wanted.instance, maker, None)?;
+        let server = self.fleet.create_server(installation, &wanted.instance, created_by, None)?;
         let (resource_id, port) =
             self.register(wanted, known.as_ref(), store, server.is_running())?;
-        let (authentication, reason) = self.fleet.asks(engine)?;
+        let (authentication, reason) = self.fleet.authentication(engine)?;
         let (database, user) = known.map_or_else(
             || (database(engine).to_owned(), DEFAULT_USER.to_owned()),
             |known| (known.database, known.user),
@@ -150,23 +158,25 @@ impl Builder {
             user,
             authentication,
             reason,
-            maker,
-            standing: DesiredState::Up,
+            created_by,
+            desired_state: DesiredState::Up,
         };
         (self.progress)(&format!(
-            "starting {} on port {port}, asking by {}",
+            "starting {} on port {port}, authentication by {}",
             wanted.instance,
             authentication.as_str()
         ));
         self.fleet.launch(&server, &entry)
     }
 
-    /// Chooses the port, and tells the authority of the instance: under its old resource id where it has one. The RDS API
-    /// registers its own, of which the port alone may change here.
+    /// Chooses the port and registers the instance with the authority.
+    ///
+    /// A known instance keeps its resource id. The RDS API registers its own instances, of which
+    /// only the port may change here.
     fn register(
         &self,
-        wanted: &Wanted,
-        made: Option<&InstanceState>,
+        wanted: &ServerSpec,
+        created: Option<&InstanceState>,
         store: &Store,
         running: bool,
     ) -> Result<(ResourceId, u16), LocalError> {
@@ -178,15 +188,15 @@ impl Builder {
         let port = port::choose(
             &wanted.instance,
             wanted.port,
-            made.map(|made| made.port).or(registered),
+            created.map(|created| created.port).or(registered),
             running,
         )?;
         let address = |host: &&str| Ok(Address { host: host.parse()?, port, resource_id: None });
         let mut addresses: Vec<Address> =
             HOSTS.iter().map(address).collect::<Result<_, LocalError>>()?;
-        let instance = match (known, made) {
+        let instance = match (known, created) {
             (Some(known), _) => {
-                // Those of proxies stay.
+                // Addresses of proxies are kept.
                 addresses.extend(
                     known.addresses.iter().filter(|address| address.resource_id.is_some()).cloned(),
                 );
@@ -199,7 +209,7 @@ impl Builder {
                     ..Instance::clone(&known)
                 }
             }
-            (None, Some(made)) => return Ok((made.resource_id.clone(), port)),
+            (None, Some(created)) => return Ok((created.resource_id.clone(), port)),
             (None, None) => Instance {
                 name: wanted.instance.clone(),
                 account: self.plan.account.clone(),

@@ -7,7 +7,7 @@ fn layout(directory: &tempfile::TempDir) -> Layout {
 }
 
 #[test]
-fn a_lock_is_one_holder_s_until_it_is_dropped() {
+fn lock_has_one_holder_until_dropped() {
     let directory = tempfile::tempdir().unwrap();
     assert_eq!(Lock::holder(&layout(&directory)).unwrap(), None);
     let held = Lock::try_take(&layout(&directory)).unwrap().unwrap();
@@ -18,12 +18,15 @@ fn a_lock_is_one_holder_s_until_it_is_dropped() {
 }
 
 #[test]
-fn nothing_runs_where_nobody_holds_the_lock_or_nothing_is_written() {
+fn stack_runs_only_with_lock_and_state_file() {
     let directory = tempfile::tempdir().unwrap();
     let layout = layout(&directory);
-    assert!(matches!(State::of_running(&layout), Err(LocalError::NotRunning(_))));
+    assert!(matches!(State::read_running(&layout), Err(LocalError::NotRunning(_))));
     let _held = Lock::try_take(&layout).unwrap();
-    assert!(matches!(State::of_running(&layout), Err(LocalError::NotRunning(_))), "it is starting");
+    assert!(
+        matches!(State::read_running(&layout), Err(LocalError::NotRunning(_))),
+        "it is starting"
+    );
     std::fs::write(layout.state_file(), "{\"pid\":").unwrap();
-    assert!(State::of_running(&layout).unwrap_err().to_string().contains("state.json"));
+    assert!(State::read_running(&layout).unwrap_err().to_string().contains("state.json"));
 }

@@ -5,7 +5,7 @@ fn version(text: &str) -> Version {
 }
 
 #[test]
-fn a_version_is_read_and_printed_alike_and_ordered_by_number() {
+fn versions_round_trip_and_order_numerically() {
     for text in ["15", "10.11", "9.7"] {
         assert_eq!(version(text).to_string(), text);
     }
@@ -21,7 +21,7 @@ fn a_version_is_read_and_printed_alike_and_ordered_by_number() {
 }
 
 #[test]
-fn a_major_number_asks_for_any_of_its_series() {
+fn major_version_covers_every_minor() {
     assert!(
         version("9").covers(version("9.7"))
             && version("9.7").covers(version("9.7"))

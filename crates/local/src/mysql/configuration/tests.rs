@@ -1,9 +1,9 @@
 use countersign_core::name::Engine;
 
-use super::{literal, login, start};
+use super::{init_file, literal, login};
 
 #[test]
-fn a_name_is_a_name_whatever_stands_in_it() {
+fn literals_quote_every_character() {
     for (name, quoted) in [
         ("jane", "'jane'"),
         ("o'hara", "'o''hara'"),
@@ -15,7 +15,7 @@ fn a_name_is_a_name_whatever_stands_in_it() {
 }
 
 #[test]
-fn an_iam_account_is_made_by_the_statements_of_aws_s_guide() {
+fn iam_account_uses_the_statements_of_the_aws_guide() {
     insta::assert_snapshot!(login(&literal("jane_doe")), @r"
     CREATE USER IF NOT EXISTS 'jane_doe'@'%' IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS';
     ALTER USER 'jane_doe'@'%' IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS';
@@ -25,11 +25,11 @@ fn an_iam_account_is_made_by_the_statements_of_aws_s_guide() {
 }
 
 #[test]
-fn administrators_come_over_the_socket_alone() {
+fn administrators_use_the_socket_only() {
     for (engine, plugin) in
         [(Engine::Mariadb, "VIA unix_socket"), (Engine::Mysql, "WITH auth_socket")]
     {
-        let sql = start(engine, &["root".to_owned()]);
+        let sql = init_file(engine, &["root".to_owned()]);
         assert!(
             sql.contains(&format!("ALTER USER 'root'@'localhost' IDENTIFIED {plugin};")),
             "{sql}"

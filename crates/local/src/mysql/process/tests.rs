@@ -17,9 +17,9 @@ fn start(log: &Path) -> std::process::Child {
 }
 
 #[test]
-fn a_server_is_found_by_its_log_and_stopped() {
+fn server_is_found_by_its_log_lock_and_stopped() {
     let directory = tempfile::tempdir().unwrap();
-    // By another path than the process was started with.
+    // By another path than the one that the process was started with.
     let (place, link) = (directory.path().join("place"), directory.path().join("link"));
     std::fs::create_dir(&place).unwrap();
     std::os::unix::fs::symlink(&place, &link).unwrap();

@@ -1,11 +1,12 @@
 use std::path::{Path, PathBuf};
 
-use super::{HbaAuth, host_based_access, settings};
+use super::{HbaAuth, hba_file, settings};
 use crate::tls::ServerFiles;
 
 #[test]
-fn members_of_rds_iam_meet_iam_then_nothing_and_others_their_password() {
-    insta::assert_snapshot!(host_based_access("postgres", &HbaAuth::Pam { service: "countersign-db-abc" }, None), @r"
+fn hba_requires_iam_of_rds_iam_members_and_passwords_of_others() {
+    let hba = HbaAuth::Pam { service: "countersign-db-abc" };
+    insta::assert_snapshot!(hba_file("postgres", &hba, None), @r"
     # Written by `countersign local up` at each start.
     # TYPE   DATABASE  USER      ADDRESS  METHOD
     local    all       postgres           peer map=countersign
@@ -17,19 +18,17 @@ fn members_of_rds_iam_meet_iam_then_nothing_and_others_their_password() {
 }
 
 #[test]
-fn ldap_carries_the_instance_in_its_suffix() {
-    let gate = HbaAuth::Ldap {
+fn ldap_suffix_carries_the_instance() {
+    let ldap = HbaAuth::Ldap {
         address: "127.0.0.1:3890".parse().unwrap(),
         instance: &"orders".parse().unwrap(),
     };
-    let line = host_based_access("postgres", &gate, None);
+    let line = hba_file("postgres", &ldap, None);
     let six = HbaAuth::Ldap {
         address: "[::1]:3890".parse().unwrap(),
         instance: &"orders".parse().unwrap(),
     };
-    assert!(
-        host_based_access("postgres", &six, None).contains("ldapserver=\"[::1]\" ldapport=3890")
-    );
+    assert!(hba_file("postgres", &six, None).contains("ldapserver=\"[::1]\" ldapport=3890"));
     assert!(
         line.contains(
             "ldap ldapserver=127.0.0.1 ldapport=3890 ldapprefix=\"cn=\" ldapsuffix=\",dc=orders\"\n"
@@ -39,7 +38,7 @@ fn ldap_carries_the_instance_in_its_suffix() {
 }
 
 #[test]
-fn no_setting_opens_more_than_this_machine() {
+fn server_listens_on_loopback_only() {
     let tls = ServerFiles {
         certificate: PathBuf::from("/d/server.pem"),
         key: PathBuf::from("/d/server.key"),

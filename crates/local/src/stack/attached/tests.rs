@@ -11,7 +11,7 @@ use crate::identities::{DEFAULT_USER, Identities};
 use crate::state::{Authentication, CreatedBy, DesiredState, InstanceState, Phase, State};
 use crate::{Layout, LocalError};
 
-/// A stack that has run, with a server of its own named `mariadb`.
+/// A stopped stack with a server named `mariadb`.
 struct Place {
     layout: Layout,
     state: State,
@@ -48,10 +48,10 @@ impl Place {
                 user: DEFAULT_USER.to_owned(),
                 authentication: Authentication::Plugin,
                 reason: None,
-                maker: CreatedBy::CommandLine,
-                standing: DesiredState::Up,
+                created_by: CreatedBy::CommandLine,
+                desired_state: DesiredState::Up,
             }],
-            left_out: Vec::new(),
+            skipped: Vec::new(),
             allowed_users: Vec::new(),
         };
         let store = Store::open(&state_directory(&layout.authority())).unwrap();
@@ -61,18 +61,18 @@ impl Place {
         place
     }
 
-    /// An IAM user with the usual policy, and no database user: there is no server to make one in.
+    /// Creates an IAM user with the default policy, without a database user, for lack of a server.
     fn user(&self, name: &str) {
         let new = NewIdentity { identity: &self.identity(name), trust: None, policy: None };
         self.store.create_identity(&new, SystemTime::now()).unwrap();
-        self.people().grant(IdentityKind::User, name, &name.parse().unwrap(), None).unwrap();
+        self.identities().grant(IdentityKind::User, name, &name.parse().unwrap(), None).unwrap();
     }
 
     fn identity(&self, name: &str) -> Identity {
         Identity::new(self.state.account.clone(), IdentityKind::User, name).unwrap()
     }
 
-    fn people(&self) -> Identities<'_> {
+    fn identities(&self) -> Identities<'_> {
         Identities::new(&self.layout, &self.state, &self.store, self.directory.path())
     }
 
@@ -87,51 +87,51 @@ fn server(name: &str) -> Attached {
 }
 
 #[test]
-fn a_server_keeps_its_resource_id_until_it_is_removed() {
+fn attached_server_keeps_its_resource_id_until_removed() {
     let place = Place::new();
-    let first = place.people().attach(&server("orders")).unwrap();
-    assert_eq!(place.people().attach(&server("orders")).unwrap(), first);
-    let listed = place.people().attached().unwrap();
+    let first = place.identities().attach(&server("orders")).unwrap();
+    assert_eq!(place.identities().attach(&server("orders")).unwrap(), first);
+    let listed = place.identities().attached().unwrap();
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].addresses.len(), 2);
 
     let name = "orders".parse().unwrap();
-    place.people().detach(&name).unwrap();
-    assert!(place.people().attached().unwrap().is_empty());
-    assert!(place.store.instance(&name).unwrap().is_none(), "nobody is let in");
-    assert!(place.people().detach(&name).unwrap_err().to_string().contains("instance list"));
+    place.identities().detach(&name).unwrap();
+    assert!(place.identities().attached().unwrap().is_empty());
+    assert!(place.store.instance(&name).unwrap().is_none(), "logins are denied");
+    assert!(place.identities().detach(&name).unwrap_err().to_string().contains("instance list"));
     assert_ne!(
-        place.people().attach(&server("orders")).unwrap(),
+        place.identities().attach(&server("orders")).unwrap(),
         first,
         "what was granted for the old one is not for the new one"
     );
 }
 
 #[test]
-fn a_stack_s_own_server_and_one_that_is_attached_don_t_share_a_name() {
+fn own_and_attached_servers_have_distinct_names() {
     let place = Place::new();
-    let refused = place.people().attach(&server("mariadb")).unwrap_err();
+    let refused = place.identities().attach(&server("mariadb")).unwrap_err();
     assert!(matches!(refused, LocalError::Unusable(_)), "{refused}");
     assert!(matches!(
-        place.people().detach(&"mariadb".parse().unwrap()),
+        place.identities().detach(&"mariadb".parse().unwrap()),
         Err(LocalError::Unusable(_))
     ));
-    place.people().attach(&server("mysql")).unwrap();
+    place.identities().attach(&server("mysql")).unwrap();
     check_names(&place.layout, [&"mariadb".parse().unwrap()].into_iter()).unwrap();
     let refused = check_names(&place.layout, [&"mysql".parse().unwrap()].into_iter()).unwrap_err();
     assert!(refused.to_string().contains("instance remove mysql"), "{refused}");
 }
 
 #[test]
-fn usual_policies_name_what_is_attached_and_the_default_user_s_follows() {
+fn default_policies_include_attached_servers() {
     let place = Place::new();
-    let id = place.people().attach(&server("orders")).unwrap();
+    let id = place.identities().attach(&server("orders")).unwrap();
     assert!(place.policy(DEFAULT_USER).unwrap().contains(&format!("dbuser:{id}/app")));
     place.user("jane");
     assert!(place.policy("jane").unwrap().contains(&format!("dbuser:{id}/jane")));
 
-    // What its owner has changed stays.
-    place.people().revoke(IdentityKind::User, DEFAULT_USER).unwrap();
-    place.people().attach(&server("stock")).unwrap();
+    // A policy that the operator changed is kept.
+    place.identities().revoke(IdentityKind::User, DEFAULT_USER).unwrap();
+    place.identities().attach(&server("stock")).unwrap();
     assert_eq!(place.policy(DEFAULT_USER), None);
 }

@@ -1,4 +1,6 @@
-//! What may be ordered through the RDS API. Names are plain: they stand in SQL, and in the configuration of servers.
+//! Validates requests of the RDS API.
+//!
+//! Names are restricted to plain characters: they stand in SQL and in the servers' configuration.
 
 use countersign_authority::servers::{MasterUser, NewServer, ServersError};
 use countersign_core::credentials::Secret;
@@ -6,7 +8,8 @@ use countersign_core::name::Engine;
 
 use crate::Layout;
 
-/// The longest name of a database or user, in bytes: what RDS allows, and for a MySQL user what the server does.
+/// Maximum length of the name of a database or user in bytes, as in RDS; for a MySQL user, as in
+/// the server.
 const fn longest(engine: Engine) -> usize {
     match engine {
         Engine::Postgres => 63,
@@ -14,10 +17,11 @@ const fn longest(engine: Engine) -> usize {
     }
 }
 
-/// RDS takes 8 to 128 characters for PostgreSQL; MySQL and MariaDB end at 41 there. Here it is a bound, not a rule.
+/// Maximum length of a password. RDS accepts 8 to 128 characters for PostgreSQL, 41 for MySQL and
+/// MariaDB; only the upper bound is enforced here.
 const LONGEST_PASSWORD: usize = 128;
 
-/// Names that the server or RDS itself has.
+/// Names that the server or RDS reserves.
 const RESERVED: [&str; 8] = [
     "rdsadmin",
     "rds_superuser",
@@ -29,12 +33,13 @@ const RESERVED: [&str; 8] = [
     "public",
 ];
 
-/// Refuses what can't be made.
+/// Refuses a server that cannot be created.
 pub(super) fn check(layout: &Layout, new: &NewServer) -> Result<(), ServersError> {
     if !layout.has_room_for(&new.instance) {
         let root = layout.root().display();
         return Err(ServersError::Invalid(format!(
-            "the name {} is too long for a Unix socket below {root}: take a shorter one, or a shorter --dir",
+            "cannot create {}: its name is too long for a Unix socket below {root}; use a shorter \
+             name, or a shorter --dir",
             new.instance
         )));
     }
@@ -42,21 +47,22 @@ pub(super) fn check(layout: &Layout, new: &NewServer) -> Result<(), ServersError
         (Some(_), None, None) if new.engine == Engine::Postgres => return Ok(()),
         (Some(_), None, None) => {
             return Err(ServersError::Invalid(format!(
-                "read replicas of {} are not supported",
+                "cannot create a read replica of {}: not supported",
                 new.engine.product()
             )));
         }
         (Some(_), ..) => {
             return Err(ServersError::Invalid(
-                "a read replica has the users and databases of its source".to_owned(),
+                "cannot set a master user or database of a read replica: it has those of its \
+                 source"
+                    .to_owned(),
             ));
         }
         (None, ..) => {}
     }
-    let master = new
-        .master
-        .as_ref()
-        .ok_or_else(|| ServersError::Invalid("a new server needs a master user".to_owned()))?;
+    let master = new.master.as_ref().ok_or_else(|| {
+        ServersError::Invalid("cannot create a server without a master user".to_owned())
+    })?;
     check_master(new.engine, master)?;
     new.database.as_deref().map_or(Ok(()), |name| check_name("database", new.engine, name))
 }
@@ -73,25 +79,27 @@ fn check_name(what: &str, engine: Engine, name: &str) -> Result<(), ServersError
     if !starts || !word || name.len() > longest(engine) {
         let longest = longest(engine);
         return Err(ServersError::Invalid(format!(
-            "the name of the {what} is not a letter and up to {longest} letters, digits or _"
+            "the name of the {what} is not valid: use a letter and up to {longest} letters, \
+             digits or _"
         )));
     }
     if RESERVED.contains(&&*lower) || lower.starts_with("pg_") {
         return Err(ServersError::Invalid(format!(
-            "{name} can't be the name of the {what}: the engine has it"
+            "cannot use {name} as the name of the {what}: the engine reserves it"
         )));
     }
     Ok(())
 }
 
-/// Refuses a password that RDS refuses by its characters; its shortest is the API's to say.
+/// Refuses a password with characters that RDS refuses. The API checks its minimum length.
 pub(super) fn check_password(password: &Secret) -> Result<(), ServersError> {
     let fits = |byte: u8| byte.is_ascii_graphic() && !b"/\"@".contains(&byte);
     if password.expose().len() <= LONGEST_PASSWORD && password.expose().bytes().all(fits) {
         return Ok(());
     }
     Err(ServersError::Invalid(format!(
-        "the master password is not up to {LONGEST_PASSWORD} characters of printable ASCII without /, \", @ and space"
+        "the master password is not valid: use up to {LONGEST_PASSWORD} characters of printable \
+         ASCII without /, \", @ and space"
     )))
 }
 

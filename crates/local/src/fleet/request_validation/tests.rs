@@ -7,7 +7,7 @@ use countersign_core::name::Engine;
 use super::check;
 use crate::Layout;
 
-fn order(name: &str, password: &str, database: &str) -> NewServer {
+fn request(name: &str, password: &str, database: &str) -> NewServer {
     NewServer {
         instance: "orders".parse().unwrap(),
         resource_id: "db-ORDERS".parse().unwrap(),
@@ -28,8 +28,8 @@ fn checked(new: &NewServer) -> Result<(), ServersError> {
 }
 
 #[test]
-fn names_that_stand_in_sql_are_plain() {
-    checked(&order("postgres", "correct-horse'\\battery$", "orders_2")).unwrap();
+fn names_are_restricted_to_plain_characters() {
+    checked(&request("postgres", "correct-horse'\\battery$", "orders_2")).unwrap();
     for name in [
         "",
         "1st",
@@ -43,20 +43,23 @@ fn names_that_stand_in_sql_are_plain() {
         &"x".repeat(64),
     ] {
         assert!(
-            matches!(checked(&order(name, "password", "orders")), Err(ServersError::Invalid(_))),
+            matches!(checked(&request(name, "password", "orders")), Err(ServersError::Invalid(_))),
             "user {name}"
         );
         assert!(
-            matches!(checked(&order("postgres", "password", name)), Err(ServersError::Invalid(_))),
+            matches!(
+                checked(&request("postgres", "password", name)),
+                Err(ServersError::Invalid(_))
+            ),
             "database {name}"
         );
     }
 }
 
 #[test]
-fn passwords_are_what_rds_takes_and_stand_in_no_error() {
+fn passwords_follow_rds_rules_and_never_reach_errors() {
     for password in ["sla/sh", "quo\"te", "a@t", "spa ce", "tab\t", "línea", &"x".repeat(129)] {
-        let refused = checked(&order("postgres", password, "orders")).unwrap_err();
+        let refused = checked(&request("postgres", password, "orders")).unwrap_err();
         assert!(
             matches!(&refused, ServersError::Invalid(text) if !text.contains(password)),
             "{refused}"
@@ -65,15 +68,15 @@ fn passwords_are_what_rds_takes_and_stand_in_no_error() {
 }
 
 #[test]
-fn a_name_whose_socket_would_not_fit_is_refused() {
+fn names_with_too_long_socket_paths_are_refused() {
     let new = NewServer {
         instance: "x".repeat(63).parse().unwrap(),
-        ..order("postgres", "password", "orders")
+        ..request("postgres", "password", "orders")
     };
     checked(&new).unwrap_err();
     let new = NewServer {
         instance: "x".repeat(57).parse().unwrap(),
-        ..order("postgres", "password", "orders")
+        ..request("postgres", "password", "orders")
     };
     checked(&new).unwrap();
 }
