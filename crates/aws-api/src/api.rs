@@ -8,7 +8,7 @@ use countersign_authority::servers::Servers;
 use countersign_authority::store::Store;
 use countersign_authority::verifier::Verifier;
 
-use crate::rds::JobRunner;
+use crate::rds::job_runner::JobRunner;
 
 /// State of the API: the store, the keys of OpenID Connect issuers, and the jobs of RDS.
 #[derive(Debug)]

@@ -16,6 +16,7 @@ mod provider;
 mod role;
 mod simulation;
 mod tag;
+mod tag_set;
 mod user;
 mod version;
 

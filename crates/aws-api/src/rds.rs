@@ -3,7 +3,7 @@
 mod certificate;
 mod cluster;
 mod instance;
-mod job_runner;
+pub(crate) mod job_runner;
 mod logs;
 mod proxy;
 mod proxy_listener;
@@ -12,7 +12,6 @@ mod request;
 mod tags;
 mod versions;
 
-pub(crate) use job_runner::JobRunner;
 
 use super::action::{Action, Service};
 

@@ -2,7 +2,7 @@
 
 use super::entity::{PAGING, absent, limit, path_prefix};
 use super::identity::{Asked, Kind};
-use super::policy::Managed;
+use super::policy::{Managed, path_and_name};
 use crate::action::{Action, ActionOutput};
 use crate::context::RequestContext;
 use crate::error::ApiError;
@@ -38,14 +38,6 @@ pub(super) const ACTIONS: &[Action] = &[
         |call| list(call, Kind::Role),
     ),
 ];
-
-/// What stands behind `policy` in a managed policy's ARN: path and name.
-pub(super) fn path_and_name(arn: &str) -> Option<(&str, &str)> {
-    let whole = arn.split_once(":policy/").map(|(before, _)| before.len() + ":policy".len())?;
-    let whole = arn.get(whole..)?;
-    let slash = whole.rfind('/')?;
-    Some((whole.get(..=slash)?, whole.get(slash + 1..)?))
-}
 
 /// `AttachedPolicies`, or `AttachedManagedPolicies`.
 pub(super) fn write<'a>(xml: &mut Xml, element: &str, arns: impl IntoIterator<Item = &'a String>) {

@@ -11,7 +11,7 @@ use super::entity::{
 use super::identity::{Identity, Kind};
 use super::policy::{Managed, Scope, Usage, all};
 use super::profile;
-use super::tag;
+use super::tag_set;
 use super::version;
 use crate::action::{Action, ActionOutput};
 use crate::context::{RequestContext, Target};
@@ -160,7 +160,7 @@ fn write_user_details(xml: &mut Xml, user: &Arc<User>, partition: Partition) {
     write_user(xml, user, partition, Detail::Listed);
     write_policies(xml, &Identity::User(Arc::clone(user)));
     xml.texts("GroupList", "member", &user.groups);
-    tag::write(xml, &user.tags);
+    tag_set::write(xml, &user.tags);
 }
 
 fn write_group_details(xml: &mut Xml, group: &Arc<Group>, partition: Partition) {
@@ -176,7 +176,7 @@ fn write_role_details(xml: &mut Xml, state: &State, role: &Arc<Role>, partition:
         profile::write(xml, state, profile, partition, Detail::Whole);
     });
     write_policies(xml, &Identity::Role(Arc::clone(role)));
-    tag::write(xml, &role.tags);
+    tag_set::write(xml, &role.tags);
     xml.element("RoleLastUsed", |_| ());
 }
 

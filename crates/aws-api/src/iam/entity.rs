@@ -5,7 +5,7 @@ use std::sync::Arc;
 use countersign_core::region::Partition;
 use countersign_core::timestamp::rfc3339;
 
-use super::tag;
+use super::tag_set;
 use crate::context::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::page::{Page, Paging};
@@ -152,7 +152,7 @@ impl<E: Entity> Named<E> {
         facts: impl FnOnce(Target<'_>) -> Target<'_>,
     ) -> Result<Arc<E>, ApiError> {
         let tags = self.record.as_ref().and_then(|record| record.tags());
-        call.authorize(action, &facts(tag::resource_facts(Target::of(&self.arn), tags)))?;
+        call.authorize(action, &facts(tag_set::resource_facts(Target::of(&self.arn), tags)))?;
         self.record.ok_or(self.absent)
     }
 }
@@ -316,7 +316,7 @@ pub(super) fn write_user(xml: &mut Xml, user: &User, partition: Partition, detai
     xml.leaf("Arn", user.arn(partition)).leaf("CreateDate", date(user.created));
     if detail == Detail::Whole {
         write_boundary(xml, user.boundary.as_deref());
-        tag::write_present(xml, &user.tags);
+        tag_set::write_present(xml, &user.tags);
     }
 }
 
@@ -335,7 +335,7 @@ pub(super) fn write_role(xml: &mut Xml, role: &Role, partition: Partition, detai
         .leaf("MaxSessionDuration", role.max_session);
     if detail == Detail::Whole {
         write_boundary(xml, role.boundary.as_deref());
-        tag::write_present(xml, &role.tags);
+        tag_set::write_present(xml, &role.tags);
         xml.element("RoleLastUsed", |_| ());
     }
 }

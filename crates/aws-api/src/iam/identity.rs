@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::entity::{Entity, arn, changed_meanwhile, existing_name};
-use super::tag;
+use super::tag_set;
 use crate::context::{RequestContext, Target};
 use crate::error::ApiError;
 use countersign_authority::model::{Group, Role, Tags, User};
@@ -215,7 +215,7 @@ impl<'a> Asked<'a> {
 
     /// The resource that is decided on, with its tags.
     pub(super) fn target(&self) -> Target<'_> {
-        tag::resource_facts(Target::of(&self.arn), self.found.as_ref().and_then(Identity::tags))
+        tag_set::resource_facts(Target::of(&self.arn), self.found.as_ref().and_then(Identity::tags))
     }
 
     /// The same, with the boundary that the identity has.

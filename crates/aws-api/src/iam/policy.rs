@@ -5,13 +5,12 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 use countersign_core::policy::PolicyKind;
 
-use super::attachment::path_and_name;
 use super::entity::{
     Entity, PAGING, arn, changed_meanwhile, date, description, limit, new_name, path, path_prefix,
     size,
 };
 use super::identity::Identity;
-use super::tag;
+use super::tag_set;
 use crate::action::{Action, ActionOutput};
 use crate::context::{RequestContext, Target};
 use crate::error::ApiError;
@@ -42,6 +41,14 @@ pub(super) const ACTIONS: &[Action] = &[
     ),
     Action::writes("DeletePolicy", &["PolicyArn"], delete),
 ];
+
+/// What stands behind `policy` in a managed policy's ARN: path and name.
+pub(super) fn path_and_name(arn: &str) -> Option<(&str, &str)> {
+    let whole = arn.split_once(":policy/").map(|(before, _)| before.len() + ":policy".len())?;
+    let whole = arn.get(whole..)?;
+    let slash = whole.rfind('/')?;
+    Some((whole.get(..=slash)?, whole.get(slash + 1..)?))
+}
 
 /// A managed policy that an account's identities may have.
 #[derive(Debug, Clone)]
@@ -151,7 +158,7 @@ impl Managed {
                     "Description",
                     Some(&policy.description).filter(|text| !text.is_empty()),
                 );
-                tag::write_present(xml, &policy.tags);
+                tag_set::write_present(xml, &policy.tags);
             }
         });
         xml.into()
@@ -171,7 +178,7 @@ pub(super) fn allowed<'a>(
     let found = Managed::find(&call.state, call.account()?.as_str(), arn);
     call.authorize(
         action,
-        &tag::resource_facts(Target::of(arn), found.as_ref().and_then(Managed::tags)),
+        &tag_set::resource_facts(Target::of(arn), found.as_ref().and_then(Managed::tags)),
     )?;
     Ok((arn, found.ok_or_else(|| ManagedPolicy::absent(arn))?))
 }
@@ -213,9 +220,9 @@ pub(super) fn document<'a>(call: &RequestContext<'a>, name: &str) -> Result<&'a 
 
 fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let name = new_name::<ManagedPolicy>("PolicyName", call.parameters.required("PolicyName")?)?;
-    let (path, tags) = (path(call.parameters, "Path")?.unwrap_or("/"), tag::read(call)?);
+    let (path, tags) = (path(call.parameters, "Path")?.unwrap_or("/"), tag_set::read(call)?);
     let arn = arn(call, "policy", path, name)?;
-    tag::authorize_creation(call, ["iam:CreatePolicy", "iam:TagPolicy"], Target::of(&arn), &tags)?;
+    tag_set::authorize_creation(call, ["iam:CreatePolicy", "iam:TagPolicy"], Target::of(&arn), &tags)?;
     let (document, description) = (document(call, name)?, description(call)?);
     let (account, partition, created) = (call.account()?, call.partition()?, seconds(call.now));
     let policy = call.api.store().change(|draft: &mut Draft| {
@@ -242,7 +249,7 @@ fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let mut xml = Xml::new();
     xml.element("Policy", |xml| {
         Managed::Own(policy).write(xml, &arn, Usage::default());
-        tag::write(xml, &tags);
+        tag_set::write(xml, &tags);
     });
     Ok(xml.into())
 }

@@ -8,7 +8,7 @@ use super::entity::{
     Detail, Entity, Named, PAGING, absent, arn, check_quota, conflict, current, date, limit, list,
     new_name, path, write_role,
 };
-use super::tag;
+use super::tag_set;
 use crate::action::{Action, ActionOutput};
 use crate::context::{RequestContext, Target};
 use crate::error::ApiError;
@@ -43,9 +43,9 @@ fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
         "InstanceProfileName",
         call.parameters.required("InstanceProfileName")?,
     )?;
-    let (path, tags) = (path(call.parameters, "Path")?.unwrap_or("/"), tag::read(call)?);
+    let (path, tags) = (path(call.parameters, "Path")?.unwrap_or("/"), tag_set::read(call)?);
     let arn = arn(call, InstanceProfile::TYPE, path, name)?;
-    tag::authorize_creation(
+    tag_set::authorize_creation(
         call,
         ["iam:CreateInstanceProfile", "iam:TagInstanceProfile"],
         Target::of(&arn),
@@ -104,7 +104,7 @@ pub(super) fn write(
         .and_then(|name| state.roles.get(&account_key(profile.account.as_str(), name)));
     xml.list("Roles", "member", role, |xml, role| write_role(xml, role, partition, Detail::Listed));
     if detail == Detail::Whole {
-        tag::write_present(xml, &profile.tags);
+        tag_set::write_present(xml, &profile.tags);
     }
 }
 

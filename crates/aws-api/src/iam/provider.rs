@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hyper::Uri;
 
 use super::entity::{absent, arn, changed_meanwhile, date, limit};
-use super::tag;
+use super::{tag, tag_set};
 use crate::action::{Action, ActionOutput};
 use crate::context::{RequestContext, Target};
 use crate::error::ApiError;
@@ -101,9 +101,9 @@ fn thumbprints(call: &RequestContext<'_>) -> Result<Vec<String>, ApiError> {
 }
 
 fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let ((url, host), tags) = (issuer(call)?, tag::read(call)?);
+    let ((url, host), tags) = (issuer(call)?, tag_set::read(call)?);
     let arn = arn(call, "oidc-provider", "/", host)?;
-    tag::authorize_creation(
+    tag_set::authorize_creation(
         call,
         ["iam:CreateOpenIDConnectProvider", "iam:TagOpenIDConnectProvider"],
         Target::of(&arn),
@@ -143,7 +143,7 @@ fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     })?;
     let mut xml = Xml::new();
     xml.leaf("OpenIDConnectProviderArn", &arn);
-    tag::write_present(&mut xml, &tags);
+    tag_set::write_present(&mut xml, &tags);
     Ok(xml.into())
 }
 
@@ -165,9 +165,9 @@ fn allowed(
         .providers
         .get(&account_key(call.account()?.as_str(), host))
         .filter(|provider| provider.arn() == arn);
-    let target = tag::request_facts(Target::of(arn), new);
+    let target = tag_set::request_facts(Target::of(arn), new);
     let target = if keys.is_empty() { target } else { target.with("aws:TagKeys", keys.to_vec()) };
-    call.authorize(action, &tag::resource_facts(target, found.map(|provider| &provider.tags)))?;
+    call.authorize(action, &tag_set::resource_facts(target, found.map(|provider| &provider.tags)))?;
     found.cloned().ok_or_else(|| absent(&format!("OpenIDConnect Provider not found for arn {arn}")))
 }
 
@@ -206,7 +206,7 @@ fn get(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     xml.leaf("Url", &provider.host).texts("ClientIDList", "member", &provider.client_ids);
     xml.texts("ThumbprintList", "member", &provider.thumbprints)
         .leaf("CreateDate", date(provider.created));
-    tag::write_present(&mut xml, &provider.tags);
+    tag_set::write_present(&mut xml, &provider.tags);
     Ok(xml.into())
 }
 
@@ -271,19 +271,19 @@ fn remove_client(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
 }
 
 fn add_tags(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let new = tag::read(call)?;
+    let new = tag_set::read(call)?;
     if new.is_empty() {
         return Err(ApiError::missing("Tags"));
     }
     let known = allowed(call, "iam:TagOpenIDConnectProvider", &new, &[])?;
-    change(call, &known, |provider| tag::set(&mut provider.tags, &new))
+    change(call, &known, |provider| tag_set::set(&mut provider.tags, &new))
 }
 
 fn remove_tags(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let keys = tag::keys(call)?;
+    let keys = tag_set::keys(call)?;
     let known = allowed(call, "iam:UntagOpenIDConnectProvider", &Tags::new(), &keys)?;
     change(call, &known, |provider| {
-        tag::remove(&mut provider.tags, &keys);
+        tag_set::remove(&mut provider.tags, &keys);
         Ok(())
     })
 }

@@ -8,7 +8,7 @@ use super::entity::{
     Detail, Entity, Named, arn, changed_meanwhile, conflict, description, limit, list, new_name,
     path, size, write_role,
 };
-use super::tag;
+use super::tag_set;
 use crate::action::{Action, ActionOutput};
 use crate::context::{RequestContext, Target};
 use crate::error::ApiError;
@@ -112,14 +112,14 @@ fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let path = path(call.parameters, "Path")?.unwrap_or("/");
     let (arn, tags, boundary) = (
         arn(call, "role", path, name)?,
-        tag::read(call)?,
+        tag_set::read(call)?,
         call.parameters.text("PermissionsBoundary"),
     );
     let target = Target::of(&arn);
     let target = boundary
         .into_iter()
         .fold(target, |target, arn| target.with("iam:PermissionsBoundary", arn));
-    tag::authorize_creation(call, ["iam:CreateRole", "iam:TagRole"], target, &tags)?;
+    tag_set::authorize_creation(call, ["iam:CreateRole", "iam:TagRole"], target, &tags)?;
     let (trust, description, max_session) =
         (trust(call, "AssumeRolePolicyDocument")?, description(call)?, max_session(call)?);
     let account = call.account()?;

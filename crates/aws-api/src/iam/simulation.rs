@@ -11,7 +11,7 @@ use countersign_core::policy::{
     StatementName, Verdict, applying, decide,
 };
 
-use super::attachment::path_and_name;
+use super::policy::path_and_name;
 use super::context_key::keys;
 use super::entity::PAGING;
 use super::identity::{Identity, Kind};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::entity::{
     Detail, Entity, Named, arn, check_quota, conflict, current, list, new_name, path, write_user,
 };
-use super::tag;
+use super::tag_set;
 use crate::action::{Action, ActionOutput};
 use crate::context::{RequestContext, Target};
 use crate::error::ApiError;
@@ -28,13 +28,13 @@ pub(super) const MAX_USERS: usize = 5000;
 
 fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let name = new_name::<User>("UserName", call.parameters.required("UserName")?)?;
-    let (path, tags) = (path(call.parameters, "Path")?.unwrap_or("/"), tag::read(call)?);
+    let (path, tags) = (path(call.parameters, "Path")?.unwrap_or("/"), tag_set::read(call)?);
     let (boundary, arn) =
         (call.parameters.text("PermissionsBoundary"), arn(call, User::TYPE, path, name)?);
     let target = boundary.into_iter().fold(Target::of(&arn), |target, boundary| {
         target.with("iam:PermissionsBoundary", boundary)
     });
-    tag::authorize_creation(call, ["iam:CreateUser", "iam:TagUser"], target, &tags)?;
+    tag_set::authorize_creation(call, ["iam:CreateUser", "iam:TagUser"], target, &tags)?;
     let account = call.account()?;
     let user = call.api.store().change(|draft| {
         if draft.users.contains_key(&account_key(account.as_str(), name)) {
@@ -105,7 +105,7 @@ fn update(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
         ..User::clone(user)
     };
     let arn = renamed(&found).arn(call.partition()?);
-    call.authorize("iam:UpdateUser", &tag::resource_facts(Target::of(&arn), Some(&found.tags)))?;
+    call.authorize("iam:UpdateUser", &tag_set::resource_facts(Target::of(&arn), Some(&found.tags)))?;
     call.api.store().change(|draft| {
         let old = current(draft, &*found)?;
         let new = renamed(&old);

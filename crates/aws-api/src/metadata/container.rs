@@ -11,12 +11,16 @@ use hyper::{Method, Response};
 use serde_json::json;
 
 use super::assumption::{Assumption, members};
-use super::{CONTAINER_PATH, MAX_TOKEN, MetadataRequest};
+use super::request::{MAX_TOKEN, MetadataRequest};
+
 use crate::error::ApiError;
 use crate::response;
 use countersign_authority::model::ContainerGrant;
 
-/// What roles have to trust.
+/// Path prefix of the endpoint; the id of a container follows.
+pub(super) const CONTAINER_PATH: &str = "/v2/credentials/";
+
+/// Service that the roles have to trust.
 const SERVICE: &str = "ecs-tasks.amazonaws.com";
 
 /// The one cluster that containers are in.
@@ -61,7 +65,7 @@ fn exchange(visit: &MetadataRequest<'_>) -> Result<serde_json::Value, ApiError> 
         request: vec![("aws:SourceArn", source), ("aws:SourceAccount", account.to_owned())],
         facts: Vec::new(),
     };
-    let (_, credentials) = assumption.make(&visit.call()).map_err(|error| match error.code {
+    let (_, credentials) = assumption.make(&visit.context()).map_err(|error| match error.code {
         "AccessDenied" => ApiError::new(
             "AccessDenied",
             403,

@@ -18,7 +18,7 @@ use hyper::{Method, Response};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::MetadataRequest;
+use super::request::MetadataRequest;
 use super::assumption::{Assumption, members};
 use crate::api::Api;
 use crate::context::ReceivedRequest;
@@ -259,7 +259,7 @@ impl Imds {
                 ),
             ],
         };
-        let made = assumption.make(&visit.call());
+        let made = assumption.make(&visit.context());
         let mut value = match &made {
             Ok((_, credentials)) => members(credentials),
             // It is no error of HTTP's on EC2 either: clients look at the code.

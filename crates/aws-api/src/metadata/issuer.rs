@@ -3,7 +3,7 @@
 use hyper::{Method, Response};
 use serde_json::json;
 
-use super::MetadataRequest;
+use super::request::MetadataRequest;
 use crate::response::json;
 use countersign_authority::issuer::{jwks, signing_key};
 use countersign_authority::oidc::issuer_key::discovery_document;

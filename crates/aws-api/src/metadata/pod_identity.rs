@@ -8,7 +8,7 @@ use std::time::Duration;
 use hyper::{Method, Response};
 
 use super::assumption::{Assumption, members};
-use super::{MAX_TOKEN, MetadataRequest};
+use super::request::{MAX_TOKEN, MetadataRequest};
 use crate::error::ApiError;
 use crate::response::{json, plain};
 use countersign_authority::issuer::{POD_IDENTITY_AUDIENCE, SUBJECT_PREFIX, public_keys};
@@ -66,7 +66,7 @@ fn exchange(visit: &MetadataRequest<'_>, token: &str) -> Result<serde_json::Valu
     let partition =
         visit.state.accounts.get(&account).map_or("aws", |account| account.partition.as_str());
     let cluster = format!("arn:{partition}:eks:{}:{account}:cluster/{CLUSTER}", visit.region);
-    let call = visit.call();
+    let call = visit.context();
     let assumption = Assumption {
         service: SERVICE,
         role: &role,

@@ -11,7 +11,7 @@ use countersign_core::credentials::Secret;
 use hyper::{Method, Response};
 use serde_json::{Value, json};
 
-use super::{MAX_TOKEN, MetadataRequest};
+use super::request::{MAX_TOKEN, MetadataRequest};
 use crate::error::ApiError;
 use crate::response;
 use crate::sts::grant::SessionParams;
@@ -34,7 +34,7 @@ pub(super) fn credentials(visit: &MetadataRequest<'_>) -> Response<String> {
         let granted = grant.roles.iter().find(|arn| parts(arn) == Some((account, role)));
         let arn = granted.ok_or_else(|| missing("No access to this role in this account."))?;
         let role = find(&visit.state, arn).ok_or_else(|| missing("The role has gone."))?;
-        let call = visit.call();
+        let call = visit.context();
         let terms = SessionParams {
             duration: std::time::Duration::from_secs(u64::from(role.max_session)),
             ..SessionParams::default()

@@ -19,7 +19,7 @@ pub(super) fn invalid(message: &str) -> ApiError {
 }
 
 /// The documents of a list in the request.
-pub(in crate::iam) fn inputs<'a>(
+pub(crate) fn inputs<'a>(
     call: &RequestContext<'a>,
     parameter: &str,
 ) -> Result<Vec<&'a str>, ApiError> {
@@ -40,13 +40,13 @@ pub(super) fn parse(document: &str, kind: PolicyKind, name: &str) -> Result<Poli
 }
 
 /// Whose policies a simulation takes.
-pub(in crate::iam) struct Source {
+pub(crate) struct Source {
     pub(super) arn: Arn,
     pub(super) identity: Identity,
 }
 
 /// The identity that `PolicySourceArn` names, if the caller may do `action` to it.
-pub(in crate::iam) fn source(call: &RequestContext<'_>, action: &str) -> Result<Source, ApiError> {
+pub(crate) fn source(call: &RequestContext<'_>, action: &str) -> Result<Source, ApiError> {
     let text = call.parameters.required("PolicySourceArn")?;
     let not_valid = || invalid(&format!("Invalid ARN: {text} is none of a user, group or role"));
     let arn: Arn = text.parse().map_err(|_| not_valid())?;
@@ -68,7 +68,7 @@ pub(in crate::iam) fn source(call: &RequestContext<'_>, action: &str) -> Result<
 
 impl Source {
     /// Its policies, and those of its groups, boundary and organization.
-    pub(in crate::iam) fn documents(
+    pub(crate) fn documents(
         &self,
         call: &RequestContext<'_>,
         resource_account: &AccountId,

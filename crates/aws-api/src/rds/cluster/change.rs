@@ -24,7 +24,7 @@ use countersign_authority::store::{Draft, StoreError, regional_key};
 const MAX_CLUSTERS: usize = 40;
 
 /// `CreateDBCluster`: it is there at once, and has no server before its first instance.
-pub(in crate::rds) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+pub(crate) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let place = AccountRegion::of(call)?;
     let name = new_name("DBClusterIdentifier", required(call, "DBClusterIdentifier")?)?;
     let engine_name = required(call, "Engine")?;
@@ -102,7 +102,7 @@ fn keep_password(
 }
 
 /// `ModifyDBCluster`
-pub(in crate::rds) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+pub(crate) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let (place, found) = (
         AccountRegion::of(call)?,
         allowed(call, "ModifyDBCluster", required(call, "DBClusterIdentifier")?)?,
@@ -196,12 +196,12 @@ fn begin_password(
 }
 
 /// `StartDBCluster`
-pub(in crate::rds) fn start(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+pub(crate) fn start(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     bring(call, "StartDBCluster", DbStatus::Stopped, DbStatus::Starting)
 }
 
 /// `StopDBCluster`
-pub(in crate::rds) fn stop(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+pub(crate) fn stop(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     bring(call, "StopDBCluster", DbStatus::Available, DbStatus::Stopping)
 }
 
@@ -247,7 +247,7 @@ fn bring(
 }
 
 /// `DeleteDBCluster`
-pub(in crate::rds) fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+pub(crate) fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let (place, found) = (
         AccountRegion::of(call)?,
         allowed(call, "DeleteDBCluster", required(call, "DBClusterIdentifier")?)?,
@@ -270,7 +270,7 @@ pub(in crate::rds) fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, 
 }
 
 /// Forgets a cluster that is being deleted, once it has no member.
-pub(in crate::rds) fn remove_when_empty(
+pub(crate) fn remove_when_empty(
     draft: &mut Draft,
     cluster: &DbCluster,
 ) -> Result<(), StoreError> {
@@ -288,7 +288,7 @@ pub(in crate::rds) fn remove_when_empty(
 }
 
 /// The record of a cluster in a change.
-pub(in crate::rds) fn record(
+pub(crate) fn record(
     draft: &Draft,
     place: &AccountRegion,
     name: &str,

@@ -51,7 +51,7 @@ fn listed(
 }
 
 /// `CreateDBClusterEndpoint`
-pub(in crate::rds) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+pub(crate) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let place = AccountRegion::of(call)?;
     let cluster = allowed(call, "CreateDBClusterEndpoint", required(call, "DBClusterIdentifier")?)?;
     let name =
@@ -119,7 +119,7 @@ fn not_found(name: &str) -> ApiError {
 }
 
 /// `ModifyDBClusterEndpoint`
-pub(in crate::rds) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+pub(crate) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let place = AccountRegion::of(call)?;
     let (name, cluster, _) = found(call, &place, "ModifyDBClusterEndpoint")?;
     let any = kind(call)?;
@@ -146,7 +146,7 @@ pub(in crate::rds) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, 
 }
 
 /// `DeleteDBClusterEndpoint`
-pub(in crate::rds) fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+pub(crate) fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let place = AccountRegion::of(call)?;
     let (name, cluster, custom) = found(call, &place, "DeleteDBClusterEndpoint")?;
     call.api.store().change(|draft| {
@@ -168,7 +168,7 @@ struct Row<'a> {
 }
 
 /// `DescribeDBClusterEndpoints`
-pub(in crate::rds) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+pub(crate) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let place = AccountRegion::of(call)?;
     let of = match call.parameters.text("DBClusterIdentifier") {
         Some(text) => Some(allowed(call, "DescribeDBClusterEndpoints", text)?),

@@ -28,7 +28,7 @@ use countersign_authority::store::Draft;
 const WAITS: [&str; 3] = ["AllocatedStorage", "BackupRetentionPeriod", "StorageType"];
 
 /// IAM authentication among what waits.
-pub(in crate::rds) const IAM: &str = "IAMDatabaseAuthenticationEnabled";
+pub(crate) const IAM: &str = "IAMDatabaseAuthenticationEnabled";
 
 /// What a request changes.
 struct Wanted {
@@ -42,7 +42,7 @@ struct Wanted {
 }
 
 /// `ModifyDBInstance`
-pub(in crate::rds) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+pub(crate) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let found = allowed(call, "ModifyDBInstance", required(call, "DBInstanceIdentifier")?)?;
     refuse_rename(call, "NewDBInstanceIdentifier")?;
     certificate::check(call)?;
@@ -172,7 +172,7 @@ fn drop_unchanged(draft: &Draft, db: &mut DbInstance) {
 }
 
 /// Switches IAM authentication on or off, for the next login.
-pub(in crate::rds) fn switch_iam(
+pub(crate) fn switch_iam(
     draft: &mut Draft,
     name: &str,
     enabled: bool,

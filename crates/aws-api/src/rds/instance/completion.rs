@@ -13,7 +13,7 @@ use countersign_authority::servers::RunningServer;
 use countersign_authority::store::{Draft, StoreError, regional_key};
 
 /// A server runs: its instance is available, and the verifier knows it.
-pub(in crate::rds) fn came_up(runner: &JobRunner, name: &InstanceId, running: &RunningServer) {
+pub(crate) fn came_up(runner: &JobRunner, name: &InstanceId, running: &RunningServer) {
     settle(runner, name, |draft, db| {
         let engine = db.engine.parse::<Engine>()?;
         let cluster = cluster_of(draft, db).cloned();
@@ -44,7 +44,7 @@ pub(in crate::rds) fn came_up(runner: &JobRunner, name: &InstanceId, running: &R
 }
 
 /// The work is done, or it has failed and left the instance so.
-pub(in crate::rds) fn left(
+pub(crate) fn left(
     runner: &JobRunner,
     name: &InstanceId,
     status: DbStatus,
@@ -62,7 +62,7 @@ pub(in crate::rds) fn left(
 }
 
 /// The server has gone with its data, and the instance goes too: from its cluster, its endpoints and its proxies.
-pub(in crate::rds) fn gone(runner: &JobRunner, name: &InstanceId) {
+pub(crate) fn gone(runner: &JobRunner, name: &InstanceId) {
     let changed = runner.store().change(|draft| {
         let Some(db) = draft.db_instances.get(name.as_str()).cloned() else {
             return Ok(());

@@ -28,7 +28,7 @@ const MAX_INSTANCES: usize = 40;
 const WRITER_PATIENCE: Duration = Duration::from_secs(600);
 
 /// `CreateDBInstance`
-pub(in crate::rds) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+pub(crate) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let place = AccountRegion::of(call)?;
     let name = new_name("DBInstanceIdentifier", required(call, "DBInstanceIdentifier")?)?;
     let mut db = order(call, &place, name)?;
@@ -250,7 +250,7 @@ fn await_writer(runner: &JobRunner, writer: &InstanceId) -> Result<(), String> {
 }
 
 /// Refuses what has another meaning than it seems to: an identifier can't be changed here.
-pub(in crate::rds) fn refuse_rename(
+pub(crate) fn refuse_rename(
     call: &RequestContext<'_>,
     parameter: &str,
 ) -> Result<(), ApiError> {

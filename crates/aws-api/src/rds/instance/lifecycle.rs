@@ -16,21 +16,21 @@ use countersign_authority::servers::{Servers, ServersError};
 use countersign_authority::store::{Draft, State};
 
 /// `StartDBInstance`
-pub(in crate::rds) fn start(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+pub(crate) fn start(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let name = alone(call, "StartDBInstance")?.db.name.clone();
     begin(call, &name, &[DbStatus::Stopped], DbStatus::Starting)?;
     answer(call, &name)
 }
 
 /// `StopDBInstance`
-pub(in crate::rds) fn stop(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+pub(crate) fn stop(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let name = alone(call, "StopDBInstance")?.db.name.clone();
     begin(call, &name, &[DbStatus::Available], DbStatus::Stopping)?;
     answer(call, &name)
 }
 
 /// `RebootDBInstance`
-pub(in crate::rds) fn reboot(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+pub(crate) fn reboot(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let found = ours(call, "RebootDBInstance")?;
     if call.parameters.flag("ForceFailover")? == Some(true) {
         return Err(bad_combination(
@@ -42,7 +42,7 @@ pub(in crate::rds) fn reboot(call: &RequestContext<'_>) -> Result<ActionOutput, 
 }
 
 /// `DeleteDBInstance`
-pub(in crate::rds) fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+pub(crate) fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let found = ours(call, "DeleteDBInstance")?;
     refuse_snapshot(call, found.db.cluster.is_some())?;
     let settled = [DbStatus::Available, DbStatus::Stopped, DbStatus::Failed];
@@ -53,7 +53,7 @@ pub(in crate::rds) fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, 
 }
 
 /// No snapshot can be made here: it is not said that one was. Members of clusters have none on AWS either.
-pub(in crate::rds) fn refuse_snapshot(
+pub(crate) fn refuse_snapshot(
     call: &RequestContext<'_>,
     member: bool,
 ) -> Result<(), ApiError> {
@@ -94,7 +94,7 @@ fn alone(call: &RequestContext<'_>, action: &str) -> Result<InstanceView, ApiErr
     }
 }
 
-pub(in crate::rds) fn invalid_state(message: impl AsRef<str>) -> ApiError {
+pub(crate) fn invalid_state(message: impl AsRef<str>) -> ApiError {
     error("InvalidDBInstanceState", message)
 }
 
@@ -113,7 +113,7 @@ fn begin(
 }
 
 /// Writes that an instance is on its way to another state.
-pub(in crate::rds) fn enter(
+pub(crate) fn enter(
     draft: &mut Draft,
     runner: &str,
     name: &InstanceId,
@@ -131,7 +131,7 @@ pub(in crate::rds) fn enter(
     Ok(())
 }
 
-pub(in crate::rds) fn check_state(
+pub(crate) fn check_state(
     db: &DbInstance,
     runner: &str,
     from: &[DbStatus],
@@ -184,13 +184,13 @@ fn check_deletable(state: &State, db: &DbInstance) -> Result<(), ApiError> {
 }
 
 /// Does what the state that an instance passes through is for; again, where that was broken off.
-pub(in crate::rds) fn go_on(permit: JobPermit, name: InstanceId, passing: DbStatus) {
+pub(crate) fn go_on(permit: JobPermit, name: InstanceId, passing: DbStatus) {
     JobRunner::work(permit, passing.as_str(), move |runner, servers| {
         finish(runner, servers, &name, passing)
     });
 }
 
-pub(in crate::rds) fn finish(
+pub(crate) fn finish(
     runner: &JobRunner,
     servers: &Arc<dyn Servers>,
     name: &InstanceId,

@@ -53,7 +53,7 @@ fn named(call: &RequestContext<'_>, action: &str) -> Result<Named, ApiError> {
 }
 
 /// `RegisterDBProxyTargets`
-pub(in crate::rds) fn register(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+pub(crate) fn register(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let place = AccountRegion::of(call)?;
     let found = grouped(call, &place, "RegisterDBProxyTargets")?;
     let named = named(call, "RegisterDBProxyTargets")?;
@@ -99,7 +99,7 @@ pub(in crate::rds) fn register(call: &RequestContext<'_>) -> Result<ActionOutput
 }
 
 /// `DeregisterDBProxyTargets`
-pub(in crate::rds) fn deregister(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+pub(crate) fn deregister(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let place = AccountRegion::of(call)?;
     let found = grouped(call, &place, "DeregisterDBProxyTargets")?;
     let named = named(call, "DeregisterDBProxyTargets")?;
@@ -136,7 +136,7 @@ fn rows(proxy: &DbProxy) -> Vec<Row> {
 }
 
 /// `DescribeDBProxyTargets`
-pub(in crate::rds) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+pub(crate) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let place = AccountRegion::of(call)?;
     let proxy = grouped(call, &place, "DescribeDBProxyTargets")?;
     filters(call, &[])?;
@@ -196,7 +196,7 @@ fn put_targets(
 }
 
 /// `DescribeDBProxyTargetGroups`
-pub(in crate::rds) fn describe_groups(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+pub(crate) fn describe_groups(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let place = AccountRegion::of(call)?;
     let proxy = grouped(call, &place, "DescribeDBProxyTargetGroups")?;
     filters(call, &[])?;

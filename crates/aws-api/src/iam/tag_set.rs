@@ -1,0 +1,141 @@
+//! Validation, condition keys and XML of a resource's tags.
+
+use countersign_authority::model::Tags;
+
+use crate::context::{RequestContext, Target};
+use crate::error::ApiError;
+use crate::xml::Xml;
+
+/// The most tags of one resource, and the most characters of a key and a value.
+/// Source: "IAM and AWS STS quotas" and "Rules for tagging in IAM and AWS STS" in the IAM user guide.
+const MAX_TAGS: usize = 50;
+
+const MAX_KEY: usize = 128;
+
+const MAX_VALUE: usize = 256;
+
+/// Sets tags: one whose key differs by case alone is replaced.
+pub(super) fn set(own: &mut Tags, new: &Tags) -> Result<(), ApiError> {
+    own.retain(|key, _| !new.keys().any(|new| new.eq_ignore_ascii_case(key)));
+    own.extend(new.clone());
+    if own.len() > MAX_TAGS { Err(too_many()) } else { Ok(()) }
+}
+
+/// Takes tags away.
+pub(super) fn remove(own: &mut Tags, keys: &[String]) {
+    own.retain(|key, _| !keys.iter().any(|gone| gone.eq_ignore_ascii_case(key)));
+}
+
+/// The keys of tags that are to go, checked.
+pub(super) fn keys(call: &RequestContext<'_>) -> Result<Vec<String>, ApiError> {
+    let keys: Vec<String> =
+        call.parameters.list("TagKeys").into_iter().map(str::to_owned).collect();
+    if keys.is_empty() {
+        return Err(ApiError::missing("TagKeys"));
+    }
+    if keys.len() > MAX_TAGS {
+        return Err(too_many());
+    }
+    keys.iter().try_for_each(|key| check_key(key))?;
+    Ok(keys)
+}
+
+/// The tags that a request gives, checked.
+pub(super) fn read(call: &RequestContext<'_>) -> Result<Tags, ApiError> {
+    let mut tags = Tags::new();
+    for tag in call.parameters.structures("Tags") {
+        let (key, value) = (
+            tag.required("Key")?,
+            tag.text_or_empty("Value").ok_or_else(|| ApiError::missing("Value"))?,
+        );
+        check_key(key)?;
+        if value.chars().count() > MAX_VALUE || !value.chars().all(allowed) {
+            return Err(malformed("value", MAX_VALUE));
+        }
+        if tags.keys().any(|other: &String| other.eq_ignore_ascii_case(key)) {
+            let message =
+                "Duplicate tag keys found. Please note that Tag keys are case insensitive.";
+            return Err(ApiError::new("InvalidInput", 400, message));
+        }
+        tags.insert(key.to_owned(), value.to_owned());
+    }
+    if tags.len() > MAX_TAGS { Err(too_many()) } else { Ok(tags) }
+}
+
+fn check_key(key: &str) -> Result<(), ApiError> {
+    if key.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("aws:")) {
+        return Err(ApiError::new(
+            "InvalidInput",
+            400,
+            "Tag keys beginning with aws: are reserved for system use.",
+        ));
+    }
+    let fits = (1..=MAX_KEY).contains(&key.chars().count()) && key.chars().all(allowed);
+    if fits { Ok(()) } else { Err(malformed("key", MAX_KEY)) }
+}
+
+/// `[\p{L}\p{Z}\p{N}_.:/=+\-@]`
+fn allowed(character: char) -> bool {
+    let space = character.is_whitespace() && !character.is_control();
+    space || character.is_alphanumeric() || "_.:/=+-@".contains(character)
+}
+
+fn malformed(part: &str, longest: usize) -> ApiError {
+    ApiError::invalid(&format!(
+        "A tag's {part} must be of at most {longest} characters: letters, numbers, spaces and _.:/=+-@"
+    ))
+}
+
+fn too_many() -> ApiError {
+    ApiError::new("LimitExceeded", 409, "The number of tags has reached the maximum limit.")
+}
+
+/// The condition keys of what has these tags.
+pub(super) fn resource_facts<'a>(mut target: Target<'a>, tags: Option<&Tags>) -> Target<'a> {
+    for (key, value) in tags.into_iter().flatten() {
+        target = target
+            .with(&format!("aws:ResourceTag/{key}"), value.as_str())
+            .with(&format!("iam:ResourceTag/{key}"), value.as_str());
+    }
+    target
+}
+
+/// The condition keys of a request that gives these tags.
+pub(super) fn request_facts<'a>(mut target: Target<'a>, tags: &Tags) -> Target<'a> {
+    for (key, value) in tags {
+        target = target.with(&format!("aws:RequestTag/{key}"), value.as_str());
+    }
+    match tags.is_empty() {
+        true => target,
+        false => target.with("aws:TagKeys", tags.keys().cloned().collect::<Vec<_>>()),
+    }
+}
+
+/// Whether the caller may make what `target` is, by `create`; and tag it, by `tag`, where it is to have tags from the start.
+pub(super) fn authorize_creation(
+    call: &RequestContext<'_>,
+    [create, tag]: [&str; 2],
+    target: Target<'_>,
+    tags: &Tags,
+) -> Result<(), ApiError> {
+    let target = request_facts(target, tags);
+    call.authorize(create, &target)?;
+    if !tags.is_empty() {
+        call.authorize(tag, &target)?;
+    }
+    Ok(())
+}
+
+/// `Tags`, where there are any.
+pub(super) fn write_present(xml: &mut Xml, tags: &Tags) {
+    if !tags.is_empty() {
+        write(xml, tags);
+    }
+}
+
+/// `Tags`, though there may be none.
+pub(super) fn write(xml: &mut Xml, tags: &Tags) {
+    xml.list("Tags", "member", tags, |xml, (key, value)| {
+        xml.leaf("Key", key).leaf("Value", value);
+    });
+}
