@@ -38,7 +38,7 @@ impl Api {
     #[must_use]
     pub fn running(self, servers: Arc<dyn Servers>, name: String, ca: Option<&str>) -> Self {
         let jobs = Arc::new(JobRunner::running(Arc::clone(&self.verifier), servers, name, ca));
-        jobs.recover();
+
         Self { jobs, ..self }
     }
 

@@ -1,17 +1,21 @@
 //! RDS: database instances, clusters and proxies, whose servers somebody else runs ([`countersign_authority::servers`]).
 
+mod ca_certificate;
 mod certificate;
 mod cluster;
+mod completion;
 mod instance;
 pub(crate) mod job_runner;
+mod jobs;
 mod logs;
 mod proxy;
 mod proxy_listener;
-mod recovery;
+mod records;
+pub(crate) mod recovery;
 mod request;
 mod tags;
+mod validate;
 mod versions;
-
 
 use super::action::{Action, Service};
 

@@ -153,7 +153,10 @@ impl AuthorityServer {
         let ca = config.ca.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
         let api = Arc::new(match &config.servers {
             Some(servers) => {
-                api.running(Arc::clone(servers), own_name(&config.directory), ca.as_deref())
+                let api =
+                    api.running(Arc::clone(servers), own_name(&config.directory), ca.as_deref());
+                crate::rds::recovery::recover(&api.jobs);
+                api
             }
             None => api,
         });

@@ -222,7 +222,12 @@ fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let name = new_name::<ManagedPolicy>("PolicyName", call.parameters.required("PolicyName")?)?;
     let (path, tags) = (path(call.parameters, "Path")?.unwrap_or("/"), tag_set::read(call)?);
     let arn = arn(call, "policy", path, name)?;
-    tag_set::authorize_creation(call, ["iam:CreatePolicy", "iam:TagPolicy"], Target::of(&arn), &tags)?;
+    tag_set::authorize_creation(
+        call,
+        ["iam:CreatePolicy", "iam:TagPolicy"],
+        Target::of(&arn),
+        &tags,
+    )?;
     let (document, description) = (document(call, name)?, description(call)?);
     let (account, partition, created) = (call.account()?, call.partition()?, seconds(call.now));
     let policy = call.api.store().change(|draft: &mut Draft| {

@@ -11,10 +11,10 @@ use countersign_core::policy::{
     StatementName, Verdict, applying, decide,
 };
 
-use super::policy::path_and_name;
 use super::context_key::keys;
 use super::entity::PAGING;
 use super::identity::{Identity, Kind};
+use super::policy::path_and_name;
 use crate::action::{Action, ActionOutput};
 use crate::context::{RequestContext, Target};
 use crate::error::ApiError;

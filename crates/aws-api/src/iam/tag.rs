@@ -104,4 +104,3 @@ pub(super) fn list_of(call: &RequestContext<'_>, tags: &Tags) -> Result<ActionOu
     page.write_truncation(&mut xml);
     Ok(xml.into())
 }
-

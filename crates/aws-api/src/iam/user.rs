@@ -105,7 +105,10 @@ fn update(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
         ..User::clone(user)
     };
     let arn = renamed(&found).arn(call.partition()?);
-    call.authorize("iam:UpdateUser", &tag_set::resource_facts(Target::of(&arn), Some(&found.tags)))?;
+    call.authorize(
+        "iam:UpdateUser",
+        &tag_set::resource_facts(Target::of(&arn), Some(&found.tags)),
+    )?;
     call.api.store().change(|draft| {
         let old = current(draft, &*found)?;
         let new = renamed(&old);

@@ -18,8 +18,8 @@ use hyper::{Method, Response};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::request::MetadataRequest;
 use super::assumption::{Assumption, members};
+use super::request::MetadataRequest;
 use crate::api::Api;
 use crate::context::ReceivedRequest;
 use crate::error::ApiError;

@@ -3,24 +3,26 @@
 //! An endpoint of AWS's model is a host without a port. Here the members share their hosts and differ by their ports: an endpoint
 //! whose port is not the cluster's `Port` is given as `host:port`, so that nobody reaches the writer by a reader's name.
 
-pub(super) mod change;
-pub(super) mod endpoint;
+pub(crate) mod change;
+pub(crate) mod endpoint;
 
 use std::sync::Arc;
 
+use countersign_authority::model::{DbCluster, Endpoint, instant};
+use countersign_authority::store::State;
 use countersign_core::timestamp::rfc3339;
 
-use super::instance::reached;
-use super::request::{AccountRegion, Facts, allow, error, filters, page, put_tags};
+use super::records::cluster::{
+    all, custom_endpoint, look_up, members, reader_endpoint, writer_endpoint,
+};
+use super::request::{AccountRegion, ConditionKeys, authorize, filters, page, write_tags};
 use crate::action::ActionOutput;
 use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::xml::Xml;
-use countersign_authority::model::{DbCluster, DbInstance, DbStatus, Endpoint, instant};
-use countersign_authority::store::{State, regional_key};
 
 /// Settings that an answer gives where nobody gave them.
-const USUAL: [(&str, &str); 6] = [
+const DEFAULT_SETTINGS: [(&str, &str); 6] = [
     // Aurora's storage has no size of its own. Source: the AWS CLI's examples of create-db-cluster.
     ("AllocatedStorage", "1"),
     ("AutoMinorVersionUpgrade", "true"),
@@ -30,8 +32,8 @@ const USUAL: [(&str, &str); 6] = [
     ("PreferredMaintenanceWindow", "sun:05:00-sun:05:30"),
 ];
 
-/// Lists that are always empty here, and that AWS always gives: clients go through them without asking whether they are there.
-const NONE_HERE: [&str; 5] = [
+/// Lists that are always empty here, and that AWS always request_tags: clients go through them without asking whether they are there.
+const EMPTY_LISTS: [&str; 5] = [
     "AssociatedRoles",
     "AvailabilityZones",
     "DomainMemberships",
@@ -39,69 +41,34 @@ const NONE_HERE: [&str; 5] = [
     "VpcSecurityGroups",
 ];
 
-pub(super) fn not_found(name: &str) -> ApiError {
-    ApiError::new("DBClusterNotFoundFault", 404, &format!("DBCluster {name} not found."))
-}
-
-pub(super) fn wrong_state(cluster: &DbCluster) -> ApiError {
-    let status = cluster.status.as_str();
-    error("InvalidDBClusterStateFault", format!("DbCluster {} is in {status} state", cluster.name))
-}
-
-/// The cluster of that name, in any case, or of that ARN.
-pub(super) fn look_up(
-    state: &State,
-    place: &AccountRegion,
-    text: &str,
-) -> Result<Arc<DbCluster>, ApiError> {
-    let name = place.name_in("cluster", text);
-    state
-        .db_clusters
-        .get(&regional_key(&place.account, &place.region, name))
-        .cloned()
-        .ok_or_else(|| not_found(name))
-}
-
-/// Where the store keeps the password of the master user, for the first instance.
-pub(super) fn password_name(cluster: &DbCluster) -> String {
-    format!("rds/{}/master-password", cluster.resource_id)
-}
-
-/// The members in the order of their names.
-pub(super) fn members<'a>(
-    state: &'a State,
-    cluster: &'a DbCluster,
-) -> impl Iterator<Item = &'a Arc<DbInstance>> {
-    let of = |db: &&Arc<DbInstance>| {
-        db.cluster.as_ref() == Some(&cluster.name)
-            && db.account == cluster.account
-            && db.region == cluster.region
-    };
-    state.db_instances.values().filter(of)
-}
-
 /// The cluster that a request is about, if the caller may do `action` to it.
-pub(super) fn allowed(
+pub(crate) fn authorized(
     call: &RequestContext<'_>,
     action: &str,
     text: &str,
 ) -> Result<Arc<DbCluster>, ApiError> {
-    let place = AccountRegion::of(call)?;
-    let found = look_up(&call.state, &place, text);
-    let facts = found.as_ref().map(|found| Facts::of_cluster(found)).unwrap_or_default();
-    let name = place.name_in("cluster", text).to_ascii_lowercase();
-    allow(call, action, &place.arn("cluster", &name), &facts)?;
+    let scope = AccountRegion::of(call)?;
+    let found = look_up(&call.state, &scope, text);
+    let condition_keys =
+        found.as_ref().map(|found| ConditionKeys::of_cluster(found)).unwrap_or_default();
+    let name = scope.name_of("cluster", text).to_ascii_lowercase();
+    authorize(call, action, &scope.arn("cluster", &name), &condition_keys)?;
     found
 }
 
 /// `DescribeDBClusters`
-pub(super) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let place = AccountRegion::of(call)?;
+pub(crate) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let scope = AccountRegion::of(call)?;
     let found: Vec<Arc<DbCluster>> = match call.parameters.text("DBClusterIdentifier") {
-        Some(text) => vec![allowed(call, "DescribeDBClusters", text)?],
+        Some(text) => vec![authorized(call, "DescribeDBClusters", text)?],
         None => {
-            allow(call, "DescribeDBClusters", &place.arn("cluster", "*"), &Facts::default())?;
-            all(&call.state, &place).cloned().collect()
+            authorize(
+                call,
+                "DescribeDBClusters",
+                &scope.arn("cluster", "*"),
+                &ConditionKeys::default(),
+            )?;
+            all(&call.state, &scope).cloned().collect()
         }
     };
     let filters = filters(
@@ -111,7 +78,7 @@ pub(super) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
     let fits = |cluster: &Arc<DbCluster>| {
         filters.iter().all(|(name, values)| {
             values.iter().any(|value| match name.as_str() {
-                "db-cluster-id" => cluster.name == place.name_in("cluster", value),
+                "db-cluster-id" => cluster.name == scope.name_of("cluster", value),
                 "db-cluster-resource-id" => cluster.resource_id.as_str() == value,
                 "engine" => cluster.engine == *value,
                 _ => false,
@@ -123,54 +90,26 @@ pub(super) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
     let (page, marker) = page(call, found)?;
     let mut xml = Xml::new();
     xml.list("DBClusters", "DBCluster", page, |xml, cluster| {
-        put(xml, &call.state, &place, &cluster)
+        write(xml, &call.state, &scope, &cluster)
     });
     xml.optional_leaf("Marker", marker);
     Ok(xml.into())
 }
 
-/// Every cluster of a place.
-pub(super) fn all<'a>(
-    state: &'a State,
-    place: &'a AccountRegion,
-) -> impl Iterator<Item = &'a Arc<DbCluster>> {
-    state
-        .of_account::<DbCluster>(place.account.as_str())
-        .filter(|cluster| cluster.region == place.region)
-}
-
 /// What an action answers of the cluster that it is about, as it is now.
-pub(super) fn answer(call: &RequestContext<'_>, name: &str) -> Result<ActionOutput, ApiError> {
-    let (place, state) = (AccountRegion::of(call)?, call.api.store().state()?);
-    let cluster = look_up(&state, &place, name)?;
-    Ok(said(&state, &place, &cluster))
+pub(crate) fn current_output(
+    call: &RequestContext<'_>,
+    name: &str,
+) -> Result<ActionOutput, ApiError> {
+    let (scope, state) = (AccountRegion::of(call)?, call.api.store().state()?);
+    let cluster = look_up(&state, &scope, name)?;
+    Ok(output(&state, &scope, &cluster))
 }
 
-pub(super) fn said(state: &State, place: &AccountRegion, cluster: &DbCluster) -> ActionOutput {
+pub(crate) fn output(state: &State, scope: &AccountRegion, cluster: &DbCluster) -> ActionOutput {
     let mut xml = Xml::new();
-    xml.element("DBCluster", |xml| put(xml, state, place, cluster));
+    xml.element("DBCluster", |xml| write(xml, state, scope, cluster));
     xml.into()
-}
-
-/// Where a member is reached, once it has been available.
-fn reached_member(state: &State, db: &DbInstance) -> Option<Endpoint> {
-    reached(db, state.instances.get(db.name.as_str()).map(|instance| &**instance))
-}
-
-/// Where the writer is reached.
-pub(super) fn writer(state: &State, cluster: &DbCluster) -> Option<Endpoint> {
-    reached_member(state, state.db_instances.get(cluster.writer.as_ref()?.as_str())?)
-}
-
-/// The first reader that is available, else the writer.
-fn reader(state: &State, cluster: &DbCluster) -> Option<Endpoint> {
-    let reads = |db: &&Arc<DbInstance>| {
-        Some(&db.name) != cluster.writer.as_ref() && db.status == DbStatus::Available
-    };
-    members(state, cluster)
-        .find(reads)
-        .and_then(|db| reached_member(state, db))
-        .or_else(|| writer(state, cluster))
 }
 
 /// As an answer names an endpoint beside the cluster's port.
@@ -179,28 +118,31 @@ fn named(at: &Endpoint, port: Option<u16>) -> String {
 }
 
 /// Writes a `DBCluster`. Source of names: the model of the RDS API, as botocore has it.
-fn put(xml: &mut Xml, state: &State, place: &AccountRegion, cluster: &DbCluster) {
-    let writer = writer(state, cluster);
+fn write(xml: &mut Xml, state: &State, scope: &AccountRegion, cluster: &DbCluster) {
+    let writer = writer_endpoint(state, cluster);
     let port = writer.as_ref().map(|writer| writer.port);
     let kept = cluster.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    for (name, value) in
-        kept.chain(USUAL.into_iter().filter(|(name, _)| !cluster.settings.contains_key(*name)))
-    {
+    for (name, value) in kept.chain(
+        DEFAULT_SETTINGS.into_iter().filter(|(name, _)| !cluster.settings.contains_key(*name)),
+    ) {
         xml.leaf(name, value);
     }
     xml.leaf("CrossAccountClone", false).leaf("HttpEndpointEnabled", false);
-    for list in NONE_HERE {
+    for list in EMPTY_LISTS {
         xml.texts(list, "member", [""; 0]);
     }
     xml.optional_leaf("DatabaseName", cluster.database.as_ref())
         .leaf("DBClusterIdentifier", &cluster.name)
         .leaf("Status", cluster.status.as_str());
     xml.optional_leaf("Endpoint", writer.as_ref().map(|writer| &writer.host));
-    xml.optional_leaf("ReaderEndpoint", reader(state, cluster).map(|reader| named(&reader, port)));
+    xml.optional_leaf(
+        "ReaderEndpoint",
+        reader_endpoint(state, cluster).map(|reader| named(&reader, port)),
+    );
     let custom: Vec<String> = cluster
         .endpoints
         .values()
-        .filter_map(|custom| Some(named(&endpoint::target(state, cluster, custom)?, port)))
+        .filter_map(|custom| Some(named(&custom_endpoint(state, cluster, custom)?, port)))
         .collect();
     if !custom.is_empty() {
         xml.texts("CustomEndpoints", "member", custom);
@@ -218,7 +160,7 @@ fn put(xml: &mut Xml, state: &State, place: &AccountRegion, cluster: &DbCluster)
     xml.leaf("NetworkType", "IPV4")
         .leaf("StorageEncrypted", "false")
         .leaf("DbClusterResourceId", &cluster.resource_id);
-    xml.leaf("DBClusterArn", place.arn("cluster", &cluster.name));
+    xml.leaf("DBClusterArn", scope.arn("cluster", &cluster.name));
     xml.leaf("IAMDatabaseAuthenticationEnabled", cluster.iam_enabled);
     xml.leaf("ClusterCreateTime", rfc3339(instant(cluster.created)));
     if !cluster.exports.is_empty() {
@@ -232,5 +174,5 @@ fn put(xml: &mut Xml, state: &State, place: &AccountRegion, cluster: &DbCluster)
         });
     }
     xml.leaf("EngineMode", "provisioned").leaf("DeletionProtection", cluster.deletion_protection);
-    put_tags(xml, &cluster.tags);
+    write_tags(xml, &cluster.tags);
 }

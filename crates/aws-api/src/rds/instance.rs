@@ -1,27 +1,27 @@
-//! Database instances: what is known of them, and how it is said.
+//! Database instances: what is known of them, and how it is output.
 
-pub(super) mod change;
-pub(super) mod completion;
-pub(super) mod create;
-pub(super) mod lifecycle;
+pub(crate) mod change;
+pub(crate) mod create;
+pub(crate) mod lifecycle;
 
 use std::sync::Arc;
 
+use countersign_authority::model::{DbInstance, DbStatus, Endpoint, Instance, instant};
+use countersign_authority::store::State;
 use countersign_core::name::InstanceId;
 use countersign_core::timestamp::rfc3339;
 
-use super::certificate;
+use super::ca_certificate;
 use super::job_runner::JobRunner;
-use super::request::{AccountRegion, Facts, allow, filters, page, put_tags};
+use super::records::instance::{endpoint_of, not_found};
+use super::request::{AccountRegion, ConditionKeys, authorize, filters, page, write_tags};
 use crate::action::ActionOutput;
 use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::xml::Xml;
-use countersign_authority::model::{DbCluster, DbInstance, DbStatus, Endpoint, Instance, instant};
-use countersign_authority::store::{State, regional_key};
 
 /// Settings that an answer gives where nobody gave them.
-const USUAL: [(&str, &str); 8] = [
+const DEFAULT_SETTINGS: [(&str, &str); 8] = [
     ("AllocatedStorage", "20"),
     ("AutoMinorVersionUpgrade", "true"),
     ("BackupRetentionPeriod", "0"),
@@ -32,8 +32,8 @@ const USUAL: [(&str, &str); 8] = [
     ("StorageType", "gp2"),
 ];
 
-/// Lists that are always empty here, and that AWS always gives: clients go through them without asking whether they are there.
-const NONE_HERE: [&str; 7] = [
+/// Lists that are always empty here, and that AWS always request_tags: clients go through them without asking whether they are there.
+const EMPTY_LISTS: [&str; 7] = [
     "AssociatedRoles",
     "DBParameterGroups",
     "DBSecurityGroups",
@@ -45,22 +45,22 @@ const NONE_HERE: [&str; 7] = [
 
 /// An instance: what the API keeps of it, and what the verifier goes by.
 #[derive(Debug, Clone)]
-pub(super) struct InstanceView {
-    pub(super) db: Arc<DbInstance>,
+pub(crate) struct InstanceView {
+    pub(crate) db: Arc<DbInstance>,
     /// What the verifier goes by; none before it is available.
-    pub(super) instance: Option<Arc<Instance>>,
+    pub(crate) instance: Option<Arc<Instance>>,
     /// Whether the API made it: otherwise it was made by `local up`, or attached.
-    pub(super) made_here: bool,
+    pub(crate) created_by_api: bool,
 }
 
 impl InstanceView {
-    fn kept(state: &State, db: &Arc<DbInstance>) -> Self {
+    fn created(state: &State, db: &Arc<DbInstance>) -> Self {
         let instance = state.instances.get(db.name.as_str()).cloned();
-        Self { db: Arc::clone(db), instance, made_here: true }
+        Self { db: Arc::clone(db), instance, created_by_api: true }
     }
 
-    fn other(runner: &JobRunner, instance: &Arc<Instance>) -> Self {
-        let described = runner.described(&instance.name);
+    fn external(runner: &JobRunner, instance: &Arc<Instance>) -> Self {
+        let described = runner.description(&instance.name);
         let own = || instance.addresses.iter().find(|address| address.resource_id.is_none());
         let host = described
             .as_ref()
@@ -94,111 +94,90 @@ impl InstanceView {
             tags: Default::default(),
             runner: String::new(),
         };
-        Self { db: Arc::new(db), instance: Some(Arc::clone(instance)), made_here: false }
+        Self { db: Arc::new(db), instance: Some(Arc::clone(instance)), created_by_api: false }
     }
 
     /// Whether IAM authentication counts, or will when it is available.
-    pub(super) fn iam_enabled(&self) -> bool {
+    pub(crate) fn iam_enabled(&self) -> bool {
         self.instance.as_ref().map_or(self.db.iam_enabled, |instance| instance.iam_enabled)
     }
 
     /// Where clients reach it: the port is the verifier's, for it may change when a stack starts again.
-    pub(super) fn endpoint(&self) -> Option<Endpoint> {
-        reached(&self.db, self.instance.as_deref())
+    pub(crate) fn endpoint(&self) -> Option<Endpoint> {
+        endpoint_of(&self.db, self.instance.as_deref())
     }
 }
 
-/// Where clients reach an instance.
-pub(super) fn reached(db: &DbInstance, instance: Option<&Instance>) -> Option<Endpoint> {
-    let Endpoint { host, port } = db.endpoint.as_ref()?;
-    let own = instance.and_then(|instance| {
-        instance.addresses.iter().find(|address| address.resource_id.is_none())
-    });
-    Some(Endpoint { host: host.clone(), port: own.map_or(*port, |address| address.port) })
-}
-
-/// Every instance of a place, in the order of their names.
-fn all(state: &State, runner: &JobRunner, place: &AccountRegion) -> Vec<InstanceView> {
+/// Every instance of a scope, in the order of their names.
+fn all(state: &State, runner: &JobRunner, scope: &AccountRegion) -> Vec<InstanceView> {
     let kept = state
         .db_instances
         .values()
-        .filter(|db| place.has(&db.account, &db.region))
-        .map(|db| InstanceView::kept(state, db));
+        .filter(|db| scope.has(&db.account, &db.region))
+        .map(|db| InstanceView::created(state, db));
     let others =
-        state.instances.values().filter(|instance| place.has(&instance.account, &instance.region));
+        state.instances.values().filter(|instance| scope.has(&instance.account, &instance.region));
     let others = others.filter(|instance| !state.db_instances.contains_key(instance.name.as_str()));
     let mut all: Vec<InstanceView> =
-        kept.chain(others.map(|instance| InstanceView::other(runner, instance))).collect();
+        kept.chain(others.map(|instance| InstanceView::external(runner, instance))).collect();
     all.sort_by(|one, other| one.db.name.cmp(&other.db.name));
     all
 }
 
 /// The instance of that name, in any case, or of that ARN.
-pub(super) fn look_up(
+pub(crate) fn look_up(
     state: &State,
     runner: &JobRunner,
-    place: &AccountRegion,
+    scope: &AccountRegion,
     text: &str,
 ) -> Option<InstanceView> {
-    let text = place.name_in("db", text);
+    let text = scope.name_of("db", text);
     let names = [text.to_owned(), text.to_ascii_lowercase()];
     let kept = names
         .iter()
         .find_map(|name| state.db_instances.get(name))
-        .filter(|db| place.has(&db.account, &db.region));
+        .filter(|db| scope.has(&db.account, &db.region));
     if let Some(db) = kept {
-        return Some(InstanceView::kept(state, db));
+        return Some(InstanceView::created(state, db));
     }
     let other = names.iter().find_map(|name| state.instances.get(name));
-    let other = other.filter(|instance| place.has(&instance.account, &instance.region));
+    let other = other.filter(|instance| scope.has(&instance.account, &instance.region));
     other
         .filter(|instance| !state.db_instances.contains_key(instance.name.as_str()))
-        .map(|instance| InstanceView::other(runner, instance))
-}
-
-pub(super) fn not_found(name: &str) -> ApiError {
-    ApiError::new("DBInstanceNotFound", 404, &format!("DBInstance {name} not found."))
+        .map(|instance| InstanceView::external(runner, instance))
 }
 
 /// The instance that a request is about, if the caller may do `action` to it.
-pub(super) fn allowed(
+pub(crate) fn authorized(
     call: &RequestContext<'_>,
     action: &str,
     text: &str,
 ) -> Result<InstanceView, ApiError> {
-    let place = AccountRegion::of(call)?;
-    let found = look_up(&call.state, &call.api.jobs, &place, text);
+    let scope = AccountRegion::of(call)?;
+    let found = look_up(&call.state, &call.api.jobs, &scope, text);
     let name = found.as_ref().map_or_else(
-        || place.name_in("db", text).to_ascii_lowercase(),
+        || scope.name_of("db", text).to_ascii_lowercase(),
         |found| found.db.name.to_string(),
     );
-    let facts = found.as_ref().map(|found| Facts::of_instance(&found.db)).unwrap_or_default();
-    allow(call, action, &place.arn("db", &name), &facts)?;
+    let condition_keys =
+        found.as_ref().map(|found| ConditionKeys::of_instance(&found.db)).unwrap_or_default();
+    authorize(call, action, &scope.arn("db", &name), &condition_keys)?;
     found.ok_or_else(|| not_found(text))
 }
 
-/// The record of an instance in a change: it may have gone since the request came.
-pub(super) fn record(state: &State, name: &InstanceId) -> Result<DbInstance, ApiError> {
-    state
-        .db_instances
-        .get(name.as_str())
-        .map(|db| DbInstance::clone(db))
-        .ok_or_else(|| not_found(name.as_str()))
-}
-
-/// The cluster of an instance.
-pub(super) fn cluster_of<'a>(state: &'a State, db: &DbInstance) -> Option<&'a Arc<DbCluster>> {
-    state.db_clusters.get(&regional_key(&db.account, &db.region, db.cluster.as_deref()?))
-}
-
 /// `DescribeDBInstances`
-pub(super) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let place = AccountRegion::of(call)?;
+pub(crate) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let scope = AccountRegion::of(call)?;
     let found = match call.parameters.text("DBInstanceIdentifier") {
-        Some(text) => vec![allowed(call, "DescribeDBInstances", text)?],
+        Some(text) => vec![authorized(call, "DescribeDBInstances", text)?],
         None => {
-            allow(call, "DescribeDBInstances", &place.arn("db", "*"), &Facts::default())?;
-            all(&call.state, &call.api.jobs, &place)
+            authorize(
+                call,
+                "DescribeDBInstances",
+                &scope.arn("db", "*"),
+                &ConditionKeys::default(),
+            )?;
+            all(&call.state, &call.api.jobs, &scope)
         }
     };
     let filters =
@@ -207,9 +186,9 @@ pub(super) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
         filters.iter().all(|(name, values)| {
             values.iter().any(|value| match name.as_str() {
                 "db-cluster-id" => {
-                    found.db.cluster.as_deref() == Some(place.name_in("cluster", value))
+                    found.db.cluster.as_deref() == Some(scope.name_of("cluster", value))
                 }
-                "db-instance-id" => found.db.name.as_str() == place.name_in("db", value),
+                "db-instance-id" => found.db.name.as_str() == scope.name_of("db", value),
                 "dbi-resource-id" => found.db.resource_id.as_str() == value,
                 "engine" => found.db.engine == *value,
                 _ => false,
@@ -220,35 +199,35 @@ pub(super) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
         found.into_iter().filter(fits).map(|found| (found.db.name.to_string(), found)).collect();
     let (page, marker) = page(call, found)?;
     let mut xml = Xml::new();
-    xml.list("DBInstances", "DBInstance", page, |xml, found| put(xml, call, &place, &found));
+    xml.list("DBInstances", "DBInstance", page, |xml, found| write(xml, call, &scope, &found));
     xml.optional_leaf("Marker", marker);
     Ok(xml.into())
 }
 
 /// What an action answers of the instance that it is about, as it is now.
-pub(super) fn answer(
+pub(crate) fn current_output(
     call: &RequestContext<'_>,
     name: &InstanceId,
 ) -> Result<ActionOutput, ApiError> {
-    let (place, state) = (AccountRegion::of(call)?, call.api.store().state()?);
-    let found = look_up(&state, &call.api.jobs, &place, name.as_str())
+    let (scope, state) = (AccountRegion::of(call)?, call.api.store().state()?);
+    let found = look_up(&state, &call.api.jobs, &scope, name.as_str())
         .ok_or_else(|| not_found(name.as_str()))?;
-    Ok(said(call, &place, &found))
+    Ok(output(call, &scope, &found))
 }
 
 /// The same of an instance that may have gone.
-pub(super) fn said(
+pub(crate) fn output(
     call: &RequestContext<'_>,
-    place: &AccountRegion,
+    scope: &AccountRegion,
     found: &InstanceView,
 ) -> ActionOutput {
     let mut xml = Xml::new();
-    xml.element("DBInstance", |xml| put(xml, call, place, found));
+    xml.element("DBInstance", |xml| write(xml, call, scope, found));
     xml.into()
 }
 
 /// Writes a `DBInstance`. Source of names: the model of the RDS API, as botocore has it.
-fn put(xml: &mut Xml, call: &RequestContext<'_>, place: &AccountRegion, found: &InstanceView) {
+fn write(xml: &mut Xml, call: &RequestContext<'_>, scope: &AccountRegion, found: &InstanceView) {
     let db = &found.db;
     xml.leaf("DBInstanceIdentifier", &db.name)
         .leaf("DBInstanceClass", &db.class)
@@ -265,17 +244,17 @@ fn put(xml: &mut Xml, call: &RequestContext<'_>, place: &AccountRegion, found: &
         xml.leaf("InstanceCreateTime", rfc3339(instant(db.created)));
     }
     let kept = db.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let usual = USUAL.into_iter().filter(|(name, _)| !db.settings.contains_key(*name));
+    let usual = DEFAULT_SETTINGS.into_iter().filter(|(name, _)| !db.settings.contains_key(*name));
     for (name, value) in kept.chain(usual) {
         xml.leaf(name, value);
     }
-    put_pending(xml, db);
+    write_pending(xml, db);
     xml.leaf("MultiAZ", "false")
         .optional_leaf("EngineVersion", Some(&db.version).filter(|version| !version.is_empty()));
     if !db.settings.contains_key("LicenseModel") {
         xml.leaf("LicenseModel", license(&db.engine));
     }
-    for list in NONE_HERE {
+    for list in EMPTY_LISTS {
         xml.texts(list, "member", [""; 0]);
     }
     if let Some(reason) = &db.reason {
@@ -295,18 +274,18 @@ fn put(xml: &mut Xml, call: &RequestContext<'_>, place: &AccountRegion, found: &
         .leaf("StorageEncrypted", "false")
         .leaf("DbiResourceId", &db.resource_id);
     if let Some(certificate) = call.api.jobs.certificate() {
-        xml.leaf("CACertificateIdentifier", certificate::NAME);
+        xml.leaf("CACertificateIdentifier", ca_certificate::NAME);
         xml.element("CertificateDetails", |xml| {
-            xml.leaf("CAIdentifier", certificate::NAME).leaf("ValidTill", &certificate.until);
+            xml.leaf("CAIdentifier", ca_certificate::NAME).leaf("ValidTill", &certificate.until);
         });
     }
-    xml.leaf("MonitoringInterval", 0).leaf("DBInstanceArn", place.arn("db", db.name.as_str()));
+    xml.leaf("MonitoringInterval", 0).leaf("DBInstanceArn", scope.arn("db", db.name.as_str()));
     xml.leaf("IAMDatabaseAuthenticationEnabled", found.iam_enabled());
     if !db.exports.is_empty() {
         xml.texts("EnabledCloudwatchLogsExports", "member", &db.exports);
     }
     xml.leaf("DeletionProtection", db.deletion_protection);
-    put_tags(xml, &db.tags);
+    write_tags(xml, &db.tags);
 }
 
 /// Source: LicenseModel of CreateDBInstance in the RDS API reference.
@@ -319,7 +298,7 @@ fn license(engine: &str) -> &'static str {
 }
 
 /// `PendingModifiedValues`, which is there when it is empty too.
-fn put_pending(xml: &mut Xml, db: &DbInstance) {
+fn write_pending(xml: &mut Xml, db: &DbInstance) {
     xml.element("PendingModifiedValues", |xml| {
         for (name, value) in &db.pending {
             xml.leaf(name, value);

@@ -1,69 +1,67 @@
-//! The work behind the actions: servers are made and changed on threads of their own, and what has come of it is written in one
-//! change of the store.
+//! Resources of jobs: the servers, their number at once, and the listeners of proxies.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use countersign_core::name::InstanceId;
-
-use tokio::runtime::Handle;
-
-use super::certificate::Certificate;
-use super::proxy_listener::ProxyListeners;
-use super::recovery;
-use super::request::error;
-use crate::error::ApiError;
 use countersign_authority::log::AccessLog;
 use countersign_authority::servers::{ServerDescription, Servers};
 use countersign_authority::store::Store;
 use countersign_authority::verifier::Verifier;
+use countersign_core::name::InstanceId;
+use tokio::runtime::Handle;
 
-/// The most servers that are worked on at once.
-const MAX_WORKS: usize = 32;
+use super::ca_certificate::Certificate;
+use super::proxy_listener::ProxyListeners;
+use crate::error::ApiError;
 
-/// What the actions of RDS have their work done by.
+/// Maximum number of jobs at once.
+const MAX_JOBS: usize = 32;
+
+/// Runs the jobs of the RDS API.
 #[derive(Debug)]
 pub(crate) struct JobRunner {
     verifier: Arc<Verifier>,
     servers: Option<Arc<dyn Servers>>,
-    /// Which of the authorities over one store this is: only its own servers are changed by it.
+    /// Name of this authority among those over one store: it changes only its own servers.
     name: String,
     certificate: Option<Certificate>,
-    works: AtomicUsize,
-    /// What is known of servers that were made without the API.
-    described: Mutex<HashMap<InstanceId, ServerDescription>>,
-    relays: ProxyListeners,
-    /// Where proxies listen; none outside of a runtime.
+    active: AtomicUsize,
+    /// Descriptions of servers that were not created by the API.
+    descriptions: Mutex<HashMap<InstanceId, ServerDescription>>,
+    listeners: ProxyListeners,
+    /// Runtime of the proxies' listeners; `None` if the runner was created outside of one.
     runtime: Option<Handle>,
 }
 
-/// Leave to work on one server, until it is dropped.
+/// Permit for one job; released on drop.
 #[derive(Debug)]
-pub(super) struct JobPermit(Arc<JobRunner>);
+pub(crate) struct JobPermit(Arc<JobRunner>);
 
 impl Drop for JobPermit {
     fn drop(&mut self) {
-        self.0.works.fetch_sub(1, Ordering::AcqRel);
+        self.0.active.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 impl JobRunner {
-    /// What runs no server.
+    /// Creates a runner without servers.
     pub(crate) fn idle(verifier: Arc<Verifier>) -> Self {
         Self {
             verifier,
             servers: None,
             name: String::new(),
             certificate: None,
-            works: AtomicUsize::new(0),
-            described: Mutex::default(),
-            relays: ProxyListeners::default(),
+            active: AtomicUsize::new(0),
+            descriptions: Mutex::default(),
+            listeners: ProxyListeners::default(),
             runtime: Handle::try_current().ok(),
         }
     }
 
-    /// What runs servers, as the authority of that name; `certificate` is the PEM of the CA that signs theirs.
+    /// Creates a runner of `servers` for the authority of that name. `certificate` is the PEM of
+    /// the CA that signs the servers' certificates.
     pub(crate) fn running(
         verifier: Arc<Verifier>,
         servers: Arc<dyn Servers>,
@@ -74,98 +72,93 @@ impl JobRunner {
         Self { servers: Some(servers), name, certificate, ..Self::idle(verifier) }
     }
 
-    /// Goes on with what was begun when the authority ended.
-    pub(crate) fn recover(self: &Arc<Self>) {
-        if self.servers.is_some() {
-            recovery::begin(self);
-        }
-    }
-
-    pub(super) fn store(&self) -> &Store {
+    pub(crate) fn store(&self) -> &Store {
         self.verifier.store()
     }
 
-    pub(super) fn log(&self) -> &AccessLog {
+    pub(crate) fn log(&self) -> &AccessLog {
         self.verifier.log()
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    pub(super) const fn certificate(&self) -> Option<&Certificate> {
+    pub(crate) const fn certificate(&self) -> Option<&Certificate> {
         self.certificate.as_ref()
     }
 
-    pub(super) const fn relays(&self) -> &ProxyListeners {
-        &self.relays
+    pub(crate) const fn listeners(&self) -> &ProxyListeners {
+        &self.listeners
     }
 
-    /// Where proxies listen.
-    ///
-    /// # Errors
-    /// Where there is no runtime.
-    pub(super) fn runtime(&self) -> Result<&Handle, ApiError> {
-        self.runtime.as_ref().ok_or_else(|| ApiError::internal(&"there is no runtime to listen in"))
+    /// Returns the runtime of the proxies' listeners.
+    pub(crate) fn runtime(&self) -> io::Result<&Handle> {
+        self.runtime
+            .as_ref()
+            .ok_or_else(|| io::Error::other("cannot listen: the API has no tokio runtime"))
     }
 
-    /// What runs servers.
+    /// Returns the servers.
     ///
     /// # Errors
-    /// Where nothing does.
-    pub(super) fn servers(&self) -> Result<&Arc<dyn Servers>, ApiError> {
+    /// `InsufficientDBInstanceCapacity` if this authority runs none.
+    pub(crate) fn servers(&self) -> Result<&Arc<dyn Servers>, ApiError> {
         self.servers.as_ref().ok_or_else(|| {
-            error(
-                "InsufficientDBInstanceCapacity",
-                "This authority runs no database servers. Start one with `countersign local up`, which does, and send the request there.",
+            no_capacity(
+                "This authority runs no database servers. Start one with `countersign local up`, \
+                 which does, and send the request there.",
             )
         })
     }
 
-    /// Leave to work on a server that this authority runs.
+    /// Acquires a permit for a job.
     ///
     /// # Errors
-    /// Where it runs none, or works on too many already.
-    pub(super) fn permit(self: &Arc<Self>) -> Result<JobPermit, ApiError> {
+    /// `InsufficientDBInstanceCapacity` if this authority runs no servers, or too many jobs.
+    pub(crate) fn permit(self: &Arc<Self>) -> Result<JobPermit, ApiError> {
         self.servers()?;
         let permit = JobPermit(Arc::clone(self));
-        if self.works.fetch_add(1, Ordering::AcqRel) >= MAX_WORKS {
-            return Err(error(
-                "InsufficientDBInstanceCapacity",
-                format!("{MAX_WORKS} servers are being changed: try again when one is done."),
-            ));
+        if self.active.fetch_add(1, Ordering::AcqRel) >= MAX_JOBS {
+            return Err(no_capacity(&format!(
+                "{MAX_JOBS} servers are being changed: try again when one is done."
+            )));
         }
         Ok(permit)
     }
 
-    /// Works on a thread of its own.
-    pub(super) fn work(
+    /// Runs a job on a thread of its own.
+    pub(crate) fn spawn(
         permit: JobPermit,
-        what: &'static str,
-        work: impl FnOnce(&Arc<Self>, &Arc<dyn Servers>) + Send + 'static,
+        name: &'static str,
+        job: impl FnOnce(&Arc<Self>, &Arc<dyn Servers>) + Send + 'static,
     ) {
-        let spawned = std::thread::Builder::new().name(format!("rds {what}")).spawn(move || {
+        let spawned = std::thread::Builder::new().name(format!("rds {name}")).spawn(move || {
             if let Some(servers) = &permit.0.servers {
-                work(&permit.0, servers);
+                job(&permit.0, servers);
             }
         });
         if let Err(error) = spawned {
-            // The record stays as it is, and the next start of the authority goes on with it.
-            tracing::error!(%error, what, "there is no thread to work on a server");
+            // The record stays in its transitional status; recovery resumes it at the next start.
+            tracing::error!(%error, job = name, "cannot spawn a thread for a job");
         }
     }
 
-    /// What is known of a server that was made without the API.
-    pub(super) fn described(&self, name: &InstanceId) -> Option<ServerDescription> {
-        if let Some(known) = self.known().get(name) {
+    /// Returns the description of a server that was not created by the API.
+    pub(crate) fn description(&self, name: &InstanceId) -> Option<ServerDescription> {
+        if let Some(known) = self.descriptions().get(name) {
             return Some(known.clone());
         }
-        let described = self.servers.as_ref()?.describe(name).ok()?;
-        self.known().insert(name.clone(), described.clone());
-        Some(described)
+        let description = self.servers.as_ref()?.describe(name).ok()?;
+        self.descriptions().insert(name.clone(), description.clone());
+        Some(description)
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<InstanceId, ServerDescription>> {
-        self.described.lock().unwrap_or_else(PoisonError::into_inner)
+    fn descriptions(&self) -> MutexGuard<'_, HashMap<InstanceId, ServerDescription>> {
+        self.descriptions.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn no_capacity(message: &str) -> ApiError {
+    ApiError::new("InsufficientDBInstanceCapacity", 400, message)
 }

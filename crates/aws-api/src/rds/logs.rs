@@ -2,16 +2,16 @@
 
 use std::time::SystemTime;
 
+use countersign_authority::model::DbStatus;
+use countersign_authority::servers::{LogFile, MAX_LOG_PORTION, ServersError};
 use countersign_core::name::InstanceId;
 
-use super::instance::allowed;
+use super::instance::authorized;
 use super::request::{bad_value, error, filters, number, page, required};
 use crate::action::ActionOutput;
 use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::xml::Xml;
-use countersign_authority::model::DbStatus;
-use countersign_authority::servers::{LogFile, MAX_LOG_PORTION, ServersError};
 
 /// The log of logins that were refused. AWS names its kind, `iam-db-auth-error`, and says that it is a file on the database's host;
 /// the file's own name is in none of its documents.
@@ -40,7 +40,7 @@ fn all(call: &RequestContext<'_>, name: &InstanceId) -> Result<Vec<LogFile>, Api
 
 /// The instance, if it is so far that it can have logs.
 fn ready(call: &RequestContext<'_>, action: &str) -> Result<InstanceId, ApiError> {
-    let found = allowed(call, action, required(call, "DBInstanceIdentifier")?)?;
+    let found = authorized(call, action, required(call, "DBInstanceIdentifier")?)?;
     if found.db.status == DbStatus::Creating {
         return Err(error(
             "DBInstanceNotReady",
@@ -58,7 +58,7 @@ fn milliseconds(at: SystemTime) -> u64 {
 }
 
 /// `DescribeDBLogFiles`
-pub(super) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+pub(crate) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let name = ready(call, "DescribeDBLogFiles")?;
     filters(call, &[])?;
     let contains = call.parameters.text("FilenameContains").unwrap_or_default();
@@ -83,7 +83,7 @@ pub(super) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
 }
 
 /// `DownloadDBLogFilePortion`: with a marker from there on, without one the end.
-pub(super) fn download(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+pub(crate) fn download(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let name = ready(call, "DownloadDBLogFilePortion")?;
     let wanted = required(call, "LogFileName")?;
     let lines = number(call, "NumberOfLines", 1, u64::from(u32::MAX))?;

@@ -3,30 +3,29 @@
 //! AWS's model gives a proxy's endpoint no port: here it is `host:port`. `REQUIRED` and `ENABLED` both take tokens; a relay of
 //! bytes can't refuse the passwords of users that the database lets in by password.
 
-pub(super) mod target;
+pub(crate) mod target;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use countersign_core::name::{InstanceId, ResourceId};
+use countersign_authority::model::{DbProxy, ProxyAuth, instant, seconds};
+use countersign_authority::random;
+use countersign_authority::store::regional_key;
+use countersign_core::name::{Engine, ResourceId};
 use countersign_core::timestamp::rfc3339;
 
-use super::instance::reached;
-use super::proxy_listener;
+use super::jobs::listen_for_proxy;
+use super::records::proxy::{all, not_found, record, update_target_addresses};
 use super::request::{
-    AccountRegion, Facts, allow, allow_new, bad_combination, bad_value, error, filters, new_name,
-    number, page, required, tags,
+    AccountRegion, ConditionKeys, authorize, authorize_new, bad_combination, bad_value, error,
+    filters, number, page, required, tags,
 };
+use super::validate::new_name;
 use crate::action::ActionOutput;
 use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::parameters::Parameters;
 use crate::xml::Xml;
-use countersign_authority::model::{
-    Address, DbProxy, Endpoint, Instance, ProxyAuth, instant, seconds,
-};
-use countersign_authority::random;
-use countersign_authority::store::{Draft, State, StoreError, regional_key};
 
 /// The most proxies of an account in a region. Source: "Quotas and constraints for Amazon RDS" in the RDS user guide.
 const MAX_PROXIES: usize = 20;
@@ -34,47 +33,31 @@ const MAX_PROXIES: usize = 20;
 /// The host of a proxy's endpoint: the servers' certificates are for it.
 const HOST: &str = "localhost";
 
-pub(super) fn not_found(name: &str) -> ApiError {
-    ApiError::new("DBProxyNotFoundFault", 404, &format!("DBProxy {name} not found."))
-}
-
 /// The proxy that a request is about, if the caller may do `action` to it.
-pub(super) fn allowed(
+pub(crate) fn authorized(
     call: &RequestContext<'_>,
     action: &str,
     name: &str,
 ) -> Result<Arc<DbProxy>, ApiError> {
-    let place = AccountRegion::of(call)?;
+    let scope = AccountRegion::of(call)?;
     let found =
-        call.state.db_proxies.get(&regional_key(&place.account, &place.region, name)).cloned();
+        call.state.db_proxies.get(&regional_key(&scope.account, &scope.region, name)).cloned();
     let id = found.as_ref().map_or("*", |proxy| proxy.resource_id.as_str());
-    let facts =
-        Facts { has: found.as_ref().map(|proxy| ("db-tag", &proxy.tags)), ..Facts::default() };
-    allow(call, action, &place.arn("db-proxy", id), &facts)?;
+    let condition_keys = ConditionKeys {
+        resource_tags: found.as_ref().map(|proxy| ("db-tag", &proxy.tags)),
+        ..ConditionKeys::default()
+    };
+    authorize(call, action, &scope.arn("db-proxy", id), &condition_keys)?;
     found.ok_or_else(|| not_found(name))
 }
 
-pub(super) fn record(
-    draft: &Draft,
-    place: &AccountRegion,
-    name: &str,
-) -> Result<DbProxy, ApiError> {
-    let found = draft.db_proxies.get(&regional_key(&place.account, &place.region, name));
-    found.map(|proxy| DbProxy::clone(proxy)).ok_or_else(|| not_found(name))
-}
-
-/// Every proxy of a place.
-fn all<'a>(state: &'a State, place: &'a AccountRegion) -> impl Iterator<Item = &'a Arc<DbProxy>> {
-    state.of_account::<DbProxy>(place.account.as_str()).filter(|proxy| proxy.region == place.region)
-}
-
 /// `CreateDBProxy`
-pub(super) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let place = AccountRegion::of(call)?;
+pub(crate) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let scope = AccountRegion::of(call)?;
     let name = new_name("DBProxyName", required(call, "DBProxyName")?)?.to_string();
     let tags = tags(call.parameters)?;
-    let facts = Facts { gives: Some(&tags), ..Facts::default() };
-    allow_new(call, "CreateDBProxy", &place.arn("db-proxy", "*"), &facts)?;
+    let condition_keys = ConditionKeys { request_tags: Some(&tags), ..ConditionKeys::default() };
+    authorize_new(call, "CreateDBProxy", &scope.arn("db-proxy", "*"), &condition_keys)?;
     let runner = &call.api.jobs;
     runner.servers()?;
     let family = required(call, "EngineFamily")?;
@@ -92,14 +75,13 @@ pub(super) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
         format!("prx-{}", random::id("", 17)?.to_ascii_lowercase()).parse()?;
     let role = required(call, "RoleArn")?.to_owned();
     let (auth, settings) = (auth(call)?, settings(call)?);
-    let runtime = runner.runtime()?;
-    let relay = proxy_listener::listen(runner, runtime, &resource_id, None)
-        .map_err(|error| ApiError::internal(&error))?;
+    let listener =
+        listen_for_proxy(runner, &resource_id, None).map_err(|error| ApiError::internal(&error))?;
     let now = seconds(call.now);
     let proxy = DbProxy {
         name: name.clone(),
-        account: place.account.clone(),
-        region: place.region.clone(),
+        account: scope.account.clone(),
+        region: scope.region.clone(),
         resource_id: resource_id.clone(),
         family: family.to_owned(),
         created: now,
@@ -108,20 +90,20 @@ pub(super) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
         subnets,
         auth,
         settings,
-        port: relay.port,
+        port: listener.port,
         instance: None,
         cluster: None,
         tags,
         runner: runner.name().to_owned(),
     };
     runner.store().change(|draft| {
-        if draft.db_proxies.contains_key(&regional_key(&place.account, &place.region, &name)) {
+        if draft.db_proxies.contains_key(&regional_key(&scope.account, &scope.region, &name)) {
             return Err(error(
                 "DBProxyAlreadyExistsFault",
                 format!("DBProxy {name} already exists."),
             ));
         }
-        if all(draft, &place).count() >= MAX_PROXIES {
+        if all(draft, &scope).count() >= MAX_PROXIES {
             return Err(error(
                 "DBProxyQuotaExceededFault",
                 format!("Cannot create more than {MAX_PROXIES} proxies in a region."),
@@ -129,8 +111,8 @@ pub(super) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
         }
         Ok(draft.put(proxy.clone()).map(drop)?)
     })?;
-    runner.relays().keep(resource_id, relay);
-    Ok(said(call, &place, &proxy))
+    runner.listeners().insert(resource_id, listener);
+    Ok(output(call, &scope, &proxy))
 }
 
 /// How clients may authenticate. Source: UserAuthConfig in the RDS API reference.
@@ -178,12 +160,14 @@ fn settings(call: &RequestContext<'_>) -> Result<BTreeMap<String, String>, ApiEr
 }
 
 /// `ModifyDBProxy`
-pub(super) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let (place, found) =
-        (AccountRegion::of(call)?, allowed(call, "ModifyDBProxy", required(call, "DBProxyName")?)?);
+pub(crate) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let (scope, found) = (
+        AccountRegion::of(call)?,
+        authorized(call, "ModifyDBProxy", required(call, "DBProxyName")?)?,
+    );
     let (auth, settings) = (auth(call)?, settings(call)?);
     let proxy = call.api.store().change(|draft| {
-        let mut proxy = record(draft, &place, &found.name)?;
+        let mut proxy = record(draft, &scope, &found.name)?;
         if call.parameters.has("Auth") {
             proxy.auth.clone_from(&auth);
         }
@@ -193,16 +177,18 @@ pub(super) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
         }
         proxy.updated = seconds(call.now);
         draft.put(proxy.clone())?;
-        refresh(draft, &proxy)?;
+        update_target_addresses(draft, &proxy)?;
         Ok::<_, ApiError>(proxy)
     })?;
-    Ok(said(call, &place, &proxy))
+    Ok(output(call, &scope, &proxy))
 }
 
 /// `DeleteDBProxy`
-pub(super) fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let (place, found) =
-        (AccountRegion::of(call)?, allowed(call, "DeleteDBProxy", required(call, "DBProxyName")?)?);
+pub(crate) fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let (scope, found) = (
+        AccountRegion::of(call)?,
+        authorized(call, "DeleteDBProxy", required(call, "DBProxyName")?)?,
+    );
     let runner = &call.api.jobs;
     if found.runner != runner.name() {
         let message = format!(
@@ -212,25 +198,30 @@ pub(super) fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
         return Err(error("InvalidDBProxyStateFault", message));
     }
     runner.store().change(|draft| {
-        let proxy = record(draft, &place, &found.name)?;
-        draft.remove::<DbProxy>(&regional_key(&place.account, &place.region, &found.name));
-        refresh(draft, &proxy)?;
+        let proxy = record(draft, &scope, &found.name)?;
+        draft.remove::<DbProxy>(&regional_key(&scope.account, &scope.region, &found.name));
+        update_target_addresses(draft, &proxy)?;
         Ok::<_, ApiError>(())
     })?;
-    runner.relays().end(&found.resource_id);
+    runner.listeners().remove(&found.resource_id);
     let mut xml = Xml::new();
-    xml.element("DBProxy", |xml| put(xml, &place, &found, "deleting"));
+    xml.element("DBProxy", |xml| write(xml, &scope, &found, "deleting"));
     Ok(xml.into())
 }
 
 /// `DescribeDBProxies`
-pub(super) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let place = AccountRegion::of(call)?;
+pub(crate) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let scope = AccountRegion::of(call)?;
     let found: Vec<Arc<DbProxy>> = match call.parameters.text("DBProxyName") {
-        Some(name) => vec![allowed(call, "DescribeDBProxies", name)?],
+        Some(name) => vec![authorized(call, "DescribeDBProxies", name)?],
         None => {
-            allow(call, "DescribeDBProxies", &place.arn("db-proxy", "*"), &Facts::default())?;
-            all(&call.state, &place).cloned().collect()
+            authorize(
+                call,
+                "DescribeDBProxies",
+                &scope.arn("db-proxy", "*"),
+                &ConditionKeys::default(),
+            )?;
+            all(&call.state, &scope).cloned().collect()
         }
     };
     filters(call, &[])?;
@@ -238,7 +229,7 @@ pub(super) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
         page(call, found.into_iter().map(|proxy| (proxy.name.clone(), proxy)).collect())?;
     let mut xml = Xml::new();
     xml.list("DBProxies", "member", page, |xml, proxy| {
-        put(xml, &place, &proxy, status(call, &proxy))
+        write(xml, &scope, &proxy, status(call, &proxy))
     });
     xml.optional_leaf("Marker", marker);
     Ok(xml.into())
@@ -247,23 +238,23 @@ pub(super) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
 /// Another authority's proxies are what that says.
 fn status(call: &RequestContext<'_>, proxy: &DbProxy) -> &'static str {
     let runner = &call.api.jobs;
-    if proxy.runner != runner.name() || runner.relays().runs(&proxy.resource_id) {
+    if proxy.runner != runner.name() || runner.listeners().contains(&proxy.resource_id) {
         "available"
     } else {
         "incompatible-network"
     }
 }
 
-fn said(call: &RequestContext<'_>, place: &AccountRegion, proxy: &DbProxy) -> ActionOutput {
+fn output(call: &RequestContext<'_>, scope: &AccountRegion, proxy: &DbProxy) -> ActionOutput {
     let mut xml = Xml::new();
-    xml.element("DBProxy", |xml| put(xml, place, proxy, status(call, proxy)));
+    xml.element("DBProxy", |xml| write(xml, scope, proxy, status(call, proxy)));
     xml.into()
 }
 
 /// Writes a `DBProxy`. Source of names: the model of the RDS API, as botocore has it.
-fn put(xml: &mut Xml, place: &AccountRegion, proxy: &DbProxy, status: &str) {
+fn write(xml: &mut Xml, scope: &AccountRegion, proxy: &DbProxy, status: &str) {
     xml.leaf("DBProxyName", &proxy.name)
-        .leaf("DBProxyArn", place.arn("db-proxy", proxy.resource_id.as_str()));
+        .leaf("DBProxyArn", scope.arn("db-proxy", proxy.resource_id.as_str()));
     xml.leaf("Status", status).leaf("EngineFamily", &proxy.family);
     xml.texts("VpcSecurityGroupIds", "member", [""; 0]).texts(
         "VpcSubnetIds",
@@ -289,95 +280,8 @@ fn put(xml: &mut Xml, place: &AccountRegion, proxy: &DbProxy, status: &str) {
         .leaf("UpdatedDate", rfc3339(instant(proxy.updated)));
 }
 
-/// The name of the instance behind a proxy.
-fn instance_behind(state: &State, proxy: &DbProxy) -> Option<InstanceId> {
-    let writer = || {
-        state
-            .db_clusters
-            .get(&regional_key(&proxy.account, &proxy.region, proxy.cluster.as_ref()?))?
-            .writer
-            .clone()
-    };
-    proxy.instance.clone().or_else(writer)
-}
-
-/// Where the connections of a proxy go.
-pub(super) fn target(state: &State, id: &ResourceId) -> Option<Endpoint> {
-    let proxy = state.db_proxies.values().find(|proxy| proxy.resource_id == *id)?;
-    let instance = state.instances.get(instance_behind(state, proxy)?.as_str())?;
-    match state.db_instances.get(instance.name.as_str()) {
-        Some(db) => reached(db, Some(instance)),
-        None => own_addresses(instance)
-            .next()
-            .map(|at| Endpoint { host: at.host.clone(), port: at.port }),
-    }
-}
-
-fn own_addresses(instance: &Instance) -> impl Iterator<Item = &Address> {
-    instance.addresses.iter().filter(|address| address.resource_id.is_none())
-}
-
-/// An instance with the addresses of the proxies in front of it: a token for one of those is decided on the proxy's resource.
-pub(super) fn reached_through(state: &State, instance: Instance) -> Instance {
-    let own: Vec<Address> = own_addresses(&instance).cloned().collect();
-    let takes = |proxy: &&Arc<DbProxy>| {
-        proxy.accepts_tokens() && instance_behind(state, proxy).as_ref() == Some(&instance.name)
-    };
-    let through = |proxy: &Arc<DbProxy>| {
-        let (port, resource_id) = (proxy.port, Some(proxy.resource_id.clone()));
-        own.iter()
-            .map(|at| Address { host: at.host.clone(), port, resource_id: resource_id.clone() })
-            .collect::<Vec<_>>()
-    };
-    let proxies: Vec<Address> = state.db_proxies.values().filter(takes).flat_map(through).collect();
-    Instance { addresses: own.into_iter().chain(proxies).collect(), ..instance }
-}
-
-/// Has the verifier know what is behind a proxy, after the proxy has changed; it was as `proxy` says.
-fn refresh(draft: &mut Draft, proxy: &DbProxy) -> Result<(), StoreError> {
-    let behind =
-        instance_behind(draft, proxy).and_then(|name| draft.instances.get(name.as_str()).cloned());
-    if let Some(instance) = behind {
-        let instance = reached_through(draft, Instance::clone(&instance));
-        draft.put(instance)?;
-    }
-    Ok(())
-}
-
-/// Takes a target that goes away from the proxies in front of it.
-pub(super) fn forget(
-    draft: &mut Draft,
-    mut is_behind: impl FnMut(&DbProxy) -> bool,
-) -> Result<(), StoreError> {
-    let before: Vec<DbProxy> = draft
-        .db_proxies
-        .values()
-        .filter(|proxy| is_behind(proxy))
-        .map(|proxy| DbProxy::clone(proxy))
-        .collect();
-    before.into_iter().try_for_each(|proxy| {
-        draft.put(DbProxy { instance: None, cluster: None, ..proxy }).map(drop)
-    })
-}
-
-/// Listens again for the proxies of this authority.
-pub(super) fn listen_again(runner: &Arc<super::job_runner::JobRunner>, state: &State) {
-    for proxy in state.db_proxies.values().filter(|proxy| proxy.runner == runner.name()) {
-        let relay = runner.runtime().map_err(|error| error.message).and_then(|runtime| {
-            proxy_listener::listen(runner, runtime, &proxy.resource_id, Some(proxy.port))
-                .map_err(|error| error.to_string())
-        });
-        match relay {
-            Ok(relay) => runner.relays().keep(proxy.resource_id.clone(), relay),
-            Err(error) => {
-                tracing::error!(proxy = %proxy.name, port = proxy.port, %error, "nobody listens for a proxy")
-            }
-        }
-    }
-}
-
 /// Refuses another group than the one that each proxy has.
-pub(super) fn check_group(call: &RequestContext<'_>) -> Result<(), ApiError> {
+pub(crate) fn check_group(call: &RequestContext<'_>) -> Result<(), ApiError> {
     match call.parameters.text("TargetGroupName") {
         None | Some("default") => Ok(()),
         Some(other) => Err(ApiError::new(
@@ -389,8 +293,8 @@ pub(super) fn check_group(call: &RequestContext<'_>) -> Result<(), ApiError> {
 }
 
 /// Refuses a target of another kind than the proxy's.
-fn check_family(proxy: &DbProxy, engine: countersign_core::name::Engine) -> Result<(), ApiError> {
-    let postgres = engine == countersign_core::name::Engine::Postgres;
+fn check_family(proxy: &DbProxy, engine: Engine) -> Result<(), ApiError> {
+    let postgres = engine == Engine::Postgres;
     if (proxy.family == "POSTGRESQL") == postgres {
         return Ok(());
     }

@@ -1,11 +1,14 @@
-//! What listens for a proxy: bytes go to its target and back as they are, so that TLS reaches from the client to the server.
+//! TCP listener of a proxy. Bytes are forwarded unchanged, so that TLS is end to end between
+//! client and server.
 
 use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use countersign_authority::accept;
+use countersign_authority::model::Endpoint;
 use countersign_core::name::ResourceId;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -14,24 +17,23 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::job_runner::JobRunner;
-use super::proxy;
-use countersign_authority::accept;
-
-/// The most connections through one proxy and listener.
+/// Maximum number of open connections of one listener.
 const MAX_OPEN: usize = 256;
 
-/// How long a target may take to accept a connection.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Timeout for connecting to a target.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The listeners of this authority's proxies, by resource id.
+/// Returns the endpoint of a proxy's target, if it is available.
+pub(crate) type ResolveTarget = Arc<dyn Fn() -> Option<Endpoint> + Send + Sync>;
+
+/// Listeners of this authority's proxies, by resource id.
 #[derive(Debug, Default)]
-pub(super) struct ProxyListeners(Mutex<HashMap<ResourceId, ProxyListener>>);
+pub(crate) struct ProxyListeners(Mutex<HashMap<ResourceId, ProxyListener>>);
 
-/// What listens for one proxy. Its connections end when it is dropped.
+/// Listener of one proxy. Its connections are closed when it is dropped.
 #[derive(Debug)]
-pub(super) struct ProxyListener {
-    pub(super) port: u16,
+pub(crate) struct ProxyListener {
+    pub(crate) port: u16,
     _alive: watch::Sender<()>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -43,25 +45,29 @@ impl Drop for ProxyListener {
 }
 
 impl ProxyListeners {
-    pub(super) fn keep(&self, id: ResourceId, relay: ProxyListener) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, relay);
+    pub(crate) fn insert(&self, id: ResourceId, listener: ProxyListener) {
+        self.lock().insert(id, listener);
     }
 
-    pub(super) fn end(&self, id: &ResourceId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    pub(crate) fn remove(&self, id: &ResourceId) {
+        self.lock().remove(id);
     }
 
-    pub(super) fn runs(&self, id: &ResourceId) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(id)
+    pub(crate) fn contains(&self, id: &ResourceId) -> bool {
+        self.lock().contains_key(id)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ResourceId, ProxyListener>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Listens for a proxy on the loopback addresses; on a free port where none is given.
-pub(super) fn listen(
-    runner: &Arc<JobRunner>,
+/// Listens for a proxy on the loopback addresses, on a free port if none is given.
+pub(crate) fn listen(
     runtime: &Handle,
     id: &ResourceId,
     port: Option<u16>,
+    resolve: ResolveTarget,
 ) -> io::Result<ProxyListener> {
     let _entered = runtime.enter();
     let bind = |address: SocketAddr| {
@@ -69,53 +75,51 @@ pub(super) fn listen(
         listener.set_nonblocking(true)?;
         TcpListener::from_std(listener)
     };
-    let first = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port.unwrap_or(0))))?;
-    let port = first.local_addr()?.port();
-    // A machine may have no IPv6.
-    let second = bind(SocketAddr::from((Ipv6Addr::LOCALHOST, port)));
-    let (alive, watched) = watch::channel(());
-    let serve = |listener| {
-        runtime.spawn(serve(listener, Arc::downgrade(runner), id.clone(), watched.clone()))
-    };
-    let tasks = [Ok(first), second].into_iter().filter_map(Result::ok).map(serve).collect();
+    let ipv4 = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port.unwrap_or(0))))?;
+    let port = ipv4.local_addr()?.port();
+    // The machine may have no IPv6.
+    let ipv6 = bind(SocketAddr::from((Ipv6Addr::LOCALHOST, port)));
+    let (alive, closed) = watch::channel(());
+    let serve =
+        |listener| runtime.spawn(serve(listener, id.clone(), Arc::clone(&resolve), closed.clone()));
+    let tasks = [Ok(ipv4), ipv6].into_iter().filter_map(Result::ok).map(serve).collect();
     Ok(ProxyListener { port, _alive: alive, tasks })
 }
 
 async fn serve(
     listener: TcpListener,
-    runner: Weak<JobRunner>,
     id: ResourceId,
-    alive: watch::Receiver<()>,
+    resolve: ResolveTarget,
+    closed: watch::Receiver<()>,
 ) {
-    let relay = |client| {
-        let (runner, id, mut alive) = (Weak::clone(&runner), id.clone(), alive.clone());
+    let handle = |client| {
+        let (id, resolve, mut closed) = (id.clone(), Arc::clone(&resolve), closed.clone());
         async move {
             tokio::select! {
-                () = carry(client, &runner, &id) => {}
-                _ = alive.changed() => {}
+                () = forward(client, &id, &resolve) => {}
+                _ = closed.changed() => {}
             }
         }
     };
-    accept::serve_bounded("proxy", MAX_OPEN, || listener.accept(), relay).await;
+    accept::serve_bounded("proxy", MAX_OPEN, || listener.accept(), handle).await;
 }
 
-/// Carries one connection. A client whose target can't be reached is hung up on.
-async fn carry(mut client: TcpStream, runner: &Weak<JobRunner>, id: &ResourceId) {
-    let Some(target) =
-        runner.upgrade().and_then(|runner| proxy::target(&*runner.store().state().ok()?, id))
-    else {
-        tracing::info!(proxy = %id, "a proxy has no target that is available");
+/// Forwards one connection. The client's connection is closed if the target is unavailable.
+async fn forward(mut client: TcpStream, id: &ResourceId, resolve: &ResolveTarget) {
+    let Some(target) = resolve() else {
+        tracing::info!(proxy = %id, "connection closed: proxy has no available target");
         return;
     };
-    let connected =
-        timeout(PATIENCE, TcpStream::connect((target.host.as_str(), target.port))).await;
-    match connected {
+    let connect = TcpStream::connect((target.host.as_str(), target.port));
+    match timeout(CONNECT_TIMEOUT, connect).await {
         Ok(Ok(mut server)) => {
             let _broken = copy_bidirectional(&mut client, &mut server).await;
         }
         Ok(Err(error)) => {
-            tracing::info!(proxy = %id, %error, "the target of a proxy can't be reached")
+            tracing::info!(proxy = %id, %error, "connection closed: cannot connect to target");
         }
-        Err(_) => tracing::info!(proxy = %id, "the target of a proxy did not answer in time"),
+        Err(_) => {
+            tracing::info!(proxy = %id, "connection closed: connecting to target timed out");
+        }
     }
 }

@@ -156,7 +156,9 @@ impl World {
         let servers: Arc<dyn Servers> = Arc::<Echoes>::clone(&echoes);
         let served = Served::adjusted(|api| {
             before(&api);
-            api.running(servers, "here".to_owned(), None)
+            let api = api.running(servers, "here".to_owned(), None);
+            crate::rds::recovery::recover(&api.jobs);
+            api
         });
         let served = served.await;
         let admin = served.user("admin", Some(ADMINISTRATOR));

@@ -4,14 +4,15 @@ use std::cmp::Ordering;
 
 use countersign_core::name::Engine;
 
-use super::request::{Facts, allow, bad_combination, engine, filters, page};
+use super::request::{ConditionKeys, authorize, bad_combination, filters, page};
+use super::validate::engine;
 use crate::action::ActionOutput;
 use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::xml::Xml;
 
 /// Whether `version` is `wanted`, or begins with it: `16` covers `16.9`, and `1` does not.
-pub(super) fn covers(wanted: &str, version: &str) -> bool {
+pub(crate) fn covers(wanted: &str, version: &str) -> bool {
     version.strip_prefix(plain(wanted)).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
@@ -21,7 +22,7 @@ fn plain(wanted: &str) -> &str {
 }
 
 /// The newest version of an engine that fits.
-pub(super) fn fitting(
+pub(crate) fn fitting(
     call: &RequestContext<'_>,
     engine_name: &str,
     wanted: Option<&str>,
@@ -70,8 +71,8 @@ struct Row {
 }
 
 /// `DescribeDBEngineVersions`: none where no servers are run.
-pub(super) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    allow(call, "DescribeDBEngineVersions", "*", &Facts::default())?;
+pub(crate) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    authorize(call, "DescribeDBEngineVersions", "*", &ConditionKeys::default())?;
     let filters = filters(
         call,
         &["db-parameter-group-family", "engine", "engine-mode", "engine-version", "status"],
@@ -116,15 +117,15 @@ pub(super) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
     };
     let rows: Vec<Row> = rows.filter(fits).collect();
     let keyed =
-        rows.into_iter().enumerate().map(|(place, row)| (format!("{place:06}"), row)).collect();
+        rows.into_iter().enumerate().map(|(scope, row)| (format!("{scope:06}"), row)).collect();
     let (page, marker) = page(call, keyed)?;
     let mut xml = Xml::new();
-    xml.list("DBEngineVersions", "DBEngineVersion", page, |xml, row| put(xml, &row));
+    xml.list("DBEngineVersions", "DBEngineVersion", page, |xml, row| write(xml, &row));
     xml.optional_leaf("Marker", marker);
     Ok(xml.into())
 }
 
-fn put(xml: &mut Xml, row: &Row) {
+fn write(xml: &mut Xml, row: &Row) {
     let (product, major) = (row.engine.product(), major(row.engine, &row.version));
     xml.leaf("Engine", row.name)
         .leaf("MajorEngineVersion", &major)

@@ -1,31 +1,38 @@
 //! Making, changing, starting, stopping and deleting clusters.
 
+use countersign_authority::model::{DbCluster, DbInstance, DbStatus, SecretRecord, seconds};
+use countersign_authority::store::{Draft, StoreError, regional_key};
 use countersign_core::credentials::Secret;
 use countersign_core::name::InstanceId;
 use zeroize::Zeroizing;
 
-use super::{allowed, answer, look_up, members, not_found, password_name, said, wrong_state};
+use super::{authorized, current_output, output};
 use crate::action::ActionOutput;
 use crate::context::RequestContext;
 use crate::error::ApiError;
-use crate::rds::instance::change::{IAM, switch_iam};
-use crate::rds::instance::create::refuse_rename;
-use crate::rds::instance::lifecycle::{check_state, finish, refuse_snapshot};
+use crate::rds::instance::create::reject_rename;
+use crate::rds::instance::lifecycle::reject_snapshot;
 use crate::rds::job_runner::JobRunner;
-use crate::rds::request::{
-    AccountRegion, Facts, allow_new, bad_combination, database_name, engine, error, log_types,
-    master_name, master_password, new_name, port, required, resource_id, settings, tags,
+use crate::rds::jobs::{change_password, run_transition};
+use crate::rds::records::cluster::{
+    all, look_up, members, password_name, remove_when_empty, wrong_state,
 };
-use crate::rds::{certificate, proxy, versions};
-use countersign_authority::model::{DbCluster, DbInstance, DbStatus, SecretRecord, seconds};
-use countersign_authority::store::{Draft, StoreError, regional_key};
+use crate::rds::records::instance::{IAM, check_state, set_iam_enabled};
+use crate::rds::request::{
+    AccountRegion, ConditionKeys, authorize_new, bad_combination, error, required, tags,
+};
+use crate::rds::validate::{
+    database_name, engine, log_types, master_name, master_password, new_name, port, resource_id,
+    settings,
+};
+use crate::rds::{certificate, versions};
 
 /// The most clusters of an account in a region. Source: "Quotas and constraints for Amazon RDS" in the RDS user guide.
 const MAX_CLUSTERS: usize = 40;
 
 /// `CreateDBCluster`: it is there at once, and has no server before its first instance.
 pub(crate) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let place = AccountRegion::of(call)?;
+    let scope = AccountRegion::of(call)?;
     let name = new_name("DBClusterIdentifier", required(call, "DBClusterIdentifier")?)?;
     let engine_name = required(call, "Engine")?;
     let engine = engine(engine_name)?;
@@ -33,19 +40,19 @@ pub(crate) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
         return Err(bad_combination("There are no clusters of mariadb."));
     }
     let tags = tags(call.parameters)?;
-    let facts = Facts {
-        gives: Some(&tags),
-        more: vec![("rds:DatabaseEngine", engine_name.to_owned())],
-        ..Facts::default()
+    let condition_keys = ConditionKeys {
+        request_tags: Some(&tags),
+        other: vec![("rds:DatabaseEngine", engine_name.to_owned())],
+        ..ConditionKeys::default()
     };
-    allow_new(call, "CreateDBCluster", &place.arn("cluster", name.as_str()), &facts)?;
+    authorize_new(call, "CreateDBCluster", &scope.arn("cluster", name.as_str()), &condition_keys)?;
     call.api.jobs.servers()?;
     certificate::check(call)?;
     let password = master_password(engine, required(call, "MasterUserPassword")?)?;
     let cluster = DbCluster {
         name: name.to_string(),
-        account: place.account.clone(),
-        region: place.region.clone(),
+        account: scope.account.clone(),
+        region: scope.region.clone(),
         resource_id: resource_id("cluster-")?,
         engine: engine_name.to_owned(),
         version: versions::fitting(call, engine_name, call.parameters.text("EngineVersion"))?,
@@ -71,8 +78,8 @@ pub(crate) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
     };
     call.api.store().change(|draft| {
         if draft.db_clusters.contains_key(&regional_key(
-            &place.account,
-            &place.region,
+            &scope.account,
+            &scope.region,
             name.as_str(),
         )) {
             return Err(error(
@@ -80,7 +87,7 @@ pub(crate) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
                 format!("DB Cluster {name} already exists"),
             ));
         }
-        if super::all(draft, &place).count() >= MAX_CLUSTERS {
+        if all(draft, &scope).count() >= MAX_CLUSTERS {
             let message =
                 format!("Cannot create more than {MAX_CLUSTERS} DB clusters in a region.");
             return Err(ApiError::new("DBClusterQuotaExceededFault", 403, &message));
@@ -88,7 +95,7 @@ pub(crate) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
         keep_password(draft, &cluster, &password, cluster.created)?;
         Ok(draft.put(cluster.clone()).map(drop)?)
     })?;
-    answer(call, name.as_str())
+    current_output(call, name.as_str())
 }
 
 fn keep_password(
@@ -103,11 +110,11 @@ fn keep_password(
 
 /// `ModifyDBCluster`
 pub(crate) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let (place, found) = (
+    let (scope, found) = (
         AccountRegion::of(call)?,
-        allowed(call, "ModifyDBCluster", required(call, "DBClusterIdentifier")?)?,
+        authorized(call, "ModifyDBCluster", required(call, "DBClusterIdentifier")?)?,
     );
-    refuse_rename(call, "NewDBClusterIdentifier")?;
+    reject_rename(call, "NewDBClusterIdentifier")?;
     let engine = engine(&found.engine)?;
     let settings = settings(call)?;
     let (now, iam) = (
@@ -130,7 +137,7 @@ pub(crate) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
     let runner = &call.api.jobs;
     let permit = password.as_ref().map(|_| runner.permit()).transpose()?;
     let writer = runner.store().change(|draft| {
-        let mut cluster = DbCluster::clone(&*look_up(draft, &place, &found.name)?);
+        let mut cluster = DbCluster::clone(&*look_up(draft, &scope, &found.name)?);
         if !matches!(cluster.status, DbStatus::Available | DbStatus::Stopped) {
             return Err(wrong_state(&cluster));
         }
@@ -151,14 +158,9 @@ pub(crate) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
         Ok(writer)
     })?;
     if let (Some(permit), Some(writer), Some(password)) = (permit, writer, password) {
-        let user = found.master.clone();
-        JobRunner::work(permit, "password", move |runner, servers| {
-            let failed = servers.set_master_password(&writer, &user, &password).err();
-            let failed = failed.as_ref().map(|error| error as &dyn std::fmt::Display);
-            crate::rds::instance::completion::left(runner, &writer, DbStatus::Available, failed);
-        });
+        change_password(permit, writer, found.master.clone(), password);
     }
-    answer(call, &found.name)
+    current_output(call, &found.name)
 }
 
 /// Switches IAM authentication for every member, at once or at the next request with `ApplyImmediately`.
@@ -169,7 +171,7 @@ fn apply_iam(draft: &mut Draft, cluster: &mut DbCluster, now: bool) -> Result<()
     if now {
         let names: Vec<InstanceId> = members(draft, cluster).map(|db| db.name.clone()).collect();
         for name in names {
-            switch_iam(draft, name.as_str(), wanted)?;
+            set_iam_enabled(draft, name.as_str(), wanted)?;
         }
         cluster.iam_enabled = wanted;
     }
@@ -197,27 +199,29 @@ fn begin_password(
 
 /// `StartDBCluster`
 pub(crate) fn start(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    bring(call, "StartDBCluster", DbStatus::Stopped, DbStatus::Starting)
+    transition_members(call, "StartDBCluster", DbStatus::Stopped, DbStatus::Starting)
 }
 
 /// `StopDBCluster`
 pub(crate) fn stop(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    bring(call, "StopDBCluster", DbStatus::Available, DbStatus::Stopping)
+    transition_members(call, "StopDBCluster", DbStatus::Available, DbStatus::Stopping)
 }
 
 /// Brings every member of a cluster into another state, one after the other.
-fn bring(
+fn transition_members(
     call: &RequestContext<'_>,
     action: &str,
     from: DbStatus,
-    passing: DbStatus,
+    transition: DbStatus,
 ) -> Result<ActionOutput, ApiError> {
-    let (place, found) =
-        (AccountRegion::of(call)?, allowed(call, action, required(call, "DBClusterIdentifier")?)?);
+    let (scope, found) = (
+        AccountRegion::of(call)?,
+        authorized(call, action, required(call, "DBClusterIdentifier")?)?,
+    );
     let runner = &call.api.jobs;
     let permit = runner.permit()?;
     let names = runner.store().change(|draft| {
-        let cluster = look_up(draft, &place, &found.name)?;
+        let cluster = look_up(draft, &scope, &found.name)?;
         if cluster.status != from {
             return Err(wrong_state(&cluster));
         }
@@ -234,27 +238,27 @@ fn bring(
             check_state(&db, runner.name(), &[from, DbStatus::Failed])?;
             if db.status == from {
                 names.push(db.name.clone());
-                draft.put(DbInstance { status: passing, reason: None, ..db })?;
+                draft.put(DbInstance { status: transition, reason: None, ..db })?;
             }
         }
-        draft.put(DbCluster { status: passing, ..DbCluster::clone(&cluster) })?;
+        draft.put(DbCluster { status: transition, ..DbCluster::clone(&cluster) })?;
         Ok::<_, ApiError>(names)
     })?;
-    JobRunner::work(permit, passing.as_str(), move |runner, servers| {
-        names.iter().for_each(|name| finish(runner, servers, name, passing))
+    JobRunner::spawn(permit, transition.as_str(), move |runner, servers| {
+        names.iter().for_each(|name| run_transition(runner, servers, name, transition))
     });
-    answer(call, &found.name)
+    current_output(call, &found.name)
 }
 
 /// `DeleteDBCluster`
 pub(crate) fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let (place, found) = (
+    let (scope, found) = (
         AccountRegion::of(call)?,
-        allowed(call, "DeleteDBCluster", required(call, "DBClusterIdentifier")?)?,
+        authorized(call, "DeleteDBCluster", required(call, "DBClusterIdentifier")?)?,
     );
-    refuse_snapshot(call, false)?;
+    reject_snapshot(call, false)?;
     let cluster = call.api.store().change(|draft| {
-        let cluster = DbCluster { status: DbStatus::Deleting, ..DbCluster::clone(&*look_up(draft, &place, &found.name)?) };
+        let cluster = DbCluster { status: DbStatus::Deleting, ..DbCluster::clone(&*look_up(draft, &scope, &found.name)?) };
         if cluster.deletion_protection {
             return Err(bad_combination("Cannot delete protected Cluster, please disable deletion protection and try again."));
         }
@@ -266,33 +270,5 @@ pub(crate) fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
         remove_when_empty(draft, &cluster)?;
         Ok::<_, ApiError>(cluster)
     })?;
-    Ok(said(&call.state, &place, &cluster))
-}
-
-/// Forgets a cluster that is being deleted, once it has no member.
-pub(crate) fn remove_when_empty(
-    draft: &mut Draft,
-    cluster: &DbCluster,
-) -> Result<(), StoreError> {
-    if cluster.status != DbStatus::Deleting || members(draft, cluster).next().is_some() {
-        return Ok(());
-    }
-    proxy::forget(draft, |proxy| {
-        proxy.cluster.as_ref() == Some(&cluster.name)
-            && proxy.account == cluster.account
-            && proxy.region == cluster.region
-    })?;
-    draft.remove::<SecretRecord>(&password_name(cluster));
-    draft.remove::<DbCluster>(&regional_key(&cluster.account, &cluster.region, &cluster.name));
-    Ok(())
-}
-
-/// The record of a cluster in a change.
-pub(crate) fn record(
-    draft: &Draft,
-    place: &AccountRegion,
-    name: &str,
-) -> Result<DbCluster, ApiError> {
-    let found = draft.db_clusters.get(&regional_key(&place.account, &place.region, name));
-    found.map(|cluster| DbCluster::clone(cluster)).ok_or_else(|| not_found(name))
+    Ok(output(&call.state, &scope, &cluster))
 }

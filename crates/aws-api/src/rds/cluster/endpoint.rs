@@ -3,22 +3,25 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use countersign_authority::model::{CustomEndpoint, DbCluster};
+use countersign_authority::random;
+use countersign_authority::store::State;
 use countersign_core::name::InstanceId;
 
-use super::change::record;
-use super::{allowed, members, named, reached_member, writer};
+use super::{authorized, named};
 use crate::action::ActionOutput;
 use crate::context::RequestContext;
 use crate::error::ApiError;
-use crate::rds::instance::not_found as no_instance;
-use crate::rds::request::{
-    AccountRegion, Facts, allow, allow_new, bad_combination, bad_value, error, filters, new_name,
-    page, required, tags,
+use crate::rds::records::cluster::{
+    all, custom_endpoint, members, reader_endpoint, record, writer_endpoint,
 };
+use crate::rds::records::instance::not_found as instance_not_found;
+use crate::rds::request::{
+    AccountRegion, ConditionKeys, authorize, authorize_new, bad_combination, bad_value, error,
+    filters, page, required, tags,
+};
+use crate::rds::validate::new_name;
 use crate::xml::Xml;
-use countersign_authority::model::{CustomEndpoint, DbCluster, DbInstance, DbStatus, Endpoint};
-use countersign_authority::random;
-use countersign_authority::store::State;
 
 /// The most custom endpoints of a cluster. Source: "Quotas and constraints for Amazon Aurora" in the Aurora user guide.
 const MAX_ENDPOINTS: usize = 5;
@@ -45,21 +48,27 @@ fn listed(
         members(&call.state, cluster)
             .find(|db| db.name.as_str() == text)
             .map(|db| db.name.clone())
-            .ok_or_else(|| no_instance(&text))
+            .ok_or_else(|| instance_not_found(&text))
     };
     call.parameters.list(name).into_iter().map(find).collect()
 }
 
 /// `CreateDBClusterEndpoint`
 pub(crate) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let place = AccountRegion::of(call)?;
-    let cluster = allowed(call, "CreateDBClusterEndpoint", required(call, "DBClusterIdentifier")?)?;
+    let scope = AccountRegion::of(call)?;
+    let cluster =
+        authorized(call, "CreateDBClusterEndpoint", required(call, "DBClusterIdentifier")?)?;
     let name =
         new_name("DBClusterEndpointIdentifier", required(call, "DBClusterEndpointIdentifier")?)?
             .to_string();
     let tags = tags(call.parameters)?;
-    let facts = Facts { gives: Some(&tags), ..Facts::default() };
-    allow_new(call, "CreateDBClusterEndpoint", &place.arn("cluster-endpoint", &name), &facts)?;
+    let condition_keys = ConditionKeys { request_tags: Some(&tags), ..ConditionKeys::default() };
+    authorize_new(
+        call,
+        "CreateDBClusterEndpoint",
+        &scope.arn("cluster-endpoint", &name),
+        &condition_keys,
+    )?;
     required(call, "EndpointType")?;
     let custom = CustomEndpoint {
         resource_id: random::id("cluster-endpoint-", 26)?,
@@ -70,13 +79,13 @@ pub(crate) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
     };
     check_lists(&custom)?;
     call.api.store().change(|draft| {
-        if super::all(draft, &place).any(|cluster| cluster.endpoints.contains_key(&name)) {
+        if all(draft, &scope).any(|cluster| cluster.endpoints.contains_key(&name)) {
             return Err(error(
                 "DBClusterEndpointAlreadyExistsFault",
                 format!("DB cluster endpoint {name} already exists."),
             ));
         }
-        let mut cluster = record(draft, &place, &cluster.name)?;
+        let mut cluster = record(draft, &scope, &cluster.name)?;
         if cluster.endpoints.len() >= MAX_ENDPOINTS {
             let message = format!("A cluster can have at most {MAX_ENDPOINTS} custom endpoints.");
             return Err(ApiError::new("DBClusterEndpointQuotaExceededFault", 403, &message));
@@ -85,7 +94,7 @@ pub(crate) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
         Ok(draft.put(cluster).map(drop)?)
     })?;
     let mut xml = Xml::new();
-    put_custom(&mut xml, &call.state, &place, &cluster, &name, &custom, "creating");
+    write_custom(&mut xml, &call.state, &scope, &cluster, &name, &custom, "creating");
     Ok(xml.into())
 }
 
@@ -99,17 +108,17 @@ fn check_lists(custom: &CustomEndpoint) -> Result<(), ApiError> {
 /// The endpoint of that name and its cluster, if the caller may do `action` to it.
 fn found(
     call: &RequestContext<'_>,
-    place: &AccountRegion,
+    scope: &AccountRegion,
     action: &str,
 ) -> Result<(String, Arc<DbCluster>, CustomEndpoint), ApiError> {
     let name = required(call, "DBClusterEndpointIdentifier")?.to_ascii_lowercase();
-    let found = super::all(&call.state, place)
+    let found = all(&call.state, scope)
         .find_map(|cluster| Some((Arc::clone(cluster), cluster.endpoints.get(&name)?.clone())));
-    let facts = Facts {
-        has: found.as_ref().map(|(_, custom)| ("cluster-tag", &custom.tags)),
-        ..Facts::default()
+    let condition_keys = ConditionKeys {
+        resource_tags: found.as_ref().map(|(_, custom)| ("cluster-tag", &custom.tags)),
+        ..ConditionKeys::default()
     };
-    allow(call, action, &place.arn("cluster-endpoint", &name), &facts)?;
+    authorize(call, action, &scope.arn("cluster-endpoint", &name), &condition_keys)?;
     let (cluster, custom) = found.ok_or_else(|| not_found(&name))?;
     Ok((name, cluster, custom))
 }
@@ -120,15 +129,15 @@ fn not_found(name: &str) -> ApiError {
 
 /// `ModifyDBClusterEndpoint`
 pub(crate) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let place = AccountRegion::of(call)?;
-    let (name, cluster, _) = found(call, &place, "ModifyDBClusterEndpoint")?;
+    let scope = AccountRegion::of(call)?;
+    let (name, cluster, _) = found(call, &scope, "ModifyDBClusterEndpoint")?;
     let any = kind(call)?;
     let lists =
         [listed(call, &cluster, "StaticMembers")?, listed(call, &cluster, "ExcludedMembers")?];
     let [given_members, given_excluded] =
         ["StaticMembers", "ExcludedMembers"].map(|list| call.parameters.has(list));
     let custom = call.api.store().change(|draft| {
-        let mut cluster = record(draft, &place, &cluster.name)?;
+        let mut cluster = record(draft, &scope, &cluster.name)?;
         let custom = cluster.endpoints.get_mut(&name).ok_or_else(|| not_found(&name))?;
         custom.any = any.unwrap_or(custom.any);
         let [members, excluded] = lists.clone();
@@ -141,22 +150,22 @@ pub(crate) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
         Ok::<_, ApiError>(custom)
     })?;
     let mut xml = Xml::new();
-    put_custom(&mut xml, &call.state, &place, &cluster, &name, &custom, "available");
+    write_custom(&mut xml, &call.state, &scope, &cluster, &name, &custom, "available");
     Ok(xml.into())
 }
 
 /// `DeleteDBClusterEndpoint`
 pub(crate) fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let place = AccountRegion::of(call)?;
-    let (name, cluster, custom) = found(call, &place, "DeleteDBClusterEndpoint")?;
+    let scope = AccountRegion::of(call)?;
+    let (name, cluster, custom) = found(call, &scope, "DeleteDBClusterEndpoint")?;
     call.api.store().change(|draft| {
-        let mut cluster = record(draft, &place, &cluster.name)?;
+        let mut cluster = record(draft, &scope, &cluster.name)?;
         cluster.endpoints.remove(&name).ok_or_else(|| not_found(&name))?;
         draft.put(cluster)?;
         Ok::<_, ApiError>(())
     })?;
     let mut xml = Xml::new();
-    put_custom(&mut xml, &call.state, &place, &cluster, &name, &custom, "deleting");
+    write_custom(&mut xml, &call.state, &scope, &cluster, &name, &custom, "deleting");
     Ok(xml.into())
 }
 
@@ -169,15 +178,15 @@ struct Row<'a> {
 
 /// `DescribeDBClusterEndpoints`
 pub(crate) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let place = AccountRegion::of(call)?;
+    let scope = AccountRegion::of(call)?;
     let of = match call.parameters.text("DBClusterIdentifier") {
-        Some(text) => Some(allowed(call, "DescribeDBClusterEndpoints", text)?),
+        Some(text) => Some(authorized(call, "DescribeDBClusterEndpoints", text)?),
         None => {
-            allow(
+            authorize(
                 call,
                 "DescribeDBClusterEndpoints",
-                &place.arn("cluster", "*"),
-                &Facts::default(),
+                &scope.arn("cluster", "*"),
+                &ConditionKeys::default(),
             )?;
             None
         }
@@ -190,7 +199,7 @@ pub(crate) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
         "db-cluster-endpoint-status",
     ];
     let filters = filters(call, &names)?;
-    let clusters = super::all(&call.state, &place)
+    let clusters = all(&call.state, &scope)
         .filter(|cluster| of.as_ref().is_none_or(|of| of.name == cluster.name));
     let mut rows = Vec::new();
     for cluster in clusters {
@@ -215,11 +224,12 @@ pub(crate) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
     let mut xml = Xml::new();
     xml.list("DBClusterEndpoints", "DBClusterEndpointList", page, |xml, row| match row.custom {
         Some((name, custom)) => {
-            put_custom(xml, &call.state, &place, row.cluster, name, custom, "available")
+            write_custom(xml, &call.state, &scope, row.cluster, name, custom, "available")
         }
         None => {
             let (state, cluster) = (&call.state, row.cluster);
-            let (writer, reader) = (writer(state, cluster), super::reader(state, cluster));
+            let (writer, reader) =
+                (writer_endpoint(state, cluster), reader_endpoint(state, cluster));
             let port = writer.as_ref().map(|writer| writer.port);
             let at = if row.kind == "WRITER" { writer } else { reader };
             xml.leaf("DBClusterIdentifier", &cluster.name)
@@ -246,41 +256,22 @@ fn fits(row: &Row<'_>, filters: &[(String, Vec<String>)]) -> bool {
     })
 }
 
-/// The first member that a custom endpoint leads to and that is available.
-pub(super) fn target(
-    state: &State,
-    cluster: &DbCluster,
-    custom: &CustomEndpoint,
-) -> Option<Endpoint> {
-    let leads = |db: &&Arc<DbInstance>| {
-        let listed = if custom.members.is_empty() {
-            !custom.excluded.contains(&db.name)
-        } else {
-            custom.members.contains(&db.name)
-        };
-        listed
-            && (custom.any || Some(&db.name) != cluster.writer.as_ref())
-            && db.status == DbStatus::Available
-    };
-    members(state, cluster).find(leads).and_then(|db| reached_member(state, db))
-}
-
-fn put_custom(
+fn write_custom(
     xml: &mut Xml,
     state: &State,
-    place: &AccountRegion,
+    scope: &AccountRegion,
     cluster: &DbCluster,
     name: &str,
     custom: &CustomEndpoint,
     status: &str,
 ) {
-    let at = target(state, cluster, custom);
+    let at = custom_endpoint(state, cluster, custom);
     let status = if at.is_none() && status == "available" { "inactive" } else { status };
     xml.leaf("DBClusterEndpointIdentifier", name).leaf("DBClusterIdentifier", &cluster.name);
     xml.leaf("DBClusterEndpointResourceIdentifier", &custom.resource_id);
     xml.optional_leaf(
         "Endpoint",
-        at.map(|at| named(&at, writer(state, cluster).map(|writer| writer.port))),
+        at.map(|at| named(&at, writer_endpoint(state, cluster).map(|writer| writer.port))),
     );
     xml.leaf("Status", status)
         .leaf("EndpointType", "CUSTOM")
@@ -290,5 +281,5 @@ fn put_custom(
         "member",
         &custom.excluded,
     );
-    xml.leaf("DBClusterEndpointArn", place.arn("cluster-endpoint", name));
+    xml.leaf("DBClusterEndpointArn", scope.arn("cluster-endpoint", name));
 }

@@ -7,28 +7,23 @@
 
 use std::collections::BTreeMap;
 
+use countersign_authority::model::{DbInstance, DbStatus};
+use countersign_authority::store::Draft;
 use countersign_core::credentials::Secret;
 
-use super::completion::left;
-use super::lifecycle::{check_state, invalid_state};
-use super::{InstanceView, allowed, answer, record};
+use super::create::reject_rename;
+use super::{InstanceView, authorized, current_output};
 use crate::action::ActionOutput;
 use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::rds::certificate;
-use crate::rds::instance::create::refuse_rename;
-use crate::rds::job_runner::JobRunner;
-use crate::rds::request::{
-    bad_combination, class, engine, log_types, master_password, required, settings,
-};
-use countersign_authority::model::{DbInstance, DbStatus, Instance};
-use countersign_authority::store::Draft;
+use crate::rds::jobs::change_password;
+use crate::rds::records::instance::{IAM, check_state, invalid_state, record, set_iam_enabled};
+use crate::rds::request::{bad_combination, required};
+use crate::rds::validate::{class, engine, log_types, master_password, settings};
 
 /// What waits for the maintenance window, by its name in `PendingModifiedValues`.
 const WAITS: [&str; 3] = ["AllocatedStorage", "BackupRetentionPeriod", "StorageType"];
-
-/// IAM authentication among what waits.
-pub(crate) const IAM: &str = "IAMDatabaseAuthenticationEnabled";
 
 /// What a request changes.
 struct Wanted {
@@ -43,14 +38,14 @@ struct Wanted {
 
 /// `ModifyDBInstance`
 pub(crate) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let found = allowed(call, "ModifyDBInstance", required(call, "DBInstanceIdentifier")?)?;
-    refuse_rename(call, "NewDBInstanceIdentifier")?;
+    let found = authorized(call, "ModifyDBInstance", required(call, "DBInstanceIdentifier")?)?;
+    reject_rename(call, "NewDBInstanceIdentifier")?;
     certificate::check(call)?;
     let wanted = read(call, &found.db)?;
-    if !found.made_here {
+    if !found.created_by_api {
         return modify_other(call, &found, &wanted);
     }
-    refuse_for_member(call, &found.db)?;
+    reject_for_member(call, &found.db)?;
     let runner = &call.api.jobs;
     let permit = wanted.password.as_ref().map(|_| runner.permit()).transpose()?;
     let name = found.db.name.clone();
@@ -67,15 +62,9 @@ pub(crate) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
         Ok::<_, ApiError>(())
     })?;
     if let (Some(permit), Some(password)) = (permit, wanted.password) {
-        let (name, user) = (name.clone(), found.db.master.clone());
-        JobRunner::work(permit, "password", move |runner, servers| {
-            match servers.set_master_password(&name, &user, &password) {
-                Ok(()) => left(runner, &name, DbStatus::Available, None),
-                Err(error) => left(runner, &name, DbStatus::Available, Some(&error)),
-            }
-        });
+        change_password(permit, name.clone(), found.db.master.clone(), password);
     }
-    answer(call, &name)
+    current_output(call, &name)
 }
 
 fn read(call: &RequestContext<'_>, db: &DbInstance) -> Result<Wanted, ApiError> {
@@ -112,7 +101,7 @@ fn read(call: &RequestContext<'_>, db: &DbInstance) -> Result<Wanted, ApiError> 
 }
 
 /// A member has these from its cluster.
-fn refuse_for_member(call: &RequestContext<'_>, db: &DbInstance) -> Result<(), ApiError> {
+fn reject_for_member(call: &RequestContext<'_>, db: &DbInstance) -> Result<(), ApiError> {
     let named = |name: &&&str| call.parameters.has(name);
     let of_cluster = [
         "MasterUserPassword",
@@ -140,7 +129,7 @@ fn apply(draft: &mut Draft, db: &mut DbInstance, wanted: &Wanted) -> Result<(), 
             match name.as_str() {
                 IAM => {
                     db.iam_enabled = value == "true";
-                    switch_iam(draft, db.name.as_str(), db.iam_enabled)?;
+                    set_iam_enabled(draft, db.name.as_str(), db.iam_enabled)?;
                 }
                 "DBInstanceClass" => db.class = value,
                 _ => drop(db.settings.insert(name, value)),
@@ -171,20 +160,7 @@ fn drop_unchanged(draft: &Draft, db: &mut DbInstance) {
     });
 }
 
-/// Switches IAM authentication on or off, for the next login.
-pub(crate) fn switch_iam(
-    draft: &mut Draft,
-    name: &str,
-    enabled: bool,
-) -> Result<(), ApiError> {
-    if let Some(instance) = draft.instances.get(name) {
-        let changed = Instance { iam_enabled: enabled, ..Instance::clone(instance) };
-        draft.put(changed)?;
-    }
-    Ok(())
-}
-
-/// Of a server that the API did not make, IAM authentication alone can be changed, and nothing waits for a window.
+/// Of a server that the API did not make, IAM authentication standalone can be changed, and nothing waits for a window.
 fn modify_other(
     call: &RequestContext<'_>,
     found: &InstanceView,
@@ -199,7 +175,7 @@ fn modify_other(
         return Err(invalid_state(message));
     }
     let Some(enabled) = wanted.waits.get(IAM) else {
-        return answer(call, name);
+        return current_output(call, name);
     };
     if !wanted.now {
         let message = format!(
@@ -207,6 +183,6 @@ fn modify_other(
         );
         return Err(bad_combination(message));
     }
-    call.api.store().change(|draft| switch_iam(draft, name.as_str(), enabled == "true"))?;
-    answer(call, name)
+    call.api.store().change(|draft| set_iam_enabled(draft, name.as_str(), enabled == "true"))?;
+    current_output(call, name)
 }

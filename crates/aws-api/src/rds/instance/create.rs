@@ -1,41 +1,41 @@
 //! Making an instance: the answer comes at once, the server later.
 
-use std::time::{Duration, Instant};
-
+use countersign_authority::model::{DbCluster, DbInstance, DbStatus, seconds};
+use countersign_authority::servers::{MasterUser, NewServer};
+use countersign_authority::store::{Draft, regional_key};
 use countersign_core::credentials::Secret;
 use countersign_core::name::{Engine, InstanceId};
 
-use super::completion::{came_up, left};
 use crate::action::ActionOutput;
 use crate::context::RequestContext;
 use crate::error::ApiError;
-use crate::rds::cluster;
-use crate::rds::job_runner::JobRunner;
+use crate::rds::jobs::create_server;
+use crate::rds::records::cluster::{not_found, password_name, wrong_state};
 use crate::rds::request::{
-    AccountRegion, Facts, allow_new, bad_combination, bad_value, class, database_name, engine,
-    error, log_types, master_name, master_password, new_name, port, required, resource_id,
-    settings, tags,
+    AccountRegion, ConditionKeys, authorize_new, bad_combination, bad_value, error, required, tags,
 };
-use crate::rds::{certificate, versions};
-use countersign_authority::model::{DbCluster, DbInstance, DbStatus, seconds};
-use countersign_authority::servers::{MasterUser, NewServer, Servers};
-use countersign_authority::store::{Draft, regional_key};
+use crate::rds::validate::{
+    class, database_name, engine, log_types, master_name, master_password, new_name, port,
+    resource_id, settings,
+};
+use crate::rds::{certificate, cluster, versions};
 
 /// The most instances of an account in a region. Source: "Quotas and constraints for Amazon RDS" in the RDS user guide.
 const MAX_INSTANCES: usize = 40;
 
-/// How long a replica waits for its writer to be made.
-const WRITER_PATIENCE: Duration = Duration::from_secs(600);
-
 /// `CreateDBInstance`
 pub(crate) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let place = AccountRegion::of(call)?;
+    let scope = AccountRegion::of(call)?;
     let name = new_name("DBInstanceIdentifier", required(call, "DBInstanceIdentifier")?)?;
-    let mut db = order(call, &place, name)?;
-    let arn = place.arn("db", db.name.as_str());
+    let mut db = order(call, &scope, name)?;
+    let arn = scope.arn("db", db.name.as_str());
     let tagged = db.tags.clone();
-    let facts = Facts { gives: Some(&tagged), has: None, ..Facts::of_instance(&db) };
-    allow_new(call, "CreateDBInstance", &arn, &facts)?;
+    let condition_keys = ConditionKeys {
+        request_tags: Some(&tagged),
+        resource_tags: None,
+        ..ConditionKeys::of_instance(&db)
+    };
+    authorize_new(call, "CreateDBInstance", &arn, &condition_keys)?;
     let runner = &call.api.jobs;
     let permit = runner.permit()?;
     runner.name().clone_into(&mut db.runner);
@@ -43,16 +43,16 @@ pub(crate) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
         Some(_) => member(call, &mut db)?,
         None => single(call, &mut db)?,
     };
-    let (replica_of, name) = runner.store().change(|draft| enter(draft, &place, &db))?;
+    let (replica_of, name) = runner.store().change(|draft| enter(draft, &scope, &db))?;
     new.replica_of = replica_of;
-    JobRunner::work(permit, "create", move |runner, servers| make(runner, servers, new));
-    super::answer(call, &name)
+    create_server(permit, new);
+    super::current_output(call, &name)
 }
 
 /// What is asked for, as far as it is the same for every instance.
 fn order(
     call: &RequestContext<'_>,
-    place: &AccountRegion,
+    scope: &AccountRegion,
     name: InstanceId,
 ) -> Result<DbInstance, ApiError> {
     let engine_name = required(call, "Engine")?;
@@ -60,8 +60,8 @@ fn order(
     certificate::check(call)?;
     Ok(DbInstance {
         name,
-        account: place.account.clone(),
-        region: place.region.clone(),
+        account: scope.account.clone(),
+        region: scope.region.clone(),
         resource_id: resource_id("db-")?,
         engine: engine_name.to_owned(),
         version: String::new(),
@@ -123,7 +123,7 @@ fn member(call: &RequestContext<'_>, db: &mut DbInstance) -> Result<NewServer, A
         }
     }
     let cluster =
-        cluster::allowed(call, "CreateDBInstance", db.cluster.as_deref().unwrap_or_default())?;
+        cluster::authorized(call, "CreateDBInstance", db.cluster.as_deref().unwrap_or_default())?;
     if cluster.engine != db.engine {
         let message = format!(
             "The engine {} is not that of the cluster {}, {}.",
@@ -145,7 +145,7 @@ fn member(call: &RequestContext<'_>, db: &mut DbInstance) -> Result<NewServer, A
     let kept = call
         .state
         .secrets
-        .get(&cluster::password_name(&cluster))
+        .get(&password_name(&cluster))
         .and_then(|kept| Secret::new(kept.text.as_str()));
     let password = kept.ok_or_else(|| {
         ApiError::internal(&format!("the password of the cluster {} has gone", cluster.name))
@@ -170,7 +170,7 @@ fn server(db: &DbInstance, engine: Engine) -> NewServer {
 /// Writes the record, if nobody has the name, and makes it the writer of its cluster or says whom it follows.
 fn enter(
     draft: &mut Draft,
-    place: &AccountRegion,
+    scope: &AccountRegion,
     db: &DbInstance,
 ) -> Result<(Option<InstanceId>, InstanceId), ApiError> {
     // Names of servers that were made without the API may have capitals.
@@ -184,7 +184,7 @@ fn enter(
             format!("DB instance {} already exists: names are unique in the authority.", db.name),
         ));
     }
-    if draft.db_instances.values().filter(|other| place.has(&other.account, &other.region)).count()
+    if draft.db_instances.values().filter(|other| scope.has(&other.account, &other.region)).count()
         >= MAX_INSTANCES
     {
         return Err(error(
@@ -198,9 +198,9 @@ fn enter(
             .db_clusters
             .get(&regional_key(&db.account, &db.region, cluster))
             .cloned()
-            .ok_or_else(|| cluster::not_found(cluster))?;
+            .ok_or_else(|| not_found(cluster))?;
         if cluster.status != DbStatus::Available {
-            return Err(cluster::wrong_state(&cluster));
+            return Err(wrong_state(&cluster));
         }
         replica_of.clone_from(&cluster.writer);
         if cluster.writer.is_none() {
@@ -211,49 +211,8 @@ fn enter(
     Ok((replica_of, db.name.clone()))
 }
 
-/// Makes the server, once the one that it is to follow is there.
-fn make(runner: &JobRunner, servers: &std::sync::Arc<dyn Servers>, new: NewServer) {
-    let name = new.instance.clone();
-    let new = match new.replica_of.clone().map(|writer| await_writer(runner, &writer)) {
-        None => new,
-        // A replica has the users, databases and version of its source.
-        Some(Ok(())) => NewServer { master: None, database: None, port: None, ..new },
-        Some(Err(reason)) => return left(runner, &name, DbStatus::Failed, Some(&reason)),
-    };
-    match servers.create(&new) {
-        Ok(running) => came_up(runner, &name, &running),
-        Err(error) => left(runner, &name, DbStatus::Failed, Some(&error)),
-    }
-}
-
-/// Waits until a writer is available: clients make all members of a cluster at once.
-fn await_writer(runner: &JobRunner, writer: &InstanceId) -> Result<(), String> {
-    let deadline = Instant::now() + WRITER_PATIENCE;
-    while Instant::now() < deadline {
-        let state = runner.store().state().map_err(|error| error.to_string())?;
-        match state.db_instances.get(writer.as_str()).map(|writer| writer.status) {
-            Some(DbStatus::Available) => return Ok(()),
-            Some(
-                DbStatus::Creating | DbStatus::Modifying | DbStatus::Rebooting | DbStatus::Starting,
-            ) => {}
-            Some(status) => {
-                return Err(format!(
-                    "the writer {writer} is {}: start it, then create the reader again",
-                    status.as_str()
-                ));
-            }
-            None => return Err(format!("the writer {writer} has gone")),
-        }
-        std::thread::sleep(Duration::from_millis(200));
-    }
-    Err(format!("the writer {writer} was not available in time"))
-}
-
 /// Refuses what has another meaning than it seems to: an identifier can't be changed here.
-pub(crate) fn refuse_rename(
-    call: &RequestContext<'_>,
-    parameter: &str,
-) -> Result<(), ApiError> {
+pub(crate) fn reject_rename(call: &RequestContext<'_>, parameter: &str) -> Result<(), ApiError> {
     match call.parameters.text(parameter) {
         Some(_) => Err(bad_value(format!(
             "{parameter} is not supported: servers ask the authority by their name, which stays."

@@ -2,20 +2,22 @@
 
 use std::sync::Arc;
 
+use countersign_authority::model::{DbCluster, DbProxy, DbStatus, instant, seconds};
+use countersign_authority::store::State;
 use countersign_core::timestamp::rfc3339;
 
-use super::{allowed, check_family, check_group, record, refresh};
+use super::{authorized, check_family, check_group};
 use crate::action::ActionOutput;
 use crate::context::RequestContext;
 use crate::error::ApiError;
-use crate::rds::cluster;
-use crate::rds::instance;
+use crate::rds::records::cluster::look_up;
+use crate::rds::records::proxy::{record, update_target_addresses};
 use crate::rds::request::{
-    AccountRegion, Facts, allow, bad_combination, engine, error, filters, page, required,
+    AccountRegion, ConditionKeys, authorize, bad_combination, error, filters, page, required,
 };
+use crate::rds::validate::engine;
+use crate::rds::{cluster, instance};
 use crate::xml::Xml;
-use countersign_authority::model::{DbProxy, DbStatus, instant, seconds};
-use countersign_authority::store::State;
 
 /// The id of the one group that each proxy has.
 fn group(proxy: &DbProxy) -> String {
@@ -25,12 +27,13 @@ fn group(proxy: &DbProxy) -> String {
 /// The proxy, if the caller may do `action` to it and its group.
 fn grouped(
     call: &RequestContext<'_>,
-    place: &AccountRegion,
+    scope: &AccountRegion,
     action: &str,
 ) -> Result<Arc<DbProxy>, ApiError> {
-    let proxy = allowed(call, action, required(call, "DBProxyName")?)?;
-    let facts = Facts { has: Some(("db-tag", &proxy.tags)), ..Facts::default() };
-    allow(call, action, &place.arn("target-group", &group(&proxy)), &facts)?;
+    let proxy = authorized(call, action, required(call, "DBProxyName")?)?;
+    let condition_keys =
+        ConditionKeys { resource_tags: Some(("db-tag", &proxy.tags)), ..ConditionKeys::default() };
+    authorize(call, action, &scope.arn("target-group", &group(&proxy)), &condition_keys)?;
     check_group(call)?;
     Ok(proxy)
 }
@@ -38,7 +41,7 @@ fn grouped(
 /// What a request names: an instance or a cluster.
 enum Named {
     Instance(instance::InstanceView),
-    Cluster(Arc<countersign_authority::model::DbCluster>),
+    Cluster(Arc<DbCluster>),
 }
 
 fn named(call: &RequestContext<'_>, action: &str) -> Result<Named, ApiError> {
@@ -46,16 +49,16 @@ fn named(call: &RequestContext<'_>, action: &str) -> Result<Named, ApiError> {
         &*call.parameters.list("DBInstanceIdentifiers"),
         &*call.parameters.list("DBClusterIdentifiers"),
     ) {
-        ([name], []) => instance::allowed(call, action, name).map(Named::Instance),
-        ([], [name]) => cluster::allowed(call, action, name).map(Named::Cluster),
+        ([name], []) => instance::authorized(call, action, name).map(Named::Instance),
+        ([], [name]) => cluster::authorized(call, action, name).map(Named::Cluster),
         _ => Err(bad_combination("Exactly one DB instance or one DB cluster must be named.")),
     }
 }
 
 /// `RegisterDBProxyTargets`
 pub(crate) fn register(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let place = AccountRegion::of(call)?;
-    let found = grouped(call, &place, "RegisterDBProxyTargets")?;
+    let scope = AccountRegion::of(call)?;
+    let found = grouped(call, &scope, "RegisterDBProxyTargets")?;
     let named = named(call, "RegisterDBProxyTargets")?;
     let kind = match &named {
         Named::Instance(found) => engine(&found.db.engine)?,
@@ -71,7 +74,7 @@ pub(crate) fn register(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
         ));
     }
     let proxy = call.api.store().change(|draft| {
-        let mut proxy = record(draft, &place, &found.name)?;
+        let mut proxy = record(draft, &scope, &found.name)?;
         if proxy.instance.is_some() || proxy.cluster.is_some() {
             let message =
                 format!("The proxy {} has a target already: deregister it first.", proxy.name);
@@ -83,16 +86,16 @@ pub(crate) fn register(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
         }
         proxy.updated = seconds(call.now);
         draft.put(proxy.clone())?;
-        refresh(draft, &proxy)?;
+        update_target_addresses(draft, &proxy)?;
         Ok(proxy)
     })?;
     let mut xml = Xml::new();
-    put_targets(
+    write_targets(
         &mut xml,
         "DBProxyTargets",
         call,
         &*call.api.store().state()?,
-        &place,
+        &scope,
         rows(&proxy),
     );
     Ok(xml.into())
@@ -100,11 +103,11 @@ pub(crate) fn register(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
 
 /// `DeregisterDBProxyTargets`
 pub(crate) fn deregister(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let place = AccountRegion::of(call)?;
-    let found = grouped(call, &place, "DeregisterDBProxyTargets")?;
+    let scope = AccountRegion::of(call)?;
+    let found = grouped(call, &scope, "DeregisterDBProxyTargets")?;
     let named = named(call, "DeregisterDBProxyTargets")?;
     call.api.store().change(|draft| {
-        let proxy = record(draft, &place, &found.name)?;
+        let proxy = record(draft, &scope, &found.name)?;
         let is_behind = match &named {
             Named::Instance(found) => proxy.instance.as_ref() == Some(&found.db.name),
             Named::Cluster(cluster) => proxy.cluster.as_ref() == Some(&cluster.name),
@@ -119,7 +122,7 @@ pub(crate) fn deregister(call: &RequestContext<'_>) -> Result<ActionOutput, ApiE
             updated: seconds(call.now),
             ..proxy.clone()
         })?;
-        Ok(refresh(draft, &proxy)?)
+        Ok(update_target_addresses(draft, &proxy)?)
     })?;
     Ok(Xml::new().into())
 }
@@ -137,31 +140,31 @@ fn rows(proxy: &DbProxy) -> Vec<Row> {
 
 /// `DescribeDBProxyTargets`
 pub(crate) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let place = AccountRegion::of(call)?;
-    let proxy = grouped(call, &place, "DescribeDBProxyTargets")?;
+    let scope = AccountRegion::of(call)?;
+    let proxy = grouped(call, &scope, "DescribeDBProxyTargets")?;
     filters(call, &[])?;
     let (page, marker) =
         page(call, rows(&proxy).into_iter().map(|row| (String::from("1"), row)).collect())?;
     let mut xml = Xml::new();
-    put_targets(&mut xml, "Targets", call, &call.state, &place, page);
+    write_targets(&mut xml, "Targets", call, &call.state, &scope, page);
     xml.optional_leaf("Marker", marker);
     Ok(xml.into())
 }
 
 /// Writes targets: of a cluster itself and its writer.
-fn put_targets(
+fn write_targets(
     xml: &mut Xml,
     list: &str,
     call: &RequestContext<'_>,
     state: &State,
-    place: &AccountRegion,
+    scope: &AccountRegion,
     rows: Vec<Row>,
 ) {
     let mut expanded = Vec::new();
     for row in rows {
         let writer = match &row {
             Row::Cluster(name) => {
-                cluster::look_up(state, place, name).ok().and_then(|cluster| cluster.writer.clone())
+                look_up(state, scope, name).ok().and_then(|cluster| cluster.writer.clone())
             }
             Row::Instance(_) => None,
         };
@@ -174,16 +177,16 @@ fn put_targets(
     xml.list(list, "member", expanded, |xml, (row, tracked)| match row {
         Row::Cluster(name) => {
             xml.leaf("RdsResourceId", &name)
-                .leaf("TargetArn", place.arn("cluster", &name))
+                .leaf("TargetArn", scope.arn("cluster", &name))
                 .leaf("Type", "TRACKED_CLUSTER");
         }
         Row::Instance(name) => {
-            let found = instance::look_up(state, &call.api.jobs, place, &name);
+            let found = instance::look_up(state, &call.api.jobs, scope, &name);
             if let Some(at) = found.as_ref().and_then(instance::InstanceView::endpoint) {
                 xml.leaf("Endpoint", at.host).leaf("Port", at.port);
             }
             xml.leaf("RdsResourceId", &name)
-                .leaf("TargetArn", place.arn("db", &name))
+                .leaf("TargetArn", scope.arn("db", &name))
                 .leaf("Type", "RDS_INSTANCE");
             xml.leaf("Role", "READ_WRITE").optional_leaf("TrackedClusterId", tracked);
             let available = found.is_some_and(|found| found.db.status == DbStatus::Available);
@@ -197,14 +200,14 @@ fn put_targets(
 
 /// `DescribeDBProxyTargetGroups`
 pub(crate) fn describe_groups(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let place = AccountRegion::of(call)?;
-    let proxy = grouped(call, &place, "DescribeDBProxyTargetGroups")?;
+    let scope = AccountRegion::of(call)?;
+    let proxy = grouped(call, &scope, "DescribeDBProxyTargetGroups")?;
     filters(call, &[])?;
     let (page, marker) = page(call, vec![("default".to_owned(), proxy)])?;
     let mut xml = Xml::new();
     xml.list("TargetGroups", "member", page, |xml, proxy| {
         xml.leaf("DBProxyName", &proxy.name).leaf("TargetGroupName", "default");
-        xml.leaf("TargetGroupArn", place.arn("target-group", &group(&proxy)))
+        xml.leaf("TargetGroupArn", scope.arn("target-group", &group(&proxy)))
             .leaf("IsDefault", "true")
             .leaf("Status", "available");
         xml.leaf("CreatedDate", rfc3339(instant(proxy.created)))

@@ -1,20 +1,21 @@
-//! What has come of the work on an instance: all of it is written in one change.
+//! Results of jobs: each is written to the store in one change.
 
 use std::fmt::Display;
+use std::sync::Arc;
 
-use countersign_core::name::{Engine, InstanceId};
-
-use super::cluster_of;
-use crate::rds::cluster::change::remove_when_empty;
-use crate::rds::job_runner::JobRunner;
-use crate::rds::proxy;
 use countersign_authority::model::{Address, DbCluster, DbInstance, DbStatus, Endpoint, Instance};
 use countersign_authority::servers::RunningServer;
 use countersign_authority::store::{Draft, StoreError, regional_key};
+use countersign_core::name::{Engine, InstanceId};
 
-/// A server runs: its instance is available, and the verifier knows it.
-pub(crate) fn came_up(runner: &JobRunner, name: &InstanceId, running: &RunningServer) {
-    settle(runner, name, |draft, db| {
+use super::job_runner::JobRunner;
+use super::records::cluster::remove_when_empty;
+use super::records::instance::cluster_of;
+use super::records::proxy::{deregister_target, with_proxy_addresses};
+
+/// Records that a server runs: its instance is available, and the verifier decides about it.
+pub(crate) fn mark_available(runner: &JobRunner, name: &InstanceId, running: &RunningServer) {
+    update(runner, name, |draft, db| {
         let engine = db.engine.parse::<Engine>()?;
         let cluster = cluster_of(draft, db).cloned();
         let known = draft.instances.get(name.as_str()).cloned();
@@ -35,7 +36,7 @@ pub(crate) fn came_up(runner: &JobRunner, name: &InstanceId, running: &RunningSe
             iam_enabled: cluster.as_ref().map_or(iam_enabled, |cluster| cluster.iam_enabled),
             addresses: addresses.collect(),
         };
-        draft.put(proxy::reached_through(draft, instance))?;
+        draft.put(with_proxy_addresses(draft, instance))?;
         db.pending.remove("MasterUserPassword");
         (db.status, db.reason, db.version) = (DbStatus::Available, None, running.version.clone());
         db.endpoint = Some(Endpoint { host: running.host.clone(), port: running.port });
@@ -43,26 +44,27 @@ pub(crate) fn came_up(runner: &JobRunner, name: &InstanceId, running: &RunningSe
     });
 }
 
-/// The work is done, or it has failed and left the instance so.
-pub(crate) fn left(
+/// Records the status of an instance after a job, and the reason if the job failed.
+pub(crate) fn set_status(
     runner: &JobRunner,
     name: &InstanceId,
     status: DbStatus,
-    failed: Option<&dyn Display>,
+    reason: Option<&dyn Display>,
 ) {
-    if let Some(reason) = failed {
-        tracing::error!(instance = %name, status = status.as_str(), %reason, "the work on a server failed");
+    if let Some(reason) = reason {
+        tracing::error!(instance = %name, status = status.as_str(), %reason, "job failed");
     }
-    let reason = failed.map(ToString::to_string);
-    settle(runner, name, |_, db| {
+    let reason = reason.map(ToString::to_string);
+    update(runner, name, |_, db| {
         (db.status, db.reason) = (status, reason.clone());
         db.pending.remove("MasterUserPassword");
         Ok(())
     });
 }
 
-/// The server has gone with its data, and the instance goes too: from its cluster, its endpoints and its proxies.
-pub(crate) fn gone(runner: &JobRunner, name: &InstanceId) {
+/// Removes an instance whose server and data are deleted: from the store, its cluster, custom
+/// endpoints and proxies.
+pub(crate) fn remove(runner: &JobRunner, name: &InstanceId) {
     let changed = runner.store().change(|draft| {
         let Some(db) = draft.db_instances.get(name.as_str()).cloned() else {
             return Ok(());
@@ -79,18 +81,18 @@ pub(crate) fn gone(runner: &JobRunner, name: &InstanceId) {
             let cluster = draft.put(cluster)?;
             remove_when_empty(draft, &cluster)?;
         }
-        proxy::forget(draft, |proxy| proxy.instance.as_ref() == Some(name))?;
+        deregister_target(draft, |proxy| proxy.instance.as_ref() == Some(name))?;
         Ok::<_, StoreError>(())
     });
-    // The next instance of the name may be another account's.
-    let forgotten = runner.log().remove_denials(name).map_err(|error| error.to_string());
-    if let Err(error) = changed.map_err(|error| error.to_string()).and(forgotten) {
-        tracing::error!(instance = %name, %error, "a server has gone, but not all that is known of it");
+    // The next instance of this name may belong to another account.
+    let removed = runner.log().remove_denials(name).map_err(|error| error.to_string());
+    if let Err(error) = changed.map_err(|error| error.to_string()).and(removed) {
+        tracing::error!(instance = %name, %error, "cannot remove all records of a deleted server");
     }
 }
 
-/// Changes the record of an instance, if it is still there, and the status of its cluster with it.
-fn settle(
+/// Changes the record of an instance, if it still exists, and its cluster's status with it.
+fn update(
     runner: &JobRunner,
     name: &InstanceId,
     mut change: impl FnMut(&mut Draft, &mut DbInstance) -> Result<(), StoreError>,
@@ -102,30 +104,30 @@ fn settle(
         let mut db = DbInstance::clone(db);
         change(draft, &mut db)?;
         let db = draft.put(db)?;
-        settle_cluster(draft, &db)
+        update_cluster(draft, &db)
     });
     if let Err(error) = changed {
-        // The record stays as it is, and the next start of the authority goes on with it.
-        tracing::error!(instance = %name, %error, "what has come of a server can't be written");
+        // The record stays in its transitional status; recovery resumes it at the next start.
+        tracing::error!(instance = %name, %error, "cannot write the result of a job");
     }
 }
 
-/// A cluster that starts or stops has done so when its last member has.
-fn settle_cluster(draft: &mut Draft, db: &DbInstance) -> Result<(), StoreError> {
+/// Ends the transition of a cluster after that of its last member.
+fn update_cluster(draft: &mut Draft, db: &DbInstance) -> Result<(), StoreError> {
     let Some(cluster) = cluster_of(draft, db)
         .filter(|cluster| matches!(cluster.status, DbStatus::Starting | DbStatus::Stopping))
     else {
         return Ok(());
     };
-    let id = regional_key(&cluster.account, &cluster.region, &cluster.name);
-    let of_cluster = |other: &&std::sync::Arc<DbInstance>| {
+    let key = regional_key(&cluster.account, &cluster.region, &cluster.name);
+    let is_member = |other: &&Arc<DbInstance>| {
         other
             .cluster
             .as_deref()
-            .is_some_and(|name| regional_key(&other.account, &other.region, name) == id)
+            .is_some_and(|name| regional_key(&other.account, &other.region, name) == key)
     };
-    if draft.db_instances.values().filter(of_cluster).any(|member| member.status.is_transitional())
-    {
+    let mut members = draft.db_instances.values().filter(is_member);
+    if members.any(|member| member.status.is_transitional()) {
         return Ok(());
     }
     let status =
