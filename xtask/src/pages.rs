@@ -169,7 +169,10 @@ fn run_page(workspace: &Workspace, page: &Page, isolated: bool) -> Result<PageRe
     let mut session = session(workspace, &directory, isolated);
     session.args(["sh", "-c", RUNNER, "sh", PAGE_TIMEOUT]).arg(&script);
     let started = Instant::now();
-    session.stdin(Stdio::null()).stdout(output).stderr(errors).process_group(0);
+    session.stdin(Stdio::null()).stdout(output).stderr(errors);
+    if !isolated {
+        session.process_group(0);
+    }
     let status = session
         .spawn()
         .and_then(|mut child| {
