@@ -1,4 +1,4 @@
-//! Debian's packages.
+//! Installation of Debian packages.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,35 +7,34 @@ use crate::command;
 use crate::problem::Problem;
 use crate::terminal::{header, note};
 
-/// Installs groups of packages: all at once or, where that fails, each group for itself. What is there already stays as it is.
+/// Installs groups of packages: all at once or, if that fails, each group by itself. Installed
+/// packages are not upgraded.
 pub(crate) fn install(groups: &[&[&str]]) -> Result<(), Problem> {
     let packages = groups.concat();
     let Some(privilege) = Privilege::find() else {
         let by_hand = by_hand(&packages);
         return Err(Problem::new(format!(
-            "installing needs root, which this is not, and `sudo -n` does not work here; by hand: {by_hand}"
+            "cannot install packages: not root, and `sudo -n` fails; run {by_hand}"
         )));
     };
     if !command::works(Command::new("apt-get").arg("--version")) {
         return Err(Problem::new(format!(
-            "this machine has no apt-get: install what Debian calls {}",
+            "cannot install packages: apt-get not found; install what Debian calls {}",
             packages.join(", ")
         )));
     }
     header("apt-get update");
     if let Err(problem) = command::run(privilege.command("apt-get").args(["-q", "update"])) {
-        note(&format!("{problem}: going on with the package lists that are here."));
+        note(&format!("{problem}; using the present package lists"));
     }
-    set_cluster_aside(&privilege, true)?;
+    suppress_cluster_creation(&privilege, true)?;
     let mut installed = install_group(&privilege, &packages);
     if let (Err(problem), true) = (&installed, groups.len() > 1) {
-        note(&format!("{problem}: trying one after the other."));
-        let alone: Vec<Problem> =
-            groups.iter().filter_map(|group| install_group(&privilege, group).err()).collect();
-        let said: Vec<String> = alone.iter().map(Problem::to_string).collect();
-        installed = if said.is_empty() { Ok(()) } else { Err(Problem::new(said.join("\n    "))) };
+        note(&format!("{problem}; installing group by group"));
+        let results = groups.iter().map(|group| install_group(&privilege, group));
+        installed = Problem::join(results, "\n    ");
     }
-    set_cluster_aside(&privilege, false)?;
+    suppress_cluster_creation(&privilege, false)?;
     installed
 }
 
@@ -44,16 +43,17 @@ fn install_group(privilege: &Privilege, packages: &[&str]) -> Result<(), Problem
     let mut apt = privilege.command("apt-get");
     apt.args(["-q", "install", "--yes", "--no-upgrade", "--no-install-recommends"]).args(packages);
     command::run(&mut apt)
-        .map_err(|problem| Problem::new(format!("{problem}; by hand: {}", by_hand(packages))))
+        .map_err(|problem| Problem::new(format!("{problem}; run {}", by_hand(packages))))
 }
 
 fn by_hand(packages: &[&str]) -> String {
     format!("sudo apt-get install --no-upgrade --no-install-recommends {}", packages.join(" "))
 }
 
-/// While packages are installed, postgresql-common is not to make and start a cluster: nobody asked for one on port 5432.
-fn set_cluster_aside(privilege: &Privilege, aside: bool) -> Result<(), Problem> {
-    let script = match aside {
+/// Keeps postgresql-common from creating and starting a cluster on port 5432 while packages are
+/// installed.
+fn suppress_cluster_creation(privilege: &Privilege, suppress: bool) -> Result<(), Problem> {
+    let script = match suppress {
         true => r#"mkdir -p "${0%/*}" && echo 'create_main_cluster = false' >"$0""#,
         false => r#"rm -f "$0""#,
     };
@@ -64,7 +64,7 @@ fn set_cluster_aside(privilege: &Privilege, aside: bool) -> Result<(), Problem> 
     ]))
 }
 
-/// How this process may become root.
+/// Way in which this process runs a command as root.
 enum Privilege {
     Root,
     Sudo,
@@ -93,7 +93,7 @@ impl Privilege {
     }
 }
 
-/// Whether this process is root: then its own entry in /proc is root's.
+/// Returns true if this process is root: root owns its entry in /proc.
 pub(crate) fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt as _;
     Path::new("/proc/self").metadata().is_ok_and(|metadata| metadata.uid() == 0)

@@ -1,4 +1,4 @@
-//! `bench`: the ratios that the README states.
+//! `bench`: the benchmarks whose ratios docs/performance.md states.
 
 use crate::command;
 use crate::interop;
@@ -12,7 +12,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<(), Probl
     interop::provide_moto(workspace);
     header("build");
     let build = ["build", "--release", "--locked"];
-    // By themselves: built along with the benchmark, what is measured would get the features that the benchmark's own parts ask for.
+    // Built apart from the benchmark, whose dependencies would add features to the measured code.
     command::run(workspace.cargo().args(build).args([
         "--package",
         "countersign-cli",

@@ -4,10 +4,10 @@ mod text;
 
 use std::process::Command;
 
-use crate::command;
 use crate::problem::Problem;
 use crate::terminal::{header, note};
 use crate::workspace::Workspace;
+use crate::{command, reference};
 use text::{Finding, Source};
 
 /// Finds the lines that break a rule.
@@ -58,6 +58,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<(), Probl
     let mut doc = workspace.cargo();
     doc.args(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-D warnings");
     checks.run("documentation", &mut doc);
+    checks.result("reference pages", reference::check(workspace));
     if has_cargo_deny(workspace) {
         check_dependencies(workspace, &mut checks);
     } else {
@@ -120,7 +121,11 @@ struct Checks {
 impl Checks {
     fn run(&mut self, name: &'static str, command: &mut Command) {
         header(name);
-        if let Err(problem) = command::run(command) {
+        self.result(name, command::run(command));
+    }
+
+    fn result(&mut self, name: &'static str, result: Result<(), Problem>) {
+        if let Err(problem) = result {
             note(&problem.to_string());
             self.failed.push(name);
         }

@@ -1,4 +1,4 @@
-//! Running programs: with their output on the terminal, or for what they print.
+//! Running of programs, with their output on the terminal or captured.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use crate::problem::Problem;
 
-/// Runs it with its output on the terminal.
+/// Runs a program with its output on the terminal.
 pub(crate) fn run(command: &mut Command) -> Result<(), Problem> {
     let status = command.status().map_err(|error| not_started(command, &error))?;
     if status.success() {
@@ -16,27 +16,28 @@ pub(crate) fn run(command: &mut Command) -> Result<(), Problem> {
     }
 }
 
-/// Runs it for what it prints on its standard output, surrounding whitespace left out. Fails where it does, with what it said.
+/// Runs a program and returns its trimmed standard output. The error of a failed program holds its
+/// standard error.
 pub(crate) fn output(command: &mut Command) -> Result<String, Problem> {
     let output = attempt(command)?;
     if output.status.success() {
         return Ok(text(&output.stdout));
     }
-    let said = text(&output.stderr);
+    let errors = text(&output.stderr);
     Err(Problem::new(format!(
-        "`{}` failed with {}{}{said}",
+        "`{}` failed with {}{}{errors}",
         line(command),
         output.status,
-        if said.is_empty() { "" } else { ":\n" }
+        if errors.is_empty() { "" } else { ":\n" }
     )))
 }
 
-/// Runs it, whatever comes of it.
+/// Runs a program and returns its status and output.
 pub(crate) fn attempt(command: &mut Command) -> Result<Output, Problem> {
     command.stdin(Stdio::null()).output().map_err(|error| not_started(command, &error))
 }
 
-/// Whether it starts and ends well; what it prints is dropped.
+/// Returns true if a program starts and succeeds. Its output is discarded.
 pub(crate) fn works(command: &mut Command) -> bool {
     command
         .stdin(Stdio::null())
@@ -46,17 +47,17 @@ pub(crate) fn works(command: &mut Command) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// Where a program of this name lies on `path`.
+/// Finds a program on a search path.
 pub(crate) fn find(name: &str, path: &OsStr) -> Option<PathBuf> {
     std::env::split_paths(path).map(|directory| directory.join(name)).find(|file| file.is_file())
 }
 
-/// What a program printed, surrounding whitespace left out.
+/// Converts a program's output to trimmed text.
 pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).trim().to_owned()
 }
 
-/// The command as one would type it. Environment variables, which may hold secrets, are left out.
+/// Formats a command line, without environment variables: they may hold secrets.
 pub(crate) fn line(command: &Command) -> String {
     let words: Vec<_> = std::iter::once(command.get_program())
         .chain(command.get_args())
@@ -66,5 +67,5 @@ pub(crate) fn line(command: &Command) -> String {
 }
 
 fn not_started(command: &Command, error: &std::io::Error) -> Problem {
-    Problem::new(format!("`{}` could not be started: {error}", line(command)))
+    Problem::new(format!("cannot start `{}`: {error}", line(command)))
 }

@@ -1,10 +1,10 @@
-//! `demo`: real logins to real servers, and every way to be refused. It fails where anything goes otherwise than said.
+//! `demo`: logins to the real servers, and each way to be denied. Fails on an unexpected result.
 
 mod engine;
-mod person;
 mod server;
 mod stack;
 mod table;
+mod user;
 
 use crate::command;
 use crate::problem::Problem;
@@ -12,17 +12,18 @@ use crate::setup::{self, Need};
 use crate::terminal::{bold, header, note};
 use crate::workspace::Workspace;
 use engine::Engine;
-use person::Person;
 use server::{Login, Server};
 use stack::Stack;
 use table::Table;
+use user::User;
 
-/// Allows every login, and denies them all the same: the deny wins.
+/// Policy that allows and denies every login: the deny wins.
 const DENY: &str = r#"{"Version": "2012-10-17", "Statement": [
     {"Sid": "All", "Effect": "Allow", "Action": "rds-db:connect", "Resource": "*"},
-    {"Sid": "NotDan", "Effect": "Deny", "Action": "rds-db:connect", "Resource": "arn:aws:rds-db:*:*:dbuser:*/dan"}]}"#;
+    {"Sid": "NotDan", "Effect": "Deny", "Action": "rds-db:connect",
+     "Resource": "arn:aws:rds-db:*:*:dbuser:*/dan"}]}"#;
 
-/// The password of the one database user that has one.
+/// Password of the database user without IAM.
 const PASSWORD: &str = "a plain old password";
 
 pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<(), Problem> {
@@ -31,7 +32,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<(), Probl
         ["--down"] => true,
         _ => return Err(Problem::usage("`demo` takes `--down` or nothing")),
     };
-    // Of these, `local up` leaves out what it can't have of MariaDB and MySQL.
+    // MariaDB and MySQL are optional: `local up` skips servers that it cannot install.
     setup::provide(
         workspace,
         &[Need::PostgreSql, Need::Aws, Need::Faketime, Need::MariaDb, Need::Mmdebstrap],
@@ -45,32 +46,29 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<(), Probl
     if down {
         stack.down()?;
     }
-    let surprises = shown?;
+    let mismatches = shown?;
     if !down {
         println!("{}", by_hand(&stack)?);
     }
-    match surprises {
+    match mismatches {
         0 => Ok(()),
-        1 => Err(Problem::new("one of these went otherwise than it should: it is marked ✗")),
-        more => Err(Problem::new(format!(
-            "{more} of these went otherwise than they should: they are marked ✗"
-        ))),
+        number => Err(Problem::new(format!("{number} unexpected results: see ✗ above"))),
     }
 }
 
-/// What has to come of a login.
+/// Expected result of a login.
 #[derive(Clone, Copy)]
 enum Expected {
-    /// It opens, for the authority allowed it.
+    /// The authority allows it.
     Allowed,
-    /// The authority denies it, with this class of failure.
+    /// The authority denies it with this class of failure.
     Denied(&'static str),
-    /// The authority denies it where the server tells that there is no TLS; else it allows, and the server itself refuses.
+    /// The authority denies it if the server reports the lack of TLS; else the server rejects it.
     DeniedOrRequireSsl,
-    /// It opens, and the authority is not asked, because…
-    OpensUnasked(&'static str),
-    /// The server refuses it, and the authority is not asked, because…
-    RefusedUnasked(&'static str),
+    /// The server accepts it without consulting the authority, for this reason.
+    AcceptedByServer(&'static str),
+    /// The server rejects it without consulting the authority, for this reason.
+    RejectedByServer(&'static str),
 }
 
 impl Expected {
@@ -85,130 +83,165 @@ impl Expected {
                 login.client.is_err() && decision == Some(("denied", Some(class)))
             }
             Self::DeniedOrRequireSsl => {
-                login.said().starts_with("ERROR 1045")
+                login.client_output().starts_with("ERROR 1045")
                     && matches!(decision, Some(("denied", Some("no-tls")) | ("allowed", None)))
             }
-            Self::OpensUnasked(_) => login.client.is_ok() && decision.is_none(),
-            Self::RefusedUnasked(_) => login.client.is_err() && decision.is_none(),
+            Self::AcceptedByServer(_) => login.client.is_ok() && decision.is_none(),
+            Self::RejectedByServer(_) => login.client.is_err() && decision.is_none(),
         }
     }
 
-    const fn asks(self) -> bool {
+    /// Returns true if the authority records the login.
+    const fn is_recorded(self) -> bool {
         matches!(self, Self::Allowed | Self::Denied(_) | Self::DeniedOrRequireSsl)
     }
 
-    /// The authority's reason, or what stands in its place.
+    /// Returns the authority's reason, or that for which it was not consulted.
     fn reason(self, login: &Login) -> String {
         match (self, &login.decision) {
             (Self::DeniedOrRequireSsl, Some(decision)) if decision.outcome == "allowed" => {
-                "allows it, for this server does not tell it about TLS; the server refuses, by the account's REQUIRE SSL".to_owned()
+                "allowed: this server does not report TLS; it rejects the account by REQUIRE SSL"
+                    .to_owned()
             }
             (_, Some(decision)) => decision.reason.clone(),
-            (Self::OpensUnasked(why) | Self::RefusedUnasked(why), None) => why.to_owned(),
-            (_, None) => "has no record of it".to_owned(),
+            (Self::AcceptedByServer(reason) | Self::RejectedByServer(reason), None) => {
+                reason.to_owned()
+            }
+            (_, None) => "no record".to_owned(),
         }
     }
 }
 
-/// Makes the people, and tries the logins to each server. Gives back how many went otherwise than expected.
+/// Creates the users and attempts all logins. Returns the number of unexpected results.
 fn show(stack: &Stack<'_>) -> Result<u32, Problem> {
-    header("people");
+    header("users");
     stack.create("ana", &[])?;
     stack.create("ben", &[])?;
     stack.create("cleo", &["--no-policy"])?;
     stack.create("dan", &[])?;
     stack.grant("dan", DENY)?;
     stack.create("eve", &[])?;
-    let mut surprises = 0;
+    let mut mismatches = 0;
     for engine in [Engine::Postgres, Engine::Mariadb, Engine::Mysql] {
         header(&format!("logins to {}", engine.title()));
-        match stack.left_out(engine)? {
-            None => surprises += logins(stack, engine)?,
-            Some(why) => note(&format!("It was left out: {why}")),
+        match stack.skipped(engine)? {
+            None => mismatches += Logins::of(stack, engine)?.attempt_all()?,
+            Some(reason) => note(&format!("skipped: {reason}")),
         }
     }
-    Ok(surprises)
+    Ok(mismatches)
 }
 
-/// Tries the logins to one server and shows what came of each. What goes the same way everywhere is tried on PostgreSQL alone.
-fn logins(stack: &Stack<'_>, engine: Engine) -> Result<u32, Problem> {
-    let server = Server::of(stack, engine)?;
-    let everything = engine == Engine::Postgres;
-    let token = |person: &Person| stack.token(person, person.port);
-    let mut table = Table::new(["", engine.client(), "the authority"]);
-    let mut attempt = |what: &str, person: &Person, password: String, expected: Expected| {
-        let login = server.login(person, &password, expected.asks())?;
-        table.row(expected.is_met_by(&login), [what, login.said(), &expected.reason(&login)]);
+/// Logins to one server, with a table of the results.
+struct Logins<'a> {
+    stack: &'a Stack<'a>,
+    engine: Engine,
+    server: Server<'a>,
+    table: Table,
+}
+
+impl<'a> Logins<'a> {
+    fn of(stack: &'a Stack<'a>, engine: Engine) -> Result<Self, Problem> {
+        let table = Table::new(["", engine.client(), "authority"]);
+        Ok(Self { stack, engine, server: Server::of(stack, engine)?, table })
+    }
+
+    fn attempt(
+        &mut self,
+        title: &str,
+        user: &User,
+        password: &str,
+        expected: Expected,
+    ) -> Result<(), Problem> {
+        let login = self.server.login(user, password, expected.is_recorded())?;
+        let cells = [title, login.client_output(), &expected.reason(&login)];
+        self.table.row(expected.is_met_by(&login), cells);
         Ok(())
-    };
-
-    let ana = server.person("ana")?;
-    attempt("a token of the aws CLI", &ana, stack.aws_token(&ana, &[])?, Expected::Allowed)?;
-    attempt("one of countersign token", &ana, token(&ana)?, Expected::Allowed)?;
-
-    let old = stack.aws_token(&ana, &["faketime", "-f", "-16m"])?;
-    attempt("expired", &ana, old, Expected::Denied("expired"))?;
-    attempt(
-        "ana's token, as ben",
-        &server.person("ben")?,
-        token(&ana)?,
-        Expected::Denied("wrong-user"),
-    )?;
-    if everything {
-        attempt(
-            "for another port",
-            &ana,
-            stack.token(&ana, ana.port ^ 1)?,
-            Expected::Denied("wrong-port"),
-        )?;
-    }
-    attempt(
-        "signature tampered with",
-        &ana,
-        tampered(&token(&ana)?),
-        Expected::Denied("signature-mismatch"),
-    )?;
-    let (cleo, dan) = (server.person("cleo")?, server.person("dan")?);
-    attempt("cleo has no policy", &cleo, token(&cleo)?, Expected::Denied("not-allowed"))?;
-    attempt("a policy denies dan", &dan, token(&dan)?, Expected::Denied("explicitly-denied"))?;
-    if everything {
-        let eve = server.person("eve")?;
-        let early = token(&eve)?;
-        stack.disable_key("eve")?;
-        attempt("eve's key is disabled", &eve, early, Expected::Denied("inactive-key"))?;
     }
 
-    let without_tls = match engine {
-        Engine::Postgres => Expected::RefusedUnasked(
-            "is not asked: pg_hba.conf turns members of rds_iam away that come without TLS",
-        ),
-        Engine::Mariadb | Engine::Mysql => Expected::DeniedOrRequireSsl,
-    };
-    attempt("no TLS", &ana.without_tls(), token(&ana)?, without_tls)?;
+    fn token(&self, user: &User) -> Result<String, Problem> {
+        self.stack.token(user, user.port)
+    }
 
-    let by_password = match engine {
-        Engine::Postgres => {
-            "is not asked: zoe is no member of rds_iam, PostgreSQL checks its password (SCRAM)"
+    /// Attempts every login; those with the same result on each engine only on PostgreSQL.
+    fn attempt_all(mut self) -> Result<u32, Problem> {
+        let ana = self.server.user("ana")?;
+        self.attempt_tokens(&ana)?;
+        self.attempt_policies()?;
+        self.attempt_without_tls(&ana)?;
+        self.attempt_password(&ana)?;
+        Ok(self.table.mismatches())
+    }
+
+    fn attempt_tokens(&mut self, ana: &User) -> Result<(), Problem> {
+        let token = self.stack.aws_token(ana, &[])?;
+        self.attempt("token of the aws CLI", ana, &token, Expected::Allowed)?;
+        let token = self.token(ana)?;
+        self.attempt("token of countersign", ana, &token, Expected::Allowed)?;
+        let expired = self.stack.aws_token(ana, &["faketime", "-f", "-16m"])?;
+        self.attempt("expired", ana, &expired, Expected::Denied("expired"))?;
+        let ben = self.server.user("ben")?;
+        self.attempt("token of ana, user ben", &ben, &token, Expected::Denied("wrong-user"))?;
+        if self.engine == Engine::Postgres {
+            let token = self.stack.token(ana, ana.port ^ 1)?;
+            self.attempt("for another port", ana, &token, Expected::Denied("wrong-port"))?;
         }
-        Engine::Mariadb | Engine::Mysql => {
-            "is not asked: zoe is no account of AWSAuthenticationPlugin, the server checks its password"
-        }
-    };
-    server.create_with_password("zoe", PASSWORD)?;
-    let zoe = ana.with_user("zoe");
-    attempt(
-        "zoe, by her password",
-        &zoe,
-        PASSWORD.to_owned(),
-        Expected::OpensUnasked(by_password),
-    )?;
-    if everything {
-        attempt("zoe, by a token", &zoe, token(&zoe)?, Expected::RefusedUnasked(by_password))?;
+        let tampered = tampered(&token);
+        self.attempt("altered signature", ana, &tampered, Expected::Denied("signature-mismatch"))
     }
-    Ok(table.surprises())
+
+    fn attempt_policies(&mut self) -> Result<(), Problem> {
+        for (title, name, class) in [
+            ("cleo has no policy", "cleo", "not-allowed"),
+            ("a policy denies dan", "dan", "explicitly-denied"),
+        ] {
+            let user = self.server.user(name)?;
+            let token = self.token(&user)?;
+            self.attempt(title, &user, &token, Expected::Denied(class))?;
+        }
+        if self.engine == Engine::Postgres {
+            let eve = self.server.user("eve")?;
+            let token = self.token(&eve)?;
+            self.stack.disable_key("eve")?;
+            self.attempt("eve's key is disabled", &eve, &token, Expected::Denied("inactive-key"))?;
+        }
+        Ok(())
+    }
+
+    fn attempt_without_tls(&mut self, ana: &User) -> Result<(), Problem> {
+        let expected = match self.engine {
+            Engine::Postgres => Expected::RejectedByServer(
+                "not consulted: pg_hba.conf rejects members of rds_iam without TLS",
+            ),
+            Engine::Mariadb | Engine::Mysql => Expected::DeniedOrRequireSsl,
+        };
+        let token = self.token(ana)?;
+        self.attempt("no TLS", &ana.without_tls(), &token, expected)
+    }
+
+    fn attempt_password(&mut self, ana: &User) -> Result<(), Problem> {
+        let reason = match self.engine {
+            Engine::Postgres => {
+                "not consulted: zoe is not a member of rds_iam; PostgreSQL checked a password \
+                 (SCRAM)"
+            }
+            Engine::Mariadb | Engine::Mysql => {
+                "not consulted: zoe is not an account of AWSAuthenticationPlugin; the server \
+                 checked a password"
+            }
+        };
+        self.server.create_with_password("zoe", PASSWORD)?;
+        let zoe = ana.with_user("zoe");
+        self.attempt("zoe with a password", &zoe, PASSWORD, Expected::AcceptedByServer(reason))?;
+        if self.engine == Engine::Postgres {
+            let token = self.token(&zoe)?;
+            self.attempt("zoe with a token", &zoe, &token, Expected::RejectedByServer(reason))?;
+        }
+        Ok(())
+    }
 }
 
-/// The same token with another last digit.
+/// Replaces the last digit of a token's signature.
 fn tampered(token: &str) -> String {
     let mut token = token.to_owned();
     let last = token.pop();
@@ -216,26 +249,27 @@ fn tampered(token: &str) -> String {
     token
 }
 
-/// Lines to paste, where there is MariaDB.
+/// Commands to paste if MariaDB runs.
 const MARIADB: &str = r#"
   eval "$(countersign local env --user ana --engine mariadb)"
-  MYSQL_PWD="$(aws rds generate-db-auth-token --hostname "$MYSQL_HOST" --port "$MYSQL_TCP_PORT" --username ana)" \
-    mariadb --protocol=TCP --host="$MYSQL_HOST" --user=ana --ssl-verify-server-cert --ssl-ca="$MYSQL_SSL_CA"
+  MYSQL_PWD="$(aws rds generate-db-auth-token --hostname "$MYSQL_HOST" \
+    --port "$MYSQL_TCP_PORT" --username ana)" mariadb --protocol=TCP --host="$MYSQL_HOST" \
+    --user=ana --ssl-verify-server-cert --ssl-ca="$MYSQL_SSL_CA"
 "#;
 
-/// Lines to paste, where there is MySQL. They open whichever client is there, mysql or mariadb.
+/// Commands to paste if MySQL runs; `connect` finds the client, mysql or mariadb.
 const MYSQL: &str = r#"
   eval "$(countersign local env --user ana --engine mysql)"
   countersign connect "mysql://ana@$MYSQL_HOST:$MYSQL_TCP_PORT/$MYSQL_DATABASE"
 "#;
 
-/// The lines to paste.
+/// Returns the commands to paste.
 fn by_hand(stack: &Stack<'_>) -> Result<String, Problem> {
-    let title = bold("It is still running. Try it by hand:");
+    let title = bold("The stack is still running. Commands to try:");
     let (path, directory) = (stack.programs().join(":"), stack.directory().display());
     let mut others = String::new();
     for (engine, lines) in [(Engine::Mariadb, MARIADB), (Engine::Mysql, MYSQL)] {
-        if stack.left_out(engine)?.is_none() {
+        if stack.skipped(engine)?.is_none() {
             others.push_str(lines);
         }
     }
@@ -245,13 +279,14 @@ fn by_hand(stack: &Stack<'_>) -> Result<String, Problem> {
 
   export PATH="{path}:$PATH" COUNTERSIGN_LOCAL_DIR="{directory}"
   eval "$(countersign local env --user ana)"
-  PGPASSWORD="$(aws rds generate-db-auth-token --hostname "$PGHOST" --port "$PGPORT" --username ana)" psql
+  PGPASSWORD="$(aws rds generate-db-auth-token --hostname "$PGHOST" --port "$PGPORT" \
+    --username ana)" psql
   countersign connect "postgres://ana@$PGHOST:$PGPORT/$PGDATABASE"
 {others}
-  countersign local user revoke ana     # and log in again
+  countersign local user revoke ana     # then log in again
   countersign local log
 
-  countersign local down --wipe         # the end of it
+  countersign local down --wipe         # stop and delete everything
 "#
     ))
 }

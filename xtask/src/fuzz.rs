@@ -1,4 +1,4 @@
-//! `fuzz`: libFuzzer on stable Rust.
+//! `fuzz`: libFuzzer with stable Rust.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -11,12 +11,13 @@ use crate::setup::{self, Need};
 use crate::terminal::header;
 use crate::workspace::Workspace;
 
-/// What cargo-fuzz passes to rustc, less the sanitizer, which only nightly has.
-const RUSTFLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+/// Flags that cargo-fuzz passes to rustc, without the sanitizer, which needs nightly.
+const RUSTFLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module \
+    -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 -Cdebug-assertions";
 
-/// The rest of what makes a release build fit: link-time optimisation would drop the counters.
+/// Settings of the release profile; link-time optimisation would drop the coverage counters.
 const PROFILE: [(&str, &str); 3] = [
     ("CARGO_PROFILE_RELEASE_LTO", "off"),
     ("CARGO_PROFILE_RELEASE_STRIP", "none"),
@@ -32,19 +33,19 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<(), Probl
         _ => return Err(Problem::usage("`fuzz` takes a target and `--seconds N`")),
     };
     if seconds.parse::<u32>().is_err() {
-        return Err(Problem::usage(&format!("{seconds:?} is no number of seconds")));
+        return Err(Problem::usage(&format!("invalid number of seconds {seconds:?}")));
     }
     let all = targets(&workspace.root().join("fuzz/fuzz_targets"))?;
     if let Some(unknown) = name.filter(|name| all.iter().all(|target| target != name)) {
         return Err(Problem::new(format!(
-            "there is no fuzz target {unknown:?}, but {}",
+            "unknown fuzz target {unknown:?}; targets: {}",
             all.join(", ")
         )));
     }
     setup::require(workspace, &[Need::Cxx])?;
 
     header("build");
-    // With a target named, build scripts and procedural macros are left as they are.
+    // With an explicit target, RUSTFLAGS do not apply to build scripts and procedural macros.
     let triple = host(workspace)?;
     let mut build = workspace.cargo();
     build.args([
@@ -70,11 +71,11 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<(), Probl
     Ok(())
 }
 
-/// Runs one target: new inputs go to `corpus/`, what breaks it to `artifacts/`; the seeds are only read.
+/// Runs one target. New inputs go to `corpus/`, failing ones to `artifacts/`; seeds are only read.
 fn fuzz(directory: &Path, program: &Path, target: &str, seconds: &str) -> Result<(), Problem> {
     let make = |path: PathBuf| match fs::create_dir_all(&path) {
         Ok(()) => Ok(path),
-        Err(error) => Err(Problem::new(format!("{} can't be made: {error}", path.display()))),
+        Err(error) => Err(Problem::new(format!("cannot create {}: {error}", path.display()))),
     };
     let corpus = make(directory.join("corpus").join(target))?;
     let artifacts = make(directory.join("artifacts").join(target))?;
@@ -83,19 +84,18 @@ fn fuzz(directory: &Path, program: &Path, target: &str, seconds: &str) -> Result
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-artifact_prefix={}/", artifacts.display()));
     fuzzer.args(["-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1"]);
-    run_tersely(fuzzer.arg(corpus).arg(directory.join("seeds").join(target))).map_err(|problem| {
+    run_quietly(fuzzer.arg(corpus).arg(directory.join("seeds").join(target))).map_err(|problem| {
         Problem::new(format!(
-            "{problem}\nThe input is in {}. `cargo run --package countersign-fuzz --bin {target} FILE` tries it again; \
-             once it is mended, keep it as fuzz/seeds/{target}/NAME.",
+            "{problem}\nThe input is in {}. Reproduce: `cargo run --package countersign-fuzz \
+             --bin {target} FILE`; after the fix, keep it as fuzz/seeds/{target}/NAME.",
             artifacts.display()
         ))
     })
 }
 
-/// Runs it with its output on the terminal, less the thousands of lines for new inputs and for the dictionary.
-fn run_tersely(fuzzer: &mut Command) -> Result<(), Problem> {
-    let failed =
-        |error: std::io::Error| Problem::new(format!("the fuzzer could not be run: {error}"));
+/// Runs a fuzzer, and hides the lines about new inputs and the dictionary.
+fn run_quietly(fuzzer: &mut Command) -> Result<(), Problem> {
+    let failed = |error: std::io::Error| Problem::new(format!("cannot run the fuzzer: {error}"));
     let mut child = fuzzer.stderr(Stdio::piped()).spawn().map_err(failed)?;
     if let Some(pipe) = child.stderr.take() {
         for line in BufReader::new(pipe).split(b'\n') {
@@ -117,7 +117,7 @@ fn run_tersely(fuzzer: &mut Command) -> Result<(), Problem> {
     }
 }
 
-/// The names of the targets, sorted.
+/// Returns the names of the targets in alphabetical order.
 fn targets(directory: &Path) -> Result<Vec<String>, Problem> {
     let entries = fs::read_dir(directory)
         .map_err(|error| Problem::new(format!("{}: {error}", directory.display())))?;
@@ -129,9 +129,10 @@ fn targets(directory: &Path) -> Result<Vec<String>, Problem> {
     Ok(names)
 }
 
-/// The triple of this machine.
+/// Returns the target triple of this machine.
 fn host(workspace: &Workspace) -> Result<String, Problem> {
-    let said = command::output(workspace.cargo().arg("-vV"))?;
-    let host = said.lines().find_map(|line| line.strip_prefix("host: "));
-    host.map(str::to_owned).ok_or_else(|| Problem::new("`cargo -vV` names no host"))
+    let version = command::output(workspace.cargo().arg("-vV"))?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned)
+        .ok_or_else(|| Problem::new("cannot read the host triple from `cargo -vV`"))
 }

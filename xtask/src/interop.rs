@@ -1,5 +1,5 @@
-//! `test interop`: clients and drivers that others wrote, installed as their users install them: drivers on the real servers, AWS's
-//! clients on the authority's API, and that API beside moto's.
+//! `test interop`: third-party clients, installed as their users install them: database drivers
+//! with the real servers, AWS's clients with the authority's API, and that API beside moto's.
 
 mod kit;
 
@@ -13,23 +13,23 @@ use crate::terminal::{header, note};
 use crate::workspace::Workspace;
 use kit::{AWS_KITS, KITS, Kit, MOTO};
 
-/// The servers, and what unpacks them.
+/// Servers, and the program that unpacks them.
 const SERVERS: [Need; 3] = [Need::PostgreSql, Need::MariaDb, Need::Mmdebstrap];
 
-/// The clients of AWS's API, as `e2e/src/bin/aws` knows them.
+/// Clients of AWS's API by their names in `e2e/src/bin/aws`.
 const AWS_CLIENTS: [&str; 6] =
     ["aws-cli", "aws-sdk-rust", "boto3", "aws-sdk-js", "aws-sdk-go", "aws-sdk-java"];
 
-/// What the comparison with moto goes by.
+/// Name of the comparison with moto.
 const MOTO_NAME: &str = "moto";
 
-/// All that it is better to have.
+/// Programs that the servers and clients need.
 pub(crate) fn needs() -> Vec<Need> {
     let kits = KITS.iter().chain(&AWS_KITS).chain([&MOTO]);
     SERVERS.into_iter().chain(kits.flat_map(|kit| kit.needs).copied()).collect()
 }
 
-/// Tries these clients, or all, from nothing.
+/// Builds the programs and runs these clients, or all.
 pub(crate) fn run(workspace: &Workspace, clients: &[&str]) -> Result<(), Problem> {
     let lacking = setup::provide(workspace, &needs());
     header("build");
@@ -37,7 +37,7 @@ pub(crate) fn run(workspace: &Workspace, clients: &[&str]) -> Result<(), Problem
     attempt(workspace, clients, &lacking)
 }
 
-/// Tries them with what is built, and without what is lacking: all the news, also where some of it is bad.
+/// Runs these clients, or all, without those that need a program of `lacking`.
 pub(crate) fn attempt(
     workspace: &Workspace,
     clients: &[&str],
@@ -58,11 +58,10 @@ pub(crate) fn attempt(
     if all || !moto.is_empty() {
         problems.extend(compare_with_moto(workspace, lacking).err());
     }
-    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    if problems.is_empty() { Ok(()) } else { Err(Problem::new(problems.join("; "))) }
+    Problem::join(problems.into_iter().map(Err), "; ")
 }
 
-/// Drivers of databases, with tokens that are minted here.
+/// Runs the database drivers.
 fn attempt_drivers(
     workspace: &Workspace,
     clients: &[&str],
@@ -73,8 +72,7 @@ fn attempt_drivers(
     interop.arg("--tools").arg(&tools);
     for (need, engine) in [(Need::PostgreSql, "postgres"), (Need::MariaDb, "mariadb")] {
         if lacking.contains(&need) {
-            interop
-                .args(["--lacking", &format!("{engine}={} could not be installed", need.name())]);
+            interop.args(["--lacking", &format!("{engine}={} cannot be installed", need.name())]);
         } else {
             interop.args(["--engine", engine]);
         }
@@ -85,51 +83,48 @@ fn attempt_drivers(
     };
     provide(workspace, &KITS, lacking, &mut interop)?;
     header("logins");
-    command::run(interop.args(clients))
-        .map_err(|_| Problem::new("not every client did what it should: what did not is marked ✗"))
+    command::run(interop.args(clients)).map_err(|_| Problem::new("a client failed: see ✗ above"))
 }
 
-/// Clients of AWS's API, which go from an identity to a login.
+/// Runs the clients of AWS's API, each from an identity to a login.
 fn attempt_aws(workspace: &Workspace, clients: &[&str], lacking: &[Need]) -> Result<(), Problem> {
     if lacking.contains(&Need::PostgreSql) {
-        note(
-            "PostgreSQL could not be installed: the AWS clients, which log in to it, are skipped.",
-        );
+        note("AWS clients skipped: PostgreSQL, which they log in to, cannot be installed");
         return Ok(());
     }
     let mut aws = Command::new(workspace.binary("aws"));
     aws.arg("--tools").arg(tools(workspace)).env("PATH", workspace.path());
     provide(workspace, &AWS_KITS, lacking, &mut aws)?;
     header("AWS clients");
-    command::run(aws.args(clients)).map_err(|_| {
-        Problem::new("not every AWS client did what it should: what did not is marked ✗")
-    })
+    command::run(aws.args(clients)).map_err(|_| Problem::new("an AWS client failed: see ✗ above"))
 }
 
-/// moto for those who can do without it, but better have it.
+/// Installs moto for a command that can run without it.
 pub(crate) fn provide_moto(workspace: &Workspace) {
     let lacking = setup::provide(workspace, MOTO.needs);
     if let Err(problem) = fetch(workspace, &MOTO, &lacking) {
-        note(&format!("{problem}: what is compared with moto is skipped."));
+        note(&format!("comparisons with moto skipped: {problem}"));
     }
 }
 
-/// What both implementations of AWS's API answer, side by side.
+/// Compares the responses of the authority's API with those of moto.
 fn compare_with_moto(workspace: &Workspace, lacking: &[Need]) -> Result<(), Problem> {
     let directory = tools(workspace).join(MOTO.name);
     if let Err(problem) = fetch(workspace, &MOTO, lacking) {
-        note(&format!("{problem}: the comparison with moto is skipped."));
+        note(&format!("comparison with moto skipped: {problem}"));
         return Ok(());
     }
-    header("the shape of answers, compared with moto's");
+    header("comparison with moto");
     let mut compare = Command::new(directory.join("bin/python"));
-    // -B: nothing is left beside the sources.
+    // -B: leaves no bytecode in the sources.
     compare
         .arg("-B")
         .arg(workspace.root().join("e2e/aws/moto/compare.py"))
         .arg(workspace.binary("countersign"));
     command::run(&mut compare).map_err(|_| {
-        Problem::new("answers differ from moto's otherwise than e2e/aws/moto/differences.toml says")
+        Problem::new(
+            "responses differ from moto's: fix them or list them in e2e/aws/moto/differences.toml",
+        )
     })
 }
 
@@ -137,7 +132,7 @@ fn tools(workspace: &Workspace) -> PathBuf {
     workspace.target().join("tools/interop")
 }
 
-/// Gets and builds kits, and tells the runner which it has to do without.
+/// Fetches and builds kits; passes the names of those that cannot be fetched to the runner.
 fn provide(
     workspace: &Workspace,
     kits: &[Kit],
@@ -148,7 +143,7 @@ fn provide(
         match fetch(workspace, kit, lacking) {
             Ok(()) => kit.build(workspace, &tools(workspace).join(kit.name))?,
             Err(problem) => {
-                note(&format!("{problem}: what it is for is skipped."));
+                note(&format!("clients of {} skipped: {problem}", kit.name));
                 runner.args(["--without", &format!("{}={problem}", kit.name)]);
             }
         }
@@ -158,26 +153,26 @@ fn provide(
 
 fn fetch(workspace: &Workspace, kit: &Kit, lacking: &[Need]) -> Result<(), Problem> {
     match kit.needs.iter().find(|need| lacking.contains(need)) {
-        Some(need) => Err(Problem::new(format!("{} could not be installed", need.name()))),
+        Some(need) => Err(Problem::new(format!("{} cannot be installed", need.name()))),
         None => kit.fetch(workspace, &tools(workspace).join(kit.name)),
     }
 }
 
-/// Unpacks MySQL where that has not been done, and gives back its command line.
+/// Unpacks MySQL if necessary, and returns the path of its client.
 fn mysql(workspace: &Workspace) -> Result<PathBuf, Problem> {
     header("mysql, beside the system's servers");
     let printed = command::output(
         Command::new(workspace.binary("countersign"))
             .args(["local", "install", "--engine", "mysql"]),
     )?;
-    // Engine, version and directory, in one line.
+    // The output is one line with engine, version and directory.
     let directory = printed.find('/').and_then(|at| printed.get(at..));
     let program = directory
         .map(|directory| Path::new(directory).join("usr/bin/mysql"))
         .filter(|program| program.is_file());
     program.ok_or_else(|| {
         Problem::new(format!(
-            "there is no mysql where `countersign local install` put the server: {printed}"
+            "cannot find the mysql client of `countersign local install`: {printed}"
         ))
     })
 }

@@ -9,6 +9,7 @@ mod fuzz;
 mod interop;
 mod pages;
 mod problem;
+mod reference;
 mod setup;
 mod terminal;
 mod test;
@@ -33,6 +34,8 @@ Usage: cargo xtask COMMAND
                              path contains PAGE
   demo [--down]              logins to the real servers, and each way to be denied;
                              --down stops the servers at the end
+  docs [--check]             generate the reference pages of docs/reference; --check compares
+                             them with those in the repository
   bench […]                  benchmarks; arguments go to them
   fuzz [TARGET] [--seconds N]
                              every fuzz target, or one, for N seconds each (60)
@@ -61,8 +64,9 @@ fn run(arguments: &[&str]) -> Result<(), Problem> {
         ["check", rest @ ..] => check::run(&workspace, rest),
         ["test", rest @ ..] => test::run(&workspace, rest),
         ["demo", rest @ ..] => demo::run(&workspace, rest),
+        ["docs", rest @ ..] => reference::run(&workspace, rest),
         ["bench", rest @ ..] => bench::run(&workspace, rest),
         ["fuzz", rest @ ..] => fuzz::run(&workspace, rest),
-        [unknown, ..] => Err(Problem::usage(&format!("there is no command {unknown:?}"))),
+        [unknown, ..] => Err(Problem::usage(&format!("unknown command {unknown:?}"))),
     }
 }

@@ -10,11 +10,11 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crate::command;
 use crate::problem::Problem;
 use crate::setup::{self, Need};
 use crate::terminal::{bold, green, header, note, red};
 use crate::workspace::{Workspace, prepend};
+use crate::{command, test};
 use script::{PRELUDE, Script};
 
 /// Clients and servers that the pages use.
@@ -67,13 +67,13 @@ struct PageReport {
 /// Builds what the pages use, and runs these pages, or all.
 pub(crate) fn run(workspace: &Workspace, names: &[&str]) -> Result<(), Problem> {
     setup::require(workspace, &NEEDS)?;
-    header("build");
-    command::run(workspace.cargo().args(["build", "--workspace", "--lib", "--bins", "--locked"]))?;
-    crate::test::install_servers(workspace);
+    test::build(workspace)?;
+    test::install_servers(workspace);
     attempt(workspace, names)
 }
 
-/// Runs these pages, or all, with what is built and installed.
+/// Runs these pages, or all, with what is built and installed. Prints the results at the end, so that
+/// other suites can run at the same time.
 pub(crate) fn attempt(workspace: &Workspace, names: &[&str]) -> Result<(), Problem> {
     let pages = read_pages(workspace.root(), names)?;
     header(&format!("command blocks of {} pages", pages.len()));
@@ -90,8 +90,8 @@ pub(crate) fn attempt(workspace: &Workspace, names: &[&str]) -> Result<(), Probl
                     let next = queue.lock().ok().and_then(|mut queue| queue.next());
                     let Some(page) = next else { break };
                     let report = run_page(workspace, page, isolated);
+                    note(&format!("{}: {}", page.name, outcome(&report)));
                     if let Ok(mut reports) = reports.lock() {
-                        print_failure(&report);
                         reports.push((page, report));
                     }
                 }
@@ -274,17 +274,25 @@ fn read_log(page: &Page, log: &str, status: &str) -> PageReport {
     PageReport { passed: usize::saturating_sub(reached, 1), failure, ..PageReport::default() }
 }
 
+const fn outcome(report: &Result<PageReport, Problem>) -> &'static str {
+    match report {
+        Ok(PageReport { failure: None, .. }) => "passed",
+        _ => "failed",
+    }
+}
+
 fn print_failure(report: &Result<PageReport, Problem>) {
     match report {
+        Ok(PageReport { failure: None, .. }) => {}
         Ok(PageReport { failure: Some(failure), .. }) => println!("{} {failure}", red("✗")),
-        Ok(_) => {}
         Err(problem) => println!("{} {problem}", red("✗")),
     }
 }
 
-/// Prints a line for each page and the blocks that did not run; fails if a page did.
+/// Prints the failures, a line for each page, and the blocks that are not run.
 fn summarize(mut reports: Vec<(&Page, Result<PageReport, Problem>)>) -> Result<(), Problem> {
     reports.sort_by_key(|(page, _)| &page.name);
+    reports.iter().for_each(|(_, report)| print_failure(report));
     let (mut passed, mut failed) = (0, 0);
     println!(
         "{}",

@@ -17,6 +17,16 @@ impl Problem {
         Self(format!("{message}; `cargo xtask help` lists the commands"))
     }
 
+    /// Collects the problems of several steps into one.
+    pub(crate) fn join(
+        results: impl IntoIterator<Item = Result<(), Self>>,
+        separator: &str,
+    ) -> Result<(), Self> {
+        let problems = results.into_iter().filter_map(Result::err).map(|problem| problem.0);
+        let problems: Vec<String> = problems.collect();
+        if problems.is_empty() { Ok(()) } else { Err(Self(problems.join(separator))) }
+    }
+
     /// Reports an error of the operating system for a path.
     pub(crate) fn io(path: &Path, error: &std::io::Error) -> Self {
         Self(format!("{}: {error}", path.display()))

@@ -1,4 +1,4 @@
-//! What the commands need beyond Rust: looked for, installed where it is missing, each with its reason.
+//! Programs that the commands need besides Rust: finds and installs them.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +8,7 @@ use crate::terminal::{header, note};
 use crate::workspace::Workspace;
 use crate::{apt, command};
 
-/// A program from outside that some command can't do without.
+/// External program that a command needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
     PostgreSql,
@@ -36,7 +36,7 @@ impl Need {
             Self::MariaDb => "MariaDB",
             Self::Valgrind => "valgrind",
             Self::PythonVenv => "python3-venv",
-            Self::MariaDbHeaders => "MariaDB's C library, or what compiles Python modules for it,",
+            Self::MariaDbHeaders => "the C library of MariaDB with a compiler for Python modules",
             Self::Node => "Node.js with npm",
             Self::Java => "a JDK with Maven",
             Self::Go => "Go",
@@ -45,21 +45,17 @@ impl Need {
 
     const fn why(self) -> &'static str {
         match self {
-            Self::PostgreSql => "it is what logins are tried on",
-            Self::Aws => "its tokens have to open and to fail like our own",
-            Self::Mmdebstrap => "it unpacks newer servers beside the system's",
-            Self::Faketime => {
-                "it dates a token back, so that nobody waits 15 minutes for one to expire"
-            }
+            Self::PostgreSql => "tests log in to it",
+            Self::Aws => "tests compare its tokens with ours",
+            Self::Mmdebstrap => "it unpacks newer servers next to those of the system",
+            Self::Faketime => "it creates tokens that have already expired",
             Self::Cxx => "libFuzzer is written in C++",
-            Self::MariaDb => "it is what logins are tried on",
-            Self::Valgrind => "it watches the plugin's memory inside a real server",
+            Self::MariaDb => "tests log in to it",
+            Self::Valgrind => "it checks the memory of the plugin inside a server",
             Self::PythonVenv | Self::Node | Self::Java | Self::Go => {
-                "its drivers have to log in with a token"
+                "its drivers are tested to log in with a token"
             }
-            Self::MariaDbHeaders => {
-                "mysqlclient, which has to log in with a token, is compiled against it"
-            }
+            Self::MariaDbHeaders => "mysqlclient is compiled against it",
         }
     }
 
@@ -87,7 +83,7 @@ impl Need {
         }
     }
 
-    /// What Debian has to provide for it.
+    /// Debian packages that provide it.
     fn packages(self) -> &'static [&'static str] {
         match self {
             Self::PostgreSql => &["postgresql"],
@@ -96,7 +92,7 @@ impl Need {
             Self::Mmdebstrap => &["mmdebstrap"],
             Self::Faketime => &["faketime"],
             Self::Cxx => &["g++"],
-            // The whole of mariadb-server would start one.
+            // The package mariadb-server would start a server.
             Self::MariaDb => &["mariadb-server-core", "mariadb-client-core"],
             Self::Valgrind => &["valgrind"],
             Self::MariaDbHeaders => {
@@ -109,10 +105,10 @@ impl Need {
     }
 }
 
-/// What Python needs to make a virtual environment.
+/// Python program that fails without the modules for virtual environments.
 const MAKE_ENVIRONMENTS: &str = "import ensurepip, venv";
 
-/// Fails where Python's headers are not installed.
+/// Python program that fails without Python's headers.
 const FIND_PYTHON_H: &str =
     "import os, sysconfig; os.stat(os.path.join(sysconfig.get_paths()['include'], 'Python.h'))";
 
@@ -120,13 +116,13 @@ fn python(program: &str) -> bool {
     command::works(Command::new("python3").args(["-c", program]))
 }
 
-/// Debian keeps its servers off the path.
+/// Looks for a server where Debian installs it, outside the search path.
 fn has_debian_server() -> bool {
     let versions = Path::new("/usr/lib/postgresql").read_dir().into_iter().flatten().flatten();
     versions.into_iter().any(|version| version.path().join("bin/postgres").is_file())
 }
 
-/// Provides what is missing, and gives back what could not be had; that has been said then, with what to do about it.
+/// Installs missing programs. Returns those that cannot be installed, after printing the reason.
 pub(crate) fn provide(workspace: &Workspace, needs: &[Need]) -> Vec<Need> {
     let mut missing: Vec<Need> = Vec::new();
     for need in needs {
@@ -137,9 +133,9 @@ pub(crate) fn provide(workspace: &Workspace, needs: &[Need]) -> Vec<Need> {
     if missing.is_empty() {
         return missing;
     }
-    header("setting up");
+    header("set-up");
     for need in &missing {
-        note(&format!("{} is missing: {}.", need.name(), need.why()));
+        note(&format!("{} not found; needed because {}", need.name(), need.why()));
     }
     let packages: Vec<&[&str]> = missing
         .iter()
@@ -147,32 +143,32 @@ pub(crate) fn provide(workspace: &Workspace, needs: &[Need]) -> Vec<Need> {
         .filter(|packages| !packages.is_empty())
         .collect();
     if !packages.is_empty() {
-        tell(apt::install(&packages));
+        report(apt::install(&packages));
     }
     if missing.contains(&Need::Aws) && Need::Aws.packages().is_empty() {
-        tell(install_aws(&workspace.aws_environment()));
+        report(install_aws(&workspace.aws_environment()));
     }
     missing.into_iter().filter(|need| !need.is_met(workspace)).collect()
 }
 
-/// As [`provide`], for a command that can't go on without.
+/// As [`provide`], but fails if a program cannot be installed.
 pub(crate) fn require(workspace: &Workspace, needs: &[Need]) -> Result<(), Problem> {
     let lacking: Vec<&str> = provide(workspace, needs).into_iter().map(Need::name).collect();
     if lacking.is_empty() {
         Ok(())
     } else {
-        Err(Problem::new(format!("this can't go on without {}", lacking.join(" and "))))
+        Err(Problem::new(format!("cannot run without {}", lacking.join(" and "))))
     }
 }
 
-/// One step that failed is no reason not to try the next.
-fn tell(step: Result<(), Problem>) {
+/// Reports a failed step; the next one may still succeed.
+fn report(step: Result<(), Problem>) {
     if let Err(problem) = step {
         note(&problem.to_string());
     }
 }
 
-/// The real one, from PyPI, in an environment of its own.
+/// Installs the AWS CLI from PyPI into its own virtual environment.
 fn install_aws(environment: &Path) -> Result<(), Problem> {
     header(&format!("pip install awscli, into {}", environment.display()));
     command::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(environment))?;

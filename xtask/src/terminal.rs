@@ -1,4 +1,4 @@
-//! Headers and colours; colours on a terminal only, and not where `NO_COLOR` is set.
+//! Headers and notes; coloured on a terminal, unless `NO_COLOR` is set.
 
 use std::io::IsTerminal;
 use std::sync::LazyLock;
@@ -24,12 +24,12 @@ pub(crate) fn green(text: &str) -> String {
     paint(32, text)
 }
 
-/// The line above the output of whatever takes more than a moment.
-pub(crate) fn header(what: &str) {
-    eprintln!("{} {}", green("==>"), bold(what));
+/// Prints the line above the output of a step.
+pub(crate) fn header(title: &str) {
+    eprintln!("{} {}", green("==>"), bold(title));
 }
 
-/// A line that belongs to the header above it.
-pub(crate) fn note(what: &str) {
-    eprintln!("    {what}");
+/// Prints a line that belongs to the header above it.
+pub(crate) fn note(text: &str) {
+    eprintln!("    {text}");
 }

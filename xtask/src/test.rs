@@ -1,4 +1,4 @@
-//! `test`: every test there is, on the real servers.
+//! `test`: the tests of the crates, the interop clients and the documentation.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
@@ -9,7 +9,7 @@ use crate::terminal::{bold, header, note};
 use crate::workspace::Workspace;
 use crate::{command, interop, pages};
 
-/// What tests are run with; those that need what is lacking say that they skip.
+/// Programs that the tests use; tests that need a missing one are skipped.
 const NEEDS: [Need; 6] =
     [Need::PostgreSql, Need::MariaDb, Need::Aws, Need::Mmdebstrap, Need::Faketime, Need::Valgrind];
 
@@ -33,19 +33,20 @@ fn run_everything(workspace: &Workspace) -> Result<(), Problem> {
     let lacking = setup::provide(workspace, &needs);
     build(workspace)?;
     install_servers(workspace);
-    let results = [
-        run_tests(workspace, &[], &lacking),
-        interop::attempt(workspace, &[], &lacking),
-        pages::attempt(workspace, &[]),
-    ];
-    let problems: Vec<String> =
-        results.into_iter().filter_map(Result::err).map(|problem| problem.to_string()).collect();
-    if problems.is_empty() { Ok(()) } else { Err(Problem::new(problems.join("; "))) }
+    let tests = run_tests(workspace, &[], &lacking);
+    // Both wait for servers most of the time.
+    let (pages, interop) = std::thread::scope(|scope| {
+        let pages = scope.spawn(|| pages::attempt(workspace, &[]));
+        let interop = interop::attempt(workspace, &[], &lacking);
+        (pages.join(), interop)
+    });
+    let pages = pages.unwrap_or_else(|_| Err(Problem::new("the pages' thread panicked")));
+    Problem::join([tests, interop, pages], "; ")
 }
 
 /// Builds the programs that tests start along with the tests: apart from each other, the two
 /// builds would select different features of dependencies and compile them twice.
-fn build(workspace: &Workspace) -> Result<(), Problem> {
+pub(crate) fn build(workspace: &Workspace) -> Result<(), Problem> {
     header("build");
     let arguments = ["build", "--workspace", "--lib", "--bins", "--tests", "--locked"];
     command::run(workspace.cargo().args(arguments))
@@ -81,7 +82,7 @@ fn run_tests(workspace: &Workspace, arguments: &[&str], lacking: &[Need]) -> Res
     result
 }
 
-/// The package of a crate that goes by its directory's name, such as `core` or `e2e`.
+/// Finds the package of a directory, such as `core` or `e2e`.
 fn package(workspace: &Workspace, name: &str) -> Option<String> {
     let manifest = |directory: &str| workspace.root().join(directory).join(name).join("Cargo.toml");
     let manifest = ["crates", ""].into_iter().map(manifest).find(|manifest| manifest.is_file())?;
@@ -91,10 +92,9 @@ fn package(workspace: &Workspace, name: &str) -> Option<String> {
         .find_map(|line| Some(line.strip_prefix("name = \"")?.strip_suffix('"')?.to_owned()))
 }
 
-/// Lets cargo's output through as it comes, and ends with its sum.
+/// Passes on cargo's output and prints the total at the end.
 fn run_and_count(cargo: &mut Command) -> Result<(), Problem> {
-    let failed =
-        |error: std::io::Error| Problem::new(format!("cargo test could not be run: {error}"));
+    let failed = |error: std::io::Error| Problem::new(format!("cannot run cargo test: {error}"));
     let mut child = cargo.stdout(Stdio::piped()).spawn().map_err(failed)?;
     let mut sum = Sum::default();
     let mut out = std::io::stdout().lock();
@@ -129,7 +129,7 @@ struct Sum {
 }
 
 impl Sum {
-    /// Adds a line of the form `test result: ok. 3 passed; 0 failed; 1 ignored; …`; others say nothing.
+    /// Adds the counts of a line `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
     fn add(&mut self, line: &str) {
         let Some((_, counts)) =
             line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". "))
@@ -140,7 +140,7 @@ impl Sum {
             match count
                 .trim()
                 .split_once(' ')
-                .map(|(number, what)| (number.parse().unwrap_or(0), what))
+                .map(|(number, result)| (number.parse().unwrap_or(0), result))
             {
                 Some((number, "passed")) => self.passed += number,
                 Some((number, "failed")) => self.failed += number,
@@ -152,4 +152,15 @@ impl Sum {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::Sum;
+
+    #[test]
+    fn closing_lines_of_cargo_are_added_up() {
+        let mut sum = Sum::default();
+        sum.add("test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; finished in 0.00s\n");
+        sum.add("test result: FAILED. 23 passed; 2 failed; 0 ignored; 0 measured; finished\n");
+        sum.add("test result::is::no_total ... ok\n");
+        assert_eq!(sum, Sum { passed: 26, failed: 2, ignored: 1 });
+    }
+}

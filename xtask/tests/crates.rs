@@ -1,4 +1,4 @@
-//! The drawing of the crates in ARCHITECTURE.md, held against what cargo sees.
+//! Compares the dependencies between the crates with the drawing in ARCHITECTURE.md.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 type Outcome = Result<(), Box<dyn Error>>;
 
-/// The drawing: a crate, and those of this workspace that it may use, directly or not. Tests may use more.
+/// Crates of the workspace, each with those that it may use, directly or not. Tests may use more.
 const DRAWING: [(&str, &[&str]); 19] = [
     ("countersign-core", &[]),
     ("countersign-config-file", &["countersign-core"]),
@@ -74,7 +74,7 @@ const DRAWING: [(&str, &[&str]); 19] = [
     ("xtask", &[]),
 ];
 
-/// The libraries that the binary, the end-to-end tests and the benchmarks may use: all but the cdylibs.
+/// Libraries that the binary, the end-to-end tests and the benchmarks may use: all but the cdylibs.
 const ALL: &[&str] = &[
     "countersign-core",
     "countersign-config-file",
@@ -90,10 +90,10 @@ const ALL: &[&str] = &[
     "countersign-setup",
 ];
 
-/// What database servers load: the only crates that may be unsafe.
+/// Modules that database servers load: the only crates that may contain unsafe code.
 const MODULES: [&str; 2] = ["countersign-pam", "countersign-mysql-plugin"];
 
-/// What waits, polls or opens sockets. The modules in the database servers, the core and the protocols may depend on none of it.
+/// Crates that wait, poll or open sockets: not for the modules, the core and the protocols.
 const ASYNCHRONOUS: [&str; 12] = [
     "async-io",
     "async-std",
@@ -109,11 +109,11 @@ const ASYNCHRONOUS: [&str; 12] = [
     "tokio",
 ];
 
-/// Names under which whatever fits nowhere gathers.
-const HEAPS: [&str; 5] = ["common", "utils", "types", "errors", "macros"];
+/// Names that do not describe the purpose of a crate.
+const VAGUE_NAMES: [&str; 5] = ["common", "utils", "types", "errors", "macros"];
 
-/// What `core` is given as an argument instead: the clock, the environment, files and sockets.
-const OUTSIDE: [&str; 8] = [
+/// Sources of input that `core` takes as arguments: clock, environment, files, processes.
+const INPUTS: [&str; 8] = [
     "SystemTime::now",
     "Instant::now",
     "now_utc",
@@ -124,7 +124,7 @@ const OUTSIDE: [&str; 8] = [
     "std::thread",
 ];
 
-/// The packages that a build for this machine consists of, by id.
+/// Packages of a build for this machine, by id.
 struct Graph {
     packages: BTreeMap<String, Package>,
     members: Vec<String>,
@@ -133,7 +133,7 @@ struct Graph {
 struct Package {
     name: String,
     manifest: PathBuf,
-    /// What it is built with and from; not what its tests need.
+    /// Normal and build dependencies, without those of tests.
     uses: Vec<String>,
 }
 
@@ -144,7 +144,7 @@ impl Graph {
         let host = version
             .lines()
             .find_map(|line| line.strip_prefix("host: "))
-            .ok_or("`cargo -vV` names no host")?;
+            .ok_or("cannot read the host triple from `cargo -vV`")?;
         let output = Command::new(&cargo)
             .args(["metadata", "--format-version", "1", "--locked", "--filter-platform", host])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -153,7 +153,7 @@ impl Graph {
             return Err(String::from_utf8_lossy(&output.stderr).into());
         }
         Self::from_metadata(&serde_json::from_slice(&output.stdout)?)
-            .ok_or_else(|| "`cargo metadata` has another form than it had".into())
+            .ok_or_else(|| "cannot read the output of `cargo metadata`".into())
     }
 
     fn from_metadata(metadata: &Value) -> Option<Self> {
@@ -192,10 +192,10 @@ impl Graph {
     fn member(&self, name: &str) -> Result<&Package, String> {
         self.members()
             .find(|package| package.name == name)
-            .ok_or_else(|| format!("there is no crate {name}"))
+            .ok_or_else(|| format!("crate {name} not found"))
     }
 
-    /// The names of all that a package is built with, itself left out.
+    /// Returns the names of all direct and indirect dependencies of a package.
     fn closure(&self, package: &Package) -> BTreeSet<&str> {
         let mut found = BTreeSet::new();
         let mut open: Vec<&str> = package.uses.iter().map(String::as_str).collect();
@@ -209,41 +209,41 @@ impl Graph {
 }
 
 #[test]
-fn every_crate_is_drawn_and_uses_what_the_drawing_lets_it() -> Outcome {
+fn every_crate_is_drawn_and_uses_only_what_the_drawing_allows() -> Outcome {
     let graph = Graph::read()?;
     let members: BTreeSet<&str> = graph.members().map(|package| package.name.as_str()).collect();
     let drawn: BTreeSet<&str> = DRAWING.iter().map(|(name, _)| *name).collect();
     assert_eq!(
         members, drawn,
-        "the workspace and the drawing, here and in ARCHITECTURE.md, have different crates"
+        "DRAWING, ARCHITECTURE.md and the workspace must list the same crates"
     );
 
     for (name, allowed) in DRAWING {
         let used = graph.closure(graph.member(name)?);
-        let astray: Vec<_> =
+        let violations: Vec<_> =
             used.iter().filter(|used| members.contains(*used) && !allowed.contains(used)).collect();
-        assert!(astray.is_empty(), "{name} uses {astray:?}, against the drawing");
+        assert!(violations.is_empty(), "{name} must not use {violations:?}");
     }
     Ok(())
 }
 
 #[test]
-fn core_the_protocols_and_the_modules_wait_for_nothing() -> Outcome {
+fn core_protocols_and_modules_are_synchronous() -> Outcome {
     let graph = Graph::read()?;
     for name in MODULES.into_iter().chain(["countersign-core", "countersign-wire"]) {
         let used = graph.closure(graph.member(name)?);
-        let astray: Vec<_> =
+        let violations: Vec<_> =
             ASYNCHRONOUS.iter().filter(|crate_name| used.contains(*crate_name)).collect();
-        assert!(astray.is_empty(), "{name} is built with {astray:?}");
+        assert!(violations.is_empty(), "{name} must not depend on {violations:?}");
     }
     Ok(())
 }
 
 #[test]
-fn core_touches_nothing_outside() -> Outcome {
+fn core_takes_its_inputs_as_arguments() -> Outcome {
     let graph = Graph::read()?;
     let sources = graph.member("countersign-core")?.manifest.with_file_name("src");
-    let mut astray = Vec::new();
+    let mut violations = Vec::new();
     for file in rust_files(&sources)? {
         if file.file_name().is_some_and(|name| name == "tests.rs") {
             continue;
@@ -251,18 +251,17 @@ fn core_touches_nothing_outside() -> Outcome {
         let text = std::fs::read_to_string(&file)?;
         let code =
             text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
-        let touching =
-            code.filter(|(_, line)| OUTSIDE.iter().any(|outside| line.contains(outside)));
-        astray.extend(
+        let touching = code.filter(|(_, line)| INPUTS.iter().any(|input| line.contains(input)));
+        violations.extend(
             touching.map(|(number, line)| {
                 format!("{}:{}: {}", file.display(), number + 1, line.trim())
             }),
         );
     }
     assert!(
-        astray.is_empty(),
-        "the time, and all else from outside, is an argument in core:\n{}",
-        astray.join("\n")
+        violations.is_empty(),
+        "core takes the time and other inputs as arguments:\n{}",
+        violations.join("\n")
     );
     Ok(())
 }
@@ -276,7 +275,7 @@ fn only_modules_may_be_unsafe() -> Outcome {
             || manifest.contains("[lints.rust]\nunsafe_code = \"forbid\"\n");
         assert!(
             forbidden,
-            "{} does not take over the workspace's lints, which forbid `unsafe`",
+            "{} must inherit the workspace's lints, which forbid `unsafe`",
             package.manifest.display()
         );
     }
@@ -284,14 +283,11 @@ fn only_modules_may_be_unsafe() -> Outcome {
 }
 
 #[test]
-fn no_crate_is_a_heap() -> Outcome {
+fn crates_are_named_after_their_subject() -> Outcome {
     let graph = Graph::read()?;
     for package in graph.members() {
         let name = package.name.trim_start_matches("countersign-");
-        assert!(
-            !HEAPS.contains(&name),
-            "a crate {name:?} gathers what fits nowhere: name it after what it is about"
-        );
+        assert!(!VAGUE_NAMES.contains(&name), "name the crate {name:?} after its subject");
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{authority, connect, generate, local, policy, proxy, setup, token};
+use crate::{authority, connect, generate, local, policy, proxy, reference, setup, token};
 
 const STATUSES: &str = "Exit statuses:
   0   success; the answer is yes
@@ -48,4 +48,7 @@ pub(crate) enum Command {
     Completion(generate::CompletionArguments),
     /// Print the manual page, or write one for each command
     Man(generate::ManArguments),
+    /// Write the generated pages of the documentation
+    #[command(hide = true)]
+    Reference(reference::ReferenceArguments),
 }

@@ -9,6 +9,7 @@ mod local;
 mod output;
 mod policy;
 mod proxy;
+mod reference;
 mod setup;
 mod signing;
 mod token;
@@ -47,6 +48,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Setup(command) => setup::run(&command),
         Command::Completion(arguments) => generate::completion(Arguments::command(), &arguments),
         Command::Man(arguments) => generate::man(Arguments::command(), &arguments),
+        Command::Reference(arguments) => reference::write(Arguments::command(), &arguments),
     }
 }
 

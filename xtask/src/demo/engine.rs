@@ -1,4 +1,4 @@
-//! The engines, and what each calls things.
+//! Database engines: names, variables, queries.
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Engine {
@@ -8,7 +8,7 @@ pub(super) enum Engine {
 }
 
 impl Engine {
-    /// The name that `countersign local` knows it by.
+    /// Name in `countersign local`.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Postgres => "postgres",
@@ -33,7 +33,7 @@ impl Engine {
         }
     }
 
-    /// What `local env` calls host, port, user and CA.
+    /// Variables of `local env` for host, port, user and CA.
     pub(super) const fn variables(self) -> [&'static str; 4] {
         match self {
             Self::Postgres => ["PGHOST", "PGPORT", "PGUSER", "PGSSLROOTCERT"],
@@ -43,22 +43,24 @@ impl Engine {
         }
     }
 
-    /// Asks the server, once in, as whom, and by which TLS.
+    /// Query for the user and the TLS version of the session.
     pub(super) const fn query(self) -> &'static str {
         match self {
             Self::Postgres => {
                 "select current_user, version from pg_stat_ssl where ssl and pid = pg_backend_pid()"
             }
             Self::Mariadb => {
-                "select current_user(), variable_value from information_schema.session_status where variable_name = 'Ssl_version'"
+                "select current_user(), variable_value from information_schema.session_status \
+                 where variable_name = 'Ssl_version'"
             }
             Self::Mysql => {
-                "select current_user(), variable_value from performance_schema.session_status where variable_name = 'Ssl_version'"
+                "select current_user(), variable_value from performance_schema.session_status \
+                 where variable_name = 'Ssl_version'"
             }
         }
     }
 
-    /// `countersign local …` that runs SQL as the administrator.
+    /// Arguments of `countersign local` that run SQL as the administrator.
     pub(super) const fn administration(self) -> &'static [&'static str] {
         match self {
             Self::Postgres => &["psql", "--", "--quiet", "--command"],

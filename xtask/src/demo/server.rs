@@ -1,4 +1,4 @@
-//! A server of the stack, and its own client, driven as a person would.
+//! Server of the stack, and logins with its own client.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -6,13 +6,13 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::engine::Engine;
-use super::person::Person;
 use super::stack::{Decision, Stack};
+use super::user::User;
 use crate::command;
 use crate::problem::Problem;
 
-/// How long the authority's record of a login may take to be there.
-const RECORD: Duration = Duration::from_secs(5);
+/// Maximum delay of the authority's record of a login.
+const RECORD_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) struct Server<'a> {
     stack: &'a Stack<'a>,
@@ -20,11 +20,11 @@ pub(super) struct Server<'a> {
     client: PathBuf,
 }
 
-/// A login, as both sides saw it.
+/// Login as the client and the authority report it.
 pub(super) struct Login {
-    /// What the client printed: the rows, or why it gave up.
+    /// Rows that the client printed, or its error.
     pub(super) client: Result<String, String>,
-    /// What the authority decided, if it was asked.
+    /// Decision of the authority, if it was consulted.
     pub(super) decision: Option<Decision>,
 }
 
@@ -32,7 +32,7 @@ impl<'a> Server<'a> {
     pub(super) fn of(stack: &'a Stack<'a>, engine: Engine) -> Result<Self, Problem> {
         let client = match engine {
             Engine::Postgres => PathBuf::from("psql"),
-            // The one that came with the server: what Debian calls `mysql` is MariaDB's.
+            // The client of the server's package: Debian's `mysql` is MariaDB's.
             Engine::Mariadb | Engine::Mysql => {
                 stack.installation(engine)?.join("usr/bin").join(engine.client())
             }
@@ -40,8 +40,8 @@ impl<'a> Server<'a> {
         Ok(Self { stack, engine, client })
     }
 
-    /// Somebody who is there, as they log in here.
-    pub(super) fn person(&self, name: &str) -> Result<Person, Problem> {
+    /// Reads how an existing user logs in to this server.
+    pub(super) fn user(&self, name: &str) -> Result<User, Problem> {
         let exports = command::output(&mut self.stack.local(&[
             "env",
             "--engine",
@@ -49,10 +49,10 @@ impl<'a> Server<'a> {
             "--user",
             name,
         ]))?;
-        Person::parse(&exports, self.engine)
+        User::parse(&exports, self.engine)
     }
 
-    /// Makes a database user who has a password, and nothing of IAM.
+    /// Creates a database user with a password and without IAM.
     pub(super) fn create_with_password(&self, user: &str, password: &str) -> Result<(), Problem> {
         let sql = match self.engine {
             Engine::Postgres => format!("create role {user} login password '{password}'"),
@@ -63,32 +63,32 @@ impl<'a> Server<'a> {
         command::output(self.stack.local(self.engine.administration()).arg(sql)).map(drop)
     }
 
-    /// Logs in by the engine's client. Where `asks` says that the authority is asked, its record is waited for.
+    /// Logs in with the engine's client. Waits for the authority's record if `is_recorded`.
     pub(super) fn login(
         &self,
-        person: &Person,
+        user: &User,
         password: &str,
-        asks: bool,
+        is_recorded: bool,
     ) -> Result<Login, Problem> {
-        let before = self.stack.decisions(&person.user)?.len();
-        let output = command::attempt(&mut self.client(person, password))?;
+        let before = self.stack.decisions(&user.user)?.len();
+        let output = command::attempt(&mut self.client(user, password))?;
         let client = if output.status.success() {
             Ok(command::text(&output.stdout).replace('\t', ", "))
         } else {
             Err(reason(&command::text(&output.stderr)))
         };
-        let deadline = Instant::now() + RECORD;
+        let deadline = Instant::now() + RECORD_TIMEOUT;
         loop {
-            let decision = self.stack.decisions(&person.user)?.into_iter().nth(before);
-            if decision.is_some() || !asks || Instant::now() > deadline {
+            let decision = self.stack.decisions(&user.user)?.into_iter().nth(before);
+            if decision.is_some() || !is_recorded || Instant::now() > deadline {
                 return Ok(Login { client, decision });
             }
             sleep(Duration::from_millis(50));
         }
     }
 
-    fn client(&self, person: &Person, password: &str) -> Command {
-        let mut client = person.command(&self.client);
+    fn client(&self, user: &User, password: &str) -> Command {
+        let mut client = user.command(&self.client);
         if self.engine == Engine::Postgres {
             client.args([
                 "--no-psqlrc",
@@ -100,14 +100,14 @@ impl<'a> Server<'a> {
             ]);
             client
                 .args(["--command", self.engine.query()])
-                .env("PGUSER", &person.user)
+                .env("PGUSER", &user.user)
                 .env("PGPASSWORD", password);
             client
                 .env("PGCONNECT_TIMEOUT", "20")
-                .envs((!person.tls).then_some(("PGSSLMODE", "disable")));
+                .envs((!user.tls).then_some(("PGSSLMODE", "disable")));
             return client;
         }
-        let tls: &[&str] = match (self.engine, person.tls) {
+        let tls: &[&str] = match (self.engine, user.tls) {
             (Engine::Mysql, true) => &["--enable-cleartext-plugin", "--ssl-mode=VERIFY_IDENTITY"],
             (Engine::Mysql, false) => &["--enable-cleartext-plugin", "--ssl-mode=DISABLED"],
             (_, true) => &["--ssl-verify-server-cert"],
@@ -122,13 +122,13 @@ impl<'a> Server<'a> {
                 "--skip-column-names",
             ])
             .args(tls);
-        client.args(person.tls.then(|| format!("--ssl-ca={}", person.ca)));
+        client.args(user.tls.then(|| format!("--ssl-ca={}", user.ca)));
         client.args([
-            format!("--host={}", person.host),
-            format!("--port={}", person.port),
-            format!("--user={}", person.user),
+            format!("--host={}", user.host),
+            format!("--port={}", user.port),
+            format!("--user={}", user.user),
         ]);
-        // Oracle's client reads ~/.mylogin.cnf all the same, unless it is told of another.
+        // Oracle's client reads ~/.mylogin.cnf despite --no-defaults, unless another file is named.
         client
             .args(["--execute", self.engine.query()])
             .env("MYSQL_PWD", password)
@@ -138,21 +138,34 @@ impl<'a> Server<'a> {
 }
 
 impl Login {
-    pub(super) fn said(&self) -> &str {
+    pub(super) fn client_output(&self) -> &str {
         match &self.client {
-            Ok(said) | Err(said) => said,
+            Ok(output) | Err(output) => output,
         }
     }
 }
 
-/// What the server said, where the client passes it on.
+/// Extracts the server's message from a client's error.
 fn reason(stderr: &str) -> String {
-    let said = ["FATAL:", "ERROR "]
+    let message = ["FATAL:", "ERROR "]
         .into_iter()
         .find_map(|word| stderr.get(stderr.find(word)?..))
         .unwrap_or(stderr);
-    said.split_whitespace().collect::<Vec<_>>().join(" ")
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::reason;
+
+    #[test]
+    fn the_server_s_own_words_are_shown() {
+        let error = "psql: error: connection to server failed: FATAL:  no entry\nfor you";
+        assert_eq!(reason(error), "FATAL: no entry for you");
+        assert_eq!(
+            reason("mysql: [Warning] of something\nERROR 1045 (28000): Access denied"),
+            "ERROR 1045 (28000): Access denied"
+        );
+        assert_eq!(reason("psql: error: no such host"), "psql: error: no such host");
+    }
+}

@@ -1,4 +1,4 @@
-//! The stack under show, driven as a person would drive it: by the command line and the aws CLI.
+//! Local stack of the demonstration, driven with the command line and the aws CLI.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::engine::Engine;
-use super::person::Person;
+use super::user::User;
 use crate::command;
 use crate::problem::Problem;
 use crate::terminal::note;
@@ -18,7 +18,7 @@ pub(super) struct Stack<'a> {
     directory: PathBuf,
 }
 
-/// A line of the authority's log.
+/// Record of the authority's log.
 pub(super) struct Decision {
     pub(super) outcome: String,
     pub(super) class: Option<String>,
@@ -26,7 +26,7 @@ pub(super) struct Decision {
 }
 
 impl<'a> Stack<'a> {
-    /// Starts it anew, whatever a former demonstration left.
+    /// Starts a new stack; removes that of an earlier demonstration.
     pub(super) fn up(workspace: &'a Workspace) -> Result<Self, Problem> {
         let stack = Self {
             workspace,
@@ -48,21 +48,21 @@ impl<'a> Stack<'a> {
         command::run(self.local(&["down"]).arg("--wipe"))
     }
 
-    /// Why `up` left a server out, if it did.
-    pub(super) fn left_out(&self, engine: Engine) -> Result<Option<String>, Problem> {
+    /// Returns the reason for which `up` skipped a server.
+    pub(super) fn skipped(&self, engine: Engine) -> Result<Option<String>, Problem> {
         let status = json(&command::output(&mut self.local(&["status", "--output", "json"]))?)?;
-        let left_out = status.get("skipped").and_then(Value::as_array).into_iter().flatten();
-        let found = left_out
+        let skipped = status.get("skipped").and_then(Value::as_array).into_iter().flatten();
+        let found = skipped
             .into_iter()
-            .find(|left| field(left, "engine").as_deref() == Some(engine.name()));
-        Ok(found.and_then(|left| field(left, "reason")))
+            .find(|server| field(server, "engine").as_deref() == Some(engine.name()));
+        Ok(found.and_then(|server| field(server, "reason")))
     }
 
     pub(super) fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// The directories of the programs in use, as far as they are the project's own.
+    /// Directories of the programs in use that lie in the target directory.
     pub(super) fn programs(&self) -> Vec<String> {
         let own = |program: PathBuf| {
             program
@@ -73,38 +73,40 @@ impl<'a> Stack<'a> {
         [self.countersign.clone(), self.aws()].into_iter().filter_map(own).collect()
     }
 
-    /// The aws CLI that is in use.
+    /// Path of the aws CLI.
     fn aws(&self) -> PathBuf {
         command::find("aws", &self.workspace.path()).unwrap_or_else(|| "aws".into())
     }
 
-    /// `countersign local …`, on this stack.
+    /// Command line of `countersign local` for this stack.
     pub(super) fn local(&self, what: &[&str]) -> Command {
         let mut command = Command::new(&self.countersign);
         command.args(["local", "--dir"]).arg(&self.directory).args(what);
         command
     }
 
-    /// The directory that a server which runs is installed below.
+    /// Returns the installation directory of a server.
     pub(super) fn installation(&self, engine: Engine) -> Result<PathBuf, Problem> {
         let printed = command::output(&mut self.local(&["install", "--engine", engine.name()]))?;
-        // Engine, version and directory, in one line.
+        // The output is one line with engine, version and directory.
         let directory = printed.find('/').and_then(|at| printed.get(at..)).map(PathBuf::from);
         directory.ok_or_else(|| {
-            Problem::new(format!("`countersign local install` named no directory: {printed}"))
+            Problem::new(format!(
+                "cannot find the directory in the output of `countersign local install`: {printed}"
+            ))
         })
     }
 
-    /// Makes an IAM user with an access key, and on every server a database user of the same name.
+    /// Creates an IAM user with an access key, and a database user of that name on every server.
     pub(super) fn create(&self, name: &str, options: &[&str]) -> Result<(), Problem> {
         command::output(self.local(&["user", "create", name]).args(options))?;
         note(&[&["countersign", "local", "user", "create", name], options].concat().join(" "));
         Ok(())
     }
 
-    /// Gives a user this policy in place of the one that came with them.
+    /// Replaces the policy of a user.
     pub(super) fn grant(&self, name: &str, policy: &str) -> Result<(), Problem> {
-        // Not in the stack's directory, where `down --wipe` leaves what is not its own, and `up` wants nothing else.
+        // Outside the stack's directory: `down --wipe` keeps foreign files, and `up` rejects them.
         let file = self.workspace.target().join("demo-policy.json");
         std::fs::write(&file, policy)
             .map_err(|error| Problem::new(format!("{}: {error}", file.display())))?;
@@ -117,34 +119,34 @@ impl<'a> Stack<'a> {
         command::output(&mut self.local(&["user", "disable-key", name])).map(drop)
     }
 
-    /// A token by `countersign token`, for the person's user and this port.
-    pub(super) fn token(&self, person: &Person, port: u16) -> Result<String, Problem> {
-        let mut command = person.command(&self.countersign);
+    /// Mints a token with `countersign token` for the user and this port.
+    pub(super) fn token(&self, user: &User, port: u16) -> Result<String, Problem> {
+        let mut command = user.command(&self.countersign);
         command.args([
             "token",
             "--hostname",
-            &person.host,
+            &user.host,
             "--port",
             &port.to_string(),
             "--username",
-            &person.user,
+            &user.user,
         ]);
         command::output(&mut command)
     }
 
-    /// A token by the real aws CLI, run under the program that `before` names, if any.
-    pub(super) fn aws_token(&self, person: &Person, before: &[&str]) -> Result<String, Problem> {
+    /// Mints a token with the aws CLI, started by the command line `before`.
+    pub(super) fn aws_token(&self, user: &User, before: &[&str]) -> Result<String, Problem> {
         let aws = self.aws();
         let mut words = before.iter().map(Path::new).chain([aws.as_path()]);
-        let mut command = person.command(words.next().unwrap_or(Path::new("aws")));
-        command.args(words).args(["rds", "generate-db-auth-token", "--hostname", &person.host]);
+        let mut command = user.command(words.next().unwrap_or(Path::new("aws")));
+        command.args(words).args(["rds", "generate-db-auth-token", "--hostname", &user.host]);
         command
-            .args(["--port", &person.port.to_string(), "--username", &person.user])
+            .args(["--port", &user.port.to_string(), "--username", &user.user])
             .env("PATH", self.workspace.path());
         command::output(&mut command)
     }
 
-    /// What the authority decided about a database user so far.
+    /// Returns the authority's decisions about a database user.
     pub(super) fn decisions(&self, user: &str) -> Result<Vec<Decision>, Problem> {
         let log = command::output(self.local(&["log"]).args(["--output", "json"]))?;
         let records: Vec<Value> = log.lines().map(json).collect::<Result<_, _>>()?;
@@ -162,10 +164,10 @@ impl<'a> Stack<'a> {
     }
 }
 
-/// What a `countersign local` command printed as JSON.
+/// Parses the JSON output of `countersign local`.
 fn json(text: &str) -> Result<Value, Problem> {
     serde_json::from_str(text).map_err(|error| {
-        Problem::new(format!("`countersign local` printed what is no JSON ({error}): {text}"))
+        Problem::new(format!("cannot read the output of `countersign local`: {error}: {text}"))
     })
 }
 

@@ -1,38 +1,38 @@
-//! Columns side by side, their text wrapped to the terminal's width.
+//! Table whose columns wrap to the terminal's width.
 
 use std::process::{Command, Stdio};
 
 use crate::command;
 use crate::terminal::{bold, green, red};
 
-/// What separates two columns.
+/// Number of columns of the terminal between two columns of the table.
 const GAP: usize = 2;
 
 pub(super) struct Table {
     widths: [usize; 3],
-    surprises: u32,
+    mismatches: u32,
 }
 
 impl Table {
-    /// Prints the titles.
+    /// Prints the titles and begins a table.
     pub(super) fn new(titles: [&str; 3]) -> Self {
-        // The mark, the longest label, and the rest in two parts.
+        // After the mark and the longest label, two columns share the rest.
         let rest = width().saturating_sub(2 + 24 + 2 * GAP);
-        let table = Self { widths: [24, rest * 2 / 5, rest - rest * 2 / 5], surprises: 0 };
+        let table = Self { widths: [24, rest * 2 / 5, rest - rest * 2 / 5], mismatches: 0 };
         table.print("  ", titles, bold);
         table
     }
 
-    /// Prints a row, marked by whether it is as it should be.
+    /// Prints a row, with a mark for an expected or an unexpected result.
     pub(super) fn row(&mut self, expected: bool, cells: [&str; 3]) {
-        self.surprises += u32::from(!expected);
+        self.mismatches += u32::from(!expected);
         let mark = if expected { green("✓ ") } else { red("✗ ") };
         self.print(&mark, cells, str::to_owned);
     }
 
-    /// How many rows were not as they should be.
-    pub(super) const fn surprises(&self) -> u32 {
-        self.surprises
+    /// Returns the number of rows with an unexpected result.
+    pub(super) const fn mismatches(&self) -> u32 {
+        self.mismatches
     }
 
     fn print(&self, mark: &str, cells: [&str; 3], paint: fn(&str) -> String) {
@@ -48,7 +48,7 @@ impl Table {
     }
 }
 
-/// Breaks a text between words into lines of at most `width` characters; a longer word has a line of its own.
+/// Wraps a text into lines of at most `width` characters; a longer word gets its own line.
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
@@ -63,7 +63,7 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// The terminal's width, within reason.
+/// Returns the terminal's width, between 90 and 160.
 fn width() -> usize {
     let size = Command::new("stty").args(["-F", "/dev/tty", "size"]).stdin(Stdio::null()).output();
     let size = size
@@ -74,4 +74,17 @@ fn width() -> usize {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::wrap;
+
+    #[test]
+    fn lines_break_between_words() {
+        assert_eq!(wrap("one two  three", 7), ["one two", "three"]);
+        assert_eq!(wrap("ünïcödé is six", 10), ["ünïcödé is", "six"]);
+        assert_eq!(
+            wrap("a-word-that-is-too-long for it", 8),
+            ["a-word-that-is-too-long", "for it"]
+        );
+        assert!(wrap("", 8).is_empty());
+    }
+}

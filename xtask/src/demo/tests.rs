@@ -14,7 +14,7 @@ fn login(client: Result<&str, &str>, decision: Option<(&str, Option<&str>)>) -> 
 const DENIED: Result<&str, &str> = Err("ERROR 1045 (28000): Access denied");
 
 #[test]
-fn without_tls_one_of_two_refuses() {
+fn without_tls_the_authority_or_the_server_rejects() {
     let met = |client, decision| Expected::DeniedOrRequireSsl.is_met_by(&login(client, decision));
     assert!(met(DENIED, Some(("denied", Some("no-tls")))) && met(DENIED, Some(("allowed", None))));
     assert!(!met(DENIED, Some(("denied", Some("expired")))) && !met(DENIED, None));
@@ -25,11 +25,11 @@ fn without_tls_one_of_two_refuses() {
 }
 
 #[test]
-fn both_sides_have_to_agree() {
+fn the_client_and_the_authority_must_agree() {
     let denied = Expected::Denied("expired");
     assert!(denied.is_met_by(&login(DENIED, Some(("denied", Some("expired"))))));
     assert!(!denied.is_met_by(&login(DENIED, Some(("denied", Some("wrong-user"))))));
     assert!(!denied.is_met_by(&login(Ok("ana"), Some(("denied", Some("expired"))))));
     assert!(!Expected::Allowed.is_met_by(&login(Ok("ana"), None)));
-    assert!(!Expected::OpensUnasked("").is_met_by(&login(Ok("ana"), Some(("allowed", None)))));
+    assert!(!Expected::AcceptedByServer("").is_met_by(&login(Ok("ana"), Some(("allowed", None)))));
 }

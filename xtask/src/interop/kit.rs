@@ -1,4 +1,4 @@
-//! What the clients are started with: fetched by the package client of each language, and built.
+//! Kits of client programs: fetched by the package manager of each language, and built.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,48 +10,48 @@ use crate::setup::Need;
 use crate::terminal::header;
 use crate::workspace::Workspace;
 
-/// Programs that are installed together.
+/// Client programs that are installed together.
 pub(super) struct Kit {
     pub(super) name: &'static str,
-    /// The directory of the sources.
+    /// Directory of the sources.
     sources: &'static str,
     pub(super) needs: &'static [Need],
     language: Language,
-    /// The release of the language that its drivers ask for, where Debian's may be older.
-    least: Option<Least>,
+    /// Minimum release of the language, if Debian's may be older.
+    min_version: Option<MinVersion>,
 }
 
-struct Least {
-    /// What says its own version.
+struct MinVersion {
+    /// Command that prints the version.
     program: [&'static str; 2],
     version: (u32, u32),
 }
 
-const NODE_20: Least = Least { program: ["node", "--version"], version: (20, 0) };
-const GO_1_24: Least = Least { program: ["go", "version"], version: (1, 24) };
-const GO_1_25: Least = Least { program: ["go", "version"], version: (1, 25) };
+const NODE_20: MinVersion = MinVersion { program: ["node", "--version"], version: (20, 0) };
+const GO_1_24: MinVersion = MinVersion { program: ["go", "version"], version: (1, 24) };
+const GO_1_25: MinVersion = MinVersion { program: ["go", "version"], version: (1, 25) };
 
 #[derive(Clone, Copy)]
 enum Language {
-    /// Nothing but what the system has.
+    /// Programs of the system only.
     Shell,
-    /// The packages of this file.
+    /// Requirements file.
     Python(&'static str),
-    /// The packages of this directory.
+    /// Directory of the package files.
     Node(&'static str),
     Java,
-    /// The modules of this file, and what the program is called.
+    /// Module file, and name of the program.
     Go(&'static str, &'static str),
     Rust,
 }
 
-/// The drivers of databases.
+/// Sources of the database drivers.
 const DRIVERS: &str = "e2e/interop";
 
-/// The clients of AWS.
+/// Sources of the AWS clients.
 const AWS: &str = "e2e/aws";
 
-/// The names are those that the programs of `e2e/src/bin/interop` know.
+/// Kits of the database drivers by their names in `e2e/src/bin/interop`.
 pub(super) const KITS: [Kit; 8] = [
     Kit::new("python", DRIVERS, &[Need::PythonVenv], Language::Python("python/requirements.txt")),
     Kit::new(
@@ -68,7 +68,7 @@ pub(super) const KITS: [Kit; 8] = [
     Kit::new("rust", DRIVERS, &[], Language::Rust),
 ];
 
-/// The names are those that the programs of `e2e/src/bin/aws` know.
+/// Kits of the AWS clients by their names in `e2e/src/bin/aws`.
 pub(super) const AWS_KITS: [Kit; 6] = [
     Kit::new("aws-shell", AWS, &[Need::Aws], Language::Shell),
     Kit::new("aws-python", AWS, &[Need::PythonVenv], Language::Python("python/requirements.txt")),
@@ -78,7 +78,7 @@ pub(super) const AWS_KITS: [Kit; 6] = [
     Kit::new("aws-rust", AWS, &[], Language::Rust),
 ];
 
-/// The one other implementation of AWS's API.
+/// Kit of moto, another implementation of AWS's API.
 pub(super) const MOTO: Kit =
     Kit::new("moto", AWS, &[Need::PythonVenv], Language::Python("moto/requirements.txt"));
 
@@ -89,77 +89,26 @@ impl Kit {
         needs: &'static [Need],
         language: Language,
     ) -> Self {
-        Self { name, sources, needs, language, least: None }
+        Self { name, sources, needs, language, min_version: None }
     }
 
-    const fn with(self, least: Least) -> Self {
-        Self { least: Some(least), ..self }
+    const fn with(self, version: MinVersion) -> Self {
+        Self { min_version: Some(version), ..self }
     }
 
     fn sources(&self, workspace: &Workspace) -> PathBuf {
         workspace.root().join(self.sources)
     }
 
-    /// Gets the drivers into `directory`. Where that fails, its clients are skipped: the machine may be off the network.
+    /// Fetches the packages into `directory`. If that fails, the clients are skipped.
     pub(super) fn fetch(&self, workspace: &Workspace, directory: &Path) -> Result<(), Problem> {
-        self.least.as_ref().map_or(Ok(()), Least::check)?;
+        self.min_version.as_ref().map_or(Ok(()), MinVersion::check)?;
         let sources = self.sources(workspace);
         match self.language {
             Language::Shell => Ok(()),
-            Language::Python(file) => {
-                let requirements = sources.join(file);
-                once(directory, &[&requirements], || {
-                    header(&format!("pip install -r {}", requirements.display()));
-                    command::run(
-                        Command::new("python3").args(["-m", "venv", "--clear"]).arg(directory),
-                    )?;
-                    let mut pip = Command::new(directory.join("bin/python"));
-                    pip.args([
-                        "-m",
-                        "pip",
-                        "--disable-pip-version-check",
-                        "install",
-                        "--quiet",
-                        "-r",
-                    ])
-                    .arg(&requirements);
-                    command::run(&mut pip)
-                })
-            }
-            Language::Node(packages) => {
-                let manifests = ["package.json", "package-lock.json"]
-                    .map(|name| sources.join(packages).join(name));
-                once(directory, &manifests.each_ref(), || {
-                    header(&format!("npm ci, into {}", directory.display()));
-                    copy(&manifests, directory)?;
-                    command::run(
-                        Command::new("npm")
-                            .args(["ci", "--engine-strict", "--no-audit", "--no-fund"])
-                            .current_dir(directory),
-                    )
-                })
-            }
-            Language::Java => {
-                let pom = sources.join("java/pom.xml");
-                once(directory, &[&pom], || {
-                    header(&format!(
-                        "mvn dependency:copy-dependencies, into {}",
-                        directory.display()
-                    ));
-                    let mut mvn = Command::new("mvn");
-                    mvn.args([
-                        "-q",
-                        "-B",
-                        "-Dstyle.color=never",
-                        "dependency:copy-dependencies",
-                        "-f",
-                    ])
-                    .arg(&pom);
-                    command::run(
-                        mvn.arg(format!("-DoutputDirectory={}", directory.join("lib").display())),
-                    )
-                })
-            }
+            Language::Python(file) => fetch_python(&sources.join(file), directory),
+            Language::Node(packages) => fetch_node(&sources.join(packages), directory),
+            Language::Java => fetch_java(&sources.join("java/pom.xml"), directory),
             Language::Go(file, _) => {
                 command::output(go(&sources, file).args(["list", "-deps"])).map(drop)
             }
@@ -167,7 +116,7 @@ impl Kit {
         }
     }
 
-    /// Builds this project's programs on top of them, which has to work.
+    /// Builds this project's programs against the fetched packages. Failure fails the test.
     pub(super) fn build(&self, workspace: &Workspace, directory: &Path) -> Result<(), Problem> {
         let sources = self.sources(workspace);
         match self.language {
@@ -198,14 +147,45 @@ impl Kit {
     }
 }
 
-impl Least {
+fn fetch_python(requirements: &PathBuf, directory: &Path) -> Result<(), Problem> {
+    once(directory, &[requirements], || {
+        header(&format!("pip install -r {}", requirements.display()));
+        command::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(directory))?;
+        let mut pip = Command::new(directory.join("bin/python"));
+        pip.args(["-m", "pip", "--disable-pip-version-check", "install", "--quiet", "-r"]);
+        command::run(pip.arg(requirements))
+    })
+}
+
+fn fetch_node(packages: &Path, directory: &Path) -> Result<(), Problem> {
+    let manifests = ["package.json", "package-lock.json"].map(|name| packages.join(name));
+    once(directory, &manifests.each_ref(), || {
+        header(&format!("npm ci, into {}", directory.display()));
+        copy(&manifests, directory)?;
+        let mut npm = Command::new("npm");
+        npm.args(["ci", "--engine-strict", "--no-audit", "--no-fund"]).current_dir(directory);
+        command::run(&mut npm)
+    })
+}
+
+fn fetch_java(pom: &PathBuf, directory: &Path) -> Result<(), Problem> {
+    once(directory, &[pom], || {
+        header(&format!("mvn dependency:copy-dependencies, into {}", directory.display()));
+        let mut mvn = Command::new("mvn");
+        mvn.args(["-q", "-B", "-Dstyle.color=never", "dependency:copy-dependencies", "-f"]);
+        mvn.arg(pom).arg(format!("-DoutputDirectory={}", directory.join("lib").display()));
+        command::run(&mut mvn)
+    })
+}
+
+impl MinVersion {
     fn check(&self) -> Result<(), Problem> {
         let [program, argument] = self.program;
-        let said = command::output(Command::new(program).arg(argument))?;
+        let version = command::output(Command::new(program).arg(argument))?;
         let (major, minor) = self.version;
-        match numbers(&said) {
+        match numbers(&version) {
             Some(found) if found < self.version => Err(Problem::new(format!(
-                "it needs {program} {major}.{minor}, here is {}.{}",
+                "{program} {major}.{minor} is required, {}.{} is installed",
                 found.0, found.1
             ))),
             _ => Ok(()),
@@ -213,15 +193,15 @@ impl Least {
     }
 }
 
-/// The first two numbers of a version, as in `v18.20.4` or `go version go1.19.8 linux/amd64`.
-fn numbers(said: &str) -> Option<(u32, u32)> {
-    let mut numbers = said
-        .get(said.find(|letter: char| letter.is_ascii_digit())?..)?
+/// Reads the first two numbers of a version, as in `v18.20.4` or `go version go1.19.8 linux`.
+fn numbers(version: &str) -> Option<(u32, u32)> {
+    let mut numbers = version
+        .get(version.find(|letter: char| letter.is_ascii_digit())?..)?
         .split(|letter: char| !letter.is_ascii_digit());
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
-/// Does it in a new directory, unless it has been done with these very files.
+/// Runs `install` in a new directory, unless it ran with the same manifests before.
 fn once(
     directory: &Path,
     manifests: &[&PathBuf],
@@ -230,20 +210,22 @@ fn once(
     let stamp = directory.join("installed-from");
     let mut wanted = String::new();
     for manifest in manifests {
-        wanted.push_str(&fs::read_to_string(manifest).map_err(|error| failed(manifest, &error))?);
+        wanted.push_str(
+            &fs::read_to_string(manifest).map_err(|error| Problem::io(manifest, &error))?,
+        );
     }
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(());
     }
     if directory.exists() {
-        fs::remove_dir_all(directory).map_err(|error| failed(directory, &error))?;
+        fs::remove_dir_all(directory).map_err(|error| Problem::io(directory, &error))?;
     }
-    fs::create_dir_all(directory).map_err(|error| failed(directory, &error))?;
+    fs::create_dir_all(directory).map_err(|error| Problem::io(directory, &error))?;
     install()?;
-    fs::write(&stamp, wanted).map_err(|error| failed(&stamp, &error))
+    fs::write(&stamp, wanted).map_err(|error| Problem::io(&stamp, &error))
 }
 
-/// Go as it is installed: a newer one is not downloaded behind the back.
+/// Command line of the installed Go, which is kept from downloading a newer one.
 fn go(sources: &Path, modules: &str) -> Command {
     let mut go = Command::new("go");
     go.current_dir(sources.join("go"))
@@ -252,10 +234,10 @@ fn go(sources: &Path, modules: &str) -> Command {
     go
 }
 
-/// Cargo on the package that is no member of the workspace, in the target directory that all share.
-fn rust(workspace: &Workspace, sources: &Path, what: &str) -> Command {
+/// Command line of cargo for a package outside the workspace, with the shared target directory.
+fn rust(workspace: &Workspace, sources: &Path, subcommand: &str) -> Command {
     let mut cargo = workspace.cargo();
-    cargo.args([what, "--locked", "--manifest-path"]).arg(sources.join("rust/Cargo.toml"));
+    cargo.args([subcommand, "--locked", "--manifest-path"]).arg(sources.join("rust/Cargo.toml"));
     cargo.env("CARGO_TARGET_DIR", workspace.target());
     cargo
 }
@@ -263,20 +245,25 @@ fn rust(workspace: &Workspace, sources: &Path, what: &str) -> Command {
 fn copy(files: &[PathBuf], directory: &Path) -> Result<(), Problem> {
     files.iter().try_for_each(|file| {
         let name = file.file_name().unwrap_or_default();
-        fs::copy(file, directory.join(name)).map(drop).map_err(|error| failed(file, &error))
+        fs::copy(file, directory.join(name)).map(drop).map_err(|error| Problem::io(file, &error))
     })
 }
 
-/// The files of a directory with this extension.
+/// Lists the files of a directory that have this extension.
 fn files(directory: &Path, extension: &str) -> Result<Vec<PathBuf>, Problem> {
-    let entries = fs::read_dir(directory).map_err(|error| failed(directory, &error))?;
+    let entries = fs::read_dir(directory).map_err(|error| Problem::io(directory, &error))?;
     let paths = entries.flatten().map(|entry| entry.path());
     Ok(paths.filter(|path| path.extension().is_some_and(|found| found == extension)).collect())
 }
 
-fn failed(path: &Path, error: &std::io::Error) -> Problem {
-    Problem::new(format!("{}: {error}", path.display()))
-}
-
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::numbers;
+
+    #[test]
+    fn versions_are_read_as_the_programs_print_them() {
+        assert_eq!(numbers("v18.20.4"), Some((18, 20)));
+        assert_eq!(numbers("go version go1.19.8 linux/amd64"), Some((1, 19)));
+        assert_eq!(numbers("go version devel"), None);
+    }
+}

@@ -39,7 +39,7 @@ struct Block<'a> {
 }
 
 impl Script {
-    /// Converts a page. Commands are the lines of `sh` blocks and the lines of `console` blocks that
+    /// Converts a page. Commands are the lines of `sh` blocks, and those of `console` blocks that
     /// begin with `$ `; a block of another language runs if its first line names the file to write.
     pub(super) fn parse(page: &str) -> Self {
         let lines: Vec<&str> = page.lines().collect();
@@ -200,7 +200,8 @@ mod tests {
 
     #[test]
     fn of_a_transcript_the_commands_are_run() {
-        let page = "```console\n$ cat > f <<'EOF'\n$ x\nEOF\n$ a \\\n    b  # exit status 3\noutput\n```\n";
+        let page = "```console\n$ cat > f <<'EOF'\n$ x\nEOF\n$ a \\\n    b  # exit status 3\n\
+                    output\n```\n";
         let script = Script::parse(page);
         assert_eq!(
             script.lines,
