@@ -10,11 +10,11 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use crate::command;
 use crate::problem::Problem;
 use crate::setup::{self, Need};
 use crate::terminal::{bold, green, header, note, red};
 use crate::workspace::{Workspace, prepend};
-use crate::{command, test};
 use script::{PRELUDE, Script};
 
 /// Clients and servers that the pages use.
@@ -67,8 +67,8 @@ struct PageReport {
 /// Builds what the pages use, and runs these pages, or all.
 pub(crate) fn run(workspace: &Workspace, names: &[&str]) -> Result<(), Problem> {
     setup::require(workspace, &NEEDS)?;
-    test::build(workspace)?;
-    test::install_servers(workspace);
+    setup::build(workspace)?;
+    setup::install_servers(workspace);
     attempt(workspace, names)
 }
 

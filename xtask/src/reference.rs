@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::problem::Problem;
 use crate::terminal::header;
 use crate::workspace::Workspace;
-use crate::{command, test};
+use crate::{command, setup};
 
 /// Directory of the reference pages.
 const DIRECTORY: &str = "docs/reference";
@@ -50,7 +50,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<(), Problem> {
 }
 
 fn generate(workspace: &Workspace, directory: &Path) -> Result<(), Problem> {
-    test::build(workspace)?;
+    setup::build(workspace)?;
     header("reference pages");
     let mut program = Command::new(workspace.binary("countersign"));
     command::run(program.arg("reference").arg(directory))

@@ -180,3 +180,22 @@ fn install_aws(environment: &Path) -> Result<(), Problem> {
         "awscli",
     ]))
 }
+
+/// Builds the programs that tests start along with the tests: apart from each other, the two
+/// builds would select different features of dependencies and compile them twice.
+pub(crate) fn build(workspace: &Workspace) -> Result<(), Problem> {
+    header("build");
+    let arguments = ["build", "--workspace", "--lib", "--bins", "--tests", "--locked"];
+    command::run(workspace.cargo().args(arguments))
+}
+
+/// Unpacks the servers that the system has no package for.
+pub(crate) fn install_servers(workspace: &Workspace) {
+    for engine in ["postgres:18", "mysql"] {
+        header(&format!("{engine}, beside the system's servers"));
+        let mut install = Command::new(workspace.binary("countersign"));
+        if let Err(problem) = command::run(install.args(["local", "install", "--engine", engine])) {
+            note(&format!("tests that need {engine} are skipped: {problem}"));
+        }
+    }
+}

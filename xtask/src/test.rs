@@ -20,8 +20,8 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<(), Probl
         [] => run_everything(workspace),
         _ => {
             let lacking = setup::provide(workspace, &NEEDS);
-            build(workspace)?;
-            install_servers(workspace);
+            setup::build(workspace)?;
+            setup::install_servers(workspace);
             run_tests(workspace, arguments, &lacking)
         }
     }
@@ -31,8 +31,8 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<(), Probl
 fn run_everything(workspace: &Workspace) -> Result<(), Problem> {
     let needs = [NEEDS.as_slice(), &interop::needs(), &pages::NEEDS].concat();
     let lacking = setup::provide(workspace, &needs);
-    build(workspace)?;
-    install_servers(workspace);
+    setup::build(workspace)?;
+    setup::install_servers(workspace);
     let tests = run_tests(workspace, &[], &lacking);
     // Both wait for servers most of the time.
     let (pages, interop) = std::thread::scope(|scope| {
@@ -42,25 +42,6 @@ fn run_everything(workspace: &Workspace) -> Result<(), Problem> {
     });
     let pages = pages.unwrap_or_else(|_| Err(Problem::new("the pages' thread panicked")));
     Problem::join([tests, interop, pages], "; ")
-}
-
-/// Builds the programs that tests start along with the tests: apart from each other, the two
-/// builds would select different features of dependencies and compile them twice.
-pub(crate) fn build(workspace: &Workspace) -> Result<(), Problem> {
-    header("build");
-    let arguments = ["build", "--workspace", "--lib", "--bins", "--tests", "--locked"];
-    command::run(workspace.cargo().args(arguments))
-}
-
-/// Unpacks the servers that the system has no package for.
-pub(crate) fn install_servers(workspace: &Workspace) {
-    for engine in ["postgres:18", "mysql"] {
-        header(&format!("{engine}, beside the system's servers"));
-        let mut install = Command::new(workspace.binary("countersign"));
-        if let Err(problem) = command::run(install.args(["local", "install", "--engine", engine])) {
-            note(&format!("tests that need {engine} are skipped: {problem}"));
-        }
-    }
 }
 
 /// Runs `cargo test` for a crate, with a filter, or for the workspace.

@@ -123,8 +123,13 @@ fn row(argument: &Arg) -> String {
         let _ = write!(help, "; one of {}", values.join(", "));
     }
     let environment = code(&environment.unwrap_or_default());
-    let defaults = code(&defaults.join(","));
-    format!("| {} | {environment} | {defaults} | {} |\n", code(&form), cell(&help))
+    let mut default = code(&defaults.join(","));
+    // A default that is more than a value is part of the help.
+    if let Some((text, described)) = help.clone().split_once(" [default: ") {
+        let (described, rest) = described.split_once(']').unwrap_or((described, ""));
+        (default, help) = (cell(described), format!("{text}{rest}"));
+    }
+    format!("| {} | {environment} | {default} | {} |\n", code(&form), cell(&help))
 }
 
 fn metrics() -> Result<String, Failure> {
