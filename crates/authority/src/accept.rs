@@ -1,4 +1,4 @@
-//! The loop of every front: connections are accepted one after the other, and no more are open than it has slots.
+//! Bounded accept loops of the listeners.
 
 use std::io;
 use std::sync::Arc;
@@ -6,38 +6,39 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-/// How long to wait after a failed accept: it fails for want of descriptors, which others are about to give back.
+/// Delay after a failed accept. An accept fails if file descriptors are exhausted, which the end of
+/// another connection resolves.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(20);
 
-/// Holds a conversation on each connection that `accept` gives, at most `slots` at once: more wait in the listener's
-/// queue. It goes on until it is dropped; no error of `accept` ends it, and no conversation, however bad. How long a
-/// conversation keeps its slot is for `converse` to bound.
+/// Runs `handler` for each connection that `accept` returns, at most `max_connections` at once;
+/// further ones wait in the listener's queue. Runs until the future is dropped: neither an error of
+/// `accept` nor a panic of a handler ends it. The handler must limit its own duration.
 pub async fn serve_bounded<S, P, A, C>(
-    front: &'static str,
-    slots: usize,
+    listener: &'static str,
+    max_connections: usize,
     accept: impl Fn() -> A,
-    converse: impl Fn(S) -> C,
+    handler: impl Fn(S) -> C,
 ) where
     A: Future<Output = io::Result<(S, P)>>,
     C: Future<Output = ()> + Send + 'static,
 {
-    let slots = Arc::new(Semaphore::new(slots));
+    let permits = Arc::new(Semaphore::new(max_connections));
     loop {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
             return;
         };
         let stream = match accept().await {
             Ok((stream, _peer)) => stream,
             Err(error) => {
-                tracing::warn!(%error, front, "a connection was not accepted");
+                tracing::warn!(%error, listener, "accept failed");
                 tokio::time::sleep(ACCEPT_BACKOFF).await;
                 continue;
             }
         };
-        let conversation = converse(stream);
+        let connection = handler(stream);
         tokio::spawn(async move {
-            conversation.await;
-            drop(slot);
+            connection.await;
+            drop(permit);
         });
     }
 }

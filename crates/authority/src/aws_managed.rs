@@ -1,7 +1,7 @@
-//! AWS's own managed policies, as far as the authority has something for them to be about.
+//! AWS managed policies: those that concern services the authority implements.
 //! Source: AWS managed policy reference guide.
 
-/// Name, with its path, and document.
+/// Name, including the path, and document of each policy.
 const POLICIES: [(&str, &str); 6] = [
     (
         "AdministratorAccess",
@@ -29,12 +29,13 @@ const POLICIES: [(&str, &str); 6] = [
     ),
 ];
 
-/// Each policy's name and document.
+/// Returns name and document of each policy.
 pub fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
     POLICIES.into_iter()
 }
 
-/// The document of `arn:PARTITION:iam::aws:policy/NAME`; none where the authority does not have it, or it is not AWS's.
+/// Returns the document of `arn:PARTITION:iam::aws:policy/NAME`; `None` if the ARN names no policy
+/// listed here.
 #[must_use]
 pub fn document(arn: &str) -> Option<&'static str> {
     let (_, name) = arn.strip_prefix("arn:")?.split_once(":iam::aws:policy/")?;

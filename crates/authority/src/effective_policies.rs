@@ -1,4 +1,4 @@
-//! The policies that bear on an identity: gathered as text, and compiled for a decision.
+//! Policies that apply to an identity: collected as documents, and compiled for an evaluation.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,59 +8,59 @@ use countersign_core::name::AccountId;
 use countersign_core::policy::{Layer, Policy, PolicySet};
 
 use crate::aws_managed;
-use crate::key_lookup::PrincipalRecord;
-use crate::model::{Account, Group, Level, ManagedPolicy};
+use crate::model::{Account, Group, Level, ManagedPolicy, PrincipalRecord};
 use crate::store::{State, account_key};
 
-/// A policy's name and text.
+/// Name and document of a policy.
 pub type NamedDocument = (String, String);
 
-/// Every policy that bears on what one identity does to one account's resources. All as text.
+/// Documents of all policies that apply to one identity's access to one account's resources.
 #[derive(Debug, Default)]
 pub struct EffectivePolicies {
-    /// The identity's own: inline, attached, and of a user's groups.
+    /// Identity policies: inline, attached, and those of a user's groups.
     pub identity: Vec<NamedDocument>,
-    /// Its boundary.
+    /// Permissions boundary.
     pub boundaries: Vec<NamedDocument>,
-    /// The session's; none where the session has no limits of its own.
+    /// Session policies; empty if the session has none.
     pub session: Vec<NamedDocument>,
-    /// Of the principal's account, one list for each level from the root.
+    /// Service control policies of the identity's account, one list for each level from the root.
     pub service_control: Vec<Vec<NamedDocument>>,
-    /// Of the resource's account, likewise.
+    /// Resource control policies of the resource's account, one list for each level from the root.
     pub resource_control: Vec<Vec<NamedDocument>>,
 }
 
 impl EffectivePolicies {
-    /// The policies of a user or role itself, without a session.
+    /// Collects the policies of a user or role, without a session.
     #[must_use]
     pub fn for_principal(
         state: &State,
-        who: &PrincipalRecord,
+        principal: &PrincipalRecord,
         resource_account: &AccountId,
     ) -> Self {
-        let mut documents = Self::default();
-        let account = match who {
+        let mut policies = Self::default();
+        let account = match principal {
             PrincipalRecord::User(user) => {
-                documents.add(state, "", &user.inline, &user.attached);
+                policies.add(state, "", &user.inline, &user.attached);
                 for name in &user.groups {
-                    // A group that is named and not there must not widen or narrow anything unseen.
+                    // A missing group gets an empty document, which cannot be evaluated: an
+                    // incomplete set of policies must deny.
                     match state.get::<Group>(&account_key(user.account.as_str(), name)) {
-                        Some(group) => documents.add(
+                        Some(group) => policies.add(
                             state,
                             &format!("group {}: ", group.name),
                             &group.inline,
                             &group.attached,
                         ),
-                        None => documents.identity.push((format!("group {name}"), String::new())),
+                        None => policies.identity.push((format!("group {name}"), String::new())),
                     }
                 }
-                documents.boundaries =
+                policies.boundaries =
                     user.boundary.iter().map(|arn| managed_policy_document(state, arn)).collect();
                 &user.account
             }
             PrincipalRecord::Role(role) => {
-                documents.add(state, "", &role.inline, &role.attached);
-                documents.boundaries =
+                policies.add(state, "", &role.inline, &role.attached);
+                policies.boundaries =
                     role.boundary.iter().map(|arn| managed_policy_document(state, arn)).collect();
                 &role.account
             }
@@ -78,9 +78,9 @@ impl EffectivePolicies {
                 })
                 .collect()
         };
-        documents.service_control = levels(account, |account| &account.service_control);
-        documents.resource_control = levels(resource_account, |account| &account.resource_control);
-        documents
+        policies.service_control = levels(account, |account| &account.service_control);
+        policies.resource_control = levels(resource_account, |account| &account.resource_control);
+        policies
     }
 
     fn add(
@@ -98,17 +98,17 @@ impl EffectivePolicies {
         }));
     }
 
-    /// Every document as a policy. They were checked when they were stored; one that can't be evaluated now is the error, and
-    /// nothing may be allowed without it.
+    /// Parses all policies. They were checked when they were stored. If one cannot be evaluated
+    /// now, nothing may be allowed.
     ///
     /// # Errors
-    /// [`Unusable`], the first that is.
+    /// [`UnusablePolicy`] for the first policy that cannot be evaluated.
     pub fn compile(&self) -> Result<PolicySet, UnusablePolicy> {
         let mut policies = PolicySet::new();
         let mut add = |layer: Layer, (name, text): &NamedDocument| {
             let unusable = |reason: String| UnusablePolicy { name: name.clone(), reason };
-            let policy = Policy::parse(text, layer.kind())
-                .map_err(|mistakes| unusable(mistakes.to_string()))?;
+            let policy =
+                Policy::parse(text, layer.kind()).map_err(|errors| unusable(errors.to_string()))?;
             policies.add(layer, policy.named(name)).map_err(|error| unusable(error.to_string()))
         };
         for (layer, list) in [(Layer::Identity, &self.identity), (Layer::Session, &self.session)] {
@@ -128,18 +128,18 @@ impl EffectivePolicies {
     }
 }
 
-/// A policy that can't be evaluated.
+/// Policy that cannot be evaluated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the policy {name:?} can't be evaluated: {reason}")]
+#[error("cannot evaluate the policy {name:?}: {reason}")]
 pub struct UnusablePolicy {
-    /// Its name.
+    /// Name of the policy.
     pub name: String,
-    /// What is wrong with it.
+    /// Errors of the document.
     pub reason: String,
 }
 
-/// The document of a managed policy that counts, AWS's own or the account's. One that is not there has no text, which can't be
-/// evaluated, and so denies.
+/// Returns the default version's document of a managed policy of AWS or of an account. A missing
+/// policy gets an empty document, which cannot be evaluated, so that the evaluation denies.
 pub fn managed_policy_document(state: &State, arn: &str) -> NamedDocument {
     let imported = || state.aws_policies.get(arn).map(|policy| policy.document.as_str());
     let own = || managed_policy(state, arn).and_then(|policy| policy.document());
@@ -147,7 +147,7 @@ pub fn managed_policy_document(state: &State, arn: &str) -> NamedDocument {
     (arn.to_owned(), text.unwrap_or_default())
 }
 
-/// The managed policy of an account with this ARN.
+/// Returns the managed policy of an account with this ARN.
 #[must_use]
 pub fn managed_policy<'a>(state: &'a State, arn: &str) -> Option<&'a Arc<ManagedPolicy>> {
     let parsed: Arn = arn.parse().ok()?;

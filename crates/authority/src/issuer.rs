@@ -1,4 +1,5 @@
-//! The authority's own OpenID Connect issuer: the keys that sign service accounts' tokens, and their rotation.
+//! The authority's own OpenID Connect issuer: keys that sign the tokens of service accounts, and
+//! their rotation.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,55 +15,57 @@ use crate::oidc::jwk::Jwks;
 use crate::random;
 use crate::store::{State, Store, StoreError, account_key};
 
-/// How the issuer calls itself where nobody gave it another URL. No name server knows it (RFC 9476, `.internal`): the authority
-/// checks its own tokens with its own keys, and asks nobody for them.
+/// Default URL of the issuer. It does not resolve (RFC 9476, `.internal`): the authority verifies
+/// its own tokens with its own keys, without a request.
 pub const DEFAULT_URL: &str = "https://oidc.countersign.internal";
 
-/// How long a key signs. The one before it stays in the key set, for what it signed.
+/// Time for which a key signs. The previous key stays in the key set until its tokens have expired.
 pub const KEY_LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// The names of the keys in the store: `issuer/KEY-ID`.
-const PREFIX: &str = "issuer/";
+/// Prefix of the keys' names in the store: `issuer/KEY-ID`.
+const KEY_PREFIX: &str = "issuer/";
 
-/// Why the issuer can't be used.
+/// Reason for which the issuer cannot sign or publish its keys.
 #[derive(Debug, thiserror::Error)]
 pub enum SigningKeyError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A key can't be made, or what is stored is none.
-    #[error("a key of the issuer: {0}")]
+    /// A key cannot be created, or a stored key is invalid.
+    #[error("cannot use a key of the issuer: {0}")]
     Key(#[from] IssuerKeyError),
-    /// The keys can't be read again.
-    #[error("the issuer's keys are not a key set")]
+    /// The published key set cannot be parsed.
+    #[error("cannot use the issuer's keys: they do not form a JWK set")]
     Keys,
 }
 
-/// The key that signs now: the newest, or a new one where that is too old. Keys that signed nothing that is still good go.
+/// Returns the key that signs now: the newest key, or a new one if that is older than
+/// [`KEY_LIFETIME`]. Deletes keys whose tokens have all expired.
 ///
 /// # Errors
-/// [`UnusableIssuer`]
+/// [`SigningKeyError`]
 pub fn signing_key(store: &Store, now: SystemTime) -> Result<IssuerKey, SigningKeyError> {
     let newest = |state: &State| records(state).max_by_key(|record| record.created).cloned();
     let young = |record: &Arc<SecretRecord>| now < instant(record.created) + KEY_LIFETIME;
     if let Some(record) = newest(store.state()?.as_ref()).filter(young) {
         return Ok(IssuerKey::from_base64(&record.text)?);
     }
-    // Made outside of the change, which may be made again.
+    // The key is generated outside the change, which may run several times.
     let key = IssuerKey::generate()?;
     let text = key.to_base64()?;
     store.change(|draft| {
         if let Some(record) = newest(draft).filter(young) {
             return Ok(IssuerKey::from_base64(&record.text)?);
         }
-        let dead = |record: &&Arc<SecretRecord>| now >= instant(record.created) + 2 * KEY_LIFETIME;
+        let outdated =
+            |record: &&Arc<SecretRecord>| now >= instant(record.created) + 2 * KEY_LIFETIME;
         let old: Vec<String> =
-            records(draft).filter(dead).map(|record| record.name.clone()).collect();
+            records(draft).filter(outdated).map(|record| record.name.clone()).collect();
         for name in old {
             draft.remove::<SecretRecord>(&name);
         }
         draft.put(SecretRecord {
-            name: format!("{PREFIX}{}", key.id()),
+            name: format!("{KEY_PREFIX}{}", key.id()),
             text: text.clone(),
             created: seconds(now),
         })?;
@@ -70,10 +73,10 @@ pub fn signing_key(store: &Store, now: SystemTime) -> Result<IssuerKey, SigningK
     })
 }
 
-/// The JWK set: of the key that signs, and of those that signed what may still be good.
+/// Returns the JWK set of the current key and of earlier keys whose tokens may still be valid.
 ///
 /// # Errors
-/// [`UnusableIssuer::Key`]
+/// [`SigningKeyError::Key`]
 pub fn jwks(state: &State) -> Result<serde_json::Value, SigningKeyError> {
     let keys: Vec<IssuerKey> = records(state)
         .map(|record| IssuerKey::from_base64(&record.text))
@@ -81,49 +84,49 @@ pub fn jwks(state: &State) -> Result<serde_json::Value, SigningKeyError> {
     Ok(jwks_document(&keys))
 }
 
-/// The same, for verifying.
+/// Returns the same keys in the form that verifies tokens.
 ///
 /// # Errors
-/// [`UnusableIssuer`]
+/// [`SigningKeyError`]
 pub fn public_keys(state: &State) -> Result<Arc<Jwks>, SigningKeyError> {
     let document = jwks(state)?.to_string();
     Jwks::parse(document.as_bytes()).map(Arc::new).map_err(|_| SigningKeyError::Keys)
 }
 
 fn records(state: &State) -> impl Iterator<Item = &Arc<SecretRecord>> {
-    state.secrets.iter().filter(|(name, _)| name.starts_with(PREFIX)).map(|(_, record)| record)
+    state.secrets.iter().filter(|(name, _)| name.starts_with(KEY_PREFIX)).map(|(_, record)| record)
 }
 
-/// How a service account is called in `sub`, before its namespace and name.
+/// Prefix of a service account's `sub`, before namespace and name.
 pub const SUBJECT_PREFIX: &str = "system:serviceaccount:";
 
-/// Whom IRSA's tokens are for, and Pod Identity's.
+/// Audience of tokens for IRSA.
 pub const STS_AUDIENCE: &str = "sts.amazonaws.com";
-/// The same of EKS Pod Identity.
+/// Audience of tokens for EKS Pod Identity.
 pub const POD_IDENTITY_AUDIENCE: &str = "pods.eks.amazonaws.com";
 
-/// A service account's token that a pod finds in a file, as the kubelet projects it.
+/// Service account token of a pod, as the kubelet projects it into a file.
 #[derive(Debug, Clone, Copy)]
 pub struct TokenProjection<'a> {
-    /// How the issuer calls itself.
+    /// URL of the issuer.
     pub issuer: &'a str,
-    /// The service account's namespace.
+    /// Kubernetes namespace of the service account.
     pub namespace: &'a str,
-    /// Its name.
+    /// Name of the service account.
     pub name: &'a str,
-    /// The pod's name.
+    /// Name of the pod.
     pub pod: &'a str,
-    /// Whom the token is for.
+    /// Audience of the token.
     pub audience: &'a str,
-    /// How long it is good for.
+    /// Lifetime of the token.
     pub lifetime: Duration,
 }
 
 impl TokenProjection<'_> {
-    /// The token.
+    /// Issues the token.
     ///
     /// # Errors
-    /// [`UnusableIssuer`]; [`StoreError::Missing`] where there is no such service account.
+    /// [`SigningKeyError`]; [`StoreError::NotFound`] if the service account does not exist.
     pub fn issue(
         &self,
         store: &Store,
@@ -143,13 +146,13 @@ impl TokenProjection<'_> {
             pod: Some(ClusterObject { name: self.pod, uid: &pod }),
             now,
             lifetime: self.lifetime,
-            token_id: &random::uuid()?,
+            token_id: &random::uuid().map_err(StoreError::from)?,
         };
         Ok(signing_key(store, now)?.sign(&claims.claims())?)
     }
 }
 
-/// The UID of an object of the cluster: it follows from its name, since no object is kept.
+/// Returns the UID of a Kubernetes object, derived from its name because no object is stored.
 fn uid(name: &str) -> String {
     let digest = digest(&SHA256, name.as_bytes());
     random::uuid_of(digest.as_ref().first_chunk().copied().unwrap_or_default(), 8)

@@ -1,9 +1,9 @@
-//! Whose a key is: from the key that a token or a request names to the identity that holds it, its policies and its facts.
+//! Lookup of access keys: from the access key id of a token or request to the identity, its
+//! policies and its condition keys.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use countersign_core::arn::Arn;
 use countersign_core::credentials::Credentials;
 use countersign_core::name::{AccessKeyId, AccountId, InvalidName};
 use countersign_core::policy::{Caller, Context};
@@ -13,22 +13,23 @@ use countersign_core::timestamp::rfc3339;
 use countersign_core::token::KeyStatus;
 
 use crate::effective_policies::{EffectivePolicies, managed_policy_document};
-use crate::model::{Role, Tags, User, instant, seconds};
+use crate::model::{PrincipalRecord, Tags, instant, seconds};
 use crate::seal::SealingKey;
 use crate::session::{Session, Subject};
 use crate::store::{State, account_key};
 use crate::sts_verifier::ProvenIdentity;
 
-/// Why a key has no holder.
+/// Reason for which a key has no identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyLookupError {
-    /// There is no such key, or its user or role has gone.
+    /// The key does not exist, or its user or role was deleted.
     Unknown,
-    /// It is a session's, and came without its token.
+    /// The key belongs to a session, and came without a session token.
     TokenMissing,
-    /// The token is not that key's, or the key is a long-term one, which has none.
+    /// The session token does not belong to the key, or the key is a long-term key, which has no
+    /// session token.
     TokenWrong,
-    /// What is stored is of no form that an identity can have.
+    /// A record does not form a valid ARN.
     Corrupt(InvalidName),
 }
 
@@ -38,68 +39,33 @@ impl From<InvalidName> for KeyLookupError {
     }
 }
 
-/// A user or role.
-#[derive(Debug, Clone)]
-pub enum PrincipalRecord {
-    /// A user.
-    User(Arc<User>),
-    /// A role.
-    Role(Arc<Role>),
-}
-
-impl PrincipalRecord {
-    /// `arn:PARTITION:iam::ACCOUNT:user/PATH/NAME`, or `role/…`.
-    ///
-    /// # Errors
-    /// Where it is of no form that an ARN can have.
-    pub fn arn(&self, partition: Partition) -> Result<Arn, InvalidName> {
-        match self {
-            Self::User(user) => {
-                format!("arn:{partition}:iam::{}:user{}{}", user.account, user.path, user.name)
-                    .parse()
-            }
-            Self::Role(role) => {
-                format!("arn:{partition}:iam::{}:role{}{}", role.account, role.path, role.name)
-                    .parse()
-            }
-        }
-    }
-
-    fn tags(&self) -> &Tags {
-        match self {
-            Self::User(user) => &user.tags,
-            Self::Role(role) => &role.tags,
-        }
-    }
-}
-
-/// A key that somebody holds.
+/// Access key with its identity.
 #[derive(Debug, Clone)]
 pub struct ResolvedKey {
-    /// The key, and for a session its token and end.
+    /// The key; for a session also its token and expiry.
     pub credentials: Credentials,
-    /// Whether it may be used.
+    /// Active or inactive.
     pub status: KeyStatus,
-    /// Whose it is.
+    /// Identity that the key belongs to.
     pub identity: ResolvedIdentity,
 }
 
-/// An identity as it acts: a user, or a session.
+/// Identity of a caller: a user or a session.
 #[derive(Debug, Clone)]
 pub struct ResolvedIdentity {
-    /// Who it is.
+    /// ARN, account, unique id and tags.
     pub owner: KeyOwner,
-    /// The user, or the role behind a session.
-    pub who: PrincipalRecord,
-    /// The session, where it acts in one that is known here.
+    /// User, or role of the session.
+    pub principal: PrincipalRecord,
+    /// The session, if its session token was opened here.
     pub session: Option<Session>,
 }
 
 impl ResolvedKey {
-    /// The key `id`, which came with the session token `token`.
+    /// Looks up the key `id`, which came with the session token `token`.
     ///
     /// # Errors
-    /// [`Unheld`]
+    /// [`KeyLookupError`]
     pub fn find(
         state: &State,
         sealing: &SealingKey,
@@ -107,7 +73,7 @@ impl ResolvedKey {
         token: Option<&str>,
     ) -> Result<Self, KeyLookupError> {
         if !id.as_str().starts_with("ASIA") {
-            return Self::of_key(state, id, token);
+            return Self::find_long_term(state, id, token);
         }
         let (session, credentials) =
             Session::open(sealing, id, token.ok_or(KeyLookupError::TokenMissing)?)
@@ -119,7 +85,7 @@ impl ResolvedKey {
         })
     }
 
-    fn of_key(
+    fn find_long_term(
         state: &State,
         id: &AccessKeyId,
         token: Option<&str>,
@@ -132,34 +98,34 @@ impl ResolvedKey {
             .users
             .get(&account_key(key.account.as_str(), &key.user))
             .ok_or(KeyLookupError::Unknown)?;
-        let who = PrincipalRecord::User(Arc::clone(user));
+        let principal = PrincipalRecord::User(Arc::clone(user));
         let owner = KeyOwner {
-            arn: who.arn(partition(state, &user.account)?)?,
+            arn: principal.arn(partition(state, &user.account)?)?,
             account: user.account.clone(),
             unique_id: user.unique_id.clone(),
             role: None,
             tags: pairs(&user.tags),
         };
-        let holder = ResolvedIdentity { owner, who, session: None };
+        let identity = ResolvedIdentity { owner, principal, session: None };
         Ok(Self {
             credentials: key.credentials().ok_or(KeyLookupError::Unknown)?,
             status: key.status,
-            identity: holder,
+            identity,
         })
     }
 }
 
 impl ResolvedIdentity {
-    /// Whom STS vouches for, if it is an identity of the store's: by its unique id, for a name may be given to somebody else.
-    /// What policies AWS limits its session by is not known here.
+    /// Resolves an identity that STS reported, by its unique id, because a later identity may have
+    /// the same name. The session policies that AWS applies to the session are not known here.
     ///
     /// # Errors
-    /// [`Unheld::Unknown`] where it is none, [`Unheld::Corrupt`].
+    /// [`KeyLookupError::Unknown`] if the store has no such identity, [`KeyLookupError::Corrupt`].
     pub fn from_sts(state: &State, proven: &ProvenIdentity) -> Result<Self, KeyLookupError> {
         let account = proven.account.as_str();
         let (id, session) = proven.user_id.split_once(':').unwrap_or((&proven.user_id, ""));
         let (kind, names) = proven.arn.resource().split_once('/').ok_or(KeyLookupError::Unknown)?;
-        let (who, role) = match kind {
+        let (principal, role) = match kind {
             "user" => {
                 let user = names
                     .rsplit('/')
@@ -178,27 +144,27 @@ impl ResolvedIdentity {
                     .split('/')
                     .next()
                     .and_then(|name| state.roles.get(&account_key(account, name)));
-                let who = PrincipalRecord::Role(Arc::clone(
+                let principal = PrincipalRecord::Role(Arc::clone(
                     role.filter(|role| role.unique_id == id).ok_or(KeyLookupError::Unknown)?,
                 ));
-                let arn = who.arn(partition(state, &proven.account)?)?;
-                (who, Some(arn))
+                let arn = principal.arn(partition(state, &proven.account)?)?;
+                (principal, Some(arn))
             }
             _ => return Err(KeyLookupError::Unknown),
         };
         let (account, unique_id, tags) =
-            (proven.account.clone(), proven.user_id.clone(), pairs(who.tags()));
+            (proven.account.clone(), proven.user_id.clone(), pairs(principal.tags()));
         Ok(Self {
             owner: KeyOwner { arn: proven.arn.clone(), account, unique_id, role, tags },
-            who,
+            principal,
             session: None,
         })
     }
 
-    /// The holder of a session that was opened.
+    /// Resolves the identity of an opened session.
     ///
     /// # Errors
-    /// [`Unheld::Unknown`] where its user or role has gone, [`Unheld::Corrupt`].
+    /// [`KeyLookupError::Unknown`] if its user or role was deleted, [`KeyLookupError::Corrupt`].
     pub fn from_session(state: &State, session: Session) -> Result<Self, KeyLookupError> {
         let partition = partition(state, &session.account)?;
         let account = session.account.as_str();
@@ -215,30 +181,33 @@ impl ResolvedIdentity {
                 .filter(|role| role.unique_id == session.unique_id)
         };
         let id = &session.unique_id;
-        let (who, arn, unique_id, behind) = match &session.subject {
+        let (principal, arn, unique_id, role_arn) = match &session.subject {
             Subject::User { name } => {
-                let who =
+                let principal =
                     PrincipalRecord::User(Arc::clone(user(name).ok_or(KeyLookupError::Unknown)?));
-                let arn = who.arn(partition)?;
-                (who, arn, id.clone(), None)
+                let arn = principal.arn(partition)?;
+                (principal, arn, id.clone(), None)
             }
-            Subject::Role { name, session: at } => {
+            Subject::Role { name, session: session_name } => {
                 let role = role(name).ok_or(KeyLookupError::Unknown)?;
-                let arn = format!("arn:{partition}:sts::{account}:assumed-role/{}/{at}", role.name)
-                    .parse()?;
-                let who = PrincipalRecord::Role(Arc::clone(role));
-                let behind = who.arn(partition)?;
-                (who, arn, format!("{id}:{at}"), Some(behind))
+                let arn = format!(
+                    "arn:{partition}:sts::{account}:assumed-role/{}/{session_name}",
+                    role.name
+                )
+                .parse()?;
+                let principal = PrincipalRecord::Role(Arc::clone(role));
+                let role_arn = principal.arn(partition)?;
+                (principal, arn, format!("{id}:{session_name}"), Some(role_arn))
             }
-            Subject::Federated { user: name, name: lent } => {
-                let who =
+            Subject::Federated { user: name, name: federated } => {
+                let principal =
                     PrincipalRecord::User(Arc::clone(user(name).ok_or(KeyLookupError::Unknown)?));
                 let arn =
-                    format!("arn:{partition}:sts::{account}:federated-user/{lent}").parse()?;
-                (who, arn, format!("{account}:{lent}"), None)
+                    format!("arn:{partition}:sts::{account}:federated-user/{federated}").parse()?;
+                (principal, arn, format!("{account}:{federated}"), None)
             }
         };
-        let own = who.tags().iter().filter(|(key, _)| !session.tags.contains_key(*key));
+        let own = principal.tags().iter().filter(|(key, _)| !session.tags.contains_key(*key));
         let tags = session
             .tags
             .iter()
@@ -246,14 +215,14 @@ impl ResolvedIdentity {
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect();
         let owner =
-            KeyOwner { arn, account: session.account.clone(), unique_id, role: behind, tags };
-        Ok(Self { owner, who, session: Some(session) })
+            KeyOwner { arn, account: session.account.clone(), unique_id, role: role_arn, tags };
+        Ok(Self { owner, principal, session: Some(session) })
     }
 
-    /// The identity as policies see it.
+    /// Returns the identity as the caller in a policy evaluation.
     ///
     /// # Errors
-    /// Where its ARN is not that of an identity.
+    /// [`InvalidName`] if its ARN is not the ARN of an identity.
     pub fn caller(&self) -> Result<Caller, InvalidName> {
         let caller = Caller::new(&self.owner.arn)?.with_unique_id(&self.owner.unique_id);
         Ok(match &self.owner.role {
@@ -262,28 +231,29 @@ impl ResolvedIdentity {
         })
     }
 
-    /// The policies that bear on what the identity does to resources of `resource_account`.
+    /// Returns the policies that apply to the identity's access to resources of `resource_account`.
     #[must_use]
     pub fn effective_policies(
         &self,
         state: &State,
         resource_account: &AccountId,
     ) -> EffectivePolicies {
-        let mut documents = EffectivePolicies::for_principal(state, &self.who, resource_account);
+        let mut policies =
+            EffectivePolicies::for_principal(state, &self.principal, resource_account);
         if let Some(session) = &self.session {
             let inline = session
                 .policies
                 .iter()
                 .map(|document| ("session policy".to_owned(), document.clone()));
-            documents.session = inline
+            policies.session = inline
                 .chain(session.policy_arns.iter().map(|arn| managed_policy_document(state, arn)))
                 .collect();
         }
-        documents
+        policies
     }
 
-    /// What is known of the identity, and of the time, by condition key.
-    /// Source: IAM user guide, "AWS global condition context keys".
+    /// Returns the condition keys of the identity and the time. Source: IAM user guide, "AWS global
+    /// condition context keys".
     #[must_use]
     pub fn context(&self, now: SystemTime) -> Context {
         let mut context = Context::new();
@@ -307,7 +277,7 @@ impl ResolvedIdentity {
     }
 }
 
-/// The partition of an account.
+/// Returns the partition of an account.
 fn partition(state: &State, account: &AccountId) -> Result<Partition, KeyLookupError> {
     state
         .accounts

@@ -1,8 +1,10 @@
-//! The authority: it knows accounts, users, roles, keys, policies and database instances, and decides who may log in.
+//! The authority: accounts, users, roles, access keys, policies and database instances, and the
+//! decision on each database login.
 //!
-//! The way of one login: a database server's module asks over the [`daemon`]'s Unix socket, or a server that can't load
-//! one binds to the [`ldap`] front; both bring a [`verifier::Login`] to the [`verifier::Verifier`], which reads the
-//! [`store`], decides, and writes the [`log`] before it answers. [`api`] speaks AWS's own API to the clients.
+//! Path of one login: a database server's module sends a request over the Unix socket
+//! ([`verifier_socket`]), or a server that cannot load a module binds to the LDAP listener
+//! ([`ldap`]). Both pass a [`verifier::LoginRequest`] to the [`verifier::Verifier`], which reads
+//! the [`store`], decides, and writes the decision to the [`log`] before it responds.
 
 pub mod accept;
 pub mod aws_managed;

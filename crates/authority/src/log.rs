@@ -1,4 +1,5 @@
-//! The access log: every decision as a line of JSON, and every denial in the words of RDS's `iam-db-auth-error` log.
+//! Access log: each decision as a line of JSON, and each denial as a message of RDS's
+//! `iam-db-auth-error` log.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -8,56 +9,59 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use countersign_core::audit::AuditRecord;
+use countersign_core::failure::{AuditOutcome, Class, Failure};
 use countersign_core::name::InstanceId;
+use countersign_core::policy::Permit;
 
-/// The file with a line of JSON for each decision, in the log's directory.
+/// Name of the file with one line of JSON for each decision.
 pub const DECISIONS: &str = "decisions.jsonl";
 
-/// The file with RDS's messages, in the log's directory.
+/// Name of the file with RDS's messages for all instances.
 pub const RDS_ERRORS: &str = "iam-db-auth-error.log";
 
-/// The directory with the same messages once more, in a file for each instance, in the log's directory.
-const OF_INSTANCES: &str = "iam-db-auth-error";
+/// Name of the directory with RDS's messages, one file for each instance.
+const INSTANCE_ERRORS: &str = "iam-db-auth-error";
 
-/// Both files, open for appending. Each line is one write, so that lines of several processes don't mix.
+/// The log files, open for appending. Each line is one write, so that lines of several processes do
+/// not mix.
 #[derive(Debug)]
 pub struct AccessLog {
     decisions: Mutex<Lines<File>>,
     rds_errors: Mutex<Lines<File>>,
-    of_instances: PathBuf,
+    instance_errors: PathBuf,
 }
 
 impl AccessLog {
-    /// Opens the log in `directory`, which is made, private to its owner, where it does not exist. A line that a crash
-    /// has torn is ended, so that the next one stands by itself.
+    /// Opens the log in `directory`. Creates the directory with mode 0700 if it does not exist.
+    /// Terminates a line that a crash cut short, so that the next line is separate.
     ///
     /// # Errors
-    /// The system's, with the file that it is about.
+    /// Any error of the operating system, with the path.
     pub fn open(directory: &Path) -> io::Result<Self> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(directory)
-            .map_err(|error| named(directory, &error))?;
+            .map_err(|error| with_path(directory, &error))?;
         let open = |file: &str| {
             let path = directory.join(file);
             open(&path)
                 .map(|file| Mutex::new(Lines::new(file)))
-                .map_err(|error| named(&path, &error))
+                .map_err(|error| with_path(&path, &error))
         };
-        let of_instances = directory.join(OF_INSTANCES);
+        let instance_errors = directory.join(INSTANCE_ERRORS);
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
-            .create(&of_instances)
-            .map_err(|error| named(&of_instances, &error))?;
-        Ok(Self { decisions: open(DECISIONS)?, rds_errors: open(RDS_ERRORS)?, of_instances })
+            .create(&instance_errors)
+            .map_err(|error| with_path(&instance_errors, &error))?;
+        Ok(Self { decisions: open(DECISIONS)?, rds_errors: open(RDS_ERRORS)?, instance_errors })
     }
 
-    /// Writes one decision. A login is let in only once this has succeeded.
+    /// Writes one decision. A login is allowed only after this succeeded.
     ///
     /// # Errors
-    /// The system's: a full disk, say.
+    /// Any error of the operating system, such as a full disk.
     pub fn write(&self, record: &AuditRecord) -> io::Result<()> {
         let lock = |lines| Mutex::lock(lines).unwrap_or_else(PoisonError::into_inner);
         lock(&self.decisions).add(&serde_json::to_string(record)?)?;
@@ -65,9 +69,9 @@ impl AccessLog {
             Some(message) => {
                 let line = format!("{} {message}", record.time);
                 lock(&self.rds_errors).add(&line)?;
-                // Anybody can ask about instances that there are not: those get no file.
+                // Any peer can name instances that do not exist: these get no file.
                 if record.resource.is_some() {
-                    Lines::new(open(&self.of(&record.instance))?).add(&line)
+                    Lines::new(open(&self.denials_path(&record.instance))?).add(&line)
                 } else {
                     Ok(())
                 }
@@ -76,56 +80,94 @@ impl AccessLog {
         }
     }
 
-    fn of(&self, instance: &InstanceId) -> PathBuf {
-        self.of_instances.join(format!("{instance}.log"))
+    fn denials_path(&self, instance: &InstanceId) -> PathBuf {
+        self.instance_errors.join(format!("{instance}.log"))
     }
 
-    /// The length of an instance's denials in RDS's words, in bytes, and when the last came; none where there was none.
+    /// Returns the size in bytes of an instance's file of denials and the time of its last write;
+    /// `None` if it does not exist.
     ///
     /// # Errors
-    /// The system's.
+    /// Any error of the operating system.
     pub fn denials(&self, instance: &InstanceId) -> io::Result<Option<(u64, SystemTime)>> {
-        match fs::metadata(self.of(instance)) {
+        match fs::metadata(self.denials_path(instance)) {
             Ok(found) => Ok(Some((found.len(), found.modified()?))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// At most `max` bytes of them from `offset` on.
+    /// Returns at most `max` bytes of an instance's denials from `offset` on.
     ///
     /// # Errors
-    /// The system's.
+    /// Any error of the operating system.
     pub fn read_denials(
         &self,
         instance: &InstanceId,
         offset: u64,
         max: u64,
     ) -> io::Result<Vec<u8>> {
-        let mut file = File::open(self.of(instance))?;
+        let mut file = File::open(self.denials_path(instance))?;
         file.seek(SeekFrom::Start(offset))?;
         let mut read = Vec::new();
         file.take(max).read_to_end(&mut read)?;
         Ok(read)
     }
 
-    /// Takes them away, for an instance that has gone.
+    /// Deletes the file of denials of a deleted instance.
     ///
     /// # Errors
-    /// The system's.
+    /// Any error of the operating system.
     pub fn remove_denials(&self, instance: &InstanceId) -> io::Result<()> {
-        match fs::remove_file(self.of(instance)) {
+        match fs::remove_file(self.denials_path(instance)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
     }
 }
 
-/// Whole lines, one after the other.
+/// Record of one decision, written by [`PendingRecord::close`]. A record that is dropped before is
+/// written as an error.
+#[derive(Debug)]
+pub(crate) struct PendingRecord<'a> {
+    /// The log; `None` after the attempt to write.
+    log: Option<&'a AccessLog>,
+    pub(crate) record: AuditRecord,
+}
+
+impl<'a> PendingRecord<'a> {
+    pub(crate) const fn new(log: &'a AccessLog, record: AuditRecord) -> Self {
+        Self { log: Some(log), record }
+    }
+
+    /// Writes the decision. If that fails, an allowed login is denied.
+    pub(crate) fn close(mut self, decided: Result<Permit, Failure>) -> Result<Permit, Failure> {
+        (self.record.outcome, self.record.class, self.record.reason) = match &decided {
+            Ok(permit) => (AuditOutcome::Allowed, None, permit.to_string()),
+            Err(failure) => (failure.class.outcome(), Some(failure.class), failure.detail.clone()),
+        };
+        let written = self.log.take().map_or(Ok(()), |log| log.write(&self.record));
+        written.map_err(|error| {
+            Failure::new(Class::Internal, format!("cannot write the access log: {error}"))
+        })?;
+        decided
+    }
+}
+
+impl Drop for PendingRecord<'_> {
+    fn drop(&mut self) {
+        let Some(log) = self.log.take() else { return };
+        if let Err(error) = log.write(&self.record) {
+            tracing::error!(%error, user = %self.record.user, "abandoned decision not logged");
+        }
+    }
+}
+
+/// Writer of whole lines.
 #[derive(Debug)]
 struct Lines<W> {
     out: W,
-    /// Whether the last line has no end: a part of it alone could be written.
+    /// True if the last line was written in part, without its line feed.
     torn: bool,
 }
 
@@ -134,7 +176,7 @@ impl<W: Write> Lines<W> {
         Self { out, torn: false }
     }
 
-    /// Adds `line`, which has no line feed in it, in one write, and before it the end of one that is torn.
+    /// Appends `line`, which contains no line feed, in one write; terminates a torn line before it.
     fn add(&mut self, line: &str) -> io::Result<()> {
         let line = format!("{}{line}\n", if self.torn { "\n" } else { "" });
         let written = loop {
@@ -143,14 +185,14 @@ impl<W: Write> Lines<W> {
                 written => break written?,
             }
         };
-        // The rest of a line would come too late: another process may have written since.
+        // The rest of a torn line is not written: another process may have written since.
         if let Some(last) = line.as_bytes().get(..written).and_then(<[u8]>::last) {
             self.torn = *last != b'\n';
         }
         if written == line.len() {
             Ok(())
         } else {
-            Err(io::Error::new(io::ErrorKind::WriteZero, "a part of a line alone could be written"))
+            Err(io::Error::new(io::ErrorKind::WriteZero, "the line was written in part only"))
         }
     }
 }
@@ -168,8 +210,8 @@ fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-fn named(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("the access log {}: {error}", path.display()))
+fn with_path(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot use the access log {}: {error}", path.display()))
 }
 
 #[cfg(test)]

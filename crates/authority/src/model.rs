@@ -1,4 +1,4 @@
-//! What the authority knows about: each record is one row of its store, written as JSON.
+//! Records of the authority's store. Each record is one row, encoded as JSON.
 
 mod account;
 mod federation;
@@ -10,7 +10,7 @@ mod rds;
 
 pub use account::{Account, Level};
 pub use federation::{ContainerGrant, OidcProvider, PortalGrant, SecretRecord, ServiceAccount};
-pub use identity::{Group, Identity, IdentityKind, InstanceProfile, Role, User};
+pub use identity::{Group, Identity, IdentityKind, InstanceProfile, PrincipalRecord, Role, User};
 pub use instance::{Address, Instance};
 pub use key::AccessKey;
 pub use policy::{AwsPolicy, ManagedPolicy, PolicyVersion, Tags};
@@ -18,13 +18,13 @@ pub use rds::{CustomEndpoint, DbCluster, DbInstance, DbProxy, DbStatus, Endpoint
 
 use std::time::{Duration, SystemTime};
 
-/// Seconds since 1970, as records have them.
+/// Returns the seconds since 1970-01-01T00:00:00Z, the form of all instants in records.
 #[must_use]
 pub fn seconds(at: SystemTime) -> u64 {
     at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// The instant of [`seconds`].
+/// Returns the instant that is `seconds` after 1970-01-01T00:00:00Z.
 #[must_use]
 pub fn instant(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH

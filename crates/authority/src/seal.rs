@@ -1,8 +1,9 @@
-//! Sealing: what the authority gives to a client to keep, and must find unread and unchanged when it comes back.
+//! Authenticated encryption of data that a client keeps for the authority.
 //!
-//! A session token is a sealed session, so that no authority has to remember the sessions that it gave: any that holds
-//! the same key opens it. The text begins as AWS's session tokens do (`FwoGZXIvYXdzE…`), since that is the base64 of its
-//! first bytes: `17 0a 06 "er/aws" 10`, the last of which is also this format's version.
+//! A session token is a sealed session, so that no authority has to store the sessions that it
+//! issued: any authority that holds the same key opens the token. The text begins like AWS's
+//! session tokens (`FwoGZXIvYXdzE…`), the base64 of the first bytes `17 0a 06 "er/aws" 10`. The
+//! last of these bytes is the version of this format.
 
 use std::fmt;
 
@@ -11,42 +12,45 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-/// The longest text that is opened, in bytes, and so the longest that is made.
+/// Maximum size in bytes of a sealed text.
 pub const MAX_SEALED: usize = 16 * 1024;
 
-/// How every sealed text begins. Its last byte, `0x10`, is the version: another format gets another one.
+/// First bytes of each sealed text. The last byte, `0x10`, is the version of the format.
 const HEAD: &[u8; 10] = b"\x17\x0a\x06er/aws\x10";
 
-/// What AES-GCM adds behind the text (NIST SP 800-38D).
+/// Size in bytes of AES-GCM's authentication tag (NIST SP 800-38D).
 const TAG_LENGTH: usize = 16;
 
-/// What surrounds the plaintext.
+/// Bytes that sealing adds to the plaintext, before base64.
 const OVERHEAD: usize = HEAD.len() + NONCE_LEN + TAG_LENGTH;
 
-/// The longest plaintext: three bytes of what is sealed take four of base64.
+/// Maximum size in bytes of a plaintext: base64 encodes three bytes as four.
 pub const MAX_PLAINTEXT: usize = MAX_SEALED / 4 * 3 - OVERHEAD;
 
-/// Why nothing was sealed.
+/// Reason for which nothing was sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
-    /// It would be longer than is ever opened.
-    #[error("{0} bytes can't be sealed, the most is {MAX_PLAINTEXT}: leave something out")]
+    /// The sealed text would exceed [`MAX_SEALED`].
+    #[error("cannot seal {0} bytes: the maximum is {MAX_PLAINTEXT}; shorten the policies or tags")]
     TooLong(usize),
-    /// The cryptographic library has no random bytes, or no memory.
-    #[error("the system gives no random bytes to seal with")]
+    /// The plaintext cannot be encoded as JSON.
+    #[error("cannot encode the session as JSON")]
+    Encode,
+    /// The cryptographic library got no random bytes or no memory.
+    #[error("cannot seal: the operating system returned no random bytes")]
     Random,
 }
 
-/// A key that seals with AES-256-GCM, each time with a random nonce: good for 2³² texts (NIST SP 800-38D, section 8.3).
-/// `Debug` is redacted, there is no `Display` and no `Serialize`, and the memory is wiped on drop.
+/// Key for AES-256-GCM with a random nonce for each text; it may seal 2³² texts (NIST SP 800-38D,
+/// section 8.3). `Debug` prints no key material, and the memory is wiped on drop.
 pub struct SealingKey {
     bytes: Zeroizing<[u8; 32]>,
-    /// Set up once; the library wipes its memory when it frees it.
+    /// Initialised once; the library wipes its memory when it frees it.
     cipher: RandomizedNonceKey,
 }
 
 impl SealingKey {
-    /// A new key.
+    /// Generates a key.
     ///
     /// # Errors
     /// [`SealError::Random`]
@@ -56,16 +60,16 @@ impl SealingKey {
         Self::of(bytes).ok_or(SealError::Random)
     }
 
-    /// The key whose 32 bytes are `text` in base64; `None` for anything else.
+    /// Decodes a key of 32 bytes from base64; returns `None` for any other text.
     #[must_use]
     pub fn from_base64(text: &str) -> Option<Self> {
-        // Room for what the decoder reckons with, which is more than 32.
+        // The decoder requires room for its own estimate of the length, which exceeds 32.
         let mut bytes = Zeroizing::new([0; 48]);
         let length = STANDARD.decode_slice(text, &mut *bytes).ok()?;
         Self::of(Zeroizing::new(bytes.get(..length)?.try_into().ok()?))
     }
 
-    /// The key's bytes in base64, for storing: never for showing.
+    /// Encodes the key in base64 for storage. Never log or print it.
     #[must_use]
     pub fn to_base64(&self) -> Zeroizing<String> {
         encoded(&*self.bytes)
@@ -76,7 +80,8 @@ impl SealingKey {
         Some(Self { bytes, cipher })
     }
 
-    /// Seals `plaintext`. It opens only with the same `aad`, which says what it is for, and is not part of the text.
+    /// Seals `plaintext`. Opening requires the same `aad`, which names the purpose and is not part
+    /// of the text.
     ///
     /// # Errors
     /// [`SealError`]
@@ -93,13 +98,15 @@ impl SealingKey {
         Ok(encoded(&Zeroizing::new(parts.concat())))
     }
 
-    /// What was sealed in `text` with this key for the same `aad`; `None` for whatever else it is.
+    /// Returns the plaintext of `text` if it was sealed with this key and the same `aad`; otherwise
+    /// `None`.
     #[must_use]
     pub fn open(&self, text: &str, aad: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         if text.len() > MAX_SEALED {
             return None;
         }
-        // Padding must be whole and unused bits zero: each sealed text has one spelling.
+        // The decoder requires complete padding and zero unused bits, so each sealed text has one
+        // spelling.
         let mut bytes = Zeroizing::new(STANDARD.decode(text).ok()?);
         let nonce = bytes.strip_prefix(HEAD)?.first_chunk::<NONCE_LEN>()?.into();
         let sealed = bytes.get_mut(HEAD.len() + NONCE_LEN..)?;

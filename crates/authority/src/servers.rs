@@ -1,7 +1,7 @@
-//! What runs database servers for the RDS API: the API says what is to be, and somebody who is handed in does it.
+//! Interface between the RDS API and the component that runs database servers.
 //!
-//! Everything here blocks, for seconds where a server is made: it is called where that does no harm. What the API keeps of an
-//! instance, and who may log in there, is not known to the one who runs it.
+//! All methods block, [`Servers::create`] for seconds: call them from a thread that may block. An
+//! implementation knows neither the API's records of an instance nor the permissions to log in.
 
 use std::fmt::Debug;
 use std::time::SystemTime;
@@ -10,151 +10,156 @@ use countersign_core::credentials::Secret;
 use countersign_core::endpoint::HostName;
 use countersign_core::name::{Engine, InstanceId, ResourceId};
 
-/// The most of a log that is given at once, in bytes: RDS gives 1 MB.
+/// Maximum size in bytes of one portion of a log: RDS returns 1 MB.
 pub const MAX_LOG_PORTION: u64 = 1 << 20;
 
-/// A version of a server that can be had.
+/// Installed version of an engine.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EngineVersion {
-    /// The server's kind.
+    /// Database engine.
     pub engine: Engine,
-    /// The whole version, such as `15.18`, `10.11.19` or `9.7.4`.
+    /// Full version, such as `15.18`, `10.11.19` or `9.7.4`.
     pub version: String,
 }
 
-/// The user that an instance has from its creation: on RDS, the master user.
+/// Master user: the database user created with an instance.
 #[derive(Debug, Clone)]
 pub struct MasterUser {
-    /// Its name: a letter, then letters, digits and underscores.
+    /// User name: a letter, then letters, digits and underscores.
     pub name: String,
-    /// Its password: printable ASCII without `/`, `"`, `@` and space, as RDS has it.
+    /// Password: printable ASCII without `/`, `"`, `@` and space, as on RDS.
     pub password: Secret,
 }
 
-/// A server that is to be made.
+/// Description of a server to be created.
 #[derive(Debug, Clone)]
 pub struct NewServer {
-    /// Its name, which no other server has.
+    /// Name; unique among all servers.
     pub instance: InstanceId,
-    /// What policies name it by.
+    /// Resource id that policies use.
     pub resource_id: ResourceId,
-    /// Its kind.
+    /// Database engine.
     pub engine: Engine,
-    /// Its version, whole or the beginning of it; the newest that is installed where none is given.
+    /// Version or prefix of one; `None`: the newest installed version.
     pub version: Option<String>,
-    /// Its port; a free one where none is given.
+    /// TCP port; `None`: a free port.
     pub port: Option<u16>,
-    /// A database to make in it.
+    /// Database to create.
     pub database: Option<String>,
-    /// The user to make in it. A replica has those of its source.
+    /// Master user to create. A replica has the users of its source.
     pub master: Option<MasterUser>,
-    /// The server that it follows.
+    /// Source server, if the new server is a replica.
     pub replica_of: Option<InstanceId>,
 }
 
-/// Where a server is reached.
+/// Address and version of a running server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunningServer {
-    /// Every name that it is reached by, on the one port: tokens may be signed for each.
+    /// Host names under which clients reach the server's port. Tokens may be signed for each of
+    /// them.
     pub hosts: Vec<HostName>,
-    /// The name to tell clients.
+    /// Host name reported to clients.
     pub host: HostName,
-    /// Its port.
+    /// TCP port.
     pub port: u16,
-    /// Its whole version.
+    /// Full version.
     pub version: String,
 }
 
-/// A server that is there.
+/// State of an existing server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerDescription {
-    /// Whether it is meant to run; one that was stopped stays so until it is started.
+    /// True if the server is configured to run; false from a stop to the next start.
     pub started: bool,
-    /// Where it is reached when it runs.
+    /// Address of the server while it runs.
     pub running: RunningServer,
-    /// The database that it was made with.
+    /// Database created with the server.
     pub database: String,
-    /// The user that it was made with.
+    /// Master user created with the server.
     pub user: String,
 }
 
-/// A log of a server.
+/// Log file of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogFile {
-    /// Its name as RDS has it, such as `error/postgresql.log`.
+    /// Name as on RDS, such as `error/postgresql.log`.
     pub name: String,
-    /// Its length, in bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// When it was last written.
+    /// Time of the last write.
     pub last_written: SystemTime,
 }
 
-/// Why a server was not made, found or changed.
+/// Error of an operation on a server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ServersError {
-    /// No such engine, or version of it, can be had.
+    /// The engine, or the requested version of it, is not installed.
     #[error("{0}")]
     NotFound(String),
-    /// There is no such instance.
-    #[error("there is no server {0}")]
+    /// No server has this name.
+    #[error("cannot find server {0}")]
     InstanceNotFound(InstanceId),
     /// Another program listens on the port.
-    #[error("port {0} is taken: name another, or none for a free one")]
+    #[error(
+        "cannot listen on port {0}: it is in use; choose another port, or omit it for a free one"
+    )]
     PortInUse(u16),
-    /// What was asked for can't be done.
+    /// The request is invalid.
     #[error("{0}")]
     Invalid(String),
-    /// It can be done, and did not succeed.
+    /// The operation failed.
     #[error("{0}")]
     Failed(String),
 }
 
-/// What runs database servers. Two calls for the same instance don't happen at a time: the second is refused.
+/// Runs database servers. Two operations on one instance never run at the same time: the second is
+/// rejected.
 pub trait Servers: Debug + Send + Sync {
-    /// The versions that are installed.
+    /// Returns the installed versions.
     ///
     /// # Errors
     /// [`ServersError::Failed`]
     fn versions(&self) -> Result<Vec<EngineVersion>, ServersError>;
 
-    /// Makes and starts a server, with its user and database, and waits until it takes logins. Nothing is left of one that
-    /// fails.
+    /// Creates and starts a server with its user and database, and waits until it accepts logins. A
+    /// failed creation leaves nothing behind.
     ///
     /// # Errors
     /// [`ServersError`]
     fn create(&self, server: &NewServer) -> Result<RunningServer, ServersError>;
 
-    /// What is known of a server.
+    /// Returns the state of a server.
     ///
     /// # Errors
-    /// [`ServersError::NoInstance`], [`ServersError::NotFound`] where its programs have gone.
+    /// [`ServersError::InstanceNotFound`]; [`ServersError::NotFound`] if the engine's programs are
+    /// no longer installed.
     fn describe(&self, instance: &InstanceId) -> Result<ServerDescription, ServersError>;
 
-    /// Starts a server that was stopped, and waits until it takes logins.
+    /// Starts a stopped server, and waits until it accepts logins.
     ///
     /// # Errors
     /// [`ServersError`]
     fn start(&self, instance: &InstanceId) -> Result<RunningServer, ServersError>;
 
-    /// Stops a server, until it is started again.
+    /// Stops a server until the next start.
     ///
     /// # Errors
     /// [`ServersError`]
     fn stop(&self, instance: &InstanceId) -> Result<(), ServersError>;
 
-    /// Stops a server and starts it again.
+    /// Stops and starts a server.
     ///
     /// # Errors
     /// [`ServersError`]
     fn reboot(&self, instance: &InstanceId) -> Result<RunningServer, ServersError>;
 
-    /// Stops a server, and takes its data away.
+    /// Stops a server and deletes its data.
     ///
     /// # Errors
     /// [`ServersError`]
     fn delete(&self, instance: &InstanceId) -> Result<(), ServersError>;
 
-    /// Gives the user that a server was made with another password.
+    /// Changes the password of the master user.
     ///
     /// # Errors
     /// [`ServersError`]
@@ -165,22 +170,23 @@ pub trait Servers: Debug + Send + Sync {
         password: &Secret,
     ) -> Result<(), ServersError>;
 
-    /// Has a server that follows another go on by itself.
+    /// Ends the replication of a replica, so that it accepts writes.
     ///
     /// # Errors
     /// [`ServersError`]
     fn promote(&self, instance: &InstanceId) -> Result<(), ServersError>;
 
-    /// The logs of a server.
+    /// Returns the log files of a server.
     ///
     /// # Errors
     /// [`ServersError`]
     fn logs(&self, instance: &InstanceId) -> Result<Vec<LogFile>, ServersError>;
 
-    /// A portion of one of [`Servers::logs`], from `offset` on: at most `max` bytes, and never more than [`MAX_PORTION`].
+    /// Returns at most `max` bytes of a log file from `offset` on, and never more than
+    /// [`MAX_LOG_PORTION`].
     ///
     /// # Errors
-    /// [`ServersError::Invalid`] for a name that is none of them, and the others.
+    /// [`ServersError::Invalid`] if `name` is not among [`Servers::logs`]; the other errors.
     fn read_log(
         &self,
         instance: &InstanceId,

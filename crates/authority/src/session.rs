@@ -1,9 +1,10 @@
-//! Temporary credentials: a user's own, those of an assumed role, or a federated user's.
+//! Temporary credentials: of a user, an assumed role or a federated user.
 //!
-//! The authority remembers none of them. All that there is to know of a session, its secret too, is sealed in its session
-//! token, so that every authority with the same store can check it. What a session may do is decided by what the user or role
-//! may do when it is used; deleting that ends its sessions, and a policy on `aws:TokenIssueTime` ends those of before an instant,
-//! as on AWS.
+//! The authority stores no sessions. All data of a session, including its secret key, is sealed in
+//! its session token, so that every authority with the same store can verify it. The permissions of
+//! a session follow from the current policies of its user or role. Deleting the user or role ends
+//! its sessions, and a policy on `aws:TokenIssueTime` ends those issued before an instant, as on
+//! AWS.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,62 +17,62 @@ use zeroize::Zeroizing;
 
 use crate::model::{Tags, instant};
 use crate::random;
-use crate::seal::SealingKey;
-use crate::store::StoreError;
+use crate::seal::{SealError, SealingKey};
 
-/// Whose session it is.
+/// Identity that a session belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Subject {
-    /// A user's own: GetSessionToken.
+    /// Session of a user (`GetSessionToken`).
     User {
-        /// The user's name.
+        /// Name of the user.
         name: String,
     },
-    /// A role that was assumed.
+    /// Session of an assumed role.
     Role {
-        /// The role's name.
+        /// Name of the role.
         name: String,
-        /// The session's name: 2 to 64 of `[A-Za-z0-9_+=,.@-]`.
+        /// Role session name: 2 to 64 of `[A-Za-z0-9_+=,.@-]`.
         session: String,
     },
-    /// Somebody to whom a user lends a part of its rights: GetFederationToken.
+    /// Federated user with a part of a user's permissions (`GetFederationToken`).
     Federated {
-        /// The user's name.
+        /// Name of the user.
         user: String,
-        /// The federated user's name: 2 to 32 characters.
+        /// Name of the federated user: 2 to 32 characters.
         name: String,
     },
 }
 
-/// A session, as it is sealed.
+/// Data of a session, which its session token holds sealed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
-    /// The account of the user or role.
+    /// Account of the user or role, 12 digits.
     pub account: AccountId,
-    /// Whose it is.
+    /// Identity that the session belongs to.
     pub subject: Subject,
-    /// The unique id of the user or role: another one of the same name is not meant.
+    /// Unique id of the user or role. A later identity of the same name does not match.
     pub unique_id: String,
-    /// When it began, in seconds since 1970.
+    /// Time of issue, in seconds since 1970.
     pub issued: u64,
-    /// When it ends, likewise.
+    /// Time of expiry, in seconds since 1970.
     pub expires: u64,
-    /// Documents that say what it may do at the most: inline first, by name.
+    /// Session policies: documents that limit the permissions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<String>,
-    /// ARNs of managed policies that say so too.
+    /// ARNs of managed policies that limit the permissions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policy_arns: Vec<String>,
-    /// Tags of the session, which go before those of the identity.
+    /// Session tags, which take precedence over the tags of the identity.
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
     pub tags: Tags,
-    /// The keys of the tags that the sessions which come out of this one inherit.
+    /// Keys of the tags that sessions of chained roles inherit (`TransitiveTagKeys`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub transitive_tag_keys: Vec<String>,
-    /// Who is behind it all, which stays through a chain of roles.
+    /// Source identity, which persists through a chain of roles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_identity: Option<String>,
-    /// Further condition keys that hold for as long as the session does: `aws:FederatedProvider`, `ISSUER:sub`, …
+    /// Condition keys that hold for the session's lifetime: `aws:FederatedProvider`, `ISSUER:sub`,
+    /// …
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub context_keys: BTreeMap<String, String>,
 }
@@ -85,7 +86,7 @@ impl fmt::Debug for Session {
     }
 }
 
-/// What is in a session token.
+/// Plaintext of a session token.
 #[derive(Serialize, Deserialize)]
 struct Sealed {
     secret: Zeroizing<String>,
@@ -94,32 +95,28 @@ struct Sealed {
 }
 
 impl Session {
-    /// Credentials of the form `ASIA…`, with all of the session in their token.
+    /// Issues credentials with an id `ASIA…` and the session sealed in their token.
     ///
     /// # Errors
-    /// [`StoreError::Random`]; [`StoreError::Corrupt`] for a session with more in it than a token can hold.
-    pub fn issue(&self, sealing: &SealingKey) -> Result<Credentials, StoreError> {
-        let bare = random::credentials("ASIA")?;
+    /// [`SealError::Random`], [`SealError::Encode`]; [`SealError::TooLong`] if the session exceeds
+    /// the maximum size of a token.
+    pub fn issue(&self, sealing: &SealingKey) -> Result<Credentials, SealError> {
+        let credentials = random::credentials("ASIA").map_err(|_| SealError::Random)?;
         let sealed = Sealed {
-            secret: Zeroizing::new(bare.secret.expose().to_owned()),
+            secret: Zeroizing::new(credentials.secret.expose().to_owned()),
             session: self.clone(),
         };
-        let unusable = |error: &dyn fmt::Display| {
-            StoreError::Corrupt(format!("the session can't be sealed: {error}"))
-        };
-        let text = Zeroizing::new(serde_json::to_vec(&sealed).map_err(|error| unusable(&error))?);
-        let token = sealing
-            .seal(&text, bare.access_key_id.as_str().as_bytes())
-            .map_err(|error| unusable(&error))?;
+        let text = Zeroizing::new(serde_json::to_vec(&sealed).map_err(|_| SealError::Encode)?);
+        let token = sealing.seal(&text, credentials.access_key_id.as_str().as_bytes())?;
         Ok(Credentials {
             session_token: Secret::new(token.as_str()),
             expires: Some(instant(self.expires)),
-            ..bare
+            ..credentials
         })
     }
 
-    /// The session in `token`, which must have come with the access key `id`, and its credentials. Whether it has ended is not
-    /// looked at.
+    /// Opens `token`, which must have come with the access key `id`, and returns its session and
+    /// credentials. Does not check the expiry.
     #[must_use]
     pub fn open(
         sealing: &SealingKey,
@@ -137,7 +134,7 @@ impl Session {
         Some((session, credentials))
     }
 
-    /// When it ends.
+    /// Returns the time of expiry.
     #[must_use]
     pub fn expires_at(&self) -> SystemTime {
         instant(self.expires)

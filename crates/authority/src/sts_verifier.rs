@@ -1,7 +1,8 @@
-//! Asking STS who made a proof ([`countersign_core::proof`]).
+//! Verification of proofs ([`countersign_core::proof`]) by a request to STS.
 //!
-//! Whatever is believed comes out of the answer of an STS that is trusted, to a request that was built here. A 403 is not
-//! taken apart: STS gives it for a wrong signature, an unknown key and an expired session alike.
+//! The identity comes only from the response of a trusted STS to a request built here. The body of
+//! a 403 is not read: STS returns it for a wrong signature, an unknown key and an expired session
+//! alike.
 
 use std::time::{Duration, SystemTime};
 
@@ -16,25 +17,27 @@ use serde_json::{Map, Value};
 use crate::oidc::fetch::{FetchError, FetchLimits, Fetcher};
 use crate::oidc::object;
 
-/// A login waits for it.
-const BOUNDS: FetchLimits = FetchLimits { timeout: Duration::from_secs(3), max_size: 64 * 1024 };
+/// Limits of the request, for which a login waits.
+const LIMITS: FetchLimits = FetchLimits { timeout: Duration::from_secs(3), max_size: 64 * 1024 };
 
-/// The longest unique id that is believed: AWS's are 21 characters, a role's session adds its name of at most 64.
+/// Maximum length of a unique id: those of AWS have 21 characters, and a role session appends its
+/// name of at most 64.
 const MAX_USER_ID: usize = 128;
 
-/// An identity that STS vouches for.
+/// Identity that STS reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProvenIdentity {
-    /// The user, the session of a role, the federated user, or the account's root.
+    /// ARN of the user, role session, federated user, or root user.
     pub arn: Arn,
-    /// The account that it is of.
+    /// Account, 12 digits.
     pub account: AccountId,
-    /// `AIDA…`, `AROA…:SESSION`, `ACCOUNT:NAME` of a federated user, the account's digits for its root. Whatever is kept of
-    /// an identity is kept under account and unique id: a name may be given to somebody else (CVE-2025-11621).
+    /// `AIDA…`, `AROA…:SESSION`, `ACCOUNT:NAME` of a federated user, or the account id of the root
+    /// user. Records of an identity are found by account and unique id, because a later identity
+    /// may have the same name (CVE-2025-11621).
     pub user_id: String,
 }
 
-/// Verifies proofs with the help of STS.
+/// Verifies proofs with STS.
 #[derive(Debug)]
 pub struct StsVerifier {
     fetcher: Fetcher,
@@ -42,19 +45,20 @@ pub struct StsVerifier {
 }
 
 impl StsVerifier {
-    /// Believes `sts` alone.
+    /// Makes a verifier that trusts `sts` only.
     #[must_use]
     pub const fn new(fetcher: Fetcher, sts: TrustedSts) -> Self {
         Self { fetcher, sts }
     }
 
-    /// Who made the proof `text`, for the database and the user of this login: `binding` is what is known here, not what
-    /// the client says.
+    /// Verifies the proof `text` for the database and user in `binding`, which the caller takes
+    /// from the login and not from the client's proof.
     ///
     /// # Errors
-    /// What [`UnverifiedProof::parse`] and [`UnverifiedProof::request`] say; [`Class::SignatureMismatch`] where STS refuses;
-    /// [`Class::Throttled`], [`Class::Unavailable`], [`Class::TimedOut`] and [`Class::Protocol`] where it does not answer as
-    /// it should.
+    /// Those of [`UnverifiedProof::parse`] and [`UnverifiedProof::request`];
+    /// [`Class::SignatureMismatch`] if STS rejects the proof; [`Class::Throttled`],
+    /// [`Class::Unavailable`], [`Class::TimedOut`] and [`Class::Protocol`] if STS does not respond
+    /// as specified.
     pub async fn verify(
         &self,
         text: &str,
@@ -67,22 +71,25 @@ impl StsVerifier {
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), value.as_str()))
             .collect();
-        let answer = self
+        let response = self
             .fetcher
-            .get(request.url(), &headers, BOUNDS)
+            .get(request.url(), &headers, LIMITS)
             .await
-            .map_err(|error| refused(&error))?;
-        identity(&answer, &request).ok_or_else(|| {
-            Failure::new(Class::Protocol, "the answer of STS is not a GetCallerIdentityResponse in JSON whose parts fit together")
+            .map_err(|error| failure(&error))?;
+        parse_identity(&response, &request).ok_or_else(|| {
+            Failure::new(
+                Class::Protocol,
+                "STS did not respond with a consistent GetCallerIdentityResponse in JSON",
+            )
         })
     }
 }
 
-fn refused(error: &FetchError) -> Failure {
+fn failure(error: &FetchError) -> Failure {
     match error {
         FetchError::Status(400..=403) => Failure::new(
             Class::SignatureMismatch,
-            "STS does not vouch for it: it was signed for another database or user, with an unknown key, or its session has ended",
+            "STS rejected the proof: it is signed for another database or user or with an unknown key, or its session has expired",
         ),
         FetchError::Status(429) => Failure::new(Class::Throttled, format!("STS: {error}")),
         FetchError::Status(500..) | FetchError::Unreachable(_) | FetchError::Tls(_) => {
@@ -95,28 +102,29 @@ fn refused(error: &FetchError) -> Failure {
     }
 }
 
-/// Who STS says it is; `None` where it says so in another form, or contradicts itself.
-fn identity(answer: &[u8], request: &StsRequest) -> Option<ProvenIdentity> {
-    let answer = object(answer)?;
-    let response = member(&answer, "GetCallerIdentityResponse")?;
+/// Parses the response of STS; `None` if it has another form or contradicts itself.
+fn parse_identity(response: &[u8], request: &StsRequest) -> Option<ProvenIdentity> {
+    let root = object(response)?;
+    let response = member(&root, "GetCallerIdentityResponse")?;
     let result = member(response, "GetCallerIdentityResult")?;
     let text = |name: &str| result.get(name).and_then(Value::as_str);
     let account: AccountId = text("Account")?.parse().ok()?;
     let arn: Arn = text("Arn")?.parse().ok()?;
     let user_id = text("UserId").filter(|id| id.len() <= MAX_USER_ID)?;
-    let here = arn.account() == account.as_str()
-        && arn.partition().parse::<Partition>() == Ok(request.partition());
-    let fits = here && arn.region().is_empty() && is_of(user_id, &arn, &account);
-    fits.then(|| ProvenIdentity { user_id: user_id.to_owned(), arn, account })
+    let arn_matches = arn.account() == account.as_str()
+        && arn.partition().parse::<Partition>() == Ok(request.partition())
+        && arn.region().is_empty();
+    let consistent = arn_matches && unique_id_matches(user_id, &arn, &account);
+    consistent.then(|| ProvenIdentity { user_id: user_id.to_owned(), arn, account })
 }
 
 fn member<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Map<String, Value>> {
     object.get(name)?.as_object()
 }
 
-/// Whether the unique id has the form that it has for such an identity.
+/// Returns true if the unique id has the form that belongs to the kind of ARN.
 /// Source: IAM user guide, "IAM identifiers" and "Principal key values".
-fn is_of(user_id: &str, arn: &Arn, account: &AccountId) -> bool {
+fn unique_id_matches(user_id: &str, arn: &Arn, account: &AccountId) -> bool {
     let unique = |id: &str, prefix: &str| {
         let tail = id.strip_prefix(prefix);
         tail.is_some_and(|tail| {
@@ -124,18 +132,18 @@ fn is_of(user_id: &str, arn: &Arn, account: &AccountId) -> bool {
                 && tail.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
         })
     };
-    let named = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
+    let valid = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
     let (kind, name) = arn.resource().split_once('/').unwrap_or((arn.resource(), ""));
     match (arn.service(), kind) {
         ("iam", "root") => name.is_empty() && user_id == account.as_str(),
-        ("iam", "user") => named(name) && unique(user_id, "AIDA"),
+        ("iam", "user") => valid(name) && unique(user_id, "AIDA"),
         ("sts", "federated-user") => {
-            named(name) && user_id.split_once(':') == Some((account.as_str(), name))
+            valid(name) && user_id.split_once(':') == Some((account.as_str(), name))
         }
         ("sts", "assumed-role") => name.split_once('/').zip(user_id.split_once(':')).is_some_and(
             |((role, session), (id, of))| {
-                named(role)
-                    && named(session)
+                valid(role)
+                    && valid(session)
                     && !session.contains('/')
                     && unique(id, "AROA")
                     && session == of

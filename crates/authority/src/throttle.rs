@@ -1,4 +1,4 @@
-//! The limit on new logins: RDS refuses what comes faster than 200 a second to one instance.
+//! Rate limit for logins: RDS rejects more than 200 logins per second to one instance.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use countersign_core::name::InstanceId;
 
-/// RDS's limit. Source: "Limitations for IAM database authentication" in the RDS user guide.
+/// Limit of RDS, in logins per second. Source: "Limitations for IAM database authentication" in the
+/// RDS user guide.
 pub const RDS_LIMIT: NonZeroU32 = NonZeroU32::MIN.saturating_add(199);
 
 /// Counts the logins of each instance in windows of one second.
@@ -24,19 +25,19 @@ struct Window {
 }
 
 impl Throttle {
-    /// At most `limit` logins a second and instance; none where there is no limit.
+    /// Limits each instance to `limit` logins per second; `None` means no limit.
     #[must_use]
     pub fn new(limit: Option<NonZeroU32>) -> Self {
         Self { limit, windows: Mutex::default() }
     }
 
-    /// Counts a login to a known `instance`, and says whether it is within the limit.
+    /// Counts a login to a known `instance`. Returns false if it exceeds the limit.
     #[must_use]
     pub fn try_acquire(&self, instance: &InstanceId, now: SystemTime) -> bool {
         let Some(limit) = self.limit else { return true };
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let window = windows.entry(instance.clone()).or_insert(Window { began: now, logins: 0 });
-        // A clock that was set back begins a new window too.
+        // A clock that was set back starts a new window too.
         if now.duration_since(window.began).is_ok_and(|age| age >= Duration::from_secs(1))
             || now < window.began
         {
@@ -55,18 +56,15 @@ mod tests {
     use super::Throttle;
 
     #[test]
-    fn a_second_has_its_limit_and_the_next_begins_anew() {
+    fn logins_are_limited_per_second_and_instance() {
         let throttle = Throttle::new(NonZeroU32::new(2));
         let (orders, billing) = ("orders".parse().unwrap(), "billing".parse().unwrap());
         let at = |millis| SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
         assert!(throttle.try_acquire(&orders, at(1000)) && throttle.try_acquire(&orders, at(1500)));
         assert!(!throttle.try_acquire(&orders, at(1999)));
-        assert!(throttle.try_acquire(&billing, at(1999)), "instances are counted apart");
+        assert!(throttle.try_acquire(&billing, at(1999)), "each instance has its own count");
         assert!(throttle.try_acquire(&orders, at(2000)));
-        assert!(
-            throttle.try_acquire(&orders, at(500)),
-            "a clock set back does not lock anybody out"
-        );
+        assert!(throttle.try_acquire(&orders, at(500)), "a clock set back starts a new window");
         let unlimited = Throttle::new(None);
         assert!((0..10_000).all(|_| unlimited.try_acquire(&orders, at(0))));
     }

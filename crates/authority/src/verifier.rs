@@ -1,4 +1,4 @@
-//! The decision on one login.
+//! Decision on one login.
 
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use countersign_core::arn::Arn;
 use countersign_core::audit::AuditRecord;
-use countersign_core::failure::{AuditOutcome, Class, Failure};
+use countersign_core::failure::{Class, Failure};
 use countersign_core::name::{DbUser, Engine, InstanceId, InvalidName};
 use countersign_core::policy::{Cause, Context, Decision, Permit, Request, decide};
 use countersign_core::principal::Principal;
@@ -17,61 +17,62 @@ use countersign_core::timestamp::rfc3339;
 use countersign_core::token::{AddressedToken, UnverifiedToken, VerifiedToken};
 
 use crate::key_lookup::{KeyLookupError, ResolvedIdentity, ResolvedKey};
-use crate::log::AccessLog;
+use crate::log::{AccessLog, PendingRecord};
 use crate::model::Instance;
 use crate::store::{State, Store};
 use crate::sts_verifier::{ProvenIdentity, StsVerifier};
 use crate::throttle::Throttle;
 
-/// The one action that a login needs.
+/// Action that a login requires.
 const CONNECT: &str = "rds-db:connect";
 
-/// A login as a database server asks about it.
+/// Login that a database server asks the verifier to decide.
 #[derive(Clone, Copy)]
 pub struct LoginRequest<'a> {
-    /// The server's kind.
+    /// Database engine of the server.
     pub engine: Engine,
-    /// The instance that the server is.
+    /// Name of the server's instance.
     pub instance: &'a InstanceId,
-    /// The database user.
+    /// Database user.
     pub user: &'a DbUser,
-    /// What came as the password.
+    /// Password that the client sent: a token, or a proof for STS.
     pub token: &'a str,
-    /// The client's address, where the server told it.
+    /// IP address of the client, if the server reported it.
     pub client: Option<&'a str>,
-    /// Whether the connection has TLS, where the server told it.
+    /// True if the connection uses TLS, if the server reported it.
     pub tls: Option<bool>,
 }
 
 impl std::fmt::Debug for LoginRequest<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Login")
+        f.debug_struct("LoginRequest")
             .field("instance", self.instance)
             .field("user", self.user)
             .finish_non_exhaustive()
     }
 }
 
-/// Which condition keys a policy sees on a login, beside those of the principal and the time.
+/// Condition keys of the connection that policies can use, in addition to those of the principal
+/// and the time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ContextKeys {
-    /// Those of RDS, which has no `aws:SourceIp` on `rds-db:connect`.
+    /// Keys of RDS, which does not set `aws:SourceIp` for `rds-db:connect`.
     #[default]
     AsRds,
-    /// `aws:SourceIp` too, where the server tells it.
+    /// `aws:SourceIp` in addition, if the server reports it.
     WithSourceIp,
 }
 
-/// How a verifier decides, apart from what the store says.
+/// Configuration of a verifier, apart from the store.
 #[derive(Debug, Clone, Copy)]
 pub struct VerifierConfig {
-    /// The most logins a second and instance.
+    /// Maximum number of logins per second and instance; `None` means no limit.
     pub limit: Option<NonZeroU32>,
-    /// The condition keys that policies see.
+    /// Condition keys of the connection.
     pub context_keys: ContextKeys,
 }
 
-/// Decides logins by what the store says, and logs each decision.
+/// Decides logins by the policies in the store, and logs each decision.
 #[derive(Debug)]
 pub struct Verifier {
     store: Store,
@@ -79,99 +80,105 @@ pub struct Verifier {
     keys: KeyCache,
     throttle: Throttle,
     context_keys: ContextKeys,
-    /// What asks STS who made a proof, where proofs are taken.
-    proofs: Option<StsVerifier>,
+    /// Verifier of proofs; `None` if proofs are not accepted.
+    sts: Option<StsVerifier>,
 }
 
-/// What STS says of a proof.
-type Proven = Result<ProvenIdentity, Failure>;
+/// Result of verifying a proof with STS.
+type StsResult = Result<ProvenIdentity, Failure>;
 
-/// Proof that a login may go through: made only by [`Verifier::decide`], once the log has it.
+/// Evidence of an allowed login. Only [`Verifier::decide`] makes it, after the log has the
+/// decision.
 #[derive(Debug)]
 pub struct Admission {
     _permit: Permit,
 }
 
 impl Verifier {
-    /// A verifier over `store`, which writes to `log`.
+    /// Makes a verifier that reads `store` and writes to `log`.
     #[must_use]
-    pub fn new(store: Store, log: AccessLog, settings: VerifierConfig) -> Self {
-        let (keys, throttle) = (KeyCache::default(), Throttle::new(settings.limit));
-        Self { store, log, keys, throttle, context_keys: settings.context_keys, proofs: None }
+    pub fn new(store: Store, log: AccessLog, config: VerifierConfig) -> Self {
+        let (keys, throttle) = (KeyCache::default(), Throttle::new(config.limit));
+        Self { store, log, keys, throttle, context_keys: config.context_keys, sts: None }
     }
 
-    /// Takes proofs too, which `proofs` verifies.
+    /// Accepts proofs too, which `sts` verifies.
     #[must_use]
-    pub fn with_sts_verifier(self, proofs: Option<StsVerifier>) -> Self {
-        Self { proofs, ..self }
+    pub fn with_sts_verifier(self, sts: Option<StsVerifier>) -> Self {
+        Self { sts, ..self }
     }
 
-    /// What the verifier decides by.
+    /// Returns the store.
     #[must_use]
     pub const fn store(&self) -> &Store {
         &self.store
     }
 
-    /// Where each decision is written.
+    /// Returns the access log.
     #[must_use]
     pub const fn log(&self) -> &AccessLog {
         &self.log
     }
 
-    /// The signing keys derived today.
+    /// Returns the cache of derived signing keys.
     #[must_use]
     pub const fn keys(&self) -> &KeyCache {
         &self.keys
     }
 
-    /// May `login` go through, at `now`? The answer is in the log before it is given.
+    /// Decides `login` at `now`. The decision is in the log before this returns.
     ///
     /// # Errors
-    /// Why not. A log that can't be written is a reason too.
+    /// The reason of the denial. A failure to write the log denies too.
     pub fn decide(&self, login: &LoginRequest<'_>, now: SystemTime) -> Result<Admission, Failure> {
-        self.conclude(login, None, now)
+        self.decide_and_log(login, None, now)
     }
 
-    fn conclude(
+    fn decide_and_log(
         &self,
         login: &LoginRequest<'_>,
-        proven: Option<Proven>,
+        sts_result: Option<StsResult>,
         now: SystemTime,
     ) -> Result<Admission, Failure> {
-        let mut trail = PendingRecord::open(&self.log, login, now);
-        let decided = self.evaluate(login, proven, now, &mut trail.record);
-        trail.close(decided)
+        let mut pending = PendingRecord::new(&self.log, audit_record(login, now));
+        let decided = self.evaluate(login, sts_result, now, &mut pending.record);
+        pending.close(decided).map(|permit| Admission { _permit: permit })
     }
 
-    /// May `login` go through, now? For the fronts: on the thread that asks, since deciding takes less than handing it to another
-    /// and being woken again. (All decisions wait for the one log: a disk that is slow for one of them is slow for all.) Only where
-    /// the login brings a proof in place of a token, STS is asked before. A panic denies.
+    /// Decides `login` at the current time, for the listeners. Runs on the calling task, because a
+    /// decision takes less time than a switch to another thread. (All decisions write to one log,
+    /// so a slow disk delays all of them anyway.) Only a proof for STS makes a request over the
+    /// network. A panic denies.
     ///
     /// # Errors
     /// Those of [`Verifier::decide`].
-    pub async fn answer(&self, login: &LoginRequest<'_>) -> Result<(), Failure> {
-        let proven =
-            if login.token.starts_with("http") { Some(self.prove(login).await) } else { None };
-        let decided =
-            catch_unwind(AssertUnwindSafe(|| self.conclude(login, proven, SystemTime::now())));
+    pub async fn authenticate(&self, login: &LoginRequest<'_>) -> Result<(), Failure> {
+        let sts_result = if login.token.starts_with("http") {
+            Some(self.verify_proof(login).await)
+        } else {
+            None
+        };
+        let decided = catch_unwind(AssertUnwindSafe(|| {
+            self.decide_and_log(login, sts_result, SystemTime::now())
+        }));
         decided
             .map_err(|_| {
                 Failure::new(
                     Class::Internal,
-                    "the verifier panicked: its standard error says where",
+                    "cannot decide: the verifier panicked; see its standard error",
                 )
             })?
             .map(drop::<Admission>)
     }
 
-    /// Who made the proof that a login brings. Nobody is asked on behalf of an instance that is not there, or of one that has too
-    /// many logins.
-    async fn prove(&self, login: &LoginRequest<'_>) -> Proven {
+    /// Verifies the proof of a login with STS. Makes no request for an unknown instance, or for one
+    /// that exceeds its limit.
+    async fn verify_proof(&self, login: &LoginRequest<'_>) -> StsResult {
         let unusable = |why: &str| {
-            Err(Failure::new(Class::Malformed, format!("it is a proof for STS, {why}")))
+            Err(Failure::new(Class::Malformed, format!("password is a proof for STS, {why}")))
         };
-        let Some(proofs) = &self.proofs else {
-            return unusable("and this authority trusts no STS: see its --sts");
+        let Some(sts) = &self.sts else {
+            return unusable("but the authority does not trust an STS; start it with --sts");
         };
         let (state, now) =
             (self.store.state().map_err(|error| internal(&error))?, SystemTime::now());
@@ -180,31 +187,32 @@ impl Verifier {
             .get(login.instance.as_str())
             .is_some_and(|instance| instance.iam_enabled && instance.engine == login.engine)
         {
-            return unusable("for an instance that takes no IAM logins");
+            return unusable("but the instance does not accept IAM logins");
         }
-        self.admit(login, now)?;
+        self.throttle(login, now)?;
         let audience: Audience =
             login.instance.as_str().parse().map_err(|error: InvalidName| internal(&error))?;
-        proofs
-            .verify(login.token, Binding { audience: &audience, user: Some(login.user) }, now)
-            .await
+        sts.verify(login.token, Binding { audience: &audience, user: Some(login.user) }, now).await
     }
 
-    /// Counts the login, and refuses it where there have been too many.
-    fn admit(&self, login: &LoginRequest<'_>, now: SystemTime) -> Result<(), Failure> {
+    /// Counts the login.
+    ///
+    /// # Errors
+    /// [`Class::Throttled`] if the instance exceeds its limit.
+    fn throttle(&self, login: &LoginRequest<'_>, now: SystemTime) -> Result<(), Failure> {
         if self.throttle.try_acquire(login.instance, now) {
             return Ok(());
         }
         Err(Failure::new(
             Class::Throttled,
-            format!("instance {} has had too many logins this second", login.instance),
+            format!("instance {} exceeded its limit of logins per second", login.instance),
         ))
     }
 
     fn evaluate(
         &self,
         login: &LoginRequest<'_>,
-        proven: Option<Proven>,
+        sts_result: Option<StsResult>,
         now: SystemTime,
         record: &mut AuditRecord,
     ) -> Result<Permit, Failure> {
@@ -216,43 +224,39 @@ impl Verifier {
             };
             return Err(Failure::new(
                 Class::NoTls,
-                format!("the connection has no TLS: use {option}"),
+                format!("connection does not use TLS; set {option}"),
             ));
         }
         let state = self.store.state().map_err(|error| internal(&error))?;
-        let instance = known_instance(&state, login, record)?;
-        if let Some(proven) = proven {
-            let proven = proven?;
+        let instance = find_instance(&state, login, record)?;
+        if let Some(sts_result) = sts_result {
+            let proven = sts_result?;
             record.principal = Some(proven.arn.clone());
             let unknown = || {
                 format!(
-                    "the authority knows no {} with the unique id {}: import it",
+                    "authority has no {} with the unique id {}; import it",
                     proven.arn, proven.user_id
                 )
             };
-            let holder = ResolvedIdentity::from_sts(&state, &proven)
+            let identity = ResolvedIdentity::from_sts(&state, &proven)
                 .map_err(|_| Failure::new(Class::UnknownKey, unknown()))?;
             let resource = instance.resource(login.user, None);
-            return self.authorize(
-                login,
-                &Question { state: &state, instance: &instance, resource, holder: &holder },
-                now,
-            );
+            let input =
+                AuthzInput { state: &state, instance: &instance, resource, identity: &identity };
+            return self.authorize(login, &input, now);
         }
-        self.admit(login, now)?;
+        self.throttle(login, now)?;
         let token = UnverifiedToken::parse(login.token)?;
         record.access_key_id = Some(token.access_key_id().clone());
         let token = token.addressed_to(&instance.endpoints(), login.user)?;
-        let (verified, holder) = self.verify(&state, token, now)?;
-        let principal = Principal::new(&verified, holder.owner.clone());
+        let (verified, identity) = self.verify(&state, token, now)?;
+        let principal = Principal::new(&verified, identity.owner.clone());
         record.principal = Some(principal.arn().clone());
         let resource = instance.resource(login.user, Some(verified.endpoint()));
         record.resource = Some(resource.clone());
-        self.authorize(
-            login,
-            &Question { state: &state, instance: &instance, resource, holder: &holder },
-            now,
-        )
+        let input =
+            AuthzInput { state: &state, instance: &instance, resource, identity: &identity };
+        self.authorize(login, &input, now)
     }
 
     fn verify(
@@ -263,15 +267,14 @@ impl Verifier {
     ) -> Result<(VerifiedToken, ResolvedIdentity), Failure> {
         let id = token.access_key_id().clone();
         let key = ResolvedKey::find(state, self.store.sealing(), &id, token.session_token())
-            .map_err(|unheld| match unheld {
-                KeyLookupError::Unknown => Failure::new(
-                    Class::UnknownKey,
-                    format!("the access key {id} belongs to nobody here"),
-                ),
+            .map_err(|error| match error {
+                KeyLookupError::Unknown => {
+                    Failure::new(Class::UnknownKey, format!("access key {id} does not exist"))
+                }
                 KeyLookupError::TokenMissing => token.without_session(),
                 KeyLookupError::TokenWrong => Failure::new(
                     Class::SessionTokenWrong,
-                    format!("its session token is not that of {id}"),
+                    format!("session token does not belong to access key {id}"),
                 ),
                 KeyLookupError::Corrupt(invalid) => internal(&invalid),
             })?;
@@ -281,20 +284,20 @@ impl Verifier {
     fn authorize(
         &self,
         login: &LoginRequest<'_>,
-        question: &Question<'_>,
+        input: &AuthzInput<'_>,
         now: SystemTime,
     ) -> Result<Permit, Failure> {
-        let Question { state, instance, resource, holder } = question;
-        let documents = holder.effective_policies(state, &instance.account);
-        let policies = documents
+        let AuthzInput { state, instance, resource, identity } = input;
+        let policies = identity
+            .effective_policies(state, &instance.account)
             .compile()
             .map_err(|unusable| Failure::new(Class::PolicyUnusable, unusable.to_string()))?;
         let request = Request {
-            caller: &holder.caller().map_err(|error| internal(&error))?,
+            caller: &identity.caller().map_err(|error| internal(&error))?,
             action: &CONNECT.parse().map_err(|error: InvalidName| internal(&error))?,
             resource: resource.as_str(),
             resource_account: Some(&instance.account),
-            context: &self.context(login, holder, now),
+            context: &self.context(login, identity, now),
         };
         match decide(&request, &policies) {
             Decision::Allow(permit) => Ok(permit),
@@ -311,10 +314,10 @@ impl Verifier {
     fn context(
         &self,
         login: &LoginRequest<'_>,
-        holder: &ResolvedIdentity,
+        identity: &ResolvedIdentity,
         now: SystemTime,
     ) -> Context {
-        let mut context = holder.context(now);
+        let mut context = identity.context(now);
         if let (ContextKeys::WithSourceIp, Some(client)) = (self.context_keys, login.client) {
             context.insert("aws:SourceIp", client);
         }
@@ -322,16 +325,19 @@ impl Verifier {
     }
 }
 
-/// Who wants to do what, where.
-struct Question<'a> {
+/// Input of an authorization: identity, resource and the state with their policies.
+struct AuthzInput<'a> {
     state: &'a State,
     instance: &'a Instance,
     resource: Arn,
-    holder: &'a ResolvedIdentity,
+    identity: &'a ResolvedIdentity,
 }
 
-/// The instance that asks, if IAM authentication is switched on for it.
-fn known_instance(
+/// Returns the instance of the login.
+///
+/// # Errors
+/// [`Class::UnknownInstance`], [`Class::IamDisabled`].
+fn find_instance(
     state: &State,
     login: &LoginRequest<'_>,
     record: &mut AuditRecord,
@@ -343,7 +349,7 @@ fn known_instance(
     let instance = found.ok_or_else(|| {
         Failure::new(
             Class::UnknownInstance,
-            format!("the authority knows no {} instance named {}", login.engine, login.instance),
+            format!("authority has no {} instance named {}", login.engine, login.instance),
         )
     })?;
     record.resource = Some(instance.resource(login.user, None));
@@ -352,50 +358,20 @@ fn known_instance(
     }
     Err(Failure::new(
         Class::IamDisabled,
-        format!("IAM database authentication is switched off for {}", login.instance),
+        format!("IAM database authentication is disabled for {}", login.instance),
     ))
+}
+
+fn audit_record(login: &LoginRequest<'_>, now: SystemTime) -> AuditRecord {
+    let mut record =
+        AuditRecord::open(now, login.engine, login.instance.clone(), login.user.clone());
+    record.client = login.client.map(str::to_owned);
+    record.time = rfc3339(now);
+    record
 }
 
 fn internal(error: &dyn std::fmt::Display) -> Failure {
     Failure::new(Class::Internal, error.to_string())
-}
-
-/// The record of one decision: written on closing, and as abandoned where it is dropped without.
-struct PendingRecord<'a> {
-    /// Where it is to be written; nothing once that has been tried.
-    log: Option<&'a AccessLog>,
-    record: AuditRecord,
-}
-
-impl<'a> PendingRecord<'a> {
-    fn open(log: &'a AccessLog, login: &LoginRequest<'_>, now: SystemTime) -> Self {
-        let mut record =
-            AuditRecord::open(now, login.engine, login.instance.clone(), login.user.clone());
-        record.client = login.client.map(str::to_owned);
-        record.time = rfc3339(now);
-        Self { log: Some(log), record }
-    }
-
-    fn close(mut self, decided: Result<Permit, Failure>) -> Result<Admission, Failure> {
-        (self.record.outcome, self.record.class, self.record.reason) = match &decided {
-            Ok(permit) => (AuditOutcome::Allowed, None, permit.to_string()),
-            Err(failure) => (failure.class.outcome(), Some(failure.class), failure.detail.clone()),
-        };
-        let written = self.log.take().map_or(Ok(()), |log| log.write(&self.record));
-        written.map_err(|error| {
-            Failure::new(Class::Internal, format!("the access log can't be written: {error}"))
-        })?;
-        decided.map(|permit| Admission { _permit: permit })
-    }
-}
-
-impl Drop for PendingRecord<'_> {
-    fn drop(&mut self) {
-        let Some(log) = self.log.take() else { return };
-        if let Err(error) = log.write(&self.record) {
-            tracing::error!(%error, user = %self.record.user, "an abandoned decision is not in the access log");
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The verifier's Unix socket: one question on each connection, from those alone who may ask.
+//! The verifier's Unix socket: one request on each connection, from allowed users only.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -18,18 +18,18 @@ use zeroize::Zeroizing;
 use crate::accept;
 use crate::verifier::{LoginRequest, Verifier};
 
-/// How long one question may take, from the connection to the answer.
-const DEADLINE: Duration = Duration::from_secs(5);
+/// Maximum time for one request, from the accept to the response.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How many questions are open at once; more wait in the socket's queue.
-const MAX_OPEN: usize = 256;
+/// Maximum number of open connections. Further ones wait in the socket's queue.
+const MAX_CONNECTIONS: usize = 256;
 
-/// The users who may ask, by number: the database servers', and the verifier's own.
+/// User ids that may send requests: those of the database servers, and the verifier's own.
 #[derive(Debug, Clone)]
 pub struct AllowedPeers(BTreeSet<u32>);
 
 impl AllowedPeers {
-    /// `uids`, the verifier's own user and root.
+    /// Allows `uids`, the verifier's own user and root.
     #[must_use]
     pub fn new(uids: impl IntoIterator<Item = u32>) -> Self {
         let own = rustix::process::getuid().as_raw();
@@ -37,16 +37,16 @@ impl AllowedPeers {
     }
 }
 
-/// Who may connect to the socket; whether they may ask as well is for [`Askers`] to say.
+/// Users that may connect to the socket. [`AllowedPeers`] decides which of them may send requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SocketAccess {
-    /// The verifier's own user, and root.
+    /// The verifier's own user and root.
     Owner,
-    /// The members of a group too, by its number.
+    /// Members of the group with this id in addition.
     Group(u32),
-    /// Everybody. Servers of users who share no group with the verifier can't be let in by the socket's mode. It is not what
-    /// keeps the others out: the system says who connects (`SO_PEERCRED`), and whoever is none of the [`Askers`] is hung up
-    /// on before a byte of theirs is read.
+    /// All users: for servers whose users share no group with the verifier. [`AllowedPeers`]
+    /// protects the verifier in this case: the kernel reports the user of each connection
+    /// (`SO_PEERCRED`), and a connection of any other user is closed before a byte of it is read.
     Everyone,
 }
 
@@ -72,45 +72,42 @@ pub fn bind(path: &Path, access: SocketAccess) -> io::Result<UnixListener> {
     UnixListener::from_std(listener)
 }
 
-/// Answers questions until it is dropped. No connection, however bad, ends it.
-pub async fn serve(listener: UnixListener, verifier: Arc<Verifier>, askers: AllowedPeers) {
-    let strangers = Arc::new(RejectLogLimiter::default());
-    let converse = |stream| {
-        let (verifier, askers, strangers) =
-            (Arc::clone(&verifier), askers.clone(), Arc::clone(&strangers));
+/// Serves requests until the future is dropped. A failed connection does not end the loop.
+pub async fn serve(listener: UnixListener, verifier: Arc<Verifier>, peers: AllowedPeers) {
+    let rejections = Arc::new(RejectLogLimiter::default());
+    let handler = |stream| {
+        let (verifier, peers, rejections) =
+            (Arc::clone(&verifier), peers.clone(), Arc::clone(&rejections));
         async move {
-            let answered = timeout(DEADLINE, converse(stream, verifier, &askers)).await;
-            let late = || {
-                Failure::new(
-                    Class::TimedOut,
-                    format!("it took longer than {} s", DEADLINE.as_secs()),
-                )
+            let timed_out = || {
+                let limit = REQUEST_TIMEOUT.as_secs();
+                Failure::new(Class::TimedOut, format!("request took longer than {limit} s"))
             };
-            match answered.unwrap_or_else(|_| Err(late())) {
-                Err(failure)
-                    if failure.class == Class::UntrustedPeer && !strangers.may_be_told_of() => {}
-                Err(failure) => {
-                    tracing::warn!(class = %failure.class, detail = %failure.detail, "a question went unanswered")
-                }
-                Ok(()) => {}
+            let result = timeout(REQUEST_TIMEOUT, handle_request(stream, verifier, &peers))
+                .await
+                .unwrap_or_else(|_| Err(timed_out()));
+            if let Err(failure) = result
+                && (failure.class != Class::UntrustedPeer || rejections.should_log())
+            {
+                tracing::warn!(class = %failure.class, detail = %failure.detail, "request rejected");
             }
         }
     };
-    accept::serve_bounded("daemon", MAX_OPEN, || listener.accept(), converse).await;
+    accept::serve_bounded("verifier socket", MAX_CONNECTIONS, || listener.accept(), handler).await;
 }
 
-/// When somebody who may not ask was last told of: anybody can connect as often as they like, and must not fill the disk.
+/// Time of the last logged rejection. Any user may connect at any rate, and must not fill the disk.
 #[derive(Debug, Default)]
 struct RejectLogLimiter(Mutex<Option<Instant>>);
 
 impl RejectLogLimiter {
-    /// How long the next ones go untold of.
-    const QUIET: Duration = Duration::from_secs(10);
+    /// Minimum time between two logged rejections.
+    const INTERVAL: Duration = Duration::from_secs(10);
 
-    fn may_be_told_of(&self) -> bool {
+    fn should_log(&self) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let due = last.is_none_or(|last| now.duration_since(last) >= Self::QUIET);
+        let due = last.is_none_or(|last| now.duration_since(last) >= Self::INTERVAL);
         if due {
             *last = Some(now);
         }
@@ -118,38 +115,41 @@ impl RejectLogLimiter {
     }
 }
 
-async fn converse(
+async fn handle_request(
     mut stream: UnixStream,
     verifier: Arc<Verifier>,
-    askers: &AllowedPeers,
+    peers: &AllowedPeers,
 ) -> Result<(), Failure> {
     let peer = stream.peer_cred().map_err(|error| broken(&error))?;
-    if !askers.0.contains(&peer.uid()) {
-        return Err(Failure::new(Class::UntrustedPeer, format!("user {} may not ask", peer.uid())));
+    if !peers.0.contains(&peer.uid()) {
+        return Err(Failure::new(
+            Class::UntrustedPeer,
+            format!("user id {} is not among the allowed users", peer.uid()),
+        ));
     }
     let mut head = [0; 4];
     stream.read_exact(&mut head).await.map_err(|error| broken(&error))?;
     let mut body = Zeroizing::new(vec![0; frame_length(head, MAX_REQUEST)?]);
     stream.read_exact(&mut body).await.map_err(|error| broken(&error))?;
-    let question = VerifyRequest::parse(&body)?;
-    let nonce = question.nonce();
+    let request = VerifyRequest::parse(&body)?;
+    let nonce = request.nonce();
     let login = LoginRequest {
-        engine: question.engine,
-        instance: &question.instance,
-        user: &question.user,
-        token: &question.token,
-        client: question.client.as_deref(),
-        tls: question.tls,
+        engine: request.engine,
+        instance: &request.instance,
+        user: &request.user,
+        token: &request.token,
+        client: request.client.as_deref(),
+        tls: request.tls,
     };
-    let answer = match verifier.answer(&login).await {
+    let response = match verifier.authenticate(&login).await {
         Ok(()) => VerifyResponse::Allow { nonce },
         Err(failure) => VerifyResponse::Deny { nonce, class: failure.class },
     };
-    stream.write_all(&frame(&answer, 256)?).await.map_err(|error| broken(&error))
+    stream.write_all(&frame(&response, 256)?).await.map_err(|error| broken(&error))
 }
 
 fn broken(error: &io::Error) -> Failure {
-    Failure::new(Class::Unavailable, format!("the connection broke: {error}"))
+    Failure::new(Class::Unavailable, format!("connection lost: {error}"))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Errors in the form of AWS: code, HTTP status, message.
 
+use countersign_authority::random::RandomError;
+use countersign_authority::seal::SealError;
 use countersign_authority::store::StoreError;
 use countersign_core::name::InvalidName;
 
@@ -65,6 +67,18 @@ impl From<InvalidName> for ApiError {
     }
 }
 
+impl From<RandomError> for ApiError {
+    fn from(error: RandomError) -> Self {
+        Self::internal(&error)
+    }
+}
+
+impl From<SealError> for ApiError {
+    fn from(error: SealError) -> Self {
+        Self::internal(&error)
+    }
+}
+
 /// Maps to IAM's codes. Source: "Common errors" and the errors of each action in the IAM API reference.
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
@@ -79,7 +93,8 @@ impl From<StoreError> for ApiError {
             | StoreError::File { .. }
             | StoreError::Schema(_)
             | StoreError::Corrupt(_)
-            | StoreError::Random(_) => Self::internal(&error),
+            | StoreError::Random(_)
+            | StoreError::Seal(_) => Self::internal(&error),
         }
     }
 }

@@ -228,7 +228,7 @@ async fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
 async fn authenticate(bind: Bind, verifier: Arc<Verifier>) -> Result<(), Failure> {
     let Bind { instance, user, token } = &bind;
     verifier
-        .answer(&LoginRequest {
+        .authenticate(&LoginRequest {
             engine: Engine::Postgres,
             instance,
             user,

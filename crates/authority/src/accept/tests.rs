@@ -10,9 +10,9 @@ use super::serve_bounded;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Every other accept fails, every conversation panics once it may, and two are open at once.
+/// Every other accept fails, and each handler panics when it may end. The limit is two connections.
 #[tokio::test]
-async fn neither_errors_nor_panics_end_it_and_each_gives_its_slot_back() {
+async fn errors_and_panics_release_the_permit_and_do_not_end_the_loop() {
     let (accepted, may_end) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
     let (count, gate) = (Arc::clone(&accepted), Arc::clone(&may_end));
     let started = Arc::new(Semaphore::new(0));
@@ -28,7 +28,7 @@ async fn neither_errors_nor_panics_end_it_and_each_gives_its_slot_back() {
                 }
             }
         };
-        let converse = |_: usize| {
+        let handler = |_: usize| {
             let (gate, starts) = (Arc::clone(&gate), Arc::clone(&starts));
             async move {
                 starts.add_permits(1);
@@ -36,13 +36,13 @@ async fn neither_errors_nor_panics_end_it_and_each_gives_its_slot_back() {
                 panic!("a test panics on purpose");
             }
         };
-        serve_bounded("test", 2, accept, converse).await;
+        serve_bounded("test", 2, accept, handler).await;
     });
     for _ in 0..2 {
         timeout(PATIENCE, started.acquire_many(2)).await.unwrap().unwrap().forget();
         assert!(
             timeout(Duration::from_millis(100), started.acquire()).await.is_err(),
-            "more than two are open"
+            "more than two handlers run"
         );
         may_end.add_permits(2);
     }

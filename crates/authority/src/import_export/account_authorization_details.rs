@@ -5,9 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use countersign_core::arn::Arn;
+use countersign_core::json::{Node, Value};
 use countersign_core::name::AccountId;
 use countersign_core::policy::PolicyKind;
-use countersign_core::json::{Node, Value};
 use countersign_core::region::Partition;
 
 use super::document::read_encoded;

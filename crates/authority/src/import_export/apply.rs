@@ -93,7 +93,7 @@ impl Applying<'_> {
         }
         match head.unique_id.as_deref().or(before) {
             Some(id) => Ok(id.to_owned()),
-            None => random::id(kind.prefix(), 17),
+            None => Ok(random::id(kind.prefix(), 17)?),
         }
     }
 

@@ -1,8 +1,8 @@
 //! The authority's own form of file: lists of accounts, users, roles and the rest, in TOML or JSON.
 
+use countersign_core::json::Node;
 use countersign_core::name::AccountId;
 use countersign_core::policy::PolicyKind;
-use countersign_core::json::Node;
 
 use super::document;
 use super::entry::{Account, Entries, Group, Head, Instance, Profile, Rights, ServiceAccount};

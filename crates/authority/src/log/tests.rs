@@ -1,4 +1,4 @@
-//! Lines that were torn, by a crash or by a full disk.
+//! Lines that a crash or a full disk cut short.
 
 use std::fs;
 use std::io::{self, Write};
@@ -21,7 +21,7 @@ fn denial() -> AuditRecord {
     record
 }
 
-/// A denial's lines in both files, where the files begin with `left`.
+/// Returns the last lines of both files after a denial, if the files contain `left` before.
 fn after(left: &str) -> [Vec<String>; 2] {
     let directory = TempDir::new().unwrap();
     for file in [DECISIONS, RDS_ERRORS] {
@@ -38,7 +38,7 @@ fn after(left: &str) -> [Vec<String>; 2] {
 }
 
 #[test]
-fn a_torn_line_spoils_no_other() {
+fn a_torn_line_does_not_affect_the_next() {
     let [decisions, errors] = after("");
     for left in ["{\"version\":1,\"ti", "{\"version\":1,\"ti\n"] {
         let half = left.trim_end().to_owned();
@@ -50,7 +50,7 @@ fn a_torn_line_spoils_no_other() {
     assert_eq!(serde_json::from_str::<AuditRecord>(&decisions[0]).unwrap(), denial());
 }
 
-/// A disk with room for so many bytes.
+/// A disk with room for a number of bytes.
 struct Disk {
     room: usize,
     written: Vec<u8>,
@@ -70,7 +70,7 @@ impl Write for Disk {
 }
 
 #[test]
-fn a_line_cut_short_by_a_full_disk_is_an_error_and_spoils_no_other() {
+fn a_line_cut_short_by_a_full_disk_is_an_error_and_does_not_affect_the_next() {
     for (room, written) in
         [(4, "one\ntwo\nthree\n"), (5, "one\nt\ntwo\nthree\n"), (7, "one\ntwo\ntwo\nthree\n")]
     {
@@ -86,12 +86,12 @@ fn a_line_cut_short_by_a_full_disk_is_an_error_and_spoils_no_other() {
 }
 
 #[test]
-fn an_instance_has_its_denials_to_itself_until_it_is_forgotten() {
+fn each_instance_has_its_own_denials_until_they_are_removed() {
     let directory = TempDir::new().unwrap();
     let log = AccessLog::open(directory.path()).unwrap();
     let (orders, unknown) = ("orders".parse().unwrap(), denial());
     log.write(&unknown).unwrap();
-    assert_eq!(log.denials(&orders).unwrap(), None, "nobody knows the instance");
+    assert_eq!(log.denials(&orders).unwrap(), None, "an unknown instance has no file");
     let mut known = denial();
     known.resource =
         Some("arn:aws:rds-db:us-east-1:123456789012:dbuser:db-ABC/jane".parse().unwrap());

@@ -1,4 +1,4 @@
-//! AWS accounts, and the organization's policies above them.
+//! AWS accounts with the control policies of their organization.
 
 use std::collections::BTreeMap;
 
@@ -6,20 +6,21 @@ use countersign_core::name::AccountId;
 use countersign_core::region::Partition;
 use serde::{Deserialize, Serialize};
 
-/// The policies at one level of an organization, by name.
+/// Documents of the control policies at one level of an organization, by policy name.
 pub type Level = BTreeMap<String, String>;
 
-/// An account.
+/// AWS account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
-    /// Its twelve digits.
+    /// Account id, 12 digits.
     pub id: AccountId,
-    /// The partition that all its ARNs are in.
+    /// Partition of all ARNs of the account.
     pub partition: Partition,
-    /// What its principals may do at the most: one level for each of root, units and account. Level 0 is the root's.
+    /// Service control policies, which limit the account's principals: one entry for each of root,
+    /// organizational units and account. Index 0 is the root.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub service_control: Vec<Level>,
-    /// What may be done to its resources at the most, likewise.
+    /// Resource control policies, which limit the access to the account's resources; same order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resource_control: Vec<Level>,
 }

@@ -1,4 +1,4 @@
-//! Where identities come from that have no key here: identity providers, and the credentials that machines are given.
+//! Federation: identity providers, and grants through which machines and people get credentials.
 
 use std::fmt;
 
@@ -9,82 +9,85 @@ use zeroize::Zeroizing;
 
 use super::Tags;
 
-/// An OpenID Connect provider whose tokens roles may trust.
+/// OpenID Connect provider whose tokens the trust policies of roles may accept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OidcProvider {
-    /// The account that trusts it.
+    /// Owning account, 12 digits.
     pub account: AccountId,
-    /// The partition of its ARN.
+    /// Partition of the provider's ARN.
     pub partition: Partition,
-    /// The issuer without `https://`, as in the provider's ARN and in condition keys.
+    /// Issuer without `https://`, as in the provider's ARN and in condition keys.
     pub host: String,
-    /// The issuer's URL as its tokens have it in `iss`.
+    /// URL of the issuer, equal to `iss` of its tokens.
     pub url: String,
-    /// The audiences that it may issue tokens for.
+    /// Accepted audiences (`aud`).
     pub client_ids: Vec<String>,
-    /// Fingerprints of its server's certificates, kept as they were given. (AWS no longer goes by them where a well-known CA
-    /// signed the certificate; here the system's roots decide.)
+    /// Fingerprints of the server's certificates, stored as given. They have no effect: the
+    /// system's root certificates decide. (AWS ignores them too if a well-known CA signed the
+    /// certificate.)
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub thumbprints: Vec<String>,
-    /// When it was made, in seconds since 1970.
+    /// Time of creation, in seconds since 1970.
     pub created: u64,
-    /// Its tags.
+    /// Tags by key.
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
     pub tags: Tags,
 }
 
 impl OidcProvider {
-    /// `arn:PARTITION:iam::ACCOUNT:oidc-provider/HOST`
+    /// Returns `arn:PARTITION:iam::ACCOUNT:oidc-provider/HOST`.
     #[must_use]
     pub fn arn(&self) -> String {
         format!("arn:{}:iam::{}:oidc-provider/{}", self.partition, self.account, self.host)
     }
 }
 
-/// A Kubernetes service account of the authority's own issuer.
+/// Kubernetes service account of the authority's own issuer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceAccount {
-    /// Its namespace.
+    /// Kubernetes namespace.
     pub namespace: String,
-    /// Its name.
+    /// Name in the namespace.
     pub name: String,
-    /// The ARN of the role that EKS Pod Identity gives its pods: an association. IRSA needs none: there the pod names the role.
+    /// ARN of the role that EKS Pod Identity associates with the service account. IRSA needs no
+    /// association: the pod names the role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_identity_role: Option<String>,
 }
 
-/// A container's right to a role's credentials, by ECS's endpoint.
+/// Right of a container to a role's credentials, through the container credentials endpoint of ECS.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerGrant {
-    /// The last part of the URL.
+    /// Last segment of the URL's path.
     pub id: String,
-    /// The ARN of the role.
+    /// ARN of the role.
     pub role: String,
-    /// What the container sends as `Authorization`.
+    /// Value of the `Authorization` header that the container sends.
     pub token: Zeroizing<String>,
 }
 
-/// A person's sign-in to the SSO portal.
+/// Sign-in of a user to the SSO portal.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortalGrant {
-    /// SHA-256 of the access token, in hexadecimal: the token itself is the person's.
+    /// SHA-256 of the access token, in hexadecimal. The store does not hold the token.
     pub token_hash: String,
-    /// The user who signed in, as session name.
+    /// Name of the user, used as role session name.
     pub user: String,
-    /// The ARNs of the roles that the portal offers.
+    /// ARNs of the roles that the portal offers.
     pub roles: Vec<String>,
-    /// When it ends, in seconds since 1970.
+    /// Time of expiry, in seconds since 1970.
     pub expires: u64,
 }
 
-/// A key of the authority's own, under a name: `session/…` seals session tokens, `issuer/…` signs identity tokens.
+/// Key of the authority. Keys named `session/…` seal session tokens, `issuer/…` sign identity
+/// tokens.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecretRecord {
-    /// Its name.
+    /// Name of the key.
     pub name: String,
-    /// The key, as text.
+    /// Key in its text encoding.
     pub text: Zeroizing<String>,
-    /// When it was made, in seconds since 1970.
+    /// Time of creation, in seconds since 1970.
     pub created: u64,
 }
 

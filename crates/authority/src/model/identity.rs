@@ -1,24 +1,28 @@
-//! Users, groups, roles, and the instance profiles that hand roles to machines.
+//! Users, groups, roles and instance profiles.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
 
+use countersign_core::arn::Arn;
 use countersign_core::name::{AccessKeyId, AccountId, InvalidName};
+use countersign_core::region::Partition;
 use serde::{Deserialize, Serialize};
 
 use super::Tags;
 
-/// What kind of identity it is.
+/// Kind of an identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IdentityKind {
-    /// Has keys of its own.
+    /// User with access keys.
     User,
-    /// Is assumed, in sessions.
+    /// Role, which is assumed in sessions.
     Role,
 }
 
 impl IdentityKind {
-    /// `user` or `role`, as in ARNs.
+    /// Returns `user` or `role`, as in ARNs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -28,24 +32,24 @@ impl IdentityKind {
     }
 }
 
-/// Names a user or role of an account.
+/// Reference to a user or role of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    /// The account.
+    /// Account id, 12 digits.
     pub account: AccountId,
     /// User or role.
     pub kind: IdentityKind,
-    /// Its name: 1 to 64 of `[A-Za-z0-9_+=,.@-]`.
+    /// Name: 1 to 64 of `[A-Za-z0-9_+=,.@-]`.
     pub name: String,
 }
 
 impl Identity {
-    /// A user or role of that name, which must be of IAM's form.
+    /// Makes a reference after checking the form of `name`.
     ///
     /// # Errors
-    /// Where the name is not 1 to 64 of `[A-Za-z0-9_+=,.@-]`.
+    /// [`InvalidName`] if `name` is not 1 to 64 of `[A-Za-z0-9_+=,.@-]`.
     pub fn new(account: AccountId, kind: IdentityKind, name: &str) -> Result<Self, InvalidName> {
-        // The ARN that the name becomes part of checks nothing of it.
+        // The ARN built from the name does not check it.
         let word = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte);
         if (1..=64).contains(&name.len()) && name.bytes().all(word) {
             return Ok(Self { account, kind, name: name.to_owned() });
@@ -55,120 +59,153 @@ impl Identity {
             format!("{name:?} is not 1 to 64 letters, digits or characters of _+=,.@-"),
         ))
     }
+}
 
-    /// In words, for errors.
-    #[must_use]
-    pub fn described(&self) -> String {
-        format!("{} {:?} in account {}", self.kind.as_str(), self.name, self.account)
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?} in account {}", self.kind.as_str(), self.name, self.account)
     }
 }
 
-/// A user.
+/// User record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
-    /// The account that it belongs to.
+    /// Owning account, 12 digits.
     pub account: AccountId,
-    /// Begins and ends with a slash.
+    /// Path; begins and ends with a slash.
     pub path: String,
-    /// Its name.
+    /// User name.
     pub name: String,
-    /// `AIDA…`
+    /// Unique id, `AIDA…`.
     pub unique_id: String,
-    /// When it was made, in seconds since 1970.
+    /// Time of creation, in seconds since 1970.
     pub created: u64,
-    /// Its access keys, oldest first: two at the most.
+    /// Access key ids, oldest first; at most two.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub access_keys: Vec<AccessKeyId>,
-    /// The names of the groups that it is in.
+    /// Names of the user's groups.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub groups: BTreeSet<String>,
-    /// Policies of its own, by name.
+    /// Documents of the inline policies, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inline: BTreeMap<String, String>,
-    /// The ARNs of the managed policies that it has.
+    /// ARNs of the attached managed policies.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub attached: BTreeSet<String>,
-    /// The ARN of the managed policy that says what the others can allow at the most.
+    /// ARN of the managed policy that is the permissions boundary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boundary: Option<String>,
-    /// Its tags.
+    /// Tags by key.
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
     pub tags: Tags,
 }
 
-/// A role.
+/// Role record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Role {
-    /// The account that it belongs to.
+    /// Owning account, 12 digits.
     pub account: AccountId,
-    /// Begins and ends with a slash.
+    /// Path; begins and ends with a slash.
     pub path: String,
-    /// Its name.
+    /// Role name.
     pub name: String,
-    /// `AROA…`
+    /// Unique id, `AROA…`.
     pub unique_id: String,
-    /// What it is for.
+    /// Free text.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
-    /// When it was made, in seconds since 1970.
+    /// Time of creation, in seconds since 1970.
     pub created: u64,
-    /// Who may assume it: a policy of this resource. Without one, nobody.
+    /// Trust policy: a resource policy that states which principals may assume the role. `None`: no
+    /// principal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trust: Option<String>,
-    /// The longest session, in seconds: 3,600 to 43,200.
+    /// Maximum session duration, in seconds: 3,600 to 43,200.
     pub max_session: u32,
-    /// Policies of its own, by name.
+    /// Documents of the inline policies, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inline: BTreeMap<String, String>,
-    /// The ARNs of the managed policies that it has.
+    /// ARNs of the attached managed policies.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub attached: BTreeSet<String>,
-    /// As a user's.
+    /// ARN of the managed policy that is the permissions boundary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boundary: Option<String>,
-    /// Its tags.
+    /// Tags by key.
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
     pub tags: Tags,
 }
 
-/// A group of users, who have its policies beside their own.
+/// Group record. Its policies apply to all users in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
-    /// The account that it belongs to.
+    /// Owning account, 12 digits.
     pub account: AccountId,
-    /// Begins and ends with a slash.
+    /// Path; begins and ends with a slash.
     pub path: String,
-    /// Its name.
+    /// Group name.
     pub name: String,
-    /// `AGPA…`
+    /// Unique id, `AGPA…`.
     pub unique_id: String,
-    /// When it was made, in seconds since 1970.
+    /// Time of creation, in seconds since 1970.
     pub created: u64,
-    /// Policies of its own, by name.
+    /// Documents of the inline policies, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inline: BTreeMap<String, String>,
-    /// The ARNs of the managed policies that it has.
+    /// ARNs of the attached managed policies.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub attached: BTreeSet<String>,
 }
 
-/// What gives a machine a role.
+/// Instance profile, which gives a machine the credentials of a role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceProfile {
-    /// The account that it belongs to.
+    /// Owning account, 12 digits.
     pub account: AccountId,
-    /// Begins and ends with a slash.
+    /// Path; begins and ends with a slash.
     pub path: String,
-    /// Its name.
+    /// Profile name.
     pub name: String,
-    /// `AIPA…`
+    /// Unique id, `AIPA…`.
     pub unique_id: String,
-    /// When it was made, in seconds since 1970.
+    /// Time of creation, in seconds since 1970.
     pub created: u64,
-    /// The name of its role.
+    /// Name of the role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
-    /// Its tags.
+    /// Tags by key.
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
     pub tags: Tags,
+}
+
+/// Record of a user or role.
+#[derive(Debug, Clone)]
+pub enum PrincipalRecord {
+    /// User.
+    User(Arc<User>),
+    /// Role.
+    Role(Arc<Role>),
+}
+
+impl PrincipalRecord {
+    /// Returns `arn:PARTITION:iam::ACCOUNT:user/PATH/NAME`, or `role/…`.
+    ///
+    /// # Errors
+    /// [`InvalidName`] if path or name contain characters that an ARN cannot have.
+    pub fn arn(&self, partition: Partition) -> Result<Arn, InvalidName> {
+        let (account, kind, path, name) = match self {
+            Self::User(user) => (&user.account, "user", &user.path, &user.name),
+            Self::Role(role) => (&role.account, "role", &role.path, &role.name),
+        };
+        format!("arn:{partition}:iam::{account}:{kind}{path}{name}").parse()
+    }
+
+    /// Returns the tags of the user or role.
+    #[must_use]
+    pub fn tags(&self) -> &Tags {
+        match self {
+            Self::User(user) => &user.tags,
+            Self::Role(role) => &role.tags,
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Database instances as the verifier needs them.
+//! Database instances, as the verifier uses them.
 
 use countersign_core::arn::Arn;
 use countersign_core::endpoint::{Endpoint, HostName};
@@ -6,57 +6,57 @@ use countersign_core::name::{AccountId, DbUser, Engine, InstanceId, ResourceId};
 use countersign_core::region::Region;
 use serde::{Deserialize, Serialize};
 
-/// A name and port that a server is reached under.
+/// Host and port at which clients reach a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Address {
-    /// The host as tokens name it.
+    /// Host name or IP address, as tokens name it.
     pub host: HostName,
-    /// The port.
+    /// TCP port.
     pub port: u16,
-    /// What policies name the database by, where it is reached so: a proxy has a resource id of its own. Without one it is the
-    /// instance's.
+    /// Resource id that policies use for connections to this address; an RDS Proxy has its own.
+    /// `None`: the resource id of the instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_id: Option<ResourceId>,
 }
 
-/// A database instance: one server that asks the verifier.
+/// A database instance: one server that sends requests to the verifier.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instance {
-    /// Its name, by which the server asks. It is the only one of that name in all accounts and regions.
+    /// Name, which the server sends in its requests. Unique over all accounts and regions.
     pub name: InstanceId,
-    /// The account that it belongs to.
+    /// Owning account, 12 digits.
     pub account: AccountId,
-    /// What policies name it by: the cluster's for a member of one.
+    /// Resource id that policies use: `db-…`, or `cluster-…` for a member of a cluster.
     pub resource_id: ResourceId,
-    /// The server's kind.
+    /// Database engine.
     pub engine: Engine,
-    /// Where it is.
+    /// AWS region.
     pub region: Region,
-    /// Whether IAM authentication is switched on.
+    /// True if IAM authentication is enabled.
     pub iam_enabled: bool,
-    /// Every name and port that tokens may be signed for.
+    /// Addresses that tokens may be signed for.
     pub addresses: Vec<Address>,
 }
 
 impl Instance {
-    /// What `rds-db:connect` is decided on for `user`, where the instance is reached at `endpoint`.
+    /// Returns the resource of `rds-db:connect` for `user` on a connection to `endpoint`.
     #[must_use]
     pub fn resource(&self, user: &DbUser, endpoint: Option<&Endpoint>) -> Arn {
-        let reached = |address: &&Address| {
+        let matches = |address: &&Address| {
             endpoint.is_some_and(|at| at.host == address.host && at.port == address.port)
         };
-        let named =
-            self.addresses.iter().find(reached).and_then(|address| address.resource_id.as_ref());
+        let resource_id =
+            self.addresses.iter().find(matches).and_then(|address| address.resource_id.as_ref());
         Arn::db_user(
             self.region.partition(),
             &self.region,
             &self.account,
-            named.unwrap_or(&self.resource_id),
+            resource_id.unwrap_or(&self.resource_id),
             user,
         )
     }
 
-    /// The addresses as tokens are checked against.
+    /// Returns the addresses in the form that tokens are checked against.
     #[must_use]
     pub fn endpoints(&self) -> Vec<Endpoint> {
         let endpoint = |at: &Address| Endpoint {

@@ -1,4 +1,4 @@
-//! Access keys: what users sign with for good.
+//! Access keys: long-term credentials of users.
 
 use std::fmt;
 
@@ -8,20 +8,20 @@ use countersign_core::token::KeyStatus;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-/// A user's access key. Its secret is in the store as it is: whoever checks a signature needs it.
+/// Access key of a user. The store holds the secret in clear: verifying a signature requires it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessKey {
-    /// `AKIA…`
+    /// Access key id, `AKIA…`.
     pub id: AccessKeyId,
-    /// The user's account.
+    /// Account of the user, 12 digits.
     pub account: AccountId,
-    /// The user's name.
+    /// Name of the user.
     pub user: String,
-    /// The secret half.
+    /// Secret access key.
     pub secret: Zeroizing<String>,
-    /// Whether it may be used.
+    /// Active or inactive.
     pub status: KeyStatus,
-    /// When it was made, in seconds since 1970.
+    /// Time of creation, in seconds since 1970.
     pub created: u64,
 }
 
@@ -36,7 +36,8 @@ impl fmt::Debug for AccessKey {
 }
 
 impl AccessKey {
-    /// What signatures are checked with; none where the secret is empty, which none of the authority's own is.
+    /// Returns the credentials that signatures are verified with; `None` if the secret is empty,
+    /// which no key created by the authority is.
     #[must_use]
     pub fn credentials(&self) -> Option<Credentials> {
         let secret = Secret::new(self.secret.as_str())?;

@@ -7,67 +7,68 @@ use countersign_core::name::{AccountId, InvalidName};
 use countersign_core::region::Partition;
 use serde::{Deserialize, Serialize};
 
-/// Tags by key, in the case that they were given in.
+/// Tag values by tag key. Keys keep the case in which they were given.
 pub type Tags = BTreeMap<String, String>;
 
-/// A policy that can be attached to many identities.
+/// Managed policy of an account, which can be attached to several identities.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManagedPolicy {
-    /// The account that it belongs to.
+    /// Owning account, 12 digits.
     pub account: AccountId,
-    /// The partition of its ARN.
+    /// Partition of the policy's ARN.
     pub partition: Partition,
-    /// Begins and ends with a slash.
+    /// Path; begins and ends with a slash.
     pub path: String,
-    /// Its name.
+    /// Policy name.
     pub name: String,
-    /// `ANPA…`
+    /// Unique id, `ANPA…`.
     pub unique_id: String,
-    /// What it is for.
+    /// Free text.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
-    /// When it was made, in seconds since 1970.
+    /// Time of creation, in seconds since 1970.
     pub created: u64,
-    /// Its versions by number, `v1` being 1. There are five at the most.
+    /// Versions by number (`v1` is 1); at most five.
     pub versions: BTreeMap<u32, PolicyVersion>,
-    /// The version that counts.
+    /// Number of the version in effect.
     pub default_version: u32,
-    /// The number that the next version gets: numbers are not used twice.
+    /// Number of the next version. Numbers are never reused.
     pub next_version: u32,
-    /// Its tags.
+    /// Tags by key.
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
     pub tags: Tags,
 }
 
-/// One of AWS's own managed policies, in the text that somebody's account has it: for those that the authority does not know.
+/// Managed policy of AWS with the text found in an imported account. It takes the place of the text
+/// in [`crate::aws_managed`], or adds a policy that is not listed there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AwsPolicy {
-    /// `arn:PARTITION:iam::aws:policy/NAME`
+    /// ARN, `arn:PARTITION:iam::aws:policy/NAME`.
     pub arn: String,
-    /// The document.
+    /// Policy document, JSON.
     pub document: String,
 }
 
 /// One version of a managed policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyVersion {
-    /// The document as it was given.
+    /// Policy document, JSON, as it was given.
     pub document: String,
-    /// When it was made, in seconds since 1970.
+    /// Time of creation, in seconds since 1970.
     pub created: u64,
 }
 
 impl ManagedPolicy {
-    /// `arn:PARTITION:iam::ACCOUNT:policy/PATH/NAME`
+    /// Returns `arn:PARTITION:iam::ACCOUNT:policy/PATH/NAME`.
     ///
     /// # Errors
-    /// Where path or name are of no form that an ARN can have.
+    /// [`InvalidName`] if path or name contain characters that an ARN cannot have.
     pub fn arn(&self) -> Result<Arn, InvalidName> {
         format!("arn:{}:iam::{}:policy{}{}", self.partition, self.account, self.path, self.name)
             .parse()
     }
 
-    /// The document that counts; none where the default version is not there.
+    /// Returns the document in effect; `None` if the default version does not exist.
     #[must_use]
     pub fn document(&self) -> Option<&str> {
         self.versions.get(&self.default_version).map(|version| version.document.as_str())

@@ -1,4 +1,5 @@
-//! What the RDS API keeps of database instances, clusters and proxies, beside what the verifier needs ([`super::Instance`]).
+//! Records of the RDS API for database instances, clusters and proxies. The verifier uses
+//! [`super::Instance`] instead.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,11 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Tags;
 
-/// Where an instance or a cluster is in its life.
-/// Source: "Viewing Amazon RDS DB instance status" in the RDS user guide.
+/// Status of an instance or a cluster. Source: "Viewing Amazon RDS DB instance status" in the RDS
+/// user guide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[allow(missing_docs, reason = "each variant is the status of that name")]
+#[allow(missing_docs, reason = "each variant is the RDS status of that name")]
 pub enum DbStatus {
     Creating,
     Available,
@@ -27,7 +28,7 @@ pub enum DbStatus {
 }
 
 impl DbStatus {
-    /// As the API says it.
+    /// Returns the status as the RDS API spells it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -43,126 +44,132 @@ impl DbStatus {
         }
     }
 
-    /// Whether somebody is at work on it: it does not stay so.
+    /// Returns true if an operation is in progress, so that the status will change by itself.
     #[must_use]
     pub const fn is_transitional(self) -> bool {
         !matches!(self, Self::Available | Self::Stopped | Self::Failed)
     }
 }
 
-/// A host and port that clients are told.
+/// Host and port that the API reports to clients.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
-    /// The host.
+    /// Host name or IP address.
     pub host: HostName,
-    /// The port.
+    /// TCP port.
     pub port: u16,
 }
 
-/// A database instance that was made through the API. Its password is kept nowhere.
+/// Database instance that was created through the API. Its password is not stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DbInstance {
-    /// Its name, in lower case. It is the only one of that name in all accounts and regions, since servers ask by it.
+    /// Name in lower case. Unique over all accounts and regions, because servers identify
+    /// themselves by it.
     pub name: InstanceId,
-    /// The account that it belongs to.
+    /// Owning account, 12 digits.
     pub account: AccountId,
-    /// Where it is.
+    /// AWS region.
     pub region: Region,
-    /// `db-…`; policies name a member of a cluster by the cluster's.
+    /// Resource id `db-…`. Policies for a member of a cluster use the cluster's resource id
+    /// instead.
     pub resource_id: ResourceId,
-    /// The engine as it was asked for: `postgres`, `aurora-mysql`, …
+    /// Engine as requested: `postgres`, `aurora-mysql`, …
     pub engine: String,
-    /// The server's whole version.
+    /// Full version of the server, such as `15.18`.
     pub version: String,
-    /// `db.t3.micro`, …: it has no effect.
+    /// Instance class, such as `db.t3.micro`; it has no effect.
     pub class: String,
-    /// Where it is in its life.
+    /// Current status.
     pub status: DbStatus,
-    /// Why it failed, or why the last change of it did.
+    /// Reason of the failure, if the instance or its last modification failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// When it was made, in seconds since 1970.
+    /// Time of creation, in seconds since 1970.
     pub created: u64,
-    /// The master user.
+    /// Name of the master user.
     pub master: String,
-    /// The database that it was made with.
+    /// Name of the database created with the instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<String>,
-    /// Where clients reach it, once it has been available.
+    /// Endpoint; set when the instance first becomes available.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<Endpoint>,
-    /// Whether IAM authentication was asked for; [`super::Instance`] says what counts.
+    /// True if the caller requested IAM authentication; [`super::Instance`] has the setting in
+    /// effect.
     pub iam_enabled: bool,
-    /// Changes that wait for the maintenance window, by their names in `PendingModifiedValues`.
+    /// Modifications that wait for the maintenance window, by their names in
+    /// `PendingModifiedValues`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pending: BTreeMap<String, String>,
-    /// The name of its cluster.
+    /// Name of the instance's cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
-    /// Whether it may not be deleted.
+    /// True if `DeleteDBInstance` is rejected.
     #[serde(default)]
     pub deletion_protection: bool,
-    /// The logs that are said to be exported.
+    /// Log types that the API reports as exported to CloudWatch Logs.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub exports: BTreeSet<String>,
-    /// What has no effect here, and is given back by its name.
+    /// Settings without effect here, returned unchanged, by parameter name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,
-    /// Its tags.
+    /// Tags by key.
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
     pub tags: Tags,
-    /// Which of the authorities over this store runs the server.
+    /// Id of the authority process that runs the server, among those that share this store.
     pub runner: String,
 }
 
-/// A cluster: instances that policies name by one resource id.
+/// Database cluster: instances that share one resource id in policies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DbCluster {
-    /// Its name, in lower case.
+    /// Name in lower case; unique in the account and region.
     pub name: String,
-    /// The account that it belongs to.
+    /// Owning account, 12 digits.
     pub account: AccountId,
-    /// Where it is.
+    /// AWS region.
     pub region: Region,
-    /// `cluster-…`
+    /// Resource id, `cluster-…`.
     pub resource_id: ResourceId,
-    /// The engine as it was asked for.
+    /// Engine as requested.
     pub engine: String,
-    /// The members' whole version.
+    /// Full version of the members' servers.
     pub version: String,
-    /// Where it is in its life.
+    /// Current status.
     pub status: DbStatus,
-    /// When it was made, in seconds since 1970.
+    /// Time of creation, in seconds since 1970.
     pub created: u64,
-    /// The master user. Its password is among the store's secrets, for the next first instance.
+    /// Name of the master user. Its password is among the store's secrets, because the next first
+    /// instance needs it.
     pub master: String,
-    /// The database that the first instance is made with.
+    /// Name of the database created with the first instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<String>,
-    /// The port that the first instance gets.
+    /// TCP port of the first instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
-    /// Whether IAM authentication is switched on, for all members.
+    /// True if IAM authentication is enabled, for all members.
     pub iam_enabled: bool,
-    /// As an instance's.
+    /// Modifications that wait for the maintenance window, by their names in
+    /// `PendingModifiedValues`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pending: BTreeMap<String, String>,
-    /// The instance that is written to: the first.
+    /// Instance that accepts writes: the first member.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub writer: Option<InstanceId>,
-    /// Whether it may not be deleted.
+    /// True if `DeleteDBCluster` is rejected.
     #[serde(default)]
     pub deletion_protection: bool,
-    /// As an instance's.
+    /// Log types that the API reports as exported to CloudWatch Logs.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub exports: BTreeSet<String>,
-    /// As an instance's.
+    /// Settings without effect here, returned unchanged, by parameter name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,
-    /// The custom endpoints, by name.
+    /// Custom endpoints by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub endpoints: BTreeMap<String, CustomEndpoint>,
-    /// Its tags.
+    /// Tags by key.
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
     pub tags: Tags,
 }
@@ -170,76 +177,76 @@ pub struct DbCluster {
 /// A custom endpoint of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CustomEndpoint {
-    /// `cluster-endpoint-…`
+    /// Resource id, `cluster-endpoint-…`.
     pub resource_id: String,
-    /// Whether it may lead to the writer: `ANY`, else `READER`.
+    /// True for type `ANY`, which includes the writer; false for `READER`.
     pub any: bool,
-    /// The members that it leads to; where there are none, all but the excluded.
+    /// Static members. If empty, all members except the excluded ones.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub members: BTreeSet<InstanceId>,
-    /// The members that it does not lead to.
+    /// Excluded members.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub excluded: BTreeSet<InstanceId>,
-    /// Its tags.
+    /// Tags by key.
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
     pub tags: Tags,
 }
 
-/// How a proxy's clients may authenticate.
+/// One entry of a proxy's `Auth` parameter: how clients may authenticate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProxyAuth {
-    /// `REQUIRED`, `ENABLED` or `DISABLED`.
+    /// `IAMAuth`: `REQUIRED`, `ENABLED` or `DISABLED`.
     pub iam: String,
-    /// What else was given, by its name.
+    /// Other settings of the entry, returned unchanged, by parameter name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,
 }
 
-/// A proxy in front of an instance or a cluster.
+/// RDS Proxy of an instance or a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DbProxy {
-    /// Its name, in lower case.
+    /// Name in lower case; unique in the account and region.
     pub name: String,
-    /// The account that it belongs to.
+    /// Owning account, 12 digits.
     pub account: AccountId,
-    /// Where it is.
+    /// AWS region.
     pub region: Region,
-    /// `prx-…`, which policies name it by.
+    /// Resource id `prx-…`, which policies use.
     pub resource_id: ResourceId,
-    /// `POSTGRESQL` or `MYSQL`.
+    /// Engine family, `POSTGRESQL` or `MYSQL`.
     pub family: String,
-    /// When it was made, in seconds since 1970.
+    /// Time of creation, in seconds since 1970.
     pub created: u64,
-    /// When it was last changed, likewise.
+    /// Time of the last modification, in seconds since 1970.
     pub updated: u64,
-    /// The role that was given; it has no effect.
+    /// ARN of the role given by the caller; it has no effect.
     pub role: String,
-    /// The subnets that were given; they have no effect.
+    /// Subnet ids given by the caller; they have no effect.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subnets: Vec<String>,
-    /// How clients may authenticate.
+    /// Client authentication.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub auth: Vec<ProxyAuth>,
-    /// What has no effect here, and is given back by its name.
+    /// Settings without effect here, returned unchanged, by parameter name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,
-    /// The port that it listens on.
+    /// TCP port on which the proxy listens.
     pub port: u16,
-    /// The instance behind it.
+    /// Target instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<InstanceId>,
-    /// The cluster behind it, whose writer is reached.
+    /// Target cluster; connections go to its writer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
-    /// Its tags.
+    /// Tags by key.
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
     pub tags: Tags,
-    /// Which of the authorities over this store listens for it.
+    /// Id of the authority process that listens for this proxy, among those that share this store.
     pub runner: String,
 }
 
 impl DbProxy {
-    /// Whether tokens for its endpoint are accepted.
+    /// Returns true if clients of the proxy may authenticate with IAM tokens.
     #[must_use]
     pub fn accepts_tokens(&self) -> bool {
         let scheme =

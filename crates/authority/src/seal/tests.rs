@@ -9,7 +9,7 @@ fn key() -> SealingKey {
 }
 
 #[test]
-fn what_is_sealed_opens_with_the_same_key_and_purpose_only() {
+fn opening_requires_the_same_key_and_aad() {
     let sealed = key().seal(b"jane", b"session").unwrap();
     assert_eq!(key().open(&sealed, b"session").unwrap().as_slice(), b"jane");
     assert!(key().open(&sealed, b"another").is_none());
@@ -18,7 +18,7 @@ fn what_is_sealed_opens_with_the_same_key_and_purpose_only() {
 }
 
 #[test]
-fn a_sealed_text_begins_as_aws_s_session_tokens_do() {
+fn sealed_texts_begin_like_aws_session_tokens() {
     for length in 0..40 {
         let sealed = key().seal(&vec![b'x'; length], b"").unwrap();
         assert!(sealed.starts_with("FwoGZXIvYXdzE"), "{}", &**sealed);
@@ -27,12 +27,12 @@ fn a_sealed_text_begins_as_aws_s_session_tokens_do() {
 }
 
 #[test]
-fn the_same_is_never_sealed_the_same() {
+fn sealing_the_same_plaintext_twice_gives_different_texts() {
     assert_ne!(key().seal(b"jane", b""), key().seal(b"jane", b""));
 }
 
 #[test]
-fn the_longest_text_opens_and_a_longer_one_is_not_made_or_read() {
+fn the_longest_text_opens_and_longer_ones_are_rejected() {
     let longest = vec![b'x'; MAX_PLAINTEXT];
     let sealed = key().seal(&longest, b"").unwrap();
     assert_eq!(sealed.len(), MAX_SEALED);
@@ -45,7 +45,7 @@ fn the_longest_text_opens_and_a_longer_one_is_not_made_or_read() {
 }
 
 #[test]
-fn a_key_is_thirty_two_bytes_and_shows_nothing() {
+fn keys_have_32_bytes_and_a_redacted_debug_form() {
     let key = SealingKey::generate().unwrap();
     let text = key.to_base64();
     assert_eq!(SealingKey::from_base64(&text).unwrap().to_base64(), text);
@@ -60,8 +60,8 @@ fn a_key_is_thirty_two_bytes_and_shows_nothing() {
 }
 
 #[test]
-fn malformed_texts_open_to_nothing() {
-    // Long enough for a slash or a plus to be in it, but once in 10^12 runs.
+fn malformed_texts_do_not_open() {
+    // At this length the text contains a slash or a plus in all but one of 10^12 runs.
     let sealed = key().seal(&[b'x'; 641], b"").unwrap();
     let unpadded = sealed.trim_end_matches('=');
     let spaced = format!(" {}", &*sealed);
@@ -79,13 +79,17 @@ fn malformed_texts_open_to_nothing() {
 
 proptest! {
     #[test]
-    fn whatever_is_sealed_opens(plaintext: Vec<u8>, aad: Vec<u8>) {
+    fn seal_and_open_round_trip(plaintext: Vec<u8>, aad: Vec<u8>) {
         let sealed = key().seal(&plaintext, &aad).unwrap();
         prop_assert_eq!(key().open(&sealed, &aad).unwrap().to_vec(), plaintext);
     }
 
     #[test]
-    fn one_flipped_bit_anywhere_and_nothing_opens(plaintext: Vec<u8>, at: prop::sample::Index, bit in 0..8_u8) {
+    fn flipping_any_bit_prevents_opening(
+        plaintext: Vec<u8>,
+        at: prop::sample::Index,
+        bit in 0..8_u8,
+    ) {
         let sealed = key().seal(&plaintext, b"aad").unwrap();
         let mut bytes = STANDARD.decode(&*sealed).unwrap();
         let at = at.index(bytes.len());
@@ -94,7 +98,11 @@ proptest! {
     }
 
     #[test]
-    fn one_other_character_anywhere_and_nothing_opens(plaintext: Vec<u8>, at: prop::sample::Index, with in "[ -~]") {
+    fn replacing_any_character_prevents_opening(
+        plaintext: Vec<u8>,
+        at: prop::sample::Index,
+        with in "[ -~]",
+    ) {
         let mut text = key().seal(&plaintext, b"aad").unwrap().to_string();
         let at = at.index(text.len());
         prop_assume!(text.get(at..=at) != Some(&with));
@@ -103,7 +111,7 @@ proptest! {
     }
 
     #[test]
-    fn anything_at_all_opens_to_nothing(text in ".*") {
+    fn arbitrary_text_does_not_open(text in ".*") {
         prop_assert!(key().open(&text, b"").is_none());
     }
 }

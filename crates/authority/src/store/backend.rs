@@ -1,10 +1,10 @@
-//! Where the records lie: what the store needs of a database.
+//! Interface between the store and its database.
 
 use std::fmt::Debug;
 
-use super::StoreError;
+use super::error::StoreError;
 
-/// A record as it lies in the database; without a body it was deleted.
+/// A record as a row of the database. A row without a body is a deleted record.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) kind: String,
@@ -13,30 +13,31 @@ pub(super) struct Row {
 }
 
 impl Debug for Row {
-    /// The body may hold secrets.
+    /// Omits the body, which may contain secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Row({} {:?})", self.kind, self.id)
     }
 }
 
-/// The number of the last transaction.
+/// Number of a transaction.
 pub(super) type Revision = i64;
 
-/// What became of a transaction.
+/// Result of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Commit {
-    /// It is in the database, under this revision.
+    /// The rows are in the database, under this revision.
     Done(Revision),
-    /// Another one came first: nothing was written.
+    /// Another transaction was committed first; nothing was written.
     Conflict,
 }
 
-/// A database with records in it.
+/// Database that stores the records.
 pub(super) trait Backend: Debug + Send {
-    /// What is another whenever somebody else may have written. It is asked for before each decision, and is cheap.
-    fn stamp(&mut self) -> Result<i64, StoreError>;
+    /// Returns a number that changes whenever another process may have written. Called before each
+    /// decision, so it must be cheap.
+    fn data_version(&mut self) -> Result<i64, StoreError>;
 
-    /// The revision of the last transaction, and every row that was written after `since`.
+    /// Returns the last revision and the rows written after `since`.
     fn changes(&mut self, since: Revision) -> Result<(Revision, Vec<Row>), StoreError>;
 
     /// Writes all rows in one transaction, if `base` is still the last revision.

@@ -1,14 +1,14 @@
-//! A change that is being made: a copy of the state, and what is different in it.
+//! Draft of a change: a copy of the state and the rows that differ.
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::StoreError;
 use super::backend::Row;
+use super::error::StoreError;
 use super::state::{Record, State};
 
-/// A copy of the state in which something is changed. Nothing of it is seen by others until all of it is in the store.
+/// Copy of the state with changes that no other caller sees before the commit.
 #[derive(Debug)]
 pub struct Draft {
     state: State,
@@ -20,10 +20,10 @@ impl Draft {
         Self { state, changed: BTreeMap::new() }
     }
 
-    /// Keeps a record; one of its id is replaced.
+    /// Inserts or replaces a record.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] for one that can't be written as JSON, which none is.
+    /// [`StoreError::Corrupt`] if the record cannot be encoded as JSON, which does not happen.
     pub fn put<R: Record>(&mut self, record: R) -> Result<Arc<R>, StoreError> {
         let id = record.id();
         let body = serde_json::to_string(&record)
@@ -34,7 +34,7 @@ impl Draft {
         Ok(record)
     }
 
-    /// Takes a record away; `false` where there was none.
+    /// Deletes a record. Returns false if it did not exist.
     pub fn remove<R: Record>(&mut self, id: &str) -> bool {
         let removed = R::table_mut(&mut self.state).remove_mut(id);
         if removed {

@@ -1,4 +1,4 @@
-//! What gives pods, containers and people a right to a role's credentials.
+//! Grants through which pods, containers and people get a role's credentials.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -7,30 +7,32 @@ use aws_lc_rs::digest::{SHA256, digest};
 use countersign_core::name::InvalidName;
 use zeroize::Zeroizing;
 
-use super::{Store, StoreError, account_key};
+use super::error::StoreError;
+use super::handle::Store;
+use super::state::account_key;
 use crate::model::{ContainerGrant, PortalGrant, ServiceAccount, seconds};
 use crate::random;
 
-/// A sign-in to the SSO portal that is to be had.
+/// Request for a sign-in to the SSO portal.
 #[derive(Debug, Clone, Copy)]
 pub struct PortalRequest<'a> {
-    /// The user, as the sessions are called: 2 to 64 of `[A-Za-z0-9_+=,.@-]`.
+    /// Name of the user, used as role session name: 2 to 64 of `[A-Za-z0-9_+=,.@-]`.
     pub user: &'a str,
-    /// The ARN of a role that the portal is to offer.
+    /// ARN of a role that the portal is to offer.
     pub role: &'a str,
-    /// The access token that the user has already.
+    /// Access token of an earlier sign-in.
     pub token: Option<&'a str>,
-    /// How long a new one is good for.
+    /// Lifetime of a new token.
     pub lifetime: Duration,
 }
 
-/// A sign-in to the SSO portal.
+/// Sign-in to the SSO portal.
 pub struct PortalAccess {
-    /// The access token.
+    /// Access token.
     pub token: Zeroizing<String>,
-    /// The ARNs of the roles that the portal offers for it.
+    /// ARNs of the roles that the portal offers.
     pub roles: Vec<String>,
-    /// When it ends, in seconds since 1970.
+    /// Time of expiry, in seconds since 1970.
     pub expires: u64,
 }
 
@@ -44,18 +46,18 @@ impl std::fmt::Debug for PortalAccess {
 }
 
 impl Store {
-    /// Makes a service account, where there is none of that name, and associates a role with it by EKS Pod Identity, where one is
-    /// given.
+    /// Creates a service account unless it exists. If `role` is given, associates it by EKS Pod
+    /// Identity.
     ///
     /// # Errors
-    /// [`StoreError::Name`] for a name that Kubernetes does not take, [`StoreError::Database`].
+    /// [`StoreError::InvalidName`] for a name that Kubernetes rejects, [`StoreError::Database`].
     pub fn ensure_service_account(
         &self,
         namespace: &str,
         name: &str,
         role: Option<&str>,
     ) -> Result<Arc<ServiceAccount>, StoreError> {
-        for (what, value, longest) in
+        for (field, value, max_length) in
             [("the namespace", namespace, 63), ("the service account", name, 253)]
         {
             let plain = value.bytes().all(|byte| {
@@ -64,13 +66,13 @@ impl Store {
             let ends = [value.as_bytes().first(), value.as_bytes().last()];
             let alphanumeric = |end: &Option<&u8>| end.is_some_and(u8::is_ascii_alphanumeric);
             if !plain
-                || value.len() > longest
+                || value.len() > max_length
                 || !ends.iter().all(alphanumeric)
-                || (longest == 63 && value.contains('.'))
+                || (max_length == 63 && value.contains('.'))
             {
                 return Err(InvalidName::new(
-                    what,
-                    format!("{value:?} is no name in Kubernetes (RFC 1123)"),
+                    field,
+                    format!("{value:?} is not a Kubernetes name (RFC 1123)"),
                 )
                 .into());
             }
@@ -90,7 +92,7 @@ impl Store {
         })
     }
 
-    /// A container's right to a role: the one that there is, or a new one.
+    /// Returns the container grant for a role, after creating it if necessary.
     ///
     /// # Errors
     /// [`StoreError::Random`], [`StoreError::Database`].
@@ -106,11 +108,11 @@ impl Store {
         })
     }
 
-    /// Signs a user in to the SSO portal for a role: with the access token that there is, where it is good for half of its time
-    /// yet. What has ended is forgotten.
+    /// Signs a user in to the SSO portal for a role. Keeps the given access token if at least half
+    /// of its lifetime remains. Deletes expired grants.
     ///
     /// # Errors
-    /// [`StoreError::Name`], [`StoreError::Random`], [`StoreError::Database`].
+    /// [`StoreError::InvalidName`], [`StoreError::Random`], [`StoreError::Database`].
     pub fn ensure_portal_access(
         &self,
         request: &PortalRequest<'_>,
@@ -160,7 +162,8 @@ impl Store {
     }
 }
 
-/// As the portal's grants are named: who reads the store does not have the tokens.
+/// Returns the hash under which a portal grant is stored, so that a reader of the store does not
+/// learn the tokens.
 pub fn token_hash(token: &str) -> String {
     digest(&SHA256, token.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }

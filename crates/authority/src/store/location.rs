@@ -1,4 +1,4 @@
-//! Where a store lies: in a directory, or in a database of a PostgreSQL server.
+//! Location of a store: a directory, or a database of a PostgreSQL server.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,43 +9,44 @@ use countersign_core::credentials::Secret;
 use countersign_core::name::InvalidName;
 use url::Url;
 
-/// How long a connection may take.
-const CONNECT: Duration = Duration::from_secs(5);
+/// Maximum time to connect.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where a store lies.
+/// Location of a store.
 #[derive(Debug, Clone)]
 pub enum Location {
-    /// In a file of SQLite's, in this directory: one machine, any number of processes.
+    /// SQLite file in this directory, shared by any number of processes of one machine.
     Directory(PathBuf),
-    /// In a database of a PostgreSQL server: any number of machines.
+    /// Database of a PostgreSQL server, shared by any number of machines.
     Postgres(Box<PostgresLocation>),
 }
 
-/// How the connection to PostgreSQL is protected. Named as libpq's `sslmode`.
+/// Protection of the connection to PostgreSQL, named after libpq's `sslmode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TlsMode {
-    /// The server proves that it is the host named.
+    /// TLS; the server must prove that it is the named host.
     VerifyFull,
-    /// Not at all: the default on Unix sockets, and elsewhere for who says so.
+    /// No TLS: the default on Unix sockets; other connections must request it.
     Disable,
 }
 
-/// A database of a PostgreSQL server.
+/// Database of a PostgreSQL server.
 #[derive(Clone)]
 pub struct PostgresLocation {
-    /// A host, or the directory of a Unix socket.
+    /// Host name, or directory of a Unix socket.
     pub host: String,
-    /// The port.
+    /// TCP port, or number in the name of the Unix socket.
     pub port: u16,
-    /// The database user.
+    /// Database user.
     pub user: String,
-    /// The database.
+    /// Database name.
     pub database: String,
-    /// How the connection is protected.
+    /// Protection of the connection.
     pub tls: TlsMode,
-    /// A file of root certificates, beside the system's.
+    /// PEM file of root certificates that replaces the system's.
     pub root_certificates: Option<PathBuf>,
-    /// The user's password, where it needs one. It does not come with the URL, which everybody on the machine can see.
+    /// Password of the user, if required. It is not part of the URL, which all users of the machine
+    /// can see.
     pub password: Option<Secret>,
 }
 
@@ -64,8 +65,9 @@ impl fmt::Display for PostgresLocation {
 impl FromStr for Location {
     type Err = InvalidName;
 
-    /// Reads `postgres://USER@HOST[:PORT]/DATABASE[?sslmode=…&sslrootcert=…&host=SOCKET-DIRECTORY]`, or takes the text for a
-    /// directory.
+    /// Parses
+    /// `postgres://USER@HOST[:PORT]/DATABASE[?sslmode=…&sslrootcert=…&host=SOCKET-DIRECTORY]`. Text
+    /// without `://` is a directory.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let refuse = |why: &str| InvalidName::new("the store", why);
         if !text.contains("://") {
@@ -76,13 +78,13 @@ impl FromStr for Location {
             };
         }
         let url = Url::parse(text)
-            .map_err(|_| refuse("is no URL of the form postgres://USER@HOST/DATABASE"))?;
+            .map_err(|_| refuse("is not a URL of the form postgres://USER@HOST/DATABASE"))?;
         if !matches!(url.scheme(), "postgres" | "postgresql") {
             return Err(refuse("is neither a directory nor a URL that begins with postgres://"));
         }
         if url.password().is_some() {
             return Err(refuse(
-                "has a password in it, which everybody on the machine can see: set PGPASSWORD, or use a password file",
+                "contains a password, which all users of the machine can see: set PGPASSWORD, or use a password file",
             ));
         }
         let decoded = |text: &str| {
@@ -91,9 +93,9 @@ impl FromStr for Location {
         let mut location = PostgresLocation {
             host: url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned(),
             port: url.port().unwrap_or(5432),
-            user: decoded(url.username())
-                .filter(|user| !user.is_empty())
-                .ok_or_else(|| refuse("names no user: postgres://USER@HOST/DATABASE"))?,
+            user: decoded(url.username()).filter(|user| !user.is_empty()).ok_or_else(|| {
+                refuse("does not name a user; write postgres://USER@HOST/DATABASE")
+            })?,
             database: decoded(url.path().trim_start_matches('/')).unwrap_or_default(),
             tls: TlsMode::VerifyFull,
             root_certificates: None,
@@ -112,13 +114,17 @@ impl FromStr for Location {
                 _ => {
                     return Err(InvalidName::new(
                         "the store",
-                        format!("has the parameter {name:?}, which means nothing here"),
+                        format!(
+                            "has the unknown parameter {name:?}; known are sslmode, sslrootcert and host"
+                        ),
                     ));
                 }
             }
         }
         if location.host.is_empty() || location.database.is_empty() {
-            return Err(refuse("names no host or no database: postgres://USER@HOST/DATABASE"));
+            return Err(refuse(
+                "does not name a host and a database; write postgres://USER@HOST/DATABASE",
+            ));
         }
         location.tls = tls.unwrap_or(if location.is_socket() {
             TlsMode::Disable
@@ -130,20 +136,21 @@ impl FromStr for Location {
 }
 
 impl PostgresLocation {
-    /// Whether the host is the directory of a Unix socket.
+    /// Returns true if the host is the directory of a Unix socket.
     #[must_use]
     pub fn is_socket(&self) -> bool {
         self.host.starts_with('/')
     }
 
-    /// What the driver is told. TLS is none of its business: it gets a stream that has it.
+    /// Returns the driver's configuration, without TLS: the driver gets a stream that is already
+    /// encrypted.
     pub(super) fn driver(&self) -> tokio_postgres::Config {
         let mut config = tokio_postgres::Config::new();
         config
             .user(&self.user)
             .dbname(&self.database)
             .application_name("countersign")
-            .connect_timeout(CONNECT);
+            .connect_timeout(CONNECT_TIMEOUT);
         config.ssl_mode(tokio_postgres::config::SslMode::Disable);
         self.password.as_ref().map(|password| config.password(password.expose()));
         config

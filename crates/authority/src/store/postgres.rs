@@ -1,8 +1,9 @@
-//! The records in a database of a PostgreSQL server, which authorities on several machines share.
+//! Records in a database of a PostgreSQL server, shared by authorities on several machines.
 //!
-//! One thread of its own talks to the server, over one connection, and does what it is asked in turn. Every quarter of a second
-//! it looks whether others have written; what it saw is good for a second. Whoever asks after that waits for an answer, and gets
-//! an error where there is none: an authority that is cut off does not go on with what it knew.
+//! A thread executes commands one after the other over one connection. It polls the revision every
+//! 250 ms; a result is valid for one second. A caller after that waits for a new result, and gets
+//! an error if the server does not respond: an authority that lost its database does not continue
+//! with an outdated state.
 
 mod connection;
 
@@ -13,189 +14,204 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 
-use super::StoreError;
 use super::backend::{Backend, Commit, Revision, Row};
+use super::error::StoreError;
 use super::location::PostgresLocation;
 use connection::Connection;
 
-/// How often it is looked whether others have written.
-const LOOK: Duration = Duration::from_millis(250);
+/// Interval between polls of the revision.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How long what was seen is good.
-const GOOD: Duration = Duration::from_secs(1);
+/// Time for which a polled revision is valid.
+const POLL_VALIDITY: Duration = Duration::from_secs(1);
 
-/// How long the server may take to answer. (A state of 100,000 users takes a second or two.)
-const ANSWER: Duration = Duration::from_secs(30);
+/// Maximum time for a query. (Reading a state of 100,000 users takes one to two seconds.)
+const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long it may take to say its revision: everybody waits for that.
-const GLANCE: Duration = Duration::from_secs(3);
+/// Maximum time for a poll, during which all callers wait.
+const POLL_TIMEOUT: Duration = Duration::from_secs(3);
+/// Reason of an error after the thread ended.
+const THREAD_ENDED: &str = "the store's thread has ended; restart the authority";
 
-/// What the thread is asked.
-enum Order {
-    Look(mpsc::Sender<Result<Revision, String>>),
+/// Command to the thread, with the channel for its result.
+enum Command {
+    Poll(mpsc::Sender<Result<Revision, String>>),
     Changes(Revision, mpsc::Sender<Result<(Revision, Vec<Row>), String>>),
     Commit(Revision, Vec<Row>, mpsc::Sender<Result<Commit, String>>),
 }
 
-/// What the thread last saw.
+/// Last polled revision, and when it was polled.
 #[derive(Debug, Default)]
-struct Seen {
+struct LastPoll {
     revision: AtomicI64,
     at: Mutex<Option<Instant>>,
 }
 
-impl Seen {
-    fn note(&self, revision: Revision, at: Instant) {
+impl LastPoll {
+    fn record(&self, revision: Revision, at: Instant) {
         self.revision.store(revision, Ordering::Release);
         *self.at.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
     }
 
-    /// The revision, if it was seen lately.
-    fn lately(&self) -> Option<Revision> {
+    /// Returns the revision if it is still valid.
+    fn valid(&self) -> Option<Revision> {
         let at = *self.at.lock().unwrap_or_else(PoisonError::into_inner);
-        at.is_some_and(|at| at.elapsed() < GOOD).then(|| self.revision.load(Ordering::Acquire))
+        at.is_some_and(|at| at.elapsed() < POLL_VALIDITY)
+            .then(|| self.revision.load(Ordering::Acquire))
     }
 }
 
-/// The thread's other end.
+/// Handle to the thread.
 #[derive(Debug)]
 pub(super) struct Postgres {
-    orders: UnboundedSender<Order>,
-    seen: Arc<Seen>,
-    place: String,
+    commands: UnboundedSender<Command>,
+    last_poll: Arc<LastPoll>,
+    location: String,
 }
 
 impl Postgres {
-    /// Connects, and brings the database to the present schema.
+    /// Connects, and migrates the database to the current schema.
     pub(super) fn open(location: &PostgresLocation) -> Result<Self, StoreError> {
-        let (orders, received) = unbounded_channel();
-        let (seen, place) = (Arc::new(Seen::default()), location.to_string());
-        let failed = |reason: String| StoreError::Database { place: place.clone(), reason };
+        let (commands, receiver) = unbounded_channel();
+        let (last_poll, place) = (Arc::new(LastPoll::default()), location.to_string());
+        let failed = |reason: String| StoreError::Database { location: place.clone(), reason };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| failed(error.to_string()))?;
         let (opened, first) = mpsc::channel();
-        let worker =
-            Worker { location: location.clone(), connection: None, seen: Arc::clone(&seen) };
+        let worker = Worker {
+            location: location.clone(),
+            connection: None,
+            last_poll: Arc::clone(&last_poll),
+        };
         let thread = std::thread::Builder::new().name("store".to_owned());
         thread
-            .spawn(move || runtime.block_on(worker.work(received, opened)))
+            .spawn(move || runtime.block_on(worker.run(receiver, opened)))
             .map_err(|error| failed(error.to_string()))?;
-        first.recv().map_err(|_| failed("its thread has ended".to_owned()))?.map_err(&failed)?;
-        Ok(Self { orders, seen, place })
+        first.recv().map_err(|_| failed(THREAD_ENDED.to_owned()))?.map_err(&failed)?;
+        Ok(Self { commands, last_poll, location: place })
     }
 
-    /// Has the thread do something, and waits for what comes of it.
-    fn ask<T>(
+    /// Sends a command to the thread and waits for the result.
+    fn execute<T>(
         &self,
-        order: impl FnOnce(mpsc::Sender<Result<T, String>>) -> Order,
+        command: impl FnOnce(mpsc::Sender<Result<T, String>>) -> Command,
     ) -> Result<T, StoreError> {
-        let failed = |reason: String| StoreError::Database { place: self.place.clone(), reason };
-        let (answer, answered) = mpsc::channel();
-        self.orders.send(order(answer)).map_err(|_| failed("its thread has ended".to_owned()))?;
-        answered
-            .recv_timeout(2 * ANSWER)
+        let failed =
+            |reason: String| StoreError::Database { location: self.location.clone(), reason };
+        let (sender, result) = mpsc::channel();
+        self.commands.send(command(sender)).map_err(|_| failed(THREAD_ENDED.to_owned()))?;
+        result
+            .recv_timeout(2 * QUERY_TIMEOUT)
             .map_err(|error| failed(error.to_string()))?
             .map_err(failed)
     }
 }
 
 impl Backend for Postgres {
-    fn stamp(&mut self) -> Result<i64, StoreError> {
-        match self.seen.lately() {
+    fn data_version(&mut self) -> Result<i64, StoreError> {
+        match self.last_poll.valid() {
             Some(revision) => Ok(revision),
-            None => self.ask(Order::Look),
+            None => self.execute(Command::Poll),
         }
     }
 
     fn changes(&mut self, since: Revision) -> Result<(Revision, Vec<Row>), StoreError> {
-        self.ask(|answer| Order::Changes(since, answer))
+        self.execute(|sender| Command::Changes(since, sender))
     }
 
     fn commit(&mut self, base: Revision, rows: &[Row]) -> Result<Commit, StoreError> {
-        self.ask(|answer| Order::Commit(base, rows.to_vec(), answer))
+        self.execute(|sender| Command::Commit(base, rows.to_vec(), sender))
     }
 }
 
-/// The thread.
+/// State of the thread.
 struct Worker {
     location: PostgresLocation,
     connection: Option<Connection>,
-    seen: Arc<Seen>,
+    last_poll: Arc<LastPoll>,
 }
 
 impl Worker {
-    async fn work(
+    async fn run(
         mut self,
-        mut orders: UnboundedReceiver<Order>,
+        mut commands: UnboundedReceiver<Command>,
         opened: mpsc::Sender<Result<(), String>>,
     ) {
-        let first = self.look().await.map(drop);
+        let first = self.poll_revision().await.map(drop);
         let failed = first.is_err();
         if opened.send(first).is_err() || failed {
             return;
         }
-        let mut tick = tokio::time::interval(LOOK);
+        let mut tick = tokio::time::interval(POLL_INTERVAL);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                order = orders.recv() => match order {
-                    Some(order) => self.obey(order).await,
+                command = commands.recv() => match command {
+                    Some(command) => self.run_command(command).await,
                     None => return,
                 },
-                _ = tick.tick() => if let Err(error) = self.look().await {
-                    tracing::warn!(%error, place = %self.location, "the authority's store can't be reached");
+                _ = tick.tick() => if let Err(error) = self.poll_revision().await {
+                    tracing::warn!(%error, location = %self.location, "store unreachable");
                 },
             }
         }
     }
 
-    /// Whoever asked may have gone: then nobody misses the answer.
-    async fn obey(&mut self, order: Order) {
-        let _nobody_misses_it = match order {
-            Order::Look(answer) => answer.send(self.look().await).is_ok(),
-            Order::Changes(since, answer) => {
-                let changes =
-                    self.within(ANSWER, async |connection| connection.changes(since).await).await;
-                answer.send(changes).is_ok()
-            }
-            Order::Commit(base, rows, answer) => {
-                let commit = self
-                    .within(ANSWER, async |connection| connection.commit(base, &rows).await)
+    /// Executes a command. The caller may have stopped waiting; the result is dropped then.
+    async fn run_command(&mut self, command: Command) {
+        let _delivered = match command {
+            Command::Poll(sender) => sender.send(self.poll_revision().await).is_ok(),
+            Command::Changes(since, sender) => {
+                let changes = self
+                    .with_connection(QUERY_TIMEOUT, async |connection| {
+                        connection.changes(since).await
+                    })
                     .await;
-                answer.send(commit).is_ok()
+                sender.send(changes).is_ok()
+            }
+            Command::Commit(base, rows, sender) => {
+                let commit = self
+                    .with_connection(QUERY_TIMEOUT, async |connection| {
+                        connection.commit(base, &rows).await
+                    })
+                    .await;
+                sender.send(commit).is_ok()
             }
         };
     }
 
-    async fn look(&mut self) -> Result<Revision, String> {
+    async fn poll_revision(&mut self) -> Result<Revision, String> {
         let began = Instant::now();
-        let revision = self.within(GLANCE, async |connection| connection.revision().await).await?;
-        self.seen.note(revision, began);
+        let revision = self
+            .with_connection(POLL_TIMEOUT, async |connection| connection.revision().await)
+            .await?;
+        self.last_poll.record(revision, began);
         Ok(revision)
     }
 
-    /// Does `work` on the connection, which is made where there is none. One on which something failed is not used again.
-    async fn within<T>(
+    /// Runs `work` on the connection, after connecting if necessary. Drops the connection after an
+    /// error.
+    async fn with_connection<T>(
         &mut self,
-        time: Duration,
+        limit: Duration,
         work: impl AsyncFnOnce(&mut Connection) -> Result<T, String>,
     ) -> Result<T, String> {
         let mut connection = match self.connection.take().filter(Connection::is_open) {
             Some(connection) => connection,
-            None => timeout(ANSWER, Connection::open(&self.location))
+            None => timeout(QUERY_TIMEOUT, Connection::open(&self.location))
                 .await
-                .map_err(|_| late(ANSWER))??,
+                .map_err(|_| timed_out(QUERY_TIMEOUT))??,
         };
-        let done = timeout(time, work(&mut connection)).await.map_err(|_| late(time))?;
-        if done.is_ok() {
+        let result = timeout(limit, work(&mut connection)).await.map_err(|_| timed_out(limit))?;
+        if result.is_ok() {
             self.connection = Some(connection);
         }
-        done
+        result
     }
 }
 
-fn late(time: Duration) -> String {
-    format!("it did not answer within {} s", time.as_secs())
+fn timed_out(limit: Duration) -> String {
+    format!("the server did not respond within {} s", limit.as_secs())
 }

@@ -1,4 +1,4 @@
-//! The records in a file of SQLite's, which several processes may open and which survives `kill -9`.
+//! Records in a SQLite file, which several processes may open and which survives `kill -9`.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::ErrorKind;
@@ -9,16 +9,16 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::StoreError;
 use super::backend::{Backend, Commit, Revision, Row};
+use super::error::StoreError;
 
-/// The schema's version, kept in SQLite's `user_version`.
+/// Version of the schema, stored in SQLite's `user_version`.
 const SCHEMA_VERSION: u32 = 2;
 
-/// How long a call waits for another process's write.
-const BUSY: Duration = Duration::from_secs(2);
+/// Maximum time to wait for another process's write.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The file and a connection to it.
+/// Path of the file and a connection to it.
 #[derive(Debug)]
 pub(super) struct Sqlite {
     connection: Connection,
@@ -26,13 +26,14 @@ pub(super) struct Sqlite {
 }
 
 impl Sqlite {
-    /// Opens the file in `directory`, which is made, private to its owner, where it does not exist.
+    /// Opens the file in `directory`. Creates the directory with mode 0700 if it does not exist.
     pub(super) fn open(directory: &Path) -> Result<Self, StoreError> {
         let path = directory.join("authority.db");
         let file_error = |source| StoreError::File { path: path.clone(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(file_error)?;
-        // SQLite gives its side files the mode of the main one: made here, so that none is ever readable by others. One that
-        // is there is not opened: closing it would let go of the locks that this process's other connections hold.
+        // SQLite gives its side files the mode of the main file, so the file is created here with
+        // mode 0600. An existing file is not opened: closing it would release the locks of this
+        // process's other connections.
         match OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
                 return Err(file_error(error));
@@ -40,17 +41,19 @@ impl Sqlite {
             _ => {}
         }
         let opened = Connection::open(&path).and_then(|mut connection| {
-            connection.busy_timeout(BUSY)?;
-            // Otherwise the planner looks at the values of parameters, and prepares a statement that is kept anew for each.
+            connection.busy_timeout(BUSY_TIMEOUT)?;
+            // Without this option the planner depends on parameter values, and prepares a cached
+            // statement again for each value.
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
             connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
-            let found = migrate(&mut connection)?;
-            Ok((connection, found))
+            let version = migrate(&mut connection)?;
+            Ok((connection, version))
         });
-        let (connection, found) = opened.map_err(|source| failed(&path, source))?;
-        if found != SCHEMA_VERSION {
+        let (connection, version) = opened.map_err(|source| failed(&path, source))?;
+        if version != SCHEMA_VERSION {
             return Err(StoreError::Schema(format!(
-                "{} is of schema {found}, this program knows {SCHEMA_VERSION}; use the version that made it, or another directory",
+                "{} has schema version {version}, but this program supports {SCHEMA_VERSION}; \
+                 use the version of countersign that created it, or another directory",
                 path.display()
             )));
         }
@@ -59,7 +62,7 @@ impl Sqlite {
 }
 
 impl Backend for Sqlite {
-    fn stamp(&mut self) -> Result<i64, StoreError> {
+    fn data_version(&mut self) -> Result<i64, StoreError> {
         let read = || {
             self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
         };
@@ -112,10 +115,10 @@ impl Backend for Sqlite {
 }
 
 fn failed(path: &Path, source: rusqlite::Error) -> StoreError {
-    StoreError::Database { place: path.display().to_string(), reason: source.to_string() }
+    StoreError::Database { location: path.display().to_string(), reason: source.to_string() }
 }
 
-/// Brings an empty database to the present schema, and says which one it has.
+/// Migrates an empty database to the current schema, and returns the version of the schema.
 fn migrate(connection: &mut Connection) -> rusqlite::Result<u32> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;

@@ -1,4 +1,4 @@
-//! One revision of everything that the authority knows, in memory.
+//! One revision of all records, in memory.
 
 use std::sync::Arc;
 
@@ -8,36 +8,36 @@ use rpds::RedBlackTreeMapSync;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::StoreError;
 use super::backend::Row;
+use super::error::StoreError;
 use crate::model::{
     AccessKey, Account, AwsPolicy, ContainerGrant, DbCluster, DbInstance, DbProxy, Group, Instance,
     InstanceProfile, ManagedPolicy, OidcProvider, PortalGrant, Role, SecretRecord, ServiceAccount,
     User,
 };
 
-/// Records of one kind by id, in its order. Copies share what they have in common: one is made for each change.
+/// Records of one kind by id. Copies share their common parts, since each change makes a copy.
 pub type Table<T> = RedBlackTreeMapSync<String, Arc<T>>;
 
-/// What is kept in a table of its own.
+/// Record with a table of its own.
 pub trait Record: Serialize + DeserializeOwned + Send + Sync + 'static {
-    /// The name of the table, in the store too.
+    /// Name of the table, also in the database.
     const KIND: &'static str;
 
-    /// What names the record among its kind.
+    /// Returns the id, which is unique in the table.
     fn id(&self) -> String;
 
-    /// Its table.
+    /// Returns the table of this kind.
     fn table(state: &State) -> &Table<Self>;
 
-    /// Its table, to be changed.
+    /// Returns the table of this kind for writing.
     fn table_mut(state: &mut State) -> &mut Table<Self>;
 }
 
-/// Declares the tables: the field, what is in it, its name in the store, and a record's id.
+/// Declares the tables: field of `State`, record type, name in the database, id of a record.
 macro_rules! tables {
     ($($field:ident: $record:ty = $kind:literal, |$value:ident| $id:expr;)*) => {
-        /// One revision of everything. It does not change: what changes makes a new one.
+        /// One revision of all records. It is immutable: each change makes a new state.
         #[derive(Debug, Clone, Default)]
         pub struct State {
             $(
@@ -66,11 +66,13 @@ macro_rules! tables {
         )*
 
         impl State {
-            /// Takes over a row as it is in the store.
+            /// Applies a row of the database.
             pub(super) fn apply(&mut self, row: &Row) -> Result<(), StoreError> {
                 match row.kind.as_str() {
-                    $($kind => self.take_over::<$record>(row),)*
-                    kind => Err(StoreError::Schema(format!("it has records of the kind {kind:?}, which this program does not know"))),
+                    $($kind => self.apply_record::<$record>(row),)*
+                    kind => Err(StoreError::Schema(format!(
+                        "the record kind {kind:?} is unknown; use the version of countersign that wrote it"
+                    ))),
                 }
             }
         }
@@ -82,23 +84,29 @@ tables! {
     users: User = "user", |user| account_key(user.account.as_str(), &user.name);
     groups: Group = "group", |group| account_key(group.account.as_str(), &group.name);
     roles: Role = "role", |role| account_key(role.account.as_str(), &role.name);
-    profiles: InstanceProfile = "instance-profile", |profile| account_key(profile.account.as_str(), &profile.name);
+    profiles: InstanceProfile = "instance-profile",
+        |profile| account_key(profile.account.as_str(), &profile.name);
     policies: ManagedPolicy = "policy", |policy| account_key(policy.account.as_str(), &policy.name);
     aws_policies: AwsPolicy = "aws-policy", |policy| policy.arn.clone();
     access_keys: AccessKey = "access-key", |key| key.id.to_string();
-    providers: OidcProvider = "oidc-provider", |provider| account_key(provider.account.as_str(), &provider.host);
+    providers: OidcProvider = "oidc-provider",
+        |provider| account_key(provider.account.as_str(), &provider.host);
     instances: Instance = "instance", |instance| instance.name.to_string();
     db_instances: DbInstance = "db-instance", |instance| instance.name.to_string();
-    db_clusters: DbCluster = "db-cluster", |cluster| regional_key(&cluster.account, &cluster.region, &cluster.name);
-    db_proxies: DbProxy = "db-proxy", |proxy| regional_key(&proxy.account, &proxy.region, &proxy.name);
-    service_accounts: ServiceAccount = "service-account", |account| account_key(&account.namespace, &account.name);
+    db_clusters: DbCluster = "db-cluster",
+        |cluster| regional_key(&cluster.account, &cluster.region, &cluster.name);
+    db_proxies: DbProxy = "db-proxy",
+        |proxy| regional_key(&proxy.account, &proxy.region, &proxy.name);
+    service_accounts: ServiceAccount = "service-account",
+        |account| account_key(&account.namespace, &account.name);
     containers: ContainerGrant = "container", |grant| grant.id.clone();
     portal: PortalGrant = "portal", |grant| grant.token_hash.clone();
     secrets: SecretRecord = "secret", |secret| secret.name.clone();
 }
 
-/// The id of what has a name in an account. "Names are not distinguished by case": no two differ by it alone.
-/// Source: "IAM and AWS STS quotas", name requirements, in the IAM user guide.
+/// Returns the id of a record that has a name in an account. "Names are not distinguished by case",
+/// so the id is in lower case. Source: "IAM and AWS STS quotas", name requirements, in the IAM user
+/// guide.
 #[must_use]
 pub fn account_key(account: &str, name: &str) -> String {
     let mut id = String::with_capacity(account.len() + name.len() + 1);
@@ -109,38 +117,38 @@ pub fn account_key(account: &str, name: &str) -> String {
     id
 }
 
-/// The id of what has a name in a region of an account.
+/// Returns the id of a record that has a name in a region of an account.
 #[must_use]
 pub fn regional_key(account: &AccountId, region: &Region, name: &str) -> String {
     account_key(account.as_str(), &format!("{region}/{name}"))
 }
 
 impl State {
-    /// The record of that id.
+    /// Returns the record with this id.
     #[must_use]
     pub fn get<R: Record>(&self, id: &str) -> Option<&Arc<R>> {
         R::table(self).get(id)
     }
 
-    /// The records of an account, in the order of their ids.
+    /// Returns the records of an account, in the order of their ids.
     pub fn of_account<'a, R: Record>(
         &'a self,
         account: &str,
     ) -> impl Iterator<Item = &'a Arc<R>> + 'a {
         let (first, end) = (format!("{account}/"), format!("{account}0"));
-        // The character behind the slash is the zero.
+        // `0` is the character after `/`.
         R::table(self).range(first..end).map(|(_, record)| record)
     }
 
-    fn take_over<R: Record>(&mut self, row: &Row) -> Result<(), StoreError> {
+    fn apply_record<R: Record>(&mut self, row: &Row) -> Result<(), StoreError> {
         match &row.body {
             None => R::table_mut(self).remove_mut(&row.id),
             Some(body) => {
                 let record: R = serde_json::from_str(body).map_err(|error| {
-                    // The error of a parser may quote what it read, and that may be a secret.
+                    // A parser's error may quote its input, which may be a secret.
                     let (line, column) = (error.line(), error.column());
                     StoreError::Corrupt(format!(
-                        "the {} {:?} can't be read: column {column} of line {line}",
+                        "{} {:?} is not valid at line {line}, column {column}",
                         row.kind, row.id
                     ))
                 })?;

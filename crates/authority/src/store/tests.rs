@@ -49,8 +49,8 @@ fn orders() -> Instance {
     }
 }
 
-/// Whoever holds `key`, which came with its token.
-fn holder(store: &Store, key: &Credentials) -> Result<ResolvedKey, KeyLookupError> {
+/// Looks up `key`, which came with its token.
+fn lookup(store: &Store, key: &Credentials) -> Result<ResolvedKey, KeyLookupError> {
     ResolvedKey::find(
         &store.state().unwrap(),
         store.sealing(),
@@ -60,20 +60,20 @@ fn holder(store: &Store, key: &Credentials) -> Result<ResolvedKey, KeyLookupErro
 }
 
 #[test]
-fn what_is_written_is_there_after_opening_again_and_for_others_at_once() {
+fn written_records_persist_and_are_visible_to_other_handles_at_once() {
     let directory = TempDir::new().unwrap();
     let (first, second) = (store(&directory), store(&directory));
     first.put_instance(&orders()).unwrap();
     let key = make(&first, &user("jane")).unwrap().unwrap();
     assert_eq!(*second.instance(&orders().name).unwrap().unwrap(), orders());
     drop((first, second));
-    let found = holder(&store(&directory), &key).unwrap();
+    let found = lookup(&store(&directory), &key).unwrap();
     assert_eq!(found.identity.owner.arn.as_str(), "arn:aws:iam::123456789012:user/jane");
     assert!(found.credentials.secret.ct_eq(key.secret.expose()));
 }
 
 #[test]
-fn nobody_else_can_read_the_state() {
+fn only_the_owner_can_read_the_files() {
     let directory = TempDir::new().unwrap();
     let store = store(&directory);
     make(&store, &user("jane")).unwrap();
@@ -85,13 +85,13 @@ fn nobody_else_can_read_the_state() {
 }
 
 #[test]
-fn keys_are_switched_off_and_on() {
+fn keys_are_deactivated_and_activated() {
     let directory = TempDir::new().unwrap();
     let store = store(&directory);
     let key = make(&store, &user("jane")).unwrap().unwrap();
     let id = key.access_key_id.clone();
     store.set_key_status(&id, KeyStatus::Inactive).unwrap();
-    assert_eq!(holder(&store, &key).unwrap().status, KeyStatus::Inactive);
+    assert_eq!(lookup(&store, &key).unwrap().status, KeyStatus::Inactive);
     let second = store.create_access_key(&user("jane"), SystemTime::now()).unwrap().access_key_id;
     let listed: Vec<_> = store
         .access_keys(&user("jane"))
@@ -101,17 +101,17 @@ fn keys_are_switched_off_and_on() {
         .collect();
     assert_eq!(listed, [(id.clone(), KeyStatus::Inactive), (second, KeyStatus::Active)]);
     store.set_key_status(&id, KeyStatus::Active).unwrap();
-    assert_eq!(holder(&store, &key).unwrap().status, KeyStatus::Active);
+    assert_eq!(lookup(&store, &key).unwrap().status, KeyStatus::Active);
     assert!(matches!(
-        store.set_key_status(&"AKIANOBODY".parse().unwrap(), KeyStatus::Active),
+        store.set_key_status(&"AKIAUNKNOWN".parse().unwrap(), KeyStatus::Active),
         Err(StoreError::NotFound(_))
     ));
-    let nobody = Credentials { access_key_id: "AKIANOBODY".parse().unwrap(), ..key };
-    assert_eq!(holder(&store, &nobody).unwrap_err(), KeyLookupError::Unknown);
+    let unknown = Credentials { access_key_id: "AKIAUNKNOWN".parse().unwrap(), ..key };
+    assert_eq!(lookup(&store, &unknown).unwrap_err(), KeyLookupError::Unknown);
 }
 
 #[test]
-fn a_role_s_session_has_the_role_behind_it_and_an_end() {
+fn a_role_session_resolves_to_its_role_and_has_an_expiry() {
     let directory = TempDir::new().unwrap();
     let store = store(&directory);
     make(&store, &role("reporting")).unwrap();
@@ -123,7 +123,7 @@ fn a_role_s_session_has_the_role_behind_it_and_an_end() {
         policy: Some(ALLOW),
     };
     let session = store.create_session(&request, now).unwrap();
-    let found = holder(&store, &session).unwrap();
+    let found = lookup(&store, &session).unwrap();
     assert_eq!(
         found.identity.owner.arn.as_str(),
         "arn:aws:sts::123456789012:assumed-role/reporting/monday"
@@ -145,7 +145,7 @@ fn a_role_s_session_has_the_role_behind_it_and_an_end() {
             .ct_eq(session.session_token.as_ref().unwrap().expose())
     );
     assert_eq!(
-        holder(&store, &session)
+        lookup(&store, &session)
             .unwrap()
             .identity
             .effective_policies(&store.state().unwrap(), &account())
@@ -154,9 +154,9 @@ fn a_role_s_session_has_the_role_behind_it_and_an_end() {
         1
     );
     let bare = Credentials { session_token: None, ..session.clone() };
-    assert_eq!(holder(&store, &bare).unwrap_err(), KeyLookupError::TokenMissing);
+    assert_eq!(lookup(&store, &bare).unwrap_err(), KeyLookupError::TokenMissing);
     let other = Credentials { access_key_id: "ASIAOTHER".parse().unwrap(), ..session };
-    assert_eq!(holder(&store, &other).unwrap_err(), KeyLookupError::TokenWrong);
+    assert_eq!(lookup(&store, &other).unwrap_err(), KeyLookupError::TokenWrong);
     for request in [
         SessionRequest { name: None, policy: None, ..request },
         SessionRequest { name: Some("a b"), policy: None, ..request },
@@ -166,7 +166,7 @@ fn a_role_s_session_has_the_role_behind_it_and_an_end() {
 }
 
 #[test]
-fn policies_are_checked_before_they_are_kept() {
+fn policies_are_checked_before_they_are_stored() {
     let directory = TempDir::new().unwrap();
     let store = store(&directory);
     make(&store, &user("jane")).unwrap();
@@ -190,30 +190,30 @@ fn policies_are_checked_before_they_are_kept() {
         )
         .unwrap();
     let key = store.create_access_key(&user("jane"), SystemTime::now()).unwrap();
-    let documents = holder(&store, &key)
+    let policies = lookup(&store, &key)
         .unwrap()
         .identity
         .effective_policies(&store.state().unwrap(), &account());
     assert_eq!(
-        (documents.identity.len(), documents.boundaries.len(), documents.session.len()),
+        (policies.identity.len(), policies.boundaries.len(), policies.session.len()),
         (1, 0, 0)
     );
-    assert_eq!((documents.service_control.len(), documents.resource_control.len()), (3, 1));
+    assert_eq!((policies.service_control.len(), policies.resource_control.len()), (3, 1));
     assert!(store.delete_policy(&user("jane"), "ok").unwrap());
     assert!(!store.delete_policy(&user("jane"), "ok").unwrap());
 }
 
 #[test]
-fn what_exists_and_what_is_missing_is_said() {
+fn existing_and_missing_records_are_reported() {
     let directory = TempDir::new().unwrap();
     let store = store(&directory);
     make(&store, &user("jane")).unwrap();
     let twice = make(&store, &user("jane")).unwrap_err().to_string();
-    assert_eq!(twice, "the user \"jane\" in account 123456789012 exists already");
+    assert_eq!(twice, "cannot create user \"jane\" in account 123456789012: it already exists");
     let elsewhere = Identity { account: "999999999999".parse().unwrap(), ..user("jane") };
     assert_eq!(
         make(&store, &elsewhere).unwrap_err().to_string(),
-        "there is no account 999999999999"
+        "cannot find account 999999999999"
     );
     let other = Instance { name: "billing".parse().unwrap(), ..orders() };
     store.put_instance(&orders()).unwrap();
@@ -222,13 +222,13 @@ fn what_exists_and_what_is_missing_is_said() {
             .put_instance(&other)
             .unwrap_err()
             .to_string()
-            .contains("cluster-ABC123 exists already")
+            .contains("cluster-ABC123: it already exists")
     );
     assert!(Identity::new(account(), IdentityKind::User, "a/b").is_err());
 }
 
 #[test]
-fn a_store_of_another_version_is_left_alone() {
+fn a_store_of_another_version_is_not_changed() {
     let directory = TempDir::new().unwrap();
     drop(store(&directory));
     let state = directory.path().join("state");
@@ -240,7 +240,7 @@ fn a_store_of_another_version_is_left_alone() {
 }
 
 #[test]
-fn a_user_is_made_whole_or_not_at_all() {
+fn a_user_is_created_with_its_policy_or_not_at_all() {
     let directory = TempDir::new().unwrap();
     let store = store(&directory);
     let (jane, now) = (user("jane"), SystemTime::now());
@@ -258,23 +258,24 @@ fn a_user_is_made_whole_or_not_at_all() {
 }
 
 #[test]
-fn opening_the_store_once_more_lets_go_of_no_lock() {
+fn opening_the_store_again_releases_no_lock() {
     use std::os::unix::fs::MetadataExt;
 
-    // POSIX locks are a process's: closing any descriptor of the file lets go of all of them, and then another process that
-    // closes the database takes its log away from under this one.
+    // POSIX locks belong to the process: closing any descriptor of the file releases all of them.
+    // Another process that closes the database would then delete the write-ahead log of this one.
     let directory = tempfile::tempdir().unwrap();
     let _daemon = Store::open(directory.path()).unwrap();
     drop(Store::open(directory.path()).unwrap());
     let inode = directory.path().join("authority.db").metadata().unwrap().ino();
     let locks = std::fs::read_to_string("/proc/locks").unwrap();
-    // `1: POSIX  ADVISORY  READ 4711 fe:00:1234 FIRST LAST`, the shared lock being 510 bytes behind the first gigabyte.
+    // `1: POSIX  ADVISORY  READ 4711 fe:00:1234 FIRST LAST`. The shared lock covers 510 bytes after
+    // the first gigabyte and two bytes.
     let held = |line: &str| line.contains(&format!(":{inode} 1073741826 1073742335"));
     assert!(locks.lines().any(held), "no lock on inode {inode}:\n{locks}");
 }
 
 #[test]
-fn a_change_that_came_second_is_made_again_on_the_first() {
+fn a_conflicting_change_is_repeated_on_the_newer_state() {
     let directory = TempDir::new().unwrap();
     let (first, second) = (store(&directory), store(&directory));
     make(&first, &user("jane")).unwrap();
@@ -296,7 +297,7 @@ fn a_change_that_came_second_is_made_again_on_the_first() {
 }
 
 #[test]
-fn a_record_that_can_t_be_read_is_an_error_for_everybody_who_asks() {
+fn a_corrupt_record_is_an_error_for_every_caller() {
     let directory = TempDir::new().unwrap();
     let store = store(&directory);
     let file = rusqlite::Connection::open(directory.path().join("state/authority.db")).unwrap();
@@ -312,7 +313,7 @@ fn a_record_that_can_t_be_read_is_an_error_for_everybody_who_asks() {
 }
 
 #[test]
-fn a_deleted_record_is_gone_for_others_and_after_opening_again() {
+fn a_deleted_record_is_gone_for_other_handles_and_after_opening_again() {
     let directory = TempDir::new().unwrap();
     let (first, second) = (store(&directory), store(&directory));
     first.put_instance(&orders()).unwrap();

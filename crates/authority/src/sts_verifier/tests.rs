@@ -1,4 +1,4 @@
-//! Against a real HTTP server that stands for STS, honest and otherwise.
+//! Tests with an HTTP server in the place of STS.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -25,22 +25,22 @@ const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 const JANE: [&str; 3] =
     ["arn:aws:iam::123456789012:user/team/jane", "123456789012", "AIDAJQABLZS4A3QDU576Q"];
 
-/// An STS. It answers honestly, unless it is told what to say.
+/// Server in the place of STS. It responds like AWS, or with `next_response`.
 struct Sts {
     url: String,
-    said: Mutex<Option<Response<String>>>,
-    asked: Mutex<Vec<Request<()>>>,
+    next_response: Mutex<Option<Response<String>>>,
+    requests: Mutex<Vec<Request<()>>>,
 }
 
-fn answer(arn: &str, account: &str, user_id: &str) -> Value {
+fn response_body(arn: &str, account: &str, user_id: &str) -> Value {
     json!({ "GetCallerIdentityResponse": {
         "GetCallerIdentityResult": { "Account": account, "Arn": arn, "UserId": user_id },
         "ResponseMetadata": { "RequestId": "6a8b1c1e-0000-0000-0000-000000000000" }
     } })
 }
 
-/// What AWS does: it checks the signature over what arrives, and never looks at `X-Amz-Expires`.
-fn honest(request: &Request<Incoming>) -> Response<String> {
+/// Responds like AWS, which verifies the signature of the request and ignores `X-Amz-Expires`.
+fn like_aws(request: &Request<Incoming>) -> Response<String> {
     let headers: Vec<(&str, &str)> = request
         .headers()
         .iter()
@@ -63,7 +63,7 @@ fn honest(request: &Request<Incoming>) -> Response<String> {
     let [arn, account, id] = JANE;
     match checked {
         Ok(()) if query.contains("Action=GetCallerIdentity") => {
-            Response::new(answer(arn, account, id).to_string())
+            Response::new(response_body(arn, account, id).to_string())
         }
         _ => Response::builder()
             .status(403)
@@ -75,7 +75,7 @@ fn honest(request: &Request<Incoming>) -> Response<String> {
 async fn serve() -> Arc<Sts> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let sts = Arc::new(Sts { url, said: Mutex::default(), asked: Mutex::default() });
+    let sts = Arc::new(Sts { url, next_response: Mutex::default(), requests: Mutex::default() });
     let serving = Arc::clone(&sts);
     tokio::spawn(async move {
         loop {
@@ -83,9 +83,9 @@ async fn serve() -> Arc<Sts> {
             let sts = Arc::clone(&serving);
             tokio::spawn(async move {
                 let service = service_fn(|request: Request<Incoming>| {
-                    let said = sts.said.lock().unwrap().take();
-                    let response = said.unwrap_or_else(|| honest(&request));
-                    sts.asked.lock().unwrap().push(request.map(drop));
+                    let next = sts.next_response.lock().unwrap().take();
+                    let response = next.unwrap_or_else(|| like_aws(&request));
+                    sts.requests.lock().unwrap().push(request.map(drop));
                     async move { Ok::<_, Infallible>(response) }
                 });
                 let _closed =
@@ -141,19 +141,19 @@ impl Sts {
             .map_err(|failure| failure.class)
     }
 
-    /// What comes of it when STS answers so.
-    async fn told(&self, response: Response<String>) -> Result<ProvenIdentity, Class> {
-        *self.said.lock().unwrap() = Some(response);
+    /// Verifies a proof to which STS responds with `response`.
+    async fn verify_with(&self, response: Response<String>) -> Result<ProvenIdentity, Class> {
+        *self.next_response.lock().unwrap() = Some(response);
         self.verify(&self.proof("orders", None, SystemTime::now())).await
     }
 
-    fn asked(&self) -> usize {
-        self.asked.lock().unwrap().len()
+    fn request_count(&self) -> usize {
+        self.requests.lock().unwrap().len()
     }
 }
 
 #[tokio::test]
-async fn an_honest_sts_names_who_signed() {
+async fn sts_reports_the_identity_that_signed() {
     let sts = serve().await;
     let (jane, now) = ("jane".parse().unwrap(), SystemTime::now());
     let [arn, account, user_id] = JANE;
@@ -165,17 +165,17 @@ async fn an_honest_sts_names_who_signed() {
     for user in [None, Some(&jane)] {
         assert_eq!(sts.verify(&sts.proof("orders", user, now)).await, Ok(expected.clone()));
     }
-    let asked = sts.asked.lock().unwrap();
-    let request = asked.first().unwrap();
+    let requests = sts.requests.lock().unwrap();
+    let request = requests.first().unwrap();
     assert_eq!((request.method().as_str(), request.uri().path()), ("GET", "/"));
     assert_eq!(request.headers()["accept"], "application/json");
     assert_eq!(request.headers()["x-countersign-audience"], "orders");
     assert!(request.headers().get("x-countersign-user").is_none());
-    assert_eq!(asked[1].headers()["x-countersign-user"], "jane");
+    assert_eq!(requests[1].headers()["x-countersign-user"], "jane");
 }
 
 #[tokio::test]
-async fn temporary_credentials_sign_too() {
+async fn temporary_credentials_can_sign() {
     let sts = serve().await;
     let (audience, region) = ("orders".parse().unwrap(), "eu-west-1".parse().unwrap());
     let token = format!("FwoGZXIvYXdzE{}+/=", "x".repeat(2000));
@@ -188,7 +188,7 @@ async fn temporary_credentials_sign_too() {
 }
 
 #[tokio::test]
-async fn a_proof_for_another_database_user_or_key_is_refused_by_sts() {
+async fn sts_rejects_a_proof_for_another_database_user_or_key() {
     let sts = serve().await;
     let (john, now) = ("john".parse().unwrap(), SystemTime::now());
     let good = sts.proof("orders", None, now);
@@ -203,17 +203,18 @@ async fn a_proof_for_another_database_user_or_key_is_refused_by_sts() {
     ] {
         assert_eq!(sts.verify(&text).await, Err(Class::SignatureMismatch), "{text}");
     }
-    assert_eq!(sts.asked(), 6);
+    assert_eq!(sts.request_count(), 6);
 }
 
-/// These never reach STS, which would answer some of them.
+/// These proofs must not reach STS, which would accept some of them.
 #[tokio::test]
-async fn what_must_be_refused_here_is_never_sent() {
+async fn invalid_proofs_are_rejected_without_a_request() {
     let (sts, evil) = (serve().await, serve().await);
     let now = SystemTime::now();
     let good = sts.proof("orders", None, now);
     let [arn, account, id] = JANE;
-    *evil.said.lock().unwrap() = Some(Response::new(answer(arn, account, id).to_string()));
+    let valid = Response::new(response_body(arn, account, id).to_string());
+    *evil.next_response.lock().unwrap() = Some(valid);
     let old = now - Duration::from_secs(905);
     for (text, class) in [
         (evil.proof("orders", None, now), Class::WrongHost),
@@ -232,15 +233,15 @@ async fn what_must_be_refused_here_is_never_sent() {
     ] {
         assert_eq!(sts.verify(&text).await, Err(class), "{text}");
     }
-    assert_eq!((sts.asked(), evil.asked()), (0, 0));
+    assert_eq!((sts.request_count(), evil.request_count()), (0, 0));
 }
 
 #[tokio::test]
-async fn only_a_whole_and_consistent_answer_is_believed() {
+async fn incomplete_and_inconsistent_responses_are_rejected() {
     let sts = serve().await;
     let body = |value: Value| Response::new(value.to_string());
     let [arn, account, id] = JANE;
-    let twice = answer(arn, account, id)
+    let twice = response_body(arn, account, id)
         .to_string()
         .replace("{\"Account\"", "{\"Account\":\"999999999999\",\"Account\"");
     let session = "arn:aws:sts::123456789012:assumed-role/app/monday";
@@ -255,52 +256,68 @@ async fn only_a_whole_and_consistent_answer_is_believed() {
             ),
             "another response",
         ),
-        (body(answer("", account, id)), "no ARN"),
-        (body(answer(arn, "", id)), "no account"),
-        (body(answer(arn, account, "")), "no id"),
-        (body(answer(arn, "999999999999", id)), "another account than the ARN's"),
-        (body(answer(&arn.replace("aws", "aws-cn"), account, id)), "another partition"),
-        (body(answer(&arn.replace("iam::", "iam:eu-west-1:"), account, id)), "a region"),
-        (body(answer(&arn.replace(":user/", ":role/"), account, id)), "a role, which nobody is"),
-        (body(answer(&arn.replace(":iam:", ":sts:"), account, id)), "a user of STS"),
-        (body(answer("arn:aws:iam::123456789012:oidc-provider/x", account, id)), "a provider"),
-        (body(answer(arn, account, "AROAJQABLZS4A3QDU576Q")), "a role's id for a user"),
-        (body(answer(arn, account, "AIDA")), "half an id"),
-        (body(answer(arn, account, "AIDAx\u{0}")), "a strange id"),
-        (body(answer(session, account, id)), "a user's id for a session"),
-        (body(answer(session, account, "AROAJQABLZS4A3QDU576Q")), "no session"),
-        (body(answer(session, account, "AROAJQABLZS4A3QDU576Q:tuesday")), "another session"),
+        (body(response_body("", account, id)), "no ARN"),
+        (body(response_body(arn, "", id)), "no account"),
+        (body(response_body(arn, account, "")), "no id"),
+        (body(response_body(arn, "999999999999", id)), "another account than the ARN's"),
+        (body(response_body(&arn.replace("aws", "aws-cn"), account, id)), "another partition"),
+        (body(response_body(&arn.replace("iam::", "iam:eu-west-1:"), account, id)), "a region"),
         (
-            body(answer(&format!("{session}/x"), account, "AROAJQABLZS4A3QDU576Q:monday/x")),
+            body(response_body(&arn.replace(":user/", ":role/"), account, id)),
+            "a role, which is not an identity",
+        ),
+        (body(response_body(&arn.replace(":iam:", ":sts:"), account, id)), "a user of STS"),
+        (
+            body(response_body("arn:aws:iam::123456789012:oidc-provider/x", account, id)),
+            "a provider",
+        ),
+        (body(response_body(arn, account, "AROAJQABLZS4A3QDU576Q")), "a role's id for a user"),
+        (body(response_body(arn, account, "AIDA")), "half an id"),
+        (body(response_body(arn, account, "AIDAx\u{0}")), "an id with a NUL byte"),
+        (body(response_body(session, account, id)), "a user's id for a session"),
+        (body(response_body(session, account, "AROAJQABLZS4A3QDU576Q")), "no session"),
+        (body(response_body(session, account, "AROAJQABLZS4A3QDU576Q:tuesday")), "another session"),
+        (
+            body(response_body(&format!("{session}/x"), account, "AROAJQABLZS4A3QDU576Q:monday/x")),
             "a session with a path",
         ),
-        (body(answer("arn:aws:iam::123456789012:root", account, id)), "a user's id for the root"),
         (
-            body(answer("arn:aws:sts::123456789012:federated-user/jo", account, "999999999999:jo")),
+            body(response_body("arn:aws:iam::123456789012:root", account, id)),
+            "a user's id for the root",
+        ),
+        (
+            body(response_body(
+                "arn:aws:sts::123456789012:federated-user/jo",
+                account,
+                "999999999999:jo",
+            )),
             "another account's federated user",
         ),
-        (Response::new(format!("{}{}", answer(arn, account, id), " ".repeat(70_000))), "too much"),
+        (
+            Response::new(format!("{}{}", response_body(arn, account, id), " ".repeat(70_000))),
+            "too much",
+        ),
     ] {
-        assert_eq!(sts.told(response).await, Err(Class::Protocol), "{problem}");
+        assert_eq!(sts.verify_with(response).await, Err(Class::Protocol), "{problem}");
     }
     for (arn, id) in [
         (session, "AROAJQABLZS4A3QDU576Q:monday"),
         ("arn:aws:sts::123456789012:federated-user/jo", "123456789012:jo"),
         ("arn:aws:iam::123456789012:root", "123456789012"),
     ] {
-        let proven = sts.told(body(answer(arn, account, id))).await.unwrap();
+        let proven = sts.verify_with(body(response_body(arn, account, id))).await.unwrap();
         assert_eq!((proven.arn.as_str(), proven.user_id.as_str()), (arn, id));
     }
 }
 
 #[tokio::test]
-async fn other_statuses_are_no_answer_and_redirects_lead_nowhere() {
+async fn other_statuses_are_errors_and_redirects_are_not_followed() {
     let (sts, evil) = (serve().await, serve().await);
     let [arn, account, id] = JANE;
     let status = |status: u16| {
         let response =
             Response::builder().status(status).header("location", format!("{}/", evil.url));
-        response.body(answer(arn, account, id).to_string()).unwrap()
+        response.body(response_body(arn, account, id).to_string()).unwrap()
     };
     for (code, class) in [
         (201, Class::Protocol),
@@ -314,18 +331,18 @@ async fn other_statuses_are_no_answer_and_redirects_lead_nowhere() {
         (500, Class::Unavailable),
         (503, Class::Unavailable),
     ] {
-        assert_eq!(sts.told(status(code)).await, Err(class), "{code}");
+        assert_eq!(sts.verify_with(status(code)).await, Err(class), "{code}");
     }
-    assert_eq!(evil.asked(), 0);
+    assert_eq!(evil.request_count(), 0);
 }
 
 #[tokio::test]
-async fn an_sts_that_is_away_or_silent_is_said_so() {
+async fn an_unreachable_or_silent_sts_is_reported() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent = Sts {
         url: format!("http://{}", listener.local_addr().unwrap()),
-        said: Mutex::default(),
-        asked: Mutex::default(),
+        next_response: Mutex::default(),
+        requests: Mutex::default(),
     };
     let proof = silent.proof("orders", None, SystemTime::now());
     assert_eq!(silent.verify(&proof).await, Err(Class::TimedOut));

@@ -1,4 +1,4 @@
-//! Every way for a login to end, decided over a real store and written to a real log.
+//! Each outcome of a login, decided with a real store and written to a real log.
 
 #![allow(clippy::string_slice, reason = "the texts of these tests are ASCII")]
 
@@ -20,7 +20,7 @@ use crate::log::{AccessLog, DECISIONS, RDS_ERRORS};
 use crate::model::{Address, Identity, IdentityKind, Instance};
 use crate::store::{ControlKind, NewIdentity, SessionRequest, Store};
 
-const SETTINGS: VerifierConfig = VerifierConfig { limit: None, context_keys: ContextKeys::AsRds };
+const CONFIG: VerifierConfig = VerifierConfig { limit: None, context_keys: ContextKeys::AsRds };
 
 fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)
@@ -54,16 +54,16 @@ fn statement(effect: &str, user: &str, more: &str) -> String {
     )
 }
 
-/// An authority with the instance `orders`, and the user `jane` who may log in.
-struct World {
+/// An authority with the instance `orders` and the user `jane`, who may log in.
+struct Fixture {
     directory: TempDir,
     verifier: Verifier,
     identity: Identity,
     key: Credentials,
 }
 
-impl World {
-    fn new(settings: VerifierConfig) -> Self {
+impl Fixture {
+    fn new(config: VerifierConfig) -> Self {
         let directory = TempDir::new().unwrap();
         let store = Store::open(directory.path()).unwrap();
         store.ensure_account(&account(), Partition::Aws).unwrap();
@@ -85,7 +85,7 @@ impl World {
         store.put_policy(&identity, "connect", &statement("Allow", "jane", "")).unwrap();
         let key = made.unwrap().unwrap();
         let log = AccessLog::open(directory.path()).unwrap();
-        Self { directory, verifier: Verifier::new(store, log, settings), identity, key }
+        Self { directory, verifier: Verifier::new(store, log, config), identity, key }
     }
 
     fn store(&self) -> &Store {
@@ -126,10 +126,10 @@ impl World {
 }
 
 #[test]
-fn a_good_token_and_a_policy_let_in_and_the_log_says_by_what() {
-    let world = World::new(SETTINGS);
-    assert_eq!(world.decide(world.token().expose()), Ok(()));
-    let record = world.last();
+fn a_valid_token_with_a_policy_is_allowed_and_the_log_names_the_statement() {
+    let fixture = Fixture::new(CONFIG);
+    assert_eq!(fixture.decide(fixture.token().expose()), Ok(()));
+    let record = fixture.last();
     assert_eq!(record["outcome"], "allowed");
     assert_eq!(record["principal"], "arn:aws:iam::123456789012:user/jane");
     assert_eq!(record["resource"], "arn:aws:rds-db:us-east-1:123456789012:dbuser:db-ABC/jane");
@@ -145,10 +145,10 @@ fn a_good_token_and_a_policy_let_in_and_the_log_says_by_what() {
 
 #[test]
 fn each_denial_is_logged_with_its_class_and_no_secret() {
-    let world = World::new(SETTINGS);
-    let good = world.token();
+    let fixture = Fixture::new(CONFIG);
+    let good = fixture.token();
     let good = good.expose();
-    let unknown = good.replace(world.key.access_key_id.as_str(), "AKIANOBODY");
+    let unknown = good.replace(fixture.key.access_key_id.as_str(), "AKIAUNKNOWN");
     for (token, class) in [
         ("hunter2", Class::Malformed),
         (unknown.as_str(), Class::UnknownKey),
@@ -158,32 +158,32 @@ fn each_denial_is_logged_with_its_class_and_no_secret() {
         (&good[..good.len() - 3], Class::Malformed),
         (&good.replace("Expires=900", "Expires=800"), Class::SignatureMismatch),
     ] {
-        assert_eq!(world.decide(token), Err(class));
-        assert_eq!(world.last()["class"], class.to_string());
+        assert_eq!(fixture.decide(token), Err(class));
+        assert_eq!(fixture.last()["class"], class.to_string());
     }
-    world.store().set_key_status(&world.key.access_key_id, KeyStatus::Inactive).unwrap();
-    assert_eq!(world.decide(good), Err(Class::InactiveKey));
+    fixture.store().set_key_status(&fixture.key.access_key_id, KeyStatus::Inactive).unwrap();
+    assert_eq!(fixture.decide(good), Err(Class::InactiveKey));
     let signature = good.rsplit('=').next().unwrap();
     for file in [DECISIONS, RDS_ERRORS] {
-        let text = fs::read_to_string(world.directory.path().join(file)).unwrap();
+        let text = fs::read_to_string(fixture.directory.path().join(file)).unwrap();
         assert_eq!(text.lines().count(), 8, "{file}");
-        for secret in [signature, "hunter2", world.key.secret.expose()] {
+        for secret in [signature, "hunter2", fixture.key.secret.expose()] {
             assert!(!text.contains(secret), "{file} shows a secret");
         }
     }
 }
 
 #[test]
-fn policies_decide_and_say_why_not() {
-    let world = World::new(SETTINGS);
-    let token = world.token();
-    world.put("connect", &statement("Allow", "john", ""));
-    assert_eq!(world.decide(token.expose()), Err(Class::NotAllowed));
-    let reason = world.last()["reason"].as_str().unwrap().to_owned();
+fn policies_decide_and_denials_state_the_reason() {
+    let fixture = Fixture::new(CONFIG);
+    let token = fixture.token();
+    fixture.put("connect", &statement("Allow", "john", ""));
+    assert_eq!(fixture.decide(token.expose()), Err(Class::NotAllowed));
+    let reason = fixture.last()["reason"].as_str().unwrap().to_owned();
     assert!(reason.contains("\"Connect\"") && reason.contains("db-ABC/john"), "{reason}");
 
-    world.put("connect", &statement("Allow", "jane", ""));
-    world.put(
+    fixture.put("connect", &statement("Allow", "jane", ""));
+    fixture.put(
         "night",
         &statement(
             "Deny",
@@ -191,8 +191,8 @@ fn policies_decide_and_say_why_not() {
             r#","Condition":{"DateLessThan":{"aws:CurrentTime":"2030-01-01T00:00:00Z"}}"#,
         ),
     );
-    assert_eq!(world.decide(token.expose()), Err(Class::ExplicitlyDenied));
-    world.put(
+    assert_eq!(fixture.decide(token.expose()), Err(Class::ExplicitlyDenied));
+    fixture.put(
         "night",
         &statement(
             "Deny",
@@ -200,9 +200,9 @@ fn policies_decide_and_say_why_not() {
             r#","Condition":{"DateLessThan":{"aws:CurrentTime":"2001-01-01T00:00:00Z"}}"#,
         ),
     );
-    assert_eq!(world.decide(token.expose()), Ok(()));
+    assert_eq!(fixture.decide(token.expose()), Ok(()));
 
-    world
+    fixture
         .store()
         .put_control_policy(
             &account(),
@@ -212,72 +212,72 @@ fn policies_decide_and_say_why_not() {
             &statement("Allow", "john", ""),
         )
         .unwrap();
-    assert_eq!(world.decide(token.expose()), Err(Class::NotAllowed));
-    assert!(world.last()["reason"].as_str().unwrap().contains("service control"));
+    assert_eq!(fixture.decide(token.expose()), Err(Class::NotAllowed));
+    assert!(fixture.last()["reason"].as_str().unwrap().contains("service control"));
 }
 
 #[test]
-fn a_policy_that_was_spoilt_behind_the_store_s_back_denies() {
-    let world = World::new(SETTINGS);
-    let file = rusqlite::Connection::open(world.directory.path().join("authority.db")).unwrap();
-    // Written as another process writes it, under a revision of its own.
-    let spoilt = "json_set(body, '$.inline.connect', '{\"Statement\":[]}')";
+fn a_policy_that_became_invalid_in_the_database_denies() {
+    let fixture = Fixture::new(CONFIG);
+    let file = rusqlite::Connection::open(fixture.directory.path().join("authority.db")).unwrap();
+    // Written as by another process, with a new revision.
+    let invalid = "json_set(body, '$.inline.connect', '{\"Statement\":[]}')";
     file.execute(
-        &format!("UPDATE record SET revision = revision + 9, body = {spoilt} WHERE kind = 'user'"),
+        &format!("UPDATE record SET revision = revision + 9, body = {invalid} WHERE kind = 'user'"),
         [],
     )
     .unwrap();
-    assert_eq!(world.decide(world.token().expose()), Err(Class::PolicyUnusable));
+    assert_eq!(fixture.decide(fixture.token().expose()), Err(Class::PolicyUnusable));
 }
 
 #[test]
-fn source_conditions_are_rds_s_unless_asked_for() {
+fn source_ip_is_a_condition_key_only_if_configured() {
     let from_here =
         statement("Allow", "jane", r#","Condition":{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}}"#);
     for (context_keys, expected) in
         [(ContextKeys::AsRds, Err(Class::NotAllowed)), (ContextKeys::WithSourceIp, Ok(()))]
     {
-        let world = World::new(VerifierConfig { context_keys, ..SETTINGS });
-        world.put("connect", &from_here);
-        assert_eq!(world.decide(world.token().expose()), expected, "{context_keys:?}");
+        let fixture = Fixture::new(VerifierConfig { context_keys, ..CONFIG });
+        fixture.put("connect", &from_here);
+        assert_eq!(fixture.decide(fixture.token().expose()), expected, "{context_keys:?}");
     }
 }
 
 #[test]
-fn sessions_need_their_token_their_time_and_their_policy() {
-    let world = World::new(SETTINGS);
+fn sessions_need_their_token_an_unexpired_time_and_a_policy() {
+    let fixture = Fixture::new(CONFIG);
     let request = SessionRequest {
-        identity: &world.identity,
+        identity: &fixture.identity,
         name: None,
         duration: Duration::from_secs(3600),
         policy: None,
     };
-    let session = world.store().create_session(&request, now()).unwrap();
+    let session = fixture.store().create_session(&request, now()).unwrap();
     let with = |key: &Credentials| mint(key, &endpoint(), &jane(), &KeyCache::default(), now());
-    assert_eq!(world.decide(with(&session).expose()), Ok(()));
+    assert_eq!(fixture.decide(with(&session).expose()), Ok(()));
     assert_eq!(
-        world.decide(with(&Credentials { session_token: None, ..session.clone() }).expose()),
+        fixture.decide(with(&Credentials { session_token: None, ..session.clone() }).expose()),
         Err(Class::SessionTokenMissing)
     );
     assert_eq!(
-        world.decide(with(&Credentials { session_token: Secret::new("x"), ..session }).expose()),
+        fixture.decide(with(&Credentials { session_token: Secret::new("x"), ..session }).expose()),
         Err(Class::SessionTokenWrong)
     );
     let ended = SessionRequest { duration: Duration::ZERO, ..request };
-    let ended = world.store().create_session(&ended, now()).unwrap();
-    assert_eq!(world.decide(with(&ended).expose()), Err(Class::SessionExpired));
+    let ended = fixture.store().create_session(&ended, now()).unwrap();
+    assert_eq!(fixture.decide(with(&ended).expose()), Err(Class::SessionExpired));
     let policy = statement("Allow", "john", "");
-    let limited = world
+    let limited = fixture
         .store()
         .create_session(&SessionRequest { policy: Some(&policy), ..request }, now())
         .unwrap();
-    assert_eq!(world.decide(with(&limited).expose()), Err(Class::NotAllowed));
+    assert_eq!(fixture.decide(with(&limited).expose()), Err(Class::NotAllowed));
 }
 
 #[test]
-fn instances_must_be_known_and_have_iam_switched_on_and_tls() {
-    let world = World::new(SETTINGS);
-    let token = world.token();
+fn logins_need_a_known_instance_with_iam_enabled_and_tls() {
+    let fixture = Fixture::new(CONFIG);
+    let token = fixture.token();
     let login = LoginRequest {
         engine: Engine::Postgres,
         instance: &orders(),
@@ -287,43 +287,43 @@ fn instances_must_be_known_and_have_iam_switched_on_and_tls() {
         tls: Some(true),
     };
     let billing = "billing".parse().unwrap();
-    assert_eq!(world.login(login), Ok(()));
+    assert_eq!(fixture.login(login), Ok(()));
     assert_eq!(
-        world.login(LoginRequest { instance: &billing, ..login }),
+        fixture.login(LoginRequest { instance: &billing, ..login }),
         Err(Class::UnknownInstance)
     );
     assert_eq!(
-        world.login(LoginRequest { engine: Engine::Mysql, ..login }),
+        fixture.login(LoginRequest { engine: Engine::Mysql, ..login }),
         Err(Class::UnknownInstance)
     );
-    assert_eq!(world.login(LoginRequest { tls: Some(false), ..login }), Err(Class::NoTls));
+    assert_eq!(fixture.login(LoginRequest { tls: Some(false), ..login }), Err(Class::NoTls));
     let instance = Instance {
         iam_enabled: false,
-        ..Instance::clone(&world.store().instance(&orders()).unwrap().unwrap())
+        ..Instance::clone(&fixture.store().instance(&orders()).unwrap().unwrap())
     };
-    world.store().put_instance(&instance).unwrap();
-    assert_eq!(world.login(login), Err(Class::IamDisabled));
+    fixture.store().put_instance(&instance).unwrap();
+    assert_eq!(fixture.login(login), Err(Class::IamDisabled));
 }
 
 #[test]
 fn logins_beyond_the_limit_are_throttled() {
-    let world = World::new(VerifierConfig { limit: NonZeroU32::new(2), ..SETTINGS });
-    let token = world.token();
-    assert_eq!([world.decide(token.expose()), world.decide(token.expose())], [Ok(()), Ok(())]);
-    assert_eq!(world.decide(token.expose()), Err(Class::Throttled));
+    let fixture = Fixture::new(VerifierConfig { limit: NonZeroU32::new(2), ..CONFIG });
+    let token = fixture.token();
+    assert_eq!([fixture.decide(token.expose()), fixture.decide(token.expose())], [Ok(()), Ok(())]);
+    assert_eq!(fixture.decide(token.expose()), Err(Class::Throttled));
 }
 
 #[test]
-fn a_login_that_can_t_be_logged_is_denied() {
-    let world = World::new(SETTINGS);
-    // A log on a full device: every write fails.
+fn a_login_that_cannot_be_logged_is_denied() {
+    let fixture = Fixture::new(CONFIG);
+    // A log on a full device: each write fails.
     let full = TempDir::new().unwrap();
     for file in [DECISIONS, RDS_ERRORS] {
         std::os::unix::fs::symlink("/dev/full", full.path().join(file)).unwrap();
     }
-    let store = Store::open(world.directory.path()).unwrap();
-    let verifier = Verifier::new(store, AccessLog::open(full.path()).unwrap(), SETTINGS);
-    let token = world.token();
+    let store = Store::open(fixture.directory.path()).unwrap();
+    let verifier = Verifier::new(store, AccessLog::open(full.path()).unwrap(), CONFIG);
+    let token = fixture.token();
     let login = LoginRequest {
         engine: Engine::Postgres,
         instance: &orders(),
@@ -336,9 +336,9 @@ fn a_login_that_can_t_be_logged_is_denied() {
 }
 
 #[test]
-fn an_abandoned_decision_is_an_error_in_the_log() {
-    let world = World::new(SETTINGS);
-    let token = world.token();
+fn an_abandoned_decision_is_logged_as_an_error() {
+    let fixture = Fixture::new(CONFIG);
+    let token = fixture.token();
     let login = LoginRequest {
         engine: Engine::Postgres,
         instance: &orders(),
@@ -347,32 +347,28 @@ fn an_abandoned_decision_is_an_error_in_the_log() {
         client: None,
         tls: None,
     };
-    drop(super::PendingRecord::open(&world.verifier.log, &login, now()));
-    assert_eq!(world.last()["outcome"], serde_json::to_value(AuditOutcome::Error).unwrap());
+    drop(super::PendingRecord::new(&fixture.verifier.log, super::audit_record(&login, now())));
+    assert_eq!(fixture.last()["outcome"], serde_json::to_value(AuditOutcome::Error).unwrap());
 }
 
 #[test]
-fn groups_managed_policies_and_boundaries_count() {
+fn groups_managed_policies_and_boundaries_apply() {
     use crate::model::{Group, User};
 
-    let world = World::new(SETTINGS);
-    let token = world.token();
-    assert!(world.store().delete_policy(&world.identity, "connect").unwrap());
-    assert_eq!(world.decide(token.expose()), Err(Class::NotAllowed));
+    let fixture = Fixture::new(CONFIG);
+    let token = fixture.token();
+    assert!(fixture.store().delete_policy(&fixture.identity, "connect").unwrap());
+    assert_eq!(fixture.decide(token.expose()), Err(Class::NotAllowed));
     let edit = |edit: fn(&mut User)| {
         let jane = |draft: &mut crate::store::Draft| {
             let mut jane = User::clone(draft.users.get("123456789012/jane").unwrap());
             edit(&mut jane);
             draft.put(jane)
         };
-        world.store().change(jane).unwrap();
+        fixture.store().change(jane).unwrap();
     };
     edit(|jane| assert!(jane.groups.insert("people".to_owned())));
-    assert_eq!(
-        world.decide(token.expose()),
-        Err(Class::PolicyUnusable),
-        "a group that is not there"
-    );
+    assert_eq!(fixture.decide(token.expose()), Err(Class::PolicyUnusable), "a missing group");
     let group = Group {
         account: account(),
         path: "/".to_owned(),
@@ -382,16 +378,12 @@ fn groups_managed_policies_and_boundaries_count() {
         inline: [("connect".to_owned(), statement("Allow", "jane", ""))].into(),
         attached: Default::default(),
     };
-    world.store().change(|draft| draft.put(group.clone())).unwrap();
-    assert_eq!(world.decide(token.expose()), Ok(()));
+    fixture.store().change(|draft| draft.put(group.clone())).unwrap();
+    assert_eq!(fixture.decide(token.expose()), Ok(()));
     edit(|jane| jane.boundary = Some("arn:aws:iam::aws:policy/IAMFullAccess".to_owned()));
-    assert_eq!(world.decide(token.expose()), Err(Class::NotAllowed), "beyond the boundary");
+    assert_eq!(fixture.decide(token.expose()), Err(Class::NotAllowed), "outside the boundary");
     edit(|jane| jane.boundary = Some("arn:aws:iam::aws:policy/AdministratorAccess".to_owned()));
-    assert_eq!(world.decide(token.expose()), Ok(()));
+    assert_eq!(fixture.decide(token.expose()), Ok(()));
     edit(|jane| assert!(jane.attached.insert("arn:aws:iam::123456789012:policy/gone".to_owned())));
-    assert_eq!(
-        world.decide(token.expose()),
-        Err(Class::PolicyUnusable),
-        "a policy that is not there"
-    );
+    assert_eq!(fixture.decide(token.expose()), Err(Class::PolicyUnusable), "a missing policy");
 }

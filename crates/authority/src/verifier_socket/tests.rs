@@ -1,4 +1,4 @@
-//! The socket under questions that are good, bad, slow and huge.
+//! The socket with valid, invalid, slow and oversized requests.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -19,12 +19,12 @@ use crate::log::AccessLog;
 use crate::store::Store;
 use crate::verifier::{ContextKeys, Verifier, VerifierConfig};
 
-struct Daemon {
+struct Fixture {
     _directory: TempDir,
     socket: PathBuf,
 }
 
-fn daemon() -> Daemon {
+fn serve_verifier() -> Fixture {
     let directory = TempDir::new().unwrap();
     let store = Store::open(directory.path()).unwrap();
     let log = AccessLog::open(directory.path()).unwrap();
@@ -36,10 +36,10 @@ fn daemon() -> Daemon {
         Arc::new(verifier),
         AllowedPeers::new([]),
     ));
-    Daemon { _directory: directory, socket }
+    Fixture { _directory: directory, socket }
 }
 
-fn question() -> VerifyRequest {
+fn request() -> VerifyRequest {
     let token = Zeroizing::new("hunter2".to_owned());
     VerifyRequest::new(
         Nonce([3; 16]),
@@ -56,60 +56,60 @@ fn connect(socket: &PathBuf) -> UnixStream {
     stream
 }
 
-fn asked(socket: &PathBuf) -> Result<(), Failure> {
-    round_trip(&mut connect(socket), &question())
+fn verify(socket: &PathBuf) -> Result<(), Failure> {
+    round_trip(&mut connect(socket), &request())
 }
 
-/// What comes back on bytes that are no question: nothing but the end.
-fn sent(socket: &PathBuf, bytes: &[u8]) -> Vec<u8> {
+/// Sends bytes that are not a request, and returns the response.
+fn send(socket: &PathBuf, bytes: &[u8]) -> Vec<u8> {
     let mut stream = connect(socket);
-    let mut answer = Vec::new();
+    let mut response = Vec::new();
     if stream.write_all(bytes).and_then(|()| stream.shutdown(std::net::Shutdown::Write)).is_ok() {
-        // A reset is an end too.
-        let _reset = stream.read_to_end(&mut answer);
+        //     // A reset ends the connection too.
+        let _reset = stream.read_to_end(&mut response);
     }
-    answer
+    response
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_repeats_the_nonce_and_denies_with_its_class() {
-    let daemon = daemon();
+async fn a_response_repeats_the_nonce_and_denies_with_its_class() {
+    let daemon = serve_verifier();
     let socket = daemon.socket.clone();
-    let refused = spawn_blocking(move || asked(&socket)).await.unwrap().unwrap_err();
-    assert_eq!(refused.class, Class::UnknownInstance);
+    let denied = spawn_blocking(move || verify(&socket)).await.unwrap().unwrap_err();
+    assert_eq!(denied.class, Class::UnknownInstance);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn garbage_gets_no_answer_and_the_next_question_does() {
-    let daemon = daemon();
+async fn malformed_requests_get_no_response_and_later_ones_do() {
+    let daemon = serve_verifier();
     let socket = daemon.socket.clone();
     spawn_blocking(move || {
         let huge = u32::MAX.to_be_bytes();
         for garbage in
             [&b""[..], b"\0", b"GET / HTTP/1.1\r\n\r\n", &huge, b"\0\0\0\x02{}", b"\0\0\0\x05null"]
         {
-            assert!(sent(&socket, garbage).is_empty(), "{garbage:?}");
+            assert!(send(&socket, garbage).is_empty(), "{garbage:?}");
         }
-        assert_eq!(asked(&socket).unwrap_err().class, Class::UnknownInstance);
+        assert_eq!(verify(&socket).unwrap_err().class, Class::UnknownInstance);
     })
     .await
     .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn silent_connections_keep_nobody_waiting() {
-    let daemon = daemon();
+async fn silent_connections_do_not_block_others() {
+    let daemon = serve_verifier();
     let socket = daemon.socket.clone();
     spawn_blocking(move || {
         let _silent: Vec<UnixStream> = (0..100).map(|_| connect(&socket)).collect();
-        assert_eq!(asked(&socket).unwrap_err().class, Class::UnknownInstance);
+        assert_eq!(verify(&socket).unwrap_err().class, Class::UnknownInstance);
     })
     .await
     .unwrap();
 }
 
 #[tokio::test]
-async fn the_socket_is_its_owner_s_and_a_dead_one_is_replaced() {
+async fn the_socket_has_the_requested_mode_and_replaces_a_stale_one() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("verifier.sock");
     let first = bind(&path, SocketAccess::Owner).unwrap();

@@ -9,7 +9,7 @@ use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::model::ManagedPolicy;
-use countersign_authority::store::check;
+use countersign_authority::store::check_policy;
 
 pub(super) const ACTIONS: &[Action] = &[
     Action::writes("PutUserPolicy", &["UserName", "PolicyName", "PolicyDocument"], |call| {
@@ -63,7 +63,7 @@ fn put(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> 
     if size(document) > most {
         return Err(too_long());
     }
-    check(policy, document, PolicyKind::Identity)?;
+    check_policy(policy, document, PolicyKind::Identity)?;
     asked.change(call, |_, policies| {
         policies.inline.insert(policy.to_owned(), document.to_owned());
         if policies.inline.values().map(|document| size(document)).sum::<usize>() > most {

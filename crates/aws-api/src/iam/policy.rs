@@ -19,7 +19,7 @@ use countersign_authority::aws_managed;
 use countersign_authority::effective_policies;
 use countersign_authority::model::{ManagedPolicy, PolicyVersion, Tags, seconds};
 use countersign_authority::random;
-use countersign_authority::store::{Draft, State, account_key, check};
+use countersign_authority::store::{Draft, State, account_key, check_policy};
 
 /// The most characters of a document. Source: "IAM and AWS STS quotas".
 pub(super) const MAX_DOCUMENT: usize = 6144;
@@ -214,7 +214,7 @@ pub(super) fn document<'a>(call: &RequestContext<'a>, name: &str) -> Result<&'a 
     if size(document) > MAX_DOCUMENT {
         return Err(limit("PolicySize", MAX_DOCUMENT));
     }
-    check(name, document, PolicyKind::Identity)?;
+    check_policy(name, document, PolicyKind::Identity)?;
     Ok(document)
 }
 

@@ -15,7 +15,9 @@ use crate::error::ApiError;
 use crate::xml::Xml;
 use countersign_authority::model::{InstanceProfile, Role, seconds};
 use countersign_authority::random;
-use countersign_authority::store::{DEFAULT_SESSION_SECONDS, Draft, State, account_key, check};
+use countersign_authority::store::{
+    DEFAULT_SESSION_SECONDS, Draft, State, account_key, check_policy,
+};
 
 /// The most characters of a trust policy. Source: "IAM and AWS STS quotas".
 pub(super) const MAX_TRUST: usize = 2048;
@@ -54,7 +56,7 @@ fn trust<'a>(call: &RequestContext<'a>, parameter: &str) -> Result<&'a str, ApiE
     if size(document) > MAX_TRUST {
         return Err(limit("ACLSizePerRole", MAX_TRUST));
     }
-    check("trust policy", document, PolicyKind::Resource)?;
+    check_policy("trust policy", document, PolicyKind::Resource)?;
     let parsed: serde_json::Value = serde_json::from_str(document).unwrap_or_default();
     let statements = match parsed.get("Statement") {
         Some(serde_json::Value::Array(statements)) => statements.iter().collect(),

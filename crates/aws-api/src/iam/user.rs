@@ -10,7 +10,7 @@ use crate::action::{Action, ActionOutput};
 use crate::context::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::xml::Xml;
-use countersign_authority::key_lookup::PrincipalRecord;
+use countersign_authority::model::PrincipalRecord;
 use countersign_authority::model::{AccessKey, User, seconds};
 use countersign_authority::random;
 use countersign_authority::store::{Record as _, account_key};

@@ -52,7 +52,7 @@ impl SessionParams {
                     &format!("The session policy is longer than {MAX_POLICY} characters."),
                 ));
             }
-            store::check("session policy", document, PolicyKind::Identity)?;
+            store::check_policy("session policy", document, PolicyKind::Identity)?;
         }
         let policy_arns: Vec<String> = parameters
             .structures("PolicyArns")

@@ -7,7 +7,7 @@ use crate::action::ActionOutput;
 use crate::context::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::xml::Xml;
-use countersign_authority::key_lookup::PrincipalRecord;
+use countersign_authority::model::PrincipalRecord;
 use countersign_authority::model::User;
 use countersign_authority::session::Subject;
 

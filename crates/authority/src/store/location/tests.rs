@@ -5,7 +5,7 @@ fn read(text: &str) -> Result<Location, String> {
 }
 
 #[test]
-fn urls_say_where_and_how() {
+fn urls_set_host_database_and_tls() {
     let Ok(Location::Postgres(at)) =
         read("postgres://auth@db.example/state?sslrootcert=/etc/ca.pem")
     else {
@@ -25,12 +25,12 @@ fn urls_say_where_and_how() {
 }
 
 #[test]
-fn what_is_no_place_is_refused_and_a_password_is_not_repeated() {
+fn invalid_locations_are_rejected_and_a_password_is_not_repeated() {
     for (text, why) in [
         ("", "is empty"),
         ("mysql://a@b/c", "neither a directory nor"),
-        ("postgres://host/db", "names no user"),
-        ("postgres://u@host", "no database"),
+        ("postgres://host/db", "does not name a user"),
+        ("postgres://u@host", "does not name a host and a database"),
         ("postgres://u@host/db?sslmode=prefer", "neither verify-full nor disable"),
         ("postgres://u@host/db?fish=1", "fish"),
         ("postgres://u:hunter2@host/db", "PGPASSWORD"),

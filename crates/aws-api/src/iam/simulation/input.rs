@@ -9,7 +9,7 @@ use crate::error::ApiError;
 use crate::iam::entity::absent;
 use crate::iam::identity::{Asked, Identity, Kind};
 use countersign_authority::effective_policies::{EffectivePolicies, managed_policy_document};
-use countersign_authority::key_lookup::PrincipalRecord;
+use countersign_authority::model::PrincipalRecord;
 
 /// The longest document that is looked at. Source: IAM API reference, `PolicyInputList`.
 const MAX_DOCUMENT: usize = 131_072;
