@@ -1,8 +1,10 @@
-//! A state to start from: one readable file, of accounts, people, policies and instances, applied to the store and written from it.
+//! Import and export of a state: one file with accounts, identities, policies and instances.
 //!
-//! A file is TOML, or JSON of the same fields; or the output of `aws iam get-account-authorization-details`. [`import`] adds what it
-//! says and takes nothing away: the second time it changes nothing. Everything that is wrong with a file is said at once, each
-//! with its place ([`Mistakes`]), and nothing of it is applied then.
+//! A file is TOML, or JSON with the same fields, or the output of `aws iam
+//! get-account-authorization-details`. [`import`] adds and changes the records in the file and
+//! deletes none; a second import of the same file changes nothing. All errors of a file are
+//! reported together, each with its location ([`ConfigErrors`]), and a file with errors is not
+//! applied at all.
 
 mod account_authorization_details;
 mod apply;
@@ -11,42 +13,42 @@ mod entry;
 mod export;
 mod name;
 mod native_format;
-mod outcome;
+mod summary;
 mod tags;
 
 pub use countersign_config_file::{ConfigError, ConfigErrors, MAX_SIZE};
 pub use export::{ExportSecrets, StateExport};
-pub use outcome::{Change, ChangeKind, CreatedAccessKey, ImportSummary};
+pub use summary::{Change, ChangeKind, CreatedAccessKey, ImportSummary};
 
 use std::time::SystemTime;
 
 use crate::store::{Store, StoreError};
 use countersign_config_file::DiagnosticSink;
 
-/// Whether an import is for good.
+/// Mode of an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImportMode {
-    /// It is applied, in one transaction.
+    /// Applies the changes in one transaction.
     Apply,
-    /// It is worked out, and nothing is written.
+    /// Computes the changes without writing them.
     DryRun,
 }
 
-/// Why nothing was imported.
+/// Reason for which nothing was imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// There are mistakes in the file.
+    /// The file has errors.
     #[error("{0}")]
     InvalidFile(ConfigErrors),
-    /// The store did not take it.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Applies the file whose text is `text`.
+/// Imports the file with the content `text`.
 ///
 /// # Errors
-/// [`ImportError`]: nothing is changed then.
+/// [`ImportError`]; nothing is changed then.
 pub fn import(
     store: &Store,
     text: &str,
@@ -60,37 +62,37 @@ pub fn import(
             .map(|()| ImportSummary::default())
             .map_err(ImportError::InvalidFile);
     };
-    let entries = if account_authorization_details::recognised(&root) {
+    let entries = if account_authorization_details::is_details(&root) {
         account_authorization_details::read(&root, &report)
     } else {
         native_format::read(&root, &report)
     };
     let done = store.change(|draft| {
-        // The change may be made again on a newer state, which other references may be missing from.
+        // The transaction may run again on a newer state, in which other references may be missing.
         let report = report.clone();
-        let outcome = apply::apply(&entries, draft, &report, now)?;
-        report.conclude().map_err(Stop::Mistakes)?;
+        let summary = apply::apply(&entries, draft, &report, now)?;
+        report.conclude().map_err(Abort::Mistakes)?;
         match mode {
-            ImportMode::Apply => Ok(outcome),
-            ImportMode::DryRun => Err(Stop::DryRun(outcome)),
+            ImportMode::Apply => Ok(summary),
+            ImportMode::DryRun => Err(Abort::DryRun(summary)),
         }
     });
     match done {
-        Ok(outcome) => Ok(outcome),
-        Err(Stop::DryRun(outcome)) => Ok(outcome.without_keys()),
-        Err(Stop::Mistakes(mistakes)) => Err(ImportError::InvalidFile(mistakes)),
-        Err(Stop::Store(error)) => Err(ImportError::Store(error)),
+        Ok(summary) => Ok(summary),
+        Err(Abort::DryRun(summary)) => Ok(summary.without_keys()),
+        Err(Abort::Mistakes(errors)) => Err(ImportError::InvalidFile(errors)),
+        Err(Abort::Store(error)) => Err(ImportError::Store(error)),
     }
 }
 
-/// Why a change was given up.
-enum Stop {
+/// Reason to abort the transaction.
+enum Abort {
     Mistakes(ConfigErrors),
     Store(StoreError),
     DryRun(ImportSummary),
 }
 
-impl From<StoreError> for Stop {
+impl From<StoreError> for Abort {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }

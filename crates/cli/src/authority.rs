@@ -214,9 +214,9 @@ fn describe(outcome: &ImportSummary, mode: ImportMode) -> String {
         (ChangeKind::Changed, ImportMode::DryRun) => "would change",
     };
     let line = |change: &Change| {
-        output::plain(&format!("{} {} {}", verb(change.done), change.kind, change.what))
+        output::plain(&format!("{} {} {}", verb(change.action), change.kind, change.name))
     };
-    let count = |done| outcome.changes.iter().filter(|change| change.done == done).count();
+    let count = |done| outcome.changes.iter().filter(|change| change.action == done).count();
     let (created, changed) = (count(ChangeKind::Created), count(ChangeKind::Changed));
     let total = format!(
         "{created} {}, {changed} {}, {} so already",

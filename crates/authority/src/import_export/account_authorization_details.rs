@@ -1,6 +1,8 @@
-//! The output of `aws iam get-account-authorization-details`: an account as AWS has it, with its unique ids, so that identities
-//! that AWS's STS vouches for meet their policies here.
-//! Source: GetAccountAuthorizationDetails in the IAM API reference. Fields that it may get are passed over: they are AWS's.
+//! Reader for the output of `aws iam get-account-authorization-details`. It keeps the unique ids,
+//! so that identities reported by AWS's STS get their policies here.
+//!
+//! Source: GetAccountAuthorizationDetails in the IAM API reference. Unknown fields are ignored,
+//! because AWS may add some.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,81 +14,85 @@ use countersign_core::region::Partition;
 
 use super::document::read_encoded;
 use super::entry::{
-    Account, AwsPolicy, Content, Entries, Group, Head, Policy, Profile, Rights, Role, User,
+    Account, AwsPolicy, Content, Entries, EntryHeader, Group, Permissions, Policy, Profile, Role,
+    User,
 };
-use super::name::{Named, check_path};
+use super::name::{NameKind, check_path};
 use super::tags::check_tag;
 use crate::aws_managed;
 use crate::model::Tags;
 use countersign_config_file::{DiagnosticSink, Fields, Location, Spanned};
 
-/// The four lists, of which there is at least one.
+/// Lists of the output, at least one of which is present.
 const LISTS: [&str; 4] = ["UserDetailList", "GroupDetailList", "RoleDetailList", "Policies"];
 
-/// Whether it is that output.
-pub(super) fn recognised(root: &Node) -> bool {
+/// Returns true if the file is such an output.
+pub(super) fn is_details(root: &Node) -> bool {
     let Value::Object(members) = &root.value else {
         return false;
     };
     members.iter().any(|member| LISTS.contains(&member.key.as_str()))
 }
 
-/// Reads it.
-pub(super) fn read(root: &Node, report: &DiagnosticSink) -> Entries {
-    let reader = Reader { report };
+/// Reads the output.
+pub(super) fn read(root: &Node, diagnostics: &DiagnosticSink) -> Entries {
+    let reader = Reader { diagnostics };
     let mut entries = Entries::default();
-    let Some(mut fields) = Fields::of(root, Location::root(root), report) else {
+    let Some(mut fields) = Fields::of(root, Location::root(root), diagnostics) else {
         return entries;
     };
     if fields.flag("IsTruncated") == Some(true) {
-        report.add(&fields.location, "IsTruncated is true: this is a part only; let the AWS CLI fetch all of it, without --max-items");
+        diagnostics.add(
+            &fields.location,
+            "IsTruncated is true, so the output is incomplete; run the AWS CLI without --max-items",
+        );
     }
     entries.policies = reader
         .each(&mut fields, "Policies", |fields| reader.policy(fields, &mut entries.aws_policies));
     entries.groups = reader.each(&mut fields, "GroupDetailList", |fields| {
-        let (head, rights) =
-            (reader.head(fields, Named::Group), reader.rights(fields, "GroupPolicyList"));
-        Some(Group { head: head?.0, rights })
+        let (header, permissions) =
+            (reader.header(fields, NameKind::Group), reader.permissions(fields, "GroupPolicyList"));
+        Some(Group { header: header?.0, permissions })
     });
     let mut profiles: BTreeMap<(AccountId, String), Profile> = BTreeMap::new();
     entries.roles = reader.each(&mut fields, "RoleDetailList", |fields| {
         for profile in reader.each(fields, "InstanceProfileList", |fields| reader.profile(fields)) {
-            profiles.insert((profile.head.account.clone(), profile.head.name.clone()), profile);
+            profiles.insert((profile.header.account.clone(), profile.header.name.clone()), profile);
         }
         reader.role(fields)
     });
     entries.profiles = profiles.into_values().collect();
     entries.users = reader.each(&mut fields, "UserDetailList", |fields| {
-        let (head, rights) =
-            (reader.head(fields, Named::User), reader.rights(fields, "UserPolicyList"));
+        let (header, permissions) =
+            (reader.header(fields, NameKind::User), reader.permissions(fields, "UserPolicyList"));
         let groups = fields.texts("GroupList").unwrap_or_default();
-        Some(User { head: head?.0, rights, groups, keys: Vec::new(), wants_key: false })
+        Some(User { header: header?.0, permissions, groups, keys: Vec::new(), wants_key: false })
     });
-    entries.accounts = accounts(root, &entries, report);
+    entries.accounts = accounts(root, &entries, diagnostics);
     entries
 }
 
-/// The accounts of everything that was read, with the partition that their ARNs are in.
-fn accounts(root: &Node, entries: &Entries, report: &DiagnosticSink) -> Vec<Account> {
+/// Returns the accounts of all entries, in the partition of the ARNs.
+fn accounts(root: &Node, entries: &Entries, diagnostics: &DiagnosticSink) -> Vec<Account> {
     let heads = entries
         .users
         .iter()
-        .map(|user| &user.head)
-        .chain(entries.roles.iter().map(|role| &role.head));
+        .map(|user| &user.header)
+        .chain(entries.roles.iter().map(|role| &role.header));
     let heads = heads
-        .chain(entries.groups.iter().map(|group| &group.head))
-        .chain(entries.policies.iter().map(|policy| &policy.head));
-    let ids: BTreeSet<AccountId> = heads.map(|head| head.account.clone()).collect();
+        .chain(entries.groups.iter().map(|group| &group.header))
+        .chain(entries.policies.iter().map(|policy| &policy.header));
+    let ids: BTreeSet<AccountId> = heads.map(|header| header.account.clone()).collect();
     let partition = first_partition(root);
-    if ids.is_empty() && report.count() == 0 {
-        report.add(
+    if ids.is_empty() && diagnostics.count() == 0 {
+        diagnostics.add(
             &Location::root(root),
-            "there is no user, group, role or policy of an account in it, and so no account id",
+            "account id is missing: the file has no user, group, role or policy of an account",
         );
     }
-    let place = Location::root(root);
+    let location = Location::root(root);
     let account = |id| Account {
-        place: place.clone(),
+        location: location.clone(),
         id,
         partition,
         service_control: None,
@@ -95,7 +101,7 @@ fn accounts(root: &Node, entries: &Entries, report: &DiagnosticSink) -> Vec<Acco
     ids.into_iter().map(account).collect()
 }
 
-/// The partition of the first ARN: one output is of one account.
+/// Returns the partition of the first ARN; the output covers one account.
 fn first_partition(node: &Node) -> Option<Partition> {
     match &node.value {
         Value::Array(nodes) => nodes.iter().find_map(first_partition),
@@ -110,7 +116,7 @@ fn first_partition(node: &Node) -> Option<Partition> {
 }
 
 struct Reader<'n> {
-    report: &'n DiagnosticSink,
+    diagnostics: &'n DiagnosticSink,
 }
 
 impl<'n> Reader<'n> {
@@ -122,42 +128,44 @@ impl<'n> Reader<'n> {
     ) -> Vec<T> {
         let list = fields.list(key).unwrap_or_default();
         list.into_iter()
-            .filter_map(|(place, node)| read(&mut Fields::of(node, place, self.report)?))
+            .filter_map(|(location, node)| read(&mut Fields::of(node, location, self.diagnostics)?))
             .collect()
     }
 
-    /// What everything has, and its ARN, from which the account comes.
-    fn head(&self, fields: &mut Fields<'n>, kind: Named) -> Option<(Head, Arn)> {
+    /// Reads the fields common to all entries and the ARN, which contains the account id.
+    fn header(&self, fields: &mut Fields<'n>, kind: NameKind) -> Option<(EntryHeader, Arn)> {
         let (name, id) = match kind {
-            Named::User => ("UserName", "UserId"),
-            Named::Role => ("RoleName", "RoleId"),
-            Named::Group => ("GroupName", "GroupId"),
-            Named::Policy => ("PolicyName", "PolicyId"),
-            Named::Profile => ("InstanceProfileName", "InstanceProfileId"),
+            NameKind::User => ("UserName", "UserId"),
+            NameKind::Role => ("RoleName", "RoleId"),
+            NameKind::Group => ("GroupName", "GroupId"),
+            NameKind::Policy => ("PolicyName", "PolicyId"),
+            NameKind::Profile => ("InstanceProfileName", "InstanceProfileId"),
         };
         let name = fields
             .required(name)
-            .filter(|name| kind.check(&name.location, name.value, self.report));
-        let id = fields.text(id).filter(|id| kind.check_id(&id.location, id.value, self.report));
-        let path =
-            fields.text("Path").filter(|path| check_path(&path.location, path.value, self.report));
+            .filter(|name| kind.check(&name.location, name.value, self.diagnostics));
+        let id =
+            fields.text(id).filter(|id| kind.check_id(&id.location, id.value, self.diagnostics));
+        let path = fields
+            .text("Path")
+            .filter(|path| check_path(&path.location, path.value, self.diagnostics));
         let created = fields.instant("CreateDate");
-        let tags = if kind == Named::Group { None } else { self.tags(fields) };
+        let tags = if kind == NameKind::Group { None } else { self.tags(fields) };
         let arn = fields.required("Arn");
         let parsed: Option<Arn> =
-            arn.as_ref().and_then(|arn| countersign_config_file::parse(arn, self.report));
+            arn.as_ref().and_then(|arn| countersign_config_file::parse(arn, self.diagnostics));
         let (arn, parsed) = (arn?, parsed?);
         let account = match parsed.account() {
-            // AWS's own policy: whose account it is does not matter, for it becomes none of an account's.
+            // The entry of an AWS managed policy belongs to no account; the id is not used.
             "aws" => "000000000000",
             own => own,
         };
         let account = countersign_config_file::parse(
             &Spanned { location: arn.location, value: account },
-            self.report,
+            self.diagnostics,
         )?;
-        let head = Head {
-            place: fields.location.clone(),
+        let header = EntryHeader {
+            location: fields.location.clone(),
             account,
             name: name?.value.to_owned(),
             path: path.map(|path| path.value.to_owned()),
@@ -165,25 +173,25 @@ impl<'n> Reader<'n> {
             created,
             tags,
         };
-        Some((head, parsed))
+        Some((header, parsed))
     }
 
     fn tags(&self, fields: &mut Fields<'n>) -> Option<Tags> {
         let list = fields.list("Tags")?;
         let mut tags = Tags::new();
-        for (place, node) in list {
-            let Some(mut fields) = Fields::of(node, place, self.report) else {
+        for (location, node) in list {
+            let Some(mut fields) = Fields::of(node, location, self.diagnostics) else {
                 continue;
             };
             if let (Some(key), Some(value)) = (fields.required("Key"), fields.required("Value")) {
-                check_tag(&fields.location, key.value, value.value, self.report);
+                check_tag(&fields.location, key.value, value.value, self.diagnostics);
                 tags.insert(key.value.to_owned(), value.value.to_owned());
             }
         }
         Some(tags)
     }
 
-    fn rights(&self, fields: &mut Fields<'n>, inline: &'static str) -> Rights {
+    fn permissions(&self, fields: &mut Fields<'n>, inline: &'static str) -> Permissions {
         let inline = self.each(fields, inline, |fields| {
             let name = fields.required("PolicyName");
             let text = self.document(fields, "PolicyDocument", PolicyKind::Identity);
@@ -194,11 +202,11 @@ impl<'n> Reader<'n> {
         let attached = self.each(fields, "AttachedManagedPolicies", |fields| {
             fields.required("PolicyArn").map(owned)
         });
-        let boundary = fields.take("PermissionsBoundary").and_then(|(place, node)| {
-            let mut fields = Fields::of(node, place, self.report)?;
+        let boundary = fields.take("PermissionsBoundary").and_then(|(location, node)| {
+            let mut fields = Fields::of(node, location, self.diagnostics)?;
             fields.required("PermissionsBoundaryArn").map(owned)
         });
-        Rights { inline: inline.into_iter().collect(), attached, boundary }
+        Permissions { inline: inline.into_iter().collect(), attached, boundary }
     }
 
     fn document(
@@ -207,37 +215,40 @@ impl<'n> Reader<'n> {
         key: &'static str,
         kind: PolicyKind,
     ) -> Option<String> {
-        let Some((place, node)) = fields.take(key) else {
-            self.report.add(&fields.location, format!("{key} is missing"));
+        let Some((location, node)) = fields.take(key) else {
+            self.diagnostics.add(&fields.location, format!("{key} is missing"));
             return None;
         };
-        read_encoded(&place, node, kind, self.report)
+        read_encoded(&location, node, kind, self.diagnostics)
     }
 
     fn role(&self, fields: &mut Fields<'n>) -> Option<Role> {
-        let (head, rights) =
-            (self.head(fields, Named::Role), self.rights(fields, "RolePolicyList"));
+        let (header, permissions) =
+            (self.header(fields, NameKind::Role), self.permissions(fields, "RolePolicyList"));
         let trust = self.document(fields, "AssumeRolePolicyDocument", PolicyKind::Resource);
-        Some(Role { head: head?.0, rights, description: None, trust, max_session: None })
+        Some(Role { header: header?.0, permissions, description: None, trust, max_session: None })
     }
 
     fn profile(&self, fields: &mut Fields<'n>) -> Option<Profile> {
-        let head = self.head(fields, Named::Profile);
+        let header = self.header(fields, NameKind::Profile);
         let role = self.each(fields, "Roles", |fields| {
             fields
                 .required("RoleName")
                 .map(|name| Spanned { location: name.location, value: name.value.to_owned() })
         });
-        Some(Profile { head: head?.0, role: role.into_iter().next() })
+        Some(Profile { header: header?.0, role: role.into_iter().next() })
     }
 
-    /// A managed policy of the account. One of AWS's own goes to `aws`, unless the authority has it in the same words.
+    /// Reads a managed policy of the account. Adds an AWS managed policy to `aws`, unless it equals
+    /// the authority's.
     fn policy(&self, fields: &mut Fields<'n>, aws: &mut Vec<AwsPolicy>) -> Option<Policy> {
-        let head = self.head(fields, Named::Policy);
+        let header = self.header(fields, NameKind::Policy);
         let description = fields.text("Description").map(|text| text.value.to_owned());
-        let default = fields.text("DefaultVersionId").and_then(|text| number(&text, self.report));
+        let default =
+            fields.text("DefaultVersionId").and_then(|text| number(&text, self.diagnostics));
         let versions = self.each(fields, "PolicyVersionList", |fields| {
-            let version = fields.required("VersionId").and_then(|text| number(&text, self.report));
+            let version =
+                fields.required("VersionId").and_then(|text| number(&text, self.diagnostics));
             let default = fields.flag("IsDefaultVersion").unwrap_or_default();
             let created = fields.instant("CreateDate");
             let text = self.document(fields, "Document", PolicyKind::Identity);
@@ -250,10 +261,9 @@ impl<'n> Reader<'n> {
             .collect();
         let counts =
             marked.or(default).and_then(|number| Some((number, versions.get(&number)?.0.clone())));
-        let (head, arn) = head?;
+        let (header, arn) = header?;
         let Some((default, document)) = counts else {
-            self.report
-                .add(&fields.location, "the version that counts is not in its PolicyVersionList");
+            self.diagnostics.add(&fields.location, "default version is not in PolicyVersionList");
             return None;
         };
         if arn.account() == "aws" {
@@ -264,25 +274,25 @@ impl<'n> Reader<'n> {
             return None;
         }
         Some(Policy {
-            head,
+            header,
             description,
             content: Content::Versions { versions, default, next: None },
         })
     }
 }
 
-/// Whether two documents are the same but for spaces and the order of keys.
+/// Returns true if two documents differ only in white space and the order of keys.
 fn same(one: &str, other: &str) -> bool {
     let parsed = |text| serde_json::from_str::<serde_json::Value>(text).ok();
     parsed(one).is_some_and(|one| parsed(other) == Some(one))
 }
 
-fn number(text: &Spanned<&str>, report: &DiagnosticSink) -> Option<u32> {
+fn number(text: &Spanned<&str>, diagnostics: &DiagnosticSink) -> Option<u32> {
     let number = text.value.strip_prefix('v').and_then(|number| number.parse().ok());
     if number.is_none() {
-        report.add(
+        diagnostics.add(
             &text.location,
-            format!("{:?} is no version: they are called v1, v2, …", text.value),
+            format!("{:?} is not a version; versions are v1, v2, …", text.value),
         );
     }
     number

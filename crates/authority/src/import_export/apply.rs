@@ -1,4 +1,4 @@
-//! What a file says, made true in a draft of the state: nothing is taken away, and what is so already is left alone.
+//! Applies entries of a file to a draft of the state: adds and changes records, deletes none.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use countersign_core::credentials::Credentials;
 use countersign_core::name::{AccountId, ResourceId};
 use countersign_core::region::Partition;
 
-use super::entry::{self, Entries, Head};
-use super::name::Named;
-use super::outcome::{Change, ChangeKind, CreatedAccessKey, ImportSummary};
+use super::entry::{self, Entries, EntryHeader};
+use super::name::NameKind;
+use super::summary::{Change, ChangeKind, CreatedAccessKey, ImportSummary};
 use crate::model::{
     Account, AwsPolicy, Instance, InstanceProfile, OidcProvider, ServiceAccount, seconds,
 };
@@ -21,77 +21,84 @@ use countersign_config_file::{DiagnosticSink, Location};
 mod identity;
 mod policy;
 
-/// Applies all entries. What is wrong with one is reported; the others are looked at all the same.
+/// Applies all entries. Continues after an invalid entry, so that all errors are reported.
 pub(super) fn apply(
     entries: &Entries,
     draft: &mut Draft,
-    report: &DiagnosticSink,
+    diagnostics: &DiagnosticSink,
     now: SystemTime,
 ) -> Result<ImportSummary, StoreError> {
-    let mut applying =
-        Applying { draft, report, now, outcome: ImportSummary::default(), ids: BTreeSet::new() };
-    // In an order in which everything that is referred to is there before what refers to it.
-    entries.accounts.iter().try_for_each(|account| applying.account(account))?;
-    entries.aws_policies.iter().try_for_each(|policy| applying.aws_policy(policy))?;
-    entries.policies.iter().try_for_each(|policy| applying.policy(policy))?;
-    entries.providers.iter().try_for_each(|provider| applying.provider(provider))?;
-    entries.groups.iter().try_for_each(|group| applying.group(group))?;
-    entries.roles.iter().try_for_each(|role| applying.role(role))?;
-    entries.users.iter().try_for_each(|user| applying.user(user))?;
-    entries.profiles.iter().try_for_each(|profile| applying.profile(profile))?;
-    applying.instances(&entries.instances)?;
-    entries.service_accounts.iter().try_for_each(|account| applying.service_account(account))?;
-    Ok(applying.outcome)
+    let mut importer = Importer {
+        draft,
+        diagnostics,
+        now,
+        summary: ImportSummary::default(),
+        ids: BTreeSet::new(),
+    };
+    // Each list comes after those that it refers to.
+    entries.accounts.iter().try_for_each(|account| importer.account(account))?;
+    entries.aws_policies.iter().try_for_each(|policy| importer.aws_policy(policy))?;
+    entries.policies.iter().try_for_each(|policy| importer.policy(policy))?;
+    entries.providers.iter().try_for_each(|provider| importer.provider(provider))?;
+    entries.groups.iter().try_for_each(|group| importer.group(group))?;
+    entries.roles.iter().try_for_each(|role| importer.role(role))?;
+    entries.users.iter().try_for_each(|user| importer.user(user))?;
+    entries.profiles.iter().try_for_each(|profile| importer.profile(profile))?;
+    importer.instances(&entries.instances)?;
+    entries.service_accounts.iter().try_for_each(|account| importer.service_account(account))?;
+    Ok(importer.summary)
 }
 
-struct Applying<'a> {
+struct Importer<'a> {
     draft: &'a mut Draft,
-    report: &'a DiagnosticSink,
+    diagnostics: &'a DiagnosticSink,
     now: SystemTime,
-    outcome: ImportSummary,
-    /// The unique ids that the file gives.
+    summary: ImportSummary,
+    /// Unique ids given in the file.
     ids: BTreeSet<String>,
 }
 
-impl Applying<'_> {
-    /// Keeps a record that is new or another than before. `what` names it to people.
-    fn keep<R: Record + PartialEq>(
+impl Importer<'_> {
+    /// Inserts or replaces a record, unless it is unchanged. `name` returns its name for the
+    /// summary.
+    fn put_if_changed<R: Record + PartialEq>(
         &mut self,
         record: R,
-        what: impl FnOnce(&R) -> String,
+        name: impl FnOnce(&R) -> String,
     ) -> Result<(), StoreError> {
         let done = match self.draft.get::<R>(&record.id()) {
             Some(before) if **before == record => {
-                self.outcome.unchanged += 1;
+                self.summary.unchanged += 1;
                 return Ok(());
             }
             Some(_) => ChangeKind::Changed,
             None => ChangeKind::Created,
         };
-        let what = what(&record);
-        self.outcome.changes.push(Change { done, kind: R::KIND, what });
+        let name = name(&record);
+        self.summary.changes.push(Change { action: done, kind: R::KIND, name });
         self.draft.put(record).map(drop)
     }
 
-    /// The partition of an account, which has to be there.
-    fn partition(&self, place: &Location, account: &AccountId) -> Option<Partition> {
+    /// Returns the partition of an account; reports a missing account.
+    fn partition(&self, location: &Location, account: &AccountId) -> Option<Partition> {
         let found = self.draft.accounts.get(account.as_str()).map(|account| account.partition);
         if found.is_none() {
-            self.report.add(place, format!("there is no account {account}: name it in accounts"));
+            self.diagnostics
+                .add(location, format!("account {account} not found; add it to accounts"));
         }
         found
     }
 
     fn unique_id(
         &mut self,
-        head: &Head,
-        kind: Named,
+        header: &EntryHeader,
+        kind: NameKind,
         before: Option<&str>,
     ) -> Result<String, StoreError> {
-        if let Some(id) = head.unique_id.as_ref().filter(|id| !self.ids.insert((*id).clone())) {
-            self.report.add(&head.place, format!("the id {id} is that of another in this file"));
+        if let Some(id) = header.unique_id.as_ref().filter(|id| !self.ids.insert((*id).clone())) {
+            self.diagnostics.add(&header.location, format!("id {id} is already used in this file"));
         }
-        match head.unique_id.as_deref().or(before) {
+        match header.unique_id.as_deref().or(before) {
             Some(id) => Ok(id.to_owned()),
             None => Ok(random::id(kind.prefix(), 17)?),
         }
@@ -107,9 +114,9 @@ impl Applying<'_> {
         if let (Some(old), Some(new)) = (old, entry.partition)
             && old != new
         {
-            self.report.add(
-                &entry.place,
-                format!("account {} is in the partition {old} already, not in {new}", entry.id),
+            self.diagnostics.add(
+                &entry.location,
+                format!("account {} is already in the partition {old}, not in {new}", entry.id),
             );
         }
         let before = before.map(|before| Account::clone(before));
@@ -122,12 +129,12 @@ impl Applying<'_> {
             service_control: entry.service_control.clone().unwrap_or(service),
             resource_control: entry.resource_control.clone().unwrap_or(resource),
         };
-        self.keep(account, |account| account.id.to_string())
+        self.put_if_changed(account, |account| account.id.to_string())
     }
 
     fn aws_policy(&mut self, entry: &entry::AwsPolicy) -> Result<(), StoreError> {
         let entry::AwsPolicy { arn, document } = entry;
-        self.keep(AwsPolicy { arn: arn.clone(), document: document.clone() }, |policy| {
+        self.put_if_changed(AwsPolicy { arn: arn.clone(), document: document.clone() }, |policy| {
             policy.arn.clone()
         })
     }
@@ -137,7 +144,7 @@ impl Applying<'_> {
             .draft
             .get::<OidcProvider>(&account_key(entry.account.as_str(), &entry.host))
             .cloned();
-        let Some(partition) = self.partition(&entry.place, &entry.account) else {
+        let Some(partition) = self.partition(&entry.location, &entry.account) else {
             return Ok(());
         };
         let before = before.as_deref();
@@ -146,55 +153,55 @@ impl Applying<'_> {
             partition,
             host: entry.host.clone(),
             url: entry.url.clone(),
-            client_ids: merged(
+            client_ids: merged_list(
                 before.map(|before| before.client_ids.as_slice()),
                 entry.client_ids.as_deref(),
             ),
-            thumbprints: merged(
+            thumbprints: merged_list(
                 before.map(|before| before.thumbprints.as_slice()),
                 entry.thumbprints.as_deref(),
             ),
             created: self.created(entry.created, before.map(|before| before.created)),
-            tags: with(before.map(|before| &before.tags), entry.tags.as_ref()),
+            tags: merged_map(before.map(|before| &before.tags), entry.tags.as_ref()),
         };
-        self.keep(provider, OidcProvider::arn)
+        self.put_if_changed(provider, OidcProvider::arn)
     }
 
     fn profile(&mut self, entry: &entry::Profile) -> Result<(), StoreError> {
-        let head = &entry.head;
+        let header = &entry.header;
         let before = self
             .draft
-            .get::<InstanceProfile>(&account_key(head.account.as_str(), &head.name))
+            .get::<InstanceProfile>(&account_key(header.account.as_str(), &header.name))
             .cloned();
-        let Some(partition) = self.partition(&head.place, &head.account) else {
+        let Some(partition) = self.partition(&header.location, &header.account) else {
             return Ok(());
         };
         let before = before.as_deref();
         let mut role = before.and_then(|before| before.role.clone());
         if let Some(wanted) = &entry.role {
-            match self.draft.roles.get(&account_key(head.account.as_str(), &wanted.value)) {
+            match self.draft.roles.get(&account_key(header.account.as_str(), &wanted.value)) {
                 Some(found) => role = Some(found.name.clone()),
-                None => self.report.missing(
+                None => self.diagnostics.missing(
                     &wanted.location,
                     &wanted.value,
-                    format!("there is no role {:?} in account {}", wanted.value, head.account),
+                    format!("role {:?} not found in account {}", wanted.value, header.account),
                 ),
             }
         }
         let profile = InstanceProfile {
-            account: head.account.clone(),
-            path: path(head, before.map(|before| before.path.as_str())),
-            name: before.map_or_else(|| head.name.clone(), |before| before.name.clone()),
+            account: header.account.clone(),
+            path: path(header, before.map(|before| before.path.as_str())),
+            name: before.map_or_else(|| header.name.clone(), |before| before.name.clone()),
             unique_id: self.unique_id(
-                head,
-                Named::Profile,
+                header,
+                NameKind::Profile,
                 before.map(|before| before.unique_id.as_str()),
             )?,
-            created: self.created(head.created, before.map(|before| before.created)),
+            created: self.created(header.created, before.map(|before| before.created)),
             role,
-            tags: with(before.map(|before| &before.tags), head.tags.as_ref()),
+            tags: merged_map(before.map(|before| &before.tags), header.tags.as_ref()),
         };
-        self.keep(profile, |profile| {
+        self.put_if_changed(profile, |profile| {
             arn(partition, &profile.account, "instance-profile", &profile.path, &profile.name)
         })
     }
@@ -207,7 +214,7 @@ impl Applying<'_> {
             .map(|instance| (instance.resource_id.clone(), instance.name.to_string()))
             .collect();
         for entry in entries {
-            if self.partition(&entry.place, &entry.account).is_none() {
+            if self.partition(&entry.location, &entry.account).is_none() {
                 continue;
             }
             let before = self.draft.get::<Instance>(entry.name.as_str()).cloned();
@@ -221,11 +228,11 @@ impl Applying<'_> {
                 None => crate::store::Store::new_resource_id()?,
             };
             let owner = owners.entry(resource_id.clone()).or_insert_with(|| entry.name.to_string());
-            // The members of a cluster share its id.
+            // Members of a cluster share its resource id.
             if *owner != entry.name.as_str() && resource_id.as_str().starts_with("db-") {
-                self.report.add(
-                    &entry.place,
-                    format!("the resource id {resource_id} is that of the instance {owner}"),
+                self.diagnostics.add(
+                    &entry.location,
+                    format!("resource id {resource_id} belongs to the instance {owner}"),
                 );
             }
             let addresses = match (entry.addresses.is_empty(), before) {
@@ -241,7 +248,7 @@ impl Applying<'_> {
                 iam_enabled: entry.iam.or(before.map(|before| before.iam_enabled)).unwrap_or(true),
                 addresses,
             };
-            self.keep(instance, |instance| instance.name.to_string())?;
+            self.put_if_changed(instance, |instance| instance.name.to_string())?;
         }
         Ok(())
     }
@@ -252,10 +259,10 @@ impl Applying<'_> {
         let mut role = before.and_then(|before| before.pod_identity_role.clone());
         if let Some(wanted) = &entry.role {
             if !self.role_exists(&wanted.value) {
-                self.report.missing(
+                self.diagnostics.missing(
                     &wanted.location,
                     &wanted.value,
-                    format!("there is no role {:?}; the ARN of one is expected", wanted.value),
+                    format!("role {:?} not found; write the ARN of a role", wanted.value),
                 );
             }
             role = Some(wanted.value.clone());
@@ -265,7 +272,7 @@ impl Applying<'_> {
             name: entry.name.clone(),
             pod_identity_role: role,
         };
-        self.keep(account, |account| format!("{}/{}", account.namespace, account.name))
+        self.put_if_changed(account, |account| format!("{}/{}", account.namespace, account.name))
     }
 
     fn role_exists(&self, wanted: &str) -> bool {
@@ -280,9 +287,9 @@ impl Applying<'_> {
         })
     }
 
-    fn made(&mut self, user: String, credentials: &Credentials) {
+    fn add_created_key(&mut self, user: String, credentials: &Credentials) {
         let secret = zeroize::Zeroizing::new(credentials.secret.expose().to_owned());
-        self.outcome.keys.push(CreatedAccessKey {
+        self.summary.keys.push(CreatedAccessKey {
             user,
             id: credentials.access_key_id.clone(),
             secret,
@@ -290,17 +297,17 @@ impl Applying<'_> {
     }
 }
 
-/// The path that is given, or was there, or the usual one.
-fn path(head: &Head, before: Option<&str>) -> String {
-    head.path.as_deref().or(before).unwrap_or("/").to_owned()
+/// Returns the given path, the previous path, or the default.
+fn path(header: &EntryHeader, before: Option<&str>) -> String {
+    header.path.as_deref().or(before).unwrap_or("/").to_owned()
 }
 
 fn arn(partition: Partition, account: &AccountId, kind: &str, path: &str, name: &str) -> String {
     format!("arn:{partition}:iam::{account}:{kind}{path}{name}")
 }
 
-/// The members of both; the file's count where both have one.
-fn with<K: Ord + Clone, V: Clone>(
+/// Returns the union of both maps; `given` takes precedence.
+fn merged_map<K: Ord + Clone, V: Clone>(
     before: Option<&std::collections::BTreeMap<K, V>>,
     given: Option<&std::collections::BTreeMap<K, V>>,
 ) -> std::collections::BTreeMap<K, V> {
@@ -309,8 +316,8 @@ fn with<K: Ord + Clone, V: Clone>(
     all
 }
 
-/// What was there, then what is new of what is given.
-fn merged(before: Option<&[String]>, given: Option<&[String]>) -> Vec<String> {
+/// Returns `before` followed by the new elements of `given`.
+fn merged_list(before: Option<&[String]>, given: Option<&[String]>) -> Vec<String> {
     let mut all = before.unwrap_or_default().to_vec();
     for value in given.unwrap_or_default() {
         if !all.contains(value) {
@@ -320,7 +327,7 @@ fn merged(before: Option<&[String]>, given: Option<&[String]>) -> Vec<String> {
     all
 }
 
-/// A record as it was.
-fn owned<R: Clone>(record: Option<&Arc<R>>) -> Option<R> {
+/// Clones a record of the state.
+fn cloned<R: Clone>(record: Option<&Arc<R>>) -> Option<R> {
     record.map(|record| R::clone(record))
 }

@@ -1,49 +1,51 @@
-//! Policy documents: tables, objects or strings in the file, text in the store.
+//! Policy documents: tables, objects or strings in a file, text in the store.
 
 use countersign_core::json::{Node, Value};
 use countersign_core::policy::{Policy, PolicyKind};
 
 use countersign_config_file::{DiagnosticSink, Location, locate};
 
-/// The text of a policy, which is refused with every mistake where it can't be evaluated. A string is kept as it is.
+/// Returns the text of a policy, and reports all errors of the document. A string is kept
+/// unchanged.
 pub(super) fn read(
-    place: &Location,
+    location: &Location,
     node: &Node,
     kind: PolicyKind,
-    report: &DiagnosticSink,
+    diagnostics: &DiagnosticSink,
 ) -> Option<String> {
     if let Value::String(text) = &node.value {
-        return check(text, kind, |mistake, at| {
-            let inside = format!(
-                "{mistake} (line {}, column {} of the document in this string)",
+        return check(text, kind, |problem, at| {
+            let problem = format!(
+                "{problem} (line {}, column {} of the document in this string)",
                 at.line, at.column
             );
-            report.add(place, inside);
+            diagnostics.add(location, problem);
         });
     }
-    let text = written(node);
-    let Err(mistakes) = Policy::parse(&text, kind) else {
+    let text = to_json(node);
+    let Err(errors) = Policy::parse(&text, kind) else {
         return Some(text);
     };
-    for mistake in mistakes.as_slice() {
-        report.add(&locate(node, place, &mistake.path), &*mistake.problem);
+    for error in errors.as_slice() {
+        diagnostics.add(&locate(node, location, &error.path), &*error.problem);
     }
     None
 }
 
-/// The same of a document in `aws iam`'s output: an object, or a string that may be URL-encoded (RFC 3986).
+/// Like [`read`], for `aws iam`'s output: an object, or a string that may be URL-encoded (RFC
+/// 3986).
 pub(super) fn read_encoded(
-    place: &Location,
+    location: &Location,
     node: &Node,
     kind: PolicyKind,
-    report: &DiagnosticSink,
+    diagnostics: &DiagnosticSink,
 ) -> Option<String> {
     match &node.value {
         Value::String(text) if !text.trim_start().starts_with('{') => {
             let value = Value::String(decoded(text));
-            read(place, &Node { position: node.position, value }, kind, report)
+            read(location, &Node { position: node.position, value }, kind, diagnostics)
         }
-        _ => read(place, node, kind, report),
+        _ => read(location, node, kind, diagnostics),
     }
 }
 
@@ -54,16 +56,16 @@ fn check(
 ) -> Option<String> {
     match Policy::parse(text, kind) {
         Ok(_) => Some(text.to_owned()),
-        Err(mistakes) => {
-            mistakes.as_slice().iter().for_each(|mistake| {
-                each(format!("{}: {}", mistake.path, mistake.problem), mistake.position)
+        Err(errors) => {
+            errors.as_slice().iter().for_each(|error| {
+                each(format!("{}: {}", error.path, error.problem), error.position)
             });
             None
         }
     }
 }
 
-/// Here a plus is a plus, unlike in a form.
+/// Decodes a URL-encoded string, in which a plus is a plus, unlike in a form.
 fn decoded(text: &str) -> String {
     let field = format!("d={}", text.replace('+', "%2B").replace('&', "%26"));
     form_urlencoded::parse(field.as_bytes())
@@ -72,8 +74,8 @@ fn decoded(text: &str) -> String {
         .unwrap_or_default()
 }
 
-/// A table as JSON for people, its members in the order in which they were written.
-fn written(node: &Node) -> String {
+/// Formats a table as indented JSON, with its members in their original order.
+fn to_json(node: &Node) -> String {
     let mut text = String::new();
     write(&mut text, node, 0);
     text

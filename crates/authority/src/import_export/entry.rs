@@ -1,4 +1,4 @@
-//! What a file says of each record. A field that is not there says nothing: the store keeps what it has, or takes the usual.
+//! Entries of a file. A missing field keeps the value in the store, or gets the default.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,10 @@ use zeroize::Zeroizing;
 use crate::model::{Address, Level, Tags};
 use countersign_config_file::{Location, Spanned};
 
-/// All that a file says.
+/// Maximum number of versions of a managed policy. Source: "IAM and AWS STS quotas".
+pub(super) const MAX_VERSIONS: usize = 5;
+
+/// All entries of a file.
 #[derive(Default)]
 pub(super) struct Entries {
     pub(super) accounts: Vec<Account>,
@@ -26,16 +29,16 @@ pub(super) struct Entries {
 }
 
 pub(super) struct Account {
-    pub(super) place: Location,
+    pub(super) location: Location,
     pub(super) id: AccountId,
     pub(super) partition: Option<Partition>,
     pub(super) service_control: Option<Vec<Level>>,
     pub(super) resource_control: Option<Vec<Level>>,
 }
 
-/// What everything of IAM's has.
-pub(super) struct Head {
-    pub(super) place: Location,
+/// Fields common to IAM's entities.
+pub(super) struct EntryHeader {
+    pub(super) location: Location,
     pub(super) account: AccountId,
     pub(super) name: String,
     pub(super) path: Option<String>,
@@ -44,11 +47,11 @@ pub(super) struct Head {
     pub(super) tags: Option<Tags>,
 }
 
-/// What users, groups and roles have.
+/// Policies of a user, group or role.
 #[derive(Default)]
-pub(super) struct Rights {
+pub(super) struct Permissions {
     pub(super) inline: BTreeMap<String, String>,
-    /// Managed policies, by ARN or by name.
+    /// Managed policies, by ARN or name.
     pub(super) attached: Vec<Spanned<String>>,
     pub(super) boundary: Option<Spanned<String>>,
 }
@@ -59,21 +62,22 @@ pub(super) struct AwsPolicy {
 }
 
 pub(super) struct Policy {
-    pub(super) head: Head,
+    pub(super) header: EntryHeader,
     pub(super) description: Option<String>,
     pub(super) content: Content,
 }
 
-/// What a managed policy says.
+/// Documents of a managed policy.
 pub(super) enum Content {
-    /// One document: it becomes the version that counts.
+    /// One document, which becomes the default version.
     Document(String),
-    /// Every version, by number, with its instant; the one that counts, and the number of the next.
+    /// All versions by number with their times of creation; the default version, and the number of
+    /// the next version.
     Versions { versions: BTreeMap<u32, (String, Option<u64>)>, default: u32, next: Option<u32> },
 }
 
 pub(super) struct Provider {
-    pub(super) place: Location,
+    pub(super) location: Location,
     pub(super) account: AccountId,
     pub(super) url: String,
     pub(super) host: String,
@@ -84,29 +88,29 @@ pub(super) struct Provider {
 }
 
 pub(super) struct Group {
-    pub(super) head: Head,
-    pub(super) rights: Rights,
+    pub(super) header: EntryHeader,
+    pub(super) permissions: Permissions,
 }
 
 pub(super) struct Role {
-    pub(super) head: Head,
-    pub(super) rights: Rights,
+    pub(super) header: EntryHeader,
+    pub(super) permissions: Permissions,
     pub(super) description: Option<String>,
     pub(super) trust: Option<String>,
     pub(super) max_session: Option<u32>,
 }
 
 pub(super) struct User {
-    pub(super) head: Head,
-    pub(super) rights: Rights,
+    pub(super) header: EntryHeader,
+    pub(super) permissions: Permissions,
     pub(super) groups: Vec<Spanned<String>>,
     pub(super) keys: Vec<Key>,
-    /// A key is to be made where there is none.
+    /// Create a key if the user has none.
     pub(super) wants_key: bool,
 }
 
 pub(super) struct Key {
-    pub(super) place: Location,
+    pub(super) location: Location,
     pub(super) id: AccessKeyId,
     pub(super) secret: Option<Zeroizing<String>>,
     pub(super) status: Option<KeyStatus>,
@@ -114,12 +118,12 @@ pub(super) struct Key {
 }
 
 pub(super) struct Profile {
-    pub(super) head: Head,
+    pub(super) header: EntryHeader,
     pub(super) role: Option<Spanned<String>>,
 }
 
 pub(super) struct Instance {
-    pub(super) place: Location,
+    pub(super) location: Location,
     pub(super) account: AccountId,
     pub(super) name: InstanceId,
     pub(super) engine: Engine,
@@ -132,6 +136,6 @@ pub(super) struct Instance {
 pub(super) struct ServiceAccount {
     pub(super) namespace: String,
     pub(super) name: String,
-    /// A role's ARN.
+    /// ARN of a role.
     pub(super) role: Option<Spanned<String>>,
 }

@@ -1,4 +1,4 @@
-//! A state as a file that makes it again.
+//! Export of a state as a file from which [`super::import`] can restore it.
 
 use std::collections::BTreeMap;
 
@@ -10,19 +10,19 @@ use serde::Serialize;
 use crate::model::{self, Address, Level, Tags, instant};
 use crate::store::State;
 
-/// Whether the secrets of access keys are written.
+/// Handling of secret access keys in an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExportSecrets {
-    /// They are left out: the file can be applied where the keys are already, and nowhere else makes them.
+    /// Omit them: the file can be applied only to a store that has the keys.
     Omitted,
-    /// They are written.
+    /// Write them.
     Included,
 }
 
 type Texts<'s> = &'s BTreeMap<String, String>;
 
-/// A state, to be written as TOML or JSON. What it leaves out are the authority's own keys and what was lent for a time: the
-/// grants of containers and of the portal.
+/// State in the form of a file, to be serialized as TOML or JSON. Omits the authority's own keys
+/// and the grants of containers and of the portal.
 #[derive(Serialize)]
 pub struct StateExport<'s> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -48,7 +48,7 @@ pub struct StateExport<'s> {
 }
 
 impl std::fmt::Debug for StateExport<'_> {
-    /// There may be secrets in it.
+    /// Omits the content, which may include secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Exported").finish_non_exhaustive()
     }
@@ -67,7 +67,7 @@ struct Account<'s> {
 #[derive(Serialize)]
 struct Policy<'s> {
     #[serde(flatten)]
-    head: Head<'s>,
+    header: EntryHeader<'s>,
     #[serde(skip_serializing_if = "str::is_empty")]
     description: &'s str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -101,13 +101,13 @@ struct Provider<'s> {
     tags: &'s Tags,
 }
 
-/// What everything of IAM's has.
+/// Fields common to IAM's entities.
 #[derive(Serialize)]
-struct Head<'s> {
+struct EntryHeader<'s> {
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<&'s AccountId>,
     name: &'s str,
-    #[serde(skip_serializing_if = "is_usual")]
+    #[serde(skip_serializing_if = "is_root")]
     path: &'s str,
     id: &'s str,
     created: String,
@@ -116,7 +116,7 @@ struct Head<'s> {
 #[derive(Serialize)]
 struct Group<'s> {
     #[serde(flatten)]
-    head: Head<'s>,
+    header: EntryHeader<'s>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     attached: Vec<&'s str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -126,7 +126,7 @@ struct Group<'s> {
 #[derive(Serialize)]
 struct Role<'s> {
     #[serde(flatten)]
-    head: Head<'s>,
+    header: EntryHeader<'s>,
     #[serde(skip_serializing_if = "str::is_empty")]
     description: &'s str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -145,7 +145,7 @@ struct Role<'s> {
 #[derive(Serialize)]
 struct User<'s> {
     #[serde(flatten)]
-    head: Head<'s>,
+    header: EntryHeader<'s>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     groups: Vec<&'s str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -172,7 +172,7 @@ struct Key<'s> {
 #[derive(Serialize)]
 struct Profile<'s> {
     #[serde(flatten)]
-    head: Head<'s>,
+    header: EntryHeader<'s>,
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<&'s str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -192,12 +192,12 @@ struct Instance<'s> {
     addresses: &'s [Address],
 }
 
-fn is_usual(path: &str) -> bool {
+fn is_root(path: &str) -> bool {
     path == "/"
 }
 
 impl<'s> StateExport<'s> {
-    /// The state as a file has it.
+    /// Builds the export of a state.
     #[must_use]
     pub fn new(state: &'s State, secrets: ExportSecrets) -> Self {
         let writer = Writer { state, secrets };
@@ -223,10 +223,10 @@ impl<'s> StateExport<'s> {
         }
     }
 
-    /// The file in TOML.
+    /// Serializes the file as TOML.
     ///
     /// # Errors
-    /// Where a value has no form in TOML, which none of a state's has not.
+    /// If a value has no form in TOML, which does not happen for a state.
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
         toml::to_string_pretty(self)
     }
@@ -238,20 +238,20 @@ struct Writer<'s> {
 }
 
 impl<'s> Writer<'s> {
-    /// Left out where there is one account only.
+    /// Returns the account, or `None` if the state has one account only.
     fn owner(&self, account: &'s AccountId) -> Option<&'s AccountId> {
         (self.state.accounts.size() != 1).then_some(account)
     }
 
-    fn head(
+    fn header(
         &self,
         account: &'s AccountId,
         name: &'s str,
         path: &'s str,
         id: &'s str,
         created: u64,
-    ) -> Head<'s> {
-        Head { account: self.owner(account), name, path, id, created: written(created) }
+    ) -> EntryHeader<'s> {
+        EntryHeader { account: self.owner(account), name, path, id, created: format_time(created) }
     }
 
     fn account(&self, account: &'s model::Account) -> Account<'s> {
@@ -260,7 +260,7 @@ impl<'s> Writer<'s> {
     }
 
     fn policy(&self, policy: &'s model::ManagedPolicy) -> Policy<'s> {
-        // The short form makes a first version of the policy's own age.
+        // The short form stands for a first version as old as the policy.
         let only = policy.versions.get(&1).filter(|first| {
             (policy.versions.len(), policy.default_version, policy.next_version) == (1, 1, 2)
                 && first.created == policy.created
@@ -269,11 +269,11 @@ impl<'s> Writer<'s> {
         let version = |(at, version): (&u32, &'s model::PolicyVersion)| {
             (
                 number(*at),
-                Version { created: written(version.created), document: &version.document },
+                Version { created: format_time(version.created), document: &version.document },
             )
         };
         Policy {
-            head: self.head(
+            header: self.header(
                 &policy.account,
                 &policy.name,
                 &policy.path,
@@ -299,14 +299,14 @@ impl<'s> Writer<'s> {
             url: &provider.url,
             client_ids: &provider.client_ids,
             thumbprints: &provider.thumbprints,
-            created: written(provider.created),
+            created: format_time(provider.created),
             tags: &provider.tags,
         }
     }
 
     fn group(&self, group: &'s model::Group) -> Group<'s> {
         Group {
-            head: self.head(
+            header: self.header(
                 &group.account,
                 &group.name,
                 &group.path,
@@ -320,7 +320,13 @@ impl<'s> Writer<'s> {
 
     fn role(&self, role: &'s model::Role) -> Role<'s> {
         Role {
-            head: self.head(&role.account, &role.name, &role.path, &role.unique_id, role.created),
+            header: self.header(
+                &role.account,
+                &role.name,
+                &role.path,
+                &role.unique_id,
+                role.created,
+            ),
             description: &role.description,
             trust: role.trust.as_deref(),
             max_session: role.max_session,
@@ -336,11 +342,17 @@ impl<'s> Writer<'s> {
             id: key.id.as_str(),
             secret: (self.secrets == ExportSecrets::Included).then_some(key.secret.as_str()),
             status: if key.status == KeyStatus::Active { "active" } else { "inactive" },
-            created: written(key.created),
+            created: format_time(key.created),
         };
         let keys = user.access_keys.iter().filter_map(|id| self.state.access_keys.get(id.as_str()));
         User {
-            head: self.head(&user.account, &user.name, &user.path, &user.unique_id, user.created),
+            header: self.header(
+                &user.account,
+                &user.name,
+                &user.path,
+                &user.unique_id,
+                user.created,
+            ),
             groups: user.groups.iter().map(String::as_str).collect(),
             attached: user.attached.iter().map(String::as_str).collect(),
             boundary: user.boundary.as_deref(),
@@ -352,7 +364,7 @@ impl<'s> Writer<'s> {
 
     fn profile(&self, profile: &'s model::InstanceProfile) -> Profile<'s> {
         Profile {
-            head: self.head(
+            header: self.header(
                 &profile.account,
                 &profile.name,
                 &profile.path,
@@ -377,7 +389,7 @@ impl<'s> Writer<'s> {
     }
 }
 
-fn written(at: u64) -> String {
-    // Whole seconds.
+fn format_time(at: u64) -> String {
+    // The file has whole seconds.
     rfc3339(instant(at)).replace(".000Z", "Z")
 }

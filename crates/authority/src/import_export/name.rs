@@ -1,10 +1,11 @@
-//! The forms of IAM's names. Source: "IAM and AWS STS quotas", name requirements, and the API reference's patterns.
+//! Formats of names. Source for IAM: "IAM and AWS STS quotas", name requirements, and the patterns
+//! of the API reference.
 
 use countersign_config_file::{DiagnosticSink, Location};
 
-/// What a name is of, with the longest that it may be.
+/// Kind of entity that a name belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Named {
+pub(super) enum NameKind {
     User,
     Role,
     Group,
@@ -12,7 +13,7 @@ pub(super) enum Named {
     Profile,
 }
 
-impl Named {
+impl NameKind {
     const fn longest(self) -> usize {
         match self {
             Self::User | Self::Role => 64,
@@ -20,8 +21,8 @@ impl Named {
         }
     }
 
-    /// What its unique ids begin with.
-    /// Source: "Understanding unique ID prefixes" in the IAM user guide.
+    /// Returns the prefix of unique ids. Source: "Understanding unique ID prefixes" in the IAM user
+    /// guide.
     pub(super) const fn prefix(self) -> &'static str {
         match self {
             Self::User => "AIDA",
@@ -32,13 +33,18 @@ impl Named {
         }
     }
 
-    /// Whether it is a name; a mistake where it is none.
-    pub(super) fn check(self, place: &Location, name: &str, report: &DiagnosticSink) -> bool {
+    /// Returns true if `name` is valid; reports an invalid name.
+    pub(super) fn check(
+        self,
+        location: &Location,
+        name: &str,
+        diagnostics: &DiagnosticSink,
+    ) -> bool {
         let word = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte);
         let fits = (1..=self.longest()).contains(&name.len()) && name.bytes().all(word);
         if !fits {
-            report.add(
-                place,
+            diagnostics.add(
+                location,
                 format!(
                     "{name:?} is not 1 to {} letters, digits or characters of _+=,.@-",
                     self.longest()
@@ -48,16 +54,21 @@ impl Named {
         fits
     }
 
-    /// Whether it is a unique id; a mistake where it is none.
-    pub(super) fn check_id(self, place: &Location, id: &str, report: &DiagnosticSink) -> bool {
+    /// Returns true if `id` is a valid unique id; reports an invalid one.
+    pub(super) fn check_id(
+        self,
+        location: &Location,
+        id: &str,
+        diagnostics: &DiagnosticSink,
+    ) -> bool {
         let fits = id.starts_with(self.prefix())
             && (16..=128).contains(&id.len())
             && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if !fits {
-            report.add(
-                place,
+            diagnostics.add(
+                location,
                 format!(
-                    "{id:?} is no unique id: {} and 12 to 124 letters and digits",
+                    "{id:?} is not a unique id: {} followed by 12 to 124 letters and digits",
                     self.prefix()
                 ),
             );
@@ -66,18 +77,48 @@ impl Named {
     }
 }
 
-/// Whether it is a path; a mistake where it is none.
-pub(super) fn check_path(place: &Location, path: &str, report: &DiagnosticSink) -> bool {
+/// Returns true if `path` is valid; reports an invalid path.
+pub(super) fn check_path(location: &Location, path: &str, diagnostics: &DiagnosticSink) -> bool {
     let framed = path == "/" || (path.len() > 2 && path.starts_with('/') && path.ends_with('/'));
     let fits =
         framed && path.len() <= 512 && path.bytes().all(|byte| (b'!'..=b'~').contains(&byte));
     if !fits {
-        report.add(place, format!("{path:?} is no path: it begins and ends with a slash, and has at most 512 visible ASCII characters"));
+        diagnostics.add(
+            location,
+            format!(
+                "{path:?} is not a path: it must begin and end with a slash, and have at most 512 visible ASCII characters"
+            ),
+        );
     }
     fits
 }
 
-/// Whether it is the name of an inline policy or the like; a mistake where it is none.
-pub(super) fn check_inline(place: &Location, name: &str, report: &DiagnosticSink) -> bool {
-    Named::Policy.check(place, name, report)
+/// Returns true if `name` is a valid name of an inline policy; reports an invalid name.
+pub(super) fn check_inline(location: &Location, name: &str, diagnostics: &DiagnosticSink) -> bool {
+    NameKind::Policy.check(location, name, diagnostics)
+}
+
+/// Returns true if `name` is a valid Kubernetes name, DNS labels joined by dots; reports an invalid one.
+pub(super) fn check_kubernetes_name(
+    location: &Location,
+    name: &str,
+    diagnostics: &DiagnosticSink,
+) -> bool {
+    let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.bytes().all(word)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let fits = name.len() <= 253 && name.split('.').all(label);
+    if !fits {
+        diagnostics.add(
+            location,
+            format!(
+                "{name:?} is not a Kubernetes name: lower-case letters, digits and hyphens, with dots between them"
+            ),
+        );
+    }
+    fits
 }

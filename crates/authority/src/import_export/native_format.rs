@@ -1,12 +1,15 @@
-//! The authority's own form of file: lists of accounts, users, roles and the rest, in TOML or JSON.
+//! The authority's own file format: lists of accounts, users, roles and other records, in TOML or
+//! JSON.
 
 use countersign_core::json::Node;
 use countersign_core::name::AccountId;
 use countersign_core::policy::PolicyKind;
 
 use super::document;
-use super::entry::{Account, Entries, Group, Head, Instance, Profile, Rights, ServiceAccount};
-use super::name::{Named, check_inline, check_path};
+use super::entry::{
+    Account, Entries, EntryHeader, Group, Instance, Permissions, Profile, ServiceAccount,
+};
+use super::name::{NameKind, check_inline, check_kubernetes_name, check_path};
 use super::tags::read_tags;
 use crate::model::{Address, Level};
 use countersign_config_file::{DiagnosticSink, Fields, Location, Spanned, members};
@@ -15,50 +18,50 @@ mod federation;
 mod identity;
 mod policy;
 
-pub(super) use policy::MAX_VERSIONS;
-
-/// Reads one file.
-pub(super) fn read(root: &Node, report: &DiagnosticSink) -> Entries {
+/// Reads a file.
+pub(super) fn read(root: &Node, diagnostics: &DiagnosticSink) -> Entries {
     let mut entries = Entries::default();
-    let Some(mut fields) = Fields::of(root, Location::root(root), report) else {
+    let Some(mut fields) = Fields::of(root, Location::root(root), diagnostics) else {
         return entries;
     };
-    let before = report.count();
-    entries.accounts = each(&mut fields, "accounts", report, |fields| account(fields, report));
-    let usual = match entries.accounts.as_slice() {
-        [only] => Usual::Account(only.id.clone()),
-        // The user's account is unknown because another mistake hides it.
-        _ if report.count() > before => Usual::Hidden,
-        _ => Usual::None,
+    let before = diagnostics.count();
+    entries.accounts =
+        each(&mut fields, "accounts", diagnostics, |fields| account(fields, diagnostics));
+    let default_account = match entries.accounts.as_slice() {
+        [only] => DefaultAccount::Account(only.id.clone()),
+        // The account may be missing only because of an error reported above.
+        _ if diagnostics.count() > before => DefaultAccount::Unknown,
+        _ => DefaultAccount::None,
     };
-    let reader = Reader { usual, report };
+    let reader = Reader { default_account, diagnostics };
     entries.aws_policies =
-        each(&mut fields, "aws_policies", report, |fields| reader.aws_policy(fields));
-    entries.policies = each(&mut fields, "policies", report, |fields| reader.policy(fields));
+        each(&mut fields, "aws_policies", diagnostics, |fields| reader.aws_policy(fields));
+    entries.policies = each(&mut fields, "policies", diagnostics, |fields| reader.policy(fields));
     entries.providers =
-        each(&mut fields, "oidc_providers", report, |fields| reader.provider(fields));
-    entries.groups = each(&mut fields, "groups", report, |fields| reader.group(fields));
-    entries.roles = each(&mut fields, "roles", report, |fields| reader.role(fields));
-    entries.users = each(&mut fields, "users", report, |fields| reader.user(fields));
+        each(&mut fields, "oidc_providers", diagnostics, |fields| reader.provider(fields));
+    entries.groups = each(&mut fields, "groups", diagnostics, |fields| reader.group(fields));
+    entries.roles = each(&mut fields, "roles", diagnostics, |fields| reader.role(fields));
+    entries.users = each(&mut fields, "users", diagnostics, |fields| reader.user(fields));
     entries.profiles =
-        each(&mut fields, "instance_profiles", report, |fields| reader.profile(fields));
-    entries.instances = each(&mut fields, "instances", report, |fields| reader.instance(fields));
+        each(&mut fields, "instance_profiles", diagnostics, |fields| reader.profile(fields));
+    entries.instances =
+        each(&mut fields, "instances", diagnostics, |fields| reader.instance(fields));
     entries.service_accounts =
-        each(&mut fields, "service_accounts", report, |fields| reader.service_account(fields));
+        each(&mut fields, "service_accounts", diagnostics, |fields| reader.service_account(fields));
     fields.finish();
     entries
 }
 
-/// Reads the tables of a list. `read` leaves none where something is wrong with one.
+/// Reads the tables of a list. `read` returns `None` for an invalid table.
 fn each<'n, T>(
     fields: &mut Fields<'n>,
     key: &'static str,
-    report: &'n DiagnosticSink,
+    diagnostics: &'n DiagnosticSink,
     read: impl Fn(&mut Fields<'n>) -> Option<T>,
 ) -> Vec<T> {
     let list = fields.list(key).unwrap_or_default();
-    let entry = |(place, node)| {
-        let mut fields = Fields::of(node, place, report)?;
+    let entry = |(location, node)| {
+        let mut fields = Fields::of(node, location, diagnostics)?;
         let entry = read(&mut fields);
         if entry.is_none() {
             fields.broken();
@@ -69,46 +72,56 @@ fn each<'n, T>(
     list.into_iter().filter_map(entry).collect()
 }
 
-/// Which account something belongs to that names none.
-enum Usual {
+/// Default of the field `account`.
+enum DefaultAccount {
     Account(AccountId),
-    Hidden,
+    Unknown,
     None,
 }
 
 struct Reader<'n> {
-    usual: Usual,
-    report: &'n DiagnosticSink,
+    default_account: DefaultAccount,
+    diagnostics: &'n DiagnosticSink,
 }
 
 impl<'n> Reader<'n> {
     fn account(&self, fields: &mut Fields<'n>) -> Option<AccountId> {
         if let Some(named) = fields.text("account") {
-            return countersign_config_file::parse(&named, self.report);
+            return countersign_config_file::parse(&named, self.diagnostics);
         }
-        match &self.usual {
-            Usual::Account(account) => return Some(account.clone()),
-            Usual::Hidden => {}
-            Usual::None => {
-                self.report.add(&fields.location, "account is missing: it can be left out where the file has exactly one of accounts");
+        match &self.default_account {
+            DefaultAccount::Account(account) => return Some(account.clone()),
+            DefaultAccount::Unknown => {}
+            DefaultAccount::None => {
+                self.diagnostics.add(
+                    &fields.location,
+                    "account is missing: it is optional only if the file has exactly one account",
+                );
             }
         }
         None
     }
 
-    /// Name and the rest that everything of IAM's has. Every field is read, so that all mistakes come to light.
-    fn head(&self, fields: &mut Fields<'n>, kind: Named) -> Option<Head> {
+    /// Reads the fields common to IAM's entities. Reads all of them, so that all errors are
+    /// reported.
+    fn header(&self, fields: &mut Fields<'n>, kind: NameKind) -> Option<EntryHeader> {
         let account = self.account(fields);
         let name = fields
             .required("name")
-            .filter(|name| kind.check(&name.location, name.value, self.report));
-        let path =
-            fields.text("path").filter(|path| check_path(&path.location, path.value, self.report));
-        let id = fields.text("id").filter(|id| kind.check_id(&id.location, id.value, self.report));
+            .filter(|name| kind.check(&name.location, name.value, self.diagnostics));
+        let path = fields
+            .text("path")
+            .filter(|path| check_path(&path.location, path.value, self.diagnostics));
+        let id =
+            fields.text("id").filter(|id| kind.check_id(&id.location, id.value, self.diagnostics));
         let created = fields.instant("created");
-        let tags = if kind == Named::Group { None } else { read_tags(fields, "tags", self.report) };
-        Some(Head {
-            place: fields.location.clone(),
+        let tags = if kind == NameKind::Group {
+            None
+        } else {
+            read_tags(fields, "tags", self.diagnostics)
+        };
+        Some(EntryHeader {
+            location: fields.location.clone(),
             account: account?,
             name: name?.value.to_owned(),
             path: path.map(|path| path.value.to_owned()),
@@ -118,52 +131,55 @@ impl<'n> Reader<'n> {
         })
     }
 
-    fn rights(&self, fields: &mut Fields<'n>, kind: Named) -> Rights {
-        let mut rights = Rights::default();
-        for (place, name, node) in fields.map("policies").unwrap_or_default() {
-            check_inline(&place, name, self.report);
-            if let Some(text) = document::read(&place, node, PolicyKind::Identity, self.report) {
-                rights.inline.insert(name.to_owned(), text);
+    fn permissions(&self, fields: &mut Fields<'n>, kind: NameKind) -> Permissions {
+        let mut permissions = Permissions::default();
+        for (location, name, node) in fields.map("policies").unwrap_or_default() {
+            check_inline(&location, name, self.diagnostics);
+            if let Some(text) =
+                document::read(&location, node, PolicyKind::Identity, self.diagnostics)
+            {
+                permissions.inline.insert(name.to_owned(), text);
             }
         }
-        rights.attached = fields.texts("attached").unwrap_or_default();
-        if kind != Named::Group {
-            rights.boundary = fields
+        permissions.attached = fields.texts("attached").unwrap_or_default();
+        if kind != NameKind::Group {
+            permissions.boundary = fields
                 .text("boundary")
                 .map(|text| Spanned { location: text.location, value: text.value.to_owned() });
         }
-        rights
+        permissions
     }
 
     fn group(&self, fields: &mut Fields<'n>) -> Option<Group> {
-        let (head, rights) = (self.head(fields, Named::Group), self.rights(fields, Named::Group));
-        Some(Group { head: head?, rights })
+        let (header, permissions) =
+            (self.header(fields, NameKind::Group), self.permissions(fields, NameKind::Group));
+        Some(Group { header: header?, permissions })
     }
 
     fn profile(&self, fields: &mut Fields<'n>) -> Option<Profile> {
-        let head = self.head(fields, Named::Profile);
+        let header = self.header(fields, NameKind::Profile);
         let role = fields
             .text("role")
             .map(|role| Spanned { location: role.location, value: role.value.to_owned() });
-        Some(Profile { head: head?, role })
+        Some(Profile { header: header?, role })
     }
 
     fn instance(&self, fields: &mut Fields<'n>) -> Option<Instance> {
         let account = self.account(fields);
         let name = fields
             .required("name")
-            .and_then(|name| countersign_config_file::parse(&name, self.report));
+            .and_then(|name| countersign_config_file::parse(&name, self.diagnostics));
         let engine = fields
             .required("engine")
-            .and_then(|engine| countersign_config_file::parse(&engine, self.report));
+            .and_then(|engine| countersign_config_file::parse(&engine, self.diagnostics));
         let region = fields
             .required("region")
-            .and_then(|region| countersign_config_file::parse(&region, self.report));
+            .and_then(|region| countersign_config_file::parse(&region, self.diagnostics));
         let (resource_id, iam) = (fields.parsed("resource_id"), fields.flag("iam"));
-        let addresses = each(fields, "addresses", self.report, |fields| self.address(fields));
-        let place = fields.location.clone();
+        let addresses = each(fields, "addresses", self.diagnostics, |fields| self.address(fields));
+        let location = fields.location.clone();
         Some(Instance {
-            place,
+            location,
             account: account?,
             name: name?,
             engine: engine?,
@@ -177,7 +193,7 @@ impl<'n> Reader<'n> {
     fn address(&self, fields: &mut Fields<'n>) -> Option<Address> {
         let host = fields
             .required("host")
-            .and_then(|host| countersign_config_file::parse(&host, self.report));
+            .and_then(|host| countersign_config_file::parse(&host, self.diagnostics));
         fields.require("port");
         let port = fields.number("port", 1..=65_535).and_then(|port| u16::try_from(port).ok());
         let resource_id = fields.parsed("resource_id");
@@ -188,7 +204,7 @@ impl<'n> Reader<'n> {
         let mut label = |key| {
             fields
                 .required(key)
-                .filter(|text| federation::check_label(&text.location, text.value, self.report))
+                .filter(|text| check_kubernetes_name(&text.location, text.value, self.diagnostics))
         };
         let (namespace, name) = (label("namespace"), label("name"));
         let role = fields
@@ -202,21 +218,21 @@ impl<'n> Reader<'n> {
     }
 }
 
-fn account<'n>(fields: &mut Fields<'n>, report: &'n DiagnosticSink) -> Option<Account> {
-    let id = fields.required("id").and_then(|id| countersign_config_file::parse(&id, report));
+fn account<'n>(fields: &mut Fields<'n>, diagnostics: &'n DiagnosticSink) -> Option<Account> {
+    let id = fields.required("id").and_then(|id| countersign_config_file::parse(&id, diagnostics));
     let partition = fields.parsed("partition");
     let mut levels = |key, kind| {
         let list = fields.list(key)?;
         Some(
             list.into_iter()
-                .filter_map(|(place, node)| level(&place, node, kind, report))
+                .filter_map(|(location, node)| level(&location, node, kind, diagnostics))
                 .collect(),
         )
     };
     let service_control = levels("service_control", PolicyKind::ServiceControl);
     let resource_control = levels("resource_control", PolicyKind::ResourceControl);
     Some(Account {
-        place: fields.location.clone(),
+        location: fields.location.clone(),
         id: id?,
         partition,
         service_control,
@@ -224,16 +240,16 @@ fn account<'n>(fields: &mut Fields<'n>, report: &'n DiagnosticSink) -> Option<Ac
     })
 }
 
-/// The control policies of one level, by name.
+/// Reads the control policies of one level, by name.
 fn level(
-    place: &Location,
+    location: &Location,
     node: &Node,
     kind: PolicyKind,
-    report: &DiagnosticSink,
+    diagnostics: &DiagnosticSink,
 ) -> Option<Level> {
-    let read = |(place, name, node): (Location, &str, &Node)| {
-        let text = document::read(&place, node, kind, report)?;
+    let read = |(location, name, node): (Location, &str, &Node)| {
+        let text = document::read(&location, node, kind, diagnostics)?;
         Some((name.to_owned(), text))
     };
-    Some(members(place, node, report)?.into_iter().filter_map(read).collect())
+    Some(members(location, node, diagnostics)?.into_iter().filter_map(read).collect())
 }

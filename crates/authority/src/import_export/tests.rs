@@ -23,25 +23,25 @@ fn apply(store: &Store, text: &str) -> ImportSummary {
     import(store, text, ImportMode::Apply, now()).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Every mistake, one a line.
-fn refused(text: &str) -> String {
+/// Imports an invalid file, and returns its errors, one a line.
+fn errors_of(text: &str) -> String {
     let (_directory, store) = store();
     let before = store.state().unwrap();
     match import(&store, text, ImportMode::Apply, now()) {
-        Err(ImportError::InvalidFile(mistakes)) => {
+        Err(ImportError::InvalidFile(errors)) => {
             assert!(std::sync::Arc::ptr_eq(&before, &store.state().unwrap()), "nothing is applied");
-            mistakes.to_string()
+            errors.to_string()
         }
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
-fn a_file_is_applied_whole_and_the_second_time_changes_nothing() {
+fn a_second_import_of_a_file_changes_nothing() {
     let (_directory, store) = store();
     let first = apply(&store, FILE);
-    assert!(first.changes.iter().all(|change| change.done == ChangeKind::Created));
-    assert_eq!(first.keys.len(), 1, "ci asks for a key");
+    assert!(first.changes.iter().all(|change| change.action == ChangeKind::Created));
+    assert_eq!(first.keys.len(), 1, "ci requests a key");
     let before = store.state().unwrap();
 
     let second =
@@ -82,16 +82,16 @@ fn a_file_is_applied_whole_and_the_second_time_changes_nothing() {
 }
 
 #[test]
-fn what_a_file_does_not_say_stays() {
+fn fields_missing_in_a_file_keep_their_values() {
     let (_directory, store) = store();
     apply(&store, FILE);
     let before = store.state().unwrap();
     let id = before.users.get(&account_key("123456789012", "jane")).unwrap().unique_id.clone();
     let less = "[[accounts]]\nid = \"123456789012\"\n[[users]]\nname = \"JANE\"\ntags = { more = \"yes\" }\n";
 
-    let outcome = apply(&store, less);
-    assert_eq!(outcome.changes.len(), 1, "{outcome:?}");
-    assert_eq!(outcome.changes[0].what, "arn:aws:iam::123456789012:user/people/jane");
+    let summary = apply(&store, less);
+    assert_eq!(summary.changes.len(), 1, "{summary:?}");
+    assert_eq!(summary.changes[0].name, "arn:aws:iam::123456789012:user/people/jane");
     let after = store.state().unwrap();
     let user = after.users.get(&account_key("123456789012", "jane")).unwrap();
     assert_eq!((&user.unique_id, user.name.as_str(), user.tags.len()), (&id, "jane", 2));
@@ -100,14 +100,14 @@ fn what_a_file_does_not_say_stays() {
 }
 
 #[test]
-fn a_dry_run_says_the_same_and_writes_nothing() {
+fn a_dry_run_has_the_same_summary_and_writes_nothing() {
     let (_directory, store) = store();
     let before = store.state().unwrap();
     let dry = import(&store, FILE, ImportMode::DryRun, now()).unwrap();
     assert!(std::sync::Arc::ptr_eq(&before, &store.state().unwrap()));
-    // The key that would be made is another each time.
-    let shown = |outcome: &ImportSummary| {
-        outcome
+    // A dry run shows another key id each time.
+    let shown = |summary: &ImportSummary| {
+        summary
             .changes
             .iter()
             .filter(|change| change.kind != "access-key")
@@ -118,7 +118,7 @@ fn a_dry_run_says_the_same_and_writes_nothing() {
 }
 
 #[test]
-fn another_document_becomes_a_new_version_and_the_oldest_goes_after_five() {
+fn another_document_becomes_a_new_version_and_at_most_five_are_kept() {
     let (_directory, store) = store();
     let file = |action: &str| {
         format!(
@@ -137,7 +137,7 @@ fn another_document_becomes_a_new_version_and_the_oldest_goes_after_five() {
 }
 
 #[test]
-fn json_of_the_same_fields_is_the_same_file() {
+fn json_with_the_same_fields_is_the_same_file() {
     let (_directory, of_toml) = store();
     let (_other_directory, of_json) = store();
     apply(&of_toml, FILE);

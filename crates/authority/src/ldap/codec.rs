@@ -1,14 +1,16 @@
-//! The little of LDAP that a simple bind takes: one message in, one response out, and no I/O.
+//! Codec for the part of LDAP that a simple bind uses; no I/O.
 //!
-//! RFC 4511 has the messages, its section 5.1 the restrictions of BER: lengths are definite. Lengths in more bytes than
-//! they need are accepted up to four, since clients write them; trailing bytes and all else that is not read are refused.
+//! RFC 4511 specifies the messages, and its section 5.1 the restrictions of BER: lengths are
+//! definite. Lengths of up to four bytes are accepted even if fewer would do, since clients write
+//! them. Trailing bytes and all other elements are rejected.
 
 use countersign_core::token::MAX_TOKEN;
 
-/// The longest message in bytes: the longest token and, beside it, the names, the controls and the frame around them.
+/// Maximum size in bytes of a message: the longest token, and 1 KiB for names, controls and
+/// headers.
 pub const MAX_MESSAGE: usize = MAX_TOKEN + 1024;
 
-/// The most bytes that tag and length take.
+/// Maximum number of bytes of a tag and a length.
 pub const MAX_HEAD: usize = 6;
 
 /// `LDAPMessage` is a `SEQUENCE`: RFC 4511, 4.1.1.
@@ -35,8 +37,9 @@ const CONTROLS: u8 = 0xa0;
 /// `simple [0] OCTET STRING`, 4.2.
 const SIMPLE: u8 = 0x80;
 
-/// The other requests, each with the response that answers it: search, modify, add, delete, rename, compare, extended.
-const ANSWERED: [(u8, u8); 7] = [
+/// Tags of the other requests, each with the tag of its response: search, modify, add, delete,
+/// rename, compare, extended.
+const OTHER_OPERATIONS: [(u8, u8); 7] = [
     (0x63, 0x65),
     (0x66, 0x67),
     (0x68, 0x69),
@@ -46,66 +49,66 @@ const ANSWERED: [(u8, u8); 7] = [
     (0x77, EXTENDED_RESPONSE),
 ];
 
-/// The notice of disconnection, 4.4.1.
+/// OID of the notice of disconnection, 4.4.1.
 const NOTICE_OF_DISCONNECTION: &str = "1.3.6.1.4.1.1466.20036";
 
-/// The one version of LDAP that is spoken, 4.2.
+/// Supported version of LDAP, 4.2.
 const VERSION: u32 = 3;
 
-/// The bytes are no LDAP message, or one that is not read: why.
+/// The bytes are not an LDAP message, or not a supported one. Contains the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed(pub &'static str);
 
-/// What the first bytes say about how many follow.
+/// Result of reading the first bytes of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Head {
-    /// So many more are needed before the length is known.
+    /// Number of bytes still missing before the length is known.
     Partial(usize),
-    /// So many follow.
+    /// Number of bytes of the body.
     Whole(usize),
 }
 
-/// The number of a request, which its response repeats: never 0, which is the server's own.
+/// Message id, which the response repeats. Never 0, which is reserved for the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MessageId(u32);
 
-/// A request.
+/// Request message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Message<'a> {
-    /// Its number.
+    /// Message id.
     pub id: MessageId,
-    /// What it asks for.
+    /// Requested operation.
     pub request: Request<'a>,
 }
 
-/// What is asked for.
+/// Requested operation.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Request<'a> {
-    /// A bind of version 3 with a name and a password. Either may be empty, and then says nothing about anybody.
+    /// Simple bind of version 3. Name and password may be empty, and do not authenticate then.
     Simple {
-        /// The distinguished name.
+        /// Distinguished name.
         name: &'a [u8],
-        /// The password.
+        /// Password.
         password: &'a [u8],
     },
-    /// A bind that is answered with this without being looked at.
+    /// Bind that is rejected with this code without a verification.
     Refused(ResultCode),
-    /// The end of the connection.
+    /// Unbind: the client closes the connection.
     Unbind,
-    /// Forget about a request: there is none to forget.
+    /// Abandon of an earlier request, of which none is in progress.
     Abandon,
     /// Any other operation, with the tag of its response.
     Other(ResponseTag),
 }
 
-/// The tag of the response that answers an operation.
+/// Tag of the response to an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResponseTag(u8);
 
-/// `resultCode`, RFC 4511, 4.1.9 and appendix A.
+/// `resultCode` of RFC 4511, 4.1.9 and appendix A.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-#[allow(missing_docs, reason = "each variant is the one that RFC 4511 gives that name")]
+#[allow(missing_docs, reason = "each variant has its name in RFC 4511")]
 pub enum ResultCode {
     Success = 0,
     ProtocolError = 2,
@@ -121,7 +124,7 @@ pub enum ResultCode {
 }
 
 impl std::fmt::Debug for Request<'_> {
-    /// Without the password.
+    /// Omits the password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Simple { name, .. } => f
@@ -136,12 +139,12 @@ impl std::fmt::Debug for Request<'_> {
     }
 }
 
-/// Reads the beginning of a message. A length above [`MAX_MESSAGE`] is refused before anything is allocated for it.
+/// Reads the header of a message. A length above [`MAX_MESSAGE`] is rejected before any allocation.
 pub fn head(bytes: &[u8]) -> Result<Head, Malformed> {
     let length = match bytes {
         [] => return Ok(Head::Partial(2)),
         [SEQUENCE, length @ ..] => length,
-        _ => return Err(Malformed("it does not begin as a message of LDAP")),
+        _ => return Err(Malformed("message does not begin with an LDAP tag")),
     };
     let Some(first) = length.first() else {
         return Ok(Head::Partial(1));
@@ -151,25 +154,24 @@ pub fn head(bytes: &[u8]) -> Result<Head, Malformed> {
         return Ok(Head::Partial(missing));
     }
     match Reader(length).length()? {
-        length if length > MAX_MESSAGE => {
-            Err(Malformed("it is longer than any message that is read"))
-        }
+        length if length > MAX_MESSAGE => Err(Malformed("message exceeds the maximum size")),
         length => Ok(Head::Whole(length)),
     }
 }
 
-/// Reads what follows a [`Head::Whole`]: all of it has to be the message.
+/// Parses the body of a message, all of which must belong to it.
 pub fn parse(body: &[u8]) -> Result<Message<'_>, Malformed> {
     let mut reader = Reader(body);
     let id = match reader.integer()? {
-        0 => return Err(Malformed("the message's number is 0")),
+        0 => return Err(Malformed("message id is 0")),
         id => MessageId(id),
     };
     let (tag, content) = reader.any()?;
     let request = request(tag, content)?;
     let critical = !reader.is_empty() && critical(reader.take(CONTROLS)?)?;
     reader.end()?;
-    // A bind with a critical control that is not known is refused; an unbind ignores all controls: 4.1.11.
+    // A bind with an unsupported critical control is rejected; an unbind ignores all controls:
+    // 4.1.11.
     let request = match request {
         Request::Simple { .. } if critical => {
             Request::Refused(ResultCode::UnavailableCriticalExtension)
@@ -184,9 +186,9 @@ fn request(tag: u8, content: &[u8]) -> Result<Request<'_>, Malformed> {
         BIND_REQUEST => bind(content),
         UNBIND_REQUEST if content.is_empty() => Ok(Request::Unbind),
         ABANDON_REQUEST => Ok(Request::Abandon),
-        _ => match ANSWERED.iter().find(|(request, _)| *request == tag) {
+        _ => match OTHER_OPERATIONS.iter().find(|(request, _)| *request == tag) {
             Some((_, response)) => Ok(Request::Other(ResponseTag(*response))),
-            None => Err(Malformed("it holds no request of LDAP")),
+            None => Err(Malformed("message contains no LDAP request")),
         },
     }
 }
@@ -197,8 +199,8 @@ fn bind(content: &[u8]) -> Result<Request<'_>, Malformed> {
     let name = reader.take(OCTET_STRING)?;
     let (method, password) = reader.any()?;
     reader.end()?;
-    // "If the server does not support the specified version, it MUST respond with a BindResponse where the resultCode is
-    // set to protocolError": 4.2.
+    // "If the server does not support the specified version, it MUST respond with a BindResponse
+    // where the resultCode is set to protocolError": 4.2.
     Ok(match method {
         _ if version != VERSION => Request::Refused(ResultCode::ProtocolError),
         SIMPLE => Request::Simple { name, password },
@@ -206,7 +208,7 @@ fn bind(content: &[u8]) -> Result<Request<'_>, Malformed> {
     })
 }
 
-/// Whether one of the controls, 4.1.11, is critical: none is known here.
+/// Returns true if one of the controls, 4.1.11, is critical. No control is supported.
 fn critical(controls: &[u8]) -> Result<bool, Malformed> {
     let (mut controls, mut critical) = (Reader(controls), false);
     while !controls.is_empty() {
@@ -218,7 +220,7 @@ fn critical(controls: &[u8]) -> Result<bool, Malformed> {
                 [0xff] => true,
                 [0x00] => false,
                 _ => {
-                    return Err(Malformed("a control's criticality is neither true nor false"));
+                    return Err(Malformed("criticality of a control is not a boolean"));
                 }
             };
         }
@@ -230,21 +232,22 @@ fn critical(controls: &[u8]) -> Result<bool, Malformed> {
     Ok(critical)
 }
 
-/// How many bytes of a length follow its first one: X.690, 8.1.3. More than four are written by nobody.
+/// Returns the number of bytes of a length after its first one: X.690, 8.1.3. Clients write at most
+/// four.
 const fn length_octets(first: u8) -> Result<usize, Malformed> {
     match first {
         0..0x80 => Ok(0),
-        0x80 => Err(Malformed("a length is indefinite")),
+        0x80 => Err(Malformed("indefinite length")),
         0x81..=0x84 => Ok((first & 0x7f) as usize),
-        _ => Err(Malformed("a length has more than four bytes")),
+        _ => Err(Malformed("length of more than four bytes")),
     }
 }
 
-/// What is left to be read of a value.
+/// Unread bytes of a value.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    const SHORT: Malformed = Malformed("it ends too early");
+    const SHORT: Malformed = Malformed("message is truncated");
 
     fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -255,7 +258,7 @@ impl<'a> Reader<'a> {
     }
 
     fn end(&self) -> Result<(), Malformed> {
-        if self.is_empty() { Ok(()) } else { Err(Malformed("something follows its end")) }
+        if self.is_empty() { Ok(()) } else { Err(Malformed("trailing bytes")) }
     }
 
     fn bytes(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
@@ -281,7 +284,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whatever comes next: its tag and its content.
+    /// Reads the next element: tag and content.
     fn any(&mut self) -> Result<(u8, &'a [u8]), Malformed> {
         let tag = self.byte()?;
         let length = self.length()?;
@@ -291,27 +294,27 @@ impl<'a> Reader<'a> {
     fn take(&mut self, tag: u8) -> Result<&'a [u8], Malformed> {
         match self.any()? {
             (found, content) if found == tag => Ok(content),
-            _ => Err(Malformed("it holds something else than what belongs there")),
+            _ => Err(Malformed("unexpected element")),
         }
     }
 
-    /// A number from 0 to 2³¹ − 1, `maxInt` of 4.1.1, in as few bytes as it takes: X.690, 8.3.2.
+    /// Reads a number from 0 to 2³¹ − 1, `maxInt` of 4.1.1, in its shortest encoding: X.690, 8.3.2.
     fn integer(&mut self) -> Result<u32, Malformed> {
         match *self.take(INTEGER)? {
-            [] | [_, _, _, _, _, ..] => Err(Malformed("a number has no byte, or more than four")),
-            [0x80..=0xff, ..] => Err(Malformed("a number is negative")),
-            [0, 0..0x80, ..] => Err(Malformed("a number has more bytes than it needs")),
+            [] | [_, _, _, _, _, ..] => Err(Malformed("number of zero or more than four bytes")),
+            [0x80..=0xff, ..] => Err(Malformed("negative number")),
+            [0, 0..0x80, ..] => Err(Malformed("number not in its shortest encoding")),
             ref bytes => Ok(bytes.iter().fold(0, |number, byte| number << 8 | u32::from(*byte))),
         }
     }
 }
 
-/// The response to a bind. `diagnostic` is for whoever reads the database server's log.
+/// Encodes the response to a bind. PostgreSQL writes `diagnostic` to its log.
 pub fn bind_response(id: MessageId, code: ResultCode, diagnostic: &str) -> Vec<u8> {
     response(id.0, BIND_RESPONSE, &result(code, diagnostic))
 }
 
-/// The response to another operation.
+/// Encodes the response to another operation.
 pub fn other_response(
     id: MessageId,
     tag: ResponseTag,
@@ -321,14 +324,14 @@ pub fn other_response(
     response(id.0, tag.0, &result(code, diagnostic))
 }
 
-/// What goes out before the server hangs up of its own accord.
+/// Encodes the notice that the server sends before it closes the connection.
 pub fn notice_of_disconnection(code: ResultCode, diagnostic: &str) -> Vec<u8> {
     let mut content = result(code, diagnostic);
     put(&mut content, RESPONSE_NAME, NOTICE_OF_DISCONNECTION.as_bytes());
     response(0, EXTENDED_RESPONSE, &content)
 }
 
-/// `LDAPResult`, 4.1.9: the code, no matched name, and the diagnostic.
+/// Encodes `LDAPResult`, 4.1.9: code, empty matched name, diagnostic.
 fn result(code: ResultCode, diagnostic: &str) -> Vec<u8> {
     let mut content = Vec::new();
     put(&mut content, ENUMERATED, &[code as u8]);
@@ -347,12 +350,12 @@ fn response(id: u32, tag: u8, content: &[u8]) -> Vec<u8> {
 
 fn put_integer(to: &mut Vec<u8>, number: u32) {
     let bytes = number.to_be_bytes();
-    // A leading zero byte stays where the next would make the number negative.
+    // A leading zero byte is kept if the number would be negative without it.
     let spare = bytes.windows(2).take_while(|pair| matches!(pair, [0, 0..0x80])).count();
     put(to, INTEGER, bytes.get(spare..).unwrap_or_default());
 }
 
-/// A value with its length in as few bytes as it takes.
+/// Appends an element, with the length in its shortest encoding.
 fn put(to: &mut Vec<u8>, tag: u8, content: &[u8]) {
     to.push(tag);
     let bytes = content.len().to_be_bytes();
@@ -360,7 +363,7 @@ fn put(to: &mut Vec<u8>, tag: u8, content: &[u8]) {
     match *needed {
         [] => to.push(0),
         [short @ 0..0x80] => to.push(short),
-        // At most eight bytes, so the first one has room for their number.
+        // At most eight bytes, so the first one can hold their number.
         _ => {
             to.push(0x80 | u8::try_from(needed.len()).unwrap_or(0x7f));
             to.extend_from_slice(&needed);

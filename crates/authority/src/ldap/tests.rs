@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
-use super::{Bind, MAX_OPEN, serve};
+use super::{Bind, MAX_CONNECTIONS, serve};
 use crate::log::{AccessLog, DECISIONS};
 use crate::model::Instance;
 use crate::store::Store;
@@ -20,17 +20,17 @@ use crate::verifier::{ContextKeys, LoginRequest, Verifier, VerifierConfig};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A front that lets in whoever says `open sesame`, and panics at `panic`.
-struct Front {
+/// Listener that accepts the password `open sesame`, and panics at `panic`.
+struct Listener {
     address: SocketAddr,
-    asked: Arc<AtomicUsize>,
+    verifications: Arc<AtomicUsize>,
 }
 
-async fn front() -> Front {
+async fn listen() -> Listener {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let asked = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&asked);
+    let verifications = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&verifications);
     let verify = move |bind: Bind| {
         count.fetch_add(1, Ordering::Relaxed);
         async move {
@@ -43,10 +43,10 @@ async fn front() -> Front {
         }
     };
     tokio::spawn(serve(listener, verify));
-    Front { address, asked }
+    Listener { address, verifications }
 }
 
-/// Binds as `jane` on `orders`.
+/// Encodes a bind as `jane` to `orders`.
 fn request(token: &str) -> Vec<u8> {
     let length = u8::try_from(token.len()).unwrap();
     [
@@ -58,7 +58,7 @@ fn request(token: &str) -> Vec<u8> {
     .concat()
 }
 
-async fn bound(stream: &mut TcpStream, token: &str) -> std::io::Result<u8> {
+async fn bind_on(stream: &mut TcpStream, token: &str) -> std::io::Result<u8> {
     stream.write_all(&request(token)).await?;
     let mut start = [0; 10];
     stream.read_exact(&mut start).await?;
@@ -68,55 +68,55 @@ async fn bound(stream: &mut TcpStream, token: &str) -> std::io::Result<u8> {
     Ok(start[9])
 }
 
-async fn login(address: SocketAddr, token: &str) -> std::io::Result<u8> {
-    bound(&mut TcpStream::connect(address).await?, token).await
+async fn bind(address: SocketAddr, token: &str) -> std::io::Result<u8> {
+    bind_on(&mut TcpStream::connect(address).await?, token).await
 }
 
 #[tokio::test]
-async fn whom_the_verifier_allows_gets_in_and_nobody_else() {
-    let front = front().await;
-    assert_eq!(login(front.address, "open sesame").await.unwrap(), 0);
-    assert_eq!(login(front.address, "open says me").await.unwrap(), 49);
-    let mut stream = TcpStream::connect(front.address).await.unwrap();
-    assert_eq!(bound(&mut stream, "x").await.unwrap(), 49);
-    assert_eq!(bound(&mut stream, "open sesame").await.unwrap(), 0);
-    assert_eq!(front.asked.load(Ordering::Relaxed), 4);
+async fn only_allowed_logins_succeed() {
+    let listener = listen().await;
+    assert_eq!(bind(listener.address, "open sesame").await.unwrap(), 0);
+    assert_eq!(bind(listener.address, "open says me").await.unwrap(), 49);
+    let mut stream = TcpStream::connect(listener.address).await.unwrap();
+    assert_eq!(bind_on(&mut stream, "x").await.unwrap(), 49);
+    assert_eq!(bind_on(&mut stream, "open sesame").await.unwrap(), 0);
+    assert_eq!(listener.verifications.load(Ordering::Relaxed), 4);
 }
 
 #[tokio::test]
-async fn no_connection_ends_the_front() {
-    let front = front().await;
+async fn failed_connections_do_not_end_the_listener() {
+    let listener = listen().await;
     let noise =
         [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x30\x84\xff\xff\xff\xff", b"\x30", b"", &[0xff; 4096]];
     for bytes in noise {
-        let mut stream = TcpStream::connect(front.address).await.unwrap();
+        let mut stream = TcpStream::connect(listener.address).await.unwrap();
         stream.write_all(bytes).await.unwrap();
         drop(stream);
     }
-    assert!(login(front.address, "panic").await.is_err());
-    assert_eq!(login(front.address, "open sesame").await.unwrap(), 0);
+    assert!(bind(listener.address, "panic").await.is_err());
+    assert_eq!(bind(listener.address, "open sesame").await.unwrap(), 0);
 }
 
-/// As many as there are slots hang; the next waits until one of them has hung for too long or hangs up.
+/// Idle connections take all permits. The next client waits until one times out or closes.
 #[tokio::test]
-async fn hanging_connections_hold_a_slot_and_no_more() {
-    let front = front().await;
-    let mut hanging = Vec::new();
-    for _ in 0..MAX_OPEN {
-        hanging.push(TcpStream::connect(front.address).await.unwrap());
+async fn idle_connections_hold_one_permit_each() {
+    let listener = listen().await;
+    let mut idle = Vec::new();
+    for _ in 0..MAX_CONNECTIONS {
+        idle.push(TcpStream::connect(listener.address).await.unwrap());
     }
-    let next = tokio::spawn(login(front.address, "open sesame"));
+    let next = tokio::spawn(bind(listener.address, "open sesame"));
     sleep(Duration::from_millis(200)).await;
     assert!(!next.is_finished());
-    hanging.pop();
+    idle.pop();
     assert_eq!(timeout(PATIENCE, next).await.unwrap().unwrap().unwrap(), 0);
 }
 
 #[tokio::test]
-async fn logins_at_once_are_all_answered() {
-    let front = front().await;
-    let logins: Vec<_> = (0..2 * MAX_OPEN)
-        .map(|n| tokio::spawn(login(front.address, if n % 2 == 0 { "open sesame" } else { "x" })))
+async fn concurrent_logins_all_get_a_response() {
+    let listener = listen().await;
+    let logins: Vec<_> = (0..2 * MAX_CONNECTIONS)
+        .map(|n| tokio::spawn(bind(listener.address, if n % 2 == 0 { "open sesame" } else { "x" })))
         .collect();
     for (n, login) in logins.into_iter().enumerate() {
         assert_eq!(login.await.unwrap().unwrap(), if n % 2 == 0 { 0 } else { 49 });
@@ -124,7 +124,7 @@ async fn logins_at_once_are_all_answered() {
 }
 
 #[tokio::test]
-async fn a_password_that_is_no_text_is_in_the_access_log() {
+async fn a_password_that_is_not_utf_8_is_in_the_access_log() {
     let directory = TempDir::new().unwrap();
     let store = Store::open(directory.path()).unwrap();
     let account = "123456789012".parse().unwrap();

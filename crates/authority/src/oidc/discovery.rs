@@ -1,4 +1,4 @@
-//! The keys of issuers elsewhere: found as OpenID Connect Discovery 1.0 says, and kept for a while.
+//! Keys of external issuers: fetched as OpenID Connect Discovery 1.0 specifies, and cached.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,127 +13,134 @@ use super::issuer_key::DISCOVERY_PATH;
 use super::jwk::{InvalidJwks, Jwks, MAX_DOCUMENT};
 use super::object;
 
-/// How many issuers' keys are kept. AWS lets an account have 100 providers.
+/// Maximum number of issuers in the cache. AWS lets an account have 100 providers.
 const MAX_ISSUERS: usize = 1000;
 
-/// The longest URL of an issuer, in bytes: AWS's bound.
-const MAX_ISSUER: usize = 255;
+/// Maximum length of an issuer's URL, in bytes, as on AWS.
+const MAX_ISSUER_URL: usize = 255;
 
-/// For each of the two documents.
-const BOUNDS: FetchLimits = FetchLimits { timeout: Duration::from_secs(5), max_size: MAX_DOCUMENT };
+/// Limits of each of the two requests.
+const LIMITS: FetchLimits = FetchLimits { timeout: Duration::from_secs(5), max_size: MAX_DOCUMENT };
 
-/// How often issuers are asked.
+/// Times between requests to one issuer.
 #[derive(Debug, Clone, Copy)]
-struct Pace {
-    /// At most once in this time, whatever the reason.
-    least: Duration,
-    /// Again after this time: a key that was withdrawn is forgotten then.
-    most: Duration,
+struct RefreshPolicy {
+    /// Minimum time between two requests, also after a failure.
+    min_interval: Duration,
+    /// Maximum age of keys. Withdrawn keys are removed from the cache after this time.
+    max_age: Duration,
 }
 
-const USUAL: Pace = Pace { least: Duration::from_secs(30), most: Duration::from_secs(3600) };
+impl RefreshPolicy {
+    const DEFAULT: Self =
+        Self { min_interval: Duration::from_secs(30), max_age: Duration::from_secs(3600) };
+}
 
-/// Why an issuer's keys are not to be had: a sentence for the log.
+/// Reason for which an issuer's keys are not available.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum IssuerError {
-    /// The issuer is no URL that keys may be fetched from.
+    /// The issuer is not a URL that keys may be fetched from.
     #[error(
-        "the issuer is not https://HOST[/PATH] (http only to a loopback address), without query, of at most {MAX_ISSUER} bytes"
+        "cannot fetch the issuer's keys: the issuer is not https://HOST[/PATH] (http to a loopback address only) without query, of at most {MAX_ISSUER_URL} bytes"
     )]
     Url,
-    /// A document can't be fetched.
-    #[error("the issuer's {what} can't be fetched: {error}")]
+    /// The request for a document failed.
+    #[error("cannot fetch the issuer's {document}: {error}")]
     Fetch {
-        /// Which.
-        what: &'static str,
-        /// Why.
+        /// Name of the document.
+        document: &'static str,
+        /// Error of the request.
         error: Arc<FetchError>,
     },
-    /// The discovery document is not one.
-    #[error("the issuer's discovery document is not JSON with `issuer` and `jwks_uri`")]
+    /// The discovery document has the wrong form.
+    #[error(
+        "cannot read the issuer's discovery document: it is not JSON with `issuer` and `jwks_uri`"
+    )]
     Discovery,
-    /// It speaks of another issuer.
-    #[error("the issuer's discovery document names another issuer")]
+    /// The discovery document belongs to another issuer.
+    #[error("cannot accept the issuer's discovery document: it names another issuer")]
     OtherIssuer,
-    /// The keys are not a JWK set.
+    /// The key document is not a JWK set.
     #[error(transparent)]
     Keys(#[from] InvalidJwks),
 }
 
 impl IssuerError {
-    /// What STS answers.
+    /// Returns the error code of STS.
     #[must_use]
     pub const fn aws_code(&self) -> &'static str {
         "IDPCommunicationError"
     }
 }
 
-type Answer = Result<Arc<Jwks>, IssuerError>;
+type KeysResult = Result<Arc<Jwks>, IssuerError>;
 
-/// An issuer's keys, or why there are none, and since when. One at a time asks the issuer; the others wait for it.
-type Slot = Arc<tokio::sync::Mutex<Option<(Instant, Answer)>>>;
+/// Keys of an issuer or the error, with the time of the request. The lock lets one task at a time
+/// send a request; the others wait for its result.
+type CacheEntry = Arc<tokio::sync::Mutex<Option<(Instant, KeysResult)>>>;
 
-/// Fetches and keeps the keys of issuers that somebody registered: ask it for no others, or strangers choose whom the
-/// authority talks to.
+/// Fetches and caches the keys of registered issuers. Do not pass an unregistered issuer: a client
+/// would then choose the hosts that the authority connects to.
 #[derive(Debug)]
 pub struct IssuerKeyCache {
     fetcher: Fetcher,
-    pace: Pace,
-    slots: Mutex<HashMap<String, Slot>>,
+    policy: RefreshPolicy,
+    entries: Mutex<HashMap<String, CacheEntry>>,
 }
 
 impl IssuerKeyCache {
-    /// Knows no issuer's keys yet.
+    /// Makes an empty cache.
     #[must_use]
     pub fn new(fetcher: Fetcher) -> Self {
-        Self::at_pace(fetcher, USUAL)
+        Self::with_policy(fetcher, RefreshPolicy::DEFAULT)
     }
 
-    fn at_pace(fetcher: Fetcher, pace: Pace) -> Self {
-        Self { fetcher, pace, slots: Mutex::default() }
+    fn with_policy(fetcher: Fetcher, policy: RefreshPolicy) -> Self {
+        Self { fetcher, policy, entries: Mutex::default() }
     }
 
-    /// The keys of `issuer`: those kept, unless `key_id` is not among them, or they are old. The issuer is asked at most
-    /// once in 30 seconds, so a key that is still unknown may not be among what comes.
+    /// Returns the keys of `issuer`: from the cache, unless they are too old or do not contain
+    /// `key_id`. The issuer gets at most one request in 30 seconds, so the result may still lack
+    /// the key.
     ///
     /// # Errors
     /// [`IssuerError`]
-    pub async fn keys(&self, issuer: &str, key_id: &str) -> Answer {
-        if issuer.len() > MAX_ISSUER
+    pub async fn keys(&self, issuer: &str, key_id: &str) -> KeysResult {
+        if issuer.len() > MAX_ISSUER_URL
             || issuer.contains(['?', '#'])
             || !issuer.parse().is_ok_and(|uri: Uri| is_safe(&uri))
         {
             return Err(IssuerError::Url);
         }
-        let slot = self.slot(issuer);
-        let mut kept = slot.lock().await;
-        if let Some((since, answer)) = &*kept {
-            let age = since.elapsed();
-            let known = answer.as_ref().is_ok_and(|keys| keys.has(key_id));
-            if age < self.pace.least || (known && age < self.pace.most) {
-                return answer.clone();
+        let entry = self.entry(issuer);
+        let mut cached = entry.lock().await;
+        if let Some((requested, result)) = &*cached {
+            let age = requested.elapsed();
+            let known = result.as_ref().is_ok_and(|keys| keys.has(key_id));
+            if age < self.policy.min_interval || (known && age < self.policy.max_age) {
+                return result.clone();
             }
         }
-        let asked = Instant::now();
-        let answer = self.ask(issuer).await;
-        let (_, answer) = kept.insert((asked, answer));
-        answer.clone()
+        let requested = Instant::now();
+        let result = self.fetch_keys(issuer).await;
+        let (_, result) = cached.insert((requested, result));
+        result.clone()
     }
 
-    fn slot(&self, issuer: &str) -> Slot {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        if slots.len() >= MAX_ISSUERS && !slots.contains_key(issuer) {
-            slots.clear();
+    fn entry(&self, issuer: &str) -> CacheEntry {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if entries.len() >= MAX_ISSUERS && !entries.contains_key(issuer) {
+            entries.clear();
         }
-        Arc::clone(slots.entry(issuer.to_owned()).or_default())
+        Arc::clone(entries.entry(issuer.to_owned()).or_default())
     }
 
-    async fn ask(&self, issuer: &str) -> Answer {
-        let get = async |what, url: &str| {
+    async fn fetch_keys(&self, issuer: &str) -> KeysResult {
+        let get = async |document, url: &str| {
             self.fetcher
-                .get(url, &[], BOUNDS)
+                .get(url, &[], LIMITS)
                 .await
-                .map_err(|error| IssuerError::Fetch { what, error: Arc::new(error) })
+                .map_err(|error| IssuerError::Fetch { document, error: Arc::new(error) })
         };
         let url = format!("{}{DISCOVERY_PATH}", issuer.strip_suffix('/').unwrap_or(issuer));
         let document =
@@ -144,7 +151,8 @@ impl IssuerKeyCache {
             return Err(IssuerError::OtherIssuer);
         }
         let keys_url = text("jwks_uri")?;
-        // Plain HTTP to this machine is for issuers on this machine: another's document must not send us there.
+        // Plain HTTP is for issuers on this machine. The document of another issuer must not cause
+        // a request to it.
         if issuer.starts_with("https://") && !keys_url.starts_with("https://") {
             return Err(IssuerError::Url);
         }

@@ -1,4 +1,4 @@
-//! Fetching a small document from somebody else's server: over TLS, with bounds, and without following it elsewhere.
+//! Fetching of small documents from external servers: over TLS, with limits, without redirects.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -18,44 +18,42 @@ use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::time::timeout;
 
-/// How long a connection that nobody uses stays open.
-const IDLE: Duration = Duration::from_secs(30);
+/// Time after which an idle connection is closed.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Why there is no document: a sentence for the log, which repeats no URL.
+/// Reason for which a document was not fetched. The text contains no URL.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// Neither https, nor http to this machine.
-    #[error("the URL is not https://HOST/…, or http:// to a loopback address")]
+    /// The URL is neither https nor http to a loopback address.
+    #[error("URL is not https://HOST/… or http:// to a loopback address")]
     Url,
-    /// There is no TLS.
-    #[error("TLS can't be set up: {0}")]
+    /// TLS is not available.
+    #[error("cannot set up TLS: {0}")]
     Tls(#[from] rustls::Error),
-    /// Nobody answered, or not as HTTP has it.
-    #[error("the server can't be reached: {0}")]
+    /// The connection or the HTTP exchange failed.
+    #[error("cannot reach the server: {0}")]
     Unreachable(String),
-    /// It took too long.
-    #[error("the server did not answer within {0:?}")]
+    /// The time limit was reached.
+    #[error("no response from the server within {0:?}")]
     TimedOut(Duration),
-    /// Something else than 200, a redirect perhaps.
-    #[error(
-        "the server answered with status {0}; only 200 will do, and redirects are not followed"
-    )]
+    /// The status is not 200, such as that of a redirect.
+    #[error("server responded with status {0}, not 200; redirects are not followed")]
     Status(u16),
-    /// It is too long, or broke off.
-    #[error("the answer is longer than {0} bytes, or broke off")]
+    /// The response is too large or incomplete.
+    #[error("response exceeds {0} bytes or is incomplete")]
     Body(usize),
 }
 
-/// The bounds of one fetch.
+/// Limits of one request.
 #[derive(Debug, Clone, Copy)]
 pub struct FetchLimits {
-    /// For everything, from the look-up of the name to the last byte.
+    /// Maximum time, from name resolution to the last byte.
     pub timeout: Duration,
-    /// The longest answer, in bytes.
+    /// Maximum size of the response, in bytes.
     pub max_size: usize,
 }
 
-/// Fetches over HTTPS. Clones share their connections.
+/// HTTPS client. Clones share their connections.
 #[derive(Clone)]
 pub struct Fetcher(Client<HttpsConnector<HttpConnector>, String>);
 
@@ -66,39 +64,43 @@ impl fmt::Debug for Fetcher {
 }
 
 impl Fetcher {
-    /// Trusts the system's certificate authorities (or those of `SSL_CERT_FILE`), and `more`.
+    /// Makes a client that trusts the system's root certificates (or those of `SSL_CERT_FILE`) and
+    /// `roots`.
     ///
     /// # Errors
     /// [`FetchError::Tls`]
-    pub fn new(more: &[CertificateDer<'static>]) -> Result<Self, FetchError> {
-        let mut roots = RootCertStore::empty();
+    pub fn new(roots: &[CertificateDer<'static>]) -> Result<Self, FetchError> {
+        let mut store = RootCertStore::empty();
         let system = rustls_native_certs::load_native_certs();
         for error in &system.errors {
-            tracing::warn!(%error, "some of the system's certificate authorities can't be read");
+            tracing::warn!(%error, "cannot read a system root certificate");
         }
-        roots.add_parsable_certificates(system.certs);
-        for root in more {
-            roots.add(root.clone())?;
+        store.add_parsable_certificates(system.certs);
+        for root in roots {
+            store.add(root.clone())?;
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls =
             ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-        let tls = tls.with_root_certificates(roots).with_no_client_auth();
-        // `get` is what refuses plain HTTP to others.
+        let tls = tls.with_root_certificates(store).with_no_client_auth();
+        // `get` rejects plain HTTP to other machines.
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http()
             .enable_http1()
             .build();
         let mut client = Client::builder(TokioExecutor::new());
-        client.pool_idle_timeout(IDLE).pool_timer(TokioTimer::new()).http1_max_buf_size(64 * 1024);
+        client
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_timer(TokioTimer::new())
+            .http1_max_buf_size(64 * 1024);
         Ok(Self(client.build(connector)))
     }
 
-    /// The body of the answer to a GET.
+    /// Sends a GET request and returns the body of the response.
     ///
     /// # Errors
-    /// Every [`FetchError`] but `Tls`.
+    /// Each [`FetchError`] except `Tls`.
     pub async fn get(
         &self,
         url: &str,
@@ -116,25 +118,30 @@ impl Fetcher {
                 .headers_mut()
                 .insert(name, HeaderValue::from_str(value).map_err(|_| FetchError::Url)?);
         }
-        timeout(bounds.timeout, self.answer(request, bounds.max_size))
+        timeout(bounds.timeout, self.fetch(request, bounds.max_size))
             .await
             .map_err(|_| FetchError::TimedOut(bounds.timeout))?
     }
 
-    async fn answer(&self, request: Request<String>, size: usize) -> Result<Vec<u8>, FetchError> {
-        let answer = self
+    async fn fetch(
+        &self,
+        request: Request<String>,
+        max_size: usize,
+    ) -> Result<Vec<u8>, FetchError> {
+        let response = self
             .0
             .request(request)
             .await
             .map_err(|error| FetchError::Unreachable(innermost(&error)))?;
-        if answer.status() != StatusCode::OK {
-            return Err(FetchError::Status(answer.status().as_u16()));
+        if response.status() != StatusCode::OK {
+            return Err(FetchError::Status(response.status().as_u16()));
         }
-        receive(answer.into_body(), size).await.ok_or(FetchError::Body(size))
+        receive(response.into_body(), max_size).await.ok_or(FetchError::Body(max_size))
     }
 }
 
-/// Whether nobody on the way can read or change what is said: https, or http that does not leave this machine.
+/// Returns true if the exchange cannot be read or changed on its way: https, or http to this
+/// machine.
 pub fn is_safe(uri: &Uri) -> bool {
     let Some(host) = uri.host().filter(|host| !host.is_empty()) else {
         return false;
@@ -154,15 +161,15 @@ fn is_loopback(host: &str) -> bool {
         || address.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// The whole body; `None` for one that is longer than `size`, or that breaks off.
-async fn receive(mut body: Incoming, size: usize) -> Option<Vec<u8>> {
+/// Reads the whole body; returns `None` if it exceeds `max_size` or is incomplete.
+async fn receive(mut body: Incoming, max_size: usize) -> Option<Vec<u8>> {
     let mut whole = Vec::new();
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
-        // What is not data is a trailer, and means nothing here.
+        // Frames without data are trailers, which have no meaning here.
         let Ok(data) = frame.ok()?.into_data() else {
             continue;
         };
-        if data.len() > size - whole.len() {
+        if data.len() > max_size - whole.len() {
             return None;
         }
         whole.extend_from_slice(&data);
@@ -170,7 +177,7 @@ async fn receive(mut body: Incoming, size: usize) -> Option<Vec<u8>> {
     Some(whole)
 }
 
-/// The first cause: the outer errors only say that there is one.
+/// Returns the text of the innermost source: the outer errors add no information.
 fn innermost(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(inner) = cause.source() {

@@ -1,4 +1,5 @@
-//! The authority as an issuer: its keys, the two documents it publishes, and the tokens of Kubernetes service accounts.
+//! The authority as an issuer: its keys, its two public documents, and tokens of Kubernetes service
+//! accounts.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -13,31 +14,29 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-/// The longest text of a private key that is read, in bytes: RSA with 8192 bits takes about 6,300.
+/// Maximum length in bytes of an encoded private key: RSA with 8192 bits takes about 6,300.
 const MAX_KEY_TEXT: usize = 8 * 1024;
 
-/// Where under the issuer its keys are published, as EKS has it.
+/// Path of the key document under the issuer, as on EKS.
 pub const KEYS_PATH: &str = "/keys";
 
-/// Where under the issuer the discovery document is (OpenID Connect Discovery 1.0, section 4).
+/// Path of the discovery document under the issuer (OpenID Connect Discovery 1.0, section 4).
 pub const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
 
-/// Why an issuer's key can't be made or used.
+/// Reason for which an issuer's key cannot be created or used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IssuerKeyError {
     /// The cryptographic library failed.
-    #[error(
-        "the cryptographic library makes no key or signature: the system lacks random bytes or memory"
-    )]
+    #[error("cannot create a key or signature: the system lacks random bytes or memory")]
     Crypto,
-    /// The text is not that of a key.
+    /// The text is not an encoded key.
     #[error(
-        "the issuer's stored key is not an RSA key of 2048 to 8192 bits in PKCS#8 and base64: restore it, or make a new one"
+        "cannot read the issuer's stored key: it is not an RSA key of 2048 to 8192 bits in PKCS#8 and base64; restore it, or create a new one"
     )]
     Invalid,
 }
 
-/// A private key of the issuer, and its public half. `Debug` shows the id only.
+/// Private key of the issuer with its public key. `Debug` prints the id only.
 pub struct IssuerKey {
     pair: KeyPair,
     id: String,
@@ -46,7 +45,7 @@ pub struct IssuerKey {
 }
 
 impl IssuerKey {
-    /// A new key, RSA with 2048 bits.
+    /// Generates an RSA key of 2048 bits.
     ///
     /// # Errors
     /// [`IssuerKeyError::Crypto`]
@@ -54,7 +53,7 @@ impl IssuerKey {
         Self::of(KeyPair::generate(KeySize::Rsa2048).map_err(|_| IssuerKeyError::Crypto)?)
     }
 
-    /// The key that [`Self::to_base64`] wrote.
+    /// Decodes a key that [`Self::to_base64`] encoded.
     ///
     /// # Errors
     /// [`IssuerKeyError::Invalid`]
@@ -66,7 +65,7 @@ impl IssuerKey {
         Self::of(KeyPair::from_pkcs8(&der).map_err(|_| IssuerKeyError::Invalid)?)
     }
 
-    /// The private key in PKCS#8 and base64, for storing: never for showing.
+    /// Encodes the private key in PKCS#8 and base64 for storage. Never log or print it.
     ///
     /// # Errors
     /// [`IssuerKeyError::Crypto`]
@@ -76,24 +75,24 @@ impl IssuerKey {
     }
 
     fn of(pair: KeyPair) -> Result<Self, IssuerKeyError> {
-        let (n, e) = integers(pair.public_key().as_ref()).ok_or(IssuerKeyError::Invalid)?;
+        let (n, e) = rsa_components(pair.public_key().as_ref()).ok_or(IssuerKeyError::Invalid)?;
         let [modulus, exponent] = [n, e].map(|number| URL_SAFE_NO_PAD.encode(number));
         Ok(Self { id: thumbprint(&modulus, &exponent), modulus, exponent, pair })
     }
 
-    /// The `kid`: the key's thumbprint (RFC 7638).
+    /// Returns the `kid`: the key's thumbprint (RFC 7638).
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The public half, as a JWK set lists it.
+    /// Returns the public key as a member of a JWK set.
     #[must_use]
     pub fn public_jwk(&self) -> Value {
         json!({ "kty": "RSA", "use": "sig", "alg": "RS256", "kid": self.id, "n": self.modulus, "e": self.exponent })
     }
 
-    /// A token with these claims, signed with RS256.
+    /// Signs a token with these claims with RS256.
     ///
     /// # Errors
     /// [`IssuerKeyError::Crypto`]
@@ -124,27 +123,30 @@ impl fmt::Debug for IssuerKey {
     }
 }
 
-/// RFC 7638, section 3: the required members in this order, with no space.
+/// Computes the thumbprint of RFC 7638, section 3, from the required members in their order,
+/// without spaces.
 fn thumbprint(modulus: &str, exponent: &str) -> String {
     let members = format!(r#"{{"e":"{exponent}","kty":"RSA","n":"{modulus}"}}"#);
     URL_SAFE_NO_PAD.encode(digest(&SHA256, members.as_bytes()))
 }
 
-/// Modulus and exponent out of an `RSAPublicKey` in DER (RFC 8017, appendix A.1.1), without leading zeros.
-fn integers(der: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (sequence, []) = element(der, 0x30)? else {
+/// Returns modulus and exponent of an `RSAPublicKey` in DER (RFC 8017, appendix A.1.1), without
+/// leading zeros. Only the feature `ring-io` of aws-lc-rs returns them, and a DER crate would be
+/// more code than these two functions.
+fn rsa_components(der: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (sequence, []) = der_element(der, 0x30)? else {
         return None;
     };
-    let (modulus, rest) = element(sequence, 0x02)?;
-    let (exponent, []) = element(rest, 0x02)? else {
+    let (modulus, rest) = der_element(sequence, 0x02)?;
+    let (exponent, []) = der_element(rest, 0x02)? else {
         return None;
     };
-    let unsigned = |number: &'_ [u8]| number.iter().take_while(|byte| **byte == 0).count();
-    Some((modulus.get(unsigned(modulus)..)?, exponent.get(unsigned(exponent)..)?))
+    let zeros = |number: &'_ [u8]| number.iter().take_while(|byte| **byte == 0).count();
+    Some((modulus.get(zeros(modulus)..)?, exponent.get(zeros(exponent)..)?))
 }
 
-/// The content of the element with this tag, and what stands behind it.
-fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+/// Splits off the DER element with this tag: returns its content and the rest.
+fn der_element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (length, rest) = match der.strip_prefix(&[tag])? {
         [short @ ..=0x7f, rest @ ..] => (usize::from(*short), rest),
         [0x81, length, rest @ ..] => (usize::from(*length), rest),
@@ -154,14 +156,15 @@ fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(length)
 }
 
-/// The JWK set of `keys`: those that sign, and those that signed what is still valid.
+/// Returns the JWK set of `keys`: the key that signs, and earlier keys whose tokens may be valid.
 #[must_use]
 pub fn jwks_document<'a>(keys: impl IntoIterator<Item = &'a IssuerKey>) -> Value {
     let keys: Vec<Value> = keys.into_iter().map(IssuerKey::public_jwk).collect();
     json!({ "keys": keys })
 }
 
-/// The discovery document of `issuer`, a URL without a closing slash, with the members that EKS publishes.
+/// Returns the discovery document of `issuer`, a URL without trailing slash, with the members that
+/// EKS publishes.
 #[must_use]
 pub fn discovery_document(issuer: &str) -> Value {
     json!({
@@ -175,38 +178,39 @@ pub fn discovery_document(issuer: &str) -> Value {
     })
 }
 
-/// The object in a cluster that a claim names.
+/// Kubernetes object that a claim names.
 #[derive(Debug, Clone, Copy)]
 pub struct ClusterObject<'a> {
-    /// Its name in its namespace.
+    /// Name in the namespace.
     pub name: &'a str,
-    /// Its UID.
+    /// UID.
     pub uid: &'a str,
 }
 
-/// What a projected service-account token says. Source: Kubernetes, "Managing Service Accounts", bound tokens.
+/// Data of a projected service account token. Source: Kubernetes, "Managing Service Accounts",
+/// bound tokens.
 #[derive(Debug, Clone, Copy)]
 pub struct ServiceAccount<'a> {
-    /// The cluster's issuer.
+    /// URL of the cluster's issuer.
     pub issuer: &'a str,
-    /// Whom the token is for: `sts.amazonaws.com` for IRSA, `pods.eks.amazonaws.com` for Pod Identity.
+    /// Audiences: `sts.amazonaws.com` for IRSA, `pods.eks.amazonaws.com` for Pod Identity.
     pub audiences: &'a [&'a str],
-    /// The namespace of both.
+    /// Namespace of service account and pod.
     pub namespace: &'a str,
-    /// The account.
+    /// Service account.
     pub account: ClusterObject<'a>,
-    /// The pod that the token is bound to.
+    /// Pod that the token is bound to.
     pub pod: Option<ClusterObject<'a>>,
-    /// When it is issued.
+    /// Time of issue.
     pub now: SystemTime,
-    /// How long it is good for; 600 s are the least that Kubernetes gives.
+    /// Lifetime of the token; Kubernetes issues at least 600 s.
     pub lifetime: Duration,
-    /// Its `jti`: unique, as a UUID.
+    /// `jti`: a unique id, such as a UUID.
     pub token_id: &'a str,
 }
 
 impl ServiceAccount<'_> {
-    /// The claims, for [`IssuerKey::sign`].
+    /// Returns the claims for [`IssuerKey::sign`].
     #[must_use]
     pub fn claims(&self) -> Map<String, Value> {
         let seconds = |at: SystemTime| {

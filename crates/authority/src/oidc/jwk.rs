@@ -1,4 +1,4 @@
-//! JSON Web Keys (RFC 7517): the public keys that an issuer signs with.
+//! JSON Web Keys (RFC 7517): public keys that verify an issuer's tokens.
 
 use std::fmt;
 
@@ -11,26 +11,27 @@ use serde_json::{Map, Value};
 
 use super::object;
 
-/// The longest document that is read, in bytes.
+/// Maximum size in bytes of a key document.
 pub const MAX_DOCUMENT: usize = 256 * 1024;
 
-/// The most keys that an issuer may have. AWS takes 100 RSA and 100 EC keys.
+/// Maximum number of keys of an issuer. AWS accepts 100 RSA and 100 EC keys.
 pub const MAX_KEYS: usize = 200;
 
-/// The longest id of a key, in bytes.
+/// Maximum length in bytes of a key id.
 pub const MAX_KEY_ID: usize = 1024;
 
-/// How a token may be signed. `none` and the algorithms with a shared secret (`HS256`, …) have no name here.
+/// Supported signature algorithms. `none` and those with a shared secret (`HS256`, …) are not among
+/// them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
-    /// RSASSA-PKCS1-v1_5 with SHA-256, keys of 2048 bits and more.
+    /// RSASSA-PKCS1-v1_5 with SHA-256; keys of at least 2048 bits.
     Rs256,
     /// ECDSA with P-256 and SHA-256.
     Es256,
 }
 
 impl Algorithm {
-    /// The algorithm of that name in RFC 7518, section 3.1.
+    /// Returns the algorithm with this name in RFC 7518, section 3.1.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         match name {
@@ -41,7 +42,7 @@ impl Algorithm {
     }
 }
 
-/// A public key, with the one algorithm that it is for: a token can't choose another.
+/// Public key with the one algorithm that it verifies, which a token cannot change.
 pub struct Jwk {
     id: String,
     algorithm: Algorithm,
@@ -49,8 +50,9 @@ pub struct Jwk {
 }
 
 impl Jwk {
-    /// `None` for keys that RFC 7517, section 5, says to pass over: of another type, use or algorithm, with missing or bad
-    /// members, out of range. One without an id is never chosen, so it is passed over too.
+    /// Reads a key. Returns `None` for keys that RFC 7517, section 5, tells to ignore: of another
+    /// type, use or algorithm, with missing or invalid members, out of range. Keys without an id
+    /// are ignored too, because no token can select them.
     fn read(members: &Map<String, Value>) -> Option<Self> {
         let text = |name: &str| members.get(name).and_then(Value::as_str);
         let id = text("kid").filter(|id| !id.is_empty() && id.len() <= MAX_KEY_ID)?;
@@ -74,13 +76,13 @@ impl Jwk {
         fits.then(|| Self { id: id.to_owned(), algorithm, key })
     }
 
-    /// Its `kid`.
+    /// Returns the `kid`.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// What it verifies.
+    /// Returns the algorithm.
     #[must_use]
     pub const fn algorithm(&self) -> Algorithm {
         self.algorithm
@@ -100,12 +102,12 @@ impl fmt::Debug for Jwk {
     }
 }
 
-/// RFC 7518, section 6.3.1: both numbers big-endian, without leading zeros.
+/// RFC 7518, section 6.3.1: both numbers are big-endian without leading zeros.
 fn rsa(modulus: &str, exponent: &str) -> Option<ParsedPublicKey> {
     let n = URL_SAFE_NO_PAD.decode(modulus).ok()?;
     let e = URL_SAFE_NO_PAD.decode(exponent).ok()?;
     let bits = 8 * n.len() - usize::try_from(n.first()?.leading_zeros()).ok()?;
-    // The library takes an exponent of 1, under which anybody can sign.
+    // The library accepts an exponent of 1, with which any signature could be forged.
     let exponent = e.iter().fold(0, |number: u64, byte| number << 8 | u64::from(*byte));
     let sound = e.len() <= 4 && exponent >= 3 && exponent % 2 == 1;
     if !(2048..=8192).contains(&bits) || !sound {
@@ -114,7 +116,8 @@ fn rsa(modulus: &str, exponent: &str) -> Option<ParsedPublicKey> {
     RsaPublicKeyComponents { n, e }.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256).ok()
 }
 
-/// RFC 7518, section 6.2.1: both coordinates 32 bytes. A point that isn't on the curve is refused.
+/// RFC 7518, section 6.2.1: both coordinates have 32 bytes. The library rejects a point that is not
+/// on the curve.
 fn p256(x: &str, y: &str) -> Option<ParsedPublicKey> {
     let coordinate =
         |text: &str| URL_SAFE_NO_PAD.decode(text).ok().filter(|bytes| bytes.len() == 32);
@@ -122,23 +125,23 @@ fn p256(x: &str, y: &str) -> Option<ParsedPublicKey> {
     ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).ok()
 }
 
-/// An issuer's keys.
+/// JWK set: the keys of an issuer.
 #[derive(Debug)]
 pub struct Jwks(Vec<Jwk>);
 
-/// Why a set of keys was refused.
+/// The document is not a JWK set within the limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the issuer's key document is not a JWK set of at most {MAX_KEYS} keys and {MAX_DOCUMENT} bytes"
+    "cannot read the issuer's keys: the document is not a JWK set of at most {MAX_KEYS} keys and {MAX_DOCUMENT} bytes"
 )]
 pub struct InvalidJwks;
 
 impl Jwks {
-    /// Reads a JWK set. Keys that can't be used are passed over, so a set may turn out empty.
+    /// Parses a JWK set. Unusable keys are ignored, so the result may be empty.
     ///
     /// # Errors
-    /// Where it is no set: not JSON, a key of the JSON twice, no `keys`, an element that is no object; and where it is too
-    /// large.
+    /// [`InvalidJwks`] if the document is not JSON, has a duplicate key, no `keys` or an element
+    /// that is not an object, or exceeds a limit.
     pub fn parse(text: &[u8]) -> Result<Self, InvalidJwks> {
         let document =
             (text.len() <= MAX_DOCUMENT).then(|| object(text)).flatten().ok_or(InvalidJwks)?;
@@ -151,19 +154,20 @@ impl Jwks {
         Ok(Self(members.ok_or(InvalidJwks)?.into_iter().filter_map(Jwk::read).collect()))
     }
 
-    /// The usable keys.
+    /// Returns the usable keys.
     #[must_use]
     pub fn keys(&self) -> &[Jwk] {
         &self.0
     }
 
-    /// Whether a key has this id.
+    /// Returns true if a key has this id.
     #[must_use]
     pub fn has(&self, id: &str) -> bool {
         self.with_id(id).next().is_some()
     }
 
-    /// The keys with this id. RFC 7517, section 4.5, lets several of different types share one.
+    /// Returns the keys with this id. RFC 7517, section 4.5, lets several keys of different types
+    /// share an id.
     pub(super) fn with_id(&self, id: &str) -> impl Iterator<Item = &Jwk> {
         self.0.iter().filter(move |key| key.id == id)
     }

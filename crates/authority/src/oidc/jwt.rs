@@ -1,4 +1,4 @@
-//! JSON Web Tokens (RFC 7519) in the compact form of RFC 7515, signed with RS256 or ES256: nothing else is read.
+//! JSON Web Tokens (RFC 7519) in the compact form of RFC 7515, signed with RS256 or ES256.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,60 +11,59 @@ use serde_json::{Map, Value};
 use super::jwk::{Algorithm, Jwk, Jwks};
 use super::object;
 
-/// The longest token that is read, in bytes: what STS takes as a `WebIdentityToken`.
+/// Maximum size in bytes of a token, the limit of STS for a `WebIdentityToken`.
 pub const MAX_TOKEN: usize = 20_000;
 
-/// How far ahead of the clock here a token's `nbf` and `iat` may lie. Its `exp` has no such grace, as with AWS.
+/// Maximum time by which `nbf` and `iat` may lie in the future. `exp` has no such tolerance, as on
+/// AWS.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
-/// The last second that a date in a token may name: the end of the year 9999.
+/// Maximum date in a token: the end of the year 9999, in seconds since 1970.
 const LAST_SECOND: u64 = 253_402_300_799;
 
-/// Header members that bring a key along, say where one is, or change what the token means. Who signed would choose
-/// what verifies: they are refused, not ignored.
+/// Header members that contain a key, name its location, or change the meaning of the token. With
+/// them the signer would choose the key that verifies the token, so they are rejected and not
+/// ignored.
 const REFUSED_MEMBERS: [&str; 6] = ["jwk", "jku", "x5u", "x5c", "crit", "b64"];
 
-/// Why a token was refused: a sentence for the log. None repeats the token.
+/// Reason for the rejection of a token. No text contains the token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// It is not three pieces of base64url with the JSON that must be in them.
-    #[error("the web identity token is malformed: {0}")]
+    /// The token is not three parts of base64url with the required JSON.
+    #[error("malformed web identity token: {0}")]
     Malformed(&'static str),
-    /// `none`, an algorithm with a shared secret, or one that is not supported.
-    #[error("the web identity token's algorithm is neither RS256 nor ES256")]
+    /// The algorithm is `none`, uses a shared secret, or is not supported.
+    #[error("web identity token's algorithm is neither RS256 nor ES256")]
     UnsupportedAlgorithm,
-    /// Its header brings a key along or demands an extension.
-    #[error("the web identity token's header has the member {0:?}, which is not accepted")]
+    /// The header contains a key or demands an extension.
+    #[error("web identity token's header has the member {0:?}, which is not accepted")]
     ForbiddenHeader(&'static str),
-    /// The issuer has no key with its id and of its algorithm's type.
-    #[error(
-        "the issuer has no key with the web identity token's key id that is of its algorithm's type"
-    )]
+    /// The issuer has no key with the token's key id and the type of its algorithm.
+    #[error("issuer has no key with the web identity token's key id and algorithm")]
     UnknownKey,
-    /// The key that its id names did not sign it.
-    #[error("the web identity token's signature is not valid under the issuer's key")]
+    /// The signature does not verify with the key that the key id selects.
+    #[error("web identity token's signature is not valid for the issuer's key")]
     BadSignature,
     /// A claim is missing or has the wrong type.
-    #[error("the web identity token's claim {0:?} is missing or malformed")]
+    #[error("web identity token's claim {0:?} is missing or malformed")]
     MissingClaim(&'static str),
-    /// Somebody else issued it.
-    #[error("the web identity token was issued by another issuer than the identity provider's")]
+    /// Another issuer issued the token.
+    #[error("web identity token's issuer is not the identity provider")]
     WrongIssuer,
-    /// It is meant for somebody else.
-    #[error("the web identity token's audience is none of the identity provider's client ids")]
+    /// The token is for another audience.
+    #[error("web identity token's audience is none of the identity provider's client ids")]
     WrongAudience,
-    /// Its `exp` is past.
-    #[error("the web identity token has expired")]
+    /// `exp` has passed.
+    #[error("web identity token has expired")]
     Expired,
-    /// Its `nbf` or `iat` lies ahead.
-    #[error(
-        "the web identity token is not yet valid, or the clocks differ by more than five minutes"
-    )]
+    /// `nbf` or `iat` lies in the future.
+    #[error("web identity token is not yet valid, or the clocks differ by more than five minutes")]
     NotYetValid,
 }
 
 impl TokenError {
-    /// What STS answers. Source: "Errors" of `AssumeRoleWithWebIdentity` in the STS API reference.
+    /// Returns the error code of STS. Source: "Errors" of `AssumeRoleWithWebIdentity` in the STS
+    /// API reference.
     #[must_use]
     pub const fn aws_code(&self) -> &'static str {
         match self {
@@ -82,7 +81,7 @@ impl TokenError {
     }
 }
 
-/// What a token says of itself. Nothing of it has been checked but its form.
+/// Parsed token. Only its form has been checked.
 pub struct UnverifiedJwt<'a> {
     algorithm: Algorithm,
     key_id: Option<String>,
@@ -101,52 +100,53 @@ impl fmt::Debug for UnverifiedJwt<'_> {
     }
 }
 
-/// What a token must say to be of use.
+/// Conditions that a token must meet.
 #[derive(Debug, Clone, Copy)]
 pub struct Validation<'a> {
-    /// The `iss` of the provider whose keys these are, to the letter.
+    /// Required `iss`: the provider whose keys verify the token.
     pub issuer: &'a str,
-    /// One of which must be among its `aud`.
+    /// Accepted audiences; one of them must be among `aud`.
     pub audiences: &'a [&'a str],
-    /// The time.
+    /// Current time.
     pub now: SystemTime,
 }
 
-/// What an issuer says of a subject, proven.
+/// Claims of a verified token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
     /// `iss`
     pub issuer: String,
     /// `sub`
     pub subject: String,
-    /// `aud`, of which there is at least one.
+    /// `aud`, with at least one element.
     pub audience: Vec<String>,
     /// `exp`
     pub expires: SystemTime,
     /// `iat`
     pub issued: Option<SystemTime>,
-    /// Every other claim that is a text, a boolean or a number, or a list of these such as `amr`, as text: for condition keys.
+    /// All other claims that are strings, booleans, numbers, or lists of these such as `amr`, as
+    /// text for condition keys.
     pub other_claims: BTreeMap<String, Vec<String>>,
 }
 
-/// Reads a token.
+/// Parses a token.
 ///
 /// # Errors
-/// [`TokenError::Malformed`], [`TokenError::UnsupportedAlgorithm`], [`TokenError::ForbiddenHeader`] and, where `iss` is
-/// absent, [`TokenError::MissingClaim`].
+/// [`TokenError::Malformed`], [`TokenError::UnsupportedAlgorithm`],
+/// [`TokenError::ForbiddenHeader`]; [`TokenError::MissingClaim`] if `iss` is missing.
 pub fn parse(token: &str) -> Result<UnverifiedJwt<'_>, TokenError> {
     let malformed = TokenError::Malformed;
     if token.len() > MAX_TOKEN {
-        return Err(malformed("it is longer than 20,000 bytes"));
+        return Err(malformed("longer than 20,000 bytes"));
     }
-    let (signed, signature) = token.rsplit_once('.').ok_or(malformed("it has no dots"))?;
+    let (signed, signature) = token.rsplit_once('.').ok_or(malformed("not three parts"))?;
     let (header, payload) = signed
         .split_once('.')
         .filter(|(_, payload)| !payload.contains('.'))
-        .ok_or(malformed("it is not three parts"))?;
+        .ok_or(malformed("not three parts"))?;
     let decoded = |part: &str, what| URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed(what));
-    let header = object(&decoded(header, "its header is not base64url")?)
-        .ok_or(malformed("its header is not a JSON object with each key once"))?;
+    let header = object(&decoded(header, "header is not base64url")?)
+        .ok_or(malformed("header is not a JSON object without duplicate keys"))?;
     let algorithm = header
         .get("alg")
         .and_then(Value::as_str)
@@ -158,41 +158,42 @@ pub fn parse(token: &str) -> Result<UnverifiedJwt<'_>, TokenError> {
     let key_id = match header.get("kid") {
         None => None,
         Some(Value::String(id)) => Some(id.clone()),
-        Some(_) => return Err(malformed("its key id is not a string")),
+        Some(_) => return Err(malformed("key id is not a string")),
     };
-    let claims = object(&decoded(payload, "its payload is not base64url")?)
-        .ok_or(malformed("its payload is not a JSON object with each key once"))?;
+    let claims = object(&decoded(payload, "payload is not base64url")?)
+        .ok_or(malformed("payload is not a JSON object without duplicate keys"))?;
     let issuer = text(&claims, "iss")?;
-    let signature = decoded(signature, "its signature is not base64url")?;
+    let signature = decoded(signature, "signature is not base64url")?;
     if signature.is_empty() {
-        return Err(malformed("it is not signed"));
+        return Err(malformed("signature is empty"));
     }
     Ok(UnverifiedJwt { algorithm, key_id, claims, issuer, signed, signature })
 }
 
 impl UnverifiedJwt<'_> {
-    /// Who claims to have issued it: only good for finding the keys.
+    /// Returns the unverified issuer, which selects the keys.
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
 
-    /// Which key claims to have signed it: only good for finding the key.
+    /// Returns the unverified key id, which selects the key.
     #[must_use]
     pub fn key_id(&self) -> Option<&str> {
         self.key_id.as_deref()
     }
 
-    /// A claim of any form: proven only once [`Self::verify`] has succeeded.
+    /// Returns an unverified claim; it is valid only after [`Self::verify`] succeeded.
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<&Value> {
         self.claims.get(name)
     }
 
-    /// Checks signature, issuer, times and audience.
+    /// Verifies signature, issuer, times and audience, in this order, so that a client without the
+    /// key learns nothing about the other checks.
     ///
     /// # Errors
-    /// Every [`TokenError`] that does not come of parsing, in that order: who can't sign learns nothing about the rest.
+    /// Each [`TokenError`] that [`parse`] does not return.
     pub fn verify(&self, keys: &Jwks, expected: Validation<'_>) -> Result<Claims, TokenError> {
         let id = self.key_id.as_deref().ok_or(TokenError::UnknownKey)?;
         let mut named = keys.with_id(id).filter(|key| key.algorithm() == self.algorithm).peekable();
@@ -233,7 +234,7 @@ impl UnverifiedJwt<'_> {
             expires: date(&self.claims, "exp")?.ok_or(TokenError::MissingClaim("exp"))?,
             issued: date(&self.claims, "iat")?,
             other_claims: others
-                .filter_map(|(name, value)| Some((name.clone(), words(value)?)))
+                .filter_map(|(name, value)| Some((name.clone(), claim_values(value)?)))
                 .collect(),
         })
     }
@@ -244,7 +245,7 @@ fn text(claims: &Map<String, Value>, name: &'static str) -> Result<String, Token
     text.map(str::to_owned).ok_or(TokenError::MissingClaim(name))
 }
 
-/// A string, or a list of strings (RFC 7519, section 4.1.3).
+/// A string or a list of strings (RFC 7519, section 4.1.3).
 fn audience(claims: &Map<String, Value>) -> Option<Vec<String>> {
     let audience: Vec<String> = match claims.get("aud")? {
         Value::String(one) => vec![one.clone()],
@@ -256,7 +257,8 @@ fn audience(claims: &Map<String, Value>) -> Option<Vec<String>> {
     (!audience.is_empty() && !audience.iter().any(String::is_empty)).then_some(audience)
 }
 
-/// Seconds since 1970 (RFC 7519, section 2); fractions are cut off, as no check here is so fine.
+/// Parses seconds since 1970 (RFC 7519, section 2). Fractions are cut off, because no check needs
+/// them.
 fn date(claims: &Map<String, Value>, name: &'static str) -> Result<Option<SystemTime>, TokenError> {
     let Some(value) = claims.get(name) else {
         return Ok(None);
@@ -275,14 +277,14 @@ fn date(claims: &Map<String, Value>, name: &'static str) -> Result<Option<System
     Ok(Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)))
 }
 
-fn words(value: &Value) -> Option<Vec<String>> {
+fn claim_values(value: &Value) -> Option<Vec<String>> {
     match value {
-        Value::Array(several) => several.iter().map(word).collect(),
-        one => word(one).map(|word| vec![word]),
+        Value::Array(several) => several.iter().map(claim_text).collect(),
+        one => claim_text(one).map(|text| vec![text]),
     }
 }
 
-fn word(value: &Value) -> Option<String> {
+fn claim_text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Bool(_) | Value::Number(_) => Some(value.to_string()),

@@ -7,68 +7,77 @@ use countersign_core::region::Partition;
 use countersign_core::token::KeyStatus;
 use zeroize::Zeroizing;
 
-use super::{Applying, arn, owned, path, with};
-use crate::import_export::entry::{self, Rights};
-use crate::import_export::name::Named;
+use super::{Importer, arn, cloned, merged_map, path};
+use crate::import_export::entry::{self, Permissions};
+use crate::import_export::name::NameKind;
 use crate::model::{AccessKey, Group, Role, User};
 use crate::random;
 use crate::store::{DEFAULT_SESSION_SECONDS, StoreError, account_key};
 use countersign_config_file::Location;
 
-/// The most access keys that a user has at once. Source: "IAM and AWS STS quotas".
+/// Maximum number of access keys of a user. Source: "IAM and AWS STS quotas".
 const MAX_KEYS: usize = 2;
 
-impl Applying<'_> {
+impl Importer<'_> {
     pub(super) fn group(&mut self, entry: &entry::Group) -> Result<(), StoreError> {
-        let head = &entry.head;
-        let Some(partition) = self.partition(&head.place, &head.account) else {
+        let header = &entry.header;
+        let Some(partition) = self.partition(&header.location, &header.account) else {
             return Ok(());
         };
         let before =
-            owned(self.draft.get::<Group>(&account_key(head.account.as_str(), &head.name)));
+            cloned(self.draft.get::<Group>(&account_key(header.account.as_str(), &header.name)));
         let mut group = Group {
-            account: head.account.clone(),
-            path: path(head, before.as_ref().map(|before| before.path.as_str())),
-            name: head.name.clone(),
+            account: header.account.clone(),
+            path: path(header, before.as_ref().map(|before| before.path.as_str())),
+            name: header.name.clone(),
             unique_id: self.unique_id(
-                head,
-                Named::Group,
+                header,
+                NameKind::Group,
                 before.as_ref().map(|before| before.unique_id.as_str()),
             )?,
-            created: self.created(head.created, before.as_ref().map(|before| before.created)),
-            inline: with(before.as_ref().map(|before| &before.inline), Some(&entry.rights.inline)),
+            created: self.created(header.created, before.as_ref().map(|before| before.created)),
+            inline: merged_map(
+                before.as_ref().map(|before| &before.inline),
+                Some(&entry.permissions.inline),
+            ),
             attached: BTreeSet::new(),
         };
         if let Some(before) = before {
             (group.name, group.attached) = (before.name, before.attached);
         }
-        self.attach(partition, &head.account, &entry.rights, &mut group.attached, None);
-        self.keep(group, |group| arn(partition, &group.account, "group", &group.path, &group.name))
+        self.attach(partition, &header.account, &entry.permissions, &mut group.attached, None);
+        self.put_if_changed(group, |group| {
+            arn(partition, &group.account, "group", &group.path, &group.name)
+        })
     }
 
     pub(super) fn role(&mut self, entry: &entry::Role) -> Result<(), StoreError> {
-        let head = &entry.head;
-        let Some(partition) = self.partition(&head.place, &head.account) else {
+        let header = &entry.header;
+        let Some(partition) = self.partition(&header.location, &header.account) else {
             return Ok(());
         };
-        let before = owned(self.draft.get::<Role>(&account_key(head.account.as_str(), &head.name)));
+        let before =
+            cloned(self.draft.get::<Role>(&account_key(header.account.as_str(), &header.name)));
         let mut role = Role {
-            account: head.account.clone(),
-            path: path(head, before.as_ref().map(|before| before.path.as_str())),
-            name: head.name.clone(),
+            account: header.account.clone(),
+            path: path(header, before.as_ref().map(|before| before.path.as_str())),
+            name: header.name.clone(),
             unique_id: self.unique_id(
-                head,
-                Named::Role,
+                header,
+                NameKind::Role,
                 before.as_ref().map(|before| before.unique_id.as_str()),
             )?,
             description: String::new(),
-            created: self.created(head.created, before.as_ref().map(|before| before.created)),
+            created: self.created(header.created, before.as_ref().map(|before| before.created)),
             trust: None,
             max_session: DEFAULT_SESSION_SECONDS,
-            inline: with(before.as_ref().map(|before| &before.inline), Some(&entry.rights.inline)),
+            inline: merged_map(
+                before.as_ref().map(|before| &before.inline),
+                Some(&entry.permissions.inline),
+            ),
             attached: BTreeSet::new(),
             boundary: None,
-            tags: with(before.as_ref().map(|before| &before.tags), head.tags.as_ref()),
+            tags: merged_map(before.as_ref().map(|before| &before.tags), header.tags.as_ref()),
         };
         if let Some(before) = before {
             (role.name, role.description, role.trust) =
@@ -81,36 +90,42 @@ impl Applying<'_> {
         role.max_session = entry.max_session.unwrap_or(role.max_session);
         self.attach(
             partition,
-            &head.account,
-            &entry.rights,
+            &header.account,
+            &entry.permissions,
             &mut role.attached,
             Some(&mut role.boundary),
         );
-        self.keep(role, |role| arn(partition, &role.account, "role", &role.path, &role.name))
+        self.put_if_changed(role, |role| {
+            arn(partition, &role.account, "role", &role.path, &role.name)
+        })
     }
 
     pub(super) fn user(&mut self, entry: &entry::User) -> Result<(), StoreError> {
-        let head = &entry.head;
-        let Some(partition) = self.partition(&head.place, &head.account) else {
+        let header = &entry.header;
+        let Some(partition) = self.partition(&header.location, &header.account) else {
             return Ok(());
         };
-        let before = owned(self.draft.get::<User>(&account_key(head.account.as_str(), &head.name)));
+        let before =
+            cloned(self.draft.get::<User>(&account_key(header.account.as_str(), &header.name)));
         let mut user = User {
-            account: head.account.clone(),
-            path: path(head, before.as_ref().map(|before| before.path.as_str())),
-            name: head.name.clone(),
+            account: header.account.clone(),
+            path: path(header, before.as_ref().map(|before| before.path.as_str())),
+            name: header.name.clone(),
             unique_id: self.unique_id(
-                head,
-                Named::User,
+                header,
+                NameKind::User,
                 before.as_ref().map(|before| before.unique_id.as_str()),
             )?,
-            created: self.created(head.created, before.as_ref().map(|before| before.created)),
+            created: self.created(header.created, before.as_ref().map(|before| before.created)),
             access_keys: Vec::new(),
             groups: BTreeSet::new(),
-            inline: with(before.as_ref().map(|before| &before.inline), Some(&entry.rights.inline)),
+            inline: merged_map(
+                before.as_ref().map(|before| &before.inline),
+                Some(&entry.permissions.inline),
+            ),
             attached: BTreeSet::new(),
             boundary: None,
-            tags: with(before.as_ref().map(|before| &before.tags), head.tags.as_ref()),
+            tags: merged_map(before.as_ref().map(|before| &before.tags), header.tags.as_ref()),
         };
         if let Some(before) = before {
             (user.name, user.access_keys, user.groups) =
@@ -119,29 +134,31 @@ impl Applying<'_> {
         }
         self.attach(
             partition,
-            &head.account,
-            &entry.rights,
+            &header.account,
+            &entry.permissions,
             &mut user.attached,
             Some(&mut user.boundary),
         );
         for wanted in &entry.groups {
-            match self.draft.get::<Group>(&account_key(head.account.as_str(), &wanted.value)) {
+            match self.draft.get::<Group>(&account_key(header.account.as_str(), &wanted.value)) {
                 Some(group) => user.groups.extend([group.name.clone()]),
-                None => self.report.missing(
+                None => self.diagnostics.missing(
                     &wanted.location,
                     &wanted.value,
-                    format!("there is no group {:?} in account {}", wanted.value, head.account),
+                    format!("group {:?} not found in account {}", wanted.value, header.account),
                 ),
             }
         }
         let keys = self.keys(entry, &mut user, partition)?;
         for key in keys {
-            self.keep(key, |key| key.id.to_string())?;
+            self.put_if_changed(key, |key| key.id.to_string())?;
         }
-        self.keep(user, |user| arn(partition, &user.account, "user", &user.path, &user.name))
+        self.put_if_changed(user, |user| {
+            arn(partition, &user.account, "user", &user.path, &user.name)
+        })
     }
 
-    /// The keys that the file is about, each of which the user gets: those that it gives, or one that is made.
+    /// Returns the keys that the file gives, or one that is created, and adds them to the user.
     fn keys(
         &mut self,
         entry: &entry::User,
@@ -157,7 +174,10 @@ impl Applying<'_> {
         }
         if entry.wants_key && user.access_keys.is_empty() {
             let made = random::credentials("AKIA")?;
-            self.made(arn(partition, &user.account, "user", &user.path, &user.name), &made);
+            self.add_created_key(
+                arn(partition, &user.account, "user", &user.path, &user.name),
+                &made,
+            );
             user.access_keys.push(made.access_key_id.clone());
             keys.push(AccessKey {
                 id: made.access_key_id.clone(),
@@ -169,35 +189,35 @@ impl Applying<'_> {
             });
         }
         if user.access_keys.len() > MAX_KEYS {
-            self.report.add(
-                &entry.head.place,
-                format!("the user {:?} would have more than {MAX_KEYS} access keys", user.name),
+            self.diagnostics.add(
+                &entry.header.location,
+                format!("user {:?} would have more than {MAX_KEYS} access keys", user.name),
             );
         }
         Ok(keys)
     }
 
-    /// A key as it is to be: one that the store has keeps its secret where the file gives none.
+    /// Returns a key of the file. A key that exists keeps its secret if the file gives none.
     fn key(&self, entry: &entry::Key, user: &User) -> Option<AccessKey> {
         let before = self.draft.get::<AccessKey>(entry.id.as_str());
-        let place: &Location = &entry.place;
+        let location: &Location = &entry.location;
         if let Some(other) = before
             .filter(|key| key.account != user.account || !key.user.eq_ignore_ascii_case(&user.name))
         {
             let problem = format!(
-                "the access key {} is that of the user {:?} in account {}",
+                "access key {} belongs to the user {:?} in account {}",
                 entry.id, other.user, other.account
             );
-            self.report.add(place, problem);
+            self.diagnostics.add(location, problem);
             return None;
         }
         let Some(secret) = entry.secret.clone().or_else(|| before.map(|key| key.secret.clone()))
         else {
             let problem = format!(
-                "the secret of {} is neither here nor in the store: give it, or leave the key out",
+                "the secret of {} is neither in the file nor in the store; add it, or remove the key",
                 entry.id
             );
-            self.report.add(place, problem);
+            self.diagnostics.add(location, problem);
             return None;
         };
         Some(AccessKey {
@@ -210,19 +230,22 @@ impl Applying<'_> {
         })
     }
 
-    /// Adds managed policies to those that are attached, and sets the boundary where one is given.
+    /// Attaches managed policies, and sets the boundary if one is given.
     fn attach(
         &self,
         partition: Partition,
         account: &AccountId,
-        rights: &Rights,
+        permissions: &Permissions,
         attached: &mut BTreeSet<String>,
         boundary: Option<&mut Option<String>>,
     ) {
         attached.extend(
-            rights.attached.iter().filter_map(|wanted| self.managed(partition, account, wanted)),
+            permissions
+                .attached
+                .iter()
+                .filter_map(|wanted| self.managed(partition, account, wanted)),
         );
-        if let (Some(kept), Some(wanted)) = (boundary, &rights.boundary) {
+        if let (Some(kept), Some(wanted)) = (boundary, &permissions.boundary) {
             *kept = self.managed(partition, account, wanted);
         }
     }

@@ -1,4 +1,4 @@
-//! Managed policies, and what refers to them.
+//! Managed policies and references to them.
 
 use std::collections::BTreeMap;
 
@@ -6,50 +6,50 @@ use countersign_core::arn::Arn;
 use countersign_core::name::AccountId;
 use countersign_core::region::Partition;
 
-use super::{Applying, arn, owned, path, with};
+use super::{Importer, arn, cloned, merged_map, path};
 use crate::aws_managed;
 use crate::effective_policies;
-use crate::import_export::entry::{self, Content};
-use crate::import_export::name::Named;
-use crate::import_export::native_format::MAX_VERSIONS;
+use crate::import_export::entry::{self, Content, MAX_VERSIONS};
+use crate::import_export::name::NameKind;
 use crate::model::{ManagedPolicy, PolicyVersion};
 use crate::store::{StoreError, account_key};
 use countersign_config_file::Spanned;
 
-impl Applying<'_> {
+impl Importer<'_> {
     pub(super) fn policy(&mut self, entry: &entry::Policy) -> Result<(), StoreError> {
-        let head = &entry.head;
-        let Some(partition) = self.partition(&head.place, &head.account) else {
+        let header = &entry.header;
+        let Some(partition) = self.partition(&header.location, &header.account) else {
             return Ok(());
         };
-        let before =
-            owned(self.draft.get::<ManagedPolicy>(&account_key(head.account.as_str(), &head.name)));
-        let path = path(head, before.as_ref().map(|before| before.path.as_str()));
+        let before = cloned(
+            self.draft.get::<ManagedPolicy>(&account_key(header.account.as_str(), &header.name)),
+        );
+        let path = path(header, before.as_ref().map(|before| before.path.as_str()));
         if let Some(before) = before.as_ref().filter(|before| before.path != path) {
-            // Whatever it is attached to names it by an ARN with its path.
+            // Attachments contain the ARN, which contains the path.
             let problem = format!(
-                "the policy {:?} has the path {:?}, which can't be changed",
+                "policy {:?} has the path {:?}, which cannot be changed",
                 before.name, before.path
             );
-            self.report.add(&head.place, problem);
+            self.diagnostics.add(&header.location, problem);
         }
-        let created = self.created(head.created, before.as_ref().map(|before| before.created));
+        let created = self.created(header.created, before.as_ref().map(|before| before.created));
         let unique_id = self.unique_id(
-            head,
-            Named::Policy,
+            header,
+            NameKind::Policy,
             before.as_ref().map(|before| before.unique_id.as_str()),
         )?;
         let (description, tags) = match &before {
             Some(before) => {
-                (before.description.clone(), with(Some(&before.tags), head.tags.as_ref()))
+                (before.description.clone(), merged_map(Some(&before.tags), header.tags.as_ref()))
             }
-            None => (String::new(), head.tags.clone().unwrap_or_default()),
+            None => (String::new(), header.tags.clone().unwrap_or_default()),
         };
         let mut policy = ManagedPolicy {
-            account: head.account.clone(),
+            account: header.account.clone(),
             partition,
             path,
-            name: before.as_ref().map_or_else(|| head.name.clone(), |before| before.name.clone()),
+            name: before.as_ref().map_or_else(|| header.name.clone(), |before| before.name.clone()),
             unique_id,
             description: entry.description.clone().unwrap_or(description),
             created,
@@ -61,18 +61,19 @@ impl Applying<'_> {
         let now = self.created(None, None);
         match &entry.content {
             Content::Document(document) => {
-                set_document(&mut policy, document, head.created.unwrap_or(now))
+                set_document(&mut policy, document, header.created.unwrap_or(now))
             }
             Content::Versions { versions, default, next } => {
                 set_versions(&mut policy, versions, *default, *next, now)
             }
         }
-        self.keep(policy, |policy| {
+        self.put_if_changed(policy, |policy| {
             arn(policy.partition, &policy.account, "policy", &policy.path, &policy.name)
         })
     }
 
-    /// The ARN of a managed policy that is there, by its ARN or its name: the account's own comes before AWS's.
+    /// Returns the ARN of an existing managed policy, given by ARN or name. Policies of the account
+    /// take precedence over those of AWS.
     pub(super) fn managed(
         &self,
         partition: Partition,
@@ -101,9 +102,9 @@ impl Applying<'_> {
         };
         if found.is_none() {
             let problem = format!(
-                "there is no managed policy {text:?} in account {account}, nor of AWS's; one of AWS's can be given in aws_policies"
+                "managed policy {text:?} found neither in account {account} nor among those of AWS; add an AWS managed policy to aws_policies"
             );
-            self.report.missing(&wanted.location, text, problem);
+            self.diagnostics.missing(&wanted.location, text, problem);
         }
         found
     }
@@ -113,7 +114,8 @@ impl Applying<'_> {
     }
 }
 
-/// Makes `document` the version that counts, as CreatePolicyVersion does; the oldest other one goes where there are too many.
+/// Makes `document` the default version, like CreatePolicyVersion. Deletes the oldest other version
+/// if there are too many.
 fn set_document(policy: &mut ManagedPolicy, document: &str, created: u64) {
     if policy.document() == Some(document) {
         return;
@@ -140,7 +142,7 @@ fn set_versions(
     };
     let versions: BTreeMap<_, _> = given.iter().map(version).collect();
     let least = versions.keys().next_back().map_or(1, |last| last.saturating_add(1));
-    // Numbers are not used twice.
+    // Version numbers are never reused.
     policy.next_version = policy.next_version.max(least).max(next.unwrap_or(0));
     (policy.versions, policy.default_version) = (versions, default);
 }

@@ -1,8 +1,9 @@
-use super::{apply, refused, store};
+use super::{apply, errors_of, store};
 use crate::store::account_key;
 
-/// In the shape of the example in the AWS CLI's reference, `aws iam get-account-authorization-details`, with documents as the CLI
-/// decodes them and as the API encodes them.
+/// Output in the shape of the AWS CLI reference's example for `aws iam
+/// get-account-authorization-details`, with documents as the CLI decodes them and as the API
+/// encodes them.
 const DETAILS: &str = r#"{
   "UserDetailList": [{
     "Path": "/", "UserName": "Alice", "UserId": "AIDA1111111111EXAMPLE", "Arn": "arn:aws:iam::111122223333:user/Alice",
@@ -51,7 +52,7 @@ const DETAILS: &str = r#"{
 }"#;
 
 #[test]
-fn an_account_as_aws_has_it_keeps_its_ids() {
+fn an_imported_account_keeps_its_unique_ids() {
     let (_directory, store) = store();
     apply(&store, DETAILS);
     let state = store.state().unwrap();
@@ -71,7 +72,7 @@ fn an_account_as_aws_has_it_keeps_its_ids() {
     );
     let policy = state.policies.get(&account_key("111122223333", "boundary")).unwrap();
     assert_eq!((policy.default_version, policy.next_version, policy.versions.len()), (2, 3, 2));
-    // AWS's own is kept where the authority does not have it in these words.
+    // An AWS managed policy is stored if its text differs from the authority's.
     assert_eq!(
         state.aws_policies.keys().collect::<Vec<_>>(),
         ["arn:aws:iam::aws:policy/ReadOnlyAccess"]
@@ -89,20 +90,20 @@ fn an_account_as_aws_has_it_keeps_its_ids() {
 }
 
 #[test]
-fn a_part_and_an_unknown_policy_of_awss_are_refused() {
+fn incomplete_output_and_unknown_aws_policies_are_rejected() {
     assert!(
-        refused(&DETAILS.replace("\"IsTruncated\": false", "\"IsTruncated\": true"))
-            .contains("this is a part only")
+        errors_of(&DETAILS.replace("\"IsTruncated\": false", "\"IsTruncated\": true"))
+            .contains("output is incomplete")
     );
-    let said = refused(&DETAILS.replace(
+    let errors = errors_of(&DETAILS.replace(
         "\"arn:aws:iam::aws:policy/ReadOnlyAccess\", \"Path\"",
         "\"arn:aws:iam::aws:policy/Other\", \"Path\"",
     ));
     assert!(
-        said.contains(
-            "GroupDetailList[0].AttachedManagedPolicies[0].PolicyArn: there is no managed policy"
+        errors.contains(
+            "GroupDetailList[0].AttachedManagedPolicies[0].PolicyArn: managed policy \"arn"
         ),
-        "{said}"
+        "{errors}"
     );
-    assert!(refused(r#"{"UserDetailList": []}"#).contains("no account id"));
+    assert!(errors_of(r#"{"UserDetailList": []}"#).contains("account id is missing"));
 }

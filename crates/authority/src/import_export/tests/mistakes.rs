@@ -1,9 +1,9 @@
-use super::refused;
+use super::errors_of;
 
 const ACCOUNT: &str = "accounts = [{ id = \"123456789012\" }]\n";
 
 #[test]
-fn every_mistake_is_said_at_once_with_its_place() {
+fn all_errors_are_reported_together_with_their_locations() {
     let file = format!(
         "{ACCOUNT}\
 [[users]]
@@ -28,7 +28,7 @@ region = \"here\"
 addresses = [{{ host = \"db\" }}]
 "
     );
-    insta::assert_snapshot!(refused(&file), @r#"
+    insta::assert_snapshot!(errors_of(&file), @r#"
     line 3, column 8: users[0].name: "ja ne" is not 1 to 64 letters, digits or characters of _+=,.@-
     line 4, column 1: users[0].colour: there is no field "colour" here; there are account, name, path, id, created, tags, policies, attached, boundary, groups, access_keys, make_access_key
     line 5, column 21: users[0].groups[1]: a number stands where a string is expected
@@ -44,7 +44,7 @@ addresses = [{{ host = \"db\" }}]
 }
 
 #[test]
-fn mistakes_of_policies_have_their_place_in_the_file() {
+fn errors_in_policies_have_a_location_in_the_file() {
     let file = format!(
         "{ACCOUNT}\
 [[roles]]
@@ -59,14 +59,14 @@ Action = \"rds-db:connect\"
 Resource = \"*\"
 "
     );
-    insta::assert_snapshot!(refused(&file), @r#"
+    insta::assert_snapshot!(errors_of(&file), @r#"
     line 4, column 9: roles[0].trust: $.Statement: the Principal element is missing; add Principal or NotPrincipal (line 1, column 40 of the document in this string)
     line 9, column 10: roles[0].policies.inline.Statement[0].Effect: "Permit" is no effect; write "Allow" or "Deny"
     "#);
 }
 
 #[test]
-fn in_json_too() {
+fn errors_in_json_have_a_location() {
     let file = r#"{
   "accounts": [{"id": "123456789012", "nickname": "x"}],
   "users": [
@@ -74,7 +74,7 @@ fn in_json_too() {
     {"name": "b", "access_keys": [{"id": "AKIAIOSFODNN7EXAMPLE"}]}
   ]
 }"#;
-    insta::assert_snapshot!(refused(file), @r#"
+    insta::assert_snapshot!(errors_of(file), @r#"
     line 2, column 39: accounts[0].nickname: there is no field "nickname" here; there are id, partition, service_control, resource_control
     line 4, column 77: users[0].policies.p.Statement[0]: the Resource element is missing; add Resource or NotResource
     line 5, column 35: users[1].access_keys[0]: the secret of AKIAIOSFODNN7EXAMPLE is neither here nor in the store: give it, or leave the key out
@@ -82,57 +82,58 @@ fn in_json_too() {
 }
 
 #[test]
-fn what_has_a_mistake_of_its_own_is_not_missing_to_others() {
+fn references_to_invalid_entries_are_not_reported_as_missing() {
     let file = format!(
         "{ACCOUNT}[[groups]]\nname = \"developers\"\npath = 3\nid = \"x\"\n[[users]]\nname = \"jane\"\ngroups = [\"developers\"]\n"
     );
-    let said = refused(&file);
-    assert!(!said.contains("there is no group"), "{said}");
-    let unnamed = refused("[[accounts]]\nid = \"12\"\n[[users]]\nname = \"jane\"\n");
+    let errors = errors_of(&file);
+    assert!(!errors.contains("not found"), "{errors}");
+    let unnamed = errors_of("[[accounts]]\nid = \"12\"\n[[users]]\nname = \"jane\"\n");
     assert_eq!(unnamed.lines().count(), 1, "{unnamed}");
 }
 
 #[test]
-fn errors_of_syntax_have_a_place_and_quote_no_secret() {
-    let said = refused(
+fn syntax_errors_have_a_location_and_quote_no_secret() {
+    let errors = errors_of(
         "[[users]]\nname = \"a\"\n[[users.access_keys]]\nid = \"AKIAIOSFODNN7EXAMPLE\"\nsecret = \"wJalrXUtn\nx = 1\n",
     );
-    assert!(said.starts_with("line 5, column "), "{said}");
-    assert!(!said.contains("wJalr"), "{said}");
-    let said = refused("{\"users\": [}");
-    assert!(said.starts_with("line 1, column 12: "), "{said}");
+    assert!(errors.starts_with("line 5, column "), "{errors}");
+    assert!(!errors.contains("wJalr"), "{errors}");
+    let errors = errors_of("{\"users\": [}");
+    assert!(errors.starts_with("line 1, column 12: "), "{errors}");
 }
 
 #[test]
-fn keys_are_one_users_and_have_a_secret() {
+fn a_key_belongs_to_one_user_and_has_a_secret() {
     let key = "access_keys = [{ id = \"AKIAIOSFODNN7EXAMPLE\", secret = \"topsecret\" }]\n";
-    let said =
-        refused(&format!("{ACCOUNT}[[users]]\nname = \"a\"\n{key}[[users]]\nname = \"b\"\n{key}"));
+    let errors = errors_of(&format!(
+        "{ACCOUNT}[[users]]\nname = \"a\"\n{key}[[users]]\nname = \"b\"\n{key}"
+    ));
     assert!(
-        said.contains("the access key AKIAIOSFODNN7EXAMPLE is that of the user \"a\""),
-        "{said}"
+        errors.contains("access key AKIAIOSFODNN7EXAMPLE belongs to the user \"a\""),
+        "{errors}"
     );
-    assert!(!said.contains("topsecret"), "{said}");
-    let said =
-        refused(&format!("{ACCOUNT}[[users]]\nname = \"a\"\n{}", key.replace("AKIA", "ASIA")));
-    assert!(said.contains("those of sessions"), "{said}");
+    assert!(!errors.contains("topsecret"), "{errors}");
+    let errors =
+        errors_of(&format!("{ACCOUNT}[[users]]\nname = \"a\"\n{}", key.replace("AKIA", "ASIA")));
+    assert!(errors.contains("access key ids of sessions"), "{errors}");
 }
 
 #[test]
-fn two_users_have_two_unique_ids() {
+fn unique_ids_are_unique() {
     let user =
         |name: &str| format!("[[users]]\nname = \"{name}\"\nid = \"AIDAAAAAAAAAAAAAAAAAA\"\n");
-    let said = refused(&format!("{ACCOUNT}{}{}", user("a"), user("b")));
-    assert!(said.contains("users[1]: the id AIDAAAAAAAAAAAAAAAAAA is that of another"), "{said}");
+    let errors = errors_of(&format!("{ACCOUNT}{}{}", user("a"), user("b")));
+    assert!(errors.contains("users[1]: id AIDAAAAAAAAAAAAAAAAAA is already used"), "{errors}");
 }
 
 #[test]
-fn two_instances_have_two_resource_ids() {
+fn resource_ids_are_unique() {
     let instance = |name: &str| {
         format!(
             "[[instances]]\nname = \"{name}\"\nengine = \"mysql\"\nregion = \"us-east-1\"\nresource_id = \"db-A\"\n"
         )
     };
-    let said = refused(&format!("{ACCOUNT}{}{}", instance("a"), instance("b")));
-    assert!(said.contains("the resource id db-A is that of the instance a"), "{said}");
+    let errors = errors_of(&format!("{ACCOUNT}{}{}", instance("a"), instance("b")));
+    assert!(errors.contains("resource id db-A belongs to the instance a"), "{errors}");
 }

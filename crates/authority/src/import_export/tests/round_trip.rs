@@ -20,7 +20,7 @@ const ACCOUNTS: [&str; 2] = ["111122223333", "444455556666"];
 const AWS: [&str; 2] =
     ["arn:aws:iam::aws:policy/AdministratorAccess", "arn:aws:iam::aws:policy/job-function/Kept"];
 
-/// Text with what a writer of TOML or JSON has to be careful about.
+/// Text that is difficult to quote in TOML or JSON.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         Just(String::new()),
@@ -61,7 +61,7 @@ fn created() -> impl Strategy<Value = u64> {
     0..4_000_000_000_u64
 }
 
-/// What a user has, and a role likewise.
+/// Generated properties of a user, used for the other records too.
 #[derive(Debug, Clone)]
 struct Person {
     path: String,
@@ -103,7 +103,7 @@ fn person() -> impl Strategy<Value = Person> {
         )
 }
 
-/// Puts a user, a role, a group, a profile, a policy and an instance of each person into the store.
+/// Stores a user, a role, a group, a profile, a policy and an instance for each person.
 fn fill(draft: &mut Draft, people: &[Person], several: bool) -> Result<(), StoreError> {
     let accounts: Vec<AccountId> =
         ACCOUNTS[..if several { 2 } else { 1 }].iter().map(|id| id.parse().unwrap()).collect();
@@ -199,7 +199,7 @@ fn put_user(
     let (name, unique_id) = (format!("N{index}.x"), format!("AIDAAAAAAAAAAAAAAAA{index:02}"));
     let mut access_keys: Vec<AccessKeyId> = Vec::new();
     for (at, (active, created)) in person.keys.iter().enumerate() {
-        // The order is that of their making, not of their names.
+        // Keys are in the order of their creation, not of their ids.
         let id: AccessKeyId = format!("AKIAAAAAAAAAAAAA{index}{}", 9 - at).parse().unwrap();
         let status = if *active { KeyStatus::Active } else { KeyStatus::Inactive };
         let secret = Zeroizing::new(format!("sec'ret\"\\/+{index}{at}"));
@@ -283,7 +283,7 @@ fn put_rest(
     Ok(())
 }
 
-/// Every table that a file is about.
+/// Formats all tables that a file covers.
 fn tables(state: &State) -> String {
     let State {
         accounts,
@@ -310,7 +310,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn what_is_exported_makes_the_same_state_again(people in vec(person(), 0..4), several in any::<bool>()) {
+    fn importing_an_export_restores_the_state(
+        people in vec(person(), 0..4),
+        several in any::<bool>(),
+    ) {
         let (_directory, from) = store();
         from.change(|draft| fill(draft, &people, several)).unwrap();
         let state = from.state().unwrap();
@@ -320,7 +323,7 @@ proptest! {
             apply(&to, &file);
             prop_assert_eq!(tables(&to.state().unwrap()), tables(&state), "{}", file);
         }
-        // Without secrets it says nothing new to who has them.
+        // An export without secrets changes nothing in a store that has them.
         let bare = StateExport::new(&state, ExportSecrets::Omitted).to_toml().unwrap();
         prop_assert!(!bare.contains("sec'ret"));
         prop_assert_eq!(apply(&from, &bare).changes, vec![]);

@@ -1,4 +1,4 @@
-//! Against real servers of HTTP and HTTPS on this machine.
+//! Tests with HTTP and HTTPS servers on this machine.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,19 +13,20 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
-use super::{IssuerError, IssuerKeyCache, Pace, USUAL};
+use super::{IssuerError, IssuerKeyCache, RefreshPolicy};
 use crate::oidc::fetch::{FetchError, Fetcher};
 use crate::oidc::issuer_key::{IssuerKey, jwks_document};
 
-/// So short that each question is asked anew.
-const HASTY: Pace = Pace { least: Duration::ZERO, most: Duration::ZERO };
+/// Policy under which each call sends a request.
+const NO_CACHE: RefreshPolicy =
+    RefreshPolicy { min_interval: Duration::ZERO, max_age: Duration::ZERO };
 
-/// An issuer whose two documents a test may change, and which counts how often it is asked.
+/// Documents of a test issuer, and the number of requests for them.
 #[derive(Default)]
 struct Published {
     discovery: Mutex<Option<Response<String>>>,
     keys: Mutex<String>,
-    asked: AtomicUsize,
+    requests: AtomicUsize,
 }
 
 struct Server {
@@ -33,8 +34,8 @@ struct Server {
     published: Arc<Published>,
 }
 
-fn answer(request: &Request<Incoming>, issuer: &str, published: &Published) -> Response<String> {
-    published.asked.fetch_add(1, Ordering::SeqCst);
+fn respond(request: &Request<Incoming>, issuer: &str, published: &Published) -> Response<String> {
+    published.requests.fetch_add(1, Ordering::SeqCst);
     let found = |document: &Value| Response::new(document.to_string());
     match request.uri().path() {
         "/id/.well-known/openid-configuration" => {
@@ -60,7 +61,7 @@ async fn serve() -> Server {
             let (issuer, published) = (issuer.clone(), Arc::clone(&published));
             tokio::spawn(async move {
                 let service = service_fn(|request| {
-                    let response = answer(&request, &issuer, &published);
+                    let response = respond(&request, &issuer, &published);
                     async move { Ok::<_, Infallible>(response) }
                 });
                 let _closed =
@@ -76,68 +77,70 @@ impl Server {
         *self.published.keys.lock().unwrap() = jwks_document(keys.iter().copied()).to_string();
     }
 
-    /// Answers the next question for the discovery document so.
+    /// Responds to the next request for the discovery document with `discovery`.
     fn next(&self, discovery: Response<String>) {
         *self.published.discovery.lock().unwrap() = Some(discovery);
     }
 
-    fn asked(&self) -> usize {
-        self.published.asked.load(Ordering::SeqCst)
+    fn request_count(&self) -> usize {
+        self.published.requests.load(Ordering::SeqCst)
     }
 }
 
-fn issuers(pace: Pace) -> IssuerKeyCache {
-    IssuerKeyCache::at_pace(Fetcher::new(&[]).unwrap(), pace)
+fn key_cache(policy: RefreshPolicy) -> IssuerKeyCache {
+    IssuerKeyCache::with_policy(Fetcher::new(&[]).unwrap(), policy)
 }
 
 #[tokio::test]
-async fn keys_are_fetched_once_and_kept() {
+async fn keys_are_fetched_once_and_cached() {
     let (server, key) = (serve().await, IssuerKey::generate().unwrap());
     server.publish(&[&key]);
-    let issuers = issuers(USUAL);
+    let cache = key_cache(RefreshPolicy::DEFAULT);
     for _ in 0..3 {
-        assert!(issuers.keys(&server.issuer, key.id()).await.unwrap().has(key.id()));
+        assert!(cache.keys(&server.issuer, key.id()).await.unwrap().has(key.id()));
     }
-    assert_eq!(server.asked(), 2);
+    assert_eq!(server.request_count(), 2);
 }
 
 #[tokio::test]
-async fn an_unknown_key_is_asked_for_but_not_more_often_than_the_pace_allows() {
+async fn an_unknown_key_causes_requests_at_the_minimum_interval_only() {
     let [old, new] = [(); 2].map(|()| IssuerKey::generate().unwrap());
     let server = serve().await;
     server.publish(&[&old]);
-    let issuers = issuers(Pace { least: Duration::from_millis(300), ..USUAL });
-    issuers.keys(&server.issuer, old.id()).await.unwrap();
+    let policy =
+        RefreshPolicy { min_interval: Duration::from_millis(300), ..RefreshPolicy::DEFAULT };
+    let cache = key_cache(policy);
+    cache.keys(&server.issuer, old.id()).await.unwrap();
     server.publish(&[&old, &new]);
     for _ in 0..10 {
-        issuers.keys(&server.issuer, "made up").await.unwrap();
+        cache.keys(&server.issuer, "made up").await.unwrap();
     }
-    let asked = server.asked();
-    assert!(asked <= 4, "asked {asked} times");
+    let requests = server.request_count();
+    assert!(requests <= 4, "{requests} requests");
     let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-    while !issuers.keys(&server.issuer, new.id()).await.unwrap().has(new.id()) {
-        assert!(tokio::time::Instant::now() < deadline, "the new key never comes");
+    while !cache.keys(&server.issuer, new.id()).await.unwrap().has(new.id()) {
+        assert!(tokio::time::Instant::now() < deadline, "the new key is not fetched");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
 #[tokio::test]
-async fn failures_are_kept_for_a_while_too() {
+async fn failures_are_cached_too() {
     let server = serve().await;
-    let issuers = issuers(USUAL);
+    let cache = key_cache(RefreshPolicy::DEFAULT);
     server.next(Response::builder().status(500).body(String::new()).unwrap());
     for _ in 0..3 {
-        let error = issuers.keys(&server.issuer, "key").await.unwrap_err();
+        let error = cache.keys(&server.issuer, "key").await.unwrap_err();
         assert!(matches!(error, IssuerError::Fetch { .. }), "{error}");
         assert_eq!(error.aws_code(), "IDPCommunicationError");
     }
-    assert_eq!(server.asked(), 1);
+    assert_eq!(server.request_count(), 1);
 }
 
 #[tokio::test]
-async fn an_issuer_that_lies_or_leads_elsewhere_is_refused() {
+async fn wrong_discovery_documents_and_redirects_are_rejected() {
     let (server, other) = (serve().await, serve().await);
-    let issuers = issuers(HASTY);
+    let cache = key_cache(NO_CACHE);
     let redirect = Response::builder()
         .status(302)
         .header("location", format!("{}/keys", other.issuer))
@@ -151,31 +154,31 @@ async fn an_issuer_that_lies_or_leads_elsewhere_is_refused() {
         (redirect, "redirects are not followed"),
         (document(&other.issuer, &format!("{own}/keys")), "names another issuer"),
         (document(&format!("{own}/"), &format!("{own}/keys")), "names another issuer"),
-        (document(own, "http://192.0.2.1/keys"), "the URL is not https"),
-        (document(own, "file:///etc/passwd"), "the URL is not https"),
-        (document(own, "/id/keys"), "the URL is not https"),
-        (Response::new("{}".to_owned()), "is not JSON with"),
+        (document(own, "http://192.0.2.1/keys"), "URL is not https"),
+        (document(own, "file:///etc/passwd"), "URL is not https"),
+        (document(own, "/id/keys"), "URL is not https"),
+        (Response::new("{}".to_owned()), "not JSON with"),
         (
             Response::new(format!(
                 r#"{{"issuer": "x", "issuer": "{own}", "jwks_uri": "{own}/keys"}}"#
             )),
-            "is not JSON with",
+            "not JSON with",
         ),
-        (Response::new(" ".repeat(300_000)), "longer than 262144 bytes"),
+        (Response::new(" ".repeat(300_000)), "exceeds 262144 bytes"),
         (document(own, &format!("{own}/.well-known/openid-configuration")), "not a JWK set"),
         (document(own, &format!("{own}/nowhere")), "status 404"),
     ] {
         server.next(response);
-        let error = issuers.keys(own, "key").await.unwrap_err().to_string();
+        let error = cache.keys(own, "key").await.unwrap_err().to_string();
         assert!(error.contains(expected), "{expected}: {error}");
     }
-    assert_eq!(other.asked(), 0);
-    assert!(issuers.keys(own, "key").await.is_ok());
+    assert_eq!(other.request_count(), 0);
+    assert!(cache.keys(own, "key").await.is_ok());
 }
 
 #[tokio::test]
-async fn only_safe_issuers_are_asked_at_all() {
-    let issuers = issuers(USUAL);
+async fn unsafe_issuer_urls_are_rejected_without_a_request() {
+    let cache = key_cache(RefreshPolicy::DEFAULT);
     let long = format!("https://issuer.example/{}", "x".repeat(255));
     for issuer in [
         "",
@@ -192,12 +195,12 @@ async fn only_safe_issuers_are_asked_at_all() {
         "file:///etc/passwd",
         &long,
     ] {
-        assert!(matches!(issuers.keys(issuer, "key").await, Err(IssuerError::Url)), "{issuer}");
+        assert!(matches!(cache.keys(issuer, "key").await, Err(IssuerError::Url)), "{issuer}");
     }
 }
 
 #[tokio::test]
-async fn a_server_that_says_nothing_is_given_up() {
+async fn a_silent_server_is_a_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let bounds =
@@ -206,7 +209,7 @@ async fn a_server_that_says_nothing_is_given_up() {
     assert!(matches!(error, FetchError::TimedOut(_)), "{error}");
 }
 
-/// The certificate must be of a CA that is trusted, and for the name that was asked for.
+/// The certificate must come from a trusted CA and be valid for the requested name.
 #[tokio::test]
 async fn tls_is_verified() {
     let ca_key = rcgen::KeyPair::generate().unwrap();
@@ -240,10 +243,10 @@ async fn tls_is_verified() {
             else {
                 continue;
             };
-            let _cut = stream
+            let _closed = stream
                 .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok")
                 .await;
-            let _cut = stream.shutdown().await;
+            let _closed = stream.shutdown().await;
         }
     });
     let trusting = Fetcher::new(&[authority.der().clone()]).unwrap();

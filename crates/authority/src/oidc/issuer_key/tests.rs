@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use super::{
-    ClusterObject, IssuerKey, IssuerKeyError, ServiceAccount, discovery_document, integers,
-    jwks_document, thumbprint,
+    ClusterObject, IssuerKey, IssuerKeyError, ServiceAccount, discovery_document, jwks_document,
+    rsa_components, thumbprint,
 };
 use crate::oidc::jwk::Jwks;
 use crate::oidc::jwt::{TokenError, Validation, parse};
@@ -30,12 +30,12 @@ fn service_account(now: SystemTime) -> ServiceAccount<'static> {
 }
 
 #[test]
-fn the_thumbprint_is_the_rfc_s() {
+fn the_thumbprint_equals_that_of_the_rfc() {
     assert_eq!(thumbprint(MODULUS, "AQAB"), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
 }
 
 #[test]
-fn a_key_is_stored_and_signs_as_before() {
+fn a_decoded_key_equals_the_encoded_one() {
     let key = IssuerKey::generate().unwrap();
     let text = key.to_base64().unwrap();
     let again = IssuerKey::from_base64(&text).unwrap();
@@ -49,7 +49,7 @@ fn a_key_is_stored_and_signs_as_before() {
 }
 
 #[test]
-fn tokens_verify_under_the_published_keys_before_and_after_a_rotation() {
+fn tokens_verify_with_the_published_keys_before_and_after_a_rotation() {
     let [old, new] = [(); 2].map(|()| IssuerKey::generate().unwrap());
     let published = Jwks::parse(jwks_document([&new, &old]).to_string().as_bytes()).unwrap();
     let now = SystemTime::now();
@@ -67,7 +67,7 @@ fn tokens_verify_under_the_published_keys_before_and_after_a_rotation() {
 }
 
 #[test]
-fn a_service_account_s_claims_are_those_of_kubernetes() {
+fn claims_of_a_service_account_equal_those_of_kubernetes() {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_705_320_000);
     let expected = json!({
         "aud": ["sts.amazonaws.com"],
@@ -89,7 +89,7 @@ fn a_service_account_s_claims_are_those_of_kubernetes() {
 }
 
 #[test]
-fn the_discovery_document_is_that_of_eks() {
+fn the_discovery_document_equals_that_of_eks() {
     let document = discovery_document(ISSUER);
     assert_eq!(
         (&document["issuer"], &document["jwks_uri"]),
@@ -99,7 +99,7 @@ fn the_discovery_document_is_that_of_eks() {
 }
 
 #[test]
-fn a_broken_public_key_is_no_key() {
+fn malformed_der_is_rejected() {
     for der in [
         &[][..],
         &[0x30],
@@ -109,7 +109,7 @@ fn a_broken_public_key_is_no_key() {
         &[0x30, 6, 2, 1, 1, 2, 1, 1, 0],
         &[0x31, 0],
     ] {
-        assert!(integers(der).is_none(), "{der:?}");
+        assert!(rsa_components(der).is_none(), "{der:?}");
     }
-    assert_eq!(integers(&[0x30, 7, 2, 2, 0, 0x80, 2, 1, 3]), Some((&[0x80][..], &[3][..])));
+    assert_eq!(rsa_components(&[0x30, 7, 2, 2, 0, 0x80, 2, 1, 3]), Some((&[0x80][..], &[3][..])));
 }

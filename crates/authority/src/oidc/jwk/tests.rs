@@ -32,7 +32,7 @@ fn set(keys: &[Value]) -> Result<Jwks, InvalidJwks> {
 }
 
 #[test]
-fn both_kinds_of_keys_are_read() {
+fn rsa_and_ec_keys_are_read() {
     let keys = set(&[
         with(rsa(), "use", "sig"),
         with(with(ec(), "alg", "ES256"), "key_ops", json!(["verify"])),
@@ -44,7 +44,7 @@ fn both_kinds_of_keys_are_read() {
 }
 
 #[test]
-fn keys_that_can_t_be_used_are_passed_over() {
+fn unusable_keys_are_ignored() {
     let short = &MODULUS[..172];
     let off_curve = with(ec(), "y", X);
     for key in [
@@ -87,7 +87,7 @@ fn keys_that_can_t_be_used_are_passed_over() {
 }
 
 #[test]
-fn what_is_no_set_is_refused() {
+fn documents_that_are_not_a_set_are_rejected() {
     let duplicate = r#"{"keys": [], "keys": []}"#;
     let inner = r#"{"keys": [{"kty": "RSA", "kid": "a", "kid": "b"}]}"#;
     for text in ["", "{}", "[]", r#"{"keys": {}}"#, r#"{"keys": [1]}"#, duplicate, inner] {
