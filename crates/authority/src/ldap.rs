@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! # pg_hba.conf
-//! hostssl all +rds_iam 0.0.0.0/0 ldap ldapserver=127.0.0.1 ldapport=1389 ldapprefix="cn=" ldapsuffix=",dc=orders"
+//! hostssl all +rds_iam 0.0.0.0/0 ldap ldapserver=127.0.0.1 ldapport=1389 \
+//!     ldapprefix="cn=" ldapsuffix=",dc=orders"
 //! ```
 //!
 //! The server sends a simple bind with the token as the password, in clear text: listen on loopback

@@ -1,6 +1,5 @@
 //! Records of the authority's store. Each record is one row, encoded as JSON.
 
-mod account;
 mod federation;
 mod identity;
 mod instance;
@@ -8,9 +7,10 @@ mod key;
 mod policy;
 mod rds;
 
-pub use account::{Account, Level};
 pub use federation::{ContainerGrant, OidcProvider, PortalGrant, SecretRecord, ServiceAccount};
-pub use identity::{Group, Identity, IdentityKind, InstanceProfile, PrincipalRecord, Role, User};
+pub use identity::{
+    Account, Group, Identity, IdentityKind, InstanceProfile, Level, PrincipalRecord, Role, User,
+};
 pub use instance::{Address, Instance};
 pub use key::AccessKey;
 pub use policy::{AwsPolicy, ManagedPolicy, PolicyVersion, Tags};

@@ -1,10 +1,10 @@
 //! Records of the authority, stored in a database and held in memory.
 //!
 //! The database contains records ([`crate::model`]) and a revision number for each transaction. The
-//! store holds the latest [`State`] in memory and reads the transactions of other processes. A state
-//! is immutable: a caller's state does not change while the caller uses it. A change is made on a
-//! copy and committed if no other process has committed since; otherwise it is repeated on the newer
-//! state.
+//! store holds the latest [`State`] in memory and reads the transactions of other processes. A
+//! state is immutable: a caller's state does not change while the caller uses it. A change is made
+//! on a copy and committed if no other process has committed since; otherwise it is repeated on the
+//! newer state.
 
 mod administration;
 mod backend;

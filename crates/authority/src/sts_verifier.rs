@@ -89,7 +89,8 @@ fn failure(error: &FetchError) -> Failure {
     match error {
         FetchError::Status(400..=403) => Failure::new(
             Class::SignatureMismatch,
-            "STS rejected the proof: it is signed for another database or user or with an unknown key, or its session has expired",
+            "STS rejected the proof: it is signed for another database or user or with an unknown \
+             key, or its session has expired",
         ),
         FetchError::Status(429) => Failure::new(Class::Throttled, format!("STS: {error}")),
         FetchError::Status(500..) | FetchError::Unreachable(_) | FetchError::Tls(_) => {

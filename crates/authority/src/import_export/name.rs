@@ -86,7 +86,8 @@ pub(super) fn check_path(location: &Location, path: &str, diagnostics: &Diagnost
         diagnostics.add(
             location,
             format!(
-                "{path:?} is not a path: it must begin and end with a slash, and have at most 512 visible ASCII characters"
+                "{path:?} is not a path: it must begin and end with a slash, and have at most 512 \
+                 visible ASCII characters"
             ),
         );
     }
@@ -98,7 +99,8 @@ pub(super) fn check_inline(location: &Location, name: &str, diagnostics: &Diagno
     NameKind::Policy.check(location, name, diagnostics)
 }
 
-/// Returns true if `name` is a valid Kubernetes name, DNS labels joined by dots; reports an invalid one.
+/// Returns true if `name` is a valid Kubernetes name: DNS labels joined by dots. Reports an invalid
+/// name.
 pub(super) fn check_kubernetes_name(
     location: &Location,
     name: &str,
@@ -116,7 +118,8 @@ pub(super) fn check_kubernetes_name(
         diagnostics.add(
             location,
             format!(
-                "{name:?} is not a Kubernetes name: lower-case letters, digits and hyphens, with dots between them"
+                "{name:?} is not a Kubernetes name: lower-case letters, digits and hyphens, with \
+                 dots between them"
             ),
         );
     }

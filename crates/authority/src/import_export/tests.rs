@@ -87,7 +87,8 @@ fn fields_missing_in_a_file_keep_their_values() {
     apply(&store, FILE);
     let before = store.state().unwrap();
     let id = before.users.get(&account_key("123456789012", "jane")).unwrap().unique_id.clone();
-    let less = "[[accounts]]\nid = \"123456789012\"\n[[users]]\nname = \"JANE\"\ntags = { more = \"yes\" }\n";
+    let less = "[[accounts]]\nid = \"123456789012\"\n\
+                [[users]]\nname = \"JANE\"\ntags = { more = \"yes\" }\n";
 
     let summary = apply(&store, less);
     assert_eq!(summary.changes.len(), 1, "{summary:?}");
@@ -122,7 +123,8 @@ fn another_document_becomes_a_new_version_and_at_most_five_are_kept() {
     let (_directory, store) = store();
     let file = |action: &str| {
         format!(
-            "[[accounts]]\nid = \"123456789012\"\n[[policies]]\nname = \"p\"\n[policies.document]\nVersion = \"2012-10-17\"\n\
+            "[[accounts]]\nid = \"123456789012\"\n\
+             [[policies]]\nname = \"p\"\n[policies.document]\nVersion = \"2012-10-17\"\n\
              Statement = {{ Effect = \"Allow\", Action = \"{action}\", Resource = \"*\" }}\n"
         )
     };

@@ -41,7 +41,8 @@ impl RefreshPolicy {
 pub enum IssuerError {
     /// The issuer is not a URL that keys may be fetched from.
     #[error(
-        "cannot fetch the issuer's keys: the issuer is not https://HOST[/PATH] (http to a loopback address only) without query, of at most {MAX_ISSUER_URL} bytes"
+        "cannot fetch the issuer's keys: the issuer is not https://HOST[/PATH] (http to a \
+         loopback address only) without query, of at most {MAX_ISSUER_URL} bytes"
     )]
     Url,
     /// The request for a document failed.

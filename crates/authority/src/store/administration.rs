@@ -99,11 +99,12 @@ impl Store {
         })
     }
 
-    /// Issues credentials of a session of a user or role. Does not evaluate the role's trust policy.
+    /// Issues credentials of a session of a user or role, without evaluating the role's trust
+    /// policy.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::Policy`], [`StoreError::InvalidName`] for the session
-    /// name, [`StoreError::Seal`], [`StoreError::Database`].
+    /// [`StoreError::NotFound`], [`StoreError::Policy`], [`StoreError::InvalidName`] for the
+    /// session name, [`StoreError::Seal`], [`StoreError::Database`].
     pub fn create_session(
         &self,
         request: &SessionRequest<'_>,

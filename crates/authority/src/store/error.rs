@@ -54,7 +54,8 @@ pub enum StoreError {
     Corrupt(String),
     /// Other processes committed during every attempt.
     #[error(
-        "cannot write to the authority's store: other processes wrote during all {MAX_ATTEMPTS} attempts; try again"
+        "cannot write to the authority's store: other processes wrote during all {MAX_ATTEMPTS} \
+         attempts; try again"
     )]
     Contended,
     /// The operating system returned no random bytes.

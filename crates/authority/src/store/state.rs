@@ -71,7 +71,8 @@ macro_rules! tables {
                 match row.kind.as_str() {
                     $($kind => self.apply_record::<$record>(row),)*
                     kind => Err(StoreError::Schema(format!(
-                        "the record kind {kind:?} is unknown; use the version of countersign that wrote it"
+                        "the record kind {kind:?} is unknown; use the version of countersign that \
+                         wrote it"
                     ))),
                 }
             }

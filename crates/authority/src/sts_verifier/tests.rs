@@ -251,9 +251,9 @@ async fn incomplete_and_inconsistent_responses_are_rejected() {
         (Response::new(twice), "a key twice"),
         (body(json!([])), "no object"),
         (
-            body(
-                json!({ "GetCallerIdentityResult": { "Account": account, "Arn": arn, "UserId": id } }),
-            ),
+            body(json!({
+                "GetCallerIdentityResult": { "Account": account, "Arn": arn, "UserId": id }
+            })),
             "another response",
         ),
         (body(response_body("", account, id)), "no ARN"),

@@ -67,7 +67,7 @@ fn answered(call: &RequestContext<'_>, user: &User) -> Result<ActionOutput, ApiE
 
 /// The user that a request names, or the one who makes it.
 pub(super) fn named_or_caller(call: &RequestContext<'_>) -> Result<Named<User>, ApiError> {
-    match (call.parameters.text("UserName"), &call.identity()?.who) {
+    match (call.parameters.text("UserName"), &call.identity()?.principal) {
         (Some(_), _) => Named::asked(call),
         (None, PrincipalRecord::User(user)) => Named::of(call, &user.name),
         (None, PrincipalRecord::Role(_)) => {

@@ -60,7 +60,7 @@ pub(super) fn get_federation_token(call: &RequestContext<'_>) -> Result<ActionOu
 /// The user who calls with a key of its own: who has a session already gets none from these.
 fn user<'a>(call: &RequestContext<'a>, action: &str) -> Result<&'a Arc<User>, ApiError> {
     let holder = call.identity()?;
-    match (&holder.who, &holder.session) {
+    match (&holder.principal, &holder.session) {
         (PrincipalRecord::User(user), None) => Ok(user),
         _ => Err(ApiError::new(
             "AccessDenied",

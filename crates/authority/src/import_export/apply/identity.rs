@@ -214,7 +214,8 @@ impl Importer<'_> {
         let Some(secret) = entry.secret.clone().or_else(|| before.map(|key| key.secret.clone()))
         else {
             let problem = format!(
-                "the secret of {} is neither in the file nor in the store; add it, or remove the key",
+                "the secret of {} is neither in the file nor in the store; add it, or remove the \
+                 key",
                 entry.id
             );
             self.diagnostics.add(location, problem);

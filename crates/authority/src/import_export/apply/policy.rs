@@ -102,7 +102,8 @@ impl Importer<'_> {
         };
         if found.is_none() {
             let problem = format!(
-                "managed policy {text:?} found neither in account {account} nor among those of AWS; add an AWS managed policy to aws_policies"
+                "managed policy {text:?} found neither in account {account} nor among those of \
+                 AWS; add an AWS managed policy to aws_policies"
             );
             self.diagnostics.missing(&wanted.location, text, problem);
         }

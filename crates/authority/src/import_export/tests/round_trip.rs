@@ -34,7 +34,8 @@ fn document() -> impl Strategy<Value = String> {
     (text(), prop_oneof![Just(" "), Just("\n"), Just("\r\n\t")]).prop_map(|(sid, space)| {
         let sid = serde_json::Value::from(sid.replace('$', "${$}"));
         format!(
-            "{{{space}\"Version\": \"2012-10-17\",{space}\"Statement\": {{\"Effect\": \"Allow\", \"Action\": \"*\", \"Resource\": \"*\", \
+            "{{{space}\"Version\": \"2012-10-17\",{space}\"Statement\": {{\
+             \"Effect\": \"Allow\", \"Action\": \"*\", \"Resource\": \"*\", \
              \"Condition\": {{\"StringEquals\": {{\"aws:PrincipalTag/x\": {sid}}}}}}}{space}}}"
         )
     })
@@ -170,7 +171,8 @@ fn put(
         inline: inline.clone(),
         attached: attached.clone(),
     })?;
-    let trust = "{\"Version\": \"2012-10-17\", \"Statement\": {\"Effect\": \"Deny\", \"Principal\": \"*\", \"Action\": \"*\"}}";
+    let trust = r#"{"Version": "2012-10-17",
+        "Statement": {"Effect": "Deny", "Principal": "*", "Action": "*"}}"#;
     draft.put(Role {
         account: account.clone(),
         path: path.clone(),
@@ -300,7 +302,8 @@ fn tables(state: &State) -> String {
     } = state;
     let secrets: Vec<&str> = state.access_keys.values().map(|key| key.secret.as_str()).collect();
     format!(
-        "{accounts:#?} {users:#?} {groups:#?} {roles:#?} {profiles:#?} {policies:#?} {aws_policies:#?} {providers:#?} {instances:#?} \
+        "{accounts:#?} {users:#?} {groups:#?} {roles:#?} {profiles:#?} {policies:#?} \
+         {aws_policies:#?} {providers:#?} {instances:#?} \
          {service_accounts:#?} {:#?} {secrets:?}",
         state.access_keys.values().map(|key| (key, key.created)).collect::<Vec<_>>()
     )

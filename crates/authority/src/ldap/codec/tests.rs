@@ -6,7 +6,7 @@ use super::{
     put_integer,
 };
 
-/// What follows tag and length of a message with `id`.
+/// Encodes the body of a message with `id`.
 fn body(id: u32, request: &[u8], rest: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     put_integer(&mut body, id);
@@ -27,12 +27,12 @@ fn request(body: &[u8]) -> Result<Request<'_>, Malformed> {
     parse(body).map(|message| message.request)
 }
 
-/// What `ldapwhoami -x -D cn=jane,dc=orders -w secret` of OpenLDAP 2.5 sends first, as captured.
+/// First message of `ldapwhoami -x -D cn=jane,dc=orders -w secret` of OpenLDAP 2.5, as captured.
 const OPENLDAP_BIND: &[u8] =
     b"\x30\x23\x02\x01\x01\x60\x1e\x02\x01\x03\x04\x11cn=jane,dc=orders\x80\x06secret";
 
 #[test]
-fn openldaps_bind_is_read_and_its_debug_form_is_without_the_password() {
+fn openldaps_bind_is_parsed_and_its_debug_form_omits_the_password() {
     assert_eq!(head(OPENLDAP_BIND), Ok(Head::Whole(OPENLDAP_BIND.len() - 2)));
     let message = parse(&OPENLDAP_BIND[2..]).unwrap();
     assert_eq!(
@@ -46,13 +46,13 @@ fn openldaps_bind_is_read_and_its_debug_form_is_without_the_password() {
 }
 
 #[test]
-fn a_head_is_read_as_it_comes_and_bounded() {
+fn headers_are_read_incrementally_and_lengths_are_limited() {
     assert_eq!(head(b""), Ok(Head::Partial(2)));
     assert_eq!(head(b"\x30"), Ok(Head::Partial(1)));
     assert_eq!(head(b"\x30\x7f"), Ok(Head::Whole(127)));
     assert_eq!(head(b"\x30\x82\x01"), Ok(Head::Partial(1)));
     assert_eq!(head(b"\x30\x82\x01\x00"), Ok(Head::Whole(256)));
-    // Active Directory's clients write every length in four bytes.
+    // Active Directory's clients write each length in four bytes.
     assert_eq!(head(b"\x30\x84\x00\x00\x00\x0c"), Ok(Head::Whole(12)));
     assert_eq!(head(b"\x30\x83\x01\x03\xff"), Ok(Head::Whole(MAX_MESSAGE)));
     for refused in [
@@ -69,7 +69,7 @@ fn a_head_is_read_as_it_comes_and_bounded() {
 }
 
 #[test]
-fn other_requests_are_told_apart() {
+fn other_requests_are_recognised() {
     assert_eq!(request(&body(7, b"\x42\x00", b"")), Ok(Request::Unbind));
     assert_eq!(request(&body(7, b"\x50\x01\x06", b"")), Ok(Request::Abandon));
     for (tag, response) in [(0x63, 0x65), (0x4a, 0x6b), (0x77, 0x78)] {
@@ -78,14 +78,14 @@ fn other_requests_are_told_apart() {
             Ok(Request::Other(ResponseTag(response)))
         );
     }
-    // A response is no request, and neither is a number.
+    // Responses and numbers are not requests.
     for tag in [0x61, 0x65, 0x02, 0x30] {
         assert!(request(&body(7, &value(tag, b""), b"")).is_err(), "{tag}");
     }
 }
 
 #[test]
-fn binds_of_other_kinds_are_refused_with_their_code() {
+fn other_binds_are_rejected_with_their_code() {
     let refused = |bytes: &[u8]| match request(&body(1, bytes, b"")).unwrap() {
         Request::Refused(code) => code,
         other => panic!("{other:?}"),
@@ -102,7 +102,7 @@ fn binds_of_other_kinds_are_refused_with_their_code() {
 }
 
 #[test]
-fn critical_controls_are_refused_and_others_are_passed_over() {
+fn critical_controls_are_rejected_and_others_are_ignored() {
     let bind = bind(3, b"cn=jane,dc=orders", 0x80, b"secret");
     let controls = |control: &[u8]| value(0xa0, &value(SEQUENCE, control));
     let with = |control: &[u8]| {
@@ -120,7 +120,7 @@ fn critical_controls_are_refused_and_others_are_passed_over() {
 }
 
 #[test]
-fn what_is_not_whole_or_not_proper_is_refused() {
+fn truncated_and_malformed_messages_are_rejected() {
     let good = bind(3, b"cn=jane,dc=orders", 0x80, b"secret");
     let whole = body(1, &good, b"");
     assert!(parse(&whole).is_ok());
@@ -144,7 +144,7 @@ fn what_is_not_whole_or_not_proper_is_refused() {
 }
 
 #[test]
-fn responses_are_what_rfc_4511_says() {
+fn responses_are_encoded_as_rfc_4511_specifies() {
     assert_eq!(
         bind_response(MessageId(1), ResultCode::Success, ""),
         b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00"
@@ -161,13 +161,19 @@ fn responses_are_what_rfc_4511_says() {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read(id in 1..=i32::MAX as u32, name: Vec<u8>, length in 0_usize..70_000, byte: u8) {
+    fn encoded_binds_are_parsed(
+        id in 1..=i32::MAX as u32,
+        name: Vec<u8>,
+        length in 0_usize..70_000,
+        byte: u8,
+    ) {
         let password = vec![byte; length];
         let whole = value(SEQUENCE, &body(id, &bind(3, &name, 0x80, &password), b""));
         match head(&whole[..whole.len().min(6)]) {
             Ok(Head::Whole(length)) => {
                 prop_assert!(length <= MAX_MESSAGE);
-                let expected = Message { id: MessageId(id), request: Request::Simple { name: &name, password: &password } };
+                let request = Request::Simple { name: &name, password: &password };
+                let expected = Message { id: MessageId(id), request };
                 prop_assert_eq!(parse(&whole[whole.len() - length..]), Ok(expected));
             }
             other => {
@@ -178,23 +184,24 @@ proptest! {
     }
 
     #[test]
-    fn numbers_are_read_as_they_are_written(number in 0..=i32::MAX as u32) {
+    fn encoded_numbers_are_parsed(number in 0..=i32::MAX as u32) {
         let mut bytes = Vec::new();
         put_integer(&mut bytes, number);
         prop_assert_eq!(Reader(&bytes).integer(), Ok(number));
     }
 
     #[test]
-    fn no_bytes_make_it_panic(bytes: Vec<u8>) {
+    fn arbitrary_bytes_do_not_panic(bytes: Vec<u8>) {
         let _ = head(&bytes);
         let _ = parse(&bytes);
     }
 
     #[test]
-    fn no_change_to_a_bind_makes_it_panic(at in 0_usize..60, byte: u8) {
-        let mut bytes = body(1, &bind(3, b"cn=jane,dc=orders", 0x80, b"secret"), &value(0xa0, &value(SEQUENCE, &value(4, b"1.2"))));
-        if let Some(place) = bytes.get_mut(at) {
-            *place = byte;
+    fn changed_binds_do_not_panic(at in 0_usize..60, byte: u8) {
+        let controls = value(0xa0, &value(SEQUENCE, &value(4, b"1.2")));
+        let mut bytes = body(1, &bind(3, b"cn=jane,dc=orders", 0x80, b"secret"), &controls);
+        if let Some(target) = bytes.get_mut(at) {
+            *target = byte;
         }
         let _ = parse(&bytes);
     }

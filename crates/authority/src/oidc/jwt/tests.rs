@@ -23,7 +23,10 @@ const NOW: u64 = 1_705_320_000;
 /// RFC 7515, appendices A.2 and A.3.
 const RSA_KEY: &str = r#"{"keys": [{"kty": "RSA", "kid": "2010-12-29", "e": "AQAB", "n": "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ"}]}"#;
 const RSA_TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw";
-const EC_KEY: &str = r#"{"keys": [{"kty": "EC", "crv": "P-256", "kid": "e9bc097a-ce51-4036-9562-d2ade882db0d", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}"#;
+const EC_KEY: &str = r#"{"keys": [{
+    "kty": "EC", "crv": "P-256", "kid": "e9bc097a-ce51-4036-9562-d2ade882db0d",
+    "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+    "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}"#;
 const EC_TOKEN: &str = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
 
 fn at(seconds: u64) -> SystemTime {
@@ -31,7 +34,10 @@ fn at(seconds: u64) -> SystemTime {
 }
 
 fn claims() -> Value {
-    json!({ "iss": ISSUER, "sub": "system:serviceaccount:shop:web", "aud": ["sts.amazonaws.com"], "exp": NOW + 600, "iat": NOW, "nbf": NOW })
+    json!({
+        "iss": ISSUER, "sub": "system:serviceaccount:shop:web", "aud": ["sts.amazonaws.com"],
+        "exp": NOW + 600, "iat": NOW, "nbf": NOW,
+    })
 }
 
 fn claiming(name: &str, value: impl Into<Value>) -> Value {
@@ -59,7 +65,8 @@ impl Issuer {
     fn jwk(&self, id: &str) -> Value {
         let point = &self.0.public_key().as_ref()[1..];
         let (x, y) = point.split_at(point.len() / 2);
-        json!({ "kty": "EC", "crv": "P-256", "kid": id, "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y) })
+        let [x, y] = [x, y].map(|coordinate| URL_SAFE_NO_PAD.encode(coordinate));
+        json!({ "kty": "EC", "crv": "P-256", "kid": id, "x": x, "y": y })
     }
 
     fn keys(&self) -> Jwks {
