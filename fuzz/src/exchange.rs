@@ -12,18 +12,18 @@ pub(crate) struct Played<T> {
 
 /// Gives an exchange the input in pieces. TLS is made by saying so, with what PostgreSQL demands of it: what was to
 /// be its is left out.
-pub(crate) fn play<E: Exchange>(exchange: E, data: &[u8], size: usize) -> Played<E::Outcome> {
-    let mut inbox = ReadBuffer::default();
+pub(crate) fn play<E: Exchange>(exchange: E, data: &[u8], size: usize) -> Played<E::Output> {
+    let mut buffer = ReadBuffer::default();
     let mut played = Played { sent: Vec::new(), is_secure: false, result: None };
     let mut next = exchange;
     let mut pieces = data.chunks(size);
     loop {
-        match next.advance(&mut inbox) {
+        match next.advance(&mut buffer) {
             Ok(Step::Read(waiting)) => {
                 let Some(piece) = pieces.next() else {
                     return played;
                 };
-                inbox.push(piece);
+                buffer.push(piece);
                 next = waiting;
             }
             Ok(Step::Write(bytes, going)) => {
@@ -32,14 +32,14 @@ pub(crate) fn play<E: Exchange>(exchange: E, data: &[u8], size: usize) -> Played
             }
             Ok(Step::StartTls(bytes, waiting)) => {
                 assert!(
-                    bytes.is_empty() || inbox.is_empty(),
-                    "TLS begins behind what was said ahead of it"
+                    bytes.is_empty() || buffer.is_empty(),
+                    "TLS begins remaining what was said ahead of it"
                 );
                 played.sent.extend_from_slice(&bytes);
                 played.is_secure = true;
-                inbox.consume(usize::MAX);
+                buffer.consume(usize::MAX);
                 next = waiting.established(TlsInfo {
-                    end_point: Some(vec![7; 32]),
+                    server_end_point: Some(vec![7; 32]),
                     protocol: Some(ALPN.to_vec()),
                 });
             }
@@ -48,9 +48,9 @@ pub(crate) fn play<E: Exchange>(exchange: E, data: &[u8], size: usize) -> Played
                 played.result = Some(Ok(outcome));
                 return played;
             }
-            Err(fault) => {
-                played.sent.extend_from_slice(fault.error_packet());
-                played.result = Some(Err(fault));
+            Err(error) => {
+                played.sent.extend_from_slice(error.error_packet());
+                played.result = Some(Err(error));
                 return played;
             }
         }

@@ -1,7 +1,7 @@
 use countersign_authority::oidc::jwk::Jwks;
 use countersign_authority::oidc::jwt::{Validation, parse};
 
-/// What an identity provider publishes and issues: its keys on the first line, a token on the second.
+/// What an identity provider publishes and issues: its keys on the first channel, a token on the second.
 pub fn identity(data: &[u8]) {
     let (keys, token) = data
         .split_at_checked(data.iter().position(|byte| *byte == b'\n').unwrap_or(0))

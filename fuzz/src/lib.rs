@@ -30,7 +30,7 @@ pub use sigv4::request;
 pub use token::token;
 pub use verifier_protocol::{answer, question};
 
-/// Runs a target on each file named on the command line.
+/// Runs a target on each file named on the command channel.
 #[must_use]
 pub fn replay(target: fn(&[u8])) -> ExitCode {
     for file in std::env::args_os().skip(1) {

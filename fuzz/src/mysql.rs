@@ -1,4 +1,4 @@
-//! MySQL's and MariaDB's logins, from both sides, and the session behind them.
+//! MySQL's and MariaDB's logins, from both sides, and the session remaining them.
 
 use std::sync::{Arc, LazyLock};
 
@@ -20,7 +20,7 @@ static PASSWORD: LazyLock<Option<Arc<MysqlPassword>>> = LazyLock::new(|| {
     Some(Arc::new(MysqlPassword::new(&Secret::new("a-password-that-nobody-guesses")?)))
 });
 
-/// What a client, or whoever reaches the port, says. The first byte chooses the settings and the size of the pieces.
+/// What a client, or whoever reaches the port, says. The first byte chooses the config and the size of the pieces.
 pub fn mysql_login(data: &[u8]) {
     let Some((choice, data)) = data.split_first() else {
         return;
@@ -50,21 +50,21 @@ pub fn mysql_login(data: &[u8]) {
         usize::from(choice / 12) + 1,
     );
     assert!(played.sent.len() < 4096, "a stranger is told a great deal");
-    if let Some(Ok(LoginRequest { wish, .. })) = played.result {
+    if let Some(Ok(LoginRequest { params, .. })) = played.result {
         assert!(!guarded, "somebody is let in without the password");
         assert!(
             tls != ClientTlsMode::Required || played.is_secure,
             "somebody is let in without TLS"
         );
         assert!(
-            Capabilities::FORWARDED.with(Capabilities::PROTOCOL_41).has(wish.capabilities),
+            Capabilities::FORWARDED.with(Capabilities::PROTOCOL_41).has(params.capabilities),
             "what can't be carried is promised"
         );
-        assert_eq!(wish.pool_key(), wish.pool_key().pool_key(), "a pool's key has two forms");
-        let changed = server::ServerChangeUser::new(data, &wish, flavour, ask, played.is_secure)
+        assert_eq!(params.pool_key(), params.pool_key().pool_key(), "a pool's key has two forms");
+        let changed = server::ServerChangeUser::new(data, &params, flavour, ask, played.is_secure)
             .map(|change| play(change, data, usize::MAX).result);
         assert!(
-            !matches!(changed, Ok(Some(Ok(arrival))) if arrival.wish.capabilities != wish.capabilities),
+            !matches!(changed, Ok(Some(Ok(request))) if request.params.capabilities != params.capabilities),
             "a change changes capabilities"
         );
     }
@@ -84,27 +84,27 @@ pub fn mysql_dial(data: &[u8]) {
         Some(password) if !has_token => Credential::Password(password),
         _ => Credential::Token(Zeroizing::new(TOKEN.to_owned())),
     };
-    let wish = LoginParams::new("jane", Some("orders".to_owned()));
-    let settings = client::ClientConfig { wish, security, credential };
-    let played = play(ClientLogin::new(settings.clone()), data, usize::from(choice / 6) + 1);
+    let params = LoginParams::new("jane", Some("orders".to_owned()));
+    let config = client::ClientConfig { params, security, credential };
+    let played = play(ClientLogin::new(config.clone()), data, usize::from(choice / 6) + 1);
     assert!(played.sent.len() < 64 * 1024, "a server is told a great deal");
     let told = played.sent.windows(TOKEN.len()).any(|window| window == TOKEN.as_bytes());
     assert!(
         !told || played.is_secure || security == TransportSecurity::Plain { trusted: true },
         "somebody could read the token"
     );
-    let whole = play(ClientLogin::new(settings), data, usize::MAX);
+    let whole = play(ClientLogin::new(config), data, usize::MAX);
     match (played.result, whole.result) {
         (Some(Ok(one)), Some(Ok(other))) => {
             assert_eq!(one.ok, other.ok, "a server is understood differently when it is cut")
         }
-        // TLS leaves out what is in the inbox, which differs.
+        // TLS leaves out what is in the buffer, which differs.
         (Some(Ok(_)), None | Some(Err(_))) => {
             assert!(played.is_secure, "a server is understood differently when it is cut")
         }
-        (Some(Err(fault)), _) => {
+        (Some(Err(error)), _) => {
             let said = data.windows(TOKEN.len()).any(|window| window == TOKEN.as_bytes());
-            assert!(said || !fault.to_string().contains(TOKEN), "an error shows the token");
+            assert!(said || !error.to_string().contains(TOKEN), "an error shows the token");
         }
         _ => {}
     }
@@ -123,10 +123,10 @@ pub fn mysql_stream(data: &[u8]) {
     let (mut whole, mut cut) = (Talk::new(capabilities), Talk::new(capabilities));
     let size = usize::from(choice / 8) + 1;
     let mut rest = data;
-    while let Some((turn, behind)) = rest.split_first() {
-        let (said, behind) =
-            behind.split_at_checked(usize::from(turn / 2)).unwrap_or((behind, &[]));
-        rest = behind;
+    while let Some((turn, remaining)) = rest.split_first() {
+        let (said, remaining) =
+            remaining.split_at_checked(usize::from(turn / 2)).unwrap_or((remaining, &[]));
+        rest = remaining;
         if said.is_empty() {
             continue;
         }
@@ -143,7 +143,7 @@ pub fn mysql_stream(data: &[u8]) {
 
 /// A session that is followed, and what is held of the client's.
 struct Talk {
-    dialogue: SessionTracker,
+    tracker: SessionTracker,
     held: Vec<u8>,
     forwarded: usize,
     errands: usize,
@@ -153,7 +153,7 @@ struct Talk {
 impl Talk {
     fn new(capabilities: Capabilities) -> Self {
         Self {
-            dialogue: SessionTracker::new(capabilities, 2),
+            tracker: SessionTracker::new(capabilities, 2),
             held: Vec::new(),
             forwarded: 0,
             errands: 0,
@@ -163,12 +163,12 @@ impl Talk {
 
     fn hear(&mut self, is_client: bool, said: &[u8]) {
         if !is_client {
-            self.dialogue.answers(said);
+            self.tracker.answers(said);
             return;
         }
         self.held.extend_from_slice(said);
         while !self.over {
-            let Ok(passage) = self.dialogue.requests(&self.held) else {
+            let Ok(passage) = self.tracker.requests(&self.held) else {
                 // What stood in front of it is not told.
                 (self.over, self.forwarded) = (true, 0);
                 return;
@@ -209,9 +209,9 @@ impl Talk {
 
     /// What can be seen from outside.
     fn seen(&self) -> (usize, usize, bool, [bool; 3], Option<u16>) {
-        let Self { dialogue, .. } = self;
-        let states = [dialogue.is_idle(), dialogue.is_left_idle(), dialogue.is_lost()];
+        let Self { tracker, .. } = self;
+        let states = [tracker.is_idle(), tracker.has_quit_idle(), tracker.is_desynced()];
         assert!(!states.iter().all(|state| *state), "a session is everything at once");
-        (self.forwarded, self.errands, self.over, states, dialogue.status())
+        (self.forwarded, self.errands, self.over, states, tracker.status())
     }
 }

@@ -1,4 +1,4 @@
-//! PostgreSQL's logins, from both sides, and the session behind them.
+//! PostgreSQL's logins, from both sides, and the session remaining them.
 
 use std::sync::{Arc, LazyLock};
 
@@ -18,7 +18,7 @@ const TOKEN: &str = "token-that-nobody-reads-along";
 static VERIFIER: LazyLock<Option<Arc<ScramVerifier>>> =
     LazyLock::new(|| ScramVerifier::new(&Secret::new("password")?).ok().map(Arc::new));
 
-/// What a client, or whoever reaches the port, says. The first byte chooses the settings and the size of the pieces.
+/// What a client, or whoever reaches the port, says. The first byte chooses the config and the size of the pieces.
 pub fn pg_login(data: &[u8]) {
     let Some((choice, data)) = data.split_first() else {
         return;
@@ -109,8 +109,8 @@ pub fn pg_dial(data: &[u8]) {
                 "a server fills the memory"
             );
         }
-        Some(Err(fault)) => assert!(
-            !fault.to_string().contains(TOKEN)
+        Some(Err(error)) => assert!(
+            !error.to_string().contains(TOKEN)
                 || data.windows(TOKEN.len()).any(|w| w == TOKEN.as_bytes()),
             "an error shows the token"
         ),

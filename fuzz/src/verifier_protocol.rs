@@ -31,7 +31,7 @@ pub fn question(data: &[u8]) {
     }
 }
 
-/// What a verifier, or whatever sits behind the socket, answers to a server's module.
+/// What a verifier, or whatever sits remaining the socket, answers to a server's module.
 pub fn answer(data: &[u8]) {
     let Some(question) = asked() else { return };
     if round_trip(&mut Answering(Cursor::new(data)), &question).is_ok() {

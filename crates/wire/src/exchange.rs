@@ -1,4 +1,4 @@
-//! What all four logins have in common: what they ask of the socket, and how they fail.
+//! Common parts of the four logins: requests to the socket's owner, credentials and errors.
 
 use std::fmt;
 
@@ -7,118 +7,125 @@ use zeroize::Zeroizing;
 
 use crate::read_buffer::ReadBuffer;
 
-/// One side of a login, as a value: each step consumes it and gives the next.
+/// One side of a protocol exchange, such as a login. Each step consumes the value and returns its
+/// successor.
 pub trait Exchange: Sized {
-    /// What the login comes to.
-    type Outcome;
+    /// Result of a successful exchange.
+    type Output;
 
-    /// Takes what it can of what has come, and says what is to be done next.
+    /// Consumes as much of `buffer` as possible and returns the next action on the socket.
     ///
     /// # Errors
-    /// The [`Fault`] that ends the login. Where [`Fault::error_packet`] has bytes, they are sent before the socket is closed.
-    fn advance(self, inbox: &mut ReadBuffer) -> Result<Step<Self>, ProtocolError>;
+    /// Returns the [`ProtocolError`] that ends the exchange. If [`ProtocolError::error_packet`] is
+    /// not empty, the caller sends it before it closes the socket.
+    fn advance(self, buffer: &mut ReadBuffer) -> Result<Step<Self>, ProtocolError>;
 }
 
-/// What is to be done with the socket.
+/// Next action on the socket.
 pub enum Step<E: Exchange> {
-    /// More must be read into the inbox, then `advance` again.
+    /// Read more bytes into the buffer, then call `advance`.
     Read(E),
-    /// These bytes are to be sent, then `advance` again without reading. They may hold a password: they are wiped.
+    /// Send these bytes, then call `advance` without reading. They may contain a password and are
+    /// wiped on drop.
     Write(Zeroizing<Vec<u8>>, E),
-    /// The bytes are to be sent as they are, then TLS begins; what is still in the inbox is TLS already (it has to be empty
-    /// where bytes are sent: whoever talks ahead of TLS is refused). Then [`Secure::established`], and on with what that gives.
+    /// Send these bytes unencrypted, then start TLS. Bytes left in the buffer already belong to
+    /// TLS; if there are bytes to send, the buffer is empty, because unencrypted data before TLS is
+    /// rejected. Continue with the exchange that [`AwaitTls::established`] returns.
     StartTls(Vec<u8>, Box<dyn AwaitTls<E>>),
-    /// The login is over. The bytes, if any, are to be sent first.
-    Done(Vec<u8>, E::Outcome),
+    /// Send these bytes, if any. The exchange is finished.
+    Done(Vec<u8>, E::Output),
 }
 
 impl<E: Exchange> fmt::Debug for Step<E> {
-    /// What would be sent is not shown.
+    /// Shows the number of bytes to send, not their content.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Read(_) => f.write_str("Read"),
             Self::Write(bytes, _) => write!(f, "Write({} bytes)", bytes.len()),
-            Self::StartTls(bytes, _) => write!(f, "Secure({} bytes)", bytes.len()),
+            Self::StartTls(bytes, _) => write!(f, "StartTls({} bytes)", bytes.len()),
             Self::Done(bytes, _) => write!(f, "Done({} bytes)", bytes.len()),
         }
     }
 }
 
-/// A login that waits for TLS.
+/// Exchange that waits for the TLS handshake.
 pub trait AwaitTls<E>: Send {
-    /// Goes on within TLS.
-    fn established(self: Box<Self>, peer: TlsInfo) -> E;
+    /// Returns the exchange that continues inside TLS.
+    fn established(self: Box<Self>, tls: TlsInfo) -> E;
 }
 
 impl<E> fmt::Debug for dyn AwaitTls<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secure")
+        f.write_str("AwaitTls")
     }
 }
 
-/// What TLS says about the connection once it stands.
+/// Facts about an established TLS connection.
 #[derive(Debug, Clone, Default)]
 pub struct TlsInfo {
-    /// `tls-server-end-point` (RFC 5929): the hash of the server's certificate, for SCRAM's channel binding. For a login it is
-    /// our own certificate's, for a dial the server's. `None` where it can't be computed.
-    pub end_point: Option<Vec<u8>>,
-    /// What both agreed to speak within (ALPN, RFC 7301), where they did.
-    pub protocol: Option<Vec<u8>>,
+    /// Channel binding data `tls-server-end-point` (RFC 5929) for SCRAM: the hash of the server's
+    /// certificate. On the server side it is this process's own certificate. `None` if it cannot be
+    /// computed.
+    pub server_end_point: Option<Vec<u8>>,
+    /// Protocol negotiated by ALPN (RFC 7301), if any.
+    pub alpn_protocol: Option<Vec<u8>>,
 }
 
-/// Why a login ends without an outcome. Nothing in it is secret.
+/// Error that ends an exchange. It contains no secret.
 #[derive(Debug, thiserror::Error)]
 pub enum ProtocolError {
-    /// The other side does not keep to the protocol, or goes over a limit.
+    /// The peer violates the protocol or exceeds a limit.
     #[error("{detail}")]
     Protocol {
-        /// What it did, in our words.
+        /// Description for the log.
         detail: String,
-        /// The protocol's own error for it, as bytes to send; empty where it would not be understood.
+        /// The protocol's own error message to send to the peer; empty if the peer would not
+        /// understand it.
         error_packet: Vec<u8>,
     },
-    /// The other side speaks the protocol, but asks for what can't be given (or the server for what we won't give, like a
-    /// token without TLS).
+    /// The peer requests an unsupported feature, or the server requests something that this side
+    /// refuses, such as a token without TLS.
     #[error("{detail}")]
     Unsupported {
-        /// What was asked for, and what to do instead.
+        /// Description with remedy.
         detail: String,
         /// As in `Protocol`.
         error_packet: Vec<u8>,
     },
-    /// The client did not prove to be who it says it is; or the server wants a proof of this user that there is none of.
+    /// The client failed to authenticate, or the server requests an authentication that this user's
+    /// credential cannot provide.
     #[error("{detail}")]
     Denied {
-        /// Who, in our words.
+        /// Description that names the user.
         detail: String,
         /// As in `Protocol`.
         error_packet: Vec<u8>,
     },
-    /// The server refused the login, in its own words.
+    /// The server rejected the login or command with its own error.
     #[error("{0}")]
     Refused(ServerError),
 }
 
 impl ProtocolError {
-    /// A violation without a word to the other side.
+    /// Creates a violation that sends nothing to the peer.
     #[must_use]
     pub fn protocol(detail: impl Into<String>) -> Self {
         Self::Protocol { detail: detail.into(), error_packet: Vec::new() }
     }
 
-    /// Something that can't be done, without a word to the other side.
+    /// Creates an error about an unsupported feature that sends nothing to the peer.
     #[must_use]
     pub fn unsupported(detail: impl Into<String>) -> Self {
         Self::Unsupported { detail: detail.into(), error_packet: Vec::new() }
     }
 
-    /// A proof that can't be given, without a word to the other side.
+    /// Creates an authentication error that sends nothing to the peer.
     #[must_use]
     pub fn denied(detail: impl Into<String>) -> Self {
         Self::Denied { detail: detail.into(), error_packet: Vec::new() }
     }
 
-    /// What is sent to the other side before the socket is closed.
+    /// Returns the bytes to send to the peer before the socket is closed.
     #[must_use]
     pub fn error_packet(&self) -> &[u8] {
         match self {
@@ -130,39 +137,42 @@ impl ProtocolError {
     }
 }
 
-/// An error as a server words it.
+/// Error message of a database server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct ServerError {
-    /// SQLSTATE of PostgreSQL; number and SQLSTATE of MySQL, as `1045 (28000)`.
+    /// PostgreSQL's SQLSTATE, or MySQL's error number and SQLSTATE in the form `1045 (28000)`.
     pub code: String,
-    /// The message for people.
+    /// Human-readable message.
     pub message: String,
-    /// The payload of the protocol's error message (PostgreSQL: the fields of `ErrorResponse`; MySQL: the ERR packet from 0xff
-    /// on), to be handed on unchanged.
+    /// Payload of the protocol's error message, to forward unchanged: the fields of PostgreSQL's
+    /// `ErrorResponse`, or MySQL's ERR packet from its first byte, 0xff.
     pub payload: Vec<u8>,
 }
 
-/// How a login of ours to a server is secured.
+/// Transport security that a client login requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransportSecurity {
-    /// TLS or nothing.
+    /// TLS. Without it there is no login.
     Required,
-    /// No TLS. A token or a clear-text password is then refused to the server, unless the socket never leaves the machine.
+    /// No TLS. The login never sends a token or a clear-text password, unless the socket is
+    /// trusted.
     Plain {
-        /// The socket is a Unix socket or on loopback, and whoever set the target up said so by name.
+        /// The socket is a Unix socket or on loopback, and the operator explicitly allowed clear
+        /// text on it.
         trusted: bool,
     },
 }
 
-/// What is proved to a server.
+/// Credential of a client login.
 #[derive(Clone)]
 pub enum Credential {
-    /// An IAM token: it goes out as it is, so only where nobody reads along, and never as what it isn't, a password.
+    /// IAM token. It is sent in clear text, so only over TLS or a trusted socket, and is never used
+    /// as a password for hashing methods.
     Token(Zeroizing<String>),
-    /// A password.
+    /// Password.
     Password(Secret),
-    /// Nothing: the server lets the user in by other means.
+    /// None: the server authenticates the user by other means.
     None,
 }
 
@@ -171,18 +181,19 @@ impl fmt::Debug for Credential {
         f.write_str(match self {
             Self::Token(_) => "Token([redacted])",
             Self::Password(_) => "Password([redacted])",
-            Self::None => "Nothing",
+            Self::None => "None",
         })
     }
 }
 
-/// Whether clients are offered TLS.
+/// TLS policy of the server side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientTlsMode {
-    /// There is none.
+    /// TLS is not offered.
     Off,
-    /// Who wants it gets it.
+    /// TLS is optional.
     Offered,
-    /// Who comes without it is refused. To cancel a statement of PostgreSQL's nobody needs it: libpq before 17 does that without.
+    /// Logins without TLS are rejected. PostgreSQL's cancel requests are exempt: libpq before 17
+    /// sends them without TLS.
     Required,
 }

@@ -1,5 +1,6 @@
-//! MySQL from 5.7 on and MariaDB from 10.2 on, handshake v10, as "Client/Server Protocol" of MySQL's source documentation and
-//! MariaDB's "Clients & Utilities → Server and Client Protocol" have it.
+//! Handshake v10 of MySQL 5.7 and later and MariaDB 10.2 and later, as in "Client/Server Protocol"
+//! of MySQL's source documentation and "Clients & Utilities → Server and Client Protocol" of
+//! MariaDB's documentation.
 
 pub mod auth_plugins;
 pub mod capabilities;

@@ -1,6 +1,7 @@
-//! PostgreSQL, protocol 3.0 and 3.2, as PostgreSQL 18's manual has it in "Frontend/Backend Protocol".
+//! PostgreSQL's protocol versions 3.0 and 3.2, as in "Frontend/Backend Protocol" of PostgreSQL 18's
+//! manual.
 
-pub mod cancel;
+pub mod cancel_key;
 pub mod cancel_request;
 pub mod client;
 pub mod codec;
@@ -12,5 +13,5 @@ pub mod stream;
 #[cfg(test)]
 mod testing;
 
-pub use cancel::CancelKey;
+pub use cancel_key::CancelKey;
 pub use startup::StartupParams;

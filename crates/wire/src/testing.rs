@@ -1,189 +1,183 @@
-//! Drives exchanges in memory: what both ends of a login say goes from one to the other, in pieces of any size.
+//! In-memory driver for exchanges. It delivers bytes between both ends of a login in pieces of any
+//! size.
 
 use std::fmt::Debug;
 
 use crate::exchange::{AwaitTls, Exchange, ProtocolError, Step, TlsInfo};
 use crate::read_buffer::ReadBuffer;
 
-/// The most steps that one piece of input may lead to: an exchange that takes more goes round in a circle.
+/// Maximum number of steps after one piece of input; more means an endless loop.
 const MAX_STEPS: usize = 10_000;
 
-/// What stands for a `ClientHello`.
-const HELLO: [u8; 1] = [0x16];
-
-/// One end of a login, with its inbox.
+/// One end of a login, with its read buffer.
 pub(crate) struct Side<E: Exchange> {
     phase: Phase<E>,
-    inbox: ReadBuffer,
+    buffer: ReadBuffer,
     sent: Vec<u8>,
 }
 
 enum Phase<E: Exchange> {
     Reading(E),
-    Securing(Box<dyn AwaitTls<E>>),
-    Over(Result<E::Outcome, ProtocolError>),
-    /// While it is being driven.
-    Moving,
+    AwaitingTls(Box<dyn AwaitTls<E>>),
+    Finished(Result<E::Output, ProtocolError>),
+    /// Placeholder during a step.
+    Running,
 }
 
 impl<E: Exchange> Side<E>
 where
-    E::Outcome: Debug,
+    E::Output: Debug,
 {
-    /// Goes as far as it gets without a byte.
+    /// Advances the exchange until it needs input.
     pub(crate) fn new(exchange: E) -> Self {
         let mut side =
-            Self { phase: Phase::Moving, inbox: ReadBuffer::default(), sent: Vec::new() };
+            Self { phase: Phase::Running, buffer: ReadBuffer::default(), sent: Vec::new() };
         side.run(exchange);
         side
     }
 
-    /// Gives it bytes.
+    /// Delivers bytes.
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> &mut Self {
-        self.inbox.push(bytes);
-        match std::mem::replace(&mut self.phase, Phase::Moving) {
+        self.buffer.push(bytes);
+        match std::mem::replace(&mut self.phase, Phase::Running) {
             Phase::Reading(exchange) => self.run(exchange),
             other => self.phase = other,
         }
         self
     }
 
-    /// Gives it bytes one by one.
-    pub(crate) fn feed_slowly(&mut self, bytes: &[u8]) -> &mut Self {
+    /// Delivers bytes one by one.
+    pub(crate) fn feed_bytewise(&mut self, bytes: &[u8]) -> &mut Self {
         for byte in bytes {
             self.feed(&[*byte]);
         }
         self
     }
 
-    /// TLS stands: what was in the inbox was its.
-    pub(crate) fn secure(&mut self, peer: TlsInfo) -> &mut Self {
-        let Phase::Securing(securing) = std::mem::replace(&mut self.phase, Phase::Moving) else {
-            panic!("it does not wait for TLS")
+    /// Completes the TLS handshake, which consumes the buffered bytes.
+    pub(crate) fn establish_tls(&mut self, tls: TlsInfo) -> &mut Self {
+        let Phase::AwaitingTls(next) = std::mem::replace(&mut self.phase, Phase::Running) else {
+            panic!("the exchange does not wait for TLS")
         };
-        self.inbox.consume(usize::MAX);
-        self.run(securing.established(peer));
+        self.buffer.consume(usize::MAX);
+        self.run(next.established(tls));
         self
     }
 
-    /// What it has sent since this was last asked.
+    /// Returns the bytes sent since the last call.
     pub(crate) fn sent(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.sent)
     }
 
-    /// What has come and was not taken.
+    /// Returns the bytes that were delivered and not consumed.
     pub(crate) fn unread(&self) -> &[u8] {
-        self.inbox.unread()
+        self.buffer.unread()
     }
 
-    pub(crate) fn is_securing(&self) -> bool {
-        matches!(self.phase, Phase::Securing(_))
+    pub(crate) fn awaits_tls(&self) -> bool {
+        matches!(self.phase, Phase::AwaitingTls(_))
     }
 
     pub(crate) fn is_reading(&self) -> bool {
         matches!(self.phase, Phase::Reading(_))
     }
 
-    /// What it came to, which has to be good.
-    pub(crate) fn outcome(self) -> E::Outcome {
+    /// Returns the output of a successful exchange.
+    pub(crate) fn output(self) -> E::Output {
         match self.phase {
-            Phase::Over(Ok(outcome)) => outcome,
-            Phase::Over(Err(fault)) => panic!("it failed: {fault}"),
-            _ => panic!("it is not over"),
+            Phase::Finished(Ok(output)) => output,
+            Phase::Finished(Err(error)) => panic!("the exchange failed: {error}"),
+            _ => panic!("the exchange is not finished"),
         }
     }
 
-    /// Why it failed, which it has to have.
-    pub(crate) fn fault(self) -> ProtocolError {
+    /// Returns the error of a failed exchange.
+    pub(crate) fn error(self) -> ProtocolError {
         match self.phase {
-            Phase::Over(Err(fault)) => fault,
-            Phase::Over(Ok(outcome)) => panic!("it came to {outcome:?}"),
-            _ => panic!("it is not over"),
+            Phase::Finished(Err(error)) => error,
+            Phase::Finished(Ok(output)) => panic!("the exchange succeeded: {output:?}"),
+            _ => panic!("the exchange is not finished"),
         }
     }
 
-    /// What it came to; `None` where it waits.
-    pub(crate) fn result(self) -> Option<Result<E::Outcome, ProtocolError>> {
-        if let Phase::Over(result) = self.phase { Some(result) } else { None }
+    /// Returns the result; `None` while the exchange waits.
+    pub(crate) fn result(self) -> Option<Result<E::Output, ProtocolError>> {
+        if let Phase::Finished(result) = self.phase { Some(result) } else { None }
     }
 
     fn run(&mut self, mut exchange: E) {
         for _ in 0..MAX_STEPS {
-            match exchange.advance(&mut self.inbox) {
+            match exchange.advance(&mut self.buffer) {
                 Ok(Step::Read(next)) => return self.phase = Phase::Reading(next),
                 Ok(Step::Write(bytes, next)) => {
-                    assert!(!bytes.is_empty(), "it writes nothing");
+                    assert!(!bytes.is_empty(), "an empty write");
                     self.sent.extend_from_slice(&bytes);
                     exchange = next;
                 }
-                Ok(Step::StartTls(bytes, securing)) => {
+                Ok(Step::StartTls(bytes, next)) => {
                     assert!(
-                        bytes.is_empty() || self.inbox.is_empty(),
-                        "what came ahead of TLS is still there"
+                        bytes.is_empty() || self.buffer.is_empty(),
+                        "unencrypted data before TLS is still buffered"
                     );
                     self.sent.extend_from_slice(&bytes);
-                    return self.phase = Phase::Securing(securing);
+                    return self.phase = Phase::AwaitingTls(next);
                 }
-                Ok(Step::Done(bytes, outcome)) => {
+                Ok(Step::Done(bytes, output)) => {
                     self.sent.extend_from_slice(&bytes);
-                    return self.phase = Phase::Over(Ok(outcome));
+                    return self.phase = Phase::Finished(Ok(output));
                 }
-                Err(fault) => {
-                    self.sent.extend_from_slice(fault.error_packet());
-                    return self.phase = Phase::Over(Err(fault));
+                Err(error) => {
+                    self.sent.extend_from_slice(error.error_packet());
+                    return self.phase = Phase::Finished(Err(error));
                 }
             }
         }
-        panic!("it takes more than {MAX_STEPS} steps");
+        panic!("the exchange takes more than {MAX_STEPS} steps");
     }
 }
 
-/// Lets a dial talk to a login, at most `piece` bytes at once, until neither has anything left to say. TLS is made where both wait
-/// for it, with the server's `end_point`. `welcome` is what whoever drives the login sends behind it.
-pub(crate) fn converse<D, L>(
-    dial: D,
-    login: L,
-    end_point: Option<&[u8]>,
+/// Connects a client to a server, delivering at most `piece` bytes at once, until neither sends
+/// anything. If both wait for TLS, establishes it with `server_end_point`. After the server's
+/// success, its end sends the result of `login_ok`.
+pub(crate) fn converse<C, S>(
+    client: C,
+    server: S,
+    server_end_point: Option<&[u8]>,
     piece: usize,
-    welcome: impl Fn(&L::Outcome) -> Vec<u8>,
-) -> (Side<D>, Side<L>)
+    login_ok: impl Fn(&S::Output) -> Vec<u8>,
+) -> (Side<C>, Side<S>)
 where
-    D: Exchange,
-    L: Exchange,
-    D::Outcome: Debug,
-    L::Outcome: Debug,
+    C: Exchange,
+    S: Exchange,
+    C::Output: Debug,
+    S::Output: Debug,
 {
-    let peer = || TlsInfo {
-        end_point: end_point.map(<[u8]>::to_vec),
-        protocol: Some(b"postgresql".to_vec()),
+    let tls = || TlsInfo {
+        server_end_point: server_end_point.map(<[u8]>::to_vec),
+        alpn_protocol: Some(b"postgresql".to_vec()),
     };
-    let (mut dial, mut login) = (Side::new(dial), Side::new(login));
-    let mut welcomed = false;
+    let (mut client, mut server) = (Side::new(client), Side::new(server));
+    let mut accepted = false;
     loop {
-        if let (Phase::Over(Ok(outcome)), false) = (&login.phase, welcomed) {
-            let bytes = welcome(outcome);
-            login.sent.extend(bytes);
-            welcomed = true;
+        if let (Phase::Finished(Ok(output)), false) = (&server.phase, accepted) {
+            let bytes = login_ok(output);
+            server.sent.extend(bytes);
+            accepted = true;
         }
-        let (asked, answered) = (dial.sent(), login.sent());
-        for bytes in asked.chunks(piece) {
-            login.feed(bytes);
+        let (requests, responses) = (client.sent(), server.sent());
+        for bytes in requests.chunks(piece) {
+            server.feed(bytes);
         }
-        for bytes in answered.chunks(piece) {
-            dial.feed(bytes);
+        for bytes in responses.chunks(piece) {
+            client.feed(bytes);
         }
-        if !asked.is_empty() || !answered.is_empty() {
+        if !requests.is_empty() || !responses.is_empty() {
             continue;
         }
-        match (dial.is_securing(), login.is_securing()) {
-            (true, true) => {
-                login.secure(peer());
-                dial.secure(peer());
-            }
-            (true, false) if login.is_reading() && login.unread().is_empty() => {
-                login.feed(&HELLO);
-            }
-            _ => return (dial, login),
+        if !client.awaits_tls() || !server.awaits_tls() {
+            return (client, server);
         }
+        server.establish_tls(tls());
+        client.establish_tls(tls());
     }
 }

@@ -132,7 +132,7 @@ impl Protocol for Postgres {
         let parameters = Vec::new();
         let database = target.database.clone().unwrap_or_else(|| MAINTENANCE.to_owned());
         Some(StartupParams {
-            minor: codec::NEWEST_MINOR,
+            minor: codec::LATEST_MINOR,
             user,
             database: Some(database),
             parameters,

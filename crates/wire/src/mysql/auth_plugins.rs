@@ -1,4 +1,4 @@
-//! What passwords are proved by: plugins' names, and what they make of a password and a nonce.
+//! Authentication plugins: their names, and their functions of password and nonce.
 
 use std::fmt;
 
@@ -10,41 +10,43 @@ use sha2::{Sha256, Sha512};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::greeting::NONCE;
-
-/// SHA-1, since 4.1. The default of MariaDB, gone from MySQL 9.
+/// SHA-1 plugin, since MySQL 4.1: MariaDB's default, removed from MySQL 9.
 pub const NATIVE: &str = "mysql_native_password";
 
-/// SHA-256, the default of MySQL since 8.0.
+/// SHA-256 plugin, MySQL's default since 8.0.
 pub const CACHING_SHA2: &str = "caching_sha2_password";
 
-/// SHA-256 without a cache: within TLS the password as it is.
+/// SHA-256 plugin without a cache. Within TLS it sends the password in clear text.
 pub const SHA256: &str = "sha256_password";
 
-/// The password as it is.
+/// Clear-text plugin.
 pub const CLEAR: &str = "mysql_clear_password";
 
-/// MariaDB's by a signature.
+/// MariaDB's signature plugin.
 pub const ED25519: &str = "client_ed25519";
 
-/// What was before 4.1: broken.
+/// Insecure plugin from before MySQL 4.1.
 pub const OLD: &str = "mysql_old_password";
 
-/// `fast_auth_success` of `caching_sha2_password`: the scramble was enough.
-pub(super) const FAST: u8 = 3;
+/// `fast_auth_success` of `caching_sha2_password`: the server accepted the scramble.
+pub(super) const FAST_AUTH_SUCCESS: u8 = 3;
 
-/// `perform_full_authentication` of `caching_sha2_password`: the server wants the password itself.
-pub(super) const FULL: u8 = 4;
+/// `perform_full_authentication` of `caching_sha2_password`: the server requires the password in
+/// clear text.
+pub(super) const FULL_AUTHENTICATION: u8 = 4;
 
-/// Of MariaDB's nonce for `client_ed25519`, in bytes (`NONCE_BYTES` in its `auth_ed25519`).
+/// Length of a nonce, in bytes (`SCRAMBLE_LENGTH`). A terminating zero follows it.
+pub(super) const NONCE_LEN: usize = 20;
+
+/// Length of MariaDB's nonce for `client_ed25519`, in bytes (`NONCE_BYTES` in its `auth_ed25519`).
 pub(super) const ED25519_NONCE: usize = 32;
 
-/// A password as its proofs are verified: hashed, so that it isn't kept itself.
+/// Hashes of a password, which verify its proofs.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct MysqlPassword {
-    /// SHA-1 of SHA-1.
+    /// SHA1(SHA1(password))
     native: [u8; 20],
-    /// SHA-256 of SHA-256.
+    /// SHA256(SHA256(password))
     sha256: [u8; 32],
 }
 
@@ -56,8 +58,8 @@ impl MysqlPassword {
         Self { native: twice::<Sha1, 20>(password), sha256: twice::<Sha256, 32>(password) }
     }
 
-    /// Whether what `mysql_native_password` sent was made from the password and this nonce.
-    pub(super) fn proves_native(&self, proof: &[u8], nonce: &[u8]) -> bool {
+    /// Verifies a proof by `mysql_native_password`.
+    pub(super) fn verify_native(&self, proof: &[u8], nonce: &[u8]) -> bool {
         let Ok(proof) = <[u8; 20]>::try_from(proof) else {
             return false;
         };
@@ -68,8 +70,8 @@ impl MysqlPassword {
         <[u8; 20]>::from(Sha1::digest(*once)).ct_eq(&self.native).into()
     }
 
-    /// Whether what `caching_sha2_password` sent was made from the password and this nonce.
-    pub(super) fn proves_sha256(&self, proof: &[u8], nonce: &[u8]) -> bool {
+    /// Verifies a proof by `caching_sha2_password`.
+    pub(super) fn verify_caching_sha2(&self, proof: &[u8], nonce: &[u8]) -> bool {
         let Ok(proof) = <[u8; 32]>::try_from(proof) else {
             return false;
         };
@@ -80,8 +82,8 @@ impl MysqlPassword {
         <[u8; 32]>::from(Sha256::digest(*once)).ct_eq(&self.sha256).into()
     }
 
-    /// Whether it is this password.
-    pub(super) fn is(&self, password: &[u8]) -> bool {
+    /// Verifies a password in clear text.
+    pub(super) fn verify_clear_text(&self, password: &[u8]) -> bool {
         twice::<Sha256, 32>(password).ct_eq(&self.sha256).into()
     }
 }
@@ -105,22 +107,25 @@ fn xor<const N: usize>(mut one: [u8; N], other: [u8; N]) -> [u8; N] {
     one
 }
 
-/// `mysql_native_password`: SHA1(password) XOR SHA1(nonce, SHA1(SHA1(password))).
+/// Returns the proof of `mysql_native_password`: SHA1(password) XOR SHA1(nonce,
+/// SHA1(SHA1(password))).
 pub(super) fn native(password: &[u8], nonce: &[u8]) -> Vec<u8> {
     let once = Zeroizing::new(<[u8; 20]>::from(Sha1::digest(password)));
     let mask = Sha1::new().chain_update(nonce).chain_update(Sha1::digest(*once)).finalize();
     xor(*once, mask.into()).to_vec()
 }
 
-/// `caching_sha2_password`: SHA256(password) XOR SHA256(SHA256(SHA256(password)), nonce).
+/// Returns the proof of `caching_sha2_password`: SHA256(password) XOR
+/// SHA256(SHA256(SHA256(password)), nonce).
 pub(super) fn caching_sha2(password: &[u8], nonce: &[u8]) -> Vec<u8> {
     let once = Zeroizing::new(<[u8; 32]>::from(Sha256::digest(password)));
     let mask = Sha256::new().chain_update(Sha256::digest(*once)).chain_update(nonce).finalize();
     xor(*once, mask.into()).to_vec()
 }
 
-/// `client_ed25519`: a signature over the nonce (RFC 8032, section 5.1.6), where the password itself is what is hashed to the
-/// secret scalar and prefix, of whatever length it is: no key of 32 bytes stands for it, and so no library's `sign` does it.
+/// Returns the proof of `client_ed25519`: a signature over the nonce (RFC 8032, section 5.1.6). The
+/// secret scalar and the prefix are a hash of the password, which has any length, instead of a key
+/// of 32 bytes. So the `sign` function of Ed25519 libraries cannot compute it.
 pub(super) fn ed25519(password: &[u8], nonce: &[u8]) -> Vec<u8> {
     let expanded = Zeroizing::new(<[u8; 64]>::from(Sha512::digest(password)));
     let (lower, prefix) = expanded.split_at(32);
@@ -136,18 +141,18 @@ pub(super) fn ed25519(password: &[u8], nonce: &[u8]) -> Vec<u8> {
             .chain_update(public.as_bytes())
             .chain_update(nonce),
     );
-    let answer = challenge * *secret + *round;
-    [*commitment.as_bytes(), answer.to_bytes()].concat()
+    let response = challenge * *secret + *round;
+    [*commitment.as_bytes(), response.to_bytes()].concat()
 }
 
 fn wide(hash: Sha512) -> Scalar {
     Scalar::from_bytes_mod_order_wide(&hash.finalize().into())
 }
 
-/// A nonce that nobody can guess: as MySQL's own, of ASCII without zeros, which end a text, and without `$`, which parts fields
-/// of a stored password.
+/// Returns a random nonce. Like MySQL's it is ASCII without zeros, which terminate strings, and
+/// without `$`, which separates the fields of a stored password.
 pub(super) fn nonce() -> Result<Vec<u8>, getrandom::Error> {
-    let mut bytes = [0; NONCE];
+    let mut bytes = [0; NONCE_LEN];
     getrandom::fill(&mut bytes)?;
     Ok(bytes
         .iter()

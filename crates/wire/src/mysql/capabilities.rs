@@ -1,4 +1,5 @@
-//! What client and server agree on: MySQL's `CLIENT_…` in the low 32 bits, MariaDB's `MARIADB_CLIENT_…` in the high ones.
+//! Capability flags: MySQL's `CLIENT_…` in the low 32 bits, MariaDB's `MARIADB_CLIENT_…` in the
+//! high 32 bits.
 
 use std::fmt;
 use std::ops::{BitAnd, BitOr};
@@ -18,17 +19,18 @@ macro_rules! capabilities {
 }
 
 capabilities! {
-    /// Of a server or a client that is MySQL's. MariaDB's own set it not, which says that the high 32 bits are there.
+    /// `CLIENT_LONG_PASSWORD`, set by MySQL's servers and clients. MariaDB's omit it if they use
+    /// the high 32 bits.
     MYSQL = 0;
-    /// `CLIENT_FOUND_ROWS`: an update says how many rows it found.
+    /// `CLIENT_FOUND_ROWS`: affected rows are those found by an update.
     FOUND_ROWS = 1;
     /// `CLIENT_LONG_FLAG`.
     LONG_FLAG = 2;
-    /// `CLIENT_CONNECT_WITH_DB`: the login names a database.
+    /// `CLIENT_CONNECT_WITH_DB`: the login contains a database.
     CONNECT_WITH_DB = 3;
     /// `CLIENT_NO_SCHEMA`.
     NO_SCHEMA = 4;
-    /// `CLIENT_COMPRESS`: zlib, behind the login.
+    /// `CLIENT_COMPRESS`: zlib compression after the login.
     COMPRESS = 5;
     /// `CLIENT_ODBC`.
     ODBC = 6;
@@ -36,17 +38,18 @@ capabilities! {
     LOCAL_FILES = 7;
     /// `CLIENT_IGNORE_SPACE`.
     IGNORE_SPACE = 8;
-    /// `CLIENT_PROTOCOL_41`: nothing older is spoken here.
+    /// `CLIENT_PROTOCOL_41`: protocol of MySQL 4.1 and later. Older ones are not supported.
     PROTOCOL_41 = 9;
-    /// `CLIENT_INTERACTIVE`: `interactive_timeout` in place of `wait_timeout`.
+    /// `CLIENT_INTERACTIVE`: `interactive_timeout` instead of `wait_timeout`.
     INTERACTIVE = 10;
     /// `CLIENT_SSL`.
     SSL = 11;
     /// `CLIENT_IGNORE_SIGPIPE`.
     IGNORE_SIGPIPE = 12;
-    /// `CLIENT_TRANSACTIONS`: answers carry status flags.
+    /// `CLIENT_TRANSACTIONS`: responses contain status flags.
     TRANSACTIONS = 13;
-    /// `CLIENT_RESERVED2`, once `CLIENT_SECURE_CONNECTION`: a proof has a length of one byte in front.
+    /// `CLIENT_RESERVED2`, formerly `CLIENT_SECURE_CONNECTION`: a proof has a length prefix of one
+    /// byte.
     SECURE_CONNECTION = 15;
     /// `CLIENT_MULTI_STATEMENTS`.
     MULTI_STATEMENTS = 16;
@@ -58,23 +61,23 @@ capabilities! {
     PLUGIN_AUTH = 19;
     /// `CLIENT_CONNECT_ATTRS`.
     CONNECT_ATTRS = 20;
-    /// `CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA`: a proof in the login may be longer than 255 bytes.
+    /// `CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA`: the login's proof may be longer than 255 bytes.
     PLUGIN_AUTH_LENENC = 21;
     /// `CLIENT_CAN_HANDLE_EXPIRED_PASSWORDS`.
     EXPIRED_PASSWORDS = 22;
-    /// `CLIENT_SESSION_TRACK`: an OK says what changed in the session.
+    /// `CLIENT_SESSION_TRACK`: OK packets report changes of the session state.
     SESSION_TRACK = 23;
-    /// `CLIENT_DEPRECATE_EOF`: rows end with an OK.
+    /// `CLIENT_DEPRECATE_EOF`: rows end with an OK packet.
     DEPRECATE_EOF = 24;
     /// `CLIENT_OPTIONAL_RESULTSET_METADATA`.
     OPTIONAL_METADATA = 25;
     /// `CLIENT_ZSTD_COMPRESSION_ALGORITHM`.
     ZSTD = 26;
-    /// `CLIENT_QUERY_ATTRIBUTES`: a statement is preceded by its parameters.
+    /// `CLIENT_QUERY_ATTRIBUTES`: a statement is preceded by its attributes.
     QUERY_ATTRIBUTES = 27;
     /// `MULTI_FACTOR_AUTHENTICATION`.
     MULTI_FACTOR = 28;
-    /// `MARIADB_CLIENT_PROGRESS`: an ERR numbered 65535 says how far a statement is.
+    /// `MARIADB_CLIENT_PROGRESS`: an ERR packet with number 65535 reports progress.
     PROGRESS = 32;
     /// `MARIADB_CLIENT_STMT_BULK_OPERATIONS`: `COM_STMT_BULK_EXECUTE`.
     BULK_OPERATIONS = 34;
@@ -87,7 +90,8 @@ capabilities! {
 }
 
 impl Capabilities {
-    /// What changes the session behind the login, and so is agreed upon by client and server; who stands in between carries it.
+    /// Capabilities that affect the session after the login. A proxy forwards them between client
+    /// and server.
     pub const FORWARDED: Self = Self::FOUND_ROWS
         .with(Self::LONG_FLAG)
         .with(Self::NO_SCHEMA)
@@ -114,15 +118,15 @@ impl Capabilities {
         .with(Self::CACHE_METADATA)
         .with(Self::BULK_UNIT_RESULTS);
 
-    /// What each of the two connections has for itself: how one logs in.
+    /// Capabilities of the login, which each of the two connections negotiates on its own.
     pub const LOGIN: Self = Self::PROTOCOL_41
         .with(Self::SECURE_CONNECTION)
         .with(Self::PLUGIN_AUTH)
         .with(Self::PLUGIN_AUTH_LENENC)
         .with(Self::CONNECT_WITH_DB);
 
-    /// Those of `CARRIED` without which the same bytes mean something else: a client that was promised one can't be served by a
-    /// server that lacks it.
+    /// Forwarded capabilities that change the meaning of bytes. A client that was offered one
+    /// cannot use a server that lacks it.
     pub const FRAMING: Self = Self::COMPRESS
         .with(Self::TRANSACTIONS)
         .with(Self::SESSION_TRACK)
@@ -133,55 +137,55 @@ impl Capabilities {
         .with(Self::EXTENDED_METADATA)
         .with(Self::CACHE_METADATA);
 
-    /// None.
+    /// The empty set.
     pub const NONE: Self = Self(0);
 
-    /// From the two halves.
+    /// Combines both halves.
     #[must_use]
     pub const fn new(mysql: u32, mariadb: u32) -> Self {
         Self(mysql as u64 | (mariadb as u64) << 32)
     }
 
-    /// MySQL's half.
+    /// Returns MySQL's half.
     #[must_use]
     pub const fn mysql(self) -> u32 {
         self.0 as u32
     }
 
-    /// MariaDB's half.
+    /// Returns MariaDB's half.
     #[must_use]
     pub const fn mariadb(self) -> u32 {
         (self.0 >> 32) as u32
     }
 
-    /// Whether all of the others are in it.
+    /// Returns true if it contains all of `others`.
     #[must_use]
     pub const fn has(self, others: Self) -> bool {
         self.0 & others.0 == others.0
     }
 
-    /// Whether one of the others is in it.
+    /// Returns true if it contains any of `others`.
     #[must_use]
     pub const fn has_any(self, others: Self) -> bool {
         self.0 & others.0 != 0
     }
 
-    /// With the others.
+    /// Adds `others`.
     #[must_use]
     pub const fn with(self, others: Self) -> Self {
         Self(self.0 | others.0)
     }
 
-    /// Without the others.
+    /// Removes `others`.
     #[must_use]
     pub const fn without(self, others: Self) -> Self {
         Self(self.0 & !others.0)
     }
 
-    /// With the others or without them.
+    /// Adds or removes `others`.
     #[must_use]
-    pub const fn set(self, others: Self, whether: bool) -> Self {
-        if whether { self.with(others) } else { self.without(others) }
+    pub const fn set(self, others: Self, present: bool) -> Self {
+        if present { self.with(others) } else { self.without(others) }
     }
 }
 
@@ -201,7 +205,7 @@ impl BitOr for Capabilities {
     }
 }
 
-/// The names of those that have one.
+/// Lists the names of known capabilities.
 impl fmt::Debug for Capabilities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names =

@@ -1,8 +1,7 @@
-//! Logs in to a server: from its greeting to its OK.
+//! Client side of the login, from the server's greeting to its OK packet.
 
 mod authentication;
-mod change;
-mod greet;
+mod change_user;
 
 use zeroize::Zeroizing;
 
@@ -12,237 +11,324 @@ use super::{Capabilities, LoginParams, handshake_response, response};
 pub use crate::exchange::Credential;
 use crate::exchange::{AwaitTls, Exchange, ProtocolError, Step, TlsInfo, TransportSecurity};
 use crate::read_buffer::ReadBuffer;
-use authentication::{Authentication, Identity, Line, Turn};
-pub use change::{ChangeUser, UserChanged};
-pub use greet::ReadGreeting;
+use authentication::{AuthStep, Authentication, Identity};
+pub use change_user::{ChangeUser, UserChanged};
 
-/// How to log in.
+/// Configuration of a login.
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
-    /// Who logs in to what, as whoever is promised which capabilities. A server that lacks one of [`Capabilities::FRAMING`] is not
-    /// logged in to.
-    pub wish: LoginParams,
-    /// Whether there is TLS.
+    /// Parameters of the session. The login fails if the server lacks one of the requested
+    /// capabilities in
+    /// [`Capabilities::FRAMING`].
+    pub params: LoginParams,
+    /// Required transport security.
     pub security: TransportSecurity,
-    /// What is proved.
+    /// Credential of the user.
     pub credential: Credential,
 }
 
-/// A session that waits for its first command.
+/// Session that is ready for its first command.
 #[derive(Debug)]
 pub struct Session {
-    /// What the server greeted with.
+    /// Greeting of the server.
     pub greeting: Greeting,
-    /// The session's number, which `KILL` takes.
+    /// Connection ID, which `KILL` takes.
     pub connection_id: u32,
-    /// What both sides can do.
+    /// Capabilities that both sides agreed on.
     pub capabilities: Capabilities,
-    /// The payload of the server's OK.
+    /// Payload of the server's OK packet.
     pub ok: Vec<u8>,
-    /// The status of the session, as the OK has it.
+    /// Status flags of the OK packet.
     pub status: u16,
 }
 
-/// A login to a server.
+/// Login to a server.
+///
+/// ```
+/// use countersign_wire::exchange::{ClientTlsMode, TransportSecurity};
+/// use countersign_wire::mysql::client::{ClientConfig, ClientLogin, Credential};
+/// use countersign_wire::mysql::response::OkPacket;
+/// use countersign_wire::mysql::server::{AuthMethod, ServerConfig, ServerLogin};
+/// use countersign_wire::mysql::{Capabilities, Flavour, Greeting, LoginParams, codec};
+/// use countersign_wire::{Exchange, ProtocolError, ReadBuffer, Step};
+///
+/// let config = ClientConfig {
+///     params: LoginParams::new("jane", None),
+///     security: TransportSecurity::Plain { trusted: true },
+///     credential: Credential::None,
+/// };
+/// // The server side of this crate stands for a server.
+/// let server = ServerLogin::new(ServerConfig {
+///     greeting: Greeting {
+///         version: "11.4.2-MariaDB".to_owned(),
+///         flavour: Flavour::Mariadb,
+///         capabilities: Capabilities::FORWARDED,
+///         collation: 45,
+///         status: 2,
+///     },
+///     tls: ClientTlsMode::Off,
+///     connection_id: 7,
+///     auth: AuthMethod::Trust,
+/// });
+/// let (mut to_client, mut to_server) = (ReadBuffer::default(), ReadBuffer::default());
+///
+/// let Step::Write(greeting, server) = server.advance(&mut to_server)? else { panic!() };
+/// to_client.push(&greeting);
+/// let login = ClientLogin::new(config);
+/// let Step::Write(response, login) = login.advance(&mut to_client)? else { panic!() };
+/// to_server.push(&response);
+/// let Step::Done(_, request) = server.advance(&mut to_server)? else { panic!() };
+/// assert_eq!(request.params.user, "jane");
+///
+/// let ok = OkPacket::default().encode(request.params.capabilities);
+/// to_client.push(&codec::packet(request.sequence, &ok));
+/// let Step::Done(_, session) = login.advance(&mut to_client)? else { panic!() };
+/// assert_eq!(session.connection_id, 7);
+/// # Ok::<_, ProtocolError>(())
+/// ```
 #[derive(Debug)]
 pub struct ClientLogin {
-    settings: ClientConfig,
+    config: ClientConfig,
     state: State,
 }
 
 #[derive(Debug)]
 enum State {
-    /// The server has not said anything.
-    Begun,
-    /// Has asked for TLS.
-    TlsAsked(Opened),
-    /// Will log in.
-    Connected(Line, Opened),
-    /// Proves who it is.
-    Authenticating(Authentication, Opened),
+    /// Nothing was received.
+    Start,
+    /// `SSLRequest` was sent.
+    TlsRequested(Handshake),
+    /// Ready to send `HandshakeResponse41`.
+    Connected(Channel, Handshake),
+    Authenticating(Authentication, Handshake),
 }
 
-/// What is known of the session.
+/// Greeting of the server, and the capabilities of the session.
 #[derive(Debug)]
-struct Opened {
-    greeted: HandshakeV10,
+struct Handshake {
+    server: HandshakeV10,
     capabilities: Capabilities,
 }
 
-impl ClientLogin {
-    /// Begins.
-    #[must_use]
-    pub fn new(settings: ClientConfig) -> Self {
-        Self { settings, state: State::Begun }
+/// Transport of the login.
+#[derive(Debug, Clone, Copy)]
+enum Channel {
+    Plaintext { trusted: bool },
+    Tls,
+}
+
+impl Channel {
+    /// Returns the sequence number of `HandshakeResponse41`, which follows `SSLRequest` within TLS.
+    fn sequence(self) -> u8 {
+        match self {
+            Self::Plaintext { .. } => 1,
+            Self::Tls => 2,
+        }
     }
 
-    fn begin(self, inbox: &mut ReadBuffer) -> Result<Step<Self>, ProtocolError> {
-        let Some((greeted, total)) = read_greeting(inbox)? else {
+    fn allows_clear_text(self) -> bool {
+        matches!(self, Self::Tls | Self::Plaintext { trusted: true })
+    }
+}
+
+impl ClientLogin {
+    /// Creates a login that waits for the server's greeting.
+    #[must_use]
+    pub fn new(config: ClientConfig) -> Self {
+        Self { config, state: State::Start }
+    }
+
+    fn on_greeting(self, buffer: &mut ReadBuffer) -> Result<Step<Self>, ProtocolError> {
+        let Some((server, total)) = read_greeting(buffer)? else {
             return Ok(Step::Read(self));
         };
-        let tls = self.settings.security == TransportSecurity::Required;
-        let capabilities = agreed(&self.settings.wish, greeted.greeting.capabilities, tls)?;
-        let opened = Opened { greeted, capabilities };
-        match self.settings.security {
+        let tls = self.config.security == TransportSecurity::Required;
+        let capabilities = negotiate(&self.config.params, server.greeting.capabilities, tls)?;
+        let handshake = Handshake { server, capabilities };
+        match self.config.security {
             TransportSecurity::Required => {
-                // Whoever offers TLS says nothing more before it is asked for; what comes ahead may be put there by somebody in between.
-                if inbox.unread().len() != total {
+                // The server waits for SSLRequest. Data after its greeting may come from a man in
+                // the middle.
+                if buffer.unread().len() != total {
                     return Err(ProtocolError::protocol(
-                        "the server sends unencrypted data behind its greeting: it is broken, or somebody is in between",
+                        "the server sent unencrypted data before the TLS handshake: this is a bug \
+                         of the server or a man-in-the-middle attack",
                     ));
                 }
-                inbox.consume(total);
-                let bytes = codec::packet(
-                    1,
-                    &handshake_response::tls_request(&self.settings.wish, capabilities)?,
-                );
-                Ok(Step::Write(
-                    Zeroizing::new(bytes),
-                    Self { state: State::TlsAsked(opened), ..self },
-                ))
+                buffer.consume(total);
+                let request = handshake_response::ssl_request(&self.config.params, capabilities)?;
+                let bytes = Zeroizing::new(codec::packet(1, &request));
+                let state = State::TlsRequested(handshake);
+                Ok(Step::Write(bytes, Self { state, ..self }))
             }
             TransportSecurity::Plain { trusted } => {
-                inbox.consume(total);
-                self.introduce(Line::Bare { trusted }, opened)
+                buffer.consume(total);
+                self.send_handshake_response(Channel::Plaintext { trusted }, handshake)
             }
         }
     }
 
-    fn introduce(self, line: Line, opened: Opened) -> Result<Step<Self>, ProtocolError> {
-        let sequence = line.sequence();
+    fn send_handshake_response(
+        self,
+        channel: Channel,
+        handshake: Handshake,
+    ) -> Result<Step<Self>, ProtocolError> {
+        let sequence = channel.sequence();
         let identity = Identity {
-            credential: self.settings.credential.clone(),
-            user: self.settings.wish.user.clone(),
-            line,
+            credential: self.config.credential.clone(),
+            user: self.config.params.user.clone(),
+            allows_clear_text: channel.allows_clear_text(),
         };
-        let (authentication, proof) = Authentication::begin(identity, &opened.greeted, sequence)?;
-        let payload = handshake_response::response(
-            &self.settings.wish,
-            opened.capabilities,
+        let (authentication, proof) = Authentication::start(identity, &handshake.server, sequence)?;
+        let payload = handshake_response::encode(
+            &self.config.params,
+            handshake.capabilities,
             authentication.plugin(),
             &proof,
         )?;
         let bytes = Zeroizing::new(codec::packet(sequence, &payload));
-        Ok(Step::Write(
-            bytes,
-            Self { state: State::Authenticating(authentication, opened), ..self },
-        ))
+        let state = State::Authenticating(authentication, handshake);
+        Ok(Step::Write(bytes, Self { state, ..self }))
     }
 
-    fn authenticating(
+    fn authenticate(
         self,
         authentication: Authentication,
-        opened: Opened,
-        inbox: &mut ReadBuffer,
+        handshake: Handshake,
+        buffer: &mut ReadBuffer,
     ) -> Result<Step<Self>, ProtocolError> {
-        match authentication.advance(inbox)? {
-            Turn::Read(next) => {
-                Ok(Step::Read(Self { state: State::Authenticating(next, opened), ..self }))
+        match authentication.advance(buffer)? {
+            AuthStep::Read(next) => {
+                Ok(Step::Read(Self { state: State::Authenticating(next, handshake), ..self }))
             }
-            Turn::Send(bytes, next) => {
-                Ok(Step::Write(bytes, Self { state: State::Authenticating(next, opened), ..self }))
+            AuthStep::Send(bytes, next) => {
+                let state = State::Authenticating(next, handshake);
+                Ok(Step::Write(bytes, Self { state, ..self }))
             }
-            Turn::Over(ok) => {
-                let Opened { greeted: HandshakeV10 { greeting, connection_id, .. }, capabilities } =
-                    opened;
-                let status = status_of(&ok, capabilities)?;
-                Ok(Step::Done(
-                    Vec::new(),
-                    Session { greeting, connection_id, capabilities, ok, status },
-                ))
+            AuthStep::Done(ok) => {
+                let Handshake { server, capabilities } = handshake;
+                let HandshakeV10 { greeting, connection_id, .. } = server;
+                let status = response::ok_status(&ok, capabilities)?;
+                let session = Session { greeting, connection_id, capabilities, ok, status };
+                Ok(Step::Done(Vec::new(), session))
             }
         }
     }
 }
 
 impl Exchange for ClientLogin {
-    type Outcome = Session;
+    type Output = Session;
 
-    fn advance(self, inbox: &mut ReadBuffer) -> Result<Step<Self>, ProtocolError> {
-        let Self { settings, state } = self;
-        let this = Self { settings, state: State::Begun };
+    fn advance(self, buffer: &mut ReadBuffer) -> Result<Step<Self>, ProtocolError> {
+        let Self { config, state } = self;
+        let this = Self { config, state: State::Start };
         match state {
-            State::Begun => this.begin(inbox),
-            State::TlsAsked(opened) => Ok(Step::StartTls(
+            State::Start => this.on_greeting(buffer),
+            State::TlsRequested(handshake) => Ok(Step::StartTls(
                 Vec::new(),
-                Box::new(Securing { settings: this.settings, opened }),
+                Box::new(TlsPending { config: this.config, handshake }),
             )),
-            State::Connected(line, opened) => this.introduce(line, opened),
-            State::Authenticating(authentication, opened) => {
-                this.authenticating(authentication, opened, inbox)
+            State::Connected(channel, handshake) => {
+                this.send_handshake_response(channel, handshake)
+            }
+            State::Authenticating(authentication, handshake) => {
+                this.authenticate(authentication, handshake, buffer)
             }
         }
     }
 }
 
-/// Waits for TLS.
 #[derive(Debug)]
-struct Securing {
-    settings: ClientConfig,
-    opened: Opened,
+struct TlsPending {
+    config: ClientConfig,
+    handshake: Handshake,
 }
 
-impl AwaitTls<ClientLogin> for Securing {
+impl AwaitTls<ClientLogin> for TlsPending {
     fn established(self: Box<Self>, _: TlsInfo) -> ClientLogin {
-        ClientLogin { settings: self.settings, state: State::Connected(Line::Tls, self.opened) }
+        let state = State::Connected(Channel::Tls, self.handshake);
+        ClientLogin { config: self.config, state }
     }
 }
 
-/// What is asked of a server that offers this.
-fn agreed(
-    wish: &LoginParams,
+/// Reads a server's greeting. The connection cannot be used afterwards.
+///
+/// The server counts it as a failed connection of the host (`max_connect_errors`); a successful
+/// [`ClientLogin`], which returns the greeting too, resets that count.
+#[derive(Debug, Default)]
+pub struct ReadGreeting(());
+
+impl ReadGreeting {
+    /// Creates an exchange that waits for the greeting.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl Exchange for ReadGreeting {
+    type Output = Greeting;
+
+    fn advance(self, buffer: &mut ReadBuffer) -> Result<Step<Self>, ProtocolError> {
+        let Some((server, total)) = read_greeting(buffer)? else {
+            return Ok(Step::Read(self));
+        };
+        buffer.consume(total);
+        Ok(Step::Done(Vec::new(), server.greeting))
+    }
+}
+
+/// Returns the capabilities of the session, given those of the server.
+fn negotiate(
+    params: &LoginParams,
     server: Capabilities,
     tls: bool,
 ) -> Result<Capabilities, ProtocolError> {
     if !server.has(Capabilities::PROTOCOL_41 | Capabilities::SECURE_CONNECTION) {
         return Err(ProtocolError::unsupported(
-            "the server speaks a protocol from before MySQL 4.1: upgrade it",
+            "the server uses the protocol from before MySQL 4.1, which is not supported: upgrade \
+             the server",
         ));
     }
     if tls && !server.has(Capabilities::SSL) {
         return Err(ProtocolError::unsupported(
-            "the server offers no TLS, and without TLS no login is tried: give it a certificate and a key (ssl_cert, ssl_key), or look \
-             whether the host and the port are the database's",
+            "the server does not support TLS, which is required: set ssl_cert and ssl_key on the \
+             server, or check that host and port are the database's",
         ));
     }
-    let missing = (wish.capabilities & Capabilities::FRAMING).without(server);
+    let missing = (params.capabilities & Capabilities::FRAMING).without(server);
     if missing != Capabilities::NONE {
         return Err(ProtocolError::unsupported(format!(
-            "the server lacks what the client was promised ({missing:?}): it is another version than the one before it; connect again"
+            "the server lacks capabilities that the client was offered ({missing:?}): its version \
+             differs from the previous server's; connect again"
         )));
     }
-    let database = wish.database.is_some();
-    let wished = (wish.capabilities & Capabilities::FORWARDED) | Capabilities::LOGIN;
-    let agreed =
-        (wished & server).set(Capabilities::CONNECT_WITH_DB, database).set(Capabilities::SSL, tls);
-    // MySQL's bit is there where the other side can't read the high half.
-    Ok(agreed.set(Capabilities::MYSQL, server.has(Capabilities::MYSQL)))
+    let requested = (params.capabilities & Capabilities::FORWARDED) | Capabilities::LOGIN;
+    Ok((requested & server)
+        .set(Capabilities::CONNECT_WITH_DB, params.database.is_some())
+        .set(Capabilities::SSL, tls)
+        // MySQL's bit is set if the other side does not read the high 32 bits.
+        .set(Capabilities::MYSQL, server.has(Capabilities::MYSQL)))
 }
 
-/// The packet that a server begins with, and its length, if all of it is there.
-fn read_greeting(inbox: &ReadBuffer) -> Result<Option<(HandshakeV10, usize)>, ProtocolError> {
-    let stranger = || {
+/// Parses the server's greeting if it is complete, and returns it with the number of bytes to
+/// consume.
+fn read_greeting(buffer: &ReadBuffer) -> Result<Option<(HandshakeV10, usize)>, ProtocolError> {
+    let other_protocol = || {
         ProtocolError::protocol(
-            "the server does not greet as MySQL or MariaDB does: look at the host and the port",
+            "the server's greeting is not MySQL's or MariaDB's: check host and port",
         )
     };
-    let Some((payload, total)) = codec::read_packet(inbox, 0).map_err(|_| stranger())? else {
+    let Some((payload, total)) = codec::read_packet(buffer, 0).map_err(|_| other_protocol())?
+    else {
         return Ok(None);
     };
     if payload.first() == Some(&ERR) {
-        // It speaks before it knows whether we know of SQLSTATEs.
+        // The server does not know yet that the client understands SQLSTATEs, so it omits it.
         let payload = response::with_sqlstate(payload, Capabilities::PROTOCOL_41);
-        return Err(ProtocolError::Refused(codec::error_fields(&payload)));
+        return Err(ProtocolError::Refused(response::error_fields(&payload)));
     }
-    let greeted = HandshakeV10::parse(payload).ok_or_else(stranger)?;
-    Ok(Some((greeted, total)))
-}
-
-/// The status in an OK.
-fn status_of(ok: &[u8], capabilities: Capabilities) -> Result<u16, ProtocolError> {
-    let okay = response::OkPacket::parse(ok, capabilities);
-    okay.map(|okay| okay.status)
-        .ok_or_else(|| ProtocolError::protocol("the server's OK is malformed"))
+    Ok(Some((HandshakeV10::parse(payload).ok_or_else(other_protocol)?, total)))
 }
 
 #[cfg(test)]

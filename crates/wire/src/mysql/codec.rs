@@ -1,45 +1,45 @@
-//! Packets as bytes, both ways, and what they are made of.
+//! Encoding and decoding of packets and their fields.
 
 use crate::exchange::ProtocolError;
 use crate::read_buffer::ReadBuffer;
 
-pub use super::response::{error_fields, error_packet, with_explanation};
-
-/// The length and the sequence number of a packet, in bytes.
+/// Length of a packet's header, in bytes: payload length and sequence number.
 pub const HEADER: usize = 4;
 
-/// The most that one packet holds behind its header, in bytes: what is that long goes on in the next ("MySQL Packets").
+/// Maximum length of a packet's payload, in bytes. A payload of this length continues in the next
+/// packet ("MySQL Packets").
 pub const MAX_PAYLOAD: usize = 0xff_ff_ff;
 
-/// The most that connection attributes hold, in bytes (`performance_schema_session_connect_attrs_size` goes up to that, and a
-/// server refuses more).
+/// Maximum length of connection attributes, in bytes: the limit of
+/// `performance_schema_session_connect_attrs_size`. Servers reject more.
 pub const MAX_ATTRIBUTES: usize = 65_536;
 
-/// The most that a proof holds, in bytes: a token has some 2,000.
+/// Maximum length of a proof, in bytes. A token has about 2,000.
 pub const MAX_PROOF: usize = 65_536;
 
-/// The most that a name holds, in bytes: 80 characters are the most of a user's, of up to four bytes.
+/// Maximum length of a name, in bytes: a user name has up to 80 characters of up to four bytes.
 pub const MAX_NAME: usize = 320;
 
-/// The most that a packet of a login holds behind its header, in bytes: names, proof, attributes, and what is between them.
+/// Maximum length of a login packet's payload, in bytes: names, proof, attributes, and fixed
+/// fields.
 pub const MAX_LOGIN_PACKET: usize = MAX_PROOF + MAX_ATTRIBUTES + 4 * MAX_NAME;
 
-/// The first byte of an OK.
+/// First byte of an OK packet.
 pub const OK: u8 = 0x00;
 
-/// The first byte of what a proof needs more, of a server to its client (`AuthMoreData`).
-pub const MORE: u8 = 0x01;
+/// First byte of `AuthMoreData`.
+pub const MORE_DATA: u8 = 0x01;
 
-/// The first byte of a request for a file, in place of a count of columns.
+/// First byte of a request for a file (`LOCAL INFILE`), in place of a column count.
 pub const LOCAL_FILE: u8 = 0xfb;
 
-/// The first byte of an EOF, of the OK that takes its place, and of a request for another proof (`AuthSwitchRequest`).
+/// First byte of an EOF packet, of the OK packet that replaces it, and of `AuthSwitchRequest`.
 pub const EOF: u8 = 0xfe;
 
-/// The first byte of an ERR.
+/// First byte of an ERR packet.
 pub const ERR: u8 = 0xff;
 
-/// Commands: the first byte of a client's packet that begins one ("Command Phase", `enum_server_command`).
+/// First bytes of commands ("Command Phase", `enum_server_command`).
 #[allow(missing_docs, reason = "their names are the protocol's")]
 pub mod command {
     pub const QUIT: u8 = 0x01;
@@ -64,7 +64,7 @@ pub mod command {
     pub const SET_OPTION: u8 = 0x1b;
     pub const STMT_FETCH: u8 = 0x1c;
     pub const RESET_CONNECTION: u8 = 0x1f;
-    /// MariaDB's.
+    /// MariaDB only.
     pub const STMT_BULK_EXECUTE: u8 = 0xfa;
 }
 
@@ -74,7 +74,7 @@ pub const BAD_HANDSHAKE: (u16, &str) = (1043, "08S01");
 /// `ER_ACCESS_DENIED_ERROR` and its SQLSTATE.
 pub const ACCESS_DENIED: (u16, &str) = (1045, "28000");
 
-/// `ER_NOT_SUPPORTED_AUTH_MODE` and its SQLSTATE: what speaks a protocol from before 4.1.
+/// `ER_NOT_SUPPORTED_AUTH_MODE` and its SQLSTATE, for protocols from before MySQL 4.1.
 pub const OLD_PROTOCOL: (u16, &str) = (1251, "08004");
 
 /// `ER_SECURE_TRANSPORT_REQUIRED` and its SQLSTATE.
@@ -83,7 +83,7 @@ pub const TLS_REQUIRED: (u16, &str) = (3159, "HY000");
 /// `ER_UNKNOWN_ERROR` and its SQLSTATE.
 pub const UNKNOWN_ERROR: (u16, &str) = (1105, "HY000");
 
-/// A packet. Nothing that is built here comes near to what one packet can't hold.
+/// Encodes a packet. No caller's payload comes near to the maximum length.
 #[must_use]
 pub fn packet(sequence: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER + payload.len());
@@ -93,82 +93,76 @@ pub fn packet(sequence: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A command, which begins a sequence.
-fn begin(command: u8, rest: &[u8]) -> Vec<u8> {
+/// Encodes a command, which starts a sequence.
+fn command_packet(command: u8, rest: &[u8]) -> Vec<u8> {
     packet(0, &[&[command], rest].concat())
 }
 
-/// `COM_QUIT`.
+/// Encodes `COM_QUIT`.
 #[must_use]
 pub fn quit() -> Vec<u8> {
-    begin(command::QUIT, &[])
+    command_packet(command::QUIT, &[])
 }
 
-/// `COM_PING`.
-#[must_use]
-pub fn ping() -> Vec<u8> {
-    begin(command::PING, &[])
-}
-
-/// `COM_RESET_CONNECTION`.
+/// Encodes `COM_RESET_CONNECTION`.
 #[must_use]
 pub fn reset_connection() -> Vec<u8> {
-    begin(command::RESET_CONNECTION, &[])
+    command_packet(command::RESET_CONNECTION, &[])
 }
 
-/// `COM_INIT_DB`.
+/// Encodes `COM_INIT_DB`.
 #[must_use]
 pub fn init_db(name: &str) -> Vec<u8> {
-    begin(command::INIT_DB, name.as_bytes())
+    command_packet(command::INIT_DB, name.as_bytes())
 }
 
-/// `COM_QUERY`: one statement of SQL, in a session with these capabilities. It has no attributes.
+/// Encodes `COM_QUERY` without query attributes, in a session with these capabilities.
 #[must_use]
 pub fn query(sql: &str, capabilities: super::Capabilities) -> Vec<u8> {
-    let none: &[u8] =
+    let attributes: &[u8] =
         if capabilities.has(super::Capabilities::QUERY_ATTRIBUTES) { &[0, 1] } else { &[] };
-    begin(command::QUERY, &[none, sql.as_bytes()].concat())
+    command_packet(command::QUERY, &[attributes, sql.as_bytes()].concat())
 }
 
-/// The packet at the front of the inbox: its payload, and how much is to be consumed; if all of it is there.
+/// Returns the payload of the first packet and the number of bytes to consume, if the packet is
+/// complete.
 ///
 /// # Errors
-/// Where it is longer than a login's can be, or is not the one whose turn it is.
+/// If it is longer than a login packet can be, or has another sequence number.
 pub fn read_packet(
-    inbox: &ReadBuffer,
+    buffer: &ReadBuffer,
     sequence: u8,
 ) -> Result<Option<(&[u8], usize)>, ProtocolError> {
-    let Some((header, behind)) = inbox.unread().split_first_chunk::<HEADER>() else {
+    let Some((header, rest)) = buffer.unread().split_first_chunk::<HEADER>() else {
         return Ok(None);
     };
-    let (length, came) = header_of(*header);
+    let (length, received) = parse_header(*header);
     if length > MAX_LOGIN_PACKET {
         return Err(ProtocolError::protocol(format!(
-            "a packet of a login says it is {length} bytes long; {MAX_LOGIN_PACKET} are the most"
+            "a login packet of {length} bytes exceeds the maximum of {MAX_LOGIN_PACKET} bytes"
         )));
     }
-    if came != sequence {
+    if received != sequence {
         return Err(ProtocolError::protocol(format!(
-            "packets are out of order: number {came} came in place of {sequence}"
+            "packets are out of order: received number {received} instead of {sequence}"
         )));
     }
-    Ok(behind.get(..length).map(|payload| (payload, HEADER + length)))
+    Ok(rest.get(..length).map(|payload| (payload, HEADER + length)))
 }
 
-/// The length that a header gives, and its sequence number.
-#[must_use]
-pub(super) fn header_of(header: [u8; HEADER]) -> (usize, u8) {
+/// Returns payload length and sequence number.
+pub(super) fn parse_header(header: [u8; HEADER]) -> (usize, u8) {
     let [a, b, c, sequence] = header;
     (usize::try_from(u32::from_le_bytes([a, b, c, 0])).unwrap_or(usize::MAX), sequence)
 }
 
-/// A text and the zero behind it; zeros within it would end it early, and are left out.
-pub(super) fn put_text(bytes: &mut Vec<u8>, text: &str) {
+/// Appends a zero-terminated string. Zeros within `text` would end it early and are omitted.
+pub(super) fn put_cstr(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend(text.bytes().filter(|byte| *byte != 0));
     bytes.push(0);
 }
 
-/// `int<lenenc>`.
+/// Appends `int<lenenc>`.
 pub(super) fn put_integer(bytes: &mut Vec<u8>, value: u64) {
     let [a, b, c, ..] = value.to_le_bytes();
     match value {
@@ -182,29 +176,29 @@ pub(super) fn put_integer(bytes: &mut Vec<u8>, value: u64) {
     }
 }
 
-/// `string<lenenc>`.
+/// Appends `string<lenenc>`.
 pub(super) fn put_string(bytes: &mut Vec<u8>, string: &[u8]) {
     put_integer(bytes, u64::try_from(string.len()).unwrap_or(u64::MAX));
     bytes.extend_from_slice(string);
 }
 
-/// What is left to read of a payload. Each `take` is `None` where there is less than it takes.
+/// Unread part of a payload. Methods return `None` if fewer bytes are left than they read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fields<'a>(pub(super) &'a [u8]);
 
 impl<'a> Fields<'a> {
-    /// So many bytes.
+    /// Reads `count` bytes.
     pub(super) fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(count)?;
+        let (bytes, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
-        Some(taken)
+        Some(bytes)
     }
 
-    /// So many bytes, as an array.
+    /// Reads `N` bytes.
     pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (taken, rest) = self.0.split_first_chunk()?;
+        let (bytes, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
-        Some(*taken)
+        Some(*bytes)
     }
 
     pub(super) fn u8(&mut self) -> Option<u8> {
@@ -219,7 +213,7 @@ impl<'a> Fields<'a> {
         self.array().map(u32::from_le_bytes)
     }
 
-    /// `int<lenenc>`. What stands for NULL or an error is no integer.
+    /// Reads `int<lenenc>`. The markers of NULL and ERR are not integers.
     pub(super) fn integer(&mut self) -> Option<u64> {
         match self.u8()? {
             small @ 0..=250 => Some(small.into()),
@@ -230,23 +224,23 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// `string<lenenc>`.
+    /// Reads `string<lenenc>`.
     pub(super) fn string(&mut self) -> Option<&'a [u8]> {
         let length = usize::try_from(self.integer()?).ok()?;
         self.bytes(length)
     }
 
-    /// What stands before the next zero, which goes too.
-    pub(super) fn text(&mut self) -> Option<&'a [u8]> {
+    /// Reads a zero-terminated string.
+    pub(super) fn cstr(&mut self) -> Option<&'a [u8]> {
         let end = self.0.iter().position(|byte| *byte == 0)?;
         let text = self.bytes(end)?;
         self.bytes(1)?;
         Some(text)
     }
 
-    /// What stands before the next zero, or else before the end.
-    pub(super) fn text_or_rest(&mut self) -> &'a [u8] {
-        self.text().unwrap_or_else(|| std::mem::take(&mut self.0))
+    /// Reads a zero-terminated string, or else all bytes.
+    pub(super) fn cstr_or_rest(&mut self) -> &'a [u8] {
+        self.cstr().unwrap_or_else(|| std::mem::take(&mut self.0))
     }
 }
 

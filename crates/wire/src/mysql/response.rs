@@ -1,12 +1,12 @@
-//! What ends a command or a login: OK and ERR.
+//! OK and ERR packets, which end commands and logins.
 
-use crate::exchange::ServerError;
+use crate::exchange::{ProtocolError, ServerError};
 
 use super::Capabilities;
-use super::client::Session;
 use super::codec::{self, Fields};
 
-/// The most that an error's message holds, in bytes (`MYSQL_ERRMSG_SIZE`); its last byte is a zero in a client's memory.
+/// Maximum length of an error message, in bytes (`MYSQL_ERRMSG_SIZE`), with the terminating zero in
+/// the client's memory.
 pub const MAX_MESSAGE: usize = 512;
 
 /// Status flags of a session ("SERVER_STATUS_flags_enum").
@@ -20,80 +20,93 @@ pub mod status {
     pub const SESSION_STATE_CHANGED: u16 = 1 << 14;
 }
 
-/// An OK.
+/// OK packet.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OkPacket {
-    /// How many rows were changed.
-    pub affected: u64,
-    /// What `LAST_INSERT_ID()` gives.
-    pub insert_id: u64,
-    /// The session's status: see [`status`].
+    /// Number of affected rows.
+    pub affected_rows: u64,
+    /// Result of `LAST_INSERT_ID()`.
+    pub last_insert_id: u64,
+    /// Status flags: see [`status`].
     pub status: u16,
-    /// How many warnings there are.
+    /// Number of warnings.
     pub warnings: u16,
-    /// A text for people.
+    /// Human-readable information.
     pub info: Vec<u8>,
-    /// What changed in the session, as it came.
-    pub changes: Vec<u8>,
+    /// Session state changes, as received.
+    pub session_state: Vec<u8>,
 }
 
 impl OkPacket {
-    /// From its payload, first byte and all, in a session with these capabilities.
+    /// Parses a payload, from its first byte, in a session with these capabilities.
     #[must_use]
     pub fn parse(payload: &[u8], capabilities: Capabilities) -> Option<Self> {
         let mut fields = Fields(
             payload.strip_prefix(&[codec::OK]).or_else(|| payload.strip_prefix(&[codec::EOF]))?,
         );
-        let mut okay =
-            Self { affected: fields.integer()?, insert_id: fields.integer()?, ..Self::default() };
-        okay.status = fields.u16()?;
-        okay.warnings = fields.u16()?;
+        let mut ok = Self {
+            affected_rows: fields.integer()?,
+            last_insert_id: fields.integer()?,
+            ..Self::default()
+        };
+        ok.status = fields.u16()?;
+        ok.warnings = fields.u16()?;
         if capabilities.has(Capabilities::SESSION_TRACK) {
-            // The server leaves an empty info out where nothing follows it.
-            okay.info = if fields.0.is_empty() { Vec::new() } else { fields.string()?.to_vec() };
-            if okay.status & status::SESSION_STATE_CHANGED != 0 {
-                okay.changes = fields.string()?.to_vec();
+            // The server omits an empty info if nothing follows it.
+            ok.info = if fields.0.is_empty() { Vec::new() } else { fields.string()?.to_vec() };
+            if ok.status & status::SESSION_STATE_CHANGED != 0 {
+                ok.session_state = fields.string()?.to_vec();
             }
         } else {
-            okay.info = fields.0.to_vec();
+            ok.info = fields.0.to_vec();
         }
-        Some(okay)
+        Some(ok)
     }
 
-    /// Its payload, for whoever has these capabilities.
+    /// Encodes the payload for a session with these capabilities.
     #[must_use]
     pub fn encode(&self, capabilities: Capabilities) -> Vec<u8> {
-        let tracks = capabilities.has(Capabilities::SESSION_TRACK)
+        let has_state = capabilities.has(Capabilities::SESSION_TRACK)
             && self.status & status::SESSION_STATE_CHANGED != 0;
-        let flags = if tracks { self.status } else { self.status & !status::SESSION_STATE_CHANGED };
+        let flags =
+            if has_state { self.status } else { self.status & !status::SESSION_STATE_CHANGED };
         let mut payload = vec![codec::OK];
-        codec::put_integer(&mut payload, self.affected);
-        codec::put_integer(&mut payload, self.insert_id);
+        codec::put_integer(&mut payload, self.affected_rows);
+        codec::put_integer(&mut payload, self.last_insert_id);
         payload.extend(flags.to_le_bytes());
         payload.extend(self.warnings.to_le_bytes());
         if !capabilities.has(Capabilities::SESSION_TRACK) {
             payload.extend_from_slice(&self.info);
-        } else if tracks || !self.info.is_empty() {
+        } else if has_state || !self.info.is_empty() {
             codec::put_string(&mut payload, &self.info);
         }
-        if tracks {
-            codec::put_string(&mut payload, &self.changes);
+        if has_state {
+            codec::put_string(&mut payload, &self.session_state);
         }
         payload
     }
 }
 
-/// The OK that ends a client's login: what the server said to ours, as the client's capabilities have it.
-///
-/// A text in it is left out: MariaDB from 11.3 on proves there that its certificate is its own, and the client sees another.
-#[must_use]
-pub fn login_ok(session: &Session, sequence: u8, client: Capabilities) -> Vec<u8> {
-    let said = OkPacket::parse(&session.ok, session.capabilities).unwrap_or_default();
-    let okay = OkPacket { info: Vec::new(), status: session.status, ..said };
-    codec::packet(sequence, &okay.encode(client))
+/// Returns the status flags in the payload of an OK packet.
+pub(super) fn ok_status(ok: &[u8], capabilities: Capabilities) -> Result<u16, ProtocolError> {
+    OkPacket::parse(ok, capabilities)
+        .map(|ok| ok.status)
+        .ok_or_else(|| ProtocolError::protocol("the server's OK packet is malformed"))
 }
 
-/// ERR: number, SQLSTATE of five characters, and what people read, cut where it is too long.
+/// Encodes the OK packet that ends a client's login, from the payload of the server's and the
+/// capabilities of both sessions.
+///
+/// Its info is omitted: MariaDB 11.3 and later prove there that the server's certificate is
+/// authentic, but the client sees another certificate.
+#[must_use]
+pub fn forward_ok(ok: &[u8], server: Capabilities, sequence: u8, client: Capabilities) -> Vec<u8> {
+    let ok = OkPacket::parse(ok, server).unwrap_or_default();
+    codec::packet(sequence, &OkPacket { info: Vec::new(), ..ok }.encode(client))
+}
+
+/// Encodes an ERR packet. SQLSTATE is padded or cut to five characters, and the message is cut at
+/// its maximum length.
 #[must_use]
 pub fn error_packet(
     sequence: u8,
@@ -108,19 +121,19 @@ pub fn error_packet(
         payload.push(b'#');
         payload.extend(sqlstate.bytes().chain(std::iter::repeat(b'0')).take(5));
     }
-    payload.extend_from_slice(cut(message, MAX_MESSAGE - 1).as_bytes());
+    payload.extend_from_slice(truncate(message, MAX_MESSAGE - 1).as_bytes());
     codec::packet(sequence, &payload)
 }
 
-/// As much of a text as has room, whole characters.
-fn cut(text: &str, room: usize) -> &str {
-    text.get(..text.floor_char_boundary(room)).unwrap_or_default()
+/// Truncates a text to at most `length` bytes at a character boundary.
+fn truncate(text: &str, length: usize) -> &str {
+    text.get(..text.floor_char_boundary(length)).unwrap_or_default()
 }
 
-/// What stands in an ERR: its number, its SQLSTATE where it has one, its message.
-type Parts<'a> = (u16, Option<&'a [u8]>, &'a [u8]);
+/// Number, SQLSTATE if present, and message of an ERR packet.
+type ErrFields<'a> = (u16, Option<&'a [u8]>, &'a [u8]);
 
-fn parts(payload: &[u8]) -> Option<Parts<'_>> {
+fn err_fields(payload: &[u8]) -> Option<ErrFields<'_>> {
     let mut fields = Fields(payload.strip_prefix(&[codec::ERR])?);
     let number = fields.u16()?;
     let mut marked = fields;
@@ -130,10 +143,10 @@ fn parts(payload: &[u8]) -> Option<Parts<'_>> {
     }
 }
 
-/// What a server's ERR says, from its payload. One that can't be read has neither code nor message.
+/// Parses the payload of a server's ERR packet. Code and message of a malformed one are empty.
 #[must_use]
 pub fn error_fields(payload: &[u8]) -> ServerError {
-    let (code, message) = match parts(payload) {
+    let (code, message) = match err_fields(payload) {
         Some((number, sqlstate, message)) => {
             let sqlstate = String::from_utf8_lossy(sqlstate.unwrap_or(b"HY000"));
             (format!("{number} ({sqlstate})"), String::from_utf8_lossy(message).into_owned())
@@ -143,30 +156,26 @@ pub fn error_fields(payload: &[u8]) -> ServerError {
     ServerError { code, message, payload: payload.to_vec() }
 }
 
-/// The number of a server's error, from its payload.
-#[must_use]
-pub fn error_number(payload: &[u8]) -> Option<u16> {
-    parts(payload).map(|(number, ..)| number)
-}
-
-/// A server's ERR with an explanation behind its message, cut where the two have no room. What isn't an ERR stays as it is.
+/// Appends an explanation to the message of a server's ERR packet, cut at the maximum length.
+/// Returns other payloads unchanged.
 #[must_use]
 pub fn with_explanation(payload: &[u8], text: &str) -> Vec<u8> {
-    let Some((_, _, message)) = parts(payload) else {
+    let Some((_, _, message)) = err_fields(payload) else {
         return payload.to_vec();
     };
     let room = (MAX_MESSAGE - 1).saturating_sub(message.len() + 2);
-    let explanation = cut(text, room);
+    let explanation = truncate(text, room);
     if explanation.is_empty() {
         return payload.to_vec();
     }
     [payload, b": ", explanation.as_bytes()].concat()
 }
 
-/// An ERR without a SQLSTATE, as servers send it ahead of a login, with one: so a client that has logged in expects it.
+/// Adds the SQLSTATE to an ERR packet without one. Servers omit it before the login, but clients
+/// expect it after.
 #[must_use]
 pub fn with_sqlstate(payload: &[u8], capabilities: Capabilities) -> Vec<u8> {
-    match parts(payload) {
+    match err_fields(payload) {
         Some((number, None, message)) => {
             let message = String::from_utf8_lossy(message);
             let packet = error_packet(0, number, sqlstate_of(number), &message, capabilities);
@@ -176,7 +185,8 @@ pub fn with_sqlstate(payload: &[u8], capabilities: Capabilities) -> Vec<u8> {
     }
 }
 
-/// The SQLSTATE of what comes ahead of a login ("Server Error Message Reference").
+/// Returns the SQLSTATE of an error that occurs before the login ("Server Error Message
+/// Reference").
 fn sqlstate_of(number: u16) -> &'static str {
     match number {
         1040 => "08004",

@@ -1,51 +1,46 @@
-//! Takes a client in: from our greeting to where it is known who logs in, to which database, with which capabilities.
+//! Server side of the login: from the greeting to the client's authenticated login parameters.
 //!
-//! The name that the client gives is nobody's proof: with [`Ask::Password`] there is one password for whoever comes.
+//! The user name is not authenticated: [`AuthMethod::Password`] is one password for all users.
 
-mod change;
+mod authentication;
+mod change_user;
+mod error;
 mod password_check;
-
-use std::fmt;
-use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::auth_plugins::{self, CACHING_SHA2, NATIVE};
-use super::codec::{self, ACCESS_DENIED, BAD_HANDSHAKE, OLD_PROTOCOL, TLS_REQUIRED, UNKNOWN_ERROR};
-use super::greeting::{Flavour, Greeting, HandshakeV10};
-use super::handshake_response::{self, HandshakeResponse, Malformed, TLS_REQUEST};
-use super::{Capabilities, LoginParams, MysqlPassword};
+use super::Capabilities;
+use super::codec;
+use super::greeting::{Greeting, HandshakeV10};
+use super::handshake_response::{self, HandshakeResponse, SSL_REQUEST_LEN};
 use crate::exchange::{AwaitTls, ClientTlsMode, Exchange, ProtocolError, Step, TlsInfo};
 use crate::read_buffer::ReadBuffer;
-pub use change::ServerChangeUser;
-use password_check::{AuthChecker, Verdict};
+pub use authentication::LoginRequest;
+use authentication::{AuthStep, AuthSwitch, Nonce, authenticate, default_plugin, read_packet};
+pub use change_user::ServerChangeUser;
+use error::violation;
+use password_check::AuthChecker;
+pub use password_check::AuthMethod;
 
-/// What a client has to prove.
-#[derive(Debug, Clone)]
-pub enum AuthMethod {
-    /// Nothing: reaching the socket is enough.
-    Trust,
-    /// That it knows a password, by `caching_sha2_password` or `mysql_native_password`, or within TLS as it is.
-    Password(Arc<MysqlPassword>),
-}
-
-/// How clients are taken in.
+/// Configuration of the server side.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
-    /// What the server behind us greets with: a client is offered what of it can be carried.
+    /// Greeting of the upstream server. Clients are offered those of its capabilities that can be
+    /// forwarded.
     pub greeting: Greeting,
-    /// Whether there is TLS.
+    /// TLS policy.
     pub tls: ClientTlsMode,
-    /// The connection's number in the client's eyes.
+    /// Connection ID that the client receives.
     pub connection_id: u32,
-    /// What clients prove.
-    pub ask: AuthMethod,
+    /// Required authentication.
+    pub auth: AuthMethod,
 }
 
 impl ServerConfig {
-    fn offered(&self) -> Capabilities {
+    fn offered_capabilities(&self) -> Capabilities {
         let server = self.greeting.capabilities;
-        // Without MySQL's bit a client looks for the high half; MariaDB's own set it where their clients are old.
+        // Without MySQL's bit, clients read the high 32 bits. MariaDB's servers set it for old
+        // clients.
         let extended = server.mariadb() != 0;
         ((server & Capabilities::FORWARDED) | Capabilities::LOGIN)
             .set(Capabilities::MYSQL, !extended)
@@ -53,356 +48,192 @@ impl ServerConfig {
     }
 }
 
-/// The plugin that a server of this flavour greets with: what most of its clients begin with.
-fn announced(flavour: Flavour) -> &'static str {
-    match flavour {
-        Flavour::Mysql => CACHING_SHA2,
-        Flavour::Mariadb => NATIVE,
-    }
-}
-
-/// Who came, for what. No OK is sent yet.
-#[derive(Debug, PartialEq, Eq)]
-pub struct LoginRequest {
-    /// What it asks for.
-    pub wish: LoginParams,
-    /// The number of the packet that we send next: the OK ([`super::answer::welcome`]), or an ERR.
-    pub sequence: u8,
-}
-
-/// A client's login, taken in.
+/// Login of a client.
+///
+/// ```
+/// use countersign_wire::exchange::ClientTlsMode;
+/// use countersign_wire::mysql::server::{AuthMethod, ServerConfig, ServerLogin};
+/// use countersign_wire::mysql::{Capabilities, Flavour, Greeting, codec};
+/// use countersign_wire::{Exchange, ProtocolError, ReadBuffer, Step};
+///
+/// let login = ServerLogin::new(ServerConfig {
+///     greeting: Greeting {
+///         version: "8.4.0".to_owned(),
+///         flavour: Flavour::Mysql,
+///         capabilities: Capabilities::FORWARDED,
+///         collation: 255,
+///         status: 2,
+///     },
+///     tls: ClientTlsMode::Off,
+///     connection_id: 7,
+///     auth: AuthMethod::Trust,
+/// });
+/// let mut buffer = ReadBuffer::default();
+/// let Step::Write(_greeting, login) = login.advance(&mut buffer)? else { panic!() };
+///
+/// // HandshakeResponse41: user, empty proof, database, plugin.
+/// let mut response = Capabilities::LOGIN.mysql().to_le_bytes().to_vec();
+/// response.resize(32, 0);
+/// response.extend(b"jane\0\0orders\0caching_sha2_password\0");
+/// buffer.push(&codec::packet(1, &response));
+/// let Step::Done(_, request) = login.advance(&mut buffer)? else { panic!() };
+/// assert_eq!((request.params.user.as_str(), request.sequence), ("jane", 2));
+/// assert_eq!(request.params.database.as_deref(), Some("orders"));
+/// # Ok::<_, ProtocolError>(())
+/// ```
 #[derive(Debug)]
 pub struct ServerLogin {
-    settings: ServerConfig,
+    config: ServerConfig,
     state: State,
 }
 
 #[derive(Debug)]
 enum State {
-    /// Nothing has been said.
-    Opening,
-    /// Has greeted.
-    Greeted(Line, Nonce),
-    /// Has asked for another proof.
-    Switched(Switched),
+    /// Nothing was sent.
+    Start,
+    /// The greeting was sent.
+    Greeted(Channel, Nonce),
+    /// An auth switch request was sent.
+    AwaitProof(AuthSwitch),
 }
 
-/// What carries the bytes.
+/// Transport of the login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Line {
-    Bare,
+enum Channel {
+    Plaintext,
     Tls,
 }
 
-impl Line {
-    /// The number of the client's first packet: the request for TLS was one too.
+impl Channel {
+    /// Returns the sequence number of the client's next packet. Within TLS it follows `SSLRequest`.
     fn sequence(self) -> u8 {
         match self {
-            Self::Bare => 1,
+            Self::Plaintext => 1,
             Self::Tls => 2,
         }
     }
 }
 
-/// What a proof is made of, so that it is good once.
-struct Nonce(Vec<u8>);
-
-impl Nonce {
-    fn random(sequence: u8) -> Result<Self, ProtocolError> {
-        auth_plugins::nonce().map(Self).map_err(|error| {
-            let (number, sqlstate) = UNKNOWN_ERROR;
-            let error_packet = codec::error_packet(
-                sequence,
-                number,
-                sqlstate,
-                "no random numbers for a nonce",
-                Capabilities::PROTOCOL_41,
-            );
-            ProtocolError::Unsupported {
-                detail: format!("the system gives no random numbers: {error}"),
-                error_packet,
-            }
-        })
-    }
-}
-
-impl fmt::Debug for Nonce {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Nonce")
-    }
-}
-
-/// Waits for a proof of another kind.
-#[derive(Debug)]
-struct Switched {
-    wish: LoginParams,
-    judge: AuthChecker,
-    plugin: &'static str,
-    nonce: Nonce,
-    /// Of the packet that comes.
-    sequence: u8,
-}
-
-/// What is done after a proof: another is asked for, or the client is in.
-enum Turn {
-    Ask(Vec<u8>, Switched),
-    In(Vec<u8>, LoginRequest),
-}
-
-/// Judges a proof; `sequence` is the number of the packet that answers it.
-fn judged(
-    judge: AuthChecker,
-    asked: HandshakeResponse,
-    nonce: &Nonce,
-    sequence: u8,
-) -> Result<Turn, ProtocolError> {
-    let may_switch = asked.capabilities.has(Capabilities::PLUGIN_AUTH);
-    let plugin = asked.plugin.as_deref().unwrap_or(NATIVE);
-    match judge.first(plugin, &asked.proof, &nonce.0, may_switch) {
-        Verdict::Accept { fast } => Ok(admitted(asked.wish, fast, sequence)),
-        Verdict::AuthSwitch(plugin) => {
-            let nonce = Nonce::random(sequence)?;
-            let request =
-                [&[codec::EOF], plugin.as_bytes(), &[0], nonce.0.as_slice(), &[0]].concat();
-            let switched = Switched {
-                wish: asked.wish,
-                judge,
-                plugin,
-                nonce,
-                sequence: sequence.wrapping_add(1),
-            };
-            Ok(Turn::Ask(codec::packet(sequence, &request), switched))
-        }
-        Verdict::Reject => Err(denied(&asked.wish.user, &asked.proof, sequence)),
-    }
-}
-
-impl Switched {
-    /// Takes the other proof; `None` where it has not come.
-    fn take(self, inbox: &mut ReadBuffer) -> Result<Result<Turn, Self>, ProtocolError> {
-        let Some((payload, total)) = read(inbox, self.sequence)? else {
-            return Ok(Err(self));
-        };
-        let Self { wish, judge, plugin, nonce, sequence } = self;
-        let next = sequence.wrapping_add(1);
-        let verdict = judge.last(plugin, payload, &nonce.0);
-        let turn = match verdict {
-            Verdict::Accept { fast } => Ok(admitted(wish, fast, next)),
-            Verdict::AuthSwitch(_) | Verdict::Reject => Err(denied(&wish.user, payload, next)),
-        };
-        inbox.consume(total);
-        turn.map(Ok)
-    }
-}
-
-/// Lets the client in. One that has proved by `caching_sha2_password` waits for a word ahead of the OK (`fast_auth_success`).
-fn admitted(wish: LoginParams, fast: bool, sequence: u8) -> Turn {
-    if fast {
-        let bytes = codec::packet(sequence, &[codec::MORE, auth_plugins::FAST]);
-        return Turn::In(bytes, LoginRequest { wish, sequence: sequence.wrapping_add(1) });
-    }
-    Turn::In(Vec::new(), LoginRequest { wish, sequence })
-}
-
 impl ServerLogin {
-    /// Begins.
+    /// Creates a login that sends the greeting first.
     #[must_use]
-    pub fn new(settings: ServerConfig) -> Self {
-        Self { settings, state: State::Opening }
+    pub fn new(config: ServerConfig) -> Self {
+        Self { config, state: State::Start }
     }
 
-    fn open(self) -> Result<Step<Self>, ProtocolError> {
+    fn send_greeting(self) -> Result<Step<Self>, ProtocolError> {
         let nonce = Nonce::random(0)?;
-        let Greeting { version, flavour, collation, status, .. } = self.settings.greeting.clone();
-        let greeting =
-            Greeting { version, flavour, capabilities: self.settings.offered(), collation, status };
-        let plugin = announced(flavour).to_owned();
-        let greeted = HandshakeV10 {
-            greeting,
-            connection_id: self.settings.connection_id,
+        let capabilities = self.config.offered_capabilities();
+        let handshake = HandshakeV10 {
+            greeting: Greeting { capabilities, ..self.config.greeting.clone() },
+            connection_id: self.config.connection_id,
             nonce: nonce.0.clone(),
-            plugin,
+            plugin: default_plugin(self.config.greeting.flavour).to_owned(),
         };
-        let bytes = codec::packet(0, &greeted.encode());
-        Ok(Step::Write(
-            Zeroizing::new(bytes),
-            Self { state: State::Greeted(Line::Bare, nonce), ..self },
-        ))
+        let bytes = Zeroizing::new(codec::packet(0, &handshake.encode()));
+        Ok(Step::Write(bytes, Self { state: State::Greeted(Channel::Plaintext, nonce), ..self }))
     }
 
-    fn greeted(
+    fn on_handshake_response(
         self,
-        line: Line,
+        channel: Channel,
         nonce: Nonce,
-        inbox: &mut ReadBuffer,
+        buffer: &mut ReadBuffer,
     ) -> Result<Step<Self>, ProtocolError> {
-        let sequence = line.sequence();
-        let answer = sequence.wrapping_add(1);
-        let Some((payload, total)) = read(inbox, sequence)? else {
-            return Ok(Step::Read(Self { state: State::Greeted(line, nonce), ..self }));
+        let next = channel.sequence().wrapping_add(1);
+        let Some((payload, total)) = read_packet(buffer, channel.sequence())? else {
+            return Ok(Step::Read(Self { state: State::Greeted(channel, nonce), ..self }));
         };
-        let said = first_capabilities(payload, answer)?;
-        if line == Line::Bare && said.has(Capabilities::SSL) {
+        let capabilities = client_capabilities(payload, next)?;
+        if channel == Channel::Plaintext && capabilities.has(Capabilities::SSL) {
             let length = payload.len();
-            return self.tls_asked(length, total, nonce, inbox);
+            return self.on_ssl_request(length, total, nonce, buffer);
         }
-        let asked = HandshakeResponse::parse(payload, self.settings.offered())
-            .map_err(|malformed| malformed_login(&malformed, answer))?;
-        inbox.consume(total);
-        if line == Line::Bare && self.settings.tls == ClientTlsMode::Required {
-            return Err(no_encryption(&asked.wish.user, answer));
+        let response = HandshakeResponse::parse(payload, self.config.offered_capabilities())
+            .map_err(|malformed| error::malformed_login(&malformed, next))?;
+        buffer.consume(total);
+        if channel == Channel::Plaintext && self.config.tls == ClientTlsMode::Required {
+            return Err(error::tls_required(&response.params.user, next));
         }
-        let announced = announced(self.settings.greeting.flavour);
-        let judge = AuthChecker {
-            ask: self.settings.ask.clone(),
+        let announced = default_plugin(self.config.greeting.flavour);
+        let checker = AuthChecker {
+            auth: self.config.auth.clone(),
             announced: Some(announced),
             fallback: announced,
-            tls: line == Line::Tls,
+            tls: channel == Channel::Tls,
         };
-        let turn = judged(judge, asked, &nonce, answer)?;
-        Ok(self.step(turn))
+        let step = authenticate(checker, response, &nonce, next)?;
+        Ok(self.step(step))
     }
 
-    fn tls_asked(
+    fn on_ssl_request(
         self,
         length: usize,
         total: usize,
         nonce: Nonce,
-        inbox: &mut ReadBuffer,
+        buffer: &mut ReadBuffer,
     ) -> Result<Step<Self>, ProtocolError> {
-        if self.settings.tls == ClientTlsMode::Off {
-            return Err(violation("the client asks for TLS, which is not offered here", 2));
+        if self.config.tls == ClientTlsMode::Off {
+            return Err(violation("the client requested TLS, which is not offered", 2));
         }
-        if length != TLS_REQUEST {
-            return Err(violation("the request for TLS holds more than one", 2));
+        if length != SSL_REQUEST_LEN {
+            return Err(violation("the TLS request has a wrong length", 2));
         }
-        // Nobody answers it, so TLS may have begun right behind it: the rest is for TLS, and for nobody else, whoever it is from.
-        inbox.consume(total);
-        Ok(Step::StartTls(Vec::new(), Box::new(Securing { settings: self.settings, nonce })))
+        // The request gets no response, so the TLS handshake may follow it immediately. All
+        // remaining bytes belong to TLS, whoever sent them.
+        buffer.consume(total);
+        Ok(Step::StartTls(Vec::new(), Box::new(TlsPending { config: self.config, nonce })))
     }
 
-    fn step(self, turn: Turn) -> Step<Self> {
-        match turn {
-            Turn::Ask(bytes, switched) => Step::Write(
-                Zeroizing::new(bytes),
-                Self { state: State::Switched(switched), ..self },
-            ),
-            Turn::In(bytes, arrival) => Step::Done(bytes, arrival),
+    fn step(self, step: AuthStep) -> Step<Self> {
+        match step {
+            AuthStep::Switch(bytes, next) => {
+                Step::Write(Zeroizing::new(bytes), Self { state: State::AwaitProof(next), ..self })
+            }
+            AuthStep::Done(bytes, request) => Step::Done(bytes, request),
         }
     }
 }
 
 impl Exchange for ServerLogin {
-    type Outcome = LoginRequest;
+    type Output = LoginRequest;
 
-    fn advance(self, inbox: &mut ReadBuffer) -> Result<Step<Self>, ProtocolError> {
-        let Self { settings, state } = self;
-        let this = Self { settings, state: State::Opening };
+    fn advance(self, buffer: &mut ReadBuffer) -> Result<Step<Self>, ProtocolError> {
+        let Self { config, state } = self;
+        let this = Self { config, state: State::Start };
         match state {
-            State::Opening => this.open(),
-            State::Greeted(line, nonce) => this.greeted(line, nonce, inbox),
-            State::Switched(switched) => Ok(match switched.take(inbox)? {
-                Ok(turn) => this.step(turn),
-                Err(switched) => Step::Read(Self { state: State::Switched(switched), ..this }),
+            State::Start => this.send_greeting(),
+            State::Greeted(channel, nonce) => this.on_handshake_response(channel, nonce, buffer),
+            State::AwaitProof(switch) => Ok(match switch.advance(buffer)? {
+                Ok(step) => this.step(step),
+                Err(switch) => Step::Read(Self { state: State::AwaitProof(switch), ..this }),
             }),
         }
     }
 }
 
-/// Has been asked for TLS.
 #[derive(Debug)]
-struct Securing {
-    settings: ServerConfig,
+struct TlsPending {
+    config: ServerConfig,
     nonce: Nonce,
 }
 
-impl AwaitTls<ServerLogin> for Securing {
+impl AwaitTls<ServerLogin> for TlsPending {
     fn established(self: Box<Self>, _: TlsInfo) -> ServerLogin {
-        ServerLogin { settings: self.settings, state: State::Greeted(Line::Tls, self.nonce) }
+        ServerLogin { config: self.config, state: State::Greeted(Channel::Tls, self.nonce) }
     }
 }
 
-/// A packet of the client.
-fn read(inbox: &ReadBuffer, sequence: u8) -> Result<Option<(&[u8], usize)>, ProtocolError> {
-    codec::read_packet(inbox, sequence)
-        .map_err(|fault| violation(&fault.to_string(), sequence.wrapping_add(1)))
-}
-
-/// What the first packet says the client can do, where it is none from before 4.1.
-fn first_capabilities(payload: &[u8], answer: u8) -> Result<Capabilities, ProtocolError> {
+/// Returns the capabilities in the client's first packet. Rejects protocols from before MySQL 4.1.
+fn client_capabilities(payload: &[u8], sequence: u8) -> Result<Capabilities, ProtocolError> {
     let is_old = payload.first_chunk().is_some_and(|low| {
         u16::from_le_bytes(*low) & Capabilities::PROTOCOL_41.mysql() as u16 == 0
     });
     if is_old {
-        let detail = "the client speaks a protocol from before MySQL 4.1";
-        let (number, sqlstate) = OLD_PROTOCOL;
-        // In MySQL's words. Such a client knows no SQLSTATE.
-        let message = "Client does not support authentication protocol requested by server; consider upgrading MySQL client";
-        let error_packet =
-            codec::error_packet(answer, number, sqlstate, message, Capabilities::NONE);
-        return Err(ProtocolError::Unsupported { detail: detail.to_owned(), error_packet });
+        return Err(error::old_protocol(sequence));
     }
-    handshake_response::capabilities_of(payload)
-        .ok_or_else(|| violation("the client's first packet is too short", answer))
-}
-
-fn malformed_login(malformed: &Malformed, answer: u8) -> ProtocolError {
-    match malformed {
-        Malformed::Short => {
-            violation("the client's login is malformed, or something in it is too long", answer)
-        }
-        Malformed::Text => {
-            let detail = "the login holds a name that is not UTF-8: use names of users and databases that are";
-            let (number, sqlstate) = BAD_HANDSHAKE;
-            let error_packet =
-                codec::error_packet(answer, number, sqlstate, detail, Capabilities::PROTOCOL_41);
-            ProtocolError::Unsupported { detail: detail.to_owned(), error_packet }
-        }
-    }
-}
-
-fn no_encryption(user: &str, answer: u8) -> ProtocolError {
-    let detail = format!("the client comes without TLS as user {user:?}, which is required here");
-    let (number, sqlstate) = TLS_REQUIRED;
-    let message = format!(
-        "the proxy takes in nobody without TLS, and the connection of user '{user}' has none: set ssl-mode to REQUIRED"
-    );
-    ProtocolError::Denied {
-        detail,
-        error_packet: codec::error_packet(
-            answer,
-            number,
-            sqlstate,
-            &message,
-            Capabilities::PROTOCOL_41,
-        ),
-    }
-}
-
-fn denied(user: &str, proof: &[u8], answer: u8) -> ProtocolError {
-    let given = if matches!(proof, [] | [0]) { "NO" } else { "YES" };
-    let (number, sqlstate) = ACCESS_DENIED;
-    // In MySQL's words.
-    let message = format!("Access denied for user '{user}' (using password: {given})");
-    let error_packet =
-        codec::error_packet(answer, number, sqlstate, &message, Capabilities::PROTOCOL_41);
-    ProtocolError::Denied {
-        detail: format!("a wrong password came with the user name {user:?}"),
-        error_packet,
-    }
-}
-
-/// What a client that breaks the protocol is told and what is logged are the same.
-fn violation(detail: &str, answer: u8) -> ProtocolError {
-    let (number, sqlstate) = BAD_HANDSHAKE;
-    let error_packet = codec::error_packet(
-        answer,
-        number,
-        sqlstate,
-        &format!("Bad handshake: {detail}"),
-        Capabilities::PROTOCOL_41,
-    );
-    ProtocolError::Protocol { detail: detail.to_owned(), error_packet }
+    handshake_response::client_capabilities(payload)
+        .ok_or_else(|| violation("the client's first packet is too short", sequence))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
-//! Our login against our dial, in memory; and the bytes of other people's.
+//! Tests of the client side against the server side, and bytes of real servers.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use countersign_core::credentials::Secret;
@@ -7,15 +8,16 @@ use zeroize::Zeroizing;
 
 use super::client::{ClientLogin, Session};
 use super::greeting::HandshakeV10;
-use super::response::{OkPacket, error_number, status};
+use super::response::{OkPacket, status};
 use super::server::{AuthMethod, LoginRequest, ServerLogin};
 use super::*;
 use crate::exchange::{
-    AwaitTls, ClientTlsMode, Credential, Exchange, ProtocolError, Step, TlsInfo, TransportSecurity,
+    ClientTlsMode, Credential, Exchange, ProtocolError, Step, TransportSecurity,
 };
 use crate::read_buffer::ReadBuffer;
+use crate::testing::converse;
 
-/// Bytes from hexadecimal digits; white space parts them.
+/// Decodes hexadecimal digits, and ignores white space.
 pub(super) fn hex(digits: &str) -> Vec<u8> {
     let digits: Vec<u8> = digits.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
     digits
@@ -24,11 +26,11 @@ pub(super) fn hex(digits: &str) -> Vec<u8> {
         .collect()
 }
 
-/// A greeting of MySQL 9.7.4, as it came.
+/// Greeting of MySQL 9.7.4.
 pub(super) const MYSQL_97: &str = "0a392e372e342d32001000000044103817652e185100ffffff0200ffdf1500000000000000000000072b6e3e77774f0a250a5618\
      0063616368696e675f736861325f70617373776f726400";
 
-/// A greeting of MariaDB 10.11.19, as it came.
+/// Greeting of MariaDB 10.11.19.
 pub(super) const MARIADB_1011: &str = "0a352e352e352d31302e31312e31392d4d6172696144422d302b6465623132753100250000007a212f6b4e24675a00feff080200ff8115\
      0000000000001d0000006d355e5d3531365c4e4e2156006d7973716c5f6e61746976655f70617373776f726400";
 
@@ -40,7 +42,7 @@ pub(super) fn password(text: &str) -> Credential {
     Credential::Password(Secret::new(text).unwrap())
 }
 
-pub(super) fn ask(text: &str) -> AuthMethod {
+pub(super) fn password_auth(text: &str) -> AuthMethod {
     AuthMethod::Password(Arc::new(MysqlPassword::new(&Secret::new(text).unwrap())))
 }
 
@@ -51,124 +53,32 @@ pub(super) fn token() -> Credential {
     )))
 }
 
-enum State<E: Exchange> {
-    Going(E),
-    Securing(Box<dyn AwaitTls<E>>),
-    Over(Result<E::Outcome, ProtocolError>),
-}
-
-/// One side of a login, what has come to it, and what it has sent.
-struct End<E: Exchange> {
-    state: Option<State<E>>,
-    inbox: ReadBuffer,
-    sent: Vec<u8>,
-}
-
-impl<E: Exchange> End<E> {
-    fn new(exchange: E) -> Self {
-        let mut end = Self {
-            state: Some(State::Going(exchange)),
-            inbox: ReadBuffer::default(),
-            sent: Vec::new(),
-        };
-        end.go();
-        end
-    }
-
-    fn go(&mut self) {
-        while let Some(State::Going(exchange)) =
-            self.state.take_if(|state| matches!(state, State::Going(_)))
-        {
-            let (state, waits) = match exchange.advance(&mut self.inbox) {
-                Ok(Step::Read(next)) => (State::Going(next), true),
-                Ok(Step::Write(bytes, next)) => {
-                    self.sent.extend_from_slice(&bytes);
-                    (State::Going(next), false)
-                }
-                Ok(Step::StartTls(bytes, next)) => {
-                    self.sent.extend(bytes);
-                    (State::Securing(next), true)
-                }
-                Ok(Step::Done(bytes, outcome)) => {
-                    self.sent.extend(bytes);
-                    (State::Over(Ok(outcome)), true)
-                }
-                Err(fault) => {
-                    self.sent.extend_from_slice(fault.error_packet());
-                    (State::Over(Err(fault)), true)
-                }
-            };
-            self.state = Some(state);
-            if waits {
-                return;
-            }
-        }
-    }
-
-    fn take(&mut self, bytes: &[u8], chunk: usize) {
-        for part in bytes.chunks(chunk) {
-            self.inbox.push(part);
-            self.go();
-        }
-    }
-
-    fn secured(&mut self) {
-        match self.state.take() {
-            Some(State::Securing(next)) => {
-                self.state = Some(State::Going(next.established(TlsInfo::default())))
-            }
-            state => self.state = state,
-        }
-        self.go();
-    }
-
-    fn is_securing(&self) -> bool {
-        matches!(self.state, Some(State::Securing(_)))
-    }
-
-    fn outcome(self) -> Result<E::Outcome, ProtocolError> {
-        match self.state {
-            Some(State::Over(outcome)) => outcome,
-            _ => Err(ProtocolError::protocol("it waits for ever")),
-        }
-    }
-}
-
-/// Lets both talk until neither says more; whoever is let in gets this OK.
-pub(super) fn talk<C: Exchange, S: Exchange<Outcome = LoginRequest>>(
+/// Connects a client to a server, with pieces of `piece` bytes. An authenticated client receives `ok`.
+pub(super) fn run<C: Exchange, S: Exchange<Output = LoginRequest>>(
     client: C,
     server: S,
     ok: &OkPacket,
-    chunk: usize,
-) -> (Result<C::Outcome, ProtocolError>, Result<LoginRequest, ProtocolError>) {
-    let (mut client, mut server) = (End::new(client), End::new(server));
-    let mut welcomed = false;
-    loop {
-        let (asked, answered) =
-            (std::mem::take(&mut client.sent), std::mem::take(&mut server.sent));
-        server.take(&asked, chunk);
-        client.take(&answered, chunk);
-        if client.is_securing() && server.is_securing() {
-            client.secured();
-            server.secured();
-        }
-        if let (false, Some(State::Over(Ok(arrival)))) = (welcomed, &server.state) {
-            welcomed = true;
-            server
-                .sent
-                .extend(codec::packet(arrival.sequence, &ok.encode(arrival.wish.capabilities)));
-        }
-        if client.sent.is_empty() && server.sent.is_empty() {
-            return (client.outcome(), server.outcome());
-        }
-    }
+    piece: usize,
+) -> (Result<C::Output, ProtocolError>, Result<LoginRequest, ProtocolError>)
+where
+    C::Output: Debug,
+{
+    let login_ok = |request: &LoginRequest| {
+        codec::packet(request.sequence, &ok.encode(request.params.capabilities))
+    };
+    let (client, server) = converse(client, server, None, piece, login_ok);
+    let waiting = || ProtocolError::protocol("waiting");
+    (
+        client.result().unwrap_or_else(|| Err(waiting())),
+        server.result().unwrap_or_else(|| Err(waiting())),
+    )
 }
 
-fn settings(digits: &str, tls: ClientTlsMode, ask: AuthMethod) -> server::ServerConfig {
-    server::ServerConfig { greeting: greeting(digits), tls, connection_id: 7, ask }
+fn config(digits: &str, tls: ClientTlsMode, auth: AuthMethod) -> server::ServerConfig {
+    server::ServerConfig { greeting: greeting(digits), tls, connection_id: 7, auth }
 }
 
-fn wish() -> LoginParams {
+fn params() -> LoginParams {
     let attributes =
         vec![(b"_pid".to_vec(), b"11".to_vec()), (b"program_name".to_vec(), b"mysql".to_vec())];
     let capabilities = Capabilities::FORWARDED.without(
@@ -185,26 +95,26 @@ fn wish() -> LoginParams {
     }
 }
 
-fn changed() -> OkPacket {
+fn state_changed() -> OkPacket {
     let status = status::AUTOCOMMIT | status::SESSION_STATE_CHANGED;
-    OkPacket { status, changes: b"\x01\x07\x06orders".to_vec(), ..OkPacket::default() }
+    OkPacket { status, session_state: b"\x01\x07\x06orders".to_vec(), ..OkPacket::default() }
 }
 
 type Both = (Result<Session, ProtocolError>, Result<LoginRequest, ProtocolError>);
 
-fn meet(
+fn log_in(
     digits: &str,
     tls: ClientTlsMode,
     security: TransportSecurity,
-    ask: AuthMethod,
+    auth: AuthMethod,
     credential: Credential,
     chunk: usize,
 ) -> Both {
-    let dial = ClientLogin::new(client::ClientConfig { wish: wish(), security, credential });
-    talk(dial, ServerLogin::new(settings(digits, tls, ask)), &changed(), chunk)
+    let client = ClientLogin::new(client::ClientConfig { params: params(), security, credential });
+    run(client, ServerLogin::new(config(digits, tls, auth)), &state_changed(), chunk)
 }
 
-const LINES: [(ClientTlsMode, TransportSecurity); 5] = [
+const TRANSPORTS: [(ClientTlsMode, TransportSecurity); 5] = [
     (ClientTlsMode::Off, TransportSecurity::Plain { trusted: false }),
     (ClientTlsMode::Off, TransportSecurity::Plain { trusted: true }),
     (ClientTlsMode::Offered, TransportSecurity::Plain { trusted: true }),
@@ -213,21 +123,21 @@ const LINES: [(ClientTlsMode, TransportSecurity); 5] = [
 ];
 
 #[test]
-fn whoever_knows_the_password_is_let_in_with_all_it_asked_for() {
+fn correct_password_opens_a_session_with_the_requested_parameters() {
     for (digits, (tls, security), chunk) in
         [MYSQL_97, MARIADB_1011].into_iter().flat_map(|digits| {
-            LINES
-                .into_iter()
-                .flat_map(move |line| [1, 5, usize::MAX].map(|chunk| (digits, line, chunk)))
+            TRANSPORTS.into_iter().flat_map(move |transport| {
+                [1, 5, usize::MAX].map(|chunk| (digits, transport, chunk))
+            })
         })
     {
-        let (session, arrival) =
-            meet(digits, tls, security, ask("geheim"), password("geheim"), chunk);
-        let (session, arrival) = (session.unwrap(), arrival.unwrap());
-        let carried = greeting(digits).capabilities | Capabilities::PROTOCOL_41;
+        let (session, request) =
+            log_in(digits, tls, security, password_auth("geheim"), password("geheim"), chunk);
+        let (session, request) = (session.unwrap(), request.unwrap());
+        let forwarded = greeting(digits).capabilities | Capabilities::PROTOCOL_41;
         assert_eq!(
-            arrival.wish,
-            LoginParams { capabilities: wish().capabilities & carried, ..wish() }
+            request.params,
+            LoginParams { capabilities: params().capabilities & forwarded, ..params() }
         );
         assert_eq!(session.connection_id, 7);
         assert_eq!(
@@ -235,53 +145,59 @@ fn whoever_knows_the_password_is_let_in_with_all_it_asked_for() {
             security == TransportSecurity::Required
         );
         assert_eq!(session.status, status::AUTOCOMMIT | status::SESSION_STATE_CHANGED);
-        assert_eq!(OkPacket::parse(&session.ok, session.capabilities), Some(changed()));
+        assert_eq!(OkPacket::parse(&session.ok, session.capabilities), Some(state_changed()));
         assert_eq!(session.greeting.version, greeting(digits).version);
     }
 }
 
 #[test]
-fn whoever_does_not_is_kept_out_and_told_so() {
-    for (digits, (tls, security)) in
-        [MYSQL_97, MARIADB_1011].into_iter().flat_map(|digits| LINES.map(|line| (digits, line)))
+fn wrong_password_is_reported_as_by_mysql() {
+    for (digits, (tls, security)) in [MYSQL_97, MARIADB_1011]
+        .into_iter()
+        .flat_map(|digits| TRANSPORTS.map(|transport| (digits, transport)))
     {
-        for (credential, said) in [(password("geheimer"), "YES"), (Credential::None, "NO")] {
-            let (session, arrival) = meet(digits, tls, security, ask("geheim"), credential, 7);
-            assert!(matches!(arrival, Err(ProtocolError::Denied { .. })), "{arrival:?}");
+        for (credential, has_password) in [(password("geheimer"), "YES"), (Credential::None, "NO")]
+        {
+            let (session, request) =
+                log_in(digits, tls, security, password_auth("geheim"), credential, 7);
+            assert!(matches!(request, Err(ProtocolError::Denied { .. })), "{request:?}");
             let Err(ProtocolError::Refused(error)) = session else { panic!("{session:?}") };
             assert_eq!(error.code, "1045 (28000)");
             assert_eq!(
                 error.message,
-                format!("Access denied for user 'jané' (using password: {said})")
+                format!("Access denied for user 'jané' (using password: {has_password})")
             );
         }
     }
 }
 
 #[test]
-fn where_nothing_is_asked_everybody_is_let_in() {
-    for (digits, (tls, security)) in
-        [MYSQL_97, MARIADB_1011].into_iter().flat_map(|digits| LINES.map(|line| (digits, line)))
+fn trust_accepts_any_credential() {
+    for (digits, (tls, security)) in [MYSQL_97, MARIADB_1011]
+        .into_iter()
+        .flat_map(|digits| TRANSPORTS.map(|transport| (digits, transport)))
     {
         for credential in [password("any"), Credential::None] {
-            let (session, arrival) = meet(digits, tls, security, AuthMethod::Trust, credential, 3);
+            let (session, request) =
+                log_in(digits, tls, security, AuthMethod::Trust, credential, 3);
             session.unwrap();
-            assert_eq!(arrival.unwrap().wish.user, "jané");
+            assert_eq!(request.unwrap().params.user, "jané");
         }
     }
 }
 
 #[test]
-fn a_token_goes_out_as_it_is_and_only_where_nobody_reads_along() {
-    for (tls, security) in LINES {
-        let (session, _) = meet(MYSQL_97, tls, security, AuthMethod::Trust, token(), usize::MAX);
+fn token_requires_tls_or_a_trusted_socket() {
+    for (tls, security) in TRANSPORTS {
+        let (session, _) = log_in(MYSQL_97, tls, security, AuthMethod::Trust, token(), usize::MAX);
         match security {
             TransportSecurity::Plain { trusted: false } => {
                 assert!(matches!(session, Err(ProtocolError::Unsupported { .. })), "{session:?}")
             }
             _ => assert!(session.is_ok(), "{session:?}"),
         }
-        let (session, _) = meet(MYSQL_97, tls, security, ask("geheim"), token(), usize::MAX);
+        let (session, _) =
+            log_in(MYSQL_97, tls, security, password_auth("geheim"), token(), usize::MAX);
         let Err(ProtocolError::Unsupported { detail, .. } | ProtocolError::Denied { detail, .. }) =
             session
         else {
@@ -296,8 +212,8 @@ fn a_token_goes_out_as_it_is_and_only_where_nobody_reads_along() {
 }
 
 #[test]
-fn tls_is_there_or_there_is_no_login() {
-    let (session, _) = meet(
+fn required_tls_is_enforced_by_both_sides() {
+    let (session, _) = log_in(
         MYSQL_97,
         ClientTlsMode::Off,
         TransportSecurity::Required,
@@ -306,11 +222,11 @@ fn tls_is_there_or_there_is_no_login() {
         usize::MAX,
     );
     assert!(
-        matches!(&session, Err(ProtocolError::Unsupported { detail, .. }) if detail.contains("no TLS")),
+        matches!(&session, Err(ProtocolError::Unsupported { detail, .. }) if detail.contains("does not support TLS")),
         "{session:?}"
     );
     let plain = TransportSecurity::Plain { trusted: true };
-    let (session, arrival) = meet(
+    let (session, request) = log_in(
         MYSQL_97,
         ClientTlsMode::Required,
         plain,
@@ -318,23 +234,23 @@ fn tls_is_there_or_there_is_no_login() {
         password("x"),
         usize::MAX,
     );
-    assert!(matches!(arrival, Err(ProtocolError::Denied { .. })), "{arrival:?}");
+    assert!(matches!(request, Err(ProtocolError::Denied { .. })), "{request:?}");
     assert!(
-        matches!(&session, Err(ProtocolError::Refused(error)) if error_number(&error.payload) == Some(3159)),
+        matches!(&session, Err(ProtocolError::Refused(error)) if error.code == "3159 (HY000)"),
         "{session:?}"
     );
 }
 
 #[test]
-fn a_client_is_not_promised_what_another_server_lacks() {
-    let wish = LoginParams { capabilities: Capabilities::QUERY_ATTRIBUTES, ..wish() };
-    let dial = ClientLogin::new(client::ClientConfig {
-        wish,
+fn missing_framing_capability_ends_the_login() {
+    let params = LoginParams { capabilities: Capabilities::QUERY_ATTRIBUTES, ..params() };
+    let client = ClientLogin::new(client::ClientConfig {
+        params,
         security: TransportSecurity::Plain { trusted: true },
         credential: password("x"),
     });
-    let login = ServerLogin::new(settings(MARIADB_1011, ClientTlsMode::Off, AuthMethod::Trust));
-    let (session, _) = talk(dial, login, &OkPacket::default(), usize::MAX);
+    let login = ServerLogin::new(config(MARIADB_1011, ClientTlsMode::Off, AuthMethod::Trust));
+    let (session, _) = run(client, login, &OkPacket::default(), usize::MAX);
     assert!(
         matches!(&session, Err(ProtocolError::Unsupported { detail, .. }) if detail.contains("QUERY_ATTRIBUTES")),
         "{session:?}"
@@ -342,15 +258,15 @@ fn a_client_is_not_promised_what_another_server_lacks() {
 }
 
 #[test]
-fn users_are_changed_in_a_session_that_stands() {
+fn user_of_a_session_is_changed() {
     let server = Capabilities::FORWARDED | Capabilities::LOGIN;
     let before = LoginParams {
         capabilities: Capabilities::FORWARDED.with(Capabilities::PROTOCOL_41),
-        ..wish()
+        ..params()
     };
-    for (flavour, asks, credential, tls) in [
-        (Flavour::Mysql, ask("geheim"), password("geheim"), true),
-        (Flavour::Mariadb, ask("geheim"), password("geheim"), false),
+    for (flavour, auth, credential, tls) in [
+        (Flavour::Mysql, password_auth("geheim"), password("geheim"), true),
+        (Flavour::Mariadb, password_auth("geheim"), password("geheim"), false),
         (Flavour::Mysql, AuthMethod::Trust, password("any"), false),
         (Flavour::Mariadb, AuthMethod::Trust, Credential::None, false),
     ] {
@@ -360,18 +276,18 @@ fn users_are_changed_in_a_session_that_stands() {
             collation: 2048,
             ..before.clone()
         };
-        let change = client::ChangeUser::with(server, after.clone(), credential, tls, false);
+        let change = client::ChangeUser::new(server, after.clone(), credential, tls);
         let Ok(Step::Write(packet, change)) = change.advance(&mut ReadBuffer::default()) else {
             panic!()
         };
         let login =
-            server::ServerChangeUser::new(&packet[codec::HEADER..], &before, flavour, asks, tls)
+            server::ServerChangeUser::new(&packet[codec::HEADER..], &before, flavour, auth, tls)
                 .unwrap();
-        let (changed, arrival) = talk(change, login, &changed(), 2);
+        let (changed, request) = run(change, login, &state_changed(), 2);
         assert_eq!(changed.unwrap().status, status::AUTOCOMMIT | status::SESSION_STATE_CHANGED);
-        assert_eq!(arrival.unwrap().wish, after);
+        assert_eq!(request.unwrap().params, after);
     }
-    let change = client::ChangeUser::with(server, before.clone(), password("wrong"), true, false);
+    let change = client::ChangeUser::new(server, before.clone(), password("wrong"), true);
     let Ok(Step::Write(packet, change)) = change.advance(&mut ReadBuffer::default()) else {
         panic!()
     };
@@ -379,25 +295,25 @@ fn users_are_changed_in_a_session_that_stands() {
         &packet[codec::HEADER..],
         &before,
         Flavour::Mysql,
-        ask("geheim"),
+        password_auth("geheim"),
         true,
     )
     .unwrap();
-    let (changed, arrival) = talk(change, login, &OkPacket::default(), 2);
-    assert!(matches!(arrival, Err(ProtocolError::Denied { .. })));
+    let (changed, request) = run(change, login, &OkPacket::default(), 2);
+    assert!(matches!(request, Err(ProtocolError::Denied { .. })));
     assert!(matches!(changed, Err(ProtocolError::Refused(_))));
 }
 
 #[test]
-fn what_differs_between_processes_is_not_of_a_pools_key() {
+fn pool_key_omits_process_attributes() {
     let other = LoginParams {
         attributes: vec![
             (b"program_name".to_vec(), b"mysql".to_vec()),
             (b"_pid".to_vec(), b"12".to_vec()),
         ],
-        ..wish()
+        ..params()
     };
-    assert_ne!(wish(), other);
-    assert_eq!(wish().pool_key(), other.pool_key());
-    assert_ne!(wish().pool_key(), LoginParams { database: None, ..wish() }.pool_key());
+    assert_ne!(params(), other);
+    assert_eq!(params().pool_key(), other.pool_key());
+    assert_ne!(params().pool_key(), LoginParams { database: None, ..params() }.pool_key());
 }

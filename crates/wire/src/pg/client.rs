@@ -1,262 +1,243 @@
-//! Logs in to a server: from the first byte to `ReadyForQuery`.
+//! Client side of the login, up to the first `ReadyForQuery`.
 
 mod authentication;
 mod session;
 
 use zeroize::Zeroizing;
 
+use super::StartupParams;
 use super::codec::{self, MAX_LOGIN_MESSAGE};
-use super::{CancelKey, StartupParams};
 pub use crate::exchange::Credential;
 use crate::exchange::{AwaitTls, Exchange, ProtocolError, Step, TlsInfo, TransportSecurity};
 use crate::read_buffer::ReadBuffer;
-use authentication::{AuthStep, Authentication};
+use authentication::{AuthStep, Authentication, Channel, Identity};
+pub use session::Session;
 use session::SessionBuilder;
 
-/// Whether SCRAM is bound to the channel, as libpq's `channel_binding`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChannelBinding {
-    /// Where the server offers it.
-    Prefer,
-    /// Or else the login fails.
-    Require,
-    /// Never.
-    Disable,
-}
-
-/// How to log in.
+/// Configuration of a login.
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
-    /// Who logs in to what. A server that knows no protocol 3.2 may speak 3.0 instead.
+    /// Parameters of the session. A server without protocol 3.2 may negotiate 3.0.
     pub startup: StartupParams,
-    /// Whether there is TLS.
+    /// Required transport security.
     pub security: TransportSecurity,
-    /// Whether TLS begins at once, without asking: since PostgreSQL 17.
-    pub direct_tls: bool,
-    /// What is proved.
+    /// Credential of the user.
     pub credential: Credential,
-    /// Whether SCRAM is bound to the channel.
-    pub channel_binding: ChannelBinding,
 }
 
-/// A session that waits for its first statement.
-#[derive(Debug)]
-pub struct Session {
-    /// The minor version that is spoken: 0 or 2.
-    pub minor: u16,
-    /// The server's parameters, in the order of their coming, each name once.
-    pub parameters: Vec<(String, String)>,
-    /// What cancels a statement, where the server gives it.
-    pub key: Option<CancelKey>,
-    /// `NoticeResponse` messages as they came, the first 64 KiB of them.
-    pub notices: Vec<u8>,
-    /// Of `ReadyForQuery`: `I`, `T` or `E`.
-    pub status: u8,
-}
-
-/// A login to a server.
+/// Login to a server. SCRAM is bound to the TLS channel if the server offers it.
+///
+/// ```
+/// use countersign_wire::exchange::TransportSecurity;
+/// use countersign_wire::pg::client::{ClientConfig, ClientLogin, Credential};
+/// use countersign_wire::pg::{CancelKey, StartupParams, codec};
+/// use countersign_wire::{Exchange, ProtocolError, ReadBuffer, Step};
+///
+/// let startup = StartupParams {
+///     minor: codec::LATEST_MINOR,
+///     user: "jane".to_owned(),
+///     database: None,
+///     parameters: Vec::new(),
+/// };
+/// let security = TransportSecurity::Plain { trusted: true };
+/// let config = ClientConfig { startup: startup.clone(), security, credential: Credential::None };
+///
+/// let mut buffer = ReadBuffer::default();
+/// let login = ClientLogin::new(config);
+/// let Step::Write(bytes, login) = login.advance(&mut buffer)? else { panic!() };
+/// assert_eq!(*bytes, startup.encode());
+///
+/// // The server trusts the user, and sends its parameters and a cancel key.
+/// let key = CancelKey { process_id: 7, secret: vec![0; 32] };
+/// buffer.push(&codec::login_ok(&[("server_version".to_owned(), "18.1".to_owned())], &key));
+/// let Step::Done(_, session) = login.advance(&mut buffer)? else { panic!() };
+/// assert_eq!((session.key, session.status), (Some(key), b'I'));
+/// # Ok::<_, ProtocolError>(())
+/// ```
 #[derive(Debug)]
 pub struct ClientLogin {
-    settings: ClientConfig,
+    config: ClientConfig,
     state: State,
 }
 
 #[derive(Debug)]
 enum State {
-    Begun,
-    /// Has asked for TLS.
-    TlsAsked,
-    /// Will send the `StartupMessage`.
-    Connected(Line),
-    /// Has sent it, and waits for the first message.
-    Introduced(Line, SessionBuilder),
-    /// Proves who it is.
+    Start,
+    /// `SSLRequest` was sent.
+    TlsRequested,
+    /// Ready to send the `StartupMessage`.
+    Connected(Channel),
+    /// The `StartupMessage` was sent, nothing was received yet.
+    StartupSent(Channel, SessionBuilder),
     Authenticating(Authentication, SessionBuilder),
-    /// Is let in, and hears of the session.
-    Opening(SessionBuilder),
-}
-
-/// What carries the bytes.
-#[derive(Debug, Clone)]
-enum Line {
-    Bare { trusted: bool },
-    Tls(TlsInfo),
+    /// `AuthenticationOk` was received.
+    Authenticated(SessionBuilder),
 }
 
 impl ClientLogin {
-    /// Begins.
+    /// Creates a login.
     #[must_use]
-    pub fn new(settings: ClientConfig) -> Self {
-        Self { settings, state: State::Begun }
+    pub fn new(config: ClientConfig) -> Self {
+        Self { config, state: State::Start }
     }
 
-    fn begin(self) -> Step<Self> {
-        match self.settings.security {
-            TransportSecurity::Required if self.settings.direct_tls => {
-                Step::StartTls(Vec::new(), Box::new(Securing(self.settings)))
-            }
+    fn start(self) -> Step<Self> {
+        match self.config.security {
             TransportSecurity::Required => Step::Write(
-                Zeroizing::new(codec::tls_request()),
-                Self { state: State::TlsAsked, ..self },
+                Zeroizing::new(codec::ssl_request()),
+                Self { state: State::TlsRequested, ..self },
             ),
-            TransportSecurity::Plain { trusted } => self.introduce(Line::Bare { trusted }),
+            TransportSecurity::Plain { trusted } => {
+                self.send_startup(Channel::Plaintext { trusted })
+            }
         }
     }
 
-    fn tls_answered(self, inbox: &mut ReadBuffer) -> Result<Step<Self>, ProtocolError> {
-        let Some((answer, behind)) = inbox.unread().split_first() else {
-            return Ok(Step::Read(Self { state: State::TlsAsked, ..self }));
+    fn on_ssl_response(self, buffer: &mut ReadBuffer) -> Result<Step<Self>, ProtocolError> {
+        let Some((response, rest)) = buffer.unread().split_first() else {
+            return Ok(Step::Read(Self { state: State::TlsRequested, ..self }));
         };
-        match answer {
-            // What comes ahead of TLS may be put there by somebody in between (CVE-2021-23222).
-            b'S' if !behind.is_empty() => Err(ProtocolError::protocol(
-                "the server sends unencrypted data behind its yes to TLS: it is broken, or somebody is in between",
+        match response {
+            // Data before the handshake may come from a man in the middle (CVE-2021-23222).
+            b'S' if !rest.is_empty() => Err(ProtocolError::protocol(
+                "the server sent unencrypted data before the TLS handshake: this is a bug of the \
+                 server or a man-in-the-middle attack",
             )),
             b'S' => {
-                inbox.consume(1);
-                Ok(Step::StartTls(Vec::new(), Box::new(Securing(self.settings))))
+                buffer.consume(1);
+                Ok(Step::StartTls(Vec::new(), Box::new(TlsPending(self.config))))
             }
             b'N' => Err(ProtocolError::unsupported(
-                "the server offers no TLS, and without TLS no login is tried: turn it on (ssl = on), or look whether the host and \
-                 the port are the database's",
+                "the server does not support TLS, which is required: set ssl = on in \
+                 postgresql.conf, or check that host and port are the database's",
             )),
-            // Whose words these are nobody knows before TLS, so they are shown to nobody (CVE-2024-10977).
+            // The message is not authenticated before TLS, so it is not shown (CVE-2024-10977).
             b'E' => Err(ProtocolError::protocol(
-                "the server answers the request for TLS with an error: it may have no room for one more connection; its log says more",
+                "the server answered the TLS request with an error: it may have reached its \
+                 connection limit; see the server's log",
             )),
             _ => Err(ProtocolError::protocol(
-                "the server does not answer the request for TLS as PostgreSQL does: look at the host and the port",
+                "the server did not answer the TLS request as PostgreSQL does: check host and port",
             )),
         }
     }
 
-    fn introduce(self, line: Line) -> Step<Self> {
-        let opened = SessionBuilder::new(self.settings.startup.minor);
-        let bytes = Zeroizing::new(self.settings.startup.encode());
-        Step::Write(bytes, Self { state: State::Introduced(line, opened), ..self })
+    fn send_startup(self, channel: Channel) -> Step<Self> {
+        let session = SessionBuilder::new(self.config.startup.minor);
+        let bytes = Zeroizing::new(self.config.startup.encode());
+        Step::Write(bytes, Self { state: State::StartupSent(channel, session), ..self })
     }
 
-    fn introduced(
+    fn on_first_message(
         self,
-        line: Line,
-        opened: SessionBuilder,
-        inbox: &mut ReadBuffer,
+        channel: Channel,
+        session: SessionBuilder,
+        buffer: &mut ReadBuffer,
     ) -> Result<Step<Self>, ProtocolError> {
-        let unread = inbox.unread();
-        if let Some(error) = session::old_error(unread) {
+        let unread = buffer.unread();
+        if let Some(error) = session::v2_error(unread) {
             return Err(ProtocolError::Refused(error));
         }
-        if unread.len() < codec::HEADER || session::may_be_old_error(unread) {
-            return Ok(Step::Read(Self { state: State::Introduced(line, opened), ..self }));
+        if unread.len() < codec::HEADER || session::is_partial_v2_error(unread) {
+            return Ok(Step::Read(Self { state: State::StartupSent(channel, session), ..self }));
         }
-        let authentication = Authentication::Unasked(line);
-        Self { state: State::Authenticating(authentication, opened), ..self }.advance(inbox)
+        let authentication = Authentication::NotRequested(channel);
+        Self { state: State::Authenticating(authentication, session), ..self }.advance(buffer)
     }
 
-    fn authenticating(
+    fn authenticate(
         self,
-        authentication: Authentication,
-        mut opened: SessionBuilder,
-        inbox: &mut ReadBuffer,
+        mut authentication: Authentication,
+        mut session: SessionBuilder,
+        buffer: &mut ReadBuffer,
     ) -> Result<Step<Self>, ProtocolError> {
-        let Self { settings, .. } = self;
-        let mut authentication = authentication;
+        let Self { config, .. } = self;
         loop {
-            let Some((kind, payload, total)) = codec::read_message(inbox, MAX_LOGIN_MESSAGE)?
+            let Some((kind, payload, total)) = codec::read_message(buffer, MAX_LOGIN_MESSAGE)?
             else {
-                return Ok(Step::Read(Self {
-                    settings,
-                    state: State::Authenticating(authentication, opened),
-                }));
+                let state = State::Authenticating(authentication, session);
+                return Ok(Step::Read(Self { config, state }));
             };
-            opened.count()?;
-            let turn = match kind {
-                b'R' => authentication.turn(&settings, payload)?,
+            session.count_message()?;
+            let step = match kind {
+                b'R' => {
+                    let identity =
+                        Identity { user: &config.startup.user, credential: &config.credential };
+                    authentication.respond(identity, payload)?
+                }
                 b'v' => {
-                    opened.negotiate(&authentication, payload)?;
+                    session.negotiate_version(&authentication, payload)?;
                     AuthStep::Wait(authentication)
                 }
                 kind => {
-                    opened.aside(kind, payload)?;
+                    session.async_message(kind, payload)?;
                     AuthStep::Wait(authentication)
                 }
             };
-            inbox.consume(total);
-            match turn {
+            buffer.consume(total);
+            match step {
                 AuthStep::Wait(next) => authentication = next,
                 AuthStep::Send(bytes, next) => {
-                    return Ok(Step::Write(
-                        bytes,
-                        Self { settings, state: State::Authenticating(next, opened) },
-                    ));
+                    let state = State::Authenticating(next, session);
+                    return Ok(Step::Write(bytes, Self { config, state }));
                 }
-                AuthStep::Over => {
-                    return Self { settings, state: State::Opening(opened) }.advance(inbox);
+                AuthStep::Done => {
+                    return Self { config, state: State::Authenticated(session) }.advance(buffer);
                 }
             }
         }
     }
 
-    fn opening(
+    fn read_session(
         self,
-        mut opened: SessionBuilder,
-        inbox: &mut ReadBuffer,
+        mut session: SessionBuilder,
+        buffer: &mut ReadBuffer,
     ) -> Result<Step<Self>, ProtocolError> {
         loop {
-            let Some((kind, payload, total)) = codec::read_message(inbox, MAX_LOGIN_MESSAGE)?
+            let Some((kind, payload, total)) = codec::read_message(buffer, MAX_LOGIN_MESSAGE)?
             else {
-                return Ok(Step::Read(Self { state: State::Opening(opened), ..self }));
+                return Ok(Step::Read(Self { state: State::Authenticated(session), ..self }));
             };
-            opened.count()?;
-            let ready = match (kind, payload) {
+            session.count_message()?;
+            let status = match (kind, payload) {
                 (b'Z', [status @ (b'I' | b'T' | b'E')]) => Some(*status),
-                (b'S', payload) => opened.parameter(payload).map(|()| None)?,
-                (b'K', payload) => opened.key(payload).map(|()| None)?,
-                (kind, payload) => opened.aside(kind, payload).map(|()| None)?,
+                (b'S', payload) => session.parameter_status(payload).map(|()| None)?,
+                (b'K', payload) => session.backend_key_data(payload).map(|()| None)?,
+                (kind, payload) => session.async_message(kind, payload).map(|()| None)?,
             };
-            inbox.consume(total);
-            if let Some(status) = ready {
-                return Ok(Step::Done(Vec::new(), opened.ready(status)));
+            buffer.consume(total);
+            if let Some(status) = status {
+                return Ok(Step::Done(Vec::new(), session.ready(status)));
             }
         }
     }
 }
 
 impl Exchange for ClientLogin {
-    type Outcome = Session;
+    type Output = Session;
 
-    fn advance(self, inbox: &mut ReadBuffer) -> Result<Step<Self>, ProtocolError> {
-        let Self { settings, state } = self;
-        let this = Self { settings, state: State::Begun };
+    fn advance(self, buffer: &mut ReadBuffer) -> Result<Step<Self>, ProtocolError> {
+        let Self { config, state } = self;
+        let this = Self { config, state: State::Start };
         match state {
-            State::Begun => Ok(this.begin()),
-            State::TlsAsked => this.tls_answered(inbox),
-            // As libpq demands it: whoever takes TLS without being asked may be another service.
-            State::Connected(Line::Tls(peer))
-                if this.settings.direct_tls && peer.protocol.as_deref() != Some(codec::ALPN) =>
-            {
-                Err(ProtocolError::protocol(
-                    "the server takes TLS without being asked, but not for PostgreSQL (ALPN): look at the host and the port, or let \
-                     TLS be asked for",
-                ))
+            State::Start => Ok(this.start()),
+            State::TlsRequested => this.on_ssl_response(buffer),
+            State::Connected(channel) => Ok(this.send_startup(channel)),
+            State::StartupSent(channel, session) => this.on_first_message(channel, session, buffer),
+            State::Authenticating(authentication, session) => {
+                this.authenticate(authentication, session, buffer)
             }
-            State::Connected(line) => Ok(this.introduce(line)),
-            State::Introduced(line, opened) => this.introduced(line, opened, inbox),
-            State::Authenticating(authentication, opened) => {
-                this.authenticating(authentication, opened, inbox)
-            }
-            State::Opening(opened) => this.opening(opened, inbox),
+            State::Authenticated(session) => this.read_session(session, buffer),
         }
     }
 }
 
-/// Waits for TLS.
 #[derive(Debug)]
-struct Securing(ClientConfig);
+struct TlsPending(ClientConfig);
 
-impl AwaitTls<ClientLogin> for Securing {
-    fn established(self: Box<Self>, peer: TlsInfo) -> ClientLogin {
-        ClientLogin { settings: self.0, state: State::Connected(Line::Tls(peer)) }
+impl AwaitTls<ClientLogin> for TlsPending {
+    fn established(self: Box<Self>, tls: TlsInfo) -> ClientLogin {
+        ClientLogin { config: self.0, state: State::Connected(Channel::Tls(tls)) }
     }
 }
 

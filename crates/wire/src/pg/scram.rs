@@ -1,7 +1,8 @@
-//! SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 5802, RFC 7677) with PostgreSQL's restrictions: the user name in SCRAM
-//! messages is empty, and the only channel binding is `tls-server-end-point`.
+//! SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 5802, RFC 7677) with PostgreSQL's restrictions: the
+//! user name in SCRAM messages is empty, and the only channel binding is `tls-server-end-point`.
 //!
-//! Own code because `postgres-protocol` implements the client side only, and accepts any number of iterations.
+//! Own code because `postgres-protocol` implements the client side only, and accepts any number of
+//! iterations.
 
 pub(super) mod client;
 pub(super) mod server;
@@ -45,7 +46,8 @@ const BLOCK_LEN: usize = 64;
 
 type Key = Zeroizing<[u8; HASH_LEN]>;
 
-/// Salted hash of a password, which verifies SCRAM proofs. One verifier serves any number of logins.
+/// Salted hash of a password, which verifies SCRAM proofs. One verifier serves any number of
+/// logins.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct ScramVerifier {
     salt: Vec<u8>,
@@ -55,7 +57,8 @@ pub struct ScramVerifier {
 }
 
 impl ScramVerifier {
-    /// Derives a verifier from a password, with a random salt and PostgreSQL's default of 4,096 iterations.
+    /// Derives a verifier from a password, with a random salt and PostgreSQL's default of 4,096
+    /// iterations.
     ///
     /// # Errors
     /// If the operating system provides no random numbers for the salt.
@@ -75,8 +78,8 @@ impl ScramVerifier {
         }
     }
 
-    /// Returns `SCRAM-SHA-256$iterations:salt$stored_key:server_key`, the form that PostgreSQL keeps in
-    /// `pg_authid.rolpassword` and accepts in `CREATE ROLE … PASSWORD`.
+    /// Returns `SCRAM-SHA-256$iterations:salt$stored_key:server_key`, the form that PostgreSQL
+    /// keeps in `pg_authid.rolpassword` and accepts in `CREATE ROLE … PASSWORD`.
     ///
     /// ```
     /// use countersign_core::credentials::Secret;
@@ -134,8 +137,8 @@ impl Keys {
     }
 }
 
-/// Applies `SASLprep` (RFC 4013). If that fails or leaves nothing, returns the password unchanged, as PostgreSQL and
-/// libpq do.
+/// Applies `SASLprep` (RFC 4013). If that fails or leaves nothing, returns the password unchanged,
+/// as PostgreSQL and libpq do.
 fn prepare(password: &str) -> Cow<'_, str> {
     stringprep::saslprep(password)
         .ok()
@@ -168,7 +171,8 @@ pub(super) fn nonce() -> Result<String, getrandom::Error> {
     Ok(STANDARD.encode(raw))
 }
 
-/// Splits `name=value,rest` into value and rest. Returns `None` if the first attribute has another name.
+/// Splits `name=value,rest` into value and rest. Returns `None` if the first attribute has another
+/// name.
 fn attribute(text: &str, name: char) -> Option<(&str, &str)> {
     let value = text.strip_prefix(name)?.strip_prefix('=')?;
     Some(value.split_once(',').unwrap_or((value, "")))

@@ -1,9 +1,10 @@
-//! Takes a client in: from its first byte to where it is known who logs in, to which database, with which settings.
+//! Server side of the login: from the client's first byte to its authenticated startup parameters.
 //!
-//! The name that the client gives is nobody's proof: with [`Ask::Password`] there is one password for whoever comes.
+//! The user name is not authenticated: [`AuthMethod::Password`] is one password for all users.
 
-mod packet;
+mod error;
 mod sasl;
+mod startup_packet;
 
 use std::sync::Arc;
 
@@ -15,270 +16,263 @@ use super::{CancelKey, StartupParams};
 pub use crate::exchange::ClientTlsMode;
 use crate::exchange::{AwaitTls, Exchange, ProtocolError, Step, TlsInfo};
 use crate::read_buffer::ReadBuffer;
-use packet::{Asked, Packet};
-use sasl::{Offer, Proof};
+use error::violation;
+use sasl::{Challenge, Offer};
+use startup_packet::{Packet, StartupMessage};
 
-/// What a client has to prove.
+/// Authentication that clients must pass.
 #[derive(Debug, Clone)]
 pub enum AuthMethod {
-    /// Nothing: reaching the socket is enough.
+    /// None: access to the socket is enough.
     Trust,
-    /// That it knows a password, by SCRAM.
+    /// A password, verified by SCRAM.
     Password(Arc<ScramVerifier>),
 }
 
-/// How clients are taken in.
+/// Configuration of the server side.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
-    /// Whether there is TLS.
+    /// TLS policy.
     pub tls: ClientTlsMode,
-    /// What clients prove.
-    pub ask: AuthMethod,
+    /// Required authentication.
+    pub auth: AuthMethod,
 }
 
-/// What a client came for.
+/// Request of a client's connection.
 #[derive(Debug)]
 pub enum StartupRequest {
-    /// A session. `AuthenticationOk` is not sent yet.
+    /// An authenticated login. The caller sends `AuthenticationOk` or an error.
     Login(StartupParams),
-    /// To cancel the statement of the session with this key. It awaits no answer.
+    /// Cancellation of a statement in the session with this key. It gets no response.
     Cancel(CancelKey),
 }
 
-/// A client's login, taken in.
+/// Login of a client.
+///
+/// ```
+/// use countersign_wire::pg::server::{AuthMethod, ClientTlsMode, ServerConfig, ServerLogin};
+/// use countersign_wire::pg::server::StartupRequest;
+/// use countersign_wire::{Exchange, ProtocolError, ReadBuffer, Step};
+///
+/// let config = ServerConfig { tls: ClientTlsMode::Required, auth: AuthMethod::Trust };
+/// let mut buffer = ReadBuffer::default();
+/// buffer.push(b"\0\0\0\x08\x04\xd2\x16\x2f"); // SSLRequest
+/// let login = ServerLogin::new(config);
+/// let Step::StartTls(bytes, login) = login.advance(&mut buffer)? else { panic!() };
+/// assert_eq!(bytes, b"S");
+///
+/// let login = login.established(Default::default());
+/// buffer.push(b"\0\0\0\x13\0\x03\0\0user\0jane\0\0"); // StartupMessage
+/// let Step::Done(_, request) = login.advance(&mut buffer)? else { panic!() };
+/// let StartupRequest::Login(params) = request else { panic!() };
+/// assert_eq!(params.user, "jane");
+/// # Ok::<_, ProtocolError>(())
+/// ```
 #[derive(Debug)]
 pub struct ServerLogin {
-    settings: ServerConfig,
+    config: ServerConfig,
     state: State,
 }
 
 #[derive(Debug)]
 enum State {
-    /// Nothing has come.
-    Opening,
-    /// TLS stands that nobody asked for.
-    Direct(TlsInfo),
-    /// Waits for a packet that has no kind.
-    Packet(Line, Offers),
-    /// Has named the mechanisms of SCRAM.
-    Offered(Offer),
-    /// Has sent the challenge.
-    Challenged(Proof),
+    /// Nothing was received.
+    Start,
+    /// TLS was established without `SSLRequest`.
+    DirectTls(TlsInfo),
+    /// Expects a startup packet.
+    AwaitPacket(Channel, EncryptionRequests),
+    /// `AuthenticationSASL` was sent.
+    SaslOffered(Offer),
+    /// `AuthenticationSASLContinue` was sent.
+    SaslChallenged(Challenge),
 }
 
-/// What carries the bytes.
+/// Transport of the login.
 #[derive(Debug)]
-enum Line {
-    Bare,
+enum Channel {
+    Plaintext,
     Tls(TlsInfo),
 }
 
-/// What a client may still ask for ahead of its `StartupMessage`: each once.
+/// Encryption requests that the client may still send before its `StartupMessage`: each at most
+/// once.
 #[derive(Debug, Clone, Copy)]
-struct Offers {
-    tls: bool,
+struct EncryptionRequests {
+    ssl: bool,
     gss: bool,
 }
 
-impl Offers {
-    const ALL: Self = Self { tls: true, gss: true };
-    const NONE: Self = Self { tls: false, gss: false };
+impl EncryptionRequests {
+    const ALL: Self = Self { ssl: true, gss: true };
+    const NONE: Self = Self { ssl: false, gss: false };
 }
 
 impl ServerLogin {
-    /// Waits for a client.
+    /// Creates a login that waits for the client's first byte.
     #[must_use]
-    pub fn new(settings: ServerConfig) -> Self {
-        Self { settings, state: State::Opening }
+    pub fn new(config: ServerConfig) -> Self {
+        Self { config, state: State::Start }
     }
 
     fn offers_tls(&self) -> bool {
-        self.settings.tls != ClientTlsMode::Off
+        self.config.tls != ClientTlsMode::Off
     }
 
-    fn packet(
+    fn read_packet(
         self,
-        inbox: &mut ReadBuffer,
-        line: Line,
-        offers: Offers,
+        buffer: &mut ReadBuffer,
+        channel: Channel,
+        allowed: EncryptionRequests,
     ) -> Result<Step<Self>, ProtocolError> {
-        let Some((packet, consumed)) = packet::read(inbox.unread())? else {
-            return Ok(Step::Read(Self { state: State::Packet(line, offers), ..self }));
+        let Some((packet, length)) = startup_packet::read(buffer.unread())? else {
+            return Ok(Step::Read(Self { state: State::AwaitPacket(channel, allowed), ..self }));
         };
-        inbox.consume(consumed);
+        buffer.consume(length);
         match packet {
-            Packet::Tls if offers.tls => {
-                self.tls_asked(inbox, line, Offers { tls: false, ..offers })
+            Packet::SslRequest if allowed.ssl => {
+                self.on_ssl_request(buffer, channel, EncryptionRequests { ssl: false, ..allowed })
             }
-            Packet::Gss if offers.gss => {
-                nothing_behind(inbox, "GSSAPI encryption request")?;
-                Ok(self.answer_no(line, Offers { gss: false, ..offers }))
+            Packet::GssEncRequest if allowed.gss => {
+                require_empty(buffer, "GSSAPI encryption request")?;
+                Ok(self.decline(channel, EncryptionRequests { gss: false, ..allowed }))
             }
-            Packet::Tls | Packet::Gss => {
-                Err(violation("the client asks for encryption twice, or within TLS"))
+            Packet::SslRequest | Packet::GssEncRequest => {
+                Err(violation("the client requested encryption twice, or within TLS"))
             }
-            Packet::Cancel(key) => Ok(Step::Done(Vec::new(), StartupRequest::Cancel(key))),
-            Packet::Startup(asked) => self.startup(line, asked),
+            Packet::CancelRequest(key) => Ok(Step::Done(Vec::new(), StartupRequest::Cancel(key))),
+            Packet::Startup(message) => self.on_startup(channel, message),
         }
     }
 
-    fn tls_asked(
+    fn on_ssl_request(
         self,
-        inbox: &ReadBuffer,
-        line: Line,
-        offers: Offers,
+        buffer: &ReadBuffer,
+        channel: Channel,
+        allowed: EncryptionRequests,
     ) -> Result<Step<Self>, ProtocolError> {
-        // What comes behind the request, ahead of TLS, may be put there by somebody in between (CVE-2021-23222).
-        nothing_behind(inbox, "SSL request")?;
-        match line {
-            Line::Bare if self.offers_tls() => Ok(Step::StartTls(
+        // Data before the handshake may come from a man in the middle (CVE-2021-23222).
+        require_empty(buffer, "SSL request")?;
+        match channel {
+            Channel::Plaintext if self.offers_tls() => Ok(Step::StartTls(
                 b"S".to_vec(),
-                Box::new(Securing { settings: self.settings, direct: false }),
+                Box::new(TlsPending { config: self.config, direct: false }),
             )),
-            line => Ok(self.answer_no(line, offers)),
+            channel => Ok(self.decline(channel, allowed)),
         }
     }
 
-    fn answer_no(self, line: Line, offers: Offers) -> Step<Self> {
-        Step::Write(
-            Zeroizing::new(b"N".to_vec()),
-            Self { state: State::Packet(line, offers), ..self },
-        )
+    /// Declines an encryption request. The client may continue without it.
+    fn decline(self, channel: Channel, allowed: EncryptionRequests) -> Step<Self> {
+        let state = State::AwaitPacket(channel, allowed);
+        Step::Write(Zeroizing::new(b"N".to_vec()), Self { state, ..self })
     }
 
-    fn startup(self, line: Line, asked: Asked) -> Result<Step<Self>, ProtocolError> {
-        let peer = match line {
-            Line::Tls(peer) => Some(peer),
-            Line::Bare if self.settings.tls == ClientTlsMode::Required => {
-                return Err(no_encryption(&asked.startup.user));
+    fn on_startup(
+        self,
+        channel: Channel,
+        message: StartupMessage,
+    ) -> Result<Step<Self>, ProtocolError> {
+        let tls = match channel {
+            Channel::Tls(tls) => Some(tls),
+            Channel::Plaintext if self.config.tls == ClientTlsMode::Required => {
+                return Err(error::tls_required(&message.params.user));
             }
-            Line::Bare => None,
+            Channel::Plaintext => None,
         };
-        let mut bytes = asked.negotiation();
-        match &self.settings.ask {
-            AuthMethod::Trust => Ok(Step::Done(bytes, StartupRequest::Login(asked.startup))),
+        let mut bytes = message.negotiation();
+        match &self.config.auth {
+            AuthMethod::Trust => Ok(Step::Done(bytes, StartupRequest::Login(message.params))),
             AuthMethod::Password(verifier) => {
                 let offer = Offer {
-                    startup: asked.startup,
+                    params: message.params,
                     verifier: Arc::clone(verifier),
-                    end_point: peer.and_then(|peer| peer.end_point),
+                    server_end_point: tls.and_then(|tls| tls.server_end_point),
                 };
                 bytes.extend(offer.mechanisms());
-                Ok(Step::Write(
-                    Zeroizing::new(bytes),
-                    Self { state: State::Offered(offer), ..self },
-                ))
+                let next = Self { state: State::SaslOffered(offer), ..self };
+                Ok(Step::Write(Zeroizing::new(bytes), next))
             }
         }
     }
 }
 
 impl Exchange for ServerLogin {
-    type Outcome = StartupRequest;
+    type Output = StartupRequest;
 
-    fn advance(self, inbox: &mut ReadBuffer) -> Result<Step<Self>, ProtocolError> {
-        let Self { settings, state } = self;
-        let this = Self { settings, state: State::Opening };
+    fn advance(self, buffer: &mut ReadBuffer) -> Result<Step<Self>, ProtocolError> {
+        let Self { config, state } = self;
+        let this = Self { config, state: State::Start };
         match state {
-            State::Opening => match inbox.unread().first() {
+            State::Start => match buffer.unread().first() {
                 None => Ok(Step::Read(this)),
-                // Direct TLS, since PostgreSQL 17: the `ClientHello` stays where it is.
+                // Direct TLS, since PostgreSQL 17. The `ClientHello` stays in the buffer.
                 Some(&codec::TLS_HANDSHAKE) if this.offers_tls() => Ok(Step::StartTls(
                     Vec::new(),
-                    Box::new(Securing { settings: this.settings, direct: true }),
+                    Box::new(TlsPending { config: this.config, direct: true }),
                 )),
-                Some(_) => this.packet(inbox, Line::Bare, Offers::ALL),
+                Some(_) => this.read_packet(buffer, Channel::Plaintext, EncryptionRequests::ALL),
             },
-            // As PostgreSQL demands it: else somebody in between could lead a client of another protocol here.
-            State::Direct(peer) if peer.protocol.as_deref() != Some(codec::ALPN) => {
+            // PostgreSQL requires ALPN too: it prevents that a man in the middle redirects a client
+            // of another protocol.
+            State::DirectTls(tls) if tls.alpn_protocol.as_deref() != Some(codec::ALPN) => {
                 Err(ProtocolError::protocol(
-                    "the client begins with TLS without asking, and does not name PostgreSQL in it (ALPN)",
+                    "the client started TLS directly without the ALPN protocol \"postgresql\"",
                 ))
             }
-            State::Direct(peer) => this.packet(inbox, Line::Tls(peer), Offers::ALL),
-            State::Packet(line, offers) => this.packet(inbox, line, offers),
-            State::Offered(offer) => {
-                let Some((kind, payload, total)) = read(inbox)? else {
-                    return Ok(Step::Read(Self { state: State::Offered(offer), ..this }));
-                };
-                let (bytes, proof) = offer.challenge(kind, payload)?;
-                inbox.consume(total);
-                Ok(Step::Write(
-                    Zeroizing::new(bytes),
-                    Self { state: State::Challenged(proof), ..this },
-                ))
+            State::DirectTls(tls) => {
+                this.read_packet(buffer, Channel::Tls(tls), EncryptionRequests::ALL)
             }
-            State::Challenged(proof) => {
-                let Some((kind, payload, total)) = read(inbox)? else {
-                    return Ok(Step::Read(Self { state: State::Challenged(proof), ..this }));
+            State::AwaitPacket(channel, allowed) => this.read_packet(buffer, channel, allowed),
+            State::SaslOffered(offer) => {
+                let Some((kind, payload, total)) = read_sasl(buffer)? else {
+                    return Ok(Step::Read(Self { state: State::SaslOffered(offer), ..this }));
                 };
-                let (bytes, startup) = proof.verify(kind, payload)?;
-                inbox.consume(total);
-                Ok(Step::Done(bytes, StartupRequest::Login(startup)))
+                let (bytes, challenge) = offer.on_initial_response(kind, payload)?;
+                buffer.consume(total);
+                let next = Self { state: State::SaslChallenged(challenge), ..this };
+                Ok(Step::Write(Zeroizing::new(bytes), next))
+            }
+            State::SaslChallenged(challenge) => {
+                let Some((kind, payload, total)) = read_sasl(buffer)? else {
+                    return Ok(Step::Read(Self {
+                        state: State::SaslChallenged(challenge),
+                        ..this
+                    }));
+                };
+                let (bytes, params) = challenge.on_response(kind, payload)?;
+                buffer.consume(total);
+                Ok(Step::Done(bytes, StartupRequest::Login(params)))
             }
         }
     }
 }
 
-/// Has told the client to begin TLS, or seen it begin.
+/// Login that waits for TLS, after `SSLRequest` or a direct `ClientHello`.
 #[derive(Debug)]
-struct Securing {
-    settings: ServerConfig,
+struct TlsPending {
+    config: ServerConfig,
     direct: bool,
 }
 
-impl AwaitTls<ServerLogin> for Securing {
-    fn established(self: Box<Self>, peer: TlsInfo) -> ServerLogin {
+impl AwaitTls<ServerLogin> for TlsPending {
+    fn established(self: Box<Self>, tls: TlsInfo) -> ServerLogin {
         let state = if self.direct {
-            State::Direct(peer)
+            State::DirectTls(tls)
         } else {
-            State::Packet(Line::Tls(peer), Offers::NONE)
+            State::AwaitPacket(Channel::Tls(tls), EncryptionRequests::NONE)
         };
-        ServerLogin { settings: self.settings, state }
+        ServerLogin { config: self.config, state }
     }
 }
 
-/// A SASL message of the client.
-fn read(inbox: &ReadBuffer) -> Result<Option<codec::Received<'_>>, ProtocolError> {
-    codec::read_message(inbox, codec::HEADER + codec::MAX_SASL_MESSAGE)
-        .map_err(|fault| violation(&fault.to_string()))
+fn read_sasl(buffer: &ReadBuffer) -> Result<Option<codec::Received<'_>>, ProtocolError> {
+    codec::read_message(buffer, codec::HEADER + codec::MAX_SASL_MESSAGE)
+        .map_err(|error| violation(&error.to_string()))
 }
 
-fn nothing_behind(inbox: &ReadBuffer, request: &str) -> Result<(), ProtocolError> {
-    if inbox.is_empty() {
-        return Ok(());
-    }
-    let detail = format!("received unencrypted data after {request}");
-    let hint = "This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.";
-    let error_packet =
-        codec::error_response("FATAL", codec::PROTOCOL_VIOLATION, &detail, Some(hint), None);
-    Err(ProtocolError::Protocol { detail, error_packet })
-}
-
-fn no_encryption(user: &str) -> ProtocolError {
-    let detail = format!("the client comes without TLS as user {user:?}, which is required here");
-    let message = format!(
-        "the proxy takes in nobody without TLS, and the connection of user \"{user}\" has no encryption"
-    );
-    let hint = "Connect with sslmode=require or stricter.";
-    ProtocolError::Denied {
-        detail,
-        error_packet: codec::error_response(
-            "FATAL",
-            codec::INVALID_AUTHORIZATION,
-            &message,
-            None,
-            Some(hint),
-        ),
-    }
-}
-
-/// What a client that breaks the protocol is told and what is logged are the same.
-fn violation(detail: &str) -> ProtocolError {
-    ProtocolError::Protocol {
-        detail: detail.to_owned(),
-        error_packet: codec::error_response("FATAL", codec::PROTOCOL_VIOLATION, detail, None, None),
-    }
+fn require_empty(buffer: &ReadBuffer, request: &str) -> Result<(), ProtocolError> {
+    if buffer.is_empty() { Ok(()) } else { Err(error::unencrypted_data(request)) }
 }
 
 #[cfg(test)]

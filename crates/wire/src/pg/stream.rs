@@ -1,191 +1,197 @@
-//! Where messages begin and end in a session that is handed through. Nothing is kept of it but a header that has come in
-//! parts.
+//! Message boundaries of a forwarded session. The trackers keep no data except a partially received
+//! header.
 
-use crate::sql::word;
+use crate::sql;
 
-/// The most a message says to hold, in bytes (`MaxAllocSize`, which PostgreSQL goes to in both directions).
+/// Maximum value of a length field, in bytes (`MaxAllocSize`, PostgreSQL's limit in both
+/// directions).
 pub const MAX_MESSAGE: u32 = 1 << 30;
 
-/// What a client sends behind its login.
+/// Tracker of the client's messages after the login.
+///
+/// ```
+/// use countersign_wire::pg::codec;
+/// use countersign_wire::pg::stream::{BackendTracker, ForwardPlan, FrontendTracker};
+///
+/// let (mut frontend, mut backend) = (FrontendTracker::default(), BackendTracker::default());
+/// assert_eq!(frontend.observe(&codec::query("SELECT 1")), ForwardPlan::All);
+/// assert_eq!(frontend.expected_ready(), 1);
+///
+/// // The server has answered all requests, and is outside of a transaction.
+/// backend.observe(&codec::ready_for_query(b'I'));
+/// assert_eq!((backend.received_ready(), backend.status()), (1, Some(b'I')));
+///
+/// // A pooled server connection must not receive the client's Terminate.
+/// assert_eq!(frontend.observe(&codec::terminate()), ForwardPlan::Until(0));
+/// ```
 #[derive(Debug, Default)]
 pub struct FrontendTracker {
-    place: Place,
-    awaited: u64,
+    framing: Framing,
+    expected_ready: u64,
     messages: u64,
-    course: Course,
-    takes_database: bool,
+    terminated: bool,
+    exclusive_ddl: bool,
 }
 
-#[derive(Debug, Default)]
-enum Course {
-    #[default]
-    Open,
-    Terminated,
-}
-
-/// How much of some bytes goes on to the server.
+/// Part of the client's bytes to forward to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ForwardPlan {
-    /// All of them.
+    /// All bytes.
     All,
-    /// So many: behind them a `Terminate` begins, which is not to be forwarded, and nothing after it.
+    /// The first bytes. A `Terminate` starts after them; it and everything after it is not
+    /// forwarded.
     Until(usize),
 }
 
 impl FrontendTracker {
-    /// Goes over what is to be forwarded.
-    pub fn follow(&mut self, bytes: &[u8]) -> ForwardPlan {
-        if let Course::Terminated = self.course {
+    /// Scans bytes that the client sent.
+    pub fn observe(&mut self, bytes: &[u8]) -> ForwardPlan {
+        if self.terminated {
             return ForwardPlan::Until(0);
         }
         let mut rest = bytes;
         loop {
-            // Seen at the message's first byte: the rest of the header may not be here, and that byte isn't to go on.
-            if self.place.is_between(&mut rest) && rest.first() == Some(&b'X') {
-                self.course = Course::Terminated;
+            // Checked at the first byte: the rest of the header may be missing, and this byte is
+            // not to be forwarded.
+            if self.framing.is_at_message(&mut rest) && rest.first() == Some(&b'X') {
+                self.terminated = true;
                 return ForwardPlan::Until(bytes.len() - rest.len());
             }
-            match self.place.next(&mut rest) {
+            match self.framing.next_message(&mut rest) {
                 Some(kind) => {
                     self.messages += 1;
-                    self.awaited += u64::from(matches!(kind, b'Q' | b'S' | b'F'));
-                    self.takes_database |= statement(kind, rest).is_some_and(takes_database);
+                    self.expected_ready += u64::from(matches!(kind, b'Q' | b'S' | b'F'));
+                    self.exclusive_ddl |= statement(kind, rest).is_some_and(sql::is_exclusive_ddl);
                 }
                 None => return ForwardPlan::All,
             }
         }
     }
 
-    /// Whether nothing has been asked for, not even by half, but for the end.
+    /// Returns true if the client has sent nothing, not even part of a message, except `Terminate`.
     #[must_use]
-    pub fn is_untouched(&self) -> bool {
-        matches!(self.place, Place::Body(0)) && self.messages == 0
+    pub fn is_unused(&self) -> bool {
+        matches!(self.framing, Framing::Body(0)) && self.messages == 0
     }
 
-    /// Whether a statement has gone by, since this was asked last, that the server refuses as long as others are in the database
-    /// that it names: `DROP`, `ALTER` or `CREATE DATABASE`. One that begins with a comment, or whose beginning comes in parts, is
-    /// not seen.
+    /// Returns true if the client has sent `DROP`, `ALTER` or `CREATE DATABASE` since the last
+    /// call. The server rejects these while other sessions use the database. A statement that
+    /// starts with a comment, or whose first words are split between two reads, is not detected.
     pub fn take_exclusive_ddl_flag(&mut self) -> bool {
-        std::mem::take(&mut self.takes_database)
+        std::mem::take(&mut self.exclusive_ddl)
     }
 
-    /// How many `ReadyForQuery` the server owes at most for what went by: one for each `Query`, `Sync` and `FunctionCall`.
+    /// Returns the maximum number of `ReadyForQuery` that the server sends in response: one for
+    /// each `Query`, `Sync` and `FunctionCall`. Returns `u64::MAX` if message boundaries are lost.
     ///
-    /// It gives fewer where it skips some: a `Sync` within a `COPY … FROM STDIN`, and what follows a mistake up to the next
-    /// `Sync`. It never gives more. Where the stream can't be followed any longer, this is more than it can ever give.
+    /// The server sends fewer if it skips messages: a `Sync` within `COPY … FROM STDIN`, and
+    /// everything from an error to the next `Sync`.
     #[must_use]
     pub fn expected_ready(&self) -> u64 {
-        if let Place::Lost = self.place { u64::MAX } else { self.awaited }
+        if let Framing::Desynced = self.framing { u64::MAX } else { self.expected_ready }
     }
 }
 
-/// What there is of a statement's text, behind the header of a message that has one.
+/// Returns the received part of a statement's SQL text, from the body of a `Query` or `Parse`.
 fn statement(kind: u8, body: &[u8]) -> Option<&[u8]> {
     match kind {
         b'Q' => Some(body),
-        // Behind the name that it is prepared under.
+        // The text follows the name of the prepared statement.
         b'P' => body.splitn(2, |byte| *byte == 0).nth(1),
         _ => None,
     }
 }
 
-fn takes_database(statement: &[u8]) -> bool {
-    let statement = statement.trim_ascii_start();
-    let verbs: [&[u8]; 3] = [b"DROP", b"ALTER", b"CREATE"];
-    let object = verbs.iter().find_map(|verb| word(statement, verb));
-    object.is_some_and(|object| word(object, b"DATABASE").is_some())
-}
-
-/// What a server sends behind the login.
+/// Tracker of the server's messages after the login.
 #[derive(Debug, Default)]
 pub struct BackendTracker {
-    place: Place,
-    given: u64,
-    standing: Standing,
+    framing: Framing,
+    received_ready: u64,
+    ready: Ready,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
-enum Standing {
-    /// An answer is under way, or none was asked for yet.
+enum Ready {
+    /// A response is incomplete, or none was received yet.
     #[default]
-    Elsewhere,
-    /// The header of a `ReadyForQuery` has come, its status has not.
-    Due,
-    /// A `ReadyForQuery` has come, and since then only what comes unasked.
-    Ready(u8),
+    No,
+    /// The header of a `ReadyForQuery` was received, its status was not.
+    StatusPending,
+    /// A `ReadyForQuery` with this status was received, and since then only asynchronous messages.
+    Yes(u8),
 }
 
 impl BackendTracker {
-    /// Goes over what is forwarded.
-    pub fn follow(&mut self, bytes: &[u8]) {
+    /// Scans bytes that the server sent.
+    pub fn observe(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         loop {
-            self.settle(rest);
-            match self.place.next(&mut rest) {
-                Some(b'Z') => self.standing = Standing::Due,
-                // `NotificationResponse`, `NoticeResponse` and `ParameterStatus` come at any time.
+            self.read_status(rest);
+            match self.framing.next_message(&mut rest) {
+                Some(b'Z') => self.ready = Ready::StatusPending,
+                // `NotificationResponse`, `NoticeResponse` and `ParameterStatus` are asynchronous.
                 Some(b'A' | b'N' | b'S') => {}
-                Some(_) => self.standing = Standing::Elsewhere,
+                Some(_) => self.ready = Ready::No,
                 None => return,
             }
         }
     }
 
-    /// Takes the status, which is the only byte of its message.
-    fn settle(&mut self, rest: &[u8]) {
-        let (Standing::Due, Some(status)) = (self.standing, rest.first()) else {
+    /// Reads the status of a `ReadyForQuery`, which is the only byte of its body.
+    fn read_status(&mut self, rest: &[u8]) {
+        let (Ready::StatusPending, Some(status)) = (self.ready, rest.first()) else {
             return;
         };
-        if let Place::Body(1) = self.place {
-            self.standing = Standing::Ready(*status);
-            self.given += 1;
+        if let Framing::Body(1) = self.framing {
+            self.ready = Ready::Yes(*status);
+            self.received_ready += 1;
         } else {
-            self.place = Place::Lost;
+            self.framing = Framing::Desynced;
         }
     }
 
-    /// How many `ReadyForQuery` have come.
+    /// Returns the number of received `ReadyForQuery`.
     #[must_use]
     pub fn received_ready(&self) -> u64 {
-        self.given
+        self.received_ready
     }
 
-    /// The status of the last `ReadyForQuery`, where the stream stands behind it or behind what came unasked since: `I`
-    /// outside of a transaction, `T` within one, `E` within a failed one. Whether something was asked meanwhile, only
-    /// [`Requests::awaited`] tells.
+    /// Returns the status of the last `ReadyForQuery` if only complete asynchronous messages
+    /// followed it: `I` outside of a transaction, `T` within one, `E` within a failed one. Compare
+    /// [`FrontendTracker::expected_ready`] to detect requests that the server has not answered yet.
     #[must_use]
     pub fn status(&self) -> Option<u8> {
-        match (self.standing, &self.place) {
+        match (self.ready, &self.framing) {
             (
-                Standing::Ready(status @ (b'I' | b'T' | b'E')),
-                Place::Header { count: 0, .. } | Place::Body(0),
+                Ready::Yes(status @ (b'I' | b'T' | b'E')),
+                Framing::Header { count: 0, .. } | Framing::Body(0),
             ) => Some(status),
             _ => None,
         }
     }
 }
 
-/// Where the stream stands.
+/// Position in a stream of messages.
 #[derive(Debug)]
-enum Place {
-    /// Within a header, of which so many bytes have come.
-    Header { held: [u8; 5], count: usize },
-    /// So many bytes before the next header.
+enum Framing {
+    /// Within a header, of which `count` bytes were received.
+    Header { received: [u8; 5], count: usize },
+    /// This many bytes before the next header.
     Body(usize),
-    /// A length can't be right: from here on nobody knows where messages begin.
-    Lost,
+    /// A length field was invalid: message boundaries are unknown from here on.
+    Desynced,
 }
 
-impl Default for Place {
+impl Default for Framing {
     fn default() -> Self {
         Self::Body(0)
     }
 }
 
-impl Place {
-    /// Skips what is left of a body, and says whether a header begins here.
+impl Framing {
+    /// Skips the rest of a body. Returns true if `rest` is then at the start of a message.
     #[inline]
-    fn is_between(&mut self, rest: &mut &[u8]) -> bool {
+    fn is_at_message(&mut self, rest: &mut &[u8]) -> bool {
         let Self::Body(left) = self else { return false };
         let skipped = (*left).min(rest.len());
         *left -= skipped;
@@ -193,35 +199,36 @@ impl Place {
         *left == 0
     }
 
-    /// The kind of the next message, once its header is complete; `None` where the bytes end before.
+    /// Consumes bytes up to the end of the next header and returns its message type, or `None` if
+    /// `rest` ends before.
     #[inline]
-    fn next(&mut self, rest: &mut &[u8]) -> Option<u8> {
-        if self.is_between(rest) {
-            if let Some((header, behind)) = rest.split_first_chunk() {
-                *rest = behind;
+    fn next_message(&mut self, rest: &mut &[u8]) -> Option<u8> {
+        if self.is_at_message(rest) {
+            if let Some((header, body)) = rest.split_first_chunk() {
+                *rest = body;
                 return self.enter(*header);
             }
             if rest.is_empty() {
                 return None;
             }
-            *self = Self::Header { held: [0; 5], count: 0 };
+            *self = Self::Header { received: [0; 5], count: 0 };
         }
-        self.gather(rest)
+        self.continue_header(rest)
     }
 
-    /// A header that comes in parts.
-    fn gather(&mut self, rest: &mut &[u8]) -> Option<u8> {
-        let Self::Header { held, count } = self else {
+    /// Continues a header that arrives in parts.
+    fn continue_header(&mut self, rest: &mut &[u8]) -> Option<u8> {
+        let Self::Header { received, count } = self else {
             return None;
         };
-        while let Some(slot) = held.get_mut(*count) {
-            let (byte, behind) = rest.split_first()?;
+        while let Some(slot) = received.get_mut(*count) {
+            let (byte, tail) = rest.split_first()?;
             *slot = *byte;
             *count += 1;
-            *rest = behind;
+            *rest = tail;
         }
-        let held = *held;
-        self.enter(held)
+        let header = *received;
+        self.enter(header)
     }
 
     #[inline]
@@ -229,7 +236,7 @@ impl Place {
         let [kind, length @ ..] = header;
         let length = u32::from_be_bytes(length);
         if !(4..=MAX_MESSAGE).contains(&length) {
-            *self = Self::Lost;
+            *self = Self::Desynced;
             return None;
         }
         *self = Self::Body(usize::try_from(length - 4).unwrap_or(usize::MAX));

@@ -3,9 +3,8 @@ use proptest::prelude::*;
 use super::*;
 
 #[test]
-fn packets_have_their_length_and_number_in_front() {
+fn packets_start_with_length_and_sequence_number() {
     assert_eq!(quit(), [1, 0, 0, 0, 1]);
-    assert_eq!(ping(), [1, 0, 0, 0, 14]);
     assert_eq!(reset_connection(), [1, 0, 0, 0, 31]);
     assert_eq!(init_db("db"), b"\x03\0\0\0\x02db");
     assert_eq!(query("DO 1", super::super::Capabilities::NONE), b"\x05\0\0\0\x03DO 1");
@@ -16,32 +15,32 @@ fn packets_have_their_length_and_number_in_front() {
     assert_eq!(packet(9, &[0; 300])[..4], [44, 1, 0, 9]);
 }
 
-fn inbox(bytes: &[u8]) -> ReadBuffer {
-    let mut inbox = ReadBuffer::default();
-    inbox.push(bytes);
-    inbox
+fn buffer(bytes: &[u8]) -> ReadBuffer {
+    let mut buffer = ReadBuffer::default();
+    buffer.push(bytes);
+    buffer
 }
 
 #[test]
-fn a_packet_is_read_whole_in_turn_and_within_its_bound() {
+fn packet_is_read_if_complete_in_order_and_short_enough() {
     let bytes = packet(2, b"abc");
     for cut in 0..bytes.len() {
-        assert!(read_packet(&inbox(&bytes[..cut]), 2).unwrap().is_none());
+        assert!(read_packet(&buffer(&bytes[..cut]), 2).unwrap().is_none());
     }
     assert_eq!(
-        read_packet(&inbox(&[&bytes[..], b"more"].concat()), 2).unwrap(),
+        read_packet(&buffer(&[&bytes[..], b"more"].concat()), 2).unwrap(),
         Some((b"abc".as_slice(), 7))
     );
-    assert!(read_packet(&inbox(&bytes), 3).is_err());
-    // Refused by its header: nothing is waited for, and nothing kept.
+    assert!(read_packet(&buffer(&bytes), 3).is_err());
+    // Rejected by its header.
     let [a, b, c, _] = u32::try_from(MAX_LOGIN_PACKET + 1).unwrap().to_le_bytes();
-    assert!(read_packet(&inbox(&[a, b, c, 0]), 0).is_err());
+    assert!(read_packet(&buffer(&[a, b, c, 0]), 0).is_err());
     let [a, b, c, _] = u32::try_from(MAX_LOGIN_PACKET).unwrap().to_le_bytes();
-    assert!(read_packet(&inbox(&[a, b, c, 0]), 0).unwrap().is_none());
+    assert!(read_packet(&buffer(&[a, b, c, 0]), 0).unwrap().is_none());
 }
 
 #[test]
-fn integers_are_as_the_manual_has_them() {
+fn integers_match_the_manual() {
     for (value, bytes) in [
         (250, vec![250]),
         (251, vec![0xfc, 251, 0]),
@@ -49,9 +48,9 @@ fn integers_are_as_the_manual_has_them() {
         (0x1_0000, vec![0xfd, 0, 0, 1]),
         (0x100_0000, vec![0xfe, 0, 0, 0, 1, 0, 0, 0, 0]),
     ] {
-        let mut written = Vec::new();
-        put_integer(&mut written, value);
-        assert_eq!(written, bytes);
+        let mut encoded = Vec::new();
+        put_integer(&mut encoded, value);
+        assert_eq!(encoded, bytes);
         assert_eq!(Fields(&bytes).integer(), Some(value));
     }
     assert_eq!(Fields(&[0xfb]).integer(), None);
@@ -61,7 +60,7 @@ fn integers_are_as_the_manual_has_them() {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read(value: u64, string: Vec<u8>) {
+    fn encoded_fields_are_parsed(value: u64, string: Vec<u8>) {
         let mut bytes = Vec::new();
         put_integer(&mut bytes, value);
         put_string(&mut bytes, &string);

@@ -10,76 +10,82 @@ fn offered(digits: &str) -> Capabilities {
 }
 
 #[test]
-fn logins_of_real_clients() {
-    // MySQL's own of 9.7.4, to its own greeting.
+fn responses_of_real_clients_are_parsed() {
+    // MySQL 9.7.4's client, to MySQL's greeting.
     let payload = hex(
         "8da2bf1900000001ff0000000000000000000000000000000000000000000000780020ee2a74b6475bed68e1e4221b686c1a3a96e56cf9f6ac8e6e7d57388cffe7e8d6\
          6d7973716c0063616368696e675f736861325f70617373776f72640072045f706964053135323030095f706c6174666f726d067838365f3634035f6f73054c696e7578\
          0c5f636c69656e745f6e616d65086c69626d7973716c076f735f7573657204726f6f740f5f636c69656e745f76657273696f6e05392e372e340c70726f6772616d5f\
          6e616d65056d7973716c",
     );
-    let asked = HandshakeResponse::parse(&payload, offered(MYSQL_97)).unwrap();
-    assert_eq!((asked.wish.user.as_str(), asked.wish.database.as_deref()), ("x", Some("mysql")));
-    assert_eq!((asked.wish.collation, asked.wish.max_packet), (255, 1 << 24));
-    assert_eq!((asked.plugin.as_deref(), asked.proof.len()), (Some("caching_sha2_password"), 32));
-    assert_eq!(asked.wish.attributes[0], (b"_pid".to_vec(), b"15200".to_vec()));
-    assert_eq!(asked.wish.attributes.len(), 7);
-    assert!(asked.wish.capabilities.has(
+    let response = HandshakeResponse::parse(&payload, offered(MYSQL_97)).unwrap();
+    assert_eq!(
+        (response.params.user.as_str(), response.params.database.as_deref()),
+        ("x", Some("mysql"))
+    );
+    assert_eq!((response.params.collation, response.params.max_packet), (255, 1 << 24));
+    assert_eq!(
+        (response.plugin.as_deref(), response.proof.len()),
+        (Some("caching_sha2_password"), 32)
+    );
+    assert_eq!(response.params.attributes[0], (b"_pid".to_vec(), b"15200".to_vec()));
+    assert_eq!(response.params.attributes.len(), 7);
+    assert!(response.params.capabilities.has(
         Capabilities::DEPRECATE_EOF | Capabilities::QUERY_ATTRIBUTES | Capabilities::PROTOCOL_41
     ));
     assert!(
-        !asked
-            .wish
+        !response
+            .params
             .capabilities
             .has_any(Capabilities::SSL | Capabilities::PLUGIN_AUTH | Capabilities::CONNECT_WITH_DB)
     );
-    // MariaDB's own of 10.11, with its half of the capabilities.
+    // MariaDB 10.11's client, with MariaDB's half of the capabilities.
     let payload = hex(
         "8ca2bf000000100021000000000000000000000000000000000000001d000000780014eaa71113e71f6750e1d5d1eef73bd300cd20439c6d7973716c006d7973716c5f6e\
          61746976655f70617373776f7264007f035f6f73054c696e75780c5f636c69656e745f6e616d650a6c69626d617269616462045f7069640531353139360f5f636c69\
          656e745f76657273696f6e06332e332e3230095f706c6174666f726d067838365f36340c70726f6772616d5f6e616d65056d7973716c0c5f7365727665725f686f73\
          74093132372e302e302e31",
     );
-    let asked = HandshakeResponse::parse(&payload, offered(MARIADB_1011)).unwrap();
-    assert!(asked.wish.capabilities.has(
+    let response = HandshakeResponse::parse(&payload, offered(MARIADB_1011)).unwrap();
+    assert!(response.params.capabilities.has(
         Capabilities::CACHE_METADATA | Capabilities::EXTENDED_METADATA | Capabilities::PROGRESS
     ));
-    assert!(!asked.wish.capabilities.has_any(Capabilities::DEPRECATE_EOF));
-    let names: Vec<_> = asked
-        .wish
+    assert!(!response.params.capabilities.has_any(Capabilities::DEPRECATE_EOF));
+    let names: Vec<_> = response
+        .params
         .pool_key()
         .attributes
         .into_iter()
         .map(|(name, _)| String::from_utf8(name).unwrap())
         .collect();
     assert_eq!(names, ["_os", "_client_name", "_client_version", "_platform", "program_name"]);
-    // To a server of MySQL's its half says nothing.
-    let asked = HandshakeResponse::parse(&payload, offered(MYSQL_97)).unwrap();
-    assert!(!asked.wish.capabilities.has_any(Capabilities::CACHE_METADATA));
+    // MySQL's servers ignore that half.
+    let response = HandshakeResponse::parse(&payload, offered(MYSQL_97)).unwrap();
+    assert!(!response.params.capabilities.has_any(Capabilities::CACHE_METADATA));
     for cut in 0..payload.len() {
         let _ = HandshakeResponse::parse(&payload[..cut], offered(MARIADB_1011));
     }
-    // Cut behind its attributes' length, it is malformed; cut in front of it, it has none.
+    // Without the end of its attributes it is malformed; without their length, it has none.
     assert_eq!(
         HandshakeResponse::parse(&payload[..payload.len() - 1], offered(MARIADB_1011)).unwrap_err(),
-        Malformed::Short
+        Malformed::Layout
     );
     assert!(
         HandshakeResponse::parse(&payload[..payload.len() - 128], offered(MARIADB_1011))
             .unwrap()
-            .wish
+            .params
             .attributes
             .is_empty()
     );
 }
 
 #[test]
-fn names_are_text_and_have_a_bound() {
-    let wish = LoginParams::new("x".repeat(MAX_NAME), None);
-    let payload = response(&wish, Capabilities::LOGIN, "p", &[]).unwrap();
+fn names_are_utf8_and_limited() {
+    let params = LoginParams::new("x".repeat(MAX_NAME), None);
+    let payload = encode(&params, Capabilities::LOGIN, "p", &[]).unwrap();
     assert!(HandshakeResponse::parse(&payload, Capabilities::LOGIN).is_ok());
-    let payload = response(
-        &LoginParams { user: "x".repeat(MAX_NAME + 1), ..wish.clone() },
+    let payload = encode(
+        &LoginParams { user: "x".repeat(MAX_NAME + 1), ..params.clone() },
         Capabilities::LOGIN,
         "p",
         &[],
@@ -87,22 +93,21 @@ fn names_are_text_and_have_a_bound() {
     .unwrap();
     assert_eq!(
         HandshakeResponse::parse(&payload, Capabilities::LOGIN).unwrap_err(),
-        Malformed::Short
+        Malformed::Layout
     );
-    let mut payload =
-        response(&LoginParams::new("xy", None), Capabilities::LOGIN, "p", &[]).unwrap();
-    payload[TLS_REQUEST] = 0xff;
+    let mut payload = encode(&LoginParams::new("xy", None), Capabilities::LOGIN, "p", &[]).unwrap();
+    payload[SSL_REQUEST_LEN] = 0xff;
     assert_eq!(
         HandshakeResponse::parse(&payload, Capabilities::LOGIN).unwrap_err(),
-        Malformed::Text
+        Malformed::Encoding
     );
     assert!(
-        response(&LoginParams { collation: 256, ..wish.clone() }, Capabilities::LOGIN, "p", &[])
+        encode(&LoginParams { collation: 256, ..params.clone() }, Capabilities::LOGIN, "p", &[])
             .is_err()
     );
     assert!(
-        response(
-            &wish,
+        encode(
+            &params,
             Capabilities::LOGIN.without(Capabilities::PLUGIN_AUTH_LENENC),
             "p",
             &[0; 256]
@@ -112,7 +117,7 @@ fn names_are_text_and_have_a_bound() {
 }
 
 #[test]
-fn attributes_have_a_bound() {
+fn attributes_are_limited() {
     let capabilities = Capabilities::LOGIN | Capabilities::CONNECT_ATTRS;
     let with = |length: usize| LoginParams {
         attributes: vec![(b"n".to_vec(), vec![b'x'; length])],
@@ -120,17 +125,17 @@ fn attributes_have_a_bound() {
     };
     let parse = |length| {
         HandshakeResponse::parse(
-            &response(&with(length), capabilities, "p", &[]).unwrap(),
+            &encode(&with(length), capabilities, "p", &[]).unwrap(),
             capabilities,
         )
-        .map(|asked| asked.wish)
+        .map(|response| response.params)
     };
     let fits = MAX_ATTRIBUTES - 2 - 3;
     assert_eq!(parse(fits - 10).unwrap().attributes, with(fits - 10).attributes);
-    assert_eq!(parse(MAX_ATTRIBUTES).unwrap_err(), Malformed::Short);
+    assert_eq!(parse(MAX_ATTRIBUTES).unwrap_err(), Malformed::Layout);
 }
 
-fn wishes() -> impl Strategy<Value = (LoginParams, Capabilities)> {
+fn login_params() -> impl Strategy<Value = (LoginParams, Capabilities)> {
     let text = "[^\0]{0,40}";
     let names = (text, proptest::option::of("[^\0]{1,40}"));
     let attributes = proptest::collection::vec((any::<Vec<u8>>(), any::<Vec<u8>>()), 0..5);
@@ -141,7 +146,7 @@ fn wishes() -> impl Strategy<Value = (LoginParams, Capabilities)> {
                 .without(Capabilities::SSL)
                 | Capabilities::LOGIN;
             let has = |capability| offered.has(capability);
-            let wish = LoginParams {
+            let params = LoginParams {
                 user: names.0,
                 database: names.1,
                 capabilities: (offered & Capabilities::FORWARDED).with(Capabilities::PROTOCOL_41),
@@ -150,34 +155,34 @@ fn wishes() -> impl Strategy<Value = (LoginParams, Capabilities)> {
                 attributes: if has(Capabilities::CONNECT_ATTRS) { attributes } else { Vec::new() },
                 zstd_level: has(Capabilities::ZSTD).then_some(level),
             };
-            (wish, offered)
+            (params, offered)
         },
     )
 }
 
 proptest! {
     #[test]
-    fn a_login_is_read_as_it_was_written((wish, offered) in wishes(), proof in proptest::collection::vec(any::<u8>(), 0..2000), plugin in "[a-z_]{1,30}") {
-        let capabilities = offered.set(Capabilities::CONNECT_WITH_DB, wish.database.is_some());
-        let asked = HandshakeResponse::parse(&response(&wish, capabilities, &plugin, &proof).unwrap(), offered).unwrap();
-        prop_assert_eq!(&asked.wish, &wish);
-        prop_assert_eq!((&*asked.proof, asked.plugin), (&proof, Some(plugin)));
+    fn encoded_response_is_parsed((params, offered) in login_params(), proof in proptest::collection::vec(any::<u8>(), 0..2000), plugin in "[a-z_]{1,30}") {
+        let capabilities = offered.set(Capabilities::CONNECT_WITH_DB, params.database.is_some());
+        let response = HandshakeResponse::parse(&encode(&params, capabilities, &plugin, &proof).unwrap(), offered).unwrap();
+        prop_assert_eq!(&response.params, &params);
+        prop_assert_eq!((&*response.proof, response.plugin), (&proof, Some(plugin)));
     }
 
     #[test]
-    fn a_change_is_read_as_it_was_written((wish, offered) in wishes(), collation: u16) {
-        let wish = LoginParams { collation, ..wish };
-        let before = LoginParams { capabilities: wish.capabilities, max_packet: wish.max_packet, zstd_level: wish.zstd_level, ..LoginParams::new("before", None) };
-        let asked = HandshakeResponse::parse_change(&change(&wish, offered, "nobodys"), &before).unwrap();
-        prop_assert_eq!(asked.wish, wish);
-        prop_assert!(asked.proof.is_empty());
+    fn encoded_change_user_is_parsed((params, offered) in login_params(), collation: u16) {
+        let params = LoginParams { collation, ..params };
+        let current = LoginParams { capabilities: params.capabilities, max_packet: params.max_packet, zstd_level: params.zstd_level, ..LoginParams::new("current", None) };
+        let response = HandshakeResponse::parse_change_user(&encode_change_user(&params, offered, "unused"), &current).unwrap();
+        prop_assert_eq!(response.params, params);
+        prop_assert!(response.proof.is_empty());
     }
 
     #[test]
-    fn whatever_comes_is_a_login_or_not(payload: Vec<u8>, (wish, offered) in wishes()) {
+    fn no_input_panics(payload: Vec<u8>, (params, offered) in login_params()) {
         let _ = HandshakeResponse::parse(&payload, offered);
         let head = [&[0xff_u8; 32], payload.as_slice()].concat();
         let _ = HandshakeResponse::parse(&head, offered);
-        let _ = HandshakeResponse::parse_change(&[&[command::CHANGE_USER], payload.as_slice()].concat(), &wish);
+        let _ = HandshakeResponse::parse_change_user(&[&[command::CHANGE_USER], payload.as_slice()].concat(), &params);
     }
 }

@@ -1,21 +1,20 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::mysql::tests::{MARIADB_1011, MYSQL_97, greeting, hex};
+use crate::mysql::tests::{MARIADB_1011, greeting, hex};
 
 const DENIED: &[u8] =
     b"\xff\x15\x04#28000Access denied for user 'nat'@'localhost' (using password: YES)";
 
 #[test]
-fn an_error_is_read_as_people_know_it() {
+fn err_packet_is_parsed() {
     let error = error_fields(DENIED);
     assert_eq!(
         error.to_string(),
         "1045 (28000): Access denied for user 'nat'@'localhost' (using password: YES)"
     );
     assert_eq!(error.payload, DENIED);
-    assert_eq!(error_number(DENIED), Some(1045));
-    // Ahead of a login it has no SQLSTATE.
+    // Before the login it has no SQLSTATE.
     let error = error_fields(b"\xff\x10\x04Too many connections");
     assert_eq!(error.to_string(), "1040 (HY000): Too many connections");
     assert_eq!(
@@ -27,7 +26,7 @@ fn an_error_is_read_as_people_know_it() {
 }
 
 #[test]
-fn an_error_is_written_as_it_is_read() {
+fn err_packet_is_encoded() {
     let packet = error_packet(
         2,
         1045,
@@ -41,12 +40,12 @@ fn an_error_is_written_as_it_is_read() {
         error_packet(0, 1040, "08004", "no", Capabilities::NONE),
         b"\x05\0\0\0\xff\x10\x04no"
     );
-    // A SQLSTATE has five characters, whatever is given.
+    // SQLSTATE always has five characters.
     assert_eq!(error_packet(0, 1, "1", "x", Capabilities::PROTOCOL_41)[7..], *b"#10000x");
 }
 
 #[test]
-fn an_explanation_has_the_room_that_is_left() {
+fn explanation_is_truncated_to_the_maximum_length() {
     let explained = with_explanation(DENIED, "the token has expired");
     assert_eq!(
         error_fields(&explained).message,
@@ -60,17 +59,17 @@ fn an_explanation_has_the_room_that_is_left() {
 }
 
 #[test]
-fn oks_of_real_servers() {
-    // Of MariaDB 10.11 and MySQL 9.7 behind a login that named the database "mysql".
+fn ok_packets_of_real_servers_are_parsed() {
+    // MariaDB 10.11 and MySQL 9.7 after a login with the database "mysql".
     let payload = hex("000000024000000008 0106056d7973716c");
-    let okay = OkPacket::parse(&payload, Capabilities::SESSION_TRACK).unwrap();
+    let ok = OkPacket::parse(&payload, Capabilities::SESSION_TRACK).unwrap();
     let status = status::AUTOCOMMIT | status::SESSION_STATE_CHANGED;
     assert_eq!(
-        okay,
-        OkPacket { status, changes: b"\x01\x06\x05mysql".to_vec(), ..OkPacket::default() }
+        ok,
+        OkPacket { status, session_state: b"\x01\x06\x05mysql".to_vec(), ..OkPacket::default() }
     );
-    assert_eq!(okay.encode(Capabilities::SESSION_TRACK), payload);
-    assert_eq!(okay.encode(Capabilities::NONE), hex("00000002000000"));
+    assert_eq!(ok.encode(Capabilities::SESSION_TRACK), payload);
+    assert_eq!(ok.encode(Capabilities::NONE), hex("00000002000000"));
     let plain = hex("00000002000000");
     assert_eq!(
         OkPacket::parse(&plain, Capabilities::SESSION_TRACK)
@@ -82,27 +81,21 @@ fn oks_of_real_servers() {
     assert_eq!(OkPacket::parse(&hex("ff000002000000"), Capabilities::NONE), None);
 }
 
-fn session(ok: &str, capabilities: Capabilities) -> Session {
-    let ok = hex(ok);
-    let status = OkPacket::parse(&ok, capabilities).unwrap().status;
-    Session { greeting: greeting(MYSQL_97), connection_id: 1, capabilities, ok, status }
+#[test]
+fn ok_packet_is_forwarded_as_the_client_understands_it() {
+    let track = Capabilities::SESSION_TRACK;
+    let state = hex("000000024000000008 0106056d7973716c");
+    let forwarded = hex("11000004 000000024000000008 0106056d7973716c");
+    assert_eq!(forward_ok(&state, track, 4, track), forwarded);
+    let plain = hex("07000002 00000002000000");
+    assert_eq!(forward_ok(&state, track, 2, Capabilities::NONE), plain);
+    // MariaDB's proof of its certificate.
+    let proof = hex("00000002000000 0301aabb");
+    assert_eq!(forward_ok(&proof, track, 2, track), plain);
 }
 
 #[test]
-fn a_client_is_welcomed_in_the_way_it_can_read() {
-    let tracking = session("000000024000000008 0106056d7973716c", Capabilities::SESSION_TRACK);
-    assert_eq!(
-        login_ok(&tracking, 4, Capabilities::SESSION_TRACK),
-        hex("11000004 000000024000000008 0106056d7973716c")
-    );
-    assert_eq!(login_ok(&tracking, 2, Capabilities::NONE), hex("07000002 00000002000000"));
-    // MariaDB's proof that its certificate is its own.
-    let proof = session("00000002000000 0301aabb", Capabilities::SESSION_TRACK);
-    assert_eq!(login_ok(&proof, 2, Capabilities::SESSION_TRACK), hex("07000002 00000002000000"));
-}
-
-#[test]
-fn capabilities_are_named() {
+fn capabilities_are_listed_by_name() {
     let mariadb = greeting(MARIADB_1011).capabilities;
     assert!(mariadb.has(
         Capabilities::EXTENDED_METADATA
@@ -115,20 +108,20 @@ fn capabilities_are_named() {
 
 proptest! {
     #[test]
-    fn an_ok_is_read_as_it_was_written(affected: u64, insert_id: u64, status: u16, warnings: u16, info: Vec<u8>, changes: Vec<u8>, tracks: bool) {
+    fn encoded_ok_packet_is_parsed(affected_rows: u64, last_insert_id: u64, status: u16, warnings: u16, info: Vec<u8>, session_state: Vec<u8>, tracks: bool) {
         let capabilities = Capabilities::NONE.set(Capabilities::SESSION_TRACK, tracks);
         let tracks = tracks && status & status::SESSION_STATE_CHANGED != 0;
-        let okay = OkPacket { affected, insert_id, status, warnings, info, changes };
+        let ok = OkPacket { affected_rows, last_insert_id, status, warnings, info, session_state };
         let status = if tracks { status } else { status & !status::SESSION_STATE_CHANGED };
-        let read = OkPacket::parse(&okay.encode(capabilities), capabilities);
-        prop_assert_eq!(read, Some(OkPacket { changes: if tracks { okay.changes.clone() } else { Vec::new() }, status, ..okay }));
+        let read = OkPacket::parse(&ok.encode(capabilities), capabilities);
+        prop_assert_eq!(read, Some(OkPacket { session_state: if tracks { ok.session_state.clone() } else { Vec::new() }, status, ..ok }));
     }
 
     #[test]
-    fn whatever_comes_is_an_ok_or_not(payload: Vec<u8>, tracks: bool) {
+    fn no_input_panics(payload: Vec<u8>, tracks: bool) {
         let capabilities = Capabilities::NONE.set(Capabilities::SESSION_TRACK, tracks);
         let _ = OkPacket::parse(&payload, capabilities);
         let _ = error_fields(&payload);
-        prop_assert!(with_explanation(&payload, "because").len() <= payload.len() + 9);
+        prop_assert!(with_explanation(&payload, "explanation").len() <= payload.len() + 9);
     }
 }

@@ -1,88 +1,101 @@
-//! Whether a client's proof is enough.
+//! Verification of a client's proof.
 
+use std::sync::Arc;
+
+use crate::mysql::MysqlPassword;
 use crate::mysql::auth_plugins::{CACHING_SHA2, CLEAR, NATIVE};
 
-use super::AuthMethod;
+/// Authentication that clients must pass.
+#[derive(Debug, Clone)]
+pub enum AuthMethod {
+    /// None: access to the socket is enough.
+    Trust,
+    /// A password, verified by `caching_sha2_password` or `mysql_native_password`, or in clear text
+    /// within TLS.
+    Password(Arc<MysqlPassword>),
+}
 
-/// What proofs are held against.
+/// Verifier of a client's proof.
 #[derive(Debug)]
 pub(super) struct AuthChecker {
-    pub(super) ask: AuthMethod,
-    /// The plugin whose nonce the client has, where it has been told one.
+    pub(super) auth: AuthMethod,
+    /// Plugin whose nonce the client has, if one was announced.
     pub(super) announced: Option<&'static str>,
-    /// What a client is asked for that names a plugin of no use.
+    /// Plugin to switch to if the client's plugin is not supported.
     pub(super) fallback: &'static str,
     pub(super) tls: bool,
 }
 
+/// Result of a verification.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Enough. Where `fast`, the client waits for `fast_auth_success`.
+    /// The proof is valid. If `fast`, the client expects `fast_auth_success`.
     Accept {
         fast: bool,
     },
-    /// Another proof is to be asked for.
+    /// A proof by this plugin is required.
     AuthSwitch(&'static str),
     Reject,
 }
 
-/// What `caching_sha2_password` scrambles to, in bytes. Shorter is no password.
-const SCRAMBLED: usize = 32;
+/// Length of a `caching_sha2_password` scramble, in bytes. A shorter proof means an empty password.
+const SCRAMBLE_LEN: usize = 32;
 
 impl AuthChecker {
-    /// A proof that came unasked, along with the name.
-    pub(super) fn first(
+    /// Verifies the proof that the client sent with its name.
+    pub(super) fn check_initial(
         &self,
         plugin: &str,
         proof: &[u8],
         nonce: &[u8],
         may_switch: bool,
     ) -> Verdict {
-        let other = match known(plugin) {
-            // Its secret is no use as it is.
+        let supported = supported(plugin);
+        let switch_to = match supported {
+            // A clear-text password that does not match cannot be requested again.
             Some(CLEAR) | None => self.fallback,
             Some(scrambling) => scrambling,
         };
-        let verdict = match known(plugin) {
-            // MySQL's library sends nothing where another plugin was announced, and waits to be asked.
-            _ if may_switch && proof.is_empty() && self.announced != Some(plugin) => {
-                return Verdict::AuthSwitch(other);
-            }
-            None if may_switch => return Verdict::AuthSwitch(other),
-            Some(plugin) => self.last(plugin, proof, nonce),
+        let has_nonce = self.announced == Some(plugin);
+        let verdict = match supported {
+            // If another plugin was announced, MySQL's library sends nothing and expects an auth
+            // switch request.
+            _ if may_switch && proof.is_empty() && !has_nonce => Verdict::AuthSwitch(switch_to),
+            None if may_switch => Verdict::AuthSwitch(switch_to),
+            Some(plugin) => self.check(plugin, proof, nonce),
             None => Verdict::Reject,
         };
         match verdict {
-            // It may have been made with another nonce, or in a way that can't be judged.
-            Verdict::Reject
-                if may_switch && (self.announced != Some(plugin) || other != plugin) =>
-            {
-                Verdict::AuthSwitch(other)
+            // The client may have used another nonce, or a plugin that cannot be verified here.
+            Verdict::Reject if may_switch && (!has_nonce || switch_to != plugin) => {
+                Verdict::AuthSwitch(switch_to)
             }
             verdict => verdict,
         }
     }
 
-    /// A proof that was asked for.
-    pub(super) fn last(&self, plugin: &str, proof: &[u8], nonce: &[u8]) -> Verdict {
-        let enough = match (&self.ask, plugin) {
+    /// Verifies a proof after an auth switch request.
+    pub(super) fn check(&self, plugin: &str, proof: &[u8], nonce: &[u8]) -> Verdict {
+        let is_valid = match (&self.auth, plugin) {
             (AuthMethod::Trust, _) => true,
-            (AuthMethod::Password(password), NATIVE) => password.proves_native(proof, nonce),
-            (AuthMethod::Password(password), CACHING_SHA2) => password.proves_sha256(proof, nonce),
+            (AuthMethod::Password(password), NATIVE) => password.verify_native(proof, nonce),
+            (AuthMethod::Password(password), CACHING_SHA2) => {
+                password.verify_caching_sha2(proof, nonce)
+            }
             (AuthMethod::Password(password), CLEAR) => {
-                self.tls && password.is(proof.strip_suffix(&[0]).unwrap_or(proof))
+                self.tls && password.verify_clear_text(proof.strip_suffix(&[0]).unwrap_or(proof))
             }
             (AuthMethod::Password(_), _) => false,
         };
-        if enough {
-            Verdict::Accept { fast: plugin == CACHING_SHA2 && proof.len() == SCRAMBLED }
+        if is_valid {
+            Verdict::Accept { fast: plugin == CACHING_SHA2 && proof.len() == SCRAMBLE_LEN }
         } else {
             Verdict::Reject
         }
     }
 }
 
-/// A plugin that a proof can be judged by.
-fn known(plugin: &str) -> Option<&'static str> {
+/// Returns the plugin if its proofs can be verified here.
+fn supported(plugin: &str) -> Option<&'static str> {
     [NATIVE, CACHING_SHA2, CLEAR].into_iter().find(|known| *known == plugin)
 }

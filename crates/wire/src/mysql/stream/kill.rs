@@ -1,99 +1,126 @@
-//! `KILL`, which names a session by the number that it was told: ours.
+//! `KILL`, which names a session by the connection ID that its client received from the proxy.
 
 use std::ops::Range;
 
+use crate::mysql::Capabilities;
 use crate::mysql::codec::{self, HEADER, command};
-use crate::mysql::{Capabilities, codec::Fields};
-use crate::sql::word;
+use crate::sql;
 
-/// The longest packet that is looked at for a `KILL`, in bytes: the statement is short, and what may stand in front of it is too.
+/// Maximum length of a packet that is scanned for a `KILL`, in bytes. The statement is short, and
+/// so are comments before it.
 pub(super) const MAX_KILL: usize = 1024;
 
-/// The end of a session or of its statement, asked for from another: `KILL [HARD | SOFT] [CONNECTION | QUERY] n` with white space and
-/// comments in front, or `COM_PROCESS_KILL`.
+/// Termination of a session or of its statement, requested by another session: `KILL [HARD | SOFT]
+/// [CONNECTION | QUERY] n` after white space and comments, or `COM_PROCESS_KILL`.
 ///
-/// A `KILL` behind other statements, of an expression, of a user, or with attributes of a query, is none: the server takes it as it is.
+/// Not recognised, and so forwarded unchanged: a `KILL` after other statements, of an expression or
+/// of a user, and one with query attributes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kill {
-    /// The number that it names.
-    pub connection: u64,
-    /// The length of the packet, its header included.
+    /// Connection ID in the command.
+    pub connection_id: u64,
+    /// Length of the packet with its header.
     pub length: usize,
-    /// Where the number stands in the payload.
-    place: Place,
+    operand: Operand,
 }
 
+/// Position of the connection ID in the payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Place {
+enum Operand {
     Digits(Range<usize>),
-    /// The four bytes behind the command.
+    /// The four bytes after the command.
     Binary,
 }
 
 impl Kill {
-    /// In the payload of a `COM_QUERY` or a `COM_PROCESS_KILL`.
+    /// Parses the payload of a `COM_QUERY` or a `COM_PROCESS_KILL`.
     pub(super) fn find(payload: &[u8], capabilities: Capabilities) -> Option<Self> {
         let length = HEADER + payload.len();
-        let (command, mut text) = payload.split_first()?;
+        let (command, mut sql) = payload.split_first()?;
         if *command == command::PROCESS_KILL {
-            let connection = u32::from_le_bytes(text.try_into().ok()?).into();
-            return Some(Self { connection, length, place: Place::Binary });
+            let connection_id = u32::from_le_bytes(sql.try_into().ok()?).into();
+            return Some(Self { connection_id, length, operand: Operand::Binary });
         }
         if capabilities.has(Capabilities::QUERY_ATTRIBUTES) {
-            text = text.strip_prefix(&[0, 1])?;
+            sql = sql.strip_prefix(&[0, 1])?;
         }
-        let digits = statement(text)?;
-        let start = payload.len() - digits.len();
-        let count = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let (digits, behind) = digits.split_at_checked(count)?;
-        let connection = str::from_utf8(digits).ok()?.parse().ok()?;
-        let ends = behind.trim_ascii_start().first().is_none_or(|byte| *byte == b';');
-        ends.then_some(Self { connection, length, place: Place::Digits(start..start + count) })
+        let operand = sql::kill_operand(sql)?;
+        let start = payload.len() - operand.len();
+        let count = operand.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let (digits, rest) = operand.split_at_checked(count)?;
+        let connection_id = str::from_utf8(digits).ok()?.parse().ok()?;
+        let is_end = rest.trim_ascii_start().first().is_none_or(|byte| *byte == b';');
+        let operand = Operand::Digits(start..start + count);
+        is_end.then_some(Self { connection_id, length, operand })
     }
 
-    /// The packet, as it came, with another session's number.
+    /// Returns the packet with another connection ID.
     #[must_use]
-    pub fn replaced(&self, packet: &[u8], connection: u32) -> Vec<u8> {
+    pub fn with_connection_id(&self, packet: &[u8], connection_id: u32) -> Vec<u8> {
         let payload = packet.get(HEADER..).unwrap_or_default();
-        match &self.place {
-            Place::Binary => codec::packet(
+        match &self.operand {
+            Operand::Binary => codec::packet(
                 0,
-                &[&[command::PROCESS_KILL], connection.to_le_bytes().as_slice()].concat(),
+                &[&[command::PROCESS_KILL], connection_id.to_le_bytes().as_slice()].concat(),
             ),
-            Place::Digits(digits) => {
-                let front = payload.get(..digits.start).unwrap_or_default();
-                let behind = payload.get(digits.end..).unwrap_or_default();
-                codec::packet(0, &[front, connection.to_string().as_bytes(), behind].concat())
+            Operand::Digits(digits) => {
+                let before = payload.get(..digits.start).unwrap_or_default();
+                let after = payload.get(digits.end..).unwrap_or_default();
+                codec::packet(0, &[before, connection_id.to_string().as_bytes(), after].concat())
             }
         }
     }
 }
 
-/// What stands behind the words of a `KILL`.
-fn statement(text: &[u8]) -> Option<&[u8]> {
-    let mut rest = word(blank(text)?, b"KILL")?;
-    for options in [[b"HARD".as_slice(), b"SOFT"], [b"CONNECTION", b"QUERY"]] {
-        rest = options.iter().find_map(|option| word(rest, option)).unwrap_or(rest);
-    }
-    Some(rest)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// What stands behind white space and comments, but those that are run (`/*!`).
-fn blank(text: &[u8]) -> Option<&[u8]> {
-    let mut rest = Fields(text.trim_ascii_start());
-    loop {
-        let behind = if let Some(comment) = rest.0.strip_prefix(b"/*") {
-            if comment.first() == Some(&b'!') || comment.starts_with(b"M!") {
-                return None;
+    fn packet(command: u8, rest: &[u8]) -> Vec<u8> {
+        codec::packet(0, &[&[command], rest].concat())
+    }
+
+    #[test]
+    fn query_with_kill_is_recognised() {
+        for (sql, connection_id) in [
+            ("KILL 17", Some("17")),
+            ("kill query 5;", Some("5")),
+            (" \n/* a */ -- b\n# c\nKill Connection\t4294967295 ; ", Some("4294967295")),
+            ("KILL HARD QUERY 1", Some("1")),
+            ("KILL QUERY ID 3", None),
+            ("KILL USER joe", None),
+            ("KILL 1+1", None),
+            ("KILL 5; DROP TABLE t", Some("5")),
+            ("KILL5", None),
+            ("KILL", None),
+            ("KILL 99999999999999999999999", None),
+            ("/*! KILL 5 */", None),
+            ("SELECT 'KILL 5'", None),
+            ("/* KILL 5", None),
+        ] {
+            let attributes = Capabilities::QUERY_ATTRIBUTES;
+            for (capabilities, prefix) in
+                [(Capabilities::NONE, b"".as_slice()), (attributes, &[0, 1])]
+            {
+                let query = |sql: &str| packet(command::QUERY, &[prefix, sql.as_bytes()].concat());
+                let kill = Kill::find(&query(sql)[HEADER..], capabilities);
+                let found = kill.as_ref().map(|kill| kill.connection_id.to_string());
+                assert_eq!(found.as_deref(), connection_id, "{sql}");
+                if let (Some(kill), Some(connection_id)) = (kill, connection_id) {
+                    assert_eq!(kill.length, query(sql).len());
+                    let expected = query(&sql.replace(connection_id, "123"));
+                    assert_eq!(kill.with_connection_id(&query(sql), 123), expected);
+                }
             }
-            let end = comment.windows(2).position(|pair| pair == b"*/")?;
-            comment.get(end + 2..)?
-        } else if rest.0.starts_with(b"#") || rest.0.starts_with(b"-- ") {
-            let end = rest.0.iter().position(|byte| *byte == b'\n')?;
-            rest.0.get(end + 1..)?
-        } else {
-            return Some(rest.0);
-        };
-        rest = Fields(behind.trim_ascii_start());
+        }
+    }
+
+    #[test]
+    fn process_kill_is_recognised() {
+        let kill = packet(command::PROCESS_KILL, &[7, 0, 0, 0]);
+        let found = Kill::find(&kill[HEADER..], Capabilities::NONE).unwrap();
+        assert_eq!(found.connection_id, 7);
+        let expected = packet(command::PROCESS_KILL, &[2, 1, 0, 0]);
+        assert_eq!(found.with_connection_id(&kill, 258), expected);
     }
 }

@@ -1,134 +1,162 @@
-//! What a client sends.
+//! Commands of the client.
 
 use crate::exchange::ProtocolError;
 use crate::mysql::codec::{self, ACCESS_DENIED, HEADER, MAX_LOGIN_PACKET, MAX_PAYLOAD, command};
 use crate::mysql::{Capabilities, response};
 
 use super::kill::{Kill, MAX_KILL};
-use super::{ForwardPlan, Kind, Next, Phase, Shared};
+use super::state::{Phase, ResponseKind, SharedState};
 
-/// Where the client's stream stands.
-#[derive(Debug, Default)]
-pub(super) struct Requests {
-    /// So many bytes before the next header.
-    left: usize,
-    /// Whether what begins there is a part of what was before.
-    goes_on: bool,
+/// Part of the client's bytes to forward to the server, and what follows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForwardPlan {
+    /// Number of bytes to forward.
+    pub forward: usize,
+    /// What follows these bytes.
+    pub then: Next,
 }
 
-/// What a packet is.
-enum Packet {
-    /// Goes on as it is, and may wait for an answer.
-    Pass(Option<Kind>),
-    /// More of it has to be here.
-    Hold,
-    /// Is not forwarded as it is.
-    Stop(Next),
-    /// Nobody knows.
+/// Content after the forwarded bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing, or the start of a packet that cannot be classified yet. Pass it again when more
+    /// bytes have arrived. It is at most as long as a login packet ([`codec::MAX_LOGIN_PACKET`]).
+    More,
+    /// `COM_QUIT`. It and everything after it is not forwarded.
+    Quit,
+    /// A complete `COM_CHANGE_USER` for [`ServerChangeUser`]. The tracker expects no response to
+    /// it. Pass the bytes after it again.
+    ///
+    /// [`ServerChangeUser`]: crate::mysql::server::ServerChangeUser
+    ChangeUser {
+        /// Length of the packet with its header.
+        length: usize,
+    },
+    /// A complete `KILL`, to forward with the server's connection ID. Pass the bytes after it
+    /// again.
+    Kill(Kill),
+}
+
+/// Position in the client's stream.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    /// Bytes before the next header.
+    body_left: usize,
+    /// The next packet continues the payload of the previous one.
+    is_continuation: bool,
+}
+
+/// Treatment of a packet.
+enum Action {
+    /// Forward it. It may cause a response.
+    Forward(Option<ResponseKind>),
+    /// Wait for the rest of it.
+    Wait,
+    /// Do not forward it as it is.
+    Intercept(Next),
     Unknown,
 }
 
 impl Requests {
-    pub(super) fn is_between(&self) -> bool {
-        self.left == 0 && !self.goes_on
+    /// Returns true at the start of a packet.
+    pub(super) fn is_at_packet(&self) -> bool {
+        self.body_left == 0 && !self.is_continuation
     }
 
-    pub(super) fn follow(
+    pub(super) fn scan(
         &mut self,
-        shared: &mut Shared,
+        shared: &mut SharedState,
         bytes: &[u8],
     ) -> Result<ForwardPlan, ProtocolError> {
         let mut rest = bytes;
         loop {
-            match shared.course {
-                Phase::Over => {
-                    return Ok(ForwardPlan { forward: 0, then: Next::Quit });
-                }
-                Phase::Lost => {
+            match shared.phase {
+                Phase::Quit => return Ok(ForwardPlan { forward: 0, then: Next::Quit }),
+                Phase::Desynced => {
                     return Ok(ForwardPlan { forward: bytes.len(), then: Next::More });
                 }
                 Phase::Commands | Phase::Upload => {}
             }
-            let skipped = self.left.min(rest.len());
-            self.left -= skipped;
+            let skipped = self.body_left.min(rest.len());
+            self.body_left -= skipped;
             rest = rest.get(skipped..).unwrap_or_default();
             let forward = bytes.len() - rest.len();
-            let Some((header, behind)) = rest.split_first_chunk::<HEADER>() else {
+            let Some((header, payload)) = rest.split_first_chunk::<HEADER>() else {
                 return Ok(ForwardPlan { forward, then: Next::More });
             };
-            let (length, sequence) = codec::header_of(*header);
-            let packet = if self.goes_on {
-                Packet::Pass(None)
-            } else if shared.course == Phase::Upload {
+            let (length, sequence) = codec::parse_header(*header);
+            let action = if self.is_continuation {
+                Action::Forward(None)
+            } else if shared.phase == Phase::Upload {
                 upload(shared, length)
             } else {
-                command_of(shared.capabilities, length, sequence, behind)?
+                command(shared.capabilities, length, sequence, payload)?
             };
-            match packet {
-                Packet::Pass(kind) => {
-                    self.left = length;
-                    self.goes_on = length == MAX_PAYLOAD;
-                    kind.into_iter().for_each(|kind| shared.await_answer(kind));
-                    rest = behind;
+            match action {
+                Action::Forward(kind) => {
+                    self.body_left = length;
+                    self.is_continuation = length == MAX_PAYLOAD;
+                    kind.into_iter().for_each(|kind| shared.expect_response(kind));
+                    rest = payload;
                 }
-                Packet::Hold => {
-                    return Ok(ForwardPlan { forward, then: Next::More });
-                }
-                Packet::Stop(then) => {
+                Action::Wait => return Ok(ForwardPlan { forward, then: Next::More }),
+                Action::Intercept(then) => {
                     match then {
-                        Next::Quit => shared.course = Phase::Over,
-                        Next::Kill(_) => shared.await_answer(Kind::Results),
+                        Next::Quit => shared.phase = Phase::Quit,
+                        Next::Kill(_) => shared.expect_response(ResponseKind::Results),
                         Next::ChangeUser { .. } | Next::More => {}
                     }
                     return Ok(ForwardPlan { forward, then });
                 }
-                Packet::Unknown => shared.lose(),
+                Action::Unknown => shared.desync(),
             }
         }
     }
 }
 
-/// A part of a file; an empty one ends it.
-fn upload(shared: &mut Shared, length: usize) -> Packet {
+/// Handles a part of a file. An empty part ends the file.
+fn upload(shared: &mut SharedState, length: usize) -> Action {
     if length == 0 {
-        shared.course = Phase::Commands;
+        shared.phase = Phase::Commands;
     }
-    Packet::Pass(None)
+    Action::Forward(None)
 }
 
-fn command_of(
+/// Classifies a command by its first byte. `payload` may be incomplete.
+fn command(
     capabilities: Capabilities,
     length: usize,
     sequence: u8,
-    behind: &[u8],
-) -> Result<Packet, ProtocolError> {
+    payload: &[u8],
+) -> Result<Action, ProtocolError> {
+    use ResponseKind::{Execution, Prepared, Results, Rows, Single, Text};
     if length == 0 || sequence != 0 {
-        return Ok(Packet::Unknown);
+        return Ok(Action::Unknown);
     }
-    let Some(command) = behind.first() else {
-        return Ok(Packet::Hold);
+    let Some(command) = payload.first() else {
+        return Ok(Action::Wait);
     };
     Ok(match *command {
-        command::QUIT => Packet::Stop(Next::Quit),
+        command::QUIT => Action::Intercept(Next::Quit),
         command::CHANGE_USER if length > MAX_LOGIN_PACKET => return Err(too_long()),
-        command::CHANGE_USER if behind.len() < length => Packet::Hold,
-        command::CHANGE_USER => Packet::Stop(Next::ChangeUser { length: HEADER + length }),
+        command::CHANGE_USER if payload.len() < length => Action::Wait,
+        command::CHANGE_USER => Action::Intercept(Next::ChangeUser { length: HEADER + length }),
         command::QUERY | command::PROCESS_KILL if length <= MAX_KILL => {
-            match behind.get(..length) {
-                None => Packet::Hold,
+            match payload.get(..length) {
+                None => Action::Wait,
                 Some(payload) => match Kill::find(payload, capabilities) {
-                    Some(kill) => Packet::Stop(Next::Kill(kill)),
-                    None if *command == command::QUERY => Packet::Pass(Some(Kind::Results)),
-                    None => Packet::Pass(Some(Kind::Single)),
+                    Some(kill) => Action::Intercept(Next::Kill(kill)),
+                    None if *command == command::QUERY => Action::Forward(Some(Results)),
+                    None => Action::Forward(Some(Single)),
                 },
             }
         }
-        command::QUERY | command::PROCESS_INFO => Packet::Pass(Some(Kind::Results)),
-        command::STMT_EXECUTE | command::STMT_BULK_EXECUTE => Packet::Pass(Some(Kind::Execution)),
-        command::STMT_PREPARE => Packet::Pass(Some(Kind::Prepared)),
-        command::STMT_FETCH | command::FIELD_LIST => Packet::Pass(Some(Kind::Rows)),
-        command::STATISTICS => Packet::Pass(Some(Kind::Text)),
-        command::STMT_SEND_LONG_DATA | command::STMT_CLOSE => Packet::Pass(None),
+        command::QUERY | command::PROCESS_INFO => Action::Forward(Some(Results)),
+        command::STMT_EXECUTE | command::STMT_BULK_EXECUTE => Action::Forward(Some(Execution)),
+        command::STMT_PREPARE => Action::Forward(Some(Prepared)),
+        command::STMT_FETCH | command::FIELD_LIST => Action::Forward(Some(Rows)),
+        command::STATISTICS => Action::Forward(Some(Text)),
+        command::STMT_SEND_LONG_DATA | command::STMT_CLOSE => Action::Forward(None),
         command::INIT_DB
         | command::CREATE_DB
         | command::DROP_DB
@@ -138,15 +166,16 @@ fn command_of(
         | command::PING
         | command::STMT_RESET
         | command::SET_OPTION
-        | command::RESET_CONNECTION => Packet::Pass(Some(Kind::Single)),
-        // Replication, which never ends, and what is not known.
-        _ => Packet::Unknown,
+        | command::RESET_CONNECTION => Action::Forward(Some(Single)),
+        // Replication commands, whose response never ends, and unknown ones.
+        _ => Action::Unknown,
     })
 }
 
 fn too_long() -> ProtocolError {
     let (number, sqlstate) = ACCESS_DENIED;
-    let detail = format!("a change of the user is longer than {MAX_LOGIN_PACKET} bytes");
-    let farewell = response::error_packet(1, number, sqlstate, &detail, Capabilities::PROTOCOL_41);
-    ProtocolError::Protocol { detail, error_packet: farewell }
+    let detail = format!("a COM_CHANGE_USER exceeds {MAX_LOGIN_PACKET} bytes");
+    let capabilities = Capabilities::PROTOCOL_41;
+    let error_packet = response::error_packet(1, number, sqlstate, &detail, capabilities);
+    ProtocolError::Protocol { detail, error_packet }
 }

@@ -1,330 +1,255 @@
-//! What a server sends.
+//! Responses of the server, from their first packet to their last ("Command Phase" of MySQL's
+//! source documentation).
 
 use crate::mysql::Capabilities;
-use crate::mysql::codec::{self, EOF, ERR, Fields, HEADER, LOCAL_FILE, MAX_PAYLOAD, OK};
+use crate::mysql::codec::{EOF, ERR, Fields, LOCAL_FILE, MAX_PAYLOAD, OK};
 use crate::mysql::response::status;
 
-use super::{Kind, Phase, Shared};
+use super::packet_reader::Head;
+use super::state::{Phase, ResponseKind, SharedState};
 
-/// The most that has to be seen of a payload, in bytes: of an OK up to its status; the head of a prepared statement is shorter.
-const HEAD: usize = 21;
+/// Length from which a packet that starts with 0xfe is a row instead of an EOF packet
+/// ("EOF_Packet").
+const MIN_ROW_LEN: usize = 9;
 
-/// The length from which on a packet that begins as an EOF is none, where rows end with one ("EOF_Packet").
-const NO_EOF: usize = 9;
-
-/// The number of an ERR that is none: it says how far a statement is (`MARIADB_CLIENT_PROGRESS`).
+/// Error number of a progress report, which does not end the response (`MARIADB_CLIENT_PROGRESS`).
 const PROGRESS: u16 = 0xffff;
 
-/// The least that an OK holds, in bytes: its kind, two counts, status and warnings.
-const SHORTEST_OKAY: usize = 7;
+/// Minimum length of an OK packet, in bytes: type, two counts, status flags and warnings.
+const MIN_OK_LEN: usize = 7;
 
-/// The most columns of rows that are followed: servers have 4,096.
+/// Maximum number of tracked columns. Servers support 4,096.
 const MAX_COLUMNS: u64 = 65_535;
 
-/// Where the server's stream stands.
+/// Progress of the response to the oldest pending command.
 #[derive(Debug)]
-pub(super) struct Answers {
-    /// So many bytes before the next header.
-    left: usize,
-    /// Whether what begins there is a part of what was before.
-    goes_on: bool,
-    /// The beginning of a packet that comes in parts: so many bytes of it.
-    held: [u8; HEADER + HEAD],
-    count: usize,
-    stage: Stage,
+pub(super) struct Responses {
+    state: State,
     status: Option<u16>,
 }
 
-/// How far the answer to the first command that waits has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// Nothing of it has come.
-    First,
-    /// A result is over, and another follows.
-    Next,
-    /// So many packets follow that describe; then this.
-    ColumnDefinitions(u64, Behind),
-    /// The EOF behind the descriptions of columns.
+enum State {
+    /// Before the first packet of the response.
+    Start,
+    /// Before the first packet of a further result.
+    NextResult,
+    /// This many column definitions of a result follow.
+    ColumnDefinitions(u64),
+    /// The EOF packet after the column definitions follows.
     ColumnsEof,
-    /// Rows.
+    /// Rows and their end follow.
     Rows,
+    /// This many packets that describe a prepared statement follow.
+    PreparedDefinitions(u64),
 }
 
-/// What follows descriptions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Behind {
-    Middle,
-    Rows,
-    Nothing,
+/// Effect of a packet on the response.
+enum Transition {
+    /// The state is unchanged.
+    Stay,
+    To(State),
+    /// The response is complete.
+    End,
 }
 
-impl Answers {
+impl Responses {
     pub(super) fn new(status: u16) -> Self {
-        Self {
-            left: 0,
-            goes_on: false,
-            held: [0; HEADER + HEAD],
-            count: 0,
-            stage: Stage::First,
-            status: Some(status),
-        }
+        Self { state: State::Start, status: Some(status) }
     }
 
+    /// Returns the status flags of the last result; `None` after an ERR packet.
     pub(super) fn status(&self) -> Option<u16> {
         self.status
     }
 
-    pub(super) fn is_between(&self) -> bool {
-        self.left == 0 && !self.goes_on && self.count == 0 && self.stage == Stage::First
+    pub(super) fn is_at_start(&self) -> bool {
+        self.state == State::Start
     }
 
-    pub(super) fn follow(&mut self, shared: &mut Shared, bytes: &[u8]) {
-        let mut rest = bytes;
-        while shared.course != Phase::Lost {
-            let skipped = self.left.min(rest.len());
-            self.left -= skipped;
-            rest = rest.get(skipped..).unwrap_or_default();
-            if rest.is_empty() {
-                return;
+    pub(super) fn is_within_rows(&self) -> bool {
+        self.state == State::Rows
+    }
+
+    /// Advances the response to the oldest pending command. An unexpected packet ends the tracking:
+    /// the server sends one when it closes the session.
+    pub(super) fn on_packet(&mut self, shared: &mut SharedState, packet: &Head) {
+        let kind = shared.pending.front().copied();
+        let kind = kind.filter(|_| shared.phase != Phase::Upload);
+        match kind.and_then(|kind| self.transition(shared, kind, packet)) {
+            Some(Transition::Stay) => {}
+            Some(Transition::To(state)) => self.state = state,
+            Some(Transition::End) => {
+                self.state = State::Start;
+                shared.pending.pop_front();
             }
-            rest = if self.count > 0 {
-                self.gather(shared, rest)
-            } else if self.packet(shared, rest) {
-                rest.get(HEADER..).unwrap_or_default()
-            } else {
-                self.count = rest.len();
-                self.held.iter_mut().zip(rest).for_each(|(slot, byte)| *slot = *byte);
-                return;
-            };
+            None => shared.desync(),
         }
     }
 
-    /// One byte more of a packet that comes in parts.
-    fn gather<'a>(&mut self, shared: &mut Shared, rest: &'a [u8]) -> &'a [u8] {
-        let (Some((byte, behind)), Some(slot)) =
-            (rest.split_first(), self.held.get_mut(self.count))
-        else {
-            return &[];
-        };
-        *slot = *byte;
-        self.count += 1;
-        let held = self.held;
-        if self.packet(shared, held.get(..self.count).unwrap_or_default()) {
-            self.left = self.left.saturating_sub(self.count - HEADER);
-            self.count = 0;
-        }
-        behind
-    }
-
-    /// Enters a packet from its header on, if as much is here as has to be seen: less than is held where it isn't.
-    #[inline]
-    fn packet(&mut self, shared: &mut Shared, bytes: &[u8]) -> bool {
-        let Some((header, payload)) = bytes.split_first_chunk::<HEADER>() else {
-            return false;
-        };
-        let (length, _) = codec::header_of(*header);
-        if !self.goes_on {
-            // What stands behind an empty packet is not its own.
-            let Some(first) = (if length == 0 { Some(&OK) } else { payload.first() }) else {
-                return false;
-            };
-            // Most of what ever comes are rows: one look at one byte.
-            if self.stage != Stage::Rows || *first >= EOF {
-                let Some(head) = payload.get(..length.min(HEAD)) else {
-                    return false;
-                };
-                self.enter(shared, length, head);
+    /// Returns the effect of a packet, or `None` if it is not valid in this state.
+    fn transition(
+        &mut self,
+        shared: &mut SharedState,
+        kind: ResponseKind,
+        packet: &Head,
+    ) -> Option<Transition> {
+        match self.state {
+            State::Start | State::NextResult => self.on_first_packet(shared, kind, packet),
+            _ if packet.first() == Some(ERR) => self.on_err(packet),
+            State::ColumnDefinitions(1) => {
+                Some(Transition::To(after_column_definitions(shared.capabilities)))
             }
-        }
-        self.left = length;
-        self.goes_on = length == MAX_PAYLOAD;
-        true
-    }
-
-    /// Takes the head of a packet that may end something.
-    fn enter(&mut self, shared: &mut Shared, length: usize, head: &[u8]) {
-        let Some(kind) = shared.awaited.front().copied() else {
-            // It comes unasked: the session is being ended.
-            return shared.lose();
-        };
-        if shared.course == Phase::Upload {
-            return shared.lose();
-        }
-        let stage = match self.stage {
-            Stage::First | Stage::Next => self.first(shared, kind, head),
-            Stage::ColumnDefinitions(..) | Stage::ColumnsEof | Stage::Rows
-                if head.first() == Some(&ERR) =>
-            {
-                self.error(head)
+            State::ColumnDefinitions(left) => {
+                Some(Transition::To(State::ColumnDefinitions(left - 1)))
             }
-            Stage::ColumnDefinitions(1, Behind::Middle) => {
-                Some(Transition::Stage(Stage::ColumnsEof))
+            State::ColumnsEof => self.on_columns_eof(kind, packet),
+            State::Rows => self.on_row(shared.capabilities, kind, packet),
+            State::PreparedDefinitions(1) => Some(Transition::End),
+            State::PreparedDefinitions(left) => {
+                Some(Transition::To(State::PreparedDefinitions(left - 1)))
             }
-            Stage::ColumnDefinitions(1, Behind::Rows) => Some(Transition::Stage(Stage::Rows)),
-            Stage::ColumnDefinitions(1, Behind::Nothing) => Some(Transition::Over),
-            Stage::ColumnDefinitions(left, behind) => {
-                Some(Transition::Stage(Stage::ColumnDefinitions(left - 1, behind)))
-            }
-            Stage::ColumnsEof => self.middle(kind, length, head),
-            Stage::Rows => self.rows(shared.capabilities, kind, length, head),
-        };
-        match stage {
-            Some(Transition::Stage(stage)) => self.stage = stage,
-            Some(Transition::Same) => {}
-            Some(Transition::Over) => {
-                self.stage = Stage::First;
-                shared.awaited.pop_front();
-            }
-            None => shared.lose(),
         }
     }
 
-    /// The first packet of an answer, or of a result.
-    fn first(&mut self, shared: &mut Shared, kind: Kind, head: &[u8]) -> Option<Transition> {
-        match (kind, head.first()?) {
-            (Kind::Text, _) => Some(Transition::Over),
-            (_, &ERR) => self.error(head),
-            (Kind::Rows, _) => {
-                // The first row, or the first description.
-                self.stage = Stage::Rows;
-                let is_eof = head.first() == Some(&EOF);
-                if is_eof {
-                    self.rows(shared.capabilities, kind, head.len(), head)
-                } else {
-                    Some(Transition::Same)
-                }
+    /// Handles the first packet of a response or of a further result.
+    fn on_first_packet(
+        &mut self,
+        shared: &mut SharedState,
+        kind: ResponseKind,
+        packet: &Head,
+    ) -> Option<Transition> {
+        use ResponseKind::{Execution, Prepared, Results, Rows, Single, Text};
+        let capabilities = shared.capabilities;
+        match (kind, packet.first()?) {
+            (Text, _) => Some(Transition::End),
+            (_, ERR) => self.on_err(packet),
+            (Rows, _) => {
+                self.state = State::Rows;
+                self.on_row(capabilities, kind, packet)
             }
-            (Kind::Single, &EOF) => self.over(kind, eof_status(head, shared.capabilities)?),
-            (Kind::Single | Kind::Results | Kind::Execution, &OK) => {
-                self.over(kind, okay_status(head)?)
+            (Single, EOF) => self.end_result(kind, eof_status(packet, capabilities)?),
+            (Single | Results | Execution, OK) => self.end_result(kind, ok_status(packet)?),
+            (Prepared, OK) if self.state == State::Start => {
+                prepared_statement(packet, capabilities)
             }
-            (Kind::Single, _) => None,
-            (Kind::Prepared, &OK) if self.stage == Stage::First => {
-                prepared(head, shared.capabilities)
+            (Single | Prepared, _) => None,
+            // If the client has already sent further commands, the server reads them as the file's
+            // content.
+            (Results | Execution, LOCAL_FILE) if shared.pending.len() > 1 => None,
+            (Results | Execution, LOCAL_FILE) => {
+                shared.phase = Phase::Upload;
+                Some(Transition::To(State::NextResult))
             }
-            (Kind::Prepared, _) => None,
-            (Kind::Results | Kind::Execution, &LOCAL_FILE) => {
-                if shared.awaited.len() > 1 {
-                    // What the client sent ahead is a file's now.
-                    return None;
-                }
-                shared.course = Phase::Upload;
-                Some(Transition::Stage(Stage::Next))
-            }
-            (Kind::Results | Kind::Execution, _) => columns(head, shared.capabilities),
+            (Results | Execution, _) => column_count(packet, capabilities),
         }
     }
 
-    /// An ERR ends all that was asked for with the command.
-    fn error(&mut self, head: &[u8]) -> Option<Transition> {
-        let mut fields = Fields(head.get(1..)?);
+    /// Handles an ERR packet, which ends all results of the command.
+    fn on_err(&mut self, packet: &Head) -> Option<Transition> {
+        let mut fields = Fields(packet.bytes().get(1..)?);
         if fields.u16()? == PROGRESS {
-            return Some(Transition::Same);
+            return Some(Transition::Stay);
         }
         self.status = None;
-        Some(Transition::Over)
+        Some(Transition::End)
     }
 
-    /// A result ends with this status.
-    fn over(&mut self, kind: Kind, status: u16) -> Option<Transition> {
-        self.status = Some(status);
-        let more =
-            status & status::MORE_RESULTS != 0 && matches!(kind, Kind::Results | Kind::Execution);
-        Some(if more { Transition::Stage(Stage::Next) } else { Transition::Over })
-    }
-
-    /// The EOF between columns and rows.
-    fn middle(&mut self, kind: Kind, length: usize, head: &[u8]) -> Option<Transition> {
-        if head.first() != Some(&EOF) || length >= NO_EOF {
+    /// Handles the EOF packet between column definitions and rows. If it reports an open cursor, no
+    /// rows follow.
+    fn on_columns_eof(&mut self, kind: ResponseKind, packet: &Head) -> Option<Transition> {
+        if packet.first() != Some(EOF) || packet.length >= MIN_ROW_LEN {
             return None;
         }
-        let status = old_status(head)?;
-        if kind == Kind::Execution && status & status::CURSOR_EXISTS != 0 {
-            return self.over(kind, status);
+        let status = old_eof_status(packet)?;
+        if kind == ResponseKind::Execution && status & status::CURSOR_EXISTS != 0 {
+            return self.end_result(kind, status);
         }
-        Some(Transition::Stage(Stage::Rows))
+        Some(Transition::To(State::Rows))
     }
 
-    /// Among rows, what begins as their end does.
-    fn rows(
+    /// Handles a row, or the EOF or OK packet that ends the rows. A row may start with 0xfe too:
+    /// then its first value is 16 MiB or longer, and so is the row.
+    fn on_row(
         &mut self,
         capabilities: Capabilities,
-        kind: Kind,
-        length: usize,
-        head: &[u8],
+        kind: ResponseKind,
+        packet: &Head,
     ) -> Option<Transition> {
-        let longest =
-            if capabilities.has(Capabilities::DEPRECATE_EOF) { MAX_PAYLOAD } else { NO_EOF };
-        // A text of 16 MiB and more begins so too, and with it the row is as long.
-        if length >= longest {
-            return Some(Transition::Same);
+        let min_row_len =
+            if capabilities.has(Capabilities::DEPRECATE_EOF) { MAX_PAYLOAD } else { MIN_ROW_LEN };
+        if packet.first() != Some(EOF) || packet.length >= min_row_len {
+            return Some(Transition::Stay);
         }
-        self.over(kind, eof_status(head, capabilities)?)
+        self.end_result(kind, eof_status(packet, capabilities)?)
+    }
+
+    /// Ends a result with these status flags.
+    fn end_result(&mut self, kind: ResponseKind, status: u16) -> Option<Transition> {
+        self.status = Some(status);
+        let has_more = status & status::MORE_RESULTS != 0
+            && matches!(kind, ResponseKind::Results | ResponseKind::Execution);
+        Some(if has_more { Transition::To(State::NextResult) } else { Transition::End })
     }
 }
 
-/// What comes next.
-enum Transition {
-    /// The same again.
-    Same,
-    Stage(Stage),
-    /// The answer is over.
-    Over,
-}
-
-/// The status in an OK.
-fn okay_status(head: &[u8]) -> Option<u16> {
-    let mut fields = Fields(head.get(1..)?);
-    fields.integer()?;
-    fields.integer()?;
-    fields.u16()
-}
-
-/// The status in an EOF, or in the OK that takes its place; the old form is as short as no OK is.
-fn eof_status(head: &[u8], capabilities: Capabilities) -> Option<u16> {
-    if capabilities.has(Capabilities::DEPRECATE_EOF) && head.len() >= SHORTEST_OKAY {
-        okay_status(head)
-    } else {
-        old_status(head)
-    }
-}
-
-/// The status in an EOF of the old form, behind the count of warnings.
-fn old_status(head: &[u8]) -> Option<u16> {
-    let mut fields = Fields(head.get(1..)?);
-    fields.u16()?;
-    fields.u16()
-}
-
-/// A count of columns, and whether they are described.
-fn columns(head: &[u8], capabilities: Capabilities) -> Option<Transition> {
-    let mut fields = Fields(head);
+/// Parses a column count, and whether column definitions follow it.
+fn column_count(packet: &Head, capabilities: Capabilities) -> Option<Transition> {
+    let mut fields = Fields(packet.bytes());
     let count = fields.integer().filter(|count| (1..=MAX_COLUMNS).contains(count))?;
     let optional =
         capabilities.has_any(Capabilities::OPTIONAL_METADATA | Capabilities::CACHE_METADATA);
-    let described = if optional { fields.u8()? == 1 } else { true };
-    let behind =
-        if capabilities.has(Capabilities::DEPRECATE_EOF) { Behind::Rows } else { Behind::Middle };
-    Some(Transition::Stage(match (described, behind) {
-        (true, behind) => Stage::ColumnDefinitions(count, behind),
-        (false, Behind::Middle) => Stage::ColumnsEof,
-        (false, Behind::Rows | Behind::Nothing) => Stage::Rows,
+    let has_definitions = if optional { fields.u8()? == 1 } else { true };
+    Some(Transition::To(if has_definitions {
+        State::ColumnDefinitions(count)
+    } else {
+        after_column_definitions(capabilities)
     }))
 }
 
-/// The head of a prepared statement: descriptions of parameters and of columns follow, each of the two with an EOF behind it.
-fn prepared(head: &[u8], capabilities: Capabilities) -> Option<Transition> {
-    let mut fields = Fields(head.get(5..)?);
+fn after_column_definitions(capabilities: Capabilities) -> State {
+    if capabilities.has(Capabilities::DEPRECATE_EOF) { State::Rows } else { State::ColumnsEof }
+}
+
+/// Parses the head of a prepared statement. Definitions of its parameters and of its columns
+/// follow, each group with an EOF packet after it.
+fn prepared_statement(packet: &Head, capabilities: Capabilities) -> Option<Transition> {
+    let mut fields = Fields(packet.bytes().get(5..)?);
     let (columns, parameters) = (u64::from(fields.u16()?), u64::from(fields.u16()?));
     fields.bytes(3)?;
-    let described = !capabilities.has(Capabilities::OPTIONAL_METADATA) || fields.u8()? == 1;
-    let end = u64::from(!capabilities.has(Capabilities::DEPRECATE_EOF));
-    let packets = |count: u64| {
-        let descriptions = if described { count } else { 0 };
-        if count == 0 { 0 } else { descriptions + end }
+    let has_definitions = !capabilities.has(Capabilities::OPTIONAL_METADATA) || fields.u8()? == 1;
+    let eof = u64::from(!capabilities.has(Capabilities::DEPRECATE_EOF));
+    let packets = |count: u64| match count {
+        0 => 0,
+        count if has_definitions => count + eof,
+        _ => eof,
     };
     Some(match packets(parameters) + packets(columns) {
-        0 => Transition::Over,
-        count => Transition::Stage(Stage::ColumnDefinitions(count, Behind::Nothing)),
+        0 => Transition::End,
+        count => Transition::To(State::PreparedDefinitions(count)),
     })
+}
+
+/// Returns the status flags of an OK packet.
+fn ok_status(packet: &Head) -> Option<u16> {
+    let mut fields = Fields(packet.bytes().get(1..)?);
+    fields.integer()?;
+    fields.integer()?;
+    fields.u16()
+}
+
+/// Returns the status flags of an EOF packet, or of the OK packet that replaces it and is longer.
+fn eof_status(packet: &Head, capabilities: Capabilities) -> Option<u16> {
+    if capabilities.has(Capabilities::DEPRECATE_EOF) && packet.length >= MIN_OK_LEN {
+        ok_status(packet)
+    } else {
+        old_eof_status(packet)
+    }
+}
+
+/// Returns the status flags of an EOF packet, which follow the number of warnings.
+fn old_eof_status(packet: &Head) -> Option<u16> {
+    let mut fields = Fields(packet.bytes().get(1..)?);
+    fields.u16()?;
+    fields.u16()
 }

@@ -1,46 +1,58 @@
-//! What a server asks for as a proof, and what it gets.
+//! Responses to the server's authentication requests.
 
 use countersign_core::credentials::Secret;
 use md5::{Digest, Md5};
 use zeroize::Zeroizing;
 
-use crate::exchange::{Credential, ProtocolError};
+use crate::exchange::{Credential, ProtocolError, TlsInfo};
 use crate::pg::codec;
 use crate::pg::scram::client::{Binding, ClientFinal, ClientFirst};
 use crate::pg::scram::{SCRAM_SHA_256, SCRAM_SHA_256_PLUS};
 
-use super::{ChannelBinding, ClientConfig, Line};
+/// Transport of the login.
+#[derive(Debug, Clone)]
+pub(super) enum Channel {
+    Plaintext { trusted: bool },
+    Tls(TlsInfo),
+}
 
-/// How far the proof has come.
+/// User and credential of the login.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Identity<'a> {
+    pub(super) user: &'a str,
+    pub(super) credential: &'a Credential,
+}
+
+/// State of the authentication.
 #[derive(Debug)]
 pub(super) enum Authentication {
-    /// The server has asked for nothing.
-    Unasked(Line),
-    /// SCRAM has begun; the password is known to be one.
-    Challenged(ClientFirst, Secret),
-    /// The server has to prove itself now.
-    ClientFinal(ClientFinal),
-    /// All is said. The server says whether it is enough.
+    /// The server has requested nothing.
+    NotRequested(Channel),
+    /// `client-first-message` was sent. The credential is known to be this password.
+    ScramFirst(ClientFirst, Secret),
+    /// `client-final-message` was sent: the server has to prove that it knows the password.
+    ScramFinal(ClientFinal),
+    /// Everything was sent: the server has to accept it.
     Sent,
 }
 
-/// What an `Authentication…` message leads to.
+/// Next action after an `Authentication…` message.
 pub(super) enum AuthStep {
     Wait(Authentication),
     Send(Zeroizing<Vec<u8>>, Authentication),
-    /// The server lets us in.
-    Over,
+    /// The server accepted the login.
+    Done,
 }
 
-/// What a server asks for.
+/// Parsed `Authentication…` message.
 enum Request<'a> {
     Ok,
     Cleartext,
     Md5([u8; 4]),
     Sasl(&'a [u8]),
-    Continue(&'a [u8]),
-    Final(&'a [u8]),
-    /// A code with no data that we have a use for.
+    SaslContinue(&'a [u8]),
+    SaslFinal(&'a [u8]),
+    /// Code of an unsupported method.
     Other(u32),
 }
 
@@ -54,8 +66,8 @@ impl<'a> Request<'a> {
             (3, []) => Ok(Self::Cleartext),
             (5, data) => Ok(Self::Md5(data.try_into().map_err(|_| malformed())?)),
             (10, data) => Ok(Self::Sasl(data)),
-            (11, data) => Ok(Self::Continue(data)),
-            (12, data) => Ok(Self::Final(data)),
+            (11, data) => Ok(Self::SaslContinue(data)),
+            (12, data) => Ok(Self::SaslFinal(data)),
             (0 | 3, _) => Err(malformed()),
             (code, _) => Ok(Self::Other(code)),
         }
@@ -63,168 +75,145 @@ impl<'a> Request<'a> {
 }
 
 impl Authentication {
-    /// Answers the server.
-    pub(super) fn turn(
+    /// Responds to the payload of an `Authentication…` message.
+    pub(super) fn respond(
         self,
-        settings: &ClientConfig,
+        identity: Identity<'_>,
         payload: &[u8],
     ) -> Result<AuthStep, ProtocolError> {
         match (self, Request::parse(payload)?) {
-            (Self::Unasked(line), request) => first(&line, settings, request),
-            (Self::Challenged(hello, password), Request::Continue(data)) => {
-                let (proven, answer) = hello.respond(&password, data).map_err(distrust)?;
-                Ok(AuthStep::Send(
-                    Zeroizing::new(codec::message(b'p', answer.as_bytes())),
-                    Self::ClientFinal(proven),
-                ))
+            (Self::NotRequested(channel), request) => identity.respond(&channel, request),
+            (Self::ScramFirst(first, password), Request::SaslContinue(data)) => {
+                let (next, message) = first.respond(&password, data).map_err(untrusted)?;
+                let message = codec::message(b'p', message.as_bytes());
+                Ok(AuthStep::Send(Zeroizing::new(message), Self::ScramFinal(next)))
             }
-            (Self::ClientFinal(proven), Request::Final(data)) => {
-                proven.verify(data).map_err(distrust)?;
+            (Self::ScramFinal(last), Request::SaslFinal(data)) => {
+                last.verify(data).map_err(untrusted)?;
                 Ok(AuthStep::Wait(Self::Sent))
             }
-            (Self::Sent, Request::Ok) => Ok(AuthStep::Over),
-            (Self::Challenged(..) | Self::ClientFinal(_), Request::Ok) => {
-                Err(distrust("it ends SCRAM without proving itself"))
+            (Self::Sent, Request::Ok) => Ok(AuthStep::Done),
+            (Self::ScramFirst(..) | Self::ScramFinal(_), Request::Ok) => {
+                Err(untrusted("it ended SCRAM without proof of the password"))
             }
-            (Self::Challenged(..) | Self::ClientFinal(_) | Self::Sent, _) => {
-                Err(ProtocolError::protocol("the server asks for a proof out of turn"))
-            }
+            (Self::ScramFirst(..) | Self::ScramFinal(_) | Self::Sent, _) => Err(
+                ProtocolError::protocol("the server sent an authentication request out of order"),
+            ),
         }
     }
 }
 
-/// The first thing that the server asks for, which decides how the proof goes.
-fn first(
-    line: &Line,
-    settings: &ClientConfig,
-    request: Request<'_>,
-) -> Result<AuthStep, ProtocolError> {
-    let bound = settings.channel_binding == ChannelBinding::Require;
-    match request {
-        Request::Continue(_) | Request::Final(_) => {
-            Err(ProtocolError::protocol("the server goes on with SCRAM before it begins"))
+impl Identity<'_> {
+    /// Responds to the server's first request.
+    fn respond(self, channel: &Channel, request: Request<'_>) -> Result<AuthStep, ProtocolError> {
+        match request {
+            Request::SaslContinue(_) | Request::SaslFinal(_) => {
+                Err(ProtocolError::protocol("the server continued SASL before it started it"))
+            }
+            Request::Sasl(mechanisms) => self.start_scram(channel, mechanisms),
+            Request::Ok => Ok(AuthStep::Done),
+            Request::Cleartext => password_message(self.cleartext(channel)?),
+            Request::Md5(salt) => {
+                password_message(&md5(self.password("MD5")?.expose(), self.user, salt))
+            }
+            Request::Other(code) => Err(ProtocolError::unsupported(unsupported_method(code))),
         }
-        Request::Sasl(mechanisms) => begin_scram(line, settings, mechanisms),
-        Request::Ok | Request::Cleartext | Request::Md5(_) if bound => {
-            Err(ProtocolError::unsupported(
-                "channel binding is required, but the server asks for no SCRAM, which alone can bind: let the user's password be hashed by \
-             scram-sha-256, or require none",
-            ))
+    }
+
+    /// Returns the token or the password for clear-text authentication, which requires TLS or a
+    /// trusted socket.
+    fn cleartext(&self, channel: &Channel) -> Result<&str, ProtocolError> {
+        let (secret, what) = match self.credential {
+            Credential::Token(token) => (token.as_str(), "token"),
+            Credential::Password(password) => (password.expose(), "password"),
+            Credential::None => return Err(self.no_password()),
+        };
+        match channel {
+            Channel::Tls(_) | Channel::Plaintext { trusted: true } => Ok(secret),
+            Channel::Plaintext { trusted: false } => Err(ProtocolError::unsupported(format!(
+                "cannot send the {what} in clear text without TLS: enable TLS"
+            ))),
         }
-        Request::Ok => Ok(AuthStep::Over),
-        Request::Cleartext => send(cleartext(line, settings)?),
-        Request::Md5(salt) => {
-            let password = password(settings, "MD5")?;
-            send(&md5(password.expose(), &settings.startup.user, salt))
+    }
+
+    /// Returns the password for a method that a token cannot be used with.
+    fn password(&self, method: &str) -> Result<&Secret, ProtocolError> {
+        match self.credential {
+            Credential::Password(password) => Ok(password),
+            Credential::None => Err(self.no_password()),
+            Credential::Token(_) => Err(ProtocolError::denied(format!(
+                "the server requests a password ({method}) instead of a token: user {:?} is not a \
+                 member of rds_iam, or IAM authentication is disabled for this database; as its \
+                 owner, GRANT rds_iam TO the user",
+                self.user
+            ))),
         }
-        Request::Other(code) => Err(ProtocolError::unsupported(other(code))),
+    }
+
+    fn no_password(&self) -> ProtocolError {
+        ProtocolError::unsupported(format!(
+            "the server requests a password for user {:?}, but none is configured: set one, or log \
+             in with IAM",
+            self.user
+        ))
+    }
+
+    /// Selects a mechanism and sends `SASLInitialResponse`.
+    fn start_scram(self, channel: &Channel, mechanisms: &[u8]) -> Result<AuthStep, ProtocolError> {
+        let (plain, plus) = offered(mechanisms)?;
+        let password = self.password("SCRAM")?;
+        let binding = match channel {
+            Channel::Plaintext { .. } if plus => {
+                return Err(untrusted("it offers SCRAM channel binding without TLS"));
+            }
+            Channel::Tls(TlsInfo { server_end_point: Some(hash), .. }) if plus => {
+                Binding::TlsServerEndPoint(hash.clone())
+            }
+            Channel::Tls(TlsInfo { server_end_point: Some(_), .. }) => Binding::NotOffered,
+            Channel::Tls(_) | Channel::Plaintext { .. } => Binding::None,
+        };
+        let mechanism = match binding {
+            Binding::TlsServerEndPoint(_) => SCRAM_SHA_256_PLUS,
+            _ if plain => SCRAM_SHA_256,
+            _ => {
+                return Err(ProtocolError::unsupported(
+                    "the server offers no supported SASL mechanism: SCRAM-SHA-256 and \
+                     SCRAM-SHA-256-PLUS are supported",
+                ));
+            }
+        };
+        let first = ClientFirst::new(binding).map_err(|error| {
+            ProtocolError::unsupported(format!("cannot generate random numbers: {error}"))
+        })?;
+        let message = first.message();
+        let mut payload = Vec::with_capacity(mechanism.len() + message.len() + 5);
+        codec::put_cstr(&mut payload, mechanism);
+        payload.extend(u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes());
+        payload.extend(message.as_bytes());
+        Ok(AuthStep::Send(
+            Zeroizing::new(codec::message(b'p', &payload)),
+            Authentication::ScramFirst(first, password.clone()),
+        ))
     }
 }
 
-/// `PasswordMessage`.
-fn send(password: &str) -> Result<AuthStep, ProtocolError> {
+/// Encodes `PasswordMessage`.
+fn password_message(password: &str) -> Result<AuthStep, ProtocolError> {
     if password.contains('\0') {
         return Err(ProtocolError::unsupported(
-            "the password holds a zero byte, which the protocol can't carry: set another",
+            "cannot send the password: it contains a zero byte, which the protocol cannot carry; \
+             set another",
         ));
     }
     let payload = Zeroizing::new([password.as_bytes(), &[0]].concat());
     Ok(AuthStep::Send(Zeroizing::new(codec::message(b'p', &payload)), Authentication::Sent))
 }
 
-/// What may go out as it is: nothing where somebody could read along.
-fn cleartext<'a>(line: &Line, settings: &'a ClientConfig) -> Result<&'a str, ProtocolError> {
-    let (secret, what) = match &settings.credential {
-        Credential::Token(token) => (token.as_str(), "token"),
-        Credential::Password(password) => (password.expose(), "password"),
-        Credential::None => return Err(nothing(settings)),
-    };
-    match line {
-        Line::Tls(_) | Line::Bare { trusted: true } => Ok(secret),
-        Line::Bare { trusted: false } => Err(ProtocolError::unsupported(format!(
-            "the server asks for the {what} in clear text, and there is no TLS that would hide it: turn TLS on"
-        ))),
-    }
-}
-
-/// The password, for a proof that a token is no use for.
-fn password<'a>(settings: &'a ClientConfig, means: &str) -> Result<&'a Secret, ProtocolError> {
-    match &settings.credential {
-        Credential::Password(password) => Ok(password),
-        Credential::None => Err(nothing(settings)),
-        Credential::Token(_) => {
-            let user = &settings.startup.user;
-            Err(ProtocolError::denied(format!(
-                "the server asks for a password by {means}: user {user:?} is not a member of rds_iam, or IAM authentication is off \
-                 for this database; as its owner, GRANT rds_iam TO the user"
-            )))
-        }
-    }
-}
-
-fn nothing(settings: &ClientConfig) -> ProtocolError {
-    let user = &settings.startup.user;
-    ProtocolError::unsupported(format!(
-        "the server asks for a password for user {user:?}, and there is none: set one, or log in with IAM"
-    ))
-}
-
-/// Chooses a mechanism, and gives `SASLInitialResponse`.
-fn begin_scram(
-    line: &Line,
-    settings: &ClientConfig,
-    mechanisms: &[u8],
-) -> Result<AuthStep, ProtocolError> {
-    let (plain, plus) = offered(mechanisms)?;
-    let password = password(settings, "SCRAM")?;
-    let (bindable, end_point) = match line {
-        Line::Tls(peer) => (true, peer.end_point.clone()),
-        Line::Bare { .. } => (false, None),
-    };
-    if plus && !bindable {
-        return Err(distrust("it offers to bind SCRAM to a channel, and there is no TLS"));
-    }
-    let binding = match (settings.channel_binding, end_point) {
-        (ChannelBinding::Prefer | ChannelBinding::Require, Some(hash)) if plus => {
-            Binding::TlsServerEndPoint(hash)
-        }
-        (ChannelBinding::Require, _) => {
-            return Err(ProtocolError::unsupported(
-                "channel binding is required, but the server doesn't offer SCRAM-SHA-256-SCRAM_SHA_256_PLUS, or there is no TLS with a certificate \
-                 to bind to: require none, or see what stands in front of the server",
-            ));
-        }
-        (ChannelBinding::Prefer, Some(_)) => Binding::NotOffered,
-        (ChannelBinding::Prefer, None) | (ChannelBinding::Disable, _) => Binding::None,
-    };
-    let mechanism = match binding {
-        Binding::TlsServerEndPoint(_) => SCRAM_SHA_256_PLUS,
-        _ if plain => SCRAM_SHA_256,
-        _ => {
-            return Err(ProtocolError::unsupported(
-                "the server offers none of the SASL mechanisms that are known here: SCRAM-SHA-256 and its -SCRAM_SHA_256_PLUS",
-            ));
-        }
-    };
-    let hello = ClientFirst::new(binding).map_err(|error| {
-        ProtocolError::unsupported(format!("the system gives no random numbers: {error}"))
-    })?;
-    let first = hello.message();
-    let mut payload = Vec::with_capacity(mechanism.len() + first.len() + 5);
-    codec::put_text(&mut payload, mechanism);
-    payload.extend(u32::try_from(first.len()).unwrap_or(u32::MAX).to_be_bytes());
-    payload.extend(first.as_bytes());
-    Ok(AuthStep::Send(
-        Zeroizing::new(codec::message(b'p', &payload)),
-        Authentication::Challenged(hello, password.clone()),
-    ))
-}
-
-/// Whether SCRAM-SHA-256 is among the mechanisms, and whether its `-SCRAM_SHA_256_PLUS` is.
+/// Returns whether the list contains SCRAM-SHA-256, and whether it contains SCRAM-SHA-256-PLUS.
 fn offered(mechanisms: &[u8]) -> Result<(bool, bool), ProtocolError> {
     let (mut plain, mut plus, mut rest) = (false, false, mechanisms);
     loop {
-        let (name, behind) = codec::take_text(rest).ok_or_else(malformed)?;
+        let (name, tail) = codec::get_cstr(rest).ok_or_else(malformed)?;
         match name {
             [] => return Ok((plain, plus)),
             name => {
@@ -232,11 +221,12 @@ fn offered(mechanisms: &[u8]) -> Result<(bool, bool), ProtocolError> {
                 plus |= name == SCRAM_SHA_256_PLUS.as_bytes();
             }
         }
-        rest = behind;
+        rest = tail;
     }
 }
 
-/// `md5` and the digest of the digest and the salt, in hexadecimal ("Message Flow", `AuthenticationMD5Password`).
+/// Returns `md5` and the hexadecimal `md5(md5(password user) salt)` ("Message Flow",
+/// `AuthenticationMD5Password`).
 fn md5(password: &str, user: &str, salt: [u8; 4]) -> Zeroizing<String> {
     let stored = hex(Md5::new().chain_update(password).chain_update(user));
     Zeroizing::new(format!(
@@ -256,27 +246,24 @@ fn hex(digest: Md5) -> Zeroizing<String> {
     )
 }
 
-fn other(code: u32) -> String {
+fn unsupported_method(code: u32) -> String {
     let name = match code {
-        2 => "Kerberos V5",
-        7 | 8 => "GSSAPI",
-        9 => "SSPI",
-        _ => {
-            return format!(
-                "the server asks for a proof of kind {code}, which is not known here: let it ask for a password"
-            );
-        }
+        2 => "Kerberos V5".to_owned(),
+        7 | 8 => "GSSAPI".to_owned(),
+        9 => "SSPI".to_owned(),
+        _ => format!("code {code}"),
     };
     format!(
-        "the server asks for {name}, which is not supported: let it ask for a password (pg_hba.conf, scram-sha-256)"
+        "the server requests an unsupported authentication method ({name}): use scram-sha-256 in \
+         pg_hba.conf"
     )
 }
 
 fn malformed() -> ProtocolError {
-    ProtocolError::protocol("a request of the server for a proof is malformed")
+    ProtocolError::protocol("the server's authentication request is malformed")
 }
 
-/// A server that may be somebody else.
-fn distrust(what: &'static str) -> ProtocolError {
-    ProtocolError::protocol(format!("the server is not trusted: {what}"))
+/// Creates the error for a server that may be an impostor.
+fn untrusted(reason: &'static str) -> ProtocolError {
+    ProtocolError::protocol(format!("the server is not trusted: {reason}"))
 }

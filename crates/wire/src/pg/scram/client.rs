@@ -44,7 +44,8 @@ pub(in crate::pg) struct ClientFirst {
 }
 
 impl ClientFirst {
-    /// Creates a message with a random nonce and no user: PostgreSQL takes the name from the `StartupMessage`.
+    /// Creates a message with a random nonce and no user: PostgreSQL takes the name from the
+    /// `StartupMessage`.
     pub(in crate::pg) fn new(binding: Binding) -> Result<Self, getrandom::Error> {
         Ok(Self::with_nonce(binding, "", nonce()?))
     }

@@ -16,7 +16,8 @@ pub(in crate::pg) enum Rejection {
     Malformed(&'static str),
     /// The client requires a feature that is not supported.
     Unsupported(&'static str),
-    /// The client is bound to another TLS channel, or saw another list of mechanisms: a sign of a man in the middle.
+    /// The client is bound to another TLS channel, or saw another list of mechanisms: a sign of a
+    /// man in the middle.
     ChannelBinding(&'static str),
     /// The client does not know the password.
     Password,
@@ -112,11 +113,11 @@ impl ServerFirst {
     }
 }
 
-/// Splits `client-first-message` at its GS2 header (RFC 5802, section 6). Returns the value that attribute `c` of the
-/// last message must have, and `client-first-message-bare`.
+/// Splits `client-first-message` at its GS2 header (RFC 5802, section 6). Returns the value that
+/// attribute `c` of the last message must have, and `client-first-message-bare`.
 ///
-/// Flag `y` means that the client believes the server cannot bind. If `-PLUS` was offered, a man in the middle has
-/// removed it from the list.
+/// Flag `y` means that the client believes the server cannot bind. If `-PLUS` was offered, a man in
+/// the middle has removed it from the list.
 fn split_header<'a>(
     mechanism: Mechanism<'_>,
     client_first: &'a str,
@@ -133,8 +134,8 @@ fn split_header<'a>(
         ));
     }
     let cbind_input = match (mechanism, flag) {
-        (Mechanism::Plus(end_point), "p=tls-server-end-point") => {
-            STANDARD.encode([BOUND_HEADER.as_bytes(), end_point].concat())
+        (Mechanism::Plus(server_end_point), "p=tls-server-end-point") => {
+            STANDARD.encode([BOUND_HEADER.as_bytes(), server_end_point].concat())
         }
         (Mechanism::Plus(_), flag) if flag.starts_with("p=") => {
             return Err(Rejection::Unsupported(

@@ -1,4 +1,5 @@
-//! The example of RFC 7677, section 3; both sides against each other; PostgreSQL's extensions to the RFC.
+//! The example of RFC 7677, section 3; both sides against each other; PostgreSQL's extensions to
+//! the RFC.
 
 use std::sync::{Arc, LazyLock};
 
