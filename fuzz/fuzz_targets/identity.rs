@@ -1,4 +1,4 @@
-//! [`countersign_fuzz::identity`], fuzzed.
+//! [`countersign_fuzz::identity`] as a fuzz target.
 #![cfg_attr(fuzzing, no_main)]
 
 countersign_fuzz::target!(identity);

@@ -1,4 +1,4 @@
-//! [`countersign_fuzz::pg_stream`], fuzzed.
+//! [`countersign_fuzz::pg_stream`] as a fuzz target.
 #![cfg_attr(fuzzing, no_main)]
 
 countersign_fuzz::target!(pg_stream);

@@ -1,4 +1,4 @@
-//! [`countersign_fuzz::policy`], fuzzed.
+//! [`countersign_fuzz::policy`] as a fuzz target.
 #![cfg_attr(fuzzing, no_main)]
 
 countersign_fuzz::target!(policy);

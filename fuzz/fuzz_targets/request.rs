@@ -1,4 +1,4 @@
-//! [`countersign_fuzz::request`], fuzzed.
+//! [`countersign_fuzz::request`] as a fuzz target.
 #![cfg_attr(fuzzing, no_main)]
 
 countersign_fuzz::target!(request);

@@ -1,7 +1,7 @@
 use countersign_authority::oidc::jwk::Jwks;
 use countersign_authority::oidc::jwt::{Validation, parse};
 
-/// What an identity provider publishes and issues: its keys on the first channel, a token on the second.
+/// Data of an identity provider: its keys on the first line, a token on the second.
 pub fn identity(data: &[u8]) {
     let (keys, token) = data
         .split_at_checked(data.iter().position(|byte| *byte == b'\n').unwrap_or(0))
@@ -19,8 +19,11 @@ pub fn identity(data: &[u8]) {
         now: crate::now(),
     };
     if let Ok(claims) = token.verify(&keys, expected) {
-        assert_eq!(claims.issuer, expected.issuer, "a token of another issuer is taken");
-        assert!(claims.expires > expected.now, "a token that has expired is taken");
-        assert!(token.key_id().is_some_and(|id| keys.has(id)), "a token names no key and is taken");
+        assert_eq!(claims.issuer, expected.issuer, "a token of another issuer was accepted");
+        assert!(claims.expires > expected.now, "an expired token was accepted");
+        assert!(
+            token.key_id().is_some_and(|id| keys.has(id)),
+            "a token without a known key was accepted"
+        );
     }
 }

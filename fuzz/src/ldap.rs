@@ -1,10 +1,10 @@
-//! What a server, or whoever reaches its port, says to the LDAP front.
+//! Messages to the verifier's LDAP listener.
 
 use countersign_authority::ldap::codec;
 
-/// Reads the head of a message, and its body.
+/// Parses the head of a message, and the whole message.
 pub fn ldap(data: &[u8]) {
-    // Whatever is said of the length, the codec reads what is there and no more.
+    // The codec must not read past the input, whatever length the message claims.
     let _head = codec::head(data);
     let _message = codec::parse(data);
 }

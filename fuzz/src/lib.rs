@@ -1,8 +1,9 @@
-//! One function for each parser that a stranger's bytes reach. None may panic, hang or take much memory, and each
-//! asserts what must hold of whatever it was given.
+//! One function for each parser of untrusted bytes. None may panic, hang or use much memory, and
+//! each asserts the invariants of its result.
 //!
-//! `cargo xtask fuzz` runs them under libFuzzer; an ordinary `cargo test` runs them on `seeds/`. A finding that is
-//! mended becomes a seed. Without libFuzzer the binaries run the files that they are given: so a finding is tried again.
+//! `cargo xtask fuzz` runs them under libFuzzer, and `cargo test` on `seeds/`. The input of a fixed
+//! finding becomes a seed. Without libFuzzer the binaries run the files that they are given, to
+//! reproduce a finding.
 
 mod exchange;
 mod identity;
@@ -23,21 +24,21 @@ use countersign_core::credentials::{Credentials, Secret};
 
 pub use identity::identity;
 pub use ldap::ldap;
-pub use mysql::{mysql_dial, mysql_login, mysql_stream};
-pub use pg::{pg_dial, pg_login, pg_stream};
+pub use mysql::{mysql_client, mysql_server, mysql_stream};
+pub use pg::{pg_client, pg_server, pg_stream};
 pub use policy::{policy, simulation};
 pub use sigv4::request;
 pub use token::token;
 pub use verifier_protocol::{answer, question};
 
-/// Runs a target on each file named on the command channel.
+/// Runs a target on each file that the command line names.
 #[must_use]
 pub fn replay(target: fn(&[u8])) -> ExitCode {
     for file in std::env::args_os().skip(1) {
         match std::fs::read(&file) {
             Ok(data) => target(&data),
             Err(error) => {
-                eprintln!("{}: {error}", file.display());
+                eprintln!("cannot read {}: {error}", file.display());
                 return ExitCode::FAILURE;
             }
         }
@@ -45,7 +46,7 @@ pub fn replay(target: fn(&[u8])) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The entry point of a target's binary.
+/// Defines the entry point of a target's binary.
 #[macro_export]
 macro_rules! target {
     ($name:ident) => {
@@ -59,12 +60,12 @@ macro_rules! target {
     };
 }
 
-/// When it always is: noon of 15 January 2024, the date of the seeds.
+/// Returns the time of all runs: noon of 15 January 2024, the date of the seeds.
 fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_705_320_000)
 }
 
-/// Who always signs; the seeds are signed with AWS's example key.
+/// Returns the credentials that sign the seeds: AWS's example key.
 fn key() -> Option<Credentials> {
     let access_key_id = "AKIAIOSFODNN7EXAMPLE".parse().ok()?;
     let secret = Secret::new("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")?;

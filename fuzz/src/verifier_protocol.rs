@@ -6,7 +6,8 @@ use countersign_core::verifier_protocol::{
 };
 use zeroize::Zeroizing;
 
-/// What a server's module sends to the verifier: what is understood can be said again, and is understood the same.
+/// What a server's module sends to the verifier: what is understood can be said again, and is
+/// understood the same.
 pub fn question(data: &[u8]) {
     let Ok(question) = VerifyRequest::parse(data) else {
         return;
@@ -31,7 +32,7 @@ pub fn question(data: &[u8]) {
     }
 }
 
-/// What a verifier, or whatever sits remaining the socket, answers to a server's module.
+/// What a verifier, or whatever sits behind the socket, answers to a server's module.
 pub fn answer(data: &[u8]) {
     let Some(question) = asked() else { return };
     if round_trip(&mut Answering(Cursor::new(data)), &question).is_ok() {

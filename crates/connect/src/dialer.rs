@@ -180,7 +180,7 @@ impl Dialer {
         user: &DbUser,
         deadline: Instant,
         begin: impl Fn(Credential, TransportSecurity) -> E,
-    ) -> Result<Connected<E::Outcome>, ConnectError> {
+    ) -> Result<Connected<E::Output>, ConnectError> {
         let late = |during: &'static str| {
             move |_| ConnectError::from(self.failure(Class::TimedOut, user, during))
         };
@@ -216,7 +216,7 @@ impl Dialer {
         addresses: &[SocketAddr],
         deadline: Instant,
         exchange: E,
-    ) -> Result<Connected<E::Outcome>, ConnectError> {
+    ) -> Result<Connected<E::Output>, ConnectError> {
         let stream = happy_eyeballs::connect(addresses, deadline)
             .await
             .map_err(|failure| self.about(failure))?;
@@ -392,7 +392,7 @@ impl Dialer {
         minted: Option<&Minted>,
         deadline: Instant,
         begin: &impl Fn(Credential, TransportSecurity) -> E,
-    ) -> Result<Connected<E::Outcome>, ConnectError> {
+    ) -> Result<Connected<E::Output>, ConnectError> {
         let queued = timeout_at(deadline, self.budget.take()).await;
         queued.map_err(|_| {
             self.failure(

@@ -66,7 +66,7 @@ pub async fn drive<E: Exchange>(
     inbox: &mut ReadBuffer,
     exchange: E,
     tls: &TlsConfig,
-) -> Result<E::Outcome, DriveError> {
+) -> Result<E::Output, DriveError> {
     let mut exchange = exchange;
     loop {
         exchange = match exchange.advance(inbox) {
@@ -116,8 +116,8 @@ async fn secure(
                 .await
                 .map_err(DriveError::Tls)?;
             Ok(TlsInfo {
-                end_point: transport.certificate().and_then(end_point),
-                protocol: transport.protocol().map(<[u8]>::to_vec),
+                server_end_point: transport.certificate().and_then(end_point),
+                alpn_protocol: transport.protocol().map(<[u8]>::to_vec),
             })
         }
         TlsConfig::Server(ServerTls { config, end_point }) => {
@@ -125,8 +125,8 @@ async fn secure(
             inbox.consume(inbox.unread().len());
             accepted.map_err(DriveError::Tls)?;
             Ok(TlsInfo {
-                end_point: end_point.clone(),
-                protocol: transport.protocol().map(<[u8]>::to_vec),
+                server_end_point: end_point.clone(),
+                alpn_protocol: transport.protocol().map(<[u8]>::to_vec),
             })
         }
         // The login was set up with TLS, and whoever drives it without.

@@ -31,7 +31,7 @@ pub(crate) trait Protocol: Sized + fmt::Debug + Send + Sync + 'static {
     /// A session on a server, once it is logged in.
     type Session: fmt::Debug + Send + Sync;
     /// A login to a server.
-    type Dial: Exchange<Outcome = Self::Session> + Send;
+    type Dial: Exchange<Output = Self::Session> + Send;
     /// What follows a session that is handed through.
     type Follower: SessionTracker<Errand = Self::Errand>;
     /// What the client asks for in its session that can't be handed through.

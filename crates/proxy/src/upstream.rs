@@ -33,7 +33,7 @@ impl<P: Protocol> Upstream<P> {
     pub(crate) async fn exchange<E: Exchange>(
         &mut self,
         exchange: E,
-    ) -> Result<E::Outcome, DriveError> {
+    ) -> Result<E::Output, DriveError> {
         drive(&mut self.transport, &mut self.inbox, exchange, &TlsConfig::None).await
     }
 

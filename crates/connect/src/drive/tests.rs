@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use countersign_core::credentials::Secret;
 use countersign_wire::exchange::{ClientTlsMode as Offer, Credential, TransportSecurity};
-use countersign_wire::pg::client::{ChannelBinding, ClientConfig, ClientLogin, Session};
+use countersign_wire::pg::client::{ClientConfig, ClientLogin, Session};
 use countersign_wire::pg::server::{self, AuthMethod, ScramVerifier, ServerLogin, StartupRequest};
 use countersign_wire::pg::{CancelKey, StartupParams, codec};
 use tokio::net::{TcpListener, TcpStream};
@@ -46,7 +46,7 @@ fn password() -> Secret {
     Secret::new("open sesame").unwrap()
 }
 
-fn settings(direct_tls: bool) -> ClientConfig {
+fn settings() -> ClientConfig {
     ClientConfig {
         startup: StartupParams {
             minor: 2,
@@ -55,9 +55,7 @@ fn settings(direct_tls: bool) -> ClientConfig {
             parameters: Vec::new(),
         },
         security: TransportSecurity::Required,
-        direct_tls,
         credential: Credential::Password(password()),
-        channel_binding: ChannelBinding::Require,
     }
 }
 
@@ -67,9 +65,9 @@ async fn log_in(
     (client, server): (TlsConfig, TlsConfig),
 ) -> (Result<Session, DriveError>, Result<StartupRequest, DriveError>) {
     let (mut dialling, mut taking) = pair().await;
-    let ask = AuthMethod::Password(Arc::new(ScramVerifier::new(&password()).unwrap()));
+    let auth = AuthMethod::Password(Arc::new(ScramVerifier::new(&password()).unwrap()));
     let taken = tokio::spawn(async move {
-        let login = ServerLogin::new(server::ServerConfig { tls: Offer::Required, ask });
+        let login = ServerLogin::new(server::ServerConfig { tls: Offer::Required, auth });
         let outcome = drive(&mut taking, &mut ReadBuffer::default(), login, &server).await;
         if outcome.is_ok() {
             let key = CancelKey::random(None, 2).unwrap();
@@ -86,29 +84,36 @@ async fn log_in(
 }
 
 #[tokio::test]
-async fn a_login_is_bound_to_its_channel_however_tls_begins() {
-    for direct_tls in [false, true] {
-        let (dialled, taken) = log_in(settings(direct_tls), tls(&[codec::ALPN])).await;
-        assert_eq!(dialled.unwrap().status, b'I', "{direct_tls}");
+async fn login_succeeds_within_tls() {
+    for alpn in [[codec::ALPN].as_slice(), &[]] {
+        let (dialled, taken) = log_in(settings(), tls(alpn)).await;
+        assert_eq!(dialled.unwrap().status, b'I');
         assert!(matches!(taken.unwrap(), StartupRequest::Login(startup) if startup.user == "jane"));
     }
 }
 
+/// As libpq with `sslnegotiation=direct`: the TLS handshake starts before the first message.
 #[tokio::test]
-async fn tls_at_once_needs_postgresqls_name() {
-    let (dialled, taken) = log_in(settings(true), tls(&[])).await;
-    assert!(
-        matches!(dialled, Err(DriveError::Fault(ProtocolError::Protocol { .. }))),
-        "{dialled:?}"
-    );
-    assert!(taken.is_err());
-    assert!(log_in(settings(false), tls(&[])).await.0.is_ok(), "TLS that is asked for does not");
+async fn direct_tls_requires_alpn() {
+    for (alpn, succeeds) in [([codec::ALPN].as_slice(), true), (&[], false)] {
+        let (client, server) = tls(alpn);
+        let TlsConfig::Client(ClientTls { config, name }) = client else { unreachable!() };
+        let (mut dialling, mut taking) = pair().await;
+        let taken = tokio::spawn(async move {
+            let config = server::ServerConfig { tls: Offer::Required, auth: AuthMethod::Trust };
+            let login = ServerLogin::new(config);
+            drive(&mut taking, &mut ReadBuffer::default(), login, &server).await
+        });
+        dialling.connect_tls(config, name).await.unwrap();
+        let _closed = dialling.write_all(&settings().startup.encode()).await;
+        assert_eq!(taken.await.unwrap().is_ok(), succeeds);
+    }
 }
 
 #[tokio::test]
 async fn a_certificate_that_is_not_believed_ends_it_ahead_of_any_word() {
     let ((client, _), (_, server)) = (tls(&[codec::ALPN]), tls(&[codec::ALPN]));
-    let (dialled, taken) = log_in(settings(false), (client, server)).await;
+    let (dialled, taken) = log_in(settings(), (client, server)).await;
     assert!(matches!(dialled, Err(DriveError::Tls(_))), "{dialled:?}");
     assert!(taken.is_err());
 }
@@ -117,7 +122,7 @@ async fn a_certificate_that_is_not_believed_ends_it_ahead_of_any_word() {
 async fn the_last_word_of_a_login_that_fails_arrives() {
     let wrong = ClientConfig {
         credential: Credential::Password(Secret::new("open barley").unwrap()),
-        ..settings(false)
+        ..settings()
     };
     let (dialled, taken) = log_in(wrong, tls(&[codec::ALPN])).await;
     let Err(DriveError::Fault(ProtocolError::Refused(said))) = dialled else {
@@ -131,8 +136,7 @@ async fn the_last_word_of_a_login_that_fails_arrives() {
 async fn who_hangs_up_within_a_login_is_noticed() {
     let (mut dialling, taking) = pair().await;
     drop(taking);
-    let plain =
-        ClientConfig { security: TransportSecurity::Plain { trusted: true }, ..settings(false) };
+    let plain = ClientConfig { security: TransportSecurity::Plain { trusted: true }, ..settings() };
     let broken =
         drive(&mut dialling, &mut ReadBuffer::default(), ClientLogin::new(plain), &TlsConfig::None)
             .await

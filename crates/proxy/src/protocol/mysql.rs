@@ -11,7 +11,7 @@ use countersign_core::failure::{Class, Failure};
 use countersign_wire::exchange::{self, Credential, TransportSecurity};
 use countersign_wire::mysql::client::{self, ReadGreeting, Session};
 use countersign_wire::mysql::command::Command;
-use countersign_wire::mysql::response::{self, OkPacket, status};
+use countersign_wire::mysql::response::{self, status};
 use countersign_wire::mysql::server::{self, AuthMethod, ServerLogin};
 use countersign_wire::mysql::stream::{self, Kill};
 use countersign_wire::mysql::{Capabilities, Greeting, LoginParams, MysqlPassword, codec};
@@ -37,7 +37,7 @@ const SERVER_SHUTDOWN: (u16, &str) = (1053, "08S01");
 pub(crate) struct Mysql {
     tls: TlsConfig,
     offer: exchange::ClientTlsMode,
-    ask: AuthMethod,
+    auth: AuthMethod,
     /// What the server greets with, as it last did.
     greeting: Mutex<Option<Greeting>>,
     ids: Arc<Ids>,
@@ -105,7 +105,7 @@ impl Mysql {
             payload,
             &follower.wish,
             flavour,
-            self.ask.clone(),
+            self.auth.clone(),
             client.is_encrypted(),
         );
         let change = change.map_err(DriveError::Fault)?;
@@ -113,16 +113,14 @@ impl Mysql {
         let arrival = timeout_at(deadline, drive(client, inbox, change, &TlsConfig::None))
             .await
             .map_err(late)??;
-        let wish = Self::apply_target_overrides(arrival.wish, target);
+        let wish = Self::apply_target_overrides(arrival.params, target);
         let (capabilities, sequence) = (follower.wish.capabilities, arrival.sequence);
         let changed = self.change_upstream_user(&wish, upstream, dialer, deadline).await;
         match changed {
             Ok(changed) => {
-                let okay =
-                    OkPacket::parse(&changed.ok, upstream.session.capabilities).unwrap_or_default();
-                let okay = OkPacket { info: Vec::new(), status: changed.status, ..okay };
+                let server = upstream.session.capabilities;
                 client
-                    .write_all(&codec::packet(sequence, &okay.encode(capabilities)))
+                    .write_all(&response::forward_ok(&changed.ok, server, sequence, capabilities))
                     .await
                     .map_err(DriveError::Io)?;
                 *follower = Follower::new(wish, upstream.session.capabilities, changed.status);
@@ -150,8 +148,12 @@ impl Mysql {
         let credential = dialer.credential(&user, deadline).await?;
         let trusted = matches!(dialer.security(), TransportSecurity::Plain { trusted: true });
         let tls = upstream.transport.is_encrypted();
-        let change =
-            client::ChangeUser::new(&upstream.session, wish.clone(), credential, tls, trusted);
+        let change = client::ChangeUser::new(
+            upstream.session.capabilities,
+            wish.clone(),
+            credential,
+            tls || trusted,
+        );
         let changed = timeout_at(deadline, upstream.exchange(change)).await;
         let changed = changed.map_err(|_| {
             Failure::new(
@@ -168,9 +170,11 @@ impl Mysql {
         kill: &Kill,
         upstream: &mut Upstream<Self>,
     ) -> Result<(), SessionError> {
-        let theirs = u32::try_from(kill.connection).ok().and_then(|ours| self.ids.find(ours));
+        let theirs = u32::try_from(kill.connection_id).ok().and_then(|ours| self.ids.find(ours));
         let sent = match theirs {
-            Some(theirs) => upstream.transport.write_all(&kill.replaced(packet, theirs)).await,
+            Some(theirs) => {
+                upstream.transport.write_all(&kill.with_connection_id(packet, theirs)).await
+            }
             // The server's own number, as it tells it in SHOW PROCESSLIST.
             None => upstream.transport.write_all(packet).await,
         };
@@ -189,7 +193,7 @@ impl Protocol for Mysql {
     type Stay = Stay;
 
     fn new(target: &settings::Target) -> Result<Self, Failure> {
-        let ask = match &target.access {
+        let auth = match &target.access {
             settings::Access::Password(password) => {
                 AuthMethod::Password(Arc::new(MysqlPassword::new(&password.0)))
             }
@@ -201,7 +205,7 @@ impl Protocol for Mysql {
         Ok(Self {
             tls,
             offer,
-            ask,
+            auth,
             greeting: Mutex::default(),
             ids: Arc::new(Ids::new().map_err(no_random)?),
         })
@@ -235,9 +239,9 @@ impl Protocol for Mysql {
             greeting,
             tls: self.offer,
             connection_id,
-            ask: self.ask.clone(),
+            auth: self.auth.clone(),
         };
-        let server::LoginRequest { wish, sequence } =
+        let server::LoginRequest { params: wish, sequence } =
             drive(client, inbox, ServerLogin::new(settings), &self.tls).await?;
         let introduction =
             LoginContext { connection_id, sequence, capabilities: wish.capabilities };
@@ -294,7 +298,11 @@ impl Protocol for Mysql {
         credential: Credential,
         security: TransportSecurity,
     ) -> client::ClientLogin {
-        client::ClientLogin::new(client::ClientConfig { wish: wish.clone(), security, credential })
+        client::ClientLogin::new(client::ClientConfig {
+            params: wish.clone(),
+            security,
+            credential,
+        })
     }
 
     fn on_upstream_login(&self, session: &Session) {
@@ -337,7 +345,12 @@ impl Protocol for Mysql {
         reply: LoginContext,
         upstream: &Upstream<Self>,
     ) -> Result<(Vec<u8>, Stay), Failure> {
-        let bytes = response::login_ok(&upstream.session, reply.sequence, reply.capabilities);
+        let bytes = response::forward_ok(
+            &upstream.session.ok,
+            upstream.session.capabilities,
+            reply.sequence,
+            reply.capabilities,
+        );
         Ok((bytes, self.ids.stay(reply.connection_id, upstream.session.connection_id)))
     }
 
@@ -417,7 +430,7 @@ impl SessionTracker for Follower {
     type Errand = Errand;
 
     fn request(&mut self, bytes: &[u8]) -> Result<ForwardPlan<Errand>, ProtocolError> {
-        let stream::ForwardPlan { forward, then } = self.dialogue.requests(bytes)?;
+        let stream::ForwardPlan { forward, then } = self.dialogue.observe_client(bytes)?;
         let behind = bytes.get(forward..).unwrap_or_default();
         let then = match then {
             stream::Next::More => Next::More,
@@ -435,11 +448,11 @@ impl SessionTracker for Follower {
     }
 
     fn answer(&mut self, bytes: &[u8]) {
-        self.dialogue.answers(bytes);
+        self.dialogue.observe_server(bytes);
     }
 
     fn standing(&self) -> TransactionState {
-        if !self.dialogue.is_idle() && !self.dialogue.is_left_idle() {
+        if !self.dialogue.is_idle() && !self.dialogue.has_quit_idle() {
             return TransactionState::Active;
         }
         match self.dialogue.status() {

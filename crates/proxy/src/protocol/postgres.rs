@@ -57,7 +57,7 @@ impl Protocol for Postgres {
     type Stay = Stay;
 
     fn new(target: &settings::Target) -> Result<Self, Failure> {
-        let ask = match &target.access {
+        let auth = match &target.access {
             settings::Access::Password(password) => {
                 AuthMethod::Password(Arc::new(ScramVerifier::new(&password.0).map_err(no_random)?))
             }
@@ -66,7 +66,7 @@ impl Protocol for Postgres {
             | settings::Access::Users(_) => AuthMethod::Trust,
         };
         let (tls, offer) = super::client_tls(target.client_tls.as_ref(), &[codec::ALPN])?;
-        Ok(Self { login: server::ServerConfig { tls: offer, ask }, tls, cancels: Arc::default() })
+        Ok(Self { login: server::ServerConfig { tls: offer, auth }, tls, cancels: Arc::default() })
     }
 
     async fn accept_login(
@@ -95,7 +95,7 @@ impl Protocol for Postgres {
             return Ok(Some(key));
         };
         let sent = dialer
-            .connect_with(&[address], deadline, CancelRequest::new(key, dialer.security(), false))
+            .connect_with(&[address], deadline, CancelRequest::new(key, dialer.security()))
             .await?;
         sent.transport.close().await;
         Ok(None)
@@ -155,9 +155,7 @@ impl Protocol for Postgres {
         client::ClientLogin::new(client::ClientConfig {
             startup: wish.clone(),
             security,
-            direct_tls: false,
             credential,
-            channel_binding: client::ChannelBinding::Prefer,
         })
     }
 
@@ -181,7 +179,7 @@ impl Protocol for Postgres {
         upstream: &Upstream<Self>,
     ) -> Result<(Vec<u8>, Stay), Failure> {
         let session = &upstream.session;
-        let process = session.key.as_ref().map(|theirs| theirs.process);
+        let process = session.key.as_ref().map(|theirs| theirs.process_id);
         let key = CancelKey::random(process, reply.minor).map_err(no_random)?;
         let mut bytes = codec::login_ok(&session.parameters, &key);
         bytes.extend_from_slice(&session.notices);
@@ -252,21 +250,21 @@ impl SessionTracker for Follower {
     type Errand = Infallible;
 
     fn request(&mut self, bytes: &[u8]) -> Result<ForwardPlan<Infallible>, ProtocolError> {
-        Ok(match self.requests.follow(bytes) {
+        Ok(match self.requests.observe(bytes) {
             stream::ForwardPlan::All => ForwardPlan { forward: bytes.len(), then: Next::More },
             stream::ForwardPlan::Until(forward) => ForwardPlan { forward, then: Next::Quit },
         })
     }
 
     fn answer(&mut self, bytes: &[u8]) {
-        self.answers.follow(bytes);
+        self.answers.observe(bytes);
     }
 
     fn standing(&self) -> TransactionState {
         // Nothing was asked for and nothing came: so it is after the login.
         if self.requests.expected_ready() == 0
             && self.answers.received_ready() == 0
-            && self.requests.is_untouched()
+            && self.requests.is_unused()
         {
             return TransactionState::Idle;
         }

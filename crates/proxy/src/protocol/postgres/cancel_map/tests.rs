@@ -4,8 +4,8 @@ use countersign_wire::pg::CancelKey;
 
 use super::Cancels;
 
-fn key(process: u32) -> CancelKey {
-    CancelKey { process, secret: vec![1, 2, 3, 4] }
+fn key(process_id: u32) -> CancelKey {
+    CancelKey { process_id, secret: vec![1, 2, 3, 4] }
 }
 
 #[test]
