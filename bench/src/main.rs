@@ -18,10 +18,8 @@ mod verify;
 use std::error::Error;
 use std::process::ExitCode;
 
+use paired::Problem;
 use table::Row;
-
-/// What kept something from being measured.
-pub(crate) type Problem = Box<dyn Error + Send + Sync>;
 
 /// What has a name to be called by, and is measured.
 type Case = (&'static str, fn() -> Result<Vec<Row>, Problem>);

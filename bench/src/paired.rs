@@ -1,10 +1,12 @@
 //! Sides that take turns, in an order drawn anew for each round, and the ratios of what they took in the same round.
 
+use std::error::Error;
 use std::hash::{BuildHasher, RandomState};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use crate::Problem;
+/// Error that prevents a measurement.
+pub(crate) type Problem = Box<dyn Error + Send + Sync>;
 
 /// How long a sample of something quick is: long against the clock's resolution, short against a change of the machine's mood.
 const SAMPLE: Duration = Duration::from_millis(2);

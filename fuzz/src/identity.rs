@@ -16,7 +16,7 @@ pub fn identity(data: &[u8]) {
     let expected = Validation {
         issuer: "https://issuer.example/id/1",
         audiences: &["sts.amazonaws.com"],
-        now: crate::now(),
+        now: crate::fixture::now(),
     };
     if let Ok(claims) = token.verify(&keys, expected) {
         assert_eq!(claims.issuer, expected.issuer, "a token of another issuer was accepted");

@@ -6,6 +6,7 @@
 //! reproduce a finding.
 
 mod exchange;
+mod fixture;
 mod identity;
 mod ldap;
 mod mysql;
@@ -18,9 +19,6 @@ mod token;
 mod verifier_protocol;
 
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
-
-use countersign_core::credentials::{Credentials, Secret};
 
 pub use identity::identity;
 pub use ldap::ldap;
@@ -58,16 +56,4 @@ macro_rules! target {
             $crate::replay($crate::$name)
         }
     };
-}
-
-/// Returns the time of all runs: noon of 15 January 2024, the date of the seeds.
-fn now() -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_secs(1_705_320_000)
-}
-
-/// Returns the credentials that sign the seeds: AWS's example key.
-fn key() -> Option<Credentials> {
-    let access_key_id = "AKIAIOSFODNN7EXAMPLE".parse().ok()?;
-    let secret = Secret::new("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")?;
-    Some(Credentials { access_key_id, secret, session_token: None, expires: None })
 }

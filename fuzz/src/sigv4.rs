@@ -20,7 +20,13 @@ pub fn request(data: &[u8]) {
         let Ok(signed) = SignedRequest::parse(&request) else {
             return;
         };
-        let Some(key) = crate::key() else { return };
-        let _ = signed.verify(&request, &key.secret, "service", &KeyCache::default(), crate::now());
+        let Some(key) = crate::fixture::key() else { return };
+        let _ = signed.verify(
+            &request,
+            &key.secret,
+            "service",
+            &KeyCache::default(),
+            crate::fixture::now(),
+        );
     }
 }

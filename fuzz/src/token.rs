@@ -26,7 +26,14 @@ pub fn token(data: &[u8]) {
 
 fn verify(token: UnverifiedToken<'_>, endpoint: &Endpoint, user: &DbUser) -> Option<VerifiedToken> {
     let addressed = token.addressed_to(std::slice::from_ref(endpoint), user).ok()?;
-    addressed.verify(&crate::key()?, KeyStatus::Active, &KeyCache::default(), crate::now()).ok()
+    addressed
+        .verify(
+            &crate::fixture::key()?,
+            KeyStatus::Active,
+            &KeyCache::default(),
+            crate::fixture::now(),
+        )
+        .ok()
 }
 
 /// What the seeds are for.

@@ -208,7 +208,10 @@ fn policies_are_simulated_and_explained() {
 fn a_stack_is_started_once_and_stopped_once() {
     let stack = Stack::up(ServerKind::Ldap, &[]);
     let twice = run(stack.local(&["up", "--detach"]).args(["--authentication", "ldap"]));
-    assert!(twice.status == Some(5) && twice.err.contains("a stack runs there already"), "{twice:?}");
+    assert!(
+        twice.status == Some(5) && twice.err.contains("a stack runs there already"),
+        "{twice:?}"
+    );
     let status = stack.status();
     assert_eq!(
         (&status["running"], &status["instances"][0]["authentication"]),
@@ -240,15 +243,9 @@ fn a_server_that_can_t_be_had_is_left_out_and_said() {
         run(command.env("COUNTERSIGN_SERVERS_DIR", "/proc/none"))
     };
     let alone = local(&["up", "--engine", "mysql:99.9", "--detach"]);
-    assert!(
-        alone.status == Some(5) && alone.err.contains("cannot find MySQL 99.9"),
-        "{alone:?}"
-    );
+    assert!(alone.status == Some(5) && alone.err.contains("cannot find MySQL 99.9"), "{alone:?}");
     let up = local(&["up", "--engine", "mariadb,mysql:99.9", "--detach"]);
-    assert!(
-        up.ok && up.err.contains("skipping mysql-99-9: cannot find MySQL 99.9"),
-        "{up:?}"
-    );
+    assert!(up.ok && up.err.contains("skipping mysql-99-9: cannot find MySQL 99.9"), "{up:?}");
     let status: Value = serde_json::from_str(&local(&["status", "--output", "json"]).out).unwrap();
     assert_eq!(
         (&status["instances"][0]["instance"], &status["skipped"][0]["instance"]),
