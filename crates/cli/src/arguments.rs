@@ -1,18 +1,18 @@
-//! The command line.
+//! Command line arguments.
 
 use clap::{Parser, Subcommand};
 
 use crate::{authority, connect, generate, local, policy, proxy, reference, setup, token};
 
 const STATUSES: &str = "Exit statuses:
-  0   success; the answer is yes
-  1   the answer is no: the token is not valid, nothing runs
-  2   flags or arguments are wrong
-  3   there are no AWS credentials or no region, or the credentials have expired
-  4   a server or daemon can't be reached, or does not answer as it should
-  5   a file, an installation or the environment is not as it must be
-  70  a defect of countersign
-`connect` and `exec` end with the status of the program that they run.";
+  0   success, or the answer is yes
+  1   the answer is no: the token is invalid, or nothing runs
+  2   usage error: wrong flags or arguments
+  3   no AWS credentials, no region, or expired credentials
+  4   a server or daemon cannot be reached, or returns an unexpected response
+  5   configuration error: a file, an installation or the environment
+  70  internal error: a defect of countersign
+`connect` and `exec` exit with the status of the program that they run.";
 
 /// Log in to PostgreSQL, MySQL and MariaDB with AWS IAM and no password
 #[derive(Debug, Parser)]
@@ -24,29 +24,30 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Print a token to log in with, or look into one
+    /// Print an authentication token, or inspect one
     #[command(subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
     Token(token::Arguments),
-    /// Give databases a plain local address, where any SQL client logs in without a token
+    /// Run a proxy: local addresses at which any SQL client logs in without a token
     Proxy(Box<proxy::Arguments>),
-    /// Open psql, mysql or mariadb with a fresh token, or a target of countersign.toml to any client for a while
+    /// Open psql, mysql or mariadb with a fresh token, or serve a configured target for a while
     Connect(connect::ClientArguments),
-    /// Run any command with a fresh token in its environment
+    /// Run a command with a fresh token in its environment
     Exec(connect::CommandArguments),
-    /// Decide by IAM policies, and say why
+    /// Evaluate IAM policies, and explain the decision
     #[command(subcommand)]
     Policy(policy::Command),
-    /// Run real database servers on this machine that enforce IAM
+    /// Run database servers on this machine that enforce IAM
     Local(local::Arguments),
-    /// Run the authority for servers of your own, and carry its state in and out
+    /// Run the authority for your own servers, and import or export its state
     #[command(subcommand)]
     Authority(authority::Command),
-    /// Set up a server of your own to ask a verifier, or undo that; it is printed unless --apply is given
+    /// Set up your own database server for IAM, or undo that; prints the plan unless --apply is
+    /// given
     #[command(subcommand)]
     Setup(setup::Command),
-    /// Print the completions of a shell
+    /// Print a shell's completion script
     Completion(generate::CompletionArguments),
-    /// Print the manual page, or write one for each command
+    /// Print the manual page, or write one page per command
     Man(generate::ManArguments),
     /// Write the generated pages of the documentation
     #[command(hide = true)]

@@ -1,4 +1,5 @@
-//! `countersign authority`: the authority without a local stack, and the state that it starts from.
+//! `countersign authority`: runs the authority without a local stack, and imports and exports its
+//! state.
 
 mod serve;
 
@@ -19,23 +20,24 @@ use countersign_core::failure::{Class, Failure};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::io_failure;
 use crate::output::{self, Format};
+use crate::process::io_failure;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Run the authority, for database servers of your own, until it is told to end
+    /// Run the authority for your own database servers until it is terminated
     Serve(serve::Arguments),
-    /// Apply a file of accounts, users, roles, policies and instances: what is so already is left alone, nothing is taken away
+    /// Import accounts, users, roles, policies and instances from a file; nothing is deleted
     Import(ImportArguments),
-    /// Print the state as such a file
+    /// Print the state in the format that `import` reads
     Export(ExportArguments),
 }
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The file is TOML, or JSON of the same fields, or the output of `aws iam get-account-authorization-details`.
-A running authority need not be stopped: what is imported counts for the next login.
+    after_help = "The file is TOML, or JSON with the same fields, or the output of `aws iam \
+     get-account-authorization-details`.
+A running authority picks the changes up at the next login.
 
 Examples:
   countersign authority import state.toml --dry-run
@@ -43,14 +45,14 @@ Examples:
   countersign authority import people.toml --store /var/lib/countersign/local/authority   # of `local up`"
 )]
 pub(crate) struct ImportArguments {
-    /// The file; - is standard input
+    /// File, or - for standard input
     file: String,
     #[command(flatten)]
     store: StoreArgument,
-    /// Say what would be done, and do nothing
+    /// Print what would change, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// How it is printed
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     output: Format,
 }
@@ -63,25 +65,27 @@ pub(crate) struct ImportArguments {
 pub(crate) struct ExportArguments {
     #[command(flatten)]
     store: StoreArgument,
-    /// Print the secrets of access keys too: whoever reads them is whom they belong to
+    /// Include the secrets of access keys; protect the output accordingly
     #[arg(long)]
     with_secrets: bool,
-    /// TOML for people, or JSON
+    /// Output format: TOML, or JSON
     #[arg(long, value_enum, default_value_t)]
     output: Format,
 }
 
-/// `--store`
+/// `--store`.
 #[derive(Debug, clap::Args)]
 struct StoreArgument {
-    /// Where the authority's state lies: a directory, or postgres://USER@HOST/DATABASE, with the password in PGPASSWORD
-    /// [default: /var/lib/countersign/authority for root, else ~/.local/state/countersign/authority]
+    /// State of the authority: a directory, or postgres://USER@HOST/DATABASE with the password in
+    /// PGPASSWORD [default: /var/lib/countersign/authority for root, else
+    /// ~/.local/state/countersign/authority]
     #[arg(long = "store", value_name = "DIR|URL", env = "COUNTERSIGN_STORE")]
     place: Option<Location>,
 }
 
 impl StoreArgument {
-    /// The place given; or root's directory, or the user's own. What is not the state lies in a directory in any case.
+    /// Returns the given location, or the default directory. Files other than the state always lie
+    /// in a directory.
     fn place(&self) -> Result<Place, Failure> {
         match &self.place {
             Some(Location::Postgres(location)) => {
@@ -89,22 +93,22 @@ impl StoreArgument {
                 let location = PostgresLocation { password, ..PostgresLocation::clone(location) };
                 Ok(Place {
                     store: Location::Postgres(Box::new(location)),
-                    directory: usual_directory()?,
+                    directory: default_directory()?,
                 })
             }
-            Some(Location::Directory(directory)) => Place::of(directory.clone()),
-            None => Place::of(usual_directory()?),
+            Some(Location::Directory(directory)) => Place::in_directory(directory.clone()),
+            None => Place::in_directory(default_directory()?),
         }
     }
 
-    /// Opens the store that is there; `make` one where there is none.
-    fn open(&self, make: bool) -> Result<Store, Failure> {
+    /// Opens the store. Creates it if `create` is true.
+    fn open(&self, create: bool) -> Result<Store, Failure> {
         let place = self.place()?;
-        if let (false, Location::Directory(state)) = (make, &place.store)
+        if let (false, Location::Directory(state)) = (create, &place.store)
             && !state.is_dir()
         {
             let what = format!(
-                "there is no state in {}: name its directory with --store",
+                "cannot find a state in {}: name its directory with --store",
                 place.directory.display()
             );
             return Err(Failure::new(Class::Configuration, what));
@@ -114,21 +118,21 @@ impl StoreArgument {
     }
 }
 
-/// Where the state lies, and where everything else.
+/// Location of the state, and directory of all other files.
 struct Place {
     store: Location,
     directory: PathBuf,
 }
 
 impl Place {
-    fn of(directory: PathBuf) -> Result<Self, Failure> {
+    fn in_directory(directory: PathBuf) -> Result<Self, Failure> {
         let directory = std::path::absolute(&directory)
             .map_err(|error| io_failure(&directory.display().to_string(), &error))?;
         Ok(Self { store: Location::Directory(state_directory(&directory)), directory })
     }
 }
 
-fn usual_directory() -> Result<PathBuf, Failure> {
+fn default_directory() -> Result<PathBuf, Failure> {
     let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     if rustix::process::geteuid().is_root() {
         return Ok(PathBuf::from("/var/lib/countersign/authority"));
@@ -136,35 +140,38 @@ fn usual_directory() -> Result<PathBuf, Failure> {
     let state = set("XDG_STATE_HOME").or_else(|| set("HOME").map(|home| home.join(".local/state")));
     let directory = state.map(|state| state.join("countersign/authority"));
     directory.ok_or_else(|| {
-        Failure::new(Class::Configuration, "there is no home directory: pass --store")
+        Failure::new(
+            Class::Configuration,
+            "cannot choose a directory: HOME is not set; pass --store",
+        )
     })
 }
 
-/// Runs the command.
+/// Runs `countersign authority`.
 pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Serve(arguments) => serve::run(arguments),
-        Command::Import(arguments) => take(arguments),
-        Command::Export(arguments) => give(arguments),
+        Command::Import(arguments) => import_state(arguments),
+        Command::Export(arguments) => export_state(arguments),
     }
 }
 
-fn take(arguments: &ImportArguments) -> Result<ExitCode, Failure> {
-    let text = read(&arguments.file)?;
+fn import_state(arguments: &ImportArguments) -> Result<ExitCode, Failure> {
+    let text = read_secret_text(&arguments.file)?;
     let mode = if arguments.dry_run { ImportMode::DryRun } else { ImportMode::Apply };
     let store = arguments.store.open(true)?;
-    let outcome = import(&store, &text, mode, SystemTime::now())
-        .map_err(|error| refusal(&arguments.file, &error))?;
+    let summary = import(&store, &text, mode, SystemTime::now())
+        .map_err(|error| import_failure(&arguments.file, &error))?;
     match arguments.output {
-        Format::Json => output::json(&value(&outcome, mode))?,
-        Format::Text => output::line(&describe(&outcome, mode))?,
+        Format::Json => output::json(&summary_json(&summary, mode))?,
+        Format::Text => output::line(&summary_text(&summary, mode))?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn give(arguments: &ExportArguments) -> Result<ExitCode, Failure> {
+fn export_state(arguments: &ExportArguments) -> Result<ExitCode, Failure> {
     let internal = |error: &dyn std::fmt::Display| {
-        Failure::new(Class::Internal, format!("the state can't be written: {error}"))
+        Failure::new(Class::Internal, format!("cannot write the state: {error}"))
     };
     let state = arguments
         .store
@@ -183,8 +190,8 @@ fn give(arguments: &ExportArguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The text of a file that may hold secrets, or of standard input for `-`.
-fn read(file: &str) -> Result<Zeroizing<String>, Failure> {
+/// Reads a file that may hold secrets, or standard input for `-`.
+fn read_secret_text(file: &str) -> Result<Zeroizing<String>, Failure> {
     let bound = u64::try_from(MAX_SIZE).unwrap_or(u64::MAX).saturating_add(1);
     let mut text = Zeroizing::new(String::new());
     let read = match file {
@@ -192,21 +199,21 @@ fn read(file: &str) -> Result<Zeroizing<String>, Failure> {
         _ => std::fs::File::open(Path::new(file))
             .and_then(|opened| opened.take(bound).read_to_string(&mut text)),
     };
-    // One that is longer is read one byte beyond the bound, which then refuses it.
+    // A longer file is read one byte beyond the limit, so that the parser rejects it.
     read.map(|_| text).map_err(|error| io_failure(file, &error))
 }
 
-fn refusal(file: &str, error: &ImportError) -> Failure {
+fn import_failure(file: &str, error: &ImportError) -> Failure {
     let name = if file == "-" { "standard input" } else { file };
     match error {
         ImportError::InvalidFile(mistakes) => {
-            Failure::new(Class::Configuration, format!("{name} is refused\n{mistakes}"))
+            Failure::new(Class::Configuration, format!("cannot import {name}:\n{mistakes}"))
         }
         ImportError::Store(error) => Failure::new(Class::Configuration, error.to_string()),
     }
 }
 
-fn describe(outcome: &ImportSummary, mode: ImportMode) -> String {
+fn summary_text(summary: &ImportSummary, mode: ImportMode) -> String {
     let verb = |done| match (done, mode) {
         (ChangeKind::Created, ImportMode::Apply) => "created",
         (ChangeKind::Changed, ImportMode::Apply) => "changed",
@@ -214,34 +221,34 @@ fn describe(outcome: &ImportSummary, mode: ImportMode) -> String {
         (ChangeKind::Changed, ImportMode::DryRun) => "would change",
     };
     let line = |change: &Change| {
-        output::plain(&format!("{} {} {}", verb(change.action), change.kind, change.name))
+        output::escape_control(&format!("{} {} {}", verb(change.action), change.kind, change.name))
     };
-    let count = |done| outcome.changes.iter().filter(|change| change.action == done).count();
+    let count = |kind| summary.changes.iter().filter(|change| change.action == kind).count();
     let (created, changed) = (count(ChangeKind::Created), count(ChangeKind::Changed));
     let total = format!(
-        "{created} {}, {changed} {}, {} so already",
+        "{created} {}, {changed} {}, {} unchanged",
         verb(ChangeKind::Created),
         verb(ChangeKind::Changed),
-        outcome.unchanged
+        summary.unchanged
     );
     let key = |key: &CreatedAccessKey| {
         format!(
             "\nfor {}:\n  aws_access_key_id = {}\n  aws_secret_access_key = {}",
-            output::plain(&key.user),
+            output::escape_control(&key.user),
             key.id,
             key.secret.as_str()
         )
     };
-    let keys = outcome.keys.iter().map(key).collect::<String>();
-    outcome.changes.iter().map(line).chain([total + &keys]).collect::<Vec<_>>().join("\n")
+    let keys = summary.keys.iter().map(key).collect::<String>();
+    summary.changes.iter().map(line).chain([total + &keys]).collect::<Vec<_>>().join("\n")
 }
 
-fn value(outcome: &ImportSummary, mode: ImportMode) -> Value {
+fn summary_json(summary: &ImportSummary, mode: ImportMode) -> Value {
     let key = |key: &CreatedAccessKey| json!({"user": key.user, "access_key_id": key.id, "secret_access_key": key.secret.as_str()});
     json!({
         "dry_run": mode == ImportMode::DryRun,
-        "changes": outcome.changes,
-        "unchanged": outcome.unchanged,
-        "access_keys": outcome.keys.iter().map(key).collect::<Vec<_>>(),
+        "changes": summary.changes,
+        "unchanged": summary.unchanged,
+        "access_keys": summary.keys.iter().map(key).collect::<Vec<_>>(),
     })
 }

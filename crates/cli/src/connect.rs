@@ -1,4 +1,5 @@
-//! `countersign connect` and `exec`: a program that logs in with a fresh token, which reaches it through its environment.
+//! `countersign connect` and `countersign exec`: run a program that logs in with a fresh token,
+//! which it receives through its environment.
 
 mod mysql;
 mod postgres;
@@ -26,38 +27,38 @@ const CLIENT_EXAMPLES: &str = "Examples:
   countersign connect mariadb://jane@localhost:13306/orders -- -e 'select current_user()'
   countersign connect orders -p 5433 -d 30m            # [targets.orders] of countersign.toml
 
-TLS is verified, the host name too, unless the URL says otherwise by name (sslmode, ssl-mode).
-The CA of PostgreSQL is the URL's sslrootcert, else PGSSLROOTCERT, else ~/.postgresql/root.crt;
-that of MySQL and MariaDB the URL's ssl-ca, else MYSQL_SSL_CA. mysql and mariadb read no option
-files here.";
+TLS certificate and host name are verified unless the URL sets another sslmode or ssl-mode.
+CA certificates for PostgreSQL: sslrootcert in the URL, otherwise PGSSLROOTCERT, otherwise
+~/.postgresql/root.crt; for MySQL and MariaDB: ssl-ca in the URL, otherwise MYSQL_SSL_CA.
+mysql and mariadb run without option files.";
 
 const COMMAND_EXAMPLES: &str = "Examples:
   countersign exec postgres://jane@mydb.abc.eu-west-1.rds.amazonaws.com/orders -- pg_dump --schema-only
   countersign exec postgres://jane@localhost/orders -- sh -c 'psql -c \"select current_user\"'
   countersign exec mysql://jane@localhost:13307/orders -- ./app
 
-The command finds PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, PGSSLMODE and PGSSLROOTCERT in
-its environment; for MySQL and MariaDB MYSQL_HOST, MYSQL_TCP_PORT, MYSQL_USER, MYSQL_DATABASE,
-MYSQL_PWD, MYSQL_SSL_MODE, MYSQL_SSL_CA and LIBMYSQL_ENABLE_CLEARTEXT_PLUGIN. Of these, the
-servers' own programs take no more than host, port and password: give them user, database and
-TLS as flags.
-The token is good for new logins for 15 minutes; sessions outlast it.";
+The command's environment has PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, PGSSLMODE and
+PGSSLROOTCERT; for MySQL and MariaDB MYSQL_HOST, MYSQL_TCP_PORT, MYSQL_USER, MYSQL_DATABASE,
+MYSQL_PWD, MYSQL_SSL_MODE, MYSQL_SSL_CA and LIBMYSQL_ENABLE_CLEARTEXT_PLUGIN. MySQL's and
+MariaDB's own programs read only host, port and password of these: pass user, database and TLS
+mode as flags.
+The token is valid for new logins for 15 minutes; open sessions continue after that.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = CLIENT_EXAMPLES)]
 pub(crate) struct ClientArguments {
     #[command(flatten)]
     destination: Destination,
-    /// What the client is given besides
+    /// Additional arguments of the client
     #[arg(last = true, value_name = "CLIENT ARGUMENT")]
     arguments: Vec<OsString>,
-    /// Of a target's name: the local port [default: 5433 for PostgreSQL, 3307 for MySQL and MariaDB]
+    /// Local port of a configured target [default: 5433 for PostgreSQL, 3307 for MySQL and MariaDB]
     #[arg(long, short, value_name = "PORT")]
     port: Option<u16>,
-    /// Of a target's name: how long it can be reached [default: until Ctrl-C]
+    /// Time for which a configured target is served [default: until Ctrl-C]
     #[arg(long, short, value_name = "DURATION", value_parser = duration::parse)]
     duration: Option<Duration>,
-    /// Of a target's name: the file that it is in, as in `countersign proxy --config`
+    /// Configuration file of the target, as in `countersign proxy --config`
     #[arg(long, value_name = "FILE", env = "COUNTERSIGN_PROXY_CONFIG")]
     config: Option<PathBuf>,
 }
@@ -67,35 +68,35 @@ pub(crate) struct ClientArguments {
 pub(crate) struct CommandArguments {
     #[command(flatten)]
     destination: Destination,
-    /// The command and its arguments
+    /// Command and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }
 
 #[derive(Debug, clap::Args)]
 struct Destination {
-    /// Where to log in and as whom: `postgres://USER@HOST[:PORT][/DATABASE]`, or mysql:// or mariadb:// in front
+    /// Database: `postgres://USER@HOST[:PORT][/DATABASE]`, `mysql://…` or `mariadb://…`; or a
+    /// target of countersign.toml
     #[arg(value_name = "URL")]
     url: String,
     #[command(flatten)]
     signing: Signing,
 }
 
-/// How the clients of one kind of server are told, through their environment, where to log in and how far to verify TLS.
-/// The token is not in it.
+/// Environment of one engine's clients: address, user and TLS mode, without the token.
 #[derive(Debug)]
 struct Environment {
-    /// How the names of the variables begin that these clients heed.
+    /// Prefixes of the variables that these clients read.
     prefixes: &'static [&'static str],
-    /// Which of them the user's own environment may set: nothing that leads elsewhere than the URL says, or past TLS.
+    /// Variables inherited from the user's environment: none that changes the address or TLS.
     kept: &'static [&'static str],
-    /// What is set.
+    /// Variables to set.
     set: Vec<(&'static str, OsString)>,
-    /// The variable that takes the token.
+    /// Variable for the token.
     password: &'static str,
 }
 
-/// Becomes psql, mysql or mariadb; or listens for a target that has a name.
+/// Executes psql, mysql or mariadb for a URL, or serves a configured target.
 pub(crate) fn client(arguments: ClientArguments) -> Result<ExitCode, Failure> {
     if !arguments.destination.url.contains("://") {
         return session(arguments);
@@ -103,7 +104,7 @@ pub(crate) fn client(arguments: ClientArguments) -> Result<ExitCode, Failure> {
     if arguments.port.is_some() || arguments.duration.is_some() {
         return Err(Failure::new(
             Class::Usage,
-            "-p and -d are for the name of a target in countersign.toml; a URL opens a client",
+            "cannot use -p or -d with a URL: they apply to a target of countersign.toml",
         ));
     }
     let (target, token) = arguments.destination.token()?;
@@ -111,12 +112,12 @@ pub(crate) fn client(arguments: ClientArguments) -> Result<ExitCode, Failure> {
     let (mut client, missing) = match target.engine {
         Engine::Postgres => (
             Command::new("psql"),
-            "psql is not there: install it (apt-get install postgresql-client)",
+            "cannot find psql: install it (apt-get install postgresql-client)",
         ),
         Engine::Mariadb | Engine::Mysql => (mysql::client(&target)?, mysql::MISSING),
     };
     client.args(&arguments.arguments);
-    become_program(client, &environment, &token, missing).map(|never| match never {})
+    exec_program(client, &environment, &token, missing).map(|never| match never {})
 }
 
 fn session(arguments: ClientArguments) -> Result<ExitCode, Failure> {
@@ -131,7 +132,8 @@ fn session(arguments: ClientArguments) -> Result<ExitCode, Failure> {
         return Err(Failure::new(
             Class::Usage,
             format!(
-                "{name:?} is no URL, and a target's name opens no client: leave out what is after --"
+                "cannot pass arguments to a client of {name:?}: it is not a URL, and a configured \
+                 target opens no client; omit what follows --"
             ),
         ));
     }
@@ -139,7 +141,7 @@ fn session(arguments: ClientArguments) -> Result<ExitCode, Failure> {
     proxy::open(Session { name, config, port, time: duration, region, profile })
 }
 
-/// Becomes any command.
+/// Executes a command.
 pub(crate) fn command(arguments: &CommandArguments) -> Result<ExitCode, Failure> {
     let (target, token) = arguments.destination.token()?;
     let Some((program, rest)) = arguments.command.split_first() else {
@@ -147,7 +149,7 @@ pub(crate) fn command(arguments: &CommandArguments) -> Result<ExitCode, Failure>
     };
     let mut command = Command::new(program);
     command.args(rest);
-    become_program(command, &environment(&target)?, &token, "the command is not there")
+    exec_program(command, &environment(&target)?, &token, "cannot find the command")
         .map(|never| match never {})
 }
 
@@ -160,33 +162,33 @@ impl Destination {
     }
 }
 
-/// What the target's clients are told; a warning where that lets the token cross the network in clear.
+/// Returns the environment of the target's clients. Warns if the token could be sent without TLS.
 fn environment(target: &DatabaseUrl) -> Result<Environment, Failure> {
     match target.engine {
         Engine::Postgres => postgres::check_tls(target).map(|()| postgres::environment(target)),
         Engine::Mariadb | Engine::Mysql => {
-            mysql::warn_of_clear_text(target);
-            Ok(mysql::environment(target, mysql::authorities(target, env::var_os(mysql::CA))?))
+            mysql::warn_about_plaintext(target);
+            Ok(mysql::environment(target, mysql::ca_file(target, env::var_os(mysql::CA))?))
         }
     }
 }
 
 impl Environment {
-    /// Whether a variable of the user's own must not reach the program.
-    fn is_foreign(&self, name: &str) -> bool {
+    /// Returns true if a variable of the user's environment must not reach the program.
+    fn is_removed(&self, name: &str) -> bool {
         self.prefixes.iter().any(|prefix| name.starts_with(prefix)) && !self.kept.contains(&name)
     }
 }
 
-/// Replaces this process: the program's exit status, signals and terminal are its own.
-fn become_program(
+/// Replaces this process by the program, which keeps the terminal and receives all signals.
+fn exec_program(
     mut program: Command,
     environment: &Environment,
     token: &AuthToken,
     missing: &str,
 ) -> Result<Infallible, Failure> {
     for (name, _) in env::vars_os() {
-        if name.to_str().is_some_and(|name| environment.is_foreign(name)) {
+        if name.to_str().is_some_and(|name| environment.is_removed(name)) {
             program.env_remove(name);
         }
     }
@@ -198,20 +200,20 @@ fn become_program(
     let detail = if error.kind() == std::io::ErrorKind::NotFound {
         format!("{missing}: {name}")
     } else {
-        format!("{name}: {error}")
+        format!("cannot run {name}: {error}")
     };
     Err(Failure::new(Class::Configuration, detail))
 }
 
-/// Whether the host is this machine, as the local stack's is.
+/// Returns true if the host is this machine, as it is for the local stack.
 fn is_local(target: &DatabaseUrl) -> bool {
     matches!(target.host.as_str(), "localhost" | "127.0.0.1" | "::1")
 }
 
-/// The refusal of a file of CA certificates that isn't there.
-fn no_such_authorities(file: &Path, advice: &str) -> Failure {
+/// Returns the error for a missing file of CA certificates.
+fn missing_ca_file(file: &Path, advice: &str) -> Failure {
     Failure::new(
         Class::Configuration,
-        format!("the CA certificates {} do not exist: {advice}", file.display()),
+        format!("cannot find the CA certificates {}: {advice}", file.display()),
     )
 }

@@ -7,7 +7,8 @@ use clap::Command;
 use clap_complete::Shell;
 use countersign_core::failure::Failure;
 
-use crate::{io_failure, output};
+use crate::output;
+use crate::process::io_failure;
 
 #[derive(Debug, clap::Args)]
 #[command(

@@ -1,4 +1,4 @@
-//! `countersign token inspect`: what a token says, and whether it is good.
+//! `countersign token inspect`: shows a token's parts and whether it is valid.
 
 use std::ffi::OsString;
 use std::io::{self, Read};
@@ -15,31 +15,32 @@ use countersign_core::token::{KeyStatus, MAX_TOKEN, UnverifiedToken};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::io_failure;
 use crate::output::{self, Format};
+use crate::process::io_failure;
 use crate::signing::Signing;
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// Check the signature too, with your own credentials, for this host, port and user
+    /// Also verify the signature with your own credentials for this host, port and user
     #[arg(long, requires = "hostname", requires = "port", requires = "username")]
     verify: bool,
-    /// The database's host
+    /// Host of the database
     #[arg(long, requires = "verify", value_name = "HOST", value_parser = crate::signing::host)]
     hostname: Option<HostName>,
-    /// The port that the database listens on
+    /// Port of the database
     #[arg(long, requires = "verify", value_name = "PORT")]
     port: Option<u16>,
-    /// The database user
+    /// Database user
     #[arg(long, requires = "verify", value_name = "USER")]
     username: Option<DbUser>,
     #[command(flatten)]
     signing: Signing,
-    /// A token among the arguments is in every process list, and in an error that repeated it
+    /// Catches a token passed as an argument, where every process list and error message would show
+    /// it
     #[arg(hide = true)]
     misplaced: Option<OsString>,
-    /// How it is printed
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     output: Format,
 }
@@ -54,7 +55,7 @@ impl std::fmt::Debug for Arguments {
     }
 }
 
-/// What is printed: neither the signature nor the session token.
+/// Printed report. It contains neither the signature nor the session token.
 #[derive(Debug, Serialize)]
 struct Report {
     valid: bool,
@@ -79,17 +80,18 @@ struct Parts {
     age_seconds: i64,
     lifetime_seconds: u64,
     session_token_bytes: Option<usize>,
-    /// What a proof of identity is bound to, whose names are signed but not part of it.
+    /// Names that a proof of identity is bound to. They are signed, but not part of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     proof: Option<&'static str>,
 }
 
-/// Reads, checks and prints.
+/// Reads a token from standard input, checks it, and prints a report.
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if arguments.misplaced.is_some() {
         return Err(Failure::new(
             Class::Usage,
-            "the token comes on standard input: countersign token inspect < FILE",
+            "cannot take the token as an argument: pass it on standard input, countersign token \
+             inspect < FILE",
         ));
     }
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_TOKEN + 2));
@@ -114,14 +116,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             check(text, arguments, now),
         )
     };
-    // Without credentials nothing can be said of the signature: that is no verdict on the token.
+    // Missing credentials are a failure of this command, not a verdict on the token.
     let report = match checked {
         Err(failure) if failure.class.exit_status() != exit::DENIED => return Err(failure),
         Ok(()) => {
             let detail = if arguments.verify {
-                "it would be good for this login"
+                "valid for this login"
             } else {
-                "its form and age are good; the signature was not checked"
+                "format and age are valid; the signature was not verified"
             };
             Report {
                 valid: true,
@@ -155,12 +157,12 @@ fn check(text: &str, arguments: &Arguments, now: SystemTime) -> Result<(), Failu
     addressed.verify(&signer.credentials, KeyStatus::Active, &KeyCache::default(), now).map(drop)
 }
 
-/// A proof can be looked at, but only STS can say whether it is good.
+/// Checks format and age of a proof. Only STS can verify it.
 fn check_proof(text: &str, arguments: &Arguments, now: SystemTime) -> Result<(), Failure> {
     if arguments.verify {
         return Err(Failure::new(
             Class::Usage,
-            "this is a proof for STS, which alone can verify it: leave --verify out",
+            "cannot verify a proof: only STS can; omit --verify",
         ));
     }
     UnverifiedProof::parse(text)?.current(now)
@@ -180,9 +182,9 @@ fn proof_parts(proof: &UnverifiedProof<'_>, now: SystemTime) -> Parts {
         lifetime_seconds: proof.lifetime().as_secs(),
         session_token_bytes: proof.session_token_length(),
         proof: Some(if proof.names_user() {
-            "for one database and one user"
+            "bound to one database and one user"
         } else {
-            "for one database"
+            "bound to one database"
         }),
     }
 }
@@ -238,7 +240,7 @@ fn print(report: &Report) -> Result<(), Failure> {
         row(
             "signed",
             format!(
-                "{} ({} s ago, good for {} s)",
+                "{} ({} s ago, valid for {} s)",
                 parts.signed, parts.age_seconds, parts.lifetime_seconds
             ),
         );

@@ -8,17 +8,17 @@ mod inspect;
 mod local;
 mod output;
 mod policy;
+mod process;
 mod proxy;
 mod reference;
 mod setup;
 mod signing;
 mod token;
 
-use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
-use countersign_core::failure::{Class, Failure};
+use countersign_core::failure::Failure;
 
 use arguments::{Arguments, Command};
 
@@ -50,19 +50,4 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Man(arguments) => generate::man(Arguments::command(), &arguments),
         Command::Reference(arguments) => reference::write(Arguments::command(), &arguments),
     }
-}
-
-/// A runtime of one thread: what blocks has threads of its own.
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    built.map_err(|error| Failure::new(Class::Internal, format!("no runtime: {error}")))
-}
-
-/// What the system says of a file, as a failure; a pipe that its reader closed is none.
-fn io_failure(what: &str, error: &std::io::Error) -> Failure {
-    if error.kind() == ErrorKind::BrokenPipe {
-        // As `head` and `grep -q` leave it: the reader has what it wanted.
-        std::process::exit(0);
-    }
-    Failure::new(Class::Configuration, format!("{what}: {error}"))
 }

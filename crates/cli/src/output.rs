@@ -1,19 +1,19 @@
-//! What goes to the terminal: results to standard output, all else to standard error.
+//! Terminal output: results on standard output, everything else on standard error.
 
 use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
 use countersign_core::failure::{Class, Failure};
 
-use crate::io_failure;
+use crate::process::io_failure;
 
-/// How data is printed.
+/// Output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
 pub(crate) enum Format {
-    /// For people
+    /// Text for people
     #[default]
     Text,
-    /// For programs
+    /// JSON for programs
     Json,
 }
 
@@ -28,24 +28,24 @@ pub(crate) fn line(text: &str) -> Result<(), Failure> {
 
 /// Prints a value as JSON.
 pub(crate) fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(value).map_err(|error| {
-        Failure::new(Class::Internal, format!("JSON can't be written: {error}"))
-    })?;
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Failure::new(Class::Internal, format!("cannot write JSON: {error}")))?;
     line(&text)
 }
 
-/// A text that may hold somebody else's, with its control characters spelled out: it begins no line and paints nothing.
-pub(crate) fn plain(text: &str) -> String {
-    let spelled = |letter: char| {
+/// Escapes control characters, so that text from elsewhere cannot start a line or control the
+/// terminal.
+pub(crate) fn escape_control(text: &str) -> String {
+    let escape = |letter: char| {
         if letter.is_control() { letter.escape_debug().to_string() } else { letter.to_string() }
     };
-    text.chars().map(spelled).collect()
+    text.chars().map(escape).collect()
 }
 
-/// Rows in columns, the first row being the heading.
+/// Formats rows as aligned columns. The first row is the heading.
 pub(crate) fn columns(rows: &[Vec<String>]) -> String {
     let rows: Vec<Vec<String>> =
-        rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect()).collect();
+        rows.iter().map(|row| row.iter().map(|cell| escape_control(cell)).collect()).collect();
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         rows.iter()
@@ -62,30 +62,31 @@ pub(crate) fn columns(rows: &[Vec<String>]) -> String {
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Says on standard error what is going on.
+/// Prints a progress message on standard error.
 pub(crate) fn note(text: &str) {
-    // There is nowhere to report it if standard error is closed.
-    let _unheard = writeln!(io::stderr(), "{text}");
+    // An error is ignored: standard error is the only place to report it.
+    let _ignored = writeln!(io::stderr(), "{text}");
 }
 
-/// Says on standard error what went wrong.
+/// Prints a failure on standard error.
 pub(crate) fn error(failure: &Failure) {
-    let label = if colour(&io::stderr()) { "\u{1b}[1;31merror:\u{1b}[0m" } else { "error:" };
-    // What is wrong with a setting says so itself; for the others the class comes first.
+    let label = if use_color(&io::stderr()) { "\u{1b}[1;31merror:\u{1b}[0m" } else { "error:" };
+    // The detail of usage and configuration errors is a whole sentence; others begin with the
+    // class.
     let text = match failure.class {
         Class::Usage | Class::Configuration => failure.detail.clone(),
         _ => failure.to_string(),
     };
-    let lines: Vec<String> = text.lines().map(plain).collect();
+    let lines: Vec<String> = text.lines().map(escape_control).collect();
     note(&format!("{label} {}", lines.join("\n")));
 }
 
-/// Whether colours may be used there: on a terminal, unless `NO_COLOR` is set.
-pub(crate) fn colour(stream: &impl IsTerminal) -> bool {
+/// Returns true if the stream is a terminal and `NO_COLOR` is not set.
+pub(crate) fn use_color(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Logs warnings and errors of the daemons to standard error; `COUNTERSIGN_LOG` asks for more or less.
+/// Logs warnings and errors of daemons to standard error; `COUNTERSIGN_LOG` sets another level.
 pub(crate) fn log_to_stderr() {
     use tracing_subscriber::EnvFilter;
 
@@ -94,6 +95,6 @@ pub(crate) fn log_to_stderr() {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
-        .with_ansi(colour(&io::stderr()))
+        .with_ansi(use_color(&io::stderr()))
         .init();
 }

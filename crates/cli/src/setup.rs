@@ -1,4 +1,4 @@
-//! `countersign setup`: plans for servers that somebody else runs, printed or applied.
+//! `countersign setup`: prints or applies plans for your own database servers.
 
 mod plugin;
 
@@ -12,49 +12,51 @@ use crate::output::{self, Format};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Put AWSAuthenticationPlugin into a MariaDB or MySQL server that runs on this machine, or take it out
+    /// Install AWSAuthenticationPlugin in a MariaDB or MySQL server on this machine, or remove it
     Plugin(plugin::Arguments),
 }
 
-/// Runs the command.
+/// Runs `countersign setup`.
 pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Plugin(arguments) => plugin::run(arguments),
     }
 }
 
-/// What every command here can be told.
+/// Flags of every setup command.
 #[derive(Debug, clap::Args)]
-struct Manner {
-    /// Do it; without this flag it is only printed
+struct PlanFlags {
+    /// Apply the plan; without this flag it is only printed
     #[arg(long)]
     apply: bool,
-    /// How it is printed
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     output: Format,
 }
 
-/// A plan, what it is for, and what its user has to do beside it.
+/// A plan, its server, and what the operator has to do afterwards.
 struct Proposal {
-    /// The server, in a line.
+    /// Description of the server in one line.
     title: String,
     plan: Plan,
-    /// What is said where nothing is left to do.
+    /// Message if nothing is left to do.
     complete: &'static str,
     afterwards: Vec<String>,
 }
 
 impl Proposal {
-    /// Prints the plan, or applies it and says so.
-    fn carry_out(&self, client: &Client, manner: &Manner) -> Result<ExitCode, Failure> {
-        if manner.apply {
+    /// Prints the plan, or applies it and prints the result.
+    fn execute(&self, client: &Client, flags: &PlanFlags) -> Result<ExitCode, Failure> {
+        if flags.apply {
             self.plan
-                .apply(client, |step| output::note(&output::plain(&format!("· {}", step.action))))
+                .apply(client, |step| {
+                    output::note(&output::escape_control(&format!("· {}", step.action)))
+                })
                 .map_err(|error| failure(&error))?;
         }
-        match manner.output {
-            Format::Json => output::json(&self.value(manner.apply))?,
-            Format::Text if manner.apply => {
+        match flags.output {
+            Format::Json => output::json(&self.value(flags.apply))?,
+            Format::Text if flags.apply => {
                 output::line(&format!("{}{}", self.conclusion(), self.afterwards()))?
             }
             Format::Text => output::line(&self.text())?,
@@ -72,9 +74,9 @@ impl Proposal {
         })
     }
 
-    /// Each step with what is there now, a file's text below it.
+    /// Formats each step with the current state, and the text of files to write.
     fn text(&self) -> String {
-        let mut text = format!("{}\n", output::plain(&self.title));
+        let mut text = format!("{}\n", output::escape_control(&self.title));
         for (number, step) in (1..).zip(&self.plan.steps) {
             let state = if step.done {
                 format!("done: {}", step.now)
@@ -83,25 +85,26 @@ impl Proposal {
             };
             text.push_str(&format!(
                 "\n{number}. {}\n   {state}\n",
-                output::plain(&step.action.to_string())
+                output::escape_control(&step.action.to_string())
             ));
             if let Action::Write { content: Content::Content(file), .. } = &step.action {
-                file.lines()
-                    .for_each(|line| text.push_str(&format!("   | {}\n", output::plain(line))));
+                file.lines().for_each(|line| {
+                    text.push_str(&format!("   | {}\n", output::escape_control(line)))
+                });
             }
         }
         text.push('\n');
         text.push_str(if self.plan.is_done() {
             self.conclusion()
         } else {
-            "Nothing has been changed: --apply does it."
+            "Nothing was changed: apply the plan with --apply."
         });
         text + &self.afterwards()
     }
 
     fn conclusion(&self) -> &'static str {
         if self.plan.restart {
-            "All is there, and counts from the server's next start on."
+            "Everything is in place and takes effect at the server's next start."
         } else {
             self.complete
         }
@@ -111,9 +114,12 @@ impl Proposal {
         if self.afterwards.is_empty() {
             return String::new();
         }
-        let lines: String =
-            self.afterwards.iter().map(|line| format!("\n  - {}", output::plain(line))).collect();
-        format!("\n\nBeside this:{lines}")
+        let lines: String = self
+            .afterwards
+            .iter()
+            .map(|line| format!("\n  - {}", output::escape_control(line)))
+            .collect();
+        format!("\n\nNext steps:{lines}")
     }
 }
 
@@ -121,6 +127,6 @@ fn failure(error: &SetupError) -> Failure {
     Failure::new(error.class(), error.to_string())
 }
 
-fn misused(text: &str) -> Failure {
+fn usage_failure(text: &str) -> Failure {
     Failure::new(Class::Usage, text)
 }

@@ -1,4 +1,4 @@
-//! `countersign token`: a token to log in with, a drop-in for `aws rds generate-db-auth-token`.
+//! `countersign token`: prints an authentication token, as `aws rds generate-db-auth-token` does.
 
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -37,66 +37,67 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Show a token's parts, its age and what is wrong with it; the token is read from standard input
+    /// Show a token's parts, its age, and why it is invalid; reads it from standard input
     Inspect(inspect::Arguments),
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct MintArguments {
-    /// The database's host: the endpoint that RDS shows, not an alias
+    /// Host of the database: the endpoint that RDS shows, not an alias
     #[arg(long, required_unless_present = "proof", conflicts_with = "proof", value_name = "HOST", value_parser = signing::host)]
     hostname: Option<HostName>,
-    /// The port that the database listens on
+    /// Port of the database
     #[arg(long, required_unless_present = "proof", conflicts_with = "proof", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
-    /// The database user, in the case that the database has it in; a proof is bound to it only if it is given
+    /// Database user, in the exact case of the database; a proof is bound to it only if given
     #[arg(long, required_unless_present = "proof", value_name = "USER")]
     username: Option<DbUser>,
-    /// Make a proof of identity for a database of one's own, which AWS's STS confirms, in place of RDS's token
+    /// Print a proof of identity for your own database, verified by AWS STS, instead of an RDS
+    /// token
     #[arg(long, value_enum, requires = "audience")]
-    proof: Option<Vouching>,
-    /// The database that the proof is for, by the name that its verifier has for it
+    proof: Option<ProofKind>,
+    /// Database that the proof is for: the instance name that its verifier uses
     #[arg(long, requires = "proof", value_name = "INSTANCE")]
     audience: Option<Audience>,
     #[command(flatten)]
     signing: Signing,
-    /// What is printed
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     output: Output,
-    /// The database's kind, for `env` and `uri` [default: mysql on port 3306, else postgres]
+    /// Database engine, for `env` and `uri` [default: mysql on port 3306, otherwise postgres]
     #[arg(long, value_name = "ENGINE", conflicts_with = "proof")]
     engine: Option<Engine>,
 }
 
-/// Who confirms a proof.
+/// Verifier of a proof.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Vouching {
+enum ProofKind {
     /// AWS STS, or the one that AWS_ENDPOINT_URL_STS or AWS_ENDPOINT_URL names
     Sts,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
 enum Output {
-    /// The token alone
+    /// Token only
     #[default]
     #[value(alias = "text")]
     Token,
-    /// The token, what it is for, and when it ends
+    /// Token, what it is for, and its expiry
     Json,
     /// Lines for a shell to evaluate
     Env,
-    /// A line of PostgreSQL's password file
+    /// Line of a PostgreSQL password file
     Pgpass,
-    /// A URL with the token as its password
+    /// URL with the token as its password
     Uri,
 }
 
-/// Mints and prints.
+/// Mints a token or proof and prints it.
 pub(crate) fn run(arguments: &MintArguments) -> Result<ExitCode, Failure> {
-    if let (Some(Vouching::Sts), Some(audience)) = (arguments.proof, &arguments.audience) {
+    if let (Some(ProofKind::Sts), Some(audience)) = (arguments.proof, &arguments.audience) {
         return proof(arguments, audience);
     }
-    // clap requires all three where there is neither a subcommand nor a proof.
+    // clap requires all three without a subcommand or proof.
     let (Some(host), Some(port), Some(user)) =
         (&arguments.hostname, arguments.port, &arguments.username)
     else {
@@ -124,7 +125,7 @@ fn proof(arguments: &MintArguments, audience: &Audience) -> Result<ExitCode, Fai
     if !matches!(arguments.output, Output::Token | Output::Json) {
         return Err(Failure::new(
             Class::Usage,
-            "a proof names no host to connect to: --output is token or json",
+            "cannot print a proof in this format: it names no host; use --output token or json",
         ));
     }
     let signer = arguments.signing.proof_signer()?;
@@ -139,7 +140,8 @@ fn proof(arguments: &MintArguments, audience: &Audience) -> Result<ExitCode, Fai
         now,
     );
     if proof.expose().len() > MAX_PROOF {
-        let detail = "the session token is too long for a proof: give the session a shorter policy, or fewer tags";
+        let detail = "cannot make a proof: the session token is too long; give the session a \
+         shorter policy, or fewer tags";
         return Err(Failure::new(Class::NoCredentials, detail));
     }
     if arguments.output == Output::Token {
@@ -157,7 +159,7 @@ fn proof(arguments: &MintArguments, audience: &Audience) -> Result<ExitCode, Fai
     output::json(&value).map(|()| ExitCode::SUCCESS)
 }
 
-/// When what is minted `now` ends; the date is in whole seconds.
+/// Returns the expiry of a token minted `now`, in whole seconds.
 fn expiry(credentials: &Credentials, now: SystemTime) -> String {
     let end = AmzDate::at(now).to_system_time() + LIFETIME;
     rfc3339(credentials.expires.map_or(end, |ends| ends.min(end)))
@@ -197,12 +199,13 @@ fn environment(signer: &Signer, user: &DbUser, token: &str) -> Zeroizing<String>
     Zeroizing::new(lines.iter().map(|line| line.as_str()).collect::<Vec<_>>().join("\n"))
 }
 
-/// A line that a POSIX shell reads as setting a variable, whatever the value holds.
+/// Returns a line with which a POSIX shell sets a variable, whatever the value contains.
 pub(crate) fn export(name: &str, value: &str) -> String {
     format!("export {name}='{}'", value.replace('\'', r"'\''"))
 }
 
-/// Source: "The Password File" in PostgreSQL's manual: colons and backslashes are escaped.
+/// Returns a line of a PostgreSQL password file; colons and backslashes are escaped.
+/// Source: "The Password File" in PostgreSQL's manual.
 fn pgpass(signer: &Signer, user: &DbUser, token: &str) -> Zeroizing<String> {
     let escaped = |text: &str| Zeroizing::new(text.replace('\\', r"\\").replace(':', r"\:"));
     let (host, port) = (signer.endpoint.host.as_str(), signer.endpoint.port);
@@ -223,7 +226,7 @@ fn uri(signer: &Signer, user: &DbUser, token: &str) -> Zeroizing<String> {
     encode::encode(&mut text, token);
     text.push_str(&format!("@{}/", signer.endpoint));
     if signer.endpoint.engine == Engine::Postgres {
-        // The drivers of MySQL and MariaDB have no parameter in common that says so: some refuse the others'.
+        // MySQL and MariaDB drivers have no common TLS parameter: some reject those of others.
         text.push_str("?sslmode=verify-full");
     }
     text

@@ -1,4 +1,4 @@
-//! `authority serve`: the authority for database servers that somebody else runs.
+//! `countersign authority serve`: runs the authority for database servers that it does not manage.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -19,7 +19,8 @@ use nix::unistd::{Group, User};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Place, StoreArgument};
-use crate::{io_failure, output, runtime};
+use crate::output;
+use crate::process::{io_failure, runtime};
 
 const EXAMPLES: &str = "Examples:
   countersign authority serve --allow-user postgres
@@ -27,48 +28,51 @@ const EXAMPLES: &str = "Examples:
   countersign authority serve --allow-user postgres --sts aws
   countersign authority serve --allow-user postgres --store postgres://authority@db.example.com/state
   countersign authority serve --store ./state --socket ./verifier.sock --ldap 127.0.0.1:3890
-As a service of systemd: docs/self-managed.md";
+For a systemd service see docs/self-managed.md.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     store: StoreArgument,
-    /// The Unix socket that database servers ask on [default: /run/countersign/verifier.sock for root, else verifier.sock in
+    /// Unix socket on which database servers query the verifier [default:
+    /// /run/countersign/verifier.sock for root, otherwise verifier.sock in
     /// $XDG_RUNTIME_DIR/countersign]
     #[arg(long, value_name = "PATH", env = "COUNTERSIGN_SOCKET")]
     socket: Option<PathBuf>,
-    /// Let the members of this system group alone connect to the socket
+    /// Allow only members of this system group to connect to the socket
     #[arg(long, value_name = "GROUP")]
     socket_group: Option<String>,
-    /// Let the database servers of this system user ask, beside your own and root's
+    /// Allow database servers of this system user to query the verifier, besides your own and
+    /// root's
     #[arg(long, value_name = "NAME")]
     allow_user: Vec<String>,
-    /// Speak AWS's API on this address, in clear: credentials that it gives cross it
+    /// Serve AWS's API on this address without TLS: issued credentials are sent in clear text
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
-    /// Take LDAP binds on this address, in clear: tokens cross it
+    /// Serve LDAP binds on this address without TLS: tokens are sent in clear text
     #[arg(long, value_name = "ADDRESS:PORT")]
     ldap: Option<SocketAddr>,
-    /// The directory of the log [default: that of the state]
+    /// Directory of the log [default: the directory of the state]
     #[arg(long, value_name = "DIR")]
     log: Option<PathBuf>,
-    /// Take proofs for STS in place of tokens (`countersign token --proof sts`), and believe this one: `aws`, another partition
-    /// (`aws-cn`, `aws-us-gov`, …), `own` for the one at --listen, or the URL of another
+    /// Accept proofs of identity (`countersign token --proof sts`) and verify them with this STS:
+    /// `aws`, another partition (`aws-cn`, `aws-us-gov`, …), `own` for the one at --listen, or a
+    /// URL
     #[arg(long, value_name = "STS")]
     sts: Option<Sts>,
-    /// How the OpenID Connect issuer of service accounts calls itself
+    /// URL of the OpenID Connect issuer of service account tokens
     #[arg(long, value_name = "URL", default_value = DEFAULT_URL)]
     issuer: String,
-    /// The most logins a second to one instance; 0 is no limit
+    /// Maximum number of logins per second to one instance; 0 disables the limit
     #[arg(long, visible_alias = "limit", value_name = "NUMBER", default_value_t = RDS_LIMIT.get())]
     max_logins_per_second: u32,
-    /// Let policies see aws:SourceIp, which RDS does not have on rds-db:connect; servers that ask by PAM tell it
+    /// Provide aws:SourceIp to policies, which RDS does not; only servers that use PAM send it
     #[arg(long)]
     source_conditions: bool,
 }
 
-/// `--sts`
+/// `--sts`.
 #[derive(Debug, Clone)]
 enum Sts {
     Own,
@@ -98,13 +102,13 @@ impl Sts {
             Self::Own if listen.is_some() => Ok(Proofs::Own(Partition::Aws)),
             Self::Own => Err(Failure::new(
                 Class::Configuration,
-                "--sts own needs --listen: that is where it answers",
+                "cannot use --sts own: the AWS API is not served; add --listen",
             )),
         }
     }
 }
 
-/// Serves until a signal ends it.
+/// Serves until a signal terminates the process.
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     output::log_to_stderr();
     let config = config(arguments)?;
@@ -161,7 +165,12 @@ fn socket(given: Option<&Path>) -> Result<PathBuf, Failure> {
             PathBuf::from("/run/countersign/verifier.sock")
         }
         None => runtime().map(|directory| directory.join("countersign/verifier.sock")).ok_or_else(
-            || Failure::new(Class::Configuration, "there is no XDG_RUNTIME_DIR: pass --socket"),
+            || {
+                Failure::new(
+                    Class::Configuration,
+                    "cannot choose a socket: XDG_RUNTIME_DIR is not set; pass --socket",
+                )
+            },
         )?,
     };
     std::path::absolute(&chosen).map_err(|error| io_failure(&chosen.display().to_string(), &error))
@@ -171,7 +180,7 @@ fn user(name: &str) -> Result<u32, Failure> {
     let found = User::from_name(name).map_err(|error| unknown("user", name, &error.to_string()))?;
     found
         .map(|user| user.uid.as_raw())
-        .ok_or_else(|| unknown("user", name, "there is none of that name: see --allow-user"))
+        .ok_or_else(|| unknown("user", name, "no such user; correct --allow-user"))
 }
 
 fn group(name: &str) -> Result<u32, Failure> {
@@ -179,15 +188,15 @@ fn group(name: &str) -> Result<u32, Failure> {
         Group::from_name(name).map_err(|error| unknown("group", name, &error.to_string()))?;
     found
         .map(|group| group.gid.as_raw())
-        .ok_or_else(|| unknown("group", name, "there is none of that name: see --socket-group"))
+        .ok_or_else(|| unknown("group", name, "no such group; correct --socket-group"))
 }
 
 fn unknown(what: &str, name: &str, why: &str) -> Failure {
-    Failure::new(Class::Configuration, format!("the system {what} {name:?}: {why}"))
+    Failure::new(Class::Configuration, format!("cannot find the system {what} {name:?}: {why}"))
 }
 
 async fn serve(config: Config) -> Result<ExitCode, Failure> {
-    // Before anything is ready, so that no signal comes too early.
+    // Registered before anything is ready, so that no signal is lost.
     let [mut terminate, mut interrupt, mut hangup] = [
         listen(SignalKind::terminate())?,
         listen(SignalKind::interrupt())?,
@@ -198,9 +207,9 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
     let http =
         service.http.map(|address| format!(", AWS's API at http://{address}")).unwrap_or_default();
     let ldap = service.ldap.map(|address| format!(", LDAP at {address}")).unwrap_or_default();
-    // On standard error, for a reader that goes away must not end what runs.
+    // On standard error: a closed standard output must not terminate the authority.
     output::note(&format!(
-        "ready: asked on {}{http}{ldap}, the log in {}",
+        "ready: verifier socket {}{http}{ldap}, log in {}",
         socket.display(),
         log.display()
     ));
@@ -208,15 +217,16 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
         _ = hangup.recv() => {}
-        () = service.ended() => return Err(Failure::new(Class::Internal, "a listener of the authority has ended")),
+        () = service.ended() => return Err(Failure::new(Class::Internal, "a listener of the \
+         authority ended unexpectedly")),
     }
-    output::note("stopping: nobody is let in until the authority runs again");
+    output::note("stopping: logins are denied until the authority runs again");
     Ok(ExitCode::SUCCESS)
 }
 
 fn listen(kind: SignalKind) -> Result<Signal, Failure> {
     signal(kind).map_err(|error| {
-        Failure::new(Class::Internal, format!("signals can't be listened to: {error}"))
+        Failure::new(Class::Internal, format!("cannot register signal handlers: {error}"))
     })
 }
 

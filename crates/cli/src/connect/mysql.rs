@@ -1,4 +1,5 @@
-//! MySQL and MariaDB: what their environment says, which of the two clients is opened, and with which flags.
+//! MySQL and MariaDB clients: their environment, and the choice and flags of the command-line
+//! client.
 
 use std::env;
 use std::ffi::OsString;
@@ -9,16 +10,19 @@ use countersign_connect::database_url::{DatabaseUrl, MYSQL_SSL_CA, MYSQL_SSL_MOD
 use countersign_core::failure::{Class, Failure};
 use countersign_core::name::Engine;
 
-use super::{Environment, is_local, no_such_authorities};
+use super::{Environment, is_local, missing_ca_file};
 use crate::output;
 
-/// The variable that names the CA. No client reads it by itself: `connect` makes a flag of it, `exec` hands it on.
+/// Variable that names the CA file. No client reads it: `connect` passes it as a flag, `exec` sets
+/// it.
 pub(super) const CA: &str = MYSQL_SSL_CA;
 
-/// What is said where neither client is there.
-pub(super) const MISSING: &str = "neither mysql nor mariadb is there: install one (apt-get install mariadb-client, or default-mysql-client, or Oracle's mysql-client)";
+/// Error if neither client is installed.
+pub(super) const MISSING: &str = "cannot find mysql or mariadb: install one (apt-get install \
+ mariadb-client, or default-mysql-client, or Oracle's mysql-client)";
 
-/// What of the clients' variables the user's own environment may set: the prompt, the history, and where their plugins lie.
+/// Variables of the clients that are inherited from the user's environment: prompt, history and
+/// plugin directories.
 const KEPT: [&str; 6] = [
     "LIBMYSQL_PLUGIN_DIR",
     "MARIADB_HISTFILE",
@@ -28,28 +32,28 @@ const KEPT: [&str; 6] = [
     "MYSQL_PS1",
 ];
 
-/// Which of the two command-line clients a program is; `mysql` may be either.
+/// Implementation of a command-line client. A program named `mysql` may be either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Client {
     Oracle,
     Mariadb,
 }
 
-/// What clients and other programs are told.
-pub(super) fn environment(target: &DatabaseUrl, authorities: Option<PathBuf>) -> Environment {
+/// Returns the environment of clients and other programs.
+pub(super) fn environment(target: &DatabaseUrl, ca_file: Option<PathBuf>) -> Environment {
     let mut set: Vec<(&str, OsString)> = vec![
         ("MYSQL_HOST", target.host.as_str().into()),
         ("MYSQL_TCP_PORT", target.port.to_string().into()),
         ("MYSQL_USER", target.user.as_str().into()),
         (MYSQL_SSL_MODE, mode(target).into()),
-        // libmysqlclient's own switch: without it, its programs refuse to send a password that is not hashed.
+        // Without it, programs of libmysqlclient refuse to send a password that is not hashed.
         ("LIBMYSQL_ENABLE_CLEARTEXT_PLUGIN", "1".into()),
-        // In place of ~/.mylogin.cnf, which Oracle's programs read even with --no-defaults, and whose password and host go
-        // before those of the environment.
+        // Replaces ~/.mylogin.cnf, which Oracle's programs read even with --no-defaults, and whose
+        // password and host take precedence over the environment.
         ("MYSQL_TEST_LOGIN_FILE", "/dev/null".into()),
     ];
     set.extend(target.database.as_ref().map(|database| ("MYSQL_DATABASE", database.into())));
-    set.extend(authorities.map(|file| (CA, file.into_os_string())));
+    set.extend(ca_file.map(|file| (CA, file.into_os_string())));
     Environment {
         prefixes: &["LIBMYSQL_", "MARIADB_", "MYSQL_"],
         kept: &KEPT,
@@ -66,30 +70,31 @@ fn is_verified(target: &DatabaseUrl) -> bool {
     mode(target).starts_with("VERIFY_")
 }
 
-/// Says that a token would cross the network in clear.
-pub(super) fn warn_of_clear_text(target: &DatabaseUrl) {
+/// Warns if the token could be sent without TLS.
+pub(super) fn warn_about_plaintext(target: &DatabaseUrl) {
     let mode = mode(target);
     if matches!(mode, "DISABLED" | "PREFERRED") {
         output::note(&format!(
-            "warning: ssl-mode={mode} may send the token without TLS; servers that enforce IAM refuse that"
+            "warning: ssl-mode={mode} may send the token without TLS; servers that enforce IAM \
+             reject such logins"
         ));
     }
 }
 
-/// The CA certificates to verify the server by: those that the URL names, else those of the environment.
-pub(super) fn authorities(
+/// Returns the file of CA certificates that the URL names, otherwise that of the environment.
+pub(super) fn ca_file(
     target: &DatabaseUrl,
-    of_environment: Option<OsString>,
+    from_environment: Option<OsString>,
 ) -> Result<Option<PathBuf>, Failure> {
     let named = target
         .setting(CA)
         .map(OsString::from)
-        .or(of_environment)
+        .or(from_environment)
         .filter(|file| !file.is_empty())
         .map(PathBuf::from);
     match named {
         Some(file) if is_verified(target) && !file.exists() => {
-            Err(no_such_authorities(&file, &advice(target)))
+            Err(missing_ca_file(&file, &advice(target)))
         }
         named => Ok(named),
     }
@@ -98,25 +103,26 @@ pub(super) fn authorities(
 fn advice(target: &DatabaseUrl) -> String {
     if is_local(target) {
         return format!(
-            "for the local stack: eval \"$(countersign local env --engine {})\"",
+            "for the local stack run eval \"$(countersign local env --engine {})\"",
             target.engine
         );
     }
-    "for RDS download its bundle (global-bundle.pem) and name it as ssl-ca in the URL or in MYSQL_SSL_CA; \
-     for an RDS Proxy name the system's (/etc/ssl/certs/ca-certificates.crt)"
+    "for RDS download global-bundle.pem and name it as ssl-ca in the URL or in MYSQL_SSL_CA; for \
+     an \
+     RDS Proxy name the system's file (/etc/ssl/certs/ca-certificates.crt)"
         .to_owned()
 }
 
-/// The client, with all its flags but the user's own.
+/// Returns the client with all flags except those of the user.
 pub(super) fn client(target: &DatabaseUrl) -> Result<Command, Failure> {
     let (program, client) = choose(preferred(target), version)
         .ok_or_else(|| Failure::new(Class::Configuration, MISSING))?;
     let mut command = Command::new(program);
-    command.args(flags(client, target, authorities(target, env::var_os(CA))?.as_deref())?);
+    command.args(flags(client, target, ca_file(target, env::var_os(CA))?.as_deref())?);
     Ok(command)
 }
 
-/// MariaDB's client has no mode for two of the URL's words, so those ask for Oracle's.
+/// Returns the preferred client. MariaDB's client has no equivalent of two TLS modes.
 fn preferred(target: &DatabaseUrl) -> Client {
     match (mode(target), target.engine) {
         ("REQUIRED" | "VERIFY_CA", _) => Client::Oracle,
@@ -125,7 +131,7 @@ fn preferred(target: &DatabaseUrl) -> Client {
     }
 }
 
-/// The program to open, given what each says of its version: `None` where it can't be run.
+/// Chooses the program by the output of `--version`, which is `None` if it cannot be run.
 fn choose(
     preferred: Client,
     version: impl Fn(&str) -> Option<String>,
@@ -139,7 +145,7 @@ fn choose(
     match preferred {
         Client::Mariadb => mariadb().or_else(mysql),
         Client::Oracle => match mysql() {
-            // Debian's old name for MariaDB's client, which newer versions of it complain about.
+            // Debian's old name for MariaDB's client, about which newer versions print a warning.
             Some(renamed @ (_, Client::Mariadb)) => mariadb().or(Some(renamed)),
             found => found.or_else(mariadb),
         },
@@ -147,25 +153,26 @@ fn choose(
 }
 
 fn version(program: &str) -> Option<String> {
-    let said = Command::new(program)
+    let output = Command::new(program)
         .args(["--no-defaults", "--version"])
         .stdin(Stdio::null())
         .output()
         .ok()?;
-    said.status.success().then(|| String::from_utf8_lossy(&said.stdout).into_owned())
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Where to log in and how far to verify, as flags.
+/// Returns the flags for address, user and TLS.
 ///
-/// No option file is read: a `password` in `~/.my.cnf` goes before `MYSQL_PWD`, and the token can't be a flag, which all users
-/// of the machine could read; an `ssl-capath` would add CAs, an `init-command` or a `plugin-dir` would act behind the URL. What
-/// is lost with them (`prompt`, `pager`) can be given after `--`, and the prompt in `MYSQL_PS1`.
+/// Option files are not read. A `password` in `~/.my.cnf` takes precedence over `MYSQL_PWD`, and
+/// the token cannot be a flag, which every user of the machine could read. An `ssl-capath` would
+/// add CAs; an `init-command` or `plugin-dir` would change what the URL says. Users pass `--prompt`
+/// or `--pager` after `--`, or the prompt in `MYSQL_PS1`.
 fn flags(
     client: Client,
     target: &DatabaseUrl,
-    authorities: Option<&Path>,
+    ca_file: Option<&Path>,
 ) -> Result<Vec<OsString>, Failure> {
-    // --no-defaults counts only as the first flag. --protocol: `localhost` would mean the Unix socket.
+    // --no-defaults must be the first flag. Without --protocol, `localhost` means the Unix socket.
     let mut flags: Vec<OsString> = vec!["--no-defaults".into(), "--protocol=TCP".into()];
     flags.extend([
         format!("--host={}", target.host).into(),
@@ -182,16 +189,12 @@ fn flags(
         }
         Client::Mariadb => flags.extend(mariadb_tls(mode)?.iter().map(OsString::from)),
     }
-    // In the other modes Oracle's client warns of a CA, and MariaDB's 11.8 verifies by it after all.
+    // In the other modes Oracle's client warns about a CA, and MariaDB's 11.8 verifies with it.
     if is_verified(target) {
-        let file = authorities.ok_or_else(|| {
+        let file = ca_file.ok_or_else(|| {
             Failure::new(
                 Class::Configuration,
-                format!(
-                    "there are no CA certificates to verify {} by: {}",
-                    target.host,
-                    advice(target)
-                ),
+                format!("cannot verify {}: no CA certificates; {}", target.host, advice(target)),
             )
         })?;
         let mut flag = OsString::from("--ssl-ca=");
@@ -201,8 +204,11 @@ fn flags(
     Ok(flags)
 }
 
-/// How far MariaDB's client verifies TLS. Where it is told not to verify the certificate, it logs in in clear if the server has
-/// no TLS, whatever `--ssl` and `--ssl-ca` say (measured with 10.11, 11.4 and 11.8): nothing requires TLS and verifies less.
+/// Returns MariaDB's TLS flags.
+///
+/// A client that does not verify the certificate logs in without TLS if the server has none,
+/// whatever `--ssl` and `--ssl-ca` say (measured with 10.11, 11.4 and 11.8). So no flags require
+/// TLS and verify less.
 fn mariadb_tls(mode: &str) -> Result<&'static [&'static str], Failure> {
     match mode {
         "VERIFY_IDENTITY" => Ok(&["--ssl", "--ssl-verify-server-cert"]),
@@ -211,7 +217,8 @@ fn mariadb_tls(mode: &str) -> Result<&'static [&'static str], Failure> {
         _ => Err(Failure::new(
             Class::Configuration,
             format!(
-                "MariaDB's client has no equal of ssl-mode={mode}: leave it out to verify the host name too, or install Oracle's mysql"
+                "MariaDB's client has no equal of ssl-mode={mode}: leave it out to verify the \
+                 host name too, or install Oracle's mysql"
             ),
         )),
     }

@@ -1,4 +1,4 @@
-//! libpq: what its environment says, and which CA it verifies the server by.
+//! libpq: its environment, and the CA certificates that it verifies the server with.
 
 use std::env;
 use std::ffi::OsString;
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use countersign_connect::database_url::DatabaseUrl;
 use countersign_core::failure::Failure;
 
-use super::{Environment, is_local, no_such_authorities};
+use super::{Environment, is_local, missing_ca_file};
 use crate::output;
 
-/// What of libpq's variables the user's own environment may set.
+/// Variables of libpq that are inherited from the user's environment.
 const KEPT: [&str; 12] = [
     "PGAPPNAME",
     "PGCLIENTENCODING",
@@ -26,7 +26,7 @@ const KEPT: [&str; 12] = [
     "PGTZ",
 ];
 
-/// What libpq is told.
+/// Returns libpq's environment.
 pub(super) fn environment(target: &DatabaseUrl) -> Environment {
     let mut set: Vec<(&str, OsString)> = vec![
         ("PGHOST", target.host.as_str().into()),
@@ -36,19 +36,22 @@ pub(super) fn environment(target: &DatabaseUrl) -> Environment {
         ("PGGSSENCMODE", "disable".into()),
     ];
     set.extend(target.database.as_ref().map(|database| ("PGDATABASE", database.into())));
-    // Last, so that the URL's sslmode replaces the one above.
+    // After the defaults above, so that the URL's sslmode replaces verify-full.
     set.extend(target.settings.iter().map(|(name, value)| (*name, value.into())));
     Environment { prefixes: &["PG"], kept: &KEPT, set, password: "PGPASSWORD" }
 }
 
-/// Says what libpq would say too late or not at all: that the CA is missing, or that a token would cross the network in clear.
+/// Checks what libpq reports late or not at all.
+///
+/// Returns an error if the CA file is missing, and warns if the token could be sent without TLS.
 pub(super) fn check_tls(target: &DatabaseUrl) -> Result<(), Failure> {
     match target.setting("PGSSLMODE").unwrap_or("verify-full") {
         "verify-full" | "verify-ca" => {}
         "require" => return Ok(()),
         mode => {
             output::note(&format!(
-                "warning: sslmode={mode} may send the token without TLS; servers that enforce IAM refuse that"
+                "warning: sslmode={mode} may send the token without TLS; servers that enforce IAM \
+                 reject such logins"
             ));
             return Ok(());
         }
@@ -61,16 +64,17 @@ pub(super) fn check_tls(target: &DatabaseUrl) -> Result<(), Failure> {
     let Some(file) = named.or(home) else {
         return Ok(());
     };
-    // `system` is libpq's word for the operating system's CAs.
+    // `system` selects the operating system's CAs.
     if file.as_os_str() == "system" || file.exists() {
         return Ok(());
     }
     let advice = if is_local(target) {
-        "for the local stack: eval \"$(countersign local env)\""
+        "for the local stack run eval \"$(countersign local env)\""
     } else {
-        "for RDS download its bundle (global-bundle.pem) and name it as sslrootcert in the URL or in PGSSLROOTCERT"
+        "for RDS download global-bundle.pem and name it as sslrootcert in the URL or in \
+         PGSSLROOTCERT"
     };
-    Err(no_such_authorities(&file, advice))
+    Err(missing_ca_file(&file, advice))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `local env`, `local psql` and `local mysql`.
+//! `countersign local env`, `countersign local psql` and `countersign local mysql`.
 
 use std::env;
 use std::ffi::OsString;
@@ -19,36 +19,39 @@ use countersign_local::state::{InstanceState, State};
 use countersign_local::{Layout, LocalError};
 use zeroize::Zeroizing;
 
-use super::{InstanceArgument, with_people, with_store};
+use super::context::{InstanceArgument, with_identities, with_store};
 use crate::output;
 use crate::token::export;
 
-/// How long temporary credentials last: the least that a role's session lasts by default.
+/// Lifetime of temporary credentials: the default of a role's session.
 const SESSION: Duration = Duration::from_secs(3600);
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  eval \"$(countersign local env)\"\n  eval \"$(countersign local env --engine mysql --role reporting)\"\n  \
+    after_help = "Examples:\n  eval \"$(countersign local env)\"\n  eval \"$(countersign local \
+     env --engine mysql --role reporting)\"\n  \
                   eval \"$(countersign local env --source irsa --service-account default/app)\""
 )]
 pub(super) struct Arguments {
-    /// Where the process is to find its credentials, as on the platform of that kind: keys, a service account's token (irsa,
-    /// pod-identity), a container's (ecs), the machine's metadata (imds), or the sign-in of a person (sso)
+    /// Source of credentials, as on the platform of that name: access keys (static), a service
+    /// account's token (irsa, pod-identity), container credentials (ecs), instance metadata (imds),
+    /// or an IAM Identity Center sign-in (sso)
     #[arg(long, value_enum, default_value_t)]
     source: SourceName,
-    /// The IAM user whose keys are exported, and the database user of the same name
+    /// IAM user whose keys are exported; also the name of the database user
     #[arg(long, value_name = "NAME", default_value = DEFAULT_USER)]
     user: String,
-    /// Assume this IAM role for an hour instead; with --source, the role that the credentials are of [default there: app-pod]
+    /// Assume this IAM role for one hour; with --source, the role of the credentials [default with
+    /// --source: app-pod]
     #[arg(long, value_name = "NAME", conflicts_with = "temporary")]
     role: Option<String>,
-    /// The service account, for irsa and pod-identity; it is made where it is not there
+    /// Service account for irsa and pod-identity; created if it does not exist
     #[arg(long, value_name = "NAMESPACE/NAME", default_value = "default/app")]
     service_account: AccountName,
-    /// Export temporary credentials of the user, with a session token, good for an hour
+    /// Export temporary credentials of the user, with a session token, valid for one hour
     #[arg(long)]
     temporary: bool,
-    /// The database user, where it has another name
+    /// Database user, if its name differs
     #[arg(long, value_name = "USER")]
     db_user: Option<String>,
     #[command(flatten)]
@@ -56,69 +59,68 @@ pub(super) struct Arguments {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  countersign local psql -- -c 'create table t (i int)'\n  countersign local mysql --engine mariadb -- app"
-)]
+#[command(after_help = "Examples:\n  countersign local psql -- -c 'create table t (i int)'\n  \
+     countersign local mysql --engine mariadb -- app")]
 pub(super) struct ClientArguments {
     #[command(flatten)]
     instance: InstanceArgument,
-    /// What the client is given
+    /// Arguments of the client
     #[arg(last = true, value_name = "CLIENT ARGUMENT")]
     arguments: Vec<OsString>,
 }
 
-/// Prints the exports.
+/// Prints `export` lines.
 pub(super) fn run(layout: &Layout, arguments: &Arguments) -> Result<ExitCode, Failure> {
     let Arguments { role, user, temporary, db_user, source, .. } = arguments;
     if *source == SourceName::Static && role.is_some() && user != DEFAULT_USER {
         return Err(Failure::new(
             Class::Usage,
-            "--user and --role are two identities: name one of them",
+            "cannot use both --user and --role: name one identity",
         ));
     }
     if *source != SourceName::Static && *temporary {
         return Err(Failure::new(
             Class::Usage,
-            "--temporary is of a user's keys: leave it or --source out",
+            "cannot use --temporary with --source: it applies to a user's keys; omit one of them",
         ));
     }
-    let text = with_store(layout, |people, state, store| {
+    let text = with_store(layout, |identities, state, store| {
         let variables = match (arguments.source(), role) {
             (Some(source), role) => {
                 Sources::new(layout, state, store).variables(source, role.as_deref())?
             }
-            (None, Some(role)) => keys(&people.session(IdentityKind::Role, role, SESSION)?),
+            (None, Some(role)) => keys(&identities.session(IdentityKind::Role, role, SESSION)?),
             (None, None) if *temporary => {
-                keys(&people.session(IdentityKind::User, user, SESSION)?)
+                keys(&identities.session(IdentityKind::User, user, SESSION)?)
             }
-            (None, None) => keys(&people.access_key(user)?),
+            (None, None) => keys(&identities.access_key(user)?),
         };
-        let instance = state.instance(&arguments.instance.which(&[]))?;
+        let instance = state.instance(&arguments.instance.selector(&[]))?;
         let name = role.as_ref().unwrap_or(user);
         Ok(exports(state, instance, &variables, db_user.as_ref().unwrap_or(name)))
     })?;
     output::line(&text).map(|()| ExitCode::SUCCESS)
 }
 
-/// What `--source` says.
+/// `--source`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
 enum SourceName {
-    /// The keys of a user, or of a role's session, in variables
+    /// Access keys of a user, or of a role's session, in environment variables
     #[default]
     Static,
     /// IAM roles for service accounts: a pod's token for STS
     Irsa,
     /// EKS Pod Identity: a pod's token for the agent
     PodIdentity,
-    /// The endpoint that ECS gives to containers
+    /// ECS container credentials endpoint
     Ecs,
-    /// The instance metadata of EC2, for a stack with --instance-profile
+    /// EC2 instance metadata, for a stack with --instance-profile
     Imds,
-    /// A profile of IAM Identity Center, signed in as --user
+    /// IAM Identity Center profile, signed in as --user
     Sso,
 }
 
-/// What `--service-account` says.
+/// `--service-account`.
 #[derive(Debug, Clone)]
 struct AccountName {
     namespace: String,
@@ -129,13 +131,13 @@ impl FromStr for AccountName {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (namespace, name) = text.split_once('/').ok_or("it is NAMESPACE/NAME")?;
+        let (namespace, name) = text.split_once('/').ok_or("not of the form NAMESPACE/NAME")?;
         Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
     }
 }
 
 impl Arguments {
-    /// Where credentials come from; none for keys.
+    /// Returns the source of credentials. `None` for access keys.
     fn source(&self) -> Option<Source<'_>> {
         let account = Account {
             namespace: &self.service_account.namespace,
@@ -152,7 +154,7 @@ impl Arguments {
     }
 }
 
-/// The variables of credentials that are known.
+/// Returns the variables of static credentials.
 fn keys(credentials: &Credentials) -> Vec<Variable> {
     let text = |text: &str| Zeroizing::new(text.to_owned());
     let mut variables = vec![
@@ -171,7 +173,7 @@ fn keys(credentials: &Credentials) -> Vec<Variable> {
     variables
 }
 
-/// Every variable that says where credentials are: what an earlier evaluation set must not stay.
+/// Variables that select credentials. Those of an earlier evaluation are unset.
 const CREDENTIALS: [&str; 17] = [
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
@@ -200,7 +202,7 @@ fn exports(
 ) -> Zeroizing<String> {
     let is_set = |name: &str| variables.iter().any(|(set, _)| *set == name);
     let mut lines = Vec::new();
-    // The home is a person's own again after a sign-in of the stack's.
+    // A sign-in changes HOME; the next evaluation restores it.
     lines.push(match is_set("HOME") {
         true => r#"export COUNTERSIGN_HOME="${COUNTERSIGN_HOME-${HOME-}}""#.to_owned(),
         false => r#"test -z "${COUNTERSIGN_HOME-}" || export HOME="$COUNTERSIGN_HOME"; unset COUNTERSIGN_HOME"#.to_owned(),
@@ -209,7 +211,7 @@ fn exports(
     lines.push(export("AWS_REGION", state.region.as_str()));
     lines.push(export("AWS_DEFAULT_REGION", state.region.as_str()));
     lines.extend(state.aws_endpoint_url.as_ref().map(|url| export("AWS_ENDPOINT_URL", url)));
-    // A machine's metadata that are switched off would not be asked for.
+    // SDKs do not query instance metadata if it is disabled.
     let off = is_set("AWS_EC2_METADATA_SERVICE_ENDPOINT").then_some("AWS_EC2_METADATA_DISABLED");
     let unset: Vec<&str> =
         CREDENTIALS.into_iter().filter(|name| !is_set(name)).chain(off).collect();
@@ -218,7 +220,7 @@ fn exports(
     Zeroizing::new(lines.join("\n"))
 }
 
-/// The variables of libpq, or those that MySQL's clients and people's programs go by.
+/// Returns the variables of libpq, or those of MySQL clients.
 fn database(state: &State, instance: &InstanceState, user: &str) -> Vec<String> {
     let (host, port, ca) =
         (instance.host.as_str(), instance.port.to_string(), state.ca.display().to_string());
@@ -241,7 +243,8 @@ fn database(state: &State, instance: &InstanceState, user: &str) -> Vec<String> 
                 ("MYSQL_USER", user),
                 ("MYSQL_DATABASE", &instance.database),
                 ("MYSQL_SSL_CA", &ca),
-                // What clients of Oracle's library need before they send a token, which they only do over TLS.
+                // Required by clients of libmysqlclient to send a token, which they do only over
+                // TLS.
                 ("LIBMYSQL_ENABLE_CLEARTEXT_PLUGIN", "1"),
             ],
             "MYSQL_PWD",
@@ -250,28 +253,29 @@ fn database(state: &State, instance: &InstanceState, user: &str) -> Vec<String> 
     set.iter().map(|(name, value)| export(name, value)).chain([format!("unset {unset}")]).collect()
 }
 
-/// Becomes the client of one of `engines`, as the administrator.
+/// Executes the client of one of `engines` as the administrator.
 pub(super) fn client(
     layout: &Layout,
     arguments: &ClientArguments,
     engines: &[Engine],
 ) -> Result<ExitCode, Failure> {
-    let mut client = with_people(layout, |people, state| {
-        let instance = state.instance(&arguments.instance.which(engines))?;
+    let mut client = with_identities(layout, |identities, state| {
+        let instance = state.instance(&arguments.instance.selector(engines))?;
         if !engines.contains(&instance.engine) {
             let (name, engine) = (&instance.instance, instance.engine);
             return Err(LocalError::Unusable(format!(
-                "{name} is a server of {engine}: use `countersign local {}`",
+                "cannot connect to {name} with this client: its engine is {engine}; use \
+                 `countersign local {}`",
                 if engine == Engine::Postgres { "psql" } else { "mysql" }
             )));
         }
-        people.client(instance)
+        identities.client(instance)
     })?;
-    // What a terminal and an editor need; nothing that leads the client elsewhere.
+    // Variables for terminal and editor. None changes the address.
     for name in ["EDITOR", "HOME", "LANG", "LC_ALL", "PAGER", "TERM"] {
         client.envs(env::var_os(name).map(|value| (name, value)));
     }
     let error = client.args(&arguments.arguments).exec();
     let program = client.get_program().display();
-    Err(Failure::new(Class::Configuration, format!("{program} can't be run: {error}")))
+    Err(Failure::new(Class::Configuration, format!("cannot run {program}: {error}")))
 }

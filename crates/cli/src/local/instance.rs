@@ -1,4 +1,4 @@
-//! `local instance`: servers that somebody else runs, and that ask this stack.
+//! `countersign local instance`: servers outside of the stack that use its verifier.
 
 use std::process::ExitCode;
 
@@ -12,50 +12,52 @@ use countersign_local::state::State;
 use countersign_local::{Layout, LocalError};
 use serde_json::{Value, json};
 
-use super::with_people_of;
+use super::context::with_identities_of;
 use crate::output::{self, Format};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Attach a server: whoever has a policy may log in there once it asks this stack
+    /// Attach a server: identities with a policy may log in there once it uses this stack's
+    /// verifier
     Add(Add),
-    /// Show the servers that are attached
+    /// List the attached servers
     List {
-        /// How it is printed
+        /// Output format
         #[arg(long, value_enum, default_value_t)]
         output: Format,
     },
-    /// Forget a server that is attached: nobody is let in there any more
+    /// Remove an attached server: logins there are denied from then on
     Remove {
-        /// Its name
+        /// Instance name
         name: InstanceId,
     },
 }
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  countersign local instance add orders --engine mariadb --hostname 127.0.0.1 --port 3306"
+    after_help = "Example:\n  countersign local instance add orders --engine mariadb --hostname \
+     127.0.0.1 --port 3306"
 )]
 pub(super) struct Add {
-    /// The name that the server asks under
+    /// Instance name that the server sends to the verifier
     name: InstanceId,
-    /// Its engine: postgres, mariadb or mysql
+    /// Engine: postgres, mariadb or mysql
     #[arg(long, value_name = "ENGINE")]
     engine: Engine,
-    /// The host that clients connect to and tokens are signed for; once more for each further name of it
+    /// Host that clients connect to and tokens are signed for; repeat it for each further name
     #[arg(long, value_name = "HOST", required = true)]
     hostname: Vec<HostName>,
-    /// Its port
+    /// Port
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
 }
 
-/// Runs the command, whether or not the stack runs just now: what it changes is the authority's.
+/// Runs the command, whether or not the stack runs: it changes the authority's state.
 pub(super) fn run(layout: &Layout, command: &Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Add(server) => add(layout, server),
         Command::List { output: format } => {
-            let attached = with_people_of(last, layout, |people, _| people.attached())?;
+            let attached = with_identities_of(last, layout, |identities, _| identities.attached())?;
             match format {
                 Format::Json => output::json(&attached.iter().map(value).collect::<Vec<_>>())?,
                 Format::Text => output::line(&table(&attached))?,
@@ -63,8 +65,8 @@ pub(super) fn run(layout: &Layout, command: &Command) -> Result<ExitCode, Failur
             Ok(ExitCode::SUCCESS)
         }
         Command::Remove { name } => {
-            with_people_of(last, layout, |people, _| people.detach(name))?;
-            output::note(&format!("{name} is forgotten: nobody is let in there from now on"));
+            with_identities_of(last, layout, |identities, _| identities.detach(name))?;
+            output::note(&format!("removed {name}: logins there are denied from now on"));
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -74,20 +76,21 @@ fn add(layout: &Layout, server: &Add) -> Result<ExitCode, Failure> {
     let Add { name, engine, hostname, port } = server;
     let attached =
         Attached { name: name.clone(), engine: *engine, hosts: hostname.clone(), port: *port };
-    let id = with_people_of(last, layout, |people, _| people.attach(&attached))?;
+    let id = with_identities_of(last, layout, |identities, _| identities.attach(&attached))?;
     output::note(&format!(
-        "attached {name} as {id}: {DEFAULT_USER} may log in there, others once `countersign local user grant NAME` has made their \
+        "attached {name} as {id}: {DEFAULT_USER} may log in there, others once `countersign local \
+         user grant NAME` has made their \
          policies anew"
     ));
     Ok(ExitCode::SUCCESS)
 }
 
-/// The stack that runs or ran here: its authority's store is there either way.
+/// Reads the state of the stack, whether or not it runs.
 fn last(layout: &Layout) -> Result<State, LocalError> {
     State::read(layout)?.ok_or_else(|| LocalError::NotRunning(layout.root().to_owned()))
 }
 
-/// A server as JSON has it.
+/// Formats a server as JSON.
 pub(super) fn value(instance: &Instance) -> Value {
     let hosts: Vec<&str> = instance.addresses.iter().map(|address| address.host.as_str()).collect();
     json!({
@@ -99,7 +102,7 @@ pub(super) fn value(instance: &Instance) -> Value {
     })
 }
 
-/// The servers as a table.
+/// Formats servers as a table.
 pub(super) fn table(instances: &[Instance]) -> String {
     let heading = ["INSTANCE", "ENGINE", "ADDRESS", "RESOURCE ID"].map(str::to_owned).to_vec();
     let rows = instances.iter().map(|instance| {

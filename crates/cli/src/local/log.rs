@@ -1,4 +1,4 @@
-//! `local log`: the decisions, as they were made and as they are made.
+//! `countersign local log`: prints login decisions.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -11,27 +11,28 @@ use countersign_core::failure::{AuditOutcome, Failure};
 use countersign_local::Layout;
 use countersign_local::state::State;
 
-use super::failure;
-use crate::io_failure;
+use super::context::failure;
 use crate::output::{self, Format};
+use crate::process::io_failure;
 
-/// How often the file is looked at for new lines.
+/// Interval between checks for new lines.
 const PERIOD: Duration = Duration::from_millis(100);
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  countersign local log --follow\n  countersign local log --output json | jq .reason"
+    after_help = "Examples:\n  countersign local log --follow\n  countersign local log --output \
+     json | jq .reason"
 )]
 pub(super) struct Arguments {
-    /// Go on with new decisions until Ctrl-C
+    /// Follow new decisions until Ctrl-C
     #[arg(long, short)]
     follow: bool,
-    /// How it is printed: JSON is a record a line
+    /// Output format; JSON is one record per line
     #[arg(long, value_enum, default_value_t)]
     output: Format,
 }
 
-/// Prints the log of a stack, also of one that has stopped.
+/// Prints the log of a stack, whether or not it runs.
 pub(super) fn run(layout: &Layout, arguments: &Arguments) -> Result<ExitCode, Failure> {
     let state = State::read(layout).map_err(|error| failure(&error))?;
     let path = match state {
@@ -46,7 +47,7 @@ pub(super) fn run(layout: &Layout, arguments: &Arguments) -> Result<ExitCode, Fa
     let mut reader = BufReader::new(File::open(&path).map_err(|error| named(&error))?);
     let mut line = String::new();
     loop {
-        // A line that is being written is read in two pieces: it counts once its end is there.
+        // A line that is being written may be read in two parts: it is printed once it is complete.
         let read = reader.read_line(&mut line).map_err(|error| named(&error))?;
         if line.ends_with('\n') {
             print(line.trim_end(), arguments.output)?;
@@ -63,9 +64,9 @@ fn print(line: &str, format: Format) -> Result<(), Failure> {
     if format == Format::Json {
         return output::line(line);
     }
-    // A process that was killed while it wrote leaves half a line.
+    // A process killed while writing leaves an incomplete line.
     let Ok(record) = serde_json::from_str::<AuditRecord>(line) else {
-        output::note("note: a line of the log is no record");
+        output::note("note: skipped an invalid line of the log");
         return Ok(());
     };
     let (word, paint) = match record.outcome {
@@ -73,13 +74,13 @@ fn print(line: &str, format: Format) -> Result<(), Failure> {
         AuditOutcome::Denied => ("denied", "31"),
         AuditOutcome::Error => ("error", "33"),
     };
-    let outcome = if output::colour(&io::stdout()) {
+    let outcome = if output::use_color(&io::stdout()) {
         format!("\u{1b}[{paint}m{word:<7}\u{1b}[0m")
     } else {
         format!("{word:<7}")
     };
     let class = record.class.map_or(String::new(), |class| format!("{class}: "));
     let (time, instance, user) = (&record.time, &record.instance, record.user);
-    let rest = output::plain(&format!("{user}@{instance}  {class}{}", record.reason));
+    let rest = output::escape_control(&format!("{user}@{instance}  {class}{}", record.reason));
     output::line(&format!("{time}  {outcome}  {rest}"))
 }

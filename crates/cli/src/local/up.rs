@@ -1,4 +1,4 @@
-//! `local up` and `local install`.
+//! `countersign local up` and `countersign local install`.
 
 use std::env;
 use std::fs::{File, OpenOptions};
@@ -23,102 +23,106 @@ use countersign_local::state::State;
 use countersign_local::{Installation, InvalidVersion, Layout, Version};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{describe, failure, unpacked};
-use crate::{io_failure, output, runtime};
+use super::context::{failure, unpacked};
+use super::status::server_table;
+use crate::output;
+use crate::process::{installed_library, io_failure, runtime};
 
-/// How long a stack may take to start in the background: servers that are unpacked and made on a slow disk.
-const START_PATIENCE: Duration = Duration::from_secs(600);
+/// Time limit of a start in the background, including unpacking and initializing on a slow disk.
+const START_TIMEOUT: Duration = Duration::from_secs(600);
 
 const EXAMPLES: &str = "Examples:
   countersign local up
   countersign local up --engine postgres,mariadb,mysql --detach
   countersign local up --engine postgres:15,postgres:18,mariadb:10.11
   countersign local up --dir /tmp/mine --port 5432 --authentication ldap
-  countersign local up --state my-people.toml
-  countersign local up --allow-user mysql      # a server of this machine may ask";
+  countersign local up --state my-identities.toml
+  countersign local up --allow-user mysql      # for a server that `local instance add` attaches";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// Which servers, of postgres, mariadb and mysql: postgres is the newest installed, postgres:15 that version [default:
-    /// those that ran there before, or postgres]. MariaDB and MySQL are unpacked where they are not installed
+    /// Servers to start: postgres, mariadb or mysql, each the newest installed version unless one
+    /// is given [default: those of the previous run, otherwise postgres]. MariaDB and MySQL are
+    /// unpacked if they are not installed
     #[arg(long, value_name = "ENGINE[:VERSION]", value_delimiter = ',')]
     engine: Vec<EngineVersion>,
-    /// Return once all is ready, and leave it running
+    /// Return when the stack is ready, and leave it running
     #[arg(long)]
     detach: bool,
-    /// The port of the first server [default: the one that it had, or a free one]
+    /// Port of the first server [default: the previous one, otherwise a free one]
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
-    /// How PostgreSQL asks whether to let someone in; MariaDB and MySQL ask by their plugin
+    /// Authentication method of PostgreSQL servers; MariaDB and MySQL use the plugin
     #[arg(long, value_enum, default_value_t)]
     authentication: Authentication,
-    /// The PAM module [default: beside this program]
+    /// PAM module [default: beside this program]
     #[arg(long, value_name = "FILE", env = "COUNTERSIGN_PAM_MODULE")]
     pam_module: Option<PathBuf>,
-    /// The plugin for MariaDB and MySQL [default: beside this program]
+    /// Plugin for MariaDB and MySQL [default: beside this program]
     #[arg(long, value_name = "FILE", env = "COUNTERSIGN_MYSQL_PLUGIN")]
     mysql_plugin: Option<PathBuf>,
-    /// The AWS account that everything belongs to
+    /// AWS account of all resources
     #[arg(long, value_name = "ACCOUNT", default_value = "123456789012")]
     account: AccountId,
-    /// The AWS region that everything is in
+    /// AWS region of all resources
     #[arg(long, value_name = "REGION", default_value = "us-east-1")]
     region: Region,
-    /// The address that LDAP binds are taken on: tokens cross it in clear
+    /// Address of the LDAP listener: tokens are sent to it in clear text
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     ldap_address: IpAddr,
-    /// The most logins a second to one instance; 0 is no limit
+    /// Maximum number of logins per second to one instance; 0 disables the limit
     #[arg(long, value_name = "NUMBER", default_value_t = RDS_LIMIT.get())]
     max_logins_per_second: u32,
-    /// Let the database servers of this system user ask too: those that `local instance add` attaches
+    /// Allow attached database servers of this system user to query the verifier
     #[arg(long, value_name = "NAME")]
     allow_user: Vec<String>,
-    /// Let policies see aws:SourceIp, which RDS does not have on rds-db:connect; servers that ask by PAM tell it
+    /// Provide aws:SourceIp to policies, which RDS does not; only servers that use PAM send it
     #[arg(long)]
     source_conditions: bool,
-    /// Be a machine with this instance profile: its metadata service (IMDSv2) listens on loopback, where every user of this
-    /// system can ask it for the credentials of the profile's role
+    /// Serve instance metadata (IMDSv2) of a machine with this instance profile on loopback, where
+    /// every user of this system can get the credentials of the profile's role
     #[arg(long, value_name = "NAME")]
     instance_profile: Option<String>,
-    /// Answer requests for the machine's metadata that bring no token, too
+    /// Also serve metadata requests without a session token (IMDSv1)
     #[arg(long, requires = "instance_profile")]
     imds_v1: bool,
-    /// How the issuer of service accounts' tokens calls itself: a URL that leads others to this stack's, where they are to
-    /// verify them
+    /// URL of the OpenID Connect issuer of service account tokens; must lead to this stack if
+    /// others verify the tokens
     #[arg(long, value_name = "URL", default_value = DEFAULT_URL, value_parser = issuer_url)]
     issuer_url: String,
-    /// A file of accounts, users, roles and the rest, applied at each start in the place of the one that is shipped; see
-    /// `countersign authority import`
+    /// File of accounts, users, roles and policies, applied at each start instead of the built-in
+    /// one; see `countersign authority import`
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// Run in a session of its own: what --detach starts
+    /// Run in a new session: started by --detach
     #[arg(long, hide = true)]
     background: bool,
 }
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  countersign local install --engine postgres:18\n  countersign local install --engine mysql"
+    after_help = "Examples:\n  countersign local install --engine postgres:18\n  countersign \
+     local install --engine mysql"
 )]
 pub(super) struct InstallArguments {
-    /// Which server: PostgreSQL has to be named with its version, of MariaDB and MySQL there is one
+    /// Server: PostgreSQL needs a version, MariaDB and MySQL have only one
     #[arg(long, value_name = "ENGINE[:VERSION]")]
     engine: EngineVersion,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
 enum Authentication {
-    /// By PAM where /etc/pam.d can be written, else by LDAP
+    /// PAM if /etc/pam.d is writable, otherwise LDAP
     #[default]
     Auto,
-    /// By PAM
+    /// PAM
     Pam,
-    /// By LDAP on loopback
+    /// LDAP on loopback
     Ldap,
 }
 
-/// An engine, and a version of it.
+/// An engine with an optional version.
 #[derive(Debug, Clone)]
 struct EngineVersion {
     engine: Engine,
@@ -150,7 +154,8 @@ impl std::fmt::Display for EngineVersion {
 }
 
 impl EngineVersion {
-    /// `postgres`, or `postgres-15` where the version was named, `mariadb-10-11` where it has a dot.
+    /// Returns the instance name: `postgres`, `postgres-15` with a version, `mariadb-10-11` with a
+    /// dot.
     fn instance(&self) -> Result<InstanceId, Failure> {
         let engine = self.engine;
         let name = self
@@ -160,7 +165,8 @@ impl EngineVersion {
     }
 }
 
-/// The URL of an issuer. Source: OpenID Connect Discovery 1.0, section 2: no query and no fragment.
+/// Parses the URL of an issuer, which has no query and no fragment.
+/// Source: OpenID Connect Discovery 1.0, section 2.
 fn issuer_url(text: &str) -> Result<String, String> {
     let host =
         text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
@@ -171,14 +177,13 @@ fn issuer_url(text: &str) -> Result<String, String> {
         || host.len() > 240
         || !host.bytes().all(plain)
     {
-        return Err(
-            "it is https://HOST or https://HOST/PATH, without a slash at the end".to_owned()
-        );
+        return Err("not of the form https://HOST or https://HOST/PATH, without a trailing slash"
+            .to_owned());
     }
     Ok(text.to_owned())
 }
 
-/// Unpacks a server, where it is not there.
+/// Unpacks a server unless it is installed.
 pub(super) fn install(arguments: &InstallArguments) -> Result<ExitCode, Failure> {
     let EngineVersion { engine, version } = arguments.engine;
     let installed = match Installation::find(engine, version, &unpacked()) {
@@ -194,21 +199,21 @@ pub(super) fn install(arguments: &InstallArguments) -> Result<ExitCode, Failure>
         .map(|()| ExitCode::SUCCESS)
 }
 
-/// Starts the stack, here or in the background.
+/// Starts the stack in the foreground or in the background.
 pub(super) fn run(layout: &Layout, arguments: &Arguments) -> Result<ExitCode, Failure> {
     if arguments.detach {
         return detach(layout);
     }
     if arguments.background {
         rustix::process::setsid().map_err(|error| {
-            Failure::new(Class::Internal, format!("no session of its own: {error}"))
+            Failure::new(Class::Internal, format!("cannot create a session: {error}"))
         })?;
     }
     output::log_to_stderr();
-    // Who starts it in the background says itself that it is ready.
+    // The process that started it in the background announces that it is ready.
     let announce: fn(&State) =
         if arguments.background { |_| {} } else { |state| output::note(&ready(state)) };
-    runtime()?.block_on(stay(plan(layout, arguments)?, announce))
+    runtime()?.block_on(run_until_signal(plan(layout, arguments)?, announce))
 }
 
 fn plan(layout: &Layout, arguments: &Arguments) -> Result<Plan, Failure> {
@@ -217,14 +222,17 @@ fn plan(layout: &Layout, arguments: &Arguments) -> Result<Plan, Failure> {
     for (engine, port) in arguments.engine.iter().zip(ports) {
         let instance = engine.instance()?;
         if servers.iter().any(|server| server.instance == instance) {
-            return Err(Failure::new(Class::Usage, format!("--engine names {instance} twice")));
+            return Err(Failure::new(
+                Class::Usage,
+                format!("cannot start {instance} twice: --engine repeats it"),
+            ));
         }
         servers.push(ServerSpec { instance, engine: engine.engine, version: engine.version, port });
     }
     if servers.is_empty() && arguments.port.is_some() {
         return Err(Failure::new(
             Class::Usage,
-            "--port is that of the first server: name it with --engine",
+            "cannot use --port without --engine: it sets the port of the first server",
         ));
     }
     Ok(Plan {
@@ -235,8 +243,14 @@ fn plan(layout: &Layout, arguments: &Arguments) -> Result<Plan, Failure> {
             Authentication::Pam => AuthPreference::Pam,
             Authentication::Ldap => AuthPreference::Ldap,
         },
-        pam_module: arguments.pam_module.clone().or_else(|| beside("pam_countersign.so")),
-        mysql_plugin: arguments.mysql_plugin.clone().or_else(|| beside("mysql_countersign.so")),
+        pam_module: arguments
+            .pam_module
+            .clone()
+            .or_else(|| installed_library("pam_countersign.so")),
+        mysql_plugin: arguments
+            .mysql_plugin
+            .clone()
+            .or_else(|| installed_library("mysql_countersign.so")),
         unpacked: unpacked(),
         account: arguments.account.clone(),
         region: arguments.region.clone(),
@@ -261,20 +275,11 @@ fn plan(layout: &Layout, arguments: &Arguments) -> Result<Plan, Failure> {
     })
 }
 
-/// A library as it lies beside this program: in a build directory, or installed.
-pub(crate) fn beside(library: &str) -> Option<PathBuf> {
-    let program = env::current_exe().ok()?;
-    let directory = program.parent()?;
-    let candidates =
-        [library.to_owned(), format!("lib{library}"), format!("../lib/countersign/{library}")];
-    candidates.iter().map(|name| directory.join(name)).find(|path| path.exists())
-}
-
-/// Runs the stack until a signal ends it; one that comes while it starts ends it as soon as it has.
-async fn stay(plan: Plan, announce: fn(&State)) -> Result<ExitCode, Failure> {
+/// Runs the stack until a signal. A signal during the start takes effect after it.
+async fn run_until_signal(plan: Plan, announce: fn(&State)) -> Result<ExitCode, Failure> {
     let listen = |kind| {
         signal(kind).map_err(|error| {
-            Failure::new(Class::Internal, format!("signals can't be listened to: {error}"))
+            Failure::new(Class::Internal, format!("cannot register signal handlers: {error}"))
         })
     };
     let (mut terminate, mut interrupt, mut hangup) = (
@@ -285,13 +290,14 @@ async fn stay(plan: Plan, announce: fn(&State)) -> Result<ExitCode, Failure> {
     let mut stack = Stack::up(plan, |step| output::note(&format!("· {step}")))
         .await
         .map_err(|error| failure(&error))?;
-    // On standard error, for a reader that goes away must not end what runs.
+    // On standard error: a closed standard output must not terminate the stack.
     announce(stack.state());
     let ended = tokio::select! {
         _ = terminate.recv() => Ok(ExitCode::SUCCESS),
         _ = interrupt.recv() => Ok(ExitCode::SUCCESS),
         _ = hangup.recv() => Ok(ExitCode::SUCCESS),
-        () = stack.ended() => Err(Failure::new(Class::Internal, "a listener of the authority has ended")),
+        () = stack.ended() => Err(Failure::new(Class::Internal, "a listener of the authority \
+         ended unexpectedly")),
     };
     output::note("· stopping");
     stack.down().await.map_err(|error| failure(&error))?;
@@ -299,11 +305,11 @@ async fn stay(plan: Plan, announce: fn(&State)) -> Result<ExitCode, Failure> {
 }
 
 fn ready(state: &State) -> String {
-    let table = describe(state, &[]);
+    let table = server_table(state, &[]);
     format!("{table}\nready: eval \"$(countersign local env --dir {})\"", state.dir.display())
 }
 
-/// Starts this program once more, in the background, and waits until its stack is ready.
+/// Starts this program again in the background, and waits until its stack is ready.
 fn detach(layout: &Layout) -> Result<ExitCode, Failure> {
     let failed = |what: &Path| {
         let what = what.display().to_string();
@@ -317,7 +323,7 @@ fn detach(layout: &Layout) -> Result<ExitCode, Failure> {
         .mode(0o600)
         .open(&path)
         .map_err(failed(&path))?;
-    let mut heard = file.metadata().map_err(failed(&path))?.len();
+    let mut printed = file.metadata().map_err(failed(&path))?.len();
     let copy = file.try_clone().map_err(failed(&path))?;
     let program = env::current_exe().map_err(failed(Path::new("this program")))?;
     let arguments = env::args_os()
@@ -331,18 +337,18 @@ fn detach(layout: &Layout) -> Result<ExitCode, Failure> {
         .spawn();
     let mut child = spawned.map_err(failed(Path::new("this program")))?;
 
-    let deadline = Instant::now() + START_PATIENCE;
-    let mut said = File::open(&path).map_err(failed(&path))?;
+    let deadline = Instant::now() + START_TIMEOUT;
+    let mut output_log = File::open(&path).map_err(failed(&path))?;
     loop {
-        heard = relay(&mut said, heard).map_err(failed(&path))?;
-        if let Some(status) = ended(&mut child)? {
-            relay(&mut said, heard).map_err(failed(&path))?;
+        printed = print_output(&mut output_log, printed).map_err(failed(&path))?;
+        if let Some(status) = exit_code(&mut child)? {
+            print_output(&mut output_log, printed).map_err(failed(&path))?;
             return Ok(status);
         }
         if let Some(state) =
             State::read_running(layout).ok().filter(|state| state.pid == child.id())
         {
-            relay(&mut said, heard).map_err(failed(&path))?;
+            print_output(&mut output_log, printed).map_err(failed(&path))?;
             output::note(&ready(&state));
             return Ok(ExitCode::SUCCESS);
         }
@@ -350,8 +356,8 @@ fn detach(layout: &Layout) -> Result<ExitCode, Failure> {
             return Err(Failure::new(
                 Class::TimedOut,
                 format!(
-                    "the stack is not ready after {} s: see {}",
-                    START_PATIENCE.as_secs(),
+                    "cannot start the stack: not ready after {} s; see {}",
+                    START_TIMEOUT.as_secs(),
                     path.display()
                 ),
             ));
@@ -360,8 +366,8 @@ fn detach(layout: &Layout) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Prints what has been written to `file` since `from`, and says where it ends now.
-fn relay(file: &mut File, from: u64) -> std::io::Result<u64> {
+/// Prints the part of `file` after `from`, and returns its end.
+fn print_output(file: &mut File, from: u64) -> std::io::Result<u64> {
     let mut text = String::new();
     file.seek(SeekFrom::Start(from))?;
     let read = file.read_to_string(&mut text)?;
@@ -371,7 +377,7 @@ fn relay(file: &mut File, from: u64) -> std::io::Result<u64> {
     Ok(from + u64::try_from(read).unwrap_or(0))
 }
 
-fn ended(child: &mut Child) -> Result<Option<ExitCode>, Failure> {
+fn exit_code(child: &mut Child) -> Result<Option<ExitCode>, Failure> {
     let status = child.try_wait().map_err(|error| io_failure("the background process", &error))?;
     Ok(status.map(|status| {
         status

@@ -27,7 +27,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let plan = super::plan(&arguments.request, None)?;
     plan.left_out
         .iter()
-        .for_each(|said| output::note(&output::plain(&format!("left out: {said}"))));
+        .for_each(|said| output::note(&output::escape_control(&format!("left out: {said}"))));
     match arguments.output {
         Format::Json => output::json(&value(&plan))?,
         Format::Text => output::line(&text(&plan))?,
@@ -53,7 +53,7 @@ pub(super) fn text(plan: &Plan) -> String {
             other => other.to_string(),
         };
         members
-            .map(|(key, value)| format!("\n  {key:<24} {}", output::plain(&words(value))))
+            .map(|(key, value)| format!("\n  {key:<24} {}", output::escape_control(&words(value))))
             .collect()
     };
     let targets = plan

@@ -35,7 +35,7 @@ pub(super) fn start(
     let lines = if logs.structured {
         lines.json().flatten_event(true).with_filter(filter).boxed()
     } else {
-        lines.with_ansi(output::colour(&io::stderr())).with_filter(filter).boxed()
+        lines.with_ansi(output::use_color(&io::stderr())).with_filter(filter).boxed()
     };
     registry().with(lines).with(layer).init();
     Ok(traces)

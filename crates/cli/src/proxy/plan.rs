@@ -138,7 +138,7 @@ pub(crate) fn find(
 
 fn read(path: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(path)
-        .map_err(|error| crate::io_failure(&path.display().to_string(), &error))
+        .map_err(|error| crate::process::io_failure(&path.display().to_string(), &error))
 }
 
 /// The targets that are given by URL, in their places among the arguments.

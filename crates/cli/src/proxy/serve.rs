@@ -63,7 +63,7 @@ impl Reporter {
         match self.0 {
             Logs { structured: true, .. } => tracing::info!("{text}"),
             Logs { quiet: true, .. } => {}
-            Logs { .. } => output::note(&output::plain(text)),
+            Logs { .. } => output::note(&output::escape_control(text)),
         }
     }
 

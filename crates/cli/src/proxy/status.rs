@@ -78,7 +78,7 @@ fn failures(target: &Target) -> Option<String> {
     let lines: Vec<String> = listeners
         .chain(credentials)
         .chain(logins)
-        .map(|why| crate::output::plain(&format!("{}: {why}", target.name)))
+        .map(|why| crate::output::escape_control(&format!("{}: {why}", target.name)))
         .collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
 }

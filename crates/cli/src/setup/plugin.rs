@@ -1,4 +1,4 @@
-//! `setup plugin`.
+//! `countersign setup plugin`: installs or removes AWSAuthenticationPlugin.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,64 +8,65 @@ use countersign_core::name::{Engine, InstanceId};
 use countersign_setup::plugin::{self, Server, Wanted};
 use countersign_setup::{Client, Connection};
 
-use super::{Manner, Proposal, failure, misused};
-use crate::local::beside;
+use super::{PlanFlags, Proposal, failure, usage_failure};
+use crate::process::{installed_library, io_failure};
 
 const EXAMPLES: &str = "Examples:
   countersign setup plugin --engine mariadb --verifier-socket /run/countersign/verifier.sock --instance orders
   countersign setup plugin --engine mariadb --verifier-socket /run/countersign/verifier.sock --instance orders --apply
   countersign setup plugin --engine mariadb --remove --apply
-The administrator's password, where there is one, goes to the client by its own means: --defaults-file, ~/.my.cnf or MYSQL_PWD.";
+If the administrator has a password, the client reads it as usual: --defaults-file, ~/.my.cnf or MYSQL_PWD.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The server's engine: mariadb or mysql
+    /// Engine of the server: mariadb or mysql
     #[arg(long, value_name = "ENGINE")]
     engine: Engine,
-    /// Take it out, unless accounts log in by it
+    /// Remove the plugin, unless accounts use it
     #[arg(long)]
     remove: bool,
-    /// Where the verifier listens
+    /// Unix socket of the verifier
     #[arg(long, value_name = "SOCKET", required_unless_present = "remove")]
     verifier_socket: Option<PathBuf>,
-    /// The name under which the server asks
+    /// Instance name that the server sends to the verifier
     #[arg(long, value_name = "NAME", required_unless_present = "remove")]
     instance: Option<InstanceId>,
-    /// The system user whom the verifier runs as, unless that is root or the server's own
+    /// System user of the verifier, unless it is root or the server's user
     #[arg(long, value_name = "USER")]
     verifier_user: Option<String>,
-    /// The option file to write, which the server has to read [default: /etc/mysql/conf.d/countersign.cnf, where that directory
-    /// is included]
+    /// Option file to write, which the server must read [default:
+    /// /etc/mysql/conf.d/countersign.cnf, if that directory is included]
     #[arg(long, value_name = "FILE")]
     config_file: Option<PathBuf>,
-    /// The plugin's library [default: beside this program]
+    /// Library of the plugin [default: beside this program]
     #[arg(long, value_name = "FILE", env = "COUNTERSIGN_MYSQL_PLUGIN")]
     plugin: Option<PathBuf>,
-    /// The option file that the client reads in place of the usual ones
+    /// Option file that the client reads instead of its default ones
     #[arg(long, value_name = "FILE")]
     defaults_file: Option<PathBuf>,
-    /// The server's Unix socket [default: the client's]
+    /// Unix socket of the server [default: the client's]
     #[arg(long, value_name = "SOCKET")]
     socket: Option<PathBuf>,
-    /// The server's host
+    /// Host of the server
     #[arg(long, value_name = "HOST")]
     host: Option<String>,
-    /// The server's port
+    /// Port of the server
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
-    /// The administrator to log in as [default: the client's]
+    /// Administrator to log in as [default: the client's]
     #[arg(long, value_name = "USER")]
     user: Option<String>,
     #[command(flatten)]
-    manner: Manner,
+    plan_flags: PlanFlags,
 }
 
-/// Prints what is to be done, or does it.
+/// Prints or applies the plan.
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if arguments.engine == Engine::Postgres {
-        return Err(misused(
-            "--engine is mariadb or mysql: PostgreSQL asks by PAM or LDAP, and loads no plugin",
+        return Err(usage_failure(
+            "cannot install the plugin in PostgreSQL, which uses PAM or LDAP: --engine is mariadb \
+             or mysql",
         ));
     }
     let config_file = config_file(arguments.config_file.as_deref())?;
@@ -83,13 +84,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let proposal = match (&arguments.verifier_socket, &arguments.instance) {
         (Some(socket), Some(instance)) if !arguments.remove => {
             let missing = || {
-                misused("mysql_countersign.so is not beside this program: name it with --plugin")
+                usage_failure(
+                    "cannot find mysql_countersign.so beside this program: name it with \
+                 --plugin",
+                )
             };
             let wanted = Wanted {
                 library: arguments
                     .plugin
                     .clone()
-                    .or_else(|| beside("mysql_countersign.so"))
+                    .or_else(|| installed_library("mysql_countersign.so"))
                     .ok_or_else(missing)?,
                 config_file,
                 verifier_socket: socket.clone(),
@@ -100,26 +104,30 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             Proposal {
                 afterwards: plugin::afterwards(&server, &wanted, &plan),
                 plan,
-                complete: "AWSAuthenticationPlugin is loaded, with these settings.",
+                complete: "AWSAuthenticationPlugin is loaded with these settings.",
                 title: server.title(),
             }
         }
         _ => Proposal {
             plan: plugin::remove(&server, &config_file).map_err(|error| failure(&error))?,
-            complete: "AWSAuthenticationPlugin is not there any more.",
+            complete: "AWSAuthenticationPlugin is removed.",
             afterwards: Vec::new(),
             title: server.title(),
         },
     };
-    proposal.carry_out(&client, &arguments.manner)
+    proposal.execute(&client, &arguments.plan_flags)
 }
 
-/// The file named, absolute, or the usual one.
+/// Returns the absolute path of the given option file, or the default one.
 fn config_file(named: Option<&Path>) -> Result<PathBuf, Failure> {
     match named {
-        Some(file) => std::path::absolute(file).map_err(|error| crate::io_failure(&file.display().to_string(), &error)),
+        Some(file) => std::path::absolute(file)
+            .map_err(|error| io_failure(&file.display().to_string(), &error)),
         None => plugin::default_file(Path::new("/")).ok_or_else(|| {
-            misused("there is no /etc/mysql/conf.d that the server's option files include: name a file that the server reads with --config-file")
+            usage_failure(
+                "cannot choose an option file: the server does not include \
+             /etc/mysql/conf.d; name a file that it reads with --config-file",
+            )
         }),
     }
 }

@@ -28,9 +28,11 @@ fn the_variables_of_each_engine() {
     let lines = |engine: Engine| environment(&signer(engine), &user, "db/?a=b").to_string();
     assert_eq!(
         lines(Engine::Postgres),
-        "export PGHOST='db.example.com'\nexport PGPORT='3306'\nexport PGUSER='o'\\''hara'\nexport PGPASSWORD='db/?a=b'"
+        "export PGHOST='db.example.com'\nexport PGPORT='3306'\nexport PGUSER='o'\\''hara'\nexport \
+         PGPASSWORD='db/?a=b'"
     );
-    let mysql = "export MYSQL_HOST='db.example.com'\nexport MYSQL_TCP_PORT='3306'\nexport MYSQL_USER='o'\\''hara'\n\
+    let mysql = "export MYSQL_HOST='db.example.com'\nexport MYSQL_TCP_PORT='3306'\nexport \
+     MYSQL_USER='o'\\''hara'\n\
         export MYSQL_PWD='db/?a=b'\nexport LIBMYSQL_ENABLE_CLEARTEXT_PLUGIN='1'";
     assert_eq!([lines(Engine::Mysql), lines(Engine::Mariadb)], [mysql, mysql]);
 }

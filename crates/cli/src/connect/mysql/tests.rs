@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use countersign_connect::database_url::DatabaseUrl;
 
-use super::{Client, authorities, choose, environment, flags, preferred};
+use super::{Client, ca_file, choose, environment, flags, preferred};
 
 fn target(url: &str) -> DatabaseUrl {
     DatabaseUrl::parse(url).unwrap()
@@ -44,7 +44,13 @@ fn the_flags_of_each_client() {
         );
     }
     let whole = flags_for(Client::Mariadb, "mariadb://o%27hara@db:13306/my%20db").unwrap();
-    assert!(whole.starts_with("--no-defaults --protocol=TCP --host=db --port=13306 --user=o'hara --database=my db --ssl "), "{whole}");
+    assert!(
+        whole.starts_with(
+            "--no-defaults --protocol=TCP --host=db --port=13306 --user=o'hara \
+     --database=my db --ssl "
+        ),
+        "{whole}"
+    );
 }
 
 #[test]
@@ -130,10 +136,10 @@ fn what_a_program_is_told() {
         "LIBMYSQL_PLUGINS",
         "MYSQL_PWD",
     ] {
-        assert!(environment.is_foreign(name), "{name}");
+        assert!(environment.is_removed(name), "{name}");
     }
     for name in ["MYSQL_PS1", "MYSQL_HISTFILE", "MARIADB_PLUGIN_DIR", "PGHOST", "PATH"] {
-        assert!(!environment.is_foreign(name), "{name}");
+        assert!(!environment.is_removed(name), "{name}");
     }
 }
 
@@ -142,22 +148,21 @@ fn which_ca_is_taken() {
     let here = std::env::current_exe().unwrap();
     let named = target(&format!("mysql://jane@db?ssl-ca={}", here.display()));
     assert_eq!(
-        authorities(&named, Some("/nowhere.pem".into())),
+        ca_file(&named, Some("/nowhere.pem".into())),
         Ok(Some(here.clone())),
         "the URL's goes first"
     );
     let url = |mode: &str| target(&format!("mysql://jane@localhost?ssl-mode={mode}"));
-    assert_eq!(authorities(&url("VERIFY_CA"), Some(here.clone().into())), Ok(Some(here)));
-    assert_eq!(authorities(&url("VERIFY_CA"), Some("".into())), Ok(None));
-    assert_eq!(authorities(&url("VERIFY_CA"), None), Ok(None));
-    let said =
-        authorities(&url("VERIFY_IDENTITY"), Some("/nowhere.pem".into())).unwrap_err().detail;
+    assert_eq!(ca_file(&url("VERIFY_CA"), Some(here.clone().into())), Ok(Some(here)));
+    assert_eq!(ca_file(&url("VERIFY_CA"), Some("".into())), Ok(None));
+    assert_eq!(ca_file(&url("VERIFY_CA"), None), Ok(None));
+    let said = ca_file(&url("VERIFY_IDENTITY"), Some("/nowhere.pem".into())).unwrap_err().detail;
     assert!(
         said.contains("/nowhere.pem do not exist") && said.contains("local env --engine mysql"),
         "{said}"
     );
     assert_eq!(
-        authorities(&url("REQUIRED"), Some("/nowhere.pem".into())),
+        ca_file(&url("REQUIRED"), Some("/nowhere.pem".into())),
         Ok(Some("/nowhere.pem".into())),
         "not needed"
     );

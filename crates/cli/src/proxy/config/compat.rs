@@ -66,7 +66,10 @@ pub(super) fn unfold(
     }
     unfolding.variables(&variables);
     let Unfolding { fields, password, is_sound, .. } = unfolding;
-    is_sound.then(|| Form { node: Node { position: node.position, value: Value::Object(fields) }, password })
+    is_sound.then(|| Form {
+        node: Node { position: node.position, value: Value::Object(fields) },
+        password,
+    })
 }
 
 fn is_variable(name: &str) -> bool {
@@ -149,7 +152,8 @@ impl Unfolding<'_> {
         {
             match self.engine() {
                 Some(engine) => {
-                    let value = Node { position: self.place.at, value: Value::String(engine.to_owned()) };
+                    let value =
+                        Node { position: self.place.at, value: Value::String(engine.to_owned()) };
                     self.fields.push(Member {
                         key: "engine".to_owned(),
                         position: self.place.at,

@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use countersign_config_file::{DiagnosticSink, Fields, Location, Spanned, string};
 use countersign_core::endpoint::HostName;
-use countersign_core::name::InvalidName;
 use countersign_core::json::{Node, Value};
+use countersign_core::name::InvalidName;
 
 use super::ConfigContext;
 

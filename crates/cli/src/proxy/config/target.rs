@@ -9,8 +9,8 @@ use countersign_config_file::{DiagnosticSink, Fields, Location, Spanned};
 use countersign_connect::credentials_cache;
 use countersign_connect::tls::Verification;
 use countersign_core::endpoint::HostName;
-use countersign_core::name::{DbUser, Engine};
 use countersign_core::json::{Node, Value};
+use countersign_core::name::{DbUser, Engine};
 use countersign_core::region::Region;
 use countersign_proxy::settings::{Access, ClientTls, Password, Role};
 
