@@ -1,4 +1,4 @@
-//! IAM: who there is, and what they may do.
+//! IAM: identities and their policies.
 
 mod access_key;
 mod account;
@@ -22,7 +22,7 @@ mod version;
 
 use super::action::Service;
 
-/// The service. Source: IAM API reference, version 2010-05-08.
+/// Source: IAM API reference, version 2010-05-08.
 pub(super) const IAM: Service = Service {
     name: "iam",
     version: "2010-05-08",

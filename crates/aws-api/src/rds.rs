@@ -1,4 +1,5 @@
-//! RDS: database instances, clusters and proxies, whose servers somebody else runs ([`countersign_authority::servers`]).
+//! RDS: database instances, clusters and proxies. The servers are run through
+//! [`countersign_authority::servers`].
 
 mod ca_certificate;
 mod certificate;
@@ -19,7 +20,7 @@ mod versions;
 
 use super::action::{Action, Service};
 
-/// The service. Source: RDS API reference, version 2014-10-31.
+/// Source: RDS API reference, version 2014-10-31.
 pub(super) const RDS: Service = Service {
     name: "rds",
     version: "2014-10-31",

@@ -1,18 +1,10 @@
-//! The whole authority as one service: its fronts, over one verifier.
+//! The authority as one process: all listeners over one verifier.
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use countersign_core::failure::Failure;
-use countersign_core::name::Engine;
-use countersign_core::proof::{StsEndpoint, TrustedSts};
-use countersign_core::region::Partition;
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
-
-use crate::{Api, Machine};
 use countersign_authority::ldap::{self, Bind};
 use countersign_authority::log::AccessLog;
 use countersign_authority::oidc::fetch::Fetcher;
@@ -21,190 +13,198 @@ use countersign_authority::store::{Location, Store, StoreError};
 use countersign_authority::sts_verifier::StsVerifier;
 use countersign_authority::verifier::{LoginRequest, Verifier, VerifierConfig};
 use countersign_authority::verifier_socket::{self, AllowedPeers, SocketAccess};
+use countersign_core::failure::Failure;
+use countersign_core::name::Engine;
+use countersign_core::proof::{StsEndpoint, TrustedSts};
+use countersign_core::region::Partition;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
-/// Where the state lies and where the fronts listen.
+use crate::api::Api;
+use crate::http;
+use crate::metadata::imds::Machine;
+use crate::rds::recovery::recover;
+
+/// Configuration of an authority.
 #[derive(Debug)]
 pub struct Config {
-    /// The directory of the log (`log/`), private to its owner.
+    /// Directory of the log (`log/`), private to its owner.
     pub directory: PathBuf,
-    /// Where the state lies: usually in `state/` of the directory.
+    /// Location of the store, usually `state/` in the directory.
     pub store: Location,
-    /// The verifier's Unix socket.
+    /// Path of the verifier's Unix socket.
     pub socket: PathBuf,
-    /// Who may connect to the socket.
-    pub reach: SocketAccess,
-    /// Who may ask on the socket.
-    pub askers: AllowedPeers,
-    /// Where the LDAP front listens.
+    /// Users that may connect to the socket.
+    pub socket_access: SocketAccess,
+    /// Users whose requests on the socket are answered.
+    pub allowed_peers: AllowedPeers,
+    /// Address of the LDAP listener.
     pub ldap: Option<SocketAddr>,
-    /// Where the AWS API listens.
+    /// Address of the AWS API.
     pub http: Option<SocketAddr>,
-    /// Where a machine finds its metadata service, and which machine it is. Whoever reaches that address gets the credentials of
-    /// the machine's role: it is off unless somebody asks for it.
+    /// Address of a machine's metadata service, and the machine. Every process that reaches the
+    /// address gets the credentials of the machine's role, so it must be requested explicitly.
     pub metadata: Option<(SocketAddr, Machine)>,
-    /// How the OpenID Connect issuer calls itself: [`countersign_authority::issuer::USUAL_URL`], or a URL that others reach.
+    /// URL of the OpenID Connect issuer: [`countersign_authority::issuer::DEFAULT_URL`], or a URL
+    /// that other services can reach.
     pub issuer: String,
-    /// How the verifier decides.
-    pub settings: VerifierConfig,
-    /// Whose word on proofs is taken.
+    /// Configuration of the verifier.
+    pub verifier: VerifierConfig,
+    /// STS that verifies presigned requests.
     pub proofs: Proofs,
-    /// What runs database servers for the RDS API.
+    /// Database servers of the RDS API.
     pub servers: Option<Arc<dyn Servers>>,
-    /// The certificate of the CA that signs those servers' certificates, as PEM.
+    /// Path of the CA certificate (PEM) that signs those servers' certificates.
     pub ca: Option<PathBuf>,
 }
 
-/// Which STS may say who made a proof that a login brings in place of a token.
+/// Source of the STS that verifies presigned requests which a login sends in place of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Proofs {
-    /// None: proofs are refused.
+    /// No STS: such logins are denied.
     None,
-    /// The authority's own, where the AWS API listens.
+    /// The authority's own, at the address of its AWS API.
     Own(Partition),
-    /// AWS's, or one that was configured.
+    /// AWS's, or a configured one.
     From(TrustedSts),
 }
 
-/// Why the authority did not start.
+/// Reason why the authority did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The state can't be opened.
+    /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The log, or a front, can't be opened.
-    #[error("{what}: {source}")]
+    /// The log or a listener cannot be opened.
+    #[error("cannot {action}: {source}")]
     Io {
-        /// Which one.
-        what: String,
-        /// The system's error.
+        /// Action that failed.
+        action: String,
+        /// Error of the system.
         source: io::Error,
     },
 }
 
-/// A running authority. Dropping it ends it.
+impl StartError {
+    fn io(action: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let action = action.into();
+        move |source| Self::Io { action, source }
+    }
+}
+
+/// A running authority. Dropping it closes all listeners.
 #[derive(Debug)]
 pub struct AuthorityServer {
-    /// Where the LDAP front listens.
+    /// Address of the LDAP listener.
     pub ldap: Option<SocketAddr>,
-    /// Where the AWS API listens.
+    /// Address of the AWS API.
     pub http: Option<SocketAddr>,
-    /// Where the metadata service listens.
+    /// Address of the metadata service.
     pub metadata: Option<SocketAddr>,
-    /// What runs database servers for the RDS API.
+    /// Database servers of the RDS API.
     pub servers: Option<Arc<dyn Servers>>,
     tasks: JoinSet<()>,
 }
 
-/// The directory of the state in the authority's.
+/// Returns the directory of the store in the authority's directory.
 #[must_use]
 pub fn state_directory(directory: &Path) -> PathBuf {
     directory.join("state")
 }
 
-/// The directory of the log in the authority's.
+/// Returns the directory of the log in the authority's directory.
 #[must_use]
 pub fn log_directory(directory: &Path) -> PathBuf {
     directory.join("log")
 }
 
 impl AuthorityServer {
-    /// Opens state and log, binds every front, and begins to answer.
+    /// Opens the store and the log, binds all listeners, and starts to serve.
     ///
     /// # Errors
-    /// [`StartError`]: nothing is left running then.
+    /// [`StartError`]; nothing is left running.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         raise_descriptor_limit();
-        let failed = |what: String| move |source| StartError::Io { what, source };
         let store = Store::open_at(&config.store)?;
         let log = AccessLog::open(&log_directory(&config.directory))
-            .map_err(failed("the access log".to_owned()))?;
-        let http = match config.http {
-            Some(address) => {
-                Some(listen(address).await.map_err(failed(format!("the HTTP address {address}")))?)
-            }
-            None => None,
-        };
-        let roots =
-            |error| failed("the system's root certificates".to_owned())(io::Error::other(error));
-        let fetcher = Fetcher::new(&[]).map_err(roots)?;
-        let proofs = trusted_sts(&config.proofs, http.as_ref().map(|(_, bound)| *bound))
-            .map_err(failed("the STS of proofs".to_owned()))?;
-        let proofs = proofs.map(|sts| StsVerifier::new(fetcher.clone(), sts));
-        let verifier =
-            Arc::new(Verifier::new(store, log, config.settings).with_sts_verifier(proofs));
-        let mut tasks = JoinSet::new();
+            .map_err(StartError::io("open the access log"))?;
+        let http = listen("AWS API", config.http).await?;
+        let fetcher = Fetcher::new(&[]).map_err(|error| {
+            StartError::io("read the system's root certificates")(io::Error::other(error))
+        })?;
+        let sts = trusted_sts(&config.proofs, http.as_ref().map(|(_, address)| *address))
+            .map_err(StartError::io("configure the STS that verifies presigned requests"))?;
+        let sts = sts.map(|sts| StsVerifier::new(fetcher.clone(), sts));
+        let verifier = Arc::new(Verifier::new(store, log, config.verifier).with_sts_verifier(sts));
 
-        let socket = verifier_socket::bind(&config.socket, config.reach)
-            .map_err(failed(format!("the socket {}", config.socket.display())))?;
-        tasks.spawn(verifier_socket::serve(socket, Arc::clone(&verifier), config.askers));
-        let ldap = match config.ldap {
-            Some(address) => {
-                let (listener, bound) =
-                    listen(address).await.map_err(failed(format!("the LDAP address {address}")))?;
-                let verifier = Arc::clone(&verifier);
-                tasks.spawn(ldap::serve(listener, move |bind| {
-                    authenticate(bind, Arc::clone(&verifier))
-                }));
-                Some(bound)
-            }
-            None => None,
-        };
-        let api = Api::new(verifier, fetcher, &config.issuer);
-        let ca = config.ca.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
-        let api = Arc::new(match &config.servers {
-            Some(servers) => {
-                let api =
-                    api.running(Arc::clone(servers), own_name(&config.directory), ca.as_deref());
-                crate::rds::recovery::recover(&api.jobs);
-                api
-            }
-            None => api,
+        let mut tasks = JoinSet::new();
+        let socket = verifier_socket::bind(&config.socket, config.socket_access)
+            .map_err(StartError::io(format!("listen on {}", config.socket.display())))?;
+        tasks.spawn(verifier_socket::serve(socket, Arc::clone(&verifier), config.allowed_peers));
+        let ldap = listen("LDAP", config.ldap).await?.map(|(listener, address)| {
+            let verifier = Arc::clone(&verifier);
+            let authenticate = move |bind| authenticate(bind, Arc::clone(&verifier));
+            tasks.spawn(ldap::serve(listener, authenticate));
+            address
         });
-        let http = match http {
-            Some((listener, bound)) => {
-                let api = Arc::clone(&api);
-                tasks.spawn(crate::http::serve(listener, api));
-                Some(bound)
-            }
-            None => None,
-        };
+        let api = Api::new(verifier, fetcher, &config.issuer);
+        let api =
+            Arc::new(with_servers(api, config.servers.as_ref(), &config.directory, config.ca));
+        let http = http.map(|(listener, address)| {
+            tasks.spawn(http::serve(listener, Arc::clone(&api)));
+            address
+        });
         let metadata = match config.metadata {
-            Some((address, machine)) => {
-                let (listener, bound) = listen(address)
-                    .await
-                    .map_err(failed(format!("the metadata address {address}")))?;
-                tasks.spawn(crate::http::serve_metadata(listener, api, machine));
-                Some(bound)
-            }
             None => None,
+            Some((address, machine)) => {
+                listen("metadata", Some(address)).await?.map(|(listener, address)| {
+                    tasks.spawn(http::serve_metadata(listener, api, machine));
+                    address
+                })
+            }
         };
         Ok(Self { ldap, http, metadata, servers: config.servers, tasks })
     }
 
-    /// Waits until a front ends, which none does by itself.
+    /// Waits until a listener ends, which none does unless its task panics.
     pub async fn ended(&mut self) {
         self.tasks.join_next().await;
     }
 }
 
-/// What tells the authorities over one store apart: the machine and the directory.
-fn own_name(directory: &Path) -> String {
+/// Adds the servers to the API, and resumes interrupted transitions.
+fn with_servers(
+    api: Api,
+    servers: Option<&Arc<dyn Servers>>,
+    directory: &Path,
+    ca: Option<PathBuf>,
+) -> Api {
+    let Some(servers) = servers else { return api };
+    let ca = ca.and_then(|path| std::fs::read_to_string(path).ok());
+    let api = api.running(Arc::clone(servers), authority_name(directory), ca.as_deref());
+    recover(&api.jobs);
+    api
+}
+
+/// Returns a name that distinguishes the authorities over one store: host and directory.
+fn authority_name(directory: &Path) -> String {
     let system = rustix::system::uname();
     let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
     format!("{}:{}", system.nodename().to_string_lossy(), directory.display())
 }
 
-/// Lets the process open as many files as the system allows it: the fronts may have more connections than the usual 1,024.
+/// Raises the limit of open files to the maximum: the listeners may have more connections than the
+/// default of 1,024.
 fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        tracing::warn!(%error, "the limit of open files stays as it is");
+        tracing::warn!(%error, "cannot raise the limit of open files");
     }
 }
 
-/// The STS that is trusted, now that it is known where the authority's own listens.
+/// Returns the trusted STS; `own` is the address of the authority's AWS API.
 fn trusted_sts(proofs: &Proofs, own: Option<SocketAddr>) -> io::Result<Option<TrustedSts>> {
     match (proofs, own) {
         (Proofs::None, _) => Ok(None),
@@ -218,13 +218,23 @@ fn trusted_sts(proofs: &Proofs, own: Option<SocketAddr>) -> io::Result<Option<Tr
     }
 }
 
-async fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind(address).await?;
-    let bound = listener.local_addr()?;
-    Ok((listener, bound))
+async fn listen(
+    name: &str,
+    address: Option<SocketAddr>,
+) -> Result<Option<(TcpListener, SocketAddr)>, StartError> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let bind = async {
+        let listener = TcpListener::bind(address).await?;
+        let bound = listener.local_addr()?;
+        Ok(Some((listener, bound)))
+    };
+    bind.await.map_err(StartError::io(format!("listen on {address} ({name})")))
 }
 
-/// A bind of the LDAP front as a login: PostgreSQL alone asks so, and does not say from where or how.
+/// Verifies the login of an LDAP bind. Only PostgreSQL uses LDAP; it does not send the client's
+/// address or TLS state.
 async fn authenticate(bind: Bind, verifier: Arc<Verifier>) -> Result<(), Failure> {
     let Bind { instance, user, token } = &bind;
     verifier

@@ -1,4 +1,4 @@
-//! STS: who one is, and temporary credentials.
+//! STS: identity of the caller, and temporary credentials.
 
 pub(super) mod grant;
 mod identity;
@@ -8,7 +8,7 @@ mod web_identity;
 
 use super::action::{Action, Service};
 
-/// The service. Source: STS API reference, version 2011-06-15.
+/// Source: STS API reference, version 2011-06-15.
 pub(super) const STS: Service = Service {
     name: "sts",
     version: "2011-06-15",

@@ -247,17 +247,17 @@ fn authority_config(
         directory: layout.authority(),
         store: Location::Directory(state_directory(&layout.authority())),
         socket: layout.socket(),
-        reach: if plan.allowed_users.is_empty() {
+        socket_access: if plan.allowed_users.is_empty() {
             group.map_or(SocketAccess::Owner, SocketAccess::Group)
         } else {
             SocketAccess::Everyone
         },
-        askers: AllowedPeers::new(allowed(&plan.allowed_users)?.into_iter().chain([uid])),
+        allowed_peers: AllowedPeers::new(allowed(&plan.allowed_users)?.into_iter().chain([uid])),
         ldap: uses_ldap.then(|| SocketAddr::new(plan.ldap_address, 0)),
         http: Some(loopback),
         metadata: plan.machine.clone().map(|machine| (loopback, machine)),
         issuer: plan.issuer.clone(),
-        settings: plan.settings,
+        verifier: plan.settings,
         proofs: Proofs::Own(plan.region.partition()),
         servers: None,
         ca: Some(layout.ca()),

@@ -24,7 +24,8 @@ pub(super) const ACTIONS: &[Action] = &[
     Action::reads("GetAccessKeyLastUsed", &["AccessKeyId"], get_last_used),
 ];
 
-/// The most keys of a user. Source: "IAM and AWS STS quotas" in the IAM user guide.
+/// Maximum number of keys of a user.
+/// Source: "IAM and AWS STS quotas" in the IAM user guide.
 pub(super) const MAX_KEYS: usize = 2;
 
 fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
@@ -55,7 +56,7 @@ fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     Ok(xml.into())
 }
 
-/// What all answers say of a key.
+/// Writes the elements that all responses about a key share.
 fn write(xml: &mut Xml, key: &AccessKey) {
     let status = match key.status {
         KeyStatus::Active => "Active",
@@ -67,7 +68,7 @@ fn write(xml: &mut Xml, key: &AccessKey) {
         .leaf("CreateDate", date(key.created));
 }
 
-/// Oldest first.
+/// Returns the keys of a user, the oldest first.
 fn list(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let user = named_or_caller(call)?.authorized(call, "iam:ListAccessKeys")?;
     let keys = user.access_keys.iter().filter_map(|id| call.state.access_keys.get(id.as_str()));
@@ -104,7 +105,7 @@ fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     })
 }
 
-/// Changes a key, which must be of the user that the caller may change.
+/// Changes a key, which must belong to the user that the caller may change.
 fn change(
     call: &RequestContext<'_>,
     action: &str,
@@ -129,7 +130,8 @@ fn gone(id: &str) -> ApiError {
     absent(&format!("The Access Key with id {id} cannot be found."))
 }
 
-/// The authority keeps no record of uses: every key is one of which none is known. AWS says `N/A` then too.
+/// `GetAccessKeyLastUsed`: the authority does not record uses of keys, so it returns `N/A`, as AWS
+/// does for a key without known use.
 fn get_last_used(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let id: AccessKeyId = call.parameters.required("AccessKeyId")?.parse()?;
     let key = call

@@ -1,4 +1,4 @@
-//! What IAM says of the account as a whole.
+//! Summary and aliases of the account.
 
 use super::access_key::MAX_KEYS;
 use super::attachment::MAX_ATTACHED;
@@ -50,7 +50,7 @@ fn get_summary(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
         ("PolicySizeQuota", MAX_DOCUMENT),
         ("VersionsPerPolicyQuota", MAX_VERSIONS),
         ("Providers", state.of_account::<OidcProvider>(account).count()),
-        // None of these is there, in any account of the authority.
+        // The authority has none of these.
         ("ServerCertificates", 0),
         ("MFADevices", 0),
         ("MFADevicesInUse", 0),
@@ -66,7 +66,7 @@ fn get_summary(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     Ok(xml.into())
 }
 
-/// Accounts have no aliases here.
+/// `ListAccountAliases`: accounts have no aliases here.
 fn list_aliases(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     call.authorize("iam:ListAccountAliases", &Target::of("*"))?;
     let page = PAGING.page(call, std::iter::empty::<(String, String)>())?;

@@ -1,4 +1,4 @@
-//! Managed policies of users, groups and roles: which they have.
+//! Attachment of managed policies to users, groups and roles.
 
 use super::entity::{PAGING, absent, limit, path_prefix};
 use super::identity::{Asked, Kind};
@@ -8,7 +8,7 @@ use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::xml::Xml;
 
-/// The most managed policies of an identity. Source: "IAM and AWS STS quotas".
+/// Maximum number of managed policies of an identity. Source: "IAM and AWS STS quotas".
 pub(super) const MAX_ATTACHED: usize = 10;
 
 pub(super) const ACTIONS: &[Action] = &[
@@ -39,7 +39,7 @@ pub(super) const ACTIONS: &[Action] = &[
     ),
 ];
 
-/// `AttachedPolicies`, or `AttachedManagedPolicies`.
+/// Writes `AttachedPolicies` or `AttachedManagedPolicies`.
 pub(super) fn write<'a>(xml: &mut Xml, element: &str, arns: impl IntoIterator<Item = &'a String>) {
     xml.list(element, "member", arns, |xml, arn| {
         xml.optional_leaf("PolicyName", path_and_name(arn).map(|(_, name)| name))

@@ -1,4 +1,4 @@
-//! Permissions boundaries: the managed policy that says what an identity's others can allow at the most.
+//! Permissions boundaries: the managed policy that limits the permissions of an identity.
 
 use super::entity::absent;
 use super::identity::{Asked, Kind};
@@ -19,7 +19,8 @@ pub(super) const ACTIONS: &[Action] = &[
     Action::writes("DeleteRolePermissionsBoundary", &["RoleName"], |call| delete(call, Kind::Role)),
 ];
 
-/// Refuses a boundary that is no policy of the account's or of AWS: identities that have it could do nothing.
+/// Returns an error unless the policy is AWS's or the account's: an identity with an unknown
+/// boundary would have no permissions.
 pub(super) fn check(state: &State, account: &str, arn: &str) -> Result<(), ApiError> {
     if Managed::find(state, account, arn).is_some() {
         return Ok(());

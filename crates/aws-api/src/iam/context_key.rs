@@ -1,4 +1,4 @@
-//! The condition keys that policies ask for: in their conditions, and as variables.
+//! Condition keys that policies use in conditions and as variables.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ pub(super) const ACTIONS: &[Action] = &[
     ),
 ];
 
-/// The keys of documents, each once, as the first one spells it.
+/// Returns the keys of documents once each, in the first spelling.
 pub(super) fn keys<'a>(documents: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut keys = Vec::new();
     for document in documents {
@@ -50,7 +50,8 @@ fn of_statement(statement: &Value, keys: &mut Vec<String>) {
     }
 }
 
-/// `${aws:username}`, and `${aws:username, 'default'}`; `${*}` and its like are no keys.
+/// Returns the keys of variables: `${aws:username}` and `${aws:username, 'default'}`, but not
+/// `${*}`.
 fn of_variables(value: &Value, keys: &mut Vec<String>) {
     match value {
         Value::String(text) => {

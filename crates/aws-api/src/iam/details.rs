@@ -1,4 +1,4 @@
-//! `GetAccountAuthorizationDetails`: everything that gives permissions, at once.
+//! `GetAccountAuthorizationDetails`: all identities and policies of an account.
 
 use std::sync::Arc;
 
@@ -23,13 +23,13 @@ use countersign_authority::store::State;
 pub(super) const ACTIONS: &[Action] =
     &[Action::reads("GetAccountAuthorizationDetails", &["Filter", "MaxItems", "Marker"], get)];
 
-/// One of what the answer lists; a policy with its ARN.
+/// Item of the list; a policy with its ARN.
 enum Item {
     Identity(Identity),
     Policy(String, Managed),
 }
 
-/// Which kinds the caller wants.
+/// Kinds of items that the caller requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Wanted {
     users: bool,
@@ -74,7 +74,7 @@ impl Wanted {
     }
 }
 
-/// The items in the order of their places: identities, and then the policies.
+/// Returns the items in the order of their sort keys: identities, then policies.
 fn items(
     call: &RequestContext<'_>,
     wanted: Wanted,
@@ -86,7 +86,7 @@ fn items(
         .collect();
     if let Some(scope) = wanted.scope() {
         let policies = all(call, scope)?.into_iter();
-        // AWS's policies are there only where somebody has them.
+        // AWS's policies are listed only if an identity uses them.
         let used = |arn: &str| {
             let usage = Usage::count(identities, arn);
             usage.attached + usage.boundaries > 0
@@ -142,7 +142,7 @@ fn get(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     Ok(xml.into())
 }
 
-/// Inline and managed policies.
+/// Writes inline and managed policies.
 fn write_policies(xml: &mut Xml, identity: &Identity) {
     xml.list(
         &format!("{}PolicyList", identity.kind().title()),
@@ -180,7 +180,7 @@ fn write_role_details(xml: &mut Xml, state: &State, role: &Arc<Role>, partition:
     xml.element("RoleLastUsed", |_| ());
 }
 
-/// The instance profiles that a role is in.
+/// Writes the instance profiles that contain a role.
 fn profiles<'a>(
     state: &'a State,
     role: &'a Role,

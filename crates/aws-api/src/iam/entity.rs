@@ -1,4 +1,4 @@
-//! What users, groups, roles, policies and instance profiles have in common: names, paths, ARNs, and the errors about them.
+//! Users, groups, roles, policies and instance profiles: names, paths, ARNs, and errors.
 
 use std::sync::Arc;
 
@@ -17,27 +17,27 @@ use countersign_authority::model::{
 };
 use countersign_authority::store::{Draft, Record, account_key};
 
-/// Pages of IAM's lists.
+/// Page sizes of IAM's lists.
 pub(super) const PAGING: Paging = Paging { parameter: "MaxItems", default: 100, min: 1, max: 1000 };
 
 /// A record with a name, a path and an ARN.
 pub(super) trait Entity: Record + Clone {
-    /// What ARNs call it.
+    /// Resource type in ARNs.
     const TYPE: &'static str;
-    /// The parameter that names it.
+    /// Parameter that holds the name.
     const PARAMETER: &'static str;
-    /// The longest name. Source: "IAM and AWS STS quotas" in the IAM user guide.
+    /// Maximum length of a name. Source: "IAM and AWS STS quotas" in the IAM user guide.
     const LONGEST: usize;
 
     fn account(&self) -> &str;
     fn path(&self) -> &str;
     fn name(&self) -> &str;
     fn unique_id(&self) -> &str;
-    /// None where its kind has no tags.
+    /// Returns the tags; `None` for kinds without tags.
     fn tags(&self) -> Option<&Tags>;
     fn tags_mut(&mut self) -> Option<&mut Tags>;
 
-    /// AWS's words for one that is not there, and for one that is.
+    /// AWS's messages for a missing and for an existing entity.
     fn absent(name: &str) -> ApiError;
     fn exists(name: &str) -> ApiError;
 
@@ -111,7 +111,7 @@ entities! {
         "A policy called {name} already exists. Duplicate names are not allowed.", |policy| Some(&policy.tags), Some(&mut policy.tags);
 }
 
-/// What a request names, before it is known whether the caller may know of it.
+/// Entity named in a request, before the caller is authorized to learn whether it exists.
 pub(super) struct Named<E> {
     arn: String,
     record: Option<Arc<E>>,
@@ -119,12 +119,12 @@ pub(super) struct Named<E> {
 }
 
 impl<E: Entity> Named<E> {
-    /// By the parameter that names it.
+    /// Reads the name from the kind's parameter.
     pub(super) fn asked(call: &RequestContext<'_>) -> Result<Self, ApiError> {
         Self::of(call, existing_name::<E>(call.parameters.required(E::PARAMETER)?)?)
     }
 
-    /// By its name, in the caller's account.
+    /// Looks up a name in the caller's account.
     pub(super) fn of(call: &RequestContext<'_>, name: &str) -> Result<Self, ApiError> {
         let record =
             call.state.get::<E>(&account_key(call.account()?.as_str(), name)).map(Arc::clone);
@@ -135,7 +135,7 @@ impl<E: Entity> Named<E> {
         Ok(Self { arn, record, absent: E::absent(name) })
     }
 
-    /// What it is if the caller may do `action` to it.
+    /// Returns the entity if the caller may perform `action` on it.
     pub(super) fn authorized(
         self,
         call: &RequestContext<'_>,
@@ -144,7 +144,8 @@ impl<E: Entity> Named<E> {
         self.authorized_with(call, action, |target| target)
     }
 
-    /// The same with the condition keys that `facts` adds. One that is not there is said to be so only to who may know.
+    /// Like [`Self::authorized`], with the condition keys that `add_keys` adds. Only an authorized
+    /// caller learns that the entity does not exist.
     pub(super) fn authorized_with(
         self,
         call: &RequestContext<'_>,
@@ -158,7 +159,7 @@ impl<E: Entity> Named<E> {
 }
 
 impl Named<ManagedPolicy> {
-    /// The policy whose ARN `PolicyArn` is: only one of the caller's own account is there.
+    /// Reads the ARN in `PolicyArn`; only policies of the caller's account are found.
     pub(super) fn asked_by_arn(call: &RequestContext<'_>) -> Result<Self, ApiError> {
         let (arn, account) = (call.parameters.required("PolicyArn")?, call.account()?);
         let record = effective_policies::managed_policy(&call.state, arn)
@@ -168,7 +169,7 @@ impl Named<ManagedPolicy> {
     }
 }
 
-/// The record of a change that an authorised one has become: the same, unless it has gone since.
+/// Returns the current record of an authorized entity, unless it was removed or replaced meanwhile.
 pub(super) fn current<E: Entity>(draft: &Draft, authorized: &E) -> Result<E, ApiError> {
     let found = draft
         .get::<E>(&authorized.id())
@@ -176,7 +177,7 @@ pub(super) fn current<E: Entity>(draft: &Draft, authorized: &E) -> Result<E, Api
     found.map(|found| E::clone(found)).ok_or_else(|| E::absent(authorized.name()))
 }
 
-/// The ARN of what is in the caller's account.
+/// Returns the ARN of a resource in the caller's account.
 pub(super) fn arn(
     call: &RequestContext<'_>,
     kind: &str,
@@ -186,7 +187,7 @@ pub(super) fn arn(
     Ok(format!("arn:{}:iam::{}:{kind}{path}{name}", call.partition()?, call.account()?))
 }
 
-/// The page of an account's records of one kind, under the path that is asked for.
+/// Returns the requested page of an account's records of one kind, under the requested path.
 pub(super) fn list<'a, E: Entity>(
     call: &'a RequestContext<'_>,
     action: &str,
@@ -200,12 +201,12 @@ pub(super) fn list<'a, E: Entity>(
     PAGING.page(call, listed.map(|record| (record.id(), record)))
 }
 
-/// A name that something is to have.
+/// Returns the validated name of a new entity.
 pub(super) fn new_name<'a, E: Entity>(parameter: &str, name: &'a str) -> Result<&'a str, ApiError> {
     check_name(parameter, name, E::LONGEST)
 }
 
-/// A name that something may have.
+/// Returns a validated name.
 pub(super) fn existing_name<E: Entity>(name: &str) -> Result<&str, ApiError> {
     check_name(E::PARAMETER, name, 128)
 }
@@ -228,7 +229,7 @@ fn check_name<'a>(parameter: &str, name: &'a str, longest: usize) -> Result<&'a 
     Ok(name)
 }
 
-/// The name of a parameter as AWS's messages have it.
+/// Returns a parameter's name as in AWS's messages.
 fn camel(parameter: &str) -> String {
     parameter
         .chars()
@@ -238,7 +239,7 @@ fn camel(parameter: &str) -> String {
         .collect()
 }
 
-/// The path that something is to have, from `Path` or `NewPath`.
+/// Returns the validated path from `Path` or `NewPath`.
 pub(super) fn path<'a>(
     parameters: &'a Parameters,
     parameter: &str,
@@ -261,7 +262,7 @@ pub(super) fn path<'a>(
     )))
 }
 
-/// `PathPrefix`, which is `/` unless something else is asked for.
+/// Returns `PathPrefix`, by default `/`.
 pub(super) fn path_prefix(parameters: &Parameters) -> Result<&str, ApiError> {
     let prefix = parameters.text("PathPrefix").unwrap_or("/");
     if prefix.len() <= 512
@@ -275,22 +276,22 @@ pub(super) fn path_prefix(parameters: &Parameters) -> Result<&str, ApiError> {
     ))
 }
 
-/// What was named is not there.
+/// Error for a missing entity.
 pub(super) fn absent(message: &str) -> ApiError {
     ApiError::new("NoSuchEntity", 404, message)
 }
 
-/// Something must go first: `delete access keys`.
+/// Error for an entity that others depend on; `first` is `delete access keys`.
 pub(super) fn conflict(first: &str) -> ApiError {
     ApiError::new("DeleteConflict", 409, &format!("Cannot delete entity, must {first} first."))
 }
 
-/// There are as many as there may be.
+/// Error for an exhausted quota.
 pub(super) fn limit(quota: &str, most: usize) -> ApiError {
     ApiError::new("LimitExceeded", 409, &format!("Cannot exceed quota for {quota}: {most}"))
 }
 
-/// Refuses a record more than an account may have.
+/// Returns an error if the account has the maximum number of records.
 pub(super) fn check_quota<E: Entity>(
     draft: &Draft,
     account: &str,
@@ -303,14 +304,14 @@ pub(super) fn check_quota<E: Entity>(
     }
 }
 
-/// How much is written of something: lists leave tags and boundaries out.
+/// Extent of the output: lists omit tags and boundaries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Detail {
     Listed,
     Whole,
 }
 
-/// The inside of a `User`.
+/// Writes the content of a `User`.
 pub(super) fn write_user(xml: &mut Xml, user: &User, partition: Partition, detail: Detail) {
     xml.leaf("Path", &user.path).leaf("UserName", &user.name).leaf("UserId", &user.unique_id);
     xml.leaf("Arn", user.arn(partition)).leaf("CreateDate", date(user.created));
@@ -320,13 +321,13 @@ pub(super) fn write_user(xml: &mut Xml, user: &User, partition: Partition, detai
     }
 }
 
-/// The inside of a `Group`.
+/// Writes the content of a `Group`.
 pub(super) fn write_group(xml: &mut Xml, group: &Group, partition: Partition) {
     xml.leaf("Path", &group.path).leaf("GroupName", &group.name).leaf("GroupId", &group.unique_id);
     xml.leaf("Arn", group.arn(partition)).leaf("CreateDate", date(group.created));
 }
 
-/// The inside of a `Role`.
+/// Writes the content of a `Role`.
 pub(super) fn write_role(xml: &mut Xml, role: &Role, partition: Partition, detail: Detail) {
     xml.leaf("Path", &role.path).leaf("RoleName", &role.name).leaf("RoleId", &role.unique_id);
     xml.leaf("Arn", role.arn(partition)).leaf("CreateDate", date(role.created));
@@ -340,7 +341,7 @@ pub(super) fn write_role(xml: &mut Xml, role: &Role, partition: Partition, detai
     }
 }
 
-/// The boundary, where there is one.
+/// Writes the boundary, if there is one.
 pub(super) fn write_boundary(xml: &mut Xml, boundary: Option<&str>) {
     if let Some(arn) = boundary {
         xml.element("PermissionsBoundary", |xml| {
@@ -349,14 +350,14 @@ pub(super) fn write_boundary(xml: &mut Xml, boundary: Option<&str>) {
     }
 }
 
-/// A document as answers have it: "URL-encoded JSON, compliant with RFC 3986".
+/// Encodes a document for responses: "URL-encoded JSON, compliant with RFC 3986".
 pub(super) fn encoded(document: &str) -> String {
     let mut out = String::with_capacity(document.len() * 2);
     countersign_core::sigv4::encode::encode(&mut out, document);
     out
 }
 
-/// A text of at most 1,000 characters.
+/// Returns the validated description, of at most 1,000 characters.
 pub(super) fn description(call: &RequestContext<'_>) -> Result<String, ApiError> {
     let text = call.parameters.text("Description").unwrap_or_default();
     if text.chars().count() > 1000
@@ -371,12 +372,13 @@ pub(super) fn description(call: &RequestContext<'_>) -> Result<String, ApiError>
     Ok(text.to_owned())
 }
 
-/// The size of a document as IAM counts it: "IAM doesn't count white space". Source: "IAM and AWS STS quotas".
+/// Returns the size of a document without white space, as IAM counts it.
+/// Source: "IAM and AWS STS quotas".
 pub(super) fn size(document: &str) -> usize {
     document.chars().filter(|character| !character.is_whitespace()).count()
 }
 
-/// What was allowed is no longer what it was when it was allowed.
+/// Error for an entity that changed after the authorization.
 pub(super) fn changed_meanwhile() -> ApiError {
     ApiError::new(
         "ConcurrentModification",
@@ -385,8 +387,8 @@ pub(super) fn changed_meanwhile() -> ApiError {
     )
 }
 
-/// `2024-01-15T12:00:00Z`
+/// Formats a time as `2024-01-15T12:00:00Z`.
 pub(super) fn date(seconds: u64) -> String {
-    // IAM writes no fractions, and clients that print what they are given show it.
+    // IAM sends no fractions, and some clients print the text unchanged.
     rfc3339(instant(seconds)).replace(".000Z", "Z")
 }

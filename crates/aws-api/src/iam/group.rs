@@ -1,4 +1,4 @@
-//! Groups, and who is in them.
+//! Groups and their members.
 
 use std::sync::Arc;
 
@@ -25,7 +25,8 @@ pub(super) const ACTIONS: &[Action] = &[
     Action::reads("ListGroupsForUser", &["UserName", "Marker", "MaxItems"], list_for_user),
 ];
 
-/// The most groups of an account and of a user. Source: "IAM and AWS STS quotas" in the IAM user guide.
+/// Maximum number of groups of an account and of a user.
+/// Source: "IAM and AWS STS quotas" in the IAM user guide.
 pub(super) const MAX_GROUPS: usize = 300;
 pub(super) const MAX_GROUPS_OF_USER: usize = 10;
 
@@ -66,7 +67,7 @@ fn get(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     Ok(xml.into())
 }
 
-/// The users who are in the group.
+/// Returns the members of a group.
 fn members<'a>(state: &'a State, group: &'a Group) -> impl Iterator<Item = &'a Arc<User>> + 'a {
     state
         .of_account::<User>(group.account.as_str())
@@ -81,7 +82,7 @@ fn list_groups(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     Ok(xml.into())
 }
 
-/// Whoever renames something must be allowed to on both names.
+/// `UpdateGroup`: the caller must be authorized for both the old and the new name.
 fn update(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let name = call
         .parameters
@@ -131,7 +132,7 @@ fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     })
 }
 
-/// It is no error if the user is in the group already.
+/// `AddUserToGroup`: adding a member again is not an error.
 fn add_user(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     change_member(call, "iam:AddUserToGroup", |user, group| {
         user.groups.insert(group.name.clone());
@@ -155,7 +156,7 @@ fn remove_user(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     })
 }
 
-/// Changes what groups a user is in. The group is what the caller must be allowed to change.
+/// Changes the groups of a user. The caller must be authorized for the group.
 fn change_member(
     call: &RequestContext<'_>,
     action: &str,

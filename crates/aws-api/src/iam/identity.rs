@@ -1,4 +1,4 @@
-//! The identities that policies are given to: users, groups and roles, where it makes no difference which.
+//! Users, groups and roles as identities with policies.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::error::ApiError;
 use countersign_authority::model::{Group, Role, Tags, User};
 use countersign_authority::store::{Draft, State, account_key};
 
-/// Which of the three.
+/// Kind of an identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     User,
@@ -19,7 +19,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// As in ARNs and sentences.
+    /// Returns the name in ARNs and messages.
     pub(super) const fn noun(self) -> &'static str {
         match self {
             Self::User => "user",
@@ -28,7 +28,7 @@ impl Kind {
         }
     }
 
-    /// As in the names of actions.
+    /// Returns the name in actions.
     pub(super) const fn title(self) -> &'static str {
         match self {
             Self::User => "User",
@@ -37,7 +37,7 @@ impl Kind {
         }
     }
 
-    /// The parameter that names one, and the element.
+    /// Returns the name of the parameter and the element.
     pub(super) const fn parameter(self) -> &'static str {
         match self {
             Self::User => "UserName",
@@ -46,7 +46,7 @@ impl Kind {
         }
     }
 
-    /// The name that a request gives.
+    /// Returns the name in a request.
     fn name_in<'a>(self, call: &RequestContext<'a>) -> Result<&'a str, ApiError> {
         let name = call.parameters.required(self.parameter())?;
         match self {
@@ -56,7 +56,7 @@ impl Kind {
         }
     }
 
-    /// The most characters of inline policies, all together. Source: "IAM and AWS STS quotas".
+    /// Maximum total size of inline policies in characters. Source: "IAM and AWS STS quotas".
     pub(super) const fn inline_size(self) -> usize {
         match self {
             Self::User => 2048,
@@ -66,7 +66,7 @@ impl Kind {
     }
 }
 
-/// A user, group or role.
+/// User, group or role.
 #[derive(Debug, Clone)]
 pub(super) enum Identity {
     User(Arc<User>),
@@ -74,16 +74,16 @@ pub(super) enum Identity {
     Role(Arc<Role>),
 }
 
-/// The policies of an identity, as they are changed.
+/// Mutable policies of an identity.
 pub(super) struct Policies<'a> {
     pub(super) inline: &'a mut BTreeMap<String, String>,
     pub(super) attached: &'a mut BTreeSet<String>,
-    /// A group can have none.
+    /// `None` for groups, which have no boundary.
     pub(super) boundary: Option<&'a mut Option<String>>,
 }
 
 impl Identity {
-    /// The identity of that name.
+    /// Returns the identity of a name.
     pub(super) fn find(state: &State, kind: Kind, account: &str, name: &str) -> Option<Self> {
         let id = account_key(account, name);
         match kind {
@@ -93,7 +93,7 @@ impl Identity {
         }
     }
 
-    /// All of an account in the order of their places.
+    /// Returns all identities of an account in the order of their sort keys.
     pub(super) fn all(state: &State, account: &str) -> Vec<Self> {
         let groups = state.of_account::<Group>(account).cloned().map(Self::Group);
         let roles = state.of_account::<Role>(account).cloned().map(Self::Role);
@@ -103,7 +103,7 @@ impl Identity {
             .collect()
     }
 
-    /// Where it comes in lists of all three: `role/NAME`.
+    /// Returns the sort key in lists of all kinds: `role/NAME`.
     pub(super) fn place(&self) -> String {
         format!("{}/{}", self.kind().noun(), self.name().to_ascii_lowercase())
     }
@@ -172,12 +172,12 @@ impl Identity {
         }
     }
 
-    /// How it uses a managed policy: as one of its own, and as its boundary.
+    /// Returns the uses of a managed policy: attached, and as the boundary.
     pub(super) fn uses(&self, arn: &str) -> (bool, bool) {
         (self.attached().contains(arn), self.boundary().is_some_and(|boundary| boundary == arn))
     }
 
-    /// Whether all that conditions see of it is the same.
+    /// Returns true if everything that conditions can refer to is equal.
     fn is_same(&self, other: &Self) -> bool {
         self.unique_id() == other.unique_id()
             && self.path() == other.path()
@@ -186,7 +186,7 @@ impl Identity {
     }
 }
 
-/// The identity that a request names, which may not be there.
+/// Identity named in a request; it may not exist.
 pub(super) struct Asked<'a> {
     pub(super) kind: Kind,
     pub(super) name: &'a str,
@@ -195,12 +195,12 @@ pub(super) struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    /// The one that the request names.
+    /// Reads the name from the request.
     pub(super) fn read(call: &RequestContext<'a>, kind: Kind) -> Result<Self, ApiError> {
         Self::of(call, kind, kind.name_in(call)?)
     }
 
-    /// The one of that name.
+    /// Looks up a name.
     pub(super) fn of(
         call: &RequestContext<'_>,
         kind: Kind,
@@ -213,12 +213,12 @@ impl<'a> Asked<'a> {
         Ok(Self { kind, name, arn, found })
     }
 
-    /// The resource that is decided on, with its tags.
+    /// Returns the target of the authorization, with tags.
     pub(super) fn target(&self) -> Target<'_> {
         tag_set::resource_facts(Target::of(&self.arn), self.found.as_ref().and_then(Identity::tags))
     }
 
-    /// The same, with the boundary that the identity has.
+    /// Returns the target of the authorization, with tags and boundary.
     pub(super) fn bounded_target(&self) -> Target<'_> {
         let boundary = self.found.as_ref().and_then(Identity::boundary);
         boundary
@@ -226,7 +226,7 @@ impl<'a> Asked<'a> {
             .fold(self.target(), |target, arn| target.with("iam:PermissionsBoundary", arn.as_str()))
     }
 
-    /// The identity, for those who were allowed to know whether it is there.
+    /// Returns the identity; only authorized callers may learn whether it exists.
     pub(super) fn found(&self) -> Result<&Identity, ApiError> {
         self.found.as_ref().ok_or_else(|| self.missing())
     }
@@ -239,7 +239,7 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// Changes the policies of the identity, which must still be the one that the caller was allowed to change.
+    /// Changes the policies of the identity, which must be unchanged since the authorization.
     pub(super) fn change(
         &self,
         call: &RequestContext<'_>,

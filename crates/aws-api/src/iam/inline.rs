@@ -1,4 +1,4 @@
-//! Policies of one user, group or role alone.
+//! Inline policies of users, groups and roles.
 
 use countersign_core::policy::PolicyKind;
 
@@ -75,7 +75,7 @@ fn put(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> 
     Ok(ActionOutput::Empty)
 }
 
-/// Of the same form as a managed policy's.
+/// Validates a policy's name, which has the form of a managed policy's.
 fn policy_name<'a>(call: &RequestContext<'a>) -> Result<&'a str, ApiError> {
     new_name::<ManagedPolicy>("PolicyName", call.parameters.required("PolicyName")?)
 }

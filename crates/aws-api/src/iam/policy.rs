@@ -1,4 +1,4 @@
-//! Managed policies: the account's own, and AWS's.
+//! Managed policies of the account and of AWS.
 
 use std::sync::Arc;
 
@@ -21,10 +21,11 @@ use countersign_authority::model::{ManagedPolicy, PolicyVersion, Tags, seconds};
 use countersign_authority::random;
 use countersign_authority::store::{Draft, State, account_key, check_policy};
 
-/// The most characters of a document. Source: "IAM and AWS STS quotas".
+/// Maximum size of a document in characters. Source: "IAM and AWS STS quotas".
 pub(super) const MAX_DOCUMENT: usize = 6144;
 
-/// When AWS made its policies: the date of AdministratorAccess, 2015-02-06T18:39:46Z, for the authority keeps none for each.
+/// Creation time of AWS's policies: that of AdministratorAccess, 2015-02-06T18:39:46Z, for all of
+/// them.
 const AWS_CREATED: u64 = 1_423_247_986;
 
 pub(super) const ACTIONS: &[Action] = &[
@@ -42,7 +43,7 @@ pub(super) const ACTIONS: &[Action] = &[
     Action::writes("DeletePolicy", &["PolicyArn"], delete),
 ];
 
-/// What stands behind `policy` in a managed policy's ARN: path and name.
+/// Returns the path and name of a managed policy's ARN.
 pub(super) fn path_and_name(arn: &str) -> Option<(&str, &str)> {
     let whole = arn.split_once(":policy/").map(|(before, _)| before.len() + ":policy".len())?;
     let whole = arn.get(whole..)?;
@@ -50,15 +51,15 @@ pub(super) fn path_and_name(arn: &str) -> Option<(&str, &str)> {
     Some((whole.get(..=slash)?, whole.get(slash + 1..)?))
 }
 
-/// A managed policy that an account's identities may have.
+/// Managed policy that identities of an account can use.
 #[derive(Debug, Clone)]
 pub(super) enum Managed {
     Own(Arc<ManagedPolicy>),
-    /// AWS's, which nobody changes: path with name, and document.
+    /// AWS's, immutable: path with name, and document.
     Aws(&'static str, &'static str),
 }
 
-/// How many identities have a policy as one of theirs, and how many as their boundary.
+/// Numbers of identities to which a policy is attached, and of which it is the boundary.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Usage {
     pub(super) attached: usize,
@@ -78,7 +79,7 @@ impl Usage {
 }
 
 impl Managed {
-    /// The policy of that ARN; none where it is of another account or partition.
+    /// Returns the policy of an ARN; `None` for other accounts and partitions.
     pub(super) fn find(state: &State, account: &str, arn: &str) -> Option<Self> {
         let partition = state.accounts.get(account)?.partition.to_string();
         if let Some(whole) = arn.strip_prefix(&format!("arn:{partition}:iam::aws:policy/")) {
@@ -120,7 +121,7 @@ impl Managed {
     fn unique_id(&self) -> String {
         match self {
             Self::Own(policy) => policy.unique_id.clone(),
-            // It only has to be the same each time.
+            // Any stable value will do.
             Self::Aws(name, _) => {
                 let digest = digest(&SHA256, name.as_bytes());
                 let letters =
@@ -130,7 +131,7 @@ impl Managed {
         }
     }
 
-    /// What every answer about it has.
+    /// Writes the elements that all responses share.
     pub(super) fn write(&self, xml: &mut Xml, arn: &str, usage: Usage) {
         let (path, name) = path_and_name(arn).unwrap_or(("/", arn));
         xml.leaf("PolicyName", name)
@@ -148,7 +149,7 @@ impl Managed {
         xml.leaf("CreateDate", date(created)).leaf("UpdateDate", date(updated));
     }
 
-    /// The same with what answers about it alone have.
+    /// Writes the elements of responses about one policy.
     fn whole(&self, arn: &str, usage: Usage) -> ActionOutput {
         let mut xml = Xml::new();
         xml.element("Policy", |xml| {
@@ -165,7 +166,7 @@ impl Managed {
     }
 }
 
-/// The policy that the request names, if the caller may do `action` to it.
+/// Returns the policy of a request, if the caller may perform `action` on it.
 pub(super) fn allowed<'a>(
     call: &RequestContext<'a>,
     action: &str,
@@ -183,7 +184,7 @@ pub(super) fn allowed<'a>(
     Ok((arn, found.ok_or_else(|| ManagedPolicy::absent(arn))?))
 }
 
-/// The same of one that is to be changed, which AWS's are not.
+/// Returns the policy of a request that changes it; AWS's cannot be changed.
 pub(super) fn allowed_own<'a>(
     call: &RequestContext<'a>,
     action: &str,
@@ -200,7 +201,7 @@ pub(super) fn allowed_own<'a>(
     }
 }
 
-/// The policy in a draft, which must still be the one that the caller was allowed to change.
+/// Returns the policy in a draft, which must be unchanged since the authorization.
 pub(super) fn current(draft: &Draft, known: &ManagedPolicy) -> Result<ManagedPolicy, ApiError> {
     let found = draft.policies.get(&account_key(known.account.as_str(), &known.name));
     let found =
@@ -208,7 +209,7 @@ pub(super) fn current(draft: &Draft, known: &ManagedPolicy) -> Result<ManagedPol
     found.map(|policy| ManagedPolicy::clone(policy)).ok_or_else(changed_meanwhile)
 }
 
-/// The document of the request.
+/// Returns the validated document of a request.
 pub(super) fn document<'a>(call: &RequestContext<'a>, name: &str) -> Result<&'a str, ApiError> {
     let document = call.parameters.required("PolicyDocument")?;
     if size(document) > MAX_DOCUMENT {
@@ -250,7 +251,7 @@ fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
         };
         Ok(draft.put(policy)?)
     })?;
-    // Without the description, which GetPolicy gives. Source: Policy in the IAM API reference.
+    // The description is part of GetPolicy only. Source: Policy in the IAM API reference.
     let mut xml = Xml::new();
     xml.element("Policy", |xml| {
         Managed::Own(policy).write(xml, &arn, Usage::default());
@@ -265,7 +266,7 @@ fn get(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     Ok(policy.whole(arn, Usage::count(&identities, arn)))
 }
 
-/// Which policies `ListPolicies` gives.
+/// Policies in the output of `ListPolicies`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
     All,
@@ -273,7 +274,7 @@ pub(super) enum Scope {
     Local,
 }
 
-/// The policies of a scope with their ARNs.
+/// Returns the policies of a scope with their ARNs.
 pub(super) fn all(
     call: &RequestContext<'_>,
     scope: Scope,
@@ -295,12 +296,12 @@ pub(super) fn all(
     Ok(found)
 }
 
-/// The place of a policy in lists: by name, then AWS's apart from the account's.
+/// Returns the sort key of a policy: by name, then AWS's apart from the account's.
 fn key(arn: &str) -> String {
     format!("{} {arn}", path_and_name(arn).map_or(arn, |(_, name)| name).to_ascii_lowercase())
 }
 
-/// `PolicyUsageFilter`: as policies, and as boundaries.
+/// Reads `PolicyUsageFilter`: attached policies or boundaries.
 pub(super) fn usage_filter(call: &RequestContext<'_>) -> Result<(bool, bool), ApiError> {
     match call.parameters.text("PolicyUsageFilter") {
         None => Ok((true, true)),

@@ -1,4 +1,4 @@
-//! Instance profiles: what gives a machine its role.
+//! Instance profiles: roles of machines.
 
 use std::sync::Arc;
 
@@ -35,7 +35,8 @@ pub(super) const ACTIONS: &[Action] = &[
     ),
 ];
 
-/// The most instance profiles of an account. Source: "IAM and AWS STS quotas" in the IAM user guide.
+/// Maximum number of instance profiles of an account.
+/// Source: "IAM and AWS STS quotas" in the IAM user guide.
 pub(super) const MAX_PROFILES: usize = 1000;
 
 fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
@@ -86,7 +87,7 @@ fn answered(
     Ok(xml.into())
 }
 
-/// The inside of an `InstanceProfile`.
+/// Writes the content of an `InstanceProfile`.
 pub(super) fn write(
     xml: &mut Xml,
     state: &State,
@@ -135,7 +136,7 @@ fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     })
 }
 
-/// Who adds a role gives it to machines, and must be allowed to do that too.
+/// `AddRoleToInstanceProfile`: passes the role to machines, so it also requires `iam:PassRole`.
 fn add_role(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let (profile, role) = (Named::<InstanceProfile>::asked(call)?, Named::<Role>::asked(call)?);
     let profile = profile.authorized(call, "iam:AddRoleToInstanceProfile")?;

@@ -1,4 +1,4 @@
-//! OpenID Connect providers: the issuers whose tokens roles may trust.
+//! OpenID Connect providers: issuers whose tokens roles can trust.
 
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ use countersign_authority::model::{OidcProvider, Tags, seconds};
 use countersign_authority::oidc::fetch::is_safe;
 use countersign_authority::store::{Draft, account_key};
 
-/// Limits. Source: "IAM and AWS STS quotas", and the IAM API reference on `CreateOpenIDConnectProvider`.
+/// Limits. Source: "IAM and AWS STS quotas", and CreateOpenIDConnectProvider in the IAM API
+/// reference.
 const MAX_CLIENTS: usize = 100;
 const MAX_THUMBPRINTS: usize = 5;
 const MAX_PROVIDERS: usize = 100;
@@ -61,7 +62,8 @@ fn invalid(message: &str) -> ApiError {
     ApiError::new("InvalidInput", 400, message)
 }
 
-/// The issuer's URL, and the same without its scheme. Plain HTTP is for issuers on this machine alone: nobody is on the way.
+/// Returns the issuer's URL, and the same without its scheme. Plain HTTP is accepted only for
+/// issuers on this machine, where no network can be intercepted.
 fn issuer<'a>(call: &RequestContext<'a>) -> Result<(&'a str, &'a str), ApiError> {
     let url = call.parameters.required("Url")?;
     let safe = url.parse().is_ok_and(|uri: Uri| is_safe(&uri));
@@ -74,7 +76,7 @@ fn issuer<'a>(call: &RequestContext<'a>) -> Result<(&'a str, &'a str), ApiError>
     Ok((url, host.ok_or_else(|| ApiError::invalid(message))?))
 }
 
-/// Audiences.
+/// Returns the validated audiences.
 fn check_clients(clients: &[String]) -> Result<(), ApiError> {
     if clients.iter().any(|client| client.is_empty() || client.chars().count() > 255) {
         return Err(ApiError::invalid("A client ID has 1 to 255 characters."));
@@ -85,7 +87,7 @@ fn check_clients(clients: &[String]) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// SHA-1 fingerprints of certificates, in hexadecimal.
+/// Returns the validated SHA-1 fingerprints of certificates, in hexadecimal.
 fn thumbprints(call: &RequestContext<'_>) -> Result<Vec<String>, ApiError> {
     let list = call.parameters.list("ThumbprintList");
     if list
@@ -147,7 +149,7 @@ fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     Ok(xml.into())
 }
 
-/// The provider that the request names, if the caller may do `action` to it.
+/// Returns the provider of a request, if the caller may perform `action` on it.
 fn allowed(
     call: &RequestContext<'_>,
     action: &str,
@@ -171,7 +173,7 @@ fn allowed(
     found.cloned().ok_or_else(|| absent(&format!("OpenIDConnect Provider not found for arn {arn}")))
 }
 
-/// The same where no tags are set.
+/// Returns the provider of a request without tags.
 fn plain(call: &RequestContext<'_>, action: &str) -> Result<Arc<OidcProvider>, ApiError> {
     allowed(call, action, &Tags::new(), &[])
 }
@@ -184,7 +186,7 @@ fn current(draft: &Draft, known: &OidcProvider) -> Result<OidcProvider, ApiError
     found.map(|provider| OidcProvider::clone(provider)).ok_or_else(changed_meanwhile)
 }
 
-/// Changes the provider, which must still be the one that the caller was allowed to change.
+/// Changes the provider, which must be unchanged since the authorization.
 fn change(
     call: &RequestContext<'_>,
     known: &OidcProvider,
@@ -202,7 +204,7 @@ fn change(
 fn get(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let provider = plain(call, "iam:GetOpenIDConnectProvider")?;
     let mut xml = Xml::new();
-    // AWS gives the URL without its scheme.
+    // AWS omits the scheme of the URL.
     xml.leaf("Url", &provider.host).texts("ClientIDList", "member", &provider.client_ids);
     xml.texts("ThumbprintList", "member", &provider.thumbprints)
         .leaf("CreateDate", date(provider.created));
@@ -220,8 +222,9 @@ fn list(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     Ok(xml.into())
 }
 
-/// `DeleteOpenIDConnectProvider`: roles that trust it stay, and nobody can assume them by it. "It does not fail or return an error
-/// if you call the operation for a provider that does not exist", says the IAM API reference.
+/// `DeleteOpenIDConnectProvider`: roles that trust the provider remain, but cannot be assumed with
+/// its tokens. "It does not fail or return an error if you call the operation for a provider that
+/// does not exist" (IAM API reference).
 fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let known = match plain(call, "iam:DeleteOpenIDConnectProvider") {
         Err(absent) if absent.code == "NoSuchEntity" => return Ok(ActionOutput::Empty),

@@ -19,7 +19,7 @@ use countersign_authority::store::{
     DEFAULT_SESSION_SECONDS, Draft, State, account_key, check_policy,
 };
 
-/// The most characters of a trust policy. Source: "IAM and AWS STS quotas".
+/// Maximum size of a trust policy in characters. Source: "IAM and AWS STS quotas".
 pub(super) const MAX_TRUST: usize = 2048;
 
 pub(super) const ACTIONS: &[Action] = &[
@@ -50,7 +50,8 @@ fn whole(call: &RequestContext<'_>, role: &Role) -> Result<ActionOutput, ApiErro
     Ok(xml.into())
 }
 
-/// A trust policy. Every statement of one says to whom it speaks, and none says of what: it is the role's own.
+/// Validates a trust policy: every statement has a principal, and none has a resource, since that
+/// is the role.
 fn trust<'a>(call: &RequestContext<'a>, parameter: &str) -> Result<&'a str, ApiError> {
     let document = call.parameters.required(parameter)?;
     if size(document) > MAX_TRUST {
@@ -94,7 +95,7 @@ fn trust<'a>(call: &RequestContext<'a>, parameter: &str) -> Result<&'a str, ApiE
     Ok(document)
 }
 
-/// The longest session, where the request says it.
+/// Returns the maximum session duration in the request.
 fn max_session(call: &RequestContext<'_>) -> Result<Option<u32>, ApiError> {
     let Some(asked) = call.parameters.number("MaxSessionDuration")? else {
         return Ok(None);
@@ -149,7 +150,7 @@ fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     whole(call, &role)
 }
 
-/// The role that the request names, if the caller may do `action` to it.
+/// Returns the role of a request, if the caller may perform `action` on it.
 fn allowed(call: &RequestContext<'_>, action: &str) -> Result<Arc<Role>, ApiError> {
     Named::<Role>::asked(call)?.authorized(call, action)
 }
@@ -169,7 +170,7 @@ fn list_roles(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     Ok(xml.into())
 }
 
-/// Changes the role, which must still be the one that the caller was allowed to change.
+/// Changes the role, which must be unchanged since the authorization.
 fn change(
     call: &RequestContext<'_>,
     known: &Role,
@@ -222,7 +223,7 @@ fn update_trust(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     Ok(ActionOutput::Empty)
 }
 
-/// `DeleteRole`: what hangs on the role must go first, as in AWS.
+/// `DeleteRole`: as in AWS, everything that depends on the role must be removed first.
 fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let role = allowed(call, "iam:DeleteRole")?;
     call.api.store().change(|draft: &mut Draft| {

@@ -1,4 +1,4 @@
-//! The policy simulator: what policies would say of requests that nobody makes.
+//! Policy simulator: evaluates policies for hypothetical requests.
 
 mod input;
 
@@ -22,7 +22,8 @@ use crate::xml::Xml;
 pub(super) use input::{Source, inputs, source};
 use input::{context, invalid, owner, parse, user};
 
-/// Both may take long: each has a thread of its own. (`ResourceHandlingOption` speaks of EC2's scenarios, which are not here.)
+/// Both may take long, so they run on a blocking thread. (`ResourceHandlingOption` applies to
+/// scenarios of EC2, which are not supported.)
 pub(super) const ACTIONS: &[Action] = &[
     Action::waits(
         "SimulateCustomPolicy",
@@ -59,17 +60,17 @@ pub(super) const ACTIONS: &[Action] = &[
     ),
 ];
 
-/// A simulation: what is the same for each of its requests.
+/// Parts of a simulation that all its requests share.
 struct Simulation<'a> {
     source: Option<Source>,
     inputs: Vec<&'a str>,
     boundary: Vec<&'a str>,
     resource_policy: Option<&'a str>,
-    /// Who the requests come from. Without one it is the account of the resource.
+    /// Caller of the requests; by default the account of the resource.
     caller: Option<Arn>,
     owner: Option<AccountId>,
     context: Context,
-    /// The names of the keys in the context, in lower case.
+    /// Lower-case names of the keys in the context.
     given: Vec<String>,
 }
 
@@ -107,7 +108,7 @@ impl<'a> Simulation<'a> {
                 "CallerArn must be given with a ResourcePolicy, unless PolicySourceArn is a user's.",
             ));
         }
-        // A group asks for nothing: any of its account would be one of its members.
+        // A group makes no requests: the caller could be any of its members.
         let of_source = source.as_ref().map(|source| match source.identity.kind() {
             Kind::User | Kind::Role => Ok(source.arn.clone()),
             Kind::Group => {
@@ -127,7 +128,7 @@ impl<'a> Simulation<'a> {
         })
     }
 
-    /// One result for each action on each resource.
+    /// Returns one result for each action on each resource.
     fn answer(&self, call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
         let actions = call.parameters.list("ActionNames");
         if actions.is_empty() {
@@ -157,7 +158,8 @@ impl<'a> Simulation<'a> {
         Ok(xml.into())
     }
 
-    /// The account that owns a resource: the one in its ARN, or that of the request, or the caller's.
+    /// Returns the owner of a resource: the account in its ARN, else that of the request, else the
+    /// caller's.
     fn resource_account(
         &self,
         call: &RequestContext<'_>,
@@ -224,7 +226,7 @@ impl<'a> Simulation<'a> {
         })
     }
 
-    /// The keys that the policies ask for and nobody gave, nor follow from who calls.
+    /// Returns the keys that policies use, but that are neither given nor implied by the caller.
     fn missing(&self, prepared: &Prepared) -> Vec<String> {
         const OF_ANY: [&str; 3] =
             ["aws:principalaccount", "aws:principalisawsservice", "aws:resourceaccount"];
@@ -247,7 +249,7 @@ impl<'a> Simulation<'a> {
         prepared.keys.iter().filter(absent).cloned().collect()
     }
 
-    /// Where a statement stands: id and type of its policy.
+    /// Returns the source of a statement: id and type of its policy.
     fn matched(&self, prepared: &Prepared, statement: &StatementName) -> (String, &'static str) {
         let name = statement.name.as_deref().unwrap_or_default();
         if statement.layer == Layer::Resource {
@@ -271,15 +273,15 @@ impl<'a> Simulation<'a> {
     }
 }
 
-/// The policies that bear on resources of one account.
+/// Policies that apply to resources of one account.
 struct Prepared {
     policies: PolicySet,
-    /// How many policies of the identity's layer are the source's own.
+    /// Number of the identity layer's policies that belong to the source.
     own: usize,
     bounded: bool,
     governed: bool,
     keys: Vec<String>,
-    /// The layers that can't be passed over.
+    /// Layers that must all allow a request.
     layers: Vec<Layer>,
 }
 
@@ -337,7 +339,7 @@ impl Prepared {
         })
     }
 
-    /// Whether all layers of a kind allow the request, and none denies it.
+    /// Returns true if all layers of a kind allow the request, and none denies it.
     fn permits(&self, request: &Request<'_>, kind: impl Fn(Layer) -> bool) -> bool {
         let applying = applying(request, &self.policies);
         let says = |layer: Layer, effect: Effect| {
@@ -350,12 +352,12 @@ impl Prepared {
     }
 }
 
-/// What one request would have come to.
+/// Result of one request.
 struct Outcome {
     action: String,
     resource: String,
     verdict: Verdict,
-    /// Id and type of the policies whose statements apply.
+    /// Ids and types of the policies whose statements match.
     matched: Vec<(String, &'static str)>,
     missing: Vec<String>,
     boundary: Option<bool>,

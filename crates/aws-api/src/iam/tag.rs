@@ -1,4 +1,4 @@
-//! Tags: of users, roles, policies and instance profiles.
+//! Tags of users, roles, policies and instance profiles.
 
 use super::entity::{Entity, Named, PAGING, current};
 use super::tag_set::{keys, read, remove, request_facts, set};
@@ -94,7 +94,7 @@ fn list<E: Entity>(
     found.tags().map_or_else(|| list_of(call, &Tags::new()), |tags| list_of(call, tags))
 }
 
-/// A page of tags.
+/// Returns the output for a page of tags.
 pub(super) fn list_of(call: &RequestContext<'_>, tags: &Tags) -> Result<ActionOutput, ApiError> {
     let page = PAGING.page(call, tags.iter().map(|(key, value)| (key.clone(), (key, value))))?;
     let mut xml = Xml::new();

@@ -6,7 +6,7 @@ use crate::context::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::xml::Xml;
 
-/// The most tags of one resource, and the most characters of a key and a value.
+/// Maximum number of tags of a resource, and maximum size of a key and a value in characters.
 /// Source: "IAM and AWS STS quotas" and "Rules for tagging in IAM and AWS STS" in the IAM user guide.
 const MAX_TAGS: usize = 50;
 
@@ -14,19 +14,19 @@ const MAX_KEY: usize = 128;
 
 const MAX_VALUE: usize = 256;
 
-/// Sets tags: one whose key differs by case alone is replaced.
+/// Sets tags; keys are compared without regard to case.
 pub(super) fn set(own: &mut Tags, new: &Tags) -> Result<(), ApiError> {
     own.retain(|key, _| !new.keys().any(|new| new.eq_ignore_ascii_case(key)));
     own.extend(new.clone());
     if own.len() > MAX_TAGS { Err(too_many()) } else { Ok(()) }
 }
 
-/// Takes tags away.
+/// Removes tags.
 pub(super) fn remove(own: &mut Tags, keys: &[String]) {
     own.retain(|key, _| !keys.iter().any(|gone| gone.eq_ignore_ascii_case(key)));
 }
 
-/// The keys of tags that are to go, checked.
+/// Returns the validated keys of tags to remove.
 pub(super) fn keys(call: &RequestContext<'_>) -> Result<Vec<String>, ApiError> {
     let keys: Vec<String> =
         call.parameters.list("TagKeys").into_iter().map(str::to_owned).collect();
@@ -40,7 +40,7 @@ pub(super) fn keys(call: &RequestContext<'_>) -> Result<Vec<String>, ApiError> {
     Ok(keys)
 }
 
-/// The tags that a request gives, checked.
+/// Returns the validated tags of a request.
 pub(super) fn read(call: &RequestContext<'_>) -> Result<Tags, ApiError> {
     let mut tags = Tags::new();
     for tag in call.parameters.structures("Tags") {
@@ -90,7 +90,7 @@ fn too_many() -> ApiError {
     ApiError::new("LimitExceeded", 409, "The number of tags has reached the maximum limit.")
 }
 
-/// The condition keys of what has these tags.
+/// Adds the condition keys of a resource with these tags.
 pub(super) fn resource_facts<'a>(mut target: Target<'a>, tags: Option<&Tags>) -> Target<'a> {
     for (key, value) in tags.into_iter().flatten() {
         target = target
@@ -100,7 +100,7 @@ pub(super) fn resource_facts<'a>(mut target: Target<'a>, tags: Option<&Tags>) ->
     target
 }
 
-/// The condition keys of a request that gives these tags.
+/// Adds the condition keys of a request with these tags.
 pub(super) fn request_facts<'a>(mut target: Target<'a>, tags: &Tags) -> Target<'a> {
     for (key, value) in tags {
         target = target.with(&format!("aws:RequestTag/{key}"), value.as_str());
@@ -111,7 +111,8 @@ pub(super) fn request_facts<'a>(mut target: Target<'a>, tags: &Tags) -> Target<'
     }
 }
 
-/// Whether the caller may make what `target` is, by `create`; and tag it, by `tag`, where it is to have tags from the start.
+/// Returns an error unless the caller may perform `create` on the target and, if there are tags,
+/// also `tag`.
 pub(super) fn authorize_creation(
     call: &RequestContext<'_>,
     [create, tag]: [&str; 2],
@@ -126,14 +127,14 @@ pub(super) fn authorize_creation(
     Ok(())
 }
 
-/// `Tags`, where there are any.
+/// Writes `Tags`, if there are any.
 pub(super) fn write_present(xml: &mut Xml, tags: &Tags) {
     if !tags.is_empty() {
         write(xml, tags);
     }
 }
 
-/// `Tags`, though there may be none.
+/// Writes `Tags`, even if there are none.
 pub(super) fn write(xml: &mut Xml, tags: &Tags) {
     xml.list("Tags", "member", tags, |xml, (key, value)| {
         xml.leaf("Key", key).leaf("Value", value);

@@ -1,4 +1,4 @@
-//! What the tests of IAM share.
+//! Fixtures of IAM's tests.
 
 use countersign_core::credentials::Credentials;
 use serde_json::json;
@@ -26,7 +26,7 @@ pub(super) fn refused(answer: &(u16, String), status: u16, code: &str) {
     );
 }
 
-/// An API, and whoever may do everything in it.
+/// API with an administrator.
 pub(super) struct Iam {
     pub(super) served: Served,
     pub(super) admin: Credentials,
@@ -66,7 +66,7 @@ impl Iam {
         refused(&self.call(&self.admin, action, parameters).await, status, code);
     }
 
-    /// Whether the user may list roles, which is how the tests see what policies do.
+    /// Returns true if the user may list roles, which shows the effect of policies.
     pub(super) async fn may_list(&self, key: &Credentials) -> bool {
         self.call(key, "ListRoles", &[]).await.0 == 200
     }
@@ -76,12 +76,12 @@ impl Iam {
     }
 }
 
-/// Percent-encoding by RFC 3986, where a form has a plus for a space.
+/// Encodes by RFC 3986: a form would encode a space as a plus.
 pub(super) fn encoded_as_iam(text: &str) -> String {
     encoded(text).replace('+', "%20").replace('*', "%2A")
 }
 
-/// A group with a member, as the store has them.
+/// Stores a group with a member.
 pub(super) fn group(iam: &Iam, name: &str, member: &str) {
     let made = iam.served.api.store().change(|draft| {
         let user = draft.users.get(&account_key(account().as_str(), member)).unwrap().clone();

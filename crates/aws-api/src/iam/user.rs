@@ -23,7 +23,8 @@ pub(super) const ACTIONS: &[Action] = &[
     Action::writes("DeleteUser", &["UserName"], delete),
 ];
 
-/// The most users of an account. Source: "IAM and AWS STS quotas" in the IAM user guide.
+/// Maximum number of users of an account.
+/// Source: "IAM and AWS STS quotas" in the IAM user guide.
 pub(super) const MAX_USERS: usize = 5000;
 
 fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
@@ -65,7 +66,7 @@ fn answered(call: &RequestContext<'_>, user: &User) -> Result<ActionOutput, ApiE
     Ok(xml.into())
 }
 
-/// The user that a request names, or the one who makes it.
+/// Returns the user named in a request, else the caller.
 pub(super) fn named_or_caller(call: &RequestContext<'_>) -> Result<Named<User>, ApiError> {
     match (call.parameters.text("UserName"), &call.identity()?.principal) {
         (Some(_), _) => Named::asked(call),
@@ -90,7 +91,7 @@ fn list_users(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     Ok(xml.into())
 }
 
-/// Whoever renames something must be allowed to on both names.
+/// `UpdateUser`: the caller must be authorized for both the old and the new name.
 fn update(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let name = call
         .parameters

@@ -1,4 +1,4 @@
-//! Versions of managed policies, and who has a policy.
+//! Versions of managed policies, and the entities of a policy.
 
 use super::entity::{PAGING, absent, date, encoded, path_prefix};
 use super::identity::{Identity, Kind};
@@ -10,7 +10,7 @@ use crate::xml::Xml;
 use countersign_authority::model::{PolicyVersion, seconds};
 use countersign_authority::store::Draft;
 
-/// The most versions of a policy. Source: "IAM and AWS STS quotas".
+/// Maximum number of versions of a policy. Source: "IAM and AWS STS quotas".
 pub(super) const MAX_VERSIONS: usize = 5;
 
 pub(super) const ACTIONS: &[Action] = &[
@@ -26,7 +26,7 @@ pub(super) const ACTIONS: &[Action] = &[
     ),
 ];
 
-/// One version; only some answers have its document.
+/// Writes a version; only some responses include its document.
 fn write(
     xml: &mut Xml,
     number: u32,
@@ -39,7 +39,7 @@ fn write(
     xml.leaf("IsDefaultVersion", is_default).leaf("CreateDate", date(version.created));
 }
 
-/// All versions, newest first, with their documents.
+/// Returns all versions with their documents, the newest first.
 pub(super) fn write_all(xml: &mut Xml, policy: &Managed) {
     let default = policy.default_version();
     xml.list(
@@ -52,7 +52,7 @@ pub(super) fn write_all(xml: &mut Xml, policy: &Managed) {
     );
 }
 
-/// The number that `VersionId` has behind its `v`.
+/// Returns the number after the `v` of `VersionId`.
 fn number(call: &RequestContext<'_>) -> Result<u32, ApiError> {
     let id = call.parameters.required("VersionId")?;
     let digits = id.strip_prefix('v').filter(|digits| !digits.starts_with(['0', '+']));
@@ -110,7 +110,7 @@ fn get(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
 
 fn list(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let (_, policy) = allowed(call, "iam:ListPolicyVersions")?;
-    // The newest comes first, and pages go by the order of their keys.
+    // Versions are listed newest first, but pages follow the order of their keys.
     let versions = policy.versions().into_iter().rev();
     let page = PAGING
         .page(call, versions.map(|version| (format!("{:010}", u32::MAX - version.0), version)))?;

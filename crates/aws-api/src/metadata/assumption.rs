@@ -1,4 +1,5 @@
-//! A role that an AWS service assumes for somebody: its trust policy alone decides, and has to name the service.
+//! Role sessions for AWS services: the role's trust policy alone decides, and must name the
+//! service.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,62 +14,62 @@ use crate::sts::grant::SessionParams;
 use crate::sts::role::{find, issue, target};
 use countersign_authority::model::{Role, Tags};
 
-/// Which role, by which service, for whom.
+/// Role, session and condition keys of an assumption.
 pub(super) struct Assumption<'a> {
-    /// The principal that the trust policy has to name.
+    /// Service principal that the trust policy must name.
     pub(super) service: &'static str,
-    /// The role's ARN.
+    /// ARN of the role.
     pub(super) role: &'a str,
-    /// The session's name.
+    /// Name of the session.
     pub(super) session: &'a str,
-    /// How long it lasts. A role's longest session does not limit what services assume. Source: "Update the maximum session
-    /// duration for a role" in the IAM user guide.
+    /// Lifetime of the session. A role's maximum session duration does not limit services.
+    /// Source: "Update the maximum session duration for a role" in the IAM user guide.
     pub(super) lifetime: Duration,
-    /// Tags of the session. All of them are transitive.
+    /// Tags of the session; all are transitive.
     pub(super) tags: Tags,
-    /// Condition keys of the request: `aws:SourceArn`.
+    /// Condition keys of the request, such as `aws:SourceArn`.
     pub(super) request: Vec<(&'static str, String)>,
-    /// Condition keys for as long as the session lasts: `ec2:RoleDelivery`.
+    /// Condition keys of the session, such as `ec2:RoleDelivery`.
     pub(super) facts: Vec<(&'static str, String)>,
 }
 
 impl Assumption<'_> {
-    /// Makes the session, if the role trusts the service with it.
+    /// Issues credentials if the role's trust policy allows it.
     ///
     /// # Errors
-    /// AWS's `AccessDenied`, for a role that is not there too.
+    /// `AccessDenied`, also for a role that does not exist.
     pub(super) fn make(
         self,
         call: &RequestContext<'_>,
     ) -> Result<(Arc<Role>, Credentials), ApiError> {
         let role = find(&call.state, self.role);
         let transitive = self.tags.keys().cloned().collect();
-        let terms = SessionParams {
+        let params = SessionParams {
             duration: self.lifetime,
             tags: self.tags,
             transitive,
             ..SessionParams::default()
         };
-        let mut target = terms.facts(target(role, self.role, self.session)?);
+        let mut target = params.add_condition_keys(target(role, self.role, self.session)?);
         for (key, value) in self.request {
             target = target.with(key, value);
         }
         let service = self.service.parse()?;
         call.authorize_external(&service, "sts:AssumeRole", &target)?;
-        for action in terms.further_actions() {
+        for action in params.additional_actions() {
             call.authorize_external(&service, action, &target)?;
         }
-        // One that is not there trusts nobody.
+        // A role that does not exist trusts no caller.
         let role =
-            role.ok_or_else(|| ApiError::new("AccessDenied", 403, "There is no such role."))?;
+            role.ok_or_else(|| ApiError::new("AccessDenied", 403, "The role does not exist."))?;
         let facts = self.facts.into_iter().map(|(key, value)| (key.to_owned(), value));
         let (credentials, _) =
-            issue(call, role, self.session, terms, |session| session.context_keys.extend(facts))?;
+            issue(call, role, self.session, params, |session| session.context_keys.extend(facts))?;
         Ok((Arc::clone(role), credentials))
     }
 }
 
-/// The members that the answers for containers and machines have in common.
+/// Returns the JSON members that the responses for containers and machines share.
 pub(super) fn members(credentials: &Credentials) -> Map<String, Value> {
     let token = credentials.session_token.as_ref().map(Secret::expose).unwrap_or_default();
     let pairs = [

@@ -1,9 +1,12 @@
-//! EC2's instance metadata service: what a machine is, and the credentials of its instance profile's role.
+//! EC2 instance metadata service: identity of a machine, and credentials of its instance profile's
+//! role.
 //!
-//! Everybody who reaches the address is the machine: it listens on an address of its own, and only where that was asked for. A
-//! session token has to be fetched first (IMDSv2), which no proxy and no web page does by accident.
+//! Every client that reaches the address is treated as the machine, so it has an address of its own
+//! and is off by default. A session token must be fetched first (IMDSv2): web pages and proxies do
+//! not do that by accident.
 //!
-//! Source: "Use the Instance Metadata Service to access instance metadata" and "Instance metadata categories" in the EC2 user guide.
+//! Source: "Use the Instance Metadata Service to access instance metadata" and "Instance metadata
+//! categories" in the EC2 user guide.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -27,10 +30,11 @@ use crate::response::{pretty, text};
 use countersign_authority::model::{InstanceProfile, instant, seconds};
 use countersign_authority::store::{State, account_key};
 
-/// What roles have to trust.
+/// Service that the roles have to trust.
 const SERVICE: &str = "ec2.amazonaws.com";
 
-/// How long the credentials last. Source: "IAM roles for Amazon EC2" in the EC2 user guide: six hours.
+/// Lifetime of the credentials.
+/// Source: "IAM roles for Amazon EC2" in the EC2 user guide: six hours.
 const LIFETIME: Duration = Duration::from_secs(6 * 3600);
 
 const TOKEN_PATH: &str = "/latest/api/token";
@@ -38,28 +42,28 @@ const CREDENTIALS_PATH: &str = "/latest/meta-data/iam/security-credentials";
 const TOKEN: &str = "x-aws-ec2-metadata-token";
 const TOKEN_TTL: &str = "x-aws-ec2-metadata-token-ttl-seconds";
 
-/// The longest that a token is good for, in seconds.
+/// Maximum lifetime of a token in seconds.
 const MAX_TTL: u64 = 21_600;
 
-/// The longest token that is looked at, in bytes: those made here have 64.
+/// Maximum size in bytes of a token; issued tokens have 64.
 const MAX_TOKEN: usize = 256;
 
-/// The machine that asks.
+/// Machine of a metadata service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
-    /// Its account.
+    /// Account of the machine.
     pub account: AccountId,
-    /// The name of its instance profile.
+    /// Name of its instance profile.
     pub profile: String,
-    /// Where it is.
+    /// Region of the machine.
     pub region: Region,
-    /// Whether requests without a token are answered (IMDSv1). Then every web page and every proxy that can be had to ask for a
-    /// URL gets the credentials.
+    /// Allows requests without a token (IMDSv1). Every web page and proxy that can be made to fetch
+    /// a URL then gets the credentials.
     pub version_one: bool,
 }
 
 impl Machine {
-    /// `i-` and 17 hexadecimal digits: always the same for a profile.
+    /// Returns `i-` and 17 hexadecimal digits, always the same for a profile.
     fn id(&self) -> String {
         let name = format!("{}/{}/{}", self.account, self.region, self.profile);
         let hex: String = digest(&SHA256, name.as_bytes())
@@ -71,56 +75,56 @@ impl Machine {
     }
 }
 
-/// The metadata service of one machine.
+/// Metadata service of one machine.
 #[derive(Debug)]
 pub(crate) struct Imds {
     pub(crate) api: Arc<Api>,
     pub(crate) machine: Machine,
 }
 
-/// What is answered instead of an answer: a status.
-type Refusal = u16;
+/// HTTP status of an error.
+type Status = u16;
 
 impl Imds {
     pub(crate) fn respond(&self, received: &ReceivedRequest) -> Response<String> {
-        let visit = match MetadataRequest::new(&self.api, received) {
-            Ok(visit) => MetadataRequest { region: self.machine.region.clone(), ..visit },
+        let request = match MetadataRequest::new(&self.api, received) {
+            Ok(request) => MetadataRequest { region: self.machine.region.clone(), ..request },
             Err(error) => return text(error.status, &error.message),
         };
-        if !is_own(&visit) {
+        if !is_addressed_to_machine(&request) {
             return text(403, "Forbidden: the Host is neither an address nor localhost");
         }
         let path = received.head.uri.path();
-        let answered =
-            if path == TOKEN_PATH { self.token(&visit) } else { self.metadata(&visit, path) };
-        let mut response = answered.unwrap_or_else(|status| text(status, reason(status)));
+        let result =
+            if path == TOKEN_PATH { self.token(&request) } else { self.metadata(&request, path) };
+        let mut response = result.unwrap_or_else(|status| text(status, reason(status)));
         response.headers_mut().insert(header::SERVER, HeaderValue::from_static("EC2ws"));
         response
     }
 
-    /// `PUT /latest/api/token`. Nothing is remembered of a token: when it ends is sealed in it.
-    fn token(&self, visit: &MetadataRequest<'_>) -> Result<Response<String>, Refusal> {
-        if visit.received.head.headers.contains_key("x-forwarded-for") {
+    /// `PUT /latest/api/token`. Tokens are stateless: the expiry is sealed in the token.
+    fn token(&self, request: &MetadataRequest<'_>) -> Result<Response<String>, Status> {
+        if request.received.head.headers.contains_key("x-forwarded-for") {
             return Err(403);
         }
-        if !visit.is(&Method::PUT) {
+        if !request.is(&Method::PUT) {
             return Err(405);
         }
-        let asked = visit
+        let requested = request
             .header(TOKEN_TTL)
             .filter(|ttl| ttl.len() <= 5 && ttl.bytes().all(|byte| byte.is_ascii_digit()));
-        let ttl: u64 = asked
+        let ttl: u64 = requested
             .and_then(|ttl| ttl.parse().ok())
             .filter(|ttl| (1..=MAX_TTL).contains(ttl))
             .ok_or(400_u16)?;
-        let end = visit.now + Duration::from_secs(ttl);
-        let token = visit
+        let end = request.now + Duration::from_secs(ttl);
+        let token = request
             .api
             .store()
             .sealing()
             .seal(seconds(end).to_string().as_bytes(), &self.purpose())
             .map_err(|error| {
-                tracing::error!(%error, "a metadata token can't be sealed");
+                tracing::error!(%error, "cannot seal a metadata token");
                 500_u16
             })?;
         let mut response = text(200, &token);
@@ -130,17 +134,19 @@ impl Imds {
 
     fn metadata(
         &self,
-        visit: &MetadataRequest<'_>,
+        request: &MetadataRequest<'_>,
         path: &str,
-    ) -> Result<Response<String>, Refusal> {
-        let tokens = visit.received.head.headers.get_all(TOKEN).iter().count();
+    ) -> Result<Response<String>, Status> {
+        let tokens = request.received.head.headers.get_all(TOKEN).iter().count();
         let version_one = tokens == 0 && self.machine.version_one;
         if !version_one
-            && !visit.header(TOKEN).is_some_and(|token| self.is_good(token, visit.api, visit.now))
+            && !request
+                .header(TOKEN)
+                .is_some_and(|token| self.is_valid(token, request.api, request.now))
         {
             return Err(401);
         }
-        if !visit.is(&Method::GET) {
+        if !request.is(&Method::GET) {
             return Err(405);
         }
         let region = &self.machine.region;
@@ -149,28 +155,28 @@ impl Imds {
             "/latest/meta-data/placement/region" => Ok(text(200, region.as_str())),
             "/latest/meta-data/placement/availability-zone" => Ok(text(200, &format!("{region}a"))),
             "/latest/dynamic/instance-identity/document" => Ok(pretty(&self.document())),
-            "/latest/meta-data/iam/info" => Ok(pretty(&self.info(visit)?)),
-            CREDENTIALS_PATH => Ok(text(200, &self.role(&visit.state)?.1)),
+            "/latest/meta-data/iam/info" => Ok(pretty(&self.info(request)?)),
+            CREDENTIALS_PATH => Ok(text(200, &self.role(&request.state)?.1)),
             path => {
-                let asked = path
+                let requested = path
                     .strip_prefix(CREDENTIALS_PATH)
                     .and_then(|rest| rest.strip_prefix('/'))
                     .ok_or(404_u16)?;
                 Ok(pretty(&self.credentials(
-                    visit,
-                    asked,
+                    request,
+                    requested,
                     if version_one { "1.0" } else { "2.0" },
                 )?))
             }
         }
     }
 
-    /// What a token is sealed for: another machine's, or a session's, is none.
+    /// Returns the purpose of the seal: tokens of other machines and session tokens are invalid.
     fn purpose(&self) -> Vec<u8> {
         format!("imds/{}", self.machine.id()).into_bytes()
     }
 
-    fn is_good(&self, token: &str, api: &Api, now: SystemTime) -> bool {
+    fn is_valid(&self, token: &str, api: &Api, now: SystemTime) -> bool {
         if token.len() > MAX_TOKEN {
             return false;
         }
@@ -179,8 +185,8 @@ impl Imds {
         end.is_some_and(|end| now < instant(end))
     }
 
-    /// The instance profile, and the role in it.
-    fn role(&self, state: &State) -> Result<(Arc<InstanceProfile>, String), Refusal> {
+    /// Returns the instance profile and the name of its role.
+    fn role(&self, state: &State) -> Result<(Arc<InstanceProfile>, String), Status> {
         let profile = state
             .profiles
             .get(&account_key(self.machine.account.as_str(), &self.machine.profile))
@@ -198,22 +204,22 @@ impl Imds {
             .map_or("aws", |account| account.partition.as_str())
     }
 
-    fn info(&self, visit: &MetadataRequest<'_>) -> Result<Value, Refusal> {
-        let (profile, _) = self.role(&visit.state)?;
-        let partition = self.partition(&visit.state);
+    fn info(&self, request: &MetadataRequest<'_>) -> Result<Value, Status> {
+        let (profile, _) = self.role(&request.state)?;
+        let partition = self.partition(&request.state);
         let arn = format!(
             "arn:{partition}:iam::{}:instance-profile{}{}",
             profile.account, profile.path, profile.name
         );
         Ok(json!({
             "Code": "Success",
-            "LastUpdated": rfc3339(visit.now),
+            "LastUpdated": rfc3339(request.now),
             "InstanceProfileArn": arn,
             "InstanceProfileId": profile.unique_id,
         }))
     }
 
-    /// The instance identity document, as far as there is something to say.
+    /// Returns the instance identity document, with the members that apply here.
     fn document(&self) -> Value {
         json!({
             "version": "2017-09-30",
@@ -226,17 +232,17 @@ impl Imds {
 
     fn credentials(
         &self,
-        visit: &MetadataRequest<'_>,
-        asked: &str,
+        request: &MetadataRequest<'_>,
+        requested: &str,
         delivery: &str,
-    ) -> Result<Value, Refusal> {
-        let (_, name) = self.role(&visit.state)?;
-        if name != asked {
+    ) -> Result<Value, Status> {
+        let (_, name) = self.role(&request.state)?;
+        if name != requested {
             return Err(404);
         }
         let (partition, Machine { account, region, .. }) =
-            (self.partition(&visit.state), &self.machine);
-        let path = visit
+            (self.partition(&request.state), &self.machine);
+        let path = request
             .state
             .roles
             .get(&account_key(account.as_str(), &name))
@@ -259,29 +265,30 @@ impl Imds {
                 ),
             ],
         };
-        let made = assumption.make(&visit.context());
-        let mut value = match &made {
+        let result = assumption.make(&request.context());
+        let mut value = match &result {
             Ok((_, credentials)) => members(credentials),
-            // It is no error of HTTP's on EC2 either: clients look at the code.
+            // Not an HTTP error on EC2 either: clients check the code.
             Err(ApiError { code: "AccessDenied", .. }) => {
                 return Ok(json!({
                     "Code": "AssumeRoleUnauthorizedAccess",
                     "Message": format!("EC2 cannot assume the role {name}: its trust policy does not allow {SERVICE} to."),
-                    "LastUpdated": rfc3339(visit.now),
+                    "LastUpdated": rfc3339(request.now),
                 }));
             }
             Err(_) => return Err(500),
         };
         value.insert("Code".to_owned(), "Success".into());
-        value.insert("LastUpdated".to_owned(), rfc3339(visit.now).into());
+        value.insert("LastUpdated".to_owned(), rfc3339(request.now).into());
         value.insert("Type".to_owned(), "AWS-HMAC".into());
         Ok(value.into())
     }
 }
 
-/// Whether the request was sent to the machine itself: a web page whose name was turned to this address names itself here.
-fn is_own(visit: &MetadataRequest<'_>) -> bool {
-    let host = visit.header("host").unwrap_or_default();
+/// Returns true if the request is addressed to the machine itself: a web page that resolves its own
+/// name to this address (DNS rebinding) sends that name as the host.
+fn is_addressed_to_machine(request: &MetadataRequest<'_>) -> bool {
+    let host = request.header("host").unwrap_or_default();
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => host.rsplit_once(':').map_or(host, |(name, _)| name),
@@ -289,7 +296,7 @@ fn is_own(visit: &MetadataRequest<'_>) -> bool {
     name == "localhost" || name.parse::<IpAddr>().is_ok()
 }
 
-fn reason(status: Refusal) -> &'static str {
+fn reason(status: Status) -> &'static str {
     match status {
         400 => "Bad Request",
         401 => "Unauthorized",

@@ -1,7 +1,9 @@
-//! The EKS Pod Identity agent: a pod's service account token for the credentials of the role that is associated with the account.
+//! EKS Pod Identity agent: exchanges a pod's service account token for credentials of the role that
+//! is associated with the service account.
 //!
-//! Source: "Learn how EKS Pod Identity grants pods access to AWS services" in the EKS user guide, AssumeRoleForPodIdentity in the EKS
-//! Auth API reference, and aws/eks-pod-identity-agent, `pkg/handlers` and `pkg/errors`, for the form of answers and errors.
+//! Source: "Learn how EKS Pod Identity grants pods access to AWS services" in the EKS user guide
+//! and AssumeRoleForPodIdentity in the EKS Auth API reference; for the form of responses and
+//! errors, aws/eks-pod-identity-agent, `pkg/handlers` and `pkg/errors`.
 
 use std::time::Duration;
 
@@ -16,26 +18,28 @@ use countersign_authority::model::{ServiceAccount, Tags};
 use countersign_authority::oidc::jwt::{self, TokenError, Validation};
 use countersign_authority::store::account_key;
 
-/// What roles have to trust.
+/// Service that the roles have to trust.
 const SERVICE: &str = "pods.eks.amazonaws.com";
 
-/// The one cluster that the issuer's service accounts are in.
+/// Name of the cluster that all service accounts are in.
 const CLUSTER: &str = "countersign";
 
-/// How long the credentials last. Source: "Understand how EKS Pod Identity works" in the EKS user guide: six hours.
+/// Lifetime of the credentials.
+/// Source: "Understand how EKS Pod Identity works" in the EKS user guide: six hours.
 const LIFETIME: Duration = Duration::from_secs(6 * 3600);
 
 /// `GET /v1/credentials`
-pub(super) fn credentials(visit: &MetadataRequest<'_>) -> Response<String> {
-    if !visit.is(&Method::GET) {
+pub(super) fn credentials(request: &MetadataRequest<'_>) -> Response<String> {
+    if !request.is(&Method::GET) {
         return plain(405, "Method Not Allowed");
     }
-    let Some(token) =
-        visit.header("authorization").filter(|token| !token.is_empty() && token.len() <= MAX_TOKEN)
+    let Some(token) = request
+        .header("authorization")
+        .filter(|token| !token.is_empty() && token.len() <= MAX_TOKEN)
     else {
         return plain(400, "Service account token cannot be empty");
     };
-    match exchange(visit, token) {
+    match exchange(request, token) {
         Ok(answer) => json(200, &answer),
         Err(error) => {
             let fault = if error.status < 500 { "client" } else { "server" };
@@ -44,15 +48,15 @@ pub(super) fn credentials(visit: &MetadataRequest<'_>) -> Response<String> {
     }
 }
 
-/// A pod, as its token proves it.
+/// Pod that a token authenticates.
 struct Pod {
     account: std::sync::Arc<ServiceAccount>,
     name: String,
     uid: String,
 }
 
-fn exchange(visit: &MetadataRequest<'_>, token: &str) -> Result<serde_json::Value, ApiError> {
-    let pod = prove(visit, token)?;
+fn exchange(request: &MetadataRequest<'_>, token: &str) -> Result<serde_json::Value, ApiError> {
+    let pod = authenticate(request, token)?;
     let role = pod.account.pod_identity_role.clone().ok_or_else(|| {
         // Source: "Errors" of AssumeRoleForPodIdentity.
         let (namespace, name) = (&pod.account.namespace, &pod.account.name);
@@ -64,9 +68,9 @@ fn exchange(visit: &MetadataRequest<'_>, token: &str) -> Result<serde_json::Valu
     })?;
     let account = role.split(':').nth(4).unwrap_or_default().to_owned();
     let partition =
-        visit.state.accounts.get(&account).map_or("aws", |account| account.partition.as_str());
-    let cluster = format!("arn:{partition}:eks:{}:{account}:cluster/{CLUSTER}", visit.region);
-    let call = visit.context();
+        request.state.accounts.get(&account).map_or("aws", |account| account.partition.as_str());
+    let cluster = format!("arn:{partition}:eks:{}:{account}:cluster/{CLUSTER}", request.region);
+    let call = request.context();
     let assumption = Assumption {
         service: SERVICE,
         role: &role,
@@ -77,7 +81,7 @@ fn exchange(visit: &MetadataRequest<'_>, token: &str) -> Result<serde_json::Valu
         facts: Vec::new(),
     };
     let (_, credentials) = assumption.make(&call).map_err(|error| match error.code {
-        // EKS Auth has its own name, and status, for what the trust policy refuses.
+        // EKS Auth has its own code and status for denials by the trust policy.
         "AccessDenied" => ApiError::new(
             "AccessDeniedException",
             400,
@@ -90,25 +94,25 @@ fn exchange(visit: &MetadataRequest<'_>, token: &str) -> Result<serde_json::Valu
     Ok(answer.into())
 }
 
-/// The service account and pod that a token of the authority's own issuer names.
-fn prove(visit: &MetadataRequest<'_>, token: &str) -> Result<Pod, ApiError> {
-    let refused = |error: &TokenError| {
-        tracing::info!(%error, "a pod's token was refused");
+/// Returns the service account and pod of a token of the authority's own issuer.
+fn authenticate(request: &MetadataRequest<'_>, token: &str) -> Result<Pod, ApiError> {
+    let rejected = |error: &TokenError| {
+        tracing::info!(%error, "service account token rejected");
         let code = if matches!(error, TokenError::Expired) {
             "ExpiredTokenException"
         } else {
             "InvalidTokenException"
         };
-        ApiError::new(code, 400, &format!("The service account token was refused: {error}"))
+        ApiError::new(code, 400, &format!("The service account token is invalid: {error}"))
     };
-    let unverified = jwt::parse(token).map_err(|error| refused(&error))?;
-    let keys = public_keys(&visit.state).map_err(|error| ApiError::internal(&error))?;
+    let unverified = jwt::parse(token).map_err(|error| rejected(&error))?;
+    let keys = public_keys(&request.state).map_err(|error| ApiError::internal(&error))?;
     let expected = Validation {
-        issuer: &visit.api.issuer,
+        issuer: &request.api.issuer,
         audiences: &[POD_IDENTITY_AUDIENCE],
-        now: visit.now,
+        now: request.now,
     };
-    let claims = unverified.verify(&keys, expected).map_err(|error| refused(&error))?;
+    let claims = unverified.verify(&keys, expected).map_err(|error| rejected(&error))?;
     let unbound = || {
         ApiError::new(
             "InvalidTokenException",
@@ -121,18 +125,18 @@ fn prove(visit: &MetadataRequest<'_>, token: &str) -> Result<Pod, ApiError> {
         .strip_prefix(SUBJECT_PREFIX)
         .and_then(|account| account.split_once(':'))
         .ok_or_else(unbound)?;
-    // Looked at once the signature has been.
+    // Read only after the signature is verified.
     let pod =
         unverified.claim("kubernetes.io").and_then(|bound| bound.get("pod")).ok_or_else(unbound)?;
     let text = |member: &str| {
         pod.get(member).and_then(serde_json::Value::as_str).map(str::to_owned).ok_or_else(unbound)
     };
     let account =
-        visit.state.service_accounts.get(&account_key(namespace, name)).ok_or_else(|| {
+        request.state.service_accounts.get(&account_key(namespace, name)).ok_or_else(|| {
             ApiError::new(
                 "ResourceNotFoundException",
                 404,
-                &format!("There is no service account {namespace}/{name}"),
+                &format!("Service account {namespace}/{name} not found"),
             )
         })?;
     Ok(Pod { account: std::sync::Arc::clone(account), name: text("name")?, uid: text("uid")? })
@@ -151,7 +155,8 @@ fn tags(pod: &Pod, cluster: &str) -> Tags {
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
-/// `eks-CLUSTER-POD-UUID`, of which the pod's name gives way. Source: `assumeRoleId` in the EKS Auth API reference.
+/// Returns `eks-CLUSTER-POD-UUID`, with the pod's name truncated to fit.
+/// Source: `assumeRoleId` in the EKS Auth API reference.
 fn session_name(pod: &str) -> Result<String, ApiError> {
     let (id, word) = (countersign_authority::random::uuid()?, |character: &char| {
         character.is_ascii_alphanumeric() || "_+=,.@-".contains(*character)

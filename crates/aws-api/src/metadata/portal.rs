@@ -1,7 +1,8 @@
-//! The SSO portal: an access token for the credentials of the roles that were granted to its person.
+//! SSO portal: exchanges an access token for credentials of the roles granted to a user.
 //!
-//! On AWS a permission set's role trusts IAM Identity Center's SAML provider. Here the grant itself is the right, which only the
-//! owner of the store can make: the role's trust policy is not asked.
+//! On AWS, the role of a permission set trusts IAM Identity Center's SAML provider. Here the grant
+//! itself allows the session, and only the owner of the store can create grants: the role's trust
+//! policy is not evaluated.
 //!
 //! Source: AWS SSO Portal API reference.
 
@@ -24,22 +25,23 @@ pub(super) const ACCOUNTS_PATH: &str = "/assignment/accounts";
 pub(super) const ROLES_PATH: &str = "/assignment/roles";
 pub(super) const LOGOUT_PATH: &str = "/logout";
 
-/// Where the access token is.
+/// Header of the access token.
 const TOKEN: &str = "x-amz-sso_bearer_token";
 
 /// `GetRoleCredentials`
-pub(super) fn credentials(visit: &MetadataRequest<'_>) -> Response<String> {
-    respond(visit, &Method::GET, |grant| {
-        let (role, account) = (required(visit, "role_name")?, required(visit, "account_id")?);
+pub(super) fn credentials(request: &MetadataRequest<'_>) -> Response<String> {
+    respond(request, &Method::GET, |grant| {
+        let (role, account) = (required(request, "role_name")?, required(request, "account_id")?);
         let granted = grant.roles.iter().find(|arn| parts(arn) == Some((account, role)));
         let arn = granted.ok_or_else(|| missing("No access to this role in this account."))?;
-        let role = find(&visit.state, arn).ok_or_else(|| missing("The role has gone."))?;
-        let call = visit.context();
-        let terms = SessionParams {
+        let role =
+            find(&request.state, arn).ok_or_else(|| missing("The role no longer exists."))?;
+        let call = request.context();
+        let params = SessionParams {
             duration: std::time::Duration::from_secs(u64::from(role.max_session)),
             ..SessionParams::default()
         };
-        let (credentials, _) = issue(&call, role, &grant.user, terms, |_| {})?;
+        let (credentials, _) = issue(&call, role, &grant.user, params, |_| {})?;
         let milliseconds =
             credentials.expires.map_or(0, countersign_authority::model::seconds) * 1000;
         Ok(json!({ "roleCredentials": {
@@ -52,8 +54,8 @@ pub(super) fn credentials(visit: &MetadataRequest<'_>) -> Response<String> {
 }
 
 /// `ListAccounts`, all on one page.
-pub(super) fn accounts(visit: &MetadataRequest<'_>) -> Response<String> {
-    respond(visit, &Method::GET, |grant| {
+pub(super) fn accounts(request: &MetadataRequest<'_>) -> Response<String> {
+    respond(request, &Method::GET, |grant| {
         let mut ids: Vec<&str> =
             grant.roles.iter().filter_map(|arn| parts(arn)).map(|(account, _)| account).collect();
         ids.sort_unstable();
@@ -64,9 +66,9 @@ pub(super) fn accounts(visit: &MetadataRequest<'_>) -> Response<String> {
 }
 
 /// `ListAccountRoles`, all on one page.
-pub(super) fn roles(visit: &MetadataRequest<'_>) -> Response<String> {
-    respond(visit, &Method::GET, |grant| {
-        let account = required(visit, "account_id")?;
+pub(super) fn roles(request: &MetadataRequest<'_>) -> Response<String> {
+    respond(request, &Method::GET, |grant| {
+        let account = required(request, "account_id")?;
         let own = grant.roles.iter().filter_map(|arn| parts(arn)).filter(|(of, _)| *of == account);
         Ok(
             json!({ "roleList": own.map(|(account, role)| json!({ "roleName": role, "accountId": account })).collect::<Vec<_>>() }),
@@ -74,10 +76,10 @@ pub(super) fn roles(visit: &MetadataRequest<'_>) -> Response<String> {
     })
 }
 
-/// `Logout`: the token is good for nothing from now on. Sessions that came of it go on, as on AWS.
-pub(super) fn logout(visit: &MetadataRequest<'_>) -> Response<String> {
-    respond(visit, &Method::POST, |grant| {
-        visit
+/// `Logout` invalidates the token. Sessions that it created stay valid, as on AWS.
+pub(super) fn logout(request: &MetadataRequest<'_>) -> Response<String> {
+    respond(request, &Method::POST, |grant| {
+        request
             .api
             .store()
             .change(|draft| Ok::<_, StoreError>(draft.remove::<PortalGrant>(&grant.token_hash)))?;
@@ -86,13 +88,13 @@ pub(super) fn logout(visit: &MetadataRequest<'_>) -> Response<String> {
 }
 
 fn respond(
-    visit: &MetadataRequest<'_>,
+    request: &MetadataRequest<'_>,
     method: &Method,
     act: impl FnOnce(&PortalGrant) -> Result<Value, ApiError>,
 ) -> Response<String> {
-    let answer = match visit.is(method) {
-        true => grant(visit).and_then(|grant| act(&grant)),
-        false => Err(invalid("This is to be asked by another method.")),
+    let answer = match request.is(method) {
+        true => grant(request).and_then(|grant| act(&grant)),
+        false => Err(invalid("Method not allowed.")),
     };
     match answer {
         Ok(value) => response::json(200, &value),
@@ -100,29 +102,30 @@ fn respond(
     }
 }
 
-/// What the access token's person was granted.
-fn grant(visit: &MetadataRequest<'_>) -> Result<Arc<PortalGrant>, ApiError> {
+/// Returns the grant of the access token.
+fn grant(request: &MetadataRequest<'_>) -> Result<Arc<PortalGrant>, ApiError> {
     let unauthorized =
         || ApiError::new("UnauthorizedException", 401, "Session token not found or invalid");
-    let token = visit
+    let token = request
         .header(TOKEN)
         .filter(|token| !token.is_empty() && token.len() <= MAX_TOKEN)
         .ok_or_else(unauthorized)?;
-    let grant = visit.state.portal.get(&token_hash(token)).ok_or_else(unauthorized)?;
-    if visit.now >= instant(grant.expires) {
+    let grant = request.state.portal.get(&token_hash(token)).ok_or_else(unauthorized)?;
+    if request.now >= instant(grant.expires) {
         return Err(unauthorized());
     }
     Ok(Arc::clone(grant))
 }
 
-/// The account and name in a role's ARN. The name is the whole of it: a permission set is called as its role is.
+/// Returns the account and name of a role's ARN. The portal names permission sets after their
+/// roles.
 fn parts(arn: &str) -> Option<(&str, &str)> {
     let (account, resource) = arn.strip_prefix("arn:")?.split_once(":iam::")?.1.split_once(':')?;
     Some((account, resource.strip_prefix("role/")?.rsplit('/').next()?))
 }
 
-fn required<'a>(visit: &'a MetadataRequest<'_>, name: &str) -> Result<&'a str, ApiError> {
-    visit.parameters.text(name).ok_or_else(|| invalid(&format!("{name} is missing")))
+fn required<'a>(request: &'a MetadataRequest<'_>, name: &str) -> Result<&'a str, ApiError> {
+    request.parameters.text(name).ok_or_else(|| invalid(&format!("{name} is missing")))
 }
 
 fn invalid(message: &str) -> ApiError {

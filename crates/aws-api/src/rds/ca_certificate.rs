@@ -4,22 +4,22 @@ use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-/// What the API calls it.
+/// Name of the CA certificate in the API.
 pub(crate) const NAME: &str = "countersign-ca";
 
-/// What is said of the CA's certificate.
+/// Attributes of the CA's certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Certificate {
-    /// SHA-1 of the certificate, in hexadecimal.
+    /// SHA-1 of the certificate in hexadecimal.
     pub(crate) thumbprint: String,
-    /// RFC 3339.
+    /// Start of the validity (RFC 3339).
     pub(crate) from: String,
-    /// RFC 3339.
+    /// End of the validity (RFC 3339).
     pub(crate) until: String,
 }
 
 impl Certificate {
-    /// Reads the first certificate of a PEM file; none where there is none.
+    /// Reads the first certificate of a PEM file; `None` if there is none.
     pub(crate) fn from_pem(pem: &str) -> Option<Self> {
         let (_, rest) = pem.split_once("-----BEGIN CERTIFICATE-----")?;
         let (body, _) = rest.split_once("-----END CERTIFICATE-----")?;
@@ -32,7 +32,7 @@ impl Certificate {
     }
 }
 
-/// One element of DER: its tag, what is in it, and what comes behind it.
+/// Splits DER into the first element's tag, its content, and the rest.
 fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (tag, rest) = bytes.split_first()?;
     let (first, rest) = rest.split_first()?;
@@ -44,17 +44,18 @@ fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
         }
         _ => return None,
     };
-    let (inside, behind) = rest.split_at_checked(length)?;
-    Some((*tag, inside, behind))
+    let (content, rest) = rest.split_at_checked(length)?;
+    Some((*tag, content, rest))
 }
 
-/// The validity of a certificate. Source: RFC 5280, section 4.1.
+/// Returns the validity of a certificate.
+/// Source: RFC 5280, section 4.1.
 fn validity(der: &[u8]) -> Option<(String, String)> {
     let (_, certificate, _) = element(der)?;
     let (_, mut fields, _) = element(certificate)?;
-    // The version is [0], and may be absent.
-    if let Some((0xa0, _, behind)) = element(fields) {
-        fields = behind;
+    // The version, [0], is optional.
+    if let Some((0xa0, _, rest)) = element(fields) {
+        fields = rest;
     }
     // Serial number, signature algorithm and issuer.
     for _ in 0..3 {
@@ -67,7 +68,8 @@ fn validity(der: &[u8]) -> Option<(String, String)> {
     Some((from, time(kind, until)?))
 }
 
-/// A `UTCTime` or `GeneralizedTime` as RFC 3339. Source: RFC 5280, section 4.1.2.5.
+/// Converts a `UTCTime` or `GeneralizedTime` to RFC 3339.
+/// Source: RFC 5280, section 4.1.2.5.
 fn time(kind: u8, bytes: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(bytes).ok()?.strip_suffix('Z')?;
     let whole = match kind {

@@ -1,4 +1,5 @@
-//! The CA that signs the servers' certificates: clients verify servers by it, as by `rds-ca-rsa2048-g1` on AWS.
+//! Certificate authority of the servers: clients verify servers with it, as with
+//! `rds-ca-rsa2048-g1` on AWS.
 
 use super::ca_certificate::NAME;
 use super::request::{AccountRegion, ConditionKeys, authorize, filters, page};
@@ -7,7 +8,7 @@ use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::xml::Xml;
 
-/// Refuses another CA than the one that there is.
+/// Returns an error for another CA than the existing one.
 pub(crate) fn check(call: &RequestContext<'_>) -> Result<(), ApiError> {
     match call.parameters.text("CACertificateIdentifier") {
         Some(name) if name != NAME || call.api.jobs.certificate().is_none() => Err(not_found(name)),

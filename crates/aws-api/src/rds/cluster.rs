@@ -1,7 +1,9 @@
-//! Clusters: instances that share a resource id, a master user and a switch for IAM authentication. The first is written to.
+//! Clusters: instances that share a resource id, a master user and the setting of IAM
+//! authentication. The first member is the writer.
 //!
-//! An endpoint of AWS's model is a host without a port. Here the members share their hosts and differ by their ports: an endpoint
-//! whose port is not the cluster's `Port` is given as `host:port`, so that nobody reaches the writer by a reader's name.
+//! In AWS's model, an endpoint is a host without a port. Here, members share a host and differ by
+//! their ports: an endpoint whose port is not the cluster's `Port` is written as `host:port`, so
+//! that a client of the reader endpoint does not connect to the writer.
 
 pub(crate) mod change;
 pub(crate) mod endpoint;
@@ -21,9 +23,10 @@ use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::xml::Xml;
 
-/// Settings that an answer gives where nobody gave them.
+/// Default values of settings in responses.
 const DEFAULT_SETTINGS: [(&str, &str); 6] = [
-    // Aurora's storage has no size of its own. Source: the AWS CLI's examples of create-db-cluster.
+    // Aurora's storage has no fixed size.
+    // Source: the AWS CLI's examples of create-db-cluster.
     ("AllocatedStorage", "1"),
     ("AutoMinorVersionUpgrade", "true"),
     ("BackupRetentionPeriod", "1"),
@@ -32,7 +35,8 @@ const DEFAULT_SETTINGS: [(&str, &str); 6] = [
     ("PreferredMaintenanceWindow", "sun:05:00-sun:05:30"),
 ];
 
-/// Lists that are always empty here, and that AWS always request_tags: clients go through them without asking whether they are there.
+/// Lists that are always empty here. AWS always sends them, and clients iterate without checking
+/// for their presence.
 const EMPTY_LISTS: [&str; 5] = [
     "AssociatedRoles",
     "AvailabilityZones",
@@ -41,7 +45,7 @@ const EMPTY_LISTS: [&str; 5] = [
     "VpcSecurityGroups",
 ];
 
-/// The cluster that a request is about, if the caller may do `action` to it.
+/// Returns the cluster of a request, if the caller may perform `action` on it.
 pub(crate) fn authorized(
     call: &RequestContext<'_>,
     action: &str,
@@ -96,7 +100,7 @@ pub(crate) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
     Ok(xml.into())
 }
 
-/// What an action answers of the cluster that it is about, as it is now.
+/// Returns the output for a cluster, with its current state.
 pub(crate) fn current_output(
     call: &RequestContext<'_>,
     name: &str,
@@ -112,12 +116,12 @@ pub(crate) fn output(state: &State, scope: &AccountRegion, cluster: &DbCluster) 
     xml.into()
 }
 
-/// As an answer names an endpoint beside the cluster's port.
+/// Formats an endpoint for a response that has the cluster's port.
 fn named(at: &Endpoint, port: Option<u16>) -> String {
     if port == Some(at.port) { at.host.to_string() } else { format!("{}:{}", at.host, at.port) }
 }
 
-/// Writes a `DBCluster`. Source of names: the model of the RDS API, as botocore has it.
+/// Writes a `DBCluster`. Source of names: botocore's model of the RDS API.
 fn write(xml: &mut Xml, state: &State, scope: &AccountRegion, cluster: &DbCluster) {
     let writer = writer_endpoint(state, cluster);
     let port = writer.as_ref().map(|writer| writer.port);

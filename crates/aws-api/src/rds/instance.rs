@@ -1,4 +1,4 @@
-//! Database instances: what is known of them, and how it is output.
+//! Database instances: lookup and output.
 
 pub(crate) mod change;
 pub(crate) mod create;
@@ -20,7 +20,7 @@ use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::xml::Xml;
 
-/// Settings that an answer gives where nobody gave them.
+/// Default values of settings in responses.
 const DEFAULT_SETTINGS: [(&str, &str); 8] = [
     ("AllocatedStorage", "20"),
     ("AutoMinorVersionUpgrade", "true"),
@@ -32,7 +32,8 @@ const DEFAULT_SETTINGS: [(&str, &str); 8] = [
     ("StorageType", "gp2"),
 ];
 
-/// Lists that are always empty here, and that AWS always request_tags: clients go through them without asking whether they are there.
+/// Lists that are always empty here. AWS always sends them, and clients iterate without checking
+/// for their presence.
 const EMPTY_LISTS: [&str; 7] = [
     "AssociatedRoles",
     "DBParameterGroups",
@@ -43,13 +44,13 @@ const EMPTY_LISTS: [&str; 7] = [
     "VpcSecurityGroups",
 ];
 
-/// An instance: what the API keeps of it, and what the verifier goes by.
+/// Instance: record of the API and record of the verifier.
 #[derive(Debug, Clone)]
 pub(crate) struct InstanceView {
     pub(crate) db: Arc<DbInstance>,
-    /// What the verifier goes by; none before it is available.
+    /// Record of the verifier; `None` before the instance is available.
     pub(crate) instance: Option<Arc<Instance>>,
-    /// Whether the API made it: otherwise it was made by `local up`, or attached.
+    /// True if the API created the instance; false for those of `local up` and attached ones.
     pub(crate) created_by_api: bool,
 }
 
@@ -97,18 +98,18 @@ impl InstanceView {
         Self { db: Arc::new(db), instance: Some(Arc::clone(instance)), created_by_api: false }
     }
 
-    /// Whether IAM authentication counts, or will when it is available.
+    /// Returns true if IAM authentication is enabled, or will be once the instance is available.
     pub(crate) fn iam_enabled(&self) -> bool {
         self.instance.as_ref().map_or(self.db.iam_enabled, |instance| instance.iam_enabled)
     }
 
-    /// Where clients reach it: the port is the verifier's, for it may change when a stack starts again.
+    /// Returns the endpoint of the instance.
     pub(crate) fn endpoint(&self) -> Option<Endpoint> {
         endpoint_of(&self.db, self.instance.as_deref())
     }
 }
 
-/// Every instance of a scope, in the order of their names.
+/// Returns all instances of an account in a region, in the order of their names.
 fn all(state: &State, runner: &JobRunner, scope: &AccountRegion) -> Vec<InstanceView> {
     let kept = state
         .db_instances
@@ -124,7 +125,7 @@ fn all(state: &State, runner: &JobRunner, scope: &AccountRegion) -> Vec<Instance
     all
 }
 
-/// The instance of that name, in any case, or of that ARN.
+/// Returns the instance of a name, in any case, or of an ARN.
 pub(crate) fn look_up(
     state: &State,
     runner: &JobRunner,
@@ -147,7 +148,7 @@ pub(crate) fn look_up(
         .map(|instance| InstanceView::external(runner, instance))
 }
 
-/// The instance that a request is about, if the caller may do `action` to it.
+/// Returns the instance of a request, if the caller may perform `action` on it.
 pub(crate) fn authorized(
     call: &RequestContext<'_>,
     action: &str,
@@ -204,7 +205,7 @@ pub(crate) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
     Ok(xml.into())
 }
 
-/// What an action answers of the instance that it is about, as it is now.
+/// Returns the output for an instance, with its current state.
 pub(crate) fn current_output(
     call: &RequestContext<'_>,
     name: &InstanceId,
@@ -215,7 +216,7 @@ pub(crate) fn current_output(
     Ok(output(call, &scope, &found))
 }
 
-/// The same of an instance that may have gone.
+/// Returns the output for an instance that may no longer exist.
 pub(crate) fn output(
     call: &RequestContext<'_>,
     scope: &AccountRegion,
@@ -226,7 +227,7 @@ pub(crate) fn output(
     xml.into()
 }
 
-/// Writes a `DBInstance`. Source of names: the model of the RDS API, as botocore has it.
+/// Writes a `DBInstance`. Source of names: botocore's model of the RDS API.
 fn write(xml: &mut Xml, call: &RequestContext<'_>, scope: &AccountRegion, found: &InstanceView) {
     let db = &found.db;
     xml.leaf("DBInstanceIdentifier", &db.name)
@@ -297,7 +298,7 @@ fn license(engine: &str) -> &'static str {
     }
 }
 
-/// `PendingModifiedValues`, which is there when it is empty too.
+/// Writes `PendingModifiedValues`, which is present even if empty.
 fn write_pending(xml: &mut Xml, db: &DbInstance) {
     xml.element("PendingModifiedValues", |xml| {
         for (name, value) in &db.pending {

@@ -1,4 +1,4 @@
-//! The logs of an instance: its server's, and what the authority refused there.
+//! Logs of an instance: its server's, and the denials of the authority.
 
 use std::time::SystemTime;
 
@@ -13,19 +13,20 @@ use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::xml::Xml;
 
-/// The log of logins that were refused. AWS names its kind, `iam-db-auth-error`, and says that it is a file on the database's host;
-/// the file's own name is in none of its documents.
+/// Log of denied logins. AWS names the type, `iam-db-auth-error`, and documents it as a file on the
+/// database's host, but not the file's name.
 const IAM_ERRORS: &str = "error/iam-db-auth-error.log";
 
-/// The most lines that are given where no number is. Source: DownloadDBLogFilePortion in the RDS API reference.
+/// Default of `NumberOfLines`.
+/// Source: DownloadDBLogFilePortion in the RDS API reference.
 const MAX_LINES: u64 = 10_000;
 
-/// The logs that there are, by name.
+/// Returns the logs in the order of their names.
 fn all(call: &RequestContext<'_>, name: &InstanceId) -> Result<Vec<LogFile>, ApiError> {
     let runner = &call.api.jobs;
     let mut files = match runner.servers().map(|servers| servers.logs(name)) {
         Ok(Ok(files)) => files,
-        // A server that somebody else runs, or none.
+        // The server is run elsewhere, or does not exist.
         Ok(Err(ServersError::InstanceNotFound(_))) | Err(_) => Vec::new(),
         Ok(Err(error)) => return Err(error.into()),
     };
@@ -38,7 +39,7 @@ fn all(call: &RequestContext<'_>, name: &InstanceId) -> Result<Vec<LogFile>, Api
     Ok(files)
 }
 
-/// The instance, if it is so far that it can have logs.
+/// Returns the instance, if it is no longer being created.
 fn ready(call: &RequestContext<'_>, action: &str) -> Result<InstanceId, ApiError> {
     let found = authorized(call, action, required(call, "DBInstanceIdentifier")?)?;
     if found.db.status == DbStatus::Creating {
@@ -63,11 +64,11 @@ pub(crate) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
     filters(call, &[])?;
     let contains = call.parameters.text("FilenameContains").unwrap_or_default();
     let since = call.parameters.number("FileLastWritten")?.unwrap_or(0);
-    let least = call.parameters.number("FileSize")?.unwrap_or(0);
+    let min_size = call.parameters.number("FileSize")?.unwrap_or(0);
     let fits = |file: &LogFile| {
         file.name.contains(contains)
             && milliseconds(file.last_written) >= since
-            && file.size >= least
+            && file.size >= min_size
     };
     let files =
         all(call, &name)?.into_iter().filter(fits).map(|file| (file.name.clone(), file)).collect();
@@ -82,15 +83,15 @@ pub(crate) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
     Ok(xml.into())
 }
 
-/// `DownloadDBLogFilePortion`: with a marker from there on, without one the end.
+/// `DownloadDBLogFilePortion`: from the marker, or the end of the log without a marker.
 pub(crate) fn download(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let name = ready(call, "DownloadDBLogFilePortion")?;
     let wanted = required(call, "LogFileName")?;
     let lines = number(call, "NumberOfLines", 1, u64::from(u32::MAX))?;
     let marker = call.parameters.text("Marker").map(|marker| marker.parse::<u64>());
-    let marker = marker
-        .transpose()
-        .map_err(|_| bad_value("Invalid Marker: it must be 0, or that of the last answer."))?;
+    let marker = marker.transpose().map_err(|_| {
+        bad_value("Invalid Marker: it must be 0, or the marker of the previous response.")
+    })?;
     let file = all(call, &name)?.into_iter().find(|file| file.name == wanted);
     let file = file.ok_or_else(|| {
         ApiError::new(
@@ -100,8 +101,8 @@ pub(crate) fn download(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
         )
     })?;
     let portion = match marker {
-        Some(offset) => from(call, &name, &file, offset, lines.unwrap_or(u64::MAX))?,
-        None => end(call, &name, &file, lines.unwrap_or(MAX_LINES))?,
+        Some(offset) => lines_from(call, &name, &file, offset, lines.unwrap_or(u64::MAX))?,
+        None => last_lines(call, &name, &file, lines.unwrap_or(MAX_LINES))?,
     };
     let mut xml = Xml::new();
     xml.leaf("LogFileData", &portion.text)
@@ -110,10 +111,10 @@ pub(crate) fn download(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
     Ok(xml.into())
 }
 
-/// Some lines of a log.
+/// Lines of a log.
 struct Portion {
     text: String,
-    /// Where it goes on.
+    /// Offset of the next portion.
     next: u64,
     more: bool,
 }
@@ -134,8 +135,8 @@ fn read(
     Ok(runner.servers()?.read_log(name, &file.name, offset, MAX_LOG_PORTION)?)
 }
 
-/// Whole lines from an offset on, as long as there are more behind; all that there is at the end.
-fn from(
+/// Returns complete lines from an offset; at the end of the log, an incomplete last line too.
+fn lines_from(
     call: &RequestContext<'_>,
     name: &InstanceId,
     file: &LogFile,
@@ -146,10 +147,10 @@ fn from(
     let read = length(&bytes);
     let mut ends =
         bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
-    let most = usize::try_from(lines.saturating_sub(1)).unwrap_or(usize::MAX);
+    let max = usize::try_from(lines.saturating_sub(1)).unwrap_or(usize::MAX);
     let full = read >= MAX_LOG_PORTION;
-    // A line that is longer than a portion is given in pieces.
-    let cut = ends.nth(most).or_else(|| {
+    // A line longer than a portion is returned in pieces.
+    let cut = ends.nth(max).or_else(|| {
         bytes.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1).filter(|_| full)
     });
     bytes.truncate(cut.unwrap_or(bytes.len()));
@@ -158,8 +159,8 @@ fn from(
     Ok(Portion { text: String::from_utf8_lossy(&bytes).into_owned(), next, more })
 }
 
-/// The last lines of a log.
-fn end(
+/// Returns the last lines of a log.
+fn last_lines(
     call: &RequestContext<'_>,
     name: &InstanceId,
     file: &LogFile,
@@ -169,7 +170,7 @@ fn end(
     let bytes = read(call, name, file, offset)?;
     let next = offset.saturating_add(length(&bytes));
     let text = String::from_utf8_lossy(&bytes);
-    // The first line may be the end of one.
+    // The first line may be incomplete.
     let whole = if offset > 0 { text.split_once('\n').map_or("", |(_, rest)| rest) } else { &text };
     let all: Vec<&str> = whole.split_inclusive('\n').collect();
     let skipped = all.len().saturating_sub(usize::try_from(lines).unwrap_or(usize::MAX));

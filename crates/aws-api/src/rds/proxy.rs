@@ -1,7 +1,8 @@
-//! Proxies: a listener of their own in front of an instance, with a resource id of their own.
+//! Proxies: listeners with a resource id of their own that forward to an instance.
 //!
-//! AWS's model gives a proxy's endpoint no port: here it is `host:port`. `REQUIRED` and `ENABLED` both take tokens; a relay of
-//! bytes can't refuse the passwords of users that the database lets in by password.
+//! In AWS's model, a proxy's endpoint has no port: here it is `host:port`. Both `REQUIRED` and
+//! `ENABLED` accept tokens. Since bytes are forwarded unchanged, the proxy cannot reject passwords
+//! of users for whom the database accepts them.
 
 pub(crate) mod target;
 
@@ -27,13 +28,14 @@ use crate::error::ApiError;
 use crate::parameters::Parameters;
 use crate::xml::Xml;
 
-/// The most proxies of an account in a region. Source: "Quotas and constraints for Amazon RDS" in the RDS user guide.
+/// Maximum number of proxies of an account in a region.
+/// Source: "Quotas and constraints for Amazon RDS" in the RDS user guide.
 const MAX_PROXIES: usize = 20;
 
-/// The host of a proxy's endpoint: the servers' certificates are for it.
+/// Host of a proxy's endpoint; the servers' certificates include it.
 const HOST: &str = "localhost";
 
-/// The proxy that a request is about, if the caller may do `action` to it.
+/// Returns the proxy of a request, if the caller may perform `action` on it.
 pub(crate) fn authorized(
     call: &RequestContext<'_>,
     action: &str,
@@ -115,7 +117,8 @@ pub(crate) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
     Ok(output(call, &scope, &proxy))
 }
 
-/// How clients may authenticate. Source: UserAuthConfig in the RDS API reference.
+/// Returns the allowed methods of client authentication.
+/// Source: UserAuthConfig in the RDS API reference.
 fn auth(call: &RequestContext<'_>) -> Result<Vec<ProxyAuth>, ApiError> {
     let read = |given: Parameters| {
         let iam = given.text("IAMAuth").unwrap_or("DISABLED").to_owned();
@@ -235,7 +238,7 @@ pub(crate) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
     Ok(xml.into())
 }
 
-/// Another authority's proxies are what that says.
+/// Returns the status of a proxy; that of another authority's proxy is assumed to be available.
 fn status(call: &RequestContext<'_>, proxy: &DbProxy) -> &'static str {
     let runner = &call.api.jobs;
     if proxy.runner != runner.name() || runner.listeners().contains(&proxy.resource_id) {
@@ -251,7 +254,7 @@ fn output(call: &RequestContext<'_>, scope: &AccountRegion, proxy: &DbProxy) -> 
     xml.into()
 }
 
-/// Writes a `DBProxy`. Source of names: the model of the RDS API, as botocore has it.
+/// Writes a `DBProxy`. Source of names: botocore's model of the RDS API.
 fn write(xml: &mut Xml, scope: &AccountRegion, proxy: &DbProxy, status: &str) {
     xml.leaf("DBProxyName", &proxy.name)
         .leaf("DBProxyArn", scope.arn("db-proxy", proxy.resource_id.as_str()));
@@ -268,19 +271,19 @@ fn write(xml: &mut Xml, scope: &AccountRegion, proxy: &DbProxy, status: &str) {
         xml.leaf("IAMAuth", &auth.iam);
     });
     xml.leaf("RoleArn", &proxy.role).leaf("Endpoint", format!("{HOST}:{}", proxy.port));
-    for (name, usual) in [
+    for (name, default) in [
         ("RequireTLS", "false"),
         ("IdleClientTimeout", "1800"),
         ("DebugLogging", "false"),
         ("DefaultAuthScheme", "NONE"),
     ] {
-        xml.leaf(name, proxy.settings.get(name).map_or(usual, String::as_str));
+        xml.leaf(name, proxy.settings.get(name).map_or(default, String::as_str));
     }
     xml.leaf("CreatedDate", rfc3339(instant(proxy.created)))
         .leaf("UpdatedDate", rfc3339(instant(proxy.updated)));
 }
 
-/// Refuses another group than the one that each proxy has.
+/// Returns an error for another target group than the one that each proxy has.
 pub(crate) fn check_group(call: &RequestContext<'_>) -> Result<(), ApiError> {
     match call.parameters.text("TargetGroupName") {
         None | Some("default") => Ok(()),
@@ -292,7 +295,7 @@ pub(crate) fn check_group(call: &RequestContext<'_>) -> Result<(), ApiError> {
     }
 }
 
-/// Refuses a target of another kind than the proxy's.
+/// Returns an error if the target's engine does not fit the proxy's family.
 fn check_family(proxy: &DbProxy, engine: Engine) -> Result<(), ApiError> {
     let postgres = engine == Engine::Postgres;
     if (proxy.family == "POSTGRESQL") == postgres {

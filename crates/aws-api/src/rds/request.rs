@@ -1,4 +1,4 @@
-//! What the actions of RDS have in common: names, tags, filters, pages, and whether the caller may.
+//! Scope, authorization, filters and pages of requests.
 
 use countersign_authority::model::{DbCluster, DbInstance, Tags};
 use countersign_authority::servers::ServersError;
@@ -13,7 +13,8 @@ use crate::error::ApiError;
 use crate::parameters::Parameters;
 use crate::xml::Xml;
 
-/// The most tags of a resource. Source: "Tagging Amazon RDS resources" in the RDS user guide.
+/// Maximum number of tags of a resource.
+/// Source: "Tagging Amazon RDS resources" in the RDS user guide.
 const MAX_TAGS: usize = 50;
 
 pub(crate) fn error(code: &'static str, message: impl AsRef<str>) -> ApiError {
@@ -28,18 +29,18 @@ pub(crate) fn bad_combination(message: impl AsRef<str>) -> ApiError {
     error("InvalidParameterCombination", message)
 }
 
-/// What the one who runs servers says, as the API says it.
+/// Maps errors of servers to errors of the API.
 impl From<ServersError> for ApiError {
-    fn from(refused: ServersError) -> Self {
-        match &refused {
+    fn from(error: ServersError) -> Self {
+        match &error {
             ServersError::NotFound(_) | ServersError::Invalid(_) => {
-                bad_combination(refused.to_string())
+                bad_combination(error.to_string())
             }
             ServersError::InstanceNotFound(_) => {
-                Self::new("DBInstanceNotFound", 404, &refused.to_string())
+                Self::new("DBInstanceNotFound", 404, &error.to_string())
             }
-            ServersError::PortInUse(_) => bad_value(refused.to_string()),
-            ServersError::Failed(_) => Self::internal(&refused),
+            ServersError::PortInUse(_) => bad_value(error.to_string()),
+            ServersError::Failed(_) => Self::internal(&error),
         }
     }
 }
@@ -65,7 +66,7 @@ pub(crate) fn number(
     }
 }
 
-/// The scope that a request is about: names are looked up in it.
+/// Account and region of a request: names are looked up in it.
 #[derive(Debug, Clone)]
 pub(crate) struct AccountRegion {
     pub(crate) account: AccountId,
@@ -91,13 +92,13 @@ impl AccountRegion {
         self.account == *account && self.region == *region
     }
 
-    /// A name that may be given as the ARN of one of this kind here.
+    /// Returns the name in a name or an ARN of this account and region.
     pub(crate) fn name_of<'a>(&self, kind: &str, text: &'a str) -> &'a str {
         text.strip_prefix(&self.arn(kind, "")).unwrap_or(text)
     }
 }
 
-/// The tags that a request gives.
+/// Returns the tags in a request.
 pub(crate) fn tags(parameters: &Parameters) -> Result<Tags, ApiError> {
     let mut tags = Tags::new();
     for tag in parameters.structures("Tags") {
@@ -119,7 +120,7 @@ pub(crate) fn tags(parameters: &Parameters) -> Result<Tags, ApiError> {
     check_count(tags)
 }
 
-/// Tags, if they are not too many.
+/// Returns an error for too many tags.
 pub(crate) fn check_count(tags: Tags) -> Result<Tags, ApiError> {
     if tags.len() > MAX_TAGS {
         Err(bad_value(format!("A resource can have at most {MAX_TAGS} tags.")))
@@ -134,17 +135,18 @@ pub(crate) fn write_tags(xml: &mut Xml, tags: &Tags) {
     });
 }
 
-/// What policies can ask about a request. Source: "Actions, resources, and condition keys for Amazon RDS" in the Service
-/// Authorization Reference.
+/// Condition keys of a request.
+/// Source: "Actions, resources, and condition keys for Amazon RDS" in the Service Authorization
+/// Reference.
 #[derive(Debug, Default)]
 pub(crate) struct ConditionKeys<'a> {
-    /// The tags of what is there already, and the name of RDS's own key for them.
+    /// Tags of the existing resource, and the name of RDS's own condition key for them.
     pub(crate) resource_tags: Option<(&'static str, &'a Tags)>,
-    /// The tags that the request gives.
+    /// Tags in the request.
     pub(crate) request_tags: Option<&'a Tags>,
-    /// The keys that the request names.
+    /// Tag keys in the request.
     pub(crate) tag_keys: Vec<String>,
-    /// Others.
+    /// Other condition keys.
     pub(crate) other: Vec<(&'static str, String)>,
 }
 
@@ -163,7 +165,7 @@ impl<'a> ConditionKeys<'a> {
     }
 }
 
-/// Whether the caller may do `action` to `arn`.
+/// Returns an error unless the caller may perform `action` on `arn`.
 pub(crate) fn authorize(
     call: &RequestContext<'_>,
     action: &str,
@@ -194,7 +196,7 @@ pub(crate) fn authorize(
     call.authorize(&format!("rds:{action}"), &target).map(drop)
 }
 
-/// Whether the caller may make `arn` and, where it gives tags, tag it.
+/// Returns an error unless the caller may create `arn` and, if the request has tags, tag it.
 pub(crate) fn authorize_new(
     call: &RequestContext<'_>,
     action: &str,
@@ -209,7 +211,7 @@ pub(crate) fn authorize_new(
     }
 }
 
-/// The filters of a request, each with its values, of which one has to fit.
+/// Returns the filters of a request with their values; an item must match one value of each.
 pub(crate) fn filters(
     call: &RequestContext<'_>,
     known: &[&str],
@@ -224,26 +226,27 @@ pub(crate) fn filters(
     call.parameters.structures("Filters").into_iter().map(read).collect()
 }
 
-/// The page of `items`, which are in the order of their keys, that the request asks for; and the marker of the next.
+/// Returns the requested page of `items`, which are in the order of their keys, and the marker of
+/// the next page.
 pub(crate) fn page<T>(
     call: &RequestContext<'_>,
     items: Vec<(String, T)>,
 ) -> Result<(Vec<T>, Option<String>), ApiError> {
-    let most = number(call, "MaxRecords", 20, 100)?
-        .and_then(|most| usize::try_from(most).ok())
+    let max = number(call, "MaxRecords", 20, 100)?
+        .and_then(|max| usize::try_from(max).ok())
         .unwrap_or(100);
     let after = call.parameters.text("Marker").map(|marker| {
         let decoded = BASE64_URL_SAFE_NO_PAD
             .decode(marker)
             .ok()
             .and_then(|bytes| String::from_utf8(bytes).ok());
-        decoded.ok_or_else(|| bad_value("Invalid Marker: give back the one of the last answer."))
+        decoded.ok_or_else(|| bad_value("Invalid Marker: use the marker of the previous response."))
     });
     let after = after.transpose()?;
     let rest = items.into_iter().filter(|(key, _)| after.as_ref().is_none_or(|after| key > after));
-    let mut page: Vec<(String, T)> = rest.take(most + 1).collect();
-    let more = page.len() > most;
-    page.truncate(most);
+    let mut page: Vec<(String, T)> = rest.take(max + 1).collect();
+    let more = page.len() > max;
+    page.truncate(max);
     let marker = page.last().filter(|_| more).map(|(key, _)| BASE64_URL_SAFE_NO_PAD.encode(key));
     Ok((page.into_iter().map(|(_, item)| item).collect(), marker))
 }

@@ -1,4 +1,4 @@
-//! The tags of whatever has an ARN.
+//! Tags of resources.
 
 use countersign_authority::model::Tags;
 use countersign_authority::store::{Draft, State};
@@ -15,7 +15,7 @@ use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::xml::Xml;
 
-/// What has tags.
+/// Resource that has tags.
 #[derive(Debug, Clone)]
 enum Tagged {
     Instance(InstanceId),
@@ -24,7 +24,8 @@ enum Tagged {
     Proxy(String),
 }
 
-/// What an ARN names in this scope, with its tags; and whether the API made it.
+/// Returns the resource of an ARN in this account and region, its tags, and true if the API created
+/// it.
 fn find(
     call: &RequestContext<'_>,
     state: &State,
@@ -73,7 +74,7 @@ fn find(
     )))
 }
 
-/// What a request is about, if the caller may do `action` to it.
+/// Returns the resource of a request, if the caller may perform `action` on it.
 fn authorized(
     call: &RequestContext<'_>,
     action: &str,
@@ -128,7 +129,7 @@ fn change(
     let scope = AccountRegion::of(call)?;
     if !created_by_api {
         return Err(invalid_state(
-            "It was not made through this API, but by `countersign local`, and has no tags.",
+            "The instance was not created through this API, but by `countersign local`, and has no tags.",
         ));
     }
     call.api.store().change(|draft| write(draft, &scope, tagged, &change))?;

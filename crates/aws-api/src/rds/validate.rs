@@ -10,12 +10,14 @@ use super::request::{bad_combination, bad_value, number};
 use crate::context::RequestContext;
 use crate::error::ApiError;
 
-/// A port that a server may have. Source: `Port` of CreateDBInstance in the RDS API reference.
+/// Validates the port of a server.
+/// Source: `Port` of CreateDBInstance in the RDS API reference.
 pub(crate) fn port(call: &RequestContext<'_>, name: &str) -> Result<Option<u16>, ApiError> {
     Ok(number(call, name, 1150, 65535)?.and_then(|port| u16::try_from(port).ok()))
 }
 
-/// The name of something new: of an instance's form, in lower case. Source: CreateDBInstance in the RDS API reference.
+/// Validates an identifier and converts it to lower case.
+/// Source: CreateDBInstance in the RDS API reference.
 pub(crate) fn new_name(parameter: &str, text: &str) -> Result<InstanceId, ApiError> {
     text.to_ascii_lowercase().parse().map_err(|_| {
         bad_value(format!(
@@ -25,12 +27,12 @@ pub(crate) fn new_name(parameter: &str, text: &str) -> Result<InstanceId, ApiErr
     })
 }
 
-/// A new resource id: `prefix` and 26 characters.
+/// Returns a new resource id: `prefix` and 26 characters.
 pub(crate) fn resource_id(prefix: &str) -> Result<ResourceId, ApiError> {
     Ok(random::id(prefix, 26)?.parse()?)
 }
 
-/// The engine behind a name of RDS's.
+/// Returns the engine of a name in the RDS API.
 pub(crate) fn engine(name: &str) -> Result<Engine, ApiError> {
     match name {
         "postgres" | "aurora-postgresql" => Ok(Engine::Postgres),
@@ -42,17 +44,18 @@ pub(crate) fn engine(name: &str) -> Result<Engine, ApiError> {
     }
 }
 
-/// The master user's name; the server's engine may refuse more. Source: `MasterUsername` of CreateDBInstance.
+/// Validates the master user's name; the server may reject more.
+/// Source: `MasterUsername` of CreateDBInstance.
 pub(crate) fn master_name(engine: Engine, name: &str) -> Result<String, ApiError> {
-    let longest = if engine == Engine::Postgres { 63 } else { 32 };
-    let word = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if name.len() > longest
-        || !word
+    let max = if engine == Engine::Postgres { 63 } else { 32 };
+    let is_valid = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if name.len() > max
+        || !is_valid
         || !name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic())
     {
         return Err(bad_value(format!(
             "The parameter MasterUsername is not a letter followed by up to {} letters, digits or underscores.",
-            longest - 1
+            max - 1
         )));
     }
     if [
@@ -73,12 +76,13 @@ pub(crate) fn master_name(engine: Engine, name: &str) -> Result<String, ApiError
     Ok(name.to_owned())
 }
 
-/// The master user's password. Source: `MasterUserPassword` of CreateDBInstance.
+/// Validates the master user's password.
+/// Source: `MasterUserPassword` of CreateDBInstance.
 pub(crate) fn master_password(engine: Engine, password: &str) -> Result<Secret, ApiError> {
-    let longest = if engine == Engine::Postgres { 128 } else { 41 };
-    if !(8..=longest).contains(&password.len()) {
+    let max = if engine == Engine::Postgres { 128 } else { 41 };
+    if !(8..=max).contains(&password.len()) {
         return Err(bad_value(format!(
-            "The parameter MasterUserPassword is not a valid password because it is not 8 to {longest} characters."
+            "The parameter MasterUserPassword is not a valid password because it is not 8 to {max} characters."
         )));
     }
     let fits = |byte: u8| byte.is_ascii_graphic() && !b"/\"@".contains(&byte);
@@ -90,7 +94,7 @@ pub(crate) fn master_password(engine: Engine, password: &str) -> Result<Secret, 
     })
 }
 
-/// The name of a database that is made with a server.
+/// Validates the name of the database that is created with a server.
 pub(crate) fn database_name(parameter: &str, name: &str) -> Result<String, ApiError> {
     let starts = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
     if starts
@@ -104,28 +108,28 @@ pub(crate) fn database_name(parameter: &str, name: &str) -> Result<String, ApiEr
     )))
 }
 
-/// What is kept and given back, though it has no effect.
+/// Type of a setting that is stored and returned, but has no effect.
 #[derive(Debug, Clone, Copy)]
-enum Kept {
+enum SettingType {
     Flag,
     Number(u64, u64),
     Text,
 }
 
-const KEPT: [(&str, Kept); 10] = [
-    ("AllocatedStorage", Kept::Number(5, 65_536)),
-    ("AutoMinorVersionUpgrade", Kept::Flag),
-    ("BackupRetentionPeriod", Kept::Number(0, 35)),
-    ("CopyTagsToSnapshot", Kept::Flag),
-    ("LicenseModel", Kept::Text),
-    ("PreferredBackupWindow", Kept::Text),
-    ("PreferredMaintenanceWindow", Kept::Text),
-    ("PromotionTier", Kept::Number(0, 15)),
-    ("PubliclyAccessible", Kept::Flag),
-    ("StorageType", Kept::Text),
+const STORED: [(&str, SettingType); 10] = [
+    ("AllocatedStorage", SettingType::Number(5, 65_536)),
+    ("AutoMinorVersionUpgrade", SettingType::Flag),
+    ("BackupRetentionPeriod", SettingType::Number(0, 35)),
+    ("CopyTagsToSnapshot", SettingType::Flag),
+    ("LicenseModel", SettingType::Text),
+    ("PreferredBackupWindow", SettingType::Text),
+    ("PreferredMaintenanceWindow", SettingType::Text),
+    ("PromotionTier", SettingType::Number(0, 15)),
+    ("PubliclyAccessible", SettingType::Flag),
+    ("StorageType", SettingType::Text),
 ];
 
-/// What would have an effect on AWS and has none here: taken only as what it is here anyway.
+/// Parameters that have an effect on AWS, but only one possible value here.
 const FIXED: [(&str, &str); 6] = [
     ("MultiAZ", "false"),
     ("StorageEncrypted", "false"),
@@ -135,25 +139,25 @@ const FIXED: [(&str, &str); 6] = [
     ("NetworkType", "IPV4"),
 ];
 
-/// The settings that a request gives and that are given back. What can't be as it says is refused.
+/// Returns the settings of a request that are stored; other values of fixed ones are rejected.
 pub(crate) fn settings(call: &RequestContext<'_>) -> Result<BTreeMap<String, String>, ApiError> {
     for (name, only) in FIXED {
         if let Some(value) = call.parameters.text(name)
             && !value.eq_ignore_ascii_case(only)
         {
             return Err(bad_combination(format!(
-                "{name} can only be {only}: this authority's servers have no more than that."
+                "{name} can only be {only}: this authority's servers support nothing else."
             )));
         }
     }
     let mut settings = BTreeMap::new();
-    for (name, kind) in KEPT {
+    for (name, kind) in STORED {
         let value = match kind {
-            Kept::Flag => call.parameters.flag(name)?.map(|flag| flag.to_string()),
-            Kept::Number(least, most) => {
-                number(call, name, least, most)?.map(|number| number.to_string())
+            SettingType::Flag => call.parameters.flag(name)?.map(|flag| flag.to_string()),
+            SettingType::Number(min, max) => {
+                number(call, name, min, max)?.map(|number| number.to_string())
             }
-            Kept::Text => call.parameters.text(name).map(str::to_owned),
+            SettingType::Text => call.parameters.text(name).map(str::to_owned),
         };
         if let Some(value) = value {
             if value.len() > 64 {
@@ -165,18 +169,19 @@ pub(crate) fn settings(call: &RequestContext<'_>) -> Result<BTreeMap<String, Str
     Ok(settings)
 }
 
-/// `db.t3.micro`, …: any class, since none has an effect.
+/// Validates an instance class (`db.t3.micro`): any is accepted, since it has no effect.
 pub(crate) fn class(text: &str) -> Result<String, ApiError> {
-    let word = |byte: u8| {
+    let is_valid = |byte: u8| {
         byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'.' || byte == b'-'
     };
-    if text.starts_with("db.") && text.len() <= 64 && text.bytes().all(word) {
+    if text.starts_with("db.") && text.len() <= 64 && text.bytes().all(is_valid) {
         return Ok(text.to_owned());
     }
     Err(bad_value(format!("Invalid DB Instance class: {text}")))
 }
 
-/// The logs that can be output to be exported, by engine. Source: CloudwatchLogsExportConfiguration in the RDS API reference.
+/// Validates the types of logs to export.
+/// Source: CloudwatchLogsExportConfiguration in the RDS API reference.
 pub(crate) fn log_types(engine: Engine, named: &[&str]) -> Result<Vec<String>, ApiError> {
     let known: &[&str] = match engine {
         Engine::Postgres => &["postgresql", "upgrade", "iam-db-auth-error"],

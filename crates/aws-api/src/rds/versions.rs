@@ -1,4 +1,4 @@
-//! The versions of the engines that can be had.
+//! Available versions of the engines.
 
 use std::cmp::Ordering;
 
@@ -11,17 +11,18 @@ use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::xml::Xml;
 
-/// Whether `version` is `wanted`, or begins with it: `16` covers `16.9`, and `1` does not.
+/// Returns true if `version` equals `wanted` or begins with its parts: `16` covers `16.9`, but `1`
+/// does not.
 pub(crate) fn covers(wanted: &str, version: &str) -> bool {
     version.strip_prefix(plain(wanted)).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// Aurora MySQL's versions name MySQL's first: `8.0.mysql_aurora.3.05.2`.
+/// Strips the Aurora part of a version: `8.0.mysql_aurora.3.05.2`.
 fn plain(wanted: &str) -> &str {
     wanted.split(".mysql_aurora").next().unwrap_or(wanted)
 }
 
-/// The newest version of an engine that fits.
+/// Returns the newest version of an engine that `wanted` covers.
 pub(crate) fn fitting(
     call: &RequestContext<'_>,
     engine_name: &str,
@@ -36,12 +37,12 @@ pub(crate) fn fitting(
     newest.map(|version| version.version).ok_or_else(|| {
         let wanted = wanted.unwrap_or("of any kind");
         bad_combination(format!(
-            "Cannot find version {wanted} for {engine_name}: DescribeDBEngineVersions says which versions are installed."
+            "Cannot find version {wanted} for {engine_name}: DescribeDBEngineVersions lists the installed versions."
         ))
     })
 }
 
-/// By the numbers in them.
+/// Compares versions by their numbers.
 fn compare(one: &str, other: &str) -> Ordering {
     let numbers = |version: &str| {
         version.split('.').map(|part| part.parse::<u64>().unwrap_or(0)).collect::<Vec<_>>()
@@ -49,7 +50,7 @@ fn compare(one: &str, other: &str) -> Ordering {
     numbers(one).cmp(&numbers(other))
 }
 
-/// The names under which RDS has an engine, each with what its parameter group families begin with.
+/// Returns RDS's names of an engine; parameter group families begin with them.
 const fn names(engine: Engine) -> &'static [&'static str] {
     match engine {
         Engine::Postgres => &["aurora-postgresql", "postgres"],
@@ -58,7 +59,7 @@ const fn names(engine: Engine) -> &'static [&'static str] {
     }
 }
 
-/// `16` of `16.9`, `8.0` of `8.0.43`.
+/// Returns the major version: `16` of `16.9`, `8.0` of `8.0.43`.
 fn major(engine: Engine, version: &str) -> String {
     let parts = if engine == Engine::Postgres { 1 } else { 2 };
     version.split('.').take(parts).collect::<Vec<_>>().join(".")
@@ -70,7 +71,7 @@ struct Row {
     version: String,
 }
 
-/// `DescribeDBEngineVersions`: none where no servers are run.
+/// `DescribeDBEngineVersions`: empty if this authority runs no servers.
 pub(crate) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     authorize(call, "DescribeDBEngineVersions", "*", &ConditionKeys::default())?;
     let filters = filters(

@@ -1,4 +1,4 @@
-//! What a request for temporary credentials asks for, checked, and what it is answered.
+//! Parameters of sessions, and the credentials in responses.
 
 use std::time::Duration;
 
@@ -15,20 +15,21 @@ use countersign_authority::model::{Tags, seconds};
 use countersign_authority::session::{Session, Subject};
 use countersign_authority::{aws_managed, store};
 
-/// The longest inline session policy, in characters, and the most managed ones and tags.
+/// Maximum size of an inline session policy in characters, and maximum number of managed session
+/// policies and tags.
 /// Source: "IAM and AWS STS quotas" in the IAM user guide.
 const MAX_POLICY: usize = 2048;
 const MAX_POLICY_ARNS: usize = 10;
 const MAX_TAGS: usize = 50;
 
-/// The bounds of `DurationSeconds`.
+/// Default and maximum of `DurationSeconds`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Durations {
-    pub(super) usual: u32,
-    pub(super) most: u32,
+    pub(super) default: u32,
+    pub(super) max: u32,
 }
 
-/// What the session is to be limited by and carry.
+/// Limits, tags and source identity of a session.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SessionParams {
     pub(crate) duration: Duration,
@@ -40,7 +41,7 @@ pub(crate) struct SessionParams {
 }
 
 impl SessionParams {
-    /// Reads and checks them.
+    /// Reads and validates the parameters.
     pub(super) fn read(call: &RequestContext<'_>, durations: Durations) -> Result<Self, ApiError> {
         let parameters = call.parameters;
         let policy = parameters.text("Policy").map(str::to_owned);
@@ -49,7 +50,7 @@ impl SessionParams {
                 return Err(ApiError::new(
                     "PackedPolicyTooLarge",
                     400,
-                    &format!("The session policy is longer than {MAX_POLICY} characters."),
+                    &format!("The session policy has more than {MAX_POLICY} characters."),
                 ));
             }
             store::check_policy("session policy", document, PolicyKind::Identity)?;
@@ -62,11 +63,11 @@ impl SessionParams {
         if policy_arns.len() > MAX_POLICY_ARNS {
             return Err(ApiError::invalid("PolicyArns has more than 10 members"));
         }
-        let there = |arn: &&String| {
+        let exists = |arn: &&String| {
             aws_managed::document(arn).is_some()
                 || effective_policies::managed_policy(&call.state, arn).is_some()
         };
-        if let Some(arn) = policy_arns.iter().find(|arn| !there(arn)) {
+        if let Some(arn) = policy_arns.iter().find(|arn| !exists(arn)) {
             return Err(ApiError::invalid(&format!("the managed policy {arn} does not exist")));
         }
         Ok(Self {
@@ -86,8 +87,9 @@ impl SessionParams {
         })
     }
 
-    /// The condition keys that they give. Source: "IAM and AWS STS condition context keys" in the IAM user guide.
-    pub(crate) fn facts<'a>(&self, mut target: Target<'a>) -> Target<'a> {
+    /// Adds the condition keys of the parameters.
+    /// Source: "IAM and AWS STS condition context keys" in the IAM user guide.
+    pub(crate) fn add_condition_keys<'a>(&self, mut target: Target<'a>) -> Target<'a> {
         for (key, value) in &self.tags {
             target = target.with(&format!("aws:RequestTag/{key}"), value.as_str());
         }
@@ -103,13 +105,13 @@ impl SessionParams {
         }
     }
 
-    /// The actions that must be allowed beside the one that asks.
-    pub(crate) fn further_actions(&self) -> impl Iterator<Item = &'static str> {
+    /// Returns the actions that must be allowed in addition to the requested one.
+    pub(crate) fn additional_actions(&self) -> impl Iterator<Item = &'static str> {
         let tagged = (!self.tags.is_empty()).then_some("sts:TagSession");
         tagged.into_iter().chain(self.source_identity.is_some().then_some("sts:SetSourceIdentity"))
     }
 
-    /// The session on these terms, from now on.
+    /// Returns a session that starts now.
     pub(super) fn session(
         self,
         call: &RequestContext<'_>,
@@ -133,7 +135,7 @@ impl SessionParams {
         })
     }
 
-    /// How much of what a session can carry these terms take, in percent.
+    /// Returns the used part of a session's capacity in percent.
     pub(super) fn packed_size(&self) -> usize {
         let tags: usize = self.tags.iter().map(|(key, value)| key.len() + value.len()).sum();
         let size = self.policy.as_ref().map_or(0, String::len)
@@ -143,7 +145,7 @@ impl SessionParams {
     }
 }
 
-/// A session's or source's name: 2 to 64 of `[\w+=,.@-]`. Source: STS API reference, AssumeRole.
+/// Validates a session's or source identity's name: 2 to 64 of `[\w+=,.@-]`.
 pub(super) fn session_name(parameter: &str, name: &str) -> Result<String, ApiError> {
     let word = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte);
     if (2..=64).contains(&name.len()) && name.bytes().all(word) {
@@ -157,11 +159,11 @@ pub(super) fn session_name(parameter: &str, name: &str) -> Result<String, ApiErr
 }
 
 fn duration(parameters: &Parameters, durations: Durations) -> Result<Duration, ApiError> {
-    let asked = parameters.number("DurationSeconds")?.unwrap_or(u64::from(durations.usual));
-    if (900..=u64::from(durations.most)).contains(&asked) {
-        return Ok(Duration::from_secs(asked));
+    let requested = parameters.number("DurationSeconds")?.unwrap_or(u64::from(durations.default));
+    if (900..=u64::from(durations.max)).contains(&requested) {
+        return Ok(Duration::from_secs(requested));
     }
-    Err(ApiError::invalid(if asked < 900 {
+    Err(ApiError::invalid(if requested < 900 {
         "1 validation error detected: Value at 'durationSeconds' failed to satisfy constraint: Member must have value greater than or equal to 900"
     } else {
         "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."
@@ -182,7 +184,7 @@ fn tags(parameters: &Parameters) -> Result<Tags, ApiError> {
             return Err(ApiError::new(
                 "InvalidParameterValue",
                 400,
-                "Tag keys must be unique without regard to case, and 50 at the most.",
+                "Tag keys must be unique without regard to case, and at most 50.",
             ));
         }
         tags.insert(key.to_owned(), value.to_owned());
@@ -190,7 +192,7 @@ fn tags(parameters: &Parameters) -> Result<Tags, ApiError> {
     Ok(tags)
 }
 
-/// The `Credentials` element.
+/// Writes the `Credentials` element.
 pub(super) fn write_credentials(xml: &mut Xml, credentials: &Credentials) {
     xml.element("Credentials", |xml| {
         xml.leaf("AccessKeyId", &credentials.access_key_id)

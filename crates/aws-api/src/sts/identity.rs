@@ -1,11 +1,11 @@
-//! Who calls, whose a key is, and what an encoded message says.
+//! Identity of the caller, account of a key, and decoding of messages.
 
 use crate::action::ActionOutput;
 use crate::context::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::xml::Xml;
 
-/// `GetCallerIdentity`: everybody may ask, and no policy can deny it.
+/// `GetCallerIdentity`: every caller may use it, and no policy can deny it.
 pub(super) fn get_caller_identity(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let owner = &call.identity()?.owner;
     Ok(ActionOutput::Texts(vec![
@@ -15,20 +15,21 @@ pub(super) fn get_caller_identity(call: &RequestContext<'_>) -> Result<ActionOut
     ]))
 }
 
-/// `GetAccessKeyInfo`: the account of a long-term key. (AWS reads a session key's account out of its id, too; the authority's
-/// ids are random.)
+/// Returns the account of a long-term key. (AWS also reads a session key's account from its id; the
+/// authority's ids are random.)
 pub(super) fn get_access_key_info(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let id = call.parameters.required("AccessKeyId")?;
     call.authorize("sts:GetAccessKeyInfo", &Target::of("*"))?;
     let key = call.state.access_keys.get(id).ok_or_else(|| {
-        ApiError::invalid("The access key id is none of this authority's long-term keys.")
+        ApiError::invalid("The access key id is not a long-term key of this authority.")
     })?;
     let mut xml = Xml::new();
     xml.leaf("Account", &key.account);
     Ok(xml.into())
 }
 
-/// `DecodeAuthorizationMessage`: neither STS nor IAM nor RDS encodes its denials, so there is no message to decode.
+/// `DecodeAuthorizationMessage`: STS, IAM and RDS do not encode their denials, so no message can be
+/// decoded.
 pub(super) fn decode_authorization_message(
     call: &RequestContext<'_>,
 ) -> Result<ActionOutput, ApiError> {
@@ -37,6 +38,6 @@ pub(super) fn decode_authorization_message(
     Err(ApiError::new(
         "InvalidAuthorizationMessageException",
         400,
-        "The message was not encoded by this authority: its services say in the error itself why they deny.",
+        "This authority did not encode the message: errors of its services contain the reason of a denial.",
     ))
 }

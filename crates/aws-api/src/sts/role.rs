@@ -1,4 +1,4 @@
-//! `AssumeRole`: the caller's policies and the role's trust policy both have a say.
+//! `AssumeRole`: both the caller's policies and the role's trust policy decide.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use countersign_authority::model::Role;
 use countersign_authority::session::{Session, Subject};
 use countersign_authority::store::{State, account_key};
 
-/// The longest session of a role that was assumed by a role, in seconds.
-const CHAINED: u32 = 3600;
+/// Maximum session duration in seconds of a role that a role assumes (role chaining).
+const MAX_CHAINED: u32 = 3600;
 
 /// `AssumeRole`
 pub(super) fn assume_role(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
@@ -23,39 +23,39 @@ pub(super) fn assume_role(call: &RequestContext<'_>) -> Result<ActionOutput, Api
         call.parameters.required("RoleArn")?,
         session_name("roleSessionName", call.parameters.required("RoleSessionName")?)?,
     );
-    let holder = call.identity()?;
+    let identity = call.identity()?;
     let role = find(&call.state, arn);
     let chain =
-        holder.session.as_ref().filter(|session| matches!(session.subject, Subject::Role { .. }));
-    let most = role.map_or(CHAINED, |role| role.max_session);
-    let mut terms = SessionParams::read(
+        identity.session.as_ref().filter(|session| matches!(session.subject, Subject::Role { .. }));
+    let max = role.map_or(MAX_CHAINED, |role| role.max_session);
+    let mut params = SessionParams::read(
         call,
-        Durations { usual: 3600, most: if chain.is_some() { most.min(CHAINED) } else { most } },
+        Durations { default: 3600, max: if chain.is_some() { max.min(MAX_CHAINED) } else { max } },
     )
     .map_err(|error| chained(error, chain.is_some()))?;
     if let Some(session) = chain {
-        inherit(&mut terms, session)?;
+        inherit(&mut params, session)?;
     }
     let external = call.parameters.text("ExternalId");
     let target = target(role, arn, &name)?;
-    let target = terms.facts(match external {
+    let target = params.add_condition_keys(match external {
         Some(id) => target.with("sts:ExternalId", id),
         None => target,
     });
     call.authorize("sts:AssumeRole", &target)?;
-    for action in terms.further_actions() {
+    for action in params.additional_actions() {
         call.authorize(action, &target)?;
     }
     let role = role.ok_or_else(|| absent(arn))?;
-    let packed = terms.packed_size();
-    let mut answer = assumed(call, role, &name, terms, |_| {})?;
+    let packed = params.packed_size();
+    let mut xml = assumed(call, role, &name, params, |_| {})?;
     if packed > 0 {
-        answer.leaf("PackedPolicySize", packed);
+        xml.leaf("PackedPolicySize", packed);
     }
-    Ok(answer.into())
+    Ok(xml.into())
 }
 
-/// Says of a chain why it may not be so long.
+/// Replaces the error for a session of role chaining that is too long.
 fn chained(error: ApiError, chain: bool) -> ApiError {
     match chain && error.message.contains("MaxSessionDuration") {
         true => ApiError::invalid(
@@ -65,13 +65,13 @@ fn chained(error: ApiError, chain: bool) -> ApiError {
     }
 }
 
-/// What a chain of roles keeps: transitive tags, which nobody may change, and the source.
-fn inherit(terms: &mut SessionParams, session: &Session) -> Result<(), ApiError> {
+/// Inherits the session's transitive tags, which cannot be changed, and its source identity.
+fn inherit(params: &mut SessionParams, session: &Session) -> Result<(), ApiError> {
     for key in &session.transitive_tag_keys {
         let Some(value) = session.tags.get(key) else {
             continue;
         };
-        if terms.tags.keys().any(|given| given.eq_ignore_ascii_case(key)) {
+        if params.tags.keys().any(|given| given.eq_ignore_ascii_case(key)) {
             return Err(ApiError::new(
                 "InvalidParameterValue",
                 400,
@@ -80,24 +80,24 @@ fn inherit(terms: &mut SessionParams, session: &Session) -> Result<(), ApiError>
                 ),
             ));
         }
-        terms.tags.insert(key.clone(), value.clone());
-        terms.transitive.push(key.clone());
+        params.tags.insert(key.clone(), value.clone());
+        params.transitive.push(key.clone());
     }
-    match (&session.source_identity, &terms.source_identity) {
-        (Some(source), Some(asked)) if source != asked => Err(ApiError::new(
+    match (&session.source_identity, &params.source_identity) {
+        (Some(source), Some(requested)) if source != requested => Err(ApiError::new(
             "AccessDenied",
             403,
-            "The source identity of the calling session can't be changed.",
+            "The source identity of the calling session cannot be changed.",
         )),
         (Some(source), None) => {
-            terms.source_identity = Some(source.clone());
+            params.source_identity = Some(source.clone());
             Ok(())
         }
         _ => Ok(()),
     }
 }
 
-/// The role of that ARN, to the letter.
+/// Returns the role whose ARN is exactly `arn`.
 pub(crate) fn find<'a>(state: &'a State, arn: &str) -> Option<&'a Arc<Role>> {
     let parsed: Arn = arn.parse().ok()?;
     let name = parsed.resource().strip_prefix("role/")?.rsplit('/').next()?;
@@ -107,16 +107,17 @@ pub(crate) fn find<'a>(state: &'a State, arn: &str) -> Option<&'a Arc<Role>> {
         .then_some(role)
 }
 
-/// A role that is to be assumed, with its trust policy. One that is not there trusts nobody, and looks just like that.
+/// Returns the target for assuming a role, with its trust policy. A role that does not exist is
+/// indistinguishable from one that trusts no caller.
 pub(crate) fn target<'a>(
     role: Option<&'a Arc<Role>>,
     arn: &'a str,
     session: &str,
 ) -> Result<Target<'a>, ApiError> {
-    /// A policy that allows nobody anything.
-    const NOBODY: &str =
+    /// Policy that denies every caller.
+    const DENY_ALL: &str =
         r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"*"}]}"#;
-    let trust = role.and_then(|role| role.trust.as_deref()).unwrap_or(NOBODY);
+    let trust = role.and_then(|role| role.trust.as_deref()).unwrap_or(DENY_ALL);
     let mut target = Target { policy: Some(("trust policy", trust)), ..Target::of(arn) }
         .with("sts:RoleSessionName", session);
     for (key, value) in role.iter().flat_map(|role| &role.tags) {
@@ -128,18 +129,19 @@ pub(crate) fn target<'a>(
 }
 
 fn absent(arn: &str) -> ApiError {
-    ApiError::new("AccessDenied", 403, &format!("The role {arn} can't be assumed."))
+    ApiError::new("AccessDenied", 403, &format!("The role {arn} cannot be assumed."))
 }
 
-/// Makes the session, and writes what is common to all answers that have one. `adjust` adds what its way in says of it.
+/// Issues credentials and writes the common elements of responses. `adjust` adds the session's
+/// condition keys.
 pub(super) fn assumed(
     call: &RequestContext<'_>,
     role: &Role,
     name: &str,
-    terms: SessionParams,
+    params: SessionParams,
     adjust: impl FnOnce(&mut Session),
 ) -> Result<Xml, ApiError> {
-    let (credentials, source) = issue(call, role, name, terms, adjust)?;
+    let (credentials, source) = issue(call, role, name, params, adjust)?;
     let partition = call
         .state
         .accounts
@@ -158,16 +160,16 @@ pub(super) fn assumed(
     Ok(xml)
 }
 
-/// Makes the session of a role, and says who its source is.
+/// Issues credentials for a session of a role, and returns its source identity.
 pub(crate) fn issue(
     call: &RequestContext<'_>,
     role: &Role,
     name: &str,
-    terms: SessionParams,
+    params: SessionParams,
     adjust: impl FnOnce(&mut Session),
 ) -> Result<(Credentials, Option<String>), ApiError> {
     let subject = Subject::Role { name: role.name.clone(), session: name.to_owned() };
-    let mut session = terms.session(call, role.account.as_str(), subject, &role.unique_id)?;
+    let mut session = params.session(call, role.account.as_str(), subject, &role.unique_id)?;
     adjust(&mut session);
     Ok((session.issue(call.api.store().sealing())?, session.source_identity))
 }

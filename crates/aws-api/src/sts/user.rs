@@ -1,4 +1,4 @@
-//! Sessions that users make of their own: `GetSessionToken` and `GetFederationToken`.
+//! Sessions of users: `GetSessionToken` and `GetFederationToken`.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use countersign_authority::model::PrincipalRecord;
 use countersign_authority::model::User;
 use countersign_authority::session::Subject;
 
-/// Twelve hours unless something else is asked for, and a day and a half at the most.
-const DURATIONS: Durations = Durations { usual: 43_200, most: 129_600 };
+/// Source: `DurationSeconds` of both actions in the STS API reference.
+const DURATIONS: Durations = Durations { default: 43_200, max: 129_600 };
 
-/// `GetSessionToken`: needs no permission, and gives none that the user has not.
+/// `GetSessionToken`: needs no permission, and the session has at most the user's.
 pub(super) fn get_session_token(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let user = user(call, "GetSessionToken")?;
     let session = SessionParams::read(call, DURATIONS)?.session(
@@ -28,7 +28,7 @@ pub(super) fn get_session_token(call: &RequestContext<'_>) -> Result<ActionOutpu
     Ok(xml.into())
 }
 
-/// `GetFederationToken`: what both the user's policies and the session's allow.
+/// `GetFederationToken`: the session may do what both its own policies and the user's allow.
 pub(super) fn get_federation_token(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let user = user(call, "GetFederationToken")?;
     let name = call.parameters.required("Name")?;
@@ -38,16 +38,16 @@ pub(super) fn get_federation_token(call: &RequestContext<'_>) -> Result<ActionOu
             "1 validation error detected: Value at 'name' must be 2 to 32 of [\\w+=,.@-]",
         ));
     }
-    let terms = SessionParams::read(call, DURATIONS)?;
+    let params = SessionParams::read(call, DURATIONS)?;
     let arn = format!("arn:{}:sts::{}:federated-user/{name}", call.partition()?, user.account);
-    let target = terms.facts(Target::of(&arn));
+    let target = params.add_condition_keys(Target::of(&arn));
     call.authorize("sts:GetFederationToken", &target)?;
-    for action in terms.further_actions() {
+    for action in params.additional_actions() {
         call.authorize(action, &target)?;
     }
-    let packed = terms.packed_size();
+    let packed = params.packed_size();
     let subject = Subject::Federated { user: user.name.clone(), name: name.to_owned() };
-    let session = terms.session(call, user.account.as_str(), subject, &user.unique_id)?;
+    let session = params.session(call, user.account.as_str(), subject, &user.unique_id)?;
     let mut xml = Xml::new();
     write_credentials(&mut xml, &session.issue(call.api.store().sealing())?);
     xml.element("FederatedUser", |xml| {
@@ -57,10 +57,10 @@ pub(super) fn get_federation_token(call: &RequestContext<'_>) -> Result<ActionOu
     Ok(xml.into())
 }
 
-/// The user who calls with a key of its own: who has a session already gets none from these.
+/// Returns the user that calls with a long-term key; sessions cannot call these actions.
 fn user<'a>(call: &RequestContext<'a>, action: &str) -> Result<&'a Arc<User>, ApiError> {
-    let holder = call.identity()?;
-    match (&holder.principal, &holder.session) {
+    let identity = call.identity()?;
+    match (&identity.principal, &identity.session) {
         (PrincipalRecord::User(user), None) => Ok(user),
         _ => Err(ApiError::new(
             "AccessDenied",

@@ -1,4 +1,5 @@
-//! `AssumeRoleWithWebIdentity`: an identity provider's token is the proof, and the role's trust policy alone decides.
+//! `AssumeRoleWithWebIdentity`: an identity provider's token authenticates the caller, and the
+//! role's trust policy alone decides.
 
 use std::sync::Arc;
 
@@ -24,21 +25,21 @@ pub(super) fn assume_role_with_web_identity(
         session_name("roleSessionName", call.parameters.required("RoleSessionName")?)?,
     );
     let role = find(&call.state, arn);
-    let terms = SessionParams::read(
+    let params = SessionParams::read(
         call,
-        Durations { usual: 3600, most: role.map_or(3600, |role| role.max_session) },
+        Durations { default: 3600, max: role.map_or(3600, |role| role.max_session) },
     )?;
     let token = jwt::parse(call.parameters.required("WebIdentityToken")?)
-        .map_err(|error| refused(&error))?;
+        .map_err(|error| rejected(&error))?;
     let account = arn.split(':').nth(4).unwrap_or_default();
     let provider = provider(call, account, token.issuer())?;
     let keys = keys(call, &provider, &token)?;
     let audiences: Vec<&str> = provider.client_ids.iter().map(String::as_str).collect();
     let expected = Validation { issuer: &provider.url, audiences: &audiences, now: call.now };
-    let claims = token.verify(&keys, expected).map_err(|error| refused(&error))?;
+    let claims = token.verify(&keys, expected).map_err(|error| rejected(&error))?;
 
     let mut target = target(role, arn, &name)?.with("aws:FederatedProvider", provider.arn());
-    for (key, value) in facts(&provider, &claims) {
+    for (key, value) in condition_keys(&provider, &claims) {
         target = target.with(&key, value);
     }
     let caller: Caller = provider.arn().parse()?;
@@ -57,16 +58,16 @@ pub(super) fn assume_role_with_web_identity(
         )
     })?;
 
-    let mut xml = assumed(call, role, &name, terms, |session| {
+    let mut xml = assumed(call, role, &name, params, |session| {
         session.context_keys.insert("aws:FederatedProvider".to_owned(), provider.arn());
-        session.context_keys.extend(facts(&provider, &claims));
+        session.context_keys.extend(condition_keys(&provider, &claims));
     })?;
     xml.leaf("SubjectFromWebIdentityToken", &claims.subject);
     xml.optional_leaf("Audience", claims.audience.first()).leaf("Provider", provider.arn());
     Ok(xml.into())
 }
 
-/// The provider that the role's account has for the issuer.
+/// Returns the provider of an issuer in the role's account.
 fn provider(
     call: &RequestContext<'_>,
     account: &str,
@@ -86,7 +87,7 @@ fn provider(
         tracing::info!(
             issuer = shown,
             account,
-            "a web identity token's issuer is no provider of the role's account"
+            "web identity token rejected: its issuer is not a provider of the role's account"
         );
         ApiError::new(
             "InvalidIdentityToken",
@@ -96,7 +97,7 @@ fn provider(
     })
 }
 
-/// The issuer's keys: the authority's own, or fetched from it.
+/// Returns the issuer's keys; those of other issuers are fetched.
 fn keys(
     call: &RequestContext<'_>,
     provider: &OidcProvider,
@@ -105,11 +106,11 @@ fn keys(
     if provider.url == call.api.issuer {
         return issuer::public_keys(&call.state).map_err(|error| ApiError::internal(&error));
     }
-    // The action is one that waits: it has a thread of its own.
+    // The action runs on a blocking thread.
     let keys = tokio::runtime::Handle::current()
         .block_on(call.api.issuers.keys(&provider.url, token.key_id().unwrap_or_default()));
     keys.map_err(|error| {
-        tracing::info!(issuer = provider.url, %error, "an identity provider's keys can't be had");
+        tracing::info!(issuer = provider.url, %error, "cannot fetch the keys of an identity provider");
         ApiError::new(
             "IDPCommunicationError",
             400,
@@ -118,8 +119,9 @@ fn keys(
     })
 }
 
-/// Condition keys of the token. Source: "Available keys for AWS OIDC federation" in the IAM user guide.
-fn facts(provider: &OidcProvider, claims: &Claims) -> Vec<(String, String)> {
+/// Returns the condition keys of a token.
+/// Source: "Available keys for AWS OIDC federation" in the IAM user guide.
+fn condition_keys(provider: &OidcProvider, claims: &Claims) -> Vec<(String, String)> {
     let authorized = claims.other_claims.get("azp").and_then(|values| values.first());
     let audience = authorized.or(claims.audience.first()).cloned().unwrap_or_default();
     vec![
@@ -128,10 +130,10 @@ fn facts(provider: &OidcProvider, claims: &Claims) -> Vec<(String, String)> {
     ]
 }
 
-/// STS's code and status, and for the log the reason.
-fn refused(error: &TokenError) -> ApiError {
-    tracing::info!(%error, "a web identity token was refused");
+/// Returns STS's error and logs the reason.
+fn rejected(error: &TokenError) -> ApiError {
+    tracing::info!(%error, "web identity token rejected");
     let code = error.aws_code();
     let status = if code == "IDPRejectedClaim" { 403 } else { 400 };
-    ApiError::new(code, status, &format!("The web identity token was refused: {error}"))
+    ApiError::new(code, status, &format!("The web identity token is invalid: {error}"))
 }

@@ -135,15 +135,15 @@ fn config(arguments: &Arguments) -> Result<Config, Failure> {
             .clone()
             .map_or(Ok(Proofs::None), |sts| sts.resolve(arguments.listen))?,
         socket,
-        reach,
-        askers: AllowedPeers::new(
+        socket_access: reach,
+        allowed_peers: AllowedPeers::new(
             arguments.allow_user.iter().map(|name| user(name)).collect::<Result<Vec<_>, _>>()?,
         ),
         ldap: arguments.ldap,
         http: arguments.listen,
         metadata: None,
         issuer: arguments.issuer.clone(),
-        settings: VerifierConfig {
+        verifier: VerifierConfig {
             limit: NonZeroU32::new(arguments.max_logins_per_second),
             context_keys: if arguments.source_conditions {
                 ContextKeys::WithSourceIp

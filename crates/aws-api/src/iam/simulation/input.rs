@@ -1,4 +1,4 @@
-//! What a simulation is given: policies, whose they are, who asks, and the facts.
+//! Input of a simulation: policies, their source, the caller, and the context.
 
 use countersign_core::arn::Arn;
 use countersign_core::name::AccountId;
@@ -11,14 +11,14 @@ use crate::iam::identity::{Asked, Identity, Kind};
 use countersign_authority::effective_policies::{EffectivePolicies, managed_policy_document};
 use countersign_authority::model::PrincipalRecord;
 
-/// The longest document that is looked at. Source: IAM API reference, `PolicyInputList`.
+/// Maximum size of a document. Source: IAM API reference, `PolicyInputList`.
 const MAX_DOCUMENT: usize = 131_072;
 
 pub(super) fn invalid(message: &str) -> ApiError {
     ApiError::new("InvalidInput", 400, message)
 }
 
-/// The documents of a list in the request.
+/// Returns the documents of a list parameter.
 pub(crate) fn inputs<'a>(
     call: &RequestContext<'a>,
     parameter: &str,
@@ -39,13 +39,13 @@ pub(super) fn parse(document: &str, kind: PolicyKind, name: &str) -> Result<Poli
     Ok(policy.named(name))
 }
 
-/// Whose policies a simulation takes.
+/// Identity whose policies a simulation uses.
 pub(crate) struct Source {
     pub(super) arn: Arn,
     pub(super) identity: Identity,
 }
 
-/// The identity that `PolicySourceArn` names, if the caller may do `action` to it.
+/// Returns the identity of `PolicySourceArn`, if the caller may perform `action` on it.
 pub(crate) fn source(call: &RequestContext<'_>, action: &str) -> Result<Source, ApiError> {
     let text = call.parameters.required("PolicySourceArn")?;
     let not_valid = || invalid(&format!("Invalid ARN: {text} is none of a user, group or role"));
@@ -61,13 +61,13 @@ pub(crate) fn source(call: &RequestContext<'_>, action: &str) -> Result<Source, 
         call.authorize(action, &asked.target())?;
         return Ok(Source { identity: asked.found()?.clone(), arn });
     }
-    // Not the identity of that name: nothing of it may be told, tags included.
+    // The authorization uses the ARN alone: tags would reveal the identity.
     call.authorize(action, &Target::of(text))?;
     Err(absent(&format!("The {} with ARN {text} cannot be found.", kind.noun())))
 }
 
 impl Source {
-    /// Its policies, and those of its groups, boundary and organization.
+    /// Returns its policies, and those of its groups, boundary and organization.
     pub(crate) fn documents(
         &self,
         call: &RequestContext<'_>,
@@ -99,7 +99,7 @@ pub(super) fn user(arn: &str) -> Result<Arn, ApiError> {
     user.ok_or_else(|| invalid(&format!("Invalid CallerArn: {arn} is not the ARN of a user")))
 }
 
-/// An account, as `arn:PARTITION:iam::ACCOUNT:root` or by its digits.
+/// Parses an account: `arn:PARTITION:iam::ACCOUNT:root` or its digits.
 pub(super) fn owner(text: &str) -> Result<AccountId, ApiError> {
     let account = text.split(':').nth(4).unwrap_or(text);
     account.parse().map_err(|_| {
@@ -107,7 +107,8 @@ pub(super) fn owner(text: &str) -> Result<AccountId, ApiError> {
     })
 }
 
-/// The facts of the simulated requests, and their keys: what the request gives, and the tags of the source.
+/// Returns the context of the simulated requests and its keys: those of the request, and the tags
+/// of the source.
 pub(super) fn context(
     call: &RequestContext<'_>,
     source: Option<&Source>,
@@ -134,7 +135,7 @@ pub(super) fn context(
     Ok((context, given))
 }
 
-/// Values of a type: a list's are any number, any other's is one.
+/// Parses values of a type: any number for a list, one for other types.
 fn typed(key: &str, kind: Option<&str>, values: Vec<String>) -> Result<ContextValue, ApiError> {
     const TYPES: [&str; 6] = ["string", "numeric", "boolean", "ip", "binary", "date"];
     let many = match kind {

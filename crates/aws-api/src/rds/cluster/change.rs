@@ -1,4 +1,4 @@
-//! Making, changing, starting, stopping and deleting clusters.
+//! Creation, modification, start, stop and deletion of clusters.
 
 use countersign_authority::model::{DbCluster, DbInstance, DbStatus, SecretRecord, seconds};
 use countersign_authority::store::{Draft, StoreError, regional_key};
@@ -27,17 +27,19 @@ use crate::rds::validate::{
 };
 use crate::rds::{certificate, versions};
 
-/// The most clusters of an account in a region. Source: "Quotas and constraints for Amazon RDS" in the RDS user guide.
+/// Maximum number of clusters of an account in a region.
+/// Source: "Quotas and constraints for Amazon RDS" in the RDS user guide.
 const MAX_CLUSTERS: usize = 40;
 
-/// `CreateDBCluster`: it is there at once, and has no server before its first instance.
+/// `CreateDBCluster`: the cluster is available at once, and has no server before its first
+/// instance.
 pub(crate) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let scope = AccountRegion::of(call)?;
     let name = new_name("DBClusterIdentifier", required(call, "DBClusterIdentifier")?)?;
     let engine_name = required(call, "Engine")?;
     let engine = engine(engine_name)?;
     if engine_name == "mariadb" {
-        return Err(bad_combination("There are no clusters of mariadb."));
+        return Err(bad_combination("The engine mariadb does not support clusters."));
     }
     let tags = tags(call.parameters)?;
     let condition_keys = ConditionKeys {
@@ -92,13 +94,13 @@ pub(crate) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
                 format!("Cannot create more than {MAX_CLUSTERS} DB clusters in a region.");
             return Err(ApiError::new("DBClusterQuotaExceededFault", 403, &message));
         }
-        keep_password(draft, &cluster, &password, cluster.created)?;
+        store_password(draft, &cluster, &password, cluster.created)?;
         Ok(draft.put(cluster.clone()).map(drop)?)
     })?;
     current_output(call, name.as_str())
 }
 
-fn keep_password(
+fn store_password(
     draft: &mut Draft,
     cluster: &DbCluster,
     password: &Secret,
@@ -152,7 +154,7 @@ pub(crate) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
         let mut writer = None;
         if let Some(password) = &password {
             writer = begin_password(draft, runner.name(), &cluster)?;
-            keep_password(draft, &cluster, password, seconds(call.now))?;
+            store_password(draft, &cluster, password, seconds(call.now))?;
         }
         draft.put(cluster)?;
         Ok(writer)
@@ -163,7 +165,7 @@ pub(crate) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
     current_output(call, &found.name)
 }
 
-/// Switches IAM authentication for every member, at once or at the next request with `ApplyImmediately`.
+/// Sets IAM authentication for all members, at once or at the next request with `ApplyImmediately`.
 fn apply_iam(draft: &mut Draft, cluster: &mut DbCluster, now: bool) -> Result<(), ApiError> {
     let Some(wanted) = cluster.pending.get(IAM).map(|value| value == "true") else {
         return Ok(());
@@ -181,7 +183,7 @@ fn apply_iam(draft: &mut Draft, cluster: &mut DbCluster, now: bool) -> Result<()
     Ok(())
 }
 
-/// The writer, which gets another password; none where the cluster has none yet.
+/// Marks the writer as being modified and returns it; `None` if the cluster has no writer.
 fn begin_password(
     draft: &mut Draft,
     runner: &str,
@@ -207,7 +209,7 @@ pub(crate) fn stop(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> 
     transition_members(call, "StopDBCluster", DbStatus::Available, DbStatus::Stopping)
 }
 
-/// Brings every member of a cluster into another state, one after the other.
+/// Starts the transition of all members of a cluster, one after the other.
 fn transition_members(
     call: &RequestContext<'_>,
     action: &str,

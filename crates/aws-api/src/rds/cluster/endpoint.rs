@@ -1,4 +1,5 @@
-//! Custom endpoints of clusters: a name for some of the members. It leads to the first of them that is available.
+//! Custom endpoints of clusters: a name for some of the members. It resolves to the first available
+//! one.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,7 +24,8 @@ use crate::rds::request::{
 use crate::rds::validate::new_name;
 use crate::xml::Xml;
 
-/// The most custom endpoints of a cluster. Source: "Quotas and constraints for Amazon Aurora" in the Aurora user guide.
+/// Maximum number of custom endpoints of a cluster.
+/// Source: "Quotas and constraints for Amazon Aurora" in the Aurora user guide.
 const MAX_ENDPOINTS: usize = 5;
 
 fn kind(call: &RequestContext<'_>) -> Result<Option<bool>, ApiError> {
@@ -37,7 +39,7 @@ fn kind(call: &RequestContext<'_>) -> Result<Option<bool>, ApiError> {
     }
 }
 
-/// The members that a list names.
+/// Returns the members in a list parameter.
 fn listed(
     call: &RequestContext<'_>,
     cluster: &DbCluster,
@@ -105,7 +107,7 @@ fn check_lists(custom: &CustomEndpoint) -> Result<(), ApiError> {
     Err(bad_combination("StaticMembers and ExcludedMembers cannot be specified together."))
 }
 
-/// The endpoint of that name and its cluster, if the caller may do `action` to it.
+/// Returns the endpoint of a request and its cluster, if the caller may perform `action` on it.
 fn found(
     call: &RequestContext<'_>,
     scope: &AccountRegion,
@@ -169,7 +171,7 @@ pub(crate) fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
     Ok(xml.into())
 }
 
-/// One row of `DescribeDBClusterEndpoints`: the writer's and the reader's have no name of their own.
+/// Row of `DescribeDBClusterEndpoints`; the writer and reader endpoints have no name of their own.
 struct Row<'a> {
     cluster: &'a Arc<DbCluster>,
     kind: &'static str,

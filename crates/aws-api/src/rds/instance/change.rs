@@ -1,9 +1,11 @@
-//! Changing an instance.
+//! Modification of an instance.
 //!
-//! What takes effect when is AWS's: IAM authentication, class, storage and backups wait for the maintenance window unless
-//! `ApplyImmediately` is true; the password, tags of snapshots, deletion protection and exports never wait.
-//! Source: "Settings for DB instances" in the RDS user guide. No maintenance window comes by itself here: what waits is in
-//! `PendingModifiedValues` until a request with `ApplyImmediately`, which takes it along as on AWS.
+//! As on AWS, IAM authentication, class, storage and backups wait for the maintenance window unless
+//! `ApplyImmediately` is true; the password, tags of snapshots, deletion protection and exports do
+//! not wait.
+//! Source: "Settings for DB instances" in the RDS user guide. There is no maintenance window here:
+//! changes stay in `PendingModifiedValues` until a request with `ApplyImmediately`, which applies
+//! them too, as on AWS.
 
 use std::collections::BTreeMap;
 
@@ -22,12 +24,12 @@ use crate::rds::records::instance::{IAM, check_state, invalid_state, record, set
 use crate::rds::request::{bad_combination, required};
 use crate::rds::validate::{class, engine, log_types, master_password, settings};
 
-/// What waits for the maintenance window, by its name in `PendingModifiedValues`.
+/// Settings that wait for the maintenance window, by their names in `PendingModifiedValues`.
 const WAITS: [&str; 3] = ["AllocatedStorage", "BackupRetentionPeriod", "StorageType"];
 
-/// What a request changes.
-struct Wanted {
-    /// Whether what waits takes effect now.
+/// Changes in a request.
+struct Changes {
+    /// `ApplyImmediately`.
     now: bool,
     waits: BTreeMap<String, String>,
     settings: BTreeMap<String, String>,
@@ -43,7 +45,7 @@ pub(crate) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
     certificate::check(call)?;
     let wanted = read(call, &found.db)?;
     if !found.created_by_api {
-        return modify_other(call, &found, &wanted);
+        return modify_external(call, &found, &wanted);
     }
     reject_for_member(call, &found.db)?;
     let runner = &call.api.jobs;
@@ -67,7 +69,7 @@ pub(crate) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
     current_output(call, &name)
 }
 
-fn read(call: &RequestContext<'_>, db: &DbInstance) -> Result<Wanted, ApiError> {
+fn read(call: &RequestContext<'_>, db: &DbInstance) -> Result<Changes, ApiError> {
     let engine = engine(&db.engine)?;
     let mut settings = settings(call)?;
     let mut waits: BTreeMap<String, String> = WAITS
@@ -86,7 +88,7 @@ fn read(call: &RequestContext<'_>, db: &DbInstance) -> Result<Wanted, ApiError> 
             &call.parameters.list(&format!("CloudwatchLogsExportConfiguration.{list}")),
         )
     };
-    Ok(Wanted {
+    Ok(Changes {
         now: call.parameters.flag("ApplyImmediately")?.unwrap_or(false),
         waits,
         settings,
@@ -100,7 +102,7 @@ fn read(call: &RequestContext<'_>, db: &DbInstance) -> Result<Wanted, ApiError> 
     })
 }
 
-/// A member has these from its cluster.
+/// Returns an error for parameters that a member inherits from its cluster.
 fn reject_for_member(call: &RequestContext<'_>, db: &DbInstance) -> Result<(), ApiError> {
     let named = |name: &&&str| call.parameters.has(name);
     let of_cluster = [
@@ -118,7 +120,7 @@ fn reject_for_member(call: &RequestContext<'_>, db: &DbInstance) -> Result<(), A
     }
 }
 
-fn apply(draft: &mut Draft, db: &mut DbInstance, wanted: &Wanted) -> Result<(), ApiError> {
+fn apply(draft: &mut Draft, db: &mut DbInstance, wanted: &Changes) -> Result<(), ApiError> {
     db.settings.extend(wanted.settings.clone());
     db.deletion_protection = wanted.protection.unwrap_or(db.deletion_protection);
     db.exports.extend(wanted.exports.0.iter().cloned());
@@ -145,7 +147,7 @@ fn apply(draft: &mut Draft, db: &mut DbInstance, wanted: &Wanted) -> Result<(), 
     Ok(())
 }
 
-/// What is as it is does not wait.
+/// Removes pending changes that change nothing.
 fn drop_unchanged(draft: &Draft, db: &mut DbInstance) {
     let iam = draft
         .instances
@@ -160,17 +162,17 @@ fn drop_unchanged(draft: &Draft, db: &mut DbInstance) {
     });
 }
 
-/// Of a server that the API did not make, IAM authentication standalone can be changed, and nothing waits for a window.
-fn modify_other(
+/// Modifies a server that the API did not create: only IAM authentication, and only at once.
+fn modify_external(
     call: &RequestContext<'_>,
     found: &InstanceView,
-    wanted: &Wanted,
+    wanted: &Changes,
 ) -> Result<ActionOutput, ApiError> {
-    let may = ["DBInstanceIdentifier", "EnableIAMDatabaseAuthentication", "ApplyImmediately"];
+    let allowed = ["DBInstanceIdentifier", "EnableIAMDatabaseAuthentication", "ApplyImmediately"];
     let name = &found.db.name;
-    if let Some(other) = call.parameters.names().into_iter().find(|name| !may.contains(name)) {
+    if let Some(other) = call.parameters.names().into_iter().find(|name| !allowed.contains(name)) {
         let message = format!(
-            "{name} was not made through this API, but by `countersign local`: {other} of it can't be changed here."
+            "{name} was not created through this API, but by `countersign local`: {other} cannot be changed here."
         );
         return Err(invalid_state(message));
     }
@@ -179,7 +181,7 @@ fn modify_other(
     };
     if !wanted.now {
         let message = format!(
-            "{name} was not made through this API, and has no maintenance window: set ApplyImmediately to true."
+            "{name} was not created through this API, and has no maintenance window: set ApplyImmediately to true."
         );
         return Err(bad_combination(message));
     }

@@ -1,4 +1,4 @@
-//! Making an instance: the answer comes at once, the server later.
+//! Creation of an instance: the response is sent at once; a job creates the server.
 
 use countersign_authority::model::{DbCluster, DbInstance, DbStatus, seconds};
 use countersign_authority::servers::{MasterUser, NewServer};
@@ -20,14 +20,15 @@ use crate::rds::validate::{
 };
 use crate::rds::{certificate, cluster, versions};
 
-/// The most instances of an account in a region. Source: "Quotas and constraints for Amazon RDS" in the RDS user guide.
+/// Maximum number of instances of an account in a region.
+/// Source: "Quotas and constraints for Amazon RDS" in the RDS user guide.
 const MAX_INSTANCES: usize = 40;
 
 /// `CreateDBInstance`
 pub(crate) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let scope = AccountRegion::of(call)?;
     let name = new_name("DBInstanceIdentifier", required(call, "DBInstanceIdentifier")?)?;
-    let mut db = order(call, &scope, name)?;
+    let mut db = new_record(call, &scope, name)?;
     let arn = scope.arn("db", db.name.as_str());
     let tagged = db.tags.clone();
     let condition_keys = ConditionKeys {
@@ -41,16 +42,16 @@ pub(crate) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
     runner.name().clone_into(&mut db.runner);
     let mut new = match &db.cluster {
         Some(_) => member(call, &mut db)?,
-        None => single(call, &mut db)?,
+        None => standalone(call, &mut db)?,
     };
-    let (replica_of, name) = runner.store().change(|draft| enter(draft, &scope, &db))?;
+    let (replica_of, name) = runner.store().change(|draft| insert(draft, &scope, &db))?;
     new.replica_of = replica_of;
     create_server(permit, new);
     super::current_output(call, &name)
 }
 
-/// What is asked for, as far as it is the same for every instance.
-fn order(
+/// Returns the record of a new instance, without the parts that its cluster determines.
+fn new_record(
     call: &RequestContext<'_>,
     scope: &AccountRegion,
     name: InstanceId,
@@ -89,8 +90,8 @@ fn order(
     })
 }
 
-/// An instance by itself.
-fn single(call: &RequestContext<'_>, db: &mut DbInstance) -> Result<NewServer, ApiError> {
+/// Completes the record of an instance without a cluster.
+fn standalone(call: &RequestContext<'_>, db: &mut DbInstance) -> Result<NewServer, ApiError> {
     if db.engine.starts_with("aurora") {
         return Err(bad_combination(format!(
             "An instance of {} needs a DBClusterIdentifier: create the cluster first.",
@@ -105,7 +106,7 @@ fn single(call: &RequestContext<'_>, db: &mut DbInstance) -> Result<NewServer, A
     Ok(NewServer { port: port(call, "Port")?, master: Some(master), ..server(db, engine) })
 }
 
-/// A member of a cluster, which has everything from that.
+/// Completes the record of a cluster's member, which inherits its settings.
 fn member(call: &RequestContext<'_>, db: &mut DbInstance) -> Result<NewServer, ApiError> {
     for name in [
         "MasterUsername",
@@ -148,7 +149,10 @@ fn member(call: &RequestContext<'_>, db: &mut DbInstance) -> Result<NewServer, A
         .get(&password_name(&cluster))
         .and_then(|kept| Secret::new(kept.text.as_str()));
     let password = kept.ok_or_else(|| {
-        ApiError::internal(&format!("the password of the cluster {} has gone", cluster.name))
+        ApiError::internal(&format!(
+            "the password of the cluster {} no longer exists",
+            cluster.name
+        ))
     })?;
     let master = MasterUser { name: cluster.master.clone(), password };
     Ok(NewServer { port: cluster.port, master: Some(master), ..server(db, engine) })
@@ -167,13 +171,14 @@ fn server(db: &DbInstance, engine: Engine) -> NewServer {
     }
 }
 
-/// Writes the record, if nobody has the name, and makes it the writer of its cluster or says whom it follows.
-fn enter(
+/// Writes the record, if the name is free. The first member of a cluster becomes its writer; for
+/// others, returns the writer to replicate.
+fn insert(
     draft: &mut Draft,
     scope: &AccountRegion,
     db: &DbInstance,
 ) -> Result<(Option<InstanceId>, InstanceId), ApiError> {
-    // Names of servers that were made without the API may have capitals.
+    // Names of servers that the API did not create may contain capitals.
     let taken = draft
         .instances
         .values()
@@ -211,11 +216,11 @@ fn enter(
     Ok((replica_of, db.name.clone()))
 }
 
-/// Refuses what has another meaning than it seems to: an identifier can't be changed here.
+/// Returns an error for a change of an identifier.
 pub(crate) fn reject_rename(call: &RequestContext<'_>, parameter: &str) -> Result<(), ApiError> {
     match call.parameters.text(parameter) {
         Some(_) => Err(bad_value(format!(
-            "{parameter} is not supported: servers ask the authority by their name, which stays."
+            "{parameter} is not supported: servers send their name to the authority, so it cannot change."
         ))),
         None => Ok(()),
     }

@@ -1,4 +1,4 @@
-//! Starting, stopping, rebooting and deleting an instance.
+//! Start, stop, reboot and deletion of an instance.
 
 use std::sync::Arc;
 
@@ -31,9 +31,7 @@ pub(crate) fn stop(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> 
 pub(crate) fn reboot(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let found = created_by_api(call, "RebootDBInstance")?;
     if call.parameters.flag("ForceFailover")? == Some(true) {
-        return Err(bad_combination(
-            "ForceFailover can't be true: the instance has no standby to fail over to.",
-        ));
+        return Err(bad_combination("ForceFailover cannot be true: the instance has no standby."));
     }
     begin(call, &found.db.name, &[DbStatus::Available], DbStatus::Rebooting)?;
     current_output(call, &found.db.name)
@@ -45,24 +43,25 @@ pub(crate) fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
     reject_snapshot(call, found.db.cluster.is_some())?;
     let settled = [DbStatus::Available, DbStatus::Stopped, DbStatus::Failed];
     begin(call, &found.db.name, &settled, DbStatus::Deleting)?;
-    // It may have gone already.
+    // The record may already be removed.
     let db = DbInstance { status: DbStatus::Deleting, ..DbInstance::clone(&found.db) };
     Ok(output(call, &AccountRegion::of(call)?, &InstanceView { db: Arc::new(db), ..found }))
 }
 
-/// No snapshot can be made here: it is not output that one was. Members of clusters have none on AWS either.
+/// Returns an error if a final snapshot is requested: none can be made. Members of clusters have
+/// none on AWS either.
 pub(crate) fn reject_snapshot(call: &RequestContext<'_>, member: bool) -> Result<(), ApiError> {
     let skip = call.parameters.flag("SkipFinalSnapshot")?;
     let named = call.parameters.text("FinalDBSnapshotIdentifier").is_some();
     if named || !(skip == Some(true) || (member && skip.is_none())) {
         return Err(bad_combination(
-            "SkipFinalSnapshot must be true, and FinalDBSnapshotIdentifier absent: this authority makes no snapshots, and what is deleted is lost.",
+            "SkipFinalSnapshot must be true, and FinalDBSnapshotIdentifier absent: this authority makes no snapshots, and deleted data is lost.",
         ));
     }
     Ok(())
 }
 
-/// The instance, if the API made it.
+/// Returns the instance, if the API created it.
 fn created_by_api(call: &RequestContext<'_>, action: &str) -> Result<InstanceView, ApiError> {
     let found = authorized(call, action, required(call, "DBInstanceIdentifier")?)?;
     if found.created_by_api {
@@ -70,11 +69,12 @@ fn created_by_api(call: &RequestContext<'_>, action: &str) -> Result<InstanceVie
     }
     let name = &found.db.name;
     Err(invalid_state(format!(
-        "{name} was not made through this API, but by `countersign local`: start, stop and delete it there."
+        "{name} was not created through this API, but by `countersign local`: start, stop and delete it there."
     )))
 }
 
-/// The same, if it is in no cluster: Aurora's members start and stop together.
+/// Returns the instance, if the API created it and it is not in a cluster: members start and stop
+/// together.
 fn standalone(call: &RequestContext<'_>, action: &str) -> Result<InstanceView, ApiError> {
     let found = created_by_api(call, action)?;
     match &found.db.cluster {
@@ -89,7 +89,7 @@ fn standalone(call: &RequestContext<'_>, action: &str) -> Result<InstanceView, A
     }
 }
 
-/// Begins to transition_members an instance into another state, if it is in one of `from`.
+/// Starts the transition of an instance that is in one of the statuses `from`.
 fn begin(
     call: &RequestContext<'_>,
     name: &InstanceId,

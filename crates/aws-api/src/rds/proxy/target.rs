@@ -1,4 +1,4 @@
-//! What is behind proxies: one instance, or one cluster's writer.
+//! Targets of proxies: one instance, or one cluster's writer.
 
 use std::sync::Arc;
 
@@ -19,12 +19,12 @@ use crate::rds::validate::engine;
 use crate::rds::{cluster, instance};
 use crate::xml::Xml;
 
-/// The id of the one group that each proxy has.
+/// Returns the id of a proxy's only target group.
 fn group(proxy: &DbProxy) -> String {
     format!("prx-tg-{}", proxy.resource_id.as_str().trim_start_matches("prx-"))
 }
 
-/// The proxy, if the caller may do `action` to it and its group.
+/// Returns the proxy of a request, if the caller may perform `action` on it and its target group.
 fn grouped(
     call: &RequestContext<'_>,
     scope: &AccountRegion,
@@ -38,7 +38,7 @@ fn grouped(
     Ok(proxy)
 }
 
-/// What a request names: an instance or a cluster.
+/// Target in a request.
 enum Named {
     Instance(instance::InstanceView),
     Cluster(Arc<DbCluster>),
@@ -108,12 +108,12 @@ pub(crate) fn deregister(call: &RequestContext<'_>) -> Result<ActionOutput, ApiE
     let named = named(call, "DeregisterDBProxyTargets")?;
     call.api.store().change(|draft| {
         let proxy = record(draft, &scope, &found.name)?;
-        let is_behind = match &named {
+        let is_target = match &named {
             Named::Instance(found) => proxy.instance.as_ref() == Some(&found.db.name),
             Named::Cluster(cluster) => proxy.cluster.as_ref() == Some(&cluster.name),
         };
-        if !is_behind {
-            let message = format!("That is not a target of the proxy {}.", proxy.name);
+        if !is_target {
+            let message = format!("The target is not registered with the proxy {}.", proxy.name);
             return Err(ApiError::new("DBProxyTargetNotFoundFault", 404, &message));
         }
         draft.put(DbProxy {
@@ -127,7 +127,7 @@ pub(crate) fn deregister(call: &RequestContext<'_>) -> Result<ActionOutput, ApiE
     Ok(Xml::new().into())
 }
 
-/// A target as it is listed.
+/// Target in a list.
 enum Row {
     Instance(String),
     Cluster(String),
@@ -151,7 +151,7 @@ pub(crate) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
     Ok(xml.into())
 }
 
-/// Writes targets: of a cluster itself and its writer.
+/// Writes targets; a cluster is followed by its writer.
 fn write_targets(
     xml: &mut Xml,
     list: &str,
