@@ -41,7 +41,8 @@ impl ApiError {
             .chain(name.chars().skip(1))
             .collect::<String>();
         Self::invalid(&format!(
-            "1 validation error detected: Value null at '{camel}' failed to satisfy constraint: Member must not be null"
+            "1 validation error detected: Value null at '{camel}' failed to satisfy constraint: \
+             Member must not be null"
         ))
     }
 

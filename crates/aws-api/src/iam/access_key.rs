@@ -86,7 +86,8 @@ fn update(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
         _ => {
             let constraint = "Member must satisfy enum value set: [Active, Inactive]";
             return Err(ApiError::invalid(&format!(
-                "1 validation error detected: Value at 'status' failed to satisfy constraint: {constraint}"
+                "1 validation error detected: Value at 'status' failed to satisfy constraint: \
+                 {constraint}"
             )));
         }
     };

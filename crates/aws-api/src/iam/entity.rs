@@ -101,14 +101,19 @@ macro_rules! entities {
 entities! {
     User: "user", "UserName", 64, "The user with name {name} cannot be found.", "User with name {name} already exists.",
         |user| Some(&user.tags), Some(&mut user.tags);
-    Group: "group", "GroupName", 128, "The group with name {name} cannot be found.", "Group with name {name} already exists.",
+    Group: "group", "GroupName", 128, "The group with name {name} cannot be found.", "Group with \
+        name {name} already exists.",
         |_group| None, None;
-    Role: "role", "RoleName", 64, "The role with name {name} cannot be found.", "Role with name {name} already exists.",
+    Role: "role", "RoleName", 64, "The role with name {name} cannot be found.", "Role with name \
+        {name} already exists.",
         |role| Some(&role.tags), Some(&mut role.tags);
-    InstanceProfile: "instance-profile", "InstanceProfileName", 128, "Instance Profile {name} cannot be found.",
-        "Instance Profile {name} already exists.", |profile| Some(&profile.tags), Some(&mut profile.tags);
+    InstanceProfile: "instance-profile", "InstanceProfileName", 128, "Instance Profile {name} \
+        cannot be found.",
+        "Instance Profile {name} already \
+         exists.", |profile| Some(&profile.tags), Some(&mut profile.tags);
     ManagedPolicy: "policy", "PolicyArn", 128, "Policy {name} was not found.",
-        "A policy called {name} already exists. Duplicate names are not allowed.", |policy| Some(&policy.tags), Some(&mut policy.tags);
+        "A policy called {name} already exists. Duplicate names are not \
+         allowed.", |policy| Some(&policy.tags), Some(&mut policy.tags);
 }
 
 /// Entity named in a request, before the caller is authorized to learn whether it exists.
@@ -216,14 +221,16 @@ fn check_name<'a>(parameter: &str, name: &'a str, longest: usize) -> Result<&'a 
     if name.chars().count() > longest {
         let constraint = format!("Member must have length less than or equal to {longest}");
         return Err(ApiError::invalid(&format!(
-            "1 validation error detected: Value at '{parameter}' failed to satisfy constraint: {constraint}"
+            "1 validation error detected: Value at '{parameter}' failed to satisfy constraint: \
+             {constraint}"
         )));
     }
     if name.is_empty()
         || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte))
     {
         return Err(ApiError::invalid(&format!(
-            "The specified value for {parameter} is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_-"
+            "The specified value for {parameter} is invalid. It must contain only alphanumeric \
+             characters and/or the following: +=,.@_-"
         )));
     }
     Ok(name)
@@ -257,7 +264,8 @@ pub(super) fn path<'a>(
         return Ok(Some(path));
     }
     Err(ApiError::invalid(&format!(
-        "The specified value for {} is invalid. It must begin and end with / and contain only alphanumeric characters and/or / characters.",
+        "The specified value for {} is invalid. It must begin and end with / and contain only \
+         alphanumeric characters and/or / characters.",
         camel(parameter)
     )))
 }
@@ -272,7 +280,8 @@ pub(super) fn path_prefix(parameters: &Parameters) -> Result<&str, ApiError> {
         return Ok(prefix);
     }
     Err(ApiError::invalid(
-        "The specified value for pathPrefix is invalid. It must begin with / and contain only printable characters.",
+        "The specified value for pathPrefix is invalid. It must begin with / and contain only \
+         printable characters.",
     ))
 }
 
@@ -383,7 +392,8 @@ pub(super) fn changed_meanwhile() -> ApiError {
     ApiError::new(
         "ConcurrentModification",
         409,
-        "The request was rejected because multiple requests to change this object were submitted simultaneously. Wait a few minutes and submit your request again.",
+        "The request was rejected because multiple requests to change this object were submitted \
+         simultaneously. Wait a few minutes and submit your request again.",
     )
 }
 

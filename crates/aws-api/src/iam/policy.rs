@@ -193,7 +193,8 @@ pub(super) fn allowed_own<'a>(
         (arn, Managed::Own(policy)) => Ok((arn, policy)),
         (arn, Managed::Aws(..)) => {
             let message = format!(
-                "User: {} is not authorized to perform: {action} on resource: policy {arn}: it is AWS's",
+                "User: {} is not authorized to perform: {action} on resource: policy {arn}: it is \
+                 AWS's",
                 call.identity()?.owner.arn
             );
             Err(ApiError::new("AccessDenied", 403, &message))
@@ -351,10 +352,16 @@ fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
         let (policy, account) = (current(draft, &policy)?, policy.account.as_str());
         let usage = Usage::count(&Identity::all(draft, account), arn);
         if usage.attached + usage.boundaries > 0 {
-            return Err(ApiError::new("DeleteConflict", 409, "Cannot delete a policy attached to entities."));
+            return Err(ApiError::new(
+                "DeleteConflict",
+                409,
+                "Cannot delete a policy attached to \
+                entities.",
+            ));
         }
         if policy.versions.len() > 1 {
-            let message = "This policy has more than one version. Before you delete a policy, you must delete the policy's versions. \
+            let message = "This policy has more than one version. Before you delete a policy, you \
+                must delete the policy's versions. \
                            The default version is deleted with the policy.";
             return Err(ApiError::new("DeleteConflict", 409, message));
         }

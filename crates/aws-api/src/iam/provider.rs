@@ -71,7 +71,8 @@ fn issuer<'a>(call: &RequestContext<'a>) -> Result<(&'a str, &'a str), ApiError>
         .split_once("://")
         .map(|(_, host)| host)
         .filter(|_| safe && url.len() <= MAX_URL && !url.contains(['?', '#']));
-    let message = "Invalid Open ID Connect Provider URL: it must be https://HOST[/PATH] (http only to a loopback address), without a \
+    let message = "Invalid Open ID Connect Provider URL: it must be https://HOST[/PATH] (http \
+        only to a loopback address), without a \
                    query, of at most 255 characters.";
     Ok((url, host.ok_or_else(|| ApiError::invalid(message))?))
 }

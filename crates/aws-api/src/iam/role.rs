@@ -103,7 +103,8 @@ fn max_session(call: &RequestContext<'_>) -> Result<Option<u32>, ApiError> {
     let fitting = u32::try_from(asked).ok().filter(|seconds| (3600..=43200).contains(seconds));
     fitting.map(Some).ok_or_else(|| {
         let message = format!(
-            "1 validation error detected: Value '{asked}' at 'maxSessionDuration' failed to satisfy constraint: Member must have value \
+            "1 validation error detected: Value '{asked}' at 'maxSessionDuration' failed to \
+             satisfy constraint: Member must have value \
              from 3600 to 43200"
         );
         ApiError::invalid(&message)

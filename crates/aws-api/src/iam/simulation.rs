@@ -93,7 +93,8 @@ impl<'a> Simulation<'a> {
         let boundary = inputs(call, "PermissionsBoundaryPolicyInputList")?;
         if boundary.len() > 1 {
             return Err(invalid(
-                "PermissionsBoundaryPolicyInputList can have one policy: an identity has no more boundaries.",
+                "PermissionsBoundaryPolicyInputList can have one policy: an identity has no more \
+                 boundaries.",
             ));
         }
         let resource_policy = call.parameters.text("ResourcePolicy");
@@ -105,7 +106,8 @@ impl<'a> Simulation<'a> {
             && !matches!(source, Some(Source { identity: Identity::User(_), .. }))
         {
             return Err(invalid(
-                "CallerArn must be given with a ResourcePolicy, unless PolicySourceArn is a user's.",
+                "CallerArn must be given with a ResourcePolicy, unless PolicySourceArn is a \
+                 user's.",
             ));
         }
         // A group makes no requests: the caller could be any of its members.

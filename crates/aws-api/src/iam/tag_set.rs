@@ -82,7 +82,8 @@ fn allowed(character: char) -> bool {
 
 fn malformed(part: &str, longest: usize) -> ApiError {
     ApiError::invalid(&format!(
-        "A tag's {part} must be of at most {longest} characters: letters, numbers, spaces and _.:/=+-@"
+        "A tag's {part} must be of at most {longest} characters: letters, numbers, spaces and \
+         _.:/=+-@"
     ))
 }
 

@@ -76,13 +76,15 @@ fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
         let mut policy = current(draft, &policy)?;
         if policy.versions.len() >= MAX_VERSIONS {
             let message =
-                "A managed policy can have up to 5 versions. Before you create a new version, you must delete an existing version.";
+                "A managed policy can have up to 5 versions. Before you create a new version, you \
+                 must delete an existing version.";
             return Err(ApiError::new("LimitExceeded", 409, message));
         }
         let number = policy.next_version;
         policy.next_version = number
             .checked_add(1)
-            .ok_or_else(|| ApiError::new("LimitExceeded", 409, "The policy has had all the versions that it can have."))?;
+            .ok_or_else(|| ApiError::new("LimitExceeded", 409, "The policy has had all the \
+                versions that it can have."))?;
         policy.versions.insert(number, version.clone());
         if is_default {
             policy.default_version = number;

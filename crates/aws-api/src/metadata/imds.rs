@@ -272,7 +272,8 @@ impl Imds {
             Err(ApiError { code: "AccessDenied", .. }) => {
                 return Ok(json!({
                     "Code": "AssumeRoleUnauthorizedAccess",
-                    "Message": format!("EC2 cannot assume the role {name}: its trust policy does not allow {SERVICE} to."),
+                    "Message": format!("EC2 cannot assume the role {name}: its trust policy does \
+                     not allow {SERVICE} to."),
                     "LastUpdated": rfc3339(request.now),
                 }));
             }

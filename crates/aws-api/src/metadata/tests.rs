@@ -204,7 +204,8 @@ async fn tokens_that_are_no_pod_s_get_nothing() {
     assert_eq!(get(&served, "/v1/credentials", &twice).await.0, 400);
     assert_eq!(get(&served, "/v1/credentials", &[]).await.0, 400);
     let post = format!(
-        "POST /v1/credentials HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: {good}\r\n\r\n"
+        "POST /v1/credentials HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: \
+         {good}\r\n\r\n"
     );
     assert_eq!(served.raw(&post).await.0, 405);
     let flood = "x".repeat(40_000);

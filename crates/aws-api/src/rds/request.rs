@@ -110,7 +110,8 @@ pub(crate) fn tags(parameters: &Parameters) -> Result<Tags, ApiError> {
             || key.to_ascii_lowercase().starts_with("aws:")
         {
             return Err(bad_value(
-                "A tag's key must be 1 to 128 characters that do not begin with aws:, and its value at most 256.",
+                "A tag's key must be 1 to 128 characters that do not begin with aws:, and its \
+                 value at most 256.",
             ));
         }
         if tags.insert(key.to_owned(), value.to_owned()).is_some() {

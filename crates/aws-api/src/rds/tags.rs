@@ -70,7 +70,8 @@ fn find(
         return Ok((Tagged::Proxy(found.name.clone()), found.tags.clone(), true));
     }
     Err(bad_value(format!(
-        "Invalid resource name: {arn}. It is the ARN of a db, cluster, cluster-endpoint or db-proxy of this account and region."
+        "Invalid resource name: {arn}. It is the ARN of a db, cluster, cluster-endpoint or \
+         db-proxy of this account and region."
     )))
 }
 
@@ -129,7 +130,8 @@ fn change(
     let scope = AccountRegion::of(call)?;
     if !created_by_api {
         return Err(invalid_state(
-            "The instance was not created through this API, but by `countersign local`, and has no tags.",
+            "The instance was not created through this API, but by `countersign local`, and has \
+             no tags.",
         ));
     }
     call.api.store().change(|draft| write(draft, &scope, tagged, &change))?;

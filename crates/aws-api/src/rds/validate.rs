@@ -21,8 +21,10 @@ pub(crate) fn port(call: &RequestContext<'_>, name: &str) -> Result<Option<u16>,
 pub(crate) fn new_name(parameter: &str, text: &str) -> Result<InstanceId, ApiError> {
     text.to_ascii_lowercase().parse().map_err(|_| {
         bad_value(format!(
-            "The parameter {parameter} is not a valid identifier. Identifiers must begin with a letter; must contain only ASCII letters, \
-             digits, and hyphens; must be at most 63 long; and must not end with a hyphen or contain two consecutive hyphens."
+            "The parameter {parameter} is not a valid identifier. Identifiers must begin with a \
+             letter; must contain only ASCII letters, \
+             digits, and hyphens; must be at most 63 long; and must not end with a hyphen or \
+             contain two consecutive hyphens."
         ))
     })
 }
@@ -39,7 +41,8 @@ pub(crate) fn engine(name: &str) -> Result<Engine, ApiError> {
         "mysql" | "aurora-mysql" => Ok(Engine::Mysql),
         "mariadb" => Ok(Engine::Mariadb),
         _ => Err(bad_value(format!(
-            "Invalid DB engine: {name}. Valid engines are postgres, mysql, mariadb, aurora-postgresql, aurora-mysql."
+            "Invalid DB engine: {name}. Valid engines are postgres, mysql, mariadb, \
+             aurora-postgresql, aurora-mysql."
         ))),
     }
 }
@@ -54,7 +57,8 @@ pub(crate) fn master_name(engine: Engine, name: &str) -> Result<String, ApiError
         || !name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic())
     {
         return Err(bad_value(format!(
-            "The parameter MasterUsername is not a letter followed by up to {} letters, digits or underscores.",
+            "The parameter MasterUsername is not a letter followed by up to {} letters, digits or \
+             underscores.",
             max - 1
         )));
     }
@@ -82,14 +86,16 @@ pub(crate) fn master_password(engine: Engine, password: &str) -> Result<Secret, 
     let max = if engine == Engine::Postgres { 128 } else { 41 };
     if !(8..=max).contains(&password.len()) {
         return Err(bad_value(format!(
-            "The parameter MasterUserPassword is not a valid password because it is not 8 to {max} characters."
+            "The parameter MasterUserPassword is not a valid password because it is not 8 to \
+             {max} characters."
         )));
     }
     let fits = |byte: u8| byte.is_ascii_graphic() && !b"/\"@".contains(&byte);
     let secret = Secret::new(password).filter(|_| password.bytes().all(fits));
     secret.ok_or_else(|| {
         bad_value(
-            "The parameter MasterUserPassword is not a valid password. Only printable ASCII characters besides '/', '@', '\"', ' ' may be used.",
+            "The parameter MasterUserPassword is not a valid password. Only printable ASCII \
+             characters besides '/', '@', '\"', ' ' may be used.",
         )
     })
 }
@@ -104,7 +110,8 @@ pub(crate) fn database_name(parameter: &str, name: &str) -> Result<String, ApiEr
         return Ok(name.to_owned());
     }
     Err(bad_value(format!(
-        "{parameter} must begin with a letter and contain only alphanumeric characters or underscores."
+        "{parameter} must begin with a letter and contain only alphanumeric characters or \
+         underscores."
     )))
 }
 

@@ -37,7 +37,8 @@ pub(crate) fn fitting(
     newest.map(|version| version.version).ok_or_else(|| {
         let wanted = wanted.unwrap_or("of any kind");
         bad_combination(format!(
-            "Cannot find version {wanted} for {engine_name}: DescribeDBEngineVersions lists the installed versions."
+            "Cannot find version {wanted} for {engine_name}: DescribeDBEngineVersions lists the \
+             installed versions."
         ))
     })
 }

@@ -152,7 +152,8 @@ pub(super) fn session_name(parameter: &str, name: &str) -> Result<String, ApiErr
         return Ok(name.to_owned());
     }
     Err(ApiError::invalid(&format!(
-        "1 validation error detected: Value '{}' at '{parameter}' failed to satisfy constraint: Member must satisfy regular expression \
+        "1 validation error detected: Value '{}' at '{parameter}' failed to satisfy constraint: \
+         Member must satisfy regular expression \
          pattern: [\\w+=,.@-]* and have length between 2 and 64",
         name.chars().take(100).collect::<String>()
     )))
@@ -164,7 +165,8 @@ fn duration(parameters: &Parameters, durations: Durations) -> Result<Duration, A
         return Ok(Duration::from_secs(requested));
     }
     Err(ApiError::invalid(if requested < 900 {
-        "1 validation error detected: Value at 'durationSeconds' failed to satisfy constraint: Member must have value greater than or equal to 900"
+        "1 validation error detected: Value at 'durationSeconds' failed to satisfy constraint: \
+         Member must have value greater than or equal to 900"
     } else {
         "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."
     }))

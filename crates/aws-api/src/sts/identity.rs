@@ -38,6 +38,7 @@ pub(super) fn decode_authorization_message(
     Err(ApiError::new(
         "InvalidAuthorizationMessageException",
         400,
-        "This authority did not encode the message: errors of its services contain the reason of a denial.",
+        "This authority did not encode the message: errors of its services contain the reason of \
+         a denial.",
     ))
 }

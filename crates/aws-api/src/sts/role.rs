@@ -59,7 +59,8 @@ pub(super) fn assume_role(call: &RequestContext<'_>) -> Result<ActionOutput, Api
 fn chained(error: ApiError, chain: bool) -> ApiError {
     match chain && error.message.contains("MaxSessionDuration") {
         true => ApiError::invalid(
-            "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.",
+            "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by \
+             role chaining.",
         ),
         false => error,
     }
@@ -76,7 +77,8 @@ fn inherit(params: &mut SessionParams, session: &Session) -> Result<(), ApiError
                 "InvalidParameterValue",
                 400,
                 &format!(
-                    "One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from the calling session: {key}."
+                    "One of the specified transitive tag keys can't be set because it conflicts \
+                     with a transitive tag key from the calling session: {key}."
                 ),
             ));
         }

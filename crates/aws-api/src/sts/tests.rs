@@ -60,7 +60,10 @@ async fn a_role_is_assumed_by_whom_it_trusts_and_who_may() {
 
     let denied = served.call("sts", &john, &assume).await;
     refused(&denied, 403, "AccessDenied");
-    assert!(denied.1.contains("User: arn:aws:iam::123456789012:user/john is not authorized to perform: sts:AssumeRole on resource: "));
+    assert!(denied.1.contains(
+        "User: arn:aws:iam::123456789012:user/john is not authorized to \
+        perform: sts:AssumeRole on resource: "
+    ));
     let admin = served.user("admin", Some(ADMINISTRATOR));
     refused(
         &served.call("sts", &admin, &assume.replace("role/app", "role/gone")).await,
@@ -253,8 +256,12 @@ async fn a_session_ends_with_its_user_and_a_tampered_token_is_none() {
 #[tokio::test]
 async fn verifiers_of_proofs_get_json() {
     let served = Served::new().await;
-    let (status, answer) =
-        served.raw("GET /?Action=GetCallerIdentity&Version=2011-06-15 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    let (status, answer) = served
+        .raw(
+            "GET /?Action=GetCallerIdentity&Version=2011-06-15 HTTP/1.1\r\nhost: \
+            x\r\nconnection: close\r\n\r\n",
+        )
+        .await;
     assert!(status == 403 && answer.contains("MissingAuthenticationToken"), "{answer}");
 }
 

@@ -156,7 +156,8 @@ fn typed(key: &str, kind: Option<&str>, values: Vec<String>) -> Result<ContextVa
         (true, _) => Ok(ContextValue::Many(values)),
         (false, 1) => Ok(ContextValue::One(values.remove(0))),
         (false, count) => Err(invalid(&format!(
-            "The context key {key} takes one value, and has {count}: for several its type is a list."
+            "The context key {key} takes one value, and has {count}: for several its type is a \
+             list."
         ))),
     }
 }

@@ -53,7 +53,8 @@ impl Ec2 {
 
     async fn put(&self, headers: &str) -> (u16, String) {
         let request = format!(
-            "PUT /latest/api/token HTTP/1.1\r\nhost: 127.0.0.1:80\r\nconnection: close\r\n{headers}\r\n"
+            "PUT /latest/api/token HTTP/1.1\r\nhost: 127.0.0.1:80\r\nconnection: \
+             close\r\n{headers}\r\n"
         );
         self.metadata.raw(&request).await
     }
@@ -173,7 +174,8 @@ async fn tokens_are_for_whoever_asks_without_a_proxy_or_a_web_page() {
     assert_eq!(get_token.0, 405);
     // A page whose name was turned to this address.
     let rebound = format!(
-        "PUT /latest/api/token HTTP/1.1\r\nhost: evil.example:80\r\nconnection: close\r\n{TTL}: 60\r\n\r\n"
+        "PUT /latest/api/token HTTP/1.1\r\nhost: evil.example:80\r\nconnection: close\r\n{TTL}: \
+         60\r\n\r\n"
     );
     assert_eq!(ec2.metadata.raw(&rebound).await.0, 403);
 }
@@ -204,7 +206,8 @@ async fn a_role_that_does_not_trust_ec2_is_said_to_be_so() {
 async fn the_api_has_no_metadata_and_the_metadata_no_api() {
     let ec2 = Ec2::new(true, "ec2.amazonaws.com").await;
     let request = format!(
-        "PUT /latest/api/token HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n{TTL}: 60\r\n\r\n"
+        "PUT /latest/api/token HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n{TTL}: \
+         60\r\n\r\n"
     );
     assert_eq!(
         ec2.served.raw(&request).await.0,

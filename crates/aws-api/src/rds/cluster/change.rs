@@ -260,12 +260,19 @@ pub(crate) fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
     );
     reject_snapshot(call, false)?;
     let cluster = call.api.store().change(|draft| {
-        let cluster = DbCluster { status: DbStatus::Deleting, ..DbCluster::clone(&*look_up(draft, &scope, &found.name)?) };
+        let cluster = DbCluster {
+            status: DbStatus::Deleting,
+            ..DbCluster::clone(&*look_up(draft, &scope, &found.name)?)
+        };
         if cluster.deletion_protection {
-            return Err(bad_combination("Cannot delete protected Cluster, please disable deletion protection and try again."));
+            return Err(bad_combination(
+                "Cannot delete protected Cluster, please disable deletion \
+                protection and try again.",
+            ));
         }
         if members(draft, &cluster).any(|db| db.status != DbStatus::Deleting) {
-            let message = "Cluster cannot be deleted, it still contains DB instances in non-deleting state.";
+            let message = "Cluster cannot be deleted, it still contains DB instances in \
+                non-deleting state.";
             return Err(error("InvalidDBClusterStateFault", message));
         }
         draft.put(cluster.clone())?;

@@ -172,7 +172,8 @@ fn modify_external(
     let name = &found.db.name;
     if let Some(other) = call.parameters.names().into_iter().find(|name| !allowed.contains(name)) {
         let message = format!(
-            "{name} was not created through this API, but by `countersign local`: {other} cannot be changed here."
+            "{name} was not created through this API, but by `countersign local`: {other} cannot \
+             be changed here."
         );
         return Err(invalid_state(message));
     }
@@ -181,7 +182,8 @@ fn modify_external(
     };
     if !wanted.now {
         let message = format!(
-            "{name} was not created through this API, and has no maintenance window: set ApplyImmediately to true."
+            "{name} was not created through this API, and has no maintenance window: set \
+             ApplyImmediately to true."
         );
         return Err(bad_combination(message));
     }

@@ -118,7 +118,8 @@ fn member(call: &RequestContext<'_>, db: &mut DbInstance) -> Result<NewServer, A
     ] {
         if call.parameters.text(name).is_some() {
             let message = format!(
-                "The requested DB Instance will be a member of a DB Cluster. Set {name} for the DB Cluster."
+                "The requested DB Instance will be a member of a DB Cluster. Set {name} for the \
+                 DB Cluster."
             );
             return Err(bad_combination(message));
         }
@@ -220,7 +221,8 @@ fn insert(
 pub(crate) fn reject_rename(call: &RequestContext<'_>, parameter: &str) -> Result<(), ApiError> {
     match call.parameters.text(parameter) {
         Some(_) => Err(bad_value(format!(
-            "{parameter} is not supported: servers send their name to the authority, so it cannot change."
+            "{parameter} is not supported: servers send their name to the authority, so it cannot \
+             change."
         ))),
         None => Ok(()),
     }

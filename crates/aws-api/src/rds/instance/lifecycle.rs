@@ -55,7 +55,8 @@ pub(crate) fn reject_snapshot(call: &RequestContext<'_>, member: bool) -> Result
     let named = call.parameters.text("FinalDBSnapshotIdentifier").is_some();
     if named || !(skip == Some(true) || (member && skip.is_none())) {
         return Err(bad_combination(
-            "SkipFinalSnapshot must be true, and FinalDBSnapshotIdentifier absent: this authority makes no snapshots, and deleted data is lost.",
+            "SkipFinalSnapshot must be true, and FinalDBSnapshotIdentifier absent: this authority \
+             makes no snapshots, and deleted data is lost.",
         ));
     }
     Ok(())
@@ -69,7 +70,8 @@ fn created_by_api(call: &RequestContext<'_>, action: &str) -> Result<InstanceVie
     }
     let name = &found.db.name;
     Err(invalid_state(format!(
-        "{name} was not created through this API, but by `countersign local`: start, stop and delete it there."
+        "{name} was not created through this API, but by `countersign local`: start, stop and \
+         delete it there."
     )))
 }
 
