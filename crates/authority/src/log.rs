@@ -229,7 +229,7 @@ mod tests {
     use super::{AccessLog, AuditRecord, DECISIONS, Lines, RDS_ERRORS};
 
     fn denial() -> AuditRecord {
-        let mut record = AuditRecord::open(
+        let mut record = AuditRecord::pending(
             SystemTime::UNIX_EPOCH,
             Engine::Postgres,
             "orders".parse().unwrap(),

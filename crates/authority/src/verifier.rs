@@ -364,7 +364,7 @@ fn find_instance(
 
 fn audit_record(login: &LoginRequest<'_>, now: SystemTime) -> AuditRecord {
     let mut record =
-        AuditRecord::open(now, login.engine, login.instance.clone(), login.user.clone());
+        AuditRecord::pending(now, login.engine, login.instance.clone(), login.user.clone());
     record.client = login.client.map(str::to_owned);
     record.time = rfc3339(now);
     record

@@ -6,16 +6,24 @@ use std::str::FromStr;
 use crate::name::{AccountId, DbUser, InvalidName, ResourceId};
 use crate::region::{Partition, Region};
 
-/// A whole ARN, without wildcards. Region and account may be empty, as in `arn:aws:s3:::bucket`.
+/// A complete ARN without wildcards. Region and account may be empty, as in `arn:aws:s3:::bucket`.
+///
+/// ```
+/// use countersign_core::arn::Arn;
+///
+/// let arn: Arn = "arn:aws:iam::123456789012:user/jane".parse()?;
+/// assert_eq!((arn.service(), arn.account(), arn.resource()), ("iam", "123456789012", "user/jane"));
+/// # Ok::<(), countersign_core::name::InvalidName>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Arn {
     text: Box<str>,
-    /// Where the five colons are: the parts are slices of `text`.
+    /// Offsets of the five colons; the parts are slices of `text`.
     colons: [usize; 5],
 }
 
 impl Arn {
-    /// The whole ARN as text.
+    /// The complete ARN.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
@@ -33,19 +41,19 @@ impl Arn {
         self.part(1)
     }
 
-    /// The region, or nothing for a global resource.
+    /// The region; empty for a global resource.
     #[must_use]
     pub fn region(&self) -> &str {
         self.part(2)
     }
 
-    /// The account, or nothing for a resource that names none.
+    /// The account; empty for a resource without one.
     #[must_use]
     pub fn account(&self) -> &str {
         self.part(3)
     }
 
-    /// All after the fifth colon, further colons included.
+    /// Everything after the fifth colon, including further colons.
     #[must_use]
     pub fn resource(&self) -> &str {
         self.part(4)
@@ -57,7 +65,7 @@ impl Arn {
         self.text.get(start..end).unwrap_or_default()
     }
 
-    /// The resource that an `rds-db:connect` policy names:
+    /// Returns the resource of an `rds-db:connect` policy:
     /// `arn:PARTITION:rds-db:REGION:ACCOUNT:dbuser:RESOURCE-ID/USER`.
     #[must_use]
     pub fn db_user(

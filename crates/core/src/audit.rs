@@ -1,4 +1,22 @@
-//! The record of one login: who, as whom, where, and why it was let in or not.
+//! The audit record of one login.
+//!
+//! ```
+//! use std::time::SystemTime;
+//!
+//! use countersign_core::audit::AuditRecord;
+//! use countersign_core::failure::{AuditOutcome, Class};
+//! use countersign_core::name::Engine;
+//!
+//! let (instance, user) = ("orders".parse()?, "jane".parse()?);
+//! let mut record = AuditRecord::pending(SystemTime::now(), Engine::Postgres, instance, user);
+//! record.outcome = AuditOutcome::Denied;
+//! record.class = Some(Class::Expired);
+//! record.reason = "token expired at 2024-01-15T12:15:00.000Z".to_owned();
+//! let line = serde_json::to_string(&record)?;
+//! assert!(line.contains(r#""outcome":"denied","class":"expired""#));
+//! assert!(record.rds_line().is_some_and(|line| line.contains("ExpiredToken")));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::time::SystemTime;
 
@@ -7,48 +25,48 @@ use crate::failure::{AuditOutcome, Class, RdsMessage};
 use crate::name::{AccessKeyId, DbUser, Engine, InstanceId};
 use crate::timestamp::rfc3339;
 
-/// The version of [`AuditRecord`]: it grows when a field is removed or means something else.
+/// Version of [`AuditRecord`]. It increases when a field is removed or changes its meaning.
 pub const VERSION: u32 = 1;
 
-/// One login, one line of JSON. It holds no token, signature or secret.
+/// One login, written as one line of JSON. It contains no token, signature or secret.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct AuditRecord {
     /// [`VERSION`]
     pub version: u32,
-    /// When it was decided: RFC 3339, UTC, milliseconds.
+    /// Time of the decision: RFC 3339, UTC, milliseconds.
     pub time: String,
-    /// How it ended.
+    /// Outcome of the login.
     pub outcome: AuditOutcome,
-    /// What went wrong, where something did.
+    /// Class of the failure, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<Class>,
-    /// The reason in a sentence: the statement that allowed it, or what is missing.
+    /// The reason as a sentence: the statement that allowed the login, or the failure.
     #[serde(alias = "because")]
     pub reason: String,
-    /// The server's kind.
+    /// Engine of the server.
     pub engine: Engine,
-    /// The instance asked about.
+    /// The instance that the client logs in to.
     pub instance: InstanceId,
-    /// What `rds-db:connect` was decided on, once the instance was known.
+    /// Resource of the `rds-db:connect` decision, once the instance is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource: Option<Arn>,
     /// The database user.
     pub user: DbUser,
-    /// Who it was, once proven.
+    /// The authenticated principal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub principal: Option<Arn>,
-    /// The key that signed, or claimed to.
+    /// The access key named by the token, verified or not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub access_key_id: Option<AccessKeyId>,
-    /// The client's address, where the server told it.
+    /// Address of the client, if the server reported it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
 }
 
 impl AuditRecord {
-    /// The record of a login of which nothing is decided yet: an error, until it says otherwise.
+    /// Returns the record of a login that is not decided yet. Its outcome is an error until it is set.
     #[must_use]
-    pub fn open(now: SystemTime, engine: Engine, instance: InstanceId, user: DbUser) -> Self {
+    pub fn pending(now: SystemTime, engine: Engine, instance: InstanceId, user: DbUser) -> Self {
         Self {
             version: VERSION,
             time: rfc3339(now),
@@ -65,11 +83,11 @@ impl AuditRecord {
         }
     }
 
-    /// The line that RDS's `iam-db-auth-error` log has for this login; none for one that was allowed.
+    /// Returns the line of RDS's `iam-db-auth-error` log for this login; `None` if it was allowed.
     #[must_use]
     pub fn rds_line(&self) -> Option<String> {
         let class = self.class.filter(|_| self.outcome != AuditOutcome::Allowed)?;
-        // RDS prints the name as it is; a line break in it must not begin a line here.
+        // RDS prints the name unescaped; here a line break in it must not start a new line.
         let user = self.user.as_str().escape_debug();
         let failed = |verb: &str, why: &str| {
             format!("[ERROR] Failed to {verb} the connection request for user {user} {why}")

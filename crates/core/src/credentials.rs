@@ -1,5 +1,5 @@
-//! AWS credentials, which no output shows: `Debug` is redacted, there is no `Display` and no `Serialize`, and the
-//! memory is wiped on drop.
+//! AWS credentials. Secrets have a redacted `Debug`, no `Display` and no `Serialize`, and are wiped from
+//! memory on drop.
 
 use std::fmt;
 use std::hint::black_box;
@@ -10,39 +10,40 @@ use zeroize::Zeroizing;
 
 use crate::name::AccessKeyId;
 
-/// A secret text: an access key's secret, or a session token.
+/// A secret text: a secret access key or a session token.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Takes the text; an empty one is no secret.
+    /// Wraps a text; `None` if it is empty.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Option<Self> {
         let text = Zeroizing::new(text.into());
         (!text.is_empty()).then_some(Self(text))
     }
 
-    /// The text itself, for signing, storing and comparing: never for showing.
+    /// Returns the text for signing, storing and comparing. It must not be displayed.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether both are the same, in a time that depends on the length alone.
+    /// Returns true if both are equal, in a time that depends only on the lengths.
     #[must_use]
     pub fn ct_eq(&self, other: &str) -> bool {
-        same(self.0.as_bytes(), other.as_bytes())
+        bytes_ct_eq(self.0.as_bytes(), other.as_bytes())
     }
 }
 
-/// Whether both are the same, in a time that depends on the lengths alone: every byte is looked at, and only the sum of what
-/// differs is judged.
-pub(crate) fn same(one: &[u8], other: &[u8]) -> bool {
+/// Returns true if both are equal, in a time that depends only on the lengths: every byte is
+/// compared, and only the accumulated difference is branched on.
+pub(crate) fn bytes_ct_eq(one: &[u8], other: &[u8]) -> bool {
     let differences = one.iter().zip(other).fold(0, |sum, (one, other)| sum | (one ^ other));
     one.len() == other.len() && black_box(differences).ct_eq(&0).into()
 }
 
-/// Overwrites what must not stay in memory. As sure as zeroize's own way, which stores byte after byte, and much quicker.
+/// Overwrites secret bytes. As reliable as `Zeroize` for slices, which stores byte by byte, and much
+/// faster.
 pub(crate) fn wipe(bytes: &mut [u8]) {
     bytes.fill(0);
     zeroize::optimization_barrier(bytes);
@@ -54,15 +55,16 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What a client signs with: an access key, and for temporary ones the session's token and end.
+/// Credentials to sign with: an access key and, for temporary credentials, the session token and
+/// expiry.
 #[derive(Debug, Clone)]
 pub struct Credentials {
-    /// The public half.
+    /// The access key ID.
     pub access_key_id: AccessKeyId,
-    /// The secret half.
+    /// The secret access key.
     pub secret: Secret,
-    /// The token of temporary credentials.
+    /// The session token of temporary credentials.
     pub session_token: Option<Secret>,
-    /// When temporary credentials end, where that is known.
+    /// Expiry of temporary credentials, if known.
     pub expires: Option<SystemTime>,
 }

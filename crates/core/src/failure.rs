@@ -1,19 +1,20 @@
-//! Every way in which a login can fail, and the one table of what each looks like from outside.
+//! Failure classes of a login, and one table of their representations: texts, SQLSTATEs, MySQL error
+//! numbers, exit statuses, audit outcomes and RDS log messages.
 
 use std::fmt;
 
-/// What went wrong. The names are stable: scripts, records and tests match on them.
+/// Class of a failure. Names are stable: scripts, records and tests match on them.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
 )]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Class {
-    /// The token is not of the form of a token.
+    /// The token is malformed.
     Malformed,
     /// The token is signed for a service other than `rds-db`.
     WrongService,
-    /// The token's action is not `connect`.
+    /// The action of the token is not `connect`.
     WrongAction,
     /// The token is signed for another region.
     WrongRegion,
@@ -23,77 +24,77 @@ pub enum Class {
     WrongPort,
     /// The token is signed for another database user.
     WrongUser,
-    /// Nobody owns the access key that signed.
+    /// The access key of the signature is unknown.
     UnknownKey,
-    /// The access key that signed has been switched off.
+    /// The access key of the signature is inactive.
     InactiveKey,
-    /// The key is a session's, and the token lacks the session token.
+    /// The access key is temporary, and the token lacks the session token.
     SessionTokenMissing,
-    /// The session token is not the key's.
+    /// The session token does not belong to the access key.
     SessionTokenWrong,
-    /// The signature is not what the key's secret makes of the token.
+    /// The signature was not made with the secret key over this token.
     SignatureMismatch,
-    /// The token is dated ahead of the clock.
+    /// The date of the token is ahead of the clock.
     NotYetValid,
     /// The token is older than its lifetime.
     Expired,
-    /// The token asks for more than 900 seconds.
+    /// The token requests a lifetime of more than 900 seconds.
     LifetimeTooLong,
-    /// The session behind the key has ended.
+    /// The session of the access key has expired.
     SessionExpired,
     /// No policy allows the login.
     NotAllowed,
     /// A policy denies the login.
     ExplicitlyDenied,
-    /// A policy of the principal can't be evaluated.
+    /// A policy of the principal cannot be evaluated.
     PolicyUnusable,
-    /// No such database instance is known.
+    /// The database instance is unknown.
     UnknownInstance,
-    /// IAM authentication is switched off for the instance.
+    /// IAM authentication is disabled for the instance.
     IamDisabled,
-    /// The connection has no TLS.
+    /// The connection does not use TLS.
     NoTls,
-    /// TLS with the server can't be begun, or its certificate is not believed.
+    /// TLS with the server cannot be established, or its certificate is not trusted.
     TlsFailed,
-    /// Too many logins a second.
+    /// There are too many logins per second.
     Throttled,
-    /// The database server refused the login, and says no more.
+    /// The database server rejected the login without a more specific error.
     Refused,
-    /// The verifier, or the server, can't be reached.
+    /// The verifier or the server is unreachable.
     Unavailable,
-    /// The verifier, or the server, did not answer in time.
+    /// The verifier or the server did not respond in time.
     TimedOut,
-    /// The other side does not keep to the protocol.
+    /// The peer violated the protocol.
     Protocol,
-    /// The process behind the socket is not the one that is trusted.
+    /// The process that listens on the socket is not a trusted one.
     UntrustedPeer,
-    /// There are no AWS credentials.
+    /// AWS credentials were not found.
     NoCredentials,
-    /// There is no AWS region to sign for.
+    /// An AWS region to sign for was not found.
     NoRegion,
-    /// The AWS credentials have ended.
+    /// The AWS credentials have expired.
     CredentialsExpired,
-    /// A flag or an argument is wrong.
+    /// A flag or an argument is invalid.
     Usage,
-    /// A file, a setting or what is installed is not as it must be.
+    /// A file, a setting or an installation is invalid.
     Configuration,
-    /// A defect, or a failing disk.
+    /// A defect of Countersign, or a disk failure.
     Internal,
 }
 
-/// How a login's record classes its end.
+/// Outcome of a login in its record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AuditOutcome {
-    /// The login went through.
+    /// The login was allowed.
     Allowed,
-    /// The login was refused for what the client brought.
+    /// The login was denied because of the client.
     Denied,
-    /// The login was refused for what went wrong on this side.
+    /// The login was denied because of a failure on the side of the server.
     Error,
 }
 
-/// The five messages of RDS's `iam-db-auth-error` log.
+/// Messages of RDS's `iam-db-auth-error` log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RdsMessage {
     /// 400 `InvalidToken`
@@ -108,23 +109,23 @@ pub enum RdsMessage {
     InternalError,
 }
 
-/// Exit statuses of the command line; 0 is success and 2 is clap's for usage.
+/// Exit statuses of the command line. 0 is success; 2 is clap's status for usage errors.
 pub mod exit {
-    /// The answer is no: the token is not valid, the login was denied.
+    /// The token is not valid, or the login was denied.
     pub const DENIED: u8 = 1;
-    /// Flags or arguments are wrong.
+    /// Flags or arguments are invalid.
     pub const USAGE: u8 = 2;
-    /// There are no AWS credentials or no region, or the credentials have expired.
+    /// AWS credentials or a region were not found, or the credentials have expired.
     pub const CREDENTIALS: u8 = 3;
-    /// A server, a daemon or an endpoint can't be reached, or does not answer as it should.
+    /// A server, a daemon or an endpoint is unreachable or does not respond as expected.
     pub const UNREACHABLE: u8 = 4;
-    /// A file, an installation or the environment is not as it must be.
+    /// A file, an installation or the environment is invalid.
     pub const CONFIGURATION: u8 = 5;
     /// A defect of Countersign.
     pub const INTERNAL: u8 = 70;
 }
 
-/// A row of the table: what one class looks like to each reader.
+/// A row of the table: the representations of one class.
 #[derive(Debug, Clone, Copy)]
 struct Row {
     public: &'static str,
@@ -135,19 +136,24 @@ struct Row {
     rds: RdsMessage,
 }
 
-const fn row(
-    public: &'static str,
-    sqlstate: &'static str,
-    mysql: u16,
-    exit: u8,
-    outcome: AuditOutcome,
-    rds: RdsMessage,
-) -> Row {
+/// A login denied because of the client's token.
+const fn invalid_token(public: &'static str) -> Row {
+    denied(public, "28P01", RdsMessage::InvalidToken)
+}
+
+/// A login denied to the client.
+const fn denied(public: &'static str, sqlstate: &'static str, rds: RdsMessage) -> Row {
+    Row { public, sqlstate, mysql: 1045, exit: exit::DENIED, outcome: AuditOutcome::Denied, rds }
+}
+
+/// A failure on the side of the server.
+const fn error(public: &'static str, sqlstate: &'static str, mysql: u16, exit: u8) -> Row {
+    let (outcome, rds) = (AuditOutcome::Error, RdsMessage::InternalError);
     Row { public, sqlstate, mysql, exit, outcome, rds }
 }
 
 impl Class {
-    /// Every class, in the order of declaration.
+    /// All classes, in the order of declaration.
     pub const ALL: [Self; 35] = [
         Self::Malformed,
         Self::WrongService,
@@ -186,270 +192,89 @@ impl Class {
         Self::Internal,
     ];
 
-    /// The one total table. SQLSTATEs are PostgreSQL's appendix A, numbers are MySQL's `ER_…`: where it is the way to a server that
-    /// fails, `ER_CONNECT_TO_FOREIGN_DATA_SOURCE`. (Its clients' own `CR_…` they take from nobody else.)
+    /// The table. SQLSTATEs are from PostgreSQL's appendix A, numbers are MySQL's `ER_…`. A failed
+    /// connection to the server is `ER_CONNECT_TO_FOREIGN_DATA_SOURCE`, because MySQL clients accept
+    /// `CR_…` numbers only from their own library.
     const fn row(self) -> Row {
-        use AuditOutcome::{Denied, Error};
-        use RdsMessage::{ExpiredToken, InternalError, InvalidToken, NotAuthorized, Throttling};
+        use RdsMessage::{ExpiredToken, InvalidToken, NotAuthorized, Throttling};
         match self {
-            Self::Malformed => {
-                row("the token is malformed", "28P01", 1045, exit::DENIED, Denied, InvalidToken)
+            Self::Malformed => invalid_token("token is malformed"),
+            Self::WrongService => invalid_token("token is signed for another service"),
+            Self::WrongAction => invalid_token("token is signed for another action"),
+            Self::WrongRegion => invalid_token("token is signed for another region"),
+            Self::WrongHost => invalid_token("token is signed for another host"),
+            Self::WrongPort => invalid_token("token is signed for another port"),
+            Self::WrongUser => invalid_token("token is signed for another user"),
+            Self::UnknownKey => invalid_token("access key is unknown"),
+            Self::InactiveKey => invalid_token("access key is inactive"),
+            Self::SessionTokenMissing => invalid_token("session token is missing"),
+            Self::SessionTokenWrong => invalid_token("session token does not match the access key"),
+            Self::SignatureMismatch => invalid_token("signature does not match"),
+            Self::NotYetValid => invalid_token("token is not yet valid"),
+            Self::Expired => denied("token has expired", "28P01", ExpiredToken),
+            Self::LifetimeTooLong => invalid_token("token lifetime exceeds 900 seconds"),
+            Self::SessionExpired => invalid_token("AWS session has expired"),
+            Self::NotAllowed => denied("no policy allows the login", "28000", NotAuthorized),
+            Self::ExplicitlyDenied => denied("a policy denies the login", "28000", NotAuthorized),
+            Self::PolicyUnusable => error("cannot evaluate a policy", "28000", 1045, exit::DENIED),
+            Self::UnknownInstance => {
+                error("database instance is unknown", "28000", 1045, exit::DENIED)
             }
-            Self::WrongService => row(
-                "the token is signed for another service",
-                "28P01",
-                1045,
-                exit::DENIED,
-                Denied,
-                InvalidToken,
-            ),
-            Self::WrongAction => row(
-                "the token is signed for another action",
-                "28P01",
-                1045,
-                exit::DENIED,
-                Denied,
-                InvalidToken,
-            ),
-            Self::WrongRegion => row(
-                "the token is signed for another region",
-                "28P01",
-                1045,
-                exit::DENIED,
-                Denied,
-                InvalidToken,
-            ),
-            Self::WrongHost => row(
-                "the token is signed for another host",
-                "28P01",
-                1045,
-                exit::DENIED,
-                Denied,
-                InvalidToken,
-            ),
-            Self::WrongPort => row(
-                "the token is signed for another port",
-                "28P01",
-                1045,
-                exit::DENIED,
-                Denied,
-                InvalidToken,
-            ),
-            Self::WrongUser => row(
-                "the token is signed for another user",
-                "28P01",
-                1045,
-                exit::DENIED,
-                Denied,
-                InvalidToken,
-            ),
-            Self::UnknownKey => {
-                row("the access key is unknown", "28P01", 1045, exit::DENIED, Denied, InvalidToken)
+            Self::IamDisabled => denied("IAM authentication is disabled", "28000", InvalidToken),
+            Self::NoTls => Row {
+                mysql: 3159,
+                ..denied("IAM authentication requires TLS", "28000", InvalidToken)
+            },
+            Self::TlsFailed => {
+                error("cannot establish TLS with the server", "08006", 1429, exit::UNREACHABLE)
             }
-            Self::InactiveKey => {
-                row("the access key is inactive", "28P01", 1045, exit::DENIED, Denied, InvalidToken)
-            }
-            Self::SessionTokenMissing => row(
-                "the session token is missing",
-                "28P01",
-                1045,
-                exit::DENIED,
-                Denied,
-                InvalidToken,
-            ),
-            Self::SessionTokenWrong => row(
-                "the session token is not the key's",
-                "28P01",
-                1045,
-                exit::DENIED,
-                Denied,
-                InvalidToken,
-            ),
-            Self::SignatureMismatch => row(
-                "the signature does not match",
-                "28P01",
-                1045,
-                exit::DENIED,
-                Denied,
-                InvalidToken,
-            ),
-            Self::NotYetValid => {
-                row("the token is not yet valid", "28P01", 1045, exit::DENIED, Denied, InvalidToken)
-            }
-            Self::Expired => {
-                row("the token has expired", "28P01", 1045, exit::DENIED, Denied, ExpiredToken)
-            }
-            Self::LifetimeTooLong => row(
-                "the token's lifetime is over 900 seconds",
-                "28P01",
-                1045,
-                exit::DENIED,
-                Denied,
-                InvalidToken,
-            ),
-            Self::SessionExpired => {
-                row("the AWS session has ended", "28P01", 1045, exit::DENIED, Denied, InvalidToken)
-            }
-            Self::NotAllowed => row(
-                "no policy allows the login",
-                "28000",
-                1045,
-                exit::DENIED,
-                Denied,
-                NotAuthorized,
-            ),
-            Self::ExplicitlyDenied => {
-                row("a policy denies the login", "28000", 1045, exit::DENIED, Denied, NotAuthorized)
-            }
-            Self::PolicyUnusable => row(
-                "a policy can't be evaluated",
-                "28000",
-                1045,
-                exit::DENIED,
-                Error,
-                InternalError,
-            ),
-            Self::UnknownInstance => row(
-                "the database instance is unknown",
-                "28000",
-                1045,
-                exit::DENIED,
-                Error,
-                InternalError,
-            ),
-            Self::IamDisabled => row(
-                "IAM authentication is disabled",
-                "28000",
-                1045,
-                exit::DENIED,
-                Denied,
-                InvalidToken,
-            ),
-            Self::NoTls => row(
-                "IAM authentication needs TLS",
-                "28000",
-                3159,
-                exit::DENIED,
-                Denied,
-                InvalidToken,
-            ),
-            Self::TlsFailed => row(
-                "TLS with the server failed",
-                "08006",
-                1429,
-                exit::UNREACHABLE,
-                Error,
-                InternalError,
-            ),
             Self::Throttled => {
-                row("too many logins", "53300", 1040, exit::DENIED, Denied, Throttling)
+                Row { mysql: 1040, ..denied("too many logins per second", "53300", Throttling) }
             }
-            Self::Refused => row(
-                "the server refused the login",
-                "28000",
-                1045,
-                exit::DENIED,
-                Denied,
-                InvalidToken,
-            ),
-            Self::Unavailable => row(
-                "the other side can't be reached",
-                "08006",
-                1429,
-                exit::UNREACHABLE,
-                Error,
-                InternalError,
-            ),
-            Self::TimedOut => row(
-                "there was no answer in time",
-                "08006",
-                1429,
-                exit::UNREACHABLE,
-                Error,
-                InternalError,
-            ),
-            Self::Protocol => row(
-                "the protocol was violated",
-                "08P01",
-                1835,
-                exit::UNREACHABLE,
-                Error,
-                InternalError,
-            ),
-            Self::UntrustedPeer => row(
-                "the verifier is not trusted",
-                "08006",
-                1045,
-                exit::UNREACHABLE,
-                Error,
-                InternalError,
-            ),
-            Self::NoCredentials => row(
-                "there are no AWS credentials",
-                "28000",
-                1045,
-                exit::CREDENTIALS,
-                Error,
-                InternalError,
-            ),
-            Self::NoRegion => row(
-                "there is no AWS region",
-                "28000",
-                1045,
-                exit::CREDENTIALS,
-                Error,
-                InternalError,
-            ),
-            Self::CredentialsExpired => row(
-                "the AWS credentials have expired",
-                "28000",
-                1045,
-                exit::CREDENTIALS,
-                Error,
-                InternalError,
-            ),
-            Self::Usage => {
-                row("the command line is wrong", "F0000", 1105, exit::USAGE, Error, InternalError)
+            Self::Refused => denied("server rejected the login", "28000", InvalidToken),
+            Self::Unavailable => error("cannot connect", "08006", 1429, exit::UNREACHABLE),
+            Self::TimedOut => {
+                error("timed out waiting for a response", "08006", 1429, exit::UNREACHABLE)
             }
-            Self::Configuration => row(
-                "the configuration is wrong",
-                "F0000",
-                1105,
-                exit::CONFIGURATION,
-                Error,
-                InternalError,
-            ),
-            Self::Internal => row(
-                "an internal error occurred",
-                "XX000",
-                1105,
-                exit::INTERNAL,
-                Error,
-                InternalError,
-            ),
+            Self::Protocol => error("protocol violation", "08P01", 1835, exit::UNREACHABLE),
+            Self::UntrustedPeer => {
+                error("verifier is not trusted", "08006", 1045, exit::UNREACHABLE)
+            }
+            Self::NoCredentials => {
+                error("AWS credentials not found", "28000", 1045, exit::CREDENTIALS)
+            }
+            Self::NoRegion => error("AWS region not found", "28000", 1045, exit::CREDENTIALS),
+            Self::CredentialsExpired => {
+                error("AWS credentials have expired", "28000", 1045, exit::CREDENTIALS)
+            }
+            Self::Usage => error("invalid command line", "F0000", 1105, exit::USAGE),
+            Self::Configuration => {
+                error("invalid configuration", "F0000", 1105, exit::CONFIGURATION)
+            }
+            Self::Internal => error("internal error", "XX000", 1105, exit::INTERNAL),
         }
     }
 
-    /// A sentence that may be shown to whoever tries to log in: it holds nothing of the request.
+    /// The text that may be sent to the client. It contains nothing of the request.
     #[must_use]
     pub const fn public(self) -> &'static str {
         self.row().public
     }
 
-    /// PostgreSQL's code.
+    /// The SQLSTATE for PostgreSQL.
     #[must_use]
     pub const fn sqlstate(self) -> &'static str {
         self.row().sqlstate
     }
 
-    /// MySQL's and MariaDB's number.
+    /// The error number for MySQL and MariaDB.
     #[must_use]
     pub const fn mysql_number(self) -> u16 {
         self.row().mysql
     }
 
-    /// The SQLSTATE that MySQL has beside that number.
-    /// Source: MySQL's error reference, `ER_ACCESS_DENIED_ERROR`, `ER_CON_COUNT_ERROR`; all others have the general one.
+    /// The SQLSTATE that MySQL sends with that number. Source: MySQL's error reference,
+    /// `ER_ACCESS_DENIED_ERROR`, `ER_CON_COUNT_ERROR`; all others have the general one.
     #[must_use]
     pub const fn mysql_sqlstate(self) -> &'static str {
         match self.mysql_number() {
@@ -459,19 +284,19 @@ impl Class {
         }
     }
 
-    /// The exit status of a command that ends so.
+    /// The exit status of a command that fails with this class.
     #[must_use]
     pub const fn exit_status(self) -> u8 {
         self.row().exit
     }
 
-    /// How the record classes it.
+    /// The outcome in the audit record.
     #[must_use]
     pub const fn outcome(self) -> AuditOutcome {
         self.row().outcome
     }
 
-    /// Which of RDS's five messages it is logged as.
+    /// The message of RDS's log.
     #[must_use]
     pub const fn rds_message(self) -> RdsMessage {
         self.row().rds
@@ -479,39 +304,61 @@ impl Class {
 }
 
 impl fmt::Display for Class {
-    /// The stable name: `signature-mismatch`.
+    /// Writes the stable name, such as `signature-mismatch`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         serde::Serialize::serialize(self, f)
     }
 }
 
-/// A class, and what an operator needs to know beyond it. Neither holds a secret.
+/// A class with details for the operator. Neither contains a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {detail}", class.public())]
 pub struct Failure {
-    /// What went wrong.
+    /// Class of the failure.
     pub class: Class,
-    /// The names involved and what to do next: for logs and for the operator, not for whoever tries to log in.
+    /// Names involved and the remedy. For logs and the operator, not for the client.
     pub detail: String,
 }
 
 impl Failure {
-    /// A failure of `class`, explained.
+    /// Returns a failure of `class` with details.
     #[must_use]
     pub fn new(class: Class, detail: impl Into<String>) -> Self {
         Self { class, detail: detail.into() }
     }
 }
 
-/// Somebody else's text as a detail may show it: in quotation marks, escaped, cut off where it is long.
+/// Quotes, escapes and truncates untrusted text for a detail.
 #[must_use]
 pub fn quoted(text: &str) -> String {
-    const MOST: usize = 100;
-    match text.char_indices().nth(MOST) {
+    const MAX_CHARS: usize = 100;
+    match text.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
         None => format!("{text:?}"),
     }
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{AuditOutcome, Class, quoted};
+
+    #[test]
+    fn every_class_has_a_row_and_a_unique_name() {
+        let names: BTreeSet<String> = Class::ALL.iter().map(Class::to_string).collect();
+        assert_eq!(names.len(), Class::ALL.len());
+        for class in Class::ALL {
+            assert_eq!(class.sqlstate().len(), 5);
+            assert_ne!(class.exit_status(), 0, "{class} must not exit with success");
+            assert_ne!(class.outcome(), AuditOutcome::Allowed, "{class}");
+            assert_eq!(serde_json::from_str::<Class>(&format!("\"{class}\"")).unwrap(), class);
+        }
+    }
+
+    #[test]
+    fn untrusted_text_is_escaped_and_truncated() {
+        assert_eq!(quoted("a\n\"b\""), r#""a\n\"b\"""#);
+        assert_eq!(quoted(&"é".repeat(60_000)).chars().count(), 103);
+    }
+}

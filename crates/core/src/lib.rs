@@ -1,10 +1,11 @@
-//! What Countersign knows about IAM database authentication, with no I/O in it.
+//! IAM database authentication without I/O.
 //!
-//! Tokens are minted and verified ([`token`]) with Signature Version 4 ([`sigv4`]), policies are decided
-//! ([`policy`]), and every way in which that can fail has one name ([`failure`]). The two database shells ask a
-//! verifier through [`ask`]; what was decided is written as an [`audit`] record.
+//! The crate mints and verifies tokens ([`token`]) with Signature Version 4 ([`sigv4`]), evaluates IAM
+//! policies ([`policy`]) and gives every failure a class ([`failure`]). The PAM module and the MySQL
+//! plugin call a verifier over [`verifier_protocol`]; each decision becomes an [`audit`] record.
 //!
-//! Nothing here is asynchronous, opens a socket, reads the clock or the environment: the time is an argument.
+//! Nothing here is asynchronous, opens a socket, or reads the clock or the environment: the time is
+//! an argument.
 
 pub mod arn;
 pub mod audit;

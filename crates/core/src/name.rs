@@ -1,9 +1,9 @@
-//! Names that are made only by parsing: a value of one of these types is well formed.
+//! Names that are constructed only by parsing, so that each value is well formed.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Why a name was refused: what it is, and what would be accepted.
+/// A malformed name: its kind, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} {reason}")]
 pub struct InvalidName {
@@ -12,15 +12,15 @@ pub struct InvalidName {
 }
 
 impl InvalidName {
-    /// The refusal of a value: what it is for, and why it does not do.
+    /// Returns the error for a kind of name and a reason.
     #[must_use]
     pub fn new(what: &'static str, reason: impl Into<String>) -> Self {
         Self { what, reason: reason.into() }
     }
 }
 
-/// Declares a checked string: `Debug` and `Display` show it, serde writes it as a string and checks it on reading. Clones share
-/// the text: each login makes several.
+/// Declares a checked string. `Debug` and `Display` show it; serde writes it as a string and checks it
+/// on reading. Clones share the text, because each login makes several.
 macro_rules! checked_name {
     ($(#[$doc:meta])* $name:ident, $check:expr) => {
         $(#[$doc])*
@@ -73,11 +73,12 @@ macro_rules! checked_name {
 }
 pub(crate) use checked_name;
 
-/// The longest database user name accepted, in bytes. PostgreSQL stops at 63 bytes and MySQL at 32 characters.
+/// Maximum length of a database user name in bytes. PostgreSQL's limit is 63 bytes and MySQL's 32
+/// characters.
 pub const MAX_DB_USER: usize = 255;
 
 checked_name! {
-    /// A database user, in the case that the database has it in: 1 to 255 bytes of UTF-8 without NUL.
+    /// A database user in the database's case: 1 to 255 bytes of UTF-8 without NUL.
     DbUser, |text| {
         if text.is_empty() {
             return Err(InvalidName::new("the database user", "is empty"));
@@ -104,8 +105,9 @@ checked_name! {
 }
 
 checked_name! {
-    /// The id of an access key: 1 to 128 of `[A-Za-z0-9_]`, `AKIA…` for a user's and `ASIA…` for a session's.
-    /// (AWS's own are at least 16 long; its documentation and test suite use the shorter `AKIDEXAMPLE`.)
+    /// An access key ID: 1 to 128 of `[A-Za-z0-9_]`, `AKIA…` for a user's and `ASIA…` for a session's
+    /// key. (IDs of AWS have at least 16 characters; its documentation and test suite use the shorter
+    /// `AKIDEXAMPLE`.)
     AccessKeyId, |text| {
         let word = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         if (1..=128).contains(&text.len()) && word {
@@ -117,7 +119,7 @@ checked_name! {
 }
 
 checked_name! {
-    /// The immutable id that policies name a database by: `db-…`, `cluster-…` or `prx-…`.
+    /// The immutable ID by which policies name a database: `db-…`, `cluster-…` or `prx-…`.
     ResourceId, |text| {
         let tail = ["db-", "cluster-", "prx-"].iter().find_map(|prefix| text.strip_prefix(prefix));
         match tail {
@@ -128,7 +130,8 @@ checked_name! {
 }
 
 checked_name! {
-    /// The name of a database instance, as RDS has it: a letter, then up to 62 letters, digits and single hyphens.
+    /// The identifier of a database instance in the form of RDS: a letter, then up to 62 letters, digits
+    /// and single hyphens.
     InstanceId, |text| {
         let starts = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
         let word = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
@@ -140,7 +143,7 @@ checked_name! {
     }
 }
 
-/// The kind of database at an endpoint.
+/// Database engine.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
 )]
@@ -155,7 +158,7 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// The name that RDS, flags and files use.
+    /// The name in RDS, flags and files.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -165,7 +168,7 @@ impl Engine {
         }
     }
 
-    /// What the product is called.
+    /// The name of the product.
     #[must_use]
     pub const fn product(self) -> &'static str {
         match self {
@@ -175,7 +178,7 @@ impl Engine {
         }
     }
 
-    /// The port that the engine's clients take when none is given.
+    /// The default port of the engine's clients.
     #[must_use]
     pub const fn default_port(self) -> u16 {
         match self {

@@ -1,16 +1,23 @@
-//! The IAM policy language, whole, and the decision that policies make.
+//! The IAM policy language, and decisions by policies.
 //!
-//! [`Policy::parse`] reads a document and refuses what can't be evaluated, every mistake at once and with its place.
-//! [`decide`] takes a [`Request`] and a [`PolicySet`] and answers with a [`Permit`], which is a value that the next
-//! step must hold, or with a [`Because`], whose sentence tells a person which statement stood in the way, or which came
-//! nearest. [`explain`] says it of every statement; [`simulation`] reads and answers the same in JSON.
+//! [`Policy::parse`] reads a document and rejects input that cannot be evaluated, with all errors
+//! and their positions. [`decide`] takes a [`Request`] and a [`PolicySet`] and returns a [`Permit`],
+//! a value that the next step requires, or a [`DenyReason`], whose text names the statement that
+//! denies or the one that almost allows. [`explain`] does so for every statement; [`simulation`]
+//! reads and writes the same as JSON.
 //!
 //! ```
-//! use countersign_core::policy::{Caller, Context, Decision, Layer, Policy, PolicyKind, PolicySet, Request, decide};
+//! use countersign_core::policy::{
+//!     Caller, Context, Decision, Layer, Policy, PolicyKind, PolicySet, Request, decide, explain,
+//! };
 //!
 //! let policy = Policy::parse(
-//!     r#"{"Version": "2012-10-17", "Statement": {"Sid": "ConnectAsJane", "Effect": "Allow", "Action": "rds-db:connect",
-//!         "Resource": "arn:aws:rds-db:us-east-1:123456789012:dbuser:*/jane"}}"#,
+//!     r#"{"Version": "2012-10-17", "Statement": {
+//!         "Sid": "ConnectAsJane",
+//!         "Effect": "Allow",
+//!         "Action": "rds-db:connect",
+//!         "Resource": "arn:aws:rds-db:us-east-1:123456789012:dbuser:*/jane"
+//!     }}"#,
 //!     PolicyKind::Identity,
 //! )?;
 //! let mut policies = PolicySet::new();
@@ -24,8 +31,11 @@
 //!     resource_account: None,
 //!     context: &Context::new(),
 //! };
-//! let Decision::Deny(because) = decide(&request, &policies) else { panic!("jane is not john") };
-//! assert!(because.to_string().contains("its Resource arn:aws:rds-db:us-east-1:123456789012:dbuser:*/jane does not match"));
+//! let Decision::Deny(reason) = decide(&request, &policies) else { panic!("jane is not john") };
+//! assert!(reason.to_string().contains(
+//!     "its Resource arn:aws:rds-db:us-east-1:123456789012:dbuser:*/jane does not match"
+//! ));
+//! println!("{}", explain(&request, &policies));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -38,7 +48,8 @@ mod element;
 mod evaluation;
 mod explanation;
 mod grammar;
-mod inquiry;
+
+mod matching;
 mod near_miss;
 mod operand;
 mod pattern;

@@ -1,26 +1,27 @@
-//! Who is at the other end of a token.
+//! The authenticated identity of a token.
 
 use crate::arn::Arn;
 use crate::name::{AccessKeyId, AccountId, InvalidName};
 use crate::policy::Caller;
 use crate::token::VerifiedToken;
 
-/// The identity that owns an access key, as the authority knows it.
+/// The identity that owns an access key, from the authority's records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyOwner {
     /// The user, or the session of an assumed role: `arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION`.
     pub arn: Arn,
     /// The account that the identity belongs to.
     pub account: AccountId,
-    /// `AIDA…` of a user, `AROA…:SESSION` of a role's session.
+    /// `AIDA…` of a user, `AROA…:SESSION` of a role session.
     pub unique_id: String,
-    /// The role behind a session, with its path.
+    /// The role of a session, with its path.
     pub role: Option<Arn>,
-    /// Tags of the identity and of the session, the session's first.
+    /// Tags of the session, then those of the identity.
     pub tags: Vec<(String, String)>,
 }
 
-/// An identity that has proved itself: made only from a [`VerifiedToken`] and the owner of the key that signed it.
+/// An authenticated identity. It is constructed only from a [`VerifiedToken`] and the owner of the key
+/// that signed it.
 #[derive(Debug, Clone)]
 pub struct Principal {
     owner: KeyOwner,
@@ -28,16 +29,16 @@ pub struct Principal {
 }
 
 impl Principal {
-    /// The principal that `token` proves.
+    /// Returns the principal that `token` authenticates.
     #[must_use]
     pub fn new(token: &VerifiedToken, owner: KeyOwner) -> Self {
         Self { owner, access_key_id: token.access_key_id().clone() }
     }
 
-    /// The principal as policies see it.
+    /// Returns the caller for policy evaluation.
     ///
     /// # Errors
-    /// Where the ARN is not that of an identity.
+    /// The ARN is not that of an identity.
     pub fn caller(&self) -> Result<Caller, InvalidName> {
         let caller = Caller::new(&self.owner.arn)?.with_unique_id(&self.owner.unique_id);
         Ok(match &self.owner.role {
@@ -52,7 +53,7 @@ impl Principal {
         &self.owner.arn
     }
 
-    /// All that is known of the identity.
+    /// The owner of the key.
     #[must_use]
     pub fn identity(&self) -> &KeyOwner {
         &self.owner

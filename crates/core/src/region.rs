@@ -1,11 +1,11 @@
-//! Partitions and regions, and what a host name says about them.
+//! Partitions and regions, and the region of an RDS host name.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::name::{InvalidName, checked_name};
 
-/// A group of regions with accounts, DNS suffix and ARNs of its own.
+/// A group of regions with its own accounts, DNS suffix and ARNs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "each variant is the partition whose name `as_str` gives")]
 pub enum Partition {
@@ -38,13 +38,13 @@ impl Partition {
         PARTITIONS.iter().map(|row| row.0)
     }
 
-    /// The name that stands in ARNs.
+    /// The name in ARNs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         PARTITIONS.iter().find(|row| row.0 == self).map_or("aws", |row| row.1)
     }
 
-    /// What the names of its services' hosts end in.
+    /// DNS suffix of the hosts of its services.
     #[must_use]
     pub fn dns_suffix(self) -> &'static str {
         PARTITIONS.iter().find(|row| row.0 == self).map_or("amazonaws.com", |row| row.3)
@@ -57,7 +57,7 @@ impl FromStr for Partition {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let row = PARTITIONS.iter().find(|row| row.1 == text);
         row.map(|row| row.0).ok_or_else(|| {
-            InvalidName::new("the partition", format!("{text:?} is not one of AWS's"))
+            InvalidName::new("the partition", format!("{text:?} is not a partition of AWS"))
         })
     }
 }
@@ -95,7 +95,7 @@ checked_name! {
 }
 
 impl Region {
-    /// The partition that the region lies in.
+    /// The partition of the region.
     #[must_use]
     pub fn partition(&self) -> Partition {
         let prefixed =
@@ -103,9 +103,9 @@ impl Region {
         PARTITIONS.iter().find(|row| prefixed(&row.2)).map_or(Partition::Aws, |row| row.0)
     }
 
-    /// The region that an RDS host name carries, in any partition and any case:
-    /// `NAME.ID.REGION.rds.SUFFIX`, or `NAME.ID.rds.REGION.SUFFIX` as some of China's read.
-    /// `None` for a host that is not RDS's, such as a CNAME or `localhost`.
+    /// Extracts the region from an RDS host name of any partition, in any case:
+    /// `NAME.ID.REGION.rds.SUFFIX`, or `NAME.ID.rds.REGION.SUFFIX` for some hosts in China.
+    /// Returns `None` for other hosts, such as a CNAME or `localhost`.
     #[must_use]
     pub fn of_rds_host(host: &str) -> Option<Self> {
         let host = host.trim_end_matches('.').to_ascii_lowercase();

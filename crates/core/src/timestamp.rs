@@ -1,16 +1,16 @@
-//! The instants of Signature Version 4: `20240115T120000Z`, whole seconds of UTC.
+//! Timestamps of Signature Version 4, such as `20240115T120000Z`, and RFC 3339.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use time::{Date, Month, OffsetDateTime, Time};
 
-/// A whole second of UTC, as SigV4 writes it. Years 1970 to 9999.
+/// A whole second of UTC, from 1970 to 9999.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AmzDate(OffsetDateTime);
 
 impl AmzDate {
-    /// The second that `now` lies in; instants before 1970 count as 1970.
+    /// Truncates `now` to a second. Instants before 1970 become 1970.
     #[must_use]
     pub fn at(now: SystemTime) -> Self {
         let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
@@ -20,7 +20,7 @@ impl AmzDate {
         Self(second.unwrap_or(OffsetDateTime::UNIX_EPOCH))
     }
 
-    /// Reads exactly `YYYYMMDDTHHMMSSZ`; `None` for anything else.
+    /// Parses `YYYYMMDDTHHMMSSZ`; `None` for any other form.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();
@@ -57,7 +57,7 @@ impl AmzDate {
         ])
     }
 
-    /// The instant as the standard library has it.
+    /// Converts to the type of the standard library.
     #[must_use]
     pub fn to_system_time(self) -> SystemTime {
         SystemTime::UNIX_EPOCH
@@ -81,7 +81,7 @@ impl fmt::Debug for AmzDate {
     }
 }
 
-/// An [`AmzDate`] written out.
+/// The text of an [`AmzDate`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp([u8; 16]);
 
@@ -99,7 +99,8 @@ impl Stamp {
     }
 }
 
-/// An instant as RFC 3339 in UTC with milliseconds, `2024-01-15T12:00:00.000Z`: the form of every record and report.
+/// Formats an instant as RFC 3339 in UTC with milliseconds, `2024-01-15T12:00:00.000Z`, as in all
+/// records and reports.
 #[must_use]
 pub fn rfc3339(at: SystemTime) -> String {
     let at = OffsetDateTime::from(at);

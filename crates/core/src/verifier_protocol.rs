@@ -1,7 +1,8 @@
-//! How a database server's module asks the verifier about one login, over any stream.
+//! Protocol between the module of a database server and the verifier, over any stream.
 //!
-//! A question and its answer are one frame each: the length as four bytes, big-endian, then JSON. An answer counts only
-//! where it is whole, repeats the question's nonce and says `allow`; all else, whatever it is, means no.
+//! Request and response are one frame each: the length as four bytes, big-endian, then JSON. A login is
+//! allowed only by a complete response with the nonce of the request and the verdict `allow`; anything
+//! else denies it.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -12,39 +13,40 @@ use crate::failure::{Class, Failure};
 use crate::name::{DbUser, Engine, InstanceId};
 use crate::token::MAX_TOKEN;
 
-/// The version of the questions and answers below.
+/// Version of the requests and responses below.
 pub const VERSION: u32 = 1;
 
-/// The longest question in bytes: a token of the greatest length, every byte of it escaped as `\u00XX`, and the rest.
+/// Maximum length of a request in bytes: a token of maximum length with every byte escaped as `\u00XX`,
+/// and the other fields.
 pub const MAX_REQUEST: usize = 6 * MAX_TOKEN + 8192;
 
-/// The longest answer in bytes.
+/// Maximum length of a response in bytes.
 pub const MAX_RESPONSE: usize = 1024;
 
-/// May this login go through? Holds the token, so `Debug` leaves it out and the memory is wiped on drop.
+/// Request to verify one login. `Debug` omits the token, and its memory is wiped on drop.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VerifyRequest {
     version: u32,
     nonce: Nonce,
-    /// The server's kind.
+    /// Engine of the server.
     pub engine: Engine,
-    /// The instance that the server is, as its configuration says.
+    /// The instance of the server, as configured.
     pub instance: InstanceId,
-    /// The database user that wants in.
+    /// The database user to log in as.
     pub user: DbUser,
-    /// What came as the password.
+    /// The password sent by the client.
     pub token: Zeroizing<String>,
-    /// The client's address, where the server knows it.
+    /// Address of the client, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
-    /// Whether the connection has TLS, where the module can see that.
+    /// True if the connection uses TLS; `None` if the module cannot determine that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<bool>,
 }
 
 impl VerifyRequest {
-    /// The question about `user` on `instance`; `nonce` must be of 16 random bytes, never used before.
+    /// Returns a request for `user` on `instance`. `nonce` must be 16 random bytes, never used before.
     #[must_use]
     pub fn new(
         nonce: Nonce,
@@ -56,25 +58,25 @@ impl VerifyRequest {
         Self { version: VERSION, nonce, engine, instance, user, token, client: None, tls: None }
     }
 
-    /// What the answer has to repeat.
+    /// The nonce that the response must repeat.
     #[must_use]
     pub const fn nonce(&self) -> Nonce {
         self.nonce
     }
 
-    /// Reads a question from a frame's body.
+    /// Parses the body of a frame.
     ///
     /// # Errors
-    /// [`Class::Protocol`], without the text.
+    /// [`Class::Protocol`], without the text of the body.
     pub fn parse(body: &[u8]) -> Result<Self, Failure> {
-        let question: Self = serde_json::from_slice(body).map_err(|error| {
-            protocol(format!("the question is malformed at column {}", error.column()))
+        let request: Self = serde_json::from_slice(body).map_err(|error| {
+            protocol(format!("request is malformed at column {}", error.column()))
         })?;
-        match question.version {
-            VERSION => Ok(question),
-            other => {
-                Err(protocol(format!("the question is of version {other}, this is {VERSION}")))
-            }
+        match request.version {
+            VERSION => Ok(request),
+            other => Err(protocol(format!(
+                "request has version {other}; this verifier supports {VERSION}"
+            ))),
         }
     }
 }
@@ -88,36 +90,37 @@ impl fmt::Debug for VerifyRequest {
     }
 }
 
-/// Ties an answer to its question.
+/// Binds a response to its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Nonce(
     /// Sixteen random bytes.
     pub [u8; 16],
 );
 
-/// What the verifier says.
+/// Response of the verifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(tag = "verdict", rename_all = "lowercase", deny_unknown_fields)]
 pub enum VerifyResponse {
-    /// The login may go through.
+    /// The login is allowed.
     Allow {
-        /// The question's.
+        /// Nonce of the request.
         nonce: Nonce,
     },
-    /// It may not.
+    /// The login is denied.
     Deny {
-        /// The question's.
+        /// Nonce of the request.
         nonce: Nonce,
-        /// Why, in one word: the details are in the verifier's log.
+        /// Class of the failure. The verifier's log has the details.
         class: Class,
     },
 }
 
-/// What came as a password, as text: U+FFFD stands for what is not UTF-8 in it. That makes no token, but the refusal belongs
-/// in the access log. As `String::from_utf8_lossy`, except that no copy is left where the text outgrows its memory.
+/// Converts a password to text, with U+FFFD for invalid UTF-8. The result is not a token then, but the
+/// denial belongs in the access log. Unlike `String::from_utf8_lossy`, it leaves no copy in memory by a
+/// reallocation.
 #[must_use]
 pub fn password(bytes: &[u8]) -> Zeroizing<String> {
-    // A byte becomes three at most.
+    // A byte becomes at most three bytes.
     let mut text = Zeroizing::new(String::with_capacity(3 * bytes.len()));
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
@@ -126,10 +129,10 @@ pub fn password(bytes: &[u8]) -> Zeroizing<String> {
     text
 }
 
-/// A frame around `value`, wiped on drop.
+/// Writes `value` as a frame, which is wiped on drop.
 ///
 /// # Errors
-/// [`Class::Internal`] where the value can't be written.
+/// [`Class::Internal`] if the value cannot be serialized.
 pub fn frame(
     value: &impl serde::Serialize,
     capacity: usize,
@@ -137,53 +140,51 @@ pub fn frame(
     let mut frame = Zeroizing::new(Vec::with_capacity(capacity));
     frame.extend_from_slice(&[0; 4]);
     serde_json::to_writer(&mut *frame, value).map_err(|error| {
-        Failure::new(Class::Internal, format!("a frame can't be written: {error}"))
+        Failure::new(Class::Internal, format!("cannot serialize a frame: {error}"))
     })?;
     let length = u32::try_from(frame.len() - 4)
-        .map_err(|_| Failure::new(Class::Internal, "a frame is too long"))?;
+        .map_err(|_| Failure::new(Class::Internal, "cannot serialize a frame: it is too long"))?;
     for (to, from) in frame.iter_mut().zip(length.to_be_bytes()) {
         *to = from;
     }
     Ok(frame)
 }
 
-/// The length that a frame announces, refused above `most` before anything is allocated.
+/// Returns the length of a frame. A length above `max` is rejected before anything is allocated.
 ///
 /// # Errors
-/// [`Class::Protocol`]
-pub fn frame_length(head: [u8; 4], most: usize) -> Result<usize, Failure> {
+/// [`Class::Protocol`] if the frame is too long.
+pub fn frame_length(head: [u8; 4], max: usize) -> Result<usize, Failure> {
     let length = usize::try_from(u32::from_be_bytes(head)).unwrap_or(usize::MAX);
-    if length > most {
-        return Err(protocol(format!(
-            "a frame of {length} bytes is announced, the most is {most}"
-        )));
+    if length > max {
+        return Err(protocol(format!("frame has {length} bytes; the limit is {max}")));
     }
     Ok(length)
 }
 
-/// Asks, and waits for the answer; the stream must have a deadline of its own.
+/// Sends a request and waits for the response. The stream must enforce a deadline.
 ///
 /// # Errors
-/// The class that the verifier denies with; [`Class::TimedOut`], [`Class::Unavailable`] or [`Class::Protocol`] where it
-/// gives no proper answer.
+/// The class of the denial; [`Class::TimedOut`], [`Class::Unavailable`] or [`Class::Protocol`] if
+/// there is no valid response.
 pub fn round_trip(
     stream: &mut (impl Read + Write),
-    question: &VerifyRequest,
+    request: &VerifyRequest,
 ) -> Result<(), Failure> {
-    let capacity = 6 * question.token.len() + 8192;
-    let frame = frame(question, capacity)?;
-    stream.write_all(&frame).and_then(|()| stream.flush()).map_err(|error| unanswered(&error))?;
+    let capacity = 6 * request.token.len() + 8192;
+    let frame = frame(request, capacity)?;
+    stream.write_all(&frame).and_then(|()| stream.flush()).map_err(|error| no_response(&error))?;
     let mut head = [0; 4];
-    stream.read_exact(&mut head).map_err(|error| unanswered(&error))?;
+    stream.read_exact(&mut head).map_err(|error| no_response(&error))?;
     let mut body = vec![0; frame_length(head, MAX_RESPONSE)?];
-    stream.read_exact(&mut body).map_err(|error| unanswered(&error))?;
+    stream.read_exact(&mut body).map_err(|error| no_response(&error))?;
     match serde_json::from_slice(&body) {
-        Ok(VerifyResponse::Allow { nonce }) if nonce == question.nonce => Ok(()),
-        Ok(VerifyResponse::Deny { nonce, class }) if nonce == question.nonce => {
-            Err(Failure::new(class, "the verifier's log says why"))
+        Ok(VerifyResponse::Allow { nonce }) if nonce == request.nonce => Ok(()),
+        Ok(VerifyResponse::Deny { nonce, class }) if nonce == request.nonce => {
+            Err(Failure::new(class, "see the verifier's log for the reason"))
         }
-        Ok(_) => Err(protocol("the verifier answered another question".to_owned())),
-        Err(_) => Err(protocol("the verifier's answer is malformed".to_owned())),
+        Ok(_) => Err(protocol("response of the verifier has another nonce".to_owned())),
+        Err(_) => Err(protocol("response of the verifier is malformed".to_owned())),
     }
 }
 
@@ -191,15 +192,15 @@ fn protocol(detail: String) -> Failure {
     Failure::new(Class::Protocol, detail)
 }
 
-fn unanswered(error: &io::Error) -> Failure {
+fn no_response(error: &io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            Failure::new(Class::TimedOut, format!("the verifier gave no answer: {error}"))
+            Failure::new(Class::TimedOut, format!("no response from the verifier: {error}"))
         }
         io::ErrorKind::UnexpectedEof => {
-            Failure::new(Class::Unavailable, "the verifier hung up before it had answered")
+            Failure::new(Class::Unavailable, "verifier closed the connection without a response")
         }
-        _ => Failure::new(Class::Unavailable, format!("the verifier gave no answer: {error}")),
+        _ => Failure::new(Class::Unavailable, format!("no response from the verifier: {error}")),
     }
 }
 

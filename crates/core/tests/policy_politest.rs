@@ -289,8 +289,8 @@ fn metadata_is_refused_where_it_is_not_stripped() {
             let mistakes =
                 stage.policies(case).expect_err("a document with fields that IAM does not know");
             assert!(
-                mistakes.contains("is no element of a policy")
-                    && mistakes.contains("is no element of a statement"),
+                mistakes.contains("is not an element of a policy")
+                    && mistakes.contains("is not an element of a statement"),
                 "{mistakes}"
             );
             refused += 1;

@@ -123,12 +123,12 @@ fn an_account_without_iam_is_told_what_it_lacks() {
         let (sql, words) = match way {
             ServerKind::Pam | ServerKind::Ldap => (
                 "CREATE ROLE plain LOGIN PASSWORD 'hunter2'",
-                ["FATAL:  the server refused the login", "GRANT rds_iam TO"],
+                ["FATAL:  server rejected the login", "GRANT rds_iam TO"],
             ),
             ServerKind::Mariadb | ServerKind::Mysql => (
                 "CREATE USER plain@'%' IDENTIFIED BY 'hunter2'",
                 [
-                    "ERROR 1045 (28000): the server refused the login",
+                    "ERROR 1045 (28000): server rejected the login",
                     "IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'",
                 ],
             ),

@@ -5,7 +5,7 @@ use crate::failure::{AuditOutcome, Class};
 use crate::name::Engine;
 
 fn record(class: Option<Class>) -> AuditRecord {
-    let mut record = AuditRecord::open(
+    let mut record = AuditRecord::pending(
         SystemTime::UNIX_EPOCH,
         Engine::Postgres,
         "orders".parse().unwrap(),

@@ -1,4 +1,4 @@
-//! Who asks, as policies see them.
+//! The principal of a request as policies see it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ pub struct Caller {
     text: Box<str>,
     kind: Kind,
     account: Option<AccountId>,
-    /// What `aws:PrincipalArn` says.
+    /// Value of `aws:PrincipalArn`.
     principal_arn: Option<Box<str>>,
     unique_id: Option<Box<str>>,
 }
@@ -25,17 +25,18 @@ enum Kind {
     User {
         name: Box<str>,
     },
-    /// A role, standing for any of its sessions.
+    /// A role, for any of its sessions.
     Role,
-    /// The session of an assumed role. Its ARN has lost the role's path, so the role may be known by name only.
+    /// The session of an assumed role. Its ARN lacks the role's path, so the role may be known by
+    /// name only.
     Session {
         role: Role,
     },
-    /// A session from GetFederationToken; the user's ARN.
+    /// A session from GetFederationToken, with the ARN of the user.
     FederatedUser {
         user: Box<str>,
     },
-    /// A service or an identity provider: in no account, and spoken for by resource policies only.
+    /// A service or an identity provider. It belongs to no account; only resource policies name it.
     External,
 }
 
@@ -45,25 +46,25 @@ enum Role {
     Named(Box<str>),
 }
 
-/// How a principal element speaks of a caller, from the loosest to the closest.
+/// Match of a principal element with a caller, from the least to the most specific.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum PrincipalMatch {
-    /// It names the account, which delegates: a policy of that account must allow as well.
+    /// The element names the account, which delegates: a policy of that account must allow too.
     Account,
-    /// It names the identity behind a session: boundaries and session policies still limit it.
+    /// The element names the identity of a session: boundaries and session policies still apply.
     Identity,
-    /// It names the caller, or everyone.
+    /// The element names the caller or everyone.
     Direct,
 }
 
 impl Caller {
-    /// The caller with this ARN: a user, role, session of an assumed role, federated user, account (`:root`), or an
-    /// OIDC or SAML provider.
+    /// Returns the caller with this ARN: a user, role, session of an assumed role, federated user,
+    /// account (`:root`), or OIDC or SAML provider.
     ///
     /// # Errors
-    /// The ARN is none of these.
+    /// The ARN is of another kind.
     pub fn new(arn: &Arn) -> Result<Self, InvalidName> {
-        let refuse = || {
+        let invalid = || {
             InvalidName::new(
                 "the principal",
                 format!(
@@ -72,30 +73,30 @@ impl Caller {
             )
         };
         let account: AccountId = arn.account().parse()?;
-        let (sort, name) = arn.resource().split_once('/').unwrap_or((arn.resource(), ""));
-        let sibling =
+        let (kind, name) = arn.resource().split_once('/').unwrap_or((arn.resource(), ""));
+        let iam_arn =
             |path: &str| format!("arn:{}:iam::{account}:{path}", arn.partition()).into_boxed_str();
-        let last = || name.rsplit('/').next().unwrap_or(name).into();
-        let (kind, principal_arn) = match (arn.service(), sort, name) {
+        let last_segment = || name.rsplit('/').next().unwrap_or(name).into();
+        let (kind, principal_arn) = match (arn.service(), kind, name) {
             ("iam", "root", "") => (Kind::Root, arn.as_str().into()),
-            (_, _, "") => return Err(refuse()),
-            ("iam", "user", _) => (Kind::User { name: last() }, arn.as_str().into()),
+            (_, _, "") => return Err(invalid()),
+            ("iam", "user", _) => (Kind::User { name: last_segment() }, arn.as_str().into()),
             ("iam", "role", _) => (Kind::Role, arn.as_str().into()),
             ("iam", "oidc-provider" | "saml-provider", _) => {
                 return Ok(Self::external(arn.as_str()));
             }
             ("sts", "assumed-role", _) => {
-                let (role, session) = name.split_once('/').ok_or_else(refuse)?;
+                let (role, session) = name.split_once('/').ok_or_else(invalid)?;
                 if role.is_empty() || session.is_empty() {
-                    return Err(refuse());
+                    return Err(invalid());
                 }
-                (Kind::Session { role: Role::Named(role.into()) }, sibling(&format!("role/{role}")))
+                (Kind::Session { role: Role::Named(role.into()) }, iam_arn(&format!("role/{role}")))
             }
             ("sts", "federated-user", _) => (
-                Kind::FederatedUser { user: sibling(&format!("user/{name}")) },
+                Kind::FederatedUser { user: iam_arn(&format!("user/{name}")) },
                 arn.as_str().into(),
             ),
-            _ => return Err(refuse()),
+            _ => return Err(invalid()),
         };
         Ok(Self {
             text: arn.as_str().into(),
@@ -116,7 +117,7 @@ impl Caller {
         }
     }
 
-    /// Names the role behind a session, with its path. It means nothing to a caller that is no session.
+    /// Sets the role of a session, with its path. Has no effect on other callers.
     #[must_use]
     pub fn with_role(mut self, role: &Arn) -> Self {
         if matches!(self.kind, Kind::Session { .. }) {
@@ -126,7 +127,7 @@ impl Caller {
         self
     }
 
-    /// Gives `aws:userid`: `AIDA…` of a user, `AROA…:SESSION` of a session.
+    /// Sets `aws:userid`: `AIDA…` of a user, `AROA…:SESSION` of a session.
     #[must_use]
     pub fn with_unique_id(mut self, id: &str) -> Self {
         self.unique_id = Some(id.into());
@@ -139,7 +140,7 @@ impl Caller {
         &self.text
     }
 
-    /// The account, as digits. Services and providers have none.
+    /// The account ID. Services and providers have none.
     #[must_use]
     pub fn account(&self) -> Option<&str> {
         self.account.as_ref().map(AccountId::as_str)
@@ -166,11 +167,11 @@ impl Caller {
         })
     }
 
-    pub(super) fn is_named_outside_iam(&self, name: &str) -> Option<PrincipalMatch> {
+    pub(super) fn is_external_named(&self, name: &str) -> Option<PrincipalMatch> {
         (self.is_external() && *self.text == *name).then_some(PrincipalMatch::Direct)
     }
 
-    /// How an ARN in a principal element speaks of the caller.
+    /// Matches an ARN of a principal element with the caller.
     pub(super) fn is_named(&self, arn: &Arn) -> Option<PrincipalMatch> {
         if *self.text == *arn.as_str() {
             return Some(if self.kind == Kind::Role {
@@ -179,7 +180,7 @@ impl Caller {
                 PrincipalMatch::Direct
             });
         }
-        let behind = match &self.kind {
+        let names_session_identity = match &self.kind {
             Kind::Session { role: Role::Known(role) } => **role == *arn.as_str(),
             Kind::Session { role: Role::Named(role) } => {
                 let last =
@@ -192,17 +193,18 @@ impl Caller {
             Kind::FederatedUser { user } => **user == *arn.as_str(),
             Kind::Root | Kind::User { .. } | Kind::Role | Kind::External => false,
         };
-        behind.then_some(PrincipalMatch::Identity)
+        names_session_identity.then_some(PrincipalMatch::Identity)
     }
 
-    /// Whether an ARN in a principal element is the caller itself, not the role or user behind its session.
+    /// Returns true if an ARN of a principal element is the caller itself, not the role or user of its
+    /// session.
     pub(super) fn is(&self, arn: &Arn) -> bool {
         *self.text == *arn.as_str()
     }
 
-    /// The condition keys that follow from who the caller is; `key` is in lower case.
+    /// Returns the value of a lower-case condition key that follows from the caller.
     /// Source: IAM user guide, "AWS global condition context keys" and "Principal key values".
-    pub(super) fn fact(&self, key: &str) -> Option<&str> {
+    pub(super) fn context_value(&self, key: &str) -> Option<&str> {
         match (key, &self.kind) {
             ("aws:principalarn", _) => self.principal_arn.as_deref(),
             ("aws:principalaccount", _) => self.account(),
@@ -225,8 +227,8 @@ impl Caller {
 impl FromStr for Caller {
     type Err = InvalidName;
 
-    /// Reads an ARN, twelve digits for an account's root, or the name of a service or identity provider, such as
-    /// `ec2.amazonaws.com` or `accounts.google.com`.
+    /// Parses an ARN, twelve digits for the root of an account, or the name of a service or identity
+    /// provider, such as `ec2.amazonaws.com` or `accounts.google.com`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.starts_with("arn:") {
             return Self::new(&text.parse()?);

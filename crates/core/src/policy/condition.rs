@@ -1,18 +1,18 @@
-//! Conditions: one table of operators, and what each does with the values of a request.
+//! Condition operators: their table, and their evaluation on the values of a request.
 //!
-//! Source of the semantics, where no other is named: IAM user guide, "IAM JSON policy elements: Condition operators"
+//! Source, unless another is named: IAM user guide, "IAM JSON policy elements: Condition operators"
 //! and "Multivalued context keys".
 
 use std::cmp::Ordering;
 use std::fmt;
 use std::net::IpAddr;
 
-use super::context::{Fact, Request};
+use super::context::{ContextValueRef, Request};
 use super::element::{Effect, Polarity};
 use super::operand::{Decimal, Instant, Network, is_base64};
 use super::pattern::{ArnSegments, Pattern, Variables, Wildcards};
 
-/// How an operator compares two values.
+/// Comparison of two values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Comparison {
     Text,
@@ -24,11 +24,11 @@ enum Comparison {
     Bool,
     Binary,
     Address,
-    /// Whether the key is absent.
+    /// Compares the absence of the key with `true` or `false`.
     Null,
 }
 
-/// A relation that the request's value has to the policy's.
+/// Relation of the request's value to the policy's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Relation {
     Equal,
@@ -50,7 +50,7 @@ impl Relation {
     }
 }
 
-/// Every operator, without `IfExists` and the set quantifiers.
+/// All operators, without `IfExists` and the set quantifiers.
 const OPERATORS: [(&str, Comparison, Polarity); 27] = [
     ("StringEquals", Comparison::Text, Polarity::Is),
     ("StringNotEquals", Comparison::Text, Polarity::IsNot),
@@ -81,7 +81,7 @@ const OPERATORS: [(&str, Comparison, Polarity); 27] = [
     ("Null", Comparison::Null, Polarity::Is),
 ];
 
-/// How many values of a key an operator looks at.
+/// The values of a key that an operator applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Quantifier {
     Single,
@@ -89,27 +89,27 @@ enum Quantifier {
     ForAnyValue,
 }
 
-/// What an operator says of a key that the request does not have.
+/// Result of an operator for a key that the request does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Absent {
-    /// What its sense implies: only a negated operator holds.
-    BySense,
-    /// `…IfExists`: it holds.
+    /// Only a negated operator holds.
+    ByPolarity,
+    /// `…IfExists`: the operator holds.
     Holds,
 }
 
-/// An operator as a policy writes it, such as `ForAnyValue:StringLikeIfExists`.
+/// An operator with prefix and suffix, such as `ForAnyValue:StringLikeIfExists`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Operator {
     name: Box<str>,
     comparison: Comparison,
-    sense: Polarity,
+    polarity: Polarity,
     quantifier: Quantifier,
     absent: Absent,
 }
 
 impl Operator {
-    /// Reads an operator; the error says what is wrong with it.
+    /// Parses an operator. The error describes the problem and its remedy.
     pub(super) fn parse(name: &str) -> Result<Self, String> {
         let (quantifier, rest) = match name.split_once(':') {
             None => (Quantifier::Single, name),
@@ -117,41 +117,41 @@ impl Operator {
             Some(("ForAnyValue", rest)) => (Quantifier::ForAnyValue, rest),
             Some((other, _)) => {
                 return Err(format!(
-                    "{other:?} is no set quantifier; write \"ForAllValues:\" or \"ForAnyValue:\""
+                    "{other:?} is not a set quantifier; write \"ForAllValues:\" or \"ForAnyValue:\""
                 ));
             }
         };
         let (base, absent) = rest
             .strip_suffix("IfExists")
-            .map_or((rest, Absent::BySense), |base| (base, Absent::Holds));
-        let Some(&(_, comparison, sense)) = OPERATORS.iter().find(|row| row.0 == base) else {
+            .map_or((rest, Absent::ByPolarity), |base| (base, Absent::Holds));
+        let Some(&(_, comparison, polarity)) = OPERATORS.iter().find(|row| row.0 == base) else {
             let near = OPERATORS
                 .iter()
                 .find(|row| row.0.eq_ignore_ascii_case(base))
                 .map_or("StringEquals", |row| row.0);
             return Err(format!(
-                "{base:?} is no condition operator; write {near:?} or another that IAM knows"
+                "{base:?} is not a condition operator; write {near:?} or another operator of IAM"
             ));
         };
         if comparison == Comparison::Null
             && (quantifier != Quantifier::Single || absent == Absent::Holds)
         {
             return Err(format!(
-                "{name:?}: Null takes neither a set quantifier nor IfExists; write \"Null\""
+                "{name:?}: Null accepts neither a set quantifier nor IfExists; write \"Null\""
             ));
         }
-        Ok(Self { name: name.into(), comparison, sense, quantifier, absent })
+        Ok(Self { name: name.into(), comparison, polarity, quantifier, absent })
     }
 
-    /// Whether it looks at a single value.
+    /// Returns true if the operator requires a single-valued key.
     pub(super) fn is_single(&self) -> bool {
         self.quantifier == Quantifier::Single && self.comparison != Comparison::Null
     }
 
-    /// Compiles a value that the operator compares with.
+    /// Compiles a value of a policy for the operator.
     pub(super) fn operand(&self, text: &str, variables: Variables) -> Result<Operand, String> {
         let typed = |operand: Option<Operand>, what: &str| {
-            operand.ok_or_else(|| format!("{text:?} is not {what}, which {} needs", self.name))
+            operand.ok_or_else(|| format!("{text:?} is not {what}, which {} requires", self.name))
         };
         match self.comparison {
             Comparison::Text | Comparison::TextIgnoringCase => {
@@ -212,7 +212,7 @@ pub(super) enum Operand {
     Date(Instant),
     Network(Network),
     Binary(Box<str>),
-    /// Whether the key has to be absent.
+    /// True if the key must be absent.
     Absent(bool),
 }
 
@@ -220,42 +220,50 @@ pub(super) enum Operand {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Condition {
     pub(super) operator: Operator,
-    /// As it was written.
+    /// The key as written.
     pub(super) key: Box<str>,
-    /// In lower case.
+    /// The key in lower case.
     pub(super) folded: Box<str>,
     pub(super) operands: Box<[Operand]>,
-    /// The operands as they were written.
+    /// The operands as written.
     pub(super) wanted: Box<[Box<str>]>,
 }
 
 impl Condition {
-    /// Whether the condition holds for a request. `effect` is the statement's: see [`Self::meets`].
+    /// Returns true if the condition holds for a request. `effect` is that of the statement: see
+    /// [`Self::meets`].
     pub(super) fn holds(&self, request: &Request<'_>, effect: Effect) -> bool {
-        let fact = request.fact(&self.folded);
+        let value_ref = request.context_value(&self.folded);
         if self.operator.comparison == Comparison::Null {
-            let absent = fact.is_none_or(|fact| fact.values().next().is_none());
+            let absent = value_ref.is_none_or(|value_ref| value_ref.values().next().is_none());
             return self.operands.contains(&Operand::Absent(absent));
         }
-        match (self.operator.quantifier, fact) {
-            // Set operators have their own answer for an absent key, and a key with nothing in it counts as absent.
-            // IfExists does not change that answer (iam.cloudcopilot.io, "ForAnyValue:StringNotEqualsIfExists").
-            (Quantifier::ForAllValues, fact) => fact.is_none_or(|fact| {
-                is_null(fact) || fact.values().all(|value| self.meets(value, request, effect))
+        match (self.operator.quantifier, value_ref) {
+            // Set operators define the result for an absent key; a key without values counts as
+            // absent. IfExists does not change that result (iam.cloudcopilot.io,
+            // "ForAnyValue:StringNotEqualsIfExists").
+            (Quantifier::ForAllValues, value_ref) => value_ref.is_none_or(|value_ref| {
+                is_null(value_ref)
+                    || value_ref.values().all(|value| self.meets(value, request, effect))
             }),
-            (Quantifier::ForAnyValue, fact) => fact.is_some_and(|fact| {
-                !is_null(fact) && fact.values().any(|value| self.meets(value, request, effect))
+            (Quantifier::ForAnyValue, value_ref) => value_ref.is_some_and(|value_ref| {
+                !is_null(value_ref)
+                    && value_ref.values().any(|value| self.meets(value, request, effect))
             }),
-            (Quantifier::Single, Some(Fact::One(value))) => self.meets(value, request, effect),
-            // "Multivalued condition keys require a condition set operator": without one, nothing holds.
-            (Quantifier::Single, Some(Fact::Many(values))) if !values.is_empty() => false,
+            (Quantifier::Single, Some(ContextValueRef::One(value))) => {
+                self.meets(value, request, effect)
+            }
+            // "Multivalued condition keys require a condition set operator": others do not hold.
+            (Quantifier::Single, Some(ContextValueRef::Many(values))) if !values.is_empty() => {
+                false
+            }
             (Quantifier::Single, _) => {
-                self.operator.absent == Absent::Holds || self.operator.sense == Polarity::IsNot
+                self.operator.absent == Absent::Holds || self.operator.polarity == Polarity::IsNot
             }
         }
     }
 
-    /// The variables among the operands that have no value.
+    /// Variables of the operands that have no value.
     pub(super) fn unresolved<'a>(
         &'a self,
         request: &'a Request<'_>,
@@ -263,26 +271,28 @@ impl Condition {
         patterns(&self.operands).flat_map(|pattern| pattern.unresolved(request))
     }
 
-    /// Whether one value of the request satisfies the operator: one of the operands matches, or, negated, none does.
+    /// Returns true if one value of the request satisfies the operator: an operand matches or, for
+    /// a negated operator, none does.
     ///
-    /// A value that is not of the operator's type (an address that is none, say) can't be compared. AWS does not say
-    /// what then happens; here it counts against the caller: a Deny applies and an Allow does not.
+    /// A value that is not of the operator's type, such as a malformed address, cannot be compared.
+    /// AWS does not document the result; here a Deny applies and an Allow does not.
     fn meets(&self, value: &str, request: &Request<'_>, effect: Effect) -> bool {
         match self.operator.compare(&self.operands, value, request) {
-            Some(matched) => self.operator.sense.holds(matched),
+            Some(matched) => self.operator.polarity.holds(matched),
             None => effect == Effect::Deny,
         }
     }
 }
 
-/// "It also returns true if there are no keys in the request, or if the key values resolve to a null data set, such as
-/// an empty string" (of ForAllValues).
-fn is_null(fact: Fact<'_>) -> bool {
-    fact.values().all(str::is_empty)
+/// "It also returns true if there are no keys in the request, or if the key values resolve to a null
+/// data set, such as an empty string" (of ForAllValues).
+fn is_null(value_ref: ContextValueRef<'_>) -> bool {
+    value_ref.values().all(str::is_empty)
 }
 
 impl Operator {
-    /// Whether `value` matches one of `operands`, or nothing if it is not of the operator's type.
+    /// Returns true if `value` matches one of `operands`, and `None` if it is not of the operator's
+    /// type.
     fn compare(&self, operands: &[Operand], value: &str, request: &Request<'_>) -> Option<bool> {
         let patterns = || patterns(operands);
         let texts = || patterns().filter_map(|pattern| pattern.text(request));
@@ -291,8 +301,8 @@ impl Operator {
                 patterns().any(|pattern| pattern.matches(value, ArnSegments::NONE, request))
             }
             Comparison::Arn => {
-                let walls = ArnSegments::of_arn(value);
-                patterns().any(|pattern| pattern.matches(value, walls, request))
+                let segments = ArnSegments::of_arn(value);
+                patterns().any(|pattern| pattern.matches(value, segments, request))
             }
             Comparison::TextIgnoringCase => texts().any(|text| equal_ignoring_case(&text, value)),
             Comparison::Bool => {

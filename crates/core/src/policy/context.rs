@@ -1,4 +1,4 @@
-//! What is asked: who wants to do what to which resource, and the facts of the request.
+//! The request to decide on: caller, action, resource and condition context.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,13 +15,13 @@ pub struct Action {
 }
 
 impl Action {
-    /// The action as it was written.
+    /// The action as written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// In lower case, as policies are compiled.
+    /// The action in lower case, as patterns of actions are compiled.
     pub(super) fn folded(&self) -> &str {
         &self.folded
     }
@@ -60,13 +60,14 @@ impl fmt::Debug for Action {
 
 /// The value of a condition key.
 ///
-/// AWS tells keys with one value (`aws:SourceIp`) from keys with many (`aws:TagKeys`) by their definition, not by how
-/// many values there are: a key with many needs `ForAllValues:` or `ForAnyValue:`, even when it holds one.
+/// AWS distinguishes single-valued keys (`aws:SourceIp`) from multivalued ones (`aws:TagKeys`) by
+/// definition, not by the number of values. A multivalued key requires `ForAllValues:` or
+/// `ForAnyValue:` even if it holds one value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ContextValue {
-    /// Of a single-valued key.
+    /// Value of a single-valued key.
     One(String),
-    /// Of a multivalued key, in any number.
+    /// Values of a multivalued key, in any number.
     Many(Vec<String>),
 }
 
@@ -88,21 +89,22 @@ impl From<Vec<String>> for ContextValue {
     }
 }
 
-/// The facts of a request by condition key, such as `aws:SourceIp`. Keys are compared without regard to case.
+/// The condition keys of a request, such as `aws:SourceIp`, and their values. Keys are
+/// case-insensitive.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Context {
-    /// Sorted by key, which is in lower case.
+    /// Sorted by lower-case key.
     entries: Vec<(Box<str>, ContextValue)>,
 }
 
 impl Context {
-    /// No facts.
+    /// Returns an empty context.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets `key`, and gives back the value that it had.
+    /// Sets `key` and returns its previous value.
     pub fn insert(&mut self, key: &str, value: impl Into<ContextValue>) -> Option<ContextValue> {
         let key = key.to_ascii_lowercase();
         let value = value.into();
@@ -132,24 +134,25 @@ impl<K: AsRef<str>, V: Into<ContextValue>> FromIterator<(K, V)> for Context {
     }
 }
 
-/// A question to [`decide`](super::decide): may `caller` do `action` to `resource`?
+/// A request to [`decide`](super::decide) on: `caller` performs `action` on `resource`.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
-    /// Who asks.
+    /// The principal of the request.
     pub caller: &'a Caller,
-    /// What is asked for.
+    /// The requested action.
     pub action: &'a Action,
-    /// The ARN of the resource, or `*` for actions that know no resource. It is literal text: a `*` in it is matched
-    /// only by a policy's wildcard.
+    /// ARN of the resource, or `*` for actions without a resource. It is literal text: only a
+    /// wildcard of a policy matches a `*` in it.
     pub resource: &'a str,
-    /// The account that owns the resource. Without it, the account in the ARN; if that has none, the caller's.
+    /// Account that owns the resource. The default is the account in the ARN or, if it has none, the
+    /// caller's.
     pub resource_account: Option<&'a AccountId>,
-    /// The facts of the request.
+    /// The condition keys of the request.
     pub context: &'a Context,
 }
 
 impl<'a> Request<'a> {
-    /// The account that owns the resource, as digits.
+    /// Returns the account that owns the resource.
     pub(super) fn owner(&self) -> Option<&'a str> {
         let named = || {
             self.resource
@@ -164,42 +167,42 @@ impl<'a> Request<'a> {
             .or_else(|| self.caller.account())
     }
 
-    /// What is known of a key (lower case): the context's word first, then what follows from caller and resource.
-    /// Source of the derived keys: IAM user guide, "AWS global condition context keys".
-    pub(super) fn fact(&self, key: &str) -> Option<Fact<'a>> {
+    /// Returns the value of a lower-case key: from the context, else derived from caller and
+    /// resource. Source of the derived keys: IAM user guide, "AWS global condition context keys".
+    pub(super) fn context_value(&self, key: &str) -> Option<ContextValueRef<'a>> {
         match self.context.get(key) {
-            Some(ContextValue::One(value)) => Some(Fact::One(value)),
-            Some(ContextValue::Many(values)) => Some(Fact::Many(values)),
+            Some(ContextValue::One(value)) => Some(ContextValueRef::One(value)),
+            Some(ContextValue::Many(values)) => Some(ContextValueRef::Many(values)),
             None => match key {
                 "aws:resourceaccount" => self.owner(),
-                _ => self.caller.fact(key),
+                _ => self.caller.context_value(key),
             }
-            .map(Fact::One),
+            .map(ContextValueRef::One),
         }
     }
 }
 
 impl Lookup for Request<'_> {
     fn variable(&self, key: &str) -> Option<&str> {
-        match self.fact(key)? {
-            Fact::One(value) => Some(value),
-            Fact::Many(_) => None,
+        match self.context_value(key)? {
+            ContextValueRef::One(value) => Some(value),
+            ContextValueRef::Many(_) => None,
         }
     }
 }
 
-/// What is known of a condition key.
+/// Borrowed value of a condition key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fact<'a> {
+pub(super) enum ContextValueRef<'a> {
     One(&'a str),
     Many(&'a [String]),
 }
 
-impl<'a> Fact<'a> {
+impl<'a> ContextValueRef<'a> {
     pub(super) fn values(self) -> impl Iterator<Item = &'a str> {
         let (one, many) = match self {
-            Fact::One(value) => (Some(value), [].as_slice()),
-            Fact::Many(values) => (None, values),
+            ContextValueRef::One(value) => (Some(value), [].as_slice()),
+            ContextValueRef::Many(values) => (None, values),
         };
         one.into_iter().chain(many.iter().map(String::as_str))
     }

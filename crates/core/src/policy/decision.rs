@@ -1,4 +1,4 @@
-//! What was decided, and why: values to hold, to log and to read aloud.
+//! The decision and its reason, as values and as text.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,25 +9,25 @@ use super::document::{Policy, Statement};
 use super::element::Effect;
 use super::set::Layer;
 
-/// The answer to a [`Request`](super::Request).
+/// Decision on a [`Request`](super::Request).
 #[derive(Debug, PartialEq)]
 #[must_use]
 pub enum Decision {
-    /// It is allowed; what was allowed is in the permit.
+    /// The request is allowed; the permit names what was allowed.
     Allow(Permit),
-    /// It is denied, and this is why.
+    /// The request is denied for this reason.
     Deny(DenyReason),
 }
 
-/// What AWS's policy simulator would call the decision.
+/// Decision in the terms of AWS's policy simulator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Verdict {
-    /// It is allowed.
+    /// The request is allowed.
     Allowed,
-    /// A statement denies it.
+    /// A statement denies the request.
     ExplicitDeny,
-    /// Nothing allows it.
+    /// No statement allows the request.
     ImplicitDeny,
 }
 
@@ -50,8 +50,8 @@ impl fmt::Display for Decision {
     }
 }
 
-/// That policies allow a caller an action on a resource. Only [`decide`](super::decide) makes one: what takes a permit
-/// can't be done without having asked.
+/// Proof that policies allow a caller an action on a resource. Only [`decide`](super::decide)
+/// constructs one, so a function that takes a permit cannot be called without a decision.
 #[derive(Debug, PartialEq, serde::Serialize)]
 pub struct Permit {
     pub(super) principal: Box<str>,
@@ -67,20 +67,20 @@ impl Permit {
         &self.principal
     }
 
-    /// What it may do.
+    /// The action that is allowed.
     #[must_use]
     pub fn action(&self) -> &str {
         &self.action
     }
 
-    /// What it may do it to.
+    /// The resource that the action is allowed on.
     #[must_use]
     pub fn resource(&self) -> &str {
         &self.resource
     }
 
-    /// One statement of each layer that had to allow. There is none for the root user of an account, who may do
-    /// everything in it.
+    /// One statement of each layer that must allow. Empty for the root user of an account, which
+    /// needs no policy.
     #[must_use]
     pub fn statements(&self) -> &[StatementName] {
         &self.statements
@@ -103,23 +103,23 @@ impl fmt::Display for Permit {
     }
 }
 
-/// Which statement of which policy. Indexes count from 0, and are shown from 1.
+/// Identifies a statement of a policy. Indexes count from 0 and are shown from 1.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct StatementName {
-    /// Where the policy is attached.
+    /// The layer that the policy is in.
     #[serde(flatten)]
     pub layer: Layer,
-    /// The place of the policy in its layer.
+    /// Index of the policy in its layer.
     pub policy: usize,
-    /// The name of the policy, if it was given one.
+    /// Name of the policy, if it has one.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shared")]
     pub name: Option<Arc<str>>,
-    /// The place of the statement in its policy.
+    /// Index of the statement in its policy.
     pub statement: usize,
-    /// The Sid of the statement, if it has one.
+    /// Sid of the statement, if it has one.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shared")]
     pub sid: Option<Arc<str>>,
-    /// What the statement does.
+    /// Effect of the statement.
     pub effect: Effect,
 }
 
@@ -144,15 +144,15 @@ impl fmt::Display for StatementName {
     }
 }
 
-/// A statement where it stands, before anybody asked for its name.
+/// Reference to a statement in its policy and layer.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place<'a> {
+pub(super) struct StatementRef<'a> {
     pub(super) layer: Layer,
     pub(super) policy: (usize, &'a Policy),
     pub(super) statement: (usize, &'a Statement),
 }
 
-impl Place<'_> {
+impl StatementRef<'_> {
     pub(super) fn name(&self) -> StatementName {
         StatementName {
             layer: self.layer,
@@ -165,68 +165,68 @@ impl Place<'_> {
     }
 }
 
-/// Why a request is denied.
+/// Reason for a denial.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct DenyReason {
-    /// What was asked for.
+    /// The requested action.
     pub action: String,
-    /// What it was asked for on.
+    /// The requested resource.
     pub resource: String,
-    /// What stood in the way.
+    /// The statement that denies, or the layer that does not allow.
     #[serde(flatten)]
     pub cause: Cause,
 }
 
-/// What stood in the way of a request.
+/// Cause of a denial.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 #[serde(tag = "deny", rename_all = "camelCase")]
 pub enum Cause {
-    /// A statement denies it, whatever others allow.
+    /// A statement denies the request, regardless of what others allow.
     Explicit {
         /// The statement.
         statement: StatementName,
     },
-    /// A layer that had to allow it does not.
+    /// A layer that must allow the request does not.
     Implicit {
-        /// The layer; of several that fail, the first that AWS consults.
+        /// The layer; of several that fail, the first that AWS evaluates.
         #[serde(flatten)]
         layer: Layer,
-        /// How many policies the layer has.
+        /// Number of policies in the layer.
         policies: usize,
-        /// The account that owns the resource, where it is not the caller's: both then have to allow.
+        /// Account that owns the resource, if it is not the caller's. Both must allow then.
         #[serde(skip_serializing_if = "Option::is_none")]
         owner: Option<String>,
-        /// The Allow of the layer that came nearest to the request.
+        /// The Allow of the layer that is closest to the request.
         #[serde(skip_serializing_if = "Option::is_none")]
         nearest: Option<Box<NearMiss>>,
     },
 }
 
-/// An Allow that comes near a request, and what keeps it from applying.
+/// An Allow that almost applies, and the check that it fails.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct NearMiss {
     /// The statement.
     pub statement: StatementName,
-    /// What keeps it from applying.
+    /// The check that it fails.
     pub mismatch: Mismatch,
 }
 
-/// What keeps a statement from applying to a request.
+/// The check that a statement fails for a request.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-#[serde(tag = "what", rename_all = "camelCase")]
+#[serde(tag = "kind", rename_all = "camelCase")]
 pub enum Mismatch {
-    /// The caller, the action or the resource.
+    /// The caller, the action or the resource does not match.
     Element {
         /// The element: `Action`, `NotAction`, `Resource`, `Principal`, …
         element: &'static str,
-        /// What it says.
+        /// Values of the element.
         wanted: Vec<String>,
-        /// What the request has.
+        /// Value of the request.
         actual: String,
-        /// The variables in it that have no value in this request.
+        /// Variables of the element that have no value in this request.
         unresolved: Vec<String>,
     },
-    /// A condition.
+    /// A condition is not met.
     Condition {
         /// The operator, as the policy writes it.
         operator: String,
@@ -234,11 +234,11 @@ pub enum Mismatch {
         key: String,
         /// The values that the policy compares with.
         wanted: Vec<String>,
-        /// The values that the request has; nothing, if it does not have the key.
+        /// The values of the request; `None` if it does not have the key.
         actual: Option<Vec<String>>,
         /// The variables among the wanted values that have no value in this request.
         unresolved: Vec<String>,
-        /// What is amiss beyond the values.
+        /// An error other than the values.
         #[serde(skip_serializing_if = "Option::is_none")]
         note: Option<&'static str>,
     },
@@ -259,7 +259,7 @@ impl fmt::Display for Mismatch {
             Self::Condition { operator, key, wanted, actual, unresolved, note } => {
                 write!(
                     f,
-                    "its condition {operator} wants {key} to be {}, and the request has ",
+                    "its condition {operator} requires {key} to be {}, but the request has ",
                     Listed(wanted)
                 )?;
                 match actual.as_deref() {
@@ -274,17 +274,17 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// How many values of a list a sentence shows.
+/// Maximum number of values of a list in a sentence.
 const SHOWN: usize = 3;
 
-/// A list in a sentence: the first few values, and how many more there are.
+/// Formats the first values of a list and the number of the rest.
 struct Listed<'a>(&'a [String]);
 
 impl fmt::Display for Listed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, value) in self.0.iter().take(SHOWN).enumerate() {
             let separator = if index == 0 { "" } else { " or " };
-            // Values that would disappear in a sentence stand in quotes.
+            // Values that would be invisible in a sentence are quoted.
             if value.is_empty() || value.contains(char::is_whitespace) {
                 write!(f, "{separator}{value:?}")?;
             } else {
@@ -308,7 +308,7 @@ impl fmt::Display for Unresolved<'_> {
     }
 }
 
-/// The sentence that doctor, logs and command line all show.
+/// The sentence that `doctor`, logs and the command line show.
 impl fmt::Display for DenyReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { action, resource, cause } = self;
@@ -325,13 +325,12 @@ impl fmt::Display for DenyReason {
                     )?;
                 }
                 match policies {
-                    0 => write!(f, "there is no {}", layer.noun())?,
+                    0 => write!(f, "no {}", layer.noun())?,
                     1 => write!(f, "no statement of the {}", layer.noun())?,
                     many => write!(f, "no statement of {many} {}", layer.nouns())?,
                 }
                 layer.level().map_or(Ok(()), |level| write!(f, " of level {}", level + 1))?;
-                let that = if *policies == 0 { " that" } else { "" };
-                write!(f, "{that} allows {action} on {resource}")?;
+                write!(f, " allows {action} on {resource}")?;
                 match nearest {
                     None => Ok(()),
                     Some(nearest) => {

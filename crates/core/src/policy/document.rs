@@ -1,4 +1,4 @@
-//! A policy as it is evaluated: parsed, resolved, compiled.
+//! A policy compiled for evaluation.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use super::condition::Condition;
 use super::context::Request;
 use super::element::{Effect, Polarity, PolicyKind};
 use super::pattern::{ArnSegments, Pattern};
-use super::principals::{Bounded, Principals};
+use super::principals::{Boundary, Principals};
 use crate::diagnostic::Position;
 
 /// A policy document, compiled for evaluation.
@@ -23,14 +23,14 @@ impl Policy {
         Self { name: None, kind, statements: statements.into() }
     }
 
-    /// Gives the policy the name that decisions call it by. Without one, it goes by its place in its layer.
+    /// Sets the name that decisions show. Without a name they show the policy's index in its layer.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// The name that decisions call it by.
+    /// The name that decisions show.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
@@ -40,7 +40,7 @@ impl Policy {
         self.name.clone()
     }
 
-    /// What it is attached to.
+    /// The kind of entity that the policy is attached to.
     #[must_use]
     pub fn kind(&self) -> PolicyKind {
         self.kind
@@ -51,17 +51,17 @@ impl Policy {
     }
 }
 
-/// An element and its `Not…` form.
+/// The patterns of an element or of its `Not…` form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Scope {
-    pub(super) sense: Polarity,
+    pub(super) polarity: Polarity,
     pub(super) patterns: Box<[Pattern]>,
 }
 
 impl Scope {
-    fn covers(&self, subject: &str, walls: ArnSegments, request: &Request<'_>) -> bool {
-        self.sense
-            .holds(self.patterns.iter().any(|pattern| pattern.matches(subject, walls, request)))
+    fn covers(&self, subject: &str, segments: ArnSegments, request: &Request<'_>) -> bool {
+        self.polarity
+            .holds(self.patterns.iter().any(|pattern| pattern.matches(subject, segments, request)))
     }
 }
 
@@ -71,15 +71,16 @@ pub(super) struct Statement {
     pub(super) sid: Option<Arc<str>>,
     pub(super) position: Position,
     pub(super) effect: Effect,
-    /// In policies of resources, and in control policies that say `*`.
+    /// Present in resource policies, and in control policies with `*`.
     pub(super) principals: Option<Principals>,
     pub(super) actions: Scope,
-    /// Missing in a policy that applies to the resource that it is attached to.
+    /// Absent in a policy that applies to the resource that it is attached to.
     pub(super) resources: Option<Scope>,
     pub(super) conditions: Box<[Condition]>,
 }
 
-/// The first thing that keeps a statement from applying to a request, in the order in which they are checked.
+/// The first check that a statement fails for a request. The order of variants is that of the
+/// checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FirstMismatch<'a> {
     Action,
@@ -89,32 +90,32 @@ pub(super) enum FirstMismatch<'a> {
 }
 
 impl Statement {
-    /// How the statement speaks of the caller, if it applies to the request.
+    /// Returns how the statement names the caller, or the first mismatch if it does not apply.
     pub(super) fn apply(
         &self,
         request: &Request<'_>,
-        walls: ArnSegments,
-        bounded: Bounded,
+        segments: ArnSegments,
+        boundary: Boundary,
     ) -> Result<PrincipalMatch, FirstMismatch<'_>> {
         if !self.actions.covers(request.action.folded(), ArnSegments::NONE, request) {
             return Err(FirstMismatch::Action);
         }
-        let reach = match &self.principals {
+        let principal_match = match &self.principals {
             None => PrincipalMatch::Direct,
             Some(principals) => principals
-                .reach(request.caller, self.effect, bounded)
+                .matches(request.caller, self.effect, boundary)
                 .ok_or(FirstMismatch::Principal)?,
         };
         if self
             .resources
             .as_ref()
-            .is_some_and(|resources| !resources.covers(request.resource, walls, request))
+            .is_some_and(|resources| !resources.covers(request.resource, segments, request))
         {
             return Err(FirstMismatch::Resource);
         }
         match self.conditions.iter().find(|condition| !condition.holds(request, self.effect)) {
             Some(condition) => Err(FirstMismatch::Condition(condition)),
-            None => Ok(reach),
+            None => Ok(principal_match),
         }
     }
 }

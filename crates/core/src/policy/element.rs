@@ -1,19 +1,20 @@
-//! Words that documents and evaluation share: what a policy is attached to, allow or deny, `X` or `NotX`.
+//! Types that documents and evaluation share: kind of policy, effect, `X` or `NotX`.
 
 use std::fmt;
 
-/// What a policy is attached to, which decides the elements that it may have.
+/// The kind of entity that a policy is attached to. It determines the elements allowed in a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum PolicyKind {
-    /// Of a user, group or role; also a permissions boundary or a session policy. It has no principal.
+    /// A policy of a user, group or role, a permissions boundary or a session policy. It has no
+    /// principal.
     Identity,
     /// A service control policy (SCP) of an organization. It has no principal.
     ServiceControl,
     /// A resource control policy (RCP) of an organization. Its principal, if any, is `*`.
     ResourceControl,
-    /// Of a resource, or the trust policy of a role. It names principals; it may leave out the resource, which is then
-    /// the one that it is attached to.
+    /// A policy of a resource, or the trust policy of a role. It names principals. It may omit the
+    /// resource, which then is the one that it is attached to.
     Resource,
 }
 
@@ -28,7 +29,7 @@ impl fmt::Display for PolicyKind {
     }
 }
 
-/// Whether a statement allows or denies.
+/// Effect of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 pub enum Effect {
     /// `"Effect": "Allow"`
@@ -37,7 +38,8 @@ pub enum Effect {
     Deny,
 }
 
-/// Whether an element or operator asks for a match or for the absence of one (`NotAction`, `StringNotEquals`).
+/// States if an element or operator requires a match or its absence (`NotAction`,
+/// `StringNotEquals`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Polarity {
     Is,

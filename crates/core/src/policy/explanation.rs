@@ -1,4 +1,4 @@
-//! Why statements do or do not apply, all of them, for `policy explain`.
+//! Explains for every statement why it does or does not apply, for `policy explain`.
 
 use std::fmt;
 
@@ -6,41 +6,43 @@ use serde::ser::SerializeStruct;
 
 use super::caller::PrincipalMatch;
 use super::context::Request;
-use super::decision::{Decision, Mismatch, Place, StatementName, Verdict};
+use super::decision::{Decision, Mismatch, StatementName, StatementRef, Verdict};
 use super::document::FirstMismatch;
 use super::element::Effect;
 use super::evaluation::decide;
-use super::inquiry::Evaluation;
+use super::matching::Evaluation;
 use super::near_miss::mismatch;
 use super::set::{Layer, PolicySet};
 
-/// A decision with every statement of every layer and why it does or does not apply.
+/// A decision with every statement of every layer and the reason why it does or does not apply.
 #[derive(Debug)]
 pub struct Explanation {
-    /// What was decided.
+    /// The decision.
     pub decision: Decision,
-    layers: Vec<(Layer, usize, Vec<Line>)>,
+    layers: Vec<(Layer, usize, Vec<ExplainedStatement>)>,
 }
 
 #[derive(Debug)]
-struct Line {
+struct ExplainedStatement {
     place: StatementName,
     line: u32,
     applies: Result<PrincipalMatch, Mismatch>,
 }
 
-/// Decides, and says of every statement why it does or does not apply. Its [`Display`](fmt::Display) is a report of
-/// several lines for people.
+/// Decides, and explains for every statement why it does or does not apply. The
+/// [`Display`](fmt::Display) of the result is a report of several lines.
 #[must_use]
 pub fn explain(request: &Request<'_>, policies: &PolicySet) -> Explanation {
-    let inquiry = Evaluation::new(request, policies);
-    let line = |(place, applies): (Place<'_>, Result<PrincipalMatch, FirstMismatch<'_>>)| Line {
-        place: place.name(),
-        line: place.statement.1.position.line,
-        applies: applies.map_err(|obstacle| mismatch(request, &place, obstacle)),
+    let evaluation = Evaluation::new(request, policies);
+    let line = |(place, applies): (StatementRef<'_>, Result<PrincipalMatch, FirstMismatch<'_>>)| {
+        ExplainedStatement {
+            place: place.name(),
+            line: place.statement.1.position.line,
+            applies: applies.map_err(|first| mismatch(request, &place, first)),
+        }
     };
-    let layers = inquiry.layers().map(|(layer, policies)| {
-        (layer, policies.len(), inquiry.statements(layer, policies).map(line).collect())
+    let layers = evaluation.layers().map(|(layer, policies)| {
+        (layer, policies.len(), evaluation.statements(layer, policies).map(line).collect())
     });
     Explanation { decision: decide(request, policies), layers: layers.collect() }
 }
@@ -50,11 +52,11 @@ impl fmt::Display for Explanation {
         writeln!(f, "{}", self.decision)?;
         for (layer, policies, lines) in &self.layers {
             writeln!(f, "\n{layer}: {policies}")?;
-            for Line { place, line, applies } in lines {
+            for ExplainedStatement { place, line, applies } in lines {
                 match applies {
-                    Ok(reach) => {
+                    Ok(principal_match) => {
                         let verb = if place.effect == Effect::Allow { "allows" } else { "DENIES" };
-                        let limit = match (layer, reach) {
+                        let limit = match (layer, principal_match) {
                             (Layer::Resource, PrincipalMatch::Account) => {
                                 ", if a policy of the account does as well"
                             }
@@ -79,7 +81,7 @@ impl serde::Serialize for Explanation {
     /// `{"decision": …, "because": …, "statements": [{the statement, "line": …, "applies": true | false, "because": …}]}`
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(serde::Serialize)]
-        struct Explained<'a> {
+        struct SerializedStatement<'a> {
             #[serde(flatten)]
             statement: &'a StatementName,
             line: u32,
@@ -89,8 +91,8 @@ impl serde::Serialize for Explanation {
         }
 
         let lines = self.layers.iter().flat_map(|(_, _, lines)| lines);
-        let statements: Vec<Explained<'_>> = lines
-            .map(|Line { place, line, applies }| Explained {
+        let statements: Vec<SerializedStatement<'_>> = lines
+            .map(|ExplainedStatement { place, line, applies }| SerializedStatement {
                 statement: place,
                 line: *line,
                 applies: applies.is_ok(),

@@ -1,22 +1,25 @@
-//! From JSON to a policy: what each element may be, and every mistake in a document at once.
+//! Parser of policy documents. It reports all errors of a document at once.
 //!
-//! Source, where no other is named: IAM user guide, "Grammar of the IAM JSON policy language" and the pages of the
-//! elements.
+//! Source, unless another is named: IAM user guide, "Grammar of the IAM JSON policy language" and
+//! the pages on the elements.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::document::{Policy, Scope, Statement};
-use super::element::{Effect, Polarity, PolicyKind};
+use super::element::{Effect, PolicyKind};
 use super::pattern::{ArnSegments, NoValues, Pattern, Variables, Wildcards};
-use crate::diagnostic::{Collector, Diagnostics, Path, Position};
+use crate::diagnostic::{Collector, Diagnostics, Path};
 use crate::json::{self, Member, Node, Value};
 use crate::region::Partition;
 
 mod condition;
+pub(super) mod node;
 mod principal;
 
-/// What every part of a document is read against.
+use node::{Presence, StatementNode, find, object, string, strings};
+
+/// The rules for one document.
 #[derive(Clone, Copy)]
 struct Dialect {
     kind: PolicyKind,
@@ -24,13 +27,14 @@ struct Dialect {
 }
 
 impl Policy {
-    /// Parses a document. Versions are 2012-10-17 and 2008-10-17; a document without `Version` is of 2008-10-17, where
-    /// `${…}` is literal text.
+    /// Parses a document. Versions are 2012-10-17 and 2008-10-17. The default is 2008-10-17, in
+    /// which `${…}` is literal text.
     ///
     /// # Errors
-    /// Everything that is wrong with the document, each mistake with its JSON path, line and column. What can't be
-    /// evaluated is a mistake, so that no Deny is ever passed over: unknown elements, operators and versions, duplicate
-    /// keys, values that are not of their operator's type, malformed ARNs, variables and principals.
+    /// All errors of the document, each with JSON path, line and column. Input that cannot be
+    /// evaluated is an error, so that no Deny is ever ignored: unknown elements, operators and
+    /// versions, duplicate keys, values not of their operator's type, malformed ARNs, variables
+    /// and principals.
     pub fn parse(text: &str, kind: PolicyKind) -> Result<Self, Diagnostics> {
         let mut collector = Collector::default();
         let policy = json::read(text, json::MAX_SIZE, &mut collector)
@@ -39,8 +43,8 @@ impl Policy {
     }
 }
 
-/// Reads a document. Nothing comes back if a mistake left too little to make a policy of; a mistake that leaves enough
-/// is in the collector all the same.
+/// Reads a document. Returns `None` if an error leaves too little for a policy. Other errors are
+/// collected as well, so a returned policy is valid only if the collector is empty.
 pub(super) fn policy(
     node: &Node,
     kind: PolicyKind,
@@ -60,7 +64,7 @@ pub(super) fn policy(
             other => collector.add(
                 &path,
                 member.position,
-                format!("{other:?} is no element of a policy; it has Version, Id and Statement"),
+                format!("{other:?} is not an element of a policy, which has Version, Id and Statement"),
             ),
         }
     }
@@ -78,7 +82,7 @@ pub(super) fn policy(
             collector.add(
                 &statement_path,
                 statement.node.position,
-                "there is no statement; a policy needs one at least",
+                "the list of statements is empty; add at least one",
             );
             return None;
         }
@@ -108,14 +112,14 @@ fn version(members: &[Member], path: &Path<'_>, collector: &mut Collector) -> Va
             collector.add(
                 &path.key("Version"),
                 member.node.position,
-                format!("{other:?} is no version of the language; write \"2012-10-17\""),
+                format!("{other:?} is not a version of the policy language; write \"2012-10-17\""),
             );
             Variables::Expanded
         }
     }
 }
 
-/// Sids have to differ within a document; empty ones do not count.
+/// Checks that Sids are unique within a document; empty ones do not count.
 fn unique_sids(statements: &Node, path: &Path<'_>, collector: &mut Collector) {
     let Value::Array(nodes) = &statements.value else {
         return;
@@ -134,7 +138,7 @@ fn unique_sids(statements: &Node, path: &Path<'_>, collector: &mut Collector) {
             collector.add(
                 &path.index(index).key("Sid"),
                 *position,
-                format!("the Sid {sid:?} stands here twice; give each statement its own"),
+                format!("duplicate Sid {sid:?}; give each statement its own"),
             );
         }
     }
@@ -162,13 +166,13 @@ fn statement(
     let members = object(node, path, "a statement", collector)?;
     for member in members.iter().filter(|member| !ELEMENTS.contains(&member.key.as_str())) {
         let problem = format!(
-            "{:?} is no element of a statement; it has {}",
+            "{:?} is not an element of a statement, which has {}",
             member.key,
             ELEMENTS.join(", ")
         );
         collector.add(&path.key(&member.key), member.position, problem);
     }
-    let place = Place { members, position: node.position, path };
+    let place = StatementNode { members, position: node.position, path };
     let sid = find(members, "Sid")
         .and_then(|member| sid(&member.node, dialect.kind, &path.key("Sid"), collector));
     let effect = effect(place, collector);
@@ -201,54 +205,6 @@ fn statement(
     (collector.count() == before).then_some(statement)
 }
 
-/// A statement, as the readers of its elements need it.
-#[derive(Clone, Copy)]
-struct Place<'a> {
-    members: &'a [Member],
-    position: Position,
-    path: &'a Path<'a>,
-}
-
-/// Whether a statement has to have an element.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Presence {
-    Required,
-    Optional,
-}
-
-impl<'a> Place<'a> {
-    /// An element or its negation, of which a statement has one.
-    fn either(
-        self,
-        [is, is_not]: [&str; 2],
-        presence: Presence,
-        collector: &mut Collector,
-    ) -> Option<(Polarity, &'a Member)> {
-        match (find(self.members, is), find(self.members, is_not)) {
-            (Some(_), Some(second)) => {
-                collector.add(
-                    &self.path.key(is_not),
-                    second.position,
-                    format!("{is} and {is_not} exclude each other; keep one"),
-                );
-                None
-            }
-            (Some(member), None) => Some((Polarity::Is, member)),
-            (None, Some(member)) => Some((Polarity::IsNot, member)),
-            (None, None) => {
-                if presence == Presence::Required {
-                    collector.add(
-                        self.path,
-                        self.position,
-                        format!("the {is} element is missing; add {is} or {is_not}"),
-                    );
-                }
-                None
-            }
-        }
-    }
-}
-
 fn sid(
     node: &Node,
     kind: PolicyKind,
@@ -256,7 +212,8 @@ fn sid(
     collector: &mut Collector,
 ) -> Option<Arc<str>> {
     let sid = string(node, path, collector)?;
-    // "Some services allow additional characters such as spaces in the Sid value": those that have resource policies.
+    // "Some services allow additional characters such as spaces in the Sid value": those with
+    // resource policies.
     let word = sid.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if !word && kind != PolicyKind::Resource {
         collector.add(
@@ -268,7 +225,7 @@ fn sid(
     Some(sid.into()).filter(|sid: &Arc<str>| !sid.is_empty())
 }
 
-fn effect(place: Place<'_>, collector: &mut Collector) -> Option<Effect> {
+fn effect(place: StatementNode<'_>, collector: &mut Collector) -> Option<Effect> {
     let path = place.path.key("Effect");
     let Some(member) = find(place.members, "Effect") else {
         collector.add(
@@ -285,7 +242,7 @@ fn effect(place: Place<'_>, collector: &mut Collector) -> Option<Effect> {
             collector.add(
                 &path,
                 member.node.position,
-                format!("{other:?} is no effect; write \"Allow\" or \"Deny\""),
+                format!("{other:?} is not an effect; write \"Allow\" or \"Deny\""),
             );
             None
         }
@@ -293,19 +250,19 @@ fn effect(place: Place<'_>, collector: &mut Collector) -> Option<Effect> {
 }
 
 fn scope(
-    place: Place<'_>,
+    place: StatementNode<'_>,
     names: [&str; 2],
     presence: Presence,
     collector: &mut Collector,
     compile: impl Fn(&str) -> Result<Pattern, String>,
 ) -> Option<Scope> {
-    let (sense, member) = place.either(names, presence, collector)?;
+    let (polarity, member) = place.either(names, presence, collector)?;
     let patterns = strings(&member.node, &place.path.key(&member.key), collector, compile)?;
-    Some(Scope { sense, patterns: patterns.into() })
+    Some(Scope { polarity, patterns: patterns.into() })
 }
 
-/// `service:Name` with wildcards in the name, or `*`. Whatever stands after the colon is taken as AWS takes it, spaces
-/// included.
+/// Compiles `service:Name` with wildcards in the name, or `*`. Like AWS, accepts any text after the
+/// colon, including spaces.
 fn action(text: &str) -> Result<Pattern, String> {
     let service = match text.split_once(':') {
         Some((_, name)) if name.contains(':') => {
@@ -324,10 +281,10 @@ fn action(text: &str) -> Result<Pattern, String> {
     Ok(Pattern::folded(text))
 }
 
-/// An ARN with wildcards in any part but the service, or `*`. The parts left out at the end of a short ARN are `*`: of
-/// one that ends in a wildcard (`arn:aws:s3:*`) and of one that ends with the service (`arn:aws:s3`).
-/// Sources: IAM user guide, "IAM JSON policy elements: Resource"; IAM's answers as recorded in moto's
-/// `tests/test_iam/test_iam_policies.py`.
+/// Compiles an ARN with wildcards in any part but the service, or `*`. A short ARN that ends in a
+/// wildcard (`arn:aws:s3:*`) or with the service (`arn:aws:s3`) is padded with `*`.
+/// Sources: IAM user guide, "IAM JSON policy elements: Resource"; IAM's responses as recorded in
+/// moto's `tests/test_iam/test_iam_policies.py`.
 fn resource(text: &str, variables: Variables) -> Result<Pattern, String> {
     if text == "*" {
         return Pattern::compile(text, Wildcards::Special, variables);
@@ -338,7 +295,7 @@ fn resource(text: &str, variables: Variables) -> Result<Pattern, String> {
         ))
     };
     let Some(rest) = text.strip_prefix("arn:") else {
-        return refuse("is no ARN");
+        return refuse("is not an ARN");
     };
     let variable = text.find("${").filter(|_| variables == Variables::Expanded);
     if variable.and_then(|at| text.get(..at)).is_some_and(|before| before.matches(':').count() < 5)
@@ -353,7 +310,7 @@ fn resource(text: &str, variables: Variables) -> Result<Pattern, String> {
     if !Partition::all()
         .any(|partition| known.matches(partition.as_str(), ArnSegments::NONE, &NoValues))
     {
-        return refuse(&format!("is in {partition:?}, which is no partition of AWS"));
+        return refuse(&format!("is in {partition:?}, which is not a partition of AWS"));
     }
     if service.is_empty() || service.contains(['*', '?', '$']) {
         return refuse("does not name its service in full");
@@ -367,79 +324,6 @@ fn resource(text: &str, variables: Variables) -> Result<Pattern, String> {
             Pattern::compile(&padded, Wildcards::Special, variables)
         }
         _ => refuse("has fewer than six parts"),
-    }
-}
-
-fn find<'a>(members: &'a [Member], key: &str) -> Option<&'a Member> {
-    members.iter().find(|member| member.key == key)
-}
-
-/// The members of an object, which `what` has to be.
-pub(super) fn object<'a>(
-    node: &'a Node,
-    path: &Path<'_>,
-    what: &str,
-    collector: &mut Collector,
-) -> Option<&'a [Member]> {
-    match &node.value {
-        Value::Object(members) => Some(members),
-        other => {
-            collector.add(
-                path,
-                node.position,
-                format!("{what} is an object, not {}", other.noun()),
-            );
-            None
-        }
-    }
-}
-
-pub(super) fn string<'a>(
-    node: &'a Node,
-    path: &Path<'_>,
-    collector: &mut Collector,
-) -> Option<&'a str> {
-    match &node.value {
-        Value::String(text) => Some(text),
-        other => {
-            collector.add(
-                path,
-                node.position,
-                format!("expected a string, found {}", other.noun()),
-            );
-            None
-        }
-    }
-}
-
-/// A string or a list of them with one at least, each compiled.
-fn strings<T>(
-    node: &Node,
-    path: &Path<'_>,
-    collector: &mut Collector,
-    compile: impl Fn(&str) -> Result<T, String>,
-) -> Option<Vec<T>> {
-    let mut one = |node: &Node, path: &Path<'_>| match compile(string(node, path, collector)?) {
-        Ok(value) => Some(value),
-        Err(problem) => {
-            collector.add(path, node.position, problem);
-            None
-        }
-    };
-    match &node.value {
-        Value::Array(nodes) if nodes.is_empty() => {
-            collector.add(path, node.position, "the list is empty; give one value at least");
-            None
-        }
-        Value::Array(nodes) => {
-            let values: Vec<T> = nodes
-                .iter()
-                .enumerate()
-                .filter_map(|(index, node)| one(node, &path.index(index)))
-                .collect();
-            (values.len() == nodes.len()).then_some(values)
-        }
-        _ => one(node, path).map(|value| vec![value]),
     }
 }
 

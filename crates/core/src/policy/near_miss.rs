@@ -1,36 +1,40 @@
-//! The Allow that came nearest to a request, and what kept it from applying.
+//! Finds the Allow that is closest to a denied request, and the first check that it failed.
 
-use super::context::{Fact, Request};
-use super::decision::{Mismatch, NearMiss, Place};
+use super::context::{ContextValueRef, Request};
+use super::decision::{Mismatch, NearMiss, StatementRef};
 use super::document::{FirstMismatch, Scope};
 use super::element::{Effect, Polarity};
-use super::inquiry::Evaluation;
+use super::matching::Evaluation;
 use super::set::Layer;
 
-/// The Allow of a layer that comes nearest to the request: the one that fails at the last check, and of these the one
-/// whose text has most in common with the request.
-pub(super) fn nearest(inquiry: &Evaluation<'_>, layer: Layer) -> Option<NearMiss> {
-    let policies = inquiry.policies.layer(layer)?;
-    inquiry
+/// Returns the Allow of a layer that is closest to the request: the one that fails the latest check
+/// and, of several, the one whose text shares the longest prefix with the request.
+pub(super) fn nearest(evaluation: &Evaluation<'_>, layer: Layer) -> Option<NearMiss> {
+    let policies = evaluation.policies.layer(layer)?;
+    evaluation
         .statements(layer, policies)
         .filter(|(place, _)| place.statement.1.effect == Effect::Allow)
         .filter_map(|(place, applies)| {
             applies
                 .err()
-                .map(|obstacle| (nearness(inquiry.request, &place, obstacle), place, obstacle))
+                .map(|mismatch| (nearness(evaluation.request, &place, mismatch), place, mismatch))
         })
-        // Of equals, the first in the documents' order.
+        // Of equals, the first in document order.
         .reduce(|best, other| if best.0 < other.0 { other } else { best })
-        .map(|(_, place, obstacle)| NearMiss {
+        .map(|(_, place, first)| NearMiss {
             statement: place.name(),
-            mismatch: mismatch(inquiry.request, &place, obstacle),
+            mismatch: mismatch(evaluation.request, &place, first),
         })
 }
 
-/// How near a statement comes: by the check that it fails, then by how much of the text there agrees.
-fn nearness(request: &Request<'_>, place: &Place<'_>, obstacle: FirstMismatch<'_>) -> (u8, usize) {
+/// Ranks a statement by the check that it fails, then by the length of the shared prefix.
+fn nearness(
+    request: &Request<'_>,
+    place: &StatementRef<'_>,
+    mismatch: FirstMismatch<'_>,
+) -> (u8, usize) {
     let statement = place.statement.1;
-    match obstacle {
+    match mismatch {
         FirstMismatch::Action => (0, agreement(&statement.actions, request.action.folded())),
         FirstMismatch::Principal => (1, 0),
         FirstMismatch::Resource => (
@@ -46,7 +50,7 @@ fn nearness(request: &Request<'_>, place: &Place<'_>, obstacle: FirstMismatch<'_
     }
 }
 
-/// How many characters the closest pattern and the subject have in common at their start, regardless of case.
+/// Length in bytes of the longest prefix that a pattern shares with the subject, ignoring case.
 fn agreement(scope: &Scope, subject: &str) -> usize {
     let common = |pattern: &str| {
         pattern.bytes().zip(subject.bytes()).take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count()
@@ -54,19 +58,19 @@ fn agreement(scope: &Scope, subject: &str) -> usize {
     scope.patterns.iter().map(|pattern| common(pattern.source())).max().unwrap_or(0)
 }
 
-/// What keeps a statement from applying, in words.
+/// Describes the check that a statement failed.
 pub(super) fn mismatch(
     request: &Request<'_>,
-    place: &Place<'_>,
-    obstacle: FirstMismatch<'_>,
+    place: &StatementRef<'_>,
+    mismatch: FirstMismatch<'_>,
 ) -> Mismatch {
     let statement = place.statement.1;
-    match obstacle {
+    match mismatch {
         FirstMismatch::Action => {
             element(["Action", "NotAction"], &statement.actions, request.action.as_str(), request)
         }
         FirstMismatch::Resource => {
-            let everything = Scope { sense: Polarity::Is, patterns: Box::default() };
+            let everything = Scope { polarity: Polarity::Is, patterns: Box::default() };
             element(
                 ["Resource", "NotResource"],
                 statement.resources.as_ref().unwrap_or(&everything),
@@ -75,25 +79,28 @@ pub(super) fn mismatch(
             )
         }
         FirstMismatch::Principal => {
-            let sense =
-                statement.principals.as_ref().map_or(Polarity::Is, |principals| principals.sense);
+            let polarity = statement
+                .principals
+                .as_ref()
+                .map_or(Polarity::Is, |principals| principals.polarity);
             let entries =
                 statement.principals.iter().flat_map(|principals| principals.entries.iter());
             Mismatch::Element {
-                element: named(["Principal", "NotPrincipal"], sense),
+                element: named(["Principal", "NotPrincipal"], polarity),
                 wanted: entries.map(ToString::to_string).collect(),
                 actual: request.caller.as_str().into(),
                 unresolved: Vec::new(),
             }
         }
         FirstMismatch::Condition(condition) => {
-            let fact = request.fact(&condition.folded);
-            let many = matches!(fact, Some(Fact::Many(values)) if !values.is_empty());
+            let value_ref = request.context_value(&condition.folded);
+            let many =
+                matches!(value_ref, Some(ContextValueRef::Many(values)) if !values.is_empty());
             Mismatch::Condition {
                 operator: condition.operator.to_string(),
                 key: condition.key.to_string(),
                 wanted: condition.wanted.iter().map(ToString::to_string).collect(),
-                actual: fact.map(|fact| fact.values().map(str::to_owned).collect()),
+                actual: value_ref.map(|value_ref| value_ref.values().map(str::to_owned).collect()),
                 unresolved: condition.unresolved(request).map(str::to_owned).collect(),
                 note: (many && condition.operator.is_single())
                     .then_some("a list needs ForAllValues: or ForAnyValue:"),
@@ -102,8 +109,8 @@ pub(super) fn mismatch(
     }
 }
 
-fn named([is, is_not]: [&'static str; 2], sense: Polarity) -> &'static str {
-    if sense == Polarity::Is { is } else { is_not }
+fn named([is, is_not]: [&'static str; 2], polarity: Polarity) -> &'static str {
+    if polarity == Polarity::Is { is } else { is_not }
 }
 
 fn element(
@@ -113,7 +120,7 @@ fn element(
     request: &Request<'_>,
 ) -> Mismatch {
     Mismatch::Element {
-        element: named(names, scope.sense),
+        element: named(names, scope.polarity),
         wanted: scope.patterns.iter().map(ToString::to_string).collect(),
         actual: actual.into(),
         unresolved: scope

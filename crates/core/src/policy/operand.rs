@@ -1,4 +1,4 @@
-//! The typed values that conditions compare: numbers, instants, networks, Base64.
+//! Typed values that conditions compare: numbers, instants, networks, Base64.
 
 use std::net::IpAddr;
 
@@ -36,8 +36,8 @@ impl Decimal {
 pub(super) struct Instant(i128);
 
 impl Instant {
-    /// Reads whole seconds since 1970, or the W3C profile of ISO 8601 (`2013-06-30`, `2013-06`, `2013-06-30T12:00Z`,
-    /// `2013-06-30T12:00:00.5+01:00`). Digits alone are seconds, never a year.
+    /// Parses whole seconds since 1970, or the W3C profile of ISO 8601 (`2013-06-30`, `2013-06`,
+    /// `2013-06-30T12:00Z`, `2013-06-30T12:00:00.5+01:00`). Digits alone are seconds, never a year.
     /// Source: IAM user guide, "Date condition operators"; W3C NOTE-datetime.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let digits = text.strip_prefix('-').unwrap_or(text);
@@ -63,7 +63,7 @@ fn number<T: std::str::FromStr>(text: &str, digits: usize) -> Option<T> {
     plain.then(|| text.parse().ok())?
 }
 
-/// `2013-06-30`, or `2013-06` where no time follows.
+/// Parses `2013-06-30`, or `2013-06` if no time follows.
 fn calendar(text: &str, timed: bool) -> Option<Date> {
     let mut parts = text.split('-');
     let (year, month) = (number(parts.next()?, 4)?, number::<u8>(parts.next()?, 2)?);
@@ -78,7 +78,7 @@ fn calendar(text: &str, timed: bool) -> Option<Date> {
     Date::from_calendar_date(year, Month::try_from(month).ok()?, day).ok()
 }
 
-/// `12:00Z`, `12:00:00Z`, `12:00:00.25+01:00`.
+/// Parses `12:00Z`, `12:00:00Z` or `12:00:00.25+01:00`.
 fn of_day(text: &str) -> Option<(Time, UtcOffset)> {
     let zone = text.find(['Z', 'z', '+', '-'])?;
     let (clock, zone) = text.split_at_checked(zone)?;
@@ -142,8 +142,8 @@ impl Network {
     }
 }
 
-/// Whether `text` is Base64 (RFC 4648, section 4) in its one canonical spelling, padding included. Two canonical texts
-/// are equal exactly when the bytes behind them are, so nothing needs to be decoded to compare.
+/// Returns true if `text` is canonical Base64 (RFC 4648, section 4), including padding. Two canonical
+/// texts are equal exactly if the bytes that they encode are, so comparing does not need decoding.
 pub(super) fn is_base64(text: &str) -> bool {
     let body = text.trim_end_matches('=');
     let value = |byte: u8| match byte {

@@ -1,34 +1,35 @@
-//! Patterns: text with `*`, `?` and policy variables, compiled once and matched in time linear in pattern times subject.
+//! Patterns: text with `*`, `?` and policy variables. A pattern is compiled once and matched in time
+//! proportional to the product of the lengths of pattern and subject.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// How many variables one value may hold.
+/// Maximum number of variables in one value.
 pub(super) const MAX_VARIABLES: usize = 8;
 
-/// What is special in a text.
+/// Interpretation of `*` and `?`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wildcards {
-    /// `*` is any number of characters and `?` is one.
+    /// `*` matches any number of characters and `?` one.
     Special,
-    /// `*` and `?` stand for themselves.
+    /// `*` and `?` match themselves.
     Literal,
 }
 
-/// Whether `${…}` is a variable. It is from version 2012-10-17 of the language; before, it is literal text.
+/// Interpretation of `${…}`: a variable from version 2012-10-17 of the language on, literal text before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Variables {
     Expanded,
     Literal,
 }
 
-/// Gives variables their values.
+/// Looks up the values of variables.
 pub(super) trait Lookup {
-    /// The value of a key (lower case) that has exactly one. A key with many can't be used as a variable.
+    /// Returns the value of a lower-case key. A multivalued key cannot be used as a variable.
     fn variable(&self, key: &str) -> Option<&str>;
 }
 
-/// Knows no variables.
+/// A lookup without variables.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct NoValues;
 
@@ -38,21 +39,21 @@ impl Lookup for NoValues {
     }
 }
 
-/// Which colons of a subject no wildcard crosses.
+/// Segments of an ARN. Wildcards match within a segment and do not cross the colon that ends it. The
+/// number is the offset from which colons do not separate segments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ArnSegments(usize);
 
 impl ArnSegments {
-    /// Wildcards cross everything.
+    /// No segments: wildcards match any character.
     pub(super) const NONE: Self = Self(0);
 
-    /// The five colons that separate the parts of an ARN: wildcards stay within a part, and only the last part, the
-    /// resource, may hold colons of its own.
+    /// The six parts of an ARN. Only the last part, the resource, may contain colons.
     pub(super) fn of_arn(arn: &str) -> Self {
         Self(arn.match_indices(':').nth(4).map_or(arn.len(), |(at, _)| at + 1))
     }
 
-    fn stands(self, at: usize, byte: u8) -> bool {
+    fn separates(self, at: usize, byte: u8) -> bool {
         byte == b':' && at < self.0
     }
 }
@@ -79,7 +80,7 @@ enum Form {
     Glob(Box<[Piece]>),
 }
 
-/// A compiled pattern, which shows as it was written.
+/// A compiled pattern. It displays as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pattern {
     source: Box<str>,
@@ -87,7 +88,7 @@ pub(super) struct Pattern {
 }
 
 impl Pattern {
-    /// Compiles `source`; the error says what is wrong with it.
+    /// Compiles `source`. The error describes the problem and its remedy.
     pub(super) fn compile(
         source: &str,
         wildcards: Wildcards,
@@ -103,7 +104,7 @@ impl Pattern {
             {
                 let Some((name, after)) = inner.split_once('}') else {
                     return Err(format!(
-                        "{source:?} opens a variable with \"${{\" and never closes it; add \"}}\""
+                        "{source:?} has an unterminated variable after \"${{\"; add \"}}\""
                     ));
                 };
                 rest = after;
@@ -121,7 +122,7 @@ impl Pattern {
                 '*' | '?' if wildcards == Wildcards::Special => {
                     flush(&mut text, &mut pieces);
                     let piece = if next == '?' { Piece::One } else { Piece::Many };
-                    // Two stars in a row are one.
+                    // Consecutive stars are equivalent to one.
                     if piece == Piece::One || pieces.last() != Some(&Piece::Many) {
                         pieces.push(piece);
                     }
@@ -131,23 +132,21 @@ impl Pattern {
         }
         flush(&mut text, &mut pieces);
         if slots > MAX_VARIABLES {
-            return Err(format!(
-                "{source:?} has {slots} variables; at most {MAX_VARIABLES} are evaluated"
-            ));
+            return Err(format!("{source:?} has {slots} variables; the limit is {MAX_VARIABLES}"));
         }
         Ok(Self { source: source.into(), form: Form::of(pieces) })
     }
 
-    /// The same pattern for subjects in lower case, as actions are compared.
+    /// Compiles a pattern that matches lower-case subjects, because actions are case-insensitive.
     pub(super) fn folded(source: &str) -> Self {
         let folded =
             Self::compile(&source.to_ascii_lowercase(), Wildcards::Special, Variables::Literal);
-        // Without variables there is nothing that compiling could refuse.
+        // Compiling fails only for variables.
         let form = folded.map_or_else(|_| Form::Exact(source.into()), |pattern| pattern.form);
         Self { source: source.into(), form }
     }
 
-    /// As it was written.
+    /// The pattern as written.
     pub(super) fn source(&self) -> &str {
         &self.source
     }
@@ -156,25 +155,30 @@ impl Pattern {
         matches!(&self.form, Form::Glob(pieces) if pieces.iter().any(|piece| matches!(piece, Piece::Variable { .. })))
     }
 
-    /// Whether the pattern covers the whole of `subject`. A variable's value is literal text, wildcards in it included;
-    /// a pattern with a variable that has no value matches nothing.
-    pub(super) fn matches(&self, subject: &str, walls: ArnSegments, lookup: &impl Lookup) -> bool {
+    /// Returns true if the pattern matches the whole of `subject`. The value of a variable is literal
+    /// text, including any wildcards in it. A pattern with a variable without value matches nothing.
+    pub(super) fn matches(
+        &self,
+        subject: &str,
+        segments: ArnSegments,
+        lookup: &impl Lookup,
+    ) -> bool {
         match &self.form {
             Form::Any => true,
             Form::Exact(text) => **text == *subject,
             Form::Prefix(prefix) => match subject.strip_prefix(&**prefix) {
-                Some(rest) => free(rest.as_bytes(), prefix.len(), walls),
+                Some(rest) => has_no_separator(rest.as_bytes(), prefix.len(), segments),
                 None => false,
             },
             Form::Glob(pieces) => {
-                frames(pieces, subject)
+                ends_match(pieces, subject)
                     && values(pieces, lookup)
-                        .is_some_and(|values| glob(pieces, &values, subject.as_bytes(), walls))
+                        .is_some_and(|values| glob(pieces, &values, subject.as_bytes(), segments))
             }
         }
     }
 
-    /// The text that a pattern without wildcards stands for, or nothing if one of its variables has no value.
+    /// Expands a pattern without wildcards. Returns `None` if one of its variables has no value.
     pub(super) fn text<'a>(&'a self, lookup: &'a impl Lookup) -> Option<Cow<'a, str>> {
         match &self.form {
             Form::Any | Form::Prefix(_) => Some(Cow::Borrowed(&*self.source)),
@@ -192,7 +196,7 @@ impl Pattern {
         }
     }
 
-    /// The variables that have no value, as they were written.
+    /// Keys of the variables that have no value.
     pub(super) fn unresolved<'a>(
         &'a self,
         lookup: &'a impl Lookup,
@@ -240,7 +244,7 @@ fn variable(name: &str, slot: usize) -> Result<Piece, String> {
             let quoted = default.trim().strip_prefix('\'').and_then(|rest| rest.strip_suffix('\''));
             let Some(quoted) = quoted else {
                 return Err(format!(
-                    "the default in \"${{{name}}}\" must stand in single quotes, as in \"${{{key}, 'text'}}\""
+                    "the default in \"${{{name}}}\" must be in single quotes, as in \"${{{key}, 'text'}}\""
                 ));
             };
             (key, Some(quoted.into()))
@@ -251,13 +255,13 @@ fn variable(name: &str, slot: usize) -> Result<Piece, String> {
         key.split_once(':').is_some_and(|(service, name)| !service.is_empty() && !name.is_empty());
     if !named || key.contains(['$', '{', '*', '?', '\'', '"']) {
         return Err(format!(
-            "\"${{{name}}}\" names no condition key; write \"${{aws:username}}\" or alike, or \"${{$}}\" for a dollar sign"
+            "\"${{{name}}}\" does not name a condition key; write a key as in \"${{aws:username}}\", or \"${{$}}\" for a dollar sign"
         ));
     }
     Ok(Piece::Variable { key: key.to_ascii_lowercase().into(), default, slot })
 }
 
-/// The values of the variables among `pieces`, each in its slot.
+/// Looks up the values of the variables in `pieces`, each in its slot.
 fn values<'a>(pieces: &'a [Piece], lookup: &'a impl Lookup) -> Option<[&'a str; MAX_VARIABLES]> {
     let mut values = [""; MAX_VARIABLES];
     for piece in pieces {
@@ -269,7 +273,7 @@ fn values<'a>(pieces: &'a [Piece], lookup: &'a impl Lookup) -> Option<[&'a str; 
 }
 
 impl Piece {
-    /// The text that the piece stands for; a wildcard stands for none.
+    /// The fixed text of the piece; `None` for a wildcard.
     fn text<'a>(&'a self, values: &[&'a str; MAX_VARIABLES]) -> Option<&'a str> {
         match self {
             Piece::Text(text) => Some(text),
@@ -279,26 +283,26 @@ impl Piece {
     }
 }
 
-/// Whether no wall stands in `rest`, which begins at `start` of the subject.
-fn free(rest: &[u8], start: usize, walls: ArnSegments) -> bool {
-    start >= walls.0 || !rest.iter().zip(start..).any(|(byte, at)| walls.stands(at, *byte))
+/// Returns true if no segment ends within `rest`, which begins at `start` of the subject.
+fn has_no_separator(rest: &[u8], start: usize, segments: ArnSegments) -> bool {
+    start >= segments.0 || !rest.iter().zip(start..).any(|(byte, at)| segments.separates(at, *byte))
 }
 
-/// Whether the fixed text at the two ends of a pattern stands at the ends of the subject: what settles most mismatches,
-/// before any variable is looked up.
-fn frames(pieces: &[Piece], subject: &str) -> bool {
+/// Returns true if the fixed text at both ends of a pattern matches the ends of the subject. That
+/// rejects most mismatches before any variable is looked up.
+fn ends_match(pieces: &[Piece], subject: &str) -> bool {
     let fits = |piece: Option<&Piece>, fits: fn(&str, &str) -> bool| !matches!(piece, Some(Piece::Text(text)) if !fits(subject, text));
     fits(pieces.first(), |subject, text| subject.starts_with(text))
         && fits(pieces.last(), |subject, text| subject.ends_with(text))
 }
 
-/// Matches greedily and, when stuck, lets the last star take more. Going back to the last star suffices: what an earlier
-/// star could give away, the last one can reach as well.
+/// Matches greedily and, on a mismatch, extends the last star. Backtracking to the last star is
+/// enough, because it can reach every position that an earlier star could.
 fn glob(
     pieces: &[Piece],
     values: &[&str; MAX_VARIABLES],
     subject: &[u8],
-    walls: ArnSegments,
+    segments: ArnSegments,
 ) -> bool {
     let (mut piece, mut at) = (0, 0);
     let mut star = None;
@@ -309,12 +313,12 @@ fn glob(
             None => None,
             Some(Piece::Many) => {
                 star = Some((piece + 1, at));
-                if piece + 1 == pieces.len() && free(rest, at, walls) {
+                if piece + 1 == pieces.len() && has_no_separator(rest, at, segments) {
                     return true;
                 }
                 Some(0)
             }
-            Some(Piece::One) => one(subject, at, walls),
+            Some(Piece::One) => char_width(subject, at, segments),
             Some(fixed) => {
                 fixed.text(values).filter(|text| rest.starts_with(text.as_bytes())).map(str::len)
             }
@@ -327,12 +331,12 @@ fn glob(
         let Some((after, from)) = star else {
             return false;
         };
-        // The star gives nothing back before the text after it can begin.
+        // Extends the star to the next position at which the text after it can begin.
         let first = pieces
             .get(after)
             .and_then(|piece| piece.text(values))
             .and_then(|text| text.bytes().next());
-        let Some(next) = skip(subject, from, first, walls) else {
+        let Some(next) = next_candidate(subject, from, first, segments) else {
             return false;
         };
         star = Some((after, next));
@@ -340,18 +344,24 @@ fn glob(
     }
 }
 
-/// The next place after `from` where `first` stands (anywhere, if that is nothing), if no wall is in between.
-fn skip(subject: &[u8], mut from: usize, first: Option<u8>, walls: ArnSegments) -> Option<usize> {
+/// Returns the next position after `from` of the byte `first` (of any byte for `None`), unless a
+/// segment ends before it.
+fn next_candidate(
+    subject: &[u8],
+    mut from: usize,
+    first: Option<u8>,
+    segments: ArnSegments,
+) -> Option<usize> {
     loop {
-        from += one(subject, from, walls)?;
+        from += char_width(subject, from, segments)?;
         if first.is_none_or(|first| subject.get(from) == Some(&first)) {
             return Some(from);
         }
     }
 }
 
-/// The width of the character that begins at `at`, if there is one and it is no wall.
-fn one(subject: &[u8], at: usize, walls: ArnSegments) -> Option<usize> {
+/// Width of the character at `at`; `None` at the end of the subject or of a segment.
+fn char_width(subject: &[u8], at: usize, segments: ArnSegments) -> Option<usize> {
     let byte = *subject.get(at)?;
     let width = match byte {
         0..=0xbf => 1,
@@ -359,7 +369,7 @@ fn one(subject: &[u8], at: usize, walls: ArnSegments) -> Option<usize> {
         0xe0..=0xef => 3,
         0xf0..=0xff => 4,
     };
-    (!walls.stands(at, byte)).then_some(width)
+    (!segments.separates(at, byte)).then_some(width)
 }
 
 #[cfg(test)]

@@ -8,27 +8,25 @@ use crate::name::AccountId;
 /// One entry of a principal element.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Entry {
-    /// `*`
+    /// `*`.
     Everyone,
-    /// An account, by id or as `arn:aws:iam::ACCOUNT:root`: the two mean the same.
+    /// An account, by ID or as `arn:aws:iam::ACCOUNT:root`, which are equivalent.
     Account(AccountId),
     /// A user, role, session or federated user.
     Identity(Arn),
     /// A service, an identity provider or a canonical user.
-    Outside(Box<str>),
+    External(Box<str>),
 }
 
 impl Entry {
-    /// An entry of the `AWS` list. Names in it are whole: `*` stands alone or not at all.
+    /// Parses an entry of the `AWS` list. Names are complete; the only wildcard is a single `*`.
     /// Source: IAM user guide, "AWS JSON policy elements: Principal".
     pub(super) fn aws(text: &str) -> Result<Self, String> {
         if text == "*" {
             return Ok(Self::Everyone);
         }
         if text.contains(['*', '?']) {
-            return Err(format!(
-                "{text:?} has a wildcard; a principal is named in full, or is \"*\""
-            ));
+            return Err(format!("{text:?} has a wildcard; write a full principal, or \"*\""));
         }
         if let Ok(account) = text.parse() {
             return Ok(Self::Account(account));
@@ -52,30 +50,31 @@ impl Entry {
         }
     }
 
-    /// An entry of the `Service`, `Federated` or `CanonicalUser` list.
-    pub(super) fn outside(text: &str) -> Result<Self, String> {
+    /// Parses an entry of the `Service`, `Federated` or `CanonicalUser` list.
+    pub(super) fn external(text: &str) -> Result<Self, String> {
         if text.is_empty() || text.contains(|c: char| c == '*' || c == '?' || c.is_whitespace()) {
             return Err(format!(
                 "{text:?} is not the full name of a service, an identity provider or a canonical user"
             ));
         }
-        Ok(Self::Outside(text.into()))
+        Ok(Self::External(text.into()))
     }
 
-    fn reach(&self, caller: &Caller) -> Option<PrincipalMatch> {
+    fn matches(&self, caller: &Caller) -> Option<PrincipalMatch> {
         match self {
             Self::Everyone => Some(PrincipalMatch::Direct),
             Self::Account(account) => caller.is_in_account(account.as_str()),
             Self::Identity(arn) => caller.is_named(arn),
-            Self::Outside(name) => caller.is_named_outside_iam(name),
+            Self::External(name) => caller.is_external_named(name),
         }
     }
 
-    /// Whether the entry names the caller itself: not its account, not the role or user behind its session.
+    /// Returns true if the entry names the caller itself, not its account, nor the role or user of its
+    /// session.
     fn is(&self, caller: &Caller) -> bool {
         match self {
             Self::Identity(arn) => caller.is(arn),
-            _ => self.reach(caller) == Some(PrincipalMatch::Direct),
+            _ => self.matches(caller) == Some(PrincipalMatch::Direct),
         }
     }
 }
@@ -86,47 +85,51 @@ impl std::fmt::Display for Entry {
             Self::Everyone => "*",
             Self::Account(account) => account.as_str(),
             Self::Identity(arn) => arn.as_str(),
-            Self::Outside(name) => name,
+            Self::External(name) => name,
         })
     }
 }
 
-/// A `Principal` (`Sense::Is`) or `NotPrincipal` (`Sense::IsNot`) element.
+/// A `Principal` (`Polarity::Is`) or `NotPrincipal` (`Polarity::IsNot`) element.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Principals {
-    pub(super) sense: Polarity,
+    pub(super) polarity: Polarity,
     pub(super) entries: Box<[Entry]>,
 }
 
 impl Principals {
-    /// How the element speaks of the caller, or nothing if the statement is not about it.
+    /// Returns how the element names the caller, or `None` if the statement does not apply to it.
     ///
-    /// `NotPrincipal` is the one element whose meaning AWS leaves partly open ("AWS might validate the account first
-    /// and then the user"), so it errs towards denial: a Deny spares only a caller that is listed itself, and an Allow
-    /// reaches only a caller of whom nothing is listed, neither account nor role. A Deny with `NotPrincipal` spares no
-    /// caller that has a permissions boundary.
-    /// Sources: IAM user guide, "AWS JSON policy elements: NotPrincipal" and "Permissions boundaries for IAM entities".
-    pub(super) fn reach(
+    /// `NotPrincipal` is the one element whose meaning AWS leaves partly open ("AWS might validate
+    /// the account first and then the user"). It is resolved towards denial: a Deny exempts only a
+    /// caller that is listed itself, and an Allow applies only to a caller of which neither itself
+    /// nor account nor role is listed. A Deny with `NotPrincipal` exempts no caller that has a
+    /// permissions boundary.
+    /// Sources: IAM user guide, "AWS JSON policy elements: NotPrincipal" and "Permissions
+    /// boundaries for IAM entities".
+    pub(super) fn matches(
         &self,
         caller: &Caller,
         effect: Effect,
-        bounded: Bounded,
+        boundary: Boundary,
     ) -> Option<PrincipalMatch> {
         let mut entries = self.entries.iter();
-        let spared = match (self.sense, effect) {
-            (Polarity::Is, _) => return entries.filter_map(|entry| entry.reach(caller)).max(),
+        let spared = match (self.polarity, effect) {
+            (Polarity::Is, _) => return entries.filter_map(|entry| entry.matches(caller)).max(),
             (Polarity::IsNot, Effect::Deny) => {
-                bounded == Bounded::No && entries.any(|entry| entry.is(caller))
+                boundary == Boundary::Absent && entries.any(|entry| entry.is(caller))
             }
-            (Polarity::IsNot, Effect::Allow) => entries.any(|entry| entry.reach(caller).is_some()),
+            (Polarity::IsNot, Effect::Allow) => {
+                entries.any(|entry| entry.matches(caller).is_some())
+            }
         };
         (!spared).then_some(PrincipalMatch::Direct)
     }
 }
 
-/// Whether the caller has a permissions boundary.
+/// States if the caller has a permissions boundary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Bounded {
-    Yes,
-    No,
+pub(super) enum Boundary {
+    Present,
+    Absent,
 }

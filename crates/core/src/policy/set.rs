@@ -1,4 +1,4 @@
-//! The policies that bear on a request, by layer.
+//! The policies in effect for a request, by layer.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,12 +7,13 @@ use std::sync::Arc;
 use super::document::Policy;
 use super::element::PolicyKind;
 
-/// A place where policies are attached, in the order in which AWS consults them. Levels count from 0.
+/// A layer of policies, in the order in which AWS evaluates them. Levels count from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(tag = "layer", content = "level", rename_all = "camelCase")]
 pub enum Layer {
-    /// RCPs at one level of the resource's organization: root, unit or account. Every level must allow; one without any
-    /// Allow counts as having RCPFullAWSAccess, which AWS attaches to every level for good.
+    /// RCPs at one level of the resource's organization: root, unit or account. Every level must
+    /// allow. A level without any Allow counts as having RCPFullAWSAccess, which AWS attaches
+    /// permanently to every level.
     ResourceControl(usize),
     /// SCPs at one level of the caller's organization: root, unit or account. Every level must allow.
     ServiceControl(usize),
@@ -22,12 +23,12 @@ pub enum Layer {
     Identity,
     /// A permissions boundary. AWS has one for each identity; of several, every one must allow.
     Boundary(usize),
-    /// The policies that were given when the session was made.
+    /// The policies passed when the session was created.
     Session,
 }
 
 impl Layer {
-    /// The kind of policy that the layer takes.
+    /// The kind of policy that the layer holds.
     #[must_use]
     pub fn kind(self) -> PolicyKind {
         match self {
@@ -38,7 +39,7 @@ impl Layer {
         }
     }
 
-    /// What one policy of the layer is called.
+    /// Singular noun for a policy of the layer.
     pub(super) fn noun(self) -> &'static str {
         match self {
             Self::ResourceControl(_) => "resource control policy",
@@ -50,7 +51,7 @@ impl Layer {
         }
     }
 
-    /// What several policies of the layer are called.
+    /// Plural noun for policies of the layer.
     pub(super) fn nouns(self) -> &'static str {
         match self {
             Self::ResourceControl(_) => "resource control policies",
@@ -62,7 +63,7 @@ impl Layer {
         }
     }
 
-    /// The level, where a layer has several.
+    /// The level, if the layer has several.
     pub(super) fn level(self) -> Option<usize> {
         match self {
             Self::ResourceControl(level) | Self::ServiceControl(level) => Some(level),
@@ -71,7 +72,7 @@ impl Layer {
     }
 }
 
-/// Shows as `service control policies of level 2`; people count from 1.
+/// Shows as `service control policies of level 2`; shown levels count from 1.
 impl fmt::Display for Layer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.nouns())?;
@@ -79,28 +80,29 @@ impl fmt::Display for Layer {
     }
 }
 
-/// A policy of one kind can't stand in a layer for another: the elements that it has would be passed over.
+/// A policy was added to a layer of another kind. Elements that the layer does not evaluate would be
+/// ignored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a policy parsed as {found} can't stand among the {layer}")]
+#[error("cannot add a policy parsed as {found} to the {layer}")]
 pub struct WrongKind {
     layer: Layer,
     found: PolicyKind,
 }
 
-/// The policies that bear on a request. Policies are shared, so that a set is cheap to put together for each request.
+/// The policies in effect for a request. Policies are shared, so building a set per request is cheap.
 #[derive(Debug, Clone, Default)]
 pub struct PolicySet {
     layers: BTreeMap<Layer, Vec<Arc<Policy>>>,
 }
 
 impl PolicySet {
-    /// A set without policies, which allows nothing.
+    /// Returns a set without policies, which allows nothing.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a policy to a layer. A layer allows what one of its policies allows.
+    /// Adds a policy to a layer. A layer allows a request if one of its policies does.
     ///
     /// # Errors
     /// The policy was parsed for another kind of layer.
@@ -113,8 +115,8 @@ impl PolicySet {
         Ok(())
     }
 
-    /// Has the layer take part in decisions even if no policy is added to it: it then allows nothing, unless it is a
-    /// level of RCPs.
+    /// Includes the layer in decisions even if no policy is added to it. An empty layer allows
+    /// nothing, unless it is a level of RCPs.
     pub fn require(&mut self, layer: Layer) {
         self.layers.entry(layer).or_default();
     }

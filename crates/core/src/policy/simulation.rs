@@ -1,4 +1,4 @@
-//! `policy simulate` and `policy explain`: a question with all its policies as one JSON document, and the answer.
+//! Input and result of `policy simulate` and `policy explain` as JSON documents.
 //!
 //! ```json
 //! {
@@ -16,10 +16,11 @@
 //! }
 //! ```
 //!
-//! Only `principal`, `action` and `resource` have to be there. A policy is an object, or a string that holds a
-//! document. A list as a value in `context` is a multivalued key, however many values it has. Control policies are
-//! lists of levels, from the root of the organization to the account. A level of service control policies without an
-//! Allow allows nothing; a level of resource control policies without one allows what it does not deny.
+//! Only `principal`, `action` and `resource` are required. A policy is an object, or a string that
+//! holds a document. A list in `context` is a multivalued key, regardless of its number of values.
+//! Control policies are lists of levels, from the root of the organization to the account. A level
+//! of service control policies without an Allow allows nothing; a level of resource control policies
+//! without an Allow allows everything that it does not deny.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -31,7 +32,8 @@ use super::document::Policy;
 use super::element::PolicyKind;
 use super::evaluation::{applying, decide};
 use super::explanation::{Explanation, explain};
-use super::grammar::{self, object, string};
+use super::grammar::node::{object, string};
+use super::grammar::policy;
 use super::set::{Layer, PolicySet};
 use crate::diagnostic::{Collector, Diagnostics, Path};
 use crate::json::{self, Member, Node, Value};
@@ -52,7 +54,7 @@ const FIELDS: [&str; 11] = [
     "resource_policy",
 ];
 
-/// A request and the policies that bear on it, as one document gives them.
+/// A request and the policies in effect, read from one document.
 #[derive(Debug, Clone)]
 pub struct Simulation {
     caller: Caller,
@@ -63,23 +65,23 @@ pub struct Simulation {
     policies: PolicySet,
 }
 
-/// The answer: `{"decision": "allowed" | "explicitDeny" | "implicitDeny", "because": …, "matched": […]}`.
+/// The result: `{"decision": "allowed" | "explicitDeny" | "implicitDeny", "reason": …, "matched": […]}`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct SimulationResult {
-    /// What was decided.
+    /// The decision.
     pub decision: Verdict,
-    /// Why, in a sentence.
+    /// Reason of the decision, as a sentence.
     pub reason: String,
     /// Every statement, allowing or denying, that applies to the request.
     pub matched: Vec<StatementName>,
 }
 
 impl Simulation {
-    /// Reads the input document.
+    /// Parses the input document.
     ///
     /// # Errors
-    /// Everything that is wrong with the document and with the policies in it, each mistake with its JSON path and its
-    /// line and column in `text`.
+    /// All errors of the document and of the policies in it, each with its JSON path and its line and
+    /// column in `text`.
     pub fn parse(text: &str) -> Result<Self, Diagnostics> {
         let mut collector = Collector::default();
         let simulation = json::read(text, json::MAX_SIZE, &mut collector)
@@ -87,7 +89,7 @@ impl Simulation {
         collector.finish(simulation)
     }
 
-    /// The question that is asked.
+    /// The request to decide on.
     #[must_use]
     pub fn request(&self) -> Request<'_> {
         Request {
@@ -99,13 +101,13 @@ impl Simulation {
         }
     }
 
-    /// The policies that bear on it.
+    /// The policies in effect.
     #[must_use]
     pub fn policies(&self) -> &PolicySet {
         &self.policies
     }
 
-    /// Decides.
+    /// Decides on the request.
     #[must_use]
     pub fn run(&self) -> SimulationResult {
         let request = self.request();
@@ -117,7 +119,7 @@ impl Simulation {
         }
     }
 
-    /// Decides, and says of every statement why it does or does not apply.
+    /// Decides, and explains for every statement why it does or does not apply.
     #[must_use]
     pub fn explain(&self) -> Explanation {
         explain(&self.request(), &self.policies)
@@ -131,11 +133,11 @@ fn read(node: &Node, collector: &mut Collector) -> Option<Simulation> {
         collector.add(
             &root.key(&member.key),
             member.position,
-            format!("{:?} is no field of a simulation; it has {}", member.key, FIELDS.join(", ")),
+            format!("{:?} is not a field of a simulation, which has {}", member.key, FIELDS.join(", ")),
         );
     }
     let mut required = |name: &str| {
-        let found = given(members, name);
+        let found = present(members, name);
         if found.is_none() {
             collector.add(&root, node.position, format!("the field {name:?} is missing"));
         }
@@ -148,8 +150,8 @@ fn read(node: &Node, collector: &mut Collector) -> Option<Simulation> {
     let resource =
         resource.and_then(|member| string(&member.node, &root.key(&member.key), collector));
     let resource_account =
-        given(members, "resource_account").and_then(|member| name(member, collector));
-    let context = given(members, "context")
+        present(members, "resource_account").and_then(|member| name(member, collector));
+    let context = present(members, "context")
         .map_or_else(|| Some(Context::new()), |member| context(&member.node, collector));
     let policies = policies(members, collector);
     Some(Simulation {
@@ -162,12 +164,12 @@ fn read(node: &Node, collector: &mut Collector) -> Option<Simulation> {
     })
 }
 
-/// A field that is there and not null.
-fn given<'a>(members: &'a [Member], name: &str) -> Option<&'a Member> {
+/// Returns a field that is present and not null.
+fn present<'a>(members: &'a [Member], name: &str) -> Option<&'a Member> {
     members.iter().find(|member| member.key == name && member.node.value != Value::Null)
 }
 
-/// A field that is a name; account ids may stand without quotation marks.
+/// Parses a field as a name. Account IDs may be unquoted.
 fn name<T: FromStr<Err: std::fmt::Display>>(
     member: &Member,
     collector: &mut Collector,
@@ -205,7 +207,7 @@ fn context(node: &Node, collector: &mut Collector) -> Option<Context> {
             collector.add(
                 &path,
                 member.position,
-                format!("the key {:?} stands here twice, in different case; keep one", member.key),
+                format!("duplicate key {:?}, in different case; keep one", member.key),
             );
         }
     }
@@ -230,7 +232,7 @@ fn scalar(node: &Node, path: &Path<'_>, collector: &mut Collector) -> Option<Str
     }
 }
 
-/// The layer of what stands at an index.
+/// Maps an index to its layer.
 type LayerAt = fn(usize) -> Layer;
 
 fn policies(members: &[Member], collector: &mut Collector) -> PolicySet {
@@ -241,7 +243,7 @@ fn policies(members: &[Member], collector: &mut Collector) -> PolicySet {
         ("session_policies", |_| Layer::Session),
     ];
     for (name, layer) in lists {
-        let Some(member) = given(members, name) else {
+        let Some(member) = present(members, name) else {
             continue;
         };
         let path = Path::Root.key(name);
@@ -254,7 +256,7 @@ fn policies(members: &[Member], collector: &mut Collector) -> PolicySet {
         ("resource_control_policies", Layer::ResourceControl),
     ];
     for (name, layer) in levels {
-        let Some(member) = given(members, name) else {
+        let Some(member) = present(members, name) else {
             continue;
         };
         let path = Path::Root.key(name);
@@ -266,7 +268,7 @@ fn policies(members: &[Member], collector: &mut Collector) -> PolicySet {
             }
         }
     }
-    if let Some(member) = given(members, "resource_policy") {
+    if let Some(member) = present(members, "resource_policy") {
         attach(
             &mut set,
             Layer::Resource,
@@ -303,7 +305,7 @@ fn attach(
     }
 }
 
-/// A policy as an object, or as a string that holds one.
+/// Reads a policy from an object, or from a string that holds a document.
 fn document(
     node: &Node,
     kind: PolicyKind,
@@ -311,11 +313,11 @@ fn document(
     collector: &mut Collector,
 ) -> Option<Policy> {
     let Value::String(text) = &node.value else {
-        return grammar::policy(node, kind, path, collector);
+        return policy(node, kind, path, collector);
     };
     let mut inner = Collector::default();
     let policy = json::read(text, json::MAX_SIZE, &mut inner)
-        .and_then(|node| grammar::policy(&node, kind, &Path::Root, &mut inner));
+        .and_then(|node| policy(&node, kind, &Path::Root, &mut inner));
     collector.embed(path, node.position, inner);
     policy
 }

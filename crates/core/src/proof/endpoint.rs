@@ -1,4 +1,4 @@
-//! Where STS is: AWS's own endpoints, and one that was configured.
+//! Endpoints of STS: those of AWS, or a configured one.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -7,34 +7,35 @@ use crate::endpoint::HostName;
 use crate::name::InvalidName;
 use crate::region::{Partition, Region};
 
-/// The first words of the regions of AWS's main partition; two more words follow.
+/// First words of the regions in AWS's main partition; two more words follow.
 /// Source: botocore's `partitions.json` (1.44), `regionRegex`.
 const AREAS: [&str; 9] = ["us", "eu", "ap", "sa", "ca", "me", "af", "il", "mx"];
 
-/// The host that answers for AWS's main partition as a whole, where requests are signed for [`GLOBAL_REGION`].
+/// The global host of AWS's main partition, where requests are signed for [`GLOBAL_REGION`].
 const GLOBAL_HOST: &str = "sts.amazonaws.com";
 const GLOBAL_REGION: &str = "us-east-1";
 
-/// Scheme, host and port of an STS.
+/// Scheme, host and port of an STS endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StsEndpoint {
     scheme: &'static str,
-    /// `HOST` or `HOST:PORT`, lower case: what the `host` header says, and what is signed.
+    /// `HOST` or `HOST:PORT` in lower case, as in the `host` header and as signed.
     authority: Box<str>,
 }
 
 impl StsEndpoint {
-    /// AWS's own in `region`.
+    /// Returns AWS's endpoint in `region`.
     #[must_use]
     pub fn regional(region: &Region) -> Self {
         let authority = format!("sts.{region}.{}", region.partition().dns_suffix()).into();
         Self { scheme: "https", authority }
     }
 
-    /// One that `AWS_ENDPOINT_URL` names: `https://HOST[:PORT]`, or `http://` where the host is this machine.
+    /// Parses the endpoint of `AWS_ENDPOINT_URL`: `https://HOST[:PORT]`, or `http://` if the host is a
+    /// loopback address.
     ///
     /// # Errors
-    /// It is none of these; the message does not repeat it, since it may hold a password.
+    /// The URL has another form. The message does not repeat it, because it may contain a password.
     pub fn configured(url: &str) -> Result<Self, InvalidName> {
         let refuse = |reason: &str| InvalidName::new("the endpoint URL of STS", reason);
         let (scheme, rest, usual) =
@@ -48,13 +49,13 @@ impl StsEndpoint {
         let host = host_of(authority).ok_or_else(|| refuse("is not SCHEME://HOST[:PORT]"))?;
         if scheme == "http" && !is_loopback(host) {
             return Err(refuse(
-                "is http:// to another machine, where anybody on the way could answer; use https://",
+                "is http:// to another machine, which does not authenticate the response; use https://",
             ));
         }
         Ok(Self { scheme, authority: authority.into() })
     }
 
-    /// What the `host` header says.
+    /// The value of the `host` header.
     #[must_use]
     pub fn authority(&self) -> &str {
         &self.authority
@@ -67,7 +68,8 @@ impl fmt::Display for StsEndpoint {
     }
 }
 
-/// The host of `HOST[:PORT]`, brackets around an IPv6 address removed; `None` where anything else stands there.
+/// Returns the host of `HOST[:PORT]`, without the brackets of an IPv6 address. Returns `None` for any
+/// other form.
 fn host_of(authority: &str) -> Option<&str> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
@@ -89,7 +91,7 @@ fn is_loopback(host: &str) -> bool {
         || host.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Which STS a verifier believes: AWS's endpoints of one partition, or one that was configured, and then no other.
+/// STS endpoints that a verifier trusts: those of one AWS partition, or only a configured one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustedSts {
     partition: Partition,
@@ -97,25 +99,25 @@ pub struct TrustedSts {
 }
 
 impl TrustedSts {
-    /// AWS's own endpoints of `partition`.
+    /// Trusts AWS's endpoints in `partition`.
     #[must_use]
     pub const fn aws(partition: Partition) -> Self {
         Self { partition, configured: None }
     }
 
-    /// That endpoint alone, whose identities are of `partition`.
+    /// Trusts only `endpoint`, with identities in `partition`.
     #[must_use]
     pub const fn configured(partition: Partition, endpoint: StsEndpoint) -> Self {
         Self { partition, configured: Some(endpoint) }
     }
 
-    /// The partition that identities must be of.
+    /// The partition that identities must belong to.
     #[must_use]
     pub const fn partition(&self) -> Partition {
         self.partition
     }
 
-    /// The endpoint with this scheme and authority; `None` where it is not trusted.
+    /// Returns the endpoint with this scheme and authority; `None` if it is not trusted.
     pub(super) fn find(&self, scheme: &str, authority: &str) -> Option<StsEndpoint> {
         if let Some(endpoint) = &self.configured {
             return (endpoint.scheme == scheme && *endpoint.authority == *authority)
@@ -126,7 +128,7 @@ impl TrustedSts {
             .then(|| StsEndpoint { scheme: "https", authority: authority.into() })
     }
 
-    /// Whether a request to `endpoint` may be signed for `region`.
+    /// Returns true if a request to `endpoint` may be signed for `region`.
     pub(super) fn signs_for(&self, endpoint: &StsEndpoint, region: &str) -> bool {
         match self.region_of(&endpoint.authority) {
             _ if self.configured.is_some() => {
@@ -137,8 +139,8 @@ impl TrustedSts {
         }
     }
 
-    /// The region of AWS's own endpoint `sts.REGION.SUFFIX`. It must have the very form of one: `sts.s3-us-west-2.amazonaws.com`
-    /// is a bucket of whoever was first to name one `sts`.
+    /// Returns the region of AWS's endpoint `sts.REGION.SUFFIX`. The form is checked strictly:
+    /// `sts.s3-us-west-2.amazonaws.com` is an S3 bucket named `sts`, which any account may own.
     fn region_of(&self, authority: &str) -> Option<Region> {
         let label = authority
             .strip_prefix("sts.")?

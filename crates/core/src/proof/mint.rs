@@ -1,22 +1,23 @@
-//! Making a proof.
+//! Minting of proofs.
 
 use std::fmt;
 use std::time::SystemTime;
 
 use zeroize::Zeroizing;
 
-use super::{ACTION, AUDIENCE_HEADER, Binding, SERVICE, StsEndpoint, USER_HEADER, VERSION};
+use super::endpoint::StsEndpoint;
+use super::format::{ACTION, AUDIENCE_HEADER, Binding, SERVICE, USER_HEADER, VERSION};
 use crate::credentials::Credentials;
 use crate::region::Region;
 use crate::sigv4::{Identity, Normalization, Payload, Request, Signer};
 use crate::token::LIFETIME;
 
-/// A proof: as good as a password for fifteen minutes, so nothing shows it. `Debug` is redacted, there is no `Display`
-/// and no `Serialize`, and the memory is wiped on drop.
+/// A proof, which is equivalent to a password for 15 minutes. It has a redacted `Debug`, no `Display`
+/// and no `Serialize`, and is wiped from memory on drop.
 pub struct Proof(Zeroizing<String>);
 
 impl Proof {
-    /// The proof itself, for the database's password field: never for showing.
+    /// Returns the proof for the password field of the database. It must not be displayed.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -29,7 +30,7 @@ impl fmt::Debug for Proof {
     }
 }
 
-/// A proof of who holds `credentials`, dated `now`, that STS at `endpoint` will confirm.
+/// Mints a proof of the identity of `credentials`, dated `now`, for STS at `endpoint`.
 #[must_use]
 pub fn mint(
     credentials: &Credentials,
@@ -58,7 +59,7 @@ pub fn mint(
         normalization: Normalization::Rfc3986,
         now,
     };
-    // The query is our own: no escape in it is broken.
+    // The query is a constant without escapes, so signing does not fail.
     let signed = Zeroizing::new(signer.sign_by_query(&request, LIFETIME).unwrap_or_default());
     Proof(Zeroizing::new([&endpoint.to_string(), "/?", &signed].concat()))
 }

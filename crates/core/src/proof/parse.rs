@@ -1,4 +1,4 @@
-//! Reading a proof, and building anew the request that it is.
+//! Parser of proofs, and construction of the request to STS.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,9 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use zeroize::Zeroizing;
 
-use super::{
-    ACTION, AUDIENCE_HEADER, Binding, MAX_PROOF, SERVICE, TrustedSts, USER_HEADER, VERSION,
-};
+use super::endpoint::TrustedSts;
+use super::format::{ACTION, AUDIENCE_HEADER, Binding, MAX_PROOF, SERVICE, USER_HEADER, VERSION};
 use crate::failure::{Class, Failure, quoted};
 use crate::name::AccessKeyId;
 use crate::region::Partition;
@@ -16,7 +15,7 @@ use crate::sigv4::{ALGORITHM, Scope, Signature, encode};
 use crate::timestamp::{AmzDate, rfc3339};
 use crate::token::{CLOCK_SKEW, LIFETIME};
 
-/// Every parameter that a proof may have, sorted as they are signed.
+/// All parameters of a proof, sorted as they are signed.
 const PARAMETERS: [&str; 9] = [
     "Action",
     "Version",
@@ -29,10 +28,10 @@ const PARAMETERS: [&str; 9] = [
     "X-Amz-Signature",
 ];
 
-/// The one that may be absent.
+/// The only optional parameter.
 const TOKEN: &str = "X-Amz-Security-Token";
 
-/// What a proof claims. Nothing of it has been checked but its form.
+/// The claims of a proof. Only their form has been checked.
 pub struct UnverifiedProof<'a> {
     scheme: &'a str,
     authority: &'a str,
@@ -45,7 +44,7 @@ pub struct UnverifiedProof<'a> {
 }
 
 impl fmt::Debug for UnverifiedProof<'_> {
-    /// Neither the signature nor the session token.
+    /// Omits the signature and the session token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UnverifiedProof")
             .field("host", &self.authority)
@@ -59,33 +58,33 @@ fn malformed(detail: impl Into<String>) -> Failure {
     Failure::new(Class::Malformed, detail)
 }
 
-/// The parameters of a query.
-struct Said<'a>(Vec<(&'static str, Cow<'a, str>)>);
+/// Parameters of a query.
+struct ProofParams<'a>(Vec<(&'static str, Cow<'a, str>)>);
 
-impl<'a> Said<'a> {
-    /// Takes what is on the list, each once: names that differ in case alone are the same (CVE-2022-2385).
+impl<'a> ProofParams<'a> {
+    /// Parses the known parameters and rejects all others. Names that differ only in case are
+    /// duplicates (CVE-2022-2385).
     fn read(query: &'a str) -> Result<Self, Failure> {
-        let mut said: Vec<(&'static str, Cow<'a, str>)> = Vec::with_capacity(PARAMETERS.len());
+        let mut params: Vec<(&'static str, Cow<'a, str>)> = Vec::with_capacity(PARAMETERS.len());
         for pair in query.split('&') {
             let (name, value) =
                 pair.split_once('=').ok_or_else(|| malformed("a parameter has no value"))?;
             let known =
                 PARAMETERS.into_iter().find(|parameter| parameter.eq_ignore_ascii_case(name));
-            let name =
-                known.ok_or_else(|| malformed("it has a parameter that a proof does not have"))?;
-            if said.iter().any(|(other, _)| *other == name) {
-                return Err(malformed(format!("{name} stands twice")));
+            let name = known.ok_or_else(|| malformed("proof has an unknown parameter"))?;
+            if params.iter().any(|(other, _)| *other == name) {
+                return Err(malformed(format!("duplicate parameter {name}")));
             }
             let value = encode::decode(value)
                 .filter(|value| !value.is_empty() && !value.contains(char::is_control));
-            said.push((
+            params.push((
                 name,
                 value.ok_or_else(|| {
-                    malformed(format!("{name} is empty or has a broken percent-escape"))
+                    malformed(format!("{name} is empty or has a malformed percent-escape"))
                 })?,
             ));
         }
-        Ok(Self(said))
+        Ok(Self(params))
     }
 
     fn optional(&self, name: &str) -> Option<&str> {
@@ -98,37 +97,38 @@ impl<'a> Said<'a> {
 }
 
 impl<'a> UnverifiedProof<'a> {
-    /// Reads a proof.
+    /// Parses a proof.
     ///
     /// # Errors
-    /// [`Class::Malformed`], [`Class::WrongAction`], [`Class::WrongService`] and [`Class::LifetimeTooLong`], with what is
-    /// missing or broken: never with the text itself, which may be a password.
+    /// [`Class::Malformed`], [`Class::WrongAction`], [`Class::WrongService`] and
+    /// [`Class::LifetimeTooLong`], naming the missing or malformed part. The text itself is not
+    /// included, because it may be a password.
     pub fn parse(text: &'a str) -> Result<Self, Failure> {
         let (scheme, authority, query) = split(text)?;
-        let said = Said::read(query)?;
-        let action = said.required("Action")?;
+        let params = ProofParams::read(query)?;
+        let action = params.required("Action")?;
         if action != ACTION {
             return Err(Failure::new(
                 Class::WrongAction,
-                format!("its action is {}, proofs have {ACTION:?}", quoted(action)),
+                format!("proof has the action {}, but {ACTION:?} is required", quoted(action)),
             ));
         }
         for (name, expected) in [("Version", VERSION), ("X-Amz-Algorithm", ALGORITHM)] {
-            if said.required(name)? != expected {
+            if params.required(name)? != expected {
                 return Err(malformed(format!("{name} is not {expected}")));
             }
         }
-        let names_user = signed_headers(said.required("X-Amz-SignedHeaders")?)?;
-        let date = AmzDate::parse(said.required("X-Amz-Date")?)
+        let names_user = signed_headers(params.required("X-Amz-SignedHeaders")?)?;
+        let date = AmzDate::parse(params.required("X-Amz-Date")?)
             .ok_or_else(|| malformed("X-Amz-Date is not of the form 20240115T120000Z"))?;
-        let (access_key_id, region) = credential(said.required("X-Amz-Credential")?, date)?;
-        let expires = lifetime(said.required("X-Amz-Expires")?)?;
-        let signature = Signature::parse(said.required("X-Amz-Signature")?);
+        let (access_key_id, region) = credential(params.required("X-Amz-Credential")?, date)?;
+        let expires = lifetime(params.required("X-Amz-Expires")?)?;
+        let signature = Signature::parse(params.required("X-Amz-Signature")?);
         signature
             .ok_or_else(|| malformed("X-Amz-Signature is not 64 lower-case hexadecimal digits"))?;
         let parameters = PARAMETERS
             .into_iter()
-            .filter_map(|name| Some((name, Zeroizing::new(said.optional(name)?.to_owned()))));
+            .filter_map(|name| Some((name, Zeroizing::new(params.optional(name)?.to_owned()))));
         Ok(Self {
             scheme,
             authority,
@@ -141,13 +141,13 @@ impl<'a> UnverifiedProof<'a> {
         })
     }
 
-    /// The host of the STS that is to confirm it.
+    /// The host of the STS endpoint.
     #[must_use]
     pub const fn authority(&self) -> &str {
         self.authority
     }
 
-    /// The access key that claims to have signed.
+    /// The access key named by the proof.
     #[must_use]
     pub const fn access_key_id(&self) -> &AccessKeyId {
         &self.access_key_id
@@ -159,44 +159,47 @@ impl<'a> UnverifiedProof<'a> {
         &self.region
     }
 
-    /// When the proof was dated.
+    /// The date of the proof.
     #[must_use]
     pub fn date(&self) -> SystemTime {
         self.date.to_system_time()
     }
 
-    /// How long it claims to be good for.
+    /// The requested lifetime.
     #[must_use]
     pub const fn lifetime(&self) -> Duration {
         self.expires
     }
 
-    /// Whether it is bound to a database user.
+    /// Returns true if the proof is bound to a database user.
     #[must_use]
     pub const fn names_user(&self) -> bool {
         self.names_user
     }
 
-    /// How long its session token is, in bytes, where it has one.
+    /// Length of the session token in bytes, if present.
     #[must_use]
     pub fn session_token_length(&self) -> Option<usize> {
         self.parameters.iter().find(|(name, _)| *name == TOKEN).map(|(_, token)| token.len())
     }
 
-    /// Whether `now` lies within what the proof claims of itself. STS does not look at `X-Amz-Expires`.
+    /// Checks that `now` is within the validity that the proof claims. STS ignores `X-Amz-Expires`.
     ///
     /// # Errors
     /// [`Class::NotYetValid`], [`Class::Expired`].
     pub fn current(&self, now: SystemTime) -> Result<(), Failure> {
         let (date, end) = (self.date(), self.date() + self.expires);
         if date > now + CLOCK_SKEW {
-            let detail =
-                format!("it is dated {}, the clock here says {}", rfc3339(date), rfc3339(now));
+            let detail = format!(
+                "proof is dated {}, but the local clock is at {}",
+                rfc3339(date),
+                rfc3339(now)
+            );
             return Err(Failure::new(Class::NotYetValid, detail));
         }
         if now > end {
             let detail = format!(
-                "it was good until {}, the clock here says {}; mint one for each login",
+                "proof expired at {}, and the local clock is at {}; mint a proof for each login",
                 rfc3339(end),
                 rfc3339(now)
             );
@@ -205,11 +208,13 @@ impl<'a> UnverifiedProof<'a> {
         Ok(())
     }
 
-    /// The request that STS is to answer. `binding` is what the verifier knows of the login: the client has no say in it.
+    /// Builds the request to STS. `binding` is the verifier's view of the login; the client cannot
+    /// influence it.
     ///
     /// # Errors
-    /// [`Class::WrongHost`] and [`Class::WrongRegion`] where `sts` has no such endpoint, [`Class::WrongUser`] where the
-    /// proof is bound to a user and the login has none, and what [`Self::current`] says.
+    /// [`Class::WrongHost`] and [`Class::WrongRegion`] if `sts` does not trust the endpoint,
+    /// [`Class::WrongUser`] if the proof is bound to a user and the login has none, and those of
+    /// [`Self::current`].
     pub fn request(
         self,
         sts: &TrustedSts,
@@ -218,14 +223,14 @@ impl<'a> UnverifiedProof<'a> {
     ) -> Result<StsRequest, Failure> {
         let endpoint = sts.find(self.scheme, self.authority).ok_or_else(|| {
             let detail = format!(
-                "it is for STS at {}, which is no endpoint that is trusted here",
+                "proof is for STS at {}, which this verifier does not trust",
                 quoted(self.authority)
             );
             Failure::new(Class::WrongHost, detail)
         })?;
         if !sts.signs_for(&endpoint, &self.region) {
             let detail = format!(
-                "it is signed for the region {}, and sent to {endpoint}",
+                "proof is signed for the region {}, but its endpoint is {endpoint}",
                 quoted(&self.region)
             );
             return Err(Failure::new(Class::WrongRegion, detail));
@@ -237,7 +242,10 @@ impl<'a> UnverifiedProof<'a> {
         ];
         if self.names_user {
             let user = binding.user_value().ok_or_else(|| {
-                Failure::new(Class::WrongUser, "it is for one database user, the login names none")
+                Failure::new(
+                    Class::WrongUser,
+                    "proof is bound to a database user, but the login has none",
+                )
             })?;
             headers.push((USER_HEADER, user));
         }
@@ -252,30 +260,34 @@ impl<'a> UnverifiedProof<'a> {
     }
 }
 
-/// Scheme, authority and query of a URL whose path is `/`. Nothing is decoded and nothing resolved: what is not exactly
-/// of that form is refused.
+/// Splits a URL whose path is `/` into scheme, authority and query. Decodes and resolves nothing, and
+/// rejects any other form.
 fn split(text: &str) -> Result<(&str, &str, &str), Failure> {
     if text.len() > MAX_PROOF {
-        return Err(malformed(format!("it is {} bytes long, the most is {MAX_PROOF}", text.len())));
+        return Err(malformed(format!(
+            "proof is {} bytes long; the limit is {MAX_PROOF}",
+            text.len()
+        )));
     }
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) || text.contains(['#', '\\']) {
-        return Err(malformed("it has characters that a proof does not have"));
+        return Err(malformed("proof has invalid characters"));
     }
     let (scheme, rest) =
-        text.split_once("://").ok_or_else(|| malformed("it has no scheme: this is not a proof"))?;
+        text.split_once("://").ok_or_else(|| malformed("text without a scheme is not a proof"))?;
     if scheme != "https" && scheme != "http" {
-        return Err(malformed("its scheme is not https"));
+        return Err(malformed("scheme is not https"));
     }
-    let (authority, query) = rest.split_once('/').ok_or_else(|| malformed("it has no path"))?;
+    let (authority, query) = rest.split_once('/').ok_or_else(|| malformed("path is missing"))?;
     if authority.contains(['@', '?', '%']) {
-        return Err(malformed("what stands before the path is not HOST or HOST:PORT"));
+        return Err(malformed("text before the path is not HOST or HOST:PORT"));
     }
-    let query = query.strip_prefix('?').ok_or_else(|| malformed("its path is not `/`"))?;
+    let query = query.strip_prefix('?').ok_or_else(|| malformed("path is not `/`"))?;
     Ok((scheme, authority, query))
 }
 
-/// Whether the user is among what is signed. Host and audience must be, and nothing else may: a header that the verifier
-/// does not send can't be confirmed, and one that it sends unknowingly means nothing.
+/// Returns true if the user is a signed header. Host and audience must be signed, and other headers must
+/// not: STS cannot confirm a header that the verifier does not send, and a header that it sends without
+/// understanding it has no meaning.
 fn signed_headers(names: &str) -> Result<bool, Failure> {
     let names: Vec<&str> = names.split(';').collect();
     match *names {
@@ -292,11 +304,11 @@ fn credential(text: &str, date: AmzDate) -> Result<(AccessKeyId, String), Failur
     let (id, scope) = parts
         .ok_or_else(|| malformed("X-Amz-Credential is not KEY/DAY/REGION/SERVICE/aws4_request"))?;
     if scope.day != date.stamp().day() {
-        return Err(malformed("X-Amz-Credential names another day than X-Amz-Date"));
+        return Err(malformed("X-Amz-Credential and X-Amz-Date have different days"));
     }
     if scope.service != SERVICE {
         let detail = format!(
-            "it is signed for the service {}, proofs for {SERVICE:?}",
+            "proof is signed for the service {}, but {SERVICE:?} is required",
             quoted(scope.service)
         );
         return Err(Failure::new(Class::WrongService, detail));
@@ -314,13 +326,13 @@ fn lifetime(text: &str) -> Result<Duration, Failure> {
     if lifetime > LIFETIME {
         return Err(Failure::new(
             Class::LifetimeTooLong,
-            format!("X-Amz-Expires is {}, the most is 900", lifetime.as_secs()),
+            format!("X-Amz-Expires is {}; the limit is 900", lifetime.as_secs()),
         ));
     }
     Ok(lifetime)
 }
 
-/// A GET that STS answers, if the proof is good: made only from checked parts. `Debug` shows nothing of it.
+/// A GET request to STS, built only from checked parts. Its `Debug` is redacted.
 pub struct StsRequest {
     url: Zeroizing<String>,
     headers: Vec<(&'static str, String)>,
@@ -328,19 +340,19 @@ pub struct StsRequest {
 }
 
 impl StsRequest {
-    /// The whole URL, which holds the signature: for sending, never for showing.
+    /// The complete URL, including the signature. It must not be displayed.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The headers to send, besides `host`.
+    /// The headers to send, in addition to `host`.
     #[must_use]
     pub fn headers(&self) -> &[(&'static str, String)] {
         &self.headers
     }
 
-    /// The partition that the identity must be of.
+    /// The partition that the identity must belong to.
     #[must_use]
     pub const fn partition(&self) -> Partition {
         self.partition

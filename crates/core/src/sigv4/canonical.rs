@@ -1,11 +1,11 @@
-//! The canonical forms that both sides hash: path, query, headers.
+//! Canonical forms of path, query and headers.
 
 use std::borrow::Cow;
 
 use super::encode;
 
-/// The path: each byte but the slash percent-encoded (once more, where it was encoded already), and on request with
-/// empty, `.` and `..` segments resolved as RFC 3986 does.
+/// Canonical path: each byte but the slash is percent-encoded, again if it already was. With
+/// `normalize`, empty, `.` and `..` segments are resolved first, as in RFC 3986.
 pub(super) fn path(raw: &str, normalize: bool) -> String {
     let path = if normalize { Cow::Owned(resolve_dots(raw)) } else { Cow::Borrowed(raw) };
     let mut out = String::with_capacity(path.len() + 8);
@@ -28,7 +28,8 @@ fn resolve_dots(path: &str) -> String {
     format!("/{}{}", kept.join("/"), if directory { "/" } else { "" })
 }
 
-/// The parameters of a raw query, decoded; `None` where an escape is broken. A name without `=` has an empty value.
+/// Decodes the parameters of a raw query; `None` if an escape is malformed. A name without `=` has an
+/// empty value.
 pub(super) fn parameters(query: &str) -> Option<Vec<(Cow<'_, str>, Cow<'_, str>)>> {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     pairs
@@ -37,7 +38,7 @@ pub(super) fn parameters(query: &str) -> Option<Vec<(Cow<'_, str>, Cow<'_, str>)
         .collect()
 }
 
-/// The query: each name and value percent-encoded, sorted by the encoded name, then by the value.
+/// Canonical query: each name and value percent-encoded, sorted by encoded name, then by value.
 pub(super) fn query<'a>(parameters: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     let encoded = |text: &str| {
         let mut out = String::with_capacity(text.len() + 8);
@@ -50,8 +51,9 @@ pub(super) fn query<'a>(parameters: impl IntoIterator<Item = (&'a str, &'a str)>
     pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
 }
 
-/// The headers named in `signed` (sorted, lower case): one `name:value` line each, white space folded, the values of a
-/// repeated header joined by commas in the order given. `None` where a named header is absent.
+/// Canonical headers: one `name:value` line for each name in `signed` (sorted, lower case), with white
+/// space folded and the values of a repeated header joined by commas in their order. `None` if a
+/// header is absent.
 pub(super) fn headers(headers: &[(&str, &str)], signed: &[String]) -> Option<String> {
     let mut out = String::new();
     for name in signed {

@@ -1,4 +1,4 @@
-//! Percent-encoding as SigV4 has it: all but `A–Z a–z 0–9 - . _ ~`, in upper-case hexadecimal.
+//! Percent-encoding of SigV4: all bytes but `A–Z a–z 0–9 - . _ ~`, in upper-case hexadecimal.
 
 use std::borrow::Cow;
 
@@ -7,18 +7,19 @@ use crate::credentials::wipe;
 const UPPER: &[u8; 16] = b"0123456789ABCDEF";
 const LOWER: &[u8; 16] = b"0123456789abcdef";
 
-/// How a byte is spelled: the one or three characters of it, and their number.
-type Spelling = [u8; 4];
+/// Encoding of a byte: its one or three characters, and their number.
+type Encoded = [u8; 4];
 
-const QUERY: [Spelling; 256] = spellings(false);
-const PATH: [Spelling; 256] = spellings(true);
+const QUERY: [Encoded; 256] = encodings(false);
+const PATH: [Encoded; 256] = encodings(true);
 
-/// All bytes but those that stand for themselves in a URI (RFC 3986, section 2.3), and on request slashes, are escaped.
+/// Builds a table that escapes all bytes but the unreserved ones of RFC 3986, section 2.3, and
+/// optionally slashes.
 #[allow(
     clippy::indexing_slicing,
-    reason = "evaluated by the compiler, which refuses an index out of bounds"
+    reason = "evaluated by the compiler, which rejects an index out of bounds"
 )]
-const fn spellings(slashes: bool) -> [Spelling; 256] {
+const fn encodings(slashes: bool) -> [Encoded; 256] {
     let mut table = [[0; 4]; 256];
     let mut byte = 0;
     while byte < 256 {
@@ -36,14 +37,15 @@ const fn spellings(slashes: bool) -> [Spelling; 256] {
     table
 }
 
-fn spelling(table: &[Spelling; 256], byte: u8) -> Spelling {
+fn encoding(table: &[Encoded; 256], byte: u8) -> Encoded {
     table.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
-/// What stands for itself, in a table of its own: most of reading a token is looking for the first byte that doesn't.
+/// Unreserved bytes, in a separate table: parsing a token mostly searches for the first byte that is
+/// not.
 #[allow(
     clippy::indexing_slicing,
-    reason = "evaluated by the compiler, which refuses an index out of bounds"
+    reason = "evaluated by the compiler, which rejects an index out of bounds"
 )]
 const UNRESERVED: [bool; 256] = {
     let mut table = [false; 256];
@@ -61,105 +63,105 @@ fn unreserved(byte: u8) -> bool {
 
 /// Appends `text` percent-encoded.
 pub fn encode(out: &mut String, text: &str) {
-    spell(out, text, &QUERY);
+    encode_with(out, text, &QUERY);
 }
 
-/// Appends `text` percent-encoded, slashes left as they are.
+/// Appends `text` percent-encoded, except for slashes.
 pub fn encode_path(out: &mut String, text: &str) {
-    spell(out, text, &PATH);
+    encode_with(out, text, &PATH);
 }
 
-/// How many bytes are spelled at a time.
+/// Number of bytes encoded at a time.
 const CHUNK: usize = 256;
 
-/// Copies each spelling whole, and lets its length decide where the next one goes: there is no branch to be mispredicted,
-/// which is most of what escaping the Base64 of a session token would cost.
-fn spell(out: &mut String, text: &str, table: &[Spelling; 256]) {
-    if text.bytes().all(|byte| matches!(spelling(table, byte), [.., 1])) {
+/// Copies all four bytes of each encoding and advances by its length. That avoids a branch whose
+/// mispredictions would dominate the cost of encoding the Base64 of a session token.
+fn encode_with(out: &mut String, text: &str, table: &[Encoded; 256]) {
+    if text.bytes().all(|byte| matches!(encoding(table, byte), [.., 1])) {
         return out.push_str(text);
     }
-    let mut spelled = [0; 3 * CHUNK + 1];
+    let mut buffer = [0; 3 * CHUNK + 1];
     for chunk in text.as_bytes().chunks(CHUNK) {
         let mut end = 0;
         for byte in chunk {
-            let spelling @ [.., length] = spelling(table, *byte);
-            if let Some(room) = spelled.get_mut(end..end + spelling.len()) {
-                room.copy_from_slice(&spelling);
+            let encoding @ [.., length] = encoding(table, *byte);
+            if let Some(room) = buffer.get_mut(end..end + encoding.len()) {
+                room.copy_from_slice(&encoding);
             }
             end += usize::from(length);
         }
         out.push_str(
-            spelled
+            buffer
                 .get(..end)
-                .and_then(|spelled| std::str::from_utf8(spelled).ok())
+                .and_then(|buffer| std::str::from_utf8(buffer).ok())
                 .unwrap_or_default(),
         );
     }
-    wipe(&mut spelled);
+    wipe(&mut buffer);
 }
 
-/// Undoes percent-encoding; `+` stays a plus. `None` where `%` is not followed by two hexadecimal digits, or the
-/// result is not UTF-8.
+/// Decodes percent-encoding; `+` stays a plus. Returns `None` if `%` is not followed by two hexadecimal
+/// digits, or the result is not UTF-8.
 #[must_use]
 pub fn decode(text: &str) -> Option<Cow<'_, str>> {
-    Reading::new(text).map(|reading| reading.text)
+    Decoded::new(text).map(|reading| reading.text)
 }
 
-/// What stands before the first byte that needs escaping, and the rest.
+/// Splits `text` before the first byte that needs escaping.
 pub(crate) fn split_plain(text: &str) -> (&str, &str) {
     text.split_at_checked(plain(text.as_bytes())).unwrap_or((text, ""))
 }
 
-/// How many bytes at the start need no escaping.
+/// Number of leading bytes that need no escaping.
 fn plain(text: &[u8]) -> usize {
     text.iter().position(|byte| !unreserved(*byte)).unwrap_or(text.len())
 }
 
-/// A piece of percent-encoded text.
+/// A percent-encoded text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Written<'a> {
+pub(crate) struct EncodedText<'a> {
     pub(crate) text: &'a str,
-    /// Whether nothing in it needs escaping.
+    /// True if no byte needs escaping.
     pub(crate) plain: bool,
 }
 
-impl<'a> Written<'a> {
-    /// What stands before the first `end`, which is ASCII, and what stands behind it, if it is there.
-    pub(crate) fn before(end: u8, text: &'a str) -> (Self, Option<&'a str>) {
-        // Nearly all of a token needs no escaping: what ends that is the end.
+impl<'a> EncodedText<'a> {
+    /// Splits `text` at the first `end`, an ASCII byte. The second part is `None` without an `end`.
+    pub(crate) fn split(end: u8, text: &'a str) -> (Self, Option<&'a str>) {
+        // Most parts of a token need no escaping, so the first byte that does is `end`.
         let (plain, tail) = split_plain(text);
         match tail.as_bytes().first() {
             None => (Self { text: plain, plain: true }, None),
             Some(byte) if *byte == end => (Self { text: plain, plain: true }, tail.get(1..)),
             Some(_) => {
-                let (text, behind) = text
+                let (text, after) = text
                     .split_once(char::from(end))
-                    .map_or((text, None), |(text, behind)| (text, Some(behind)));
-                (Self { text, plain: false }, behind)
+                    .map_or((text, None), |(text, after)| (text, Some(after)));
+                (Self { text, plain: false }, after)
             }
         }
     }
 
     /// `None` as in [`decode`].
-    pub(crate) fn read(self) -> Option<Reading<'a>> {
+    pub(crate) fn decode(self) -> Option<Decoded<'a>> {
         if self.plain {
-            Some(Reading { text: Cow::Borrowed(self.text), canonical: true })
+            Some(Decoded { text: Cow::Borrowed(self.text), canonical: true })
         } else {
-            Reading::new(self.text)
+            Decoded::new(self.text)
         }
     }
 }
 
-/// Percent-encoded text, read.
+/// Decoded text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Reading<'a> {
-    /// What it says.
+pub(crate) struct Decoded<'a> {
+    /// The decoded text.
     pub(crate) text: Cow<'a, str>,
-    /// Whether it is written exactly as [`encode`] writes it.
+    /// True if the input is exactly what [`encode`] writes.
     pub(crate) canonical: bool,
 }
 
-impl<'a> Reading<'a> {
+impl<'a> Decoded<'a> {
     /// `None` as in [`decode`].
     fn new(text: &'a str) -> Option<Self> {
         if plain(text.as_bytes()) == text.len() {
@@ -193,10 +195,10 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// A SHA-256 in lower-case hexadecimal.
+/// Formats a SHA-256 in lower-case hexadecimal.
 #[must_use]
 pub fn hex32(bytes: &[u8; 32]) -> [u8; 64] {
-    // Reckoned, not looked up: that is done for sixteen bytes at a time.
+    // Computed, not looked up: the compiler vectorizes it for sixteen bytes at a time.
     let digit = |value: u8| value + if value < 10 { b'0' } else { b'a' - 10 };
     let mut out = [[0; 2]; 32];
     for (pair, byte) in out.iter_mut().zip(bytes) {
@@ -210,7 +212,7 @@ pub(super) fn push_hex(out: &mut String, bytes: &[u8; 32]) {
     out.push_str(std::str::from_utf8(&hex32(bytes)).unwrap_or_default());
 }
 
-/// Reads exactly 64 lower-case hexadecimal digits.
+/// Parses exactly 64 lower-case hexadecimal digits.
 pub(super) fn unhex(text: &str) -> Option<[u8; 32]> {
     let (digits, []) = text.as_bytes().as_chunks::<2>() else {
         return None;
@@ -226,10 +228,10 @@ pub(super) fn unhex(text: &str) -> Option<[u8; 32]> {
     Some(out)
 }
 
-/// What each hexadecimal digit stands for; nothing above 15 is one.
+/// Value of each hexadecimal digit; other bytes have a value above 15.
 #[allow(
     clippy::indexing_slicing,
-    reason = "evaluated by the compiler, which refuses an index out of bounds"
+    reason = "evaluated by the compiler, which rejects an index out of bounds"
 )]
 const NIBBLES: [u8; 256] = {
     let mut table = [u8::MAX; 256];

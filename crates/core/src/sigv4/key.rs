@@ -1,4 +1,4 @@
-//! Signing keys: derived from a secret for one day, region and service, and kept for that day.
+//! Signing keys, derived from a secret for one day, region and service, and their cache.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,45 +8,17 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::keyed::Keyed;
-use super::{TERMINATOR, encode};
-use crate::credentials::{Secret, same};
+use super::encode;
+use super::precomputed_hmac::PrecomputedHmac;
+use super::scope::{Scope, TERMINATOR};
+use crate::credentials::{Secret, bytes_ct_eq};
 
-/// What a signature is good for: `DAY/REGION/SERVICE/aws4_request`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Scope<'a> {
-    /// Eight digits.
-    pub day: &'a str,
-    /// A region; `us-east-1` for global services.
-    pub region: &'a str,
-    /// `rds-db` for tokens, `sts`, `iam`, `rds` for API requests.
-    pub service: &'a str,
-}
-
-impl<'a> Scope<'a> {
-    /// Reads `DAY/REGION/SERVICE/aws4_request`.
-    #[must_use]
-    pub fn parse(text: &'a str) -> Option<Self> {
-        let mut parts = text.split('/');
-        let scope = Self { day: parts.next()?, region: parts.next()?, service: parts.next()? };
-        let closed = parts.next() == Some(TERMINATOR) && parts.next().is_none();
-        (closed && scope.day.len() == 8 && !scope.region.is_empty() && !scope.service.is_empty())
-            .then_some(scope)
-    }
-}
-
-impl fmt::Display for Scope<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}/{TERMINATOR}", self.day, self.region, self.service)
-    }
-}
-
-/// A derived key: with it, requests of one day, region and service can be signed and checked.
+/// A derived key. It signs and verifies requests of one day, region and service.
 #[derive(Clone)]
-pub struct SigningKey(Keyed);
+pub struct SigningKey(PrecomputedHmac);
 
 impl SigningKey {
-    /// Four HMACs deep, as the specification derives it.
+    /// Derives the key with the four HMACs of the specification.
     #[must_use]
     pub fn derive(secret: &Secret, scope: &Scope<'_>) -> Self {
         let first = Zeroizing::new(["AWS4", secret.expose()].concat());
@@ -54,7 +26,7 @@ impl SigningKey {
         let region = digest(mac(&*day), &[scope.region]);
         let service = digest(mac(&*region), &[scope.service]);
         let key = digest(mac(&*service), &[TERMINATOR]);
-        Self(Keyed::new(&key))
+        Self(PrecomputedHmac::new(&key))
     }
 
     /// Signs the canonical request whose SHA-256 is `canonical`.
@@ -96,7 +68,7 @@ fn digest(mut mac: Hmac<Sha256>, parts: &[&str]) -> Zeroizing<[u8; 32]> {
     Zeroizing::new(mac.finalize().into_bytes().into())
 }
 
-/// The SHA-256 of a canonical request, built up piece by piece.
+/// Incremental SHA-256 of a canonical request.
 #[derive(Debug, Clone, Default)]
 pub struct CanonicalHash(Sha256);
 
@@ -106,12 +78,12 @@ impl CanonicalHash {
     }
 }
 
-/// The 32 bytes that prove possession of the secret. Two are compared in constant time.
+/// A signature of 32 bytes. It is compared in constant time.
 #[derive(Clone, Copy)]
 pub struct Signature([u8; 32]);
 
 impl Signature {
-    /// Reads 64 lower-case hexadecimal digits.
+    /// Parses 64 lower-case hexadecimal digits.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         encode::unhex(text).map(Self)
@@ -122,10 +94,10 @@ impl Signature {
         encode::push_hex(out, &self.0);
     }
 
-    /// Whether both are the same, in constant time.
+    /// Returns true if both are equal, in constant time.
     #[must_use]
     pub fn ct_eq(&self, other: &Self) -> bool {
-        same(&self.0, &other.0)
+        bytes_ct_eq(&self.0, &other.0)
     }
 }
 
@@ -135,11 +107,11 @@ impl fmt::Debug for Signature {
     }
 }
 
-/// How many derived keys are kept; beyond it the cache starts anew, which costs four HMACs a key.
+/// Maximum number of cached keys. A full cache is cleared; each key then costs four HMACs again.
 const MAX_KEYS: usize = 4096;
 
-/// Derived keys, so that each is derived once a day, region, service and secret. A client has one or two, which are found
-/// sooner in order than by a hash.
+/// Cache of derived keys, so that each is derived once per day, region, service and secret. A client
+/// has one or two, for which an ordered map is faster than a hash map.
 #[derive(Debug, Default)]
 pub struct KeyCache(Mutex<BTreeMap<Box<str>, Derived>>);
 
@@ -158,7 +130,8 @@ impl Derived {
 }
 
 impl KeyCache {
-    /// The key of `secret` for `scope`; `id` is the access key's id, under which the last scope used is kept.
+    /// Returns the key of `secret` for `scope`. The cache keeps the last scope of each access key ID
+    /// `id`.
     #[must_use]
     pub fn key(&self, id: &str, secret: &Secret, scope: &Scope<'_>) -> Arc<SigningKey> {
         let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! Ordinary AWS requests, and the signing of them by header and by query.
+//! Signing of AWS requests by header and by query.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,36 +11,36 @@ use super::{ALGORITHM, EMPTY_PAYLOAD, Scope, SigningKey, canonical, encode};
 use crate::credentials::{Credentials, Secret};
 use crate::timestamp::AmzDate;
 
-/// An HTTP request as it stands on the wire, before or after signing.
+/// An HTTP request as it is sent, before or after signing.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
     /// `GET`, `POST`, …
     pub method: &'a str,
     /// The path as sent, without the query.
     pub path: &'a str,
-    /// What follows the `?`, still percent-encoded; nothing where there is none.
+    /// The query, percent-encoded, without the `?`. Empty if there is none.
     pub query: &'a str,
     /// Names and values in the order sent.
     pub headers: &'a [(&'a str, &'a str)],
-    /// What is hashed for the body.
+    /// The body to hash.
     pub payload: Payload<'a>,
 }
 
 impl fmt::Debug for Request<'_> {
-    /// Query, headers and body may hold signatures and tokens: they are left out.
+    /// Omits query, headers and body, which may contain signatures and tokens.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Request({} {})", self.method, self.path)
     }
 }
 
-/// The body, as far as the signature is concerned.
+/// The body, as the signature covers it.
 #[derive(Clone, Copy)]
 pub enum Payload<'a> {
-    /// Nothing, or a body that the signer leaves out.
+    /// No body, or an unsigned one.
     Empty,
-    /// The body's bytes; with headers, its hash is announced in `x-amz-content-sha256`.
+    /// The body. Its hash is sent in the header `x-amz-content-sha256` when signing by header.
     Signed(&'a [u8]),
-    /// The body's bytes, their hash not announced in a header.
+    /// The body, without a header for its hash.
     Body(&'a [u8]),
 }
 
@@ -61,21 +61,23 @@ impl Payload<'_> {
     }
 }
 
-/// Whether the path's empty, `.` and `..` segments are resolved before signing: every service but S3 does.
+/// Normalization of empty, `.` and `..` segments of the path before signing. Every service but S3
+/// normalizes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Normalization {
-    /// As RFC 3986 resolves them.
+    /// The path is normalized as in RFC 3986.
     Rfc3986,
-    /// The path stays as it is.
+    /// The path is not changed.
     AsSent,
 }
 
-/// Whether the session token is part of what is signed: some services take it added afterwards.
+/// Credentials to sign with, and if the session token is signed. Some services expect it to be added
+/// after signing.
 #[derive(Debug, Clone, Copy)]
 pub enum Identity<'a> {
-    /// The token, if any, is signed.
+    /// The session token, if any, is signed.
     Whole(&'a Credentials),
-    /// The token is added after signing.
+    /// The session token is added after signing.
     TokenAfterwards(&'a Credentials),
 }
 
@@ -97,21 +99,21 @@ impl<'a> Identity<'a> {
 /// Signs requests for one region and service.
 #[derive(Debug, Clone, Copy)]
 pub struct Signer<'a> {
-    /// Who signs.
+    /// The credentials to sign with.
     pub identity: Identity<'a>,
     /// The region of the scope.
     pub region: &'a str,
     /// The service of the scope.
     pub service: &'a str,
-    /// What happens to the path.
+    /// Normalization of the path.
     pub normalization: Normalization,
-    /// The date signed.
+    /// The date of the signature.
     pub now: SystemTime,
 }
 
 impl Signer<'_> {
-    /// The headers to add: the date, the token and the body's hash where there are any, and `Authorization`.
-    /// `None` where the request's query has a broken escape.
+    /// Returns the headers to add: date, session token and hash of the body if any, and
+    /// `Authorization`. Returns `None` if the query has a malformed escape.
     #[must_use]
     pub fn sign_by_header(&self, request: &Request<'_>) -> Option<Vec<(&'static str, String)>> {
         let stamp = AmzDate::at(self.now).stamp();
@@ -148,7 +150,8 @@ impl Signer<'_> {
         Some(added)
     }
 
-    /// The whole query of the request signed by query, valid for `expires`. `None` where its query has a broken escape.
+    /// Returns the complete query of the presigned request, valid for `expires`. Returns `None` if the
+    /// query has a malformed escape.
     #[must_use]
     pub fn sign_by_query(&self, request: &Request<'_>, expires: Duration) -> Option<String> {
         let stamp = AmzDate::at(self.now).stamp();
@@ -188,7 +191,7 @@ impl Signer<'_> {
 }
 
 impl Request<'_> {
-    /// The canonical request; `None` where a header that is to be signed is absent.
+    /// Returns the canonical request; `None` if a header in `signed` is absent.
     pub(super) fn canonical(
         &self,
         query: &str,
@@ -215,7 +218,7 @@ impl Request<'_> {
         )
     }
 
-    /// The first header of that name, in any case.
+    /// Returns the first header of that name, ignoring case.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
@@ -230,7 +233,7 @@ pub(super) fn hash(canonical: &str) -> CanonicalHash {
     hash
 }
 
-/// The names of `headers` in lower case, sorted, each once.
+/// Returns the distinct names of `headers` in lower case, sorted.
 fn sorted_names(headers: &[(&str, &str)]) -> Vec<String> {
     headers
         .iter()
@@ -240,7 +243,8 @@ fn sorted_names(headers: &[(&str, &str)]) -> Vec<String> {
         .collect()
 }
 
-/// The canonical form of a raw query, the parameter `without` left out; `None` where an escape is broken.
+/// Returns the canonical form of a raw query without the parameter `without`; `None` if an escape is
+/// malformed.
 pub(super) fn canonical_query(raw: &str, without: Option<&str>) -> Option<String> {
     let parameters = canonical::parameters(raw)?;
     Some(canonical::query(

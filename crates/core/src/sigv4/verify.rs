@@ -1,4 +1,4 @@
-//! Verifying signed AWS requests, by header and by query.
+//! Verification of AWS requests signed by header or by query.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,36 +8,37 @@ use crate::credentials::Secret;
 use crate::name::AccessKeyId;
 use crate::timestamp::AmzDate;
 
-/// How far a request's date may lie from the verifier's clock, either way. AWS: 15 minutes.
+/// Maximum difference between the date of a request and the verifier's clock, in either direction. AWS
+/// allows 15 minutes.
 pub const SKEW: Duration = Duration::from_secs(15 * 60);
 
-/// The longest that a request signed by query may be valid, in seconds: seven days.
+/// Maximum validity in seconds of a presigned request: seven days.
 const MAX_EXPIRES: u64 = 604_800;
 
-/// Why a request's signature was refused; each has an error code of AWS's.
+/// Rejection of the signature of a request. Each variant names the error code of AWS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// There is no signature: `MissingAuthenticationToken`.
-    #[error("the request carries no signature")]
+    /// The request is not signed: `MissingAuthenticationToken`.
+    #[error("the request is not signed")]
     Unsigned,
     /// A part is missing or malformed: `IncompleteSignature`.
-    #[error("the signature's {0} is missing or malformed")]
+    #[error("the {0} of the signature is missing or malformed")]
     Incomplete(&'static str),
-    /// Signed for another region, service or day: `SignatureDoesNotMatch`.
-    #[error("the credential scope names another {0}")]
+    /// The scope has another region, service or day: `SignatureDoesNotMatch`.
+    #[error("the credential scope is for another {0}")]
     Scope(&'static str),
-    /// Too old: `RequestExpired`, `SignatureDoesNotMatch` by header.
+    /// The request is too old: `RequestExpired`, or `SignatureDoesNotMatch` by header.
     #[error("the signature has expired")]
     Expired,
-    /// Dated more than 15 minutes ahead: `SignatureDoesNotMatch`.
+    /// The date is more than 15 minutes ahead: `SignatureDoesNotMatch`.
     #[error("the signature is not yet current")]
     NotYetCurrent,
-    /// Another secret, or another request: `SignatureDoesNotMatch`.
+    /// Another secret key signed, or the request was changed: `SignatureDoesNotMatch`.
     #[error("the signature does not match the request")]
     Mismatch,
 }
 
-/// The signature's parts as a request carries them: not yet verified.
+/// The parsed, unverified signature of a request.
 #[derive(Debug, Clone)]
 pub struct SignedRequest {
     access_key_id: AccessKeyId,
@@ -49,17 +50,17 @@ pub struct SignedRequest {
     lifetime: Lifetime,
 }
 
-/// Where the signature stands decides how long it lasts.
+/// Validity, which depends on the position of the signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lifetime {
-    /// In a header: while the date is within [`SKEW`].
+    /// In a header: valid while the date is within [`SKEW`].
     Header,
-    /// In the query: for the seconds that it says.
+    /// In the query: valid for this number of seconds.
     Query(u64),
 }
 
 impl SignedRequest {
-    /// Takes the signature's parts out of the `Authorization` header, or out of the query where there is no such header.
+    /// Parses the signature from the `Authorization` header or, without that header, from the query.
     ///
     /// # Errors
     /// [`RequestError::Unsigned`] and [`RequestError::Incomplete`].
@@ -155,31 +156,32 @@ impl SignedRequest {
         })
     }
 
-    /// The key that claims to have signed.
+    /// The access key named by the signature.
     #[must_use]
     pub const fn access_key_id(&self) -> &AccessKeyId {
         &self.access_key_id
     }
 
-    /// The region that the signature claims to be for.
+    /// The region of the credential scope.
     #[must_use]
     pub fn region(&self) -> &str {
         Scope::parse(&self.credential_scope).map_or("", |scope| scope.region)
     }
 
-    /// The service that the signature claims to be for.
+    /// The service of the credential scope.
     #[must_use]
     pub fn service(&self) -> &str {
         Scope::parse(&self.credential_scope).map_or("", |scope| scope.service)
     }
 
-    /// The session token that came with the request.
+    /// The session token of the request.
     #[must_use]
     pub const fn session_token(&self) -> Option<&Secret> {
         self.session_token.as_ref()
     }
 
-    /// Checks scope, dates and signature of `request`, from which `self` was parsed, against the key's `secret`.
+    /// Verifies scope, signature and dates of `request`, from which `self` was parsed, with the secret
+    /// key.
     ///
     /// # Errors
     /// Every [`RequestError`] but `Unsigned`.

@@ -1,20 +1,21 @@
-//! Writing a token.
+//! Minting of tokens.
 
 use std::borrow::Cow;
 use std::time::SystemTime;
 
-use super::{AuthToken, SERVICE, write_address};
+use super::format::{AuthToken, SERVICE, write_address};
 use crate::credentials::{Credentials, Secret};
 use crate::endpoint::Endpoint;
 use crate::name::DbUser;
 use crate::sigv4::{CanonicalHash, EMPTY_PAYLOAD, KeyCache, Scope, encode};
 use crate::timestamp::AmzDate;
 
-/// What of a token is neither host, user, key nor session token.
+/// Upper bound of the length of a token without host, user, key and session token.
 const FIXED: usize = 512;
 
-/// The token with which `user` logs in at `endpoint`, dated `now`: the bytes that botocore's `generate_db_auth_token` gives.
-/// As there, the host is printed as it was typed and signed in lower case, and port 443 is not signed.
+/// Mints the token with which `user` logs in at `endpoint`, dated `now`. The result is identical to
+/// that of botocore's `generate_db_auth_token`: the host is written as it was typed and signed in lower
+/// case, and port 443 is not signed.
 #[must_use]
 pub fn mint(
     credentials: &Credentials,
@@ -31,7 +32,7 @@ pub fn mint(
         + endpoint.host.as_str().len()
         + 3 * (user.as_str().len() + session.len())
         + credentials.access_key_id.as_str().len();
-    // The capacity is the most that can be needed: a reallocation would leave a copy behind.
+    // The capacity is an upper bound: a reallocation would leave a copy in memory.
     let mut whole = AuthToken(String::with_capacity(length));
     let token = &mut whole.0;
     write_address(token, endpoint.host.as_str(), endpoint.port);
@@ -58,7 +59,7 @@ pub fn mint(
     hash.update("GET\n/\n");
     hash.update(token.get(signed_from..).unwrap_or_default());
 
-    // Sorted, the session token comes before the signed headers; botocore prints it after them.
+    // The session token sorts before the signed headers; botocore writes it after them.
     token.push_str("&X-Amz-SignedHeaders=host");
     if !session.is_empty() {
         let session_from = token.len();

@@ -1,21 +1,21 @@
-//! Reading a token, whatever wrote it: parameters in any order, escaped or not, with or without the slash.
+//! Parser of tokens of any SDK: parameters in any order, escaped or not, with or without the slash.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
-use super::{LIFETIME, MAX_TOKEN, SERVICE};
+use super::format::{LIFETIME, MAX_TOKEN, SERVICE};
 use crate::failure::{Class, Failure, quoted};
 use crate::name::AccessKeyId;
-use crate::sigv4::encode::{self, Written};
+use crate::sigv4::encode::{self, EncodedText};
 use crate::sigv4::{ALGORITHM, Scope, Signature};
 use crate::timestamp::AmzDate;
 
-/// The most parameters that a token may have; botocore writes nine.
+/// Maximum number of parameters of a token; botocore writes nine.
 const MAX_PARAMETERS: usize = 32;
 
-const TWICE: &str = "a parameter stands twice";
+const DUPLICATE: &str = "duplicate parameter";
 
 const SCOPE: &str = "X-Amz-Credential is not KEY/DAY/REGION/SERVICE/aws4_request";
 
@@ -23,43 +23,43 @@ const CREDENTIAL: &str = "X-Amz-Credential";
 
 const SIGNATURE: &str = "X-Amz-Signature";
 
-/// The parameter with the database user.
+/// Name of the parameter with the database user.
 pub(super) const USER: &str = "DBUser";
 
-/// What a token claims. Nothing of it has been checked but its form.
+/// The claims of a token. Only their form has been checked.
 pub struct UnverifiedToken<'a> {
-    /// Host and port as printed.
+    /// Host and port as written.
     pub(super) address: &'a str,
     pub(super) host: &'a str,
     pub(super) port: Option<u16>,
     pub(super) query: &'a str,
-    /// Sorted, the signature left out.
+    /// Sorted, without the signature.
     pub(super) parameters: Vec<Parameter<'a>>,
     pub(super) action: Cow<'a, str>,
     pub(super) user: Option<Cow<'a, str>>,
     pub(super) access_key_id: AccessKeyId,
     pub(super) scope: Scope<'a>,
     pub(super) date: AmzDate,
-    /// The date as it is signed.
+    /// The date as signed.
     pub(super) stamp: Cow<'a, str>,
     pub(super) expires: Duration,
     pub(super) session_token: Option<Cow<'a, str>>,
     pub(super) signature: Signature,
 }
 
-/// A parameter as it is written.
+/// A parameter as written.
 pub(super) struct Parameter<'a> {
     pub(super) name: &'a str,
     pub(super) value: &'a str,
-    /// Where in the query it begins and ends.
-    pub(super) place: Range<usize>,
-    /// Whether it is written as SigV4 signs it.
+    /// Range in the query.
+    pub(super) range: Range<usize>,
+    /// True if it is written in the form that SigV4 signs.
     pub(super) canonical: bool,
 }
 
-/// What the parameters say that mean something in a token.
+/// Values of the known parameters.
 #[derive(Default)]
-struct Said<'a> {
+struct TokenParams<'a> {
     action: Option<Cow<'a, str>>,
     user: Option<Cow<'a, str>>,
     algorithm: Option<Cow<'a, str>>,
@@ -71,9 +71,10 @@ struct Said<'a> {
     credential: Option<Credential<'a>>,
 }
 
-impl<'a> Said<'a> {
-    /// Takes in a parameter, and says whether its value is written as SigV4 signs it; `None` for one that means nothing.
-    fn take(&mut self, name: &str, value: Written<'a>) -> Result<Option<bool>, Failure> {
+impl<'a> TokenParams<'a> {
+    /// Stores a known parameter and returns true if its value is written in the form that SigV4
+    /// signs. Returns `None` for an unknown parameter.
+    fn take(&mut self, name: &str, value: EncodedText<'a>) -> Result<Option<bool>, Failure> {
         let (canonical, earlier) = if name == CREDENTIAL {
             let credential = Credential::split(value.text).ok_or_else(|| malformed(SCOPE))?;
             (credential.canonical, self.credential.replace(credential).is_some())
@@ -81,12 +82,12 @@ impl<'a> Said<'a> {
             let Some(meaning) = self.by(name) else {
                 return Ok(None);
             };
-            let reading = value
-                .read()
-                .ok_or_else(|| malformed(format!("{name} has a broken percent-escape")))?;
-            (reading.canonical, meaning.replace(reading.text).is_some())
+            let decoded = value
+                .decode()
+                .ok_or_else(|| malformed(format!("{name} has a malformed percent-escape")))?;
+            (decoded.canonical, meaning.replace(decoded.text).is_some())
         };
-        if earlier { Err(malformed(TWICE)) } else { Ok(Some(canonical)) }
+        if earlier { Err(malformed(DUPLICATE)) } else { Ok(Some(canonical)) }
     }
 
     fn by(&mut self, name: &str) -> Option<&mut Option<Cow<'a, str>>> {
@@ -105,7 +106,7 @@ impl<'a> Said<'a> {
 }
 
 impl fmt::Debug for UnverifiedToken<'_> {
-    /// Neither the signature nor the session token.
+    /// Omits the signature and the session token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UnverifiedToken")
             .field("host", &self.host)
@@ -122,51 +123,52 @@ fn malformed(detail: impl Into<String>) -> Failure {
 }
 
 impl<'a> UnverifiedToken<'a> {
-    /// Reads a token.
+    /// Parses a token.
     ///
     /// # Errors
-    /// [`Class::Malformed`], with what is missing or broken: never with the text itself, which may be a password.
+    /// [`Class::Malformed`], naming the missing or malformed part. The text itself is not included,
+    /// because it may be a password.
     pub fn parse(text: &'a str) -> Result<Self, Failure> {
         if text.len() > MAX_TOKEN {
             return Err(malformed(format!(
-                "it is {} bytes long, the most is {MAX_TOKEN}",
+                "token is {} bytes long; the limit is {MAX_TOKEN}",
                 text.len()
             )));
         }
         let (address, query) = split_address(text)?;
         let (host, port) = split_port(address)?;
-        let mut said = Said::default();
-        let parameters = split_query(query, &mut said)?;
+        let mut params = TokenParams::default();
+        let parameters = split_query(query, &mut params)?;
         let required = |value: Option<Cow<'a, str>>, name: &str| {
             value.ok_or_else(|| malformed(format!("{name} is missing")))
         };
-        if required(said.algorithm, "X-Amz-Algorithm")? != ALGORITHM {
+        if required(params.algorithm, "X-Amz-Algorithm")? != ALGORITHM {
             return Err(malformed(format!("X-Amz-Algorithm is not {ALGORITHM}")));
         }
-        if required(said.signed_headers, "X-Amz-SignedHeaders")? != "host" {
+        if required(params.signed_headers, "X-Amz-SignedHeaders")? != "host" {
             return Err(malformed("X-Amz-SignedHeaders is not `host`"));
         }
         let Credential { id, scope, .. } =
-            said.credential.ok_or_else(|| malformed("X-Amz-Credential is missing"))?;
-        let stamp = required(said.date, "X-Amz-Date")?;
+            params.credential.ok_or_else(|| malformed("X-Amz-Credential is missing"))?;
+        let stamp = required(params.date, "X-Amz-Date")?;
         let date = AmzDate::parse(&stamp)
             .ok_or_else(|| malformed("X-Amz-Date is not of the form 20240115T120000Z"))?;
         if !stamp.starts_with(scope.day) {
-            return Err(malformed("X-Amz-Credential names another day than X-Amz-Date"));
+            return Err(malformed("X-Amz-Credential and X-Amz-Date have different days"));
         }
-        let expires = required(said.expires, "X-Amz-Expires")?
+        let expires = required(params.expires, "X-Amz-Expires")?
             .parse()
             .ok()
             .filter(|seconds: &u64| *seconds > 0 && *seconds <= u64::from(u32::MAX));
-        let signature = Signature::parse(&required(said.signature, SIGNATURE)?);
+        let signature = Signature::parse(&required(params.signature, SIGNATURE)?);
         Ok(Self {
             address,
             host,
             port,
             query,
             parameters,
-            action: required(said.action, "Action")?,
-            user: said.user,
+            action: required(params.action, "Action")?,
+            user: params.user,
             access_key_id: id
                 .parse()
                 .map_err(|error| malformed(format!("X-Amz-Credential: {error}")))?,
@@ -175,7 +177,7 @@ impl<'a> UnverifiedToken<'a> {
             expires: expires
                 .map(Duration::from_secs)
                 .ok_or_else(|| malformed("X-Amz-Expires is not a number of seconds"))?,
-            session_token: said.session_token.filter(|token| !token.is_empty()),
+            session_token: params.session_token.filter(|token| !token.is_empty()),
             signature: signature.ok_or_else(|| {
                 malformed("X-Amz-Signature is not 64 lower-case hexadecimal digits")
             })?,
@@ -183,7 +185,8 @@ impl<'a> UnverifiedToken<'a> {
         })
     }
 
-    /// What a token must have wherever it is used: service, action, port, user, and a lifetime of 900 seconds at most.
+    /// Checks the requirements of any token: service, action, port, user, and a lifetime of at most
+    /// 900 seconds.
     ///
     /// # Errors
     /// [`Class::WrongService`], [`Class::WrongAction`], [`Class::Malformed`], [`Class::LifetimeTooLong`].
@@ -193,7 +196,7 @@ impl<'a> UnverifiedToken<'a> {
             return Err(Failure::new(
                 Class::WrongService,
                 format!(
-                    "it is signed for the service {}, logins need {SERVICE:?}",
+                    "token is signed for the service {}, but logins require {SERVICE:?}",
                     quoted(service)
                 ),
             ));
@@ -201,11 +204,14 @@ impl<'a> UnverifiedToken<'a> {
         if self.action != "connect" {
             return Err(Failure::new(
                 Class::WrongAction,
-                format!("its action is {}, logins need \"connect\"", quoted(&self.action)),
+                format!(
+                    "token has the action {}, but logins require \"connect\"",
+                    quoted(&self.action)
+                ),
             ));
         }
         if self.port.is_none() {
-            return Err(malformed("the port is missing: a token begins with HOST:PORT"));
+            return Err(malformed("the port is missing; a token begins with HOST:PORT"));
         }
         if self.user.as_deref().is_none_or(str::is_empty) {
             return Err(malformed("DBUser is missing"));
@@ -213,37 +219,37 @@ impl<'a> UnverifiedToken<'a> {
         if self.expires > LIFETIME {
             return Err(Failure::new(
                 Class::LifetimeTooLong,
-                format!("X-Amz-Expires is {}, the most is 900", self.expires.as_secs()),
+                format!("X-Amz-Expires is {}; the limit is 900", self.expires.as_secs()),
             ));
         }
         Ok(())
     }
 
-    /// The host as printed.
+    /// The host as written.
     #[must_use]
     pub const fn host(&self) -> &str {
         self.host
     }
 
-    /// The port, where there is one.
+    /// The port, if present.
     #[must_use]
     pub const fn port(&self) -> Option<u16> {
         self.port
     }
 
-    /// The database user that the token is for.
+    /// The database user of the token.
     #[must_use]
     pub fn user(&self) -> Option<&str> {
         self.user.as_deref()
     }
 
-    /// `connect`, in every token that is good for anything.
+    /// The action; `connect` in every valid token.
     #[must_use]
     pub fn action(&self) -> &str {
         &self.action
     }
 
-    /// The access key that claims to have signed.
+    /// The access key named by the token.
     #[must_use]
     pub const fn access_key_id(&self) -> &AccessKeyId {
         &self.access_key_id
@@ -261,26 +267,26 @@ impl<'a> UnverifiedToken<'a> {
         self.scope.service
     }
 
-    /// When the token was dated.
+    /// The date of the token.
     #[must_use]
     pub fn date(&self) -> SystemTime {
         self.date.to_system_time()
     }
 
-    /// How long it claims to be good for.
+    /// The requested lifetime.
     #[must_use]
     pub const fn lifetime(&self) -> Duration {
         self.expires
     }
 
-    /// How long its session token is, in bytes, where it has one.
+    /// Length of the session token in bytes, if present.
     #[must_use]
     pub fn session_token_length(&self) -> Option<usize> {
         self.session_token.as_ref().map(|token| token.len())
     }
 }
 
-/// What stands before the `?`, a slash left out, and behind it.
+/// Splits a token at `?` or `/?`.
 fn split_address(text: &str) -> Result<(&str, &str), Failure> {
     let end = text
         .bytes()
@@ -291,15 +297,15 @@ fn split_address(text: &str) -> Result<(&str, &str), Failure> {
         return Ok((address, query));
     }
     Err(malformed(match text.split_once('?') {
-        None => "it has no `?`: this is not a token",
+        None => "text without `?` is not a token",
         Some((address, _)) if address.contains("://") => {
-            "it begins with a scheme: a token begins with HOST:PORT"
+            "token begins with a scheme; remove it: a token begins with HOST:PORT"
         }
-        Some(_) => "what stands before the `?` is not HOST:PORT/",
+        Some(_) => "text before the `?` is not HOST:PORT/",
     }))
 }
 
-/// `HOST:PORT`, an IPv6 address in brackets or not.
+/// Splits `HOST:PORT`, with an IPv6 address in brackets or without.
 fn split_port(address: &str) -> Result<(&str, Option<u16>), Failure> {
     let (host, port) = match address.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => {
@@ -313,49 +319,53 @@ fn split_port(address: &str) -> Result<(&str, Option<u16>), Failure> {
     if host.is_empty() { Err(malformed("the host is missing")) } else { Ok((host, port)) }
 }
 
-/// The parameters, sorted as they are signed, but for the signature; and into `said` what they say.
-fn split_query<'a>(query: &'a str, said: &mut Said<'a>) -> Result<Vec<Parameter<'a>>, Failure> {
+/// Splits a query into parameters, sorted as they are signed and without the signature. Stores the
+/// values of known parameters in `params`.
+fn split_query<'a>(
+    query: &'a str,
+    params: &mut TokenParams<'a>,
+) -> Result<Vec<Parameter<'a>>, Failure> {
     let mut parameters: Vec<Parameter<'_>> = Vec::with_capacity(9);
-    let mut strangers = Vec::new();
+    let mut unknown = Vec::new();
     let mut start = 0;
     let mut rest = Some(query);
     while let Some(pairs) = rest {
-        let (name, tail) = Written::before(b'=', pairs);
+        let (name, tail) = EncodedText::split(b'=', pairs);
         let tail = tail
             .filter(|_| name.plain || !name.text.contains('&'))
             .ok_or_else(|| malformed("a parameter has no value"))?;
-        let (value, tail) = Written::before(b'&', tail);
-        let canonical = said.take(name.text, value)?.unwrap_or_else(|| {
-            strangers.push(name.text);
+        let (value, tail) = EncodedText::split(b'&', tail);
+        let canonical = params.take(name.text, value)?.unwrap_or_else(|| {
+            unknown.push(name.text);
             [name, value]
                 .into_iter()
-                .all(|part| part.read().is_some_and(|reading| reading.canonical))
+                .all(|part| part.decode().is_some_and(|decoded| decoded.canonical))
         });
         if parameters.len() == MAX_PARAMETERS {
-            return Err(malformed(format!("it has more than {MAX_PARAMETERS} parameters")));
+            return Err(malformed(format!("token has more than {MAX_PARAMETERS} parameters")));
         }
-        let place = start..start + name.text.len() + "=".len() + value.text.len();
-        start = place.end + "&".len();
+        let range = start..start + name.text.len() + "=".len() + value.text.len();
+        start = range.end + "&".len();
         if name.text != SIGNATURE {
-            parameters.push(Parameter { name: name.text, value: value.text, place, canonical });
+            parameters.push(Parameter { name: name.text, value: value.text, range, canonical });
         }
         rest = tail;
     }
     let names = || parameters.iter().map(|parameter| parameter.name).chain([SIGNATURE]);
-    if strangers
+    if unknown
         .iter()
-        .any(|stranger| names().filter(|name| name.eq_ignore_ascii_case(stranger)).count() > 1)
+        .any(|unknown| names().filter(|name| name.eq_ignore_ascii_case(unknown)).count() > 1)
     {
-        return Err(malformed(TWICE));
+        return Err(malformed(DUPLICATE));
     }
-    // No two names are the same. Botocore's order is that of the names where there is no session token.
+    // Names are unique. Botocore writes them sorted unless there is a session token.
     if !parameters.is_sorted_by_key(|parameter| parameter.name) {
         parameters.sort_unstable_by_key(|parameter| parameter.name);
     }
     Ok(parameters)
 }
 
-/// The parts of `X-Amz-Credential`, taken from it as it is written.
+/// The parts of `X-Amz-Credential` as written.
 struct Credential<'a> {
     id: &'a str,
     scope: Scope<'a>,
@@ -363,7 +373,8 @@ struct Credential<'a> {
 }
 
 impl<'a> Credential<'a> {
-    /// `KEY/DAY/REGION/SERVICE/aws4_request`, the slashes escaped or not; nothing else in it needs escaping.
+    /// Splits `KEY/DAY/REGION/SERVICE/aws4_request`, with slashes escaped or not. No other byte of it
+    /// needs escaping.
     fn split(written: &'a str) -> Option<Self> {
         let mut canonical = true;
         let mut rest = Some(written);

@@ -1,10 +1,10 @@
-//! From a token that claims to one that is proven: address, key, signature, time.
+//! Verification of tokens: address, key, signature, time.
 
 use std::borrow::Cow;
 use std::time::SystemTime;
 
-use super::parse::{Parameter, USER};
-use super::{CLOCK_SKEW, UnverifiedToken, write_address};
+use super::format::{CLOCK_SKEW, write_address};
+use super::parse::{Parameter, USER, UnverifiedToken};
 use crate::credentials::{Credentials, Secret};
 use crate::endpoint::Endpoint;
 use crate::failure::{Class, Failure, quoted};
@@ -12,17 +12,17 @@ use crate::name::{AccessKeyId, DbUser};
 use crate::sigv4::{CanonicalHash, EMPTY_PAYLOAD, KeyCache, encode};
 use crate::timestamp::rfc3339;
 
-/// Whether an access key may be used.
+/// Status of an access key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub enum KeyStatus {
-    /// It may.
+    /// The key may be used.
     Active,
-    /// It is switched off.
+    /// The key is deactivated.
     Inactive,
 }
 
-/// A token whose claims fit the endpoint and the user; its signature has not been looked at.
+/// A token that names the endpoint and the user. Its signature has not been verified.
 #[derive(Debug)]
 pub struct AddressedToken<'a> {
     token: UnverifiedToken<'a>,
@@ -30,7 +30,7 @@ pub struct AddressedToken<'a> {
     user: DbUser,
 }
 
-/// A token that the holder of the key's secret made, for this endpoint and user, and that is good now.
+/// A token that was signed with the secret key for this endpoint and user, and that is currently valid.
 #[derive(Debug)]
 pub struct VerifiedToken {
     access_key_id: AccessKeyId,
@@ -40,25 +40,25 @@ pub struct VerifiedToken {
 }
 
 impl VerifiedToken {
-    /// The key that signed.
+    /// The access key that signed the token.
     #[must_use]
     pub const fn access_key_id(&self) -> &AccessKeyId {
         &self.access_key_id
     }
 
-    /// The endpoint that it was signed for.
+    /// The endpoint that the token is signed for.
     #[must_use]
     pub const fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// The database user that it was signed for.
+    /// The database user that the token is signed for.
     #[must_use]
     pub const fn user(&self) -> &DbUser {
         &self.user
     }
 
-    /// When it was minted.
+    /// The time of minting.
     #[must_use]
     pub const fn date(&self) -> SystemTime {
         self.date
@@ -66,11 +66,11 @@ impl VerifiedToken {
 }
 
 impl<'a> UnverifiedToken<'a> {
-    /// Checks what the token is for: one of the `endpoints` of a database, and `user`, in that case.
+    /// Checks that the token is for one of the `endpoints` of a database and for `user`.
     ///
     /// # Errors
-    /// Those of [`UnverifiedToken::check`], then [`Class::WrongRegion`], [`Class::WrongHost`], [`Class::WrongPort`] and
-    /// [`Class::WrongUser`], in this order.
+    /// Those of [`UnverifiedToken::check`], then [`Class::WrongRegion`], [`Class::WrongHost`],
+    /// [`Class::WrongPort`] and [`Class::WrongUser`], in this order.
     pub fn addressed_to(
         self,
         endpoints: &[Endpoint],
@@ -86,7 +86,7 @@ impl<'a> UnverifiedToken<'a> {
                 Failure::new(
                     Class::WrongRegion,
                     format!(
-                        "it is signed for the region {}, the database is in {expected}",
+                        "token is signed for the region {}, but the database is in {expected}",
                         quoted(region)
                     ),
                 )
@@ -95,7 +95,7 @@ impl<'a> UnverifiedToken<'a> {
                 Failure::new(
                     Class::WrongHost,
                     format!(
-                        "it is signed for the host {}, the database is {expected}",
+                        "token is signed for the host {}, but the database is {expected}",
                         quoted(self.host)
                     ),
                 )
@@ -104,7 +104,9 @@ impl<'a> UnverifiedToken<'a> {
                 let port = self.port.unwrap_or_default();
                 Failure::new(
                     Class::WrongPort,
-                    format!("it is signed for port {port}, the database listens on {expected}"),
+                    format!(
+                        "token is signed for port {port}, but the database listens on {expected}"
+                    ),
                 )
             });
         };
@@ -113,7 +115,7 @@ impl<'a> UnverifiedToken<'a> {
             return Err(Failure::new(
                 Class::WrongUser,
                 format!(
-                    "it is signed for the user {}, the login is as {}",
+                    "token is signed for the user {}, but the login is for {}",
                     quoted(claimed),
                     quoted(user.as_str())
                 ),
@@ -125,7 +127,7 @@ impl<'a> UnverifiedToken<'a> {
 }
 
 impl UnverifiedToken<'_> {
-    /// Whether `now` lies within what the token claims of itself.
+    /// Checks that `now` is within the validity that the token claims.
     ///
     /// # Errors
     /// [`Class::NotYetValid`], [`Class::Expired`].
@@ -133,13 +135,16 @@ impl UnverifiedToken<'_> {
         let date = self.date();
         let end = date + self.expires;
         if date > now + CLOCK_SKEW {
-            let detail =
-                format!("it is dated {}, the clock here says {}", rfc3339(date), rfc3339(now));
+            let detail = format!(
+                "token is dated {}, but the local clock is at {}",
+                rfc3339(date),
+                rfc3339(now)
+            );
             return Err(Failure::new(Class::NotYetValid, detail));
         }
         if now > end {
             let detail = format!(
-                "it was good until {}, the clock here says {}; mint one for each login",
+                "token expired at {}, and the local clock is at {}; mint a token for each login",
                 rfc3339(end),
                 rfc3339(now)
             );
@@ -149,7 +154,7 @@ impl UnverifiedToken<'_> {
     }
 }
 
-/// DNS names are the same in any case, and with a closing dot.
+/// Compares DNS names, ignoring case and a final dot.
 fn same_host(one: &str, other: &str) -> bool {
     one.trim_end_matches('.').eq_ignore_ascii_case(other.trim_end_matches('.'))
 }
@@ -162,34 +167,34 @@ fn listed(names: impl Iterator<Item = String>) -> String {
 }
 
 impl AddressedToken<'_> {
-    /// The key that must have signed.
+    /// The access key to verify the token with.
     #[must_use]
     pub const fn access_key_id(&self) -> &AccessKeyId {
         &self.token.access_key_id
     }
 
-    /// The session token that came with it.
+    /// The session token in the token.
     #[must_use]
     pub fn session_token(&self) -> Option<&str> {
         self.token.session_token.as_deref()
     }
 
-    /// The failure of a token whose key is temporary, where it came without the session's token.
+    /// Returns the failure for a temporary key without session token.
     #[must_use]
     pub fn without_session(&self) -> Failure {
         let id = self.access_key_id();
         Failure::new(
             Class::SessionTokenMissing,
-            format!("{id} is a temporary key: pass its session token (AWS_SESSION_TOKEN) too"),
+            format!("{id} is a temporary key; set its session token (AWS_SESSION_TOKEN) too"),
         )
     }
 
-    /// Checks the token against the key that it names: status, session token, signature, then the times.
+    /// Verifies the token with its access key: status, session token, signature, then dates.
     ///
     /// # Errors
-    /// [`Class::UnknownKey`] where `key` is another one, [`Class::InactiveKey`], [`Class::SessionTokenMissing`],
-    /// [`Class::SessionTokenWrong`], [`Class::SignatureMismatch`], [`Class::NotYetValid`], [`Class::Expired`],
-    /// [`Class::SessionExpired`].
+    /// [`Class::UnknownKey`] if `key` is another one, [`Class::InactiveKey`],
+    /// [`Class::SessionTokenMissing`], [`Class::SessionTokenWrong`], [`Class::SignatureMismatch`],
+    /// [`Class::NotYetValid`], [`Class::Expired`], [`Class::SessionExpired`].
     pub fn verify(
         self,
         key: &Credentials,
@@ -201,21 +206,22 @@ impl AddressedToken<'_> {
         if key.access_key_id != *id {
             return Err(Failure::new(
                 Class::UnknownKey,
-                format!("it is signed with {id}, not with {}", key.access_key_id),
+                format!("token is signed with {id}, not with {}", key.access_key_id),
             ));
         }
         if status == KeyStatus::Inactive {
             return Err(Failure::new(
                 Class::InactiveKey,
-                format!("the access key {id} is inactive; activate it, or sign with another"),
+                format!("access key {id} is inactive; activate it, or sign with another"),
             ));
         }
         self.check_session(key)?;
         if !self.signed_by(&key.secret, keys) {
-            let why = "another secret key signed it, or it was changed on the way (cut off, or unescaped twice)";
+            let cause = "it was made with another secret key, or the token was changed in transit \
+                         (truncated, or unescaped twice)";
             return Err(Failure::new(
                 Class::SignatureMismatch,
-                format!("the signature is not that of the access key {id}: {why}"),
+                format!("signature does not match the access key {id}: {cause}"),
             ));
         }
         self.check_times(key, now)?;
@@ -235,12 +241,14 @@ impl AddressedToken<'_> {
             (Some(expected), Some(given)) if expected.ct_eq(given) => Ok(()),
             (Some(_), Some(_)) => Err(Failure::new(
                 Class::SessionTokenWrong,
-                format!("its session token is not that of {id}"),
+                format!("session token of the token is not that of {id}"),
             )),
             (Some(_), None) => Err(self.without_session()),
             (None, Some(_)) => Err(Failure::new(
                 Class::SessionTokenWrong,
-                format!("{id} is a long-term key, which has no session token"),
+                format!(
+                    "{id} is a long-term key, which has no session token; unset AWS_SESSION_TOKEN"
+                ),
             )),
         }
     }
@@ -250,13 +258,13 @@ impl AddressedToken<'_> {
         match key.expires {
             Some(ends) if now >= ends => Err(Failure::new(
                 Class::SessionExpired,
-                format!("the session of {} ended at {}", key.access_key_id, rfc3339(ends)),
+                format!("session of {} expired at {}", key.access_key_id, rfc3339(ends)),
             )),
             _ => Ok(()),
         }
     }
 
-    /// Whether `secret` made the signature over any of the spellings that SDKs sign.
+    /// Returns true if the signature was made with `secret` over a canonical request of any SDK.
     fn signed_by(&self, secret: &Secret, keys: &KeyCache) -> bool {
         let scope = self.token.scope;
         let key = keys.key(self.token.access_key_id.as_str(), secret, &scope);
@@ -268,7 +276,7 @@ impl AddressedToken<'_> {
             }
             key.sign(&self.token.stamp, &scope, hash).ct_eq(&self.token.signature)
         };
-        // One spelling at a time: the first is nearly always the one.
+        // Computes one variant at a time, because the first nearly always matches.
         if self.signed_hosts().any(|host| signed(&request, &host)) {
             return true;
         }
@@ -284,7 +292,8 @@ impl AddressedToken<'_> {
         self.signed_hosts().any(|host| signed(&request, &host))
     }
 
-    /// The hosts that SDKs sign for this token: as printed, in lower case, and as configured; on port 443 with and without it.
+    /// Hosts that SDKs may sign for this token: as written, in lower case, and as configured; for port
+    /// 443 with and without the port.
     fn signed_hosts(&self) -> impl Iterator<Item = Cow<'_, str>> {
         let (printed, configured, port) =
             (self.token.host, self.endpoint.host.as_str(), self.endpoint.port);
@@ -306,23 +315,23 @@ impl AddressedToken<'_> {
         )
     }
 
-    /// Begins a request with the parameters as SigV4 signs them: escaped afresh, sorted by name.
+    /// Starts the hash of a canonical request with the sorted parameters, encoded again if necessary.
     fn hash_query(&self, plus: PlusSign) -> CanonicalHash {
         let mut hash = CanonicalHash::default();
         let mut before = "GET\n/\n";
         let mut parameters = self.token.parameters.iter().peekable();
-        while let Some(Parameter { name, value, place, canonical }) = parameters.next() {
+        while let Some(Parameter { name, value, range, canonical }) = parameters.next() {
             hash.update(before);
             before = "&";
             if *canonical {
-                // With those that stand behind it in the token as they do here.
-                let mut end = place.end;
+                // Includes the parameters that follow it in the token in the same order.
+                let mut end = range.end;
                 while let Some(next) =
-                    parameters.next_if(|next| next.canonical && next.place.start == end + "&".len())
+                    parameters.next_if(|next| next.canonical && next.range.start == end + "&".len())
                 {
-                    end = next.place.end;
+                    end = next.range.end;
                 }
-                hash.update(self.token.query.get(place.start..end).unwrap_or_default());
+                hash.update(self.token.query.get(range.start..end).unwrap_or_default());
                 continue;
             }
             let mut pair = recoded(name, PlusSign::Literal);
@@ -334,9 +343,9 @@ impl AddressedToken<'_> {
     }
 }
 
-/// What a `+` in the database user stands for. It is a plus; but the Rust SDK leaves the user unescaped, and then signs a
-/// `+` in it as a space. That spelling is tried too, so a token that was signed for the user `a b` does for `a+b` as well,
-/// where its principal may log in as `a+b`.
+/// Meaning of a `+` in the database user. It is a plus; but aws-sdk-rds (Rust) does not escape the user
+/// and then signs a `+` in it as a space. That variant is accepted too, so a token signed for the user
+/// `a b` is also valid for `a+b`, if its principal may log in as `a+b`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum PlusSign {
     Literal,

@@ -218,7 +218,7 @@ async fn a_target_that_fails_is_named_and_tried_again() {
         status.targets.push(other);
     });
     let why =
-        "billing: the other side can't be reached (unavailable); 3 logins in a row have failed";
+        "billing: cannot connect (unavailable); 3 logins in a row have failed";
     let not_ready = refused(503, &format!("1 of 2 targets are ready, and 2 have to be\n{why}"));
     assert_eq!(ask(address, "GET /readiness").await, not_ready);
     assert_eq!(ask(address, "GET /readiness").await, not_ready);
@@ -321,7 +321,7 @@ async fn the_private_socket_tells_reloads_and_stops() {
     *stage.reload.lock().expect("no panic") = Err(Failure::new(Class::Configuration, "line 3"));
     assert_eq!(
         ask("POST /reload").await,
-        refused(422, "the configuration is wrong: line 3; nothing was changed")
+        refused(422, "invalid configuration: line 3; nothing was changed")
     );
     assert_eq!(ask("GET /reload").await.0, 405);
     assert_eq!((ask("POST /quitquitquit").await.0, stage.quits()), (200, 1));

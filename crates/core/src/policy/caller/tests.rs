@@ -71,7 +71,7 @@ fn the_keys_that_follow_from_the_caller_are_as_documented() {
         (caller("ec2.amazonaws.com"), [None, None, None, None, None, Some("true")]),
         (caller("accounts.google.com"), [None, None, None, None, None, Some("false")]),
     ] {
-        assert_eq!(keys.map(|key| caller.fact(key)), facts, "{caller}");
+        assert_eq!(keys.map(|key| caller.context_value(key)), facts, "{caller}");
     }
 }
 

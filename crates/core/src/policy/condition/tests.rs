@@ -514,12 +514,12 @@ fn every_operator_takes_its_suffix_and_prefixes() {
 fn unknown_operators_are_refused() {
     for (name, problem) in [
         ("stringequals", r#"write "StringEquals""#),
-        ("StringEqual", "is no condition operator"),
-        ("ForAnyValue::StringEquals", "is no condition operator"),
-        ("ForEveryValue:StringEquals", "is no set quantifier"),
-        ("IfExists", "is no condition operator"),
-        ("NullIfExists", "Null takes neither"),
-        ("", "is no condition operator"),
+        ("StringEqual", "is not a condition operator"),
+        ("ForAnyValue::StringEquals", "is not a condition operator"),
+        ("ForEveryValue:StringEquals", "is not a set quantifier"),
+        ("IfExists", "is not a condition operator"),
+        ("NullIfExists", "Null accepts neither"),
+        ("", "is not a condition operator"),
     ] {
         let refused = Operator::parse(name).unwrap_err();
         assert!(refused.contains(problem), "{name}: {refused}");

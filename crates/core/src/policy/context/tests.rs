@@ -1,4 +1,4 @@
-use super::{Action, Context, ContextValue, Fact, Request};
+use super::{Action, Context, ContextValue, ContextValueRef, Request};
 use crate::policy::Caller;
 
 #[test]
@@ -22,28 +22,33 @@ fn keys_are_the_same_in_any_case() {
 }
 
 #[test]
-fn the_context_has_the_first_word_and_the_caller_the_second() {
+fn context_overrides_values_derived_from_the_caller() {
     let caller: Caller = "arn:aws:iam::123456789012:user/jane".parse().unwrap();
     let action = "s3:GetObject".parse().unwrap();
     let mut context = Context::new();
-    let fact = |context: &Context, resource: &str, key: &str| {
+    let context_value = |context: &Context, resource: &str, key: &str| {
         let request =
             Request { caller: &caller, action: &action, resource, resource_account: None, context };
-        request.fact(key).map(|fact| fact.values().map(str::to_owned).collect::<Vec<_>>())
+        request
+            .context_value(key)
+            .map(|value| value.values().map(str::to_owned).collect::<Vec<_>>())
     };
     let says = |text: &str| Some(vec![text.to_owned()]);
-    assert_eq!(fact(&context, "*", "aws:username"), says("jane"));
-    assert_eq!(fact(&context, "*", "aws:resourceaccount"), says("123456789012"));
+    assert_eq!(context_value(&context, "*", "aws:username"), says("jane"));
+    assert_eq!(context_value(&context, "*", "aws:resourceaccount"), says("123456789012"));
     assert_eq!(
-        fact(&context, "arn:aws:sqs:eu-west-1:210987654321:q", "aws:resourceaccount"),
+        context_value(&context, "arn:aws:sqs:eu-west-1:210987654321:q", "aws:resourceaccount"),
         says("210987654321")
     );
     assert_eq!(
-        fact(&context, "arn:aws:iam::aws:policy/ReadOnly", "aws:resourceaccount"),
+        context_value(&context, "arn:aws:iam::aws:policy/ReadOnly", "aws:resourceaccount"),
         says("123456789012")
     );
-    assert_eq!(fact(&context, "*", "aws:sourceip"), None);
+    assert_eq!(context_value(&context, "*", "aws:sourceip"), None);
     context.insert("aws:UserName", "john");
-    assert_eq!(fact(&context, "*", "aws:username"), says("john"));
-    assert_eq!(Fact::Many(&["a".into(), "b".into()]).values().collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(context_value(&context, "*", "aws:username"), says("john"));
+    assert_eq!(
+        ContextValueRef::Many(&["a".into(), "b".into()]).values().collect::<Vec<_>>(),
+        ["a", "b"]
+    );
 }

@@ -56,10 +56,10 @@ fn each_layer_s_denial_is_a_sentence() {
     );
     assert_eq!(
         sentence(Layer::ServiceControl(2), 0, None),
-        "implicit deny: there is no service control policy of level 3 that allows s3:Get on *"
+        "implicit deny: no service control policy of level 3 allows s3:Get on *"
     );
     assert_eq!(
         sentence(Layer::Resource, 0, Some("444455556666")),
-        "implicit deny: the resource belongs to another account (444455556666), so both sides must allow, and there is no resource policy that allows s3:Get on *"
+        "implicit deny: the resource belongs to another account (444455556666), so both sides must allow, and no resource policy allows s3:Get on *"
     );
 }

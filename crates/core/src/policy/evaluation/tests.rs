@@ -175,11 +175,11 @@ fn a_resource_policy_that_names_the_caller_itself_is_not_limited_by_implicit_den
         let name = caller.caller.to_string();
         let granted = caller.with(Layer::Resource, &aws(principal)).with(Layer::Session, ALLOW);
         assert_eq!(granted.outcome(), "allowed", "{principal} for {name}, without limits");
-        let bounded = granted.with(Layer::Boundary(0), OTHER);
+        let boundary = granted.with(Layer::Boundary(0), OTHER);
         assert_eq!(
-            bounded.outcome(),
+            boundary.outcome(),
             if unlimited { "allowed" } else { "permissions boundaries" },
-            "{principal} for {name}, bounded"
+            "{principal} for {name}, boundary"
         );
     }
     let session = |principal: &str| {
@@ -299,7 +299,7 @@ fn services_and_providers_are_spoken_for_by_resource_policies_only() {
         assert_eq!(case(name).with(Layer::Resource, &aws(ROOT)).outcome(), "resource policies");
         assert_eq!(
             case(name).decide().to_string(),
-            "implicit deny: there is no resource policy that allows s3:GetObject on arn:aws:s3:::bucket/key",
+            "implicit deny: no resource policy allows s3:GetObject on arn:aws:s3:::bucket/key",
             "what is in no account crosses none"
         );
     }
@@ -358,9 +358,9 @@ fn not_principal_errs_towards_denial() {
         "the role alone does not spare its sessions"
     );
     assert_eq!(denied(ROLE, &format!("{ROLE:?}")), "allowed");
-    let bounded = case(USER).with(Layer::Identity, ALLOW).with(Layer::Boundary(0), ALLOW);
+    let boundary = case(USER).with(Layer::Identity, ALLOW).with(Layer::Boundary(0), ALLOW);
     assert_eq!(
-        bounded.with(Layer::Resource, &not("Deny", &format!("{USER:?}"))).outcome(),
+        boundary.with(Layer::Resource, &not("Deny", &format!("{USER:?}"))).outcome(),
         "explicit"
     );
 
@@ -381,7 +381,7 @@ fn a_policy_stands_only_where_it_belongs() {
     let wrong = policies.add(Layer::Resource, identity).unwrap_err();
     assert_eq!(
         wrong.to_string(),
-        "a policy parsed as identity policy can't stand among the resource policies"
+        "cannot add a policy parsed as identity policy to the resource policies"
     );
 }
 

@@ -73,19 +73,19 @@ fn a_condition_says_what_it_wants_and_what_there_is() {
     for (condition, said) in [
         (
             r#"{"IpAddress": {"aws:SourceIp": ["10.0.0.0/8", "172.16.0.0/12", "fd00::/8", "::1", "127.0.0.1"]}}"#,
-            "condition IpAddress wants aws:SourceIp to be 10.0.0.0/8 or 172.16.0.0/12 or fd00::/8 or one of 2 more, and the request has 192.168.1.1",
+            "condition IpAddress requires aws:SourceIp to be 10.0.0.0/8 or 172.16.0.0/12 or fd00::/8 or one of 2 more, but the request has 192.168.1.1",
         ),
         (
             r#"{"Bool": {"aws:MultiFactorAuthPresent": "true"}}"#,
-            "condition Bool wants aws:MultiFactorAuthPresent to be true, and the request has no aws:MultiFactorAuthPresent",
+            "condition Bool requires aws:MultiFactorAuthPresent to be true, but the request has no aws:MultiFactorAuthPresent",
         ),
         (
             r#"{"StringEquals": {"aws:SourceIp": "${aws:username}"}}"#,
-            "condition StringEquals wants aws:SourceIp to be ${aws:username}, and the request has 192.168.1.1 (${aws:username} has no value in this request)",
+            "condition StringEquals requires aws:SourceIp to be ${aws:username}, but the request has 192.168.1.1 (${aws:username} has no value in this request)",
         ),
         (
             r#"{"StringEquals": {"aws:TagKeys": "a"}}"#,
-            "condition StringEquals wants aws:TagKeys to be a, and the request has a or b (a list needs ForAllValues: or ForAnyValue:)",
+            "condition StringEquals requires aws:TagKeys to be a, but the request has a or b (a list needs ForAllValues: or ForAnyValue:)",
         ),
     ] {
         assert_eq!(nearest(&allow(condition), &context), format!("{start}{said}"));
@@ -130,7 +130,7 @@ fn a_denial_is_data_too() {
             "action": "rds-db:connect", "resource": "*", "deny": "implicit", "layer": "identity", "policies": 1,
             "nearest": {
                 "statement": {"layer": "identity", "policy": 0, "statement": 0, "sid": "S3", "effect": "Allow"},
-                "mismatch": {"what": "element", "element": "Action", "wanted": ["s3:*"], "actual": "rds-db:connect", "unresolved": []}
+                "mismatch": {"kind": "element", "element": "Action", "wanted": ["s3:*"], "actual": "rds-db:connect", "unresolved": []}
             }
         })
     );

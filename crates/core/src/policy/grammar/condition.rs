@@ -1,8 +1,8 @@
-//! The condition element: operators, keys, values.
+//! Parser of the `Condition` element: operators, keys and values.
 
 use std::collections::HashSet;
 
-use super::object;
+use super::node::object;
 use crate::diagnostic::{Collector, Path};
 use crate::json::{Node, Value};
 use crate::policy::condition::{Condition, Operand, Operator};
@@ -32,7 +32,7 @@ pub(super) fn conditions(
                 collector.add(
                     &path,
                     member.position,
-                    format!("{:?} is no condition key", member.key),
+                    format!("{:?} is not a condition key", member.key),
                 );
             }
             let Some(operator) = &operator else { continue };
@@ -41,7 +41,7 @@ pub(super) fn conditions(
                     &path,
                     member.position,
                     format!(
-                        "the key {:?} stands here twice, in different case; keep one",
+                        "duplicate key {:?}, in different case; keep one",
                         member.key
                     ),
                 );
@@ -66,7 +66,7 @@ pub(super) fn conditions(
 
 type Values = (Box<[Operand]>, Box<[Box<str>]>);
 
-/// A value or a list with one at least. Numbers and booleans may stand without quotation marks.
+/// Reads a value or a non-empty list. Numbers and booleans may be unquoted.
 fn values(
     node: &Node,
     operator: &Operator,
@@ -99,7 +99,7 @@ fn values(
     };
     match &node.value {
         Value::Array(nodes) if nodes.is_empty() => {
-            collector.add(path, node.position, "the list is empty; give one value at least");
+            collector.add(path, node.position, "the list is empty; give at least one value");
             None
         }
         Value::Array(nodes) => {

@@ -1,23 +1,24 @@
-//! The principal element: `"*"`, or lists by kind of principal.
+//! Parser of the `Principal` element: `"*"`, or lists by kind of principal.
 
-use super::{Place, Presence, strings};
+use super::node::{Presence, StatementNode, strings};
 use crate::diagnostic::{Collector, Path};
 use crate::json::{Node, Value};
 use crate::policy::element::PolicyKind;
 use crate::policy::principals::{Entry, Principals};
 
-/// Which policies have the element: a resource's has to, an RCP may say `"*"`, the others must not.
+/// Reads the element. A resource policy must have it, an RCP may have `"*"`, other kinds must not
+/// have it.
 pub(super) fn principals(
-    place: Place<'_>,
+    place: StatementNode<'_>,
     kind: PolicyKind,
     collector: &mut Collector,
 ) -> Option<Principals> {
     let presence =
         if kind == PolicyKind::Resource { Presence::Required } else { Presence::Optional };
-    let (sense, member) = place.either(["Principal", "NotPrincipal"], presence, collector)?;
+    let (polarity, member) = place.either(["Principal", "NotPrincipal"], presence, collector)?;
     let path = place.path.key(&member.key);
     if matches!(kind, PolicyKind::Identity | PolicyKind::ServiceControl) {
-        collector.add(&path, member.position, format!("an {kind} has no principal: it applies to what it is attached to; remove the element"));
+        collector.add(&path, member.position, format!("{kind} must not have a principal: it applies to what it is attached to; remove the element"));
         return None;
     }
     let entries = entries(&member.node, &path, collector)?;
@@ -27,10 +28,10 @@ pub(super) fn principals(
         collector.add(
             &path,
             member.position,
-            "a resource control policy knows only \"Principal\": \"*\"; narrow it with conditions",
+            "a resource control policy accepts only \"Principal\": \"*\"; narrow it with conditions",
         );
     }
-    Some(Principals { sense, entries: entries.into() })
+    Some(Principals { polarity, entries: entries.into() })
 }
 
 fn entries(node: &Node, path: &Path<'_>, collector: &mut Collector) -> Option<Vec<Entry>> {
@@ -40,7 +41,7 @@ fn entries(node: &Node, path: &Path<'_>, collector: &mut Collector) -> Option<Ve
             return None;
         }
         Value::Object(members) => members,
-        // The grammar has "*" here and nothing else; an account id or ARN can only mean an AWS principal.
+        // The grammar allows only "*" here. An account ID or ARN can only be an AWS principal.
         _ => return strings(node, path, collector, Entry::aws),
     };
     let mut entries = Vec::new();
@@ -48,12 +49,12 @@ fn entries(node: &Node, path: &Path<'_>, collector: &mut Collector) -> Option<Ve
         let path = path.key(&member.key);
         let read = match member.key.as_str() {
             "AWS" => Entry::aws,
-            "Service" | "Federated" | "CanonicalUser" => Entry::outside,
+            "Service" | "Federated" | "CanonicalUser" => Entry::external,
             other => {
                 collector.add(
                     &path,
                     member.position,
-                    format!("{other:?} is no kind of principal; there are AWS, Service, Federated and CanonicalUser"),
+                    format!("{other:?} is not a kind of principal; use AWS, Service, Federated and CanonicalUser"),
                 );
                 continue;
             }

@@ -40,37 +40,37 @@ fn every_mistake_is_reported_at_once_with_its_place() {
 }"#;
     assert_eq!(
         refused(text, PolicyKind::Identity),
-        r#"$.Version (line 2, column 14): "2012-10-18" is no version of the language; write "2012-10-17"
-$.Comment (line 3, column 3): "Comment" is no element of a policy; it has Version, Id and Statement
+        r#"$.Version (line 2, column 14): "2012-10-18" is not a version of the policy language; write "2012-10-17"
+$.Comment (line 3, column 3): "Comment" is not an element of a policy, which has Version, Id and Statement
 $.Statement[0].Sid (line 5, column 13): the Sid "a b" has characters other than A-Z, a-z and 0-9; leave them out
-$.Statement[0].Effect (line 5, column 30): "allow" is no effect; write "Allow" or "Deny"
+$.Statement[0].Effect (line 5, column 30): "allow" is not an effect; write "Allow" or "Deny"
 $.Statement[0].Action[1] (line 5, column 61): the action "s3" is not of the form service:Name, as in "rds-db:connect", nor "*"
 $.Statement[1] (line 6, column 5): the Resource element is missing; add Resource or NotResource
-$.Statement[1].NotAction (line 6, column 38): Action and NotAction exclude each other; keep one
+$.Statement[1].NotAction (line 6, column 38): Action and NotAction are mutually exclusive; keep one
 $.Statement[1].Condition.StringEquals["aws:x"] (line 7, column 46): a condition's value is a string, a number or a boolean, not null
-$.Statement[1].Condition.IpAddres (line 7, column 53): "IpAddres" is no condition operator; write "StringEquals" or another that IAM knows
-$.Statement[1].Condition.NumericEquals["a:b"][1] (line 7, column 100): "x" is not a decimal number, which NumericEquals needs"#
+$.Statement[1].Condition.IpAddres (line 7, column 53): "IpAddres" is not a condition operator; write "StringEquals" or another operator of IAM
+$.Statement[1].Condition.NumericEquals["a:b"][1] (line 7, column 100): "x" is not a decimal number, which NumericEquals requires"#
     );
 }
 
 #[test]
 fn what_is_no_policy_is_refused() {
     for (text, problem) in [
-        ("[]", "a policy document is an object, not an array"),
+        ("[]", "a policy document must be an object, not an array"),
         ("{}", "the Statement element is missing"),
-        (r#"{"Statement": []}"#, "there is no statement"),
+        (r#"{"Statement": []}"#, "the list of statements is empty"),
         (
             r#"{"Statement": ["x"]}"#,
-            "$.Statement[0] (line 1, column 16): a statement is an object, not a string",
+            "$.Statement[0] (line 1, column 16): a statement must be an object, not a string",
         ),
-        (r#"{"Statement": "x"}"#, "a statement is an object, not a string"),
+        (r#"{"Statement": "x"}"#, "a statement must be an object, not a string"),
         (r#"{"Version": 2012, "Statement": {}}"#, "expected a string, found a number"),
         (r#"{"Id": {}, "Statement": {}}"#, "$.Id (line 1, column 8): expected a string"),
         (r#"{"Statement": {}}"#, "the Effect element is missing"),
         (r#"{"Statement": {}}"#, "the Action element is missing"),
         (
             &with(r#"{"Effect": "Allow", "Action": "*", "Resource": "*", "Owner": "me"}"#),
-            r#""Owner" is no element of a statement"#,
+            r#""Owner" is not an element of a statement"#,
         ),
         (
             &with(r#"{"Effect": "Allow", "Effect": "Deny", "Action": "*", "Resource": "*"}"#),
@@ -80,7 +80,7 @@ fn what_is_no_policy_is_refused() {
             &with(
                 r#"[{"Sid": "a", "Effect": "Allow", "Action": "*", "Resource": "*"}, {"Sid": "a", "Effect": "Deny", "Action": "*", "Resource": "*"}]"#,
             ),
-            r#"$.Statement[1].Sid (line 1, column 114): the Sid "a" stands here twice"#,
+            r#"$.Statement[1].Sid (line 1, column 114): duplicate Sid "a""#,
         ),
     ] {
         let mistakes = refused(text, PolicyKind::Identity);
@@ -144,16 +144,16 @@ fn resources_are_arns_or_everything() {
         );
     }
     for (bad, problem) in [
-        ("", "is no ARN"),
-        ("b/*", "is no ARN"),
+        ("", "is not an ARN"),
+        ("b/*", "is not an ARN"),
         ("arn:aws", "fewer than six parts"),
         ("arn:aws:s3::b", "fewer than six parts"),
         ("arn:aws:s3:::", "names no resource"),
-        ("arn:error:s3:::b", "no partition of AWS"),
+        ("arn:error:s3:::b", "not a partition of AWS"),
         ("arn:aws::::b", "does not name its service"),
         ("arn:aws:*:::b", "does not name its service"),
         ("arn:aws:iam::${aws:PrincipalAccount}:user/a", "a variable before its fifth colon"),
-        ("arn:aws:s3:::b/${aws:username", "never closes it"),
+        ("arn:aws:s3:::b/${aws:username", "unterminated variable"),
     ] {
         let mistakes =
             refused(&statement(&format!(r#""Resource": "{bad}""#)), PolicyKind::Identity);
@@ -171,7 +171,7 @@ fn principals_stand_where_they_may_and_are_named_in_full() {
         KINDS.iter().map(|kind| Policy::parse(&everyone, *kind).is_ok()).collect();
     assert_eq!(accepted, [false, false, true, true]);
     assert!(
-        refused(&everyone, PolicyKind::Identity).contains("an identity policy has no principal")
+        refused(&everyone, PolicyKind::Identity).contains("identity policy must not have a principal")
     );
     assert!(refused(&text(""), PolicyKind::Resource).contains("the Principal element is missing"));
     assert!(

@@ -131,16 +131,16 @@ fn malformed_variables_are_refused() {
     let refused = |source: &str| {
         Pattern::compile(source, Wildcards::Special, Variables::Expanded).unwrap_err()
     };
-    assert!(refused("a/${aws:username").contains("never closes it"));
+    assert!(refused("a/${aws:username").contains("unterminated variable"));
     for source in ["${}", "${username}", "${aws:}", "${aws:a*}", "${ }", "${aws:${aws:username}}"] {
         assert!(
-            refused(source).contains("names no condition key"),
+            refused(source).contains("does not name a condition key"),
             "{source}: {}",
             refused(source)
         );
     }
     assert!(refused("${aws:username, none}").contains("single quotes"));
-    assert!(refused(&"${aws:username}".repeat(MAX_VARIABLES + 1)).contains("at most 8"));
+    assert!(refused(&"${aws:username}".repeat(MAX_VARIABLES + 1)).contains("the limit is 8"));
     assert!(Pattern::compile("$5 {x} $", Wildcards::Special, Variables::Expanded).is_ok());
 }
 
@@ -161,19 +161,19 @@ fn a_pattern_made_to_explode_does_not() {
 }
 
 /// The definition, without any cleverness: exponential, and obviously right.
-fn reference(pattern: &[char], subject: &[char], at: usize, walls: usize) -> bool {
-    let wall = |index: usize| subject.get(index) == Some(&':') && at + index < walls;
+fn reference(pattern: &[char], subject: &[char], at: usize, segments: usize) -> bool {
+    let wall = |index: usize| subject.get(index) == Some(&':') && at + index < segments;
     match (pattern.split_first(), subject.split_first()) {
         (None, _) => subject.is_empty(),
         (Some(('*', rest)), _) => {
-            reference(rest, subject, at, walls)
+            reference(rest, subject, at, segments)
                 || (!subject.is_empty()
                     && !wall(0)
-                    && reference(pattern, &subject[1..], at + 1, walls))
+                    && reference(pattern, &subject[1..], at + 1, segments))
         }
-        (Some(('?', rest)), Some((_, tail))) => !wall(0) && reference(rest, tail, at + 1, walls),
+        (Some(('?', rest)), Some((_, tail))) => !wall(0) && reference(rest, tail, at + 1, segments),
         (Some((wanted, rest)), Some((found, tail))) => {
-            wanted == found && reference(rest, tail, at + 1, walls)
+            wanted == found && reference(rest, tail, at + 1, segments)
         }
         (Some(_), None) => false,
     }
@@ -188,8 +188,8 @@ proptest! {
         let (source, letters): (Vec<char>, Vec<char>) = (source.chars().collect(), subject.chars().collect());
         // A star alone is everything, as in "Resource": "*".
         prop_assume!(!arn || source.iter().any(|letter| *letter != '*') || source.is_empty());
-        let walls = if arn { ArnSegments::of_arn(&subject) } else { ArnSegments::NONE };
-        prop_assert_eq!(pattern.matches(&subject, walls, &NoValues), reference(&source, &letters, 0, walls.0));
+        let segments = if arn { ArnSegments::of_arn(&subject) } else { ArnSegments::NONE };
+        prop_assert_eq!(pattern.matches(&subject, segments, &NoValues), reference(&source, &letters, 0, segments.0));
     }
 
     #[test]

@@ -15,7 +15,7 @@ fn the_least_input_is_a_question() {
         outcome(&text),
         r#"{
   "decision": "implicitDeny",
-  "reason": "implicit deny: there is no identity policy that allows rds-db:connect on *",
+  "reason": "implicit deny: no identity policy allows rds-db:connect on *",
   "matched": []
 }"#
     );
@@ -93,12 +93,12 @@ $.principal (line 2, column 16): the principal "jane doe" is not an ARN, an acco
 $.action (line 2, column 38): the action "connect" is not of the form service:Name, as in rds-db:connect
 $.context["a:b"] (line 3, column 22): a context value is a string, a number, a boolean or a list of these, not an object
 $.context["a:c"][1] (line 3, column 51): a context value is a string, a number, a boolean or a list of these, not null
-$.context["a:C"] (line 3, column 58): the key "a:C" stands here twice, in different case; keep one
+$.context["a:C"] (line 3, column 58): duplicate key "a:C", in different case; keep one
 $.identity_policies[0].Statement (line 5, column 19): the Resource element is missing; add Resource or NotResource
 $.identity_policies[1].Statement.Resource (line 6, column 5): expected a string, found a number (line 2, column 61 of the document in this string)
-$.identity_policies[2] (line 7, column 5): a policy document is an object, not a number
+$.identity_policies[2] (line 7, column 5): a policy document must be an object, not a number
 $.service_control_policies[0] (line 9, column 32): expected a list, found an object
-$.colour (line 10, column 3): "colour" is no field of a simulation; it has principal, action, resource, resource_account, context, identity_policies, permission_boundaries, session_policies, service_control_policies, resource_control_policies, resource_policy"#
+$.colour (line 10, column 3): "colour" is not a field of a simulation, which has principal, action, resource, resource_account, context, identity_policies, permission_boundaries, session_policies, service_control_policies, resource_control_policies, resource_policy"#
     );
 }
 
@@ -112,11 +112,11 @@ fn an_explanation_goes_through_every_statement() {
     );
     assert_eq!(
         Simulation::parse(&text).unwrap().explain().to_string(),
-        "implicit deny: there is no identity policy that allows s3:GetObject on arn:aws:s3:::b/k\n\
+        "implicit deny: no identity policy allows s3:GetObject on arn:aws:s3:::b/k\n\
          \n\
          resource policies: 1\n\
          \x20 statement 1 of resource policy (line 2) allows, if a policy of the account does as well\n\
-         \x20 statement 2 of resource policy (line 3) does not apply: its condition Bool wants aws:SecureTransport to be false, and the request has no aws:SecureTransport\n"
+         \x20 statement 2 of resource policy (line 3) does not apply: its condition Bool requires aws:SecureTransport to be false, but the request has no aws:SecureTransport\n"
     );
 }
 

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{Reading, decode, encode, encode_path, hex32, unhex};
+use super::{Decoded, decode, encode, encode_path, hex32, unhex};
 
 fn encoded(text: &str) -> String {
     let mut out = String::new();
@@ -11,7 +11,7 @@ fn encoded(text: &str) -> String {
 }
 
 fn is_canonical(text: &str) -> bool {
-    Reading::new(text).is_some_and(|reading| reading.canonical)
+    Decoded::new(text).is_some_and(|reading| reading.canonical)
 }
 
 #[test]

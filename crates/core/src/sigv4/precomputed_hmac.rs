@@ -1,17 +1,18 @@
-//! HMAC-SHA256 (RFC 2104) under a key that is used again and again: what depends on the key alone is hashed once.
+//! HMAC-SHA256 (RFC 2104) with a precomputed key block, for a key that is used many times.
 //!
-//! Keys are derived with the `hmac` crate; tokens are signed and checked with this. It hashes whole messages in a row, where
-//! that one copies, buffers and wipes piece by piece, for a fifth more time in all. The derived key is wiped on drop.
+//! Keys are derived with the `hmac` crate; tokens are signed and verified with this module. It hashes
+//! whole messages, while the crate copies, buffers and wipes part by part, which takes a fifth more
+//! time in total. The key state is wiped on drop.
 
 use sha2::block_api::compress256;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 const BLOCK: usize = 64;
 
-/// Between two blocks.
+/// State of SHA-256 between two blocks.
 type State = [u32; 8];
 
-/// Before the first block (FIPS 180-4, section 5.3.3).
+/// Initial state (FIPS 180-4, section 5.3.3).
 const INITIAL: State = [
     0x6a09_e667,
     0xbb67_ae85,
@@ -23,14 +24,14 @@ const INITIAL: State = [
     0x5be0_cd19,
 ];
 
-/// The states of SHA-256 after the key, as it goes into the inner hash and into the outer one.
+/// States of the inner and the outer SHA-256 after the key block.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub(super) struct Keyed {
+pub(super) struct PrecomputedHmac {
     inner: State,
     outer: State,
 }
 
-impl Keyed {
+impl PrecomputedHmac {
     pub(super) fn new(key: &[u8; 32]) -> Self {
         let state = |pad: u8| {
             let mut block = [pad; BLOCK];
@@ -43,7 +44,7 @@ impl Keyed {
         Self { inner: state(0x36), outer: state(0x5c) }
     }
 
-    /// The code of `message`, whose memory is used to reckon it.
+    /// Computes the authentication code of `message`, reusing its memory.
     pub(super) fn authenticate(&self, mut message: Vec<u8>) -> [u8; 32] {
         let inner = finish(self.inner, &mut message);
         message.clear();
@@ -52,7 +53,8 @@ impl Keyed {
     }
 }
 
-/// The hash of a message whose first block, the key, made `state`: `rest` is padded (FIPS 180-4, section 5.1.1) and hashed.
+/// Completes the hash of a message whose first block, the key, resulted in `state`. Pads `rest` as in
+/// FIPS 180-4, section 5.1.1.
 fn finish(mut state: State, rest: &mut Vec<u8>) -> [u8; 32] {
     let bits = 8 * u64::try_from(BLOCK + rest.len()).unwrap_or(u64::MAX);
     rest.push(0x80);
@@ -68,4 +70,18 @@ fn finish(mut state: State, rest: &mut Vec<u8>) -> [u8; 32] {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use hmac::{Hmac, KeyInit, Mac};
+    use proptest::prelude::*;
+    use sha2::Sha256;
+
+    use super::PrecomputedHmac;
+
+    proptest! {
+        #[test]
+        fn equals_the_hmac_crate(key: [u8; 32], message in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let expected: [u8; 32] = Hmac::<Sha256>::new_from_slice(&key).unwrap().chain_update(&message).finalize().into_bytes().into();
+            prop_assert_eq!(PrecomputedHmac::new(&key).authenticate(message), expected);
+        }
+    }
+}
