@@ -1,6 +1,6 @@
-//! The functions that libpam calls.
+//! Entry points that libpam calls.
 
-#![allow(unsafe_code, reason = "libpam, which is C, calls in here")]
+#![allow(unsafe_code, reason = "libpam is a C library and calls these functions")]
 
 use std::ffi::{CStr, c_char, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,17 +9,20 @@ use crate::ffi::{Handle, PamHandle};
 use crate::login;
 use crate::status::{Priority, Status};
 
-/// Runs what libpam called for. A panic goes no further than here, and means no.
+/// Runs a call of libpam. A panic does not unwind into libpam and denies the login.
 ///
 /// # Safety
-/// `handle` is null, or what libpam passed to the call that is under way.
+/// `handle` is null, or was passed by libpam to the current call.
 unsafe fn guarded(handle: *mut PamHandle, call: impl FnOnce(&Handle) -> Status) -> c_int {
-    // SAFETY: as the caller says.
+    // SAFETY: guaranteed by the caller.
     let Some(handle) = (unsafe { Handle::new(handle) }) else {
         return Status::SystemError.code();
     };
     let status = catch_unwind(AssertUnwindSafe(|| call(&handle))).unwrap_or_else(|_| {
-        handle.log(Priority::Critical, "a login refused: internal: the module panicked; the server's standard error says where");
+        handle.log(
+            Priority::Critical,
+            "login denied: internal: the module panicked; see the server's standard error",
+        );
         Status::Abort
     });
     status.code()
@@ -32,16 +35,16 @@ unsafe fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<String> {
     if argv.is_null() {
         return Vec::new();
     }
-    // SAFETY: as the caller says.
+    // SAFETY: guaranteed by the caller.
     let arguments = unsafe { std::slice::from_raw_parts(argv, count) };
-    // SAFETY: as the caller says. What is not UTF-8 becomes U+FFFD here, and is refused with the rest of its argument.
+    // SAFETY: guaranteed by the caller. Invalid UTF-8 becomes U+FFFD, which the parser rejects.
     arguments
         .iter()
         .map(|argument| unsafe { CStr::from_ptr(*argument) }.to_string_lossy().into_owned())
         .collect()
 }
 
-/// Called for the auth line.
+/// Runs the auth line.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn pam_sm_authenticate(
     handle: *mut PamHandle,
@@ -49,11 +52,11 @@ unsafe extern "C" fn pam_sm_authenticate(
     argc: c_int,
     argv: *const *const c_char,
 ) -> c_int {
-    // SAFETY: libpam passes its handle, and the arguments of the line, so.
+    // SAFETY: libpam passes its handle and the arguments of the line.
     unsafe { guarded(handle, |handle| login::authenticate(handle, &arguments(argc, argv))) }
 }
 
-/// Called for the account line.
+/// Runs the account line.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn pam_sm_acct_mgmt(
     handle: *mut PamHandle,
@@ -65,7 +68,7 @@ unsafe extern "C" fn pam_sm_acct_mgmt(
     unsafe { guarded(handle, login::account) }
 }
 
-/// Called for the auth line, after it, by servers that set credentials.
+/// Runs after the auth line for servers that set credentials.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn pam_sm_setcred(
     handle: *mut PamHandle,

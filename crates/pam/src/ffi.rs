@@ -1,9 +1,9 @@
-//! What of libpam and of the C library the module calls, behind safe methods.
+//! Safe wrappers of the functions of libpam and the C library that the module calls.
 //!
-//! The shapes and numbers are those of Linux-PAM's `security/_pam_types.h`, `pam_modules.h` and `pam_ext.h`; none has
-//! changed since they came into being. Only the library is needed to build, not its headers.
+//! Types and constants are those of Linux-PAM's `security/_pam_types.h`, `pam_modules.h` and
+//! `pam_ext.h`, which have never changed. The build requires the library, but not its headers.
 
-#![allow(unsafe_code, reason = "talks to libpam, which is C")]
+#![allow(unsafe_code, reason = "calls libpam, a C library")]
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::{NonNull, null, null_mut};
@@ -20,11 +20,11 @@ const PAM_RHOST: c_int = 4;
 const PAM_CONV: c_int = 5;
 const PAM_PROMPT_ECHO_OFF: c_int = 1;
 
-/// Where the handle keeps, until `pam_end`, the name of the user that the verifier let in. It is a C string, so that two
-/// versions of this module in one service agree on it.
-const ADMITTED: &CStr = c"countersign_admitted";
+/// Name of the data in the handle that holds, until `pam_end`, the user that the verifier allowed. The
+/// data is a C string, so that two versions of this module in one service are compatible.
+const ALLOWED_USER: &CStr = c"countersign_admitted";
 
-/// `pam_handle_t`, of which only pointers exist.
+/// `pam_handle_t`, an opaque type.
 #[repr(C)]
 pub(crate) struct PamHandle {
     _opaque: [u8; 0],
@@ -79,166 +79,167 @@ unsafe extern "C" {
     fn free(memory: *mut c_void);
 }
 
-/// The login that libpam called about, for the time of that call.
+/// The login of the current call of libpam.
 pub(crate) struct Handle(NonNull<PamHandle>);
 
 impl Handle {
-    /// The handle behind a pointer; nothing for a null one.
+    /// Wraps a pointer; `None` if it is null.
     ///
     /// # Safety
-    /// A pointer that is not null is one that libpam passed to the call that is under way.
+    /// A non-null pointer was passed by libpam to the current call.
     pub(crate) unsafe fn new(handle: *mut PamHandle) -> Option<Self> {
         NonNull::new(handle).map(Self)
     }
 
-    /// The user who wants in.
+    /// The user to log in as.
     pub(crate) fn user(&self) -> Result<String, Failure> {
         let mut user = null();
-        // SAFETY: the handle is libpam's own, and `user` is a place for the pointer.
+        // SAFETY: the handle is valid, and `user` is writable.
         let status = unsafe { pam_get_user(self.0.as_ptr(), &raw mut user, null()) };
         if status != PAM_SUCCESS || user.is_null() {
             return Err(Failure::new(
                 Class::Malformed,
-                format!("the server named no user (PAM says {status})"),
+                format!("cannot read the user name: PAM error {status}"),
             ));
         }
-        // SAFETY: on success it is a C string that lives until the item is set anew, and it is copied at once.
+        // SAFETY: on success it is a C string that is valid until the item is set again; it is copied.
         let user = unsafe { CStr::from_ptr(user) };
-        user.to_str().map(str::to_owned).map_err(|_| {
-            Failure::new(Class::Malformed, format!("the user name {user:?} is not UTF-8"))
-        })
+        user.to_str()
+            .map(str::to_owned)
+            .map_err(|_| Failure::new(Class::Malformed, format!("user name {user:?} is not UTF-8")))
     }
 
-    /// The client's address; PostgreSQL says `[local]` for one on its Unix socket.
+    /// The client's address. PostgreSQL passes `[local]` for a client on its Unix socket.
     pub(crate) fn client(&self) -> Result<Option<String>, Failure> {
         let Some(host) = self.item(PAM_RHOST) else {
             return Ok(None);
         };
-        // SAFETY: the item `PAM_RHOST` is a C string that lives until the item is set anew, and it is copied at once.
+        // SAFETY: `PAM_RHOST` is a C string that is valid until the item is set again; it is copied.
         let host = unsafe { CStr::from_ptr(host.as_ptr().cast()) };
         match host.to_str() {
             Ok("" | "[local]") => Ok(None),
             Ok(host) => Ok(Some(host.to_owned())),
-            Err(_) => Err(Failure::new(
-                Class::Malformed,
-                format!("the client's address {host:?} is not UTF-8"),
-            )),
+            Err(_) => {
+                Err(Failure::new(Class::Malformed, format!("client address {host:?} is not UTF-8")))
+            }
         }
     }
 
-    /// What the client sends as its password, with U+FFFD for what is not UTF-8 in it; the copy that the server handed over is wiped and freed.
+    /// Requests the client's password, with U+FFFD for invalid UTF-8. The server's copy is wiped and
+    /// freed.
     pub(crate) fn password(&self) -> Result<Zeroizing<String>, Failure> {
-        let absent = |why: String| {
-            Err(Failure::new(Class::Malformed, format!("the client sent no token: {why}")))
+        let absent = |cause: String| {
+            Err(Failure::new(Class::Malformed, format!("client sent no token: {cause}")))
         };
         let Some(conversation) = self.item(PAM_CONV) else {
-            return absent("the server offers no conversation".to_owned());
+            return absent("the server has no conversation function".to_owned());
         };
-        // SAFETY: the item `PAM_CONV` is a `struct pam_conv` that lives as long as the handle.
+        // SAFETY: `PAM_CONV` is a `struct pam_conv` that is valid as long as the handle.
         let conversation = unsafe { conversation.cast::<Conversation>().as_ref() };
         let Some(converse) = conversation.converse else {
-            return absent("the server offers no conversation".to_owned());
+            return absent("the server has no conversation function".to_owned());
         };
         let message = Message { style: PAM_PROMPT_ECHO_OFF, text: c"Password: ".as_ptr() };
         let (mut messages, mut response) = ([&raw const message], null_mut());
-        // SAFETY: one message is announced and one is there; the server sets `response` where it succeeds.
+        // SAFETY: one message is passed with the count 1; the server sets `response` on success.
         let status =
             unsafe { converse(1, messages.as_mut_ptr(), &raw mut response, conversation.data) };
         if status != PAM_SUCCESS {
-            // PostgreSQL says so of a client that hangs up, psql before it prompts, and of a password that is too long for it.
-            return absent(format!(
-                "the server got none, or none that it takes (PAM says {status})"
-            ));
+            // PostgreSQL fails if the client closes the connection, as psql does before it prompts, and
+            // if the password is too long for it.
+            return absent(format!("the server received none or rejected it (PAM error {status})"));
         }
-        // SAFETY: a response that was set is ours, made with malloc, and is not used again.
-        unsafe { taken(response) }
+        // SAFETY: a response that was set is owned by the caller, allocated with malloc, and is not
+        // used again.
+        unsafe { take_password(response) }
     }
 
-    /// Marks the handle: the verifier has let `user` in.
-    pub(crate) fn admit(&self, user: &str) -> Result<(), Failure> {
-        let user = CString::new(user).map_err(|_| {
-            Failure::new(Class::Malformed, "the user name contains a NUL character")
-        })?;
-        let mark = user.into_raw();
-        // SAFETY: libpam hands `mark`, which `into_raw` made, to `unmark` once.
-        let status =
-            unsafe { pam_set_data(self.0.as_ptr(), ADMITTED.as_ptr(), mark.cast(), Some(unmark)) };
+    /// Records in the handle that the verifier allowed `user`.
+    pub(crate) fn set_allowed_user(&self, user: &str) -> Result<(), Failure> {
+        let user = CString::new(user)
+            .map_err(|_| Failure::new(Class::Malformed, "user name contains a NUL character"))?;
+        let data = user.into_raw();
+        // SAFETY: libpam passes `data`, which `into_raw` returned, to `free_user` once.
+        let status = unsafe {
+            pam_set_data(self.0.as_ptr(), ALLOWED_USER.as_ptr(), data.cast(), Some(free_user))
+        };
         if status == PAM_SUCCESS {
             return Ok(());
         }
-        // SAFETY: libpam did not take it.
-        drop(unsafe { CString::from_raw(mark) });
+        // SAFETY: libpam did not store it.
+        drop(unsafe { CString::from_raw(data) });
         Err(Failure::new(
             Class::Internal,
-            format!("the handle could not be marked (PAM says {status})"),
+            format!("cannot store the user in the handle: PAM error {status}"),
         ))
     }
 
-    /// Takes the mark off the handle.
-    pub(crate) fn withdraw(&self) -> Result<(), Failure> {
-        // SAFETY: the handle is libpam's own; no data needs no cleanup.
-        match unsafe { pam_set_data(self.0.as_ptr(), ADMITTED.as_ptr(), null_mut(), None) } {
+    /// Removes the allowed user from the handle.
+    pub(crate) fn clear_allowed_user(&self) -> Result<(), Failure> {
+        // SAFETY: the handle is valid; null data needs no cleanup.
+        match unsafe { pam_set_data(self.0.as_ptr(), ALLOWED_USER.as_ptr(), null_mut(), None) } {
             PAM_SUCCESS => Ok(()),
             status => Err(Failure::new(
                 Class::Internal,
-                format!("the handle could not be marked (PAM says {status})"),
+                format!("cannot store the user in the handle: PAM error {status}"),
             )),
         }
     }
 
-    /// Whom the verifier has let in on this handle.
-    pub(crate) fn admitted(&self) -> Option<String> {
-        let mut mark = null();
-        // SAFETY: the handle is libpam's own, and `mark` is a place for the pointer.
-        let status = unsafe { pam_get_data(self.0.as_ptr(), ADMITTED.as_ptr(), &raw mut mark) };
-        if status != PAM_SUCCESS || mark.is_null() {
+    /// The user that the verifier allowed on this handle.
+    pub(crate) fn allowed_user(&self) -> Option<String> {
+        let mut data = null();
+        // SAFETY: the handle is valid, and `data` is writable.
+        let status = unsafe { pam_get_data(self.0.as_ptr(), ALLOWED_USER.as_ptr(), &raw mut data) };
+        if status != PAM_SUCCESS || data.is_null() {
             return None;
         }
-        // SAFETY: what is there was put there by `admit`: a C string that lives until the data is set anew.
-        unsafe { CStr::from_ptr(mark.cast()) }.to_str().ok().map(str::to_owned)
+        // SAFETY: `set_allowed_user` stored a C string that is valid until the data is set again.
+        unsafe { CStr::from_ptr(data.cast()) }.to_str().ok().map(str::to_owned)
     }
 
-    /// Writes a line to syslog, under the module's name and the service's; control characters are left out of it.
+    /// Writes a line to syslog with the names of module and service. Control characters become `?`.
     pub(crate) fn log(&self, priority: Priority, line: &str) {
         let line: String =
             line.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect();
         let Ok(line) = CString::new(line) else { return };
-        // SAFETY: the format takes one C string, and one is given.
+        // SAFETY: the format requires one C string, which is passed.
         unsafe { pam_syslog(self.0.as_ptr(), priority as c_int, c"%s".as_ptr(), line.as_ptr()) };
     }
 
     fn item(&self, item: c_int) -> Option<NonNull<c_void>> {
         let mut value = null();
-        // SAFETY: the handle is libpam's own, and `value` is a place for the pointer.
+        // SAFETY: the handle is valid, and `value` is writable.
         let status = unsafe { pam_get_item(self.0.as_ptr(), item, &raw mut value) };
         if status == PAM_SUCCESS { NonNull::new(value.cast_mut()) } else { None }
     }
 }
 
-/// Copies the password out of a response, then wipes and frees what the server made.
+/// Copies the password from a response, then wipes and frees the response.
 ///
 /// # Safety
-/// `response` is null, or one response made with `malloc` by a conversation that succeeded, and nobody else's.
-unsafe fn taken(response: *mut Response) -> Result<Zeroizing<String>, Failure> {
-    let refused = |why: &str| Err(Failure::new(Class::Malformed, why));
+/// `response` is null, or one response that a successful conversation allocated with `malloc` and that
+/// has no other owner.
+unsafe fn take_password(response: *mut Response) -> Result<Zeroizing<String>, Failure> {
+    let malformed = |detail: &str| Err(Failure::new(Class::Malformed, detail));
     // SAFETY: as the caller says.
     let Some(text) = (unsafe { response.as_ref() }).map(|response| response.text) else {
-        return refused("the client sent no token");
+        return malformed("client sent no token");
     };
-    let mut password = refused("the client sent no token");
+    let mut password = malformed("client sent no token");
     if !text.is_null() {
         // SAFETY: the text of a response is a C string.
         let given = unsafe { CStr::from_ptr(text) };
         let length = given.count_bytes();
         password = match given.to_bytes() {
-            [] => refused("the token is empty"),
-            long if long.len() > MAX_TOKEN => refused("the token is longer than any token is read"),
+            [] => malformed("token is empty"),
+            long if long.len() > MAX_TOKEN => malformed("token is too long"),
             bytes => Ok(verifier_protocol::password(bytes)),
         };
-        // SAFETY: these are the bytes of the string before its NUL; `given` is not used again.
+        // SAFETY: the string has `length` bytes before its NUL; `given` is not used again.
         unsafe { std::slice::from_raw_parts_mut(text.cast::<u8>(), length) }.zeroize();
     }
-    // SAFETY: both came from malloc, and `free` ignores null.
+    // SAFETY: both were allocated with malloc, and `free` ignores null.
     unsafe {
         free(text.cast());
         free(response.cast());
@@ -246,10 +247,10 @@ unsafe fn taken(response: *mut Response) -> Result<Zeroizing<String>, Failure> {
     password
 }
 
-/// Frees a mark, when libpam replaces it or the handle ends.
-unsafe extern "C" fn unmark(_handle: *mut PamHandle, mark: *mut c_void, _status: c_int) {
-    if !mark.is_null() {
-        // SAFETY: `admit` made it with `into_raw`, and libpam hands it here once.
-        drop(unsafe { CString::from_raw(mark.cast()) });
+/// Frees the stored user when libpam replaces it or the handle ends.
+unsafe extern "C" fn free_user(_handle: *mut PamHandle, data: *mut c_void, _status: c_int) {
+    if !data.is_null() {
+        // SAFETY: `into_raw` returned it in `set_allowed_user`, and libpam passes it once.
+        drop(unsafe { CString::from_raw(data.cast()) });
     }
 }

@@ -1,4 +1,4 @@
-//! One login: what the module does each time that PAM calls it.
+//! Authentication of one login.
 
 use countersign_core::failure::{Class, Failure};
 use countersign_core::name::{DbUser, Engine};
@@ -7,26 +7,26 @@ use crate::arguments::parse;
 use crate::ffi::Handle;
 use crate::status::{Priority, Status};
 
-/// The auth line: asks the verifier.
+/// Runs the auth line: calls the verifier.
 pub(crate) fn authenticate(handle: &Handle, arguments: &[String]) -> Status {
-    let mut subject = "a login".to_owned();
+    let mut subject = "login".to_owned();
     match attempt(handle, arguments, &mut subject) {
         Ok(()) => Status::Success,
         Err(failure) => {
-            let line = format!("{subject} refused: {}: {}", failure.class, failure.detail);
+            let line = format!("{subject} denied: {}: {}", failure.class, failure.detail);
             handle.log(Priority::of(&failure), &line);
             failure.class.into()
         }
     }
 }
 
-/// The account line: whom the auth line let in, under the name that it asked about.
+/// Runs the account line: allows the user that the auth line allowed.
 pub(crate) fn account(handle: &Handle) -> Status {
     match handle.user() {
-        Ok(user) if handle.admitted().as_deref() == Some(&user) => Status::Success,
+        Ok(user) if handle.allowed_user().as_deref() == Some(&user) => Status::Success,
         Ok(user) => {
             let line = format!(
-                "login of {user:?} refused: the auth line of this service has not let this user in"
+                "login of {user:?} denied: the auth line of this service did not allow this user"
             );
             handle.log(Priority::Error, &line);
             Status::PermissionDenied
@@ -34,21 +34,21 @@ pub(crate) fn account(handle: &Handle) -> Status {
         Err(failure) => {
             handle.log(
                 Priority::Error,
-                &format!("a login refused: {}: {}", failure.class, failure.detail),
+                &format!("login denied: {}: {}", failure.class, failure.detail),
             );
             failure.class.into()
         }
     }
 }
 
-/// `pam_setcred`: there is nothing to set, and only whom the auth line let in is told that it went well.
+/// Runs `pam_setcred`, which sets nothing and succeeds if the auth line allowed a user.
 pub(crate) fn credentials(handle: &Handle) -> Status {
-    if handle.admitted().is_some() { Status::Success } else { Status::NoCredentials }
+    if handle.allowed_user().is_some() { Status::Success } else { Status::NoCredentials }
 }
 
-/// `subject` is what the log calls the login: it grows with what is known of it.
+/// Authenticates a login. `subject` describes it for the log, with the details known so far.
 fn attempt(handle: &Handle, arguments: &[String], subject: &mut String) -> Result<(), Failure> {
-    handle.withdraw()?;
+    handle.clear_allowed_user()?;
     let name = handle.user()?;
     *subject = format!("login of {name:?}");
     let settings = parse(arguments)?;
@@ -59,5 +59,5 @@ fn attempt(handle: &Handle, arguments: &[String], subject: &mut String) -> Resul
     let client = handle.client()?;
     let token = handle.password()?;
     verifier.verify(Engine::Postgres, user, token, client, None)?;
-    handle.admit(&name)
+    handle.set_allowed_user(&name)
 }

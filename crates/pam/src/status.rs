@@ -1,4 +1,4 @@
-//! What PAM, and the server that called it, are told.
+//! Return codes to PAM and priorities of log lines.
 
 use std::ffi::c_int;
 
@@ -10,13 +10,14 @@ use countersign_core::failure::{AuditOutcome, Class, Failure};
 pub(crate) enum Status {
     /// `PAM_SUCCESS`
     Success = 0,
-    /// `PAM_SERVICE_ERR`: the pam.d line is wrong.
+    /// `PAM_SERVICE_ERR`: the arguments of the module are invalid.
     ServiceError = 3,
     /// `PAM_SYSTEM_ERR`
     SystemError = 4,
-    /// `PAM_PERM_DENIED`: the answer is no. RDS's own log says the same: `pam_authenticate failed: Permission denied`.
+    /// `PAM_PERM_DENIED`: the login is denied. The log of RDS has the same message:
+    /// `pam_authenticate failed: Permission denied`.
     PermissionDenied = 6,
-    /// `PAM_AUTHINFO_UNAVAIL`: there is no answer.
+    /// `PAM_AUTHINFO_UNAVAIL`: the verifier did not respond.
     Unavailable = 9,
     /// `PAM_CRED_UNAVAIL`
     NoCredentials = 15,
@@ -43,15 +44,15 @@ impl From<Class> for Status {
     }
 }
 
-/// How urgent a line in syslog is: the numbers of RFC 5424, table 2.
+/// Priority of a line in syslog: the numbers of RFC 5424, table 2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
 pub(crate) enum Priority {
     /// `LOG_CRIT`
     Critical = 2,
-    /// `LOG_ERR`: something on this side has to be put right.
+    /// `LOG_ERR`: a failure on the side of the server.
     Error = 3,
-    /// `LOG_NOTICE`: the client brought what is not enough.
+    /// `LOG_NOTICE`: a denial because of the client.
     Notice = 5,
 }
 

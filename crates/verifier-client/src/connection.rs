@@ -1,4 +1,5 @@
-//! The way to the verifier: a Unix socket, the process behind it, and one deadline for all that passes.
+//! Connection to the verifier: a Unix socket, a check of the peer's user, and one deadline for all
+//! operations.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -11,11 +12,11 @@ use nix::sys::socket::sockopt::PeerCredentials;
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recv,
-    send, socket_with,
+    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, recv, send,
+    socket_with,
 };
 
-/// When all has to be over, by a clock that nobody sets.
+/// Deadline of a whole exchange, on the monotonic clock.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline {
     at: Instant,
@@ -27,7 +28,7 @@ impl Deadline {
         Self { at: Instant::now() + whole, whole }
     }
 
-    /// What is left: never zero, which a socket would take for "no limit".
+    /// Returns the remaining time. It is never zero, which a socket would interpret as "no limit".
     fn remaining(&self) -> io::Result<Duration> {
         let left = self.at.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -42,25 +43,25 @@ impl Deadline {
     }
 }
 
-/// Who may be the verifier: root, the server's own user, and whom the settings name.
+/// Users that may run the verifier: root, the user of the server, and a configured one.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Trusted {
-    own: u32,
-    named: Option<u32>,
+pub(crate) struct TrustedUsers {
+    server_uid: u32,
+    configured_uid: Option<u32>,
 }
 
-impl Trusted {
-    pub(crate) fn new(named: Option<u32>) -> Self {
-        Self { own: rustix::process::geteuid().as_raw(), named }
+impl TrustedUsers {
+    pub(crate) fn new(configured_uid: Option<u32>) -> Self {
+        Self { server_uid: rustix::process::geteuid().as_raw(), configured_uid }
     }
 
     fn includes(&self, uid: u32) -> bool {
-        uid == 0 || uid == self.own || self.named == Some(uid)
+        uid == 0 || uid == self.server_uid || self.configured_uid == Some(uid)
     }
 }
 
-/// A connection to a trusted verifier. Each call waits for what remains until the deadline, so that one byte a second
-/// extends nothing.
+/// A connection to a trusted verifier. Each call waits only until the deadline, so a peer that sends one
+/// byte per second cannot extend it.
 #[derive(Debug)]
 pub(crate) struct Connection {
     socket: OwnedFd,
@@ -68,36 +69,41 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects, and sends nothing before it knows that the process listening at `path` is trusted.
-    pub(crate) fn open(path: &Path, trusted: Trusted, deadline: Deadline) -> Result<Self, Failure> {
+    /// Connects to `path` and checks that the listening process is trusted before any data is sent.
+    pub(crate) fn open(
+        path: &Path,
+        trusted: TrustedUsers,
+        deadline: Deadline,
+    ) -> Result<Self, Failure> {
         let shown = path.display();
         let unreachable = |error: io::Error| {
             let class = if timed_out(&error) { Class::TimedOut } else { Class::Unavailable };
             Failure::new(
                 class,
-                format!("can't connect to the verifier at {shown}: {}", explained(&error)),
+                format!("cannot connect to the verifier at {shown}: {}", explained(&error)),
             )
         };
-        let connection = Self::dial(path, deadline).map_err(unreachable)?;
+        let connection = Self::connect(path, deadline).map_err(unreachable)?;
         let uid = peer_uid(connection.socket.as_fd()).map_err(unreachable)?;
         if !trusted.includes(uid) {
             let detail = format!(
-                "user {uid} listens at {shown}: a verifier has to run as root, as user {} or as verifier_user says",
-                trusted.own
+                "cannot trust the process at {shown}: it runs as user {uid}; run the verifier as root or \
+                 as user {}, or set verifier_user",
+                trusted.server_uid
             );
             return Err(Failure::new(Class::UntrustedPeer, detail));
         }
         Ok(connection)
     }
 
-    fn dial(path: &Path, deadline: Deadline) -> io::Result<Self> {
+    fn connect(path: &Path, deadline: Deadline) -> io::Result<Self> {
         let address = SocketAddrUnix::new(path)?;
         let socket =
             socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         loop {
-            // connect(2) waits while the listener's queue is full, for as long as a send may take: socket(7).
+            // connect(2) waits while the listener's queue is full, up to the send timeout: socket(7).
             set_socket_timeout(&socket, Timeout::Send, Some(deadline.remaining()?))?;
-            match connect(&socket, &address) {
+            match rustix::net::connect(&socket, &address) {
                 Ok(()) => return Ok(Self { socket, deadline }),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
@@ -118,7 +124,7 @@ impl Read for Connection {
 impl Write for Connection {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         set_socket_timeout(&self.socket, Timeout::Send, Some(self.deadline.remaining()?))?;
-        // A server that does not ignore SIGPIPE must not die of a verifier that hangs up.
+        // A server that does not ignore SIGPIPE must survive a verifier that closes the connection.
         send(&self.socket, bytes, SendFlags::NOSIGNAL).map_err(|error| self.late(error))
     }
 
@@ -128,7 +134,7 @@ impl Write for Connection {
 }
 
 impl Connection {
-    /// EAGAIN is what a socket says when its time is up.
+    /// Converts EAGAIN, which a socket returns after its timeout.
     fn late(&self, error: Errno) -> io::Error {
         if error == Errno::AGAIN {
             io::Error::new(io::ErrorKind::TimedOut, self.deadline.passed())
@@ -138,8 +144,9 @@ impl Connection {
     }
 }
 
-/// The user of the process that listens at the other end: as it was when that process called listen(2). (rustix's `UCred`
-/// can't hold the pid 0, which a process of another pid namespace has here: a verifier outside the server's container.)
+/// Returns the user of the listening process at the time of its listen(2). (rustix's `UCred` cannot
+/// represent the pid 0 of a process in another pid namespace, such as a verifier outside the server's
+/// container.)
 fn peer_uid(socket: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(getsockopt(&socket, PeerCredentials)?.uid())
 }
@@ -148,15 +155,18 @@ fn timed_out(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
 }
 
-/// The error, and for those that an operator meets what to look at.
+/// Describes an error, with the remedy for common ones.
 fn explained(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::NotFound => "there is no such socket: is the verifier running?".to_owned(),
-        io::ErrorKind::ConnectionRefused => "nobody listens there: is the verifier running?".to_owned(),
-        io::ErrorKind::PermissionDenied => {
-            "permission denied: the server's user needs w on the socket and x on the directories above it".to_owned()
+        io::ErrorKind::NotFound => "socket not found; start the verifier".to_owned(),
+        io::ErrorKind::ConnectionRefused => {
+            "no process listens on the socket; start the verifier".to_owned()
         }
-        _ if timed_out(error) => "it did not accept the connection in time".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            "permission denied; the server's user needs w on the socket and x on its directories"
+                .to_owned()
+        }
+        _ if timed_out(error) => "the verifier did not accept the connection in time".to_owned(),
         _ => error.to_string(),
     }
 }

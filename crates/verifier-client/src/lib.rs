@@ -1,7 +1,8 @@
-//! How a module inside a database server reaches its verifier: what an operator sets, the way to the process that listens,
-//! and one question about one login.
+//! Client of the verifier for modules that run inside a database server: settings, the connection to
+//! the verifier's socket, and the verification of one login.
 //!
-//! Everything here blocks, and starts no thread: a module is a guest in the server's own threads or processes.
+//! All calls block and start no threads, because a module runs in the threads or processes of the
+//! server.
 
 #![cfg(target_os = "linux")]
 

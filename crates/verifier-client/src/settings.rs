@@ -1,4 +1,4 @@
-//! What an operator sets: where the verifier is, and for which instance it is asked.
+//! Settings of a module: sockets of the verifier, instance, timeout, and trusted user.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,26 +10,26 @@ use nix::unistd::User;
 
 use crate::verifier::Verifier;
 
-/// How long the verifier may take where the settings do not say.
+/// Default timeout of the verifier.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The most that it may be given: PostgreSQL's own `authentication_timeout`, by default.
+/// Maximum timeout: the default of PostgreSQL's `authentication_timeout`.
 const MAX_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The longest path of a Unix socket that leaves room for the final NUL: unix(7).
+/// Maximum length of the path of a Unix socket, without the final NUL: unix(7).
 const MAX_SOCKET_PATH: usize = 107;
 
-/// The most sockets: each may be waited for.
+/// Maximum number of sockets, because each may be waited for.
 const MAX_SOCKETS: usize = 4;
 
-/// Where the verifier is, and what it is asked about.
+/// Settings of the verifier client.
 ///
 /// | name | value | |
 /// |---|---|---|
-/// | `socket` | an absolute path, or up to four with commas between | where the verifier listens; the next is asked where one does not answer |
+/// | `socket` | an absolute path, or up to four separated by commas | sockets of the verifier; the next one is used if one is unavailable |
 /// | `instance` | a name | the instance that this server is |
-/// | `timeout` | `1ms` to `60s`, else 5 s | the bound of connecting, asking and being answered, together |
-/// | `verifier_user` | a system user's name | whom to trust as the verifier, beside root and the server's own user |
+/// | `timeout` | `1ms` to `60s`, default `5s` | maximum duration of connection, request and response together |
+/// | `verifier_user` | a system user's name | user that may run the verifier, in addition to root and the server's user |
 /// | `verifier_uid` | its number | the same |
 #[derive(Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -39,37 +39,38 @@ pub struct Settings {
     verifier: Option<Account>,
 }
 
-/// A system user, as the settings name it.
+/// A system user in the settings.
 #[derive(Debug, PartialEq, Eq)]
 enum Account {
     Uid(u32),
     Name(String),
 }
 
-/// What is wrong with one setting. Each module spells settings in its own way, so the parts are told apart.
+/// An error in one setting. Each module formats it in the syntax of its own settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingError {
-    /// The setting's name, as in the table at [`Settings`], or what was given for one.
+    /// Name of the setting: one of the table at [`Settings`], or an unknown one.
     pub name: String,
-    /// Its value; none where the setting is missing.
+    /// Value of the setting; `None` if it is missing.
     pub value: Option<String>,
-    /// What to do about it.
+    /// The problem.
     pub reason: String,
 }
 
-/// In the spelling of an argument: `"timeout=5": a time from 1ms to 60s is needed, such as 5s`.
+/// Formats the error with the setting as an argument: `"timeout=5": must be from 1ms to 60s, such as
+/// 5s`.
 impl fmt::Display for SettingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, value, reason } = self;
         match value {
             Some(value) => write!(f, "{:?}: {reason}", format!("{name}={value}")),
-            None => write!(f, "{name}=… {reason}"),
+            None => write!(f, "{name}=…: {reason}"),
         }
     }
 }
 
 #[derive(Default)]
-struct Given {
+struct ParsedSettings {
     sockets: Option<Vec<PathBuf>>,
     instance: Option<InstanceId>,
     timeout: Option<Duration>,
@@ -77,42 +78,42 @@ struct Given {
 }
 
 impl Settings {
-    /// Reads names and values.
+    /// Parses names and values.
     ///
     /// # Errors
-    /// All that is wrong with them, at once.
+    /// All errors of the settings.
     pub fn parse(pairs: &[(&str, &str)]) -> Result<Self, Vec<SettingError>> {
-        let mut given = Given::default();
-        let mut mistakes = Vec::new();
+        let mut parsed = ParsedSettings::default();
+        let mut errors = Vec::new();
         for (name, value) in pairs {
-            if let Err(reason) = given.take(name, value) {
-                mistakes.push(SettingError {
+            if let Err(reason) = parsed.set(name, value) {
+                errors.push(SettingError {
                     name: (*name).to_owned(),
                     value: Some((*value).to_owned()),
                     reason,
                 });
             }
         }
-        // A value that was given and is wrong is not missing as well.
+        // A setting with an invalid value is not reported as missing too.
         for (name, missing) in
-            [("socket", given.sockets.is_none()), ("instance", given.instance.is_none())]
+            [("socket", parsed.sockets.is_none()), ("instance", parsed.instance.is_none())]
         {
-            if missing && !pairs.iter().any(|(given, _)| *given == name) {
-                mistakes.push(SettingError {
+            if missing && !pairs.iter().any(|(parsed, _)| *parsed == name) {
+                errors.push(SettingError {
                     name: name.to_owned(),
                     value: None,
-                    reason: "is missing".to_owned(),
+                    reason: "missing".to_owned(),
                 });
             }
         }
-        match (given.sockets, given.instance) {
-            (Some(sockets), Some(instance)) if mistakes.is_empty() => Ok(Self {
+        match (parsed.sockets, parsed.instance) {
+            (Some(sockets), Some(instance)) if errors.is_empty() => Ok(Self {
                 sockets,
                 instance,
-                timeout: given.timeout.unwrap_or(DEFAULT_TIMEOUT),
-                verifier: given.verifier,
+                timeout: parsed.timeout.unwrap_or(DEFAULT_TIMEOUT),
+                verifier: parsed.verifier,
             }),
-            _ => Err(mistakes),
+            _ => Err(errors),
         }
     }
 
@@ -122,36 +123,36 @@ impl Settings {
         &self.instance
     }
 
-    /// The verifier that these settings mean. Only `verifier_user` needs the system's user database for it: where that is
-    /// remote (LDAP, SSSD), the look-up takes as long as its own configuration lets it, because no deadline reaches into
-    /// it. So a module that lives as long as its server calls this when it is loaded, not in a login, and one that is called
-    /// for each login looks up one name, no more; `verifier_uid` spares that too.
+    /// Returns the configured verifier. Only `verifier_user` requires a lookup in the system's user
+    /// database. If that is remote (LDAP, SSSD), the lookup has its own timeouts and no deadline
+    /// applies to it. The MySQL plugin therefore calls this once when it is loaded; the PAM module
+    /// looks up one name per login, which `verifier_uid` avoids.
     ///
     /// # Errors
-    /// [`Class::Configuration`] where there is no such user.
+    /// [`Class::Configuration`] if the user is not found.
     pub fn verifier(self) -> Result<Verifier, Failure> {
-        let named = match self.verifier {
+        let configured_uid = match self.verifier {
             None => None,
             Some(Account::Uid(uid)) => Some(uid),
             Some(Account::Name(name)) => Some(uid_of(&name)?),
         };
-        Ok(Verifier::new(self.sockets, self.instance, self.timeout, named))
+        Ok(Verifier::new(self.sockets, self.instance, self.timeout, configured_uid))
     }
 }
 
 fn uid_of(name: &str) -> Result<u32, Failure> {
-    let refused = |why: String| Err(Failure::new(Class::Configuration, why));
+    let fail = |detail: String| Err(Failure::new(Class::Configuration, detail));
     match User::from_name(name) {
         Ok(Some(user)) => Ok(user.uid.as_raw()),
-        Ok(None) => refused(format!("there is no user {name:?}, whom the verifier is to run as")),
-        Err(error) => refused(format!(
-            "the verifier's user {name:?} can't be looked up ({error}): give its number in place of its name"
+        Ok(None) => fail(format!("cannot look up the user {name:?} of verifier_user: not found")),
+        Err(error) => fail(format!(
+            "cannot look up the user {name:?} of verifier_user: {error}; set verifier_uid instead"
         )),
     }
 }
 
-impl Given {
-    fn take(&mut self, name: &str, value: &str) -> Result<(), String> {
+impl ParsedSettings {
+    fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         match name {
             "socket" => once(&mut self.sockets, sockets(value)),
             "instance" => {
@@ -160,7 +161,7 @@ impl Given {
             "timeout" => once(&mut self.timeout, timeout(value)),
             "verifier_uid" => once(&mut self.verifier, uid(value).map(Account::Uid)),
             "verifier_user" => once(&mut self.verifier, user(value).map(Account::Name)),
-            _ => Err("there is no such setting".to_owned()),
+            _ => Err("unknown setting".to_owned()),
         }
     }
 }
@@ -168,14 +169,14 @@ impl Given {
 fn once<T>(slot: &mut Option<T>, value: Result<T, String>) -> Result<(), String> {
     match slot.replace(value?) {
         None => Ok(()),
-        Some(_) => Err("it is given already".to_owned()),
+        Some(_) => Err("duplicate setting".to_owned()),
     }
 }
 
 fn sockets(value: &str) -> Result<Vec<PathBuf>, String> {
     let sockets: Vec<PathBuf> = value.split(',').map(socket).collect::<Result<_, _>>()?;
     if sockets.len() > MAX_SOCKETS {
-        Err(format!("there are more than {MAX_SOCKETS}"))
+        Err(format!("more than {MAX_SOCKETS} sockets"))
     } else {
         Ok(sockets)
     }
@@ -189,7 +190,7 @@ fn socket(value: &str) -> Result<PathBuf, String> {
         return Err("the path is not UTF-8".to_owned());
     }
     if value.len() > MAX_SOCKET_PATH {
-        return Err(format!("a socket's path has at most {MAX_SOCKET_PATH} bytes"));
+        return Err(format!("the path is longer than {MAX_SOCKET_PATH} bytes"));
     }
     Ok(value.into())
 }
@@ -203,15 +204,13 @@ fn timeout(value: &str) -> Result<Duration, String> {
         (None, None) => None,
     };
     let bounded = duration.filter(|duration| !duration.is_zero() && *duration <= MAX_TIMEOUT);
-    bounded.ok_or_else(|| {
-        format!("a time from 1ms to {}s is needed, such as 5s", MAX_TIMEOUT.as_secs())
-    })
+    bounded.ok_or_else(|| format!("must be from 1ms to {}s, such as 5s", MAX_TIMEOUT.as_secs()))
 }
 
-/// The greatest number is the system's word for "no user".
+/// Parses a uid. The maximum value means "no user" to the system.
 fn uid(value: &str) -> Result<u32, String> {
     let uid = value.parse().ok().filter(|uid| *uid != u32::MAX);
-    uid.ok_or_else(|| "a user's number is needed, not a name".to_owned())
+    uid.ok_or_else(|| "must be the number of a user, not a name".to_owned())
 }
 
 fn user(value: &str) -> Result<String, String> {

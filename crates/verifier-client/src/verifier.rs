@@ -1,4 +1,4 @@
-//! One question about one login.
+//! Verification of one login.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,15 +9,15 @@ use countersign_core::verifier_protocol::{Nonce, VerifyRequest, round_trip};
 use rustix::rand::{GetRandomFlags, getrandom};
 use zeroize::Zeroizing;
 
-use crate::connection::{Connection, Deadline, Trusted};
+use crate::connection::{Connection, Deadline, TrustedUsers};
 
-/// The verifier that the settings mean. Nothing of it is open between two questions.
+/// A configured verifier. It keeps no connection open between two logins.
 #[derive(Debug)]
 pub struct Verifier {
     sockets: Vec<PathBuf>,
     instance: InstanceId,
     timeout: Duration,
-    named: Option<u32>,
+    configured_uid: Option<u32>,
 }
 
 impl Verifier {
@@ -25,21 +25,22 @@ impl Verifier {
         sockets: Vec<PathBuf>,
         instance: InstanceId,
         timeout: Duration,
-        named: Option<u32>,
+        configured_uid: Option<u32>,
     ) -> Self {
-        Self { sockets, instance, timeout, named }
+        Self { sockets, instance, timeout, configured_uid }
     }
 
-    /// The instance that it is asked about.
+    /// The instance that logins are verified for.
     #[must_use]
     pub const fn instance(&self) -> &InstanceId {
         &self.instance
     }
 
-    /// May `user` log in? The timeout starts here: how long the client took to send its token is the server's to bound.
+    /// Verifies a login of `user`. The timeout starts here; the server bounds the time that the client
+    /// takes to send its token.
     ///
     /// # Errors
-    /// The class that the verifier denies with, or why it gave no answer that counts.
+    /// The class of the verifier's denial, or of the failure to get a valid response.
     pub fn verify(
         &self,
         engine: Engine,
@@ -49,31 +50,33 @@ impl Verifier {
         tls: Option<bool>,
     ) -> Result<(), Failure> {
         let deadline = Deadline::after(self.timeout);
-        let mut question = VerifyRequest::new(nonce()?, engine, self.instance.clone(), user, token);
-        question.client = client;
-        question.tls = tls;
-        let mut unanswered = Failure::new(Class::Configuration, "no socket is set");
+        let mut request = VerifyRequest::new(nonce()?, engine, self.instance.clone(), user, token);
+        request.client = client;
+        request.tls = tls;
+        let mut unavailable = Failure::new(Class::Configuration, "no socket is configured");
         for socket in &self.sockets {
-            let asked = Connection::open(socket, Trusted::new(self.named), deadline)
-                .and_then(|mut connection| round_trip(&mut connection, &question));
-            match asked {
-                // It is not there, or was killed while it was asked: another that shares its store says the same.
-                Err(failure) if failure.class == Class::Unavailable => unanswered = failure,
-                answered => return answered,
+            let result = Connection::open(socket, TrustedUsers::new(self.configured_uid), deadline)
+                .and_then(|mut connection| round_trip(&mut connection, &request));
+            match result {
+                // Another verifier over the same store gives the same response.
+                Err(failure) if failure.class == Class::Unavailable => unavailable = failure,
+                verified => return verified,
             }
         }
-        Err(unanswered)
+        Err(unavailable)
     }
 }
 
 fn nonce() -> Result<Nonce, Failure> {
     let mut bytes = [0; 16];
-    // Up to 256 bytes come whole or not at all: getrandom(2).
+    // Up to 256 bytes are returned completely or not at all: getrandom(2).
     match getrandom(&mut bytes, GetRandomFlags::empty()) {
         Ok(16) => Ok(Nonce(bytes)),
-        Ok(_) => Err(Failure::new(Class::Internal, "the system gave too few random bytes")),
+        Ok(_) => {
+            Err(Failure::new(Class::Internal, "cannot read 16 random bytes: too few returned"))
+        }
         Err(error) => {
-            Err(Failure::new(Class::Internal, format!("the system gave no random bytes: {error}")))
+            Err(Failure::new(Class::Internal, format!("cannot read 16 random bytes: {error}")))
         }
     }
 }

@@ -14,31 +14,31 @@ use countersign_core::verifier_protocol::{
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
 use tempfile::TempDir;
 
-use super::{Connection, Deadline, Trusted};
+use super::{Connection, Deadline, TrustedUsers};
 
-/// The number of `nobody` on Debian: any but root's would do.
+/// The uid of the operating system's user `nobody` on Debian; any uid but root's would do.
 const NOBODY: u32 = 65_534;
 
 const NONCE: Nonce = Nonce([7; 16]);
 
-/// What the tests of lateness give the verifier, and the most that the whole may then take on a busy machine.
+/// Timeout in the tests of late responses, and the maximum duration of a test on a busy machine.
 const SHORT: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_secs(3);
 
-struct Place(TempDir);
+struct SocketDir(TempDir);
 
-impl Place {
+impl SocketDir {
     fn new() -> Self {
-        let place = tempfile::tempdir().unwrap();
-        std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
-        Self(place)
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        Self(dir)
     }
 
     fn socket(&self) -> PathBuf {
         self.0.path().join("verifier.sock")
     }
 
-    /// A verifier that takes one connection.
+    /// Starts a verifier that accepts one connection.
     fn verifier(&self, serve: impl FnOnce(UnixStream) + Send + 'static) -> JoinHandle<()> {
         let listener = UnixListener::bind(self.socket()).unwrap();
         thread::spawn(move || serve(listener.accept().unwrap().0))
@@ -49,31 +49,36 @@ fn own() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-fn asked_as(path: &Path, trusted: Trusted, token: &str, within: Duration) -> Result<(), Failure> {
+fn verify_as(
+    path: &Path,
+    trusted: TrustedUsers,
+    token: &str,
+    within: Duration,
+) -> Result<(), Failure> {
     let user = "jane".parse().unwrap();
-    let question = VerifyRequest::new(
+    let request = VerifyRequest::new(
         NONCE,
         Engine::Postgres,
         "orders".parse().unwrap(),
         user,
         token.to_owned().into(),
     );
-    round_trip(&mut Connection::open(path, trusted, Deadline::after(within))?, &question)
+    round_trip(&mut Connection::open(path, trusted, Deadline::after(within))?, &request)
 }
 
-fn asked(path: &Path, within: Duration) -> Result<(), Failure> {
-    asked_as(path, Trusted::new(None), "a-token", within)
+fn verify(path: &Path, within: Duration) -> Result<(), Failure> {
+    verify_as(path, TrustedUsers::new(None), "a-token", within)
 }
 
-/// The class of a refusal that has to come in time.
-fn late(ask: impl FnOnce() -> Result<(), Failure>) -> Failure {
+/// Returns a failure and checks that it occurs in time.
+fn fails_in_time(verify: impl FnOnce() -> Result<(), Failure>) -> Failure {
     let start = Instant::now();
-    let failure = ask().unwrap_err();
+    let failure = verify().unwrap_err();
     assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
     failure
 }
 
-fn read_question(stream: &mut UnixStream) {
+fn read_request(stream: &mut UnixStream) {
     let mut head = [0; 4];
     stream.read_exact(&mut head).unwrap();
     let mut body = vec![0; u32::from_be_bytes(head) as usize];
@@ -86,52 +91,53 @@ fn allow() -> Vec<u8> {
 }
 
 #[test]
-fn a_verifier_that_allows_lets_in() {
-    let place = Place::new();
-    let verifier = place.verifier(|mut stream| {
-        read_question(&mut stream);
+fn a_response_that_allows_is_accepted() {
+    let dir = SocketDir::new();
+    let verifier = dir.verifier(|mut stream| {
+        read_request(&mut stream);
         stream.write_all(&allow()).unwrap();
     });
-    asked(&place.socket(), PATIENCE).unwrap();
+    verify(&dir.socket(), PATIENCE).unwrap();
     verifier.join().unwrap();
 }
 
 #[test]
-fn the_longest_token_gets_through() {
-    let place = Place::new();
-    let verifier = place.verifier(|mut stream| {
-        read_question(&mut stream);
+fn the_longest_token_is_sent() {
+    let dir = SocketDir::new();
+    let verifier = dir.verifier(|mut stream| {
+        read_request(&mut stream);
         stream.write_all(&allow()).unwrap();
     });
-    asked_as(&place.socket(), Trusted::new(None), &"\u{1}".repeat(MAX_TOKEN), PATIENCE).unwrap();
+    verify_as(&dir.socket(), TrustedUsers::new(None), &"\u{1}".repeat(MAX_TOKEN), PATIENCE)
+        .unwrap();
     verifier.join().unwrap();
 }
 
 #[test]
-fn a_verifier_that_hangs_costs_no_more_than_the_timeout() {
-    let place = Place::new();
-    let verifier = place.verifier(|mut stream| {
-        // Nothing more than the end of the question comes, when the module gives up.
+fn the_timeout_bounds_a_verifier_that_does_not_respond() {
+    let dir = SocketDir::new();
+    let verifier = dir.verifier(|mut stream| {
+        // After the request, the module sends nothing and closes the connection at its timeout.
         stream.read_to_end(&mut Vec::new()).unwrap();
     });
-    let failure = late(|| asked(&place.socket(), SHORT));
+    let failure = fails_in_time(|| verify(&dir.socket(), SHORT));
     assert_eq!(failure.class, Class::TimedOut);
     assert!(failure.detail.contains("300 ms"), "{failure}");
     verifier.join().unwrap();
 }
 
 #[test]
-fn a_verifier_that_reads_nothing_costs_no_more_than_the_timeout() {
-    let place = Place::new();
+fn the_timeout_bounds_a_verifier_that_does_not_read() {
+    let dir = SocketDir::new();
     let (done, wait) = std::sync::mpsc::channel::<()>();
-    let verifier = place.verifier(move |stream| {
+    let verifier = dir.verifier(move |stream| {
         let _ = wait.recv();
         drop(stream);
     });
-    // Escaped, it is longer than what the sockets buffer between them.
+    // Escaped, it is longer than the buffers of the sockets.
     let token = "\u{1}".repeat(MAX_TOKEN);
     assert_eq!(
-        late(|| asked_as(&place.socket(), Trusted::new(None), &token, SHORT)).class,
+        fails_in_time(|| verify_as(&dir.socket(), TrustedUsers::new(None), &token, SHORT)).class,
         Class::TimedOut
     );
     drop(done);
@@ -139,10 +145,10 @@ fn a_verifier_that_reads_nothing_costs_no_more_than_the_timeout() {
 }
 
 #[test]
-fn bytes_that_dribble_in_extend_nothing() {
-    let place = Place::new();
-    let verifier = place.verifier(|mut stream| {
-        read_question(&mut stream);
+fn a_slow_response_does_not_extend_the_timeout() {
+    let dir = SocketDir::new();
+    let verifier = dir.verifier(|mut stream| {
+        read_request(&mut stream);
         for byte in allow() {
             if stream.write_all(&[byte]).is_err() {
                 return;
@@ -150,27 +156,27 @@ fn bytes_that_dribble_in_extend_nothing() {
             thread::sleep(SHORT / 6);
         }
     });
-    assert_eq!(late(|| asked(&place.socket(), SHORT)).class, Class::TimedOut);
+    assert_eq!(fails_in_time(|| verify(&dir.socket(), SHORT)).class, Class::TimedOut);
     verifier.join().unwrap();
 }
 
 #[test]
-fn a_full_queue_costs_no_more_than_the_timeout() {
-    let place = Place::new();
+fn the_timeout_bounds_a_full_queue() {
+    let dir = SocketDir::new();
     let listener = socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
-    bind(&listener, &SocketAddrUnix::new(place.socket()).unwrap()).unwrap();
+    bind(&listener, &SocketAddrUnix::new(dir.socket()).unwrap()).unwrap();
     listen(&listener, 0).unwrap();
-    // A queue of length 0 takes one; nobody accepts it.
-    let _first = UnixStream::connect(place.socket()).unwrap();
-    let failure = late(|| asked(&place.socket(), SHORT));
+    // A queue of length 0 holds one connection, which is never accepted.
+    let _first = UnixStream::connect(dir.socket()).unwrap();
+    let failure = fails_in_time(|| verify(&dir.socket(), SHORT));
     assert_eq!(failure.class, Class::TimedOut);
     assert!(failure.detail.contains("did not accept"), "{failure}");
 }
 
 #[test]
-fn garbage_and_half_answers_are_no_answer() {
+fn malformed_and_partial_responses_are_errors() {
     let whole = allow();
-    let answers: [(&[u8], Class); 6] = [
+    let responses: [(&[u8], Class); 6] = [
         (b"", Class::Unavailable),
         (b"HTTP/1.1 200 OK\r\n\r\n", Class::Protocol),
         (&[0, 0, 0, 2, b'{', b'}'], Class::Protocol),
@@ -178,113 +184,119 @@ fn garbage_and_half_answers_are_no_answer() {
         (&[255; 64], Class::Protocol),
         (&whole[..whole.len() - 1], Class::Unavailable),
     ];
-    for (answer, class) in answers {
-        let place = Place::new();
-        let bytes = answer.to_vec();
-        let verifier = place.verifier(move |mut stream| {
-            read_question(&mut stream);
+    for (response, class) in responses {
+        let dir = SocketDir::new();
+        let bytes = response.to_vec();
+        let verifier = dir.verifier(move |mut stream| {
+            read_request(&mut stream);
             stream.write_all(&bytes).unwrap();
         });
-        assert_eq!(late(|| asked(&place.socket(), PATIENCE)).class, class, "{answer:?}");
+        assert_eq!(fails_in_time(|| verify(&dir.socket(), PATIENCE)).class, class, "{response:?}");
         verifier.join().unwrap();
     }
 }
 
 #[test]
-fn a_verifier_that_hangs_up_is_an_error() {
-    let place = Place::new();
-    let verifier = place.verifier(drop);
-    // Longer than the sockets buffer, so that the module still writes when the other end is gone.
+fn a_closed_connection_is_an_error() {
+    let dir = SocketDir::new();
+    let verifier = dir.verifier(drop);
+    // Longer than the buffers of the sockets, so that the module still writes after the close.
     let token = "\u{1}".repeat(MAX_TOKEN);
     assert_eq!(
-        late(|| asked_as(&place.socket(), Trusted::new(None), &token, PATIENCE)).class,
+        fails_in_time(|| verify_as(&dir.socket(), TrustedUsers::new(None), &token, PATIENCE)).class,
         Class::Unavailable
     );
     verifier.join().unwrap();
 }
 
 #[test]
-fn no_socket_nobody_listening_and_no_access_say_what_to_look_at() {
-    let place = Place::new();
-    let missing = asked(&place.socket(), PATIENCE).unwrap_err();
+fn a_missing_a_stale_and_an_inaccessible_socket_have_remedies() {
+    let dir = SocketDir::new();
+    let missing = verify(&dir.socket(), PATIENCE).unwrap_err();
     assert_eq!(missing.class, Class::Unavailable);
-    assert!(missing.detail.contains("no such socket"), "{missing}");
-    drop(UnixListener::bind(place.socket()).unwrap());
-    let stale = asked(&place.socket(), PATIENCE).unwrap_err();
+    assert!(missing.detail.contains("socket not found"), "{missing}");
+    drop(UnixListener::bind(dir.socket()).unwrap());
+    let stale = verify(&dir.socket(), PATIENCE).unwrap_err();
     assert_eq!(stale.class, Class::Unavailable);
-    assert!(stale.detail.contains("nobody listens"), "{stale}");
-    std::fs::remove_file(place.socket()).unwrap();
-    let _listener = UnixListener::bind(place.socket()).unwrap();
-    std::fs::set_permissions(place.socket(), std::fs::Permissions::from_mode(0o000)).unwrap();
-    let path = place.socket();
-    let barred = thread::spawn(move || {
-        become_nobody();
-        asked(&path, PATIENCE).unwrap_err()
+    assert!(stale.detail.contains("no process listens"), "{stale}");
+    std::fs::remove_file(dir.socket()).unwrap();
+    let _listener = UnixListener::bind(dir.socket()).unwrap();
+    std::fs::set_permissions(dir.socket(), std::fs::Permissions::from_mode(0o000)).unwrap();
+    let path = dir.socket();
+    let denied = thread::spawn(move || {
+        switch_to_nobody();
+        verify(&path, PATIENCE).unwrap_err()
     });
-    let barred = barred.join().unwrap();
-    assert_eq!(barred.class, Class::Unavailable);
-    assert!(barred.detail.contains("needs w on the socket"), "{barred}");
+    let denied = denied.join().unwrap();
+    assert_eq!(denied.class, Class::Unavailable);
+    assert!(denied.detail.contains("needs w on the socket"), "{denied}");
 }
 
-/// Another user's process listens, and sees not one byte. As root that user is `nobody`; otherwise it is this one, and
-/// whoever asks is taken for another.
+/// A process of another user listens and receives no data. As root, that user is the operating system's
+/// user `nobody`; otherwise it is the test's own user, which is not trusted then.
 #[test]
-fn a_socket_of_another_user_is_told_nothing() {
-    let place = Place::new();
+fn a_socket_of_another_user_receives_no_data() {
+    let dir = SocketDir::new();
     let (other, trusted) = match own() {
-        0 => (NOBODY, Trusted { own: 0, named: None }),
-        uid => (uid, Trusted { own: uid + 1, named: Some(uid + 2) }),
+        0 => (NOBODY, TrustedUsers { server_uid: 0, configured_uid: None }),
+        uid => (uid, TrustedUsers { server_uid: uid + 1, configured_uid: Some(uid + 2) }),
     };
-    let (path, (listens, ready)) = (place.socket(), std::sync::mpsc::channel());
+    let (path, (listens, ready)) = (dir.socket(), std::sync::mpsc::channel());
     let impostor = thread::spawn(move || {
-        become_nobody();
+        switch_to_nobody();
         let listener = UnixListener::bind(&path).unwrap();
         listens.send(()).unwrap();
         let mut seen = Vec::new();
         listener.accept().unwrap().0.read_to_end(&mut seen).unwrap();
         let mut stream = listener.accept().unwrap().0;
-        read_question(&mut stream);
+        read_request(&mut stream);
         stream.write_all(&allow()).unwrap();
         seen
     });
     ready.recv().unwrap();
-    let failure = asked_as(&place.socket(), trusted, "a-token", PATIENCE).unwrap_err();
+    let failure = verify_as(&dir.socket(), trusted, "a-token", PATIENCE).unwrap_err();
     assert_eq!(failure.class, Class::UntrustedPeer);
-    assert!(failure.detail.contains(&format!("user {other} listens")), "{failure}");
-    // Named in the settings, the same process is the verifier.
-    asked_as(&place.socket(), Trusted { named: Some(other), ..trusted }, "a-token", PATIENCE)
-        .unwrap();
+    assert!(failure.detail.contains(&format!("runs as user {other}")), "{failure}");
+    // The same process is trusted if the settings name its user.
+    verify_as(
+        &dir.socket(),
+        TrustedUsers { configured_uid: Some(other), ..trusted },
+        "a-token",
+        PATIENCE,
+    )
+    .unwrap();
     assert_eq!(impostor.join().unwrap(), b"");
 }
 
 #[test]
-fn root_the_own_user_and_the_named_one_are_trusted() {
-    let trusted = Trusted { own: 70, named: Some(998) };
+fn root_the_servers_user_and_the_configured_user_are_trusted() {
+    let trusted = TrustedUsers { server_uid: 70, configured_uid: Some(998) };
     assert!([0, 70, 998].into_iter().all(|uid| trusted.includes(uid)));
     assert!(!trusted.includes(71));
-    assert!(!Trusted { own: 70, named: None }.includes(998));
+    assert!(!TrustedUsers { server_uid: 70, configured_uid: None }.includes(998));
 }
 
-/// Where this is root, the calling thread alone goes on as `nobody`: the system call is about one thread.
-fn become_nobody() {
+/// As root, switches only the calling thread to the system user `nobody`: the system call affects one
+/// thread.
+fn switch_to_nobody() {
     if own() == 0 {
         let nobody = rustix::process::Uid::from_raw(NOBODY);
         rustix::thread::set_thread_res_uid(nobody, nobody, nobody).unwrap();
     }
 }
 
-/// A directory is made anew for each test, so a socket that a test changed hands of never stays.
+/// Each test has its own directory, so a socket whose owner was changed does not remain.
 #[test]
 fn the_socket_may_belong_to_another_user_than_the_process() {
     if own() != 0 {
         return;
     }
-    let place = Place::new();
-    let verifier = place.verifier(|mut stream| {
-        read_question(&mut stream);
+    let dir = SocketDir::new();
+    let verifier = dir.verifier(|mut stream| {
+        read_request(&mut stream);
         stream.write_all(&allow()).unwrap();
     });
-    chown(place.socket(), Some(NOBODY), Some(NOBODY)).unwrap();
-    asked(&place.socket(), PATIENCE).unwrap();
+    chown(dir.socket(), Some(NOBODY), Some(NOBODY)).unwrap();
+    verify(&dir.socket(), PATIENCE).unwrap();
     verifier.join().unwrap();
 }

@@ -8,13 +8,12 @@ use super::{Account, SettingError, Settings};
 fn parse(line: &str) -> Result<Settings, String> {
     let pairs: Vec<(&str, &str)> =
         line.split_whitespace().map(|word| word.split_once('=').unwrap()).collect();
-    Settings::parse(&pairs).map_err(|mistakes| {
-        mistakes.iter().map(SettingError::to_string).collect::<Vec<_>>().join("; ")
-    })
+    Settings::parse(&pairs)
+        .map_err(|errors| errors.iter().map(SettingError::to_string).collect::<Vec<_>>().join("; "))
 }
 
 #[test]
-fn the_whole_line_is_read() {
+fn all_settings_are_parsed() {
     let least = parse("socket=/run/verifier.sock instance=orders").unwrap();
     assert_eq!(least.sockets, [Path::new("/run/verifier.sock")]);
     assert_eq!(least.instance.as_str(), "orders");
@@ -36,30 +35,30 @@ fn the_whole_line_is_read() {
 }
 
 #[test]
-fn whatever_is_unknown_malformed_missing_or_doubled_is_named() {
+fn unknown_malformed_missing_and_duplicate_settings_are_errors() {
     let long = format!("socket=/{} instance=orders", "x".repeat(107));
     for (line, named) in [
-        ("", "socket=… is missing; instance=… is missing"),
-        ("socket=/v", "instance=… is missing"),
+        ("", "socket=…: missing; instance=…: missing"),
+        ("socket=/v", "instance=…: missing"),
         (
             "socket=verifier.sock instance=orders",
             r#""socket=verifier.sock": the path is not absolute"#,
         ),
         ("socket=/v,w instance=orders", r#""socket=/v,w": the path is not absolute"#),
-        ("socket=/a,/b,/c,/d,/e instance=orders", "there are more than 4"),
+        ("socket=/a,/b,/c,/d,/e instance=orders", "more than 4 sockets"),
         ("socket=/\u{FFFD} instance=orders", "is not UTF-8"),
-        (&long, "at most 107 bytes"),
+        (&long, "longer than 107 bytes"),
         ("socket=/v instance=or_ders", r#""instance=or_ders""#),
         ("socket=/v instance=", r#""instance=""#),
-        ("socket=/v instance=orders SOCKET=/w", r#""SOCKET=/w": there is no such setting"#),
-        ("socket=/v instance=orders socket=/w", r#""socket=/w": it is given already"#),
+        ("socket=/v instance=orders SOCKET=/w", r#""SOCKET=/w": unknown setting"#),
+        ("socket=/v instance=orders socket=/w", r#""socket=/w": duplicate setting"#),
         (
             "socket=/v instance=orders verifier_uid=1 verifier_user=x",
-            r#""verifier_user=x": it is given already"#,
+            r#""verifier_user=x": duplicate setting"#,
         ),
         ("socket=/v instance=orders verifier_uid=-1", r#""verifier_uid=-1""#),
         ("socket=/v instance=orders verifier_uid=4294967295", r#""verifier_uid=4294967295""#),
-        ("socket=/v instance=orders verifier_uid=root", "a user's number is needed, not a name"),
+        ("socket=/v instance=orders verifier_uid=root", "must be the number of a user, not a name"),
         ("socket=/v instance=orders verifier_user=", "the name is empty"),
     ] {
         let detail = parse(line).unwrap_err();
@@ -85,16 +84,16 @@ fn whatever_is_unknown_malformed_missing_or_doubled_is_named() {
 }
 
 #[test]
-fn all_mistakes_are_named_at_once() {
+fn all_errors_are_reported_at_once() {
     let detail = parse("socket=v use_first_pass=1 timeout=5").unwrap_err();
-    for part in ["not absolute", "use_first_pass", "such as 5s", "instance=… is missing"] {
+    for part in ["not absolute", "use_first_pass", "such as 5s", "instance=…: missing"] {
         assert!(detail.contains(part), "{detail}");
     }
-    assert!(!detail.contains("socket=… is missing"), "{detail}");
+    assert!(!detail.contains("socket=…: missing"), "{detail}");
 }
 
 #[test]
-fn a_user_is_looked_up_once_the_settings_are_right() {
+fn verifier_user_is_looked_up_in_valid_settings() {
     let verifier =
         parse("socket=/v instance=orders verifier_user=root").unwrap().verifier().unwrap();
     assert_eq!(verifier.instance().as_str(), "orders");
