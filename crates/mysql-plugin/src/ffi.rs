@@ -1,9 +1,8 @@
-//! What of the two servers the plugin meets: the symbols that they look for, the functions that they call, and the client
-//! that they present.
+//! Interface of the servers: exported symbols, entry points, and the connection of a client.
 
 #![allow(
     unsafe_code,
-    reason = "the servers, which are C and C++, call in here and are called back"
+    reason = "the servers are written in C and C++, call these functions and are called back"
 )]
 
 mod abi;
@@ -12,4 +11,4 @@ mod entry;
 mod exports;
 mod variables;
 
-pub(crate) use connection::{Connection, Told};
+pub(crate) use connection::{Account, Connection};

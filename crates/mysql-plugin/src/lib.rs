@@ -1,5 +1,6 @@
-//! `mysql_countersign.so`: lets MariaDB and MySQL ask the verifier whether an IAM token may log in. It is the authentication
-//! plugin `AWSAuthenticationPlugin`, under the name that RDS's own has, so that AWS's statements work as they are written:
+//! `mysql_countersign.so`: authentication plugin with which MariaDB and MySQL have the verifier
+//! authenticate IAM tokens. Its name is that of RDS's plugin, `AWSAuthenticationPlugin`, so that AWS's
+//! statements work unchanged:
 //!
 //! ```text
 //! # my.cnf
@@ -12,13 +13,13 @@
 //! CREATE USER 'jane_doe' IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS';
 //! ALTER USER 'jane_doe'@'%' REQUIRE SSL;
 //! ```
-//! `awsauthenticationplugin-timeout` bounds all that passes between the plugin and the verifier (`5s`), and
-//! `awsauthenticationplugin-verifier-user` or `-verifier-uid` trusts a verifier that runs neither as root nor as the server's
-//! own user. The plugin reads them when it is loaded, and is not loaded where one is wrong: accounts that use it can't log in
-//! then.
+//! `awsauthenticationplugin-timeout` bounds the whole exchange between the plugin and the verifier
+//! (`5s`). `awsauthenticationplugin-verifier-user` or `-verifier-uid` trusts a verifier that runs neither
+//! as root nor as the server's user. The plugin reads the options when it is loaded. If one is invalid, it
+//! is not loaded, and accounts that use it cannot log in.
 //!
-//! Whatever goes wrong means no, and leaves one line in the server's error log with its class. The token stays in the
-//! plugin's own memory, which is wiped, and in what the server and its connection had of it before.
+//! Any failure denies the login and writes one line with its class to the server's error log. The copy of
+//! the token in the memory of the plugin is wiped; those of the server and its connection are not.
 
 #![cfg(target_os = "linux")]
 

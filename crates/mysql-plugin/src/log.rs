@@ -1,4 +1,4 @@
-//! Lines in the server's error log, which is the standard error of both.
+//! Lines in the error log, which is the standard error of both servers.
 
 use std::ffi::CStr;
 use std::fmt;
@@ -8,19 +8,19 @@ use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
-/// The plugin's name, to the servers and in the log.
+/// Name of the plugin for the servers and in the log.
 pub(crate) const PLUGIN: &CStr = c"AWSAuthenticationPlugin";
 
-/// As MySQL writes it: `2026-11-20T16:26:25.000000Z`.
+/// The format of MySQL: `2026-11-20T16:26:25.000000Z`.
 const TIMESTAMP: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
 
-/// How urgent a line is, as the servers write it.
+/// Level of a line, as the servers write it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Level {
-    /// Something on this side has to be put right.
+    /// A failure on the side of the server.
     Error,
-    /// The client brought what is not enough.
+    /// A denial because of the client.
     Warning,
 }
 
@@ -42,7 +42,8 @@ impl fmt::Display for Level {
     }
 }
 
-/// Writes a line, whole, so that no other thread's gets into it. Where the log takes it no longer, the line is lost.
+/// Writes a line with one call, so that lines of other threads do not interleave. A line that cannot be
+/// written is lost.
 pub(crate) fn write(level: Level, message: &str) {
     let _ = rustix::io::write(
         rustix::stdio::stderr(),
@@ -57,12 +58,12 @@ fn line(now: OffsetDateTime, level: Level, message: &str) -> String {
     format!("{timestamp} 0 [{level}] {}: {message}\n", PLUGIN.to_string_lossy())
 }
 
-/// Has a panic logged by its place alone: what it would say otherwise might quote what a client sent.
-pub(crate) fn name_panics_by_place() {
+/// Installs a panic hook that logs only the location: the message could contain data of a client.
+pub(crate) fn log_panics_by_location() {
     std::panic::set_hook(Box::new(|panic| {
-        let place =
-            panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
-        write(Level::Error, &format!("refused: internal: the plugin panicked at {place}"));
+        let location =
+            panic.location().map_or_else(|| "an unknown location".to_owned(), ToString::to_string);
+        write(Level::Error, &format!("login denied: internal: the plugin panicked at {location}"));
     }));
 }
 

@@ -298,10 +298,10 @@ fn a_refusal_is_one_line_without_the_token() {
     let log = String::from_utf8(child.stderr).unwrap();
     let lines: Vec<&str> = log.lines().collect();
     let parts = [
-        r#"[ERROR] AWSAuthenticationPlugin: not loaded: configuration: awsauthenticationplugin-timeout = "x": a time from"#,
-        r#"[Warning] AWSAuthenticationPlugin: login of "ja\nne" from "db-client" on "orders" refused: expired: "#,
-        r#"[ERROR] AWSAuthenticationPlugin: login of "jane" from "db-client" on "orders" refused: configuration: "#,
-        r#"[Warning] AWSAuthenticationPlugin: refused: an account of this plugin"#,
+        r#"[ERROR] AWSAuthenticationPlugin: not loaded: configuration: awsauthenticationplugin-timeout = "x": must be from"#,
+        r#"[Warning] AWSAuthenticationPlugin: login of "ja\nne" from "db-client" on "orders" denied: expired: "#,
+        r#"[ERROR] AWSAuthenticationPlugin: login of "jane" from "db-client" on "orders" denied: configuration: "#,
+        r#"[Warning] AWSAuthenticationPlugin: cannot use this authentication string"#,
     ];
     assert_eq!(lines.len(), parts.len(), "{log}");
     for (line, part) in lines.iter().zip(parts) {
@@ -309,7 +309,7 @@ fn a_refusal_is_one_line_without_the_token() {
     }
     assert!(
         lines[0].contains(
-            "awsauthenticationplugin-socket is missing; awsauthenticationplugin-instance is missing"
+            "awsauthenticationplugin-socket: missing; awsauthenticationplugin-instance: missing"
         ),
         "{log}"
     );

@@ -1,5 +1,5 @@
-//! The shapes that the two servers and a plugin agree on: those of `plugin.h`, `plugin_auth.h` and `plugin_auth_common.h` in
-//! MariaDB's `include/mysql` and MySQL's. Where they differ the name says whose shape it is.
+//! The plugin ABI of both servers: the types of `plugin.h`, `plugin_auth.h` and `plugin_auth_common.h` in
+//! MariaDB's and MySQL's `include/mysql`. Types that differ have the server in their name.
 
 use std::cell::UnsafeCell;
 use std::ffi::{c_char, c_int, c_uchar, c_uint, c_ulong, c_void};
@@ -8,19 +8,19 @@ use std::mem::offset_of;
 /// `MYSQL_AUTHENTICATION_PLUGIN`
 pub(crate) const AUTHENTICATION: c_int = 1 + 6;
 
-/// `PLUGIN_LICENSE_PROPRIETARY`: what the servers call every licence but GPL (1) and BSD (2).
+/// `PLUGIN_LICENSE_PROPRIETARY`: the servers' value for licences other than GPL (1) and BSD (2).
 pub(crate) const LICENSE: c_int = 0;
 
 /// `MariaDB_PLUGIN_MATURITY_STABLE`
 pub(crate) const STABLE: c_uint = 5;
 
-/// The interfaces that these shapes are of. A server takes a plugin whose major half is its own.
+/// Versions of the interfaces. A server accepts a plugin with its own major version.
 pub(crate) const MARIA_PLUGIN_INTERFACE: c_int = 0x010f;
 pub(crate) const MARIA_AUTH_INTERFACE: c_int = 0x0202;
 pub(crate) const MYSQL_PLUGIN_INTERFACE: c_int = 0x010b;
 pub(crate) const MYSQL_AUTH_INTERFACE: c_int = 0x0201;
 
-/// `CR_OK`: the login goes through. All else means that it does not.
+/// `CR_OK`: the login is allowed. Any other value denies it.
 pub(crate) const CR_OK: c_int = -1;
 /// `CR_ERROR`
 pub(crate) const CR_ERROR: c_int = 0;
@@ -28,12 +28,12 @@ pub(crate) const CR_ERROR: c_int = 0;
 /// `PASSWORD_USED_YES`
 pub(crate) const PASSWORD_USED: c_int = 1;
 
-/// Data that the server may write to, so it must lie where it can be written.
+/// Data that the server may write to, and that must therefore be in writable memory.
 #[repr(transparent)]
 pub(crate) struct Shared<T>(UnsafeCell<T>);
 
-// SAFETY: the server writes while it loads or unloads the plugin, under its own lock; the plugin reads in `init` alone, which
-// the server calls in between.
+// SAFETY: the server writes under its own lock while it loads or unloads the plugin; the plugin reads only
+// in `init`, which the server calls in between.
 unsafe impl<T> Sync for Shared<T> {}
 
 impl<T> Shared<T> {
@@ -91,9 +91,9 @@ pub(crate) struct MariaAuth {
     pub(crate) interface: c_int,
     pub(crate) client_plugin: *const c_char,
     pub(crate) authenticate: unsafe extern "C" fn(*mut Vio, *mut MariaInfo) -> c_int,
-    /// Makes a hash of a password: none here, so `USING PASSWORD('…')` and `SET PASSWORD` are refused.
+    /// Hashes a password. Not set, so the server rejects `USING PASSWORD('…')` and `SET PASSWORD`.
     pub(crate) hash_password: Option<unsafe extern "C" fn()>,
-    /// Called with what `AS` or `USING` gave, and with what a stored account has; 1 refuses it.
+    /// Checks the string of `AS` or `USING`, or of a stored account; 1 rejects it.
     pub(crate) preprocess_hash:
         Option<unsafe extern "C" fn(*const c_char, usize, *mut c_uchar, *mut usize) -> c_int>,
 }
@@ -104,10 +104,10 @@ pub(crate) struct MysqlAuth {
     pub(crate) interface: c_int,
     pub(crate) client_plugin: *const c_char,
     pub(crate) authenticate: unsafe extern "C" fn(*mut Vio, *mut MysqlInfo) -> c_int,
-    /// Called with the password of `BY`, for what to store; 1 refuses it.
+    /// Converts the password of `BY` to the stored string; 1 rejects it.
     pub(crate) generate:
         unsafe extern "C" fn(*mut c_char, *mut c_uint, *const c_char, c_uint) -> c_int,
-    /// Called with what `AS` gave; 1 refuses it.
+    /// Checks the string of `AS`; 1 rejects it.
     pub(crate) validate: unsafe extern "C" fn(*const c_char, c_uint) -> c_int,
     pub(crate) set_salt:
         unsafe extern "C" fn(*const c_char, c_uint, *mut c_uchar, *mut c_uchar) -> c_int,
@@ -115,7 +115,7 @@ pub(crate) struct MysqlAuth {
     pub(crate) compare_password: Option<unsafe extern "C" fn()>,
 }
 
-/// MariaDB's `MYSQL_SERVER_AUTH_INFO`, as far as it is touched.
+/// Prefix of MariaDB's `MYSQL_SERVER_AUTH_INFO` that the plugin accesses.
 #[repr(C)]
 pub(crate) struct MariaInfo {
     pub(crate) user: *const c_char,
@@ -129,7 +129,7 @@ pub(crate) struct MariaInfo {
     pub(crate) host_length: c_uint,
 }
 
-/// MySQL's `MYSQL_SERVER_AUTH_INFO`, as far as it is touched.
+/// Prefix of MySQL's `MYSQL_SERVER_AUTH_INFO` that the plugin accesses.
 #[repr(C)]
 pub(crate) struct MysqlInfo {
     pub(crate) user: *const c_char,
@@ -151,7 +151,8 @@ pub(crate) struct Vio {
     pub(crate) info: Option<unsafe extern "C" fn(*mut Vio, *mut VioInfo)>,
 }
 
-/// `MYSQL_PLUGIN_VIO_INFO`, and room behind it: the server fills in as much as its own version has (8 bytes or 12).
+/// `MYSQL_PLUGIN_VIO_INFO` with spare room: the server writes as much as its version defines (8 or 12
+/// bytes).
 #[repr(C, align(8))]
 pub(crate) struct VioInfo(pub(crate) [u8; 64]);
 
@@ -161,14 +162,14 @@ pub(crate) struct StringVariable {
     pub(crate) flags: c_int,
     pub(crate) name: *const c_char,
     pub(crate) comment: *const c_char,
-    /// The server puts functions of its own into these two.
+    /// The server sets these two to its own functions.
     pub(crate) check: *mut c_void,
     pub(crate) update: *mut c_void,
     pub(crate) value: *mut *mut c_char,
     pub(crate) default: *const c_char,
 }
 
-/// What was measured in MariaDB 10.11 and MySQL 9.7 on x86-64, which any 64-bit Linux shares.
+/// Layouts measured in MariaDB 10.11 and MySQL 9.7 on x86-64, which apply to any 64-bit Linux.
 #[cfg(target_pointer_width = "64")]
 const _: () = {
     assert!(size_of::<MariaPlugin>() == 104);

@@ -1,4 +1,4 @@
-//! One client that wants in, behind safe methods.
+//! Safe access to the connection of a client that logs in.
 
 use std::ffi::{c_char, c_int};
 use std::net::SocketAddr;
@@ -16,51 +16,51 @@ use super::abi::{MariaInfo, MysqlInfo, PASSWORD_USED, Vio, VioInfo};
 /// `MYSQL_VIO_TCP`
 const TCP: c_int = 1;
 
-/// What no server writes into a [`VioInfo`]: where it is still there, the server does not know of that byte.
-const UNTOLD: u8 = 0xa5;
+/// Initial value of each byte of a [`VioInfo`]. A field that still has it was not written by the server.
+const UNSET: u8 = 0xa5;
 
-/// The longest text of the server's that is read: an account's name, host or authentication string is shorter on both.
+/// Maximum length of a text of the server. Names, hosts and authentication strings are shorter on both.
 const MAX_TEXT: usize = 4096;
 
-/// Where the server tells of the client, in the shape of either.
+/// The server's description of the client, in the type of either server.
 #[derive(Clone, Copy)]
 pub(super) enum Info {
     Mariadb(NonNull<MariaInfo>),
     Mysql(NonNull<MysqlInfo>),
 }
 
-/// The client, for the time of the call that it came with.
+/// Connection of the client, for the duration of the current call.
 pub(crate) struct Connection {
     vio: NonNull<Vio>,
     info: Info,
 }
 
-/// What the server knows of the client once the client has sent its password: before, MariaDB has null pointers here.
-pub(crate) struct Told {
-    /// The user's name as the client sent it.
+/// The account that the client logs in to. MariaDB sets it only after the client has sent its password.
+pub(crate) struct Account {
+    /// The user name as sent by the client.
     pub(crate) user: Option<Vec<u8>>,
-    /// What the account has behind `AS` or `USING`.
+    /// The authentication string of the account (`AS` or `USING`).
     pub(crate) auth_string: Vec<u8>,
-    /// The client's host: a name, an address, or `localhost` for one on the Unix socket.
+    /// The client's host: a name, an address, or `localhost` for a Unix socket.
     pub(crate) host: Option<String>,
 }
 
-/// What the server knows of the transport.
+/// Transport of the connection.
 pub(crate) struct Transport {
-    /// The address at the other end of a TCP connection.
+    /// The peer address of a TCP connection.
     pub(crate) address: Option<String>,
-    /// Whether there is TLS, where the server says.
+    /// True if the connection uses TLS; `None` if the server does not report it.
     pub(crate) tls: Option<bool>,
 }
 
 impl Connection {
     /// # Safety
-    /// Both are what the server passed to the call that is under way, and `info` is in that server's shape.
+    /// Both were passed by the server to the current call, and `info` has the type of that server.
     pub(super) const unsafe fn new(vio: NonNull<Vio>, info: Info) -> Self {
         Self { vio, info }
     }
 
-    /// Which server this is.
+    /// The engine of the server.
     pub(crate) const fn engine(&self) -> Engine {
         match self.info {
             Info::Mariadb(_) => Engine::Mariadb,
@@ -68,40 +68,40 @@ impl Connection {
         }
     }
 
-    /// Waits for what the client sends as its password: up to its final NUL, with U+FFFD for what is not UTF-8 in it.
+    /// Waits for the client's password. Returns it up to the final NUL, with U+FFFD for invalid UTF-8.
     pub(crate) fn password(&self) -> Result<Zeroizing<String>, Failure> {
-        let refused = |why: &str| Err(Failure::new(Class::Malformed, why));
-        // SAFETY: the server's functions, on the connection that they are of.
+        let malformed = |detail: &str| Err(Failure::new(Class::Malformed, detail));
+        // SAFETY: the pointer is valid during the call.
         let Some(read_packet) = (unsafe { self.vio.as_ref() }).read_packet else {
-            return refused("the server reads no packets");
+            return malformed("the server has no function to read packets");
         };
         let mut packet = null_mut();
-        // SAFETY: as above, and `packet` is a place for the pointer.
+        // SAFETY: as above, and `packet` is writable.
         let length = unsafe { read_packet(self.vio.as_ptr(), &raw mut packet) };
         let Ok(length) = usize::try_from(length) else {
-            return refused(
-                "the client sent no token: it hung up, or has mysql_clear_password switched off",
+            return malformed(
+                "client sent no token: it closed the connection, or mysql_clear_password is disabled",
             );
         };
         if packet.is_null() || length == 0 {
-            return refused("the client sent no token");
+            return malformed("client sent no token");
         }
-        // SAFETY: the server read so many bytes to there, and leaves them until the next packet is read.
+        // SAFETY: the server read `length` bytes, which are valid until the next packet is read.
         let packet = unsafe { std::slice::from_raw_parts(packet, length) };
         let bytes = packet.strip_suffix(b"\0").unwrap_or(packet);
         if bytes.is_empty() {
-            return refused("the token is empty");
+            return malformed("token is empty");
         }
         self.password_used();
         if bytes.len() > MAX_TOKEN {
-            return refused("the token is longer than any token is read");
+            return malformed("token is too long");
         }
         Ok(verifier_protocol::password(bytes))
     }
 
-    /// Whom the server takes the client for. To be called after [`Self::password`].
-    pub(crate) fn told(&self) -> Told {
-        // SAFETY: the server's pointers are null or valid, and it changes nothing while the call is here.
+    /// Returns the account of the client. Must be called after [`Self::password`].
+    pub(crate) fn account(&self) -> Account {
+        // SAFETY: the server's pointers are null or valid, and it writes nothing during the call.
         unsafe {
             let (user, auth_string, host) = match self.info {
                 Info::Mariadb(info) => {
@@ -140,14 +140,14 @@ impl Connection {
             let host = host
                 .map(|host| String::from_utf8_lossy(&host).into_owned())
                 .filter(|host| !host.is_empty());
-            Told { user, auth_string: auth_string.unwrap_or_default(), host }
+            Account { user, auth_string: auth_string.unwrap_or_default(), host }
         }
     }
 
-    /// What the client is connected through.
+    /// Returns the transport of the connection.
     pub(crate) fn transport(&self) -> Transport {
-        let mut filled = VioInfo([UNTOLD; 64]);
-        // SAFETY: the server's functions, on the connection that they are of; there is room for more than any of them writes.
+        let mut filled = VioInfo([UNSET; 64]);
+        // SAFETY: the pointer is valid during the call; the buffer is larger than any server's type.
         unsafe {
             if let Some(fill) = self.vio.as_ref().info {
                 fill(self.vio.as_ptr(), &raw mut filled);
@@ -156,25 +156,26 @@ impl Connection {
         let [p0, p1, p2, p3, s0, s1, s2, s3, t0, t1, t2, t3, ..] = filled.0;
         let [protocol, socket] = [[p0, p1, p2, p3], [s0, s1, s2, s3]].map(c_int::from_ne_bytes);
         let address = if protocol == TCP && socket >= 0 {
-            // SAFETY: the socket of a client whose login is under way is open.
+            // SAFETY: the client's socket is open during its login.
             peer(unsafe { BorrowedFd::borrow_raw(socket) })
         } else {
             None
         };
         let tls = match (self.engine(), [t0, t1, t2, t3]) {
-            // `int tls`, with MDEV-37600: in 11.8.9 and not yet in 11.4.7. Older servers fill in the first two fields alone.
-            (Engine::Mariadb, [UNTOLD, UNTOLD, UNTOLD, UNTOLD]) => None,
+            // `int tls`, with MDEV-37600: in 11.8.9 and not yet in 11.4.7. Older servers write only
+            // the first two fields.
+            (Engine::Mariadb, [UNSET, UNSET, UNSET, UNSET]) => None,
             (Engine::Mariadb, tls) => Some(c_int::from_ne_bytes(tls) != 0),
             // `bool is_tls_established`, in 9.7 and not yet in 8.4.
-            (_, [UNTOLD, ..]) => None,
+            (_, [UNSET, ..]) => None,
             (_, [tls, ..]) => Some(tls != 0),
         };
         Transport { address, tls }
     }
 
-    /// The client will read "using password: YES" in the refusal.
+    /// Has the server report "using password: YES" in its error to the client.
     fn password_used(&self) {
-        // SAFETY: the field is there for the plugin to write, and the server does not look at it while the call is here.
+        // SAFETY: the plugin may write the field, and the server does not read it during the call.
         unsafe {
             match self.info {
                 Info::Mariadb(mut info) => info.as_mut().password_used = PASSWORD_USED,
@@ -188,13 +189,13 @@ impl Connection {
 /// `text` is null or has `length` bytes.
 unsafe fn copied(text: *const c_char, length: impl TryInto<usize>) -> Option<Vec<u8>> {
     let length = length.try_into().ok().filter(|length| *length <= MAX_TEXT)?;
-    // SAFETY: as the caller says.
+    // SAFETY: guaranteed by the caller.
     (!text.is_null())
         .then(|| unsafe { std::slice::from_raw_parts(text.cast::<u8>(), length) }.to_vec())
 }
 
 fn peer(socket: BorrowedFd<'_>) -> Option<String> {
     let address: SocketAddr = rustix::net::getpeername(socket).ok()??.try_into().ok()?;
-    // A client over IPv4 has an IPv6 address where the server listens for both on one socket.
+    // An IPv4 client has a mapped IPv6 address if the server listens for both on one socket.
     Some(address.ip().to_canonical().to_string())
 }

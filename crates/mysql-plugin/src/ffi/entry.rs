@@ -1,4 +1,4 @@
-//! The functions that the servers call.
+//! Entry points that the servers call.
 
 use std::ffi::{c_char, c_int, c_uchar, c_uint, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,53 +11,54 @@ use crate::log::{self, Level};
 use crate::{login, settings};
 
 const DONE: c_int = 0;
-const REFUSED: c_int = 1;
+const FAILED: c_int = 1;
 
-/// Runs what a server called for. A panic goes no further than here, and means `no`: the panic hook has logged it.
-fn guarded(no: c_int, call: impl FnOnce() -> c_int) -> c_int {
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or(no)
+/// Runs a call of a server. A panic, which its hook has logged, does not unwind into the server and
+/// returns `on_panic`.
+fn guarded(on_panic: c_int, call: impl FnOnce() -> c_int) -> c_int {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or(on_panic)
 }
 
-/// Called when the plugin is loaded, once the system variables are set.
+/// Loads the plugin; the system variables are set.
 pub(super) unsafe extern "C" fn init(_plugin: *mut c_void) -> c_int {
-    guarded(REFUSED, || {
-        log::name_panics_by_place();
-        // SAFETY: this is `init`.
-        match settings::take(&unsafe { variables::read() }) {
+    guarded(FAILED, || {
+        log::log_panics_by_location();
+        // SAFETY: the server is calling `init`.
+        match settings::load(&unsafe { variables::read() }) {
             Ok(()) => DONE,
             Err(failure) => {
                 log::write(
                     Level::Error,
                     &format!("not loaded: {}: {}", failure.class, failure.detail),
                 );
-                REFUSED
+                FAILED
             }
         }
     })
 }
 
-/// Called when the plugin is unloaded: no login is under way then, because each holds the plugin.
+/// Unloads the plugin. The server does not call it during a login, because a login locks the plugin.
 pub(super) unsafe extern "C" fn deinit(_plugin: *mut c_void) -> c_int {
     guarded(DONE, || {
-        settings::forget();
+        settings::unload();
         DONE
     })
 }
 
-/// Called by MariaDB for each login.
+/// Authenticates a login of MariaDB.
 pub(super) unsafe extern "C" fn authenticate_mariadb(vio: *mut Vio, info: *mut MariaInfo) -> c_int {
-    // SAFETY: MariaDB passes both, in its shape.
+    // SAFETY: MariaDB passes pointers to its types.
     unsafe { authenticate(vio, NonNull::new(info).map(Info::Mariadb)) }
 }
 
-/// Called by MySQL for each login.
+/// Authenticates a login of MySQL.
 pub(super) unsafe extern "C" fn authenticate_mysql(vio: *mut Vio, info: *mut MysqlInfo) -> c_int {
-    // SAFETY: MySQL passes both, in its shape.
+    // SAFETY: MySQL passes pointers to its types.
     unsafe { authenticate(vio, NonNull::new(info).map(Info::Mysql)) }
 }
 
 /// # Safety
-/// Both are null, or what the server passed to the call that is under way.
+/// Both are null, or were passed by the server to the current call.
 unsafe fn authenticate(vio: *mut Vio, info: Option<Info>) -> c_int {
     let (Some(vio), Some(info)) = (NonNull::new(vio), info) else {
         return CR_ERROR;
@@ -69,24 +70,25 @@ unsafe fn authenticate(vio: *mut Vio, info: Option<Info>) -> c_int {
     })
 }
 
-/// Called by MariaDB with what an account has behind `AS`: when the account is made or altered, when the server reads its
-/// accounts, or at the first login. What is left in `out` is what `authenticate` gets.
+/// Checks the authentication string of an account for MariaDB: when the account is created or altered,
+/// when the server loads its accounts, or at the first login. `authenticate` receives the contents of
+/// `out`.
 pub(super) unsafe extern "C" fn preprocess(
     hash: *const c_char,
     length: usize,
     out: *mut c_uchar,
     out_length: *mut usize,
 ) -> c_int {
-    guarded(REFUSED, || {
-        // SAFETY: MariaDB passes so many bytes.
+    guarded(FAILED, || {
+        // SAFETY: MariaDB passes `length` bytes.
         let given = unsafe { bytes(hash, length) };
-        // SAFETY: MariaDB passes how many bytes there are at `out`.
+        // SAFETY: MariaDB passes the size of `out`.
         let room = unsafe { out_length.as_ref() }.copied().unwrap_or(0);
         if !login::is_auth_string(given) || out.is_null() || room < given.len() {
-            log::write(Level::Warning, login::ONLY_RDS);
-            return REFUSED;
+            log::write(Level::Warning, login::INVALID_AUTH_STRING);
+            return FAILED;
         }
-        // SAFETY: there is room, and the two are different memory.
+        // SAFETY: `out` is large enough, and the two do not overlap.
         unsafe {
             std::ptr::copy_nonoverlapping(given.as_ptr(), out, given.len());
             *out_length = given.len();
@@ -95,39 +97,39 @@ pub(super) unsafe extern "C" fn preprocess(
     })
 }
 
-/// Called by MySQL for `BY`: a password that MySQL would have to store.
+/// Rejects `BY` in MySQL, because this plugin stores no password.
 pub(super) unsafe extern "C" fn generate(
     _out: *mut c_char,
     _out_length: *mut c_uint,
     _in: *const c_char,
     _length: c_uint,
 ) -> c_int {
-    guarded(REFUSED, || {
-        log::write(Level::Warning, login::ONLY_RDS);
-        REFUSED
+    guarded(FAILED, || {
+        log::write(Level::Warning, login::INVALID_AUTH_STRING);
+        FAILED
     })
 }
 
-/// Called by MySQL with what `AS` gave, before it stores that.
+/// Checks the string of `AS` for MySQL before it is stored.
 pub(super) unsafe extern "C" fn validate(given: *const c_char, length: c_uint) -> c_int {
-    guarded(REFUSED, || {
-        // SAFETY: MySQL passes so many bytes.
+    guarded(FAILED, || {
+        // SAFETY: MySQL passes `length` bytes.
         if login::is_auth_string(unsafe { bytes(given, usize::try_from(length).unwrap_or(0)) }) {
             return DONE;
         }
-        log::write(Level::Warning, login::ONLY_RDS);
-        REFUSED
+        log::write(Level::Warning, login::INVALID_AUTH_STRING);
+        FAILED
     })
 }
 
-/// Called by MySQL for what it may keep of an account's password in memory: nothing.
+/// Sets the data that MySQL keeps in memory for an account's password: none.
 pub(super) unsafe extern "C" fn set_salt(
     _given: *const c_char,
     _length: c_uint,
     _salt: *mut c_uchar,
     salt_length: *mut c_uchar,
 ) -> c_int {
-    // SAFETY: MySQL passes a place for the length.
+    // SAFETY: MySQL passes a pointer to the length, or null.
     if let Some(length) = unsafe { salt_length.as_mut() } {
         *length = 0;
     }
@@ -135,7 +137,7 @@ pub(super) unsafe extern "C" fn set_salt(
 }
 
 /// # Safety
-/// `text` is null or has `length` bytes for as long as the result is used.
+/// `text` is null or has `length` bytes that are valid while the result is used.
 unsafe fn bytes<'a>(text: *const c_char, length: usize) -> &'a [u8] {
     if text.is_null() {
         return &[];

@@ -1,7 +1,7 @@
-//! The symbols that the servers look for: MariaDB the first three, and MySQL the others. MariaDB would take MySQL's too, but
-//! of a lower maturity.
+//! Exported symbols of the plugin: the first three are for MariaDB, the others for MySQL. MariaDB would also
+//! accept MySQL's, but with a lower maturity.
 
-#![allow(non_upper_case_globals, reason = "the servers' names")]
+#![allow(non_upper_case_globals, reason = "the servers define the names")]
 
 use std::ffi::{CStr, c_int};
 use std::ptr::null_mut;
@@ -15,10 +15,10 @@ use super::variables;
 use crate::log::PLUGIN;
 
 const AUTHOR: &CStr = c"Countersign";
-const DESCRIPTION: &CStr = c"Lets in whom the verifier allows: AWS IAM database authentication";
+const DESCRIPTION: &CStr = c"AWS IAM database authentication by a Countersign verifier";
 const CLIENT_PLUGIN: &CStr = c"mysql_clear_password";
 
-/// 0.1, as the servers write it: each half in a byte.
+/// Version 0.1, with each part in a byte.
 const VERSION: u32 = 0x0001;
 
 #[unsafe(no_mangle)]
@@ -45,7 +45,7 @@ static _maria_plugin_declarations_: Shared<[MariaPlugin; 2]> = Shared::new([
         version_info: c"0.1".as_ptr(),
         maturity: STABLE,
     },
-    // SAFETY: numbers, pointers and options of functions, all of which may be zero.
+    // SAFETY: all fields are numbers, pointers or optional functions, which may be zero.
     unsafe { std::mem::zeroed() },
 ]);
 

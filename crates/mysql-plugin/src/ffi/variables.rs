@@ -1,26 +1,26 @@
-//! The plugin's system variables: lines of an option file, and rows of `SHOW VARIABLES`.
+//! System variables of the plugin, set in an option file and shown by `SHOW VARIABLES`.
 
 use std::ffi::{CStr, c_char, c_int};
 use std::ptr::{null, null_mut};
 
 use super::abi::{Shared, StringVariable};
 
-/// `PLUGIN_VAR_STR | PLUGIN_VAR_READONLY | PLUGIN_VAR_MEMALLOC`. The last has the server keep a copy of each value: without
-/// it, `INSTALL PLUGIN` leaves pointers to an option file's text that it has freed.
+/// `PLUGIN_VAR_STR | PLUGIN_VAR_READONLY | PLUGIN_VAR_MEMALLOC`. With the last, the server keeps a copy of
+/// each value. Without it, `INSTALL PLUGIN` leaves dangling pointers to the text of an option file.
 const FLAGS: c_int = 0x0005 | 0x0200 | 0x8000;
 
 const COUNT: usize = 5;
 
-/// The names, without the plugin's own, as the servers take them: they write a hyphen for each underscore in options.
+/// Names without the prefix of the plugin. The servers replace underscores by hyphens in options.
 const NAMES: [&CStr; COUNT] =
     [c"socket", c"instance", c"timeout", c"verifier_user", c"verifier_uid"];
 
 const COMMENTS: [&CStr; COUNT] = [
-    c"Where the verifier listens: an absolute path",
-    c"The name of the database instance that this server is",
-    c"The bound of connecting to the verifier, asking and being answered, together: 1ms to 60s, else 5s",
-    c"The system user to trust as the verifier, beside root and the server's own user",
-    c"The number of the system user to trust as the verifier, beside root and the server's own user",
+    c"Absolute paths of the verifier's sockets, separated by commas",
+    c"Name of the database instance of this server",
+    c"Timeout of the exchange with the verifier: 1ms to 60s, default 5s",
+    c"System user that may run the verifier, in addition to root and the server's user",
+    c"Uid that may run the verifier, in addition to root and the server's user",
 ];
 
 static VALUES: Shared<[*mut c_char; COUNT]> = Shared::new([null_mut(); COUNT]);
@@ -31,7 +31,7 @@ static VARIABLES: Shared<[StringVariable; COUNT]> =
 static LIST: Shared<[*mut StringVariable; COUNT + 1]> =
     Shared::new([address(0), address(1), address(2), address(3), address(4), null_mut()]);
 
-/// What the plugin's declaration points to.
+/// The list of variables for the declaration of the plugin.
 pub(crate) const fn list() -> *mut *mut StringVariable {
     LIST.pointer().cast()
 }
@@ -55,15 +55,15 @@ const fn address(number: usize) -> *mut StringVariable {
     VARIABLES.pointer().cast::<StringVariable>().wrapping_add(number)
 }
 
-/// What is set, by name. What is not UTF-8 has U+FFFD for it.
+/// Returns the variables that are set, by name, with U+FFFD for invalid UTF-8.
 ///
 /// # Safety
 /// The server is calling `init`.
 pub(crate) unsafe fn read() -> Vec<(String, String)> {
-    // SAFETY: the server has set the values before it calls `init`, and changes none while it does.
+    // SAFETY: the server sets the values before it calls `init`, and does not change them meanwhile.
     let values = unsafe { *VALUES.pointer() };
     let set = NAMES.into_iter().zip(values).filter(|(_, value)| !value.is_null());
-    // SAFETY: a value that is set is a C string of the server's.
+    // SAFETY: a value that is set is a C string of the server.
     set.map(|(name, value)| (text(name), text(unsafe { CStr::from_ptr(value) }))).collect()
 }
 
