@@ -1,4 +1,5 @@
-//! The work that no token can do without: the SHA-256 blocks of its signature, the day's signing key being at hand.
+//! Lower bound of the work for a token: the SHA-256 blocks of its signature, with a cached signing
+//! key.
 
 use std::hint::black_box;
 use std::time::SystemTime;
@@ -11,10 +12,10 @@ use crate::Problem;
 use crate::paired::Side;
 use crate::token::Login;
 
-/// SHA-256 closes a message with a byte and its length in eight.
+/// Minimum padding of SHA-256, in bytes: one byte, and the length in eight.
 const PADDING: usize = 9;
 
-/// How many blocks a token for `login` takes.
+/// Returns the number of blocks for a token of `login`.
 pub(crate) fn of_login(login: &Login) -> Result<usize, Problem> {
     let token = mint(
         &login.credentials,
@@ -23,18 +24,19 @@ pub(crate) fn of_login(login: &Login) -> Result<usize, Problem> {
         &KeyCache::default(),
         SystemTime::now(),
     );
-    of_token(token.expose()).ok_or_else(|| "a token of our own can't be read".into())
+    of_token(token.expose()).ok_or_else(|| "cannot parse a minted token".into())
 }
 
-/// How many blocks signing `token` takes: those of the canonical request; then, in the HMAC over the string to sign, whose
-/// keyed states are kept, those of the string, and one around them.
+/// Returns the number of blocks for signing `token`: those of the canonical request, those of the
+/// string to sign, and one for the outer hash of the HMAC, whose keyed states are cached.
 fn of_token(token: &str) -> Option<usize> {
     let (unsigned, _) = token.split_once("&X-Amz-Signature=")?;
     let (address, query) = unsigned.split_once("/?")?;
     let (_, scope) =
         query.split_once("&X-Amz-Credential=")?.1.split_once('&')?.0.split_once("%2F")?;
     let canonical = ["GET\n/\n", query, "\nhost:", address, "\n\nhost\n", EMPTY_PAYLOAD];
-    // An escaped slash is three characters, a slash one; the last part is the digest of the canonical request.
+    // The scope is not escaped in the string to sign. Its last part is the digest of the canonical
+    // request.
     let signed =
         [ALGORITHM, "\n20240115T120000Z\n", &scope.replace("%2F", "/"), "\n", EMPTY_PAYLOAD];
     let blocks = |parts: &[&str]| {
@@ -43,7 +45,8 @@ fn of_token(token: &str) -> Option<usize> {
     Some(blocks(&canonical) + blocks(&signed) + 1)
 }
 
-/// The cheapest way to compress so many blocks: all in a row, by the crate that signing uses.
+/// Measures the fastest compression of `count` blocks: all in one call, by the crate that signing
+/// uses.
 pub(crate) fn compress(count: usize) -> Side<'static> {
     let blocks = vec![[0x5a; 64]; count];
     let mut state = [0; 8];

@@ -1,4 +1,4 @@
-//! Decisions: over ten ordinary policies, and over ever more statements.
+//! Policy decisions: over ten typical policies, and over growing numbers of statements.
 
 use std::fmt::Write as _;
 
@@ -10,27 +10,28 @@ use crate::paired::{ROUNDS, Samples, Side, compare};
 use crate::table::{Goal, Row, time};
 use crate::{Problem, blocks};
 
-/// Ten policies such as a developer has, the last of which allows the login.
+/// Ten typical policies of a developer. The last one allows the login.
 const POLICIES: &str = include_str!("../policies.json");
 
-/// What 2 µs are in SHA-256 blocks, at the 46.5 ns that one takes where the goal was set.
+/// Goal of 2 µs in SHA-256 blocks of 46.5 ns, the time on the machine where the goal was set.
 const GOAL: f64 = 43.0;
 
-/// How many blocks are timed together.
+/// Number of blocks in one measurement.
 const BLOCKS: u8 = 64;
 
-/// How much more a statement may cost among many than among few. A hundred stay in the nearest cache, 10,000 don't.
+/// Maximum ratio of a statement's cost among many to its cost among few. 100 statements fit into
+/// the L1 cache, 10,000 do not.
 const LINEAR: f64 = 1.5;
 
 pub(crate) fn rows() -> Result<Vec<Row>, Problem> {
-    let mut rows = ordinary()?;
+    let mut rows = typical()?;
     rows.extend(linear("allowed by the last", "worker")?);
-    rows.extend(linear("allowed by none", "nobody")?);
+    rows.extend(linear("allowed by none", "unlisted")?);
     Ok(rows)
 }
 
-/// The three answers there are: allowed, denied by a statement, allowed by none.
-fn ordinary() -> Result<Vec<Row>, Problem> {
+/// Measures the three results: allow, explicit deny, implicit deny.
+fn typical() -> Result<Vec<Row>, Problem> {
     let documents: Vec<serde_json::Value> = serde_json::from_str(POLICIES)?;
     let mut policies = PolicySet::new();
     for document in &documents {
@@ -40,11 +41,11 @@ fn ordinary() -> Result<Vec<Row>, Problem> {
     let (jane, root, john) =
         (Login::as_user("jane")?, Login::as_user("rdsadmin")?, Login::as_user("john")?);
     let Decision::Allow(_) = jane.decide(&policies) else {
-        return Err("the ten policies don't let jane in".into());
+        return Err("the ten policies do not allow jane".into());
     };
     let (Decision::Deny(_), Decision::Deny(_)) = (root.decide(&policies), john.decide(&policies))
     else {
-        return Err("the ten policies let in whom they should not".into());
+        return Err("the ten policies allow rdsadmin or john".into());
     };
     let [allowed, denied, unmatched, block] = compare(
         ROUNDS,
@@ -72,7 +73,8 @@ fn ordinary() -> Result<Vec<Row>, Problem> {
     ])
 }
 
-/// What a statement costs among 100, in what it costs among ten; and among 1,000 and 10,000, in what it costs among 100.
+/// Measures the cost of a statement among 100, relative to ten; and among 1,000 and 10,000,
+/// relative to 100.
 fn linear(what: &str, user: &str) -> Result<Vec<Row>, Problem> {
     let login = Login::as_user(user)?;
     let [ten, hundred, thousand, ten_thousand] = [10, 100, 1000, 10_000].map(statements);
@@ -100,7 +102,7 @@ fn linear(what: &str, user: &str) -> Result<Vec<Row>, Problem> {
     ])
 }
 
-/// One policy of so many statements, each for a user of its own but the last, which is for `worker`.
+/// Returns one policy of `count` statements, each for another user, the last for `worker`.
 fn statements(count: usize) -> Result<PolicySet, Problem> {
     let mut text = String::from(r#"{"Version": "2012-10-17", "Statement": ["#);
     for index in 1..count {
@@ -111,13 +113,16 @@ fn statements(count: usize) -> Result<PolicySet, Problem> {
             r#"{{"Effect": "Allow", "Action": "rds-db:connect", "Resource": "{resource}"}}, "#
         )?;
     }
-    text.push_str(r#"{"Effect": "Allow", "Action": "rds-db:connect", "Resource": "arn:aws:rds-db:*:*:dbuser:*/worker"}]}"#);
+    text.push_str(
+        r#"{"Effect": "Allow", "Action": "rds-db:connect",
+            "Resource": "arn:aws:rds-db:*:*:dbuser:*/worker"}]}"#,
+    );
     let mut policies = PolicySet::new();
     policies.add(Layer::Identity, Policy::parse(&text, PolicyKind::Identity)?)?;
     Ok(policies)
 }
 
-/// An IAM user who wants to log in as a database user.
+/// Login of an IAM user as a database user.
 struct Login {
     caller: Caller,
     resource: String,
@@ -125,7 +130,7 @@ struct Login {
 }
 
 impl Login {
-    /// jane, as the database user `name`.
+    /// Creates a login of jane as the database user `name`.
     fn as_user(name: &str) -> Result<Self, Problem> {
         let mut context = Context::new();
         for (key, value) in [
@@ -146,9 +151,7 @@ impl Login {
     }
 
     fn decide(&self, policies: &PolicySet) -> Decision {
-        let Ok(action) = "rds-db:connect".parse() else {
-            unreachable!("it is a service, a colon and a name")
-        };
+        let Ok(action) = "rds-db:connect".parse() else { unreachable!("the action is valid") };
         let request = Request {
             caller: &self.caller,
             action: &action,

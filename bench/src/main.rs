@@ -1,5 +1,5 @@
-//! How fast Countersign is, as ratios: what is compared runs in one process and turn by turn, so that a machine that is slow
-//! or busy is so for both. Times in brackets are for orientation.
+//! Benchmarks of Countersign as ratios. Compared sides run in one process and in turns, so that a
+//! slow or busy machine affects both. Times in brackets are for orientation.
 
 mod api;
 mod blocks;
@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use paired::Problem;
 use table::Row;
 
-/// What has a name to be called by, and is measured.
+/// Name and function of a benchmark.
 type Case = (&'static str, fn() -> Result<Vec<Row>, Problem>);
 
 const CASES: [Case; 8] = [
@@ -44,10 +44,7 @@ fn main() -> ExitCode {
     }
     let names = CASES.map(|(name, _)| name);
     if let Some(unknown) = arguments.iter().find(|argument| !names.contains(&argument.as_str())) {
-        eprintln!(
-            "there is no case {unknown:?}, but {}; without any, all are run",
-            names.join(", ")
-        );
+        eprintln!("unknown case {unknown:?}: use {}, or none to run all", names.join(", "));
         return ExitCode::from(2);
     }
     let mut status = ExitCode::SUCCESS;
@@ -59,7 +56,7 @@ fn main() -> ExitCode {
         match case() {
             Ok(measured) => rows.extend(measured),
             Err(problem) => {
-                eprintln!("{name} can't be measured: {}", whole(problem.as_ref()));
+                eprintln!("cannot measure {name}: {}", error_chain(problem.as_ref()));
                 status = ExitCode::FAILURE;
             }
         }
@@ -68,7 +65,7 @@ fn main() -> ExitCode {
     status
 }
 
-/// An error with what lies behind it.
-fn whole(error: &dyn Error) -> String {
-    error.source().map_or(error.to_string(), |cause| format!("{error}: {}", whole(cause)))
+/// Formats an error with its causes.
+fn error_chain(error: &dyn Error) -> String {
+    error.source().map_or(error.to_string(), |cause| format!("{error}: {}", error_chain(cause)))
 }

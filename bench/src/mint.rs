@@ -1,4 +1,4 @@
-//! Minting, next to the AWS SDK and next to the hashing that it can't avoid.
+//! Minting, compared with the AWS SDK and with the unavoidable hashing.
 
 #[cfg(feature = "sdk")]
 mod sdk;
@@ -39,8 +39,8 @@ pub(crate) fn rows() -> Result<Vec<Row>, Problem> {
     Ok(rows)
 }
 
-/// Both with all at hand but the time; both from names, which Countersign checks; and what there would be to gain if a token
-/// took no more than its blocks.
+/// Compares with the SDK: with prepared inputs, from names (which Countersign validates), and with
+/// the lower bound, the SHA-256 blocks of a token.
 #[cfg(feature = "sdk")]
 fn against_sdk(kind: &str, session: Option<&str>) -> Result<Vec<Row>, Problem> {
     let sdk = sdk::Sdk::new(session)?;
@@ -49,8 +49,8 @@ fn against_sdk(kind: &str, session: Option<&str>) -> Result<Vec<Row>, Problem> {
     let ours = Side::quick(|| {
         mint(&login.credentials, &login.endpoint, &login.user, &keys, SystemTime::now())
     });
-    let ours_afresh = Side::batch(|goes| {
-        for _ in 0..goes {
+    let ours_from_names = Side::batch(|count| {
+        for _ in 0..count {
             let endpoint = endpoint()?;
             black_box(mint(
                 &login.credentials,
@@ -63,14 +63,14 @@ fn against_sdk(kind: &str, session: Option<&str>) -> Result<Vec<Row>, Problem> {
         Ok(())
     });
     let floor = blocks::compress(blocks::of_login(&login)?);
-    let [theirs, theirs_afresh, ours, ours_afresh, floor] =
-        compare(ROUNDS, [sdk.again(), sdk.afresh(), ours, ours_afresh, floor])?;
+    let [theirs, theirs_from_names, ours, ours_from_names, floor] =
+        compare(ROUNDS, [sdk.reused(), sdk.from_names(), ours, ours_from_names, floor])?;
     Ok(vec![
         Row::ratio(format!("aws-sdk-rds : minting, {kind}"), &theirs, &ours, Goal::AtLeast(10.0)),
         Row::ratio(
             format!("aws-sdk-rds : minting from names, {kind}"),
-            &theirs_afresh,
-            &ours_afresh,
+            &theirs_from_names,
+            &ours_from_names,
             Goal::None,
         ),
         Row::ratio(format!("aws-sdk-rds : the blocks alone, {kind}"), &theirs, &floor, Goal::None),

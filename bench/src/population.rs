@@ -1,5 +1,5 @@
-//! Login decisions of an authority that knows 100,000 users, each with a key and a policy, and of one that knows ten; and how long
-//! it takes to start with them.
+//! Login decisions and start-up of an authority with 100,000 users, each with a key and a policy,
+//! compared with one of ten users.
 
 use std::time::{Instant, SystemTime};
 
@@ -22,12 +22,12 @@ use crate::table::{Goal, Row};
 const FEW: usize = 10;
 const MANY: usize = 100_000;
 
-/// How many of them log in, in turn: no more than the signing keys that are kept.
+/// Number of users that log in, in turn: at most as many as signing keys are cached.
 const ACTIVE: usize = 10;
 
 pub(crate) fn rows() -> Result<Vec<Row>, Problem> {
     let (few, many) = (Population::of(FEW)?, Population::of(MANY)?);
-    let [ten, hundred_thousand, small_start, great_start] = compare(
+    let [ten, hundred_thousand, small_start, large_start] = compare(
         ROUNDS / 5,
         [few.logins(), many.logins(), Side::timed(|| few.start()), Side::timed(|| many.start())],
     )?;
@@ -40,21 +40,21 @@ pub(crate) fn rows() -> Result<Vec<Row>, Problem> {
         ),
         Row::new(
             "opening the store of 100,000 users",
-            great_start.spread(),
+            large_start.spread(),
             "s",
             Goal::AtMost(2.0),
             "ten: see the next row".to_owned(),
         ),
         Row::ratio(
             "opening the store of 100,000 users : of ten",
-            &great_start,
+            &large_start,
             &small_start,
             Goal::None,
         ),
     ])
 }
 
-/// An authority with so many users.
+/// Authority with `size` users.
 struct Population {
     directory: TempDir,
     verifier: Verifier,
@@ -89,8 +89,8 @@ impl Population {
             Ok::<_, StoreError>(())
         })?;
         let endpoints = instance.endpoints();
-        let endpoint = endpoints.first().ok_or("the instance has an address")?;
-        // Spread over all of them.
+        let endpoint = endpoints.first().ok_or("the instance has no address")?;
+        // Evenly distributed over all users.
         let active = keys
             .iter()
             .step_by(size / ACTIVE)
@@ -107,9 +107,9 @@ impl Population {
 
     fn logins(&self) -> Side<'_> {
         let mut next = 0;
-        Side::batch(move |goes| {
-            for _ in 0..goes {
-                let (user, token) = self.logins.get(next).ok_or("somebody logs in")?;
+        Side::batch(move |count| {
+            for _ in 0..count {
+                let (user, token) = self.logins.get(next).ok_or("no user logs in")?;
                 next = (next + 1) % self.logins.len();
                 let instance = &self.instance.name;
                 let login = LoginRequest {
@@ -129,9 +129,9 @@ impl Population {
     }
 
     fn start(&self) -> Result<std::time::Duration, Problem> {
-        let begun = Instant::now();
+        let start = Instant::now();
         let store = Store::open(self.directory.path())?;
-        let took = begun.elapsed();
+        let took = start.elapsed();
         drop(store);
         Ok(took)
     }
@@ -151,7 +151,8 @@ fn key(account: &AccountId, number: usize, now: SystemTime) -> Result<AccessKey,
 fn user(key: &AccessKey) -> User {
     let AccessKey { account, user, id, created, .. } = key;
     let policy = format!(
-        r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Action":"rds-db:connect","Resource":"arn:aws:rds-db:us-east-1:{account}:dbuser:db-ORDERS/{user}"}}}}"#
+        r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Action":"rds-db:connect",
+            "Resource":"arn:aws:rds-db:us-east-1:{account}:dbuser:db-ORDERS/{user}"}}}}"#
     );
     User {
         account: account.clone(),
@@ -173,7 +174,7 @@ fn login(
     endpoint: &Endpoint,
     now: SystemTime,
 ) -> Result<(DbUser, String), Problem> {
-    let credentials: Credentials = key.credentials().ok_or("a key has a secret")?;
+    let credentials: Credentials = key.credentials().ok_or("the key has no secret")?;
     let user: DbUser = key.user.parse()?;
     let token = mint(&credentials, endpoint, &user, &KeyCache::default(), now);
     Ok((user, token.expose().to_owned()))

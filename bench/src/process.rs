@@ -1,4 +1,4 @@
-//! `countersign token` as a whole process, next to the real `aws rds generate-db-auth-token`.
+//! Whole runs of `countersign token`, compared with `aws rds generate-db-auth-token`.
 
 use std::env;
 use std::fs;
@@ -13,13 +13,13 @@ use crate::paired::{Side, Spread, compare};
 use crate::table::{Goal, Row};
 use crate::token::{HOST, KEY_ID, PORT, REGION, SECRET, USER};
 
-/// How many times each starts.
+/// Number of runs of each.
 const ROUNDS: usize = 40;
 
-/// How many times memory is looked at.
-const LOOKS: usize = 9;
+/// Number of memory measurements.
+const MEMORY_RUNS: usize = 9;
 
-/// The argument with which this program starts another one and says how much memory that took at its peak.
+/// Argument with which this program runs another one and prints that one's peak memory.
 pub(crate) const PEAK_MEMORY: &str = "--peak-memory";
 
 pub(crate) fn rows() -> Result<Vec<Row>, Problem> {
@@ -32,35 +32,35 @@ pub(crate) fn rows() -> Result<Vec<Row>, Problem> {
         memory,
         "MiB",
         Goal::AtMost(15.0),
-        format!("{LOOKS} runs"),
+        format!("{MEMORY_RUNS} runs"),
     );
     let what = "aws rds generate-db-auth-token : countersign token";
     let Some(aws) = aws() else {
-        return Ok(vec![Row::skipped(what, "there is no `aws` on the path"), memory]);
+        return Ok(vec![Row::skipped(what, "`aws` not found in PATH"), memory]);
     };
     let theirs = || command(&aws, &["rds", "generate-db-auth-token"], home.path());
-    let [aws, countersign] = compare(ROUNDS, [whole(theirs), whole(ours)])?;
+    let [aws, countersign] = compare(ROUNDS, [process_time(theirs), process_time(ours)])?;
     let aws_memory = Row::new(
         "aws rds generate-db-auth-token, peak memory",
         peak(theirs())?,
         "MiB",
         Goal::None,
-        format!("{LOOKS} runs"),
+        format!("{MEMORY_RUNS} runs"),
     );
     Ok(vec![Row::ratio(what, &aws, &countersign, Goal::AtLeast(40.0)), memory, aws_memory])
 }
 
-/// The binary that was built with this one.
+/// Returns the binary that was built with this one.
 pub(crate) fn countersign() -> Result<PathBuf, Problem> {
     let program = env::current_exe()?.with_file_name("countersign");
     if program.is_file() {
         Ok(program)
     } else {
-        Err(format!("{} has not been built: `cargo xtask bench` does", program.display()).into())
+        Err(format!("{} not found: `cargo xtask bench` builds it", program.display()).into())
     }
 }
 
-/// The command line tool itself, not the script by which pyenv finds it: starting that costs as much again.
+/// Finds the AWS CLI itself instead of pyenv's shim, which doubles the start-up time.
 fn aws() -> Option<PathBuf> {
     let found = env::split_paths(&env::var_os("PATH")?)
         .map(|directory| directory.join("aws"))
@@ -77,7 +77,7 @@ fn aws() -> Option<PathBuf> {
     Some(PathBuf::from(String::from_utf8(output.stdout).ok()?.trim()))
 }
 
-/// The same token from either, with credentials from the environment and nothing else to be found.
+/// Returns the command for a token, with credentials from the environment only.
 fn command(program: &Path, subcommand: &[&str], home: &Path) -> Command {
     let mut command = Command::new(program);
     command.args(subcommand).args([
@@ -99,8 +99,8 @@ fn command(program: &Path, subcommand: &[&str], home: &Path) -> Command {
     command
 }
 
-/// A process from its start to its end.
-fn whole<'a>(command: impl Fn() -> Command + 'a) -> Side<'a> {
+/// Measures a process from start to end.
+fn process_time<'a>(command: impl Fn() -> Command + 'a) -> Side<'a> {
     Side::timed(move || {
         let start = Instant::now();
         let output = command().output()?;
@@ -113,26 +113,27 @@ fn whole<'a>(command: impl Fn() -> Command + 'a) -> Side<'a> {
     })
 }
 
-/// The most memory that a program had at a time, in MiB. A process of its own starts it: what a child counts includes what its
-/// parent had when it was started.
+/// Measures the peak memory of a program, in MiB. A separate process starts it, because a child's
+/// peak includes the memory of its parent at the start.
 fn peak(command: Command) -> Result<Spread, Problem> {
-    let mut witness = Command::new(env::current_exe()?);
-    witness.arg(PEAK_MEMORY).arg(command.get_program()).args(command.get_args()).env_clear();
-    witness.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let mut looks = Vec::new();
-    for _ in 0..LOOKS {
-        let said = String::from_utf8(witness.output()?.stdout)?;
-        looks.push(
-            said.trim()
+    let mut runner = Command::new(env::current_exe()?);
+    runner.arg(PEAK_MEMORY).arg(command.get_program()).args(command.get_args()).env_clear();
+    runner.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut peaks = Vec::new();
+    for _ in 0..MEMORY_RUNS {
+        let output = String::from_utf8(runner.output()?.stdout)?;
+        peaks.push(
+            output
+                .trim()
                 .parse::<f64>()
-                .map_err(|_| format!("{:?} could not be run", command.get_program()))?
+                .map_err(|_| format!("cannot run {:?}", command.get_program()))?
                 / 1024.0,
         );
     }
-    Ok(Spread::of(looks))
+    Ok(Spread::of(peaks))
 }
 
-/// Runs a program and prints the KiB that it had at its peak.
+/// Runs a program and prints its peak memory in KiB.
 pub(crate) fn peak_memory(program: &str, arguments: &[String]) -> ExitCode {
     let ran = Command::new(program)
         .args(arguments)

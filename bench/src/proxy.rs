@@ -1,4 +1,4 @@
-//! The proxy, next to the way without it: a statement in a session that stands, and a session from nothing.
+//! The proxy, compared with direct connections: a statement in an open session, and a new session.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -14,21 +14,23 @@ use tokio_postgres::{Client, Config, NoTls};
 
 use crate::login::VerifyFull;
 use crate::paired::{Side, compare};
-use crate::stack::{Asks, Stack};
+use crate::stack::{AuthBackend, Stack};
 use crate::table::{Goal, Row};
 use crate::{Problem, process};
 
-/// How many rounds of statements are compared, and how many of sessions.
+/// Number of rounds for statements.
 const STATEMENT_ROUNDS: usize = 101;
+
+/// Number of rounds for sessions.
 const SESSION_ROUNDS: usize = 200;
 
-/// What the server is given to be done with the last session, so that it doesn't slow the next.
+/// Pause after a session, in which the server finishes it.
 const PAUSE: Duration = Duration::from_millis(4);
 
 pub(crate) fn rows() -> Result<Vec<Row>, Problem> {
     let program = process::countersign()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let stack = match Stack::up(&program, Asks::Pam) {
+    let stack = match Stack::up(&program, AuthBackend::Pam) {
         Ok(stack) => stack,
         Err(problem) => return Ok(vec![Row::skipped("the proxy", problem.to_string())]),
     };
@@ -49,10 +51,12 @@ pub(crate) fn rows() -> Result<Vec<Row>, Problem> {
     through.host("127.0.0.1").port(proxy.port).ssl_mode(SslMode::Disable);
     let tls = VerifyFull::new(Path::new(&stack.ca), stack.endpoint.host.as_str())?;
 
-    let (near, far) =
+    let (direct_client, proxied_client) =
         (runtime.block_on(open(&directly(), Some(&tls)))?, runtime.block_on(open(&through, None))?);
-    let [proxied, direct] =
-        compare(STATEMENT_ROUNDS, [statements(&runtime, &far), statements(&runtime, &near)])?;
+    let [proxied, direct] = compare(
+        STATEMENT_ROUNDS,
+        [statements(&runtime, &proxied_client), statements(&runtime, &direct_client)],
+    )?;
     let statement = Row::ratio(
         "PostgreSQL: a statement through the proxy : one over TLS",
         &proxied,
@@ -119,7 +123,7 @@ fn statements<'a>(runtime: &'a Runtime, client: &'a Client) -> Side<'a> {
     })
 }
 
-/// A proxy for the stack's server; it ends with the value.
+/// Proxy for the stack's server, stopped on drop.
 struct Proxy {
     process: Child,
     port: u16,
@@ -127,12 +131,16 @@ struct Proxy {
 
 impl Proxy {
     fn start(program: &Path, stack: &Stack) -> Result<Self, Problem> {
-        // Free a moment ago; should somebody have taken it since, the proxy says so.
+        // The port was free a moment ago. If another process takes it, the proxy fails to start.
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let directory = Path::new(&stack.ca).parent().ok_or("the CA is in no directory")?;
+        let directory = Path::new(&stack.ca).parent().ok_or("the CA file has no directory")?;
         let settings = directory.join("countersign.toml");
         let text = format!(
-            "[targets.bench]\nurl = \"postgres://{}@{}:{}/{}\"\nroots = \"{}\"\nlisten = [\"127.0.0.1:{port}\"]\nlogins-per-second = 0\n\
+            "[targets.bench]\n\
+             url = \"postgres://{}@{}:{}/{}\"\n\
+             roots = \"{}\"\n\
+             listen = [\"127.0.0.1:{port}\"]\n\
+             logins-per-second = 0\n\
              pool = {{ warm = 2, reuse = true }}\n",
             stack.user, stack.endpoint.host, stack.endpoint.port, stack.database, stack.ca
         );
@@ -153,20 +161,20 @@ impl Proxy {
             .env_remove("AWS_PROFILE")
             .env("COUNTERSIGN_LOG", "warn");
         let mut process = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn()?;
-        let said = process.stderr.take().ok_or("the proxy has no standard error")?;
+        let stderr = process.stderr.take().ok_or("the proxy has no standard error")?;
         let proxy = Self { process, port };
-        for line in BufReader::new(said).lines() {
+        for line in BufReader::new(stderr).lines() {
             if line?.starts_with("ready") {
                 return Ok(proxy);
             }
         }
-        Err("the proxy has ended before it was ready".into())
+        Err("the proxy ended before it was ready".into())
     }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        // One that has ended already needs no end, and what is left is the same.
+        // Fails only if the process has ended already.
         let _ended = self.process.kill().and_then(|()| self.process.wait());
     }
 }

@@ -1,4 +1,4 @@
-//! A local stack for the benchmark, with a user who logs in by IAM and one who has a password, and AWS's API.
+//! Local stack for the benchmarks, with an IAM user, a password user, and the AWS API.
 
 use std::collections::HashMap;
 use std::fs::Permissions;
@@ -16,17 +16,17 @@ use crate::Problem;
 pub(crate) const PASSWORD_USER: &str = "bench_password";
 pub(crate) const PASSWORD: &str = "twelve-and-a-half-vegetables";
 
-/// A server, and how it asks.
+/// Server, and the module by which it consults the verifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Asks {
+pub(crate) enum AuthBackend {
     Pam,
     Ldap,
     Mariadb,
     Mysql,
 }
 
-impl Asks {
-    /// What `local up` is told.
+impl AuthBackend {
+    /// Returns the arguments for `local up`.
     const fn arguments(self) -> &'static [&'static str] {
         match self {
             Self::Pam => &["--engine", "postgres", "--authentication", "pam"],
@@ -44,8 +44,8 @@ impl Asks {
         }
     }
 
-    /// Makes the user who has a password, as an administrator.
-    fn administration(self) -> [String; 4] {
+    /// Returns the arguments of the command that creates the password user.
+    fn create_password_user(self) -> [String; 4] {
         let (user, password) = (PASSWORD_USER, PASSWORD);
         let (client, sql) = match self {
             Self::Pam | Self::Ldap => {
@@ -63,7 +63,7 @@ impl Asks {
         [client, "--", option, &sql].map(str::to_owned)
     }
 
-    /// The variables of host, port, user, database and CA.
+    /// Returns the names of the variables for host, port, user, database and CA.
     const fn variables(self) -> [&'static str; 5] {
         match self {
             Self::Pam | Self::Ldap => ["PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGSSLROOTCERT"],
@@ -74,33 +74,33 @@ impl Asks {
     }
 }
 
-/// A running stack; it goes with the value.
+/// Running stack, removed on drop.
 pub(crate) struct Stack {
     running: Running,
-    pub(crate) asks: Asks,
+    pub(crate) backend: AuthBackend,
     pub(crate) database: String,
     pub(crate) credentials: Credentials,
     pub(crate) endpoint: Endpoint,
     pub(crate) user: DbUser,
     pub(crate) ca: String,
-    /// Where its AWS API is.
+    /// URL of its AWS API.
     pub(crate) api: String,
 }
 
 impl Stack {
-    /// Starts one with one server.
-    pub(crate) fn up(program: &Path, asks: Asks) -> Result<Self, Problem> {
+    /// Starts a stack with one server.
+    pub(crate) fn up(program: &Path, backend: AuthBackend) -> Result<Self, Problem> {
         let running = Running::new(program)?;
-        // Measured one after the other they come quicker than RDS lets them.
+        // The benchmark's logins exceed RDS's limit of logins per second.
         running.local(
-            &[&["up", "--detach", "--max-logins-per-second", "0"], asks.arguments()].concat(),
+            &[&["up", "--detach", "--max-logins-per-second", "0"], backend.arguments()].concat(),
         )?;
-        running.local(&asks.administration().each_ref().map(String::as_str))?;
+        running.local(&backend.create_password_user().each_ref().map(String::as_str))?;
         let printed = running.local(&["env"])?;
         let exports = Exports::of(&printed);
-        let [host, port, user, database, ca] = asks.variables();
+        let [host, port, user, database, ca] = backend.variables();
         let endpoint = Endpoint {
-            engine: asks.engine(),
+            engine: backend.engine(),
             host: exports.value(host)?.parse()?,
             port: exports.value(port)?.parse()?,
             region: exports.value("AWS_REGION")?.parse()?,
@@ -112,16 +112,16 @@ impl Stack {
             exports.value(ca)?.to_owned(),
         );
         let api = exports.value("AWS_ENDPOINT_URL")?.to_owned();
-        Ok(Self { running, asks, database, credentials, endpoint, user, ca, api })
+        Ok(Self { running, backend, database, credentials, endpoint, user, ca, api })
     }
 
-    /// A session of a role.
+    /// Returns session credentials of a role.
     pub(crate) fn role(&self, name: &str) -> Result<Credentials, Problem> {
         Exports::of(&self.running.local(&["env", "--role", name])?).credentials()
     }
 }
 
-/// What `local env` prints.
+/// Output of `local env`.
 struct Exports<'a>(HashMap<&'a str, &'a str>);
 
 impl<'a> Exports<'a> {
@@ -133,7 +133,7 @@ impl<'a> Exports<'a> {
         self.0
             .get(name)
             .copied()
-            .ok_or_else(|| format!("`countersign local env` says no {name}").into())
+            .ok_or_else(|| format!("`countersign local env` does not print {name}").into())
     }
 
     fn credentials(&self) -> Result<Credentials, Problem> {
@@ -147,7 +147,7 @@ impl<'a> Exports<'a> {
     }
 }
 
-/// The directory of a stack that runs in it.
+/// Directory of a running stack.
 struct Running {
     program: PathBuf,
     directory: TempDir,
@@ -155,7 +155,7 @@ struct Running {
 
 impl Running {
     fn new(program: &Path) -> Result<Self, Problem> {
-        // The server runs as another user, who has to get in.
+        // The server runs as another user, which needs access.
         let directory = tempfile::Builder::new()
             .prefix("countersign-bench")
             .permissions(Permissions::from_mode(0o755))
@@ -163,7 +163,7 @@ impl Running {
         Ok(Self { program: program.to_owned(), directory })
     }
 
-    /// `countersign local …`; what it prints.
+    /// Runs `countersign local …` and returns its output.
     fn local(&self, arguments: &[&str]) -> Result<String, Problem> {
         let output = Command::new(&self.program)
             .arg("local")
@@ -174,8 +174,8 @@ impl Running {
         if output.status.success() {
             return Ok(String::from_utf8(output.stdout)?);
         }
-        let said = String::from_utf8_lossy(&output.stderr);
-        Err(format!("`countersign local {}` failed: {}", arguments.join(" "), said.trim()).into())
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        Err(format!("`countersign local {}` failed: {}", arguments.join(" "), stderr.trim()).into())
     }
 }
 
@@ -187,7 +187,7 @@ impl Drop for Running {
     }
 }
 
-/// `export NAME='value'`
+/// Parses `export NAME='value'`.
 fn export(line: &str) -> Option<(&str, &str)> {
     let (name, value) = line.strip_prefix("export ")?.split_once('=')?;
     Some((name, value.strip_prefix('\'')?.strip_suffix('\'')?))

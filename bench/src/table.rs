@@ -1,31 +1,31 @@
-//! What is printed: a line for each ratio, with its goal and whether it is met.
+//! Printed table: a line for each ratio, with its goal and whether it is met.
 
 use crate::paired::{Samples, Spread};
 
-/// What a measurement should come to.
+/// Goal of a measurement.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Goal {
     AtLeast(f64),
     AtMost(f64),
-    /// Measured to be known.
+    /// No goal.
     None,
 }
 
-/// A line of the table.
+/// Line of the table.
 #[derive(Debug)]
 pub(crate) struct Row {
     what: String,
-    found: Found,
+    measurement: Measurement,
 }
 
 #[derive(Debug)]
-enum Found {
+enum Measurement {
     Measured { spread: Spread, unit: &'static str, goal: Goal, aside: String },
     Skipped(String),
 }
 
 impl Row {
-    /// Something measured: the ratio unless another unit is named, and times for orientation.
+    /// Creates a row of a measurement. `aside` is shown for orientation.
     pub(crate) fn new(
         what: impl Into<String>,
         spread: Spread,
@@ -33,10 +33,10 @@ impl Row {
         goal: Goal,
         aside: String,
     ) -> Self {
-        Self { what: what.into(), found: Found::Measured { spread, unit, goal, aside } }
+        Self { what: what.into(), measurement: Measurement::Measured { spread, unit, goal, aside } }
     }
 
-    /// What `one` takes in terms of what `other` takes.
+    /// Creates a row of the ratio of `one` to `other`.
     pub(crate) fn ratio(
         what: impl Into<String>,
         one: &Samples,
@@ -46,14 +46,14 @@ impl Row {
         Self::new(what, one.over(other), "x", goal, format!("{} : {}", time(one), time(other)))
     }
 
-    /// Something that could not be compared here, and why.
+    /// Creates a row of a case that could not be measured.
     pub(crate) fn skipped(what: impl Into<String>, why: impl Into<String>) -> Self {
-        Self { what: what.into(), found: Found::Skipped(why.into()) }
+        Self { what: what.into(), measurement: Measurement::Skipped(why.into()) }
     }
 
     fn cells(&self) -> [String; 6] {
-        match &self.found {
-            Found::Skipped(why) => [
+        match &self.measurement {
+            Measurement::Skipped(why) => [
                 self.what.clone(),
                 String::new(),
                 String::new(),
@@ -61,7 +61,7 @@ impl Row {
                 "skipped".to_owned(),
                 why.clone(),
             ],
-            Found::Measured { spread, unit, goal, aside } => {
+            Measurement::Measured { spread, unit, goal, aside } => {
                 let (wanted, met) = match goal {
                     Goal::AtLeast(least) => {
                         (format!(">= {least} {unit}"), Some(spread.median >= *least))
@@ -86,7 +86,7 @@ impl Row {
     }
 }
 
-/// The median of the times, for orientation.
+/// Formats the median of the times.
 pub(crate) fn time(samples: &Samples) -> String {
     let seconds = samples.spread().median;
     match seconds {
@@ -101,7 +101,7 @@ fn number(value: f64) -> String {
     if value < 100.0 { format!("{value:.2}") } else { format!("{value:.0}") }
 }
 
-/// The table, its columns aligned.
+/// Formats the table with aligned columns.
 pub(crate) fn render(rows: &[Row]) -> String {
     let heading =
         ["case", "median", "quartiles", "goal", "", "[for orientation]"].map(str::to_owned);

@@ -1,4 +1,4 @@
-//! The login that tokens are minted and verified for here.
+//! Login whose tokens are minted and verified.
 
 use countersign_core::credentials::{Credentials, Secret};
 use countersign_core::endpoint::Endpoint;
@@ -13,7 +13,7 @@ pub(crate) const REGION: &str = "us-east-1";
 pub(crate) const KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
 pub(crate) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 
-/// A login as `user` with long-term or, given a session token, with temporary credentials.
+/// Login with long-term credentials or, given a session token, with temporary ones.
 #[derive(Debug)]
 pub(crate) struct Login {
     pub(crate) credentials: Credentials,
@@ -33,7 +33,7 @@ impl Login {
     }
 }
 
-/// Where the login goes.
+/// Returns the endpoint of the login.
 pub(crate) fn endpoint() -> Result<Endpoint, Problem> {
     Ok(Endpoint {
         engine: Engine::Postgres,
@@ -43,7 +43,7 @@ pub(crate) fn endpoint() -> Result<Endpoint, Problem> {
     })
 }
 
-/// Both kinds of credentials: what they are called, and the session token of those that have one.
+/// Returns both kinds of credentials: name and session token.
 pub(crate) fn kinds() -> [(&'static str, Option<String>); 2] {
     [("long-term key", None), ("1,000-byte session token", Some("FwoGZXIvYXdzEBYaDJ+/".repeat(50)))]
 }

@@ -1,4 +1,4 @@
-//! Verifying, from the text to the proof, next to the hashing that it can't avoid.
+//! Verification, from parsing to the signature, compared with the unavoidable hashing.
 
 use std::slice;
 use std::time::SystemTime;
@@ -21,8 +21,8 @@ fn row(kind: &str, login: &Login) -> Result<Row, Problem> {
     let now = SystemTime::now();
     let token = mint(&login.credentials, &login.endpoint, &login.user, &keys, now);
     let count = blocks::of_login(login)?;
-    verified(login, token.expose(), &keys, now).map_err(|failure| failure.to_string())?;
-    let verifying = Side::quick(|| verified(login, token.expose(), &keys, now));
+    verify(login, token.expose(), &keys, now).map_err(|failure| failure.to_string())?;
+    let verifying = Side::quick(|| verify(login, token.expose(), &keys, now));
     let [ours, floor] = compare(ROUNDS, [verifying, blocks::compress(count)])?;
     Ok(Row::ratio(
         format!("verifying : its {count} SHA-256 blocks, {kind}"),
@@ -32,7 +32,7 @@ fn row(kind: &str, login: &Login) -> Result<Row, Problem> {
     ))
 }
 
-fn verified(
+fn verify(
     login: &Login,
     token: &str,
     keys: &KeyCache,

@@ -1,4 +1,4 @@
-//! The least that speaks HTTP/1.1, so that it is the server that is measured.
+//! Minimal HTTP/1.1 client, so that its own cost is small.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -9,15 +9,15 @@ use countersign_core::sigv4::{Identity, Normalization, Payload, Request, Signer}
 
 use crate::Problem;
 
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Maximum time for a response.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The longest answer, in bytes.
-const MAX_ANSWER: u64 = 1 << 20;
+/// Maximum length of a response body, in bytes.
+const MAX_RESPONSE: u64 = 1 << 20;
 
 const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
 
-/// An implementation of AWS's API, and who asks it.
+/// Endpoint of an AWS API, and the credentials for it.
 #[derive(Debug, Clone)]
 pub(super) struct Api<'a> {
     /// `http://HOST:PORT`
@@ -31,7 +31,7 @@ impl Api<'_> {
         self.url.strip_prefix("http://").unwrap_or(self.url).trim_end_matches('/')
     }
 
-    /// A whole request, good for some minutes.
+    /// Returns a signed request, valid for some minutes.
     pub(super) fn signed(&self, service: &str, body: &str) -> Result<String, Problem> {
         let host = self.address();
         let headers = [("host", host), ("content-type", FORM)];
@@ -50,7 +50,7 @@ impl Api<'_> {
             normalization: Normalization::Rfc3986,
             now: SystemTime::now(),
         };
-        let added = signer.sign_by_header(&request).ok_or("the request can't be signed")?;
+        let added = signer.sign_by_header(&request).ok_or("cannot sign the request")?;
         let mut text = format!("POST / HTTP/1.1\r\ncontent-length: {}\r\n", body.len());
         for (name, value) in
             headers.iter().copied().chain(added.iter().map(|(name, value)| (*name, value.as_str())))
@@ -62,7 +62,7 @@ impl Api<'_> {
     }
 }
 
-/// A connection that is kept, and opened anew where the server has closed it.
+/// Keep-alive connection that is reopened after the server closes it.
 pub(super) struct Connection<'a> {
     api: &'a Api<'a>,
     open: Option<BufReader<TcpStream>>,
@@ -77,27 +77,27 @@ impl<'a> Connection<'a> {
         self.api
     }
 
-    /// The body of the answer, whatever its status.
-    pub(super) fn ask(&mut self, request: &str) -> Result<String, Problem> {
+    /// Sends a request and returns the body of the response, whatever its status.
+    pub(super) fn send(&mut self, request: &str) -> Result<String, Problem> {
         if let Some(stream) = self.open.take()
-            && let Ok(answer) = self.exchange(stream, request)
+            && let Ok(body) = self.exchange(stream, request)
         {
-            return Ok(answer);
+            return Ok(body);
         }
         let stream = TcpStream::connect(self.api.address())?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
         Ok(self.exchange(BufReader::new(stream), request)?)
     }
 
     fn exchange(&mut self, mut stream: BufReader<TcpStream>, request: &str) -> io::Result<String> {
         stream.get_mut().write_all(request.as_bytes())?;
         let mut length = None;
-        let mut keeps = false;
+        let mut keep_alive = false;
         let mut line = String::new();
         loop {
             line.clear();
-            if stream.by_ref().take(MAX_ANSWER).read_line(&mut line)? == 0 {
+            if stream.by_ref().take(MAX_RESPONSE).read_line(&mut line)? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             let text = line.trim_end().to_ascii_lowercase();
@@ -105,18 +105,18 @@ impl<'a> Connection<'a> {
                 break;
             }
             if text.starts_with("http/") {
-                keeps = text.starts_with("http/1.1");
+                keep_alive = text.starts_with("http/1.1");
             } else if let Some(value) = text.strip_prefix("content-length:") {
                 length = value.trim().parse().ok();
             } else if text == "connection: close" {
-                keeps = false;
+                keep_alive = false;
             }
         }
         let length: u64 =
-            length.filter(|length| *length <= MAX_ANSWER).ok_or(io::ErrorKind::InvalidData)?;
+            length.filter(|length| *length <= MAX_RESPONSE).ok_or(io::ErrorKind::InvalidData)?;
         let mut body = String::new();
         stream.by_ref().take(length).read_to_string(&mut body)?;
-        if keeps {
+        if keep_alive {
             self.open = Some(stream);
         }
         Ok(body)

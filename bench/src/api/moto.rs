@@ -1,4 +1,4 @@
-//! moto's server, as it is installed.
+//! Installed moto server.
 
 use std::env;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -9,17 +9,17 @@ use std::time::{Duration, Instant};
 
 use crate::Problem;
 
-/// How long it may take to start.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Maximum time to start.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A server of its own, which ends with the value.
+/// Running server, stopped on drop.
 pub(super) struct Moto {
     process: Child,
     pub(super) url: String,
 }
 
 impl Moto {
-    /// Starts one, where it is installed, and waits until it listens.
+    /// Starts the server and waits until it listens. Returns `None` if it is not installed.
     pub(super) fn start() -> Result<Option<Self>, Problem> {
         let Some(program) = program() else {
             return Ok(None);
@@ -31,15 +31,17 @@ impl Moto {
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         let mut moto = Self { process: command.spawn()?, url: format!("http://127.0.0.1:{port}") };
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + START_TIMEOUT;
         while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
             if let Some(status) = moto.process.try_wait()? {
                 return Err(format!("moto_server ended with {status}").into());
             }
             if Instant::now() > deadline {
-                return Err(
-                    format!("moto_server does not listen after {} s", PATIENCE.as_secs()).into()
-                );
+                return Err(format!(
+                    "moto_server does not listen after {} s",
+                    START_TIMEOUT.as_secs()
+                )
+                .into());
             }
             thread::sleep(Duration::from_millis(50));
         }
@@ -54,7 +56,8 @@ impl Drop for Moto {
     }
 }
 
-/// On the path, or where `cargo xtask test interop` has put it, in the target directory that this program lies in.
+/// Finds moto_server in the target directory, where `cargo xtask test interop` installs it, or in
+/// `PATH`.
 fn program() -> Option<PathBuf> {
     let own = env::current_exe().ok()?.ancestors().nth(2)?.join("tools/interop/moto/bin");
     let path = env::var_os("PATH").unwrap_or_default();

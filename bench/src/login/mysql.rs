@@ -1,4 +1,4 @@
-//! A login to MariaDB or MySQL by mysql_async.
+//! Login to MariaDB or MySQL with mysql_async.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -8,7 +8,8 @@ use mysql_async::{Conn, OptsBuilder, SslOpts};
 use crate::Problem;
 use crate::stack::Stack;
 
-/// From the connection to the server's OK. Each shakes hands in full: the driver keeps no TLS session.
+/// Measures the time from connecting to the server's OK packet. The driver does not resume TLS
+/// sessions.
 pub(super) async fn login(stack: &Stack, user: &str, password: &str) -> Result<Duration, Problem> {
     let roots = vec![PathBuf::from(&stack.ca).into()];
     let options = OptsBuilder::default()
@@ -19,7 +20,7 @@ pub(super) async fn login(stack: &Stack, user: &str, password: &str) -> Result<D
         .pass(Some(password))
         .db_name(Some(&stack.database))
         .enable_cleartext_plugin(true)
-        // What the driver would ask the server for after the login.
+        // Values that the driver would otherwise query after the login.
         .max_allowed_packet(Some(1 << 24))
         .wait_timeout(Some(60))
         .ssl_opts(SslOpts::default().with_root_certs(roots).with_disable_built_in_roots(true));

@@ -1,4 +1,4 @@
-//! A login to PostgreSQL by tokio-postgres.
+//! Login to PostgreSQL with tokio-postgres.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use super::tls::VerifyFull;
 use crate::Problem;
 use crate::stack::Stack;
 
-/// From the connection to the server's word that it is ready.
+/// Measures the time from connecting to `ReadyForQuery`.
 pub(super) async fn login(stack: &Stack, user: &str, password: &str) -> Result<Duration, Problem> {
     let mut config = Config::new();
     config

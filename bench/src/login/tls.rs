@@ -19,7 +19,7 @@ use tokio_rustls::client::TlsStream as Encrypted;
 
 use crate::Problem;
 
-/// Trusts one authority, and checks the server's name. Every login shakes hands in full, as psql's do.
+/// TLS with one trusted CA and a verified host name. TLS sessions are not resumed, as in psql.
 #[derive(Clone)]
 pub(crate) struct VerifyFull {
     connector: TlsConnector,

@@ -1,4 +1,4 @@
-//! The AWS SDK's generator, with credentials at hand and all tokens in one future.
+//! Token generator of the AWS SDK, with static credentials and all tokens in one future.
 
 use std::hint::black_box;
 
@@ -33,11 +33,11 @@ impl Sdk {
         Ok(Self { runtime, generator: generator()?, configuration })
     }
 
-    /// A generator for each token.
-    pub(super) fn afresh(&self) -> Side<'_> {
-        Side::batch(|goes| {
+    /// Measures tokens with one generator each.
+    pub(super) fn from_names(&self) -> Side<'_> {
+        Side::batch(|count| {
             self.runtime.block_on(async {
-                for _ in 0..goes {
+                for _ in 0..count {
                     black_box(generator()?.auth_token(&self.configuration).await?);
                 }
                 Ok(())
@@ -45,11 +45,11 @@ impl Sdk {
         })
     }
 
-    /// One generator for all.
-    pub(super) fn again(&self) -> Side<'_> {
-        Side::batch(|goes| {
+    /// Measures tokens with one generator for all.
+    pub(super) fn reused(&self) -> Side<'_> {
+        Side::batch(|count| {
             self.runtime.block_on(async {
-                for _ in 0..goes {
+                for _ in 0..count {
                     black_box(self.generator.auth_token(&self.configuration).await?);
                 }
                 Ok(())

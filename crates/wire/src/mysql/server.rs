@@ -180,7 +180,7 @@ impl ServerLogin {
             return Err(violation("the TLS request has a wrong length", 2));
         }
         // The request gets no response, so the TLS handshake may follow it immediately. All
-        // remaining bytes belong to TLS, whoever sent them.
+        // remaining bytes belong to TLS.
         buffer.consume(total);
         Ok(Step::StartTls(Vec::new(), Box::new(TlsPending { config: self.config, nonce })))
     }

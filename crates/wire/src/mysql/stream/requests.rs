@@ -12,7 +12,7 @@ use super::state::{Phase, ResponseKind, SharedState};
 pub struct ForwardPlan {
     /// Number of bytes to forward.
     pub forward: usize,
-    /// What follows these bytes.
+    /// Content after these bytes.
     pub then: Next,
 }
 
