@@ -139,16 +139,35 @@ mod tests {
 
     proptest! {
         #[test]
-        fn encoded_greeting_is_parsed(version in "[ -~]{0,60}", id: u32, low: u32, high: u32, collation: u8, status: u16, nonce in proptest::collection::vec(1_u8..128, 20)) {
+        fn encoded_greeting_is_parsed(
+            version in "[ -~]{0,60}",
+            id: u32,
+            low: u32,
+            high: u32,
+            collation: u8,
+            status: u16,
+            nonce in proptest::collection::vec(1_u8..128, 20),
+        ) {
             let is_mysql = low & 1 != 0;
-            let capabilities = Capabilities::new(low, if is_mysql { 0 } else { high }) | Capabilities::LOGIN;
+            let capabilities = Capabilities::new(
+                low,
+                if is_mysql { 0 } else { high },
+            ) | Capabilities::LOGIN;
             let mariadb = !is_mysql || version.to_lowercase().contains("mariadb");
             let flavour = if mariadb { Flavour::Mariadb } else { Flavour::Mysql };
             let greeting = Greeting { version, flavour, capabilities, collation, status };
-            let handshake = HandshakeV10 { greeting: greeting.clone(), connection_id: id, nonce: nonce.clone(), plugin: "p".to_owned() };
+            let handshake = HandshakeV10 {
+                greeting: greeting.clone(),
+                connection_id: id,
+                nonce: nonce.clone(),
+                plugin: "p".to_owned(),
+            };
             let read = HandshakeV10::parse(&handshake.encode()).unwrap();
             prop_assert_eq!(read.greeting, greeting);
-            prop_assert_eq!((read.connection_id, read.nonce, read.plugin), (id, nonce, "p".to_owned()));
+            prop_assert_eq!(
+                (read.connection_id, read.nonce, read.plugin),
+                (id, nonce, "p".to_owned()),
+            );
         }
 
         #[test]

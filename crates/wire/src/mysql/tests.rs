@@ -53,7 +53,8 @@ pub(super) fn token() -> Credential {
     )))
 }
 
-/// Connects a client to a server, with pieces of `piece` bytes. An authenticated client receives `ok`.
+/// Connects a client to a server, with pieces of `piece` bytes. An authenticated client receives
+/// `ok`.
 pub(super) fn run<C: Exchange, S: Exchange<Output = LoginRequest>>(
     client: C,
     server: S,
@@ -222,7 +223,12 @@ fn required_tls_is_enforced_by_both_sides() {
         usize::MAX,
     );
     assert!(
-        matches!(&session, Err(ProtocolError::Unsupported { detail, .. }) if detail.contains("does not support TLS")),
+        matches!(
+            &session,
+            Err(
+                ProtocolError::Unsupported { detail, .. },
+            ) if detail.contains("does not support TLS"),
+        ),
         "{session:?}"
     );
     let plain = TransportSecurity::Plain { trusted: true };
@@ -252,7 +258,10 @@ fn missing_framing_capability_ends_the_login() {
     let login = ServerLogin::new(config(MARIADB_1011, ClientTlsMode::Off, AuthMethod::Trust));
     let (session, _) = run(client, login, &OkPacket::default(), usize::MAX);
     assert!(
-        matches!(&session, Err(ProtocolError::Unsupported { detail, .. }) if detail.contains("QUERY_ATTRIBUTES")),
+        matches!(
+            &session,
+            Err(ProtocolError::Unsupported { detail, .. }) if detail.contains("QUERY_ATTRIBUTES"),
+        ),
         "{session:?}"
     );
 }

@@ -53,16 +53,25 @@ fn nonces_are_ascii_and_differ() {
 
 proptest! {
     #[test]
-    fn only_the_password_verifies(password in ".{1,40}", other in ".{1,40}", nonce in proptest::collection::vec(1_u8..128, 20)) {
+    fn only_the_password_verifies(
+        password in ".{1,40}",
+        other in ".{1,40}",
+        nonce in proptest::collection::vec(1_u8..128, 20),
+    ) {
         let hash = hashed(&password);
         let same = password == other;
         prop_assert!(hash.verify_native(&native(password.as_bytes(), &nonce), &nonce));
         prop_assert!(hash.verify_caching_sha2(&caching_sha2(password.as_bytes(), &nonce), &nonce));
         prop_assert!(hash.verify_clear_text(password.as_bytes()));
         prop_assert_eq!(hash.verify_native(&native(other.as_bytes(), &nonce), &nonce), same);
-        prop_assert_eq!(hash.verify_caching_sha2(&caching_sha2(other.as_bytes(), &nonce), &nonce), same);
+        prop_assert_eq!(
+            hash.verify_caching_sha2(&caching_sha2(other.as_bytes(), &nonce), &nonce),
+            same,
+        );
         prop_assert_eq!(hash.verify_clear_text(other.as_bytes()), same);
-        prop_assert!(!hash.verify_native(&native(password.as_bytes(), b"another nonce......."), &nonce));
+        prop_assert!(
+            !hash.verify_native(&native(password.as_bytes(), b"another nonce......."), &nonce),
+        );
     }
 
     #[test]

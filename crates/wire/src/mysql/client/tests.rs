@@ -222,7 +222,10 @@ fn error_instead_of_a_greeting_is_returned() {
     ] {
         let error = ReadGreeting::new().advance(&mut buffer(greeting)).unwrap_err();
         assert!(
-            matches!(&error, ProtocolError::Protocol { detail, .. } if detail.contains("host and port")),
+            matches!(
+                &error,
+                ProtocolError::Protocol { detail, .. } if detail.contains("host and port"),
+            ),
             "{error:?}"
         );
     }
@@ -301,7 +304,11 @@ fn debug_shows_no_secret() {
 
 proptest! {
     #[test]
-    fn no_input_panics_and_splitting_changes_nothing(bytes: Vec<u8>, packets in proptest::collection::vec(any::<Vec<u8>>(), 0..6), chunk in 1..50_usize) {
+    fn no_input_panics_and_splitting_changes_nothing(
+        bytes: Vec<u8>,
+        packets in proptest::collection::vec(any::<Vec<u8>>(), 0..6),
+        chunk in 1..50_usize,
+    ) {
         let run = |bytes: &[u8], chunk: usize| {
             let mut client = begin(UNTRUSTED, password("geheim"));
             let (mut buffer, mut sent) = (ReadBuffer::default(), Vec::new());
@@ -310,15 +317,21 @@ proptest! {
                 loop {
                     match client.advance(&mut buffer) {
                         Ok(Step::Read(next)) => { client = next; break }
-                        Ok(Step::Write(bytes, next)) => { sent.extend_from_slice(&bytes); client = next }
+                        Ok(Step::Write(bytes, next)) => {
+                            sent.extend_from_slice(&bytes);
+                            client = next;
+                        }
                         other => return (sent, format!("{other:?}")),
                     }
                 }
             }
             (sent, "waiting".to_owned())
         };
-        let numbered = packets.iter().zip([2_u8, 4, 6, 8, 10, 12]).flat_map(|(payload, sequence)| codec::packet(sequence, payload));
-        let whole: Vec<u8> = codec::packet(0, &hex(MARIADB_1011)).into_iter().chain(numbered).collect();
+        let numbered = packets.iter().zip([2_u8, 4, 6, 8, 10, 12]).flat_map(
+            |(payload, sequence)| codec::packet(sequence, payload),
+        );
+        let greeting = codec::packet(0, &hex(MARIADB_1011));
+        let whole: Vec<u8> = greeting.into_iter().chain(numbered).collect();
         prop_assert_eq!(run(&whole, chunk), run(&whole, usize::MAX));
         prop_assert_eq!(run(&bytes, chunk), run(&bytes, usize::MAX));
     }

@@ -162,9 +162,16 @@ fn login_params() -> impl Strategy<Value = (LoginParams, Capabilities)> {
 
 proptest! {
     #[test]
-    fn encoded_response_is_parsed((params, offered) in login_params(), proof in proptest::collection::vec(any::<u8>(), 0..2000), plugin in "[a-z_]{1,30}") {
+    fn encoded_response_is_parsed(
+        (params, offered) in login_params(),
+        proof in proptest::collection::vec(any::<u8>(), 0..2000),
+        plugin in "[a-z_]{1,30}",
+    ) {
         let capabilities = offered.set(Capabilities::CONNECT_WITH_DB, params.database.is_some());
-        let response = HandshakeResponse::parse(&encode(&params, capabilities, &plugin, &proof).unwrap(), offered).unwrap();
+        let response = HandshakeResponse::parse(
+            &encode(&params, capabilities, &plugin, &proof).unwrap(),
+            offered,
+        ).unwrap();
         prop_assert_eq!(&response.params, &params);
         prop_assert_eq!((&*response.proof, response.plugin), (&proof, Some(plugin)));
     }
@@ -172,8 +179,16 @@ proptest! {
     #[test]
     fn encoded_change_user_is_parsed((params, offered) in login_params(), collation: u16) {
         let params = LoginParams { collation, ..params };
-        let current = LoginParams { capabilities: params.capabilities, max_packet: params.max_packet, zstd_level: params.zstd_level, ..LoginParams::new("current", None) };
-        let response = HandshakeResponse::parse_change_user(&encode_change_user(&params, offered, "unused"), &current).unwrap();
+        let current = LoginParams {
+            capabilities: params.capabilities,
+            max_packet: params.max_packet,
+            zstd_level: params.zstd_level,
+            ..LoginParams::new("current", None)
+        };
+        let response = HandshakeResponse::parse_change_user(
+            &encode_change_user(&params, offered, "unused"),
+            &current,
+        ).unwrap();
         prop_assert_eq!(response.params, params);
         prop_assert!(response.proof.is_empty());
     }
@@ -183,6 +198,9 @@ proptest! {
         let _ = HandshakeResponse::parse(&payload, offered);
         let head = [&[0xff_u8; 32], payload.as_slice()].concat();
         let _ = HandshakeResponse::parse(&head, offered);
-        let _ = HandshakeResponse::parse_change_user(&[&[command::CHANGE_USER], payload.as_slice()].concat(), &params);
+        let _ = HandshakeResponse::parse_change_user(
+            &[&[command::CHANGE_USER], payload.as_slice()].concat(),
+            &params,
+        );
     }
 }

@@ -108,13 +108,30 @@ fn capabilities_are_listed_by_name() {
 
 proptest! {
     #[test]
-    fn encoded_ok_packet_is_parsed(affected_rows: u64, last_insert_id: u64, status: u16, warnings: u16, info: Vec<u8>, session_state: Vec<u8>, tracks: bool) {
+    fn encoded_ok_packet_is_parsed(
+        affected_rows: u64,
+        last_insert_id: u64,
+        status: u16,
+        warnings: u16,
+        info: Vec<u8>,
+        session_state: Vec<u8>,
+        tracks: bool,
+    ) {
         let capabilities = Capabilities::NONE.set(Capabilities::SESSION_TRACK, tracks);
         let tracks = tracks && status & status::SESSION_STATE_CHANGED != 0;
         let ok = OkPacket { affected_rows, last_insert_id, status, warnings, info, session_state };
         let status = if tracks { status } else { status & !status::SESSION_STATE_CHANGED };
         let read = OkPacket::parse(&ok.encode(capabilities), capabilities);
-        prop_assert_eq!(read, Some(OkPacket { session_state: if tracks { ok.session_state.clone() } else { Vec::new() }, status, ..ok }));
+        prop_assert_eq!(
+            read,
+            Some(
+                OkPacket {
+                    session_state: if tracks { ok.session_state.clone() } else { Vec::new() },
+                    status,
+                    ..ok
+                },
+            ),
+        );
     }
 
     #[test]
@@ -122,6 +139,6 @@ proptest! {
         let capabilities = Capabilities::NONE.set(Capabilities::SESSION_TRACK, tracks);
         let _ = OkPacket::parse(&payload, capabilities);
         let _ = error_fields(&payload);
-        prop_assert!(with_explanation(&payload, "explanation").len() <= payload.len() + 9);
+        prop_assert!(with_explanation(&payload, "details").len() <= payload.len() + 9);
     }
 }

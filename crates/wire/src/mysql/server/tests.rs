@@ -65,8 +65,8 @@ fn greeting_offers_forwarded_capabilities() {
     assert!(!mariadb.greeting.capabilities.has_any(Capabilities::MYSQL));
 }
 
-/// If its plugin is not the announced one, MySQL's library sends no proof and expects an auth switch
-/// request.
+/// If its plugin is not the announced one, MySQL's library sends no proof and expects an auth
+/// switch request.
 #[test]
 fn empty_proof_causes_an_auth_switch() {
     for (digits, plugin) in [(MARIADB_1011, CACHING_SHA2), (MYSQL_97, NATIVE)] {
@@ -236,10 +236,21 @@ fn change_user_requires_a_new_nonce() {
 
 proptest! {
     #[test]
-    fn no_login_without_the_password(bytes: Vec<u8>, plugin in "[a-z_]{0,9}", proof: Vec<u8>, more: Vec<u8>, raw: bool) {
-        let first = if raw { bytes } else { codec::packet(1, &response(Capabilities::LOGIN, &plugin, &proof)) };
+    fn no_login_without_the_password(
+        bytes: Vec<u8>,
+        plugin in "[a-z_]{0,9}",
+        proof: Vec<u8>,
+        more: Vec<u8>,
+        raw: bool,
+    ) {
+        let first = if raw { bytes } else { codec::packet(
+            1,
+            &response(Capabilities::LOGIN, &plugin, &proof),
+        ) };
         let verifier = Arc::new(MysqlPassword::new(&Secret::new("geheim").unwrap()));
-        let mut login = greeted(config(MYSQL_97, ClientTlsMode::Offered, AuthMethod::Password(verifier))).1;
+        let mut login = greeted(
+            config(MYSQL_97, ClientTlsMode::Offered, AuthMethod::Password(verifier)),
+        ).1;
         let mut buffer = buffer(&first);
         for packet in [codec::packet(3, &more), more] {
             match login.advance(&mut buffer) {

@@ -347,7 +347,13 @@ fn unknown_packets_are_forwarded_and_never_idle() {
 
 proptest! {
     #[test]
-    fn splitting_the_input_changes_nothing(requests: Vec<u8>, responses: Vec<u8>, known in 0..24_usize, chunk in 1..9_usize, new: bool) {
+    fn splitting_the_input_changes_nothing(
+        requests: Vec<u8>,
+        responses: Vec<u8>,
+        known in 0..26_usize,
+        chunk in 1..9_usize,
+        new: bool,
+    ) {
         let capabilities = if new { NEW } else { OLD };
         let (request, response) = commands(capabilities).swap_remove(known);
         let (requests, responses) = ([request, requests].concat(), [response, responses].concat());
@@ -362,7 +368,12 @@ proptest! {
                 if last != Next::More { break }
             }
             responses.chunks(chunk).for_each(|part| tracker.observe_server(part));
-            let state = (tracker.is_idle(), tracker.has_quit_idle(), tracker.is_desynced(), tracker.status());
+            let state = (
+                tracker.is_idle(),
+                tracker.has_quit_idle(),
+                tracker.is_desynced(),
+                tracker.status(),
+            );
             Some((sent, last, state))
         };
         prop_assert_eq!(run(chunk), run(usize::MAX));

@@ -118,7 +118,8 @@ fn token_is_not_used_as_a_password() {
     for (request, method) in [(md5_request(), "MD5"), (scram_request(), "SCRAM")] {
         let error = rejected(within_tls(config(token())), &request);
         let expected = format!(
-            "the server requests a password ({method}) instead of a token: user \"jane\" is not a member of rds_iam"
+            "the server requests a password ({method}) instead of a token: user \"jane\" is not a \
+             member of rds_iam"
         );
         assert!(error.starts_with(&expected) && error.contains("GRANT rds_iam"), "{error}");
     }
@@ -308,7 +309,8 @@ fn startup_message_matches_the_manual() {
 proptest! {
     #[test]
     fn splitting_the_input_changes_nothing(pieces in proptest::collection::vec(1..9_usize, 1..20)) {
-        let first = [codec::negotiate_protocol_version(0, &[]), codec::authentication(3, b"")].concat();
+        let negotiation = codec::negotiate_protocol_version(0, &[]);
+        let first = [negotiation, codec::authentication(3, b"")].concat();
         let mut side = within_tls(config(token()));
         let mut sizes = pieces.iter().cycle();
         for message in [first, codec::login_ok(&[("a".to_owned(), "b".to_owned())], &key(4))] {
@@ -320,11 +322,19 @@ proptest! {
             }
         }
         let session = side.output();
-        prop_assert_eq!((session.minor, session.parameters.len(), session.key), (0, 1, Some(key(4))));
+        prop_assert_eq!(
+            (session.minor, session.parameters.len(), session.key),
+            (0, 1, Some(key(4))),
+        );
     }
 
     #[test]
-    fn no_input_panics(answer: Vec<u8>, bytes in proptest::collection::vec(any::<u8>(), 0..400), kind in "[RSKZNEv]", length in 0..40_u8) {
+    fn no_input_panics(
+        answer: Vec<u8>,
+        bytes in proptest::collection::vec(any::<u8>(), 0..400),
+        kind in "[RSKZNEv]",
+        length in 0..40_u8,
+    ) {
         let mut side = Side::new(ClientLogin::new(config(password())));
         side.feed(&answer);
         let mut side = within_tls(config(password()));

@@ -58,8 +58,10 @@ fn zeros_within_strings_are_omitted() {
 
 #[test]
 fn explanation_is_added_unless_the_server_sent_one() {
-    let original = b"SFATAL\0VFATAL\0C28000\0MPAM authentication failed for user \"jane\"\0Fauth.c\0L336\0Rauth_failed\0\0";
-    insta::assert_snapshot!(format(&with_explanation(original, "The token is an hour old.", "Mint another.")), @r#"
+    let original = b"SFATAL\0VFATAL\0C28000\0MPAM authentication failed for user \"jane\"\0\
+        Fauth.c\0L336\0Rauth_failed\0\0";
+    let explained = with_explanation(original, "The token is an hour old.", "Mint another.");
+    insta::assert_snapshot!(format(&explained), @r#"
     FATAL 28000: PAM authentication failed for user "jane"
     DETAIL: The token is an hour old.
     HINT: Mint another.
@@ -127,9 +129,16 @@ fn a_key_is_4_to_256_bytes_and_format_to_nobody() {
 
 proptest! {
     #[test]
-    fn encoded_message_is_read(kind: u8, payload in proptest::collection::vec(any::<u8>(), 0..300), remaining: Vec<u8>) {
+    fn encoded_message_is_read(
+        kind: u8,
+        payload in proptest::collection::vec(any::<u8>(), 0..300),
+        remaining: Vec<u8>,
+    ) {
         let buffer = buffer(&[message(kind, &payload), remaining].concat());
-        prop_assert_eq!(read_message(&buffer, MAX_LOGIN_MESSAGE).unwrap(), Some((kind, payload.as_slice(), payload.len() + HEADER)));
+        prop_assert_eq!(
+            read_message(&buffer, MAX_LOGIN_MESSAGE).unwrap(),
+            Some((kind, payload.as_slice(), payload.len() + HEADER)),
+        );
     }
 
     #[test]

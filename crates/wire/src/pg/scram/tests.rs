@@ -261,13 +261,21 @@ proptest! {
     #[test]
     fn no_input_panics(first: Vec<u8>, last: Vec<u8>) {
         for mechanism in [Mechanism::Plain, Mechanism::PlainOverPlus, Mechanism::Plus(&[1])] {
-            let _rejected = ServerFirst::new(verifier("x"), mechanism, &first, "own").map(|(server_first, _)| server_first.verify(&last));
+            let _rejected = ServerFirst::new(
+                verifier("x"),
+                mechanism,
+                &first,
+                "own",
+            ).map(|(server_first, _)| server_first.verify(&last));
         }
         let _rejected = client_first(Binding::None).respond(&secret("x"), &first);
     }
 
     #[test]
     fn every_password_verifies(password in "\\PC{1,40}") {
-        prop_assert_eq!(play(verifier(&password), Mechanism::Plain, Binding::None, &password), Ok(()));
+        prop_assert_eq!(
+            play(verifier(&password), Mechanism::Plain, Binding::None, &password),
+            Ok(()),
+        );
     }
 }

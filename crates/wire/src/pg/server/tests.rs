@@ -92,7 +92,8 @@ fn protocol_version_and_options_are_negotiated() {
     let options = ["_pq_.test_protocol_negotiation", "", "_pq_.b", "1"];
     insta::assert_snapshot!(negotiate(9999, &options).0, @r"v \x00\x03\x00\x02\x00\x00\x00\x02_pq_.test_protocol_negotiation\x00_pq_.b\x00");
     assert_eq!(negotiate(9999, &[]).1, 2);
-    insta::assert_snapshot!(negotiate(0, &["_pq_.a", "1"]).0, @r"v \x00\x03\x00\x00\x00\x00\x00\x01_pq_.a\x00");
+    let negotiated = negotiate(0, &["_pq_.a", "1"]).0;
+    insta::assert_snapshot!(negotiated, @r"v \x00\x03\x00\x00\x00\x00\x00\x01_pq_.a\x00");
 }
 
 #[test]
@@ -294,7 +295,10 @@ fn sasl_is_requested_after_the_negotiation() {
 
 proptest! {
     #[test]
-    fn splitting_the_input_changes_nothing(pieces in proptest::collection::vec(1..20_usize, 1..30), minor in 0..4_u16) {
+    fn splitting_the_input_changes_nothing(
+        pieces in proptest::collection::vec(1..20_usize, 1..30),
+        minor in 0..4_u16,
+    ) {
         let bytes = startup(3, minor, &[JANE, &["_pq_.x", "1"]].concat());
         let mut whole = trust(ClientTlsMode::Off);
         let mut split = trust(ClientTlsMode::Off);
@@ -325,7 +329,10 @@ proptest! {
         let mut side = scram(tls);
         side.feed(&bytes);
         if side.awaits_tls() {
-            let tls = TlsInfo { server_end_point: Some(vec![1]), alpn_protocol: Some(codec::ALPN.to_vec()) };
+            let tls = TlsInfo {
+                server_end_point: Some(vec![1]),
+                alpn_protocol: Some(codec::ALPN.to_vec()),
+            };
             side.establish_tls(tls).feed(&within_tls);
         }
         let mut side = scram(tls);

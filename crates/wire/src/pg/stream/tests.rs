@@ -198,13 +198,18 @@ proptest! {
             ForwardPlan::Until(end) => piece[..end].to_vec(),
         };
         let at_once = forwarded(&mut whole, &bytes);
-        let in_pieces: Vec<u8> = split(&bytes, &sizes).iter().flat_map(|piece| forwarded(&mut parts, piece)).collect();
+        let in_pieces: Vec<u8> = split(&bytes, &sizes).iter().flat_map(
+            |piece| forwarded(&mut parts, piece),
+        ).collect();
         prop_assert_eq!(at_once, in_pieces);
         prop_assert_eq!(whole.expected_ready(), parts.expected_ready());
 
         let (whole, mut parts) = (backend(&bytes), BackendTracker::default());
         split(&bytes, &sizes).iter().for_each(|piece| parts.observe(piece));
-        prop_assert_eq!((whole.received_ready(), whole.status()), (parts.received_ready(), parts.status()));
+        prop_assert_eq!(
+            (whole.received_ready(), whole.status()),
+            (parts.received_ready(), parts.status()),
+        );
     }
 
     #[test]

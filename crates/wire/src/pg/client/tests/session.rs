@@ -45,7 +45,10 @@ fn protocol_2_error_is_parsed() {
     let mut endless = plain(password(), true);
     endless.feed(&[b'E'; 30_000]);
     assert!(endless.is_reading());
-    assert!(rejected(endless, &[b'E'; 10]).contains("between 4 and 65535"), "the length is limited");
+    assert!(
+        rejected(endless, &[b'E'; 10]).contains("between 4 and 65535"),
+        "the length is limited",
+    );
 }
 
 #[test]
