@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use countersign_core::credentials::{Credentials, Secret};
 
 use crate::paired::{Side, compare};
-use crate::stack::{Asks, Stack};
+use crate::stack::{AuthBackend, Stack};
 use crate::table::{Goal, Row};
 use crate::token::{KEY_ID, SECRET};
 use crate::{Problem, process};
@@ -65,7 +65,7 @@ pub(crate) fn rows() -> Result<Vec<Row>, Problem> {
         let why = "moto_server not found: `cargo xtask test interop moto` installs it";
         return Ok(vec![Row::skipped(identity, why), Row::skipped(list, why)]);
     };
-    let stack = Stack::up(&process::countersign()?, Asks::Ldap)?;
+    let stack = Stack::up(&process::countersign()?, AuthBackend::Ldap)?;
     let region = stack.endpoint.region.as_str();
     let ours = Api { url: &stack.api, region, credentials: stack.credentials.clone() };
     let theirs = Api { url: &moto.url, region, credentials: any_credentials()? };
