@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::model::{SecretRecord, instant, seconds};
 use crate::oidc::issuer_key::{
-    ClusterObject, IssuerKey, IssuerKeyError, ServiceAccount, jwks_document,
+    ClusterObject, IssuerKey, IssuerKeyError, ServiceAccountClaims, jwks_document,
 };
 use crate::oidc::jwk::Jwks;
 use crate::random;
@@ -138,7 +138,7 @@ impl TokenProjection<'_> {
         }
         let (account, pod) =
             (uid(&format!("{namespace}/{name}")), uid(&format!("{namespace}/{name}/{}", self.pod)));
-        let claims = ServiceAccount {
+        let claims = ServiceAccountClaims {
             issuer: self.issuer,
             audiences: &[self.audience],
             namespace,

@@ -122,7 +122,7 @@ pub trait Servers: Debug + Send + Sync {
     fn versions(&self) -> Result<Vec<EngineVersion>, ServersError>;
 
     /// Creates and starts a server with its user and database, and waits until it accepts logins. A
-    /// failed creation leaves nothing behind.
+    /// failed creation leaves no data.
     ///
     /// # Errors
     /// [`ServersError`]

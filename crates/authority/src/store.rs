@@ -24,7 +24,7 @@ pub use error::StoreError;
 pub use grants::{PortalAccess, PortalRequest, token_hash};
 pub use handle::Store;
 pub use identities::{DEFAULT_SESSION_SECONDS, NewIdentity, check_policy};
-pub use location::{Location, PostgresLocation, TlsMode};
+pub use location::{PostgresLocation, StoreLocation, TlsMode};
 pub use state::{Record, State, Table, account_key, regional_key};
 
 #[cfg(test)]

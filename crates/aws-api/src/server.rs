@@ -9,7 +9,7 @@ use countersign_authority::ldap::{self, Bind};
 use countersign_authority::log::AccessLog;
 use countersign_authority::oidc::fetch::Fetcher;
 use countersign_authority::servers::Servers;
-use countersign_authority::store::{Location, Store, StoreError};
+use countersign_authority::store::{StoreLocation, Store, StoreError};
 use countersign_authority::sts_verifier::StsVerifier;
 use countersign_authority::verifier::{LoginRequest, Verifier, VerifierConfig};
 use countersign_authority::verifier_socket::{self, AllowedPeers, SocketAccess};
@@ -31,7 +31,7 @@ pub struct Config {
     /// Directory of the log (`log/`), private to its owner.
     pub directory: PathBuf,
     /// Location of the store, usually `state/` in the directory.
-    pub store: Location,
+    pub store: StoreLocation,
     /// Path of the verifier's Unix socket.
     pub socket: PathBuf,
     /// Users that may connect to the socket.

@@ -13,7 +13,7 @@ use countersign_authority::import_export::{
     Change, ChangeKind, CreatedAccessKey, ExportSecrets, ImportError, ImportMode, ImportSummary,
     MAX_SIZE, StateExport, import,
 };
-use countersign_authority::store::{Location, PostgresLocation, Store};
+use countersign_authority::store::{StoreLocation, PostgresLocation, Store};
 use countersign_aws_api::server::state_directory;
 use countersign_core::credentials::Secret;
 use countersign_core::failure::{Class, Failure};
@@ -80,7 +80,7 @@ struct StoreArgument {
     /// PGPASSWORD [default: /var/lib/countersign/authority for root, else
     /// ~/.local/state/countersign/authority]
     #[arg(long = "store", value_name = "DIR|URL", env = "COUNTERSIGN_STORE")]
-    place: Option<Location>,
+    place: Option<StoreLocation>,
 }
 
 impl StoreArgument {
@@ -88,15 +88,15 @@ impl StoreArgument {
     /// in a directory.
     fn place(&self) -> Result<Place, Failure> {
         match &self.place {
-            Some(Location::Postgres(location)) => {
+            Some(StoreLocation::Postgres(location)) => {
                 let password = env::var("PGPASSWORD").ok().and_then(Secret::new);
                 let location = PostgresLocation { password, ..PostgresLocation::clone(location) };
                 Ok(Place {
-                    store: Location::Postgres(Box::new(location)),
+                    store: StoreLocation::Postgres(Box::new(location)),
                     directory: default_directory()?,
                 })
             }
-            Some(Location::Directory(directory)) => Place::in_directory(directory.clone()),
+            Some(StoreLocation::Directory(directory)) => Place::in_directory(directory.clone()),
             None => Place::in_directory(default_directory()?),
         }
     }
@@ -104,7 +104,7 @@ impl StoreArgument {
     /// Opens the store. Creates it if `create` is true.
     fn open(&self, create: bool) -> Result<Store, Failure> {
         let place = self.place()?;
-        if let (false, Location::Directory(state)) = (create, &place.store)
+        if let (false, StoreLocation::Directory(state)) = (create, &place.store)
             && !state.is_dir()
         {
             let what = format!(
@@ -120,7 +120,7 @@ impl StoreArgument {
 
 /// Location of the state, and directory of all other files.
 struct Place {
-    store: Location,
+    store: StoreLocation,
     directory: PathBuf,
 }
 
@@ -128,7 +128,7 @@ impl Place {
     fn in_directory(directory: PathBuf) -> Result<Self, Failure> {
         let directory = std::path::absolute(&directory)
             .map_err(|error| io_failure(&directory.display().to_string(), &error))?;
-        Ok(Self { store: Location::Directory(state_directory(&directory)), directory })
+        Ok(Self { store: StoreLocation::Directory(state_directory(&directory)), directory })
     }
 }
 

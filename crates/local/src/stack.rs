@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use countersign_authority::log::DECISIONS;
 use countersign_authority::servers::Servers;
-use countersign_authority::store::{Location, Store};
+use countersign_authority::store::{Store, StoreLocation};
 use countersign_authority::verifier_socket::{AllowedPeers, SocketAccess};
 use countersign_aws_api::server::{
     AuthorityServer, Config, Proofs, log_directory, state_directory,
@@ -245,7 +245,7 @@ fn authority_config(
     let uses_ldap = matches!(postgres, AuthBackend::Ldap(_));
     Ok(Config {
         directory: layout.authority(),
-        store: Location::Directory(state_directory(&layout.authority())),
+        store: StoreLocation::Directory(state_directory(&layout.authority())),
         socket: layout.socket(),
         socket_access: if plan.allowed_users.is_empty() {
             group.map_or(SocketAccess::Owner, SocketAccess::Group)

@@ -4,7 +4,7 @@ use super::{ChangeKind, ImportError, ImportMode, ImportSummary, import};
 use crate::store::{Store, account_key};
 
 mod details;
-mod mistakes;
+mod errors;
 mod round_trip;
 
 const FILE: &str = include_str!("tests/example.toml");

@@ -194,7 +194,7 @@ pub struct ClusterObject<'a> {
 /// Data of a projected service account token. Source: Kubernetes, "Managing Service Accounts",
 /// bound tokens.
 #[derive(Debug, Clone, Copy)]
-pub struct ServiceAccount<'a> {
+pub struct ServiceAccountClaims<'a> {
     /// URL of the cluster's issuer.
     pub issuer: &'a str,
     /// Audiences: `sts.amazonaws.com` for IRSA, `pods.eks.amazonaws.com` for Pod Identity.
@@ -213,7 +213,7 @@ pub struct ServiceAccount<'a> {
     pub token_id: &'a str,
 }
 
-impl ServiceAccount<'_> {
+impl ServiceAccountClaims<'_> {
     /// Returns the claims for [`IssuerKey::sign`].
     #[must_use]
     pub fn claims(&self) -> Map<String, Value> {
@@ -252,7 +252,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{
-        ClusterObject, IssuerKey, IssuerKeyError, ServiceAccount, discovery_document,
+        ClusterObject, IssuerKey, IssuerKeyError, ServiceAccountClaims, discovery_document,
         jwks_document, rsa_components, thumbprint,
     };
     use crate::oidc::jwk::Jwks;
@@ -263,8 +263,8 @@ mod tests {
     /// RFC 7638, section 3.1.
     const MODULUS: &str = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
 
-    fn service_account(now: SystemTime) -> ServiceAccount<'static> {
-        ServiceAccount {
+    fn service_account(now: SystemTime) -> ServiceAccountClaims<'static> {
+        ServiceAccountClaims {
             issuer: ISSUER,
             audiences: &["sts.amazonaws.com"],
             namespace: "shop",
@@ -331,7 +331,7 @@ mod tests {
             "sub": "system:serviceaccount:shop:web"
         });
         assert_eq!(Value::Object(service_account(now).claims()), expected);
-        let podless = ServiceAccount { pod: None, ..service_account(now) }.claims();
+        let podless = ServiceAccountClaims { pod: None, ..service_account(now) }.claims();
         assert!(podless["kubernetes.io"].get("pod").is_none());
     }
 

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use super::backend::{Backend, Commit, Revision};
 use super::draft::Draft;
 use super::error::{MAX_ATTEMPTS, StoreError};
-use super::location::Location;
+use super::location::StoreLocation;
 use super::postgres::Postgres;
 use super::sqlite::Sqlite;
 use super::state::State;
@@ -44,10 +44,12 @@ impl Store {
     ///
     /// # Errors
     /// Those of [`Store::open`].
-    pub fn open_at(location: &Location) -> Result<Self, StoreError> {
+    pub fn open_at(location: &StoreLocation) -> Result<Self, StoreError> {
         match location {
-            Location::Directory(directory) => Self::open(directory),
-            Location::Postgres(location) => Self::with_backend(Box::new(Postgres::open(location)?)),
+            StoreLocation::Directory(directory) => Self::open(directory),
+            StoreLocation::Postgres(location) => {
+                Self::with_backend(Box::new(Postgres::open(location)?))
+            }
         }
     }
 

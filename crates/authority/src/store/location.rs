@@ -14,7 +14,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Location of a store.
 #[derive(Debug, Clone)]
-pub enum Location {
+pub enum StoreLocation {
     /// SQLite file in this directory, shared by any number of processes of one machine.
     Directory(PathBuf),
     /// Database of a PostgreSQL server, shared by any number of machines.
@@ -62,7 +62,7 @@ impl fmt::Display for PostgresLocation {
     }
 }
 
-impl FromStr for Location {
+impl FromStr for StoreLocation {
     type Err = InvalidName;
 
     /// Parses
@@ -161,15 +161,15 @@ impl PostgresLocation {
 
 #[cfg(test)]
 mod tests {
-    use super::{Location, TlsMode};
+    use super::{StoreLocation, TlsMode};
 
-    fn read(text: &str) -> Result<Location, String> {
+    fn read(text: &str) -> Result<StoreLocation, String> {
         text.parse().map_err(|error: countersign_core::name::InvalidName| error.to_string())
     }
 
     #[test]
     fn urls_set_host_database_and_tls() {
-        let Ok(Location::Postgres(at)) =
+        let Ok(StoreLocation::Postgres(at)) =
             read("postgres://auth@db.example/state?sslrootcert=/etc/ca.pem")
         else {
             panic!("a URL")
@@ -179,13 +179,13 @@ mod tests {
             (at.tls, at.root_certificates.as_deref()),
             (TlsMode::VerifyFull, Some("/etc/ca.pem".as_ref()))
         );
-        let Ok(Location::Postgres(at)) =
+        let Ok(StoreLocation::Postgres(at)) =
             read("postgres://auth@localhost/state?host=/run/postgresql")
         else {
             panic!("a socket")
         };
         assert_eq!((at.tls, at.host.as_str()), (TlsMode::Disable, "/run/postgresql"));
-        assert!(matches!(read("/var/lib/countersign"), Ok(Location::Directory(_))));
+        assert!(matches!(read("/var/lib/countersign"), Ok(StoreLocation::Directory(_))));
     }
 
     #[test]

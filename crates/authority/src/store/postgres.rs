@@ -73,8 +73,8 @@ impl Postgres {
     /// Connects, and migrates the database to the current schema.
     pub(super) fn open(location: &PostgresLocation) -> Result<Self, StoreError> {
         let (commands, receiver) = unbounded_channel();
-        let (last_poll, place) = (Arc::new(LastPoll::default()), location.to_string());
-        let failed = |reason: String| StoreError::Database { location: place.clone(), reason };
+        let (last_poll, url) = (Arc::new(LastPoll::default()), location.to_string());
+        let failed = |reason: String| StoreError::Database { location: url.clone(), reason };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -90,7 +90,7 @@ impl Postgres {
             .spawn(move || runtime.block_on(worker.run(receiver, opened)))
             .map_err(|error| failed(error.to_string()))?;
         first.recv().map_err(|_| failed(THREAD_ENDED.to_owned()))?.map_err(&failed)?;
-        Ok(Self { commands, last_poll, location: place })
+        Ok(Self { commands, last_poll, location: url })
     }
 
     /// Sends a command to the thread and waits for the result.

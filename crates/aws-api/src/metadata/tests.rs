@@ -12,7 +12,7 @@ use crate::testing::{Served, text};
 use countersign_authority::issuer::{
     DEFAULT_URL, POD_IDENTITY_AUDIENCE, STS_AUDIENCE, TokenProjection, signing_key,
 };
-use countersign_authority::oidc::issuer_key::{ClusterObject, ServiceAccount};
+use countersign_authority::oidc::issuer_key::{ClusterObject, ServiceAccountClaims};
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/app";
 
@@ -146,8 +146,8 @@ async fn session_tags_of_a_pod_are_seen_by_policies_and_go_along() {
 async fn tokens_that_are_no_pod_s_get_nothing() {
     let served = cluster(&POD_ACTIONS, &json!({})).await;
     let key = signing_key(served.api.store(), SystemTime::now()).unwrap();
-    let made = |edit: &dyn Fn(&mut ServiceAccount<'_>)| {
-        let mut account = ServiceAccount {
+    let made = |edit: &dyn Fn(&mut ServiceAccountClaims<'_>)| {
+        let mut account = ServiceAccountClaims {
             issuer: DEFAULT_URL,
             audiences: &[POD_IDENTITY_AUDIENCE],
             namespace: "default",

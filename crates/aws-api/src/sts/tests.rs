@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::testing::{ADMINISTRATOR, Served, account, credentials, encoded, text};
 use countersign_authority::issuer::{DEFAULT_URL, signing_key};
 use countersign_authority::model::OidcProvider;
-use countersign_authority::oidc::issuer_key::{ClusterObject, IssuerKey, ServiceAccount};
+use countersign_authority::oidc::issuer_key::{ClusterObject, IssuerKey, ServiceAccountClaims};
 
 fn allow(action: &str, resource: &str) -> String {
     json!({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": action, "Resource": resource}}).to_string()
@@ -295,8 +295,8 @@ impl Cluster {
         Self { served, key }
     }
 
-    fn token(&self, key: &IssuerKey, edit: impl FnOnce(&mut ServiceAccount<'_>)) -> String {
-        let mut account = ServiceAccount {
+    fn token(&self, key: &IssuerKey, edit: impl FnOnce(&mut ServiceAccountClaims<'_>)) -> String {
+        let mut account = ServiceAccountClaims {
             issuer: DEFAULT_URL,
             audiences: &["sts.amazonaws.com"],
             namespace: "default",

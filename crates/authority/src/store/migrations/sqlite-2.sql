@@ -1,5 +1,5 @@
--- The state of the authority: each record is JSON, by kind and id; one that was deleted stays, without a body, so that other
--- processes see that it has gone. Every transaction has a revision of its own.
+-- State of the authority. Each record is JSON, identified by kind and id. A deleted record keeps its
+-- row without a body, so that other processes see the deletion. Each transaction has a revision.
 CREATE TABLE revision (
     current INTEGER NOT NULL
 ) STRICT;
