@@ -9,7 +9,7 @@ use countersign_authority::ldap::{self, Bind};
 use countersign_authority::log::AccessLog;
 use countersign_authority::oidc::fetch::Fetcher;
 use countersign_authority::servers::Servers;
-use countersign_authority::store::{StoreLocation, Store, StoreError};
+use countersign_authority::store::{Store, StoreError, StoreLocation};
 use countersign_authority::sts_verifier::StsVerifier;
 use countersign_authority::verifier::{LoginRequest, Verifier, VerifierConfig};
 use countersign_authority::verifier_socket::{self, AllowedPeers, SocketAccess};

@@ -13,7 +13,7 @@ use countersign_authority::import_export::{
     Change, ChangeKind, CreatedAccessKey, ExportSecrets, ImportError, ImportMode, ImportSummary,
     MAX_SIZE, StateExport, import,
 };
-use countersign_authority::store::{StoreLocation, PostgresLocation, Store};
+use countersign_authority::store::{PostgresLocation, Store, StoreLocation};
 use countersign_aws_api::server::state_directory;
 use countersign_core::credentials::Secret;
 use countersign_core::failure::{Class, Failure};

@@ -102,27 +102,7 @@ impl FromStr for StoreLocation {
             root_certificates: None,
             password: None,
         };
-        let mut tls = None;
-        for (name, value) in url.query_pairs() {
-            match (&*name, &*value) {
-                ("sslmode", "verify-full") => tls = Some(TlsMode::VerifyFull),
-                ("sslmode", "disable") => tls = Some(TlsMode::Disable),
-                ("sslmode", _) => {
-                    return Err(refuse("has an sslmode that is neither verify-full nor disable"));
-                }
-                ("sslrootcert", file) => location.root_certificates = Some(PathBuf::from(file)),
-                ("host", directory) => directory.clone_into(&mut location.host),
-                _ => {
-                    return Err(InvalidName::new(
-                        "the store",
-                        format!(
-                            "has the unknown parameter {name:?}; known are sslmode, sslrootcert \
-                             and host"
-                        ),
-                    ));
-                }
-            }
-        }
+        let tls = location.apply_parameters(&url)?;
         if location.host.is_empty() || location.database.is_empty() {
             return Err(refuse(
                 "does not name a host and a database; write postgres://USER@HOST/DATABASE",
@@ -138,6 +118,30 @@ impl FromStr for StoreLocation {
 }
 
 impl PostgresLocation {
+    /// Applies the query parameters of `url`, and returns the requested TLS mode.
+    fn apply_parameters(&mut self, url: &Url) -> Result<Option<TlsMode>, InvalidName> {
+        let mut tls = None;
+        let refuse = |why: String| Err(InvalidName::new("the store", why));
+        for (name, value) in url.query_pairs() {
+            match (&*name, &*value) {
+                ("sslmode", "verify-full") => tls = Some(TlsMode::VerifyFull),
+                ("sslmode", "disable") => tls = Some(TlsMode::Disable),
+                ("sslmode", _) => {
+                    return refuse("has an sslmode other than verify-full and disable".to_owned());
+                }
+                ("sslrootcert", file) => self.root_certificates = Some(PathBuf::from(file)),
+                ("host", directory) => directory.clone_into(&mut self.host),
+                _ => {
+                    return refuse(format!(
+                        "has the unknown parameter {name:?}; known are sslmode, sslrootcert and \
+                         host"
+                    ));
+                }
+            }
+        }
+        Ok(tls)
+    }
+
     /// Returns true if the host is the directory of a Unix socket.
     #[must_use]
     pub fn is_socket(&self) -> bool {
@@ -195,7 +199,7 @@ mod tests {
             ("mysql://a@b/c", "neither a directory nor"),
             ("postgres://host/db", "does not name a user"),
             ("postgres://u@host", "does not name a host and a database"),
-            ("postgres://u@host/db?sslmode=prefer", "neither verify-full nor disable"),
+            ("postgres://u@host/db?sslmode=prefer", "other than verify-full and disable"),
             ("postgres://u@host/db?fish=1", "fish"),
             ("postgres://u:hunter2@host/db", "PGPASSWORD"),
         ] {

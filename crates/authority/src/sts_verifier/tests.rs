@@ -237,75 +237,66 @@ async fn invalid_proofs_are_rejected_without_a_request() {
 }
 
 #[tokio::test]
-async fn incomplete_and_inconsistent_responses_are_rejected() {
+async fn responses_of_another_form_are_rejected() {
     let sts = serve().await;
-    let body = |value: Value| Response::new(value.to_string());
     let [arn, account, id] = JANE;
     let twice = response_body(arn, account, id)
         .to_string()
         .replace("{\"Account\"", "{\"Account\":\"999999999999\",\"Account\"");
-    let session = "arn:aws:sts::123456789012:assumed-role/app/monday";
+    let another = json!({
+        "GetCallerIdentityResult": { "Account": account, "Arn": arn, "UserId": id }
+    });
+    let too_large = format!("{}{}", response_body(arn, account, id), " ".repeat(70_000));
     for (response, problem) in [
-        (Response::new(String::new()), "nothing"),
-        (Response::new("<GetCallerIdentityResponse/>".to_owned()), "XML"),
-        (Response::new(twice), "a key twice"),
-        (body(json!([])), "no object"),
-        (
-            body(json!({
-                "GetCallerIdentityResult": { "Account": account, "Arn": arn, "UserId": id }
-            })),
-            "another response",
-        ),
-        (body(response_body("", account, id)), "no ARN"),
-        (body(response_body(arn, "", id)), "no account"),
-        (body(response_body(arn, account, "")), "no id"),
-        (body(response_body(arn, "999999999999", id)), "another account than the ARN's"),
-        (body(response_body(&arn.replace("aws", "aws-cn"), account, id)), "another partition"),
-        (body(response_body(&arn.replace("iam::", "iam:eu-west-1:"), account, id)), "a region"),
-        (
-            body(response_body(&arn.replace(":user/", ":role/"), account, id)),
-            "a role, which is not an identity",
-        ),
-        (body(response_body(&arn.replace(":iam:", ":sts:"), account, id)), "a user of STS"),
-        (
-            body(response_body("arn:aws:iam::123456789012:oidc-provider/x", account, id)),
-            "a provider",
-        ),
-        (body(response_body(arn, account, "AROAJQABLZS4A3QDU576Q")), "a role's id for a user"),
-        (body(response_body(arn, account, "AIDA")), "half an id"),
-        (body(response_body(arn, account, "AIDAx\u{0}")), "an id with a NUL byte"),
-        (body(response_body(session, account, id)), "a user's id for a session"),
-        (body(response_body(session, account, "AROAJQABLZS4A3QDU576Q")), "no session"),
-        (body(response_body(session, account, "AROAJQABLZS4A3QDU576Q:tuesday")), "another session"),
-        (
-            body(response_body(&format!("{session}/x"), account, "AROAJQABLZS4A3QDU576Q:monday/x")),
-            "a session with a path",
-        ),
-        (
-            body(response_body("arn:aws:iam::123456789012:root", account, id)),
-            "a user's id for the root",
-        ),
-        (
-            body(response_body(
-                "arn:aws:sts::123456789012:federated-user/jo",
-                account,
-                "999999999999:jo",
-            )),
-            "another account's federated user",
-        ),
-        (
-            Response::new(format!("{}{}", response_body(arn, account, id), " ".repeat(70_000))),
-            "too much",
-        ),
+        (String::new(), "nothing"),
+        ("<GetCallerIdentityResponse/>".to_owned(), "XML"),
+        (twice, "a key twice"),
+        (json!([]).to_string(), "no object"),
+        (another.to_string(), "another response"),
+        (too_large, "too much"),
     ] {
+        let result = sts.verify_with(Response::new(response)).await;
+        assert_eq!(result, Err(Class::Protocol), "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn inconsistent_responses_are_rejected() {
+    let sts = serve().await;
+    let [arn, account, id] = JANE;
+    let role_id = "AROAJQABLZS4A3QDU576Q";
+    let session = "arn:aws:sts::123456789012:assumed-role/app/monday";
+    let federated = "arn:aws:sts::123456789012:federated-user/jo";
+    for (arn, account, id, problem) in [
+        ("", account, id, "no ARN"),
+        (arn, "", id, "no account"),
+        (arn, account, "", "no id"),
+        (arn, "999999999999", id, "another account than the ARN's"),
+        (&arn.replace("aws", "aws-cn"), account, id, "another partition"),
+        (&arn.replace("iam::", "iam:eu-west-1:"), account, id, "a region"),
+        (&arn.replace(":user/", ":role/"), account, id, "a role, which is not an identity"),
+        (&arn.replace(":iam:", ":sts:"), account, id, "a user of STS"),
+        ("arn:aws:iam::123456789012:oidc-provider/x", account, id, "a provider"),
+        (arn, account, role_id, "a role's id for a user"),
+        (arn, account, "AIDA", "half an id"),
+        (arn, account, "AIDAx\u{0}", "an id with a NUL byte"),
+        (session, account, id, "a user's id for a session"),
+        (session, account, role_id, "no session"),
+        (session, account, &format!("{role_id}:tuesday"), "another session"),
+        (&format!("{session}/x"), account, &format!("{role_id}:monday/x"), "a session with a path"),
+        ("arn:aws:iam::123456789012:root", account, id, "a user's id for the root"),
+        (federated, account, "999999999999:jo", "another account's federated user"),
+    ] {
+        let response = Response::new(response_body(arn, account, id).to_string());
         assert_eq!(sts.verify_with(response).await, Err(Class::Protocol), "{problem}");
     }
     for (arn, id) in [
         (session, "AROAJQABLZS4A3QDU576Q:monday"),
-        ("arn:aws:sts::123456789012:federated-user/jo", "123456789012:jo"),
+        (federated, "123456789012:jo"),
         ("arn:aws:iam::123456789012:root", "123456789012"),
     ] {
-        let proven = sts.verify_with(body(response_body(arn, account, id))).await.unwrap();
+        let response = Response::new(response_body(arn, account, id).to_string());
+        let proven = sts.verify_with(response).await.unwrap();
         assert_eq!((proven.arn.as_str(), proven.user_id.as_str()), (arn, id));
     }
 }
