@@ -27,7 +27,7 @@ pub use pg::{pg_client, pg_server, pg_stream};
 pub use policy::{policy, simulation};
 pub use sigv4::request;
 pub use token::token;
-pub use verifier_protocol::{answer, question};
+pub use verifier_protocol::{verify_request, verify_response};
 
 /// Runs a target on each file that the command line names.
 #[must_use]

@@ -1,7 +1,7 @@
 use countersign_core::policy::simulation::Simulation;
 use countersign_core::policy::{Policy, PolicyKind, Verdict};
 
-/// A policy document: parsed as each kind of policy.
+/// Policy document: parsed as each kind of policy.
 pub fn policy(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else {
         return;
@@ -13,12 +13,12 @@ pub fn policy(data: &[u8]) {
         PolicyKind::Resource,
     ] {
         if let Err(mistakes) = Policy::parse(text, kind) {
-            assert!(!mistakes.as_slice().is_empty(), "a policy was refused for no reason");
+            assert!(!mistakes.as_slice().is_empty(), "a policy was rejected without a diagnostic");
         }
     }
 }
 
-/// A question with all its policies: decided, and explained.
+/// Simulation with all its policies: decided and explained.
 pub fn simulation(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else {
         return;
@@ -30,7 +30,7 @@ pub fn simulation(data: &[u8]) {
     assert!(!outcome.reason.is_empty(), "a decision has no reason");
     assert!(
         outcome.decision != Verdict::Allowed || !outcome.matched.is_empty(),
-        "it is allowed by no statement"
+        "a request was allowed without a statement"
     );
     let _ = simulation.explain();
 }

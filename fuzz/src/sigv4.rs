@@ -1,6 +1,6 @@
 use countersign_core::sigv4::{KeyCache, Payload, Request, SignedRequest};
 
-/// A signed AWS request. The input is laid out as HTTP: `METHOD PATH?QUERY`, headers, an empty
+/// Signed AWS request. The input is laid out as HTTP: `METHOD PATH?QUERY`, headers, an empty
 /// line, the body.
 pub fn request(data: &[u8]) {
     let end = data.windows(2).position(|pair| pair == b"\n\n").unwrap_or(data.len());

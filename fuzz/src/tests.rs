@@ -33,6 +33,6 @@ macro_rules! seeds {
 }
 
 seeds! {
-    answer identity ldap mysql_client mysql_server mysql_stream pg_client pg_server pg_stream policy
-    question request simulation token
+    identity ldap mysql_client mysql_server mysql_stream pg_client pg_server pg_stream policy
+    request simulation token verify_request verify_response
 }

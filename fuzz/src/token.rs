@@ -3,7 +3,7 @@ use countersign_core::name::{DbUser, Engine};
 use countersign_core::sigv4::KeyCache;
 use countersign_core::token::{KeyStatus, UnverifiedToken, VerifiedToken};
 
-/// What arrives as a password: parsed, addressed and verified.
+/// Token in place of a password: parsed, addressed and verified.
 pub fn token(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else {
         return;
@@ -19,7 +19,7 @@ pub fn token(data: &[u8]) {
         assert_eq!(
             (verified.endpoint(), verified.user()),
             (&endpoint, &user),
-            "a token opens what it is not for"
+            "a token was accepted for another endpoint or user"
         );
     }
 }
@@ -36,7 +36,7 @@ fn verify(token: UnverifiedToken<'_>, endpoint: &Endpoint, user: &DbUser) -> Opt
         .ok()
 }
 
-/// What the seeds are for.
+/// Returns the endpoint and the user of the seeds.
 fn database() -> Option<(Endpoint, DbUser)> {
     let host = "mydb.123456789012.us-east-1.rds.amazonaws.com".parse().ok()?;
     let endpoint =

@@ -6,44 +6,44 @@ use countersign_core::verifier_protocol::{
 };
 use zeroize::Zeroizing;
 
-/// What a server's module sends to the verifier: what is understood can be said again, and is
-/// understood the same.
-pub fn question(data: &[u8]) {
-    let Ok(question) = VerifyRequest::parse(data) else {
+/// Request of a server's module to the verifier: encoding a parsed request and parsing it again
+/// changes nothing.
+pub fn verify_request(data: &[u8]) {
+    let Ok(request) = VerifyRequest::parse(data) else {
         return;
     };
-    let Ok(said) = frame(&question, data.len()) else {
+    let Ok(encoded) = frame(&request, data.len()) else {
         return;
     };
-    let Some((head, body)) = said.split_first_chunk() else {
+    let Some((head, body)) = encoded.split_first_chunk() else {
         return;
     };
     assert_eq!(
         frame_length(*head, usize::MAX).ok(),
         Some(body.len()),
-        "a frame announces another length than its own"
+        "a frame has a wrong length"
     );
     if body.len() <= MAX_REQUEST {
         let again = VerifyRequest::parse(body).and_then(|again| frame(&again, body.len())).ok();
         assert!(
-            again.is_some_and(|again| again == said),
-            "a question is not understood when it is said again"
+            again.is_some_and(|again| again == encoded),
+            "an encoded request is parsed differently"
         );
     }
 }
 
-/// What a verifier, or whatever sits behind the socket, answers to a server's module.
-pub fn answer(data: &[u8]) {
-    let Some(question) = asked() else { return };
-    if round_trip(&mut Answering(Cursor::new(data)), &question).is_ok() {
+/// Response of a verifier to a server's module.
+pub fn verify_response(data: &[u8]) {
+    let Some(request) = sent_request() else { return };
+    if round_trip(&mut Replay(Cursor::new(data)), &request).is_ok() {
         assert!(
             data.windows(5).any(|word| word == b"allow"),
-            "a login was allowed without the word"
+            "a login was allowed without the word \"allow\""
         );
     }
 }
 
-fn asked() -> Option<VerifyRequest> {
+fn sent_request() -> Option<VerifyRequest> {
     let token = Zeroizing::new("token".to_owned());
     Some(VerifyRequest::new(
         Nonce([7; 16]),
@@ -54,16 +54,16 @@ fn asked() -> Option<VerifyRequest> {
     ))
 }
 
-/// Takes whatever is asked and answers with the input.
-struct Answering<'a>(Cursor<&'a [u8]>);
+/// Stream that ignores writes and returns the input.
+struct Replay<'a>(Cursor<&'a [u8]>);
 
-impl Read for Answering<'_> {
+impl Read for Replay<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.read(buffer)
     }
 }
 
-impl Write for Answering<'_> {
+impl Write for Replay<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         Ok(bytes.len())
     }

@@ -1,4 +1,0 @@
-//! [`countersign_fuzz::question`], fuzzed.
-#![cfg_attr(fuzzing, no_main)]
-
-countersign_fuzz::target!(question);
