@@ -221,7 +221,7 @@ fn the_newest_mariadb_enforces_it_too_and_tells_of_tls() {
     );
     let log = local(&["log"]).out;
     assert!(
-        log.lines().last().is_some_and(|line| line.contains("no-tls: the connection has no TLS")),
+        log.lines().last().is_some_and(|line| line.contains("no-tls: connection does not use TLS")),
         "{log}"
     );
 }

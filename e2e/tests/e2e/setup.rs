@@ -268,7 +268,7 @@ fn a_server_of_one_s_own_gets_the_plugin_and_gives_it_back() {
             "mysql_countersign.so",
             "loose-awsauthenticationplugin-socket = ",
             "AWSAuthenticationPlugin",
-            "--apply does it",
+            "apply the plan with --apply",
             "CREATE USER",
         ];
         assert!(said.ok && shown.iter().all(|part| said.out.contains(part)), "{said:?}");

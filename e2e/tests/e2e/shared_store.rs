@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use countersign_authority::key_lookup::ResolvedKey;
 use countersign_authority::model::{Identity, IdentityKind};
-use countersign_authority::store::{StoreLocation, NewIdentity, Store};
+use countersign_authority::store::{NewIdentity, Store, StoreLocation};
 use countersign_core::credentials::Secret;
 use countersign_core::name::AccountId;
 use countersign_core::region::Partition;
@@ -38,7 +38,9 @@ impl Shared {
     }
 
     fn open(&self) -> Store {
-        let Ok(StoreLocation::Postgres(mut location)) = self.url.parse() else { panic!("{}", self.url) };
+        let Ok(StoreLocation::Postgres(mut location)) = self.url.parse() else {
+            panic!("{}", self.url)
+        };
         location.password = Secret::new(PASSWORD);
         Store::open_at(&StoreLocation::Postgres(location)).unwrap()
     }
@@ -140,7 +142,9 @@ fn a_server_that_is_another_s_is_not_believed() {
         rcgen::generate_simple_self_signed(["other".to_owned()]).unwrap().cert.pem(),
     )
     .unwrap();
-    let Ok(StoreLocation::Postgres(mut location)) = shared.url.parse() else { panic!("{}", shared.url) };
+    let Ok(StoreLocation::Postgres(mut location)) = shared.url.parse() else {
+        panic!("{}", shared.url)
+    };
     location.password = Secret::new(PASSWORD);
     location.root_certificates = Some(other);
     let refused = Store::open_at(&StoreLocation::Postgres(location)).unwrap_err().to_string();

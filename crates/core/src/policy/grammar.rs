@@ -64,7 +64,9 @@ pub(super) fn policy(
             other => collector.add(
                 &path,
                 member.position,
-                format!("{other:?} is not an element of a policy, which has Version, Id and Statement"),
+                format!(
+                    "{other:?} is not an element of a policy, which has Version, Id and Statement"
+                ),
             ),
         }
     }

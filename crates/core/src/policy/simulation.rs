@@ -133,7 +133,11 @@ fn read(node: &Node, collector: &mut Collector) -> Option<Simulation> {
         collector.add(
             &root.key(&member.key),
             member.position,
-            format!("{:?} is not a field of a simulation, which has {}", member.key, FIELDS.join(", ")),
+            format!(
+                "{:?} is not a field of a simulation, which has {}",
+                member.key,
+                FIELDS.join(", ")
+            ),
         );
     }
     let mut required = |name: &str| {

@@ -217,8 +217,7 @@ async fn a_target_that_fails_is_named_and_tried_again() {
         let other = broken(&status.targets[0]);
         status.targets.push(other);
     });
-    let why =
-        "billing: cannot connect (unavailable); 3 logins in a row have failed";
+    let why = "billing: cannot connect (unavailable); 3 logins in a row have failed";
     let not_ready = refused(503, &format!("1 of 2 targets are ready, and 2 have to be\n{why}"));
     assert_eq!(ask(address, "GET /readiness").await, not_ready);
     assert_eq!(ask(address, "GET /readiness").await, not_ready);

@@ -40,10 +40,7 @@ pub(super) fn conditions(
                 collector.add(
                     &path,
                     member.position,
-                    format!(
-                        "duplicate key {:?}, in different case; keep one",
-                        member.key
-                    ),
+                    format!("duplicate key {:?}, in different case; keep one", member.key),
                 );
             }
             let Some((operands, wanted)) =

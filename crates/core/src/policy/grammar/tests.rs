@@ -171,7 +171,8 @@ fn principals_stand_where_they_may_and_are_named_in_full() {
         KINDS.iter().map(|kind| Policy::parse(&everyone, *kind).is_ok()).collect();
     assert_eq!(accepted, [false, false, true, true]);
     assert!(
-        refused(&everyone, PolicyKind::Identity).contains("identity policy must not have a principal")
+        refused(&everyone, PolicyKind::Identity)
+            .contains("identity policy must not have a principal")
     );
     assert!(refused(&text(""), PolicyKind::Resource).contains("the Principal element is missing"));
     assert!(
