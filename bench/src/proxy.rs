@@ -138,10 +138,10 @@ impl Proxy {
         let text = format!(
             "[targets.bench]\n\
              url = \"postgres://{}@{}:{}/{}\"\n\
-             roots = \"{}\"\n\
+             ca-file = \"{}\"\n\
              listen = [\"127.0.0.1:{port}\"]\n\
              logins-per-second = 0\n\
-             pool = {{ warm = 2, reuse = true }}\n",
+             pool = {{ min-idle = 2, reuse = true }}\n",
             stack.user, stack.endpoint.host, stack.endpoint.port, stack.database, stack.ca
         );
         std::fs::write(&settings, text)?;

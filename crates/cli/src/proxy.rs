@@ -34,8 +34,8 @@ const EXAMPLES: &str = "Examples:
 
 A URL's parameters: name, address, port, unix-socket, unix-socket-path, sign-host, region, profile,
 role (again for a chain), external-id, session-name, sslmode or ssl-mode, sslrootcert or ssl-ca,
-target_session_attrs, max-connections, connect-timeout, session-timeout, warm, password-file,
-password-env, access-password-file, access-password-env.
+target_session_attrs, max-connections, connect-timeout, session-timeout, min-idle, password-file,
+password-env, client-password-file, client-password-env.
 They go before flags, flags before the environment, and that before the file. SIGHUP, or a change of
 the file, has it read again; SIGTERM and Ctrl-C end the proxy, with status 143 and 130.";
 

@@ -136,7 +136,7 @@ fn metrics() -> Result<String, Failure> {
     let metrics = Metrics::default();
     let target = metrics.target("orders");
     // A class of failure has a series from its first failure on.
-    target.refused.count(Class::NotAllowed);
+    target.rejected.count(Class::NotAllowed);
     target.login_failures.count(Class::NotAllowed);
     let encoded = metrics.encode(Format::OpenMetrics).map_err(|error| {
         Failure::new(Class::Internal, format!("cannot encode the metrics: {error}"))

@@ -202,7 +202,7 @@ fn a_proxy_starts_is_looked_at_and_ends() {
     assert!(waited.status.success(), "{waited:?}");
     let status = place.status();
     assert_eq!(
-        (&status["targets"][0]["name"], &status["up"]),
+        (&status["targets"][0]["name"], &status["startup_complete"]),
         (&"orders".into(), &true.into()),
         "{status}"
     );

@@ -1,80 +1,108 @@
-//! Whether a target can be logged in to, by how its last logins went.
+//! Health of a target, derived from its last logins.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use countersign_core::failure::{AuditOutcome, Failure};
 
-use crate::status;
+use crate::status::{HealthStatus, LastFailure};
 
-/// How many logins in a row have to fail before a target counts as unhealthy: one that is restarted loses a few.
-pub const FAILURES: u32 = 3;
+/// Number of consecutive failures after which a target is unhealthy. A restart of the server
+/// causes fewer.
+pub(crate) const FAILURES: u32 = 3;
 
-/// How the last logins to a target went.
+/// Results of the last logins to a target.
 #[derive(Debug, Default)]
-pub struct Health(Mutex<State>);
+pub(crate) struct Health(Mutex<LastLogins>);
 
 #[derive(Debug, Default)]
-struct State {
-    last_login: Option<SystemTime>,
-    failure: Option<status::LastFailure>,
+struct LastLogins {
+    success: Option<SystemTime>,
+    failure: Option<LastFailure>,
 }
 
 impl Health {
-    /// A login went through.
-    pub fn succeeded(&self, at: SystemTime) {
-        let mut state = self.state();
-        state.last_login = Some(at);
-        state.failure = None;
+    /// Records a successful login.
+    pub(crate) fn succeeded(&self, at: SystemTime) {
+        let mut last = self.last();
+        last.success = Some(at);
+        last.failure = None;
     }
 
-    /// A login failed. One that was denied for who asked says nothing about the target: what a client brings must not take the
-    /// proxy out of service for the others.
-    pub fn failed(&self, failure: &Failure, at: SystemTime) {
+    /// Records a failed login. A denied login is ignored: a client must not be able to make the
+    /// proxy unhealthy for others.
+    pub(crate) fn failed(&self, failure: &Failure, at: SystemTime) {
         if failure.class.outcome() == AuditOutcome::Denied {
             return;
         }
-        let mut state = self.state();
-        let in_a_row = state
-            .failure
-            .as_ref()
-            .map_or(0, |before| before.consecutive_failures)
-            .saturating_add(1);
-        state.failure = Some(status::LastFailure {
+        let mut last = self.last();
+        let previous = last.failure.as_ref().map_or(0, |failure| failure.consecutive_failures);
+        last.failure = Some(LastFailure {
             class: failure.class,
             detail: failure.detail.clone(),
-            at,
-            consecutive_failures: in_a_row,
+            failed_at: at,
+            consecutive_failures: previous.saturating_add(1),
         });
     }
 
-    /// Whether the last [`FAILURES`] logins have not all failed.
-    #[must_use]
-    pub fn is_healthy(&self) -> bool {
-        self.state().is_healthy()
-    }
-
-    /// As [`status::Status`] tells it.
-    #[must_use]
-    pub fn report(&self) -> status::Health {
-        let state = self.state();
-        status::Health {
-            healthy: state.is_healthy(),
-            last_login: state.last_login,
-            failure: state.failure.clone(),
+    pub(crate) fn status(&self) -> HealthStatus {
+        let last = self.last();
+        let failures = last.failure.as_ref().map_or(0, |failure| failure.consecutive_failures);
+        HealthStatus {
+            healthy: failures < FAILURES,
+            last_login: last.success,
+            last_failure: last.failure.clone(),
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn last(&self) -> MutexGuard<'_, LastLogins> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
-    fn is_healthy(&self) -> bool {
-        self.failure.as_ref().is_none_or(|failure| failure.consecutive_failures < FAILURES)
+#[cfg(test)]
+mod tests {
+    use countersign_core::failure::Class;
+
+    use super::*;
+
+    const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+
+    fn unavailable() -> Failure {
+        Failure::new(Class::Unavailable, "connection refused")
+    }
+
+    #[test]
+    fn a_target_without_logins_is_healthy() {
+        assert!(Health::default().status().healthy);
+    }
+
+    #[test]
+    fn consecutive_failures_make_a_target_unhealthy_until_a_login_succeeds() {
+        let health = Health::default();
+        for _ in 1..FAILURES {
+            health.failed(&unavailable(), NOW);
+            assert!(health.status().healthy);
+        }
+        health.failed(&unavailable(), NOW);
+        assert!(!health.status().healthy);
+        let failure = health.status().last_failure.expect("a failure");
+        assert_eq!((failure.class, failure.consecutive_failures), (Class::Unavailable, FAILURES));
+        health.succeeded(NOW);
+        assert_eq!(
+            health.status(),
+            HealthStatus { healthy: true, last_login: Some(NOW), last_failure: None }
+        );
+    }
+
+    #[test]
+    fn denied_logins_do_not_affect_the_health() {
+        let health = Health::default();
+        for class in [Class::NotAllowed, Class::Expired, Class::Throttled] {
+            for _ in 0..FAILURES {
+                health.failed(&Failure::new(class, "denied"), NOW);
+            }
+        }
+        assert!(health.status().healthy);
     }
 }
-
-#[cfg(test)]
-mod tests;

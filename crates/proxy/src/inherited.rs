@@ -1,4 +1,4 @@
-//! Listening sockets that somebody else made: systemd, or the proxy that this one takes the place of.
+//! Listening sockets made by another process: systemd, or the proxy that this one replaces.
 
 use std::ffi::OsString;
 use std::io;
@@ -12,22 +12,22 @@ use rustix::net::{SocketAddrAny, SocketAddrUnix, getsockname, sockopt};
 
 use crate::settings::Listen;
 
-/// A listening socket, and who it is for.
+/// An inherited listening socket.
 #[derive(Debug)]
 pub struct InheritedSocket {
-    /// What whoever made it calls it: a target's name.
+    /// Name given by the other process: that of a target.
     pub name: String,
-    /// Where its clients connect.
+    /// Address of the listener in the settings.
     pub listen: Listen,
-    /// The socket itself.
+    /// Descriptor of the socket.
     pub socket: OwnedFd,
 }
 
 impl InheritedSocket {
-    /// Another descriptor of the same socket.
+    /// Duplicates the descriptor.
     ///
     /// # Errors
-    /// The system's.
+    /// The operating system's.
     pub fn try_clone(&self) -> io::Result<Self> {
         Ok(Self {
             name: self.name.clone(),
@@ -36,52 +36,84 @@ impl InheritedSocket {
         })
     }
 
-    /// What was handed over as a listening socket, if it is one.
+    /// Checks that `socket` is a listening TCP or Unix socket.
     ///
     /// # Errors
-    /// [`Class::Configuration`] where it is something else.
+    /// [`Class::Configuration`] if it is something else.
     pub(crate) fn checked(name: String, listen: Listen, socket: OwnedFd) -> Result<Self, Failure> {
-        let unusable = |why: String| {
-            Failure::new(
-                Class::Configuration,
-                format!("the socket {name:?} that was handed over {why}"),
-            )
+        let unusable = |cause: String| {
+            let detail = format!("cannot use the inherited socket {name:?}: {cause}");
+            Failure::new(Class::Configuration, detail)
         };
-        if !sockopt::socket_acceptconn(&socket)
-            .map_err(|error| unusable(format!("is none: {error}")))?
-        {
-            return Err(unusable("does not listen".to_owned()));
+        match sockopt::socket_acceptconn(&socket) {
+            Ok(true) => {}
+            Ok(false) => return Err(unusable("it does not listen".to_owned())),
+            Err(error) => return Err(unusable(error.to_string())),
         }
-        bound(&socket).map_err(|error| unusable(format!("is of no use: {error}")))?;
+        bound(&socket).map_err(|error| unusable(error.to_string()))?;
         Ok(Self { name, listen, socket })
     }
 }
 
 /// Takes the socket of this name out of `sockets`.
 pub fn take(sockets: &mut Vec<InheritedSocket>, name: &str) -> Option<InheritedSocket> {
-    let place = sockets.iter().position(|socket| socket.name == name)?;
-    Some(sockets.swap_remove(place))
+    let index = sockets.iter().position(|socket| socket.name == name)?;
+    Some(sockets.swap_remove(index))
 }
 
-/// Where the clients of a listening socket connect.
+/// Returns the address that a listening socket is bound to.
 ///
 /// # Errors
-/// The system's; `Unsupported` for what is neither TCP nor a Unix socket with a path.
-pub fn bound(socket: impl AsFd) -> io::Result<Listen> {
+/// The operating system's; `Unsupported` unless it is TCP, or a Unix socket with a path.
+pub(crate) fn bound(socket: impl AsFd) -> io::Result<Listen> {
     let address: SocketAddrAny = getsockname(socket)?;
     if let Ok(address) = SocketAddr::try_from(address.clone()) {
         return Ok(Listen::Tcp(address));
     }
-    let other = || {
-        io::Error::new(
-            io::ErrorKind::Unsupported,
-            "it is neither TCP nor a Unix socket with a path",
-        )
+    let unsupported = || {
+        let detail = "it is neither a TCP socket nor a Unix socket with a path";
+        io::Error::new(io::ErrorKind::Unsupported, detail)
     };
     let unix = SocketAddrUnix::try_from(address)?;
-    let path = unix.path_bytes().ok_or_else(other)?;
+    let path = unix.path_bytes().ok_or_else(unsupported)?;
     Ok(Listen::Unix(PathBuf::from(OsString::from_vec(path.to_vec()))))
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    use super::*;
+
+    fn checked(socket: impl Into<OwnedFd>) -> Result<InheritedSocket, Failure> {
+        let listen = Listen::Activated("orders".to_owned());
+        InheritedSocket::checked("orders".to_owned(), listen, socket.into())
+    }
+
+    #[test]
+    fn only_listening_sockets_are_accepted() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        let stream = TcpStream::connect(address).expect("a connection");
+        let failure = checked(stream).expect_err("a connection");
+        assert!(failure.detail.contains("it does not listen"), "{failure}");
+        let (one, _other) = UnixStream::pair().expect("a pair");
+        checked(one).expect_err("a pair");
+        let file = tempfile::tempfile().expect("a file");
+        let failure = checked(file).expect_err("a file");
+        assert!(failure.detail.contains("cannot use the inherited socket"), "{failure}");
+        checked(listener).expect("a listener");
+    }
+
+    #[test]
+    fn the_bound_address_of_a_socket_is_read() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("socket");
+        let listener = UnixListener::bind(&path).expect("a listener");
+        assert_eq!(bound(listener).expect("a path"), Listen::Unix(path));
+        let listener = TcpListener::bind("[::1]:0").expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        assert_eq!(bound(&listener).expect("an address"), Listen::Tcp(address));
+    }
+}

@@ -1,14 +1,14 @@
-//! The proxy: it takes SQL clients in, logs in to their database by IAM, and lets them talk.
+//! A proxy that accepts SQL clients and logs in to their database with IAM.
 //!
-//! [`Proxy`] is the whole of it; `session.rs` is one client's way through it, from top to bottom.
+//! [`Proxy`] is the entry point. The module `session` handles a client connection from accept to
+//! close.
 
 pub mod activation;
 pub mod admin;
-mod context;
-mod failover;
 pub mod handover;
-pub mod health;
+mod health;
 pub mod inherited;
+mod lifecycle;
 mod limit;
 mod listen;
 pub mod metrics;
@@ -16,21 +16,20 @@ mod pool;
 mod protocol;
 pub mod proxy;
 mod relay;
-mod service;
 mod session;
 mod sessions;
 pub mod settings;
-mod shutdown;
 pub mod status;
 mod target;
+mod target_handle;
 pub mod telemetry;
 #[cfg(test)]
 mod testing;
 mod upstream;
 mod workers;
-mod writer;
+mod writer_watch;
 
-pub use context::Context;
 pub use inherited::InheritedSocket;
 pub use proxy::{Problem, Proxy};
+pub use target::Context;
 pub use workers::Workers;

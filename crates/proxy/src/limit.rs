@@ -1,102 +1,104 @@
-//! How many clients there is room for.
+//! Limits on the number of client connections.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use countersign_core::failure::{Class, Failure};
 
-/// The most clients beyond a limit that are let in to be told so. More are closed without a word.
-const MOST_TURNED_AWAY: usize = 64;
+/// Maximum number of clients over a limit that receive an error. Further ones are closed without.
+const MAX_OVER_LIMIT: usize = 64;
 
-/// Room for so many clients. Clones share it.
+/// Maximum number of connections. Clones share the count.
 #[derive(Debug, Clone)]
 pub(crate) struct Limit(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// 0 is no limit.
-    most: AtomicUsize,
+    /// 0 means no limit.
+    max: AtomicUsize,
     open: AtomicUsize,
 }
 
-/// A client's place, given back when it is dropped.
+/// Counts one connection until it is dropped.
 #[derive(Debug)]
-pub(crate) struct ConnPermit(Arc<Inner>);
+struct Permit(Arc<Inner>);
 
-/// A client's places: the proxy's and the target's.
+/// Permits of one connection, of the proxy and of the target.
 #[derive(Debug)]
-pub(crate) struct Slot {
-    _places: [ConnPermit; 2],
+pub(crate) struct ConnPermits {
+    _permits: [Permit; 2],
 }
 
 impl Limit {
-    pub(crate) fn new(most: usize) -> Self {
-        Self(Arc::new(Inner { most: AtomicUsize::new(most), open: AtomicUsize::new(0) }))
+    pub(crate) fn new(max: usize) -> Self {
+        Self(Arc::new(Inner { max: AtomicUsize::new(max), open: AtomicUsize::new(0) }))
     }
 
-    /// Who is there stays, also where they are too many now.
-    pub(crate) fn set(&self, most: usize) {
-        self.0.most.store(most, Ordering::Relaxed);
+    /// Changes the maximum. Open connections are kept, even if they exceed it.
+    pub(crate) fn set_max(&self, max: usize) {
+        self.0.max.store(max, Ordering::Relaxed);
     }
 
-    pub(crate) fn most(&self) -> Option<usize> {
-        Some(self.0.most.load(Ordering::Relaxed)).filter(|most| *most > 0)
+    pub(crate) fn max(&self) -> Option<usize> {
+        Some(self.0.max.load(Ordering::Relaxed)).filter(|max| *max > 0)
     }
 
     pub(crate) fn open(&self) -> usize {
         self.0.open.load(Ordering::Relaxed)
     }
 
-    fn try_acquire(&self) -> Option<ConnPermit> {
+    fn try_acquire(&self) -> Option<Permit> {
         let open = self.0.open.fetch_add(1, Ordering::Relaxed);
-        let place = ConnPermit(Arc::clone(&self.0));
-        self.most().is_none_or(|most| open < most).then_some(place)
+        let permit = Permit(Arc::clone(&self.0));
+        self.max().is_none_or(|max| open < max).then_some(permit)
     }
 }
 
-impl Drop for ConnPermit {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// A client that there is no room for, and that is to be told so.
+/// Error for a client over a limit.
 #[derive(Debug)]
 pub(crate) struct OverLimit {
     pub(crate) failure: Failure,
-    _place: ConnPermit,
+    _permit: Permit,
 }
 
-/// What counts those that are turned away, so that they stay few.
+/// Admits clients to a target.
 #[derive(Debug)]
 pub(crate) struct Admission {
     proxy: Limit,
     target: Limit,
-    away: Limit,
+    /// Counts the clients over a limit.
+    over_limit: Limit,
 }
 
 impl Admission {
     pub(crate) fn new(proxy: Limit, target: Limit) -> Self {
-        Self { proxy, target, away: Limit::new(MOST_TURNED_AWAY) }
+        Self { proxy, target, over_limit: Limit::new(MAX_OVER_LIMIT) }
     }
 
-    /// The client's places; the reason where there are none; `None` where not even that is to be said.
-    pub(crate) fn enter(&self, name: &str) -> Option<Result<Slot, OverLimit>> {
-        let full = |limit: &Limit, what: String| {
-            let most = limit.most().unwrap_or_default();
-            let failure = Failure::new(
-                Class::Throttled,
-                format!("{what} has {most} connections open, which is its limit; try again later"),
-            );
-            self.away.try_acquire().map(|place| Err(OverLimit { failure, _place: place }))
+    /// Acquires the permits of a client of the target `name`, or returns the error to send to it.
+    /// `None` means that the connection is to be closed without an error.
+    pub(crate) fn try_acquire(&self, name: &str) -> Option<Result<ConnPermits, OverLimit>> {
+        let over_limit = |limit: &Limit, owner: String| {
+            let max = limit.max().unwrap_or_default();
+            let detail =
+                format!("too many connections: the limit of {owner} is {max}; try again later");
+            let failure = Failure::new(Class::Throttled, detail);
+            let permit = self.over_limit.try_acquire()?;
+            Some(Err(OverLimit { failure, _permit: permit }))
         };
         let Some(proxy) = self.proxy.try_acquire() else {
-            return full(&self.proxy, "the proxy".to_owned());
+            return over_limit(&self.proxy, "the proxy".to_owned());
         };
         let Some(target) = self.target.try_acquire() else {
-            return full(&self.target, format!("the target {name}"));
+            return over_limit(&self.target, format!("target {name:?}"));
         };
-        Some(Ok(Slot { _places: [proxy, target] }))
+        Some(Ok(ConnPermits { _permits: [proxy, target] }))
     }
 
     pub(crate) fn target(&self) -> &Limit {
@@ -105,4 +107,49 @@ impl Admission {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    fn admission(proxy: usize, target: usize) -> (Admission, Limit) {
+        let proxy = Limit::new(proxy);
+        (Admission::new(proxy.clone(), Limit::new(target)), proxy)
+    }
+
+    #[test]
+    fn permits_are_released_when_they_are_dropped() {
+        let (admission, proxy) = admission(0, 2);
+        let first = admission.try_acquire("t").unwrap().unwrap();
+        let second = admission.try_acquire("t").unwrap().unwrap();
+        assert_eq!((proxy.open(), admission.target().open()), (2, 2));
+        let OverLimit { failure, .. } = admission.try_acquire("t").unwrap().unwrap_err();
+        assert_eq!(failure.class, Class::Throttled);
+        assert!(failure.detail.contains("the limit of target \"t\" is 2"), "{}", failure.detail);
+        assert_eq!(proxy.open(), 2, "a rejected client holds no permit");
+        drop(first);
+        assert!(admission.try_acquire("t").unwrap().is_ok());
+        drop(second);
+        assert_eq!(proxy.open(), 0);
+    }
+
+    #[test]
+    fn targets_share_the_limit_of_the_proxy() {
+        let (first, proxy) = admission(1, 0);
+        let second = Admission::new(proxy.clone(), Limit::new(0));
+        let _permits = first.try_acquire("first").unwrap().unwrap();
+        let OverLimit { failure, .. } = second.try_acquire("second").unwrap().unwrap_err();
+        assert!(failure.detail.contains("the limit of the proxy is 1"), "{}", failure.detail);
+        proxy.set_max(2);
+        assert!(second.try_acquire("second").unwrap().is_ok());
+    }
+
+    #[test]
+    fn the_number_of_rejected_clients_with_an_error_is_limited() {
+        let (admission, _) = admission(1, 0);
+        let _permits = admission.try_acquire("t").unwrap().unwrap();
+        let rejected: Vec<_> =
+            (0..MAX_OVER_LIMIT).map(|_| admission.try_acquire("t").unwrap().unwrap_err()).collect();
+        assert!(admission.try_acquire("t").is_none());
+        drop(rejected);
+        assert!(admission.try_acquire("t").is_some());
+    }
+}

@@ -1,156 +1,156 @@
-//! What the proxy counts, and how Prometheus reads it.
+//! Metrics of the proxy and their Prometheus formats.
 //!
-//! The code of a session bumps plain atomics; names, labels and text are made when somebody asks. Labels are targets' names,
-//! classes of failure and words of ours: nothing that a client could make up.
+//! Sessions update plain atomics; names, labels and text are produced on demand. Label values are
+//! target names, failure classes and constants, never a value chosen by a client.
 
 mod families;
 mod instrument;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
-
-use countersign_core::failure::Class;
-use prometheus_client::encoding::{prometheus_text, text};
-use prometheus_client::registry::Registry;
 
 pub use instrument::{Counter, Failures, Gauge, GaugeGuard, Histogram};
 
-/// What the name of every metric begins with.
-const PREFIX: &str = "countersign_proxy";
-
-/// The counters of a whole proxy. Clones count together.
+/// Metrics of a whole proxy. Clones share the values.
 #[derive(Debug, Clone, Default)]
-pub struct Metrics(Arc<Inner>);
+pub struct Metrics(Arc<Registry>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct Registry {
     proxy: ProxyMetrics,
     targets: RwLock<BTreeMap<String, Arc<TargetMetrics>>>,
 }
 
-/// What is counted of the proxy as a whole.
+/// Metrics without a target.
 #[derive(Debug, Default)]
 pub struct ProxyMetrics {
-    /// 1 while it takes in nobody new.
+    /// 1 while the proxy accepts no new connections.
     pub draining: Gauge,
-    /// When it started, in seconds since 1970.
+    /// Start time in seconds since 1970.
     pub started: Gauge,
-    /// How many connections it holds at most; 0 is no limit.
+    /// Maximum number of client connections; 0 means no limit.
     pub connection_limit: Gauge,
-    /// Settings that were read anew and applied, with or without problems.
+    /// Reloads of the settings that were applied, with or without problems.
     pub reloads: Counter,
-    /// Settings that could not be read anew.
+    /// Reloads of the settings that failed.
     pub reload_failures: Counter,
 }
 
-/// What is counted of one target.
+/// Metrics of one target.
 #[derive(Debug, Default)]
 pub struct TargetMetrics {
-    /// Client connections that were accepted.
+    /// Accepted client connections.
     pub accepted: Counter,
-    /// Those that are open: [`Gauge::hold`] counts one until it is dropped.
+    /// Open client connections.
     pub open: Gauge,
-    /// Those that were refused before they were welcomed, whatever for.
-    pub refused: Failures,
-    /// Logins to the server that went through, the pool's own too.
+    /// Client connections rejected before their login completed.
+    pub rejected: Failures,
+    /// Successful logins to the server, those of the pool included.
     pub logins: Counter,
-    /// Logins to the server that did not.
+    /// Failed logins to the server.
     pub login_failures: Failures,
-    /// How long a login to the server took that went through: from the dial on, without the queue for the budget.
-    pub login_time: Histogram,
-    /// How long a client that was welcomed had to wait for it since it was accepted.
-    pub ready_time: Histogram,
-    /// Bytes that clients sent to the server, as they are without TLS.
-    pub to_server: Counter,
-    /// Bytes that the server sent to clients.
-    pub to_client: Counter,
-    /// Tokens that were signed.
+    /// Duration of successful logins to the server, without the wait for the login rate limit.
+    pub login_duration: Histogram,
+    /// Duration from accepting a client to the completion of its login.
+    pub client_connect_duration: Histogram,
+    /// Bytes forwarded to the server, counted without TLS.
+    pub bytes_to_server: Counter,
+    /// Bytes forwarded to clients, counted without TLS.
+    pub bytes_to_client: Counter,
+    /// Minted tokens.
     pub tokens_minted: Counter,
-    /// Logins for which a token was at hand.
-    pub token_hits: Counter,
-    /// Tokens that the server refused and that were minted anew.
+    /// Logins with a token from the cache.
+    pub token_cache_hits: Counter,
+    /// Tokens that the server rejected and that were minted again.
     pub tokens_rejected: Counter,
-    /// AWS credentials that were loaded.
+    /// Successful loads of AWS credentials.
     pub credentials_loads: Counter,
-    /// Loads of AWS credentials that failed.
+    /// Failed loads of AWS credentials.
     pub credentials_failures: Counter,
-    /// Sessions of the pool that are ready for a client.
+    /// Idle sessions of the pool.
     pub pool_idle: Gauge,
-    /// Sessions of the pool that are being logged in ahead of need.
-    pub pool_dialling: Gauge,
-    /// Clients that were given a session of the pool.
+    /// Logins of the pool in progress.
+    pub pool_connecting: Gauge,
+    /// Clients that received a session of the pool.
     pub pool_hits: Counter,
-    /// Clients for whom the pool had none.
+    /// Clients for which the pool contained no session.
     pub pool_misses: Counter,
-    /// Sessions that were reset and kept for the next client.
+    /// Sessions that were reset and returned to the pool.
     pub pool_resets: Counter,
-    /// Sessions of the pool that were closed: too old, too many, not to be reset, or dead.
+    /// Sessions that the pool closed: too old, too many, not reset, or closed by the server.
     pub pool_discarded: Counter,
-    /// Logins that wait for their turn under the limit of logins a second.
-    pub login_queue: Gauge,
-    /// Requests to cancel that were passed on to a server.
-    pub cancels: Counter,
-    /// Requests to cancel whose key belongs to no session.
-    pub cancels_unknown: Counter,
-    /// Sessions that the proxy ended.
-    pub cut: Cuts,
+    /// Logins delayed by the limit of logins per second.
+    pub logins_queued: Gauge,
+    /// Cancel requests forwarded to a server.
+    pub cancels_forwarded: Counter,
+    /// Cancel requests with an unknown key, or that could not be forwarded.
+    pub cancels_failed: Counter,
+    /// Sessions terminated by the proxy.
+    pub terminated: Terminations,
 }
 
-/// Why the proxy ended a session that both sides would have gone on with.
+/// Reason of the proxy to terminate a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cut {
-    /// It lasted as long as a session may.
+pub enum TerminationReason {
+    /// The session reached its time limit.
     TimeLimit,
-    /// The proxy stopped, and its time to do so was up.
+    /// The grace period of the shutdown is over.
     Drain,
-    /// Its server is not the writer any more.
+    /// The server no longer accepts writes, or the host name resolves to another server.
     Failover,
 }
 
-impl Cut {
-    const ALL: [Self; 3] = [Self::TimeLimit, Self::Drain, Self::Failover];
-
-    const fn name(self) -> &'static str {
+impl TerminationReason {
+    const fn label(self) -> &'static str {
         match self {
             Self::TimeLimit => "time-limit",
             Self::Drain => "drain",
             Self::Failover => "failover",
         }
     }
+
+    /// Returns the text for the client and the log.
+    #[must_use]
+    pub const fn message(self) -> &'static str {
+        match self {
+            Self::TimeLimit => "the session has reached its time limit",
+            Self::Drain => "the proxy is shutting down",
+            Self::Failover => "the server no longer accepts writes; connect again",
+        }
+    }
 }
 
-/// Sessions that the proxy ended, by why.
+/// Counters of sessions terminated by the proxy, by reason.
 #[derive(Debug, Default)]
-pub struct Cuts {
+pub struct Terminations {
     time_limit: Counter,
     drain: Counter,
     failover: Counter,
 }
 
-impl Cuts {
-    /// The counter of those that were ended for `why`.
+impl Terminations {
+    /// Returns the counter of `reason`.
     #[must_use]
-    pub const fn of(&self, why: Cut) -> &Counter {
-        match why {
-            Cut::TimeLimit => &self.time_limit,
-            Cut::Drain => &self.drain,
-            Cut::Failover => &self.failover,
+    pub const fn by(&self, reason: TerminationReason) -> &Counter {
+        match reason {
+            TerminationReason::TimeLimit => &self.time_limit,
+            TerminationReason::Drain => &self.drain,
+            TerminationReason::Failover => &self.failover,
         }
     }
 }
 
-/// The two ways in which metrics are written down.
+/// Text format of the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// OpenMetrics 1.0.
     OpenMetrics,
-    /// The older text of Prometheus, 0.0.4.
+    /// Prometheus text format 0.0.4.
     Prometheus,
 }
 
 impl Format {
-    /// What an HTTP client that accepts `accept` is given.
+    /// Chooses the format for an `Accept` header.
     #[must_use]
     pub fn accepted(accept: Option<&str>) -> Self {
         match accept {
@@ -159,7 +159,7 @@ impl Format {
         }
     }
 
-    /// The type by which HTTP knows it.
+    /// Returns the value of `Content-Type`.
     #[must_use]
     pub const fn content_type(self) -> &'static str {
         match self {
@@ -170,13 +170,13 @@ impl Format {
 }
 
 impl Metrics {
-    /// What is counted of the proxy as a whole.
+    /// Returns the metrics without a target.
     #[must_use]
     pub fn proxy(&self) -> &ProxyMetrics {
         &self.0.proxy
     }
 
-    /// The counters of the target of this name: the same ones each time, across reloads too.
+    /// Returns the metrics of a target, and creates them at the first call. They survive reloads.
     #[must_use]
     pub fn target(&self, name: &str) -> Arc<TargetMetrics> {
         if let Some(known) = self.0.targets.read().unwrap_or_else(PoisonError::into_inner).get(name)
@@ -187,31 +187,15 @@ impl Metrics {
         Arc::clone(targets.entry(name.to_owned()).or_default())
     }
 
-    /// A target that is gone, with its last session, is no longer told of.
-    pub fn forget(&self, name: &str) {
+    /// Ends the series of a target that was removed from the settings. Sessions that are still
+    /// open keep counting, but their counts are no longer exported.
+    pub fn remove_target(&self, name: &str) {
         self.0.targets.write().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
-    /// All that was counted, as text.
-    ///
-    /// # Errors
-    /// A defect of the encoder: text takes all that is written to it.
-    pub fn encode(&self, format: Format) -> Result<String, fmt::Error> {
-        let mut registry = Registry::with_prefix(PREFIX);
-        registry.register_collector(Box::new(self.clone()));
-        let mut encoded = String::new();
-        match format {
-            Format::OpenMetrics => text::encode(&mut encoded, &registry)?,
-            Format::Prometheus => prometheus_text::encode(&mut encoded, &registry)?,
-        }
-        Ok(encoded)
-    }
-}
-
-impl TargetMetrics {
-    /// A client was refused.
-    pub fn refuse(&self, class: Class) {
-        self.refused.count(class);
+    fn targets(&self) -> Vec<(String, Arc<TargetMetrics>)> {
+        let targets = self.0.targets.read().unwrap_or_else(PoisonError::into_inner);
+        targets.iter().map(|(name, target)| (name.clone(), Arc::clone(target))).collect()
     }
 }
 

@@ -1,302 +1,294 @@
-//! Sessions that are kept ready: logged in ahead of need, or left by a client and reset.
+//! Pool of server connections: opened in advance, or returned by clients and reset.
 
 mod buckets;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use countersign_connect::dialer::{ConnectError, Dialer};
 use countersign_core::failure::{Class, Failure};
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument as _;
 
-use crate::failover::FailoverEpoch;
 use crate::health::Health;
+use crate::lifecycle::FailoverEpoch;
 use crate::metrics::TargetMetrics;
-use crate::protocol::{self, Protocol};
-use crate::settings;
+use crate::protocol::{LoginParams as _, ServerProtocol, UpstreamOf};
+use crate::settings::{PoolSettings, TargetSessionAttrs, TargetSettings};
 use crate::telemetry::{self, Step};
-use crate::upstream::Upstream;
 use buckets::Buckets;
 
-/// How long a session may take to be reset before it is given up.
-const RESET_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+pub(crate) use buckets::PoolCounts;
 
-/// The sessions of one target, and what logs in to more.
+/// Maximum duration of resetting a session.
+const RESET_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Server connections of one target.
 #[derive(Debug)]
-pub(crate) struct Pool<P: Protocol> {
-    pub(crate) target: Arc<settings::Target>,
-    pub(crate) protocol: Arc<P>,
-    pub(crate) dialer: Arc<Dialer>,
-    pub(crate) metrics: Arc<TargetMetrics>,
-    pub(crate) health: Arc<Health>,
-    pub(crate) term: Arc<FailoverEpoch>,
-    pub(crate) kinds: Mutex<Buckets<P>>,
+pub(crate) struct Pool<P: ServerProtocol> {
+    target: Arc<TargetSettings>,
+    protocol: Arc<P>,
+    dialer: Arc<Dialer>,
+    metrics: Arc<TargetMetrics>,
+    health: Arc<Health>,
+    epoch: Arc<FailoverEpoch>,
+    buckets: Mutex<Buckets<P>>,
 }
 
-/// What may be shown of a pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Counts {
-    /// Sessions that wait for a client.
-    pub(crate) idle: usize,
-    /// Logins ahead of need that are under way.
-    pub(crate) dialling: usize,
-}
+impl<P: ServerProtocol> Pool<P> {
+    pub(crate) fn new(
+        target: Arc<TargetSettings>,
+        protocol: Arc<P>,
+        dialer: Arc<Dialer>,
+        metrics: Arc<TargetMetrics>,
+        health: Arc<Health>,
+        epoch: Arc<FailoverEpoch>,
+    ) -> Self {
+        Self { target, protocol, dialer, metrics, health, epoch, buckets: Mutex::default() }
+    }
 
-impl<P: Protocol> Pool<P> {
-    /// A session as `wish` has it: one that waits, or a new one.
+    /// Returns an idle connection with these parameters, or opens one.
     pub(crate) async fn acquire(
         self: &Arc<Self>,
-        wish: &P::Wish,
+        params: &P::Params,
         deadline: Instant,
-    ) -> Result<Upstream<P>, ConnectError> {
-        let Some(kind) = P::pool_key(wish).filter(|_| self.is_on()) else {
-            return self.dial(wish, deadline).await;
+    ) -> Result<UpstreamOf<P>, ConnectError> {
+        let Some(key) = params.pool_key().filter(|_| self.uses_keys()) else {
+            return self.connect(params, deadline).await;
         };
-        let found = self.take(&kind);
-        self.replenish(&kind);
-        match found {
+        let idle = self.take(&key);
+        self.replenish(&key);
+        match idle {
             Some(upstream) => {
                 self.metrics.pool_hits.inc();
                 Ok(upstream)
             }
             None => {
                 self.metrics.pool_misses.inc();
-                self.dial(wish, deadline).await
+                self.connect(params, deadline).await
             }
         }
     }
 
-    /// Takes back a session whose client has gone at a point where it is nobody's: it is reset and kept, or closed.
-    pub(crate) async fn release(self: &Arc<Self>, mut upstream: Upstream<P>) {
+    /// Takes back a connection that is idle outside of a transaction: resets and keeps it, or
+    /// closes it.
+    pub(crate) async fn release(self: &Arc<Self>, mut upstream: UpstreamOf<P>) {
         let reusable =
-            self.target.pool.reuse && self.is_fresh(&upstream) && P::is_reusable(&upstream.wish);
-        let kind = P::pool_key(&upstream.wish).filter(|_| reusable);
-        let Some(kind) = kind else {
-            return upstream.close().await;
+            self.target.pool.reuse && self.is_fresh(&upstream) && upstream.params.is_reusable();
+        let Some(key) = upstream.params.pool_key().filter(|_| reusable) else {
+            return upstream.close(&P::terminate_message()).await;
         };
-        match timeout_at(Instant::now() + RESET_TIMEOUT, P::reset(&mut upstream)).await {
-            Ok(Ok(())) if upstream.inbox.is_empty() => {
+        let reset = timeout_at(Instant::now() + RESET_TIMEOUT, P::reset(&mut upstream)).await;
+        let error = match reset {
+            Ok(Ok(())) if upstream.buffer.is_empty() => {
                 self.metrics.pool_resets.inc();
-                if let Some(surplus) = self.keep(&kind, upstream) {
-                    self.discard(surplus).await;
-                }
+                return self.put(&key, upstream).await;
             }
-            Ok(Ok(())) => self.discard(upstream).await,
-            Ok(Err(error)) => {
-                tracing::debug!(
-                    target = self.target.name,
-                    "a session can't be reset, and is closed: {error}"
-                );
-                self.discard(upstream).await;
-            }
-            Err(_) => {
-                tracing::debug!(
-                    target = self.target.name,
-                    "a session was not reset in time, and is closed"
-                );
-                self.discard(upstream).await;
-            }
-        }
+            Ok(Ok(())) => "unexpected message of the server".to_owned(),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "timed out".to_owned(),
+        };
+        tracing::debug!(db.target = self.target.name, error, "session reset failed");
+        self.discard(upstream).await;
     }
 
-    /// Logs in, on the server that the target's role asks for.
-    pub(crate) async fn dial(
+    /// Opens a connection, to the writer if the target requires it.
+    pub(crate) async fn connect(
         &self,
-        wish: &P::Wish,
+        params: &P::Params,
         deadline: Instant,
-    ) -> Result<Upstream<P>, ConnectError> {
-        let began = Instant::now();
+    ) -> Result<UpstreamOf<P>, ConnectError> {
+        let started = Instant::now();
         let span = Step::Dial.span();
-        let result = self.dial_writer(wish, deadline).instrument(span.clone()).await;
+        let result = self.connect_checked(params, deadline).instrument(span.clone()).await;
         match &result {
             Ok(upstream) => {
-                telemetry::dialled(&span, upstream.address);
+                telemetry::record_server(&span, upstream.address);
                 self.metrics.logins.inc();
-                self.metrics.login_time.observe(began.elapsed());
+                self.metrics.login_duration.observe(started.elapsed());
                 self.health.succeeded(SystemTime::now());
             }
-            Err(refusal) => {
-                telemetry::failed(&span, refusal.failure.class);
-                self.metrics.login_failures.count(refusal.failure.class);
-                self.health.failed(&refusal.failure, SystemTime::now());
+            Err(error) => {
+                telemetry::record_failure(&span, error.failure.class);
+                self.metrics.login_failures.count(error.failure.class);
+                self.health.failed(&error.failure, SystemTime::now());
             }
         }
         result
     }
 
-    async fn dial_writer(
+    async fn connect_checked(
         &self,
-        wish: &P::Wish,
+        params: &P::Params,
         deadline: Instant,
-    ) -> Result<Upstream<P>, ConnectError> {
-        let term = self.term.now();
-        let user = protocol::user(P::names(wish).0)?;
-        let dialled = self
+    ) -> Result<UpstreamOf<P>, ConnectError> {
+        // Read before the lookup: a failover after it makes the connection stale.
+        let failover_epoch = self.epoch.current();
+        let connected = self
             .dialer
-            .dial(&user, deadline, |credential, security| P::dial(wish, credential, security))
+            .dial(&params.db_user()?, deadline, |credential, security| {
+                P::login(params, credential, security)
+            })
             .await?;
-        self.protocol.on_upstream_login(&dialled.session);
-        let mut upstream = Upstream {
-            transport: dialled.transport,
-            inbox: dialled.inbox,
-            session: Arc::new(dialled.session),
-            wish: wish.clone(),
-            address: dialled.address,
-            term,
+        self.protocol.on_upstream_login(&connected.session);
+        let upstream = UpstreamOf::<P> {
+            transport: connected.transport,
+            buffer: connected.inbox,
+            session: Arc::new(connected.session),
+            params: params.clone(),
+            address: connected.address,
+            failover_epoch,
             connected_at: Instant::now(),
         };
-        if self.target.role == settings::Role::Any {
-            return Ok(upstream);
+        match self.target.target_session_attrs {
+            TargetSessionAttrs::Any => Ok(upstream),
+            TargetSessionAttrs::ReadWrite => self.require_writer(upstream, deadline).await,
         }
-        let asked = timeout_at(deadline, P::is_writer(&mut upstream)).await;
-        match asked {
-            Ok(Ok(true)) => Ok(upstream),
+    }
+
+    async fn require_writer(
+        &self,
+        mut upstream: UpstreamOf<P>,
+        deadline: Instant,
+    ) -> Result<UpstreamOf<P>, ConnectError> {
+        let server = self.dialer.host_port();
+        let (class, detail) = match timeout_at(deadline, P::is_writer(&mut upstream)).await {
+            Ok(Ok(true)) => return Ok(upstream),
             Ok(Ok(false)) => {
-                let detail = format!(
-                    "{} at {} takes no writes: it is not the writer, or not yet",
-                    self.dialer.host_port(),
-                    upstream.address
-                );
-                upstream.close().await;
-                Err(Failure::new(Class::Unavailable, detail).into())
+                let address = upstream.address;
+                upstream.close(&P::terminate_message()).await;
+                let detail = format!("{server} at {address} does not accept writes");
+                (Class::Unavailable, detail)
             }
-            Ok(Err(error)) => Err(Failure::new(
+            Ok(Err(error)) => (
                 Class::Unavailable,
-                format!(
-                    "{} does not say whether it is the writer: {error}",
-                    self.dialer.host_port()
-                ),
-            )
-            .into()),
-            Err(_) => Err(Failure::new(
+                format!("cannot check whether {server} accepts writes: {error}"),
+            ),
+            Err(_) => (
                 Class::TimedOut,
-                format!("{} did not say in time whether it is the writer", self.dialer.host_port()),
-            )
-            .into()),
-        }
+                format!("cannot check whether {server} accepts writes: timed out"),
+            ),
+        };
+        Err(Failure::new(class, detail).into())
     }
 
-    /// Whether kinds of sessions are told apart: to keep some, or to watch the writer as one of them.
-    fn is_on(&self) -> bool {
-        self.target.pool.warm > 0
+    /// Returns true if connections are kept by key, or if the writer is watched with the
+    /// parameters of the last client.
+    fn uses_keys(&self) -> bool {
+        self.target.pool.min_idle > 0
             || self.target.pool.reuse
-            || self.target.role == settings::Role::Writer
+            || self.target.target_session_attrs == TargetSessionAttrs::ReadWrite
     }
 
-    /// Whether another client may have it: it is not too old, and a client that logs in anew would come to the same server.
-    fn is_fresh(&self, upstream: &Upstream<P>) -> bool {
-        let is_where_the_host_is = !self.dialer.is_stale(upstream.address);
-        upstream.connected_at.elapsed() < self.target.pool.lifetime
-            && upstream.term == self.term.now()
-            && is_where_the_host_is
+    /// Returns true if another client may get the connection: it is not too old, and a new
+    /// connection would reach the same server.
+    fn is_fresh(&self, upstream: &UpstreamOf<P>) -> bool {
+        upstream.connected_at.elapsed() < self.target.pool.max_lifetime
+            && upstream.failover_epoch == self.epoch.current()
+            && !self.dialer.is_stale(upstream.address)
     }
 
-    fn take(&self, kind: &P::Wish) -> Option<Upstream<P>> {
+    fn take(&self, key: &P::Params) -> Option<UpstreamOf<P>> {
         loop {
-            let mut upstream = self.kinds().take(kind)?;
+            let mut upstream = self.buckets().take(key)?;
             if self.is_fresh(&upstream) && upstream.is_quiet() {
-                match upstream.rehome() {
+                match upstream.reregister() {
                     Ok(upstream) => return Some(upstream),
-                    Err(error) => tracing::debug!(
-                        target = self.target.name,
-                        "a session that waited is lost: {error}"
-                    ),
+                    Err(error) => {
+                        tracing::debug!(db.target = self.target.name, %error, "idle session lost");
+                    }
                 }
             }
             self.metrics.pool_discarded.inc();
         }
     }
 
-    fn keep(&self, kind: &P::Wish, upstream: Upstream<P>) -> Option<Upstream<P>> {
-        self.kinds().keep(kind, upstream, self.target.pool.most_idle)
+    /// Keeps an idle connection, and closes the oldest one if there are too many.
+    async fn put(&self, key: &P::Params, upstream: UpstreamOf<P>) {
+        let surplus = self.buckets().put(key, upstream, self.target.pool.max_idle);
+        if let Some(surplus) = surplus {
+            self.discard(surplus).await;
+        }
     }
 
-    async fn discard(&self, upstream: Upstream<P>) {
+    async fn discard(&self, upstream: UpstreamOf<P>) {
         self.metrics.pool_discarded.inc();
-        upstream.close().await;
+        upstream.close(&P::terminate_message()).await;
     }
 
-    /// Logs in ahead of need until as many wait as shall.
-    fn replenish(self: &Arc<Self>, kind: &P::Wish) {
-        let missing = self.kinds().begin(kind, self.target.pool.warm);
+    async fn discard_all(&self, connections: Vec<UpstreamOf<P>>) {
+        for upstream in connections {
+            self.discard(upstream).await;
+        }
+    }
+
+    /// Opens connections in the background until `min_idle` are idle.
+    fn replenish(self: &Arc<Self>, key: &P::Params) {
+        let missing = self.buckets().begin_connecting(key, self.target.pool.min_idle);
         for _ in 0..missing {
-            let (pool, kind) = (Arc::clone(self), kind.clone());
+            let (pool, key) = (Arc::clone(self), key.clone());
             tokio::spawn(async move {
-                let dialled = pool.dial(&kind, Instant::now() + pool.target.connect_timeout).await;
-                pool.kinds().dial_finished(&kind, dialled.is_err());
-                match dialled {
-                    Ok(upstream) => {
-                        if let Some(surplus) = pool.keep(&kind, upstream) {
-                            pool.discard(surplus).await;
-                        }
+                let deadline = Instant::now() + pool.target.connect_timeout;
+                let connected = pool.connect(&key, deadline).await;
+                pool.buckets().connecting_finished(&key, connected.is_err());
+                match connected {
+                    Ok(upstream) => pool.put(&key, upstream).await,
+                    Err(error) => {
+                        tracing::warn!(db.target = pool.target.name, %error, "pool login failed");
                     }
-                    Err(refusal) => tracing::warn!(
-                        target = pool.target.name,
-                        "no session could be logged in ahead of need: {refusal}"
-                    ),
                 }
             });
         }
     }
 
-    /// Logs in ahead of the first client that asks for this.
-    pub(crate) fn prewarm(self: &Arc<Self>, wish: &P::Wish) {
-        if let Some(kind) = P::pool_key(wish).filter(|_| self.target.pool.warm > 0) {
-            self.replenish(&kind);
+    /// Opens connections for these parameters before the first client requests them.
+    pub(crate) fn prewarm(self: &Arc<Self>, params: &P::Params) {
+        if let Some(key) = params.pool_key().filter(|_| self.target.pool.min_idle > 0) {
+            self.replenish(&key);
         }
     }
 
-    /// Closes what has waited too long, can't be given to anybody any more or was closed by its server, and logs in anew where that
-    /// leaves too few.
+    /// Closes connections that timed out, are stale or were closed by the server, and replaces
+    /// them up to `min_idle`.
     pub(crate) async fn maintain(self: &Arc<Self>) {
+        // Refreshes the addresses that `is_fresh` compares with.
         if self.counts().idle > 0
-            && let Err(failure) = self.dialer.addresses().await
+            && let Err(error) = self.dialer.addresses().await
         {
-            tracing::debug!(
-                target = self.target.name,
-                "whether the host has moved can't be told: {failure}"
-            );
+            tracing::debug!(db.target = self.target.name, %error, "host lookup failed");
         }
-        let settings::Pool { idle_timeout, warm, most_idle, .. } = self.target.pool;
-        let ended = self.kinds().evict(idle_timeout, warm, |upstream| self.is_fresh(upstream));
-        for upstream in ended {
-            self.discard(upstream).await;
-        }
-        let lacking = self.kinds().underfilled(idle_timeout, warm, most_idle);
-        lacking.iter().for_each(|kind| self.replenish(kind));
+        let PoolSettings { idle_timeout, min_idle, max_idle, .. } = self.target.pool;
+        let evicted =
+            self.buckets().evict(idle_timeout, min_idle, |upstream| self.is_fresh(upstream));
+        self.discard_all(evicted).await;
+        let underfilled = self.buckets().underfilled(idle_timeout, min_idle, max_idle);
+        underfilled.iter().for_each(|key| self.replenish(key));
     }
 
-    /// Closes all that waits, such as when the server has failed over.
+    /// Closes all idle connections.
     pub(crate) async fn clear(&self) {
-        let all = self.kinds().clear();
-        for upstream in all {
-            self.discard(upstream).await;
-        }
+        let idle = self.buckets().clear();
+        self.discard_all(idle).await;
     }
 
-    /// Closes all that waits, and keeps nothing for a while: a client needs a database that nobody else is in. A server waits some
-    /// seconds for others to leave it.
+    /// Closes all idle connections and keeps none for a while, for a statement that fails while
+    /// other sessions use its database. The server waits some seconds for them to end.
     pub(crate) fn close_idle_for_ddl(self: &Arc<Self>) {
-        let all = self.kinds().vacate();
+        let idle = self.buckets().close_idle_for_ddl();
         let pool = Arc::clone(self);
-        tokio::spawn(async move {
-            for upstream in all {
-                pool.discard(upstream).await;
-            }
-        });
+        tokio::spawn(async move { pool.discard_all(idle).await });
     }
 
-    /// What was asked for last.
-    pub(crate) fn latest(&self) -> Option<P::Wish> {
-        self.kinds().latest()
+    /// Returns the parameters that were requested last.
+    pub(crate) fn last_requested(&self) -> Option<P::Params> {
+        self.buckets().last_requested()
     }
 
-    pub(crate) fn counts(&self) -> Counts {
-        self.kinds().counts()
+    pub(crate) fn counts(&self) -> PoolCounts {
+        self.buckets().counts()
     }
 
-    fn kinds(&self) -> MutexGuard<'_, Buckets<P>> {
-        self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
+    fn buckets(&self) -> MutexGuard<'_, Buckets<P>> {
+        self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,7 +1,13 @@
-//! What differs between the protocols, so that [`crate::session`] never asks which one it serves.
+//! The differences between PostgreSQL and MySQL, so that [`crate::session`] and [`crate::pool`]
+//! are written once.
+//!
+//! A protocol has two sides. [`ServerProtocol`] logs the proxy in to servers and is all that a
+//! pool needs. [`Protocol`] adds the logins of clients and the tracking of their sessions.
 
 pub(crate) mod mysql;
 pub(crate) mod postgres;
+
+mod cancel_map;
 
 use std::fmt;
 use std::future::Future;
@@ -11,226 +17,239 @@ use countersign_connect::dialer::{ConnectError, Dialer};
 use countersign_connect::drive::{DriveError, ServerTls, TlsConfig};
 use countersign_connect::tls::server_config;
 use countersign_connect::transport::Transport;
-use countersign_core::failure::Failure;
+use countersign_core::failure::{Class, Failure};
 use countersign_core::name::DbUser;
-use countersign_wire::exchange::{self, Credential, TransportSecurity};
+use countersign_wire::exchange::{ClientTlsMode, Credential, TransportSecurity};
 use countersign_wire::{Exchange, ProtocolError, ReadBuffer};
 use tokio::time::Instant;
 
-use crate::settings;
+use crate::settings::{ClientTls, TargetSettings};
 use crate::upstream::Upstream;
 
-/// One protocol, with what a target keeps of it.
-pub(crate) trait Protocol: Sized + fmt::Debug + Send + Sync + 'static {
-    /// What a client asks for: two that are equal ask for the same session.
-    type Wish: Clone + Eq + Hash + fmt::Debug + Send + Sync;
-    /// What an answer to the client's login has to know of it.
-    type Reply: Send + Sync;
-    /// What a client may come for that wants no session.
-    type Call: Send;
-    /// A session on a server, once it is logged in.
-    type Session: fmt::Debug + Send + Sync;
-    /// A login to a server.
-    type Dial: Exchange<Output = Self::Session> + Send;
-    /// What follows a session that is handed through.
-    type Follower: SessionTracker<Errand = Self::Errand>;
-    /// What the client asks for in its session that can't be handed through.
-    type Errand: Send;
-    /// What the proxy remembers of a client for as long as it is there.
-    type Stay: Send + Sync;
+pub(crate) use cancel_map::CancelGuard;
 
-    /// What a target with these settings keeps.
+/// Parameters of a login. Logins with equal parameters result in equal sessions.
+pub(crate) trait LoginParams: Clone + Eq + Hash + fmt::Debug + Send + Sync {
+    fn user(&self) -> &str;
+
+    fn database(&self) -> Option<&str>;
+
+    /// Replaces user and database by those of the target's settings.
+    fn with_overrides(self, target: &TargetSettings) -> Self;
+
+    /// Returns the parameters of the proxy's own logins; `None` if the target has no user.
+    fn for_target_user(target: &TargetSettings) -> Option<Self>;
+
+    /// Returns the parameters without those that only identify the client. `None` means that the
+    /// session cannot be pooled.
+    fn pool_key(&self) -> Option<Self>;
+
+    /// Returns true if a session with these parameters can be reset and given to another client.
+    fn is_reusable(&self) -> bool;
+
+    /// Returns the user as a database user.
     ///
     /// # Errors
-    /// Where a file can't be used.
-    fn new(target: &settings::Target) -> Result<Self, Failure>;
+    /// [`Class::Protocol`] if no database could have a user of this name.
+    fn db_user(&self) -> Result<DbUser, Failure> {
+        self.user().parse().map_err(|error| Failure::new(Class::Protocol, format!("{error}")))
+    }
+}
 
-    /// Takes a client in.
+/// Server side of a protocol.
+pub(crate) trait ServerProtocol: Sized + fmt::Debug + Send + Sync + 'static {
+    type Params: LoginParams;
+    /// Result of a login to a server.
+    type Session: fmt::Debug + Send + Sync;
+    /// Exchange of a login to a server.
+    type Login: Exchange<Outcome = Self::Session> + Send;
+
+    fn login(
+        params: &Self::Params,
+        credential: Credential,
+        security: TransportSecurity,
+    ) -> Self::Login;
+
+    /// Records facts about the server after a login.
+    fn on_upstream_login(&self, _session: &Self::Session) {}
+
+    /// Returns true if the server accepts writes.
+    fn is_writer(
+        upstream: &mut UpstreamOf<Self>,
+    ) -> impl Future<Output = Result<bool, DriveError>> + Send;
+
+    /// Restores the state that the session had after its login.
+    fn reset(
+        upstream: &mut UpstreamOf<Self>,
+    ) -> impl Future<Output = Result<(), DriveError>> + Send;
+
+    /// Returns the message that ends a session.
+    fn terminate_message() -> Vec<u8>;
+}
+
+/// Connection to a server of protocol `P`.
+pub(crate) type UpstreamOf<P> =
+    Upstream<<P as ServerProtocol>::Session, <P as ServerProtocol>::Params>;
+
+/// Client side of a protocol.
+pub(crate) trait Protocol: ServerProtocol {
+    /// Facts about the client that the answer to its login depends on.
+    type Reply: Send + Sync;
+    type Tracker: SessionTracker;
+
+    /// Creates the protocol state of a target.
+    ///
+    /// # Errors
+    /// If a certificate or key file cannot be used.
+    fn new(target: &TargetSettings) -> Result<Self, Failure>;
+
+    /// Reads and authenticates a client's request.
     fn accept_login(
         &self,
         dialer: &Dialer,
         client: &mut Transport,
-        inbox: &mut ReadBuffer,
+        buffer: &mut ReadBuffer,
         deadline: Instant,
     ) -> impl Future<Output = Result<ClientRequest<Self>, SessionError>> + Send;
 
-    /// Does what a client came for that wants no session. What is about no session that is known here is given back.
-    fn handle_cancel(
+    /// Forwards a cancel request. Returns false if `key` belongs to no session of this process.
+    fn forward_cancel(
         &self,
-        dialer: &Dialer,
-        call: Self::Call,
-        deadline: Instant,
-    ) -> impl Future<Output = Result<Option<Self::Call>, ConnectError>> + Send;
+        _dialer: &Dialer,
+        _key: &[u8],
+        _deadline: Instant,
+    ) -> impl Future<Output = Result<bool, ConnectError>> + Send {
+        async { Ok(false) }
+    }
 
-    /// A call as another process of ours is told of it.
-    fn call_to_bytes(call: &Self::Call) -> Vec<u8>;
-
-    /// The same back.
-    fn call_from_bytes(bytes: &[u8]) -> Option<Self::Call>;
-
-    /// The user that a wish names, and the database.
-    fn names(wish: &Self::Wish) -> (&str, Option<&str>);
-
-    /// The wish with the user and the database that the target has.
-    fn apply_target_overrides(wish: Self::Wish, target: &settings::Target) -> Self::Wish;
-
-    /// The session that a target with a user of its own would ask for: to try it, and to log in ahead of the first client.
-    fn probe_params(target: &settings::Target) -> Option<Self::Wish>;
-
-    /// Whether a session like this can be given to somebody else, once it is reset.
-    fn is_reusable(wish: &Self::Wish) -> bool;
-
-    /// The kind of session to look for in the pool: without what only tells clients apart. None is one that is nobody else's.
-    fn pool_key(wish: &Self::Wish) -> Option<Self::Wish>;
-
-    /// A login to a server.
-    fn dial(wish: &Self::Wish, credential: Credential, security: TransportSecurity) -> Self::Dial;
-
-    /// Hears of a session that was logged in to: so is the server now.
-    fn on_upstream_login(&self, session: &Self::Session);
-
-    /// Whether the server takes writes.
-    fn is_writer(
-        upstream: &mut Upstream<Self>,
-    ) -> impl Future<Output = Result<bool, DriveError>> + Send;
-
-    /// Makes a session as it was when it began.
-    fn reset(upstream: &mut Upstream<Self>) -> impl Future<Output = Result<(), DriveError>> + Send;
-
-    /// What ends the client's login well, and what is remembered of the client.
+    /// Returns the messages that complete the client's login, and registers the session for
+    /// cancel requests.
     ///
     /// # Errors
-    /// Where the system gives no random numbers.
+    /// If the operating system provides no random numbers.
     fn login_ok(
         &self,
         reply: Self::Reply,
-        upstream: &Upstream<Self>,
-    ) -> Result<(Vec<u8>, Self::Stay), Failure>;
+        upstream: &UpstreamOf<Self>,
+    ) -> Result<(Vec<u8>, CancelGuard), Failure>;
 
-    /// Whether somebody asked, from outside of the session, to end what runs in it: that may come late, and hit the next client.
-    fn cancel_was_forwarded(stay: &Self::Stay) -> bool;
+    /// Returns the message that rejects the client's login.
+    fn login_error(reply: &Self::Reply, error: &ConnectError) -> Vec<u8>;
 
-    /// What follows a session from its beginning.
-    fn follower(upstream: &Upstream<Self>) -> Self::Follower;
+    /// Returns the tracker of a new session.
+    fn tracker(upstream: &UpstreamOf<Self>) -> Self::Tracker;
 
-    /// Does what the client asked for that can't be handed through, and answers it.
+    /// Executes an intercepted request and answers it.
     fn handle_intercepted(
         &self,
-        errand: Self::Errand,
-        parties: InterceptCtx<'_, Self>,
+        request: InterceptedBy<Self>,
+        ctx: InterceptCtx<'_, UpstreamOf<Self>, Self::Tracker>,
         deadline: Instant,
     ) -> impl Future<Output = Result<(), SessionError>> + Send;
 
-    /// What ends the client's login badly.
-    fn login_error(reply: &Self::Reply, refusal: &ConnectError) -> Vec<u8>;
-
-    /// What a client is told that is sent away between two statements.
+    /// Returns the message that terminates a client's session between two statements.
     fn shutdown_error(reason: &str) -> Vec<u8>;
-
-    /// What ends a session on a server.
-    fn terminate_message() -> Vec<u8>;
 }
 
-/// What a client came for.
+/// Request that the tracker of protocol `P` intercepts.
+pub(crate) type InterceptedBy<P> = <<P as Protocol>::Tracker as SessionTracker>::Intercepted;
+
+/// Request of a new client connection.
 pub(crate) enum ClientRequest<P: Protocol> {
-    /// A session.
-    Login(P::Wish, P::Reply),
-    /// Something else.
-    Cancel(P::Call),
+    /// Open a session.
+    Login(P::Params, P::Reply),
+    /// Cancel the statement of another session, whose key is encoded as in the protocol.
+    Cancel(Vec<u8>),
 }
 
-/// Who takes part in an errand.
-pub(crate) struct InterceptCtx<'a, P: Protocol> {
+/// Both connections of a session whose client sent an intercepted request.
+pub(crate) struct InterceptCtx<'a, U, T> {
     pub(crate) client: &'a mut Transport,
-    pub(crate) inbox: &'a mut ReadBuffer,
-    pub(crate) upstream: &'a mut Upstream<P>,
+    pub(crate) client_buffer: &'a mut ReadBuffer,
+    pub(crate) upstream: &'a mut U,
+    pub(crate) tracker: &'a mut T,
     pub(crate) dialer: &'a Dialer,
-    pub(crate) target: &'a settings::Target,
-    pub(crate) follower: &'a mut P::Follower,
+    pub(crate) target: &'a TargetSettings,
 }
 
-/// Why something between a client and a server came to nothing.
+/// Error of a session, by the connection that it occurred on.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SessionError {
-    /// The client's side.
     #[error("{0}")]
     Client(#[from] DriveError),
-    /// The server's.
     #[error("{0}")]
     Server(#[from] Box<ConnectError>),
 }
 
-/// Follows a session that is handed through.
+/// Follows the messages of a session. It keeps counts and flags, never message contents.
 pub(crate) trait SessionTracker: Send {
-    /// See [`Protocol::Errand`].
-    type Errand;
+    /// Request that the proxy has to answer instead of the server.
+    type Intercepted: Send;
 
-    /// Goes over what the client has sent, from where the last passage ended.
+    /// Follows bytes of the client, starting after those of the last plan.
     ///
     /// # Errors
-    /// Where that can't go on.
-    fn request(&mut self, bytes: &[u8]) -> Result<ForwardPlan<Self::Errand>, ProtocolError>;
+    /// If the client violates the protocol.
+    fn observe_client(
+        &mut self,
+        bytes: &[u8],
+    ) -> Result<ForwardPlan<Self::Intercepted>, ProtocolError>;
 
-    /// Goes over what the server has sent.
-    fn answer(&mut self, bytes: &[u8]);
+    /// Follows bytes of the server.
+    fn observe_server(&mut self, bytes: &[u8]);
 
-    /// Where the session stands.
-    fn standing(&self) -> TransactionState;
+    fn state(&self) -> TransactionState;
 
-    /// Whether the client has asked, since this was asked last, for what fails as long as other sessions are in a database.
-    fn take_exclusive_ddl_flag(&mut self) -> bool;
+    /// Returns true if the client sent a statement that fails while other sessions use its
+    /// database, and clears the flag.
+    fn take_exclusive_ddl_flag(&mut self) -> bool {
+        false
+    }
 }
 
-/// How much of what the client has sent goes on to the server, and what comes then.
-pub(crate) struct ForwardPlan<E> {
+/// Handling of bytes that a client has sent.
+pub(crate) struct ForwardPlan<I> {
+    /// Number of bytes to forward.
     pub(crate) forward: usize,
-    pub(crate) then: Next<E>,
+    /// Handling of the bytes after those.
+    pub(crate) next: Next<I>,
 }
 
-/// What stands behind what goes on.
-pub(crate) enum Next<E> {
-    /// Nothing, or what can't be told yet: it is looked at again with what comes behind it.
+/// Handling of the bytes after those to forward.
+pub(crate) enum Next<I> {
+    /// An incomplete message, to be observed again together with the bytes that follow.
     More,
-    /// The client's goodbye.
-    Quit,
-    /// An errand, this long.
-    Errand(usize, E),
+    /// The client's terminate message.
+    Terminate,
+    /// An intercepted request and its length in bytes.
+    Intercept(usize, I),
 }
 
-/// Where a session stands.
+/// Transaction state of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TransactionState {
-    /// Between two statements, and outside of a transaction.
+    /// Between two statements, outside of a transaction.
     Idle,
     /// Between two statements of a transaction.
-    Transaction,
-    /// Within a statement, or nobody knows.
+    InTransaction,
+    /// In a statement, or unknown.
     Active,
 }
 
-/// The certificate that clients are shown, and whether they are offered TLS.
-fn client_tls(
-    files: Option<&settings::ClientTls>,
-    alpn: &[&[u8]],
-) -> Result<(TlsConfig, exchange::ClientTlsMode), Failure> {
-    let Some(files) = files else {
-        return Ok((TlsConfig::None, exchange::ClientTlsMode::Off));
-    };
-    let (config, end_point) = server_config(&files.certificate, &files.key, alpn)?;
-    let offer = if files.required {
-        exchange::ClientTlsMode::Required
-    } else {
-        exchange::ClientTlsMode::Offered
-    };
-    Ok((TlsConfig::Server(ServerTls { config, end_point }), offer))
+/// Converts an error of the random number generator.
+fn no_random(error: impl fmt::Display) -> Failure {
+    Failure::new(Class::Internal, format!("cannot read random numbers: {error}"))
 }
 
-/// The database user of a wish.
-///
-/// # Errors
-/// Where it is none that a database could have.
-pub(crate) fn user(name: &str) -> Result<DbUser, Failure> {
-    name.parse().map_err(|error| {
-        Failure::new(countersign_core::failure::Class::Protocol, format!("{error}"))
-    })
+/// Loads the certificate for clients. Returns the TLS configuration and the mode to offer.
+fn client_tls(
+    files: Option<&ClientTls>,
+    alpn: &[&[u8]],
+) -> Result<(TlsConfig, ClientTlsMode), Failure> {
+    let Some(files) = files else {
+        return Ok((TlsConfig::None, ClientTlsMode::Off));
+    };
+    let (config, end_point) = server_config(&files.certificate, &files.key, alpn)?;
+    let mode = if files.required { ClientTlsMode::Required } else { ClientTlsMode::Offered };
+    Ok((TlsConfig::Server(ServerTls { config, end_point }), mode))
 }

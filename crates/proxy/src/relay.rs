@@ -1,4 +1,4 @@
-//! Hands a session through: what the client says to the server, what the server says to the client, and nothing kept of it.
+//! Forwarding between a client and its server. Nothing is kept of the forwarded bytes.
 
 use std::future::Future as _;
 use std::io;
@@ -9,159 +9,219 @@ use countersign_connect::transport::{Scratch, Transport};
 use countersign_wire::{ProtocolError, ReadBuffer};
 use zeroize::Zeroizing;
 
-use crate::protocol::{ForwardPlan, Next, Protocol, SessionTracker};
+use crate::protocol::{
+    ForwardPlan, InterceptedBy, Next, Protocol, SessionTracker, TransactionState, UpstreamOf,
+};
 use crate::sessions::SessionInfo;
-use crate::upstream::Upstream;
 
-/// How many times either way a client is served before others have their turn: a COPY would keep their statements waiting.
-const TURN: usize = 16;
+/// Number of passes in both directions before other clients of the thread are polled. Without a
+/// limit a COPY would delay their statements.
+const MAX_PASSES: usize = 16;
 
-/// How handing through came to an end, or to a halt.
-pub(crate) enum End<P: Protocol> {
-    /// The client said goodbye, or has gone.
-    Client,
-    /// The client's connection broke.
-    ClientBroken(io::Error),
-    /// The client breaks the protocol.
-    Fault(ProtocolError),
-    /// The server has closed the session; all that it said has been handed on.
-    Server,
-    /// The server's connection broke.
-    ServerBroken(io::Error),
-    /// The client wants something that can't be handed through. What it has sent behind that waits in its inbox.
-    Errand(P::Errand),
+/// Reason why the relay stopped.
+pub(crate) enum RelayEnd<P: Protocol> {
+    /// The client sent its terminate message or closed the connection.
+    ClientClosed,
+    /// The connection to the client failed.
+    ClientFailed(io::Error),
+    /// The client violated the protocol.
+    ProtocolViolation(ProtocolError),
+    /// The server closed the connection; everything that it sent was forwarded.
+    ServerClosed,
+    /// The connection to the server failed.
+    ServerFailed(io::Error),
+    /// The client sent an intercepted request. The bytes after it are in its buffer.
+    Intercepted(InterceptedBy<P>),
 }
 
-/// Both ends of a session.
+/// Phase of a relay.
+enum Phase {
+    /// Bytes received before the relay started are still to be forwarded.
+    Buffered,
+    /// Bytes are forwarded from socket to socket.
+    Copying,
+}
+
+/// Both connections of a session, while it is relayed.
 pub(crate) struct Relay<'a, P: Protocol> {
-    pub(crate) client: &'a mut Transport,
-    /// What the client has sent that has not been looked at.
-    pub(crate) inbox: &'a mut ReadBuffer,
-    pub(crate) upstream: &'a mut Upstream<P>,
-    pub(crate) follower: &'a mut P::Follower,
-    pub(crate) live: &'a SessionInfo,
+    client: &'a mut Transport,
+    /// Bytes of the client that the tracker has not yet processed.
+    client_buffer: &'a mut ReadBuffer,
+    upstream: &'a mut UpstreamOf<P>,
+    tracker: &'a mut P::Tracker,
+    info: &'a SessionInfo,
+    phase: Phase,
 }
 
-impl<P: Protocol> Relay<'_, P> {
-    /// Hands on what came during the logins. After that [`Self::poll`] does all.
-    pub(crate) fn begin(&mut self, cx: &mut Context<'_>) -> Result<(), End<P>> {
-        Scratch::with(|scratch| {
-            if !self.upstream.inbox.is_empty() {
-                let bytes = std::mem::take(&mut self.upstream.inbox);
-                self.follower.answer(bytes.unread());
-                self.live.received(bytes.unread().len(), self.follower.standing());
-                self.client
-                    .send(cx, bytes.unread(), &mut scratch.outgoing)
-                    .map_err(End::ClientBroken)?;
-            }
-            if self.inbox.is_empty() {
-                Ok(())
-            } else {
-                self.pass_up(cx, &[], &mut scratch.outgoing)
-            }
-        })
+impl<'a, P: Protocol> Relay<'a, P> {
+    pub(crate) fn new(
+        client: &'a mut Transport,
+        client_buffer: &'a mut ReadBuffer,
+        upstream: &'a mut UpstreamOf<P>,
+        tracker: &'a mut P::Tracker,
+        info: &'a SessionInfo,
+    ) -> Self {
+        Self { client, client_buffer, upstream, tracker, info, phase: Phase::Buffered }
     }
 
-    /// Hands on whatever there is, both ways, until neither end has any more or it is the turn of others.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End<P>> {
-        Scratch::with(|scratch| {
-            for _ in 0..TURN {
-                let up = self.poll_up(cx, scratch);
-                if let Poll::Ready(Some(end)) = up {
-                    return Poll::Ready(end);
-                }
-                let down = self.poll_down(cx, scratch);
-                match down {
-                    Poll::Ready(Some(end)) => return Poll::Ready(end),
-                    Poll::Pending if up.is_pending() => return Poll::Pending,
-                    Poll::Ready(None) | Poll::Pending => {}
-                }
-            }
-            // Not woken at once: what else has come is looked at before.
-            let _later = pin!(tokio::task::yield_now()).poll(cx);
-            Poll::Pending
-        })
+    pub(crate) fn state(&self) -> TransactionState {
+        self.tracker.state()
     }
 
-    /// From the client to the server, once. Nothing is read as long as the server has not taken what was read before.
-    fn poll_up(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<Option<End<P>>> {
-        if self.upstream.transport.has_unsent() {
-            match self.upstream.transport.poll_flush(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(Some(End::ServerBroken(error))),
+    pub(crate) fn take_exclusive_ddl_flag(&mut self) -> bool {
+        self.tracker.take_exclusive_ddl_flag()
+    }
+
+    /// Forwards in both directions until neither connection has data, or until
+    /// [`MAX_PASSES`] are done.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<RelayEnd<P>> {
+        let relayed = Scratch::with(|scratch| {
+            if let Phase::Buffered = self.phase {
+                self.forward_buffered(cx, scratch)?;
+                self.phase = Phase::Copying;
             }
+            self.copy(cx, scratch)
+        });
+        match relayed {
+            Ok(()) => Poll::Pending,
+            Err(end) => Poll::Ready(end),
+        }
+    }
+
+    /// Forwards bytes that arrived together with the messages of the logins.
+    fn forward_buffered(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<(), RelayEnd<P>> {
+        if !self.upstream.buffer.is_empty() {
+            let buffered = std::mem::take(&mut self.upstream.buffer);
+            self.send_to_client(cx, buffered.unread(), &mut scratch.outgoing)?;
+        }
+        if self.client_buffer.is_empty() {
+            Ok(())
+        } else {
+            self.receive_from_client(cx, &[], &mut scratch.outgoing)
+        }
+    }
+
+    fn copy(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<(), RelayEnd<P>> {
+        for _ in 0..MAX_PASSES {
+            let to_server = self.poll_to_server(cx, scratch)?;
+            let to_client = self.poll_to_client(cx, scratch)?;
+            if to_server.is_pending() && to_client.is_pending() {
+                return Ok(());
+            }
+        }
+        // Schedules another poll after those of the other clients.
+        let _yielded = pin!(tokio::task::yield_now()).poll(cx);
+        Ok(())
+    }
+
+    /// Forwards once from the client to the server. Reads nothing while the server has not
+    /// accepted the bytes read before.
+    fn poll_to_server(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<Poll<()>, RelayEnd<P>> {
+        if flush(&mut self.upstream.transport, cx).map_err(RelayEnd::ServerFailed)?.is_pending() {
+            return Ok(Poll::Pending);
         }
         let Scratch { incoming, plain, outgoing } = scratch;
         match self.client.poll_receive(cx, incoming, plain) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Err(error)) => Poll::Ready(Some(End::ClientBroken(error))),
-            Poll::Ready(Ok([])) => Poll::Ready(Some(End::Client)),
-            Poll::Ready(Ok(bytes)) => Poll::Ready(self.pass_up(cx, bytes, outgoing).err()),
+            Poll::Pending => Ok(Poll::Pending),
+            Poll::Ready(Err(error)) => Err(RelayEnd::ClientFailed(error)),
+            Poll::Ready(Ok([])) => Err(RelayEnd::ClientClosed),
+            Poll::Ready(Ok(bytes)) => {
+                self.receive_from_client(cx, bytes, outgoing).map(Poll::Ready)
+            }
         }
     }
 
-    /// From the server to the client, once.
-    fn poll_down(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<Option<End<P>>> {
-        if self.client.has_unsent() {
-            match self.client.poll_flush(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(Some(End::ClientBroken(error))),
-            }
+    /// Forwards once from the server to the client.
+    fn poll_to_client(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<Poll<()>, RelayEnd<P>> {
+        if flush(self.client, cx).map_err(RelayEnd::ClientFailed)?.is_pending() {
+            return Ok(Poll::Pending);
         }
         let Scratch { incoming, plain, outgoing } = scratch;
         match self.upstream.transport.poll_receive(cx, incoming, plain) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Err(error)) => Poll::Ready(Some(End::ServerBroken(error))),
-            Poll::Ready(Ok([])) => Poll::Ready(Some(End::Server)),
-            Poll::Ready(Ok(bytes)) => {
-                self.follower.answer(bytes);
-                self.live.received(bytes.len(), self.follower.standing());
-                Poll::Ready(self.client.send(cx, bytes, outgoing).map_err(End::ClientBroken).err())
-            }
+            Poll::Pending => Ok(Poll::Pending),
+            Poll::Ready(Err(error)) => Err(RelayEnd::ServerFailed(error)),
+            Poll::Ready(Ok([])) => Err(RelayEnd::ServerClosed),
+            Poll::Ready(Ok(bytes)) => self.send_to_client(cx, bytes, outgoing).map(Poll::Ready),
         }
     }
 
-    /// What the follower can't tell yet stays in the inbox, and is looked at again with what comes behind it.
-    fn pass_up(
-        &mut self,
-        cx: &mut Context<'_>,
-        received: &[u8],
-        outgoing: &mut Vec<u8>,
-    ) -> Result<(), End<P>> {
-        if self.inbox.is_empty() {
-            return self.pass(cx, received, outgoing);
-        }
-        self.inbox.push(received);
-        let bytes = Zeroizing::new(self.inbox.unread().to_vec());
-        self.inbox.consume(bytes.len());
-        self.pass(cx, &bytes, outgoing)
-    }
-
-    fn pass(
+    fn send_to_client(
         &mut self,
         cx: &mut Context<'_>,
         bytes: &[u8],
         outgoing: &mut Vec<u8>,
-    ) -> Result<(), End<P>> {
-        let ForwardPlan { forward, then } = self.follower.request(bytes).map_err(End::Fault)?;
-        let (passed, behind) = bytes.split_at_checked(forward).unwrap_or((bytes, &[]));
-        if !passed.is_empty() {
-            self.live.sent(passed.len());
-            self.upstream.transport.send(cx, passed, outgoing).map_err(End::ServerBroken)?;
+    ) -> Result<(), RelayEnd<P>> {
+        self.tracker.observe_server(bytes);
+        self.info.record_to_client(bytes.len(), self.tracker.state());
+        self.client.send(cx, bytes, outgoing).map_err(RelayEnd::ClientFailed)
+    }
+
+    /// Processes received bytes together with those of an incomplete message before them.
+    fn receive_from_client(
+        &mut self,
+        cx: &mut Context<'_>,
+        received: &[u8],
+        outgoing: &mut Vec<u8>,
+    ) -> Result<(), RelayEnd<P>> {
+        if self.client_buffer.is_empty() {
+            return self.send_to_server(cx, received, outgoing);
         }
-        match then {
+        self.client_buffer.push(received);
+        let bytes = Zeroizing::new(self.client_buffer.unread().to_vec());
+        self.client_buffer.consume(bytes.len());
+        self.send_to_server(cx, &bytes, outgoing)
+    }
+
+    fn send_to_server(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+        outgoing: &mut Vec<u8>,
+    ) -> Result<(), RelayEnd<P>> {
+        let ForwardPlan { forward, next } =
+            self.tracker.observe_client(bytes).map_err(RelayEnd::ProtocolViolation)?;
+        let (forwarded, rest) = bytes.split_at_checked(forward).unwrap_or((bytes, &[]));
+        if !forwarded.is_empty() {
+            self.info.record_to_server(forwarded.len());
+            self.upstream
+                .transport
+                .send(cx, forwarded, outgoing)
+                .map_err(RelayEnd::ServerFailed)?;
+        }
+        match next {
             Next::More => {
-                self.inbox.push(behind);
+                self.client_buffer.push(rest);
                 Ok(())
             }
-            Next::Quit => Err(End::Client),
-            Next::Errand(length, errand) => {
-                self.inbox.push(behind.get(length..).unwrap_or_default());
-                Err(End::Errand(errand))
+            Next::Terminate => Err(RelayEnd::ClientClosed),
+            Next::Intercept(length, request) => {
+                self.client_buffer.push(rest.get(length..).unwrap_or_default());
+                Err(RelayEnd::Intercepted(request))
             }
         }
+    }
+}
+
+/// Sends the unsent bytes of a connection. Pending until all of them are sent.
+fn flush(transport: &mut Transport, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
+    if !transport.has_unsent() {
+        return Ok(Poll::Ready(()));
+    }
+    match transport.poll_flush(cx) {
+        Poll::Pending => Ok(Poll::Pending),
+        Poll::Ready(flushed) => flushed.map(Poll::Ready),
     }
 }
 

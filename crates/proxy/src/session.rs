@@ -1,9 +1,9 @@
-//! One client, from its first byte to its last.
+//! A client connection from accept to close.
 
+mod interrupts;
 mod recorder;
 
 use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -13,312 +13,309 @@ use countersign_connect::drive::DriveError;
 use countersign_connect::transport::{Socket, Transport};
 use countersign_core::failure::{Class, Failure};
 use countersign_wire::ReadBuffer;
-use tokio::time::{Instant, sleep_until, timeout_at};
-
-use crate::limit::{OverLimit, Slot};
-use crate::metrics::Cut;
-use crate::protocol::{
-    ClientRequest, InterceptCtx, Protocol, SessionError, SessionTracker, TransactionState,
-};
-use crate::relay::{End, Relay};
-use crate::shutdown::ShutdownPhase;
-use crate::target::Target;
-use crate::telemetry::Step;
-use crate::upstream::Upstream;
-use recorder::SessionRecorder;
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Instrument as _;
 
-/// How long a client that is refused may take to hear of it.
-const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::limit::{ConnPermits, OverLimit};
+use crate::metrics::TerminationReason;
+use crate::protocol::{
+    CancelGuard, ClientRequest, InterceptCtx, InterceptedBy, LoginParams as _, Protocol,
+    SessionError, SessionTracker, TransactionState, UpstreamOf,
+};
+use crate::relay::{Relay, RelayEnd};
+use crate::target::Target;
+use crate::telemetry::Step;
+use interrupts::Interrupts;
+use recorder::{SessionEnd, SessionRecorder};
 
-/// A client that was accepted.
+/// Maximum duration of sending an error to a rejected client.
+const REJECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An accepted connection.
 #[derive(Debug)]
 pub(crate) struct AcceptedConn {
     pub(crate) socket: Socket,
-    /// Where it comes from, as the log and `status` tell it.
-    pub(crate) origin: String,
-    /// Its place among those that the proxy and the target have room for; a refusal where there is none.
-    pub(crate) slot: Result<Slot, OverLimit>,
-    pub(crate) accepted: Instant,
+    /// Address or process of the client, for the log and the status.
+    pub(crate) peer: String,
+    /// Permits of the connection limits, or the error that the client receives.
+    pub(crate) permits: Result<ConnPermits, OverLimit>,
+    pub(crate) accepted_at: Instant,
 }
 
-/// A client that has been taken in.
+/// A client after its authentication by the proxy.
 struct AuthenticatedClient<P: Protocol> {
-    client: Transport,
-    inbox: ReadBuffer,
-    wish: P::Wish,
+    transport: Transport,
+    buffer: ReadBuffer,
+    params: P::Params,
     reply: P::Reply,
-    accepted: Instant,
-    _slot: Slot,
+    accepted_at: Instant,
+    _permits: ConnPermits,
 }
 
-/// A client and its session on the server.
+/// A client and its server connection.
 struct ProxySession<P: Protocol> {
     client: Transport,
-    inbox: ReadBuffer,
-    upstream: Upstream<P>,
-    stay: P::Stay,
-    follower: P::Follower,
+    client_buffer: ReadBuffer,
+    upstream: UpstreamOf<P>,
+    tracker: P::Tracker,
+    cancel_guard: CancelGuard,
 }
 
-/// Why a session that was handed through is over.
-enum SessionEnd {
-    /// The client is gone. Whether the server's session was left where it is nobody's.
-    ClientClosed { reusable: bool },
-    /// The server has ended it.
-    ServerClosed,
-    /// We have.
-    Terminated(Cut, &'static str),
-}
-
-/// Serves one client: takes it in, and then its visit.
+/// Serves a client connection until it is closed.
 ///
-/// Each step is boxed: a client that waits in one takes no memory for the others.
-pub(crate) async fn handle_connection<P: Protocol>(target: Arc<Target<P>>, guest: AcceptedConn) {
-    let AcceptedConn { socket, origin, slot, accepted } = guest;
-    let trail = SessionRecorder::open(&target, origin);
-    let mut client = match socket.reregister() {
+/// The future of each step is boxed, so that a connection occupies memory for its current step
+/// only.
+pub(crate) async fn handle_connection<P: Protocol>(target: Arc<Target<P>>, conn: AcceptedConn) {
+    let AcceptedConn { socket, peer, permits, accepted_at } = conn;
+    let recorder = SessionRecorder::open(&target, peer);
+    let mut transport = match socket.reregister() {
         Ok(socket) => Transport::from(socket),
         Err(error) => {
-            return trail.refused(&Failure::new(
-                Class::Internal,
-                format!("the client's socket can't be taken over: {error}"),
-            ));
+            let detail = format!("cannot register the client's socket: {error}");
+            return recorder.rejected(&Failure::new(Class::Internal, detail));
         }
     };
-    let mut inbox = ReadBuffer::default();
-    let deadline = accepted + target.login_timeout;
-    let accept = trail.step(Step::Accept);
-    let taking = target
+    let mut buffer = ReadBuffer::default();
+    let deadline = accepted_at + target.login_timeout;
+    let accept = target
         .protocol
-        .accept_login(&target.dialer, &mut client, &mut inbox, deadline)
-        .instrument(accept);
-    let taken = Box::pin(timeout_at(deadline, taking)).await;
-    match taken {
-        Ok(Ok(ClientRequest::Login(wish, reply))) => {
-            let wish = P::apply_target_overrides(wish, &target.settings);
-            trail.names(P::names(&wish));
-            match slot {
-                Ok(slot) => {
-                    Box::pin(run_session(
-                        target,
-                        AuthenticatedClient { client, inbox, wish, reply, accepted, _slot: slot },
-                        trail,
-                    ))
-                    .await
+        .accept_login(&target.dialer, &mut transport, &mut buffer, deadline)
+        .instrument(recorder.step(Step::Accept));
+    match Box::pin(timeout_at(deadline, accept)).await {
+        Ok(Ok(ClientRequest::Login(params, reply))) => {
+            let params = params.with_overrides(&target.settings);
+            recorder.set_user(params.user(), params.database());
+            match permits {
+                Ok(permits) => {
+                    let client = AuthenticatedClient {
+                        transport,
+                        buffer,
+                        params,
+                        reply,
+                        accepted_at,
+                        _permits: permits,
+                    };
+                    Box::pin(run_session(target, client, recorder)).await;
                 }
-                Err(turned) => {
-                    Box::pin(refuse::<P>(client, &reply, turned.failure.into(), trail)).await
+                Err(over_limit) => {
+                    let error = over_limit.failure.into();
+                    Box::pin(reject::<P>(transport, &reply, error, recorder)).await;
                 }
             }
         }
-        Ok(Ok(ClientRequest::Cancel(call))) => {
-            trail.cancel_finished(Box::pin(target.answer(call)).await)
+        Ok(Ok(ClientRequest::Cancel(key))) => {
+            recorder.cancel_finished(Box::pin(target.cancel(&key)).await);
         }
-        Ok(Err(trouble)) => {
-            trail.refused(&failure(trouble));
-            // Closed in order, so that the last word arrives.
-            Box::pin(client.close()).await;
+        Ok(Err(error)) => {
+            recorder.rejected(&login_failure(error));
+            // An orderly close, so that the client receives the last message.
+            Box::pin(transport.close()).await;
         }
-        Err(_) => trail.refused(&Failure::new(
+        Err(_) => recorder.rejected(&Failure::new(
             Class::TimedOut,
             "the client did not complete its login in time",
         )),
     }
 }
 
-/// Gives a client its session, and lets the two talk.
+/// Acquires a server connection for the client, and relays until the session ends.
 async fn run_session<P: Protocol>(
     target: Arc<Target<P>>,
-    visitor: AuthenticatedClient<P>,
-    mut trail: SessionRecorder,
+    client: AuthenticatedClient<P>,
+    mut recorder: SessionRecorder,
 ) {
-    let AuthenticatedClient { mut client, inbox, wish, reply, accepted, _slot } = visitor;
-    let upstream = match Box::pin(target.acquire(&wish)).instrument(trail.step(Step::Login)).await {
+    let AuthenticatedClient { mut transport, buffer, params, reply, accepted_at, _permits } =
+        client;
+    let acquire = Box::pin(target.acquire(&params)).instrument(recorder.step(Step::Login));
+    let upstream = match acquire.await {
         Ok(upstream) => upstream,
-        Err(refusal) => return Box::pin(refuse::<P>(client, &reply, refusal, trail)).await,
+        Err(error) => return Box::pin(reject::<P>(transport, &reply, error, recorder)).await,
     };
-    let follower = P::follower(&upstream);
-    let stay = match target.protocol.login_ok(reply, &upstream) {
-        Ok((bytes, stay)) => client
-            .write_all(&bytes)
-            .await
-            .map(|()| stay)
-            .map_err(|error| Failure::new(Class::Protocol, gone(&error))),
-        Err(failure) => Err(failure),
-    };
-    let stay = match stay {
-        Ok(stay) => stay,
+    let tracker = P::tracker(&upstream);
+    let cancel_guard = match complete_login(&target, &mut transport, reply, &upstream).await {
+        Ok(guard) => guard,
         Err(failure) => {
-            trail.refused(&failure);
+            recorder.rejected(&failure);
             return Box::pin(target.pool.release(upstream)).await;
         }
     };
-    trail.established(&upstream, accepted);
+    recorder.established(&upstream, accepted_at);
 
-    let mut pair = ProxySession::<P> { client, inbox, upstream, stay, follower };
-    // Held, and not entered each time that a byte comes.
-    let relaying = trail.step(Step::Relay);
-    let outcome = relay_session(&target, &mut pair, &trail).await;
-    drop(relaying);
-    trail.close(&outcome);
-    Box::pin(teardown(&target, pair, &outcome)).await;
+    let mut session = ProxySession::<P> {
+        client: transport,
+        client_buffer: buffer,
+        upstream,
+        tracker,
+        cancel_guard,
+    };
+    // The span is held, not entered at every poll.
+    let relay_span = recorder.step(Step::Relay);
+    let end = relay_session(&target, &mut session, &recorder).await;
+    drop(relay_span);
+    recorder.closed(&end);
+    Box::pin(teardown(&target, session, &end)).await;
 }
 
-/// Tells the client why it has no session.
-async fn refuse<P: Protocol>(
+/// Sends the messages that complete the client's login.
+async fn complete_login<P: Protocol>(
+    target: &Target<P>,
+    client: &mut Transport,
+    reply: P::Reply,
+    upstream: &UpstreamOf<P>,
+) -> Result<CancelGuard, Failure> {
+    let (bytes, cancel_guard) = target.protocol.login_ok(reply, upstream)?;
+    match client.write_all(&bytes).await {
+        Ok(()) => Ok(cancel_guard),
+        Err(error) => {
+            let detail = format!("the client disconnected before its login completed: {error}");
+            Err(Failure::new(Class::Protocol, detail))
+        }
+    }
+}
+
+/// Sends an error to a client instead of completing its login, and closes the connection.
+async fn reject<P: Protocol>(
     mut client: Transport,
     reply: &P::Reply,
-    refusal: ConnectError,
-    trail: SessionRecorder,
+    error: ConnectError,
+    recorder: SessionRecorder,
 ) {
-    let told = async {
-        // A client that has gone hears nothing; the trail has it all the same.
-        let _unheard = client.write_all(&P::login_error(reply, &refusal)).await;
+    let send = async {
+        // The client may have disconnected. The recorder logs the error in any case.
+        let _disconnected = client.write_all(&P::login_error(reply, &error)).await;
         client.close().await;
     };
-    let _late = tokio::time::timeout(REFUSAL_TIMEOUT, told).await;
-    trail.refused(&refusal.failure);
+    let _elapsed = timeout(REJECT_TIMEOUT, send).await;
+    recorder.rejected(&error.failure);
 }
 
-/// Lets the two talk until one of them ends it, or we do.
+/// Reason why forwarding stopped.
+enum Stop<P: Protocol> {
+    Relay(RelayEnd<P>),
+    Interrupt(TerminationReason),
+}
+
+/// Forwards between client and server, and executes intercepted requests, until the session
+/// ends.
 async fn relay_session<P: Protocol>(
     target: &Target<P>,
-    pair: &mut ProxySession<P>,
-    trail: &SessionRecorder,
+    session: &mut ProxySession<P>,
+    recorder: &SessionRecorder,
 ) -> SessionEnd {
-    let mut stop = target.stop.clone();
-    let mut stopped = pin!(stop.wait_for(|stop| *stop == ShutdownPhase::Terminating));
-    let (mut terms, term) = (target.term.subscribe(), pair.upstream.term);
-    let mut ended = pin!(terms.wait_for(|now| *now != term));
-    let mut over = false;
-    let mut limit =
-        target.settings.session_timeout.map(|time| Box::pin(sleep_until(Instant::now() + time)));
-    let mut begun = false;
+    let mut interrupts = Interrupts::new(target, session.upstream.failover_epoch);
     loop {
-        let mut relay = Relay {
-            client: &mut pair.client,
-            inbox: &mut pair.inbox,
-            upstream: &mut pair.upstream,
-            follower: &mut pair.follower,
-            live: &trail.presence.live,
+        let end = match session.forward(target, recorder, &mut interrupts).await {
+            Stop::Interrupt(reason) => return SessionEnd::Terminated(reason),
+            Stop::Relay(end) => end,
         };
-        let halt = poll_fn(|cx| {
-            if !begun {
-                begun = true;
-                if let Err(end) = relay.begin(cx) {
-                    return Poll::Ready(Ok(end));
-                }
-            }
-            let relayed = relay.poll(cx);
-            if relay.follower.take_exclusive_ddl_flag() {
-                target.pool.close_idle_for_ddl();
-            }
-            if let Poll::Ready(end) = relayed {
-                return Poll::Ready(Ok(end));
-            }
-            if stopped.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Err((Cut::Drain, "the proxy is being stopped")));
-            }
-            over = over || ended.as_mut().poll(cx).is_ready();
-            // A statement under way may be the last that the server answers.
-            if over && relay.follower.standing() != TransactionState::Active {
-                return Poll::Ready(Err((
-                    Cut::Failover,
-                    "the server is not the writer any more; connect again",
-                )));
-            }
-            if limit.as_mut().is_some_and(|limit| limit.as_mut().poll(cx).is_ready()) {
-                return Poll::Ready(Err((
-                    Cut::TimeLimit,
-                    "the session has reached its time limit",
-                )));
-            }
-            Poll::Pending
-        });
-        match halt.await {
-            Ok(End::Client) => {
-                return SessionEnd::ClientClosed {
-                    reusable: pair.follower.standing() == TransactionState::Idle,
-                };
-            }
-            Ok(End::ClientBroken(error)) => {
-                trail.note("the client's connection broke", &error);
-                return SessionEnd::ClientClosed { reusable: false };
-            }
-            Ok(End::Fault(fault)) => {
-                // A client that does not hear it is told by the end of the connection.
-                let _unheard = pair.client.write_all(fault.error_packet()).await;
-                trail.trouble(&SessionError::Client(DriveError::Fault(fault)));
-                return SessionEnd::ClientClosed { reusable: false };
-            }
-            Ok(End::Server) => return SessionEnd::ServerClosed,
-            Ok(End::ServerBroken(error)) => {
-                trail.note("the server's connection broke", &error);
-                return SessionEnd::ServerClosed;
-            }
-            Ok(End::Errand(errand)) => {
-                let ProxySession { client, inbox, upstream, follower, .. } = &mut *pair;
-                let parties = InterceptCtx {
-                    client,
-                    inbox,
-                    upstream,
-                    dialer: &target.dialer,
-                    target: &target.settings,
-                    follower,
-                };
-                let deadline = Instant::now() + target.settings.connect_timeout;
-                if let Err(trouble) =
-                    Box::pin(target.protocol.handle_intercepted(errand, parties, deadline)).await
-                {
-                    trail.trouble(&trouble);
+        match end {
+            RelayEnd::Intercepted(request) => {
+                if let Err(error) = session.execute(target, request).await {
+                    recorder.failed(&error);
                     return SessionEnd::ServerClosed;
                 }
-                begun = false;
             }
-            Err((cut, why)) => return SessionEnd::Terminated(cut, why),
+            RelayEnd::ClientClosed => {
+                let reusable = session.tracker.state() == TransactionState::Idle;
+                return SessionEnd::ClientClosed { reusable };
+            }
+            RelayEnd::ClientFailed(error) => {
+                recorder.connection_lost("client", &error);
+                return SessionEnd::ClientClosed { reusable: false };
+            }
+            RelayEnd::ProtocolViolation(error) => {
+                // A client that cannot be reached learns of it by the closed connection.
+                let _sent = session.client.write_all(error.error_packet()).await;
+                recorder.failed(&SessionError::Client(DriveError::Fault(error)));
+                return SessionEnd::ClientClosed { reusable: false };
+            }
+            RelayEnd::ServerClosed => return SessionEnd::ServerClosed,
+            RelayEnd::ServerFailed(error) => {
+                recorder.connection_lost("server", &error);
+                return SessionEnd::ServerClosed;
+            }
         }
     }
 }
 
-/// Says goodbye to both.
-async fn teardown<P: Protocol>(target: &Target<P>, pair: ProxySession<P>, outcome: &SessionEnd) {
-    let ProxySession { mut client, upstream, stay, follower, .. } = pair;
-    if let SessionEnd::Terminated(_, why) = outcome
-        && follower.standing() != TransactionState::Active
-    {
-        // Within an answer, more words would be taken for a part of it.
-        let _unheard = client.write_all(&P::shutdown_error(why)).await;
+impl<P: Protocol> ProxySession<P> {
+    /// Forwards until either connection ends, a request is intercepted, or the proxy interrupts
+    /// the session.
+    async fn forward(
+        &mut self,
+        target: &Target<P>,
+        recorder: &SessionRecorder,
+        interrupts: &mut Interrupts,
+    ) -> Stop<P> {
+        let info = recorder.info();
+        let Self { client, client_buffer, upstream, tracker, .. } = self;
+        let mut relay = Relay::new(client, client_buffer, upstream, tracker, info);
+        poll_fn(|cx| {
+            let relayed = relay.poll(cx);
+            if relay.take_exclusive_ddl_flag() {
+                target.pool.close_idle_for_ddl();
+            }
+            match relayed {
+                Poll::Ready(end) => Poll::Ready(Stop::Relay(end)),
+                Poll::Pending => interrupts.poll(cx, relay.state()).map(Stop::Interrupt),
+            }
+        })
+        .await
     }
-    // Nobody recalls a statement of this session any more before somebody else has it.
-    let reusable = matches!(outcome, SessionEnd::ClientClosed { reusable: true })
-        && !P::cancel_was_forwarded(&stay);
-    drop(stay);
-    let leave_server = async {
-        match outcome {
+
+    async fn execute(
+        &mut self,
+        target: &Target<P>,
+        request: InterceptedBy<P>,
+    ) -> Result<(), SessionError> {
+        let Self { client, client_buffer, upstream, tracker, .. } = self;
+        let ctx = InterceptCtx {
+            client,
+            client_buffer,
+            upstream,
+            tracker,
+            dialer: &target.dialer,
+            target: &target.settings,
+        };
+        Box::pin(target.protocol.handle_intercepted(request, ctx, target.deadline())).await
+    }
+}
+
+/// Closes both connections; returns the server connection to the pool if it is reusable.
+async fn teardown<P: Protocol>(target: &Target<P>, session: ProxySession<P>, end: &SessionEnd) {
+    let ProxySession { mut client, upstream, tracker, cancel_guard, .. } = session;
+    if let SessionEnd::Terminated(reason) = end
+        && tracker.state() != TransactionState::Active
+    {
+        // Within a response of the server, the message would be read as a part of it.
+        let _sent = client.write_all(&P::shutdown_error(reason.message())).await;
+    }
+    // Consuming the guard ends cancel requests for this session before its connection is reused.
+    let reusable = !cancel_guard.cancel_was_forwarded()
+        && matches!(end, SessionEnd::ClientClosed { reusable: true });
+    let close_upstream = async {
+        match end {
             SessionEnd::ClientClosed { .. } if reusable => target.pool.release(upstream).await,
             SessionEnd::ServerClosed => {}
-            SessionEnd::ClientClosed { .. } | SessionEnd::Terminated(..) => upstream.close().await,
+            SessionEnd::ClientClosed { .. } | SessionEnd::Terminated(..) => {
+                upstream.close(&P::terminate_message()).await;
+            }
         }
     };
-    // A client that is slow to go keeps nobody from its session.
-    tokio::join!(client.close(), leave_server);
+    // A client that is slow to close does not delay the reuse of its server connection.
+    tokio::join!(client.close(), close_upstream);
 }
 
-/// A client's trouble, as a failure.
-fn failure(trouble: SessionError) -> Failure {
-    match trouble {
+/// Converts an error of a client's login.
+fn login_failure(error: SessionError) -> Failure {
+    match error {
         SessionError::Client(DriveError::Closed) => {
-            Failure::new(Class::Protocol, "the client went away within its login")
+            Failure::new(Class::Protocol, "the client disconnected during its login")
         }
         SessionError::Client(DriveError::Tls(error)) => {
             Failure::new(Class::TlsFailed, format!("TLS with the client failed: {error}"))
         }
-        SessionError::Client(broken) => Failure::new(Class::Protocol, broken.to_string()),
-        SessionError::Server(refusal) => refusal.failure,
+        SessionError::Client(error) => Failure::new(Class::Protocol, error.to_string()),
+        SessionError::Server(error) => error.failure,
     }
-}
-
-fn gone(error: &std::io::Error) -> String {
-    format!("the client went away before it was welcomed: {error}")
 }

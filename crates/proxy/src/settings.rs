@@ -1,89 +1,92 @@
-//! What a proxy is to do, as plain values: whoever reads files and flags makes them, and nothing here is a default.
+//! Settings of a proxy as plain values. The caller reads files and flags and chooses the defaults.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign_connect::credentials_cache;
+use countersign_connect::credentials_cache::CredentialsConfig;
 use countersign_connect::tls::Verification;
 use countersign_core::credentials::Secret;
 use countersign_core::endpoint::HostName;
 use countersign_core::name::{DbUser, Engine};
 use countersign_core::region::Region;
 
-/// A whole proxy.
+/// Settings of a whole proxy.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The databases, each with its listeners. Their names differ.
-    pub targets: Vec<Target>,
-    /// How many client connections are held at most, of all targets together; 0 is no limit.
+    /// Databases with their listeners; their names are unique.
+    pub targets: Vec<TargetSettings>,
+    /// Maximum number of client connections of all targets; 0 means no limit.
     pub max_connections: usize,
-    /// How long a client has for its login.
+    /// Maximum duration of a client's login.
     pub login_timeout: Duration,
 }
 
-/// A database, and where its clients find it.
+/// Settings of one database and its listeners.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    /// What people call it: in the log, in metrics, in `status`.
+pub struct TargetSettings {
+    /// Name in logs, metrics and the status.
     pub name: String,
-    /// The kind of server.
+    /// Kind of server.
     pub engine: Engine,
-    /// The host that is dialled, and that the server's certificate must name.
+    /// Host to connect to, which the server's certificate must name.
     pub host: HostName,
-    /// The port that is dialled.
+    /// Port to connect to.
     pub port: u16,
-    /// The host and port that tokens are signed for where they are not those dialled: at the other end of a tunnel, say.
+    /// Host and port that tokens are signed for if they differ from the connected ones, such as
+    /// at the other end of a tunnel.
     pub sign: Option<(HostName, u16)>,
-    /// The region that tokens are signed for; none is found out from the host name, the environment, the profile.
+    /// Region that tokens are signed for; `None` derives it from the host name, the environment
+    /// or the profile.
     pub region: Option<Region>,
-    /// The database user; none is whoever the client says it is.
+    /// Database user of every client; `None` uses the user that the client names.
     pub user: Option<DbUser>,
-    /// The database; none is the one that the client asks for.
+    /// Database of every client; `None` uses the database that the client names.
     pub database: Option<String>,
-    /// What the server is logged in to with.
-    pub login: Login,
-    /// How the connection to the server is secured.
+    /// Authentication to the server.
+    pub server_auth: ServerAuth,
+    /// TLS to the server.
     pub tls: ServerTls,
-    /// Whether it has to be the writer.
-    pub role: Role,
-    /// Where clients are taken in.
+    /// Required state of the server.
+    pub target_session_attrs: TargetSessionAttrs,
+    /// Listeners.
     pub listen: Vec<Listen>,
-    /// What clients have to prove.
-    pub access: Access,
-    /// The certificate that clients are shown; none is no TLS on this side.
+    /// Authentication of clients.
+    pub client_auth: ClientAuth,
+    /// Certificate for clients; `None` disables TLS with clients.
     pub client_tls: Option<ClientTls>,
-    /// Sessions kept ready.
-    pub pool: Pool,
-    /// How many client connections the target has at most; 0 is no limit.
+    /// Connection pool.
+    pub pool: PoolSettings,
+    /// Maximum number of client connections of this target; 0 means no limit.
     pub max_connections: usize,
-    /// How many logins a second it is asked for at most. RDS refuses from about 200 on.
+    /// Maximum rate of logins to the server. RDS refuses logins from about 200 a second.
     pub logins_per_second: u32,
-    /// How long a dial may take, login included.
+    /// Maximum duration of a connection attempt, login included.
     pub connect_timeout: Duration,
-    /// How long a session may last; none is as long as both sides like.
+    /// Maximum duration of a session; `None` means no limit.
     pub session_timeout: Option<Duration>,
 }
 
-impl Target {
-    /// The files that it is made from: certificates and keys, which change while the settings stay.
+impl TargetSettings {
+    /// Returns the certificate and key files, which can change while the settings stay equal.
     pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
-        let shown = self.client_tls.iter().flat_map(|tls| [&tls.certificate, &tls.key]);
-        self.tls.roots.iter().chain(shown)
+        let client_tls = self.client_tls.iter().flat_map(|tls| [&tls.certificate, &tls.key]);
+        self.tls.ca_file.iter().chain(client_tls)
     }
 }
 
-/// What a server is logged in to with.
+/// Authentication of the proxy to a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Login {
-    /// A token, minted from these AWS credentials.
-    Iam(credentials_cache::CredentialsConfig),
-    /// A password, for servers that are not on IAM yet.
+pub enum ServerAuth {
+    /// A token minted from these AWS credentials.
+    Iam(CredentialsConfig),
+    /// A password, for servers without IAM authentication.
     Password(Arc<Password>),
 }
 
-/// A password as a setting: compared in constant time, never shown.
+/// A password: compared in constant time, redacted in `Debug`.
 #[derive(Debug, Clone)]
 pub struct Password(pub Secret);
 
@@ -95,70 +98,80 @@ impl PartialEq for Password {
 
 impl Eq for Password {}
 
-/// How the connection to a server is secured.
+/// TLS to a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerTls {
-    /// How far the server's certificate is verified.
+    /// Verification of the server's certificate.
     pub verification: Verification,
-    /// A PEM file of roots in place of those built in.
-    pub roots: Option<PathBuf>,
+    /// PEM file of trusted roots, instead of the built-in ones.
+    pub ca_file: Option<PathBuf>,
 }
 
-/// Which server of a cluster a session has to be on.
+/// Required state of the server of a session, as libpq's `target_session_attrs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Whichever answers.
+pub enum TargetSessionAttrs {
+    /// Any server.
     Any,
-    /// The one that takes writes: sessions leave it when it stops taking them.
-    Writer,
+    /// A server that accepts writes; sessions end when it stops accepting them.
+    ReadWrite,
 }
 
-/// Where clients are taken in.
+/// Address of a listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listen {
-    /// A TCP address. Port 0 is any that is free.
+    /// A TCP address; port 0 chooses a free port.
     Tcp(SocketAddr),
-    /// A Unix socket, made private to its owner.
+    /// Path of a Unix socket, which only its owner can use.
     Unix(PathBuf),
-    /// A listening socket that was handed over by whoever started us (systemd's socket activation), by its name.
+    /// Name of a listening socket inherited from the parent process (systemd socket activation).
     Activated(String),
 }
 
-/// What clients have to prove.
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => path.display().fmt(f),
+            Self::Activated(name) => name.fmt(f),
+        }
+    }
+}
+
+/// Authentication of clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Access {
-    /// Nothing. Only on loopback and on Unix sockets: no other listener is bound so.
-    Open,
-    /// Nothing, wherever they come from: who sets that says so by name.
-    OpenToNetwork,
-    /// That they know a password, whatever user they name.
+pub enum ClientAuth {
+    /// No authentication. Only loopback addresses and Unix sockets are bound.
+    Trust,
+    /// No authentication, on any address: the operator has to set this explicitly.
+    TrustNetwork,
+    /// A password, the same for every user name.
     Password(Arc<Password>),
-    /// That they are processes of one of these users of the machine (numbers). Only on Unix sockets.
+    /// Processes of these operating-system users (uids), on Unix sockets only.
     Users(Vec<u32>),
 }
 
-/// The certificate that clients are shown.
+/// Certificate for clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientTls {
-    /// The certificate and those that vouch for it, in a PEM file.
+    /// PEM file of the certificate and its chain.
     pub certificate: PathBuf,
-    /// Its private key, in a PEM file.
+    /// PEM file of the private key.
     pub key: PathBuf,
-    /// Whether clients without TLS are refused.
+    /// Refuse clients without TLS.
     pub required: bool,
 }
 
-/// Sessions kept ready.
+/// Settings of a connection pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pool {
-    /// How many sessions are logged in ahead of need for each kind of session (user, database, parameters) in use.
-    pub warm: usize,
-    /// Whether a session whose client has gone is reset and kept for the next.
+pub struct PoolSettings {
+    /// Number of sessions opened in advance for each pool key (user, database, parameters) in use.
+    pub min_idle: usize,
+    /// Reset a session after its client disconnects and give it to the next client.
     pub reuse: bool,
-    /// How many idle sessions are kept at most.
-    pub most_idle: usize,
-    /// How long an idle one is kept.
+    /// Maximum number of idle sessions.
+    pub max_idle: usize,
+    /// Maximum time that a session stays idle.
     pub idle_timeout: Duration,
-    /// How old a session gets before it is given to nobody any more.
-    pub lifetime: Duration,
+    /// Maximum age of a session that is given to a client.
+    pub max_lifetime: Duration,
 }

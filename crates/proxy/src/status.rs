@@ -1,4 +1,5 @@
-//! What a proxy is doing: for `countersign proxy status`, `/status` and `/readiness`. No secret has a place in it.
+//! Status of a proxy, for `countersign proxy status`, `/status` and `/readiness`. It contains no
+//! secret.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,197 +10,197 @@ use serde::{Deserialize, Serialize};
 mod seconds;
 mod timestamp;
 
-/// A whole proxy, at one moment.
+/// Snapshot of a proxy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
-    /// Countersign's.
+    /// Version of Countersign.
     pub version: String,
-    /// The process.
+    /// Process id.
     pub pid: u32,
-    /// When it started.
+    /// Start time.
     #[serde(with = "timestamp")]
-    pub started: SystemTime,
-    /// Whether it has tried every listener of its settings.
-    pub up: bool,
-    /// Whether it takes in nobody new.
+    pub started_at: SystemTime,
+    /// True after the proxy has tried to bind every listener of its settings.
+    pub startup_complete: bool,
+    /// True if the proxy accepts no more clients.
     pub draining: bool,
-    /// Client connections that are open, of all targets.
+    /// Number of open client connections of all targets.
     pub connections: usize,
-    /// How many may be; none is no limit.
+    /// Maximum number of client connections; `None` means no limit.
     pub max_connections: Option<usize>,
-    /// How many clients each of the threads serves.
-    pub workers: Vec<usize>,
-    /// The databases.
-    pub targets: Vec<Target>,
-    /// The clients.
-    pub sessions: Vec<Session>,
+    /// Number of clients of each worker thread.
+    pub clients_per_worker: Vec<usize>,
+    /// Databases.
+    pub targets: Vec<TargetStatus>,
+    /// Connected clients.
+    pub sessions: Vec<SessionStatus>,
 }
 
-/// A database.
+/// Status of one database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Target {
-    /// Its name in the settings.
+pub struct TargetStatus {
+    /// Name in the settings.
     pub name: String,
-    /// The kind of server.
+    /// Kind of server.
     pub engine: Engine,
-    /// The host and port that are dialled.
+    /// Host and port that the proxy connects to.
     pub endpoint: String,
-    /// The host and port that tokens are signed for; none where no token is.
-    pub signed_for: Option<String>,
-    /// The region that tokens are signed for, where it is known.
+    /// Host and port that tokens are signed for; `None` without IAM authentication.
+    pub sign_host: Option<String>,
+    /// Region that tokens are signed for, if known.
     pub region: Option<String>,
-    /// Where it takes clients in.
-    pub listeners: Vec<Listener>,
-    /// How its last logins went.
-    pub health: Health,
-    /// Client connections that are open.
+    /// Listeners.
+    pub listeners: Vec<ListenerStatus>,
+    /// Result of the last logins to the server.
+    pub health: HealthStatus,
+    /// Number of open client connections.
     pub connections: usize,
-    /// How many may be; none is no limit.
+    /// Maximum number of client connections; `None` means no limit.
     pub max_connections: Option<usize>,
-    /// The AWS credentials; none where it is logged in to with a password.
-    pub identity: Option<Identity>,
-    /// The tokens at hand.
-    pub tokens: Vec<Token>,
-    /// The sessions that are kept ready.
-    pub pool: Pool,
-    /// Logins that wait for their turn under the limit of logins a second.
-    pub queued: usize,
+    /// AWS credentials; `None` if the proxy logs in with a password.
+    pub credentials: Option<CredentialsStatus>,
+    /// Cached tokens.
+    pub tokens: Vec<TokenStatus>,
+    /// Connection pool.
+    pub pool: PoolStatus,
+    /// Number of logins delayed by the limit of logins per second.
+    pub logins_queued: usize,
 }
 
-/// Where clients are taken in.
+/// Status of a listener.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listener {
-    /// The address or the path.
+pub struct ListenerStatus {
+    /// Address or path.
     pub address: String,
-    /// Why it is not there, where it is not.
+    /// Reason why it could not be bound.
     pub failure: Option<String>,
 }
 
-/// How the last logins to a server went.
+/// Result of the last logins to a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Health {
-    /// Whether there is nothing to be said against it: a server that nobody has logged in to yet is healthy.
+pub struct HealthStatus {
+    /// False after several consecutive failures. A server without any login is healthy.
     pub healthy: bool,
-    /// When a login last went through.
+    /// Time of the last successful login.
     #[serde(with = "timestamp::maybe")]
     pub last_login: Option<SystemTime>,
-    /// The last login that did not, until one does.
-    pub failure: Option<LastFailure>,
+    /// Last failure since the last successful login.
+    pub last_failure: Option<LastFailure>,
 }
 
-/// A failure, and when it was.
+/// A failed login to a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastFailure {
-    /// Its class.
+    /// Class of the failure.
     pub class: Class,
-    /// What it says to the operator.
+    /// Detail for the operator.
     pub detail: String,
-    /// When it happened.
+    /// Time of the failure.
     #[serde(with = "timestamp")]
-    pub at: SystemTime,
-    /// How many logins in a row have failed.
+    pub failed_at: SystemTime,
+    /// Number of consecutive failed logins.
     pub consecutive_failures: u32,
 }
 
-/// AWS credentials, without what is secret of them.
+/// AWS credentials without their secret parts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
-    /// Where they come from.
+pub struct CredentialsStatus {
+    /// Source of the credentials.
     pub source: String,
-    /// The public half of the key; none before the first load.
+    /// Access key id; `None` before the first load.
     pub access_key_id: Option<String>,
-    /// When they end, where they do.
+    /// Time of expiry; `None` if they do not expire.
     #[serde(with = "timestamp::maybe")]
-    pub expires: Option<SystemTime>,
-    /// When they were loaded.
+    pub expires_at: Option<SystemTime>,
+    /// Time of the last load.
     #[serde(with = "timestamp::maybe")]
-    pub loaded: Option<SystemTime>,
-    /// Why the last load failed, until one succeeds.
+    pub loaded_at: Option<SystemTime>,
+    /// Error of the last load, until a load succeeds.
     pub failure: Option<String>,
 }
 
-/// A token at hand, without its text.
+/// A cached token without its text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Token {
-    /// The database user.
+pub struct TokenStatus {
+    /// Database user.
     pub user: String,
-    /// When it was minted.
+    /// Time of minting.
     #[serde(with = "timestamp")]
     pub minted_at: SystemTime,
-    /// Until when it is used.
+    /// Time after which the cache mints a new token.
     #[serde(with = "timestamp")]
-    pub ends: SystemTime,
-    /// Since when it is there, in seconds.
+    pub expires_at: SystemTime,
+    /// Age in seconds.
     #[serde(with = "seconds")]
     pub age: Duration,
 }
 
-/// The sessions that a target keeps ready, and those that clients have.
+/// Server sessions of a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Pool {
-    /// Ready for the next client.
+pub struct PoolStatus {
+    /// Idle sessions.
     pub idle: usize,
-    /// Being logged in ahead of need.
-    pub dialling: usize,
-    /// How many are to be ready.
-    pub warm_target: usize,
-    /// With a client.
+    /// Logins in progress for sessions that no client has requested yet.
+    pub connecting: usize,
+    /// Number of idle sessions to maintain for each pool key in use.
+    pub min_idle: usize,
+    /// Sessions in use by clients.
     pub in_use: usize,
 }
 
-/// A client.
+/// A connected client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Session {
-    /// The number by which the log names it.
+pub struct SessionStatus {
+    /// Session number in the log.
     pub id: u64,
-    /// Its target's name.
+    /// Name of the target.
     pub target: String,
-    /// Where it comes from: an address, or the process behind a Unix socket.
+    /// Address of the client, or its process if it uses a Unix socket.
     pub client: String,
-    /// The database user, once it is known.
+    /// Database user, after the client has named it.
     pub user: Option<String>,
-    /// The database, once it is known.
+    /// Database, after the client has named it.
     pub database: Option<String>,
-    /// When it was accepted.
+    /// Time at which the connection was accepted.
     #[serde(with = "timestamp")]
-    pub since: SystemTime,
-    /// What it is at.
-    pub state: State,
-    /// Bytes that it sent.
-    pub to_server: u64,
-    /// Bytes that it was sent.
-    pub to_client: u64,
-    /// The address of the server that it is on.
+    pub connected_at: SystemTime,
+    /// State of the session.
+    pub state: SessionState,
+    /// Number of bytes forwarded to the server.
+    pub bytes_to_server: u64,
+    /// Number of bytes forwarded to the client.
+    pub bytes_to_client: u64,
+    /// Address of the server.
     pub server: Option<String>,
-    /// How long ago the session with the server was logged in, in seconds.
+    /// Age of the server session in seconds.
     #[serde(with = "seconds::maybe")]
     pub server_age: Option<Duration>,
 }
 
-/// What a session is at.
+/// State of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum State {
-    /// The client's login, or the server's.
+pub enum SessionState {
+    /// The client or the proxy is logging in.
     LoggingIn,
-    /// Nothing.
+    /// No statement and no transaction is active.
     Idle,
-    /// The server is working, or the two are talking.
+    /// The server is executing a statement, or a message is incomplete.
     Active,
-    /// Nothing, but a transaction is open.
+    /// No statement is active, but a transaction is open.
     InTransaction,
 }
 
 impl Status {
-    /// The targets whose logins fail.
-    pub fn unhealthy(&self) -> impl Iterator<Item = &Target> {
+    /// Returns the targets whose logins fail.
+    pub fn unhealthy(&self) -> impl Iterator<Item = &TargetStatus> {
         self.targets.iter().filter(|target| !target.health.healthy)
     }
 
-    /// Whether there is no room for another client.
+    /// Returns true if the limit of client connections is reached.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.max_connections.is_some_and(|most| self.connections >= most)
+        self.max_connections.is_some_and(|max| self.connections >= max)
     }
 }
 

@@ -1,43 +1,57 @@
-//! A database as the proxy serves it.
+//! A database that the proxy serves.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use countersign_connect::clock::Clock;
 use countersign_connect::dialer::{self, ConnectError, Dialer};
+use countersign_connect::resolve::Resolver;
 use countersign_core::failure::{Class, Failure};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::context::Context;
-use crate::failover::FailoverEpoch;
 use crate::handover::{AcceptGate, Predecessor};
 use crate::health::Health;
+use crate::lifecycle::{FailoverEpoch, ShutdownPhase};
+use crate::limit::Limit;
 use crate::metrics::{Metrics, TargetMetrics};
 use crate::pool::Pool;
-use crate::protocol::Protocol;
+use crate::protocol::{Protocol, UpstreamOf};
 use crate::sessions::Sessions;
-use crate::shutdown::ShutdownPhase;
-use crate::upstream::Upstream;
+use crate::settings::{ServerAuth, TargetSettings};
 use crate::workers::Workers;
 
-use crate::settings;
+/// Environment of a proxy, chosen by its caller.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Clock.
+    pub clock: Clock,
+    /// DNS resolver.
+    pub resolver: Resolver,
+    /// Threads that serve clients.
+    pub workers: Workers,
+    /// Region of the environment variables.
+    pub environment_region: Option<String>,
+}
 
-/// What all targets of a proxy share.
+/// State shared by all targets of a proxy.
 #[derive(Debug, Clone)]
 pub(crate) struct SharedState {
     pub(crate) context: Context,
+    /// Limit of the client connections of all targets together.
+    pub(crate) limit: Limit,
     pub(crate) metrics: Metrics,
     pub(crate) sessions: Arc<Sessions>,
-    pub(crate) stop: watch::Receiver<ShutdownPhase>,
-    pub(crate) door: AcceptGate,
+    pub(crate) shutdown: watch::Receiver<ShutdownPhase>,
+    pub(crate) accept_gate: AcceptGate,
     pub(crate) predecessor: Arc<OnceLock<Predecessor>>,
 }
 
-/// A database, in its protocol.
+/// A database with its protocol.
 #[derive(Debug)]
 pub(crate) struct Target<P: Protocol> {
     pub(crate) name: Arc<str>,
-    pub(crate) settings: Arc<settings::Target>,
+    pub(crate) settings: Arc<TargetSettings>,
     pub(crate) login_timeout: Duration,
     pub(crate) protocol: Arc<P>,
     pub(crate) dialer: Arc<Dialer>,
@@ -45,35 +59,34 @@ pub(crate) struct Target<P: Protocol> {
     pub(crate) metrics: Arc<TargetMetrics>,
     pub(crate) health: Arc<Health>,
     pub(crate) sessions: Arc<Sessions>,
-    pub(crate) stop: watch::Receiver<ShutdownPhase>,
-    pub(crate) term: Arc<FailoverEpoch>,
+    pub(crate) shutdown: watch::Receiver<ShutdownPhase>,
+    pub(crate) epoch: Arc<FailoverEpoch>,
     pub(crate) workers: Workers,
-    /// The proxy whose place this one has taken: it may still have sessions.
+    /// The proxy that this one replaced. It may still serve sessions.
     predecessor: Arc<OnceLock<Predecessor>>,
 }
 
 impl<P: Protocol> Target<P> {
-    /// Nothing is dialled, looked up or loaded yet.
+    /// Creates the target. Connects, resolves and loads nothing yet.
     pub(crate) fn new(
-        settings: settings::Target,
+        settings: TargetSettings,
         login_timeout: Duration,
-        house: &SharedState,
+        shared: &SharedState,
     ) -> Result<Self, Failure> {
         let protocol = Arc::new(P::new(&settings)?);
-        let dialer = Arc::new(dialer(&settings, &house.context)?);
+        let dialer = Arc::new(dialer(&settings, &shared.context)?);
         let settings = Arc::new(settings);
-        let metrics = house.metrics.target(&settings.name);
+        let metrics = shared.metrics.target(&settings.name);
         let health = Arc::new(Health::default());
-        let term = Arc::new(FailoverEpoch::default());
-        let pool = Pool {
-            target: Arc::clone(&settings),
-            protocol: Arc::clone(&protocol),
-            dialer: Arc::clone(&dialer),
-            metrics: Arc::clone(&metrics),
-            health: Arc::clone(&health),
-            term: Arc::clone(&term),
-            kinds: Mutex::default(),
-        };
+        let epoch = Arc::new(FailoverEpoch::default());
+        let pool = Pool::new(
+            Arc::clone(&settings),
+            Arc::clone(&protocol),
+            Arc::clone(&dialer),
+            Arc::clone(&metrics),
+            Arc::clone(&health),
+            Arc::clone(&epoch),
+        );
         Ok(Self {
             name: settings.name.as_str().into(),
             settings,
@@ -83,47 +96,42 @@ impl<P: Protocol> Target<P> {
             pool: Arc::new(pool),
             metrics,
             health,
-            sessions: Arc::clone(&house.sessions),
-            stop: house.stop.clone(),
-            term,
-            workers: house.context.workers.clone(),
-            predecessor: Arc::clone(&house.predecessor),
+            sessions: Arc::clone(&shared.sessions),
+            shutdown: shared.shutdown.clone(),
+            epoch,
+            workers: shared.context.workers.clone(),
+            predecessor: Arc::clone(&shared.predecessor),
         })
     }
 
-    /// A session as a client wishes it.
-    pub(crate) async fn acquire(&self, wish: &P::Wish) -> Result<Upstream<P>, ConnectError> {
-        self.pool.acquire(wish, self.deadline()).await
+    /// Acquires a server connection for a client.
+    pub(crate) async fn acquire(&self, params: &P::Params) -> Result<UpstreamOf<P>, ConnectError> {
+        self.pool.acquire(params, self.deadline()).await
     }
 
-    /// Does what a client came for that wants no session.
-    pub(crate) async fn answer(&self, call: P::Call) -> Result<(), ConnectError> {
-        let Some(call) = self.protocol.handle_cancel(&self.dialer, call, self.deadline()).await?
-        else {
+    /// Forwards a cancel request to the server of its session, or to the predecessor.
+    pub(crate) async fn cancel(&self, key: &[u8]) -> Result<(), ConnectError> {
+        if self.protocol.forward_cancel(&self.dialer, key, self.deadline()).await? {
             return Ok(());
-        };
+        }
         match self.predecessor.get() {
-            Some(before) => Ok(before.cancel(&self.name, &P::call_to_bytes(&call)).await?),
-            None => Err(Failure::new(
-                Class::Protocol,
-                "a cancel request came with a key that is no session's",
-            )
-            .into()),
+            Some(predecessor) => Ok(predecessor.cancel(&self.name, key).await?),
+            None => Err(Failure::new(Class::Protocol, "no session has this cancel key").into()),
         }
     }
 
-    /// When a login that begins now is given up.
+    /// Returns the deadline of a login that begins now.
     pub(crate) fn deadline(&self) -> Instant {
         Instant::now() + self.settings.connect_timeout
     }
 }
 
-fn dialer(target: &settings::Target, context: &Context) -> Result<Dialer, Failure> {
-    let login = match &target.login {
-        settings::Login::Iam(identity) => dialer::ServerAuth::Iam(identity.clone()),
-        settings::Login::Password(password) => dialer::ServerAuth::Password(password.0.clone()),
+fn dialer(target: &TargetSettings, context: &Context) -> Result<Dialer, Failure> {
+    let login = match &target.server_auth {
+        ServerAuth::Iam(credentials) => dialer::ServerAuth::Iam(credentials.clone()),
+        ServerAuth::Password(password) => dialer::ServerAuth::Password(password.0.clone()),
     };
-    let settings = dialer::DialerConfig {
+    let config = dialer::DialerConfig {
         engine: target.engine,
         host: target.host.clone(),
         port: target.port,
@@ -134,10 +142,6 @@ fn dialer(target: &settings::Target, context: &Context) -> Result<Dialer, Failur
         verification: target.tls.verification,
         logins_per_second: target.logins_per_second,
     };
-    Dialer::new(
-        settings,
-        target.tls.roots.as_deref(),
-        context.resolver.clone(),
-        context.clock.clone(),
-    )
+    let (resolver, clock) = (context.resolver.clone(), context.clock.clone());
+    Dialer::new(config, target.tls.ca_file.as_deref(), resolver, clock)
 }

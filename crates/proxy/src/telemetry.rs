@@ -1,7 +1,8 @@
-//! Traces: one for each connection, by OpenTelemetry's protocol over HTTP.
+//! Traces of connections, exported by OTLP over HTTP.
 //!
-//! The spans that are made here are exported, and nothing else that anybody logs: what they carry is decided in this file, and none of
-//! it is a secret. TLS to a collector is rustls, as everywhere, with the system's roots.
+//! Only the spans of this module are exported, not those of other log events. Their attributes
+//! are listed here, and none of them is a secret. TLS to the collector uses the roots of the
+//! operating system.
 
 mod otlp_http_client;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use countersign_core::failure::{Class, Failure};
 use countersign_core::name::Engine;
+use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
@@ -21,24 +23,21 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::registry::LookupSpan;
 
-use otlp_http_client::OtlpHttpClient;
+use otlp_http_client::{EXPORT_TIMEOUT, OtlpHttpClient};
 
-/// The `tracing` target of the spans that are exported.
+/// `tracing` target of the exported spans.
 const TARGET: &str = countersign_connect::dialer::TRACE;
 
-/// Where OTLP over HTTP takes traces. Source: OTLP specification, "OTLP/HTTP Request".
+/// Default path of the traces. Source: OTLP specification, "OTLP/HTTP Request".
 const PATH: &str = "v1/traces";
 
-/// How long the collector may take for one batch.
-const EXPORT_TIME: Duration = Duration::from_secs(10);
+/// Maximum duration of the last export at the end of the process.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long the last batch may take when the process ends.
-const FINISH_TIME: Duration = Duration::from_secs(3);
+/// Maximum length in characters of an attribute chosen by a client.
+const MAX_ATTRIBUTE: usize = 128;
 
-/// The longest text of a client's that becomes an attribute, in characters.
-const MOST_TEXT: usize = 128;
-
-/// What exports the spans of this process.
+/// Exporter of the spans of this process.
 pub struct Traces(SdkTracerProvider);
 
 impl fmt::Debug for Traces {
@@ -48,22 +47,24 @@ impl fmt::Debug for Traces {
 }
 
 impl Traces {
-    /// Sends what has not been sent. Blocks for up to three seconds, and must not be called on a thread of the runtime.
+    /// Exports the remaining spans. Blocks for up to three seconds: do not call it on a thread of
+    /// the runtime.
     ///
     /// # Errors
-    /// [`Class::Unavailable`] where the collector did not take it.
+    /// [`Class::Unavailable`] if the collector did not accept them.
     pub fn finish(self) -> Result<(), Failure> {
-        let lost =
-            |error| Failure::new(Class::Unavailable, format!("the last traces are lost: {error}"));
-        self.0.shutdown_with_timeout(FINISH_TIME).map_err(lost)
+        self.0.shutdown_with_timeout(SHUTDOWN_TIMEOUT).map_err(|error| {
+            Failure::new(Class::Unavailable, format!("cannot export the last traces: {error}"))
+        })
     }
 }
 
-/// What turns the spans of connections into traces, and sends them to `endpoint`: an URL such as `http://localhost:4318`. `ratio` is the
-/// part of the connections that is traced, from 0 to 1. It has a filter of its own: the one of the log must not be put before it.
+/// Creates the layer that exports the spans of connections to `endpoint`, a URL such as
+/// `http://localhost:4318`. `ratio` is the ratio of traced connections, from 0 to 1. The layer has
+/// a filter of its own; do not put the filter of the log before it.
 ///
 /// # Errors
-/// [`Class::Usage`] for what is no such URL, [`Class::Configuration`] where TLS can't be set up.
+/// [`Class::Usage`] for an invalid URL, [`Class::Configuration`] if TLS cannot be set up.
 pub fn layer<S>(
     endpoint: &str,
     ratio: f64,
@@ -72,53 +73,49 @@ pub fn layer<S>(
 where
     S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
 {
-    let url = url(endpoint)?;
     let exporter = SpanExporter::builder()
         .with_http()
+        .with_endpoint(traces_url(endpoint)?)
         .with_http_client(OtlpHttpClient::new(runtime)?)
-        .with_endpoint(url)
-        .with_timeout(EXPORT_TIME);
-    let unusable =
-        |error| Failure::new(Class::Configuration, format!("traces can't be exported: {error}"));
-    let exporter = exporter.build().map_err(unusable)?;
-    let resource = Resource::builder().with_service_name("countersign-proxy");
+        .with_timeout(EXPORT_TIMEOUT)
+        .build()
+        .map_err(|error| {
+            Failure::new(Class::Configuration, format!("cannot export traces: {error}"))
+        })?;
+    let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
+    let resource =
+        Resource::builder().with_service_name("countersign-proxy").with_attribute(version).build();
     let provider = SdkTracerProvider::builder()
         .with_batch_exporter(exporter)
         .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(ratio))))
-        .with_resource(
-            resource
-                .with_attribute(opentelemetry::KeyValue::new(
-                    "service.version",
-                    env!("CARGO_PKG_VERSION"),
-                ))
-                .build(),
-        )
+        .with_resource(resource)
         .build();
-    // Where in the source, on which thread and at which level is of no use to who reads traces.
+    // Source location, thread and level are not useful in traces.
     let layer = tracing_opentelemetry::layer()
         .with_tracer(provider.tracer("countersign"))
         .with_location(false)
-        .with_threads(false);
-    let layer = layer.with_target(false).with_level(false).with_tracked_inactivity(false);
-    let ours = filter_fn(|metadata| metadata.is_span() && metadata.target() == TARGET);
-    Ok((layer.with_filter(ours), Traces(provider)))
+        .with_threads(false)
+        .with_target(false)
+        .with_level(false)
+        .with_tracked_inactivity(false);
+    let is_exported = filter_fn(|metadata| metadata.is_span() && metadata.target() == TARGET);
+    Ok((layer.with_filter(is_exported), Traces(provider)))
 }
 
-/// The URL to which traces are posted. It may name a path of its own; the errors don't repeat it, for it might hold a key.
-fn url(endpoint: &str) -> Result<String, Failure> {
-    let refuse = |why: &str| {
-        Failure::new(
-            Class::Usage,
-            format!("the endpoint for traces {why}; write it as http://localhost:4318"),
-        )
+/// Returns the URL to post traces to; an endpoint with a path is used unchanged. Errors do not
+/// contain the URL, which could contain a key.
+fn traces_url(endpoint: &str) -> Result<String, Failure> {
+    let invalid = |cause: &str| {
+        let detail = format!("invalid OTLP endpoint: {cause}; example: http://localhost:4318");
+        Failure::new(Class::Usage, detail)
     };
-    let uri: hyper::Uri = endpoint.parse().map_err(|_| refuse("is no URL"))?;
+    let uri: hyper::Uri = endpoint.parse().map_err(|_| invalid("not a URL"))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none_or(str::is_empty) {
-        return Err(refuse("is neither http:// nor https:// with a host"));
+        return Err(invalid("http:// or https:// and a host are required"));
     }
     if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-        return Err(refuse(
-            "holds a user, which would go to every log; put it into OTEL_EXPORTER_OTLP_HEADERS",
+        return Err(invalid(
+            "it contains a user, which would be logged; use OTEL_EXPORTER_OTLP_HEADERS",
         ));
     }
     if matches!(uri.path(), "" | "/") && uri.query().is_none() {
@@ -127,15 +124,16 @@ fn url(endpoint: &str) -> Result<String, Failure> {
     Ok(endpoint.to_owned())
 }
 
-/// One client's connection, from its accept to its end. What happens on it becomes its children where it happens within this span.
+/// Creates the span of a client connection. Spans created within it become its children.
 #[must_use]
-pub fn connection(id: u64, target: &str, engine: Engine, client: &str) -> Span {
+pub(crate) fn connection(id: u64, target: &str, engine: Engine, client: &str) -> Span {
     let span = debug_span!(
-        target: TARGET, "connection", otel.kind = "server", otel.status_code = Empty, error.type = Empty,
-        countersign.connection = id, countersign.target = target, client.address = client,
-        db.system.name = Empty, db.namespace = Empty, db.user = Empty, countersign.pooled = Empty,
+        target: TARGET, "connection", otel.kind = "server", otel.status_code = Empty,
+        error.type = Empty, countersign.connection = id, countersign.target = target,
+        client.address = client, db.system.name = Empty, db.namespace = Empty, db.user = Empty,
+        countersign.pooled = Empty,
     );
-    // The names of OpenTelemetry's semantic conventions for databases.
+    // Names of OpenTelemetry's semantic conventions for databases.
     let system = match engine {
         Engine::Postgres => "postgresql",
         Engine::Mariadb => "mariadb",
@@ -145,26 +143,30 @@ pub fn connection(id: u64, target: &str, engine: Engine, client: &str) -> Span {
     span
 }
 
-/// A step of a connection.
+/// Step of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// The client's TLS and login, up to what it wants.
+pub(crate) enum Step {
+    /// TLS and login of the client.
     Accept,
-    /// The whole way to a session with the server: from the pool, or a login.
+    /// Acquisition of a server connection, from the pool or by a login.
     Login,
-    /// Token, name, TCP, TLS and login of one session with the server. The token has a span of its own within it, `credentials`.
+    /// Token, name resolution, TCP, TLS and login of one server connection. The token has a child
+    /// span of its own, `credentials`.
     Dial,
-    /// The two sides talking.
+    /// Forwarding between client and server.
     Relay,
 }
 
 impl Step {
-    /// The span of it, under the one that is current.
+    /// Creates a span of the step as a child of the current one.
     #[must_use]
-    pub fn span(self) -> Span {
+    pub(crate) fn span(self) -> Span {
         macro_rules! step {
             ($name:literal, $kind:literal) => {
-                debug_span!(target: TARGET, $name, otel.kind = $kind, otel.status_code = Empty, error.type = Empty, server.address = Empty)
+                debug_span!(
+                    target: TARGET, $name, otel.kind = $kind, otel.status_code = Empty,
+                    error.type = Empty, server.address = Empty
+                )
             };
         }
         match self {
@@ -176,32 +178,33 @@ impl Step {
     }
 }
 
-/// Who the client of a [`connection`] is, once it has said so.
-pub fn named(connection: &Span, user: &str, database: Option<&str>) {
-    connection.record("db.user", start(user));
+/// Records user and database of a [`connection`].
+pub(crate) fn record_user(connection: &Span, user: &str, database: Option<&str>) {
+    connection.record("db.user", truncate(user));
     if let Some(database) = database {
-        connection.record("db.namespace", start(database));
+        connection.record("db.namespace", truncate(database));
     }
 }
 
-/// Whether a [`connection`] was given a session of the pool.
-pub fn pooled(connection: &Span, pooled: bool) {
+/// Records whether a [`connection`] uses a server connection of the pool.
+pub(crate) fn record_pooled(connection: &Span, pooled: bool) {
     connection.record("countersign.pooled", pooled);
 }
 
-/// Which address was dialled.
-pub fn dialled(dial: &Span, address: std::net::SocketAddr) {
+/// Records the address of the server in a span of [`Step::Dial`].
+pub(crate) fn record_server(dial: &Span, address: std::net::SocketAddr) {
     dial.record("server.address", display(address));
 }
 
-/// The connection or the step failed. Of the failure there is the class alone: details are the log's.
-pub fn failed(span: &Span, class: Class) {
+/// Records the class of a failure. Its detail is only logged.
+pub(crate) fn record_failure(span: &Span, class: Class) {
     span.record("otel.status_code", "ERROR");
     span.record("error.type", display(class));
 }
 
-fn start(text: &str) -> &str {
-    text.char_indices().nth(MOST_TEXT).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
+fn truncate(text: &str) -> &str {
+    let end = text.char_indices().nth(MAX_ATTRIBUTE);
+    end.and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What this crate's tests have in common: sessions of PostgreSQL whose server is the test.
+//! Helpers of this crate's tests: PostgreSQL connections whose peer is the test.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -10,25 +10,25 @@ use countersign_wire::ReadBuffer;
 use countersign_wire::pg::{StartupParams, client};
 use tokio::time::Instant;
 
+use crate::protocol::UpstreamOf;
 use crate::protocol::postgres::Postgres;
-use crate::upstream::Upstream;
 
-/// What `user` asks for.
-pub(crate) fn wish(user: &str) -> StartupParams {
+/// Returns the login parameters of `user`.
+pub(crate) fn startup_params(user: &str) -> StartupParams {
     StartupParams { minor: 0, user: user.to_owned(), database: None, parameters: Vec::new() }
 }
 
-/// A connection, and its other end, which does not wait.
+/// Returns a connection and its peer, both non-blocking.
 pub(crate) fn connection() -> (Transport, UnixStream) {
-    let (ours, theirs) = UnixStream::pair().unwrap();
-    for end in [&ours, &theirs] {
+    let (socket, peer) = UnixStream::pair().unwrap();
+    for end in [&socket, &peer] {
         end.set_nonblocking(true).unwrap();
     }
-    (Transport::from(Socket::Unix(tokio::net::UnixStream::from_std(ours).unwrap())), theirs)
+    (Transport::from(Socket::Unix(tokio::net::UnixStream::from_std(socket).unwrap())), peer)
 }
 
-/// A session of `user`, and its server.
-pub(crate) fn session(user: &str) -> (Upstream<Postgres>, UnixStream) {
+/// Returns an upstream connection of `user`, and its peer.
+pub(crate) fn upstream(user: &str) -> (UpstreamOf<Postgres>, UnixStream) {
     let (transport, server) = connection();
     let session = client::Session {
         minor: 0,
@@ -37,28 +37,26 @@ pub(crate) fn session(user: &str) -> (Upstream<Postgres>, UnixStream) {
         notices: Vec::new(),
         status: b'I',
     };
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 5432));
-    let upstream = Upstream {
+    let upstream = UpstreamOf::<Postgres> {
         transport,
-        inbox: ReadBuffer::default(),
+        buffer: ReadBuffer::default(),
         session: Arc::new(session),
-        wish: wish(user),
-        address,
-        term: 0,
+        params: startup_params(user),
+        address: SocketAddr::from((Ipv4Addr::LOCALHOST, 5432)),
+        failover_epoch: 0,
         connected_at: Instant::now(),
     };
     (upstream, server)
 }
 
-/// All that has come by now.
-pub(crate) fn received(mut end: &UnixStream) -> Vec<u8> {
+/// Reads everything that has arrived.
+pub(crate) fn read_available(mut stream: &UnixStream) -> Vec<u8> {
     let mut bytes = Vec::new();
-    // What is still open has no end to come to.
-    let _would_wait = end.read_to_end(&mut bytes);
+    // An open stream ends the read with WouldBlock.
+    let _would_block = stream.read_to_end(&mut bytes);
     bytes
 }
 
-/// Says all of it.
-pub(crate) fn say(mut end: &UnixStream, bytes: &[u8]) {
-    end.write_all(bytes).unwrap();
+pub(crate) fn write(mut stream: &UnixStream, bytes: &[u8]) {
+    stream.write_all(bytes).unwrap();
 }

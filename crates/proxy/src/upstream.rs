@@ -1,4 +1,4 @@
-//! A session on a server, logged in and not yet in anybody's hands.
+//! A logged-in connection to a server.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,48 +9,47 @@ use countersign_connect::transport::Transport;
 use countersign_wire::{Exchange, ReadBuffer};
 use tokio::time::Instant;
 
-use crate::protocol::Protocol;
-
-/// A session on a server.
+/// A connection to a server after its login. `S` is the session that the login resulted in, `L`
+/// the type of the login parameters.
 #[derive(Debug)]
-pub(crate) struct Upstream<P: Protocol> {
+pub(crate) struct Upstream<S, L> {
     pub(crate) transport: Transport,
-    /// What the server has sent and nobody has taken.
-    pub(crate) inbox: ReadBuffer,
-    /// What the login said of it.
-    pub(crate) session: Arc<P::Session>,
-    /// What it was logged in to for.
-    pub(crate) wish: P::Wish,
+    /// Bytes received from the server and not yet processed.
+    pub(crate) buffer: ReadBuffer,
+    pub(crate) session: Arc<S>,
+    /// Parameters of the login.
+    pub(crate) params: L,
     pub(crate) address: SocketAddr,
-    /// The term of its server as the writer: see [`crate::term::Term`].
-    pub(crate) term: u64,
-    /// When it was logged in to.
+    /// Epoch of the target at the login: see [`crate::failover::FailoverEpoch`].
+    pub(crate) failover_epoch: u64,
     pub(crate) connected_at: Instant,
 }
 
-impl<P: Protocol> Upstream<P> {
-    /// Has a word of ours with the server, while nobody else does.
+impl<S, L> Upstream<S, L> {
+    /// Runs an exchange of the proxy while no client uses the connection.
     pub(crate) async fn exchange<E: Exchange>(
         &mut self,
         exchange: E,
-    ) -> Result<E::Output, DriveError> {
-        drive(&mut self.transport, &mut self.inbox, exchange, &TlsConfig::None).await
+    ) -> Result<E::Outcome, DriveError> {
+        drive(&mut self.transport, &mut self.buffer, exchange, &TlsConfig::None).await
     }
 
-    /// Whether the server is silent: one that closes, or that has something to say to nobody, gives its session to no client.
+    /// Returns true if the server has sent nothing and has not closed the connection. Otherwise
+    /// the connection must not be given to a client.
     pub(crate) fn is_quiet(&mut self) -> bool {
-        self.inbox.is_empty() && self.transport.has_no_pending_data()
+        self.buffer.is_empty() && self.transport.has_no_pending_data()
     }
 
-    /// See [`Transport::rehome`].
-    pub(crate) fn rehome(self) -> io::Result<Self> {
+    /// Moves the connection to the runtime of the current thread: see
+    /// [`Transport::reregister`].
+    pub(crate) fn reregister(self) -> io::Result<Self> {
         Ok(Self { transport: self.transport.reregister()?, ..self })
     }
 
-    /// Says goodbye.
-    pub(crate) async fn close(mut self) {
-        // A server that has gone already needs none.
-        let _gone = self.transport.write_all(&P::terminate_message()).await;
+    /// Sends `terminate` and closes the connection.
+    pub(crate) async fn close(mut self, terminate: &[u8]) {
+        // The server may have closed the connection already.
+        let _closed = self.transport.write_all(terminate).await;
         self.transport.close().await;
     }
 }

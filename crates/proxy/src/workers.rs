@@ -1,8 +1,8 @@
-//! The threads that clients are served on: a client stays on the one that it was given to, for as long as it is there.
+//! Threads that serve clients. A client stays on the thread that it was assigned to.
 //!
-//! So what the client says and what its server answers wake one thread, which hands on whatever has come, for all of its clients, in
-//! one go. A scheduler that lets threads take tasks from each other would wake the others too each time: that costs more than to hand
-//! a statement through.
+//! Messages of a client and of its server wake the same thread, which forwards everything that
+//! has arrived for all of its clients. A work-stealing scheduler would wake other threads each
+//! time, which costs more than forwarding a statement.
 
 use std::fmt;
 use std::future::Future;
@@ -14,36 +14,36 @@ use std::thread;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-/// The threads that clients are served on. They end, and whoever is still there with them, when the last clone is dropped.
+/// Worker threads. They end, and their clients with them, when the last clone is dropped.
 #[derive(Debug, Clone)]
-pub struct Workers(Arc<Crew>);
+pub struct Workers(Arc<Threads>);
 
 #[derive(Debug)]
-struct Crew {
+struct Threads {
     first: Worker,
     others: Vec<Worker>,
 }
 
-/// One thread, with a runtime of its own.
+/// One thread with a runtime of its own.
 struct Worker {
     runtime: Handle,
-    /// Each of its clients has a clone.
+    /// Each client holds a clone.
     clients: Arc<()>,
-    /// Dropped with the worker, which ends the thread.
-    _end: oneshot::Sender<()>,
+    /// Ends the thread when it is dropped.
+    _shutdown: oneshot::Sender<()>,
 }
 
 impl Workers {
-    /// Starts so many threads.
+    /// Starts `count` threads.
     ///
     /// # Errors
-    /// Where the system has no thread, or no descriptor for a runtime.
+    /// If a thread or a runtime cannot be created.
     pub fn start(count: NonZeroUsize) -> io::Result<Self> {
         let others = (1..count.get()).map(Worker::start).collect::<io::Result<_>>()?;
-        Ok(Self(Arc::new(Crew { first: Worker::start(0)?, others })))
+        Ok(Self(Arc::new(Threads { first: Worker::start(0)?, others })))
     }
 
-    /// As many as there are processors that this process may use.
+    /// Starts one thread for each processor that this process may use.
     ///
     /// # Errors
     /// As [`Self::start`].
@@ -51,22 +51,22 @@ impl Workers {
         Self::start(thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
     }
 
-    /// How many clients each of the threads has.
+    /// Returns the number of clients of each thread.
     pub(crate) fn clients(&self) -> Vec<usize> {
-        let Crew { first, others } = &*self.0;
+        let Threads { first, others } = &*self.0;
         std::iter::once(first).chain(others).map(Worker::clients).collect()
     }
 
-    /// Serves one more client, on the thread that has the fewest.
+    /// Serves a client on the thread with the fewest clients.
     pub(crate) fn serve(&self, client: impl Future<Output = ()> + Send + 'static) {
-        let Crew { first, others } = &*self.0;
-        let idlest = others.iter().fold(first, |least, other| {
+        let Threads { first, others } = &*self.0;
+        let worker = others.iter().fold(first, |least, other| {
             if other.clients() < least.clients() { other } else { least }
         });
-        let place = Arc::clone(&idlest.clients);
-        idlest.runtime.spawn(async move {
+        let count = Arc::clone(&worker.clients);
+        worker.runtime.spawn(async move {
             client.await;
-            drop(place);
+            drop(count);
         });
     }
 }
@@ -75,14 +75,13 @@ impl Worker {
     fn start(number: usize) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
-        let (end, ended) = oneshot::channel();
+        let (shutdown, is_shut_down) = oneshot::channel();
         thread::Builder::new()
             .name(format!("worker-{number}"))
-            .spawn(move || runtime.block_on(ended))?;
-        Ok(Self { runtime: handle, clients: Arc::default(), _end: end })
+            .spawn(move || runtime.block_on(is_shut_down))?;
+        Ok(Self { runtime: handle, clients: Arc::default(), _shutdown: shutdown })
     }
 
-    /// How many clients it has.
     fn clients(&self) -> usize {
         Arc::strong_count(&self.clients) - 1
     }
@@ -95,4 +94,67 @@ impl fmt::Debug for Worker {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::mpsc;
+    use std::thread::ThreadId;
+
+    use super::*;
+
+    /// Serves `count` clients. Returns the number of clients by thread, and for each client the
+    /// sender that ends it.
+    fn serve(
+        workers: &Workers,
+        count: usize,
+    ) -> (HashMap<ThreadId, usize>, Vec<oneshot::Sender<()>>) {
+        let (sender, threads) = mpsc::channel();
+        let clients = (0..count).map(|_| {
+            let (disconnect, disconnected) = oneshot::channel();
+            let sender = sender.clone();
+            workers.serve(async move {
+                sender.send(thread::current().id()).unwrap();
+                let _dropped = disconnected.await;
+            });
+            disconnect
+        });
+        let clients = clients.collect();
+        let mut counts = HashMap::new();
+        for thread in threads.iter().take(count) {
+            *counts.entry(thread).or_default() += 1;
+        }
+        (counts, clients)
+    }
+
+    #[test]
+    fn clients_are_distributed_evenly() {
+        let workers = Workers::start(NonZeroUsize::new(3).unwrap()).unwrap();
+        let (counts, _clients) = serve(&workers, 9);
+        assert_eq!(counts.into_values().collect::<Vec<_>>(), [3, 3, 3]);
+    }
+
+    #[test]
+    fn the_thread_with_the_fewest_clients_gets_the_next() {
+        let workers = Workers::start(NonZeroUsize::new(2).unwrap()).unwrap();
+        let (_, mut clients) = serve(&workers, 4);
+        // The first and the third are on the first thread.
+        clients.remove(2).send(()).unwrap();
+        clients.remove(0).send(()).unwrap();
+        while workers.0.first.clients() > 0 {
+            thread::yield_now();
+        }
+        let (counts, _clients) = serve(&workers, 2);
+        assert_eq!(counts.into_values().collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn clients_end_with_the_last_clone() {
+        let workers = Workers::start(NonZeroUsize::MIN).unwrap();
+        let (sender, dropped) = mpsc::channel::<()>();
+        workers.serve(async move {
+            std::future::pending::<()>().await;
+            drop(sender);
+        });
+        drop(workers);
+        assert_eq!(dropped.recv(), Err(mpsc::RecvError));
+    }
+}

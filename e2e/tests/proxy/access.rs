@@ -32,8 +32,11 @@ fn callers_have_to_know_the_password_where_there_is_one() {
     for way in ways() {
         let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         site.write("access", &format!("{PASSWORD}\n"));
-        let _proxy =
-            serve(&stack, &site, &["access = { password-file = \"access\" }", "pool = \"off\""]);
+        let _proxy = serve(
+            &stack,
+            &site,
+            &["client-auth = { password-file = \"access\" }", "pool = \"off\""],
+        );
         let client = || site.client(way, "app", way.whoami());
         // Twice: caching_sha2_password keeps what it has learnt.
         for _ in 0..2 {
@@ -64,7 +67,7 @@ fn mysql_s_plugins_all_prove_it() {
     for way in ways().into_iter().filter(|way| way.engine() != Engine::Postgres) {
         let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         site.write("access", PASSWORD);
-        let _proxy = serve(&stack, &site, &["access = { password-file = \"access\" }"]);
+        let _proxy = serve(&stack, &site, &["client-auth = { password-file = \"access\" }"]);
         // Each client of this machine, with each plugin that it begins with by itself.
         for (client, plugins) in [
             (ServerKind::Mariadb, ["mysql_native_password", "caching_sha2_password"].as_slice()),
@@ -134,7 +137,7 @@ fn scram_is_bound_to_the_channel_in_tls() {
     let _certificate = certificate(&site, "proxy.test");
     site.write("access", PASSWORD);
     let lines = [
-        "access = { password-file = \"access\" }",
+        "client-auth = { password-file = \"access\" }",
         "client-tls = { certificate = \"proxy.pem\", key = \"proxy.key\" }",
     ];
     let _proxy = serve(&stack, &site, &lines);
@@ -170,7 +173,7 @@ fn only_the_users_named_come_in_by_the_socket() {
     let listen = |name: &str, user: u32| {
         let lines = [
             &*format!("listen = \"unix:{name}/.s.PGSQL.5432\""),
-            &*format!("access = {{ users = [{user}] }}"),
+            &*format!("client-auth = {{ users = [{user}] }}"),
             "user = \"app\"",
         ];
         stack.target(name, &lines)

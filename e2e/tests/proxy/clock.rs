@@ -101,7 +101,7 @@ fn credentials_that_can_t_be_refreshed_serve_until_they_end() {
             assert_eq!(said.out, "app", "{said:?}");
         }
         wait_until("that it shows", || {
-            proxy.status()["targets"][0]["identity"]["failure"].is_string()
+            proxy.status()["targets"][0]["credentials"]["failure"].is_string()
         });
         assert_eq!(proxy.key(), old["AWS_ACCESS_KEY_ID"]);
 

@@ -26,7 +26,10 @@ fn clients_leave_a_server_that_is_the_writer_no_longer() {
         let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         let proxy = site.serve(
             &stack,
-            &stack.target("db", &["user = \"app\"", "role = \"writer\"", "pool = \"off\""]),
+            &stack.target(
+                "db",
+                &["user = \"app\"", "target-session-attrs = \"read-write\"", "pool = \"off\""],
+            ),
             &[],
         );
         let mut client = ClientSession::open(way, &mut site.session(way, "app"));
@@ -45,10 +48,10 @@ fn clients_leave_a_server_that_is_the_writer_no_longer() {
         wait_until("that the writer is watched", || stack.sql(&others) == "1");
 
         set_read_only(&stack, true);
-        _ = proxy.says("takes no writes any more");
+        _ = proxy.says("the server no longer accepts writes");
         wait_until("that the client is sent away", || clients(&site) == 0);
         let refused = run(&mut site.client(way, "app", "SELECT 1"));
-        assert!(!refused.ok && refused.err.contains("takes no writes"), "{way:?}: {refused:?}");
+        assert!(!refused.ok && refused.err.contains("does not accept writes"), "{way:?}: {refused:?}");
 
         set_read_only(&stack, false);
         wait_until("that clients come in again", || {

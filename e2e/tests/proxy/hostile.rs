@@ -17,7 +17,7 @@ fn house(way: ServerKind, arguments: &[&str]) -> (Stack, ProxyFixture, Proxy, So
         "countersign.toml",
         &stack.target(
             "db",
-            &["user = \"app\"", "pool = { warm = 1, reuse = true }", "logins-per-second = 0"],
+            &["user = \"app\"", "pool = { min-idle = 1, reuse = true }", "logins-per-second = 0"],
         ),
     );
     let proxy = site.start(command.env("COUNTERSIGN_LOG", "error"));

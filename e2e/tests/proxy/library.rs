@@ -11,7 +11,10 @@ use countersign_connect::credentials_cache;
 use countersign_connect::resolve::Resolver;
 use countersign_connect::tls::Verification;
 use countersign_e2e::{ProxyFixture, Stack};
-use countersign_proxy::settings::{Access, Listen, Login, Pool, Role, ServerTls, Settings, Target};
+use countersign_proxy::settings::{
+    ClientAuth, Listen, PoolSettings, ServerAuth, ServerTls, Settings, TargetSessionAttrs,
+    TargetSettings,
+};
 use countersign_proxy::{Context, Proxy, Workers};
 use serde_json::Value;
 
@@ -93,7 +96,7 @@ impl Library {
 
     /// The public half of the key that signs.
     pub(crate) fn key(&mut self) -> String {
-        self.status()["targets"][0]["identity"]["access_key_id"]
+        self.status()["targets"][0]["credentials"]["access_key_id"]
             .as_str()
             .unwrap_or_default()
             .to_owned()
@@ -165,7 +168,7 @@ fn inner() {
     // A name that is not the server's own is not in its certificate.
     let verification =
         if sign.is_some() { Verification::VerifyCa } else { Verification::VerifyFull };
-    let target = Target {
+    let target = TargetSettings {
         name: "db".to_owned(),
         engine: variable("ENGINE").parse().unwrap(),
         host: variable("HOST").parse().unwrap(),
@@ -174,18 +177,18 @@ fn inner() {
         region: None,
         user: Some("app".parse().unwrap()),
         database: None,
-        login: Login::Iam(credentials_cache::CredentialsConfig::default()),
-        tls: ServerTls { verification, roots: Some(variable("CA").into()) },
-        role: Role::Any,
+        server_auth: ServerAuth::Iam(credentials_cache::CredentialsConfig::default()),
+        tls: ServerTls { verification, ca_file: Some(variable("CA").into()) },
+        target_session_attrs: TargetSessionAttrs::Any,
         listen: vec![Listen::Tcp(variable("LISTEN").parse().unwrap())],
-        access: Access::Open,
+        client_auth: ClientAuth::Trust,
         client_tls: None,
-        pool: Pool {
-            warm: usize::from(warm),
+        pool: PoolSettings {
+            min_idle: usize::from(warm),
             reuse: warm,
-            most_idle: 20,
+            max_idle: 20,
             idle_timeout: minutes(60),
-            lifetime: minutes(600),
+            max_lifetime: minutes(600),
         },
         max_connections: 0,
         logins_per_second: 0,

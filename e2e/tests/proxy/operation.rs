@@ -24,7 +24,7 @@ fn orchestrators_and_people_see_what_it_does() {
         let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         let proxy = site.serve(
             &stack,
-            &stack.target("db", &["user = \"app\"", "pool = { warm = 0 }"]),
+            &stack.target("db", &["user = \"app\"", "pool = { min-idle = 0 }"]),
             &ALL,
         );
         let said = run(&mut site.bare(&["wait", "--max", "30s"]));
@@ -233,7 +233,7 @@ fn who_is_too_many_is_told_so() {
         assert!(
             !said.ok
                 && said.err.contains(words)
-                && said.err.contains("2 connections open, which is its limit"),
+                && said.err.contains("the limit of the proxy is 2"),
             "{said:?}"
         );
         first.close();
@@ -271,7 +271,7 @@ fn sigterm_lets_sessions_finish_and_nobody_in() {
         session.tell("SELECT 1");
         wait_until("that the client hears of it", || {
             let said = session.complaints();
-            said.contains("the proxy is being stopped")
+            said.contains("the proxy is shutting down")
                 || (way.engine() != Engine::Postgres && !said.is_empty())
         });
 

@@ -72,7 +72,7 @@ fn traces(way: ServerKind) -> (&'static [&'static str], &'static str, [&'static 
 
 #[test]
 fn the_next_client_has_the_session_and_none_of_its_traces() {
-    each("pool = { warm = 0, reuse = true }", |stack, site| {
+    each("pool = { min-idle = 0, reuse = true }", |stack, site| {
         let (statements, question, [before, after]) = traces(stack.way());
         let mut first = open(stack, site);
         let session = first.server_session();
@@ -95,7 +95,7 @@ fn the_next_client_has_the_session_and_none_of_its_traces() {
 
 #[test]
 fn what_a_client_leaves_undone_goes_with_its_session() {
-    each("pool = { warm = 0, reuse = true }", |stack, site| {
+    each("pool = { min-idle = 0, reuse = true }", |stack, site| {
         // Goodbye within a transaction; none within one; none within a statement.
         let at_work: fn(ClientSession) = |mut talk| {
             talk.tell(if talk.is_of(Engine::Postgres) {
@@ -126,7 +126,7 @@ fn what_a_client_leaves_undone_goes_with_its_session() {
 
 #[test]
 fn sessions_of_one_kind_are_not_those_of_another() {
-    each("pool = { warm = 0, reuse = true }", |stack, site| {
+    each("pool = { min-idle = 0, reuse = true }", |stack, site| {
         let way = stack.way();
         let mut first = open(stack, site);
         let session = first.server_session();
@@ -149,7 +149,7 @@ fn sessions_of_one_kind_are_not_those_of_another() {
 
 #[test]
 fn a_client_has_a_session_that_was_ready_before_it_came() {
-    each("pool = { warm = 1 }", |stack, site| {
+    each("pool = { min-idle = 1 }", |stack, site| {
         // One of the target's own kind waits, and from the first client on one of that client's.
         assert!(site.login(stack.way(), "app").ok);
         wait_until("that sessions wait", || idle(site) == 2);
@@ -170,7 +170,7 @@ fn a_client_has_a_session_that_was_ready_before_it_came() {
 
 #[test]
 fn a_server_that_was_restarted_is_logged_in_to_anew() {
-    each("pool = { warm = 2, reuse = true }", |stack, site| {
+    each("pool = { min-idle = 2, reuse = true }", |stack, site| {
         assert!(site.login(stack.way(), "app").ok);
         wait_until("that sessions wait", || idle(site) >= 4);
         let mut open = open(stack, site);
@@ -191,7 +191,7 @@ fn a_database_is_dropped_in_which_only_the_pool_is() {
     stack.sql("ALTER ROLE app CREATEDB");
     let _proxy = site.serve(
         &stack,
-        &stack.target("db", &["user = \"app\"", "pool = { warm = 2, reuse = true }"]),
+        &stack.target("db", &["user = \"app\"", "pool = { min-idle = 2, reuse = true }"]),
         &[],
     );
     let sql =

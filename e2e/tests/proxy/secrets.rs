@@ -57,7 +57,7 @@ fn no_secret_is_said_anywhere() {
         let mut heard = Heard::default();
         let secrets = attend(&stack, &site, format, &mut heard);
         assert!(
-            heard.0.iter().any(|(place, text)| place == "log" && text.contains("opened")),
+            heard.0.iter().any(|(place, text)| place == "log" && text.contains("session opened")),
             "the log says nothing"
         );
         for (place, text) in &heard.0 {
@@ -91,7 +91,7 @@ fn attend(stack: &Stack, site: &ProxyFixture, format: &[&str], heard: &mut Heard
             &[
                 "listen = 7001",
                 "user = \"app\"",
-                "access = { password-file = \"access\" }",
+                "client-auth = { password-file = \"access\" }",
                 "pool = { reuse = true }",
             ],
         ),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use countersign_core::failure::{Class, Failure};
-use countersign_proxy::admin::{self, AdminHooks, Listener, Pending, Routes};
+use countersign_proxy::admin::{self, AdminHooks, BoxFuture, Listener, Routes};
 use countersign_proxy::handover::HandoverServer;
 use countersign_proxy::settings::Listen;
 use countersign_proxy::{InheritedSocket, Proxy, inherited};
@@ -135,14 +135,14 @@ fn operated(
     shown: Shown,
     copies: Vec<InheritedSocket>,
 ) -> AdminHooks {
-    let (status, refresh, probe) = (proxy.clone(), proxy.clone(), proxy.clone());
+    let (status, update, probe) = (proxy.clone(), proxy.clone(), proxy.clone());
     let (quit, reload) = (orders.clone(), orders.clone());
     AdminHooks {
         metrics: proxy.metrics().clone(),
-        refresh: Box::new(move || refresh.refresh()),
+        update_metrics: Box::new(move || update.update_metrics()),
         status: Box::new(move || status.status()),
         settings: Box::new(move || shown.lock().unwrap_or_else(PoisonError::into_inner).clone()),
-        probe: Box::new(move || -> Pending<()> {
+        probe: Box::new(move || -> BoxFuture<()> {
             let proxy = probe.clone();
             Box::pin(async move {
                 proxy.probe().await;
@@ -152,8 +152,8 @@ fn operated(
             let orders = reload.clone();
             Box::pin(async move { ask_to_reload(&orders).await })
         }),
-        quit: Box::new(move || order(&quit, Order::Quit)),
-        offer: offer(proxy, orders, copies),
+        shutdown: Box::new(move || order(&quit, Order::Quit)),
+        handover: offer(proxy, orders, copies),
     }
 }
 
@@ -164,7 +164,7 @@ fn offer(
 ) -> HandoverServer {
     let (sockets, leave, cancel) = (proxy.clone(), proxy.clone(), proxy.clone());
     HandoverServer::new(
-        proxy.door(),
+        proxy.accept_gate(),
         move || {
             sockets
                 .handover_sockets()?

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use countersign_connect::tls::Verification;
 use countersign_core::failure::Failure;
-use countersign_proxy::settings::{Access, Listen, Login, Role, Target};
+use countersign_proxy::settings::{
+    ClientAuth, Listen, ServerAuth, TargetSessionAttrs, TargetSettings,
+};
 use serde_json::{Value, json};
 
 use super::plan::{Operation, Plan};
@@ -70,16 +72,20 @@ fn value(plan: &Plan) -> Value {
     json!({ "targets": targets, "proxy": operation(plan) })
 }
 
-fn target(target: &Target) -> Value {
-    let login = match &target.login {
-        Login::Iam(settings) => format!("IAM, with {settings}"),
-        Login::Password(_) => "a password".to_owned(),
+fn target(target: &TargetSettings) -> Value {
+    let server_auth = match &target.server_auth {
+        ServerAuth::Iam(settings) => format!("IAM, with {settings}"),
+        ServerAuth::Password(_) => "a password".to_owned(),
     };
     let tls = match target.tls.verification {
         Verification::VerifyFull => "verify-full",
         Verification::VerifyCa => "verify-ca",
         Verification::Require => "require",
         Verification::Disable => "disable",
+    };
+    let session_attrs = match target.target_session_attrs {
+        TargetSessionAttrs::Any => "any",
+        TargetSessionAttrs::ReadWrite => "read-write",
     };
     let pool = target.pool;
     json!({
@@ -90,17 +96,17 @@ fn target(target: &Target) -> Value {
         "region": target.region,
         "user": target.user,
         "database": target.database,
-        "login": login,
+        "server-auth": server_auth,
         "tls": tls,
-        "roots": target.tls.roots,
-        "role": match target.role { Role::Any => "any", Role::Writer => "writer" },
+        "ca-file": target.tls.ca_file,
+        "target-session-attrs": session_attrs,
         "listen": target.listen.iter().map(listen).collect::<Vec<_>>(),
-        "access": access(&target.access),
+        "client-auth": client_auth(&target.client_auth),
         "client-tls": target.client_tls.as_ref().map(|tls| if tls.required { "required" } else { "offered" }),
         "pool": format!(
-            "{} warm, {}, at most {} idle for {}, {} old",
-            pool.warm, if pool.reuse { "reused" } else { "not reused" }, pool.most_idle,
-            duration::written(pool.idle_timeout), duration::written(pool.lifetime),
+            "min-idle {}, {}, max-idle {}, idle-timeout {}, max-lifetime {}",
+            pool.min_idle, if pool.reuse { "reused" } else { "not reused" }, pool.max_idle,
+            duration::written(pool.idle_timeout), duration::written(pool.max_lifetime),
         ),
         "max-connections": unlimited(target.max_connections),
         "logins-per-second": target.logins_per_second,
@@ -122,12 +128,12 @@ fn listen(listen: &Listen) -> String {
     }
 }
 
-fn access(access: &Access) -> String {
-    match access {
-        Access::Open => "open".to_owned(),
-        Access::OpenToNetwork => "open to the network".to_owned(),
-        Access::Password(_) => "by password".to_owned(),
-        Access::Users(users) => {
+fn client_auth(auth: &ClientAuth) -> String {
+    match auth {
+        ClientAuth::Trust => "trust".to_owned(),
+        ClientAuth::TrustNetwork => "trust, open to the network".to_owned(),
+        ClientAuth::Password(_) => "password".to_owned(),
+        ClientAuth::Users(users) => {
             format!("users {}", users.iter().map(u32::to_string).collect::<Vec<_>>().join(", "))
         }
     }

@@ -22,7 +22,7 @@ pub(super) use around::ConfigContext;
 pub(crate) use place::SignHost;
 pub(super) use place::Wanted;
 pub(super) use pool::RawPool;
-pub(super) use target::{Given, Raw, RawLogin};
+pub(super) use target::{Given, Raw, RawServerAuth};
 pub(super) use url::is_url;
 
 /// Names that are subcommands.

@@ -7,7 +7,7 @@ use countersign_connect::clock::Clock;
 use countersign_connect::resolve::Resolver;
 use countersign_core::failure::{Class, Failure};
 use countersign_proxy::handover::{self, Takeover};
-use countersign_proxy::settings::{Access, Listen, Settings};
+use countersign_proxy::settings::{ClientAuth, Listen, Settings};
 use countersign_proxy::{Context, InheritedSocket, Problem, Proxy, Workers, activation};
 
 use super::plan::Operation;
@@ -51,7 +51,7 @@ pub(super) fn change(proxy: &Proxy, settings: Settings) -> Vec<Problem> {
 fn make_directories(settings: &Settings) -> Vec<Problem> {
     let mut problems = Vec::new();
     for target in &settings.targets {
-        let mode = if matches!(target.access, Access::Users(_)) { 0o755 } else { 0o700 };
+        let mode = if matches!(target.client_auth, ClientAuth::Users(_)) { 0o755 } else { 0o700 };
         for listen in &target.listen {
             let Listen::Unix(path) = listen else { continue };
             let Some(directory) = path.parent() else {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use countersign_config_file::{ConfigError, DiagnosticSink, Location};
 use countersign_core::failure::{Class, Failure};
-use countersign_proxy::settings::{Settings, Target};
+use countersign_proxy::settings::{Settings, TargetSettings};
 
 use super::config::{self, ConfigContext, Given, Raw};
 use super::{Request, duration};
@@ -95,7 +95,7 @@ pub(crate) fn make(
     let login_timeout = options.login_timeout.unwrap_or(LOGIN_TIMEOUT);
     let settings = Settings { targets, max_connections, login_timeout };
     let operation = Operation::of(&options, surroundings)?;
-    let certificates = settings.targets.iter().flat_map(Target::files).cloned();
+    let certificates = settings.targets.iter().flat_map(TargetSettings::files).cloned();
     let files = path
         .into_iter()
         .chain(around.read.take())

@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use countersign_core::name::Engine;
-use countersign_proxy::settings::{Access, Listen, Target};
+use countersign_proxy::settings::{ClientAuth, Listen, TargetSettings};
 
 /// How a target is reached at one of its listeners.
-pub(super) fn line(target: &Target, listen: &Listen) -> String {
+pub(super) fn line(target: &TargetSettings, listen: &Listen) -> String {
     match target.engine {
         Engine::Postgres => postgres(target, listen),
         Engine::Mariadb => mysql("mariadb", target, listen),
@@ -15,7 +15,7 @@ pub(super) fn line(target: &Target, listen: &Listen) -> String {
     }
 }
 
-fn postgres(target: &Target, listen: &Listen) -> String {
+fn postgres(target: &TargetSettings, listen: &Listen) -> String {
     let (host, port) = match listen {
         Listen::Tcp(address) => (reached(*address).to_string(), address.port().to_string()),
         Listen::Unix(path) => directory(path),
@@ -36,7 +36,7 @@ fn directory(path: &Path) -> (String, String) {
     (path.parent().map(|parent| parent.display().to_string()).unwrap_or_default(), port)
 }
 
-fn mysql(client: &str, target: &Target, listen: &Listen) -> String {
+fn mysql(client: &str, target: &TargetSettings, listen: &Listen) -> String {
     let place = match listen {
         Listen::Tcp(address) => {
             format!("--host={} --port={} --protocol=TCP", reached(*address), address.port())
@@ -45,7 +45,8 @@ fn mysql(client: &str, target: &Target, listen: &Listen) -> String {
         Listen::Activated(name) => return format!("the socket {name:?} that was handed over"),
     };
     let user = shell(target.user.as_ref().map_or("USER", |user| user.as_str()));
-    let password = if matches!(target.access, Access::Password(_)) { " --password" } else { "" };
+    let password =
+        if matches!(target.client_auth, ClientAuth::Password(_)) { " --password" } else { "" };
     let database = target
         .database
         .as_deref()

@@ -8,7 +8,7 @@ use std::time::Duration;
 use countersign_core::failure::{Class, Failure};
 use countersign_core::name::Engine;
 use countersign_core::region::Region;
-use countersign_proxy::settings::{Access, Listen, Target};
+use countersign_proxy::settings::{ClientAuth, Listen, TargetSettings};
 use tokio::time::sleep;
 
 use super::options::Options;
@@ -72,8 +72,8 @@ pub(crate) fn open(session: Session) -> Result<ExitCode, Failure> {
     })
 }
 
-fn listener(target: &Target, port: Option<u16>) -> Result<Listen, Failure> {
-    if let Access::Users(_) = target.access {
+fn listener(target: &TargetSettings, port: Option<u16>) -> Result<Listen, Failure> {
+    if let ClientAuth::Users(_) = target.client_auth {
         let detail = format!(
             "{} lets users of the machine in, who are known on a Unix socket alone: countersign proxy {0}",
             target.name
@@ -85,12 +85,12 @@ fn listener(target: &Target, port: Option<u16>) -> Result<Listen, Failure> {
 }
 
 /// As hoop prints it, and a line to paste.
-fn credentials(target: &Target, listen: &Listen) -> String {
+fn credentials(target: &TargetSettings, listen: &Listen) -> String {
     let Listen::Tcp(address) = listen else {
         return ready::line(target, listen);
     };
     let user = target.user.as_ref().map_or("USER", |user| user.as_str());
-    let password = if matches!(target.access, Access::Open | Access::OpenToNetwork) {
+    let password = if matches!(target.client_auth, ClientAuth::Trust | ClientAuth::TrustNetwork) {
         DUMMY
     } else {
         "THE-PASSWORD-OF-ITS-ACCESS"

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use countersign_proxy::status::{Listener, Session, State, Status, Target};
+use countersign_proxy::status::{
+    ListenerStatus, SessionState, SessionStatus, Status, TargetStatus,
+};
 
 use super::duration;
 use crate::output::columns;
@@ -10,12 +12,12 @@ use crate::output::columns;
 /// Tables of the targets, their tokens and the sessions.
 pub(super) fn text(status: &Status, now: SystemTime) -> String {
     let most = status.max_connections.map(|most| format!(" of at most {most}")).unwrap_or_default();
-    let phase = match (status.draining, status.up) {
+    let phase = match (status.draining, status.startup_complete) {
         (true, _) => "draining",
         (false, true) => "up",
         (false, false) => "starting",
     };
-    let since = ago(status.started, now);
+    let since = ago(status.started_at, now);
     let mut parts = vec![format!(
         "version {}, process {}, {phase} for {since}, {} connections{most}",
         status.version, status.pid, status.connections
@@ -26,9 +28,9 @@ pub(super) fn text(status: &Status, now: SystemTime) -> String {
     ));
     let failures = status.targets.iter().filter_map(failures);
     parts.extend(failures);
-    if status.targets.iter().any(|target| target.identity.is_some()) {
-        let identities = status.targets.iter().flat_map(|target| identity(target, now));
-        parts.push(table(&["TARGET", "CREDENTIALS", "KEY", "END", "USER", "TOKEN"], identities));
+    if status.targets.iter().any(|target| target.credentials.is_some()) {
+        let rows = status.targets.iter().flat_map(|target| credentials(target, now));
+        parts.push(table(&["TARGET", "CREDENTIALS", "KEY", "END", "USER", "TOKEN"], rows));
     }
     if !status.sessions.is_empty() {
         let heading = [
@@ -45,14 +47,17 @@ fn table(heading: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     columns(&std::iter::once(heading).chain(rows).collect::<Vec<Vec<String>>>())
 }
 
-fn target(target: &Target) -> Vec<String> {
-    let place = |listener: &Listener| match &listener.failure {
+fn target(target: &TargetStatus) -> Vec<String> {
+    let place = |listener: &ListenerStatus| match &listener.failure {
         Some(_) => format!("{} (failed)", listener.address),
         None => listener.address.clone(),
     };
     let pool = target.pool;
-    let queued =
-        if target.queued > 0 { format!(", {} wait", target.queued) } else { String::new() };
+    let queued = if target.logins_queued > 0 {
+        format!(", {} wait", target.logins_queued)
+    } else {
+        String::new()
+    };
     vec![
         target.name.clone(),
         format!("{} {}", target.engine, target.endpoint),
@@ -62,17 +67,21 @@ fn target(target: &Target) -> Vec<String> {
             "{} idle, {} in use{}",
             pool.idle,
             pool.in_use,
-            if pool.dialling > 0 { format!(", {} coming", pool.dialling) } else { String::new() }
+            if pool.connecting > 0 {
+                format!(", {} coming", pool.connecting)
+            } else {
+                String::new()
+            }
         ),
         format!("{}{queued}", if target.health.healthy { "well" } else { "fail" }),
     ]
 }
 
 /// What is wrong with a target, in a line for each.
-fn failures(target: &Target) -> Option<String> {
+fn failures(target: &TargetStatus) -> Option<String> {
     let listeners = target.listeners.iter().filter_map(|listener| listener.failure.clone());
-    let credentials = target.identity.iter().filter_map(|identity| identity.failure.clone());
-    let logins = target.health.failure.iter().map(|setback| {
+    let credentials = target.credentials.iter().filter_map(|identity| identity.failure.clone());
+    let logins = target.health.last_failure.iter().map(|setback| {
         format!("{} (failed {} times in a row)", setback.detail, setback.consecutive_failures)
     });
     let lines: Vec<String> = listeners
@@ -84,35 +93,36 @@ fn failures(target: &Target) -> Option<String> {
 }
 
 /// A target's credentials, and a row for each of its tokens.
-fn identity(target: &Target, now: SystemTime) -> Vec<Vec<String>> {
-    let Some(identity) = &target.identity else {
+fn credentials(target: &TargetStatus, now: SystemTime) -> Vec<Vec<String>> {
+    let Some(credentials) = &target.credentials else {
         return Vec::new();
     };
-    let end =
-        identity.expires.map_or_else(|| "-".to_owned(), |end| format!("in {}", until(end, now)));
-    let key = identity.access_key_id.clone().unwrap_or_else(|| "none yet".to_owned());
+    let end = credentials
+        .expires_at
+        .map_or_else(|| "-".to_owned(), |end| format!("in {}", until(end, now)));
+    let key = credentials.access_key_id.clone().unwrap_or_else(|| "none yet".to_owned());
     let row = |user: String, token: String| {
-        vec![target.name.clone(), identity.source.clone(), key.clone(), end.clone(), user, token]
+        vec![target.name.clone(), credentials.source.clone(), key.clone(), end.clone(), user, token]
     };
     if target.tokens.is_empty() {
         return vec![row("-".to_owned(), "-".to_owned())];
     }
-    let token = |token: &countersign_proxy::status::Token| {
+    let token = |token: &countersign_proxy::status::TokenStatus| {
         row(
             token.user.clone(),
-            format!("{} old, good for {}", seconds(token.age), until(token.ends, now)),
+            format!("{} old, good for {}", seconds(token.age), until(token.expires_at, now)),
         )
     };
     target.tokens.iter().map(token).collect()
 }
 
-fn session(session: &Session, now: SystemTime) -> Vec<String> {
+fn session(session: &SessionStatus, now: SystemTime) -> Vec<String> {
     let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     let state = match session.state {
-        State::LoggingIn => "logging in",
-        State::Idle => "idle",
-        State::Active => "active",
-        State::InTransaction => "in transaction",
+        SessionState::LoggingIn => "logging in",
+        SessionState::Idle => "idle",
+        SessionState::Active => "active",
+        SessionState::InTransaction => "in transaction",
     };
     vec![
         session.id.to_string(),
@@ -120,10 +130,10 @@ fn session(session: &Session, now: SystemTime) -> Vec<String> {
         session.client.clone(),
         or_none(&session.user),
         or_none(&session.database),
-        ago(session.since, now),
+        ago(session.connected_at, now),
         state.to_owned(),
-        bytes(session.to_server),
-        bytes(session.to_client),
+        bytes(session.bytes_to_server),
+        bytes(session.bytes_to_client),
         or_none(&session.server),
     ]
 }

@@ -1,4 +1,4 @@
-//! What orchestrators ask: whether the proxy is up, and whether clients should be sent to it.
+//! Health checks of orchestrators: startup and readiness.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -6,125 +6,135 @@ use std::time::Duration;
 use hyper::StatusCode;
 use tokio::time::Instant;
 
-use super::AdminHooks;
-use super::answer::{Answer, text};
-use crate::status::{Status, Target};
+use super::hooks::AdminHooks;
+use super::response::{Response, text};
+use crate::status::{Status, TargetStatus};
 
-/// How long after one round of logins the next may begin. Where no client comes any more because a target is unhealthy, these
-/// are the logins that find out when it is not.
+/// Minimum time between two probes of the targets. While an unhealthy target receives no clients,
+/// only these logins detect its recovery.
 const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How many targets have to be ready: a parameter of `/readiness`, cloud-sql-proxy's name.
+/// Query parameter of `/readiness`, named as in cloud-sql-proxy: minimum number of ready targets.
 const MIN_READY: &str = "min-ready";
 
-/// When the targets were last logged in to for want of clients.
+/// Time of the last probe.
 #[derive(Debug, Default)]
-pub(super) struct Probing(Mutex<Option<Instant>>);
+pub(super) struct LastProbe(Mutex<Option<Instant>>);
 
-impl Probing {
-    fn is_due(&self) -> bool {
+impl LastProbe {
+    /// Returns true, and records a probe, if the last one is long enough ago.
+    fn begin_if_due(&self) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let due = last.is_none_or(|last| now.duration_since(last) >= PROBE_INTERVAL);
-        if due {
+        let is_due = last.is_none_or(|last| now.duration_since(last) >= PROBE_INTERVAL);
+        if is_due {
             *last = Some(now);
         }
-        due
+        is_due
     }
 }
 
-/// 200 once every listener has been tried. One that is not there is told of, and does not keep the others from starting.
-pub(super) fn startup(status: &Status) -> Answer {
-    if !status.up {
+/// Responds with 200 after the proxy has tried to bind every listener. A listener that failed is
+/// reported, and does not prevent the startup.
+pub(super) fn startup(status: &Status) -> Response {
+    if !status.startup_complete {
         return text(StatusCode::SERVICE_UNAVAILABLE, "the proxy is starting");
     }
-    let missing: Vec<String> = status.targets.iter().filter_map(missing).collect();
-    if missing.is_empty() {
+    let failed: Vec<String> = status.targets.iter().filter_map(failed_listeners).collect();
+    if failed.is_empty() {
         text(StatusCode::OK, "ok")
     } else {
-        text(StatusCode::OK, format!("ok, but\n{}", missing.join("\n")))
+        text(StatusCode::OK, format!("ok, but\n{}", failed.join("\n")))
     }
 }
 
-/// 200 where a client that comes now is served, by so many of the targets as are asked for, or by all.
-pub(super) fn readiness(query: Option<&str>, proxy: &AdminHooks, probing: &Probing) -> Answer {
-    let status = (proxy.status)();
-    let least = match least(query, status.targets.len()) {
-        Ok(least) => least,
-        Err(why) => return text(StatusCode::BAD_REQUEST, why),
+/// Responds with 200 if a new client would be served, by all targets or by the minimum number in
+/// the query.
+pub(super) fn readiness(
+    query: Option<&str>,
+    hooks: &AdminHooks,
+    last_probe: &LastProbe,
+) -> Response {
+    let status = (hooks.status)();
+    let min_ready = match min_ready(query, status.targets.len()) {
+        Ok(min_ready) => min_ready,
+        Err(error) => return text(StatusCode::BAD_REQUEST, error),
     };
-    // As clients are kept away, somebody else has to see whether it has become better.
-    if status.unhealthy().next().is_some() && !status.draining && probing.is_due() {
-        tokio::spawn((proxy.probe)());
+    let is_unhealthy = status.unhealthy().next().is_some();
+    if is_unhealthy && !status.draining && last_probe.begin_if_due() {
+        tokio::spawn((hooks.probe)());
     }
     let unready: Vec<String> = status.targets.iter().filter_map(unready).collect();
-    let ready = status.targets.len().saturating_sub(unready.len());
+    let mut lines = unready_reasons(&status, unready.len(), min_ready);
+    let (code, heading) = match (lines.is_empty(), unready.is_empty()) {
+        (true, true) => (StatusCode::OK, Some("ok")),
+        (true, false) => (StatusCode::OK, Some("ok, but")),
+        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, None),
+    };
+    lines.extend(heading.map(str::to_owned));
+    lines.extend(unready);
+    text(code, lines.join("\n"))
+}
+
+/// Returns the reasons why the proxy is not ready.
+fn unready_reasons(status: &Status, unready: usize, min_ready: usize) -> Vec<String> {
     let mut reasons = Vec::new();
-    if !status.up {
+    if !status.startup_complete {
         reasons.push("the proxy is starting".to_owned());
     }
     if status.draining {
-        reasons.push("the proxy is stopping".to_owned());
+        reasons.push("the proxy is shutting down".to_owned());
     }
     if status.is_full() {
-        reasons.push(format!("{} connections are open, and no more may be", status.connections));
+        reasons.push(format!("{} connections are open, which is the limit", status.connections));
     }
-    if ready < least {
-        reasons.push(format!(
-            "{ready} of {} targets are ready, and {least} have to be",
-            status.targets.len()
-        ));
+    let all = status.targets.len();
+    let ready = all.saturating_sub(unready);
+    if ready < min_ready {
+        reasons.push(format!("{ready} of {all} targets are ready, {min_ready} must be"));
     }
-    if reasons.is_empty() && unready.is_empty() {
-        return text(StatusCode::OK, "ok");
-    }
-    let verdict = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    if reasons.is_empty() {
-        reasons.push("ok, but".to_owned());
-    }
-    text(verdict, reasons.into_iter().chain(unready).collect::<Vec<_>>().join("\n"))
+    reasons
 }
 
-/// How many of the targets have to be ready: all, where the query does not say.
-fn least(query: Option<&str>, all: usize) -> Result<usize, String> {
-    let mut named = query
+/// Parses the minimum number of ready targets; without the parameter, all must be ready.
+fn min_ready(query: Option<&str>, all: usize) -> Result<usize, String> {
+    let mut values = query
         .unwrap_or_default()
         .split('&')
         .filter_map(|pair| pair.split_once('='))
         .filter(|(name, _)| *name == MIN_READY);
-    let Some((_, value)) = named.next() else {
+    let Some((_, value)) = values.next() else {
         return Ok(all);
     };
-    let number =
-        value.parse().ok().filter(|least| (1..=all).contains(least) && named.next().is_none());
+    let is_valid = |min: &usize| (1..=all).contains(min);
+    let number = value.parse().ok().filter(is_valid).filter(|_| values.next().is_none());
     number.ok_or_else(|| {
-        format!("{MIN_READY} has to be a number from 1 to {all}, the number of targets")
+        format!("{MIN_READY} must be a number from 1 to {all}, the number of targets")
     })
 }
 
-/// Why clients should not be sent to a target, where they should not. The details, which name hosts and roles, are not for everybody
-/// who reaches this address: `/status` has them.
-fn unready(target: &Target) -> Option<String> {
-    if let Some(failure) = target.health.failure.as_ref().filter(|_| !target.health.healthy) {
-        let times = failure.consecutive_failures;
-        return Some(format!(
-            "{}: {} ({}); {times} logins in a row have failed",
+/// Returns the reason why a target is not ready. It contains no failure details, which name hosts
+/// and roles: this listener may be reachable by others. `/status` contains them.
+fn unready(target: &TargetStatus) -> Option<String> {
+    match &target.health.last_failure {
+        Some(failure) if !target.health.healthy => Some(format!(
+            "{}: {} ({}); {} consecutive logins failed",
             target.name,
             failure.class.public(),
-            failure.class
-        ));
+            failure.class,
+            failure.consecutive_failures
+        )),
+        _ => failed_listeners(target),
     }
-    missing(target)
 }
 
-/// What of a target's listeners is not there, where something is not.
-fn missing(target: &Target) -> Option<String> {
-    let absent: Vec<&str> = target
+fn failed_listeners(target: &TargetStatus) -> Option<String> {
+    let failed: Vec<&str> = target
         .listeners
         .iter()
-        .filter(|one| one.failure.is_some())
-        .map(|one| one.address.as_str())
+        .filter(|listener| listener.failure.is_some())
+        .map(|listener| listener.address.as_str())
         .collect();
-    (!absent.is_empty())
-        .then(|| format!("{}: does not listen on {}", target.name, absent.join(", ")))
+    (!failed.is_empty())
+        .then(|| format!("{}: does not listen on {}", target.name, failed.join(", ")))
 }

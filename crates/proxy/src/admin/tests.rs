@@ -11,30 +11,31 @@ use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::handover::{self, AcceptGate};
+use crate::handover::{self, AcceptGate, HandoverServer};
 use crate::health::FAILURES;
-use crate::inherited::{self, InheritedSocket};
-use crate::settings::{Access, Listen, Password};
+use crate::inherited::InheritedSocket;
+use crate::metrics::Metrics;
+use crate::settings::{ClientAuth, Listen, Password};
 use crate::status::tests::example;
-use crate::status::{LastFailure, Target};
+use crate::status::{HealthStatus, LastFailure, SessionStatus, Status, TargetStatus};
 
-/// A proxy of which there is no more than what can be asked.
-pub(super) struct Stage {
+/// A proxy that consists of its admin hooks.
+pub(super) struct FakeProxy {
     pub(super) status: Mutex<Status>,
-    quits: AtomicUsize,
+    shutdowns: AtomicUsize,
     probes: AtomicUsize,
     reload: Mutex<Result<Vec<String>, Failure>>,
-    pub(super) door: AcceptGate,
+    pub(super) gate: AcceptGate,
 }
 
-impl Stage {
+impl FakeProxy {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
             status: Mutex::new(example()),
-            quits: AtomicUsize::new(0),
+            shutdowns: AtomicUsize::new(0),
             probes: AtomicUsize::new(0),
             reload: Mutex::new(Ok(Vec::new())),
-            door: AcceptGate::default(),
+            gate: AcceptGate::default(),
         })
     }
 
@@ -42,29 +43,29 @@ impl Stage {
         change(&mut self.status.lock().expect("no panic"));
     }
 
-    fn quits(&self) -> usize {
-        self.quits.load(Ordering::Relaxed)
+    fn shutdowns(&self) -> usize {
+        self.shutdowns.load(Ordering::Relaxed)
     }
 
-    fn operated(
+    fn hooks(
         self: &Arc<Self>,
         sockets: impl Fn() -> std::io::Result<Vec<InheritedSocket>> + Send + Sync + 'static,
     ) -> Arc<AdminHooks> {
-        let [status, probe, reload, quit, refresh] = [(); 5].map(|()| Arc::clone(self));
+        let [status, probe, reload, shutdown, update] = [(); 5].map(|()| Arc::clone(self));
         let metrics = Metrics::default();
         let gauges = metrics.clone();
-        let access =
-            Access::Password(Arc::new(Password(Secret::new("swordfish").expect("not empty"))));
+        let auth =
+            ClientAuth::Password(Arc::new(Password(Secret::new("swordfish").expect("not empty"))));
         Arc::new(AdminHooks {
             metrics,
-            refresh: Box::new(move || {
+            update_metrics: Box::new(move || {
                 gauges
                     .target("orders")
-                    .login_queue
-                    .set(refresh.probes.load(Ordering::Relaxed) as i64 + 3)
+                    .logins_queued
+                    .set(update.probes.load(Ordering::Relaxed) as i64 + 3)
             }),
             status: Box::new(move || status.status.lock().expect("no panic").clone()),
-            settings: Box::new(move || format!("{access:#?}")),
+            settings: Box::new(move || format!("{auth:#?}")),
             probe: Box::new(move || {
                 probe.probes.fetch_add(1, Ordering::Relaxed);
                 Box::pin(async {})
@@ -73,19 +74,19 @@ impl Stage {
                 let outcome = reload.reload.lock().expect("no panic").clone();
                 Box::pin(async { outcome })
             }),
-            quit: Box::new(move || _ = quit.quits.fetch_add(1, Ordering::Relaxed)),
-            offer: HandoverServer::new(self.door.clone(), sockets, || {}, |_, _| {}),
+            shutdown: Box::new(move || _ = shutdown.shutdowns.fetch_add(1, Ordering::Relaxed)),
+            handover: HandoverServer::new(self.gate.clone(), sockets, || {}, |_, _| {}),
         })
     }
 
-    /// Serves `routes` on a port of its own.
+    /// Serves `routes` on a free port.
     pub(super) async fn serve(self: &Arc<Self>, routes: Routes, limits: Limits) -> SocketAddr {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a listener");
         let address = listener.local_addr().expect("an address");
         tokio::spawn(serve_within(
             Listener::Tcp(listener),
             routes,
-            self.operated(|| Ok(Vec::new())),
+            self.hooks(|| Ok(Vec::new())),
             limits,
         ));
         address
@@ -95,8 +96,9 @@ impl Stage {
 pub(super) const HTTP: Routes = Routes::Http { health: true, metrics: true };
 const ADMIN: Routes = Routes::Admin { quit: true, debug: true };
 
-/// The status and the body of the answer to a request: `method` and path, and lines of its head.
-async fn ask_on(
+/// Sends a request with the method and path `method` and the header lines `head`. Returns
+/// status and body of the response.
+async fn request_on(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     method: &str,
     head: &str,
@@ -105,37 +107,41 @@ async fn ask_on(
         .write_all(format!("{method} HTTP/1.1\r\nconnection: close\r\n{head}\r\n").as_bytes())
         .await
         .expect("written");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an answer");
-    let status = answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.expect("a response");
+    let status = response
         .get(9..12)
         .and_then(|status| status.parse().ok())
-        .unwrap_or_else(|| panic!("a status: {answer}"));
-    (status, answer.split_once("\r\n\r\n").expect("a body").1.to_owned())
+        .unwrap_or_else(|| panic!("a status: {response}"));
+    (status, response.split_once("\r\n\r\n").expect("a body").1.to_owned())
 }
 
-pub(super) async fn ask(address: SocketAddr, method: &str) -> (u16, String) {
-    ask_on(TcpStream::connect(address).await.expect("a connection"), method, "host: localhost\r\n")
-        .await
+pub(super) async fn request(address: SocketAddr, method: &str) -> (u16, String) {
+    request_on(
+        TcpStream::connect(address).await.expect("a connection"),
+        method,
+        "host: localhost\r\n",
+    )
+    .await
 }
 
-fn refused(status: u16, body: &str) -> (u16, String) {
+fn response(status: u16, body: &str) -> (u16, String) {
     (status, format!("{body}\n"))
 }
 
 #[tokio::test]
-async fn a_healthy_proxy_is_up_ready_and_alive() {
-    let address = Stage::new().serve(HTTP, Limits::USUAL).await;
+async fn a_healthy_proxy_is_started_ready_and_alive() {
+    let address = FakeProxy::new().serve(HTTP, LIMITS).await;
     for page in
         ["/startup", "/readiness", "/liveness", "/readiness?min-ready=1", "/readiness?verbose"]
     {
-        assert_eq!(ask(address, &format!("GET {page}")).await, refused(200, "ok"), "{page}");
+        assert_eq!(request(address, &format!("GET {page}")).await, response(200, "ok"), "{page}");
     }
-    assert_eq!(ask(address, "HEAD /liveness").await, (200, String::new()));
-    let (status, metrics) = ask(address, "GET /metrics").await;
+    assert_eq!(request(address, "HEAD /liveness").await, (200, String::new()));
+    let (status, metrics) = request(address, "GET /metrics").await;
     assert_eq!(status, 200);
-    assert!(metrics.contains("countersign_proxy_login_queue{target=\"orders\"} 3"), "{metrics}");
-    assert_eq!(ask(address, "POST /startup").await, refused(405, "only GET will do"));
+    assert!(metrics.contains("countersign_proxy_logins_queued{target=\"orders\"} 3"), "{metrics}");
+    assert_eq!(request(address, "POST /startup").await, response(405, "use GET"));
     for page in [
         "GET /",
         "GET /status",
@@ -144,91 +150,94 @@ async fn a_healthy_proxy_is_up_ready_and_alive() {
         "POST /reload",
         "GET /startup/",
     ] {
-        assert_eq!(ask(address, page).await, refused(404, "there is no such page"), "{page}");
+        assert_eq!(request(address, page).await, response(404, "not found"), "{page}");
     }
 }
 
 #[tokio::test]
-async fn what_is_not_switched_on_is_not_there() {
-    let stage = Stage::new();
-    let address = stage.serve(Routes::Http { health: false, metrics: true }, Limits::USUAL).await;
-    assert_eq!(ask(address, "GET /liveness").await.0, 404);
-    let address = stage.serve(Routes::Http { health: true, metrics: false }, Limits::USUAL).await;
-    assert_eq!(ask(address, "GET /metrics").await.0, 404);
-    let address = stage.serve(Routes::Admin { quit: false, debug: false }, Limits::USUAL).await;
+async fn disabled_routes_are_not_found() {
+    let proxy = FakeProxy::new();
+    let address = proxy.serve(Routes::Http { health: false, metrics: true }, LIMITS).await;
+    assert_eq!(request(address, "GET /liveness").await.0, 404);
+    let address = proxy.serve(Routes::Http { health: true, metrics: false }, LIMITS).await;
+    assert_eq!(request(address, "GET /metrics").await.0, 404);
+    let address = proxy.serve(Routes::Admin { quit: false, debug: false }, LIMITS).await;
     assert_eq!(
-        (ask(address, "POST /quitquitquit").await.0, ask(address, "GET /debug/tasks").await.0),
+        (
+            request(address, "POST /quitquitquit").await.0,
+            request(address, "GET /debug/tasks").await.0
+        ),
         (404, 404)
     );
-    assert_eq!(stage.quits(), 0);
+    assert_eq!(proxy.shutdowns(), 0);
 }
 
 #[tokio::test]
-async fn a_proxy_is_up_once_each_listener_was_tried() {
-    let stage = Stage::new();
-    let address = stage.serve(HTTP, Limits::USUAL).await;
-    stage.change(|status| status.up = false);
-    assert_eq!(ask(address, "GET /startup").await, refused(503, "the proxy is starting"));
-    assert_eq!(ask(address, "GET /readiness").await, refused(503, "the proxy is starting"));
-    stage.change(|status| {
-        status.up = true;
+async fn startup_is_complete_after_each_listener_was_tried() {
+    let proxy = FakeProxy::new();
+    let address = proxy.serve(HTTP, LIMITS).await;
+    proxy.change(|status| status.startup_complete = false);
+    assert_eq!(request(address, "GET /startup").await, response(503, "the proxy is starting"));
+    assert_eq!(request(address, "GET /readiness").await, response(503, "the proxy is starting"));
+    proxy.change(|status| {
+        status.startup_complete = true;
         status.targets[0].listeners[0].failure = Some("the address is in use".to_owned());
     });
     assert_eq!(
-        ask(address, "GET /startup").await,
-        refused(200, "ok, but\norders: does not listen on 127.0.0.1:5432")
+        request(address, "GET /startup").await,
+        response(200, "ok, but\norders: does not listen on 127.0.0.1:5432")
     );
-    assert_eq!(ask(address, "GET /readiness").await.0, 503);
+    assert_eq!(request(address, "GET /readiness").await.0, 503);
 }
 
 #[tokio::test]
-async fn a_proxy_that_stops_or_is_full_is_not_ready_but_alive() {
-    let stage = Stage::new();
-    let address = stage.serve(HTTP, Limits::USUAL).await;
-    stage.change(|status| status.connections = 2);
+async fn a_draining_or_full_proxy_is_alive_but_not_ready() {
+    let proxy = FakeProxy::new();
+    let address = proxy.serve(HTTP, LIMITS).await;
+    proxy.change(|status| status.connections = 2);
     assert_eq!(
-        ask(address, "GET /readiness").await,
-        refused(503, "2 connections are open, and no more may be")
+        request(address, "GET /readiness").await,
+        response(503, "2 connections are open, which is the limit")
     );
-    stage.change(|status| status.draining = true);
-    let (status, body) = ask(address, "GET /readiness").await;
-    assert_eq!((status, body.lines().next()), (503, Some("the proxy is stopping")));
-    assert_eq!(ask(address, "GET /liveness").await.0, 200);
+    proxy.change(|status| status.draining = true);
+    let (status, body) = request(address, "GET /readiness").await;
+    assert_eq!((status, body.lines().next()), (503, Some("the proxy is shutting down")));
+    assert_eq!(request(address, "GET /liveness").await.0, 200);
 }
 
-/// Like `target`, but nobody can log in.
-fn broken(target: &Target) -> Target {
-    let detail = "nobody listens on secret-host.example:5432".to_owned();
+/// Returns a copy of `target` whose logins fail.
+fn unhealthy(target: &TargetStatus) -> TargetStatus {
+    let detail = "cannot connect to secret-host.example:5432".to_owned();
     let failure = LastFailure {
         class: Class::Unavailable,
         detail,
-        at: SystemTime::UNIX_EPOCH,
+        failed_at: SystemTime::UNIX_EPOCH,
         consecutive_failures: FAILURES,
     };
-    let health = crate::status::Health { healthy: false, last_login: None, failure: Some(failure) };
-    Target { name: "billing".to_owned(), health, ..target.clone() }
+    let health = HealthStatus { healthy: false, last_login: None, last_failure: Some(failure) };
+    TargetStatus { name: "billing".to_owned(), health, ..target.clone() }
 }
 
 #[tokio::test]
-async fn a_target_that_fails_is_named_and_tried_again() {
-    let stage = Stage::new();
-    let address = stage.serve(HTTP, Limits::USUAL).await;
-    stage.change(|status| {
-        let other = broken(&status.targets[0]);
+async fn an_unhealthy_target_is_named_and_probed() {
+    let proxy = FakeProxy::new();
+    let address = proxy.serve(HTTP, LIMITS).await;
+    proxy.change(|status| {
+        let other = unhealthy(&status.targets[0]);
         status.targets.push(other);
     });
-    let why = "billing: cannot connect (unavailable); 3 logins in a row have failed";
-    let not_ready = refused(503, &format!("1 of 2 targets are ready, and 2 have to be\n{why}"));
-    assert_eq!(ask(address, "GET /readiness").await, not_ready);
-    assert_eq!(ask(address, "GET /readiness").await, not_ready);
-    assert_eq!(stage.probes.load(Ordering::Relaxed), 1, "not at every request");
+    let why = "billing: the other side can't be reached (unavailable); 3 consecutive logins failed";
+    let not_ready = response(503, &format!("1 of 2 targets are ready, 2 must be\n{why}"));
+    assert_eq!(request(address, "GET /readiness").await, not_ready);
+    assert_eq!(request(address, "GET /readiness").await, not_ready);
+    assert_eq!(proxy.probes.load(Ordering::Relaxed), 1, "at most once per interval");
     assert_eq!(
-        ask(address, "GET /readiness?min-ready=1").await,
-        refused(200, &format!("ok, but\n{why}"))
+        request(address, "GET /readiness?min-ready=1").await,
+        response(200, &format!("ok, but\n{why}"))
     );
     for wrong in ["0", "3", "-1", "one", "", "1&min-ready=1"] {
         assert_eq!(
-            ask(address, &format!("GET /readiness?min-ready={wrong}")).await.0,
+            request(address, &format!("GET /readiness?min-ready={wrong}")).await.0,
             400,
             "{wrong}"
         );
@@ -236,28 +245,31 @@ async fn a_target_that_fails_is_named_and_tried_again() {
 }
 
 #[tokio::test]
-async fn the_admin_port_stops_the_proxy_and_shows_what_it_does() {
-    let stage = Stage::new();
-    let address = stage.serve(ADMIN, Limits::USUAL).await;
-    assert_eq!(ask(address, "GET /quitquitquit").await, refused(405, "only POST will do"));
-    assert_eq!(stage.quits(), 0);
-    assert_eq!(ask(address, "POST /quitquitquit").await, refused(200, "the proxy stops"));
-    assert_eq!(stage.quits(), 1);
-    let (_, sessions) = ask(address, "GET /debug/sessions").await;
+async fn the_admin_port_shows_the_status_and_shuts_the_proxy_down() {
+    let proxy = FakeProxy::new();
+    let address = proxy.serve(ADMIN, LIMITS).await;
+    assert_eq!(request(address, "GET /quitquitquit").await, response(405, "use POST"));
+    assert_eq!(proxy.shutdowns(), 0);
     assert_eq!(
-        serde_json::from_str::<Vec<crate::status::Session>>(&sessions).expect("sessions"),
+        request(address, "POST /quitquitquit").await,
+        response(200, "the proxy is shutting down")
+    );
+    assert_eq!(proxy.shutdowns(), 1);
+    let (_, sessions) = request(address, "GET /debug/sessions").await;
+    assert_eq!(
+        serde_json::from_str::<Vec<SessionStatus>>(&sessions).expect("sessions"),
         example().sessions
     );
-    let (_, tasks) = ask(address, "GET /debug/tasks").await;
+    let (_, tasks) = request(address, "GET /debug/tasks").await;
     assert!(tasks.contains("\"clients\":[1,0]") && tasks.contains("\"alive\":"), "{tasks}");
-    let (_, settings) = ask(address, "GET /debug/settings").await;
+    let (_, settings) = request(address, "GET /debug/settings").await;
     assert!(settings.contains("Password") && !settings.contains("swordfish"), "{settings}");
 }
 
 #[tokio::test]
-async fn no_web_page_stops_the_proxy() {
-    let stage = Stage::new();
-    let address = stage.serve(ADMIN, Limits::USUAL).await;
+async fn web_pages_cannot_shut_the_proxy_down() {
+    let proxy = FakeProxy::new();
+    let address = proxy.serve(ADMIN, LIMITS).await;
     for head in [
         "host: evil.example\r\n",
         "host: localhost\r\norigin: null\r\n",
@@ -265,27 +277,27 @@ async fn no_web_page_stops_the_proxy() {
         "",
     ] {
         let stream = TcpStream::connect(address).await.expect("a connection");
-        assert_eq!(ask_on(stream, "POST /quitquitquit", head).await.0, 403, "{head}");
+        assert_eq!(request_on(stream, "POST /quitquitquit", head).await.0, 403, "{head}");
         let stream = TcpStream::connect(address).await.expect("a connection");
-        assert_eq!(ask_on(stream, "GET /debug/sessions", head).await.0, 403, "{head}");
+        assert_eq!(request_on(stream, "GET /debug/sessions", head).await.0, 403, "{head}");
     }
-    assert_eq!(stage.quits(), 0);
+    assert_eq!(proxy.shutdowns(), 0);
 }
 
 #[tokio::test]
-async fn what_changes_something_is_not_served_to_other_machines() {
-    let proxy = Stage::new().operated(|| Ok(Vec::new()));
+async fn routes_that_change_something_need_a_local_listener() {
+    let hooks = FakeProxy::new().hooks(|| Ok(Vec::new()));
     for routes in [ADMIN, Routes::Private] {
         let listener = TcpListener::bind("0.0.0.0:0").await.expect("a listener");
         let failure =
-            serve(Listener::Tcp(listener), routes, Arc::clone(&proxy)).await.expect_err("refused");
+            serve(Listener::Tcp(listener), routes, Arc::clone(&hooks)).await.expect_err("refused");
         assert_eq!(failure.class, Class::Configuration);
     }
 }
 
-/// The private socket of a proxy that has a listener.
+/// Serves the private socket of a proxy with one listener.
 fn private(
-    stage: &Arc<Stage>,
+    proxy: &Arc<FakeProxy>,
     directory: &tempfile::TempDir,
 ) -> (std::path::PathBuf, JoinHandle<Result<(), Failure>>) {
     let path = directory.path().join("private/socket");
@@ -297,78 +309,59 @@ fn private(
         let socket = own.try_clone()?.into();
         Ok(vec![InheritedSocket { name: "orders".to_owned(), listen: listen.clone(), socket }])
     };
-    let serving = tokio::spawn(serve(listener, Routes::Private, stage.operated(sockets)));
+    let serving = tokio::spawn(serve(listener, Routes::Private, proxy.hooks(sockets)));
     (path, serving)
 }
 
 #[tokio::test]
-async fn the_private_socket_tells_reloads_and_stops() {
-    let (stage, directory) = (Stage::new(), tempfile::tempdir().expect("a directory"));
-    let (path, _serving) = private(&stage, &directory);
-    let ask = async |method: &str| {
-        ask_on(UnixStream::connect(&path).await.expect("a connection"), method, "").await
+async fn the_private_socket_serves_status_reload_and_shutdown() {
+    let (proxy, directory) = (FakeProxy::new(), tempfile::tempdir().expect("a directory"));
+    let (path, _serving) = private(&proxy, &directory);
+    let request = async |method: &str| {
+        request_on(UnixStream::connect(&path).await.expect("a connection"), method, "").await
     };
-    let (_, status) = ask("GET /status").await;
+    let (_, status) = request("GET /status").await;
     assert_eq!(serde_json::from_str::<Status>(&status).expect("a status"), example());
-    assert_eq!(ask("GET /metrics").await.0, 200);
-    assert_eq!(ask("POST /reload").await, refused(200, "the settings are applied"));
-    *stage.reload.lock().expect("no panic") = Ok(vec!["orders: the address is in use".to_owned()]);
+    assert_eq!(request("GET /metrics").await.0, 200);
+    assert_eq!(request("POST /reload").await, response(200, "settings reloaded"));
+    *proxy.reload.lock().expect("no panic") = Ok(vec!["orders: the address is in use".to_owned()]);
     assert_eq!(
-        ask("POST /reload").await,
-        refused(200, "the settings are applied, but\norders: the address is in use")
+        request("POST /reload").await,
+        response(200, "settings reloaded, with problems:\norders: the address is in use")
     );
-    *stage.reload.lock().expect("no panic") = Err(Failure::new(Class::Configuration, "line 3"));
+    *proxy.reload.lock().expect("no panic") = Err(Failure::new(Class::Configuration, "line 3"));
     assert_eq!(
-        ask("POST /reload").await,
-        refused(422, "invalid configuration: line 3; nothing was changed")
+        request("POST /reload").await,
+        response(422, "the configuration is wrong: line 3; nothing was changed")
     );
-    assert_eq!(ask("GET /reload").await.0, 405);
-    assert_eq!((ask("POST /quitquitquit").await.0, stage.quits()), (200, 1));
+    assert_eq!(request("GET /reload").await.0, 405);
+    assert_eq!((request("POST /quitquitquit").await.0, proxy.shutdowns()), (200, 1));
 }
 
 #[tokio::test]
-async fn the_private_socket_hands_the_listeners_over_once_and_ends() {
-    let (stage, directory) = (Stage::new(), tempfile::tempdir().expect("a directory"));
-    let (path, serving) = private(&stage, &directory);
-    let silent = UnixStream::connect(&path).await.expect("a connection that says nothing");
+async fn a_handover_ends_the_listener() {
+    let (proxy, directory) = (FakeProxy::new(), tempfile::tempdir().expect("a directory"));
+    let (path, serving) = private(&proxy, &directory);
+    let idle = UnixStream::connect(&path).await.expect("an idle connection");
     let taken = handover::take(&path).await.expect("an answer").expect("a proxy");
     assert_eq!(
         taken.sockets.iter().map(|socket| socket.name.as_str()).collect::<Vec<_>>(),
         ["orders"]
     );
-    taken.ready().await.expect("handed over");
-    serving.await.expect("no panic").expect("it served");
-    assert!(stage.door.is_closed());
-    drop(silent);
+    taken.ready().await.expect("a confirmation");
+    serving.await.expect("no panic").expect("no failure");
+    assert!(proxy.gate.is_closed());
+    drop(idle);
 }
 
 #[tokio::test]
-async fn operators_are_answered_while_the_proxy_drains() {
-    let stage = Stage::new();
-    let address = stage.serve(HTTP, Limits::USUAL).await;
-    stage.door.close();
-    stage.change(|status| status.draining = true);
-    assert_eq!(ask(address, "GET /readiness").await, refused(503, "the proxy is stopping"));
-}
-
-#[tokio::test]
-async fn a_listener_for_operators_is_handed_over_as_well() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let tcp = Listener::Tcp(TcpListener::bind("127.0.0.1:0").await.expect("a listener"));
-    let unix =
-        Listener::Unix(UnixListener::bind(directory.path().join("socket")).expect("a listener"));
-    let mut sockets = vec![
-        tcp.duplicate(HTTP).expect("a duplicate"),
-        unix.duplicate(Routes::Private).expect("a duplicate"),
-    ];
-    drop((tcp, unix));
-    assert!(inherited::take(&mut sockets, ADMIN.socket_name()).is_none());
-    let http = inherited::take(&mut sockets, HTTP.socket_name()).expect("it was handed over");
-    let Listen::Tcp(address) = http.listen else { panic!("{http:?}") };
-    let listener = Listener::inherited(http).expect("a listener");
-    tokio::spawn(serve(listener, HTTP, Stage::new().operated(|| Ok(Vec::new()))));
-    assert_eq!(ask(address, "GET /liveness").await, refused(200, "ok"));
-    let private =
-        inherited::take(&mut sockets, Routes::Private.socket_name()).expect("it was handed over");
-    assert!(Listener::inherited(private).expect("a listener").is_unix());
+async fn requests_are_served_while_the_proxy_drains() {
+    let proxy = FakeProxy::new();
+    let address = proxy.serve(HTTP, LIMITS).await;
+    proxy.gate.close();
+    proxy.change(|status| status.draining = true);
+    assert_eq!(
+        request(address, "GET /readiness").await,
+        response(503, "the proxy is shutting down")
+    );
 }

@@ -1,37 +1,38 @@
-//! Whether a process accepts: what every accept loop asks before it does.
+//! Gate of the accept loops of a process.
 
 use tokio::sync::watch;
 
-/// The door that clients come in by. Clones are the same door.
+/// Opens, pauses or ends the accept loops that use it. Clones are the same gate.
 #[derive(Debug, Clone)]
-pub struct AcceptGate(watch::Sender<State>);
+pub struct AcceptGate(watch::Sender<GateState>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum GateState {
     Open,
     Paused,
     Closed,
 }
 
 impl Default for AcceptGate {
-    /// An open one.
+    /// Returns an open gate.
     fn default() -> Self {
-        Self(watch::Sender::new(State::Open))
+        Self(watch::Sender::new(GateState::Open))
     }
 }
 
 impl AcceptGate {
-    /// Accepts by `accept` as long as the door is open, and waits while it is paused; `None` once it is closed. `accept` is
-    /// dropped when the door is shut: it must lose nothing by that, and tokio's does not.
+    /// Calls `accept` while the gate is open, and waits while it is paused. Returns `None` after
+    /// it was closed. If the gate changes, the future of `accept` is dropped: it must be
+    /// cancel-safe, as tokio's are.
     pub async fn accept<T, F: Future<Output = T>>(&self, accept: impl Fn() -> F) -> Option<T> {
         let mut state = self.0.subscribe();
         loop {
-            let now = *state.borrow_and_update();
-            // The sender is ours, so there is always one.
-            match now {
-                State::Closed => return None,
-                State::Paused => _ = state.changed().await,
-                State::Open => tokio::select! {
+            let current = *state.borrow_and_update();
+            // `changed` cannot fail: `self` holds a sender.
+            match current {
+                GateState::Closed => return None,
+                GateState::Paused => _ = state.changed().await,
+                GateState::Open => tokio::select! {
                     biased;
                     _ = state.changed() => {}
                     accepted = accept() => return Some(accepted),
@@ -40,49 +41,49 @@ impl AcceptGate {
         }
     }
 
-    /// Closes it for good.
+    /// Closes the gate permanently.
     pub fn close(&self) {
-        self.0.send_replace(State::Closed);
+        self.0.send_replace(GateState::Closed);
     }
 
-    /// Whether it is closed for good.
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
-        *self.0.borrow() == State::Closed
+    /// Returns true if the gate is permanently closed.
+    #[cfg(test)]
+    pub(crate) fn is_closed(&self) -> bool {
+        *self.0.borrow() == GateState::Closed
     }
 
-    /// Shuts it until what is returned is dropped, or for good by [`Pause::close`]; `None` where it is shut already.
-    pub(super) fn pause(&self) -> Option<Pause> {
+    /// Pauses the gate until the guard is dropped or closed; `None` if it is not open.
+    pub(super) fn pause(&self) -> Option<PauseGuard> {
         let was_open = self.0.send_if_modified(|state| {
-            let open = *state == State::Open;
-            if open {
-                *state = State::Paused;
+            let is_open = *state == GateState::Open;
+            if is_open {
+                *state = GateState::Paused;
             }
-            open
+            is_open
         });
-        was_open.then(|| Pause(self.clone()))
+        was_open.then(|| PauseGuard(self.clone()))
     }
 }
 
-/// A door that is shut for a while.
+/// Keeps a gate paused until it is dropped.
 #[derive(Debug)]
-pub(super) struct Pause(AcceptGate);
+pub(super) struct PauseGuard(AcceptGate);
 
-impl Pause {
-    /// It stays shut.
+impl PauseGuard {
+    /// Closes the gate permanently.
     pub(super) fn close(self) {
         self.0.close();
     }
 }
 
-impl Drop for Pause {
+impl Drop for PauseGuard {
     fn drop(&mut self) {
         self.0.0.send_if_modified(|state| {
-            let paused = *state == State::Paused;
-            if paused {
-                *state = State::Open;
+            let is_paused = *state == GateState::Paused;
+            if is_paused {
+                *state = GateState::Open;
             }
-            paused
+            is_paused
         });
     }
 }

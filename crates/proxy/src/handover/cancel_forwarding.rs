@@ -1,4 +1,5 @@
-//! What clients of the old proxy say to the new one: who cancels a statement opens another connection, to the same address.
+//! Cancel requests after a handover. A client cancels a statement on a new connection, which the
+//! new proxy accepts; it forwards requests for sessions of the old proxy.
 
 use std::fmt;
 use std::io;
@@ -10,19 +11,19 @@ use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::{ANSWER_TIME, HandoverServer, broken};
+use super::io::{MESSAGE_TIMEOUT, disconnected, unexpected};
 
-/// The longest call, in bytes: a target's name, and a key of 256 bytes written as JSON has it.
-const MOST: usize = 4 * 1024;
+/// Maximum size of a request in bytes: the name of a target, and a key of 256 bytes as JSON.
+const MAX_REQUEST: usize = 4 * 1024;
 
-/// A request to cancel, whose key is none of the new proxy's. It is not in the log: the key is a secret.
+/// A cancel request with a key unknown to the new proxy. It is never logged: the key is a secret.
 #[derive(Serialize, Deserialize)]
-struct Call {
+struct ForwardedCancel {
     target: String,
     key: Vec<u8>,
 }
 
-/// The proxy that has handed its listeners over and still has sessions, as the new one sees it.
+/// The old proxy after the handover, as seen by the new one. It still serves its sessions.
 pub struct Predecessor(Mutex<UnixStream>);
 
 impl fmt::Debug for Predecessor {
@@ -36,27 +37,30 @@ impl Predecessor {
         Self(Mutex::new(stream))
     }
 
-    /// Passes on a request to cancel that came to `target` with a `key` that is not known here. There is no answer, as there is none
-    /// to the client either.
+    /// Forwards a cancel request. The protocol has no answer, as PostgreSQL's has none.
     ///
     /// # Errors
-    /// [`Class::Unavailable`], [`Class::TimedOut`] where the old proxy is gone, with all its sessions, or does not listen;
-    /// [`Class::Protocol`] for a key that is too long to be one.
+    /// [`Class::Unavailable`] if the old proxy has exited, [`Class::TimedOut`] if it does not
+    /// read, [`Class::Protocol`] if the key is too long.
     pub async fn cancel(&self, target: &str, key: &[u8]) -> Result<(), Failure> {
-        let odd = || Failure::new(Class::Protocol, "a cancel request can't be passed on");
-        let call = serde_json::to_vec(&Call { target: target.to_owned(), key: key.to_vec() })
-            .map_err(|_| odd())?;
-        let length =
-            u32::try_from(call.len()).ok().filter(|_| call.len() <= MOST).ok_or_else(odd)?;
-        let framed = [length.to_be_bytes().as_slice(), &call].concat();
-        // Under the lock to the end: half a call would spoil those after it.
-        let sent = async { self.0.lock().await.write_all(&framed).await };
-        let late = |_| Failure::new(Class::TimedOut, "the old proxy does not listen any more");
-        timeout(ANSWER_TIME, sent).await.map_err(late)?.map_err(|error| broken(&error))
+        let invalid = || Failure::new(Class::Protocol, "cannot forward the cancel request");
+        let request = ForwardedCancel { target: target.to_owned(), key: key.to_vec() };
+        let request = serde_json::to_vec(&request).map_err(|_| invalid())?;
+        let length = u32::try_from(request.len()).ok().filter(|_| request.len() <= MAX_REQUEST);
+        let length = length.ok_or_else(invalid)?;
+        let framed = [length.to_be_bytes().as_slice(), &request].concat();
+        // The lock is held until the whole request is sent: a partial one would corrupt the
+        // stream.
+        let send = async { self.0.lock().await.write_all(&framed).await };
+        let timed_out = |_| Failure::new(Class::TimedOut, "the old proxy does not read requests");
+        timeout(MESSAGE_TIMEOUT, send)
+            .await
+            .map_err(timed_out)?
+            .map_err(|error| disconnected(&error))
     }
 }
 
-/// The proxy that has taken the listeners, as the old one sees it.
+/// The new proxy after the handover, as seen by the old one.
 #[derive(Debug)]
 pub struct Successor(UnixStream);
 
@@ -65,29 +69,25 @@ impl Successor {
         Self(stream)
     }
 
-    /// Does what the clients of `offer`'s proxy ask by way of the new one, until that is gone.
+    /// Passes the forwarded cancel requests to `cancel` (name of the target, key) until the new
+    /// proxy exits.
     ///
     /// # Errors
-    /// [`Class::Protocol`] for what is no call; [`Class::Unavailable`] where one breaks off.
-    pub async fn answer(mut self, offer: &HandoverServer) -> Result<(), Failure> {
+    /// [`Class::Protocol`] for a malformed request; [`Class::Unavailable`] for an incomplete one.
+    pub async fn receive_cancels(mut self, cancel: impl Fn(&str, &[u8])) -> Result<(), Failure> {
         loop {
             let length = match self.0.read_u32().await {
                 Ok(length) => length,
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
-                Err(error) => return Err(broken(&error)),
+                Err(error) => return Err(disconnected(&error)),
             };
-            let odd = || {
-                Failure::new(
-                    Class::Protocol,
-                    "the new proxy speaks another version of the handover",
-                )
-            };
-            let length =
-                usize::try_from(length).ok().filter(|length| *length <= MOST).ok_or_else(odd)?;
-            let mut call = vec![0; length];
-            self.0.read_exact(&mut call).await.map_err(|error| broken(&error))?;
-            let call: Call = serde_json::from_slice(&call).map_err(|_| odd())?;
-            (offer.cancel)(&call.target, &call.key);
+            let length = usize::try_from(length).ok().filter(|length| *length <= MAX_REQUEST);
+            let length = length.ok_or_else(|| unexpected("the cancel request is too long"))?;
+            let mut request = vec![0; length];
+            self.0.read_exact(&mut request).await.map_err(|error| disconnected(&error))?;
+            let ForwardedCancel { target, key } = serde_json::from_slice(&request)
+                .map_err(|_| unexpected("the cancel request is malformed"))?;
+            cancel(&target, &key);
         }
     }
 }

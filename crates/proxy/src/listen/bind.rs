@@ -1,4 +1,4 @@
-//! Listening sockets: bound, or taken over from whoever had them.
+//! Binding of listening sockets, or their adoption from another process.
 
 use std::fs;
 use std::io;
@@ -11,90 +11,78 @@ use countersign_core::failure::{Class, Failure};
 use socket2::{Domain, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, UnixListener};
 
-use super::Listener;
+use super::listener::Listener;
 use crate::inherited::InheritedSocket;
-use crate::settings::{Access, Listen};
+use crate::settings::{ClientAuth, Listen};
 
-/// How many clients may wait to be accepted; the system's own limit (`net.core.somaxconn`) may be lower.
+/// Length of the accept queue. The system's limit (`net.core.somaxconn`) may be lower.
 const BACKLOG: i32 = 4096;
 
-/// When a silent client is probed first, and how often then: one that vanished gives its session back.
+/// Keepalive of client connections, so that a client that vanished releases its server
+/// connection.
 const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_time(Duration::from_secs(60))
     .with_interval(Duration::from_secs(15))
     .with_retries(4);
 
-/// A listening socket as `listen` has it: one of those inherited, or a new one.
-pub(crate) fn bind(
+/// Takes the socket for `listen` out of `inherited`, or binds a new one.
+pub(super) fn bind(
     listen: &Listen,
-    access: &Access,
+    client_auth: &ClientAuth,
     inherited: &mut Vec<InheritedSocket>,
 ) -> Result<Listener, Failure> {
-    if let Some(at) = inherited.iter().position(|one| is_meant(listen, one)) {
-        return from_inherited(inherited.swap_remove(at)).map_err(|error| refused(listen, &error));
-    }
-    match listen {
-        Listen::Tcp(address) => tcp(*address).map_err(|error| refused(listen, &error)),
-        Listen::Unix(path) => unix(path, access).map_err(|error| refused(listen, &error)),
-        Listen::Activated(name) => Err(Failure::new(
-            Class::Configuration,
-            format!(
-                "nobody handed over a socket named {name:?}: name it in the socket unit (FileDescriptorName={name})"
-            ),
-        )),
-    }
+    let bound = match inherited.iter().position(|socket| is_for(listen, socket)) {
+        Some(index) => from_inherited(inherited.swap_remove(index)),
+        None => match listen {
+            Listen::Tcp(address) => bind_tcp(*address),
+            Listen::Unix(path) => bind_unix(path, client_auth),
+            Listen::Activated(name) => {
+                let detail = format!(
+                    "no inherited socket is named {name:?}; name it in the socket unit \
+                     (FileDescriptorName={name})"
+                );
+                return Err(Failure::new(Class::Configuration, detail));
+            }
+        },
+    };
+    bound.map_err(|error| bind_failure(listen, &error))
 }
 
-fn is_meant(listen: &Listen, inherited: &InheritedSocket) -> bool {
+fn is_for(listen: &Listen, inherited: &InheritedSocket) -> bool {
     match listen {
         Listen::Activated(name) => inherited.name == *name,
         listen => inherited.listen == *listen,
     }
 }
 
-fn refused(listen: &Listen, error: &io::Error) -> Failure {
-    let place = match listen {
-        Listen::Tcp(address) => address.to_string(),
-        Listen::Unix(path) => path.display().to_string(),
-        Listen::Activated(name) => format!("the socket {name:?}"),
-    };
-    let advice = match error.kind() {
-        io::ErrorKind::AddrInUse => "; choose another address, or stop that process",
-        io::ErrorKind::PermissionDenied => {
-            "; ports below 1024, and other people's directories, are not everybody's"
+fn bind_failure(listen: &Listen, error: &io::Error) -> Failure {
+    let remedy = match (error.kind(), listen) {
+        (io::ErrorKind::AddrInUse, _) => "; choose another address, or stop the other process",
+        (io::ErrorKind::PermissionDenied, Listen::Tcp(_)) => {
+            "; ports below 1024 need CAP_NET_BIND_SERVICE"
         }
+        (io::ErrorKind::PermissionDenied, _) => "; choose a directory that you can write to",
         _ => "",
     };
-    Failure::new(
-        Class::Configuration,
-        format!("nobody can be taken in at {place}: {error}{advice}"),
-    )
+    Failure::new(Class::Configuration, format!("cannot listen on {listen}: {error}{remedy}"))
 }
 
 fn from_inherited(inherited: InheritedSocket) -> io::Result<Listener> {
     let socket = Socket::from(inherited.socket);
     let path = match inherited.listen {
-        // What a proxy bound has another name by now than the system remembers.
+        // The system reports the name before the rename by which the proxy placed the socket.
         Listen::Unix(path) => Some(path),
         Listen::Tcp(_) | Listen::Activated(_) => {
             socket.local_addr()?.as_pathname().map(Path::to_owned)
         }
     };
     match path {
-        Some(path) => listening(socket, path),
-        None => with_socket_options(socket),
+        Some(path) => unix_listener(socket, path),
+        None => tcp_listener(socket),
     }
 }
 
-/// With the options that its clients' sockets shall have: on Linux they have those of the socket that they came by.
-fn with_socket_options(socket: Socket) -> io::Result<Listener> {
-    socket.set_tcp_nodelay(true)?;
-    socket.set_tcp_keepalive(&KEEPALIVE)?;
-    socket.set_nonblocking(true)?;
-    Ok(Listener::Tcp(TcpListener::from_std(socket.into())?))
-}
-
-fn tcp(address: SocketAddr) -> io::Result<Listener> {
+fn bind_tcp(address: SocketAddr) -> io::Result<Listener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
@@ -102,29 +90,37 @@ fn tcp(address: SocketAddr) -> io::Result<Listener> {
     }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    with_socket_options(socket)
+    tcp_listener(socket)
 }
 
-/// A Unix socket. Every user can connect if users are named: the system reports who connects.
-fn unix(path: &Path, access: &Access) -> io::Result<Listener> {
-    ensure_parent_dir(path, access)?;
-    let mode = if matches!(access, Access::Users(_)) { 0o666 } else { 0o600 };
-    listening(countersign_unix_socket::bind(path, mode, None)?.into(), path.to_owned())
+/// Sets the options that accepted sockets inherit on Linux.
+fn tcp_listener(socket: Socket) -> io::Result<Listener> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&KEEPALIVE)?;
+    socket.set_nonblocking(true)?;
+    Ok(Listener::Tcp(TcpListener::from_std(socket.into())?))
 }
 
-fn listening(socket: Socket, path: PathBuf) -> io::Result<Listener> {
+/// Binds a Unix socket for its owner, or for all users if the proxy checks their uids.
+fn bind_unix(path: &Path, client_auth: &ClientAuth) -> io::Result<Listener> {
+    let is_public = matches!(client_auth, ClientAuth::Users(_));
+    ensure_parent_dir(path, if is_public { 0o755 } else { 0o700 })?;
+    let mode = if is_public { 0o666 } else { 0o600 };
+    unix_listener(countersign_unix_socket::bind(path, mode, None)?.into(), path.to_owned())
+}
+
+fn unix_listener(socket: Socket, path: PathBuf) -> io::Result<Listener> {
     socket.set_nonblocking(true)?;
     Ok(Listener::Unix(UnixListener::from_std(socket.into())?, path))
 }
 
-/// The directory of a socket, where it is the only one that is missing: clients of PostgreSQL look for a socket in a directory of
-/// its own.
-fn ensure_parent_dir(path: &Path, access: &Access) -> io::Result<()> {
+/// Creates the directory of a socket, not its ancestors. PostgreSQL clients look for a socket in
+/// a directory of its own.
+fn ensure_parent_dir(path: &Path, mode: u32) -> io::Result<()> {
     let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty())
     else {
         return Ok(());
     };
-    let mode = if matches!(access, Access::Users(_)) { 0o755 } else { 0o700 };
     match fs::DirBuilder::new().mode(mode).create(directory) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),

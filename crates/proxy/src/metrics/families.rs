@@ -1,188 +1,183 @@
-//! The tables of what is told, and how it is written. docs/proxy-operations.md has the same names: a test compares them.
+//! Tables of the metric families and their encoding. A test compares them with
+//! `docs/proxy-operations.md`.
 
 use std::fmt;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
+use prometheus_client::encoding::{
+    DescriptorEncoder, MetricEncoder, NoLabelSet, prometheus_text, text,
+};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::registry::Unit;
+use prometheus_client::registry::{Registry, Unit};
 
-use super::{Counter, Cut, Failures, Gauge, Histogram, Metrics, ProxyMetrics, TargetMetrics};
+use super::{
+    Counter, Failures, Format, Gauge, Histogram, Metrics, ProxyMetrics, TargetMetrics,
+    TerminationReason,
+};
 
-/// A metric: its name, what it means, and where it is.
+/// Prefix of every metric name.
+const PREFIX: &str = "countersign_proxy";
+
+/// A metric family: name, help text and accessor.
 struct Family<S, I>(&'static str, &'static str, fn(&S) -> &I);
 
+/// A family of counters with one label: name, help text, unit, label, and for each label value
+/// the accessor.
+struct Labelled {
+    name: &'static str,
+    help: &'static str,
+    unit: Option<Unit>,
+    label: &'static str,
+    values: &'static [(&'static str, CounterOf)],
+}
+
+type CounterOf = fn(&TargetMetrics) -> &Counter;
+
+const BUILD: (&str, &str) = ("build", "Version of the proxy");
+
 const PROXY_GAUGES: [Family<ProxyMetrics, Gauge>; 3] = [
-    Family("draining", "Whether the proxy takes in nobody new", |proxy| &proxy.draining),
-    Family("start_time_seconds", "When the proxy started, in seconds since 1970", |proxy| {
+    Family("draining", "1 while the proxy accepts no new connections", |proxy| &proxy.draining),
+    Family("start_time_seconds", "Start time of the proxy in seconds since 1970", |proxy| {
         &proxy.started
     }),
-    Family(
-        "connection_limit",
-        "How many connections the proxy holds at most, 0 being no limit",
-        |proxy| &proxy.connection_limit,
-    ),
+    Family("connection_limit", "Maximum number of client connections; 0 is no limit", |proxy| {
+        &proxy.connection_limit
+    }),
 ];
 
 const PROXY_COUNTERS: [Family<ProxyMetrics, Counter>; 2] = [
-    Family("reloads", "Settings that were read anew and applied", |proxy| &proxy.reloads),
-    Family("reload_failures", "Settings that could not be read anew", |proxy| {
+    Family("reloads", "Reloads of the settings that were applied", |proxy| &proxy.reloads),
+    Family("reload_failures", "Reloads of the settings that failed", |proxy| {
         &proxy.reload_failures
     }),
 ];
 
 const GAUGES: [Family<TargetMetrics, Gauge>; 4] = [
-    Family("connections_open", "Client connections that are open", |target| &target.open),
-    Family("pool_idle", "Server sessions that are ready for a client", |target| &target.pool_idle),
-    Family("pool_dialling", "Server sessions that are being logged in ahead of need", |target| {
-        &target.pool_dialling
+    Family("connections_open", "Open client connections", |target| &target.open),
+    Family("pool_idle", "Idle sessions of the pool", |target| &target.pool_idle),
+    Family("pool_connecting", "Logins of the pool in progress", |target| &target.pool_connecting),
+    Family("logins_queued", "Logins delayed by the limit of logins per second", |target| {
+        &target.logins_queued
     }),
-    Family(
-        "login_queue",
-        "Logins that wait for their turn under the limit of logins a second",
-        |target| &target.login_queue,
-    ),
 ];
 
-const COUNTERS: [Family<TargetMetrics, Counter>; 13] = [
-    Family("connections_accepted", "Client connections that were accepted", |target| {
-        &target.accepted
+const COUNTERS: [Family<TargetMetrics, Counter>; 11] = [
+    Family("connections_accepted", "Accepted client connections", |target| &target.accepted),
+    Family("logins", "Successful logins to the server", |target| &target.logins),
+    Family("tokens_minted", "Minted tokens", |target| &target.tokens_minted),
+    Family("token_cache_hits", "Logins with a token from the cache", |target| {
+        &target.token_cache_hits
     }),
-    Family("logins", "Logins to the server that went through", |target| &target.logins),
-    Family("tokens_minted", "Tokens that were signed", |target| &target.tokens_minted),
-    Family("token_hits", "Logins for which a token was at hand", |target| &target.token_hits),
-    Family(
-        "tokens_rejected",
-        "Tokens that the server refused and that were minted anew",
-        |target| &target.tokens_rejected,
-    ),
-    Family("credentials_loads", "AWS credentials that were loaded", |target| {
+    Family("tokens_rejected", "Tokens that the server rejected", |target| &target.tokens_rejected),
+    Family("credentials_loads", "Successful loads of AWS credentials", |target| {
         &target.credentials_loads
     }),
-    Family("credentials_failures", "Loads of AWS credentials that failed", |target| {
+    Family("credentials_failures", "Failed loads of AWS credentials", |target| {
         &target.credentials_failures
     }),
-    Family("pool_hits", "Clients that were given a session of the pool", |target| {
-        &target.pool_hits
+    Family("pool_hits", "Clients that received a session of the pool", |target| &target.pool_hits),
+    Family("pool_misses", "Clients for which the pool contained no session", |target| {
+        &target.pool_misses
     }),
-    Family("pool_misses", "Clients for whom the pool had no session", |target| &target.pool_misses),
-    Family("pool_resets", "Sessions that were reset and kept for the next client", |target| {
+    Family("pool_resets", "Sessions that were reset and returned to the pool", |target| {
         &target.pool_resets
     }),
-    Family("pool_discarded", "Sessions of the pool that were closed", |target| {
-        &target.pool_discarded
-    }),
-    Family("cancels", "Requests to cancel that were passed on", |target| &target.cancels),
-    Family("cancels_unknown", "Requests to cancel whose key belongs to no session", |target| {
-        &target.cancels_unknown
-    }),
+    Family("pool_discarded", "Sessions that the pool closed", |target| &target.pool_discarded),
 ];
 
 const FAILURES: [Family<TargetMetrics, Failures>; 2] = [
-    Family(
-        "connections_refused",
-        "Client connections that were refused, by class of failure",
-        |target| &target.refused,
-    ),
-    Family("login_failures", "Logins to the server that failed, by class of failure", |target| {
+    Family("connections_rejected", "Rejected client connections, by class", |target| {
+        &target.rejected
+    }),
+    Family("login_failures", "Failed logins to the server, by class", |target| {
         &target.login_failures
     }),
 ];
 
 const HISTOGRAMS: [Family<TargetMetrics, Histogram>; 2] = [
-    Family("login_duration", "How long a login to the server took", |target| &target.login_time),
+    Family("login_duration", "Duration of successful logins to the server", |target| {
+        &target.login_duration
+    }),
     Family(
-        "ready_duration",
-        "How long a client waited from its connection to its welcome",
-        |target| &target.ready_time,
+        "client_connect_duration",
+        "Duration from accepting a client to the completion of its login",
+        |target| &target.client_connect_duration,
     ),
 ];
 
-/// Not of the tables above: each has a label of its own.
-const BYTES: (&str, &str) = ("transferred", "Bytes that were relayed, by direction");
-const CUT: (&str, &str) = ("sessions_cut", "Sessions that the proxy ended, by reason");
-const INFO: (&str, &str) = ("build", "The version of the proxy");
+const LABELLED: [Labelled; 3] = [
+    Labelled {
+        name: "transferred",
+        help: "Forwarded bytes, by direction",
+        unit: Some(Unit::Bytes),
+        label: "direction",
+        values: &[
+            ("to-server", |target| &target.bytes_to_server),
+            ("to-client", |target| &target.bytes_to_client),
+        ],
+    },
+    Labelled {
+        name: "cancel_requests",
+        help: "Cancel requests, by result",
+        unit: None,
+        label: "result",
+        values: &[
+            ("forwarded", |target| &target.cancels_forwarded),
+            ("failed", |target| &target.cancels_failed),
+        ],
+    },
+    Labelled {
+        name: "sessions_terminated",
+        help: "Sessions terminated by the proxy, by reason",
+        unit: None,
+        label: "reason",
+        values: &[
+            (TerminationReason::TimeLimit.label(), |target| {
+                target.terminated.by(TerminationReason::TimeLimit)
+            }),
+            (TerminationReason::Drain.label(), |target| {
+                target.terminated.by(TerminationReason::Drain)
+            }),
+            (TerminationReason::Failover.label(), |target| {
+                target.terminated.by(TerminationReason::Failover)
+            }),
+        ],
+    },
+];
 
-impl Collector for Metrics {
-    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let targets: Vec<(String, Arc<TargetMetrics>)> = {
-            let targets = self.0.targets.read().unwrap_or_else(PoisonError::into_inner);
-            targets.iter().map(|(name, target)| (name.clone(), Arc::clone(target))).collect()
-        };
-        proxy(&mut encoder, &self.0.proxy)?;
-        for Family(name, help, read) in GAUGES {
-            each(
-                encoder.encode_descriptor(name, help, None, MetricType::Gauge)?,
-                &targets,
-                |metric, labels, target| {
-                    metric.encode_family(labels)?.encode_gauge(&read(target).get())
-                },
-            )?;
+impl Metrics {
+    /// Encodes all metrics as text.
+    ///
+    /// # Errors
+    /// The encoder's, which does not occur: writing to a `String` does not fail.
+    pub fn encode(&self, format: Format) -> Result<String, fmt::Error> {
+        let mut registry = Registry::with_prefix(PREFIX);
+        registry.register_collector(Box::new(self.clone()));
+        let mut encoded = String::new();
+        match format {
+            Format::OpenMetrics => text::encode(&mut encoded, &registry)?,
+            Format::Prometheus => prometheus_text::encode(&mut encoded, &registry)?,
         }
-        for Family(name, help, read) in COUNTERS {
-            each(
-                encoder.encode_descriptor(name, help, None, MetricType::Counter)?,
-                &targets,
-                |metric, labels, target| count(metric.encode_family(labels)?, read(target).get()),
-            )?;
-        }
-        for Family(name, help, read) in FAILURES {
-            each(
-                encoder.encode_descriptor(name, help, None, MetricType::Counter)?,
-                &targets,
-                |metric, labels, target| {
-                    read(target).each().try_for_each(|(class, failures)| {
-                        let class = class.to_string();
-                        count(
-                            metric.encode_family(&(*labels, [("class", class.as_str())]))?,
-                            failures,
-                        )
-                    })
-                },
-            )?;
-        }
-        for Family(name, help, read) in HISTOGRAMS {
-            each(
-                encoder.encode_descriptor(
-                    name,
-                    help,
-                    Some(&Unit::Seconds),
-                    MetricType::Histogram,
-                )?,
-                &targets,
-                |metric, labels, target| {
-                    let (seconds, buckets) = read(target).read();
-                    let times = buckets.iter().map(|(_, times)| times).sum();
-                    metric
-                        .encode_family(labels)?
-                        .encode_histogram::<NoLabelSet>(seconds, times, &buckets, None)
-                },
-            )?;
-        }
-        relayed(&mut encoder, &targets)?;
-        cut(&mut encoder, &targets)
+        Ok(encoded)
     }
 }
 
-/// The label that every metric of a target has.
-type Labels<'a> = [(&'static str, &'a str); 1];
-
-fn each(
-    mut metric: MetricEncoder,
-    targets: &[(String, Arc<TargetMetrics>)],
-    write: impl Fn(&mut MetricEncoder, &Labels, &TargetMetrics) -> fmt::Result,
-) -> fmt::Result {
-    targets.iter().try_for_each(|(name, target)| write(&mut metric, &[("target", name)], target))
+impl Collector for Metrics {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        encode_proxy(&mut encoder, self.proxy())?;
+        let targets = TargetEncoder { targets: self.targets() };
+        targets.gauges(&mut encoder)?;
+        targets.counters(&mut encoder)?;
+        targets.failures(&mut encoder)?;
+        targets.histograms(&mut encoder)?;
+        targets.labelled(&mut encoder)
+    }
 }
 
-fn count(mut metric: MetricEncoder, count: u64) -> fmt::Result {
-    metric.encode_counter::<NoLabelSet, u64, f64>(&count, None)
-}
-
-fn proxy(encoder: &mut DescriptorEncoder, proxy: &ProxyMetrics) -> fmt::Result {
+fn encode_proxy(encoder: &mut DescriptorEncoder, proxy: &ProxyMetrics) -> fmt::Result {
     encoder
-        .encode_descriptor(INFO.0, INFO.1, None, MetricType::Info)?
+        .encode_descriptor(BUILD.0, BUILD.1, None, MetricType::Info)?
         .encode_info(&[("version", env!("CARGO_PKG_VERSION"))])?;
     for Family(name, help, read) in PROXY_GAUGES {
         encoder
@@ -190,7 +185,7 @@ fn proxy(encoder: &mut DescriptorEncoder, proxy: &ProxyMetrics) -> fmt::Result {
             .encode_gauge(&read(proxy).get())?;
     }
     for Family(name, help, read) in PROXY_COUNTERS {
-        count(
+        encode_counter(
             encoder.encode_descriptor(name, help, None, MetricType::Counter)?,
             read(proxy).get(),
         )?;
@@ -198,48 +193,104 @@ fn proxy(encoder: &mut DescriptorEncoder, proxy: &ProxyMetrics) -> fmt::Result {
     Ok(())
 }
 
-fn relayed(
-    encoder: &mut DescriptorEncoder,
-    targets: &[(String, Arc<TargetMetrics>)],
-) -> fmt::Result {
-    let metric =
-        encoder.encode_descriptor(BYTES.0, BYTES.1, Some(&Unit::Bytes), MetricType::Counter)?;
-    each(metric, targets, |metric, labels, target| {
-        let ways = [("to-server", &target.to_server), ("to-client", &target.to_client)];
-        ways.into_iter().try_for_each(|(way, bytes)| {
-            count(metric.encode_family(&(*labels, [("direction", way)]))?, bytes.get())
-        })
-    })
+fn encode_counter(mut metric: MetricEncoder, count: u64) -> fmt::Result {
+    metric.encode_counter::<NoLabelSet, u64, f64>(&count, None)
 }
 
-fn cut(encoder: &mut DescriptorEncoder, targets: &[(String, Arc<TargetMetrics>)]) -> fmt::Result {
-    let metric = encoder.encode_descriptor(CUT.0, CUT.1, None, MetricType::Counter)?;
-    each(metric, targets, |metric, labels, target| {
-        Cut::ALL.into_iter().try_for_each(|why| {
-            count(
-                metric.encode_family(&(*labels, [("reason", why.name())]))?,
-                target.cut.of(why).get(),
-            )
-        })
-    })
+/// Label of every metric of a target.
+type TargetLabel<'a> = [(&'static str, &'a str); 1];
+
+struct TargetEncoder {
+    targets: Vec<(String, Arc<TargetMetrics>)>,
 }
 
-/// What every metric is called where it is read, without what the encoder appends: for the comparison with the documentation.
+impl TargetEncoder {
+    fn for_each(
+        &self,
+        mut metric: MetricEncoder,
+        write: impl Fn(&mut MetricEncoder, &TargetLabel, &TargetMetrics) -> fmt::Result,
+    ) -> fmt::Result {
+        self.targets
+            .iter()
+            .try_for_each(|(name, target)| write(&mut metric, &[("target", name)], target))
+    }
+
+    fn gauges(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        GAUGES.into_iter().try_for_each(|Family(name, help, read)| {
+            let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            self.for_each(metric, |metric, label, target| {
+                metric.encode_family(label)?.encode_gauge(&read(target).get())
+            })
+        })
+    }
+
+    fn counters(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        COUNTERS.into_iter().try_for_each(|Family(name, help, read)| {
+            let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            self.for_each(metric, |metric, label, target| {
+                encode_counter(metric.encode_family(label)?, read(target).get())
+            })
+        })
+    }
+
+    fn failures(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        FAILURES.into_iter().try_for_each(|Family(name, help, read)| {
+            let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            self.for_each(metric, |metric, label, target| {
+                read(target).totals().try_for_each(|(class, failures)| {
+                    let class = class.to_string();
+                    let labels = (*label, [("class", class.as_str())]);
+                    encode_counter(metric.encode_family(&labels)?, failures)
+                })
+            })
+        })
+    }
+
+    fn histograms(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        HISTOGRAMS.into_iter().try_for_each(|Family(name, help, read)| {
+            let unit = Some(&Unit::Seconds);
+            let metric = encoder.encode_descriptor(name, help, unit, MetricType::Histogram)?;
+            self.for_each(metric, |metric, label, target| {
+                let (sum, buckets) = read(target).read();
+                let count = buckets.iter().map(|(_, count)| count).sum();
+                let mut metric = metric.encode_family(label)?;
+                metric.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+            })
+        })
+    }
+
+    fn labelled(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        LABELLED.into_iter().try_for_each(|Labelled { name, help, unit, label: key, values }| {
+            let metric =
+                encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Counter)?;
+            self.for_each(metric, |metric, label, target| {
+                values.iter().try_for_each(|(value, read)| {
+                    let labels = (*label, [(key, *value)]);
+                    encode_counter(metric.encode_family(&labels)?, read(target).get())
+                })
+            })
+        })
+    }
+}
+
+/// Returns the exported names of all metrics, for the comparison with the documentation.
 #[cfg(test)]
 pub(super) fn names() -> Vec<String> {
-    let plain = PROXY_GAUGES
+    let gauges = PROXY_GAUGES
         .iter()
         .map(|family| family.0)
         .chain(GAUGES.iter().map(|family| family.0))
         .map(str::to_owned);
-    let proxy = PROXY_COUNTERS.iter().map(|family| family.0);
-    let counters = proxy
+    let counters = PROXY_COUNTERS.iter().map(|family| family.0);
+    let counters = counters
         .chain(COUNTERS.iter().map(|family| family.0))
         .chain(FAILURES.iter().map(|family| family.0))
-        .chain([CUT.0]);
-    let counters = counters.map(|name| format!("{name}_total"));
+        .map(|name| format!("{name}_total"));
+    let labelled = LABELLED.iter().map(|family| match &family.unit {
+        Some(unit) => format!("{}_{}_total", family.name, unit.as_str()),
+        None => format!("{}_total", family.name),
+    });
     let histograms = HISTOGRAMS.iter().map(|family| format!("{}_seconds", family.0));
-    let others = [format!("{}_bytes_total", BYTES.0), format!("{}_info", INFO.0)];
-    let all = plain.chain(counters).chain(histograms).chain(others);
-    all.map(|name| format!("{}_{name}", super::PREFIX)).collect()
+    let all = gauges.chain(counters).chain(labelled).chain(histograms);
+    all.chain([format!("{}_info", BUILD.0)]).map(|name| format!("{PREFIX}_{name}")).collect()
 }

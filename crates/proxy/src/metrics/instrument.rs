@@ -1,4 +1,5 @@
-//! The atomics. None of them orders anything, so all are relaxed.
+//! Counters, gauges and histograms as atomics. No other memory depends on them, so every access
+//! is relaxed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -6,62 +7,62 @@ use std::time::Duration;
 
 use countersign_core::failure::Class;
 
-/// How long things may take, in seconds: from a session out of the pool to a login that waits for its turn.
+/// Upper bounds of the histograms in seconds: from a session of the pool to a queued login.
 const BOUNDS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
-/// What only grows.
+/// A counter that only increases.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// One more.
+    /// Adds one.
     pub fn inc(&self) {
         self.add(1);
     }
 
-    /// So many more.
+    /// Adds `count`.
     pub fn add(&self, count: u64) {
         self.0.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// As many as somebody else has counted.
+    /// Sets the total, for counts that are maintained elsewhere.
     pub fn set_total(&self, count: u64) {
         self.0.store(count, Ordering::Relaxed);
     }
 
-    /// How many there were.
+    /// Returns the total.
     #[must_use]
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// What grows and shrinks. Clones count together.
+/// A value that increases and decreases. Clones share the value.
 #[derive(Debug, Clone, Default)]
 pub struct Gauge(Arc<AtomicI64>);
 
 impl Gauge {
-    /// One more, until what is returned is dropped.
+    /// Adds one until the returned guard is dropped.
     #[must_use]
-    pub fn hold(&self) -> GaugeGuard {
+    pub fn guard(&self) -> GaugeGuard {
         self.0.fetch_add(1, Ordering::Relaxed);
         GaugeGuard(Arc::clone(&self.0))
     }
 
-    /// So many, whatever it was.
-    pub fn set(&self, count: i64) {
-        self.0.store(count, Ordering::Relaxed);
+    /// Sets the value.
+    pub fn set(&self, value: i64) {
+        self.0.store(value, Ordering::Relaxed);
     }
 
-    /// How many there are.
+    /// Returns the value.
     #[must_use]
     pub fn get(&self) -> i64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// One of those that a gauge counts.
+/// Subtracts one from its gauge when dropped.
 #[derive(Debug)]
 pub struct GaugeGuard(Arc<AtomicI64>);
 
@@ -71,7 +72,7 @@ impl Drop for GaugeGuard {
     }
 }
 
-/// Failures, by class.
+/// Counters of failures by class.
 #[derive(Debug)]
 pub struct Failures([AtomicU64; Class::ALL.len()]);
 
@@ -82,7 +83,7 @@ impl Default for Failures {
 }
 
 impl Failures {
-    /// One more of `class`.
+    /// Counts a failure of `class`.
     pub fn count(&self, class: Class) {
         let found = Class::ALL.iter().zip(&self.0).find(|(known, _)| **known == class);
         if let Some((_, counter)) = found {
@@ -90,8 +91,8 @@ impl Failures {
         }
     }
 
-    /// How many there were of each class that occurred.
-    pub fn each(&self) -> impl Iterator<Item = (Class, u64)> {
+    /// Returns the classes with at least one failure, and their totals.
+    pub fn totals(&self) -> impl Iterator<Item = (Class, u64)> {
         let counted = Class::ALL
             .iter()
             .zip(&self.0)
@@ -100,7 +101,7 @@ impl Failures {
     }
 }
 
-/// How long something took, in classes of duration.
+/// A histogram of durations.
 #[derive(Debug, Default)]
 pub struct Histogram {
     buckets: [AtomicU64; BOUNDS.len() + 1],
@@ -108,25 +109,20 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// It took so long once more.
-    pub fn observe(&self, took: Duration) {
-        let seconds = took.as_secs_f64();
-        let place = BOUNDS.iter().take_while(|bound| **bound < seconds).count();
-        if let Some(bucket) = self.buckets.get(place) {
+    /// Records a duration.
+    pub fn observe(&self, duration: Duration) {
+        let seconds = duration.as_secs_f64();
+        let index = BOUNDS.iter().take_while(|bound| **bound < seconds).count();
+        if let Some(bucket) = self.buckets.get(index) {
             bucket.fetch_add(1, Ordering::Relaxed);
         }
-        // u64 holds half a million years of them.
+        // u64 holds half a million years in microseconds.
         self.microseconds
-            .fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+            .fetch_add(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// How often it happened.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).sum()
-    }
-
-    /// The seconds in all, and how many there were up to each bound, but above the bound before it.
+    /// Returns the sum in seconds, and for each upper bound the number of durations between the
+    /// previous bound and this one.
     pub(super) fn read(&self) -> (f64, Vec<(f64, u64)>) {
         let counts = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed));
         let buckets = BOUNDS.into_iter().chain([f64::INFINITY]).zip(counts).collect();

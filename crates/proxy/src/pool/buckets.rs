@@ -1,4 +1,4 @@
-//! What waits, by kind of session.
+//! Idle connections of a pool by pool key.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -6,185 +6,216 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Counts;
-use crate::protocol::Protocol;
-use crate::upstream::Upstream;
+use crate::protocol::{ServerProtocol, UpstreamOf};
 
-/// The most kinds that are known: which user, database and settings a session has is for clients to say.
-const MOST_KINDS: usize = 256;
+/// Maximum number of pool keys. Clients choose user, database and parameters, so the number of
+/// keys must be bounded.
+const MAX_BUCKETS: usize = 256;
 
-/// How long no login ahead of need is tried after one that failed: whoever needs a session meanwhile tries for themselves.
+/// Time without logins in advance after a failed one, and without idle connections after DDL that
+/// needs a database without sessions. Clients still connect on demand.
 const BACKOFF: Duration = Duration::from_secs(10);
 
+/// Connections by pool key.
 #[derive(Debug)]
-pub(crate) struct Buckets<P: Protocol> {
-    known: HashMap<P::Wish, Bucket<P>>,
-    /// Until when nothing is kept or logged in ahead of need, since a client has a database for itself.
-    vacated: Option<Instant>,
+pub(super) struct Buckets<P: ServerProtocol> {
+    by_key: HashMap<P::Params, Bucket<P>>,
+    /// End of the time without idle connections: see [`Buckets::close_idle_for_ddl`].
+    closed_until: Option<Instant>,
 }
 
 #[derive(Debug)]
-struct Bucket<P: Protocol> {
-    /// The one that was left last is taken first: what is not needed grows old and is closed.
-    waiting: Vec<IdleConn<P>>,
-    dialling: usize,
-    /// When a login ahead of need may be tried again, where one has failed.
-    resting: Option<Instant>,
-    /// When a client last asked for it.
-    asked: Instant,
+struct Bucket<P: ServerProtocol> {
+    /// The last one is used first, so that unneeded ones reach the idle timeout.
+    idle: Vec<IdleConn<P>>,
+    /// Number of logins in progress.
+    connecting: usize,
+    /// End of the time without logins in advance.
+    backoff_until: Option<Instant>,
+    last_requested: Instant,
 }
 
 #[derive(Debug)]
-struct IdleConn<P: Protocol> {
-    upstream: Upstream<P>,
-    since: Instant,
+struct IdleConn<P: ServerProtocol> {
+    upstream: UpstreamOf<P>,
+    idle_since: Instant,
 }
 
-impl<P: Protocol> Default for Buckets<P> {
+/// Numbers of connections of a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PoolCounts {
+    pub(crate) idle: usize,
+    /// Logins in advance that are in progress.
+    pub(crate) connecting: usize,
+}
+
+impl<P: ServerProtocol> Default for Buckets<P> {
     fn default() -> Self {
-        Self { known: HashMap::new(), vacated: None }
+        Self { by_key: HashMap::new(), closed_until: None }
     }
 }
 
-impl<P: Protocol> Buckets<P> {
-    pub(super) fn take(&mut self, kind: &P::Wish) -> Option<Upstream<P>> {
-        let known = self.known(kind);
-        known.asked = Instant::now();
-        known.waiting.pop().map(|waiting| waiting.upstream)
+impl<P: ServerProtocol> Buckets<P> {
+    /// Takes the connection that was returned last.
+    pub(super) fn take(&mut self, key: &P::Params) -> Option<UpstreamOf<P>> {
+        let bucket = self.bucket(key);
+        bucket.last_requested = Instant::now();
+        bucket.idle.pop().map(|conn| conn.upstream)
     }
 
-    /// Keeps one. Where that makes one too many, it gives back what has waited longest.
-    pub(super) fn keep(
+    /// Adds a connection. Returns the one that has been idle for longest if there are more than
+    /// `max_idle`.
+    pub(super) fn put(
         &mut self,
-        kind: &P::Wish,
-        upstream: Upstream<P>,
-        most: usize,
-    ) -> Option<Upstream<P>> {
-        if self.is_vacated() {
+        key: &P::Params,
+        upstream: UpstreamOf<P>,
+        max_idle: usize,
+    ) -> Option<UpstreamOf<P>> {
+        if self.is_closed_for_ddl() {
             return Some(upstream);
         }
-        self.known(kind).waiting.push(IdleConn { upstream, since: Instant::now() });
-        if self.counts().idle <= most {
+        self.bucket(key).idle.push(IdleConn { upstream, idle_since: Instant::now() });
+        if self.counts().idle <= max_idle {
             return None;
         }
-        let eldest = |kind: &&mut Bucket<P>| kind.waiting.first().map(|waiting| waiting.since);
-        let crowded =
-            self.known.values_mut().filter(|kind| !kind.waiting.is_empty()).min_by_key(eldest)?;
-        Some(crowded.waiting.remove(0).upstream)
+        let oldest = |bucket: &&mut Bucket<P>| bucket.idle.first().map(|conn| conn.idle_since);
+        let bucket =
+            self.by_key.values_mut().filter(|bucket| !bucket.idle.is_empty()).min_by_key(oldest)?;
+        Some(bucket.idle.remove(0).upstream)
     }
 
-    /// Says how many logins are to begin so that `warm` wait, and counts them as begun.
-    pub(super) fn begin(&mut self, kind: &P::Wish, warm: usize) -> usize {
-        let vacated = self.is_vacated();
-        let known = self.known(kind);
-        if vacated || known.resting.is_some_and(|until| Instant::now() < until) {
+    /// Returns the number of logins to begin to reach `min_idle`, and counts them as in progress.
+    pub(super) fn begin_connecting(&mut self, key: &P::Params, min_idle: usize) -> usize {
+        let closed = self.is_closed_for_ddl();
+        let bucket = self.bucket(key);
+        if closed || bucket.backoff_until.is_some_and(|until| Instant::now() < until) {
             return 0;
         }
-        let missing = warm.saturating_sub(known.waiting.len() + known.dialling);
-        known.dialling += missing;
+        let missing = min_idle.saturating_sub(bucket.idle.len() + bucket.connecting);
+        bucket.connecting += missing;
         missing
     }
 
-    /// A login that was begun is over. After one that failed, none is tried for a while.
-    pub(super) fn dial_finished(&mut self, kind: &P::Wish, failed: bool) {
-        if let Some(known) = self.known.get_mut(kind) {
-            known.dialling = known.dialling.saturating_sub(1);
-            known.resting = failed.then(|| Instant::now() + BACKOFF);
+    /// Ends a login that was counted as in progress.
+    pub(super) fn connecting_finished(&mut self, key: &P::Params, failed: bool) {
+        if let Some(bucket) = self.by_key.get_mut(key) {
+            bucket.connecting = bucket.connecting.saturating_sub(1);
+            bucket.backoff_until = failed.then(|| Instant::now() + BACKOFF);
         }
     }
 
-    /// Takes out what has waited for `idle` beyond the `warm` that shall wait, is not fresh, or whose server is not quiet.
+    /// Removes connections that are not fresh, that the server has closed or written to, or that
+    /// have been idle for `idle_timeout` and exceed `min_idle`. Also removes unused keys.
     pub(super) fn evict(
         &mut self,
-        idle: Duration,
-        warm: usize,
-        is_fresh: impl Fn(&Upstream<P>) -> bool,
-    ) -> Vec<Upstream<P>> {
-        let mut ended = Vec::new();
-        for kind in self.known.values_mut() {
-            let in_use = kind.asked.elapsed() < idle;
-            let mut left = kind.waiting.len();
-            let mut kept = Vec::with_capacity(left);
-            for mut waiting in kind.waiting.drain(..) {
-                let needed = in_use && left <= warm;
-                let stale = waiting.since.elapsed() >= idle && !needed;
-                if stale || !is_fresh(&waiting.upstream) || !waiting.upstream.is_quiet() {
-                    left -= 1;
-                    ended.push(waiting.upstream);
+        idle_timeout: Duration,
+        min_idle: usize,
+        is_fresh: impl Fn(&UpstreamOf<P>) -> bool,
+    ) -> Vec<UpstreamOf<P>> {
+        let mut evicted = Vec::new();
+        for bucket in self.by_key.values_mut() {
+            let in_use = bucket.last_requested.elapsed() < idle_timeout;
+            let mut remaining = bucket.idle.len();
+            let mut kept = Vec::with_capacity(remaining);
+            for mut conn in bucket.idle.drain(..) {
+                let is_needed = in_use && remaining <= min_idle;
+                let timed_out = conn.idle_since.elapsed() >= idle_timeout && !is_needed;
+                if timed_out || !is_fresh(&conn.upstream) || !conn.upstream.is_quiet() {
+                    remaining -= 1;
+                    evicted.push(conn.upstream);
                 } else {
-                    kept.push(waiting);
+                    kept.push(conn);
                 }
             }
-            kind.waiting = kept;
+            bucket.idle = kept;
         }
-        self.known.retain(|_, kind| {
-            kind.asked.elapsed() < idle || !kind.waiting.is_empty() || kind.dialling > 0
+        self.by_key.retain(|_, bucket| {
+            bucket.last_requested.elapsed() < idle_timeout
+                || !bucket.idle.is_empty()
+                || bucket.connecting > 0
         });
-        ended
+        evicted
     }
 
-    /// The kinds that clients have asked for within `idle`, the last first, and that have fewer than `warm`, as long as there is room
-    /// among the `most` that may wait: what is logged in to beyond that would only be closed.
-    pub(super) fn underfilled(&self, idle: Duration, warm: usize, most: usize) -> Vec<P::Wish> {
-        let Counts { idle: waiting, dialling } = self.counts();
-        let mut room = most.saturating_sub(waiting + dialling);
-        let mut in_use: Vec<_> =
-            self.known.iter().filter(|(_, kind)| kind.asked.elapsed() < idle).collect();
-        in_use.sort_by_key(|(_, kind)| Reverse(kind.asked));
-        let lacks = |(wish, kind): (&P::Wish, &Bucket<P>)| {
-            let missing = warm.saturating_sub(kind.waiting.len() + kind.dialling);
+    /// Returns the keys requested within `idle_timeout` that have fewer than `min_idle`
+    /// connections, the last requested first. Stops at `max_idle` connections in total: further
+    /// ones would be closed at once.
+    pub(super) fn underfilled(
+        &self,
+        idle_timeout: Duration,
+        min_idle: usize,
+        max_idle: usize,
+    ) -> Vec<P::Params> {
+        let PoolCounts { idle, connecting } = self.counts();
+        let mut room = max_idle.saturating_sub(idle + connecting);
+        let mut in_use: Vec<_> = self
+            .by_key
+            .iter()
+            .filter(|(_, bucket)| bucket.last_requested.elapsed() < idle_timeout)
+            .collect();
+        in_use.sort_by_key(|(_, bucket)| Reverse(bucket.last_requested));
+        let needs_more = |(key, bucket): (&P::Params, &Bucket<P>)| {
+            let missing = min_idle.saturating_sub(bucket.idle.len() + bucket.connecting);
             let fits = missing > 0 && missing <= room;
             room -= if fits { missing } else { 0 };
-            fits.then(|| wish.clone())
+            fits.then(|| key.clone())
         };
-        in_use.into_iter().filter_map(lacks).collect()
+        in_use.into_iter().filter_map(needs_more).collect()
     }
 
-    /// The kind that was asked for last.
-    pub(super) fn latest(&self) -> Option<P::Wish> {
-        self.known.iter().max_by_key(|(_, kind)| kind.asked).map(|(wish, _)| wish.clone())
+    /// Returns the key that was requested last.
+    pub(super) fn last_requested(&self) -> Option<P::Params> {
+        self.by_key
+            .iter()
+            .max_by_key(|(_, bucket)| bucket.last_requested)
+            .map(|(key, _)| key.clone())
     }
 
-    /// Gives all that waits, and keeps nothing for a while.
-    pub(super) fn vacate(&mut self) -> Vec<Upstream<P>> {
-        self.vacated = Some(Instant::now() + BACKOFF);
+    /// Removes all idle connections, and accepts none for a while.
+    pub(super) fn close_idle_for_ddl(&mut self) -> Vec<UpstreamOf<P>> {
+        self.closed_until = Some(Instant::now() + BACKOFF);
         self.clear()
     }
 
-    fn is_vacated(&self) -> bool {
-        self.vacated.is_some_and(|until| Instant::now() < until)
+    fn is_closed_for_ddl(&self) -> bool {
+        self.closed_until.is_some_and(|until| Instant::now() < until)
     }
 
-    pub(super) fn clear(&mut self) -> Vec<Upstream<P>> {
-        self.known
+    /// Removes all idle connections.
+    pub(super) fn clear(&mut self) -> Vec<UpstreamOf<P>> {
+        self.by_key
             .values_mut()
-            .flat_map(|kind| kind.waiting.drain(..))
-            .map(|waiting| waiting.upstream)
+            .flat_map(|bucket| bucket.idle.drain(..))
+            .map(|conn| conn.upstream)
             .collect()
     }
 
-    pub(super) fn counts(&self) -> Counts {
-        let sum = |of: fn(&Bucket<P>) -> usize| self.known.values().map(of).sum();
-        Counts { idle: sum(|kind| kind.waiting.len()), dialling: sum(|kind| kind.dialling) }
+    pub(super) fn counts(&self) -> PoolCounts {
+        let sum = |count: fn(&Bucket<P>) -> usize| self.by_key.values().map(count).sum();
+        PoolCounts {
+            idle: sum(|bucket| bucket.idle.len()),
+            connecting: sum(|bucket| bucket.connecting),
+        }
     }
 
-    fn known(&mut self, kind: &P::Wish) -> &mut Bucket<P> {
-        if self.known.len() >= MOST_KINDS && !self.known.contains_key(kind) {
-            // One that nobody waits for, asked for longest ago; its sessions are closed with it.
+    fn bucket(&mut self, key: &P::Params) -> &mut Bucket<P> {
+        if self.by_key.len() >= MAX_BUCKETS && !self.by_key.contains_key(key) {
+            // The least recently requested one without logins in progress. Dropping it closes its
+            // connections.
             let oldest = self
-                .known
+                .by_key
                 .iter()
-                .filter(|(_, kind)| kind.dialling == 0)
-                .min_by_key(|(_, kind)| kind.asked);
-            if let Some(oldest) = oldest.map(|(wish, _)| wish.clone()) {
-                self.known.remove(&oldest);
+                .filter(|(_, bucket)| bucket.connecting == 0)
+                .min_by_key(|(_, bucket)| bucket.last_requested);
+            if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
+                self.by_key.remove(&oldest);
             }
         }
-        self.known.entry(kind.clone()).or_insert_with(|| Bucket {
-            waiting: Vec::new(),
-            dialling: 0,
-            resting: None,
-            asked: Instant::now(),
+        self.by_key.entry(key.clone()).or_insert_with(|| Bucket {
+            idle: Vec::new(),
+            connecting: 0,
+            backoff_until: None,
+            last_requested: Instant::now(),
         })
     }
 }

@@ -1,14 +1,13 @@
 //! PostgreSQL.
 
-mod cancel_map;
-
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use countersign_connect::dialer::{ConnectError, Dialer};
 use countersign_connect::drive::{DriveError, TlsConfig, drive};
 use countersign_connect::transport::Transport;
-use countersign_core::failure::{Class, Failure};
+use countersign_core::failure::Failure;
 use countersign_wire::exchange::{Credential, TransportSecurity};
 use countersign_wire::pg::cancel_request::CancelRequest;
 use countersign_wire::pg::server::{AuthMethod, ScramVerifier, ServerLogin, StartupRequest};
@@ -18,150 +17,95 @@ use countersign_wire::pg::{CancelKey, StartupParams, client, codec, server};
 use countersign_wire::{ProtocolError, ReadBuffer};
 use tokio::time::Instant;
 
+use super::cancel_map::CancelMap;
 use super::{
-    ClientRequest, ForwardPlan, InterceptCtx, Next, Protocol, SessionError, SessionTracker,
-    TransactionState,
+    CancelGuard, ClientRequest, ForwardPlan, InterceptCtx, LoginParams, Next, Protocol,
+    ServerProtocol, SessionError, SessionTracker, TransactionState, UpstreamOf, no_random,
 };
-use crate::settings;
-use crate::upstream::Upstream;
-use cancel_map::{Cancels, Stay};
+use crate::settings::{ClientAuth, TargetSettings};
 
-/// SQLSTATE `admin_shutdown`, with which a server itself sends clients away.
-const SENT_AWAY: &str = "57P01";
+/// SQLSTATE `admin_shutdown`, which a server sends when it terminates clients.
+const ADMIN_SHUTDOWN: &str = "57P01";
 
-/// A database that every server has and everybody may connect to, unless somebody has taken that away. Source: initdb.
-const MAINTENANCE: &str = "postgres";
+/// A database that initdb creates, and that every user may connect to by default.
+const MAINTENANCE_DB: &str = "postgres";
 
-/// Puts back everything that a session can change. It can't run within a transaction.
+/// Resets everything that a session can change. Fails in a transaction.
 const RESET: &str = "DISCARD ALL";
 
-/// `on` on a standby, and on a primary that takes no writes by default.
+/// `on` on a standby, and on a primary that is read-only by default.
 const READ_ONLY: &str = "SHOW transaction_read_only";
 
-/// What a target keeps of PostgreSQL.
+/// PostgreSQL state of a target.
 #[derive(Debug)]
 pub(crate) struct Postgres {
     login: server::ServerConfig,
     tls: TlsConfig,
-    cancels: Arc<Cancels>,
+    /// Keys given to clients, and the server's address and key of each session. A server that
+    /// sends no BackendKeyData has none.
+    cancels: Arc<CancelMap<CancelKey, Option<(SocketAddr, CancelKey)>>>,
 }
 
-impl Protocol for Postgres {
-    type Wish = StartupParams;
-    type Reply = Introduction;
-    type Call = CancelKey;
-    type Session = client::Session;
-    type Dial = client::ClientLogin;
-    type Follower = Follower;
-    type Errand = Infallible;
-    type Stay = Stay;
-
-    fn new(target: &settings::Target) -> Result<Self, Failure> {
-        let auth = match &target.access {
-            settings::Access::Password(password) => {
-                AuthMethod::Password(Arc::new(ScramVerifier::new(&password.0).map_err(no_random)?))
-            }
-            settings::Access::Open
-            | settings::Access::OpenToNetwork
-            | settings::Access::Users(_) => AuthMethod::Trust,
-        };
-        let (tls, offer) = super::client_tls(target.client_tls.as_ref(), &[codec::ALPN])?;
-        Ok(Self { login: server::ServerConfig { tls: offer, auth }, tls, cancels: Arc::default() })
+impl LoginParams for StartupParams {
+    fn user(&self) -> &str {
+        &self.user
     }
 
-    async fn accept_login(
-        &self,
-        _: &Dialer,
-        client: &mut Transport,
-        inbox: &mut ReadBuffer,
-        _: Instant,
-    ) -> Result<ClientRequest<Self>, SessionError> {
-        match drive(client, inbox, ServerLogin::new(self.login.clone()), &self.tls).await? {
-            StartupRequest::Login(startup) => {
-                let introduction = Introduction { minor: startup.minor };
-                Ok(ClientRequest::Login(startup, introduction))
-            }
-            StartupRequest::Cancel(key) => Ok(ClientRequest::Cancel(key)),
-        }
+    fn database(&self) -> Option<&str> {
+        self.database.as_deref()
     }
 
-    async fn handle_cancel(
-        &self,
-        dialer: &Dialer,
-        key: CancelKey,
-        deadline: Instant,
-    ) -> Result<Option<CancelKey>, ConnectError> {
-        let Some((address, key)) = self.cancels.find(&key) else {
-            return Ok(Some(key));
-        };
-        let sent = dialer
-            .connect_with(&[address], deadline, CancelRequest::new(key, dialer.security()))
-            .await?;
-        sent.transport.close().await;
-        Ok(None)
-    }
-
-    fn call_to_bytes(key: &CancelKey) -> Vec<u8> {
-        key.to_bytes()
-    }
-
-    fn call_from_bytes(bytes: &[u8]) -> Option<CancelKey> {
-        CancelKey::parse(bytes)
-    }
-
-    fn names(wish: &StartupParams) -> (&str, Option<&str>) {
-        (&wish.user, wish.database.as_deref())
-    }
-
-    fn apply_target_overrides(mut wish: StartupParams, target: &settings::Target) -> StartupParams {
+    fn with_overrides(mut self, target: &TargetSettings) -> Self {
         if let Some(user) = &target.user {
-            // Who names no database means the one that is called like the user; that is the user who asks.
-            if wish.database.is_none() && target.database.is_none() {
-                wish.database = Some(wish.user);
+            // Without a database, PostgreSQL uses the one with the name of the user: of the user
+            // that the client named.
+            if self.database.is_none() && target.database.is_none() {
+                self.database = Some(self.user);
             }
-            wish.user = user.as_str().to_owned();
+            self.user = user.as_str().to_owned();
         }
         if let Some(database) = &target.database {
-            wish.database = Some(database.clone());
+            self.database = Some(database.clone());
         }
-        wish
+        self
     }
 
-    fn probe_params(target: &settings::Target) -> Option<StartupParams> {
+    fn for_target_user(target: &TargetSettings) -> Option<Self> {
         let user = target.user.as_ref()?.as_str().to_owned();
-        let parameters = Vec::new();
-        let database = target.database.clone().unwrap_or_else(|| MAINTENANCE.to_owned());
-        Some(StartupParams {
-            minor: codec::LATEST_MINOR,
-            user,
-            database: Some(database),
-            parameters,
-        })
+        let database = target.database.clone().unwrap_or_else(|| MAINTENANCE_DB.to_owned());
+        let minor = codec::NEWEST_MINOR;
+        Some(Self { minor, user, database: Some(database), parameters: Vec::new() })
     }
 
-    fn is_reusable(_: &StartupParams) -> bool {
+    fn pool_key(&self) -> Option<Self> {
+        (!self.is_replication()).then(|| self.clone())
+    }
+
+    fn is_reusable(&self) -> bool {
         true
     }
+}
 
-    fn pool_key(wish: &StartupParams) -> Option<StartupParams> {
-        (!wish.is_replication()).then(|| wish.clone())
-    }
+impl ServerProtocol for Postgres {
+    type Params = StartupParams;
+    type Session = client::Session;
+    type Login = client::ClientLogin;
 
-    fn dial(
-        wish: &StartupParams,
+    fn login(
+        params: &StartupParams,
         credential: Credential,
         security: TransportSecurity,
     ) -> client::ClientLogin {
         client::ClientLogin::new(client::ClientConfig {
-            startup: wish.clone(),
+            startup: params.clone(),
             security,
+            direct_tls: false,
             credential,
+            channel_binding: client::ChannelBinding::Prefer,
         })
     }
 
-    fn on_upstream_login(&self, _: &client::Session) {}
-
-    async fn is_writer(upstream: &mut Upstream<Self>) -> Result<bool, DriveError> {
+    async fn is_writer(upstream: &mut UpstreamOf<Self>) -> Result<bool, DriveError> {
         let standby = upstream.session.parameters.iter().find(|(name, _)| name == "in_hot_standby");
         if standby.is_some_and(|(_, value)| value == "on") {
             return Ok(false);
@@ -169,63 +113,8 @@ impl Protocol for Postgres {
         Ok(upstream.exchange(SimpleQuery::new(READ_ONLY)).await?.value.as_deref() == Some("off"))
     }
 
-    async fn reset(upstream: &mut Upstream<Self>) -> Result<(), DriveError> {
+    async fn reset(upstream: &mut UpstreamOf<Self>) -> Result<(), DriveError> {
         upstream.exchange(SimpleQuery::new(RESET)).await.map(|_| ())
-    }
-
-    fn login_ok(
-        &self,
-        reply: Introduction,
-        upstream: &Upstream<Self>,
-    ) -> Result<(Vec<u8>, Stay), Failure> {
-        let session = &upstream.session;
-        let process = session.key.as_ref().map(|theirs| theirs.process_id);
-        let key = CancelKey::random(process, reply.minor).map_err(no_random)?;
-        let mut bytes = codec::login_ok(&session.parameters, &key);
-        bytes.extend_from_slice(&session.notices);
-        let stay =
-            self.cancels.stay(key, session.key.clone().map(|theirs| (upstream.address, theirs)));
-        Ok((bytes, stay))
-    }
-
-    fn cancel_was_forwarded(stay: &Stay) -> bool {
-        stay.is_recalled()
-    }
-
-    fn follower(_: &Upstream<Self>) -> Follower {
-        Follower::default()
-    }
-
-    async fn handle_intercepted(
-        &self,
-        errand: Infallible,
-        _: InterceptCtx<'_, Self>,
-        _: Instant,
-    ) -> Result<(), SessionError> {
-        match errand {}
-    }
-
-    fn login_error(_: &Introduction, refusal: &ConnectError) -> Vec<u8> {
-        match (&refusal.server, &refusal.explanation) {
-            (Some(server), Some(explanation)) => {
-                codec::with_explanation(&server.payload, &explanation.detail, &explanation.hint)
-            }
-            (Some(server), None) => codec::message(b'E', &server.payload),
-            (None, _) => {
-                let Failure { class, detail } = &refusal.failure;
-                codec::error_response("FATAL", class.sqlstate(), class.public(), Some(detail), None)
-            }
-        }
-    }
-
-    fn shutdown_error(reason: &str) -> Vec<u8> {
-        codec::error_response(
-            "FATAL",
-            SENT_AWAY,
-            &format!("terminating connection: {reason}"),
-            None,
-            None,
-        )
     }
 
     fn terminate_message() -> Vec<u8> {
@@ -233,60 +122,172 @@ impl Protocol for Postgres {
     }
 }
 
-/// What the client's login said of the client.
+impl Protocol for Postgres {
+    type Reply = ProtocolMinor;
+    type Tracker = Tracker;
+
+    fn new(target: &TargetSettings) -> Result<Self, Failure> {
+        let auth = match &target.client_auth {
+            ClientAuth::Password(password) => {
+                AuthMethod::Password(Arc::new(ScramVerifier::new(&password.0).map_err(no_random)?))
+            }
+            ClientAuth::Trust | ClientAuth::TrustNetwork | ClientAuth::Users(_) => {
+                AuthMethod::Trust
+            }
+        };
+        let (tls, mode) = super::client_tls(target.client_tls.as_ref(), &[codec::ALPN])?;
+        let login = server::ServerConfig { tls: mode, ask: auth };
+        Ok(Self { login, tls, cancels: Arc::default() })
+    }
+
+    async fn accept_login(
+        &self,
+        _: &Dialer,
+        client: &mut Transport,
+        buffer: &mut ReadBuffer,
+        _: Instant,
+    ) -> Result<ClientRequest<Self>, SessionError> {
+        match drive(client, buffer, ServerLogin::new(self.login.clone()), &self.tls).await? {
+            StartupRequest::Login(startup) => {
+                let minor = ProtocolMinor(startup.minor);
+                Ok(ClientRequest::Login(startup, minor))
+            }
+            StartupRequest::Cancel(key) => Ok(ClientRequest::Cancel(key.to_bytes())),
+        }
+    }
+
+    async fn forward_cancel(
+        &self,
+        dialer: &Dialer,
+        key: &[u8],
+        deadline: Instant,
+    ) -> Result<bool, ConnectError> {
+        let server = CancelKey::parse(key).and_then(|key| self.cancels.lookup(&key)).flatten();
+        let Some((address, key)) = server else {
+            return Ok(false);
+        };
+        let sent = dialer
+            .connect_with(&[address], deadline, CancelRequest::new(key, dialer.security(), false))
+            .await?;
+        sent.transport.close().await;
+        Ok(true)
+    }
+
+    fn login_ok(
+        &self,
+        ProtocolMinor(minor): ProtocolMinor,
+        upstream: &UpstreamOf<Self>,
+    ) -> Result<(Vec<u8>, CancelGuard), Failure> {
+        let session = &upstream.session;
+        let process = session.key.as_ref().map(|server_key| server_key.process);
+        let key = CancelKey::random(process, minor).map_err(no_random)?;
+        let mut bytes = codec::login_ok(&session.parameters, &key);
+        bytes.extend_from_slice(&session.notices);
+        let server = session.key.clone().map(|server_key| (upstream.address, server_key));
+        Ok((bytes, self.cancels.register(key, server)))
+    }
+
+    fn login_error(_: &ProtocolMinor, error: &ConnectError) -> Vec<u8> {
+        match (&error.server, &error.explanation) {
+            (Some(server), Some(explanation)) => {
+                codec::with_explanation(&server.payload, &explanation.detail, &explanation.hint)
+            }
+            (Some(server), None) => codec::message(b'E', &server.payload),
+            (None, _) => {
+                let Failure { class, detail } = &error.failure;
+                codec::error_response("FATAL", class.sqlstate(), class.public(), Some(detail), None)
+            }
+        }
+    }
+
+    fn tracker(_: &UpstreamOf<Self>) -> Tracker {
+        Tracker::default()
+    }
+
+    async fn handle_intercepted(
+        &self,
+        request: Infallible,
+        _: InterceptCtx<'_, UpstreamOf<Self>, Tracker>,
+        _: Instant,
+    ) -> Result<(), SessionError> {
+        match request {}
+    }
+
+    fn shutdown_error(reason: &str) -> Vec<u8> {
+        let message = format!("terminating connection: {reason}");
+        codec::error_response("FATAL", ADMIN_SHUTDOWN, &message, None, None)
+    }
+}
+
+/// Minor version of the protocol that the client requested.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Introduction {
-    minor: u16,
-}
+pub(crate) struct ProtocolMinor(u16);
 
-/// Follows a session.
+/// Tracker of a PostgreSQL session. It intercepts nothing.
 #[derive(Debug, Default)]
-pub(crate) struct Follower {
-    requests: FrontendTracker,
-    answers: BackendTracker,
+pub(crate) struct Tracker {
+    frontend: FrontendTracker,
+    backend: BackendTracker,
 }
 
-impl SessionTracker for Follower {
-    type Errand = Infallible;
+impl SessionTracker for Tracker {
+    type Intercepted = Infallible;
 
-    fn request(&mut self, bytes: &[u8]) -> Result<ForwardPlan<Infallible>, ProtocolError> {
-        Ok(match self.requests.observe(bytes) {
-            stream::ForwardPlan::All => ForwardPlan { forward: bytes.len(), then: Next::More },
-            stream::ForwardPlan::Until(forward) => ForwardPlan { forward, then: Next::Quit },
+    fn observe_client(&mut self, bytes: &[u8]) -> Result<ForwardPlan<Infallible>, ProtocolError> {
+        Ok(match self.frontend.follow(bytes) {
+            stream::ForwardPlan::All => ForwardPlan { forward: bytes.len(), next: Next::More },
+            stream::ForwardPlan::Until(forward) => ForwardPlan { forward, next: Next::Terminate },
         })
     }
 
-    fn answer(&mut self, bytes: &[u8]) {
-        self.answers.observe(bytes);
+    fn observe_server(&mut self, bytes: &[u8]) {
+        self.backend.follow(bytes);
     }
 
-    fn standing(&self) -> TransactionState {
-        // Nothing was asked for and nothing came: so it is after the login.
-        if self.requests.expected_ready() == 0
-            && self.answers.received_ready() == 0
-            && self.requests.is_unused()
-        {
-            return TransactionState::Idle;
-        }
-        match self.answers.status() {
-            Some(b'I') if self.answers.received_ready() >= self.requests.expected_ready() => {
-                TransactionState::Idle
-            }
-            Some(_) if self.answers.received_ready() >= self.requests.expected_ready() => {
-                TransactionState::Transaction
-            }
-            _ => TransactionState::Active,
+    fn state(&self) -> TransactionState {
+        let (expected, received) = (self.frontend.expected_ready(), self.backend.received_ready());
+        let is_new = expected == 0 && received == 0 && self.frontend.is_untouched();
+        match self.backend.status() {
+            _ if is_new => TransactionState::Idle,
+            _ if received < expected => TransactionState::Active,
+            Some(b'I') => TransactionState::Idle,
+            Some(_) => TransactionState::InTransaction,
+            None => TransactionState::Active,
         }
     }
 
     fn take_exclusive_ddl_flag(&mut self) -> bool {
-        self.requests.take_exclusive_ddl_flag()
+        self.frontend.take_exclusive_ddl_flag()
     }
 }
 
-fn no_random(error: impl std::fmt::Display) -> Failure {
-    Failure::new(Class::Internal, format!("the system gives no random numbers: {error}"))
-}
-
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use crate::testing::upstream;
+
+    #[tokio::test]
+    async fn clients_receive_the_process_id_of_the_server_and_a_secret_of_the_proxy() {
+        let login = server::ServerConfig {
+            tls: countersign_wire::exchange::ClientTlsMode::Off,
+            ask: AuthMethod::Trust,
+        };
+        let protocol = Postgres { login, tls: TlsConfig::None, cancels: Arc::default() };
+        let (mut upstream, _server) = upstream("app");
+        let server_key = CancelKey { process: 4711, secret: vec![1, 2, 3, 4] };
+        Arc::get_mut(&mut upstream.session).unwrap().key = Some(server_key.clone());
+        let login = || protocol.login_ok(ProtocolMinor(0), &upstream).unwrap();
+        let [(first, first_guard), (second, _second_guard)] = [login(), login()];
+        let key = |bytes: &[u8]| {
+            let start = bytes.windows(5).position(|header| header == b"K\0\0\0\x0c").unwrap() + 5;
+            CancelKey::parse(&bytes[start..start + 8]).unwrap()
+        };
+        let [first, second] = [key(&first), key(&second)];
+        assert_eq!((first.process, second.process), (4711, 4711));
+        assert!(first.secret != server_key.secret && first.secret != second.secret);
+        assert_eq!(protocol.cancels.lookup(&first), Some(Some((upstream.address, server_key))));
+        drop(first_guard);
+        assert!(protocol.cancels.lookup(&first).is_none());
+        assert!(protocol.cancels.lookup(&second).is_some());
+    }
+}

@@ -1,8 +1,9 @@
-//! A target that is served, and its listeners.
+//! A target with its listeners.
 
 use std::fmt;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,257 +17,245 @@ use crate::limit::{Admission, Limit};
 use crate::listen::{self, AcceptContext, Listener};
 use crate::protocol::mysql::Mysql;
 use crate::protocol::postgres::Postgres;
-use crate::service::TargetHandle;
-use crate::settings::{Listen, Target as Settings};
-use crate::status;
+use crate::settings::{Listen, TargetSettings};
+use crate::status::{ListenerStatus, TargetStatus};
 use crate::target::{SharedState, Target};
+use crate::target_handle::TargetHandle;
 
-/// A target that is served.
+/// A target with its listeners.
 pub(super) struct RunningTarget {
-    settings: Settings,
-    /// The settings' files, as they were when they were read.
-    files: Vec<FileFingerprint>,
+    config: LoadedConfig,
+    /// Read by the accept loops; a reload replaces it.
+    context: watch::Sender<AcceptContext>,
+    listeners: Vec<ConfiguredListener>,
+    /// Replaced by a reload, which ends the previous task.
+    maintenance: AbortOnDrop,
+}
+
+/// Configuration that a target was started with. A reload with an equal one changes nothing.
+#[derive(PartialEq, Eq)]
+struct LoadedConfig {
+    settings: TargetSettings,
     login_timeout: Duration,
-    reception: watch::Sender<AcceptContext>,
-    listening: Vec<Listening>,
-    /// Looks after the sessions that wait.
-    tending: Task,
+    /// Fingerprints of the files that the settings name.
+    files: Vec<FileFingerprint>,
 }
 
-struct Listening {
-    /// As the settings ask for it.
+/// Inode, size and modification time of a file; `None` if it does not exist.
+#[derive(PartialEq, Eq)]
+struct FileFingerprint(Option<(u64, u64, i64, i64)>);
+
+impl FileFingerprint {
+    fn of(path: &Path) -> Self {
+        Self(path.metadata().ok().map(|metadata| {
+            (metadata.ino(), metadata.size(), metadata.mtime(), metadata.mtime_nsec())
+        }))
+    }
+}
+
+/// A listener of the settings.
+struct ConfiguredListener {
     listen: Listen,
-    /// The listener, or why it isn't there.
-    state: Result<(Arc<Listener>, Task), Failure>,
+    /// The listener with its accept loop, or the reason why it could not be bound.
+    state: Result<(Arc<Listener>, AbortOnDrop), Failure>,
 }
 
-/// Tells a file from what it was before; none is one that isn't there.
-type FileFingerprint = Option<(u64, u64, i64, i64)>;
-
-fn stamps(settings: &Settings) -> Vec<FileFingerprint> {
-    let stamp = |file: &PathBuf| {
-        file.metadata().ok().map(|data| (data.ino(), data.size(), data.mtime(), data.mtime_nsec()))
-    };
-    settings.files().map(stamp).collect()
+impl ConfiguredListener {
+    fn listener(&self) -> Option<&Arc<Listener>> {
+        self.state.as_ref().ok().map(|(listener, _)| listener)
+    }
 }
 
-/// A task that ends when this is dropped.
-struct Task(JoinHandle<()>);
+/// Aborts a task when it is dropped.
+struct AbortOnDrop(JoinHandle<()>);
 
-impl Drop for Task {
+impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
-/// Whose the listening sockets are when a target is closed.
+/// Owner of the listening sockets when a proxy stops accepting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sockets {
-    Ours,
-    /// Those of the proxy that has taken this one's place.
-    HandedOver,
+pub(super) enum SocketOwner {
+    ThisProxy,
+    /// The proxy that has taken over the sockets.
+    Successor,
 }
 
-/// What came of starting or changing a target: it may run with some of its listeners only.
-type Started = (Option<RunningTarget>, Vec<Failure>);
+impl LoadedConfig {
+    fn new(settings: TargetSettings, login_timeout: Duration) -> Self {
+        let files = settings.files().map(|path| FileFingerprint::of(path)).collect();
+        Self { settings, login_timeout, files }
+    }
+
+    /// Creates the target, with `limit` as the limit of its connections.
+    fn build(&self, shared: &SharedState, limit: Limit) -> Result<AcceptContext, Failure> {
+        let (settings, login_timeout) = (self.settings.clone(), self.login_timeout);
+        let target: Arc<dyn TargetHandle> = match settings.engine {
+            Engine::Postgres => Arc::new(Target::<Postgres>::new(settings, login_timeout, shared)?),
+            Engine::Mariadb | Engine::Mysql => {
+                Arc::new(Target::<Mysql>::new(settings, login_timeout, shared)?)
+            }
+        };
+        Ok(AcceptContext {
+            target,
+            admission: Arc::new(Admission::new(shared.limit.clone(), limit)),
+            name: self.settings.name.as_str().into(),
+            client_auth: self.settings.client_auth.clone(),
+        })
+    }
+}
 
 impl RunningTarget {
+    /// Starts a target. Also returns the failures of listeners that could not be bound.
     pub(super) fn start(
-        settings: Settings,
+        settings: TargetSettings,
         login_timeout: Duration,
-        house: &SharedState,
-        limit: &Limit,
+        shared: &SharedState,
         inherited: &mut Vec<InheritedSocket>,
-    ) -> Started {
-        let files = stamps(&settings);
-        let reception = match reception(
-            &settings,
-            login_timeout,
-            house,
-            Limit::new(settings.max_connections),
-            limit,
-        ) {
-            Ok(reception) => reception,
-            Err(failure) => return (None, vec![failure]),
+    ) -> Result<(Self, Vec<Failure>), Failure> {
+        let limit = Limit::new(settings.max_connections);
+        let config = LoadedConfig::new(settings, login_timeout);
+        let context = config.build(shared, limit)?;
+        let mut target = Self {
+            config,
+            maintenance: spawn_maintenance(&context),
+            context: watch::Sender::new(context),
+            listeners: Vec::new(),
         };
-        let tending = Task(tokio::spawn(Arc::clone(&reception.service).tend()));
-        let running = Self {
-            settings,
-            files,
-            login_timeout,
-            reception: watch::Sender::new(reception),
-            listening: Vec::new(),
-            tending,
-        };
-        running.listen(Vec::new(), house, inherited)
+        let failures = target.bind_listeners(shared, inherited);
+        Ok((target, failures))
     }
 
-    /// The same target with other settings. What can't be applied leaves it as it was.
-    pub(super) fn change(
-        mut self,
-        settings: Settings,
+    /// Applies new settings. If the target cannot be created from them, it keeps the old ones.
+    pub(super) fn reload(
+        &mut self,
+        settings: TargetSettings,
         login_timeout: Duration,
-        house: &SharedState,
-        limit: &Limit,
+        shared: &SharedState,
         inherited: &mut Vec<InheritedSocket>,
-    ) -> Started {
-        let broken = self.listening.iter().any(|listening| listening.state.is_err());
-        let files = stamps(&settings);
-        if self.settings == settings
-            && self.files == files
-            && self.login_timeout == login_timeout
-            && !broken
-        {
-            return (Some(self), Vec::new());
+    ) -> Vec<Failure> {
+        let config = LoadedConfig::new(settings, login_timeout);
+        let all_bound = self.listeners.iter().all(|listener| listener.state.is_ok());
+        if self.config == config && all_bound {
+            return Vec::new();
         }
-        let own = self.reception.borrow().entrance.target().clone();
-        let reception = match reception(&settings, login_timeout, house, own.clone(), limit) {
-            Ok(reception) => reception,
-            Err(failure) => return (Some(self), vec![failure]),
+        let limit = self.context.borrow().admission.target().clone();
+        let context = match config.build(shared, limit.clone()) {
+            Ok(context) => context,
+            Err(failure) => return vec![failure],
         };
-        own.set(settings.max_connections);
-        let before = Arc::clone(&self.reception.borrow().service);
-        tokio::spawn(before.clear());
-        self.tending = Task(tokio::spawn(Arc::clone(&reception.service).tend()));
-        self.reception.send_replace(reception);
-        self.settings = settings;
-        self.files = files;
-        self.login_timeout = login_timeout;
-        let kept = std::mem::take(&mut self.listening);
-        self.listen(kept, house, inherited)
+        limit.set_max(config.settings.max_connections);
+        self.config = config;
+        self.maintenance = spawn_maintenance(&context);
+        let previous = self.context.send_replace(context);
+        tokio::spawn(previous.target.clear_pool());
+        self.bind_listeners(shared, inherited)
     }
 
-    /// Listens where the settings say: with what is kept where it is there already, else anew.
-    fn listen(
-        mut self,
-        mut kept: Vec<Listening>,
-        house: &SharedState,
+    /// Binds the listeners of the settings. Keeps those that are already bound, and drops those
+    /// that are no longer configured. Returns the failures.
+    fn bind_listeners(
+        &mut self,
+        shared: &SharedState,
         inherited: &mut Vec<InheritedSocket>,
-    ) -> Started {
+    ) -> Vec<Failure> {
+        let mut previous = std::mem::take(&mut self.listeners);
         let mut failures = Vec::new();
-        for listen in self.settings.listen.clone() {
-            let known = kept.iter().position(|one| one.listen == listen && one.state.is_ok());
-            if let Some(at) = known {
-                self.listening.push(kept.swap_remove(at));
+        for listen in self.config.settings.listen.clone() {
+            let is_same =
+                |other: &ConfiguredListener| other.listen == listen && other.state.is_ok();
+            if let Some(index) = previous.iter().position(is_same) {
+                self.listeners.push(previous.swap_remove(index));
                 continue;
             }
-            let state = listen::open(&listen, &self.settings.access, inherited).map(|listener| {
-                let listener = Arc::new(listener);
-                let task = tokio::spawn(listen::accept(
-                    Arc::clone(&listener),
-                    house.door.clone(),
-                    self.reception.subscribe(),
-                ));
-                (listener, Task(task))
-            });
+            let client_auth = &self.config.settings.client_auth;
+            let state = listen::open(&listen, client_auth, inherited)
+                .map(|listener| self.spawn_accept_loop(listener, shared));
             failures.extend(state.as_ref().err().cloned());
-            self.listening.push(Listening { listen, state });
+            self.listeners.push(ConfiguredListener { listen, state });
         }
-        (Some(self), failures)
+        failures
     }
 
-    /// Takes in nobody new. The paths of its sockets go too, unless somebody else listens there by now.
-    pub(super) fn close(&mut self, sockets: Sockets) {
-        for listener in self.open().filter(|_| sockets == Sockets::Ours) {
-            listener.unlink();
+    fn spawn_accept_loop(
+        &self,
+        listener: Listener,
+        shared: &SharedState,
+    ) -> (Arc<Listener>, AbortOnDrop) {
+        let listener = Arc::new(listener);
+        let gate = shared.accept_gate.clone();
+        let accept = listen::accept(Arc::clone(&listener), gate, self.context.subscribe());
+        (listener, AbortOnDrop(tokio::spawn(accept)))
+    }
+
+    /// Stops accepting, and removes the paths of Unix sockets unless the successor uses them.
+    pub(super) fn close_listeners(&mut self, owner: SocketOwner) {
+        if owner == SocketOwner::ThisProxy {
+            let bound = self.listeners.iter().filter_map(ConfiguredListener::listener);
+            bound.for_each(|listener| listener.unlink());
         }
-        self.listening.clear();
+        self.listeners.clear();
     }
 
-    pub(super) fn service(&self) -> Arc<dyn TargetHandle> {
-        Arc::clone(&self.reception.borrow().service)
+    pub(super) fn handle(&self) -> Arc<dyn TargetHandle> {
+        Arc::clone(&self.context.borrow().target)
     }
 
-    pub(super) fn report(&self) -> status::Target {
-        let reception = self.reception.borrow();
-        let listeners = self.listening.iter().map(|listening| match &listening.state {
-            Ok((listener, _)) => status::Listener { address: listener.place(), failure: None },
-            Err(failure) => status::Listener {
-                address: place(&listening.listen),
-                failure: Some(failure.detail.clone()),
-            },
+    pub(super) fn status(&self) -> TargetStatus {
+        let context = self.context.borrow();
+        let listeners = self.listeners.iter().map(|configured| {
+            let bound = configured.listener().and_then(|listener| listener.local_addr().ok());
+            let address = bound.as_ref().unwrap_or(&configured.listen).to_string();
+            let failure = configured.state.as_ref().err();
+            ListenerStatus { address, failure: failure.map(|failure| failure.detail.clone()) }
         });
-        status::Target {
+        TargetStatus {
             listeners: listeners.collect(),
-            ..reception.service.report(reception.entrance.target())
+            ..context.target.status(context.admission.target())
         }
     }
 
-    pub(super) fn places(&self) -> Vec<String> {
-        self.open().map(|listener| listener.place()).collect()
+    /// Returns duplicates of the listening sockets with their bound addresses.
+    pub(super) fn listeners(&self) -> impl Iterator<Item = io::Result<InheritedSocket>> {
+        let bound = self.listeners.iter().filter_map(ConfiguredListener::listener);
+        bound.map(|listener| self.duplicate(listener))
     }
 
-    pub(super) fn listeners(&self) -> impl Iterator<Item = std::io::Result<InheritedSocket>> {
-        self.open().map(|listener| {
-            Ok(InheritedSocket {
-                name: self.settings.name.clone(),
-                listen: listener.listen()?,
-                socket: listener.duplicate()?,
+    /// Returns duplicates of the listening sockets for a successor. Those of systemd have the
+    /// names by which the successor's settings refer to them.
+    pub(super) fn handover_sockets(&self) -> impl Iterator<Item = io::Result<InheritedSocket>> {
+        self.listeners.iter().filter_map(|configured| {
+            let listener = configured.listener()?;
+            Some(match &configured.listen {
+                Listen::Activated(name) => listener.duplicate().map(|socket| InheritedSocket {
+                    name: name.clone(),
+                    listen: configured.listen.clone(),
+                    socket,
+                }),
+                Listen::Tcp(_) | Listen::Unix(_) => self.duplicate(listener),
             })
         })
     }
 
-    /// The same for another proxy, which asks for those that systemd made by the names that they have from there.
-    pub(super) fn estate(&self) -> impl Iterator<Item = std::io::Result<InheritedSocket>> {
-        self.listening
-            .iter()
-            .filter_map(|listening| Some((&listening.listen, &listening.state.as_ref().ok()?.0)))
-            .map(|(asked, listener)| {
-                let socket = listener.duplicate()?;
-                Ok(match asked {
-                    Listen::Activated(name) => {
-                        InheritedSocket { name: name.clone(), listen: asked.clone(), socket }
-                    }
-                    Listen::Tcp(_) | Listen::Unix(_) => InheritedSocket {
-                        name: self.settings.name.clone(),
-                        listen: listener.listen()?,
-                        socket,
-                    },
-                })
-            })
-    }
-
-    fn open(&self) -> impl Iterator<Item = &Arc<Listener>> {
-        self.listening.iter().filter_map(|listening| Some(&listening.state.as_ref().ok()?.0))
+    fn duplicate(&self, listener: &Listener) -> io::Result<InheritedSocket> {
+        Ok(InheritedSocket {
+            name: self.config.settings.name.clone(),
+            listen: listener.local_addr()?,
+            socket: listener.duplicate()?,
+        })
     }
 }
 
-fn place(listen: &Listen) -> String {
-    match listen {
-        Listen::Tcp(address) => address.to_string(),
-        Listen::Unix(path) => path.display().to_string(),
-        Listen::Activated(name) => name.clone(),
-    }
-}
-
-fn reception(
-    settings: &Settings,
-    login_timeout: Duration,
-    house: &SharedState,
-    own: Limit,
-    limit: &Limit,
-) -> Result<AcceptContext, Failure> {
-    let service: Arc<dyn TargetHandle> = match settings.engine {
-        Engine::Postgres => {
-            Arc::new(Target::<Postgres>::new(settings.clone(), login_timeout, house)?)
-        }
-        Engine::Mariadb | Engine::Mysql => {
-            Arc::new(Target::<Mysql>::new(settings.clone(), login_timeout, house)?)
-        }
-    };
-    Ok(AcceptContext {
-        service,
-        entrance: Arc::new(Admission::new(limit.clone(), own)),
-        name: settings.name.as_str().into(),
-        access: settings.access.clone(),
-    })
+fn spawn_maintenance(context: &AcceptContext) -> AbortOnDrop {
+    AbortOnDrop(tokio::spawn(Arc::clone(&context.target).maintain()))
 }
 
 impl fmt::Debug for RunningTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Running")
-            .field("settings", &self.settings)
-            .field("places", &self.places())
+        f.debug_struct("RunningTarget")
+            .field("settings", &self.config.settings)
             .finish_non_exhaustive()
     }
 }

@@ -8,76 +8,84 @@ use countersign_wire::pg::codec;
 
 use super::*;
 use crate::protocol::TransactionState;
-use crate::protocol::postgres::{Follower, Postgres};
+use crate::protocol::postgres::{Postgres, Tracker};
 use crate::sessions::{SessionGuard, Sessions};
-use crate::testing::{connection, received, say, session};
+use crate::testing::{connection, read_available, upstream, write};
 
-/// A session that is handed through, and the test at both of its ends.
-struct Stage {
+/// A relayed session, and the peers of both of its connections.
+struct Session {
     client: Transport,
-    inbox: ReadBuffer,
-    upstream: Upstream<Postgres>,
-    follower: Follower,
-    presence: SessionGuard,
-    at_client: UnixStream,
-    at_server: UnixStream,
+    client_buffer: ReadBuffer,
+    upstream: UpstreamOf<Postgres>,
+    tracker: Tracker,
+    guard: SessionGuard,
+    client_peer: UnixStream,
+    server_peer: UnixStream,
 }
 
-impl Stage {
+impl Session {
     fn new() -> Self {
-        let (client, at_client) = connection();
-        let (upstream, at_server) = session("app");
-        let presence = Arc::new(Sessions::default()).register(
+        let (client, client_peer) = connection();
+        let (upstream, server_peer) = upstream("app");
+        let guard = Arc::new(Sessions::default()).register(
             "orders".into(),
             Arc::default(),
             "a test".to_owned(),
         );
         Self {
             client,
-            inbox: ReadBuffer::default(),
+            client_buffer: ReadBuffer::default(),
             upstream,
-            follower: Follower::default(),
-            presence,
-            at_client,
-            at_server,
+            tracker: Tracker::default(),
+            guard,
+            client_peer,
+            server_peer,
         }
     }
 
     fn relay(&mut self) -> Relay<'_, Postgres> {
-        let Self { client, inbox, upstream, follower, presence, .. } = self;
-        Relay { client, inbox, upstream, follower, live: &presence.live }
+        let Self { client, client_buffer, upstream, tracker, guard, .. } = self;
+        Relay::new(client, client_buffer, upstream, tracker, &guard.info)
     }
 
-    /// Hands through until it ends.
-    async fn end(&mut self) -> End<Postgres> {
+    /// Relays until it stops.
+    async fn end(&mut self) -> RelayEnd<Postgres> {
         let mut relay = self.relay();
         tokio::time::timeout(Duration::from_secs(10), poll_fn(|cx| relay.poll(cx)))
             .await
             .expect("an end")
     }
 
-    /// Hands through what there is.
-    async fn pass(&mut self) {
+    /// Relays the available bytes.
+    async fn forward(&mut self) {
         let mut relay = self.relay();
         poll_fn(|cx| {
-            assert!(relay.poll(cx).is_pending(), "it goes on");
+            assert!(relay.poll(cx).is_pending(), "the relay stopped");
             Poll::Ready(())
         })
         .await;
         tokio::task::yield_now().await;
     }
 
-    /// Hands through until `end` has got so many bytes: those.
-    async fn until(&mut self, end: impl Fn(&Self) -> &UnixStream, count: usize) -> Vec<u8> {
-        let work = async {
-            let mut heard = Vec::new();
-            while heard.len() < count {
-                self.pass().await;
-                heard.extend(received(end(self)));
+    /// Relays until `peer` has received `count` bytes, and returns them.
+    async fn receive(&mut self, peer: impl Fn(&Self) -> &UnixStream, count: usize) -> Vec<u8> {
+        let receive = async {
+            let mut received = Vec::new();
+            while received.len() < count {
+                self.forward().await;
+                received.extend(read_available(peer(self)));
             }
-            heard
+            received
         };
-        tokio::time::timeout(Duration::from_secs(10), work).await.expect("all of it")
+        tokio::time::timeout(Duration::from_secs(10), receive).await.expect("all bytes")
+    }
+
+    async fn receive_at_server(&mut self, count: usize) -> Vec<u8> {
+        self.receive(|session| &session.server_peer, count).await
+    }
+
+    async fn receive_at_client(&mut self, count: usize) -> Vec<u8> {
+        self.receive(|session| &session.client_peer, count).await
     }
 }
 
@@ -85,72 +93,66 @@ fn query() -> Vec<u8> {
     codec::message(b'Q', b"SELECT 1\0")
 }
 
-fn ready() -> Vec<u8> {
+fn ready_for_query() -> Vec<u8> {
     codec::message(b'Z', b"I")
 }
 
 #[tokio::test]
-async fn each_hears_what_the_other_says() {
-    let mut stage = Stage::new();
-    say(&stage.at_client, &query());
-    assert_eq!(stage.until(|stage| &stage.at_server, query().len()).await, query());
-    assert_eq!(stage.follower.standing(), TransactionState::Active);
-    say(&stage.at_server, &ready());
-    assert_eq!(stage.until(|stage| &stage.at_client, ready().len()).await, ready());
-    assert_eq!(stage.follower.standing(), TransactionState::Idle);
-    assert_eq!(stage.presence.live.bytes(), (query().len() as u64, ready().len() as u64));
+async fn bytes_are_forwarded_in_both_directions() {
+    let mut session = Session::new();
+    write(&session.client_peer, &query());
+    assert_eq!(session.receive_at_server(query().len()).await, query());
+    assert_eq!(session.tracker.state(), TransactionState::Active);
+    let ready = ready_for_query();
+    write(&session.server_peer, &ready);
+    assert_eq!(session.receive_at_client(ready.len()).await, ready);
+    assert_eq!(session.tracker.state(), TransactionState::Idle);
+    assert_eq!(session.guard.info.bytes(), (query().len() as u64, ready.len() as u64));
 }
 
 #[tokio::test]
-async fn a_goodbye_is_not_passed_on() {
-    let mut stage = Stage::new();
-    say(&stage.at_client, &[query(), codec::terminate()].concat());
-    assert!(matches!(stage.end().await, End::Client));
-    assert_eq!(received(&stage.at_server), query(), "what was said before it is");
+async fn the_terminate_message_is_not_forwarded() {
+    let mut session = Session::new();
+    write(&session.client_peer, &[query(), codec::terminate()].concat());
+    assert!(matches!(session.end().await, RelayEnd::ClientClosed));
+    assert_eq!(read_available(&session.server_peer), query(), "messages before it are");
 }
 
 #[tokio::test]
-async fn the_end_of_either_connection_is_told_apart() {
-    let mut stage = Stage::new();
-    stage.at_client = UnixStream::pair().unwrap().0;
-    assert!(matches!(stage.end().await, End::Client));
-    let mut stage = Stage::new();
-    say(&stage.at_server, &ready());
-    stage.at_server = UnixStream::pair().unwrap().0;
-    assert!(matches!(stage.end().await, End::Server));
-    assert_eq!(
-        received(&stage.at_client),
-        ready(),
-        "what the server said at last has been handed on"
-    );
+async fn the_relay_reports_which_connection_was_closed() {
+    let mut session = Session::new();
+    session.client_peer = UnixStream::pair().unwrap().0;
+    assert!(matches!(session.end().await, RelayEnd::ClientClosed));
+    let mut session = Session::new();
+    write(&session.server_peer, &ready_for_query());
+    session.server_peer = UnixStream::pair().unwrap().0;
+    assert!(matches!(session.end().await, RelayEnd::ServerClosed));
+    let received = read_available(&session.client_peer);
+    assert_eq!(received, ready_for_query(), "the server's last message is forwarded");
 }
 
 #[tokio::test]
-async fn what_came_with_the_logins_goes_first() {
-    let mut stage = Stage::new();
-    stage.inbox.push(&query());
-    stage.upstream.inbox.push(&ready());
-    let mut relay = stage.relay();
-    assert!(poll_fn(|cx| Poll::Ready(relay.begin(cx).is_ok())).await);
-    assert_eq!(stage.until(|stage| &stage.at_server, query().len()).await, query());
-    assert_eq!(stage.until(|stage| &stage.at_client, ready().len()).await, ready());
+async fn bytes_buffered_during_the_logins_are_forwarded_first() {
+    let mut session = Session::new();
+    session.client_buffer.push(&query());
+    session.upstream.buffer.push(&ready_for_query());
+    assert_eq!(session.receive_at_server(query().len()).await, query());
+    let received = session.receive_at_client(ready_for_query().len()).await;
+    assert_eq!(received, ready_for_query());
 }
 
 #[tokio::test]
-async fn nothing_more_is_read_from_a_client_whose_server_does_not_take_it() {
-    let mut stage = Stage::new();
+async fn a_server_that_does_not_read_stops_reading_from_its_client() {
+    let mut session = Session::new();
     let block = codec::message(b'd', &[b'x'; 32 * 1024]);
-    let (mut said, mut refused) = (0, 0);
+    let (mut written, mut refused) = (0, 0);
     while refused < 100 {
-        match (&stage.at_client).write(&block[said % block.len()..]) {
-            Ok(count) => (said, refused) = (said + count, 0),
+        match (&session.client_peer).write(&block[written % block.len()..]) {
+            Ok(count) => (written, refused) = (written + count, 0),
             Err(_) => refused += 1,
         }
-        stage.pass().await;
+        session.forward().await;
     }
-    assert!(
-        said < 4 << 20,
-        "both sockets take so much, and what is between them less: {said} bytes wait"
-    );
-    assert_eq!(stage.until(|stage| &stage.at_server, said).await.len(), said);
+    assert!(written < 4 << 20, "{written} bytes are buffered, more than both sockets hold");
+    assert_eq!(session.receive_at_server(written).await.len(), written);
 }

@@ -1,168 +1,169 @@
-//! What is known of a session, for the log, the metrics and `status`. It observes and never drives; dropped open, it says so.
+//! Records a session in the log, the metrics, the traces and the status. It only observes; if it
+//! is dropped before the end was recorded, it logs that.
 
 use std::io;
 use std::sync::Arc;
 
 use countersign_connect::dialer::ConnectError;
-use countersign_core::failure::{AuditOutcome as Judgement, Class, Failure};
+use countersign_core::failure::{AuditOutcome, Class, Failure};
 use tokio::time::Instant;
 use tracing::Span;
 
-use super::SessionEnd;
-use crate::metrics::{GaugeGuard, TargetMetrics};
+use crate::metrics::{GaugeGuard, TargetMetrics, TerminationReason};
 use crate::protocol::{Protocol, SessionError};
-use crate::sessions::SessionGuard;
+use crate::sessions::{SessionGuard, SessionInfo};
 use crate::target::Target;
 use crate::telemetry::{self, Step};
 use crate::upstream::Upstream;
 
-/// The trail of one session.
+/// End of a session, by the side that ended it.
+pub(super) enum SessionEnd {
+    /// If `reusable`, the session is idle outside of a transaction.
+    ClientClosed {
+        reusable: bool,
+    },
+    ServerClosed,
+    /// The proxy terminated the session.
+    Terminated(TerminationReason),
+}
+
+/// Records one session.
 pub(super) struct SessionRecorder {
-    pub(super) presence: SessionGuard,
+    session: SessionGuard,
     target: Arc<str>,
     metrics: Arc<TargetMetrics>,
     _open: GaugeGuard,
-    /// The connection's span, for who traces.
+    /// Span of the connection, parent of those of its steps.
     span: Span,
-    state: State,
+    phase: Phase,
 }
 
-enum State {
+enum Phase {
     LoggingIn,
-    Welcomed,
+    Established,
     Closed,
 }
 
+/// Logs an event with the fields that identify the session.
+macro_rules! event {
+    ($level:ident, $recorder:ident, $($rest:tt)*) => {{
+        let info = $recorder.info();
+        tracing::$level!(
+            db.target = &*$recorder.target,
+            session = info.id,
+            client = info.client(),
+            user = info.user(),
+            $($rest)*
+        )
+    }};
+}
+
 impl SessionRecorder {
-    pub(super) fn open<P: Protocol>(target: &Target<P>, origin: String) -> Self {
-        target.metrics.accepted.inc();
-        let presence =
-            target.sessions.register(Arc::clone(&target.name), Arc::clone(&target.metrics), origin);
-        Self {
-            span: telemetry::connection(
-                presence.live.id,
-                &target.name,
-                target.settings.engine,
-                presence.live.client(),
-            ),
-            presence,
-            target: Arc::clone(&target.name),
-            metrics: Arc::clone(&target.metrics),
-            _open: target.metrics.open.hold(),
-            state: State::LoggingIn,
-        }
+    pub(super) fn open<P: Protocol>(target: &Target<P>, peer: String) -> Self {
+        let metrics = Arc::clone(&target.metrics);
+        metrics.accepted.inc();
+        let open = metrics.open.guard();
+        let session =
+            target.sessions.register(Arc::clone(&target.name), Arc::clone(&metrics), peer);
+        let span = telemetry::connection(
+            session.info.id,
+            &target.name,
+            target.settings.engine,
+            session.info.client(),
+        );
+        let target = Arc::clone(&target.name);
+        Self { session, target, metrics, _open: open, span, phase: Phase::LoggingIn }
     }
 
-    /// A step of the connection.
+    pub(super) fn info(&self) -> &SessionInfo {
+        &self.session.info
+    }
+
+    /// Returns a span for a step of the connection.
     pub(super) fn step(&self, step: Step) -> Span {
         self.span.in_scope(|| step.span())
     }
 
-    pub(super) fn names(&self, (user, database): (&str, Option<&str>)) {
-        self.presence.live.names(user, database);
-        telemetry::named(&self.span, user, database);
+    pub(super) fn set_user(&self, user: &str, database: Option<&str>) {
+        self.info().set_user(user, database);
+        telemetry::record_user(&self.span, user, database);
     }
 
-    /// The client came for no session, and that is done.
-    pub(super) fn cancel_finished(mut self, done: Result<(), ConnectError>) {
-        self.state = State::Closed;
-        match done {
-            Ok(()) => self.metrics.cancels.inc(),
-            Err(refusal) => {
-                self.metrics.cancels_unknown.inc();
-                let live = &self.presence.live;
-                tracing::info!(
-                    target = &*self.target,
-                    session = live.id,
-                    client = live.client(),
-                    "no statement was cancelled: {refusal}"
-                );
+    /// The connection carried a cancel request, which is done.
+    pub(super) fn cancel_finished(mut self, result: Result<(), ConnectError>) {
+        self.phase = Phase::Closed;
+        match result {
+            Ok(()) => self.metrics.cancels_forwarded.inc(),
+            Err(error) => {
+                self.metrics.cancels_failed.inc();
+                event!(info, self, "cancel request failed: {error}");
             }
         }
     }
 
-    /// The client has no session, and knows.
-    pub(super) fn refused(mut self, failure: &Failure) {
-        self.state = State::Closed;
-        self.metrics.refused.count(failure.class);
-        telemetry::failed(&self.span, failure.class);
-        let live = &self.presence.live;
-        let (target, session, client, user, class) =
-            (&*self.target, live.id, live.client(), live.user(), failure.class.to_string());
+    /// The client's login was rejected.
+    pub(super) fn rejected(mut self, failure: &Failure) {
+        self.phase = Phase::Closed;
+        self.metrics.rejected.count(failure.class);
+        telemetry::record_failure(&self.span, failure.class);
+        let class = failure.class.to_string();
+        let is_anonymous = self.info().user().is_empty();
         match failure.class {
-            // Somebody who only looked whether the port is open.
-            Class::Protocol if user.is_empty() => {
-                tracing::debug!(target, session, client, class, "refused: {failure}")
+            // Port scans and health checks connect without a login.
+            Class::Protocol if is_anonymous => {
+                event!(debug, self, class, "connection rejected: {failure}");
             }
-            // The client does not trust the certificate, say: nothing is the matter here.
-            class_of
-                if class_of == Class::TlsFailed && user.is_empty()
-                    || class_of.outcome() == Judgement::Denied =>
-            {
-                tracing::info!(target, session, client, user, class, "refused: {failure}")
+            // A client that does not trust the certificate is no fault of the proxy.
+            Class::TlsFailed if is_anonymous => {
+                event!(info, self, class, "connection rejected: {failure}");
             }
-            _ => tracing::warn!(target, session, client, user, class, "refused: {failure}"),
+            denied if denied.outcome() == AuditOutcome::Denied => {
+                event!(info, self, class, "connection rejected: {failure}");
+            }
+            _ => event!(warn, self, class, "connection rejected: {failure}"),
         }
     }
 
-    /// The client has a session.
-    pub(super) fn established<P: Protocol>(&mut self, upstream: &Upstream<P>, accepted: Instant) {
-        self.state = State::Welcomed;
-        self.metrics.ready_time.observe(accepted.elapsed());
-        telemetry::pooled(&self.span, upstream.connected_at < accepted);
-        let live = &self.presence.live;
-        live.welcomed(upstream.address, upstream.connected_at);
-        let (target, session, client, user) = (&*self.target, live.id, live.client(), live.user());
-        tracing::info!(target, session, client, user, server = %upstream.address, "opened");
+    /// The client's login is complete.
+    pub(super) fn established<S, L>(&mut self, upstream: &Upstream<S, L>, accepted_at: Instant) {
+        self.phase = Phase::Established;
+        self.metrics.client_connect_duration.observe(accepted_at.elapsed());
+        telemetry::record_pooled(&self.span, upstream.connected_at < accepted_at);
+        self.info().set_server(upstream.address, upstream.connected_at);
+        event!(info, self, server = %upstream.address, "session opened");
     }
 
-    pub(super) fn note(&self, what: &str, error: &io::Error) {
-        tracing::debug!(target = &*self.target, session = self.presence.live.id, "{what}: {error}");
+    /// The connection to `peer` failed.
+    pub(super) fn connection_lost(&self, peer: &str, error: &io::Error) {
+        event!(debug, self, peer, %error, "connection lost");
     }
 
-    pub(super) fn trouble(&self, trouble: &SessionError) {
-        let live = &self.presence.live;
-        tracing::info!(
-            target = &*self.target,
-            session = live.id,
-            client = live.client(),
-            user = live.user(),
-            "ended: {trouble}"
-        );
+    pub(super) fn failed(&self, error: &SessionError) {
+        event!(info, self, "session failed: {error}");
     }
 
-    /// The session is over.
-    pub(super) fn close(mut self, outcome: &SessionEnd) {
-        self.state = State::Closed;
-        let live = &self.presence.live;
-        let (to_server, to_client) = live.bytes();
-        let ended = match outcome {
-            SessionEnd::ClientClosed { .. } => "by the client",
-            SessionEnd::ServerClosed => "by the server",
-            SessionEnd::Terminated(cut, why) => {
-                self.metrics.cut.of(*cut).inc();
-                why
+    pub(super) fn closed(mut self, end: &SessionEnd) {
+        self.phase = Phase::Closed;
+        let reason = match end {
+            SessionEnd::ClientClosed { .. } => "closed by the client",
+            SessionEnd::ServerClosed => "closed by the server",
+            SessionEnd::Terminated(reason) => {
+                self.metrics.terminated.by(*reason).inc();
+                reason.message()
             }
         };
-        let (target, session, client, user) = (&*self.target, live.id, live.client(), live.user());
-        tracing::info!(target, session, client, user, to_server, to_client, ended, "closed");
+        let (bytes_to_server, bytes_to_client) = self.info().bytes();
+        event!(info, self, bytes_to_server, bytes_to_client, reason, "session closed");
     }
 }
 
 impl Drop for SessionRecorder {
     fn drop(&mut self) {
-        match self.state {
-            State::Closed => return,
-            State::LoggingIn => self.metrics.refused.count(Class::Internal),
-            State::Welcomed => {}
+        match self.phase {
+            Phase::Closed => return,
+            Phase::LoggingIn => self.metrics.rejected.count(Class::Internal),
+            Phase::Established => {}
         }
-        let live = &self.presence.live;
-        tracing::error!(
-            target = &*self.target,
-            session = live.id,
-            client = live.client(),
-            user = live.user(),
-            "abandoned"
-        );
+        event!(error, self, "session abandoned");
     }
 }

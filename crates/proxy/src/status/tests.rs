@@ -10,42 +10,42 @@ pub(crate) fn example() -> Status {
     Status {
         version: "0.1.0".to_owned(),
         pid: 7,
-        started: at,
-        up: true,
+        started_at: at,
+        startup_complete: true,
         draining: false,
         connections: 1,
         max_connections: Some(2),
-        workers: vec![1, 0],
-        targets: vec![Target {
+        clients_per_worker: vec![1, 0],
+        targets: vec![TargetStatus {
             name: "orders".to_owned(),
             engine: Engine::Postgres,
             endpoint: "orders.example:5432".to_owned(),
-            signed_for: None,
+            sign_host: None,
             region: Some("eu-west-1".to_owned()),
-            listeners: vec![Listener { address: "127.0.0.1:5432".to_owned(), failure: None }],
-            health: Health { healthy: true, last_login: Some(at), failure: None },
+            listeners: vec![ListenerStatus { address: "127.0.0.1:5432".to_owned(), failure: None }],
+            health: HealthStatus { healthy: true, last_login: Some(at), last_failure: None },
             connections: 1,
             max_connections: None,
-            identity: None,
-            tokens: vec![Token {
+            credentials: None,
+            tokens: vec![TokenStatus {
                 user: "app".to_owned(),
                 minted_at: at,
-                ends: at,
+                expires_at: at,
                 age: Duration::from_secs(3),
             }],
-            pool: Pool::default(),
-            queued: 0,
+            pool: PoolStatus::default(),
+            logins_queued: 0,
         }],
-        sessions: vec![Session {
+        sessions: vec![SessionStatus {
             id: 1,
             target: "orders".to_owned(),
             client: "127.0.0.1:40000".to_owned(),
             user: Some("app".to_owned()),
             database: None,
-            since: at,
-            state: State::InTransaction,
-            to_server: 10,
-            to_client: 20,
+            connected_at: at,
+            state: SessionState::InTransaction,
+            bytes_to_server: 10,
+            bytes_to_client: 20,
             server: None,
             server_age: Some(Duration::from_secs(9)),
         }],
@@ -55,7 +55,7 @@ pub(crate) fn example() -> Status {
 #[test]
 fn a_status_is_read_back_as_it_was_written() {
     let json = serde_json::to_string(&example()).expect("JSON");
-    assert!(json.contains(r#""started":"2023-11-14T22:13:20.000Z""#), "{json}");
+    assert!(json.contains(r#""started_at":"2023-11-14T22:13:20.000Z""#), "{json}");
     assert!(json.contains(r#""state":"in-transaction""#), "{json}");
     assert_eq!(serde_json::from_str::<Status>(&json).expect("a status"), example());
 }

@@ -13,7 +13,7 @@ use tracing_subscriber::layer::SubscriberExt;
 
 use super::*;
 
-/// A collector, and the paths and bodies that it was sent.
+/// Starts a collector. Returns its endpoint, and a receiver of paths and bodies of requests.
 async fn collector(status: StatusCode) -> (String, mpsc::UnboundedReceiver<(String, Vec<u8>)>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
     let address = listener.local_addr().expect("an address");
@@ -27,10 +27,10 @@ async fn collector(status: StatusCode) -> (String, mpsc::UnboundedReceiver<(Stri
                     let path = request.uri().path().to_owned();
                     let body =
                         request.into_body().collect().await.expect("a body").to_bytes().to_vec();
-                    sender.send((path, body)).expect("the test listens");
-                    let mut answer = Response::new(String::new());
-                    *answer.status_mut() = status;
-                    Ok::<_, Infallible>(answer)
+                    sender.send((path, body)).expect("a receiver");
+                    let mut response = Response::new(String::new());
+                    *response.status_mut() = status;
+                    Ok::<_, Infallible>(response)
                 }
             });
             tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
@@ -48,28 +48,28 @@ async fn finish(traces: Traces) -> Result<(), Failure> {
 }
 
 #[tokio::test]
-async fn a_connection_becomes_a_trace_and_nothing_else_does() {
+async fn only_connections_are_exported() {
     let (endpoint, mut received) = collector(StatusCode::OK).await;
     let (layer, traces) = layer(&endpoint, 1.0, Handle::current()).expect("a layer");
     tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
         let connection = connection(7, "orders", Engine::Postgres, "192.0.2.1:40000");
         connection.in_scope(|| {
-            named(&connection, &"u".repeat(500), Some("shop"));
-            pooled(&connection, false);
+            record_user(&connection, &"u".repeat(500), Some("shop"));
+            record_pooled(&connection, false);
             for step in [Step::Accept, Step::Login, Step::Dial, Step::Relay] {
                 let span = step.span();
-                dialled(&span, SocketAddr::from(([192, 0, 2, 9], 5432)));
+                record_server(&span, SocketAddr::from(([192, 0, 2, 9], 5432)));
                 span.in_scope(|| tracing::error!(password = "swordfish", "an event"));
-                failed(&span, Class::TimedOut);
+                record_failure(&span, Class::TimedOut);
             }
             tracing::error_span!("other", token = "swordfish")
                 .in_scope(|| tracing::info!("swordfish"));
         });
     });
-    finish(traces).await.expect("delivered");
+    finish(traces).await.expect("exported");
     let (path, body) = received.recv().await.expect("a batch");
     assert_eq!(path, "/v1/traces");
-    let told = [
+    let attributes = [
         "countersign-proxy",
         "connection",
         "orders",
@@ -79,29 +79,29 @@ async fn a_connection_becomes_a_trace_and_nothing_else_does() {
         "192.0.2.9:5432",
         "timed-out",
     ];
-    for text in told.into_iter().chain(["accept", "login", "dial", "relay"]) {
-        assert!(has(&body, text), "{text} is not in {}", String::from_utf8_lossy(&body));
+    for text in attributes.into_iter().chain(["accept", "login", "dial", "relay"]) {
+        assert!(has(&body, text), "missing: {text} in {}", String::from_utf8_lossy(&body));
     }
-    assert!(has(&body, &"u".repeat(MOST_TEXT)) && !has(&body, &"u".repeat(MOST_TEXT + 1)));
+    assert!(has(&body, &"u".repeat(MAX_ATTRIBUTE)) && !has(&body, &"u".repeat(MAX_ATTRIBUTE + 1)));
     assert!(!has(&body, "swordfish") && !has(&body, "other") && !has(&body, "an event"));
 }
 
 #[tokio::test]
-async fn what_is_not_sampled_is_not_sent() {
+async fn unsampled_connections_are_not_exported() {
     let (endpoint, mut received) = collector(StatusCode::OK).await;
     let (layer, traces) = layer(&endpoint, 0.0, Handle::current()).expect("a layer");
     let subscriber = tracing_subscriber::registry().with(layer);
     tracing::subscriber::with_default(subscriber, || {
         drop(connection(7, "orders", Engine::Mysql, "192.0.2.1:40000"))
     });
-    finish(traces).await.expect("nothing to deliver");
+    finish(traces).await.expect("nothing to export");
     assert!(received.try_recv().is_err());
 }
 
 #[tokio::test]
-async fn a_collector_that_refuses_or_is_not_there_harms_nobody() {
-    let (refusing, mut received) = collector(StatusCode::BAD_REQUEST).await;
-    for endpoint in [refusing.as_str(), "http://127.0.0.1:1"] {
+async fn a_failing_collector_does_not_affect_the_proxy() {
+    let (rejecting, mut received) = collector(StatusCode::BAD_REQUEST).await;
+    for endpoint in [rejecting.as_str(), "http://127.0.0.1:1"] {
         let (layer, traces) = layer(endpoint, 1.0, Handle::current()).expect("a layer");
         let subscriber = tracing_subscriber::registry().with(layer);
         tracing::subscriber::with_default(subscriber, || {
@@ -109,17 +109,17 @@ async fn a_collector_that_refuses_or_is_not_there_harms_nobody() {
         });
         _ = finish(traces).await;
     }
-    received.recv().await.expect("it was asked");
+    received.recv().await.expect("a request");
 }
 
 #[test]
-fn an_endpoint_is_a_base_or_has_its_path() {
+fn endpoints_without_a_path_get_the_default_path() {
     for (endpoint, expected) in [
         ("http://localhost:4318", "http://localhost:4318/v1/traces"),
         ("http://localhost:4318/", "http://localhost:4318/v1/traces"),
         ("https://collector.example/otlp/v1/traces", "https://collector.example/otlp/v1/traces"),
     ] {
-        assert_eq!(url(endpoint).expect("a URL"), expected);
+        assert_eq!(traces_url(endpoint).expect("a URL"), expected);
     }
     for wrong in [
         "",
@@ -129,7 +129,7 @@ fn an_endpoint_is_a_base_or_has_its_path() {
         "/v1/traces",
         "http://user:swordfish@localhost:4318",
     ] {
-        let failure = url(wrong).expect_err(wrong);
+        let failure = traces_url(wrong).expect_err(wrong);
         assert!(
             failure.class == Class::Usage && !failure.detail.contains("swordfish"),
             "{failure}"

@@ -125,7 +125,7 @@ impl Stack {
             let Endpoint { engine, host, port, .. } = &server.endpoint;
             let ca = if *engine == Engine::Postgres { "PGSSLROOTCERT" } else { "MYSQL_SSL_CA" };
             command.arg(format!(
-                "{engine}://app@{host}:{port}?port={port}&sslrootcert={}&warm=0",
+                "{engine}://app@{host}:{port}?port={port}&sslrootcert={}&min-idle=0",
                 server.variables[ca]
             ));
             aws = self.env(engine.as_str(), &[]);

@@ -191,7 +191,7 @@ impl Unfolding<'_> {
             "PASS" => self.fail(place, ADVICE),
             "CODER_PG_CONNECTION_URL" => self.url(place, &variable.value),
             "CODER_PG_AUTH" if text == "awsiamrds" => {}
-            "CODER_PG_AUTH" => self.fail(place, "awsiamrds is expected; for a password, write url and login = { password-file = … }"),
+            "CODER_PG_AUTH" => self.fail(place, "awsiamrds is expected; for a password, write url and server-auth = { password-file = … }"),
             name => {
                 let key = HOOP.iter().find(|(variable, _)| *variable == name).map_or("", |(_, key)| *key);
                 self.hoop(place, key, variable, &text);

@@ -13,20 +13,20 @@ const MOST_SESSIONS: u32 = 16_000;
 /// A pool as it is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct RawPool {
-    pub(crate) warm: Option<usize>,
+    pub(crate) min_idle: Option<usize>,
     pub(crate) reuse: Option<bool>,
-    pub(crate) most_idle: Option<usize>,
+    pub(crate) max_idle: Option<usize>,
     pub(crate) idle_timeout: Option<Duration>,
-    pub(crate) lifetime: Option<Duration>,
+    pub(crate) max_lifetime: Option<Duration>,
 }
 
 impl RawPool {
     const OFF: Self = Self {
-        warm: Some(0),
+        min_idle: Some(0),
         reuse: Some(false),
-        most_idle: Some(0),
+        max_idle: Some(0),
         idle_timeout: None,
-        lifetime: None,
+        max_lifetime: None,
     };
 }
 
@@ -36,7 +36,10 @@ pub(super) fn read(fields: &mut Fields<'_>, report: &DiagnosticSink) -> Option<R
         Value::String(word) if word == "off" => Some(RawPool::OFF),
         Value::Object(_) => table(node, place, report),
         _ => {
-            report.add(&place, "\"off\" or a table such as { warm = 2, reuse = true } is expected");
+            report.add(
+                &place,
+                "\"off\" or a table such as { min-idle = 2, reuse = true } is expected",
+            );
             None
         }
     }
@@ -46,13 +49,13 @@ fn table(node: &Node, place: Location, report: &DiagnosticSink) -> Option<RawPoo
     let mut fields = Fields::of(node, place, report)?;
     let mut sessions =
         |key| fields.number(key, 0..=MOST_SESSIONS).and_then(|number| usize::try_from(number).ok());
-    let (warm, most_idle) = (sessions("warm"), sessions("most-idle"));
+    let (min_idle, max_idle) = (sessions("min-idle"), sessions("max-idle"));
     let pool = RawPool {
-        warm,
+        min_idle,
         reuse: fields.flag("reuse"),
-        most_idle,
+        max_idle,
         idle_timeout: span(&mut fields, "idle-timeout", report),
-        lifetime: span(&mut fields, "lifetime", report),
+        max_lifetime: span(&mut fields, "max-lifetime", report),
     };
     fields.finish();
     Some(pool)

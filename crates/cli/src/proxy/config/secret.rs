@@ -5,27 +5,27 @@ use std::sync::Arc;
 use countersign_config_file::{DiagnosticSink, Fields, Location, string};
 use countersign_core::credentials::Secret;
 use countersign_core::json::{Node, Value};
-use countersign_proxy::settings::{Access, Password};
+use countersign_proxy::settings::{ClientAuth, Password};
 use nix::unistd::User;
 
-use super::target::RawLogin;
+use super::target::RawServerAuth;
 use super::{ConfigContext, exactly_one};
 
 /// What is said to whoever writes a password down.
 pub(super) const ADVICE: &str = "a password does not belong into this file: write password-file = \"PATH\" or password-env = \"VARIABLE\" and take it out";
 
-/// `login`: `"iam"`, or where a password is found.
-pub(super) fn login(
+/// `server-auth`: `"iam"`, or where a password is found.
+pub(super) fn server_auth(
     fields: &mut Fields<'_>,
     around: &ConfigContext<'_>,
     report: &DiagnosticSink,
-) -> Option<RawLogin> {
-    let (place, node) = fields.take("login")?;
+) -> Option<RawServerAuth> {
+    let (place, node) = fields.take("server-auth")?;
     match &node.value {
-        Value::String(word) if word == "iam" => Some(RawLogin::Iam),
+        Value::String(word) if word == "iam" => Some(RawServerAuth::Iam),
         Value::Object(_) => named(&place, node, &["password-file", "password-env"], around, report)
             .and_then(|named| match named {
-                Named::Password(password) => Some(RawLogin::Password(password)),
+                Named::Password(password) => Some(RawServerAuth::Password(password)),
                 Named::Users(_) => None,
             }),
         _ => {
@@ -35,29 +35,29 @@ pub(super) fn login(
     }
 }
 
-/// `access`: `"open"`, where a password is found, or who may come.
-pub(super) fn access(
+/// `client-auth`: `"trust"`, where a password is found, or who may come.
+pub(super) fn client_auth(
     fields: &mut Fields<'_>,
     around: &ConfigContext<'_>,
     report: &DiagnosticSink,
-) -> Option<(Location, Access)> {
-    let (place, node) = fields.take("access")?;
-    let access = match &node.value {
-        Value::String(word) if word == "open" => Access::Open,
+) -> Option<(Location, ClientAuth)> {
+    let (place, node) = fields.take("client-auth")?;
+    let auth = match &node.value {
+        Value::String(word) if word == "trust" => ClientAuth::Trust,
         Value::Object(_) => {
             match named(&place, node, &["password-file", "password-env", "users"], around, report)?
             {
-                Named::Password(password) => Access::Password(password),
-                Named::Users(users) => Access::Users(users),
+                Named::Password(password) => ClientAuth::Password(password),
+                Named::Users(users) => ClientAuth::Users(users),
             }
         }
         _ => {
-            let forms = "\"open\", { password-file = \"PATH\" }, { password-env = \"VARIABLE\" } or { users = [\"NAME\"] }";
+            let forms = "\"trust\", { password-file = \"PATH\" }, { password-env = \"VARIABLE\" } or { users = [\"NAME\"] }";
             report.add(&place, format!("{forms} is expected"));
             return None;
         }
     };
-    Some((place, access))
+    Some((place, auth))
 }
 
 enum Named {

@@ -12,7 +12,7 @@ use countersign_core::endpoint::HostName;
 use countersign_core::json::{Node, Value};
 use countersign_core::name::{DbUser, Engine};
 use countersign_core::region::Region;
-use countersign_proxy::settings::{Access, ClientTls, Password, Role};
+use countersign_proxy::settings::{ClientAuth, ClientTls, Password, TargetSessionAttrs};
 
 use super::place::{address, listen, path, port};
 use super::pool::span;
@@ -30,7 +30,7 @@ pub(crate) enum Given {
 
 /// What a server is logged in to with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum RawLogin {
+pub(crate) enum RawServerAuth {
     Iam,
     Password(Arc<Password>),
 }
@@ -50,15 +50,15 @@ pub(crate) struct Raw {
     pub(crate) region: Option<Region>,
     pub(crate) profile: Option<String>,
     pub(crate) roles: Option<Vec<credentials_cache::Role>>,
-    pub(crate) login: RawLogin,
+    pub(crate) server_auth: RawServerAuth,
     pub(crate) tls: Option<(Location, Verification)>,
-    pub(crate) roots: Option<PathBuf>,
-    pub(crate) role: Option<Role>,
+    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) target_session_attrs: Option<TargetSessionAttrs>,
     pub(crate) address: Option<IpAddr>,
     pub(crate) unix_socket: Option<PathBuf>,
     pub(crate) listen: Option<Vec<Spanned<Wanted>>>,
     pub(crate) open_to_network: Option<bool>,
-    pub(crate) access: Option<(Location, Access)>,
+    pub(crate) client_auth: Option<(Location, ClientAuth)>,
     pub(crate) client_tls: Option<ClientTls>,
     pub(crate) pool: Option<RawPool>,
     pub(crate) max_connections: Option<u32>,
@@ -79,9 +79,9 @@ pub(super) fn read(
     let form = compat::unfold(node, &place, around, report)?;
     let mut owned = Fields::of(&form.node, place.clone(), report)?;
     let fields = &mut owned;
-    let login = secret::login(fields, around, report);
-    if let (Some(_), Some(_)) = (&login, &form.password) {
-        report.add(&place, "login is said twice: here, and as PASS in the variables");
+    let server_auth = secret::server_auth(fields, around, report);
+    if let (Some(_), Some(_)) = (&server_auth, &form.password) {
+        report.add(&place, "server-auth is said twice: here, and as PASS in the variables");
     }
     let raw = Raw {
         name: name.to_owned(),
@@ -99,15 +99,18 @@ pub(super) fn read(
         region: fields.parsed("region"),
         profile: fields.text("profile").map(|profile| profile.value.to_owned()),
         roles: roles(fields, report),
-        login: login.or(form.password.map(RawLogin::Password)).unwrap_or(RawLogin::Iam),
+        server_auth: server_auth
+            .or(form.password.map(RawServerAuth::Password))
+            .unwrap_or(RawServerAuth::Iam),
         tls: word(fields, "tls", &VERIFICATIONS, report),
-        roots: path(fields, "roots", around, report),
-        role: word(fields, "role", &ROLES, report).map(|(_, role)| role),
+        ca_file: path(fields, "ca-file", around, report),
+        target_session_attrs: word(fields, "target-session-attrs", &SESSION_ATTRS, report)
+            .map(|(_, attrs)| attrs),
         address: address(fields, "address", report),
         unix_socket: path(fields, "unix-socket", around, report),
         listen: listen(fields, around, report),
         open_to_network: fields.flag("open-to-network"),
-        access: secret::access(fields, around, report),
+        client_auth: secret::client_auth(fields, around, report),
         client_tls: client_tls(fields, around, report),
         pool: pool::read(fields, report),
         max_connections: fields.number("max-connections", 0..=u32::MAX),
@@ -128,7 +131,8 @@ const VERIFICATIONS: [(&str, Verification); 4] = [
     ("disable", Verification::Disable),
 ];
 
-const ROLES: [(&str, Role); 2] = [("any", Role::Any), ("writer", Role::Writer)];
+const SESSION_ATTRS: [(&str, TargetSessionAttrs); 2] =
+    [("any", TargetSessionAttrs::Any), ("read-write", TargetSessionAttrs::ReadWrite)];
 
 /// One of a few words.
 fn word<T: Copy>(

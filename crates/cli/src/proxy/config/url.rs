@@ -18,7 +18,7 @@ enum Kind {
     Socket,
     /// The word for how far TLS is verified, as libpq or MySQL have it.
     Mode,
-    /// libpq's word for the role of a server.
+    /// libpq's `target_session_attrs`.
     Attributes,
     /// Under this key in the table of that name.
     Inside(&'static str),
@@ -44,17 +44,17 @@ const PARAMETERS: [(&str, &str, Kind); 25] = [
     ("session-name", "session-name", Kind::Role),
     ("sslmode", "tls", Kind::Mode),
     ("ssl-mode", "tls", Kind::Mode),
-    ("sslrootcert", "roots", Kind::Text),
-    ("ssl-ca", "roots", Kind::Text),
-    ("target_session_attrs", "role", Kind::Attributes),
+    ("sslrootcert", "ca-file", Kind::Text),
+    ("ssl-ca", "ca-file", Kind::Text),
+    ("target_session_attrs", "target-session-attrs", Kind::Attributes),
     ("max-connections", "max-connections", Kind::Number),
     ("connect-timeout", "connect-timeout", Kind::Text),
     ("session-timeout", "session-timeout", Kind::Text),
-    ("warm", "warm", Kind::NumberInside("pool")),
-    ("password-file", "password-file", Kind::Inside("login")),
-    ("password-env", "password-env", Kind::Inside("login")),
-    ("access-password-file", "password-file", Kind::Inside("access")),
-    ("access-password-env", "password-env", Kind::Inside("access")),
+    ("min-idle", "min-idle", Kind::NumberInside("pool")),
+    ("password-file", "password-file", Kind::Inside("server-auth")),
+    ("password-env", "password-env", Kind::Inside("server-auth")),
+    ("client-password-file", "password-file", Kind::Inside("client-auth")),
+    ("client-password-env", "password-env", Kind::Inside("client-auth")),
 ];
 
 /// How far TLS is verified, in libpq's words, in MySQL's, and in the file's.
@@ -254,7 +254,7 @@ pub(super) fn mode(name: &str, value: &str) -> Result<&'static str, String> {
 fn attributes(value: &str) -> Result<&'static str, String> {
     match value {
         "any" => Ok("any"),
-        "read-write" | "primary" => Ok("writer"),
+        "read-write" | "primary" => Ok("read-write"),
         _ => Err("target_session_attrs is not any, read-write or primary".to_owned()),
     }
 }

@@ -7,10 +7,12 @@ use countersign_config_file::{DiagnosticSink, Location};
 use countersign_connect::credentials_cache;
 use countersign_connect::tls::Verification;
 use countersign_core::name::Engine;
-use countersign_proxy::settings::{Access, Listen, Login, Pool, Role, ServerTls, Target};
+use countersign_proxy::settings::{
+    ClientAuth, Listen, PoolSettings, ServerAuth, ServerTls, TargetSessionAttrs, TargetSettings,
+};
 
 use super::Listeners;
-use crate::proxy::config::{Given, Raw, RawLogin};
+use crate::proxy::config::{Given, Raw, RawServerAuth};
 use crate::proxy::options::Options;
 
 /// What RDS answers from about 200 logins a second on is a refusal.
@@ -21,12 +23,12 @@ const LOGINS_PER_SECOND: u32 = 150;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One session ahead of need: who connects twice in a row waits once.
-const WARM: usize = 1;
+const MIN_IDLE: usize = 1;
 
-const MOST_IDLE: usize = 20;
+const MAX_IDLE: usize = 20;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 /// As the pools of applications have it (HikariCP's `maxLifetime`): long enough to be of use, short enough to follow DNS.
-const LIFETIME: Duration = Duration::from_secs(30 * 60);
+const MAX_LIFETIME: Duration = Duration::from_secs(30 * 60);
 
 /// What is common to the targets of one plan.
 #[derive(Debug)]
@@ -55,11 +57,15 @@ pub(super) fn first<T>(
 
 impl Resolver<'_> {
     /// The target; none where its table has no engine or host, which has been said.
-    pub(super) fn target(&self, raw: &Raw, listeners: &mut Listeners<'_>) -> Option<Target> {
+    pub(super) fn target(
+        &self,
+        raw: &Raw,
+        listeners: &mut Listeners<'_>,
+    ) -> Option<TargetSettings> {
         let (engine, host) = (raw.engine?, raw.host.clone()?);
         let listen = listeners.of(raw, engine);
         self.check_alone(raw, &listen, listeners);
-        Some(Target {
+        Some(TargetSettings {
             name: raw.name.clone(),
             engine,
             host,
@@ -73,10 +79,10 @@ impl Resolver<'_> {
             ),
             user: raw.user.clone(),
             database: raw.database.clone(),
-            login: self.login(raw),
+            server_auth: self.server_auth(raw),
             tls: self.tls(raw),
-            role: raw.role.unwrap_or(Role::Any),
-            access: self.access(raw, &listen),
+            target_session_attrs: raw.target_session_attrs.unwrap_or(TargetSessionAttrs::Any),
+            client_auth: self.client_auth(raw, &listen),
             listen,
             client_tls: raw.client_tls.clone(),
             pool: self.pool(raw),
@@ -114,9 +120,9 @@ impl Resolver<'_> {
         Some((sign.host, sign.port.unwrap_or(engine.default_port())))
     }
 
-    fn login(&self, raw: &Raw) -> Login {
-        if let RawLogin::Password(password) = &raw.login {
-            return Login::Password(std::sync::Arc::clone(password));
+    fn server_auth(&self, raw: &Raw) -> ServerAuth {
+        if let RawServerAuth::Password(password) = &raw.server_auth {
+            return ServerAuth::Password(std::sync::Arc::clone(password));
         }
         let (flag, usual) = (chain(self.flags), chain(self.usual));
         let settings = credentials_cache::CredentialsConfig {
@@ -140,42 +146,42 @@ impl Resolver<'_> {
                 self.report.add(&raw.place, failure.detail);
             }
         }
-        Login::Iam(settings)
+        ServerAuth::Iam(settings)
     }
 
     fn tls(&self, raw: &Raw) -> ServerTls {
         let verification =
             raw.tls.as_ref().map_or(Verification::VerifyFull, |(_, verification)| *verification);
         let place = raw.tls.as_ref().map_or(&raw.place, |(place, _)| place);
-        if verification == Verification::Disable && raw.login == RawLogin::Iam {
+        if verification == Verification::Disable && raw.server_auth == RawServerAuth::Iam {
             self.report.add(place, "a token would cross the network in clear: leave tls out, or write require at the least");
         }
-        if raw.roots.is_some()
+        if raw.ca_file.is_some()
             && matches!(verification, Verification::Disable | Verification::Require)
         {
             self.report.add(
                 place,
-                "roots have no effect then: nothing is verified; leave tls out, or write verify-ca",
+                "ca-file has no effect then: nothing is verified; leave tls out, or write verify-ca",
             );
         }
-        ServerTls { verification, roots: raw.roots.clone() }
+        ServerTls { verification, ca_file: raw.ca_file.clone() }
     }
 
-    fn access(&self, raw: &Raw, listen: &[Listen]) -> Access {
-        let (place, access) = match &raw.access {
-            Some((place, access)) => (place, access.clone()),
-            None => (&raw.place, Access::Open),
+    fn client_auth(&self, raw: &Raw, listen: &[Listen]) -> ClientAuth {
+        let (place, auth) = match &raw.client_auth {
+            Some((place, auth)) => (place, auth.clone()),
+            None => (&raw.place, ClientAuth::Trust),
         };
         let (flag, usual) = (self.flags.open_to_network, self.usual.open_to_network);
         let may_be_open = first(raw.given, raw.open_to_network, flag, usual) == Some(true);
         for listen in listen {
-            match (&access, listen) {
-                (Access::Open, Listen::Tcp(address))
+            match (&auth, listen) {
+                (ClientAuth::Trust, Listen::Tcp(address))
                     if !address.ip().is_loopback() && !may_be_open =>
                 {
                     self.exposed(place, *address)
                 }
-                (Access::Users(_), Listen::Tcp(address)) => {
+                (ClientAuth::Users(_), Listen::Tcp(address)) => {
                     self.report.add(
                         place,
                         format!("users are known on Unix sockets alone, and {address} is none"),
@@ -184,23 +190,23 @@ impl Resolver<'_> {
                 _ => {}
             }
         }
-        if access == Access::Open && may_be_open { Access::OpenToNetwork } else { access }
+        if auth == ClientAuth::Trust && may_be_open { ClientAuth::TrustNetwork } else { auth }
     }
 
     fn exposed(&self, place: &Location, address: SocketAddr) {
-        let advice = "set access = { password-file = \"PATH\" } (in a URL: access-password-file=PATH), or allow it by open-to-network";
+        let advice = "set client-auth = { password-file = \"PATH\" } (in a URL: client-password-file=PATH), or allow it by open-to-network";
         self.report.add(place, format!("whoever reaches {address} from another machine would be let in without a password: {advice}"));
     }
 
-    fn pool(&self, raw: &Raw) -> Pool {
+    fn pool(&self, raw: &Raw) -> PoolSettings {
         let written = raw.pool.unwrap_or_default();
         let lazy = self.options.lazy_refresh == Some(true);
-        Pool {
-            warm: if lazy { 0 } else { written.warm.unwrap_or(WARM) },
+        PoolSettings {
+            min_idle: if lazy { 0 } else { written.min_idle.unwrap_or(MIN_IDLE) },
             reuse: written.reuse.unwrap_or(false),
-            most_idle: written.most_idle.unwrap_or(MOST_IDLE),
+            max_idle: written.max_idle.unwrap_or(MAX_IDLE),
             idle_timeout: written.idle_timeout.unwrap_or(IDLE_TIMEOUT),
-            lifetime: written.lifetime.unwrap_or(LIFETIME),
+            max_lifetime: written.max_lifetime.unwrap_or(MAX_LIFETIME),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use countersign_core::failure::{Class, Failure};
-use countersign_proxy::settings::{Access, Listen, Login, Target};
+use countersign_proxy::settings::{ClientAuth, Listen, ServerAuth, TargetSettings};
 use tempfile::TempDir;
 
 use super::{Environment, Plan, make};
@@ -63,7 +63,7 @@ impl Case {
         make(&request, surroundings, before.map(|plan| &plan.settings))
     }
 
-    fn target(&self, arguments: &[&str]) -> Target {
+    fn target(&self, arguments: &[&str]) -> TargetSettings {
         let mut targets = self.plan(arguments).unwrap().settings.targets;
         assert_eq!(targets.len(), 1, "{targets:?}");
         targets.remove(0)
@@ -78,7 +78,7 @@ impl Case {
 }
 
 /// Where a target listens, as a text.
-fn listens(target: &Target) -> Vec<String> {
+fn listens(target: &TargetSettings) -> Vec<String> {
     let text = |listen: &Listen| match listen {
         Listen::Tcp(address) => address.to_string(),
         Listen::Unix(path) => path.display().to_string(),
@@ -87,10 +87,10 @@ fn listens(target: &Target) -> Vec<String> {
     target.listen.iter().map(text).collect()
 }
 
-fn is_password(access: &Access, text: &str) -> bool {
-    matches!(access, Access::Password(password) if password.0.ct_eq(text))
+fn is_password(auth: &ClientAuth, text: &str) -> bool {
+    matches!(auth, ClientAuth::Password(password) if password.0.ct_eq(text))
 }
 
-fn logs_in_with(target: &Target, text: &str) -> bool {
-    matches!(&target.login, Login::Password(password) if password.0.ct_eq(text))
+fn logs_in_with(target: &TargetSettings, text: &str) -> bool {
+    matches!(&target.server_auth, ServerAuth::Password(password) if password.0.ct_eq(text))
 }

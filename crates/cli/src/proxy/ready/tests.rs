@@ -4,12 +4,14 @@ use std::time::Duration;
 use countersign_connect::credentials_cache;
 use countersign_connect::tls::Verification;
 use countersign_core::name::Engine;
-use countersign_proxy::settings::{Access, Listen, Login, Pool, Role, ServerTls, Target};
+use countersign_proxy::settings::{
+    ClientAuth, Listen, PoolSettings, ServerAuth, ServerTls, TargetSessionAttrs, TargetSettings,
+};
 
 use super::line;
 
-fn target(engine: Engine, user: Option<&str>, database: Option<&str>) -> Target {
-    Target {
+fn target(engine: Engine, user: Option<&str>, database: Option<&str>) -> TargetSettings {
+    TargetSettings {
         name: "orders".to_owned(),
         engine,
         host: "db.example.com".parse().unwrap(),
@@ -18,18 +20,18 @@ fn target(engine: Engine, user: Option<&str>, database: Option<&str>) -> Target 
         region: None,
         user: user.map(|user| user.parse().unwrap()),
         database: database.map(str::to_owned),
-        login: Login::Iam(credentials_cache::CredentialsConfig::default()),
-        tls: ServerTls { verification: Verification::VerifyFull, roots: None },
-        role: Role::Any,
+        server_auth: ServerAuth::Iam(credentials_cache::CredentialsConfig::default()),
+        tls: ServerTls { verification: Verification::VerifyFull, ca_file: None },
+        target_session_attrs: TargetSessionAttrs::Any,
         listen: Vec::new(),
-        access: Access::Open,
+        client_auth: ClientAuth::Trust,
         client_tls: None,
-        pool: Pool {
-            warm: 0,
+        pool: PoolSettings {
+            min_idle: 0,
             reuse: false,
-            most_idle: 0,
+            max_idle: 0,
             idle_timeout: Duration::ZERO,
-            lifetime: Duration::ZERO,
+            max_lifetime: Duration::ZERO,
         },
         max_connections: 0,
         logins_per_second: 0,

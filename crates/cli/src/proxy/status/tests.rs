@@ -1,7 +1,8 @@
 use std::time::{Duration, SystemTime};
 
 use countersign_proxy::status::{
-    Health, Identity, LastFailure, Listener, Pool, Session, State, Status, Target, Token,
+    CredentialsStatus, HealthStatus, LastFailure, ListenerStatus, PoolStatus, SessionState,
+    SessionStatus, Status, TargetStatus, TokenStatus,
 };
 
 use super::{bytes, text};
@@ -10,35 +11,39 @@ fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + seconds)
 }
 
-fn target(name: &str, failure: Option<LastFailure>) -> Target {
-    Target {
+fn target(name: &str, failure: Option<LastFailure>) -> TargetStatus {
+    TargetStatus {
         name: name.to_owned(),
         engine: "postgres".parse().unwrap(),
         endpoint: format!("{name}.example.com:5432"),
-        signed_for: None,
+        sign_host: None,
         region: None,
-        listeners: vec![Listener {
+        listeners: vec![ListenerStatus {
             address: "127.0.0.1:5432".to_owned(),
             failure: failure.as_ref().map(|_| "it is taken".to_owned()),
         }],
-        health: Health { healthy: failure.is_none(), last_login: None, failure },
+        health: HealthStatus {
+            healthy: failure.is_none(),
+            last_login: None,
+            last_failure: failure,
+        },
         connections: 1,
         max_connections: None,
-        identity: Some(Identity {
+        credentials: Some(CredentialsStatus {
             source: "the profile \"dev\"".to_owned(),
             access_key_id: Some("ASIAEXAMPLE".to_owned()),
-            expires: Some(at(3600)),
-            loaded: Some(at(0)),
+            expires_at: Some(at(3600)),
+            loaded_at: Some(at(0)),
             failure: None,
         }),
-        tokens: vec![Token {
+        tokens: vec![TokenStatus {
             user: "app".to_owned(),
             minted_at: at(0),
-            ends: at(600),
+            expires_at: at(600),
             age: Duration::from_secs(60),
         }],
-        pool: Pool { idle: 1, dialling: 1, warm_target: 2, in_use: 1 },
-        queued: 3,
+        pool: PoolStatus { idle: 1, connecting: 1, min_idle: 2, in_use: 1 },
+        logins_queued: 3,
     }
 }
 
@@ -47,31 +52,31 @@ fn tables_say_what_is_going_on() {
     let setback = LastFailure {
         class: countersign_core::failure::Class::TimedOut,
         detail: "no answer\u{1b}[2J".to_owned(),
-        at: at(0),
+        failed_at: at(0),
         consecutive_failures: 4,
     };
-    let session = Session {
+    let session = SessionStatus {
         id: 7,
         target: "orders".to_owned(),
         client: "127.0.0.1:50000".to_owned(),
         user: Some("app".to_owned()),
         database: None,
-        since: at(0),
-        state: State::InTransaction,
-        to_server: 100,
-        to_client: 20_480_000,
+        connected_at: at(0),
+        state: SessionState::InTransaction,
+        bytes_to_server: 100,
+        bytes_to_client: 20_480_000,
         server: Some("10.0.0.1:5432".to_owned()),
         server_age: None,
     };
     let status = Status {
         version: "0.1.0".to_owned(),
         pid: 42,
-        started: at(0),
-        up: true,
+        started_at: at(0),
+        startup_complete: true,
         draining: false,
         connections: 1,
         max_connections: Some(10),
-        workers: vec![1],
+        clients_per_worker: vec![1],
         targets: vec![target("orders", None), target("billing", Some(setback))],
         sessions: vec![session],
     };

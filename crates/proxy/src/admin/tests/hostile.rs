@@ -1,78 +1,82 @@
-//! Connections that are not those of an operator.
+//! Connections of hostile or broken clients.
 
 use super::*;
 
-/// What is left of a connection on which `sent` was said.
-async fn rest(address: SocketAddr, sent: &[u8]) -> String {
+/// Sends bytes on a new connection. Returns everything received until it is closed.
+async fn exchange(address: SocketAddr, sent: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.expect("a connection");
-    // The other side may have hung up on the first half.
+    // The server may close the connection before it has received everything.
     _ = stream.write_all(sent).await;
-    let mut answer = Vec::new();
-    _ = stream.read_to_end(&mut answer).await;
-    String::from_utf8_lossy(&answer).into_owned()
+    let mut response = Vec::new();
+    _ = stream.read_to_end(&mut response).await;
+    String::from_utf8_lossy(&response).into_owned()
 }
 
-const IMPATIENT: Limits = Limits {
-    lifetime: Duration::from_secs(60),
-    head: Duration::from_millis(50),
-    body: Duration::from_millis(50),
+const SHORT_TIMEOUTS: Limits = Limits {
+    head_timeout: Duration::from_millis(50),
+    body_timeout: Duration::from_millis(50),
+    ..LIMITS
 };
 
 #[tokio::test]
-async fn giant_heads_and_bodies_are_refused() {
-    let address = Stage::new().serve(HTTP, Limits::USUAL).await;
-    let head =
-        format!("GET /liveness HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "a".repeat(MAX_HEAD * 2));
-    assert!(rest(address, head.as_bytes()).await.starts_with("HTTP/1.1 431"));
+async fn oversized_heads_and_bodies_are_refused() {
+    let address = FakeProxy::new().serve(HTTP, LIMITS).await;
+    let head = format!(
+        "GET /liveness HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n",
+        "a".repeat(LIMITS.max_head * 2)
+    );
+    assert!(exchange(address, head.as_bytes()).await.starts_with("HTTP/1.1 431"));
     let many = format!("GET /liveness HTTP/1.1\r\nhost: x\r\n{}\r\n", "a: b\r\n".repeat(200));
-    assert!(rest(address, many.as_bytes()).await.starts_with("HTTP/1.1 431"));
+    assert!(exchange(address, many.as_bytes()).await.starts_with("HTTP/1.1 431"));
     let body = format!(
         "GET /liveness HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{}",
-        MAX_BODY + 1,
-        "a".repeat(MAX_BODY + 1)
+        LIMITS.max_body + 1,
+        "a".repeat(LIMITS.max_body + 1)
     );
-    assert!(rest(address, body.as_bytes()).await.starts_with("HTTP/1.1 413"));
-    let announced = "GET /liveness HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nffffffffffffffff\r\n";
-    let impatient = Stage::new().serve(HTTP, IMPATIENT).await;
-    assert!(!rest(impatient, announced.as_bytes()).await.starts_with("HTTP/1.1 200"));
+    assert!(exchange(address, body.as_bytes()).await.starts_with("HTTP/1.1 413"));
+    let announced = "GET /liveness HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n\
+                     ffffffffffffffff\r\n";
+    let short = FakeProxy::new().serve(HTTP, SHORT_TIMEOUTS).await;
+    assert!(!exchange(short, announced.as_bytes()).await.starts_with("HTTP/1.1 200"));
     for garbage in
         [&b"\0\0\0\x08\x04\xd2\x16\x2f"[..], b"SSH-2.0-x\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00"]
     {
-        assert!(!rest(impatient, garbage).await.starts_with("HTTP/1.1 200"));
+        assert!(!exchange(short, garbage).await.starts_with("HTTP/1.1 200"));
     }
-    assert_eq!(ask(address, "GET /liveness").await.0, 200);
+    assert_eq!(request(address, "GET /liveness").await.0, 200);
 }
 
 #[tokio::test]
-async fn whoever_says_nothing_or_half_is_cut_off() {
-    let address = Stage::new().serve(HTTP, IMPATIENT).await;
-    assert_eq!(rest(address, b"").await, "");
-    rest(address, b"GET /liveness HTTP/1.1\r\nhost").await;
+async fn idle_and_incomplete_requests_time_out() {
+    let address = FakeProxy::new().serve(HTTP, SHORT_TIMEOUTS).await;
+    assert_eq!(exchange(address, b"").await, "");
+    exchange(address, b"GET /liveness HTTP/1.1\r\nhost").await;
     let half =
-        rest(address, b"POST /liveness HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nab").await;
+        exchange(address, b"POST /liveness HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nab")
+            .await;
     assert!(half.starts_with("HTTP/1.1 408"), "{half}");
 }
 
 #[tokio::test]
-async fn thousands_of_slow_connections_keep_nobody_out() {
-    let address = Stage::new().serve(HTTP, Limits::USUAL).await;
+async fn thousands_of_slow_connections_do_not_block_others() {
+    let address = FakeProxy::new().serve(HTTP, LIMITS).await;
     let mut slow = Vec::new();
     for number in 0..2_000 {
         let mut stream = TcpStream::connect(address).await.expect("a connection");
         _ = stream.write_all(b"GET /liveness HTTP/1.1\r\nhost: ").await;
-        // Only the newest are kept by the test: descriptors are few.
+        // The test keeps only the newest ones, because descriptors are limited.
         if slow.len() == 2 * MAX_OPEN {
             slow.remove(0);
         }
         slow.push(stream);
         if number % 500 == 0 {
-            assert_eq!(ask(address, "GET /liveness").await.0, 200);
+            assert_eq!(request(address, "GET /liveness").await.0, 200);
         }
     }
-    assert_eq!(ask(address, "GET /readiness").await.0, 200);
-    // The older half has made room for the newer.
+    assert_eq!(request(address, "GET /readiness").await.0, 200);
+    // The older half was evicted.
     let mut first = slow.remove(0);
-    let mut answer = Vec::new();
-    _ = first.read_to_end(&mut answer).await;
-    assert_eq!(answer, b"");
+    let mut response = Vec::new();
+    _ = first.read_to_end(&mut response).await;
+    assert_eq!(response, b"");
 }

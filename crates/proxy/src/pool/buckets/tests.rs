@@ -4,129 +4,131 @@ use tokio::time::advance;
 
 use super::*;
 use crate::protocol::postgres::Postgres;
-use crate::testing::{say, session, wish};
+use crate::testing::{startup_params, upstream, write};
 
-const IDLE: Duration = Duration::from_secs(300);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Keeps a session of `user`: its server.
-fn keep(kinds: &mut Buckets<Postgres>, user: &str) -> UnixStream {
-    let (upstream, server) = session(user);
-    assert!(kinds.keep(&wish(user), upstream, 10).is_none());
+/// Adds a connection of `user`. Returns the server's end of it.
+fn put(buckets: &mut Buckets<Postgres>, user: &str) -> UnixStream {
+    let (upstream, server) = upstream(user);
+    assert!(buckets.put(&startup_params(user), upstream, 10).is_none());
     server
 }
 
-/// How many of the kinds' sessions are taken out when all are fresh.
-fn swept(kinds: &mut Buckets<Postgres>, warm: usize) -> usize {
-    kinds.evict(IDLE, warm, |_| true).len()
+/// Returns the number of evicted connections if all are fresh.
+fn evict(buckets: &mut Buckets<Postgres>, min_idle: usize) -> usize {
+    buckets.evict(IDLE_TIMEOUT, min_idle, |_| true).len()
 }
 
 #[tokio::test]
-async fn a_session_is_for_those_who_ask_for_its_kind() {
-    let mut kinds = Buckets::default();
-    let _server = keep(&mut kinds, "app");
-    assert!(kinds.take(&wish("jane")).is_none());
-    assert!(kinds.take(&wish("app")).is_some());
-    assert!(kinds.take(&wish("app")).is_none());
+async fn a_connection_is_given_only_to_requests_with_its_key() {
+    let mut buckets = Buckets::<Postgres>::default();
+    let _server = put(&mut buckets, "app");
+    assert!(buckets.take(&startup_params("jane")).is_none());
+    assert!(buckets.take(&startup_params("app")).is_some());
+    assert!(buckets.take(&startup_params("app")).is_none());
 }
 
 #[tokio::test]
-async fn there_are_no_more_than_the_most() {
-    let mut kinds = Buckets::default();
-    let (first, _first) = session("app");
-    assert!(kinds.keep(&wish("app"), first, 1).is_none());
-    let (second, _second) = session("jane");
-    let surplus = kinds.keep(&wish("jane"), second, 1).expect("of all kinds together");
-    assert_eq!(surplus.wish, wish("app"), "what has waited longest");
-    assert_eq!(kinds.counts(), Counts { idle: 1, dialling: 0 });
+async fn max_idle_limits_the_connections_of_all_keys_together() {
+    let mut buckets = Buckets::<Postgres>::default();
+    let (first, _first) = upstream("app");
+    assert!(buckets.put(&startup_params("app"), first, 1).is_none());
+    let (second, _second) = upstream("jane");
+    let surplus = buckets.put(&startup_params("jane"), second, 1).expect("one too many");
+    assert_eq!(surplus.params, startup_params("app"), "the one that was idle for longest");
+    assert_eq!(buckets.counts(), PoolCounts { idle: 1, connecting: 0 });
 }
 
 #[tokio::test(start_paused = true)]
-async fn as_many_logins_begin_as_are_missing() {
-    let mut kinds = Buckets::default();
-    let app = wish("app");
-    assert_eq!((kinds.begin(&app, 2), kinds.begin(&app, 2)), (2, 0), "those under way count");
-    kinds.dial_finished(&app, false);
-    let _server = keep(&mut kinds, "app");
-    assert_eq!(kinds.begin(&app, 2), 0);
-    assert_eq!(kinds.counts(), Counts { idle: 1, dialling: 1 });
-    kinds.dial_finished(&app, true);
-    assert_eq!(kinds.begin(&app, 2), 0, "after one that failed there is a rest");
+async fn missing_connections_are_opened_once() {
+    let mut buckets = Buckets::<Postgres>::default();
+    let app = startup_params("app");
+    let begun = (buckets.begin_connecting(&app, 2), buckets.begin_connecting(&app, 2));
+    assert_eq!(begun, (2, 0), "logins in progress count");
+    buckets.connecting_finished(&app, false);
+    let _server = put(&mut buckets, "app");
+    assert_eq!(buckets.begin_connecting(&app, 2), 0);
+    assert_eq!(buckets.counts(), PoolCounts { idle: 1, connecting: 1 });
+    buckets.connecting_finished(&app, true);
+    assert_eq!(buckets.begin_connecting(&app, 2), 0, "backoff after a failed login");
     advance(BACKOFF).await;
-    assert_eq!(kinds.begin(&app, 2), 1);
+    assert_eq!(buckets.begin_connecting(&app, 2), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_nobody_needs_is_taken_out_and_as_many_stay_as_shall() {
-    let mut kinds = Buckets::default();
-    let _servers = [(); 3].map(|()| keep(&mut kinds, "app"));
-    advance(IDLE / 2).await;
-    assert_eq!(swept(&mut kinds, 1), 0);
-    // Somebody asks for the kind, so that it is in use: the one that was left last is taken.
-    let taken = kinds.take(&wish("app")).unwrap();
-    assert!(kinds.keep(&wish("app"), taken, 10).is_none());
-    advance(IDLE / 2).await;
-    assert_eq!((swept(&mut kinds, 1), kinds.counts().idle), (2, 1));
-    advance(IDLE / 2).await;
-    assert_eq!((swept(&mut kinds, 1), kinds.counts().idle), (1, 0), "nobody has asked for long");
-    assert!(kinds.latest().is_none(), "the kind is forgotten");
+async fn idle_connections_beyond_min_idle_are_evicted() {
+    let mut buckets = Buckets::<Postgres>::default();
+    let _servers = [(); 3].map(|()| put(&mut buckets, "app"));
+    advance(IDLE_TIMEOUT / 2).await;
+    assert_eq!(evict(&mut buckets, 1), 0);
+    // The request marks the key as in use.
+    let taken = buckets.take(&startup_params("app")).unwrap();
+    assert!(buckets.put(&startup_params("app"), taken, 10).is_none());
+    advance(IDLE_TIMEOUT / 2).await;
+    assert_eq!((evict(&mut buckets, 1), buckets.counts().idle), (2, 1));
+    advance(IDLE_TIMEOUT / 2).await;
+    assert_eq!((evict(&mut buckets, 1), buckets.counts().idle), (1, 0), "the key is out of use");
+    assert!(buckets.last_requested().is_none(), "the key is removed");
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_kept_while_a_client_has_a_database_for_itself() {
-    let mut kinds = Buckets::default();
-    let app = wish("app");
-    let _waiting = keep(&mut kinds, "app");
-    assert_eq!(kinds.begin(&app, 2), 1);
-    assert_eq!(kinds.vacate().len(), 1);
-    kinds.dial_finished(&app, false);
-    let (late, _late) = session("app");
-    assert!(kinds.keep(&app, late, 10).is_some(), "a login that was under way");
-    assert_eq!(kinds.begin(&app, 2), 0);
+async fn no_connection_is_kept_after_exclusive_ddl() {
+    let mut buckets = Buckets::<Postgres>::default();
+    let app = startup_params("app");
+    let _idle = put(&mut buckets, "app");
+    assert_eq!(buckets.begin_connecting(&app, 2), 1);
+    assert_eq!(buckets.close_idle_for_ddl().len(), 1);
+    buckets.connecting_finished(&app, false);
+    let (late, _late) = upstream("app");
+    assert!(buckets.put(&app, late, 10).is_some(), "a login that was in progress");
+    assert_eq!(buckets.begin_connecting(&app, 2), 0);
     advance(BACKOFF).await;
-    assert_eq!(kinds.begin(&app, 2), 2);
+    assert_eq!(buckets.begin_connecting(&app, 2), 2);
 }
 
 #[tokio::test]
-async fn what_is_not_fresh_or_not_quiet_is_taken_out() {
-    let mut kinds = Buckets::default();
-    let [_first, second] = [(); 2].map(|()| keep(&mut kinds, "app"));
-    say(&second, b"E");
-    let loud = async {
-        while swept(&mut kinds, 2) == 0 {
+async fn connections_that_are_not_fresh_or_not_quiet_are_evicted() {
+    let mut buckets = Buckets::<Postgres>::default();
+    let [_first, second] = [(); 2].map(|()| put(&mut buckets, "app"));
+    write(&second, b"E");
+    let evicted = async {
+        while evict(&mut buckets, 2) == 0 {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), loud).await.unwrap();
-    assert_eq!(kinds.counts().idle, 1);
-    assert_eq!(kinds.evict(IDLE, 2, |_| false).len(), 1);
+    tokio::time::timeout(Duration::from_secs(10), evicted).await.unwrap();
+    assert_eq!(buckets.counts().idle, 1);
+    assert_eq!(buckets.evict(IDLE_TIMEOUT, 2, |_| false).len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn clients_can_t_have_kinds_without_end_remembered() {
-    let mut kinds = Buckets::<Postgres>::default();
-    for number in 0..=MOST_KINDS {
-        kinds.begin(&wish(&number.to_string()), 0);
+async fn the_number_of_keys_is_limited() {
+    let mut buckets = Buckets::<Postgres>::default();
+    for number in 0..=MAX_BUCKETS {
+        buckets.begin_connecting(&startup_params(&number.to_string()), 0);
         advance(Duration::from_millis(1)).await;
     }
-    assert_eq!(kinds.known.len(), MOST_KINDS);
-    assert!(!kinds.known.contains_key(&wish("0")), "the one that was asked for longest ago goes");
+    assert_eq!(buckets.by_key.len(), MAX_BUCKETS);
+    assert!(!buckets.by_key.contains_key(&startup_params("0")), "the least recent one is removed");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_kinds_that_were_asked_for_last_are_kept_ready_where_there_is_room() {
-    let mut kinds = Buckets::<Postgres>::default();
+async fn the_most_recent_keys_are_filled_up_to_max_idle() {
+    let mut buckets = Buckets::<Postgres>::default();
     for user in ["first", "second", "third"] {
-        assert!(kinds.take(&wish(user)).is_none());
+        assert!(buckets.take(&startup_params(user)).is_none());
         advance(Duration::from_secs(1)).await;
     }
-    assert_eq!(kinds.underfilled(IDLE, 1, 10), ["third", "second", "first"].map(wish));
-    assert_eq!(kinds.underfilled(IDLE, 1, 2), ["third", "second"].map(wish));
-    let _servers = ["third", "second"].map(|user| keep(&mut kinds, user));
+    let keys = |users: &[&str]| users.iter().copied().map(startup_params).collect::<Vec<_>>();
+    assert_eq!(buckets.underfilled(IDLE_TIMEOUT, 1, 10), keys(&["third", "second", "first"]));
+    assert_eq!(buckets.underfilled(IDLE_TIMEOUT, 1, 2), keys(&["third", "second"]));
+    let _servers = ["third", "second"].map(|user| put(&mut buckets, user));
     assert!(
-        kinds.underfilled(IDLE, 1, 2).is_empty(),
-        "or one would be closed for each that is logged in to"
+        buckets.underfilled(IDLE_TIMEOUT, 1, 2).is_empty(),
+        "each new connection would replace another one"
     );
-    assert_eq!(kinds.underfilled(IDLE, 1, 3), ["first"].map(wish));
-    advance(IDLE).await;
-    assert!(kinds.underfilled(IDLE, 1, 10).is_empty(), "nobody has asked for long");
+    assert_eq!(buckets.underfilled(IDLE_TIMEOUT, 1, 3), keys(&["first"]));
+    advance(IDLE_TIMEOUT).await;
+    assert!(buckets.underfilled(IDLE_TIMEOUT, 1, 10).is_empty(), "the keys are out of use");
 }

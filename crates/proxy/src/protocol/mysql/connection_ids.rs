@@ -1,78 +1,56 @@
-//! The numbers that clients know their connections by, and the server's numbers behind them.
+//! Connection ids that the proxy gives to clients, and the server's id of each session.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Ours are at least so high: a server counts its own from 1 on, and would have to take in a million clients an hour for three months
-/// to come here.
+use crate::protocol::cancel_map::{CancelGuard, CancelMap};
+
+/// Minimum of the ids given to clients. A server counts its own ids from 1: it would have to
+/// accept a million clients an hour for three months to reach this.
 const FIRST: u32 = 1 << 31;
 
-/// The numbers of all clients of a target.
+/// Connection ids of the clients of one target.
 #[derive(Debug)]
-pub(crate) struct Ids {
+pub(super) struct ConnectionIds {
     next: AtomicU32,
-    known: Mutex<HashMap<u32, Entry>>,
+    map: Arc<CancelMap<u32, u32>>,
 }
 
-#[derive(Debug)]
-struct Entry {
-    theirs: u32,
-    recalled: Arc<AtomicBool>,
-}
-
-impl Ids {
+impl ConnectionIds {
     pub(super) fn new() -> Result<Self, getrandom::Error> {
-        // Begun anywhere, so that two proxies before one server seldom give the same.
-        Ok(Self { next: AtomicU32::new(getrandom::u32()?), known: Mutex::default() })
+        // A random start, so that two proxies of one server rarely give the same ids.
+        Ok(Self { next: AtomicU32::new(getrandom::u32()?), map: Arc::default() })
     }
 
-    /// A number for a new connection.
-    pub(super) fn next(&self) -> u32 {
+    /// Returns an id for a new client.
+    pub(super) fn next_client_id(&self) -> u32 {
         self.next.fetch_add(1, Ordering::Relaxed) | FIRST
     }
 
-    /// Remembers a client's number until the stay is over.
-    pub(super) fn stay(self: &Arc<Self>, ours: u32, theirs: u32) -> Stay {
-        let recalled = Arc::new(AtomicBool::new(false));
-        self.known().insert(ours, Entry { theirs, recalled: Arc::clone(&recalled) });
-        Stay { ids: Arc::clone(self), ours, recalled }
+    /// Registers a session until the guard is dropped.
+    pub(super) fn register(&self, client_id: u32, server_id: u32) -> CancelGuard {
+        self.map.register(client_id, server_id)
     }
 
-    /// The server's number behind one of ours; the session counts as recalled from here on.
-    pub(super) fn find(&self, ours: u32) -> Option<u32> {
-        let known = self.known();
-        let entry = known.get(&ours)?;
-        entry.recalled.store(true, Ordering::Release);
-        Some(entry.theirs)
-    }
-
-    fn known(&self) -> MutexGuard<'_, HashMap<u32, Entry>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A client that can be killed, until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Stay {
-    ids: Arc<Ids>,
-    ours: u32,
-    recalled: Arc<AtomicBool>,
-}
-
-impl Stay {
-    pub(super) fn is_recalled(&self) -> bool {
-        // Nobody finds the number from here on.
-        self.ids.known().remove(&self.ours);
-        self.recalled.load(Ordering::Acquire)
-    }
-}
-
-impl Drop for Stay {
-    fn drop(&mut self) {
-        self.ids.known().remove(&self.ours);
+    /// Returns the server's id of a session, and marks the session as cancelled.
+    pub(super) fn server_id(&self, client_id: u32) -> Option<u32> {
+        self.map.lookup(&client_id)
     }
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn client_ids_are_mapped_to_server_ids_until_the_session_ends() {
+        let ids = ConnectionIds::new().unwrap();
+        let (first, second) = (ids.next_client_id(), ids.next_client_id());
+        assert!(first != second && first >= FIRST && second >= FIRST);
+        let guard = ids.register(first, 7);
+        assert_eq!(ids.server_id(first), Some(7));
+        assert_eq!((ids.server_id(second), ids.server_id(7)), (None, None));
+        assert!(guard.cancel_was_forwarded());
+        assert_eq!(ids.server_id(first), None);
+    }
+}

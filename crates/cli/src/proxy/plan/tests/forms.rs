@@ -1,10 +1,10 @@
 use countersign_connect::tls::Verification;
 use countersign_core::name::Engine;
-use countersign_proxy::settings::{Login, Target};
+use countersign_proxy::settings::{ServerAuth, TargetSettings};
 
 use super::{Case, logs_in_with};
 
-fn facts(target: &Target) -> (Engine, &str, u16, Option<&str>, Option<&str>, Verification) {
+fn facts(target: &TargetSettings) -> (Engine, &str, u16, Option<&str>, Option<&str>, Verification) {
     let user = target.user.as_ref().map(|user| user.as_str());
     (
         target.engine,
@@ -33,7 +33,7 @@ fn hoops_variables_are_a_target() {
         )
     );
     assert!(
-        matches!(&target.login, Login::Iam(settings) if settings.profile.as_deref() == Some("dev"))
+        matches!(&target.server_auth, ServerAuth::Iam(settings) if settings.profile.as_deref() == Some("dev"))
     );
 
     let file = "# of hoop\nHOST=db.example.com\nexport PORT=3306\nUSER='_aws_iam_rds:app'\nDB=orders\nPATH=/bin\n";
@@ -115,7 +115,7 @@ fn a_url_says_all_there_is() {
     let role = "arn:aws:iam::111122223333:role/a";
     let url = format!(
         "mysql://an%40a@db.example.com:3307/or%2Fders?name=shop&sign-host=rds.example.com:3306&region=eu-west-1&role={role}\
-         &session-name=me&ssl-mode=VERIFY_CA&ssl-ca=/etc/ca.pem&warm=4&max-connections=9&session-timeout=1h"
+         &session-name=me&ssl-mode=VERIFY_CA&ssl-ca=/etc/ca.pem&min-idle=4&max-connections=9&session-timeout=1h"
     );
     let target = Case::default().target(&[&url]);
     assert_eq!(
@@ -129,8 +129,11 @@ fn a_url_says_all_there_is() {
             Verification::VerifyCa
         )
     );
-    assert_eq!((target.name.as_str(), target.pool.warm, target.max_connections), ("shop", 4, 9));
-    let Login::Iam(settings) = &target.login else { panic!("{target:?}") };
+    assert_eq!(
+        (target.name.as_str(), target.pool.min_idle, target.max_connections),
+        ("shop", 4, 9)
+    );
+    let ServerAuth::Iam(settings) = &target.server_auth else { panic!("{target:?}") };
     assert_eq!(
         (settings.roles[0].arn.as_str(), settings.roles[0].session_name.as_deref()),
         (role, Some("me"))

@@ -21,15 +21,15 @@ port = 0
 tls = "prefer"
 roles = ["arn:aws:iam::1:role/x", { external-id = "x" }]
 listen = [5433, "nowhere"]
-access = { password = "hunter2" }
-pool = { warm = "two", cold = 1 }
+client-auth = { password = "hunter2" }
+pool = { min-idle = "two", cold = 1 }
 session-timeout = "soon"
 
 [targets.billing]
 url = "mysql://app:hunter2@db.example.com"
-access = { users = ["nobody-of-that-name"], password-env = "X" }
+client-auth = { users = ["nobody-of-that-name"], password-env = "X" }
 client-tls = { certificate = "a.pem" }
-login = "kerberos"
+server-auth = "kerberos"
 "#;
     insta::assert_snapshot!(Case::with(file).refused(&[]), @r#"
     countersign.toml can't be used:
@@ -45,16 +45,16 @@ login = "kerberos"
     line 16, column 10: targets.orders.roles[0]: the ARN "arn:aws:iam::1:role/x" has an account that is not twelve digits
     line 16, column 35: targets.orders.roles[1]: arn is missing
     line 17, column 17: targets.orders.listen[1]: a listener is written as 5433, "127.0.0.1:5433", "[::1]:5433", "unix:/run/app/.s.PGSQL.5432" or "systemd:NAME"
-    line 18, column 23: targets.orders.access.password: a password does not belong into this file: write password-file = "PATH" or password-env = "VARIABLE" and take it out
-    line 19, column 17: targets.orders.pool.warm: a number from 0 to 16000 is expected
-    line 19, column 24: targets.orders.pool.cold: there is no field "cold" here; there are warm, most-idle, reuse, idle-timeout, lifetime
+    line 18, column 23: targets.orders.client-auth.password: a password does not belong into this file: write password-file = "PATH" or password-env = "VARIABLE" and take it out
+    line 19, column 17: targets.orders.pool.min-idle: a number from 0 to 16000 is expected
+    line 19, column 24: targets.orders.pool.cold: there is no field "cold" here; there are min-idle, max-idle, reuse, idle-timeout, max-lifetime
     line 20, column 19: targets.orders.session-timeout: "soon" is no duration: write it as 500ms, 15s, 10m, 1h30m or 7d
     line 23, column 7: targets.billing.url: the URL holds a password: take it out; a token is minted in its place, and password-file names the file of another
-    line 24, column 10: targets.billing.access: exactly one of password-file, password-env, users is expected
-    line 24, column 21: targets.billing.access.users[0]: there is no user "nobody-of-that-name" on this machine
-    line 24, column 60: targets.billing.access.password-env: the variable X is not set
+    line 24, column 10: targets.billing.client-auth: exactly one of password-file, password-env, users is expected
+    line 24, column 21: targets.billing.client-auth.users[0]: there is no user "nobody-of-that-name" on this machine
+    line 24, column 60: targets.billing.client-auth.password-env: the variable X is not set
     line 25, column 14: targets.billing.client-tls: key is missing
-    line 26, column 9: targets.billing.login: "iam", { password-file = "PATH" } or { password-env = "VARIABLE" } is expected
+    line 26, column 9: targets.billing.server-auth: "iam", { password-file = "PATH" } or { password-env = "VARIABLE" } is expected
     "#);
 }
 
@@ -69,12 +69,12 @@ listen = "0.0.0.0:5432"
 url = "postgres://app@db.example.com"
 tls = "disable"
 listen = "127.0.0.1:6000"
-access = { users = [0] }
+client-auth = { users = [0] }
 
 [targets.c]
 url = "mysql://app@db.example.com"
 tls = "require"
-roots = "ca.pem"
+ca-file = "ca.pem"
 host = "again.example.com"
 
 [targets.d]
@@ -83,9 +83,9 @@ listen = "127.0.0.1:6000"
 "#;
     insta::assert_snapshot!(Case::with(file).refused(&[]), @r#"
     countersign.toml can't be used:
-    line 2, column 1: targets.a: whoever reaches 0.0.0.0:5432 from another machine would be let in without a password: set access = { password-file = "PATH" } (in a URL: access-password-file=PATH), or allow it by open-to-network
+    line 2, column 1: targets.a: whoever reaches 0.0.0.0:5432 from another machine would be let in without a password: set client-auth = { password-file = "PATH" } (in a URL: client-password-file=PATH), or allow it by open-to-network
     line 8, column 7: targets.b.tls: a token would cross the network in clear: leave tls out, or write require at the least
-    line 10, column 10: targets.b.access: users are known on Unix sockets alone, and 127.0.0.1:6000 is none
+    line 10, column 10: targets.b.client-auth: users are known on Unix sockets alone, and 127.0.0.1:6000 is none
     line 16, column 8: targets.c.host: this is said twice: here, and in the URL or the variables
     line 20, column 10: targets.d.listen: b listens there already
     "#);
@@ -108,11 +108,11 @@ fn mistakes_of_urls_are_said_without_the_url() {
     ]), @r#"
     target 1: the URL holds a password: take it out; a token is minted in its place, and password-file names the file of another
     target 1: sslmode=prefer falls back to no TLS: write verify-full, or require where the server can't be verified
-    target 1: the URL's parameter "colour" is not one of name, address, port, unix-socket, unix-socket-path, sign-host, region, profile, role, assume-role, external-id, session-name, sslmode, ssl-mode, sslrootcert, ssl-ca, target_session_attrs, max-connections, connect-timeout, session-timeout, warm, password-file, password-env, access-password-file, access-password-env
+    target 1: the URL's parameter "colour" is not one of name, address, port, unix-socket, unix-socket-path, sign-host, region, profile, role, assume-role, external-id, session-name, sslmode, ssl-mode, sslrootcert, ssl-ca, target_session_attrs, max-connections, connect-timeout, session-timeout, min-idle, password-file, password-env, client-password-file, client-password-env
     target 2: a target is written as postgres://USER@HOST:PORT/DATABASE, or with mysql:// or mariadb:// in front: the scheme is another
     target 3: the URL says unix-socket-path twice, or by two names
     target 3: the URL's external-id is about a role: write role=ARN before it
-    target 4: whoever reaches 0.0.0.0:5433 from another machine would be let in without a password: set access = { password-file = "PATH" } (in a URL: access-password-file=PATH), or allow it by open-to-network
+    target 4: whoever reaches 0.0.0.0:5433 from another machine would be let in without a password: set client-auth = { password-file = "PATH" } (in a URL: client-password-file=PATH), or allow it by open-to-network
     "#);
 }
 
@@ -136,17 +136,18 @@ fn what_is_not_there_is_said_with_what_is() {
 fn a_password_is_nowhere_but_where_it_belongs() {
     for file in [
         "[targets.a]\nurl = \"postgres://app:hunter2@db\"\n",
-        "[targets.a]\nurl = \"postgres://app@db\"\nlogin = { password = \"hunter2\" }\n",
+        "[targets.a]\nurl = \"postgres://app@db\"\nserver-auth = { password = \"hunter2\" }\n",
         "[targets.a]\nurl = \"postgres://app@db\"\npassword = \"hunter2\"\n",
         "[targets.a]\nHOST = \"db\"\nPORT = 5432\nUSER = \"app\"\nPASS = \"hunter2\"\n",
         "[targets.a]\nCODER_PG_CONNECTION_URL = \"postgres://app:hunter2@db\"\n",
-        "[targets.a]\nurl = \"postgres://app@db\"\naccess = \"hunter2\"\n",
+        "[targets.a]\nurl = \"postgres://app@db\"\nclient-auth = \"hunter2\"\n",
     ] {
         let said = Case::with(file).refused(&[]);
         assert!(!said.contains("hunter2"), "{said}");
     }
-    let case = Case::with(&format!("[targets.a]\n{GOOD}access = {{ password-env = \"PW\" }}\n"))
-        .variable("PW", "hunter2");
+    let case =
+        Case::with(&format!("[targets.a]\n{GOOD}client-auth = {{ password-env = \"PW\" }}\n"))
+            .variable("PW", "hunter2");
     assert!(!format!("{:?}", case.plan(&[]).unwrap()).contains("hunter2"));
 }
 

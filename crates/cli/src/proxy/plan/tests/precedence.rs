@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use countersign_proxy::settings::{Access, Login, Role};
+use countersign_proxy::settings::{ClientAuth, ServerAuth, TargetSessionAttrs};
 
 use super::{Case, is_password, listens};
 
@@ -11,9 +11,9 @@ fn flags_go_before_the_file_and_urls_before_flags() {
     let file = "[proxy]\nprofile = \"file\"\nregion = \"eu-west-1\"\nmax-connections = 5\nlogin-timeout = \"1m\"\n\
         [targets.orders]\nurl = \"postgres://app@db.example.com\"\nprofile = \"own\"\n";
     let case = Case::with(file);
-    let profile = |arguments: &[&str]| match case.target(arguments).login {
-        Login::Iam(settings) => settings.profile,
-        Login::Password(_) => None,
+    let profile = |arguments: &[&str]| match case.target(arguments).server_auth {
+        ServerAuth::Iam(settings) => settings.profile,
+        ServerAuth::Password(_) => None,
     };
     assert_eq!(profile(&[]).as_deref(), Some("own"));
     assert_eq!(profile(&["--profile", "flag"]).as_deref(), Some("flag"));
@@ -98,11 +98,11 @@ fn other_machines_need_a_password_or_a_word() {
     let said = case.refused(&["--address", "0.0.0.0", URL]);
     assert!(said.starts_with("target 1: ") && said.contains("open-to-network"), "{said}");
     assert_eq!(
-        case.target(&["--address", "0.0.0.0", "--open-to-network", URL]).access,
-        Access::OpenToNetwork
+        case.target(&["--address", "0.0.0.0", "--open-to-network", URL]).client_auth,
+        ClientAuth::TrustNetwork
     );
-    let target = case.target(&["--address", "0.0.0.0", &format!("{URL}?access-password-env=PW")]);
-    assert!(is_password(&target.access, "hunter2"));
+    let target = case.target(&["--address", "0.0.0.0", &format!("{URL}?client-password-env=PW")]);
+    assert!(is_password(&target.client_auth, "hunter2"));
 }
 
 #[test]
@@ -117,12 +117,12 @@ database = "orders"
 sign-host = "mydb.abc.eu-west-1.rds.amazonaws.com"
 roles = ["arn:aws:iam::111122223333:role/hub", { arn = "arn:aws:iam::444455556666:role/db", external-id = "id", session-name = "me" }]
 tls = "verify-ca"
-roots = "ca.pem"
-role = "writer"
+ca-file = "ca.pem"
+target-session-attrs = "read-write"
 listen = ["127.0.0.2:3307", "unix:run/orders", "systemd:orders"]
-access = { password-file = "password" }
+client-auth = { password-file = "password" }
 client-tls = { certificate = "a.pem", key = "/etc/a.key", required = true }
-pool = { warm = 3, reuse = true, most-idle = 9, idle-timeout = "1m", lifetime = "1h" }
+pool = { min-idle = 3, reuse = true, max-idle = 9, idle-timeout = "1m", max-lifetime = "1h" }
 max-connections = 50
 logins-per-second = 20
 connect-timeout = "5s"
@@ -134,26 +134,26 @@ session-timeout = "8h"
         target.sign.as_ref().map(|(host, port)| (host.as_str(), *port)),
         Some(("mydb.abc.eu-west-1.rds.amazonaws.com", 3306))
     );
-    assert!(is_password(&target.access, "hunter2"));
+    assert!(is_password(&target.client_auth, "hunter2"));
     assert_eq!(
-        (target.role, target.max_connections, target.logins_per_second),
-        (Role::Writer, 50, 20)
+        (target.target_session_attrs, target.max_connections, target.logins_per_second),
+        (TargetSessionAttrs::ReadWrite, 50, 20)
     );
     assert_eq!(
         listens(&target),
         ["127.0.0.2:3307", &case.root().join("run/orders").display().to_string(), "orders"]
     );
-    let Login::Iam(settings) = &target.login else { panic!("{target:?}") };
+    let ServerAuth::Iam(settings) = &target.server_auth else { panic!("{target:?}") };
     assert_eq!(settings.roles.len(), 2);
     assert_eq!(
         (settings.roles[1].external_id.as_deref(), settings.roles[1].session_name.as_deref()),
         (Some("id"), Some("me"))
     );
     assert_eq!(
-        (target.pool.warm, target.pool.reuse, target.pool.lifetime),
+        (target.pool.min_idle, target.pool.reuse, target.pool.max_lifetime),
         (3, true, Duration::from_secs(3600))
     );
-    assert_eq!(case.target(&["--lazy-refresh"]).pool.warm, 0);
+    assert_eq!(case.target(&["--lazy-refresh"]).pool.min_idle, 0);
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn flags_are_for_every_target() {
             .concat();
     let case = Case::default();
     let target = case.target(&arguments);
-    let Login::Iam(settings) = &target.login else { panic!("{target:?}") };
+    let ServerAuth::Iam(settings) = &target.server_auth else { panic!("{target:?}") };
     let ids: Vec<_> = settings.roles.iter().map(|role| role.external_id.as_deref()).collect();
     assert_eq!((ids, target.sign.map(|(_, port)| port)), (vec![None, Some("id")], Some(5555)));
     let two = case.refused(&[&arguments[..], &[URL]].concat());
