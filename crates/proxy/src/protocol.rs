@@ -62,7 +62,7 @@ pub(crate) trait ServerProtocol: Sized + fmt::Debug + Send + Sync + 'static {
     /// Result of a login to a server.
     type Session: fmt::Debug + Send + Sync;
     /// Exchange of a login to a server.
-    type Login: Exchange<Outcome = Self::Session> + Send;
+    type Login: Exchange<Output = Self::Session> + Send;
 
     fn login(
         params: &Self::Params,

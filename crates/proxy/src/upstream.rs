@@ -30,7 +30,7 @@ impl<S, L> Upstream<S, L> {
     pub(crate) async fn exchange<E: Exchange>(
         &mut self,
         exchange: E,
-    ) -> Result<E::Outcome, DriveError> {
+    ) -> Result<E::Output, DriveError> {
         drive(&mut self.transport, &mut self.buffer, exchange, &TlsConfig::None).await
     }
 

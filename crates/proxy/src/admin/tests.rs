@@ -226,7 +226,7 @@ async fn an_unhealthy_target_is_named_and_probed() {
         let other = unhealthy(&status.targets[0]);
         status.targets.push(other);
     });
-    let why = "billing: the other side can't be reached (unavailable); 3 consecutive logins failed";
+    let why = "billing: cannot connect (unavailable); 3 consecutive logins failed";
     let not_ready = response(503, &format!("1 of 2 targets are ready, 2 must be\n{why}"));
     assert_eq!(request(address, "GET /readiness").await, not_ready);
     assert_eq!(request(address, "GET /readiness").await, not_ready);
@@ -332,7 +332,7 @@ async fn the_private_socket_serves_status_reload_and_shutdown() {
     *proxy.reload.lock().expect("no panic") = Err(Failure::new(Class::Configuration, "line 3"));
     assert_eq!(
         request("POST /reload").await,
-        response(422, "the configuration is wrong: line 3; nothing was changed")
+        response(422, "invalid configuration: line 3; nothing was changed")
     );
     assert_eq!(request("GET /reload").await.0, 405);
     assert_eq!((request("POST /quitquitquit").await.0, proxy.shutdowns()), (200, 1));

@@ -116,8 +116,8 @@ impl ServerProtocol for Mysql {
         credential: Credential,
         security: TransportSecurity,
     ) -> client::ClientLogin {
-        let wish = params.clone();
-        client::ClientLogin::new(client::ClientConfig { wish, security, credential })
+        let params = params.clone();
+        client::ClientLogin::new(client::ClientConfig { params, security, credential })
     }
 
     fn on_upstream_login(&self, session: &Session) {
@@ -201,12 +201,12 @@ impl Protocol for Mysql {
             greeting,
             tls: self.tls_mode,
             connection_id,
-            ask: self.auth.clone(),
+            auth: self.auth.clone(),
         });
-        let server::LoginRequest { wish, sequence } =
+        let server::LoginRequest { params, sequence } =
             drive(client, buffer, login, &self.tls).await?;
-        let capabilities = wish.capabilities;
-        Ok(ClientRequest::Login(wish, LoginContext { connection_id, sequence, capabilities }))
+        let capabilities = params.capabilities;
+        Ok(ClientRequest::Login(params, LoginContext { connection_id, sequence, capabilities }))
     }
 
     fn login_ok(
@@ -215,7 +215,7 @@ impl Protocol for Mysql {
         upstream: &UpstreamOf<Self>,
     ) -> Result<(Vec<u8>, CancelGuard), Failure> {
         let session = &upstream.session;
-        let bytes = response::login_ok(session, sequence, capabilities);
+        let bytes = response::forward_ok(&session.ok, session.capabilities, sequence, capabilities);
         Ok((bytes, self.ids.register(connection_id, session.connection_id)))
     }
 
@@ -239,7 +239,7 @@ impl Protocol for Mysql {
                 intercept::change_user(&payload, self.auth.clone(), ctx, deadline).await
             }
             Intercepted::Kill(packet, kill) => {
-                let client_id = u32::try_from(kill.connection).ok();
+                let client_id = u32::try_from(kill.connection_id).ok();
                 let server_id = client_id.and_then(|id| self.ids.server_id(id));
                 intercept::kill(&packet, &kill, server_id, ctx.upstream).await
             }

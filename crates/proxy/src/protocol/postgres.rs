@@ -73,7 +73,7 @@ impl LoginParams for StartupParams {
     fn for_target_user(target: &TargetSettings) -> Option<Self> {
         let user = target.user.as_ref()?.as_str().to_owned();
         let database = target.database.clone().unwrap_or_else(|| MAINTENANCE_DB.to_owned());
-        let minor = codec::NEWEST_MINOR;
+        let minor = codec::LATEST_MINOR;
         Some(Self { minor, user, database: Some(database), parameters: Vec::new() })
     }
 
@@ -99,9 +99,7 @@ impl ServerProtocol for Postgres {
         client::ClientLogin::new(client::ClientConfig {
             startup: params.clone(),
             security,
-            direct_tls: false,
             credential,
-            channel_binding: client::ChannelBinding::Prefer,
         })
     }
 
@@ -136,7 +134,7 @@ impl Protocol for Postgres {
             }
         };
         let (tls, mode) = super::client_tls(target.client_tls.as_ref(), &[codec::ALPN])?;
-        let login = server::ServerConfig { tls: mode, ask: auth };
+        let login = server::ServerConfig { tls: mode, auth };
         Ok(Self { login, tls, cancels: Arc::default() })
     }
 
@@ -167,7 +165,7 @@ impl Protocol for Postgres {
             return Ok(false);
         };
         let sent = dialer
-            .connect_with(&[address], deadline, CancelRequest::new(key, dialer.security(), false))
+            .connect_with(&[address], deadline, CancelRequest::new(key, dialer.security()))
             .await?;
         sent.transport.close().await;
         Ok(true)
@@ -179,7 +177,7 @@ impl Protocol for Postgres {
         upstream: &UpstreamOf<Self>,
     ) -> Result<(Vec<u8>, CancelGuard), Failure> {
         let session = &upstream.session;
-        let process = session.key.as_ref().map(|server_key| server_key.process);
+        let process = session.key.as_ref().map(|server_key| server_key.process_id);
         let key = CancelKey::random(process, minor).map_err(no_random)?;
         let mut bytes = codec::login_ok(&session.parameters, &key);
         bytes.extend_from_slice(&session.notices);
@@ -234,19 +232,19 @@ impl SessionTracker for Tracker {
     type Intercepted = Infallible;
 
     fn observe_client(&mut self, bytes: &[u8]) -> Result<ForwardPlan<Infallible>, ProtocolError> {
-        Ok(match self.frontend.follow(bytes) {
+        Ok(match self.frontend.observe(bytes) {
             stream::ForwardPlan::All => ForwardPlan { forward: bytes.len(), next: Next::More },
             stream::ForwardPlan::Until(forward) => ForwardPlan { forward, next: Next::Terminate },
         })
     }
 
     fn observe_server(&mut self, bytes: &[u8]) {
-        self.backend.follow(bytes);
+        self.backend.observe(bytes);
     }
 
     fn state(&self) -> TransactionState {
         let (expected, received) = (self.frontend.expected_ready(), self.backend.received_ready());
-        let is_new = expected == 0 && received == 0 && self.frontend.is_untouched();
+        let is_new = expected == 0 && received == 0 && self.frontend.is_unused();
         match self.backend.status() {
             _ if is_new => TransactionState::Idle,
             _ if received < expected => TransactionState::Active,
@@ -270,11 +268,11 @@ mod tests {
     async fn clients_receive_the_process_id_of_the_server_and_a_secret_of_the_proxy() {
         let login = server::ServerConfig {
             tls: countersign_wire::exchange::ClientTlsMode::Off,
-            ask: AuthMethod::Trust,
+            auth: AuthMethod::Trust,
         };
         let protocol = Postgres { login, tls: TlsConfig::None, cancels: Arc::default() };
         let (mut upstream, _server) = upstream("app");
-        let server_key = CancelKey { process: 4711, secret: vec![1, 2, 3, 4] };
+        let server_key = CancelKey { process_id: 4711, secret: vec![1, 2, 3, 4] };
         Arc::get_mut(&mut upstream.session).unwrap().key = Some(server_key.clone());
         let login = || protocol.login_ok(ProtocolMinor(0), &upstream).unwrap();
         let [(first, first_guard), (second, _second_guard)] = [login(), login()];
@@ -283,7 +281,7 @@ mod tests {
             CancelKey::parse(&bytes[start..start + 8]).unwrap()
         };
         let [first, second] = [key(&first), key(&second)];
-        assert_eq!((first.process, second.process), (4711, 4711));
+        assert_eq!((first.process_id, second.process_id), (4711, 4711));
         assert!(first.secret != server_key.secret && first.secret != second.secret);
         assert_eq!(protocol.cancels.lookup(&first), Some(Some((upstream.address, server_key))));
         drop(first_guard);

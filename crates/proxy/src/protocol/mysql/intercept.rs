@@ -4,10 +4,9 @@ use countersign_connect::dialer::{ConnectError, Dialer};
 use countersign_connect::drive::{DriveError, TlsConfig, drive};
 use countersign_core::failure::{Class, Failure};
 use countersign_wire::exchange::TransportSecurity;
-use countersign_wire::mysql::response::OkPacket;
 use countersign_wire::mysql::server::AuthMethod;
 use countersign_wire::mysql::stream::Kill;
-use countersign_wire::mysql::{LoginParams, client, codec, server};
+use countersign_wire::mysql::{LoginParams, client, response, server};
 use tokio::time::{Instant, timeout_at};
 
 use super::reply::login_error;
@@ -39,16 +38,12 @@ pub(super) async fn change_user(
     let request = timeout_at(deadline, drive(client, client_buffer, exchange, &TlsConfig::None))
         .await
         .map_err(|_| DriveError::Closed)??;
-    let params = request.wish.with_overrides(target);
+    let params = request.params.with_overrides(target);
     match change_upstream_user(&params, upstream, dialer, deadline).await {
         Ok(changed) => {
-            let ok =
-                OkPacket::parse(&changed.ok, upstream.session.capabilities).unwrap_or_default();
-            let ok = OkPacket { info: Vec::new(), status: changed.status, ..ok };
-            client
-                .write_all(&codec::packet(request.sequence, &ok.encode(capabilities)))
-                .await
-                .map_err(DriveError::Io)?;
+            let server = upstream.session.capabilities;
+            let packet = response::forward_ok(&changed.ok, server, request.sequence, capabilities);
+            client.write_all(&packet).await.map_err(DriveError::Io)?;
             *tracker = Tracker::new(params, upstream.session.capabilities, changed.status);
             Ok(())
         }
@@ -71,8 +66,12 @@ async fn change_upstream_user(
     let credential = dialer.credential(&params.db_user()?, deadline).await?;
     let trusted = matches!(dialer.security(), TransportSecurity::Plain { trusted: true });
     let tls = upstream.transport.is_encrypted();
-    let exchange =
-        client::ChangeUser::new(&upstream.session, params.clone(), credential, tls, trusted);
+    let exchange = client::ChangeUser::new(
+        upstream.session.capabilities,
+        params.clone(),
+        credential,
+        tls || trusted,
+    );
     timeout_at(deadline, upstream.exchange(exchange))
         .await
         .map_err(|_| {
@@ -91,7 +90,7 @@ pub(super) async fn kill(
     upstream: &mut MysqlUpstream,
 ) -> Result<(), SessionError> {
     let sent = match server_id {
-        Some(id) => upstream.transport.write_all(&kill.replaced(packet, id)).await,
+        Some(id) => upstream.transport.write_all(&kill.with_connection_id(packet, id)).await,
         None => upstream.transport.write_all(packet).await,
     };
     sent.map_err(|error| DriveError::Io(error).into())

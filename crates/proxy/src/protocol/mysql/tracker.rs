@@ -35,7 +35,7 @@ impl SessionTracker for Tracker {
     type Intercepted = Intercepted;
 
     fn observe_client(&mut self, bytes: &[u8]) -> Result<ForwardPlan<Intercepted>, ProtocolError> {
-        let stream::ForwardPlan { forward, then } = self.packets.requests(bytes)?;
+        let stream::ForwardPlan { forward, then } = self.packets.observe_client(bytes)?;
         let rest = bytes.get(forward..).unwrap_or_default();
         let next = match then {
             stream::Next::More => Next::More,
@@ -53,11 +53,11 @@ impl SessionTracker for Tracker {
     }
 
     fn observe_server(&mut self, bytes: &[u8]) {
-        self.packets.answers(bytes);
+        self.packets.observe_server(bytes);
     }
 
     fn state(&self) -> TransactionState {
-        if !self.packets.is_idle() && !self.packets.is_left_idle() {
+        if !self.packets.is_idle() && !self.packets.has_quit_idle() {
             return TransactionState::Active;
         }
         match self.packets.status() {
