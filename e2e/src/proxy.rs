@@ -227,7 +227,7 @@ impl Stack {
         let [host, port, ca] = self.way().variables().map(|name| &env[name]);
         let engine = self.way().engine();
         let table = format!(
-            "[targets.{name}]\nengine = \"{engine}\"\nhost = \"{host}\"\nport = {port}\nroots = \"{ca}\"\n"
+            "[targets.{name}]\nengine = \"{engine}\"\nhost = \"{host}\"\nport = {port}\nca-file = \"{ca}\"\n"
         );
         format!("{table}{}\n\n", lines.join("\n"))
     }

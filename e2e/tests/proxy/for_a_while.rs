@@ -11,7 +11,7 @@ fn a_target_of_hoop_s_is_open_until_its_time_is_up() {
         let env = stack.env(&[]);
         let [host, port, ca] = way.variables().map(|name| &env[name]);
         let mut target = format!(
-            "[targets.demo]\nHOST = \"{host}\"\nPORT = \"{port}\"\nUSER = \"_aws_iam_rds:app\"\nPASS = \"_aws_iam_rds:authtoken\"\nroots = \"{ca}\"\n"
+            "[targets.demo]\nHOST = \"{host}\"\nPORT = \"{port}\"\nUSER = \"_aws_iam_rds:app\"\nPASS = \"_aws_iam_rds:authtoken\"\nca-file = \"{ca}\"\n"
         );
         target.push_str(match way.engine() {
             Engine::Postgres => "DB = \"postgres\"\nSSLMODE = \"verify-full\"\n",
