@@ -265,7 +265,7 @@ fn replication_goes_through_with_a_password() {
         "db",
         &[
             "user = \"replicator\"",
-            "login = { password-env = \"DB_PASSWORD\" }",
+            "server-auth = { password-env = \"DB_PASSWORD\" }",
             "pool = { reuse = true }",
         ],
     );

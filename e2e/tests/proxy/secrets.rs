@@ -97,7 +97,7 @@ fn attend(stack: &Stack, site: &ProxyFixture, format: &[&str], heard: &mut Heard
         ),
         stack.target(
             "password",
-            &["listen = 7002", "user = \"plain\"", "login = { password-env = \"DB_PASSWORD\" }"],
+            &["listen = 7002", "user = \"plain\"", "server-auth = { password-env = \"DB_PASSWORD\" }"],
         ),
         stack.target("denied", &["listen = 7003"]),
     ];
