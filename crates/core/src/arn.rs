@@ -12,7 +12,8 @@ use crate::region::{Partition, Region};
 /// use countersign_core::arn::Arn;
 ///
 /// let arn: Arn = "arn:aws:iam::123456789012:user/jane".parse()?;
-/// assert_eq!((arn.service(), arn.account(), arn.resource()), ("iam", "123456789012", "user/jane"));
+/// let parts = (arn.service(), arn.account(), arn.resource());
+/// assert_eq!(parts, ("iam", "123456789012", "user/jane"));
 /// # Ok::<(), countersign_core::name::InvalidName>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]

@@ -64,7 +64,8 @@ pub struct AuditRecord {
 }
 
 impl AuditRecord {
-    /// Returns the record of a login that is not decided yet. Its outcome is an error until it is set.
+    /// Returns the record of a login that is not decided yet. Its outcome is an error until it is
+    /// set.
     #[must_use]
     pub fn pending(now: SystemTime, engine: Engine, instance: InstanceId, user: DbUser) -> Self {
         Self {

@@ -1,5 +1,5 @@
-//! AWS credentials. Secrets have a redacted `Debug`, no `Display` and no `Serialize`, and are wiped from
-//! memory on drop.
+//! AWS credentials. Secrets have a redacted `Debug`, no `Display` and no `Serialize`, and are wiped
+//! from memory on drop.
 
 use std::fmt;
 use std::hint::black_box;
@@ -42,8 +42,8 @@ pub(crate) fn bytes_ct_eq(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len() && black_box(differences).ct_eq(&0).into()
 }
 
-/// Overwrites secret bytes. As reliable as `Zeroize` for slices, which stores byte by byte, and much
-/// faster.
+/// Overwrites secret bytes. As reliable as `Zeroize` for slices, which stores byte by byte, and
+/// much faster.
 pub(crate) fn wipe(bytes: &mut [u8]) {
     bytes.fill(0);
     zeroize::optimization_barrier(bytes);

@@ -1,4 +1,5 @@
-//! Errors in a document with their positions: JSON path, line and column of each, all reported at once.
+//! Errors in a document with their positions: JSON path, line and column of each, all reported at
+//! once.
 
 use std::fmt;
 
@@ -19,8 +20,8 @@ impl Position {
 /// One error in a document.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Diagnostic {
-    /// The path of the value in the document, such as `$.Statement[1].Condition.StringEquals`. Empty if the error
-    /// has no path.
+    /// The path of the value in the document, such as `$.Statement[1].Condition.StringEquals`.
+    /// Empty if the error has no path.
     pub path: String,
     /// The position in the text.
     #[serde(flatten)]
@@ -44,8 +45,8 @@ impl std::error::Error for Diagnostic {}
 /// Maximum number of diagnostics kept for one document.
 pub const MAX_DIAGNOSTICS: usize = 100;
 
-/// All errors of a document, in the order of its text. There is at least one. Those beyond [`MAX_DIAGNOSTICS`] are
-/// counted and not kept.
+/// All errors of a document, in the order of its text. There is at least one. Those beyond
+/// [`MAX_DIAGNOSTICS`] are counted and not kept.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(transparent)]
 pub struct Diagnostics {
@@ -91,8 +92,8 @@ impl fmt::Display for Diagnostics {
 
 impl std::error::Error for Diagnostics {}
 
-/// The path from the root of a document to a value. It lives on the stack of the function that walks the document,
-/// so that only an error allocates its text.
+/// The path from the root of a document to a value. It lives on the stack of the function that
+/// walks the document, so that only an error allocates its text.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Path<'a> {
     Root,

@@ -7,8 +7,8 @@ use crate::name::{Engine, InvalidName, checked_name};
 use crate::region::Region;
 
 checked_name! {
-    /// A host as it was typed: a DNS name or an IP address of 1 to 253 bytes, in its original case. An
-    /// IPv6 address has no brackets.
+    /// A host as it was typed: a DNS name or an IP address of 1 to 253 bytes, in its original case.
+    /// An IPv6 address has no brackets.
     HostName, |text| {
         if text.is_empty() || text.len() > 253 {
             return Err(InvalidName::new("the host", "is not 1 to 253 bytes long"));

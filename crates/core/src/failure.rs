@@ -1,5 +1,5 @@
-//! Failure classes of a login, and one table of their representations: texts, SQLSTATEs, MySQL error
-//! numbers, exit statuses, audit outcomes and RDS log messages.
+//! Failure classes of a login, and one table of their representations: texts, SQLSTATEs, MySQL
+//! error numbers, exit statuses, audit outcomes and RDS log messages.
 
 use std::fmt;
 
@@ -193,8 +193,8 @@ impl Class {
     ];
 
     /// The table. SQLSTATEs are from PostgreSQL's appendix A, numbers are MySQL's `ER_…`. A failed
-    /// connection to the server is `ER_CONNECT_TO_FOREIGN_DATA_SOURCE`, because MySQL clients accept
-    /// `CR_…` numbers only from their own library.
+    /// connection to the server is `ER_CONNECT_TO_FOREIGN_DATA_SOURCE`, because MySQL clients
+    /// accept `CR_…` numbers only from their own library.
     const fn row(self) -> Row {
         use RdsMessage::{ExpiredToken, InvalidToken, NotAuthorized, Throttling};
         match self {

@@ -1,8 +1,10 @@
-//! JSON reader (RFC 8259) that keeps the position of every key and value and rejects duplicate keys.
+//! JSON reader (RFC 8259) that keeps the position of every key and value and rejects duplicate
+//! keys.
 //!
-//! `serde_json` keeps no positions and lets the last of two equal keys win. A second `Effect` in a policy would then
-//! be ignored, and another reader of the same JWT could act on a claim that was not verified. Duplicate keys are
-//! therefore errors at any depth, even if they are escaped differently. Size and depth are bounded.
+//! `serde_json` keeps no positions and lets the last of two equal keys win. A second `Effect` in a
+//! policy would then be ignored, and another reader of the same JWT could act on a claim that was
+//! not verified. Duplicate keys are therefore errors at any depth, even if they are escaped
+//! differently. Size and depth are bounded.
 //!
 //! ```
 //! use countersign_core::json;
@@ -19,8 +21,8 @@ use std::collections::HashSet;
 
 use crate::diagnostic::{Collector, Diagnostics, Path, Position};
 
-/// Maximum size in bytes of a policy or simulation. The largest policy of AWS has 10,240 characters; a simulation
-/// holds many policies.
+/// Maximum size in bytes of a policy or simulation. The largest policy of AWS has 10,240
+/// characters; a simulation holds many policies.
 pub(crate) const MAX_SIZE: usize = 4 << 20;
 /// Maximum nesting depth of arrays and objects. A policy inside a simulation reaches 9.
 pub(crate) const MAX_DEPTH: usize = 32;
@@ -130,8 +132,8 @@ pub fn parse_value(text: &str, max_size: usize) -> Result<serde_json::Value, Dia
     collector.finish(value)
 }
 
-/// Reads one JSON value of at most `max_size` bytes. Continues after a duplicate key and stops at a syntax error; both
-/// go to `collector`.
+/// Reads one JSON value of at most `max_size` bytes. Continues after a duplicate key and stops at a
+/// syntax error; both go to `collector`.
 pub(crate) fn read(text: &str, max_size: usize, collector: &mut Collector) -> Option<Node> {
     if text.len() > max_size {
         let problem = format!("document is {} bytes; the limit is {max_size}", text.len());

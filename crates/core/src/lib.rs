@@ -1,8 +1,9 @@
 //! IAM database authentication without I/O.
 //!
-//! The crate mints and verifies tokens ([`token`]) with Signature Version 4 ([`sigv4`]), evaluates IAM
-//! policies ([`policy`]) and gives every failure a class ([`failure`]). The PAM module and the MySQL
-//! plugin call a verifier over [`verifier_protocol`]; each decision becomes an [`audit`] record.
+//! The crate mints and verifies tokens ([`token`]) with Signature Version 4 ([`sigv4`]), evaluates
+//! IAM policies ([`policy`]) and gives every failure a class ([`failure`]). The PAM module and the
+//! MySQL plugin call a verifier over [`verifier_protocol`]; each decision becomes an [`audit`]
+//! record.
 //!
 //! Nothing here is asynchronous, opens a socket, or reads the clock or the environment: the time is
 //! an argument.

@@ -19,8 +19,8 @@ impl InvalidName {
     }
 }
 
-/// Declares a checked string. `Debug` and `Display` show it; serde writes it as a string and checks it
-/// on reading. Clones share the text, because each login makes several.
+/// Declares a checked string. `Debug` and `Display` show it; serde writes it as a string and checks
+/// it on reading. Clones share the text, because each login makes several.
 macro_rules! checked_name {
     ($(#[$doc:meta])* $name:ident, $check:expr) => {
         $(#[$doc])*
@@ -105,9 +105,9 @@ checked_name! {
 }
 
 checked_name! {
-    /// An access key ID: 1 to 128 of `[A-Za-z0-9_]`, `AKIA…` for a user's and `ASIA…` for a session's
-    /// key. (IDs of AWS have at least 16 characters; its documentation and test suite use the shorter
-    /// `AKIDEXAMPLE`.)
+    /// An access key ID: 1 to 128 of `[A-Za-z0-9_]`, `AKIA…` for a user's and `ASIA…` for a
+    /// session's key. (IDs of AWS have at least 16 characters; its documentation and test suite use
+    /// the shorter `AKIDEXAMPLE`.)
     AccessKeyId, |text| {
         let word = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         if (1..=128).contains(&text.len()) && word {
@@ -130,8 +130,8 @@ checked_name! {
 }
 
 checked_name! {
-    /// The identifier of a database instance in the form of RDS: a letter, then up to 62 letters, digits
-    /// and single hyphens.
+    /// The identifier of a database instance in the form of RDS: a letter, then up to 62 letters,
+    /// digits and single hyphens.
     InstanceId, |text| {
         let starts = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
         let word = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');

@@ -1,10 +1,10 @@
 //! The IAM policy language, and decisions by policies.
 //!
 //! [`Policy::parse`] reads a document and rejects input that cannot be evaluated, with all errors
-//! and their positions. [`decide`] takes a [`Request`] and a [`PolicySet`] and returns a [`Permit`],
-//! a value that the next step requires, or a [`DenyReason`], whose text names the statement that
-//! denies or the one that almost allows. [`explain`] does so for every statement; [`simulation`]
-//! reads and writes the same as JSON.
+//! and their positions. [`decide`] takes a [`Request`] and a [`PolicySet`] and returns a
+//! [`Permit`], a value that the next step requires, or a [`DenyReason`], whose text names the
+//! statement that denies or the one that almost allows. [`explain`] does so for every statement;
+//! [`simulation`] reads and writes the same as JSON.
 //!
 //! ```
 //! use countersign_core::policy::{

@@ -8,7 +8,8 @@ use crate::token::VerifiedToken;
 /// The identity that owns an access key, from the authority's records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyOwner {
-    /// The user, or the session of an assumed role: `arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION`.
+    /// The user, or the session of an assumed role:
+    /// `arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION`.
     pub arn: Arn,
     /// The account that the identity belongs to.
     pub account: AccountId,
@@ -20,8 +21,8 @@ pub struct KeyOwner {
     pub tags: Vec<(String, String)>,
 }
 
-/// An authenticated identity. It is constructed only from a [`VerifiedToken`] and the owner of the key
-/// that signed it.
+/// An authenticated identity. It is constructed only from a [`VerifiedToken`] and the owner of the
+/// key that signed it.
 #[derive(Debug, Clone)]
 pub struct Principal {
     owner: KeyOwner,

@@ -10,14 +10,14 @@
 //!
 //! Only AWS knows the secret key, so the verifier sends the request to STS, which responds with the
 //! identity that signed it. The text of the client is never forwarded: [`UnverifiedProof::request`]
-//! builds a new request from checked parts and sets the two signed headers itself. STS rejects a proof
-//! that was signed for another database.
+//! builds a new request from checked parts and sets the two signed headers itself. STS rejects a
+//! proof that was signed for another database.
 //!
-//! `x-countersign-audience` binds a proof to one database, so a verifier that receives it cannot use it
-//! at another. The name of the instance is sufficient with one authority; with several, use a unique
-//! name such as that of the host. `x-countersign-user` also binds the proof to one database user. It is
-//! optional for the client: the verifier always requires the audience, and requires the user if the
-//! proof was signed with one.
+//! `x-countersign-audience` binds a proof to one database, so a verifier that receives it cannot
+//! use it at another. The name of the instance is sufficient with one authority; with several, use
+//! a unique name such as that of the host. `x-countersign-user` also binds the proof to one
+//! database user. It is optional for the client: the verifier always requires the audience, and
+//! requires the user if the proof was signed with one.
 
 mod endpoint;
 mod format;

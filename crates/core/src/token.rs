@@ -6,9 +6,9 @@
 //!     &X-Amz-SignedHeaders=host[&X-Amz-Security-Token=…]&X-Amz-Signature=…
 //! ```
 //!
-//! [`mint`] writes the same bytes as botocore. [`UnverifiedToken::parse`] reads the tokens of any SDK.
-//! [`UnverifiedToken::addressed_to`] and [`AddressedToken::verify`] are the only path from there to a
-//! [`VerifiedToken`].
+//! [`mint`] writes the same bytes as botocore. [`UnverifiedToken::parse`] reads the tokens of any
+//! SDK. [`UnverifiedToken::addressed_to`] and [`AddressedToken::verify`] are the only path from
+//! there to a [`VerifiedToken`].
 //!
 //! ```
 //! use std::time::SystemTime;
@@ -31,7 +31,8 @@
 //!     port: 5432,
 //!     region: "us-east-1".parse()?,
 //! };
-//! let (user, keys, now): (DbUser, _, _) = ("jane".parse()?, KeyCache::default(), SystemTime::now());
+//! let user: DbUser = "jane".parse()?;
+//! let (keys, now) = (KeyCache::default(), SystemTime::now());
 //! let token = mint(&credentials, &endpoint, &user, &keys, now);
 //!
 //! let verified = UnverifiedToken::parse(token.expose())?

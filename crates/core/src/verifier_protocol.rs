@@ -1,8 +1,8 @@
 //! Protocol between the module of a database server and the verifier, over any stream.
 //!
-//! Request and response are one frame each: the length as four bytes, big-endian, then JSON. A login is
-//! allowed only by a complete response with the nonce of the request and the verdict `allow`; anything
-//! else denies it.
+//! Request and response are one frame each: the length as four bytes, big-endian, then JSON. A
+//! login is allowed only by a complete response with the nonce of the request and the verdict
+//! `allow`; anything else denies it.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -16,8 +16,8 @@ use crate::token::MAX_TOKEN;
 /// Version of the requests and responses below.
 pub const VERSION: u32 = 1;
 
-/// Maximum length of a request in bytes: a token of maximum length with every byte escaped as `\u00XX`,
-/// and the other fields.
+/// Maximum length of a request in bytes: a token of maximum length with every byte escaped as
+/// `\u00XX`, and the other fields.
 pub const MAX_REQUEST: usize = 6 * MAX_TOKEN + 8192;
 
 /// Maximum length of a response in bytes.
@@ -46,7 +46,8 @@ pub struct VerifyRequest {
 }
 
 impl VerifyRequest {
-    /// Returns a request for `user` on `instance`. `nonce` must be 16 random bytes, never used before.
+    /// Returns a request for `user` on `instance`. `nonce` must be 16 random bytes, never used
+    /// before.
     #[must_use]
     pub fn new(
         nonce: Nonce,
@@ -115,9 +116,9 @@ pub enum VerifyResponse {
     },
 }
 
-/// Converts a password to text, with U+FFFD for invalid UTF-8. The result is not a token then, but the
-/// denial belongs in the access log. Unlike `String::from_utf8_lossy`, it leaves no copy in memory by a
-/// reallocation.
+/// Converts a password to text, with U+FFFD for invalid UTF-8. The result is not a token then, but
+/// the denial belongs in the access log. Unlike `String::from_utf8_lossy`, it leaves no copy in
+/// memory by a reallocation.
 #[must_use]
 pub fn password(bytes: &[u8]) -> Zeroizing<String> {
     // A byte becomes at most three bytes.

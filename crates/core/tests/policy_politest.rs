@@ -1,5 +1,5 @@
-//! Every scenario of politest (`vectors/politest`, MIT) against the decision engine. politest records what AWS's
-//! SimulateCustomPolicy answers, so its expectations are AWS's, not ours.
+//! Every scenario of politest (`vectors/politest`, MIT) against the decision engine. politest
+//! records what AWS's SimulateCustomPolicy answers, so its expectations are AWS's, not ours.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test says so by panicking")]
 
@@ -15,7 +15,8 @@ use countersign_core::policy::{
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// Who asks where a scenario does not say: some user of the account that the scenarios' ARNs are in.
+/// Who asks where a scenario does not say: some user of the account that the scenarios' ARNs are
+/// in.
 const CALLER: &str = "arn:aws:iam::123456789012:user/politest";
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -59,7 +60,8 @@ struct Case {
     expect: String,
 }
 
-/// Whether fields that IAM does not know are taken out before parsing, as politest does unless told otherwise.
+/// Whether fields that IAM does not know are taken out before parsing, as politest does unless told
+/// otherwise.
 #[derive(Clone, Copy, PartialEq)]
 enum Metadata {
     Strip,
@@ -256,7 +258,8 @@ fn every_scenario_decides_as_aws_does() {
     for file in scenarios() {
         files += 1;
         let stage = Stage::open(&file, Metadata::Strip);
-        // These carry a wrong expectation on purpose, to show how politest reports it: "WRONG - will be explicitDeny".
+        // These carry a wrong expectation on purpose, to show how politest reports it: "WRONG -
+        // will be explicitDeny".
         let wrong = named(&file, "fail-0");
         for case in stage.scenario.tests.iter().flatten() {
             for (word, sentence) in stage

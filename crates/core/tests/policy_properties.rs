@@ -158,7 +158,8 @@ proptest! {
     fn removing_an_allow_never_allows_more(mut statements in layers(), question in question(), at in any::<Index>()) {
         let before = allowed(&statements, &question);
         let index = at.index(statements.len());
-        // The last statement takes its layer with it, and a level of RCPs without an Allow stands for RCPFullAWSAccess.
+        // The last statement takes its layer with it, and a level of RCPs without an Allow stands
+        // for RCPFullAWSAccess.
         if let Some((layer, list)) = statements.get_mut(index) && list.len() > 1 && !matches!(layer, Layer::ResourceControl(_)) {
             if let Some(allow) = list.iter().position(|statement| statement.contains(r#""Allow""#)) {
                 list.remove(allow);

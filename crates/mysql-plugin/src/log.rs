@@ -42,8 +42,8 @@ impl fmt::Display for Level {
     }
 }
 
-/// Writes a line with one call, so that lines of other threads do not interleave. A line that cannot be
-/// written is lost.
+/// Writes a line with one call, so that lines of other threads do not interleave. A line that
+/// cannot be written is lost.
 pub(crate) fn write(level: Level, message: &str) {
     let _ = rustix::io::write(
         rustix::stdio::stderr(),

@@ -10,8 +10,8 @@ use crate::settings;
 /// The authentication string of an account of this plugin, as with RDS's plugin.
 const AUTH_STRING: &[u8] = b"RDS";
 
-/// Log line for a statement or a stored account with another authentication string, which is not shown
-/// because it could be a password.
+/// Log line for a statement or a stored account with another authentication string, which is not
+/// shown because it could be a password.
 pub(crate) const INVALID_AUTH_STRING: &str = "cannot use this authentication string: accounts of this \
      plugin have no password; use CREATE USER … IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'";
 

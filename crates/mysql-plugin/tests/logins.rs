@@ -187,7 +187,8 @@ fn only_the_final_nul_is_no_part_of_the_token() {
     }
 }
 
-/// The verifier refuses, so that its log has the refusal; and where a server does not say, nobody makes it up.
+/// The verifier refuses, so that its log has the refusal; and where a server does not say, nobody
+/// makes it up.
 #[test]
 fn tls_is_what_the_server_says() {
     let older = |shape| transport(shape, -1, false)[..8].to_vec();
@@ -217,7 +218,7 @@ fn tls_is_what_the_server_says() {
 }
 
 #[test]
-fn wrong_settings_are_not_loaded_and_let_nobody_in() {
+fn invalid_settings_are_not_loaded_and_deny_every_login() {
     for shape in BOTH {
         for settings in [
             &[][..],

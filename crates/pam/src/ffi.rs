@@ -20,8 +20,8 @@ const PAM_RHOST: c_int = 4;
 const PAM_CONV: c_int = 5;
 const PAM_PROMPT_ECHO_OFF: c_int = 1;
 
-/// Name of the data in the handle that holds, until `pam_end`, the user that the verifier allowed. The
-/// data is a C string, so that two versions of this module in one service are compatible.
+/// Name of the data in the handle that holds, until `pam_end`, the user that the verifier allowed.
+/// The data is a C string, so that two versions of this module in one service are compatible.
 const ALLOWED_USER: &CStr = c"countersign_admitted";
 
 /// `pam_handle_t`, an opaque type.
@@ -102,7 +102,8 @@ impl Handle {
                 format!("cannot read the user name: PAM error {status}"),
             ));
         }
-        // SAFETY: on success it is a C string that is valid until the item is set again; it is copied.
+        // SAFETY: on success it is a C string that is valid until the item is set again; it is
+        // copied.
         let user = unsafe { CStr::from_ptr(user) };
         user.to_str()
             .map(str::to_owned)
@@ -114,7 +115,8 @@ impl Handle {
         let Some(host) = self.item(PAM_RHOST) else {
             return Ok(None);
         };
-        // SAFETY: `PAM_RHOST` is a C string that is valid until the item is set again; it is copied.
+        // SAFETY: `PAM_RHOST` is a C string that is valid until the item is set again; it is
+        // copied.
         let host = unsafe { CStr::from_ptr(host.as_ptr().cast()) };
         match host.to_str() {
             Ok("" | "[local]") => Ok(None),
@@ -125,8 +127,8 @@ impl Handle {
         }
     }
 
-    /// Requests the client's password, with U+FFFD for invalid UTF-8. The server's copy is wiped and
-    /// freed.
+    /// Requests the client's password, with U+FFFD for invalid UTF-8. The server's copy is wiped
+    /// and freed.
     pub(crate) fn password(&self) -> Result<Zeroizing<String>, Failure> {
         let absent = |cause: String| {
             Err(Failure::new(Class::Malformed, format!("client sent no token: {cause}")))
@@ -145,8 +147,8 @@ impl Handle {
         let status =
             unsafe { converse(1, messages.as_mut_ptr(), &raw mut response, conversation.data) };
         if status != PAM_SUCCESS {
-            // PostgreSQL fails if the client closes the connection, as psql does before it prompts, and
-            // if the password is too long for it.
+            // PostgreSQL fails if the client closes the connection, as psql does before it prompts,
+            // and if the password is too long for it.
             return absent(format!("the server received none or rejected it (PAM error {status})"));
         }
         // SAFETY: a response that was set is owned by the caller, allocated with malloc, and is not
@@ -218,8 +220,8 @@ impl Handle {
 /// Copies the password from a response, then wipes and frees the response.
 ///
 /// # Safety
-/// `response` is null, or one response that a successful conversation allocated with `malloc` and that
-/// has no other owner.
+/// `response` is null, or one response that a successful conversation allocated with `malloc` and
+/// that has no other owner.
 unsafe fn take_password(response: *mut Response) -> Result<Zeroizing<String>, Failure> {
     let malformed = |detail: &str| Err(Failure::new(Class::Malformed, detail));
     // SAFETY: as the caller says.

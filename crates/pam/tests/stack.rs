@@ -158,7 +158,8 @@ impl Login {
             CString::new(service.directory.path().to_str().unwrap()).unwrap(),
         );
         let mut handle = null_mut();
-        // SAFETY: all are C strings that live through the call; the conversation lives as long as the handle.
+        // SAFETY: all are C strings that live through the call; the conversation lives as long as
+        // the handle.
         let status = unsafe {
             pam_start_confdir(
                 c"rds_iam".as_ptr(),
@@ -248,7 +249,7 @@ fn whom_the_verifier_denies_stays_out_of_the_account_line_too() {
 }
 
 #[test]
-fn the_account_line_lets_nobody_in_by_itself_or_under_another_name() {
+fn the_account_line_denies_without_the_auth_line_or_for_another_user() {
     let alone = Service::new("auth required pam_permit.so\naccount required MODULE\n");
     let login = Login::start(&alone, "jane", Some(b"a-token"));
     assert_eq!((login.authenticate(), login.account()), (SUCCESS, PERM_DENIED));
@@ -299,7 +300,7 @@ fn a_password_that_is_no_text_is_asked_about() {
 }
 
 #[test]
-fn a_wrong_line_lets_nobody_in() {
+fn invalid_arguments_deny_every_login() {
     for arguments in [
         "",
         "socket=SOCKET instance=orders debug",
@@ -325,8 +326,8 @@ fn the_verifiers_user_may_be_named() {
     verifier.join().unwrap();
 }
 
-/// As a PAM item, other modules of the service could read the token; so the module names neither of the two functions
-/// that make it one.
+/// As a PAM item, other modules of the service could read the token; so the module names neither of
+/// the two functions that make it one.
 #[test]
 fn the_token_becomes_no_item_of_pam() {
     let library = std::fs::read(module()).unwrap();

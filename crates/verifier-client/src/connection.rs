@@ -60,8 +60,8 @@ impl TrustedUsers {
     }
 }
 
-/// A connection to a trusted verifier. Each call waits only until the deadline, so a peer that sends one
-/// byte per second cannot extend it.
+/// A connection to a trusted verifier. Each call waits only until the deadline, so a peer that
+/// sends one byte per second cannot extend it.
 #[derive(Debug)]
 pub(crate) struct Connection {
     socket: OwnedFd,
@@ -101,7 +101,8 @@ impl Connection {
         let socket =
             socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         loop {
-            // connect(2) waits while the listener's queue is full, up to the send timeout: socket(7).
+            // connect(2) waits while the listener's queue is full, up to the send timeout:
+            // socket(7).
             set_socket_timeout(&socket, Timeout::Send, Some(deadline.remaining()?))?;
             match rustix::net::connect(&socket, &address) {
                 Ok(()) => return Ok(Self { socket, deadline }),
@@ -145,8 +146,8 @@ impl Connection {
 }
 
 /// Returns the user of the listening process at the time of its listen(2). (rustix's `UCred` cannot
-/// represent the pid 0 of a process in another pid namespace, such as a verifier outside the server's
-/// container.)
+/// represent the pid 0 of a process in another pid namespace, such as a verifier outside the
+/// server's container.)
 fn peer_uid(socket: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(getsockopt(&socket, PeerCredentials)?.uid())
 }

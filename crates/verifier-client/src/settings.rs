@@ -26,10 +26,10 @@ const MAX_SOCKETS: usize = 4;
 ///
 /// | name | value | |
 /// |---|---|---|
-/// | `socket` | an absolute path, or up to four separated by commas | sockets of the verifier; the next one is used if one is unavailable |
+/// | `socket` | an absolute path, or up to four separated by commas | tried in order |
 /// | `instance` | a name | the instance that this server is |
-/// | `timeout` | `1ms` to `60s`, default `5s` | maximum duration of connection, request and response together |
-/// | `verifier_user` | a system user's name | user that may run the verifier, in addition to root and the server's user |
+/// | `timeout` | `1ms` to `60s`, default `5s` | limit of the whole exchange |
+/// | `verifier_user` | a system user's name | trusted as well as root and the server |
 /// | `verifier_uid` | its number | the same |
 #[derive(Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -57,8 +57,8 @@ pub struct SettingError {
     pub reason: String,
 }
 
-/// Formats the error with the setting as an argument: `"timeout=5": must be from 1ms to 60s, such as
-/// 5s`.
+/// Formats the error with the setting as an argument: `"timeout=5": must be from 1ms to 60s, such
+/// as 5s`.
 impl fmt::Display for SettingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, value, reason } = self;

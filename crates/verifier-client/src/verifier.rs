@@ -36,8 +36,8 @@ impl Verifier {
         &self.instance
     }
 
-    /// Verifies a login of `user`. The timeout starts here; the server bounds the time that the client
-    /// takes to send its token.
+    /// Verifies a login of `user`. The timeout starts here; the server bounds the time that the
+    /// client takes to send its token.
     ///
     /// # Errors
     /// The class of the verifier's denial, or of the failure to get a valid response.

@@ -196,8 +196,8 @@ impl Caller {
         names_session_identity.then_some(PrincipalMatch::Identity)
     }
 
-    /// Returns true if an ARN of a principal element is the caller itself, not the role or user of its
-    /// session.
+    /// Returns true if an ARN of a principal element is the caller itself, not the role or user of
+    /// its session.
     pub(super) fn is(&self, arn: &Arn) -> bool {
         *self.text == *arn.as_str()
     }
@@ -227,8 +227,8 @@ impl Caller {
 impl FromStr for Caller {
     type Err = InvalidName;
 
-    /// Parses an ARN, twelve digits for the root of an account, or the name of a service or identity
-    /// provider, such as `ec2.amazonaws.com` or `accounts.google.com`.
+    /// Parses an ARN, twelve digits for the root of an account, or the name of a service or
+    /// identity provider, such as `ec2.amazonaws.com` or `accounts.google.com`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.starts_with("arn:") {
             return Self::new(&text.parse()?);

@@ -284,8 +284,8 @@ impl Condition {
     }
 }
 
-/// "It also returns true if there are no keys in the request, or if the key values resolve to a null
-/// data set, such as an empty string" (of ForAllValues).
+/// "It also returns true if there are no keys in the request, or if the key values resolve to a
+/// null data set, such as an empty string" (of ForAllValues).
 fn is_null(value_ref: ContextValueRef<'_>) -> bool {
     value_ref.values().all(str::is_empty)
 }

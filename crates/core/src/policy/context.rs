@@ -7,7 +7,8 @@ use super::caller::Caller;
 use super::pattern::Lookup;
 use crate::name::{AccountId, InvalidName};
 
-/// An action such as `rds-db:connect`: a service, a colon, a name. Case does not matter to a decision.
+/// An action such as `rds-db:connect`: a service, a colon, a name. Case does not matter to a
+/// decision.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Action {
     text: Box<str>,
@@ -144,8 +145,8 @@ pub struct Request<'a> {
     /// ARN of the resource, or `*` for actions without a resource. It is literal text: only a
     /// wildcard of a policy matches a `*` in it.
     pub resource: &'a str,
-    /// Account that owns the resource. The default is the account in the ARN or, if it has none, the
-    /// caller's.
+    /// Account that owns the resource. The default is the account in the ARN or, if it has none,
+    /// the caller's.
     pub resource_account: Option<&'a AccountId>,
     /// The condition keys of the request.
     pub context: &'a Context,

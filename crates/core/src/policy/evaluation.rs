@@ -151,8 +151,8 @@ impl<'a> Evaluation<'a> {
             grounds.push(allow.ok_or(*layer)?);
         }
         // "If there is no session policy, the code checks whether the principal is a role session.
-        // […] Otherwise, the request is implicitly denied": session policies are the only source of a
-        // federated user's permissions.
+        // […] Otherwise, the request is implicitly denied": session policies are the only source of
+        // a federated user's permissions.
         if caller.is_federated_user() && self.policies.layer(Layer::Session).is_none() {
             return Err(Layer::Session);
         }

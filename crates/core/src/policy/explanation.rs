@@ -78,7 +78,8 @@ impl fmt::Display for Explanation {
 }
 
 impl serde::Serialize for Explanation {
-    /// `{"decision": …, "because": …, "statements": [{the statement, "line": …, "applies": true | false, "because": …}]}`
+    /// `{"decision": …, "because": …, "statements": [{the statement, "line": …, "applies": true |
+    /// false, "because": …}]}`
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(serde::Serialize)]
         struct SerializedStatement<'a> {

@@ -142,8 +142,9 @@ impl Network {
     }
 }
 
-/// Returns true if `text` is canonical Base64 (RFC 4648, section 4), including padding. Two canonical
-/// texts are equal exactly if the bytes that they encode are, so comparing does not need decoding.
+/// Returns true if `text` is canonical Base64 (RFC 4648, section 4), including padding. Two
+/// canonical texts are equal exactly if the bytes that they encode are, so comparing does not need
+/// decoding.
 pub(super) fn is_base64(text: &str) -> bool {
     let body = text.trim_end_matches('=');
     let value = |byte: u8| match byte {

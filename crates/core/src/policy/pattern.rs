@@ -1,5 +1,5 @@
-//! Patterns: text with `*`, `?` and policy variables. A pattern is compiled once and matched in time
-//! proportional to the product of the lengths of pattern and subject.
+//! Patterns: text with `*`, `?` and policy variables. A pattern is compiled once and matched in
+//! time proportional to the product of the lengths of pattern and subject.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,7 +16,8 @@ pub(super) enum Wildcards {
     Literal,
 }
 
-/// Interpretation of `${…}`: a variable from version 2012-10-17 of the language on, literal text before.
+/// Interpretation of `${…}`: a variable from version 2012-10-17 of the language on, literal text
+/// before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Variables {
     Expanded,
@@ -39,8 +40,8 @@ impl Lookup for NoValues {
     }
 }
 
-/// Segments of an ARN. Wildcards match within a segment and do not cross the colon that ends it. The
-/// number is the offset from which colons do not separate segments.
+/// Segments of an ARN. Wildcards match within a segment and do not cross the colon that ends it.
+/// The number is the offset from which colons do not separate segments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ArnSegments(usize);
 
@@ -155,8 +156,9 @@ impl Pattern {
         matches!(&self.form, Form::Glob(pieces) if pieces.iter().any(|piece| matches!(piece, Piece::Variable { .. })))
     }
 
-    /// Returns true if the pattern matches the whole of `subject`. The value of a variable is literal
-    /// text, including any wildcards in it. A pattern with a variable without value matches nothing.
+    /// Returns true if the pattern matches the whole of `subject`. The value of a variable is
+    /// literal text, including any wildcards in it. A pattern with a variable without value matches
+    /// nothing.
     pub(super) fn matches(
         &self,
         subject: &str,

@@ -69,8 +69,8 @@ impl Entry {
         }
     }
 
-    /// Returns true if the entry names the caller itself, not its account, nor the role or user of its
-    /// session.
+    /// Returns true if the entry names the caller itself, not its account, nor the role or user of
+    /// its session.
     fn is(&self, caller: &Caller) -> bool {
         match self {
             Self::Identity(arn) => caller.is(arn),

@@ -15,7 +15,8 @@ pub enum Layer {
     /// allow. A level without any Allow counts as having RCPFullAWSAccess, which AWS attaches
     /// permanently to every level.
     ResourceControl(usize),
-    /// SCPs at one level of the caller's organization: root, unit or account. Every level must allow.
+    /// SCPs at one level of the caller's organization: root, unit or account. Every level must
+    /// allow.
     ServiceControl(usize),
     /// The policy of the resource, or the trust policy of a role.
     Resource,
@@ -80,8 +81,8 @@ impl fmt::Display for Layer {
     }
 }
 
-/// A policy was added to a layer of another kind. Elements that the layer does not evaluate would be
-/// ignored.
+/// A policy was added to a layer of another kind. Elements that the layer does not evaluate would
+/// be ignored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot add a policy parsed as {found} to the {layer}")]
 pub struct WrongKind {
@@ -89,7 +90,8 @@ pub struct WrongKind {
     found: PolicyKind,
 }
 
-/// The policies in effect for a request. Policies are shared, so building a set per request is cheap.
+/// The policies in effect for a request. Policies are shared, so building a set per request is
+/// cheap.
 #[derive(Debug, Clone, Default)]
 pub struct PolicySet {
     layers: BTreeMap<Layer, Vec<Arc<Policy>>>,

@@ -19,8 +19,8 @@
 //! Only `principal`, `action` and `resource` are required. A policy is an object, or a string that
 //! holds a document. A list in `context` is a multivalued key, regardless of its number of values.
 //! Control policies are lists of levels, from the root of the organization to the account. A level
-//! of service control policies without an Allow allows nothing; a level of resource control policies
-//! without an Allow allows everything that it does not deny.
+//! of service control policies without an Allow allows nothing; a level of resource control
+//! policies without an Allow allows everything that it does not deny.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -65,7 +65,8 @@ pub struct Simulation {
     policies: PolicySet,
 }
 
-/// The result: `{"decision": "allowed" | "explicitDeny" | "implicitDeny", "reason": …, "matched": […]}`.
+/// The result: `{"decision": "allowed" | "explicitDeny" | "implicitDeny", "reason": …, "matched":
+/// […]}`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct SimulationResult {
     /// The decision.
@@ -80,8 +81,8 @@ impl Simulation {
     /// Parses the input document.
     ///
     /// # Errors
-    /// All errors of the document and of the policies in it, each with its JSON path and its line and
-    /// column in `text`.
+    /// All errors of the document and of the policies in it, each with its JSON path and its line
+    /// and column in `text`.
     pub fn parse(text: &str) -> Result<Self, Diagnostics> {
         let mut collector = Collector::default();
         let simulation = json::read(text, json::MAX_SIZE, &mut collector)

@@ -31,8 +31,8 @@ impl StsEndpoint {
         Self { scheme: "https", authority }
     }
 
-    /// Parses the endpoint of `AWS_ENDPOINT_URL`: `https://HOST[:PORT]`, or `http://` if the host is a
-    /// loopback address.
+    /// Parses the endpoint of `AWS_ENDPOINT_URL`: `https://HOST[:PORT]`, or `http://` if the host
+    /// is a loopback address.
     ///
     /// # Errors
     /// The URL has another form. The message does not repeat it, because it may contain a password.
@@ -68,8 +68,8 @@ impl fmt::Display for StsEndpoint {
     }
 }
 
-/// Returns the host of `HOST[:PORT]`, without the brackets of an IPv6 address. Returns `None` for any
-/// other form.
+/// Returns the host of `HOST[:PORT]`, without the brackets of an IPv6 address. Returns `None` for
+/// any other form.
 fn host_of(authority: &str) -> Option<&str> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {

@@ -12,8 +12,8 @@ use crate::region::Region;
 use crate::sigv4::{Identity, Normalization, Payload, Request, Signer};
 use crate::token::LIFETIME;
 
-/// A proof, which is equivalent to a password for 15 minutes. It has a redacted `Debug`, no `Display`
-/// and no `Serialize`, and is wiped from memory on drop.
+/// A proof, which is equivalent to a password for 15 minutes. It has a redacted `Debug`, no
+/// `Display` and no `Serialize`, and is wiped from memory on drop.
 pub struct Proof(Zeroizing<String>);
 
 impl Proof {

@@ -260,8 +260,8 @@ impl<'a> UnverifiedProof<'a> {
     }
 }
 
-/// Splits a URL whose path is `/` into scheme, authority and query. Decodes and resolves nothing, and
-/// rejects any other form.
+/// Splits a URL whose path is `/` into scheme, authority and query. Decodes and resolves nothing,
+/// and rejects any other form.
 fn split(text: &str) -> Result<(&str, &str, &str), Failure> {
     if text.len() > MAX_PROOF {
         return Err(malformed(format!(
@@ -285,9 +285,9 @@ fn split(text: &str) -> Result<(&str, &str, &str), Failure> {
     Ok((scheme, authority, query))
 }
 
-/// Returns true if the user is a signed header. Host and audience must be signed, and other headers must
-/// not: STS cannot confirm a header that the verifier does not send, and a header that it sends without
-/// understanding it has no meaning.
+/// Returns true if the user is a signed header. Host and audience must be signed, and other headers
+/// must not: STS cannot confirm a header that the verifier does not send, and a header that it
+/// sends without understanding it has no meaning.
 fn signed_headers(names: &str) -> Result<bool, Failure> {
     let names: Vec<&str> = names.split(';').collect();
     match *names {

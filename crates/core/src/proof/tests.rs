@@ -56,7 +56,7 @@ fn refusal(text: &str, sts: &TrustedSts, now: SystemTime) -> Option<Class> {
         .err()
 }
 
-/// What STS does with the request that the verifier makes of `text`.
+/// Verifies, as STS does, the request that the verifier builds from `text`.
 fn confirmed(text: &str, binding: Binding<'_>) -> Result<(), RequestError> {
     let built = UnverifiedProof::parse(text).unwrap().request(&aws(), binding, noon()).unwrap();
     let (host, query) = built.url().strip_prefix("https://").unwrap().split_once("/?").unwrap();

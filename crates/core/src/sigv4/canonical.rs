@@ -28,8 +28,8 @@ fn resolve_dots(path: &str) -> String {
     format!("/{}{}", kept.join("/"), if directory { "/" } else { "" })
 }
 
-/// Decodes the parameters of a raw query; `None` if an escape is malformed. A name without `=` has an
-/// empty value.
+/// Decodes the parameters of a raw query; `None` if an escape is malformed. A name without `=` has
+/// an empty value.
 pub(super) fn parameters(query: &str) -> Option<Vec<(Cow<'_, str>, Cow<'_, str>)>> {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     pairs
@@ -51,9 +51,9 @@ pub(super) fn query<'a>(parameters: impl IntoIterator<Item = (&'a str, &'a str)>
     pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
 }
 
-/// Canonical headers: one `name:value` line for each name in `signed` (sorted, lower case), with white
-/// space folded and the values of a repeated header joined by commas in their order. `None` if a
-/// header is absent.
+/// Canonical headers: one `name:value` line for each name in `signed` (sorted, lower case), with
+/// white space folded and the values of a repeated header joined by commas in their order. `None`
+/// if a header is absent.
 pub(super) fn headers(headers: &[(&str, &str)], signed: &[String]) -> Option<String> {
     let mut out = String::new();
     for name in signed {

@@ -41,8 +41,8 @@ fn encoding(table: &[Encoded; 256], byte: u8) -> Encoded {
     table.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
-/// Unreserved bytes, in a separate table: parsing a token mostly searches for the first byte that is
-/// not.
+/// Unreserved bytes, in a separate table: parsing a token mostly searches for the first byte that
+/// is not.
 #[allow(
     clippy::indexing_slicing,
     reason = "evaluated by the compiler, which rejects an index out of bounds"
@@ -100,8 +100,8 @@ fn encode_with(out: &mut String, text: &str, table: &[Encoded; 256]) {
     wipe(&mut buffer);
 }
 
-/// Decodes percent-encoding; `+` stays a plus. Returns `None` if `%` is not followed by two hexadecimal
-/// digits, or the result is not UTF-8.
+/// Decodes percent-encoding; `+` stays a plus. Returns `None` if `%` is not followed by two
+/// hexadecimal digits, or the result is not UTF-8.
 #[must_use]
 pub fn decode(text: &str) -> Option<Cow<'_, str>> {
     Decoded::new(text).map(|reading| reading.text)

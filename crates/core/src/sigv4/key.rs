@@ -110,8 +110,8 @@ impl fmt::Debug for Signature {
 /// Maximum number of cached keys. A full cache is cleared; each key then costs four HMACs again.
 const MAX_KEYS: usize = 4096;
 
-/// Cache of derived keys, so that each is derived once per day, region, service and secret. A client
-/// has one or two, for which an ordered map is faster than a hash map.
+/// Cache of derived keys, so that each is derived once per day, region, service and secret. A
+/// client has one or two, for which an ordered map is faster than a hash map.
 #[derive(Debug, Default)]
 pub struct KeyCache(Mutex<BTreeMap<Box<str>, Derived>>);
 
@@ -130,8 +130,8 @@ impl Derived {
 }
 
 impl KeyCache {
-    /// Returns the key of `secret` for `scope`. The cache keeps the last scope of each access key ID
-    /// `id`.
+    /// Returns the key of `secret` for `scope`. The cache keeps the last scope of each access key
+    /// ID `id`.
     #[must_use]
     pub fn key(&self, id: &str, secret: &Secret, scope: &Scope<'_>) -> Arc<SigningKey> {
         let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,8 +1,8 @@
 //! HMAC-SHA256 (RFC 2104) with a precomputed key block, for a key that is used many times.
 //!
-//! Keys are derived with the `hmac` crate; tokens are signed and verified with this module. It hashes
-//! whole messages, while the crate copies, buffers and wipes part by part, which takes a fifth more
-//! time in total. The key state is wiped on drop.
+//! Keys are derived with the `hmac` crate; tokens are signed and verified with this module. It
+//! hashes whole messages, while the crate copies, buffers and wipes part by part, which takes a
+//! fifth more time in total. The key state is wiped on drop.
 
 use sha2::block_api::compress256;
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -53,8 +53,8 @@ impl PrecomputedHmac {
     }
 }
 
-/// Completes the hash of a message whose first block, the key, resulted in `state`. Pads `rest` as in
-/// FIPS 180-4, section 5.1.1.
+/// Completes the hash of a message whose first block, the key, resulted in `state`. Pads `rest` as
+/// in FIPS 180-4, section 5.1.1.
 fn finish(mut state: State, rest: &mut Vec<u8>) -> [u8; 32] {
     let bits = 8 * u64::try_from(BLOCK + rest.len()).unwrap_or(u64::MAX);
     rest.push(0x80);

@@ -71,8 +71,8 @@ pub enum Normalization {
     AsSent,
 }
 
-/// Credentials to sign with, and if the session token is signed. Some services expect it to be added
-/// after signing.
+/// Credentials to sign with, and if the session token is signed. Some services expect it to be
+/// added after signing.
 #[derive(Debug, Clone, Copy)]
 pub enum Identity<'a> {
     /// The session token, if any, is signed.
@@ -150,8 +150,8 @@ impl Signer<'_> {
         Some(added)
     }
 
-    /// Returns the complete query of the presigned request, valid for `expires`. Returns `None` if the
-    /// query has a malformed escape.
+    /// Returns the complete query of the presigned request, valid for `expires`. Returns `None` if
+    /// the query has a malformed escape.
     #[must_use]
     pub fn sign_by_query(&self, request: &Request<'_>, expires: Duration) -> Option<String> {
         let stamp = AmzDate::at(self.now).stamp();
@@ -243,8 +243,8 @@ fn sorted_names(headers: &[(&str, &str)]) -> Vec<String> {
         .collect()
 }
 
-/// Returns the canonical form of a raw query without the parameter `without`; `None` if an escape is
-/// malformed.
+/// Returns the canonical form of a raw query without the parameter `without`; `None` if an escape
+/// is malformed.
 pub(super) fn canonical_query(raw: &str, without: Option<&str>) -> Option<String> {
     let parameters = canonical::parameters(raw)?;
     Some(canonical::query(

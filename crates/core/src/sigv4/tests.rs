@@ -1,4 +1,5 @@
-//! Every case of AWS's signing test suite, by header and by query: canonical request and signature, then verified.
+//! Every case of AWS's signing test suite, by header and by query: canonical request and signature,
+//! then verified.
 
 #![allow(clippy::string_slice, reason = "the texts of these tests are ASCII")]
 
@@ -117,7 +118,7 @@ fn payload<'a>(case: &Case, parsed: &Parsed<'a>) -> Payload<'a> {
     }
 }
 
-/// What the suite's `…-canonical-request.txt` shows of a request that carries its signature.
+/// The canonical request in the suite's `…-canonical-request.txt` for a signed request.
 fn canonical_of(case: &Case, request: &Request<'_>, signed: &[String]) -> String {
     let query = canonical_query(request.query, Some("X-Amz-Signature")).unwrap();
     request.canonical(&query, signed, case.normalization()).unwrap()

@@ -8,8 +8,8 @@ use crate::credentials::Secret;
 use crate::name::AccessKeyId;
 use crate::timestamp::AmzDate;
 
-/// Maximum difference between the date of a request and the verifier's clock, in either direction. AWS
-/// allows 15 minutes.
+/// Maximum difference between the date of a request and the verifier's clock, in either direction.
+/// AWS allows 15 minutes.
 pub const SKEW: Duration = Duration::from_secs(15 * 60);
 
 /// Maximum validity in seconds of a presigned request: seven days.
@@ -60,7 +60,8 @@ enum Lifetime {
 }
 
 impl SignedRequest {
-    /// Parses the signature from the `Authorization` header or, without that header, from the query.
+    /// Parses the signature from the `Authorization` header or, without that header, from the
+    /// query.
     ///
     /// # Errors
     /// [`RequestError::Unsigned`] and [`RequestError::Incomplete`].
@@ -180,8 +181,8 @@ impl SignedRequest {
         self.session_token.as_ref()
     }
 
-    /// Verifies scope, signature and dates of `request`, from which `self` was parsed, with the secret
-    /// key.
+    /// Verifies scope, signature and dates of `request`, from which `self` was parsed, with the
+    /// secret key.
     ///
     /// # Errors
     /// Every [`RequestError`] but `Unsigned`.

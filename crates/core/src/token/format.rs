@@ -18,8 +18,8 @@ pub const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 /// Maximum length of a token in bytes: that of a password in PostgreSQL.
 pub const MAX_TOKEN: usize = 65_535;
 
-/// A token, which is equivalent to a password for 15 minutes. It has a redacted `Debug`, no `Display`
-/// and no `Serialize`, and is wiped from memory on drop.
+/// A token, which is equivalent to a password for 15 minutes. It has a redacted `Debug`, no
+/// `Display` and no `Serialize`, and is wiped from memory on drop.
 pub struct AuthToken(pub(super) String);
 
 impl AuthToken {

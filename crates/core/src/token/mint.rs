@@ -14,8 +14,8 @@ use crate::timestamp::AmzDate;
 const FIXED: usize = 512;
 
 /// Mints the token with which `user` logs in at `endpoint`, dated `now`. The result is identical to
-/// that of botocore's `generate_db_auth_token`: the host is written as it was typed and signed in lower
-/// case, and port 443 is not signed.
+/// that of botocore's `generate_db_auth_token`: the host is written as it was typed and signed in
+/// lower case, and port 443 is not signed.
 #[must_use]
 pub fn mint(
     credentials: &Credentials,

@@ -189,7 +189,8 @@ impl<'a> UnverifiedToken<'a> {
     /// 900 seconds.
     ///
     /// # Errors
-    /// [`Class::WrongService`], [`Class::WrongAction`], [`Class::Malformed`], [`Class::LifetimeTooLong`].
+    /// [`Class::WrongService`], [`Class::WrongAction`], [`Class::Malformed`],
+    /// [`Class::LifetimeTooLong`].
     pub fn check(&self) -> Result<(), Failure> {
         let service = self.scope.service;
         if service != SERVICE {
@@ -373,8 +374,8 @@ struct Credential<'a> {
 }
 
 impl<'a> Credential<'a> {
-    /// Splits `KEY/DAY/REGION/SERVICE/aws4_request`, with slashes escaped or not. No other byte of it
-    /// needs escaping.
+    /// Splits `KEY/DAY/REGION/SERVICE/aws4_request`, with slashes escaped or not. No other byte of
+    /// it needs escaping.
     fn split(written: &'a str) -> Option<Self> {
         let mut canonical = true;
         let mut rest = Some(written);

@@ -30,7 +30,8 @@ pub struct AddressedToken<'a> {
     user: DbUser,
 }
 
-/// A token that was signed with the secret key for this endpoint and user, and that is currently valid.
+/// A token that was signed with the secret key for this endpoint and user, and that is currently
+/// valid.
 #[derive(Debug)]
 pub struct VerifiedToken {
     access_key_id: AccessKeyId,
@@ -292,8 +293,8 @@ impl AddressedToken<'_> {
         self.signed_hosts().any(|host| signed(&request, &host))
     }
 
-    /// Hosts that SDKs may sign for this token: as written, in lower case, and as configured; for port
-    /// 443 with and without the port.
+    /// Hosts that SDKs may sign for this token: as written, in lower case, and as configured; for
+    /// port 443 with and without the port.
     fn signed_hosts(&self) -> impl Iterator<Item = Cow<'_, str>> {
         let (printed, configured, port) =
             (self.token.host, self.endpoint.host.as_str(), self.endpoint.port);
@@ -315,7 +316,8 @@ impl AddressedToken<'_> {
         )
     }
 
-    /// Starts the hash of a canonical request with the sorted parameters, encoded again if necessary.
+    /// Starts the hash of a canonical request with the sorted parameters, encoded again if
+    /// necessary.
     fn hash_query(&self, plus: PlusSign) -> CanonicalHash {
         let mut hash = CanonicalHash::default();
         let mut before = "GET\n/\n";
@@ -343,9 +345,9 @@ impl AddressedToken<'_> {
     }
 }
 
-/// Meaning of a `+` in the database user. It is a plus; but aws-sdk-rds (Rust) does not escape the user
-/// and then signs a `+` in it as a space. That variant is accepted too, so a token signed for the user
-/// `a b` is also valid for `a+b`, if its principal may log in as `a+b`.
+/// Meaning of a `+` in the database user. It is a plus; but aws-sdk-rds (Rust) does not escape the
+/// user and then signs a `+` in it as a space. That variant is accepted too, so a token signed for
+/// the user `a b` is also valid for `a+b`, if its principal may log in as `a+b`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum PlusSign {
     Literal,

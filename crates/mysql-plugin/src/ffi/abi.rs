@@ -1,5 +1,6 @@
-//! The plugin ABI of both servers: the types of `plugin.h`, `plugin_auth.h` and `plugin_auth_common.h` in
-//! MariaDB's and MySQL's `include/mysql`. Types that differ have the server in their name.
+//! The plugin ABI of both servers: the types of `plugin.h`, `plugin_auth.h` and
+//! `plugin_auth_common.h` in MariaDB's and MySQL's `include/mysql`. Types that differ have the
+//! server in their name.
 
 use std::cell::UnsafeCell;
 use std::ffi::{c_char, c_int, c_uchar, c_uint, c_ulong, c_void};
@@ -32,8 +33,8 @@ pub(crate) const PASSWORD_USED: c_int = 1;
 #[repr(transparent)]
 pub(crate) struct Shared<T>(UnsafeCell<T>);
 
-// SAFETY: the server writes under its own lock while it loads or unloads the plugin; the plugin reads only
-// in `init`, which the server calls in between.
+// SAFETY: the server writes under its own lock while it loads or unloads the plugin; the plugin
+// reads only in `init`, which the server calls in between.
 unsafe impl<T> Sync for Shared<T> {}
 
 impl<T> Shared<T> {
@@ -151,8 +152,8 @@ pub(crate) struct Vio {
     pub(crate) info: Option<unsafe extern "C" fn(*mut Vio, *mut VioInfo)>,
 }
 
-/// `MYSQL_PLUGIN_VIO_INFO` with spare room: the server writes as much as its version defines (8 or 12
-/// bytes).
+/// `MYSQL_PLUGIN_VIO_INFO` with spare room: the server writes as much as its version defines (8 or
+/// 12 bytes).
 #[repr(C, align(8))]
 pub(crate) struct VioInfo(pub(crate) [u8; 64]);
 

@@ -16,10 +16,12 @@ use super::abi::{MariaInfo, MysqlInfo, PASSWORD_USED, Vio, VioInfo};
 /// `MYSQL_VIO_TCP`
 const TCP: c_int = 1;
 
-/// Initial value of each byte of a [`VioInfo`]. A field that still has it was not written by the server.
+/// Initial value of each byte of a [`VioInfo`]. A field that still has it was not written by the
+/// server.
 const UNSET: u8 = 0xa5;
 
-/// Maximum length of a text of the server. Names, hosts and authentication strings are shorter on both.
+/// Maximum length of a text of the server. Names, hosts and authentication strings are shorter on
+/// both.
 const MAX_TEXT: usize = 4096;
 
 /// The server's description of the client, in the type of either server.
@@ -35,7 +37,8 @@ pub(crate) struct Connection {
     info: Info,
 }
 
-/// The account that the client logs in to. MariaDB sets it only after the client has sent its password.
+/// The account that the client logs in to. MariaDB sets it only after the client has sent its
+/// password.
 pub(crate) struct Account {
     /// The user name as sent by the client.
     pub(crate) user: Option<Vec<u8>>,
@@ -68,7 +71,8 @@ impl Connection {
         }
     }
 
-    /// Waits for the client's password. Returns it up to the final NUL, with U+FFFD for invalid UTF-8.
+    /// Waits for the client's password. Returns it up to the final NUL, with U+FFFD for invalid
+    /// UTF-8.
     pub(crate) fn password(&self) -> Result<Zeroizing<String>, Failure> {
         let malformed = |detail: &str| Err(Failure::new(Class::Malformed, detail));
         // SAFETY: the pointer is valid during the call.
@@ -147,7 +151,8 @@ impl Connection {
     /// Returns the transport of the connection.
     pub(crate) fn transport(&self) -> Transport {
         let mut filled = VioInfo([UNSET; 64]);
-        // SAFETY: the pointer is valid during the call; the buffer is larger than any server's type.
+        // SAFETY: the pointer is valid during the call; the buffer is larger than any server's
+        // type.
         unsafe {
             if let Some(fill) = self.vio.as_ref().info {
                 fill(self.vio.as_ptr(), &raw mut filled);

@@ -37,7 +37,8 @@ pub(super) unsafe extern "C" fn init(_plugin: *mut c_void) -> c_int {
     })
 }
 
-/// Unloads the plugin. The server does not call it during a login, because a login locks the plugin.
+/// Unloads the plugin. The server does not call it during a login, because a login locks the
+/// plugin.
 pub(super) unsafe extern "C" fn deinit(_plugin: *mut c_void) -> c_int {
     guarded(DONE, || {
         settings::unload();
@@ -70,9 +71,9 @@ unsafe fn authenticate(vio: *mut Vio, info: Option<Info>) -> c_int {
     })
 }
 
-/// Checks the authentication string of an account for MariaDB: when the account is created or altered,
-/// when the server loads its accounts, or at the first login. `authenticate` receives the contents of
-/// `out`.
+/// Checks the authentication string of an account for MariaDB: when the account is created or
+/// altered, when the server loads its accounts, or at the first login. `authenticate` receives the
+/// contents of `out`.
 pub(super) unsafe extern "C" fn preprocess(
     hash: *const c_char,
     length: usize,

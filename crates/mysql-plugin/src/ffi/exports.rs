@@ -1,5 +1,5 @@
-//! Exported symbols of the plugin: the first three are for MariaDB, the others for MySQL. MariaDB would also
-//! accept MySQL's, but with a lower maturity.
+//! Exported symbols of the plugin: the first three are for MariaDB, the others for MySQL. MariaDB
+//! would also accept MySQL's, but with a lower maturity.
 
 #![allow(non_upper_case_globals, reason = "the servers define the names")]
 

@@ -5,8 +5,9 @@ use std::ptr::{null, null_mut};
 
 use super::abi::{Shared, StringVariable};
 
-/// `PLUGIN_VAR_STR | PLUGIN_VAR_READONLY | PLUGIN_VAR_MEMALLOC`. With the last, the server keeps a copy of
-/// each value. Without it, `INSTALL PLUGIN` leaves dangling pointers to the text of an option file.
+/// `PLUGIN_VAR_STR | PLUGIN_VAR_READONLY | PLUGIN_VAR_MEMALLOC`. With the last, the server keeps a
+/// copy of each value. Without it, `INSTALL PLUGIN` leaves dangling pointers to the text of an
+/// option file.
 const FLAGS: c_int = 0x0005 | 0x0200 | 0x8000;
 
 const COUNT: usize = 5;
@@ -60,7 +61,8 @@ const fn address(number: usize) -> *mut StringVariable {
 /// # Safety
 /// The server is calling `init`.
 pub(crate) unsafe fn read() -> Vec<(String, String)> {
-    // SAFETY: the server sets the values before it calls `init`, and does not change them meanwhile.
+    // SAFETY: the server sets the values before it calls `init`, and does not change them
+    // meanwhile.
     let values = unsafe { *VALUES.pointer() };
     let set = NAMES.into_iter().zip(values).filter(|(_, value)| !value.is_null());
     // SAFETY: a value that is set is a C string of the server.

@@ -1,5 +1,6 @@
-//! A server, as far as the plugin sees one: the library loaded, its variables set, and a client that wants in. All shapes
-//! are made of the numbers that were measured in real servers, not of the plugin's own declarations.
+//! A server, as far as the plugin sees one: the library loaded, its variables set, and a client
+//! that wants in. All shapes are made of the numbers that were measured in real servers, not of the
+//! plugin's own declarations.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_uchar, c_void};
 use std::io::{Read, Write};
@@ -23,7 +24,7 @@ unsafe extern "C" {
     fn dlclose(library: *mut c_void) -> c_int;
 }
 
-/// Where either server's structures have what.
+/// Offsets in the structures of either server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
     Mariadb,
@@ -56,7 +57,8 @@ impl Shape {
         }
     }
 
-    /// Of `password_used` in the information about a client; the host and its length come 4 and 12 bytes later.
+    /// Of `password_used` in the information about a client; the host and its length come 4 and 12
+    /// bytes later.
     const fn password_used(self) -> usize {
         match self {
             Self::Mariadb => 1060,
@@ -95,7 +97,7 @@ impl Library {
         unsafe { symbol.cast::<c_int>().read() }
     }
 
-    /// What lies at an offset in the first declaration.
+    /// The value at an offset in the first declaration.
     pub(crate) fn declared<T: Copy>(&self, shape: Shape, offset: usize) -> T {
         // SAFETY: the offsets are those of fields of that type.
         unsafe { self.symbol(shape.declarations()).add(offset).cast::<T>().read() }
@@ -105,7 +107,8 @@ impl Library {
     pub(crate) fn install(&self, shape: Shape, settings: &[(&str, &str)]) -> bool {
         let list: *mut *mut u8 = self.declared(shape, shape.deinit_and_variables().1);
         let mut set = 0;
-        // SAFETY: the list ends with a null pointer; a variable has its name at 8, and where its value goes at 40.
+        // SAFETY: the list ends with a null pointer; a variable has its name at 8, and where its
+        // value goes at 40.
         unsafe {
             let mut next = list;
             while !(*next).is_null() {
@@ -194,7 +197,7 @@ impl Drop for Library {
     }
 }
 
-/// What came of a login.
+/// Result of a login.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) code: c_int,
@@ -205,7 +208,7 @@ pub(crate) struct Outcome {
 
 /// A client that wants in, and what the server knows of it.
 pub(crate) struct Client {
-    /// What it sends: nothing where it hangs up.
+    /// Data that the client sends; `None` if it closes the connection.
     pub(crate) packet: Option<Vec<u8>>,
     pub(crate) user: Option<Vec<u8>>,
     pub(crate) auth_string: Vec<u8>,
@@ -214,7 +217,8 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// `jane` on TCP with TLS on a server that tells so, with a token that ends in NUL as clients send it.
+    /// `jane` on TCP with TLS on a server that tells so, with a token that ends in NUL as clients
+    /// send it.
     pub(crate) fn jane(shape: Shape, token: &[u8]) -> Self {
         let packet = [token, b"\0"].concat();
         let user = Some(b"jane".to_vec());

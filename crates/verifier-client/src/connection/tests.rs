@@ -232,8 +232,8 @@ fn a_missing_a_stale_and_an_inaccessible_socket_have_remedies() {
     assert!(denied.detail.contains("needs w on the socket"), "{denied}");
 }
 
-/// A process of another user listens and receives no data. As root, that user is the operating system's
-/// user `nobody`; otherwise it is the test's own user, which is not trusted then.
+/// A process of another user listens and receives no data. As root, that user is the operating
+/// system's user `nobody`; otherwise it is the test's own user, which is not trusted then.
 #[test]
 fn a_socket_of_another_user_receives_no_data() {
     let dir = SocketDir::new();
@@ -276,8 +276,8 @@ fn root_the_servers_user_and_the_configured_user_are_trusted() {
     assert!(!TrustedUsers { server_uid: 70, configured_uid: None }.includes(998));
 }
 
-/// As root, switches only the calling thread to the system user `nobody`: the system call affects one
-/// thread.
+/// As root, switches only the calling thread to the system user `nobody`: the system call affects
+/// one thread.
 fn switch_to_nobody() {
     if own() == 0 {
         let nobody = rustix::process::Uid::from_raw(NOBODY);

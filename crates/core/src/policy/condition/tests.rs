@@ -1,15 +1,16 @@
-//! Each row is a sentence of AWS's documentation. Pages: OPERATORS is "IAM JSON policy elements: Condition operators"
-//! (reference_policies_elements_condition_operators), SETS "Multivalued context keys"
-//! (reference_policies_multi-value-conditions), VARIABLES "IAM policy elements: Variables and tags"
-//! (reference_policies_variables), SINGLE "Single-valued vs. multivalued context keys"
-//! (reference_policies_single-vs-multi-valued-condition-keys), all of the IAM user guide.
+//! Each row is a sentence of AWS's documentation. Pages: OPERATORS is "IAM JSON policy elements:
+//! Condition operators" (reference_policies_elements_condition_operators), SETS "Multivalued
+//! context keys" (reference_policies_multi-value-conditions), VARIABLES "IAM policy elements:
+//! Variables and tags" (reference_policies_variables), SINGLE "Single-valued vs. multivalued
+//! context keys" (reference_policies_single-vs-multi-valued-condition-keys), all of the IAM user
+//! guide.
 
 use super::{OPERATORS, Operator};
 use crate::policy::{
     Caller, Context, ContextValue, Decision, Layer, Policy, PolicyKind, PolicySet, Request, decide,
 };
 
-/// Whether a statement with `effect` and this condition applies, asked of the whole engine.
+/// Returns true if a statement with `effect` and this condition applies, using the whole engine.
 fn applies_to(effect: &str, condition: &str, context: &[(&str, ContextValue)]) -> bool {
     let allow = r#"{"Effect": "Allow", "Action": "*", "Resource": "*"}"#;
     let other = if effect == "Deny" {
@@ -476,7 +477,8 @@ fn many_values_are_compared_as_documented() {
     }
 }
 
-/// AWS does not say what becomes of a value that is not of the operator's type; here it counts against the caller.
+/// AWS does not say what becomes of a value that is not of the operator's type; here it counts
+/// against the caller.
 #[test]
 fn a_value_that_cannot_be_compared_counts_against_the_caller() {
     for operator in

@@ -1,7 +1,7 @@
-//! How layers combine. Pages, all of the IAM user guide: LOGIC is "How AWS enforcement code logic evaluates requests",
-//! SINGLE "Policy evaluation for requests within a single account", CROSS "Cross-account policy evaluation logic",
-//! PRINCIPAL "AWS JSON policy elements: Principal", NOTPRINCIPAL "… NotPrincipal", BOUNDARY "Permissions boundaries for
-//! IAM entities".
+//! How layers combine. Pages, all of the IAM user guide: LOGIC is "How AWS enforcement code logic
+//! evaluates requests", SINGLE "Policy evaluation for requests within a single account", CROSS
+//! "Cross-account policy evaluation logic", PRINCIPAL "AWS JSON policy elements: Principal",
+//! NOTPRINCIPAL "… NotPrincipal", BOUNDARY "Permissions boundaries for IAM entities".
 
 use super::decide;
 use crate::policy::{Caller, Cause, Context, Decision, Layer, Policy, PolicySet, Request};
@@ -90,7 +90,8 @@ fn without_an_allow_the_answer_is_no() {
     assert_eq!(case(USER).with(Layer::Identity, ALLOW).outcome(), "allowed");
 }
 
-/// LOGIC: "If the enforcement code finds even one explicit deny that applies, the code returns a final decision of Deny."
+/// LOGIC: "If the enforcement code finds even one explicit deny that applies, the code returns a
+/// final decision of Deny."
 #[test]
 fn an_explicit_deny_in_any_layer_wins() {
     let deny = grant("Deny", r#""Principal": "*""#);
@@ -152,8 +153,9 @@ fn a_level_of_rcps_that_only_denies_allows_the_rest() {
     );
 }
 
-/// SINGLE, the table "Resource-based policies and implicit denies in other policy types (same account)", and PRINCIPAL:
-/// boundaries and session policies "do not limit permissions granted using […] a wildcard (*) in the Principal element".
+/// SINGLE, the table "Resource-based policies and implicit denies in other policy types (same
+/// account)", and PRINCIPAL: boundaries and session policies "do not limit permissions granted
+/// using […] a wildcard (*) in the Principal element".
 #[test]
 fn a_resource_policy_that_names_the_caller_itself_is_not_limited_by_implicit_denies() {
     let known = || Case {
@@ -189,7 +191,8 @@ fn a_resource_policy_that_names_the_caller_itself_is_not_limited_by_implicit_den
         (session(SESSION).as_str(), session(ROLE).as_str()),
         ("allowed", "session policies")
     );
-    // A session's ARN has lost the role's path; who knows the role is not taken in by another of the same name.
+    // A session's ARN has lost the role's path; who knows the role is not taken in by another of
+    // the same name.
     assert_eq!(case(SESSION).with(Layer::Resource, &aws(other_role)).outcome(), "allowed");
     assert_eq!(known().with(Layer::Resource, &aws(other_role)).outcome(), "identity policies");
 }
@@ -212,8 +215,8 @@ fn naming_the_account_grants_nothing_by_itself() {
     }
 }
 
-/// CROSS: "the requester must have an identity-based policy that allows the request, and the resource must have a
-/// resource-based policy that allows the principal."
+/// CROSS: "the requester must have an identity-based policy that allows the request, and the
+/// resource must have a resource-based policy that allows the principal."
 #[test]
 fn across_accounts_both_sides_must_allow() {
     for principal in [USER, ROOT, "*"] {
@@ -249,7 +252,8 @@ fn the_owner_is_given_or_in_the_arn_or_the_caller_s_account() {
     assert_eq!(case.owned_by("111122223333").outcome(), "allowed");
 }
 
-/// LOGIC: "IAM role trust policies and KMS key policies […] must explicitly allow access for principals."
+/// LOGIC: "IAM role trust policies and KMS key policies […] must explicitly allow access for
+/// principals."
 #[test]
 fn a_trust_policy_must_allow_within_its_account_too() {
     let assume = |trusted: &str| Case {
@@ -402,7 +406,8 @@ fn a_permit_names_one_statement_of_each_layer_that_had_to_allow() {
     assert_eq!(named, [(Layer::ServiceControl(0), 0), (Layer::Identity, 1), (Layer::Session, 0)]);
 }
 
-/// IAM user guide, VARIABLES: "the resource that includes a policy variable with no value will not match any resource".
+/// IAM user guide, VARIABLES: "the resource that includes a policy variable with no value will not
+/// match any resource".
 #[test]
 fn a_resource_with_a_variable_without_value_matches_nothing() {
     let mut case = case(SESSION);
