@@ -30,16 +30,16 @@ impl Paging {
     /// last key of the previous page, so that insertions and deletions in between do not matter.
     pub(crate) fn page<T>(
         self,
-        call: &RequestContext<'_>,
+        ctx: &RequestContext<'_>,
         items: impl IntoIterator<Item = (String, T)>,
     ) -> Result<Page<T>, ApiError> {
         let Self { parameter, default, min, max } = self;
-        let requested = call.parameters.number(parameter)?.map_or(Ok(default), usize::try_from);
+        let requested = ctx.parameters.number(parameter)?.map_or(Ok(default), usize::try_from);
         let length =
             requested.ok().filter(|length| (min..=max).contains(length)).ok_or_else(|| {
                 ApiError::invalid(&format!("{parameter} must be from {min} to {max}"))
             })?;
-        let after = call.parameters.text("Marker").map(decode_marker).transpose()?;
+        let after = ctx.parameters.text("Marker").map(decode_marker).transpose()?;
         let mut rest =
             items.into_iter().filter(|(key, _)| after.as_ref().is_none_or(|after| key > after));
         let page: Vec<(String, T)> = rest.by_ref().take(length).collect();

@@ -20,7 +20,7 @@ use countersign_authority::model::{Identity, IdentityKind};
 use countersign_authority::store::{NewIdentity, SessionRequest, Store};
 use countersign_authority::verifier::{ContextKeys, Verifier, VerifierConfig};
 
-/// What the tests of lateness give a connection, and the most that anything may then take on a busy machine.
+/// Short limits for the tests of timeouts, and the time that anything may take on a busy machine.
 const SHORT: Limits = Limits {
     lifetime: Duration::from_millis(1500),
     head_timeout: Duration::from_millis(400),
@@ -77,7 +77,7 @@ async fn api_within(limits: Limits) -> Api {
     Api { _directory: directory, verifier, address, identity, key }
 }
 
-/// How a request is signed.
+/// Parameters of a signature.
 struct Signed<'a> {
     key: &'a Credentials,
     body: &'a str,
@@ -135,7 +135,7 @@ impl Api {
 }
 
 #[tokio::test]
-async fn a_signed_caller_learns_who_it_is() {
+async fn a_signed_request_returns_the_caller_identity() {
     let api = api().await;
     let (status, answer) = api.send(&api.signed(&api.key)).await;
     assert_eq!(status, 200, "{answer}");
@@ -156,10 +156,11 @@ async fn a_signed_caller_learns_who_it_is() {
 }
 
 #[tokio::test]
-async fn each_refusal_has_aws_s_code_and_status() {
+async fn rejected_requests_have_aws_error_codes_and_statuses() {
     let api = api().await;
     let other_secret = Credentials { secret: Secret::new("other").unwrap(), ..api.key.clone() };
-    let other_key = Credentials { access_key_id: "AKIANOBODY".parse().unwrap(), ..api.key.clone() };
+    let other_key =
+        Credentials { access_key_id: "AKIAUNKNOWN".parse().unwrap(), ..api.key.clone() };
     let token_too_many = Credentials { session_token: Secret::new("x"), ..api.key.clone() };
     let request = SessionRequest {
         identity: &api.identity,
@@ -212,7 +213,7 @@ async fn rest(stream: &mut TcpStream) -> String {
 }
 
 #[tokio::test]
-async fn held_half_requests_are_cut_and_the_next_gets_its_turn() {
+async fn incomplete_requests_time_out_and_others_are_served() {
     let api = api_within(SHORT).await;
     let mut held = Vec::new();
     for _ in 0..100 {
@@ -227,7 +228,7 @@ async fn held_half_requests_are_cut_and_the_next_gets_its_turn() {
 }
 
 #[tokio::test]
-async fn whoever_is_slow_makes_room_and_others_are_served_all_the_while() {
+async fn slow_connections_are_evicted_while_others_are_served() {
     let api = api().await;
     let mut held = Vec::new();
     for at in 0..2 * MAX_OPEN {
@@ -243,7 +244,7 @@ async fn whoever_is_slow_makes_room_and_others_are_served_all_the_while() {
 }
 
 #[tokio::test]
-async fn a_head_that_dribbles_in_and_an_idle_connection_are_cut() {
+async fn slow_heads_and_idle_connections_time_out() {
     let api = api_within(SHORT).await;
     let start = Instant::now();
     let mut dribbling = api.open(HALF).await;
@@ -257,7 +258,7 @@ async fn a_head_that_dribbles_in_and_an_idle_connection_are_cut() {
 }
 
 #[tokio::test]
-async fn a_body_that_dribbles_in_is_refused() {
+async fn a_slow_body_times_out() {
     let api = api_within(SHORT).await;
     let (mut reader, mut writer) =
         api.open(&[HALF, b"content-length: 1000\r\n\r\n"].concat()).await.into_split();
@@ -278,7 +279,7 @@ async fn a_body_that_dribbles_in_is_refused() {
 }
 
 #[tokio::test]
-async fn no_connection_outlives_its_time() {
+async fn a_connection_is_closed_after_its_maximum_lifetime() {
     let api = api_within(SHORT).await;
     let start = Instant::now();
     let mut busy = api.open(b"").await;
@@ -293,7 +294,7 @@ async fn no_connection_outlives_its_time() {
 }
 
 #[tokio::test]
-async fn a_flood_of_headers_is_refused() {
+async fn too_many_headers_are_rejected() {
     let api = api().await;
     let many = "a: b\r\n".repeat(1000);
     let long = format!("a: {}\r\n", "b".repeat(100_000));
@@ -310,7 +311,7 @@ async fn a_flood_of_headers_is_refused() {
 }
 
 #[tokio::test]
-async fn a_body_of_the_greatest_length_is_read() {
+async fn a_body_of_maximum_size_is_accepted() {
     let api = api().await;
     let action = format!("{BODY}&x=");
     let body = format!("{action}{}", "x".repeat(LIMITS.max_body - action.len()));

@@ -28,9 +28,9 @@ pub(super) const ACTIONS: &[Action] = &[
 /// Source: "IAM and AWS STS quotas" in the IAM user guide.
 pub(super) const MAX_KEYS: usize = 2;
 
-fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let found = named_or_caller(call)?.authorized(call, "iam:CreateAccessKey")?;
-    let key = call.api.store().change(|draft| {
+fn create(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let found = named_or_caller(ctx)?.authorized(ctx, "iam:CreateAccessKey")?;
+    let key = ctx.api.store().change(|draft| {
         let mut user = current(draft, &*found)?;
         if user.access_keys.len() >= MAX_KEYS {
             return Err(limit("AccessKeysPerUser", MAX_KEYS));
@@ -43,7 +43,7 @@ fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
             user: user.name.clone(),
             secret: Zeroizing::new(credentials.secret.expose().to_owned()),
             status: KeyStatus::Active,
-            created: seconds(call.now),
+            created: seconds(ctx.now),
         })?;
         draft.put(user)?;
         Ok::<_, ApiError>(key)
@@ -69,18 +69,18 @@ fn write(xml: &mut Xml, key: &AccessKey) {
 }
 
 /// Returns the keys of a user, the oldest first.
-fn list(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let user = named_or_caller(call)?.authorized(call, "iam:ListAccessKeys")?;
-    let keys = user.access_keys.iter().filter_map(|id| call.state.access_keys.get(id.as_str()));
-    let page = PAGING.page(call, keys.enumerate().map(|(at, key)| (at.to_string(), key)))?;
+fn list(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let user = named_or_caller(ctx)?.authorized(ctx, "iam:ListAccessKeys")?;
+    let keys = user.access_keys.iter().filter_map(|id| ctx.state.access_keys.get(id.as_str()));
+    let page = PAGING.page(ctx, keys.enumerate().map(|(at, key)| (at.to_string(), key)))?;
     let mut xml = Xml::new();
     xml.list("AccessKeyMetadata", "member", &page.items, |xml, key| write(xml, key));
     page.write_truncation(&mut xml);
     Ok(xml.into())
 }
 
-fn update(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let status = match call.parameters.required("Status")? {
+fn update(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let status = match ctx.parameters.required("Status")? {
         "Active" => KeyStatus::Active,
         "Inactive" => KeyStatus::Inactive,
         _ => {
@@ -91,14 +91,14 @@ fn update(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
             )));
         }
     };
-    change(call, "iam:UpdateAccessKey", |draft, _, key| {
+    change(ctx, "iam:UpdateAccessKey", |draft, _, key| {
         draft.put(AccessKey { status, ..AccessKey::clone(key) })?;
         Ok(())
     })
 }
 
-fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    change(call, "iam:DeleteAccessKey", |draft, mut user, key| {
+fn delete(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    change(ctx, "iam:DeleteAccessKey", |draft, mut user, key| {
         user.access_keys.retain(|id| *id != key.id);
         draft.put(user)?;
         draft.remove::<AccessKey>(key.id.as_str());
@@ -108,13 +108,13 @@ fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
 
 /// Changes a key, which must belong to the user that the caller may change.
 fn change(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     action: &str,
     change: impl Fn(&mut Draft, User, &AccessKey) -> Result<(), ApiError>,
 ) -> Result<ActionOutput, ApiError> {
-    let id = call.parameters.required("AccessKeyId")?;
-    let found = named_or_caller(call)?.authorized(call, action)?;
-    call.api.store().change(|draft| {
+    let id = ctx.parameters.required("AccessKeyId")?;
+    let found = named_or_caller(ctx)?.authorized(ctx, action)?;
+    ctx.api.store().change(|draft| {
         let user = current(draft, &*found)?;
         let key = draft
             .access_keys
@@ -133,20 +133,20 @@ fn gone(id: &str) -> ApiError {
 
 /// `GetAccessKeyLastUsed`: the authority does not record uses of keys, so it returns `N/A`, as AWS
 /// does for a key without known use.
-fn get_last_used(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let id: AccessKeyId = call.parameters.required("AccessKeyId")?.parse()?;
-    let key = call
+fn get_last_used(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let id: AccessKeyId = ctx.parameters.required("AccessKeyId")?.parse()?;
+    let key = ctx
         .state
         .access_keys
         .get(id.as_str())
-        .filter(|key| call.account().is_ok_and(|account| key.account == *account));
+        .filter(|key| ctx.account().is_ok_and(|account| key.account == *account));
     let Some(user) =
-        key.and_then(|key| call.state.users.get(&account_key(key.account.as_str(), &key.user)))
+        key.and_then(|key| ctx.state.users.get(&account_key(key.account.as_str(), &key.user)))
     else {
-        call.authorize("iam:GetAccessKeyLastUsed", &Target::of("*"))?;
+        ctx.authorize("iam:GetAccessKeyLastUsed", &Target::of("*"))?;
         return Err(gone(id.as_str()));
     };
-    let user = Named::<User>::of(call, &user.name)?.authorized(call, "iam:GetAccessKeyLastUsed")?;
+    let user = Named::<User>::of(ctx, &user.name)?.authorized(ctx, "iam:GetAccessKeyLastUsed")?;
     let mut xml = Xml::new();
     xml.leaf("UserName", &user.name).element("AccessKeyLastUsed", |xml| {
         xml.leaf("ServiceName", "N/A").leaf("Region", "N/A");

@@ -23,9 +23,9 @@ pub(super) const ACTIONS: &[Action] = &[
     Action::reads("ListAccountAliases", &["Marker", "MaxItems"], list_aliases),
 ];
 
-fn get_summary(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    call.authorize("iam:GetAccountSummary", &Target::of("*"))?;
-    let (account, state) = (call.account()?.as_str(), &call.state);
+fn get_summary(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    ctx.authorize("iam:GetAccountSummary", &Target::of("*"))?;
+    let (account, state) = (ctx.account()?.as_str(), &ctx.state);
     let versions =
         state.of_account::<ManagedPolicy>(account).map(|policy| policy.versions.len()).sum();
     let counts = [
@@ -67,9 +67,9 @@ fn get_summary(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
 }
 
 /// `ListAccountAliases`: accounts have no aliases here.
-fn list_aliases(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    call.authorize("iam:ListAccountAliases", &Target::of("*"))?;
-    let page = PAGING.page(call, std::iter::empty::<(String, String)>())?;
+fn list_aliases(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    ctx.authorize("iam:ListAccountAliases", &Target::of("*"))?;
+    let page = PAGING.page(ctx, std::iter::empty::<(String, String)>())?;
     let mut xml = Xml::new();
     xml.texts("AccountAliases", "member", &page.items);
     page.write_truncation(&mut xml);

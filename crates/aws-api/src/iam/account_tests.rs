@@ -171,7 +171,7 @@ async fn custom_policies_are_simulated() {
 }
 
 #[tokio::test]
-async fn a_resource_policy_takes_part_in_a_simulation() {
+async fn a_simulation_evaluates_the_resource_policy() {
     let iam = Iam::new().await;
     let jane = "arn:aws:iam::111122223333:user/jane";
     let policy = json!({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": {"AWS": jane}, "Action": "s3:GetObject",
@@ -196,7 +196,7 @@ async fn a_resource_policy_takes_part_in_a_simulation() {
 }
 
 #[tokio::test]
-async fn a_principals_own_policies_are_simulated() {
+async fn policies_of_a_principal_are_simulated() {
     let iam = Iam::new().await;
     let jane =
         iam.served.user("jane", Some(&allow("s3:GetObject", "arn:aws:s3:::${aws:username}/*")));
@@ -254,7 +254,7 @@ async fn a_principals_own_policies_are_simulated() {
 }
 
 #[tokio::test]
-async fn the_simulator_is_not_for_everybody() {
+async fn the_simulator_requires_permissions() {
     let iam = Iam::new().await;
     let jane = iam.served.user("jane", None);
     let (document, action) = (allow("s3:*", "*"), ("ActionNames.member.1", "s3:GetObject"));
@@ -277,7 +277,7 @@ async fn the_simulator_is_not_for_everybody() {
 }
 
 #[tokio::test]
-async fn the_details_of_an_account_come_in_pages() {
+async fn account_details_are_paginated() {
     let iam = Iam::new().await;
     iam.served.user("jane", Some(&allow("s3:*", "*")));
     group(&iam, "staff", "jane");

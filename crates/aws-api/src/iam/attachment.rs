@@ -12,30 +12,30 @@ use crate::xml::Xml;
 pub(super) const MAX_ATTACHED: usize = 10;
 
 pub(super) const ACTIONS: &[Action] = &[
-    Action::writes("AttachUserPolicy", &["UserName", "PolicyArn"], |call| attach(call, Kind::User)),
-    Action::writes("AttachGroupPolicy", &["GroupName", "PolicyArn"], |call| {
-        attach(call, Kind::Group)
+    Action::writes("AttachUserPolicy", &["UserName", "PolicyArn"], |ctx| attach(ctx, Kind::User)),
+    Action::writes("AttachGroupPolicy", &["GroupName", "PolicyArn"], |ctx| {
+        attach(ctx, Kind::Group)
     }),
-    Action::writes("AttachRolePolicy", &["RoleName", "PolicyArn"], |call| attach(call, Kind::Role)),
-    Action::writes("DetachUserPolicy", &["UserName", "PolicyArn"], |call| detach(call, Kind::User)),
-    Action::writes("DetachGroupPolicy", &["GroupName", "PolicyArn"], |call| {
-        detach(call, Kind::Group)
+    Action::writes("AttachRolePolicy", &["RoleName", "PolicyArn"], |ctx| attach(ctx, Kind::Role)),
+    Action::writes("DetachUserPolicy", &["UserName", "PolicyArn"], |ctx| detach(ctx, Kind::User)),
+    Action::writes("DetachGroupPolicy", &["GroupName", "PolicyArn"], |ctx| {
+        detach(ctx, Kind::Group)
     }),
-    Action::writes("DetachRolePolicy", &["RoleName", "PolicyArn"], |call| detach(call, Kind::Role)),
+    Action::writes("DetachRolePolicy", &["RoleName", "PolicyArn"], |ctx| detach(ctx, Kind::Role)),
     Action::reads(
         "ListAttachedUserPolicies",
         &["UserName", "PathPrefix", "Marker", "MaxItems"],
-        |call| list(call, Kind::User),
+        |ctx| list(ctx, Kind::User),
     ),
     Action::reads(
         "ListAttachedGroupPolicies",
         &["GroupName", "PathPrefix", "Marker", "MaxItems"],
-        |call| list(call, Kind::Group),
+        |ctx| list(ctx, Kind::Group),
     ),
     Action::reads(
         "ListAttachedRolePolicies",
         &["RoleName", "PathPrefix", "Marker", "MaxItems"],
-        |call| list(call, Kind::Role),
+        |ctx| list(ctx, Kind::Role),
     ),
 ];
 
@@ -47,14 +47,14 @@ pub(super) fn write<'a>(xml: &mut Xml, element: &str, arns: impl IntoIterator<It
     });
 }
 
-fn attach(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
-    let (asked, arn) = (Asked::read(call, kind)?, call.parameters.required("PolicyArn")?);
-    call.authorize(
+fn attach(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
+    let (asked, arn) = (Asked::read(ctx, kind)?, ctx.parameters.required("PolicyArn")?);
+    ctx.authorize(
         &format!("iam:Attach{}Policy", kind.title()),
         &asked.bounded_target().with("iam:PolicyARN", arn),
     )?;
-    let account = call.account()?.as_str();
-    asked.change(call, |state, policies| {
+    let account = ctx.account()?.as_str();
+    asked.change(ctx, |state, policies| {
         if Managed::find(state, account, arn).is_none() {
             return Err(absent(&format!("Policy {arn} does not exist or is not attachable.")));
         }
@@ -66,13 +66,13 @@ fn attach(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiErro
     Ok(ActionOutput::Empty)
 }
 
-fn detach(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
-    let (asked, arn) = (Asked::read(call, kind)?, call.parameters.required("PolicyArn")?);
-    call.authorize(
+fn detach(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
+    let (asked, arn) = (Asked::read(ctx, kind)?, ctx.parameters.required("PolicyArn")?);
+    ctx.authorize(
         &format!("iam:Detach{}Policy", kind.title()),
         &asked.bounded_target().with("iam:PolicyARN", arn),
     )?;
-    asked.change(call, |_, policies| {
+    asked.change(ctx, |_, policies| {
         if policies.attached.remove(arn) {
             Ok(())
         } else {
@@ -82,12 +82,12 @@ fn detach(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiErro
     Ok(ActionOutput::Empty)
 }
 
-fn list(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
-    let (asked, prefix) = (Asked::read(call, kind)?, path_prefix(call.parameters)?);
-    call.authorize(&format!("iam:ListAttached{}Policies", kind.title()), &asked.target())?;
+fn list(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
+    let (asked, prefix) = (Asked::read(ctx, kind)?, path_prefix(ctx.parameters)?);
+    ctx.authorize(&format!("iam:ListAttached{}Policies", kind.title()), &asked.target())?;
     let fits = |arn: &&String| path_and_name(arn).is_some_and(|(path, _)| path.starts_with(prefix));
     let attached = asked.found()?.attached().iter().filter(fits);
-    let page = PAGING.page(call, attached.map(|arn| (arn.clone(), arn)))?;
+    let page = PAGING.page(ctx, attached.map(|arn| (arn.clone(), arn)))?;
     let mut xml = Xml::new();
     page.write_truncation(&mut xml);
     write(&mut xml, "AttachedPolicies", page.items.iter().copied());

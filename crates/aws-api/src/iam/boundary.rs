@@ -9,14 +9,14 @@ use crate::error::ApiError;
 use countersign_authority::store::State;
 
 pub(super) const ACTIONS: &[Action] = &[
-    Action::writes("PutUserPermissionsBoundary", &["UserName", "PermissionsBoundary"], |call| {
-        put(call, Kind::User)
+    Action::writes("PutUserPermissionsBoundary", &["UserName", "PermissionsBoundary"], |ctx| {
+        put(ctx, Kind::User)
     }),
-    Action::writes("PutRolePermissionsBoundary", &["RoleName", "PermissionsBoundary"], |call| {
-        put(call, Kind::Role)
+    Action::writes("PutRolePermissionsBoundary", &["RoleName", "PermissionsBoundary"], |ctx| {
+        put(ctx, Kind::Role)
     }),
-    Action::writes("DeleteUserPermissionsBoundary", &["UserName"], |call| delete(call, Kind::User)),
-    Action::writes("DeleteRolePermissionsBoundary", &["RoleName"], |call| delete(call, Kind::Role)),
+    Action::writes("DeleteUserPermissionsBoundary", &["UserName"], |ctx| delete(ctx, Kind::User)),
+    Action::writes("DeleteRolePermissionsBoundary", &["RoleName"], |ctx| delete(ctx, Kind::Role)),
 ];
 
 /// Returns an error unless the policy is AWS's or the account's: an identity with an unknown
@@ -28,12 +28,12 @@ pub(super) fn check(state: &State, account: &str, arn: &str) -> Result<(), ApiEr
     Err(absent(&format!("Scope ARN: {arn} does not exist or is not attachable.")))
 }
 
-fn put(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
-    let (asked, arn) = (Asked::read(call, kind)?, call.parameters.required("PermissionsBoundary")?);
+fn put(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
+    let (asked, arn) = (Asked::read(ctx, kind)?, ctx.parameters.required("PermissionsBoundary")?);
     let action = format!("iam:Put{}PermissionsBoundary", kind.title());
-    call.authorize(&action, &asked.target().with("iam:PermissionsBoundary", arn))?;
-    let account = call.account()?.as_str();
-    asked.change(call, |state, policies| {
+    ctx.authorize(&action, &asked.target().with("iam:PermissionsBoundary", arn))?;
+    let account = ctx.account()?.as_str();
+    asked.change(ctx, |state, policies| {
         check(state, account, arn)?;
         if let Some(boundary) = policies.boundary {
             *boundary = Some(arn.to_owned());
@@ -43,13 +43,13 @@ fn put(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> 
     Ok(ActionOutput::Empty)
 }
 
-fn delete(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
-    let asked = Asked::read(call, kind)?;
-    call.authorize(
+fn delete(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
+    let asked = Asked::read(ctx, kind)?;
+    ctx.authorize(
         &format!("iam:Delete{}PermissionsBoundary", kind.title()),
         &asked.bounded_target(),
     )?;
-    asked.change(call, |_, policies| match policies.boundary.map(Option::take) {
+    asked.change(ctx, |_, policies| match policies.boundary.map(Option::take) {
         Some(Some(_)) => Ok(()),
         _ => Err(absent(&format!(
             "The {} with name {} has no permissions boundary.",

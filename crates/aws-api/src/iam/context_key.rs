@@ -75,19 +75,19 @@ fn answer<'a>(documents: impl IntoIterator<Item = &'a str>) -> ActionOutput {
     xml.into()
 }
 
-fn of_custom(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    call.authorize("iam:GetContextKeysForCustomPolicy", &Target::of("*"))?;
-    let inputs = inputs(call, "PolicyInputList")?;
+fn of_custom(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    ctx.authorize("iam:GetContextKeysForCustomPolicy", &Target::of("*"))?;
+    let inputs = inputs(ctx, "PolicyInputList")?;
     if inputs.is_empty() {
         return Err(ApiError::missing("PolicyInputList"));
     }
     Ok(answer(inputs))
 }
 
-fn of_principal(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let source = source(call, "iam:GetContextKeysForPrincipalPolicy")?;
+fn of_principal(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let source = source(ctx, "iam:GetContextKeysForPrincipalPolicy")?;
     let (documents, inputs) =
-        (source.documents(call, call.account()?), inputs(call, "PolicyInputList")?);
+        (source.documents(ctx, ctx.account()?), inputs(ctx, "PolicyInputList")?);
     let own = documents.identity.iter().chain(&documents.boundaries);
     Ok(answer(own.map(|(_, text)| text.as_str()).chain(inputs)))
 }

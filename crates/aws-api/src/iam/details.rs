@@ -40,8 +40,8 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn read(call: &RequestContext<'_>) -> Result<Self, ApiError> {
-        let filter = call.parameters.list("Filter");
+    fn read(ctx: &RequestContext<'_>) -> Result<Self, ApiError> {
+        let filter = ctx.parameters.list("Filter");
         let known = ["User", "Role", "Group", "LocalManagedPolicy", "AWSManagedPolicy"];
         if filter.iter().any(|kind| !known.contains(kind)) {
             return Err(ApiError::invalid(&format!("Filter must be of {}", known.join(", "))));
@@ -76,7 +76,7 @@ impl Wanted {
 
 /// Returns the items in the order of their sort keys: identities, then policies.
 fn items(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     wanted: Wanted,
     identities: &[Identity],
 ) -> Result<Vec<(String, Item)>, ApiError> {
@@ -85,7 +85,7 @@ fn items(
         .map(|identity| (format!("a {}", identity.place()), Item::Identity(identity.clone())))
         .collect();
     if let Some(scope) = wanted.scope() {
-        let policies = all(call, scope)?.into_iter();
+        let policies = all(ctx, scope)?.into_iter();
         // AWS's policies are listed only if an identity uses them.
         let used = |arn: &str| {
             let usage = Usage::count(identities, arn);
@@ -99,12 +99,12 @@ fn items(
     Ok(items)
 }
 
-fn get(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let wanted = Wanted::read(call)?;
-    call.authorize("iam:GetAccountAuthorizationDetails", &Target::of("*"))?;
-    let identities = Identity::all(&call.state, call.account()?.as_str());
-    let page = PAGING.page(call, items(call, wanted, &identities)?)?;
-    let partition = call.partition()?;
+fn get(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let wanted = Wanted::read(ctx)?;
+    ctx.authorize("iam:GetAccountAuthorizationDetails", &Target::of("*"))?;
+    let identities = Identity::all(&ctx.state, ctx.account()?.as_str());
+    let page = PAGING.page(ctx, items(ctx, wanted, &identities)?)?;
+    let partition = ctx.partition()?;
     let mut lists: [Xml; 4] = Default::default();
     let [users, groups, roles, policies] = &mut lists;
     for item in &page.items {
@@ -116,7 +116,7 @@ fn get(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
                 groups.element("member", |xml| write_group_details(xml, group, partition))
             }
             Item::Identity(Identity::Role(role)) => {
-                roles.element("member", |xml| write_role_details(xml, &call.state, role, partition))
+                roles.element("member", |xml| write_role_details(xml, &ctx.state, role, partition))
             }
             Item::Policy(arn, policy) => policies.element("member", |xml| {
                 policy.write(xml, arn, Usage::count(&identities, arn));

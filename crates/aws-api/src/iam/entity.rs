@@ -125,17 +125,17 @@ pub(super) struct Named<E> {
 
 impl<E: Entity> Named<E> {
     /// Reads the name from the kind's parameter.
-    pub(super) fn asked(call: &RequestContext<'_>) -> Result<Self, ApiError> {
-        Self::of(call, existing_name::<E>(call.parameters.required(E::PARAMETER)?)?)
+    pub(super) fn asked(ctx: &RequestContext<'_>) -> Result<Self, ApiError> {
+        Self::of(ctx, existing_name::<E>(ctx.parameters.required(E::PARAMETER)?)?)
     }
 
     /// Looks up a name in the caller's account.
-    pub(super) fn of(call: &RequestContext<'_>, name: &str) -> Result<Self, ApiError> {
+    pub(super) fn of(ctx: &RequestContext<'_>, name: &str) -> Result<Self, ApiError> {
         let record =
-            call.state.get::<E>(&account_key(call.account()?.as_str(), name)).map(Arc::clone);
+            ctx.state.get::<E>(&account_key(ctx.account()?.as_str(), name)).map(Arc::clone);
         let arn = match &record {
-            Some(record) => record.arn(call.partition()?),
-            None => arn(call, E::TYPE, "/", name)?,
+            Some(record) => record.arn(ctx.partition()?),
+            None => arn(ctx, E::TYPE, "/", name)?,
         };
         Ok(Self { arn, record, absent: E::absent(name) })
     }
@@ -143,31 +143,31 @@ impl<E: Entity> Named<E> {
     /// Returns the entity if the caller may perform `action` on it.
     pub(super) fn authorized(
         self,
-        call: &RequestContext<'_>,
+        ctx: &RequestContext<'_>,
         action: &str,
     ) -> Result<Arc<E>, ApiError> {
-        self.authorized_with(call, action, |target| target)
+        self.authorized_with(ctx, action, |target| target)
     }
 
     /// Like [`Self::authorized`], with the condition keys that `add_keys` adds. Only an authorized
     /// caller learns that the entity does not exist.
     pub(super) fn authorized_with(
         self,
-        call: &RequestContext<'_>,
+        ctx: &RequestContext<'_>,
         action: &str,
         facts: impl FnOnce(Target<'_>) -> Target<'_>,
     ) -> Result<Arc<E>, ApiError> {
         let tags = self.record.as_ref().and_then(|record| record.tags());
-        call.authorize(action, &facts(tag_set::resource_facts(Target::of(&self.arn), tags)))?;
+        ctx.authorize(action, &facts(tag_set::resource_facts(Target::of(&self.arn), tags)))?;
         self.record.ok_or(self.absent)
     }
 }
 
 impl Named<ManagedPolicy> {
     /// Reads the ARN in `PolicyArn`; only policies of the caller's account are found.
-    pub(super) fn asked_by_arn(call: &RequestContext<'_>) -> Result<Self, ApiError> {
-        let (arn, account) = (call.parameters.required("PolicyArn")?, call.account()?);
-        let record = effective_policies::managed_policy(&call.state, arn)
+    pub(super) fn asked_by_arn(ctx: &RequestContext<'_>) -> Result<Self, ApiError> {
+        let (arn, account) = (ctx.parameters.required("PolicyArn")?, ctx.account()?);
+        let record = effective_policies::managed_policy(&ctx.state, arn)
             .filter(|policy| policy.account == *account)
             .map(Arc::clone);
         Ok(Self { arn: arn.to_owned(), record, absent: ManagedPolicy::absent(arn) })
@@ -184,26 +184,26 @@ pub(super) fn current<E: Entity>(draft: &Draft, authorized: &E) -> Result<E, Api
 
 /// Returns the ARN of a resource in the caller's account.
 pub(super) fn arn(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     kind: &str,
     path: &str,
     name: &str,
 ) -> Result<String, ApiError> {
-    Ok(format!("arn:{}:iam::{}:{kind}{path}{name}", call.partition()?, call.account()?))
+    Ok(format!("arn:{}:iam::{}:{kind}{path}{name}", ctx.partition()?, ctx.account()?))
 }
 
 /// Returns the requested page of an account's records of one kind, under the requested path.
 pub(super) fn list<'a, E: Entity>(
-    call: &'a RequestContext<'_>,
+    ctx: &'a RequestContext<'_>,
     action: &str,
 ) -> Result<Page<&'a Arc<E>>, ApiError> {
-    let prefix = path_prefix(call.parameters)?;
-    call.authorize(action, &Target::of(&arn(call, E::TYPE, prefix, "")?))?;
-    let listed = call
+    let prefix = path_prefix(ctx.parameters)?;
+    ctx.authorize(action, &Target::of(&arn(ctx, E::TYPE, prefix, "")?))?;
+    let listed = ctx
         .state
-        .of_account::<E>(call.account()?.as_str())
+        .of_account::<E>(ctx.account()?.as_str())
         .filter(|record| record.path().starts_with(prefix));
-    PAGING.page(call, listed.map(|record| (record.id(), record)))
+    PAGING.page(ctx, listed.map(|record| (record.id(), record)))
 }
 
 /// Returns the validated name of a new entity.
@@ -367,8 +367,8 @@ pub(super) fn encoded(document: &str) -> String {
 }
 
 /// Returns the validated description, of at most 1,000 characters.
-pub(super) fn description(call: &RequestContext<'_>) -> Result<String, ApiError> {
-    let text = call.parameters.text("Description").unwrap_or_default();
+pub(super) fn description(ctx: &RequestContext<'_>) -> Result<String, ApiError> {
+    let text = ctx.parameters.text("Description").unwrap_or_default();
     if text.chars().count() > 1000
         || text
             .chars()

@@ -30,12 +30,12 @@ pub(super) const ACTIONS: &[Action] = &[
 pub(super) const MAX_GROUPS: usize = 300;
 pub(super) const MAX_GROUPS_OF_USER: usize = 10;
 
-fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let name = new_name::<Group>("GroupName", call.parameters.required("GroupName")?)?;
-    let path = path(call.parameters, "Path")?.unwrap_or("/");
-    call.authorize("iam:CreateGroup", &Target::of(&arn(call, Group::TYPE, path, name)?))?;
-    let account = call.account()?;
-    let group = call.api.store().change(|draft| {
+fn create(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let name = new_name::<Group>("GroupName", ctx.parameters.required("GroupName")?)?;
+    let path = path(ctx.parameters, "Path")?.unwrap_or("/");
+    ctx.authorize("iam:CreateGroup", &Target::of(&arn(ctx, Group::TYPE, path, name)?))?;
+    let account = ctx.account()?;
+    let group = ctx.api.store().change(|draft| {
         if draft.groups.contains_key(&account_key(account.as_str(), name)) {
             return Err(Group::exists(name));
         }
@@ -45,20 +45,20 @@ fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
             path: path.to_owned(),
             name: name.to_owned(),
             unique_id: random::id("AGPA", 17)?,
-            created: seconds(call.now),
+            created: seconds(ctx.now),
             inline: Default::default(),
             attached: Default::default(),
         })?)
     })?;
-    let (mut xml, partition) = (Xml::new(), call.partition()?);
+    let (mut xml, partition) = (Xml::new(), ctx.partition()?);
     xml.element("Group", |xml| write_group(xml, &group, partition));
     Ok(xml.into())
 }
 
-fn get(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let group = Named::<Group>::asked(call)?.authorized(call, "iam:GetGroup")?;
-    let page = PAGING.page(call, members(&call.state, &group).map(|user| (user.id(), user)))?;
-    let (mut xml, partition) = (Xml::new(), call.partition()?);
+fn get(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let group = Named::<Group>::asked(ctx)?.authorized(ctx, "iam:GetGroup")?;
+    let page = PAGING.page(ctx, members(&ctx.state, &group).map(|user| (user.id(), user)))?;
+    let (mut xml, partition) = (Xml::new(), ctx.partition()?);
     xml.element("Group", |xml| write_group(xml, &group, partition));
     xml.list("Users", "member", &page.items, |xml, user| {
         write_user(xml, user, partition, Detail::Listed)
@@ -74,30 +74,30 @@ fn members<'a>(state: &'a State, group: &'a Group) -> impl Iterator<Item = &'a A
         .filter(|user| user.groups.contains(&group.name))
 }
 
-fn list_groups(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+fn list_groups(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let (page, partition, mut xml) =
-        (list::<Group>(call, "iam:ListGroups")?, call.partition()?, Xml::new());
+        (list::<Group>(ctx, "iam:ListGroups")?, ctx.partition()?, Xml::new());
     xml.list("Groups", "member", &page.items, |xml, group| write_group(xml, group, partition));
     page.write_truncation(&mut xml);
     Ok(xml.into())
 }
 
 /// `UpdateGroup`: the caller must be authorized for both the old and the new name.
-fn update(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let name = call
+fn update(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let name = ctx
         .parameters
         .text("NewGroupName")
         .map(|name| new_name::<Group>("NewGroupName", name))
         .transpose()?;
-    let path = path(call.parameters, "NewPath")?;
-    let found = Named::<Group>::asked(call)?.authorized(call, "iam:UpdateGroup")?;
+    let path = path(ctx.parameters, "NewPath")?;
+    let found = Named::<Group>::asked(ctx)?.authorized(ctx, "iam:UpdateGroup")?;
     let renamed = |group: &Group| Group {
         name: name.unwrap_or(&group.name).to_owned(),
         path: path.unwrap_or(&group.path).to_owned(),
         ..Group::clone(group)
     };
-    call.authorize("iam:UpdateGroup", &Target::of(&renamed(&found).arn(call.partition()?)))?;
-    call.api.store().change(|draft| {
+    ctx.authorize("iam:UpdateGroup", &Target::of(&renamed(&found).arn(ctx.partition()?)))?;
+    ctx.api.store().change(|draft| {
         let old = current(draft, &*found)?;
         let new = renamed(&old);
         if new.id() != old.id() && draft.groups.contains_key(&new.id()) {
@@ -115,9 +115,9 @@ fn update(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     })
 }
 
-fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let found = Named::<Group>::asked(call)?.authorized(call, "iam:DeleteGroup")?;
-    call.api.store().change(|draft| {
+fn delete(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let found = Named::<Group>::asked(ctx)?.authorized(ctx, "iam:DeleteGroup")?;
+    ctx.api.store().change(|draft| {
         let group = current(draft, &*found)?;
         let hindrances = [
             (members(draft, &group).next().is_some(), "remove users from group"),
@@ -133,8 +133,8 @@ fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
 }
 
 /// `AddUserToGroup`: adding a member again is not an error.
-fn add_user(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    change_member(call, "iam:AddUserToGroup", |user, group| {
+fn add_user(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    change_member(ctx, "iam:AddUserToGroup", |user, group| {
         user.groups.insert(group.name.clone());
         if user.groups.len() > MAX_GROUPS_OF_USER {
             Err(limit("GroupsPerUser", MAX_GROUPS_OF_USER))
@@ -144,8 +144,8 @@ fn add_user(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     })
 }
 
-fn remove_user(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    change_member(call, "iam:RemoveUserFromGroup", |user, group| {
+fn remove_user(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    change_member(ctx, "iam:RemoveUserFromGroup", |user, group| {
         match user.groups.remove(&group.name) {
             true => Ok(()),
             false => Err(absent(&format!(
@@ -158,13 +158,13 @@ fn remove_user(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
 
 /// Changes the groups of a user. The caller must be authorized for the group.
 fn change_member(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     action: &str,
     change: impl Fn(&mut User, &Group) -> Result<(), ApiError>,
 ) -> Result<ActionOutput, ApiError> {
-    let name = existing_name::<User>(call.parameters.required("UserName")?)?;
-    let found = Named::<Group>::asked(call)?.authorized(call, action)?;
-    call.api.store().change(|draft: &mut Draft| {
+    let name = existing_name::<User>(ctx.parameters.required("UserName")?)?;
+    let found = Named::<Group>::asked(ctx)?.authorized(ctx, action)?;
+    ctx.api.store().change(|draft: &mut Draft| {
         let group = current(draft, &*found)?;
         let mut user = draft
             .users
@@ -177,14 +177,14 @@ fn change_member(
     })
 }
 
-fn list_for_user(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let user = Named::<User>::asked(call)?.authorized(call, "iam:ListGroupsForUser")?;
+fn list_for_user(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let user = Named::<User>::asked(ctx)?.authorized(ctx, "iam:ListGroupsForUser")?;
     let groups = user
         .groups
         .iter()
-        .filter_map(|name| call.state.groups.get(&account_key(user.account.as_str(), name)));
-    let page = PAGING.page(call, groups.map(|group| (group.name.clone(), group)))?;
-    let (mut xml, partition) = (Xml::new(), call.partition()?);
+        .filter_map(|name| ctx.state.groups.get(&account_key(user.account.as_str(), name)));
+    let page = PAGING.page(ctx, groups.map(|group| (group.name.clone(), group)))?;
+    let (mut xml, partition) = (Xml::new(), ctx.partition()?);
     xml.list("Groups", "member", &page.items, |xml, group| write_group(xml, group, partition));
     page.write_truncation(&mut xml);
     Ok(xml.into())

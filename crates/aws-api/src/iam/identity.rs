@@ -47,8 +47,8 @@ impl Kind {
     }
 
     /// Returns the name in a request.
-    fn name_in<'a>(self, call: &RequestContext<'a>) -> Result<&'a str, ApiError> {
-        let name = call.parameters.required(self.parameter())?;
+    fn name_in<'a>(self, ctx: &RequestContext<'a>) -> Result<&'a str, ApiError> {
+        let name = ctx.parameters.required(self.parameter())?;
         match self {
             Self::User => existing_name::<User>(name),
             Self::Group => existing_name::<Group>(name),
@@ -196,20 +196,20 @@ pub(super) struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     /// Reads the name from the request.
-    pub(super) fn read(call: &RequestContext<'a>, kind: Kind) -> Result<Self, ApiError> {
-        Self::of(call, kind, kind.name_in(call)?)
+    pub(super) fn read(ctx: &RequestContext<'a>, kind: Kind) -> Result<Self, ApiError> {
+        Self::of(ctx, kind, kind.name_in(ctx)?)
     }
 
     /// Looks up a name.
     pub(super) fn of(
-        call: &RequestContext<'_>,
+        ctx: &RequestContext<'_>,
         kind: Kind,
         name: &'a str,
     ) -> Result<Self, ApiError> {
-        let found = Identity::find(&call.state, kind, call.account()?.as_str(), name);
+        let found = Identity::find(&ctx.state, kind, ctx.account()?.as_str(), name);
         let (path, spelled) =
             found.as_ref().map_or(("/", name), |found| (found.path(), found.name()));
-        let arn = arn(call, kind.noun(), path, spelled)?;
+        let arn = arn(ctx, kind.noun(), path, spelled)?;
         Ok(Self { kind, name, arn, found })
     }
 
@@ -242,11 +242,11 @@ impl<'a> Asked<'a> {
     /// Changes the policies of the identity, which must be unchanged since the authorization.
     pub(super) fn change(
         &self,
-        call: &RequestContext<'_>,
+        ctx: &RequestContext<'_>,
         mut work: impl FnMut(&State, Policies<'_>) -> Result<(), ApiError>,
     ) -> Result<(), ApiError> {
-        let (known, account) = (self.found()?, call.account()?.as_str());
-        call.api.store().change(|draft: &mut Draft| {
+        let (known, account) = (self.found()?, ctx.account()?.as_str());
+        ctx.api.store().change(|draft: &mut Draft| {
             let found = Identity::find(draft, self.kind, account, self.name)
                 .ok_or_else(|| self.missing())?;
             if !known.is_same(&found) {

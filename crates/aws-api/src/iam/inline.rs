@@ -12,42 +12,38 @@ use countersign_authority::model::ManagedPolicy;
 use countersign_authority::store::check_policy;
 
 pub(super) const ACTIONS: &[Action] = &[
-    Action::writes("PutUserPolicy", &["UserName", "PolicyName", "PolicyDocument"], |call| {
-        put(call, Kind::User)
+    Action::writes("PutUserPolicy", &["UserName", "PolicyName", "PolicyDocument"], |ctx| {
+        put(ctx, Kind::User)
     }),
-    Action::writes("PutGroupPolicy", &["GroupName", "PolicyName", "PolicyDocument"], |call| {
-        put(call, Kind::Group)
+    Action::writes("PutGroupPolicy", &["GroupName", "PolicyName", "PolicyDocument"], |ctx| {
+        put(ctx, Kind::Group)
     }),
-    Action::writes("PutRolePolicy", &["RoleName", "PolicyName", "PolicyDocument"], |call| {
-        put(call, Kind::Role)
+    Action::writes("PutRolePolicy", &["RoleName", "PolicyName", "PolicyDocument"], |ctx| {
+        put(ctx, Kind::Role)
     }),
-    Action::reads("GetUserPolicy", &["UserName", "PolicyName"], |call| get(call, Kind::User)),
-    Action::reads("GetGroupPolicy", &["GroupName", "PolicyName"], |call| get(call, Kind::Group)),
-    Action::reads("GetRolePolicy", &["RoleName", "PolicyName"], |call| get(call, Kind::Role)),
-    Action::reads("ListUserPolicies", &["UserName", "Marker", "MaxItems"], |call| {
-        list(call, Kind::User)
+    Action::reads("GetUserPolicy", &["UserName", "PolicyName"], |ctx| get(ctx, Kind::User)),
+    Action::reads("GetGroupPolicy", &["GroupName", "PolicyName"], |ctx| get(ctx, Kind::Group)),
+    Action::reads("GetRolePolicy", &["RoleName", "PolicyName"], |ctx| get(ctx, Kind::Role)),
+    Action::reads("ListUserPolicies", &["UserName", "Marker", "MaxItems"], |ctx| {
+        list(ctx, Kind::User)
     }),
-    Action::reads("ListGroupPolicies", &["GroupName", "Marker", "MaxItems"], |call| {
-        list(call, Kind::Group)
+    Action::reads("ListGroupPolicies", &["GroupName", "Marker", "MaxItems"], |ctx| {
+        list(ctx, Kind::Group)
     }),
-    Action::reads("ListRolePolicies", &["RoleName", "Marker", "MaxItems"], |call| {
-        list(call, Kind::Role)
+    Action::reads("ListRolePolicies", &["RoleName", "Marker", "MaxItems"], |ctx| {
+        list(ctx, Kind::Role)
     }),
-    Action::writes("DeleteUserPolicy", &["UserName", "PolicyName"], |call| {
-        delete(call, Kind::User)
+    Action::writes("DeleteUserPolicy", &["UserName", "PolicyName"], |ctx| delete(ctx, Kind::User)),
+    Action::writes("DeleteGroupPolicy", &["GroupName", "PolicyName"], |ctx| {
+        delete(ctx, Kind::Group)
     }),
-    Action::writes("DeleteGroupPolicy", &["GroupName", "PolicyName"], |call| {
-        delete(call, Kind::Group)
-    }),
-    Action::writes("DeleteRolePolicy", &["RoleName", "PolicyName"], |call| {
-        delete(call, Kind::Role)
-    }),
+    Action::writes("DeleteRolePolicy", &["RoleName", "PolicyName"], |ctx| delete(ctx, Kind::Role)),
 ];
 
-fn put(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
-    let (asked, policy) = (Asked::read(call, kind)?, policy_name(call)?);
-    call.authorize(&format!("iam:Put{}Policy", kind.title()), &asked.bounded_target())?;
-    let document = call.parameters.required("PolicyDocument")?;
+fn put(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
+    let (asked, policy) = (Asked::read(ctx, kind)?, policy_name(ctx)?);
+    ctx.authorize(&format!("iam:Put{}Policy", kind.title()), &asked.bounded_target())?;
+    let document = ctx.parameters.required("PolicyDocument")?;
     let most = kind.inline_size();
     let too_long = || {
         ApiError::new(
@@ -64,7 +60,7 @@ fn put(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> 
         return Err(too_long());
     }
     check_policy(policy, document, PolicyKind::Identity)?;
-    asked.change(call, |_, policies| {
+    asked.change(ctx, |_, policies| {
         policies.inline.insert(policy.to_owned(), document.to_owned());
         if policies.inline.values().map(|document| size(document)).sum::<usize>() > most {
             Err(too_long())
@@ -76,17 +72,17 @@ fn put(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> 
 }
 
 /// Validates a policy's name, which has the form of a managed policy's.
-fn policy_name<'a>(call: &RequestContext<'a>) -> Result<&'a str, ApiError> {
-    new_name::<ManagedPolicy>("PolicyName", call.parameters.required("PolicyName")?)
+fn policy_name<'a>(ctx: &RequestContext<'a>) -> Result<&'a str, ApiError> {
+    new_name::<ManagedPolicy>("PolicyName", ctx.parameters.required("PolicyName")?)
 }
 
 fn missing(kind: Kind, policy: &str) -> ApiError {
     absent(&format!("The {} policy with name {policy} cannot be found.", kind.noun()))
 }
 
-fn get(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
-    let (asked, policy) = (Asked::read(call, kind)?, policy_name(call)?);
-    call.authorize(&format!("iam:Get{}Policy", kind.title()), &asked.target())?;
+fn get(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
+    let (asked, policy) = (Asked::read(ctx, kind)?, policy_name(ctx)?);
+    ctx.authorize(&format!("iam:Get{}Policy", kind.title()), &asked.target())?;
     let found = asked.found()?;
     let document = found.inline().get(policy).ok_or_else(|| missing(kind, policy))?;
     let mut xml = Xml::new();
@@ -96,21 +92,20 @@ fn get(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> 
     Ok(xml.into())
 }
 
-fn list(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
-    let asked = Asked::read(call, kind)?;
-    call.authorize(&format!("iam:List{}Policies", kind.title()), &asked.target())?;
-    let page =
-        PAGING.page(call, asked.found()?.inline().keys().map(|name| (name.clone(), name)))?;
+fn list(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
+    let asked = Asked::read(ctx, kind)?;
+    ctx.authorize(&format!("iam:List{}Policies", kind.title()), &asked.target())?;
+    let page = PAGING.page(ctx, asked.found()?.inline().keys().map(|name| (name.clone(), name)))?;
     let mut xml = Xml::new();
     page.write_truncation(&mut xml);
     xml.texts("PolicyNames", "member", &page.items);
     Ok(xml.into())
 }
 
-fn delete(call: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
-    let (asked, policy) = (Asked::read(call, kind)?, policy_name(call)?);
-    call.authorize(&format!("iam:Delete{}Policy", kind.title()), &asked.bounded_target())?;
-    asked.change(call, |_, policies| {
+fn delete(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
+    let (asked, policy) = (Asked::read(ctx, kind)?, policy_name(ctx)?);
+    ctx.authorize(&format!("iam:Delete{}Policy", kind.title()), &asked.bounded_target())?;
+    asked.change(ctx, |_, policies| {
         policies.inline.remove(policy).map(drop).ok_or_else(|| missing(kind, policy))
     })?;
     Ok(ActionOutput::Empty)

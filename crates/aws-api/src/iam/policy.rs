@@ -168,16 +168,16 @@ impl Managed {
 
 /// Returns the policy of a request, if the caller may perform `action` on it.
 pub(super) fn allowed<'a>(
-    call: &RequestContext<'a>,
+    ctx: &RequestContext<'a>,
     action: &str,
 ) -> Result<(&'a str, Managed), ApiError> {
-    let arn = call.parameters.required("PolicyArn")?;
+    let arn = ctx.parameters.required("PolicyArn")?;
     if !(20..=2048).contains(&arn.len()) || !arn.starts_with("arn:") || path_and_name(arn).is_none()
     {
         return Err(ApiError::invalid(&format!("ARN {arn} is not valid.")));
     }
-    let found = Managed::find(&call.state, call.account()?.as_str(), arn);
-    call.authorize(
+    let found = Managed::find(&ctx.state, ctx.account()?.as_str(), arn);
+    ctx.authorize(
         action,
         &tag_set::resource_facts(Target::of(arn), found.as_ref().and_then(Managed::tags)),
     )?;
@@ -186,16 +186,16 @@ pub(super) fn allowed<'a>(
 
 /// Returns the policy of a request that changes it; AWS's cannot be changed.
 pub(super) fn allowed_own<'a>(
-    call: &RequestContext<'a>,
+    ctx: &RequestContext<'a>,
     action: &str,
 ) -> Result<(&'a str, Arc<ManagedPolicy>), ApiError> {
-    match allowed(call, action)? {
+    match allowed(ctx, action)? {
         (arn, Managed::Own(policy)) => Ok((arn, policy)),
         (arn, Managed::Aws(..)) => {
             let message = format!(
                 "User: {} is not authorized to perform: {action} on resource: policy {arn}: it is \
                  AWS's",
-                call.identity()?.owner.arn
+                ctx.identity()?.owner.arn
             );
             Err(ApiError::new("AccessDenied", 403, &message))
         }
@@ -211,8 +211,8 @@ pub(super) fn current(draft: &Draft, known: &ManagedPolicy) -> Result<ManagedPol
 }
 
 /// Returns the validated document of a request.
-pub(super) fn document<'a>(call: &RequestContext<'a>, name: &str) -> Result<&'a str, ApiError> {
-    let document = call.parameters.required("PolicyDocument")?;
+pub(super) fn document<'a>(ctx: &RequestContext<'a>, name: &str) -> Result<&'a str, ApiError> {
+    let document = ctx.parameters.required("PolicyDocument")?;
     if size(document) > MAX_DOCUMENT {
         return Err(limit("PolicySize", MAX_DOCUMENT));
     }
@@ -220,19 +220,19 @@ pub(super) fn document<'a>(call: &RequestContext<'a>, name: &str) -> Result<&'a 
     Ok(document)
 }
 
-fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let name = new_name::<ManagedPolicy>("PolicyName", call.parameters.required("PolicyName")?)?;
-    let (path, tags) = (path(call.parameters, "Path")?.unwrap_or("/"), tag_set::read(call)?);
-    let arn = arn(call, "policy", path, name)?;
+fn create(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let name = new_name::<ManagedPolicy>("PolicyName", ctx.parameters.required("PolicyName")?)?;
+    let (path, tags) = (path(ctx.parameters, "Path")?.unwrap_or("/"), tag_set::read(ctx)?);
+    let arn = arn(ctx, "policy", path, name)?;
     tag_set::authorize_creation(
-        call,
+        ctx,
         ["iam:CreatePolicy", "iam:TagPolicy"],
         Target::of(&arn),
         &tags,
     )?;
-    let (document, description) = (document(call, name)?, description(call)?);
-    let (account, partition, created) = (call.account()?, call.partition()?, seconds(call.now));
-    let policy = call.api.store().change(|draft: &mut Draft| {
+    let (document, description) = (document(ctx, name)?, description(ctx)?);
+    let (account, partition, created) = (ctx.account()?, ctx.partition()?, seconds(ctx.now));
+    let policy = ctx.api.store().change(|draft: &mut Draft| {
         if draft.policies.contains_key(&account_key(account.as_str(), name)) {
             return Err(ManagedPolicy::exists(name));
         }
@@ -261,9 +261,9 @@ fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     Ok(xml.into())
 }
 
-fn get(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let (arn, policy) = allowed(call, "iam:GetPolicy")?;
-    let identities = Identity::all(&call.state, call.account()?.as_str());
+fn get(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let (arn, policy) = allowed(ctx, "iam:GetPolicy")?;
+    let identities = Identity::all(&ctx.state, ctx.account()?.as_str());
     Ok(policy.whole(arn, Usage::count(&identities, arn)))
 }
 
@@ -277,13 +277,13 @@ pub(super) enum Scope {
 
 /// Returns the policies of a scope with their ARNs.
 pub(super) fn all(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     scope: Scope,
 ) -> Result<Vec<(String, Managed)>, ApiError> {
-    let (account, partition) = (call.account()?, call.partition()?);
+    let (account, partition) = (ctx.account()?, ctx.partition()?);
     let mut found = Vec::new();
     if scope != Scope::Aws {
-        for policy in call.state.of_account::<ManagedPolicy>(account.as_str()) {
+        for policy in ctx.state.of_account::<ManagedPolicy>(account.as_str()) {
             found.push((policy.arn()?.to_string(), Managed::Own(Arc::clone(policy))));
         }
     }
@@ -303,8 +303,8 @@ fn key(arn: &str) -> String {
 }
 
 /// Reads `PolicyUsageFilter`: attached policies or boundaries.
-pub(super) fn usage_filter(call: &RequestContext<'_>) -> Result<(bool, bool), ApiError> {
-    match call.parameters.text("PolicyUsageFilter") {
+pub(super) fn usage_filter(ctx: &RequestContext<'_>) -> Result<(bool, bool), ApiError> {
+    match ctx.parameters.text("PolicyUsageFilter") {
         None => Ok((true, true)),
         Some("PermissionsPolicy") => Ok((true, false)),
         Some("PermissionsBoundary") => Ok((false, true)),
@@ -314,30 +314,30 @@ pub(super) fn usage_filter(call: &RequestContext<'_>) -> Result<(bool, bool), Ap
     }
 }
 
-fn list(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let scope = match call.parameters.text("Scope") {
+fn list(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let scope = match ctx.parameters.text("Scope") {
         None | Some("All") => Scope::All,
         Some("AWS") => Scope::Aws,
         Some("Local") => Scope::Local,
         Some(_) => return Err(ApiError::invalid("Scope must be All, AWS or Local")),
     };
     let (prefix, only) =
-        (path_prefix(call.parameters)?, call.parameters.flag("OnlyAttached")?.unwrap_or(false));
-    let usage_given = call.parameters.has("PolicyUsageFilter");
-    let (as_policy, as_boundary) = usage_filter(call)?;
-    call.authorize("iam:ListPolicies", &Target::of("*"))?;
-    let identities = Identity::all(&call.state, call.account()?.as_str());
+        (path_prefix(ctx.parameters)?, ctx.parameters.flag("OnlyAttached")?.unwrap_or(false));
+    let usage_given = ctx.parameters.has("PolicyUsageFilter");
+    let (as_policy, as_boundary) = usage_filter(ctx)?;
+    ctx.authorize("iam:ListPolicies", &Target::of("*"))?;
+    let identities = Identity::all(&ctx.state, ctx.account()?.as_str());
     let wanted = |arn: &str, usage: Usage| {
         let used = as_policy && usage.attached > 0 || as_boundary && usage.boundaries > 0;
         path_and_name(arn).is_some_and(|(path, _)| path.starts_with(prefix))
             && (used || !only && !usage_given)
     };
-    let counted = all(call, scope)?
+    let counted = all(ctx, scope)?
         .into_iter()
         .map(|(arn, policy)| (Usage::count(&identities, &arn), arn, policy));
     let items =
         counted.filter(|(usage, arn, _)| wanted(arn, *usage)).map(|item| (key(&item.1), item));
-    let page = PAGING.page(call, items)?;
+    let page = PAGING.page(ctx, items)?;
     let mut xml = Xml::new();
     page.write_truncation(&mut xml);
     xml.list("Policies", "member", &page.items, |xml, (usage, arn, policy)| {
@@ -346,9 +346,9 @@ fn list(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     Ok(xml.into())
 }
 
-fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let (arn, policy) = allowed_own(call, "iam:DeletePolicy")?;
-    call.api.store().change(|draft: &mut Draft| {
+fn delete(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let (arn, policy) = allowed_own(ctx, "iam:DeletePolicy")?;
+    ctx.api.store().change(|draft: &mut Draft| {
         let (policy, account) = (current(draft, &policy)?, policy.account.as_str());
         let usage = Usage::count(&Identity::all(draft, account), arn);
         if usage.attached + usage.boundaries > 0 {

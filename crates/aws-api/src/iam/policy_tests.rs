@@ -6,7 +6,7 @@ use super::testing::{ACCOUNT, Iam, READ_ONLY, allow, encoded_as_iam, group, refu
 use crate::testing::text;
 
 #[tokio::test]
-async fn a_role_is_made_changed_listed_and_deleted() {
+async fn a_role_is_created_changed_listed_and_deleted() {
     let iam = Iam::new().await;
     let app = ("RoleName", "App");
     let more = [
@@ -90,7 +90,7 @@ async fn a_role_is_made_changed_listed_and_deleted() {
 }
 
 #[tokio::test]
-async fn a_trust_policy_must_say_whom_it_trusts() {
+async fn a_trust_policy_requires_a_principal() {
     let iam = Iam::new().await;
     iam.role("app").await;
     let statement = |more: Value| {
@@ -102,7 +102,7 @@ async fn a_trust_policy_must_say_whom_it_trusts() {
         "{}".to_owned(),
         statement(json!({})),
         statement(json!({"Principal": {"AWS": "123456789012"}, "Resource": "*"})),
-        statement(json!({"Principal": {"AWS": "nobody"}})),
+        statement(json!({"Principal": {"AWS": "invalid"}})),
         statement(json!({"Principal": {"AWS": "123456789012"}, "Action": "*"})),
         statement(
             json!({"Principal": {"AWS": "123456789012"}, "Action": ["sts:AssumeRole", "s3:GetObject"]}),
@@ -134,7 +134,7 @@ async fn a_trust_policy_must_say_whom_it_trusts() {
 }
 
 #[tokio::test]
-async fn a_managed_policy_counts_by_its_default_version() {
+async fn the_default_version_of_a_managed_policy_is_effective() {
     let iam = Iam::new().await;
     let jane = iam.served.user("jane", None);
     let (arn, deny) = (format!("{ACCOUNT}:policy/team/lists"), allow("iam:GetUser", "*"));
@@ -210,7 +210,7 @@ async fn a_managed_policy_counts_by_its_default_version() {
 }
 
 #[tokio::test]
-async fn policies_are_listed_by_scope_and_use_and_aws_own_stay() {
+async fn policies_are_listed_by_scope_and_use_and_aws_policies_are_immutable() {
     let iam = Iam::new().await;
     iam.served.user("jane", None);
     iam.ok("CreatePolicy", &[("PolicyName", "mine"), ("PolicyDocument", &allow("s3:*", "*"))])
@@ -358,7 +358,7 @@ async fn attachments_have_a_quota_and_a_condition_key() {
 }
 
 #[tokio::test]
-async fn a_boundary_limits_and_guards() {
+async fn a_boundary_limits_permissions_and_delegation() {
     let iam = Iam::new().await;
     let jane = iam.served.user("jane", Some(&allow("iam:*", "*")));
     let name = ("UserName", "jane");
@@ -379,7 +379,7 @@ async fn a_boundary_limits_and_guards() {
     iam.ok("PutUserPermissionsBoundary", &[name, ("PermissionsBoundary", &narrow)]).await;
     assert!(!iam.may_list(&jane).await);
     iam.no("DeletePolicy", &[("PolicyArn", &narrow)], 409, "DeleteConflict").await;
-    // A delegate who may give policies only to whoever has the boundary.
+    // A delegate who may give policies only to identities with the boundary.
     let delegated = json!({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "iam:PutUserPolicy", "Resource": "*",
         "Condition": {"StringEquals": {"iam:PermissionsBoundary": narrow}}}});
     let delegate = iam.served.user("delegate", Some(&delegated.to_string()));

@@ -39,21 +39,21 @@ pub(super) const ACTIONS: &[Action] = &[
 /// Source: "IAM and AWS STS quotas" in the IAM user guide.
 pub(super) const MAX_PROFILES: usize = 1000;
 
-fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+fn create(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let name = new_name::<InstanceProfile>(
         "InstanceProfileName",
-        call.parameters.required("InstanceProfileName")?,
+        ctx.parameters.required("InstanceProfileName")?,
     )?;
-    let (path, tags) = (path(call.parameters, "Path")?.unwrap_or("/"), tag_set::read(call)?);
-    let arn = arn(call, InstanceProfile::TYPE, path, name)?;
+    let (path, tags) = (path(ctx.parameters, "Path")?.unwrap_or("/"), tag_set::read(ctx)?);
+    let arn = arn(ctx, InstanceProfile::TYPE, path, name)?;
     tag_set::authorize_creation(
-        call,
+        ctx,
         ["iam:CreateInstanceProfile", "iam:TagInstanceProfile"],
         Target::of(&arn),
         &tags,
     )?;
-    let account = call.account()?;
-    let profile = call.api.store().change(|draft| {
+    let account = ctx.account()?;
+    let profile = ctx.api.store().change(|draft| {
         if draft.profiles.contains_key(&account_key(account.as_str(), name)) {
             return Err(InstanceProfile::exists(name));
         }
@@ -68,22 +68,17 @@ fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
             path: path.to_owned(),
             name: name.to_owned(),
             unique_id: random::id("AIPA", 17)?,
-            created: seconds(call.now),
+            created: seconds(ctx.now),
             role: None,
             tags: tags.clone(),
         })?)
     })?;
-    answered(call, &profile)
+    answered(ctx, &profile)
 }
 
-fn answered(
-    call: &RequestContext<'_>,
-    profile: &InstanceProfile,
-) -> Result<ActionOutput, ApiError> {
-    let (mut xml, partition) = (Xml::new(), call.partition()?);
-    xml.element("InstanceProfile", |xml| {
-        write(xml, &call.state, profile, partition, Detail::Whole)
-    });
+fn answered(ctx: &RequestContext<'_>, profile: &InstanceProfile) -> Result<ActionOutput, ApiError> {
+    let (mut xml, partition) = (Xml::new(), ctx.partition()?);
+    xml.element("InstanceProfile", |xml| write(xml, &ctx.state, profile, partition, Detail::Whole));
     Ok(xml.into())
 }
 
@@ -109,24 +104,24 @@ pub(super) fn write(
     }
 }
 
-fn get(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    answered(call, &*Named::asked(call)?.authorized(call, "iam:GetInstanceProfile")?)
+fn get(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    answered(ctx, &*Named::asked(ctx)?.authorized(ctx, "iam:GetInstanceProfile")?)
 }
 
-fn list_profiles(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+fn list_profiles(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let (page, partition, mut xml) =
-        (list::<InstanceProfile>(call, "iam:ListInstanceProfiles")?, call.partition()?, Xml::new());
+        (list::<InstanceProfile>(ctx, "iam:ListInstanceProfiles")?, ctx.partition()?, Xml::new());
     xml.list("InstanceProfiles", "member", &page.items, |xml, profile| {
-        write(xml, &call.state, profile, partition, Detail::Listed)
+        write(xml, &ctx.state, profile, partition, Detail::Listed)
     });
     page.write_truncation(&mut xml);
     Ok(xml.into())
 }
 
-fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+fn delete(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let found =
-        Named::<InstanceProfile>::asked(call)?.authorized(call, "iam:DeleteInstanceProfile")?;
-    call.api.store().change(|draft| {
+        Named::<InstanceProfile>::asked(ctx)?.authorized(ctx, "iam:DeleteInstanceProfile")?;
+    ctx.api.store().change(|draft| {
         let profile = current(draft, &*found)?;
         if profile.role.is_some() {
             return Err(conflict("remove roles from instance profile"));
@@ -137,13 +132,13 @@ fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
 }
 
 /// `AddRoleToInstanceProfile`: passes the role to machines, so it also requires `iam:PassRole`.
-fn add_role(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let (profile, role) = (Named::<InstanceProfile>::asked(call)?, Named::<Role>::asked(call)?);
-    let profile = profile.authorized(call, "iam:AddRoleToInstanceProfile")?;
-    let role = role.authorized_with(call, "iam:PassRole", |target| {
+fn add_role(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let (profile, role) = (Named::<InstanceProfile>::asked(ctx)?, Named::<Role>::asked(ctx)?);
+    let profile = profile.authorized(ctx, "iam:AddRoleToInstanceProfile")?;
+    let role = role.authorized_with(ctx, "iam:PassRole", |target| {
         target.with("iam:PassedToService", "ec2.amazonaws.com")
     })?;
-    call.api.store().change(|draft| {
+    ctx.api.store().change(|draft| {
         let role = current(draft, &*role)?;
         let profile = current(draft, &*profile)?;
         if profile.role.is_some() {
@@ -154,11 +149,11 @@ fn add_role(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     })
 }
 
-fn remove_role(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let asked = call.parameters.required("RoleName")?;
-    let found = Named::<InstanceProfile>::asked(call)?
-        .authorized(call, "iam:RemoveRoleFromInstanceProfile")?;
-    call.api.store().change(|draft| {
+fn remove_role(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let asked = ctx.parameters.required("RoleName")?;
+    let found = Named::<InstanceProfile>::asked(ctx)?
+        .authorized(ctx, "iam:RemoveRoleFromInstanceProfile")?;
+    ctx.api.store().change(|draft| {
         let profile = current(draft, &*found)?;
         if !profile.role.as_ref().is_some_and(|role| role.eq_ignore_ascii_case(asked)) {
             return Err(absent(&format!(
@@ -171,15 +166,15 @@ fn remove_role(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     })
 }
 
-fn list_for_role(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let role = Named::<Role>::asked(call)?.authorized(call, "iam:ListInstanceProfilesForRole")?;
-    let profiles = call.state.of_account::<InstanceProfile>(role.account.as_str());
+fn list_for_role(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let role = Named::<Role>::asked(ctx)?.authorized(ctx, "iam:ListInstanceProfilesForRole")?;
+    let profiles = ctx.state.of_account::<InstanceProfile>(role.account.as_str());
     let of_role = profiles
         .filter(|profile: &&Arc<InstanceProfile>| profile.role.as_ref() == Some(&role.name));
-    let page = PAGING.page(call, of_role.map(|profile| (profile.id(), profile)))?;
-    let (mut xml, partition) = (Xml::new(), call.partition()?);
+    let page = PAGING.page(ctx, of_role.map(|profile| (profile.id(), profile)))?;
+    let (mut xml, partition) = (Xml::new(), ctx.partition()?);
     xml.list("InstanceProfiles", "member", &page.items, |xml, profile| {
-        write(xml, &call.state, profile, partition, Detail::Listed)
+        write(xml, &ctx.state, profile, partition, Detail::Listed)
     });
     page.write_truncation(&mut xml);
     Ok(xml.into())

@@ -64,8 +64,8 @@ fn invalid(message: &str) -> ApiError {
 
 /// Returns the issuer's URL, and the same without its scheme. Plain HTTP is accepted only for
 /// issuers on this machine, where no network can be intercepted.
-fn issuer<'a>(call: &RequestContext<'a>) -> Result<(&'a str, &'a str), ApiError> {
-    let url = call.parameters.required("Url")?;
+fn issuer<'a>(ctx: &RequestContext<'a>) -> Result<(&'a str, &'a str), ApiError> {
+    let url = ctx.parameters.required("Url")?;
     let safe = url.parse().is_ok_and(|uri: Uri| is_safe(&uri));
     let host = url
         .split_once("://")
@@ -89,8 +89,8 @@ fn check_clients(clients: &[String]) -> Result<(), ApiError> {
 }
 
 /// Returns the validated SHA-1 fingerprints of certificates, in hexadecimal.
-fn thumbprints(call: &RequestContext<'_>) -> Result<Vec<String>, ApiError> {
-    let list = call.parameters.list("ThumbprintList");
+fn thumbprints(ctx: &RequestContext<'_>) -> Result<Vec<String>, ApiError> {
+    let list = ctx.parameters.list("ThumbprintList");
     if list
         .iter()
         .any(|print| print.len() != 40 || !print.bytes().all(|byte| byte.is_ascii_hexdigit()))
@@ -103,25 +103,24 @@ fn thumbprints(call: &RequestContext<'_>) -> Result<Vec<String>, ApiError> {
     Ok(list.into_iter().map(str::to_owned).collect())
 }
 
-fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let ((url, host), tags) = (issuer(call)?, tag_set::read(call)?);
-    let arn = arn(call, "oidc-provider", "/", host)?;
+fn create(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let ((url, host), tags) = (issuer(ctx)?, tag_set::read(ctx)?);
+    let arn = arn(ctx, "oidc-provider", "/", host)?;
     tag_set::authorize_creation(
-        call,
+        ctx,
         ["iam:CreateOpenIDConnectProvider", "iam:TagOpenIDConnectProvider"],
         Target::of(&arn),
         &tags,
     )?;
-    let (account, partition, thumbprints) =
-        (call.account()?, call.partition()?, thumbprints(call)?);
+    let (account, partition, thumbprints) = (ctx.account()?, ctx.partition()?, thumbprints(ctx)?);
     let mut client_ids: Vec<String> = Vec::new();
-    for client in call.parameters.list("ClientIDList") {
+    for client in ctx.parameters.list("ClientIDList") {
         if !client_ids.iter().any(|known| known == client) {
             client_ids.push(client.to_owned());
         }
     }
     check_clients(&client_ids)?;
-    call.api.store().change(|draft: &mut Draft| {
+    ctx.api.store().change(|draft: &mut Draft| {
         if draft.providers.contains_key(&account_key(account.as_str(), host)) {
             return Err(ApiError::new(
                 "EntityAlreadyExists",
@@ -139,7 +138,7 @@ fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
             url: url.to_owned(),
             client_ids: client_ids.clone(),
             thumbprints: thumbprints.clone(),
-            created: seconds(call.now),
+            created: seconds(ctx.now),
             tags: tags.clone(),
         })?;
         Ok(())
@@ -152,31 +151,31 @@ fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
 
 /// Returns the provider of a request, if the caller may perform `action` on it.
 fn allowed(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     action: &str,
     new: &Tags,
     keys: &[String],
 ) -> Result<Arc<OidcProvider>, ApiError> {
-    let arn = call.parameters.required("OpenIDConnectProviderArn")?;
+    let arn = ctx.parameters.required("OpenIDConnectProviderArn")?;
     let host = arn
         .split_once(":oidc-provider/")
         .map(|(_, host)| host)
         .filter(|_| arn.starts_with("arn:") && arn.len() <= 2048);
     let host = host.ok_or_else(|| ApiError::invalid(&format!("ARN {arn} is not valid.")))?;
-    let found = call
+    let found = ctx
         .state
         .providers
-        .get(&account_key(call.account()?.as_str(), host))
+        .get(&account_key(ctx.account()?.as_str(), host))
         .filter(|provider| provider.arn() == arn);
     let target = tag_set::request_facts(Target::of(arn), new);
     let target = if keys.is_empty() { target } else { target.with("aws:TagKeys", keys.to_vec()) };
-    call.authorize(action, &tag_set::resource_facts(target, found.map(|provider| &provider.tags)))?;
+    ctx.authorize(action, &tag_set::resource_facts(target, found.map(|provider| &provider.tags)))?;
     found.cloned().ok_or_else(|| absent(&format!("OpenIDConnect Provider not found for arn {arn}")))
 }
 
 /// Returns the provider of a request without tags.
-fn plain(call: &RequestContext<'_>, action: &str) -> Result<Arc<OidcProvider>, ApiError> {
-    allowed(call, action, &Tags::new(), &[])
+fn plain(ctx: &RequestContext<'_>, action: &str) -> Result<Arc<OidcProvider>, ApiError> {
+    allowed(ctx, action, &Tags::new(), &[])
 }
 
 fn current(draft: &Draft, known: &OidcProvider) -> Result<OidcProvider, ApiError> {
@@ -189,11 +188,11 @@ fn current(draft: &Draft, known: &OidcProvider) -> Result<OidcProvider, ApiError
 
 /// Changes the provider, which must be unchanged since the authorization.
 fn change(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     known: &OidcProvider,
     mut work: impl FnMut(&mut OidcProvider) -> Result<(), ApiError>,
 ) -> Result<ActionOutput, ApiError> {
-    call.api.store().change(|draft: &mut Draft| {
+    ctx.api.store().change(|draft: &mut Draft| {
         let mut provider = current(draft, known)?;
         work(&mut provider)?;
         draft.put(provider)?;
@@ -202,8 +201,8 @@ fn change(
     Ok(ActionOutput::Empty)
 }
 
-fn get(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let provider = plain(call, "iam:GetOpenIDConnectProvider")?;
+fn get(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let provider = plain(ctx, "iam:GetOpenIDConnectProvider")?;
     let mut xml = Xml::new();
     // AWS omits the scheme of the URL.
     xml.leaf("Url", &provider.host).texts("ClientIDList", "member", &provider.client_ids);
@@ -213,9 +212,9 @@ fn get(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     Ok(xml.into())
 }
 
-fn list(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    call.authorize("iam:ListOpenIDConnectProviders", &Target::of("*"))?;
-    let providers = call.state.of_account::<OidcProvider>(call.account()?.as_str());
+fn list(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    ctx.authorize("iam:ListOpenIDConnectProviders", &Target::of("*"))?;
+    let providers = ctx.state.of_account::<OidcProvider>(ctx.account()?.as_str());
     let mut xml = Xml::new();
     xml.list("OpenIDConnectProviderList", "member", providers, |xml, provider| {
         xml.leaf("Arn", provider.arn());
@@ -226,12 +225,12 @@ fn list(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
 /// `DeleteOpenIDConnectProvider`: roles that trust the provider remain, but cannot be assumed with
 /// its tokens. "It does not fail or return an error if you call the operation for a provider that
 /// does not exist" (IAM API reference).
-fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let known = match plain(call, "iam:DeleteOpenIDConnectProvider") {
+fn delete(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let known = match plain(ctx, "iam:DeleteOpenIDConnectProvider") {
         Err(absent) if absent.code == "NoSuchEntity" => return Ok(ActionOutput::Empty),
         known => known?,
     };
-    call.api.store().change(|draft: &mut Draft| {
+    ctx.api.store().change(|draft: &mut Draft| {
         let provider = current(draft, &known)?;
         draft.remove::<OidcProvider>(&account_key(provider.account.as_str(), &provider.host));
         Ok::<_, ApiError>(())
@@ -239,23 +238,23 @@ fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     Ok(ActionOutput::Empty)
 }
 
-fn update_thumbprints(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let known = plain(call, "iam:UpdateOpenIDConnectProviderThumbprint")?;
-    if !call.parameters.has("ThumbprintList") {
+fn update_thumbprints(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let known = plain(ctx, "iam:UpdateOpenIDConnectProviderThumbprint")?;
+    if !ctx.parameters.has("ThumbprintList") {
         return Err(ApiError::missing("ThumbprintList"));
     }
-    let thumbprints = thumbprints(call)?;
-    change(call, &known, |provider| {
+    let thumbprints = thumbprints(ctx)?;
+    change(ctx, &known, |provider| {
         provider.thumbprints.clone_from(&thumbprints);
         Ok(())
     })
 }
 
 /// `AddClientIDToOpenIDConnectProvider`: "this operation is idempotent".
-fn add_client(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let known = plain(call, "iam:AddClientIDToOpenIDConnectProvider")?;
-    let client = call.parameters.required("ClientID")?;
-    change(call, &known, |provider| {
+fn add_client(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let known = plain(ctx, "iam:AddClientIDToOpenIDConnectProvider")?;
+    let client = ctx.parameters.required("ClientID")?;
+    change(ctx, &known, |provider| {
         if !provider.client_ids.iter().any(|known| known == client) {
             provider.client_ids.push(client.to_owned());
         }
@@ -265,34 +264,34 @@ fn add_client(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
 
 /// `RemoveClientIDFromOpenIDConnectProvider`: "it does not fail or return an error if you try to remove a client ID that does
 /// not exist".
-fn remove_client(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let known = plain(call, "iam:RemoveClientIDFromOpenIDConnectProvider")?;
-    let client = call.parameters.required("ClientID")?;
-    change(call, &known, |provider| {
+fn remove_client(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let known = plain(ctx, "iam:RemoveClientIDFromOpenIDConnectProvider")?;
+    let client = ctx.parameters.required("ClientID")?;
+    change(ctx, &known, |provider| {
         provider.client_ids.retain(|known| known != client);
         Ok(())
     })
 }
 
-fn add_tags(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let new = tag_set::read(call)?;
+fn add_tags(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let new = tag_set::read(ctx)?;
     if new.is_empty() {
         return Err(ApiError::missing("Tags"));
     }
-    let known = allowed(call, "iam:TagOpenIDConnectProvider", &new, &[])?;
-    change(call, &known, |provider| tag_set::set(&mut provider.tags, &new))
+    let known = allowed(ctx, "iam:TagOpenIDConnectProvider", &new, &[])?;
+    change(ctx, &known, |provider| tag_set::set(&mut provider.tags, &new))
 }
 
-fn remove_tags(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let keys = tag_set::keys(call)?;
-    let known = allowed(call, "iam:UntagOpenIDConnectProvider", &Tags::new(), &keys)?;
-    change(call, &known, |provider| {
+fn remove_tags(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let keys = tag_set::keys(ctx)?;
+    let known = allowed(ctx, "iam:UntagOpenIDConnectProvider", &Tags::new(), &keys)?;
+    change(ctx, &known, |provider| {
         tag_set::remove(&mut provider.tags, &keys);
         Ok(())
     })
 }
 
-fn list_tags(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let provider = plain(call, "iam:ListOpenIDConnectProviderTags")?;
-    tag::list_of(call, &provider.tags)
+fn list_tags(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let provider = plain(ctx, "iam:ListOpenIDConnectProviderTags")?;
+    tag::list_of(ctx, &provider.tags)
 }

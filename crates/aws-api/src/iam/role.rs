@@ -44,16 +44,16 @@ pub(super) const ACTIONS: &[Action] = &[
     Action::writes("DeleteRole", &["RoleName"], delete),
 ];
 
-fn whole(call: &RequestContext<'_>, role: &Role) -> Result<ActionOutput, ApiError> {
-    let (mut xml, partition) = (Xml::new(), call.partition()?);
+fn whole(ctx: &RequestContext<'_>, role: &Role) -> Result<ActionOutput, ApiError> {
+    let (mut xml, partition) = (Xml::new(), ctx.partition()?);
     xml.element("Role", |xml| write_role(xml, role, partition, Detail::Whole));
     Ok(xml.into())
 }
 
 /// Validates a trust policy: every statement has a principal, and none has a resource, since that
 /// is the role.
-fn trust<'a>(call: &RequestContext<'a>, parameter: &str) -> Result<&'a str, ApiError> {
-    let document = call.parameters.required(parameter)?;
+fn trust<'a>(ctx: &RequestContext<'a>, parameter: &str) -> Result<&'a str, ApiError> {
+    let document = ctx.parameters.required(parameter)?;
     if size(document) > MAX_TRUST {
         return Err(limit("ACLSizePerRole", MAX_TRUST));
     }
@@ -96,8 +96,8 @@ fn trust<'a>(call: &RequestContext<'a>, parameter: &str) -> Result<&'a str, ApiE
 }
 
 /// Returns the maximum session duration in the request.
-fn max_session(call: &RequestContext<'_>) -> Result<Option<u32>, ApiError> {
-    let Some(asked) = call.parameters.number("MaxSessionDuration")? else {
+fn max_session(ctx: &RequestContext<'_>) -> Result<Option<u32>, ApiError> {
+    let Some(asked) = ctx.parameters.number("MaxSessionDuration")? else {
         return Ok(None);
     };
     let fitting = u32::try_from(asked).ok().filter(|seconds| (3600..=43200).contains(seconds));
@@ -111,23 +111,23 @@ fn max_session(call: &RequestContext<'_>) -> Result<Option<u32>, ApiError> {
     })
 }
 
-fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let name = new_name::<Role>("RoleName", call.parameters.required("RoleName")?)?;
-    let path = path(call.parameters, "Path")?.unwrap_or("/");
+fn create(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let name = new_name::<Role>("RoleName", ctx.parameters.required("RoleName")?)?;
+    let path = path(ctx.parameters, "Path")?.unwrap_or("/");
     let (arn, tags, boundary) = (
-        arn(call, "role", path, name)?,
-        tag_set::read(call)?,
-        call.parameters.text("PermissionsBoundary"),
+        arn(ctx, "role", path, name)?,
+        tag_set::read(ctx)?,
+        ctx.parameters.text("PermissionsBoundary"),
     );
     let target = Target::of(&arn);
     let target = boundary
         .into_iter()
         .fold(target, |target, arn| target.with("iam:PermissionsBoundary", arn));
-    tag_set::authorize_creation(call, ["iam:CreateRole", "iam:TagRole"], target, &tags)?;
+    tag_set::authorize_creation(ctx, ["iam:CreateRole", "iam:TagRole"], target, &tags)?;
     let (trust, description, max_session) =
-        (trust(call, "AssumeRolePolicyDocument")?, description(call)?, max_session(call)?);
-    let account = call.account()?;
-    let role = call.api.store().change(|draft: &mut Draft| {
+        (trust(ctx, "AssumeRolePolicyDocument")?, description(ctx)?, max_session(ctx)?);
+    let account = ctx.account()?;
+    let role = ctx.api.store().change(|draft: &mut Draft| {
         if draft.roles.contains_key(&account_key(account.as_str(), name)) {
             return Err(Role::exists(name));
         }
@@ -138,7 +138,7 @@ fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
             name: name.to_owned(),
             unique_id: random::id("AROA", 17)?,
             description: description.clone(),
-            created: seconds(call.now),
+            created: seconds(ctx.now),
             trust: Some(trust.to_owned()),
             max_session: max_session.unwrap_or(DEFAULT_SESSION_SECONDS),
             inline: Default::default(),
@@ -148,21 +148,21 @@ fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
         };
         Ok(draft.put(role)?)
     })?;
-    whole(call, &role)
+    whole(ctx, &role)
 }
 
 /// Returns the role of a request, if the caller may perform `action` on it.
-fn allowed(call: &RequestContext<'_>, action: &str) -> Result<Arc<Role>, ApiError> {
-    Named::<Role>::asked(call)?.authorized(call, action)
+fn allowed(ctx: &RequestContext<'_>, action: &str) -> Result<Arc<Role>, ApiError> {
+    Named::<Role>::asked(ctx)?.authorized(ctx, action)
 }
 
-fn get(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let role = allowed(call, "iam:GetRole")?;
-    whole(call, &role)
+fn get(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let role = allowed(ctx, "iam:GetRole")?;
+    whole(ctx, &role)
 }
 
-fn list_roles(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let (page, partition) = (list::<Role>(call, "iam:ListRoles")?, call.partition()?);
+fn list_roles(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let (page, partition) = (list::<Role>(ctx, "iam:ListRoles")?, ctx.partition()?);
     let mut xml = Xml::new();
     page.write_truncation(&mut xml);
     xml.list("Roles", "member", &page.items, |xml, role| {
@@ -173,11 +173,11 @@ fn list_roles(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
 
 /// Changes the role, which must be unchanged since the authorization.
 fn change(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     known: &Role,
     mut work: impl FnMut(&State, &mut Role) -> Result<(), ApiError>,
 ) -> Result<Arc<Role>, ApiError> {
-    call.api.store().change(|draft: &mut Draft| {
+    ctx.api.store().change(|draft: &mut Draft| {
         let mut role = current(draft, known)?;
         work(draft, &mut role)?;
         Ok(draft.put(role)?)
@@ -190,11 +190,11 @@ fn current(draft: &Draft, known: &Role) -> Result<Role, ApiError> {
     found.map(|role| Role::clone(role)).ok_or_else(changed_meanwhile)
 }
 
-fn update(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let role = allowed(call, "iam:UpdateRole")?;
-    let (description, max_session) = (description(call)?, max_session(call)?);
-    change(call, &role, |_, role| {
-        if call.parameters.has("Description") {
+fn update(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let role = allowed(ctx, "iam:UpdateRole")?;
+    let (description, max_session) = (description(ctx)?, max_session(ctx)?);
+    change(ctx, &role, |_, role| {
+        if ctx.parameters.has("Description") {
             role.description.clone_from(&description);
         }
         role.max_session = max_session.unwrap_or(role.max_session);
@@ -203,21 +203,21 @@ fn update(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     Ok(Xml::new().into())
 }
 
-fn update_description(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let role = allowed(call, "iam:UpdateRoleDescription")?;
-    call.parameters.text_or_empty("Description").ok_or_else(|| ApiError::missing("Description"))?;
-    let description = description(call)?;
-    let role = change(call, &role, |_, role| {
+fn update_description(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let role = allowed(ctx, "iam:UpdateRoleDescription")?;
+    ctx.parameters.text_or_empty("Description").ok_or_else(|| ApiError::missing("Description"))?;
+    let description = description(ctx)?;
+    let role = change(ctx, &role, |_, role| {
         role.description.clone_from(&description);
         Ok(())
     })?;
-    whole(call, &role)
+    whole(ctx, &role)
 }
 
-fn update_trust(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let role = allowed(call, "iam:UpdateAssumeRolePolicy")?;
-    let document = trust(call, "PolicyDocument")?;
-    change(call, &role, |_, role| {
+fn update_trust(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let role = allowed(ctx, "iam:UpdateAssumeRolePolicy")?;
+    let document = trust(ctx, "PolicyDocument")?;
+    change(ctx, &role, |_, role| {
         role.trust = Some(document.to_owned());
         Ok(())
     })?;
@@ -225,9 +225,9 @@ fn update_trust(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
 }
 
 /// `DeleteRole`: as in AWS, everything that depends on the role must be removed first.
-fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let role = allowed(call, "iam:DeleteRole")?;
-    call.api.store().change(|draft: &mut Draft| {
+fn delete(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let role = allowed(ctx, "iam:DeleteRole")?;
+    ctx.api.store().change(|draft: &mut Draft| {
         let role = current(draft, &role)?;
         let account = role.account.as_str();
         let held = |profile: &Arc<InstanceProfile>| {

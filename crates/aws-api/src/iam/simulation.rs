@@ -74,33 +74,33 @@ struct Simulation<'a> {
     given: Vec<String>,
 }
 
-fn custom(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    call.authorize("iam:SimulateCustomPolicy", &Target::of("*"))?;
-    let simulation = Simulation::read(call, None)?;
+fn custom(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    ctx.authorize("iam:SimulateCustomPolicy", &Target::of("*"))?;
+    let simulation = Simulation::read(ctx, None)?;
     if simulation.inputs.is_empty() {
         return Err(ApiError::missing("PolicyInputList"));
     }
-    simulation.answer(call)
+    simulation.answer(ctx)
 }
 
-fn principal(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let source = source(call, "iam:SimulatePrincipalPolicy")?;
-    Simulation::read(call, Some(source))?.answer(call)
+fn principal(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let source = source(ctx, "iam:SimulatePrincipalPolicy")?;
+    Simulation::read(ctx, Some(source))?.answer(ctx)
 }
 
 impl<'a> Simulation<'a> {
-    fn read(call: &RequestContext<'a>, source: Option<Source>) -> Result<Self, ApiError> {
-        let boundary = inputs(call, "PermissionsBoundaryPolicyInputList")?;
+    fn read(ctx: &RequestContext<'a>, source: Option<Source>) -> Result<Self, ApiError> {
+        let boundary = inputs(ctx, "PermissionsBoundaryPolicyInputList")?;
         if boundary.len() > 1 {
             return Err(invalid(
                 "PermissionsBoundaryPolicyInputList can have one policy: an identity has no more \
                  boundaries.",
             ));
         }
-        let resource_policy = call.parameters.text("ResourcePolicy");
+        let resource_policy = ctx.parameters.text("ResourcePolicy");
         resource_policy
             .map_or(Ok(()), |text| parse(text, PolicyKind::Resource, "ResourcePolicy").map(drop))?;
-        let named = call.parameters.text("CallerArn").map(user).transpose()?;
+        let named = ctx.parameters.text("CallerArn").map(user).transpose()?;
         if resource_policy.is_some()
             && named.is_none()
             && !matches!(source, Some(Source { identity: Identity::User(_), .. }))
@@ -117,42 +117,42 @@ impl<'a> Simulation<'a> {
                 format!("arn:{}:iam::{}:root", source.arn.partition(), source.arn.account()).parse()
             }
         });
-        let (context, given) = context(call, source.as_ref())?;
+        let (context, given) = context(ctx, source.as_ref())?;
         Ok(Self {
             source,
-            inputs: inputs(call, "PolicyInputList")?,
+            inputs: inputs(ctx, "PolicyInputList")?,
             boundary,
             resource_policy,
             caller: named.map(Ok).or(of_source).transpose()?,
-            owner: call.parameters.text("ResourceOwner").map(owner).transpose()?,
+            owner: ctx.parameters.text("ResourceOwner").map(owner).transpose()?,
             context,
             given,
         })
     }
 
     /// Returns one result for each action on each resource.
-    fn answer(&self, call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-        let actions = call.parameters.list("ActionNames");
+    fn answer(&self, ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+        let actions = ctx.parameters.list("ActionNames");
         if actions.is_empty() {
             return Err(ApiError::missing("ActionNames"));
         }
-        let named = call.parameters.list("ResourceArns");
+        let named = ctx.parameters.list("ResourceArns");
         let resources = if named.is_empty() { vec!["*"] } else { named };
         let requests = actions
             .iter()
             .flat_map(|action| resources.iter().map(move |resource| (*action, *resource)));
         let page = PAGING
-            .page(call, requests.enumerate().map(|(at, request)| (format!("{at:07}"), request)))?;
+            .page(ctx, requests.enumerate().map(|(at, request)| (format!("{at:07}"), request)))?;
         let (mut prepared, mut results) = (BTreeMap::new(), Vec::new());
         for (action, resource) in &page.items {
-            let account = self.resource_account(call, resource)?;
+            let account = self.resource_account(ctx, resource)?;
             if !prepared.contains_key(&account) {
-                prepared.insert(account.clone(), Prepared::new(self, call, &account)?);
+                prepared.insert(account.clone(), Prepared::new(self, ctx, &account)?);
             }
             let Some(prepared) = prepared.get(&account) else {
                 continue;
             };
-            results.push(self.run(call, prepared, action, resource, &account)?);
+            results.push(self.run(ctx, prepared, action, resource, &account)?);
         }
         let mut xml = Xml::new();
         page.write_truncation(&mut xml);
@@ -164,7 +164,7 @@ impl<'a> Simulation<'a> {
     /// caller's.
     fn resource_account(
         &self,
-        call: &RequestContext<'_>,
+        ctx: &RequestContext<'_>,
         resource: &str,
     ) -> Result<AccountId, ApiError> {
         if resource != "*" && !resource.starts_with("arn:") {
@@ -176,13 +176,13 @@ impl<'a> Simulation<'a> {
         match (&self.owner, &self.caller) {
             (Some(owner), _) => Ok(owner.clone()),
             (None, Some(caller)) => Ok(caller.account().parse()?),
-            (None, None) => Ok(call.account()?.clone()),
+            (None, None) => Ok(ctx.account()?.clone()),
         }
     }
 
     fn run(
         &self,
-        call: &RequestContext<'_>,
+        ctx: &RequestContext<'_>,
         prepared: &Prepared,
         action: &str,
         resource: &str,
@@ -197,7 +197,7 @@ impl<'a> Simulation<'a> {
         }
         let arn = match &self.caller {
             Some(arn) => arn.clone(),
-            None => format!("arn:{}:iam::{account}:root", call.partition()?).parse()?,
+            None => format!("arn:{}:iam::{account}:root", ctx.partition()?).parse()?,
         };
         let mut caller = Caller::new(&arn).map_err(|error| invalid(&error.to_string()))?;
         if let Some(source) = self.source.as_ref().filter(|source| source.arn == arn) {
@@ -290,13 +290,13 @@ struct Prepared {
 impl Prepared {
     fn new(
         simulation: &Simulation<'_>,
-        call: &RequestContext<'_>,
+        ctx: &RequestContext<'_>,
         account: &AccountId,
     ) -> Result<Self, ApiError> {
         let mut documents = simulation
             .source
             .as_ref()
-            .map(|source| source.documents(call, account))
+            .map(|source| source.documents(ctx, account))
             .unwrap_or_default();
         let own = documents.identity.len();
         let named = |list: &[&str], name: &str| {

@@ -9,57 +9,57 @@ use crate::xml::Xml;
 use countersign_authority::model::{InstanceProfile, ManagedPolicy, Role, Tags, User};
 
 pub(super) const ACTIONS: &[Action] = &[
-    Action::writes("TagUser", &["UserName", "Tags"], |call| {
-        tag(call, "iam:TagUser", Named::<User>::asked(call)?)
+    Action::writes("TagUser", &["UserName", "Tags"], |ctx| {
+        tag(ctx, "iam:TagUser", Named::<User>::asked(ctx)?)
     }),
-    Action::writes("UntagUser", &["UserName", "TagKeys"], |call| {
-        untag(call, "iam:UntagUser", Named::<User>::asked(call)?)
+    Action::writes("UntagUser", &["UserName", "TagKeys"], |ctx| {
+        untag(ctx, "iam:UntagUser", Named::<User>::asked(ctx)?)
     }),
-    Action::reads("ListUserTags", &["UserName", "Marker", "MaxItems"], |call| {
-        list(call, "iam:ListUserTags", Named::<User>::asked(call)?)
+    Action::reads("ListUserTags", &["UserName", "Marker", "MaxItems"], |ctx| {
+        list(ctx, "iam:ListUserTags", Named::<User>::asked(ctx)?)
     }),
-    Action::writes("TagRole", &["RoleName", "Tags"], |call| {
-        tag(call, "iam:TagRole", Named::<Role>::asked(call)?)
+    Action::writes("TagRole", &["RoleName", "Tags"], |ctx| {
+        tag(ctx, "iam:TagRole", Named::<Role>::asked(ctx)?)
     }),
-    Action::writes("UntagRole", &["RoleName", "TagKeys"], |call| {
-        untag(call, "iam:UntagRole", Named::<Role>::asked(call)?)
+    Action::writes("UntagRole", &["RoleName", "TagKeys"], |ctx| {
+        untag(ctx, "iam:UntagRole", Named::<Role>::asked(ctx)?)
     }),
-    Action::reads("ListRoleTags", &["RoleName", "Marker", "MaxItems"], |call| {
-        list(call, "iam:ListRoleTags", Named::<Role>::asked(call)?)
+    Action::reads("ListRoleTags", &["RoleName", "Marker", "MaxItems"], |ctx| {
+        list(ctx, "iam:ListRoleTags", Named::<Role>::asked(ctx)?)
     }),
-    Action::writes("TagPolicy", &["PolicyArn", "Tags"], |call| {
-        tag(call, "iam:TagPolicy", Named::asked_by_arn(call)?)
+    Action::writes("TagPolicy", &["PolicyArn", "Tags"], |ctx| {
+        tag(ctx, "iam:TagPolicy", Named::asked_by_arn(ctx)?)
     }),
-    Action::writes("UntagPolicy", &["PolicyArn", "TagKeys"], |call| {
-        untag(call, "iam:UntagPolicy", Named::asked_by_arn(call)?)
+    Action::writes("UntagPolicy", &["PolicyArn", "TagKeys"], |ctx| {
+        untag(ctx, "iam:UntagPolicy", Named::asked_by_arn(ctx)?)
     }),
-    Action::reads("ListPolicyTags", &["PolicyArn", "Marker", "MaxItems"], |call| {
-        list::<ManagedPolicy>(call, "iam:ListPolicyTags", Named::asked_by_arn(call)?)
+    Action::reads("ListPolicyTags", &["PolicyArn", "Marker", "MaxItems"], |ctx| {
+        list::<ManagedPolicy>(ctx, "iam:ListPolicyTags", Named::asked_by_arn(ctx)?)
     }),
-    Action::writes("TagInstanceProfile", &["InstanceProfileName", "Tags"], |call| {
-        tag(call, "iam:TagInstanceProfile", Named::<InstanceProfile>::asked(call)?)
+    Action::writes("TagInstanceProfile", &["InstanceProfileName", "Tags"], |ctx| {
+        tag(ctx, "iam:TagInstanceProfile", Named::<InstanceProfile>::asked(ctx)?)
     }),
-    Action::writes("UntagInstanceProfile", &["InstanceProfileName", "TagKeys"], |call| {
-        untag(call, "iam:UntagInstanceProfile", Named::<InstanceProfile>::asked(call)?)
+    Action::writes("UntagInstanceProfile", &["InstanceProfileName", "TagKeys"], |ctx| {
+        untag(ctx, "iam:UntagInstanceProfile", Named::<InstanceProfile>::asked(ctx)?)
     }),
     Action::reads(
         "ListInstanceProfileTags",
         &["InstanceProfileName", "Marker", "MaxItems"],
-        |call| list(call, "iam:ListInstanceProfileTags", Named::<InstanceProfile>::asked(call)?),
+        |ctx| list(ctx, "iam:ListInstanceProfileTags", Named::<InstanceProfile>::asked(ctx)?),
     ),
 ];
 
 fn tag<E: Entity>(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     action: &str,
     named: Named<E>,
 ) -> Result<ActionOutput, ApiError> {
-    let tags = read(call)?;
+    let tags = read(ctx)?;
     if tags.is_empty() {
         return Err(ApiError::missing("Tags"));
     }
-    let found = named.authorized_with(call, action, |target| request_facts(target, &tags))?;
-    call.api.store().change(|draft| {
+    let found = named.authorized_with(ctx, action, |target| request_facts(target, &tags))?;
+    ctx.api.store().change(|draft| {
         let mut changed = current(draft, &*found)?;
         changed.tags_mut().map_or(Ok(()), |own| set(own, &tags))?;
         draft.put(changed)?;
@@ -68,14 +68,14 @@ fn tag<E: Entity>(
 }
 
 fn untag<E: Entity>(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     action: &str,
     named: Named<E>,
 ) -> Result<ActionOutput, ApiError> {
-    let keys = keys(call)?;
+    let keys = keys(ctx)?;
     let found =
-        named.authorized_with(call, action, |target| target.with("aws:TagKeys", keys.clone()))?;
-    call.api.store().change(|draft| {
+        named.authorized_with(ctx, action, |target| target.with("aws:TagKeys", keys.clone()))?;
+    ctx.api.store().change(|draft| {
         let mut changed = current(draft, &*found)?;
         if let Some(own) = changed.tags_mut() {
             remove(own, &keys);
@@ -86,17 +86,17 @@ fn untag<E: Entity>(
 }
 
 fn list<E: Entity>(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     action: &str,
     named: Named<E>,
 ) -> Result<ActionOutput, ApiError> {
-    let found = named.authorized(call, action)?;
-    found.tags().map_or_else(|| list_of(call, &Tags::new()), |tags| list_of(call, tags))
+    let found = named.authorized(ctx, action)?;
+    found.tags().map_or_else(|| list_of(ctx, &Tags::new()), |tags| list_of(ctx, tags))
 }
 
 /// Returns the output for a page of tags.
-pub(super) fn list_of(call: &RequestContext<'_>, tags: &Tags) -> Result<ActionOutput, ApiError> {
-    let page = PAGING.page(call, tags.iter().map(|(key, value)| (key.clone(), (key, value))))?;
+pub(super) fn list_of(ctx: &RequestContext<'_>, tags: &Tags) -> Result<ActionOutput, ApiError> {
+    let page = PAGING.page(ctx, tags.iter().map(|(key, value)| (key.clone(), (key, value))))?;
     let mut xml = Xml::new();
     xml.list("Tags", "member", &page.items, |xml, (key, value)| {
         xml.leaf("Key", key).leaf("Value", value);

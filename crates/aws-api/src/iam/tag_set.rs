@@ -27,9 +27,8 @@ pub(super) fn remove(own: &mut Tags, keys: &[String]) {
 }
 
 /// Returns the validated keys of tags to remove.
-pub(super) fn keys(call: &RequestContext<'_>) -> Result<Vec<String>, ApiError> {
-    let keys: Vec<String> =
-        call.parameters.list("TagKeys").into_iter().map(str::to_owned).collect();
+pub(super) fn keys(ctx: &RequestContext<'_>) -> Result<Vec<String>, ApiError> {
+    let keys: Vec<String> = ctx.parameters.list("TagKeys").into_iter().map(str::to_owned).collect();
     if keys.is_empty() {
         return Err(ApiError::missing("TagKeys"));
     }
@@ -41,9 +40,9 @@ pub(super) fn keys(call: &RequestContext<'_>) -> Result<Vec<String>, ApiError> {
 }
 
 /// Returns the validated tags of a request.
-pub(super) fn read(call: &RequestContext<'_>) -> Result<Tags, ApiError> {
+pub(super) fn read(ctx: &RequestContext<'_>) -> Result<Tags, ApiError> {
     let mut tags = Tags::new();
-    for tag in call.parameters.structures("Tags") {
+    for tag in ctx.parameters.structures("Tags") {
         let (key, value) = (
             tag.required("Key")?,
             tag.text_or_empty("Value").ok_or_else(|| ApiError::missing("Value"))?,
@@ -115,15 +114,15 @@ pub(super) fn request_facts<'a>(mut target: Target<'a>, tags: &Tags) -> Target<'
 /// Returns an error unless the caller may perform `create` on the target and, if there are tags,
 /// also `tag`.
 pub(super) fn authorize_creation(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     [create, tag]: [&str; 2],
     target: Target<'_>,
     tags: &Tags,
 ) -> Result<(), ApiError> {
     let target = request_facts(target, tags);
-    call.authorize(create, &target)?;
+    ctx.authorize(create, &target)?;
     if !tags.is_empty() {
-        call.authorize(tag, &target)?;
+        ctx.authorize(tag, &target)?;
     }
     Ok(())
 }

@@ -44,12 +44,12 @@ async fn refused(
 async fn served() -> (Served, Credentials, Credentials) {
     let served = Served::new().await;
     let admin = served.user("admin", Some(ADMINISTRATOR));
-    let nobody = served.user("nobody", None);
-    (served, admin, nobody)
+    let bob = served.user("bob", None);
+    (served, admin, bob)
 }
 
 #[tokio::test]
-async fn users_are_made_found_renamed_and_deleted() {
+async fn users_are_created_read_renamed_and_deleted() {
     let (served, admin, _) = served().await;
     let tag = "Tags.member.1.Key=team&Tags.member.1.Value=blue";
     let boundary = "arn:aws:iam::aws:policy/IAMReadOnlyAccess";
@@ -141,7 +141,7 @@ async fn users_are_made_found_renamed_and_deleted() {
     .await;
     done(&served, &admin, "DeleteUser&UserName=joan").await;
     refused(&served, &admin, "DeleteUser&UserName=joan", 404, "NoSuchEntity").await;
-    refused(&served, &admin, "DeleteUser&UserName=nobody", 409, "DeleteConflict").await;
+    refused(&served, &admin, "DeleteUser&UserName=bob", 409, "DeleteConflict").await;
 }
 
 /// The key that an answer of `CreateAccessKey` has.
@@ -156,7 +156,7 @@ fn key(answer: &str) -> Credentials {
 }
 
 #[tokio::test]
-async fn pages_hold_what_is_asked_for_and_lead_to_the_next() {
+async fn pages_have_the_requested_size_and_a_marker() {
     let (served, admin, _) = served().await;
     for name in ["a1", "B2", "c3"] {
         done(&served, &admin, &format!("CreateUser&UserName={name}&Path=%2Fp%2F")).await;
@@ -179,8 +179,8 @@ async fn pages_hold_what_is_asked_for_and_lead_to_the_next() {
 }
 
 #[tokio::test]
-async fn who_may_nothing_is_refused_every_action_whether_its_object_is_there_or_not() {
-    let (served, admin, nobody) = served().await;
+async fn callers_without_permissions_are_denied_every_action_on_existing_and_missing_entities() {
+    let (served, admin, bob) = served().await;
     done(&served, &admin, "CreateGroup&GroupName=g").await;
     done(&served, &admin, "CreateInstanceProfile&InstanceProfileName=p").await;
     let key = &admin.access_key_id;
@@ -192,7 +192,7 @@ async fn who_may_nothing_is_refused_every_action_whether_its_object_is_there_or_
         ("user/", "ListUsers".to_owned()),
         ("user/admin", "UpdateUser&UserName=admin&NewUserName=x".to_owned()),
         ("user/admin", "DeleteUser&UserName=admin".to_owned()),
-        ("user/nobody", "CreateAccessKey".to_owned()),
+        ("user/bob", "CreateAccessKey".to_owned()),
         ("user/admin", "ListAccessKeys&UserName=admin".to_owned()),
         ("user/admin", format!("UpdateAccessKey&UserName=admin&Status=Inactive&AccessKeyId={key}")),
         ("user/admin", format!("DeleteAccessKey&UserName=admin&AccessKeyId={key}")),
@@ -202,9 +202,9 @@ async fn who_may_nothing_is_refused_every_action_whether_its_object_is_there_or_
         ("group/", "ListGroups".to_owned()),
         ("group/g", "UpdateGroup&GroupName=g&NewGroupName=x".to_owned()),
         ("group/g", "DeleteGroup&GroupName=g".to_owned()),
-        ("group/g", "AddUserToGroup&GroupName=g&UserName=nobody".to_owned()),
-        ("group/g", "RemoveUserFromGroup&GroupName=g&UserName=nobody".to_owned()),
-        ("user/nobody", "ListGroupsForUser&UserName=nobody".to_owned()),
+        ("group/g", "AddUserToGroup&GroupName=g&UserName=bob".to_owned()),
+        ("group/g", "RemoveUserFromGroup&GroupName=g&UserName=bob".to_owned()),
+        ("user/bob", "ListGroupsForUser&UserName=bob".to_owned()),
         ("instance-profile/x", "CreateInstanceProfile&InstanceProfileName=x".to_owned()),
         ("instance-profile/p", "GetInstanceProfile&InstanceProfileName=p".to_owned()),
         ("instance-profile/", "ListInstanceProfiles".to_owned()),
@@ -218,14 +218,14 @@ async fn who_may_nothing_is_refused_every_action_whether_its_object_is_there_or_
             "RemoveRoleFromInstanceProfile&InstanceProfileName=p&RoleName=r".to_owned(),
         ),
         ("role/r", "ListInstanceProfilesForRole&RoleName=r".to_owned()),
-        ("user/nobody", format!("TagUser&UserName=nobody&{tags}")),
-        ("user/nobody", "UntagUser&UserName=nobody&TagKeys.member.1=a".to_owned()),
-        ("user/nobody", "ListUserTags&UserName=nobody".to_owned()),
+        ("user/bob", format!("TagUser&UserName=bob&{tags}")),
+        ("user/bob", "UntagUser&UserName=bob&TagKeys.member.1=a".to_owned()),
+        ("user/bob", "ListUserTags&UserName=bob".to_owned()),
         ("role/r", format!("TagRole&RoleName=r&{tags}")),
         ("policy/p", format!("TagPolicy&PolicyArn={ARN}:policy/p&{tags}")),
         ("instance-profile/p", "ListInstanceProfileTags&InstanceProfileName=p".to_owned()),
     ] {
-        let message = refused(&served, &nobody, &form, 403, "AccessDenied").await;
+        let message = refused(&served, &bob, &form, 403, "AccessDenied").await;
         assert!(
             message.contains(&format!(
                 "on resource: {ARN}:{at} because no identity-based policy allows"
@@ -233,11 +233,11 @@ async fn who_may_nothing_is_refused_every_action_whether_its_object_is_there_or_
             "{form}: {message}"
         );
     }
-    refused(&served, &nobody, "GetAccountSummary", 403, "AccessDenied").await;
-    refused(&served, &nobody, "ListAccountAliases", 403, "AccessDenied").await;
+    refused(&served, &bob, "GetAccountSummary", 403, "AccessDenied").await;
+    refused(&served, &bob, "ListAccountAliases", 403, "AccessDenied").await;
     refused(
         &served,
-        &nobody,
+        &bob,
         "GetAccessKeyLastUsed&AccessKeyId=AKIAIOSFODNN7EXAMPLE",
         403,
         "AccessDenied",
@@ -247,7 +247,7 @@ async fn who_may_nothing_is_refused_every_action_whether_its_object_is_there_or_
 }
 
 #[tokio::test]
-async fn a_permission_holds_for_its_path_and_tags_only() {
+async fn permissions_apply_only_to_their_paths_and_tags() {
     let (served, admin, _) = served().await;
     done(
         &served,
@@ -316,14 +316,14 @@ async fn a_permission_holds_for_its_path_and_tags_only() {
 }
 
 #[tokio::test]
-async fn groups_have_users_and_are_renamed_with_them() {
+async fn groups_keep_their_members_when_renamed() {
     let (served, admin, _) = served().await;
     let made = done(&served, &admin, "CreateGroup&GroupName=Developers&Path=%2Feng%2F").await;
     assert_eq!(text(&made, "Arn"), format!("{ARN}:group/eng/Developers"));
     assert!(text(&made, "GroupId").starts_with("AGPA"));
     refused(&served, &admin, "CreateGroup&GroupName=developers", 409, "EntityAlreadyExists").await;
-    done(&served, &admin, "AddUserToGroup&GroupName=Developers&UserName=nobody").await;
-    done(&served, &admin, "AddUserToGroup&GroupName=Developers&UserName=nobody").await;
+    done(&served, &admin, "AddUserToGroup&GroupName=Developers&UserName=bob").await;
+    done(&served, &admin, "AddUserToGroup&GroupName=Developers&UserName=bob").await;
     refused(
         &served,
         &admin,
@@ -332,27 +332,27 @@ async fn groups_have_users_and_are_renamed_with_them() {
         "NoSuchEntity",
     )
     .await;
-    refused(&served, &admin, "AddUserToGroup&GroupName=gone&UserName=nobody", 404, "NoSuchEntity")
+    refused(&served, &admin, "AddUserToGroup&GroupName=gone&UserName=bob", 404, "NoSuchEntity")
         .await;
     let found = done(&served, &admin, "GetGroup&GroupName=Developers").await;
     assert!(
-        found.contains("<UserName>nobody</UserName>")
+        found.contains("<UserName>bob</UserName>")
             && found.contains("<IsTruncated>false</IsTruncated>"),
         "{found}"
     );
     done(&served, &admin, "UpdateGroup&GroupName=Developers&NewGroupName=People").await;
     assert!(
-        done(&served, &admin, "ListGroupsForUser&UserName=nobody")
+        done(&served, &admin, "ListGroupsForUser&UserName=bob")
             .await
             .contains("<GroupName>People</GroupName>")
     );
     assert!(done(&served, &admin, "ListGroups").await.contains("<GroupName>People</GroupName>"));
     refused(&served, &admin, "DeleteGroup&GroupName=People", 409, "DeleteConflict").await;
-    done(&served, &admin, "RemoveUserFromGroup&GroupName=People&UserName=nobody").await;
+    done(&served, &admin, "RemoveUserFromGroup&GroupName=People&UserName=bob").await;
     refused(
         &served,
         &admin,
-        "RemoveUserFromGroup&GroupName=People&UserName=nobody",
+        "RemoveUserFromGroup&GroupName=People&UserName=bob",
         404,
         "NoSuchEntity",
     )
@@ -361,7 +361,7 @@ async fn groups_have_users_and_are_renamed_with_them() {
     refused(&served, &admin, "GetGroup&GroupName=People", 404, "NoSuchEntity").await;
     for number in 0..11 {
         done(&served, &admin, &format!("CreateGroup&GroupName=g{number}")).await;
-        let add = format!("AddUserToGroup&GroupName=g{number}&UserName=nobody");
+        let add = format!("AddUserToGroup&GroupName=g{number}&UserName=bob");
         if number < 10 {
             done(&served, &admin, &add).await;
         } else {
@@ -371,23 +371,22 @@ async fn groups_have_users_and_are_renamed_with_them() {
 }
 
 #[tokio::test]
-async fn access_keys_are_two_at_most_and_count_from_the_next_request_on() {
-    let (served, admin, nobody) = served().await;
-    let second = key(&done(&served, &admin, "CreateAccessKey&UserName=nobody").await);
+async fn users_have_at_most_two_keys_effective_immediately() {
+    let (served, admin, bob) = served().await;
+    let second = key(&done(&served, &admin, "CreateAccessKey&UserName=bob").await);
     let message =
-        refused(&served, &admin, "CreateAccessKey&UserName=nobody", 409, "LimitExceeded").await;
+        refused(&served, &admin, "CreateAccessKey&UserName=bob", 409, "LimitExceeded").await;
     assert_eq!(message, "Cannot exceed quota for AccessKeysPerUser: 2");
     refused(&served, &admin, "CreateAccessKey&UserName=gone", 404, "NoSuchEntity").await;
-    let listed = done(&served, &admin, "ListAccessKeys&UserName=nobody").await;
+    let listed = done(&served, &admin, "ListAccessKeys&UserName=bob").await;
     assert!(
         listed.contains(second.access_key_id.as_str())
-            && listed.contains(nobody.access_key_id.as_str())
+            && listed.contains(bob.access_key_id.as_str())
     );
     assert!(!listed.contains("SecretAccessKey") && !listed.contains(second.secret.expose()));
-    let page = done(&served, &admin, "ListAccessKeys&UserName=nobody&MaxItems=1").await;
+    let page = done(&served, &admin, "ListAccessKeys&UserName=bob&MaxItems=1").await;
     assert!(
-        page.contains(nobody.access_key_id.as_str())
-            && !page.contains(second.access_key_id.as_str()),
+        page.contains(bob.access_key_id.as_str()) && !page.contains(second.access_key_id.as_str()),
         "{page}"
     );
 
@@ -396,21 +395,17 @@ async fn access_keys_are_two_at_most_and_count_from_the_next_request_on() {
     done(
         &served,
         &admin,
-        &format!("UpdateAccessKey&UserName=nobody&Status=Inactive&AccessKeyId={id}"),
+        &format!("UpdateAccessKey&UserName=bob&Status=Inactive&AccessKeyId={id}"),
     )
     .await;
     assert_eq!(served.call("sts", &second, "Action=GetCallerIdentity").await.0, 403);
-    done(
-        &served,
-        &admin,
-        &format!("UpdateAccessKey&UserName=nobody&Status=Active&AccessKeyId={id}"),
-    )
-    .await;
+    done(&served, &admin, &format!("UpdateAccessKey&UserName=bob&Status=Active&AccessKeyId={id}"))
+        .await;
     assert_eq!(served.call("sts", &second, "Action=GetCallerIdentity").await.0, 200);
     refused(
         &served,
         &admin,
-        &format!("UpdateAccessKey&UserName=nobody&Status=Off&AccessKeyId={id}"),
+        &format!("UpdateAccessKey&UserName=bob&Status=Off&AccessKeyId={id}"),
         400,
         "ValidationError",
     )
@@ -427,8 +422,8 @@ async fn access_keys_are_two_at_most_and_count_from_the_next_request_on() {
     refused(&served, &admin, &format!("DeleteAccessKey&AccessKeyId={id}"), 404, "NoSuchEntity")
         .await;
     let used = done(&served, &admin, &format!("GetAccessKeyLastUsed&AccessKeyId={id}")).await;
-    assert!(text(&used, "UserName") == "nobody" && text(&used, "ServiceName") == "N/A", "{used}");
-    done(&served, &admin, &format!("DeleteAccessKey&UserName=nobody&AccessKeyId={id}")).await;
+    assert!(text(&used, "UserName") == "bob" && text(&used, "ServiceName") == "N/A", "{used}");
+    done(&served, &admin, &format!("DeleteAccessKey&UserName=bob&AccessKeyId={id}")).await;
     assert_eq!(served.call("sts", &second, "Action=GetCallerIdentity").await.0, 403);
     refused(
         &served,
@@ -441,7 +436,7 @@ async fn access_keys_are_two_at_most_and_count_from_the_next_request_on() {
 }
 
 #[tokio::test]
-async fn a_role_is_put_in_a_profile_by_who_may_pass_it() {
+async fn adding_a_role_to_a_profile_requires_pass_role() {
     let (served, admin, _) = served().await;
     let trust = policy(
         json!({"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}),
@@ -509,7 +504,7 @@ async fn a_role_is_put_in_a_profile_by_who_may_pass_it() {
 }
 
 #[tokio::test]
-async fn tags_are_set_replaced_and_taken_away_whatever_their_case() {
+async fn tags_are_set_replaced_and_removed_regardless_of_case() {
     let (served, admin, _) = served().await;
     served.role(
         "app",
@@ -518,7 +513,7 @@ async fn tags_are_set_replaced_and_taken_away_whatever_their_case() {
     );
     done(&served, &admin, "CreateInstanceProfile&InstanceProfileName=web").await;
     for (kind, name) in [
-        ("User", "UserName=nobody"),
+        ("User", "UserName=bob"),
         ("Role", "RoleName=app"),
         ("InstanceProfile", "InstanceProfileName=web"),
     ] {
@@ -586,7 +581,7 @@ async fn tags_are_set_replaced_and_taken_away_whatever_their_case() {
 }
 
 #[tokio::test]
-async fn policies_are_tagged_in_the_callers_own_account_only() {
+async fn only_policies_of_the_callers_account_can_be_tagged() {
     let (served, admin, _) = served().await;
     let other = "210987654321".parse().unwrap();
     served.api.store().ensure_account(&other, Partition::Aws).unwrap();
@@ -635,7 +630,7 @@ async fn policies_are_tagged_in_the_callers_own_account_only() {
 }
 
 #[tokio::test]
-async fn the_account_is_summed_up() {
+async fn the_account_summary_counts_records() {
     let (served, admin, _) = served().await;
     let summary = done(&served, &admin, "GetAccountSummary").await;
     assert!(

@@ -27,17 +27,17 @@ pub(super) const ACTIONS: &[Action] = &[
 /// Source: "IAM and AWS STS quotas" in the IAM user guide.
 pub(super) const MAX_USERS: usize = 5000;
 
-fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let name = new_name::<User>("UserName", call.parameters.required("UserName")?)?;
-    let (path, tags) = (path(call.parameters, "Path")?.unwrap_or("/"), tag_set::read(call)?);
+fn create(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let name = new_name::<User>("UserName", ctx.parameters.required("UserName")?)?;
+    let (path, tags) = (path(ctx.parameters, "Path")?.unwrap_or("/"), tag_set::read(ctx)?);
     let (boundary, arn) =
-        (call.parameters.text("PermissionsBoundary"), arn(call, User::TYPE, path, name)?);
+        (ctx.parameters.text("PermissionsBoundary"), arn(ctx, User::TYPE, path, name)?);
     let target = boundary.into_iter().fold(Target::of(&arn), |target, boundary| {
         target.with("iam:PermissionsBoundary", boundary)
     });
-    tag_set::authorize_creation(call, ["iam:CreateUser", "iam:TagUser"], target, &tags)?;
-    let account = call.account()?;
-    let user = call.api.store().change(|draft| {
+    tag_set::authorize_creation(ctx, ["iam:CreateUser", "iam:TagUser"], target, &tags)?;
+    let account = ctx.account()?;
+    let user = ctx.api.store().change(|draft| {
         if draft.users.contains_key(&account_key(account.as_str(), name)) {
             return Err(User::exists(name));
         }
@@ -48,7 +48,7 @@ fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
             path: path.to_owned(),
             name: name.to_owned(),
             unique_id: random::id("AIDA", 17)?,
-            created: seconds(call.now),
+            created: seconds(ctx.now),
             access_keys: Vec::new(),
             groups: Default::default(),
             inline: Default::default(),
@@ -57,33 +57,33 @@ fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
             tags: tags.clone(),
         })?)
     })?;
-    answered(call, &user)
+    answered(ctx, &user)
 }
 
-fn answered(call: &RequestContext<'_>, user: &User) -> Result<ActionOutput, ApiError> {
-    let (mut xml, partition) = (Xml::new(), call.partition()?);
+fn answered(ctx: &RequestContext<'_>, user: &User) -> Result<ActionOutput, ApiError> {
+    let (mut xml, partition) = (Xml::new(), ctx.partition()?);
     xml.element("User", |xml| write_user(xml, user, partition, Detail::Whole));
     Ok(xml.into())
 }
 
 /// Returns the user named in a request, else the caller.
-pub(super) fn named_or_caller(call: &RequestContext<'_>) -> Result<Named<User>, ApiError> {
-    match (call.parameters.text("UserName"), &call.identity()?.principal) {
-        (Some(_), _) => Named::asked(call),
-        (None, PrincipalRecord::User(user)) => Named::of(call, &user.name),
+pub(super) fn named_or_caller(ctx: &RequestContext<'_>) -> Result<Named<User>, ApiError> {
+    match (ctx.parameters.text("UserName"), &ctx.identity()?.principal) {
+        (Some(_), _) => Named::asked(ctx),
+        (None, PrincipalRecord::User(user)) => Named::of(ctx, &user.name),
         (None, PrincipalRecord::Role(_)) => {
             Err(ApiError::invalid("Must specify userName when calling with non-User credentials"))
         }
     }
 }
 
-fn get(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    answered(call, &*named_or_caller(call)?.authorized(call, "iam:GetUser")?)
+fn get(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    answered(ctx, &*named_or_caller(ctx)?.authorized(ctx, "iam:GetUser")?)
 }
 
-fn list_users(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+fn list_users(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let (page, partition, mut xml) =
-        (list::<User>(call, "iam:ListUsers")?, call.partition()?, Xml::new());
+        (list::<User>(ctx, "iam:ListUsers")?, ctx.partition()?, Xml::new());
     xml.list("Users", "member", &page.items, |xml, user| {
         write_user(xml, user, partition, Detail::Listed)
     });
@@ -92,25 +92,22 @@ fn list_users(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
 }
 
 /// `UpdateUser`: the caller must be authorized for both the old and the new name.
-fn update(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let name = call
+fn update(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let name = ctx
         .parameters
         .text("NewUserName")
         .map(|name| new_name::<User>("NewUserName", name))
         .transpose()?;
-    let path = path(call.parameters, "NewPath")?;
-    let found = Named::<User>::asked(call)?.authorized(call, "iam:UpdateUser")?;
+    let path = path(ctx.parameters, "NewPath")?;
+    let found = Named::<User>::asked(ctx)?.authorized(ctx, "iam:UpdateUser")?;
     let renamed = |user: &User| User {
         name: name.unwrap_or(&user.name).to_owned(),
         path: path.unwrap_or(&user.path).to_owned(),
         ..User::clone(user)
     };
-    let arn = renamed(&found).arn(call.partition()?);
-    call.authorize(
-        "iam:UpdateUser",
-        &tag_set::resource_facts(Target::of(&arn), Some(&found.tags)),
-    )?;
-    call.api.store().change(|draft| {
+    let arn = renamed(&found).arn(ctx.partition()?);
+    ctx.authorize("iam:UpdateUser", &tag_set::resource_facts(Target::of(&arn), Some(&found.tags)))?;
+    ctx.api.store().change(|draft| {
         let old = current(draft, &*found)?;
         let new = renamed(&old);
         if new.id() != old.id() && draft.users.contains_key(&new.id()) {
@@ -127,9 +124,9 @@ fn update(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     })
 }
 
-fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let found = Named::<User>::asked(call)?.authorized(call, "iam:DeleteUser")?;
-    call.api.store().change(|draft| {
+fn delete(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let found = Named::<User>::asked(ctx)?.authorized(ctx, "iam:DeleteUser")?;
+    ctx.api.store().change(|draft| {
         let user = current(draft, &*found)?;
         let hindrances = [
             (!user.access_keys.is_empty(), "delete access keys"),

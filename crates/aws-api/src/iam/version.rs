@@ -53,8 +53,8 @@ pub(super) fn write_all(xml: &mut Xml, policy: &Managed) {
 }
 
 /// Returns the number after the `v` of `VersionId`.
-fn number(call: &RequestContext<'_>) -> Result<u32, ApiError> {
-    let id = call.parameters.required("VersionId")?;
+fn number(ctx: &RequestContext<'_>) -> Result<u32, ApiError> {
+    let id = ctx.parameters.required("VersionId")?;
     let digits = id.strip_prefix('v').filter(|digits| !digits.starts_with(['0', '+']));
     digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| {
         ApiError::invalid(&format!(
@@ -67,12 +67,12 @@ fn missing(arn: &str, number: u32) -> ApiError {
     absent(&format!("Policy {arn} version v{number} does not exist or is not attachable."))
 }
 
-fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let (arn, policy) = allowed_own(call, "iam:CreatePolicyVersion")?;
+fn create(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let (arn, policy) = allowed_own(ctx, "iam:CreatePolicyVersion")?;
     let (document, is_default) =
-        (document(call, arn)?, call.parameters.flag("SetAsDefault")?.unwrap_or(false));
-    let version = PolicyVersion { document: document.to_owned(), created: seconds(call.now) };
-    let number = call.api.store().change(|draft: &mut Draft| {
+        (document(ctx, arn)?, ctx.parameters.flag("SetAsDefault")?.unwrap_or(false));
+    let version = PolicyVersion { document: document.to_owned(), created: seconds(ctx.now) };
+    let number = ctx.api.store().change(|draft: &mut Draft| {
         let mut policy = current(draft, &policy)?;
         if policy.versions.len() >= MAX_VERSIONS {
             let message =
@@ -97,9 +97,9 @@ fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     Ok(xml.into())
 }
 
-fn get(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let (arn, policy) = allowed(call, "iam:GetPolicyVersion")?;
-    let number = number(call)?;
+fn get(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let (arn, policy) = allowed(ctx, "iam:GetPolicyVersion")?;
+    let number = number(ctx)?;
     let versions = policy.versions();
     let (_, version) =
         versions.iter().find(|(known, _)| *known == number).ok_or_else(|| missing(arn, number))?;
@@ -110,12 +110,12 @@ fn get(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     Ok(xml.into())
 }
 
-fn list(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let (_, policy) = allowed(call, "iam:ListPolicyVersions")?;
+fn list(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let (_, policy) = allowed(ctx, "iam:ListPolicyVersions")?;
     // Versions are listed newest first, but pages follow the order of their keys.
     let versions = policy.versions().into_iter().rev();
     let page = PAGING
-        .page(call, versions.map(|version| (format!("{:010}", u32::MAX - version.0), version)))?;
+        .page(ctx, versions.map(|version| (format!("{:010}", u32::MAX - version.0), version)))?;
     let mut xml = Xml::new();
     page.write_truncation(&mut xml);
     xml.list("Versions", "member", &page.items, |xml, (number, version)| {
@@ -124,10 +124,10 @@ fn list(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     Ok(xml.into())
 }
 
-fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let (arn, policy) = allowed_own(call, "iam:DeletePolicyVersion")?;
-    let number = number(call)?;
-    call.api.store().change(|draft: &mut Draft| {
+fn delete(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let (arn, policy) = allowed_own(ctx, "iam:DeletePolicyVersion")?;
+    let number = number(ctx)?;
+    ctx.api.store().change(|draft: &mut Draft| {
         let mut policy = current(draft, &policy)?;
         if policy.default_version == number {
             return Err(ApiError::new(
@@ -143,10 +143,10 @@ fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     Ok(ActionOutput::Empty)
 }
 
-fn set_default(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let (arn, policy) = allowed_own(call, "iam:SetDefaultPolicyVersion")?;
-    let number = number(call)?;
-    call.api.store().change(|draft: &mut Draft| {
+fn set_default(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let (arn, policy) = allowed_own(ctx, "iam:SetDefaultPolicyVersion")?;
+    let number = number(ctx)?;
+    ctx.api.store().change(|draft: &mut Draft| {
         let mut policy = current(draft, &policy)?;
         if !policy.versions.contains_key(&number) {
             return Err(missing(arn, number));
@@ -158,9 +158,9 @@ fn set_default(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     Ok(ActionOutput::Empty)
 }
 
-fn list_entities(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let (arn, _) = allowed(call, "iam:ListEntitiesForPolicy")?;
-    let kind = match call.parameters.text("EntityFilter") {
+fn list_entities(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let (arn, _) = allowed(ctx, "iam:ListEntitiesForPolicy")?;
+    let kind = match ctx.parameters.text("EntityFilter") {
         None => None,
         Some("User") => Some(Kind::User),
         Some("Group") => Some(Kind::Group),
@@ -169,7 +169,7 @@ fn list_entities(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
             return Err(ApiError::invalid("EntityFilter must be User, Role or Group"));
         }
     };
-    let ((as_policy, as_boundary), prefix) = (usage_filter(call)?, path_prefix(call.parameters)?);
+    let ((as_policy, as_boundary), prefix) = (usage_filter(ctx)?, path_prefix(ctx.parameters)?);
     let has = |identity: &Identity| {
         let (attached, boundary) = identity.uses(arn);
         as_policy && attached || as_boundary && boundary
@@ -177,9 +177,9 @@ fn list_entities(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let fits = |identity: &Identity| {
         kind.is_none_or(|kind| identity.kind() == kind) && identity.path().starts_with(prefix)
     };
-    let mut all = Identity::all(&call.state, call.account()?.as_str());
+    let mut all = Identity::all(&ctx.state, ctx.account()?.as_str());
     all.retain(|identity| has(identity) && fits(identity));
-    let page = PAGING.page(call, all.into_iter().map(|identity| (identity.place(), identity)))?;
+    let page = PAGING.page(ctx, all.into_iter().map(|identity| (identity.place(), identity)))?;
     let mut xml = Xml::new();
     page.write_truncation(&mut xml);
     for kind in [Kind::Group, Kind::User, Kind::Role] {

@@ -40,9 +40,9 @@ impl Assumption<'_> {
     /// `AccessDenied`, also for a role that does not exist.
     pub(super) fn make(
         self,
-        call: &RequestContext<'_>,
+        ctx: &RequestContext<'_>,
     ) -> Result<(Arc<Role>, Credentials), ApiError> {
-        let role = find(&call.state, self.role);
+        let role = find(&ctx.state, self.role);
         let transitive = self.tags.keys().cloned().collect();
         let params = SessionParams {
             duration: self.lifetime,
@@ -55,16 +55,16 @@ impl Assumption<'_> {
             target = target.with(key, value);
         }
         let service = self.service.parse()?;
-        call.authorize_external(&service, "sts:AssumeRole", &target)?;
+        ctx.authorize_external(&service, "sts:AssumeRole", &target)?;
         for action in params.additional_actions() {
-            call.authorize_external(&service, action, &target)?;
+            ctx.authorize_external(&service, action, &target)?;
         }
         // A role that does not exist trusts no caller.
         let role =
             role.ok_or_else(|| ApiError::new("AccessDenied", 403, "The role does not exist."))?;
         let facts = self.facts.into_iter().map(|(key, value)| (key.to_owned(), value));
         let (credentials, _) =
-            issue(call, role, self.session, params, |session| session.context_keys.extend(facts))?;
+            issue(ctx, role, self.session, params, |session| session.context_keys.extend(facts))?;
         Ok((Arc::clone(role), credentials))
     }
 }

@@ -70,7 +70,7 @@ fn exchange(request: &MetadataRequest<'_>, token: &str) -> Result<serde_json::Va
     let partition =
         request.state.accounts.get(&account).map_or("aws", |account| account.partition.as_str());
     let cluster = format!("arn:{partition}:eks:{}:{account}:cluster/{CLUSTER}", request.region);
-    let call = request.context();
+    let ctx = request.context();
     let assumption = Assumption {
         service: SERVICE,
         role: &role,
@@ -80,7 +80,7 @@ fn exchange(request: &MetadataRequest<'_>, token: &str) -> Result<serde_json::Va
         request: vec![("aws:SourceArn", cluster.clone()), ("aws:SourceAccount", account.clone())],
         facts: Vec::new(),
     };
-    let (_, credentials) = assumption.make(&call).map_err(|error| match error.code {
+    let (_, credentials) = assumption.make(&ctx).map_err(|error| match error.code {
         // EKS Auth has its own code and status for denials by the trust policy.
         "AccessDenied" => ApiError::new(
             "AccessDeniedException",

@@ -36,12 +36,12 @@ pub(super) fn credentials(request: &MetadataRequest<'_>) -> Response<String> {
         let arn = granted.ok_or_else(|| missing("No access to this role in this account."))?;
         let role =
             find(&request.state, arn).ok_or_else(|| missing("The role no longer exists."))?;
-        let call = request.context();
+        let ctx = request.context();
         let params = SessionParams {
             duration: std::time::Duration::from_secs(u64::from(role.max_session)),
             ..SessionParams::default()
         };
-        let (credentials, _) = issue(&call, role, &grant.user, params, |_| {})?;
+        let (credentials, _) = issue(&ctx, role, &grant.user, params, |_| {})?;
         let milliseconds =
             credentials.expires.map_or(0, countersign_authority::model::seconds) * 1000;
         Ok(json!({ "roleCredentials": {

@@ -55,7 +55,7 @@ async fn whoami(served: &Served, key: &Credentials) -> String {
 }
 
 #[tokio::test]
-async fn the_issuer_s_documents_lead_to_the_key_that_signs() {
+async fn issuer_documents_contain_the_signing_key() {
     let served = Served::new().await;
     let (status, head, body) = get(&served, "/.well-known/openid-configuration", &[]).await;
     let document: Value = serde_json::from_str(&body).unwrap();
@@ -69,7 +69,7 @@ async fn the_issuer_s_documents_lead_to_the_key_that_signs() {
         keys["keys"][0]["kid"],
         signing_key(served.api.store(), SystemTime::now()).unwrap().id()
     );
-    assert!(keys["keys"][0].get("d").is_none(), "the private half is nobody's");
+    assert!(keys["keys"][0].get("d").is_none(), "the private half is not published");
     assert_eq!(
         served.raw("POST /keys HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.0,
         405
@@ -101,7 +101,7 @@ fn projected(served: &Served, name: &str, audience: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_pod_gets_the_role_that_is_associated_with_its_service_account() {
+async fn a_pod_gets_credentials_of_its_service_accounts_role() {
     let condition = json!({"StringEquals": {
         "aws:RequestTag/kubernetes-namespace": "default",
         "aws:RequestTag/kubernetes-service-account": "app",
@@ -121,7 +121,7 @@ async fn a_pod_gets_the_role_that_is_associated_with_its_service_account() {
 }
 
 #[tokio::test]
-async fn session_tags_of_a_pod_are_seen_by_policies_and_go_along() {
+async fn session_tags_of_a_pod_are_condition_keys_and_transitive() {
     let served = cluster(&POD_ACTIONS, &json!({})).await;
     let tag = json!({"StringEquals": {"aws:PrincipalTag/kubernetes-pod-name": "app-0", "aws:PrincipalTag/kubernetes-namespace": "default"}});
     let policy = json!({"Version": "2012-10-17", "Statement":
@@ -143,7 +143,7 @@ async fn session_tags_of_a_pod_are_seen_by_policies_and_go_along() {
 }
 
 #[tokio::test]
-async fn tokens_that_are_no_pod_s_get_nothing() {
+async fn tokens_not_bound_to_a_pod_are_rejected() {
     let served = cluster(&POD_ACTIONS, &json!({})).await;
     let key = signing_key(served.api.store(), SystemTime::now()).unwrap();
     let made = |edit: &dyn Fn(&mut ServiceAccountClaims<'_>)| {
@@ -162,7 +162,7 @@ async fn tokens_that_are_no_pod_s_get_nothing() {
     };
     assert_eq!(get(&served, "/v1/credentials", &[("authorization", &made(&|_| ()))]).await.0, 200);
     let good = made(&|_| ());
-    let stranger = countersign_authority::oidc::issuer_key::IssuerKey::generate().unwrap();
+    let other_key = countersign_authority::oidc::issuer_key::IssuerKey::generate().unwrap();
     let forged = TokenProjection {
         issuer: DEFAULT_URL,
         namespace: "default",
@@ -186,7 +186,11 @@ async fn tokens_that_are_no_pod_s_get_nothing() {
         (made(&|account| account.account.name = "gone"), 404, "ResourceNotFoundException"),
         (made(&|account| account.namespace = "kube-system"), 404, "ResourceNotFoundException"),
         (forged, 400, "InvalidTokenException"),
-        (stranger.sign(&serde_json::Map::new()).unwrap().to_string(), 400, "InvalidTokenException"),
+        (
+            other_key.sign(&serde_json::Map::new()).unwrap().to_string(),
+            400,
+            "InvalidTokenException",
+        ),
         (format!("eyJhbGciOiJub25lIn0.{payload}."), 400, "InvalidTokenException"),
         ("x".to_owned(), 400, "InvalidTokenException"),
         (format!("Bearer {good}"), 400, "InvalidTokenException"),
@@ -214,7 +218,7 @@ async fn tokens_that_are_no_pod_s_get_nothing() {
 }
 
 #[tokio::test]
-async fn a_role_must_trust_the_agent_and_let_it_tag() {
+async fn a_role_must_trust_the_agent_and_allow_tagging() {
     for (actions, condition) in [
         (&["sts:AssumeRole"][..], json!({})),
         (&["sts:TagSession"], json!({})),
@@ -256,7 +260,7 @@ async fn a_role_must_trust_the_agent_and_let_it_tag() {
 }
 
 #[tokio::test]
-async fn a_container_gets_its_role_with_its_own_token_alone() {
+async fn a_container_gets_credentials_only_with_its_own_token() {
     let served = Served::new().await;
     let ecs = |condition: Value| trust("ecs-tasks.amazonaws.com", &["sts:AssumeRole"], &condition);
     served.role(
@@ -285,8 +289,8 @@ async fn a_container_gets_its_role_with_its_own_token_alone() {
         (&app.id, cut, 400, "InvalidIdInRequest"),
         (&app.id, &long, 400, "InvalidIdInRequest"),
         (&app.id, "", 400, "InvalidIdInRequest"),
-        ("nobody", "", 400, "InvalidIdInRequest"),
-        ("nobody", &app.token, 400, "InvalidIdInRequest"),
+        ("unknown", "", 400, "InvalidIdInRequest"),
+        ("unknown", &app.token, 400, "InvalidIdInRequest"),
         ("", &app.token, 400, "NoIdInRequest"),
         (&deaf.id, &deaf.token, 403, "AccessDenied"),
     ] {

@@ -9,9 +9,9 @@ use crate::error::ApiError;
 use crate::xml::Xml;
 
 /// Returns an error for another CA than the existing one.
-pub(crate) fn check(call: &RequestContext<'_>) -> Result<(), ApiError> {
-    match call.parameters.text("CACertificateIdentifier") {
-        Some(name) if name != NAME || call.api.jobs.certificate().is_none() => Err(not_found(name)),
+pub(crate) fn check(ctx: &RequestContext<'_>) -> Result<(), ApiError> {
+    match ctx.parameters.text("CACertificateIdentifier") {
+        Some(name) if name != NAME || ctx.api.jobs.certificate().is_none() => Err(not_found(name)),
         _ => Ok(()),
     }
 }
@@ -25,17 +25,17 @@ fn not_found(name: &str) -> ApiError {
 }
 
 /// `DescribeCertificates`
-pub(crate) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    authorize(call, "DescribeCertificates", "*", &ConditionKeys::default())?;
-    filters(call, &[])?;
-    if let Some(name) = call.parameters.text("CertificateIdentifier")
-        && (name != NAME || call.api.jobs.certificate().is_none())
+pub(crate) fn describe(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    authorize(ctx, "DescribeCertificates", "*", &ConditionKeys::default())?;
+    filters(ctx, &[])?;
+    if let Some(name) = ctx.parameters.text("CertificateIdentifier")
+        && (name != NAME || ctx.api.jobs.certificate().is_none())
     {
         return Err(not_found(name));
     }
-    let scope = AccountRegion::of(call)?;
-    let all = call.api.jobs.certificate().map(|certificate| (NAME.to_owned(), certificate));
-    let (page, marker) = page(call, all.into_iter().collect())?;
+    let scope = AccountRegion::of(ctx)?;
+    let all = ctx.api.jobs.certificate().map(|certificate| (NAME.to_owned(), certificate));
+    let (page, marker) = page(ctx, all.into_iter().collect())?;
     let mut xml = Xml::new();
     if !page.is_empty() {
         xml.leaf("DefaultCertificateForNewLaunches", NAME);

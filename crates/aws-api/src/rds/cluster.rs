@@ -47,36 +47,36 @@ const EMPTY_LISTS: [&str; 5] = [
 
 /// Returns the cluster of a request, if the caller may perform `action` on it.
 pub(crate) fn authorized(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     action: &str,
     text: &str,
 ) -> Result<Arc<DbCluster>, ApiError> {
-    let scope = AccountRegion::of(call)?;
-    let found = look_up(&call.state, &scope, text);
+    let scope = AccountRegion::of(ctx)?;
+    let found = look_up(&ctx.state, &scope, text);
     let condition_keys =
         found.as_ref().map(|found| ConditionKeys::of_cluster(found)).unwrap_or_default();
     let name = scope.name_of("cluster", text).to_ascii_lowercase();
-    authorize(call, action, &scope.arn("cluster", &name), &condition_keys)?;
+    authorize(ctx, action, &scope.arn("cluster", &name), &condition_keys)?;
     found
 }
 
 /// `DescribeDBClusters`
-pub(crate) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let scope = AccountRegion::of(call)?;
-    let found: Vec<Arc<DbCluster>> = match call.parameters.text("DBClusterIdentifier") {
-        Some(text) => vec![authorized(call, "DescribeDBClusters", text)?],
+pub(crate) fn describe(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let scope = AccountRegion::of(ctx)?;
+    let found: Vec<Arc<DbCluster>> = match ctx.parameters.text("DBClusterIdentifier") {
+        Some(text) => vec![authorized(ctx, "DescribeDBClusters", text)?],
         None => {
             authorize(
-                call,
+                ctx,
                 "DescribeDBClusters",
                 &scope.arn("cluster", "*"),
                 &ConditionKeys::default(),
             )?;
-            all(&call.state, &scope).cloned().collect()
+            all(&ctx.state, &scope).cloned().collect()
         }
     };
     let filters = filters(
-        call,
+        ctx,
         &["clone-group-id", "db-cluster-id", "db-cluster-resource-id", "domain", "engine"],
     )?;
     let fits = |cluster: &Arc<DbCluster>| {
@@ -91,10 +91,10 @@ pub(crate) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
     };
     let found =
         found.into_iter().filter(fits).map(|cluster| (cluster.name.clone(), cluster)).collect();
-    let (page, marker) = page(call, found)?;
+    let (page, marker) = page(ctx, found)?;
     let mut xml = Xml::new();
     xml.list("DBClusters", "DBCluster", page, |xml, cluster| {
-        write(xml, &call.state, &scope, &cluster)
+        write(xml, &ctx.state, &scope, &cluster)
     });
     xml.optional_leaf("Marker", marker);
     Ok(xml.into())
@@ -102,10 +102,10 @@ pub(crate) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
 
 /// Returns the output for a cluster, with its current state.
 pub(crate) fn current_output(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     name: &str,
 ) -> Result<ActionOutput, ApiError> {
-    let (scope, state) = (AccountRegion::of(call)?, call.api.store().state()?);
+    let (scope, state) = (AccountRegion::of(ctx)?, ctx.api.store().state()?);
     let cluster = look_up(&state, &scope, name)?;
     Ok(output(&state, &scope, &cluster))
 }

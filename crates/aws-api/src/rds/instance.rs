@@ -150,39 +150,39 @@ pub(crate) fn look_up(
 
 /// Returns the instance of a request, if the caller may perform `action` on it.
 pub(crate) fn authorized(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     action: &str,
     text: &str,
 ) -> Result<InstanceView, ApiError> {
-    let scope = AccountRegion::of(call)?;
-    let found = look_up(&call.state, &call.api.jobs, &scope, text);
+    let scope = AccountRegion::of(ctx)?;
+    let found = look_up(&ctx.state, &ctx.api.jobs, &scope, text);
     let name = found.as_ref().map_or_else(
         || scope.name_of("db", text).to_ascii_lowercase(),
         |found| found.db.name.to_string(),
     );
     let condition_keys =
         found.as_ref().map(|found| ConditionKeys::of_instance(&found.db)).unwrap_or_default();
-    authorize(call, action, &scope.arn("db", &name), &condition_keys)?;
+    authorize(ctx, action, &scope.arn("db", &name), &condition_keys)?;
     found.ok_or_else(|| not_found(text))
 }
 
 /// `DescribeDBInstances`
-pub(crate) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let scope = AccountRegion::of(call)?;
-    let found = match call.parameters.text("DBInstanceIdentifier") {
-        Some(text) => vec![authorized(call, "DescribeDBInstances", text)?],
+pub(crate) fn describe(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let scope = AccountRegion::of(ctx)?;
+    let found = match ctx.parameters.text("DBInstanceIdentifier") {
+        Some(text) => vec![authorized(ctx, "DescribeDBInstances", text)?],
         None => {
             authorize(
-                call,
+                ctx,
                 "DescribeDBInstances",
                 &scope.arn("db", "*"),
                 &ConditionKeys::default(),
             )?;
-            all(&call.state, &call.api.jobs, &scope)
+            all(&ctx.state, &ctx.api.jobs, &scope)
         }
     };
     let filters =
-        filters(call, &["db-cluster-id", "db-instance-id", "dbi-resource-id", "domain", "engine"])?;
+        filters(ctx, &["db-cluster-id", "db-instance-id", "dbi-resource-id", "domain", "engine"])?;
     let fits = |found: &InstanceView| {
         filters.iter().all(|(name, values)| {
             values.iter().any(|value| match name.as_str() {
@@ -198,37 +198,37 @@ pub(crate) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
     };
     let found =
         found.into_iter().filter(fits).map(|found| (found.db.name.to_string(), found)).collect();
-    let (page, marker) = page(call, found)?;
+    let (page, marker) = page(ctx, found)?;
     let mut xml = Xml::new();
-    xml.list("DBInstances", "DBInstance", page, |xml, found| write(xml, call, &scope, &found));
+    xml.list("DBInstances", "DBInstance", page, |xml, found| write(xml, ctx, &scope, &found));
     xml.optional_leaf("Marker", marker);
     Ok(xml.into())
 }
 
 /// Returns the output for an instance, with its current state.
 pub(crate) fn current_output(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     name: &InstanceId,
 ) -> Result<ActionOutput, ApiError> {
-    let (scope, state) = (AccountRegion::of(call)?, call.api.store().state()?);
-    let found = look_up(&state, &call.api.jobs, &scope, name.as_str())
+    let (scope, state) = (AccountRegion::of(ctx)?, ctx.api.store().state()?);
+    let found = look_up(&state, &ctx.api.jobs, &scope, name.as_str())
         .ok_or_else(|| not_found(name.as_str()))?;
-    Ok(output(call, &scope, &found))
+    Ok(output(ctx, &scope, &found))
 }
 
 /// Returns the output for an instance that may no longer exist.
 pub(crate) fn output(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     scope: &AccountRegion,
     found: &InstanceView,
 ) -> ActionOutput {
     let mut xml = Xml::new();
-    xml.element("DBInstance", |xml| write(xml, call, scope, found));
+    xml.element("DBInstance", |xml| write(xml, ctx, scope, found));
     xml.into()
 }
 
 /// Writes a `DBInstance`. Source of names: botocore's model of the RDS API.
-fn write(xml: &mut Xml, call: &RequestContext<'_>, scope: &AccountRegion, found: &InstanceView) {
+fn write(xml: &mut Xml, ctx: &RequestContext<'_>, scope: &AccountRegion, found: &InstanceView) {
     let db = &found.db;
     xml.leaf("DBInstanceIdentifier", &db.name)
         .leaf("DBInstanceClass", &db.class)
@@ -274,7 +274,7 @@ fn write(xml: &mut Xml, call: &RequestContext<'_>, scope: &AccountRegion, found:
     xml.leaf("NetworkType", "IPV4")
         .leaf("StorageEncrypted", "false")
         .leaf("DbiResourceId", &db.resource_id);
-    if let Some(certificate) = call.api.jobs.certificate() {
+    if let Some(certificate) = ctx.api.jobs.certificate() {
         xml.leaf("CACertificateIdentifier", ca_certificate::NAME);
         xml.element("CertificateDetails", |xml| {
             xml.leaf("CAIdentifier", ca_certificate::NAME).leaf("ValidTill", &certificate.until);

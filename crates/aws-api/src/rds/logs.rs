@@ -22,8 +22,8 @@ const IAM_ERRORS: &str = "error/iam-db-auth-error.log";
 const MAX_LINES: u64 = 10_000;
 
 /// Returns the logs in the order of their names.
-fn all(call: &RequestContext<'_>, name: &InstanceId) -> Result<Vec<LogFile>, ApiError> {
-    let runner = &call.api.jobs;
+fn all(ctx: &RequestContext<'_>, name: &InstanceId) -> Result<Vec<LogFile>, ApiError> {
+    let runner = &ctx.api.jobs;
     let mut files = match runner.servers().map(|servers| servers.logs(name)) {
         Ok(Ok(files)) => files,
         // The server is run elsewhere, or does not exist.
@@ -40,8 +40,8 @@ fn all(call: &RequestContext<'_>, name: &InstanceId) -> Result<Vec<LogFile>, Api
 }
 
 /// Returns the instance, if it is no longer being created.
-fn ready(call: &RequestContext<'_>, action: &str) -> Result<InstanceId, ApiError> {
-    let found = authorized(call, action, required(call, "DBInstanceIdentifier")?)?;
+fn ready(ctx: &RequestContext<'_>, action: &str) -> Result<InstanceId, ApiError> {
+    let found = authorized(ctx, action, required(ctx, "DBInstanceIdentifier")?)?;
     if found.db.status == DbStatus::Creating {
         return Err(error(
             "DBInstanceNotReady",
@@ -59,20 +59,20 @@ fn milliseconds(at: SystemTime) -> u64 {
 }
 
 /// `DescribeDBLogFiles`
-pub(crate) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let name = ready(call, "DescribeDBLogFiles")?;
-    filters(call, &[])?;
-    let contains = call.parameters.text("FilenameContains").unwrap_or_default();
-    let since = call.parameters.number("FileLastWritten")?.unwrap_or(0);
-    let min_size = call.parameters.number("FileSize")?.unwrap_or(0);
+pub(crate) fn describe(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let name = ready(ctx, "DescribeDBLogFiles")?;
+    filters(ctx, &[])?;
+    let contains = ctx.parameters.text("FilenameContains").unwrap_or_default();
+    let since = ctx.parameters.number("FileLastWritten")?.unwrap_or(0);
+    let min_size = ctx.parameters.number("FileSize")?.unwrap_or(0);
     let fits = |file: &LogFile| {
         file.name.contains(contains)
             && milliseconds(file.last_written) >= since
             && file.size >= min_size
     };
     let files =
-        all(call, &name)?.into_iter().filter(fits).map(|file| (file.name.clone(), file)).collect();
-    let (page, marker) = page(call, files)?;
+        all(ctx, &name)?.into_iter().filter(fits).map(|file| (file.name.clone(), file)).collect();
+    let (page, marker) = page(ctx, files)?;
     let mut xml = Xml::new();
     xml.list("DescribeDBLogFiles", "DescribeDBLogFilesDetails", page, |xml, file| {
         xml.leaf("LogFileName", &file.name)
@@ -84,15 +84,15 @@ pub(crate) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
 }
 
 /// `DownloadDBLogFilePortion`: from the marker, or the end of the log without a marker.
-pub(crate) fn download(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let name = ready(call, "DownloadDBLogFilePortion")?;
-    let wanted = required(call, "LogFileName")?;
-    let lines = number(call, "NumberOfLines", 1, u64::from(u32::MAX))?;
-    let marker = call.parameters.text("Marker").map(|marker| marker.parse::<u64>());
+pub(crate) fn download(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let name = ready(ctx, "DownloadDBLogFilePortion")?;
+    let wanted = required(ctx, "LogFileName")?;
+    let lines = number(ctx, "NumberOfLines", 1, u64::from(u32::MAX))?;
+    let marker = ctx.parameters.text("Marker").map(|marker| marker.parse::<u64>());
     let marker = marker.transpose().map_err(|_| {
         bad_value("Invalid Marker: it must be 0, or the marker of the previous response.")
     })?;
-    let file = all(call, &name)?.into_iter().find(|file| file.name == wanted);
+    let file = all(ctx, &name)?.into_iter().find(|file| file.name == wanted);
     let file = file.ok_or_else(|| {
         ApiError::new(
             "DBLogFileNotFoundFault",
@@ -101,8 +101,8 @@ pub(crate) fn download(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
         )
     })?;
     let portion = match marker {
-        Some(offset) => lines_from(call, &name, &file, offset, lines.unwrap_or(u64::MAX))?,
-        None => last_lines(call, &name, &file, lines.unwrap_or(MAX_LINES))?,
+        Some(offset) => lines_from(ctx, &name, &file, offset, lines.unwrap_or(u64::MAX))?,
+        None => last_lines(ctx, &name, &file, lines.unwrap_or(MAX_LINES))?,
     };
     let mut xml = Xml::new();
     xml.leaf("LogFileData", &portion.text)
@@ -120,12 +120,12 @@ struct Portion {
 }
 
 fn read(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     name: &InstanceId,
     file: &LogFile,
     offset: u64,
 ) -> Result<Vec<u8>, ApiError> {
-    let runner = &call.api.jobs;
+    let runner = &ctx.api.jobs;
     if file.name == IAM_ERRORS {
         return runner
             .log()
@@ -137,13 +137,13 @@ fn read(
 
 /// Returns complete lines from an offset; at the end of the log, an incomplete last line too.
 fn lines_from(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     name: &InstanceId,
     file: &LogFile,
     offset: u64,
     lines: u64,
 ) -> Result<Portion, ApiError> {
-    let mut bytes = read(call, name, file, offset)?;
+    let mut bytes = read(ctx, name, file, offset)?;
     let read = length(&bytes);
     let mut ends =
         bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
@@ -161,13 +161,13 @@ fn lines_from(
 
 /// Returns the last lines of a log.
 fn last_lines(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     name: &InstanceId,
     file: &LogFile,
     lines: u64,
 ) -> Result<Portion, ApiError> {
     let offset = file.size.saturating_sub(MAX_LOG_PORTION);
-    let bytes = read(call, name, file, offset)?;
+    let bytes = read(ctx, name, file, offset)?;
     let next = offset.saturating_add(length(&bytes));
     let text = String::from_utf8_lossy(&bytes);
     // The first line may be incomplete.

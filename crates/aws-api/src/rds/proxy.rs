@@ -37,49 +37,49 @@ const HOST: &str = "localhost";
 
 /// Returns the proxy of a request, if the caller may perform `action` on it.
 pub(crate) fn authorized(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     action: &str,
     name: &str,
 ) -> Result<Arc<DbProxy>, ApiError> {
-    let scope = AccountRegion::of(call)?;
+    let scope = AccountRegion::of(ctx)?;
     let found =
-        call.state.db_proxies.get(&regional_key(&scope.account, &scope.region, name)).cloned();
+        ctx.state.db_proxies.get(&regional_key(&scope.account, &scope.region, name)).cloned();
     let id = found.as_ref().map_or("*", |proxy| proxy.resource_id.as_str());
     let condition_keys = ConditionKeys {
         resource_tags: found.as_ref().map(|proxy| ("db-tag", &proxy.tags)),
         ..ConditionKeys::default()
     };
-    authorize(call, action, &scope.arn("db-proxy", id), &condition_keys)?;
+    authorize(ctx, action, &scope.arn("db-proxy", id), &condition_keys)?;
     found.ok_or_else(|| not_found(name))
 }
 
 /// `CreateDBProxy`
-pub(crate) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let scope = AccountRegion::of(call)?;
-    let name = new_name("DBProxyName", required(call, "DBProxyName")?)?.to_string();
-    let tags = tags(call.parameters)?;
+pub(crate) fn create(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let scope = AccountRegion::of(ctx)?;
+    let name = new_name("DBProxyName", required(ctx, "DBProxyName")?)?.to_string();
+    let tags = tags(ctx.parameters)?;
     let condition_keys = ConditionKeys { request_tags: Some(&tags), ..ConditionKeys::default() };
-    authorize_new(call, "CreateDBProxy", &scope.arn("db-proxy", "*"), &condition_keys)?;
-    let runner = &call.api.jobs;
+    authorize_new(ctx, "CreateDBProxy", &scope.arn("db-proxy", "*"), &condition_keys)?;
+    let runner = &ctx.api.jobs;
     runner.servers()?;
-    let family = required(call, "EngineFamily")?;
+    let family = required(ctx, "EngineFamily")?;
     if !matches!(family, "POSTGRESQL" | "MYSQL") {
         return Err(bad_value(format!(
             "Invalid EngineFamily {family}: it must be POSTGRESQL or MYSQL."
         )));
     }
     let subnets: Vec<String> =
-        call.parameters.list("VpcSubnetIds").into_iter().map(str::to_owned).collect();
+        ctx.parameters.list("VpcSubnetIds").into_iter().map(str::to_owned).collect();
     if subnets.is_empty() || subnets.len() > 20 {
         return Err(bad_value("VpcSubnetIds must name 1 to 20 subnets."));
     }
     let resource_id: ResourceId =
         format!("prx-{}", random::id("", 17)?.to_ascii_lowercase()).parse()?;
-    let role = required(call, "RoleArn")?.to_owned();
-    let (auth, settings) = (auth(call)?, settings(call)?);
+    let role = required(ctx, "RoleArn")?.to_owned();
+    let (auth, settings) = (auth(ctx)?, settings(ctx)?);
     let listener =
         listen_for_proxy(runner, &resource_id, None).map_err(|error| ApiError::internal(&error))?;
-    let now = seconds(call.now);
+    let now = seconds(ctx.now);
     let proxy = DbProxy {
         name: name.clone(),
         account: scope.account.clone(),
@@ -114,12 +114,12 @@ pub(crate) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
         Ok(draft.put(proxy.clone()).map(drop)?)
     })?;
     runner.listeners().insert(resource_id, listener);
-    Ok(output(call, &scope, &proxy))
+    Ok(output(ctx, &scope, &proxy))
 }
 
 /// Returns the allowed methods of client authentication.
 /// Source: UserAuthConfig in the RDS API reference.
-fn auth(call: &RequestContext<'_>) -> Result<Vec<ProxyAuth>, ApiError> {
+fn auth(ctx: &RequestContext<'_>) -> Result<Vec<ProxyAuth>, ApiError> {
     let read = |given: Parameters| {
         let iam = given.text("IAMAuth").unwrap_or("DISABLED").to_owned();
         if !matches!(iam.as_str(), "REQUIRED" | "ENABLED" | "DISABLED") {
@@ -136,19 +136,18 @@ fn auth(call: &RequestContext<'_>) -> Result<Vec<ProxyAuth>, ApiError> {
         Ok(ProxyAuth { iam, settings: kept })
     };
     let auth: Vec<ProxyAuth> =
-        call.parameters.structures("Auth").into_iter().map(read).collect::<Result<_, _>>()?;
+        ctx.parameters.structures("Auth").into_iter().map(read).collect::<Result<_, _>>()?;
     if auth.len() > 200 { Err(bad_value("Auth can have at most 200 entries.")) } else { Ok(auth) }
 }
 
-fn settings(call: &RequestContext<'_>) -> Result<BTreeMap<String, String>, ApiError> {
+fn settings(ctx: &RequestContext<'_>) -> Result<BTreeMap<String, String>, ApiError> {
     let mut settings = BTreeMap::new();
     for name in ["RequireTLS", "DebugLogging"] {
-        settings
-            .extend(call.parameters.flag(name)?.map(|flag| (name.to_owned(), flag.to_string())));
+        settings.extend(ctx.parameters.flag(name)?.map(|flag| (name.to_owned(), flag.to_string())));
     }
-    let idle = number(call, "IdleClientTimeout", 1, 28_800)?;
+    let idle = number(ctx, "IdleClientTimeout", 1, 28_800)?;
     settings.extend(idle.map(|idle| ("IdleClientTimeout".to_owned(), idle.to_string())));
-    match call.parameters.text("DefaultAuthScheme") {
+    match ctx.parameters.text("DefaultAuthScheme") {
         Some(scheme @ ("IAM_AUTH" | "NONE")) => {
             drop(settings.insert("DefaultAuthScheme".to_owned(), scheme.to_owned()))
         }
@@ -163,36 +162,32 @@ fn settings(call: &RequestContext<'_>) -> Result<BTreeMap<String, String>, ApiEr
 }
 
 /// `ModifyDBProxy`
-pub(crate) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let (scope, found) = (
-        AccountRegion::of(call)?,
-        authorized(call, "ModifyDBProxy", required(call, "DBProxyName")?)?,
-    );
-    let (auth, settings) = (auth(call)?, settings(call)?);
-    let proxy = call.api.store().change(|draft| {
+pub(crate) fn modify(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let (scope, found) =
+        (AccountRegion::of(ctx)?, authorized(ctx, "ModifyDBProxy", required(ctx, "DBProxyName")?)?);
+    let (auth, settings) = (auth(ctx)?, settings(ctx)?);
+    let proxy = ctx.api.store().change(|draft| {
         let mut proxy = record(draft, &scope, &found.name)?;
-        if call.parameters.has("Auth") {
+        if ctx.parameters.has("Auth") {
             proxy.auth.clone_from(&auth);
         }
         proxy.settings.extend(settings.clone());
-        if let Some(role) = call.parameters.text("RoleArn") {
+        if let Some(role) = ctx.parameters.text("RoleArn") {
             role.clone_into(&mut proxy.role);
         }
-        proxy.updated = seconds(call.now);
+        proxy.updated = seconds(ctx.now);
         draft.put(proxy.clone())?;
         update_target_addresses(draft, &proxy)?;
         Ok::<_, ApiError>(proxy)
     })?;
-    Ok(output(call, &scope, &proxy))
+    Ok(output(ctx, &scope, &proxy))
 }
 
 /// `DeleteDBProxy`
-pub(crate) fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let (scope, found) = (
-        AccountRegion::of(call)?,
-        authorized(call, "DeleteDBProxy", required(call, "DBProxyName")?)?,
-    );
-    let runner = &call.api.jobs;
+pub(crate) fn delete(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let (scope, found) =
+        (AccountRegion::of(ctx)?, authorized(ctx, "DeleteDBProxy", required(ctx, "DBProxyName")?)?);
+    let runner = &ctx.api.jobs;
     if found.runner != runner.name() {
         let message = format!(
             "The proxy {} is run by the authority {}: send the request there.",
@@ -213,34 +208,34 @@ pub(crate) fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
 }
 
 /// `DescribeDBProxies`
-pub(crate) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let scope = AccountRegion::of(call)?;
-    let found: Vec<Arc<DbProxy>> = match call.parameters.text("DBProxyName") {
-        Some(name) => vec![authorized(call, "DescribeDBProxies", name)?],
+pub(crate) fn describe(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let scope = AccountRegion::of(ctx)?;
+    let found: Vec<Arc<DbProxy>> = match ctx.parameters.text("DBProxyName") {
+        Some(name) => vec![authorized(ctx, "DescribeDBProxies", name)?],
         None => {
             authorize(
-                call,
+                ctx,
                 "DescribeDBProxies",
                 &scope.arn("db-proxy", "*"),
                 &ConditionKeys::default(),
             )?;
-            all(&call.state, &scope).cloned().collect()
+            all(&ctx.state, &scope).cloned().collect()
         }
     };
-    filters(call, &[])?;
+    filters(ctx, &[])?;
     let (page, marker) =
-        page(call, found.into_iter().map(|proxy| (proxy.name.clone(), proxy)).collect())?;
+        page(ctx, found.into_iter().map(|proxy| (proxy.name.clone(), proxy)).collect())?;
     let mut xml = Xml::new();
     xml.list("DBProxies", "member", page, |xml, proxy| {
-        write(xml, &scope, &proxy, status(call, &proxy))
+        write(xml, &scope, &proxy, status(ctx, &proxy))
     });
     xml.optional_leaf("Marker", marker);
     Ok(xml.into())
 }
 
 /// Returns the status of a proxy; that of another authority's proxy is assumed to be available.
-fn status(call: &RequestContext<'_>, proxy: &DbProxy) -> &'static str {
-    let runner = &call.api.jobs;
+fn status(ctx: &RequestContext<'_>, proxy: &DbProxy) -> &'static str {
+    let runner = &ctx.api.jobs;
     if proxy.runner != runner.name() || runner.listeners().contains(&proxy.resource_id) {
         "available"
     } else {
@@ -248,9 +243,9 @@ fn status(call: &RequestContext<'_>, proxy: &DbProxy) -> &'static str {
     }
 }
 
-fn output(call: &RequestContext<'_>, scope: &AccountRegion, proxy: &DbProxy) -> ActionOutput {
+fn output(ctx: &RequestContext<'_>, scope: &AccountRegion, proxy: &DbProxy) -> ActionOutput {
     let mut xml = Xml::new();
-    xml.element("DBProxy", |xml| write(xml, scope, proxy, status(call, proxy)));
+    xml.element("DBProxy", |xml| write(xml, scope, proxy, status(ctx, proxy)));
     xml.into()
 }
 
@@ -284,8 +279,8 @@ fn write(xml: &mut Xml, scope: &AccountRegion, proxy: &DbProxy, status: &str) {
 }
 
 /// Returns an error for another target group than the one that each proxy has.
-pub(crate) fn check_group(call: &RequestContext<'_>) -> Result<(), ApiError> {
-    match call.parameters.text("TargetGroupName") {
+pub(crate) fn check_group(ctx: &RequestContext<'_>) -> Result<(), ApiError> {
+    match ctx.parameters.text("TargetGroupName") {
         None | Some("default") => Ok(()),
         Some(other) => Err(ApiError::new(
             "DBProxyTargetGroupNotFoundFault",

@@ -45,20 +45,20 @@ impl From<ServersError> for ApiError {
     }
 }
 
-pub(crate) fn required<'a>(call: &RequestContext<'a>, name: &str) -> Result<&'a str, ApiError> {
-    call.parameters.text(name).ok_or_else(|| {
+pub(crate) fn required<'a>(ctx: &RequestContext<'a>, name: &str) -> Result<&'a str, ApiError> {
+    ctx.parameters.text(name).ok_or_else(|| {
         error("MissingParameter", format!("The request must contain the parameter {name}."))
     })
 }
 
 /// Returns the value of a numeric parameter within bounds.
 pub(crate) fn number(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     name: &str,
     min: u64,
     max: u64,
 ) -> Result<Option<u64>, ApiError> {
-    match call.parameters.number(name)? {
+    match ctx.parameters.number(name)? {
         Some(value) if !(min..=max).contains(&value) => {
             Err(bad_value(format!("Invalid value {value} for {name}: it must be {min} to {max}.")))
         }
@@ -75,11 +75,11 @@ pub(crate) struct AccountRegion {
 }
 
 impl AccountRegion {
-    pub(crate) fn of(call: &RequestContext<'_>) -> Result<Self, ApiError> {
+    pub(crate) fn of(ctx: &RequestContext<'_>) -> Result<Self, ApiError> {
         Ok(Self {
-            account: call.account()?.clone(),
-            region: call.region.clone(),
-            partition: call.partition()?,
+            account: ctx.account()?.clone(),
+            region: ctx.region.clone(),
+            partition: ctx.partition()?,
         })
     }
 
@@ -168,7 +168,7 @@ impl<'a> ConditionKeys<'a> {
 
 /// Returns an error unless the caller may perform `action` on `arn`.
 pub(crate) fn authorize(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     action: &str,
     arn: &str,
     condition_keys: &ConditionKeys<'_>,
@@ -194,19 +194,19 @@ pub(crate) fn authorize(
     for (key, value) in &condition_keys.other {
         target = target.with(key, value.as_str());
     }
-    call.authorize(&format!("rds:{action}"), &target).map(drop)
+    ctx.authorize(&format!("rds:{action}"), &target).map(drop)
 }
 
 /// Returns an error unless the caller may create `arn` and, if the request has tags, tag it.
 pub(crate) fn authorize_new(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     action: &str,
     arn: &str,
     condition_keys: &ConditionKeys<'_>,
 ) -> Result<(), ApiError> {
-    authorize(call, action, arn, condition_keys)?;
+    authorize(ctx, action, arn, condition_keys)?;
     if condition_keys.request_tags.is_some_and(|tags| !tags.is_empty()) {
-        authorize(call, "AddTagsToResource", arn, condition_keys)
+        authorize(ctx, "AddTagsToResource", arn, condition_keys)
     } else {
         Ok(())
     }
@@ -214,7 +214,7 @@ pub(crate) fn authorize_new(
 
 /// Returns the filters of a request with their values; an item must match one value of each.
 pub(crate) fn filters(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     known: &[&str],
 ) -> Result<Vec<(String, Vec<String>)>, ApiError> {
     let read = |filter: Parameters| {
@@ -224,19 +224,19 @@ pub(crate) fn filters(
         }
         Ok((name, filter.list("Values").into_iter().map(str::to_owned).collect()))
     };
-    call.parameters.structures("Filters").into_iter().map(read).collect()
+    ctx.parameters.structures("Filters").into_iter().map(read).collect()
 }
 
 /// Returns the requested page of `items`, which are in the order of their keys, and the marker of
 /// the next page.
 pub(crate) fn page<T>(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     items: Vec<(String, T)>,
 ) -> Result<(Vec<T>, Option<String>), ApiError> {
-    let max = number(call, "MaxRecords", 20, 100)?
+    let max = number(ctx, "MaxRecords", 20, 100)?
         .and_then(|max| usize::try_from(max).ok())
         .unwrap_or(100);
-    let after = call.parameters.text("Marker").map(|marker| {
+    let after = ctx.parameters.text("Marker").map(|marker| {
         let decoded = BASE64_URL_SAFE_NO_PAD
             .decode(marker)
             .ok()

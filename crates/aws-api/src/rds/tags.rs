@@ -27,14 +27,14 @@ enum Tagged {
 /// Returns the resource of an ARN in this account and region, its tags, and true if the API created
 /// it.
 fn find(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     state: &State,
     scope: &AccountRegion,
     arn: &str,
 ) -> Result<(Tagged, Tags, bool), ApiError> {
     let named = |kind: &str| arn.strip_prefix(&scope.arn(kind, ""));
     if let Some(name) = named("db") {
-        let found = look_up(state, &call.api.jobs, scope, name).ok_or_else(|| not_found(name))?;
+        let found = look_up(state, &ctx.api.jobs, scope, name).ok_or_else(|| not_found(name))?;
         return Ok((
             Tagged::Instance(found.db.name.clone()),
             found.db.tags.clone(),
@@ -77,18 +77,18 @@ fn find(
 
 /// Returns the resource of a request, if the caller may perform `action` on it.
 fn authorized(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     action: &str,
     request_tags: Option<&Tags>,
     tag_keys: Vec<String>,
 ) -> Result<(Tagged, Tags, bool), ApiError> {
-    let (scope, arn) = (AccountRegion::of(call)?, required(call, "ResourceName")?);
-    let found = find(call, &call.state, &scope, arn);
+    let (scope, arn) = (AccountRegion::of(ctx)?, required(ctx, "ResourceName")?);
+    let found = find(ctx, &ctx.state, &scope, arn);
     let resource_tags = found.as_ref().ok().map(|(tagged, tags, _)| {
         (if matches!(tagged, Tagged::Cluster(_)) { "cluster-tag" } else { "db-tag" }, tags)
     });
     authorize(
-        call,
+        ctx,
         action,
         arn,
         &ConditionKeys { resource_tags, request_tags, tag_keys, other: Vec::new() },
@@ -97,44 +97,43 @@ fn authorized(
 }
 
 /// `ListTagsForResource`
-pub(crate) fn list(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let (_, tags, _) = authorized(call, "ListTagsForResource", None, Vec::new())?;
+pub(crate) fn list(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let (_, tags, _) = authorized(ctx, "ListTagsForResource", None, Vec::new())?;
     let mut xml = Xml::new();
     write_tags(&mut xml, &tags);
     Ok(xml.into())
 }
 
 /// `AddTagsToResource`
-pub(crate) fn add(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let added = tags(call.parameters)?;
+pub(crate) fn add(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let added = tags(ctx.parameters)?;
     let (tagged, _, created_by_api) =
-        authorized(call, "AddTagsToResource", Some(&added), Vec::new())?;
-    change(call, &tagged, created_by_api, |tags| tags.extend(added.clone()))
+        authorized(ctx, "AddTagsToResource", Some(&added), Vec::new())?;
+    change(ctx, &tagged, created_by_api, |tags| tags.extend(added.clone()))
 }
 
 /// `RemoveTagsFromResource`
-pub(crate) fn remove(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let keys: Vec<String> =
-        call.parameters.list("TagKeys").into_iter().map(str::to_owned).collect();
+pub(crate) fn remove(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let keys: Vec<String> = ctx.parameters.list("TagKeys").into_iter().map(str::to_owned).collect();
     let (tagged, _, created_by_api) =
-        authorized(call, "RemoveTagsFromResource", None, keys.clone())?;
-    change(call, &tagged, created_by_api, |tags| tags.retain(|key, _| !keys.contains(key)))
+        authorized(ctx, "RemoveTagsFromResource", None, keys.clone())?;
+    change(ctx, &tagged, created_by_api, |tags| tags.retain(|key, _| !keys.contains(key)))
 }
 
 fn change(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     tagged: &Tagged,
     created_by_api: bool,
     change: impl Fn(&mut Tags),
 ) -> Result<ActionOutput, ApiError> {
-    let scope = AccountRegion::of(call)?;
+    let scope = AccountRegion::of(ctx)?;
     if !created_by_api {
         return Err(invalid_state(
             "The instance was not created through this API, but by `countersign local`, and has \
              no tags.",
         ));
     }
-    call.api.store().change(|draft| write(draft, &scope, tagged, &change))?;
+    ctx.api.store().change(|draft| write(draft, &scope, tagged, &change))?;
     Ok(ActionOutput::Empty)
 }
 

@@ -208,7 +208,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn an_instance_lives_from_creating_to_gone() {
+async fn an_instance_is_created_changed_and_deleted() {
     let world = World::new().await;
     let made = world.good(CREATE).await;
     assert!(
@@ -270,7 +270,7 @@ async fn an_instance_lives_from_creating_to_gone() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_refused_and_what_fails_says_why() {
+async fn invalid_requests_are_rejected_and_failed_jobs_record_the_reason() {
     let world = World::new().await;
     for (from, to, code) in [
         ("postgres&", "oracle-ee&", "InvalidParameterValue"),
@@ -304,7 +304,7 @@ async fn what_is_wrong_is_refused_and_what_fails_says_why() {
 }
 
 #[tokio::test]
-async fn a_server_that_the_api_did_not_make_is_there_too() {
+async fn servers_not_created_by_the_api_are_listed() {
     let world = World::new().await;
     let address = Address { host: "localhost".parse().unwrap(), port: 5432, resource_id: None };
     let instance = Instance {
@@ -337,7 +337,7 @@ async fn a_server_that_the_api_did_not_make_is_there_too() {
 }
 
 #[tokio::test]
-async fn members_of_a_cluster_share_its_resource_id_and_switch() {
+async fn cluster_members_share_resource_id_and_iam_setting() {
     let world = World::new().await;
     let cluster = "Action=CreateDBCluster&DBClusterIdentifier=shop&Engine=aurora-postgresql&MasterUsername=boss\
          &MasterUserPassword=hunter2hunter2&EnableIAMDatabaseAuthentication=true";
@@ -412,7 +412,7 @@ async fn members_of_a_cluster_share_its_resource_id_and_switch() {
 }
 
 #[tokio::test]
-async fn a_proxy_relays_and_is_decided_on_by_its_own_resource_id() {
+async fn a_proxy_forwards_and_has_its_own_resource_id() {
     let world = World::new().await;
     world.good(CREATE).await;
     world.until("orders", "available").await;
@@ -449,7 +449,7 @@ async fn a_proxy_relays_and_is_decided_on_by_its_own_resource_id() {
 }
 
 #[tokio::test]
-async fn nothing_stays_on_its_way_when_the_authority_starts_again() {
+async fn interrupted_transitions_are_resumed_after_a_restart() {
     let left = |api: &Api, name: &str, status| {
         let db: DbInstance = serde_json::from_value(serde_json::json!({
             "name": name, "account": account(), "region": "us-east-1", "resource_id": format!("db-{name}"), "engine": "postgres",

@@ -12,8 +12,8 @@ use crate::error::ApiError;
 
 /// Validates the port of a server.
 /// Source: `Port` of CreateDBInstance in the RDS API reference.
-pub(crate) fn port(call: &RequestContext<'_>, name: &str) -> Result<Option<u16>, ApiError> {
-    Ok(number(call, name, 1150, 65535)?.and_then(|port| u16::try_from(port).ok()))
+pub(crate) fn port(ctx: &RequestContext<'_>, name: &str) -> Result<Option<u16>, ApiError> {
+    Ok(number(ctx, name, 1150, 65535)?.and_then(|port| u16::try_from(port).ok()))
 }
 
 /// Validates an identifier and converts it to lower case.
@@ -147,9 +147,9 @@ const FIXED: [(&str, &str); 6] = [
 ];
 
 /// Returns the settings of a request that are stored; other values of fixed ones are rejected.
-pub(crate) fn settings(call: &RequestContext<'_>) -> Result<BTreeMap<String, String>, ApiError> {
+pub(crate) fn settings(ctx: &RequestContext<'_>) -> Result<BTreeMap<String, String>, ApiError> {
     for (name, only) in FIXED {
-        if let Some(value) = call.parameters.text(name)
+        if let Some(value) = ctx.parameters.text(name)
             && !value.eq_ignore_ascii_case(only)
         {
             return Err(bad_combination(format!(
@@ -160,11 +160,11 @@ pub(crate) fn settings(call: &RequestContext<'_>) -> Result<BTreeMap<String, Str
     let mut settings = BTreeMap::new();
     for (name, kind) in STORED {
         let value = match kind {
-            SettingType::Flag => call.parameters.flag(name)?.map(|flag| flag.to_string()),
+            SettingType::Flag => ctx.parameters.flag(name)?.map(|flag| flag.to_string()),
             SettingType::Number(min, max) => {
-                number(call, name, min, max)?.map(|number| number.to_string())
+                number(ctx, name, min, max)?.map(|number| number.to_string())
             }
-            SettingType::Text => call.parameters.text(name).map(str::to_owned),
+            SettingType::Text => ctx.parameters.text(name).map(str::to_owned),
         };
         if let Some(value) = value {
             if value.len() > 64 {

@@ -24,12 +24,12 @@ fn plain(wanted: &str) -> &str {
 
 /// Returns the newest version of an engine that `wanted` covers.
 pub(crate) fn fitting(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     engine_name: &str,
     wanted: Option<&str>,
 ) -> Result<String, ApiError> {
     let engine = engine(engine_name)?;
-    let versions = call.api.jobs.servers()?.versions()?;
+    let versions = ctx.api.jobs.servers()?.versions()?;
     let of = versions.into_iter().filter(|version| version.engine == engine);
     let newest = of
         .filter(|version| wanted.is_none_or(|wanted| covers(wanted, &version.version)))
@@ -73,19 +73,19 @@ struct Row {
 }
 
 /// `DescribeDBEngineVersions`: empty if this authority runs no servers.
-pub(crate) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    authorize(call, "DescribeDBEngineVersions", "*", &ConditionKeys::default())?;
+pub(crate) fn describe(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    authorize(ctx, "DescribeDBEngineVersions", "*", &ConditionKeys::default())?;
     let filters = filters(
-        call,
+        ctx,
         &["db-parameter-group-family", "engine", "engine-mode", "engine-version", "status"],
     )?;
-    let (named, wanted) = (call.parameters.text("Engine"), call.parameters.text("EngineVersion"));
+    let (named, wanted) = (ctx.parameters.text("Engine"), ctx.parameters.text("EngineVersion"));
     let (family, newest_only) = (
-        call.parameters.text("DBParameterGroupFamily"),
-        call.parameters.flag("DefaultOnly")? == Some(true),
+        ctx.parameters.text("DBParameterGroupFamily"),
+        ctx.parameters.flag("DefaultOnly")? == Some(true),
     );
     let mut versions =
-        call.api.jobs.servers().map_or_else(|_| Ok(Vec::new()), |servers| servers.versions())?;
+        ctx.api.jobs.servers().map_or_else(|_| Ok(Vec::new()), |servers| servers.versions())?;
     versions.sort_by(|one, other| {
         one.engine.cmp(&other.engine).then_with(|| compare(&one.version, &other.version))
     });
@@ -120,7 +120,7 @@ pub(crate) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
     let rows: Vec<Row> = rows.filter(fits).collect();
     let keyed =
         rows.into_iter().enumerate().map(|(scope, row)| (format!("{scope:06}"), row)).collect();
-    let (page, marker) = page(call, keyed)?;
+    let (page, marker) = page(ctx, keyed)?;
     let mut xml = Xml::new();
     xml.list("DBEngineVersions", "DBEngineVersion", page, |xml, row| write(xml, &row));
     xml.optional_leaf("Marker", marker);

@@ -42,8 +42,8 @@ pub(crate) struct SessionParams {
 
 impl SessionParams {
     /// Reads and validates the parameters.
-    pub(super) fn read(call: &RequestContext<'_>, durations: Durations) -> Result<Self, ApiError> {
-        let parameters = call.parameters;
+    pub(super) fn read(ctx: &RequestContext<'_>, durations: Durations) -> Result<Self, ApiError> {
+        let parameters = ctx.parameters;
         let policy = parameters.text("Policy").map(str::to_owned);
         if let Some(document) = &policy {
             if document.chars().count() > MAX_POLICY {
@@ -65,7 +65,7 @@ impl SessionParams {
         }
         let exists = |arn: &&String| {
             aws_managed::document(arn).is_some()
-                || effective_policies::managed_policy(&call.state, arn).is_some()
+                || effective_policies::managed_policy(&ctx.state, arn).is_some()
         };
         if let Some(arn) = policy_arns.iter().find(|arn| !exists(arn)) {
             return Err(ApiError::invalid(&format!("the managed policy {arn} does not exist")));
@@ -114,12 +114,12 @@ impl SessionParams {
     /// Returns a session that starts now.
     pub(super) fn session(
         self,
-        call: &RequestContext<'_>,
+        ctx: &RequestContext<'_>,
         account: &str,
         subject: Subject,
         unique_id: &str,
     ) -> Result<Session, ApiError> {
-        let issued = seconds(call.now);
+        let issued = seconds(ctx.now);
         Ok(Session {
             account: account.parse()?,
             subject,

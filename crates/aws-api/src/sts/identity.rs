@@ -6,8 +6,8 @@ use crate::error::ApiError;
 use crate::xml::Xml;
 
 /// `GetCallerIdentity`: every caller may use it, and no policy can deny it.
-pub(super) fn get_caller_identity(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let owner = &call.identity()?.owner;
+pub(super) fn get_caller_identity(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let owner = &ctx.identity()?.owner;
     Ok(ActionOutput::Texts(vec![
         ("Arn", owner.arn.to_string()),
         ("UserId", owner.unique_id.clone()),
@@ -17,10 +17,10 @@ pub(super) fn get_caller_identity(call: &RequestContext<'_>) -> Result<ActionOut
 
 /// Returns the account of a long-term key. (AWS also reads a session key's account from its id; the
 /// authority's ids are random.)
-pub(super) fn get_access_key_info(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let id = call.parameters.required("AccessKeyId")?;
-    call.authorize("sts:GetAccessKeyInfo", &Target::of("*"))?;
-    let key = call.state.access_keys.get(id).ok_or_else(|| {
+pub(super) fn get_access_key_info(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let id = ctx.parameters.required("AccessKeyId")?;
+    ctx.authorize("sts:GetAccessKeyInfo", &Target::of("*"))?;
+    let key = ctx.state.access_keys.get(id).ok_or_else(|| {
         ApiError::invalid("The access key id is not a long-term key of this authority.")
     })?;
     let mut xml = Xml::new();
@@ -31,10 +31,10 @@ pub(super) fn get_access_key_info(call: &RequestContext<'_>) -> Result<ActionOut
 /// `DecodeAuthorizationMessage`: STS, IAM and RDS do not encode their denials, so no message can be
 /// decoded.
 pub(super) fn decode_authorization_message(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
 ) -> Result<ActionOutput, ApiError> {
-    call.parameters.required("EncodedMessage")?;
-    call.authorize("sts:DecodeAuthorizationMessage", &Target::of("*"))?;
+    ctx.parameters.required("EncodedMessage")?;
+    ctx.authorize("sts:DecodeAuthorizationMessage", &Target::of("*"))?;
     Err(ApiError::new(
         "InvalidAuthorizationMessageException",
         400,

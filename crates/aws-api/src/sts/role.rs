@@ -18,37 +18,37 @@ use countersign_authority::store::{State, account_key};
 const MAX_CHAINED: u32 = 3600;
 
 /// `AssumeRole`
-pub(super) fn assume_role(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+pub(super) fn assume_role(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let (arn, name) = (
-        call.parameters.required("RoleArn")?,
-        session_name("roleSessionName", call.parameters.required("RoleSessionName")?)?,
+        ctx.parameters.required("RoleArn")?,
+        session_name("roleSessionName", ctx.parameters.required("RoleSessionName")?)?,
     );
-    let identity = call.identity()?;
-    let role = find(&call.state, arn);
+    let identity = ctx.identity()?;
+    let role = find(&ctx.state, arn);
     let chain =
         identity.session.as_ref().filter(|session| matches!(session.subject, Subject::Role { .. }));
     let max = role.map_or(MAX_CHAINED, |role| role.max_session);
     let mut params = SessionParams::read(
-        call,
+        ctx,
         Durations { default: 3600, max: if chain.is_some() { max.min(MAX_CHAINED) } else { max } },
     )
     .map_err(|error| chained(error, chain.is_some()))?;
     if let Some(session) = chain {
         inherit(&mut params, session)?;
     }
-    let external = call.parameters.text("ExternalId");
+    let external = ctx.parameters.text("ExternalId");
     let target = target(role, arn, &name)?;
     let target = params.add_condition_keys(match external {
         Some(id) => target.with("sts:ExternalId", id),
         None => target,
     });
-    call.authorize("sts:AssumeRole", &target)?;
+    ctx.authorize("sts:AssumeRole", &target)?;
     for action in params.additional_actions() {
-        call.authorize(action, &target)?;
+        ctx.authorize(action, &target)?;
     }
     let role = role.ok_or_else(|| absent(arn))?;
     let packed = params.packed_size();
-    let mut xml = assumed(call, role, &name, params, |_| {})?;
+    let mut xml = assumed(ctx, role, &name, params, |_| {})?;
     if packed > 0 {
         xml.leaf("PackedPolicySize", packed);
     }
@@ -137,14 +137,14 @@ fn absent(arn: &str) -> ApiError {
 /// Issues credentials and writes the common elements of responses. `adjust` adds the session's
 /// condition keys.
 pub(super) fn assumed(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     role: &Role,
     name: &str,
     params: SessionParams,
     adjust: impl FnOnce(&mut Session),
 ) -> Result<Xml, ApiError> {
-    let (credentials, source) = issue(call, role, name, params, adjust)?;
-    let partition = call
+    let (credentials, source) = issue(ctx, role, name, params, adjust)?;
+    let partition = ctx
         .state
         .accounts
         .get(role.account.as_str())
@@ -164,14 +164,14 @@ pub(super) fn assumed(
 
 /// Issues credentials for a session of a role, and returns its source identity.
 pub(crate) fn issue(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     role: &Role,
     name: &str,
     params: SessionParams,
     adjust: impl FnOnce(&mut Session),
 ) -> Result<(Credentials, Option<String>), ApiError> {
     let subject = Subject::Role { name: role.name.clone(), session: name.to_owned() };
-    let mut session = params.session(call, role.account.as_str(), subject, &role.unique_id)?;
+    let mut session = params.session(ctx, role.account.as_str(), subject, &role.unique_id)?;
     adjust(&mut session);
-    Ok((session.issue(call.api.store().sealing())?, session.source_identity))
+    Ok((session.issue(ctx.api.store().sealing())?, session.source_identity))
 }

@@ -39,7 +39,7 @@ fn refused(answer: &(u16, String), status: u16, code: &str) {
 }
 
 #[tokio::test]
-async fn a_role_is_assumed_by_whom_it_trusts_and_who_may() {
+async fn assume_role_requires_trust_and_permission() {
     let served = Served::new().await;
     let jane = served.user("jane", Some(&allow("sts:AssumeRole", ROLE)));
     let john = served.user("john", None);
@@ -95,7 +95,7 @@ async fn a_role_is_assumed_by_whom_it_trusts_and_who_may() {
 }
 
 #[tokio::test]
-async fn external_ids_tags_and_sources_are_for_the_trust_policy_to_judge() {
+async fn external_ids_tags_and_source_identities_are_condition_keys_of_the_trust_policy() {
     let served = Served::new().await;
     let admin = served.user("admin", Some(ADMINISTRATOR));
     let condition =
@@ -124,15 +124,15 @@ async fn external_ids_tags_and_sources_are_for_the_trust_policy_to_judge() {
 }
 
 #[tokio::test]
-async fn a_chain_of_roles_lasts_an_hour_and_keeps_transitive_tags() {
+async fn role_chaining_is_limited_to_an_hour_and_keeps_transitive_tags() {
     let served = Served::new().await;
     let admin = served.user("admin", Some(ADMINISTRATOR));
-    let anybody = trust(
+    let any_identity = trust(
         json!({"AWS": "123456789012"}),
         json!(["sts:AssumeRole", "sts:TagSession"]),
         json!({}),
     );
-    served.role("app", &anybody, Some(ADMINISTRATOR));
+    served.role("app", &any_identity, Some(ADMINISTRATOR));
     let blue = json!({"StringEquals": {"aws:RequestTag/team": "blue"}});
     served.role(
         "next",
@@ -158,11 +158,11 @@ async fn a_chain_of_roles_lasts_an_hour_and_keeps_transitive_tags() {
 }
 
 #[tokio::test]
-async fn session_policies_only_take_away() {
+async fn session_policies_only_restrict() {
     let served = Served::new().await;
     let admin = served.user("admin", Some(ADMINISTRATOR));
-    let anybody = trust(json!({"AWS": "123456789012"}), json!("sts:AssumeRole"), json!({}));
-    served.role("app", &anybody, Some(&allow("sts:GetAccessKeyInfo", "*")));
+    let any_identity = trust(json!({"AWS": "123456789012"}), json!("sts:AssumeRole"), json!({}));
+    served.role("app", &any_identity, Some(&allow("sts:GetAccessKeyInfo", "*")));
     let info = format!("Action=GetAccessKeyInfo&AccessKeyId={}", admin.access_key_id);
     for (policy, status) in
         [(None, 200), (Some(ADMINISTRATOR.to_owned()), 200), (Some(allow("rds:*", "*")), 403)]
@@ -175,7 +175,7 @@ async fn session_policies_only_take_away() {
 }
 
 #[tokio::test]
-async fn users_make_sessions_of_their_own_and_sessions_make_none() {
+async fn only_users_create_sessions_of_their_own() {
     let served = Served::new().await;
     let jane = served.user("jane", Some(ADMINISTRATOR));
     let session = credentials(
@@ -216,7 +216,7 @@ async fn users_make_sessions_of_their_own_and_sessions_make_none() {
 }
 
 #[tokio::test]
-async fn a_session_ends_with_its_user_and_a_tampered_token_is_none() {
+async fn sessions_of_deleted_users_and_tampered_tokens_are_invalid() {
     let served = Served::new().await;
     let jane = served.user("jane", None);
     let session = credentials(&served.call("sts", &jane, "Action=GetSessionToken").await.1);
@@ -254,7 +254,7 @@ async fn a_session_ends_with_its_user_and_a_tampered_token_is_none() {
 }
 
 #[tokio::test]
-async fn verifiers_of_proofs_get_json() {
+async fn get_caller_identity_answers_in_json_on_request() {
     let served = Served::new().await;
     let (status, answer) = served
         .raw(
@@ -326,7 +326,7 @@ fn usual_condition() -> serde_json::Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_account_gets_the_role_that_trusts_it() {
+async fn a_service_account_assumes_the_role_that_trusts_it() {
     let cluster = Cluster::new(usual_condition()).await;
     let (status, answer) = cluster.assume(&cluster.token(&cluster.key, |_| ())).await;
     assert_eq!(status, 200, "{answer}");
@@ -339,10 +339,10 @@ async fn a_service_account_gets_the_role_that_trusts_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn identity_tokens_that_do_not_do_are_refused_with_aws_s_code() {
+async fn invalid_identity_tokens_get_aws_error_codes() {
     let cluster = Cluster::new(usual_condition()).await;
     let good = cluster.token(&cluster.key, |_| ());
-    let stranger = IssuerKey::generate().unwrap();
+    let other_key = IssuerKey::generate().unwrap();
     let hour_ago = SystemTime::now() - Duration::from_secs(3600);
     let [header, payload, _]: [&str; 3] = good.split('.').collect::<Vec<_>>().try_into().unwrap();
     for (token, status, code) in [
@@ -366,7 +366,7 @@ async fn identity_tokens_that_do_not_do_are_refused_with_aws_s_code() {
             400,
             "ExpiredTokenException",
         ),
-        (cluster.token(&stranger, |_| ()), 400, "InvalidIdentityToken"),
+        (cluster.token(&other_key, |_| ()), 400, "InvalidIdentityToken"),
         (format!("{header}.{payload}."), 400, "InvalidIdentityToken"),
         // {"alg":"none"}
         (format!("eyJhbGciOiJub25lIn0.{payload}."), 400, "InvalidIdentityToken"),
@@ -381,7 +381,7 @@ async fn identity_tokens_that_do_not_do_are_refused_with_aws_s_code() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_key_signs_after_a_week_and_the_old_one_is_still_known() {
+async fn rotated_keys_still_verify() {
     let cluster = Cluster::new(usual_condition()).await;
     let store = cluster.served.api.store();
     let later =

@@ -18,24 +18,24 @@ use countersign_authority::store::account_key;
 
 /// `AssumeRoleWithWebIdentity`
 pub(super) fn assume_role_with_web_identity(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
 ) -> Result<ActionOutput, ApiError> {
     let (arn, name) = (
-        call.parameters.required("RoleArn")?,
-        session_name("roleSessionName", call.parameters.required("RoleSessionName")?)?,
+        ctx.parameters.required("RoleArn")?,
+        session_name("roleSessionName", ctx.parameters.required("RoleSessionName")?)?,
     );
-    let role = find(&call.state, arn);
+    let role = find(&ctx.state, arn);
     let params = SessionParams::read(
-        call,
+        ctx,
         Durations { default: 3600, max: role.map_or(3600, |role| role.max_session) },
     )?;
-    let token = jwt::parse(call.parameters.required("WebIdentityToken")?)
+    let token = jwt::parse(ctx.parameters.required("WebIdentityToken")?)
         .map_err(|error| rejected(&error))?;
     let account = arn.split(':').nth(4).unwrap_or_default();
-    let provider = provider(call, account, token.issuer())?;
-    let keys = keys(call, &provider, &token)?;
+    let provider = provider(ctx, account, token.issuer())?;
+    let keys = keys(ctx, &provider, &token)?;
     let audiences: Vec<&str> = provider.client_ids.iter().map(String::as_str).collect();
-    let expected = Validation { issuer: &provider.url, audiences: &audiences, now: call.now };
+    let expected = Validation { issuer: &provider.url, audiences: &audiences, now: ctx.now };
     let claims = token.verify(&keys, expected).map_err(|error| rejected(&error))?;
 
     let mut target = target(role, arn, &name)?.with("aws:FederatedProvider", provider.arn());
@@ -43,7 +43,7 @@ pub(super) fn assume_role_with_web_identity(
         target = target.with(&key, value);
     }
     let caller: Caller = provider.arn().parse()?;
-    call.authorize_external(&caller, "sts:AssumeRoleWithWebIdentity", &target).map_err(|_| {
+    ctx.authorize_external(&caller, "sts:AssumeRoleWithWebIdentity", &target).map_err(|_| {
         ApiError::new(
             "AccessDenied",
             403,
@@ -58,7 +58,7 @@ pub(super) fn assume_role_with_web_identity(
         )
     })?;
 
-    let mut xml = assumed(call, role, &name, params, |session| {
+    let mut xml = assumed(ctx, role, &name, params, |session| {
         session.context_keys.insert("aws:FederatedProvider".to_owned(), provider.arn());
         session.context_keys.extend(condition_keys(&provider, &claims));
     })?;
@@ -69,7 +69,7 @@ pub(super) fn assume_role_with_web_identity(
 
 /// Returns the provider of an issuer in the role's account.
 fn provider(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     account: &str,
     issuer: &str,
 ) -> Result<Arc<OidcProvider>, ApiError> {
@@ -77,7 +77,7 @@ fn provider(
         .strip_prefix("https://")
         .or_else(|| issuer.strip_prefix("http://"))
         .unwrap_or(issuer);
-    let found = call
+    let found = ctx
         .state
         .providers
         .get(&account_key(account, host))
@@ -99,16 +99,16 @@ fn provider(
 
 /// Returns the issuer's keys; those of other issuers are fetched.
 fn keys(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     provider: &OidcProvider,
     token: &UnverifiedJwt<'_>,
 ) -> Result<Arc<Jwks>, ApiError> {
-    if provider.url == call.api.issuer {
-        return issuer::public_keys(&call.state).map_err(|error| ApiError::internal(&error));
+    if provider.url == ctx.api.issuer {
+        return issuer::public_keys(&ctx.state).map_err(|error| ApiError::internal(&error));
     }
     // The action runs on a blocking thread.
     let keys = tokio::runtime::Handle::current()
-        .block_on(call.api.issuers.keys(&provider.url, token.key_id().unwrap_or_default()));
+        .block_on(ctx.api.issuers.keys(&provider.url, token.key_id().unwrap_or_default()));
     keys.map_err(|error| {
         tracing::info!(issuer = provider.url, %error, "cannot fetch the keys of an identity provider");
         ApiError::new(

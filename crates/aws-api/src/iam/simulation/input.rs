@@ -20,10 +20,10 @@ pub(super) fn invalid(message: &str) -> ApiError {
 
 /// Returns the documents of a list parameter.
 pub(crate) fn inputs<'a>(
-    call: &RequestContext<'a>,
+    ctx: &RequestContext<'a>,
     parameter: &str,
 ) -> Result<Vec<&'a str>, ApiError> {
-    let list = call.parameters.list(parameter);
+    let list = ctx.parameters.list(parameter);
     for (document, number) in list.iter().zip(1..) {
         parse(document, PolicyKind::Identity, &format!("{parameter}.{number}"))?;
     }
@@ -46,8 +46,8 @@ pub(crate) struct Source {
 }
 
 /// Returns the identity of `PolicySourceArn`, if the caller may perform `action` on it.
-pub(crate) fn source(call: &RequestContext<'_>, action: &str) -> Result<Source, ApiError> {
-    let text = call.parameters.required("PolicySourceArn")?;
+pub(crate) fn source(ctx: &RequestContext<'_>, action: &str) -> Result<Source, ApiError> {
+    let text = ctx.parameters.required("PolicySourceArn")?;
     let not_valid = || invalid(&format!("Invalid ARN: {text} is none of a user, group or role"));
     let arn: Arn = text.parse().map_err(|_| not_valid())?;
     let (kind, rest) = arn.resource().split_once('/').ok_or_else(not_valid)?;
@@ -56,13 +56,13 @@ pub(crate) fn source(call: &RequestContext<'_>, action: &str) -> Result<Source, 
         .find(|known| known.noun() == kind)
         .ok_or_else(not_valid)?;
     let name = rest.rsplit('/').next().unwrap_or(rest);
-    let asked = Asked::of(call, kind, name)?;
+    let asked = Asked::of(ctx, kind, name)?;
     if asked.arn == text {
-        call.authorize(action, &asked.target())?;
+        ctx.authorize(action, &asked.target())?;
         return Ok(Source { identity: asked.found()?.clone(), arn });
     }
     // The authorization uses the ARN alone: tags would reveal the identity.
-    call.authorize(action, &Target::of(text))?;
+    ctx.authorize(action, &Target::of(text))?;
     Err(absent(&format!("The {} with ARN {text} cannot be found.", kind.noun())))
 }
 
@@ -70,7 +70,7 @@ impl Source {
     /// Returns its policies, and those of its groups, boundary and organization.
     pub(crate) fn documents(
         &self,
-        call: &RequestContext<'_>,
+        ctx: &RequestContext<'_>,
         resource_account: &AccountId,
     ) -> EffectivePolicies {
         let who = match &self.identity {
@@ -80,13 +80,13 @@ impl Source {
                 let inline = group.inline.iter().map(|(name, text)| (name.clone(), text.clone()));
                 let identity = inline
                     .chain(
-                        group.attached.iter().map(|arn| managed_policy_document(&call.state, arn)),
+                        group.attached.iter().map(|arn| managed_policy_document(&ctx.state, arn)),
                     )
                     .collect();
                 return EffectivePolicies { identity, ..EffectivePolicies::default() };
             }
         };
-        EffectivePolicies::for_principal(&call.state, &who, resource_account)
+        EffectivePolicies::for_principal(&ctx.state, &who, resource_account)
     }
 }
 
@@ -110,7 +110,7 @@ pub(super) fn owner(text: &str) -> Result<AccountId, ApiError> {
 /// Returns the context of the simulated requests and its keys: those of the request, and the tags
 /// of the source.
 pub(super) fn context(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     source: Option<&Source>,
 ) -> Result<(Context, Vec<String>), ApiError> {
     let tags = match source.map(|source| &source.identity) {
@@ -126,7 +126,7 @@ pub(super) fn context(
     for (key, value) in tags.into_iter().flatten() {
         insert(&format!("aws:PrincipalTag/{key}"), value.as_str().into());
     }
-    for entry in call.parameters.structures("ContextEntries") {
+    for entry in ctx.parameters.structures("ContextEntries") {
         let key = entry.required("ContextKeyName")?;
         let values: Vec<String> =
             entry.list("ContextKeyValues").into_iter().map(str::to_owned).collect();

@@ -118,7 +118,7 @@ async fn a_machine_gets_the_role_of_its_instance_profile() {
 }
 
 #[tokio::test]
-async fn without_a_good_token_nothing_is_said() {
+async fn requests_without_a_valid_token_are_rejected() {
     let ec2 = Ec2::new(false, "ec2.amazonaws.com").await;
     let path = format!("{CREDENTIALS}app");
     assert_eq!(get(&ec2.metadata, &path, &[]).await.0, 401);
@@ -156,7 +156,7 @@ async fn without_a_good_token_nothing_is_said() {
 }
 
 #[tokio::test]
-async fn tokens_are_for_whoever_asks_without_a_proxy_or_a_web_page() {
+async fn token_requests_from_proxies_and_web_pages_are_rejected() {
     let ec2 = Ec2::new(false, "ec2.amazonaws.com").await;
     for (headers, status) in [
         (format!("{TTL}: 1\r\n"), 200),
@@ -181,7 +181,7 @@ async fn tokens_are_for_whoever_asks_without_a_proxy_or_a_web_page() {
 }
 
 #[tokio::test]
-async fn requests_without_a_token_are_answered_where_that_is_asked_for() {
+async fn imdsv1_requests_are_answered_if_enabled() {
     let ec2 = Ec2::new(true, "ec2.amazonaws.com").await;
     let (status, _, body) = get(&ec2.metadata, &format!("{CREDENTIALS}app"), &[]).await;
     assert_eq!(status, 200, "{body}");
@@ -203,7 +203,7 @@ async fn a_role_that_does_not_trust_ec2_is_said_to_be_so() {
 }
 
 #[tokio::test]
-async fn the_api_has_no_metadata_and_the_metadata_no_api() {
+async fn the_api_and_the_metadata_service_have_separate_routes() {
     let ec2 = Ec2::new(true, "ec2.amazonaws.com").await;
     let request = format!(
         "PUT /latest/api/token HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n{TTL}: \

@@ -31,7 +31,7 @@ fn query(role: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_person_gets_the_roles_that_were_granted() {
+async fn a_user_gets_credentials_of_granted_roles() {
     let (served, access) = portal().await;
     let own = [(TOKEN, access.token.as_str())];
     let (status, _, body) = get(&served, &query("app"), &own).await;
@@ -70,7 +70,7 @@ async fn a_person_gets_the_roles_that_were_granted() {
 }
 
 #[tokio::test]
-async fn others_get_nothing_and_are_told_why_as_the_sdks_parse_it() {
+async fn rejected_requests_get_errors_that_the_sdks_parse() {
     let (served, access) = portal().await;
     let ended = sign_in(&served, ROLE, None, SystemTime::now() - HOUR);
     let hash: String = countersign_authority::store::token_hash(&access.token);
@@ -113,7 +113,7 @@ async fn others_get_nothing_and_are_told_why_as_the_sdks_parse_it() {
 }
 
 #[tokio::test]
-async fn whoever_signs_out_is_out() {
+async fn logout_invalidates_the_token() {
     let (served, access) = portal().await;
     let post = format!(
         "POST /logout HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{TOKEN}: {}\r\n\r\n",
@@ -125,7 +125,7 @@ async fn whoever_signs_out_is_out() {
 }
 
 #[tokio::test]
-async fn a_sign_in_is_kept_while_it_is_young_and_gets_further_roles() {
+async fn a_recent_sign_in_is_reused_and_extended_by_roles() {
     let (served, access) = portal().await;
     let (now, admin) = (SystemTime::now(), ROLE.replace("app", "admin"));
     let again = sign_in(&served, &admin, Some(&access.token), now);

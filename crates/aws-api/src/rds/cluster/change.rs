@@ -33,52 +33,52 @@ const MAX_CLUSTERS: usize = 40;
 
 /// `CreateDBCluster`: the cluster is available at once, and has no server before its first
 /// instance.
-pub(crate) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let scope = AccountRegion::of(call)?;
-    let name = new_name("DBClusterIdentifier", required(call, "DBClusterIdentifier")?)?;
-    let engine_name = required(call, "Engine")?;
+pub(crate) fn create(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let scope = AccountRegion::of(ctx)?;
+    let name = new_name("DBClusterIdentifier", required(ctx, "DBClusterIdentifier")?)?;
+    let engine_name = required(ctx, "Engine")?;
     let engine = engine(engine_name)?;
     if engine_name == "mariadb" {
         return Err(bad_combination("The engine mariadb does not support clusters."));
     }
-    let tags = tags(call.parameters)?;
+    let tags = tags(ctx.parameters)?;
     let condition_keys = ConditionKeys {
         request_tags: Some(&tags),
         other: vec![("rds:DatabaseEngine", engine_name.to_owned())],
         ..ConditionKeys::default()
     };
-    authorize_new(call, "CreateDBCluster", &scope.arn("cluster", name.as_str()), &condition_keys)?;
-    call.api.jobs.servers()?;
-    certificate::check(call)?;
-    let password = master_password(engine, required(call, "MasterUserPassword")?)?;
+    authorize_new(ctx, "CreateDBCluster", &scope.arn("cluster", name.as_str()), &condition_keys)?;
+    ctx.api.jobs.servers()?;
+    certificate::check(ctx)?;
+    let password = master_password(engine, required(ctx, "MasterUserPassword")?)?;
     let cluster = DbCluster {
         name: name.to_string(),
         account: scope.account.clone(),
         region: scope.region.clone(),
         resource_id: resource_id("cluster-")?,
         engine: engine_name.to_owned(),
-        version: versions::fitting(call, engine_name, call.parameters.text("EngineVersion"))?,
+        version: versions::fitting(ctx, engine_name, ctx.parameters.text("EngineVersion"))?,
         status: DbStatus::Available,
-        created: seconds(call.now),
-        master: master_name(engine, required(call, "MasterUsername")?)?,
-        database: call
+        created: seconds(ctx.now),
+        master: master_name(engine, required(ctx, "MasterUsername")?)?,
+        database: ctx
             .parameters
             .text("DatabaseName")
             .map(|name| database_name("DatabaseName", name))
             .transpose()?,
-        port: port(call, "Port")?,
-        iam_enabled: call.parameters.flag("EnableIAMDatabaseAuthentication")?.unwrap_or(false),
+        port: port(ctx, "Port")?,
+        iam_enabled: ctx.parameters.flag("EnableIAMDatabaseAuthentication")?.unwrap_or(false),
         pending: Default::default(),
         writer: None,
-        deletion_protection: call.parameters.flag("DeletionProtection")?.unwrap_or(false),
-        exports: log_types(engine, &call.parameters.list("EnableCloudwatchLogsExports"))?
+        deletion_protection: ctx.parameters.flag("DeletionProtection")?.unwrap_or(false),
+        exports: log_types(engine, &ctx.parameters.list("EnableCloudwatchLogsExports"))?
             .into_iter()
             .collect(),
-        settings: settings(call)?,
+        settings: settings(ctx)?,
         endpoints: Default::default(),
         tags,
     };
-    call.api.store().change(|draft| {
+    ctx.api.store().change(|draft| {
         if draft.db_clusters.contains_key(&regional_key(
             &scope.account,
             &scope.region,
@@ -97,7 +97,7 @@ pub(crate) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
         store_password(draft, &cluster, &password, cluster.created)?;
         Ok(draft.put(cluster.clone()).map(drop)?)
     })?;
-    current_output(call, name.as_str())
+    current_output(ctx, name.as_str())
 }
 
 fn store_password(
@@ -111,32 +111,32 @@ fn store_password(
 }
 
 /// `ModifyDBCluster`
-pub(crate) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+pub(crate) fn modify(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let (scope, found) = (
-        AccountRegion::of(call)?,
-        authorized(call, "ModifyDBCluster", required(call, "DBClusterIdentifier")?)?,
+        AccountRegion::of(ctx)?,
+        authorized(ctx, "ModifyDBCluster", required(ctx, "DBClusterIdentifier")?)?,
     );
-    reject_rename(call, "NewDBClusterIdentifier")?;
+    reject_rename(ctx, "NewDBClusterIdentifier")?;
     let engine = engine(&found.engine)?;
-    let settings = settings(call)?;
+    let settings = settings(ctx)?;
     let (now, iam) = (
-        call.parameters.flag("ApplyImmediately")?.unwrap_or(false),
-        call.parameters.flag("EnableIAMDatabaseAuthentication")?,
+        ctx.parameters.flag("ApplyImmediately")?.unwrap_or(false),
+        ctx.parameters.flag("EnableIAMDatabaseAuthentication")?,
     );
-    let protection = call.parameters.flag("DeletionProtection")?;
+    let protection = ctx.parameters.flag("DeletionProtection")?;
     let exports = |list: &str| {
         log_types(
             engine,
-            &call.parameters.list(&format!("CloudwatchLogsExportConfiguration.{list}")),
+            &ctx.parameters.list(&format!("CloudwatchLogsExportConfiguration.{list}")),
         )
     };
     let (enable, disable) = (exports("EnableLogTypes")?, exports("DisableLogTypes")?);
-    let password = call
+    let password = ctx
         .parameters
         .text("MasterUserPassword")
         .map(|password| master_password(engine, password))
         .transpose()?;
-    let runner = &call.api.jobs;
+    let runner = &ctx.api.jobs;
     let permit = password.as_ref().map(|_| runner.permit()).transpose()?;
     let writer = runner.store().change(|draft| {
         let mut cluster = DbCluster::clone(&*look_up(draft, &scope, &found.name)?);
@@ -154,7 +154,7 @@ pub(crate) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
         let mut writer = None;
         if let Some(password) = &password {
             writer = begin_password(draft, runner.name(), &cluster)?;
-            store_password(draft, &cluster, password, seconds(call.now))?;
+            store_password(draft, &cluster, password, seconds(ctx.now))?;
         }
         draft.put(cluster)?;
         Ok(writer)
@@ -162,7 +162,7 @@ pub(crate) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
     if let (Some(permit), Some(writer), Some(password)) = (permit, writer, password) {
         change_password(permit, writer, found.master.clone(), password);
     }
-    current_output(call, &found.name)
+    current_output(ctx, &found.name)
 }
 
 /// Sets IAM authentication for all members, at once or at the next request with `ApplyImmediately`.
@@ -200,27 +200,25 @@ fn begin_password(
 }
 
 /// `StartDBCluster`
-pub(crate) fn start(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    transition_members(call, "StartDBCluster", DbStatus::Stopped, DbStatus::Starting)
+pub(crate) fn start(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    transition_members(ctx, "StartDBCluster", DbStatus::Stopped, DbStatus::Starting)
 }
 
 /// `StopDBCluster`
-pub(crate) fn stop(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    transition_members(call, "StopDBCluster", DbStatus::Available, DbStatus::Stopping)
+pub(crate) fn stop(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    transition_members(ctx, "StopDBCluster", DbStatus::Available, DbStatus::Stopping)
 }
 
 /// Starts the transition of all members of a cluster, one after the other.
 fn transition_members(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     action: &str,
     from: DbStatus,
     transition: DbStatus,
 ) -> Result<ActionOutput, ApiError> {
-    let (scope, found) = (
-        AccountRegion::of(call)?,
-        authorized(call, action, required(call, "DBClusterIdentifier")?)?,
-    );
-    let runner = &call.api.jobs;
+    let (scope, found) =
+        (AccountRegion::of(ctx)?, authorized(ctx, action, required(ctx, "DBClusterIdentifier")?)?);
+    let runner = &ctx.api.jobs;
     let permit = runner.permit()?;
     let names = runner.store().change(|draft| {
         let cluster = look_up(draft, &scope, &found.name)?;
@@ -249,17 +247,17 @@ fn transition_members(
     JobRunner::spawn(permit, transition.as_str(), move |runner, servers| {
         names.iter().for_each(|name| run_transition(runner, servers, name, transition))
     });
-    current_output(call, &found.name)
+    current_output(ctx, &found.name)
 }
 
 /// `DeleteDBCluster`
-pub(crate) fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+pub(crate) fn delete(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let (scope, found) = (
-        AccountRegion::of(call)?,
-        authorized(call, "DeleteDBCluster", required(call, "DBClusterIdentifier")?)?,
+        AccountRegion::of(ctx)?,
+        authorized(ctx, "DeleteDBCluster", required(ctx, "DBClusterIdentifier")?)?,
     );
-    reject_snapshot(call, false)?;
-    let cluster = call.api.store().change(|draft| {
+    reject_snapshot(ctx, false)?;
+    let cluster = ctx.api.store().change(|draft| {
         let cluster = DbCluster {
             status: DbStatus::Deleting,
             ..DbCluster::clone(&*look_up(draft, &scope, &found.name)?)
@@ -279,5 +277,5 @@ pub(crate) fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
         remove_when_empty(draft, &cluster)?;
         Ok::<_, ApiError>(cluster)
     })?;
-    Ok(output(&call.state, &scope, &cluster))
+    Ok(output(&ctx.state, &scope, &cluster))
 }

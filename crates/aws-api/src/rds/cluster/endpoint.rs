@@ -28,8 +28,8 @@ use crate::xml::Xml;
 /// Source: "Quotas and constraints for Amazon Aurora" in the Aurora user guide.
 const MAX_ENDPOINTS: usize = 5;
 
-fn kind(call: &RequestContext<'_>) -> Result<Option<bool>, ApiError> {
-    match call.parameters.text("EndpointType") {
+fn kind(ctx: &RequestContext<'_>) -> Result<Option<bool>, ApiError> {
+    match ctx.parameters.text("EndpointType") {
         None => Ok(None),
         Some("ANY") => Ok(Some(true)),
         Some("READER") => Ok(Some(false)),
@@ -41,46 +41,46 @@ fn kind(call: &RequestContext<'_>) -> Result<Option<bool>, ApiError> {
 
 /// Returns the members in a list parameter.
 fn listed(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     cluster: &DbCluster,
     name: &str,
 ) -> Result<BTreeSet<InstanceId>, ApiError> {
     let find = |text: &str| {
         let text = text.to_ascii_lowercase();
-        members(&call.state, cluster)
+        members(&ctx.state, cluster)
             .find(|db| db.name.as_str() == text)
             .map(|db| db.name.clone())
             .ok_or_else(|| instance_not_found(&text))
     };
-    call.parameters.list(name).into_iter().map(find).collect()
+    ctx.parameters.list(name).into_iter().map(find).collect()
 }
 
 /// `CreateDBClusterEndpoint`
-pub(crate) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let scope = AccountRegion::of(call)?;
+pub(crate) fn create(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let scope = AccountRegion::of(ctx)?;
     let cluster =
-        authorized(call, "CreateDBClusterEndpoint", required(call, "DBClusterIdentifier")?)?;
+        authorized(ctx, "CreateDBClusterEndpoint", required(ctx, "DBClusterIdentifier")?)?;
     let name =
-        new_name("DBClusterEndpointIdentifier", required(call, "DBClusterEndpointIdentifier")?)?
+        new_name("DBClusterEndpointIdentifier", required(ctx, "DBClusterEndpointIdentifier")?)?
             .to_string();
-    let tags = tags(call.parameters)?;
+    let tags = tags(ctx.parameters)?;
     let condition_keys = ConditionKeys { request_tags: Some(&tags), ..ConditionKeys::default() };
     authorize_new(
-        call,
+        ctx,
         "CreateDBClusterEndpoint",
         &scope.arn("cluster-endpoint", &name),
         &condition_keys,
     )?;
-    required(call, "EndpointType")?;
+    required(ctx, "EndpointType")?;
     let custom = CustomEndpoint {
         resource_id: random::id("cluster-endpoint-", 26)?,
-        any: kind(call)?.unwrap_or(false),
-        members: listed(call, &cluster, "StaticMembers")?,
-        excluded: listed(call, &cluster, "ExcludedMembers")?,
+        any: kind(ctx)?.unwrap_or(false),
+        members: listed(ctx, &cluster, "StaticMembers")?,
+        excluded: listed(ctx, &cluster, "ExcludedMembers")?,
         tags,
     };
     check_lists(&custom)?;
-    call.api.store().change(|draft| {
+    ctx.api.store().change(|draft| {
         if all(draft, &scope).any(|cluster| cluster.endpoints.contains_key(&name)) {
             return Err(error(
                 "DBClusterEndpointAlreadyExistsFault",
@@ -96,7 +96,7 @@ pub(crate) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
         Ok(draft.put(cluster).map(drop)?)
     })?;
     let mut xml = Xml::new();
-    write_custom(&mut xml, &call.state, &scope, &cluster, &name, &custom, "creating");
+    write_custom(&mut xml, &ctx.state, &scope, &cluster, &name, &custom, "creating");
     Ok(xml.into())
 }
 
@@ -109,18 +109,18 @@ fn check_lists(custom: &CustomEndpoint) -> Result<(), ApiError> {
 
 /// Returns the endpoint of a request and its cluster, if the caller may perform `action` on it.
 fn found(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     scope: &AccountRegion,
     action: &str,
 ) -> Result<(String, Arc<DbCluster>, CustomEndpoint), ApiError> {
-    let name = required(call, "DBClusterEndpointIdentifier")?.to_ascii_lowercase();
-    let found = all(&call.state, scope)
+    let name = required(ctx, "DBClusterEndpointIdentifier")?.to_ascii_lowercase();
+    let found = all(&ctx.state, scope)
         .find_map(|cluster| Some((Arc::clone(cluster), cluster.endpoints.get(&name)?.clone())));
     let condition_keys = ConditionKeys {
         resource_tags: found.as_ref().map(|(_, custom)| ("cluster-tag", &custom.tags)),
         ..ConditionKeys::default()
     };
-    authorize(call, action, &scope.arn("cluster-endpoint", &name), &condition_keys)?;
+    authorize(ctx, action, &scope.arn("cluster-endpoint", &name), &condition_keys)?;
     let (cluster, custom) = found.ok_or_else(|| not_found(&name))?;
     Ok((name, cluster, custom))
 }
@@ -130,15 +130,15 @@ fn not_found(name: &str) -> ApiError {
 }
 
 /// `ModifyDBClusterEndpoint`
-pub(crate) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let scope = AccountRegion::of(call)?;
-    let (name, cluster, _) = found(call, &scope, "ModifyDBClusterEndpoint")?;
-    let any = kind(call)?;
+pub(crate) fn modify(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let scope = AccountRegion::of(ctx)?;
+    let (name, cluster, _) = found(ctx, &scope, "ModifyDBClusterEndpoint")?;
+    let any = kind(ctx)?;
     let lists =
-        [listed(call, &cluster, "StaticMembers")?, listed(call, &cluster, "ExcludedMembers")?];
+        [listed(ctx, &cluster, "StaticMembers")?, listed(ctx, &cluster, "ExcludedMembers")?];
     let [given_members, given_excluded] =
-        ["StaticMembers", "ExcludedMembers"].map(|list| call.parameters.has(list));
-    let custom = call.api.store().change(|draft| {
+        ["StaticMembers", "ExcludedMembers"].map(|list| ctx.parameters.has(list));
+    let custom = ctx.api.store().change(|draft| {
         let mut cluster = record(draft, &scope, &cluster.name)?;
         let custom = cluster.endpoints.get_mut(&name).ok_or_else(|| not_found(&name))?;
         custom.any = any.unwrap_or(custom.any);
@@ -152,22 +152,22 @@ pub(crate) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
         Ok::<_, ApiError>(custom)
     })?;
     let mut xml = Xml::new();
-    write_custom(&mut xml, &call.state, &scope, &cluster, &name, &custom, "available");
+    write_custom(&mut xml, &ctx.state, &scope, &cluster, &name, &custom, "available");
     Ok(xml.into())
 }
 
 /// `DeleteDBClusterEndpoint`
-pub(crate) fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let scope = AccountRegion::of(call)?;
-    let (name, cluster, custom) = found(call, &scope, "DeleteDBClusterEndpoint")?;
-    call.api.store().change(|draft| {
+pub(crate) fn delete(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let scope = AccountRegion::of(ctx)?;
+    let (name, cluster, custom) = found(ctx, &scope, "DeleteDBClusterEndpoint")?;
+    ctx.api.store().change(|draft| {
         let mut cluster = record(draft, &scope, &cluster.name)?;
         cluster.endpoints.remove(&name).ok_or_else(|| not_found(&name))?;
         draft.put(cluster)?;
         Ok::<_, ApiError>(())
     })?;
     let mut xml = Xml::new();
-    write_custom(&mut xml, &call.state, &scope, &cluster, &name, &custom, "deleting");
+    write_custom(&mut xml, &ctx.state, &scope, &cluster, &name, &custom, "deleting");
     Ok(xml.into())
 }
 
@@ -179,13 +179,13 @@ struct Row<'a> {
 }
 
 /// `DescribeDBClusterEndpoints`
-pub(crate) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let scope = AccountRegion::of(call)?;
-    let of = match call.parameters.text("DBClusterIdentifier") {
-        Some(text) => Some(authorized(call, "DescribeDBClusterEndpoints", text)?),
+pub(crate) fn describe(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let scope = AccountRegion::of(ctx)?;
+    let of = match ctx.parameters.text("DBClusterIdentifier") {
+        Some(text) => Some(authorized(ctx, "DescribeDBClusterEndpoints", text)?),
         None => {
             authorize(
-                call,
+                ctx,
                 "DescribeDBClusterEndpoints",
                 &scope.arn("cluster", "*"),
                 &ConditionKeys::default(),
@@ -193,15 +193,15 @@ pub(crate) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
             None
         }
     };
-    let wanted = call.parameters.text("DBClusterEndpointIdentifier").map(str::to_ascii_lowercase);
+    let wanted = ctx.parameters.text("DBClusterEndpointIdentifier").map(str::to_ascii_lowercase);
     let names = [
         "db-cluster-endpoint-type",
         "db-cluster-endpoint-custom-type",
         "db-cluster-endpoint-id",
         "db-cluster-endpoint-status",
     ];
-    let filters = filters(call, &names)?;
-    let clusters = all(&call.state, &scope)
+    let filters = filters(ctx, &names)?;
+    let clusters = all(&ctx.state, &scope)
         .filter(|cluster| of.as_ref().is_none_or(|of| of.name == cluster.name));
     let mut rows = Vec::new();
     for cluster in clusters {
@@ -222,14 +222,14 @@ pub(crate) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
         }
     }
     rows.sort_by(|(one, _), (other, _)| one.cmp(other));
-    let (page, marker) = page(call, rows)?;
+    let (page, marker) = page(ctx, rows)?;
     let mut xml = Xml::new();
     xml.list("DBClusterEndpoints", "DBClusterEndpointList", page, |xml, row| match row.custom {
         Some((name, custom)) => {
-            write_custom(xml, &call.state, &scope, row.cluster, name, custom, "available")
+            write_custom(xml, &ctx.state, &scope, row.cluster, name, custom, "available")
         }
         None => {
-            let (state, cluster) = (&call.state, row.cluster);
+            let (state, cluster) = (&ctx.state, row.cluster);
             let (writer, reader) =
                 (writer_endpoint(state, cluster), reader_endpoint(state, cluster));
             let port = writer.as_ref().map(|writer| writer.port);

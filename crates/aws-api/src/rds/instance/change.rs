@@ -39,16 +39,16 @@ struct Changes {
 }
 
 /// `ModifyDBInstance`
-pub(crate) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let found = authorized(call, "ModifyDBInstance", required(call, "DBInstanceIdentifier")?)?;
-    reject_rename(call, "NewDBInstanceIdentifier")?;
-    certificate::check(call)?;
-    let wanted = read(call, &found.db)?;
+pub(crate) fn modify(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let found = authorized(ctx, "ModifyDBInstance", required(ctx, "DBInstanceIdentifier")?)?;
+    reject_rename(ctx, "NewDBInstanceIdentifier")?;
+    certificate::check(ctx)?;
+    let wanted = read(ctx, &found.db)?;
     if !found.created_by_api {
-        return modify_external(call, &found, &wanted);
+        return modify_external(ctx, &found, &wanted);
     }
-    reject_for_member(call, &found.db)?;
-    let runner = &call.api.jobs;
+    reject_for_member(ctx, &found.db)?;
+    let runner = &ctx.api.jobs;
     let permit = wanted.password.as_ref().map(|_| runner.permit()).transpose()?;
     let name = found.db.name.clone();
     runner.store().change(|draft| {
@@ -66,35 +66,35 @@ pub(crate) fn modify(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
     if let (Some(permit), Some(password)) = (permit, wanted.password) {
         change_password(permit, name.clone(), found.db.master.clone(), password);
     }
-    current_output(call, &name)
+    current_output(ctx, &name)
 }
 
-fn read(call: &RequestContext<'_>, db: &DbInstance) -> Result<Changes, ApiError> {
+fn read(ctx: &RequestContext<'_>, db: &DbInstance) -> Result<Changes, ApiError> {
     let engine = engine(&db.engine)?;
-    let mut settings = settings(call)?;
+    let mut settings = settings(ctx)?;
     let mut waits: BTreeMap<String, String> = WAITS
         .iter()
         .filter_map(|name| Some(((*name).to_owned(), settings.remove(*name)?)))
         .collect();
-    if let Some(named) = call.parameters.text("DBInstanceClass") {
+    if let Some(named) = ctx.parameters.text("DBInstanceClass") {
         waits.insert("DBInstanceClass".to_owned(), class(named)?);
     }
-    if let Some(enabled) = call.parameters.flag("EnableIAMDatabaseAuthentication")? {
+    if let Some(enabled) = ctx.parameters.flag("EnableIAMDatabaseAuthentication")? {
         waits.insert(IAM.to_owned(), enabled.to_string());
     }
     let exports = |list: &str| {
         log_types(
             engine,
-            &call.parameters.list(&format!("CloudwatchLogsExportConfiguration.{list}")),
+            &ctx.parameters.list(&format!("CloudwatchLogsExportConfiguration.{list}")),
         )
     };
     Ok(Changes {
-        now: call.parameters.flag("ApplyImmediately")?.unwrap_or(false),
+        now: ctx.parameters.flag("ApplyImmediately")?.unwrap_or(false),
         waits,
         settings,
-        protection: call.parameters.flag("DeletionProtection")?,
+        protection: ctx.parameters.flag("DeletionProtection")?,
         exports: (exports("EnableLogTypes")?, exports("DisableLogTypes")?),
-        password: call
+        password: ctx
             .parameters
             .text("MasterUserPassword")
             .map(|password| master_password(engine, password))
@@ -103,8 +103,8 @@ fn read(call: &RequestContext<'_>, db: &DbInstance) -> Result<Changes, ApiError>
 }
 
 /// Returns an error for parameters that a member inherits from its cluster.
-fn reject_for_member(call: &RequestContext<'_>, db: &DbInstance) -> Result<(), ApiError> {
-    let named = |name: &&&str| call.parameters.has(name);
+fn reject_for_member(ctx: &RequestContext<'_>, db: &DbInstance) -> Result<(), ApiError> {
+    let named = |name: &&&str| ctx.parameters.has(name);
     let of_cluster = [
         "MasterUserPassword",
         "EnableIAMDatabaseAuthentication",
@@ -164,13 +164,13 @@ fn drop_unchanged(draft: &Draft, db: &mut DbInstance) {
 
 /// Modifies a server that the API did not create: only IAM authentication, and only at once.
 fn modify_external(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     found: &InstanceView,
     wanted: &Changes,
 ) -> Result<ActionOutput, ApiError> {
     let allowed = ["DBInstanceIdentifier", "EnableIAMDatabaseAuthentication", "ApplyImmediately"];
     let name = &found.db.name;
-    if let Some(other) = call.parameters.names().into_iter().find(|name| !allowed.contains(name)) {
+    if let Some(other) = ctx.parameters.names().into_iter().find(|name| !allowed.contains(name)) {
         let message = format!(
             "{name} was not created through this API, but by `countersign local`: {other} cannot \
              be changed here."
@@ -178,7 +178,7 @@ fn modify_external(
         return Err(invalid_state(message));
     }
     let Some(enabled) = wanted.waits.get(IAM) else {
-        return current_output(call, name);
+        return current_output(ctx, name);
     };
     if !wanted.now {
         let message = format!(
@@ -187,6 +187,6 @@ fn modify_external(
         );
         return Err(bad_combination(message));
     }
-    call.api.store().change(|draft| set_iam_enabled(draft, name.as_str(), enabled == "true"))?;
-    current_output(call, name)
+    ctx.api.store().change(|draft| set_iam_enabled(draft, name.as_str(), enabled == "true"))?;
+    current_output(ctx, name)
 }

@@ -25,10 +25,10 @@ use crate::rds::{certificate, cluster, versions};
 const MAX_INSTANCES: usize = 40;
 
 /// `CreateDBInstance`
-pub(crate) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let scope = AccountRegion::of(call)?;
-    let name = new_name("DBInstanceIdentifier", required(call, "DBInstanceIdentifier")?)?;
-    let mut db = new_record(call, &scope, name)?;
+pub(crate) fn create(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let scope = AccountRegion::of(ctx)?;
+    let name = new_name("DBInstanceIdentifier", required(ctx, "DBInstanceIdentifier")?)?;
+    let mut db = new_record(ctx, &scope, name)?;
     let arn = scope.arn("db", db.name.as_str());
     let tagged = db.tags.clone();
     let condition_keys = ConditionKeys {
@@ -36,29 +36,29 @@ pub(crate) fn create(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError
         resource_tags: None,
         ..ConditionKeys::of_instance(&db)
     };
-    authorize_new(call, "CreateDBInstance", &arn, &condition_keys)?;
-    let runner = &call.api.jobs;
+    authorize_new(ctx, "CreateDBInstance", &arn, &condition_keys)?;
+    let runner = &ctx.api.jobs;
     let permit = runner.permit()?;
     runner.name().clone_into(&mut db.runner);
     let mut new = match &db.cluster {
-        Some(_) => member(call, &mut db)?,
-        None => standalone(call, &mut db)?,
+        Some(_) => member(ctx, &mut db)?,
+        None => standalone(ctx, &mut db)?,
     };
     let (replica_of, name) = runner.store().change(|draft| insert(draft, &scope, &db))?;
     new.replica_of = replica_of;
     create_server(permit, new);
-    super::current_output(call, &name)
+    super::current_output(ctx, &name)
 }
 
 /// Returns the record of a new instance, without the parts that its cluster determines.
 fn new_record(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     scope: &AccountRegion,
     name: InstanceId,
 ) -> Result<DbInstance, ApiError> {
-    let engine_name = required(call, "Engine")?;
+    let engine_name = required(ctx, "Engine")?;
     let engine = engine(engine_name)?;
-    certificate::check(call)?;
+    certificate::check(ctx)?;
     Ok(DbInstance {
         name,
         account: scope.account.clone(),
@@ -66,32 +66,32 @@ fn new_record(
         resource_id: resource_id("db-")?,
         engine: engine_name.to_owned(),
         version: String::new(),
-        class: class(required(call, "DBInstanceClass")?)?,
+        class: class(required(ctx, "DBInstanceClass")?)?,
         status: DbStatus::Creating,
         reason: None,
-        created: seconds(call.now),
+        created: seconds(ctx.now),
         master: String::new(),
-        database: call
+        database: ctx
             .parameters
             .text("DBName")
             .map(|name| database_name("DBName", name))
             .transpose()?,
         endpoint: None,
-        iam_enabled: call.parameters.flag("EnableIAMDatabaseAuthentication")?.unwrap_or(false),
+        iam_enabled: ctx.parameters.flag("EnableIAMDatabaseAuthentication")?.unwrap_or(false),
         pending: Default::default(),
-        cluster: call.parameters.text("DBClusterIdentifier").map(str::to_ascii_lowercase),
-        deletion_protection: call.parameters.flag("DeletionProtection")?.unwrap_or(false),
-        exports: log_types(engine, &call.parameters.list("EnableCloudwatchLogsExports"))?
+        cluster: ctx.parameters.text("DBClusterIdentifier").map(str::to_ascii_lowercase),
+        deletion_protection: ctx.parameters.flag("DeletionProtection")?.unwrap_or(false),
+        exports: log_types(engine, &ctx.parameters.list("EnableCloudwatchLogsExports"))?
             .into_iter()
             .collect(),
-        settings: settings(call)?,
-        tags: tags(call.parameters)?,
+        settings: settings(ctx)?,
+        tags: tags(ctx.parameters)?,
         runner: String::new(),
     })
 }
 
 /// Completes the record of an instance without a cluster.
-fn standalone(call: &RequestContext<'_>, db: &mut DbInstance) -> Result<NewServer, ApiError> {
+fn standalone(ctx: &RequestContext<'_>, db: &mut DbInstance) -> Result<NewServer, ApiError> {
     if db.engine.starts_with("aurora") {
         return Err(bad_combination(format!(
             "An instance of {} needs a DBClusterIdentifier: create the cluster first.",
@@ -99,15 +99,15 @@ fn standalone(call: &RequestContext<'_>, db: &mut DbInstance) -> Result<NewServe
         )));
     }
     let engine = engine(&db.engine)?;
-    db.version = versions::fitting(call, &db.engine, call.parameters.text("EngineVersion"))?;
-    db.master = master_name(engine, required(call, "MasterUsername")?)?;
-    let password = master_password(engine, required(call, "MasterUserPassword")?)?;
+    db.version = versions::fitting(ctx, &db.engine, ctx.parameters.text("EngineVersion"))?;
+    db.master = master_name(engine, required(ctx, "MasterUsername")?)?;
+    let password = master_password(engine, required(ctx, "MasterUserPassword")?)?;
     let master = MasterUser { name: db.master.clone(), password };
-    Ok(NewServer { port: port(call, "Port")?, master: Some(master), ..server(db, engine) })
+    Ok(NewServer { port: port(ctx, "Port")?, master: Some(master), ..server(db, engine) })
 }
 
 /// Completes the record of a cluster's member, which inherits its settings.
-fn member(call: &RequestContext<'_>, db: &mut DbInstance) -> Result<NewServer, ApiError> {
+fn member(ctx: &RequestContext<'_>, db: &mut DbInstance) -> Result<NewServer, ApiError> {
     for name in [
         "MasterUsername",
         "MasterUserPassword",
@@ -116,7 +116,7 @@ fn member(call: &RequestContext<'_>, db: &mut DbInstance) -> Result<NewServer, A
         "EnableIAMDatabaseAuthentication",
         "DeletionProtection",
     ] {
-        if call.parameters.text(name).is_some() {
+        if ctx.parameters.text(name).is_some() {
             let message = format!(
                 "The requested DB Instance will be a member of a DB Cluster. Set {name} for the \
                  DB Cluster."
@@ -125,7 +125,7 @@ fn member(call: &RequestContext<'_>, db: &mut DbInstance) -> Result<NewServer, A
         }
     }
     let cluster =
-        cluster::authorized(call, "CreateDBInstance", db.cluster.as_deref().unwrap_or_default())?;
+        cluster::authorized(ctx, "CreateDBInstance", db.cluster.as_deref().unwrap_or_default())?;
     if cluster.engine != db.engine {
         let message = format!(
             "The engine {} is not that of the cluster {}, {}.",
@@ -133,7 +133,7 @@ fn member(call: &RequestContext<'_>, db: &mut DbInstance) -> Result<NewServer, A
         );
         return Err(bad_combination(message));
     }
-    if let Some(version) = call.parameters.text("EngineVersion")
+    if let Some(version) = ctx.parameters.text("EngineVersion")
         && !versions::covers(version, &cluster.version)
     {
         return Err(bad_combination(format!(
@@ -144,7 +144,7 @@ fn member(call: &RequestContext<'_>, db: &mut DbInstance) -> Result<NewServer, A
     let engine = engine(&db.engine)?;
     (db.version, db.master) = (cluster.version.clone(), cluster.master.clone());
     (db.database, db.iam_enabled) = (cluster.database.clone(), cluster.iam_enabled);
-    let kept = call
+    let kept = ctx
         .state
         .secrets
         .get(&password_name(&cluster))
@@ -218,8 +218,8 @@ fn insert(
 }
 
 /// Returns an error for a change of an identifier.
-pub(crate) fn reject_rename(call: &RequestContext<'_>, parameter: &str) -> Result<(), ApiError> {
-    match call.parameters.text(parameter) {
+pub(crate) fn reject_rename(ctx: &RequestContext<'_>, parameter: &str) -> Result<(), ApiError> {
+    match ctx.parameters.text(parameter) {
         Some(_) => Err(bad_value(format!(
             "{parameter} is not supported: servers send their name to the authority, so it cannot \
              change."

@@ -14,45 +14,45 @@ use crate::rds::records::instance::{begin_transition, invalid_state};
 use crate::rds::request::{AccountRegion, bad_combination, error, required};
 
 /// `StartDBInstance`
-pub(crate) fn start(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let name = standalone(call, "StartDBInstance")?.db.name.clone();
-    begin(call, &name, &[DbStatus::Stopped], DbStatus::Starting)?;
-    current_output(call, &name)
+pub(crate) fn start(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let name = standalone(ctx, "StartDBInstance")?.db.name.clone();
+    begin(ctx, &name, &[DbStatus::Stopped], DbStatus::Starting)?;
+    current_output(ctx, &name)
 }
 
 /// `StopDBInstance`
-pub(crate) fn stop(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let name = standalone(call, "StopDBInstance")?.db.name.clone();
-    begin(call, &name, &[DbStatus::Available], DbStatus::Stopping)?;
-    current_output(call, &name)
+pub(crate) fn stop(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let name = standalone(ctx, "StopDBInstance")?.db.name.clone();
+    begin(ctx, &name, &[DbStatus::Available], DbStatus::Stopping)?;
+    current_output(ctx, &name)
 }
 
 /// `RebootDBInstance`
-pub(crate) fn reboot(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let found = created_by_api(call, "RebootDBInstance")?;
-    if call.parameters.flag("ForceFailover")? == Some(true) {
+pub(crate) fn reboot(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let found = created_by_api(ctx, "RebootDBInstance")?;
+    if ctx.parameters.flag("ForceFailover")? == Some(true) {
         return Err(bad_combination("ForceFailover cannot be true: the instance has no standby."));
     }
-    begin(call, &found.db.name, &[DbStatus::Available], DbStatus::Rebooting)?;
-    current_output(call, &found.db.name)
+    begin(ctx, &found.db.name, &[DbStatus::Available], DbStatus::Rebooting)?;
+    current_output(ctx, &found.db.name)
 }
 
 /// `DeleteDBInstance`
-pub(crate) fn delete(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let found = created_by_api(call, "DeleteDBInstance")?;
-    reject_snapshot(call, found.db.cluster.is_some())?;
+pub(crate) fn delete(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let found = created_by_api(ctx, "DeleteDBInstance")?;
+    reject_snapshot(ctx, found.db.cluster.is_some())?;
     let settled = [DbStatus::Available, DbStatus::Stopped, DbStatus::Failed];
-    begin(call, &found.db.name, &settled, DbStatus::Deleting)?;
+    begin(ctx, &found.db.name, &settled, DbStatus::Deleting)?;
     // The record may already be removed.
     let db = DbInstance { status: DbStatus::Deleting, ..DbInstance::clone(&found.db) };
-    Ok(output(call, &AccountRegion::of(call)?, &InstanceView { db: Arc::new(db), ..found }))
+    Ok(output(ctx, &AccountRegion::of(ctx)?, &InstanceView { db: Arc::new(db), ..found }))
 }
 
 /// Returns an error if a final snapshot is requested: none can be made. Members of clusters have
 /// none on AWS either.
-pub(crate) fn reject_snapshot(call: &RequestContext<'_>, member: bool) -> Result<(), ApiError> {
-    let skip = call.parameters.flag("SkipFinalSnapshot")?;
-    let named = call.parameters.text("FinalDBSnapshotIdentifier").is_some();
+pub(crate) fn reject_snapshot(ctx: &RequestContext<'_>, member: bool) -> Result<(), ApiError> {
+    let skip = ctx.parameters.flag("SkipFinalSnapshot")?;
+    let named = ctx.parameters.text("FinalDBSnapshotIdentifier").is_some();
     if named || !(skip == Some(true) || (member && skip.is_none())) {
         return Err(bad_combination(
             "SkipFinalSnapshot must be true, and FinalDBSnapshotIdentifier absent: this authority \
@@ -63,8 +63,8 @@ pub(crate) fn reject_snapshot(call: &RequestContext<'_>, member: bool) -> Result
 }
 
 /// Returns the instance, if the API created it.
-fn created_by_api(call: &RequestContext<'_>, action: &str) -> Result<InstanceView, ApiError> {
-    let found = authorized(call, action, required(call, "DBInstanceIdentifier")?)?;
+fn created_by_api(ctx: &RequestContext<'_>, action: &str) -> Result<InstanceView, ApiError> {
+    let found = authorized(ctx, action, required(ctx, "DBInstanceIdentifier")?)?;
     if found.created_by_api {
         return Ok(found);
     }
@@ -77,8 +77,8 @@ fn created_by_api(call: &RequestContext<'_>, action: &str) -> Result<InstanceVie
 
 /// Returns the instance, if the API created it and it is not in a cluster: members start and stop
 /// together.
-fn standalone(call: &RequestContext<'_>, action: &str) -> Result<InstanceView, ApiError> {
-    let found = created_by_api(call, action)?;
+fn standalone(ctx: &RequestContext<'_>, action: &str) -> Result<InstanceView, ApiError> {
+    let found = created_by_api(ctx, action)?;
     match &found.db.cluster {
         Some(cluster) => Err(error(
             "InvalidDBClusterStateFault",
@@ -93,12 +93,12 @@ fn standalone(call: &RequestContext<'_>, action: &str) -> Result<InstanceView, A
 
 /// Starts the transition of an instance that is in one of the statuses `from`.
 fn begin(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     name: &InstanceId,
     from: &[DbStatus],
     transition: DbStatus,
 ) -> Result<(), ApiError> {
-    let runner = &call.api.jobs;
+    let runner = &ctx.api.jobs;
     let permit = runner.permit()?;
     runner
         .store()

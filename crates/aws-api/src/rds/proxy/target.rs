@@ -26,15 +26,15 @@ fn group(proxy: &DbProxy) -> String {
 
 /// Returns the proxy of a request, if the caller may perform `action` on it and its target group.
 fn grouped(
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     scope: &AccountRegion,
     action: &str,
 ) -> Result<Arc<DbProxy>, ApiError> {
-    let proxy = authorized(call, action, required(call, "DBProxyName")?)?;
+    let proxy = authorized(ctx, action, required(ctx, "DBProxyName")?)?;
     let condition_keys =
         ConditionKeys { resource_tags: Some(("db-tag", &proxy.tags)), ..ConditionKeys::default() };
-    authorize(call, action, &scope.arn("target-group", &group(&proxy)), &condition_keys)?;
-    check_group(call)?;
+    authorize(ctx, action, &scope.arn("target-group", &group(&proxy)), &condition_keys)?;
+    check_group(ctx)?;
     Ok(proxy)
 }
 
@@ -44,22 +44,22 @@ enum Named {
     Cluster(Arc<DbCluster>),
 }
 
-fn named(call: &RequestContext<'_>, action: &str) -> Result<Named, ApiError> {
+fn named(ctx: &RequestContext<'_>, action: &str) -> Result<Named, ApiError> {
     match (
-        &*call.parameters.list("DBInstanceIdentifiers"),
-        &*call.parameters.list("DBClusterIdentifiers"),
+        &*ctx.parameters.list("DBInstanceIdentifiers"),
+        &*ctx.parameters.list("DBClusterIdentifiers"),
     ) {
-        ([name], []) => instance::authorized(call, action, name).map(Named::Instance),
-        ([], [name]) => cluster::authorized(call, action, name).map(Named::Cluster),
+        ([name], []) => instance::authorized(ctx, action, name).map(Named::Instance),
+        ([], [name]) => cluster::authorized(ctx, action, name).map(Named::Cluster),
         _ => Err(bad_combination("Exactly one DB instance or one DB cluster must be named.")),
     }
 }
 
 /// `RegisterDBProxyTargets`
-pub(crate) fn register(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let scope = AccountRegion::of(call)?;
-    let found = grouped(call, &scope, "RegisterDBProxyTargets")?;
-    let named = named(call, "RegisterDBProxyTargets")?;
+pub(crate) fn register(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let scope = AccountRegion::of(ctx)?;
+    let found = grouped(ctx, &scope, "RegisterDBProxyTargets")?;
+    let named = named(ctx, "RegisterDBProxyTargets")?;
     let kind = match &named {
         Named::Instance(found) => engine(&found.db.engine)?,
         Named::Cluster(cluster) => engine(&cluster.engine)?,
@@ -73,7 +73,7 @@ pub(crate) fn register(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
             format!("DBInstance {} is not available: it is {}.", db.name, db.status.as_str()),
         ));
     }
-    let proxy = call.api.store().change(|draft| {
+    let proxy = ctx.api.store().change(|draft| {
         let mut proxy = record(draft, &scope, &found.name)?;
         if proxy.instance.is_some() || proxy.cluster.is_some() {
             let message =
@@ -84,7 +84,7 @@ pub(crate) fn register(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
             Named::Instance(found) => proxy.instance = Some(found.db.name.clone()),
             Named::Cluster(cluster) => proxy.cluster = Some(cluster.name.clone()),
         }
-        proxy.updated = seconds(call.now);
+        proxy.updated = seconds(ctx.now);
         draft.put(proxy.clone())?;
         update_target_addresses(draft, &proxy)?;
         Ok(proxy)
@@ -93,8 +93,8 @@ pub(crate) fn register(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
     write_targets(
         &mut xml,
         "DBProxyTargets",
-        call,
-        &*call.api.store().state()?,
+        ctx,
+        &*ctx.api.store().state()?,
         &scope,
         rows(&proxy),
     );
@@ -102,11 +102,11 @@ pub(crate) fn register(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
 }
 
 /// `DeregisterDBProxyTargets`
-pub(crate) fn deregister(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let scope = AccountRegion::of(call)?;
-    let found = grouped(call, &scope, "DeregisterDBProxyTargets")?;
-    let named = named(call, "DeregisterDBProxyTargets")?;
-    call.api.store().change(|draft| {
+pub(crate) fn deregister(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let scope = AccountRegion::of(ctx)?;
+    let found = grouped(ctx, &scope, "DeregisterDBProxyTargets")?;
+    let named = named(ctx, "DeregisterDBProxyTargets")?;
+    ctx.api.store().change(|draft| {
         let proxy = record(draft, &scope, &found.name)?;
         let is_target = match &named {
             Named::Instance(found) => proxy.instance.as_ref() == Some(&found.db.name),
@@ -119,7 +119,7 @@ pub(crate) fn deregister(call: &RequestContext<'_>) -> Result<ActionOutput, ApiE
         draft.put(DbProxy {
             instance: None,
             cluster: None,
-            updated: seconds(call.now),
+            updated: seconds(ctx.now),
             ..proxy.clone()
         })?;
         Ok(update_target_addresses(draft, &proxy)?)
@@ -139,14 +139,14 @@ fn rows(proxy: &DbProxy) -> Vec<Row> {
 }
 
 /// `DescribeDBProxyTargets`
-pub(crate) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let scope = AccountRegion::of(call)?;
-    let proxy = grouped(call, &scope, "DescribeDBProxyTargets")?;
-    filters(call, &[])?;
+pub(crate) fn describe(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let scope = AccountRegion::of(ctx)?;
+    let proxy = grouped(ctx, &scope, "DescribeDBProxyTargets")?;
+    filters(ctx, &[])?;
     let (page, marker) =
-        page(call, rows(&proxy).into_iter().map(|row| (String::from("1"), row)).collect())?;
+        page(ctx, rows(&proxy).into_iter().map(|row| (String::from("1"), row)).collect())?;
     let mut xml = Xml::new();
-    write_targets(&mut xml, "Targets", call, &call.state, &scope, page);
+    write_targets(&mut xml, "Targets", ctx, &ctx.state, &scope, page);
     xml.optional_leaf("Marker", marker);
     Ok(xml.into())
 }
@@ -155,7 +155,7 @@ pub(crate) fn describe(call: &RequestContext<'_>) -> Result<ActionOutput, ApiErr
 fn write_targets(
     xml: &mut Xml,
     list: &str,
-    call: &RequestContext<'_>,
+    ctx: &RequestContext<'_>,
     state: &State,
     scope: &AccountRegion,
     rows: Vec<Row>,
@@ -181,7 +181,7 @@ fn write_targets(
                 .leaf("Type", "TRACKED_CLUSTER");
         }
         Row::Instance(name) => {
-            let found = instance::look_up(state, &call.api.jobs, scope, &name);
+            let found = instance::look_up(state, &ctx.api.jobs, scope, &name);
             if let Some(at) = found.as_ref().and_then(instance::InstanceView::endpoint) {
                 xml.leaf("Endpoint", at.host).leaf("Port", at.port);
             }
@@ -199,11 +199,11 @@ fn write_targets(
 }
 
 /// `DescribeDBProxyTargetGroups`
-pub(crate) fn describe_groups(call: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let scope = AccountRegion::of(call)?;
-    let proxy = grouped(call, &scope, "DescribeDBProxyTargetGroups")?;
-    filters(call, &[])?;
-    let (page, marker) = page(call, vec![("default".to_owned(), proxy)])?;
+pub(crate) fn describe_groups(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
+    let scope = AccountRegion::of(ctx)?;
+    let proxy = grouped(ctx, &scope, "DescribeDBProxyTargetGroups")?;
+    filters(ctx, &[])?;
+    let (page, marker) = page(ctx, vec![("default".to_owned(), proxy)])?;
     let mut xml = Xml::new();
     xml.list("TargetGroups", "member", page, |xml, proxy| {
         xml.leaf("DBProxyName", &proxy.name).leaf("TargetGroupName", "default");
