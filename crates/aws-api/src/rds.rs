@@ -311,4 +311,6 @@ const REST: &[Action] = &[
 ];
 
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;

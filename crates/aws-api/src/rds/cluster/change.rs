@@ -78,26 +78,30 @@ pub(crate) fn create(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError>
         endpoints: Default::default(),
         tags,
     };
-    ctx.api.store().change(|draft| {
-        if draft.db_clusters.contains_key(&regional_key(
-            &scope.account,
-            &scope.region,
-            name.as_str(),
-        )) {
-            return Err(error(
-                "DBClusterAlreadyExistsFault",
-                format!("DB Cluster {name} already exists"),
-            ));
-        }
-        if all(draft, &scope).count() >= MAX_CLUSTERS {
-            let message =
-                format!("Cannot create more than {MAX_CLUSTERS} DB clusters in a region.");
-            return Err(ApiError::new("DBClusterQuotaExceededFault", 403, &message));
-        }
-        store_password(draft, &cluster, &password, cluster.created)?;
-        Ok(draft.put(cluster.clone()).map(drop)?)
-    })?;
+    ctx.api.store().change(|draft| insert(draft, &scope, &cluster, &password))?;
     current_output(ctx, name.as_str())
+}
+
+/// Writes a new cluster and its password, if the name is free.
+fn insert(
+    draft: &mut Draft,
+    scope: &AccountRegion,
+    cluster: &DbCluster,
+    password: &Secret,
+) -> Result<(), ApiError> {
+    let name = &cluster.name;
+    if draft.db_clusters.contains_key(&regional_key(&scope.account, &scope.region, name)) {
+        return Err(error(
+            "DBClusterAlreadyExistsFault",
+            format!("DB Cluster {name} already exists"),
+        ));
+    }
+    if all(draft, scope).count() >= MAX_CLUSTERS {
+        let message = format!("Cannot create more than {MAX_CLUSTERS} DB clusters in a region.");
+        return Err(ApiError::new("DBClusterQuotaExceededFault", 403, &message));
+    }
+    store_password(draft, cluster, password, cluster.created)?;
+    Ok(draft.put(cluster.clone()).map(drop)?)
 }
 
 fn store_password(

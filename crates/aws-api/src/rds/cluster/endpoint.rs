@@ -228,20 +228,21 @@ pub(crate) fn describe(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiErro
         Some((name, custom)) => {
             write_custom(xml, &ctx.state, &scope, row.cluster, name, custom, "available")
         }
-        None => {
-            let (state, cluster) = (&ctx.state, row.cluster);
-            let (writer, reader) =
-                (writer_endpoint(state, cluster), reader_endpoint(state, cluster));
-            let port = writer.as_ref().map(|writer| writer.port);
-            let at = if row.kind == "WRITER" { writer } else { reader };
-            xml.leaf("DBClusterIdentifier", &cluster.name)
-                .optional_leaf("Endpoint", at.as_ref().map(|at| named(at, port)));
-            xml.leaf("Status", if at.is_some() { "available" } else { "inactive" })
-                .leaf("EndpointType", row.kind);
-        }
+        None => write_builtin(xml, &ctx.state, row.cluster, row.kind),
     });
     xml.optional_leaf("Marker", marker);
     Ok(xml.into())
+}
+
+/// Writes the writer or reader endpoint of a cluster.
+fn write_builtin(xml: &mut Xml, state: &State, cluster: &DbCluster, kind: &str) {
+    let (writer, reader) = (writer_endpoint(state, cluster), reader_endpoint(state, cluster));
+    let port = writer.as_ref().map(|writer| writer.port);
+    let endpoint = if kind == "WRITER" { writer } else { reader };
+    xml.leaf("DBClusterIdentifier", &cluster.name)
+        .optional_leaf("Endpoint", endpoint.as_ref().map(|endpoint| named(endpoint, port)));
+    xml.leaf("Status", if endpoint.is_some() { "available" } else { "inactive" })
+        .leaf("EndpointType", kind);
 }
 
 fn fits(row: &Row<'_>, filters: &[(String, Vec<String>)]) -> bool {

@@ -1,0 +1,277 @@
+//! Access keys, profiles, tags and the account.
+
+use super::*;
+
+#[tokio::test]
+async fn users_have_at_most_two_keys_effective_immediately() {
+    let (served, admin, bob) = served().await;
+    let second = key(&done(&served, &admin, "CreateAccessKey&UserName=bob").await);
+    let message =
+        refused(&served, &admin, "CreateAccessKey&UserName=bob", 409, "LimitExceeded").await;
+    assert_eq!(message, "Cannot exceed quota for AccessKeysPerUser: 2");
+    refused(&served, &admin, "CreateAccessKey&UserName=gone", 404, "NoSuchEntity").await;
+    let listed = done(&served, &admin, "ListAccessKeys&UserName=bob").await;
+    assert!(
+        listed.contains(second.access_key_id.as_str())
+            && listed.contains(bob.access_key_id.as_str())
+    );
+    assert!(!listed.contains("SecretAccessKey") && !listed.contains(second.secret.expose()));
+    let page = done(&served, &admin, "ListAccessKeys&UserName=bob&MaxItems=1").await;
+    assert!(
+        page.contains(bob.access_key_id.as_str()) && !page.contains(second.access_key_id.as_str()),
+        "{page}"
+    );
+
+    assert_eq!(served.call("sts", &second, "Action=GetCallerIdentity").await.0, 200);
+    let id = &second.access_key_id;
+    done(
+        &served,
+        &admin,
+        &format!("UpdateAccessKey&UserName=bob&Status=Inactive&AccessKeyId={id}"),
+    )
+    .await;
+    assert_eq!(served.call("sts", &second, "Action=GetCallerIdentity").await.0, 403);
+    done(&served, &admin, &format!("UpdateAccessKey&UserName=bob&Status=Active&AccessKeyId={id}"))
+        .await;
+    assert_eq!(served.call("sts", &second, "Action=GetCallerIdentity").await.0, 200);
+    refused(
+        &served,
+        &admin,
+        &format!("UpdateAccessKey&UserName=bob&Status=Off&AccessKeyId={id}"),
+        400,
+        "ValidationError",
+    )
+    .await;
+    // A key is not another user's, though the caller may change both.
+    refused(
+        &served,
+        &admin,
+        &format!("UpdateAccessKey&UserName=admin&Status=Inactive&AccessKeyId={id}"),
+        404,
+        "NoSuchEntity",
+    )
+    .await;
+    refused(&served, &admin, &format!("DeleteAccessKey&AccessKeyId={id}"), 404, "NoSuchEntity")
+        .await;
+    let used = done(&served, &admin, &format!("GetAccessKeyLastUsed&AccessKeyId={id}")).await;
+    assert!(text(&used, "UserName") == "bob" && text(&used, "ServiceName") == "N/A", "{used}");
+    done(&served, &admin, &format!("DeleteAccessKey&UserName=bob&AccessKeyId={id}")).await;
+    assert_eq!(served.call("sts", &second, "Action=GetCallerIdentity").await.0, 403);
+    refused(
+        &served,
+        &admin,
+        &format!("GetAccessKeyLastUsed&AccessKeyId={id}"),
+        404,
+        "NoSuchEntity",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn adding_a_role_to_a_profile_requires_pass_role() {
+    let (served, admin, _) = served().await;
+    let trust = policy(
+        json!({"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}),
+    );
+    served.role("app", &trust, None);
+    served.role("other", &trust, None);
+    let made = done(&served, &admin, "CreateInstanceProfile&InstanceProfileName=web").await;
+    assert!(
+        text(&made, "InstanceProfileId").starts_with("AIPA") && made.contains("<Roles></Roles>"),
+        "{made}"
+    );
+    refused(
+        &served,
+        &admin,
+        "CreateInstanceProfile&InstanceProfileName=web",
+        409,
+        "EntityAlreadyExists",
+    )
+    .await;
+
+    let add = "AddRoleToInstanceProfile&InstanceProfileName=web&RoleName=app";
+    let without = served.user("without", Some(&allow("iam:AddRoleToInstanceProfile", "*")));
+    let message = refused(&served, &without, add, 403, "AccessDenied").await;
+    assert!(message.contains(&format!("iam:PassRole on resource: {ARN}:role/app")), "{message}");
+    let condition = json!({"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}});
+    let with = served.user(
+        "with",
+        Some(&policy(json!([
+            {"Effect": "Allow", "Action": "iam:AddRoleToInstanceProfile", "Resource": "*"},
+            {"Effect": "Allow", "Action": "iam:PassRole", "Resource": format!("{ARN}:role/app"), "Condition": condition},
+        ]))),
+    );
+    refused(&served, &with, &add.replace("=app", "=other"), 403, "AccessDenied").await;
+    done(&served, &with, add).await;
+    refused(&served, &admin, &add.replace("=app", "=other"), 409, "LimitExceeded").await;
+    refused(&served, &admin, &add.replace("=app", "=gone"), 404, "NoSuchEntity").await;
+
+    let found = done(&served, &admin, "GetInstanceProfile&InstanceProfileName=web").await;
+    assert!(found.contains("<Roles><member><Path>/</Path><RoleName>app</RoleName>"), "{found}");
+    let document = text(&found, "AssumeRolePolicyDocument");
+    assert!(document.starts_with("%7B%22Statement%22%3A") && !document.contains('+'), "{document}");
+    assert!(
+        done(&served, &admin, "ListInstanceProfilesForRole&RoleName=app").await.contains(">web<")
+    );
+    assert!(
+        !done(&served, &admin, "ListInstanceProfilesForRole&RoleName=other")
+            .await
+            .contains(">web<")
+    );
+    assert!(done(&served, &admin, "ListInstanceProfiles").await.contains(">web<"));
+    refused(
+        &served,
+        &admin,
+        "DeleteInstanceProfile&InstanceProfileName=web",
+        409,
+        "DeleteConflict",
+    )
+    .await;
+    let remove = add.replace("AddRoleTo", "RemoveRoleFrom");
+    refused(&served, &admin, &remove.replace("=app", "=other"), 404, "NoSuchEntity").await;
+    done(&served, &admin, &remove).await;
+    done(&served, &admin, "DeleteInstanceProfile&InstanceProfileName=web").await;
+    refused(&served, &admin, "GetInstanceProfile&InstanceProfileName=web", 404, "NoSuchEntity")
+        .await;
+}
+
+#[tokio::test]
+async fn tags_are_set_replaced_and_removed_regardless_of_case() {
+    let (served, admin, _) = served().await;
+    served.role(
+        "app",
+        &policy(json!({"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"})),
+        None,
+    );
+    done(&served, &admin, "CreateInstanceProfile&InstanceProfileName=web").await;
+    for (kind, name) in [
+        ("User", "UserName=bob"),
+        ("Role", "RoleName=app"),
+        ("InstanceProfile", "InstanceProfileName=web"),
+    ] {
+        let tag = |key: &str, value: &str| {
+            format!(
+                "Tag{kind}&{name}&Tags.member.1.Key={}&Tags.member.1.Value={value}",
+                encoded(key)
+            )
+        };
+        done(&served, &admin, &tag("Team", "blue")).await;
+        done(&served, &admin, &tag("team", "")).await;
+        let listed = done(&served, &admin, &format!("List{kind}Tags&{name}")).await;
+        assert!(
+            listed.contains("<Tags><member><Key>team</Key><Value></Value></member></Tags>"),
+            "{listed}"
+        );
+        for (key, code) in [
+            ("aws:x", "InvalidInput"),
+            ("AWS:x", "InvalidInput"),
+            ("a*b", "ValidationError"),
+            ("a\nb", "ValidationError"),
+        ] {
+            refused(&served, &admin, &tag(key, "v"), 400, code).await;
+        }
+        let twice = tag("a", "1") + "&Tags.member.2.Key=A&Tags.member.2.Value=2";
+        refused(&served, &admin, &twice, 400, "InvalidInput").await;
+        refused(&served, &admin, &format!("Tag{kind}&{name}"), 400, "ValidationError").await;
+        let many = |from: usize, to: usize| {
+            (from..to)
+                .map(|n| format!("&Tags.member.{n}.Key=k{n}&Tags.member.{n}.Value=v"))
+                .collect::<String>()
+        };
+        done(&served, &admin, &format!("Tag{kind}&{name}{}", many(1, 50))).await;
+        refused(
+            &served,
+            &admin,
+            &format!("Tag{kind}&{name}{}", many(50, 51)),
+            409,
+            "LimitExceeded",
+        )
+        .await;
+        let page = done(&served, &admin, &format!("List{kind}Tags&{name}&MaxItems=3")).await;
+        assert!(page.matches("<Key>").count() == 3 && page.contains("<Marker>"), "{page}");
+        done(
+            &served,
+            &admin,
+            &format!("Untag{kind}&{name}&TagKeys.member.1=TEAM&TagKeys.member.2=absent"),
+        )
+        .await;
+        assert!(
+            !done(&served, &admin, &format!("List{kind}Tags&{name}"))
+                .await
+                .contains("<Key>team</Key>")
+        );
+        refused(&served, &admin, &format!("Untag{kind}&{name}"), 400, "ValidationError").await;
+    }
+    refused(
+        &served,
+        &admin,
+        &format!("ListPolicyTags&PolicyArn={ARN}:policy/gone"),
+        404,
+        "NoSuchEntity",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn only_policies_of_the_callers_account_can_be_tagged() {
+    let (served, admin, _) = served().await;
+    let other = "210987654321".parse().unwrap();
+    served.api.store().ensure_account(&other, Partition::Aws).unwrap();
+    for account in [account(), other] {
+        let version = PolicyVersion { document: ADMINISTRATOR.to_owned(), created: 0 };
+        let policy = ManagedPolicy {
+            account,
+            partition: Partition::Aws,
+            path: "/".to_owned(),
+            name: "p".to_owned(),
+            unique_id: "ANPAEXAMPLE".to_owned(),
+            description: String::new(),
+            created: 0,
+            versions: [(1, version)].into(),
+            default_version: 1,
+            next_version: 2,
+            tags: Tags::new(),
+        };
+        served.api.store().change(|draft| draft.put(policy.clone())).unwrap();
+    }
+    let tag = "Tags.member.1.Key=team&Tags.member.1.Value=blue";
+    done(&served, &admin, &format!("TagPolicy&PolicyArn={ARN}:policy/p&{tag}")).await;
+    assert!(
+        done(&served, &admin, &format!("ListPolicyTags&PolicyArn={ARN}:policy/p"))
+            .await
+            .contains("<Value>blue</Value>")
+    );
+    done(&served, &admin, &format!("UntagPolicy&PolicyArn={ARN}:policy/p&TagKeys.member.1=team"))
+        .await;
+    assert!(
+        done(&served, &admin, &format!("ListPolicyTags&PolicyArn={ARN}:policy/p"))
+            .await
+            .contains("<Tags></Tags>")
+    );
+    for arn in [
+        "arn:aws:iam::210987654321:policy/p",
+        "arn:aws:iam::aws:policy/ReadOnlyAccess",
+        "arn:aws:iam::123456789012:policy/x/p",
+    ] {
+        let (status, answer) =
+            served.call("iam", &admin, &format!("Action=TagPolicy&PolicyArn={arn}&{tag}")).await;
+        assert!(status == 403 || status == 404, "{arn}: {answer}");
+    }
+    let state = served.api.store().state().unwrap();
+    assert!(state.policies.values().all(|policy| policy.tags.is_empty()));
+}
+
+#[tokio::test]
+async fn the_account_summary_counts_records() {
+    let (served, admin, _) = served().await;
+    let summary = done(&served, &admin, "GetAccountSummary").await;
+    assert!(
+        summary.contains("<SummaryMap><entry><key>Users</key><value>2</value></entry>"),
+        "{summary}"
+    );
+    assert!(
+        done(&served, &admin, "ListAccountAliases")
+            .await
+            .contains("<AccountAliases></AccountAliases><IsTruncated>false</IsTruncated>")
+    );
+}
