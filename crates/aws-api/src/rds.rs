@@ -11,7 +11,13 @@ mod jobs;
 mod logs;
 mod proxy;
 mod proxy_listener;
-mod records;
+mod records {
+    //! Records of the store: pure functions over a state or a draft.
+
+    pub(super) mod cluster;
+    pub(super) mod instance;
+    pub(super) mod proxy;
+}
 pub(crate) mod recovery;
 mod request;
 mod tags;

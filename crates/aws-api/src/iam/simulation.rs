@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use countersign_core::arn::Arn;
 use countersign_core::name::AccountId;
 use countersign_core::policy::{
-    Action as Wanted, Caller, Context, Effect, Layer, PolicyKind, PolicySet, Request,
+    Action as RequestedAction, Caller, Context, Effect, Layer, PolicyKind, PolicySet, Request,
     StatementName, Verdict, applying, decide,
 };
 
@@ -22,8 +22,7 @@ use crate::xml::Xml;
 pub(super) use input::{Source, inputs, source};
 use input::{context, invalid, owner, parse, user};
 
-/// Both may take long, so they run on a blocking thread. (`ResourceHandlingOption` applies to
-/// scenarios of EC2, which are not supported.)
+/// Both may take long. `ResourceHandlingOption` applies to scenarios of EC2 and is not supported.
 pub(super) const ACTIONS: &[Action] = &[
     Action::waits(
         "SimulateCustomPolicy",
@@ -156,7 +155,7 @@ impl<'a> Simulation<'a> {
         }
         let mut xml = Xml::new();
         page.write_truncation(&mut xml);
-        xml.list("EvaluationResults", "member", &results, Outcome::write);
+        xml.list("EvaluationResults", "member", &results, SimulatedDecision::write);
         Ok(xml.into())
     }
 
@@ -187,8 +186,8 @@ impl<'a> Simulation<'a> {
         action: &str,
         resource: &str,
         account: &AccountId,
-    ) -> Result<Outcome, ApiError> {
-        let wanted: Wanted =
+    ) -> Result<SimulatedDecision, ApiError> {
+        let wanted: RequestedAction =
             action.parse().map_err(|error| invalid(&format!("Invalid action: {error}")))?;
         if action.contains(['*', '?']) {
             return Err(invalid(&format!(
@@ -210,7 +209,7 @@ impl<'a> Simulation<'a> {
             resource_account: Some(account),
             context: &self.context,
         };
-        Ok(Outcome {
+        Ok(SimulatedDecision {
             action: action.to_owned(),
             resource: resource.to_owned(),
             verdict: Verdict::from(&decide(&request, &prepared.policies)),
@@ -254,23 +253,22 @@ impl<'a> Simulation<'a> {
     /// Returns the source of a statement: id and type of its policy.
     fn matched(&self, prepared: &Prepared, statement: &StatementName) -> (String, &'static str) {
         let name = statement.name.as_deref().unwrap_or_default();
+        let policy_name = |arn| path_and_name(arn).map_or(arn, |(_, name)| name).to_owned();
         if statement.layer == Layer::Resource {
             return (name.to_owned(), "resource");
         }
         if name.starts_with("arn:") {
             let kind =
                 if name.contains(":iam::aws:policy/") { "aws-managed" } else { "user-managed" };
-            return (path_and_name(name).map_or(name, |(_, name)| name).to_owned(), kind);
+            return (policy_name(name), kind);
         }
         if statement.layer != Layer::Identity || statement.policy >= prepared.own {
             return (name.to_owned(), "none");
         }
-        match (name.split_once(": "), &self.source) {
-            (Some((_, name)), _) => {
-                (path_and_name(name).map_or(name, |(_, name)| name).to_owned(), "group")
-            }
-            (None, Some(source)) => (name.to_owned(), source.identity.kind().noun()),
-            (None, None) => (name.to_owned(), "none"),
+        let kind = self.source.as_ref().map_or("none", |source| source.identity.kind().noun());
+        match name.split_once(": ") {
+            Some((_, name)) => (policy_name(name), "group"),
+            None => (name.to_owned(), kind),
         }
     }
 }
@@ -355,7 +353,7 @@ impl Prepared {
 }
 
 /// Result of one request.
-struct Outcome {
+struct SimulatedDecision {
     action: String,
     resource: String,
     verdict: Verdict,
@@ -366,19 +364,19 @@ struct Outcome {
     organization: Option<bool>,
 }
 
-impl Outcome {
-    fn write(xml: &mut Xml, outcome: &Self) {
-        xml.leaf("EvalActionName", &outcome.action).leaf("EvalResourceName", &outcome.resource);
-        outcome.write_decision(xml, "EvalDecision");
-        if let Some(allowed) = outcome.organization {
+impl SimulatedDecision {
+    fn write(xml: &mut Xml, decision: &Self) {
+        xml.leaf("EvalActionName", &decision.action).leaf("EvalResourceName", &decision.resource);
+        decision.write_decision(xml, "EvalDecision");
+        if let Some(allowed) = decision.organization {
             xml.element("OrganizationsDecisionDetail", |xml| {
                 xml.leaf("AllowedByOrganizations", allowed);
             });
         }
-        if outcome.resource != "*" {
-            xml.list("ResourceSpecificResults", "member", [outcome], |xml, outcome| {
-                xml.leaf("EvalResourceName", &outcome.resource);
-                outcome.write_decision(xml, "EvalResourceDecision");
+        if decision.resource != "*" {
+            xml.list("ResourceSpecificResults", "member", [decision], |xml, decision| {
+                xml.leaf("EvalResourceName", &decision.resource);
+                decision.write_decision(xml, "EvalResourceDecision");
             });
         }
     }
