@@ -258,8 +258,8 @@ impl<'a> Simulation<'a> {
             return (name.to_owned(), "resource");
         }
         if name.starts_with("arn:") {
-            let kind =
-                if name.contains(":iam::aws:policy/") { "aws-managed" } else { "user-managed" };
+            let is_aws = name.contains(":iam::aws:policy/");
+            let kind = if is_aws { "aws-managed" } else { "user-managed" };
             return (policy_name(name), kind);
         }
         if statement.layer != Layer::Identity || statement.policy >= prepared.own {
@@ -352,7 +352,6 @@ impl Prepared {
     }
 }
 
-/// Result of one request.
 struct SimulatedDecision {
     action: String,
     resource: String,
