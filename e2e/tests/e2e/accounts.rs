@@ -1,4 +1,5 @@
-//! Accounts of MariaDB and MySQL: AWS's own statements, and what stands beside IAM.
+//! Accounts of MariaDB and MySQL: the statements of AWS's guide, and the server's own access
+//! control.
 
 use countersign_core::name::Engine;
 use countersign_e2e::{Stack, run, ways_of};
@@ -9,7 +10,7 @@ fn each(test: impl Fn(&Stack)) {
     }
 }
 
-/// Tries SQL as the administrator that must fail, and gives what the server says.
+/// Runs SQL as the administrator, which must fail, and returns the server's error.
 fn error(stack: &Stack, sql: &str) -> String {
     let said = run(&mut stack.local(&["mysql", "--", "--execute", sql]));
     assert!(!said.ok, "{sql}: {said:?}");
@@ -17,7 +18,7 @@ fn error(stack: &Stack, sql: &str) -> String {
 }
 
 #[test]
-fn the_statements_of_aws_s_guide_work_as_they_are_written() {
+fn statements_of_the_rds_user_guide_work() {
     each(|stack| {
         // "Creating a database account using IAM authentication" in the RDS user guide.
         stack.sql("CREATE USER 'jane_doe' IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'");
@@ -26,12 +27,12 @@ fn the_statements_of_aws_s_guide_work_as_they_are_written() {
         let good = stack.token(&stack.credentials(&["--user", "jane_doe"]), "jane_doe");
         assert_eq!(stack.login("jane_doe", &good).out, "jane_doe");
 
-        // An account that had a password is IAM's from its next login on, and back.
+        // An account changes from a password to IAM and back.
         stack.sql("CREATE USER 'john'@'%' IDENTIFIED BY 'hunter2'");
         assert_eq!(stack.login("john", "hunter2").out, "john");
         stack.sql("ALTER USER 'john'@'%' IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'");
         assert_eq!(stack.refused("john", "hunter2").as_deref(), Some("malformed"));
-        // MySQL hands a password to the account's plugin, which takes none: another has to be named.
+        // MySQL passes a password to the account's plugin, which rejects it: name another plugin.
         let back = if stack.way().engine() == Engine::Mysql {
             "WITH caching_sha2_password BY"
         } else {
@@ -43,7 +44,7 @@ fn the_statements_of_aws_s_guide_work_as_they_are_written() {
 }
 
 #[test]
-fn an_account_that_is_not_of_aws_s_form_is_refused_when_it_is_made() {
+fn malformed_iam_account_is_rejected_at_creation() {
     each(|stack| {
         let [password, other] =
             if stack.way().engine() == Engine::Mysql { [1396, 1827] } else { [1064, 1396] };
@@ -61,19 +62,19 @@ fn an_account_that_is_not_of_aws_s_form_is_refused_when_it_is_made() {
 }
 
 #[test]
-fn the_server_s_own_rules_stand_beside_iam_s() {
+fn server_access_control_applies_beside_iam() {
     each(|stack| {
         let engine = stack.way().engine();
-        // A password account does not meet IAM, and takes no token.
+        // A password account is not subject to IAM, and rejects tokens.
         stack.sql("CREATE USER plain IDENTIFIED BY 'hunter2'");
         let good = stack.token(&stack.credentials(&[]), "app");
         assert_eq!(stack.login("plain", "hunter2").out, "plain");
         assert!(
             !stack.login("plain", &good).ok && stack.decisions("plain").is_empty(),
-            "nobody is asked"
+            "the verifier is not consulted"
         );
 
-        // REQUIRE SSL: MySQL tells the plugin that there is no TLS; MariaDB looks itself, after the plugin.
+        // REQUIRE SSL: MySQL tells the plugin that TLS is missing; MariaDB checks after the plugin.
         let before = stack.decisions("app").len();
         let said = run(&mut stack.client_without_tls("app", &good, "SELECT 1"));
         assert!(!said.ok, "{said:?}");
@@ -86,7 +87,7 @@ fn the_server_s_own_rules_stand_beside_iam_s() {
             _ => assert!(said.err.contains(&stack.way().denial("app")), "{said:?}"),
         }
 
-        // The host pattern, a locked account, a role.
+        // Host patterns, roles and locked accounts.
         stack.sql("CREATE USER 'far'@'10.%' IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'");
         let far = stack.login("far", &good);
         assert!(!far.ok && far.err.contains("ERROR 1045"), "{far:?}");
@@ -107,12 +108,13 @@ fn the_server_s_own_rules_stand_beside_iam_s() {
 }
 
 #[test]
-fn the_master_user_s_role_is_there_as_on_rds() {
+fn rds_superuser_role_exists() {
     each(|stack| {
         let _made = stack.must(&["user", "create", "steward"]);
         stack.sql("GRANT rds_superuser_role TO 'steward'@'%'");
         let good = stack.token(&stack.credentials(&["--user", "steward"]), "steward");
-        let sql = "SET ROLE rds_superuser_role; CREATE DATABASE orders; CREATE USER clerk IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'; \
+        let sql = "SET ROLE rds_superuser_role; CREATE DATABASE orders; CREATE USER clerk \
+         IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'; \
                    GRANT SELECT ON orders.* TO clerk; SELECT 'done'";
         let said = run(&mut stack.client("steward", &good, sql));
         assert_eq!(said.out, "done", "{said:?}");
@@ -120,7 +122,7 @@ fn the_master_user_s_role_is_there_as_on_rds() {
 }
 
 #[test]
-fn nobody_points_the_plugin_elsewhere_or_takes_it_out() {
+fn plugin_settings_are_read_only_and_the_plugin_is_permanent() {
     each(|stack| {
         for variable in ["socket", "instance", "timeout", "verifier_user", "verifier_uid"] {
             let said = error(
@@ -139,12 +141,12 @@ fn nobody_points_the_plugin_elsewhere_or_takes_it_out() {
 }
 
 #[test]
-fn an_administrator_is_not_made_into_an_iam_user() {
+fn administrator_is_rejected_as_iam_user() {
     each(|stack| {
         stack.sql("CREATE USER boss IDENTIFIED BY 'hunter2'; GRANT ALL PRIVILEGES ON *.* TO boss");
         let said = run(&mut stack.local(&["user", "create", "boss"]));
         assert!(said.status == Some(5) && said.err.contains("superuser"), "{said:?}");
-        // The administrator of the Unix socket has another account than who comes over TCP under that name.
+        // The administrator on the Unix socket has another account than `root` over TCP.
         let _made = stack.must(&["user", "create", "root"]);
         assert_eq!(stack.sql("SELECT CURRENT_USER()"), "root@localhost");
         let good = stack.token(&stack.credentials(&["--user", "root"]), "root");

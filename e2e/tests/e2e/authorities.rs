@@ -1,4 +1,5 @@
-//! Two authorities on one store, which decide on the logins of one server; and proofs of STS in place of tokens.
+//! Two authorities on one store that verify the logins of one server, and STS proofs in place of
+//! tokens.
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,7 +16,7 @@ use crate::shared_store::{PASSWORD, Shared};
 const LOGINS: usize = 500;
 const CLIENTS: usize = 8;
 
-/// Authorities of a server that is its stack's no more.
+/// Authorities that replace the stack's own authority for its server.
 struct Authorities {
     shared: Shared,
     key: Credentials,
@@ -23,7 +24,7 @@ struct Authorities {
     resource_id: String,
 }
 
-/// A running authority, killed on drop.
+/// Running authority, killed on drop.
 struct Authority(Child);
 
 impl Drop for Authority {
@@ -45,7 +46,7 @@ impl Authorities {
         authorities
     }
 
-    /// Tells the store of the server, and of the user `app`, whose key is the one that the stack has made.
+    /// Imports the server and the user `app`, with the key that the stack created, into the store.
     fn import(&self, status: &str) {
         let (id, secret, endpoint) =
             (&self.key.access_key_id, self.key.secret.expose(), self.shared.stack.endpoint());
@@ -100,8 +101,8 @@ impl Authorities {
         serving
     }
 
-    /// Has the server ask on these sockets.
-    fn ask_on(&self, sockets: &[&str]) {
+    /// Configures the server to use these verifier sockets.
+    fn use_sockets(&self, sockets: &[&str]) {
         let paths: Vec<String> =
             sockets.iter().map(|name| self.socket(name).display().to_string()).collect();
         let file = format!("/etc/pam.d/countersign-{}", self.resource_id.to_ascii_lowercase());
@@ -122,11 +123,11 @@ impl Authorities {
 }
 
 #[test]
-fn one_of_two_authorities_is_killed_and_nobody_is_turned_away() {
+fn logins_fail_over_when_one_of_two_authorities_is_killed() {
     let authorities = Authorities::new();
     let first = authorities.serve("a", &[]);
     let _second = authorities.serve("b", &[]);
-    authorities.ask_on(&["a", "b"]);
+    authorities.use_sockets(&["a", "b"]);
     let token = authorities.shared.stack.token(&authorities.key, "app");
     let (next, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
     thread::scope(|scope| {
@@ -142,7 +143,7 @@ fn one_of_two_authorities_is_killed_and_nobody_is_turned_away() {
         wait_until("the first hundred logins", || next.load(Ordering::Relaxed) > 100);
         drop(first);
     });
-    // Whoever was in the middle of a question asks the other.
+    // A client of the killed authority retries with the other one.
     assert_eq!(failed.into_inner(), 0);
     let decided = |name: &str| {
         fs::read_to_string(authorities.socket(&format!("{name}.log")).join("log/decisions.jsonl"))
@@ -159,7 +160,7 @@ fn one_of_two_authorities_is_killed_and_nobody_is_turned_away() {
 }
 
 #[test]
-fn a_revoked_key_is_dead_at_both_within_a_second() {
+fn deactivated_key_is_denied_by_both_authorities_within_a_second() {
     let authorities = Authorities::new();
     let _running = [authorities.serve("a", &[]), authorities.serve("b", &[])];
     for (status, works) in [("inactive", false), ("active", true)] {
@@ -167,20 +168,20 @@ fn a_revoked_key_is_dead_at_both_within_a_second() {
         let imported = Instant::now();
         thread::sleep(Duration::from_secs(1).saturating_sub(imported.elapsed()));
         for name in ["a", "b"] {
-            authorities.ask_on(&[name]);
+            authorities.use_sockets(&[name]);
             assert_eq!(authorities.logs_in(), works, "{status} at {name}");
         }
     }
 }
 
 #[test]
-fn whoever_sts_vouches_for_meets_the_policies_here() {
+fn identity_proven_by_sts_is_subject_to_local_policies() {
     let authorities = Authorities::new();
     let stack = &authorities.shared.stack;
     let env = stack.env(&[]);
-    // The stack's own STS stands where AWS's would: the authority that asks it has another store.
+    // The stack's STS takes the place of AWS's: the authority that calls it has another store.
     let _running = authorities.serve("a", &["--sts", &env["AWS_ENDPOINT_URL"]]);
-    authorities.ask_on(&["a"]);
+    authorities.use_sockets(&["a"]);
     let mint = |more: &[&str]| {
         let mut command = countersign();
         command
@@ -197,7 +198,8 @@ fn whoever_sts_vouches_for_meets_the_policies_here() {
         let last: serde_json::Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
         last["class"].as_str().map(str::to_owned)
     };
-    // The user of the store has another unique id than the one that STS vouches for: a name alone is nobody.
+    // The user of the store has another unique id than the one that STS returns: the name alone
+    // does not identify a user.
     let proof = mint(&["--audience", &authorities.instance]);
     assert!(!stack.login("app", &proof).ok);
     assert_eq!(class().as_deref(), Some("unknown-key"));
@@ -210,7 +212,7 @@ fn whoever_sts_vouches_for_meets_the_policies_here() {
     fs::write(&file, fresh).unwrap();
     let said = run(authorities.authority(&["import"]).arg(&file));
     assert!(said.ok, "{said:?}");
-    wait_until("a login by proof", || {
+    wait_until("a login with a proof", || {
         stack.login("app", &mint(&["--audience", &authorities.instance])).ok
     });
 
@@ -227,7 +229,7 @@ fn whoever_sts_vouches_for_meets_the_policies_here() {
     }
 }
 
-/// The unique id of the stack's own user `app`.
+/// Returns the unique id of the stack's user `app`.
 fn unique_id(stack: &countersign_e2e::Stack) -> String {
     let store =
         countersign_authority::store::Store::open(&stack.directory().join("authority/state"))

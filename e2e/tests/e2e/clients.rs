@@ -1,11 +1,11 @@
-//! Clients as their makers ship them.
+//! Unmodified clients of the vendors.
 
 use std::process::Command;
 
 use countersign_core::name::Engine;
 use countersign_e2e::{Stack, countersign, mysql_client, programs, run, ways, ways_of};
 
-/// The aws CLI: on the PATH, or where `cargo xtask test` installs it.
+/// Returns the aws CLI that `cargo xtask test` installs, or else the one on the PATH.
 fn aws() -> Option<Command> {
     let installed = programs().join("../tools/aws/bin/aws");
     let candidates = [installed.into_os_string(), "aws".into()];
@@ -21,7 +21,7 @@ fn aws() -> Option<Command> {
 }
 
 #[test]
-fn the_aws_cli_s_tokens_open_it_and_are_ours_byte_for_byte() {
+fn aws_cli_token_is_accepted_and_identical_to_ours() {
     let stack = Stack::up(ways()[0], &[]);
     let Some(mut aws) = aws() else {
         eprintln!("skipped: the aws CLI is not installed");
@@ -29,7 +29,7 @@ fn the_aws_cli_s_tokens_open_it_and_are_ours_byte_for_byte() {
     };
     let env = stack.env(&["--temporary"]);
     let arguments = ["--hostname", &env["PGHOST"], "--port", &env["PGPORT"], "--username", "app"];
-    // Both in the same second, or once more.
+    // Retries until both tokens are signed in the same second.
     let equal = (0..5).any(|_| {
         let theirs = run(aws.args(["rds", "generate-db-auth-token"]).args(arguments).envs(&env));
         assert!(stack.login("app", &theirs.out).ok, "{theirs:?}");
@@ -42,7 +42,7 @@ fn the_aws_cli_s_tokens_open_it_and_are_ours_byte_for_byte() {
             true
         }
     });
-    assert!(equal);
+    assert!(equal, "no pair of tokens was signed in the same second");
     let whoami = run(Command::new(aws.get_program())
         .args(["sts", "get-caller-identity", "--query", "Arn", "--output", "text"])
         .envs(&env));
@@ -50,7 +50,7 @@ fn the_aws_cli_s_tokens_open_it_and_are_ours_byte_for_byte() {
 }
 
 #[test]
-fn connect_opens_psql_and_exec_any_command() {
+fn connect_runs_psql_and_exec_runs_a_command() {
     let stack = Stack::up(ways()[0], &[]);
     let env = stack.env(&[]);
     let url = format!("postgres://app@{}:{}/postgres", env["PGHOST"], env["PGPORT"]);
@@ -58,7 +58,7 @@ fn connect_opens_psql_and_exec_any_command() {
         run(countersign().args(["connect", url, "--"]).args(rest).envs(&env))
     };
     assert_eq!(connect(&url, &["-Atc", "select current_user"]).out, "app");
-    assert_eq!(connect(&url, &["-c", "select nothing"]).status, Some(1), "psql's own status");
+    assert_eq!(connect(&url, &["-c", "select nothing"]).status, Some(1), "exit status of psql");
     let without_tls = connect(&format!("{url}?sslmode=disable"), &["-c", "select 1"]);
     assert!(
         without_tls.err.contains("warning: sslmode=disable")
@@ -81,7 +81,7 @@ fn connect_opens_psql_and_exec_any_command() {
 }
 
 #[test]
-fn connect_opens_mariadb_or_mysql_and_exec_any_command() {
+fn connect_runs_mysql_clients_and_exec_runs_a_command() {
     for way in ways_of(&[Engine::Mariadb, Engine::Mysql]) {
         let stack = Stack::up(way, &[]);
         let env = stack.env(&[]);
@@ -97,7 +97,7 @@ fn connect_opens_mariadb_or_mysql_and_exec_any_command() {
             countersign(&["connect", url, "--", "--batch", "--skip-column-names", "-e", sql])
         };
         assert_eq!(connect(&url, statement).out, "app@%");
-        assert_eq!(connect(&url, "SELECT nothing").status, Some(1), "the client's own status");
+        assert_eq!(connect(&url, "SELECT nothing").status, Some(1), "exit status of the client");
         let cipher = connect(&url, "SHOW STATUS LIKE 'Ssl_cipher'").out;
         assert!(cipher.contains("TLS_"), "{cipher}");
         let no_ca = connect(&format!("{url}?ssl-ca=/nowhere.pem"), statement);

@@ -1,4 +1,4 @@
-//! The command line: what it prints, and how it ends.
+//! The command line: output and exit statuses.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -38,7 +38,7 @@ fn inspect(token: &str, arguments: &[&str]) -> (Option<i32>, Value) {
 }
 
 #[test]
-fn inspect_says_valid_or_because() {
+fn inspect_reports_validity_and_reason() {
     let good = token(&[]).out;
     let verify = |host: &str, port: &str, user: &str| {
         inspect(&good, &["--verify", "--hostname", host, "--port", port, "--username", user])
@@ -68,7 +68,7 @@ fn inspect_says_valid_or_because() {
 }
 
 #[test]
-fn each_form_of_output_is_what_its_reader_takes() {
+fn token_output_formats_are_accepted_by_their_consumers() {
     let value: Value = serde_json::from_str(&token(&["--output", "json"]).out).unwrap();
     assert_eq!(
         (&value["hostname"], &value["port"], &value["region"]),
@@ -94,7 +94,7 @@ fn each_form_of_output_is_what_its_reader_takes() {
 }
 
 #[test]
-fn what_is_missing_is_said_with_its_status() {
+fn missing_input_is_reported_with_its_exit_status() {
     let bare = run(countersign().args([
         "token",
         "--hostname",
@@ -110,8 +110,8 @@ fn what_is_missing_is_said_with_its_status() {
             && bare.err.contains("--profile"),
         "{bare:?}"
     );
-    let profile = token(&["--profile", "nobody"]);
-    assert!(profile.status == Some(3) && profile.err.contains("\"nobody\""), "{profile:?}");
+    let profile = token(&["--profile", "missing"]);
+    assert!(profile.status == Some(3) && profile.err.contains("\"missing\""), "{profile:?}");
     let misplaced = run(countersign().args(["token", "inspect", "secret-token"]));
     assert!(
         misplaced.status == Some(2) && !misplaced.err.contains("secret-token"),
@@ -146,7 +146,7 @@ fn what_is_missing_is_said_with_its_status() {
 }
 
 #[test]
-fn a_profile_that_is_named_goes_before_the_environment() {
+fn profile_flag_takes_precedence_over_environment_keys() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("credentials");
     std::fs::write(&file, "[work]\naws_access_key_id = AKIDWORK\naws_secret_access_key = x\n")
@@ -159,7 +159,7 @@ fn a_profile_that_is_named_goes_before_the_environment() {
     assert!(run(&mut command).out.contains("Credential=AKIDEXAMPLE%2F"));
     assert!(
         run(command.env("AWS_PROFILE", "work")).out.contains("Credential=AKIDEXAMPLE%2F"),
-        "as in the aws CLI, keys in the environment win over AWS_PROFILE"
+        "keys in the environment take precedence over AWS_PROFILE, as in the aws CLI"
     );
     assert!(run(command.args(["--profile", "work"])).out.contains("Credential=AKIDWORK%2F"));
 }
@@ -205,7 +205,7 @@ fn policies_are_simulated_and_explained() {
 }
 
 #[test]
-fn a_stack_is_started_once_and_stopped_once() {
+fn stack_starts_once_and_keeps_its_state_over_a_restart() {
     let stack = Stack::up(ServerKind::Ldap, &[]);
     let twice = run(stack.local(&["up", "--detach"]).args(["--authentication", "ldap"]));
     assert!(
@@ -228,18 +228,18 @@ fn a_stack_is_started_once_and_stopped_once() {
     assert_eq!(
         stack.status()["instances"][0]["resource_id"],
         id,
-        "policies go on naming the same database"
+        "the resource id in policies stays the same"
     );
     assert!(stack.login("app", &stack.token(&stack.credentials(&[]), "app")).ok);
 }
 
 #[test]
-fn a_server_that_can_t_be_had_is_left_out_and_said() {
+fn unavailable_server_is_skipped_with_a_reason() {
     let directory = tempfile::Builder::new().prefix("countersign-").tempdir().unwrap();
     let local = |arguments: &[&str]| {
         let mut command = countersign();
         command.arg("local").arg("--dir").arg(directory.path()).args(arguments);
-        // Nothing can be unpacked there.
+        // Packages cannot be unpacked there.
         run(command.env("COUNTERSIGN_SERVERS_DIR", "/proc/none"))
     };
     let alone = local(&["up", "--engine", "mysql:99.9", "--detach"]);
@@ -259,7 +259,7 @@ fn a_server_that_can_t_be_had_is_left_out_and_said() {
 }
 
 #[test]
-fn directories_that_can_t_be_used_are_refused() {
+fn unusable_stack_directories_are_rejected() {
     for directory in
         ["/tmp/with space/x", "/tmp/quote'd", "/tmp/hash#x", &format!("/tmp/{}", "long".repeat(30))]
     {
@@ -280,7 +280,7 @@ fn directories_that_can_t_be_used_are_refused() {
 }
 
 #[test]
-fn completions_and_manual_pages_come_from_the_command_line() {
+fn completions_and_manual_pages_are_generated() {
     for shell in ["bash", "zsh", "fish"] {
         let said = run(countersign().args(["completion", shell]));
         assert!(
@@ -304,20 +304,21 @@ fn completions_and_manual_pages_come_from_the_command_line() {
 }
 
 #[test]
-fn nobody_in_particular_can_run_a_stack() {
+fn unprivileged_user_runs_a_stack() {
     use std::os::unix::fs::chown;
     use std::os::unix::process::CommandExt;
 
-    const NOBODY: u32 = 65_534;
+    const UNPRIVILEGED: u32 = 65_534;
     if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: every other test runs without root already");
+        eprintln!("skipped: without root, every other test covers this case");
         return;
     }
-    // A home of its own, and a copy of the program: the build directory may lie where only root gets to.
+    // The user gets a home directory and a copy of the program, since the build directory may be
+    // accessible to root only.
     let home = tempfile::Builder::new().prefix("countersign-").tempdir().unwrap();
     let program = home.path().join("countersign");
     std::fs::copy(countersign_e2e::programs().join("countersign"), &program).unwrap();
-    chown(home.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    chown(home.path(), Some(UNPRIVILEGED), Some(UNPRIVILEGED)).unwrap();
     let local = |arguments: &[&str]| {
         let mut command = Command::new(&program);
         command
@@ -326,13 +327,14 @@ fn nobody_in_particular_can_run_a_stack() {
             .env_clear()
             .env("HOME", home.path())
             .env("PATH", "/usr/bin:/bin");
-        run(command.uid(NOBODY).gid(NOBODY).current_dir("/"))
+        run(command.uid(UNPRIVILEGED).gid(UNPRIVILEGED).current_dir("/"))
     };
     let up = local(&["up", "--detach"]);
     assert!(up.ok && up.err.contains("authentication by ldap"), "{up:?}");
     assert!(home.path().join(".local/state/countersign/local/state.json").exists());
     let shell = format!(
-        "eval \"$({0} local env)\"; {0} connect postgres://app@localhost:$PGPORT/postgres -- -Atc 'select current_user'",
+        "eval \"$({0} local env)\"; {0} connect postgres://app@localhost:$PGPORT/postgres -- -Atc \
+         'select current_user'",
         program.display()
     );
     let mut command = Command::new("sh");
@@ -341,8 +343,8 @@ fn nobody_in_particular_can_run_a_stack() {
         .env_clear()
         .env("HOME", home.path())
         .env("PATH", "/usr/bin:/bin")
-        .uid(NOBODY)
-        .gid(NOBODY);
+        .uid(UNPRIVILEGED)
+        .gid(UNPRIVILEGED);
     let said = run(&mut command);
     let down = local(&["down", "--wipe"]);
     assert!(said.out == "app" && down.ok, "{said:?} {down:?}");

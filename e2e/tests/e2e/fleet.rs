@@ -1,4 +1,4 @@
-//! Servers that are made, stopped, started and taken away while a stack runs, as the RDS API has them.
+//! Servers that are created, stopped, started and deleted in a running stack, as by the RDS API.
 
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -17,13 +17,13 @@ use tempfile::TempDir;
 
 const PASSWORD: &str = "it's-Long$enough\\";
 
-/// A directory with a stack, run by this process.
-struct Place {
+/// Directory of a stack that this process runs.
+struct StackFixture {
     directory: TempDir,
     runtime: tokio::runtime::Runtime,
 }
 
-impl Place {
+impl StackFixture {
     fn new() -> Self {
         let directory = tempfile::Builder::new().prefix("countersign-").tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -34,7 +34,7 @@ impl Place {
         Layout::new(self.directory.path()).unwrap()
     }
 
-    /// A stack with these servers, or with those that it had.
+    /// Starts a stack with these servers, or with its previous ones if none are named.
     fn up(&self, servers: &[Engine], preference: AuthPreference) -> Stack {
         let wanted = |engine: &Engine| ServerSpec {
             instance: engine.as_str().parse().unwrap(),
@@ -63,17 +63,17 @@ impl Place {
 
     fn down(&self, stack: Stack) {
         self.runtime.block_on(stack.down()).unwrap();
-        self.wait_for_the_end();
+        self.wait_for_authority_exit();
     }
 
-    /// Ends a stack as a kill does: nobody stops its servers.
-    fn lose(&self, stack: Stack) {
+    /// Ends a stack as SIGKILL does: its servers keep running.
+    fn kill(&self, stack: Stack) {
         drop(stack);
-        self.wait_for_the_end();
+        self.wait_for_authority_exit();
     }
 
-    /// The authority ends in its own time, here as a task of this thread's.
-    fn wait_for_the_end(&self) {
+    /// Waits for the authority, which ends asynchronously as a task of this thread.
+    fn wait_for_authority_exit(&self) {
         let socket = self.layout().socket();
         wait_until("the end of the authority", || {
             self.runtime.block_on(tokio::task::yield_now());
@@ -89,7 +89,7 @@ impl Place {
         self.state().instances.iter().map(|known| known.instance.to_string()).collect()
     }
 
-    /// The engine's own client, as the master user, over TCP with TLS.
+    /// Runs SQL with the engine's own client as the master user, over TCP with TLS.
     fn login(
         &self,
         engine: Engine,
@@ -144,14 +144,14 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for StackFixture {
     fn drop(&mut self) {
         let wiped = down(&self.layout(), &unpacked(), true);
         assert!(wiped.is_ok() || std::thread::panicking(), "{wiped:?}");
     }
 }
 
-/// Where the tests' servers are unpacked: MySQL is, wherever it can be had.
+/// Returns the directory in which MySQL is unpacked, or a nonexistent one.
 fn unpacked() -> PathBuf {
     // DIRECTORY/mysql-9.7/usr/bin/mysql
     mysql_client()
@@ -163,7 +163,7 @@ fn name(text: &str) -> InstanceId {
     text.parse().unwrap()
 }
 
-fn order(instance: &str, engine: Engine) -> NewServer {
+fn new_server(instance: &str, engine: Engine) -> NewServer {
     NewServer {
         instance: name(instance),
         resource_id: format!("db-{}", instance.to_ascii_uppercase()).parse().unwrap(),
@@ -171,7 +171,7 @@ fn order(instance: &str, engine: Engine) -> NewServer {
         version: None,
         port: None,
         database: Some("shop".to_owned()),
-        // On RDS no superuser, though PostgreSQL's is called so elsewhere.
+        // `postgres` is an ordinary user on RDS, but the superuser of a default PostgreSQL.
         master: Some(MasterUser {
             name: "postgres".to_owned(),
             password: Secret::new(PASSWORD).unwrap(),
@@ -180,14 +180,14 @@ fn order(instance: &str, engine: Engine) -> NewServer {
     }
 }
 
-/// What RDS's master user can do, and can't.
-fn master_is_as_on_rds(place: &Place, engine: Engine, at: &RunningServer) {
+/// Asserts that the master user has the privileges of RDS's, and no others.
+fn assert_master_privileges(fixture: &StackFixture, engine: Engine, at: &RunningServer) {
     let must = |sql: &str| {
-        let said = place.login(engine, at, PASSWORD, sql);
+        let said = fixture.login(engine, at, PASSWORD, sql);
         assert!(said.ok, "{sql}: {said:?}");
         said.out
     };
-    let refused = |sql: &str| assert!(!place.login(engine, at, PASSWORD, sql).ok, "{sql}");
+    let refused = |sql: &str| assert!(!fixture.login(engine, at, PASSWORD, sql).ok, "{sql}");
     if engine == Engine::Postgres {
         assert_eq!(
             must(
@@ -210,44 +210,50 @@ fn master_is_as_on_rds(place: &Place, engine: Engine, at: &RunningServer) {
         refused("ALTER SYSTEM SET ssl = off");
     } else {
         must(
-            "CREATE USER jane IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'; CREATE TABLE goods (id int)",
+            "CREATE USER jane IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'; CREATE TABLE \
+             goods (id int)",
         );
         must("GRANT SELECT ON shop.* TO jane");
         refused("SELECT 1 INTO OUTFILE '/tmp/countersign-no'");
         refused("SHUTDOWN");
         assert!(
             !must("SHOW DATABASES").lines().any(|database| database == "app"),
-            "RDS makes no such database"
+            "RDS does not create this database"
         );
     }
 }
 
-/// The life of one server, from its making to its end.
-fn life(place: &Place, servers: &Arc<dyn Servers>, engine: Engine, version: &str) {
+/// Exercises the lifecycle of one server.
+fn exercise_lifecycle(
+    fixture: &StackFixture,
+    servers: &Arc<dyn Servers>,
+    engine: Engine,
+    version: &str,
+) {
     let instance = name("orders");
-    let new = NewServer { version: Some(version.to_owned()), ..order("orders", engine) };
+    let new = NewServer { version: Some(version.to_owned()), ..new_server("orders", engine) };
     let at = servers.create(&new).unwrap();
     assert_eq!(at.version, version);
-    master_is_as_on_rds(place, engine, &at);
+    assert_master_privileges(fixture, engine, &at);
     assert_eq!(servers.describe(&instance).unwrap().running, at);
     assert!(
-        matches!(servers.create(&order("orders", engine)), Err(ServersError::Invalid(_))),
-        "the name is taken"
+        matches!(servers.create(&new_server("orders", engine)), Err(ServersError::Invalid(_))),
+        "the name is in use"
     );
-    let same_port = NewServer { port: Some(at.port), ..order("others", engine) };
+    let same_port = NewServer { port: Some(at.port), ..new_server("others", engine) };
     assert_eq!(servers.create(&same_port).unwrap_err(), ServersError::PortInUse(at.port));
 
     assert_eq!(servers.reboot(&instance).unwrap(), at);
-    assert!(place.login(engine, &at, PASSWORD, "SELECT 1").ok);
+    assert!(fixture.login(engine, &at, PASSWORD, "SELECT 1").ok);
     servers.stop(&instance).unwrap();
-    assert!(!place.listens(&at) && !servers.describe(&instance).unwrap().started);
+    assert!(!fixture.listens(&at) && !servers.describe(&instance).unwrap().started);
     assert_eq!(servers.start(&instance).unwrap(), at);
 
     servers
         .set_master_password(&instance, "postgres", &Secret::new("another-password").unwrap())
         .unwrap();
-    assert!(!place.login(engine, &at, PASSWORD, "SELECT 1").ok);
-    assert!(place.login(engine, &at, "another-password", "SELECT 1").ok);
+    assert!(!fixture.login(engine, &at, PASSWORD, "SELECT 1").ok);
+    assert!(fixture.login(engine, &at, "another-password", "SELECT 1").ok);
     servers.set_master_password(&instance, "postgres", &Secret::new(PASSWORD).unwrap()).unwrap();
     servers.set_master_password(&instance, "jane", &Secret::new(PASSWORD).unwrap()).unwrap_err();
 
@@ -274,93 +280,95 @@ fn life(place: &Place, servers: &Arc<dyn Servers>, engine: Engine, version: &str
     }
 }
 
-/// What is left of a server that has been taken away.
-fn nothing_is_left(place: &Place, instance: &str, at: &RunningServer) {
-    assert!(!place.listens(at) && !place.layout().root().join("instances").join(instance).exists());
-    assert!(!place.names().contains(&instance.to_owned()));
+/// Asserts that a deleted server leaves no listener, directory, state or PAM service.
+fn assert_removed(fixture: &StackFixture, instance: &str, at: &RunningServer) {
+    assert!(
+        !fixture.listens(at) && !fixture.layout().root().join("instances").join(instance).exists()
+    );
+    assert!(!fixture.names().contains(&instance.to_owned()));
     assert!(!Path::new("/etc/pam.d").join(format!("countersign-db-{instance}")).exists());
 }
 
-/// Whether each version that is here does; `false` where none is.
-fn each_lives_through_everything(engine: Engine) -> bool {
-    let place = Place::new();
-    let stack = place.up(&[Engine::Mariadb], AuthPreference::Automatic);
+/// Exercises each installed version of the engine. Returns false if none is installed.
+fn exercise_installed_versions(engine: Engine) -> bool {
+    let fixture = StackFixture::new();
+    let stack = fixture.up(&[Engine::Mariadb], AuthPreference::Automatic);
     let versions = stack.servers().versions().unwrap();
-    place.down(stack);
+    fixture.down(stack);
     let versions: Vec<String> = versions
         .into_iter()
         .filter(|known| known.engine == engine)
         .map(|known| known.version)
         .collect();
-    versions.iter().for_each(|version| lives_through_everything(engine, version));
+    versions.iter().for_each(|version| exercise_version(engine, version));
     !versions.is_empty()
 }
 
-fn lives_through_everything(engine: Engine, version: &str) {
-    let place = Place::new();
-    // The command line's own is of another engine: how PostgreSQL asks is chosen all the same.
-    let stack = place.up(&[Engine::Mariadb], AuthPreference::Automatic);
+fn exercise_version(engine: Engine, version: &str) {
+    let fixture = StackFixture::new();
+    // The stack starts with another engine; PostgreSQL's authentication is chosen all the same.
+    let stack = fixture.up(&[Engine::Mariadb], AuthPreference::Automatic);
     let servers = stack.servers();
-    life(&place, &servers, engine, version);
-    let at = servers.create(&order("stopped", engine)).unwrap();
+    exercise_lifecycle(&fixture, &servers, engine, version);
+    let at = servers.create(&new_server("stopped", engine)).unwrap();
     servers.stop(&name("stopped")).unwrap();
     let orders = servers.describe(&name("orders")).unwrap();
     let kept = |running: &RunningServer| {
-        assert!(place.login(engine, running, PASSWORD, "SELECT * FROM goods").ok)
+        assert!(fixture.login(engine, running, PASSWORD, "SELECT * FROM goods").ok)
     };
 
-    // As a killed stack leaves them: they go on, and are taken over.
+    // The servers of a killed stack keep running, and the next stack adopts them.
     drop(servers);
-    place.lose(stack);
+    fixture.kill(stack);
     kept(&orders.running);
-    let stack = place.up(&[Engine::Mariadb], AuthPreference::Automatic);
+    let stack = fixture.up(&[Engine::Mariadb], AuthPreference::Automatic);
     assert_eq!(stack.servers().describe(&name("orders")).unwrap(), orders);
     kept(&orders.running);
 
-    // Stopped and started with the stack, whatever that is told to start; but not what was stopped.
-    place.down(stack);
-    assert!(!place.listens(&orders.running));
-    let stack = place.up(&[], AuthPreference::Automatic);
-    assert_eq!(place.names().len(), 3, "{:?}", place.names());
+    // Servers stop and start with the stack, except those that were stopped by the API.
+    fixture.down(stack);
+    assert!(!fixture.listens(&orders.running));
+    let stack = fixture.up(&[], AuthPreference::Automatic);
+    assert_eq!(fixture.names().len(), 3, "{:?}", fixture.names());
     kept(&orders.running);
-    assert!(!place.listens(&at));
+    assert!(!fixture.listens(&at));
     let servers = stack.servers();
     assert_eq!(servers.start(&name("stopped")).unwrap(), at);
-    assert!(place.listens(&at));
+    assert!(fixture.listens(&at));
     for (instance, at) in [("orders", &orders.running), ("stopped", &at)] {
         servers.delete(&name(instance)).unwrap();
-        nothing_is_left(&place, instance, at);
+        assert_removed(&fixture, instance, at);
         assert_eq!(
             servers.delete(&name(instance)).unwrap_err(),
             ServersError::InstanceNotFound(name(instance))
         );
     }
     drop(servers);
-    place.down(stack);
+    fixture.down(stack);
 }
 
 #[test]
-fn a_postgresql_lives_through_everything() {
-    assert!(each_lives_through_everything(Engine::Postgres));
+fn postgresql_lifecycle() {
+    assert!(exercise_installed_versions(Engine::Postgres));
 }
 
 #[test]
-fn a_mariadb_lives_through_everything() {
-    assert!(each_lives_through_everything(Engine::Mariadb));
+fn mariadb_lifecycle() {
+    assert!(exercise_installed_versions(Engine::Mariadb));
 }
 
 #[test]
-fn a_mysql_lives_through_everything() {
+fn mysql_lifecycle() {
     let here = !ways_of(&[Engine::Mysql]).is_empty();
-    assert_eq!(each_lives_through_everything(Engine::Mysql), here);
+    assert_eq!(exercise_installed_versions(Engine::Mysql), here);
 }
 
 #[test]
-fn a_postgresql_asks_by_ldap_where_nothing_did_before() {
-    let place = Place::new();
-    let stack = place.up(&[Engine::Mariadb], AuthPreference::Ldap);
-    let at = stack.servers().create(&order("orders", Engine::Postgres)).unwrap();
-    let asks = place
+fn created_postgresql_authenticates_by_ldap() {
+    let fixture = StackFixture::new();
+    let stack = fixture.up(&[Engine::Mariadb], AuthPreference::Ldap);
+    let at = stack.servers().create(&new_server("orders", Engine::Postgres)).unwrap();
+    let asks = fixture
         .state()
         .instances
         .iter()
@@ -368,7 +376,9 @@ fn a_postgresql_asks_by_ldap_where_nothing_did_before() {
         .map(|known| known.authentication);
     assert_eq!(asks, Some(Authentication::Ldap));
     assert!(
-        place.login(Engine::Postgres, &at, PASSWORD, "CREATE USER jane; GRANT rds_iam TO jane").ok
+        fixture
+            .login(Engine::Postgres, &at, PASSWORD, "CREATE USER jane; GRANT rds_iam TO jane")
+            .ok
     );
     let mut jane = Command::new("psql");
     jane.args(["--no-psqlrc", "--no-password", "--command", "SELECT 1"])
@@ -380,26 +390,26 @@ fn a_postgresql_asks_by_ldap_where_nothing_did_before() {
         .env("PGPASSWORD", "no token")
         .env("PGSSLMODE", "require"));
     assert!(said.err.contains("LDAP authentication failed for user \"jane\""), "{said:?}");
-    place.down(stack);
+    fixture.down(stack);
 }
 
 #[test]
-fn a_postgresql_follows_another_until_it_is_promoted() {
-    let place = Place::new();
-    let stack = place.up(&[Engine::Mariadb], AuthPreference::Ldap);
+fn postgresql_replica_replicates_until_promoted() {
+    let fixture = StackFixture::new();
+    let stack = fixture.up(&[Engine::Mariadb], AuthPreference::Ldap);
     let servers = stack.servers();
-    let writer = servers.create(&order("writer", Engine::Postgres)).unwrap();
+    let writer = servers.create(&new_server("writer", Engine::Postgres)).unwrap();
     let replica = NewServer {
         master: None,
         database: None,
         replica_of: Some(name("writer")),
-        ..order("reader", Engine::Postgres)
+        ..new_server("reader", Engine::Postgres)
     };
     let reader = servers.create(&replica).unwrap();
-    let login = |at: &RunningServer, sql: &str| place.login(Engine::Postgres, at, PASSWORD, sql);
+    let login = |at: &RunningServer, sql: &str| fixture.login(Engine::Postgres, at, PASSWORD, sql);
     let follows = |count: &str| {
         assert!(login(&writer, "INSERT INTO goods VALUES (1)").ok);
-        wait_until("what was written at the writer, at the reader", || {
+        wait_until("replication of the row to the reader", || {
             login(&reader, "SELECT count(*) FROM goods").out == count
         });
     };
@@ -409,8 +419,8 @@ fn a_postgresql_follows_another_until_it_is_promoted() {
     servers.reboot(&name("reader")).unwrap();
     follows("2");
     drop(servers);
-    place.down(stack);
-    let stack = place.up(&[], AuthPreference::Ldap);
+    fixture.down(stack);
+    let stack = fixture.up(&[], AuthPreference::Ldap);
     follows("3");
 
     let servers = stack.servers();
@@ -421,38 +431,44 @@ fn a_postgresql_follows_another_until_it_is_promoted() {
     assert_eq!(login(&reader, "SELECT count(*) FROM goods").out, "4");
     assert_eq!(login(&writer, "SELECT count(*) FROM goods").out, "3");
     drop(servers);
-    place.down(stack);
+    fixture.down(stack);
 }
 
 #[test]
-fn nothing_is_left_of_a_server_that_could_not_be_made() {
-    let place = Place::new();
-    let stack = place.up(&[Engine::Postgres], AuthPreference::Ldap);
+fn failed_creation_leaves_no_remains() {
+    let fixture = StackFixture::new();
+    let stack = fixture.up(&[Engine::Postgres], AuthPreference::Ldap);
     let servers = stack.servers();
-    // A database of this name is there: the last step fails.
+    // The database `sys` exists already, so the last step fails.
     let refused = servers
-        .create(&NewServer { database: Some("sys".to_owned()), ..order("orders", Engine::Mariadb) })
+        .create(&NewServer {
+            database: Some("sys".to_owned()),
+            ..new_server("orders", Engine::Mariadb)
+        })
         .unwrap_err();
     assert!(
         matches!(&refused, ServersError::Failed(text) if !text.contains(PASSWORD)),
         "{refused}"
     );
-    assert!(!place.layout().root().join("instances/orders").exists());
-    assert_eq!(place.names(), ["postgres"]);
+    assert!(!fixture.layout().root().join("instances/orders").exists());
+    assert_eq!(fixture.names(), ["postgres"]);
     let absent = servers
-        .create(&NewServer { version: Some("9.6".to_owned()), ..order("orders", Engine::Postgres) })
+        .create(&NewServer {
+            version: Some("9.6".to_owned()),
+            ..new_server("orders", Engine::Postgres)
+        })
         .unwrap_err();
     assert!(matches!(&absent, ServersError::NotFound(_)), "{absent}");
-    // As if it had been killed meanwhile.
-    servers.create(&order("orders", Engine::Postgres)).unwrap();
+    // Simulates a stack that was killed during the creation.
+    servers.create(&new_server("orders", Engine::Postgres)).unwrap();
     drop(servers);
-    place.lose(stack);
+    fixture.kill(stack);
     let mut text: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(place.layout().state_file()).unwrap()).unwrap();
+        serde_json::from_slice(&std::fs::read(fixture.layout().state_file()).unwrap()).unwrap();
     text["instances"][1]["desired_state"] = "partial".into();
-    std::fs::write(place.layout().state_file(), text.to_string()).unwrap();
-    let stack = place.up(&[], AuthPreference::Ldap);
-    assert_eq!(place.names(), ["postgres"]);
-    stack.servers().create(&order("orders", Engine::Postgres)).unwrap();
-    place.down(stack);
+    std::fs::write(fixture.layout().state_file(), text.to_string()).unwrap();
+    let stack = fixture.up(&[], AuthPreference::Ldap);
+    assert_eq!(fixture.names(), ["postgres"]);
+    stack.servers().create(&new_server("orders", Engine::Postgres)).unwrap();
+    fixture.down(stack);
 }

@@ -1,4 +1,5 @@
-//! Who gets in and who does not: the tables of `docs/postgresql.md` and `docs/mysql.md`, on each way of asking.
+//! Allowed and denied logins: the tables of `docs/postgresql.md` and `docs/mysql.md`, for each
+//! server and authentication method.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -20,7 +21,7 @@ fn each_of(engines: &[Engine], test: impl Fn(&Stack)) {
 }
 
 #[test]
-fn a_token_opens_the_database_and_each_fault_keeps_it_shut() {
+fn valid_token_is_accepted_and_each_fault_is_denied_by_class() {
     each(|stack| {
         let (key, here) = (stack.credentials(&[]), stack.endpoint());
         let good = stack.token(&key, "app");
@@ -46,14 +47,14 @@ fn a_token_opens_the_database_and_each_fault_keeps_it_shut() {
         ] {
             assert_eq!(stack.refused("app", &password).as_deref(), Some(class));
         }
-        let nobody_s = good.replace(key.access_key_id.as_str(), "AKIANOBODY");
-        assert_eq!(stack.refused("app", &nobody_s).as_deref(), Some("unknown-key"));
-        assert!(stack.login("app", &good).ok, "a token is good more than once");
+        let unknown_key = good.replace(key.access_key_id.as_str(), "AKIAUNKNOWN");
+        assert_eq!(stack.refused("app", &unknown_key).as_deref(), Some("unknown-key"));
+        assert!(stack.login("app", &good).ok, "a token can be used repeatedly");
     });
 }
 
 #[test]
-fn policies_and_keys_take_effect_with_the_next_login() {
+fn changes_of_policies_and_keys_apply_to_the_next_login() {
     each(|stack| {
         let _made = stack.must(&["user", "create", "jane", "--no-policy"]);
         let good = stack.token(&stack.credentials(&["--user", "jane"]), "jane");
@@ -89,22 +90,26 @@ fn grant(stack: &Stack, user: &str, document: &str) {
 }
 
 #[test]
-fn rds_iam_decides_over_passwords_and_tls() {
+fn rds_iam_membership_requires_a_token_and_tls() {
     each_of(&[Engine::Postgres], |stack| {
         stack.sql("CREATE ROLE plain LOGIN PASSWORD 'hunter2'");
         stack.sql("CREATE ROLE twofold LOGIN PASSWORD 'hunter2' IN ROLE rds_iam");
-        stack.sql("CREATE ROLE grp NOLOGIN IN ROLE rds_iam; CREATE ROLE indirect LOGIN PASSWORD 'hunter2' IN ROLE grp");
-        stack.sql("CREATE ROLE shut NOLOGIN IN ROLE rds_iam");
-        assert!(stack.login("plain", "hunter2").ok, "without rds_iam a password does");
-        let good = stack.token(&stack.credentials(&[]), "app");
-        assert!(
-            !stack.login("plain", &good).ok,
-            "without rds_iam a token is only a wrong password"
+        stack.sql(
+            "CREATE ROLE grp NOLOGIN IN ROLE rds_iam; CREATE ROLE indirect LOGIN PASSWORD \
+         'hunter2' IN ROLE grp",
         );
+        stack.sql("CREATE ROLE shut NOLOGIN IN ROLE rds_iam");
+        assert!(
+            stack.login("plain", "hunter2").ok,
+            "without rds_iam, PostgreSQL checks a \
+         password"
+        );
+        let good = stack.token(&stack.credentials(&[]), "app");
+        assert!(!stack.login("plain", &good).ok, "without rds_iam, a token is a wrong password");
         for user in ["twofold", "indirect"] {
             assert_eq!(stack.refused(user, "hunter2").as_deref(), Some("malformed"), "{user}");
         }
-        // NOLOGIN is the database's own affair: IAM says yes, the server no.
+        // NOLOGIN is enforced by the server after IAM has allowed the login.
         let _made = stack.must(&["user", "create", "shutter", "--db-user", "shut"]);
         stack.sql("ALTER ROLE shut NOLOGIN");
         let superuser = run(&mut stack.local(&["user", "create", "postgres"]));
@@ -130,13 +135,13 @@ fn rds_iam_decides_over_passwords_and_tls() {
         assert_eq!(
             stack.decisions("app").len(),
             before,
-            "nobody is asked about a connection without TLS"
+            "the verifier is not consulted about a connection without TLS"
         );
     });
 }
 
 #[test]
-fn sessions_of_users_and_roles_log_in() {
+fn temporary_credentials_of_users_and_roles_log_in() {
     each(|stack| {
         let temporary = stack.credentials(&["--temporary"]);
         assert!(temporary.session_token.is_some());
@@ -169,10 +174,10 @@ fn sessions_of_users_and_roles_log_in() {
 }
 
 #[test]
-fn the_newest_postgresql_enforces_it_too() {
+fn newest_postgresql_enforces_iam() {
     let installed = run(countersign().args(["local", "install", "--engine", "postgres:18"]));
     if !installed.ok {
-        eprintln!("skipped: PostgreSQL 18 can't be had here: {}", installed.err);
+        eprintln!("skipped: cannot install PostgreSQL 18: {}", installed.err);
         return;
     }
     for way in ways_of(&[Engine::Postgres]) {
@@ -185,8 +190,9 @@ fn the_newest_postgresql_enforces_it_too() {
 }
 
 #[test]
-fn the_newest_mariadb_enforces_it_too_and_tells_of_tls() {
-    // Where the other tests don't find it: they are on the system's. The server's user has to get there.
+fn newest_mariadb_enforces_iam_and_reports_missing_tls() {
+    // A separate directory, since the other tests use the system's MariaDB. The server's user needs
+    // access to it.
     let servers = if rustix::process::geteuid().is_root() {
         "/var/cache/countersign/newest".into()
     } else {
@@ -195,11 +201,12 @@ fn the_newest_mariadb_enforces_it_too_and_tells_of_tls() {
     let newest = |command: &mut Command| run(command.env("COUNTERSIGN_SERVERS_DIR", &servers));
     let installed = newest(countersign().args(["local", "install", "--engine", "mariadb:11.8"]));
     if !installed.ok {
-        eprintln!("skipped: MariaDB 11.8 can't be had here: {}", installed.err);
+        eprintln!("skipped: cannot install MariaDB 11.8: {}", installed.err);
         return;
     }
-    let stack =
-        Newest { directory: tempfile::Builder::new().prefix("countersign-").tempdir().unwrap() };
+    let stack = NewestStack {
+        directory: tempfile::Builder::new().prefix("countersign-").tempdir().unwrap(),
+    };
     let local = |arguments: &[&str]| newest(stack.local().args(arguments));
     let up = local(&["up", "--engine", "mariadb:11.8", "--detach"]);
     assert!(up.ok, "{up:?}");
@@ -226,12 +233,12 @@ fn the_newest_mariadb_enforces_it_too_and_tells_of_tls() {
     );
 }
 
-/// A stack that is taken away however the test ends.
-struct Newest {
+/// Stack that is wiped on drop, even if the test fails.
+struct NewestStack {
     directory: tempfile::TempDir,
 }
 
-impl Newest {
+impl NewestStack {
     fn local(&self) -> Command {
         let mut command = countersign();
         command.arg("local").arg("--dir").arg(self.directory.path());
@@ -239,7 +246,7 @@ impl Newest {
     }
 }
 
-impl Drop for Newest {
+impl Drop for NewestStack {
     fn drop(&mut self) {
         let down = run(self.local().args(["down", "--wipe"]));
         assert!(down.ok || std::thread::panicking(), "{down:?}");

@@ -1,4 +1,5 @@
-//! The real servers under the real clients. `cargo xtask test` builds what these run.
+//! End-to-end tests of real servers with their own clients. `cargo xtask test` builds the programs
+//! that they run.
 
 mod accounts;
 mod authorities;

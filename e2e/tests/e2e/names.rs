@@ -1,10 +1,10 @@
-//! Users, hosts and session tokens that are not plain words.
+//! Users, hosts and session tokens with unusual characters and lengths.
 
 use countersign_core::name::Engine;
 use countersign_e2e::{Stack, padded_session, run, ways, ways_of};
 
 #[test]
-fn users_with_signs_spaces_and_letters_of_any_script() {
+fn user_names_with_punctuation_spaces_and_non_latin_letters() {
     for way in ways() {
         let stack = Stack::up(way, &[]);
         for (at, user) in [
@@ -32,7 +32,7 @@ fn users_with_signs_spaces_and_letters_of_any_script() {
             assert_eq!(said.out, *user, "{said:?}");
             assert_eq!(stack.last_class(user), None);
         }
-        // Another's grant does not reach: `star*` may not be anybody who begins with star.
+        // The user name `star*` is not a wildcard: its grant does not cover `starfish`.
         let _made = stack.sql(match way.engine() {
             Engine::Postgres => "CREATE ROLE starfish LOGIN IN ROLE rds_iam",
             _ => "CREATE USER starfish IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'",
@@ -44,7 +44,7 @@ fn users_with_signs_spaces_and_letters_of_any_script() {
 }
 
 #[test]
-fn hosts_in_capitals_and_by_address() {
+fn hosts_in_upper_case_and_as_addresses() {
     for way in ways_of(&[Engine::Postgres, Engine::Mariadb]) {
         let stack = Stack::up(way, &[]);
         let key = stack.credentials(&[]);
@@ -66,10 +66,10 @@ fn hosts_in_capitals_and_by_address() {
 }
 
 #[test]
-fn session_tokens_of_eight_kibibytes() {
+fn session_tokens_of_up_to_15000_bytes() {
     for way in ways() {
         let stack = Stack::up(way, &[]);
-        // The longest that the authority makes has 16 KiB.
+        // The authority issues session tokens of up to 16 KiB.
         for length in [1_874, 8_192, 15_000] {
             let key = padded_session(stack.directory(), length * 3 / 4);
             let token = stack.token(&key, "app");

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use countersign_e2e::{Stack, countersign, run, ways};
 
-/// Every file below a directory that is not a server's data or the authority's state, which is where secrets live.
+/// Collects the files below a directory, except data of servers and state of the authority, which
+/// contain secrets.
 fn files(directory: &Path, found: &mut Vec<std::path::PathBuf>) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
@@ -20,9 +21,9 @@ fn files(directory: &Path, found: &mut Vec<std::path::PathBuf>) {
 }
 
 #[test]
-fn nothing_that_is_written_shows_a_token_or_a_key() {
+fn logs_and_files_contain_no_token_or_key() {
     for way in ways() {
-        // Its daemons log at the level of trace.
+        // The daemons log at the trace level.
         let stack = Stack::up(way, &[]);
         let key = stack.credentials(&["--temporary"]);
         let good = stack.token(&key, "app");
@@ -44,14 +45,14 @@ fn nothing_that_is_written_shows_a_token_or_a_key() {
         for path in paths {
             let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
             for secret in secrets {
-                assert!(!text.contains(secret), "{} shows a secret", path.display());
+                assert!(!text.contains(secret), "{} contains a secret", path.display());
             }
         }
     }
 }
 
 #[test]
-fn a_token_reaches_its_program_through_the_environment_alone() {
+fn token_is_passed_in_the_environment_only() {
     let env = [
         ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
         ("AWS_SECRET_ACCESS_KEY", "hunter2-is-secret"),
@@ -68,7 +69,7 @@ fn a_token_reaches_its_program_through_the_environment_alone() {
         let said = run(countersign().args(["exec", url, "--", "sh", "-c", &shell]).envs(env));
         assert!(said.ok, "{said:?}");
         let length: usize = said.out.lines().last().unwrap().trim().parse().unwrap();
-        assert!(length > 300, "the token is in {variable}");
+        assert!(length > 300, "{variable} holds no token");
         for secret in ["X-Amz-Signature", "hunter2-is-secret", "session-is-secret"] {
             assert!(!said.out.contains(secret), "{secret} is in the process list");
         }
@@ -76,7 +77,7 @@ fn a_token_reaches_its_program_through_the_environment_alone() {
 }
 
 #[test]
-fn inspect_prints_neither_signature_nor_session_token() {
+fn inspect_output_contains_no_signature_or_session_token() {
     let env = [
         ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
         ("AWS_SECRET_ACCESS_KEY", "hunter2-is-secret"),

@@ -1,4 +1,4 @@
-//! `setup plugin` on servers that nobody but the test runs, and that ask a local stack.
+//! `setup plugin` on servers of the test's own that use a local stack as verifier.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -12,13 +12,14 @@ use countersign_e2e::{
 };
 use tempfile::TempDir;
 
-/// Whom the servers run as where root runs the tests: another user than the stack's servers have.
+/// System user of the servers if root runs the tests; it differs from the user of the stack's
+/// servers.
 const USER: &str = "nobody";
 
-/// A server with an option file of its own, which includes a directory. It ends with the test.
+/// Server with its own option file, which includes a directory. It is killed on drop.
 struct OwnServer {
     engine: Engine,
-    /// Where its programs lie.
+    /// Directory of its programs.
     root: PathBuf,
     directory: TempDir,
     port: u16,
@@ -26,7 +27,7 @@ struct OwnServer {
 }
 
 impl OwnServer {
-    /// Makes a server with the certificate of the stack's, and starts it.
+    /// Initializes a server with the certificate of the stack, and starts it.
     fn start(engine: Engine, stack: &Stack) -> Self {
         let root = match engine {
             Engine::Mysql => mysql_client()
@@ -79,7 +80,8 @@ impl OwnServer {
             _ => String::new(),
         };
         format!(
-            "[mysqld]\nbasedir = {}\ndatadir = {directory}/data\ntmpdir = {directory}/tmp\nplugin-dir = {directory}/plugins\nsocket = {directory}/mysqld.sock\n\
+            "[mysqld]\nbasedir = {}\ndatadir = {directory}/data\ntmpdir = \
+             {directory}/tmp\nplugin-dir = {directory}/plugins\nsocket = {directory}/mysqld.sock\n\
              pid-file = {directory}/mysqld.pid\nport = {}\nbind-address = 127.0.0.1\nskip-name-resolve\nlog-error = {directory}/error.log\n\
              innodb-use-native-aio = OFF\nssl-ca = {ca}\nssl-cert = {directory}/server.pem\nssl-key = {directory}/server.key\n{mysql}\
              !includedir {directory}/conf.d\n",
@@ -93,13 +95,13 @@ impl OwnServer {
         let program = places
             .iter()
             .find(|program| program.exists())
-            .unwrap_or_else(|| panic!("there is no {name}"));
+            .unwrap_or_else(|| panic!("cannot find {name}"));
         let mut command = Command::new(program);
         command.arg(format!("--defaults-file={}", self.path("my.cnf").display())).current_dir("/");
         command
     }
 
-    /// Whom a server of root's runs as: itself it does not.
+    /// Returns the option for the server's user if root runs the tests: servers do not run as root.
     fn user(&self) -> Option<String> {
         rustix::process::geteuid().is_root().then(|| format!("--user={USER}"))
     }
@@ -118,7 +120,7 @@ impl OwnServer {
         command
     }
 
-    /// Starts the server, and waits until it answers its administrator.
+    /// Starts the server, and waits until the administrator can log in.
     fn launch(&mut self) {
         let name = if self.engine == Engine::Mysql { "mysqld" } else { "mariadbd" };
         let mut command = self.program(name);
@@ -169,19 +171,23 @@ impl OwnServer {
         ]))
     }
 
-    /// What `SHOW PLUGINS` has of the plugin.
+    /// Returns the plugin's status in `information_schema.PLUGINS`.
     fn state(&self) -> String {
-        self.sql("SELECT PLUGIN_STATUS FROM information_schema.PLUGINS WHERE PLUGIN_NAME = 'AWSAuthenticationPlugin'").out
+        self.sql(
+            "SELECT PLUGIN_STATUS FROM information_schema.PLUGINS WHERE PLUGIN_NAME = \
+         'AWSAuthenticationPlugin'",
+        )
+        .out
     }
 
-    /// Whom the plugin trusts as the verifier beside root.
+    /// Returns the user besides root that the plugin trusts as the verifier.
     fn verifier_user(&self) -> String {
         let said = self.sql("SELECT COALESCE(@@awsauthenticationplugin_verifier_user, '')");
         assert!(said.ok, "{said:?}");
         said.out
     }
 
-    /// Logs in over TLS, verified by the stack's CA.
+    /// Logs in over TLS, verified against the stack's CA.
     fn login(&self, stack: &Stack, token: &str) -> CommandOutput {
         let (ca, port) = (
             format!("--ssl-ca={}", stack.env(&[])["MYSQL_SSL_CA"]),
@@ -207,9 +213,9 @@ impl OwnServer {
             .env("MYSQL_PWD", token))
     }
 
-    /// `countersign setup plugin` on this server.
+    /// Runs `countersign setup plugin` on this server.
     fn setup(&self, arguments: &[&str]) -> CommandOutput {
-        // The engine's own client first.
+        // The engine's own client takes precedence on the PATH.
         let path =
             format!("{}:{}", self.root.join("usr/bin").display(), std::env::var("PATH").unwrap());
         let mut command = countersign();
@@ -245,14 +251,14 @@ impl Drop for OwnServer {
     }
 }
 
-/// A stack that servers of [`USER`] may ask.
+/// Starts a stack whose verifier allows servers that run as [`USER`].
 fn verifier() -> Stack {
     let is_root = rustix::process::geteuid().is_root();
     Stack::up(ServerKind::Mariadb, if is_root { &["--allow-user", USER] } else { &[] })
 }
 
 #[test]
-fn a_server_of_one_s_own_gets_the_plugin_and_gives_it_back() {
+fn plugin_is_installed_and_removed() {
     let stack = verifier();
     for way in ways_of(&[Engine::Mariadb, Engine::Mysql]) {
         let engine = way.engine();
@@ -262,7 +268,7 @@ fn a_server_of_one_s_own_gets_the_plugin_and_gives_it_back() {
         let install = ["--verifier-socket", &*socket, "--instance", &*name];
         let apply = [&install[..], &["--apply"]].concat();
 
-        // Printed: nothing changes.
+        // Without --apply, the plan is only printed.
         let said = server.setup(&install);
         let shown = [
             "mysql_countersign.so",
@@ -290,13 +296,14 @@ fn a_server_of_one_s_own_gets_the_plugin_and_gives_it_back() {
                 && server.state().is_empty()
         );
 
-        // Done, and done already. MySQL reads the settings when it starts, and says so. Its binary log hears of nothing.
+        // The plan is applied, and applying it again changes nothing. MySQL reads the settings only
+        // when it starts, and the plan says so. The binary log records none of the statements.
         let logged = server.sql("SHOW BINARY LOGS").out;
         let said = server.setup(&apply);
         assert_eq!(
             server.sql("SHOW BINARY LOGS").out,
             logged,
-            "a replica would get the row without the library"
+            "a replica would receive the row without the library"
         );
         assert!(
             said.ok && said.err.contains("mysql.plugin") == (engine == Engine::Mysql),
@@ -304,7 +311,7 @@ fn a_server_of_one_s_own_gets_the_plugin_and_gives_it_back() {
             server.log()
         );
         let again = server.setup(&apply);
-        assert!(again.ok && again.err.is_empty(), "nothing was left to do: {again:?}");
+        assert!(again.ok && again.err.is_empty(), "the second run changed something: {again:?}");
         assert_eq!(again.out.contains("restart the server"), engine == Engine::Mysql, "{again:?}");
         if engine == Engine::Mysql {
             server.restart();
@@ -317,7 +324,8 @@ fn a_server_of_one_s_own_gets_the_plugin_and_gives_it_back() {
         );
         assert_eq!(server.state(), "ACTIVE");
 
-        // The verifier learns of it, and the account of the plan works, now and after a restart.
+        // After the server is attached to the verifier, the account of the plan works, and still
+        // does after a restart.
         attach(&stack, &name, &server);
         assert!(
             server
@@ -334,11 +342,11 @@ fn a_server_of_one_s_own_gets_the_plugin_and_gives_it_back() {
         assert_logins(&stack, &server);
         assert!(
             !server.log().to_lowercase().contains("already exists"),
-            "it is loaded once: {}",
+            "the plugin was loaded twice: {}",
             server.log()
         );
 
-        // Not from under an account; and gone without a trace.
+        // Removal is rejected while an account uses the plugin, and otherwise complete.
         let refused = server.setup(&["--remove", "--apply"]);
         assert!(refused.status == Some(5) && refused.err.contains("'jane'@'%'"), "{refused:?}");
         assert_logins(&stack, &server);
@@ -350,13 +358,13 @@ fn a_server_of_one_s_own_gets_the_plugin_and_gives_it_back() {
         assert!(again.ok && again.err.is_empty(), "{again:?}");
         server.restart();
         assert_eq!(server.sql("SELECT COUNT(*) FROM mysql.plugin WHERE name LIKE 'AWS%'").out, "0");
-        let _forgotten = stack.must(&["instance", "remove", &name]);
+        let _removed = stack.must(&["instance", "remove", &name]);
         server.stop();
     }
 }
 
 #[test]
-fn a_server_that_does_not_read_the_option_file_is_left_as_it_was() {
+fn failed_installation_is_rolled_back() {
     let stack = verifier();
     let server = OwnServer::start(Engine::Mariadb, &stack);
     let elsewhere = server.path("elsewhere.cnf");
@@ -383,19 +391,22 @@ fn a_server_that_does_not_read_the_option_file_is_left_as_it_was() {
         .arg("--config-file")
         .arg(&elsewhere));
     assert!(other.status == Some(5) && other.err.contains("--engine mariadb"), "{other:?}");
-    let nobody = run(countersign()
+    let unreachable = run(countersign()
         .args(["setup", "plugin", "--engine", "mariadb", "--remove", "--socket"])
         .arg(server.path("none.sock"))
         .arg("--config-file")
         .arg(&elsewhere));
-    assert!(nobody.status == Some(4) && nobody.err.contains("--socket"), "{nobody:?}");
-    // What a killed run left, and what is the owner's own.
+    assert!(
+        unreachable.status == Some(4) && unreachable.err.contains("--socket"),
+        "{unreachable:?}"
+    );
+    // An option file that setup did not write is kept.
     std::fs::write(&elsewhere, "[mysqld]\n").unwrap();
-    assert!(setup(&install).err.contains("was not written by"), "somebody else's file stays");
+    assert!(setup(&install).err.contains("was not written by"), "a foreign file is kept");
 }
 
 #[test]
-fn a_login_under_way_is_waited_for() {
+fn reload_waits_for_a_login_in_progress() {
     let stack = verifier();
     let server = OwnServer::start(Engine::Mariadb, &stack);
     let install = ["--verifier-socket", "/run/verifier.sock", "--instance", "own", "--apply"];
@@ -408,11 +419,14 @@ fn a_login_under_way_is_waited_for() {
             .ok
     );
 
-    // The plugin is to be loaded anew, without that user, and a client that has not sent its token yet holds the old one.
-    let login = half_a_login(&server, "half");
+    // The plugin has to be reloaded without that user, while a client that has not sent its token
+    // yet keeps the old one in use.
+    let login = start_login(&server, "half");
     let said = std::thread::scope(|scope| {
         let setup = scope.spawn(|| server.setup(&install));
-        wait_until("the plugin's end, once the login has ended", || server.state() == "DELETED");
+        wait_until("the removal of the plugin, pending the end of the login", || {
+            server.state() == "DELETED"
+        });
         assert!(!setup.is_finished(), "{:?}", setup.join());
         drop(login);
         setup.join().unwrap()
@@ -426,7 +440,7 @@ fn a_login_under_way_is_waited_for() {
 }
 
 #[test]
-fn attached_servers_are_listed_and_the_stack_s_own_stay() {
+fn attached_servers_are_listed_and_own_servers_are_protected() {
     let stack = verifier();
     let add = |name: &str| {
         run(&mut stack.local(&[
@@ -454,9 +468,9 @@ fn attached_servers_are_listed_and_the_stack_s_own_stay() {
     let own = add("mariadb");
     assert!(own.status == Some(5) && own.err.contains("the stack's own"), "{own:?}");
     assert_eq!(run(&mut stack.local(&["instance", "remove", "mariadb"])).status, Some(5));
-    // Nor does a server of the stack's take the name of one that is attached.
+    // A server of the stack cannot have the name of an attached one.
     let _stopped = stack.must(&["down"]);
-    assert!(add("mysql").ok, "the authority's state is there while the stack is not");
+    assert!(add("mysql").ok, "the authority's state is available while the stack is stopped");
     let taken = run(&mut stack.local(&["up", "--detach", "--engine", "mariadb,mysql"]));
     assert!(taken.status == Some(5) && taken.err.contains("instance remove mysql"), "{taken:?}");
     let unknown = run(&mut stack.local(&[
@@ -470,16 +484,16 @@ fn attached_servers_are_listed_and_the_stack_s_own_stay() {
     assert!(unknown.status == Some(5) && unknown.err.contains("no-such-user"), "{unknown:?}");
     assert!(
         stack.must(&["instance", "list"]).contains("orders"),
-        "they outlive the stack's process"
+        "attached servers are kept when the stack stops"
     );
     for name in ["orders", "mysql"] {
-        let _forgotten = stack.must(&["instance", "remove", name]);
+        let _removed = stack.must(&["instance", "remove", name]);
     }
     assert_eq!(run(&mut stack.local(&["instance", "remove", "orders"])).status, Some(5));
 }
 
-/// A client that has named its user and was asked for the token.
-fn half_a_login(server: &OwnServer, user: &str) -> UnixStream {
+/// Starts a login and stops when the server requests the token.
+fn start_login(server: &OwnServer, user: &str) -> UnixStream {
     const LONG_PASSWORD_41_SECURE_PLUGIN: u32 = 0x0008_8201;
     let packet = |stream: &mut UnixStream| {
         let mut header = [0; 4];
@@ -522,7 +536,7 @@ fn attach(stack: &Stack, name: &str, server: &OwnServer) {
     let _attached = stack.must(&arguments);
 }
 
-/// A good token goes through, and one with a changed signature does not.
+/// Asserts that a valid token is accepted, and one with a changed signature denied.
 fn assert_logins(stack: &Stack, server: &OwnServer) {
     let region = stack.endpoint().region;
     let endpoint = Endpoint {

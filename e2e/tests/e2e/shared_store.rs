@@ -1,4 +1,4 @@
-//! Several authorities over one PostgreSQL, which is a server of a stack.
+//! Several authorities that share one PostgreSQL store, which is a server of a stack.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,7 +11,7 @@ use countersign_core::region::Partition;
 use countersign_core::token::KeyStatus;
 use countersign_e2e::{ServerKind, Stack, run};
 
-/// A stack whose PostgreSQL has a database for authorities, and where that is.
+/// Stack whose PostgreSQL has a database for authorities, and the URL of that database.
 pub(crate) struct Shared {
     pub(crate) stack: Stack,
     pub(crate) url: String,
@@ -57,14 +57,14 @@ fn user(name: &str) -> Identity {
 fn within_a_second(what: &str, mut condition: impl FnMut() -> bool) {
     let began = Instant::now();
     while !condition() {
-        // A busy machine gets some grace: what is promised is a second.
-        assert!(began.elapsed() < Duration::from_secs(5), "{what} was not seen");
+        // The documented limit is one second; a busy machine may take longer.
+        assert!(began.elapsed() < Duration::from_secs(5), "timed out waiting for {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
 #[test]
-fn what_one_authority_changes_the_other_sees() {
+fn changes_of_one_authority_reach_the_other_within_a_second() {
     let shared = Shared::new();
     let (first, second) = (shared.open(), shared.open());
     first.ensure_account(&account(), Partition::Aws).unwrap();
@@ -76,11 +76,11 @@ fn what_one_authority_changes_the_other_sees() {
             .ok()
             .map(|key| key.status)
     };
-    within_a_second("the key", || status(&second) == Some(KeyStatus::Active));
+    within_a_second("the new key", || status(&second) == Some(KeyStatus::Active));
     second.set_key_status(&key.access_key_id, KeyStatus::Inactive).unwrap();
-    within_a_second("its revocation", || status(&first) == Some(KeyStatus::Inactive));
+    within_a_second("the deactivation of the key", || status(&first) == Some(KeyStatus::Inactive));
 
-    // Both write at once: nothing is lost, and what one seals the other opens.
+    // Concurrent writes are not lost, and each authority decrypts the secrets of the other.
     std::thread::scope(|scope| {
         for (store, name) in [(&first, "first"), (&second, "second")] {
             scope.spawn(move || {
@@ -118,22 +118,22 @@ fn what_one_authority_changes_the_other_sees() {
 }
 
 #[test]
-fn an_authority_that_is_cut_off_says_so_and_goes_on_when_it_can() {
+fn authority_reports_a_lost_store_and_recovers() {
     let shared = Shared::new();
     let store = shared.open();
     store.ensure_account(&account(), Partition::Aws).unwrap();
     assert_eq!(shared.stack.must(&["down"]), "");
-    within_a_second("that the server is gone", || store.state().is_err());
+    within_a_second("the loss of the server", || store.state().is_err());
     let said = store.state().unwrap_err().to_string();
     assert!(said.contains("postgres://authority@") && !said.contains(PASSWORD), "{said}");
     shared.stack.start();
-    within_a_second("that it is back", || {
+    within_a_second("the return of the server", || {
         store.state().is_ok_and(|state| state.accounts.size() == 1)
     });
 }
 
 #[test]
-fn a_server_that_is_another_s_is_not_believed() {
+fn store_with_an_untrusted_certificate_is_rejected() {
     let shared = Shared::new();
     let elsewhere = tempfile::tempdir().unwrap();
     let other = elsewhere.path().join("ca.pem");
