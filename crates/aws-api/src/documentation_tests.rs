@@ -1,4 +1,4 @@
-//! The table of actions in the documentation, held against the actions that there are.
+//! Comparison of the documented actions with the implemented ones.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use super::route::SERVICES;
 
 const DOCUMENT: &str = include_str!("../../../docs/local-aws.md");
 
-/// The first cells of the tables below the heading `### NAME`, as far as the next heading.
+/// Returns the first cells of the tables below the heading `### NAME`.
 fn named(service: &str) -> BTreeSet<&'static str> {
     let (_, section) = DOCUMENT.split_once(&format!("\n### {service}\n")).unwrap();
     let (section, _) = section.split_once("\n#").unwrap();

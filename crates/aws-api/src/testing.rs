@@ -1,4 +1,4 @@
-//! An API over a store of its own, and requests to it as AWS clients sign them.
+//! Fixtures: an API with a store of its own, and signed requests to it.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -20,18 +20,18 @@ use countersign_authority::oidc::fetch::Fetcher;
 use countersign_authority::store::{NewIdentity, Store};
 use countersign_authority::verifier::{ContextKeys, Verifier, VerifierConfig};
 
-/// Allows everything.
+/// Policy that allows everything.
 pub(crate) const ADMINISTRATOR: &str =
     r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#;
 
-/// A served API.
+/// API that serves requests.
 pub(crate) struct Served {
     pub(crate) _directory: TempDir,
     pub(crate) api: Arc<Api>,
     pub(crate) address: String,
 }
 
-/// The account that everything is in.
+/// Account of all records.
 pub(crate) fn account() -> AccountId {
     "123456789012".parse().unwrap()
 }
@@ -41,7 +41,7 @@ impl Served {
         Self::adjusted(|api| api).await
     }
 
-    /// With what a test needs beside the usual.
+    /// Creates an API that `adjust` changes before it serves.
     pub(crate) async fn adjusted(adjust: impl FnOnce(Api) -> Api) -> Self {
         let directory = TempDir::new().unwrap();
         let store = Store::open(directory.path()).unwrap();
@@ -59,7 +59,7 @@ impl Served {
         Self { _directory: directory, api, address }
     }
 
-    /// A user with a key and one policy, where one is given.
+    /// Creates a user with a key and, if given, a policy.
     pub(crate) fn user(&self, name: &str, policy: Option<&str>) -> Credentials {
         let identity = Identity::new(account(), IdentityKind::User, name).unwrap();
         let new = NewIdentity {
@@ -70,7 +70,7 @@ impl Served {
         self.api.store().create_identity(&new, SystemTime::now()).unwrap().unwrap()
     }
 
-    /// A role.
+    /// Creates a role.
     pub(crate) fn role(&self, name: &str, trust: &str, policy: Option<&str>) {
         let identity = Identity::new(account(), IdentityKind::Role, name).unwrap();
         let new = NewIdentity {
@@ -81,7 +81,7 @@ impl Served {
         self.api.store().create_identity(&new, SystemTime::now()).unwrap();
     }
 
-    /// Asks `service` for what `form` (`Action=…&…`) says, signed by `key`: status and body.
+    /// Sends `form` (`Action=…&…`) to `service`, signed by `key`; returns status and body.
     pub(crate) async fn call(&self, service: &str, key: &Credentials, form: &str) -> (u16, String) {
         let version = match service {
             "sts" => "2011-06-15",
@@ -112,7 +112,7 @@ impl Served {
         .await
     }
 
-    /// The same without a signature.
+    /// Sends `body` without a signature.
     pub(crate) async fn unsigned(&self, body: &str) -> (u16, String) {
         let head =
             "content-type: application/x-www-form-urlencoded\r\nhost: x\r\nconnection: close";
@@ -123,7 +123,8 @@ impl Served {
         .await
     }
 
-    /// Status and whole answer of a request that is sent as it is, and must ask for the connection to be closed.
+    /// Sends a request unchanged, which must contain `connection: close`; returns status and
+    /// response.
     pub(crate) async fn raw(&self, request: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
@@ -133,7 +134,7 @@ impl Served {
     }
 }
 
-/// The text of the first element of that name.
+/// Returns the text of the first element of a name.
 pub(crate) fn text<'a>(answer: &'a str, element: &str) -> &'a str {
     let (_, rest) = answer
         .split_once(&format!("<{element}>"))
@@ -141,7 +142,7 @@ pub(crate) fn text<'a>(answer: &'a str, element: &str) -> &'a str {
     rest.split_once("</").unwrap().0
 }
 
-/// The credentials in an answer.
+/// Returns the credentials in a response.
 pub(crate) fn credentials(answer: &str) -> Credentials {
     Credentials {
         access_key_id: text(answer, "AccessKeyId").parse().unwrap(),
@@ -151,7 +152,7 @@ pub(crate) fn credentials(answer: &str) -> Credentials {
     }
 }
 
-/// `text` as a value of a form.
+/// Encodes `text` as a value of a form.
 pub(crate) fn encoded(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }

@@ -1,4 +1,4 @@
-//! Requests as AWS clients sign them, over a real connection to the API.
+//! Requests to the API over a connection, signed as AWS clients sign them.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -29,7 +29,7 @@ const SHORT: Limits = Limits {
 };
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The beginning of a request, without its end.
+/// Start of a request.
 const HALF: &[u8] = b"POST / HTTP/1.1\r\nhost: x\r\n";
 
 const BODY: &str = "Action=GetCallerIdentity&Version=2011-06-15";
@@ -117,7 +117,7 @@ impl Api {
         .await
     }
 
-    /// A connection on which `bytes` have been sent.
+    /// Opens a connection and sends `bytes`.
     async fn open(&self, bytes: &[u8]) -> TcpStream {
         let mut stream = TcpStream::connect(&self.address).await.unwrap();
         stream.write_all(bytes).await.unwrap();
@@ -204,7 +204,7 @@ async fn rejected_requests_have_aws_error_codes_and_statuses() {
     assert_eq!(api.send(&good()).await.0, 403);
 }
 
-/// All that comes until the other side hangs up; a reset is an end too.
+/// Reads until the server closes or resets the connection.
 async fn rest(stream: &mut TcpStream) -> String {
     let mut heard = Vec::new();
     let _reset =
@@ -237,10 +237,10 @@ async fn slow_connections_are_evicted_while_others_are_served() {
             assert_eq!(api.send(&api.signed(&api.key)).await.0, 200, "after {at}");
         }
     }
-    assert_eq!(rest(&mut held[0]).await, "", "the first was cut");
+    assert_eq!(rest(&mut held[0]).await, "", "the first is evicted");
     let last = held.last_mut().unwrap();
     last.write_all(b"connection: close\r\n\r\n").await.unwrap();
-    assert!(rest(last).await.starts_with("HTTP/1.1 403 "), "the last was not");
+    assert!(rest(last).await.starts_with("HTTP/1.1 403 "), "the last is not evicted");
 }
 
 #[tokio::test]
@@ -300,7 +300,7 @@ async fn too_many_headers_are_rejected() {
     let long = format!("a: {}\r\n", "b".repeat(100_000));
     for flood in [many, long] {
         let mut stream = TcpStream::connect(&api.address).await.unwrap();
-        // It may be cut off before it has said it all.
+        // The server may close the connection before all is sent.
         let _reset = stream
             .write_all(&[HALF, flood.as_bytes(), b"connection: close\r\n\r\n"].concat())
             .await;

@@ -57,7 +57,7 @@ async fn a_provider_is_registered_changed_and_deleted() {
     assert!(iam.ok("ListOpenIDConnectProviders", &[]).await.contains(&format!("<Arn>{arn}</Arn>")));
     let jane = iam.served.user("jane", None);
     refused(&iam.call(&jane, "DeleteOpenIDConnectProvider", &[of]).await, 403, "AccessDenied");
-    // Once it has gone, deleting it is no error, to who may.
+    // Deleting a missing provider is not an error for an authorized caller.
     iam.ok("DeleteOpenIDConnectProvider", &[of]).await;
     iam.ok("DeleteOpenIDConnectProvider", &[of]).await;
     refused(&iam.call(&jane, "DeleteOpenIDConnectProvider", &[of]).await, 403, "AccessDenied");
@@ -249,7 +249,7 @@ async fn policies_of_a_principal_are_simulated() {
     let keys = iam.ok("GetContextKeysForPrincipalPolicy", &[of]).await;
     assert!(keys.contains("<member>aws:username</member>"), "{keys}");
     let admin = [("PolicySourceArn", "arn:aws:iam::123456789012:user/admin"), asked[1]];
-    // The boundary and the group both let jane ask.
+    // Both the boundary and the group allow the simulation.
     assert_eq!(iam.call(&jane, "SimulatePrincipalPolicy", &admin).await.0, 200);
 }
 
@@ -325,7 +325,7 @@ async fn account_details_are_paginated() {
         }
         marker = text(&page, "Marker").to_owned();
     }
-    // A role stands in its instance profile too.
+    // A role is part of its instance profile too.
     assert_eq!(seen, [[0, 1, 0, 0], [0, 0, 2, 0], [1, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]]);
     let only = iam.ok("GetAccountAuthorizationDetails", &[("Filter.member.1", "Group")]).await;
     assert!(

@@ -1,4 +1,4 @@
-//! Roles and policies over a real connection: what is made, what it then allows, and what is refused.
+//! Tests of roles and policies over a connection.
 
 use serde_json::{Value, json};
 
@@ -379,7 +379,7 @@ async fn a_boundary_limits_permissions_and_delegation() {
     iam.ok("PutUserPermissionsBoundary", &[name, ("PermissionsBoundary", &narrow)]).await;
     assert!(!iam.may_list(&jane).await);
     iam.no("DeletePolicy", &[("PolicyArn", &narrow)], 409, "DeleteConflict").await;
-    // A delegate who may give policies only to identities with the boundary.
+    // A delegate that may put policies only on identities with the boundary.
     let delegated = json!({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "iam:PutUserPolicy", "Resource": "*",
         "Condition": {"StringEquals": {"iam:PermissionsBoundary": narrow}}}});
     let delegate = iam.served.user("delegate", Some(&delegated.to_string()));

@@ -1,4 +1,4 @@
-//! IAM's actions over a real connection: what they answer, whom they refuse, and what they refuse everybody.
+//! Tests of IAM's actions over a connection.
 
 use countersign_core::credentials::Credentials;
 use countersign_core::region::Partition;
@@ -19,14 +19,14 @@ fn allow(action: &str, resource: &str) -> String {
     policy(json!({"Effect": "Allow", "Action": action, "Resource": resource}))
 }
 
-/// The answer of what must succeed.
+/// Sends a request that must succeed; returns the response.
 async fn done(served: &Served, key: &Credentials, form: &str) -> String {
     let (status, answer) = served.call("iam", key, &format!("Action={form}")).await;
     assert_eq!(status, 200, "{form}: {answer}");
     answer
 }
 
-/// The message of what must not.
+/// Sends a request that must fail; returns the message.
 async fn refused(
     served: &Served,
     key: &Credentials,
@@ -42,7 +42,7 @@ async fn refused(
     text(&answer, "Message").to_owned()
 }
 
-/// An API with an administrator of it, and a user who may do nothing.
+/// API with an administrator, and a user without permissions.
 async fn served() -> (Served, Credentials, Credentials) {
     let served = Served::new().await;
     let admin = served.user("admin", Some(ADMINISTRATOR));
@@ -146,7 +146,7 @@ async fn users_are_created_read_renamed_and_deleted() {
     refused(&served, &admin, "DeleteUser&UserName=bob", 409, "DeleteConflict").await;
 }
 
-/// The key that an answer of `CreateAccessKey` has.
+/// Returns the key in a response of `CreateAccessKey`.
 fn key(answer: &str) -> Credentials {
     Credentials {
         access_key_id: text(answer, "AccessKeyId").parse().unwrap(),
@@ -263,7 +263,7 @@ async fn permissions_apply_only_to_their_paths_and_tags() {
     done(&served, &by_path, "CreateUser&UserName=new&Path=%2Fteam%2F").await;
     refused(&served, &by_path, "GetUser&UserName=other", 403, "AccessDenied").await;
     refused(&served, &by_path, "CreateUser&UserName=outside", 403, "AccessDenied").await;
-    // Neither away from what is allowed nor into it.
+    // Denied both from an allowed name and to one.
     refused(&served, &by_path, "UpdateUser&UserName=own&NewPath=%2F", 403, "AccessDenied").await;
     refused(&served, &by_path, "UpdateUser&UserName=other&NewPath=%2Fteam%2F", 403, "AccessDenied")
         .await;
@@ -276,7 +276,7 @@ async fn permissions_apply_only_to_their_paths_and_tags() {
     done(&served, &by_tag, "GetUser&UserName=own").await;
     refused(&served, &by_tag, "GetUser&UserName=other", 403, "AccessDenied").await;
 
-    // Who makes something with tags must be allowed to tag it, and with these.
+    // Creating a tagged entity requires permission for these tags.
     let condition = json!({"StringEquals": {"aws:RequestTag/team": "blue"}, "ForAllValues:StringEquals": {"aws:TagKeys": ["team"]}});
     let tagging = policy(json!([
         {"Effect": "Allow", "Action": "iam:CreateUser", "Resource": "*"},

@@ -1,4 +1,4 @@
-//! Each place that credentials come from, over a real connection; and every way to be refused them.
+//! Tests of the metadata services over a connection.
 
 mod machine;
 mod person;
@@ -16,7 +16,7 @@ use countersign_authority::oidc::issuer_key::{ClusterObject, ServiceAccountClaim
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/app";
 
-/// A trust policy for `service`.
+/// Trust policy for `service`.
 fn trust(service: &str, actions: &[&str], condition: &Value) -> String {
     let statement = json!({"Effect": "Allow", "Principal": {"Service": service}, "Action": actions, "Condition": condition});
     json!({"Version": "2012-10-17", "Statement": statement}).to_string()
@@ -33,7 +33,7 @@ async fn get(served: &Served, path: &str, headers: &[(&str, &str)]) -> (u16, Str
     (status, head.to_ascii_lowercase(), body.to_owned())
 }
 
-/// The credentials in a container's or machine's answer.
+/// Returns the credentials in the response for a container or machine.
 fn credentials(body: &str) -> Credentials {
     let value: Value = serde_json::from_str(body).unwrap();
     let member = |name: &str| {
@@ -76,7 +76,7 @@ async fn issuer_documents_contain_the_signing_key() {
     );
 }
 
-/// A cluster whose service account default/app is associated with the role.
+/// API whose service account default/app is associated with the role.
 async fn cluster(actions: &[&str], condition: &Value) -> Served {
     let served = Served::new().await;
     served.role("app", &trust("pods.eks.amazonaws.com", actions, condition), None);

@@ -147,7 +147,7 @@ impl RdsFixture {
         Self::with(|_| ()).await
     }
 
-    /// With what was in the store when the authority started.
+    /// Creates an API over a store that `before` has changed.
     pub(super) async fn with(before: impl FnOnce(&Api)) -> Self {
         let echoes = Arc::new(EchoServers::default());
         let servers: Arc<dyn Servers> = Arc::<EchoServers>::clone(&echoes);
@@ -180,7 +180,7 @@ impl RdsFixture {
         );
     }
 
-    /// Waits until an instance is in a state.
+    /// Waits until an instance has a status.
     pub(super) async fn wait_for_status(&self, name: &str, wanted: &str) -> String {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {

@@ -30,7 +30,7 @@ async fn an_instance_is_created_changed_and_deleted() {
     assert_eq!(text(&answer, "Port"), instance.addresses[0].port.to_string());
     fixture.refused(CREATE, 400, "DBInstanceAlreadyExists").await;
 
-    // Without ApplyImmediately it waits; the next request with it takes it along.
+    // Pending without ApplyImmediately; the next request with it applies it too.
     let switch = "Action=ModifyDBInstance&DBInstanceIdentifier=orders";
     let pending = fixture.ok(&format!("{switch}&EnableIAMDatabaseAuthentication=false")).await;
     assert!(

@@ -1,4 +1,4 @@
-//! Every way to temporary credentials, over a real connection; and every way to be refused them.
+//! Tests of temporary credentials over a connection.
 
 use std::time::{Duration, SystemTime};
 
@@ -265,7 +265,7 @@ async fn get_caller_identity_answers_in_json_on_request() {
     assert!(status == 403 && answer.contains("MissingAuthenticationToken"), "{answer}");
 }
 
-/// A cluster: the provider in the account, and what its service account's tokens say.
+/// Provider in the account, and the key that signs service account tokens.
 struct Cluster {
     served: Served,
     key: IssuerKey,

@@ -42,7 +42,7 @@ async fn users_have_at_most_two_keys_effective_immediately() {
         "ValidationError",
     )
     .await;
-    // A key is not another user's, though the caller may change both.
+    // A key of another user is not found, though the caller may change both.
     refused(
         &served,
         &admin,

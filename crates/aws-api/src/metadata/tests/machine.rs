@@ -16,7 +16,7 @@ const CREDENTIALS: &str = "/latest/meta-data/iam/security-credentials/";
 const TOKEN: &str = "x-aws-ec2-metadata-token";
 const TTL: &str = "x-aws-ec2-metadata-token-ttl-seconds";
 
-/// An API, and the metadata service of a machine with the role `app`.
+/// API, and the metadata service of a machine with the role `app`.
 struct Ec2 {
     served: Served,
     metadata: Served,
@@ -172,7 +172,7 @@ async fn token_requests_from_proxies_and_web_pages_are_rejected() {
     }
     let get_token = get(&ec2.metadata, "/latest/api/token", &[(TTL, "60")]).await;
     assert_eq!(get_token.0, 405);
-    // A page whose name was turned to this address.
+    // A page whose name resolves to this address.
     let rebound = format!(
         "PUT /latest/api/token HTTP/1.1\r\nhost: evil.example:80\r\nconnection: close\r\n{TTL}: \
          60\r\n\r\n"

@@ -19,7 +19,7 @@ fn sign_in(served: &Served, role: &str, token: Option<&str>, at: SystemTime) -> 
 
 async fn portal() -> (Served, PortalAccess) {
     let served = Served::new().await;
-    // The grant is the right: whom the role trusts is not asked.
+    // The grant allows the session: the trust policy is not evaluated.
     served.role("app", &trust("ec2.amazonaws.com", &["sts:AssumeRole"], &json!({})), None);
     served.role("admin", &trust("ec2.amazonaws.com", &["sts:AssumeRole"], &json!({})), None);
     let access = sign_in(&served, ROLE, None, SystemTime::now());
@@ -109,7 +109,11 @@ async fn rejected_requests_get_errors_that_the_sdks_parse() {
             )
         })
         .unwrap();
-    assert_eq!(get(&served, &query("app"), &[(TOKEN, token)]).await.0, 404, "the role has gone");
+    assert_eq!(
+        get(&served, &query("app"), &[(TOKEN, token)]).await.0,
+        404,
+        "the role no longer exists"
+    );
 }
 
 #[tokio::test]
@@ -138,7 +142,7 @@ async fn a_recent_sign_in_is_reused_and_extended_by_roles() {
     let other = served.api.store().ensure_portal_access(&stolen, now).unwrap();
     assert!(other.token != access.token && other.roles.len() == 1, "another's: {other:?}");
     sign_in(&served, ROLE, None, now + 3 * HOUR);
-    assert_eq!(served.api.store().state().unwrap().portal.size(), 1, "what has ended is forgotten");
+    assert_eq!(served.api.store().state().unwrap().portal.size(), 1, "expired grants are removed");
     for user in ["x", "a b", ""] {
         assert!(
             served
