@@ -1,7 +1,7 @@
 //! Attachment of managed policies to users, groups and roles.
 
 use super::entity::{PAGING, absent, limit, path_prefix};
-use super::identity::{Asked, Kind};
+use super::identity::{Kind, RequestedIdentity};
 use super::policy::{Managed, path_and_name};
 use crate::action::{Action, ActionOutput};
 use crate::context::RequestContext;
@@ -48,7 +48,7 @@ pub(super) fn write<'a>(xml: &mut Xml, element: &str, arns: impl IntoIterator<It
 }
 
 fn attach(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
-    let (asked, arn) = (Asked::read(ctx, kind)?, ctx.parameters.required("PolicyArn")?);
+    let (asked, arn) = (RequestedIdentity::read(ctx, kind)?, ctx.parameters.required("PolicyArn")?);
     ctx.authorize(
         &format!("iam:Attach{}Policy", kind.title()),
         &asked.bounded_target().with("iam:PolicyARN", arn),
@@ -67,7 +67,7 @@ fn attach(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError
 }
 
 fn detach(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
-    let (asked, arn) = (Asked::read(ctx, kind)?, ctx.parameters.required("PolicyArn")?);
+    let (asked, arn) = (RequestedIdentity::read(ctx, kind)?, ctx.parameters.required("PolicyArn")?);
     ctx.authorize(
         &format!("iam:Detach{}Policy", kind.title()),
         &asked.bounded_target().with("iam:PolicyARN", arn),
@@ -83,7 +83,7 @@ fn detach(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError
 }
 
 fn list(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
-    let (asked, prefix) = (Asked::read(ctx, kind)?, path_prefix(ctx.parameters)?);
+    let (asked, prefix) = (RequestedIdentity::read(ctx, kind)?, path_prefix(ctx.parameters)?);
     ctx.authorize(&format!("iam:ListAttached{}Policies", kind.title()), &asked.target())?;
     let fits = |arn: &&String| path_and_name(arn).is_some_and(|(path, _)| path.starts_with(prefix));
     let attached = asked.found()?.attached().iter().filter(fits);

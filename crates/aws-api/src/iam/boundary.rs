@@ -1,7 +1,7 @@
 //! Permissions boundaries: the managed policy that limits the permissions of an identity.
 
 use super::entity::absent;
-use super::identity::{Asked, Kind};
+use super::identity::{Kind, RequestedIdentity};
 use super::policy::Managed;
 use crate::action::{Action, ActionOutput};
 use crate::context::RequestContext;
@@ -29,7 +29,8 @@ pub(super) fn check(state: &State, account: &str, arn: &str) -> Result<(), ApiEr
 }
 
 fn put(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
-    let (asked, arn) = (Asked::read(ctx, kind)?, ctx.parameters.required("PermissionsBoundary")?);
+    let (asked, arn) =
+        (RequestedIdentity::read(ctx, kind)?, ctx.parameters.required("PermissionsBoundary")?);
     let action = format!("iam:Put{}PermissionsBoundary", kind.title());
     ctx.authorize(&action, &asked.target().with("iam:PermissionsBoundary", arn))?;
     let account = ctx.account()?.as_str();
@@ -44,7 +45,7 @@ fn put(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
 }
 
 fn delete(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
-    let asked = Asked::read(ctx, kind)?;
+    let asked = RequestedIdentity::read(ctx, kind)?;
     ctx.authorize(
         &format!("iam:Delete{}PermissionsBoundary", kind.title()),
         &asked.bounded_target(),

@@ -125,7 +125,7 @@ pub(super) struct Named<E> {
 
 impl<E: Entity> Named<E> {
     /// Reads the name from the kind's parameter.
-    pub(super) fn asked(ctx: &RequestContext<'_>) -> Result<Self, ApiError> {
+    pub(super) fn from_request(ctx: &RequestContext<'_>) -> Result<Self, ApiError> {
         Self::of(ctx, existing_name::<E>(ctx.parameters.required(E::PARAMETER)?)?)
     }
 
@@ -165,7 +165,7 @@ impl<E: Entity> Named<E> {
 
 impl Named<ManagedPolicy> {
     /// Reads the ARN in `PolicyArn`; only policies of the caller's account are found.
-    pub(super) fn asked_by_arn(ctx: &RequestContext<'_>) -> Result<Self, ApiError> {
+    pub(super) fn from_request_arn(ctx: &RequestContext<'_>) -> Result<Self, ApiError> {
         let (arn, account) = (ctx.parameters.required("PolicyArn")?, ctx.account()?);
         let record = effective_policies::managed_policy(&ctx.state, arn)
             .filter(|policy| policy.account == *account)

@@ -56,7 +56,7 @@ fn create(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
 }
 
 fn get(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let group = Named::<Group>::asked(ctx)?.authorized(ctx, "iam:GetGroup")?;
+    let group = Named::<Group>::from_request(ctx)?.authorized(ctx, "iam:GetGroup")?;
     let page = PAGING.page(ctx, members(&ctx.state, &group).map(|user| (user.id(), user)))?;
     let (mut xml, partition) = (Xml::new(), ctx.partition()?);
     xml.element("Group", |xml| write_group(xml, &group, partition));
@@ -90,7 +90,7 @@ fn update(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
         .map(|name| new_name::<Group>("NewGroupName", name))
         .transpose()?;
     let path = path(ctx.parameters, "NewPath")?;
-    let found = Named::<Group>::asked(ctx)?.authorized(ctx, "iam:UpdateGroup")?;
+    let found = Named::<Group>::from_request(ctx)?.authorized(ctx, "iam:UpdateGroup")?;
     let renamed = |group: &Group| Group {
         name: name.unwrap_or(&group.name).to_owned(),
         path: path.unwrap_or(&group.path).to_owned(),
@@ -116,7 +116,7 @@ fn update(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
 }
 
 fn delete(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let found = Named::<Group>::asked(ctx)?.authorized(ctx, "iam:DeleteGroup")?;
+    let found = Named::<Group>::from_request(ctx)?.authorized(ctx, "iam:DeleteGroup")?;
     ctx.api.store().change(|draft| {
         let group = current(draft, &*found)?;
         let hindrances = [
@@ -163,7 +163,7 @@ fn change_member(
     change: impl Fn(&mut User, &Group) -> Result<(), ApiError>,
 ) -> Result<ActionOutput, ApiError> {
     let name = existing_name::<User>(ctx.parameters.required("UserName")?)?;
-    let found = Named::<Group>::asked(ctx)?.authorized(ctx, action)?;
+    let found = Named::<Group>::from_request(ctx)?.authorized(ctx, action)?;
     ctx.api.store().change(|draft: &mut Draft| {
         let group = current(draft, &*found)?;
         let mut user = draft
@@ -178,7 +178,7 @@ fn change_member(
 }
 
 fn list_for_user(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let user = Named::<User>::asked(ctx)?.authorized(ctx, "iam:ListGroupsForUser")?;
+    let user = Named::<User>::from_request(ctx)?.authorized(ctx, "iam:ListGroupsForUser")?;
     let groups = user
         .groups
         .iter()

@@ -187,14 +187,14 @@ impl Identity {
 }
 
 /// Identity named in a request; it may not exist.
-pub(super) struct Asked<'a> {
+pub(super) struct RequestedIdentity<'a> {
     pub(super) kind: Kind,
     pub(super) name: &'a str,
     pub(super) arn: String,
     found: Option<Identity>,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> RequestedIdentity<'a> {
     /// Reads the name from the request.
     pub(super) fn read(ctx: &RequestContext<'a>, kind: Kind) -> Result<Self, ApiError> {
         Self::of(ctx, kind, kind.name_in(ctx)?)

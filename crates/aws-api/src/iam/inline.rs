@@ -3,7 +3,7 @@
 use countersign_core::policy::PolicyKind;
 
 use super::entity::{PAGING, absent, encoded, new_name, size};
-use super::identity::{Asked, Kind};
+use super::identity::{Kind, RequestedIdentity};
 use crate::action::{Action, ActionOutput};
 use crate::context::RequestContext;
 use crate::error::ApiError;
@@ -41,7 +41,7 @@ pub(super) const ACTIONS: &[Action] = &[
 ];
 
 fn put(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
-    let (asked, policy) = (Asked::read(ctx, kind)?, policy_name(ctx)?);
+    let (asked, policy) = (RequestedIdentity::read(ctx, kind)?, policy_name(ctx)?);
     ctx.authorize(&format!("iam:Put{}Policy", kind.title()), &asked.bounded_target())?;
     let document = ctx.parameters.required("PolicyDocument")?;
     let most = kind.inline_size();
@@ -81,7 +81,7 @@ fn missing(kind: Kind, policy: &str) -> ApiError {
 }
 
 fn get(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
-    let (asked, policy) = (Asked::read(ctx, kind)?, policy_name(ctx)?);
+    let (asked, policy) = (RequestedIdentity::read(ctx, kind)?, policy_name(ctx)?);
     ctx.authorize(&format!("iam:Get{}Policy", kind.title()), &asked.target())?;
     let found = asked.found()?;
     let document = found.inline().get(policy).ok_or_else(|| missing(kind, policy))?;
@@ -93,7 +93,7 @@ fn get(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
 }
 
 fn list(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
-    let asked = Asked::read(ctx, kind)?;
+    let asked = RequestedIdentity::read(ctx, kind)?;
     ctx.authorize(&format!("iam:List{}Policies", kind.title()), &asked.target())?;
     let page = PAGING.page(ctx, asked.found()?.inline().keys().map(|name| (name.clone(), name)))?;
     let mut xml = Xml::new();
@@ -103,7 +103,7 @@ fn list(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> 
 }
 
 fn delete(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
-    let (asked, policy) = (Asked::read(ctx, kind)?, policy_name(ctx)?);
+    let (asked, policy) = (RequestedIdentity::read(ctx, kind)?, policy_name(ctx)?);
     ctx.authorize(&format!("iam:Delete{}Policy", kind.title()), &asked.bounded_target())?;
     asked.change(ctx, |_, policies| {
         policies.inline.remove(policy).map(drop).ok_or_else(|| missing(kind, policy))

@@ -105,7 +105,7 @@ pub(super) fn write(
 }
 
 fn get(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    answered(ctx, &*Named::asked(ctx)?.authorized(ctx, "iam:GetInstanceProfile")?)
+    answered(ctx, &*Named::from_request(ctx)?.authorized(ctx, "iam:GetInstanceProfile")?)
 }
 
 fn list_profiles(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
@@ -119,8 +119,8 @@ fn list_profiles(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
 }
 
 fn delete(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let found =
-        Named::<InstanceProfile>::asked(ctx)?.authorized(ctx, "iam:DeleteInstanceProfile")?;
+    let found = Named::<InstanceProfile>::from_request(ctx)?
+        .authorized(ctx, "iam:DeleteInstanceProfile")?;
     ctx.api.store().change(|draft| {
         let profile = current(draft, &*found)?;
         if profile.role.is_some() {
@@ -133,7 +133,8 @@ fn delete(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
 
 /// `AddRoleToInstanceProfile`: passes the role to machines, so it also requires `iam:PassRole`.
 fn add_role(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let (profile, role) = (Named::<InstanceProfile>::asked(ctx)?, Named::<Role>::asked(ctx)?);
+    let (profile, role) =
+        (Named::<InstanceProfile>::from_request(ctx)?, Named::<Role>::from_request(ctx)?);
     let profile = profile.authorized(ctx, "iam:AddRoleToInstanceProfile")?;
     let role = role.authorized_with(ctx, "iam:PassRole", |target| {
         target.with("iam:PassedToService", "ec2.amazonaws.com")
@@ -151,7 +152,7 @@ fn add_role(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
 
 fn remove_role(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let asked = ctx.parameters.required("RoleName")?;
-    let found = Named::<InstanceProfile>::asked(ctx)?
+    let found = Named::<InstanceProfile>::from_request(ctx)?
         .authorized(ctx, "iam:RemoveRoleFromInstanceProfile")?;
     ctx.api.store().change(|draft| {
         let profile = current(draft, &*found)?;
@@ -167,7 +168,8 @@ fn remove_role(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
 }
 
 fn list_for_role(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let role = Named::<Role>::asked(ctx)?.authorized(ctx, "iam:ListInstanceProfilesForRole")?;
+    let role =
+        Named::<Role>::from_request(ctx)?.authorized(ctx, "iam:ListInstanceProfilesForRole")?;
     let profiles = ctx.state.of_account::<InstanceProfile>(role.account.as_str());
     let of_role = profiles
         .filter(|profile: &&Arc<InstanceProfile>| profile.role.as_ref() == Some(&role.name));

@@ -153,7 +153,7 @@ fn create(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
 
 /// Returns the role of a request, if the caller may perform `action` on it.
 fn allowed(ctx: &RequestContext<'_>, action: &str) -> Result<Arc<Role>, ApiError> {
-    Named::<Role>::asked(ctx)?.authorized(ctx, action)
+    Named::<Role>::from_request(ctx)?.authorized(ctx, action)
 }
 
 fn get(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {

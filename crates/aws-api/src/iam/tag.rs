@@ -10,42 +10,44 @@ use countersign_authority::model::{InstanceProfile, ManagedPolicy, Role, Tags, U
 
 pub(super) const ACTIONS: &[Action] = &[
     Action::writes("TagUser", &["UserName", "Tags"], |ctx| {
-        tag(ctx, "iam:TagUser", Named::<User>::asked(ctx)?)
+        tag(ctx, "iam:TagUser", Named::<User>::from_request(ctx)?)
     }),
     Action::writes("UntagUser", &["UserName", "TagKeys"], |ctx| {
-        untag(ctx, "iam:UntagUser", Named::<User>::asked(ctx)?)
+        untag(ctx, "iam:UntagUser", Named::<User>::from_request(ctx)?)
     }),
     Action::reads("ListUserTags", &["UserName", "Marker", "MaxItems"], |ctx| {
-        list(ctx, "iam:ListUserTags", Named::<User>::asked(ctx)?)
+        list(ctx, "iam:ListUserTags", Named::<User>::from_request(ctx)?)
     }),
     Action::writes("TagRole", &["RoleName", "Tags"], |ctx| {
-        tag(ctx, "iam:TagRole", Named::<Role>::asked(ctx)?)
+        tag(ctx, "iam:TagRole", Named::<Role>::from_request(ctx)?)
     }),
     Action::writes("UntagRole", &["RoleName", "TagKeys"], |ctx| {
-        untag(ctx, "iam:UntagRole", Named::<Role>::asked(ctx)?)
+        untag(ctx, "iam:UntagRole", Named::<Role>::from_request(ctx)?)
     }),
     Action::reads("ListRoleTags", &["RoleName", "Marker", "MaxItems"], |ctx| {
-        list(ctx, "iam:ListRoleTags", Named::<Role>::asked(ctx)?)
+        list(ctx, "iam:ListRoleTags", Named::<Role>::from_request(ctx)?)
     }),
     Action::writes("TagPolicy", &["PolicyArn", "Tags"], |ctx| {
-        tag(ctx, "iam:TagPolicy", Named::asked_by_arn(ctx)?)
+        tag(ctx, "iam:TagPolicy", Named::from_request_arn(ctx)?)
     }),
     Action::writes("UntagPolicy", &["PolicyArn", "TagKeys"], |ctx| {
-        untag(ctx, "iam:UntagPolicy", Named::asked_by_arn(ctx)?)
+        untag(ctx, "iam:UntagPolicy", Named::from_request_arn(ctx)?)
     }),
     Action::reads("ListPolicyTags", &["PolicyArn", "Marker", "MaxItems"], |ctx| {
-        list::<ManagedPolicy>(ctx, "iam:ListPolicyTags", Named::asked_by_arn(ctx)?)
+        list::<ManagedPolicy>(ctx, "iam:ListPolicyTags", Named::from_request_arn(ctx)?)
     }),
     Action::writes("TagInstanceProfile", &["InstanceProfileName", "Tags"], |ctx| {
-        tag(ctx, "iam:TagInstanceProfile", Named::<InstanceProfile>::asked(ctx)?)
+        tag(ctx, "iam:TagInstanceProfile", Named::<InstanceProfile>::from_request(ctx)?)
     }),
     Action::writes("UntagInstanceProfile", &["InstanceProfileName", "TagKeys"], |ctx| {
-        untag(ctx, "iam:UntagInstanceProfile", Named::<InstanceProfile>::asked(ctx)?)
+        untag(ctx, "iam:UntagInstanceProfile", Named::<InstanceProfile>::from_request(ctx)?)
     }),
     Action::reads(
         "ListInstanceProfileTags",
         &["InstanceProfileName", "Marker", "MaxItems"],
-        |ctx| list(ctx, "iam:ListInstanceProfileTags", Named::<InstanceProfile>::asked(ctx)?),
+        |ctx| {
+            list(ctx, "iam:ListInstanceProfileTags", Named::<InstanceProfile>::from_request(ctx)?)
+        },
     ),
 ];
 

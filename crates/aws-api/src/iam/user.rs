@@ -69,7 +69,7 @@ fn answered(ctx: &RequestContext<'_>, user: &User) -> Result<ActionOutput, ApiEr
 /// Returns the user named in a request, else the caller.
 pub(super) fn named_or_caller(ctx: &RequestContext<'_>) -> Result<Named<User>, ApiError> {
     match (ctx.parameters.text("UserName"), &ctx.identity()?.principal) {
-        (Some(_), _) => Named::asked(ctx),
+        (Some(_), _) => Named::from_request(ctx),
         (None, PrincipalRecord::User(user)) => Named::of(ctx, &user.name),
         (None, PrincipalRecord::Role(_)) => {
             Err(ApiError::invalid("Must specify userName when calling with non-User credentials"))
@@ -99,7 +99,7 @@ fn update(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
         .map(|name| new_name::<User>("NewUserName", name))
         .transpose()?;
     let path = path(ctx.parameters, "NewPath")?;
-    let found = Named::<User>::asked(ctx)?.authorized(ctx, "iam:UpdateUser")?;
+    let found = Named::<User>::from_request(ctx)?.authorized(ctx, "iam:UpdateUser")?;
     let renamed = |user: &User| User {
         name: name.unwrap_or(&user.name).to_owned(),
         path: path.unwrap_or(&user.path).to_owned(),
@@ -125,7 +125,7 @@ fn update(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
 }
 
 fn delete(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let found = Named::<User>::asked(ctx)?.authorized(ctx, "iam:DeleteUser")?;
+    let found = Named::<User>::from_request(ctx)?.authorized(ctx, "iam:DeleteUser")?;
     ctx.api.store().change(|draft| {
         let user = current(draft, &*found)?;
         let hindrances = [

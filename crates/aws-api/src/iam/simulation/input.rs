@@ -7,7 +7,7 @@ use countersign_core::policy::{Caller, Context, ContextValue, Policy, PolicyKind
 use crate::context::{RequestContext, Target};
 use crate::error::ApiError;
 use crate::iam::entity::absent;
-use crate::iam::identity::{Asked, Identity, Kind};
+use crate::iam::identity::{Identity, Kind, RequestedIdentity};
 use countersign_authority::effective_policies::{EffectivePolicies, managed_policy_document};
 use countersign_authority::model::PrincipalRecord;
 
@@ -56,7 +56,7 @@ pub(crate) fn source(ctx: &RequestContext<'_>, action: &str) -> Result<Source, A
         .find(|known| known.noun() == kind)
         .ok_or_else(not_valid)?;
     let name = rest.rsplit('/').next().unwrap_or(rest);
-    let asked = Asked::of(ctx, kind, name)?;
+    let asked = RequestedIdentity::of(ctx, kind, name)?;
     if asked.arn == text {
         ctx.authorize(action, &asked.target())?;
         return Ok(Source { identity: asked.found()?.clone(), arn });
