@@ -1,4 +1,4 @@
-//! What clients have to prove to the proxy, and the TLS that it offers them.
+//! Client authentication, and TLS between client and proxy.
 
 use std::process::Command;
 
@@ -8,8 +8,8 @@ use rustls::pki_types::CertificateDer;
 
 const PASSWORD: &str = "the-callers-own";
 
-/// A certificate for this name and the site's address.
-/// A certificate for the proxy, which is its own root.
+/// Writes a self-signed certificate of the proxy for this name and the fixture's address, and
+/// returns it.
 pub(crate) fn certificate(site: &ProxyFixture, name: &str) -> CertificateDer<'static> {
     let made =
         rcgen::generate_simple_self_signed([name.to_owned(), site.address().to_string()]).unwrap();
@@ -28,7 +28,7 @@ fn with_password(mut client: Command, way: ServerKind, password: &str) -> Comman
 }
 
 #[test]
-fn callers_have_to_know_the_password_where_there_is_one() {
+fn password_authentication_admits_only_the_configured_password() {
     for way in ways() {
         let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         site.write("access", &format!("{PASSWORD}\n"));
@@ -38,7 +38,7 @@ fn callers_have_to_know_the_password_where_there_is_one() {
             &["client-auth = { password-file = \"access\" }", "pool = \"off\""],
         );
         let client = || site.client(way, "app", way.whoami());
-        // Twice: caching_sha2_password keeps what it has learnt.
+        // Two logins: caching_sha2_password caches the result of the first.
         for _ in 0..2 {
             let said = with_password(client(), way, PASSWORD);
             assert_eq!(said.out, "app", "{said:?}");
@@ -55,20 +55,20 @@ fn callers_have_to_know_the_password_where_there_is_one() {
             assert!(said.err.contains(words), "{said:?}");
             assert!(
                 !said.err.contains("check, in this order"),
-                "this is about the caller's password, not about IAM: {said:?}"
+                "the error concerns the client's password, not IAM: {said:?}"
             );
         }
-        assert_eq!(stack.decisions("app").len(), before, "the server is not asked about strangers");
+        assert_eq!(stack.decisions("app").len(), before, "rejected clients cause no login");
     }
 }
 
 #[test]
-fn mysql_s_plugins_all_prove_it() {
+fn each_mysql_authentication_plugin_is_accepted() {
     for way in ways().into_iter().filter(|way| way.engine() != Engine::Postgres) {
         let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         site.write("access", PASSWORD);
         let _proxy = serve(&stack, &site, &["client-auth = { password-file = \"access\" }"]);
-        // Each client of this machine, with each plugin that it begins with by itself.
+        // Each installed client with each of its default plugins.
         for (client, plugins) in [
             (ServerKind::Mariadb, ["mysql_native_password", "caching_sha2_password"].as_slice()),
             (ServerKind::Mysql, ["caching_sha2_password"].as_slice()),
@@ -90,7 +90,7 @@ fn mysql_s_plugins_all_prove_it() {
 }
 
 #[test]
-fn clients_verify_the_certificate_that_the_proxy_shows() {
+fn clients_verify_the_certificate_of_the_proxy() {
     for way in ways() {
         let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         let _certificate = certificate(&site, "proxy.test");
@@ -131,7 +131,7 @@ fn clients_verify_the_certificate_that_the_proxy_shows() {
 }
 
 #[test]
-fn scram_is_bound_to_the_channel_in_tls() {
+fn scram_supports_channel_binding_over_tls() {
     let Some(way) = postgres() else { return };
     let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
     let _certificate = certificate(&site, "proxy.test");
@@ -153,13 +153,13 @@ fn scram_is_bound_to_the_channel_in_tls() {
         )
     };
     assert_eq!(login("require", "require").out, "app");
-    assert_eq!(login("disable", "disable").out, "app", "TLS is offered, not asked for");
+    assert_eq!(login("disable", "disable").out, "app", "TLS is optional");
     let unbound = login("disable", "require");
     assert!(unbound.err.contains("channel binding"), "{unbound:?}");
 }
 
 #[test]
-fn only_the_users_named_come_in_by_the_socket() {
+fn unix_socket_admits_only_the_configured_system_users() {
     let Some(way) = postgres() else { return };
     let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
     let login = |name: &str| {

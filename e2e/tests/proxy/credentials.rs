@@ -1,11 +1,11 @@
-//! AWS credentials that change, and those that are gone for a while.
+//! AWS credentials that are rotated, or unavailable for a while.
 
 use countersign_e2e::{ClientSession, ProxyFixture, Stack, wait_until, ways};
 
-/// A policy that lets a user be any database user.
+/// Policy that allows a login as any database user.
 const ANY: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"rds-db:connect","Resource":"*"}]}"#;
 
-/// The profile `app` with the keys of this IAM user.
+/// Returns the profile `app` with the keys of this IAM user.
 fn profile(stack: &Stack, user: &str) -> String {
     let env = stack.env(&["--user", user]);
     let keys = (&env["AWS_ACCESS_KEY_ID"], &env["AWS_SECRET_ACCESS_KEY"]);
@@ -13,7 +13,7 @@ fn profile(stack: &Stack, user: &str) -> String {
 }
 
 #[test]
-fn keys_that_were_rotated_are_taken_up_with_the_first_login_that_fails() {
+fn rotated_keys_are_loaded_after_the_first_denied_login() {
     for way in ways() {
         let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         let _made = stack.must(&["user", "create", "next"]);
@@ -35,8 +35,8 @@ fn keys_that_were_rotated_are_taken_up_with_the_first_login_that_fails() {
         let _proxy = site.start(site.bare(&[]).env("AWS_SHARED_CREDENTIALS_FILE", &file));
         let mut open = ClientSession::open(way, &mut site.session(way, "app"));
         assert_eq!(open.ask("SELECT 1"), "1");
-        // A source that was asked within the last second is not asked again.
-        wait_until("that the first token is two seconds old", || {
+        // Credentials are not loaded twice within one second.
+        wait_until("an age of two seconds of the first token", || {
             site.status()["targets"][0]["tokens"][0]["age"].as_f64().is_some_and(|age| age >= 2.0)
         });
         site.write("credentials", &profile(&stack, "next"));
@@ -51,17 +51,17 @@ fn keys_that_were_rotated_are_taken_up_with_the_first_login_that_fails() {
         assert_eq!(
             classes,
             [None, Some("inactive-key".to_owned()), None],
-            "the old key once, and then the new one"
+            "the old key is used once, then the new one"
         );
         assert!(site.login(way, "app").ok);
         assert_eq!(stack.last_class("app"), None);
-        assert_eq!(open.ask("SELECT 2"), "2", "who is in stays in");
+        assert_eq!(open.ask("SELECT 2"), "2", "open sessions are not affected");
         open.close();
     }
 }
 
 #[test]
-fn logins_go_on_while_credentials_can_t_be_had() {
+fn logins_succeed_while_credentials_cannot_be_loaded() {
     let way = ways()[0];
     let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
     let file = site.write("credentials", &profile(&stack, "app"));
@@ -81,10 +81,11 @@ fn logins_go_on_while_credentials_can_t_be_had() {
         assert_eq!(said.out, "app", "{said:?}");
     }
     drop(proxy);
-    // Without any at hand the client hears what is missing, and the next one gets in once it is there.
+    // Without cached credentials the client receives the error, and later logins succeed once the
+    // credentials are available.
     let _proxy = start();
     let said = site.login(way, "app");
     assert!(!said.ok && said.err.contains("credentials"), "{said:?}");
     site.write("credentials", &profile(&stack, "app"));
-    wait_until("that the credentials are found", || site.login(way, "app").ok);
+    wait_until("a login with the new credentials", || site.login(way, "app").ok);
 }

@@ -1,4 +1,4 @@
-//! A database whose name moves, as RDS moves the name of an endpoint when it fails over.
+//! A database whose DNS name changes its address, as an RDS endpoint does at a failover.
 
 use std::io;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -12,7 +12,8 @@ use crate::library::Library;
 
 const NAME: &str = "moving.example.com";
 
-/// A name server that has one address for every name, for a second. Its questions and answers: RFC 1035, section 4.
+/// Starts a name server that returns one address with a TTL of one second for every name. Message
+/// format: RFC 1035, section 4.
 fn name_server(address: &Arc<Mutex<Ipv4Addr>>) -> SocketAddr {
     const RECORD: [u8; 12] = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 1, 0, 4];
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -20,7 +21,7 @@ fn name_server(address: &Arc<Mutex<Ipv4Addr>>) -> SocketAddr {
     thread::spawn(move || {
         let mut buffer = [0; 512];
         while let Ok((_, from)) = socket.recv_from(&mut buffer) {
-            // Behind the head of twelve bytes: labels, a zero, the type and the class.
+            // The header of twelve bytes is followed by labels, a zero byte, type and class.
             let name = buffer.iter().skip(12).position(|byte| *byte == 0).unwrap();
             let end = 12 + name + 5;
             let is_a = buffer[end - 3] == 1;
@@ -35,31 +36,31 @@ fn name_server(address: &Arc<Mutex<Ipv4Addr>>) -> SocketAddr {
     own
 }
 
-/// Where the database can be reached: everything is passed on to it.
-struct Place {
+/// TCP forwarder to the database: an address at which it is reachable.
+struct Forwarder {
     listener: TcpListener,
-    /// Both ends of what it has passed on.
+    /// Client and server side of each connection.
     open: Arc<Mutex<Vec<TcpStream>>>,
-    taken: Arc<AtomicUsize>,
+    accepted: Arc<AtomicUsize>,
 }
 
-impl Place {
+impl Forwarder {
     fn open(address: Ipv4Addr, port: u16, server: u16) -> Self {
         let listener = TcpListener::bind((address, port)).unwrap();
-        let place = Self {
+        let forwarder = Self {
             listener: listener.try_clone().unwrap(),
             open: Arc::default(),
-            taken: Arc::default(),
+            accepted: Arc::default(),
         };
-        let (open, taken) = (Arc::clone(&place.open), Arc::clone(&place.taken));
+        let (open, accepted) = (Arc::clone(&forwarder.open), Arc::clone(&forwarder.accepted));
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                taken.fetch_add(1, Ordering::Relaxed);
+                accepted.fetch_add(1, Ordering::Relaxed);
                 let server = TcpStream::connect((Ipv4Addr::LOCALHOST, server)).unwrap();
                 for (from, to) in [(&client, &server), (&server, &client)] {
                     let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
                     thread::spawn(move || {
-                        // However that ended, it is over.
+                        // Ends both directions, regardless of errors.
                         let _ended = io::copy(&mut from, &mut to);
                         let _gone = to.shutdown(Shutdown::Both);
                     });
@@ -67,16 +68,16 @@ impl Place {
                 open.lock().unwrap().extend([client, server]);
             }
         });
-        place
+        forwarder
     }
 
-    /// How many connections it has taken.
-    fn taken(&self) -> usize {
-        self.taken.load(Ordering::Relaxed)
+    /// Returns the number of accepted connections.
+    fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
     }
 
-    /// Nobody is there any more: whoever was connected is cut off, and nobody else is let in.
-    fn vanish(self) {
+    /// Closes all connections and the listener.
+    fn shut_down(self) {
         // Wakes the thread that accepts, which ends.
         rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both).unwrap();
         for stream in self.open.lock().unwrap().drain(..) {
@@ -86,15 +87,15 @@ impl Place {
 }
 
 #[test]
-fn clients_follow_a_database_whose_name_moves() {
+fn connections_follow_the_address_of_the_database_name() {
     for way in protocols() {
         let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         let env = stack.env(&[]);
         let server = env[way.variables()[1]].parse().unwrap();
         let [here, there] = [ProxyFixture::default().address(), ProxyFixture::default().address()];
-        let old = Place::open(here, 0, server);
+        let old = Forwarder::open(here, 0, server);
         let port = old.listener.local_addr().unwrap().port();
-        let new = Place::open(there, port, server);
+        let new = Forwarder::open(there, port, server);
         let address = Arc::new(Mutex::new(here));
         let _proxy = Library::by_name(&stack, &site, NAME, port, name_server(&address));
         let login = || site.login(way, "app");
@@ -102,28 +103,30 @@ fn clients_follow_a_database_whose_name_moves() {
         assert_eq!(said.out, "app", "{said:?}");
         let mut session = ClientSession::open(way, &mut site.session(way, "app"));
         let number = session.server_session();
-        assert_eq!(new.taken(), 0);
+        assert_eq!(new.accepted(), 0);
 
-        // The name moves, and what it meant before is still there: sessions go on, later logins go where the name is.
+        // The name changes while the old address still works: open sessions continue, and later
+        // logins use the new address.
         *address.lock().unwrap() = there;
-        wait_until("a login at the new place", || login().out == "app" && new.taken() > 0);
+        wait_until("a login at the new address", || login().out == "app" && new.accepted() > 0);
         assert_eq!(session.server_session(), number);
 
-        // The old place goes: who was there is cut off, as without the proxy, and nobody else notices.
-        old.vanish();
+        // The old address fails: its sessions end, as without the proxy, and other clients are not
+        // affected.
+        old.shut_down();
         session.kill();
         for _ in 0..5 {
             let said = login();
             assert_eq!(said.out, "app", "{said:?}");
         }
 
-        // A failover that nobody was told of: it is gone first, and the name moves then.
-        new.vanish();
+        // An unplanned failover: the address fails before the name changes.
+        new.shut_down();
         let said = login();
         assert!(!said.ok, "{said:?}");
-        let back = Place::open(here, port, server);
+        let back = Forwarder::open(here, port, server);
         *address.lock().unwrap() = here;
-        wait_until("a login at the place that it has moved back to", || login().out == "app");
-        assert!(back.taken() > 0);
+        wait_until("a login at the previous address", || login().out == "app");
+        assert!(back.accepted() > 0);
     }
 }

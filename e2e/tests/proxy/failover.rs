@@ -1,9 +1,9 @@
-//! A server that stops taking writes while clients are on it, as one does that is demoted.
+//! A server that becomes read-only while it has sessions, as a demoted writer does.
 
 use countersign_core::name::Engine;
 use countersign_e2e::{ClientSession, ProxyFixture, Stack, run, wait_until, ways};
 
-/// Makes the server refuse writes, or take them again.
+/// Makes the server read-only or writable.
 fn set_read_only(stack: &Stack, read_only: bool) {
     let on = if read_only { "ON" } else { "OFF" };
     match stack.way().engine() {
@@ -15,13 +15,13 @@ fn set_read_only(stack: &Stack, read_only: bool) {
     }
 }
 
-/// How many clients have a session.
+/// Returns the number of client sessions.
 fn clients(site: &ProxyFixture) -> usize {
     site.status()["sessions"].as_array().map_or(0, Vec::len)
 }
 
 #[test]
-fn clients_leave_a_server_that_is_the_writer_no_longer() {
+fn sessions_end_when_the_server_is_no_longer_the_writer() {
     for way in ways() {
         let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         let proxy = site.serve(
@@ -34,28 +34,30 @@ fn clients_leave_a_server_that_is_the_writer_no_longer() {
         );
         let mut client = ClientSession::open(way, &mut site.session(way, "app"));
         let session = client.server_session();
-        // That a session of the proxy's own looks after the server is seen by it being there.
+        // The proxy checks the server in a session of its own, which the server lists.
         let others = match way.engine() {
             Engine::Postgres => format!(
                 "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND pid <> {session}"
             ),
             Engine::Mariadb | Engine::Mysql => {
                 format!(
-                    "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'app' AND id <> {session}"
+                    "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'app' AND \
+                     id <> {session}"
                 )
             }
         };
-        wait_until("that the writer is watched", || stack.sql(&others) == "1");
+        wait_until("the session that checks the writer", || stack.sql(&others) == "1");
 
         set_read_only(&stack, true);
         _ = proxy.says("the server no longer accepts writes");
-        wait_until("that the client is sent away", || clients(&site) == 0);
+        wait_until("the end of the client's session", || clients(&site) == 0);
         let refused = run(&mut site.client(way, "app", "SELECT 1"));
-        assert!(!refused.ok && refused.err.contains("does not accept writes"), "{way:?}: {refused:?}");
+        assert!(
+            !refused.ok && refused.err.contains("does not accept writes"),
+            "{way:?}: {refused:?}"
+        );
 
         set_read_only(&stack, false);
-        wait_until("that clients come in again", || {
-            run(&mut site.client(way, "app", "SELECT 1")).ok
-        });
+        wait_until("a successful login", || run(&mut site.client(way, "app", "SELECT 1")).ok);
     }
 }

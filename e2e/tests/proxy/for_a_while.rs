@@ -1,17 +1,18 @@
-//! `countersign connect NAME`: a target for a while, as hoop has it.
+//! `countersign connect NAME`: a temporary listener for one target, compatible with hoop.
 
 use countersign_core::name::Engine;
 use countersign_e2e::{ProxyFixture, Stack, run, wait_until, ways};
 use rustix::process::Signal;
 
 #[test]
-fn a_target_of_hoop_s_is_open_until_its_time_is_up() {
+fn hoop_target_is_open_until_its_duration_elapses() {
     for way in ways() {
         let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         let env = stack.env(&[]);
         let [host, port, ca] = way.variables().map(|name| &env[name]);
         let mut target = format!(
-            "[targets.demo]\nHOST = \"{host}\"\nPORT = \"{port}\"\nUSER = \"_aws_iam_rds:app\"\nPASS = \"_aws_iam_rds:authtoken\"\nca-file = \"{ca}\"\n"
+            "[targets.demo]\nHOST = \"{host}\"\nPORT = \"{port}\"\nUSER = \
+             \"_aws_iam_rds:app\"\nPASS = \"_aws_iam_rds:authtoken\"\nca-file = \"{ca}\"\n"
         );
         target.push_str(match way.engine() {
             Engine::Postgres => "DB = \"postgres\"\nSSLMODE = \"verify-full\"\n",
@@ -35,7 +36,7 @@ fn a_target_of_hoop_s_is_open_until_its_time_is_up() {
             command
         };
         let login = || {
-            let mut client = site.client(way, "anybody", "SELECT 1");
+            let mut client = site.client(way, "other", "SELECT 1");
             match way.engine() {
                 Engine::Postgres => run(client.env("PGHOST", "127.0.0.1").env("PGPORT", &free)),
                 Engine::Mariadb | Engine::Mysql => {
@@ -56,7 +57,7 @@ fn a_target_of_hoop_s_is_open_until_its_time_is_up() {
         let short = site.spawn(&mut connect("10s"));
         let _said = short.says("ready for 10s");
         assert!(login().ok);
-        wait_until("that the time is up", || short.log().contains("the time is up"));
+        wait_until("the end of the duration", || short.log().contains("the time is up"));
         assert_eq!(short.end(), 0);
         assert!(!login().ok);
     }

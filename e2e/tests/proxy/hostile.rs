@@ -1,4 +1,4 @@
-//! Whoever means it ill: others are served all the while, and the proxy stays as big as it is.
+//! Malicious clients: other clients are served meanwhile, and the proxy's memory stays bounded.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -6,11 +6,12 @@ use std::net::{SocketAddr, TcpStream};
 use countersign_core::name::Engine;
 use countersign_e2e::{PATIENCE, Proxy, ProxyFixture, ServerKind, Stack, protocols, wait_until};
 
-/// How much bigger a proxy may get under all of it, in KiB. What thousands of connections took at once is kept by the allocator in
-/// part; ten thousand that were kept whole would be beyond it.
+/// Maximum growth of the proxy's memory in KiB. The allocator retains a part of the memory that
+/// thousands of simultaneous connections used; retaining ten thousand whole connections would
+/// exceed the limit.
 const GROWTH: u64 = 24 * 1024;
 
-fn house(way: ServerKind, arguments: &[&str]) -> (Stack, ProxyFixture, Proxy, SocketAddr) {
+fn start_proxy(way: ServerKind, arguments: &[&str]) -> (Stack, ProxyFixture, Proxy, SocketAddr) {
     let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
     let mut command = site.command(&stack, arguments);
     site.write(
@@ -26,10 +27,10 @@ fn house(way: ServerKind, arguments: &[&str]) -> (Stack, ProxyFixture, Proxy, So
     (stack, site, proxy, address)
 }
 
-/// Numbers that look like chance, and are the same in each run.
-struct Chance(u64);
+/// Deterministic pseudo-random numbers.
+struct Random(u64);
 
-impl Chance {
+impl Random {
     fn next(&mut self) -> u64 {
         self.0 =
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -42,40 +43,40 @@ impl Chance {
     }
 }
 
-/// What a stranger may begin with; `number` says which of them it is.
-fn garbage(engine: Engine, number: u32, chance: &mut Chance) -> Vec<u8> {
+/// Returns the first bytes of a malicious client; `number` selects the kind.
+fn garbage(engine: Engine, number: u32, random: &mut Random) -> Vec<u8> {
     let length = |length: u32| {
         if engine == Engine::Postgres { length.to_be_bytes() } else { length.to_le_bytes() }
     };
     match number % 8 {
         0 => b"GET / HTTP/1.1\r\nHost: db\r\n\r\n".to_vec(),
-        // A ClientHello where none is expected.
-        1 => [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".as_slice(), &chance.bytes(600)]
+        // An unexpected ClientHello.
+        1 => [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".as_slice(), &random.bytes(600)]
             .concat(),
         2 => length(u32::MAX).to_vec(),
-        3 => [length(0x7fff_ffff).as_slice(), &chance.bytes(4_000)].concat(),
+        3 => [length(0x7fff_ffff).as_slice(), &random.bytes(4_000)].concat(),
         4 => length(0).to_vec(),
-        // SSLRequest, then something else than TLS.
-        5 => [&8_u32.to_be_bytes(), &80_877_103_u32.to_be_bytes(), chance.bytes(100).as_slice()]
+        // SSLRequest, then bytes that are not TLS.
+        5 => [&8_u32.to_be_bytes(), &80_877_103_u32.to_be_bytes(), random.bytes(100).as_slice()]
             .concat(),
         6 => Vec::new(),
-        _ => chance.bytes(2_000),
+        _ => random.bytes(2_000),
     }
 }
 
 #[test]
-fn ten_thousand_connections_of_garbage_keep_nobody_out() {
+fn ten_thousand_garbage_connections_do_not_block_logins() {
     for way in protocols() {
-        let (_stack, site, proxy, address) = house(way, &["--login-timeout", "5s"]);
+        let (_stack, site, proxy, address) = start_proxy(way, &["--login-timeout", "5s"]);
         let before = proxy.memory();
-        let mut chance = Chance(5432);
+        let mut random = Random(5432);
         for batch in 0..50_u32 {
-            let mut strangers: Vec<TcpStream> = Vec::new();
+            let mut attackers: Vec<TcpStream> = Vec::new();
             for number in 0..200 {
-                let mut stranger = TcpStream::connect(address).unwrap();
-                // It may be shown the door before it has said all.
-                let _cut = stranger.write_all(&garbage(way.engine(), number, &mut chance));
-                strangers.push(stranger);
+                let mut attacker = TcpStream::connect(address).unwrap();
+                // The proxy may close the connection before everything is written.
+                let _cut = attacker.write_all(&garbage(way.engine(), number, &mut random));
+                attackers.push(attacker);
             }
             if batch % 10 == 0 {
                 let said = site.login(way, "app");
@@ -86,7 +87,7 @@ fn ten_thousand_connections_of_garbage_keep_nobody_out() {
         assert_eq!(said.out, "app", "{said:?}");
         let after = proxy.memory();
         assert!(after < before + GROWTH, "{way:?}: {before} KiB before, {after} KiB after");
-        wait_until("that they are gone", || {
+        wait_until("the end of all sessions", || {
             site.status()["sessions"].as_array().is_some_and(Vec::is_empty)
         });
         assert!(!proxy.log().contains("panicked"), "{}", proxy.log());
@@ -94,37 +95,37 @@ fn ten_thousand_connections_of_garbage_keep_nobody_out() {
 }
 
 #[test]
-fn who_is_slow_or_silent_is_sent_away_when_the_time_is_up() {
+fn slow_and_silent_clients_are_disconnected_after_the_login_timeout() {
     for way in protocols() {
-        let (_stack, site, proxy, address) = house(way, &["--login-timeout", "3s"]);
+        let (_stack, site, proxy, address) = start_proxy(way, &["--login-timeout", "3s"]);
         let before = proxy.memory();
-        // A third says nothing, a third begins and stops, a third says a byte now and then.
+        // A third sends nothing, a third sends a part of its login, a third sends single bytes.
         let opening: &[u8] = if way.engine() == Engine::Postgres {
             b"\0\0\0\x20\0\x03\0\0user\0"
         } else {
             b"\x40\0\0\x01\x8d"
         };
-        let mut strangers: Vec<TcpStream> = (0..600_usize)
+        let mut attackers: Vec<TcpStream> = (0..600_usize)
             .map(|number| {
-                let mut stranger = TcpStream::connect(address).unwrap();
-                stranger.set_read_timeout(Some(PATIENCE)).unwrap();
+                let mut attacker = TcpStream::connect(address).unwrap();
+                attacker.set_read_timeout(Some(PATIENCE)).unwrap();
                 if number % 3 > 0 {
-                    stranger.write_all(&opening[..number % opening.len()]).unwrap();
+                    attacker.write_all(&opening[..number % opening.len()]).unwrap();
                 }
-                stranger
+                attacker
             })
             .collect();
         let said = site.login(way, "app");
         assert_eq!(said.out, "app", "{said:?}");
-        // Whatever trickles in, the time runs from the beginning.
-        wait_until("the end of them all", || {
-            for stranger in strangers.iter_mut().step_by(3) {
-                let _gone = stranger.write(&[0]);
+        // Received bytes do not extend the timeout.
+        wait_until("the end of all connections", || {
+            for attacker in attackers.iter_mut().step_by(3) {
+                let _gone = attacker.write(&[0]);
             }
             site.status()["connections"] == 0
         });
-        for stranger in &mut strangers {
-            assert!(is_closed(stranger), "a stranger is still in");
+        for attacker in &mut attackers {
+            assert!(is_closed(attacker), "a connection is still open");
         }
         assert!(
             proxy.memory() < before + GROWTH,
@@ -134,7 +135,7 @@ fn who_is_slow_or_silent_is_sent_away_when_the_time_is_up() {
     }
 }
 
-/// Whether the other side has ended it, whatever it said before.
+/// Returns true if the peer has closed the connection, after reading all that it sent.
 fn is_closed(stream: &mut TcpStream) -> bool {
     let mut said = [0; 1024];
     loop {
@@ -149,13 +150,13 @@ fn is_closed(stream: &mut TcpStream) -> bool {
 }
 
 #[test]
-fn giant_lengths_take_no_memory() {
+fn huge_length_fields_allocate_no_memory() {
     for way in protocols() {
-        let (_stack, site, proxy, address) = house(way, &["--login-timeout", "20s"]);
+        let (_stack, site, proxy, address) = start_proxy(way, &["--login-timeout", "20s"]);
         let before = proxy.memory();
-        let mut strangers: Vec<TcpStream> =
+        let mut attackers: Vec<TcpStream> =
             (0..200).map(|_| TcpStream::connect(address).unwrap()).collect();
-        for stranger in &mut strangers {
+        for attacker in &mut attackers {
             let mut opening = match way.engine() {
                 Engine::Postgres => {
                     [0x3fff_ffff_u32.to_be_bytes(), 0x0003_0000_u32.to_be_bytes()].concat()
@@ -164,7 +165,7 @@ fn giant_lengths_take_no_memory() {
             };
             opening.resize(64 * 1024, b'x');
             for _ in 0..16 {
-                if stranger.write_all(&opening).is_err() {
+                if attacker.write_all(&opening).is_err() {
                     break;
                 }
             }
@@ -179,42 +180,42 @@ fn giant_lengths_take_no_memory() {
 }
 
 #[test]
-fn thousands_who_wait_cost_little() {
+fn thousands_of_pending_logins_use_little_memory() {
     let limit =
         rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-    // This process has one end of each, and the proxy inherits its limit.
+    // This process holds one end of each connection, and the proxy inherits its limit.
     let count = usize::try_from((limit.saturating_sub(200)).min(5_000)).unwrap();
     for way in protocols() {
-        let (_stack, site, proxy, address) = house(way, &["--login-timeout", "5m"]);
+        let (_stack, site, proxy, address) = start_proxy(way, &["--login-timeout", "5m"]);
         let before = proxy.memory();
-        let strangers: Vec<TcpStream> =
+        let attackers: Vec<TcpStream> =
             (0..count).map(|_| TcpStream::connect(address).unwrap()).collect();
-        wait_until("that all are in", || site.status()["connections"] == count);
+        wait_until("the accept of all connections", || site.status()["connections"] == count);
         let each = proxy.memory().saturating_sub(before) * 1024 / u64::try_from(count).unwrap();
         assert_eq!(site.login(way, "app").out, "app");
-        // A build without optimisation has bigger futures.
+        // Futures are larger in a debug build.
         let most = if cfg!(debug_assertions) { 24 * 1024 } else { 4 * 1024 };
-        assert!(each <= most, "{way:?}: {each} bytes for each of {count} clients that wait");
-        drop(strangers);
-        wait_until("that all are gone", || site.status()["connections"] == 0);
+        assert!(each <= most, "{way:?}: {each} bytes for each of {count} pending logins");
+        drop(attackers);
+        wait_until("the end of all connections", || site.status()["connections"] == 0);
     }
 }
 
 #[test]
-fn half_open_connections_end() {
+fn half_open_connections_are_closed() {
     for way in protocols() {
-        let (_stack, site, _proxy, address) = house(way, &[]);
-        let strangers: Vec<TcpStream> = (0..50)
+        let (_stack, site, _proxy, address) = start_proxy(way, &[]);
+        let attackers: Vec<TcpStream> = (0..50)
             .map(|_| {
-                let stranger = TcpStream::connect(address).unwrap();
-                stranger.shutdown(std::net::Shutdown::Write).unwrap();
-                stranger.set_read_timeout(Some(PATIENCE)).unwrap();
-                stranger
+                let attacker = TcpStream::connect(address).unwrap();
+                attacker.shutdown(std::net::Shutdown::Write).unwrap();
+                attacker.set_read_timeout(Some(PATIENCE)).unwrap();
+                attacker
             })
             .collect();
-        for mut stranger in strangers {
-            assert!(is_closed(&mut stranger));
+        for mut attacker in attackers {
+            assert!(is_closed(&mut attacker));
         }
-        wait_until("that they are gone", || site.status()["connections"] == 0);
+        wait_until("the end of all connections", || site.status()["connections"] == 0);
     }
 }

@@ -1,4 +1,5 @@
-//! The proxy's library in a process of its own, for what its command has no words for: a clock that a test moves, and a name server.
+//! The proxy's library in a separate process, with settings that the command does not have: a
+//! manual clock and a name server.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write, stdin};
@@ -18,23 +19,23 @@ use countersign_proxy::settings::{
 use countersign_proxy::{Context, Proxy, Workers};
 use serde_json::Value;
 
-/// How far its clock is behind when it starts: within the time that a token is good for, so that the server takes what was signed
-/// then and what is signed later.
-pub(crate) const BEHIND: Duration = Duration::from_secs(14 * 60);
+/// Delay of its clock at the start. It is less than the lifetime of a token, so that the server
+/// accepts tokens signed before and after the clock advances.
+pub(crate) const CLOCK_DELAY: Duration = Duration::from_secs(14 * 60);
 
 pub(crate) const fn minutes(count: u64) -> Duration {
     Duration::from_secs(60 * count)
 }
 
-/// A proxy whose clock stands still until it is moved.
+/// Proxy with a clock that only advances on command.
 pub(crate) struct Library {
     process: Child,
-    orders: ChildStdin,
-    answers: BufReader<ChildStdout>,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
 }
 
 impl Library {
-    /// A proxy of the stack's server.
+    /// Starts a proxy for the stack's server.
     pub(crate) fn start(
         stack: &Stack,
         site: &ProxyFixture,
@@ -44,7 +45,8 @@ impl Library {
         Self::run(&mut command(stack, site, pool, aws))
     }
 
-    /// The same, by way of a name that this name server knows, at this port: tokens are signed for the server all the same.
+    /// Starts a proxy that connects to this name and port by this name server. Tokens are still
+    /// signed for the server's own endpoint.
     pub(crate) fn by_name(
         stack: &Stack,
         site: &ProxyFixture,
@@ -64,20 +66,20 @@ impl Library {
 
     fn run(command: &mut Command) -> Self {
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let (orders, answers) =
+        let (input, output) =
             (process.stdin.take().unwrap(), BufReader::new(process.stdout.take().unwrap()));
-        let mut library = Self { process, orders, answers };
+        let mut library = Self { process, input, output };
         assert_eq!(library.answer(), "ready");
         library
     }
 
-    /// The next line that is ours, and not the test harness's.
+    /// Returns the next line of the child's protocol, and skips output of the test harness.
     fn answer(&mut self) -> String {
         let mut line = String::new();
         loop {
             line.clear();
-            assert!(self.answers.read_line(&mut line).unwrap() > 0, "the proxy has ended");
-            // The harness leaves its own line unfinished.
+            assert!(self.output.read_line(&mut line).unwrap() > 0, "the proxy has ended");
+            // The harness prints the test's name in the same line.
             if let Some((_, answer)) = line.split_once("> ") {
                 return answer.trim_end().to_owned();
             }
@@ -85,16 +87,16 @@ impl Library {
     }
 
     pub(crate) fn advance(&mut self, by: Duration) {
-        writeln!(self.orders, "{}", by.as_secs()).unwrap();
+        writeln!(self.input, "{}", by.as_secs()).unwrap();
         assert_eq!(self.answer(), "moved");
     }
 
     pub(crate) fn status(&mut self) -> Value {
-        writeln!(self.orders, "status").unwrap();
+        writeln!(self.input, "status").unwrap();
         serde_json::from_str(&self.answer()).unwrap()
     }
 
-    /// The public half of the key that signs.
+    /// Returns the access key id of the credentials.
     pub(crate) fn key(&mut self) -> String {
         self.status()["targets"][0]["credentials"]["access_key_id"]
             .as_str()
@@ -102,7 +104,7 @@ impl Library {
             .to_owned()
     }
 
-    /// When its tokens were minted.
+    /// Returns the times at which its tokens were signed.
     pub(crate) fn minted(&mut self) -> Vec<String> {
         let status = self.status();
         let tokens = status["targets"][0]["tokens"].as_array().unwrap();
@@ -146,7 +148,7 @@ fn command(
     command
 }
 
-/// What of an environment signs.
+/// Returns the variables that hold AWS credentials.
 pub(crate) fn keys(env: HashMap<String, String>) -> HashMap<String, String> {
     env.into_iter()
         .filter(|(name, _)| {
@@ -157,15 +159,15 @@ pub(crate) fn keys(env: HashMap<String, String>) -> HashMap<String, String> {
 }
 
 #[test]
-#[ignore = "started by the others, with an environment that says what it serves"]
+#[ignore = "started by other tests, with its settings in the environment"]
 fn inner() {
     let variable = |name: &str| std::env::var(name).unwrap();
-    let hand = ManualClock::new(SystemTime::now() - BEHIND);
+    let clock = ManualClock::new(SystemTime::now() - CLOCK_DELAY);
     let warm = variable("POOL") == "warm";
     let given = |name: &str| std::env::var(name).ok();
     let sign =
         given("SIGN").map(|host| (host.parse().unwrap(), variable("SIGN_PORT").parse().unwrap()));
-    // A name that is not the server's own is not in its certificate.
+    // The server's certificate does not contain the other name.
     let verification =
         if sign.is_some() { Verification::VerifyCa } else { Verification::VerifyFull };
     let target = TargetSettings {
@@ -198,7 +200,7 @@ fn inner() {
     let settings =
         Settings { targets: vec![target], max_connections: 0, login_timeout: minutes(1) };
     let context = Context {
-        clock: hand.clock(),
+        clock: clock.clock(),
         resolver: given("NAMESERVER").map_or_else(Resolver::system, |server| {
             Resolver::with(&[server.parse().unwrap()]).unwrap()
         }),
@@ -210,10 +212,10 @@ fn inner() {
     let (proxy, problems) = runtime.block_on(Proxy::start(settings, context, Vec::new()));
     assert!(problems.is_empty(), "{problems:?}");
     println!("> ready");
-    for order in stdin().lines().map_while(Result::ok) {
-        match order.parse() {
+    for line in stdin().lines().map_while(Result::ok) {
+        match line.parse() {
             Ok(seconds) => {
-                hand.advance(Duration::from_secs(seconds));
+                clock.advance(Duration::from_secs(seconds));
                 println!("> moved");
             }
             Err(_) => println!("> {}", serde_json::to_string(&proxy.status()).unwrap()),

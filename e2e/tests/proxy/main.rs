@@ -1,4 +1,5 @@
-//! `countersign proxy` between real clients and real servers. `cargo xtask test` builds what these run.
+//! End-to-end tests of `countersign proxy` between real clients and real servers. `cargo xtask
+//! test` builds the programs that they run.
 
 mod access;
 mod clock;

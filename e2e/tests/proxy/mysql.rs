@@ -1,4 +1,4 @@
-//! What clients do with MySQL and MariaDB, through the proxy.
+//! Features of MySQL's protocol through the proxy.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use crate::raw::{EXECUTE, PING, PREPARE, QUERY, RESET, Raw};
 
 const ENGINES: [Engine; 2] = [Engine::Mariadb, Engine::Mysql];
 
-/// A stack of each engine with a proxy for its user `app`.
+/// Runs a test with a stack of each engine and a proxy for its user `app`.
 fn each(test: impl Fn(&Stack, &ProxyFixture)) {
     for way in ways_of(&ENGINES) {
         let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
@@ -28,17 +28,18 @@ fn with(site: &ProxyFixture, way: ServerKind, options: &[&str], sql: &str) -> Co
     run(site.client(way, "app", sql).args(options))
 }
 
-/// Each client of this machine, to this server.
+/// Returns the installed clients that can log in to this server.
 fn clients(way: ServerKind) -> Vec<ServerKind> {
     let mut clients = ways_of(&ENGINES);
-    // MySQL has taken out what MariaDB's client of Debian 12 begins with, but not what it is switched to.
+    // MySQL has removed the default plugin of Debian 12's MariaDB client, but not the plugin that
+    // the client is switched to.
     clients.retain(|client| *client == ServerKind::Mariadb || *client == ServerKind::Mysql);
     clients.sort_by_key(|client| *client != way);
     clients
 }
 
 #[test]
-fn a_file_of_the_client_is_loaded() {
+fn local_infile_is_loaded() {
     each(|stack, site| {
         stack.sql("SET GLOBAL local_infile = ON");
         let mut lines = String::new();
@@ -74,7 +75,7 @@ fn a_file_of_the_client_is_loaded() {
 }
 
 #[test]
-fn statements_come_several_at_once() {
+fn multiple_statements_in_one_query() {
     each(|stack, site| {
         for client in clients(stack.way()) {
             let port = format!("--port={}", stack.way().engine().default_port());
@@ -97,10 +98,11 @@ fn statements_come_several_at_once() {
 }
 
 #[test]
-fn what_is_compressed_goes_through() {
+fn compressed_protocol() {
     each(|stack, site| {
         let port = format!("--port={}", stack.way().engine().default_port());
-        let sql = "SHOW SESSION STATUS LIKE 'Compression'; SELECT LENGTH(REPEAT('x', 1000000)); SELECT REPEAT('xyz', 1000000)";
+        let sql = "SHOW SESSION STATUS LIKE 'Compression'; SELECT LENGTH(REPEAT('x', 1000000)); \
+         SELECT REPEAT('xyz', 1000000)";
         let xyz = "xyz".repeat(1_000_000);
         for client in clients(stack.way()) {
             let algorithms: &[&str] = match (client, stack.way()) {
@@ -118,7 +120,7 @@ fn what_is_compressed_goes_through() {
                     "{client:?} {algorithm}: {}",
                     said.err
                 );
-                // And up: a statement that is worth compressing.
+                // A statement that is long enough to be compressed.
                 let said = with(
                     site,
                     client,
@@ -132,10 +134,13 @@ fn what_is_compressed_goes_through() {
 }
 
 #[test]
-fn ctrl_c_kills_the_statement_and_nobody_else_s() {
+fn ctrl_c_kills_only_the_client_s_statement() {
     each(|stack, site| {
         let running = |mark: &str| {
-            stack.sql(&format!("SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(%/*{mark}*/'"))
+            stack.sql(&format!(
+                "SELECT COUNT(*) FROM information_schema.processlist WHERE info \
+             LIKE 'SELECT SLEEP(%/*{mark}*/'"
+            ))
         };
         for client in clients(stack.way()) {
             let port = format!("--port={}", stack.way().engine().default_port());
@@ -161,27 +166,28 @@ fn ctrl_c_kills_the_statement_and_nobody_else_s() {
             other.kill().unwrap();
             other.wait().unwrap();
             // MariaDB does not notice within SLEEP that its client has gone.
-            let left = "SELECT GROUP_CONCAT(id) FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(%/*other*/'";
+            let left = "SELECT GROUP_CONCAT(id) FROM information_schema.processlist WHERE info \
+             LIKE 'SELECT SLEEP(%/*other*/'";
             let left = stack.sql(left);
             if left != "NULL" {
                 stack.sql(&format!("KILL {left}"));
             }
-            wait_until("the end of the other", || running("other") == "0");
+            wait_until("the end of the other statement", || running("other") == "0");
         }
     });
 }
 
 #[test]
-fn the_binary_protocol_passes() {
+fn prepared_statements_of_the_binary_protocol() {
     each(|stack, site| {
         let mut raw = raw(stack, site, "app");
-        // A statement with one parameter; its number is in the answer.
+        // A statement with one parameter; the response contains its id.
         let prepared = raw.command(PREPARE, b"SELECT CAST(? AS SIGNED)");
         assert_eq!(prepared[0], 0, "{}", String::from_utf8_lossy(&prepared));
-        // A parameter, a column, each with an end behind it.
+        // Definitions of a parameter and a column, each followed by an EOF packet.
         let _definitions: Vec<Vec<u8>> = (0..4).map(|_| raw.read()).collect();
         for number in [21_u8, 100] {
-            // No cursor, once, no NULL, types follow, LONGLONG.
+            // No cursor, one iteration, no NULL, types follow, LONGLONG.
             let body = [&prepared[1..5], &[0, 1, 0, 0, 0, 0, 1, 8, 0, number, 0, 0, 0, 0, 0, 0, 0]]
                 .concat();
             assert_eq!(raw.command(EXECUTE, &body), [1]);
@@ -205,7 +211,7 @@ fn raw(stack: &Stack, site: &ProxyFixture, user: &str) -> Raw {
 }
 
 #[test]
-fn a_session_becomes_another_user_s() {
+fn change_user_switches_the_user_of_the_session() {
     for way in ways_of(&ENGINES) {
         let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         let _made = stack.must(&["user", "create", "jane"]);
@@ -224,19 +230,19 @@ fn a_session_becomes_another_user_s() {
         assert_eq!(raw.value("SELECT CURRENT_USER()"), "jane@%");
         assert_eq!(raw.value("SELECT DATABASE()"), "other");
         assert_eq!(raw.value("SELECT @mine IS NULL"), "1");
-        assert_eq!(raw.value("SELECT CONNECTION_ID()"), number, "it is the same session");
-        // Back, and to somebody whom the server does not know.
+        assert_eq!(raw.value("SELECT CONNECTION_ID()"), number, "the session was replaced");
+        // Changes back, and then to an unknown user.
         assert_eq!(raw.change_user("app", "app")[0], 0);
         assert_eq!(raw.value("SELECT CURRENT_USER()"), "app@%");
         assert_eq!(raw.command(RESET, b"")[0], 0);
-        let refused = String::from_utf8_lossy(&raw.change_user("nobody", "app")).into_owned();
-        // MySQL does not say that there is no such user: it asks for a password.
-        assert!(refused.contains("#28000") && refused.contains("nobody"), "{refused}");
+        let refused = String::from_utf8_lossy(&raw.change_user("zoe", "app")).into_owned();
+        // MySQL does not reveal that the user is unknown: it requests a password.
+        assert!(refused.contains("#28000") && refused.contains("zoe"), "{refused}");
     }
 }
 
 #[test]
-fn packets_beyond_sixteen_megabytes_pass() {
+fn packets_of_more_than_16_mib() {
     each(|stack, site| {
         stack.sql("SET GLOBAL max_allowed_packet = 67108864");
         let way = stack.way();
@@ -250,7 +256,7 @@ fn packets_beyond_sixteen_megabytes_pass() {
             talk.ask(&format!("SELECT LENGTH('{}')", "z".repeat(length))),
             length.to_string()
         );
-        // Exactly as many as a packet can have: an empty one follows.
+        // A payload of exactly the maximum length of a packet is followed by an empty packet.
         let exactly = (1 << 24) - 1 - 1 - "SELECT LENGTH('')".len();
         assert_eq!(
             talk.ask(&format!("SELECT LENGTH('{}')", "z".repeat(exactly))),
@@ -262,7 +268,7 @@ fn packets_beyond_sixteen_megabytes_pass() {
 }
 
 #[test]
-fn tls_may_begin_in_the_same_breath_as_the_request_for_it() {
+fn ssl_request_and_client_hello_in_one_segment() {
     for way in ways_of(&[Engine::Mariadb, Engine::Mysql]) {
         let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         let certificate = certificate(&site, "proxy.test");

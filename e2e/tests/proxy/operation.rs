@@ -1,4 +1,4 @@
-//! What operators ask of the proxy, and how it changes and ends.
+//! Operation of the proxy: health, metrics, status, reload and shutdown.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -19,7 +19,7 @@ fn open(stack: &Stack, site: &ProxyFixture) -> ClientSession {
 const ALL: [&str; 2] = ["--health-check", "--prometheus"];
 
 #[test]
-fn orchestrators_and_people_see_what_it_does() {
+fn health_metrics_and_status_report_sessions() {
     for way in protocols() {
         let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         let proxy = site.serve(
@@ -61,7 +61,7 @@ fn orchestrators_and_people_see_what_it_does() {
         );
         talk.tell(if way.engine() == Engine::Postgres { "BEGIN" } else { "START TRANSACTION" });
         assert_eq!(talk.ask("SELECT 2"), "2");
-        wait_until("that the transaction shows", || {
+        wait_until("the transaction in the status", || {
             site.status()["sessions"][0]["state"] == "in-transaction"
         });
         let text = run(&mut site.bare(&["status"]));
@@ -70,21 +70,19 @@ fn orchestrators_and_people_see_what_it_does() {
             "{text:?}"
         );
         talk.close();
-        wait_until("that the session is gone", || {
+        wait_until("the end of the session", || {
             site.status()["sessions"].as_array().is_some_and(Vec::is_empty)
         });
 
-        // Nobody can log in any more: so says readiness, and liveness goes on.
+        // While logins fail, readiness fails, and liveness does not.
         let _down = stack.must(&["down"]);
-        wait_until("that it is not ready", || {
+        wait_until("the failure of the readiness check", || {
             let _refused = site.login(way, "app");
             site.get("/readiness").0 == 503
         });
         assert_eq!(site.get("/liveness").0, 200);
         stack.start();
-        wait_until("that it is ready again, with no client's help", || {
-            site.get("/readiness").0 == 200
-        });
+        wait_until("readiness without a client's login", || site.get("/readiness").0 == 200);
         let ended = run(&mut site.bare(&["shutdown"]));
         assert!(ended.ok, "{ended:?}");
         assert_eq!(proxy.end(), 0);
@@ -94,13 +92,13 @@ fn orchestrators_and_people_see_what_it_does() {
     }
 }
 
-/// The port of the administration: this machine's, as there is one loopback address for it.
+/// Returns a free port for the admin endpoint, which always listens on 127.0.0.1.
 fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 #[test]
-fn the_admin_port_ends_it_and_shows_its_settings() {
+fn admin_port_serves_debug_pages_and_shuts_down() {
     let Some(way) = postgres() else { return };
     let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
     let port = free_port();
@@ -117,7 +115,7 @@ fn the_admin_port_ends_it_and_shows_its_settings() {
 }
 
 #[test]
-fn settings_are_read_again_and_sessions_go_on() {
+fn settings_are_reloaded_without_ending_sessions() {
     let Some(way) = postgres() else { return };
     let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
     let target = |name: &str, more: &str| stack.target(name, &["user = \"app\"", more]);
@@ -127,7 +125,7 @@ fn settings_are_read_again_and_sessions_go_on() {
         run(site.client(way, "app", "SELECT current_user").env("PGPORT", port.to_string()))
     };
 
-    // By the file alone: a target more, and the first has other settings.
+    // The changed file is reloaded: it adds a target and changes the first one.
     site.write(
         "countersign.toml",
         &format!(
@@ -140,7 +138,7 @@ fn settings_are_read_again_and_sessions_go_on() {
     assert_eq!((login(5432).out, login(5433).out), ("app".to_owned(), "app".to_owned()));
     assert_eq!(session.ask("SELECT 'still here'"), "still here");
 
-    // A broken file changes nothing, and is said with all its mistakes.
+    // An invalid file changes nothing, and all its errors are logged.
     site.write(
         "countersign.toml",
         &format!(
@@ -153,20 +151,20 @@ fn settings_are_read_again_and_sessions_go_on() {
     assert!(log.contains("nonsense") && log.contains("oracle"), "{log}");
     assert_eq!((login(5432).out, login(5433).out), ("app".to_owned(), "app".to_owned()));
 
-    // A target goes; its sessions stay.
+    // A target is removed, and its sessions continue.
     let mut command = site.session(way, "app");
     let mut second = ClientSession::open(way, command.env("PGPORT", "5433"));
     assert_eq!(second.ask("SELECT 1"), "1");
     site.write("countersign.toml", &target("first", "listen = 5432"));
     proxy.signal(Signal::HUP);
-    wait_until("that the second target is gone", || !login(5433).ok);
+    wait_until("the removal of the second target", || !login(5433).ok);
     assert_eq!(second.ask("SELECT 'still here'"), "still here");
     assert_eq!(session.ask("SELECT 'still here'"), "still here");
     assert_eq!(login(5432).out, "app");
 }
 
 #[test]
-fn one_bad_target_does_not_stop_the_others() {
+fn failed_target_does_not_affect_the_others() {
     let Some(way) = postgres() else { return };
     let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
     let taken = std::net::TcpListener::bind((site.address(), 5440)).unwrap();
@@ -202,13 +200,13 @@ fn one_bad_target_does_not_stop_the_others() {
     );
     assert_eq!(site.get("/readiness").0, 503);
     assert_eq!(site.get("/readiness?min-ready=1").0, 200);
-    // Once the port is free, reading the settings again is enough.
+    // Once the port is free, a reload starts the listener.
     drop(taken);
     proxy.signal(Signal::HUP);
-    wait_until("that the taken port is served", || {
+    wait_until("a login at the freed port", || {
         run(site.client(way, "app", "SELECT 1").env("PGPORT", "5440")).ok
     });
-    // A mistake in the file does stop it, unless the operator says otherwise.
+    // An error in the file prevents the start, unless a flag permits it.
     site.write("countersign.toml", &format!("{good}[targets.wrong]\nengine = \"oracle\"\n"));
     drop(proxy);
     let refused = run(&mut site.command(&stack, &[]));
@@ -219,7 +217,7 @@ fn one_bad_target_does_not_stop_the_others() {
 }
 
 #[test]
-fn who_is_too_many_is_told_so() {
+fn connections_over_the_limit_are_rejected_with_an_error() {
     for way in protocols() {
         let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         let _proxy = site.serve(
@@ -237,7 +235,7 @@ fn who_is_too_many_is_told_so() {
             "{said:?}"
         );
         first.close();
-        wait_until("that there is room again", || site.login(way, "app").ok);
+        wait_until("a login below the limit", || site.login(way, "app").ok);
         second.close();
     }
 }
@@ -247,7 +245,7 @@ fn refused_while_draining(said: &CommandOutput) {
 }
 
 #[test]
-fn sigterm_lets_sessions_finish_and_nobody_in() {
+fn sigterm_drains_sessions_and_rejects_new_connections() {
     for way in protocols() {
         let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         let proxy = site.serve(
@@ -257,36 +255,36 @@ fn sigterm_lets_sessions_finish_and_nobody_in() {
         );
         let mut session = open(&stack, &site);
         proxy.signal(Signal::TERM);
-        wait_until("that nobody is let in", || !site.login(way, "app").ok);
+        wait_until("the rejection of new connections", || !site.login(way, "app").ok);
         refused_while_draining(&site.login(way, "app"));
         assert_eq!(session.ask("SELECT 'still here'"), "still here");
         session.close();
         assert_eq!(proxy.end(), 143);
 
-        // Without a time to wait sessions are cut off, and told so.
+        // Without a delay, sessions are terminated with an error.
         let proxy = site.start(&mut site.command(&stack, &["--exit-zero-on-sigterm"]));
         let mut session = open(&stack, &site);
         proxy.signal(Signal::TERM);
         assert_eq!(proxy.end(), 0);
         session.tell("SELECT 1");
-        wait_until("that the client hears of it", || {
+        wait_until("the client's error", || {
             let said = session.complaints();
             said.contains("the proxy is shutting down")
                 || (way.engine() != Engine::Postgres && !said.is_empty())
         });
 
-        // A second signal cuts the wait short.
+        // A second signal ends the wait.
         let proxy = site.start(&mut site.command(&stack, &["--max-sigterm-delay", "5m"]));
         let _session = open(&stack, &site);
         proxy.signal(Signal::INT);
-        wait_until("that nobody is let in", || !site.login(way, "app").ok);
+        wait_until("the rejection of new connections", || !site.login(way, "app").ok);
         proxy.signal(Signal::INT);
         assert_eq!(proxy.end(), 130);
     }
 }
 
 #[test]
-fn the_connection_test_keeps_a_proxy_from_starting() {
+fn failed_connection_test_prevents_the_start() {
     let Some(way) = postgres() else { return };
     let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
     site.write("countersign.toml", &stack.target("db", &["user = \"app\""]));
@@ -303,7 +301,7 @@ fn the_connection_test_keeps_a_proxy_from_starting() {
 }
 
 #[test]
-fn systemd_s_sockets_are_served() {
+fn systemd_socket_activation() {
     let Some(way) = postgres() else { return };
     if Command::new("systemd-socket-activate").arg("--version").output().is_err() {
         eprintln!("skipped: systemd-socket-activate is not installed");
@@ -318,7 +316,7 @@ fn systemd_s_sockets_are_served() {
     let mut activate = Command::new("systemd-socket-activate");
     activate.args(["--fdname=orders", &format!("--listen={}:5432", site.address())]);
     for (name, value) in proxy.get_envs() {
-        // It starts what it activates with an environment of its own.
+        // systemd-socket-activate does not pass on its environment.
         match value {
             Some(value) => activate.arg(format!("--setenv={}={}", name.display(), value.display())),
             None => activate.env_remove(name),
@@ -326,8 +324,8 @@ fn systemd_s_sockets_are_served() {
     }
     activate.arg(proxy.get_program()).args(proxy.get_args()).current_dir(site.path(""));
     let proxy = site.spawn(&mut activate);
-    // The first connection starts it, and waits meanwhile.
-    wait_until("that the socket is there", || proxy.log().contains("Listening on"));
+    // The first connection starts the proxy, and waits for it.
+    wait_until("the socket of systemd-socket-activate", || proxy.log().contains("Listening on"));
     let said = site.login(way, "app");
     assert_eq!(said.out, "app", "{said:?}");
     assert_eq!(site.login(way, "app").out, "app");
@@ -335,7 +333,7 @@ fn systemd_s_sockets_are_served() {
 }
 
 #[test]
-fn health_is_not_served_where_nobody_asked_for_it() {
+fn health_is_not_served_by_default() {
     let Some(way) = postgres() else { return };
     let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
     let _proxy = site.serve(&stack, &stack.target("db", &[]), &[]);

@@ -1,4 +1,4 @@
-//! Sessions that are kept: what the next client finds of the one before, which is nothing.
+//! Connection pool: reuse, reset and prewarming of server sessions.
 
 use countersign_core::name::Engine;
 use countersign_e2e::{
@@ -17,12 +17,12 @@ fn open(stack: &Stack, site: &ProxyFixture) -> ClientSession {
     ClientSession::open(stack.way(), &mut site.session(stack.way(), "app"))
 }
 
-/// How many sessions wait for a client.
+/// Returns the number of idle sessions.
 fn idle(site: &ProxyFixture) -> u64 {
     site.status()["targets"][0]["pool"]["idle"].as_u64().unwrap()
 }
 
-/// Whether the server has this session.
+/// Returns true if the server has this session.
 fn exists(stack: &Stack, session: &str) -> bool {
     let sql = match stack.way().engine() {
         Engine::Postgres => format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {session}"),
@@ -33,8 +33,9 @@ fn exists(stack: &Stack, session: &str) -> bool {
     stack.sql(&sql) != "0"
 }
 
-/// What a client may leave behind: statements, and a question whose answer shows that one of them was there.
-fn traces(way: ServerKind) -> (&'static [&'static str], &'static str, [&'static str; 2]) {
+/// Returns statements that change session state, a query of that state, and its results before and
+/// after a reset.
+fn session_state(way: ServerKind) -> (&'static [&'static str], &'static str, [&'static str; 2]) {
     match way.engine() {
         Engine::Postgres => (
             &[
@@ -46,8 +47,10 @@ fn traces(way: ServerKind) -> (&'static [&'static str], &'static str, [&'static 
                 "LISTEN mine",
                 "DO $$ BEGIN PERFORM pg_advisory_lock(42); END $$",
             ],
-            "SELECT to_regclass('pg_temp.mine') IS NULL, current_setting('statement_timeout'), current_setting('search_path'), \
-             (SELECT count(*) FROM pg_prepared_statements), (SELECT count(*) FROM pg_cursors WHERE name = 'mine'), \
+            "SELECT to_regclass('pg_temp.mine') IS NULL, current_setting('statement_timeout'), \
+             current_setting('search_path'), \
+             (SELECT count(*) FROM pg_prepared_statements), \
+             (SELECT count(*) FROM pg_cursors WHERE name = 'mine'), \
              (SELECT count(*) FROM pg_listening_channels()), \
              (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory')",
             ["f|12345ms|mine|1|1|1|1", "t|0|\"$user\", public|0|0|0|0"],
@@ -63,7 +66,8 @@ fn traces(way: ServerKind) -> (&'static [&'static str], &'static str, [&'static 
                 "DO GET_LOCK('mine', 0)",
                 "USE information_schema",
             ],
-            "SELECT @mine IS NULL, @@session.sql_mode LIKE '%ANSI%', @@session.autocommit, @@session.character_set_client, \
+            "SELECT @mine IS NULL, @@session.sql_mode LIKE '%ANSI%', @@session.autocommit, \
+             @@session.character_set_client, \
              IS_FREE_LOCK('mine'), DATABASE()",
             ["0\t1\t0\tlatin1\t0\tinformation_schema", "1\t0\t1\tutf8mb4\t1\tapp"],
         ),
@@ -71,32 +75,33 @@ fn traces(way: ServerKind) -> (&'static [&'static str], &'static str, [&'static 
 }
 
 #[test]
-fn the_next_client_has_the_session_and_none_of_its_traces() {
+fn reused_session_has_no_state_of_the_previous_client() {
     each("pool = { min-idle = 0, reuse = true }", |stack, site| {
-        let (statements, question, [before, after]) = traces(stack.way());
+        let (statements, query, [before, after]) = session_state(stack.way());
         let mut first = open(stack, site);
         let session = first.server_session();
         statements.iter().for_each(|sql| first.tell(sql));
-        assert_eq!(first.ask(question), before, "{}", first.complaints());
+        assert_eq!(first.ask(query), before, "{}", first.complaints());
         first.close();
-        wait_until("that the session waits", || idle(site) == 1);
+        wait_until("an idle session", || idle(site) == 1);
         let mut second = open(stack, site);
         assert_eq!(second.server_session(), session);
-        assert_eq!(second.ask(question), after, "{}", second.complaints());
+        assert_eq!(second.ask(query), after, "{}", second.complaints());
         if stack.way().engine() != Engine::Postgres {
             second.tell("SELECT * FROM mine");
             assert_eq!(second.ask("SELECT 1"), "1");
             assert!(second.complaints().contains("doesn't exist"), "{}", second.complaints());
         }
-        assert_eq!(stack.decisions("app").len(), 1, "there was one login");
+        assert_eq!(stack.decisions("app").len(), 1, "the second client caused a login");
         second.close();
     });
 }
 
 #[test]
-fn what_a_client_leaves_undone_goes_with_its_session() {
+fn session_with_unfinished_work_is_not_reused() {
     each("pool = { min-idle = 0, reuse = true }", |stack, site| {
-        // Goodbye within a transaction; none within one; none within a statement.
+        // Terminate message in a transaction; disconnect in a transaction; disconnect in a
+        // statement.
         let at_work: fn(ClientSession) = |mut talk| {
             talk.tell(if talk.is_of(Engine::Postgres) {
                 "SELECT pg_sleep(600)"
@@ -115,7 +120,8 @@ fn what_a_client_leaves_undone_goes_with_its_session() {
             end(first);
             let mut second = open(stack, site);
             assert_ne!(second.server_session(), session);
-            // PostgreSQL notices only at the end of a statement that its client has gone, and is told no sooner than without a proxy.
+            // PostgreSQL detects a lost client only at the end of a statement, with or without a
+            // proxy.
             if !is_at_work {
                 wait_until("the end of the session", || !exists(stack, &session));
             }
@@ -125,14 +131,14 @@ fn what_a_client_leaves_undone_goes_with_its_session() {
 }
 
 #[test]
-fn sessions_of_one_kind_are_not_those_of_another() {
+fn session_is_reused_only_with_the_same_parameters() {
     each("pool = { min-idle = 0, reuse = true }", |stack, site| {
         let way = stack.way();
         let mut first = open(stack, site);
         let session = first.server_session();
         first.close();
-        wait_until("that the session waits", || idle(site) == 1);
-        // Other parameters, or another database: another session.
+        wait_until("an idle session", || idle(site) == 1);
+        // Other startup parameters, or another database, require another session.
         let mut command = site.session(way, "app");
         match way.engine() {
             Engine::Postgres => command.env("PGOPTIONS", "-c work_mem=8MB"),
@@ -148,31 +154,32 @@ fn sessions_of_one_kind_are_not_those_of_another() {
 }
 
 #[test]
-fn a_client_has_a_session_that_was_ready_before_it_came() {
+fn client_receives_a_prewarmed_session() {
     each("pool = { min-idle = 1 }", |stack, site| {
-        // One of the target's own kind waits, and from the first client on one of that client's.
+        // One session with the target's parameters is idle, and after the first client one with its
+        // parameters.
         assert!(site.login(stack.way(), "app").ok);
-        wait_until("that sessions wait", || idle(site) == 2);
-        // Whatever happens to IAM: this one is in.
+        wait_until("idle sessions", || idle(site) == 2);
+        // A prewarmed session needs no verifier.
         stack.kill_authority();
         let mut first = open(stack, site);
         assert_eq!(first.ask("SELECT 1"), "1");
         stack.start();
         assert_eq!(first.ask("SELECT 1"), "1");
-        wait_until("that another session waits", || idle(site) == 2);
+        wait_until("another idle session", || idle(site) == 2);
         let session = first.server_session();
         first.close();
         let mut second = open(stack, site);
-        assert_ne!(second.server_session(), session, "nothing is reused where nobody asked for it");
+        assert_ne!(second.server_session(), session, "sessions are not reused unless configured");
         second.close();
     });
 }
 
 #[test]
-fn a_server_that_was_restarted_is_logged_in_to_anew() {
+fn idle_sessions_of_a_restarted_server_are_replaced() {
     each("pool = { min-idle = 2, reuse = true }", |stack, site| {
         assert!(site.login(stack.way(), "app").ok);
-        wait_until("that sessions wait", || idle(site) >= 4);
+        wait_until("idle sessions", || idle(site) >= 4);
         let mut open = open(stack, site);
         assert_eq!(open.ask("SELECT 1"), "1");
         let _down = stack.must(&["down"]);
@@ -185,7 +192,7 @@ fn a_server_that_was_restarted_is_logged_in_to_anew() {
 }
 
 #[test]
-fn a_database_is_dropped_in_which_only_the_pool_is() {
+fn drop_database_closes_idle_sessions_of_the_pool() {
     let Some(way) = postgres() else { return };
     let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
     stack.sql("ALTER ROLE app CREATEDB");
@@ -201,9 +208,9 @@ fn a_database_is_dropped_in_which_only_the_pool_is() {
     for _ in 0..3 {
         assert_eq!(sql("shop", "SELECT current_database()").out, "shop");
     }
-    // Left by the clients, or logged in ahead of the next.
+    // Idle sessions, returned by clients or prewarmed.
     let within = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'shop'";
-    wait_until("that the pool has sessions there", || stack.sql(within) != "0");
+    wait_until("sessions of the pool in the database", || stack.sql(within) != "0");
     let copied = sql("postgres", "CREATE DATABASE store TEMPLATE shop");
     assert!(copied.ok, "{copied:?}");
     let dropped = sql("postgres", "drop database shop");

@@ -1,4 +1,4 @@
-//! What psql and others do with PostgreSQL, through the proxy.
+//! Features of PostgreSQL's protocol through the proxy.
 
 use std::fmt::Write as _;
 use std::future::poll_fn;
@@ -11,8 +11,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::task::JoinHandle;
 use tokio_postgres::{AsyncMessage, Client, NoTls};
 
-/// A stack, a proxy for its user `app`, and where that is.
-fn house() -> Option<(Stack, ProxyFixture, Proxy)> {
+/// Starts a stack and a proxy for its user `app`.
+fn start_proxy() -> Option<(Stack, ProxyFixture, Proxy)> {
     let (stack, site) = (Stack::up(postgres()?, &[]), ProxyFixture::default());
     stack.sql("GRANT CREATE ON SCHEMA public TO app");
     let proxy = site.serve(&stack, &stack.target("db", &["user = \"app\""]), &[]);
@@ -23,7 +23,7 @@ fn psql(site: &ProxyFixture, sql: &str) -> CommandOutput {
     run(&mut site.client(ServerKind::Pam, "app", sql))
 }
 
-/// A connection through the proxy, and the notices and notifications that come by it.
+/// Connects through the proxy, and returns a channel of its notices and notifications.
 async fn connect(
     site: &ProxyFixture,
     more: &str,
@@ -33,16 +33,16 @@ async fn connect(
     let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
     let driver = tokio::spawn(async move {
         while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
-            // Nobody may be listening.
-            let _unheard = sender.send(message);
+            // The receiver may have been dropped.
+            let _closed = sender.send(message);
         }
     });
     (client, receiver, driver)
 }
 
 #[tokio::test]
-async fn notifications_come_unasked() {
-    let Some((_stack, site, _proxy)) = house() else {
+async fn asynchronous_notifications_are_forwarded() {
+    let Some((_stack, site, _proxy)) = start_proxy() else {
         return;
     };
     let (listener, mut messages, _driver) = connect(&site, "").await;
@@ -55,7 +55,7 @@ async fn notifications_come_unasked() {
         let Some(AsyncMessage::Notification(notification)) = message else { panic!("{message:?}") };
         assert_eq!((notification.channel(), notification.payload()), ("news", word));
     }
-    // What a statement raises comes before its end.
+    // A notice arrives before the end of its statement.
     listener.batch_execute("DO $$ BEGIN RAISE WARNING 'mind the gap'; END $$").await.unwrap();
     let message = messages.recv().await;
     let Some(AsyncMessage::Notice(notice)) = message else { panic!("{message:?}") };
@@ -63,13 +63,13 @@ async fn notifications_come_unasked() {
 }
 
 #[tokio::test]
-async fn queries_are_prepared_and_in_the_pipeline() {
-    let Some((_stack, site, _proxy)) = house() else {
+async fn prepared_and_pipelined_queries() {
+    let Some((_stack, site, _proxy)) = start_proxy() else {
         return;
     };
     let (client, _messages, _driver) = connect(&site, "").await;
     let double = client.prepare("SELECT $1::int4 * 2").await.unwrap();
-    // All are sent before any is answered.
+    // All queries are sent before the first response is read.
     let doubled = (0..500).map(|number| {
         let (client, double) = (&client, &double);
         async move { client.query_one(double, &[&number]).await.unwrap().get::<_, i32>(0) }
@@ -79,13 +79,13 @@ async fn queries_are_prepared_and_in_the_pipeline() {
     for query in &mut doubled {
         // The first poll sends.
         let polled = poll_fn(|cx| std::task::Poll::Ready(query.as_mut().poll(cx).is_ready())).await;
-        assert!(!polled, "nobody has answered yet");
+        assert!(!polled, "the query completed at its first poll");
     }
     for query in doubled {
         results.push(query.await);
     }
     assert_eq!(results, (0..500).map(|number| number * 2).collect::<Vec<_>>());
-    // A failure within the pipeline is that query's alone.
+    // An error in the pipeline affects only its own query.
     let (good, bad, also) = tokio::join!(
         client.query_one("SELECT 1", &[]),
         client.query_one("SELECT 1/(SELECT 0)", &[]),
@@ -98,8 +98,8 @@ async fn queries_are_prepared_and_in_the_pipeline() {
 }
 
 #[test]
-fn copy_goes_both_ways() {
-    let Some((_stack, site, _proxy)) = house() else {
+fn copy_in_both_directions() {
+    let Some((_stack, site, _proxy)) = start_proxy() else {
         return;
     };
     let mut lines = String::new();
@@ -108,7 +108,8 @@ fn copy_goes_both_ways() {
     }
     let (there, back) = (site.write("there", &lines), site.path("back"));
     let script = format!(
-        "CREATE TABLE copied (number int, text text);\n\\copy copied from '{}'\nSELECT count(*), sum(length(text)) FROM copied;\n\
+        "CREATE TABLE copied (number int, text text);\n\\copy copied from '{}'\nSELECT count(*), \
+         sum(length(text)) FROM copied;\n\
          \\copy (SELECT * FROM copied ORDER BY number) to '{}'\n",
         there.display(),
         back.display()
@@ -116,8 +117,8 @@ fn copy_goes_both_ways() {
     let script = site.write("copy.sql", &script);
     let said = run(site.session(ServerKind::Pam, "app").arg("--file").arg(script));
     assert!(said.ok && said.out.starts_with("200000|"), "{said:?}");
-    assert!(std::fs::read_to_string(back).unwrap() == lines, "what came back is not what was sent");
-    // A COPY that the server gives up in the middle leaves the session as it should be.
+    assert!(std::fs::read_to_string(back).unwrap() == lines, "the copied data differ");
+    // The session stays usable after the server aborts a COPY.
     let broken = site.write("broken", "1\tone\ntwo\ttwo\n");
     let script = site.write(
         "broken.sql",
@@ -128,8 +129,8 @@ fn copy_goes_both_ways() {
 }
 
 #[test]
-fn large_objects_are_put_and_got() {
-    let Some((_stack, site, _proxy)) = house() else {
+fn large_objects_are_imported_and_exported() {
+    let Some((_stack, site, _proxy)) = start_proxy() else {
         return;
     };
     let bytes: Vec<u8> = (0..3_000_000_u32)
@@ -145,7 +146,7 @@ fn large_objects_are_put_and_got() {
     let script = site.write("objects.sql", &script);
     let said = run(site.session(ServerKind::Pam, "app").arg("--file").arg(script));
     assert!(said.ok, "{said:?}");
-    assert!(std::fs::read(back).unwrap() == bytes, "what came back is not what was put");
+    assert!(std::fs::read(back).unwrap() == bytes, "the exported object differs");
 }
 
 fn interrupt(client: &Child) {
@@ -154,13 +155,14 @@ fn interrupt(client: &Child) {
 }
 
 #[test]
-fn a_statement_is_cancelled_while_others_run() {
-    let Some((stack, site, proxy)) = house() else {
+fn cancel_request_cancels_only_its_statement() {
+    let Some((stack, site, proxy)) = start_proxy() else {
         return;
     };
     let running = |mark: &str| {
         let sql = format!(
-            "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%/*{mark}*/%' AND pid <> pg_backend_pid()"
+            "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE \
+             '%/*{mark}*/%' AND pid <> pg_backend_pid()"
         );
         stack.sql(&sql)
     };
@@ -172,7 +174,7 @@ fn a_statement_is_cancelled_while_others_run() {
             .unwrap()
     };
     let others: Vec<Child> = (0..4).map(|_| start("SELECT pg_sleep(600) /*other*/")).collect();
-    // One that waits for the server, and one to which the server sends without end.
+    // One client waits for the server, the other receives rows without end.
     for (mark, sql) in [
         ("wait", "SELECT pg_sleep(600) /*wait*/"),
         ("flood", "\\copy (SELECT generate_series(1, 1000000000) /*flood*/) to '/dev/null'"),
@@ -185,7 +187,7 @@ fn a_statement_is_cancelled_while_others_run() {
         assert!(said.err.contains("canceling statement due to user request"), "{said:?}");
         wait_until("the end of the statement", || running(mark) == "0");
     }
-    wait_until("that the others run", || running("other") == "4");
+    wait_until("the other statements", || running("other") == "4");
     for mut other in others {
         other.kill().unwrap();
         other.wait().unwrap();
@@ -194,20 +196,23 @@ fn a_statement_is_cancelled_while_others_run() {
 }
 
 #[test]
-fn parameters_go_there_and_come_back() {
-    let Some((_stack, site, _proxy)) = house() else {
+fn startup_parameters_and_parameter_status_are_forwarded() {
+    let Some((_stack, site, _proxy)) = start_proxy() else {
         return;
     };
-    let sql = "SELECT current_setting('application_name'), current_setting('statement_timeout'), current_setting('search_path'), \
-               current_setting('client_encoding'), current_setting('TimeZone'), current_setting('my.own')";
+    let sql = "SELECT current_setting('application_name'), current_setting('statement_timeout'), \
+     current_setting('search_path'), \
+               current_setting('client_encoding'), current_setting('TimeZone'), \
+     current_setting('my.own')";
     let mut client = site.client(ServerKind::Pam, "app", sql);
     client
         .env("PGAPPNAME", "the reports")
         .env("PGOPTIONS", "-c statement_timeout=12345 -c search_path=one,two -c my.own=a\\ b");
     let said = run(client.env("PGCLIENTENCODING", "LATIN1").env("PGTZ", "Asia/Tokyo"));
     assert_eq!(said.out, "the reports|12345ms|one,two|LATIN1|Asia/Tokyo|a b", "{said:?}");
-    // What the server says of itself, at the login and later.
-    let script = "\\echo :SERVER_VERSION_NUM :ENCODING\nSELECT current_setting('server_version_num') AS number \\gset\n\\echo :number\n\
+    // ParameterStatus messages at the login and later.
+    let script = "\\echo :SERVER_VERSION_NUM :ENCODING\nSELECT \
+     current_setting('server_version_num') AS number \\gset\n\\echo :number\n\
                   SET client_encoding = 'LATIN1';\n\\encoding\n";
     let script = site.write("parameters.sql", script);
     let said = run(site.session(ServerKind::Pam, "app").arg("--file").arg(script));
@@ -216,13 +221,13 @@ fn parameters_go_there_and_come_back() {
 }
 
 #[test]
-fn big_rows_pass_and_slow_clients_hold_nobody_up() {
-    let Some((_stack, site, proxy)) = house() else {
+fn large_rows_are_forwarded_and_slow_clients_do_not_block_others() {
+    let Some((_stack, site, proxy)) = start_proxy() else {
         return;
     };
     let long = psql(&site, "SELECT repeat('x', 20000000)");
     assert_eq!(long.out.len(), 20_000_000);
-    // A client that reads nothing: the server is held up, and the proxy keeps nothing.
+    // A client that does not read: backpressure stops the server, and the proxy does not buffer.
     let before = proxy.memory();
     let mut stopped = site.client(
         ServerKind::Pam,
@@ -239,8 +244,8 @@ fn big_rows_pass_and_slow_clients_hold_nobody_up() {
 }
 
 #[test]
-fn a_session_ends_as_the_server_ends_it() {
-    let Some((stack, site, _proxy)) = house() else {
+fn session_ends_with_the_server_s_error() {
+    let Some((stack, site, _proxy)) = start_proxy() else {
         return;
     };
     let mut talk = ClientSession::open(ServerKind::Pam, &mut site.session(ServerKind::Pam, "app"));
@@ -253,7 +258,7 @@ fn a_session_ends_as_the_server_ends_it() {
 }
 
 #[test]
-fn replication_goes_through_with_a_password() {
+fn replication_with_password_authentication() {
     let Some(way) = postgres() else { return };
     let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
     stack.sql("CREATE ROLE replicator LOGIN REPLICATION PASSWORD 'not-for-keeps'");
@@ -309,7 +314,7 @@ fn replication_goes_through_with_a_password() {
     }
     interrupt(&follower);
     assert!(follower.wait().unwrap().success());
-    // A session of that kind is nobody else's afterwards.
+    // A replication session is not reused for other clients.
     let said = run(&mut recvlogical(&["--drop-slot"]));
     assert!(said.ok, "{said:?}");
     let said =

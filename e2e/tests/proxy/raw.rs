@@ -1,5 +1,5 @@
-//! As much of MySQL's protocol as no client of this machine can be brought to speak. Source: "Client/Server Protocol" in MySQL's
-//! source documentation.
+//! Parts of MySQL's protocol that no installed client can be made to use. Source: "Client/Server
+//! Protocol" in MySQL's source documentation.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,8 +9,9 @@ use countersign_e2e::PATIENCE;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-/// `CLIENT_LONG_PASSWORD`, `CLIENT_CONNECT_WITH_DB`, `CLIENT_PROTOCOL_41`, `CLIENT_TRANSACTIONS`, `CLIENT_SECURE_CONNECTION`,
-/// `CLIENT_MULTI_STATEMENTS`, `CLIENT_MULTI_RESULTS`, `CLIENT_PS_MULTI_RESULTS`, `CLIENT_PLUGIN_AUTH`.
+/// `CLIENT_LONG_PASSWORD`, `CLIENT_CONNECT_WITH_DB`, `CLIENT_PROTOCOL_41`, `CLIENT_TRANSACTIONS`,
+/// `CLIENT_SECURE_CONNECTION`, `CLIENT_MULTI_STATEMENTS`, `CLIENT_MULTI_RESULTS`,
+/// `CLIENT_PS_MULTI_RESULTS`, `CLIENT_PLUGIN_AUTH`.
 const CAPABILITIES: u32 =
     1 | 8 | 0x200 | 0x2000 | 0x8000 | 0x1_0000 | 0x2_0000 | 0x4_0000 | 0x8_0000;
 
@@ -26,7 +27,7 @@ pub(crate) const PREPARE: u8 = 0x16;
 pub(crate) const EXECUTE: u8 = 0x17;
 pub(crate) const RESET: u8 = 0x1f;
 
-/// A connection that is logged in, without a password.
+/// Authenticated connection without a password.
 pub(crate) struct Raw<S = TcpStream> {
     stream: S,
     sequence: u8,
@@ -39,7 +40,7 @@ impl Raw {
         raw
     }
 
-    /// The same within TLS, which begins in one write with the request for it.
+    /// Logs in over TLS, and sends the `SSLRequest` and the ClientHello in one write.
     pub(crate) fn login_in_tls(
         address: SocketAddr,
         certificate: CertificateDer<'_>,
@@ -69,7 +70,7 @@ impl Raw {
     }
 }
 
-/// What the answer to a greeting begins with.
+/// Returns the common head of `SSLRequest` and `HandshakeResponse41`.
 fn head(more: u32) -> Vec<u8> {
     [
         (CAPABILITIES | more).to_le_bytes().as_slice(),
@@ -85,12 +86,13 @@ impl<S: Read + Write> Raw<S> {
         self.write(
             &[head(more), identity(user, database), b"mysql_native_password\0".to_vec()].concat(),
         );
-        let answer = self.settle();
+        let answer = self.finish_authentication();
         assert_eq!(answer[0], 0, "{}", String::from_utf8_lossy(&answer));
     }
 
-    /// The end of an exchange of proofs: whatever is asked for, there is no password.
-    fn settle(&mut self) -> Vec<u8> {
+    /// Responds to each request of an authentication plugin with an empty packet, and returns the
+    /// result.
+    fn finish_authentication(&mut self) -> Vec<u8> {
         loop {
             let answer = self.read();
             match answer[0] {
@@ -124,14 +126,14 @@ impl<S: Read + Write> Raw<S> {
         self.stream.write_all(&packet).unwrap();
     }
 
-    /// Sends a command, and gives the first packet of the answer.
+    /// Sends a command, and returns the first packet of the response.
     pub(crate) fn command(&mut self, command: u8, body: &[u8]) -> Vec<u8> {
         self.sequence = 0;
         self.write(&[&[command], body].concat());
         self.read()
     }
 
-    /// Becomes another user, and gives the answer.
+    /// Sends `COM_CHANGE_USER`, and returns the result.
     pub(crate) fn change_user(&mut self, user: &str, database: &str) -> Vec<u8> {
         self.sequence = 0;
         let mut body = vec![CHANGE_USER];
@@ -139,22 +141,22 @@ impl<S: Read + Write> Raw<S> {
         body.extend(u16::from(COLLATION).to_le_bytes());
         body.extend(b"mysql_native_password\0");
         self.write(&body);
-        self.settle()
+        self.finish_authentication()
     }
 
-    /// The only value of the only row of a query, as text.
+    /// Returns the only value of a query as text.
     pub(crate) fn value(&mut self, sql: &str) -> String {
         let columns = self.command(QUERY, sql.as_bytes());
         assert_eq!(columns, [1], "{sql}: {}", String::from_utf8_lossy(&columns));
         let (_definition, _end, row) = (self.read(), self.read(), self.read());
         let end = self.read();
         assert_eq!(end[0], 0xfe, "{end:?}");
-        // Shorter than 251 bytes: the length is one byte.
+        // The length of a string shorter than 251 bytes has one byte.
         String::from_utf8(row[1..].to_vec()).unwrap()
     }
 }
 
-/// User, no proof, and database, as both logins have them.
+/// Returns user, empty authentication response and database.
 fn identity(user: &str, database: &str) -> Vec<u8> {
     [user.as_bytes(), b"\0\0", database.as_bytes(), b"\0"].concat()
 }

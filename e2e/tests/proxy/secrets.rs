@@ -1,4 +1,4 @@
-//! Nothing that the proxy says, wherever one looks, is a secret.
+//! Logs, pages, metrics, errors and process lists of the proxy contain no secrets.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -9,21 +9,21 @@ use countersign_e2e::{
 };
 use rustix::process::Signal;
 
-const CALLERS: &str = "the-callers-own-secret";
-const DATABASE_S: &str = "the-database-s-own-secret";
+const CLIENT_PASSWORD: &str = "the-client-password-is-secret";
+const DATABASE_PASSWORD: &str = "the-database-password-is-secret";
 
-/// All that was said somewhere, and where.
+/// Collected texts, each with its source.
 #[derive(Default)]
-struct Heard(Vec<(String, String)>);
+struct CollectedOutput(Vec<(String, String)>);
 
-impl Heard {
-    fn add(&mut self, place: &str, text: impl Into<String>) {
-        self.0.push((place.to_owned(), text.into()));
+impl CollectedOutput {
+    fn add(&mut self, source: &str, text: impl Into<String>) {
+        self.0.push((source.to_owned(), text.into()));
     }
 
-    fn said(&mut self, place: &str, said: CommandOutput) {
-        self.add(place, said.out);
-        self.add(place, said.err);
+    fn add_output(&mut self, source: &str, output: CommandOutput) {
+        self.add(source, output.out);
+        self.add(source, output.err);
     }
 }
 
@@ -48,40 +48,49 @@ fn login(
 }
 
 #[test]
-fn no_secret_is_said_anywhere() {
-    // Each protocol has both kinds of log.
+fn outputs_of_the_proxy_contain_no_secrets() {
+    // Each protocol is tested with both log formats.
     for (way, format) in
         ways().into_iter().zip([&[][..], &["--structured-logs"]].into_iter().cycle())
     {
         let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
-        let mut heard = Heard::default();
-        let secrets = attend(&stack, &site, format, &mut heard);
+        let mut collected = CollectedOutput::default();
+        let secrets = exercise(&stack, &site, format, &mut collected);
         assert!(
-            heard.0.iter().any(|(place, text)| place == "log" && text.contains("session opened")),
-            "the log says nothing"
+            collected
+                .0
+                .iter()
+                .any(|(source, text)| source == "log" && text.contains("session opened")),
+            "the log has no session event"
         );
-        for (place, text) in &heard.0 {
+        for (source, text) in &collected.0 {
             for secret in secrets
                 .iter()
                 .map(String::as_str)
                 .chain(["X-Amz-Signature", "X-Amz-Security-Token"])
             {
-                assert!(!text.contains(secret), "{place} shows {secret:?}: {text}");
+                assert!(!text.contains(secret), "{source} contains {secret:?}: {text}");
             }
         }
     }
 }
 
-/// Has a proxy do all that it does, hears what is said about it, and gives what none of it may say.
-fn attend(stack: &Stack, site: &ProxyFixture, format: &[&str], heard: &mut Heard) -> Vec<String> {
+/// Exercises a proxy, collects its outputs, and returns the secrets that they must not contain.
+fn exercise(
+    stack: &Stack,
+    site: &ProxyFixture,
+    format: &[&str],
+    collected: &mut CollectedOutput,
+) -> Vec<String> {
     let (way, port) = (stack.way(), free_port());
     let env = stack.env(&["--temporary"]);
     let other = stack.env(&[]);
-    site.write("access", CALLERS);
+    site.write("access", CLIENT_PASSWORD);
     let account = match way.engine() {
-        Engine::Postgres => format!("CREATE ROLE plain LOGIN PASSWORD '{DATABASE_S}'"),
+        Engine::Postgres => format!("CREATE ROLE plain LOGIN PASSWORD '{DATABASE_PASSWORD}'"),
         Engine::Mariadb | Engine::Mysql => format!(
-            "CREATE USER plain@'%' IDENTIFIED BY '{DATABASE_S}'; GRANT ALL ON app.* TO plain@'%'"
+            "CREATE USER plain@'%' IDENTIFIED BY '{DATABASE_PASSWORD}'; GRANT ALL ON app.* TO \
+             plain@'%'"
         ),
     };
     stack.sql(&account);
@@ -97,7 +106,11 @@ fn attend(stack: &Stack, site: &ProxyFixture, format: &[&str], heard: &mut Heard
         ),
         stack.target(
             "password",
-            &["listen = 7002", "user = \"plain\"", "server-auth = { password-env = \"DB_PASSWORD\" }"],
+            &[
+                "listen = 7002",
+                "user = \"plain\"",
+                "server-auth = { password-env = \"DB_PASSWORD\" }",
+            ],
         ),
         stack.target("denied", &["listen = 7003"]),
     ];
@@ -108,43 +121,51 @@ fn attend(stack: &Stack, site: &ProxyFixture, format: &[&str], heard: &mut Heard
     let mut command = site.bare(&arguments);
     command
         .envs(env.iter().filter(|(name, _)| name.starts_with("AWS_")))
-        .env("DB_PASSWORD", DATABASE_S)
+        .env("DB_PASSWORD", DATABASE_PASSWORD)
         .env("COUNTERSIGN_LOG", "trace");
     let proxy = site.start(&mut command);
-    assert!(login(site, way, 7001, "app", CALLERS).ok && login(site, way, 7002, "plain", "").ok);
-    heard
-        .said("a client with a wrong password", login(site, way, 7001, "app", "hunter2-is-secret"));
-    heard.said("a client that is denied", login(site, way, 7003, "nobody", "hunter2-is-secret"));
+    assert!(
+        login(site, way, 7001, "app", CLIENT_PASSWORD).ok && login(site, way, 7002, "plain", "").ok
+    );
+    collected.add_output(
+        "a client with a wrong password",
+        login(site, way, 7001, "app", "hunter2-is-secret"),
+    );
+    collected
+        .add_output("a client that is denied", login(site, way, 7003, "zoe", "hunter2-is-secret"));
     let _revoked = stack.must(&["user", "revoke", "app"]);
-    heard.said("a client that IAM denies", login(site, way, 7003, "app", "hunter2-is-secret"));
+    collected
+        .add_output("a client that IAM denies", login(site, way, 7003, "app", "hunter2-is-secret"));
     let _granted = stack.must(&["user", "grant", "app"]);
     let mut command = site.session(way, "app");
     let command = match way.engine() {
-        Engine::Postgres => command.env("PGPORT", "7001").env("PGPASSWORD", CALLERS),
-        Engine::Mariadb | Engine::Mysql => command.arg("--port=7001").env("MYSQL_PWD", CALLERS),
+        Engine::Postgres => command.env("PGPORT", "7001").env("PGPASSWORD", CLIENT_PASSWORD),
+        Engine::Mariadb | Engine::Mysql => {
+            command.arg("--port=7001").env("MYSQL_PWD", CLIENT_PASSWORD)
+        }
     };
     let mut session = ClientSession::open(way, command);
     assert_eq!(session.ask("SELECT 1"), "1");
     proxy.signal(Signal::HUP);
     let _said = proxy.says("read again");
     for page in ["/debug/sessions", "/debug/settings", "/debug/tasks", "/debug/nothing"] {
-        heard.add(page, http(SocketAddr::from(([127, 0, 0, 1], port)), "GET", page).1);
+        collected.add(page, http(SocketAddr::from(([127, 0, 0, 1], port)), "GET", page).1);
     }
     for page in ["/metrics", "/startup", "/readiness", "/liveness"] {
-        heard.add(page, site.get(page).1);
+        collected.add(page, site.get(page).1);
     }
     for arguments in [&["status"][..], &["status", "--output", "json"], &["check"]] {
         let mut command = site.bare(arguments);
-        heard.said(arguments[0], run(command.env("DB_PASSWORD", DATABASE_S)));
+        collected.add_output(arguments[0], run(command.env("DB_PASSWORD", DATABASE_PASSWORD)));
     }
-    heard.said("ps", run(std::process::Command::new("ps").args(["-ef", "ww"])));
-    heard.add(
+    collected.add_output("ps", run(std::process::Command::new("ps").args(["-ef", "ww"])));
+    collected.add(
         "its command line",
         String::from_utf8_lossy(&fs::read(format!("/proc/{}/cmdline", proxy.pid())).unwrap()),
     );
     for child in children(proxy.pid()) {
         for file in ["cmdline", "environ"] {
-            heard.add(
+            collected.add(
                 file,
                 String::from_utf8_lossy(
                     &fs::read(format!("/proc/{child}/{file}")).unwrap_or_default(),
@@ -155,15 +176,17 @@ fn attend(stack: &Stack, site: &ProxyFixture, format: &[&str], heard: &mut Heard
     session.close();
     let log = proxy.log_file().to_owned();
     proxy.signal(Signal::TERM);
-    wait_until("its last word", || fs::read_to_string(&log).unwrap().contains("ended"));
-    heard.add("log", fs::read_to_string(&log).unwrap());
+    wait_until("the log line of the shutdown", || {
+        fs::read_to_string(&log).unwrap().contains("ended")
+    });
+    collected.add("log", fs::read_to_string(&log).unwrap());
     let _status = proxy.end();
     vec![
         env["AWS_SECRET_ACCESS_KEY"].clone(),
         other["AWS_SECRET_ACCESS_KEY"].clone(),
         env["AWS_SESSION_TOKEN"].clone(),
-        CALLERS.to_owned(),
-        DATABASE_S.to_owned(),
+        CLIENT_PASSWORD.to_owned(),
+        DATABASE_PASSWORD.to_owned(),
         "hunter2-is-secret".to_owned(),
     ]
 }

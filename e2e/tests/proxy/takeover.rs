@@ -1,4 +1,4 @@
-//! A proxy that takes the place of another: nobody is refused, and nothing is lost.
+//! Zero-downtime restart: a proxy takes over the listeners and sessions of another.
 
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -12,7 +12,7 @@ use countersign_e2e::{
 use rustix::process::{Pid, Signal, kill_process};
 
 #[test]
-fn nobody_is_refused_while_one_proxy_follows_another() {
+fn takeover_refuses_no_connection() {
     for way in protocols() {
         let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         let target = stack
@@ -51,7 +51,7 @@ fn nobody_is_refused_while_one_proxy_follows_another() {
                 more(2);
                 assert_eq!(site.status()["pid"].as_u64(), Some(u64::from(proxy.pid())));
                 assert_eq!(site.get("/readiness").0, 200);
-                // The first one has a session still; the second has none, and ends.
+                // The first proxy still has a session; the second has none, and ends.
                 match before.take() {
                     None => before = Some(old),
                     Some(first) => {
@@ -66,7 +66,7 @@ fn nobody_is_refused_while_one_proxy_follows_another() {
             assert_eq!(
                 before.map(countersign_e2e::Proxy::end),
                 Some(0),
-                "it ends with its last session"
+                "the first proxy ends after its last session"
             );
         });
         assert_eq!(site.login(way, "app").out, "app");
@@ -74,14 +74,17 @@ fn nobody_is_refused_while_one_proxy_follows_another() {
 }
 
 #[test]
-fn statements_of_the_proxy_before_can_be_cancelled() {
+fn cancel_requests_reach_sessions_of_the_predecessor() {
     let Some(way) = postgres() else { return };
     let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
     let first = site.serve(&stack, &stack.target("db", &["user = \"app\""]), &[]);
     let mut client = site.client(way, "app", "SELECT pg_sleep(600) /*mine*/");
     let client = client.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let running = || {
-        stack.sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%/*mine*/' AND state = 'active'")
+        stack.sql(
+            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%/*mine*/' \
+             AND state = 'active'",
+        )
     };
     wait_until("the statement", || running() == "1");
     let _second = site.start(&mut site.command(&stack, &["--takeover"]));
@@ -92,7 +95,7 @@ fn statements_of_the_proxy_before_can_be_cancelled() {
 }
 
 #[test]
-fn a_proxy_that_does_not_come_up_leaves_the_other_in_place() {
+fn failed_takeover_leaves_the_predecessor_running() {
     let Some(way) = postgres() else { return };
     let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
     let mut first = site.serve(&stack, &stack.target("db", &["user = \"app\""]), &[]);
@@ -100,18 +103,18 @@ fn a_proxy_that_does_not_come_up_leaves_the_other_in_place() {
     let said = run(&mut site.command(&stack, &["--takeover", "--run-connection-test"]));
     assert!(!said.ok && said.err.contains("rds-db:connect"), "{said:?}");
     let _granted = stack.must(&["user", "grant", "app"]);
-    wait_until("that the first one accepts again", || site.login(way, "app").ok);
+    wait_until("a login at the predecessor", || site.login(way, "app").ok);
     assert_eq!(first.ended(), None);
     assert_eq!(site.status()["pid"].as_u64(), Some(u64::from(first.pid())));
-    // Where there is nobody to take over from, it starts as always.
+    // Without a predecessor, --takeover starts normally.
     let elsewhere = ProxyFixture::default();
     elsewhere.write("countersign.toml", &stack.target("db", &["user = \"app\""]));
     let _alone = elsewhere.start(&mut elsewhere.command(&stack, &["--takeover"]));
     assert_eq!(elsewhere.login(way, "app").out, "app");
 }
 
-/// The command as systemd starts it: with a listening socket of this name as the first descriptor behind the usual three.
-/// Source: sd_listen_fds(3).
+/// Returns the command as systemd starts it: with a listening socket of this name as the first
+/// descriptor after the standard three. Source: sd_listen_fds(3).
 fn activated(command: &Command, name: &str, socket: &TcpListener) -> Command {
     let script =
         "export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=$0; exec 3<&0 </dev/null; exec \"$@\"";
@@ -125,7 +128,7 @@ fn activated(command: &Command, name: &str, socket: &TcpListener) -> Command {
 }
 
 #[test]
-fn sockets_in_files_and_those_of_systemd_go_along() {
+fn takeover_includes_unix_and_systemd_sockets() {
     let Some(way) = postgres() else { return };
     let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
     let file = site.path(".s.PGSQL.5432");
@@ -147,7 +150,7 @@ fn sockets_in_files_and_those_of_systemd_go_along() {
     assert_eq!(first.end(), 0);
     both();
 
-    // Whoever comes while no proxy is there waits at systemd's socket.
+    // Without a proxy, clients wait at systemd's socket.
     second.signal(Signal::TERM);
     assert_eq!(second.end(), 143);
     assert!(!file.exists());
