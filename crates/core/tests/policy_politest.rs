@@ -15,7 +15,7 @@ use countersign_core::policy::{
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// Who asks where a scenario does not say: some user of the account that the scenarios' ARNs are
+/// Default caller of a scenario: some user of the account that the scenarios' ARNs are
 /// in.
 const CALLER: &str = "arn:aws:iam::123456789012:user/politest";
 
@@ -60,7 +60,7 @@ struct Case {
     expect: String,
 }
 
-/// Whether fields that IAM does not know are taken out before parsing, as politest does unless told
+/// True if fields unknown to IAM are taken out before parsing, as politest does unless told
 /// otherwise.
 #[derive(Clone, Copy, PartialEq)]
 enum Metadata {
@@ -186,7 +186,7 @@ impl Stage {
         context
     }
 
-    /// What is decided on each resource of a case: AWS's word, and the sentence.
+    /// The decision on each resource of a case: verdict and sentence.
     fn decisions(&self, case: &Case) -> Result<Vec<(&'static str, String)>, String> {
         let policies = self.policies(case)?;
         let context = self.context(case);

@@ -1,4 +1,4 @@
-//! What holds of every policy: laws of the decision, tried on policies and requests made at random.
+//! Properties of every policy: laws of the decision, tried on policies and requests made at random.
 
 #![allow(clippy::expect_used, reason = "a test says so by panicking")]
 

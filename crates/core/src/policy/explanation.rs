@@ -78,8 +78,8 @@ impl fmt::Display for Explanation {
 }
 
 impl serde::Serialize for Explanation {
-    /// `{"decision": …, "because": …, "statements": [{the statement, "line": …, "applies": true |
-    /// false, "because": …}]}`
+    /// `{"decision": …, "reason": …, "statements": [{the statement, "line": …, "applies": true |
+    /// false, "reason": …}]}`
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(serde::Serialize)]
         struct SerializedStatement<'a> {

@@ -1,4 +1,4 @@
-//! How layers combine. Pages, all of the IAM user guide: LOGIC is "How AWS enforcement code logic
+//! Combination of layers. Pages, all of the IAM user guide: LOGIC is "How AWS enforcement code logic
 //! evaluates requests", SINGLE "Policy evaluation for requests within a single account", CROSS
 //! "Cross-account policy evaluation logic", PRINCIPAL "AWS JSON policy elements: Principal",
 //! NOTPRINCIPAL "… NotPrincipal", BOUNDARY "Permissions boundaries for IAM entities".
