@@ -285,7 +285,6 @@ pub(super) fn path_prefix(parameters: &Parameters) -> Result<&str, ApiError> {
     ))
 }
 
-/// Error for a missing entity.
 pub(super) fn absent(message: &str) -> ApiError {
     ApiError::new("NoSuchEntity", 404, message)
 }
@@ -320,7 +319,6 @@ pub(super) enum Detail {
     Whole,
 }
 
-/// Writes the content of a `User`.
 pub(super) fn write_user(xml: &mut Xml, user: &User, partition: Partition, detail: Detail) {
     xml.leaf("Path", &user.path).leaf("UserName", &user.name).leaf("UserId", &user.unique_id);
     xml.leaf("Arn", user.arn(partition)).leaf("CreateDate", date(user.created));
@@ -330,13 +328,11 @@ pub(super) fn write_user(xml: &mut Xml, user: &User, partition: Partition, detai
     }
 }
 
-/// Writes the content of a `Group`.
 pub(super) fn write_group(xml: &mut Xml, group: &Group, partition: Partition) {
     xml.leaf("Path", &group.path).leaf("GroupName", &group.name).leaf("GroupId", &group.unique_id);
     xml.leaf("Arn", group.arn(partition)).leaf("CreateDate", date(group.created));
 }
 
-/// Writes the content of a `Role`.
 pub(super) fn write_role(xml: &mut Xml, role: &Role, partition: Partition, detail: Detail) {
     xml.leaf("Path", &role.path).leaf("RoleName", &role.name).leaf("RoleId", &role.unique_id);
     xml.leaf("Arn", role.arn(partition)).leaf("CreateDate", date(role.created));
@@ -350,7 +346,6 @@ pub(super) fn write_role(xml: &mut Xml, role: &Role, partition: Partition, detai
     }
 }
 
-/// Writes the boundary, if there is one.
 pub(super) fn write_boundary(xml: &mut Xml, boundary: Option<&str>) {
     if let Some(arn) = boundary {
         xml.element("PermissionsBoundary", |xml| {
