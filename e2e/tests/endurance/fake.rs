@@ -1,4 +1,4 @@
-//! A fake in the verifier's place.
+//! Fake verifier.
 
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind};
@@ -9,7 +9,7 @@ use countersign_e2e::{Stack, programs};
 pub struct Fake(Child);
 
 impl Fake {
-    /// Takes the socket of a stack whose authority is gone.
+    /// Starts the fake on the socket of a stack whose authority was killed.
     pub fn start(stack: &Stack, mode: &str) -> Self {
         let socket = stack.directory().join("run/verifier.sock");
         match fs::remove_file(&socket) {

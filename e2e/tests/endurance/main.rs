@@ -1,4 +1,4 @@
-//! What only shows after many logins, or under a checker of memory. Each test has the machine to itself.
+//! Tests of many logins and under a memory checker. Tests run one at a time.
 
 mod fake;
 mod memcheck;
@@ -12,12 +12,12 @@ use countersign_e2e::Stack;
 
 static MACHINE: Mutex<()> = Mutex::new(());
 
-/// To be held for as long as a test runs.
+/// Returns the lock that each test holds while it runs.
 fn alone() -> MutexGuard<'static, ()> {
     MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The number of the server's process, as it wrote it down.
+/// Returns the server's process id from its PID file.
 fn pid_of(stack: &Stack) -> u32 {
     let file = stack
         .directory()

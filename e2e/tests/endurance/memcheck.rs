@@ -1,8 +1,9 @@
-//! The plugin under valgrind's memcheck, in a real server that asks a real authority.
+//! The plugin under valgrind's memcheck, in a real server with a real authority.
 //!
-//! MariaDB of the system runs as it is. MySQL needs a tree of its own, which `COUNTERSIGN_MEMCHECK_MYSQL` names: unpacked as
-//! `countersign local install` does it, with `valgrind` and `libc6-dbg` besides, since memcheck has to find the symbols of the
-//! C library and of its loader that run there (a link in `.debug/` beside them for each, which leads to the file of its build id).
+//! MariaDB is the system's. MySQL needs a directory tree of its own, which
+//! `COUNTERSIGN_MEMCHECK_MYSQL` names: unpacked as by `countersign local install`, plus `valgrind`
+//! and `libc6-dbg`, since memcheck needs the symbols of the C library and of its loader in that
+//! tree (a link for each in `.debug/` beside them, which leads to the file of its build id).
 
 mod log;
 mod server;
@@ -17,12 +18,12 @@ use countersign_e2e::{ServerKind, Stack, run, token};
 use crate::alone;
 use crate::fake::Fake;
 use crate::wire::{Answer, Server};
-use server::Checked;
+use server::CheckedServer;
 
 const ACCOUNT: &str = "app";
 
 #[test]
-fn the_plugin_makes_no_error_of_memory_in_mariadb() {
+fn plugin_has_no_memory_errors_in_mariadb() {
     let _alone = alone();
     if is_possible() {
         check(ServerKind::Mariadb, Path::new("/"));
@@ -30,11 +31,12 @@ fn the_plugin_makes_no_error_of_memory_in_mariadb() {
 }
 
 #[test]
-fn the_plugin_makes_no_error_of_memory_in_mysql() {
+fn plugin_has_no_memory_errors_in_mysql() {
     let _alone = alone();
     let Some(tree) = std::env::var_os("COUNTERSIGN_MEMCHECK_MYSQL") else {
         println!(
-            "skipped: MySQL under valgrind, which needs a tree with symbols in COUNTERSIGN_MEMCHECK_MYSQL"
+            "skipped: MySQL under valgrind, which needs a tree with symbols in \
+             COUNTERSIGN_MEMCHECK_MYSQL"
         );
         return;
     };
@@ -58,15 +60,15 @@ fn is_possible() -> bool {
     root && valgrind
 }
 
-/// Runs the server of a stack once more, under valgrind, through all that a login can be.
+/// Restarts the server of a stack under valgrind, and runs all kinds of logins.
 fn check(way: ServerKind, root: &Path) {
     let stack = Stack::up(way, &[]);
-    let server = Checked::start(&stack, root);
+    let server = CheckedServer::start(&stack, root);
     let matrix = Matrix::of(&stack);
     matrix.each_token();
     matrix.each_key();
     matrix.each_packet();
-    matrix.loaded_anew();
+    matrix.plugin_reload();
     matrix.each_verifier();
     let report = server.stop();
     let ours = report.ours();
@@ -78,7 +80,7 @@ fn check(way: ServerKind, root: &Path) {
     );
 }
 
-/// The logins.
+/// All kinds of logins.
 struct Matrix<'a> {
     stack: &'a Stack,
     endpoint: Endpoint,
@@ -100,25 +102,25 @@ impl<'a> Matrix<'a> {
         self.server.login(user, Some(format!("{password}\0").as_bytes())).unwrap()
     }
 
-    fn let_in(&self) {
+    fn assert_accepted(&self) {
         assert_eq!(self.login(ACCOUNT, &self.good), Answer::In);
     }
 
-    /// A login that the authority refuses, for this reason.
-    fn denied(&self, user: &str, password: &str, class: &str) {
+    /// Asserts that the authority denies a login with this class.
+    fn assert_denied(&self, user: &str, password: &str, class: &str) {
         let answer = self.login(user, password);
         assert!(answer.is_denial(), "{class}: {answer:?}");
         assert_eq!(self.stack.last_class(user).as_deref(), Some(class));
     }
 
-    /// A login that comes to nothing, whoever refuses it.
-    fn refused(&self, what: &str, packet: &[u8]) {
+    /// Asserts that the plugin or the authority denies a login.
+    fn assert_rejected(&self, what: &str, packet: &[u8]) {
         let answer = self.server.login(ACCOUNT, Some(packet)).unwrap();
         assert!(answer.is_denial(), "{what}: {answer:?}");
     }
 
     fn each_token(&self) {
-        self.let_in();
+        self.assert_accepted();
         let (key, here, now) = (self.stack.credentials(&[]), &self.endpoint, SystemTime::now());
         let minutes = |count: u64| Duration::from_secs(60 * count);
         let at = |endpoint: &Endpoint, when| token(&key, endpoint, ACCOUNT, when);
@@ -137,7 +139,7 @@ impl<'a> Matrix<'a> {
             (self.good.replace(key.access_key_id.as_str(), "AKIANOBODY"), "unknown-key"),
             ("hunter2".to_owned(), "malformed"),
         ] {
-            self.denied(ACCOUNT, &password, class);
+            self.assert_denied(ACCOUNT, &password, class);
         }
         let temporary = self.stack.token(&self.stack.credentials(&["--temporary"]), ACCOUNT);
         assert_eq!(self.login(ACCOUNT, &temporary), Answer::In);
@@ -146,35 +148,35 @@ impl<'a> Matrix<'a> {
     fn each_key(&self) {
         let _made = self.stack.must(&["user", "create", "jane", "--no-policy"]);
         let good = self.stack.token(&self.stack.credentials(&["--user", "jane"]), "jane");
-        self.denied("jane", &good, "not-allowed");
+        self.assert_denied("jane", &good, "not-allowed");
         let _granted = self.stack.must(&["user", "grant", "jane"]);
         let _disabled = self.stack.must(&["user", "disable-key", "jane"]);
-        self.denied("jane", &good, "inactive-key");
+        self.assert_denied("jane", &good, "inactive-key");
     }
 
-    /// What stands in a token's place.
+    /// Sends malformed packets in place of a token.
     fn each_packet(&self) {
-        self.refused("nothing at all", b"");
-        self.refused("an empty token", b"\0");
-        self.refused("no UTF-8", b"\xff\xc3\x28\xa0\x80 not UTF-8\xf0\x28\x8c\0");
-        self.refused("without the final NUL", b"hunter2");
-        self.refused("a NUL in the midst", b"hunter2\0hunter3\0");
+        self.assert_rejected("empty packet", b"");
+        self.assert_rejected("empty token", b"\0");
+        self.assert_rejected("invalid UTF-8", b"\xff\xc3\x28\xa0\x80 not UTF-8\xf0\x28\x8c\0");
+        self.assert_rejected("missing final NUL", b"hunter2");
+        self.assert_rejected("embedded NUL", b"hunter2\0hunter3\0");
         for length in [8_000, 20_000, 65_534, 65_535, 65_536, 70_000] {
             let mut packet = vec![b'a'; length];
             packet.push(0);
-            self.refused(&format!("{length} characters"), &packet);
+            self.assert_rejected(&format!("{length} characters"), &packet);
         }
         let cut_off = self.server.login(ACCOUNT, Some(self.good.as_bytes())).unwrap();
-        assert_eq!(cut_off, Answer::In, "a token without its NUL is one");
+        assert_eq!(cut_off, Answer::In, "a token without its final NUL is accepted");
         let clear =
             self.without_tls.login(ACCOUNT, Some(format!("{}\0", self.good).as_bytes())).unwrap();
         assert!(clear.is_denial(), "{clear:?}");
         assert_eq!(self.server.login(ACCOUNT, None).unwrap(), Answer::HungUp);
-        self.let_in();
+        self.assert_accepted();
     }
 
-    /// The plugin is unloaded and loaded while accounts use it; statements with what it does not take.
-    fn loaded_anew(&self) {
+    /// Runs statements that the plugin rejects, and reloads it while accounts use it.
+    fn plugin_reload(&self) {
         let error = |sql: &str| {
             let said = run(&mut self.stack.local(&["mysql", "--", "--execute", sql]));
             assert!(!said.ok && said.err.contains("ERROR"), "{sql}: {said:?}");
@@ -185,19 +187,19 @@ impl<'a> Matrix<'a> {
         let answer = self.login(ACCOUNT, &self.good);
         assert!(answer != Answer::In, "{answer:?}");
         self.stack.sql("INSTALL PLUGIN AWSAuthenticationPlugin SONAME 'mysql_countersign.so'");
-        self.let_in();
+        self.assert_accepted();
     }
 
-    /// Without an authority, and with a fake in its place. It comes last: the authority stays away.
+    /// Logs in without a verifier, and with fake ones. It runs last, since it stops the authority.
     fn each_verifier(&self) {
         self.stack.kill_authority();
         let good = format!("{}\0", self.good);
-        self.refused("nobody listens", good.as_bytes());
+        self.assert_rejected("no verifier listens", good.as_bytes());
         for mode in ["hang", "garbage", "close"] {
             let _fake = Fake::start(self.stack, mode);
-            self.refused(mode, good.as_bytes());
+            self.assert_rejected(mode, good.as_bytes());
         }
         let _fake = Fake::start(self.stack, "allow");
-        self.let_in();
+        self.assert_accepted();
     }
 }

@@ -1,4 +1,5 @@
-//! Ten thousand logins into one server: nothing of them stays behind, in the server or in the authority.
+//! Ten thousand logins to one server leak no memory, descriptors or threads in the server and the
+//! authority.
 
 use std::fmt;
 use std::fs;
@@ -18,28 +19,31 @@ const ACCOUNT: &str = "app";
 
 const CLIENTS: usize = 64;
 
-/// What threads, caches and the memory allocator's arenas grow to is mostly reached by then.
+/// Logins before the measurement. Threads, caches and the memory allocator's arenas reach most of
+/// their size by then.
 const WARM_UP: usize = 2_000;
 
-/// What is measured.
+/// Measured logins.
 const LOGINS: usize = 8_000;
 
-/// How long the session token is; all of a token is longer. AWS's are of half that length and more.
+/// Length of the session token; the whole token is longer. AWS's session tokens have half that
+/// length and more.
 const SESSION_TOKEN: usize = 4_000;
 
-/// How many bytes a login may leave behind, on average: less than a fifth of its token. It is not 0, because each of the
-/// allocator's arenas fills up at random and for long: up to 400 bytes a login have been seen of MariaDB after this warm-up,
-/// and none after 40,000 logins.
+/// Maximum growth of the memory in bytes per login, on average: less than a fifth of its token. It
+/// is not 0, because each of the allocator's arenas grows at random for a long time: MariaDB grew
+/// by up to 400 bytes per login after this warm-up, and by none after 40,000 logins.
 const GROWTH: usize = 768;
 
-/// How many threads more than at another time a server may have of its own accord: MariaDB's background threads come and go.
+/// Maximum variation of the number of the server's background threads, which MariaDB starts and
+/// stops.
 const POOL: usize = 16;
 
-/// One in so many brings a token whose signature is not right.
+/// One of so many logins has a token with an invalid signature.
 const TAMPERED: usize = 10;
 
 #[test]
-fn ten_thousand_logins_leave_nothing_behind() {
+fn ten_thousand_logins_leak_nothing() {
     let _alone = alone();
     for way in ways_of(&[Engine::Mariadb, Engine::Mysql]) {
         soak(&Stack::up(way, &["--max-logins-per-second", "0"]));
@@ -50,7 +54,7 @@ fn soak(stack: &Stack) {
     let engine = stack.way().engine();
     let key = role_like(stack);
     let length = stack.token(&key, ACCOUNT).len();
-    // A thread of the server ends with its session: each login has its own.
+    // Each login has its own thread of the server, which ends with the session.
     stack.sql("SET GLOBAL thread_cache_size = 0");
     let authority = stack.status()["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).unwrap();
     let processes =
@@ -61,7 +65,8 @@ fn soak(stack: &Stack) {
     let took = log_in(stack, &key, LOGINS);
     let rate = LOGINS as f64 / took.as_secs_f64();
     println!(
-        "soak, {engine}: {} logins of {CLIENTS} clients with tokens of {length} characters, {rate:.0} a second",
+        "soak, {engine}: {} logins of {CLIENTS} clients with tokens of {length} characters, \
+         {rate:.0} a second",
         WARM_UP + LOGINS
     );
     for (process, before) in processes.iter().zip(before) {
@@ -71,25 +76,25 @@ fn soak(stack: &Stack) {
             process.name,
             WARM_UP + LOGINS
         );
-        wait_until("the end of all that logins opened and started", || {
+        wait_until("the release of descriptors and threads", || {
             process.at_rest(stack).is_within(&before, process.pool)
         });
         let growth = after.resident.saturating_sub(before.resident);
         assert!(
             growth < LOGINS * GROWTH,
-            "{}: {} bytes a login stay behind",
+            "{}: memory grew by {} bytes per login",
             process.name,
             growth / LOGINS
         );
     }
 }
 
-/// Temporary credentials as those of a role are, with a session token as long.
+/// Returns temporary credentials with a session token as long as a role's.
 fn role_like(stack: &Stack) -> Credentials {
     padded_session(stack.directory(), SESSION_TOKEN * 3 / 4)
 }
 
-/// Logs in so many times, all clients at once, and has each answer be the right one.
+/// Logs in so many times with all clients in parallel, and asserts each result.
 fn log_in(stack: &Stack, key: &Credentials, logins: usize) -> Duration {
     let (endpoint, env) = (stack.endpoint(), stack.env(&[]));
     let server = Server::new(&endpoint, Some(Path::new(&env["MYSQL_SSL_CA"])));
@@ -100,7 +105,7 @@ fn log_in(stack: &Stack, key: &Credentials, logins: usize) -> Duration {
                 while let Some(at) =
                     Some(next.fetch_add(1, Ordering::Relaxed)).filter(|at| *at < logins)
                 {
-                    // Ten minutes' worth of tokens, each good for fifteen.
+                    // Tokens of the last ten minutes, each valid for fifteen.
                     let mut token =
                         token(key, &endpoint, ACCOUNT, now - Duration::from_secs(at as u64 % 600));
                     let tampered = at % TAMPERED == 0;
@@ -120,21 +125,21 @@ fn log_in(stack: &Stack, key: &Credentials, logins: usize) -> Duration {
     begun.elapsed()
 }
 
-/// Changes one digit of the signature, which a token ends with.
+/// Changes one digit of the signature at the end of a token.
 fn tamper(token: &mut String, at: usize) {
-    let place = token.len() - 1 - at % 64;
-    let other = if token.as_bytes()[place] == b'0' { "1" } else { "0" };
-    token.replace_range(place..=place, other);
+    let position = token.len() - 1 - at % 64;
+    let other = if token.as_bytes()[position] == b'0' { "1" } else { "0" };
+    token.replace_range(position..=position, other);
 }
 
-/// A process that has a part in each login.
+/// Process that takes part in each login.
 #[derive(Debug)]
 struct Process {
     name: &'static str,
     pid: u32,
-    /// How many more threads than at another time it may have of its own accord.
+    /// Maximum variation of the number of its background threads.
     pool: usize,
-    /// Before the first login.
+    /// Usage before the first login.
     fresh: Usage,
 }
 
@@ -143,9 +148,9 @@ impl Process {
         Self { name, pid, pool, fresh: Usage::of(pid) }
     }
 
-    /// What it has once every session has ended, and its thread with it.
+    /// Returns the usage after the end of all sessions and their threads.
     fn at_rest(&self, stack: &Stack) -> Usage {
-        // The one is the administrator's, who asks.
+        // The one connection is the administrator's, which runs this query.
         wait_until("the end of every session", || {
             stack.sql("SHOW STATUS LIKE 'Threads_connected'").ends_with("\t1")
         });
@@ -156,10 +161,10 @@ impl Process {
     }
 }
 
-/// What a process has of the machine.
+/// Resource usage of a process.
 #[derive(Debug)]
 struct Usage {
-    /// In bytes.
+    /// Resident memory in bytes.
     resident: usize,
     descriptors: usize,
     threads: usize,

@@ -1,5 +1,5 @@
-//! A client of MariaDB and MySQL that logs in and hangs up: no more of the protocol than a login has, so that a thousand cost
-//! a second, and so that what stands in the token's place may be any bytes.
+//! Client of MariaDB and MySQL that logs in and disconnects. It implements only the login, so that
+//! a thousand logins take a second, and so that any bytes can be sent in place of the token.
 //!
 //! <https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase.html>
 
@@ -15,13 +15,14 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-/// `CLIENT_LONG_PASSWORD | CLIENT_PROTOCOL_41 | CLIENT_TRANSACTIONS | CLIENT_SECURE_CONNECTION | CLIENT_PLUGIN_AUTH`
+/// `CLIENT_LONG_PASSWORD | CLIENT_PROTOCOL_41 | CLIENT_TRANSACTIONS | CLIENT_SECURE_CONNECTION |
+/// CLIENT_PLUGIN_AUTH`
 const CAPABILITIES: u32 = 0x0000_0001 | 0x0000_0200 | 0x0000_2000 | 0x0000_8000 | 0x0008_0000;
 const CLIENT_SSL: u32 = 0x0000_0800;
 const MAX_PACKET: u32 = 1 << 24;
 const UTF8MB4: u8 = 45;
 
-/// How a login ended.
+/// Result of a login.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Answer {
     In,
@@ -30,20 +31,21 @@ pub enum Answer {
 }
 
 impl Answer {
-    /// What both servers say of a login that the plugin refuses.
+    /// Returns true for the error of both servers when the plugin denies a login.
     pub fn is_denial(&self) -> bool {
         matches!(self, Self::Refused { code: 1045, .. })
     }
 }
 
-/// A server to log in to.
+/// Server to log in to.
 pub struct Server {
     address: (String, u16),
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
 }
 
 impl Server {
-    /// TLS is verified against the CA, and each login has a whole handshake: a session is never resumed.
+    /// Creates a client of the server. TLS is verified against the CA, and sessions are not
+    /// resumed, so that each login has a full handshake.
     pub fn new(endpoint: &Endpoint, ca: Option<&Path>) -> Self {
         let host = endpoint.host.to_string();
         let tls = ca.map(|ca| {
@@ -57,8 +59,8 @@ impl Server {
         Self { address: (host, endpoint.port), tls }
     }
 
-    /// Logs in and hangs up. `password` is the whole packet that answers the request for a password in clear; without one the
-    /// client hangs up there.
+    /// Logs in and disconnects. `password` is the whole packet that responds to the request for a
+    /// cleartext password; without one the client disconnects at this point.
     pub fn login(&self, user: &str, password: Option<&[u8]>) -> io::Result<Answer> {
         let mut stream = TcpStream::connect((self.address.0.as_str(), self.address.1))?;
         stream.set_nodelay(true)?;
@@ -76,7 +78,7 @@ impl Server {
         let mut stream = StreamOwned::new(tls, stream);
         let answer = authenticate(&mut stream, 2, capabilities, user, password)?;
         stream.conn.send_close_notify();
-        // The server may be quicker to hang up.
+        // The server may have closed the connection already.
         let _gone = stream.flush();
         Ok(answer)
     }
@@ -91,7 +93,7 @@ fn authenticate(
 ) -> io::Result<Answer> {
     let mut response = head(capabilities);
     response.extend_from_slice(user.as_bytes());
-    // Most clients begin with another plugin than the account's, and so does this one.
+    // Like most clients, starts with a plugin other than the account's.
     response.extend_from_slice(b"\0\0mysql_native_password\0");
     write(stream, sequence, &response)?;
     let (sequence, switch) = read(stream)?;
@@ -111,7 +113,7 @@ fn authenticate(
     Ok(Answer::In)
 }
 
-/// What `SSLRequest` and `HandshakeResponse41` begin with.
+/// Returns the common head of `SSLRequest` and `HandshakeResponse41`.
 fn head(capabilities: u32) -> Vec<u8> {
     let mut head = [capabilities.to_le_bytes(), MAX_PACKET.to_le_bytes()].concat();
     head.push(UTF8MB4);
@@ -119,11 +121,12 @@ fn head(capabilities: u32) -> Vec<u8> {
     head
 }
 
-/// An `ERR_Packet`: the number, `#` with the SQLSTATE once capabilities are known, the message.
+/// Parses an `ERR_Packet`: the code, `#` with the SQLSTATE once capabilities are known, the
+/// message.
 fn refused(packet: &[u8]) -> io::Result<Answer> {
     let [0xff, low, high, message @ ..] = packet else {
         return Err(io::Error::other(format!(
-            "an unexpected packet begins with {:?}",
+            "unexpected packet, which begins with {:?}",
             packet.first()
         )));
     };

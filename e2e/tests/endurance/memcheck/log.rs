@@ -1,24 +1,25 @@
-//! What memcheck reports, in its XML (protocol 4).
+//! Parser of memcheck's XML report (protocol 4).
 //!
 //! <https://sourceware.org/git/?p=valgrind.git;a=blob;f=docs/internals/xml-output-protocol4.txt>
 
-/// The library's file.
+/// File name of the plugin.
 const LIBRARY: &str = "mysql_countersign.so";
 
-/// What the names of functions of ours have in them, and of nothing else in a server.
+/// Part of the names of this project's functions, and of no other function of a server.
 const CRATES: &str = "countersign";
 
-/// All of a run that came to its end.
+/// Report of a complete run.
 #[derive(Debug)]
 pub struct Report {
     errors: Vec<String>,
 }
 
 impl Report {
-    /// Reads a report.
+    /// Parses a report.
     ///
     /// # Errors
-    /// What is wrong with it: one that stops half way tells nothing of what was not looked at.
+    /// Returns the defect of a report that is truncated or not memcheck's: a truncated report may
+    /// miss errors.
     pub fn parse(xml: &str) -> Result<Self, &'static str> {
         if !xml.trim_end().ends_with("</valgrindoutput>")
             || !xml.contains("<state>FINISHED</state>")
@@ -32,13 +33,14 @@ impl Report {
         Ok(Self { errors })
     }
 
-    /// How many errors and leaks there are in the whole server.
+    /// Returns the number of errors and leaks in the whole server.
     pub fn records(&self) -> usize {
         self.errors.len()
     }
 
-    /// Those that have a place of ours in one of their stacks, or one that nobody knows: what is unloaded has no name, if
-    /// valgrind did not keep it. Each by its kind and the functions of its stacks.
+    /// Returns the errors with a frame of the plugin, or an unknown one, in one of their stacks,
+    /// each as its kind and the functions of its stacks. Frames of an unloaded library are unknown
+    /// if valgrind did not keep their names.
     pub fn ours(&self) -> Vec<String> {
         let ours =
             self.errors.iter().filter(|error| elements(error, "frame").into_iter().any(is_ours));
@@ -59,7 +61,7 @@ fn is_ours(frame: &str) -> bool {
     }
 }
 
-/// The contents of the elements of this name; none lies in another of the same.
+/// Returns the contents of the elements of this name, which are not nested.
 fn elements<'a>(xml: &'a str, name: &str) -> Vec<&'a str> {
     let (begin, end) = (format!("<{name}>"), format!("</{name}>"));
     xml.split(&begin).skip(1).filter_map(|rest| Some(rest.split_once(&end)?.0)).collect()

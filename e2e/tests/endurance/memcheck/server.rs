@@ -1,4 +1,4 @@
-//! A stack's server, run once more under valgrind.
+//! A stack's server under valgrind.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::MetadataExt;
@@ -15,13 +15,15 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use super::log::Report;
 use crate::pid_of;
 
-/// A write of MySQL's stack traces that reads where there may be nothing, on purpose.
-const SUPPRESSION: &str = "{\n   a stack that is probed\n   Memcheck:Param\n   write(buf)\n   fun:syscall\n   obj:*libunwind.so*\n}\n";
+/// Suppresses a write of MySQL's stack traces that reads unmapped memory on purpose.
+const SUPPRESSION: &str = "{\n   a stack that is probed\n   Memcheck:Param\n   write(buf)\n\
+    \x20  fun:syscall\n   obj:*libunwind.so*\n}\n";
 
-/// How long a server may take to start: under valgrind it takes thirty times as long as without, on one core.
+/// Time limit of a server's start, which takes thirty times as long under valgrind, on one core.
 const START: Duration = Duration::from_secs(180);
 
-/// What memcheck is to look for. The names of what has been unloaded at the end are kept, since the plugin has been.
+/// Options of memcheck. It keeps the debug information of unloaded libraries, since the plugin is
+/// unloaded.
 const OPTIONS: [&str; 7] = [
     "--xml=yes",
     "--leak-check=full",
@@ -32,15 +34,15 @@ const OPTIONS: [&str; 7] = [
     "--fair-sched=try",
 ];
 
-/// The server under valgrind; killed where a test gives up on it.
-pub struct Checked {
+/// Server under valgrind, killed on drop.
+pub struct CheckedServer {
     child: Child,
     report: PathBuf,
 }
 
-impl Checked {
-    /// Stops the stack's server and starts it again under valgrind, as the same user and with the same settings. `root` is
-    /// what it is installed below.
+impl CheckedServer {
+    /// Stops the stack's server and starts it again under valgrind, with the same user and
+    /// settings. `root` is the directory below which it is installed.
     pub fn start(stack: &Stack, root: &Path) -> Self {
         let engine = stack.way().engine();
         let home = stack.directory().join("instances").join(engine.to_string());
@@ -81,7 +83,7 @@ impl Checked {
             let said = || fs::read_to_string(home.join("server.log")).unwrap();
             assert!(
                 ended.is_none() && Instant::now() < deadline,
-                "the server under valgrind, {ended:?}, takes no logins: {}",
+                "the server under valgrind accepts no logins (exit status {ended:?}): {}",
                 said()
             );
             thread::sleep(Duration::from_millis(100));
@@ -89,7 +91,7 @@ impl Checked {
         checked
     }
 
-    /// Ends the server in order, and gives what valgrind has to say.
+    /// Shuts the server down, and returns valgrind's report.
     pub fn stop(mut self) -> Report {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
         wait_until("the end of the server under valgrind", || {
@@ -100,15 +102,16 @@ impl Checked {
     }
 }
 
-impl Drop for Checked {
+impl Drop for CheckedServer {
     fn drop(&mut self) {
-        // Already gone after `stop`.
+        // The process has ended already after `stop`.
         let _gone = self.child.kill();
         let _status = self.child.wait();
     }
 }
 
-/// The program and what comes before its own options: where it was unpacked beside the system, by its own loader.
+/// Returns the program and the arguments before its own options. An unpacked server runs with its
+/// own loader.
 fn program(engine: Engine, root: &Path) -> Vec<PathBuf> {
     if engine == Engine::Mariadb {
         return vec![root.join("usr/sbin/mariadbd")];
@@ -121,12 +124,13 @@ fn program(engine: Engine, root: &Path) -> Vec<PathBuf> {
     vec![loader.unwrap(), "--library-path".into(), libraries, root.join("usr/sbin/mysqld")]
 }
 
-/// InnoDB, as small as it gets; the plugin, so that it can be unloaded.
+/// Returns options for a small InnoDB, and for a plugin that can be unloaded.
 fn options(engine: Engine, root: &Path) -> Vec<String> {
     let mut options =
         vec!["--innodb-buffer-pool-size=16M".to_owned(), "--awsauthenticationplugin=ON".to_owned()];
     match engine {
-        // Where it is known: MariaDB reserves as much of the address space as the buffer pool may ever grow to.
+        // If the option is known: MariaDB reserves the address space for the maximum size of the
+        // buffer pool.
         Engine::Mariadb => options.push("--loose-innodb-buffer-pool-size-max=16M".to_owned()),
         _ => {
             let usr = root.join("usr");

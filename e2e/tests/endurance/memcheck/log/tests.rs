@@ -1,11 +1,14 @@
 use super::Report;
 
-/// A report with these errors, as valgrind 3.19 writes one.
+/// Returns a report with these errors in the format of valgrind 3.19.
 fn report(errors: &str) -> String {
     format!(
-        "<?xml version=\"1.0\"?>\n\n<valgrindoutput>\n\n<protocolversion>4</protocolversion>\n<protocoltool>memcheck</protocoltool>\n\n\
-         <pid>7</pid>\n<ppid>6</ppid>\n<tool>memcheck</tool>\n\n<status>\n  <state>RUNNING</state>\n</status>\n{errors}\n\
-         <status>\n  <state>FINISHED</state>\n</status>\n\n<errorcounts>\n</errorcounts>\n\n<suppcounts>\n</suppcounts>\n\n\
+        "<?xml version=\"1.0\"?>\n\n<valgrindoutput>\n\n\
+         <protocolversion>4</protocolversion>\n<protocoltool>memcheck</protocoltool>\n\n\
+         <pid>7</pid>\n<ppid>6</ppid>\n<tool>memcheck</tool>\n\n\
+         <status>\n  <state>RUNNING</state>\n</status>\n{errors}\n\
+         <status>\n  <state>FINISHED</state>\n</status>\n\n\
+         <errorcounts>\n</errorcounts>\n\n<suppcounts>\n</suppcounts>\n\n\
          </valgrindoutput>\n"
     )
 }
@@ -16,11 +19,13 @@ fn error(kind: &str, frames: &[&str]) -> String {
         .map(|frame| format!("    <frame>\n      <ip>0x4C2BF</ip>\n{frame}    </frame>\n"))
         .collect();
     format!(
-        "<error>\n  <unique>0x1</unique>\n  <tid>1</tid>\n  <kind>{kind}</kind>\n  <stack>\n{frames}  </stack>\n</error>\n"
+        "<error>\n  <unique>0x1</unique>\n  <tid>1</tid>\n  <kind>{kind}</kind>\n  \
+         <stack>\n{frames}  </stack>\n</error>\n"
     )
 }
 
-const MALLOC: &str = "      <obj>/usr/libexec/valgrind/vgpreload_memcheck-amd64-linux.so</obj>\n      <fn>malloc</fn>\n";
+const MALLOC: &str = "      <obj>/usr/libexec/valgrind/vgpreload_memcheck-amd64-linux.so</obj>\n\
+     \x20     <fn>malloc</fn>\n";
 const SERVER: &str = "      <obj>/usr/sbin/mariadbd</obj>\n";
 const PLUGIN: &str =
     "      <obj>/x/plugins/mysql_countersign.so</obj>\n      <fn>alloc::alloc::alloc</fn>\n";
@@ -29,7 +34,7 @@ const UNLOADED: &str =
 const UNKNOWN: &str = "";
 
 #[test]
-fn an_error_is_ours_where_any_place_of_its_stack_is() {
+fn error_with_a_plugin_frame_is_reported() {
     for (kind, frame) in [
         ("InvalidRead", PLUGIN),
         ("Leak_DefinitelyLost", UNLOADED),
@@ -46,7 +51,7 @@ fn an_error_is_ours_where_any_place_of_its_stack_is() {
 }
 
 #[test]
-fn the_server_s_own_errors_and_none_are_not() {
+fn errors_of_the_server_are_not_reported() {
     let report_of = |errors: &str| Report::parse(&report(errors)).unwrap();
     assert_eq!(
         report_of(&error("UninitCondition", &[MALLOC, SERVER])).ours(),
@@ -56,7 +61,7 @@ fn the_server_s_own_errors_and_none_are_not() {
 }
 
 #[test]
-fn a_report_that_is_not_whole_is_none() {
+fn truncated_report_is_rejected() {
     let whole = report("");
     for end in [0, whole.len() / 2, whole.len() - "</valgrindoutput>\n".len()] {
         assert!(Report::parse(&whole[..end]).is_err());
