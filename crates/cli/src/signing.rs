@@ -4,7 +4,7 @@ use std::env;
 use std::time::SystemTime;
 
 use countersign_connect::credentials;
-use countersign_connect::region::{self, Origin};
+use countersign_connect::region::{self, RegionSource};
 use countersign_core::credentials::Credentials;
 use countersign_core::endpoint::{Endpoint, HostName};
 use countersign_core::failure::{Class, Failure};
@@ -66,7 +66,7 @@ impl Signing {
                 profile,
             )
             .await?;
-            if let (Origin::Given, Some(other)) =
+            if let (RegionSource::Explicit, Some(other)) =
                 (origin, Region::of_rds_host(host.as_str()).filter(|other| *other != region))
             {
                 output::note(&format!(
@@ -74,7 +74,7 @@ impl Signing {
                      RDS accepts only tokens for {other}"
                 ));
             }
-            if let (Origin::HostName, Some(other)) =
+            if let (RegionSource::HostName, Some(other)) =
                 (origin, environment.as_deref().filter(|other| *other != region.as_str()))
             {
                 output::note(&format!(
@@ -141,7 +141,7 @@ impl Signer {
     /// # Errors
     /// If the credentials expire before the token.
     pub(crate) fn token(&self, user: &DbUser, now: SystemTime) -> Result<AuthToken, Failure> {
-        credentials::outlive_token(&self.credentials, now)?;
+        credentials::check_lifetime(&self.credentials, now)?;
         Ok(mint(&self.credentials, &self.endpoint, user, &KeyCache::default(), now))
     }
 }

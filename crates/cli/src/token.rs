@@ -130,7 +130,7 @@ fn proof(arguments: &MintArguments, audience: &Audience) -> Result<ExitCode, Fai
     }
     let signer = arguments.signing.proof_signer()?;
     let now = SystemTime::now();
-    credentials::outlive_token(&signer.credentials, now)?;
+    credentials::check_lifetime(&signer.credentials, now)?;
     let user = arguments.username.as_ref();
     let proof = mint(
         &signer.credentials,

@@ -1,27 +1,31 @@
-//! The time, as something that is handed around: a test moves it, everybody else has the system's.
+//! A clock that is passed as an argument: the system's in programs, a manual one in tests.
+//!
+//! ```
+//! use std::time::{Duration, SystemTime};
+//! use countersign_connect::clock::ManualClock;
+//!
+//! let manual = ManualClock::new(SystemTime::UNIX_EPOCH);
+//! let clock = manual.clock();
+//! manual.advance(Duration::from_secs(900));
+//! assert_eq!(clock.now(), SystemTime::UNIX_EPOCH + Duration::from_secs(900));
+//! ```
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-/// A source of the time. Clones are cheap and tell the same time.
+/// A source of the current time. Clones are cheap and return the same time.
 #[derive(Clone, Default)]
 pub struct Clock(Option<Arc<Mutex<SystemTime>>>);
 
 impl Clock {
-    /// The system's clock.
+    /// Returns the system's clock.
     #[must_use]
     pub const fn system() -> Self {
         Self(None)
     }
 
-    /// A clock that stands still.
-    #[must_use]
-    pub fn fixed(at: SystemTime) -> Self {
-        ManualClock::new(at).clock()
-    }
-
-    /// What it shows.
+    /// Returns the current time.
     #[must_use]
     pub fn now(&self) -> SystemTime {
         self.0
@@ -39,34 +43,56 @@ impl fmt::Debug for Clock {
     }
 }
 
-/// What moves a clock that does not run by itself.
+/// Controls a [`Clock`] that does not advance by itself.
 #[derive(Debug, Clone)]
 pub struct ManualClock(Arc<Mutex<SystemTime>>);
 
 impl ManualClock {
-    /// The hand of a clock that shows `at`.
+    /// Creates a clock that shows `at`.
     #[must_use]
     pub fn new(at: SystemTime) -> Self {
         Self(Arc::new(Mutex::new(at)))
     }
 
-    /// The clock that this moves.
+    /// Returns the clock that this controls.
     #[must_use]
     pub fn clock(&self) -> Clock {
         Clock(Some(Arc::clone(&self.0)))
     }
 
-    /// Moves the clock on.
+    /// Advances the clock.
     pub fn advance(&self, by: Duration) {
         let mut at = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *at += by;
     }
 
-    /// Sets the clock, back as well.
+    /// Sets the clock, also to an earlier time.
     pub fn set(&self, at: SystemTime) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = at;
     }
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::{Clock, ManualClock};
+
+    #[test]
+    fn every_clone_shows_the_manual_time() {
+        let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let manual = ManualClock::new(start);
+        let (one, other) = (manual.clock(), manual.clock().clone());
+        manual.advance(Duration::from_secs(5));
+        assert_eq!([one.now(), other.now()], [start + Duration::from_secs(5); 2]);
+        manual.set(start);
+        assert_eq!(one.now(), start);
+    }
+
+    #[test]
+    fn the_system_clock_advances() {
+        let before = SystemTime::now();
+        let shown = Clock::system().now();
+        assert!(before <= shown && shown <= SystemTime::now());
+    }
+}

@@ -1,5 +1,5 @@
-//! AWS credentials, from the whole chain of the AWS SDK: environment, profiles (keys, SSO, processes, assumed roles),
-//! web identity, containers, instance metadata.
+//! Loads AWS credentials from the default chain of the AWS SDK: environment, profiles (keys, SSO,
+//! processes, assumed roles), web identity, containers, instance metadata.
 
 use std::env;
 use std::error::Error;
@@ -19,53 +19,57 @@ use countersign_core::token::LIFETIME;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// When the credentials in the environment end: what `aws configure export-credentials --format env` writes.
+/// Expiry of the credentials in the environment, as `aws configure export-credentials --format env`
+/// writes it.
 const EXPIRATION: &str = "AWS_CREDENTIAL_EXPIRATION";
 
-/// A session of fifteen minutes, the shortest that STS gives, is a moment old when its token is minted.
+/// Tolerated difference between the lifetimes of credentials and token: the shortest session of STS
+/// lasts 15 minutes, as a token does, and begins a moment earlier.
 const SLACK: Duration = Duration::from_secs(30);
 
-/// The credentials to sign with. A `profile` that is named goes before the environment, as in the aws CLI; one that only
-/// `AWS_PROFILE` names comes after it. `region` is where STS and SSO are asked when the profile does not say.
+/// Loads the credentials to sign with. An explicit `profile` takes precedence over the environment,
+/// as in the AWS CLI; a profile that only `AWS_PROFILE` names does not. `region` is the region of
+/// STS and SSO if the profile has none.
 ///
 /// # Errors
-/// [`Class::NoCredentials`], with what each place had to say; [`Class::CredentialsExpired`] where `AWS_CREDENTIAL_EXPIRATION`
-/// can't be read.
+/// - [`Class::NoCredentials`] with the error of each provider.
+/// - [`Class::CredentialsExpired`] if `AWS_CREDENTIAL_EXPIRATION` is malformed.
 pub async fn load(profile: Option<&str>, region: Option<&Region>) -> Result<Credentials, Failure> {
     let provided = match profile {
         Some(name) => from_profile(name, region).await,
-        // The environment first, by itself: the rest of the chain sets up TLS before it looks anywhere.
+        // The environment is read first and alone: the rest of the chain sets up TLS before it
+        // tries any provider.
         None => match EnvironmentVariableCredentialsProvider::new().provide_credentials().await {
             Err(CredentialsError::CredentialsNotLoaded(_)) => from_chain(region).await,
             found => {
-                return resolve(
+                return to_credentials(
                     &found.map_err(|error| missing(profile, &error))?,
                     environment_expiry()?,
                 );
             }
         },
     };
-    resolve(&provided.map_err(|error| missing(profile, &error))?, None)
+    to_credentials(&provided.map_err(|error| missing(profile, &error))?, None)
 }
 
-/// Refuses credentials that have ended, or that end before a token minted `now` does: RDS looks at both when the login
-/// comes, and says no more than `PAM authentication failed`.
+/// Rejects credentials that have expired, or that expire before a token minted `now` does. RDS
+/// checks both at the login, and reports no more than `PAM authentication failed`.
 ///
 /// # Errors
-/// [`Class::CredentialsExpired`]
-pub fn outlive_token(credentials: &Credentials, now: SystemTime) -> Result<(), Failure> {
-    let Some(ends) = credentials.expires else {
+/// [`Class::CredentialsExpired`] in both cases.
+pub fn check_lifetime(credentials: &Credentials, now: SystemTime) -> Result<(), Failure> {
+    let Some(expires) = credentials.expires else {
         return Ok(());
     };
-    let refuse = |what: String| {
+    let reject = |what: String| {
         Err(Failure::new(Class::CredentialsExpired, format!("{what}; refresh them and try again")))
     };
     let id = &credentials.access_key_id;
-    match ends.duration_since(now) {
-        Err(_) => refuse(format!("those of {id} ended at {}", rfc3339(ends))),
-        Ok(left) if left + SLACK < LIFETIME => refuse(format!(
-            "those of {id} end at {}, in {} s, before a token of 900 s would",
-            rfc3339(ends),
+    match expires.duration_since(now) {
+        Err(_) => reject(format!("those of {id} expired at {}", rfc3339(expires))),
+        Ok(left) if left + SLACK < LIFETIME => reject(format!(
+            "those of {id} expire at {}, in {} s, before a token with its 900 s",
+            rfc3339(expires),
             left.as_secs()
         )),
         Ok(_) => Ok(()),
@@ -96,15 +100,18 @@ async fn from_chain(
     chain.build().await.provide_credentials().await
 }
 
-fn resolve(
+fn to_credentials(
     provided: &aws_credential_types::Credentials,
     environment_expiry: Option<SystemTime>,
 ) -> Result<Credentials, Failure> {
-    let bad = |what: String| Failure::new(Class::NoCredentials, what);
+    let invalid = |what: String| Failure::new(Class::NoCredentials, what);
     Ok(Credentials {
-        access_key_id: provided.access_key_id().parse().map_err(|error| bad(format!("{error}")))?,
+        access_key_id: provided
+            .access_key_id()
+            .parse()
+            .map_err(|error| invalid(format!("{error}")))?,
         secret: Secret::new(provided.secret_access_key())
-            .ok_or_else(|| bad("the secret access key is empty".to_owned()))?,
+            .ok_or_else(|| invalid("the secret access key is empty".to_owned()))?,
         session_token: provided.session_token().and_then(Secret::new),
         expires: provided.expiry().or(environment_expiry),
     })
@@ -115,21 +122,23 @@ fn environment_expiry() -> Result<Option<SystemTime>, Failure> {
         return Ok(None);
     };
     let parsed = OffsetDateTime::parse(&text, &Rfc3339);
-    let unread = |_| {
+    let malformed = |_| {
         Failure::new(
             Class::CredentialsExpired,
-            format!("{EXPIRATION} is {text:?}, which is not of the form 2024-01-15T12:00:00Z"),
+            format!("cannot read {EXPIRATION}={text:?}: write it as 2024-01-15T12:00:00Z"),
         )
     };
-    parsed.map(|at| Some(at.into())).map_err(unread)
+    parsed.map(|at| Some(at.into())).map_err(malformed)
 }
 
-/// The whole chain of causes: which provider said what.
+/// Formats the whole chain of causes: each provider and its error.
 fn missing(profile: Option<&str>, error: &CredentialsError) -> Failure {
     let mut detail = match profile {
-        Some(name) => format!("the profile {name:?} gives none"),
+        Some(name) => format!("the profile {name:?} provides none"),
         None => {
-            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a profile with --profile, or run where a role is attached".to_owned()
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a profile with --profile, or \
+             run where a role is attached"
+                .to_owned()
         }
     };
     let mut cause: Option<&dyn Error> = Some(error);
@@ -145,4 +154,36 @@ fn missing(profile: Option<&str>, error: &CredentialsError) -> Failure {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use countersign_core::credentials::{Credentials, Secret};
+    use countersign_core::failure::Class;
+
+    use super::check_lifetime;
+
+    fn expiring_at(expires: Option<SystemTime>) -> Credentials {
+        Credentials {
+            access_key_id: "ASIAIOSFODNN7EXAMPLE".parse().unwrap(),
+            secret: Secret::new("s").unwrap(),
+            session_token: None,
+            expires,
+        }
+    }
+
+    #[test]
+    fn credentials_must_live_as_long_as_the_token() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let check = |left: u64| {
+            check_lifetime(&expiring_at(Some(now + Duration::from_secs(left))), now)
+                .map_err(|failure| failure.class)
+        };
+        assert_eq!(check_lifetime(&expiring_at(None), now), Ok(()));
+        assert_eq!(check(900), Ok(()));
+        assert_eq!(check(870), Ok(()), "a session of 15 minutes, 30 s after its start");
+        assert_eq!(check(869), Err(Class::CredentialsExpired));
+        let ended =
+            check_lifetime(&expiring_at(Some(now - Duration::from_secs(1))), now).unwrap_err();
+        assert!(ended.detail.contains("expired at 2023-11-14T22:13:19.000Z"), "{}", ended.detail);
+    }
+}

@@ -1,6 +1,6 @@
-//! The AWS credentials of one target: loaded once, refreshed ahead of their end, asked for by one at a time.
+//! Cache of one target's AWS credentials: at most one load at a time, refreshed before they expire.
 
-mod role;
+mod config;
 mod source;
 mod state;
 
@@ -13,119 +13,97 @@ use std::time::{Duration, SystemTime};
 use countersign_core::credentials::Credentials;
 use countersign_core::failure::{Class, Failure};
 use countersign_core::name::AccessKeyId;
-use countersign_core::region::Region;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::clock::Clock;
 use state::{Load, Next, State};
 
-pub use role::{Role, RoleArn};
+pub use config::{CredentialsConfig, Role, RoleArn};
 
-/// The longest that a source may take. A process behind `credential_process` may ask somebody for a code; instance metadata
-/// gives up by itself long before.
+/// Maximum duration of a load. A `credential_process` may prompt its user for a code; the timeout
+/// of instance metadata is much shorter.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Where a target's credentials come from.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct CredentialsConfig {
-    /// A profile of the shared files; none is the whole chain of the AWS SDK.
-    pub profile: Option<String>,
-    /// The roles to assume, one with the credentials of the other: the first with those of the profile or chain.
-    pub roles: Vec<Role>,
-    /// Where STS is asked; none is the region of the profile or the environment.
-    pub region: Option<Region>,
-}
+/// Future of one load.
+pub type LoadFuture = Pin<Box<dyn Future<Output = Result<Credentials, Failure>> + Send>>;
 
-impl fmt::Display for CredentialsConfig {
-    /// As errors name it: `the profile "dev", then the role arn:aws:iam::…`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.profile {
-            Some(profile) => write!(f, "the profile {profile:?}")?,
-            None => f.write_str("the default chain")?,
-        }
-        self.roles.iter().try_for_each(|role| write!(f, ", then the role {}", role.arn))
-    }
-}
+/// Function that starts a load.
+type Loader = Box<dyn Fn() -> LoadFuture + Send + Sync>;
 
-/// Credentials on their way.
-pub type Loading = Pin<Box<dyn Future<Output = Result<Credentials, Failure>> + Send>>;
+/// Result of a load; `None` while it runs.
+type LoadResult = Option<Result<Arc<Credentials>, Failure>>;
 
-/// What loads credentials.
-type Source = Box<dyn Fn() -> Loading + Send + Sync>;
-
-/// The outcome of a load, for everybody who waits for it.
-type Landing = Option<Result<Arc<Credentials>, Failure>>;
-
-/// The credentials of a target. Clones share them.
+/// The AWS credentials of a target, loaded on first use and refreshed in the background. Clones
+/// share one cache.
 #[derive(Clone)]
 pub struct CredentialsCache(Arc<Inner>);
 
 struct Inner {
-    /// As errors and reports name it.
+    /// Name of the source in errors and reports.
     name: String,
     clock: Clock,
-    source: Source,
-    state: Mutex<State<watch::Receiver<Landing>>>,
+    loader: Loader,
+    state: Mutex<State<watch::Receiver<LoadResult>>>,
 }
 
-/// What may be shown of credentials.
+/// The public part of cached credentials, and the history of their loads.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Description {
-    /// Where they come from.
+pub struct CredentialsStatus {
+    /// Name of the source.
     pub source: String,
-    /// The public half of the key; none before the first load.
+    /// Access key id; `None` before the first load.
     pub access_key_id: Option<AccessKeyId>,
-    /// When they end, where they do.
+    /// Expiry, if the credentials have one.
     pub expires: Option<SystemTime>,
-    /// When they were loaded.
+    /// Time of the last successful load.
     pub loaded: Option<SystemTime>,
-    /// Why the last load failed, until one succeeds.
+    /// Error of the last load, if it failed.
     pub failure: Option<String>,
-    /// How many loads gave credentials.
+    /// Number of successful loads.
     pub loads: u64,
-    /// How many did not.
+    /// Number of failed loads.
     pub failures: u64,
 }
 
 impl CredentialsCache {
-    /// Credentials as `settings` say. Nothing is loaded yet.
+    /// Creates a cache for the credentials that `settings` describe. Loads nothing yet.
     #[must_use]
     pub fn new(settings: CredentialsConfig, clock: Clock) -> Self {
         let name = settings.to_string();
         let settings = Arc::new(settings);
-        Self::of(name, clock, move || {
+        Self::with_loader(name, clock, move || {
             let settings = Arc::clone(&settings);
             Box::pin(async move { source::load(&settings).await })
         })
     }
 
-    /// Credentials from somewhere else, under a `name` for errors and reports: what `load` gives is cached and refreshed all the
-    /// same.
+    /// Creates a cache over another source: `load` starts a load, and `name` appears in errors and
+    /// reports.
     #[must_use]
-    pub fn of(
+    pub fn with_loader(
         name: impl Into<String>,
         clock: Clock,
-        load: impl Fn() -> Loading + Send + Sync + 'static,
+        load: impl Fn() -> LoadFuture + Send + Sync + 'static,
     ) -> Self {
         Self(Arc::new(Inner {
             name: name.into(),
             clock,
-            source: Box::new(load),
+            loader: Box::new(load),
             state: Mutex::default(),
         }))
     }
 
-    /// The credentials: those at hand, or those that the one load under way gives. Those at hand are refreshed in the background
-    /// when less than a fifth of their time, and less than five minutes, is left, and serve until they end. Must be called on
-    /// a tokio runtime.
+    /// Returns the cached credentials, or waits for the load that is running. Cached credentials
+    /// are refreshed in the background when less than a fifth of their lifetime and less than five
+    /// minutes remain, and are returned until they expire. Must be called on a tokio runtime.
     ///
     /// # Errors
-    /// What [`crate::credentials::load`] and STS say, a source that failed a moment ago not being asked again;
-    /// [`Class::CredentialsExpired`] where the source gives credentials that have ended, [`Class::TimedOut`] where it does not
-    /// answer.
+    /// The error of the load ([`crate::credentials::load`] or STS). A source that failed within the
+    /// last second is not called again; its error is repeated. [`Class::CredentialsExpired`] if the
+    /// source returns expired credentials, [`Class::TimedOut`] if it does not return in time.
     pub async fn credentials(&self) -> Result<Arc<Credentials>, Failure> {
-        let mut landing = {
+        let mut result = {
             let mut state = self.0.state();
             match state.next(self.0.clock.now()) {
                 Next::Use(credentials) => return Ok(credentials),
@@ -135,30 +113,30 @@ impl CredentialsCache {
                     return Ok(credentials);
                 }
                 Next::Load => self.start(&mut state),
-                Next::Wait(landing) => landing,
+                Next::Wait(result) => result,
             }
         };
-        match landing.wait_for(Option::is_some).await.map(|outcome| outcome.clone()) {
+        match result.wait_for(Option::is_some).await.map(|outcome| outcome.clone()) {
             Ok(Some(outcome)) => outcome,
             Ok(None) | Err(_) => Err(Failure::new(
                 Class::Internal,
-                format!("the load of credentials from {} was broken off; try again", self.0.name),
+                format!("the load of credentials from {} was aborted; try again", self.0.name),
             )),
         }
     }
 
-    /// Says that the credentials at hand are not to be trusted: the next who asks has them read anew. They serve on where that
-    /// fails.
+    /// Marks the cached credentials as stale: the next call of [`Self::credentials`] reloads them.
+    /// If that load fails, the cached ones are returned until they expire.
     pub fn invalidate(&self) {
         self.0.state().invalidate();
     }
 
-    /// What may be shown, without a load.
+    /// Returns the status of the cache without starting a load.
     #[must_use]
-    pub fn describe(&self) -> Description {
+    pub fn status(&self) -> CredentialsStatus {
         let state = self.0.state();
         let (credentials, loaded) = state.current().unzip();
-        Description {
+        CredentialsStatus {
             source: self.0.name.clone(),
             access_key_id: credentials.map(|credentials| credentials.access_key_id.clone()),
             expires: credentials.and_then(|credentials| credentials.expires),
@@ -169,62 +147,63 @@ impl CredentialsCache {
         }
     }
 
-    /// Loads in a task of its own: whoever waits may go away, the others still have their answer.
-    fn start(&self, state: &mut State<watch::Receiver<Landing>>) -> watch::Receiver<Landing> {
+    /// Loads in a task of its own: a waiting caller may be cancelled without aborting the load for
+    /// the others.
+    fn start(&self, state: &mut State<watch::Receiver<LoadResult>>) -> watch::Receiver<LoadResult> {
         let (sender, receiver) = watch::channel(None);
-        let flight = state.begin(self.0.clock.now(), receiver.clone());
-        let landing = Arrival { inner: Arc::clone(&self.0), flight };
+        let load = state.begin(self.0.clock.now(), receiver.clone());
+        let guard = LoadGuard { inner: Arc::clone(&self.0), load };
         tokio::spawn(async move {
-            let outcome = match timeout(LOAD_TIMEOUT, (landing.inner.source)()).await {
+            let outcome = match timeout(LOAD_TIMEOUT, (guard.inner.loader)()).await {
                 Ok(outcome) => outcome,
                 Err(_) => Err(Failure::new(
                     Class::TimedOut,
                     format!(
-                        "{} gave no credentials within {} s",
-                        landing.inner.name,
+                        "{} returned no credentials within {} s",
+                        guard.inner.name,
                         LOAD_TIMEOUT.as_secs()
                     ),
                 )),
             };
-            let outcome = landing.arrive(outcome);
+            let outcome = guard.complete(outcome);
             sender.send_replace(Some(outcome));
         });
         receiver
     }
 }
 
-/// A load under way: however it ends, the next may begin.
-struct Arrival {
+/// A running load. When it is dropped, the next load may begin.
+struct LoadGuard {
     inner: Arc<Inner>,
-    flight: Load,
+    load: Load,
 }
 
-impl Arrival {
-    fn arrive(&self, outcome: Result<Credentials, Failure>) -> Result<Arc<Credentials>, Failure> {
+impl LoadGuard {
+    fn complete(&self, outcome: Result<Credentials, Failure>) -> Result<Arc<Credentials>, Failure> {
         let now = self.inner.clock.now();
         if let Err(failure) = &outcome {
-            tracing::warn!(source = self.inner.name, "AWS credentials can't be loaded: {failure}");
+            tracing::warn!(source = self.inner.name, "cannot load AWS credentials: {failure}");
         }
-        self.inner.state().complete(&self.flight, outcome, now)
+        self.inner.state().complete(&self.load, outcome, now)
     }
 }
 
-impl Drop for Arrival {
-    /// After `arrive` there is nothing left to do; after a panic or with the runtime gone there is.
+impl Drop for LoadGuard {
+    /// Has no effect after `complete`; needed after a panic or the end of the runtime.
     fn drop(&mut self) {
-        self.inner.state().cancel(&self.flight);
+        self.inner.state().cancel(&self.load);
     }
 }
 
 impl Inner {
-    fn state(&self) -> MutexGuard<'_, State<watch::Receiver<Landing>>> {
+    fn state(&self) -> MutexGuard<'_, State<watch::Receiver<LoadResult>>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for CredentialsCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Identity({})", self.0.name)
+        write!(f, "CredentialsCache({})", self.0.name)
     }
 }
 

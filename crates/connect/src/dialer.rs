@@ -1,7 +1,9 @@
-//! From a database's address to a session in it: the name, the token, the socket, TLS, the login.
+//! Connects and logs in to a database: credentials, name resolution, TCP, TLS, authentication.
 
+mod config;
 mod error;
 mod explanation;
+mod signing_endpoint;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -9,205 +11,154 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use countersign_core::credentials::Secret;
-use countersign_core::endpoint::{Endpoint, HostName};
+use countersign_core::endpoint::Endpoint;
 use countersign_core::failure::{Class, Failure};
-use countersign_core::name::{DbUser, Engine};
+use countersign_core::name::DbUser;
 use countersign_core::region::Region;
 use countersign_wire::exchange::{Credential, TransportSecurity};
-use countersign_wire::pg::codec;
 use countersign_wire::{Exchange, ReadBuffer};
-use rustls::pki_types::ServerName;
-use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument as _;
 use zeroize::Zeroizing;
 
 use crate::clock::Clock;
+use crate::credentials_cache::CredentialsCache;
 use crate::drive::{ClientTls, DriveError, TlsConfig, drive};
+use crate::happy_eyeballs;
 use crate::login_rate_limiter::LoginRateLimiter;
-use crate::region::choose;
 use crate::resolve::Resolver;
 use crate::resolved_addrs::ResolvedAddrs;
-use crate::tls::{Roots, Verification, client_config};
 use crate::token_cache::{Token, TokenCache};
 use crate::transport::{Socket, Transport};
-use crate::{credentials_cache, happy_eyeballs};
 
+use signing_endpoint::SigningEndpoint;
+
+pub use config::{DialerConfig, ServerAuth};
 pub use error::ConnectError;
 pub use explanation::Explanation;
 
-/// The `tracing` target of the spans that whoever traces connections may export.
-pub const TRACE: &str = "countersign::trace";
+/// The `tracing` target of spans to be exported as traces of connections.
+pub const TRACE_TARGET: &str = "countersign::trace";
 
-/// Where a database is and how it is logged in to.
-#[derive(Debug, Clone)]
-pub struct DialerConfig {
-    /// The kind of server.
-    pub engine: Engine,
-    /// The host that is dialled, and that the server's certificate has to name.
-    pub host: HostName,
-    /// The port that is dialled.
-    pub port: u16,
-    /// The host and the port that tokens are signed for, where it isn't those dialled or what they are an alias of.
-    pub sign: Option<(HostName, u16)>,
-    /// The region that tokens are signed for, where it isn't the one in the host name, of the environment or the profile.
-    pub region: Option<Region>,
-    /// The region that the environment names.
-    pub environment_region: Option<String>,
-    /// What the server is logged in to with.
-    pub login: ServerAuth,
-    /// How far the server's certificate is verified.
-    pub verification: Verification,
-    /// How many logins a second the server is asked for at most; 0 is no limit.
-    pub logins_per_second: u32,
-}
-
-/// What a server is logged in to with.
-#[derive(Debug, Clone)]
-pub enum ServerAuth {
-    /// A token, minted with these AWS credentials.
-    Iam(credentials_cache::CredentialsConfig),
-    /// A password.
-    Password(Secret),
-}
-
-/// What logs in to one database. It is made once and shared.
+/// Connects and logs in to one database server. Created once and shared by all connections.
 pub struct Dialer {
-    settings: DialerConfig,
-    proof: AuthSource,
+    config: DialerConfig,
+    auth: AuthSource,
     tls: Option<ClientTls>,
     resolver: Resolver,
-    whereabouts: ResolvedAddrs,
-    budget: LoginRateLimiter,
+    resolved_addrs: ResolvedAddrs,
+    login_rate_limiter: LoginRateLimiter,
     clock: Clock,
-    /// The region, once it is found.
-    region: OnceCell<Region>,
+    signing_endpoint: SigningEndpoint,
 }
 
 enum AuthSource {
-    Tokens { tokens: TokenCache, profile: Option<String> },
+    Tokens(TokenCache),
     Password(Secret),
 }
 
-/// A session, logged in.
+/// A connection after its login.
 #[derive(Debug)]
 pub struct Connected<S> {
-    /// What carries it.
+    /// The connection.
     pub transport: Transport,
-    /// What the server has sent behind the login.
+    /// Bytes that the server sent after the login.
     pub inbox: ReadBuffer,
-    /// What the login came to.
+    /// Result of the login exchange.
     pub session: S,
-    /// The server's address.
+    /// Address of the server.
     pub address: SocketAddr,
 }
 
-/// A token, and what it was minted for.
+/// A token and the endpoint that it is signed for.
 struct Minted {
     token: Token,
     endpoint: Endpoint,
 }
 
 impl Dialer {
-    /// What dials as `settings` say. Nothing is dialled, looked up or loaded yet.
+    /// Creates a dialer. Connects, resolves and loads nothing yet.
     ///
     /// # Errors
-    /// [`Class::Configuration`] where the roots can't be read or the host is no name that a certificate can have.
+    /// [`Class::Configuration`] if `roots` cannot be read or the host cannot be the name in a certificate.
     pub fn new(
-        settings: DialerConfig,
+        config: DialerConfig,
         roots: Option<&Path>,
         resolver: Resolver,
         clock: Clock,
     ) -> Result<Self, Failure> {
-        let tls = match settings.verification {
-            Verification::Disable => None,
-            verification => Some(client_tls(&settings, verification, roots)?),
-        };
-        let proof = match &settings.login {
+        let auth = match &config.auth {
             ServerAuth::Password(password) => AuthSource::Password(password.clone()),
-            ServerAuth::Iam(identity) => {
-                let profile = identity.profile.clone();
-                AuthSource::Tokens {
-                    tokens: TokenCache::new(
-                        credentials_cache::CredentialsCache::new(identity.clone(), clock.clone()),
-                        clock.clone(),
-                    ),
-                    profile,
-                }
+            ServerAuth::Iam(credentials) => {
+                let cache = CredentialsCache::new(credentials.clone(), clock.clone());
+                AuthSource::Tokens(TokenCache::new(cache, clock.clone()))
             }
         };
-        let budget = LoginRateLimiter::new(settings.logins_per_second);
         Ok(Self {
-            settings,
-            proof,
-            tls,
+            auth,
+            tls: config.client_tls(roots)?,
             resolver,
-            whereabouts: ResolvedAddrs::default(),
-            budget,
+            resolved_addrs: ResolvedAddrs::default(),
+            login_rate_limiter: LoginRateLimiter::new(config.logins_per_second),
             clock,
-            region: OnceCell::new(),
+            signing_endpoint: SigningEndpoint::default(),
+            config,
         })
     }
 
-    /// Where this leads.
+    /// Returns the configuration.
     #[must_use]
-    pub const fn settings(&self) -> &DialerConfig {
-        &self.settings
+    pub const fn config(&self) -> &DialerConfig {
+        &self.config
     }
 
-    /// The tokens, where the login is by IAM.
+    /// Returns the token cache, if authentication is by IAM.
     #[must_use]
     pub const fn tokens(&self) -> Option<&TokenCache> {
-        match &self.proof {
-            AuthSource::Tokens { tokens, .. } => Some(tokens),
+        match &self.auth {
+            AuthSource::Tokens(tokens) => Some(tokens),
             AuthSource::Password(_) => None,
         }
     }
 
-    /// How many wait for their turn to log in.
+    /// Returns the number of logins that wait for the rate limit.
     #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.budget.waiting()
+    pub fn queued_logins(&self) -> usize {
+        self.login_rate_limiter.queued()
     }
 
-    /// Logs in as `user`. `begin` makes the login from what is proved; it is called once more where the server refuses a token
-    /// that was kept or whose credentials may have been replaced.
+    /// Connects and logs in as `user`. `begin` creates the login exchange from a credential; it is called a second time
+    /// if the server rejects a token that was cached or whose credentials may have been replaced.
     ///
     /// # Errors
-    /// A [`Refusal`], with the server's own words where it was the server.
+    /// [`ConnectError`], with the server's message if the server rejected the login.
     pub async fn dial<E: Exchange>(
         &self,
         user: &DbUser,
         deadline: Instant,
         begin: impl Fn(Credential, TransportSecurity) -> E,
     ) -> Result<Connected<E::Output>, ConnectError> {
-        let late = |during: &'static str| {
-            move |_| ConnectError::from(self.failure(Class::TimedOut, user, during))
-        };
         let started = self.clock.now();
-        let minted = match &self.proof {
+        let minted = match &self.auth {
             AuthSource::Password(_) => None,
-            AuthSource::Tokens { .. } => Some(
-                timeout_at(deadline, self.mint(user))
-                    .await
-                    .map_err(late("the AWS credentials took too long"))??,
-            ),
+            AuthSource::Tokens(_) => Some(self.mint_until(user, deadline).await?),
         };
         let first = self.attempt(user, minted.as_ref(), deadline, &begin).await;
-        let (Err(refusal), Some(minted)) = (&first, &minted) else {
+        let (Err(error), Some(minted)) = (&first, &minted) else {
             return first;
         };
-        if !refusal.is_auth_failure() {
+        if !error.is_auth_failure() {
             return first;
         }
-        let again = timeout_at(deadline, self.remint(user, minted, started)).await;
-        match again.map_err(late("the AWS credentials took too long"))?? {
+        let reminted = timeout_at(deadline, self.remint(user, minted, started)).await;
+        match reminted.map_err(|_| self.credentials_timeout(user))?? {
             Some(newer) => self.attempt(user, Some(&newer), deadline, &begin).await,
             None => first,
         }
     }
 
-    /// A connection to one address of the server, TLS and all, for `exchange`: to cancel a statement, to read a greeting.
+    /// Connects to one of the server's addresses, with TLS if configured, and drives `exchange`: a login, a cancel
+    /// request, reading a greeting.
     ///
     /// # Errors
     /// As for [`Self::dial`].
@@ -219,43 +170,41 @@ impl Dialer {
     ) -> Result<Connected<E::Output>, ConnectError> {
         let stream = happy_eyeballs::connect(addresses, deadline)
             .await
-            .map_err(|failure| self.about(failure))?;
-        let address = stream.peer_addr().map_err(|error| self.unreachable(&error.to_string()))?;
+            .map_err(|failure| self.config.about(failure))?;
+        let address = stream.peer_addr().map_err(|error| self.unavailable(&error.to_string()))?;
         let mut transport = Transport::from(Socket::Tcp(stream));
         let mut inbox = ReadBuffer::default();
         let tls = self.tls.clone().map_or(TlsConfig::None, TlsConfig::Client);
         let driven = timeout_at(deadline, drive(&mut transport, &mut inbox, exchange, &tls)).await;
         match driven {
             Ok(Ok(session)) => Ok(Connected { transport, inbox, session, address }),
-            Ok(Err(broken)) => Err(self.drive_error(broken)),
-            Err(_) => Err(self
-                .about(Failure::new(
-                    Class::TimedOut,
-                    "the server did not complete the login in time",
-                ))
-                .into()),
+            Ok(Err(error)) => Err(self.drive_error(error)),
+            Err(_) => {
+                let detail = "the server did not complete the login in time";
+                Err(self.config.about(Failure::new(Class::TimedOut, detail)).into())
+            }
         }
     }
 
-    /// The addresses of the host that is dialled.
+    /// Resolves the host's addresses.
     ///
     /// # Errors
-    /// [`Class::Unavailable`] where there are none.
+    /// [`Class::Unavailable`] if the host has none.
     pub async fn addresses(&self) -> Result<Vec<SocketAddr>, Failure> {
-        let addresses = self.resolver.addresses(&self.settings.host, self.settings.port).await?;
-        self.whereabouts.note(&addresses);
+        let addresses = self.resolver.addresses(&self.config.host, self.config.port).await?;
+        self.resolved_addrs.record(&addresses);
         Ok(addresses)
     }
 
-    /// Whether the host has not had this address for a while, as far as [`Self::addresses`] has heard: whoever connects anew would
-    /// come elsewhere.
+    /// Returns true if recent calls of [`Self::addresses`] have not returned this address: a new connection would go
+    /// elsewhere.
     #[must_use]
     pub fn is_stale(&self, address: SocketAddr) -> bool {
-        self.whereabouts.is_stale(address)
+        self.resolved_addrs.is_stale(address)
     }
 
-    /// Whether a login has to be in TLS. Without TLS a proof crosses the line in clear only where the target was set up so by
-    /// name: that is who turned verification off.
+    /// Returns the security that a login requires. Credentials cross an unencrypted connection only if the target's
+    /// configuration disables TLS explicitly.
     #[must_use]
     pub const fn security(&self) -> TransportSecurity {
         match self.tls {
@@ -264,110 +213,87 @@ impl Dialer {
         }
     }
 
-    /// What tokens are signed for: the host and port as set, or else the RDS endpoint behind those dialled; and the region.
+    /// Returns the endpoint that tokens are signed for: the configured one, or else the RDS endpoint that the host is or
+    /// is an alias of.
     ///
     /// # Errors
-    /// Those of [`Resolver::rds_endpoint`] and [`choose`].
+    /// The errors of [`Resolver::rds_endpoint`] and [`crate::region::choose`].
     pub async fn endpoint(&self) -> Result<Endpoint, Failure> {
-        let DialerConfig { engine, host, port, sign, .. } = &self.settings;
-        let (host, port) = match sign {
-            Some((host, port)) => (host.clone(), *port),
-            None => {
-                (self.resolver.rds_endpoint(host).await?.unwrap_or_else(|| host.clone()), *port)
-            }
-        };
-        let region = match (&self.settings.region, Region::of_rds_host(host.as_str())) {
-            (Some(given), _) => given.clone(),
-            (None, Some(region)) => region,
-            (None, None) => {
-                self.region.get_or_try_init(|| self.choose_region(&host)).await?.clone()
-            }
-        };
-        Ok(Endpoint { engine: *engine, host, port, region })
+        self.signing_endpoint.resolve(&self.config, &self.resolver).await
     }
 
-    /// The region, where it was needed already or the settings or the host name say it.
+    /// Returns the region, if the configuration or the host name contains it or it was needed before.
     #[must_use]
     pub fn known_region(&self) -> Option<Region> {
-        let DialerConfig { host, sign, region, .. } = &self.settings;
-        let signed = sign.as_ref().map_or(host, |(host, _)| host);
-        region
-            .clone()
-            .or_else(|| Region::of_rds_host(signed.as_str()))
-            .or_else(|| self.region.get().cloned())
+        self.signing_endpoint.known_region(&self.config)
     }
 
-    /// The clock that tokens go by.
+    /// Returns the clock that token lifetimes are measured with.
     #[must_use]
     pub const fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    /// Tries what a login needs, as far as it goes without a user: the credentials, the region, the name, the way to the server.
+    /// Tests all parts of a login that need no user: credentials, region, name resolution, TCP.
     ///
     /// # Errors
-    /// What is in the way.
+    /// The error of the first part that fails.
     pub async fn probe(&self, deadline: Instant) -> Result<(), Failure> {
-        let tried = async {
+        let probe = async {
             if let Some(tokens) = self.tokens() {
-                tokens.identity().credentials().await?;
+                tokens.credentials().credentials().await?;
                 self.endpoint().await?;
             }
             let addresses = self.addresses().await?;
             happy_eyeballs::connect(&addresses, deadline).await.map(|_| ())
         };
-        let late = |_| Failure::new(Class::TimedOut, "it was not reached in time");
-        timeout_at(deadline, tried)
+        timeout_at(deadline, probe)
             .await
-            .map_err(late)
+            .map_err(|_| Failure::new(Class::TimedOut, "cannot connect in time"))
             .flatten()
-            .map_err(|failure| self.about(failure))
-    }
-
-    async fn choose_region(&self, host: &HostName) -> Result<Region, Failure> {
-        let profile = match &self.proof {
-            AuthSource::Tokens { profile, .. } => profile.as_deref(),
-            AuthSource::Password(_) => None,
-        };
-        choose(None, host.as_str(), self.settings.environment_region.as_deref(), profile)
-            .await
-            .map(|(region, _)| region)
+            .map_err(|failure| self.config.about(failure))
     }
 
     async fn mint(&self, user: &DbUser) -> Result<Minted, Failure> {
-        let span = tracing::debug_span!(target: TRACE, "credentials", otel.kind = "internal");
+        let span =
+            tracing::debug_span!(target: TRACE_TARGET, "credentials", otel.kind = "internal");
         let endpoint = self.endpoint().await?;
-        match &self.proof {
-            AuthSource::Tokens { tokens, .. } => Ok(Minted {
+        match &self.auth {
+            AuthSource::Tokens(tokens) => Ok(Minted {
                 token: tokens.token(&endpoint, user).instrument(span).await?,
                 endpoint,
             }),
             AuthSource::Password(_) => Err(Failure::new(
                 Class::Internal,
-                "a token was asked for where the login is by password",
+                "cannot mint a token: the target authenticates by password",
             )),
         }
     }
 
-    /// Another token in place of one that the server refused: none where it could only be the same, minted with the same key
+    async fn mint_until(&self, user: &DbUser, deadline: Instant) -> Result<Minted, Failure> {
+        let minted = timeout_at(deadline, self.mint(user)).await;
+        minted.map_err(|_| self.credentials_timeout(user))?
+    }
+
+    /// Mints another token in place of a rejected one. Returns `None` if it would be the same: signed with the same key
     /// within this dial.
     async fn remint(
         &self,
         user: &DbUser,
-        refused: &Minted,
+        rejected: &Minted,
         started: SystemTime,
     ) -> Result<Option<Minted>, Failure> {
-        let AuthSource::Tokens { tokens, .. } = &self.proof else {
+        let AuthSource::Tokens(tokens) = &self.auth else {
             return Ok(None);
         };
-        tokens.reject(&refused.endpoint, user, &refused.token);
+        tokens.reject(&rejected.endpoint, user, &rejected.token);
         let newer = self.mint(user).await?;
-        let fresh = refused.token.minted_at() >= started;
-        let same = newer.token.access_key_id() == refused.token.access_key_id();
-        Ok(Some(newer).filter(|_| !(fresh && same)))
+        let fresh = rejected.token.minted_at() >= started;
+        let same_key = newer.token.access_key_id() == rejected.token.access_key_id();
+        Ok(Some(newer).filter(|_| !(fresh && same_key)))
     }
 
-    /// What is proved for `user`: for a login within a session that stands.
+    /// Returns a credential of `user`, for a change of the user within a session.
     ///
     /// # Errors
     /// As for [`Self::dial`].
@@ -376,13 +302,10 @@ impl Dialer {
         user: &DbUser,
         deadline: Instant,
     ) -> Result<Credential, Failure> {
-        if let AuthSource::Password(password) = &self.proof {
+        if let AuthSource::Password(password) = &self.auth {
             return Ok(Credential::Password(password.clone()));
         }
-        let minted = timeout_at(deadline, self.mint(user)).await;
-        let minted = minted.map_err(|_| {
-            self.failure(Class::TimedOut, user, "the AWS credentials took too long")
-        })??;
+        let minted = self.mint_until(user, deadline).await?;
         Ok(Credential::Token(Zeroizing::new(minted.token.expose().to_owned())))
     }
 
@@ -393,34 +316,28 @@ impl Dialer {
         deadline: Instant,
         begin: &impl Fn(Credential, TransportSecurity) -> E,
     ) -> Result<Connected<E::Output>, ConnectError> {
-        let queued = timeout_at(deadline, self.budget.take()).await;
-        queued.map_err(|_| {
-            self.failure(
-                Class::TimedOut,
-                user,
-                "too many logins wait for their turn (logins-per-second)",
-            )
-        })?;
-        let found = timeout_at(deadline, self.addresses()).await;
-        let addresses = found.map_err(|_| {
-            self.failure(Class::TimedOut, user, "its name was not resolved in time")
-        })??;
-        let credential = match (minted, &self.proof) {
+        let permit = timeout_at(deadline, self.login_rate_limiter.acquire()).await;
+        permit
+            .map_err(|_| self.timed_out(user, "too many logins are queued (logins-per-second)"))?;
+        let resolved = timeout_at(deadline, self.addresses()).await;
+        let addresses =
+            resolved.map_err(|_| self.timed_out(user, "cannot resolve its name in time"))??;
+        let credential = match (minted, &self.auth) {
             (Some(minted), _) => {
                 Credential::Token(Zeroizing::new(minted.token.expose().to_owned()))
             }
             (None, AuthSource::Password(password)) => Credential::Password(password.clone()),
-            (None, AuthSource::Tokens { .. }) => Credential::None,
+            (None, AuthSource::Tokens(_)) => Credential::None,
         };
-        let dialled =
+        let connected =
             self.connect_with(&addresses, deadline, begin(credential, self.security())).await;
-        dialled.map_err(|refusal| refusal.explained(|| self.explain(user, minted)))
+        connected.map_err(|error| error.explained(|| self.explain(user, minted)))
     }
 
     fn explain(&self, user: &DbUser, minted: Option<&Minted>) -> Explanation {
-        let minted = minted.zip(self.tokens()).map(|(minted, tokens)| explanation::Signed {
+        let minted = minted.zip(self.tokens()).map(|(minted, tokens)| explanation::SignedToken {
             endpoint: &minted.endpoint,
-            source: tokens.identity().describe().source,
+            source: tokens.credentials().status().source,
             access_key_id: minted.token.access_key_id(),
             age: self
                 .clock
@@ -428,86 +345,39 @@ impl Dialer {
                 .duration_since(minted.token.minted_at())
                 .unwrap_or(Duration::ZERO),
         });
-        Explanation::new(self.settings.engine, &self.host_port(), user, minted)
+        Explanation::new(self.config.engine, &self.host_port(), user, minted)
     }
 
-    /// `host:port`, as it is dialled.
+    /// Returns the `host:port` that is connected to.
     #[must_use]
     pub fn host_port(&self) -> String {
-        let DialerConfig { host, port, .. } = &self.settings;
-        if host.as_str().contains(':') {
-            format!("[{host}]:{port}")
-        } else {
-            format!("{host}:{port}")
-        }
+        self.config.host_port()
     }
 
-    fn about(&self, failure: Failure) -> Failure {
-        Failure::new(
-            failure.class,
-            format!("{} {}: {}", self.settings.engine.product(), self.host_port(), failure.detail),
-        )
+    fn credentials_timeout(&self, user: &DbUser) -> Failure {
+        self.timed_out(user, "cannot load AWS credentials in time")
     }
 
-    fn failure(&self, class: Class, user: &DbUser, what: &str) -> Failure {
-        self.about(Failure::new(class, format!("for {user}: {what}")))
+    fn timed_out(&self, user: &DbUser, detail: &str) -> Failure {
+        self.config.about(Failure::new(Class::TimedOut, format!("for {user}: {detail}")))
     }
 
-    fn unreachable(&self, why: &str) -> Failure {
-        self.about(Failure::new(Class::Unavailable, why))
+    fn unavailable(&self, detail: &str) -> Failure {
+        self.config.about(Failure::new(Class::Unavailable, detail))
     }
 
-    /// What came of a word with the server, as a refusal.
+    /// Converts the error of an exchange with the server.
     #[must_use]
-    pub fn drive_error(&self, broken: DriveError) -> ConnectError {
-        let failure = match &broken {
-            DriveError::Fault(fault) => {
-                return ConnectError::of_fault(fault, |failure| self.about(failure));
-            }
-            DriveError::Closed => self
-                .unreachable("the server closed the connection within the login; its log says why"),
-            DriveError::Io(error) => {
-                self.unreachable(&format!("the connection broke within the login: {error}"))
-            }
-            DriveError::Tls(error) => self.about(Failure::new(
-                Class::TlsFailed,
-                explanation::tls(&self.settings.host, error),
-            )),
-        };
-        failure.into()
+    pub fn drive_error(&self, error: DriveError) -> ConnectError {
+        ConnectError::from_drive_error(error, &self.config)
     }
-}
-
-fn client_tls(
-    settings: &DialerConfig,
-    verification: Verification,
-    roots: Option<&Path>,
-) -> Result<ClientTls, Failure> {
-    let roots = roots.map_or_else(|| Ok(Roots::built_in()), Roots::from_file)?;
-    let alpn: &[&[u8]] = match settings.engine {
-        Engine::Postgres => &[codec::ALPN],
-        Engine::Mariadb | Engine::Mysql => &[],
-    };
-    let name = ServerName::try_from(settings.host.as_str().to_owned()).map_err(|_| {
-        Failure::new(
-            Class::Configuration,
-            format!(
-                "the host {:?} is not a name that a certificate can have",
-                settings.host.as_str()
-            ),
-        )
-    })?;
-    Ok(ClientTls { config: client_config(verification, &roots, alpn)?, name })
 }
 
 impl fmt::Debug for Dialer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Dialer")
-            .field("engine", &self.settings.engine)
-            .field("place", &self.host_port())
+            .field("engine", &self.config.engine)
+            .field("address", &self.host_port())
             .finish_non_exhaustive()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,4 +1,5 @@
-//! Drives a login over a connection: the one place where the steps of an [`Exchange`] become reads and writes.
+//! Drives an [`Exchange`] over a connection: turns its steps into reads, writes and a TLS
+//! handshake.
 
 use std::io;
 use std::sync::Arc;
@@ -7,60 +8,61 @@ use countersign_wire::{Exchange, ProtocolError, ReadBuffer, Step, TlsInfo};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
 
-use crate::tls::end_point;
+use crate::tls::tls_server_end_point;
 use crate::transport::Transport;
 
-/// What secures the connection, where the login comes to that.
+/// TLS configuration of an exchange.
 #[derive(Debug, Clone)]
 pub enum TlsConfig {
-    /// Nothing.
+    /// No TLS.
     None,
-    /// We are the client.
+    /// TLS as the client.
     Client(ClientTls),
-    /// We are the server.
+    /// TLS as the server.
     Server(ServerTls),
 }
 
-/// How a server is verified.
+/// TLS configuration of a client.
 #[derive(Debug, Clone)]
 pub struct ClientTls {
-    /// Whom we believe.
+    /// Root certificates and verification.
     pub config: Arc<ClientConfig>,
-    /// The name that the certificate has to have.
+    /// Name that the server's certificate must be valid for.
     pub name: ServerName<'static>,
 }
 
-/// What clients are shown.
+/// TLS configuration of a server.
 #[derive(Debug, Clone)]
 pub struct ServerTls {
-    /// The certificate and its key.
+    /// Certificate and private key.
     pub config: Arc<ServerConfig>,
-    /// The certificate's `tls-server-end-point`.
+    /// The certificate's `tls-server-end-point` (RFC 5929).
     pub end_point: Option<Vec<u8>>,
 }
 
-/// Why a login came to nothing.
+/// The error of an exchange.
 #[derive(Debug, thiserror::Error)]
 pub enum DriveError {
-    /// The login itself.
+    /// The exchange failed.
     #[error(transparent)]
-    Fault(#[from] ProtocolError),
-    /// The other side has gone.
-    #[error("the connection was closed within the login")]
+    Protocol(#[from] ProtocolError),
+    /// The peer closed the connection.
+    #[error("the connection was closed during the login")]
     Closed,
-    /// The socket.
+    /// The socket failed.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// The handshake of TLS, or the certificate.
-    #[error("TLS can't be begun: {0}")]
+    /// The TLS handshake failed, or the certificate was rejected.
+    #[error("cannot set up TLS: {0}")]
     Tls(io::Error),
 }
 
-/// Goes on until the login is over. What the other side sent behind it stays in the inbox; the last word of a login that fails is
-/// sent.
+/// Drives the exchange to its end. Bytes that the peer sent after it stay in `inbox`. The error
+/// packet of a failed exchange is sent.
 ///
 /// # Errors
-/// See [`Broken`].
+/// [`DriveError::Protocol`] if the exchange fails, and the other variants for errors of the
+/// connection.
 pub async fn drive<E: Exchange>(
     transport: &mut Transport,
     inbox: &mut ReadBuffer,
@@ -84,8 +86,8 @@ pub async fn drive<E: Exchange>(
                 if !bytes.is_empty() {
                     transport.write_all(&bytes).await?;
                 }
-                // Boxed: a handshake is large, and most of a login waits for something else.
-                next.established(Box::pin(secure(transport, inbox, tls)).await?)
+                // Boxed: the future of a handshake is large, and most of a login waits elsewhere.
+                next.established(Box::pin(start_tls(transport, inbox, tls)).await?)
             }
             Ok(Step::Done(bytes, outcome)) => {
                 if !bytes.is_empty() {
@@ -93,18 +95,18 @@ pub async fn drive<E: Exchange>(
                 }
                 return Ok(outcome);
             }
-            Err(fault) => {
-                if !fault.error_packet().is_empty() {
-                    // Whoever does not take the last word is gone, and the fault says why already.
-                    let _unheard = transport.write_all(fault.error_packet()).await;
+            Err(error) => {
+                if !error.error_packet().is_empty() {
+                    // Best effort: the error to report is that of the exchange.
+                    let _sent = transport.write_all(error.error_packet()).await;
                 }
-                return Err(fault.into());
+                return Err(error.into());
             }
         };
     }
 }
 
-async fn secure(
+async fn start_tls(
     transport: &mut Transport,
     inbox: &mut ReadBuffer,
     tls: &TlsConfig,
@@ -116,8 +118,8 @@ async fn secure(
                 .await
                 .map_err(DriveError::Tls)?;
             Ok(TlsInfo {
-                server_end_point: transport.certificate().and_then(end_point),
-                alpn_protocol: transport.protocol().map(<[u8]>::to_vec),
+                server_end_point: transport.peer_certificate().and_then(tls_server_end_point),
+                alpn_protocol: transport.alpn_protocol().map(<[u8]>::to_vec),
             })
         }
         TlsConfig::Server(ServerTls { config, end_point }) => {
@@ -126,12 +128,12 @@ async fn secure(
             accepted.map_err(DriveError::Tls)?;
             Ok(TlsInfo {
                 server_end_point: end_point.clone(),
-                alpn_protocol: transport.protocol().map(<[u8]>::to_vec),
+                alpn_protocol: transport.alpn_protocol().map(<[u8]>::to_vec),
             })
         }
-        // The login was set up with TLS, and whoever drives it without.
+        // The exchange was created with TLS, but is driven without.
         TlsConfig::None => {
-            Err(DriveError::Tls(io::Error::other("this side is not set up for TLS")))
+            Err(DriveError::Tls(io::Error::other("this side has no TLS configuration")))
         }
     }
 }

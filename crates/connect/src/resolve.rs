@@ -1,55 +1,48 @@
-//! From a name to addresses, and from an alias to the RDS endpoint behind it.
+//! Resolves host names to addresses, and aliases to the RDS endpoints that tokens are signed for.
 
 mod system;
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use countersign_core::endpoint::HostName;
 use countersign_core::failure::{Class, Failure};
 use countersign_core::region::Region;
-use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::NetError;
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 
-use system::{Files, Names};
+use system::{Files, Names, build};
 
-/// The most aliases that are followed. Source: BIND's `max-recursion-depth` is of that order; AWS documents no limit.
-const MOST_ALIASES: usize = 8;
+/// Maximum number of aliases that are followed. BIND's `max-recursion-depth` is of that order; AWS
+/// documents no limit.
+const MAX_ALIASES: usize = 8;
 
-/// The longest that an answer is kept, whatever its TTL says: RDS moves an endpoint by changing its record.
-const MOST_TTL: Duration = Duration::from_secs(30);
-
-/// The longest that it is remembered that there is no such name.
-const MOST_NEGATIVE_TTL: Duration = Duration::from_secs(5);
-
-/// What asks DNS. Clones share its cache.
+/// A DNS resolver. Clones share its cache.
 #[derive(Clone)]
 pub struct Resolver(Source);
 
 #[derive(Clone)]
 enum Source {
-    /// As the system's files say; read anew when they change, as on a laptop that changes networks.
+    /// The system's configuration files, reloaded when they change, as on a laptop that changes
+    /// networks.
     System(Arc<Files>),
-    Given(Arc<Names>),
+    Static(Arc<Names>),
 }
 
 impl Resolver {
-    /// The system's name servers, search list and hosts file.
+    /// Creates a resolver with the system's name servers, search list and hosts file.
     #[must_use]
     pub fn system() -> Self {
         Self(Source::System(Arc::new(Files::default())))
     }
 
-    /// These name servers, and no hosts file.
+    /// Creates a resolver with these name servers and no hosts file.
     ///
     /// # Errors
-    /// [`Class::Configuration`] where they can't be used.
-    pub fn with(nameservers: &[SocketAddr]) -> Result<Self, Failure> {
+    /// [`Class::Configuration`] if they cannot be used.
+    pub fn with_nameservers(nameservers: &[SocketAddr]) -> Result<Self, Failure> {
         let configure = |server: &SocketAddr| {
             let on_port = |mut connection: ConnectionConfig| {
                 connection.port = server.port();
@@ -67,23 +60,24 @@ impl Resolver {
             nameservers.iter().map(configure).collect(),
         );
         let names = Names::new(build(config, ResolverOpts::default())?, None);
-        Ok(Self(Source::Given(Arc::new(names))))
+        Ok(Self(Source::Static(Arc::new(names))))
     }
 
-    /// The addresses of `host`, IPv6 first. An IP address is its own; `localhost` is this machine whatever anybody says.
+    /// Returns the addresses of `host`, IPv6 first. An IP address resolves to itself, and
+    /// `localhost` to the loopback addresses without a lookup.
     ///
     /// # Errors
-    /// [`Class::Unavailable`] where there are none.
+    /// [`Class::Unavailable`] if the lookup fails or returns none.
     pub async fn addresses(&self, host: &HostName, port: u16) -> Result<Vec<SocketAddr>, Failure> {
         let sockets = |addresses: Vec<IpAddr>| {
             addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect()
         };
-        if let Some(own) = own(host) {
-            return Ok(sockets(own));
+        if let Some(addresses) = static_addresses(host) {
+            return Ok(sockets(addresses));
         }
         let names = self.names()?;
-        if let Some(written) = names.hosts_entry(host) {
-            return Ok(sockets(written));
+        if let Some(addresses) = names.hosts_entry(host) {
+            return Ok(sockets(addresses));
         }
         let answer =
             names.dns.lookup_ip(name(host)?).await.map_err(|error| unresolved(host, &error))?;
@@ -92,29 +86,31 @@ impl Resolver {
         if addresses.is_empty() {
             return Err(Failure::new(
                 Class::Unavailable,
-                format!("the host {host} has no address; check its name"),
+                format!("cannot resolve {host}: the name has no address; check the name"),
             ));
         }
         Ok(sockets(addresses))
     }
 
-    /// The name that tokens are signed for where `host` is dialled: `host` itself where it is RDS's, else the first name of RDS's
-    /// among those that it is an alias of. `None` where it is no alias at all: an IP address, `localhost`, a server of one's own.
+    /// Returns the host name to sign tokens for: `host` if it is an RDS endpoint, else the first
+    /// RDS endpoint in its chain of aliases. `None` if it is not an alias: an IP address,
+    /// `localhost`, a self-managed server.
     ///
     /// # Errors
-    /// [`Class::Configuration`] where the aliases lead elsewhere, [`Class::Unavailable`] where there is no such name or no answer.
+    /// [`Class::Configuration`] if the chain of aliases contains no RDS endpoint,
+    /// [`Class::Unavailable`] if the name does not exist or the lookup fails.
     pub async fn rds_endpoint(&self, host: &HostName) -> Result<Option<HostName>, Failure> {
         if Region::of_rds_host(host.as_str()).is_some() {
             return Ok(Some(host.clone()));
         }
         let names = self.names()?;
-        if own(host).is_some() || names.hosts_entry(host).is_some() {
+        if static_addresses(host).is_some() || names.hosts_entry(host).is_some() {
             return Ok(None);
         }
         let mut chain: Vec<HostName> = vec![host.clone()];
-        let mut asked = name(host)?;
-        for _ in 0..MOST_ALIASES {
-            let alias = match names.dns.lookup(asked.clone(), RecordType::CNAME).await {
+        let mut queried = name(host)?;
+        for _ in 0..MAX_ALIASES {
+            let alias = match names.dns.lookup(queried.clone(), RecordType::CNAME).await {
                 Ok(answer) => answer.answers().iter().find_map(|record| match &record.data {
                     RData::CNAME(alias) => Some(alias.0.clone()),
                     _ => None,
@@ -126,28 +122,28 @@ impl Resolver {
                 return if chain.len() == 1 {
                     Ok(None)
                 } else {
-                    Err(astray(&chain, "which is not RDS's"))
+                    Err(alias_error(&chain, "which is not an RDS endpoint"))
                 };
             };
-            let next = written_out(&alias)
-                .ok_or_else(|| astray(&chain, "whose own alias is not a host name"))?;
+            let next = host_name(&alias)
+                .ok_or_else(|| alias_error(&chain, "whose alias is not a host name"))?;
             if Region::of_rds_host(next.as_str()).is_some() {
                 return Ok(Some(next));
             }
             if chain.iter().any(|seen| seen.as_str().eq_ignore_ascii_case(next.as_str())) {
                 chain.push(next);
-                return Err(astray(&chain, "so they go round in a circle"));
+                return Err(alias_error(&chain, "which is a loop"));
             }
             chain.push(next);
-            asked = alias;
+            queried = alias;
         }
-        Err(astray(&chain, "and on: the chain is too long"))
+        Err(alias_error(&chain, "and more: the chain is too long"))
     }
 
     fn names(&self) -> Result<Arc<Names>, Failure> {
         match &self.0 {
             Source::System(files) => files.names(),
-            Source::Given(names) => Ok(Arc::clone(names)),
+            Source::Static(names) => Ok(Arc::clone(names)),
         }
     }
 }
@@ -156,23 +152,14 @@ impl std::fmt::Debug for Resolver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self.0 {
             Source::System(_) => "Resolver(system)",
-            Source::Given(_) => "Resolver(given)",
+            Source::Static(_) => "Resolver(static)",
         })
     }
 }
 
-fn build(config: ResolverConfig, mut options: ResolverOpts) -> Result<TokioResolver, Failure> {
-    options.positive_max_ttl = Some(MOST_TTL);
-    options.negative_max_ttl = Some(MOST_NEGATIVE_TTL);
-    let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-    *builder.options_mut() = options;
-    builder
-        .build()
-        .map_err(|error| Failure::new(Class::Configuration, format!("DNS can't be asked: {error}")))
-}
-
-/// What needs no question: RFC 6761, section 6.3, for `localhost`.
-fn own(host: &HostName) -> Option<Vec<IpAddr>> {
+/// Returns the addresses that need no lookup: IP addresses, and `localhost` (RFC 6761, section
+/// 6.3).
+fn static_addresses(host: &HostName) -> Option<Vec<IpAddr>> {
     if let Ok(address) = host.as_str().parse() {
         return Some(vec![address]);
     }
@@ -182,7 +169,7 @@ fn own(host: &HostName) -> Option<Vec<IpAddr>> {
 }
 
 fn name(host: &HostName) -> Result<Name, Failure> {
-    // Relaxed: people do have underscores in their names.
+    // Relaxed: host names with underscores exist.
     Name::from_str_relaxed(host.as_str()).map_err(|error| {
         Failure::new(
             Class::Configuration,
@@ -191,24 +178,24 @@ fn name(host: &HostName) -> Result<Name, Failure> {
     })
 }
 
-fn written_out(alias: &Name) -> Option<HostName> {
+fn host_name(alias: &Name) -> Option<HostName> {
     alias.to_utf8().trim_end_matches('.').to_ascii_lowercase().parse().ok()
 }
 
 fn unresolved(host: &HostName, error: &NetError) -> Failure {
     let detail = match (error.is_nx_domain(), error.is_no_records_found()) {
         (true, _) => format!(
-            "there is no host {host}; check the name, and whether it is one of a private zone"
+            "cannot resolve {host}: no such host; check the name, and if it belongs to a private zone"
         ),
-        (false, true) => format!("the host {host} has no address; check its name"),
+        (false, true) => format!("cannot resolve {host}: the name has no address; check the name"),
         (false, false) => {
-            format!("the host {host} can't be looked up: {error}; check the name servers")
+            format!("cannot resolve {host}: {error}; check the name servers")
         }
     };
     Failure::new(Class::Unavailable, detail)
 }
 
-fn astray(chain: &[HostName], why: &str) -> Failure {
+fn alias_error(chain: &[HostName], why: &str) -> Failure {
     let mut path = String::new();
     for (at, name) in chain.iter().enumerate() {
         let link = match at {
@@ -218,10 +205,10 @@ fn astray(chain: &[HostName], why: &str) -> Failure {
         };
         let _ = write!(path, "{link}{name}");
     }
-    let advice = "name the RDS endpoint that tokens are to be signed for";
+    let remedy = "set sign-host to the RDS endpoint that tokens are signed for";
     Failure::new(
         Class::Configuration,
-        format!("the host name does not lead to an RDS endpoint: {path}, {why}; {advice}"),
+        format!("cannot find the RDS endpoint: {path}, {why}; {remedy}"),
     )
 }
 

@@ -1,4 +1,4 @@
-//! What this crate's tests have in common: a time, and a source of credentials that they write the answers of.
+//! Shared by this crate's tests: a fixed time, and scripted sources of credentials.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::clock::ManualClock;
 use crate::credentials_cache::CredentialsCache;
 
-/// Noon of 15 January 2024, give or take.
+/// 15 January 2024, 12:00 UTC.
 pub(crate) fn noon() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_705_320_000)
 }
@@ -21,19 +21,19 @@ pub(crate) const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Credentials that are told apart by a number.
+/// Credentials whose access key id contains `number`.
 pub(crate) fn credentials(number: usize, expires: Option<SystemTime>) -> Credentials {
     let access_key_id = format!("ASIAEXAMPLE{number}").parse().unwrap();
-    let session_token = Secret::new("session-token-that-nobody-sees");
+    let session_token = Secret::new("hidden-session-token");
     Credentials {
         access_key_id,
-        secret: Secret::new("secret-that-nobody-sees").unwrap(),
+        secret: Secret::new("hidden-secret").unwrap(),
         session_token,
         expires,
     }
 }
 
-/// How often a source was asked.
+/// Counts the loads of a source.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Loads(Arc<AtomicUsize>);
 
@@ -42,36 +42,36 @@ impl Loads {
         self.0.load(Ordering::SeqCst)
     }
 
-    /// Counts one, and says which it is: the first is 1.
+    /// Counts a load and returns its number, from 1.
     pub(crate) fn next(&self) -> usize {
         self.0.fetch_add(1, Ordering::SeqCst) + 1
     }
 }
 
-/// An identity whose source gives what `answer` says the first, second, … time.
-pub(crate) fn identity(
-    hand: &ManualClock,
-    answer: impl Fn(usize) -> Result<Credentials, Failure> + Send + Sync + 'static,
+/// A cache whose source returns `result(n)` for the nth load.
+pub(crate) fn scripted_cache(
+    manual: &ManualClock,
+    result: impl Fn(usize) -> Result<Credentials, Failure> + Send + Sync + 'static,
 ) -> (CredentialsCache, Loads) {
     let loads = Loads::default();
     let counted = loads.clone();
-    let answer = Arc::new(answer);
-    let load = move || -> crate::credentials_cache::Loading {
-        let (number, answer) = (counted.next(), Arc::clone(&answer));
+    let result = Arc::new(result);
+    let load = move || -> crate::credentials_cache::LoadFuture {
+        let (number, result) = (counted.next(), Arc::clone(&result));
         Box::pin(async move {
             yield_now().await;
-            answer(number)
+            result(number)
         })
     };
-    (CredentialsCache::of("the test", hand.clock(), load), loads)
+    (CredentialsCache::with_loader("the test", manual.clock(), load), loads)
 }
 
-/// Waits until it is so.
-pub(crate) async fn until(mut so: impl FnMut() -> bool) {
+/// Waits until `condition` returns true.
+pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
     let waiting = async {
-        while !so() {
+        while !condition() {
             yield_now().await;
         }
     };
-    timeout(seconds(10), waiting).await.expect("it never came to be so");
+    timeout(seconds(10), waiting).await.expect("the condition became true in time");
 }

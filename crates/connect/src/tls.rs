@@ -1,6 +1,7 @@
-//! TLS to databases and to clients: whom we believe, and what we show.
+//! TLS configuration: root certificates and verification of servers, and the certificate of this
+//! server.
 
-mod end_point;
+mod channel_binding;
 mod verifier;
 
 use std::fmt;
@@ -14,30 +15,42 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-pub use end_point::end_point;
+pub use channel_binding::tls_server_end_point;
 
-/// How many servers a session is remembered of, to begin the next one sooner.
-const REMEMBERED_SESSIONS: usize = 64;
+/// Number of servers whose TLS sessions are cached for resumption.
+const SESSION_CACHE_SIZE: usize = 64;
 
-/// How far a server's certificate is verified.
+/// Verification of a server's certificate, as libpq's `sslmode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verification {
-    /// Somebody whom we believe vouches for it, and it names the host: `verify-full`.
+    /// `verify-full`: a root certificate must have signed it, and it must be valid for the host
+    /// name.
     VerifyFull,
-    /// Somebody whom we believe vouches for it, whatever it names: `verify-ca`.
+    /// `verify-ca`: a root certificate must have signed it, for any name.
     VerifyCa,
-    /// Not at all, though the connection is encrypted: `require`. Anybody in between may be the server.
+    /// `require`: the connection is encrypted, and the certificate is not verified. A man in the
+    /// middle is not detected.
     Require,
-    /// There is no TLS: `disable`.
+    /// `disable`: no TLS.
     Disable,
 }
 
-/// Whom we believe.
+/// A set of root certificates.
+///
+/// ```
+/// use countersign_connect::tls::{Roots, Verification, client_config};
+///
+/// let roots = Roots::built_in();
+/// assert!(roots.count() > 0);
+/// let config = client_config(Verification::VerifyFull, &roots, &[]).unwrap();
+/// assert!(config.alpn_protocols.is_empty());
+/// ```
 #[derive(Clone)]
 pub struct Roots(Arc<RootCertStore>);
 
-/// The roots of RDS in most regions, and Amazon Trust Services' own, which RDS Proxy and Aurora Serverless v1 show. `roots/README.md`
-/// says where they are from, and which regions are missing.
+/// The root certificates of RDS in most regions, and those of Amazon Trust Services, which RDS
+/// Proxy and Aurora Serverless v1 use. `roots/README.md` lists their sources and the missing
+/// regions.
 static BUILT_IN: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
     let mut roots = RootCertStore::empty();
     for file in [
@@ -51,26 +64,28 @@ static BUILT_IN: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
 });
 
 impl Roots {
-    /// Those within the binary: Amazon's alone. The system's are not among them, so that none of the hundreds of authorities
-    /// that browsers believe can vouch for a database; who wants them names their file.
+    /// Returns the built-in root certificates: Amazon's only. The system's are excluded, so that
+    /// none of the public authorities that browsers trust can issue a certificate for a database;
+    /// [`Self::from_file`] adds others.
     #[must_use]
     pub fn built_in() -> Self {
         Self(Arc::clone(&BUILT_IN))
     }
 
-    /// Those in a PEM file, in place of those built in.
+    /// Reads the root certificates of a PEM file, which replace the built-in ones.
     ///
     /// # Errors
-    /// [`Class::Configuration`] where it can't be read, holds none, or one of them is broken.
+    /// [`Class::Configuration`] if the file cannot be read, contains none, or one of them is
+    /// malformed.
     pub fn from_file(path: &Path) -> Result<Self, Failure> {
         let mut roots = RootCertStore::empty();
         for certificate in certificates(path)? {
-            roots.add(certificate).map_err(|error| unusable(path, &error))?;
+            roots.add(certificate).map_err(|error| invalid_root(path, &error))?;
         }
         Ok(Self(Arc::new(roots)))
     }
 
-    /// How many they are.
+    /// Returns the number of root certificates.
     #[must_use]
     pub fn count(&self) -> usize {
         self.0.len()
@@ -83,11 +98,11 @@ impl fmt::Debug for Roots {
     }
 }
 
-/// What a connection to a server is secured with. Sessions are resumed within one configuration, so it is made once for a target,
-/// not for each connection.
+/// Creates the TLS configuration of a client. Sessions are resumed within one configuration, so it
+/// is created once per target, not per connection.
 ///
 /// # Errors
-/// [`Class::NoTls`] for [`Verification::Off`], [`Class::Internal`] where TLS can't be set up.
+/// [`Class::NoTls`] for [`Verification::Disable`], [`Class::Internal`] if TLS cannot be set up.
 pub fn client_config(
     verification: Verification,
     roots: &Roots,
@@ -106,45 +121,46 @@ pub fn client_config(
             .dangerous()
             .with_custom_certificate_verifier(verifier::NoVerification::new(&provider)),
         Verification::Disable => {
-            return Err(Failure::new(Class::NoTls, "the target is set to be reached without TLS"));
+            return Err(Failure::new(Class::NoTls, "cannot use TLS: the target disables it"));
         }
     };
     let mut config = builder.with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
-    config.resumption = Resumption::in_memory_sessions(REMEMBERED_SESSIONS);
+    config.resumption = Resumption::in_memory_sessions(SESSION_CACHE_SIZE);
     Ok(Arc::new(config))
 }
 
-/// What clients are shown, and its `tls-server-end-point` for channel binding.
+/// Creates the TLS configuration of a server, and its certificate's `tls-server-end-point` for
+/// channel binding.
 ///
 /// # Errors
-/// [`Class::Configuration`] where a file can't be read, or the key is not the certificate's.
+/// [`Class::Configuration`] if a file cannot be read, or the key is not that of the certificate.
 pub fn server_config(
     certificate: &Path,
     key: &Path,
     alpn: &[&[u8]],
 ) -> Result<(Arc<ServerConfig>, Option<Vec<u8>>), Failure> {
     let chain = certificates(certificate)?;
-    let end_point = chain.first().and_then(|own| end_point(own));
+    let end_point = chain.first().and_then(|own| tls_server_end_point(own));
     let private =
-        PrivateKeyDer::from_pem_file(key).map_err(|error| unread(key, "private key", &error))?;
+        PrivateKeyDer::from_pem_file(key).map_err(|error| pem_error(key, "private key", &error))?;
     let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(internal)?;
     let mut config =
         builder.with_no_client_auth().with_single_cert(chain, private).map_err(|error| {
             let files = format!(
-                "the certificate in {} with the key in {}",
+                "cannot use the certificate in {} with the key in {}",
                 certificate.display(),
                 key.display()
             );
-            Failure::new(Class::Configuration, format!("{files} can't be used: {error}"))
+            Failure::new(Class::Configuration, format!("{files}: {error}"))
         })?;
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
     Ok((Arc::new(config), end_point))
 }
 
-/// Named outright: which provider rustls falls back to depends on what else is linked in.
+/// Explicit: the default provider of rustls depends on the features of other crates.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
@@ -154,35 +170,35 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
         .and_then(Iterator::collect::<Result<Vec<_>, pem::Error>>);
     match read {
         Ok(certificates) if certificates.is_empty() => {
-            Err(unread(path, "certificate", &pem::Error::NoItemsFound))
+            Err(pem_error(path, "certificate", &pem::Error::NoItemsFound))
         }
         Ok(certificates) => Ok(certificates),
-        Err(error) => Err(unread(path, "certificate", &error)),
+        Err(error) => Err(pem_error(path, "certificate", &error)),
     }
 }
 
-/// The error is not repeated where it may hold a line of the file: that may be a key's.
-fn unread(path: &Path, what: &str, error: &pem::Error) -> Failure {
-    let why = match error {
+/// Only errors without file content are repeated: a line of the file may be part of a key.
+fn pem_error(path: &Path, what: &str, error: &pem::Error) -> Failure {
+    let cause = match error {
         pem::Error::Io(error) => error.to_string(),
-        pem::Error::NoItemsFound => format!("there is no {what} in it"),
-        _ => "it is not a whole PEM file".to_owned(),
+        pem::Error::NoItemsFound => format!("it contains no {what}"),
+        _ => "it is not a well-formed PEM file".to_owned(),
     };
     Failure::new(
         Class::Configuration,
-        format!("the {what} in {} can't be read: {why}", path.display()),
+        format!("cannot read the {what} in {}: {cause}", path.display()),
     )
 }
 
-fn unusable(path: &Path, error: &rustls::Error) -> Failure {
+fn invalid_root(path: &Path, error: &rustls::Error) -> Failure {
     Failure::new(
         Class::Configuration,
-        format!("a certificate in {} can't be used: {error}", path.display()),
+        format!("cannot use a certificate in {}: {error}", path.display()),
     )
 }
 
 fn internal(error: rustls::Error) -> Failure {
-    Failure::new(Class::Internal, format!("TLS can't be set up: {error}"))
+    Failure::new(Class::Internal, format!("cannot set up TLS: {error}"))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Tokens that were minted a while ago and still do, so that a storm of logins doesn't sign each anew.
+//! Cache of authentication tokens, so that a burst of logins does not sign each one.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,83 +15,123 @@ use countersign_core::token::{AuthToken, mint};
 use crate::clock::Clock;
 use crate::credentials_cache::CredentialsCache;
 
-/// How old a token gets before another is minted: five minutes before RDS refuses it, for clocks that differ.
+/// Maximum age of a reused token. RDS rejects a token after 15 minutes; the 5 minutes between allow
+/// for clock skew.
 pub const MAX_AGE: Duration = Duration::from_secs(10 * 60);
 
-/// The most tokens kept. Where clients name the database user, it is theirs to choose how many there are.
+/// Maximum number of cached tokens. Clients may choose the database user, and with it the number of
+/// tokens.
 pub const MAX_ENTRIES: usize = 1024;
 
-/// A token, and what may be known about it. Clones share the text.
+/// A token and its public attributes. Clones share the text.
 #[derive(Debug, Clone)]
 pub struct Token {
     text: Arc<AuthToken>,
     access_key_id: AccessKeyId,
     minted_at: SystemTime,
-    ends: SystemTime,
+    expires_at: SystemTime,
 }
 
 impl Token {
-    /// The token itself, for the password field: never for showing.
+    /// Returns the token, to be sent as the password. It must not be logged.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.text.expose()
     }
 
-    /// The key that signed it.
+    /// Returns the id of the key that signed it.
     #[must_use]
     pub const fn access_key_id(&self) -> &AccessKeyId {
         &self.access_key_id
     }
 
-    /// When it was minted.
+    /// Returns the time of minting.
     #[must_use]
     pub const fn minted_at(&self) -> SystemTime {
         self.minted_at
     }
 
-    /// Until when it is used: it is at most ten minutes old, and its credentials live.
+    /// Returns the time until which it is reused: at most ten minutes after minting, and not after
+    /// its credentials expire.
     #[must_use]
     pub const fn expires_at(&self) -> SystemTime {
-        self.ends
+        self.expires_at
     }
 
-    /// A clock that was put back makes the token one of the future: RDS would say that it isn't valid yet.
-    fn serves(&self, credentials: &Credentials, now: SystemTime) -> bool {
-        self.minted_at <= now && now < self.ends && self.access_key_id == credentials.access_key_id
+    /// A token minted in the future, after the clock was set back, is not reused: RDS would reject
+    /// it as not yet valid.
+    fn is_reusable(&self, credentials: &Credentials, now: SystemTime) -> bool {
+        self.minted_at <= now
+            && now < self.expires_at
+            && self.access_key_id == credentials.access_key_id
     }
 }
 
-/// What may be shown of a token that is kept.
+/// The public attributes of a cached token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CachedToken {
-    /// What it is signed for.
+    /// Endpoint that it is signed for.
     pub endpoint: Endpoint,
     /// The database user.
     pub user: DbUser,
-    /// The key that signed it.
+    /// Id of the key that signed it.
     pub access_key_id: AccessKeyId,
-    /// When it was minted.
+    /// Time of minting.
     pub minted_at: SystemTime,
-    /// Until when it is used.
-    pub ends: SystemTime,
+    /// Time until which it is reused.
+    pub expires_at: SystemTime,
 }
 
-/// The tokens that one identity signed.
+/// Cache of the tokens that the credentials of one target signed.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use countersign_connect::clock::Clock;
+/// use countersign_connect::credentials_cache::CredentialsCache;
+/// use countersign_connect::token_cache::TokenCache;
+/// use countersign_core::credentials::{Credentials, Secret};
+/// use countersign_core::endpoint::Endpoint;
+/// use countersign_core::name::Engine;
+///
+/// let credentials = CredentialsCache::with_loader("a static key", Clock::system(), || {
+///     Box::pin(async {
+///         Ok(Credentials {
+///             access_key_id: "AKIAIOSFODNN7EXAMPLE".parse().unwrap(),
+///             secret: Secret::new("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY").unwrap(),
+///             session_token: None,
+///             expires: None,
+///         })
+///     })
+/// });
+/// let tokens = TokenCache::new(credentials, Clock::system());
+/// let endpoint = Endpoint {
+///     engine: Engine::Postgres,
+///     host: "orders.abc123.us-east-1.rds.amazonaws.com".parse()?,
+///     port: 5432,
+///     region: "us-east-1".parse()?,
+/// };
+/// let token = tokens.token(&endpoint, &"jane".parse()?).await?;
+/// assert!(token.expose().starts_with("orders.abc123.us-east-1.rds.amazonaws.com:5432/?"));
+/// assert_eq!(tokens.counts().minted, 1);
+/// # Ok(())
+/// # }
+/// ```
 pub struct TokenCache {
-    identity: CredentialsCache,
+    credentials: CredentialsCache,
     clock: Clock,
     keys: KeyCache,
     cache: Mutex<Cache>,
 }
 
-/// How often what was done.
+/// Counters of a [`TokenCache`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Tokens that were signed.
+    /// Number of minted tokens.
     pub minted: u64,
-    /// Tokens that were asked for and at hand.
+    /// Number of requests that the cache served.
     pub hits: u64,
-    /// Tokens that a server refused.
+    /// Number of tokens that servers rejected.
     pub rejected: u64,
 }
 
@@ -99,7 +139,7 @@ pub struct Counts {
 struct Cache {
     counts: Counts,
     entries: HashMap<(Endpoint, DbUser), Entry>,
-    /// Counts the uses: the entry with the smallest number was used longest ago.
+    /// Number of uses so far. The entry with the smallest `used` is the least recently used.
     uses: u64,
 }
 
@@ -109,48 +149,51 @@ struct Entry {
 }
 
 impl TokenCache {
-    /// No tokens yet.
+    /// Creates an empty cache.
     #[must_use]
-    pub fn new(identity: CredentialsCache, clock: Clock) -> Self {
-        Self { identity, clock, keys: KeyCache::default(), cache: Mutex::default() }
+    pub fn new(credentials: CredentialsCache, clock: Clock) -> Self {
+        Self { credentials, clock, keys: KeyCache::default(), cache: Mutex::default() }
     }
 
-    /// Whose they are.
+    /// Returns the credentials that sign the tokens.
     #[must_use]
-    pub const fn identity(&self) -> &CredentialsCache {
-        &self.identity
+    pub const fn credentials(&self) -> &CredentialsCache {
+        &self.credentials
     }
 
-    /// A token with which `user` logs in at `endpoint`: the one kept, where it still serves and the credentials are the same.
+    /// Returns a token for `user` at `endpoint`: the cached one if it is valid and the credentials
+    /// have not changed, else a new one.
     ///
     /// # Errors
-    /// Those of [`Identity::credentials`], with the endpoint and the user.
+    /// The errors of [`CredentialsCache::credentials`], with the endpoint and the user.
     pub async fn token(&self, endpoint: &Endpoint, user: &DbUser) -> Result<Token, Failure> {
         let about = |failure: Failure| {
             Failure::new(failure.class, format!("for {user} at {endpoint}: {}", failure.detail))
         };
-        let credentials = self.identity.credentials().await.map_err(about)?;
+        let credentials = self.credentials.credentials().await.map_err(about)?;
         let now = self.clock.now();
-        // Minting takes some ten microseconds: not worth a lock of its own, or letting two mint the same.
+        // Minting takes about ten microseconds: not worth a second lock, and holding this one
+        // prevents minting a token twice.
         let mut cache = self.cache();
         let key = (endpoint.clone(), user.clone());
         if let Some(token) = cache.find(&key, &credentials, now) {
             return Ok(token);
         }
-        let oldest = now + MAX_AGE;
+        let limit = now + MAX_AGE;
         cache.counts.minted += 1;
         let token = Token {
             text: Arc::new(mint(&credentials, endpoint, user, &self.keys, now)),
             access_key_id: credentials.access_key_id.clone(),
             minted_at: now,
-            ends: credentials.expires.map_or(oldest, |ends| ends.min(oldest)),
+            expires_at: credentials.expires.map_or(limit, |expires| expires.min(limit)),
         };
-        cache.keep(key, token.clone());
+        cache.insert(key, token.clone());
         Ok(token)
     }
 
-    /// Says that the server refused `token`: it is forgotten, and the credentials are read anew, so that the caller may ask for
-    /// another one once. Where another has taken its place already, that one stays.
+    /// Reports that the server rejected `token`: removes it and invalidates the credentials, so
+    /// that the caller may retry once with a new one. If another token has already replaced it,
+    /// that one is kept.
     pub fn reject(&self, endpoint: &Endpoint, user: &DbUser, token: &Token) {
         let key = (endpoint.clone(), user.clone());
         let mut cache = self.cache();
@@ -160,25 +203,26 @@ impl TokenCache {
         if same {
             cache.entries.remove(&key);
             drop(cache);
-            self.identity.invalidate();
+            self.credentials.invalidate();
         }
     }
 
-    /// What is kept, in no order; tokens that have ended stay in it until they are asked for or make room.
+    /// Returns the cached tokens in no particular order. Expired tokens stay until they are
+    /// requested or evicted.
     #[must_use]
-    pub fn report(&self) -> Vec<CachedToken> {
-        let kept =
+    pub fn entries(&self) -> Vec<CachedToken> {
+        let cached =
             |((endpoint, user), Entry { token, .. }): (&(Endpoint, DbUser), &Entry)| CachedToken {
                 endpoint: endpoint.clone(),
                 user: user.clone(),
                 access_key_id: token.access_key_id.clone(),
                 minted_at: token.minted_at,
-                ends: token.ends,
+                expires_at: token.expires_at,
             };
-        self.cache().entries.iter().map(kept).collect()
+        self.cache().entries.iter().map(cached).collect()
     }
 
-    /// How often what was done.
+    /// Returns the counters.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.cache().counts
@@ -197,14 +241,14 @@ impl Cache {
         now: SystemTime,
     ) -> Option<Token> {
         let entry =
-            self.entries.get_mut(key).filter(|entry| entry.token.serves(credentials, now))?;
+            self.entries.get_mut(key).filter(|entry| entry.token.is_reusable(credentials, now))?;
         self.uses += 1;
         self.counts.hits += 1;
         entry.used = self.uses;
         Some(entry.token.clone())
     }
 
-    fn keep(&mut self, key: (Endpoint, DbUser), token: Token) {
+    fn insert(&mut self, key: (Endpoint, DbUser), token: Token) {
         if self.entries.len() >= MAX_ENTRIES && !self.entries.contains_key(&key) {
             let oldest =
                 self.entries.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| key.clone());
@@ -217,9 +261,9 @@ impl Cache {
 
 impl fmt::Debug for TokenCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tokens")
-            .field("identity", &self.identity)
-            .field("kept", &self.cache().entries.len())
+        f.debug_struct("TokenCache")
+            .field("credentials", &self.credentials)
+            .field("tokens", &self.cache().entries.len())
             .finish_non_exhaustive()
     }
 }

@@ -1,7 +1,7 @@
-//! A connection, with TLS or without, as both logins and the relay use it.
+//! A connection with or without TLS, used by logins and by the relay.
 //!
-//! It holds no buffer while nothing is in flight: what is read goes into the thread's [`Scratch`], what the socket does not take
-//! at once is kept until it does, and an idle connection is its socket and the state of TLS alone.
+//! An idle connection holds no buffer: reads use the thread's [`Scratch`], and bytes that the
+//! socket does not accept are kept only until it does. It consists of its socket and the TLS state.
 
 use std::fmt;
 use std::io;
@@ -22,8 +22,8 @@ use tls::Session;
 mod scratch;
 mod tls;
 
-/// How long a peer may take to hear a goodbye.
-const LINGER: Duration = Duration::from_secs(1);
+/// Maximum duration of closing a connection.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A connected socket.
 #[derive(Debug)]
@@ -35,10 +35,11 @@ pub enum Socket {
 }
 
 impl Socket {
-    /// The same socket in the hands of the runtime that calls: it wakes whoever waits, and no other has to.
+    /// Registers the socket with the calling runtime, which then polls it without waking another
+    /// thread.
     ///
     /// # Errors
-    /// What the system says.
+    /// Any error of the operating system.
     pub fn reregister(self) -> io::Result<Self> {
         Ok(match self {
             Self::Tcp(socket) => Self::Tcp(TcpStream::from_std(socket.into_std()?)?),
@@ -74,7 +75,7 @@ impl Socket {
 pub struct Transport {
     socket: Socket,
     session: Option<Box<Session>>,
-    /// What the socket has not taken yet.
+    /// Bytes that the socket has not accepted yet.
     unsent: Vec<u8>,
     sent: usize,
 }
@@ -96,30 +97,30 @@ impl From<Socket> for Transport {
 }
 
 impl Transport {
-    /// The socket itself: for its addresses, and for whom it belongs to.
+    /// Returns the socket, for its addresses and peer credentials.
     #[must_use]
     pub const fn socket(&self) -> &Socket {
         &self.socket
     }
 
-    /// See [`Socket::rehome`].
+    /// Registers the connection with the calling runtime, as [`Socket::reregister`].
     ///
     /// # Errors
-    /// What the system says; the connection is lost then.
+    /// Any error of the operating system. The connection is then lost.
     pub fn reregister(self) -> io::Result<Self> {
         Ok(Self { socket: self.socket.reregister()?, ..self })
     }
 
-    /// Whether TLS stands.
+    /// Returns true after the TLS handshake.
     #[must_use]
     pub const fn is_encrypted(&self) -> bool {
         self.session.is_some()
     }
 
-    /// Begins TLS with a server.
+    /// Performs the TLS handshake as the client.
     ///
     /// # Errors
-    /// What the socket or the handshake says: a certificate that is not trusted is one.
+    /// An error of the socket or the handshake, such as an untrusted certificate.
     pub async fn connect_tls(
         &mut self,
         config: Arc<ClientConfig>,
@@ -129,10 +130,11 @@ impl Transport {
         self.handshake(session).await
     }
 
-    /// Begins TLS with a client. `early` is what has come already and belongs to TLS.
+    /// Performs the TLS handshake as the server. `early` contains bytes of the handshake that were
+    /// already received.
     ///
     /// # Errors
-    /// What the socket or the handshake says.
+    /// An error of the socket or the handshake.
     pub async fn accept_tls(&mut self, config: Arc<ServerConfig>, early: &[u8]) -> io::Result<()> {
         let mut session = Session::server(config)?;
         session.push_ciphertext(early);
@@ -142,7 +144,7 @@ impl Transport {
     async fn handshake(&mut self, mut session: Session) -> io::Result<()> {
         loop {
             let negotiated = session.negotiate(&mut self.unsent);
-            // Where it failed, what is sent is the alert that tells the peer why.
+            // After a failure, the unsent bytes are the alert for the peer.
             let flushed = std::future::poll_fn(|cx| self.poll_flush(cx)).await;
             if negotiated? {
                 break;
@@ -158,7 +160,7 @@ impl Transport {
             if count.await? == 0 {
                 return Err(io::Error::new(
                     io::ErrorKind::UnexpectedEof,
-                    "the connection was closed within the TLS handshake",
+                    "the connection was closed during the TLS handshake",
                 ));
             }
         }
@@ -166,22 +168,23 @@ impl Transport {
         Ok(())
     }
 
-    /// The server's certificate, DER, where it has shown one.
+    /// Returns the peer's certificate as DER, if it presented one.
     #[must_use]
-    pub fn certificate(&self) -> Option<&[u8]> {
-        self.session.as_ref()?.certificate()
+    pub fn peer_certificate(&self) -> Option<&[u8]> {
+        self.session.as_ref()?.peer_certificate()
     }
 
-    /// What both ends agreed to speak within TLS (ALPN), where they did.
+    /// Returns the negotiated ALPN protocol.
     #[must_use]
-    pub fn protocol(&self) -> Option<&[u8]> {
-        self.session.as_ref()?.protocol()
+    pub fn alpn_protocol(&self) -> Option<&[u8]> {
+        self.session.as_ref()?.alpn_protocol()
     }
 
-    /// Receives once. What has come is a piece of the scratch; nothing at all is the end.
+    /// Receives once and returns the plaintext, a slice of one of the buffers. An empty slice is
+    /// the end of the stream.
     ///
     /// # Errors
-    /// What the socket or TLS says.
+    /// An error of the socket or TLS.
     pub fn poll_receive<'s>(
         &mut self,
         cx: &mut Context<'_>,
@@ -193,14 +196,15 @@ impl Transport {
             return Poll::Ready(Ok(incoming.get(..count).unwrap_or_default()));
         };
         plain.clear();
-        session.early_plaintext(plain);
-        // Once TLS has ended the socket may well stay open, but nothing more comes.
+        session.take_early_plaintext(plain);
+        // After close_notify the socket may stay open, but no data follows.
         while plain.is_empty() && !session.is_closed() {
             let pending = session.pending();
             let start = pending.len();
             let (head, free) = incoming.split_at_mut_checked(start).unwrap_or_default();
             let count = ready!(self.socket.poll_read(cx, free))?;
-            // Servers close without TLS's goodbye. Nothing can be cut off by that: a message that is not whole is noticed.
+            // Some servers close without close_notify. Truncation is detected anyway: a message of
+            // the protocol would be incomplete.
             if count == 0 {
                 break;
             }
@@ -211,11 +215,12 @@ impl Transport {
         Poll::Ready(Ok(plain))
     }
 
-    /// Sends all of the bytes: what the socket does not take now is kept, and [`Self::poll_flush`] sends it later. So whoever
-    /// sends does not read more as long as [`Self::has_unsent`].
+    /// Sends all bytes. Those that the socket does not accept now are kept, and
+    /// [`Self::poll_flush`] sends them later: a caller must not read more data to send while
+    /// [`Self::has_unsent`].
     ///
     /// # Errors
-    /// What the socket or TLS says.
+    /// An error of the socket or TLS.
     pub fn send(
         &mut self,
         cx: &mut Context<'_>,
@@ -244,16 +249,16 @@ impl Transport {
         Ok(())
     }
 
-    /// Whether the socket has not taken all that was sent.
+    /// Returns true if the socket has not accepted all sent bytes.
     #[must_use]
     pub const fn has_unsent(&self) -> bool {
         !self.unsent.is_empty()
     }
 
-    /// Sends what is still to be sent.
+    /// Sends the kept bytes.
     ///
     /// # Errors
-    /// What the socket says.
+    /// An error of the socket.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(rest) = self.unsent.get(self.sent..).filter(|rest| !rest.is_empty()) {
             match ready!(self.socket.poll_write(cx, rest))? {
@@ -261,16 +266,16 @@ impl Transport {
                 count => self.sent += count,
             }
         }
-        // Freed rather than kept: most connections are idle most of the time.
+        // Freed, because most connections are idle most of the time.
         self.unsent = Vec::new();
         self.sent = 0;
         Poll::Ready(Ok(()))
     }
 
-    /// Sends all of the bytes and waits until the socket has taken them.
+    /// Sends all bytes and waits until the socket has accepted them.
     ///
     /// # Errors
-    /// What the socket or TLS says.
+    /// An error of the socket or TLS.
     pub async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         std::future::poll_fn(|cx| {
             Poll::Ready(Scratch::with(|scratch| self.send(cx, bytes, &mut scratch.outgoing)))
@@ -279,10 +284,11 @@ impl Transport {
         std::future::poll_fn(|cx| self.poll_flush(cx)).await
     }
 
-    /// Receives once and hands over what has come; 0 is the end.
+    /// Receives once, passes the data to `take`, and returns its length; 0 is the end of the
+    /// stream.
     ///
     /// # Errors
-    /// What the socket or TLS says.
+    /// An error of the socket or TLS.
     pub async fn read(&mut self, mut take: impl FnMut(&[u8])) -> io::Result<usize> {
         std::future::poll_fn(|cx| {
             Scratch::with(|scratch| {
@@ -295,7 +301,8 @@ impl Transport {
         .await
     }
 
-    /// Whether nothing has come, not even the end. What has come is thrown away: nobody is to use the connection then.
+    /// Returns true if neither data nor the end of the stream is pending. Pending data is
+    /// discarded: the connection must not be used after false.
     #[must_use]
     pub fn has_no_pending_data(&mut self) -> bool {
         let mut cx = Context::from_waker(std::task::Waker::noop());
@@ -304,12 +311,12 @@ impl Transport {
         })
     }
 
-    /// Waits until something has come, or the end, without taking it.
+    /// Waits until data or the end of the stream is pending, without reading it.
     ///
     /// # Errors
-    /// What the socket says.
+    /// An error of the socket.
     pub async fn readable(&self) -> io::Result<()> {
-        if self.session.as_ref().is_some_and(|session| session.has_surplus()) {
+        if self.session.as_ref().is_some_and(|session| session.has_early_plaintext()) {
             return Ok(());
         }
         match &self.socket {
@@ -318,13 +325,14 @@ impl Transport {
         }
     }
 
-    /// Says goodbye: the rest is sent, TLS is closed, and what the peer still sends is thrown away for a moment, since a socket
-    /// that is closed over unread bytes takes back what it has sent. A peer that has gone already is no error.
+    /// Closes the connection: sends the kept bytes and close_notify, and discards received data for
+    /// up to a second, since closing a socket with unread data resets it and may lose sent bytes.
+    /// Errors are ignored: the peer may be gone already.
     pub async fn close(mut self) {
         if let Some(session) = &mut self.session {
             session.close(&mut self.unsent);
         }
-        let goodbye = async {
+        let close = async {
             std::future::poll_fn(|cx| self.poll_flush(cx)).await?;
             std::future::poll_fn(|cx| self.socket.poll_shutdown(cx)).await?;
             while std::future::poll_fn(|cx| {
@@ -335,8 +343,8 @@ impl Transport {
             {}
             Ok::<_, io::Error>(())
         };
-        // Nobody is left to be told that the goodbye did not arrive.
-        let _gone = tokio::time::timeout(LINGER, goodbye).await;
+        // Best effort: the connection ends either way.
+        let _closed = tokio::time::timeout(CLOSE_TIMEOUT, close).await;
     }
 }
 

@@ -126,7 +126,7 @@ fn missing_input_is_reported_with_its_exit_status() {
         .envs(KEYS)
         .env("AWS_CREDENTIAL_EXPIRATION", "2024-01-15T12:00:00Z"));
     assert!(
-        ended.status == Some(3) && ended.err.contains("ended at 2024-01-15T12:00:00.000Z"),
+        ended.status == Some(3) && ended.err.contains("expired at 2024-01-15T12:00:00.000Z"),
         "{ended:?}"
     );
     assert_eq!(run(countersign().args(["token", "--hostname", HOST])).status, Some(2));

@@ -202,7 +202,7 @@ fn inner() {
     let context = Context {
         clock: clock.clock(),
         resolver: given("NAMESERVER").map_or_else(Resolver::system, |server| {
-            Resolver::with(&[server.parse().unwrap()]).unwrap()
+            Resolver::with_nameservers(&[server.parse().unwrap()]).unwrap()
         }),
         workers: Workers::for_this_machine().unwrap(),
         environment_region: given("AWS_REGION"),

@@ -12,6 +12,8 @@ use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Map, Value, json};
+use x509_parser::prelude::FromDer as _;
+use x509_parser::public_key::RSAPublicKey;
 use zeroize::Zeroizing;
 
 /// Maximum length in bytes of an encoded private key: RSA with 8192 bits takes about 6,300.
@@ -135,29 +137,14 @@ fn thumbprint(modulus: &str, exponent: &str) -> String {
 }
 
 /// Returns modulus and exponent of an `RSAPublicKey` in DER (RFC 8017, appendix A.1.1), without
-/// leading zeros. Only the feature `ring-io` of aws-lc-rs returns them, and a DER crate would be
-/// more code than these two functions.
+/// leading zeros.
 fn rsa_components(der: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (sequence, []) = der_element(der, 0x30)? else {
-        return None;
-    };
-    let (modulus, rest) = der_element(sequence, 0x02)?;
-    let (exponent, []) = der_element(rest, 0x02)? else {
+    let ([], key) = RSAPublicKey::from_der(der).ok()? else {
         return None;
     };
     let zeros = |number: &'_ [u8]| number.iter().take_while(|byte| **byte == 0).count();
+    let (modulus, exponent) = (key.modulus, key.exponent);
     Some((modulus.get(zeros(modulus)..)?, exponent.get(zeros(exponent)..)?))
-}
-
-/// Splits off the DER element with this tag: returns its content and the rest.
-fn der_element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = match der.strip_prefix(&[tag])? {
-        [short @ ..=0x7f, rest @ ..] => (usize::from(*short), rest),
-        [0x81, length, rest @ ..] => (usize::from(*length), rest),
-        [0x82, high, low, rest @ ..] => (usize::from(u16::from_be_bytes([*high, *low])), rest),
-        _ => return None,
-    };
-    rest.split_at_checked(length)
 }
 
 /// Returns the JWK set of `keys`: the key that signs, and earlier keys whose tokens may be valid.

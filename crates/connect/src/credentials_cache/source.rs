@@ -1,4 +1,4 @@
-//! Loading credentials: from the profile or the chain, then through the roles.
+//! Loads credentials from the profile or the default chain, then assumes the roles.
 
 use std::time::SystemTime;
 
@@ -10,11 +10,10 @@ use countersign_core::credentials::{Credentials, Secret};
 use countersign_core::failure::{Class, Failure};
 use countersign_core::region::Partition;
 
-use super::CredentialsConfig;
-use super::role::{Role, SESSION_NAME};
+use super::config::{CredentialsConfig, Role, SESSION_NAME};
 use crate::credentials;
 
-/// Asks every place anew: nothing of the SDK is kept between two loads, so rotated files are seen.
+/// Loads credentials without any cache of the SDK, so that rotated files are read.
 pub(super) async fn load(settings: &CredentialsConfig) -> Result<Credentials, Failure> {
     settings.check()?;
     let base = credentials::load(settings.profile.as_deref(), settings.region.as_ref()).await;
@@ -22,7 +21,7 @@ pub(super) async fn load(settings: &CredentialsConfig) -> Result<Credentials, Fa
         (Err(failure), Some(role)) => {
             return Err(Failure::new(
                 failure.class,
-                format!("to assume {} with: {}", role.arn, failure.detail),
+                format!("cannot assume {}: {}", role.arn, failure.detail),
             ));
         }
         (base, _) => base?,
@@ -30,15 +29,16 @@ pub(super) async fn load(settings: &CredentialsConfig) -> Result<Credentials, Fa
     if settings.roles.is_empty() {
         return Ok(credentials);
     }
-    let config = configure(settings).await?;
+    let config = sts_config(settings).await?;
     for role in &settings.roles {
         credentials = assume(&config, role, &credentials).await?;
     }
     Ok(credentials)
 }
 
-/// What the environment and the profile say of STS (`AWS_ENDPOINT_URL_STS`, `AWS_USE_FIPS_ENDPOINT`, …), and the region.
-async fn configure(settings: &CredentialsConfig) -> Result<SdkConfig, Failure> {
+/// Loads STS's settings (`AWS_ENDPOINT_URL_STS`, `AWS_USE_FIPS_ENDPOINT`, …) and region from the
+/// environment and the profile.
+async fn sts_config(settings: &CredentialsConfig) -> Result<SdkConfig, Failure> {
     let mut loader = aws_config::defaults(BehaviorVersion::latest()).no_credentials();
     if let Some(profile) = &settings.profile {
         loader = loader.profile_name(profile);
@@ -51,17 +51,19 @@ async fn configure(settings: &CredentialsConfig) -> Result<SdkConfig, Failure> {
         return Ok(config);
     }
     let partition = settings.roles.first().and_then(|role| role.arn.partition());
-    let region = partition.and_then(main_region).ok_or_else(|| {
+    let region = partition.and_then(default_region).ok_or_else(|| {
         Failure::new(
             Class::NoRegion,
-            format!("STS has to be asked for {settings}: set the target's region, AWS_REGION or the profile's region"),
+            format!("cannot choose a region of STS for {settings}: set the target's region, AWS_REGION or \
+                 the profile's region"),
         )
     })?;
     Ok(config.into_builder().region(aws_config::Region::from_static(region)).build())
 }
 
-/// Where STS is asked for a role when nobody says: every region of a partition knows every role in it.
-const fn main_region(partition: Partition) -> Option<&'static str> {
+/// Default region of STS in a partition: each region of a partition can issue credentials for all
+/// of its roles.
+const fn default_region(partition: Partition) -> Option<&'static str> {
     match partition {
         Partition::Aws => Some("us-east-1"),
         Partition::China => Some("cn-north-1"),
@@ -74,16 +76,17 @@ const fn main_region(partition: Partition) -> Option<&'static str> {
 async fn assume(
     config: &SdkConfig,
     role: &Role,
-    with: &Credentials,
+    source: &Credentials,
 ) -> Result<Credentials, Failure> {
-    let provided = aws_credential_types::Credentials::new(
-        with.access_key_id.as_str(),
-        with.secret.expose(),
-        with.session_token.as_ref().map(|token| token.expose().to_owned()),
-        with.expires,
+    let credentials = aws_credential_types::Credentials::new(
+        source.access_key_id.as_str(),
+        source.secret.expose(),
+        source.session_token.as_ref().map(|token| token.expose().to_owned()),
+        source.expires,
         "countersign",
     );
-    let config = aws_sdk_sts::config::Builder::from(config).credentials_provider(provided).build();
+    let config =
+        aws_sdk_sts::config::Builder::from(config).credentials_provider(credentials).build();
     let answer = aws_sdk_sts::Client::from_conf(config)
         .assume_role()
         .role_arn(role.arn.as_str())
@@ -91,50 +94,50 @@ async fn assume(
         .set_external_id(role.external_id.clone())
         .send()
         .await
-        .map_err(|error| refused(role, with, &error))?;
-    resolve(&answer).ok_or_else(|| {
+        .map_err(|error| assume_error(role, source, &error))?;
+    to_credentials(&answer).ok_or_else(|| {
         Failure::new(
             Class::Protocol,
-            format!("STS let {} assume {} and gave no credentials", with.access_key_id, role.arn),
+            format!("STS returned no credentials to {} for {}", source.access_key_id, role.arn),
         )
     })
 }
 
-fn resolve(answer: &AssumeRoleOutput) -> Option<Credentials> {
-    let given = answer.credentials()?;
+fn to_credentials(answer: &AssumeRoleOutput) -> Option<Credentials> {
+    let issued = answer.credentials()?;
     Some(Credentials {
-        access_key_id: given.access_key_id().parse().ok()?,
-        secret: Secret::new(given.secret_access_key())?,
-        session_token: Some(Secret::new(given.session_token())?),
-        expires: Some(SystemTime::try_from(*given.expiration()).ok()?),
+        access_key_id: issued.access_key_id().parse().ok()?,
+        secret: Secret::new(issued.secret_access_key())?,
+        session_token: Some(Secret::new(issued.session_token())?),
+        expires: Some(SystemTime::try_from(*issued.expiration()).ok()?),
     })
 }
 
-/// In STS's own words, which name who asked, and what to look at.
-fn refused(role: &Role, with: &Credentials, error: &SdkError<AssumeRoleError>) -> Failure {
+/// Repeats STS's message, which names the caller, and adds the remedy.
+fn assume_error(role: &Role, source: &Credentials, error: &SdkError<AssumeRoleError>) -> Failure {
     let arn = &role.arn;
-    let id = &with.access_key_id;
+    let id = &source.access_key_id;
     let Some(answer) = error.as_service_error() else {
         let detail =
-            format!("STS can't be asked for {arn} with {id}: {}", DisplayErrorContext(error));
+            format!("cannot reach STS to assume {arn} with {id}: {}", DisplayErrorContext(error));
         return Failure::new(Class::Unavailable, detail);
     };
     let code = answer.code().unwrap_or("an error without a code");
     let message = answer.message().unwrap_or_default();
-    let (class, advice) = match code {
+    let (class, remedy) = match code {
         "AccessDenied" | "AccessDeniedException" => (
             Class::NoCredentials,
-            "the role's trust policy has to name whoever asks (and the external id, where it wants one), and a policy of theirs has to \
-             allow sts:AssumeRole on it",
+            "the role's trust policy must name that principal (and the external id, if it requires \
+             one), and a policy of the principal must allow sts:AssumeRole on the role",
         ),
         "ExpiredToken" | "ExpiredTokenException" => {
             (Class::CredentialsExpired, "refresh the credentials that the role is assumed with")
         }
-        "Throttling" | "ThrottlingException" => (Class::Throttled, "STS is asked again later"),
+        "Throttling" | "ThrottlingException" => (Class::Throttled, "the request is repeated later"),
         "RegionDisabledException" => {
-            (Class::Configuration, "activate STS in that region, or name another one")
+            (Class::Configuration, "activate STS in that region, or choose another region")
         }
         _ => (Class::NoCredentials, "check the credentials that the role is assumed with"),
     };
-    Failure::new(class, format!("{id} may not assume {arn}: {code}: {message}; {advice}"))
+    Failure::new(class, format!("{id} cannot assume {arn}: {code}: {message}; {remedy}"))
 }

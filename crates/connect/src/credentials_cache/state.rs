@@ -1,4 +1,4 @@
-//! When credentials are used, loaded, or both.
+//! State machine of the cache: decides if credentials are returned, loaded, or both.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -7,23 +7,23 @@ use countersign_core::credentials::Credentials;
 use countersign_core::failure::{Class, Failure};
 use countersign_core::timestamp::rfc3339;
 
-/// A source isn't asked again sooner.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Minimum time between the starts of two loads.
+const MIN_LOAD_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long before their end credentials are refreshed at most.
-const MOST_AHEAD: Duration = Duration::from_secs(5 * 60);
+/// Credentials are refreshed at most this long before they expire.
+const MAX_REFRESH_AHEAD: Duration = Duration::from_secs(5 * 60);
 
-/// What is at hand, and what is under way; `L` is how one waits for the latter.
+/// The cached credentials and the running load; `L` is a handle to wait for the load.
 pub(super) struct State<L> {
     current: Option<Current>,
-    flight: Option<(Load, L)>,
-    /// When the last load began.
-    asked: Option<SystemTime>,
-    /// Why the last load failed.
+    running: Option<(Load, L)>,
+    /// Start of the last load.
+    last_load: Option<SystemTime>,
+    /// Error of the last load, if it failed.
     failure: Option<Failure>,
-    /// How often the credentials were declared stale.
-    stale: u64,
-    flights: u64,
+    /// Number of calls of `invalidate`.
+    invalidations: u64,
+    started: u64,
     loads: u64,
     failures: u64,
 }
@@ -31,18 +31,18 @@ pub(super) struct State<L> {
 struct Current {
     credentials: Arc<Credentials>,
     loaded: SystemTime,
-    /// How often they had been declared stale when their load began.
-    stale: u64,
+    /// Number of calls of `invalidate` when their load began.
+    invalidations: u64,
 }
 
-/// A load under way.
+/// A running load.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Load {
     number: u64,
-    stale: u64,
+    invalidations: u64,
 }
 
-/// What to do for somebody who wants credentials.
+/// The action that a request for credentials requires.
 pub(super) enum Next<L> {
     Use(Arc<Credentials>),
     UseAndLoad(Arc<Credentials>),
@@ -55,11 +55,11 @@ impl<L> Default for State<L> {
     fn default() -> Self {
         Self {
             current: None,
-            flight: None,
-            asked: None,
+            running: None,
+            last_load: None,
             failure: None,
-            stale: 0,
-            flights: 0,
+            invalidations: 0,
+            started: 0,
             loads: 0,
             failures: 0,
         }
@@ -68,53 +68,55 @@ impl<L> Default for State<L> {
 
 impl<L: Clone> State<L> {
     pub(super) fn next(&self, now: SystemTime) -> Next<L> {
-        // A clock that was put back says nothing about how long ago it was.
-        let paused = self
-            .asked
-            .and_then(|asked| now.duration_since(asked).ok())
-            .is_some_and(|since| since < PAUSE);
-        let alive = self.current.as_ref().filter(|current| current.alive(now));
-        match (alive, &self.flight) {
-            // Declared stale, they are waited for; a source that was asked a moment ago would only give the same.
-            (Some(current), flight) if current.stale < self.stale => match flight {
-                Some((_, landing)) => Next::Wait(landing.clone()),
-                None if paused => Next::Use(Arc::clone(&current.credentials)),
+        // After the clock was set back, the time since the last load is unknown.
+        let too_soon = self
+            .last_load
+            .and_then(|started| now.duration_since(started).ok())
+            .is_some_and(|since| since < MIN_LOAD_INTERVAL);
+        let valid = self.current.as_ref().filter(|current| current.valid(now));
+        match (valid, &self.running) {
+            // Stale credentials are reloaded before use. A source that was called less than a
+            // second ago would return the same ones.
+            (Some(current), running) if current.invalidations < self.invalidations => match running
+            {
+                Some((_, result)) => Next::Wait(result.clone()),
+                None if too_soon => Next::Use(Arc::clone(&current.credentials)),
                 None => Next::Load,
             },
-            (Some(current), None) if !paused && current.due(now) => {
+            (Some(current), None) if !too_soon && current.needs_refresh(now) => {
                 Next::UseAndLoad(Arc::clone(&current.credentials))
             }
             (Some(current), _) => Next::Use(Arc::clone(&current.credentials)),
-            (None, Some((_, landing))) => Next::Wait(landing.clone()),
+            (None, Some((_, result))) => Next::Wait(result.clone()),
             (None, None) => match &self.failure {
-                Some(failure) if paused => Next::Refuse(failure.clone()),
+                Some(failure) if too_soon => Next::Refuse(failure.clone()),
                 _ => Next::Load,
             },
         }
     }
 
     pub(super) const fn invalidate(&mut self) {
-        self.stale += 1;
+        self.invalidations += 1;
     }
 
-    pub(super) fn begin(&mut self, now: SystemTime, landing: L) -> Load {
-        self.flights += 1;
-        let flight = Load { number: self.flights, stale: self.stale };
-        self.asked = Some(now);
-        self.flight = Some((flight, landing));
-        flight
+    pub(super) fn begin(&mut self, now: SystemTime, result: L) -> Load {
+        self.started += 1;
+        let load = Load { number: self.started, invalidations: self.invalidations };
+        self.last_load = Some(now);
+        self.running = Some((load, result));
+        load
     }
 
-    /// Takes what a load gave, and says what whoever waited for it is given: where it failed, the credentials at hand as long as
-    /// they live.
+    /// Records the result of a load and returns the result for its waiters: if the load failed, the
+    /// cached credentials as long as they are valid.
     pub(super) fn complete(
         &mut self,
-        flight: &Load,
+        load: &Load,
         outcome: Result<Credentials, Failure>,
         now: SystemTime,
     ) -> Result<Arc<Credentials>, Failure> {
-        self.cancel(flight);
-        match outcome.and_then(|credentials| living(credentials, now)) {
+        self.cancel(load);
+        match outcome.and_then(|credentials| check_expiry(credentials, now)) {
             Ok(credentials) => {
                 let credentials = Arc::new(credentials);
                 self.failure = None;
@@ -122,22 +124,22 @@ impl<L: Clone> State<L> {
                 self.current = Some(Current {
                     credentials: Arc::clone(&credentials),
                     loaded: now,
-                    stale: flight.stale,
+                    invalidations: load.invalidations,
                 });
                 Ok(credentials)
             }
             Err(failure) => {
                 self.failure = Some(failure.clone());
                 self.failures += 1;
-                let alive = self.current.as_ref().filter(|current| current.alive(now));
-                alive.map(|current| Arc::clone(&current.credentials)).ok_or(failure)
+                let valid = self.current.as_ref().filter(|current| current.valid(now));
+                valid.map(|current| Arc::clone(&current.credentials)).ok_or(failure)
             }
         }
     }
 
-    pub(super) fn cancel(&mut self, flight: &Load) {
-        if self.flight.as_ref().is_some_and(|(under_way, _)| under_way == flight) {
-            self.flight = None;
+    pub(super) fn cancel(&mut self, load: &Load) {
+        if self.running.as_ref().is_some_and(|(running, _)| running == load) {
+            self.running = None;
         }
     }
 
@@ -159,27 +161,27 @@ impl<L: Clone> State<L> {
 }
 
 impl Current {
-    fn alive(&self, now: SystemTime) -> bool {
-        self.credentials.expires.is_none_or(|ends| now < ends)
+    fn valid(&self, now: SystemTime) -> bool {
+        self.credentials.expires.is_none_or(|expires| now < expires)
     }
 
-    /// Whether less than a fifth of their time is left, and less than five minutes.
-    fn due(&self, now: SystemTime) -> bool {
-        let Some(ends) = self.credentials.expires else {
+    /// Returns true if less than a fifth of their lifetime and less than five minutes remain.
+    fn needs_refresh(&self, now: SystemTime) -> bool {
+        let Some(expires) = self.credentials.expires else {
             return false;
         };
-        let whole = ends.duration_since(self.loaded).unwrap_or_default();
-        ends.duration_since(now).unwrap_or_default() < (whole / 5).min(MOST_AHEAD)
+        let lifetime = expires.duration_since(self.loaded).unwrap_or_default();
+        expires.duration_since(now).unwrap_or_default() < (lifetime / 5).min(MAX_REFRESH_AHEAD)
     }
 }
 
-fn living(credentials: Credentials, now: SystemTime) -> Result<Credentials, Failure> {
+fn check_expiry(credentials: Credentials, now: SystemTime) -> Result<Credentials, Failure> {
     match credentials.expires {
-        Some(ends) if ends <= now => {
+        Some(expires) if expires <= now => {
             let detail = format!(
-                "those of {} ended at {}; refresh them",
+                "those of {} expired at {}; refresh them",
                 credentials.access_key_id,
-                rfc3339(ends)
+                rfc3339(expires)
             );
             Err(Failure::new(Class::CredentialsExpired, detail))
         }

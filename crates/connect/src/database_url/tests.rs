@@ -2,12 +2,12 @@ use countersign_core::name::Engine;
 
 use super::{DatabaseUrl, MYSQL_SSL_CA, MYSQL_SSL_MODE};
 
-fn refused(url: &str) -> String {
+fn parse_error(url: &str) -> String {
     DatabaseUrl::parse(url).unwrap_err().detail
 }
 
 #[test]
-fn a_whole_url() {
+fn a_url_with_all_components() {
     let target = DatabaseUrl::parse("postgres://Jane%2BX%40corp@MyDb.example.com:6432/my%20db?sslmode=require&options=-c%20a%3Db").unwrap();
     assert_eq!(
         (target.user.as_str(), target.host.as_str(), target.port),
@@ -21,30 +21,32 @@ fn a_whole_url() {
 }
 
 #[test]
-fn what_is_left_out_has_its_default() {
+fn absent_components_have_defaults() {
     let target = DatabaseUrl::parse("postgresql://jane@[::1]").unwrap();
     assert_eq!((target.host.as_str(), target.port, target.database), ("::1", 5432, None));
 }
 
 #[test]
-fn what_does_not_do_is_said_without_repeating_a_password() {
-    let password = refused("postgres://jane:hunter2@db/x");
-    assert!(password.contains("holds a password") && !password.contains("hunter2"));
-    assert!(!refused("postgres://jane:hunter2@db:port/x").contains("hunter2"));
-    assert!(refused("postgres://db/x").contains("no user"));
-    assert!(refused("postgres://jane@/x").contains("host"));
-    assert!(refused("postgres://jane@db:0").contains("port is 0"));
-    assert!(refused("postgres://jane@db?sslmode=verify-full&sslmode=disable").contains("twice"));
-    assert!(refused("postgres://jane@db?sslmode=bogus").contains("verify-ca"));
-    assert!(refused("http://jane@db").contains("scheme"));
-    assert!(refused("jane@db:5432/x").contains("postgres://USER@HOST"));
-    assert!(refused("jane@db").contains("postgres://USER@HOST"));
-    assert!(refused("postgres://jane@db?ssl=true").contains("sslmode"));
-    assert!(refused("postgres://%zz@db").contains("percent-escape"));
+fn errors_do_not_repeat_a_password() {
+    let password = parse_error("postgres://jane:hunter2@db/x");
+    assert!(password.contains("contains a password") && !password.contains("hunter2"));
+    assert!(!parse_error("postgres://jane:hunter2@db:port/x").contains("hunter2"));
+    assert!(parse_error("postgres://db/x").contains("no user"));
+    assert!(parse_error("postgres://jane@/x").contains("host"));
+    assert!(parse_error("postgres://jane@db:0").contains("port is 0"));
+    assert!(
+        parse_error("postgres://jane@db?sslmode=verify-full&sslmode=disable").contains("twice")
+    );
+    assert!(parse_error("postgres://jane@db?sslmode=bogus").contains("verify-ca"));
+    assert!(parse_error("http://jane@db").contains("scheme"));
+    assert!(parse_error("jane@db:5432/x").contains("postgres://USER@HOST"));
+    assert!(parse_error("jane@db").contains("postgres://USER@HOST"));
+    assert!(parse_error("postgres://jane@db?ssl=true").contains("sslmode"));
+    assert!(parse_error("postgres://%zz@db").contains("user: malformed percent-escape"));
 }
 
 #[test]
-fn urls_of_mysql_and_mariadb() {
+fn mysql_and_mariadb_urls() {
     let target = DatabaseUrl::parse("mysql://Jane%2BX%40corp@MyDb.example.com:3307/my%20db?ssl-ca=/etc/my%20ca.pem&ssl-mode=verify_ca").unwrap();
     assert_eq!(
         (target.engine, target.host.as_str(), target.port),
@@ -69,11 +71,11 @@ fn urls_of_mysql_and_mariadb() {
 }
 
 #[test]
-fn what_does_not_do_in_urls_of_mysql_and_mariadb() {
+fn errors_in_mysql_and_mariadb_urls() {
     let cases = [
-        ("mysql://jane:hunter2@db", "holds a password"),
+        ("mysql://jane:hunter2@db", "contains a password"),
         ("mariadb://jane:@db:port", "invalid port number"),
-        ("mariadb://db/x", "no user: mariadb://USER@HOST"),
+        ("mariadb://db/x", "no user: write mariadb://USER@HOST"),
         ("mysql://jane@/x", "host"),
         ("mysql://jane@db:0", "port is 0"),
         ("mysql://jane@db?sslmode=verify-full", "\"sslmode\" is not one of ssl-ca, ssl-mode"),
@@ -86,12 +88,12 @@ fn what_does_not_do_in_urls_of_mysql_and_mariadb() {
         ("mysql://jane@db?ssl-mode=verify-full", "VERIFY_IDENTITY"),
         ("mysql://jane@db?ssl-mode=DISABLED&ssl-mode=VERIFY_CA", "twice"),
         ("mysql://jane@db?ssl-ca=/ca.pem&ssl-mode=required", "no effect with ssl-mode=REQUIRED"),
-        ("mysql://jane@db?ssl-ca=%zz", "ssl-ca has a broken percent-escape"),
-        ("mysql://jane@db/%zz", "database has a broken percent-escape"),
-        ("mysqlx://jane@db", "another scheme"),
+        ("mysql://jane@db?ssl-ca=%zz", "ssl-ca: malformed percent-escape"),
+        ("mysql://jane@db/%zz", "database: malformed percent-escape"),
+        ("mysqlx://jane@db", "scheme is not supported"),
     ];
     for (url, expected) in cases {
-        let said = refused(url);
-        assert!(said.contains(expected) && !said.contains("hunter2"), "{url}: {said}");
+        let message = parse_error(url);
+        assert!(message.contains(expected) && !message.contains("hunter2"), "{url}: {message}");
     }
 }

@@ -1,4 +1,4 @@
-//! What a server doesn't say when it refuses a login.
+//! Likely causes of a rejected login, which servers do not report.
 
 use std::io;
 use std::time::Duration;
@@ -6,19 +6,19 @@ use std::time::Duration;
 use countersign_core::endpoint::{Endpoint, HostName};
 use countersign_core::name::{AccessKeyId, DbUser, Engine};
 
-/// Who was refused, and what to look at.
+/// Likely causes of a rejected login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
-    /// What was shown to the server.
+    /// The credential that the server rejected.
     pub detail: String,
-    /// What to check, the likeliest first.
+    /// Checks to make, the likeliest cause first.
     pub hint: String,
 }
 
-/// What a token was.
-pub(super) struct Signed<'a> {
+/// Attributes of a rejected token.
+pub(super) struct SignedToken<'a> {
     pub(super) endpoint: &'a Endpoint,
-    /// Where the credentials came from.
+    /// Source of the credentials.
     pub(super) source: String,
     pub(super) access_key_id: &'a AccessKeyId,
     pub(super) age: Duration,
@@ -27,23 +27,23 @@ pub(super) struct Signed<'a> {
 impl Explanation {
     pub(super) fn new(
         engine: Engine,
-        place: &str,
+        host_port: &str,
         user: &DbUser,
-        signed: Option<Signed<'_>>,
+        signed: Option<SignedToken<'_>>,
     ) -> Self {
         match signed {
             None => Self {
                 detail: format!(
-                    "{} {place} was shown the target's password for {user}",
+                    "{} {host_port} rejected the target's password for {user}",
                     engine.product()
                 ),
                 hint: format!(
-                    "check the password that the target is set up with, and that {user} may log in by password"
+                    "check the target's password, and that {user} may log in with a password"
                 ),
             },
             Some(signed) => Self {
                 detail: format!(
-                    "{} {place} was shown a token for {user} at {} in {}, signed {} s ago with {} ({})",
+                    "{} {host_port} rejected a token for {user} at {} in {}, signed {} s ago with {} ({})",
                     engine.product(),
                     signed.endpoint,
                     signed.endpoint.region,
@@ -57,36 +57,40 @@ impl Explanation {
     }
 }
 
-fn hint(engine: Engine, user: &DbUser, signed: &Signed<'_>) -> String {
+fn hint(engine: Engine, user: &DbUser, signed: &SignedToken<'_>) -> String {
     let account = match engine {
         Engine::Postgres => {
-            format!("that {user} exists in that case and has the role (GRANT rds_iam TO {user})")
+            format!("that {user} exists with this case and has the role (GRANT rds_iam TO {user})")
         }
         Engine::Mariadb | Engine::Mysql => format!(
-            "that {user} exists in that case, IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'"
+            "that {user} exists with this case, IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'"
         ),
     };
     let region = &signed.endpoint.region;
     let partition = region.partition();
     format!(
-        "check, in this order: {account}; that a policy of {} allows rds-db:connect on \
-         arn:{partition}:rds-db:{region}:ACCOUNT:dbuser:RESOURCE-ID/{user}, and none denies it; that IAM authentication is on for the \
-         database; that {} is the endpoint itself (else set sign-host); that those credentials have not ended or been disabled",
+        "check, in this order: {account}; that a policy of {} allows rds-db:connect \
+         on arn:{partition}:rds-db:{region}:ACCOUNT:dbuser:RESOURCE-ID/{user}, \
+         and none denies it; that IAM authentication is enabled for the database; that {} is the \
+         endpoint itself (else set sign-host); that those credentials are neither expired nor \
+         disabled",
         signed.access_key_id, signed.endpoint.host,
     )
 }
 
-/// What a handshake's failure most often means.
+/// Formats the error of a TLS handshake with its likely remedy.
 pub(super) fn tls(host: &HostName, error: &io::Error) -> String {
-    let words = error.to_string();
-    let advice = if words.contains("UnknownIssuer") {
-        "; none of the roots vouches for the server: name its CA's file (sslrootcert), or look whether something is in between"
-    } else if words.contains("NotValidForName") {
-        "; the certificate names another host: dial the name that it has, and sign for the endpoint with sign-host"
-    } else if words.contains("Expired") {
-        "; look at this machine's clock, and at the server's certificate"
+    let text = error.to_string();
+    let remedy = if text.contains("UnknownIssuer") {
+        "; none of the root certificates signed the server's: set its CA file (sslrootcert), or \
+         check for a proxy in between"
+    } else if text.contains("NotValidForName") {
+        "; the certificate is for another host: connect to the name in it, and sign for the \
+         endpoint with sign-host"
+    } else if text.contains("Expired") {
+        "; check this machine's clock and the server's certificate"
     } else {
         ""
     };
-    format!("TLS with {host} failed: {words}{advice}")
+    format!("cannot set up TLS with {host}: {text}{remedy}")
 }

@@ -1,4 +1,4 @@
-//! Our dial against our login, over loopback and in TLS.
+//! The client exchange against the server exchange, over loopback with TLS.
 
 use std::fs;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::transport::Socket;
 
 const HOST: &str = "localhost";
 
-/// Both sides' TLS: the client believes the one certificate there is.
+/// TLS configurations of both sides: the client trusts the only certificate.
 fn tls(alpn: &[&[u8]]) -> (TlsConfig, TlsConfig) {
     let made = rcgen::generate_simple_self_signed(vec![HOST.to_owned()]).unwrap();
     let directory = tempfile::tempdir().unwrap();
@@ -34,10 +34,10 @@ fn tls(alpn: &[&[u8]]) -> (TlsConfig, TlsConfig) {
 
 async fn pair() -> (Transport, Transport) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (dialled, accepted) =
+    let (connected, accepted) =
         tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
     (
-        Transport::from(Socket::Tcp(dialled.unwrap())),
+        Transport::from(Socket::Tcp(connected.unwrap())),
         Transport::from(Socket::Tcp(accepted.unwrap().0)),
     )
 }
@@ -59,14 +59,14 @@ fn settings() -> ClientConfig {
     }
 }
 
-/// Lets one log in to the other, which sends the welcome.
+/// Runs a login, and returns the results of client and server.
 async fn log_in(
     settings: ClientConfig,
     (client, server): (TlsConfig, TlsConfig),
 ) -> (Result<Session, DriveError>, Result<StartupRequest, DriveError>) {
     let (mut dialling, mut taking) = pair().await;
     let auth = AuthMethod::Password(Arc::new(ScramVerifier::new(&password()).unwrap()));
-    let taken = tokio::spawn(async move {
+    let accepted = tokio::spawn(async move {
         let login = ServerLogin::new(server::ServerConfig { tls: Offer::Required, auth });
         let outcome = drive(&mut taking, &mut ReadBuffer::default(), login, &server).await;
         if outcome.is_ok() {
@@ -78,17 +78,17 @@ async fn log_in(
     });
     let mut inbox = ReadBuffer::default();
     let dial = drive(&mut dialling, &mut inbox, ClientLogin::new(settings), &client);
-    let dialled = timeout(Duration::from_secs(30), dial).await.expect("it hangs");
+    let connected = timeout(Duration::from_secs(30), dial).await.expect("it hangs");
     dialling.close().await;
-    (dialled, taken.await.unwrap())
+    (connected, accepted.await.unwrap())
 }
 
 #[tokio::test]
 async fn login_succeeds_within_tls() {
     for alpn in [[codec::ALPN].as_slice(), &[]] {
-        let (dialled, taken) = log_in(settings(), tls(alpn)).await;
-        assert_eq!(dialled.unwrap().status, b'I');
-        assert!(matches!(taken.unwrap(), StartupRequest::Login(startup) if startup.user == "jane"));
+        let (connected, accepted) = log_in(settings(), tls(alpn)).await;
+        assert_eq!(connected.unwrap().status, b'I');
+        assert!(matches!(accepted.unwrap(), StartupRequest::Login(startup) if startup.user == "jane"));
     }
 }
 
@@ -99,41 +99,41 @@ async fn direct_tls_requires_alpn() {
         let (client, server) = tls(alpn);
         let TlsConfig::Client(ClientTls { config, name }) = client else { unreachable!() };
         let (mut dialling, mut taking) = pair().await;
-        let taken = tokio::spawn(async move {
+        let accepted = tokio::spawn(async move {
             let config = server::ServerConfig { tls: Offer::Required, auth: AuthMethod::Trust };
             let login = ServerLogin::new(config);
             drive(&mut taking, &mut ReadBuffer::default(), login, &server).await
         });
         dialling.connect_tls(config, name).await.unwrap();
         let _closed = dialling.write_all(&settings().startup.encode()).await;
-        assert_eq!(taken.await.unwrap().is_ok(), succeeds);
+        assert_eq!(accepted.await.unwrap().is_ok(), succeeds);
     }
 }
 
 #[tokio::test]
-async fn a_certificate_that_is_not_believed_ends_it_ahead_of_any_word() {
+async fn an_untrusted_certificate_ends_the_exchange_before_the_startup_message() {
     let ((client, _), (_, server)) = (tls(&[codec::ALPN]), tls(&[codec::ALPN]));
-    let (dialled, taken) = log_in(settings(), (client, server)).await;
-    assert!(matches!(dialled, Err(DriveError::Tls(_))), "{dialled:?}");
-    assert!(taken.is_err());
+    let (connected, accepted) = log_in(settings(), (client, server)).await;
+    assert!(matches!(connected, Err(DriveError::Tls(_))), "{connected:?}");
+    assert!(accepted.is_err());
 }
 
 #[tokio::test]
-async fn the_last_word_of_a_login_that_fails_arrives() {
+async fn the_error_packet_of_a_failed_login_arrives() {
     let wrong = ClientConfig {
         credential: Credential::Password(Secret::new("open barley").unwrap()),
         ..settings()
     };
-    let (dialled, taken) = log_in(wrong, tls(&[codec::ALPN])).await;
-    let Err(DriveError::Fault(ProtocolError::Refused(said))) = dialled else {
-        panic!("{dialled:?}")
+    let (connected, accepted) = log_in(wrong, tls(&[codec::ALPN])).await;
+    let Err(DriveError::Protocol(ProtocolError::Refused(error))) = connected else {
+        panic!("{connected:?}")
     };
-    assert_eq!(said.to_string(), "28P01: password authentication failed for user \"jane\"");
-    assert!(matches!(taken, Err(DriveError::Fault(ProtocolError::Denied { .. }))), "{taken:?}");
+    assert_eq!(error.to_string(), "28P01: password authentication failed for user \"jane\"");
+    assert!(matches!(accepted, Err(DriveError::Protocol(ProtocolError::Denied { .. }))), "{accepted:?}");
 }
 
 #[tokio::test]
-async fn who_hangs_up_within_a_login_is_noticed() {
+async fn a_connection_closed_during_a_login_is_an_error() {
     let (mut dialling, taking) = pair().await;
     drop(taking);
     let plain = ClientConfig { security: TransportSecurity::Plain { trusted: true }, ..settings() };

@@ -15,7 +15,7 @@ async fn listener() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// Where nobody listens: the port was free a moment ago, and stays bound.
+/// A bound address without a listener.
 fn refusing() -> (Socket, SocketAddr) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
@@ -23,7 +23,7 @@ fn refusing() -> (Socket, SocketAddr) {
     (socket, address)
 }
 
-/// Where a connection gets no answer: a listener whose queue is full, which Linux lets wait.
+/// An address that does not respond: Linux ignores connections to a listener with a full queue.
 fn silent() -> (Vec<Socket>, SocketAddr) {
     let (listener, address) = refusing();
     listener.listen(0).unwrap();
@@ -31,15 +31,15 @@ fn silent() -> (Vec<Socket>, SocketAddr) {
     for _ in 0..3 {
         let filler = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         filler.set_nonblocking(true).unwrap();
-        // Under way, or in the queue: either fills it.
-        let _under_way = filler.connect(&address.into());
+        // Connecting or queued: both fill the queue.
+        let _connecting = filler.connect(&address.into());
         sockets.push(filler);
     }
     (sockets, address)
 }
 
 #[tokio::test]
-async fn the_next_address_is_tried_as_soon_as_one_refuses() {
+async fn the_next_address_is_tried_when_one_refuses() {
     let (_held, refusing) = refusing();
     let (_listener, address) = listener().await;
     let start = Instant::now();
@@ -49,7 +49,7 @@ async fn the_next_address_is_tried_as_soon_as_one_refuses() {
 }
 
 #[tokio::test]
-async fn a_connection_does_not_wait_and_is_probed() {
+async fn a_connection_has_nodelay_and_keepalive() {
     let (_listener, address) = listener().await;
     let stream = connect(&[address], soon()).await.unwrap();
     assert!(stream.nodelay().unwrap());
@@ -59,7 +59,7 @@ async fn a_connection_does_not_wait_and_is_probed() {
 }
 
 #[tokio::test]
-async fn an_address_without_an_answer_holds_nobody_up() {
+async fn an_unresponsive_address_does_not_delay_the_next() {
     let (_held, silent) = silent();
     let (_listener, address) = listener().await;
     let start = Instant::now();
@@ -73,28 +73,28 @@ async fn an_address_without_an_answer_holds_nobody_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_deadline_is_kept_and_says_what_was_tried() {
+async fn a_timeout_lists_the_attempts() {
     let (_held, silent) = silent();
     let (_other, refusing) = refusing();
     let start = Instant::now();
     let failure = connect(&[silent, refusing], start + Duration::from_secs(3)).await.unwrap_err();
     assert_eq!((failure.class, start.elapsed().as_secs()), (Class::TimedOut, 3));
-    let said = format!(
+    let expected = format!(
         "{refusing}: Connection refused (os error 111); {silent}: no answer; check the address"
     );
-    assert!(failure.detail.starts_with(&said), "{failure}");
+    assert!(failure.detail.starts_with(&expected), "{failure}");
 }
 
 #[tokio::test]
-async fn a_deadline_that_has_passed_is_not_the_addresses_fault() {
+async fn an_expired_deadline_blames_no_address() {
     let (_listener, address) = listener().await;
     let failure = connect(&[address], Instant::now()).await.unwrap_err();
     assert_eq!(failure.class, Class::TimedOut);
-    assert!(failure.detail.starts_with("no time was left to connect"), "{failure}");
+    assert!(failure.detail.starts_with("cannot connect: no time left"), "{failure}");
 }
 
 #[tokio::test]
-async fn where_all_refuse_each_is_named() {
+async fn an_error_lists_every_address() {
     let ((_one, first), (_other, second)) = (refusing(), refusing());
     let failure = connect(&[first, second, first], soon()).await.unwrap_err();
     assert_eq!(failure.class, Class::Unavailable);
@@ -113,7 +113,7 @@ async fn where_all_refuse_each_is_named() {
 }
 
 #[test]
-fn families_take_turns_beginning_with_the_first() {
+fn families_alternate_beginning_with_the_first() {
     let four = |last| SocketAddr::from((Ipv4Addr::new(192, 0, 2, last), 1));
     let six = |last| SocketAddr::from((Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last), 1));
     assert_eq!(
@@ -125,5 +125,5 @@ fn families_take_turns_beginning_with_the_first() {
         [four(1), six(1), four(2), four(3)]
     );
     let many: Vec<SocketAddr> = (0..200).map(four).chain((0..200).map(six)).collect();
-    assert_eq!(interleave(&many).len(), MOST_ADDRESSES);
+    assert_eq!(interleave(&many).len(), MAX_ADDRESSES);
 }

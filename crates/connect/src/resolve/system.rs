@@ -1,51 +1,58 @@
-//! The system's files: `resolv.conf` and `hosts`.
+//! The system's resolver configuration: `resolv.conf` and `hosts`.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use countersign_core::endpoint::HostName;
-use countersign_core::failure::Failure;
+use countersign_core::failure::{Class, Failure};
 use hickory_resolver::config::{ResolveHosts, ResolverConfig, ResolverOpts};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::op::Query;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
 use hickory_resolver::{Hosts, TokioResolver};
 
-use super::build;
-
-/// Source: resolv.conf(5), hosts(5).
+/// The files. Source: resolv.conf(5), hosts(5).
 const FILES: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
 
-/// DNS, and the names that are written down.
+/// Maximum time that an answer is cached, whatever its TTL: RDS moves an endpoint by changing its
+/// DNS record.
+const MAX_TTL: Duration = Duration::from_secs(30);
+
+/// Maximum time that a negative answer is cached.
+const MAX_NEGATIVE_TTL: Duration = Duration::from_secs(5);
+
+/// A DNS resolver and the entries of the hosts file.
 pub(super) struct Names {
     pub(super) dns: TokioResolver,
     hosts: Option<Hosts>,
 }
 
-/// What the files say, as they were last seen.
+/// The files' content, with the fingerprints of the files when they were read.
 #[derive(Default)]
-pub(super) struct Files(Mutex<Option<([Stamp; 2], Arc<Names>)>>);
+pub(super) struct Files(Mutex<Option<([FileFingerprint; 2], Arc<Names>)>>);
 
-/// Tells a file from what it was before.
-type Stamp = Option<(SystemTime, u64, PathBuf)>;
+/// Modification time, size and real path of a file: different if the file has changed.
+type FileFingerprint = Option<(SystemTime, u64, PathBuf)>;
 
 impl Files {
     pub(super) fn names(&self) -> Result<Arc<Names>, Failure> {
-        let now = FILES.map(|path| stamp(Path::new(path)));
+        let now = FILES.map(|path| fingerprint(Path::new(path)));
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((stamps, names)) = &*seen
-            && *stamps == now
+        if let Some((fingerprints, names)) = &*seen
+            && *fingerprints == now
         {
             return Ok(Arc::clone(names));
         }
-        // Without name servers there are still the names in the hosts file.
+        // Without name servers, the hosts file is still used.
         let (config, mut options) = read_system_conf().unwrap_or_else(|error| {
-            tracing::warn!("{} can't be used: {error}", FILES[0]);
+            tracing::warn!("cannot read {}: {error}; only the hosts file is used", FILES[0]);
             (ResolverConfig::from_parts(None, Vec::new(), Vec::new()), ResolverOpts::default())
         });
-        // They are looked at here, ahead of DNS, and for either family: a host that is written down with one address has one.
+        // The hosts file is searched here, before DNS and for both families: a host with one entry
+        // has one address.
         options.use_hosts_file = ResolveHosts::Never;
         let names = Arc::new(Names::new(build(config, options)?, Hosts::from_system().ok()));
         *seen = Some((now, Arc::clone(&names)));
@@ -53,8 +60,22 @@ impl Files {
     }
 }
 
-/// The path that a link leads to counts: systemd's and NetworkManager's `resolv.conf` are links that are swapped.
-fn stamp(path: &Path) -> Stamp {
+pub(super) fn build(
+    config: ResolverConfig,
+    mut options: ResolverOpts,
+) -> Result<TokioResolver, Failure> {
+    options.positive_max_ttl = Some(MAX_TTL);
+    options.negative_max_ttl = Some(MAX_NEGATIVE_TTL);
+    let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+    *builder.options_mut() = options;
+    builder.build().map_err(|error| {
+        Failure::new(Class::Configuration, format!("cannot set up the DNS resolver: {error}"))
+    })
+}
+
+/// The real path is part of it: systemd's and NetworkManager's `resolv.conf` are links that are
+/// switched.
+fn fingerprint(path: &Path) -> FileFingerprint {
     let file = path.metadata().ok()?;
     Some((file.modified().ok()?, file.len(), path.canonicalize().ok()?))
 }
@@ -64,7 +85,7 @@ impl Names {
         Self { dns, hosts }
     }
 
-    /// The addresses of a host that is written down.
+    /// Returns the addresses that the hosts file has for `host`.
     pub(super) fn hosts_entry(&self, host: &HostName) -> Option<Vec<IpAddr>> {
         let hosts = self.hosts.as_ref()?;
         let name = Name::from_str_relaxed(host.as_str()).ok()?;

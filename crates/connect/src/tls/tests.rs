@@ -12,7 +12,7 @@ use super::*;
 
 const HOST: &str = "db.example";
 
-/// An authority, and files for what it signs.
+/// A CA, and a directory for the certificates it issues.
 struct Authority {
     directory: TempDir,
     issuer: Issuer<'static, KeyPair>,
@@ -35,7 +35,7 @@ impl Authority {
         Roots::from_file(&self.root).unwrap()
     }
 
-    /// A certificate for a host, with its key: two files.
+    /// Issues a certificate for a host; returns the files of certificate and key.
     fn sign(&self, host: &str, until: i32) -> (PathBuf, PathBuf) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
@@ -55,8 +55,8 @@ impl Authority {
     }
 }
 
-/// Lets both talk until neither has anything left to say.
-fn shake_hands(
+/// Runs the handshake to its end.
+fn handshake(
     client: Arc<ClientConfig>,
     server: Arc<ServerConfig>,
 ) -> Result<(ClientConnection, ServerConnection), rustls::Error> {
@@ -87,7 +87,7 @@ fn shake_hands(
 }
 
 #[test]
-fn a_server_is_believed_as_far_as_it_is_verified() {
+fn a_certificate_is_verified_as_configured() {
     let (ours, other) = (Authority::new(), Authority::new());
     let right = ours.server(HOST, 4000);
     let misnamed = ours.server("other.example", 4000);
@@ -96,7 +96,7 @@ fn a_server_is_believed_as_far_as_it_is_verified() {
     let believed = |verification| {
         let client = client_config(verification, &ours.roots(), &[]).unwrap();
         [&right, &misnamed, &stranger, &ended]
-            .map(|server| shake_hands(Arc::clone(&client), Arc::clone(server)).is_ok())
+            .map(|server| handshake(Arc::clone(&client), Arc::clone(server)).is_ok())
     };
     assert_eq!(believed(Verification::VerifyFull), [true, false, false, false]);
     assert_eq!(believed(Verification::VerifyCa), [true, true, false, false]);
@@ -104,14 +104,14 @@ fn a_server_is_believed_as_far_as_it_is_verified() {
 }
 
 #[test]
-fn without_tls_there_is_no_configuration() {
+fn disabled_tls_has_no_configuration() {
     let failure = client_config(Verification::Disable, &Roots::built_in(), &[]).unwrap_err();
     assert_eq!(failure.class, Class::NoTls);
 }
 
-/// A certificate is public: whoever shows one has to hold its key, however little else is asked.
+/// A certificate is public: a server must prove possession of its key, whatever else is verified.
 #[test]
-fn a_certificate_without_its_key_is_worth_nothing() {
+fn a_certificate_without_its_key_is_rejected() {
     let authority = Authority::new();
     let (certificate, _) = authority.sign(HOST, 4000);
     let (_, stolen) = authority.sign("other.example", 4000);
@@ -130,7 +130,7 @@ fn a_certificate_without_its_key_is_worth_nothing() {
             [Verification::VerifyFull, Verification::VerifyCa, Verification::Require]
         {
             let client = client_config(verification, &authority.roots(), &[]).unwrap();
-            let error = shake_hands(client, Arc::clone(&server)).unwrap_err();
+            let error = handshake(client, Arc::clone(&server)).unwrap_err();
             assert!(
                 error.to_string().contains("signature") || error.to_string().contains("Signature"),
                 "{verification:?}: {error}"
@@ -140,56 +140,56 @@ fn a_certificate_without_its_key_is_worth_nothing() {
 }
 
 #[test]
-fn both_agree_on_the_protocol_within() {
+fn both_sides_negotiate_the_alpn_protocol() {
     let authority = Authority::new();
     let server = authority.server(HOST, 4000);
     let client =
         |alpn: &[&[u8]]| client_config(Verification::VerifyFull, &authority.roots(), alpn).unwrap();
-    let (dialled, taken) = shake_hands(client(&[b"postgresql"]), Arc::clone(&server)).unwrap();
+    let (client, server) = handshake(client(&[b"postgresql"]), Arc::clone(&server)).unwrap();
     assert_eq!(
-        (dialled.alpn_protocol(), taken.alpn_protocol()),
+        (client.alpn_protocol(), server.alpn_protocol()),
         (Some(b"postgresql".as_slice()), Some(b"postgresql".as_slice()))
     );
-    assert_eq!(shake_hands(client(&[]), Arc::clone(&server)).unwrap().1.alpn_protocol(), None);
+    assert_eq!(handshake(client(&[]), Arc::clone(&server)).unwrap().1.alpn_protocol(), None);
     assert!(
-        shake_hands(client(&[b"http/1.1"]), server).is_err(),
+        handshake(client(&[b"http/1.1"]), server).is_err(),
         "a client of another protocol was led astray"
     );
 }
 
-/// Whoever is dialled again is not asked for the certificate again; what the channel is bound to is the same.
+/// A resumed session sends no certificate; the channel binding is the same.
 #[test]
-fn a_session_that_is_resumed_still_knows_whose_it_is() {
+fn a_resumed_session_keeps_the_peer_certificate() {
     let authority = Authority::new();
     let server = authority.server(HOST, 4000);
     let client = client_config(Verification::VerifyFull, &authority.roots(), &[]).unwrap();
-    let (first, _) = shake_hands(Arc::clone(&client), Arc::clone(&server)).unwrap();
-    let (second, _) = shake_hands(client, Arc::clone(&server)).unwrap();
+    let (first, _) = handshake(Arc::clone(&client), Arc::clone(&server)).unwrap();
+    let (second, _) = handshake(client, Arc::clone(&server)).unwrap();
     assert_eq!(first.handshake_kind(), Some(HandshakeKind::Full));
     assert_eq!(second.handshake_kind(), Some(HandshakeKind::Resumed));
     assert!(second.peer_certificates().is_some());
     assert_eq!(first.peer_certificates(), second.peer_certificates());
     let other = client_config(Verification::VerifyCa, &authority.roots(), &[]).unwrap();
     assert_eq!(
-        shake_hands(other, server).unwrap().0.handshake_kind(),
+        handshake(other, server).unwrap().0.handshake_kind(),
         Some(HandshakeKind::Full),
         "of its own configuration alone"
     );
 }
 
 #[test]
-fn what_clients_are_bound_to_is_what_they_are_shown() {
+fn clients_bind_to_the_server_s_certificate() {
     let authority = Authority::new();
     let (certificate, key) = authority.sign(HOST, 4000);
     let (server, own) = server_config(&certificate, &key, &[]).unwrap();
     let client = client_config(Verification::VerifyFull, &authority.roots(), &[]).unwrap();
-    let (client, _) = shake_hands(client, server).unwrap();
+    let (client, _) = handshake(client, server).unwrap();
     let shown = client.peer_certificates().unwrap()[0].clone();
-    assert_eq!((own.as_ref().map(Vec::len), own), (Some(32), end_point(&shown)));
+    assert_eq!((own.as_ref().map(Vec::len), own), (Some(32), tls_server_end_point(&shown)));
 }
 
 #[test]
-fn all_that_is_built_in_is_read_and_is_there_once() {
+fn every_built_in_root_is_parsed_and_unique() {
     let files = [
         include_bytes!("../../roots/rds.pem").as_slice(),
         include_bytes!("../../roots/amazon-trust-services.pem"),
@@ -202,9 +202,9 @@ fn all_that_is_built_in_is_read_and_is_there_once() {
     assert_eq!(format!("{:?}", Roots::built_in()), "Roots(92)");
 }
 
-/// `roots/README.md` says which regions' databases need a file of their own.
+/// `roots/README.md` lists which regions' databases need a file of their own.
 #[test]
-fn three_roots_are_built_in_for_each_region() {
+fn each_region_has_three_built_in_roots() {
     let roots = Roots::built_in();
     let readme = include_str!("../../roots/README.md");
     let (_, listed) = readme.split_once("<!-- regions -->\n").unwrap();
@@ -219,7 +219,7 @@ fn three_roots_are_built_in_for_each_region() {
 }
 
 #[test]
-fn roots_are_read_from_a_file_whole_or_not_at_all() {
+fn a_file_with_a_malformed_root_is_rejected() {
     let authority = Authority::new();
     let path = authority.directory.path().join("roots.pem");
     let good = fs::read_to_string(&authority.root).unwrap();
@@ -257,7 +257,7 @@ fn roots_are_read_from_a_file_whole_or_not_at_all() {
 }
 
 #[test]
-fn a_certificate_for_clients_goes_with_its_key() {
+fn a_server_certificate_must_match_its_key() {
     let authority = Authority::new();
     let (certificate, key) = authority.sign(HOST, 4000);
     let (_, other) = authority.sign("other.example", 4000);

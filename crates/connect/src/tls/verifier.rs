@@ -1,4 +1,4 @@
-//! The two ways to believe a server that rustls doesn't come with.
+//! The two certificate verifiers that rustls does not provide.
 
 use std::sync::Arc;
 
@@ -11,14 +11,14 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-/// Believes whomever the roots vouch for, under any name.
+/// Verifies that a root certificate signed the server's, for any name.
 #[derive(Debug)]
 pub(super) struct ChainOnlyVerifier {
     roots: Arc<RootCertStore>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-/// Believes anybody who holds the key of the certificate that is shown.
+/// Accepts any certificate whose private key the server holds.
 #[derive(Debug)]
 pub(super) struct NoVerification {
     algorithms: WebPkiSupportedAlgorithms,
@@ -36,7 +36,7 @@ impl NoVerification {
     }
 }
 
-/// The signature in the handshake is verified in either: without it, not even the certificate would mean anything.
+/// Both verify the signature of the handshake: without it, the certificate would prove nothing.
 macro_rules! verify_signatures {
     () => {
         fn verify_tls12_signature(

@@ -1,17 +1,18 @@
-//! Buffers that all connections of a thread share: they are in use only while a connection is being polled.
+//! Buffers that all connections of a thread share, in use only while a connection is polled.
 
 use std::cell::RefCell;
 
-/// What is read at once: the more, the fewer system calls a large result takes, and the later its receiver can begin on it.
-const READ: usize = 32 * 1024;
+/// Size of one read. A larger one needs fewer system calls for a large result, but delays the first
+/// bytes to the receiver.
+const READ_SIZE: usize = 32 * 1024;
 
-/// The buffers of a thread.
+/// The buffers of one thread.
 pub struct Scratch {
-    /// What a socket is read into.
+    /// Bytes read from a socket.
     pub incoming: Vec<u8>,
-    /// What has been decrypted.
+    /// Decrypted bytes.
     pub plain: Vec<u8>,
-    /// What has been encrypted.
+    /// Encrypted bytes.
     pub outgoing: Vec<u8>,
 }
 
@@ -23,12 +24,12 @@ impl std::fmt::Debug for Scratch {
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> =
-        RefCell::new(Scratch { incoming: vec![0; READ], plain: Vec::new(), outgoing: Vec::new() });
+        RefCell::new(Scratch { incoming: vec![0; READ_SIZE], plain: Vec::new(), outgoing: Vec::new() });
 }
 
 impl Scratch {
-    /// Lends the thread's buffers. Whoever polls a connection within takes them only once.
-    pub fn with<T>(use_them: impl FnOnce(&mut Self) -> T) -> T {
-        SCRATCH.with_borrow_mut(use_them)
+    /// Runs `f` with the thread's buffers. Must not be called within `f`.
+    pub fn with<T>(f: impl FnOnce(&mut Self) -> T) -> T {
+        SCRATCH.with_borrow_mut(f)
     }
 }

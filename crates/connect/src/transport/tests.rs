@@ -36,10 +36,10 @@ fn configs() -> (Arc<ClientConfig>, Arc<ServerConfig>) {
 
 async fn pair() -> (Transport, Transport) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (dialled, accepted) =
+    let (connected, accepted) =
         tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
     (
-        Transport::from(Socket::Tcp(dialled.unwrap())),
+        Transport::from(Socket::Tcp(connected.unwrap())),
         Transport::from(Socket::Tcp(accepted.unwrap().0)),
     )
 }
@@ -71,7 +71,7 @@ async fn passes(mut from: Transport, mut to: Transport) {
 }
 
 #[tokio::test]
-async fn all_that_is_sent_arrives() {
+async fn all_sent_bytes_arrive() {
     let (one, other) = pair().await;
     passes(one, other).await;
     let (client, server) = encrypted().await;
@@ -80,9 +80,9 @@ async fn all_that_is_sent_arrives() {
     passes(server, client).await;
 }
 
-/// In TLS 1.3 a client may talk as soon as it is done, before the server is.
+/// In TLS 1.3 a client may send data before the server has completed the handshake.
 #[tokio::test]
-async fn what_comes_along_with_the_handshake_is_not_lost() {
+async fn data_received_with_the_handshake_is_not_lost() {
     let (client_config, server_config) = configs();
     let (mut client, mut server) = pair().await;
     let message: Vec<u8> = (0..400_000_u32).map(|n| u8::try_from(n % 251).unwrap()).collect();
@@ -95,7 +95,7 @@ async fn what_comes_along_with_the_handshake_is_not_lost() {
         client.write_all(&sent).await.unwrap();
         client.close().await;
     });
-    // All that fits is in the socket's buffer by then.
+    // The socket buffer is full by then.
     server.readable().await.unwrap();
     server.accept_tls(server_config, &[]).await.unwrap();
     let mut got = Vec::new();
@@ -109,12 +109,12 @@ async fn what_comes_along_with_the_handshake_is_not_lost() {
     sender.await.unwrap();
 }
 
-/// The hello that a login has read already is handed over with it.
+/// A ClientHello that the login has read already is passed to the handshake.
 #[tokio::test]
-async fn a_hello_that_has_come_already_is_tlss() {
+async fn a_client_hello_read_earlier_is_part_of_the_handshake() {
     let (client_config, server_config) = configs();
     let (mut client, mut server) = pair().await;
-    let dialled = tokio::spawn(async move {
+    let connected = tokio::spawn(async move {
         client
             .connect_tls(client_config, ServerName::try_from("localhost").unwrap())
             .await
@@ -129,12 +129,12 @@ async fn a_hello_that_has_come_already_is_tlss() {
     let mut got = Vec::new();
     server.read(|bytes| got.extend_from_slice(bytes)).await.unwrap();
     assert_eq!(got, b"SELECT 1");
-    drop(dialled.await.unwrap());
+    drop(connected.await.unwrap());
 }
 
-/// A peer may close TLS and leave the socket open: nothing more comes, though an answer may still go out.
+/// A peer may send close_notify and leave the socket open: no data follows, but data may still be sent.
 #[tokio::test]
-async fn the_end_of_tls_is_the_end_though_the_socket_stays_open() {
+async fn close_notify_is_the_end_of_the_stream() {
     let (mut client, mut server) = encrypted().await;
     client.write_all(b"bye").await.unwrap();
     client.session.as_mut().unwrap().close(&mut client.unsent);
@@ -152,9 +152,9 @@ async fn the_end_of_tls_is_the_end_though_the_socket_stays_open() {
     assert_eq!(heard, b"farewell");
 }
 
-/// Whoever speaks no TLS is told so, and holds no memory.
+/// Input that is not TLS is rejected and occupies no memory.
 #[tokio::test]
-async fn noise_in_place_of_tls_ends_it() {
+async fn input_that_is_not_tls_ends_the_handshake() {
     for noise in [
         vec![b'x'; 300_000],
         b"GET / HTTP/1.1\r\n\r\n".to_vec(),
@@ -162,34 +162,34 @@ async fn noise_in_place_of_tls_ends_it() {
     ] {
         let (_, server_config) = configs();
         let (mut client, mut server) = pair().await;
-        let talker = tokio::spawn(async move {
-            // The server may hang up before all of it is sent.
+        let writer = tokio::spawn(async move {
+            // The server may close the connection before all of it is sent.
             let _cut_off = client.write_all(&noise).await;
             client.close().await;
         });
         assert!(server.accept_tls(server_config, &[]).await.is_err());
         drop(server);
-        talker.await.unwrap();
+        writer.await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn a_record_that_was_tampered_with_ends_the_connection() {
+async fn a_forged_record_ends_the_connection() {
     let (mut client, mut server) = encrypted().await;
     client.session = None;
     client.write_all(b"\x17\x03\x03\x00\x20abcdefghijklmnopqrstuvwxyz012345").await.unwrap();
-    assert!(server.read(|_| panic!("it was taken")).await.is_err());
+    assert!(server.read(|_| panic!("the forged record was accepted")).await.is_err());
 }
 
 #[tokio::test]
-async fn a_server_shows_its_certificate_and_a_client_none() {
+async fn only_the_server_presents_a_certificate() {
     let (client, server) = encrypted().await;
-    assert!(client.certificate().is_some() && client.is_encrypted());
-    assert_eq!(server.certificate(), None);
+    assert!(client.peer_certificate().is_some() && client.is_encrypted());
+    assert_eq!(server.peer_certificate(), None);
 }
 
 #[tokio::test]
-async fn a_certificate_that_is_not_trusted_ends_the_handshake() {
+async fn an_untrusted_certificate_ends_the_handshake() {
     let (client_config, _) = configs();
     let (_, server_config) = configs();
     let (mut client, mut server) = pair().await;
@@ -203,12 +203,12 @@ async fn a_certificate_that_is_not_trusted_ends_the_handshake() {
         connected.unwrap_err().to_string().contains("certificate"),
         "the reason is the certificate"
     );
-    // The alert may or may not have been there before the server was done.
+    // The alert may arrive before or after the end of the server.s handshake.
     let _either = accepted;
 }
 
 #[tokio::test]
-async fn silence_in_the_handshake_is_an_end_and_not_a_hang() {
+async fn a_connection_closed_during_the_handshake_is_an_error() {
     let (client_config, _) = configs();
     let (mut client, server) = pair().await;
     drop(server);

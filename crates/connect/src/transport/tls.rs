@@ -1,4 +1,4 @@
-//! TLS over buffers that belong to somebody else.
+//! TLS over the caller's buffers, with rustls's unbuffered API.
 
 use std::io;
 use std::sync::Arc;
@@ -9,74 +9,78 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
 use rustls::{ClientConfig, ServerConfig};
 
-/// What a handshake may have in flight: rustls caps a handshake message at 64 KiB.
+/// Maximum size of unprocessed handshake data: rustls limits a handshake message to 64 KiB.
 const MAX_HANDSHAKE: usize = 256 * 1024;
 
-/// What each TLS record adds: header, explicit nonce, content type and tag. Rounded up.
+/// Upper bound of what a TLS record adds: header, explicit nonce, content type and tag.
 const OVERHEAD: usize = 64;
 
-/// The plain text that one record holds at most (RFC 8446, 5.1).
-const RECORD: usize = 16 * 1024;
+/// Maximum plaintext of one record (RFC 8446, section 5.1).
+const MAX_PLAINTEXT: usize = 16 * 1024;
 
-/// One end of TLS.
+/// One side of a TLS connection.
 pub(super) struct Session {
-    end: End,
-    /// What has come and is not a whole record yet.
+    side: Side,
+    /// Received bytes of an incomplete record.
     pending: Vec<u8>,
-    /// What was decrypted along with the last of the handshake.
-    surplus: Vec<u8>,
+    /// Plaintext received together with the end of the handshake.
+    early_plaintext: Vec<u8>,
     closed: bool,
 }
 
-enum End {
+enum Side {
     Client(UnbufferedClientConnection),
     Server(UnbufferedServerConnection),
 }
 
-/// What is to be done after one step of TLS.
+/// Action after one step of TLS.
 enum Next {
-    /// The same again: there may be more.
+    /// Repeat the step.
     Again,
-    /// The peer has to send more.
+    /// Read from the socket.
     Read,
-    /// Application data may flow.
+    /// Application data may be sent.
     Traffic,
-    /// The peer has said goodbye.
+    /// The peer sent close_notify.
     Closed,
 }
 
-fn broken(error: rustls::Error) -> io::Error {
+fn invalid_data(error: rustls::Error) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-/// Has `write` fill the buffer from `start` on, which is made as long as that takes and never shorter; gives how many bytes that are.
+/// Lets `write` fill `buffer` from `start`, and returns the number of bytes written. The buffer
+/// grows to the size that `write` requires and never shrinks.
 fn fill<E>(
     buffer: &mut Vec<u8>,
     start: usize,
     room: usize,
     mut write: impl FnMut(&mut [u8]) -> Result<usize, E>,
-    needs: impl Fn(&E) -> Option<usize>,
+    required_size: impl Fn(&E) -> Option<usize>,
 ) -> io::Result<usize> {
     buffer.resize(buffer.len().max(start + room), 0);
     let mut written = write(buffer.get_mut(start..).unwrap_or_default());
-    if let Some(needed) = written.as_ref().err().and_then(&needs) {
+    if let Some(needed) = written.as_ref().err().and_then(&required_size) {
         buffer.resize(start + needed, 0);
         written = write(buffer.get_mut(start..).unwrap_or_default());
     }
     written.map_err(|_| {
-        io::Error::new(io::ErrorKind::InvalidData, "TLS can't encrypt any more on this connection")
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            "cannot encrypt more data on this TLS connection",
+        )
     })
 }
 
-/// Adds what `write` writes, which may be given too little room at first.
+/// Appends what `write` writes; it may be called a second time with the size it requires.
 fn append<E>(
     outgoing: &mut Vec<u8>,
     room: usize,
     write: impl FnMut(&mut [u8]) -> Result<usize, E>,
-    needs: impl Fn(&E) -> Option<usize>,
+    required_size: impl Fn(&E) -> Option<usize>,
 ) -> io::Result<()> {
     let start = outgoing.len();
-    let count = fill(outgoing, start, room, write, needs)?;
+    let count = fill(outgoing, start, room, write, required_size)?;
     outgoing.truncate(start + count);
     Ok(())
 }
@@ -88,7 +92,7 @@ const fn encrypt_needs(error: &EncryptError) -> Option<usize> {
     }
 }
 
-/// Handles one state. `plain` takes what was decrypted, `outgoing` what is to be sent.
+/// Handles one state: appends decrypted data to `plain` and bytes to send to `outgoing`.
 fn handle<Data>(
     status: UnbufferedStatus<'_, '_, Data>,
     plain: &mut Vec<u8>,
@@ -96,23 +100,23 @@ fn handle<Data>(
 ) -> (usize, io::Result<Next>) {
     let mut discard = status.discard;
     let next = match status.state {
-        Err(error) => Err(broken(error)),
+        Err(error) => Err(invalid_data(error)),
         Ok(ConnectionState::ReadTraffic(mut traffic)) => loop {
             match traffic.next_record() {
                 Some(Ok(record)) => {
                     discard += record.discard;
                     plain.extend_from_slice(record.payload);
                 }
-                Some(Err(error)) => break Err(broken(error)),
+                Some(Err(error)) => break Err(invalid_data(error)),
                 None => break Ok(Next::Again),
             }
         },
         Ok(ConnectionState::EncodeTlsData(mut data)) => {
-            let needs = |error: &EncodeError| match error {
+            let required_size = |error: &EncodeError| match error {
                 EncodeError::InsufficientSize(size) => Some(size.required_size),
                 EncodeError::AlreadyEncoded => None,
             };
-            append(outgoing, 0, |buffer| data.encode(buffer), needs).map(|()| Next::Again)
+            append(outgoing, 0, |buffer| data.encode(buffer), required_size).map(|()| Next::Again)
         }
         Ok(ConnectionState::TransmitTlsData(data)) => {
             data.done();
@@ -121,65 +125,64 @@ fn handle<Data>(
         Ok(ConnectionState::WriteTraffic(_)) => Ok(Next::Traffic),
         Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => Ok(Next::Closed),
         Ok(ConnectionState::BlockedHandshake) => Ok(Next::Read),
-        // Early data is never offered nor accepted.
-        Ok(_) => Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "TLS is in a state that it should not be in",
-        )),
+        // Early data is neither offered nor accepted.
+        Ok(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "unexpected TLS state")),
     };
     (discard, next)
 }
 
 impl Session {
     pub(super) fn client(config: Arc<ClientConfig>, name: ServerName<'static>) -> io::Result<Self> {
-        Ok(Self::of(End::Client(UnbufferedClientConnection::new(config, name).map_err(broken)?)))
+        Ok(Self::new(Side::Client(
+            UnbufferedClientConnection::new(config, name).map_err(invalid_data)?,
+        )))
     }
 
     pub(super) fn server(config: Arc<ServerConfig>) -> io::Result<Self> {
-        Ok(Self::of(End::Server(UnbufferedServerConnection::new(config).map_err(broken)?)))
+        Ok(Self::new(Side::Server(UnbufferedServerConnection::new(config).map_err(invalid_data)?)))
     }
 
-    const fn of(end: End) -> Self {
-        Self { end, pending: Vec::new(), surplus: Vec::new(), closed: false }
+    const fn new(side: Side) -> Self {
+        Self { side, pending: Vec::new(), early_plaintext: Vec::new(), closed: false }
     }
 
-    /// The certificate that the other end showed.
-    pub(super) fn certificate(&self) -> Option<&[u8]> {
-        let chain = match &self.end {
-            End::Client(connection) => connection.peer_certificates(),
-            End::Server(connection) => connection.peer_certificates(),
+    /// Returns the peer's certificate.
+    pub(super) fn peer_certificate(&self) -> Option<&[u8]> {
+        let chain = match &self.side {
+            Side::Client(connection) => connection.peer_certificates(),
+            Side::Server(connection) => connection.peer_certificates(),
         };
         chain?.first().map(CertificateDer::as_ref)
     }
 
-    /// What both ends agreed to speak within.
-    pub(super) fn protocol(&self) -> Option<&[u8]> {
-        match &self.end {
-            End::Client(connection) => connection.alpn_protocol(),
-            End::Server(connection) => connection.alpn_protocol(),
+    /// Returns the negotiated ALPN protocol.
+    pub(super) fn alpn_protocol(&self) -> Option<&[u8]> {
+        match &self.side {
+            Side::Client(connection) => connection.alpn_protocol(),
+            Side::Server(connection) => connection.alpn_protocol(),
         }
     }
 
-    /// Adds what has come before it is looked at.
+    /// Appends received bytes, to be processed later.
     pub(super) fn push_ciphertext(&mut self, bytes: &[u8]) {
         self.pending.extend_from_slice(bytes);
     }
 
-    /// What has come and is not a whole record yet.
+    /// Returns received bytes of an incomplete record.
     pub(super) fn pending(&self) -> &[u8] {
         &self.pending
     }
 
-    /// Whether something was decrypted along with the handshake and not handed over yet.
-    pub(super) const fn has_surplus(&self) -> bool {
-        !self.surplus.is_empty()
+    /// Returns true if plaintext of the handshake has not been taken.
+    pub(super) const fn has_early_plaintext(&self) -> bool {
+        !self.early_plaintext.is_empty()
     }
 
-    /// Hands over what was decrypted along with the handshake.
-    pub(super) fn early_plaintext(&mut self, plain: &mut Vec<u8>) {
-        if !self.surplus.is_empty() {
-            plain.append(&mut self.surplus);
-            self.surplus = Vec::new();
+    /// Moves the plaintext of the handshake to `plain`.
+    pub(super) fn take_early_plaintext(&mut self, plain: &mut Vec<u8>) {
+        if !self.early_plaintext.is_empty() {
+            plain.append(&mut self.early_plaintext);
+            self.early_plaintext = Vec::new();
         }
     }
 
@@ -189,31 +192,34 @@ impl Session {
         plain: &mut Vec<u8>,
         outgoing: &mut Vec<u8>,
     ) -> (usize, io::Result<Next>) {
-        match &mut self.end {
-            End::Client(connection) => {
+        match &mut self.side {
+            Side::Client(connection) => {
                 handle(connection.process_tls_records(incoming), plain, outgoing)
             }
-            End::Server(connection) => {
+            Side::Server(connection) => {
                 handle(connection.process_tls_records(incoming), plain, outgoing)
             }
         }
     }
 
-    /// What the peer is told of an error that has just been met. rustls gives it in the next step, and would meet the error anew
-    /// in the one after: it panics where that means a second alert.
+    /// Appends the alert for an error that just occurred. rustls returns it in the next step. In
+    /// the one after, it would return the error again and panic if that means a second alert.
     fn alert(&mut self, incoming: &mut [u8], outgoing: &mut Vec<u8>) {
-        // The error itself is known: whether this step says it again makes no difference.
+        // The error is known already.
         let (_discard, _same) = self.step(incoming, &mut Vec::new(), outgoing);
     }
 
-    /// Goes on with the handshake as far as it gets; true where it is done.
+    /// Processes pending handshake data. Returns true when the handshake is complete.
     pub(super) fn negotiate(&mut self, outgoing: &mut Vec<u8>) -> io::Result<bool> {
         let mut pending = std::mem::take(&mut self.pending);
-        let mut surplus = std::mem::take(&mut self.surplus);
+        let mut early_plaintext = std::mem::take(&mut self.early_plaintext);
         let mut start = 0;
         let end = loop {
-            let (discard, next) =
-                self.step(pending.get_mut(start..).unwrap_or_default(), &mut surplus, outgoing);
+            let (discard, next) = self.step(
+                pending.get_mut(start..).unwrap_or_default(),
+                &mut early_plaintext,
+                outgoing,
+            );
             start += discard;
             match next {
                 Ok(Next::Again) => {}
@@ -222,7 +228,7 @@ impl Session {
                 Ok(Next::Closed) => {
                     break Err(io::Error::new(
                         io::ErrorKind::UnexpectedEof,
-                        "the peer closed TLS within the handshake",
+                        "the peer closed TLS during the handshake",
                     ));
                 }
                 Err(error) => {
@@ -235,15 +241,16 @@ impl Session {
         if pending.len() > MAX_HANDSHAKE {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                "the TLS handshake is too long",
+                "the TLS handshake is too large",
             ));
         }
         self.pending = pending;
-        self.surplus = surplus;
+        self.early_plaintext = early_plaintext;
         end
     }
 
-    /// Decrypts all whole records of what has come, which begins with what was pending; keeps the rest.
+    /// Decrypts all complete records of `incoming`, which begins with the pending bytes; keeps the
+    /// rest.
     pub(super) fn decrypt(
         &mut self,
         incoming: &mut [u8],
@@ -278,24 +285,24 @@ impl Session {
         Ok(())
     }
 
-    /// Encrypts all of the bytes: so many bytes at the beginning of `sealed` are what comes of them. What is to be sent ahead is added
-    /// to `ahead`.
+    /// Encrypts `bytes` into `sealed` and returns the length of the ciphertext. Appends to `ahead`
+    /// what must be sent before it.
     pub(super) fn encrypt(
         &mut self,
         bytes: &[u8],
         sealed: &mut Vec<u8>,
         ahead: &mut Vec<u8>,
     ) -> io::Result<usize> {
-        // The records that have come already are all processed: what is pending is part of one, and stays.
+        // All complete records are processed: the pending bytes are part of one, and stay.
         loop {
-            let count = match &mut self.end {
-                End::Client(connection) => traffic(
+            let count = match &mut self.side {
+                Side::Client(connection) => traffic(
                     connection.process_tls_records(&mut self.pending),
                     bytes,
                     sealed,
                     ahead,
                 )?,
-                End::Server(connection) => traffic(
+                Side::Server(connection) => traffic(
                     connection.process_tls_records(&mut self.pending),
                     bytes,
                     sealed,
@@ -308,25 +315,25 @@ impl Session {
         }
     }
 
-    /// Whether the peer has said goodbye: nothing more comes from it.
+    /// Returns true if the peer sent close_notify: no more data follows.
     pub(super) const fn is_closed(&self) -> bool {
         self.closed
     }
 
-    /// Says goodbye.
+    /// Appends close_notify to `outgoing`.
     pub(super) fn close(&mut self, outgoing: &mut Vec<u8>) {
-        match &mut self.end {
-            End::Client(connection) => {
-                farewell(connection.process_tls_records(&mut self.pending), outgoing)
+        match &mut self.side {
+            Side::Client(connection) => {
+                send_close_notify(connection.process_tls_records(&mut self.pending), outgoing)
             }
-            End::Server(connection) => {
-                farewell(connection.process_tls_records(&mut self.pending), outgoing)
+            Side::Server(connection) => {
+                send_close_notify(connection.process_tls_records(&mut self.pending), outgoing)
             }
         }
     }
 }
 
-/// Encrypts where that is the state; nothing where something else was to be done first.
+/// Encrypts if the state permits; returns `None` if another action had to be done first.
 fn traffic<Data>(
     status: UnbufferedStatus<'_, '_, Data>,
     bytes: &[u8],
@@ -336,24 +343,24 @@ fn traffic<Data>(
     let UnbufferedStatus { discard, state } = status;
     match state {
         Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-            let room = bytes.len() + (bytes.len() / RECORD + 2) * OVERHEAD;
+            let room = bytes.len() + (bytes.len() / MAX_PLAINTEXT + 2) * OVERHEAD;
             fill(sealed, 0, room, |buffer| traffic.encrypt(bytes, buffer), encrypt_needs).map(Some)
         }
-        // A key update, say, goes first.
+        // For example, a key update is sent first.
         state => match handle(UnbufferedStatus { discard, state }, &mut Vec::new(), ahead).1? {
             Next::Again => Ok(None),
             Next::Read | Next::Traffic | Next::Closed => Err(io::Error::new(
                 io::ErrorKind::ConnectionAborted,
-                "TLS has ended on this connection",
+                "the TLS connection is closed",
             )),
         },
     }
 }
 
-fn farewell<Data>(status: UnbufferedStatus<'_, '_, Data>, outgoing: &mut Vec<u8>) {
+fn send_close_notify<Data>(status: UnbufferedStatus<'_, '_, Data>, outgoing: &mut Vec<u8>) {
     if let Ok(ConnectionState::WriteTraffic(mut traffic)) = status.state {
-        // A goodbye that can't be said is no loss: the socket is about to close.
-        let _unsaid =
+        // Best effort: the socket is about to close.
+        let _queued =
             append(outgoing, OVERHEAD, |buffer| traffic.queue_close_notify(buffer), encrypt_needs);
     }
 }

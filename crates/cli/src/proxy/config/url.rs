@@ -2,12 +2,9 @@
 //! `postgres://USER@HOST[:PORT][/DATABASE][?PARAMETER=VALUE&…]`.
 
 use countersign_config_file::{DiagnosticSink, Location};
+use countersign_connect::database_url::{UrlError, UrlParts};
 use countersign_core::diagnostic::Position;
 use countersign_core::json::{Member, Node, Value};
-use countersign_core::sigv4::encode;
-use url::{Host, Url};
-
-const FORM: &str = "a target is written as postgres://USER@HOST:PORT/DATABASE, or with mysql:// or mariadb:// in front";
 
 /// What a parameter's value becomes.
 #[derive(Debug, Clone, Copy)]
@@ -78,56 +75,34 @@ pub(crate) fn is_url(text: &str) -> bool {
 /// The fields. What is wrong never repeats the URL: it might hold a password.
 pub(super) fn parts(text: &str, place: &Location, report: &DiagnosticSink) -> Option<Vec<Member>> {
     let fail = |problem: String| report.add(place, problem);
-    let url = match Url::parse(text) {
+    let url = match UrlParts::parse(text) {
         Ok(url) => url,
         Err(error) => {
-            fail(format!("{FORM}: {error}"));
+            fail(error.to_string());
             return None;
         }
     };
-    let engine = match url.scheme() {
-        "postgres" | "postgresql" => "postgres",
-        scheme @ ("mysql" | "mariadb") => scheme,
-        _ => {
-            fail(format!("{FORM}: the scheme is another"));
-            return None;
-        }
-    };
+    for error in &url.errors {
+        fail(match error {
+            UrlError::Password => {
+                format!("{error}; password-file names the file of another password")
+            }
+            error => error.to_string(),
+        });
+    }
     let mut parts = Parts { at: place.at, members: Vec::new(), roles: Vec::new() };
-    parts.add("engine", text_of(engine));
-    if url.password().is_some() {
-        fail(
-            "the URL holds a password: take it out; a token is minted in its place, and password-file names the file of another".to_owned(),
-        );
-    }
-    let decoded = |text: &str, what: &str| {
-        let decoded = encode::decode(text).map(std::borrow::Cow::into_owned);
-        if decoded.is_none() {
-            fail(format!("the URL's {what} has a broken percent-escape"));
+    parts.add("engine", text_of(url.engine.as_str()));
+    for (key, text) in [("host", url.host), ("user", url.user), ("database", url.database)] {
+        if let Some(text) = text {
+            parts.add(key, text_of(&text));
         }
-        decoded
-    };
-    match url.host() {
-        Some(Host::Ipv6(address)) => parts.add("host", text_of(&address.to_string())),
-        Some(host) => parts.add("host", text_of(&decoded(&host.to_string(), "host")?)),
-        None => fail(format!("{FORM}: there is no host in it")),
     }
-    if let Some(port) = url.port() {
+    if let Some(port) = url.port {
         parts.add("port", Value::Number(port.to_string()));
     }
-    for (key, text) in
-        [("user", url.username()), ("database", url.path().strip_prefix('/').unwrap_or_default())]
-    {
-        if !text.is_empty() {
-            parts.add(key, text_of(&decoded(text, key)?));
-        }
-    }
-    for pair in url.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        if let Some(value) =
-            decoded(value, name).and_then(|value| parts.parameter(name, &value).map_err(fail).ok())
-        {
-            value.into_iter().for_each(|(key, value)| parts.add(key, value));
+    for (name, value) in &url.parameters {
+        if let Some(Some((key, value))) = parts.parameter(name, value).map_err(fail).ok() {
+            parts.add(key, value);
         }
     }
     Some(parts.finish())

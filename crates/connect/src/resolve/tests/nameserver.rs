@@ -1,4 +1,4 @@
-//! A name server on loopback, with a zone that the test writes.
+//! A name server on loopback with the zone of the test.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -13,12 +13,12 @@ use tokio::task::JoinHandle;
 use crate::resolve::Resolver;
 use crate::testing::Loads;
 
-/// What a name has.
+/// Records of a name.
 #[derive(Debug, Clone)]
 pub(super) enum Entry {
     Alias(&'static str),
     Addresses(Vec<IpAddr>),
-    /// The server fails over it.
+    /// The server replies SERVFAIL.
     Failing,
 }
 
@@ -30,11 +30,11 @@ pub(super) fn addresses(name: &'static str, addresses: &[&str]) -> (&'static str
     (name, Entry::Addresses(addresses.iter().map(|address| address.parse().unwrap()).collect()))
 }
 
-/// A server as long as this is held.
+/// A name server that runs until it is dropped.
 pub(super) struct NameServer {
     task: JoinHandle<()>,
     address: SocketAddr,
-    asked: Loads,
+    queries: Loads,
 }
 
 impl Drop for NameServer {
@@ -47,44 +47,45 @@ impl NameServer {
     pub(super) async fn start(zone: impl IntoIterator<Item = (&'static str, Entry)>) -> Self {
         let zone: HashMap<&str, Entry> = zone.into_iter().collect();
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let (address, asked) = (socket.local_addr().unwrap(), Loads::default());
-        let counted = asked.clone();
+        let (address, queries) = (socket.local_addr().unwrap(), Loads::default());
+        let counted = queries.clone();
         let zone = Arc::new(zone);
         let task = tokio::spawn(async move {
             let mut buffer = [0; 1500];
             while let Ok((count, from)) = socket.recv_from(&mut buffer).await {
                 counted.next();
-                let answer =
-                    answer(&zone, &Message::from_vec(&buffer[..count]).unwrap()).to_vec().unwrap();
-                socket.send_to(&answer, from).await.unwrap();
+                let response = response(&zone, &Message::from_vec(&buffer[..count]).unwrap())
+                    .to_vec()
+                    .unwrap();
+                socket.send_to(&response, from).await.unwrap();
             }
         });
-        Self { task, address, asked }
+        Self { task, address, queries }
     }
 
     pub(super) fn resolver(&self) -> Resolver {
-        Resolver::with(&[self.address]).unwrap()
+        Resolver::with_nameservers(&[self.address]).unwrap()
     }
 
-    /// How many questions have come.
-    pub(super) fn asked(&self) -> usize {
-        self.asked.count()
+    /// Number of queries received.
+    pub(super) fn queries(&self) -> usize {
+        self.queries.count()
     }
 }
 
-fn answer(zone: &HashMap<&str, Entry>, question: &Message) -> Message {
-    let query = question.queries[0].clone();
-    let mut answer = Message::new(question.metadata.id, MessageType::Response, OpCode::Query);
-    answer.metadata.recursion_desired = true;
-    answer.metadata.recursion_available = true;
-    answer.add_query(query.clone());
+fn response(zone: &HashMap<&str, Entry>, request: &Message) -> Message {
+    let query = request.queries[0].clone();
+    let mut response = Message::new(request.metadata.id, MessageType::Response, OpCode::Query);
+    response.metadata.recursion_desired = true;
+    response.metadata.recursion_available = true;
+    response.add_query(query.clone());
     let mut name = query.name().clone();
-    // As a recursive server does: aliases are followed within the answer.
+    // Follows aliases within the response, as a recursive server does.
     for _ in 0..16 {
         match zone.get(name.to_ascii().trim_end_matches('.').to_ascii_lowercase().as_str()) {
             Some(Entry::Alias(target)) => {
                 let target = Name::from_ascii(format!("{target}.")).unwrap();
-                answer.add_answer(Record::from_rdata(
+                response.add_answer(Record::from_rdata(
                     name,
                     60,
                     RData::CNAME(CNAME(target.clone())),
@@ -96,20 +97,20 @@ fn answer(zone: &HashMap<&str, Entry>, question: &Message) -> Message {
             }
             Some(Entry::Addresses(addresses)) => {
                 let wanted = addresses.iter().filter_map(|address| record(&query, *address));
-                answer.add_answers(wanted.map(|data| Record::from_rdata(name.clone(), 60, data)));
+                response.add_answers(wanted.map(|data| Record::from_rdata(name.clone(), 60, data)));
                 break;
             }
             Some(Entry::Failing) => {
-                answer.metadata.response_code = ResponseCode::ServFail;
+                response.metadata.response_code = ResponseCode::ServFail;
                 break;
             }
             None => {
-                answer.metadata.response_code = ResponseCode::NXDomain;
+                response.metadata.response_code = ResponseCode::NXDomain;
                 break;
             }
         }
     }
-    answer
+    response
 }
 
 fn record(query: &Query, address: IpAddr) -> Option<RData> {

@@ -1,9 +1,9 @@
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::end_point;
+use super::tls_server_end_point;
 
-/// Each with its name, the hash that OpenSSL gives, and the certificate.
+/// Name, expected hash and certificate of each case.
 fn certificates() -> Vec<(String, String, CertificateDer<'static>)> {
     let (_, text) = include_str!("certificates.txt").split_once('\n').unwrap();
     let blocks = text.split_inclusive("-----END CERTIFICATE-----\n");
@@ -19,21 +19,21 @@ fn certificates() -> Vec<(String, String, CertificateDer<'static>)> {
 }
 
 #[test]
-fn the_hash_is_openssls_for_every_way_of_signing() {
+fn the_hash_equals_openssl_s_for_every_signature_algorithm() {
     let certificates = certificates();
     assert_eq!(certificates.len(), 14);
     for (name, hash, certificate) in certificates {
-        let ours = end_point(&certificate)
+        let actual = tls_server_end_point(&certificate)
             .map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
-        assert_eq!(ours.as_deref().unwrap_or("none"), hash, "{name}");
+        assert_eq!(actual.as_deref().unwrap_or("none"), hash, "{name}");
     }
 }
 
 #[test]
-fn what_is_no_certificate_has_none() {
+fn malformed_certificates_have_none() {
     for (name, _, certificate) in certificates() {
         for cut in 0..certificate.len() {
-            assert_eq!(end_point(&certificate[..cut]), None, "{name} cut off at {cut}");
+            assert_eq!(tls_server_end_point(&certificate[..cut]), None, "{name} cut off at {cut}");
         }
     }
     for bytes in [
@@ -45,6 +45,6 @@ fn what_is_no_certificate_has_none() {
         b"\x30\x00",
         b"\x31\x02\x30\x00",
     ] {
-        assert_eq!(end_point(bytes), None, "{bytes:?}");
+        assert_eq!(tls_server_end_point(bytes), None, "{bytes:?}");
     }
 }
