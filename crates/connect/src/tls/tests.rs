@@ -145,15 +145,15 @@ fn both_sides_negotiate_the_alpn_protocol() {
     let server = authority.server(HOST, 4000);
     let client =
         |alpn: &[&[u8]]| client_config(Verification::VerifyFull, &authority.roots(), alpn).unwrap();
-    let (client, server) = handshake(client(&[b"postgresql"]), Arc::clone(&server)).unwrap();
+    let (connected, accepted) = handshake(client(&[b"postgresql"]), Arc::clone(&server)).unwrap();
     assert_eq!(
-        (client.alpn_protocol(), server.alpn_protocol()),
+        (connected.alpn_protocol(), accepted.alpn_protocol()),
         (Some(b"postgresql".as_slice()), Some(b"postgresql".as_slice()))
     );
     assert_eq!(handshake(client(&[]), Arc::clone(&server)).unwrap().1.alpn_protocol(), None);
     assert!(
         handshake(client(&[b"http/1.1"]), server).is_err(),
-        "a client of another protocol was led astray"
+        "a client of another protocol is rejected"
     );
 }
 
@@ -234,24 +234,24 @@ fn a_file_with_a_malformed_root_is_rejected() {
     assert_eq!(read(&format!("a comment\n{good}\n{good}")), Ok(2));
     assert_eq!(
         read(""),
-        Err("the certificate in FILE can't be read: there is no certificate in it".to_owned())
+        Err("cannot read the certificate in FILE: it contains no certificate".to_owned())
     );
     assert_eq!(
         read("hunter2"),
-        Err("the certificate in FILE can't be read: there is no certificate in it".to_owned())
+        Err("cannot read the certificate in FILE: it contains no certificate".to_owned())
     );
     let broken =
-        Err("the certificate in FILE can't be read: it is not a whole PEM file".to_owned());
+        Err("cannot read the certificate in FILE: it is not a well-formed PEM file".to_owned());
     assert_eq!(read(&good.replace("-----END CERTIFICATE-----", "")), broken);
     assert_eq!(read("-----BEGIN CERTIFICATE-----\n!hunter2!\n-----END CERTIFICATE-----\n"), broken);
     let nonsense =
         read("-----BEGIN CERTIFICATE-----\naHVudGVyMg==\n-----END CERTIFICATE-----\n").unwrap_err();
-    assert!(nonsense.starts_with("a certificate in FILE can't be used: "), "{nonsense}");
+    assert!(nonsense.starts_with("cannot use a certificate in FILE: "), "{nonsense}");
     let nonsense = read(&format!(
         "{good}-----BEGIN CERTIFICATE-----\naHVudGVyMg==\n-----END CERTIFICATE-----\n"
     ))
     .unwrap_err();
-    assert!(nonsense.starts_with("a certificate in FILE can't be used: "), "{nonsense}");
+    assert!(nonsense.starts_with("cannot use a certificate in FILE: "), "{nonsense}");
     let missing = Roots::from_file(&authority.directory.path().join("missing.pem")).unwrap_err();
     assert!(missing.detail.contains("No such file"), "{missing}");
 }
@@ -266,12 +266,12 @@ fn a_server_certificate_must_match_its_key() {
         assert_eq!(failure.class, Class::Configuration);
         failure.detail
     };
-    assert!(refused(&certificate, &other).contains("can't be used"), "another's key");
-    assert!(refused(&certificate, &certificate).contains("there is no private key in it"));
-    assert!(refused(&key, &key).contains("there is no certificate in it"));
+    assert!(refused(&certificate, &other).starts_with("cannot use the certificate"), "another key");
+    assert!(refused(&certificate, &certificate).contains("it contains no private key"));
+    assert!(refused(&key, &key).contains("it contains no certificate"));
     let broken = authority.directory.path().join("broken.key");
     fs::write(&broken, "-----BEGIN PRIVATE KEY-----\n!hunter2!\n-----END PRIVATE KEY-----\n")
         .unwrap();
     let why = refused(&certificate, &broken);
-    assert!(why.contains("not a whole PEM file") && !why.contains("hunter2"), "{why}");
+    assert!(why.contains("not a well-formed PEM file") && !why.contains("hunter2"), "{why}");
 }
