@@ -3,7 +3,7 @@
 //! A file is TOML, or JSON with the same fields, or the output of `aws iam
 //! get-account-authorization-details`. [`import`] adds and changes the records in the file and
 //! deletes none; a second import of the same file changes nothing. All errors of a file are
-//! reported together, each with its location ([`ConfigErrors`]), and a file with errors is not
+//! reported together, each with its location ([`Diagnostics`]), and a file with errors is not
 //! applied at all.
 
 mod account_authorization_details;
@@ -16,7 +16,8 @@ mod native_format;
 mod summary;
 mod tags;
 
-pub use countersign_config_file::{ConfigError, ConfigErrors, MAX_SIZE};
+pub use countersign_config_file::MAX_SIZE;
+pub use countersign_core::diagnostic::{Diagnostic, Diagnostics};
 pub use export::{ExportSecrets, StateExport};
 pub use summary::{Change, ChangeKind, CreatedAccessKey, ImportSummary};
 
@@ -39,7 +40,7 @@ pub enum ImportMode {
 pub enum ImportError {
     /// The file has errors.
     #[error("{0}")]
-    InvalidFile(ConfigErrors),
+    InvalidFile(Diagnostics),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -58,7 +59,7 @@ pub fn import(
     let report = DiagnosticSink::default();
     let Some(root) = countersign_config_file::read(text, &report) else {
         return report
-            .conclude()
+            .finish()
             .map(|()| ImportSummary::default())
             .map_err(ImportError::InvalidFile);
     };
@@ -71,7 +72,7 @@ pub fn import(
         // The transaction may run again on a newer state, in which other references may be missing.
         let report = report.clone();
         let summary = apply::apply(&entries, draft, &report, now)?;
-        report.conclude().map_err(Abort::Mistakes)?;
+        report.finish().map_err(Abort::Mistakes)?;
         match mode {
             ImportMode::Apply => Ok(summary),
             ImportMode::DryRun => Err(Abort::DryRun(summary)),
@@ -87,7 +88,7 @@ pub fn import(
 
 /// Reason to abort the transaction.
 enum Abort {
-    Mistakes(ConfigErrors),
+    Mistakes(Diagnostics),
     Store(StoreError),
     DryRun(ImportSummary),
 }

@@ -90,10 +90,7 @@ fn mistakes_and_places_that_are_none_are_refused() {
         assert!(!output.status.success() && error.contains(word), "{output:?}");
     };
     let bad = with_input(directory.path(), &["import", "-"], &FILE.replace("users", "usrs"));
-    refused(
-        &bad,
-        "standard input is refused\nline 5, column 3: usrs: there is no field \"usrs\" here",
-    );
+    refused(&bad, "standard input is refused\nusrs (line 5, column 3): unknown field \"usrs\"");
     assert_eq!(bad.status.code(), Some(5));
     refused(
         &countersign(directory.path(), &["export", "--store", "/nonexistent"]).output().unwrap(),

@@ -167,8 +167,8 @@ fn every_mistake_is_said_before_anything_starts() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(5), "{said}");
     assert!(
-        said.contains("line 2, column 8: proxy.port: ")
-            && said.contains("line 5, column 7: targets.orders.tls: "),
+        said.contains("proxy.port (line 2, column 8): ")
+            && said.contains("targets.orders.tls (line 5, column 7): "),
         "{said}"
     );
     let output = place.run(&["--port", "x"]);

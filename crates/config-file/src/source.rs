@@ -1,50 +1,52 @@
-//! The text of a file as one tree of values with their places, whether it is TOML or JSON.
+//! Parses the text of a file, TOML or JSON, into one tree of values with their positions.
 
 use countersign_core::diagnostic::Position;
 use countersign_core::json::{self, Member, Node, Value};
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
-use super::diagnostics::{DiagnosticSink, Location};
+use crate::diagnostics::{DiagnosticSink, Location};
 
-/// The largest file that is read, in bytes: an account of a hundred thousand users has some 100 MB.
+/// Maximum size of a file in bytes. An account of 100,000 users has about 100 MB.
 pub const MAX_SIZE: usize = 512 << 20;
 
-/// Reads TOML, or JSON where the text begins with a brace, which no TOML does. Errors of syntax are reported.
+/// Parses TOML, or JSON if the text begins with a brace, which no TOML does. Adds syntax errors to
+/// `sink`.
 #[must_use]
-pub fn read(text: &str, report: &DiagnosticSink) -> Option<Node> {
+pub fn read(text: &str, sink: &DiagnosticSink) -> Option<Node> {
     if text.trim_start().starts_with('{') {
-        return read_json(text, report);
+        return read_json(text, sink);
     }
-    let start = Location { at: Position { line: 1, column: 1 }, path: String::new() };
+    let start = Location { position: Position::START, path: String::new() };
     if text.len() > MAX_SIZE {
-        report
-            .add(&start, format!("the file has {} bytes; at most {MAX_SIZE} are read", text.len()));
+        sink.add(&start, format!("the file has {} bytes; the maximum is {MAX_SIZE}", text.len()));
         return None;
     }
     let lines = Lines::new(text);
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
-        let at = lines.position(error.span().map_or(0, |span| span.start));
-        // The message alone: the whole error quotes the line, which may hold a secret.
-        report.add(&Location { at, path: String::new() }, error.message());
+        let position = lines.position(error.span().map_or(0, |span| span.start));
+        // Only the message: the full error quotes the line, which may contain a secret.
+        sink.add(&Location { position, path: String::new() }, error.message());
     }
-    errors.is_empty().then(|| Node { position: start.at, value: lines.table(table.get_ref()) })
+    errors
+        .is_empty()
+        .then(|| Node { position: start.position, value: lines.table(table.get_ref()) })
 }
 
-fn read_json(text: &str, report: &DiagnosticSink) -> Option<Node> {
-    let mistakes = match json::parse(text, MAX_SIZE) {
+fn read_json(text: &str, sink: &DiagnosticSink) -> Option<Node> {
+    let errors = match json::parse(text, MAX_SIZE) {
         Ok(node) => return Some(node),
-        Err(mistakes) => mistakes,
+        Err(errors) => errors,
     };
-    for mistake in mistakes.as_slice() {
-        let path = mistake.path.trim_start_matches(['$', '.']).to_owned();
-        report.add(&Location { at: mistake.position, path }, &*mistake.problem);
+    for error in errors.as_slice() {
+        let path = error.path.trim_start_matches(['$', '.']).to_owned();
+        sink.add(&Location { position: error.position, path }, &*error.problem);
     }
     None
 }
 
-/// Where the lines of a text begin.
+/// Offsets at which the lines of a text begin.
 struct Lines<'t> {
     text: &'t str,
     starts: Vec<usize>,
@@ -88,7 +90,7 @@ impl<'t> Lines<'t> {
         array.iter().map(|value| self.node(value)).collect()
     }
 
-    /// The members in the order in which they are written.
+    /// Returns the members in the order of the text.
     fn table(&self, table: &DeTable<'_>) -> Value {
         let mut members: Vec<_> = table.iter().collect();
         members.sort_by_key(|(key, _)| key.span().start);

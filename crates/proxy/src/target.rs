@@ -135,10 +135,10 @@ fn dialer(target: &TargetSettings, context: &Context) -> Result<Dialer, Failure>
         engine: target.engine,
         host: target.host.clone(),
         port: target.port,
-        sign: target.sign.clone(),
+        sign_for: target.sign.clone(),
         region: target.region.clone(),
         environment_region: context.environment_region.clone(),
-        login,
+        auth: login,
         verification: target.tls.verification,
         logins_per_second: target.logins_per_second,
     };

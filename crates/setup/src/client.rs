@@ -1,4 +1,4 @@
-//! The database's own client, which carries the statements.
+//! The database's own client, which runs the statements.
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
@@ -9,22 +9,22 @@ use countersign_core::name::Engine;
 
 use crate::SetupError;
 
-/// What a client says when it comes to nobody: no socket, no host, a connection that broke off.
-const UNREACHED: [&str; 4] = ["ERROR 2002 ", "ERROR 2003 ", "ERROR 2005 ", "ERROR 2013 "];
+/// Errors of a client that cannot connect: no socket, no host, a lost connection.
+const CONNECTION_ERRORS: [&str; 4] = ["ERROR 2002 ", "ERROR 2003 ", "ERROR 2005 ", "ERROR 2013 "];
 
-/// How to reach a server, as the clients' flags of the same names have it. A password goes to them by their own means: an option
-/// file, or `MYSQL_PWD`.
+/// Connection options, as the client's flags of the same names. A password is passed by the
+/// client's own means: an option file or `MYSQL_PWD`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Connection {
-    /// An option file to read in place of the usual ones.
+    /// Option file to read instead of the default ones.
     pub defaults_file: Option<PathBuf>,
-    /// The server's Unix socket.
+    /// Unix socket of the server.
     pub socket: Option<PathBuf>,
-    /// The server's host.
+    /// Host of the server.
     pub host: Option<String>,
-    /// The server's port.
+    /// Port of the server.
     pub port: Option<u16>,
-    /// The administrator to log in as.
+    /// User to log in as.
     pub user: Option<String>,
 }
 
@@ -38,7 +38,7 @@ impl Connection {
             text.map(|text| OsString::from(format!("{flag}{text}")))
         };
         let flags = [
-            // Clients take this one in the first place only.
+            // Clients accept this flag only as the first one.
             path("--defaults-file=", &self.defaults_file),
             path("--socket=", &self.socket),
             text("--host=", self.host.clone()),
@@ -49,7 +49,7 @@ impl Connection {
     }
 }
 
-/// `mariadb` or `mysql`, ready to be run.
+/// The command line of `mariadb` or `mysql`.
 #[derive(Debug, Clone)]
 pub struct Client {
     programs: Vec<PathBuf>,
@@ -57,7 +57,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// The engine's own client, or else the other one, as the `PATH` has them.
+    /// Creates a client: the engine's own from `PATH`, or else the other engine's.
     #[must_use]
     pub fn new(engine: Engine, connection: &Connection) -> Self {
         let mut programs: Vec<PathBuf> = vec!["mariadb".into(), "mysql".into()];
@@ -67,37 +67,37 @@ impl Client {
         Self { programs, flags: connection.flags() }
     }
 
-    /// Runs SQL, and gives its lines: a row each, the columns separated by tabs.
+    /// Runs SQL and returns the rows, their columns separated by tabs.
     pub(crate) fn run(&self, sql: &str) -> Result<Vec<String>, SetupError> {
         let mut child = self.spawn()?;
         let lost = |error: std::io::Error| {
-            SetupError::Unreachable(format!("the client can't be spoken to: {error}"))
+            SetupError::Unreachable(format!("cannot run the client: {error}"))
         };
         if let Some(mut stdin) = child.stdin.take() {
             match stdin.write_all(sql.as_bytes()) {
-                // It gave up reading: what it said tells why.
+                // The client stopped reading. Its standard error has the reason.
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
                 written => written.map_err(lost)?,
             }
         }
         let output = child.wait_with_output().map_err(lost)?;
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout)
                 .lines()
                 .map(str::to_owned)
                 .collect());
         }
-        if UNREACHED.iter().any(|error| said.contains(error)) {
-            let flags = "name it with --socket, or with --host and --port";
+        if CONNECTION_ERRORS.iter().any(|error| stderr.contains(error)) {
+            let remedy = "set --socket, or --host and --port";
             return Err(SetupError::Unreachable(format!(
-                "the server can't be reached ({said}): {flags}"
+                "cannot connect to the server: {stderr}; {remedy}"
             )));
         }
-        Err(SetupError::Refused(if said.is_empty() {
-            format!("the client ended with {}", output.status)
+        Err(SetupError::Refused(if stderr.is_empty() {
+            format!("the client exited with {}", output.status)
         } else {
-            said
+            stderr
         }))
     }
 
@@ -119,7 +119,7 @@ impl Client {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => {
                     return Err(SetupError::Unusable(format!(
-                        "{} can't be run: {error}",
+                        "cannot run {}: {error}",
                         program.display()
                     )));
                 }
@@ -127,18 +127,20 @@ impl Client {
             }
         }
         Err(SetupError::Unusable(
-            "neither mysql nor mariadb is there, which carry the statements: install one, or add its directory to PATH".to_owned(),
+            "cannot run statements: neither the client mysql nor mariadb was found; install one, or \
+             add its directory to PATH"
+                .to_owned(),
         ))
     }
 
-    /// A program of the test's own in place of the client.
+    /// Creates a client that runs `program`.
     #[cfg(test)]
     pub(crate) fn of(program: PathBuf) -> Self {
         Self { programs: vec![program], flags: Vec::new() }
     }
 
-    /// A shell script in place of the client. The shell reads it: a program that was just written can't be run ("text file busy")
-    /// while the child of another test, which has not become its own program yet, holds it open.
+    /// Creates a client that runs a shell script. The shell reads it: executing a file just written
+    /// fails ("text file busy") while the forked child of another test still holds it open.
     #[cfg(test)]
     pub(crate) fn of_script(directory: &std::path::Path, script: &str) -> Self {
         let file = directory.join("client");

@@ -1,46 +1,46 @@
-//! What keeps a plan from being made or applied.
+//! Errors of making and applying plans.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use countersign_core::failure::Class;
 
-/// Why a plan was not made or not applied: each says what to do next.
+/// Error of making or applying a plan. Its text includes the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// A file can't be read or written.
-    #[error("{}: {source}{}", path.display(), advice(source))]
+    /// A file cannot be read or written.
+    #[error("cannot access {}: {source}{}", path.display(), remedy(source))]
     File {
-        /// Which one.
+        /// The file.
         path: PathBuf,
-        /// The system's error.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The database's client did not come to the server.
+    /// The database's client could not connect to the server.
     #[error("{0}")]
     Unreachable(String),
-    /// The server refused a statement.
+    /// The server rejected a statement.
     #[error("{0}")]
     Refused(String),
-    /// The server, a file or a value is not as it must be.
+    /// The server, a file or a value is unsuitable.
     #[error("{0}")]
     Unusable(String),
-    /// A step failed. What had been done before it is taken back, as far as that is not said to have failed too.
-    #[error("{step}: {cause}{}", undone(taken_back, by_hand))]
+    /// A step failed. The steps before it were undone, except those in `by_hand`.
+    #[error("{step}: {cause}{}", undo_report(undone, by_hand))]
     Step {
-        /// What was to be done.
+        /// The failed step.
         step: String,
-        /// Why it was not.
+        /// The cause.
         cause: Box<SetupError>,
-        /// What had been done before, and is undone.
-        taken_back: Vec<String>,
-        /// What could not be undone, and how to do that.
+        /// The undone steps.
+        undone: Vec<String>,
+        /// The steps that could not be undone, with the error.
         by_hand: Vec<String>,
     },
 }
 
 impl SetupError {
-    /// The class that decides the exit status.
+    /// Returns the class, which determines the exit status.
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
@@ -51,23 +51,23 @@ impl SetupError {
     }
 }
 
-fn advice(error: &io::Error) -> &'static str {
-    if error.kind() == io::ErrorKind::PermissionDenied { ": run it as root, who may" } else { "" }
+fn remedy(error: &io::Error) -> &'static str {
+    if error.kind() == io::ErrorKind::PermissionDenied { "; run the command as root" } else { "" }
 }
 
-fn undone(taken_back: &[String], by_hand: &[String]) -> String {
-    let mut text = match taken_back {
-        [] if by_hand.is_empty() => "\nnothing had been changed before".to_owned(),
+fn undo_report(undone: &[String], by_hand: &[String]) -> String {
+    let mut text = match undone {
+        [] if by_hand.is_empty() => "\nnothing was changed before it".to_owned(),
         [] => String::new(),
-        done => format!("\ntaken back: {}", done.join("; ")),
+        done => format!("\nundone: {}", done.join("; ")),
     };
     if !by_hand.is_empty() {
-        text.push_str(&format!("\nstill to be taken back by hand: {}", by_hand.join("; ")));
+        text.push_str(&format!("\nto be undone by hand: {}", by_hand.join("; ")));
     }
     text
 }
 
-/// Names the file in a system's error.
+/// Adds the path of the file to an error of the operating system.
 pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> SetupError {
     let path = path.to_owned();
     move |source| SetupError::File { path, source }

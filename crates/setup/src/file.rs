@@ -1,24 +1,23 @@
-//! Files as a server reads them: there whole, or not at all.
+//! Files that servers read, written atomically.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use crate::SetupError;
-use crate::error::at;
+use crate::error::{SetupError, at};
 
-/// A file's content and mode.
+/// Content and mode of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct FileContent {
     pub(crate) content: Vec<u8>,
     pub(crate) mode: u32,
 }
 
-/// What lies at `path`; nothing where nothing does.
-pub(crate) fn read(path: &Path) -> Result<Option<Found>, SetupError> {
-    let read = || -> io::Result<Found> {
-        Ok(Found {
+/// Reads the file at `path`; `None` if it does not exist.
+pub(crate) fn read(path: &Path) -> Result<Option<FileContent>, SetupError> {
+    let read = || -> io::Result<FileContent> {
+        Ok(FileContent {
             mode: fs::metadata(path)?.permissions().mode() & 0o7777,
             content: fs::read(path)?,
         })
@@ -30,11 +29,11 @@ pub(crate) fn read(path: &Path) -> Result<Option<Found>, SetupError> {
     }
 }
 
-/// Puts a file in its place by rename: a server may have the old one mapped, or be about to read it.
+/// Writes a file by rename: a server may have the old file mapped, or read it at any time.
 pub(crate) fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), SetupError> {
     let fresh = path.with_extension("new");
     let write = || {
-        // One that a killed run left. Made new, so that no link which someone laid there is followed.
+        // Removes the file of a killed run. `create_new` does not follow a symbolic link there.
         remove(&fresh)?;
         let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&fresh)?;
         file.write_all(content)?;
@@ -49,7 +48,7 @@ pub(crate) fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), SetupE
     })
 }
 
-/// Takes a file away, where there is one.
+/// Removes a file if it exists.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

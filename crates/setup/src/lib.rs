@@ -1,8 +1,8 @@
-//! Setting up servers that somebody else runs: what is to be done is a [`Plan`], which is printed, or applied, whole or not at
-//! all.
+//! Sets up existing database servers. The work is a [`Plan`], which is printed, or applied
+//! completely or not at all.
 //!
-//! A plan reads from top to bottom: each [`Step`] is a file with its content, a statement with its text, or a look at what the
-//! server made of it. The database's own client carries the statements; nothing here opens a connection.
+//! A plan is a list of [`Step`]s: a file with its content, a statement, or a check of the server's
+//! variables. The database's own client runs the statements; this crate opens no connection.
 
 mod client;
 mod error;

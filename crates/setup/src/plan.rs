@@ -1,4 +1,4 @@
-//! What is to be done, as a value.
+//! Plans: lists of steps that can be printed, applied and undone.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,77 +7,77 @@ use std::path::{Path, PathBuf};
 use serde::{Serialize, Serializer};
 
 use crate::error::at;
-use crate::file::{self, Found};
+use crate::file::{self, FileContent};
 use crate::{Client, SetupError, Statement};
 
-/// The steps to where a server is to be, in order.
+/// Ordered steps that bring a server to a desired state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Plan {
-    /// All of them, those too that are done already.
+    /// All steps, including those already done.
     pub steps: Vec<Step>,
-    /// Whether the server has to be restarted after them. That is for its administrator to do.
+    /// True if the administrator must restart the server afterwards.
     pub restart: bool,
 }
 
-/// One step.
+/// A step of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Step {
-    /// What it does.
+    /// The action.
     #[serde(flatten)]
     pub action: Action,
-    /// Whether that is so already: then nothing is done.
+    /// True if the desired state exists already. The step is then skipped.
     pub done: bool,
-    /// What is there now, in words.
+    /// Description of the current state.
     pub now: String,
 }
 
-/// What a step does.
+/// Action of a step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "action", rename_all = "kebab-case")]
 pub enum Action {
-    /// Puts a file in its place, by rename.
+    /// Writes a file, by rename.
     Write {
-        /// Where.
+        /// Path of the file.
         path: PathBuf,
-        /// Its permissions.
+        /// Mode of the file.
         #[serde(serialize_with = "octal")]
         mode: u32,
-        /// What it holds.
+        /// Content of the file.
         #[serde(flatten)]
         content: Content,
     },
-    /// Takes a file away.
+    /// Removes a file.
     Delete {
-        /// Which one.
+        /// Path of the file.
         path: PathBuf,
     },
-    /// Runs a statement in the server.
+    /// Runs a statement.
     Sql {
         /// The statement.
         statement: Statement,
-        /// The statement that takes it back; none where there is nothing to take back.
+        /// The statement that undoes it, if it needs one.
         undo: Option<Statement>,
-        /// What to look at where it fails.
+        /// Remedy if it fails.
         #[serde(skip)]
-        advice: Option<String>,
+        remedy: Option<String>,
     },
-    /// Looks whether the server's variables have these values.
+    /// Checks that the server's variables have these values.
     Check {
-        /// Values by name; an empty one is of a variable that is unset.
+        /// Values by name. Empty means that the variable is unset.
         variables: BTreeMap<String, String>,
-        /// What to look at where they don't.
+        /// Remedy if they differ.
         #[serde(skip)]
-        advice: String,
+        remedy: String,
     },
 }
 
-/// What a file holds.
+/// Content of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Content {
-    /// This text.
+    /// A text.
     Content(String),
-    /// What another file holds.
+    /// The content of another file.
     CopyOf(PathBuf),
 }
 
@@ -90,26 +90,26 @@ impl Content {
     }
 }
 
-/// How to take back what a step did.
+/// Action that undoes a step.
 enum Undo {
     Nothing,
-    File { path: PathBuf, before: Option<Found> },
+    File { path: PathBuf, before: Option<FileContent> },
     Sql(Statement),
 }
 
 impl Plan {
-    /// Whether nothing is left to do.
+    /// Returns true if all steps are done.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.steps.iter().all(|step| step.done)
     }
 
-    /// Does what is not done yet, from top to bottom; `progress` hears of each step before it is taken. Where one fails, those
-    /// before it are taken back, from bottom to top. (A run that is killed leaves what it did, which the next plan takes into
-    /// account.)
+    /// Applies the steps that are not done, in order; `progress` is called before each. If one
+    /// fails, those before it are undone in reverse order. A killed run leaves its changes, which
+    /// the next plan takes into account.
     ///
     /// # Errors
-    /// [`OperateError::Step`]
+    /// [`SetupError::Step`] if a step fails.
     pub fn apply(
         &self,
         client: &Client,
@@ -120,29 +120,29 @@ impl Plan {
             progress(step);
             match step.action.apply(client) {
                 Ok(undo) => undos.push(undo),
-                Err(cause) => return Err(take_back(&step.action, cause, undos, client)),
+                Err(cause) => return Err(undo_steps(&step.action, cause, undos, client)),
             }
         }
         Ok(())
     }
 }
 
-fn take_back(action: &Action, cause: SetupError, undos: Vec<Undo>, client: &Client) -> SetupError {
-    let (mut taken_back, mut by_hand) = (Vec::new(), Vec::new());
+fn undo_steps(action: &Action, cause: SetupError, undos: Vec<Undo>, client: &Client) -> SetupError {
+    let (mut undone, mut by_hand) = (Vec::new(), Vec::new());
     for undo in undos.into_iter().rev().filter(|undo| !matches!(undo, Undo::Nothing)) {
         match undo.apply(client) {
-            Ok(()) => taken_back.push(undo.to_string()),
+            Ok(()) => undone.push(undo.to_string()),
             Err(error) => by_hand.push(format!("{undo} ({error})")),
         }
     }
-    SetupError::Step { step: action.to_string(), cause: Box::new(cause), taken_back, by_hand }
+    SetupError::Step { step: action.to_string(), cause: Box::new(cause), undone, by_hand }
 }
 
 impl Undo {
     fn apply(&self, client: &Client) -> Result<(), SetupError> {
         match self {
             Self::Nothing => Ok(()),
-            Self::File { path, before: Some(Found { content, mode }) } => {
+            Self::File { path, before: Some(FileContent { content, mode }) } => {
                 file::write(path, content, *mode)
             }
             Self::File { path, before: None } => file::remove(path).map_err(at(path)),
@@ -151,12 +151,12 @@ impl Undo {
     }
 }
 
-/// As what it does.
+/// Describes the undo action.
 impl fmt::Display for Undo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nothing => Ok(()),
-            Self::File { path, before: Some(_) } => write!(f, "{} as it was", path.display()),
+            Self::File { path, before: Some(_) } => write!(f, "restore {}", path.display()),
             Self::File { path, before: None } => write!(f, "remove {}", path.display()),
             Self::Sql(statement) => write!(f, "{statement}"),
         }
@@ -176,44 +176,44 @@ impl Action {
                 file::remove(path).map_err(at(path))?;
                 Ok(Undo::File { path: path.clone(), before })
             }
-            Self::Sql { statement, undo, advice } => {
-                statement.run(client).map_err(|error| advised(error, advice.as_deref()))?;
+            Self::Sql { statement, undo, remedy } => {
+                statement.run(client).map_err(|error| with_remedy(error, remedy.as_deref()))?;
                 Ok(undo.clone().map_or(Undo::Nothing, Undo::Sql))
             }
-            Self::Check { variables, advice } => {
-                check(client, variables, advice).map(|()| Undo::Nothing)
+            Self::Check { variables, remedy } => {
+                check(client, variables, remedy).map(|()| Undo::Nothing)
             }
         }
     }
 
-    /// The file that it writes, as it is to be; the step is done where it is so.
+    /// Returns the step that writes a file.
     pub(crate) fn writing(path: PathBuf, mode: u32, content: Content) -> Result<Step, SetupError> {
-        let (found, wanted) = (file::read(&path)?, content.bytes()?);
-        let (done, now) = match &found {
-            None => (false, "nothing is there"),
-            Some(found) if found.content != wanted => (false, "another content is there"),
-            Some(found) if found.mode != mode => (false, "it is there with another mode"),
-            Some(_) => (true, "it is there"),
+        let (current, wanted) = (file::read(&path)?, content.bytes()?);
+        let (done, now) = match &current {
+            None => (false, "missing"),
+            Some(current) if current.content != wanted => (false, "the content differs"),
+            Some(current) if current.mode != mode => (false, "the mode differs"),
+            Some(_) => (true, "up to date"),
         };
         Ok(Step { action: Self::Write { path, mode, content }, done, now: now.to_owned() })
     }
 
-    /// A file's end; the step is done where there is none.
+    /// Returns the step that removes a file.
     pub(crate) fn deleting(path: &Path) -> Result<Step, SetupError> {
-        let there = file::read(path)?.is_some();
-        let now = if there { "it is there" } else { "nothing is there" };
+        let exists = file::read(path)?.is_some();
+        let now = if exists { "it exists" } else { "missing" };
         Ok(Step {
             action: Self::Delete { path: path.to_owned() },
-            done: !there,
+            done: !exists,
             now: now.to_owned(),
         })
     }
 }
 
-fn advised(error: SetupError, advice: Option<&str>) -> SetupError {
-    match (error, advice) {
-        (SetupError::Refused(said), Some(advice)) => {
-            SetupError::Refused(format!("{said}\n{advice}"))
+fn with_remedy(error: SetupError, remedy: Option<&str>) -> SetupError {
+    match (error, remedy) {
+        (SetupError::Refused(message), Some(remedy)) => {
+            SetupError::Refused(format!("{message}\n{remedy}"))
         }
         (error, _) => error,
     }
@@ -222,35 +222,36 @@ fn advised(error: SetupError, advice: Option<&str>) -> SetupError {
 fn check(
     client: &Client,
     variables: &BTreeMap<String, String>,
-    advice: &str,
+    remedy: &str,
 ) -> Result<(), SetupError> {
     for (name, wanted) in variables {
         let lines = client.run(&format!("SHOW GLOBAL VARIABLES LIKE '{name}';"))?;
-        let found =
-            lines.iter().find_map(|line| line.split_once('\t').filter(|(found, _)| found == name));
-        let found = found.map_or("", |(_, value)| value);
-        if found != wanted {
+        let current = lines
+            .iter()
+            .find_map(|line| line.split_once('\t').filter(|(current, _)| current == name));
+        let current = current.map_or("", |(_, value)| value);
+        if current != wanted {
             let wanted = if wanted.is_empty() { "unset".to_owned() } else { format!("{wanted:?}") };
             return Err(SetupError::Unusable(format!(
-                "{name} is {found:?} and not {wanted}: {advice}"
+                "{name} is {current:?}, not {wanted}: {remedy}"
             )));
         }
     }
     Ok(())
 }
 
-/// In a line, without a file's content.
+/// Describes the action in one line, without the content of a file.
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Write { path, mode, content: Content::Content(_) } => {
-                write!(f, "write {}, mode {mode:o}", path.display())
+                write!(f, "write {} (mode {mode:o})", path.display())
             }
             Self::Write { path, mode, content: Content::CopyOf(from) } => {
-                write!(f, "write {}, mode {mode:o}, a copy of {}", path.display(), from.display())
+                write!(f, "copy {1} to {0} (mode {mode:o})", path.display(), from.display())
             }
             Self::Delete { path } => write!(f, "remove {}", path.display()),
-            Self::Sql { statement, .. } => write!(f, "run in the server: {statement}"),
+            Self::Sql { statement, .. } => write!(f, "run SQL: {statement}"),
             Self::Check { variables, .. } => {
                 let shown = |(name, value): (&String, &String)| {
                     if value.is_empty() {
@@ -260,7 +261,7 @@ impl fmt::Display for Action {
                     }
                 };
                 let values: Vec<String> = variables.iter().map(shown).collect();
-                write!(f, "check that the server has {}", values.join(", "))
+                write!(f, "check the variables {}", values.join(", "))
             }
         }
     }

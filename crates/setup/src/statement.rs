@@ -1,4 +1,4 @@
-//! A statement, and what it waits for.
+//! SQL statements, and conditions that they wait for.
 
 use std::fmt;
 use std::thread;
@@ -8,36 +8,36 @@ use serde::Serialize;
 
 use crate::{Client, SetupError};
 
-/// How long to wait between two looks.
+/// Interval between two checks of a condition.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// SQL that the server runs.
+/// A SQL statement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Statement {
-    /// Its text.
+    /// Text of the statement.
     pub text: String,
-    /// What has to be over before it runs.
+    /// Condition to wait for before it runs.
     #[serde(skip)]
     pub after: Option<WaitCondition>,
 }
 
-/// Something in the server that comes to its end without being told to.
+/// A state of the server that ends by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WaitCondition {
-    /// It is over once this query has no row.
+    /// Query that returns no rows after the end of the state.
     pub query: &'static str,
-    /// How long to wait for that.
-    pub patience: Duration,
-    /// What it is, and what to do where it lasts longer.
-    pub advice: &'static str,
+    /// Maximum time to wait.
+    pub timeout: Duration,
+    /// Description of the state, and the remedy after the timeout.
+    pub remedy: &'static str,
 }
 
 impl Statement {
-    /// Waits for what it has to wait for, and runs it.
+    /// Waits for the condition, then runs the statement.
     pub(crate) fn run(&self, client: &Client) -> Result<(), SetupError> {
-        if let Some(ending) = &self.after {
-            ending.wait(client)?;
+        if let Some(condition) = &self.after {
+            condition.wait(client)?;
         }
         client.run(&self.text).map(drop)
     }
@@ -59,11 +59,11 @@ impl WaitCondition {
     fn wait(&self, client: &Client) -> Result<(), SetupError> {
         let start = Instant::now();
         while !client.run(self.query)?.is_empty() {
-            if start.elapsed() >= self.patience {
+            if start.elapsed() >= self.timeout {
                 return Err(SetupError::Unusable(format!(
-                    "after {} s, {}",
-                    self.patience.as_secs(),
-                    self.advice
+                    "timed out after {} s: {}",
+                    self.timeout.as_secs(),
+                    self.remedy
                 )));
             }
             thread::sleep(INTERVAL);

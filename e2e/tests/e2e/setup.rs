@@ -380,7 +380,7 @@ fn failed_installation_is_rolled_back() {
     assert!(
         said.status == Some(5)
             && said.err.contains("does not read")
-            && said.err.contains("taken back"),
+            && said.err.contains("undone: "),
         "{said:?}"
     );
     assert!(!elsewhere.exists() && !server.library().exists() && server.state().is_empty());

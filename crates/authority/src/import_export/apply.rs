@@ -181,7 +181,7 @@ impl Importer<'_> {
         if let Some(wanted) = &entry.role {
             match self.draft.roles.get(&account_key(header.account.as_str(), &wanted.value)) {
                 Some(found) => role = Some(found.name.clone()),
-                None => self.diagnostics.missing(
+                None => self.diagnostics.add_missing(
                     &wanted.location,
                     &wanted.value,
                     format!("role {:?} not found in account {}", wanted.value, header.account),
@@ -259,7 +259,7 @@ impl Importer<'_> {
         let mut role = before.and_then(|before| before.pod_identity_role.clone());
         if let Some(wanted) = &entry.role {
             if !self.role_exists(&wanted.value) {
-                self.diagnostics.missing(
+                self.diagnostics.add_missing(
                     &wanted.location,
                     &wanted.value,
                     format!("role {:?} not found; write the ARN of a role", wanted.value),

@@ -68,7 +68,7 @@ pub(super) fn read_url(
     around: &ConfigContext<'_>,
     report: &DiagnosticSink,
 ) -> Option<Raw> {
-    let place = Location { at: NOWHERE, path: which };
+    let place = Location { position: NOWHERE, path: which };
     let mut parts = url::parts(text, &place, report)?;
     let at = parts.iter().position(|member| member.key == "name");
     let name = match at.map(|at| parts.remove(at).node.value) {

@@ -7,7 +7,8 @@ mod target;
 
 use std::path::{Path, PathBuf};
 
-use countersign_config_file::{ConfigError, DiagnosticSink, Location};
+use countersign_config_file::{DiagnosticSink, Location};
+use countersign_core::diagnostic::Diagnostic;
 use countersign_core::failure::{Class, Failure};
 use countersign_proxy::settings::{Settings, TargetSettings};
 
@@ -181,7 +182,7 @@ fn choose(
         }
         if of_file.is_empty() && report.count() == 0 {
             report.add(
-                &Location { at: START, path: String::new() },
+                &Location { position: START, path: String::new() },
                 "there is no table such as [targets.orders] in it",
             );
         }
@@ -243,7 +244,7 @@ fn conclude(
     path: Option<&Path>,
     skip: bool,
 ) -> Result<Vec<(String, String)>, Failure> {
-    let Err(mistakes) = report.conclude() else {
+    let Err(mistakes) = report.finish() else {
         return Ok(Vec::new());
     };
     let of_targets: Option<Vec<_>> =
@@ -252,7 +253,7 @@ fn conclude(
         return Ok(left_out);
     }
     // What the command line says wrong has no line; it is said first.
-    let is_given = |mistake: &&ConfigError| mistake.at == config::NOWHERE;
+    let is_given = |mistake: &&Diagnostic| mistake.position == config::NOWHERE;
     let given: Vec<String> = mistakes.as_slice().iter().filter(is_given).map(said).collect();
     if given.len() == mistakes.as_slice().len() {
         return Err(Failure::new(Class::Usage, given.join("\n")));
@@ -267,8 +268,8 @@ fn conclude(
 }
 
 /// The table that a mistake is in: `targets.NAME`, or a URL's own.
-fn table(mistake: &ConfigError) -> Option<String> {
-    if mistake.at == config::NOWHERE {
+fn table(mistake: &Diagnostic) -> Option<String> {
+    if mistake.position == config::NOWHERE {
         return mistake.path.split('.').next().map(str::to_owned);
     }
     let mut parts = mistake.path.split('.');
@@ -276,8 +277,8 @@ fn table(mistake: &ConfigError) -> Option<String> {
     (first == "targets").then(|| format!("{first}.{name}"))
 }
 
-fn said(mistake: &ConfigError) -> String {
-    if mistake.at == config::NOWHERE {
+fn said(mistake: &Diagnostic) -> String {
+    if mistake.position == config::NOWHERE {
         format!("{}: {}", mistake.path, mistake.problem)
     } else {
         mistake.to_string()

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use countersign_core::failure::Failure;
 use countersign_core::name::{Engine, InstanceId};
-use countersign_setup::plugin::{self, Server, Wanted};
+use countersign_setup::plugin::{self, InstallOptions, Server};
 use countersign_setup::{Client, Connection};
 
 use super::{PlanFlags, Proposal, failure, usage_failure};
@@ -80,7 +80,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             user: arguments.user.clone(),
         },
     );
-    let server = Server::ask(&client, arguments.engine).map_err(|error| failure(&error))?;
+    let server = Server::inspect(&client, arguments.engine).map_err(|error| failure(&error))?;
     let proposal = match (&arguments.verifier_socket, &arguments.instance) {
         (Some(socket), Some(instance)) if !arguments.remove => {
             let missing = || {
@@ -89,7 +89,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
                  --plugin",
                 )
             };
-            let wanted = Wanted {
+            let options = InstallOptions {
                 library: arguments
                     .plugin
                     .clone()
@@ -100,9 +100,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
                 instance: instance.clone(),
                 verifier_user: arguments.verifier_user.clone(),
             };
-            let plan = plugin::install(&server, &wanted).map_err(|error| failure(&error))?;
+            let plan = plugin::install(&server, &options).map_err(|error| failure(&error))?;
             Proposal {
-                afterwards: plugin::afterwards(&server, &wanted, &plan),
+                afterwards: plugin::next_steps(&server, &options, &plan),
                 plan,
                 complete: "AWSAuthenticationPlugin is loaded with these settings.",
                 title: server.title(),

@@ -107,7 +107,8 @@ async fn an_error_lists_every_address() {
     }
     let nowhere = connect(&[], soon()).await.unwrap_err();
     assert!(
-        nowhere.class == Class::Unavailable && nowhere.detail.starts_with("cannot connect: no address"),
+        nowhere.class == Class::Unavailable
+            && nowhere.detail.starts_with("cannot connect: no address"),
         "{nowhere}"
     );
 }

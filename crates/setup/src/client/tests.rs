@@ -3,7 +3,7 @@ use countersign_core::failure::Class;
 use super::{Client, Connection};
 
 #[test]
-fn the_option_file_comes_first_and_nothing_is_made_up() {
+fn the_option_file_is_the_first_flag() {
     assert!(Connection::default().flags().is_empty());
     let connection = Connection {
         defaults_file: Some("/etc/admin.cnf".into()),
@@ -23,7 +23,7 @@ fn the_option_file_comes_first_and_nothing_is_made_up() {
 }
 
 #[test]
-fn a_client_that_is_not_there_is_said_to_be_missing() {
+fn a_missing_client_is_an_error() {
     let error = Client::of("/nonexistent/mariadb".into()).run("SELECT 1").unwrap_err();
     assert_eq!(error.class(), Class::Configuration);
     assert!(error.to_string().contains("install one"), "{error}");

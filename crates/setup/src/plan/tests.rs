@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::{Action, Content, Plan, Step};
 use crate::{Client, SetupError};
 
-/// A client that notes the statements that it is given, and refuses those that hold `FAIL`.
+/// A client that records its statements, and rejects those that contain `FAIL`.
 fn client(directory: &TempDir) -> Client {
     let log = directory.path().join("sql");
     let script = format!(
@@ -22,7 +22,7 @@ fn sql(statement: &str, undo: &str) -> Step {
     let action = Action::Sql {
         statement: statement.into(),
         undo: Some(undo.into()),
-        advice: Some("look here".to_owned()),
+        remedy: Some("look here".to_owned()),
     };
     Step { action, done: false, now: String::new() }
 }
@@ -34,18 +34,18 @@ fn write(path: PathBuf, text: &str) -> Step {
 fn check(value: &str) -> Step {
     let variables = BTreeMap::from([("a_variable".to_owned(), value.to_owned())]);
     Step {
-        action: Action::Check { variables, advice: "look there".to_owned() },
+        action: Action::Check { variables, remedy: "look there".to_owned() },
         done: false,
         now: String::new(),
     }
 }
 
-fn ran(directory: &TempDir) -> String {
+fn executed(directory: &TempDir) -> String {
     std::fs::read_to_string(directory.path().join("sql")).unwrap_or_default()
 }
 
 #[test]
-fn a_plan_is_applied_once() {
+fn an_applied_plan_is_done() {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("a.cnf");
     let plan = Plan {
@@ -62,7 +62,7 @@ fn a_plan_is_applied_once() {
 }
 
 #[test]
-fn what_was_done_before_a_failure_is_taken_back_from_the_end() {
+fn what_was_done_before_a_failure_is_undone_from_the_end() {
     let directory = TempDir::new().unwrap();
     let (fresh, old) = (directory.path().join("fresh"), directory.path().join("old"));
     std::fs::write(&old, "before").unwrap();
@@ -74,44 +74,44 @@ fn what_was_done_before_a_failure_is_taken_back_from_the_end() {
             last,
         ];
         let error = Plan { steps, restart: false }.apply(&client(&directory), |_| {}).unwrap_err();
-        let SetupError::Step { taken_back, by_hand, .. } = &error else { panic!("{error}") };
-        assert_eq!(taken_back.len(), 3, "{error}");
-        assert_eq!(taken_back[0], "DO 2;");
+        let SetupError::Step { undone, by_hand, .. } = &error else { panic!("{error}") };
+        assert_eq!(undone.len(), 3, "{error}");
+        assert_eq!(undone[0], "DO 2;");
         assert!(by_hand.is_empty() && error.to_string().contains("look "), "{error}");
         assert!(!fresh.exists());
         assert_eq!(std::fs::read_to_string(&old).unwrap(), "before");
-        assert!(ran(&directory).contains("DO 2;") && !ran(&directory).contains("DO 4;"));
+        assert!(executed(&directory).contains("DO 2;") && !executed(&directory).contains("DO 4;"));
     }
 }
 
 #[test]
-fn what_can_t_be_taken_back_is_named() {
+fn what_can_t_be_undone_is_named() {
     let directory = TempDir::new().unwrap();
     let plan =
         Plan { steps: vec![sql("DO 1;", "FAIL to undo;"), sql("FAIL;", "DO 4;")], restart: false };
     let error = plan.apply(&client(&directory), |_| {}).unwrap_err().to_string();
-    assert!(error.contains("still to be taken back by hand: FAIL to undo; (ERROR 1123"), "{error}");
+    assert!(error.contains("to be undone by hand: FAIL to undo; (ERROR 1123"), "{error}");
     let first = Plan { steps: vec![sql("FAIL;", "DO 4;")], restart: false };
     let error = first.apply(&client(&directory), |_| {}).unwrap_err().to_string();
-    assert!(error.contains("nothing had been changed"), "{error}");
+    assert!(error.contains("nothing was changed"), "{error}");
 }
 
 #[test]
-fn a_variable_that_is_to_be_unset_must_be_empty() {
+fn an_unset_variable_must_be_empty() {
     let directory = TempDir::new().unwrap();
     let unset = |name: &str| {
         let variables = BTreeMap::from([(name.to_owned(), String::new())]);
-        let action = Action::Check { variables, advice: "look there".to_owned() };
+        let action = Action::Check { variables, remedy: "look there".to_owned() };
         Plan { steps: vec![Step { action, done: false, now: String::new() }], restart: false }
             .apply(&client(&directory), |_| {})
     };
     unset("another_variable").unwrap();
     let error = unset("a_variable").unwrap_err().to_string();
-    assert!(error.contains(r#"a_variable is "value" and not unset: look there"#), "{error}");
+    assert!(error.contains(r#"a_variable is "value" not unset: look there"#), "{error}");
 }
 
 #[test]
-fn a_link_in_the_way_is_not_followed() {
+fn a_symbolic_link_is_not_followed() {
     let directory = TempDir::new().unwrap();
     let (file, elsewhere) = (directory.path().join("a.cnf"), directory.path().join("elsewhere"));
     std::os::unix::fs::symlink(&elsewhere, directory.path().join("a.new")).unwrap();

@@ -3,24 +3,43 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Variables, Wanted};
+use countersign_core::name::InstanceId;
+
+use super::server::Variables;
 use crate::SetupError;
 
-/// What a file of ours begins with; one that does not is never replaced or taken away.
+/// First line of a file that this program wrote. A file without it is never replaced or removed.
 pub(super) const MARK: &str =
-    "# Written by `countersign setup plugin`; with --remove it takes this file away again.\n";
+    "# Written by `countersign setup plugin`; `countersign setup plugin --remove` removes it.\n";
 
-/// The longest path of a Unix socket that leaves room for the final NUL: unix(7).
+/// Maximum length of a Unix socket's path, without the final NUL: unix(7).
 const MAX_SOCKET_PATH: usize = 107;
 
-/// Where Debian and its relatives have both engines read files from, and the name of ours there.
+/// Directory from which Debian's servers of both engines include option files, and the file name in
+/// it.
 const DIRECTORY: &str = "etc/mysql/conf.d";
 const FILE: &str = "countersign.cnf";
 
-/// The option files that servers read without being told.
+/// The option files that servers read by default.
 const READ_BY_DEFAULT: [&str; 2] = ["etc/my.cnf", "etc/mysql/my.cnf"];
 
-/// The file below `/etc/mysql/conf.d`, where that is there and one of the usual option files includes it; otherwise it has to be named.
+/// Options of an installation.
+#[derive(Debug, Clone)]
+pub struct InstallOptions {
+    /// Path of the library to copy.
+    pub library: PathBuf,
+    /// Path of the option file to write. The server must read it.
+    pub config_file: PathBuf,
+    /// Path of the verifier's socket.
+    pub verifier_socket: PathBuf,
+    /// Name of the instance in requests to the verifier.
+    pub instance: InstanceId,
+    /// System user that the verifier may run as, in addition to root and the server's own user.
+    pub verifier_user: Option<String>,
+}
+
+/// Returns the file in `/etc/mysql/conf.d` if that directory exists and one of the default option
+/// files includes it; otherwise the caller must name a file.
 #[must_use]
 pub fn default_file(root: &Path) -> Option<PathBuf> {
     let directory = root.join(DIRECTORY);
@@ -36,38 +55,39 @@ pub fn default_file(root: &Path) -> Option<PathBuf> {
     (directory.is_dir() && READ_BY_DEFAULT.iter().any(is_included)).then(|| directory.join(FILE))
 }
 
-/// The plugin's variables, as `SHOW VARIABLES` has them; one that is empty is to be unset. Those that are not here are the
-/// administrator's own.
-pub(super) fn variables(wanted: &Wanted) -> Result<Variables, SetupError> {
-    let socket = wanted
+/// Returns the plugin's variables, as `SHOW VARIABLES` lists them. An empty value means unset.
+/// Other variables are left to the administrator.
+pub(super) fn variables(options: &InstallOptions) -> Result<Variables, SetupError> {
+    let socket = options
         .verifier_socket
         .to_str()
         .filter(|text| is_plain(text) && text.starts_with('/') && text.len() <= MAX_SOCKET_PATH);
     let socket = socket.ok_or_else(|| {
-        let socket = wanted.verifier_socket.display();
+        let socket = options.verifier_socket.display();
         SetupError::Unusable(format!(
-            "--verifier-socket {socket} is not an absolute path of at most {MAX_SOCKET_PATH} letters, digits and /._@+-"
+            "--verifier-socket {socket} must be an absolute path of at most {MAX_SOCKET_PATH} letters, digits and /._@+-"
         ))
     })?;
-    let user = wanted.verifier_user.as_deref();
+    let user = options.verifier_user.as_deref();
     if let Some(user) = user.filter(|user| user.is_empty() || !is_plain(user)) {
         return Err(SetupError::Unusable(format!(
-            "--verifier-user {user:?} is not a system user's name"
+            "--verifier-user {user:?} is not a valid name of a system user"
         )));
     }
     Ok(Variables::from([
-        ("awsauthenticationplugin_instance".to_owned(), wanted.instance.to_string()),
+        ("awsauthenticationplugin_instance".to_owned(), options.instance.to_string()),
         ("awsauthenticationplugin_socket".to_owned(), socket.to_owned()),
         ("awsauthenticationplugin_verifier_user".to_owned(), user.unwrap_or_default().to_owned()),
     ]))
 }
 
-/// What stands for itself in an option file: no quote, no `#`, no backslash, no space.
+/// Returns true if an option file can hold the text unquoted: no quote, `#`, backslash or space.
 fn is_plain(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._@+-".contains(&byte))
 }
 
-/// The file. The names are in lower case, for MySQL knows no others, and with hyphens, as option files have them.
+/// Formats the file. The names are in lower case, because MySQL requires it, and hyphenated, as
+/// usual in option files.
 pub(super) fn text(variables: &Variables) -> String {
     let set = variables.iter().filter(|(_, value)| !value.is_empty());
     let lines: String =

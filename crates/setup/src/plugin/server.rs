@@ -1,5 +1,6 @@
-//! What a server says of itself.
+//! The state of a server, as it reports it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -8,16 +9,15 @@ use std::path::{Path, PathBuf};
 use countersign_core::name::Engine;
 use nix::unistd::{Uid, User};
 
-use super::Variables;
 use crate::{Client, SetupError};
 
-/// The oldest release series of each engine that the plugin is for: RDS has IAM from these on, and MySQL 5.7's plugins have
-/// another interface.
+/// Oldest supported release series of each engine: RDS supports IAM from these on, and the plugin
+/// interface of MySQL 5.7 differs.
 const OLDEST_MARIADB: (u32, u32) = (10, 6);
 const OLDEST_MYSQL: (u32, u32) = (8, 0);
 
-/// A line each, and the plugin's variables in the end.
-const QUESTIONS: &str = "SELECT @@version;
+/// Queries with one row each, and the plugin's variables at the end.
+const STATE_QUERIES: &str = "SELECT @@version;
 SELECT @@version_comment;
 SELECT @@hostname;
 SELECT @@port;
@@ -28,45 +28,48 @@ SELECT COUNT(*) FROM mysql.plugin WHERE name = 'AWSAuthenticationPlugin';
 SHOW GLOBAL VARIABLES LIKE 'awsauthenticationplugin%';
 ";
 
-/// Accounts that log in by the plugin, one of several ways included: MariaDB's `IDENTIFIED VIA … OR …` and MySQL's second and
-/// third factor are in JSON beside the first.
+/// Queries of the accounts that use the plugin, also as one of several methods: MariaDB's
+/// `IDENTIFIED VIA … OR …` and MySQL's second and third factor are in JSON.
 const MARIADB_ACCOUNTS: &str = "SELECT User, Host FROM mysql.global_priv WHERE LOWER(Priv) LIKE '%\"awsauthenticationplugin\"%' ORDER BY 1, 2;";
 const MYSQL_ACCOUNTS: &str = "SELECT User, Host FROM mysql.user WHERE LOWER(plugin) = 'awsauthenticationplugin' \
      OR LOWER(CAST(User_attributes AS CHAR)) LIKE '%\"awsauthenticationplugin\"%' ORDER BY 1, 2;";
 
+/// The plugin's variables by name, as `SHOW VARIABLES` lists them.
+pub(super) type Variables = BTreeMap<String, String>;
+
 /// A server that runs on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
-    /// Its kind.
+    /// The engine.
     pub engine: Engine,
-    /// Its version, as it says it.
+    /// The version, as the server reports it.
     pub version: String,
-    /// The port that it listens on.
+    /// The port.
     pub port: u16,
-    /// Where it loads plugins from.
+    /// The plugin directory.
     pub plugin_directory: PathBuf,
-    /// The system user whom its data belongs to, by name where there is one.
+    /// Owner of the data directory: user name, or number if it has no name.
     pub runs_as: Option<String>,
-    /// Whether it has loaded the plugin.
+    /// True if the plugin is loaded.
     pub loaded: bool,
-    /// Whether it is to load the plugin at its start: there is a row in `mysql.plugin`.
+    /// True if `mysql.plugin` has a row of the plugin: the server loads it at its start.
     pub has_row: bool,
-    /// The plugin's variables that are set.
-    pub variables: super::Variables,
-    /// The accounts that log in by the plugin.
+    /// The plugin's variables, without those that are unset.
+    pub variables: Variables,
+    /// The accounts that use the plugin.
     pub accounts: Vec<Account>,
 }
 
 /// An account of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// Its user.
+    /// User name.
     pub user: String,
-    /// Its host pattern.
+    /// Host pattern.
     pub host: String,
 }
 
-/// As SQL has it.
+/// Formats the account as in SQL.
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "'{}'@'{}'", self.user.replace('\'', "''"), self.host.replace('\'', "''"))
@@ -74,15 +77,16 @@ impl fmt::Display for Account {
 }
 
 impl Server {
-    /// Asks the server that `client` reaches, which must be of this engine and on this machine.
+    /// Queries the state of the server that `client` connects to. It must be of this engine and on
+    /// this machine.
     ///
     /// # Errors
-    /// [`OperateError::Unusable`] where it is not, or is too old; those of the client.
-    pub fn ask(client: &Client, engine: Engine) -> Result<Self, SetupError> {
-        let lines = client.run(QUESTIONS)?;
-        let short = || {
+    /// [`SetupError::Unusable`] if it is not, or is too old; the errors of the client.
+    pub fn inspect(client: &Client, engine: Engine) -> Result<Self, SetupError> {
+        let lines = client.run(STATE_QUERIES)?;
+        let unexpected = || {
             SetupError::Unusable(format!(
-                "the server answers otherwise than {} does: {}",
+                "unexpected reply of {}: {}",
                 product(engine),
                 lines.join(", ")
             ))
@@ -90,14 +94,14 @@ impl Server {
         let [version, comment, host, port, data, plugins, loaded, row, variables @ ..] =
             lines.as_slice()
         else {
-            return Err(short());
+            return Err(unexpected());
         };
         check_kind(engine, version, comment)?;
         check_machine(host, &fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default())?;
         let plugin_directory = PathBuf::from(plugins);
         if !plugin_directory.is_dir() {
             return Err(SetupError::Unusable(format!(
-                "the server's plugin directory {plugins} is not on this machine: run this there"
+                "the server's plugin directory {plugins} is not on this machine; run this command on the server's machine"
             )));
         }
         let accounts = client.run(if engine == Engine::Mariadb {
@@ -112,24 +116,24 @@ impl Server {
         Ok(Self {
             engine,
             version: version.clone(),
-            port: port.parse().map_err(|_| short())?,
+            port: port.parse().map_err(|_| unexpected())?,
             plugin_directory,
             runs_as: owner(Path::new(data)),
             loaded: loaded != "0",
             has_row: row != "0",
-            variables: set(variables),
-            accounts: accounts.iter().map(account).collect::<Option<_>>().ok_or_else(short)?,
+            variables: non_empty(variables),
+            accounts: accounts.iter().map(account).collect::<Option<_>>().ok_or_else(unexpected)?,
         })
     }
 
-    /// Its product and version.
+    /// Returns product and version.
     #[must_use]
     pub fn title(&self) -> String {
         format!("{} {}", product(self.engine), self.version)
     }
 }
 
-fn set(lines: &[String]) -> Variables {
+fn non_empty(lines: &[String]) -> Variables {
     let pairs = lines.iter().filter_map(|line| line.split_once('\t'));
     pairs
         .filter(|(_, value)| !value.is_empty())
@@ -143,7 +147,7 @@ fn check_kind(engine: Engine, version: &str, comment: &str) -> Result<(), SetupE
     let found = if is_mariadb { Engine::Mariadb } else { Engine::Mysql };
     if found != engine {
         return Err(SetupError::Unusable(format!(
-            "the server is {} {version}, not {}: pass --engine {found}, or name the other server's --socket",
+            "the server is {} {version}, not {}; set --engine {found}, or --socket of another server",
             product(found),
             product(engine)
         )));
@@ -153,7 +157,7 @@ fn check_kind(engine: Engine, version: &str, comment: &str) -> Result<(), SetupE
         return Ok(());
     }
     Err(SetupError::Unusable(format!(
-        "{} {version} is not supported: the plugin is for {}.{} and later",
+        "{} {version} is not supported; the plugin requires {}.{} or later",
         product(engine),
         oldest.0,
         oldest.1
@@ -165,25 +169,25 @@ fn series(version: &str) -> Option<(u32, u32)> {
     Some((numbers.next()??, numbers.next()??))
 }
 
-/// A file that is copied here must lie where the server looks for it.
+/// Checks that the server runs on this machine: files are copied to its directories.
 fn check_machine(servers: &str, own: &str) -> Result<(), SetupError> {
     if servers == own.trim() {
         return Ok(());
     }
     Err(SetupError::Unusable(format!(
-        "the server runs on {servers}, and this is {}: run this there",
+        "the server runs on {servers}, but this machine is {}; run this command on {servers}",
         own.trim()
     )))
 }
 
-/// The user whom a file or directory belongs to.
+/// Returns the owner of a file or directory.
 pub(super) fn owner(path: &Path) -> Option<String> {
     let uid = fs::metadata(path).ok()?.uid();
     let name = User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name);
     Some(name.unwrap_or_else(|| uid.to_string()))
 }
 
-/// What the engine calls itself.
+/// Returns the name of the product.
 const fn product(engine: Engine) -> &'static str {
     match engine {
         Engine::Postgres => "PostgreSQL",

@@ -6,7 +6,8 @@ use super::{Statement, WaitCondition};
 use crate::plan::{Action, Plan, Step};
 use crate::{Client, SetupError};
 
-/// A client that has a row for the first `rows` queries, and refuses any other statement until these are over.
+/// A client that returns a row for the first `rows` queries, and rejects any other statement until
+/// then.
 fn client(directory: &TempDir, rows: u32) -> Client {
     let (asked, log) = (directory.path().join("asked"), directory.path().join("sql"));
     let script = format!(
@@ -20,40 +21,40 @@ fn client(directory: &TempDir, rows: u32) -> Client {
     Client::of_script(directory.path(), &script)
 }
 
-fn ran(directory: &TempDir) -> String {
+fn executed(directory: &TempDir) -> String {
     std::fs::read_to_string(directory.path().join("sql")).unwrap_or_default()
 }
 
-fn install(patience: Duration) -> Statement {
+fn install(timeout: Duration) -> Statement {
     let ending = WaitCondition {
         query: "SELECT 1;",
-        patience,
-        advice: "a login is under way: run this again",
+        timeout,
+        remedy: "a login is under way: run this again",
     };
     Statement { text: "INSTALL;".to_owned(), after: Some(ending) }
 }
 
 fn step(statement: Statement, undo: Option<Statement>) -> Step {
-    Step { action: Action::Sql { statement, undo, advice: None }, done: false, now: String::new() }
+    Step { action: Action::Sql { statement, undo, remedy: None }, done: false, now: String::new() }
 }
 
 #[test]
-fn it_is_run_once_what_it_waits_for_is_over() {
+fn a_statement_runs_after_its_condition() {
     let directory = TempDir::new().unwrap();
     install(Duration::from_secs(60)).run(&client(&directory, 3)).unwrap();
-    assert_eq!(ran(&directory), "INSTALL;\n");
+    assert_eq!(executed(&directory), "INSTALL;\n");
 }
 
 #[test]
-fn what_lasts_longer_is_named_and_nothing_is_run() {
+fn a_timeout_runs_nothing() {
     let directory = TempDir::new().unwrap();
     let error = install(Duration::ZERO).run(&client(&directory, 3)).unwrap_err().to_string();
-    assert_eq!(error, "after 0 s, a login is under way: run this again");
-    assert_eq!(ran(&directory), "");
+    assert_eq!(error, "timed out after 0 s: a login is under way: run this again");
+    assert_eq!(executed(&directory), "");
 }
 
 #[test]
-fn what_takes_a_step_back_waits_too() {
+fn an_undo_statement_waits_too() {
     let directory = TempDir::new().unwrap();
     let steps = || {
         vec![
@@ -63,7 +64,7 @@ fn what_takes_a_step_back_waits_too() {
     };
     let error =
         Plan { steps: steps(), restart: false }.apply(&client(&directory, 3), |_| {}).unwrap_err();
-    let SetupError::Step { taken_back, by_hand, .. } = &error else { panic!("{error}") };
-    assert!(taken_back == &["INSTALL;"] && by_hand.is_empty(), "{error}");
-    assert_eq!(ran(&directory), "UNINSTALL;\nINSTALL;\n");
+    let SetupError::Step { undone, by_hand, .. } = &error else { panic!("{error}") };
+    assert!(undone == &["INSTALL;"] && by_hand.is_empty(), "{error}");
+    assert_eq!(executed(&directory), "UNINSTALL;\nINSTALL;\n");
 }

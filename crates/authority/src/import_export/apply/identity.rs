@@ -142,7 +142,7 @@ impl Importer<'_> {
         for wanted in &entry.groups {
             match self.draft.get::<Group>(&account_key(header.account.as_str(), &wanted.value)) {
                 Some(group) => user.groups.extend([group.name.clone()]),
-                None => self.diagnostics.missing(
+                None => self.diagnostics.add_missing(
                     &wanted.location,
                     &wanted.value,
                     format!("group {:?} not found in account {}", wanted.value, header.account),

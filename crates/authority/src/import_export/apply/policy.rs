@@ -105,7 +105,7 @@ impl Importer<'_> {
                 "managed policy {text:?} found neither in account {account} nor among those of \
                  AWS; add an AWS managed policy to aws_policies"
             );
-            self.diagnostics.missing(&wanted.location, text, problem);
+            self.diagnostics.add_missing(&wanted.location, text, problem);
         }
         found
     }

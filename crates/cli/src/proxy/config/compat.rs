@@ -43,7 +43,7 @@ pub(super) fn unfold(
     report: &DiagnosticSink,
 ) -> Option<Form> {
     let Value::Object(members) = &node.value else {
-        report.add(place, format!("{} stands where a table is expected", node.value.noun()));
+        report.add(place, format!("expected a table, found {}", node.value.noun()));
         return None;
     };
     let mut unfolding =
@@ -153,10 +153,10 @@ impl Unfolding<'_> {
             match self.engine() {
                 Some(engine) => {
                     let value =
-                        Node { position: self.place.at, value: Value::String(engine.to_owned()) };
+                        Node { position: self.place.position, value: Value::String(engine.to_owned()) };
                     self.fields.push(Member {
                         key: "engine".to_owned(),
-                        position: self.place.at,
+                        position: self.place.position,
                         node: value,
                     });
                 }

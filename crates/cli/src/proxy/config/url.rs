@@ -90,7 +90,7 @@ pub(super) fn parts(text: &str, place: &Location, report: &DiagnosticSink) -> Op
             error => error.to_string(),
         });
     }
-    let mut parts = Parts { at: place.at, members: Vec::new(), roles: Vec::new() };
+    let mut parts = Parts { at: place.position, members: Vec::new(), roles: Vec::new() };
     parts.add("engine", text_of(url.engine.as_str()));
     for (key, text) in [("host", url.host), ("user", url.user), ("database", url.database)] {
         if let Some(text) = text {
@@ -101,7 +101,7 @@ pub(super) fn parts(text: &str, place: &Location, report: &DiagnosticSink) -> Op
         parts.add("port", Value::Number(port.to_string()));
     }
     for (name, value) in &url.parameters {
-        if let Some(Some((key, value))) = parts.parameter(name, value).map_err(fail).ok() {
+        if let Ok(Some((key, value))) = parts.parameter(name, value).map_err(fail) {
             parts.add(key, value);
         }
     }

@@ -70,7 +70,7 @@ impl Resolver<'_> {
             engine,
             host,
             port: raw.port.unwrap_or(engine.default_port()),
-            sign_for: self.sign_for(raw, engine),
+            sign: self.sign(raw, engine),
             region: first(
                 raw.given,
                 raw.region.clone(),

@@ -1,9 +1,9 @@
 use countersign_core::name::Engine::{Mariadb, Mysql};
 
-use super::{Account, check_kind, check_machine, set};
+use super::{Account, check_kind, check_machine, non_empty};
 
 #[test]
-fn the_server_is_of_the_engine_and_new_enough() {
+fn engine_and_version_are_checked() {
     for (engine, version, comment) in [
         (Mariadb, "10.11.19-MariaDB-0+deb12u1", "Debian 12"),
         (Mariadb, "11.8.3-MariaDB-log", ""),
@@ -27,23 +27,28 @@ fn the_server_is_of_the_engine_and_new_enough() {
 }
 
 #[test]
-fn the_server_is_of_this_machine() {
+fn the_server_must_run_on_this_machine() {
     check_machine("db1", "db1\n").unwrap();
-    assert!(check_machine("db1", "laptop\n").unwrap_err().to_string().contains("run this there"));
+    assert!(
+        check_machine("db1", "laptop\n")
+            .unwrap_err()
+            .to_string()
+            .contains("run this command on db1")
+    );
 }
 
 #[test]
-fn variables_that_are_empty_are_not_set() {
+fn empty_variables_are_unset() {
     let lines =
         ["awsauthenticationplugin_socket\t/run/v.sock", "awsauthenticationplugin_timeout\t"]
             .map(str::to_owned);
-    let variables = set(&lines);
+    let variables = non_empty(&lines);
     assert_eq!(variables.len(), 1);
     assert_eq!(variables["awsauthenticationplugin_socket"], "/run/v.sock");
 }
 
 #[test]
-fn an_account_is_named_as_sql_has_it() {
+fn an_account_is_formatted_as_in_sql() {
     let account = Account { user: "o'neil".to_owned(), host: "10.%".to_owned() };
     assert_eq!(account.to_string(), "'o''neil'@'10.%'");
 }
