@@ -88,7 +88,9 @@ async fn login_succeeds_within_tls() {
     for alpn in [[codec::ALPN].as_slice(), &[]] {
         let (connected, accepted) = log_in(settings(), tls(alpn)).await;
         assert_eq!(connected.unwrap().status, b'I');
-        assert!(matches!(accepted.unwrap(), StartupRequest::Login(startup) if startup.user == "jane"));
+        assert!(
+            matches!(accepted.unwrap(), StartupRequest::Login(startup) if startup.user == "jane")
+        );
     }
 }
 
@@ -129,7 +131,10 @@ async fn the_error_packet_of_a_failed_login_arrives() {
         panic!("{connected:?}")
     };
     assert_eq!(error.to_string(), "28P01: password authentication failed for user \"jane\"");
-    assert!(matches!(accepted, Err(DriveError::Protocol(ProtocolError::Denied { .. }))), "{accepted:?}");
+    assert!(
+        matches!(accepted, Err(DriveError::Protocol(ProtocolError::Denied { .. }))),
+        "{accepted:?}"
+    );
 }
 
 #[tokio::test]
