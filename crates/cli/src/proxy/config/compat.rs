@@ -142,7 +142,7 @@ impl Unfolding<'_> {
             .any(|variable| variable.name == "USER" && variable.text().starts_with(MARK));
         for variable in variables {
             let place = Location {
-                at: variable.value.position,
+                position: variable.value.position,
                 path: format!("{}.{}", self.place.path, variable.name),
             };
             self.variable(&place, variable, is_iam);
@@ -152,8 +152,10 @@ impl Unfolding<'_> {
         {
             match self.engine() {
                 Some(engine) => {
-                    let value =
-                        Node { position: self.place.position, value: Value::String(engine.to_owned()) };
+                    let value = Node {
+                        position: self.place.position,
+                        value: Value::String(engine.to_owned()),
+                    };
                     self.fields.push(Member {
                         key: "engine".to_owned(),
                         position: self.place.position,
