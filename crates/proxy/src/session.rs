@@ -226,7 +226,7 @@ async fn relay_session<P: Protocol>(
             RelayEnd::ProtocolViolation(error) => {
                 // A client that cannot be reached learns of it by the closed connection.
                 let _sent = session.client.write_all(error.error_packet()).await;
-                recorder.failed(&SessionError::Client(DriveError::Fault(error)));
+                recorder.failed(&SessionError::Client(DriveError::Protocol(error)));
                 return SessionEnd::ClientClosed { reusable: false };
             }
             RelayEnd::ServerClosed => return SessionEnd::ServerClosed,

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign_connect::credentials_cache::Description;
+use countersign_connect::credentials_cache;
 use countersign_connect::token_cache::CachedToken;
 use countersign_core::failure::Failure;
 use tokio::time::sleep;
@@ -71,15 +71,15 @@ impl<P: Protocol> TargetHandle for Target<P> {
             health: self.health.status(),
             connections: limit.open(),
             max_connections: limit.max(),
-            credentials: tokens.map(|tokens| credentials(tokens.identity().describe())),
-            tokens: tokens.map(|tokens| self.tokens(tokens.report())).unwrap_or_default(),
+            credentials: tokens.map(|tokens| credentials(tokens.credentials().status())),
+            tokens: tokens.map(|tokens| self.tokens(tokens.entries())).unwrap_or_default(),
             pool: PoolStatus {
                 idle,
                 connecting,
                 min_idle: self.settings.pool.min_idle,
                 in_use: usize::try_from(self.metrics.open.get()).unwrap_or_default(),
             },
-            logins_queued: self.dialer.waiting(),
+            logins_queued: self.dialer.queued_logins(),
         }
     }
 
@@ -131,9 +131,9 @@ impl<P: Protocol> TargetHandle for Target<P> {
         let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.metrics.pool_idle.set(gauge(idle));
         self.metrics.pool_connecting.set(gauge(connecting));
-        self.metrics.logins_queued.set(gauge(self.dialer.waiting()));
+        self.metrics.logins_queued.set(gauge(self.dialer.queued_logins()));
         if let Some(tokens) = self.dialer.tokens() {
-            let (counts, credentials) = (tokens.counts(), tokens.identity().describe());
+            let (counts, credentials) = (tokens.counts(), tokens.credentials().status());
             self.metrics.tokens_minted.set_total(counts.minted);
             self.metrics.token_cache_hits.set_total(counts.hits);
             self.metrics.tokens_rejected.set_total(counts.rejected);
@@ -153,14 +153,14 @@ impl<P: Protocol> Target<P> {
         let status = |token: CachedToken| TokenStatus {
             user: token.user.to_string(),
             minted_at: token.minted_at,
-            expires_at: token.ends,
+            expires_at: token.expires_at,
             age: now.duration_since(token.minted_at).unwrap_or_default(),
         };
         cached.into_iter().map(status).collect()
     }
 }
 
-fn credentials(description: Description) -> CredentialsStatus {
+fn credentials(description: credentials_cache::CredentialsStatus) -> CredentialsStatus {
     CredentialsStatus {
         source: description.source,
         access_key_id: description.access_key_id.map(|id| id.to_string()),

@@ -26,7 +26,7 @@ use tracing_subscriber::registry::LookupSpan;
 use otlp_http_client::{EXPORT_TIMEOUT, OtlpHttpClient};
 
 /// `tracing` target of the exported spans.
-const TARGET: &str = countersign_connect::dialer::TRACE;
+const TARGET: &str = countersign_connect::dialer::TRACE_TARGET;
 
 /// Default path of the traces. Source: OTLP specification, "OTLP/HTTP Request".
 const PATH: &str = "v1/traces";

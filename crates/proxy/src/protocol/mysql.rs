@@ -148,7 +148,7 @@ impl ServerProtocol for Mysql {
         );
         match upstream.exchange(Command::query(&set_collation, capabilities)).await {
             // A server that does not know the collation used its default after the login too.
-            Ok(_) | Err(DriveError::Fault(ProtocolError::Refused(_))) => {}
+            Ok(_) | Err(DriveError::Protocol(ProtocolError::Refused(_))) => {}
             Err(error) => return Err(error),
         }
         if let Some(database) = &upstream.params.database {

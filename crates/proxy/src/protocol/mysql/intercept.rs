@@ -34,7 +34,7 @@ pub(super) async fn change_user(
         auth,
         client.is_encrypted(),
     )
-    .map_err(DriveError::Fault)?;
+    .map_err(DriveError::Protocol)?;
     let request = timeout_at(deadline, drive(client, client_buffer, exchange, &TlsConfig::None))
         .await
         .map_err(|_| DriveError::Closed)??;

@@ -33,28 +33,28 @@ server-auth = "kerberos"
 "#;
     insta::assert_snapshot!(Case::with(file).refused(&[]), @r#"
     countersign.toml can't be used:
-    line 3, column 11: proxy.address: "here" is no IP address
-    line 4, column 8: proxy.port: a number from 1 to 65535 is expected
-    line 5, column 17: proxy.login-timeout: "15" is no duration: write it as 500ms, 15s, 10m, 1h30m or 7d
-    line 6, column 1: proxy.colour: there is no field "colour" here; there are address, port, unix-socket, open-to-network, max-connections, login-timeout, profile, region, assume-role, external-id, sign-host, lazy-refresh, run-connection-test, skip-failed-instance-config, health-check, prometheus, http-address, http-port, otlp-endpoint, structured-logs, quiet, debug, quitquitquit, admin-port, admin-socket, max-sigterm-delay, min-sigterm-delay, exit-zero-on-sigterm
-    line 8, column 1: targets."ja ne": "ja ne" is no name for a target: 1 to 63 letters, digits or characters of _ or -, and not a subcommand such as status
-    line 12, column 10: targets.orders.engine: the engine "oracle" is not postgres, mariadb or mysql
-    line 13, column 8: targets.orders.host: the host "db example" is neither a DNS name nor an IP address
-    line 14, column 8: targets.orders.port: a number from 1 to 65535 is expected
-    line 15, column 7: targets.orders.tls: "prefer" is not one of verify-full, verify-ca, require, disable
-    line 16, column 10: targets.orders.roles[0]: the ARN "arn:aws:iam::1:role/x" has an account that is not twelve digits
-    line 16, column 35: targets.orders.roles[1]: arn is missing
-    line 17, column 17: targets.orders.listen[1]: a listener is written as 5433, "127.0.0.1:5433", "[::1]:5433", "unix:/run/app/.s.PGSQL.5432" or "systemd:NAME"
-    line 18, column 23: targets.orders.client-auth.password: a password does not belong into this file: write password-file = "PATH" or password-env = "VARIABLE" and take it out
-    line 19, column 17: targets.orders.pool.min-idle: a number from 0 to 16000 is expected
-    line 19, column 24: targets.orders.pool.cold: there is no field "cold" here; there are min-idle, max-idle, reuse, idle-timeout, max-lifetime
-    line 20, column 19: targets.orders.session-timeout: "soon" is no duration: write it as 500ms, 15s, 10m, 1h30m or 7d
-    line 23, column 7: targets.billing.url: the URL holds a password: take it out; a token is minted in its place, and password-file names the file of another
-    line 24, column 10: targets.billing.client-auth: exactly one of password-file, password-env, users is expected
-    line 24, column 21: targets.billing.client-auth.users[0]: there is no user "nobody-of-that-name" on this machine
-    line 24, column 60: targets.billing.client-auth.password-env: the variable X is not set
-    line 25, column 14: targets.billing.client-tls: key is missing
-    line 26, column 9: targets.billing.server-auth: "iam", { password-file = "PATH" } or { password-env = "VARIABLE" } is expected
+    proxy.address (line 3, column 11): "here" is no IP address
+    proxy.port (line 4, column 8): expected a number from 1 to 65535
+    proxy.login-timeout (line 5, column 17): "15" is no duration: write it as 500ms, 15s, 10m, 1h30m or 7d
+    proxy.colour (line 6, column 1): unknown field "colour"; known fields: address, port, unix-socket, open-to-network, max-connections, login-timeout, profile, region, assume-role, external-id, sign-host, lazy-refresh, run-connection-test, skip-failed-instance-config, health-check, prometheus, http-address, http-port, otlp-endpoint, structured-logs, quiet, debug, quitquitquit, admin-port, admin-socket, max-sigterm-delay, min-sigterm-delay, exit-zero-on-sigterm
+    targets."ja ne" (line 8, column 1): "ja ne" is no name for a target: 1 to 63 letters, digits or characters of _ or -, and not a subcommand such as status
+    targets.orders.engine (line 12, column 10): the engine "oracle" is not postgres, mariadb or mysql
+    targets.orders.host (line 13, column 8): the host "db example" is neither a DNS name nor an IP address
+    targets.orders.port (line 14, column 8): expected a number from 1 to 65535
+    targets.orders.tls (line 15, column 7): "prefer" is not one of verify-full, verify-ca, require, disable
+    targets.orders.roles[0] (line 16, column 10): the ARN "arn:aws:iam::1:role/x" has an account that is not twelve digits
+    targets.orders.roles[1] (line 16, column 35): arn is missing
+    targets.orders.listen[1] (line 17, column 17): a listener is written as 5433, "127.0.0.1:5433", "[::1]:5433", "unix:/run/app/.s.PGSQL.5432" or "systemd:NAME"
+    targets.orders.client-auth.password (line 18, column 23): a password does not belong into this file: write password-file = "PATH" or password-env = "VARIABLE" and take it out
+    targets.orders.pool.min-idle (line 19, column 17): expected a number from 0 to 16000
+    targets.orders.pool.cold (line 19, column 24): unknown field "cold"; known fields: min-idle, max-idle, reuse, idle-timeout, max-lifetime
+    targets.orders.session-timeout (line 20, column 19): "soon" is no duration: write it as 500ms, 15s, 10m, 1h30m or 7d
+    targets.billing.url (line 23, column 7): the URL contains a password: remove it, a token takes its place; password-file names the file of another password
+    targets.billing.client-auth (line 24, column 10): exactly one of password-file, password-env, users is expected
+    targets.billing.client-auth.users[0] (line 24, column 21): there is no user "nobody-of-that-name" on this machine
+    targets.billing.client-auth.password-env (line 24, column 60): the variable X is not set
+    targets.billing.client-tls (line 25, column 14): key is missing
+    targets.billing.server-auth (line 26, column 9): "iam", { password-file = "PATH" } or { password-env = "VARIABLE" } is expected
     "#);
 }
 
@@ -83,11 +83,11 @@ listen = "127.0.0.1:6000"
 "#;
     insta::assert_snapshot!(Case::with(file).refused(&[]), @r#"
     countersign.toml can't be used:
-    line 2, column 1: targets.a: whoever reaches 0.0.0.0:5432 from another machine would be let in without a password: set client-auth = { password-file = "PATH" } (in a URL: client-password-file=PATH), or allow it by open-to-network
-    line 8, column 7: targets.b.tls: a token would cross the network in clear: leave tls out, or write require at the least
-    line 10, column 10: targets.b.client-auth: users are known on Unix sockets alone, and 127.0.0.1:6000 is none
-    line 16, column 8: targets.c.host: this is said twice: here, and in the URL or the variables
-    line 20, column 10: targets.d.listen: b listens there already
+    targets.a (line 2, column 1): whoever reaches 0.0.0.0:5432 from another machine would be let in without a password: set client-auth = { password-file = "PATH" } (in a URL: client-password-file=PATH), or allow it by open-to-network
+    targets.b.tls (line 8, column 7): a token would cross the network in clear: leave tls out, or write require at the least
+    targets.b.client-auth (line 10, column 10): users are known on Unix sockets alone, and 127.0.0.1:6000 is none
+    targets.c.host (line 16, column 8): this is said twice: here, and in the URL or the variables
+    targets.d.listen (line 20, column 10): b listens there already
     "#);
 }
 
@@ -106,10 +106,10 @@ fn mistakes_of_urls_are_said_without_the_url() {
         "mysql://app@db?port=1&unix-socket-path=/tmp/x&external-id=1",
         "postgres://app@db?address=0.0.0.0",
     ]), @r#"
-    target 1: the URL holds a password: take it out; a token is minted in its place, and password-file names the file of another
+    target 1: the URL contains a password: remove it, a token takes its place; password-file names the file of another password
     target 1: sslmode=prefer falls back to no TLS: write verify-full, or require where the server can't be verified
     target 1: the URL's parameter "colour" is not one of name, address, port, unix-socket, unix-socket-path, sign-host, region, profile, role, assume-role, external-id, session-name, sslmode, ssl-mode, sslrootcert, ssl-ca, target_session_attrs, max-connections, connect-timeout, session-timeout, min-idle, password-file, password-env, client-password-file, client-password-env
-    target 2: a target is written as postgres://USER@HOST:PORT/DATABASE, or with mysql:// or mariadb:// in front: the scheme is another
+    target 2: cannot read the URL: its scheme is not supported; write it as postgres://USER@HOST:PORT/DATABASE, mysql://… or mariadb://…
     target 3: the URL says unix-socket-path twice, or by two names
     target 3: the URL's external-id is about a role: write role=ARN before it
     target 4: whoever reaches 0.0.0.0:5433 from another machine would be let in without a password: set client-auth = { password-file = "PATH" } (in a URL: client-password-file=PATH), or allow it by open-to-network
@@ -164,7 +164,8 @@ fn targets_with_mistakes_can_be_left_out() {
     );
     assert_eq!(plan.left_out.len(), 2, "{:?}", plan.left_out);
     assert!(
-        plan.left_out[0].starts_with("line 5, column 1: targets.billing.colour: there is no field"),
+        plan.left_out[0]
+            .starts_with("targets.billing.colour (line 5, column 1): there is no field"),
         "{:?}",
         plan.left_out
     );
