@@ -1,4 +1,5 @@
-// The AWS SDK for Go, with nothing set but what the environment says: the verbs are done one after the other, a line for each.
+// The AWS SDK for Go, configured by the environment only. Runs the verbs in order, and
+// prints one line for each.
 //
 // usage: client INSTANCE VERB...
 package main
@@ -44,7 +45,7 @@ func run(ctx context.Context, instance string, verbs []string) error {
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
-	// The host and the port of a server that was there already; describe puts another one in its place.
+	// Host and port of an existing server; describe replaces them.
 	c := &client{instance: instance, config: loaded, host: os.Getenv("PGHOST"), port: os.Getenv("PGPORT")}
 	does := map[string]func(context.Context) (string, error){
 		"identity": c.identity, "assume": c.assume, "create": c.create, "wait": c.wait, "describe": c.describe,

@@ -19,7 +19,8 @@ import software.amazon.awssdk.services.sts.StsClient;
 import software.amazon.awssdk.services.sts.auth.StsAssumeRoleCredentialsProvider;
 
 /**
- * The AWS SDK for Java, with nothing set but what the environment says: the verbs are done one after the other, a line for each.
+ * The AWS SDK for Java, configured by the environment only. Runs the verbs in order, and prints one
+ * line for each.
  *
  * <p>usage: Client INSTANCE VERB...
  */
@@ -28,7 +29,7 @@ public final class Client {
 
     private final String instance;
     private AwsCredentialsProvider credentials = DefaultCredentialsProvider.builder().build();
-    // Of a server that was there already; `describe` puts another one in its place.
+    // An existing server; `describe` replaces it.
     private String host = System.getenv("PGHOST");
     private int port = System.getenv("PGPORT") == null ? 0 : Integer.parseInt(System.getenv("PGPORT"));
     private String password;
@@ -77,7 +78,7 @@ public final class Client {
     }
 
     private String assume() {
-        // It is asked again when the session nears its end: so it stays open.
+        // The client stays open, since it refreshes the session before it expires.
         StsClient sts = sts();
         String role = "arn:aws:iam::" + sts.getCallerIdentity().account() + ":role/app-admin";
         credentials = StsAssumeRoleCredentialsProvider.builder()

@@ -1,6 +1,7 @@
-"""What both are asked, in order: an action, its parameters, and what has to be waited for before the next.
+"""Calls to both services in order: actions with their parameters, and states to wait for.
 
-Parameters may be a function of what was answered so far: `so_far["create_policy"]` is the last answer to that action.
+Parameters may be a function of the previous responses: `so_far["create_policy"]` is the last response to
+that action.
 """
 
 import json
@@ -13,13 +14,13 @@ class Call:
     service: str
     action: str
     parameters: Any = None
-    # Who asks: an administrator, a user with a key of its own, or nobody, without a signature.
+    # Caller: "administrator", "user" with a key of its own, or "anonymous" without a signature.
     caller: str = "administrator"
 
 
 @dataclass(frozen=True)
 class Until:
-    """RDS does what it is told later: that is waited for."""
+    """A state to wait for, since RDS executes requests asynchronously."""
 
     action: str
     parameters: dict
@@ -75,7 +76,7 @@ STS = [
         "sts",
         "assume_role_with_web_identity",
         lambda so_far: {"RoleArn": so_far["web_role"], "RoleSessionName": "compared", "WebIdentityToken": so_far["web_token"]},
-        "nobody",
+        "anonymous",
     ),
     sts("get_session_token", caller="user"),
     sts("get_federation_token", caller="user", Name="compared", Policy=CONNECT),

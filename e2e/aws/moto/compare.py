@@ -1,9 +1,11 @@
-"""Asks the authority and moto the same, and compares the shape of what botocore reads out of their answers: keys and types.
+"""Sends the same requests to the authority and to moto, and compares the keys and types of the
+responses that botocore parses.
 
 usage: compare.py COUNTERSIGN [SERVICE...]
 
-Without a service all are compared. Every action that both have is asked: calls.py holds them, and one that is missing there is a failure. What may differ is in
-differences.toml, each with its reason; what differs otherwise, or no longer does, is a failure.
+Without a service, all services are compared. calls.py contains a call of every action that both
+implement; a missing one is a failure. differences.toml contains the known differences with their
+reasons; other differences, and known ones that no longer exist, are failures.
 """
 
 import fnmatch
@@ -32,7 +34,7 @@ SERVICES = {"sts": "TokenResponse", "iam": "IamResponse", "rds": "RDSResponse"}
 
 
 class Side:
-    """One of the two, with what it has answered so far."""
+    """The authority or moto, with its previous responses."""
 
     def __init__(self, name, url, keys, so_far):
         self.name, self.url, self.keys, self.so_far = name, url, keys, so_far
@@ -44,7 +46,7 @@ class Side:
         return boto3.Session(**(keys or {}), region_name=REGION).client(service, endpoint_url=self.url, config=config)
 
     def ask(self, call):
-        """The answer, or the code of the refusal."""
+        """Returns the response, or the error code."""
         try:
             parameters = call.parameters(self.so_far) if callable(call.parameters) else call.parameters
             asked = (call.service, call.caller)
@@ -69,11 +71,11 @@ class Side:
             if until.reached(answer):
                 return None
             if time.monotonic() > deadline:
-                return f"not in {PATIENCE} s"
+                return f"timed out after {PATIENCE} s"
             time.sleep(0.2)
 
     def has(self, service, action):
-        """Whether an action is known: what is asked of it is nothing."""
+        """Returns True if the action is implemented. The request has no parameters."""
         try:
             getattr(self.client(service, parameter_validation=False), action)()
         except ClientError as error:
@@ -85,7 +87,7 @@ class Side:
 
 
 def compare(path, ours, theirs):
-    """What differs, as paths with what is there on either side."""
+    """Yields the differences: path, side and description."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
         for key in sorted(ours.keys() | theirs.keys()):
             below = f"{path}.{key}" if path else key
@@ -105,7 +107,8 @@ def compare(path, ours, theirs):
 
 
 def pair(ours, theirs):
-    """The first of both lists that have the same name: either may have more, in another order. Else the first."""
+    """Returns the first elements with the same name, since the lists may differ in order and length,
+    or else the first elements."""
     for one in ours:
         for other in theirs:
             if isinstance(one, dict) and isinstance(other, dict):
@@ -119,12 +122,12 @@ def kind(value):
 
 
 def differences(authority, moto, calls):
-    """Asks both everything, and gives what differs: call, path, side, in words."""
+    """Sends all calls to both, and yields the differences: call, path, side and description."""
     for call in calls:
         if isinstance(call, Until):
             for side in (authority, moto):
                 if why := side.wait(call):
-                    yield f"rds.{call.action}", "", "error", f"{side.name} did not get there: {why}"
+                    yield f"rds.{call.action}", "", "error", f"{side.name} did not reach the state: {why}"
             continue
         name = f"{call.service}.{call.action}"
         ours, theirs = authority.ask(call), moto.ask(call)
@@ -136,7 +139,7 @@ def differences(authority, moto, calls):
 
 
 def unasked(authority, moto, services, asked):
-    """The actions that both have and calls.py lacks."""
+    """Yields the actions that both implement and calls.py lacks."""
     for service in services:
         responses = SERVICES[service]
         module = __import__(f"moto.{service}.responses", fromlist=[responses])
@@ -146,11 +149,11 @@ def unasked(authority, moto, services, asked):
                 yield f"{service}.{action}"
 
 
-def judge(found, services):
-    """Prints what is not as it is written, and gives how much that is."""
+def check(found, services):
+    """Prints unexpected differences and outdated entries, and returns their number."""
     known = tomllib.loads((HERE / "differences.toml").read_text()).get("difference", [])
     known = [entry for entry in known if entry["call"].split(".")[0] in services]
-    met = Counter()
+    matched = Counter()
     wrong = 0
     for call, path, side, words in found:
         matching = [
@@ -158,27 +161,27 @@ def judge(found, services):
             for at, entry in enumerate(known)
             if fnmatch.fnmatchcase(call, entry["call"]) and literal(path, entry.get("path", "")) and side == entry["side"]
         ]
-        met.update(matching)
+        matched.update(matching)
         if not matching:
             wrong += 1
             print(f"✗ {call}: {path or 'the answer'}: {words} (side = {side!r})")
     for at, entry in enumerate(known):
         if not entry.get("reason"):
             wrong += 1
-            print(f"✗ differences.toml: {entry} gives no reason")
-        if not met[at]:
+            print(f"✗ differences.toml: {entry} has no reason")
+        if not matched[at]:
             wrong += 1
             print(f"✗ differences.toml: {entry['call']} {entry.get('path', '')} no longer differs ({entry['side']})")
     return wrong, len(known)
 
 
 def literal(path, pattern):
-    """`*` stands for anything, and `[]` for itself."""
+    """Matches a path: `*` matches anything, and `[]` itself."""
     return fnmatch.fnmatchcase(path, pattern.replace("[]", "[[]]"))
 
 
 def exported(local, *arguments):
-    """What `countersign local env` has a shell export."""
+    """Returns the variables that `countersign local env` exports."""
     script = subprocess.run([*local, "env", *arguments], check=True, capture_output=True, text=True).stdout
     printed = subprocess.run(["sh", "-c", f"{script}\nenv -0"], check=True, capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"})
     return dict(pair.split("=", 1) for pair in printed.stdout.split("\0") if "=" in pair)
@@ -192,17 +195,17 @@ def keys(environment):
     }
 
 
-def settle(side):
-    """Has the administrator make a user with a key, and a role that it may assume."""
+def prepare(side):
+    """Creates a user with a key and a role that the user may assume, as the administrator."""
     account = side.client("sts").get_caller_identity()["Account"]
     iam = side.client("iam")
-    iam.create_user(UserName="somebody")
-    iam.put_user_policy(UserName="somebody", PolicyName="all", PolicyDocument=ALL)
-    key = iam.create_access_key(UserName="somebody")["AccessKey"]
+    iam.create_user(UserName="compared-user")
+    iam.put_user_policy(UserName="compared-user", PolicyName="all", PolicyDocument=ALL)
+    key = iam.create_access_key(UserName="compared-user")["AccessKey"]
     side.keys["user"] = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
     side.so_far["key"] = key["AccessKeyId"]
     trust = document({"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": account}})
-    side.so_far["role"] = iam.create_role(RoleName="somebodys", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    side.so_far["role"] = iam.create_role(RoleName="compared-role", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
     side.so_far.setdefault("web_role", side.so_far["role"])
 
 
@@ -218,9 +221,9 @@ def authority_of(local):
 
 
 def moto_at(url):
-    """It lets everybody in, and does not verify a token."""
-    anybody = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    first = Side("moto", url, {"administrator": anybody}, {}).client("sts")
+    """Returns moto as a side. It accepts any credentials, and does not verify tokens."""
+    any_keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    first = Side("moto", url, {"administrator": any_keys}, {}).client("sts")
     role = "arn:aws:iam::123456789012:role/app-admin"
     session = first.assume_role(RoleArn=role, RoleSessionName="administrator")["Credentials"]
     administrator = {
@@ -228,24 +231,24 @@ def moto_at(url):
         "aws_secret_access_key": session["SecretAccessKey"],
         "aws_session_token": session["SessionToken"],
     }
-    ec2 = boto3.Session(**anybody, region_name=REGION).client("ec2", endpoint_url=url)
+    ec2 = boto3.Session(**any_keys, region_name=REGION).client("ec2", endpoint_url=url)
     subnets = [subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"]]
     return Side("moto", url, {"administrator": administrator}, {"role": role, "web_token": "a.b.c", "subnets": subnets[:2]})
 
 
 def report(authority, moto, services):
-    # RDS is asked without a user, and without IAM then.
+    # RDS needs no user, so IAM is not used for it alone.
     if services != ["rds"]:
-        settle(authority)
-        settle(moto)
+        prepare(authority)
+        prepare(moto)
     calls = [call for call in CALLS if call.service in services]
     asked = {(call.service, call.action) for call in calls if isinstance(call, Call)}
-    wrong, known = judge(differences(authority, moto, calls), services)
+    wrong, known = check(differences(authority, moto, calls), services)
     missing = list(unasked(authority, moto, services, asked))
     for action in missing:
-        print(f"✗ calls.py: both have {action}, and it is not asked")
+        print(f"✗ calls.py: both implement {action}, and no call tests it")
     wrong += len(missing)
-    print(f"{len(asked)} actions of {', '.join(services)} compared in {len(calls)} calls, {known} differences known, {wrong} things wrong")
+    print(f"{len(asked)} actions of {', '.join(services)} compared in {len(calls)} calls, {known} known differences, {wrong} failures")
     return wrong
 
 
@@ -259,13 +262,13 @@ def serve():
 def main():
     countersign, services = sys.argv[1], sys.argv[2:] or list(SERVICES)
     if unknown := set(services) - set(SERVICES):
-        sys.exit(f"compare.py knows no {', '.join(sorted(unknown))}: there are {', '.join(SERVICES)}")
+        sys.exit(f"compare.py: unknown service {', '.join(sorted(unknown))}; known are {', '.join(SERVICES)}")
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ |= {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     moto = moto_at(serve())
     with tempfile.TemporaryDirectory(prefix="countersign-") as directory:
-        # The servers run as another user, who has to get in.
+        # The servers run as another user, which needs access.
         os.chmod(directory, 0o755)
         local = [countersign, "local", "--dir", directory]
         subprocess.run([*local, "up", "--detach", "--engine", "postgres", "--region", REGION], check=True, stdout=subprocess.DEVNULL)

@@ -1,5 +1,5 @@
-// The AWS SDK for JavaScript, with nothing set but what the environment says: the verbs are done one after the other, a line
-// for each.
+// The AWS SDK for JavaScript, configured by the environment only. Runs the verbs in order, and
+// prints one line for each.
 //
 // usage: client.mjs INSTANCE VERB...
 import { readFileSync } from "node:fs";
@@ -18,9 +18,9 @@ const { env } = process;
 const [instance, ...verbs] = process.argv.slice(2);
 const user = "app";
 
-// Nothing: the SDK's own chain. `assume` puts a role's session in its place.
+// Undefined for the SDK's default chain; `assume` sets it to a role's session.
 let credentials;
-// Of a server that was there already; `describe` puts another one in its place.
+// An existing server; `describe` replaces it.
 let [host, port] = [env.PGHOST, Number(env.PGPORT)];
 let password;
 

@@ -1,4 +1,4 @@
-"""boto3, with nothing set but what the environment says: the verbs are done one after the other, a line for each.
+"""boto3, configured by the environment only. Runs the verbs in order, and prints one line for each.
 
 usage: client.py INSTANCE VERB...
 """
@@ -17,7 +17,7 @@ class Client:
     def __init__(self, instance):
         self.instance = instance
         self.session = boto3.Session()
-        # Of a server that was there already; `describe` puts another one in its place.
+        # An existing server; `describe` replaces it.
         self.host, self.port = os.environ.get("PGHOST"), os.environ.get("PGPORT")
 
     def identity(self):

@@ -1,13 +1,13 @@
 #!/bin/sh
-# The aws command line and psql, with nothing set but what the environment says: the verbs are done one after the other, a
-# line for each.
+# The aws command line and psql, configured by the environment only. Runs the verbs in order, and
+# prints one line for each.
 #
 # usage: client.sh INSTANCE VERB...
 set -eu
 instance=$1
 shift
 user=app
-# Of a server that was there already; `describe` puts another one in its place.
+# An existing server; `describe` replaces it.
 host=${PGHOST:-} port=${PGPORT:-}
 export AWS_PAGER='' PGSSLMODE=verify-full PGSSLROOTCERT="${COUNTERSIGN_CA:-}" PGDATABASE=postgres
 
@@ -35,7 +35,7 @@ assume() {
     identity
 }
 
-# The password goes by a file of one's own: arguments are seen by all.
+# The password is passed in a private file, since arguments are visible to all users.
 create() {
     printf '%s' "$MASTER_PASSWORD" > "$private/password"
     aws rds create-db-instance --db-instance-identifier "$instance" --engine postgres --db-instance-class db.t4g.micro \
@@ -43,7 +43,7 @@ create() {
         --enable-iam-database-authentication --query DBInstance.DBInstanceStatus --output text
 }
 
-# It asks, and asks again after 30 seconds: that can't be set.
+# The aws command line polls every 30 seconds, which cannot be configured.
 wait_until_available() {
     aws rds wait db-instance-available --db-instance-identifier "$instance"
     echo available
@@ -76,7 +76,7 @@ delete() {
         --query DBInstance.DBInstanceStatus --output text
 }
 
-# Not in a subshell: what a verb sets, the next goes by.
+# Not in a subshell, since verbs set variables for later ones.
 private=$(mktemp -d)
 trap 'rm -r "$private"' EXIT
 for verb in "$@"; do
@@ -85,6 +85,6 @@ for verb in "$@"; do
         *) does=$verb ;;
     esac
     echo "$verb:" >&2
-    $does > "$private/said"
-    echo "$verb $(cat "$private/said")"
+    $does > "$private/output"
+    echo "$verb $(cat "$private/output")"
 done

@@ -1,4 +1,4 @@
-// go-sql-driver/mysql: allowCleartextPasswords lets it answer when the server asks for a clear password.
+// go-sql-driver/mysql: allowCleartextPasswords permits a cleartext password.
 package main
 
 import (

@@ -6,7 +6,7 @@ import java.sql.Statement;
 import java.util.Map;
 import java.util.Properties;
 
-/** MariaDB Connector/J: it answers when the server asks for a clear password, over TLS alone. */
+/** MariaDB Connector/J: sends a cleartext password if the server requests it, only over TLS. */
 public final class MariaDb {
     public static void main(String[] arguments) {
         Map<String, String> env = System.getenv();

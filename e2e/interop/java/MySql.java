@@ -14,7 +14,10 @@ import java.sql.Statement;
 import java.util.Map;
 import java.util.Properties;
 
-/** MySQL Connector/J: it answers when the server asks for a clear password, over TLS alone. It reads no PEM: a key store holds the CA. */
+/**
+ * MySQL Connector/J: sends a cleartext password if the server requests it, only over TLS. It does
+ * not read PEM: the CA is in a key store.
+ */
 public final class MySql {
     private static final String PASSWORD = "changeit";
 
@@ -49,7 +52,7 @@ public final class MySql {
         }
     }
 
-    /** What `keytool -importcert -file ca.pem -keystore trust.p12` makes. */
+    /** Creates the same file as `keytool -importcert -file ca.pem -keystore trust.p12`. */
     private static Path trustStore(Path ca) throws IOException, GeneralSecurityException {
         KeyStore store = KeyStore.getInstance("PKCS12");
         store.load(null, null);

@@ -1,5 +1,6 @@
-// The mariadb connector of Node.js. 3.5 verifies the chain and the host's name before it sends anything, where there is a CA;
-// 3.4 sends a clear password to a MariaDB server first. Neither looks at an IP address in time: so have a name for a host.
+// The mariadb connector of Node.js. With a CA, 3.5 verifies the chain and the host name before it
+// sends anything; 3.4 sends a cleartext password to a MariaDB server first. Neither verifies an IP
+// address in time: use a host name.
 import { readFileSync } from "node:fs";
 import mariadb from "mariadb";
 

@@ -1,5 +1,5 @@
-// mysql2: `enableCleartextPlugin` lets it answer when the server asks for a clear password, with TLS or without. Of
-// `verifyIdentity` nothing comes where the host is an IP address.
+// mysql2: `enableCleartextPlugin` permits a cleartext password, with or without TLS. `verifyIdentity`
+// has no effect if the host is an IP address.
 import { readFileSync } from "node:fs";
 import mysql from "mysql2/promise";
 

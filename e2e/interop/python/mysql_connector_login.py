@@ -1,4 +1,4 @@
-"""mysql-connector-python. It asks for nothing to be enabled, and refuses to send a clear password without TLS."""
+"""mysql-connector-python. Needs no option for a cleartext password; sends it only over TLS."""
 
 import os
 import sys

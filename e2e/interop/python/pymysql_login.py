@@ -1,4 +1,4 @@
-"""PyMySQL. It sends a clear password when the server asks for one, with TLS or without: so have TLS verified."""
+"""PyMySQL. Sends a cleartext password on request, with or without TLS: require verified TLS."""
 
 import os
 import sys

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The mariadb command line: the token is in MYSQL_PWD, the port in MYSQL_TCP_PORT.
-# --protocol=tcp is for localhost alone, which would mean the Unix socket.
+# --protocol=tcp is needed for localhost, which otherwise means the Unix socket.
 set -eu
 set -- --ssl-ca="$MYSQL_SSL_CA" --ssl-verify-server-cert
 [ -z "${INTEROP_PLAIN:-}" ] || set -- --skip-ssl

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The mysql command line: the token is in MYSQL_PWD, the port in MYSQL_TCP_PORT.
-# --protocol=tcp is for localhost alone, which would mean the Unix socket.
+# --protocol=tcp is needed for localhost, which otherwise means the Unix socket.
 set -eu
 tls=VERIFY_IDENTITY
 [ -z "${INTEROP_PLAIN:-}" ] || tls=DISABLED

@@ -1,5 +1,6 @@
 #!/bin/sh
-# psql: the token is in PGPASSWORD; host, port, user, database and what TLS has to be like are in the variables that libpq reads.
+# psql: the token is in PGPASSWORD; host, port, user, database and TLS settings are in the
+# variables of libpq.
 set -eu
 [ -z "${INTEROP_PLAIN:-}" ] || export PGSSLMODE=disable
 psql --no-psqlrc --no-password --no-align --tuples-only --field-separator=' ' \

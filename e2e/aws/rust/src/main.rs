@@ -1,4 +1,5 @@
-//! The AWS SDK for Rust, with nothing set but what the environment says: the verbs are done one after the other, a line for each.
+//! The AWS SDK for Rust, configured by the environment only. Runs the verbs in order, and
+//! prints one line for each.
 //!
 //! usage: aws-sdk-client INSTANCE VERB...
 
@@ -17,7 +18,7 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection, Row as _};
 
 const USER: &str = "app";
 
-/// Where it failed, and AWS's code where it was AWS that said so.
+/// Error, with AWS's error code if AWS returned one.
 type Failure = Box<dyn Error + Send + Sync>;
 
 #[tokio::main(flavor = "current_thread")]
@@ -26,14 +27,14 @@ async fn main() -> ExitCode {
     let mut client = Client {
         instance: words.next().unwrap_or_default(),
         config: aws_config::load_from_env().await,
-        // Of a server that was there already; `describe` puts another one in its place.
+        // An existing server; `describe` replaces it.
         host: var("PGHOST").unwrap_or_default(),
         port: var("PGPORT").ok().and_then(|port| port.parse().ok()).unwrap_or_default(),
         password: String::new(),
     };
     for verb in words {
         match client.does(&verb).await {
-            Ok(said) => println!("{verb} {said}"),
+            Ok(output) => println!("{verb} {output}"),
             Err(failure) => {
                 eprintln!("{verb}: {failure}");
                 return ExitCode::FAILURE;
@@ -43,14 +44,16 @@ async fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// AWS's code before the rest.
-fn refused(error: impl ProvideErrorMetadata + Error) -> Failure {
-    format!("{}: {}", error.code().unwrap_or("SdkError"), whole(&error)).into()
+/// Formats an SDK error with AWS's error code first.
+fn sdk_error(error: impl ProvideErrorMetadata + Error) -> Failure {
+    format!("{}: {}", error.code().unwrap_or("SdkError"), with_causes(&error)).into()
 }
 
-/// An error with what lies behind it.
-fn whole(error: &dyn Error) -> String {
-    error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {}", whole(cause)))
+/// Formats an error with its causes.
+fn with_causes(error: &dyn Error) -> String {
+    error
+        .source()
+        .map_or_else(|| error.to_string(), |cause| format!("{error}: {}", with_causes(cause)))
 }
 
 struct Client {
@@ -73,7 +76,7 @@ impl Client {
             "token" => self.token().await,
             "login" => self.login().await,
             "delete" => self.delete().await,
-            _ => Err("there is no such verb".into()),
+            _ => Err("unknown verb".into()),
         }
     }
 
@@ -86,7 +89,7 @@ impl Client {
             .get_caller_identity()
             .send()
             .await
-            .map_err(refused)?;
+            .map_err(sdk_error)?;
         Ok(found.arn.unwrap_or_default())
     }
 
@@ -95,7 +98,7 @@ impl Client {
             .get_caller_identity()
             .send()
             .await
-            .map_err(refused)?;
+            .map_err(sdk_error)?;
         let role = format!("arn:aws:iam::{}:role/app-admin", found.account.unwrap_or_default());
         let provider = AssumeRoleProvider::builder(role)
             .session_name("interop")
@@ -118,15 +121,16 @@ impl Client {
             .allocated_storage(20)
             .enable_iam_database_authentication(true);
         let wanted = wanted.master_username("master").master_user_password(var("MASTER_PASSWORD")?);
-        let created = wanted.send().await.map_err(refused)?;
+        let created = wanted.send().await.map_err(sdk_error)?;
         Ok(created.db_instance.and_then(|instance| instance.db_instance_status).unwrap_or_default())
     }
 
-    /// Asks at once, and then at an interval that the waiter draws itself: it has no setting for that.
+    /// Waits for the instance. The SDK's waiter polls at random intervals, which cannot be
+    /// configured.
     async fn wait(&self) -> Result<String, Failure> {
         let waiter =
             self.rds().wait_until_db_instance_available().db_instance_identifier(&self.instance);
-        waiter.wait(Duration::from_secs(120)).await.map_err(|error| whole(&error))?;
+        waiter.wait(Duration::from_secs(120)).await.map_err(|error| with_causes(&error))?;
         Ok("available".to_owned())
     }
 
@@ -137,12 +141,16 @@ impl Client {
             .db_instance_identifier(&self.instance)
             .send()
             .await
-            .map_err(refused)?;
-        let found =
-            answer.db_instances.unwrap_or_default().into_iter().next().ok_or("it is not there")?;
-        let endpoint = found.endpoint.ok_or("it has no endpoint")?;
-        self.host = endpoint.address.ok_or("its endpoint has no address")?;
-        self.port = endpoint.port.ok_or("its endpoint has no port")?.try_into()?;
+            .map_err(sdk_error)?;
+        let found = answer
+            .db_instances
+            .unwrap_or_default()
+            .into_iter()
+            .next()
+            .ok_or("instance not found")?;
+        let endpoint = found.endpoint.ok_or("instance has no endpoint")?;
+        self.host = endpoint.address.ok_or("endpoint has no address")?;
+        self.port = endpoint.port.ok_or("endpoint has no port")?.try_into()?;
         let id = found.dbi_resource_id.unwrap_or_default();
         Ok(format!(
             "{}:{} {id} iam={}",
@@ -187,7 +195,7 @@ impl Client {
             .delete_db_instance()
             .db_instance_identifier(&self.instance)
             .skip_final_snapshot(true);
-        let deleted = wanted.send().await.map_err(refused)?;
+        let deleted = wanted.send().await.map_err(sdk_error)?;
         Ok(deleted.db_instance.and_then(|instance| instance.db_instance_status).unwrap_or_default())
     }
 

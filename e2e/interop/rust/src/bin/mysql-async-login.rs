@@ -1,4 +1,4 @@
-//! mysql_async: `enable_cleartext_plugin` lets it answer when the server asks for a clear password.
+//! mysql_async: `enable_cleartext_plugin` permits a cleartext password.
 
 use std::env::{VarError, var};
 use std::error::Error;
