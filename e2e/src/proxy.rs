@@ -16,7 +16,8 @@ use crate::{
     CommandOutput, PATIENCE, ServerKind, Stack, countersign, mysql_client, run, wait_until,
 };
 
-/// Where proxies of a test live: a directory, and an address. Nobody else is on it, so ports can be what they are by default.
+/// Directory and loopback address of a test's proxies. No other test uses the address, so that
+/// default ports are free.
 #[derive(Debug)]
 pub struct ProxyFixture {
     directory: TempDir,
@@ -24,16 +25,16 @@ pub struct ProxyFixture {
     started: AtomicU32,
 }
 
-/// The port of health and metrics at a [`Site`].
+/// Port of health and metrics at a [`Site`].
 pub const HTTP_PORT: u16 = 9090;
 
-/// How many sites this process has made.
+/// Number of sites that this process has created.
 static SITES: AtomicU8 = AtomicU8::new(0);
 
 impl Default for ProxyFixture {
     fn default() -> Self {
         let [_, _, high, low] = std::process::id().to_be_bytes();
-        // From 127.64 on: what else is on loopback is below.
+        // From 127.64 on: other programs use lower loopback addresses.
         let site = 64 + (SITES.fetch_add(1, Ordering::Relaxed) & 127);
         let directory = tempfile::Builder::new()
             .prefix("countersign-proxy-")
@@ -44,19 +45,19 @@ impl Default for ProxyFixture {
 }
 
 impl ProxyFixture {
-    /// The address that its proxies listen on.
+    /// Address that the proxies listen on.
     #[must_use]
     pub const fn address(&self) -> Ipv4Addr {
         self.address
     }
 
-    /// A file in its directory.
+    /// Returns the path of a file in the directory.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    /// Writes a file, in one step for whoever reads it meanwhile.
+    /// Writes a file atomically.
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
         let (path, new) = (self.path(name), self.path(&format!("{name}.new")));
         fs::write(&new, text).expect("the file can be written");
@@ -64,7 +65,8 @@ impl ProxyFixture {
         path
     }
 
-    /// `countersign proxy …` with the AWS settings of the stack's user `app`, all that it opens being at this site.
+    /// Returns `countersign proxy …` with the AWS settings of the stack's user `app`. All listeners
+    /// are at this site.
     #[must_use]
     pub fn command(&self, stack: &Stack, arguments: &[&str]) -> Command {
         let mut command = self.bare(arguments);
@@ -72,7 +74,7 @@ impl ProxyFixture {
         command
     }
 
-    /// The same without any AWS settings.
+    /// Returns the same command without AWS settings.
     #[must_use]
     pub fn bare(&self, arguments: &[&str]) -> Command {
         let address = self.address.to_string();
@@ -88,7 +90,7 @@ impl ProxyFixture {
         command
     }
 
-    /// Starts such a command, and waits until it says that it is ready.
+    /// Starts a proxy, and waits until it is ready.
     #[must_use]
     pub fn start(&self, command: &mut Command) -> Proxy {
         let mut proxy = self.spawn(command);
@@ -100,7 +102,7 @@ impl ProxyFixture {
         proxy
     }
 
-    /// Starts such a command.
+    /// Starts a proxy.
     #[must_use]
     pub fn spawn(&self, command: &mut Command) -> Proxy {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
@@ -111,30 +113,31 @@ impl ProxyFixture {
         Proxy { process, log }
     }
 
-    /// `countersign.toml` with these targets, and a proxy for them.
+    /// Writes `countersign.toml` with these targets, and starts a proxy for them.
     #[must_use]
     pub fn serve(&self, stack: &Stack, targets: &str, arguments: &[&str]) -> Proxy {
         self.write("countersign.toml", targets);
         self.start(&mut self.command(stack, arguments))
     }
 
-    /// The engine's own client at the engine's port, which has no password and no token, and runs `sql`.
+    /// Returns the engine's client for the engine's port, without password or token, which runs
+    /// `sql`.
     #[must_use]
-    pub fn client(&self, way: ServerKind, user: &str, sql: &str) -> Command {
-        let mut client = self.session(way, user);
-        match way.engine() {
+    pub fn client(&self, kind: ServerKind, user: &str, sql: &str) -> Command {
+        let mut client = self.session(kind, user);
+        match kind.engine() {
             Engine::Postgres => client.args(["--command", sql]),
             Engine::Mariadb | Engine::Mysql => client.arg(format!("--execute={sql}")),
         };
         client
     }
 
-    /// The same, with what it runs to come by its standard input.
+    /// Returns the engine's client, which reads SQL from standard input.
     #[must_use]
-    pub fn session(&self, way: ServerKind, user: &str) -> Command {
-        let (address, port) = (self.address.to_string(), way.engine().default_port().to_string());
-        let mut client = way.guest(user);
-        match way.engine() {
+    pub fn session(&self, kind: ServerKind, user: &str) -> Command {
+        let (address, port) = (self.address.to_string(), kind.engine().default_port().to_string());
+        let mut client = kind.client_command(user);
+        match kind.engine() {
             Engine::Postgres => client.env("PGHOST", address).env("PGPORT", port),
             Engine::Mariadb | Engine::Mysql => client.args([
                 "--protocol=TCP",
@@ -145,19 +148,19 @@ impl ProxyFixture {
         client
     }
 
-    /// Logs in without a password: what the client prints is the name that the server knows it by.
+    /// Logs in without a password, and returns the user name that the server reports.
     #[must_use]
-    pub fn login(&self, way: ServerKind, user: &str) -> CommandOutput {
-        run(&mut self.client(way, user, way.whoami()))
+    pub fn login(&self, kind: ServerKind, user: &str) -> CommandOutput {
+        run(&mut self.client(kind, user, kind.whoami()))
     }
 
-    /// Asks one of the HTTP pages: the status, and the text.
+    /// Requests an HTTP page, and returns status and body.
     #[must_use]
     pub fn get(&self, path: &str) -> (u16, String) {
         http(SocketAddr::from((self.address, HTTP_PORT)), "GET", path)
     }
 
-    /// What `proxy status` says.
+    /// Returns the output of `proxy status`.
     #[must_use]
     pub fn status(&self) -> Value {
         let said = run(&mut self.bare(&["status", "--output", "json"]));
@@ -166,7 +169,7 @@ impl ProxyFixture {
     }
 }
 
-/// Asks a page over HTTP: the status, and the text.
+/// Requests a page over HTTP, and returns status and body.
 #[must_use]
 pub fn http(address: SocketAddr, method: &str, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)
@@ -189,8 +192,8 @@ fn is_ready(log: &str) -> bool {
 }
 
 impl ServerKind {
-    /// The engine's own client, without any password or word on where and how; TLS as it likes.
-    pub(crate) fn guest(self, user: &str) -> Command {
+    /// Returns the engine's client without password and address; TLS by default.
+    pub(crate) fn client_command(self, user: &str) -> Command {
         if self.engine() == Engine::Postgres {
             let mut psql = Command::new("psql");
             psql.args(["--no-psqlrc", "--no-align", "--tuples-only", "--no-password", "--quiet"]);
@@ -220,29 +223,36 @@ impl ServerKind {
 }
 
 impl Stack {
-    /// The table of a target of this stack's server in `countersign.toml`, with these lines in it besides.
+    /// Returns the table of a target in `countersign.toml` for this stack's server, with additional
+    /// lines.
     #[must_use]
     pub fn target(&self, name: &str, lines: &[&str]) -> String {
         let env = self.env(&[]);
-        let [host, port, ca] = self.way().variables().map(|name| &env[name]);
-        let engine = self.way().engine();
+        let [host, port, ca] = self.kind().variables().map(|name| &env[name]);
+        let engine = self.kind().engine();
         let table = format!(
-            "[targets.{name}]\nengine = \"{engine}\"\nhost = \"{host}\"\nport = {port}\nca-file = \"{ca}\"\n"
+            "[targets.{name}]
+engine = \"{engine}\"
+host = \"{host}\"
+port = {port}
+ca-file = \
+             \"{ca}\"
+"
         );
         format!("{table}{}\n\n", lines.join("\n"))
     }
 
-    /// The same as a URL.
+    /// Returns the same target as a URL.
     #[must_use]
     pub fn url(&self, user: &str) -> String {
         let env = self.env(&[]);
-        let [host, port, ca] = self.way().variables().map(|name| &env[name]);
+        let [host, port, ca] = self.kind().variables().map(|name| &env[name]);
         let user = if user.is_empty() { String::new() } else { format!("{user}@") };
-        format!("{}://{user}{host}:{port}?sslrootcert={ca}", self.way().engine())
+        format!("{}://{user}{host}:{port}?sslrootcert={ca}", self.kind().engine())
     }
 }
 
-/// A proxy that runs; it is killed on drop.
+/// A running proxy, killed on drop.
 #[derive(Debug)]
 pub struct Proxy {
     process: Child,
@@ -250,25 +260,25 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Its process.
+    /// Returns the process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.process.id()
     }
 
-    /// What it has said so far.
+    /// Returns the log so far.
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).expect("what the proxy said")
     }
 
-    /// Where that is.
+    /// Returns the path of the log.
     #[must_use]
     pub fn log_file(&self) -> &Path {
         &self.log
     }
 
-    /// Waits until it has said this, and gives the line.
+    /// Waits until the log contains this text, and returns the line.
     #[must_use]
     pub fn says(&self, words: &str) -> String {
         let mut found = None;
@@ -279,20 +289,20 @@ impl Proxy {
         found.unwrap_or_default()
     }
 
-    /// Sends it a signal.
+    /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
         kill_process(pid.expect("a process"), signal).expect("it can be signalled");
     }
 
-    /// Its exit status, once it has ended.
+    /// Returns the exit status, once the process has exited.
     #[must_use]
     pub fn ended(&mut self) -> Option<i32> {
         let status = self.process.try_wait().expect("its status can be had");
         status.map(|status| status.code().unwrap_or(-1))
     }
 
-    /// Waits for its end, and gives its exit status.
+    /// Waits for the exit, and returns the exit status.
     #[must_use]
     pub fn end(mut self) -> i32 {
         let mut status = None;
@@ -303,7 +313,7 @@ impl Proxy {
         status.unwrap_or(-1)
     }
 
-    /// Its resident memory, in KiB.
+    /// Returns the resident memory in KiB.
     #[must_use]
     pub fn memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
@@ -318,7 +328,7 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        // It may have ended long ago.
+        // It may have exited already.
         let _gone = self.process.kill();
         let _status = self.process.wait();
         if std::thread::panicking() {

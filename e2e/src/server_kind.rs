@@ -1,4 +1,4 @@
-//! The ways in which a real server asks the verifier, and the clients that log in to it.
+//! Kinds of servers and of their authentication, and the clients that log in to them.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -9,48 +9,48 @@ use countersign_core::name::Engine;
 
 use crate::{countersign, run};
 
-/// A server, and how it asks.
+/// A server, and its authentication method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerKind {
-    /// PostgreSQL, by PAM.
+    /// PostgreSQL with PAM.
     Pam,
-    /// PostgreSQL, by LDAP.
+    /// PostgreSQL with LDAP.
     Ldap,
-    /// MariaDB, by the plugin.
+    /// MariaDB with the plugin.
     Mariadb,
-    /// MySQL, by the same plugin.
+    /// MySQL with the plugin.
     Mysql,
 }
 
-/// The ways that this machine can be tested with: PAM needs root, and MySQL has to be unpacked.
+/// Returns the kinds that this machine can test: PAM needs root, and MySQL must be unpacked.
 #[must_use]
 pub fn ways() -> Vec<ServerKind> {
     [ServerKind::Pam, ServerKind::Ldap, ServerKind::Mariadb, ServerKind::Mysql]
         .into_iter()
-        .filter(|way| way.is_here())
+        .filter(|kind| kind.is_here())
         .collect()
 }
 
-/// Those of them that are of one engine.
+/// Returns those of one engine.
 #[must_use]
 pub fn ways_of(engines: &[Engine]) -> Vec<ServerKind> {
-    ways().into_iter().filter(|way| engines.contains(&way.engine())).collect()
+    ways().into_iter().filter(|kind| engines.contains(&kind.engine())).collect()
 }
 
-/// A way of PostgreSQL's.
+/// Returns one kind of PostgreSQL.
 #[must_use]
 pub fn postgres() -> Option<ServerKind> {
     ways_of(&[Engine::Postgres]).first().copied()
 }
 
-/// One way of each protocol.
+/// Returns one kind per protocol.
 #[must_use]
 pub fn protocols() -> Vec<ServerKind> {
     let of_mysql = ways_of(&[Engine::Mariadb, Engine::Mysql]).first().copied();
     [postgres(), of_mysql].into_iter().flatten().collect()
 }
 
-/// Oracle's client, as it is unpacked with its server.
+/// Returns Oracle's client, unpacked with its server.
 #[must_use]
 pub fn mysql_client() -> Option<PathBuf> {
     static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
@@ -66,7 +66,7 @@ pub fn mysql_client() -> Option<PathBuf> {
 }
 
 impl ServerKind {
-    /// The server's kind.
+    /// Returns the engine.
     #[must_use]
     pub const fn engine(self) -> Engine {
         match self {
@@ -90,7 +90,7 @@ impl ServerKind {
         here
     }
 
-    /// What `local up` is told.
+    /// Returns the arguments of `local up`.
     pub(crate) const fn arguments(self) -> &'static [&'static str] {
         match self {
             Self::Pam => &["--authentication", "pam"],
@@ -100,7 +100,7 @@ impl ServerKind {
         }
     }
 
-    /// The environment's host, port and CA.
+    /// Returns the variables of host, port and CA.
     #[must_use]
     pub const fn variables(self) -> [&'static str; 3] {
         match self {
@@ -109,7 +109,7 @@ impl ServerKind {
         }
     }
 
-    /// What the client prints of a login that IAM refuses.
+    /// Returns the client's message for a login that IAM denies.
     #[must_use]
     pub fn denial(self, user: &str) -> String {
         match self {
@@ -117,13 +117,15 @@ impl ServerKind {
             Self::Ldap => format!("FATAL:  LDAP authentication failed for user \"{user}\""),
             Self::Mariadb | Self::Mysql => {
                 format!(
-                    "ERROR 1045 (28000): Access denied for user '{user}'@'127.0.0.1' (using password: YES)"
+                    "ERROR 1045 (28000): Access denied for user '{user}'@'127.0.0.1' (using \
+                     password: YES)"
                 )
             }
         }
     }
 
-    /// SQL for the name that the server knows the session by. (MySQL's has the account's host pattern, `@%`.)
+    /// Returns SQL for the user name of the session. MySQL's includes the account's host pattern,
+    /// `@%`.
     #[must_use]
     pub const fn whoami(self) -> &'static str {
         match self {
@@ -134,7 +136,7 @@ impl ServerKind {
         }
     }
 
-    /// `countersign local …` that runs SQL as the administrator.
+    /// Returns `countersign local …` that runs SQL as the administrator.
     pub(crate) const fn administration(self) -> &'static [&'static str] {
         match self {
             Self::Pam | Self::Ldap => &[
@@ -154,7 +156,8 @@ impl ServerKind {
         }
     }
 
-    /// The engine's own client; `env` is what `local env` says. TLS is verified, or there is none.
+    /// Returns the engine's client; `env` is the output of `local env`. TLS is verified, or not
+    /// used.
     pub(crate) fn client(
         self,
         env: &HashMap<String, String>,

@@ -1,4 +1,4 @@
-//! Sessions whose tokens are as long as a test wants: AWS's are of any length, while the authority's own are short.
+//! Sessions with tokens of any length. AWS's tokens have any length; the authority's own are short.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -8,11 +8,11 @@ use countersign_authority::session::{Session, Subject};
 use countersign_authority::store::Store;
 use countersign_core::credentials::Credentials;
 
-/// Credentials of the IAM user `app` of the stack in `directory`: of a session with a fact of `padding` characters in it, which
-/// means nothing to anybody.
+/// Returns credentials of the IAM user `app` of the stack in `directory`: a session with a tag of
+/// `padding` characters that no policy reads.
 ///
 /// # Panics
-/// Where there is no such stack.
+/// If there is no such stack.
 #[must_use]
 pub fn padded_session(directory: &Path, padding: usize) -> Credentials {
     let store = Store::open(&directory.join("authority/state")).expect("the stack has a store");

@@ -1,4 +1,4 @@
-//! A running stack, and what a test does with it.
+//! A running stack and its operations.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -12,43 +12,43 @@ use tempfile::TempDir;
 
 use crate::{CommandOutput, ServerKind, countersign, run, token, wait_until};
 
-/// A running stack, taken away with all its data on drop.
+/// A running stack, stopped and wiped on drop.
 #[derive(Debug)]
 pub struct Stack {
     directory: TempDir,
-    way: ServerKind,
+    kind: ServerKind,
     arguments: Vec<String>,
 }
 
 impl Stack {
-    /// Starts a stack with one server, which asks in this way; and with these arguments of `local up` besides.
+    /// Starts a stack with one server of this kind, and additional arguments of `local up`.
     ///
     /// # Panics
-    /// Where it does not start.
+    /// If it does not start.
     #[must_use]
-    pub fn up(way: ServerKind, arguments: &[&str]) -> Self {
+    pub fn up(kind: ServerKind, arguments: &[&str]) -> Self {
         let directory = tempfile::Builder::new()
             .prefix("countersign-")
             .tempdir()
             .expect("a directory for the stack");
-        let arguments = way
+        let arguments = kind
             .arguments()
             .iter()
             .chain(arguments)
             .map(|argument| (*argument).to_owned())
             .collect();
-        let stack = Self { directory, way, arguments };
+        let stack = Self { directory, kind, arguments };
         stack.start();
         stack
     }
 
-    /// How its server asks.
+    /// Returns the kind of its server.
     #[must_use]
-    pub const fn way(&self) -> ServerKind {
-        self.way
+    pub const fn kind(&self) -> ServerKind {
+        self.kind
     }
 
-    /// Starts it once more, as it was started first.
+    /// Starts it again with the same arguments.
     pub fn start(&self) {
         let said = run(self
             .local(&["up", "--detach"])
@@ -57,13 +57,13 @@ impl Stack {
         assert!(said.ok, "local up: {said:?}");
     }
 
-    /// Its directory.
+    /// Returns its directory.
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
 
-    /// `countersign local …` on this stack.
+    /// Returns `countersign local …` for this stack.
     #[must_use]
     pub fn local(&self, arguments: &[&str]) -> Command {
         let mut command = countersign();
@@ -71,7 +71,7 @@ impl Stack {
         command
     }
 
-    /// `countersign local …`, which must succeed, and what it printed.
+    /// Runs `countersign local …`, which must succeed, and returns its output.
     #[must_use]
     pub fn must(&self, arguments: &[&str]) -> String {
         let said = run(&mut self.local(arguments));
@@ -79,18 +79,18 @@ impl Stack {
         said.out
     }
 
-    /// What `local status` says.
+    /// Returns the output of `local status`.
     #[must_use]
     pub fn status(&self) -> Value {
         serde_json::from_str(&self.must(&["status", "--output", "json"]))
             .expect("status prints JSON")
     }
 
-    /// The variables that `local env` exports for an IAM user.
+    /// Returns the variables that `local env` exports for an IAM user.
     #[must_use]
     pub fn env(&self, arguments: &[&str]) -> HashMap<String, String> {
         let text = self.must(&[&["env"], arguments].concat());
-        // A shell reads it, as it is meant to be.
+        // Evaluated by a shell, as users do.
         let said = run(Command::new("sh")
             .arg("-c")
             .arg(format!("{text}\nenv -0"))
@@ -104,7 +104,7 @@ impl Stack {
         exported.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 
-    /// The credentials that `local env` exports.
+    /// Returns the credentials that `local env` exports.
     #[must_use]
     pub fn credentials(&self, arguments: &[&str]) -> Credentials {
         let env = self.env(arguments);
@@ -116,61 +116,63 @@ impl Stack {
         }
     }
 
-    /// Where the server listens.
+    /// Returns the server's endpoint.
     #[must_use]
     pub fn endpoint(&self) -> Endpoint {
         let env = self.env(&[]);
-        let [host, port, _] = self.way.variables();
+        let [host, port, _] = self.kind.variables();
         Endpoint {
-            engine: self.way.engine(),
+            engine: self.kind.engine(),
             host: env[host].parse().expect("a host"),
             port: env[port].parse().expect("a port"),
             region: env["AWS_REGION"].parse().expect("a region"),
         }
     }
 
-    /// A token for `user` at [`Stack::endpoint`], dated now.
+    /// Mints a token for `user` at [`Stack::endpoint`], dated now.
     #[must_use]
     pub fn token(&self, credentials: &Credentials, user: &str) -> String {
         token(credentials, &self.endpoint(), user, SystemTime::now())
     }
 
-    /// Logs in as `user`, with a password, TLS verified: what the client prints is the name that the server knows it by.
+    /// Logs in as `user` with a password and verified TLS, and returns the user name that the
+    /// server reports.
     #[must_use]
     pub fn login(&self, user: &str, password: &str) -> CommandOutput {
-        run(&mut self.client(user, password, self.way.whoami()))
+        run(&mut self.client(user, password, self.kind.whoami()))
     }
 
-    /// Tries a login that must fail as the server says it, and gives the class of the authority's denial.
+    /// Tries a login that the server must deny, and returns the class of the authority's decision.
     ///
     /// # Panics
-    /// Where it succeeds, or fails otherwise.
+    /// If it succeeds, or fails otherwise.
     #[must_use]
     pub fn refused(&self, user: &str, password: &str) -> Option<String> {
         let said = self.login(user, password);
         assert!(!said.ok, "{user} was let in: {said:?}");
-        assert!(said.err.contains(&self.way.denial(user)), "{said:?}");
+        assert!(said.err.contains(&self.kind.denial(user)), "{said:?}");
         self.last_class(user)
     }
 
-    /// The engine's own client, which logs in as `user`, with a password, TLS verified, and runs `sql`.
+    /// Returns the engine's client, which logs in as `user` with a password and verified TLS, and
+    /// runs `sql`.
     #[must_use]
     pub fn client(&self, user: &str, password: &str, sql: &str) -> Command {
-        self.way.client(&self.env(&[]), true, user, password, sql)
+        self.kind.client(&self.env(&[]), true, user, password, sql)
     }
 
-    /// The same without TLS.
+    /// Returns the same client without TLS.
     #[must_use]
     pub fn client_without_tls(&self, user: &str, password: &str, sql: &str) -> Command {
-        self.way.client(&self.env(&[]), false, user, password, sql)
+        self.kind.client(&self.env(&[]), false, user, password, sql)
     }
 
     /// Runs SQL as the administrator.
     pub fn sql(&self, sql: &str) -> String {
-        self.must(&[self.way.administration(), &[sql]].concat())
+        self.must(&[self.kind.administration(), &[sql]].concat())
     }
 
-    /// The records of the decisions on `user`, oldest first.
+    /// Returns the decisions on `user`, oldest first.
     #[must_use]
     pub fn decisions(&self, user: &str) -> Vec<Value> {
         let text = self.must(&["log", "--output", "json"]);
@@ -179,14 +181,14 @@ impl Stack {
         records.filter(|record| record["user"] == user).collect()
     }
 
-    /// The class of the last decision on `user`; nothing where it was let in.
+    /// Returns the class of the last decision on `user`; `None` if it was allowed.
     #[must_use]
     pub fn last_class(&self, user: &str) -> Option<String> {
         let last = self.decisions(user).pop().expect("there is a decision");
         last["class"].as_str().map(str::to_owned)
     }
 
-    /// Kills the authority outright, and waits until it is gone. The servers go on.
+    /// Kills the authority with SIGKILL, and waits until it is gone. The servers continue.
     pub fn kill_authority(&self) {
         let pid = self.status()["pid"]
             .as_i64()

@@ -1,6 +1,7 @@
-//! A verifier that does not do what a verifier should: `fake-verifier SOCKET hang|garbage|allow|close`.
+//! A verifier that misbehaves: `fake-verifier SOCKET hang|garbage|allow|close`.
 //!
-//! `allow` lets everybody in, in proper form: what a module must not believe when it comes from another user's process.
+//! `allow` sends valid responses that allow every login; a module must reject them if they come
+//! from another user's process.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;

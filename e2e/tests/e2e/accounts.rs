@@ -33,7 +33,7 @@ fn statements_of_the_rds_user_guide_work() {
         stack.sql("ALTER USER 'john'@'%' IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'");
         assert_eq!(stack.refused("john", "hunter2").as_deref(), Some("malformed"));
         // MySQL passes a password to the account's plugin, which rejects it: name another plugin.
-        let back = if stack.way().engine() == Engine::Mysql {
+        let back = if stack.kind().engine() == Engine::Mysql {
             "WITH caching_sha2_password BY"
         } else {
             "BY"
@@ -47,7 +47,7 @@ fn statements_of_the_rds_user_guide_work() {
 fn malformed_iam_account_is_rejected_at_creation() {
     each(|stack| {
         let [password, other] =
-            if stack.way().engine() == Engine::Mysql { [1396, 1827] } else { [1064, 1396] };
+            if stack.kind().engine() == Engine::Mysql { [1396, 1827] } else { [1064, 1396] };
         for (what, number) in
             [("BY 'hunter2-is-secret'", password), ("AS 'rds'", other), ("AS 'RDS2'", other)]
         {
@@ -64,7 +64,7 @@ fn malformed_iam_account_is_rejected_at_creation() {
 #[test]
 fn server_access_control_applies_beside_iam() {
     each(|stack| {
-        let engine = stack.way().engine();
+        let engine = stack.kind().engine();
         // A password account is not subject to IAM, and rejects tokens.
         stack.sql("CREATE USER plain IDENTIFIED BY 'hunter2'");
         let good = stack.token(&stack.credentials(&[]), "app");
@@ -81,10 +81,10 @@ fn server_access_control_applies_beside_iam() {
         let asked = stack.decisions("app").split_off(before);
         match engine {
             Engine::Mysql => {
-                assert!(said.err.contains(&stack.way().denial("app")), "{said:?}");
+                assert!(said.err.contains(&stack.kind().denial("app")), "{said:?}");
                 assert_eq!(asked.last().map(|record| &record["class"]), Some(&"no-tls".into()));
             }
-            _ => assert!(said.err.contains(&stack.way().denial("app")), "{said:?}"),
+            _ => assert!(said.err.contains(&stack.kind().denial("app")), "{said:?}"),
         }
 
         // Host patterns, roles and locked accounts.
@@ -135,7 +135,7 @@ fn plugin_settings_are_read_only_and_the_plugin_is_permanent() {
         assert!(said.contains("ERROR 1702") || said.contains("FORCE_PLUS_PERMANENT"), "{said}");
         assert_eq!(
             stack.sql("SELECT @@awsauthenticationplugin_instance"),
-            stack.way().engine().as_str()
+            stack.kind().engine().as_str()
         );
     });
 }

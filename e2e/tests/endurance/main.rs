@@ -22,7 +22,7 @@ fn pid_of(stack: &Stack) -> u32 {
     let file = stack
         .directory()
         .join("instances")
-        .join(stack.way().engine().to_string())
+        .join(stack.kind().engine().to_string())
         .join("run/mysqld.pid");
     fs::read_to_string(file).unwrap().trim().parse().unwrap()
 }

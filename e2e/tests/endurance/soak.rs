@@ -51,7 +51,7 @@ fn ten_thousand_logins_leak_nothing() {
 }
 
 fn soak(stack: &Stack) {
-    let engine = stack.way().engine();
+    let engine = stack.kind().engine();
     let key = role_like(stack);
     let length = stack.token(&key, ACCOUNT).len();
     // Each login has its own thread of the server, which ends with the session.

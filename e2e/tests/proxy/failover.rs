@@ -6,7 +6,7 @@ use countersign_e2e::{ClientSession, ProxyFixture, Stack, run, wait_until, ways}
 /// Makes the server read-only or writable.
 fn set_read_only(stack: &Stack, read_only: bool) {
     let on = if read_only { "ON" } else { "OFF" };
-    match stack.way().engine() {
+    match stack.kind().engine() {
         Engine::Postgres => {
             stack.sql(&format!("ALTER SYSTEM SET default_transaction_read_only = {on}"));
             stack.sql("SELECT pg_reload_conf()");

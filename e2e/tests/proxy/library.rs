@@ -56,7 +56,7 @@ impl Library {
     ) -> Self {
         let mut command = command(stack, site, "warm", &keys(stack.env(&[])));
         let env = stack.env(&[]);
-        let [host, signed, _] = stack.way().variables().map(|name| &env[name]);
+        let [host, signed, _] = stack.kind().variables().map(|name| &env[name]);
         command
             .env("SIGN", host)
             .env("SIGN_PORT", signed)
@@ -126,7 +126,7 @@ fn command(
     aws: &HashMap<String, String>,
 ) -> Command {
     let env = stack.env(&[]);
-    let [host, port, ca] = stack.way().variables().map(|name| &env[name]);
+    let [host, port, ca] = stack.kind().variables().map(|name| &env[name]);
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "library::inner", "--ignored", "--nocapture"]);
     command
@@ -136,14 +136,14 @@ fn command(
         .env("AWS_EC2_METADATA_DISABLED", "true");
     command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
     command
-        .env("ENGINE", stack.way().engine().as_str())
+        .env("ENGINE", stack.kind().engine().as_str())
         .env("HOST", host)
         .env("PORT", port)
         .env("CA", ca)
         .env("POOL", pool);
     command.env(
         "LISTEN",
-        SocketAddr::from((site.address(), stack.way().engine().default_port())).to_string(),
+        SocketAddr::from((site.address(), stack.kind().engine().default_port())).to_string(),
     );
     command
 }

@@ -14,7 +14,7 @@ fn each(test: impl Fn(&Stack, &ProxyFixture)) {
 #[test]
 fn client_needs_no_password_and_no_token() {
     each(|stack, site| {
-        let way = stack.way();
+        let way = stack.kind();
         let _proxy = site.start(&mut site.command(stack, &[&stack.url("app")]));
         // The user of the target overrides the client's.
         for user in ["app", "other"] {
@@ -28,7 +28,7 @@ fn client_needs_no_password_and_no_token() {
 #[test]
 fn target_without_a_user_uses_the_client_s() {
     each(|stack, site| {
-        let way = stack.way();
+        let way = stack.kind();
         let _made = stack.must(&["user", "create", "jane"]);
         // The proxy's credentials are of one IAM user, who may log in as both.
         let statement = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"rds-db:connect","Resource":"*"}]}"#;
@@ -53,7 +53,7 @@ fn target_without_a_user_uses_the_client_s() {
 #[test]
 fn clients_connect_by_unix_socket() {
     each(|stack, site| {
-        let way = stack.way();
+        let way = stack.kind();
         let directory = site.path("sockets");
         std::fs::create_dir(&directory).unwrap();
         let _proxy = site.start(&mut site.command(
@@ -85,7 +85,7 @@ fn named(stack: &Stack, name: &str) -> String {
 #[test]
 fn denial_has_the_server_s_error_and_an_explanation() {
     each(|stack, site| {
-        let way = stack.way();
+        let way = stack.kind();
         let _proxy = site.start(&mut site.command(stack, &["--lazy-refresh", &stack.url("app")]));
         assert!(site.login(way, "app").ok);
         let _revoked = stack.must(&["user", "revoke", "app"]);
@@ -119,7 +119,7 @@ fn assert_explained(way: ServerKind, said: &str, user: &str) {
 #[test]
 fn account_without_iam_receives_an_explanation() {
     each(|stack, site| {
-        let way = stack.way();
+        let way = stack.kind();
         let (sql, words) = match way {
             ServerKind::Pam | ServerKind::Ldap => (
                 "CREATE ROLE plain LOGIN PASSWORD 'hunter2'",
@@ -149,7 +149,7 @@ fn account_without_iam_receives_an_explanation() {
 #[test]
 fn server_errors_are_forwarded_unchanged() {
     each(|stack, site| {
-        let way = stack.way();
+        let way = stack.kind();
         let _proxy = site.start(&mut site.command(stack, &[&stack.url("app")]));
         let direct = stack.token(&stack.credentials(&[]), "app");
         for sql in ["SELECT nothing", "SELECT 1 FROM app.nowhere", "SELECT 'half"] {
@@ -176,7 +176,7 @@ fn server_errors_are_forwarded_unchanged() {
 #[test]
 fn connection_failures_are_reported_to_the_client() {
     each(|stack, site| {
-        let way = stack.way();
+        let way = stack.kind();
         let other_ca = rcgen::generate_simple_self_signed(["other".to_owned()]).unwrap().cert.pem();
         let other_ca = site.write("other.pem", &other_ca).display().to_string();
         let env = stack.env(&[]);

@@ -52,9 +52,9 @@ fn local_infile_is_loaded() {
         let load = |path: &std::path::Path| {
             format!("LOAD DATA LOCAL INFILE '{}' INTO TABLE loaded", path.display())
         };
-        for client in clients(stack.way()) {
+        for client in clients(stack.kind()) {
             let mut talk = site.session(client, "app");
-            let port = format!("--port={}", stack.way().engine().default_port());
+            let port = format!("--port={}", stack.kind().engine().default_port());
             let mut talk = ClientSession::open(client, talk.args(["--local-infile=1", &port]));
             talk.tell("DROP TABLE IF EXISTS loaded");
             talk.tell("CREATE TABLE loaded (number INT, text TEXT)");
@@ -77,8 +77,8 @@ fn local_infile_is_loaded() {
 #[test]
 fn multiple_statements_in_one_query() {
     each(|stack, site| {
-        for client in clients(stack.way()) {
-            let port = format!("--port={}", stack.way().engine().default_port());
+        for client in clients(stack.kind()) {
+            let port = format!("--port={}", stack.kind().engine().default_port());
             let said = with(
                 site,
                 client,
@@ -100,12 +100,12 @@ fn multiple_statements_in_one_query() {
 #[test]
 fn compressed_protocol() {
     each(|stack, site| {
-        let port = format!("--port={}", stack.way().engine().default_port());
+        let port = format!("--port={}", stack.kind().engine().default_port());
         let sql = "SHOW SESSION STATUS LIKE 'Compression'; SELECT LENGTH(REPEAT('x', 1000000)); \
          SELECT REPEAT('xyz', 1000000)";
         let xyz = "xyz".repeat(1_000_000);
-        for client in clients(stack.way()) {
-            let algorithms: &[&str] = match (client, stack.way()) {
+        for client in clients(stack.kind()) {
+            let algorithms: &[&str] = match (client, stack.kind()) {
                 (ServerKind::Mysql, ServerKind::Mysql) => {
                     &["--compression-algorithms=zlib", "--compression-algorithms=zstd"]
                 }
@@ -142,8 +142,8 @@ fn ctrl_c_kills_only_the_client_s_statement() {
              LIKE 'SELECT SLEEP(%/*{mark}*/'"
             ))
         };
-        for client in clients(stack.way()) {
-            let port = format!("--port={}", stack.way().engine().default_port());
+        for client in clients(stack.kind()) {
+            let port = format!("--port={}", stack.kind().engine().default_port());
             let start = |mark: &str| {
                 let mut command =
                     site.client(client, "app", &format!("SELECT SLEEP(600) /*{mark}*/"));
@@ -198,7 +198,7 @@ fn prepared_statements_of_the_binary_protocol() {
         assert_eq!(raw.command(PING, b"")[0], 0);
         let said = with(
             site,
-            stack.way(),
+            stack.kind(),
             &[],
             "PREPARE twice FROM 'SELECT ? * 2'; SET @n = 21; EXECUTE twice USING @n",
         );
@@ -207,7 +207,7 @@ fn prepared_statements_of_the_binary_protocol() {
 }
 
 fn raw(stack: &Stack, site: &ProxyFixture, user: &str) -> Raw {
-    Raw::login(SocketAddr::from((site.address(), stack.way().engine().default_port())), user, "app")
+    Raw::login(SocketAddr::from((site.address(), stack.kind().engine().default_port())), user, "app")
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn change_user_switches_the_user_of_the_session() {
 fn packets_of_more_than_16_mib() {
     each(|stack, site| {
         stack.sql("SET GLOBAL max_allowed_packet = 67108864");
-        let way = stack.way();
+        let way = stack.kind();
         let big = ["--max-allowed-packet=67108864"];
         let length = (1 << 24) + 17;
         let said = with(site, way, &big, &format!("SELECT REPEAT('x', {length})"));

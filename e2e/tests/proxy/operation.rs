@@ -11,7 +11,7 @@ use countersign_e2e::{
 use rustix::process::Signal;
 
 fn open(stack: &Stack, site: &ProxyFixture) -> ClientSession {
-    let mut talk = ClientSession::open(stack.way(), &mut site.session(stack.way(), "app"));
+    let mut talk = ClientSession::open(stack.kind(), &mut site.session(stack.kind(), "app"));
     assert_eq!(talk.ask("SELECT 1"), "1");
     talk
 }

@@ -14,7 +14,7 @@ fn each(pool: &str, test: impl Fn(&Stack, &ProxyFixture)) {
 }
 
 fn open(stack: &Stack, site: &ProxyFixture) -> ClientSession {
-    ClientSession::open(stack.way(), &mut site.session(stack.way(), "app"))
+    ClientSession::open(stack.kind(), &mut site.session(stack.kind(), "app"))
 }
 
 /// Returns the number of idle sessions.
@@ -24,7 +24,7 @@ fn idle(site: &ProxyFixture) -> u64 {
 
 /// Returns true if the server has this session.
 fn exists(stack: &Stack, session: &str) -> bool {
-    let sql = match stack.way().engine() {
+    let sql = match stack.kind().engine() {
         Engine::Postgres => format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {session}"),
         Engine::Mariadb | Engine::Mysql => {
             format!("SELECT COUNT(*) FROM information_schema.processlist WHERE id = {session}")
@@ -77,7 +77,7 @@ fn session_state(way: ServerKind) -> (&'static [&'static str], &'static str, [&'
 #[test]
 fn reused_session_has_no_state_of_the_previous_client() {
     each("pool = { min-idle = 0, reuse = true }", |stack, site| {
-        let (statements, query, [before, after]) = session_state(stack.way());
+        let (statements, query, [before, after]) = session_state(stack.kind());
         let mut first = open(stack, site);
         let session = first.server_session();
         statements.iter().for_each(|sql| first.tell(sql));
@@ -87,7 +87,7 @@ fn reused_session_has_no_state_of_the_previous_client() {
         let mut second = open(stack, site);
         assert_eq!(second.server_session(), session);
         assert_eq!(second.ask(query), after, "{}", second.complaints());
-        if stack.way().engine() != Engine::Postgres {
+        if stack.kind().engine() != Engine::Postgres {
             second.tell("SELECT * FROM mine");
             assert_eq!(second.ask("SELECT 1"), "1");
             assert!(second.complaints().contains("doesn't exist"), "{}", second.complaints());
@@ -133,7 +133,7 @@ fn session_with_unfinished_work_is_not_reused() {
 #[test]
 fn session_is_reused_only_with_the_same_parameters() {
     each("pool = { min-idle = 0, reuse = true }", |stack, site| {
-        let way = stack.way();
+        let way = stack.kind();
         let mut first = open(stack, site);
         let session = first.server_session();
         first.close();
@@ -158,7 +158,7 @@ fn client_receives_a_prewarmed_session() {
     each("pool = { min-idle = 1 }", |stack, site| {
         // One session with the target's parameters is idle, and after the first client one with its
         // parameters.
-        assert!(site.login(stack.way(), "app").ok);
+        assert!(site.login(stack.kind(), "app").ok);
         wait_until("idle sessions", || idle(site) == 2);
         // A prewarmed session needs no verifier.
         stack.kill_authority();
@@ -178,15 +178,15 @@ fn client_receives_a_prewarmed_session() {
 #[test]
 fn idle_sessions_of_a_restarted_server_are_replaced() {
     each("pool = { min-idle = 2, reuse = true }", |stack, site| {
-        assert!(site.login(stack.way(), "app").ok);
+        assert!(site.login(stack.kind(), "app").ok);
         wait_until("idle sessions", || idle(site) >= 4);
         let mut open = open(stack, site);
         assert_eq!(open.ask("SELECT 1"), "1");
         let _down = stack.must(&["down"]);
-        let said = site.login(stack.way(), "app");
+        let said = site.login(stack.kind(), "app");
         assert!(!said.ok, "{said:?}");
         stack.start();
-        let said = site.login(stack.way(), "app");
+        let said = site.login(stack.kind(), "app");
         assert_eq!(said.out, "app", "{said:?}");
     });
 }

@@ -82,7 +82,7 @@ fn exercise(
     format: &[&str],
     collected: &mut CollectedOutput,
 ) -> Vec<String> {
-    let (way, port) = (stack.way(), free_port());
+    let (way, port) = (stack.kind(), free_port());
     let env = stack.env(&["--temporary"]);
     let other = stack.env(&[]);
     site.write("access", CLIENT_PASSWORD);

@@ -1,4 +1,4 @@
-//! The rows: each client, and how it is started.
+//! Rows of the table: the AWS clients, and how each is started.
 
 use std::ffi::OsString;
 use std::fs;
@@ -7,7 +7,7 @@ use std::process::Command;
 
 use countersign_e2e::run;
 
-/// What is installed together, and is missing together.
+/// A set of clients that is installed together, and missing together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kit {
     Shell,
@@ -19,7 +19,7 @@ pub(crate) enum Kit {
 }
 
 impl Kit {
-    /// What `--without` calls it, and its directory below `--tools`.
+    /// Name for `--without`; also the directory below `--tools`.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Shell => "aws-shell",
@@ -32,26 +32,26 @@ impl Kit {
     }
 }
 
-/// Where the programs lie.
+/// Directories of the programs.
 pub(crate) struct Place<'a> {
-    /// What was installed and built, a directory for each kit.
+    /// Installed and built clients, a directory per kit.
     pub(crate) tools: &'a Path,
 }
 
-/// How a version is known.
+/// Source of a client's version.
 enum Version {
-    /// The program says it, behind this mark.
+    /// Output of the program, after this mark.
     Said(&'static str, &'static str),
-    /// It is pinned in this file, behind this name.
+    /// This file, after this name.
     Pinned(&'static str, &'static str),
 }
 
-/// A client.
+/// An AWS client.
 pub(crate) struct Client {
     pub(crate) name: &'static str,
     pub(crate) kit: Kit,
     version: Version,
-    /// What it has to be told of the endpoint beside `AWS_ENDPOINT_URL`, where credentials come from a source.
+    /// Endpoint variables besides `AWS_ENDPOINT_URL`, if credentials come from a source.
     pub(crate) endpoints: &'static [&'static str],
 }
 
@@ -84,7 +84,8 @@ pub(crate) const CLIENTS: [Client; 6] = [
         name: "aws-sdk-go",
         kit: Kit::Go,
         version: Version::Pinned("go/go.mod", "service/rds v"),
-        // It makes its credentials' clients before it looks at AWS_ENDPOINT_URL (config/config.go): these are looked at in time.
+        // It creates the clients for credentials before it reads AWS_ENDPOINT_URL
+        // (config/config.go).
         endpoints: &["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL_SSO"],
     },
     Client {
@@ -100,7 +101,7 @@ fn source(file: &str) -> PathBuf {
 }
 
 impl Client {
-    /// The words of its command line.
+    /// Returns the command line.
     pub(crate) fn command(&self, place: &Place<'_>) -> Vec<OsString> {
         let tool = |file: &str| place.tools.join(self.kit.name()).join(file).into_os_string();
         match self.kit {
@@ -119,7 +120,7 @@ impl Client {
                     "Client".into(),
                 ]
             }
-            // In the target directory that they share with this.
+            // In the target directory shared with this program.
             Kit::Rust => vec![
                 std::env::current_exe()
                     .unwrap_or_default()
@@ -129,7 +130,7 @@ impl Client {
         }
     }
 
-    /// Its version; or why there is none.
+    /// Returns the version, or the reason why it is unknown.
     pub(crate) fn version(&self) -> Result<String, String> {
         match self.version {
             Version::Said(program, mark) => {
@@ -150,7 +151,7 @@ impl Client {
     }
 }
 
-/// The version that a text begins with.
+/// Extracts the version at the start of a text.
 fn number(text: &str) -> Option<String> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     (end > 0).then(|| text.get(..end).unwrap_or_default().to_owned())

@@ -1,5 +1,5 @@
-//! Unmodified AWS clients against the authority's API, from an identity to a login, with credentials from every source:
-//! `cargo xtask test interop` sets up what they need, and starts this.
+//! Unmodified AWS clients against the authority's API, from an identity to a login, with
+//! credentials from every source. `cargo xtask test interop` installs them and runs this program.
 
 mod client;
 mod stack;
@@ -20,26 +20,29 @@ use trial::COLUMNS;
 const USAGE: &str = "\
 Usage: aws --tools DIR [--without KIT=REASON …] [CLIENT …]
 
-Ends with 0 where no cell of the table failed.";
+Exits with 0 if no cell of the table failed.";
 
 const LEGEND: &str = "\
-ok: it did what it should · ✗: it did not, see below · -: not tried, since an earlier step failed
-refused: a key that is switched off gets AWS's error from the SDK · IRSA to SSO: identity, token and login with credentials from there
-aws-cli and aws-sdk-rust wait in steps of 30 s, which can't be set: the others ask each second
-aws-cli is not tried in us-east-1: its first version sends RDS's requests there to AWS itself, whatever AWS_ENDPOINT_URL says
-aws-sdk-go looks at AWS_ENDPOINT_URL when its credentials' clients are made: for IRSA and SSO it has AWS_ENDPOINT_URL_STS and _SSO too";
+ok: passed · ✗: failed, see below · -: not tried, because an earlier step failed
+refused: a deactivated key yields AWS's error in the SDK
+IRSA to SSO: identity, token and login with credentials of that source
+aws-cli and aws-sdk-rust poll every 30 s, which cannot be configured; the others every second
+aws-cli is not tried in us-east-1, where version 1 sends RDS requests to AWS whatever
+AWS_ENDPOINT_URL says
+aws-sdk-go reads AWS_ENDPOINT_URL before its credentials: for IRSA and SSO it also gets
+AWS_ENDPOINT_URL_STS and AWS_ENDPOINT_URL_SSO";
 
-/// How many clients are at it at once: each has a server started.
+/// Clients tried at the same time. Each has a server started.
 const AT_ONCE: usize = 3;
 
-/// What the command line says.
+/// Command line arguments.
 #[derive(Default)]
 struct Arguments {
-    /// Where the clients were installed.
+    /// Directory of the installed clients.
     tools: PathBuf,
-    /// What could not be installed, and why.
+    /// Kits that could not be installed, with reasons.
     without: Vec<(String, String)>,
-    /// The clients to be tried; all where none is named.
+    /// Clients to try; all if empty.
     clients: Vec<String>,
 }
 
@@ -89,7 +92,7 @@ fn main() -> ExitCode {
     if surprises.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Prints the table, each row when it is complete, and gives back what failed.
+/// Prints the table, a row when it is complete, and returns the failures.
 fn run(arguments: &Arguments, stack: &Stack) -> Vec<String> {
     let place = Place { tools: &arguments.tools };
     let wanted: Vec<&Client> = CLIENTS.iter().filter(|client| arguments.wants(client)).collect();

@@ -1,4 +1,4 @@
-//! The stack that is asked, and the environments that it gives to clients.
+//! The stack under test, and the environments of its clients.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -7,27 +7,28 @@ use std::process::Command;
 use countersign_e2e::run;
 use tempfile::TempDir;
 
-/// The variables that `local env` sets, by their beginnings.
+/// Prefixes of the variables that `local env` sets.
 const OURS: [&str; 4] = ["AWS_", "PG", "MYSQL_", "COUNTERSIGN_"];
 
-/// Where servers are unpacked: the one setting that is passed on.
+/// Directory of unpacked servers: the only setting that is passed on.
 const SERVERS: &str = "COUNTERSIGN_SERVERS_DIR";
 
-/// Not us-east-1: there the command line's first version sends RDS's requests to AWS itself whatever `AWS_ENDPOINT_URL` says.
+/// Not us-east-1, where version 1 of the aws CLI sends RDS requests to AWS whatever
+/// `AWS_ENDPOINT_URL` says.
 /// Source: awscli/customizations/overridesslcommonname.py, which looks at `--endpoint-url` alone.
 const REGION: &str = "eu-central-1";
 
-/// Of the state that a stack has from the start: a user who may do everything, and a machine's profile.
+/// Initial state of a stack: a user who may perform every action, and an instance profile.
 const ADMINISTRATOR: &str = "admin";
 const INSTANCE_PROFILE: &str = "app";
 
-/// The user whose key is switched off.
+/// User whose access key is deactivated.
 const REVOKED: &str = "interop-revoked";
 
-/// For the servers that clients create: this program's alone, and gone with the stack.
+/// Directory of the servers that clients create, deleted with the stack.
 const MASTER_PASSWORD: &str = "eleven-and-a-half-vegetables";
 
-/// Where credentials come from, other than the environment.
+/// Source of credentials other than the environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Source {
     Irsa,
@@ -40,7 +41,7 @@ pub(crate) enum Source {
 impl Source {
     const ALL: [Self; 5] = [Self::Irsa, Self::PodIdentity, Self::Ecs, Self::Imds, Self::Sso];
 
-    /// What `local env --source` calls it.
+    /// Name for `local env --source`.
     const fn name(self) -> &'static str {
         match self {
             Self::Irsa => "irsa",
@@ -54,7 +55,7 @@ impl Source {
 
 type Environment = HashMap<String, String>;
 
-/// A running stack, taken away with all its data on drop.
+/// A running stack, stopped and wiped on drop.
 pub(crate) struct Stack {
     directory: TempDir,
     keys: Environment,
@@ -74,7 +75,7 @@ impl Stack {
             revoked: HashMap::new(),
             sources: HashMap::new(),
         };
-        // The machine, whose metadata is asked, has the role of this profile.
+        // The machine whose metadata service is used has the role of this profile.
         let _printed = stack.must(&[
             "up",
             "--instance-profile",
@@ -120,7 +121,7 @@ impl Stack {
         said.out
     }
 
-    /// What `local env` exports, as a shell reads it.
+    /// Returns the variables that `local env` exports, as a shell reads them.
     fn exported(&self, more: &[&str]) -> Result<Environment, String> {
         let printed = run(&mut self.local(&[&["env"], more].concat()));
         if !printed.ok {
@@ -142,7 +143,7 @@ impl Stack {
         Ok(environment)
     }
 
-    /// Credentials from there, and no key that would come before them.
+    /// Returns credentials of the source, without keys that would take precedence.
     fn from(&self, source: Source) -> Result<Environment, String> {
         let mut environment = self.exported(&["--source", source.name()])?;
         if environment.contains_key("AWS_ACCESS_KEY_ID") {
@@ -154,22 +155,22 @@ impl Stack {
         Ok(environment)
     }
 
-    /// A home that holds nothing of the person's who runs this.
+    /// Empty HOME, without files of the user who runs the tests.
     pub(crate) fn home(&self) -> PathBuf {
         Path::new(self.directory.path()).join("clients-home")
     }
 
-    /// Of the administrator, by keys.
+    /// Returns access keys of the administrator.
     pub(crate) const fn keys(&self) -> &Environment {
         &self.keys
     }
 
-    /// Of a user whose key is switched off.
+    /// Returns access keys of a user whose key is deactivated.
     pub(crate) const fn revoked(&self) -> &Environment {
         &self.revoked
     }
 
-    /// Of a role, by that source; or why there is none.
+    /// Returns credentials of a role from that source, or the reason why there are none.
     pub(crate) fn environment(&self, source: Source) -> Result<&Environment, &str> {
         self.sources.get(&source).map_or(Err("it is unknown"), |environment| {
             environment.as_ref().map_err(String::as_str)

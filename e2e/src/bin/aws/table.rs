@@ -2,19 +2,19 @@
 
 use crate::trial::{COLUMNS, Outcome};
 
-/// The widths of the first two columns.
+/// Widths of the first two columns.
 const WIDTHS: [usize; 2] = [12, 9];
 
-/// What came of one client.
+/// Result of one client.
 pub(crate) struct Row {
     pub(crate) client: &'static str,
     pub(crate) version: String,
-    /// A cell for each column; or why it could not be tried.
+    /// A cell per column, or the reason why the client was skipped.
     pub(crate) cells: Result<Vec<Outcome>, String>,
 }
 
 impl Row {
-    /// What failed, in words.
+    /// Descriptions of failures.
     pub(crate) fn failures(&self) -> Vec<String> {
         let cells = self.cells.as_deref().unwrap_or_default();
         let failed = COLUMNS.iter().zip(cells).filter_map(|(column, cell)| match cell {
@@ -32,7 +32,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Prints the titles.
+    /// Prints the heading.
     pub(crate) fn new(titles: &[&str]) -> Self {
         let [client, version] = WIDTHS;
         println!("{:client$}  {:version$}  {}", "client", "version", titles.join("  "));

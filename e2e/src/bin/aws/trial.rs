@@ -1,4 +1,4 @@
-//! The columns: what a client has to do, and what must come of it.
+//! Columns of the table: the steps of a client, and their expected results.
 
 use std::collections::HashMap;
 use std::process::Command;
@@ -8,27 +8,27 @@ use countersign_e2e::{CommandOutput, run};
 use crate::client::{Client, Place};
 use crate::stack::{Source, Stack};
 
-/// How many seconds a run has: a client that waits in steps of 30 may need a second step.
+/// Time limit of a run in seconds: a client that polls every 30 s may need a second poll.
 const PATIENCE: &str = "150";
 
-/// What of this program's environment a client is started with; the rest is the stack's.
+/// Variables of this program's environment that a client inherits; the others are the stack's.
 const KEPT: [&str; 4] = ["PATH", "LANG", "TMPDIR", "JAVA_HOME"];
 
-/// What the program calls the steps from an identity to a login; the last ones are not in the table by themselves.
+/// Names of the steps from an identity to a login. The last ones have no column of their own.
 const VERBS: [&str; 9] =
     ["identity", "assume", "create", "wait", "describe", "prepare", "token", "login", "delete"];
 
-/// The steps with credentials from a source.
+/// Steps with credentials from a source.
 const BY_SOURCE: [&str; 3] = ["identity", "token", "login"];
 
-/// What is tried.
+/// One column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Column {
-    /// A step of the one run.
+    /// A step of the common run.
     Step(&'static str),
-    /// A run with a key that is switched off.
+    /// A run with a deactivated key.
     Refused,
-    /// A run with credentials from there.
+    /// A run with credentials from that source.
     From(Source),
 }
 
@@ -63,18 +63,18 @@ impl Column {
     }
 }
 
-/// What came of it.
+/// Result of a cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Ok,
-    /// An earlier step failed.
+    /// Not reached: an earlier step failed.
     Untried,
-    /// In words.
+    /// Failed, with the reason.
     Failed(String),
 }
 
 impl Outcome {
-    /// For the table.
+    /// Formats the result for the table.
     pub(crate) const fn word(&self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -84,7 +84,7 @@ impl Outcome {
     }
 }
 
-/// Has a client try it all: a cell for each column.
+/// Runs a client, and returns a cell per column.
 pub(crate) fn of(client: &Client, place: &Place<'_>, stack: &Stack) -> Vec<Outcome> {
     let instance = format!("interop-{}", client.name);
     let start = |environment: &HashMap<String, String>, verbs: &[&str]| {
@@ -98,7 +98,7 @@ pub(crate) fn of(client: &Client, place: &Place<'_>, stack: &Stack) -> Vec<Outco
     };
     let steps = steps(&VERBS, ":user/admin", &start(stack.keys(), &VERBS));
     let cell = |column: Column| match column {
-        // What `prepare` comes to is seen at the login that it is for.
+        // The result of `prepare` shows in the login that it prepares.
         Column::Step("login") if !matches!(steps.get("prepare"), Some(Outcome::Ok)) => {
             steps.get("prepare").cloned()
         }
@@ -114,7 +114,7 @@ pub(crate) fn of(client: &Client, place: &Place<'_>, stack: &Stack) -> Vec<Outco
     COLUMNS.into_iter().map(|column| cell(column).unwrap_or(Outcome::Untried)).collect()
 }
 
-/// The one endpoint under these names too.
+/// Returns the endpoint under the service-specific variable names.
 fn with_endpoints(
     environment: &HashMap<String, String>,
     names: &[&str],
@@ -126,7 +126,7 @@ fn with_endpoints(
     environment
 }
 
-/// What came of each verb of one run. `whose` has to be in the identity.
+/// Returns the result of each step of one run. The identity must contain `whose`.
 fn steps(
     verbs: &[&'static str],
     whose: &str,
@@ -164,7 +164,7 @@ fn is_right(verb: &str, value: &str, whose: &str) -> bool {
     }
 }
 
-/// A run with credentials from a source, all or nothing.
+/// Runs all steps with credentials from a source.
 fn whole(said: &CommandOutput) -> Outcome {
     let steps = steps(&BY_SOURCE, ":assumed-role/", said);
     let failed = BY_SOURCE.iter().find_map(|verb| match steps.get(verb) {
@@ -174,7 +174,7 @@ fn whole(said: &CommandOutput) -> Outcome {
     failed.unwrap_or(Outcome::Ok)
 }
 
-/// The SDK has to know AWS's error as such.
+/// Checks that the SDK reports AWS's error code.
 fn refused(said: &CommandOutput) -> Outcome {
     if !said.ok && said.out.is_empty() && said.err.contains("InvalidClientTokenId") {
         return Outcome::Ok;
@@ -186,7 +186,7 @@ fn refused(said: &CommandOutput) -> Outcome {
     ))
 }
 
-/// How it ended, with the end of what it said.
+/// Formats the exit status and the end of the output.
 fn last_words(said: &CommandOutput) -> String {
     let status = said.status.map_or_else(|| "a signal".to_owned(), |status| status.to_string());
     let lines: Vec<&str> = said.err.lines().rev().take(6).collect();

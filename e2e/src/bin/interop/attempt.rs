@@ -1,4 +1,4 @@
-//! One cell of the table: a client tries a case, and what came of it is held against what should.
+//! One cell of the table: a client tries a case, and the result is compared with the expected one.
 
 use std::process::Command;
 
@@ -10,27 +10,27 @@ use crate::client::{Client, Place};
 use crate::relay::Relay;
 use crate::stack::{Server, Stack};
 
-/// What drivers have for a password where the proxy does the rest.
+/// Password that drivers send to the proxy, which ignores it.
 const DUMMY: &str = "none-is-needed";
 
-/// How many seconds a client has.
+/// Time limit of a client in seconds.
 const PATIENCE: &str = "60";
 
-/// What of the environment a client is started with; the rest is the server's.
+/// Variables of the environment that a client inherits; the others are the server's.
 const KEPT: [&str; 5] = ["PATH", "HOME", "LANG", "TMPDIR", "JAVA_HOME"];
 
-/// What came of it.
+/// Result of a cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Expected(Expected),
-    /// This machine can't try it.
+    /// This machine cannot run the case.
     Untried,
-    /// Something else, in words.
+    /// Another result, described.
     Unexpected(String),
 }
 
 impl Outcome {
-    /// For the table.
+    /// Formats the result for the table.
     pub(crate) const fn word(&self) -> &'static str {
         match self {
             Self::Expected(Expected::Opens) => "ok",
@@ -44,7 +44,7 @@ impl Outcome {
 }
 
 impl Case {
-    /// Has the client try it.
+    /// Runs the client.
     pub(crate) fn attempt(
         self,
         client: &Client,
@@ -74,14 +74,15 @@ impl Case {
         match judge(client.expected(self, server.engine()), server.engine(), &said, &token) {
             Outcome::Expected(expected) if !self.is_decided(expected, &decisions) => {
                 Outcome::Unexpected(format!(
-                    "the authority decided {decisions:?}, where nothing stands for a login that it allowed"
+                    "the authority decided {decisions:?}, where nothing stands for a login that \
+                     it allowed"
                 ))
             }
             outcome => outcome,
         }
     }
 
-    /// Whether the authority has seen of it what it should.
+    /// Returns true if the authority's decisions are the expected ones.
     fn is_decided(self, expected: Expected, decisions: &[Option<String>]) -> bool {
         match (self, expected) {
             (_, Expected::Opens | Expected::Late(_)) => decisions == [None],
@@ -89,7 +90,8 @@ impl Case {
             (Self::Tampered, Expected::Denied) => {
                 decisions == [Some("signature-mismatch".to_owned())]
             }
-            // MariaDB 10.11 looks at TLS after the plugin has been asked, MySQL tells the plugin, PostgreSQL asks nobody.
+            // MariaDB 10.11 checks TLS after it has called the plugin, MySQL passes the TLS state
+            // to the plugin, PostgreSQL calls no module.
             (_, Expected::Denied) => true,
         }
     }
@@ -120,7 +122,7 @@ impl Case {
     }
 }
 
-/// Whether it is what it has to be.
+/// Returns true if the result is the expected one.
 fn judge(expected: Expected, engine: Engine, said: &CommandOutput, token: &str) -> Outcome {
     if said.out.contains(token) || said.err.contains(token) {
         return Outcome::Unexpected("it printed the token".to_owned());
@@ -156,7 +158,7 @@ fn judge(expected: Expected, engine: Engine, said: &CommandOutput, token: &str) 
     ))
 }
 
-/// The same token with another last digit.
+/// Returns the token with another last digit.
 fn tampered(mut token: String) -> String {
     let last = token.pop();
     token.push(if last == Some('0') { '1' } else { '0' });

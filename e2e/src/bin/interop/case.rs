@@ -1,21 +1,22 @@
-//! The columns: what is tried, and what should come of it.
+//! Columns of the table: the cases, and their expected results.
 
-/// What is tried.
+/// A case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Case {
-    /// The token of a long-term key.
+    /// Token of a long-term key.
     Short,
-    /// A session's token of this length in all.
+    /// Token of a session, of this total length.
     Long(usize),
-    /// A signature with another last digit.
+    /// Token whose signature has another last digit.
     Tampered,
-    /// A good token, and no TLS.
+    /// Valid token without TLS.
     Plain,
-    /// A good token, to a server whose certificate has another name.
+    /// Valid token for a server whose certificate has another host name.
     OtherName,
-    /// A good token, to a server whose certificate has another address.
+    /// Valid token for a server whose certificate has another address.
     OtherAddress,
-    /// No token: `countersign proxy` is in between, and the driver has a password that means nothing. No TLS on its side.
+    /// No token: the driver connects to `countersign proxy` without TLS, with a meaningless
+    /// password.
     Proxy,
 }
 
@@ -30,16 +31,16 @@ pub(crate) const CASES: [Case; 8] = [
     Case::Proxy,
 ];
 
-/// What has to come of it.
+/// Expected result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Expected {
-    /// The login opens, over TLS.
+    /// The login succeeds, over TLS.
     Opens,
-    /// The server refuses it.
+    /// The server rejects the login.
     Denied,
-    /// The driver does not go on, and says this. The server is not asked.
+    /// The driver stops with this message before it contacts the authority.
     Refused(&'static str),
-    /// The driver does not go on, and says this, but has sent the token: the server has asked the authority.
+    /// The driver stops with this message after it sent the token: the authority has decided.
     Late(&'static str),
 }
 

@@ -1,4 +1,4 @@
-//! The rows: each client, how it is started, and where it differs from the others.
+//! Rows of the table: the drivers, how each is started, and where it differs from the others.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,7 +10,7 @@ use countersign_e2e::run;
 
 use crate::case::{Case, Expected};
 
-/// What is installed together, and is missing together.
+/// A set of drivers that is installed together, and missing together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kit {
     PostgreSql,
@@ -27,7 +27,7 @@ pub(crate) enum Kit {
 }
 
 impl Kit {
-    /// What `--without` calls it, and its directory below `--tools`.
+    /// Name for `--without`; also the directory below `--tools`.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::PostgreSql => "postgresql",
@@ -45,11 +45,11 @@ impl Kit {
     }
 }
 
-/// Where the programs lie.
+/// Directories of the programs.
 pub(crate) struct Place<'a> {
-    /// What was installed and built, a directory for each kit.
+    /// Installed and built drivers, a directory per kit.
     pub(crate) tools: &'a Path,
-    /// MySQL's command line.
+    /// MySQL's command-line client.
     pub(crate) mysql: &'a Path,
 }
 
@@ -63,33 +63,35 @@ impl Place<'_> {
     }
 }
 
-/// How a version is known.
+/// Source of a driver's version.
 enum Version {
-    /// The program says it.
+    /// Output of the program.
     Said(&'static str),
-    /// It is pinned in this file, behind this name.
+    /// This file, after this name.
     Pinned(&'static str, &'static str),
 }
 
-/// A client.
+/// A driver.
 pub(crate) struct Client {
     pub(crate) name: &'static str,
     pub(crate) kit: Kit,
-    /// The program's name in its kit.
+    /// Name of the program in its kit.
     program: &'static str,
     version: Version,
-    /// What the driver says where it does not send a token without TLS; nothing where it does, and the server has to refuse.
+    /// Message of a driver that does not send a token without TLS. `None` if it does, and the
+    /// server rejects it.
     plain: Option<&'static str>,
-    /// What it says of a certificate with another name or another address.
-    stranger: &'static str,
-    /// Where it can't do what the others do.
+    /// Message about a certificate with another name or address.
+    name_mismatch: &'static str,
+    /// Known difference.
     limits: &'static [Limit],
 }
 
-/// What a client does otherwise than it should: held to exactly this, so that a change is noticed.
+/// A known difference from the expected behavior. It is asserted exactly, so that a change is
+/// noticed.
 pub(crate) struct Limit {
     pub(crate) case: Case,
-    /// With this server alone, where one is named.
+    /// Server that it applies to; `None` for all.
     pub(crate) engine: Option<Engine>,
     expected: Expected,
     pub(crate) why: &'static str,
@@ -102,7 +104,7 @@ pub(crate) const CLIENTS: [Client; 15] = [
         program: "psql.sh",
         version: Version::Said("psql"),
         plain: None,
-        stranger: "does not match host name",
+        name_mismatch: "does not match host name",
         limits: &[],
     },
     Client {
@@ -111,7 +113,7 @@ pub(crate) const CLIENTS: [Client; 15] = [
         program: "mysql.sh",
         version: Version::Said("mysql"),
         plain: None,
-        stranger: "certificate verify failed",
+        name_mismatch: "certificate verify failed",
         limits: &[],
     },
     Client {
@@ -120,7 +122,7 @@ pub(crate) const CLIENTS: [Client; 15] = [
         program: "mariadb.sh",
         version: Version::Said("mariadb"),
         plain: None,
-        stranger: "TLS/SSL error",
+        name_mismatch: "TLS/SSL error",
         limits: &[],
     },
     Client {
@@ -129,7 +131,7 @@ pub(crate) const CLIENTS: [Client; 15] = [
         program: "pymysql_login.py",
         version: Version::Pinned("python/requirements.txt", "PyMySQL"),
         plain: None,
-        stranger: "certificate is not valid for",
+        name_mismatch: "certificate is not valid for",
         limits: &[],
     },
     Client {
@@ -138,7 +140,7 @@ pub(crate) const CLIENTS: [Client; 15] = [
         program: "mysql_connector_login.py",
         version: Version::Pinned("python/requirements.txt", "mysql-connector-python"),
         plain: Some("mysql_clear_password requires SSL"),
-        stranger: "certificate is not valid for",
+        name_mismatch: "certificate is not valid for",
         limits: &[],
     },
     Client {
@@ -147,7 +149,7 @@ pub(crate) const CLIENTS: [Client; 15] = [
         program: "mysqlclient_login.py",
         version: Version::Pinned("python/requirements-mysqlclient.txt", "mysqlclient="),
         plain: None,
-        stranger: "TLS/SSL error",
+        name_mismatch: "TLS/SSL error",
         limits: &[],
     },
     Client {
@@ -156,12 +158,13 @@ pub(crate) const CLIENTS: [Client; 15] = [
         program: "mysql2.mjs",
         version: Version::Pinned("node/package.json", "\"mysql2\""),
         plain: None,
-        stranger: "does not match certificate's altnames",
+        name_mismatch: "does not match certificate's altnames",
         limits: &[Limit {
             case: Case::OtherAddress,
             engine: None,
             expected: Expected::Opens,
-            why: "verifyIdentity holds the certificate against a name alone: an IP address is not looked at",
+            why: "verifyIdentity holds the certificate against a name alone: an IP address is not \
+             looked at",
         }],
     },
     Client {
@@ -170,12 +173,13 @@ pub(crate) const CLIENTS: [Client; 15] = [
         program: "mariadb.mjs",
         version: Version::Pinned("node-20/package.json", "\"mariadb\""),
         plain: Some("mysql_clear_password authentication requires TLS"),
-        stranger: "does not match certificate's altnames",
+        name_mismatch: "does not match certificate's altnames",
         limits: &[Limit {
             case: Case::OtherAddress,
             engine: None,
             expected: Expected::Late("does not match certificate's altnames"),
-            why: "it holds the certificate against a name at once, but against an IP address when the token has been sent",
+            why: "it holds the certificate against a name at once, but against an IP address when \
+             the token has been sent",
         }],
     },
     Client {
@@ -184,13 +188,14 @@ pub(crate) const CLIENTS: [Client; 15] = [
         program: "mariadb.mjs",
         version: Version::Pinned("node/package.json", "\"mariadb\""),
         plain: None,
-        stranger: "certificate",
+        name_mismatch: "certificate",
         limits: &[
             Limit {
                 case: Case::OtherName,
                 engine: Some(Engine::Mariadb),
                 expected: Expected::Late("self-signed certificate"),
-                why: "it looks at the certificate of a MariaDB server when the token has been sent: use 3.5, and a name",
+                why: "it looks at the certificate of a MariaDB server when the token has been \
+                 sent: use 3.5, and a name",
             },
             Limit {
                 case: Case::OtherAddress,
@@ -206,7 +211,7 @@ pub(crate) const CLIENTS: [Client; 15] = [
         program: "MySql",
         version: Version::Pinned("java/pom.xml", "mysql-connector-j"),
         plain: Some("SSL connection required for plugin \"mysql_clear_password\""),
-        stranger: "Server identity verification failed",
+        name_mismatch: "Server identity verification failed",
         limits: &[],
     },
     Client {
@@ -215,7 +220,7 @@ pub(crate) const CLIENTS: [Client; 15] = [
         program: "MariaDb",
         version: Version::Pinned("java/pom.xml", "mariadb-java-client"),
         plain: Some("Cannot use authentication plugin mysql_clear_password if SSL is not enabled"),
-        stranger: "SSL hostname verification failed",
+        name_mismatch: "SSL hostname verification failed",
         limits: &[],
     },
     Client {
@@ -224,7 +229,7 @@ pub(crate) const CLIENTS: [Client; 15] = [
         program: "login",
         version: Version::Pinned("go/go.mod", "go-sql-driver/mysql"),
         plain: None,
-        stranger: "x509: certificate is valid for",
+        name_mismatch: "x509: certificate is valid for",
         limits: &[],
     },
     Client {
@@ -233,12 +238,13 @@ pub(crate) const CLIENTS: [Client; 15] = [
         program: "login",
         version: Version::Pinned("go/old.mod", "go-sql-driver/mysql"),
         plain: None,
-        stranger: "x509: certificate is valid for",
+        name_mismatch: "x509: certificate is valid for",
         limits: &[Limit {
             case: Case::Long(8_000),
             engine: None,
             expected: Expected::Refused("panic: runtime error: slice bounds out of range"),
-            why: "it panics where a token has more than 4,091 characters: go-sql-driver/mysql#1482, mended since",
+            why: "it panics where a token has more than 4,091 characters: \
+             go-sql-driver/mysql#1482, mended since",
         }],
     },
     Client {
@@ -247,7 +253,7 @@ pub(crate) const CLIENTS: [Client; 15] = [
         program: "sqlx-login",
         version: Version::Pinned("rust/Cargo.toml", "sqlx ="),
         plain: None,
-        stranger: "certificate not valid for name",
+        name_mismatch: "certificate not valid for name",
         limits: &[],
     },
     Client {
@@ -256,7 +262,7 @@ pub(crate) const CLIENTS: [Client; 15] = [
         program: "mysql-async-login",
         version: Version::Pinned("rust/Cargo.toml", "mysql_async ="),
         plain: None,
-        stranger: "certificate not valid for name",
+        name_mismatch: "certificate not valid for name",
         limits: &[],
     },
 ];
@@ -276,7 +282,7 @@ impl Client {
             .find(|limit| limit.case == case && limit.engine.is_none_or(|engine| engine == server))
     }
 
-    /// What has to come of a case.
+    /// Returns the expected result of a case.
     pub(crate) fn expected(&self, case: Case, server: Engine) -> Expected {
         if let Some(limit) = self.limit(case, server) {
             return limit.expected;
@@ -285,11 +291,11 @@ impl Client {
             Case::Short | Case::Long(_) | Case::Proxy => Expected::Opens,
             Case::Tampered => Expected::Denied,
             Case::Plain => self.plain.map_or(Expected::Denied, Expected::Refused),
-            Case::OtherName | Case::OtherAddress => Expected::Refused(self.stranger),
+            Case::OtherName | Case::OtherAddress => Expected::Refused(self.name_mismatch),
         }
     }
 
-    /// The words of its command line.
+    /// Returns the command line.
     pub(crate) fn command(&self, place: &Place<'_>) -> Vec<OsString> {
         let tool = |file: &str| place.tool(self.kit, file).into_os_string();
         let source = |directory: &str| Place::source(directory).join(self.program).into_os_string();
@@ -314,7 +320,7 @@ impl Client {
                 ]
             }
             Kit::Go | Kit::OldGo => vec![tool(self.program)],
-            // In the target directory that they share with this.
+            // In the target directory shared with this program.
             Kit::Rust => vec![
                 std::env::current_exe()
                     .unwrap_or_default()
@@ -324,7 +330,7 @@ impl Client {
         }
     }
 
-    /// Its version; or why there is none.
+    /// Returns the version, or the reason why it is unknown.
     pub(crate) fn version(&self, place: &Place<'_>) -> Result<String, String> {
         match self.version {
             Version::Said(program) => {
@@ -349,7 +355,7 @@ impl Client {
     }
 }
 
-/// The version that a text begins with.
+/// Extracts the version at the start of a text.
 fn number(text: &str) -> Option<String> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     (end > 0).then(|| text.get(..end).unwrap_or_default().to_owned())

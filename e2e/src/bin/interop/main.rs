@@ -1,5 +1,5 @@
-//! Clients that others wrote, logging in with tokens to a stack of the real servers: `cargo xtask test interop` sets up
-//! what they need, and starts this.
+//! Third-party drivers log in with tokens to a stack of real servers. `cargo xtask test interop`
+//! installs them and runs this program.
 
 mod attempt;
 mod case;
@@ -19,28 +19,29 @@ use stack::{Server, Stack};
 use table::Table;
 
 const USAGE: &str = "\
-Usage: interop --tools DIR --engine ENGINE […] [--mysql FILE] [--lacking ENGINE=REASON …] [--without KIT=REASON …] [CLIENT …]
+Usage: interop --tools DIR --engine ENGINE […] [--mysql FILE]
+               [--lacking ENGINE=REASON …] [--without KIT=REASON …] [CLIENT …]
 
-Ends with 0 where each cell of the table is what it has to be.";
+Exits with 0 if each cell of the table has its expected result.";
 
 const LEGEND: &str = "\
-ok: logged in over TLS · denied: by the server · driver: by the driver, before it sent the token · late: by the driver, after it had
-sent the token · *: see below
-proxy: by way of countersign proxy, with no token in the driver";
+ok: logged in over TLS · denied: by the server · driver: by the driver, before it sent the token
+late: by the driver, after it sent the token · *: see below
+proxy: through countersign proxy, without a token in the driver";
 
-/// What the command line says.
+/// Command line arguments.
 #[derive(Default)]
 struct Arguments {
-    /// Where the drivers were installed.
+    /// Directory of the installed drivers.
     tools: PathBuf,
-    /// MySQL's command line: what Debian calls so is MariaDB's.
+    /// MySQL's command-line client; Debian's `mysql` is MariaDB's.
     mysql: PathBuf,
     engines: Vec<String>,
-    /// The servers that could not be installed, and why.
+    /// Servers that could not be installed, with reasons.
     lacking: Vec<(String, String)>,
-    /// What could not be installed, and why.
+    /// Kits that could not be installed, with reasons.
     without: Vec<(String, String)>,
-    /// The clients to be tried; all where none is named.
+    /// Drivers to try; all if empty.
     clients: Vec<String>,
 }
 
@@ -70,7 +71,7 @@ impl Arguments {
     }
 }
 
-/// What is missing, and why.
+/// Missing kits and servers, with reasons.
 fn reason(text: &str) -> Option<(String, String)> {
     text.split_once('=').map(|(what, why)| (what.to_owned(), why.to_owned()))
 }
@@ -103,7 +104,7 @@ fn with_relay(server: Server) -> (Server, Relay) {
     (server, relay)
 }
 
-/// Prints the table, and gives back what is not as it has to be.
+/// Prints the table, and returns the unexpected results.
 fn run(arguments: &Arguments, stack: &Stack, servers: &[(Server, Relay)]) -> Vec<String> {
     let place = Place { tools: &arguments.tools, mysql: &arguments.mysql };
     let mut table = Table::new(&CASES.map(Case::title));

@@ -1,19 +1,19 @@
-//! A stranger in front of a server: it passes everything on, under a name and an address that are not in the certificate.
+//! A TCP relay in front of a server, under a name and an address that are not in the certificate.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpListener, TcpStream, ToSocketAddrs};
 use std::thread;
 
-/// An address of this machine that the certificate does not name.
+/// Loopback address that the certificate does not contain.
 const OTHER_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
-/// A name that many machines have for `::1`, and that the certificate does not have.
+/// Name of `::1` on many machines, which the certificate does not contain.
 const OTHER_NAME: &str = "ip6-localhost";
 
-/// The machine's own name: it often means an address of loopback.
+/// Host name of the machine, which often resolves to a loopback address.
 const OWN_NAME: &str = "/proc/sys/kernel/hostname";
 
-/// Listens as long as the process lives.
+/// Starts the relay. It runs as long as the process.
 pub(crate) struct Relay {
     address: u16,
     name: Option<(String, u16)>,
@@ -32,18 +32,18 @@ impl Relay {
         Self { address, name }
     }
 
-    /// The host and the port under the other address.
+    /// Host and port under the other address.
     pub(crate) fn other_address(&self) -> (String, u16) {
         (OTHER_ADDRESS.to_string(), self.address)
     }
 
-    /// The host and the port under the other name, where this machine has one.
+    /// Host and port under the other name, if this machine has one.
     pub(crate) fn other_name(&self) -> Option<(String, u16)> {
         self.name.clone()
     }
 }
 
-/// The address that a name means, where nobody else can reach it.
+/// Resolves a name, if it is a loopback address.
 fn loopback(name: &str) -> Option<IpAddr> {
     let addresses: Vec<IpAddr> =
         (name, 0).to_socket_addrs().ok()?.map(|address| address.ip()).collect();
@@ -64,13 +64,13 @@ fn listen(address: IpAddr, server: u16) -> io::Result<u16> {
     Ok(port)
 }
 
-/// Copies one direction until its end, on a thread of its own.
+/// Copies one direction to its end on a thread.
 fn pass_on(from: &TcpStream, to: &TcpStream) {
     let (mut from, mut to) =
         (from.try_clone().expect("a socket"), to.try_clone().expect("a socket"));
     thread::spawn(move || {
         drop(io::copy(&mut from, &mut to));
-        // Either side may have gone already.
+        // Either side may be closed already.
         drop(to.shutdown(Shutdown::Both));
         drop(from.shutdown(Shutdown::Both));
     });

@@ -1,4 +1,4 @@
-//! The stack that is logged in to, and the tokens for it.
+//! The stack under test, and the tokens for it.
 
 use std::collections::HashMap;
 use std::process::Command;
@@ -11,13 +11,13 @@ use countersign_e2e::{Proxy, ProxyFixture, padded_session, run, token};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The variables that `local env` sets, by their beginnings.
+/// Prefixes of the variables that `local env` sets.
 const OURS: [&str; 4] = ["AWS_", "PG", "MYSQL_", "COUNTERSIGN_"];
 
-/// Where servers are unpacked: the one setting that is passed on.
+/// Directory of unpacked servers: the only setting that is passed on.
 const SERVERS: &str = "COUNTERSIGN_SERVERS_DIR";
 
-/// A running stack, taken away with all its data on drop.
+/// A running stack, stopped and wiped on drop.
 pub(crate) struct Stack {
     directory: TempDir,
 }
@@ -62,7 +62,7 @@ impl Stack {
         said.out
     }
 
-    /// What `local env` exports, as a shell reads it.
+    /// Returns the variables that `local env` exports, as a shell reads them.
     fn env(&self, engine: &str, more: &[&str]) -> HashMap<String, String> {
         let text = self.must(&[&["env", "--engine", engine], more].concat());
         let said = run(Command::new("sh")
@@ -76,7 +76,8 @@ impl Stack {
         exported.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 
-    /// The classes of the authority's decisions since it was started, in order; nothing stands for a login that it allowed.
+    /// Returns the classes of the authority's decisions since the start. `None` stands for an
+    /// allowed login.
     pub(crate) fn decisions(&self) -> Vec<Option<String>> {
         let text = self.must(&["log", "--output", "json"]);
         let records =
@@ -84,7 +85,7 @@ impl Stack {
         records.map(|record| record["class"].as_str().map(str::to_owned)).collect()
     }
 
-    /// The server of this engine.
+    /// Returns the server of this engine.
     pub(crate) fn server(&self, engine: &str) -> Server {
         let env = self.env(engine, &[]);
         let engine: Engine = engine.parse().expect("an engine");
@@ -113,7 +114,7 @@ impl Stack {
         Server { endpoint, version, key: credentials(&env), variables, proxied: None }
     }
 
-    /// A proxy for these servers, each at the port that it has itself.
+    /// Starts a proxy for these servers, each at the server's own port.
     pub(crate) fn proxy<'a>(
         &self,
         servers: impl Iterator<Item = &'a mut Server>,
@@ -136,12 +137,14 @@ impl Stack {
         (site, proxy)
     }
 
-    /// A token of a long-term key: as short as tokens are.
+    /// Mints a token of a long-term key: the shortest kind.
     pub(crate) fn short_token(server: &Server) -> String {
         server.token(&server.key)
     }
 
-    /// A token of exactly this length. How much of a session's token is escaped is chance: so it is tried until it fits.
+    /// Mints a token of exactly this length.
+    ///
+    /// Escaping makes the length of a session's token random, so this tries until it fits.
     pub(crate) fn long_token(&self, server: &Server, length: usize) -> String {
         let mut padding = length / 2;
         for _ in 0..1_000 {
@@ -174,7 +177,7 @@ pub(crate) struct Server {
     version: String,
     key: Credentials,
     variables: HashMap<String, String>,
-    /// Where the proxy takes clients in for it.
+    /// Address of the proxy's listener for it.
     proxied: Option<(String, u16)>,
 }
 
@@ -187,17 +190,17 @@ impl Server {
         self.endpoint.port
     }
 
-    /// Where the proxy takes clients in for it.
+    /// Returns the address of the proxy's listener for it.
     pub(crate) fn proxied(&self) -> (String, u16) {
         self.proxied.clone().expect("the proxy was started")
     }
 
-    /// Its name and version.
+    /// Returns name and version.
     pub(crate) fn title(&self) -> String {
         format!("{} {}", self.endpoint.engine, self.version)
     }
 
-    /// What a client is told about it.
+    /// Returns the environment of a client.
     pub(crate) const fn variables(&self) -> &HashMap<String, String> {
         &self.variables
     }

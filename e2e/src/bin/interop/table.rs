@@ -1,10 +1,10 @@
-//! The table, printed as it comes about.
+//! The table, printed cell by cell.
 
 use std::io::Write as _;
 
 use crate::attempt::Outcome;
 
-/// The widths of the first three columns.
+/// Widths of the first three columns.
 const WIDTHS: [usize; 3] = [22, 9, 15];
 
 pub(crate) struct Table {
@@ -13,7 +13,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Prints the titles.
+    /// Prints the heading.
     pub(crate) fn new(titles: &[&'static str]) -> Self {
         let [client, version, server] = WIDTHS;
         let widths: Vec<usize> = titles.iter().map(|title| title.chars().count().max(7)).collect();
@@ -36,7 +36,7 @@ impl Table {
         self.print(&format!("{name:client$}  {run:version$}  {on:server$}"));
     }
 
-    /// The next cell of the row, with a star where there is a note on it.
+    /// Prints the next cell of the row, with a star if it has a note.
     pub(crate) fn cell(&mut self, outcome: &Outcome, noted: bool) {
         let width = self.widths.get(self.at).copied().unwrap_or_default();
         self.at += 1;
@@ -48,20 +48,20 @@ impl Table {
         println!();
     }
 
-    /// A row without cells.
+    /// Prints a row without cells.
     pub(crate) fn skipped(&mut self, name: &str, on: &str, why: &str) {
         self.begin(name, "-", on);
         println!("  skipped: {}", why.split_whitespace().collect::<Vec<_>>().join(" "));
     }
 
-    /// A line below the table.
+    /// Prints a line below the table.
     pub(crate) fn note(&self, text: &str) {
         self.print(&format!("{text}\n"));
     }
 
     fn print(&self, text: &str) {
         print!("{text}");
-        // A cell may take a while: it is to be seen meanwhile what it is of.
+        // A cell may take a while: the row's name is shown meanwhile.
         drop(std::io::stdout().flush());
     }
 }

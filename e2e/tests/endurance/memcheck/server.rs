@@ -44,7 +44,7 @@ impl CheckedServer {
     /// Stops the stack's server and starts it again under valgrind, with the same user and
     /// settings. `root` is the directory below which it is installed.
     pub fn start(stack: &Stack, root: &Path) -> Self {
-        let engine = stack.way().engine();
+        let engine = stack.kind().engine();
         let home = stack.directory().join("instances").join(engine.to_string());
         let before = i32::try_from(pid_of(stack)).ok().and_then(Pid::from_raw).unwrap();
         kill_process(before, Signal::TERM).unwrap();

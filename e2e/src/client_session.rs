@@ -1,4 +1,4 @@
-//! An engine's own client that stays: it is told statements, and asked for answers, one line each.
+//! An interactive session of an engine's client: statements in, one line of results out.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Seek, Write};
@@ -10,23 +10,23 @@ use countersign_core::name::Engine;
 
 use crate::{PATIENCE, ServerKind, wait_until};
 
-/// A client with its session open. Dropped, it says goodbye and goes.
+/// A client with an open session, closed on drop.
 #[derive(Debug)]
 pub struct ClientSession {
     process: Child,
     input: Option<ChildStdin>,
     lines: Receiver<String>,
     errors: fs::File,
-    way: ServerKind,
+    kind: ServerKind,
 }
 
 impl ClientSession {
-    /// Starts a client that reads its statements from its standard input: one of [`crate::Site::session`].
+    /// Starts a client that reads statements from standard input: one of [`crate::Site::session`].
     #[must_use]
-    pub fn open(way: ServerKind, command: &mut Command) -> Self {
+    pub fn open(kind: ServerKind, command: &mut Command) -> Self {
         let errors = tempfile::tempfile().expect("a file for what it complains of");
         let complaints = errors.try_clone().expect("the same file");
-        if way.engine() != Engine::Postgres {
+        if kind.engine() != Engine::Postgres {
             command.arg("--force");
         }
         let mut process = command
@@ -45,22 +45,22 @@ impl ClientSession {
                 }
             }
         });
-        Self { process, input, lines, errors, way }
+        Self { process, input, lines, errors, kind }
     }
 
-    /// Its process.
+    /// Returns the process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.process.id()
     }
 
-    /// Whether it is a client of this engine.
+    /// Returns true if it is a client of this engine.
     #[must_use]
     pub fn is_of(&self, engine: Engine) -> bool {
-        self.way.engine() == engine
+        self.kind.engine() == engine
     }
 
-    /// Has it run a statement that answers nothing.
+    /// Runs a statement without a result.
     pub fn tell(&mut self, sql: &str) {
         let input = self.input.as_mut().expect("it listens");
         writeln!(input, "{sql}{}", if sql.starts_with('\\') { "" } else { ";" })
@@ -68,17 +68,17 @@ impl ClientSession {
             .expect("it listens");
     }
 
-    /// Has it run a statement, and gives the first line of the answer.
+    /// Runs a statement, and returns the first line of the result.
     ///
     /// # Panics
-    /// Where there is none.
+    /// If there is none.
     #[must_use]
     pub fn ask(&mut self, sql: &str) -> String {
         self.tell(sql);
         self.hear().unwrap_or_else(|| panic!("no answer to {sql:?}: {}", self.complaints()))
     }
 
-    /// The next line that it prints; none where it has gone.
+    /// Returns the next line of output. `None` after the client has exited.
     #[must_use]
     pub fn hear(&mut self) -> Option<String> {
         match self.lines.recv_timeout(PATIENCE) {
@@ -90,7 +90,7 @@ impl ClientSession {
         }
     }
 
-    /// What it has complained of.
+    /// Returns its error output.
     #[must_use]
     pub fn complaints(&mut self) -> String {
         let mut text = String::new();
@@ -101,10 +101,10 @@ impl ClientSession {
         text
     }
 
-    /// The server's number of the session.
+    /// Returns the server's id of the session.
     #[must_use]
     pub fn server_session(&mut self) -> String {
-        let sql = if self.way.engine() == Engine::Postgres {
+        let sql = if self.kind.engine() == Engine::Postgres {
             "SELECT pg_backend_pid()"
         } else {
             "SELECT CONNECTION_ID()"
@@ -112,13 +112,13 @@ impl ClientSession {
         self.ask(sql)
     }
 
-    /// Says goodbye, and waits until it has gone.
+    /// Closes the session, and waits until the client has exited.
     pub fn close(mut self) {
         drop(self.input.take());
         wait_until("the client's end", || self.process.try_wait().expect("a status").is_some());
     }
 
-    /// Kills it: it says no goodbye.
+    /// Kills the client without closing the session.
     pub fn kill(mut self) {
         self.process.kill().expect("it can be killed");
         self.process.wait().expect("a status");
