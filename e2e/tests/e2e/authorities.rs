@@ -55,8 +55,12 @@ impl Authorities {
         let state = format!(
             r#"
             accounts = [{{ id = "123456789012" }}]
-            instances = [{{ name = "{instance}", engine = "postgres", region = "{region}", resource_id = "{resource_id}",
-                            addresses = [{{ host = "{host}", port = {port} }}] }}]
+            [[instances]]
+            name = "{instance}"
+            engine = "postgres"
+            region = "{region}"
+            resource_id = "{resource_id}"
+            addresses = [{{ host = "{host}", port = {port} }}]
             [[users]]
             name = "app"
             access_keys = [{{ id = "{id}", secret = "{secret}", status = "{status}" }}]
