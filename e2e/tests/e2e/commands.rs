@@ -169,8 +169,11 @@ fn policies_are_simulated_and_explained() {
     let resource = "arn:aws:rds-db:us-east-1:123456789012:dbuser:db-ABC/jane";
     let input = |effect: &str, resource_in_policy: &str| {
         format!(
-            r#"{{"principal":"arn:aws:iam::123456789012:user/jane","action":"rds-db:connect","resource":"{resource}",
-                "identity_policies":[{{"Version":"2012-10-17","Statement":[{{"Sid":"One","Effect":"{effect}","Action":"rds-db:connect","Resource":"{resource_in_policy}"}}]}}]}}"#
+            r#"{{"principal":"arn:aws:iam::123456789012:user/jane","action":"rds-db:connect",
+                "resource":"{resource}",
+                "identity_policies":[{{"Version":"2012-10-17","Statement":[{{"Sid":"One",
+                "Effect":"{effect}","Action":"rds-db:connect",
+                "Resource":"{resource_in_policy}"}}]}}]}}"#
         )
     };
     let simulate =

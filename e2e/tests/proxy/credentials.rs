@@ -3,7 +3,8 @@
 use countersign_e2e::{ClientSession, ProxyFixture, Stack, wait_until, ways};
 
 /// Policy that allows a login as any database user.
-const ANY: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"rds-db:connect","Resource":"*"}]}"#;
+const ANY: &str = r#"{"Version":"2012-10-17","Statement":[
+    {"Effect":"Allow","Action":"rds-db:connect","Resource":"*"}]}"#;
 
 /// Returns the profile `app` with the keys of this IAM user.
 fn profile(stack: &Stack, user: &str) -> String {

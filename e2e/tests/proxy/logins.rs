@@ -31,7 +31,8 @@ fn target_without_a_user_uses_the_client_s() {
         let way = stack.kind();
         let _made = stack.must(&["user", "create", "jane"]);
         // The proxy's credentials are of one IAM user, who may log in as both.
-        let statement = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"rds-db:connect","Resource":"*"}]}"#;
+        let statement = r#"{"Version":"2012-10-17","Statement":[
+            {"Effect":"Allow","Action":"rds-db:connect","Resource":"*"}]}"#;
         let policy = site.write("policy.json", statement);
         let _granted = stack.must(&[
             "user",

@@ -207,7 +207,11 @@ fn prepared_statements_of_the_binary_protocol() {
 }
 
 fn raw(stack: &Stack, site: &ProxyFixture, user: &str) -> Raw {
-    Raw::login(SocketAddr::from((site.address(), stack.kind().engine().default_port())), user, "app")
+    Raw::login(
+        SocketAddr::from((site.address(), stack.kind().engine().default_port())),
+        user,
+        "app",
+    )
 }
 
 #[test]
@@ -216,7 +220,8 @@ fn change_user_switches_the_user_of_the_session() {
         let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
         let _made = stack.must(&["user", "create", "jane"]);
         stack.sql("CREATE DATABASE other; GRANT ALL ON other.* TO jane@'%'");
-        let statement = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"rds-db:connect","Resource":"*"}]}"#;
+        let statement = r#"{"Version":"2012-10-17","Statement":[
+            {"Effect":"Allow","Action":"rds-db:connect","Resource":"*"}]}"#;
         let policy = site.write("policy.json", statement).display().to_string();
         let _granted = stack.must(&["user", "grant", "app", "--policy-document", &policy]);
         let _proxy = site.serve(&stack, &stack.target("db", &["pool = { reuse = true }"]), &[]);
