@@ -3,10 +3,10 @@
 
 mod access;
 mod clock;
+mod connect_target;
 mod credentials;
 mod dns;
 mod failover;
-mod for_a_while;
 mod hostile;
 mod library;
 mod logins;

@@ -158,7 +158,8 @@ fn which_ca_is_taken() {
     assert_eq!(ca_file(&url("VERIFY_CA"), None), Ok(None));
     let said = ca_file(&url("VERIFY_IDENTITY"), Some("/nowhere.pem".into())).unwrap_err().detail;
     assert!(
-        said.contains("/nowhere.pem do not exist") && said.contains("local env --engine mysql"),
+        said.contains("cannot find the CA certificates /nowhere.pem")
+            && said.contains("local env --engine mysql"),
         "{said}"
     );
     assert_eq!(
