@@ -78,14 +78,14 @@ pub(crate) fn rows() -> Result<Vec<Row>, Problem> {
         Ok(start.elapsed())
     };
     let iam = Side::timed(|| session(directly(), Some(&tls)));
-    let warm = Side::timed(|| session(through.clone(), None));
-    let [iam, warm] = compare(SESSION_ROUNDS, [iam, warm])?;
+    let pooled = Side::timed(|| session(through.clone(), None));
+    let [iam, pooled] = compare(SESSION_ROUNDS, [iam, pooled])?;
     Ok(vec![
         statement,
         Row::ratio(
             "PostgreSQL: an IAM login : a session of the proxy's pool",
             &iam,
-            &warm,
+            &pooled,
             Goal::AtLeast(5.0),
         ),
     ])

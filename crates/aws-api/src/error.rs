@@ -80,7 +80,8 @@ impl From<SealError> for ApiError {
     }
 }
 
-/// Maps to IAM's codes. Source: "Common errors" and the errors of each action in the IAM API reference.
+/// Maps to IAM's codes. Source: "Common errors" and the errors of each action in the IAM API
+/// reference.
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         let message = error.to_string();

@@ -51,7 +51,7 @@ pub struct Config {
     /// Configuration of the verifier.
     pub verifier: VerifierConfig,
     /// STS that verifies presigned requests.
-    pub proofs: Proofs,
+    pub proofs: ProofTrust,
     /// Database servers of the RDS API.
     pub servers: Option<Arc<dyn Servers>>,
     /// Path of the CA certificate (PEM) that signs those servers' certificates.
@@ -60,7 +60,7 @@ pub struct Config {
 
 /// Source of the STS that verifies presigned requests which a login sends in place of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Proofs {
+pub enum ProofTrust {
     /// No STS: such logins are denied.
     None,
     /// The authority's own, at the address of its AWS API.
@@ -205,16 +205,16 @@ fn raise_descriptor_limit() {
 }
 
 /// Returns the trusted STS; `own` is the address of the authority's AWS API.
-fn trusted_sts(proofs: &Proofs, own: Option<SocketAddr>) -> io::Result<Option<TrustedSts>> {
+fn trusted_sts(proofs: &ProofTrust, own: Option<SocketAddr>) -> io::Result<Option<TrustedSts>> {
     match (proofs, own) {
-        (Proofs::None, _) => Ok(None),
-        (Proofs::From(sts), _) => Ok(Some(sts.clone())),
-        (Proofs::Own(partition), Some(address)) => {
+        (ProofTrust::None, _) => Ok(None),
+        (ProofTrust::From(sts), _) => Ok(Some(sts.clone())),
+        (ProofTrust::Own(partition), Some(address)) => {
             let endpoint =
                 StsEndpoint::configured(&format!("http://{address}")).map_err(io::Error::other)?;
             Ok(Some(TrustedSts::configured(*partition, endpoint)))
         }
-        (Proofs::Own(_), None) => Err(io::Error::other("the AWS API does not listen")),
+        (ProofTrust::Own(_), None) => Err(io::Error::other("the AWS API does not listen")),
     }
 }
 

@@ -183,9 +183,9 @@ async fn rejected_requests_have_aws_error_codes_and_statuses() {
         (Signed { body: "Version=2011-06-15", ..good() }, 400, "MissingAction"),
         (Signed { body: "Action=GetCallerIdentity", ..good() }, 400, "InvalidAction"),
     ] {
-        let (found, answer) = api.send(&signed).await;
+        let (actual, answer) = api.send(&signed).await;
         assert!(
-            found == status && answer.contains(&format!("<Code>{code}</Code>")),
+            actual == status && answer.contains(&format!("<Code>{code}</Code>")),
             "{status} {code}: {answer}"
         );
     }

@@ -13,7 +13,7 @@ use countersign_authority::servers::Servers;
 use countersign_authority::store::{Store, StoreLocation};
 use countersign_authority::verifier_socket::{AllowedPeers, SocketAccess};
 use countersign_aws_api::server::{
-    AuthorityServer, Config, Proofs, log_directory, state_directory,
+    AuthorityServer, Config, ProofTrust, log_directory, state_directory,
 };
 use countersign_core::name::Engine;
 use nix::unistd::User;
@@ -258,7 +258,7 @@ fn authority_config(
         metadata: plan.machine.clone().map(|machine| (loopback, machine)),
         issuer: plan.issuer.clone(),
         verifier: plan.settings,
-        proofs: Proofs::Own(plan.region.partition()),
+        proofs: ProofTrust::Own(plan.region.partition()),
         servers: None,
         ca: Some(layout.ca()),
     })

@@ -29,9 +29,9 @@ pub(super) const ACTIONS: &[Action] = &[
 pub(super) const MAX_KEYS: usize = 2;
 
 fn create(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let found = named_or_caller(ctx)?.authorized(ctx, "iam:CreateAccessKey")?;
+    let requested = named_or_caller(ctx)?.authorized(ctx, "iam:CreateAccessKey")?;
     let key = ctx.api.store().change(|draft| {
-        let mut user = current(draft, &*found)?;
+        let mut user = current(draft, &*requested)?;
         if user.access_keys.len() >= MAX_KEYS {
             return Err(limit("AccessKeysPerUser", MAX_KEYS));
         }
@@ -113,9 +113,9 @@ fn change(
     change: impl Fn(&mut Draft, User, &AccessKey) -> Result<(), ApiError>,
 ) -> Result<ActionOutput, ApiError> {
     let id = ctx.parameters.required("AccessKeyId")?;
-    let found = named_or_caller(ctx)?.authorized(ctx, action)?;
+    let requested = named_or_caller(ctx)?.authorized(ctx, action)?;
     ctx.api.store().change(|draft| {
-        let user = current(draft, &*found)?;
+        let user = current(draft, &*requested)?;
         let key = draft
             .access_keys
             .get(id)

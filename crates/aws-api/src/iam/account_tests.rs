@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::testing::{ACCOUNT, Iam, READ_ONLY, allow, encoded_as_iam, group, refused, trust};
+use super::testing::{ACCOUNT, Iam, READ_ONLY, allow, assert_error, encoded_as_iam, group, trust};
 use crate::testing::{account, text};
 use countersign_authority::model::InstanceProfile;
 
@@ -56,11 +56,11 @@ async fn a_provider_is_registered_changed_and_deleted() {
     assert!(iam.ok("ListOpenIDConnectProviderTags", &[of]).await.contains("<Tags></Tags>"));
     assert!(iam.ok("ListOpenIDConnectProviders", &[]).await.contains(&format!("<Arn>{arn}</Arn>")));
     let jane = iam.served.user("jane", None);
-    refused(&iam.call(&jane, "DeleteOpenIDConnectProvider", &[of]).await, 403, "AccessDenied");
+    assert_error(&iam.call(&jane, "DeleteOpenIDConnectProvider", &[of]).await, 403, "AccessDenied");
     // Deleting a missing provider is not an error for an authorized caller.
     iam.ok("DeleteOpenIDConnectProvider", &[of]).await;
     iam.ok("DeleteOpenIDConnectProvider", &[of]).await;
-    refused(&iam.call(&jane, "DeleteOpenIDConnectProvider", &[of]).await, 403, "AccessDenied");
+    assert_error(&iam.call(&jane, "DeleteOpenIDConnectProvider", &[of]).await, 403, "AccessDenied");
     iam.no("GetOpenIDConnectProvider", &[of], 404, "NoSuchEntity").await;
 
     for url in [
@@ -87,12 +87,12 @@ async fn custom_policies_are_simulated() {
         {"Effect": "Deny", "Action": "s3:*", "Resource": "*"},
     ]})
     .to_string();
-    let asked = [
+    let parameters = [
         ("PolicyInputList.member.1", &*document),
         ("ActionNames.member.1", "rds-db:connect"),
         ("ResourceArns.member.1", database),
     ];
-    let missing = iam.ok("SimulateCustomPolicy", &asked).await;
+    let missing = iam.ok("SimulateCustomPolicy", &parameters).await;
     assert_eq!(
         (text(&missing, "EvalDecision"), text(&missing, "EvalResourceName")),
         ("implicitDeny", database)
@@ -111,7 +111,7 @@ async fn custom_policies_are_simulated() {
     for (address, decision) in [("10.1.2.3", "allowed"), ("11.1.2.3", "implicitDeny")] {
         let entries = source(address);
         let entries = entries.iter().map(|(name, value)| (name.as_str(), *value));
-        let with: Vec<_> = asked.into_iter().chain(entries).collect();
+        let with: Vec<_> = parameters.into_iter().chain(entries).collect();
         let answer = iam.ok("SimulateCustomPolicy", &with).await;
         assert_eq!(text(&answer, "EvalDecision"), decision);
         assert!(answer.contains("<MissingContextValues></MissingContextValues>"), "{answer}");
@@ -119,15 +119,16 @@ async fn custom_policies_are_simulated() {
             "<MatchedStatements><member><SourcePolicyId>PolicyInputList.1</SourcePolicyId>";
         assert_eq!(answer.contains(matched), decision == "allowed", "{answer}");
     }
-    let denied =
-        iam.ok("SimulateCustomPolicy", &[asked[0], ("ActionNames.member.1", "s3:GetObject")]).await;
+    let denied = iam
+        .ok("SimulateCustomPolicy", &[parameters[0], ("ActionNames.member.1", "s3:GetObject")])
+        .await;
     assert_eq!(
         (text(&denied, "EvalDecision"), text(&denied, "EvalResourceName")),
         ("explicitDeny", "*")
     );
 
     let boundary = [
-        asked[0],
+        parameters[0],
         ("ActionNames.member.1", "s3:GetObject"),
         ("PermissionsBoundaryPolicyInputList.member.1", &document),
     ];
@@ -135,14 +136,14 @@ async fn custom_policies_are_simulated() {
         text(&iam.ok("SimulateCustomPolicy", &boundary).await, "AllowedByPermissionsBoundary"),
         "false"
     );
-    let keys = iam.ok("GetContextKeysForCustomPolicy", &[asked[0]]).await;
+    let keys = iam.ok("GetContextKeysForCustomPolicy", &[parameters[0]]).await;
     assert!(
         keys.contains("<ContextKeyNames><member>aws:SourceIp</member></ContextKeyNames>"),
         "{keys}"
     );
 
     let pages = [
-        asked[0],
+        parameters[0],
         ("ActionNames.member.1", "a:B"),
         ("ActionNames.member.2", "s3:Get"),
         ("MaxItems", "1"),
@@ -158,16 +159,16 @@ async fn custom_policies_are_simulated() {
     assert_eq!((text(&rest, "EvalActionName"), text(&rest, "IsTruncated")), ("s3:Get", "false"));
 
     let bad: [&[(&str, &str)]; 5] = [
-        &[("PolicyInputList.member.1", "{}"), asked[1]],
-        &[asked[0], ("ActionNames.member.1", "connect")],
-        &[asked[0], ("ActionNames.member.1", "s3:*")],
-        &[asked[0], asked[1], ("ResourcePolicy", &trust())],
-        &[asked[0], asked[1], ("ResourceArns.member.1", "bucket")],
+        &[("PolicyInputList.member.1", "{}"), parameters[1]],
+        &[parameters[0], ("ActionNames.member.1", "connect")],
+        &[parameters[0], ("ActionNames.member.1", "s3:*")],
+        &[parameters[0], parameters[1], ("ResourcePolicy", &trust())],
+        &[parameters[0], parameters[1], ("ResourceArns.member.1", "bucket")],
     ];
     for parameters in bad {
         iam.no("SimulateCustomPolicy", parameters, 400, "InvalidInput").await;
     }
-    iam.no("SimulateCustomPolicy", &[asked[0]], 400, "ValidationError").await;
+    iam.no("SimulateCustomPolicy", &[parameters[0]], 400, "ValidationError").await;
 }
 
 #[tokio::test]
@@ -178,7 +179,7 @@ async fn a_simulation_evaluates_the_resource_policy() {
         "Resource": "arn:aws:s3:::bucket/*"}})
     .to_string();
     let mine = allow("s3:GetObject", "*");
-    let asked = [
+    let input = [
         ("PolicyInputList.member.1", &*mine),
         ("ActionNames.member.1", "s3:GetObject"),
         ("ResourceArns.member.1", "arn:aws:s3:::bucket/a"),
@@ -186,12 +187,12 @@ async fn a_simulation_evaluates_the_resource_policy() {
         ("CallerArn", jane),
         ("ResourcePolicy", &policy),
     ];
-    let answer = iam.ok("SimulateCustomPolicy", &asked).await;
+    let answer = iam.ok("SimulateCustomPolicy", &input).await;
     assert_eq!(text(&answer, "EvalDecision"), "allowed", "{answer}");
     assert!(answer.contains("<SourcePolicyId>ResourcePolicy</SourcePolicyId><SourcePolicyType>resource</SourcePolicyType>"), "{answer}");
-    let across = iam.ok("SimulateCustomPolicy", &asked[..5]).await;
+    let across = iam.ok("SimulateCustomPolicy", &input[..5]).await;
     assert_eq!(text(&across, "EvalDecision"), "implicitDeny", "{across}");
-    let role = [asked[0], asked[1], ("CallerArn", "arn:aws:iam::123456789012:role/app")];
+    let role = [input[0], input[1], ("CallerArn", "arn:aws:iam::123456789012:role/app")];
     iam.no("SimulateCustomPolicy", &role, 400, "InvalidInput").await;
 }
 
@@ -203,7 +204,7 @@ async fn policies_of_a_principal_are_simulated() {
     group(&iam, "staff", "jane");
     iam.ok("AttachGroupPolicy", &[("GroupName", "staff"), ("PolicyArn", READ_ONLY)]).await;
     let of = ("PolicySourceArn", "arn:aws:iam::123456789012:user/jane");
-    let asked = [
+    let input = [
         of,
         ("ActionNames.member.1", "s3:GetObject"),
         ("ActionNames.member.2", "iam:GetUser"),
@@ -212,7 +213,7 @@ async fn policies_of_a_principal_are_simulated() {
     let answer = iam
         .ok(
             "SimulatePrincipalPolicy",
-            &[&asked[..], &[("ResourceArns.member.1", "arn:aws:s3:::jane/a")]].concat(),
+            &[&input[..], &[("ResourceArns.member.1", "arn:aws:s3:::jane/a")]].concat(),
         )
         .await;
     let results: Vec<&str> = answer.split("<EvalActionName>").skip(1).collect();
@@ -226,7 +227,7 @@ async fn policies_of_a_principal_are_simulated() {
         assert!(text(result, "EvalDecision") == decision && result.contains(matched), "{result}");
         assert!(result.contains("<MissingContextValues></MissingContextValues>"), "{result}");
     }
-    let added = [of, asked[3], ("PolicyInputList.member.1", &allow("s3:PutObject", "*"))]
+    let added = [of, input[3], ("PolicyInputList.member.1", &allow("s3:PutObject", "*"))]
         .map(|(name, value)| (name, value.to_owned()));
     let added = added.each_ref().map(|(name, value)| {
         (
@@ -248,7 +249,7 @@ async fn policies_of_a_principal_are_simulated() {
 
     let keys = iam.ok("GetContextKeysForPrincipalPolicy", &[of]).await;
     assert!(keys.contains("<member>aws:username</member>"), "{keys}");
-    let admin = [("PolicySourceArn", "arn:aws:iam::123456789012:user/admin"), asked[1]];
+    let admin = [("PolicySourceArn", "arn:aws:iam::123456789012:user/admin"), input[1]];
     // Both the boundary and the group allow the simulation.
     assert_eq!(iam.call(&jane, "SimulatePrincipalPolicy", &admin).await.0, 200);
 }
@@ -259,10 +260,10 @@ async fn the_simulator_requires_permissions() {
     let jane = iam.served.user("jane", None);
     let (document, action) = (allow("s3:*", "*"), ("ActionNames.member.1", "s3:GetObject"));
     let custom = [("PolicyInputList.member.1", document.as_str()), action];
-    refused(&iam.call(&jane, "SimulateCustomPolicy", &custom).await, 403, "AccessDenied");
+    assert_error(&iam.call(&jane, "SimulateCustomPolicy", &custom).await, 403, "AccessDenied");
     for source in ["user/admin", "user/gone"] {
         let arn = format!("{ACCOUNT}:{source}");
-        refused(
+        assert_error(
             &iam.call(&jane, "SimulatePrincipalPolicy", &[("PolicySourceArn", &arn), action]).await,
             403,
             "AccessDenied",
@@ -273,7 +274,11 @@ async fn the_simulator_requires_permissions() {
         .await;
     iam.no("SimulatePrincipalPolicy", &[("PolicySourceArn", "admin"), action], 400, "InvalidInput")
         .await;
-    refused(&iam.call(&jane, "GetAccountAuthorizationDetails", &[]).await, 403, "AccessDenied");
+    assert_error(
+        &iam.call(&jane, "GetAccountAuthorizationDetails", &[]).await,
+        403,
+        "AccessDenied",
+    );
 }
 
 #[tokio::test]

@@ -48,13 +48,14 @@ pub(super) fn write<'a>(xml: &mut Xml, element: &str, arns: impl IntoIterator<It
 }
 
 fn attach(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
-    let (asked, arn) = (RequestedIdentity::read(ctx, kind)?, ctx.parameters.required("PolicyArn")?);
+    let (requested, arn) =
+        (RequestedIdentity::read(ctx, kind)?, ctx.parameters.required("PolicyArn")?);
     ctx.authorize(
         &format!("iam:Attach{}Policy", kind.title()),
-        &asked.bounded_target().with("iam:PolicyARN", arn),
+        &requested.bounded_target().with("iam:PolicyARN", arn),
     )?;
     let account = ctx.account()?.as_str();
-    asked.change(ctx, |state, policies| {
+    requested.change(ctx, |state, policies| {
         if Managed::find(state, account, arn).is_none() {
             return Err(absent(&format!("Policy {arn} does not exist or is not attachable.")));
         }
@@ -67,12 +68,13 @@ fn attach(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError
 }
 
 fn detach(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
-    let (asked, arn) = (RequestedIdentity::read(ctx, kind)?, ctx.parameters.required("PolicyArn")?);
+    let (requested, arn) =
+        (RequestedIdentity::read(ctx, kind)?, ctx.parameters.required("PolicyArn")?);
     ctx.authorize(
         &format!("iam:Detach{}Policy", kind.title()),
-        &asked.bounded_target().with("iam:PolicyARN", arn),
+        &requested.bounded_target().with("iam:PolicyARN", arn),
     )?;
-    asked.change(ctx, |_, policies| {
+    requested.change(ctx, |_, policies| {
         if policies.attached.remove(arn) {
             Ok(())
         } else {
@@ -83,10 +85,10 @@ fn detach(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError
 }
 
 fn list(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
-    let (asked, prefix) = (RequestedIdentity::read(ctx, kind)?, path_prefix(ctx.parameters)?);
-    ctx.authorize(&format!("iam:ListAttached{}Policies", kind.title()), &asked.target())?;
+    let (requested, prefix) = (RequestedIdentity::read(ctx, kind)?, path_prefix(ctx.parameters)?);
+    ctx.authorize(&format!("iam:ListAttached{}Policies", kind.title()), &requested.target())?;
     let fits = |arn: &&String| path_and_name(arn).is_some_and(|(path, _)| path.starts_with(prefix));
-    let attached = asked.found()?.attached().iter().filter(fits);
+    let attached = requested.identity()?.attached().iter().filter(fits);
     let page = PAGING.page(ctx, attached.map(|arn| (arn.clone(), arn)))?;
     let mut xml = Xml::new();
     page.write_truncation(&mut xml);

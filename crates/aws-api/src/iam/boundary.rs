@@ -29,12 +29,12 @@ pub(super) fn check(state: &State, account: &str, arn: &str) -> Result<(), ApiEr
 }
 
 fn put(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
-    let (asked, arn) =
+    let (requested, arn) =
         (RequestedIdentity::read(ctx, kind)?, ctx.parameters.required("PermissionsBoundary")?);
     let action = format!("iam:Put{}PermissionsBoundary", kind.title());
-    ctx.authorize(&action, &asked.target().with("iam:PermissionsBoundary", arn))?;
+    ctx.authorize(&action, &requested.target().with("iam:PermissionsBoundary", arn))?;
     let account = ctx.account()?.as_str();
-    asked.change(ctx, |state, policies| {
+    requested.change(ctx, |state, policies| {
         check(state, account, arn)?;
         if let Some(boundary) = policies.boundary {
             *boundary = Some(arn.to_owned());
@@ -45,17 +45,17 @@ fn put(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
 }
 
 fn delete(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
-    let asked = RequestedIdentity::read(ctx, kind)?;
+    let requested = RequestedIdentity::read(ctx, kind)?;
     ctx.authorize(
         &format!("iam:Delete{}PermissionsBoundary", kind.title()),
-        &asked.bounded_target(),
+        &requested.bounded_target(),
     )?;
-    asked.change(ctx, |_, policies| match policies.boundary.map(Option::take) {
+    requested.change(ctx, |_, policies| match policies.boundary.map(Option::take) {
         Some(Some(_)) => Ok(()),
         _ => Err(absent(&format!(
             "The {} with name {} has no permissions boundary.",
             kind.noun(),
-            asked.name
+            requested.name
         ))),
     })?;
     Ok(ActionOutput::Empty)

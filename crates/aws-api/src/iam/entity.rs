@@ -176,10 +176,10 @@ impl Named<ManagedPolicy> {
 
 /// Returns the current record of an authorized entity, unless it was removed or replaced meanwhile.
 pub(super) fn current<E: Entity>(draft: &Draft, authorized: &E) -> Result<E, ApiError> {
-    let found = draft
+    let stored = draft
         .get::<E>(&authorized.id())
-        .filter(|found| found.unique_id() == authorized.unique_id());
-    found.map(|found| E::clone(found)).ok_or_else(|| E::absent(authorized.name()))
+        .filter(|stored| stored.unique_id() == authorized.unique_id());
+    stored.map(|stored| E::clone(stored)).ok_or_else(|| E::absent(authorized.name()))
 }
 
 /// Returns the ARN of a resource in the caller's account.

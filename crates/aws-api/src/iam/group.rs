@@ -90,15 +90,15 @@ fn update(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
         .map(|name| new_name::<Group>("NewGroupName", name))
         .transpose()?;
     let path = path(ctx.parameters, "NewPath")?;
-    let found = Named::<Group>::from_request(ctx)?.authorized(ctx, "iam:UpdateGroup")?;
+    let requested = Named::<Group>::from_request(ctx)?.authorized(ctx, "iam:UpdateGroup")?;
     let renamed = |group: &Group| Group {
         name: name.unwrap_or(&group.name).to_owned(),
         path: path.unwrap_or(&group.path).to_owned(),
         ..Group::clone(group)
     };
-    ctx.authorize("iam:UpdateGroup", &Target::of(&renamed(&found).arn(ctx.partition()?)))?;
+    ctx.authorize("iam:UpdateGroup", &Target::of(&renamed(&requested).arn(ctx.partition()?)))?;
     ctx.api.store().change(|draft| {
-        let old = current(draft, &*found)?;
+        let old = current(draft, &*requested)?;
         let new = renamed(&old);
         if new.id() != old.id() && draft.groups.contains_key(&new.id()) {
             return Err(Group::exists(&new.name));
@@ -116,9 +116,9 @@ fn update(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
 }
 
 fn delete(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let found = Named::<Group>::from_request(ctx)?.authorized(ctx, "iam:DeleteGroup")?;
+    let requested = Named::<Group>::from_request(ctx)?.authorized(ctx, "iam:DeleteGroup")?;
     ctx.api.store().change(|draft| {
-        let group = current(draft, &*found)?;
+        let group = current(draft, &*requested)?;
         let hindrances = [
             (members(draft, &group).next().is_some(), "remove users from group"),
             (!group.attached.is_empty(), "detach all policies"),
@@ -163,9 +163,9 @@ fn change_member(
     change: impl Fn(&mut User, &Group) -> Result<(), ApiError>,
 ) -> Result<ActionOutput, ApiError> {
     let name = existing_name::<User>(ctx.parameters.required("UserName")?)?;
-    let found = Named::<Group>::from_request(ctx)?.authorized(ctx, action)?;
+    let requested = Named::<Group>::from_request(ctx)?.authorized(ctx, action)?;
     ctx.api.store().change(|draft: &mut Draft| {
-        let group = current(draft, &*found)?;
+        let group = current(draft, &*requested)?;
         let mut user = draft
             .users
             .get(&account_key(group.account.as_str(), name))

@@ -191,7 +191,7 @@ pub(super) struct RequestedIdentity<'a> {
     pub(super) kind: Kind,
     pub(super) name: &'a str,
     pub(super) arn: String,
-    found: Option<Identity>,
+    identity: Option<Identity>,
 }
 
 impl<'a> RequestedIdentity<'a> {
@@ -206,29 +206,32 @@ impl<'a> RequestedIdentity<'a> {
         kind: Kind,
         name: &'a str,
     ) -> Result<Self, ApiError> {
-        let found = Identity::find(&ctx.state, kind, ctx.account()?.as_str(), name);
+        let identity = Identity::find(&ctx.state, kind, ctx.account()?.as_str(), name);
         let (path, spelled) =
-            found.as_ref().map_or(("/", name), |found| (found.path(), found.name()));
+            identity.as_ref().map_or(("/", name), |identity| (identity.path(), identity.name()));
         let arn = arn(ctx, kind.noun(), path, spelled)?;
-        Ok(Self { kind, name, arn, found })
+        Ok(Self { kind, name, arn, identity })
     }
 
     /// Returns the target of the authorization, with tags.
     pub(super) fn target(&self) -> Target<'_> {
-        tag_set::resource_facts(Target::of(&self.arn), self.found.as_ref().and_then(Identity::tags))
+        tag_set::resource_facts(
+            Target::of(&self.arn),
+            self.identity.as_ref().and_then(Identity::tags),
+        )
     }
 
     /// Returns the target of the authorization, with tags and boundary.
     pub(super) fn bounded_target(&self) -> Target<'_> {
-        let boundary = self.found.as_ref().and_then(Identity::boundary);
+        let boundary = self.identity.as_ref().and_then(Identity::boundary);
         boundary
             .into_iter()
             .fold(self.target(), |target, arn| target.with("iam:PermissionsBoundary", arn.as_str()))
     }
 
     /// Returns the identity; only authorized callers may learn whether it exists.
-    pub(super) fn found(&self) -> Result<&Identity, ApiError> {
-        self.found.as_ref().ok_or_else(|| self.missing())
+    pub(super) fn identity(&self) -> Result<&Identity, ApiError> {
+        self.identity.as_ref().ok_or_else(|| self.missing())
     }
 
     fn missing(&self) -> ApiError {
@@ -245,14 +248,14 @@ impl<'a> RequestedIdentity<'a> {
         ctx: &RequestContext<'_>,
         mut work: impl FnMut(&State, Policies<'_>) -> Result<(), ApiError>,
     ) -> Result<(), ApiError> {
-        let (known, account) = (self.found()?, ctx.account()?.as_str());
+        let (known, account) = (self.identity()?, ctx.account()?.as_str());
         ctx.api.store().change(|draft: &mut Draft| {
-            let found = Identity::find(draft, self.kind, account, self.name)
+            let stored = Identity::find(draft, self.kind, account, self.name)
                 .ok_or_else(|| self.missing())?;
-            if !known.is_same(&found) {
+            if !known.is_same(&stored) {
                 return Err(changed_meanwhile());
             }
-            match found {
+            match stored {
                 Identity::User(user) => {
                     let mut user = User::clone(&user);
                     let User { inline, attached, boundary, .. } = &mut user;

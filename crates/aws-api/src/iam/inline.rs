@@ -41,8 +41,8 @@ pub(super) const ACTIONS: &[Action] = &[
 ];
 
 fn put(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
-    let (asked, policy) = (RequestedIdentity::read(ctx, kind)?, policy_name(ctx)?);
-    ctx.authorize(&format!("iam:Put{}Policy", kind.title()), &asked.bounded_target())?;
+    let (requested, policy) = (RequestedIdentity::read(ctx, kind)?, policy_name(ctx)?);
+    ctx.authorize(&format!("iam:Put{}Policy", kind.title()), &requested.bounded_target())?;
     let document = ctx.parameters.required("PolicyDocument")?;
     let most = kind.inline_size();
     let too_long = || {
@@ -52,7 +52,7 @@ fn put(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
             &format!(
                 "Maximum policy size of {most} bytes exceeded for {} {}",
                 kind.noun(),
-                asked.name
+                requested.name
             ),
         )
     };
@@ -60,7 +60,7 @@ fn put(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
         return Err(too_long());
     }
     check_policy(policy, document, PolicyKind::Identity)?;
-    asked.change(ctx, |_, policies| {
+    requested.change(ctx, |_, policies| {
         policies.inline.insert(policy.to_owned(), document.to_owned());
         if policies.inline.values().map(|document| size(document)).sum::<usize>() > most {
             Err(too_long())
@@ -81,21 +81,22 @@ fn missing(kind: Kind, policy: &str) -> ApiError {
 }
 
 fn get(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
-    let (asked, policy) = (RequestedIdentity::read(ctx, kind)?, policy_name(ctx)?);
-    ctx.authorize(&format!("iam:Get{}Policy", kind.title()), &asked.target())?;
-    let found = asked.found()?;
-    let document = found.inline().get(policy).ok_or_else(|| missing(kind, policy))?;
+    let (requested, policy) = (RequestedIdentity::read(ctx, kind)?, policy_name(ctx)?);
+    ctx.authorize(&format!("iam:Get{}Policy", kind.title()), &requested.target())?;
+    let identity = requested.identity()?;
+    let document = identity.inline().get(policy).ok_or_else(|| missing(kind, policy))?;
     let mut xml = Xml::new();
-    xml.leaf(kind.parameter(), found.name())
+    xml.leaf(kind.parameter(), identity.name())
         .leaf("PolicyName", policy)
         .leaf("PolicyDocument", encoded(document));
     Ok(xml.into())
 }
 
 fn list(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
-    let asked = RequestedIdentity::read(ctx, kind)?;
-    ctx.authorize(&format!("iam:List{}Policies", kind.title()), &asked.target())?;
-    let page = PAGING.page(ctx, asked.found()?.inline().keys().map(|name| (name.clone(), name)))?;
+    let requested = RequestedIdentity::read(ctx, kind)?;
+    ctx.authorize(&format!("iam:List{}Policies", kind.title()), &requested.target())?;
+    let page =
+        PAGING.page(ctx, requested.identity()?.inline().keys().map(|name| (name.clone(), name)))?;
     let mut xml = Xml::new();
     page.write_truncation(&mut xml);
     xml.texts("PolicyNames", "member", &page.items);
@@ -103,9 +104,9 @@ fn list(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> 
 }
 
 fn delete(ctx: &RequestContext<'_>, kind: Kind) -> Result<ActionOutput, ApiError> {
-    let (asked, policy) = (RequestedIdentity::read(ctx, kind)?, policy_name(ctx)?);
-    ctx.authorize(&format!("iam:Delete{}Policy", kind.title()), &asked.bounded_target())?;
-    asked.change(ctx, |_, policies| {
+    let (requested, policy) = (RequestedIdentity::read(ctx, kind)?, policy_name(ctx)?);
+    ctx.authorize(&format!("iam:Delete{}Policy", kind.title()), &requested.bounded_target())?;
+    requested.change(ctx, |_, policies| {
         policies.inline.remove(policy).map(drop).ok_or_else(|| missing(kind, policy))
     })?;
     Ok(ActionOutput::Empty)

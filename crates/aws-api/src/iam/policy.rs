@@ -176,12 +176,12 @@ pub(super) fn allowed<'a>(
     {
         return Err(ApiError::invalid(&format!("ARN {arn} is not valid.")));
     }
-    let found = Managed::find(&ctx.state, ctx.account()?.as_str(), arn);
+    let policy = Managed::find(&ctx.state, ctx.account()?.as_str(), arn);
     ctx.authorize(
         action,
-        &tag_set::resource_facts(Target::of(arn), found.as_ref().and_then(Managed::tags)),
+        &tag_set::resource_facts(Target::of(arn), policy.as_ref().and_then(Managed::tags)),
     )?;
-    Ok((arn, found.ok_or_else(|| ManagedPolicy::absent(arn))?))
+    Ok((arn, policy.ok_or_else(|| ManagedPolicy::absent(arn))?))
 }
 
 /// Returns the policy of a request that changes it; AWS's cannot be changed.
@@ -204,10 +204,10 @@ pub(super) fn allowed_own<'a>(
 
 /// Returns the policy in a draft, which must be unchanged since the authorization.
 pub(super) fn current(draft: &Draft, known: &ManagedPolicy) -> Result<ManagedPolicy, ApiError> {
-    let found = draft.policies.get(&account_key(known.account.as_str(), &known.name));
-    let found =
-        found.filter(|policy| policy.unique_id == known.unique_id && policy.tags == known.tags);
-    found.map(|policy| ManagedPolicy::clone(policy)).ok_or_else(changed_meanwhile)
+    let stored = draft.policies.get(&account_key(known.account.as_str(), &known.name));
+    let stored =
+        stored.filter(|policy| policy.unique_id == known.unique_id && policy.tags == known.tags);
+    stored.map(|policy| ManagedPolicy::clone(policy)).ok_or_else(changed_meanwhile)
 }
 
 /// Returns the validated document of a request.
@@ -281,20 +281,20 @@ pub(super) fn all(
     scope: Scope,
 ) -> Result<Vec<(String, Managed)>, ApiError> {
     let (account, partition) = (ctx.account()?, ctx.partition()?);
-    let mut found = Vec::new();
+    let mut policies = Vec::new();
     if scope != Scope::Aws {
         for policy in ctx.state.of_account::<ManagedPolicy>(account.as_str()) {
-            found.push((policy.arn()?.to_string(), Managed::Own(Arc::clone(policy))));
+            policies.push((policy.arn()?.to_string(), Managed::Own(Arc::clone(policy))));
         }
     }
     if scope != Scope::Local {
         let aws = aws_managed::all();
-        found.extend(aws.map(|(name, document)| {
+        policies.extend(aws.map(|(name, document)| {
             (format!("arn:{partition}:iam::aws:policy/{name}"), Managed::Aws(name, document))
         }));
     }
-    found.sort_by_cached_key(|(arn, _)| key(arn));
-    Ok(found)
+    policies.sort_by_cached_key(|(arn, _)| key(arn));
+    Ok(policies)
 }
 
 /// Returns the sort key of a policy: by name, then AWS's apart from the account's.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::testing::{ACCOUNT, Iam, READ_ONLY, allow, encoded_as_iam, group, refused, trust};
+use super::testing::{ACCOUNT, Iam, READ_ONLY, allow, assert_error, encoded_as_iam, group, trust};
 use crate::testing::text;
 
 #[tokio::test]
@@ -299,7 +299,7 @@ async fn inline_policies_of_each_kind() {
         );
         let listed = iam.ok(&action("List", "Policies"), &[of]).await;
         assert!(listed.contains("<PolicyNames><member>p</member></PolicyNames>"), "{listed}");
-        refused(
+        assert_error(
             &iam.call(
                 &jane,
                 &action("Put", "Policy"),
@@ -332,7 +332,7 @@ async fn attachments_have_a_quota_and_a_condition_key() {
     let app = ("RoleName", "app");
     assert_eq!(iam.call(&clerk, "AttachRolePolicy", &[app, ("PolicyArn", READ_ONLY)]).await.0, 200);
     let other = [app, ("PolicyArn", "arn:aws:iam::aws:policy/AdministratorAccess")];
-    refused(&iam.call(&clerk, "AttachRolePolicy", &other).await, 403, "AccessDenied");
+    assert_error(&iam.call(&clerk, "AttachRolePolicy", &other).await, 403, "AccessDenied");
     let missing = format!("{ACCOUNT}:policy/missing");
     iam.no("AttachRolePolicy", &[app, ("PolicyArn", &missing)], 404, "NoSuchEntity").await;
     for number in 1..=10 {
@@ -387,7 +387,7 @@ async fn a_boundary_limits_permissions_and_delegation() {
     let put = [name, ("PolicyName", "p"), ("PolicyDocument", &*document)];
     assert_eq!(iam.call(&delegate, "PutUserPolicy", &put).await.0, 200);
     iam.ok("DeleteUserPermissionsBoundary", &[name]).await;
-    refused(&iam.call(&delegate, "PutUserPolicy", &put).await, 403, "AccessDenied");
+    assert_error(&iam.call(&delegate, "PutUserPolicy", &put).await, 403, "AccessDenied");
     assert!(iam.may_list(&jane).await);
     iam.no("DeleteUserPermissionsBoundary", &[name], 404, "NoSuchEntity").await;
 }

@@ -119,10 +119,10 @@ fn list_profiles(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
 }
 
 fn delete(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let found = Named::<InstanceProfile>::from_request(ctx)?
+    let requested = Named::<InstanceProfile>::from_request(ctx)?
         .authorized(ctx, "iam:DeleteInstanceProfile")?;
     ctx.api.store().change(|draft| {
-        let profile = current(draft, &*found)?;
+        let profile = current(draft, &*requested)?;
         if profile.role.is_some() {
             return Err(conflict("remove roles from instance profile"));
         }
@@ -151,14 +151,14 @@ fn add_role(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
 }
 
 fn remove_role(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let asked = ctx.parameters.required("RoleName")?;
-    let found = Named::<InstanceProfile>::from_request(ctx)?
+    let role_name = ctx.parameters.required("RoleName")?;
+    let requested = Named::<InstanceProfile>::from_request(ctx)?
         .authorized(ctx, "iam:RemoveRoleFromInstanceProfile")?;
     ctx.api.store().change(|draft| {
-        let profile = current(draft, &*found)?;
-        if !profile.role.as_ref().is_some_and(|role| role.eq_ignore_ascii_case(asked)) {
+        let profile = current(draft, &*requested)?;
+        if !profile.role.as_ref().is_some_and(|role| role.eq_ignore_ascii_case(role_name)) {
             return Err(absent(&format!(
-                "The role with name {asked} is not in the instance profile {}.",
+                "The role with name {role_name} is not in the instance profile {}.",
                 profile.name
             )));
         }

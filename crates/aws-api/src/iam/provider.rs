@@ -162,15 +162,20 @@ fn allowed(
         .map(|(_, host)| host)
         .filter(|_| arn.starts_with("arn:") && arn.len() <= 2048);
     let host = host.ok_or_else(|| ApiError::invalid(&format!("ARN {arn} is not valid.")))?;
-    let found = ctx
+    let provider = ctx
         .state
         .providers
         .get(&account_key(ctx.account()?.as_str(), host))
         .filter(|provider| provider.arn() == arn);
     let target = tag_set::request_facts(Target::of(arn), new);
     let target = if keys.is_empty() { target } else { target.with("aws:TagKeys", keys.to_vec()) };
-    ctx.authorize(action, &tag_set::resource_facts(target, found.map(|provider| &provider.tags)))?;
-    found.cloned().ok_or_else(|| absent(&format!("OpenIDConnect Provider not found for arn {arn}")))
+    ctx.authorize(
+        action,
+        &tag_set::resource_facts(target, provider.map(|provider| &provider.tags)),
+    )?;
+    provider
+        .cloned()
+        .ok_or_else(|| absent(&format!("OpenIDConnect Provider not found for arn {arn}")))
 }
 
 /// Returns the provider of a request without tags.
@@ -179,11 +184,11 @@ fn plain(ctx: &RequestContext<'_>, action: &str) -> Result<Arc<OidcProvider>, Ap
 }
 
 fn current(draft: &Draft, known: &OidcProvider) -> Result<OidcProvider, ApiError> {
-    let found = draft.providers.get(&account_key(known.account.as_str(), &known.host));
-    let found = found.filter(|found| {
-        found.arn() == known.arn() && found.url == known.url && found.tags == known.tags
+    let stored = draft.providers.get(&account_key(known.account.as_str(), &known.host));
+    let stored = stored.filter(|stored| {
+        stored.arn() == known.arn() && stored.url == known.url && stored.tags == known.tags
     });
-    found.map(|provider| OidcProvider::clone(provider)).ok_or_else(changed_meanwhile)
+    stored.map(|provider| OidcProvider::clone(provider)).ok_or_else(changed_meanwhile)
 }
 
 /// Changes the provider, which must be unchanged since the authorization.
@@ -262,8 +267,8 @@ fn add_client(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     })
 }
 
-/// `RemoveClientIDFromOpenIDConnectProvider`: "it does not fail or return an error if you try to remove a client ID that does
-/// not exist".
+/// `RemoveClientIDFromOpenIDConnectProvider`: "it does not fail or return an error if you try to
+/// remove a client ID that does not exist".
 fn remove_client(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let known = plain(ctx, "iam:RemoveClientIDFromOpenIDConnectProvider")?;
     let client = ctx.parameters.required("ClientID")?;

@@ -97,13 +97,13 @@ fn trust<'a>(ctx: &RequestContext<'a>, parameter: &str) -> Result<&'a str, ApiEr
 
 /// Returns the maximum session duration in the request.
 fn max_session(ctx: &RequestContext<'_>) -> Result<Option<u32>, ApiError> {
-    let Some(asked) = ctx.parameters.number("MaxSessionDuration")? else {
+    let Some(requested) = ctx.parameters.number("MaxSessionDuration")? else {
         return Ok(None);
     };
-    let fitting = u32::try_from(asked).ok().filter(|seconds| (3600..=43200).contains(seconds));
+    let fitting = u32::try_from(requested).ok().filter(|seconds| (3600..=43200).contains(seconds));
     fitting.map(Some).ok_or_else(|| {
         let message = format!(
-            "1 validation error detected: Value '{asked}' at 'maxSessionDuration' failed to \
+            "1 validation error detected: Value '{requested}' at 'maxSessionDuration' failed to \
              satisfy constraint: Member must have value \
              from 3600 to 43200"
         );
@@ -185,9 +185,9 @@ fn change(
 }
 
 fn current(draft: &Draft, known: &Role) -> Result<Role, ApiError> {
-    let found = draft.roles.get(&account_key(known.account.as_str(), &known.name));
-    let found = found.filter(|role| role.unique_id == known.unique_id && role.tags == known.tags);
-    found.map(|role| Role::clone(role)).ok_or_else(changed_meanwhile)
+    let stored = draft.roles.get(&account_key(known.account.as_str(), &known.name));
+    let stored = stored.filter(|role| role.unique_id == known.unique_id && role.tags == known.tags);
+    stored.map(|role| Role::clone(role)).ok_or_else(changed_meanwhile)
 }
 
 fn update(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {

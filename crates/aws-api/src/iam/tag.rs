@@ -60,9 +60,9 @@ fn tag<E: Entity>(
     if tags.is_empty() {
         return Err(ApiError::missing("Tags"));
     }
-    let found = named.authorized_with(ctx, action, |target| request_facts(target, &tags))?;
+    let requested = named.authorized_with(ctx, action, |target| request_facts(target, &tags))?;
     ctx.api.store().change(|draft| {
-        let mut changed = current(draft, &*found)?;
+        let mut changed = current(draft, &*requested)?;
         changed.tags_mut().map_or(Ok(()), |own| set(own, &tags))?;
         draft.put(changed)?;
         Ok(ActionOutput::Empty)
@@ -75,10 +75,10 @@ fn untag<E: Entity>(
     named: Named<E>,
 ) -> Result<ActionOutput, ApiError> {
     let keys = keys(ctx)?;
-    let found =
+    let requested =
         named.authorized_with(ctx, action, |target| target.with("aws:TagKeys", keys.clone()))?;
     ctx.api.store().change(|draft| {
-        let mut changed = current(draft, &*found)?;
+        let mut changed = current(draft, &*requested)?;
         if let Some(own) = changed.tags_mut() {
             remove(own, &keys);
         }
@@ -92,8 +92,8 @@ fn list<E: Entity>(
     action: &str,
     named: Named<E>,
 ) -> Result<ActionOutput, ApiError> {
-    let found = named.authorized(ctx, action)?;
-    found.tags().map_or_else(|| list_of(ctx, &Tags::new()), |tags| list_of(ctx, tags))
+    let requested = named.authorized(ctx, action)?;
+    requested.tags().map_or_else(|| list_of(ctx, &Tags::new()), |tags| list_of(ctx, tags))
 }
 
 /// Returns the output for a page of tags.

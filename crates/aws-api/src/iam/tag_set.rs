@@ -7,7 +7,8 @@ use crate::error::ApiError;
 use crate::xml::Xml;
 
 /// Maximum number of tags of a resource, and maximum size of a key and a value in characters.
-/// Source: "IAM and AWS STS quotas" and "Rules for tagging in IAM and AWS STS" in the IAM user guide.
+/// Source: "IAM and AWS STS quotas" and "Rules for tagging in IAM and AWS STS" in the IAM user
+/// guide.
 const MAX_TAGS: usize = 50;
 
 const MAX_KEY: usize = 128;

@@ -19,10 +19,10 @@ pub(super) fn trust() -> String {
     json!({"Version": "2012-10-17", "Statement": [statement]}).to_string()
 }
 
-pub(super) fn refused(answer: &(u16, String), status: u16, code: &str) {
+pub(super) fn assert_error(answer: &(u16, String), status: u16, code: &str) {
     assert!(
         answer.0 == status && answer.1.contains(&format!("<Code>{code}</Code>")),
-        "wanted {status} {code}: {answer:?}"
+        "expected {status} {code}: {answer:?}"
     );
 }
 
@@ -63,7 +63,7 @@ impl Iam {
         status: u16,
         code: &str,
     ) {
-        refused(&self.call(&self.admin, action, parameters).await, status, code);
+        assert_error(&self.call(&self.admin, action, parameters).await, status, code);
     }
 
     /// Returns true if the user may list roles, which shows the effect of policies.

@@ -27,17 +27,17 @@ async fn done(served: &Served, key: &Credentials, form: &str) -> String {
 }
 
 /// Sends a request that must fail; returns the message.
-async fn refused(
+async fn expect_error(
     served: &Served,
     key: &Credentials,
     form: &str,
     status: u16,
     code: &str,
 ) -> String {
-    let (found, answer) = served.call("iam", key, &format!("Action={form}")).await;
+    let (actual, answer) = served.call("iam", key, &format!("Action={form}")).await;
     assert!(
-        found == status && answer.contains(&format!("<Code>{code}</Code>")),
-        "{form}: wanted {status} {code}: {answer}"
+        actual == status && answer.contains(&format!("<Code>{code}</Code>")),
+        "{form}: expected {status} {code}: {answer}"
     );
     text(&answer, "Message").to_owned()
 }
@@ -67,7 +67,7 @@ async fn users_are_created_read_renamed_and_deleted() {
         "{made}"
     );
     assert_eq!(
-        refused(&served, &admin, "CreateUser&UserName=JANE", 409, "EntityAlreadyExists").await,
+        expect_error(&served, &admin, "CreateUser&UserName=JANE", 409, "EntityAlreadyExists").await,
         "User with name JANE already exists."
     );
     for wrong in [
@@ -78,9 +78,9 @@ async fn users_are_created_read_renamed_and_deleted() {
         "UserName=x&Path=%2Fa%20b%2F",
         "UserName=x&Fish=1",
     ] {
-        refused(&served, &admin, &format!("CreateUser&{wrong}"), 400, "ValidationError").await;
+        expect_error(&served, &admin, &format!("CreateUser&{wrong}"), 400, "ValidationError").await;
     }
-    refused(
+    expect_error(
         &served,
         &admin,
         &format!("CreateUser&UserName={}", "x".repeat(65)),
@@ -88,7 +88,7 @@ async fn users_are_created_read_renamed_and_deleted() {
         "ValidationError",
     )
     .await;
-    refused(
+    expect_error(
         &served,
         &admin,
         &format!("CreateUser&UserName=x&PermissionsBoundary={ARN}:policy/gone"),
@@ -115,7 +115,7 @@ async fn users_are_created_read_renamed_and_deleted() {
 
     let key = key(&done(&served, &admin, "CreateAccessKey&UserName=jane").await);
     done(&served, &admin, "UpdateUser&UserName=jane&NewUserName=joan&NewPath=%2F").await;
-    let message = refused(&served, &admin, "GetUser&UserName=jane", 404, "NoSuchEntity").await;
+    let message = expect_error(&served, &admin, "GetUser&UserName=jane", 404, "NoSuchEntity").await;
     assert_eq!(message, "The user with name jane cannot be found.");
     assert!(
         served
@@ -124,7 +124,7 @@ async fn users_are_created_read_renamed_and_deleted() {
             .1
             .contains(&format!("{ARN}:user/joan"))
     );
-    refused(
+    expect_error(
         &served,
         &admin,
         "UpdateUser&UserName=joan&NewUserName=admin",
@@ -133,7 +133,8 @@ async fn users_are_created_read_renamed_and_deleted() {
     )
     .await;
 
-    let message = refused(&served, &admin, "DeleteUser&UserName=joan", 409, "DeleteConflict").await;
+    let message =
+        expect_error(&served, &admin, "DeleteUser&UserName=joan", 409, "DeleteConflict").await;
     assert_eq!(message, "Cannot delete entity, must delete access keys first.");
     done(
         &served,
@@ -142,8 +143,8 @@ async fn users_are_created_read_renamed_and_deleted() {
     )
     .await;
     done(&served, &admin, "DeleteUser&UserName=joan").await;
-    refused(&served, &admin, "DeleteUser&UserName=joan", 404, "NoSuchEntity").await;
-    refused(&served, &admin, "DeleteUser&UserName=bob", 409, "DeleteConflict").await;
+    expect_error(&served, &admin, "DeleteUser&UserName=joan", 404, "NoSuchEntity").await;
+    expect_error(&served, &admin, "DeleteUser&UserName=bob", 409, "DeleteConflict").await;
 }
 
 /// Returns the key in a response of `CreateAccessKey`.
@@ -176,7 +177,7 @@ async fn pages_have_the_requested_size_and_a_marker() {
         "{second}"
     );
     for wrong in ["MaxItems=0", "MaxItems=1001", "MaxItems=x", "Marker=%21", "PathPrefix=p"] {
-        refused(&served, &admin, &format!("ListUsers&{wrong}"), 400, "ValidationError").await;
+        expect_error(&served, &admin, &format!("ListUsers&{wrong}"), 400, "ValidationError").await;
     }
 }
 
@@ -227,7 +228,7 @@ async fn callers_without_permissions_are_denied_every_action_on_existing_and_mis
         ("policy/p", format!("TagPolicy&PolicyArn={ARN}:policy/p&{tags}")),
         ("instance-profile/p", "ListInstanceProfileTags&InstanceProfileName=p".to_owned()),
     ] {
-        let message = refused(&served, &bob, &form, 403, "AccessDenied").await;
+        let message = expect_error(&served, &bob, &form, 403, "AccessDenied").await;
         assert!(
             message.contains(&format!(
                 "on resource: {ARN}:{at} because no identity-based policy allows"
@@ -235,9 +236,9 @@ async fn callers_without_permissions_are_denied_every_action_on_existing_and_mis
             "{form}: {message}"
         );
     }
-    refused(&served, &bob, "GetAccountSummary", 403, "AccessDenied").await;
-    refused(&served, &bob, "ListAccountAliases", 403, "AccessDenied").await;
-    refused(
+    expect_error(&served, &bob, "GetAccountSummary", 403, "AccessDenied").await;
+    expect_error(&served, &bob, "ListAccountAliases", 403, "AccessDenied").await;
+    expect_error(
         &served,
         &bob,
         "GetAccessKeyLastUsed&AccessKeyId=AKIAIOSFODNN7EXAMPLE",
@@ -261,12 +262,19 @@ async fn permissions_apply_only_to_their_paths_and_tags() {
     let by_path = served.user("by-path", Some(&allow("iam:*", &format!("{ARN}:user/team/*"))));
     done(&served, &by_path, "GetUser&UserName=own").await;
     done(&served, &by_path, "CreateUser&UserName=new&Path=%2Fteam%2F").await;
-    refused(&served, &by_path, "GetUser&UserName=other", 403, "AccessDenied").await;
-    refused(&served, &by_path, "CreateUser&UserName=outside", 403, "AccessDenied").await;
+    expect_error(&served, &by_path, "GetUser&UserName=other", 403, "AccessDenied").await;
+    expect_error(&served, &by_path, "CreateUser&UserName=outside", 403, "AccessDenied").await;
     // Denied both from an allowed name and to one.
-    refused(&served, &by_path, "UpdateUser&UserName=own&NewPath=%2F", 403, "AccessDenied").await;
-    refused(&served, &by_path, "UpdateUser&UserName=other&NewPath=%2Fteam%2F", 403, "AccessDenied")
+    expect_error(&served, &by_path, "UpdateUser&UserName=own&NewPath=%2F", 403, "AccessDenied")
         .await;
+    expect_error(
+        &served,
+        &by_path,
+        "UpdateUser&UserName=other&NewPath=%2Fteam%2F",
+        403,
+        "AccessDenied",
+    )
+    .await;
 
     let condition = json!({"StringEquals": {"aws:ResourceTag/team": "blue"}});
     let by_tag = policy(
@@ -274,7 +282,7 @@ async fn permissions_apply_only_to_their_paths_and_tags() {
     );
     let by_tag = served.user("by-tag", Some(&by_tag));
     done(&served, &by_tag, "GetUser&UserName=own").await;
-    refused(&served, &by_tag, "GetUser&UserName=other", 403, "AccessDenied").await;
+    expect_error(&served, &by_tag, "GetUser&UserName=other", 403, "AccessDenied").await;
 
     // Creating a tagged entity requires permission for these tags.
     let condition = json!({"StringEquals": {"aws:RequestTag/team": "blue"}, "ForAllValues:StringEquals": {"aws:TagKeys": ["team"]}});
@@ -289,7 +297,7 @@ async fn permissions_apply_only_to_their_paths_and_tags() {
         "CreateUser&UserName=t1&Tags.member.1.Key=team&Tags.member.1.Value=blue",
     )
     .await;
-    refused(
+    expect_error(
         &served,
         &tagging,
         "CreateUser&UserName=t2&Tags.member.1.Key=team&Tags.member.1.Value=red",
@@ -298,7 +306,8 @@ async fn permissions_apply_only_to_their_paths_and_tags() {
     )
     .await;
     let two = "Tags.member.1.Key=team&Tags.member.1.Value=blue&Tags.member.2.Key=root&Tags.member.2.Value=1";
-    refused(&served, &tagging, &format!("TagUser&UserName=t1&{two}"), 403, "AccessDenied").await;
+    expect_error(&served, &tagging, &format!("TagUser&UserName=t1&{two}"), 403, "AccessDenied")
+        .await;
 
     let condition =
         json!({"StringEquals": {"iam:PermissionsBoundary": format!("{ARN}:policy/edge")}});
@@ -306,8 +315,8 @@ async fn permissions_apply_only_to_their_paths_and_tags() {
         json!({"Effect": "Allow", "Action": "iam:CreateUser", "Resource": "*", "Condition": condition}),
     );
     let bounding = served.user("bounding", Some(&bounding));
-    refused(&served, &bounding, "CreateUser&UserName=free", 403, "AccessDenied").await;
-    refused(
+    expect_error(&served, &bounding, "CreateUser&UserName=free", 403, "AccessDenied").await;
+    expect_error(
         &served,
         &bounding,
         &format!("CreateUser&UserName=free&PermissionsBoundary={ARN}:policy/edge"),
@@ -323,10 +332,11 @@ async fn groups_keep_their_members_when_renamed() {
     let made = done(&served, &admin, "CreateGroup&GroupName=Developers&Path=%2Feng%2F").await;
     assert_eq!(text(&made, "Arn"), format!("{ARN}:group/eng/Developers"));
     assert!(text(&made, "GroupId").starts_with("AGPA"));
-    refused(&served, &admin, "CreateGroup&GroupName=developers", 409, "EntityAlreadyExists").await;
+    expect_error(&served, &admin, "CreateGroup&GroupName=developers", 409, "EntityAlreadyExists")
+        .await;
     done(&served, &admin, "AddUserToGroup&GroupName=Developers&UserName=bob").await;
     done(&served, &admin, "AddUserToGroup&GroupName=Developers&UserName=bob").await;
-    refused(
+    expect_error(
         &served,
         &admin,
         "AddUserToGroup&GroupName=Developers&UserName=gone",
@@ -334,13 +344,19 @@ async fn groups_keep_their_members_when_renamed() {
         "NoSuchEntity",
     )
     .await;
-    refused(&served, &admin, "AddUserToGroup&GroupName=gone&UserName=bob", 404, "NoSuchEntity")
-        .await;
-    let found = done(&served, &admin, "GetGroup&GroupName=Developers").await;
+    expect_error(
+        &served,
+        &admin,
+        "AddUserToGroup&GroupName=gone&UserName=bob",
+        404,
+        "NoSuchEntity",
+    )
+    .await;
+    let group = done(&served, &admin, "GetGroup&GroupName=Developers").await;
     assert!(
-        found.contains("<UserName>bob</UserName>")
-            && found.contains("<IsTruncated>false</IsTruncated>"),
-        "{found}"
+        group.contains("<UserName>bob</UserName>")
+            && group.contains("<IsTruncated>false</IsTruncated>"),
+        "{group}"
     );
     done(&served, &admin, "UpdateGroup&GroupName=Developers&NewGroupName=People").await;
     assert!(
@@ -349,9 +365,9 @@ async fn groups_keep_their_members_when_renamed() {
             .contains("<GroupName>People</GroupName>")
     );
     assert!(done(&served, &admin, "ListGroups").await.contains("<GroupName>People</GroupName>"));
-    refused(&served, &admin, "DeleteGroup&GroupName=People", 409, "DeleteConflict").await;
+    expect_error(&served, &admin, "DeleteGroup&GroupName=People", 409, "DeleteConflict").await;
     done(&served, &admin, "RemoveUserFromGroup&GroupName=People&UserName=bob").await;
-    refused(
+    expect_error(
         &served,
         &admin,
         "RemoveUserFromGroup&GroupName=People&UserName=bob",
@@ -360,14 +376,14 @@ async fn groups_keep_their_members_when_renamed() {
     )
     .await;
     done(&served, &admin, "DeleteGroup&GroupName=People").await;
-    refused(&served, &admin, "GetGroup&GroupName=People", 404, "NoSuchEntity").await;
+    expect_error(&served, &admin, "GetGroup&GroupName=People", 404, "NoSuchEntity").await;
     for number in 0..11 {
         done(&served, &admin, &format!("CreateGroup&GroupName=g{number}")).await;
         let add = format!("AddUserToGroup&GroupName=g{number}&UserName=bob");
         if number < 10 {
             done(&served, &admin, &add).await;
         } else {
-            refused(&served, &admin, &add, 409, "LimitExceeded").await;
+            expect_error(&served, &admin, &add, 409, "LimitExceeded").await;
         }
     }
 }

@@ -99,16 +99,19 @@ fn update(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
         .map(|name| new_name::<User>("NewUserName", name))
         .transpose()?;
     let path = path(ctx.parameters, "NewPath")?;
-    let found = Named::<User>::from_request(ctx)?.authorized(ctx, "iam:UpdateUser")?;
+    let requested = Named::<User>::from_request(ctx)?.authorized(ctx, "iam:UpdateUser")?;
     let renamed = |user: &User| User {
         name: name.unwrap_or(&user.name).to_owned(),
         path: path.unwrap_or(&user.path).to_owned(),
         ..User::clone(user)
     };
-    let arn = renamed(&found).arn(ctx.partition()?);
-    ctx.authorize("iam:UpdateUser", &tag_set::resource_facts(Target::of(&arn), Some(&found.tags)))?;
+    let arn = renamed(&requested).arn(ctx.partition()?);
+    ctx.authorize(
+        "iam:UpdateUser",
+        &tag_set::resource_facts(Target::of(&arn), Some(&requested.tags)),
+    )?;
     ctx.api.store().change(|draft| {
-        let old = current(draft, &*found)?;
+        let old = current(draft, &*requested)?;
         let new = renamed(&old);
         if new.id() != old.id() && draft.users.contains_key(&new.id()) {
             return Err(User::exists(&new.name));
@@ -125,9 +128,9 @@ fn update(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
 }
 
 fn delete(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let found = Named::<User>::from_request(ctx)?.authorized(ctx, "iam:DeleteUser")?;
+    let requested = Named::<User>::from_request(ctx)?.authorized(ctx, "iam:DeleteUser")?;
     ctx.api.store().change(|draft| {
-        let user = current(draft, &*found)?;
+        let user = current(draft, &*requested)?;
         let hindrances = [
             (!user.access_keys.is_empty(), "delete access keys"),
             (!user.groups.is_empty(), "remove users from group"),

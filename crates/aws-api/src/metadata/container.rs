@@ -33,18 +33,18 @@ const LIFETIME: Duration = Duration::from_secs(6 * 3600);
 
 /// `GET /v2/credentials/ID`
 pub(super) fn credentials(request: &MetadataRequest<'_>) -> Response<String> {
-    let refused = |error: &ApiError| {
+    let rejection = |error: &ApiError| {
         response::json(
             error.status,
             &json!({ "code": error.code, "message": error.message, "HTTPErrorCode": error.status }),
         )
     };
     if !request.is(&Method::GET) {
-        return refused(&ApiError::new("MethodNotAllowed", 405, "Method not allowed: use GET."));
+        return rejection(&ApiError::new("MethodNotAllowed", 405, "Method not allowed: use GET."));
     }
     match exchange(request) {
         Ok(value) => response::json(200, &value),
-        Err(error) => refused(&error),
+        Err(error) => rejection(&error),
     }
 }
 

@@ -192,9 +192,9 @@ impl Imds {
             .get(&account_key(self.machine.account.as_str(), &self.machine.profile))
             .ok_or(404_u16)?;
         let role = profile.role.clone().ok_or(404_u16)?;
-        let found =
+        let role =
             state.roles.get(&account_key(self.machine.account.as_str(), &role)).ok_or(404_u16)?;
-        Ok((Arc::clone(profile), found.name.clone()))
+        Ok((Arc::clone(profile), role.name.clone()))
     }
 
     fn partition(&self, state: &State) -> &'static str {

@@ -197,8 +197,11 @@ async fn tokens_not_bound_to_a_pod_are_rejected() {
         (String::new(), 400, "Service account token cannot be empty"),
         ("x".repeat(20_001), 400, "Service account token cannot be empty"),
     ] {
-        let (found, _, body) = get(&served, "/v1/credentials", &[("authorization", &token)]).await;
-        assert!(found == status && body.contains(code), "wanted {status} {code}: {found} {body}");
+        let (actual, _, body) = get(&served, "/v1/credentials", &[("authorization", &token)]).await;
+        assert!(
+            actual == status && body.contains(code),
+            "expected {status} {code}: {actual} {body}"
+        );
         assert!(
             !body.contains("AccessKeyId") && (token.len() < 2 || !body.contains(&token)),
             "{body}"
@@ -294,11 +297,11 @@ async fn a_container_gets_credentials_only_with_its_own_token() {
         ("", &app.token, 400, "NoIdInRequest"),
         (&deaf.id, &deaf.token, 403, "AccessDenied"),
     ] {
-        let (found, _, body) = get(&served, &path(id), &[("authorization", token)]).await;
+        let (actual, _, body) = get(&served, &path(id), &[("authorization", token)]).await;
         let value: Value = serde_json::from_str(&body).unwrap();
         assert!(
-            found == status && value["code"] == code && value["message"].is_string(),
-            "wanted {status} {code}: {found} {body}"
+            actual == status && value["code"] == code && value["message"].is_string(),
+            "expected {status} {code}: {actual} {body}"
         );
     }
     assert_eq!(get(&served, &path(&app.id), &[]).await.0, 400);

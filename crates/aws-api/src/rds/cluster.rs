@@ -52,18 +52,18 @@ pub(crate) fn authorized(
     text: &str,
 ) -> Result<Arc<DbCluster>, ApiError> {
     let scope = AccountRegion::of(ctx)?;
-    let found = look_up(&ctx.state, &scope, text);
+    let cluster = look_up(&ctx.state, &scope, text);
     let condition_keys =
-        found.as_ref().map(|found| ConditionKeys::of_cluster(found)).unwrap_or_default();
+        cluster.as_ref().map(|cluster| ConditionKeys::of_cluster(cluster)).unwrap_or_default();
     let name = scope.name_of("cluster", text).to_ascii_lowercase();
     authorize(ctx, action, &scope.arn("cluster", &name), &condition_keys)?;
-    found
+    cluster
 }
 
 /// `DescribeDBClusters`
 pub(crate) fn describe(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let scope = AccountRegion::of(ctx)?;
-    let found: Vec<Arc<DbCluster>> = match ctx.parameters.text("DBClusterIdentifier") {
+    let clusters: Vec<Arc<DbCluster>> = match ctx.parameters.text("DBClusterIdentifier") {
         Some(text) => vec![authorized(ctx, "DescribeDBClusters", text)?],
         None => {
             authorize(
@@ -89,9 +89,9 @@ pub(crate) fn describe(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiErro
             })
         })
     };
-    let found =
-        found.into_iter().filter(fits).map(|cluster| (cluster.name.clone(), cluster)).collect();
-    let (page, marker) = page(ctx, found)?;
+    let clusters =
+        clusters.into_iter().filter(fits).map(|cluster| (cluster.name.clone(), cluster)).collect();
+    let (page, marker) = page(ctx, clusters)?;
     let mut xml = Xml::new();
     xml.list("DBClusters", "DBCluster", page, |xml, cluster| {
         write(xml, &ctx.state, &scope, &cluster)

@@ -155,21 +155,21 @@ pub(crate) fn authorized(
     text: &str,
 ) -> Result<InstanceView, ApiError> {
     let scope = AccountRegion::of(ctx)?;
-    let found = look_up(&ctx.state, &ctx.api.jobs, &scope, text);
-    let name = found.as_ref().map_or_else(
+    let view = look_up(&ctx.state, &ctx.api.jobs, &scope, text);
+    let name = view.as_ref().map_or_else(
         || scope.name_of("db", text).to_ascii_lowercase(),
-        |found| found.db.name.to_string(),
+        |view| view.db.name.to_string(),
     );
     let condition_keys =
-        found.as_ref().map(|found| ConditionKeys::of_instance(&found.db)).unwrap_or_default();
+        view.as_ref().map(|view| ConditionKeys::of_instance(&view.db)).unwrap_or_default();
     authorize(ctx, action, &scope.arn("db", &name), &condition_keys)?;
-    found.ok_or_else(|| not_found(text))
+    view.ok_or_else(|| not_found(text))
 }
 
 /// `DescribeDBInstances`
 pub(crate) fn describe(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let scope = AccountRegion::of(ctx)?;
-    let found = match ctx.parameters.text("DBInstanceIdentifier") {
+    let views = match ctx.parameters.text("DBInstanceIdentifier") {
         Some(text) => vec![authorized(ctx, "DescribeDBInstances", text)?],
         None => {
             authorize(
@@ -183,24 +183,24 @@ pub(crate) fn describe(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiErro
     };
     let filters =
         filters(ctx, &["db-cluster-id", "db-instance-id", "dbi-resource-id", "domain", "engine"])?;
-    let fits = |found: &InstanceView| {
+    let fits = |view: &InstanceView| {
         filters.iter().all(|(name, values)| {
             values.iter().any(|value| match name.as_str() {
                 "db-cluster-id" => {
-                    found.db.cluster.as_deref() == Some(scope.name_of("cluster", value))
+                    view.db.cluster.as_deref() == Some(scope.name_of("cluster", value))
                 }
-                "db-instance-id" => found.db.name.as_str() == scope.name_of("db", value),
-                "dbi-resource-id" => found.db.resource_id.as_str() == value,
-                "engine" => found.db.engine == *value,
+                "db-instance-id" => view.db.name.as_str() == scope.name_of("db", value),
+                "dbi-resource-id" => view.db.resource_id.as_str() == value,
+                "engine" => view.db.engine == *value,
                 _ => false,
             })
         })
     };
-    let found =
-        found.into_iter().filter(fits).map(|found| (found.db.name.to_string(), found)).collect();
-    let (page, marker) = page(ctx, found)?;
+    let views =
+        views.into_iter().filter(fits).map(|view| (view.db.name.to_string(), view)).collect();
+    let (page, marker) = page(ctx, views)?;
     let mut xml = Xml::new();
-    xml.list("DBInstances", "DBInstance", page, |xml, found| write(xml, ctx, &scope, &found));
+    xml.list("DBInstances", "DBInstance", page, |xml, view| write(xml, ctx, &scope, &view));
     xml.optional_leaf("Marker", marker);
     Ok(xml.into())
 }
@@ -211,32 +211,32 @@ pub(crate) fn current_output(
     name: &InstanceId,
 ) -> Result<ActionOutput, ApiError> {
     let (scope, state) = (AccountRegion::of(ctx)?, ctx.api.store().state()?);
-    let found = look_up(&state, &ctx.api.jobs, &scope, name.as_str())
+    let view = look_up(&state, &ctx.api.jobs, &scope, name.as_str())
         .ok_or_else(|| not_found(name.as_str()))?;
-    Ok(output(ctx, &scope, &found))
+    Ok(output(ctx, &scope, &view))
 }
 
 /// Returns the output for an instance that may no longer exist.
 pub(crate) fn output(
     ctx: &RequestContext<'_>,
     scope: &AccountRegion,
-    found: &InstanceView,
+    view: &InstanceView,
 ) -> ActionOutput {
     let mut xml = Xml::new();
-    xml.element("DBInstance", |xml| write(xml, ctx, scope, found));
+    xml.element("DBInstance", |xml| write(xml, ctx, scope, view));
     xml.into()
 }
 
 /// Writes a `DBInstance`. Source of names: botocore's model of the RDS API.
-fn write(xml: &mut Xml, ctx: &RequestContext<'_>, scope: &AccountRegion, found: &InstanceView) {
-    let db = &found.db;
+fn write(xml: &mut Xml, ctx: &RequestContext<'_>, scope: &AccountRegion, view: &InstanceView) {
+    let db = &view.db;
     xml.leaf("DBInstanceIdentifier", &db.name)
         .leaf("DBInstanceClass", &db.class)
         .leaf("Engine", &db.engine);
     xml.leaf("DBInstanceStatus", db.status.as_str());
     xml.optional_leaf("MasterUsername", Some(&db.master).filter(|name| !name.is_empty()))
         .optional_leaf("DBName", db.database.as_ref());
-    if let Some(Endpoint { host, port }) = found.endpoint() {
+    if let Some(Endpoint { host, port }) = view.endpoint() {
         xml.element("Endpoint", |xml| {
             xml.leaf("Address", host).leaf("Port", port);
         });
@@ -281,7 +281,7 @@ fn write(xml: &mut Xml, ctx: &RequestContext<'_>, scope: &AccountRegion, found: 
         });
     }
     xml.leaf("MonitoringInterval", 0).leaf("DBInstanceArn", scope.arn("db", db.name.as_str()));
-    xml.leaf("IAMDatabaseAuthenticationEnabled", found.iam_enabled());
+    xml.leaf("IAMDatabaseAuthenticationEnabled", view.iam_enabled());
     if !db.exports.is_empty() {
         xml.texts("EnabledCloudwatchLogsExports", "member", &db.exports);
     }

@@ -41,14 +41,14 @@ fn all(ctx: &RequestContext<'_>, name: &InstanceId) -> Result<Vec<LogFile>, ApiE
 
 /// Returns the instance, if it is no longer being created.
 fn ready(ctx: &RequestContext<'_>, action: &str) -> Result<InstanceId, ApiError> {
-    let found = authorized(ctx, action, required(ctx, "DBInstanceIdentifier")?)?;
-    if found.db.status == DbStatus::Creating {
+    let view = authorized(ctx, action, required(ctx, "DBInstanceIdentifier")?)?;
+    if view.db.status == DbStatus::Creating {
         return Err(error(
             "DBInstanceNotReady",
-            format!("DBInstance {} is being created.", found.db.name),
+            format!("DBInstance {} is being created.", view.db.name),
         ));
     }
-    Ok(found.db.name.clone())
+    Ok(view.db.name.clone())
 }
 
 fn milliseconds(at: SystemTime) -> u64 {

@@ -42,15 +42,15 @@ pub(crate) fn authorized(
     name: &str,
 ) -> Result<Arc<DbProxy>, ApiError> {
     let scope = AccountRegion::of(ctx)?;
-    let found =
+    let proxy =
         ctx.state.db_proxies.get(&regional_key(&scope.account, &scope.region, name)).cloned();
-    let id = found.as_ref().map_or("*", |proxy| proxy.resource_id.as_str());
+    let id = proxy.as_ref().map_or("*", |proxy| proxy.resource_id.as_str());
     let condition_keys = ConditionKeys {
-        resource_tags: found.as_ref().map(|proxy| ("db-tag", &proxy.tags)),
+        resource_tags: proxy.as_ref().map(|proxy| ("db-tag", &proxy.tags)),
         ..ConditionKeys::default()
     };
     authorize(ctx, action, &scope.arn("db-proxy", id), &condition_keys)?;
-    found.ok_or_else(|| not_found(name))
+    proxy.ok_or_else(|| not_found(name))
 }
 
 /// `CreateDBProxy`
@@ -163,11 +163,11 @@ fn settings(ctx: &RequestContext<'_>) -> Result<BTreeMap<String, String>, ApiErr
 
 /// `ModifyDBProxy`
 pub(crate) fn modify(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let (scope, found) =
+    let (scope, requested) =
         (AccountRegion::of(ctx)?, authorized(ctx, "ModifyDBProxy", required(ctx, "DBProxyName")?)?);
     let (auth, settings) = (auth(ctx)?, settings(ctx)?);
     let proxy = ctx.api.store().change(|draft| {
-        let mut proxy = record(draft, &scope, &found.name)?;
+        let mut proxy = record(draft, &scope, &requested.name)?;
         if ctx.parameters.has("Auth") {
             proxy.auth.clone_from(&auth);
         }
@@ -185,32 +185,32 @@ pub(crate) fn modify(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError>
 
 /// `DeleteDBProxy`
 pub(crate) fn delete(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let (scope, found) =
+    let (scope, requested) =
         (AccountRegion::of(ctx)?, authorized(ctx, "DeleteDBProxy", required(ctx, "DBProxyName")?)?);
     let runner = &ctx.api.jobs;
-    if found.runner != runner.name() {
+    if requested.runner != runner.name() {
         let message = format!(
             "The proxy {} is run by the authority {}: send the request there.",
-            found.name, found.runner
+            requested.name, requested.runner
         );
         return Err(error("InvalidDBProxyStateFault", message));
     }
     runner.store().change(|draft| {
-        let proxy = record(draft, &scope, &found.name)?;
-        draft.remove::<DbProxy>(&regional_key(&scope.account, &scope.region, &found.name));
+        let proxy = record(draft, &scope, &requested.name)?;
+        draft.remove::<DbProxy>(&regional_key(&scope.account, &scope.region, &requested.name));
         update_target_addresses(draft, &proxy)?;
         Ok::<_, ApiError>(())
     })?;
-    runner.listeners().remove(&found.resource_id);
+    runner.listeners().remove(&requested.resource_id);
     let mut xml = Xml::new();
-    xml.element("DBProxy", |xml| write(xml, &scope, &found, "deleting"));
+    xml.element("DBProxy", |xml| write(xml, &scope, &requested, "deleting"));
     Ok(xml.into())
 }
 
 /// `DescribeDBProxies`
 pub(crate) fn describe(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let scope = AccountRegion::of(ctx)?;
-    let found: Vec<Arc<DbProxy>> = match ctx.parameters.text("DBProxyName") {
+    let proxies: Vec<Arc<DbProxy>> = match ctx.parameters.text("DBProxyName") {
         Some(name) => vec![authorized(ctx, "DescribeDBProxies", name)?],
         None => {
             authorize(
@@ -224,7 +224,7 @@ pub(crate) fn describe(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiErro
     };
     filters(ctx, &[])?;
     let (page, marker) =
-        page(ctx, found.into_iter().map(|proxy| (proxy.name.clone(), proxy)).collect())?;
+        page(ctx, proxies.into_iter().map(|proxy| (proxy.name.clone(), proxy)).collect())?;
     let mut xml = Xml::new();
     xml.list("DBProxies", "member", page, |xml, proxy| {
         write(xml, &scope, &proxy, status(ctx, &proxy))

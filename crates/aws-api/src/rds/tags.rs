@@ -34,19 +34,19 @@ fn find(
 ) -> Result<(Tagged, Tags, bool), ApiError> {
     let named = |kind: &str| arn.strip_prefix(&scope.arn(kind, ""));
     if let Some(name) = named("db") {
-        let found = look_up(state, &ctx.api.jobs, scope, name).ok_or_else(|| not_found(name))?;
+        let view = look_up(state, &ctx.api.jobs, scope, name).ok_or_else(|| not_found(name))?;
         return Ok((
-            Tagged::Instance(found.db.name.clone()),
-            found.db.tags.clone(),
-            found.created_by_api,
+            Tagged::Instance(view.db.name.clone()),
+            view.db.tags.clone(),
+            view.created_by_api,
         ));
     }
     if let Some(name) = named("cluster") {
-        let found = cluster::look_up(state, scope, name)?;
-        return Ok((Tagged::Cluster(found.name.clone()), found.tags.clone(), true));
+        let cluster = cluster::look_up(state, scope, name)?;
+        return Ok((Tagged::Cluster(cluster.name.clone()), cluster.tags.clone(), true));
     }
     if let Some(name) = named("cluster-endpoint") {
-        let found = cluster::all(state, scope)
+        let endpoint = cluster::all(state, scope)
             .find_map(|cluster| Some((cluster, cluster.endpoints.get(name)?)));
         let missing = || {
             ApiError::new(
@@ -55,7 +55,7 @@ fn find(
                 &format!("DB cluster endpoint {name} not found."),
             )
         };
-        let (cluster, custom) = found.ok_or_else(missing)?;
+        let (cluster, custom) = endpoint.ok_or_else(missing)?;
         return Ok((
             Tagged::Endpoint { cluster: cluster.name.clone(), name: name.to_owned() },
             custom.tags.clone(),
@@ -63,11 +63,11 @@ fn find(
         ));
     }
     if let Some(id) = named("db-proxy") {
-        let found = state.db_proxies.values().find(|proxy| {
+        let proxy = state.db_proxies.values().find(|proxy| {
             proxy.resource_id.as_str() == id && scope.has(&proxy.account, &proxy.region)
         });
-        let found = found.ok_or_else(|| proxy::not_found(id))?;
-        return Ok((Tagged::Proxy(found.name.clone()), found.tags.clone(), true));
+        let proxy = proxy.ok_or_else(|| proxy::not_found(id))?;
+        return Ok((Tagged::Proxy(proxy.name.clone()), proxy.tags.clone(), true));
     }
     Err(bad_value(format!(
         "Invalid resource name: {arn}. It is the ARN of a db, cluster, cluster-endpoint or \
@@ -83,8 +83,8 @@ fn authorized(
     tag_keys: Vec<String>,
 ) -> Result<(Tagged, Tags, bool), ApiError> {
     let (scope, arn) = (AccountRegion::of(ctx)?, required(ctx, "ResourceName")?);
-    let found = find(ctx, &ctx.state, &scope, arn);
-    let resource_tags = found.as_ref().ok().map(|(tagged, tags, _)| {
+    let resource = find(ctx, &ctx.state, &scope, arn);
+    let resource_tags = resource.as_ref().ok().map(|(tagged, tags, _)| {
         (if matches!(tagged, Tagged::Cluster(_)) { "cluster-tag" } else { "db-tag" }, tags)
     });
     authorize(
@@ -93,7 +93,7 @@ fn authorized(
         arn,
         &ConditionKeys { resource_tags, request_tags, tag_keys, other: Vec::new() },
     )?;
-    found
+    resource
 }
 
 /// `ListTagsForResource`

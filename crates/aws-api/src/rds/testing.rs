@@ -172,11 +172,11 @@ impl RdsFixture {
         answer
     }
 
-    pub(super) async fn refused(&self, form: &str, status: u16, code: &str) {
+    pub(super) async fn expect_error(&self, form: &str, status: u16, code: &str) {
         let answer = self.send(form).await;
         assert!(
             answer.0 == status && answer.1.contains(&format!("<Code>{code}</Code>")),
-            "{form}: wanted {status} {code}: {answer:?}"
+            "{form}: expected {status} {code}: {answer:?}"
         );
     }
 

@@ -28,7 +28,7 @@ async fn an_instance_is_created_changed_and_deleted() {
         instance.iam_enabled && instance.resource_id.as_str() == text(&answer, "DbiResourceId")
     );
     assert_eq!(text(&answer, "Port"), instance.addresses[0].port.to_string());
-    fixture.refused(CREATE, 400, "DBInstanceAlreadyExists").await;
+    fixture.expect_error(CREATE, 400, "DBInstanceAlreadyExists").await;
 
     // Pending without ApplyImmediately; the next request with it applies it too.
     let switch = "Action=ModifyDBInstance&DBInstanceIdentifier=orders";
@@ -54,16 +54,20 @@ async fn an_instance_is_created_changed_and_deleted() {
         fixture.wait_for_status("orders", state).await;
     }
     fixture
-        .refused(
+        .expect_error(
             "Action=StartDBInstance&DBInstanceIdentifier=orders",
             400,
             "InvalidDBInstanceState",
         )
         .await;
     let delete = "Action=DeleteDBInstance&DBInstanceIdentifier=orders";
-    fixture.refused(delete, 400, "InvalidParameterCombination").await;
+    fixture.expect_error(delete, 400, "InvalidParameterCombination").await;
     fixture
-        .refused(&format!("{delete}&SkipFinalSnapshot=true"), 400, "InvalidParameterCombination")
+        .expect_error(
+            &format!("{delete}&SkipFinalSnapshot=true"),
+            400,
+            "InvalidParameterCombination",
+        )
         .await;
     fixture.ok(&format!("{switch}&DeletionProtection=false")).await;
     let gone = fixture.ok(&format!("{delete}&SkipFinalSnapshot=true")).await;
@@ -87,7 +91,7 @@ async fn invalid_requests_are_rejected_and_failed_jobs_record_the_reason() {
         ("&DBInstanceClass=db.t3.micro", "", "MissingParameter"),
         ("postgres&", "aurora-postgresql&", "InvalidParameterCombination"),
     ] {
-        fixture.refused(&CREATE.replacen(from, to, 1), 400, code).await;
+        fixture.expect_error(&CREATE.replacen(from, to, 1), 400, code).await;
     }
     fixture.ok(&CREATE.replace("=orders", "=broken")).await;
     assert!(fixture.wait_for_status("broken", "failed").await.contains("the disk is full"));
@@ -126,18 +130,18 @@ async fn servers_not_created_by_the_api_are_listed() {
         "{answer}"
     );
     let modify = "Action=ModifyDBInstance&DBInstanceIdentifier=postgres-1&EnableIAMDatabaseAuthentication=false";
-    fixture.refused(modify, 400, "InvalidParameterCombination").await;
+    fixture.expect_error(modify, 400, "InvalidParameterCombination").await;
     fixture.ok(&format!("{modify}&ApplyImmediately=true")).await;
     assert!(!fixture.instance("postgres-1").unwrap().iam_enabled);
     fixture
-        .refused(
+        .expect_error(
             "Action=DeleteDBInstance&DBInstanceIdentifier=postgres-1&SkipFinalSnapshot=true",
             400,
             "InvalidDBInstanceState",
         )
         .await;
     fixture
-        .refused(&CREATE.replace("=orders", "=Postgres-1"), 400, "DBInstanceAlreadyExists")
+        .expect_error(&CREATE.replace("=orders", "=Postgres-1"), 400, "DBInstanceAlreadyExists")
         .await;
 }
 
@@ -173,23 +177,27 @@ async fn cluster_members_share_resource_id_and_iam_setting() {
     );
     let custom = "Action=CreateDBClusterEndpoint&DBClusterIdentifier=shop&DBClusterEndpointIdentifier=all&EndpointType=ANY";
     fixture.ok(custom).await;
-    fixture.refused(custom, 400, "DBClusterEndpointAlreadyExistsFault").await;
+    fixture.expect_error(custom, 400, "DBClusterEndpointAlreadyExistsFault").await;
     fixture
-        .refused(
+        .expect_error(
             "Action=StopDBInstance&DBInstanceIdentifier=one",
             400,
             "InvalidDBClusterStateFault",
         )
         .await;
     fixture
-        .refused("Action=DeleteDBInstance&DBInstanceIdentifier=one", 400, "InvalidDBInstanceState")
+        .expect_error(
+            "Action=DeleteDBInstance&DBInstanceIdentifier=one",
+            400,
+            "InvalidDBInstanceState",
+        )
         .await;
     fixture.ok("Action=StopDBCluster&DBClusterIdentifier=shop").await;
     fixture.wait_for_status("one", "stopped").await;
     fixture.wait_for_status("two", "stopped").await;
     assert_eq!(text(&fixture.ok("Action=DescribeDBClusters").await, "Status"), "stopped");
     fixture
-        .refused(
+        .expect_error(
             "Action=DeleteDBCluster&DBClusterIdentifier=shop&SkipFinalSnapshot=true",
             400,
             "InvalidDBClusterStateFault",
@@ -201,7 +209,7 @@ async fn cluster_members_share_resource_id_and_iam_setting() {
     }
     fixture.ok("Action=DeleteDBCluster&DBClusterIdentifier=shop&SkipFinalSnapshot=true").await;
     fixture
-        .refused(
+        .expect_error(
             "Action=DescribeDBClusters&DBClusterIdentifier=shop",
             404,
             "DBClusterNotFoundFault",
@@ -232,7 +240,7 @@ async fn a_proxy_forwards_and_has_its_own_resource_id() {
     let target = "DBProxyName=front&DBInstanceIdentifiers.member.1=orders";
     fixture.ok(&format!("Action=RegisterDBProxyTargets&{target}")).await;
     fixture
-        .refused(
+        .expect_error(
             &format!("Action=RegisterDBProxyTargets&{target}"),
             400,
             "DBProxyTargetAlreadyRegisteredFault",
@@ -241,7 +249,8 @@ async fn a_proxy_forwards_and_has_its_own_resource_id() {
     let port: u16 = text(&made, "Endpoint").rsplit_once(':').unwrap().1.parse().unwrap();
     let through = |fixture: &RdsFixture| {
         let of = |at: &Address| {
-            at.resource_id.as_ref().is_some_and(|found| found.as_str() == id) && at.port == port
+            at.resource_id.as_ref().is_some_and(|id_of_address| id_of_address.as_str() == id)
+                && at.port == port
         };
         fixture.instance("orders").unwrap().addresses.iter().filter(|at| of(at)).count()
     };
@@ -255,7 +264,7 @@ async fn a_proxy_forwards_and_has_its_own_resource_id() {
     assert_eq!(through(&fixture), 0);
     fixture.ok("Action=DeleteDBProxy&DBProxyName=front").await;
     fixture
-        .refused("Action=DescribeDBProxies&DBProxyName=front", 404, "DBProxyNotFoundFault")
+        .expect_error("Action=DescribeDBProxies&DBProxyName=front", 404, "DBProxyNotFoundFault")
         .await;
 }
 
@@ -301,7 +310,9 @@ async fn logs_tags_versions_and_pages() {
             && text(&first, "Marker") == "4"
             && text(&first, "AdditionalDataPending") == "true"
     );
-    fixture.refused(&log.replace("postgresql.log", "passwd"), 404, "DBLogFileNotFoundFault").await;
+    fixture
+        .expect_error(&log.replace("postgresql.log", "passwd"), 404, "DBLogFileNotFoundFault")
+        .await;
 
     let arn = "ResourceName=arn:aws:rds:us-east-1:123456789012:db:orders";
     fixture
@@ -328,11 +339,13 @@ async fn logs_tags_versions_and_pages() {
         .await;
     assert!(rest.matches("<DBInstance>").count() == 6 && !rest.contains("<Marker>"));
     fixture
-        .refused(
+        .expect_error(
             "Action=DescribeDBInstances&Filters.Filter.1.Name=fish",
             400,
             "InvalidParameterValue",
         )
         .await;
-    fixture.refused("Action=FailoverDBCluster&DBClusterIdentifier=x", 400, "InvalidAction").await;
+    fixture
+        .expect_error("Action=FailoverDBCluster&DBClusterIdentifier=x", 400, "InvalidAction")
+        .await;
 }

@@ -31,10 +31,10 @@ async fn whoami(served: &Served, key: &Credentials) -> String {
     text(&answer, "Arn").to_owned()
 }
 
-fn refused(answer: &(u16, String), status: u16, code: &str) {
+fn assert_error(answer: &(u16, String), status: u16, code: &str) {
     assert!(
         answer.0 == status && answer.1.contains(&format!("<Code>{code}</Code>")),
-        "wanted {status} {code}: {answer:?}"
+        "expected {status} {code}: {answer:?}"
     );
 }
 
@@ -59,13 +59,13 @@ async fn assume_role_requires_trust_and_permission() {
     );
 
     let denied = served.call("sts", &john, &assume).await;
-    refused(&denied, 403, "AccessDenied");
+    assert_error(&denied, 403, "AccessDenied");
     assert!(denied.1.contains(
         "User: arn:aws:iam::123456789012:user/john is not authorized to \
         perform: sts:AssumeRole on resource: "
     ));
     let admin = served.user("admin", Some(ADMINISTRATOR));
-    refused(
+    assert_error(
         &served.call("sts", &admin, &assume.replace("role/app", "role/gone")).await,
         403,
         "AccessDenied",
@@ -79,15 +79,19 @@ async fn assume_role_requires_trust_and_permission() {
         let form =
             format!("{}&{wrong}={}", assume.replace(&format!("{wrong}=monday"), ""), encoded(more))
                 .replace("&&", "&");
-        refused(&served.call("sts", &jane, &form).await, 400, "ValidationError");
+        assert_error(&served.call("sts", &jane, &form).await, 400, "ValidationError");
     }
-    refused(
+    assert_error(
         &served.call("sts", &jane, &format!("{assume}&Policy=%7B%7D")).await,
         400,
         "MalformedPolicyDocument",
     );
-    refused(&served.call("sts", &jane, &format!("{assume}&Fish=1")).await, 400, "ValidationError");
-    refused(
+    assert_error(
+        &served.call("sts", &jane, &format!("{assume}&Fish=1")).await,
+        400,
+        "ValidationError",
+    );
+    assert_error(
         &served.call("sts", &jane, &format!("{assume}&RoleArn={ROLE}")).await,
         404,
         "MalformedQueryString",
@@ -148,13 +152,13 @@ async fn role_chaining_is_limited_to_an_hour_and_keeps_transitive_tags() {
     let (status, answer) = served.call("sts", &session, &next).await;
     assert_eq!(status, 200, "{answer}");
     let too_long = served.call("sts", &session, &format!("{next}&DurationSeconds=7200")).await;
-    refused(&too_long, 400, "ValidationError");
+    assert_error(&too_long, 400, "ValidationError");
     assert!(
         too_long.1.contains("1 hour session limit for roles assumed by role chaining"),
         "{too_long:?}"
     );
     let other = format!("{next}&Tags.member.1.Key=Team&Tags.member.1.Value=red");
-    refused(&served.call("sts", &session, &other).await, 400, "InvalidParameterValue");
+    assert_error(&served.call("sts", &session, &other).await, 400, "InvalidParameterValue");
 }
 
 #[tokio::test]
@@ -182,12 +186,12 @@ async fn only_users_create_sessions_of_their_own() {
         &served.call("sts", &jane, "Action=GetSessionToken&DurationSeconds=900").await.1,
     );
     assert_eq!(whoami(&served, &session).await, "arn:aws:iam::123456789012:user/jane");
-    refused(
+    assert_error(
         &served.call("sts", &session, "Action=GetSessionToken").await,
         403,
         "InvalidClientTokenId",
     );
-    refused(
+    assert_error(
         &served.call("sts", &jane, "Action=GetSessionToken&DurationSeconds=129601").await,
         400,
         "ValidationError",
@@ -202,13 +206,13 @@ async fn only_users_create_sessions_of_their_own() {
     assert_eq!(text(&answer, "FederatedUserId"), "123456789012:bob");
     let lent = credentials(&answer);
     assert_eq!(whoami(&served, &lent).await, "arn:aws:sts::123456789012:federated-user/bob");
-    refused(
+    assert_error(
         &served.call("sts", &lent, "Action=GetSessionToken").await,
         403,
         "InvalidClientTokenId",
     );
-    refused(&served.call("sts", &served.user("john", None), &lend).await, 403, "AccessDenied");
-    refused(
+    assert_error(&served.call("sts", &served.user("john", None), &lend).await, 403, "AccessDenied");
+    assert_error(
         &served.call("sts", &jane, "Action=DecodeAuthorizationMessage&EncodedMessage=x").await,
         400,
         "InvalidAuthorizationMessageException",
@@ -227,7 +231,7 @@ async fn sessions_of_deleted_users_and_tampered_tokens_are_invalid() {
         ),
         ..session.clone()
     };
-    refused(
+    assert_error(
         &served.call("sts", &tampered, "Action=GetCallerIdentity").await,
         403,
         "InvalidClientTokenId",
@@ -241,12 +245,12 @@ async fn sessions_of_deleted_users_and_tampered_tokens_are_invalid() {
             )
         })
         .unwrap();
-    refused(
+    assert_error(
         &served.call("sts", &session, "Action=GetCallerIdentity").await,
         403,
         "InvalidClientTokenId",
     );
-    refused(
+    assert_error(
         &served.call("sts", &jane, "Action=GetCallerIdentity").await,
         403,
         "InvalidClientTokenId",
@@ -373,11 +377,15 @@ async fn invalid_identity_tokens_get_aws_error_codes() {
         ("x".to_owned(), 400, "InvalidIdentityToken"),
         ("x".repeat(20_001), 400, "InvalidIdentityToken"),
     ] {
-        refused(&cluster.assume(&token).await, status, code);
+        assert_error(&cluster.assume(&token).await, status, code);
     }
     let elsewhere =
         Cluster::new(json!({"StringEquals": {"oidc.countersign.internal:aud": "another"}})).await;
-    refused(&elsewhere.assume(&elsewhere.token(&elsewhere.key, |_| ())).await, 403, "AccessDenied");
+    assert_error(
+        &elsewhere.assume(&elsewhere.token(&elsewhere.key, |_| ())).await,
+        403,
+        "AccessDenied",
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -77,12 +77,12 @@ fn provider(
         .strip_prefix("https://")
         .or_else(|| issuer.strip_prefix("http://"))
         .unwrap_or(issuer);
-    let found = ctx
+    let provider = ctx
         .state
         .providers
         .get(&account_key(account, host))
         .filter(|provider| provider.url == issuer);
-    found.cloned().ok_or_else(|| {
+    provider.cloned().ok_or_else(|| {
         let shown: String = issuer.chars().take(255).collect();
         tracing::info!(
             issuer = shown,

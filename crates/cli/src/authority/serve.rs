@@ -10,7 +10,7 @@ use countersign_authority::issuer::DEFAULT_URL;
 use countersign_authority::throttle::RDS_LIMIT;
 use countersign_authority::verifier::{ContextKeys, VerifierConfig};
 use countersign_authority::verifier_socket::{AllowedPeers, SocketAccess};
-use countersign_aws_api::server::{AuthorityServer, Config, Proofs, StartError, log_directory};
+use countersign_aws_api::server::{AuthorityServer, Config, ProofTrust, StartError, log_directory};
 use countersign_core::failure::{Class, Failure};
 use countersign_core::name::InvalidName;
 use countersign_core::proof::{StsEndpoint, TrustedSts};
@@ -93,13 +93,13 @@ impl std::str::FromStr for Sts {
 }
 
 impl Sts {
-    fn resolve(self, listen: Option<SocketAddr>) -> Result<Proofs, Failure> {
+    fn resolve(self, listen: Option<SocketAddr>) -> Result<ProofTrust, Failure> {
         match self {
-            Self::Of(partition) => Ok(Proofs::From(TrustedSts::aws(partition))),
+            Self::Of(partition) => Ok(ProofTrust::From(TrustedSts::aws(partition))),
             Self::At(endpoint) => {
-                Ok(Proofs::From(TrustedSts::configured(Partition::Aws, endpoint)))
+                Ok(ProofTrust::From(TrustedSts::configured(Partition::Aws, endpoint)))
             }
-            Self::Own if listen.is_some() => Ok(Proofs::Own(Partition::Aws)),
+            Self::Own if listen.is_some() => Ok(ProofTrust::Own(Partition::Aws)),
             Self::Own => Err(Failure::new(
                 Class::Configuration,
                 "cannot use --sts own: the AWS API is not served; add --listen",
@@ -133,7 +133,7 @@ fn config(arguments: &Arguments) -> Result<Config, Failure> {
         proofs: arguments
             .sts
             .clone()
-            .map_or(Ok(Proofs::None), |sts| sts.resolve(arguments.listen))?,
+            .map_or(Ok(ProofTrust::None), |sts| sts.resolve(arguments.listen))?,
         socket,
         socket_access: reach,
         allowed_peers: AllowedPeers::new(

@@ -56,10 +56,10 @@ pub(crate) fn source(ctx: &RequestContext<'_>, action: &str) -> Result<Source, A
         .find(|known| known.noun() == kind)
         .ok_or_else(not_valid)?;
     let name = rest.rsplit('/').next().unwrap_or(rest);
-    let asked = RequestedIdentity::of(ctx, kind, name)?;
-    if asked.arn == text {
-        ctx.authorize(action, &asked.target())?;
-        return Ok(Source { identity: asked.found()?.clone(), arn });
+    let requested = RequestedIdentity::of(ctx, kind, name)?;
+    if requested.arn == text {
+        ctx.authorize(action, &requested.target())?;
+        return Ok(Source { identity: requested.identity()?.clone(), arn });
     }
     // The authorization uses the ARN alone: tags would reveal the identity.
     ctx.authorize(action, &Target::of(text))?;

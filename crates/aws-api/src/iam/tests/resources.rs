@@ -7,9 +7,9 @@ async fn users_have_at_most_two_keys_effective_immediately() {
     let (served, admin, bob) = served().await;
     let second = key(&done(&served, &admin, "CreateAccessKey&UserName=bob").await);
     let message =
-        refused(&served, &admin, "CreateAccessKey&UserName=bob", 409, "LimitExceeded").await;
+        expect_error(&served, &admin, "CreateAccessKey&UserName=bob", 409, "LimitExceeded").await;
     assert_eq!(message, "Cannot exceed quota for AccessKeysPerUser: 2");
-    refused(&served, &admin, "CreateAccessKey&UserName=gone", 404, "NoSuchEntity").await;
+    expect_error(&served, &admin, "CreateAccessKey&UserName=gone", 404, "NoSuchEntity").await;
     let listed = done(&served, &admin, "ListAccessKeys&UserName=bob").await;
     assert!(
         listed.contains(second.access_key_id.as_str())
@@ -34,7 +34,7 @@ async fn users_have_at_most_two_keys_effective_immediately() {
     done(&served, &admin, &format!("UpdateAccessKey&UserName=bob&Status=Active&AccessKeyId={id}"))
         .await;
     assert_eq!(served.call("sts", &second, "Action=GetCallerIdentity").await.0, 200);
-    refused(
+    expect_error(
         &served,
         &admin,
         &format!("UpdateAccessKey&UserName=bob&Status=Off&AccessKeyId={id}"),
@@ -43,7 +43,7 @@ async fn users_have_at_most_two_keys_effective_immediately() {
     )
     .await;
     // A key of another user is not found, though the caller may change both.
-    refused(
+    expect_error(
         &served,
         &admin,
         &format!("UpdateAccessKey&UserName=admin&Status=Inactive&AccessKeyId={id}"),
@@ -51,13 +51,19 @@ async fn users_have_at_most_two_keys_effective_immediately() {
         "NoSuchEntity",
     )
     .await;
-    refused(&served, &admin, &format!("DeleteAccessKey&AccessKeyId={id}"), 404, "NoSuchEntity")
-        .await;
+    expect_error(
+        &served,
+        &admin,
+        &format!("DeleteAccessKey&AccessKeyId={id}"),
+        404,
+        "NoSuchEntity",
+    )
+    .await;
     let used = done(&served, &admin, &format!("GetAccessKeyLastUsed&AccessKeyId={id}")).await;
     assert!(text(&used, "UserName") == "bob" && text(&used, "ServiceName") == "N/A", "{used}");
     done(&served, &admin, &format!("DeleteAccessKey&UserName=bob&AccessKeyId={id}")).await;
     assert_eq!(served.call("sts", &second, "Action=GetCallerIdentity").await.0, 403);
-    refused(
+    expect_error(
         &served,
         &admin,
         &format!("GetAccessKeyLastUsed&AccessKeyId={id}"),
@@ -80,7 +86,7 @@ async fn adding_a_role_to_a_profile_requires_pass_role() {
         text(&made, "InstanceProfileId").starts_with("AIPA") && made.contains("<Roles></Roles>"),
         "{made}"
     );
-    refused(
+    expect_error(
         &served,
         &admin,
         "CreateInstanceProfile&InstanceProfileName=web",
@@ -91,7 +97,7 @@ async fn adding_a_role_to_a_profile_requires_pass_role() {
 
     let add = "AddRoleToInstanceProfile&InstanceProfileName=web&RoleName=app";
     let without = served.user("without", Some(&allow("iam:AddRoleToInstanceProfile", "*")));
-    let message = refused(&served, &without, add, 403, "AccessDenied").await;
+    let message = expect_error(&served, &without, add, 403, "AccessDenied").await;
     assert!(message.contains(&format!("iam:PassRole on resource: {ARN}:role/app")), "{message}");
     let condition = json!({"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}});
     let with = served.user(
@@ -101,14 +107,14 @@ async fn adding_a_role_to_a_profile_requires_pass_role() {
             {"Effect": "Allow", "Action": "iam:PassRole", "Resource": format!("{ARN}:role/app"), "Condition": condition},
         ]))),
     );
-    refused(&served, &with, &add.replace("=app", "=other"), 403, "AccessDenied").await;
+    expect_error(&served, &with, &add.replace("=app", "=other"), 403, "AccessDenied").await;
     done(&served, &with, add).await;
-    refused(&served, &admin, &add.replace("=app", "=other"), 409, "LimitExceeded").await;
-    refused(&served, &admin, &add.replace("=app", "=gone"), 404, "NoSuchEntity").await;
+    expect_error(&served, &admin, &add.replace("=app", "=other"), 409, "LimitExceeded").await;
+    expect_error(&served, &admin, &add.replace("=app", "=gone"), 404, "NoSuchEntity").await;
 
-    let found = done(&served, &admin, "GetInstanceProfile&InstanceProfileName=web").await;
-    assert!(found.contains("<Roles><member><Path>/</Path><RoleName>app</RoleName>"), "{found}");
-    let document = text(&found, "AssumeRolePolicyDocument");
+    let profile = done(&served, &admin, "GetInstanceProfile&InstanceProfileName=web").await;
+    assert!(profile.contains("<Roles><member><Path>/</Path><RoleName>app</RoleName>"), "{profile}");
+    let document = text(&profile, "AssumeRolePolicyDocument");
     assert!(document.starts_with("%7B%22Statement%22%3A") && !document.contains('+'), "{document}");
     assert!(
         done(&served, &admin, "ListInstanceProfilesForRole&RoleName=app").await.contains(">web<")
@@ -119,7 +125,7 @@ async fn adding_a_role_to_a_profile_requires_pass_role() {
             .contains(">web<")
     );
     assert!(done(&served, &admin, "ListInstanceProfiles").await.contains(">web<"));
-    refused(
+    expect_error(
         &served,
         &admin,
         "DeleteInstanceProfile&InstanceProfileName=web",
@@ -128,11 +134,17 @@ async fn adding_a_role_to_a_profile_requires_pass_role() {
     )
     .await;
     let remove = add.replace("AddRoleTo", "RemoveRoleFrom");
-    refused(&served, &admin, &remove.replace("=app", "=other"), 404, "NoSuchEntity").await;
+    expect_error(&served, &admin, &remove.replace("=app", "=other"), 404, "NoSuchEntity").await;
     done(&served, &admin, &remove).await;
     done(&served, &admin, "DeleteInstanceProfile&InstanceProfileName=web").await;
-    refused(&served, &admin, "GetInstanceProfile&InstanceProfileName=web", 404, "NoSuchEntity")
-        .await;
+    expect_error(
+        &served,
+        &admin,
+        "GetInstanceProfile&InstanceProfileName=web",
+        404,
+        "NoSuchEntity",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -168,18 +180,18 @@ async fn tags_are_set_replaced_and_removed_regardless_of_case() {
             ("a*b", "ValidationError"),
             ("a\nb", "ValidationError"),
         ] {
-            refused(&served, &admin, &tag(key, "v"), 400, code).await;
+            expect_error(&served, &admin, &tag(key, "v"), 400, code).await;
         }
         let twice = tag("a", "1") + "&Tags.member.2.Key=A&Tags.member.2.Value=2";
-        refused(&served, &admin, &twice, 400, "InvalidInput").await;
-        refused(&served, &admin, &format!("Tag{kind}&{name}"), 400, "ValidationError").await;
+        expect_error(&served, &admin, &twice, 400, "InvalidInput").await;
+        expect_error(&served, &admin, &format!("Tag{kind}&{name}"), 400, "ValidationError").await;
         let many = |from: usize, to: usize| {
             (from..to)
                 .map(|n| format!("&Tags.member.{n}.Key=k{n}&Tags.member.{n}.Value=v"))
                 .collect::<String>()
         };
         done(&served, &admin, &format!("Tag{kind}&{name}{}", many(1, 50))).await;
-        refused(
+        expect_error(
             &served,
             &admin,
             &format!("Tag{kind}&{name}{}", many(50, 51)),
@@ -200,9 +212,9 @@ async fn tags_are_set_replaced_and_removed_regardless_of_case() {
                 .await
                 .contains("<Key>team</Key>")
         );
-        refused(&served, &admin, &format!("Untag{kind}&{name}"), 400, "ValidationError").await;
+        expect_error(&served, &admin, &format!("Untag{kind}&{name}"), 400, "ValidationError").await;
     }
-    refused(
+    expect_error(
         &served,
         &admin,
         &format!("ListPolicyTags&PolicyArn={ARN}:policy/gone"),

@@ -93,11 +93,11 @@ async fn rejected_requests_get_errors_that_the_sdks_parse() {
         ("/assignment/roles".to_owned(), token, 400, "InvalidRequestException"),
         ("/logout".to_owned(), token, 400, "InvalidRequestException"),
     ] {
-        let (found, head, body) = get(&served, &path, &[(TOKEN, token)]).await;
+        let (actual, head, body) = get(&served, &path, &[(TOKEN, token)]).await;
         let wanted = format!("x-amzn-errortype: {}", code.to_ascii_lowercase());
         assert!(
-            found == status && head.contains(&wanted) && body.contains(code),
-            "{path}: wanted {status} {code}: {head} {body}"
+            actual == status && head.contains(&wanted) && body.contains(code),
+            "{path}: expected {status} {code}: {head} {body}"
         );
     }
     served

@@ -116,12 +116,12 @@ fn store_password(
 
 /// `ModifyDBCluster`
 pub(crate) fn modify(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let (scope, found) = (
+    let (scope, requested) = (
         AccountRegion::of(ctx)?,
         authorized(ctx, "ModifyDBCluster", required(ctx, "DBClusterIdentifier")?)?,
     );
     reject_rename(ctx, "NewDBClusterIdentifier")?;
-    let engine = engine(&found.engine)?;
+    let engine = engine(&requested.engine)?;
     let settings = settings(ctx)?;
     let (now, iam) = (
         ctx.parameters.flag("ApplyImmediately")?.unwrap_or(false),
@@ -143,7 +143,7 @@ pub(crate) fn modify(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError>
     let runner = &ctx.api.jobs;
     let permit = password.as_ref().map(|_| runner.permit()).transpose()?;
     let writer = runner.store().change(|draft| {
-        let mut cluster = DbCluster::clone(&*look_up(draft, &scope, &found.name)?);
+        let mut cluster = DbCluster::clone(&*look_up(draft, &scope, &requested.name)?);
         if !matches!(cluster.status, DbStatus::Available | DbStatus::Stopped) {
             return Err(wrong_state(&cluster));
         }
@@ -164,9 +164,9 @@ pub(crate) fn modify(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError>
         Ok(writer)
     })?;
     if let (Some(permit), Some(writer), Some(password)) = (permit, writer, password) {
-        change_password(permit, writer, found.master.clone(), password);
+        change_password(permit, writer, requested.master.clone(), password);
     }
-    current_output(ctx, &found.name)
+    current_output(ctx, &requested.name)
 }
 
 /// Sets IAM authentication for all members, at once or at the next request with `ApplyImmediately`.
@@ -220,12 +220,12 @@ fn transition_members(
     from: DbStatus,
     transition: DbStatus,
 ) -> Result<ActionOutput, ApiError> {
-    let (scope, found) =
+    let (scope, requested) =
         (AccountRegion::of(ctx)?, authorized(ctx, action, required(ctx, "DBClusterIdentifier")?)?);
     let runner = &ctx.api.jobs;
     let permit = runner.permit()?;
     let names = runner.store().change(|draft| {
-        let cluster = look_up(draft, &scope, &found.name)?;
+        let cluster = look_up(draft, &scope, &requested.name)?;
         if cluster.status != from {
             return Err(wrong_state(&cluster));
         }
@@ -251,12 +251,12 @@ fn transition_members(
     JobRunner::spawn(permit, transition.as_str(), move |runner, servers| {
         names.iter().for_each(|name| run_transition(runner, servers, name, transition))
     });
-    current_output(ctx, &found.name)
+    current_output(ctx, &requested.name)
 }
 
 /// `DeleteDBCluster`
 pub(crate) fn delete(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let (scope, found) = (
+    let (scope, requested) = (
         AccountRegion::of(ctx)?,
         authorized(ctx, "DeleteDBCluster", required(ctx, "DBClusterIdentifier")?)?,
     );
@@ -264,7 +264,7 @@ pub(crate) fn delete(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError>
     let cluster = ctx.api.store().change(|draft| {
         let cluster = DbCluster {
             status: DbStatus::Deleting,
-            ..DbCluster::clone(&*look_up(draft, &scope, &found.name)?)
+            ..DbCluster::clone(&*look_up(draft, &scope, &requested.name)?)
         };
         if cluster.deletion_protection {
             return Err(bad_combination(

@@ -108,20 +108,20 @@ fn check_lists(custom: &CustomEndpoint) -> Result<(), ApiError> {
 }
 
 /// Returns the endpoint of a request and its cluster, if the caller may perform `action` on it.
-fn found(
+fn authorized_endpoint(
     ctx: &RequestContext<'_>,
     scope: &AccountRegion,
     action: &str,
 ) -> Result<(String, Arc<DbCluster>, CustomEndpoint), ApiError> {
     let name = required(ctx, "DBClusterEndpointIdentifier")?.to_ascii_lowercase();
-    let found = all(&ctx.state, scope)
+    let endpoint = all(&ctx.state, scope)
         .find_map(|cluster| Some((Arc::clone(cluster), cluster.endpoints.get(&name)?.clone())));
     let condition_keys = ConditionKeys {
-        resource_tags: found.as_ref().map(|(_, custom)| ("cluster-tag", &custom.tags)),
+        resource_tags: endpoint.as_ref().map(|(_, custom)| ("cluster-tag", &custom.tags)),
         ..ConditionKeys::default()
     };
     authorize(ctx, action, &scope.arn("cluster-endpoint", &name), &condition_keys)?;
-    let (cluster, custom) = found.ok_or_else(|| not_found(&name))?;
+    let (cluster, custom) = endpoint.ok_or_else(|| not_found(&name))?;
     Ok((name, cluster, custom))
 }
 
@@ -132,7 +132,7 @@ fn not_found(name: &str) -> ApiError {
 /// `ModifyDBClusterEndpoint`
 pub(crate) fn modify(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let scope = AccountRegion::of(ctx)?;
-    let (name, cluster, _) = found(ctx, &scope, "ModifyDBClusterEndpoint")?;
+    let (name, cluster, _) = authorized_endpoint(ctx, &scope, "ModifyDBClusterEndpoint")?;
     let any = kind(ctx)?;
     let lists =
         [listed(ctx, &cluster, "StaticMembers")?, listed(ctx, &cluster, "ExcludedMembers")?];
@@ -159,7 +159,7 @@ pub(crate) fn modify(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError>
 /// `DeleteDBClusterEndpoint`
 pub(crate) fn delete(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let scope = AccountRegion::of(ctx)?;
-    let (name, cluster, custom) = found(ctx, &scope, "DeleteDBClusterEndpoint")?;
+    let (name, cluster, custom) = authorized_endpoint(ctx, &scope, "DeleteDBClusterEndpoint")?;
     ctx.api.store().change(|draft| {
         let mut cluster = record(draft, &scope, &cluster.name)?;
         cluster.endpoints.remove(&name).ok_or_else(|| not_found(&name))?;

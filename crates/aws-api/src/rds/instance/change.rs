@@ -40,17 +40,17 @@ struct Changes {
 
 /// `ModifyDBInstance`
 pub(crate) fn modify(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let found = authorized(ctx, "ModifyDBInstance", required(ctx, "DBInstanceIdentifier")?)?;
+    let view = authorized(ctx, "ModifyDBInstance", required(ctx, "DBInstanceIdentifier")?)?;
     reject_rename(ctx, "NewDBInstanceIdentifier")?;
     certificate::check(ctx)?;
-    let wanted = read(ctx, &found.db)?;
-    if !found.created_by_api {
-        return modify_external(ctx, &found, &wanted);
+    let wanted = read(ctx, &view.db)?;
+    if !view.created_by_api {
+        return modify_external(ctx, &view, &wanted);
     }
-    reject_for_member(ctx, &found.db)?;
+    reject_for_member(ctx, &view.db)?;
     let runner = &ctx.api.jobs;
     let permit = wanted.password.as_ref().map(|_| runner.permit()).transpose()?;
-    let name = found.db.name.clone();
+    let name = view.db.name.clone();
     runner.store().change(|draft| {
         let mut db = record(draft, &name)?;
         let settled = [DbStatus::Available, DbStatus::Stopped];
@@ -64,7 +64,7 @@ pub(crate) fn modify(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError>
         Ok::<_, ApiError>(())
     })?;
     if let (Some(permit), Some(password)) = (permit, wanted.password) {
-        change_password(permit, name.clone(), found.db.master.clone(), password);
+        change_password(permit, name.clone(), view.db.master.clone(), password);
     }
     current_output(ctx, &name)
 }
@@ -165,11 +165,11 @@ fn drop_unchanged(draft: &Draft, db: &mut DbInstance) {
 /// Modifies a server that the API did not create: only IAM authentication, and only at once.
 fn modify_external(
     ctx: &RequestContext<'_>,
-    found: &InstanceView,
+    view: &InstanceView,
     wanted: &Changes,
 ) -> Result<ActionOutput, ApiError> {
     let allowed = ["DBInstanceIdentifier", "EnableIAMDatabaseAuthentication", "ApplyImmediately"];
-    let name = &found.db.name;
+    let name = &view.db.name;
     if let Some(other) = ctx.parameters.names().into_iter().find(|name| !allowed.contains(name)) {
         let message = format!(
             "{name} was not created through this API, but by `countersign local`: {other} cannot \

@@ -29,23 +29,23 @@ pub(crate) fn stop(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
 
 /// `RebootDBInstance`
 pub(crate) fn reboot(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let found = created_by_api(ctx, "RebootDBInstance")?;
+    let view = created_by_api(ctx, "RebootDBInstance")?;
     if ctx.parameters.flag("ForceFailover")? == Some(true) {
         return Err(bad_combination("ForceFailover cannot be true: the instance has no standby."));
     }
-    begin(ctx, &found.db.name, &[DbStatus::Available], DbStatus::Rebooting)?;
-    current_output(ctx, &found.db.name)
+    begin(ctx, &view.db.name, &[DbStatus::Available], DbStatus::Rebooting)?;
+    current_output(ctx, &view.db.name)
 }
 
 /// `DeleteDBInstance`
 pub(crate) fn delete(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
-    let found = created_by_api(ctx, "DeleteDBInstance")?;
-    reject_snapshot(ctx, found.db.cluster.is_some())?;
+    let view = created_by_api(ctx, "DeleteDBInstance")?;
+    reject_snapshot(ctx, view.db.cluster.is_some())?;
     let settled = [DbStatus::Available, DbStatus::Stopped, DbStatus::Failed];
-    begin(ctx, &found.db.name, &settled, DbStatus::Deleting)?;
+    begin(ctx, &view.db.name, &settled, DbStatus::Deleting)?;
     // The record may already be removed.
-    let db = DbInstance { status: DbStatus::Deleting, ..DbInstance::clone(&found.db) };
-    Ok(output(ctx, &AccountRegion::of(ctx)?, &InstanceView { db: Arc::new(db), ..found }))
+    let db = DbInstance { status: DbStatus::Deleting, ..DbInstance::clone(&view.db) };
+    Ok(output(ctx, &AccountRegion::of(ctx)?, &InstanceView { db: Arc::new(db), ..view }))
 }
 
 /// Returns an error if a final snapshot is requested: none can be made. Members of clusters have
@@ -64,11 +64,11 @@ pub(crate) fn reject_snapshot(ctx: &RequestContext<'_>, member: bool) -> Result<
 
 /// Returns the instance, if the API created it.
 fn created_by_api(ctx: &RequestContext<'_>, action: &str) -> Result<InstanceView, ApiError> {
-    let found = authorized(ctx, action, required(ctx, "DBInstanceIdentifier")?)?;
-    if found.created_by_api {
-        return Ok(found);
+    let view = authorized(ctx, action, required(ctx, "DBInstanceIdentifier")?)?;
+    if view.created_by_api {
+        return Ok(view);
     }
-    let name = &found.db.name;
+    let name = &view.db.name;
     Err(invalid_state(format!(
         "{name} was not created through this API, but by `countersign local`: start, stop and \
          delete it there."
@@ -78,16 +78,16 @@ fn created_by_api(ctx: &RequestContext<'_>, action: &str) -> Result<InstanceView
 /// Returns the instance, if the API created it and it is not in a cluster: members start and stop
 /// together.
 fn standalone(ctx: &RequestContext<'_>, action: &str) -> Result<InstanceView, ApiError> {
-    let found = created_by_api(ctx, action)?;
-    match &found.db.cluster {
+    let view = created_by_api(ctx, action)?;
+    match &view.db.cluster {
         Some(cluster) => Err(error(
             "InvalidDBClusterStateFault",
             format!(
                 "{} is a member of the cluster {cluster}: start and stop the cluster.",
-                found.db.name
+                view.db.name
             ),
         )),
-        None => Ok(found),
+        None => Ok(view),
     }
 }
 

@@ -58,13 +58,13 @@ fn named(ctx: &RequestContext<'_>, action: &str) -> Result<Named, ApiError> {
 /// `RegisterDBProxyTargets`
 pub(crate) fn register(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let scope = AccountRegion::of(ctx)?;
-    let found = grouped(ctx, &scope, "RegisterDBProxyTargets")?;
+    let proxy = grouped(ctx, &scope, "RegisterDBProxyTargets")?;
     let named = named(ctx, "RegisterDBProxyTargets")?;
     let kind = match &named {
-        Named::Instance(found) => engine(&found.db.engine)?,
+        Named::Instance(view) => engine(&view.db.engine)?,
         Named::Cluster(cluster) => engine(&cluster.engine)?,
     };
-    check_family(&found, kind)?;
+    check_family(&proxy, kind)?;
     if let Named::Instance(instance::InstanceView { db, .. }) = &named
         && db.status != DbStatus::Available
     {
@@ -74,14 +74,14 @@ pub(crate) fn register(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiErro
         ));
     }
     let proxy = ctx.api.store().change(|draft| {
-        let mut proxy = record(draft, &scope, &found.name)?;
+        let mut proxy = record(draft, &scope, &proxy.name)?;
         if proxy.instance.is_some() || proxy.cluster.is_some() {
             let message =
                 format!("The proxy {} has a target already: deregister it first.", proxy.name);
             return Err(error("DBProxyTargetAlreadyRegisteredFault", message));
         }
         match &named {
-            Named::Instance(found) => proxy.instance = Some(found.db.name.clone()),
+            Named::Instance(view) => proxy.instance = Some(view.db.name.clone()),
             Named::Cluster(cluster) => proxy.cluster = Some(cluster.name.clone()),
         }
         proxy.updated = seconds(ctx.now);
@@ -104,12 +104,12 @@ pub(crate) fn register(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiErro
 /// `DeregisterDBProxyTargets`
 pub(crate) fn deregister(ctx: &RequestContext<'_>) -> Result<ActionOutput, ApiError> {
     let scope = AccountRegion::of(ctx)?;
-    let found = grouped(ctx, &scope, "DeregisterDBProxyTargets")?;
+    let proxy = grouped(ctx, &scope, "DeregisterDBProxyTargets")?;
     let named = named(ctx, "DeregisterDBProxyTargets")?;
     ctx.api.store().change(|draft| {
-        let proxy = record(draft, &scope, &found.name)?;
+        let proxy = record(draft, &scope, &proxy.name)?;
         let is_target = match &named {
-            Named::Instance(found) => proxy.instance.as_ref() == Some(&found.db.name),
+            Named::Instance(view) => proxy.instance.as_ref() == Some(&view.db.name),
             Named::Cluster(cluster) => proxy.cluster.as_ref() == Some(&cluster.name),
         };
         if !is_target {
@@ -181,15 +181,15 @@ fn write_targets(
                 .leaf("Type", "TRACKED_CLUSTER");
         }
         Row::Instance(name) => {
-            let found = instance::look_up(state, &ctx.api.jobs, scope, &name);
-            if let Some(at) = found.as_ref().and_then(instance::InstanceView::endpoint) {
+            let view = instance::look_up(state, &ctx.api.jobs, scope, &name);
+            if let Some(at) = view.as_ref().and_then(instance::InstanceView::endpoint) {
                 xml.leaf("Endpoint", at.host).leaf("Port", at.port);
             }
             xml.leaf("RdsResourceId", &name)
                 .leaf("TargetArn", scope.arn("db", &name))
                 .leaf("Type", "RDS_INSTANCE");
             xml.leaf("Role", "READ_WRITE").optional_leaf("TrackedClusterId", tracked);
-            let available = found.is_some_and(|found| found.db.status == DbStatus::Available);
+            let available = view.is_some_and(|view| view.db.status == DbStatus::Available);
             xml.element("TargetHealth", |xml| {
                 xml.leaf("State", if available { "AVAILABLE" } else { "UNAVAILABLE" });
                 xml.optional_leaf("Reason", (!available).then_some("UNREACHABLE"));
