@@ -96,27 +96,31 @@ impl AuditRecord {
         Some(match class.rds_message() {
             RdsMessage::InvalidToken => failed(
                 "authenticate",
-                "because the provided token is malformed or otherwise invalid. (Status Code: 400, Error Code: InvalidToken)",
+                "because the provided token is malformed or otherwise invalid. (Status Code: 400, \
+                 Error Code: InvalidToken)",
             ),
             RdsMessage::ExpiredToken => failed(
                 "authenticate",
-                "because the token age is longer than 15 minutes. (Status Code: 400, Error Code:ExpiredToken)",
+                "because the token age is longer than 15 minutes. (Status Code: 400, Error \
+                 Code:ExpiredToken)",
             ),
             RdsMessage::NotAuthorized => {
                 let caller = self.principal.as_ref().map_or("unknown", Arn::as_str);
                 let why = format!(
-                    "because the IAM policy assumed by the caller '{caller}' is not authorized to perform `rds-db:connect` on the DB instance. \
-                     (Status Code: 403, Error Code:NotAuthorized)"
+                    "because the IAM policy assumed by the caller '{caller}' is not authorized to \
+                     perform `rds-db:connect` on the DB instance. (Status Code: 403, Error Code:NotAuthorized)"
                 );
                 failed("authorize", &why)
             }
             RdsMessage::Throttling => failed(
                 "authenticate",
-                "due to IAM DB authentication throttling. (Status Code: 429, Error Code: ThrottlingException)",
+                "due to IAM DB authentication throttling. (Status Code: 429, Error Code: \
+                 ThrottlingException)",
             ),
             RdsMessage::InternalError => failed(
                 "authenticate",
-                "due to an internal IAM DB authentication error. (Status Code: 500, Error Code: InternalError)",
+                "due to an internal IAM DB authentication error. (Status Code: 500, Error Code: \
+                 InternalError)",
             ),
         })
     }

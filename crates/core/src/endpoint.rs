@@ -17,7 +17,8 @@ checked_name! {
         if text.bytes().all(dns) || text.parse::<Ipv6Addr>().is_ok() {
             Ok(())
         } else {
-            Err(InvalidName::new("the host", format!("{text:?} is neither a DNS name nor an IP address")))
+            let problem = format!("{text:?} is neither a DNS name nor an IP address");
+            Err(InvalidName::new("the host", problem))
         }
     }
 }

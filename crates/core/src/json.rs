@@ -285,18 +285,9 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn literal(
-        &mut self,
-        path: &Path<'_>,
-        literal: &str,
-        value: Value,
-    ) -> Result<Value, SyntaxError> {
-        for wanted in literal.chars() {
-            if !self.eat(wanted) {
-                return self.expected(path, literal);
-            }
-        }
-        Ok(value)
+    fn literal(&mut self, path: &Path<'_>, text: &str, value: Value) -> Result<Value, SyntaxError> {
+        let matches = text.chars().all(|wanted| self.eat(wanted));
+        if matches { Ok(value) } else { self.expected(path, text) }
     }
 
     fn number(&mut self, path: &Path<'_>) -> Result<String, SyntaxError> {

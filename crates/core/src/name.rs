@@ -84,7 +84,8 @@ checked_name! {
             return Err(InvalidName::new("the database user", "is empty"));
         }
         if text.len() > MAX_DB_USER {
-            return Err(InvalidName::new("the database user", format!("is longer than {MAX_DB_USER} bytes")));
+            let problem = format!("is longer than {MAX_DB_USER} bytes");
+            return Err(InvalidName::new("the database user", problem));
         }
         if text.contains('\0') {
             return Err(InvalidName::new("the database user", "contains a NUL character"));
@@ -113,7 +114,8 @@ checked_name! {
         if (1..=128).contains(&text.len()) && word {
             Ok(())
         } else {
-            Err(InvalidName::new("the access key id", "is not 1 to 128 letters, digits or underscores"))
+            let problem = "is not 1 to 128 letters, digits or underscores";
+            Err(InvalidName::new("the access key id", problem))
         }
     }
 }
@@ -122,9 +124,15 @@ checked_name! {
     /// The immutable ID by which policies name a database: `db-…`, `cluster-…` or `prx-…`.
     ResourceId, |text| {
         let tail = ["db-", "cluster-", "prx-"].iter().find_map(|prefix| text.strip_prefix(prefix));
-        match tail {
-            Some(tail) if !tail.is_empty() && tail.len() <= 64 && tail.bytes().all(|b| b.is_ascii_alphanumeric()) => Ok(()),
-            _ => Err(InvalidName::new("the resource id", format!("{text:?} is not db-…, cluster-… or prx-… with letters and digits"))),
+        let valid = tail.is_some_and(|tail| {
+            (1..=64).contains(&tail.len()) && tail.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        });
+        if valid {
+            Ok(())
+        } else {
+            let problem =
+                format!("{text:?} is not db-…, cluster-… or prx-… with letters and digits");
+            Err(InvalidName::new("the resource id", problem))
         }
     }
 }
@@ -138,7 +146,10 @@ checked_name! {
         if starts && word && text.len() <= 63 && !text.ends_with('-') && !text.contains("--") {
             Ok(())
         } else {
-            Err(InvalidName::new("the instance name", format!("{text:?} is not a letter followed by up to 62 letters, digits and single hyphens")))
+            let problem = format!(
+                "{text:?} is not a letter followed by up to 62 letters, digits and single hyphens"
+            );
+            Err(InvalidName::new("the instance name", problem))
         }
     }
 }

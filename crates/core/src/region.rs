@@ -84,7 +84,7 @@ impl<'de> serde::Deserialize<'de> for Partition {
 checked_name! {
     /// A region such as `us-east-1`: lower-case letters, digits and hyphens, ending in a digit.
     Region, |text| {
-        let word = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        let word = text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
         let ends = text.bytes().last().is_some_and(|byte| byte.is_ascii_digit());
         if word && ends && text.contains('-') && !text.starts_with('-') && text.len() <= 32 {
             Ok(())

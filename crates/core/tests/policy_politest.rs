@@ -253,7 +253,7 @@ fn named(file: &Path, prefix: &str) -> bool {
 }
 
 #[test]
-fn every_scenario_decides_as_aws_does() {
+fn every_scenario_has_the_decision_of_aws() {
     let (mut files, mut decisions, mut failures) = (0, 0, Vec::new());
     for file in scenarios() {
         files += 1;
@@ -284,7 +284,7 @@ fn every_scenario_decides_as_aws_does() {
 }
 
 #[test]
-fn metadata_is_refused_where_it_is_not_stripped() {
+fn metadata_is_rejected_unless_stripped() {
     let mut refused = 0;
     for file in scenarios().iter().filter(|file| named(file, "fail-strict")) {
         let stage = Stage::open(file, Metadata::Keep);

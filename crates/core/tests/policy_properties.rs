@@ -184,7 +184,7 @@ proptest! {
     }
 
     #[test]
-    fn parsing_what_is_nearly_a_policy_never_panics(
+    fn parsing_mutated_policies_never_panics(
         cut in any::<Index>(), with in "[\\PC\"{}\\[\\]:,$*?]{0,3}", kind in select(KINDS.to_vec()),
         statement in statement(select(vec!["Allow", "Deny"]), Layer::Resource)
     ) {

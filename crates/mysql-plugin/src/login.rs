@@ -12,8 +12,8 @@ const AUTH_STRING: &[u8] = b"RDS";
 
 /// Log line for a statement or a stored account with another authentication string, which is not
 /// shown because it could be a password.
-pub(crate) const INVALID_AUTH_STRING: &str = "cannot use this authentication string: accounts of this \
-     plugin have no password; use CREATE USER … IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'";
+pub(crate) const INVALID_AUTH_STRING: &str = "cannot use this authentication string: accounts of \
+     this plugin have no password; use CREATE USER … IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'";
 
 /// Returns true if `given` is the authentication string of this plugin.
 pub(crate) fn is_auth_string(given: &[u8]) -> bool {
@@ -48,7 +48,8 @@ fn attempt(connection: &Connection, subject: &mut String) -> Result<(), Failure>
     if !is_auth_string(&account.auth_string) {
         return Err(Failure::new(
             Class::Configuration,
-            "the authentication string of the account is not RDS; set it with ALTER USER … AS 'RDS'",
+            "the authentication string of the account is not RDS; set it with ALTER USER … AS \
+             'RDS'",
         ));
     }
     // The verifier denies and logs a login without TLS; the token is sent only to its socket.

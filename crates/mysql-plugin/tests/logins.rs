@@ -29,7 +29,7 @@ use server::{BOTH, Client, ERROR, Library, OK, Outcome, Shape, say, transport, v
 const CHILD: &str = "COUNTERSIGN_PLUGIN_TEST_CHILD";
 
 #[test]
-fn each_server_finds_what_it_looks_for() {
+fn exports_have_the_layout_of_each_server() {
     let library = Library::open();
     assert_eq!(library.number(c"_maria_plugin_interface_version_"), 0x010f);
     assert_eq!(library.number(c"_maria_sizeof_struct_st_plugin_"), 104);
@@ -56,7 +56,7 @@ fn each_server_finds_what_it_looks_for() {
 }
 
 #[test]
-fn whom_the_verifier_allows_gets_in() {
+fn logins_are_accepted_if_the_verifier_allows() {
     for (shape, engine) in [(Shape::Mariadb, Engine::Mariadb), (Shape::Mysql, Engine::Mysql)] {
         let library = Library::installed(shape);
         let verifier = verifier(&library.socket(), |stream, nonce| {
@@ -88,7 +88,7 @@ fn whom_the_verifier_allows_gets_in() {
 type Answering = fn(&mut std::os::unix::net::UnixStream, Nonce);
 
 #[test]
-fn whatever_else_the_verifier_does_keeps_out() {
+fn logins_are_denied_unless_the_verifier_allows() {
     let cases: [(&str, Answering); 6] = [
         ("deny", |stream, nonce| {
             say(stream, &VerifyResponse::Deny { nonce, class: Class::Expired })
@@ -123,7 +123,7 @@ fn whatever_else_the_verifier_does_keeps_out() {
 }
 
 #[test]
-fn what_is_no_token_or_no_account_of_ours_is_refused_without_asking() {
+fn invalid_tokens_and_accounts_are_denied_without_a_request() {
     let jane = Client::jane;
     for shape in BOTH {
         let cases = [
@@ -171,7 +171,7 @@ fn what_is_no_token_or_no_account_of_ours_is_refused_without_asking() {
 }
 
 #[test]
-fn only_the_final_nul_is_no_part_of_the_token() {
+fn only_the_final_nul_is_removed_from_the_token() {
     for (packet, token) in [
         (&b"a\0b\0\0"[..], "a\0b\0"),
         (b"a-token", "a-token"),
@@ -190,7 +190,7 @@ fn only_the_final_nul_is_no_part_of_the_token() {
 /// The verifier refuses, so that its log has the refusal; and where a server does not say, nobody
 /// makes it up.
 #[test]
-fn tls_is_what_the_server_says() {
+fn tls_state_is_reported_as_known_to_the_server() {
     let older = |shape| transport(shape, -1, false)[..8].to_vec();
     for (shape, transport, tls) in [
         (Shape::Mariadb, transport(Shape::Mariadb, -1, true), Some(true)),
@@ -243,7 +243,7 @@ fn invalid_settings_are_not_loaded_and_deny_every_login() {
 }
 
 #[test]
-fn an_account_has_rds_behind_as_and_no_password() {
+fn authentication_string_must_be_rds() {
     let library = Library::installed(Shape::Mysql);
     let generate: unsafe extern "C" fn(*mut c_char, *mut c_uint, *const c_char, c_uint) -> c_int =
         library.function(Shape::Mysql, 24);
@@ -285,13 +285,13 @@ fn an_account_has_rds_behind_as_and_no_password() {
 
 /// The log is the process's standard error, so another process plays the server.
 #[test]
-fn a_refusal_is_one_line_without_the_token() {
+fn denial_is_logged_in_one_line_without_the_token() {
     if std::env::var_os(CHILD).is_some() {
         return refuse();
     }
     let this = std::env::current_exe().unwrap();
     let child = Command::new(this)
-        .args(["--exact", "a_refusal_is_one_line_without_the_token", "--nocapture"])
+        .args(["--exact", "denial_is_logged_in_one_line_without_the_token", "--nocapture"])
         .env(CHILD, "1")
         .output()
         .unwrap();

@@ -101,7 +101,8 @@ impl Service {
 
     fn both() -> Self {
         Self::new(
-            "auth required MODULE socket=SOCKET instance=orders timeout=2s\naccount required MODULE\n",
+            "auth required MODULE socket=SOCKET instance=orders timeout=2s\naccount required \
+             MODULE\n",
         )
     }
 
@@ -202,7 +203,7 @@ impl Drop for Login {
 }
 
 #[test]
-fn whom_the_verifier_allows_gets_in() {
+fn logins_are_accepted_if_the_verifier_allows() {
     let service = Service::both();
     let verifier = service.verifier(vec![None]);
     let login = Login::start(&service, "Jane Doe, näm'e", Some(b"a-token"));
@@ -234,7 +235,7 @@ fn a_client_on_the_unix_socket_has_no_address() {
 }
 
 #[test]
-fn whom_the_verifier_denies_stays_out_of_the_account_line_too() {
+fn denied_logins_are_denied_by_the_account_rule_too() {
     let service = Service::both();
     let verifier = service.verifier(vec![None, Some(Class::Expired), Some(Class::Unavailable)]);
     let login = Login::start(&service, "jane", Some(b"a-token"));
@@ -249,7 +250,7 @@ fn whom_the_verifier_denies_stays_out_of_the_account_line_too() {
 }
 
 #[test]
-fn the_account_line_denies_without_the_auth_line_or_for_another_user() {
+fn account_rule_denies_without_the_auth_rule_or_for_another_user() {
     let alone = Service::new("auth required pam_permit.so\naccount required MODULE\n");
     let login = Login::start(&alone, "jane", Some(b"a-token"));
     assert_eq!((login.authenticate(), login.account()), (SUCCESS, PERM_DENIED));
@@ -264,7 +265,7 @@ fn the_account_line_denies_without_the_auth_line_or_for_another_user() {
 
 /// No verifier listens: what can be refused without asking is told apart from what can't be asked.
 #[test]
-fn what_is_no_token_is_refused_without_asking() {
+fn invalid_tokens_are_denied_without_a_request() {
     let service = Service::both();
     for no_token in [None, Some(&b""[..]), Some(&[b'x'; 65_536])] {
         assert_eq!(
@@ -286,7 +287,7 @@ fn what_is_no_token_is_refused_without_asking() {
 
 /// So that the refusal is in the verifier's log.
 #[test]
-fn a_password_that_is_no_text_is_asked_about() {
+fn passwords_that_are_not_utf_8_are_sent_to_the_verifier() {
     let service = Service::both();
     let verifier = service.verifier(vec![Some(Class::Unavailable), Some(Class::Malformed)]);
     assert_eq!(
@@ -318,7 +319,7 @@ fn invalid_arguments_deny_every_login() {
 }
 
 #[test]
-fn the_verifiers_user_may_be_named() {
+fn verifier_user_is_accepted_by_name() {
     let service =
         Service::new("auth required MODULE socket=SOCKET instance=orders verifier_user=nobody\n");
     let verifier = service.verifier(vec![None]);
@@ -329,7 +330,7 @@ fn the_verifiers_user_may_be_named() {
 /// As a PAM item, other modules of the service could read the token; so the module names neither of
 /// the two functions that make it one.
 #[test]
-fn the_token_becomes_no_item_of_pam() {
+fn token_is_not_stored_as_a_pam_item() {
     let library = std::fs::read(module()).unwrap();
     let names = |name: &[u8]| library.windows(name.len()).any(|window| window == name);
     assert!(names(b"pam_get_item\0"));

@@ -87,8 +87,8 @@ impl Connection {
         let uid = peer_uid(connection.socket.as_fd()).map_err(unreachable)?;
         if !trusted.includes(uid) {
             let detail = format!(
-                "cannot trust the process at {shown}: it runs as user {uid}; run the verifier as root or \
-                 as user {}, or set verifier_user",
+                "cannot trust the process at {shown}: it runs as user {uid}; run the verifier as \
+                 root or as user {}, or set verifier_user",
                 trusted.server_uid
             );
             return Err(Failure::new(Class::UntrustedPeer, detail));

@@ -5,7 +5,7 @@ fn refused(text: &str) -> String {
 }
 
 #[test]
-fn parts_are_what_stands_between_the_colons() {
+fn an_arn_is_split_at_its_colons() {
     let arn: Arn =
         "arn:aws-cn:rds-db:cn-north-1:123456789012:dbuser:db-ABC/jane:doe".parse().unwrap();
     assert_eq!(arn.partition(), "aws-cn");
@@ -22,7 +22,7 @@ fn a_global_resource_has_neither_region_nor_account() {
 }
 
 #[test]
-fn what_is_no_arn_is_refused_with_its_reason() {
+fn malformed_arns_are_rejected_with_the_reason() {
     assert!(refused("arn:aws:iam").contains("fewer than six parts"));
     assert!(refused("urn:aws:iam::123456789012:user/a").contains("does not begin with arn:"));
     assert!(refused("arn:aws:iam::12345:user/a").contains("not twelve digits"));

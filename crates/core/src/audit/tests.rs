@@ -18,39 +18,45 @@ fn record(class: Option<Class>) -> AuditRecord {
 }
 
 #[test]
-fn denials_read_as_rds_writes_them() {
+fn denials_have_the_text_of_rds() {
     let line = |class| record(Some(class)).rds_line().unwrap();
     assert_eq!(
         line(Class::SignatureMismatch),
-        "[ERROR] Failed to authenticate the connection request for user jane because the provided token is malformed or otherwise invalid. \
+        "[ERROR] Failed to authenticate the connection request for user jane because the provided \
+         token is malformed or otherwise invalid. \
          (Status Code: 400, Error Code: InvalidToken)"
     );
     assert_eq!(
         line(Class::Expired),
-        "[ERROR] Failed to authenticate the connection request for user jane because the token age is longer than 15 minutes. \
+        "[ERROR] Failed to authenticate the connection request for user jane because the token \
+         age is longer than 15 minutes. \
          (Status Code: 400, Error Code:ExpiredToken)"
     );
     assert_eq!(
         line(Class::NotAllowed),
-        "[ERROR] Failed to authorize the connection request for user jane because the IAM policy assumed by the caller \
-         'arn:aws:iam::123456789012:user/jane' is not authorized to perform `rds-db:connect` on the DB instance. \
+        "[ERROR] Failed to authorize the connection request for user jane because the IAM policy \
+         assumed by the caller \
+         'arn:aws:iam::123456789012:user/jane' is not authorized to perform `rds-db:connect` on \
+         the DB instance. \
          (Status Code: 403, Error Code:NotAuthorized)"
     );
     assert_eq!(
         line(Class::Throttled),
-        "[ERROR] Failed to authenticate the connection request for user jane due to IAM DB authentication throttling. \
+        "[ERROR] Failed to authenticate the connection request for user jane due to IAM DB \
+         authentication throttling. \
          (Status Code: 429, Error Code: ThrottlingException)"
     );
     assert_eq!(
         line(Class::Internal),
-        "[ERROR] Failed to authenticate the connection request for user jane due to an internal IAM DB authentication error. \
+        "[ERROR] Failed to authenticate the connection request for user jane due to an internal \
+         IAM DB authentication error. \
          (Status Code: 500, Error Code: InternalError)"
     );
     assert_eq!(record(None).rds_line(), None);
 }
 
 #[test]
-fn a_user_s_name_begins_no_line_of_its_own() {
+fn control_characters_in_a_user_name_cannot_forge_a_log_line() {
     let mut record = record(Some(Class::Expired));
     record.user = "jane\n[ERROR] forged".parse().unwrap();
     assert_eq!(record.rds_line().unwrap().lines().count(), 1);
@@ -58,7 +64,7 @@ fn a_user_s_name_begins_no_line_of_its_own() {
 }
 
 #[test]
-fn the_record_is_versioned_json() {
+fn audit_record_is_versioned_json() {
     insta::assert_json_snapshot!(record(Some(Class::Expired)), @r#"
     {
       "version": 1,

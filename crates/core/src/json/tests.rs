@@ -27,7 +27,7 @@ fn keys_and_values_have_line_and_column() {
 }
 
 #[test]
-fn escapes_and_surrogates_are_read() {
+fn escapes_and_surrogates_are_decoded() {
     assert_eq!(string(r#""\"\\\/\b\f\n\r\tA\u00e9\ud83d\ude00""#), "\"\\/\u{8}\u{c}\n\r\tAé😀");
 }
 
@@ -67,7 +67,7 @@ fn text_outside_of_rfc_8259_is_rejected_with_its_position() {
 }
 
 #[test]
-fn duplicate_keys_are_errors_however_they_are_escaped() {
+fn duplicate_keys_are_errors_even_if_escaped_differently() {
     let rejected = parsed(
         "{\"Effect\": \"Deny\", \"Action\": {\"a\": 1, \"\\u0061\": 2},\n \"Effect\": \"Allow\"}",
     )
@@ -95,7 +95,7 @@ proptest! {
     }
 
     #[test]
-    fn serde_json_reads_what_it_reads(text in r#"[\[\]{}":,0-9truefalsn\\u \-.eE]{0,40}"#) {
+    fn serde_json_accepts_the_same_text(text in r#"[\[\]{}":,0-9truefalsn\\u \-.eE]{0,40}"#) {
         if parsed(&text).is_ok() {
             // Only serde_json rejects numbers that no f64 can hold.
             let value = serde_json::from_str::<serde_json::Value>(&text);

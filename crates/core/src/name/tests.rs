@@ -23,7 +23,7 @@ fn resource_ids_have_a_known_prefix() {
 }
 
 #[test]
-fn ids_are_checked() {
+fn account_and_access_key_ids_are_validated() {
     assert!("123456789012".parse::<AccountId>().is_ok());
     assert!("12345678901".parse::<AccountId>().is_err());
     assert!("AKIAIOSFODNN7EXAMPLE".parse::<AccessKeyId>().is_ok());
@@ -36,7 +36,7 @@ fn ids_are_checked() {
 }
 
 #[test]
-fn serde_checks_too() {
+fn deserialization_validates() {
     assert!(
         serde_json::from_str::<AccountId>("\"1\"")
             .unwrap_err()

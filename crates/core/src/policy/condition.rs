@@ -311,15 +311,21 @@ impl Operator {
             }
             Comparison::Number(relation) => {
                 let value = Decimal::parse(value)?;
-                operands.iter().any(|operand| matches!(operand, Operand::Number(number) if relation.holds(value.cmp(number))))
+                operands.iter().any(|operand| {
+                    matches!(operand, Operand::Number(number) if relation.holds(value.cmp(number)))
+                })
             }
             Comparison::Date(relation) => {
                 let value = Instant::parse(value)?;
-                operands.iter().any(|operand| matches!(operand, Operand::Date(date) if relation.holds(value.cmp(date))))
+                operands.iter().any(|operand| {
+                    matches!(operand, Operand::Date(date) if relation.holds(value.cmp(date)))
+                })
             }
             Comparison::Address => {
                 let value: IpAddr = value.parse().ok()?;
-                operands.iter().any(|operand| matches!(operand, Operand::Network(network) if network.contains(value)))
+                operands.iter().any(|operand| {
+                    matches!(operand, Operand::Network(network) if network.contains(value))
+                })
             }
             Comparison::Binary if is_base64(value) => operands
                 .iter()

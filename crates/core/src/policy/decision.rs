@@ -321,7 +321,8 @@ impl fmt::Display for DenyReason {
                 if let Some(owner) = owner {
                     write!(
                         f,
-                        "the resource belongs to another account ({owner}), so both sides must allow, and "
+                        "the resource belongs to another account ({owner}), so both sides must \
+                         allow, and "
                     )?;
                 }
                 match policies {

@@ -277,7 +277,8 @@ fn action(text: &str) -> Result<Pattern, String> {
         && service.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.');
     if service != "*" && (service == text || !word) {
         return Err(format!(
-            "the action {text:?} is not of the form service:Name, as in \"rds-db:connect\", nor \"*\""
+            "the action {text:?} is not of the form service:Name, as in \"rds-db:connect\", nor \
+             \"*\""
         ));
     }
     Ok(Pattern::folded(text))
@@ -293,7 +294,8 @@ fn resource(text: &str, variables: Variables) -> Result<Pattern, String> {
     }
     let refuse = |reason: &str| {
         Err(format!(
-            "the resource {text:?} {reason}; write an ARN (arn:partition:service:region:account:resource) or \"*\""
+            "the resource {text:?} {reason}; write an ARN \
+             (arn:partition:service:region:account:resource) or \"*\""
         ))
     };
     let Some(rest) = text.strip_prefix("arn:") else {

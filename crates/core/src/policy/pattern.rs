@@ -153,7 +153,8 @@ impl Pattern {
     }
 
     pub(super) fn has_variables(&self) -> bool {
-        matches!(&self.form, Form::Glob(pieces) if pieces.iter().any(|piece| matches!(piece, Piece::Variable { .. })))
+        let variable = |piece: &Piece| matches!(piece, Piece::Variable { .. });
+        matches!(&self.form, Form::Glob(pieces) if pieces.iter().any(variable))
     }
 
     /// Returns true if the pattern matches the whole of `subject`. The value of a variable is
@@ -246,7 +247,8 @@ fn variable(name: &str, slot: usize) -> Result<Piece, String> {
             let quoted = default.trim().strip_prefix('\'').and_then(|rest| rest.strip_suffix('\''));
             let Some(quoted) = quoted else {
                 return Err(format!(
-                    "the default in \"${{{name}}}\" must be in single quotes, as in \"${{{key}, 'text'}}\""
+                    "the default in \"${{{name}}}\" must be in single quotes, as in \"${{{key}, \
+                     'text'}}\""
                 ));
             };
             (key, Some(quoted.into()))
@@ -257,7 +259,8 @@ fn variable(name: &str, slot: usize) -> Result<Piece, String> {
         key.split_once(':').is_some_and(|(service, name)| !service.is_empty() && !name.is_empty());
     if !named || key.contains(['$', '{', '*', '?', '\'', '"']) {
         return Err(format!(
-            "\"${{{name}}}\" does not name a condition key; write a key as in \"${{aws:username}}\", or \"${{$}}\" for a dollar sign"
+            "\"${{{name}}}\" does not name a condition key; write a key as in \
+             \"${{aws:username}}\", or \"${{$}}\" for a dollar sign"
         ));
     }
     Ok(Piece::Variable { key: key.to_ascii_lowercase().into(), default, slot })

@@ -54,7 +54,8 @@ impl Entry {
     pub(super) fn external(text: &str) -> Result<Self, String> {
         if text.is_empty() || text.contains(|c: char| c == '*' || c == '?' || c.is_whitespace()) {
             return Err(format!(
-                "{text:?} is not the full name of a service, an identity provider or a canonical user"
+                "{text:?} is not the full name of a service, an identity provider or a canonical \
+                 user"
             ));
         }
         Ok(Self::External(text.into()))

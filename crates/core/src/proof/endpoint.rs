@@ -49,7 +49,8 @@ impl StsEndpoint {
         let host = host_of(authority).ok_or_else(|| refuse("is not SCHEME://HOST[:PORT]"))?;
         if scheme == "http" && !is_loopback(host) {
             return Err(refuse(
-                "is http:// to another machine, which does not authenticate the response; use https://",
+                "is http:// to another machine, which does not authenticate the response; use \
+                 https://",
             ));
         }
         Ok(Self { scheme, authority: authority.into() })

@@ -22,11 +22,13 @@ checked_name! {
     /// Audience of a proof, as configured at the verifier: 1 to 255 letters, digits and `.-_:/`,
     /// case-sensitive.
     Audience, |text| {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'/');
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:/".contains(&byte);
         if (1..=255).contains(&text.len()) && text.bytes().all(plain) {
             Ok(())
         } else {
-            Err(InvalidName::new("the audience", "is not 1 to 255 letters, digits, dots, hyphens, underscores, colons or slashes"))
+            let problem = "is not 1 to 255 letters, digits, dots, hyphens, underscores, colons or \
+                           slashes";
+            Err(InvalidName::new("the audience", problem))
         }
     }
 }

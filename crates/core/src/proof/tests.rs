@@ -69,7 +69,7 @@ fn confirmed(text: &str, binding: Binding<'_>) -> Result<(), RequestError> {
 }
 
 #[test]
-fn a_proof_is_what_the_documentation_says() {
+fn proof_has_the_documented_form() {
     let text = good();
     let (rest, signature) = text.rsplit_once("&X-Amz-Signature=").unwrap();
     assert_eq!(
@@ -95,7 +95,7 @@ fn a_proof_is_what_the_documentation_says() {
 }
 
 #[test]
-fn sts_confirms_it_for_its_own_audience_and_user_only() {
+fn proof_is_confirmed_for_its_audience_and_user_only() {
     let (jane, john) = ("jänë doe".parse::<DbUser>().unwrap(), "john".parse().unwrap());
     let other = "payments".parse().unwrap();
     let (orders, mismatch) = (orders(), Err(RequestError::Mismatch));
@@ -112,7 +112,7 @@ fn sts_confirms_it_for_its_own_audience_and_user_only() {
 
 /// The verifier does not forward what came: it is in any order and case, and goes out in one.
 #[test]
-fn the_request_is_built_anew() {
+fn sts_request_is_rebuilt_from_the_parameters() {
     let text = good();
     let (address, query) = text.split_once('?').unwrap();
     let mut pairs: Vec<&str> = query.split('&').collect();
@@ -135,13 +135,16 @@ fn the_request_is_built_anew() {
     assert_eq!(format!("{rebuilt:?}"), "StsRequest([redacted])");
 }
 
-#[test]
-fn each_attack_on_the_form_is_refused() {
+/// Replaces a part of the valid proof.
+fn replaced(from: &str, to: &str) -> String {
     let good = good();
-    let replaced = |from: &str, to: &str| {
-        assert!(good.contains(from), "{from}");
-        good.replace(from, to)
-    };
+    assert!(good.contains(from), "{from}");
+    good.replace(from, to)
+}
+
+#[test]
+fn extra_text_and_parameters_are_malformed() {
+    let good = good();
     for text in [
         String::new(),
         "hunter2".to_owned(),
@@ -160,6 +163,14 @@ fn each_attack_on_the_form_is_refused() {
         format!("{good}&X-Amz-Security-Token=a%0d%0ab"),
         format!("{good}&X-Amz-Security-Token=%zz"),
         format!("{good}&X-Amz-Security-Token="),
+    ] {
+        assert_eq!(refusal(&text, &aws(), noon()), Some(Class::Malformed), "{text}");
+    }
+}
+
+#[test]
+fn changed_url_and_parameters_are_malformed() {
+    for text in [
         replaced("https://", "ftp://"),
         replaced("https://", "HTTPS://"),
         replaced("https://", ""),
@@ -191,6 +202,10 @@ fn each_attack_on_the_form_is_refused() {
     ] {
         assert_eq!(refusal(&text, &aws(), noon()), Some(Class::Malformed), "{text}");
     }
+}
+
+#[test]
+fn wrong_action_service_lifetime_and_region_have_their_class() {
     for (text, class) in [
         (replaced("GetCallerIdentity", "GetSessionToken"), Class::WrongAction),
         (replaced("GetCallerIdentity", "getcalleridentity"), Class::WrongAction),
@@ -204,7 +219,7 @@ fn each_attack_on_the_form_is_refused() {
 }
 
 #[test]
-fn only_the_partition_s_own_sts_is_asked() {
+fn only_sts_endpoints_of_the_partition_are_accepted() {
     let good = good();
     for host in [
         "evil.example",
@@ -244,7 +259,7 @@ fn only_the_partition_s_own_sts_is_asked() {
 }
 
 #[test]
-fn every_partition_has_its_endpoints() {
+fn every_partition_has_sts_endpoints() {
     for (region, host) in [
         ("us-east-1", "sts.us-east-1.amazonaws.com"),
         ("ap-southeast-5", "sts.ap-southeast-5.amazonaws.com"),
@@ -278,7 +293,7 @@ fn every_partition_has_its_endpoints() {
 }
 
 #[test]
-fn a_configured_sts_is_the_only_one_and_plain_http_stays_on_this_machine() {
+fn configured_sts_replaces_aws_and_http_requires_loopback() {
     for url in [
         "http://127.0.0.1:4566",
         "http://localhost:4566/",
@@ -327,7 +342,7 @@ fn a_configured_sts_is_the_only_one_and_plain_http_stays_on_this_machine() {
 }
 
 #[test]
-fn fifteen_minutes_are_enforced_here() {
+fn lifetime_of_fifteen_minutes_is_enforced_locally() {
     let seconds = Duration::from_secs;
     for (now, class) in [
         (noon() + seconds(900), None),
@@ -342,7 +357,7 @@ fn fifteen_minutes_are_enforced_here() {
 }
 
 #[test]
-fn audiences_are_plain() {
+fn audiences_are_validated() {
     let long = "x".repeat(256);
     for text in ["", "a b", "a\r\nb", "ä", "a,b", "a;b", "a%20b", &long] {
         assert!(text.parse::<Audience>().is_err(), "{text}");
@@ -354,7 +369,7 @@ fn audiences_are_plain() {
 
 proptest! {
     #[test]
-    fn no_one_changed_character_is_confirmed(at: prop::sample::Index, with in "[ -~]") {
+    fn changing_one_character_invalidates_a_proof(at: prop::sample::Index, with in "[ -~]") {
         let mut text = good();
         let at = at.index(text.len());
         prop_assume!(text.get(at..=at) != Some(&with));
@@ -367,7 +382,7 @@ proptest! {
     }
 
     #[test]
-    fn anything_at_all_is_refused(text in ".*") {
+    fn random_text_is_rejected(text in ".*") {
         prop_assert!(UnverifiedProof::parse(&text).is_err());
     }
 }

@@ -5,7 +5,7 @@ fn region_of(host: &str) -> Option<String> {
 }
 
 #[test]
-fn every_partition_s_hosts_name_their_region() {
+fn region_is_derived_from_hosts_of_every_partition() {
     for (host, region) in [
         ("mydb.123456789012.us-east-1.rds.amazonaws.com", "us-east-1"),
         ("MyDb.ABC.EU-West-1.RDS.amazonaws.com", "eu-west-1"),
@@ -25,7 +25,7 @@ fn every_partition_s_hosts_name_their_region() {
 }
 
 #[test]
-fn other_hosts_name_none() {
+fn other_hosts_have_no_region() {
     for host in [
         "localhost",
         "db.example.com",

@@ -125,7 +125,7 @@ fn canonical_of(case: &Case, request: &Request<'_>, signed: &[String]) -> String
 }
 
 #[test]
-fn the_suite_is_signed_and_verified_by_header() {
+fn test_suite_is_signed_and_verified_by_header() {
     let cases = cases();
     assert_eq!(cases.len(), 38);
     for case in &cases {
@@ -168,7 +168,7 @@ fn the_suite_is_signed_and_verified_by_header() {
 }
 
 #[test]
-fn the_suite_is_signed_and_verified_by_query() {
+fn test_suite_is_signed_and_verified_by_query() {
     for case in &cases() {
         let parsed = parse(&case.text);
         let Parsed { method, path, query, .. } = parsed;
@@ -229,7 +229,7 @@ fn verify_and_tamper(case: &Case, found: &SignedRequest, request: &Request<'_>) 
 }
 
 #[test]
-fn parts_that_are_missing_doubled_or_broken_are_named() {
+fn missing_duplicate_and_malformed_parts_are_named() {
     let by_query = |query: &str| {
         SignedRequest::parse(&Request {
             method: "GET",
@@ -267,7 +267,8 @@ fn parts_that_are_missing_doubled_or_broken_are_named() {
     );
     let whole = |scope: &str, headers: &str| {
         format!(
-            "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/{scope}, SignedHeaders={headers}, Signature={}",
+            "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/{scope}, SignedHeaders={headers}, \
+             Signature={}",
             "0".repeat(64)
         )
     };

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::{AmzDate, rfc3339};
 
 #[test]
-fn the_documented_instant_is_written_as_aws_writes_it() {
+fn documented_instant_is_formatted_as_by_aws() {
     let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_705_320_000);
     assert_eq!(AmzDate::at(at).to_string(), "20240115T120000Z");
     assert_eq!(AmzDate::at(at).stamp().day(), "20240115");
@@ -13,7 +13,7 @@ fn the_documented_instant_is_written_as_aws_writes_it() {
 }
 
 #[test]
-fn other_forms_are_refused() {
+fn other_formats_are_rejected() {
     for text in [
         "",
         "20240115",
@@ -31,7 +31,7 @@ fn other_forms_are_refused() {
 
 proptest! {
     #[test]
-    fn parsing_undoes_writing(second in 0_u64..253_402_300_799) {
+    fn parsing_inverts_formatting(second in 0_u64..253_402_300_799) {
         let date = AmzDate::at(SystemTime::UNIX_EPOCH + Duration::from_secs(second));
         prop_assert_eq!(AmzDate::parse(date.stamp().as_str()), Some(date));
         prop_assert_eq!(date.to_system_time(), SystemTime::UNIX_EPOCH + Duration::from_secs(second));

@@ -16,11 +16,9 @@ use crate::timestamp::AmzDate;
 const MAX_PARAMETERS: usize = 32;
 
 const DUPLICATE: &str = "duplicate parameter";
-
 const SCOPE: &str = "X-Amz-Credential is not KEY/DAY/REGION/SERVICE/aws4_request";
 
 const CREDENTIAL: &str = "X-Amz-Credential";
-
 const SIGNATURE: &str = "X-Amz-Signature";
 
 /// Name of the parameter with the database user.

@@ -108,7 +108,7 @@ fn refused(token: &str) -> Class {
 }
 
 #[test]
-fn botocore_s_tokens_are_minted_byte_for_byte() {
+fn minted_tokens_equal_those_of_botocore() {
     let mut count = 0;
     for vector in vectors().iter().filter(|vector| vector.generator.starts_with("botocore")) {
         let token = mint(
@@ -125,7 +125,7 @@ fn botocore_s_tokens_are_minted_byte_for_byte() {
 }
 
 #[test]
-fn every_generator_s_tokens_are_verified_and_none_once_changed() {
+fn tokens_of_every_sdk_are_verified_and_changed_tokens_rejected() {
     let vectors = vectors();
     assert_eq!(vectors.len(), 24);
     for vector in &vectors {
@@ -152,7 +152,7 @@ fn every_generator_s_tokens_are_verified_and_none_once_changed() {
 }
 
 #[test]
-fn what_a_token_is_for_is_checked_piece_by_piece() {
+fn each_claim_of_a_token_is_checked() {
     let good = minted();
     let good = good.expose();
     assert!(verify(good, &here(), &jane(), &credentials(None), noon()).is_ok());
@@ -177,7 +177,7 @@ fn what_a_token_is_for_is_checked_piece_by_piece() {
 }
 
 #[test]
-fn what_is_no_token_is_malformed_and_never_repeated() {
+fn malformed_text_is_rejected_and_never_repeated() {
     let good = minted();
     let good = good.expose();
     for broken in [
@@ -227,7 +227,7 @@ fn time_bounds_are_exact() {
 }
 
 #[test]
-fn a_session_needs_its_own_token_and_its_time() {
+fn session_token_must_match_and_not_be_expired() {
     let session = Credentials {
         expires: Some(noon() + seconds(60)),
         ..credentials(Some("FwoGZXIvYXdzEBYaDJ+/="))
@@ -248,7 +248,7 @@ fn a_session_needs_its_own_token_and_its_time() {
 }
 
 #[test]
-fn an_inactive_key_and_a_wrong_secret_are_told_apart() {
+fn inactive_key_and_wrong_secret_have_different_classes() {
     let good = minted();
     let addressed =
         || UnverifiedToken::parse(good.expose()).unwrap().addressed_to(&[here()], &jane()).unwrap();
@@ -264,7 +264,7 @@ fn an_inactive_key_and_a_wrong_secret_are_told_apart() {
 }
 
 #[test]
-fn any_endpoint_of_the_database_will_do_but_host_and_port_belong_together() {
+fn any_endpoint_matches_only_as_host_and_port_together() {
     let reader = endpoint("c.cluster-ro-abc.us-east-1.rds.amazonaws.com", 5433, "us-east-1");
     let both = [here(), reader.clone()];
     let check = |signed: &Endpoint| {
@@ -318,7 +318,7 @@ fn debug_shows_no_secret() {
 
 proptest! {
     #[test]
-    fn what_is_minted_is_verified(user in "[^\0]{1,60}", session in proptest::option::of("[ -~]{1,200}"), port in 1_u16.., later in 0_u64..=900) {
+    fn minted_tokens_are_verified(user in "[^\0]{1,60}", session in proptest::option::of("[ -~]{1,200}"), port in 1_u16.., later in 0_u64..=900) {
         let (key, endpoint, user) = (credentials(session.as_deref()), Endpoint { port, ..here() }, user.parse::<DbUser>().unwrap());
         let token = mint(&key, &endpoint, &user, &KeyCache::default(), noon());
         prop_assert!(verify(token.expose(), &endpoint, &user, &key, noon() + seconds(later)).is_ok());
@@ -330,7 +330,7 @@ proptest! {
     }
 
     #[test]
-    fn no_flipped_byte_goes_through(at in 0_usize..420, bit in 0_u8..7) {
+    fn tokens_with_a_flipped_bit_are_rejected(at in 0_usize..420, bit in 0_u8..7) {
         let good = minted();
         let mut bytes = good.expose().as_bytes().to_vec();
         let at = at % bytes.len();

@@ -61,7 +61,7 @@ fn framed(json: &str) -> Vec<u8> {
 }
 
 #[test]
-fn only_a_whole_allow_with_the_nonce_lets_in() {
+fn only_a_complete_allow_with_the_nonce_is_accepted() {
     assert!(answered(&frame(&VerifyResponse::Allow { nonce: NONCE }, 0).unwrap()).is_ok());
     assert_eq!(
         class_of(&frame(&VerifyResponse::Deny { nonce: NONCE, class: Class::Expired }, 0).unwrap()),
@@ -91,7 +91,7 @@ fn only_a_whole_allow_with_the_nonce_lets_in() {
 }
 
 #[test]
-fn the_longest_token_fits_a_question_however_it_is_escaped() {
+fn longest_token_fits_a_request_even_if_every_character_is_escaped() {
     let asked = question(&"\u{1}".repeat(MAX_TOKEN));
     let written = frame(&asked, 0).unwrap();
     let head = written[..4].try_into().unwrap();
@@ -101,7 +101,7 @@ fn the_longest_token_fits_a_question_however_it_is_escaped() {
 }
 
 #[test]
-fn questions_of_another_version_and_with_unknown_fields_are_refused() {
+fn requests_of_another_version_or_with_unknown_fields_are_rejected() {
     let text = serde_json::to_string(&question("secret-token")).unwrap();
     assert!(VerifyRequest::parse(text.as_bytes()).is_ok());
     for broken in [
@@ -118,13 +118,13 @@ fn questions_of_another_version_and_with_unknown_fields_are_refused() {
 
 proptest! {
     #[test]
-    fn a_password_is_read_as_the_standard_library_reads_it(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn passwords_are_decoded_as_by_the_standard_library(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let read = super::password(&bytes);
         prop_assert_eq!(read.as_str(), String::from_utf8_lossy(&bytes));
     }
 
     #[test]
-    fn no_random_answer_lets_in(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn random_responses_are_not_accepted(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         prop_assert!(answered(&bytes).is_err());
         prop_assert!(answered(&framed(&String::from_utf8_lossy(&bytes))).is_err());
     }

@@ -84,7 +84,8 @@ impl Connection {
         let length = unsafe { read_packet(self.vio.as_ptr(), &raw mut packet) };
         let Ok(length) = usize::try_from(length) else {
             return malformed(
-                "client sent no token: it closed the connection, or mysql_clear_password is disabled",
+                "client sent no token: it closed the connection, or mysql_clear_password is \
+                 disabled",
             );
         };
         if packet.is_null() || length == 0 {

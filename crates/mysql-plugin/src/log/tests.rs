@@ -8,7 +8,8 @@ fn a_line_has_the_format_of_the_servers() {
     let now = datetime!(2026-11-20 16:26:25.000_123 UTC);
     assert_eq!(
         line(now, Level::Warning, "login of \"jane\" denied"),
-        "2026-11-20T16:26:25.000123Z 0 [Warning] AWSAuthenticationPlugin: login of \"jane\" denied\n"
+        "2026-11-20T16:26:25.000123Z 0 [Warning] AWSAuthenticationPlugin: login of \"jane\" \
+         denied\n"
     );
 }
 

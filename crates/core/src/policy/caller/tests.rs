@@ -4,8 +4,10 @@ fn caller(text: &str) -> Caller {
     text.parse().unwrap_or_else(|invalid| panic!("{invalid}"))
 }
 
-#[test]
-fn the_keys_that_follow_from_the_caller_are_as_documented() {
+/// Checks the values of the keys that IAM derives from the caller, in the order of this table:
+/// ARN, account, type, user name, unique ID, and service.
+#[track_caller]
+fn assert_derived_keys(caller: &Caller, values: [Option<&str>; 6]) {
     let keys = [
         "aws:principalarn",
         "aws:principalaccount",
@@ -14,69 +16,49 @@ fn the_keys_that_follow_from_the_caller_are_as_documented() {
         "aws:userid",
         "aws:principalisawsservice",
     ];
-    let account = Some("123456789012");
-    let role = "arn:aws:iam::123456789012:role/path/app";
-    for (caller, facts) in [
-        (
-            caller("arn:aws:iam::123456789012:user/team/jane").with_unique_id("AIDA1"),
-            [
-                Some("arn:aws:iam::123456789012:user/team/jane"),
-                account,
-                Some("User"),
-                Some("jane"),
-                Some("AIDA1"),
-                Some("false"),
-            ],
-        ),
-        (
-            caller("arn:aws:sts::123456789012:assumed-role/app/i-1"),
-            [
-                Some("arn:aws:iam::123456789012:role/app"),
-                account,
-                Some("AssumedRole"),
-                None,
-                None,
-                Some("false"),
-            ],
-        ),
-        (
-            caller("arn:aws:sts::123456789012:assumed-role/app/i-1")
-                .with_role(&role.parse().unwrap())
-                .with_unique_id("AROA1:i-1"),
-            [Some(role), account, Some("AssumedRole"), None, Some("AROA1:i-1"), Some("false")],
-        ),
-        (caller(role), [Some(role), account, Some("AssumedRole"), None, None, Some("false")]),
-        (
-            caller("arn:aws:sts::123456789012:federated-user/bob"),
-            [
-                Some("arn:aws:sts::123456789012:federated-user/bob"),
-                account,
-                Some("FederatedUser"),
-                None,
-                None,
-                Some("false"),
-            ],
-        ),
-        (
-            caller("123456789012"),
-            [
-                Some("arn:aws:iam::123456789012:root"),
-                account,
-                Some("Account"),
-                None,
-                account,
-                Some("false"),
-            ],
-        ),
-        (caller("ec2.amazonaws.com"), [None, None, None, None, None, Some("true")]),
-        (caller("accounts.google.com"), [None, None, None, None, None, Some("false")]),
-    ] {
-        assert_eq!(keys.map(|key| caller.context_value(key)), facts, "{caller}");
-    }
+    assert_eq!(keys.map(|key| caller.context_value(key)), values, "{caller}");
+}
+
+const ACCOUNT: Option<&str> = Some("123456789012");
+const ROLE: &str = "arn:aws:iam::123456789012:role/path/app";
+const SESSION: &str = "arn:aws:sts::123456789012:assumed-role/app/i-1";
+
+#[test]
+fn keys_derived_from_users_and_services_are_as_documented() {
+    let no = Some("false");
+    let user = "arn:aws:iam::123456789012:user/team/jane";
+    assert_derived_keys(
+        &caller(user).with_unique_id("AIDA1"),
+        [Some(user), ACCOUNT, Some("User"), Some("jane"), Some("AIDA1"), no],
+    );
+    let federated = "arn:aws:sts::123456789012:federated-user/bob";
+    assert_derived_keys(
+        &caller(federated),
+        [Some(federated), ACCOUNT, Some("FederatedUser"), None, None, no],
+    );
+    let root = Some("arn:aws:iam::123456789012:root");
+    assert_derived_keys(
+        &caller("123456789012"),
+        [root, ACCOUNT, Some("Account"), None, ACCOUNT, no],
+    );
+    assert_derived_keys(&caller("ec2.amazonaws.com"), [None, None, None, None, None, Some("true")]);
+    assert_derived_keys(&caller("accounts.google.com"), [None, None, None, None, None, no]);
 }
 
 #[test]
-fn a_session_is_behind_its_role_in_its_account_and_partition_only() {
+fn keys_derived_from_roles_are_as_documented() {
+    let (no, kind) = (Some("false"), Some("AssumedRole"));
+    let without_path = Some("arn:aws:iam::123456789012:role/app");
+    assert_derived_keys(&caller(SESSION), [without_path, ACCOUNT, kind, None, None, no]);
+    assert_derived_keys(
+        &caller(SESSION).with_role(&ROLE.parse().unwrap()).with_unique_id("AROA1:i-1"),
+        [Some(ROLE), ACCOUNT, kind, None, Some("AROA1:i-1"), no],
+    );
+    assert_derived_keys(&caller(ROLE), [Some(ROLE), ACCOUNT, kind, None, None, no]);
+}
+
+#[test]
+fn role_principal_matches_sessions_of_its_account_and_partition_only() {
     let session = caller("arn:aws:sts::123456789012:assumed-role/app/i-1");
     let named = |arn: &str| session.is_named(&arn.parse().unwrap());
     assert_eq!(
@@ -100,7 +82,7 @@ fn a_session_is_behind_its_role_in_its_account_and_partition_only() {
 }
 
 #[test]
-fn what_can_ask_nothing_is_refused() {
+fn arns_of_non_principals_are_rejected() {
     for text in [
         "",
         "*",

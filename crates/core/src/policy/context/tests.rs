@@ -11,7 +11,7 @@ fn actions_are_a_service_and_a_name() {
 }
 
 #[test]
-fn keys_are_the_same_in_any_case() {
+fn keys_are_case_insensitive() {
     let mut context = Context::new();
     assert_eq!(context.insert("aws:SourceIp", "10.0.0.1"), None);
     assert_eq!(

@@ -6,7 +6,7 @@ fn list(values: &[&str]) -> String {
 }
 
 #[test]
-fn long_lists_are_cut_and_blanks_are_shown() {
+fn long_lists_are_truncated_and_empty_values_are_quoted() {
     assert_eq!(list(&["a"]), "a");
     assert_eq!(list(&["a", "", "c d"]), r#"a or "" or "c d""#);
     assert_eq!(list(&["a", "b", "c", "d", "e"]), "a or b or c or one of 2 more");
@@ -25,7 +25,7 @@ fn name(layer: Layer, name: Option<&str>, sid: Option<&str>) -> String {
 }
 
 #[test]
-fn statements_are_called_by_name_or_by_place() {
+fn statements_are_named_by_sid_or_index() {
     assert_eq!(
         name(Layer::Identity, Some("app"), Some("S")),
         r#"statement "S" of identity policy "app""#
@@ -40,7 +40,7 @@ fn statements_are_called_by_name_or_by_place() {
 }
 
 #[test]
-fn each_layer_s_denial_is_a_sentence() {
+fn denials_of_each_layer_are_displayed() {
     let sentence = |layer: Layer, policies: usize, owner: Option<&str>| {
         let cause =
             Cause::Implicit { layer, policies, owner: owner.map(Into::into), nearest: None };
@@ -60,6 +60,7 @@ fn each_layer_s_denial_is_a_sentence() {
     );
     assert_eq!(
         sentence(Layer::Resource, 0, Some("444455556666")),
-        "implicit deny: the resource belongs to another account (444455556666), so both sides must allow, and no resource policy allows s3:Get on *"
+        "implicit deny: the resource belongs to another account (444455556666), so both sides \
+         must allow, and no resource policy allows s3:Get on *"
     );
 }

@@ -2,7 +2,7 @@ use crate::policy::{
     Caller, Context, ContextValue, Layer, Policy, PolicyKind, PolicySet, Request, decide,
 };
 
-/// The sentence for jane, who wants to connect as jane, with these statements.
+/// Returns the decision on rds-db:connect as jane with these statements.
 fn sentence(statements: &str, context: &Context) -> String {
     let text = format!(r#"{{"Version": "2012-10-17", "Statement": [{statements}]}}"#);
     let policy = Policy::parse(&text, PolicyKind::Identity)
@@ -20,7 +20,8 @@ fn sentence(statements: &str, context: &Context) -> String {
     .to_string()
 }
 
-const START: &str = "implicit deny: no statement of the identity policy allows rds-db:connect on arn:aws:rds-db:us-east-1:123456789012:dbuser:db-X/jane";
+const START: &str = "implicit deny: no statement of the identity policy allows rds-db:connect on \
+    arn:aws:rds-db:us-east-1:123456789012:dbuser:db-X/jane";
 
 fn nearest(statements: &str, context: &Context) -> String {
     let sentence = sentence(statements, context);
@@ -29,7 +30,7 @@ fn nearest(statements: &str, context: &Context) -> String {
 }
 
 #[test]
-fn the_nearest_statement_is_the_one_that_gets_furthest() {
+fn near_miss_is_the_statement_that_matches_the_most_elements() {
     let s3 = r#"{"Sid": "S3", "Effect": "Allow", "Action": "s3:*", "Resource": "*"}"#;
     let rds =
         r#"{"Sid": "Describe", "Effect": "Allow", "Action": "rds:Describe*", "Resource": "*"}"#;
@@ -54,13 +55,13 @@ fn the_nearest_statement_is_the_one_that_gets_furthest() {
 }
 
 #[test]
-fn a_deny_is_never_the_nearest() {
+fn near_miss_is_never_a_deny() {
     let deny = r#"{"Effect": "Deny", "Action": "rds-db:connect", "Resource": "arn:aws:rds-db:*:*:dbuser:*/john"}"#;
     assert_eq!(nearest(deny, &Context::new()), "");
 }
 
 #[test]
-fn a_condition_says_what_it_wants_and_what_there_is() {
+fn condition_mismatch_shows_required_and_actual_values() {
     let allow = |condition: &str| {
         format!(
             r#"{{"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {condition}}}"#
@@ -73,19 +74,23 @@ fn a_condition_says_what_it_wants_and_what_there_is() {
     for (condition, said) in [
         (
             r#"{"IpAddress": {"aws:SourceIp": ["10.0.0.0/8", "172.16.0.0/12", "fd00::/8", "::1", "127.0.0.1"]}}"#,
-            "condition IpAddress requires aws:SourceIp to be 10.0.0.0/8 or 172.16.0.0/12 or fd00::/8 or one of 2 more, but the request has 192.168.1.1",
+            "condition IpAddress requires aws:SourceIp to be 10.0.0.0/8 or 172.16.0.0/12 or \
+             fd00::/8 or one of 2 more, but the request has 192.168.1.1",
         ),
         (
             r#"{"Bool": {"aws:MultiFactorAuthPresent": "true"}}"#,
-            "condition Bool requires aws:MultiFactorAuthPresent to be true, but the request has no aws:MultiFactorAuthPresent",
+            "condition Bool requires aws:MultiFactorAuthPresent to be true, but the request has \
+             no aws:MultiFactorAuthPresent",
         ),
         (
             r#"{"StringEquals": {"aws:SourceIp": "${aws:username}"}}"#,
-            "condition StringEquals requires aws:SourceIp to be ${aws:username}, but the request has 192.168.1.1 (${aws:username} has no value in this request)",
+            "condition StringEquals requires aws:SourceIp to be ${aws:username}, but the request \
+             has 192.168.1.1 (${aws:username} has no value in this request)",
         ),
         (
             r#"{"StringEquals": {"aws:TagKeys": "a"}}"#,
-            "condition StringEquals requires aws:TagKeys to be a, but the request has a or b (a list needs ForAllValues: or ForAnyValue:)",
+            "condition StringEquals requires aws:TagKeys to be a, but the request has a or b (a \
+             list needs ForAllValues: or ForAnyValue:)",
         ),
     ] {
         assert_eq!(nearest(&allow(condition), &context), format!("{start}{said}"));
@@ -93,7 +98,7 @@ fn a_condition_says_what_it_wants_and_what_there_is() {
 }
 
 #[test]
-fn what_is_excepted_and_what_has_no_value_is_said() {
+fn not_elements_and_variables_without_value_are_explained() {
     let context = Context::new();
     let except = r#"{"Effect": "Allow", "NotAction": ["iam:*", "rds-db:*"], "Resource": "*"}"#;
     assert_eq!(
@@ -110,7 +115,7 @@ fn what_is_excepted_and_what_has_no_value_is_said() {
 }
 
 #[test]
-fn a_denial_is_data_too() {
+fn denial_is_serialized() {
     let text =
         r#"{"Statement": {"Sid": "S3", "Effect": "Allow", "Action": "s3:*", "Resource": "*"}}"#;
     let mut policies = PolicySet::new();
@@ -137,7 +142,7 @@ fn a_denial_is_data_too() {
 }
 
 #[test]
-fn an_explanation_is_data_too() {
+fn explanation_is_serialized() {
     let text = r#"{"Statement": [{"Sid": "S3", "Effect": "Allow", "Action": "s3:*", "Resource": "*"},
         {"Effect": "Allow", "Action": "rds-db:*", "Resource": "*"}]}"#;
     let mut policies = PolicySet::new();

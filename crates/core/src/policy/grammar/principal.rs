@@ -18,7 +18,14 @@ pub(super) fn principals(
     let (polarity, member) = place.either(["Principal", "NotPrincipal"], presence, collector)?;
     let path = place.path.key(&member.key);
     if matches!(kind, PolicyKind::Identity | PolicyKind::ServiceControl) {
-        collector.add(&path, member.position, format!("{kind} must not have a principal: it applies to what it is attached to; remove the element"));
+        collector.add(
+            &path,
+            member.position,
+            format!(
+                "{kind} must not have a principal: it applies to what it is attached to; remove \
+                 the element"
+            ),
+        );
         return None;
     }
     let entries = entries(&member.node, &path, collector)?;
@@ -28,7 +35,8 @@ pub(super) fn principals(
         collector.add(
             &path,
             member.position,
-            "a resource control policy accepts only \"Principal\": \"*\"; narrow it with conditions",
+            "a resource control policy accepts only \"Principal\": \"*\"; narrow it with \
+             conditions",
         );
     }
     Some(Principals { polarity, entries: entries.into() })
@@ -54,7 +62,10 @@ fn entries(node: &Node, path: &Path<'_>, collector: &mut Collector) -> Option<Ve
                 collector.add(
                     &path,
                     member.position,
-                    format!("{other:?} is not a kind of principal; use AWS, Service, Federated and CanonicalUser"),
+                    format!(
+                        "{other:?} is not a kind of principal; use AWS, Service, Federated and \
+                         CanonicalUser"
+                    ),
                 );
                 continue;
             }

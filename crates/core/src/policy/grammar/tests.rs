@@ -28,7 +28,7 @@ fn statement(element: &str) -> String {
 }
 
 #[test]
-fn every_mistake_is_reported_at_once_with_its_place() {
+fn all_errors_are_reported_at_once_with_their_position() {
     let text = r#"{
   "Version": "2012-10-18",
   "Comment": "x",
@@ -54,7 +54,7 @@ $.Statement[1].Condition.NumericEquals["a:b"][1] (line 7, column 100): "x" is no
 }
 
 #[test]
-fn what_is_no_policy_is_refused() {
+fn malformed_policies_are_rejected() {
     for (text, problem) in [
         ("[]", "a policy document must be an object, not an array"),
         ("{}", "the Statement element is missing"),
@@ -162,7 +162,7 @@ fn resources_are_arns_or_everything() {
 }
 
 #[test]
-fn principals_stand_where_they_may_and_are_named_in_full() {
+fn principals_are_validated_per_policy_kind() {
     let text = |principal: &str| {
         with(&format!(r#"{{"Effect": "Allow", {principal} "Action": "s3:*", "Resource": "*"}}"#))
     };
@@ -221,7 +221,7 @@ fn principals_stand_where_they_may_and_are_named_in_full() {
 }
 
 #[test]
-fn only_a_resource_policy_may_leave_out_the_resource() {
+fn only_resource_policies_may_omit_the_resource() {
     let text = with(
         r#"{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}"#,
     );

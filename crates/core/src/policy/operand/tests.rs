@@ -62,7 +62,7 @@ fn dates_are_iso_8601_or_seconds() {
 }
 
 #[test]
-fn networks_hold_their_addresses() {
+fn networks_contain_their_addresses() {
     let holds = |network: &str, address: &str| {
         Network::parse(network).unwrap().contains(address.parse().unwrap())
     };

@@ -22,7 +22,7 @@ fn resource(source: &str, subject: &str) -> bool {
 }
 
 #[test]
-fn a_star_is_any_text_and_a_question_mark_one_character() {
+fn star_matches_any_text_and_question_mark_one_character() {
     for (source, subject) in [
         ("*", ""),
         ("a*", "a"),
@@ -50,7 +50,7 @@ fn a_star_is_any_text_and_a_question_mark_one_character() {
 
 /// IAM user guide, "IAM JSON policy elements: Resource", "Using wildcards in resource ARNs".
 #[test]
-fn in_an_arn_wildcards_stay_within_their_part_until_the_resource() {
+fn wildcards_in_an_arn_do_not_cross_segments_before_the_resource() {
     for object in [
         "1/test/object.jpg",
         "1/2/test/3/object.jpg",
@@ -88,7 +88,7 @@ fn in_an_arn_wildcards_stay_within_their_part_until_the_resource() {
 }
 
 #[test]
-fn variables_take_their_value_literally() {
+fn values_of_variables_are_literal() {
     let values = Values(&[("aws:username", "jane"), ("aws:principaltag/team", "a*c")]);
     let matches =
         |source: &str, subject: &str| pattern(source).matches(subject, ArnSegments::NONE, &values);
@@ -127,7 +127,7 @@ fn before_2012_a_variable_is_literal_text() {
 }
 
 #[test]
-fn malformed_variables_are_refused() {
+fn malformed_variables_are_rejected() {
     let refused = |source: &str| {
         Pattern::compile(source, Wildcards::Special, Variables::Expanded).unwrap_err()
     };
@@ -145,14 +145,14 @@ fn malformed_variables_are_refused() {
 }
 
 #[test]
-fn actions_are_compared_without_case() {
+fn actions_are_case_insensitive() {
     let action = Pattern::folded("RDS-DB:Conn*");
     assert!(action.matches("rds-db:connect", ArnSegments::NONE, &NoValues));
     assert_eq!(action.source(), "RDS-DB:Conn*");
 }
 
 #[test]
-fn a_pattern_made_to_explode_does_not() {
+fn matching_is_not_exponential() {
     let source = "a*".repeat(500) + "b";
     let subject = "a".repeat(20_000);
     let start = std::time::Instant::now();
@@ -183,7 +183,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn it_agrees_with_the_definition(source in "[ab:*?]{0,10}", subject in "[ab:]{0,12}", arn in any::<bool>()) {
+    fn matching_agrees_with_a_naive_matcher(source in "[ab:*?]{0,10}", subject in "[ab:]{0,12}", arn in any::<bool>()) {
         let pattern = pattern(&source);
         let (source, letters): (Vec<char>, Vec<char>) = (source.chars().collect(), subject.chars().collect());
         // A star alone is everything, as in "Resource": "*".
@@ -193,7 +193,7 @@ proptest! {
     }
 
     #[test]
-    fn a_variable_is_like_its_value_written_out(before in "[ab*]{0,4}", value in "[ab]{0,4}", after in "[ab*]{0,4}", subject in "[ab]{0,8}") {
+    fn a_variable_matches_like_its_literal_value(before in "[ab*]{0,4}", value in "[ab]{0,4}", after in "[ab*]{0,4}", subject in "[ab]{0,8}") {
         struct One(String);
         impl Lookup for One {
             fn variable(&self, _key: &str) -> Option<&str> {

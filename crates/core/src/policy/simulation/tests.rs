@@ -9,7 +9,7 @@ fn outcome(text: &str) -> String {
 }
 
 #[test]
-fn the_least_input_is_a_question() {
+fn minimal_input_is_evaluated() {
     let text = format!(r#"{{"principal": {USER:?}, "action": "rds-db:connect", "resource": "*"}}"#);
     assert_eq!(
         outcome(&text),
@@ -22,7 +22,7 @@ fn the_least_input_is_a_question() {
 }
 
 #[test]
-fn policies_are_objects_or_strings_and_null_is_nothing() {
+fn policies_are_objects_strings_or_null() {
     let text = r#"{
         "principal": 123456789012, "action": "s3:GetObject", "resource": "arn:aws:s3:::b/k", "resource_account": null,
         "context": {"aws:SourceIp": "10.0.0.1", "a:n": 7, "a:b": true, "aws:TagKeys": ["x", 1, false], "a:absent": null},
@@ -54,7 +54,7 @@ fn policies_are_objects_or_strings_and_null_is_nothing() {
 }
 
 #[test]
-fn what_matched_names_its_layer_and_level() {
+fn matched_statements_have_layer_and_level() {
     let text = format!(
         r#"{{"principal": {USER:?}, "action": "s3:GetObject", "resource": "*",
             "identity_policies": [{{"Statement": {{"Effect": "Allow", "Action": "*", "Resource": "*"}}}}],
@@ -74,7 +74,7 @@ fn what_matched_names_its_layer_and_level() {
 }
 
 #[test]
-fn every_mistake_is_reported_at_its_place_in_the_input() {
+fn errors_have_their_path_in_the_input() {
     let text = r#"{
   "principal": "jane doe", "action": "connect",
   "context": {"a:b": {}, "A:B": "x", "a:c": ["x", null], "a:C": "y"},
@@ -103,7 +103,7 @@ $.colour (line 10, column 3): "colour" is not a field of a simulation, which has
 }
 
 #[test]
-fn an_explanation_goes_through_every_statement() {
+fn explanation_covers_every_statement() {
     let text = format!(
         r#"{{"principal": {USER:?}, "action": "s3:GetObject", "resource": "arn:aws:s3:::b/k", "resource_policy": {{"Statement": [
             {{"Effect": "Allow", "Principal": {{"AWS": "123456789012"}}, "Action": "s3:*", "Resource": "*"}},
@@ -122,7 +122,7 @@ fn an_explanation_goes_through_every_statement() {
 
 proptest! {
     #[test]
-    fn nothing_makes_it_panic(text in ".*") {
+    fn simulation_never_panics(text in ".*") {
         let _ = Simulation::parse(&text);
     }
 }

@@ -23,7 +23,7 @@ fn reserved_characters_become_upper_case_hexadecimal() {
 }
 
 #[test]
-fn a_plus_is_no_space_and_a_bad_escape_is_refused() {
+fn plus_is_not_a_space_and_malformed_escapes_are_rejected() {
     assert_eq!(decode("a+b%2Bc").unwrap(), "a+b+c");
     for bad in ["%", "%2", "%zz", "%ff"] {
         assert_eq!(decode(bad), None, "{bad}");
@@ -31,7 +31,7 @@ fn a_plus_is_no_space_and_a_bad_escape_is_refused() {
 }
 
 #[test]
-fn only_the_one_spelling_is_canonical() {
+fn only_one_encoding_is_canonical() {
     for text in ["abc", "a%2Fb", ""] {
         assert!(is_canonical(text), "{text}");
     }
@@ -51,14 +51,14 @@ fn signatures_are_64_lower_case_digits() {
 
 proptest! {
     #[test]
-    fn decoding_undoes_encoding(text in ".*") {
+    fn decoding_inverts_encoding(text in ".*") {
         let encoded = encoded(&text);
         prop_assert!(is_canonical(&encoded));
         prop_assert_eq!(decode(&encoded).unwrap(), text);
     }
 
     #[test]
-    fn what_is_called_canonical_is_what_encode_writes(text in "[a-zA-Z0-9%~+/ -]{0,12}") {
+    fn canonical_text_equals_the_output_of_encode(text in "[a-zA-Z0-9%~+/ -]{0,12}") {
         let rewritten = decode(&text).map(|plain| encoded(&plain));
         prop_assert_eq!(is_canonical(&text), rewritten.as_deref() == Some(&text));
     }
