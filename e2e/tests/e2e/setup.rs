@@ -17,6 +17,62 @@ fn verifier() -> Stack {
     Stack::up(ServerKind::Mariadb, if is_root { &["--allow-user", USER] } else { &[] })
 }
 
+/// Asserts that setup without `--apply` prints the plan and changes nothing.
+fn assert_plan_is_only_printed(server: &OwnServer, install: &[&str]) {
+    let said = server.setup(install);
+    let shown = [
+        "mysql_countersign.so",
+        "loose-awsauthenticationplugin-socket = ",
+        "AWSAuthenticationPlugin",
+        "apply the plan with --apply",
+        "CREATE USER",
+    ];
+    assert!(said.ok && shown.iter().all(|part| said.out.contains(part)), "{said:?}");
+    let said = server.setup(&[install, &["--output", "json"]].concat());
+    let plan: serde_json::Value =
+        serde_json::from_str(&said.out).unwrap_or_else(|_| panic!("{said:?}"));
+    assert_eq!(
+        (&plan["applied"], &plan["steps"][1]["done"]),
+        (&false.into(), &false.into()),
+        "{plan}"
+    );
+    assert!(
+        plan["steps"][2]["statement"].is_string() && plan["steps"][2]["undo"].is_string(),
+        "{plan}"
+    );
+    assert!(
+        !server.library().exists() && !server.config_file().exists() && server.state().is_empty()
+    );
+}
+
+/// Asserts that setup applies the plan, and that applying it again changes nothing. MySQL reads the
+/// settings only when it starts, and the plan says so. The binary log records none of the
+/// statements.
+fn assert_installed(server: &mut OwnServer, apply: &[&str]) {
+    let is_mysql = server.engine == Engine::Mysql;
+    let logged = server.sql("SHOW BINARY LOGS").out;
+    let said = server.setup(apply);
+    assert_eq!(
+        server.sql("SHOW BINARY LOGS").out,
+        logged,
+        "a replica would receive the row without the library"
+    );
+    assert!(said.ok && said.err.contains("mysql.plugin") == is_mysql, "{said:?}\n{}", server.log());
+    let again = server.setup(apply);
+    assert!(again.ok && again.err.is_empty(), "the second run changed something: {again:?}");
+    assert_eq!(again.out.contains("restart the server"), is_mysql, "{again:?}");
+    if is_mysql {
+        server.restart();
+    }
+    let ready = server.setup(apply);
+    assert!(
+        ready.err.is_empty() && ready.out.starts_with("AWSAuthenticationPlugin is loaded"),
+        "{ready:?}\n{}",
+        server.log()
+    );
+    assert_eq!(server.state(), "ACTIVE");
+}
+
 #[test]
 fn plugin_is_installed_and_removed() {
     let stack = verifier();
@@ -28,61 +84,8 @@ fn plugin_is_installed_and_removed() {
         let install = ["--verifier-socket", &*socket, "--instance", &*name];
         let apply = [&install[..], &["--apply"]].concat();
 
-        // Without --apply, the plan is only printed.
-        let said = server.setup(&install);
-        let shown = [
-            "mysql_countersign.so",
-            "loose-awsauthenticationplugin-socket = ",
-            "AWSAuthenticationPlugin",
-            "apply the plan with --apply",
-            "CREATE USER",
-        ];
-        assert!(said.ok && shown.iter().all(|part| said.out.contains(part)), "{said:?}");
-        let said = server.setup(&[&install[..], &["--output", "json"]].concat());
-        let plan: serde_json::Value =
-            serde_json::from_str(&said.out).unwrap_or_else(|_| panic!("{said:?}"));
-        assert_eq!(
-            (&plan["applied"], &plan["steps"][1]["done"]),
-            (&false.into(), &false.into()),
-            "{plan}"
-        );
-        assert!(
-            plan["steps"][2]["statement"].is_string() && plan["steps"][2]["undo"].is_string(),
-            "{plan}"
-        );
-        assert!(
-            !server.library().exists()
-                && !server.config_file().exists()
-                && server.state().is_empty()
-        );
-
-        // The plan is applied, and applying it again changes nothing. MySQL reads the settings only
-        // when it starts, and the plan says so. The binary log records none of the statements.
-        let logged = server.sql("SHOW BINARY LOGS").out;
-        let said = server.setup(&apply);
-        assert_eq!(
-            server.sql("SHOW BINARY LOGS").out,
-            logged,
-            "a replica would receive the row without the library"
-        );
-        assert!(
-            said.ok && said.err.contains("mysql.plugin") == (engine == Engine::Mysql),
-            "{said:?}\n{}",
-            server.log()
-        );
-        let again = server.setup(&apply);
-        assert!(again.ok && again.err.is_empty(), "the second run changed something: {again:?}");
-        assert_eq!(again.out.contains("restart the server"), engine == Engine::Mysql, "{again:?}");
-        if engine == Engine::Mysql {
-            server.restart();
-        }
-        let ready = server.setup(&apply);
-        assert!(
-            ready.err.is_empty() && ready.out.starts_with("AWSAuthenticationPlugin is loaded"),
-            "{ready:?}\n{}",
-            server.log()
-        );
-        assert_eq!(server.state(), "ACTIVE");
+        assert_plan_is_only_printed(&server, &install);
+        assert_installed(&mut server, &apply);
 
         // After the server is attached to the verifier, the account of the plan works, and still
         // does after a restart.

@@ -18,6 +18,21 @@ fn open(stack: &Stack, site: &ProxyFixture) -> ClientSession {
 
 const ALL: [&str; 2] = ["--health-check", "--prometheus"];
 
+/// Asserts the metrics of a proxy with one session.
+fn assert_metrics(site: &ProxyFixture) {
+    let (_, metrics) = site.get("/metrics");
+    for line in [
+        "countersign_proxy_connections_open{target=\"db\"} 1",
+        "countersign_proxy_connections_accepted_total{target=\"db\"} 1",
+        "countersign_proxy_logins_total{target=\"db\"} 1",
+        "countersign_proxy_tokens_minted_total{target=\"db\"} 1",
+        "countersign_proxy_credentials_loads_total{target=\"db\"} 1",
+        "countersign_proxy_draining 0",
+    ] {
+        assert!(metrics.lines().any(|other| other == line), "{line} is not in:\n{metrics}");
+    }
+}
+
 #[test]
 fn health_metrics_and_status_report_sessions() {
     for way in protocols() {
@@ -33,17 +48,7 @@ fn health_metrics_and_status_report_sessions() {
             assert_eq!(site.get(page).0, 200, "{page}");
         }
         let mut talk = open(&stack, &site);
-        let (_, metrics) = site.get("/metrics");
-        for line in [
-            "countersign_proxy_connections_open{target=\"db\"} 1",
-            "countersign_proxy_connections_accepted_total{target=\"db\"} 1",
-            "countersign_proxy_logins_total{target=\"db\"} 1",
-            "countersign_proxy_tokens_minted_total{target=\"db\"} 1",
-            "countersign_proxy_credentials_loads_total{target=\"db\"} 1",
-            "countersign_proxy_draining 0",
-        ] {
-            assert!(metrics.lines().any(|other| other == line), "{line} is not in:\n{metrics}");
-        }
+        assert_metrics(&site);
         let status = site.status();
         let (target, session) = (&status["targets"][0], &status["sessions"][0]);
         assert_eq!(status["pid"].as_u64(), Some(u64::from(proxy.pid())));

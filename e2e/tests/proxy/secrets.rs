@@ -75,18 +75,10 @@ fn outputs_of_the_proxy_contain_no_secrets() {
     }
 }
 
-/// Exercises a proxy, collects its outputs, and returns the secrets that they must not contain.
-fn exercise(
-    stack: &Stack,
-    site: &ProxyFixture,
-    format: &[&str],
-    collected: &mut CollectedOutput,
-) -> Vec<String> {
-    let (way, port) = (stack.kind(), free_port());
-    let env = stack.env(&["--temporary"]);
-    let other = stack.env(&[]);
+/// Creates the account of the target with a password, and writes the configuration file.
+fn write_targets(stack: &Stack, site: &ProxyFixture) {
     site.write("access", CLIENT_PASSWORD);
-    let account = match way.engine() {
+    let account = match stack.kind().engine() {
         Engine::Postgres => format!("CREATE ROLE plain LOGIN PASSWORD '{DATABASE_PASSWORD}'"),
         Engine::Mariadb | Engine::Mysql => format!(
             "CREATE USER plain@'%' IDENTIFIED BY '{DATABASE_PASSWORD}'; GRANT ALL ON app.* TO \
@@ -115,6 +107,38 @@ fn exercise(
         stack.target("denied", &["listen = 7003"]),
     ];
     site.write("countersign.toml", &targets.concat());
+}
+
+/// Collects the process list, and command lines and environments of the proxy and its children.
+fn collect_processes(pid: u32, collected: &mut CollectedOutput) {
+    collected.add_output("ps", run(std::process::Command::new("ps").args(["-ef", "ww"])));
+    collected.add(
+        "command line of the proxy",
+        String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/cmdline")).unwrap()),
+    );
+    for child in children(pid) {
+        for file in ["cmdline", "environ"] {
+            collected.add(
+                file,
+                String::from_utf8_lossy(
+                    &fs::read(format!("/proc/{child}/{file}")).unwrap_or_default(),
+                ),
+            );
+        }
+    }
+}
+
+/// Exercises a proxy, collects its outputs, and returns the secrets that they must not contain.
+fn exercise(
+    stack: &Stack,
+    site: &ProxyFixture,
+    format: &[&str],
+    collected: &mut CollectedOutput,
+) -> Vec<String> {
+    let (way, port) = (stack.kind(), free_port());
+    let env = stack.env(&["--temporary"]);
+    let other = stack.env(&[]);
+    write_targets(stack, site);
     let admin = port.to_string();
     let arguments =
         [&["--debug", "--admin-port", &admin, "--prometheus", "--health-check"], format].concat();
@@ -158,21 +182,7 @@ fn exercise(
         let mut command = site.bare(arguments);
         collected.add_output(arguments[0], run(command.env("DB_PASSWORD", DATABASE_PASSWORD)));
     }
-    collected.add_output("ps", run(std::process::Command::new("ps").args(["-ef", "ww"])));
-    collected.add(
-        "its command line",
-        String::from_utf8_lossy(&fs::read(format!("/proc/{}/cmdline", proxy.pid())).unwrap()),
-    );
-    for child in children(proxy.pid()) {
-        for file in ["cmdline", "environ"] {
-            collected.add(
-                file,
-                String::from_utf8_lossy(
-                    &fs::read(format!("/proc/{child}/{file}")).unwrap_or_default(),
-                ),
-            );
-        }
-    }
+    collect_processes(proxy.pid(), collected);
     session.close();
     let log = proxy.log_file().to_owned();
     proxy.signal(Signal::TERM);
