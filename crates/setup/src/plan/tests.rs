@@ -107,7 +107,7 @@ fn an_unset_variable_must_be_empty() {
     };
     unset("another_variable").unwrap();
     let error = unset("a_variable").unwrap_err().to_string();
-    assert!(error.contains(r#"a_variable is "value" not unset: look there"#), "{error}");
+    assert!(error.contains(r#"a_variable is "value", not unset: look there"#), "{error}");
 }
 
 #[test]

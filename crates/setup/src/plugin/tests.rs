@@ -80,7 +80,7 @@ fn any_server_starts_with_the_option_file() {
     );
     assert_eq!(
         text,
-        "# Written by `countersign setup plugin`; with --remove it takes this file away again.\n\
+        "# Written by `countersign setup plugin`; `countersign setup plugin --remove` removes it.\n\
          [mysqld]\n\
          loose-awsauthenticationplugin-instance = orders\n\
          loose-awsauthenticationplugin-socket = /run/countersign/verifier.sock\n\

@@ -85,7 +85,7 @@ fn syntax_errors_have_a_location_and_quote_no_secret() {
     assert!(errors.starts_with("line 5, column "), "{errors}");
     assert!(!errors.contains("wJalr"), "{errors}");
     let errors = errors_of("{\"users\": [}");
-    assert!(errors.starts_with("line 1, column 12: "), "{errors}");
+    assert!(errors.starts_with("users[0] (line 1, column 12): "), "{errors}");
 }
 
 #[test]
@@ -109,7 +109,10 @@ fn unique_ids_are_unique() {
     let user =
         |name: &str| format!("[[users]]\nname = \"{name}\"\nid = \"AIDAAAAAAAAAAAAAAAAAA\"\n");
     let errors = errors_of(&format!("{ACCOUNT}{}{}", user("a"), user("b")));
-    assert!(errors.contains("users[1]: id AIDAAAAAAAAAAAAAAAAAA is already used"), "{errors}");
+    assert!(
+        errors.contains("users[1] (line 5, column 1): id AIDAAAAAAAAAAAAAAAAAA is already used"),
+        "{errors}"
+    );
 }
 
 #[test]

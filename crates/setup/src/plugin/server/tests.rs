@@ -17,9 +17,9 @@ fn engine_and_version_are_checked() {
         (Mysql, "10.11.19-MariaDB", "Debian 12", "--engine mariadb"),
         (Mysql, "10.11.19", "mariadb.org binary distribution", "--engine mariadb"),
         (Mariadb, "9.7.4", "Debian", "--engine mysql"),
-        (Mariadb, "10.5.23-MariaDB", "", "10.6 and later"),
-        (Mysql, "5.7.44", "MySQL Community Server (GPL)", "8.0 and later"),
-        (Mysql, "unknown", "", "8.0 and later"),
+        (Mariadb, "10.5.23-MariaDB", "", "10.6 or later"),
+        (Mysql, "5.7.44", "MySQL Community Server (GPL)", "8.0 or later"),
+        (Mysql, "unknown", "", "8.0 or later"),
     ] {
         let refused = check_kind(engine, version, comment).unwrap_err().to_string();
         assert!(refused.contains(reason), "{refused}");
