@@ -2,10 +2,10 @@
 //! state.
 
 mod serve;
+mod store;
 
-use std::env;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -13,11 +13,9 @@ use countersign_authority::import_export::{
     Change, ChangeKind, CreatedAccessKey, ExportSecrets, ImportError, ImportMode, ImportSummary,
     MAX_SIZE, StateExport, import,
 };
-use countersign_authority::store::{PostgresLocation, Store, StoreLocation};
-use countersign_aws_api::server::state_directory;
-use countersign_core::credentials::Secret;
 use countersign_core::failure::{Class, Failure};
 use serde_json::{Value, json};
+use store::StoreArgument;
 use zeroize::Zeroizing;
 
 use crate::output::{self, Format};
@@ -42,7 +40,8 @@ A running authority picks the changes up at the next login.
 Examples:
   countersign authority import state.toml --dry-run
   aws iam get-account-authorization-details | countersign authority import -
-  countersign authority import people.toml --store /var/lib/countersign/local/authority   # of `local up`"
+  countersign authority import people.toml \\
+    --store /var/lib/countersign/local/authority   # of `local up`"
 )]
 pub(crate) struct ImportArguments {
     /// File, or - for standard input
@@ -71,80 +70,6 @@ pub(crate) struct ExportArguments {
     /// Output format: TOML, or JSON
     #[arg(long, value_enum, default_value_t)]
     output: Format,
-}
-
-/// `--store`.
-#[derive(Debug, clap::Args)]
-struct StoreArgument {
-    /// State of the authority: a directory, or postgres://USER@HOST/DATABASE with the password in
-    /// PGPASSWORD [default: /var/lib/countersign/authority for root, else
-    /// ~/.local/state/countersign/authority]
-    #[arg(long = "store", value_name = "DIR|URL", env = "COUNTERSIGN_STORE")]
-    place: Option<StoreLocation>,
-}
-
-impl StoreArgument {
-    /// Returns the given location, or the default directory. Files other than the state always lie
-    /// in a directory.
-    fn place(&self) -> Result<Place, Failure> {
-        match &self.place {
-            Some(StoreLocation::Postgres(location)) => {
-                let password = env::var("PGPASSWORD").ok().and_then(Secret::new);
-                let location = PostgresLocation { password, ..PostgresLocation::clone(location) };
-                Ok(Place {
-                    store: StoreLocation::Postgres(Box::new(location)),
-                    directory: default_directory()?,
-                })
-            }
-            Some(StoreLocation::Directory(directory)) => Place::in_directory(directory.clone()),
-            None => Place::in_directory(default_directory()?),
-        }
-    }
-
-    /// Opens the store. Creates it if `create` is true.
-    fn open(&self, create: bool) -> Result<Store, Failure> {
-        let place = self.place()?;
-        if let (false, StoreLocation::Directory(state)) = (create, &place.store)
-            && !state.is_dir()
-        {
-            let what = format!(
-                "cannot find a state in {}: name its directory with --store",
-                place.directory.display()
-            );
-            return Err(Failure::new(Class::Configuration, what));
-        }
-        Store::open_at(&place.store)
-            .map_err(|error| Failure::new(Class::Configuration, error.to_string()))
-    }
-}
-
-/// Location of the state, and directory of all other files.
-struct Place {
-    store: StoreLocation,
-    directory: PathBuf,
-}
-
-impl Place {
-    fn in_directory(directory: PathBuf) -> Result<Self, Failure> {
-        let directory = std::path::absolute(&directory)
-            .map_err(|error| io_failure(&directory.display().to_string(), &error))?;
-        Ok(Self { store: StoreLocation::Directory(state_directory(&directory)), directory })
-    }
-}
-
-fn default_directory() -> Result<PathBuf, Failure> {
-    let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    if rustix::process::geteuid().is_root() {
-        return Ok(PathBuf::from("/var/lib/countersign/authority"));
-    }
-    let state = set("XDG_STATE_HOME").or_else(|| set("HOME").map(|home| home.join(".local/state")));
-    let directory = state.map(|state| state.join("countersign/authority"));
-    directory.ok_or_else(|| {
-        Failure::new(
-            Class::Configuration,
-            "cannot choose a directory: HOME is not set; pass --store",
-        )
-    })
 }
 
 /// Runs `countersign authority`.
@@ -206,8 +131,8 @@ fn read_secret_text(file: &str) -> Result<Zeroizing<String>, Failure> {
 fn import_failure(file: &str, error: &ImportError) -> Failure {
     let name = if file == "-" { "standard input" } else { file };
     match error {
-        ImportError::InvalidFile(mistakes) => {
-            Failure::new(Class::Configuration, format!("cannot import {name}:\n{mistakes}"))
+        ImportError::InvalidFile(errors) => {
+            Failure::new(Class::Configuration, format!("cannot import {name}:\n{errors}"))
         }
         ImportError::Store(error) => Failure::new(Class::Configuration, error.to_string()),
     }
@@ -244,7 +169,13 @@ fn summary_text(summary: &ImportSummary, mode: ImportMode) -> String {
 }
 
 fn summary_json(summary: &ImportSummary, mode: ImportMode) -> Value {
-    let key = |key: &CreatedAccessKey| json!({"user": key.user, "access_key_id": key.id, "secret_access_key": key.secret.as_str()});
+    let key = |key: &CreatedAccessKey| {
+        json!({
+            "user": key.user,
+            "access_key_id": key.id,
+            "secret_access_key": key.secret.as_str(),
+        })
+    };
     json!({
         "dry_run": mode == ImportMode::DryRun,
         "changes": summary.changes,

@@ -1,6 +1,7 @@
 //! `countersign connect` and `countersign exec`: run a program that logs in with a fresh token,
 //! which it receives through its environment.
 
+mod environment;
 mod mysql;
 mod postgres;
 
@@ -8,7 +9,7 @@ use std::convert::Infallible;
 use std::env;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, SystemTime};
 
@@ -17,12 +18,14 @@ use countersign_core::failure::{Class, Failure};
 use countersign_core::name::Engine;
 use countersign_core::token::AuthToken;
 
+use environment::ClientEnvironment;
+
 use crate::proxy::{self, Session, duration};
 use crate::signing::Signing;
 
 const CLIENT_EXAMPLES: &str = "Examples:
   countersign connect postgres://jane@mydb.abc.eu-west-1.rds.amazonaws.com/orders
-  countersign connect 'postgres://jane@localhost:15432/orders?sslrootcert=/etc/ca.pem' -- -c 'select 1'
+  countersign connect 'postgres://jane@localhost/orders?sslrootcert=/etc/ca.pem' -- -c 'select 1'
   countersign connect 'mysql://jane@mydb.abc.eu-west-1.rds.amazonaws.com/orders?ssl-ca=/etc/ca.pem'
   countersign connect mariadb://jane@localhost:13306/orders -- -e 'select current_user()'
   countersign connect orders -p 5433 -d 30m            # [targets.orders] of countersign.toml
@@ -33,7 +36,7 @@ CA certificates for PostgreSQL: sslrootcert in the URL, otherwise PGSSLROOTCERT,
 mysql and mariadb run without option files.";
 
 const COMMAND_EXAMPLES: &str = "Examples:
-  countersign exec postgres://jane@mydb.abc.eu-west-1.rds.amazonaws.com/orders -- pg_dump --schema-only
+  countersign exec postgres://jane@mydb.abc.eu-west-1.rds.amazonaws.com/orders -- pg_dump -s
   countersign exec postgres://jane@localhost/orders -- sh -c 'psql -c \"select current_user\"'
   countersign exec mysql://jane@localhost:13307/orders -- ./app
 
@@ -81,19 +84,6 @@ struct Destination {
     url: String,
     #[command(flatten)]
     signing: Signing,
-}
-
-/// Environment of one engine's clients: address, user and TLS mode, without the token.
-#[derive(Debug)]
-struct Environment {
-    /// Prefixes of the variables that these clients read.
-    prefixes: &'static [&'static str],
-    /// Variables inherited from the user's environment: none that changes the address or TLS.
-    kept: &'static [&'static str],
-    /// Variables to set.
-    set: Vec<(&'static str, OsString)>,
-    /// Variable for the token.
-    password: &'static str,
 }
 
 /// Executes psql, mysql or mariadb for a URL, or serves a configured target.
@@ -163,7 +153,7 @@ impl Destination {
 }
 
 /// Returns the environment of the target's clients. Warns if the token could be sent without TLS.
-fn environment(target: &DatabaseUrl) -> Result<Environment, Failure> {
+fn environment(target: &DatabaseUrl) -> Result<ClientEnvironment, Failure> {
     match target.engine {
         Engine::Postgres => postgres::check_tls(target).map(|()| postgres::environment(target)),
         Engine::Mariadb | Engine::Mysql => {
@@ -173,17 +163,10 @@ fn environment(target: &DatabaseUrl) -> Result<Environment, Failure> {
     }
 }
 
-impl Environment {
-    /// Returns true if a variable of the user's environment must not reach the program.
-    fn is_removed(&self, name: &str) -> bool {
-        self.prefixes.iter().any(|prefix| name.starts_with(prefix)) && !self.kept.contains(&name)
-    }
-}
-
 /// Replaces this process by the program, which keeps the terminal and receives all signals.
 fn exec_program(
     mut program: Command,
-    environment: &Environment,
+    environment: &ClientEnvironment,
     token: &AuthToken,
     missing: &str,
 ) -> Result<Infallible, Failure> {
@@ -203,17 +186,4 @@ fn exec_program(
         format!("cannot run {name}: {error}")
     };
     Err(Failure::new(Class::Configuration, detail))
-}
-
-/// Returns true if the host is this machine, as it is for the local stack.
-fn is_local(target: &DatabaseUrl) -> bool {
-    matches!(target.host.as_str(), "localhost" | "127.0.0.1" | "::1")
-}
-
-/// Returns the error for a missing file of CA certificates.
-fn missing_ca_file(file: &Path, advice: &str) -> Failure {
-    Failure::new(
-        Class::Configuration,
-        format!("cannot find the CA certificates {}: {advice}", file.display()),
-    )
 }

@@ -45,3 +45,8 @@ pub(crate) fn installed_library(library: &str) -> Option<PathBuf> {
         [library.to_owned(), format!("lib{library}"), format!("../lib/countersign/{library}")];
     candidates.iter().map(|name| directory.join(name)).find(|path| path.exists())
 }
+
+/// Returns a variable of the environment.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    env::var(name).ok()
+}

@@ -18,7 +18,7 @@ use countersign_core::region::Partition;
 use nix::unistd::{Group, User};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Place, StoreArgument};
+use super::store::{StateLocation, StoreArgument};
 use crate::output;
 use crate::process::{io_failure, runtime};
 
@@ -26,7 +26,7 @@ const EXAMPLES: &str = "Examples:
   countersign authority serve --allow-user postgres
   countersign authority serve --allow-user mysql --listen 127.0.0.1:4566
   countersign authority serve --allow-user postgres --sts aws
-  countersign authority serve --allow-user postgres --store postgres://authority@db.example.com/state
+  countersign authority serve --allow-user postgres --store postgres://authority@db.example/state
   countersign authority serve --store ./state --socket ./verifier.sock --ldap 127.0.0.1:3890
 For a systemd service see docs/self-managed.md.";
 
@@ -126,7 +126,7 @@ fn config(arguments: &Arguments) -> Result<Config, Failure> {
         None if arguments.allow_user.is_empty() => SocketAccess::Owner,
         None => SocketAccess::Everyone,
     };
-    let Place { store, directory } = arguments.store.place()?;
+    let StateLocation { store, directory } = arguments.store.location()?;
     Ok(Config {
         directory: arguments.log.clone().unwrap_or(directory),
         store,

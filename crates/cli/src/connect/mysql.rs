@@ -10,7 +10,7 @@ use countersign_connect::database_url::{DatabaseUrl, MYSQL_SSL_CA, MYSQL_SSL_MOD
 use countersign_core::failure::{Class, Failure};
 use countersign_core::name::Engine;
 
-use super::{Environment, is_local, missing_ca_file};
+use super::environment::{ClientEnvironment, is_local, missing_ca_file};
 use crate::output;
 
 /// Variable that names the CA file. No client reads it: `connect` passes it as a flag, `exec` sets
@@ -40,7 +40,7 @@ enum Client {
 }
 
 /// Returns the environment of clients and other programs.
-pub(super) fn environment(target: &DatabaseUrl, ca_file: Option<PathBuf>) -> Environment {
+pub(super) fn environment(target: &DatabaseUrl, ca_file: Option<PathBuf>) -> ClientEnvironment {
     let mut set: Vec<(&str, OsString)> = vec![
         ("MYSQL_HOST", target.host.as_str().into()),
         ("MYSQL_TCP_PORT", target.port.to_string().into()),
@@ -54,7 +54,7 @@ pub(super) fn environment(target: &DatabaseUrl, ca_file: Option<PathBuf>) -> Env
     ];
     set.extend(target.database.as_ref().map(|database| ("MYSQL_DATABASE", database.into())));
     set.extend(ca_file.map(|file| (CA, file.into_os_string())));
-    Environment {
+    ClientEnvironment {
         prefixes: &["LIBMYSQL_", "MARIADB_", "MYSQL_"],
         kept: &KEPT,
         set,

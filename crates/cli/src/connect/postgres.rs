@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use countersign_connect::database_url::DatabaseUrl;
 use countersign_core::failure::Failure;
 
-use super::{Environment, is_local, missing_ca_file};
+use super::environment::{ClientEnvironment, is_local, missing_ca_file};
 use crate::output;
 
 /// Variables of libpq that are inherited from the user's environment.
@@ -27,7 +27,7 @@ const KEPT: [&str; 12] = [
 ];
 
 /// Returns libpq's environment.
-pub(super) fn environment(target: &DatabaseUrl) -> Environment {
+pub(super) fn environment(target: &DatabaseUrl) -> ClientEnvironment {
     let mut set: Vec<(&str, OsString)> = vec![
         ("PGHOST", target.host.as_str().into()),
         ("PGPORT", target.port.to_string().into()),
@@ -38,7 +38,7 @@ pub(super) fn environment(target: &DatabaseUrl) -> Environment {
     set.extend(target.database.as_ref().map(|database| ("PGDATABASE", database.into())));
     // After the defaults above, so that the URL's sslmode replaces verify-full.
     set.extend(target.settings.iter().map(|(name, value)| (*name, value.into())));
-    Environment { prefixes: &["PG"], kept: &KEPT, set, password: "PGPASSWORD" }
+    ClientEnvironment { prefixes: &["PG"], kept: &KEPT, set, password: "PGPASSWORD" }
 }
 
 /// Checks what libpq reports late or not at all.

@@ -1,4 +1,4 @@
-//! What operators of a proxy are answered by: health and metrics, the admin port, the admin socket.
+//! Endpoints for operators: health and metrics, the admin port, the admin socket.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,131 +17,120 @@ use tokio::task::JoinHandle;
 
 use super::plan::{AdminSocket, Operation};
 
-/// What somebody asks of a proxy that runs, over HTTP or by a takeover.
+/// Command to a running proxy, from an HTTP request or a takeover.
 #[derive(Debug)]
-pub(super) enum Order {
-    /// End, as after a signal.
-    Quit,
-    /// Read the settings again, and say what came of it: a sentence for each target that could not be brought up.
+pub(super) enum AdminCommand {
+    /// Shut down, as after SIGTERM.
+    Shutdown,
+    /// Reload the configuration, and reply with the problems of targets that could not be started.
     Reload(oneshot::Sender<Result<Vec<String>, Failure>>),
-    /// End: another process has the listeners.
-    Leave,
+    /// Shut down because another process took over the listeners.
+    StopReplaced,
 }
 
-/// What people may read of the settings; it changes when they do.
-pub(super) type Shown = Arc<Mutex<String>>;
+/// Effective configuration as text, which a reload replaces.
+pub(super) type SharedConfigText = Arc<Mutex<String>>;
 
-/// The listeners for operators, and who answers there.
+/// Running servers of the operators' endpoints.
 #[derive(Debug)]
 pub(super) struct Administration {
-    answering: Vec<JoinHandle<()>>,
+    servers: Vec<JoinHandle<()>>,
     socket: Option<PathBuf>,
 }
 
-/// A listener before anybody answers there.
-struct Post {
+/// Bound listener with its routes.
+struct BoundEndpoint {
     routes: Routes,
     listener: Listener,
 }
 
 impl Administration {
-    /// Listens and answers. What is among `sockets` for these listeners is taken from there.
+    /// Binds the endpoints and serves them. Uses sockets of `inherited` if their addresses match.
     pub(super) fn start(
         proxy: &Proxy,
         operation: &Operation,
-        orders: mpsc::Sender<Order>,
-        shown: Shown,
-        sockets: &mut Vec<InheritedSocket>,
+        commands: mpsc::Sender<AdminCommand>,
+        config_text: SharedConfigText,
+        inherited: &mut Vec<InheritedSocket>,
     ) -> Result<Self, Failure> {
-        let mut posts = Vec::new();
-        if let Some(http) = operation.http {
-            posts.push(tcp(
-                Routes::Http { health: http.health, metrics: http.metrics },
-                http.address,
-                sockets,
-            )?);
-        }
-        if let Some(admin) = operation.admin {
-            posts.push(tcp(
-                Routes::Admin { quit: admin.quit, debug: admin.debug },
-                admin.address,
-                sockets,
-            )?);
-        }
+        let mut endpoints = bind_tcp_endpoints(operation, inherited)?;
         let mut socket = None;
-        if let Some(AdminSocket { path, is_named }) = &operation.admin_socket {
-            match unix(path, sockets) {
-                Ok(post) => {
-                    posts.push(post);
+        if let Some(AdminSocket { path, is_explicit }) = &operation.admin_socket {
+            match bind_unix(path, inherited) {
+                Ok(endpoint) => {
+                    endpoints.push(endpoint);
                     socket = Some(path.clone());
                 }
-                Err(failure) if *is_named => return Err(failure),
-                // Where nobody asked for it, it is no reason not to serve: a second proxy of the same user, say.
+                Err(failure) if *is_explicit => return Err(failure),
+                // The default path may be in use by another proxy of the same user.
                 Err(failure) => tracing::warn!(
-                    "status, shutdown and --takeover won't find this proxy: {}",
+                    "admin socket unavailable, status, shutdown and --takeover do not work: {}",
                     failure.detail
                 ),
             }
         }
         let copies: Result<Vec<InheritedSocket>, io::Error> =
-            posts.iter().map(|post| post.copy(socket.as_deref())).collect();
+            endpoints.iter().map(|endpoint| endpoint.try_clone(socket.as_deref())).collect();
         let copies = copies.map_err(|error| {
-            Failure::new(Class::Internal, format!("a socket can't be duplicated: {error}"))
+            Failure::new(Class::Internal, format!("cannot duplicate a socket: {error}"))
         })?;
-        let operated = Arc::new(operated(proxy, orders, shown, copies));
-        let answer = |Post { routes, listener }| {
-            let operated = Arc::clone(&operated);
+        let hooks = Arc::new(hooks(proxy, commands, config_text, copies));
+        let serve = |BoundEndpoint { routes, listener }| {
+            let hooks = Arc::clone(&hooks);
             tokio::spawn(async move {
-                if let Err(failure) = admin::serve(listener, routes, operated).await {
-                    tracing::error!("operators are not answered: {}", failure.detail);
+                if let Err(failure) = admin::serve(listener, routes, hooks).await {
+                    tracing::error!("admin endpoint failed: {}", failure.detail);
                 }
             })
         };
-        Ok(Self { answering: posts.into_iter().map(answer).collect(), socket })
+        Ok(Self { servers: endpoints.into_iter().map(serve).collect(), socket })
     }
 
-    /// The end of it. A proxy that has taken over has the socket's path by now.
-    pub(super) fn end(self, is_replaced: bool) {
-        self.answering.iter().for_each(JoinHandle::abort);
+    /// Stops the servers and removes the admin socket, unless a successor already owns its path.
+    pub(super) fn shutdown(self, is_replaced: bool) {
+        self.servers.iter().for_each(JoinHandle::abort);
         let Some(path) = self.socket.filter(|_| !is_replaced) else {
             return;
         };
         if let Err(error) = countersign_unix_socket::remove(&path) {
-            tracing::warn!("{} can't be taken away: {error}", path.display());
+            tracing::warn!("cannot remove the admin socket {}: {error}", path.display());
         }
     }
 }
 
-impl Post {
-    /// The same socket once more, to be handed over. The admin socket was bound under another name than it has.
-    fn copy(&self, path: Option<&Path>) -> io::Result<InheritedSocket> {
+impl BoundEndpoint {
+    /// Duplicates the socket for a handover. `admin_socket` is the path of the admin socket, which
+    /// was bound under a temporary name.
+    fn try_clone(&self, admin_socket: Option<&Path>) -> io::Result<InheritedSocket> {
         let (socket, listen) = match &self.listener {
             Listener::Tcp(listener) => {
                 (listener.as_fd().try_clone_to_owned()?, Listen::Tcp(listener.local_addr()?))
             }
             Listener::Unix(listener) => (
                 listener.as_fd().try_clone_to_owned()?,
-                Listen::Unix(path.unwrap_or(Path::new("")).to_owned()),
+                Listen::Unix(admin_socket.unwrap_or(Path::new("")).to_owned()),
             ),
         };
         Ok(InheritedSocket { name: self.routes.socket_name().to_owned(), listen, socket })
     }
 }
 
-/// What operators look at and do. `copies` are handed over beside the listeners of the targets.
-fn operated(
+/// Connects the endpoints to the proxy. `copies` are handed over with the targets' listeners.
+fn hooks(
     proxy: &Proxy,
-    orders: mpsc::Sender<Order>,
-    shown: Shown,
+    commands: mpsc::Sender<AdminCommand>,
+    config_text: SharedConfigText,
     copies: Vec<InheritedSocket>,
 ) -> AdminHooks {
     let (status, update, probe) = (proxy.clone(), proxy.clone(), proxy.clone());
-    let (quit, reload) = (orders.clone(), orders.clone());
+    let (shutdown, reload) = (commands.clone(), commands.clone());
     AdminHooks {
         metrics: proxy.metrics().clone(),
         update_metrics: Box::new(move || update.update_metrics()),
         status: Box::new(move || status.status()),
-        settings: Box::new(move || shown.lock().unwrap_or_else(PoisonError::into_inner).clone()),
+        settings: Box::new(move || {
+            config_text.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        }),
         probe: Box::new(move || -> BoxFuture<()> {
             let proxy = probe.clone();
             Box::pin(async move {
@@ -149,20 +138,20 @@ fn operated(
             })
         }),
         reload: Box::new(move || {
-            let orders = reload.clone();
-            Box::pin(async move { ask_to_reload(&orders).await })
+            let commands = reload.clone();
+            Box::pin(async move { request_reload(&commands).await })
         }),
-        shutdown: Box::new(move || order(&quit, Order::Quit)),
-        handover: offer(proxy, orders, copies),
+        shutdown: Box::new(move || send(&shutdown, AdminCommand::Shutdown)),
+        handover: handover_server(proxy, commands, copies),
     }
 }
 
-fn offer(
+fn handover_server(
     proxy: &Proxy,
-    orders: mpsc::Sender<Order>,
+    commands: mpsc::Sender<AdminCommand>,
     copies: Vec<InheritedSocket>,
 ) -> HandoverServer {
-    let (sockets, leave, cancel) = (proxy.clone(), proxy.clone(), proxy.clone());
+    let (sockets, stop, cancel) = (proxy.clone(), proxy.clone(), proxy.clone());
     HandoverServer::new(
         proxy.accept_gate(),
         move || {
@@ -174,58 +163,80 @@ fn offer(
                 .collect()
         },
         move || {
-            leave.stop_accepting();
-            order(&orders, Order::Leave);
+            stop.stop_accepting();
+            send(&commands, AdminCommand::StopReplaced);
         },
         move |target, key| cancel.cancel(target, key),
     )
 }
 
-fn order(orders: &mpsc::Sender<Order>, order: Order) {
-    // Where there is no room, others have ordered before; where nobody listens, the proxy ends already.
-    if let Err(error) = orders.try_send(order) {
-        tracing::debug!("an order came too late: {error}");
+fn send(commands: &mpsc::Sender<AdminCommand>, command: AdminCommand) {
+    // Fails if earlier commands fill the channel, or if the proxy already shuts down.
+    if let Err(error) = commands.try_send(command) {
+        tracing::debug!("admin command dropped: {error}");
     }
 }
 
-async fn ask_to_reload(orders: &mpsc::Sender<Order>) -> Result<Vec<String>, Failure> {
-    let ending = || Failure::new(Class::Unavailable, "the proxy is ending");
-    let (sender, answer) = oneshot::channel();
-    orders.send(Order::Reload(sender)).await.map_err(|_| ending())?;
-    answer.await.map_err(|_| ending())?
+async fn request_reload(commands: &mpsc::Sender<AdminCommand>) -> Result<Vec<String>, Failure> {
+    let stopping = || Failure::new(Class::Unavailable, "cannot reload: the proxy is shutting down");
+    let (sender, reply) = oneshot::channel();
+    commands.send(AdminCommand::Reload(sender)).await.map_err(|_| stopping())?;
+    reply.await.map_err(|_| stopping())?
 }
 
-/// The socket of that name where it listens there; another than the settings ask for is of no use.
-fn found(routes: Routes, listen: &Listen, sockets: &mut Vec<InheritedSocket>) -> Option<OwnedFd> {
+fn bind_tcp_endpoints(
+    operation: &Operation,
+    inherited: &mut Vec<InheritedSocket>,
+) -> Result<Vec<BoundEndpoint>, Failure> {
+    let http = operation
+        .http
+        .map(|http| (Routes::Http { health: http.health, metrics: http.metrics }, http.address));
+    let admin = operation
+        .admin
+        .map(|admin| (Routes::Admin { quit: admin.quit, debug: admin.debug }, admin.address));
+    [http, admin]
+        .into_iter()
+        .flatten()
+        .map(|(routes, address)| bind_tcp(routes, address, inherited))
+        .collect()
+}
+
+/// Takes the inherited socket of an endpoint. Drops one that listens on another address.
+fn take_inherited(
+    routes: Routes,
+    listen: &Listen,
+    sockets: &mut Vec<InheritedSocket>,
+) -> Option<OwnedFd> {
     inherited::take(sockets, routes.socket_name())
         .filter(|socket| socket.listen == *listen)
         .map(|socket| socket.socket)
 }
 
-fn tcp(
+fn bind_tcp(
     routes: Routes,
     address: SocketAddr,
     sockets: &mut Vec<InheritedSocket>,
-) -> Result<Post, Failure> {
+) -> Result<BoundEndpoint, Failure> {
     let mut listen = || {
-        let listener = match found(routes, &Listen::Tcp(address), sockets) {
+        let listener = match take_inherited(routes, &Listen::Tcp(address), sockets) {
             Some(socket) => std::net::TcpListener::from(socket),
             None => std::net::TcpListener::bind(address)?,
         };
         listener.set_nonblocking(true)?;
         TcpListener::from_std(listener)
     };
-    let unusable = |error: io::Error| {
+    let listener = listen().map_err(|error: io::Error| {
         Failure::new(
             Class::Configuration,
-            format!("operators can't be answered at {address}: {error}"),
+            format!("cannot listen on {address} for operators: {error}"),
         )
-    };
-    listen().map_err(unusable).map(|listener| Post { routes, listener: Listener::Tcp(listener) })
+    })?;
+    Ok(BoundEndpoint { routes, listener: Listener::Tcp(listener) })
 }
 
-fn unix(path: &Path, sockets: &mut Vec<InheritedSocket>) -> Result<Post, Failure> {
-    let listener = match found(Routes::Private, &Listen::Unix(path.to_owned()), sockets) {
+fn bind_unix(path: &Path, sockets: &mut Vec<InheritedSocket>) -> Result<BoundEndpoint, Failure> {
+    let routes = Routes::Private;
+    let listener = match take_inherited(routes, &Listen::Unix(path.to_owned()), sockets) {
         Some(socket) => std::os::unix::net::UnixListener::from(socket),
         None => admin::socket::bind(path)?,
     };
@@ -233,10 +244,9 @@ fn unix(path: &Path, sockets: &mut Vec<InheritedSocket>) -> Result<Post, Failure
         listener.set_nonblocking(true)?;
         UnixListener::from_std(listener)
     };
-    let unusable = |error: io::Error| {
-        Failure::new(Class::Internal, format!("the admin socket {}: {error}", path.display()))
-    };
-    listen(listener)
-        .map_err(unusable)
-        .map(|listener| Post { routes: Routes::Private, listener: Listener::Unix(listener) })
+    let listener = listen(listener).map_err(|error: io::Error| {
+        let detail = format!("cannot use the admin socket {}: {error}", path.display());
+        Failure::new(Class::Internal, detail)
+    })?;
+    Ok(BoundEndpoint { routes, listener: Listener::Unix(listener) })
 }

@@ -1,4 +1,4 @@
-//! `proxy check`: what a proxy would do.
+//! `countersign proxy check`: prints the effective configuration.
 
 use std::process::ExitCode;
 
@@ -9,8 +9,9 @@ use countersign_proxy::settings::{
 };
 use serde_json::{Value, json};
 
+use super::duration;
+use super::options::Request;
 use super::plan::{Operation, Plan};
-use super::{Request, duration};
 use crate::output::{self, Format};
 
 #[derive(Debug, clap::Args)]
@@ -20,59 +21,59 @@ use crate::output::{self, Format};
 pub(crate) struct Arguments {
     #[command(flatten)]
     request: Request,
-    /// How it is printed
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     output: Format,
 }
 
+/// Runs `countersign proxy check`.
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let plan = super::plan(&arguments.request, None)?;
-    plan.left_out
-        .iter()
-        .for_each(|said| output::note(&output::escape_control(&format!("left out: {said}"))));
+    let plan = Plan::resolve_here(&arguments.request, None)?;
+    for error in &plan.skipped {
+        output::note(&output::escape_control(&format!("target skipped: {error}")));
+    }
     match arguments.output {
-        Format::Json => output::json(&value(&plan))?,
-        Format::Text => output::line(&text(&plan))?,
+        Format::Json => output::json(&plan_json(&plan))?,
+        Format::Text => output::line(&plan_text(&plan))?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// A block for each target, and one for the rest.
-pub(super) fn text(plan: &Plan) -> String {
-    let lines = |value: &Value| -> String {
-        let members = value
-            .as_object()
-            .into_iter()
-            .flatten()
-            .filter(|(key, value)| *key != "name" && !value.is_null());
-        let words = |value: &Value| match value {
-            Value::String(text) => text.clone(),
-            Value::Array(list) => list
-                .iter()
-                .map(|one| one.as_str().map_or_else(|| one.to_string(), str::to_owned))
-                .collect::<Vec<_>>()
-                .join(", "),
-            other => other.to_string(),
-        };
-        members
-            .map(|(key, value)| format!("\n  {key:<24} {}", output::escape_control(&words(value))))
-            .collect()
-    };
+/// Formats a block for each target, and one for the proxy.
+pub(super) fn plan_text(plan: &Plan) -> String {
     let targets = plan
         .settings
         .targets
         .iter()
-        .map(|target| format!("{}{}", target.name, lines(&self::target(target))));
-    let proxy = format!("the proxy{}", lines(&operation(plan)));
+        .map(|target| format!("{}{}", target.name, members_text(&target_json(target))));
+    let proxy = format!("the proxy{}", members_text(&operation_json(plan)));
     targets.chain(std::iter::once(proxy)).collect::<Vec<_>>().join("\n\n")
 }
 
-fn value(plan: &Plan) -> Value {
-    let targets: Vec<Value> = plan.settings.targets.iter().map(target).collect();
-    json!({ "targets": targets, "proxy": operation(plan) })
+fn members_text(value: &Value) -> String {
+    value
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(key, value)| *key != "name" && !value.is_null())
+        .map(|(key, value)| format!("\n  {key:<24} {}", output::escape_control(&value_text(value))))
+        .collect()
 }
 
-fn target(target: &TargetSettings) -> Value {
+fn value_text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(list) => list.iter().map(value_text).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}
+
+fn plan_json(plan: &Plan) -> Value {
+    let targets: Vec<Value> = plan.settings.targets.iter().map(target_json).collect();
+    json!({ "targets": targets, "proxy": operation_json(plan) })
+}
+
+fn target_json(target: &TargetSettings) -> Value {
     let server_auth = match &target.server_auth {
         ServerAuth::Iam(settings) => format!("IAM, with {settings}"),
         ServerAuth::Password(_) => "a password".to_owned(),
@@ -87,12 +88,14 @@ fn target(target: &TargetSettings) -> Value {
         TargetSessionAttrs::Any => "any",
         TargetSessionAttrs::ReadWrite => "read-write",
     };
+    let client_tls =
+        target.client_tls.as_ref().map(|tls| if tls.required { "required" } else { "offered" });
     let pool = target.pool;
     json!({
         "name": target.name,
         "engine": target.engine,
-        "dials": format!("{}:{}", target.host, target.port),
-        "signs-for": target.sign.as_ref().map(|(host, port)| format!("{host}:{port}")),
+        "endpoint": format!("{}:{}", target.host, target.port),
+        "sign-host": target.sign.as_ref().map(|(host, port)| format!("{host}:{port}")),
         "region": target.region,
         "user": target.user,
         "database": target.database,
@@ -102,24 +105,24 @@ fn target(target: &TargetSettings) -> Value {
         "target-session-attrs": session_attrs,
         "listen": target.listen.iter().map(listen).collect::<Vec<_>>(),
         "client-auth": client_auth(&target.client_auth),
-        "client-tls": target.client_tls.as_ref().map(|tls| if tls.required { "required" } else { "offered" }),
+        "client-tls": client_tls,
         "pool": format!(
             "min-idle {}, {}, max-idle {}, idle-timeout {}, max-lifetime {}",
             pool.min_idle, if pool.reuse { "reused" } else { "not reused" }, pool.max_idle,
-            duration::written(pool.idle_timeout), duration::written(pool.max_lifetime),
+            duration::format(pool.idle_timeout), duration::format(pool.max_lifetime),
         ),
-        "max-connections": unlimited(target.max_connections),
+        "max-connections": limit(target.max_connections),
         "logins-per-second": target.logins_per_second,
-        "connect-timeout": duration::written(target.connect_timeout),
-        "session-timeout": target.session_timeout.map(duration::written),
+        "connect-timeout": duration::format(target.connect_timeout),
+        "session-timeout": target.session_timeout.map(duration::format),
     })
 }
 
-fn unlimited(most: usize) -> Value {
-    if most == 0 { "no limit".into() } else { most.into() }
+fn limit(max: usize) -> Value {
+    if max == 0 { "no limit".into() } else { max.into() }
 }
 
-/// A listener as the file has it.
+/// Formats a listener as it is written in the file.
 fn listen(listen: &Listen) -> String {
     match listen {
         Listen::Tcp(address) => address.to_string(),
@@ -139,29 +142,29 @@ fn client_auth(auth: &ClientAuth) -> String {
     }
 }
 
-fn operation(plan: &Plan) -> Value {
-    let Operation { http, admin, admin_socket, otlp_endpoint, connection_test, logs, grace } =
+fn operation_json(plan: &Plan) -> Value {
+    let Operation { http, admin, admin_socket, otlp_endpoint, connection_test, logs, shutdown } =
         &plan.operation;
     let http = http.map(|http| {
-        let what = match (http.health, http.metrics) {
+        let served = match (http.health, http.metrics) {
             (true, true) => "health, metrics",
             (true, false) => "health",
             _ => "metrics",
         };
-        format!("{} ({what})", http.address)
+        format!("{} ({served})", http.address)
     });
     let admin = admin.map(|admin| {
-        let what = match (admin.debug, admin.quit) {
+        let served = match (admin.debug, admin.quit) {
             (true, true) => "debug, quitquitquit",
             (true, false) => "debug",
             _ => "quitquitquit",
         };
-        format!("{} ({what})", admin.address)
+        format!("{} ({served})", admin.address)
     });
     json!({
         "files": plan.files,
-        "max-connections": unlimited(plan.settings.max_connections),
-        "login-timeout": duration::written(plan.settings.login_timeout),
+        "max-connections": limit(plan.settings.max_connections),
+        "login-timeout": duration::format(plan.settings.login_timeout),
         "http": http,
         "admin": admin,
         "admin-socket": admin_socket.as_ref().map(|socket| &socket.path),
@@ -169,8 +172,8 @@ fn operation(plan: &Plan) -> Value {
         "run-connection-test": connection_test,
         "structured-logs": logs.structured,
         "quiet": logs.quiet,
-        "min-sigterm-delay": duration::written(grace.least),
-        "max-sigterm-delay": duration::written(grace.most),
-        "exit-zero-on-sigterm": grace.exit_zero,
+        "min-sigterm-delay": duration::format(shutdown.min_delay),
+        "max-sigterm-delay": duration::format(shutdown.max_delay),
+        "exit-zero-on-sigterm": shutdown.exit_zero,
     })
 }

@@ -1,4 +1,4 @@
-//! A request to a proxy that runs: one line there, one answer back.
+//! HTTP client of a running proxy's endpoints: one request per connection.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -8,48 +8,51 @@ use std::time::Duration;
 
 use countersign_core::failure::{Class, Failure};
 
-/// How long an answer may take.
+/// Timeout of a connect and of each read.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The largest answer that is read, in bytes: `/status` with ten thousand sessions has some 4 MB.
-const MAX_ANSWER: u64 = 64 << 20;
+/// Maximum size of a response in bytes: `/status` with ten thousand sessions has about 4 MB.
+const MAX_RESPONSE: u64 = 64 << 20;
 
-/// Where a proxy is asked.
+/// Endpoint of a running proxy.
 #[derive(Debug, Clone)]
-pub(super) enum Door {
+pub(super) enum AdminEndpoint {
     Tcp(SocketAddr),
     Unix(PathBuf),
 }
 
-/// What it says.
+/// Response of an endpoint.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct Response {
     pub(super) status: u16,
     pub(super) body: String,
 }
 
-impl Door {
-    /// Asks it. HTTP/1.0, so that the answer ends where the connection does.
-    pub(super) fn ask(&self, method: &str, path: &str) -> Result<Answer, Failure> {
-        let asked = match self {
+impl AdminEndpoint {
+    /// Sends a request and reads the response. Uses HTTP/1.0, in which the end of the connection
+    /// ends the response.
+    pub(super) fn request(&self, method: &str, path: &str) -> Result<Response, Failure> {
+        let received = match self {
             Self::Tcp(address) => TcpStream::connect_timeout(address, TIMEOUT).and_then(|stream| {
                 stream.set_read_timeout(Some(TIMEOUT))?;
-                converse(stream, method, path)
+                exchange(stream, method, path)
             }),
             Self::Unix(socket) => UnixStream::connect(socket).and_then(|stream| {
                 stream.set_read_timeout(Some(TIMEOUT))?;
-                converse(stream, method, path)
+                exchange(stream, method, path)
             }),
         };
-        let text = asked.map_err(|error| {
-            Failure::new(Class::Unavailable, format!("there is no answer from {self}: {error}"))
+        let text = received.map_err(|error| {
+            Failure::new(Class::Unavailable, format!("cannot reach a proxy at {self}: {error}"))
         })?;
-        parse(&text)
-            .ok_or_else(|| Failure::new(Class::Protocol, format!("{self} does not answer in HTTP")))
+        parse(&text).ok_or_else(|| {
+            let detail = format!("cannot read the response of {self}: it is not HTTP");
+            Failure::new(Class::Protocol, detail)
+        })
     }
 }
 
-impl std::fmt::Display for Door {
+impl std::fmt::Display for AdminEndpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
@@ -58,18 +61,18 @@ impl std::fmt::Display for Door {
     }
 }
 
-fn converse(mut stream: impl Read + Write, method: &str, path: &str) -> io::Result<String> {
+fn exchange(mut stream: impl Read + Write, method: &str, path: &str) -> io::Result<String> {
     stream.write_all(
         format!("{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
             .as_bytes(),
     )?;
     let mut text = String::new();
-    stream.take(MAX_ANSWER).read_to_string(&mut text)?;
+    stream.take(MAX_RESPONSE).read_to_string(&mut text)?;
     Ok(text)
 }
 
-fn parse(text: &str) -> Option<Answer> {
+fn parse(text: &str) -> Option<Response> {
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()?;
-    Some(Answer { status, body: body.to_owned() })
+    Some(Response { status, body: body.to_owned() })
 }

@@ -1,4 +1,4 @@
-//! A proxy's log and traces.
+//! Log and traces of a proxy.
 
 use std::io;
 
@@ -11,28 +11,32 @@ use tracing_subscriber::{EnvFilter, Layer, fmt, registry};
 
 pub(super) use countersign_proxy::telemetry::Traces;
 
-use super::plan::Logs;
+use super::plan::LogSettings;
 use crate::output;
 
-/// What is logged unless it is to be quiet: who came and went, too.
-const USUAL: &str = "warn,countersign=info,countersign_proxy=info";
+/// Default log filter, which includes opened and closed sessions.
+const DEFAULT_FILTER: &str = "warn,countersign=info,countersign_proxy=info";
 
-/// The part of the connections that is traced: all, for who has a collector may sample there.
-const RATIO: f64 = 1.0;
+/// Fraction of connections that is traced. Collectors can sample.
+const TRACE_RATIO: f64 = 1.0;
 
-/// Logs to standard error, in lines or as JSON, `COUNTERSIGN_LOG` asking for more or less; and sends traces to `collector`.
+/// Logs to standard error as lines or JSON, and exports traces to `collector`.
+///
+/// `COUNTERSIGN_LOG` replaces the default filter.
 pub(super) fn start(
-    logs: Logs,
+    settings: LogSettings,
     collector: Option<&str>,
     runtime: &Handle,
 ) -> Result<Option<Traces>, Failure> {
-    let (layer, traces) =
-        collector.map(|url| telemetry::layer(url, RATIO, runtime.clone())).transpose()?.unzip();
-    let usual = if logs.quiet { "error" } else { USUAL };
+    let (layer, traces) = collector
+        .map(|url| telemetry::layer(url, TRACE_RATIO, runtime.clone()))
+        .transpose()?
+        .unzip();
+    let default = if settings.quiet { "error" } else { DEFAULT_FILTER };
     let filter =
-        EnvFilter::try_from_env("COUNTERSIGN_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
+        EnvFilter::try_from_env("COUNTERSIGN_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let lines = fmt::layer().with_writer(io::stderr);
-    let lines = if logs.structured {
+    let lines = if settings.structured {
         lines.json().flatten_event(true).with_filter(filter).boxed()
     } else {
         lines.with_ansi(output::use_color(&io::stderr())).with_filter(filter).boxed()

@@ -1,4 +1,4 @@
-//! What a whole proxy can be told, by flags, by the environment, or in `[proxy]` of the file: one table for all three.
+//! Options of a proxy: flags, environment variables and the file's `[proxy]` table share one struct.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -10,10 +10,24 @@ use countersign_core::region::Region;
 use super::config::SignHost;
 use super::duration;
 
-/// The settings of a proxy. What nobody says is `None`; [`super::plan()`] knows what holds then.
+/// Targets, configuration file and options of a proxy on the command line.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Request {
+    /// Databases: URLs, or names of targets in countersign.toml [default: all targets of the file]
+    #[arg(value_name = "URL|NAME")]
+    pub(super) targets: Vec<String>,
+    /// Configuration file [default: ./countersign.toml, else countersign/countersign.toml in
+    /// $XDG_CONFIG_HOME or ~/.config]
+    #[arg(long, short, value_name = "FILE", env = "COUNTERSIGN_PROXY_CONFIG")]
+    pub(super) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) options: Options,
+}
+
+/// Options of a proxy. `None` selects the default, which [`super::plan`] sets.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 pub(crate) struct Options {
-    /// Where targets listen that say nothing else [default: 127.0.0.1]
+    /// IP address of the listeners of targets without their own [default: 127.0.0.1]
     #[arg(
         long,
         value_name = "ADDRESS",
@@ -21,8 +35,8 @@ pub(crate) struct Options {
         help_heading = "Listeners"
     )]
     pub(super) address: Option<IpAddr>,
-    /// The port of the first target; each further one takes the next that no other target has [default: 5432 for PostgreSQL,
-    /// 3306 for MySQL and MariaDB, each counted up]
+    /// Port of the first target; each further target takes the next free one [default: 5432 for
+    /// PostgreSQL, 3306 for MySQL and MariaDB, each counted up]
     #[arg(
         long,
         short,
@@ -31,7 +45,8 @@ pub(crate) struct Options {
         help_heading = "Listeners"
     )]
     pub(super) port: Option<u16>,
-    /// Listen on Unix sockets in this directory in place of TCP: DIR/NAME/.s.PGSQL.5432 for PostgreSQL, DIR/NAME for the others
+    /// Listen on Unix sockets in this directory instead of TCP: DIR/NAME/.s.PGSQL.5432 for
+    /// PostgreSQL, DIR/NAME for MySQL and MariaDB
     #[arg(
         long,
         short,
@@ -40,11 +55,12 @@ pub(crate) struct Options {
         help_heading = "Listeners"
     )]
     pub(super) unix_socket: Option<PathBuf>,
-    /// Let everybody who reaches a listener in, without a password, from other machines too
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_possible_values = true,
+    /// Accept clients of other machines without a password, if client-auth is trust
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true",
+          require_equals = true, hide_possible_values = true,
           env = "COUNTERSIGN_PROXY_OPEN_TO_NETWORK", help_heading = "Listeners")]
     pub(super) open_to_network: Option<bool>,
-    /// The most client connections at once, of all targets together; 0 is no limit [default: 0]
+    /// Maximum number of client connections of all targets; 0 disables the limit [default: 0]
     #[arg(
         long,
         value_name = "NUMBER",
@@ -52,12 +68,12 @@ pub(crate) struct Options {
         help_heading = "Listeners"
     )]
     pub(super) max_connections: Option<u32>,
-    /// How long a client has for its login [default: 15s]
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse, env = "COUNTERSIGN_PROXY_LOGIN_TIMEOUT",
-          help_heading = "Listeners")]
+    /// Timeout of a client's login [default: 15s]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse,
+          env = "COUNTERSIGN_PROXY_LOGIN_TIMEOUT", help_heading = "Listeners")]
     pub(super) login_timeout: Option<Duration>,
 
-    /// The AWS profile whose credentials sign [default: the AWS SDK's whole chain]
+    /// AWS profile whose credentials sign tokens [default: the AWS SDK's default provider chain]
     #[arg(
         long,
         value_name = "NAME",
@@ -65,7 +81,8 @@ pub(crate) struct Options {
         help_heading = "Credentials"
     )]
     pub(super) profile: Option<String>,
-    /// The region of the databases [default: the one in the host name, then AWS_REGION, then the profile's]
+    /// AWS region of the databases [default: the one in the host name, else AWS_REGION, else the
+    /// profile's]
     #[arg(
         long,
         value_name = "REGION",
@@ -73,7 +90,7 @@ pub(crate) struct Options {
         help_heading = "Credentials"
     )]
     pub(super) region: Option<Region>,
-    /// A role to assume; several, one with the credentials of the other
+    /// IAM role to assume; several form a chain
     #[arg(
         long,
         value_name = "ARN",
@@ -82,7 +99,7 @@ pub(crate) struct Options {
         help_heading = "Credentials"
     )]
     pub(super) assume_role: Vec<RoleArn>,
-    /// What the trust policy of the last role asks for
+    /// External id that the trust policy of the last role requires
     #[arg(
         long,
         value_name = "ID",
@@ -90,7 +107,8 @@ pub(crate) struct Options {
         help_heading = "Credentials"
     )]
     pub(super) external_id: Option<String>,
-    /// Sign for this host, not for the one that is dialled: behind a tunnel, the endpoint that RDS shows
+    /// Sign tokens for this host instead of the target's: for a tunnel, the endpoint of the
+    /// instance
     #[arg(
         long,
         value_name = "HOST[:PORT]",
@@ -98,70 +116,79 @@ pub(crate) struct Options {
         help_heading = "Credentials"
     )]
     pub(super) sign_host: Option<SignHost>,
-    /// Load credentials and open connections only when a client comes
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_possible_values = true,
+    /// Load credentials and open connections only when a client connects
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true",
+          require_equals = true, hide_possible_values = true,
           env = "COUNTERSIGN_PROXY_LAZY_REFRESH", help_heading = "Credentials")]
     pub(super) lazy_refresh: Option<bool>,
 
-    /// Log in to every target once before the proxy is ready, and end where one fails
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_possible_values = true,
-          env = "COUNTERSIGN_PROXY_RUN_CONNECTION_TEST", help_heading = "Start")]
+    /// Log in to every target once before the proxy is ready, and exit if a login fails
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true",
+          require_equals = true, hide_possible_values = true,
+          env = "COUNTERSIGN_PROXY_RUN_CONNECTION_TEST", help_heading = "Startup")]
     pub(super) run_connection_test: Option<bool>,
-    /// Leave a target out whose settings are wrong, in place of not starting
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_possible_values = true,
-          env = "COUNTERSIGN_PROXY_SKIP_FAILED_INSTANCE_CONFIG", help_heading = "Start")]
+    /// Skip targets with configuration errors instead of not starting
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true",
+          require_equals = true, hide_possible_values = true,
+          env = "COUNTERSIGN_PROXY_SKIP_FAILED_INSTANCE_CONFIG", help_heading = "Startup")]
     pub(super) skip_failed_instance_config: Option<bool>,
 
-    /// Answer /startup, /readiness and /liveness over HTTP
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_possible_values = true,
-          env = "COUNTERSIGN_PROXY_HEALTH_CHECK", help_heading = "Observation")]
+    /// Serve /startup, /readiness and /liveness over HTTP
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true",
+          require_equals = true, hide_possible_values = true,
+          env = "COUNTERSIGN_PROXY_HEALTH_CHECK", help_heading = "Observability")]
     pub(super) health_check: Option<bool>,
-    /// Answer /metrics over HTTP, in Prometheus' format
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_possible_values = true,
-          env = "COUNTERSIGN_PROXY_PROMETHEUS", help_heading = "Observation")]
+    /// Serve /metrics over HTTP in Prometheus' format
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true",
+          require_equals = true, hide_possible_values = true,
+          env = "COUNTERSIGN_PROXY_PROMETHEUS", help_heading = "Observability")]
     pub(super) prometheus: Option<bool>,
-    /// Where health and metrics are served [default: 127.0.0.1]
+    /// IP address of health and metrics [default: 127.0.0.1]
     #[arg(
         long,
         value_name = "ADDRESS",
         env = "COUNTERSIGN_PROXY_HTTP_ADDRESS",
-        help_heading = "Observation"
+        help_heading = "Observability"
     )]
     pub(super) http_address: Option<IpAddr>,
-    /// The port of health and metrics [default: 9090]
+    /// Port of health and metrics [default: 9090]
     #[arg(
         long,
         value_name = "PORT",
         env = "COUNTERSIGN_PROXY_HTTP_PORT",
-        help_heading = "Observation"
+        help_heading = "Observability"
     )]
     pub(super) http_port: Option<u16>,
-    /// Send traces to this OpenTelemetry collector, over HTTP
+    /// Export traces to this OpenTelemetry collector over HTTP
     #[arg(
         long,
         value_name = "URL",
         env = "COUNTERSIGN_PROXY_OTLP_ENDPOINT",
-        help_heading = "Observation"
+        help_heading = "Observability"
     )]
     pub(super) otlp_endpoint: Option<String>,
-    /// Log as JSON, a record a line
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_possible_values = true,
-          env = "COUNTERSIGN_PROXY_STRUCTURED_LOGS", help_heading = "Observation")]
+    /// Log one JSON object per line
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true",
+          require_equals = true, hide_possible_values = true,
+          env = "COUNTERSIGN_PROXY_STRUCTURED_LOGS", help_heading = "Observability")]
     pub(super) structured_logs: Option<bool>,
     /// Log errors only
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_possible_values = true,
-          env = "COUNTERSIGN_PROXY_QUIET", help_heading = "Observation")]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true",
+          require_equals = true, hide_possible_values = true,
+          env = "COUNTERSIGN_PROXY_QUIET", help_heading = "Observability")]
     pub(super) quiet: Option<bool>,
 
     /// Serve /debug on the admin port
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_possible_values = true,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true",
+          require_equals = true, hide_possible_values = true,
           env = "COUNTERSIGN_PROXY_DEBUG", help_heading = "Administration")]
     pub(super) debug: Option<bool>,
-    /// Take POST /quitquitquit on the admin port: it ends the proxy
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_possible_values = true,
+    /// Serve POST /quitquitquit on the admin port, which shuts the proxy down
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true",
+          require_equals = true, hide_possible_values = true,
           env = "COUNTERSIGN_PROXY_QUITQUITQUIT", help_heading = "Administration")]
     pub(super) quitquitquit: Option<bool>,
-    /// The admin port, on this machine alone; it is open where --debug or --quitquitquit is given [default: 9091]
+    /// Admin port on 127.0.0.1, opened by --debug and --quitquitquit [default: 9091]
     #[arg(
         long,
         value_name = "PORT",
@@ -169,8 +196,8 @@ pub(crate) struct Options {
         help_heading = "Administration"
     )]
     pub(super) admin_port: Option<u16>,
-    /// The Unix socket of `status`, `shutdown` and --takeover [default: /run/countersign/proxy.sock for root, else proxy.sock
-    /// in $XDG_RUNTIME_DIR/countersign]
+    /// Unix socket of `status`, `shutdown` and --takeover [default: /run/countersign/proxy.sock
+    /// for root, else proxy.sock in $XDG_RUNTIME_DIR/countersign]
     #[arg(
         long,
         value_name = "PATH",
@@ -179,23 +206,24 @@ pub(crate) struct Options {
     )]
     pub(super) admin_socket: Option<PathBuf>,
 
-    /// How long sessions have to end after SIGTERM; then they are cut off [default: 0s]
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse, env = "COUNTERSIGN_PROXY_MAX_SIGTERM_DELAY",
-          help_heading = "End")]
+    /// Time after SIGTERM at which open sessions are terminated [default: 0s]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse,
+          env = "COUNTERSIGN_PROXY_MAX_SIGTERM_DELAY", help_heading = "Shutdown")]
     pub(super) max_sigterm_delay: Option<Duration>,
-    /// How long new connections are still taken after SIGTERM [default: 0s]
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse, env = "COUNTERSIGN_PROXY_MIN_SIGTERM_DELAY",
-          help_heading = "End")]
+    /// Time after SIGTERM during which new connections are still accepted [default: 0s]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse,
+          env = "COUNTERSIGN_PROXY_MIN_SIGTERM_DELAY", help_heading = "Shutdown")]
     pub(super) min_sigterm_delay: Option<Duration>,
-    /// End with status 0 after SIGTERM, in place of 143
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_possible_values = true,
-          env = "COUNTERSIGN_PROXY_EXIT_ZERO_ON_SIGTERM", help_heading = "End")]
+    /// Exit with status 0 after SIGTERM instead of 143
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true",
+          require_equals = true, hide_possible_values = true,
+          env = "COUNTERSIGN_PROXY_EXIT_ZERO_ON_SIGTERM", help_heading = "Shutdown")]
     pub(super) exit_zero_on_sigterm: Option<bool>,
 }
 
 impl Options {
-    /// These, and what `other` says where they say nothing.
-    pub(super) fn over(self, other: Self) -> Self {
+    /// Returns these options, completed with those of `other`.
+    pub(super) fn or(self, other: Self) -> Self {
         Self {
             address: self.address.or(other.address),
             port: self.port.or(other.port),
@@ -205,7 +233,7 @@ impl Options {
             login_timeout: self.login_timeout.or(other.login_timeout),
             profile: self.profile.or(other.profile),
             region: self.region.or(other.region),
-            // The id is the last role's: it goes where the roles go.
+            // The external id belongs to the last role, so both come from the same source.
             external_id: if self.assume_role.is_empty() {
                 self.external_id.or(other.external_id)
             } else {

@@ -1,4 +1,4 @@
-//! A proxy from its start to its end: signals, orders, changes of its files.
+//! Runs a proxy from startup to shutdown: signals, admin commands, changes of its files.
 
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
@@ -10,69 +10,79 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::administration::{Administration, Order, Shown};
-use super::check;
-use super::launch;
+use super::administration::{AdminCommand, Administration, SharedConfigText};
+use super::check::plan_text;
 use super::log::{self, Traces};
-use super::notify::Notify;
-use super::plan::{Grace, Logs, Plan};
-use super::watch::Watch;
-use super::{Request, ready};
+use super::options::Request;
+use super::plan::{LogSettings, Plan, ShutdownSettings};
+use super::systemd::{Notifier, activated_sockets};
+use super::watch::FileWatcher;
+use super::{launch, ready};
 use crate::output;
 
-/// How often files are looked at.
-const LOOK: Duration = Duration::from_secs(1);
+/// Interval at which watched files are polled.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How many orders may wait: they come one at a time, from people.
-const MOST_ORDERS: usize = 16;
+/// Capacity of the channel of admin commands. Operators send them one at a time.
+const COMMAND_CAPACITY: usize = 16;
 
-/// What shells make of an end by SIGTERM and by SIGINT, as cloud-sql-proxy has it.
+/// Exit statuses after SIGTERM and SIGINT, as cloud-sql-proxy and shells define them.
 const TERMINATED: u8 = 143;
 const INTERRUPTED: u8 = 130;
 
-/// Why a proxy ends.
+/// Cause of a shutdown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+enum ShutdownCause {
     Terminated,
     Interrupted,
-    Asked,
-    /// Another process has the listeners.
+    Requested,
+    /// Another process took over the listeners.
     Replaced,
 }
 
-/// Serves until a signal or an order ends it.
+/// Serves until a signal or an admin command shuts the proxy down.
 pub(super) fn run(request: Request, takeover: bool) -> Result<ExitCode, Failure> {
-    let inherited = launch::activated()?;
-    let plan = super::plan(&request, None)?;
+    let inherited = activated_sockets()?;
+    let plan = Plan::resolve_here(&request, None)?;
     let runtime = launch::runtime()?;
     let logs = plan.operation.logs;
     let traces = log::start(logs, plan.operation.otlp_endpoint.as_deref(), runtime.handle())?;
-    let ended = runtime.block_on(serve(request, plan, inherited, takeover, Reporter(logs)));
+    let status = runtime.block_on(serve(request, plan, inherited, takeover, Reporter(logs)));
     if let Some(Err(failure)) = traces.map(Traces::finish) {
         tracing::warn!("{}", failure.detail);
     }
-    ended
+    status
 }
 
-/// How the operator is spoken to: in plain lines, or as records of the log.
+/// Messages to the operator: plain lines, or log records with `--structured-logs`.
 #[derive(Debug, Clone, Copy)]
-struct Reporter(Logs);
+struct Reporter(LogSettings);
 
 impl Reporter {
-    fn say(self, text: &str) {
+    fn info(self, text: &str) {
         match self.0 {
-            Logs { structured: true, .. } => tracing::info!("{text}"),
-            Logs { quiet: true, .. } => {}
-            Logs { .. } => output::note(&output::escape_control(text)),
+            LogSettings { structured: true, .. } => tracing::info!("{text}"),
+            LogSettings { quiet: true, .. } => {}
+            LogSettings { .. } => output::note(&output::escape_control(text)),
         }
     }
 
-    /// What somebody has to do something about: quiet or not.
-    fn complain(self, text: &str) {
+    /// Reports a problem that the operator has to fix, also with `--quiet`.
+    fn error(self, text: &str) {
         if self.0.structured {
             return tracing::error!("{text}");
         }
         output::error(&Failure::new(Class::Configuration, text));
+    }
+
+    fn skipped_targets(self, plan: &Plan) {
+        plan.skipped.iter().for_each(|error| self.error(&format!("target skipped: {error}")));
+    }
+
+    fn failed_targets(self, problems: &[String]) {
+        problems
+            .iter()
+            .for_each(|problem| self.error(&format!("{problem}; other targets are served")));
     }
 }
 
@@ -81,70 +91,72 @@ async fn serve(
     plan: Plan,
     mut inherited: Vec<InheritedSocket>,
     takeover: bool,
-    voice: Reporter,
+    reporter: Reporter,
 ) -> Result<ExitCode, Failure> {
-    // Before anything is ready, so that no signal comes too early.
+    // Registered before anything is ready, so that no signal is lost.
     let mut signals = Signals::new()?;
-    let watch = Watch::new(plan.files.clone());
-    let notify = Notify::from(&super::variable);
-    plan.left_out.iter().for_each(|said| voice.complain(&format!("left out: {said}")));
-    let mut taken = if takeover { launch::take_over(&plan.operation).await? } else { None };
-    let mut sockets =
-        taken.as_mut().map(|taken| std::mem::take(&mut taken.sockets)).unwrap_or_default();
-    let is_for_operators = |socket: &mut InheritedSocket| socket.name.starts_with('(');
-    let mut operators: Vec<InheritedSocket> = sockets.extract_if(.., is_for_operators).collect();
+    let watcher = FileWatcher::new(plan.files.clone());
+    let notifier = Notifier::from_env(&crate::process::variable);
+    reporter.skipped_targets(&plan);
+    let mut predecessor = if takeover { launch::take_over(&plan.operation).await? } else { None };
+    let mut sockets = predecessor
+        .as_mut()
+        .map(|takeover| std::mem::take(&mut takeover.sockets))
+        .unwrap_or_default();
+    let is_admin_socket = |socket: &mut InheritedSocket| socket.name.starts_with('(');
+    let mut admin_sockets: Vec<InheritedSocket> = sockets.extract_if(.., is_admin_socket).collect();
     inherited.append(&mut sockets);
     let (proxy, problems) = launch::start(plan.settings.clone(), inherited).await?;
-    check_start(&proxy, &problems, voice)?;
+    check_start(&proxy, &problems, reporter)?;
     if plan.operation.connection_test {
-        test(&proxy).await?;
+        test_connections(&proxy).await?;
     }
-    let (orders, mut ordered) = mpsc::channel(MOST_ORDERS);
-    let shown = Shown::new(Mutex::new(check::text(&plan)));
+    let (sender, mut commands) = mpsc::channel(COMMAND_CAPACITY);
+    let config_text = SharedConfigText::new(Mutex::new(plan_text(&plan)));
     let administration = Administration::start(
         &proxy,
         &plan.operation,
-        orders,
-        Shown::clone(&shown),
-        &mut operators,
+        sender,
+        SharedConfigText::clone(&config_text),
+        &mut admin_sockets,
     )?;
-    // Last of what may fail: until then the other proxy would go on.
-    if let Some(taken) = taken {
-        proxy.set_predecessor(taken.ready().await?);
+    // The last step that can fail: until then the predecessor can continue.
+    if let Some(predecessor) = predecessor {
+        proxy.set_predecessor(predecessor.ready().await?);
     }
-    announce(&proxy, &plan, voice)?;
-    notify.say("READY=1");
-    let mut serving = Serving { request, plan, proxy, watch, voice, notify, shown };
-    let end = serving.until_end(&mut signals, &mut ordered).await;
-    serving.end(end, &mut signals).await;
-    administration.end(end == End::Replaced);
-    Ok(status(end, serving.plan.operation.grace))
+    report_listeners(&proxy, &plan, reporter)?;
+    notifier.notify("READY=1");
+    let mut server = Server { request, plan, proxy, watcher, reporter, notifier, config_text };
+    let cause = server.run_until_shutdown(&mut signals, &mut commands).await;
+    server.shutdown(cause, &mut signals).await;
+    administration.shutdown(cause == ShutdownCause::Replaced);
+    Ok(exit_status(cause, server.plan.operation.shutdown))
 }
 
-fn status(end: End, grace: Grace) -> ExitCode {
-    match end {
-        End::Terminated if grace.exit_zero => ExitCode::SUCCESS,
-        End::Terminated => ExitCode::from(TERMINATED),
-        End::Interrupted => ExitCode::from(INTERRUPTED),
-        End::Asked | End::Replaced => ExitCode::SUCCESS,
+fn exit_status(cause: ShutdownCause, settings: ShutdownSettings) -> ExitCode {
+    match cause {
+        ShutdownCause::Terminated if settings.exit_zero => ExitCode::SUCCESS,
+        ShutdownCause::Terminated => ExitCode::from(TERMINATED),
+        ShutdownCause::Interrupted => ExitCode::from(INTERRUPTED),
+        ShutdownCause::Requested | ShutdownCause::Replaced => ExitCode::SUCCESS,
     }
 }
 
-/// What is wrong with some is logged; that nothing works at all is the end.
-fn check_start(proxy: &Proxy, problems: &[Problem], voice: Reporter) -> Result<(), Failure> {
+/// Reports targets that failed to start. Returns an error if none started.
+fn check_start(proxy: &Proxy, problems: &[Problem], reporter: Reporter) -> Result<(), Failure> {
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
     if launch::listeners(proxy)?.is_empty() {
-        let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
         return Err(Failure::new(
             Class::Configuration,
-            format!("no target can be served:\n{}", said.join("\n")),
+            format!("cannot serve any target:\n{}", problems.join("\n")),
         ));
     }
-    problems.iter().for_each(|problem| voice.complain(&format!("{problem}; the others go on")));
+    reporter.failed_targets(&problems);
     Ok(())
 }
 
-/// `--run-connection-test`.
-async fn test(proxy: &Proxy) -> Result<(), Failure> {
+/// Logs in to every target, for `--run-connection-test`.
+async fn test_connections(proxy: &Proxy) -> Result<(), Failure> {
     let results = proxy.probe().await;
     let failed =
         |(name, result): (String, Result<(), Failure>)| result.err().map(|failure| (name, failure));
@@ -154,14 +166,14 @@ async fn test(proxy: &Proxy) -> Result<(), Failure> {
     };
     let lines: Vec<String> =
         failed.iter().map(|(name, failure)| format!("{name}: {failure}")).collect();
-    Err(Failure::new(first.class, format!("the connection test:\n{}", lines.join("\n"))))
+    Err(Failure::new(first.class, format!("connection test failed:\n{}", lines.join("\n"))))
 }
 
-/// Says where everything is.
-fn announce(proxy: &Proxy, plan: &Plan, voice: Reporter) -> Result<(), Failure> {
+/// Reports how each listener and the HTTP endpoint are reached.
+fn report_listeners(proxy: &Proxy, plan: &Plan, reporter: Reporter) -> Result<(), Failure> {
     for (name, listen) in launch::listeners(proxy)? {
         if let Some(target) = plan.settings.targets.iter().find(|target| target.name == name) {
-            voice.say(&format!("{name}: {}", ready::line(target, &listen)));
+            reporter.info(&format!("{name}: {}", ready::client_command(target, &listen)));
         }
     }
     let http = plan
@@ -169,116 +181,119 @@ fn announce(proxy: &Proxy, plan: &Plan, voice: Reporter) -> Result<(), Failure> 
         .http
         .map(|http| format!(", health and metrics at http://{}", http.address))
         .unwrap_or_default();
-    voice.say(&format!("ready{http}"));
+    reporter.info(&format!("ready{http}"));
     Ok(())
 }
 
-/// A proxy that runs.
-struct Serving {
+/// Running proxy with the state that a reload replaces.
+struct Server {
     request: Request,
     plan: Plan,
     proxy: Proxy,
-    watch: Watch,
-    voice: Reporter,
-    notify: Notify,
-    shown: Shown,
+    watcher: FileWatcher,
+    reporter: Reporter,
+    notifier: Notifier,
+    config_text: SharedConfigText,
 }
 
-impl Serving {
-    async fn until_end(
+impl Server {
+    async fn run_until_shutdown(
         &mut self,
         signals: &mut Signals,
-        orders: &mut mpsc::Receiver<Order>,
-    ) -> End {
-        let mut looks = interval(LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        commands: &mut mpsc::Receiver<AdminCommand>,
+    ) -> ShutdownCause {
+        let mut polls = interval(POLL_INTERVAL);
+        polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                word = signals.next() => match word {
-                    Word::End(end) => return end,
-                    Word::Reload => self.read_again("SIGHUP"),
+                event = signals.next() => match event {
+                    SignalEvent::Shutdown(cause) => return cause,
+                    SignalEvent::Reload => self.reload_and_report("SIGHUP"),
                 },
-                Some(order) = orders.recv() => match order {
-                    Order::Quit => return End::Asked,
-                    Order::Leave => return End::Replaced,
-                    // Whoever asked may have gone away.
-                    Order::Reload(answer) => _ = answer.send(self.reload("asked to")),
+                Some(command) = commands.recv() => match command {
+                    AdminCommand::Shutdown => return ShutdownCause::Requested,
+                    AdminCommand::StopReplaced => return ShutdownCause::Replaced,
+                    // The client may have closed its connection.
+                    AdminCommand::Reload(reply) => _ = reply.send(self.reload("admin request")),
                 },
-                _ = looks.tick() => if self.watch.has_changed() { self.read_again("the file has changed") },
+                _ = polls.tick() => if self.watcher.has_changed() {
+                    self.reload_and_report("the file has changed");
+                },
             }
         }
     }
 
-    /// The same, where nobody waits for an answer.
-    fn read_again(&mut self, why: &str) {
-        if let Err(failure) = self.reload(why) {
-            self.voice.complain(&format!(
-                "read again ({why}), and the settings stay as they are: {}",
+    /// Reloads, and reports an error to the operator because no client waits for it.
+    fn reload_and_report(&mut self, trigger: &str) {
+        if let Err(failure) = self.reload(trigger) {
+            self.reporter.error(&format!(
+                "cannot reload the configuration ({trigger}), the previous one stays in effect: \
+                 {}",
                 failure.detail
             ));
         }
     }
 
-    /// Reads everything anew. What is wrong with it leaves all as it was. Returns what could not be brought up.
-    fn reload(&mut self, why: &str) -> Result<Vec<String>, Failure> {
-        let read = super::plan(&self.request, Some(&self.plan.settings));
-        let plan = read.inspect_err(|_| self.proxy.metrics().proxy().reload_failures.inc())?;
-        plan.left_out.iter().for_each(|said| self.voice.complain(&format!("left out: {said}")));
-        let problems: Vec<String> = launch::change(&self.proxy, plan.settings.clone())
+    /// Reads the configuration and applies it. A configuration with errors changes nothing.
+    /// Returns the problems of targets that could not be started.
+    fn reload(&mut self, trigger: &str) -> Result<Vec<String>, Failure> {
+        let plan = Plan::resolve_here(&self.request, Some(&self.plan.settings))
+            .inspect_err(|_| self.proxy.metrics().proxy().reload_failures.inc())?;
+        self.reporter.skipped_targets(&plan);
+        let problems: Vec<String> = launch::reload(&self.proxy, plan.settings.clone())
             .iter()
             .map(ToString::to_string)
             .collect();
-        problems
-            .iter()
-            .for_each(|problem| self.voice.complain(&format!("{problem}; the others go on")));
-        let Grace { least, most, exit_zero } = plan.operation.grace;
-        self.plan.operation.grace = Grace { least, most, exit_zero };
+        self.reporter.failed_targets(&problems);
+        self.plan.operation.shutdown = plan.operation.shutdown;
         if plan.operation != self.plan.operation {
             tracing::warn!(
-                "what [proxy] says of HTTP, the admin port and socket, traces and logs counts from the next start on"
+                "changes of HTTP, admin port, admin socket, traces and logs in [proxy] take \
+                 effect at the next start"
             );
         }
         let operation = self.plan.operation.clone();
-        self.watch = Watch::new(plan.files.clone());
+        self.watcher = FileWatcher::new(plan.files.clone());
         self.plan = Plan { operation, ..plan };
-        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = check::text(&self.plan);
+        *self.config_text.lock().unwrap_or_else(PoisonError::into_inner) = plan_text(&self.plan);
         let count = self.plan.settings.targets.len();
-        self.voice.say(&format!("read again ({why}): {count} targets"));
-        self.notify.say(&format!("STATUS={count} targets"));
+        self.reporter.info(&format!("configuration reloaded ({trigger}): {count} targets"));
+        self.notifier.notify(&format!("STATUS={count} targets"));
         Ok(problems)
     }
 
-    /// Lets clients finish, as long as they are given; a second signal cuts that short.
-    async fn end(&self, end: End, signals: &mut Signals) {
-        self.notify.say("STOPPING=1");
-        let Grace { least, most, .. } = self.plan.operation.grace;
-        // The sessions of a proxy that was replaced have all the time there is, unless somebody has said how much.
-        let most = if end == End::Replaced && most.is_zero() { Duration::MAX } else { most };
-        let wait = async {
-            if end != End::Replaced {
-                sleep(least).await;
+    /// Drains sessions within the configured delays. A second signal terminates them at once.
+    async fn shutdown(&self, cause: ShutdownCause, signals: &mut Signals) {
+        self.notifier.notify("STOPPING=1");
+        let ShutdownSettings { min_delay, max_delay, .. } = self.plan.operation.shutdown;
+        let is_replaced = cause == ShutdownCause::Replaced;
+        // Sessions of a replaced proxy may continue, unless a maximum delay is configured.
+        let max_delay = if is_replaced && max_delay.is_zero() { Duration::MAX } else { max_delay };
+        let drain = async {
+            if !is_replaced {
+                sleep(min_delay).await;
             }
-            self.proxy.drain(most.saturating_sub(least)).await
+            self.proxy.drain(max_delay.saturating_sub(min_delay)).await
         };
-        let cut = tokio::select! {
-            cut = wait => cut,
-            () = signals.end() => self.proxy.drain(Duration::ZERO).await,
+        let terminated = tokio::select! {
+            terminated = drain => terminated,
+            () = signals.shutdown() => self.proxy.drain(Duration::ZERO).await,
         };
-        match cut {
-            0 => self.voice.say("ended"),
-            cut => self.voice.say(&format!("ended; {cut} sessions were cut off")),
+        match terminated {
+            0 => self.reporter.info("shutdown complete"),
+            count => self.reporter.info(&format!("shutdown complete: {count} sessions terminated")),
         }
     }
 }
 
-/// What a signal says.
+/// Request of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Word {
-    End(End),
+enum SignalEvent {
+    Shutdown(ShutdownCause),
     Reload,
 }
 
-/// What comes from outside.
+/// Handlers of the signals.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -287,28 +302,28 @@ struct Signals {
 
 impl Signals {
     fn new() -> Result<Self, Failure> {
-        let listen = |kind| {
+        let register = |kind| {
             signal(kind).map_err(|error| {
-                Failure::new(Class::Internal, format!("signals can't be listened to: {error}"))
+                Failure::new(Class::Internal, format!("cannot register signal handlers: {error}"))
             })
         };
         Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-            hangup: listen(SignalKind::hangup())?,
+            terminate: register(SignalKind::terminate())?,
+            interrupt: register(SignalKind::interrupt())?,
+            hangup: register(SignalKind::hangup())?,
         })
     }
 
-    async fn next(&mut self) -> Word {
+    async fn next(&mut self) -> SignalEvent {
         tokio::select! {
-            _ = self.terminate.recv() => Word::End(End::Terminated),
-            _ = self.interrupt.recv() => Word::End(End::Interrupted),
-            _ = self.hangup.recv() => Word::Reload,
+            _ = self.terminate.recv() => SignalEvent::Shutdown(ShutdownCause::Terminated),
+            _ = self.interrupt.recv() => SignalEvent::Shutdown(ShutdownCause::Interrupted),
+            _ = self.hangup.recv() => SignalEvent::Reload,
         }
     }
 
-    /// A further signal to end.
-    async fn end(&mut self) {
-        while self.next().await == Word::Reload {}
+    /// Waits for the next signal that requests a shutdown.
+    async fn shutdown(&mut self) {
+        while self.next().await == SignalEvent::Reload {}
     }
 }

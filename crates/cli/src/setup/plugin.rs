@@ -8,14 +8,17 @@ use countersign_core::name::{Engine, InstanceId};
 use countersign_setup::plugin::{self, InstallOptions, Server};
 use countersign_setup::{Client, Connection};
 
-use super::{PlanFlags, Proposal, failure, usage_failure};
+use super::proposal::{PlanFlags, Proposal, failure, usage_failure};
 use crate::process::{installed_library, io_failure};
 
 const EXAMPLES: &str = "Examples:
-  countersign setup plugin --engine mariadb --verifier-socket /run/countersign/verifier.sock --instance orders
-  countersign setup plugin --engine mariadb --verifier-socket /run/countersign/verifier.sock --instance orders --apply
+  countersign setup plugin --engine mariadb --instance orders \\
+    --verifier-socket /run/countersign/verifier.sock
+  countersign setup plugin --engine mariadb --instance orders \\
+    --verifier-socket /run/countersign/verifier.sock --apply
   countersign setup plugin --engine mariadb --remove --apply
-If the administrator has a password, the client reads it as usual: --defaults-file, ~/.my.cnf or MYSQL_PWD.";
+If the administrator has a password, the client reads it as usual: --defaults-file, ~/.my.cnf or
+MYSQL_PWD.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]

@@ -1,7 +1,9 @@
-//! Other people's ways to say what a target is, brought into ours: a `url`, hoop's variables, coder's.
+//! Configuration formats of other tools, converted into the fields of a target: a `url`, and the
+//! variables of hoop and coder.
 //!
-//! hoop: `HOST`, `PORT`, `USER=_aws_iam_rds:DBUSER`, `PASS=_aws_iam_rds:authtoken`, `DB`, `SSLMODE`. coder:
-//! `CODER_PG_CONNECTION_URL`, `CODER_PG_AUTH`. They stand in the target's table, or in the file that `env-file` names.
+//! hoop: `HOST`, `PORT`, `USER=_aws_iam_rds:DBUSER`, `PASS=_aws_iam_rds:authtoken`, `DB`,
+//! `SSLMODE`. coder: `CODER_PG_CONNECTION_URL`, `CODER_PG_AUTH`. The target's table contains them,
+//! or the file that `env-file` names.
 
 use std::sync::Arc;
 
@@ -9,51 +11,53 @@ use countersign_config_file::{DiagnosticSink, Location, string};
 use countersign_core::json::{Member, Node, Value};
 use countersign_proxy::settings::Password;
 
-use super::secret::{ADVICE, password};
-use super::{ConfigContext, dotenv, url};
+use super::secret::{LITERAL_PASSWORD, password};
+use super::{ConfigContext, url};
 
-/// What hoop puts in front of a user to have tokens minted. Source: hoop's documentation, "AWS RDS IAM".
-const MARK: &str = "_aws_iam_rds:";
+/// hoop's prefix of users that log in with tokens. Source: hoop's documentation, "AWS RDS IAM".
+const IAM_PREFIX: &str = "_aws_iam_rds:";
 
-/// hoop's variables, and the fields that they become.
+/// Variables of hoop, and the fields that they become.
 const HOOP: [(&str, &str); 5] =
     [("HOST", "host"), ("PORT", "port"), ("USER", "user"), ("DB", "database"), ("SSLMODE", "tls")];
 
-/// The variables that are not fields.
-const OTHERS: [&str; 3] = ["PASS", "CODER_PG_CONNECTION_URL", "CODER_PG_AUTH"];
+/// Variables that have no field of their own.
+const OTHER_VARIABLES: [&str; 3] = ["PASS", "CODER_PG_CONNECTION_URL", "CODER_PG_AUTH"];
 
-/// A target's table with nothing but fields of ours in it.
-pub(super) struct Form {
+/// Table of a target after the conversion.
+pub(super) struct Expanded {
     pub(super) node: Node,
-    /// The password of a file of variables.
+    /// Password of an env file.
     pub(super) password: Option<Arc<Password>>,
 }
 
-/// A variable: its value, and whether it stands in a file that may hold secrets.
+/// Variable of another tool.
 struct Variable {
     name: String,
     value: Node,
+    /// True for variables of an env file, which may hold a password.
     may_be_secret: bool,
 }
 
-pub(super) fn unfold(
+/// Converts the variables and `url` of a table into fields.
+pub(super) fn expand(
     node: &Node,
-    place: &Location,
-    around: &ConfigContext<'_>,
-    report: &DiagnosticSink,
-) -> Option<Form> {
+    location: &Location,
+    context: &ConfigContext<'_>,
+    sink: &DiagnosticSink,
+) -> Option<Expanded> {
     let Value::Object(members) = &node.value else {
-        report.add(place, format!("expected a table, found {}", node.value.noun()));
+        sink.add(location, format!("expected a table, found {}", node.value.noun()));
         return None;
     };
-    let mut unfolding =
-        Unfolding { place, report, fields: Vec::new(), password: None, is_sound: true };
+    let mut expansion =
+        Expansion { location, sink, fields: Vec::new(), password: None, is_valid: true };
     let mut variables = Vec::new();
     for member in members {
-        let at = place.member(member);
+        let at = location.member(member);
         match member.key.as_str() {
-            "url" => unfolding.url(&at, &member.node),
-            "env-file" => variables.extend(unfolding.file(&at, &member.node, around)),
+            "url" => expansion.url(&at, &member.node),
+            "env-file" => variables.extend(expansion.file(&at, &member.node, context)),
             name if is_variable(name) => {
                 variables.push(Variable {
                     name: name.to_owned(),
@@ -61,62 +65,67 @@ pub(super) fn unfold(
                     may_be_secret: false,
                 });
             }
-            _ => unfolding.add(member.clone()),
+            _ => expansion.add(member.clone()),
         }
     }
-    unfolding.variables(&variables);
-    let Unfolding { fields, password, is_sound, .. } = unfolding;
-    is_sound.then(|| Form {
+    expansion.variables(&variables);
+    let Expansion { fields, password, is_valid, .. } = expansion;
+    is_valid.then(|| Expanded {
         node: Node { position: node.position, value: Value::Object(fields) },
         password,
     })
 }
 
 fn is_variable(name: &str) -> bool {
-    HOOP.iter().any(|(variable, _)| *variable == name) || OTHERS.contains(&name)
+    HOOP.iter().any(|(variable, _)| *variable == name) || OTHER_VARIABLES.contains(&name)
 }
 
-struct Unfolding<'n> {
-    place: &'n Location,
-    report: &'n DiagnosticSink,
+struct Expansion<'n> {
+    location: &'n Location,
+    sink: &'n DiagnosticSink,
     fields: Vec<Member>,
     password: Option<Arc<Password>>,
-    is_sound: bool,
+    is_valid: bool,
 }
 
-impl Unfolding<'_> {
-    fn fail(&mut self, place: &Location, problem: impl Into<String>) {
-        self.report.add(place, problem);
-        self.is_sound = false;
+impl Expansion<'_> {
+    fn fail(&mut self, location: &Location, problem: impl Into<String>) {
+        self.sink.add(location, problem);
+        self.is_valid = false;
     }
 
     fn add(&mut self, member: Member) {
         if self.fields.iter().any(|other| other.key == member.key) {
-            let place = self.place.member(&member);
-            self.fail(&place, "this is said twice: here, and in the URL or the variables");
+            let location = self.location.member(&member);
+            self.fail(&location, "this is set twice: here, and in the URL or the variables");
         } else {
             self.fields.push(member);
         }
     }
 
-    fn url(&mut self, place: &Location, node: &Node) {
-        let Some(text) = string(place.clone(), node, self.report) else {
-            return self.is_sound = false;
+    fn url(&mut self, location: &Location, node: &Node) {
+        let Some(text) = string(location.clone(), node, self.sink) else {
+            return self.is_valid = false;
         };
-        match url::parts(text.value, place, self.report) {
-            Some(parts) => parts.into_iter().for_each(|part| self.add(part)),
-            None => self.is_sound = false,
+        match url::fields(text.value, location, self.sink) {
+            Some(fields) => fields.into_iter().for_each(|field| self.add(field)),
+            None => self.is_valid = false,
         }
     }
 
-    fn file(&mut self, place: &Location, node: &Node, around: &ConfigContext<'_>) -> Vec<Variable> {
-        let text = string(place.clone(), node, self.report)
-            .and_then(|path| around.text(path.value, place, self.report));
+    fn file(
+        &mut self,
+        location: &Location,
+        node: &Node,
+        context: &ConfigContext<'_>,
+    ) -> Vec<Variable> {
+        let text = string(location.clone(), node, self.sink)
+            .and_then(|path| context.read_file(path.value, location, self.sink));
         let Some(text) = text else {
-            self.is_sound = false;
+            self.is_valid = false;
             return Vec::new();
         };
-        match dotenv::read(&text) {
+        match read_env_file(&text) {
             Ok(read) => read
                 .into_iter()
                 .filter(|(name, _)| is_variable(name))
@@ -127,51 +136,41 @@ impl Unfolding<'_> {
                 })
                 .collect(),
             Err(problem) => {
-                self.fail(place, problem);
+                self.fail(location, problem);
                 Vec::new()
             }
         }
     }
 
     fn variables(&mut self, variables: &[Variable]) {
-        if variables.is_empty() {
-            return;
-        }
         let is_iam = variables
             .iter()
-            .any(|variable| variable.name == "USER" && variable.text().starts_with(MARK));
+            .any(|variable| variable.name == "USER" && variable.text().starts_with(IAM_PREFIX));
         for variable in variables {
-            let place = Location {
+            let location = Location {
                 position: variable.value.position,
-                path: format!("{}.{}", self.place.path, variable.name),
+                path: format!("{}.{}", self.location.path, variable.name),
             };
-            self.variable(&place, variable, is_iam);
+            self.variable(&location, variable, is_iam);
         }
-        let has = |fields: &[Member], key: &str| fields.iter().any(|field| field.key == key);
-        if variables.iter().any(|variable| variable.name == "HOST") && !has(&self.fields, "engine")
-        {
-            match self.engine() {
-                Some(engine) => {
-                    let value = Node {
-                        position: self.place.position,
-                        value: Value::String(engine.to_owned()),
-                    };
-                    self.fields.push(Member {
-                        key: "engine".to_owned(),
-                        position: self.place.position,
-                        node: value,
-                    });
-                }
-                None => self.fail(
-                    &self.place.clone(),
-                    "engine is missing: neither PORT nor SSLMODE says which it is",
-                ),
-            }
+        let has_engine = self.fields.iter().any(|field| field.key == "engine");
+        if !has_engine && variables.iter().any(|variable| variable.name == "HOST") {
+            self.add_engine();
         }
     }
 
-    /// What hoop knows from the kind of connection: `SSLMODE` is PostgreSQL's, and the usual ports have one owner each.
-    fn engine(&self) -> Option<&'static str> {
+    fn add_engine(&mut self) {
+        let location = self.location.clone();
+        let Some(engine) = self.infer_engine() else {
+            return self.fail(&location, "engine is missing: neither PORT nor SSLMODE implies one");
+        };
+        let node = Node { position: location.position, value: Value::String(engine.to_owned()) };
+        self.fields.push(Member { key: "engine".to_owned(), position: location.position, node });
+    }
+
+    /// Infers the engine, which hoop takes from its connection type: `SSLMODE` is PostgreSQL's, and
+    /// the default ports are each used by one protocol.
+    fn infer_engine(&self) -> Option<&'static str> {
         let field = |key: &str| {
             self.fields.iter().find(|field| field.key == key).map(|field| &field.node.value)
         };
@@ -183,37 +182,66 @@ impl Unfolding<'_> {
         }
     }
 
-    fn variable(&mut self, place: &Location, variable: &Variable, is_iam: bool) {
+    fn variable(&mut self, location: &Location, variable: &Variable, is_iam: bool) {
         let text = variable.text();
         match variable.name.as_str() {
-            "PASS" if text == format!("{MARK}authtoken") && is_iam => {}
-            "PASS" if text.starts_with(MARK) => self.fail(place, format!("{MARK}authtoken belongs to USER={MARK}DBUSER")),
-            "PASS" if is_iam => self.fail(place, format!("with USER={MARK}DBUSER it is {MARK}authtoken, or left out")),
-            "PASS" if variable.may_be_secret => self.password = password(&text, place, self.report),
-            "PASS" => self.fail(place, ADVICE),
-            "CODER_PG_CONNECTION_URL" => self.url(place, &variable.value),
+            "PASS" => self.hoop_password(location, variable, &text, is_iam),
+            "CODER_PG_CONNECTION_URL" => self.url(location, &variable.value),
             "CODER_PG_AUTH" if text == "awsiamrds" => {}
-            "CODER_PG_AUTH" => self.fail(place, "awsiamrds is expected; for a password, write url and server-auth = { password-file = … }"),
+            "CODER_PG_AUTH" => self.fail(
+                location,
+                "awsiamrds is expected; for a password, write url and \
+                 server-auth = { password-file = … }",
+            ),
             name => {
-                let key = HOOP.iter().find(|(variable, _)| *variable == name).map_or("", |(_, key)| *key);
-                self.hoop(place, key, variable, &text);
+                let key =
+                    HOOP.iter().find(|(variable, _)| *variable == name).map_or("", |(_, key)| *key);
+                self.hoop(location, key, variable, &text);
             }
         }
     }
 
-    fn hoop(&mut self, place: &Location, key: &str, variable: &Variable, text: &str) {
+    fn hoop_password(
+        &mut self,
+        location: &Location,
+        variable: &Variable,
+        text: &str,
+        is_iam: bool,
+    ) {
+        if text == format!("{IAM_PREFIX}authtoken") && is_iam {
+            return;
+        }
+        if text.starts_with(IAM_PREFIX) {
+            let problem = format!("{IAM_PREFIX}authtoken requires USER={IAM_PREFIX}DBUSER");
+            return self.fail(location, problem);
+        }
+        if is_iam {
+            let problem =
+                format!("USER={IAM_PREFIX}DBUSER requires {IAM_PREFIX}authtoken here, or no PASS");
+            return self.fail(location, problem);
+        }
+        if !variable.may_be_secret {
+            return self.fail(location, LITERAL_PASSWORD);
+        }
+        self.password = password(text, location, self.sink);
+    }
+
+    fn hoop(&mut self, location: &Location, key: &str, variable: &Variable, text: &str) {
         let value = match key {
-            "user" => match text.strip_prefix(MARK) {
+            "user" => match text.strip_prefix(IAM_PREFIX) {
                 Some("") => {
-                    return self.fail(place, format!("the database user is missing after {MARK}"));
+                    return self.fail(
+                        location,
+                        format!("the database user is missing after {IAM_PREFIX}"),
+                    );
                 }
                 Some(user) => Value::String(user.to_owned()),
                 None => Value::String(text.to_owned()),
             },
             "port" => Value::Number(text.to_owned()),
-            "tls" => match url::mode("SSLMODE", text) {
+            "tls" => match url::tls_mode("SSLMODE", text) {
                 Ok(mode) => Value::String(mode.to_owned()),
-                Err(problem) => return self.fail(place, problem),
+                Err(problem) => return self.fail(location, problem),
             },
             _ => Value::String(text.to_owned()),
         };
@@ -232,4 +260,29 @@ impl Variable {
             other => other.noun().to_owned(),
         }
     }
+}
+
+/// Parses an env file as `docker --env-file` and shells do: `NAME=VALUE` lines.
+///
+/// Returns the variables in the order of the file. Errors do not repeat the text of a line, which
+/// may be secret.
+fn read_env_file(text: &str) -> Result<Vec<(&str, &str)>, String> {
+    let mut variables = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let line = line.strip_prefix("export ").unwrap_or(line);
+        let Some((name, value)) = line.split_once('=') else {
+            return Err(format!("line {number} is not NAME=VALUE"));
+        };
+        variables.push((name.trim_end(), unquoted(value.trim())));
+    }
+    Ok(variables)
+}
+
+fn unquoted(text: &str) -> &str {
+    let within = |quote: char| text.strip_prefix(quote).and_then(|text| text.strip_suffix(quote));
+    within('"').or_else(|| within('\'')).unwrap_or(text)
 }

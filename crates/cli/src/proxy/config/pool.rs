@@ -1,18 +1,18 @@
-//! `pool`: `"off"`, or a table.
+//! Parser of `pool`: `"off"` or a table.
 
 use std::time::Duration;
 
-use countersign_config_file::{DiagnosticSink, Fields, Location, Spanned};
+use countersign_config_file::{DiagnosticSink, Fields, Location};
 use countersign_core::json::{Node, Value};
 
-use crate::proxy::duration;
+use super::fields::duration;
 
-/// How many sessions a pool may be told to keep: RDS's largest instances take some 16,000 connections.
-const MOST_SESSIONS: u32 = 16_000;
+/// Maximum number of pooled sessions: RDS's largest instances accept about 16,000 connections.
+const MAX_SESSIONS: u32 = 16_000;
 
-/// A pool as it is written.
+/// Pool as it is configured.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct RawPool {
+pub(crate) struct PoolConfig {
     pub(crate) min_idle: Option<usize>,
     pub(crate) reuse: Option<bool>,
     pub(crate) max_idle: Option<usize>,
@@ -20,7 +20,7 @@ pub(crate) struct RawPool {
     pub(crate) max_lifetime: Option<Duration>,
 }
 
-impl RawPool {
+impl PoolConfig {
     const OFF: Self = Self {
         min_idle: Some(0),
         reuse: Some(false),
@@ -30,14 +30,14 @@ impl RawPool {
     };
 }
 
-pub(super) fn read(fields: &mut Fields<'_>, report: &DiagnosticSink) -> Option<RawPool> {
-    let (place, node) = fields.take("pool")?;
+pub(super) fn read(fields: &mut Fields<'_>, sink: &DiagnosticSink) -> Option<PoolConfig> {
+    let (location, node) = fields.take("pool")?;
     match &node.value {
-        Value::String(word) if word == "off" => Some(RawPool::OFF),
-        Value::Object(_) => table(node, place, report),
+        Value::String(word) if word == "off" => Some(PoolConfig::OFF),
+        Value::Object(_) => table(node, location, sink),
         _ => {
-            report.add(
-                &place,
+            sink.add(
+                &location,
                 "\"off\" or a table such as { min-idle = 2, reuse = true } is expected",
             );
             None
@@ -45,28 +45,18 @@ pub(super) fn read(fields: &mut Fields<'_>, report: &DiagnosticSink) -> Option<R
     }
 }
 
-fn table(node: &Node, place: Location, report: &DiagnosticSink) -> Option<RawPool> {
-    let mut fields = Fields::of(node, place, report)?;
+fn table(node: &Node, location: Location, sink: &DiagnosticSink) -> Option<PoolConfig> {
+    let mut fields = Fields::of(node, location, sink)?;
     let mut sessions =
-        |key| fields.number(key, 0..=MOST_SESSIONS).and_then(|number| usize::try_from(number).ok());
+        |key| fields.number(key, 0..=MAX_SESSIONS).and_then(|number| usize::try_from(number).ok());
     let (min_idle, max_idle) = (sessions("min-idle"), sessions("max-idle"));
-    let pool = RawPool {
+    let pool = PoolConfig {
         min_idle,
         reuse: fields.flag("reuse"),
         max_idle,
-        idle_timeout: span(&mut fields, "idle-timeout", report),
-        max_lifetime: span(&mut fields, "max-lifetime", report),
+        idle_timeout: duration(&mut fields, "idle-timeout", sink),
+        max_lifetime: duration(&mut fields, "max-lifetime", sink),
     };
     fields.finish();
     Some(pool)
-}
-
-/// A duration.
-pub(super) fn span(
-    fields: &mut Fields<'_>,
-    key: &'static str,
-    report: &DiagnosticSink,
-) -> Option<Duration> {
-    let Spanned { location: place, value } = fields.text(key)?;
-    duration::parse(value).map_err(|problem| report.add(&place, problem)).ok()
 }

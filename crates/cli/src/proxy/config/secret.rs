@@ -1,136 +1,164 @@
-//! Passwords: named in the file, never written in it.
+//! Parsers of `server-auth` and `client-auth`. The file names passwords and never contains them.
 
 use std::sync::Arc;
 
-use countersign_config_file::{DiagnosticSink, Fields, Location, string};
+use countersign_config_file::{DiagnosticSink, Fields, Location, members, string};
 use countersign_core::credentials::Secret;
 use countersign_core::json::{Node, Value};
 use countersign_proxy::settings::{ClientAuth, Password};
 use nix::unistd::User;
 
-use super::target::RawServerAuth;
-use super::{ConfigContext, exactly_one};
+use super::ConfigContext;
 
-/// What is said to whoever writes a password down.
-pub(super) const ADVICE: &str = "a password does not belong into this file: write password-file = \"PATH\" or password-env = \"VARIABLE\" and take it out";
+/// Error for a password in the file.
+pub(super) const LITERAL_PASSWORD: &str = "passwords are not allowed in this file: remove it and write password-file = \"PATH\" or \
+     password-env = \"VARIABLE\"";
 
-/// `server-auth`: `"iam"`, or where a password is found.
+/// `server-auth`: how the proxy logs in to the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ServerAuthConfig {
+    Iam,
+    Password(Arc<Password>),
+}
+
+/// Parses `server-auth`.
 pub(super) fn server_auth(
     fields: &mut Fields<'_>,
-    around: &ConfigContext<'_>,
-    report: &DiagnosticSink,
-) -> Option<RawServerAuth> {
-    let (place, node) = fields.take("server-auth")?;
+    context: &ConfigContext<'_>,
+    sink: &DiagnosticSink,
+) -> Option<ServerAuthConfig> {
+    let (location, node) = fields.take("server-auth")?;
     match &node.value {
-        Value::String(word) if word == "iam" => Some(RawServerAuth::Iam),
-        Value::Object(_) => named(&place, node, &["password-file", "password-env"], around, report)
-            .and_then(|named| match named {
-                Named::Password(password) => Some(RawServerAuth::Password(password)),
-                Named::Users(_) => None,
-            }),
+        Value::String(word) if word == "iam" => Some(ServerAuthConfig::Iam),
+        Value::Object(_) => {
+            let keys = ["password-file", "password-env"];
+            match table(&location, node, &keys, context, sink)? {
+                AuthTable::Password(password) => Some(ServerAuthConfig::Password(password)),
+                AuthTable::Users(_) => None,
+            }
+        }
         _ => {
-            report.add(&place, "\"iam\", { password-file = \"PATH\" } or { password-env = \"VARIABLE\" } is expected");
+            sink.add(
+                &location,
+                "\"iam\", { password-file = \"PATH\" } or { password-env = \"VARIABLE\" } is \
+                 expected",
+            );
             None
         }
     }
 }
 
-/// `client-auth`: `"trust"`, where a password is found, or who may come.
+/// Parses `client-auth`.
 pub(super) fn client_auth(
     fields: &mut Fields<'_>,
-    around: &ConfigContext<'_>,
-    report: &DiagnosticSink,
+    context: &ConfigContext<'_>,
+    sink: &DiagnosticSink,
 ) -> Option<(Location, ClientAuth)> {
-    let (place, node) = fields.take("client-auth")?;
+    let (location, node) = fields.take("client-auth")?;
     let auth = match &node.value {
         Value::String(word) if word == "trust" => ClientAuth::Trust,
         Value::Object(_) => {
-            match named(&place, node, &["password-file", "password-env", "users"], around, report)?
-            {
-                Named::Password(password) => ClientAuth::Password(password),
-                Named::Users(users) => ClientAuth::Users(users),
+            let keys = ["password-file", "password-env", "users"];
+            match table(&location, node, &keys, context, sink)? {
+                AuthTable::Password(password) => ClientAuth::Password(password),
+                AuthTable::Users(users) => ClientAuth::Users(users),
             }
         }
         _ => {
-            let forms = "\"trust\", { password-file = \"PATH\" }, { password-env = \"VARIABLE\" } or { users = [\"NAME\"] }";
-            report.add(&place, format!("{forms} is expected"));
+            sink.add(
+                &location,
+                "\"trust\", { password-file = \"PATH\" }, { password-env = \"VARIABLE\" } or \
+                 { users = [\"NAME\"] } is expected",
+            );
             return None;
         }
     };
-    Some((place, auth))
+    Some((location, auth))
 }
 
-enum Named {
+enum AuthTable {
     Password(Arc<Password>),
     Users(Vec<u32>),
 }
 
-fn named(
-    place: &Location,
+/// Parses a table that must have exactly one of `keys`.
+fn table(
+    location: &Location,
     node: &Node,
     keys: &[&'static str],
-    around: &ConfigContext<'_>,
-    report: &DiagnosticSink,
-) -> Option<Named> {
-    let mut fields = Fields::of(node, place.clone(), report)?;
+    context: &ConfigContext<'_>,
+    sink: &DiagnosticSink,
+) -> Option<AuthTable> {
+    let mut fields = Fields::of(node, location.clone(), sink)?;
     let literal = fields.take("password");
-    if let Some((place, _)) = &literal {
-        report.add(place, ADVICE);
+    if let Some((location, _)) = &literal {
+        sink.add(location, LITERAL_PASSWORD);
     }
-    let one = literal.is_none() && exactly_one(place, node, keys, report);
+    let is_valid = literal.is_none() && has_exactly_one(location, node, keys, sink);
     let file = fields.text("password-file").and_then(|path| {
-        let text = around.text(path.value, &path.location, report)?;
-        // As editors and `echo` leave it.
-        password(text.strip_suffix('\n').unwrap_or(&text), &path.location, report)
+        let text = context.read_file(path.value, &path.location, sink)?;
+        // Editors and `echo` end the file with a line feed.
+        password(text.strip_suffix('\n').unwrap_or(&text), &path.location, sink)
     });
     let variable =
-        fields.text("password-env").and_then(|name| match (around.variable)(name.value) {
-            Some(text) => password(&text, &name.location, report),
+        fields.text("password-env").and_then(|name| match (context.variable)(name.value) {
+            Some(text) => password(&text, &name.location, sink),
             None => {
-                report.add(&name.location, format!("the variable {} is not set", name.value));
+                sink.add(&name.location, format!("the variable {} is not set", name.value));
                 None
             }
         });
     let users =
-        if keys.contains(&"users") { users(&mut fields, report).map(Named::Users) } else { None };
+        if keys.contains(&"users") { users(&mut fields, sink).map(AuthTable::Users) } else { None };
     fields.finish();
-    file.or(variable).map(Named::Password).or(users).filter(|_| one)
+    file.or(variable).map(AuthTable::Password).or(users).filter(|_| is_valid)
 }
 
+/// Returns true if a table has exactly one of these keys. Reports an error otherwise.
+fn has_exactly_one(location: &Location, node: &Node, keys: &[&str], sink: &DiagnosticSink) -> bool {
+    let count = members(location, node, sink)
+        .map(|members| members.iter().filter(|(_, key, _)| keys.contains(key)).count());
+    if count.is_some_and(|count| count != 1) {
+        sink.add(location, format!("exactly one of {} is expected", keys.join(", ")));
+    }
+    count == Some(1)
+}
+
+/// Converts text into a password. Reports an error if it is empty.
 pub(super) fn password(
     text: &str,
-    place: &Location,
-    report: &DiagnosticSink,
+    location: &Location,
+    sink: &DiagnosticSink,
 ) -> Option<Arc<Password>> {
     let secret = Secret::new(text);
     if secret.is_none() {
-        report.add(place, "the password there is empty");
+        sink.add(location, "the password is empty");
     }
     secret.map(|secret| Arc::new(Password(secret)))
 }
 
-/// Users of the machine, by name or number.
-fn users(fields: &mut Fields<'_>, report: &DiagnosticSink) -> Option<Vec<u32>> {
+/// Parses system users given by name or number.
+fn users(fields: &mut Fields<'_>, sink: &DiagnosticSink) -> Option<Vec<u32>> {
     let list = fields.list("users")?;
-    let users = list.into_iter().filter_map(|(place, node)| match &node.value {
+    let users = list.into_iter().filter_map(|(location, node)| match &node.value {
         Value::Number(digits) => {
             let number = digits.parse().ok();
             if number.is_none() {
-                report.add(&place, "a user is a name or a number");
+                sink.add(&location, "a user is a name or a number");
             }
             number
         }
-        _ => string(place, node, report).and_then(|name| user(name.value, &name.location, report)),
+        _ => string(location, node, sink).and_then(|name| user(name.value, &name.location, sink)),
     });
     Some(users.collect())
 }
 
-fn user(name: &str, place: &Location, report: &DiagnosticSink) -> Option<u32> {
-    let problem = match User::from_name(name) {
+fn user(name: &str, location: &Location, sink: &DiagnosticSink) -> Option<u32> {
+    let cause = match User::from_name(name) {
         Ok(Some(user)) => return Some(user.uid.as_raw()),
-        Ok(None) => format!("there is no user {name:?} on this machine"),
-        Err(error) => format!("the user {name:?} can't be looked up: {error}"),
+        Ok(None) => "no such user".to_owned(),
+        Err(error) => error.to_string(),
     };
-    report.add(place, problem);
+    sink.add(location, format!("cannot find the system user {name:?}: {cause}"));
     None
 }

@@ -1,4 +1,4 @@
-//! A URL as the fields of a target, so that both are read by the same rules:
+//! Conversion of a URL into the fields of a target, so that the same rules apply to both:
 //! `postgres://USER@HOST[:PORT][/DATABASE][?PARAMETER=VALUE&…]`.
 
 use countersign_config_file::{DiagnosticSink, Location};
@@ -6,26 +6,26 @@ use countersign_connect::database_url::{UrlError, UrlParts};
 use countersign_core::diagnostic::Position;
 use countersign_core::json::{Member, Node, Value};
 
-/// What a parameter's value becomes.
+/// Conversion of a parameter's value into a field.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Text,
     Number,
-    /// A path, as a listener.
+    /// Path of a socket, as a listener.
     Socket,
-    /// The word for how far TLS is verified, as libpq or MySQL have it.
-    Mode,
+    /// TLS mode of libpq or MySQL.
+    TlsMode,
     /// libpq's `target_session_attrs`.
-    Attributes,
-    /// Under this key in the table of that name.
-    Inside(&'static str),
-    /// As `Number`, in the table of that name.
-    NumberInside(&'static str),
-    /// Of the chain of roles, which `roles` makes.
+    SessionAttrs,
+    /// Text in a nested table.
+    Nested(&'static str),
+    /// Number in a nested table.
+    NestedNumber(&'static str),
+    /// Field of a role in the chain `roles`.
     Role,
 }
 
-/// What a URL may hold: the parameter, the field that it becomes, and how. A parameter may have two names.
+/// Parameters of a URL with their fields. Some parameters have two names.
 const PARAMETERS: [(&str, &str, Kind); 25] = [
     ("name", "name", Kind::Text),
     ("address", "address", Kind::Text),
@@ -39,22 +39,22 @@ const PARAMETERS: [(&str, &str, Kind); 25] = [
     ("assume-role", "arn", Kind::Role),
     ("external-id", "external-id", Kind::Role),
     ("session-name", "session-name", Kind::Role),
-    ("sslmode", "tls", Kind::Mode),
-    ("ssl-mode", "tls", Kind::Mode),
+    ("sslmode", "tls", Kind::TlsMode),
+    ("ssl-mode", "tls", Kind::TlsMode),
     ("sslrootcert", "ca-file", Kind::Text),
     ("ssl-ca", "ca-file", Kind::Text),
-    ("target_session_attrs", "target-session-attrs", Kind::Attributes),
+    ("target_session_attrs", "target-session-attrs", Kind::SessionAttrs),
     ("max-connections", "max-connections", Kind::Number),
     ("connect-timeout", "connect-timeout", Kind::Text),
     ("session-timeout", "session-timeout", Kind::Text),
-    ("min-idle", "min-idle", Kind::NumberInside("pool")),
-    ("password-file", "password-file", Kind::Inside("server-auth")),
-    ("password-env", "password-env", Kind::Inside("server-auth")),
-    ("client-password-file", "password-file", Kind::Inside("client-auth")),
-    ("client-password-env", "password-env", Kind::Inside("client-auth")),
+    ("min-idle", "min-idle", Kind::NestedNumber("pool")),
+    ("password-file", "password-file", Kind::Nested("server-auth")),
+    ("password-env", "password-env", Kind::Nested("server-auth")),
+    ("client-password-file", "password-file", Kind::Nested("client-auth")),
+    ("client-password-env", "password-env", Kind::Nested("client-auth")),
 ];
 
-/// How far TLS is verified, in libpq's words, in MySQL's, and in the file's.
+/// TLS modes of libpq and MySQL, and the file's values.
 /// Source: "SSL Support" in PostgreSQL's manual, "Command Options for Encrypted Connections" in MySQL's.
 const MODES: [(&str, &str); 8] = [
     ("verify-full", "verify-full"),
@@ -67,14 +67,14 @@ const MODES: [(&str, &str); 8] = [
     ("disabled", "disable"),
 ];
 
-/// Whether a text is meant as a URL.
+/// Returns true if an argument is a URL and not a name.
 pub(crate) fn is_url(text: &str) -> bool {
     text.contains("://")
 }
 
-/// The fields. What is wrong never repeats the URL: it might hold a password.
-pub(super) fn parts(text: &str, place: &Location, report: &DiagnosticSink) -> Option<Vec<Member>> {
-    let fail = |problem: String| report.add(place, problem);
+/// Converts a URL into fields. Errors do not repeat the URL, which may contain a password.
+pub(super) fn fields(text: &str, location: &Location, sink: &DiagnosticSink) -> Option<Vec<Member>> {
+    let fail = |problem: String| sink.add(location, problem);
     let url = match UrlParts::parse(text) {
         Ok(url) => url,
         Err(error) => {
@@ -90,38 +90,40 @@ pub(super) fn parts(text: &str, place: &Location, report: &DiagnosticSink) -> Op
             error => error.to_string(),
         });
     }
-    let mut parts = Parts { at: place.position, members: Vec::new(), roles: Vec::new() };
-    parts.add("engine", text_of(url.engine.as_str()));
+    let mut fields =
+        UrlFields { position: location.position, members: Vec::new(), roles: Vec::new() };
+    fields.add("engine", string_value(url.engine.as_str()));
     for (key, text) in [("host", url.host), ("user", url.user), ("database", url.database)] {
         if let Some(text) = text {
-            parts.add(key, text_of(&text));
+            fields.add(key, string_value(&text));
         }
     }
     if let Some(port) = url.port {
-        parts.add("port", Value::Number(port.to_string()));
+        fields.add("port", Value::Number(port.to_string()));
     }
     for (name, value) in &url.parameters {
-        if let Ok(Some((key, value))) = parts.parameter(name, value).map_err(fail) {
-            parts.add(key, value);
+        if let Err(problem) = fields.parameter(name, value) {
+            fail(problem);
         }
     }
-    Some(parts.finish())
+    Some(fields.finish())
 }
 
-fn text_of(text: &str) -> Value {
+fn string_value(text: &str) -> Value {
     Value::String(text.to_owned())
 }
 
-struct Parts {
-    at: Position,
+/// Fields of a target under construction.
+struct UrlFields {
+    position: Position,
     members: Vec<Member>,
-    /// The fields of each role of the chain.
+    /// Fields of each role of the chain.
     roles: Vec<Vec<Member>>,
 }
 
-impl Parts {
+impl UrlFields {
     fn member(&self, key: &str, value: Value) -> Member {
-        Member { key: key.to_owned(), position: self.at, node: Node { position: self.at, value } }
+        Member { key: key.to_owned(), position: self.position, node: Node { position: self.position, value } }
     }
 
     fn add(&mut self, key: &str, value: Value) {
@@ -129,51 +131,46 @@ impl Parts {
         self.members.push(member);
     }
 
-    /// The field that a parameter becomes; none where it has been put into a table.
-    fn parameter(
-        &mut self,
-        name: &str,
-        value: &str,
-    ) -> Result<Option<(&'static str, Value)>, String> {
+    /// Adds the field of a parameter.
+    fn parameter(&mut self, name: &str, value: &str) -> Result<(), String> {
         let Some((_, key, kind)) = PARAMETERS.iter().find(|(parameter, ..)| *parameter == name)
         else {
             let names: Vec<&str> = PARAMETERS.iter().map(|(parameter, ..)| *parameter).collect();
             return Err(format!("the URL's parameter {name:?} is not one of {}", names.join(", ")));
         };
-        let twice = || format!("the URL says {name} twice, or by two names");
-        let value = match kind {
-            Kind::Text => text_of(value),
-            Kind::Number => Value::Number(value.to_owned()),
-            Kind::Socket => Value::String(format!("unix:{value}")),
-            Kind::Mode => text_of(mode(name, value)?),
-            Kind::Attributes => text_of(attributes(value)?),
-            Kind::Inside(table) => {
-                return self.inside(table, key, text_of(value)).then_some(None).ok_or_else(twice);
+        let is_new = match kind {
+            Kind::Text => self.add_unique(key, string_value(value)),
+            Kind::Number => self.add_unique(key, Value::Number(value.to_owned())),
+            Kind::Socket => self.add_unique(key, Value::String(format!("unix:{value}"))),
+            Kind::TlsMode => self.add_unique(key, string_value(tls_mode(name, value)?)),
+            Kind::SessionAttrs => self.add_unique(key, string_value(session_attrs(value)?)),
+            Kind::Nested(table) => self.add_nested(table, key, string_value(value)),
+            Kind::NestedNumber(table) => {
+                self.add_nested(table, key, Value::Number(value.to_owned()))
             }
-            Kind::NumberInside(table) => {
-                return self
-                    .inside(table, key, Value::Number(value.to_owned()))
-                    .then_some(None)
-                    .ok_or_else(twice);
-            }
-            Kind::Role => return self.role(key, value).map(|()| None),
+            Kind::Role => return self.role(key, value),
         };
-        if self.members.iter().any(|member| member.key == *key) {
-            Err(twice())
-        } else {
-            Ok(Some((key, value)))
-        }
+        if is_new { Ok(()) } else { Err(format!("the URL sets {name} twice, or by two names")) }
     }
 
-    /// Puts a field into a table of its own. `false` where it is there.
-    fn inside(&mut self, table: &str, key: &str, value: Value) -> bool {
+    /// Adds a field. Returns false if it exists.
+    fn add_unique(&mut self, key: &str, value: Value) -> bool {
+        let is_new = self.members.iter().all(|member| member.key != key);
+        if is_new {
+            self.add(key, value);
+        }
+        is_new
+    }
+
+    /// Adds a field to a nested table. Returns false if it exists.
+    fn add_nested(&mut self, table: &str, key: &str, value: Value) -> bool {
         let member = self.member(key, value);
-        let there = self
+        let existing = self
             .members
             .iter_mut()
             .find(|member| member.key == table)
             .map(|member| &mut member.node.value);
-        match there {
+        match existing {
             Some(Value::Object(members)) if members.iter().any(|member| member.key == key) => {
                 return false;
             }
@@ -183,20 +180,21 @@ impl Parts {
         true
     }
 
-    /// `role` begins a role, or several with commas between them; what follows is about the last.
+    /// Adds a field of a role. `arn` starts a role, or several separated by commas; other fields
+    /// belong to the last role.
     fn role(&mut self, key: &str, value: &str) -> Result<(), String> {
         if key == "arn" {
-            let begun: Vec<_> =
-                value.split(',').map(|arn| vec![self.member("arn", text_of(arn))]).collect();
-            self.roles.extend(begun);
+            let roles: Vec<_> =
+                value.split(',').map(|arn| vec![self.member("arn", string_value(arn))]).collect();
+            self.roles.extend(roles);
             return Ok(());
         }
-        let member = self.member(key, text_of(value));
+        let member = self.member(key, string_value(value));
         match self.roles.last_mut() {
             Some(role) if role.iter().all(|member| member.key != key) => role.push(member),
-            Some(_) => return Err(format!("the URL says {key} twice for one role")),
+            Some(_) => return Err(format!("the URL sets {key} twice for one role")),
             None => {
-                return Err(format!("the URL's {key} is about a role: write role=ARN before it"));
+                return Err(format!("the URL's {key} belongs to a role: write role=ARN before it"));
             }
         }
         Ok(())
@@ -206,7 +204,7 @@ impl Parts {
         if !self.roles.is_empty() {
             let roles = std::mem::take(&mut self.roles)
                 .into_iter()
-                .map(|role| Node { position: self.at, value: Value::Object(role) })
+                .map(|role| Node { position: self.position, value: Value::Object(role) })
                 .collect();
             self.add("roles", Value::Array(roles));
         }
@@ -214,19 +212,24 @@ impl Parts {
     }
 }
 
-/// The file's word for how far TLS is verified.
-pub(super) fn mode(name: &str, value: &str) -> Result<&'static str, String> {
+/// Converts a TLS mode into the file's value.
+pub(super) fn tls_mode(name: &str, value: &str) -> Result<&'static str, String> {
     let word = value.to_ascii_lowercase();
     if ["allow", "prefer", "preferred"].contains(&word.as_str()) {
         return Err(format!(
-            "{name}={value} falls back to no TLS: write verify-full, or require where the server can't be verified"
+            "{name}={value} falls back to no TLS: write verify-full, or require if the server cannot \
+             be verified"
         ));
     }
     let known = MODES.iter().find(|(other, _)| *other == word).map(|(_, mode)| *mode);
-    known.ok_or_else(|| format!("{name} is not one of verify-full, verify-ca, require, disable, nor MySQL's word for one of them"))
+    known.ok_or_else(|| {
+        format!(
+            "{name} is not verify-full, verify-ca, require, disable, or MySQL's name of one of them"
+        )
+    })
 }
 
-fn attributes(value: &str) -> Result<&'static str, String> {
+fn session_attrs(value: &str) -> Result<&'static str, String> {
     match value {
         "any" => Ok("any"),
         "read-write" | "primary" => Ok("read-write"),

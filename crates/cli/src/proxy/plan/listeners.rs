@@ -1,130 +1,133 @@
-//! Where each target listens: as it says, or on ports that are counted up.
+//! Assignment of listeners: as a target configures them, or on consecutive ports.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use countersign_core::name::Engine;
-use countersign_proxy::settings::{Listen, Settings};
+use countersign_proxy::settings::{Listen, Settings, TargetSettings};
 
-use crate::proxy::config::{Given, Raw, Wanted};
+use crate::proxy::config::{ListenSpec, Source, TargetConfig};
 use crate::proxy::options::Options;
 
-/// The name of PostgreSQL's socket in its directory. Source: `unix_socket_directories` in its manual.
+/// Name of PostgreSQL's socket. Source: `unix_socket_directories` in its manual.
 const POSTGRES_SOCKET: &str = ".s.PGSQL.5432";
 
-/// Who takes which port.
+/// Assigns listeners to targets.
 #[derive(Debug)]
-pub(super) struct Listeners<'a> {
+pub(super) struct ListenerAllocator<'a> {
     flags: &'a Options,
-    usual: &'a Options,
-    /// Ports that are asked for, and those given away.
-    taken: BTreeSet<u16>,
-    /// The ports that targets had before, by their names.
-    before: BTreeMap<String, u16>,
-    /// Who listens where.
-    claims: Vec<(Listen, String)>,
+    defaults: &'a Options,
+    /// Configured and assigned ports.
+    used_ports: BTreeSet<u16>,
+    /// Ports assigned before a reload, by name of target.
+    previous_ports: BTreeMap<String, u16>,
+    /// Assigned listeners with the names of their targets.
+    assigned: Vec<(Listen, String)>,
 }
 
-impl<'a> Listeners<'a> {
+impl<'a> ListenerAllocator<'a> {
     pub(super) fn new(
-        targets: &[Raw],
+        targets: &[TargetConfig],
         flags: &'a Options,
-        usual: &'a Options,
-        before: Option<&Settings>,
+        defaults: &'a Options,
+        previous: Option<&Settings>,
     ) -> Self {
-        let mut listeners = Self {
+        let mut allocator = Self {
             flags,
-            usual,
-            taken: BTreeSet::new(),
-            before: BTreeMap::new(),
-            claims: Vec::new(),
+            defaults,
+            used_ports: BTreeSet::new(),
+            previous_ports: BTreeMap::new(),
+            assigned: Vec::new(),
         };
-        let asked = targets
+        let configured = targets
             .iter()
-            .filter(|raw| listeners.keeps(raw))
-            .flat_map(|raw| raw.listen.iter().flatten());
-        let ports = asked.filter_map(|wanted| match &wanted.value {
-            Wanted::Port(port) => Some(*port),
-            Wanted::Tcp(address) => Some(address.port()),
-            Wanted::Unix(_) | Wanted::Activated(_) => None,
-        });
-        listeners.taken = ports.collect();
-        let counted =
-            |name: &str| targets.iter().any(|raw| raw.name == name && raw.listen.is_none());
-        let had = before
-            .iter()
-            .flat_map(|settings| &settings.targets)
-            .filter(|target| counted(&target.name));
-        let had = had.filter_map(|target| match target.listen.as_slice() {
+            .filter(|target| allocator.uses_own_listeners(target))
+            .flat_map(|target| target.listen.iter().flatten())
+            .filter_map(|spec| match &spec.value {
+                ListenSpec::Port(port) => Some(*port),
+                ListenSpec::Tcp(address) => Some(address.port()),
+                ListenSpec::Unix(_) | ListenSpec::Activated(_) => None,
+            });
+        allocator.used_ports = configured.collect();
+        let has_assigned_port = |name: &str| {
+            targets.iter().any(|target| target.name == name && target.listen.is_none())
+        };
+        let previous_port = |target: &TargetSettings| match target.listen.as_slice() {
             [Listen::Tcp(address)] => Some((target.name.clone(), address.port())),
             _ => None,
-        });
-        listeners.before = had.filter(|(_, port)| !listeners.taken.contains(port)).collect();
-        listeners.taken.extend(listeners.before.values());
-        listeners
+        };
+        allocator.previous_ports = previous
+            .iter()
+            .flat_map(|settings| &settings.targets)
+            .filter(|target| has_assigned_port(&target.name))
+            .filter_map(previous_port)
+            .filter(|(_, port)| !allocator.used_ports.contains(port))
+            .collect();
+        allocator.used_ports.extend(allocator.previous_ports.values());
+        allocator
     }
 
-    /// Whether a target's own listeners hold: flags that say where to listen go before a file.
-    fn keeps(&self, raw: &Raw) -> bool {
-        raw.given == Given::ByUrl || (self.flags.port.is_none() && self.flags.unix_socket.is_none())
+    /// Returns true if a target's own listeners apply. Flags for listeners override the file.
+    fn uses_own_listeners(&self, target: &TargetConfig) -> bool {
+        target.source == Source::Url
+            || (self.flags.port.is_none() && self.flags.unix_socket.is_none())
     }
 
-    /// Notes where a target listens: the name of another that listens there, if there is one.
+    /// Records a listener of a target. Returns the name of another target with the same listener.
     pub(super) fn claim(&mut self, name: &str, listen: &Listen) -> Option<String> {
         let other = self
-            .claims
+            .assigned
             .iter()
-            .find(|(claimed, _)| claimed == listen)
+            .find(|(assigned, _)| assigned == listen)
             .map(|(_, other)| other.clone());
         if other.is_none() {
-            self.claims.push((listen.clone(), name.to_owned()));
+            self.assigned.push((listen.clone(), name.to_owned()));
         }
         other
     }
 
-    /// A target's listeners.
-    pub(super) fn of(&mut self, raw: &Raw, engine: Engine) -> Vec<Listen> {
-        let (flag, usual) = (self.flags.address, self.usual.address);
-        let address = super::target::first(raw.given, raw.address, flag, usual)
+    /// Returns the listeners of a target.
+    pub(super) fn assign(&mut self, target: &TargetConfig, engine: Engine) -> Vec<Listen> {
+        let address = target
+            .source
+            .select(target.address, self.flags.address, self.defaults.address)
             .unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        if let (Some(wanted), true) = (&raw.listen, self.keeps(raw)) {
-            return wanted.iter().map(|wanted| resolve(&wanted.value, address)).collect();
+        if let (Some(specs), true) = (&target.listen, self.uses_own_listeners(target)) {
+            return specs.iter().map(|spec| resolve(&spec.value, address)).collect();
         }
-        let (flag, usual) = (self.flags.unix_socket.clone(), self.usual.unix_socket.clone());
-        // A port on the command line is a wish for TCP, whatever the file says.
-        let usual = if self.flags.port.is_some() { None } else { usual };
-        if let Some(directory) =
-            super::target::first(raw.given, raw.unix_socket.clone(), flag, usual)
-        {
-            return vec![Listen::Unix(socket(&directory, &raw.name, engine))];
+        let flag = self.flags.unix_socket.clone();
+        // --port selects TCP, and overrides unix-socket in [proxy].
+        let default = self.defaults.unix_socket.clone().filter(|_| self.flags.port.is_none());
+        if let Some(directory) = target.source.select(target.unix_socket.clone(), flag, default) {
+            return vec![Listen::Unix(socket_path(&directory, &target.name, engine))];
         }
-        vec![Listen::Tcp(SocketAddr::new(address, self.port(&raw.name, engine)))]
+        vec![Listen::Tcp(SocketAddr::new(address, self.assign_port(&target.name, engine)))]
     }
 
-    fn port(&mut self, name: &str, engine: Engine) -> u16 {
-        if let Some(port) = self.before.get(name) {
+    fn assign_port(&mut self, name: &str, engine: Engine) -> u16 {
+        if let Some(port) = self.previous_ports.get(name) {
             return *port;
         }
-        let first = self.flags.port.or(self.usual.port).unwrap_or(engine.default_port());
-        // Beyond the last port there is none: 0 lets the system choose, and the ready line says which.
-        let port = (first..=u16::MAX).find(|port| !self.taken.contains(port)).unwrap_or(0);
-        self.taken.insert(port);
+        let first = self.flags.port.or(self.defaults.port).unwrap_or(engine.default_port());
+        // If all ports are used, 0 lets the system choose; the ready line shows the port.
+        let port = (first..=u16::MAX).find(|port| !self.used_ports.contains(port)).unwrap_or(0);
+        self.used_ports.insert(port);
         port
     }
 }
 
-fn resolve(wanted: &Wanted, address: IpAddr) -> Listen {
-    match wanted {
-        Wanted::Port(port) => Listen::Tcp(SocketAddr::new(address, *port)),
-        Wanted::Tcp(address) => Listen::Tcp(*address),
-        Wanted::Unix(path) => Listen::Unix(path.clone()),
-        Wanted::Activated(name) => Listen::Activated(name.clone()),
+fn resolve(spec: &ListenSpec, address: IpAddr) -> Listen {
+    match spec {
+        ListenSpec::Port(port) => Listen::Tcp(SocketAddr::new(address, *port)),
+        ListenSpec::Tcp(address) => Listen::Tcp(*address),
+        ListenSpec::Unix(path) => Listen::Unix(path.clone()),
+        ListenSpec::Activated(name) => Listen::Activated(name.clone()),
     }
 }
 
-/// Where clients of an engine look for a socket: psql in a directory, the others at a path.
-fn socket(directory: &Path, name: &str, engine: Engine) -> PathBuf {
+/// Returns the path of a target's socket: psql finds sockets by directory, other clients by path.
+fn socket_path(directory: &Path, name: &str, engine: Engine) -> PathBuf {
     match engine {
         Engine::Postgres => directory.join(name).join(POSTGRES_SOCKET),
         Engine::Mariadb | Engine::Mysql => directory.join(name),

@@ -1,4 +1,4 @@
-//! How a proxy is run: what it answers besides databases, and how it ends.
+//! Endpoints for operators, logs and shutdown of a proxy.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -6,112 +6,139 @@ use std::time::Duration;
 
 use countersign_core::failure::{Class, Failure};
 
-use super::{Environment, duration};
+use super::environment::Environment;
+use crate::proxy::duration;
 use crate::proxy::options::Options;
 
-/// The ports of cloud-sql-proxy. Source: its `--help`.
+/// Default ports of cloud-sql-proxy. Source: its `--help`.
 pub(crate) const HTTP_PORT: u16 = 9090;
 const ADMIN_PORT: u16 = 9091;
 
-/// How a proxy is run.
+/// Settings of a proxy apart from its targets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Operation {
-    pub(crate) http: Option<Http>,
-    pub(crate) admin: Option<Admin>,
-    /// None where there is no directory that is the user's own.
+    pub(crate) http: Option<HttpSettings>,
+    pub(crate) admin: Option<AdminSettings>,
+    /// None if no path is given and the user has no runtime directory.
     pub(crate) admin_socket: Option<AdminSocket>,
     pub(crate) otlp_endpoint: Option<String>,
     pub(crate) connection_test: bool,
-    pub(crate) logs: Logs,
-    pub(crate) grace: Grace,
+    pub(crate) logs: LogSettings,
+    pub(crate) shutdown: ShutdownSettings,
 }
 
-/// The private socket.
+/// Admin socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AdminSocket {
     pub(crate) path: PathBuf,
-    /// Whether somebody asked for it.
-    pub(crate) is_named: bool,
+    /// True if the operator set the path.
+    pub(crate) is_explicit: bool,
 }
 
-/// Health and metrics.
+/// Endpoint of health and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Http {
+pub(crate) struct HttpSettings {
     pub(crate) address: SocketAddr,
     pub(crate) health: bool,
     pub(crate) metrics: bool,
 }
 
-/// What only this machine may ask.
+/// Admin port, which only this machine reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Admin {
+pub(crate) struct AdminSettings {
     pub(crate) address: SocketAddr,
     pub(crate) debug: bool,
     pub(crate) quit: bool,
 }
 
+/// Format and level of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Logs {
+pub(crate) struct LogSettings {
     pub(crate) structured: bool,
     pub(crate) quiet: bool,
 }
 
-/// How it ends.
+/// Delays and exit status after SIGTERM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Grace {
-    /// How long new connections are still taken.
-    pub(crate) least: Duration,
-    /// How long sessions have to end, both together.
-    pub(crate) most: Duration,
+pub(crate) struct ShutdownSettings {
+    /// Time during which new connections are accepted.
+    pub(crate) min_delay: Duration,
+    /// Time after which sessions are terminated. At least `min_delay`.
+    pub(crate) max_delay: Duration,
     pub(crate) exit_zero: bool,
 }
 
 impl Operation {
-    pub(super) fn of(options: &Options, surroundings: Environment<'_>) -> Result<Self, Failure> {
+    pub(super) fn new(options: &Options, environment: Environment<'_>) -> Result<Self, Failure> {
         let is_on = |flag: Option<bool>| flag == Some(true);
-        let (health, metrics) = (is_on(options.health_check), is_on(options.prometheus));
-        let (debug, quit) = (is_on(options.debug), is_on(options.quitquitquit));
-        let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let http = SocketAddr::new(
-            options.http_address.unwrap_or(local),
-            options.http_port.unwrap_or(HTTP_PORT),
-        );
-        let admin = SocketAddr::new(local, options.admin_port.unwrap_or(ADMIN_PORT));
-        let most = options.max_sigterm_delay.unwrap_or(Duration::ZERO);
-        let least = options.min_sigterm_delay.unwrap_or(Duration::ZERO);
-        if options.max_sigterm_delay.is_some() && least > most {
-            let (least, most) = (duration::written(least), duration::written(most));
-            return Err(Failure::new(
-                Class::Usage,
-                format!("min-sigterm-delay, {least}, is longer than max-sigterm-delay, {most}"),
-            ));
-        }
-        let named = options.admin_socket.as_ref();
-        let named = named.map(|path| AdminSocket {
-            path: surroundings.working_directory.join(path),
-            is_named: true,
-        });
-        let usual = || {
-            default_admin_socket(surroundings.variable)
-                .map(|path| AdminSocket { path, is_named: false })
-        };
         Ok(Self {
-            http: (health || metrics).then_some(Http { address: http, health, metrics }),
-            admin: (debug || quit).then_some(Admin { address: admin, debug, quit }),
-            admin_socket: named.or_else(usual),
+            http: HttpSettings::new(options),
+            admin: AdminSettings::new(options),
+            admin_socket: AdminSocket::new(options, environment),
             otlp_endpoint: options.otlp_endpoint.clone(),
             connection_test: is_on(options.run_connection_test),
-            logs: Logs { structured: is_on(options.structured_logs), quiet: is_on(options.quiet) },
-            grace: Grace {
-                least,
-                most: most.max(least),
-                exit_zero: is_on(options.exit_zero_on_sigterm),
+            logs: LogSettings {
+                structured: is_on(options.structured_logs),
+                quiet: is_on(options.quiet),
             },
+            shutdown: ShutdownSettings::new(options)?,
         })
     }
 }
 
-/// Where the admin socket is that nobody names: in a directory that is root's or the user's own.
+impl HttpSettings {
+    fn new(options: &Options) -> Option<Self> {
+        let (health, metrics) =
+            (options.health_check == Some(true), options.prometheus == Some(true));
+        let address = SocketAddr::new(
+            options.http_address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            options.http_port.unwrap_or(HTTP_PORT),
+        );
+        (health || metrics).then_some(Self { address, health, metrics })
+    }
+}
+
+impl AdminSettings {
+    fn new(options: &Options) -> Option<Self> {
+        let (debug, quit) = (options.debug == Some(true), options.quitquitquit == Some(true));
+        let port = options.admin_port.unwrap_or(ADMIN_PORT);
+        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        (debug || quit).then_some(Self { address, debug, quit })
+    }
+}
+
+impl AdminSocket {
+    fn new(options: &Options, environment: Environment<'_>) -> Option<Self> {
+        if let Some(path) = &options.admin_socket {
+            let path = environment.working_directory.join(path);
+            return Some(Self { path, is_explicit: true });
+        }
+        default_admin_socket(environment.variable).map(|path| Self { path, is_explicit: false })
+    }
+}
+
+impl ShutdownSettings {
+    fn new(options: &Options) -> Result<Self, Failure> {
+        let max = options.max_sigterm_delay.unwrap_or(Duration::ZERO);
+        let min = options.min_sigterm_delay.unwrap_or(Duration::ZERO);
+        if options.max_sigterm_delay.is_some() && min > max {
+            let (min, max) = (duration::format(min), duration::format(max));
+            return Err(Failure::new(
+                Class::Usage,
+                format!(
+                    "cannot use min-sigterm-delay {min}: it is longer than max-sigterm-delay {max}"
+                ),
+            ));
+        }
+        Ok(Self {
+            min_delay: min,
+            max_delay: max.max(min),
+            exit_zero: options.exit_zero_on_sigterm == Some(true),
+        })
+    }
+}
+
+/// Returns the default path of the admin socket, in a directory of root or of the user.
 pub(crate) fn default_admin_socket(variable: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
     if rustix::process::geteuid().is_root() {
         return Some(PathBuf::from("/run/countersign/proxy.sock"));

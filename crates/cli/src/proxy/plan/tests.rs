@@ -59,8 +59,8 @@ impl Case {
                 .unwrap()
                 .request;
         let variable = |name: &str| self.variables.get(name).cloned();
-        let surroundings = Environment { working_directory: &self.root(), variable: &variable };
-        make(&request, surroundings, before.map(|plan| &plan.settings))
+        let environment = Environment { working_directory: &self.root(), variable: &variable };
+        make(&request, environment, before.map(|plan| &plan.settings))
     }
 
     fn target(&self, arguments: &[&str]) -> TargetSettings {
