@@ -21,9 +21,9 @@ pub(crate) struct CompletionArguments {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  countersign man | man -l -\n  countersign man --directory /usr/local/share/man/man1"
-)]
+#[command(after_help = "Examples:
+  countersign man | man -l -
+  countersign man --directory /usr/local/share/man/man1")]
 pub(crate) struct ManArguments {
     /// Write countersign.1, countersign-token.1 and so on here
     #[arg(long, value_name = "DIR")]

@@ -47,7 +47,7 @@ pub(crate) struct Arguments {
 
 const EXAMPLES: &str = "Examples:
   countersign token inspect < token.txt
-  countersign token inspect --verify --hostname $H --port 5432 --username jane --output json < token.txt";
+  countersign token inspect --verify --hostname $H --port 5432 --username jane < token.txt";
 
 impl std::fmt::Debug for Arguments {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

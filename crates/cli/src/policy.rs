@@ -10,7 +10,8 @@ use crate::process::read_text;
 
 const INPUT: &str = "The input is one JSON object:
   principal                  ARN of a user, role, session or account
-  action, resource           such as rds-db:connect and arn:aws:rds-db:REGION:ACCOUNT:dbuser:RESOURCE-ID/USER
+  action, resource           such as rds-db:connect and
+                             arn:aws:rds-db:REGION:ACCOUNT:dbuser:RESOURCE-ID/USER
   resource_account           account that owns the resource [default: the one in the ARN]
   context                    condition keys: {\"aws:PrincipalTag/team\": \"orders\", \
    \"aws:SourceIp\": \"10.0.0.1\"}

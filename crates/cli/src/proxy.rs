@@ -29,7 +29,7 @@ const EXAMPLES: &str = "Examples:
   countersign proxy postgres://jane@mydb.abc.eu-west-1.rds.amazonaws.com/orders
   countersign proxy --port 6000 postgres://app@db1.example.com mysql://app@db2.example.com
   countersign proxy 'postgres://jane@localhost:15432?sign-host=mydb.abc.eu-west-1.rds.amazonaws.com'
-  countersign proxy 'mysql://app@mydb…?port=3310&profile=prod&role=arn:aws:iam::111122223333:role/db'
+  countersign proxy 'mysql://app@mydb…?port=3310&profile=dev&role=arn:aws:iam::111122223333:role/db'
   countersign proxy --health-check --prometheus       # all targets of countersign.toml
   countersign proxy orders billing                    # two of them
 

@@ -198,7 +198,8 @@ fn errors() -> String {
          the authority's logs.",
     );
     text.push_str(
-        "\n| class | meaning | SQLSTATE | MySQL error | exit status | audit outcome | RDS message |\n\
+        "\n| class | meaning | SQLSTATE | MySQL error | exit status | audit outcome \
+         | RDS message |\n\
          |---|---|---|---|---|---|---|\n",
     );
     for class in Class::ALL {

@@ -1,5 +1,5 @@
-//! `countersign authority`, as a shell runs it.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+//! Command-line tests of `countersign authority`.
+#![allow(clippy::unwrap_used, reason = "tests and their helpers fail by panicking")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -46,77 +46,83 @@ fn with_input(store: &Path, arguments: &[&str], input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-fn said(output: &Output) -> &str {
+fn stdout(output: &Output) -> &str {
     assert!(output.status.success(), "{output:?}");
     str::from_utf8(&output.stdout).unwrap()
 }
 
 #[test]
-fn what_is_imported_is_exported() {
+fn exports_what_it_imported() {
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path().join("authority");
     let dry = with_input(&store, &["import", "-", "--dry-run"], FILE);
     assert!(
-        said(&dry).contains("would create user arn:aws:iam::123456789012:user/jane"),
+        stdout(&dry).contains("would create user arn:aws:iam::123456789012:user/jane"),
         "{dry:?}"
     );
-    assert!(!said(&dry).contains("aws_secret_access_key"), "{dry:?}");
+    assert!(!stdout(&dry).contains("aws_secret_access_key"), "{dry:?}");
 
     let done = with_input(&store, &["import", "-", "--output", "json"], FILE);
-    let done: Value = serde_json::from_str(said(&done)).unwrap();
+    let done: Value = serde_json::from_str(stdout(&done)).unwrap();
     assert_eq!(done["changes"].as_array().unwrap().len(), 3, "{done}");
     let secret = done["access_keys"][0]["secret_access_key"].as_str().unwrap();
     assert_eq!(secret.len(), 40);
 
     let bare = countersign(&store, &["export"]).output().unwrap();
-    assert!(!said(&bare).contains(secret) && said(&bare).contains("name = \"jane\""), "{bare:?}");
-    let again = with_input(&store, &["import", "-"], said(&bare));
-    assert_eq!(said(&again), "0 created, 0 changed, 3 so already\n");
+    assert!(
+        !stdout(&bare).contains(secret) && stdout(&bare).contains("name = \"jane\""),
+        "{bare:?}"
+    );
+    let again = with_input(&store, &["import", "-"], stdout(&bare));
+    assert_eq!(stdout(&again), "0 created, 0 changed, 3 unchanged\n");
 
     let whole = countersign(&store, &["export", "--with-secrets"]).output().unwrap();
-    assert!(said(&whole).contains(secret));
+    assert!(stdout(&whole).contains(secret));
     let other = directory.path().join("other");
-    let moved = with_input(&other, &["import", "-"], said(&whole));
-    assert!(said(&moved).ends_with("3 created, 0 changed, 0 so already\n"), "{moved:?}");
+    let moved = with_input(&other, &["import", "-"], stdout(&whole));
+    assert!(stdout(&moved).ends_with("3 created, 0 changed, 0 unchanged\n"), "{moved:?}");
     let copied = countersign(&other, &["export", "--with-secrets"]).output().unwrap();
-    assert_eq!(said(&copied), said(&whole));
+    assert_eq!(stdout(&copied), stdout(&whole));
 }
 
 #[test]
-fn mistakes_and_places_that_are_none_are_refused() {
+fn rejects_invalid_files_and_stores() {
     let directory = tempfile::tempdir().unwrap();
-    let refused = |output: &Output, word: &str| {
+    let assert_rejected = |output: &Output, word: &str| {
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && error.contains(word), "{output:?}");
     };
     let bad = with_input(directory.path(), &["import", "-"], &FILE.replace("users", "usrs"));
-    refused(&bad, "standard input is refused\nusrs (line 5, column 3): unknown field \"usrs\"");
+    assert_rejected(
+        &bad,
+        "cannot import standard input:\nusrs (line 5, column 3): unknown field \"usrs\"",
+    );
     assert_eq!(bad.status.code(), Some(5));
-    refused(
+    assert_rejected(
         &countersign(directory.path(), &["export", "--store", "/nonexistent"]).output().unwrap(),
-        "there is no state in /nonexistent",
+        "cannot find a state in /nonexistent",
     );
     let url = countersign(directory.path(), &["export", "--store", "mysql://u@host/db"])
         .output()
         .unwrap();
-    refused(&url, "is neither a directory nor a URL");
-    refused(
+    assert_rejected(&url, "is neither a directory nor a URL");
+    assert_rejected(
         &countersign(directory.path(), &["serve", "--sts", "own"]).output().unwrap(),
-        "needs --listen",
+        "add --listen",
     );
-    refused(
+    assert_rejected(
         &countersign(directory.path(), &["serve", "--allow-user", "no such user"])
             .output()
             .unwrap(),
-        "there is none of that name",
+        "no such user",
     );
 }
 
 #[test]
-fn serve_says_when_it_is_ready_and_ends_when_it_is_told_to() {
+fn serve_reports_readiness_and_stops_on_signals() {
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path().join("authority");
-    said(&with_input(&store, &["import", "-"], FILE));
+    stdout(&with_input(&store, &["import", "-"], FILE));
     let socket = directory.path().join("run/verifier.sock");
     let socket_text = socket.display().to_string();
     for (signal, name) in [(Signal::TERM, "john"), (Signal::INT, "jim")] {
@@ -137,20 +143,21 @@ fn serve_says_when_it_is_ready_and_ends_when_it_is_told_to() {
         let ready = lines.next().unwrap().unwrap();
         assert!(
             ready.starts_with(&format!(
-                "ready: asked on {socket_text}, AWS's API at http://127.0.0.1:"
+                "ready: verifier socket {socket_text}, AWS's API at http://127.0.0.1:"
             )),
             "{ready}"
         );
         assert_eq!(socket.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         UnixStream::connect(&socket).unwrap();
 
-        // What is imported meanwhile is there at once, and both go on.
+        // An import takes effect while the authority runs.
         let more = with_input(&store, &["import", "-"], &FILE.replace("jane", name));
-        assert!(said(&more).contains(&format!("user/{name}")));
+        assert!(stdout(&more).contains(&format!("user/{name}")));
         kill_process(Pid::from_child(&child), signal).unwrap();
-        assert!(lines.any(
-            |line| line.unwrap() == "stopping: nobody is let in until the authority runs again"
-        ));
+        assert!(
+            lines.any(|line| line.unwrap()
+                == "stopping: logins are denied until the authority runs again")
+        );
         assert!(child.wait().unwrap().success());
     }
 }

@@ -1,5 +1,5 @@
-//! `countersign token --proof sts`, as a shell runs it.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+//! Command-line tests of `countersign token --proof sts`.
+#![allow(clippy::unwrap_used, reason = "tests and their helpers fail by panicking")]
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
@@ -24,18 +24,18 @@ fn proof(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     countersign(&[&common, arguments].concat(), environment).output().unwrap()
 }
 
-fn said(output: &Output) -> &str {
+fn stdout(output: &Output) -> &str {
     str::from_utf8(&output.stdout).unwrap().trim_end()
 }
 
-fn refused(output: &Output, status: i32, word: &str) {
+fn assert_rejected(output: &Output, status: i32, word: &str) {
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(status) && error.contains(word), "{output:?}");
     assert!(!error.contains("X-Amz-Signature"), "{error}");
 }
 
 #[test]
-fn a_proof_is_one_that_a_verifier_sends_on() {
+fn verifiers_accept_proofs() {
     let (audience, user) = ("orders".parse().unwrap(), "jane".parse().unwrap());
     let binding = Binding { audience: &audience, user: Some(&user) };
     let local = StsEndpoint::configured("http://127.0.0.1:4566").unwrap();
@@ -58,7 +58,7 @@ fn a_proof_is_one_that_a_verifier_sends_on() {
     ] {
         for user in [&[][..], &["--username", "jane"]] {
             let output = proof(&[arguments, user].concat(), environment);
-            let parsed = UnverifiedProof::parse(said(&output)).unwrap();
+            let parsed = UnverifiedProof::parse(stdout(&output)).unwrap();
             assert_eq!(parsed.names_user(), !user.is_empty());
             assert!(parsed.request(&sts, binding, SystemTime::now()).is_ok(), "{output:?}");
         }
@@ -66,27 +66,43 @@ fn a_proof_is_one_that_a_verifier_sends_on() {
 }
 
 #[test]
-fn what_makes_no_proof_is_said_with_its_status() {
+fn errors_have_exit_statuses() {
     let region = ("AWS_REGION", "eu-west-1");
-    refused(&proof(&[], &[]), 3, "--region");
-    refused(&proof(&[], &[region, ("AWS_ENDPOINT_URL_STS", "http://sts.example")]), 5, "https://");
-    refused(&proof(&["--output", "env"], &[region]), 2, "--output");
-    refused(&proof(&["--hostname", "db"], &[region]), 2, "--hostname");
-    refused(
+    assert_rejected(&proof(&[], &[]), 3, "--region");
+    assert_rejected(
+        &proof(&[], &[region, ("AWS_ENDPOINT_URL_STS", "http://sts.example")]),
+        5,
+        "https://",
+    );
+    assert_rejected(&proof(&["--output", "env"], &[region]), 2, "--output");
+    assert_rejected(&proof(&["--hostname", "db"], &[region]), 2, "--hostname");
+    assert_rejected(
         &proof(&[], &[region, ("AWS_CREDENTIAL_EXPIRATION", "2024-01-15T12:00:00Z")]),
         3,
-        "ended",
+        "expired",
     );
-    refused(&proof(&[], &[region, ("AWS_SESSION_TOKEN", &"x".repeat(9000))]), 3, "too long");
-    refused(&countersign(&["--proof", "sts"], &[region]).output().unwrap(), 2, "--audience");
-    refused(&countersign(&["--audience", "orders"], &[region]).output().unwrap(), 2, "--proof");
-    refused(&countersign(&["--hostname", "db"], &[region]).output().unwrap(), 2, "--port");
+    assert_rejected(
+        &proof(&[], &[region, ("AWS_SESSION_TOKEN", &"x".repeat(9000))]),
+        3,
+        "too long",
+    );
+    assert_rejected(
+        &countersign(&["--proof", "sts"], &[region]).output().unwrap(),
+        2,
+        "--audience",
+    );
+    assert_rejected(
+        &countersign(&["--audience", "orders"], &[region]).output().unwrap(),
+        2,
+        "--proof",
+    );
+    assert_rejected(&countersign(&["--hostname", "db"], &[region]).output().unwrap(), 2, "--port");
 }
 
 #[test]
-fn json_says_what_it_is_and_inspect_reads_it() {
+fn json_describes_a_proof_and_inspect_reads_it() {
     let output = proof(&["--output", "json"], &[("AWS_REGION", "eu-west-1")]);
-    let value: Value = serde_json::from_str(said(&output)).unwrap();
+    let value: Value = serde_json::from_str(stdout(&output)).unwrap();
     assert_eq!(
         (&value["audience"], &value["sts"]),
         (&"orders".into(), &"https://sts.eu-west-1.amazonaws.com".into())
@@ -102,16 +118,16 @@ fn json_says_what_it_is_and_inspect_reads_it() {
         child.wait_with_output().unwrap()
     };
     let text = value["token"].as_str().unwrap();
-    let report: Value = serde_json::from_str(said(&inspect(text, &[]))).unwrap();
+    let report: Value = serde_json::from_str(stdout(&inspect(text, &[]))).unwrap();
     assert_eq!(
         (&report["valid"], &report["verified"], &report["parts"]["service"]),
         (&true.into(), &false.into(), &"sts".into())
     );
-    assert_eq!(report["parts"]["proof"], "for one database");
+    assert_eq!(report["parts"]["proof"], "bound to one database");
     let altered = inspect(&text.replace("Expires=900", "Expires=901"), &[]);
-    let report: Value = serde_json::from_str(said(&altered)).unwrap();
+    let report: Value = serde_json::from_str(stdout(&altered)).unwrap();
     assert_eq!((altered.status.code(), &report["reason"]), (Some(1), &"lifetime-too-long".into()));
-    refused(
+    assert_rejected(
         &inspect(text, &["--verify", "--hostname", "db", "--port", "1", "--username", "u"]),
         2,
         "--verify",

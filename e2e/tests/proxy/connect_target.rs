@@ -57,7 +57,7 @@ fn hoop_target_is_open_until_its_duration_elapses() {
         let short = site.spawn(&mut connect("10s"));
         let _said = short.says("ready for 10s");
         assert!(login().ok);
-        wait_until("the end of the duration", || short.log().contains("the time is up"));
+        wait_until("the end of the duration", || short.log().contains("time limit reached"));
         assert_eq!(short.end(), 0);
         assert!(!login().ok);
     }

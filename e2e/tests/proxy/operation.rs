@@ -139,7 +139,7 @@ fn settings_are_reloaded_without_ending_sessions() {
             target("second", "listen = 5433")
         ),
     );
-    let _said = proxy.says("read again (the file has changed): 2 targets");
+    let _said = proxy.says("configuration reloaded (the file has changed): 2 targets");
     assert_eq!((login(5432).out, login(5433).out), ("app".to_owned(), "app".to_owned()));
     assert_eq!(session.ask("SELECT 'still here'"), "still here");
 
@@ -151,7 +151,7 @@ fn settings_are_reloaded_without_ending_sessions() {
             target("first", "listen = 5432")
         ),
     );
-    let _said = proxy.says("the settings stay as they are");
+    let _said = proxy.says("the previous one stays in effect");
     let log = proxy.log();
     assert!(log.contains("nonsense") && log.contains("oracle"), "{log}");
     assert_eq!((login(5432).out, login(5433).out), ("app".to_owned(), "app".to_owned()));
@@ -217,7 +217,7 @@ fn failed_target_does_not_affect_the_others() {
     let refused = run(&mut site.command(&stack, &[]));
     assert!(!refused.ok && refused.err.contains("oracle"), "{refused:?}");
     let proxy = site.start(&mut site.command(&stack, &["--skip-failed-instance-config"]));
-    assert!(proxy.log().contains("left out"), "{}", proxy.log());
+    assert!(proxy.log().contains("target skipped"), "{}", proxy.log());
     assert_eq!(site.login(way, "app").out, "app");
 }
 

@@ -171,7 +171,7 @@ fn exercise(
     let mut session = ClientSession::open(way, command);
     assert_eq!(session.ask("SELECT 1"), "1");
     proxy.signal(Signal::HUP);
-    let _said = proxy.says("read again");
+    let _said = proxy.says("configuration reloaded");
     for page in ["/debug/sessions", "/debug/settings", "/debug/tasks", "/debug/nothing"] {
         collected.add(page, http(SocketAddr::from(([127, 0, 0, 1], port)), "GET", page).1);
     }
@@ -187,7 +187,7 @@ fn exercise(
     let log = proxy.log_file().to_owned();
     proxy.signal(Signal::TERM);
     wait_until("the log line of the shutdown", || {
-        fs::read_to_string(&log).unwrap().contains("ended")
+        fs::read_to_string(&log).unwrap().contains("shutdown complete")
     });
     collected.add("log", fs::read_to_string(&log).unwrap());
     let _status = proxy.end();

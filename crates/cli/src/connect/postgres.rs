@@ -78,4 +78,47 @@ pub(super) fn check_tls(target: &DatabaseUrl) -> Result<(), Failure> {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use countersign_connect::database_url::DatabaseUrl;
+
+    use super::environment;
+
+    fn set(url: &str) -> Vec<String> {
+        let environment = environment(&DatabaseUrl::parse(url).unwrap());
+        environment
+            .set
+            .into_iter()
+            .map(|(name, value)| format!("{name}={}", value.to_string_lossy()))
+            .collect()
+    }
+
+    #[test]
+    fn sets_variables_of_libpq() {
+        assert_eq!(
+            set("postgres://jane@db.example.com"),
+            [
+                "PGHOST=db.example.com",
+                "PGPORT=5432",
+                "PGUSER=jane",
+                "PGSSLMODE=verify-full",
+                "PGGSSENCMODE=disable"
+            ]
+        );
+        let all = set("postgres://jane@db/orders?sslmode=verify-ca&sslrootcert=/ca.pem");
+        assert_eq!(
+            all.get(5..).unwrap(),
+            ["PGDATABASE=orders", "PGSSLMODE=verify-ca", "PGSSLROOTCERT=/ca.pem"]
+        );
+    }
+
+    #[test]
+    fn removes_variables_that_change_the_destination() {
+        let environment = environment(&DatabaseUrl::parse("postgres://jane@db").unwrap());
+        for name in ["PGHOSTADDR", "PGSERVICE", "PGPASSFILE", "PGSSLNEGOTIATION", "PGPASSWORD"] {
+            assert!(environment.is_removed(name), "{name}");
+        }
+        for name in ["PGTZ", "PGSSLROOTCERT", "PSQLRC", "PAGER", "MYSQL_HOST"] {
+            assert!(!environment.is_removed(name), "{name}");
+        }
+    }
+}

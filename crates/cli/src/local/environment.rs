@@ -205,7 +205,11 @@ fn exports(
     // A sign-in changes HOME; the next evaluation restores it.
     lines.push(match is_set("HOME") {
         true => r#"export COUNTERSIGN_HOME="${COUNTERSIGN_HOME-${HOME-}}""#.to_owned(),
-        false => r#"test -z "${COUNTERSIGN_HOME-}" || export HOME="$COUNTERSIGN_HOME"; unset COUNTERSIGN_HOME"#.to_owned(),
+        false => concat!(
+            r#"test -z "${COUNTERSIGN_HOME-}" || export HOME="$COUNTERSIGN_HOME"; "#,
+            "unset COUNTERSIGN_HOME"
+        )
+        .to_owned(),
     });
     lines.extend(variables.iter().map(|(name, value)| export(name, value)));
     lines.push(export("AWS_REGION", state.region.as_str()));

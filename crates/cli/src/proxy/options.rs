@@ -1,4 +1,4 @@
-//! Options of a proxy: flags, environment variables and the file's `[proxy]` table share one struct.
+//! Options of a proxy, shared by flags, environment variables and the file's `[proxy]` table.
 
 use std::net::IpAddr;
 use std::path::PathBuf;

@@ -16,8 +16,8 @@ fn flags_for(client: Client, url: &str) -> Result<String, String> {
 }
 
 #[test]
-fn the_flags_of_each_client() {
-    const HERE: &str = "--no-defaults --protocol=TCP --host=db --port=3306 --user=jane";
+fn builds_the_flags_of_each_client() {
+    const COMMON: &str = "--no-defaults --protocol=TCP --host=db --port=3306 --user=jane";
     let cases = [
         (
             "",
@@ -39,7 +39,7 @@ fn the_flags_of_each_client() {
     for (query, client, expected) in cases {
         assert_eq!(
             flags_for(client, &format!("mysql://jane@db{query}")),
-            Ok(format!("{HERE} {expected}")),
+            Ok(format!("{COMMON} {expected}")),
             "{query}"
         );
     }
@@ -54,30 +54,32 @@ fn the_flags_of_each_client() {
 }
 
 #[test]
-fn what_a_client_cannot_do_is_refused() {
+fn rejects_modes_that_a_client_lacks() {
     for mode in ["REQUIRED", "VERIFY_CA"] {
-        let said =
+        let error =
             flags_for(Client::Mariadb, &format!("mariadb://jane@db?ssl-mode={mode}")).unwrap_err();
-        assert!(said.contains(&format!("no equal of ssl-mode={mode}")), "{said}");
+        assert!(error.contains(&format!("cannot use ssl-mode={mode}")), "{error}");
     }
     for (url, expected) in [
         ("mysql://jane@localhost", "eval \"$(countersign local env --engine mysql)\""),
         ("mariadb://jane@127.0.0.1", "eval \"$(countersign local env --engine mariadb)\""),
         ("mysql://jane@db.example.com", "global-bundle.pem"),
     ] {
-        let said = flags(Client::Oracle, &target(url), None).unwrap_err().detail;
-        assert!(said.contains("no CA certificates") && said.contains(expected), "{said}");
+        let error = flags(Client::Oracle, &target(url), None).unwrap_err().detail;
+        assert!(error.contains("no CA certificates") && error.contains(expected), "{error}");
     }
 }
 
 #[test]
-fn the_client_that_is_opened() {
+fn chooses_the_client() {
     const ORACLE: &str = "mysql  Ver 9.7.4 for Linux on x86_64 (MySQL Community Server - GPL)";
-    const RENAMED: &str = "mysql  Ver 15.1 Distrib 10.11.19-MariaDB, for debian-linux-gnu (x86_64) using  EditLine wrapper";
-    const NEWER: &str = "mariadb from 11.8.9-MariaDB, client 15.2 for debian-linux-gnu (x86_64) using  EditLine wrapper";
+    const RENAMED: &str = "mysql  Ver 15.1 Distrib 10.11.19-MariaDB, for debian-linux-gnu (x86_64) \
+         using  EditLine wrapper";
+    const NEWER: &str = "mariadb from 11.8.9-MariaDB, client 15.2 for debian-linux-gnu (x86_64) \
+         using  EditLine wrapper";
     let (mysql, mariadb, renamed) =
         (("mysql", Client::Oracle), ("mariadb", Client::Mariadb), ("mysql", Client::Mariadb));
-    // What `mysql` and `mariadb` say of themselves; what is opened for mysql:// and for mariadb://.
+    // Versions of `mysql` and `mariadb`; clients chosen for mysql:// and mariadb://.
     let cases = [
         (Some(ORACLE), None, Some(mysql), Some(mysql)),
         (Some(ORACLE), Some(NEWER), Some(mysql), Some(mariadb)),
@@ -105,7 +107,7 @@ fn the_client_that_is_opened() {
 }
 
 #[test]
-fn what_a_program_is_told() {
+fn sets_and_removes_variables() {
     let environment =
         environment(&target("mysql://jane@db.example.com/orders"), Some(PathBuf::from("/ca.pem")));
     let set: Vec<String> = environment
@@ -144,27 +146,27 @@ fn what_a_program_is_told() {
 }
 
 #[test]
-fn which_ca_is_taken() {
+fn chooses_the_ca_file() {
     let here = std::env::current_exe().unwrap();
     let named = target(&format!("mysql://jane@db?ssl-ca={}", here.display()));
     assert_eq!(
         ca_file(&named, Some("/nowhere.pem".into())),
         Ok(Some(here.clone())),
-        "the URL's goes first"
+        "the URL overrides the environment"
     );
     let url = |mode: &str| target(&format!("mysql://jane@localhost?ssl-mode={mode}"));
     assert_eq!(ca_file(&url("VERIFY_CA"), Some(here.clone().into())), Ok(Some(here)));
     assert_eq!(ca_file(&url("VERIFY_CA"), Some("".into())), Ok(None));
     assert_eq!(ca_file(&url("VERIFY_CA"), None), Ok(None));
-    let said = ca_file(&url("VERIFY_IDENTITY"), Some("/nowhere.pem".into())).unwrap_err().detail;
+    let error = ca_file(&url("VERIFY_IDENTITY"), Some("/nowhere.pem".into())).unwrap_err().detail;
     assert!(
-        said.contains("cannot find the CA certificates /nowhere.pem")
-            && said.contains("local env --engine mysql"),
-        "{said}"
+        error.contains("cannot find the CA certificates /nowhere.pem")
+            && error.contains("local env --engine mysql"),
+        "{error}"
     );
     assert_eq!(
         ca_file(&url("REQUIRED"), Some("/nowhere.pem".into())),
         Ok(Some("/nowhere.pem".into())),
-        "not needed"
+        "not required"
     );
 }

@@ -11,8 +11,8 @@ use nix::unistd::User;
 use super::ConfigContext;
 
 /// Error for a password in the file.
-pub(super) const LITERAL_PASSWORD: &str = "passwords are not allowed in this file: remove it and write password-file = \"PATH\" or \
-     password-env = \"VARIABLE\"";
+pub(super) const LITERAL_PASSWORD: &str = "passwords are not allowed in this file: remove it and \
+     write password-file = \"PATH\" or password-env = \"VARIABLE\"";
 
 /// `server-auth`: how the proxy logs in to the server.
 #[derive(Debug, Clone, PartialEq, Eq)]

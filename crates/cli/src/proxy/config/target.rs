@@ -180,10 +180,8 @@ fn roles(fields: &mut Fields<'_>, sink: &DiagnosticSink) -> Option<Vec<credentia
 
 fn role(location: Location, node: &Node, sink: &DiagnosticSink) -> Option<credentials_cache::Role> {
     if let Value::String(text) = &node.value {
-        let arn = countersign_config_file::parse(
-            &Spanned { location, value: text.as_str() },
-            sink,
-        )?;
+        let arn =
+            countersign_config_file::parse(&Spanned { location, value: text.as_str() }, sink)?;
         return Some(credentials_cache::Role { arn, external_id: None, session_name: None });
     }
     let mut fields = Fields::of(node, location, sink)?;

@@ -55,7 +55,8 @@ const PARAMETERS: [(&str, &str, Kind); 25] = [
 ];
 
 /// TLS modes of libpq and MySQL, and the file's values.
-/// Source: "SSL Support" in PostgreSQL's manual, "Command Options for Encrypted Connections" in MySQL's.
+/// Source: "SSL Support" in PostgreSQL's manual, "Command Options for Encrypted Connections" in
+/// MySQL's.
 const MODES: [(&str, &str); 8] = [
     ("verify-full", "verify-full"),
     ("verify-ca", "verify-ca"),
@@ -73,7 +74,11 @@ pub(crate) fn is_url(text: &str) -> bool {
 }
 
 /// Converts a URL into fields. Errors do not repeat the URL, which may contain a password.
-pub(super) fn fields(text: &str, location: &Location, sink: &DiagnosticSink) -> Option<Vec<Member>> {
+pub(super) fn fields(
+    text: &str,
+    location: &Location,
+    sink: &DiagnosticSink,
+) -> Option<Vec<Member>> {
     let fail = |problem: String| sink.add(location, problem);
     let url = match UrlParts::parse(text) {
         Ok(url) => url,
@@ -123,7 +128,11 @@ struct UrlFields {
 
 impl UrlFields {
     fn member(&self, key: &str, value: Value) -> Member {
-        Member { key: key.to_owned(), position: self.position, node: Node { position: self.position, value } }
+        Member {
+            key: key.to_owned(),
+            position: self.position,
+            node: Node { position: self.position, value },
+        }
     }
 
     fn add(&mut self, key: &str, value: Value) {
@@ -217,8 +226,8 @@ pub(super) fn tls_mode(name: &str, value: &str) -> Result<&'static str, String> 
     let word = value.to_ascii_lowercase();
     if ["allow", "prefer", "preferred"].contains(&word.as_str()) {
         return Err(format!(
-            "{name}={value} falls back to no TLS: write verify-full, or require if the server cannot \
-             be verified"
+            "{name}={value} falls back to no TLS: write verify-full, or require if the server \
+             cannot be verified"
         ));
     }
     let known = MODES.iter().find(|(other, _)| *other == word).map(|(_, mode)| *mode);

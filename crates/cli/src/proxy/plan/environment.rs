@@ -20,8 +20,8 @@ impl std::fmt::Debug for Environment<'_> {
 }
 
 impl Environment<'_> {
-    /// Returns the configuration file: `named`, else countersign.toml of the working directory, else
-    /// that of the user.
+    /// Returns the configuration file: `named`, else countersign.toml of the working directory,
+    /// else that of the user.
     pub(super) fn config_file(&self, named: Option<&Path>) -> Result<Option<PathBuf>, Failure> {
         if let Some(named) = named {
             let path = self.working_directory.join(named);

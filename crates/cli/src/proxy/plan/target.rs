@@ -29,8 +29,8 @@ const MIN_IDLE: usize = 1;
 
 const MAX_IDLE: usize = 20;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
-/// Default of `max-lifetime`, as in HikariCP (`maxLifetime`): long enough for reuse, short enough to
-/// follow changes of DNS.
+/// Default of `max-lifetime`, as in HikariCP (`maxLifetime`): long enough for reuse, short enough
+/// to follow changes of DNS.
 const MAX_LIFETIME: Duration = Duration::from_secs(30 * 60);
 
 /// Resolves the targets of one plan.
@@ -205,7 +205,7 @@ fn exposed(address: SocketAddr) -> String {
     )
 }
 
-/// Returns the roles of flags or of `[proxy]`, if there are any. The external id belongs to the last.
+/// Returns the roles of flags or of `[proxy]`, if any. The external id belongs to the last.
 fn role_chain(options: &Options) -> Option<Vec<credentials_cache::Role>> {
     let last = options.assume_role.len().checked_sub(1)?;
     let role = |(index, arn): (usize, &credentials_cache::RoleArn)| credentials_cache::Role {

@@ -7,27 +7,27 @@ use countersign_core::failure::{Class, Failure};
 use countersign_proxy::settings::{ClientAuth, Listen, ServerAuth, TargetSettings};
 use tempfile::TempDir;
 
-use super::{Environment, Plan, make};
-use crate::proxy::Request;
+use super::{Environment, Plan};
+use crate::proxy::options::Request;
 
-mod forms;
-mod mistakes;
+mod compat;
+mod errors;
 mod precedence;
 
-/// What stands around a plan in a test.
+/// Files and variables of a test.
 #[derive(Default)]
-struct Case {
+struct Fixture {
     directory: Option<TempDir>,
     variables: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Parser)]
-struct Line {
+struct CommandLine {
     #[command(flatten)]
     request: Request,
 }
 
-impl Case {
+impl Fixture {
     fn with(file: &str) -> Self {
         Self::default().file("countersign.toml", file)
     }
@@ -50,17 +50,17 @@ impl Case {
     }
 
     fn plan(&self, arguments: &[&str]) -> Result<Plan, Failure> {
-        self.after(arguments, None)
+        self.reload(arguments, None)
     }
 
-    fn after(&self, arguments: &[&str], before: Option<&Plan>) -> Result<Plan, Failure> {
+    fn reload(&self, arguments: &[&str], previous: Option<&Plan>) -> Result<Plan, Failure> {
         let request =
-            Line::try_parse_from(std::iter::once("proxy").chain(arguments.iter().copied()))
+            CommandLine::try_parse_from(std::iter::once("proxy").chain(arguments.iter().copied()))
                 .unwrap()
                 .request;
         let variable = |name: &str| self.variables.get(name).cloned();
         let environment = Environment { working_directory: &self.root(), variable: &variable };
-        make(&request, environment, before.map(|plan| &plan.settings))
+        Plan::resolve(&request, environment, previous.map(|plan| &plan.settings))
     }
 
     fn target(&self, arguments: &[&str]) -> TargetSettings {
@@ -69,16 +69,15 @@ impl Case {
         targets.remove(0)
     }
 
-    /// What is wrong, the directory left out.
-    fn refused(&self, arguments: &[&str]) -> String {
+    /// Returns the error of an invalid configuration, without the temporary directory.
+    fn error(&self, arguments: &[&str]) -> String {
         let failure = self.plan(arguments).map(|plan| plan.settings).unwrap_err();
         assert!(matches!(failure.class, Class::Configuration | Class::Usage), "{failure:?}");
         failure.detail.replace(&format!("{}/", self.root().display()), "")
     }
 }
 
-/// Where a target listens, as a text.
-fn listens(target: &TargetSettings) -> Vec<String> {
+fn listeners(target: &TargetSettings) -> Vec<String> {
     let text = |listen: &Listen| match listen {
         Listen::Tcp(address) => address.to_string(),
         Listen::Unix(path) => path.display().to_string(),

@@ -2,16 +2,16 @@ use std::time::Duration;
 
 use countersign_proxy::settings::{ClientAuth, ServerAuth, TargetSessionAttrs};
 
-use super::{Case, is_password, listens};
+use super::{Fixture, is_password, listeners};
 
 const URL: &str = "postgres://app@mydb.abc.eu-west-1.rds.amazonaws.com/orders";
 
 #[test]
-fn flags_go_before_the_file_and_urls_before_flags() {
-    let file = "[proxy]\nprofile = \"file\"\nregion = \"eu-west-1\"\nmax-connections = 5\nlogin-timeout = \"1m\"\n\
-        [targets.orders]\nurl = \"postgres://app@db.example.com\"\nprofile = \"own\"\n";
-    let case = Case::with(file);
-    let profile = |arguments: &[&str]| match case.target(arguments).server_auth {
+fn urls_override_flags_and_flags_override_the_file() {
+    let file = "[proxy]\nprofile = \"file\"\nregion = \"eu-west-1\"\nmax-connections = 5\n\
+        login-timeout = \"1m\"\n[targets.orders]\nurl = \"postgres://app@db.example.com\"\nprofile = \"own\"\n";
+    let fixture = Fixture::with(file);
+    let profile = |arguments: &[&str]| match fixture.target(arguments).server_auth {
         ServerAuth::Iam(settings) => settings.profile,
         ServerAuth::Password(_) => None,
     };
@@ -22,23 +22,24 @@ fn flags_go_before_the_file_and_urls_before_flags() {
         profile(&[&format!("{URL}?profile=url"), "--profile", "flag"]).as_deref(),
         Some("url")
     );
-    let plan = case.plan(&["--max-connections", "7"]).unwrap();
+    let plan = fixture.plan(&["--max-connections", "7"]).unwrap();
     assert_eq!(
         (plan.settings.max_connections, plan.settings.login_timeout),
         (7, Duration::from_secs(60))
     );
-    assert_eq!(case.target(&[]).region.unwrap().as_str(), "eu-west-1");
+    assert_eq!(fixture.target(&[]).region.unwrap().as_str(), "eu-west-1");
 }
 
 #[test]
-fn flags_switch_off_what_the_file_switches_on() {
-    let case = Case::with(&format!("[proxy]\nhealth-check = true\n[targets.a]\nurl = \"{URL}\"\n"));
+fn flags_disable_what_the_file_enables() {
+    let fixture =
+        Fixture::with(&format!("[proxy]\nhealth-check = true\n[targets.a]\nurl = \"{URL}\"\n"));
     assert!(
-        case.plan(&[]).unwrap().operation.http.is_some_and(|http| http.health && !http.metrics)
+        fixture.plan(&[]).unwrap().operation.http.is_some_and(|http| http.health && !http.metrics)
     );
-    assert!(case.plan(&["--health-check=false"]).unwrap().operation.http.is_none());
+    assert!(fixture.plan(&["--health-check=false"]).unwrap().operation.http.is_none());
     let admin =
-        case.plan(&["--quitquitquit", "--admin-port", "9999"]).unwrap().operation.admin.unwrap();
+        fixture.plan(&["--quitquitquit", "--admin-port", "9999"]).unwrap().operation.admin.unwrap();
     assert_eq!(
         (admin.address.to_string().as_str(), admin.quit, admin.debug),
         ("127.0.0.1:9999", true, false)
@@ -46,10 +47,10 @@ fn flags_switch_off_what_the_file_switches_on() {
 }
 
 #[test]
-fn ports_are_counted_up_over_those_in_use() {
-    let case = Case::default();
+fn assigns_consecutive_free_ports() {
+    let fixture = Fixture::default();
     let ports = |arguments: &[&str]| -> Vec<String> {
-        case.plan(arguments).unwrap().settings.targets.iter().flat_map(listens).collect()
+        fixture.plan(arguments).unwrap().settings.targets.iter().flat_map(listeners).collect()
     };
     let mysql = "mysql://app@db.example.com";
     assert_eq!(
@@ -74,39 +75,40 @@ fn ports_are_counted_up_over_those_in_use() {
 }
 
 #[test]
-fn a_target_keeps_its_port_when_the_file_changes() {
+fn targets_keep_their_ports_on_reload() {
     let table = |name: &str| format!("[targets.{name}]\nurl = \"{URL}\"\n");
-    let case = Case::with(&(table("a") + &table("b")));
-    let before = case.plan(&[]).unwrap();
-    let case = case.file("countersign.toml", &(table("new") + &table("b")));
-    let after = case.after(&[], Some(&before)).unwrap();
-    let listens: Vec<_> = after
+    let fixture = Fixture::with(&(table("a") + &table("b")));
+    let before = fixture.plan(&[]).unwrap();
+    let fixture = fixture.file("countersign.toml", &(table("new") + &table("b")));
+    let after = fixture.reload(&[], Some(&before)).unwrap();
+    let assigned: Vec<_> = after
         .settings
         .targets
         .iter()
-        .map(|target| (target.name.as_str(), listens(target)))
+        .map(|target| (target.name.as_str(), listeners(target)))
         .collect();
     assert_eq!(
-        listens,
+        assigned,
         [("new", vec!["127.0.0.1:5432".to_owned()]), ("b", vec!["127.0.0.1:5433".to_owned()])]
     );
 }
 
 #[test]
-fn other_machines_need_a_password_or_a_word() {
-    let case = Case::default().variable("PW", "hunter2");
-    let said = case.refused(&["--address", "0.0.0.0", URL]);
-    assert!(said.starts_with("target 1: ") && said.contains("open-to-network"), "{said}");
+fn other_machines_require_a_password_or_open_to_network() {
+    let fixture = Fixture::default().variable("PW", "hunter2");
+    let error = fixture.error(&["--address", "0.0.0.0", URL]);
+    assert!(error.starts_with("target 1: ") && error.contains("open-to-network"), "{error}");
     assert_eq!(
-        case.target(&["--address", "0.0.0.0", "--open-to-network", URL]).client_auth,
+        fixture.target(&["--address", "0.0.0.0", "--open-to-network", URL]).client_auth,
         ClientAuth::TrustNetwork
     );
-    let target = case.target(&["--address", "0.0.0.0", &format!("{URL}?client-password-env=PW")]);
+    let target =
+        fixture.target(&["--address", "0.0.0.0", &format!("{URL}?client-password-env=PW")]);
     assert!(is_password(&target.client_auth, "hunter2"));
 }
 
 #[test]
-fn a_target_says_all_there_is() {
+fn reads_all_fields_of_a_target() {
     let file = r#"
 [targets.orders]
 engine = "mysql"
@@ -115,7 +117,10 @@ port = 13306
 user = "app"
 database = "orders"
 sign-host = "mydb.abc.eu-west-1.rds.amazonaws.com"
-roles = ["arn:aws:iam::111122223333:role/hub", { arn = "arn:aws:iam::444455556666:role/db", external-id = "id", session-name = "me" }]
+roles = [
+    "arn:aws:iam::111122223333:role/hub",
+    { arn = "arn:aws:iam::444455556666:role/db", external-id = "id", session-name = "me" },
+]
 tls = "verify-ca"
 ca-file = "ca.pem"
 target-session-attrs = "read-write"
@@ -128,8 +133,8 @@ logins-per-second = 20
 connect-timeout = "5s"
 session-timeout = "8h"
 "#;
-    let case = Case::with(file).file("password", "hunter2\n");
-    let target = case.target(&[]);
+    let fixture = Fixture::with(file).file("password", "hunter2\n");
+    let target = fixture.target(&[]);
     assert_eq!(
         target.sign.as_ref().map(|(host, port)| (host.as_str(), *port)),
         Some(("mydb.abc.eu-west-1.rds.amazonaws.com", 3306))
@@ -140,8 +145,8 @@ session-timeout = "8h"
         (TargetSessionAttrs::ReadWrite, 50, 20)
     );
     assert_eq!(
-        listens(&target),
-        ["127.0.0.2:3307", &case.root().join("run/orders").display().to_string(), "orders"]
+        listeners(&target),
+        ["127.0.0.2:3307", &fixture.root().join("run/orders").display().to_string(), "orders"]
     );
     let ServerAuth::Iam(settings) = &target.server_auth else { panic!("{target:?}") };
     assert_eq!(settings.roles.len(), 2);
@@ -153,11 +158,11 @@ session-timeout = "8h"
         (target.pool.min_idle, target.pool.reuse, target.pool.max_lifetime),
         (3, true, Duration::from_secs(3600))
     );
-    assert_eq!(case.target(&["--lazy-refresh"]).pool.min_idle, 0);
+    assert_eq!(fixture.target(&["--lazy-refresh"]).pool.min_idle, 0);
 }
 
 #[test]
-fn flags_are_for_every_target() {
+fn flags_apply_to_every_target() {
     let arguments = [
         "--assume-role",
         "arn:aws:iam::111122223333:role/a",
@@ -167,11 +172,11 @@ fn flags_are_for_every_target() {
     let arguments =
         [&arguments[..], &["--external-id", "id", "--sign-host", "db.example.com:5555", URL]]
             .concat();
-    let case = Case::default();
-    let target = case.target(&arguments);
+    let fixture = Fixture::default();
+    let target = fixture.target(&arguments);
     let ServerAuth::Iam(settings) = &target.server_auth else { panic!("{target:?}") };
     let ids: Vec<_> = settings.roles.iter().map(|role| role.external_id.as_deref()).collect();
     assert_eq!((ids, target.sign.map(|(_, port)| port)), (vec![None, Some("id")], Some(5555)));
-    let two = case.refused(&[&arguments[..], &[URL]].concat());
-    assert!(two.contains("sign-host is about one target"), "{two}");
+    let two = fixture.error(&[&arguments[..], &[URL]].concat());
+    assert!(two.contains("sign-host applies to one target"), "{two}");
 }

@@ -2,7 +2,7 @@ use countersign_connect::tls::Verification;
 use countersign_core::name::Engine;
 use countersign_proxy::settings::{ServerAuth, TargetSettings};
 
-use super::{Case, logs_in_with};
+use super::{Fixture, logs_in_with};
 
 fn facts(target: &TargetSettings) -> (Engine, &str, u16, Option<&str>, Option<&str>, Verification) {
     let user = target.user.as_ref().map(|user| user.as_str());
@@ -17,10 +17,11 @@ fn facts(target: &TargetSettings) -> (Engine, &str, u16, Option<&str>, Option<&s
 }
 
 #[test]
-fn hoops_variables_are_a_target() {
-    let table = "[targets.pgdemo]\nHOST = \"db.example.com\"\nPORT = \"5432\"\nUSER = \"_aws_iam_rds:app\"\n\
-        PASS = \"_aws_iam_rds:authtoken\"\nDB = \"orders\"\nSSLMODE = \"require\"\nregion = \"eu-west-1\"\nprofile = \"dev\"\n";
-    let target = Case::with(table).target(&[]);
+fn reads_variables_of_hoop() {
+    let table = "[targets.pgdemo]\nHOST = \"db.example.com\"\nPORT = \"5432\"\n\
+        USER = \"_aws_iam_rds:app\"\nPASS = \"_aws_iam_rds:authtoken\"\nDB = \"orders\"\n\
+        SSLMODE = \"require\"\nregion = \"eu-west-1\"\nprofile = \"dev\"\n";
+    let target = Fixture::with(table).target(&[]);
     assert_eq!(
         facts(&target),
         (
@@ -32,13 +33,13 @@ fn hoops_variables_are_a_target() {
             Verification::Require
         )
     );
-    assert!(
-        matches!(&target.server_auth, ServerAuth::Iam(settings) if settings.profile.as_deref() == Some("dev"))
-    );
+    let ServerAuth::Iam(credentials) = &target.server_auth else { panic!("{target:?}") };
+    assert_eq!(credentials.profile.as_deref(), Some("dev"));
 
-    let file = "# of hoop\nHOST=db.example.com\nexport PORT=3306\nUSER='_aws_iam_rds:app'\nDB=orders\nPATH=/bin\n";
+    let file = "# hoop\nHOST=db.example.com\nexport PORT=3306\nUSER='_aws_iam_rds:app'\nDB=orders\n\
+        PATH=/bin\n";
     let target =
-        Case::with("[targets.my]\nenv-file = \"hoop.env\"\n").file("hoop.env", file).target(&[]);
+        Fixture::with("[targets.my]\nenv-file = \"hoop.env\"\n").file("hoop.env", file).target(&[]);
     assert_eq!(
         facts(&target),
         (
@@ -53,20 +54,21 @@ fn hoops_variables_are_a_target() {
 }
 
 #[test]
-fn a_password_may_stand_in_a_file_of_variables() {
+fn reads_a_password_from_an_env_file() {
     let file = "HOST=db.example.com\nPORT=5432\nUSER=app\nPASS=hunter2\n";
-    let target =
-        Case::with("[targets.old]\nenv-file = \"hoop.env\"\n").file("hoop.env", file).target(&[]);
+    let target = Fixture::with("[targets.old]\nenv-file = \"hoop.env\"\n")
+        .file("hoop.env", file)
+        .target(&[]);
     assert!(logs_in_with(&target, "hunter2"));
 }
 
 #[test]
-fn coders_variables_are_a_target() {
+fn reads_variables_of_coder() {
     let url = "postgresql://coder@mydb.abc.eu-west-1.rds.amazonaws.com/coder?sslmode=require";
     let table = format!(
         "[targets.coder]\nCODER_PG_AUTH = \"awsiamrds\"\nCODER_PG_CONNECTION_URL = \"{url}\"\n"
     );
-    let target = Case::with(&table).target(&[]);
+    let target = Fixture::with(&table).target(&[]);
     let host = "mydb.abc.eu-west-1.rds.amazonaws.com";
     assert_eq!(
         facts(&target),
@@ -75,7 +77,7 @@ fn coders_variables_are_a_target() {
 }
 
 #[test]
-fn what_is_wrong_with_a_form_has_its_place() {
+fn reports_errors_of_variables_with_locations() {
     let file = r#"
 [targets.a]
 HOST = "db.example.com"
@@ -96,8 +98,8 @@ host = "other"
 [targets.d]
 env-file = "broken.env"
 "#;
-    let case = Case::with(file).file("broken.env", "HOST=db\nhunter2\n");
-    insta::assert_snapshot!(case.refused(&[]), @r#"
+    let fixture = Fixture::with(file).file("broken.env", "HOST=db\nhunter2\n");
+    insta::assert_snapshot!(fixture.error(&[]), @r#"
     countersign.toml can't be used:
     targets.a (line 2, column 1): engine is missing: neither PORT nor SSLMODE says which it is
     targets.a.USER (line 4, column 8): the database user is missing after _aws_iam_rds:
@@ -111,13 +113,14 @@ env-file = "broken.env"
 }
 
 #[test]
-fn a_url_says_all_there_is() {
+fn reads_all_parameters_of_a_url() {
     let role = "arn:aws:iam::111122223333:role/a";
     let url = format!(
-        "mysql://an%40a@db.example.com:3307/or%2Fders?name=shop&sign-host=rds.example.com:3306&region=eu-west-1&role={role}\
-         &session-name=me&ssl-mode=VERIFY_CA&ssl-ca=/etc/ca.pem&min-idle=4&max-connections=9&session-timeout=1h"
+        "mysql://an%40a@db.example.com:3307/or%2Fders?name=shop&sign-host=rds.example.com:3306\
+         &region=eu-west-1&role={role}&session-name=me&ssl-mode=VERIFY_CA&ssl-ca=/etc/ca.pem\
+         &min-idle=4&max-connections=9&session-timeout=1h"
     );
-    let target = Case::default().target(&[&url]);
+    let target = Fixture::default().target(&[&url]);
     assert_eq!(
         facts(&target),
         (
@@ -138,7 +141,7 @@ fn a_url_says_all_there_is() {
         (settings.roles[0].arn.as_str(), settings.roles[0].session_name.as_deref()),
         (role, Some("me"))
     );
-    let names: Vec<_> = Case::default()
+    let names: Vec<_> = Fixture::default()
         .plan(&["mysql://a@db.x.com", "mysql://b@db.y.com", "mysql://10.0.0.1"])
         .unwrap()
         .settings

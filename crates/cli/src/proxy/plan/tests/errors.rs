@@ -1,9 +1,9 @@
-use super::Case;
+use super::Fixture;
 
 const GOOD: &str = "url = \"postgres://app@db.example.com/orders\"\n";
 
 #[test]
-fn every_mistake_is_said_at_once_with_its_place() {
+fn reports_all_errors_with_locations() {
     let file = r#"
 [proxy]
 address = "here"
@@ -27,11 +27,11 @@ session-timeout = "soon"
 
 [targets.billing]
 url = "mysql://app:hunter2@db.example.com"
-client-auth = { users = ["nobody-of-that-name"], password-env = "X" }
+client-auth = { users = ["no-such-user"], password-env = "X" }
 client-tls = { certificate = "a.pem" }
 server-auth = "kerberos"
 "#;
-    insta::assert_snapshot!(Case::with(file).refused(&[]), @r#"
+    insta::assert_snapshot!(Fixture::with(file).error(&[]), @r#"
     countersign.toml can't be used:
     proxy.address (line 3, column 11): "here" is no IP address
     proxy.port (line 4, column 8): expected a number from 1 to 65535
@@ -51,7 +51,7 @@ server-auth = "kerberos"
     targets.orders.session-timeout (line 20, column 19): "soon" is no duration: write it as 500ms, 15s, 10m, 1h30m or 7d
     targets.billing.url (line 23, column 7): the URL contains a password: remove it, a token takes its place; password-file names the file of another password
     targets.billing.client-auth (line 24, column 10): exactly one of password-file, password-env, users is expected
-    targets.billing.client-auth.users[0] (line 24, column 21): there is no user "nobody-of-that-name" on this machine
+    targets.billing.client-auth.users[0] (line 24, column 21): there is no user "no-such-user" on this machine
     targets.billing.client-auth.password-env (line 24, column 60): the variable X is not set
     targets.billing.client-tls (line 25, column 14): key is missing
     targets.billing.server-auth (line 26, column 9): "iam", { password-file = "PATH" } or { password-env = "VARIABLE" } is expected
@@ -59,7 +59,7 @@ server-auth = "kerberos"
 }
 
 #[test]
-fn what_does_not_go_together_is_said_too() {
+fn reports_conflicting_fields() {
     let file = r#"
 [targets.a]
 url = "postgres://app@db.example.com"
@@ -81,26 +81,26 @@ host = "again.example.com"
 url = "mysql://app@db.example.com"
 listen = "127.0.0.1:6000"
 "#;
-    insta::assert_snapshot!(Case::with(file).refused(&[]), @r#"
+    insta::assert_snapshot!(Fixture::with(file).error(&[]), @r#"
     countersign.toml can't be used:
     targets.a (line 2, column 1): whoever reaches 0.0.0.0:5432 from another machine would be let in without a password: set client-auth = { password-file = "PATH" } (in a URL: client-password-file=PATH), or allow it by open-to-network
     targets.b.tls (line 8, column 7): a token would cross the network in clear: leave tls out, or write require at the least
     targets.b.client-auth (line 10, column 10): users are known on Unix sockets alone, and 127.0.0.1:6000 is none
     targets.c.host (line 16, column 8): this is said twice: here, and in the URL or the variables
-    targets.d.listen (line 20, column 10): b listens there already
+    targets.d.listen (line 20, column 10): b listeners there already
     "#);
 }
 
 #[test]
-fn errors_of_syntax_have_a_place_and_quote_nothing() {
-    let said = Case::with("[targets.a]\nurl = \"postgres://app:hunter2@db\nx = 1\n").refused(&[]);
-    assert!(said.contains("line 2, column ") && !said.contains("hunter2"), "{said}");
+fn syntax_errors_have_a_location_and_quote_nothing() {
+    let error = Fixture::with("[targets.a]\nurl = \"postgres://app:hunter2@db\nx = 1\n").error(&[]);
+    assert!(error.contains("line 2, column ") && !error.contains("hunter2"), "{error}");
 }
 
 #[test]
-fn mistakes_of_urls_are_said_without_the_url() {
-    let case = Case::default();
-    insta::assert_snapshot!(case.refused(&[
+fn errors_of_urls_do_not_repeat_the_url() {
+    let fixture = Fixture::default();
+    insta::assert_snapshot!(fixture.error(&[
         "postgres://app:hunter2@db.example.com?sslmode=prefer&colour=red",
         "oracle://db",
         "mysql://app@db?port=1&unix-socket-path=/tmp/x&external-id=1",
@@ -117,23 +117,26 @@ fn mistakes_of_urls_are_said_without_the_url() {
 }
 
 #[test]
-fn what_is_not_there_is_said_with_what_is() {
-    let case = Case::with(&format!("[targets.orders]\n{GOOD}[targets.billing]\n{GOOD}"));
+fn reports_unknown_targets_and_missing_files() {
+    let fixture = Fixture::with(&format!("[targets.orders]\n{GOOD}[targets.billing]\n{GOOD}"));
     assert_eq!(
-        case.refused(&["shop"]),
-        "there is no target \"shop\" in countersign.toml; there are orders, billing"
+        fixture.error(&["shop"]),
+        "cannot find the target \"shop\": countersign.toml has only orders, billing"
     );
-    assert_eq!(case.refused(&["--config", "other.toml"]), "other.toml is not there");
-    insta::assert_snapshot!(Case::default().refused(&[]), @"there is nothing to serve: give a URL, or write countersign.toml (see docs/proxy.md)");
-    insta::assert_snapshot!(Case::default().refused(&["shop"]), @r#""shop" is no URL, and there is no countersign.toml that would say what it is"#);
-    insta::assert_snapshot!(Case::with("[proxy]\n").refused(&[]), @r#"
+    assert_eq!(
+        fixture.error(&["--config", "other.toml"]),
+        "cannot find the configuration file other.toml"
+    );
+    insta::assert_snapshot!(Fixture::default().error(&[]), @"there is nothing to serve: give a URL, or write countersign.toml (see docs/proxy.md)");
+    insta::assert_snapshot!(Fixture::default().error(&["shop"]), @r#""shop" is no URL, and there is no countersign.toml that would say what it is"#);
+    insta::assert_snapshot!(Fixture::with("[proxy]\n").error(&[]), @r#"
     countersign.toml can't be used:
     line 1, column 1: there is no table such as [targets.orders] in it
     "#);
 }
 
 #[test]
-fn a_password_is_nowhere_but_where_it_belongs() {
+fn errors_and_debug_output_contain_no_passwords() {
     for file in [
         "[targets.a]\nurl = \"postgres://app:hunter2@db\"\n",
         "[targets.a]\nurl = \"postgres://app@db\"\nserver-auth = { password = \"hunter2\" }\n",
@@ -142,34 +145,34 @@ fn a_password_is_nowhere_but_where_it_belongs() {
         "[targets.a]\nCODER_PG_CONNECTION_URL = \"postgres://app:hunter2@db\"\n",
         "[targets.a]\nurl = \"postgres://app@db\"\nclient-auth = \"hunter2\"\n",
     ] {
-        let said = Case::with(file).refused(&[]);
-        assert!(!said.contains("hunter2"), "{said}");
+        let error = Fixture::with(file).error(&[]);
+        assert!(!error.contains("hunter2"), "{error}");
     }
-    let case =
-        Case::with(&format!("[targets.a]\n{GOOD}client-auth = {{ password-env = \"PW\" }}\n"))
+    let fixture =
+        Fixture::with(&format!("[targets.a]\n{GOOD}client-auth = {{ password-env = \"PW\" }}\n"))
             .variable("PW", "hunter2");
-    assert!(!format!("{:?}", case.plan(&[]).unwrap()).contains("hunter2"));
+    assert!(!format!("{:?}", fixture.plan(&[]).unwrap()).contains("hunter2"));
 }
 
 #[test]
-fn targets_with_mistakes_can_be_left_out() {
+fn skips_targets_with_errors() {
     let file = format!(
-        "[targets.orders]\n{GOOD}[targets.billing]\n{GOOD}colour = 1\n[targets.shop]\n{GOOD}listen = \"0.0.0.0:1\"\n"
+        "[targets.orders]\n{GOOD}[targets.billing]\n{GOOD}colour = 1\n\
+         [targets.shop]\n{GOOD}listen = \"0.0.0.0:1\"\n"
     );
-    let case = Case::with(&file);
-    let plan = case.plan(&["--skip-failed-instance-config"]).unwrap();
+    let fixture = Fixture::with(&file);
+    let plan = fixture.plan(&["--skip-failed-instance-config"]).unwrap();
     assert_eq!(
         plan.settings.targets.iter().map(|target| target.name.as_str()).collect::<Vec<_>>(),
         ["orders"]
     );
-    assert_eq!(plan.left_out.len(), 2, "{:?}", plan.left_out);
+    assert_eq!(plan.skipped.len(), 2, "{:?}", plan.skipped);
     assert!(
-        plan.left_out[0]
-            .starts_with("targets.billing.colour (line 5, column 1): there is no field"),
+        plan.skipped[0].starts_with("targets.billing.colour (line 5, column 1): unknown field"),
         "{:?}",
-        plan.left_out
+        plan.skipped
     );
-    assert!(case.plan(&[]).is_err());
-    let all_wrong = Case::with("[targets.a]\n").refused(&["--skip-failed-instance-config"]);
-    assert!(all_wrong.contains("no target left"), "{all_wrong}");
+    assert!(fixture.plan(&[]).is_err());
+    let all_wrong = Fixture::with("[targets.a]\n").error(&["--skip-failed-instance-config"]);
+    assert!(all_wrong.contains("cannot serve any target"), "{all_wrong}");
 }
