@@ -165,8 +165,8 @@ fn version(program: &str) -> Option<String> {
 ///
 /// Option files are not read. A `password` in `~/.my.cnf` takes precedence over `MYSQL_PWD`, and
 /// the token cannot be a flag, which every user of the machine could read. An `ssl-capath` would
-/// add CAs; an `init-command` or `plugin-dir` would change what the URL says. Users pass `--prompt`
-/// or `--pager` after `--`, or the prompt in `MYSQL_PS1`.
+/// add CAs; an `init-command` or `plugin-dir` would override the URL. Users pass `--prompt` or
+/// `--pager` after `--`, or the prompt in `MYSQL_PS1`.
 fn flags(
     client: Client,
     target: &DatabaseUrl,

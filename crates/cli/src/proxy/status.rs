@@ -267,6 +267,20 @@ mod tests {
         };
         insta::assert_snapshot!(status_text(&status, at(60)), @r#"
         version 0.1.0, process 42, running for 1m, 1 connections of 10
+
+        TARGET   DATABASE                           LISTENS ON               CLIENTS  POOL                            LOGINS
+        orders   postgres orders.example.com:5432   127.0.0.1:5432           1        1 idle, 1 in use, 1 connecting  ok, 3 queued
+        billing  postgres billing.example.com:5432  127.0.0.1:5432 (failed)  1        1 idle, 1 in use, 1 connecting  failing, 3 queued
+
+        billing: address in use
+        billing: no answer\u{1b}[2J (4 consecutive failures)
+
+        TARGET   CREDENTIALS        ACCESS KEY   EXPIRES  USER  TOKEN
+        orders   the profile "dev"  ASIAEXAMPLE  in 59m   app   1m old, expires in 9m
+        billing  the profile "dev"  ASIAEXAMPLE  in 59m   app   1m old, expires in 9m
+
+        SESSION  TARGET  CLIENT           USER  DATABASE  AGE  STATE           TO SERVER  TO CLIENT  SERVER
+        7        orders  127.0.0.1:50000  app   -         1m   in transaction  100 B      19 MiB     10.0.0.1:5432
         "#);
     }
 

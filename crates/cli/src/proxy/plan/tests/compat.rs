@@ -100,14 +100,14 @@ env-file = "broken.env"
 "#;
     let fixture = Fixture::with(file).file("broken.env", "HOST=db\nhunter2\n");
     insta::assert_snapshot!(fixture.error(&[]), @r#"
-    countersign.toml can't be used:
-    targets.a (line 2, column 1): engine is missing: neither PORT nor SSLMODE says which it is
+    cannot use countersign.toml:
+    targets.a (line 2, column 1): engine is missing: neither PORT nor SSLMODE implies one
     targets.a.USER (line 4, column 8): the database user is missing after _aws_iam_rds:
-    targets.a.PASS (line 5, column 8): _aws_iam_rds:authtoken belongs to USER=_aws_iam_rds:DBUSER
-    targets.a.SSLMODE (line 6, column 11): SSLMODE=prefer falls back to no TLS: write verify-full, or require where the server can't be verified
-    targets.b (line 8, column 1): engine is missing: neither PORT nor SSLMODE says which it is
-    targets.c.CODER_PG_AUTH (line 14, column 17): awsiamrds is expected; for a password, write url and login = { password-file = … }
-    targets.c.host (line 15, column 27): this is said twice: here, and in the URL or the variables
+    targets.a.PASS (line 5, column 8): _aws_iam_rds:authtoken requires USER=_aws_iam_rds:DBUSER
+    targets.a.SSLMODE (line 6, column 11): SSLMODE=prefer falls back to no TLS: write verify-full, or require if the server cannot be verified
+    targets.b (line 8, column 1): engine is missing: neither PORT nor SSLMODE implies one
+    targets.c.CODER_PG_AUTH (line 14, column 17): awsiamrds is expected; for a password, write url and server-auth = { password-file = … }
+    targets.c.host (line 15, column 27): this is set twice: here, and in the URL or the variables
     targets.d.env-file (line 19, column 12): line 2 is not NAME=VALUE
     "#);
 }

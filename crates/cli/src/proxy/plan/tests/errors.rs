@@ -32,12 +32,12 @@ client-tls = { certificate = "a.pem" }
 server-auth = "kerberos"
 "#;
     insta::assert_snapshot!(Fixture::with(file).error(&[]), @r#"
-    countersign.toml can't be used:
-    proxy.address (line 3, column 11): "here" is no IP address
+    cannot use countersign.toml:
+    proxy.address (line 3, column 11): "here" is not an IP address
     proxy.port (line 4, column 8): expected a number from 1 to 65535
-    proxy.login-timeout (line 5, column 17): "15" is no duration: write it as 500ms, 15s, 10m, 1h30m or 7d
+    proxy.login-timeout (line 5, column 17): "15" is not a duration: write it as 500ms, 15s, 10m, 1h30m or 7d
     proxy.colour (line 6, column 1): unknown field "colour"; known fields: address, port, unix-socket, open-to-network, max-connections, login-timeout, profile, region, assume-role, external-id, sign-host, lazy-refresh, run-connection-test, skip-failed-instance-config, health-check, prometheus, http-address, http-port, otlp-endpoint, structured-logs, quiet, debug, quitquitquit, admin-port, admin-socket, max-sigterm-delay, min-sigterm-delay, exit-zero-on-sigterm
-    targets."ja ne" (line 8, column 1): "ja ne" is no name for a target: 1 to 63 letters, digits or characters of _ or -, and not a subcommand such as status
+    targets."ja ne" (line 8, column 1): "ja ne" is not a valid name of a target: use 1 to 63 letters, digits, _ or -, and not a subcommand such as status
     targets.orders.engine (line 12, column 10): the engine "oracle" is not postgres, mariadb or mysql
     targets.orders.host (line 13, column 8): the host "db example" is neither a DNS name nor an IP address
     targets.orders.port (line 14, column 8): expected a number from 1 to 65535
@@ -45,13 +45,13 @@ server-auth = "kerberos"
     targets.orders.roles[0] (line 16, column 10): the ARN "arn:aws:iam::1:role/x" has an account that is not twelve digits
     targets.orders.roles[1] (line 16, column 35): arn is missing
     targets.orders.listen[1] (line 17, column 17): a listener is written as 5433, "127.0.0.1:5433", "[::1]:5433", "unix:/run/app/.s.PGSQL.5432" or "systemd:NAME"
-    targets.orders.client-auth.password (line 18, column 23): a password does not belong into this file: write password-file = "PATH" or password-env = "VARIABLE" and take it out
+    targets.orders.client-auth.password (line 18, column 23): passwords are not allowed in this file: remove it and write password-file = "PATH" or password-env = "VARIABLE"
     targets.orders.pool.min-idle (line 19, column 17): expected a number from 0 to 16000
     targets.orders.pool.cold (line 19, column 24): unknown field "cold"; known fields: min-idle, max-idle, reuse, idle-timeout, max-lifetime
-    targets.orders.session-timeout (line 20, column 19): "soon" is no duration: write it as 500ms, 15s, 10m, 1h30m or 7d
+    targets.orders.session-timeout (line 20, column 19): "soon" is not a duration: write it as 500ms, 15s, 10m, 1h30m or 7d
     targets.billing.url (line 23, column 7): the URL contains a password: remove it, a token takes its place; password-file names the file of another password
     targets.billing.client-auth (line 24, column 10): exactly one of password-file, password-env, users is expected
-    targets.billing.client-auth.users[0] (line 24, column 21): there is no user "no-such-user" on this machine
+    targets.billing.client-auth.users[0] (line 24, column 21): cannot find the system user "no-such-user": no such user
     targets.billing.client-auth.password-env (line 24, column 60): the variable X is not set
     targets.billing.client-tls (line 25, column 14): key is missing
     targets.billing.server-auth (line 26, column 9): "iam", { password-file = "PATH" } or { password-env = "VARIABLE" } is expected
@@ -82,12 +82,12 @@ url = "mysql://app@db.example.com"
 listen = "127.0.0.1:6000"
 "#;
     insta::assert_snapshot!(Fixture::with(file).error(&[]), @r#"
-    countersign.toml can't be used:
-    targets.a (line 2, column 1): whoever reaches 0.0.0.0:5432 from another machine would be let in without a password: set client-auth = { password-file = "PATH" } (in a URL: client-password-file=PATH), or allow it by open-to-network
-    targets.b.tls (line 8, column 7): a token would cross the network in clear: leave tls out, or write require at the least
-    targets.b.client-auth (line 10, column 10): users are known on Unix sockets alone, and 127.0.0.1:6000 is none
-    targets.c.host (line 16, column 8): this is said twice: here, and in the URL or the variables
-    targets.d.listen (line 20, column 10): b listeners there already
+    cannot use countersign.toml:
+    targets.a (line 2, column 1): clients of other machines would be accepted at 0.0.0.0:5432 without a password: set client-auth = { password-file = "PATH" } (in a URL: client-password-file=PATH), or allow it with open-to-network
+    targets.b.tls (line 8, column 7): tokens would be sent in clear text: remove tls, or write at least require
+    targets.b.client-auth (line 10, column 10): users require Unix sockets, which identify the client's system user: 127.0.0.1:6000 is a TCP listener
+    targets.c.host (line 16, column 8): this is set twice: here, and in the URL or the variables
+    targets.d.listen (line 20, column 10): the target b already listens there
     "#);
 }
 
@@ -107,12 +107,12 @@ fn errors_of_urls_do_not_repeat_the_url() {
         "postgres://app@db?address=0.0.0.0",
     ]), @r#"
     target 1: the URL contains a password: remove it, a token takes its place; password-file names the file of another password
-    target 1: sslmode=prefer falls back to no TLS: write verify-full, or require where the server can't be verified
+    target 1: sslmode=prefer falls back to no TLS: write verify-full, or require if the server cannot be verified
     target 1: the URL's parameter "colour" is not one of name, address, port, unix-socket, unix-socket-path, sign-host, region, profile, role, assume-role, external-id, session-name, sslmode, ssl-mode, sslrootcert, ssl-ca, target_session_attrs, max-connections, connect-timeout, session-timeout, min-idle, password-file, password-env, client-password-file, client-password-env
     target 2: cannot read the URL: its scheme is not supported; write it as postgres://USER@HOST:PORT/DATABASE, mysql://… or mariadb://…
-    target 3: the URL says unix-socket-path twice, or by two names
-    target 3: the URL's external-id is about a role: write role=ARN before it
-    target 4: whoever reaches 0.0.0.0:5433 from another machine would be let in without a password: set client-auth = { password-file = "PATH" } (in a URL: client-password-file=PATH), or allow it by open-to-network
+    target 3: the URL sets unix-socket-path twice, or by two names
+    target 3: the URL's external-id belongs to a role: write role=ARN before it
+    target 4: clients of other machines would be accepted at 0.0.0.0:5433 without a password: set client-auth = { password-file = "PATH" } (in a URL: client-password-file=PATH), or allow it with open-to-network
     "#);
 }
 
@@ -127,11 +127,11 @@ fn reports_unknown_targets_and_missing_files() {
         fixture.error(&["--config", "other.toml"]),
         "cannot find the configuration file other.toml"
     );
-    insta::assert_snapshot!(Fixture::default().error(&[]), @"there is nothing to serve: give a URL, or write countersign.toml (see docs/proxy.md)");
-    insta::assert_snapshot!(Fixture::default().error(&["shop"]), @r#""shop" is no URL, and there is no countersign.toml that would say what it is"#);
+    insta::assert_snapshot!(Fixture::default().error(&[]), @"cannot start a proxy: no target is given; pass a URL, or write countersign.toml (see docs/proxy.md)");
+    insta::assert_snapshot!(Fixture::default().error(&["shop"]), @r#"cannot find the target "shop": it is not a URL, and no countersign.toml was found"#);
     insta::assert_snapshot!(Fixture::with("[proxy]\n").error(&[]), @r#"
-    countersign.toml can't be used:
-    line 1, column 1: there is no table such as [targets.orders] in it
+    cannot use countersign.toml:
+    line 1, column 1: the file has no targets: add a table such as [targets.orders]
     "#);
 }
 
