@@ -108,7 +108,8 @@ impl AuditRecord {
                 let caller = self.principal.as_ref().map_or("unknown", Arn::as_str);
                 let why = format!(
                     "because the IAM policy assumed by the caller '{caller}' is not authorized to \
-                     perform `rds-db:connect` on the DB instance. (Status Code: 403, Error Code:NotAuthorized)"
+                     perform `rds-db:connect` on the DB instance. (Status Code: 403, \
+                     Error Code:NotAuthorized)"
                 );
                 failed("authorize", &why)
             }

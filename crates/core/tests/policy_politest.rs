@@ -15,8 +15,7 @@ use countersign_core::policy::{
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// Default caller of a scenario: some user of the account that the scenarios' ARNs are
-/// in.
+/// Default caller of a scenario: a user of the account in the scenarios' ARNs.
 const CALLER: &str = "arn:aws:iam::123456789012:user/politest";
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -60,8 +59,7 @@ struct Case {
     expect: String,
 }
 
-/// True if fields unknown to IAM are taken out before parsing, as politest does unless told
-/// otherwise.
+/// Treatment of fields unknown to IAM. By default, politest strips them before parsing.
 #[derive(Clone, Copy, PartialEq)]
 enum Metadata {
     Strip,
@@ -103,7 +101,7 @@ fn load(file: &Path) -> Scenario {
     }
 }
 
-/// A scenario with its file, from which its other files are found, and its variables.
+/// Scenario with its variables and its file, the base of relative paths.
 struct Stage {
     file: PathBuf,
     scenario: Scenario,
@@ -186,7 +184,7 @@ impl Stage {
         context
     }
 
-    /// The decision on each resource of a case: verdict and sentence.
+    /// Returns the decision and its text for each resource of a case.
     fn decisions(&self, case: &Case) -> Result<Vec<(&'static str, String)>, String> {
         let policies = self.policies(case)?;
         let context = self.context(case);
@@ -222,7 +220,7 @@ impl Stage {
     }
 }
 
-/// Takes out what IAM does not know, as politest does.
+/// Strips the fields unknown to IAM, as politest does.
 fn strip(text: &str) -> String {
     let keep = |object: &mut Map<String, Value>, known: &[&str]| {
         object.retain(|key, _| known.contains(&key.as_str()))
@@ -258,8 +256,8 @@ fn every_scenario_has_the_decision_of_aws() {
     for file in scenarios() {
         files += 1;
         let stage = Stage::open(&file, Metadata::Strip);
-        // These carry a wrong expectation on purpose, to show how politest reports it: "WRONG -
-        // will be explicitDeny".
+        // These have a wrong expectation on purpose, to show the report of politest: "WRONG - will
+        // be explicitDeny".
         let wrong = named(&file, "fail-0");
         for case in stage.scenario.tests.iter().flatten() {
             for (word, sentence) in stage

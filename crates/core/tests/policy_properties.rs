@@ -1,4 +1,4 @@
-//! Properties of every policy: laws of the decision, tried on policies and requests made at random.
+//! Properties of decisions, tested with random policies and requests.
 
 #![allow(clippy::expect_used, reason = "a test says so by panicking")]
 
@@ -26,7 +26,7 @@ const KINDS: [PolicyKind; 4] = [
     PolicyKind::Resource,
 ];
 
-/// The statements of each layer, as JSON.
+/// JSON statements of each layer.
 type Statements = Vec<(Layer, Vec<String>)>;
 
 fn statement(
@@ -61,11 +61,16 @@ fn statement(
         ],
         _ => vec![""],
     };
-    let negate = |name: &'static str| prop_oneof![7 => Just(name.to_owned()), 1 => Just(format!("Not{name}"))];
-    (effect, select(principal), negate("Action"), action, negate("Resource"), resource, condition).prop_map(
-        |(effect, principal, action_element, action, resource_element, resource, condition)| {
+    let negate = |name: &'static str| {
+        let negated = format!("Not{name}");
+        prop_oneof![7 => Just(name.to_owned()), 1 => Just(negated)]
+    };
+    let elements = (negate("Action"), action, negate("Resource"), resource);
+    (effect, select(principal), elements, condition).prop_map(
+        |(effect, principal, (actions, action, resources, resource), condition)| {
             format!(
-                r#"{{"Effect": "{effect}", {principal} "{action_element}": "{action}", "{resource_element}": "{resource}", "Condition": {condition}}}"#
+                r#"{{"Effect": "{effect}", {principal} "{actions}": "{action}",
+                    "{resources}": "{resource}", "Condition": {condition}}}"#
             )
         },
     )
@@ -87,13 +92,13 @@ fn layers() -> impl Strategy<Value = Statements> {
         Layer::ServiceControl(1),
         Layer::ResourceControl(0),
     ];
-    // Few enough layers at a time for an Allow to come about in about a quarter of the cases.
+    // With this few layers, about a quarter of the cases is allowed.
     proptest::sample::subsequence(others.to_vec(), 0..=2).prop_flat_map(move |some| {
         std::iter::once(Layer::Identity).chain(some).map(layer).collect::<Vec<_>>()
     })
 }
 
-/// Layers, the index of one that has statements, and a Deny that may stand in it.
+/// Layers, the index of a layer with statements, and a Deny that is valid in it.
 fn layers_and_a_deny() -> impl Strategy<Value = (Statements, usize, String)> {
     layers().prop_flat_map(|statements| {
         let used = statements.iter().position(|(_, list)| !list.is_empty()).unwrap_or(0);
@@ -146,7 +151,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
-    fn adding_a_deny_never_allows_more((mut statements, index, deny) in layers_and_a_deny(), question in question()) {
+    fn adding_a_deny_never_allows_more(
+        (mut statements, index, deny) in layers_and_a_deny(),
+        question in question(),
+    ) {
         let before = allowed(&statements, &question);
         if let Some((_, list)) = statements.get_mut(index) {
             list.push(deny);
@@ -155,13 +163,21 @@ proptest! {
     }
 
     #[test]
-    fn removing_an_allow_never_allows_more(mut statements in layers(), question in question(), at in any::<Index>()) {
+    fn removing_an_allow_never_allows_more(
+        mut statements in layers(),
+        question in question(),
+        at in any::<Index>(),
+    ) {
         let before = allowed(&statements, &question);
         let index = at.index(statements.len());
-        // The last statement takes its layer with it, and a level of RCPs without an Allow stands
-        // for RCPFullAWSAccess.
-        if let Some((layer, list)) = statements.get_mut(index) && list.len() > 1 && !matches!(layer, Layer::ResourceControl(_)) {
-            if let Some(allow) = list.iter().position(|statement| statement.contains(r#""Allow""#)) {
+        // Without its last statement a layer would be absent, and a level of RCPs without an Allow
+        // stands for RCPFullAWSAccess.
+        if let Some((layer, list)) = statements.get_mut(index)
+            && list.len() > 1
+            && !matches!(layer, Layer::ResourceControl(_))
+        {
+            let allow = list.iter().position(|statement| statement.contains(r#""Allow""#));
+            if let Some(allow) = allow {
                 list.remove(allow);
             }
             prop_assert!(before || !allowed(&statements, &question));

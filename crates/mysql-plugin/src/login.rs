@@ -13,7 +13,8 @@ const AUTH_STRING: &[u8] = b"RDS";
 /// Log line for a statement or a stored account with another authentication string, which is not
 /// shown because it could be a password.
 pub(crate) const INVALID_AUTH_STRING: &str = "cannot use this authentication string: accounts of \
-     this plugin have no password; use CREATE USER … IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'";
+     this plugin have no password; use CREATE USER … IDENTIFIED WITH AWSAuthenticationPlugin \
+     AS 'RDS'";
 
 /// Returns true if `given` is the authentication string of this plugin.
 pub(crate) fn is_auth_string(given: &[u8]) -> bool {

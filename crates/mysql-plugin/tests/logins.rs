@@ -1,4 +1,4 @@
-//! The plugin, loaded as a server loads it, in the shapes of both servers.
+//! Tests of the plugin, loaded as servers load it, with the layouts of both servers.
 
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #![allow(unsafe_code, reason = "the plugin is called as a server calls it")]
@@ -23,9 +23,9 @@ use countersign_core::name::Engine;
 use countersign_core::token::MAX_TOKEN;
 use countersign_core::verifier_protocol::{Nonce, VerifyResponse};
 
-use server::{BOTH, Client, ERROR, Library, OK, Outcome, Shape, say, transport, verifier};
+use server::{BOTH, Client, ERROR, Library, OK, Outcome, Shape, send, transport, verifier};
 
-/// In the environment of the process that the test of the log starts.
+/// Environment variable of the child process that the test of the log starts.
 const CHILD: &str = "COUNTERSIGN_PLUGIN_TEST_CHILD";
 
 #[test]
@@ -44,7 +44,7 @@ fn exports_have_the_layout_of_each_server() {
         // SAFETY: as above.
         assert_eq!(unsafe { CStr::from_ptr(client) }, c"mysql_clear_password");
         assert_eq!(library.function::<c_int>(shape, 0), interface);
-        // SAFETY: the list of declarations ends with one of zeros.
+        // SAFETY: the list of declarations ends with a zeroed one.
         let last = unsafe {
             std::slice::from_raw_parts(
                 library.symbol(shape.declarations()).add(shape.size()),
@@ -60,7 +60,7 @@ fn logins_are_accepted_if_the_verifier_allows() {
     for (shape, engine) in [(Shape::Mariadb, Engine::Mariadb), (Shape::Mysql, Engine::Mysql)] {
         let library = Library::installed(shape);
         let verifier = verifier(&library.socket(), |stream, nonce| {
-            say(stream, &VerifyResponse::Allow { nonce })
+            send(stream, &VerifyResponse::Allow { nonce })
         });
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -72,53 +72,54 @@ fn logins_are_accepted_if_the_verifier_allows() {
         };
         let outcome = library.login(shape, &client);
         assert_eq!(
-            (outcome.code, outcome.password_used, &*outcome.touched),
+            (outcome.code, outcome.password_used, &*outcome.changed),
             (OK, 1, &[][..]),
             "{shape:?}"
         );
-        let question = verifier.join().unwrap();
-        assert_eq!((question.engine, question.instance.as_str()), (engine, "orders"));
-        assert_eq!((question.user.as_str(), &**question.token), ("Jane Doe, näm'e", "a-token"));
-        assert_eq!((question.client.as_deref(), question.tls), (Some("127.0.0.1"), Some(true)));
-        assert_ne!(question.nonce(), Nonce([0; 16]));
+        let request = verifier.join().unwrap();
+        assert_eq!((request.engine, request.instance.as_str()), (engine, "orders"));
+        assert_eq!((request.user.as_str(), &**request.token), ("Jane Doe, näm'e", "a-token"));
+        assert_eq!((request.client.as_deref(), request.tls), (Some("127.0.0.1"), Some(true)));
+        assert_ne!(request.nonce(), Nonce([0; 16]));
     }
 }
 
-/// As the verifier answers: `None` where it is not asked.
-type Answering = fn(&mut std::os::unix::net::UnixStream, Nonce);
+/// Sends the response of the verifier.
+type Respond = fn(&mut std::os::unix::net::UnixStream, Nonce);
 
 #[test]
 fn logins_are_denied_unless_the_verifier_allows() {
-    let cases: [(&str, Answering); 6] = [
+    let cases: [(&str, Respond); 6] = [
         ("deny", |stream, nonce| {
-            say(stream, &VerifyResponse::Deny { nonce, class: Class::Expired })
+            send(stream, &VerifyResponse::Deny { nonce, class: Class::Expired })
         }),
         ("another nonce", |stream, _| {
-            say(stream, &VerifyResponse::Allow { nonce: Nonce([7; 16]) })
+            send(stream, &VerifyResponse::Allow { nonce: Nonce([7; 16]) })
         }),
         ("garbage", |stream, _| stream.write_all(&[0xff; 4096]).unwrap_or_default()),
-        ("half an answer", |stream, _| {
+        ("a partial response", |stream, _| {
             stream.write_all(b"\0\0\0\x30{\"verdict\":\"allow\"").unwrap()
         }),
-        ("nothing", |_, _| ()),
-        ("no end", |stream, _| {
+        ("no response", |_, _| ()),
+        ("an open connection", |stream, _| {
             let mut rest = Vec::new();
-            // Until the plugin gives up.
+            // Reads until the plugin closes the connection.
             stream.read_to_end(&mut rest).unwrap();
         }),
     ];
     for shape in BOTH {
-        for (name, answer) in cases {
+        for (name, respond) in cases {
             let library = Library::installed(shape);
-            let verifier = verifier(&library.socket(), answer);
+            let verifier = verifier(&library.socket(), respond);
             let start = Instant::now();
             let outcome = library.login(shape, &Client::jane(shape, b"a-token"));
-            assert_eq!((outcome.code, &*outcome.touched), (ERROR, &[][..]), "{shape:?} {name}");
+            assert_eq!((outcome.code, &*outcome.changed), (ERROR, &[][..]), "{shape:?} {name}");
             assert!(start.elapsed() < Duration::from_secs(6), "{name}");
             verifier.join().unwrap();
         }
-        let unanswered = Library::installed(shape).login(shape, &Client::jane(shape, b"a-token"));
-        assert_eq!(unanswered.code, ERROR);
+        let without_verifier =
+            Library::installed(shape).login(shape, &Client::jane(shape, b"a-token"));
+        assert_eq!(without_verifier.code, ERROR);
     }
 }
 
@@ -159,13 +160,16 @@ fn invalid_tokens_and_accounts_are_denied_without_a_request() {
         let listener = std::os::unix::net::UnixListener::bind(library.socket()).unwrap();
         listener.set_nonblocking(true).unwrap();
         for (name, client, used) in cases {
-            let Outcome { code, password_used, touched } = library.login(shape, &client);
+            let Outcome { code, password_used, changed } = library.login(shape, &client);
             assert_eq!(
-                (code, password_used, &*touched),
+                (code, password_used, &*changed),
                 (ERROR, used, &[][..]),
                 "{shape:?} {name}"
             );
-            assert!(listener.accept().is_err(), "{shape:?} {name}: the verifier was asked");
+            assert!(
+                listener.accept().is_err(),
+                "{shape:?} {name}: the verifier received a connection"
+            );
         }
     }
 }
@@ -179,7 +183,7 @@ fn only_the_final_nul_is_removed_from_the_token() {
     ] {
         let library = Library::installed(Shape::Mysql);
         let verifier = verifier(&library.socket(), |stream, nonce| {
-            say(stream, &VerifyResponse::Deny { nonce, class: Class::Malformed })
+            send(stream, &VerifyResponse::Deny { nonce, class: Class::Malformed })
         });
         let client = Client { packet: Some(packet.to_vec()), ..Client::jane(Shape::Mysql, b"") };
         assert_eq!(library.login(Shape::Mysql, &client).code, ERROR);
@@ -187,8 +191,8 @@ fn only_the_final_nul_is_removed_from_the_token() {
     }
 }
 
-/// The verifier refuses, so that its log has the refusal; and where a server does not say, nobody
-/// makes it up.
+/// The verifier denies logins without TLS and logs the denial. If a server does not report TLS, the
+/// request has no value.
 #[test]
 fn tls_state_is_reported_as_known_to_the_server() {
     let older = |shape| transport(shape, -1, false)[..8].to_vec();
@@ -203,17 +207,13 @@ fn tls_state_is_reported_as_known_to_the_server() {
     ] {
         let library = Library::installed(shape);
         let verifier = verifier(&library.socket(), |stream, nonce| {
-            say(stream, &VerifyResponse::Deny { nonce, class: Class::NoTls })
+            send(stream, &VerifyResponse::Deny { nonce, class: Class::NoTls })
         });
         let outcome =
             library.login(shape, &Client { transport, ..Client::jane(shape, b"a-token") });
         assert_eq!(outcome.code, ERROR);
-        let question = verifier.join().unwrap();
-        assert_eq!(
-            (question.tls, question.client.as_deref()),
-            (tls, Some("db-client")),
-            "{shape:?}"
-        );
+        let request = verifier.join().unwrap();
+        assert_eq!((request.tls, request.client.as_deref()), (tls, Some("db-client")), "{shape:?}");
     }
 }
 
@@ -250,7 +250,7 @@ fn authentication_string_must_be_rds() {
     let validate: unsafe extern "C" fn(*const c_char, c_uint) -> c_int =
         library.function(Shape::Mysql, 32);
     let (mut out, mut length) = ([0x55_u8; 16], 16);
-    // SAFETY: the lengths are those of what they are of.
+    // SAFETY: each length is the length of its buffer.
     unsafe {
         assert_eq!(generate(out.as_mut_ptr().cast(), &raw mut length, c"secret".as_ptr(), 6), 1);
         for (given, refused) in [(c"RDS", 0), (c"rds", 1), (c"", 1), (c"RDS ", 1)] {
@@ -283,11 +283,11 @@ fn authentication_string_must_be_rds() {
     }
 }
 
-/// The log is the process's standard error, so another process plays the server.
+/// The log is standard error, so the logins run in a child process.
 #[test]
 fn denial_is_logged_in_one_line_without_the_token() {
     if std::env::var_os(CHILD).is_some() {
-        return refuse();
+        return deny_logins();
     }
     let this = std::env::current_exe().unwrap();
     let child = Command::new(this)
@@ -299,14 +299,18 @@ fn denial_is_logged_in_one_line_without_the_token() {
     let log = String::from_utf8(child.stderr).unwrap();
     let lines: Vec<&str> = log.lines().collect();
     let parts = [
-        r#"[ERROR] AWSAuthenticationPlugin: not loaded: configuration: awsauthenticationplugin-timeout = "x": must be from"#,
-        r#"[Warning] AWSAuthenticationPlugin: login of "ja\nne" from "db-client" on "orders" denied: expired: "#,
-        r#"[ERROR] AWSAuthenticationPlugin: login of "jane" from "db-client" on "orders" denied: configuration: "#,
-        r#"[Warning] AWSAuthenticationPlugin: cannot use this authentication string"#,
+        (
+            "[ERROR]",
+            r#"not loaded: configuration: awsauthenticationplugin-timeout = "x": must be from"#,
+        ),
+        ("[Warning]", r#"login of "ja\nne" from "db-client" on "orders" denied: expired: "#),
+        ("[ERROR]", r#"login of "jane" from "db-client" on "orders" denied: configuration: "#),
+        ("[Warning]", "cannot use this authentication string"),
     ];
     assert_eq!(lines.len(), parts.len(), "{log}");
-    for (line, part) in lines.iter().zip(parts) {
-        assert!(line.starts_with("20") && line.contains(part), "{line}");
+    for (line, (level, part)) in lines.iter().zip(parts) {
+        let part = format!("{level} AWSAuthenticationPlugin: {part}");
+        assert!(line.starts_with("20") && line.contains(&part), "{line}");
     }
     assert!(
         lines[0].contains(
@@ -317,12 +321,12 @@ fn denial_is_logged_in_one_line_without_the_token() {
     assert!(!log.contains("token-of-jane") && !log.contains("hunter2"), "{log}");
 }
 
-fn refuse() {
+fn deny_logins() {
     let shape = Shape::Mysql;
     assert!(!Library::open().install(shape, &[("timeout", "x")]));
     let library = Library::installed(shape);
     let denying = verifier(&library.socket(), |stream, nonce| {
-        say(stream, &VerifyResponse::Deny { nonce, class: Class::Expired })
+        send(stream, &VerifyResponse::Deny { nonce, class: Class::Expired })
     });
     let client = Client { user: Some(b"ja\nne".to_vec()), ..Client::jane(shape, b"token-of-jane") };
     assert_eq!(library.login(shape, &client).code, ERROR);
@@ -332,12 +336,12 @@ fn refuse() {
     assert_eq!(library.login(shape, &client).code, ERROR);
     let validate: unsafe extern "C" fn(*const c_char, c_uint) -> c_int =
         library.function(shape, 32);
-    // SAFETY: seven bytes are there.
+    // SAFETY: the text has seven bytes.
     assert_eq!(unsafe { validate(c"hunter2".as_ptr(), 7) }, 1);
-    // A login that goes through says nothing.
+    // An allowed login is not logged.
     let library = Library::installed(shape);
     let allowing =
-        verifier(&library.socket(), |stream, nonce| say(stream, &VerifyResponse::Allow { nonce }));
+        verifier(&library.socket(), |stream, nonce| send(stream, &VerifyResponse::Allow { nonce }));
     assert_eq!(library.login(shape, &Client::jane(shape, b"token-of-jane")).code, OK);
     allowing.join().unwrap();
 }

@@ -1,4 +1,4 @@
-//! The module under the system's own libpam, with services of its own beside those of the system.
+//! Tests of the module under the system's libpam, with separate service files.
 
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code, reason = "libpam is called as a server calls it")]
@@ -19,7 +19,7 @@ use countersign_core::failure::Class;
 use countersign_core::verifier_protocol::{Nonce, VerifyRequest, VerifyResponse, frame};
 use tempfile::TempDir;
 
-/// Linux-PAM's `_pam_types.h`.
+// Constants of Linux-PAM's `_pam_types.h`.
 const SUCCESS: c_int = 0;
 const SERVICE_ERR: c_int = 3;
 const PERM_DENIED: c_int = 6;
@@ -64,8 +64,8 @@ unsafe extern "C" {
     fn strdup(text: *const c_char) -> *mut c_char;
 }
 
-/// Answers every prompt with the C string that `data` is, or with an error where that is null.
-unsafe extern "C" fn answer(
+/// Responds to every prompt with the C string `data`, or with an error if it is null.
+unsafe extern "C" fn respond(
     _count: c_int,
     _messages: *const *const c_void,
     responses: *mut *mut Response,
@@ -74,7 +74,8 @@ unsafe extern "C" fn answer(
     if data.is_null() {
         return CONV_ERR;
     }
-    // SAFETY: `data` is a C string of the test; the response is made with malloc, as PAM asks.
+    // SAFETY: `data` is a C string of the test; PAM frees the response, so it is allocated with
+    // calloc.
     unsafe {
         let response = calloc(1, size_of::<Response>()).cast::<Response>();
         (*response).text = strdup(data.cast());
@@ -83,7 +84,7 @@ unsafe extern "C" fn answer(
     SUCCESS
 }
 
-/// A service made of `lines`, in which MODULE stands for the module.
+/// Service file with `lines`, in which MODULE and SOCKET stand for the paths.
 struct Service {
     directory: TempDir,
 }
@@ -106,7 +107,7 @@ impl Service {
         )
     }
 
-    /// Answers as many questions as there are verdicts: `None` allows.
+    /// Starts a verifier that responds to one request per verdict; `None` allows.
     fn verifier(
         &self,
         verdicts: Vec<Option<Class>>,
@@ -124,25 +125,25 @@ fn decide(listener: &UnixListener, verdict: Option<Class>) -> VerifyRequest {
     stream.read_exact(&mut head).unwrap();
     let mut body = vec![0; u32::from_be_bytes(head) as usize];
     stream.read_exact(&mut body).unwrap();
-    let question = VerifyRequest::parse(&body).unwrap();
-    let nonce = question.nonce();
-    let answer = verdict
+    let request = VerifyRequest::parse(&body).unwrap();
+    let nonce = request.nonce();
+    let response = verdict
         .map_or(VerifyResponse::Allow { nonce }, |class| VerifyResponse::Deny { nonce, class });
-    stream.write_all(&frame(&answer, 0).unwrap()).unwrap();
-    question
+    stream.write_all(&frame(&response, 0).unwrap()).unwrap();
+    request
 }
 
-/// The .so that cargo built for this test: beside the executable, and a directory above.
+/// Path of the module that cargo built for this test, in the executable's directory or its parent.
 fn module() -> PathBuf {
     let executable = std::env::current_exe().unwrap();
-    let places = executable.ancestors().skip(1).take(2).map(Path::to_path_buf);
-    places
-        .map(|place| place.join("libpam_countersign.so"))
+    let directories = executable.ancestors().skip(1).take(2).map(Path::to_path_buf);
+    directories
+        .map(|directory| directory.join("libpam_countersign.so"))
         .find(|path| path.exists())
         .expect("cargo builds the module for its tests")
 }
 
-/// A server's handle.
+/// PAM handle of a server.
 struct Login {
     handle: *mut c_void,
     _kept: (Box<Conversation>, Option<CString>),
@@ -153,14 +154,14 @@ impl Login {
         let password = password.map(|password| CString::new(password).unwrap());
         let data =
             password.as_ref().map_or(null_mut(), |password| password.as_ptr().cast_mut().cast());
-        let conversation = Box::new(Conversation { converse: answer, data });
+        let conversation = Box::new(Conversation { converse: respond, data });
         let (user, directory) = (
             CString::new(user).unwrap(),
             CString::new(service.directory.path().to_str().unwrap()).unwrap(),
         );
         let mut handle = null_mut();
-        // SAFETY: all are C strings that live through the call; the conversation lives as long as
-        // the handle.
+        // SAFETY: all are C strings that outlive the call; the conversation lives as long as the
+        // handle.
         let status = unsafe {
             pam_start_confdir(
                 c"rds_iam".as_ptr(),
@@ -197,7 +198,7 @@ impl Login {
 
 impl Drop for Login {
     fn drop(&mut self) {
-        // SAFETY: the handle is open, and not used again.
+        // SAFETY: the handle is open and is not used afterwards.
         unsafe { pam_end(self.handle, SUCCESS) };
     }
 }
@@ -212,13 +213,13 @@ fn logins_are_accepted_if_the_verifier_allows() {
         (login.authenticate(), login.account(), login.credentials()),
         (SUCCESS, SUCCESS, SUCCESS)
     );
-    let question = verifier.join().unwrap().remove(0);
+    let request = verifier.join().unwrap().remove(0);
     assert_eq!(
-        (question.user.as_str(), question.instance.as_str(), &**question.token),
+        (request.user.as_str(), request.instance.as_str(), &**request.token),
         ("Jane Doe, näm'e", "orders", "a-token")
     );
-    assert_eq!((question.client.as_deref(), question.tls), (Some("192.0.2.7"), None));
-    assert_ne!(question.nonce(), Nonce([0; 16]));
+    assert_eq!((request.client.as_deref(), request.tls), (Some("192.0.2.7"), None));
+    assert_ne!(request.nonce(), Nonce([0; 16]));
 }
 
 #[test]
@@ -229,9 +230,9 @@ fn a_client_on_the_unix_socket_has_no_address() {
     assert_eq!(login.authenticate(), SUCCESS);
     login.set(ITEM_RHOST, c"[local]");
     assert_eq!(login.authenticate(), SUCCESS);
-    let questions = verifier.join().unwrap();
-    assert!(questions.iter().all(|question| question.client.is_none()));
-    assert_ne!(questions[0].nonce(), questions[1].nonce());
+    let requests = verifier.join().unwrap();
+    assert!(requests.iter().all(|request| request.client.is_none()));
+    assert_ne!(requests[0].nonce(), requests[1].nonce());
 }
 
 #[test]
@@ -240,7 +241,7 @@ fn denied_logins_are_denied_by_the_account_rule_too() {
     let verifier = service.verifier(vec![None, Some(Class::Expired), Some(Class::Unavailable)]);
     let login = Login::start(&service, "jane", Some(b"a-token"));
     assert_eq!((login.authenticate(), login.account()), (SUCCESS, SUCCESS));
-    // A second attempt on the handle takes back what the first one gave.
+    // A second attempt on the handle revokes the result of the first.
     assert_eq!(
         (login.authenticate(), login.account(), login.credentials()),
         (PERM_DENIED, PERM_DENIED, CRED_UNAVAIL)
@@ -263,7 +264,7 @@ fn account_rule_denies_without_the_auth_rule_or_for_another_user() {
     verifier.join().unwrap();
 }
 
-/// No verifier listens: what can be refused without asking is told apart from what can't be asked.
+/// No verifier listens, so a login that needs a request fails with `AUTHINFO_UNAVAIL`.
 #[test]
 fn invalid_tokens_are_denied_without_a_request() {
     let service = Service::both();
@@ -285,7 +286,7 @@ fn invalid_tokens_are_denied_without_a_request() {
     );
 }
 
-/// So that the refusal is in the verifier's log.
+/// The verifier rejects and logs them.
 #[test]
 fn passwords_that_are_not_utf_8_are_sent_to_the_verifier() {
     let service = Service::both();
@@ -295,9 +296,9 @@ fn passwords_that_are_not_utf_8_are_sent_to_the_verifier() {
         AUTHINFO_UNAVAIL
     );
     assert_eq!(Login::start(&service, "jane", Some(&[0xff; 65_535])).authenticate(), PERM_DENIED);
-    let questions = verifier.join().unwrap();
-    assert_eq!(**questions[0].token, *"a\u{fffd}\u{fffd}b\u{fffd}");
-    assert!(questions[1].token.chars().all(|letter| letter == '\u{fffd}'));
+    let requests = verifier.join().unwrap();
+    assert_eq!(**requests[0].token, *"a\u{fffd}\u{fffd}b\u{fffd}");
+    assert!(requests[1].token.chars().all(|letter| letter == '\u{fffd}'));
 }
 
 #[test]
@@ -327,8 +328,8 @@ fn verifier_user_is_accepted_by_name() {
     verifier.join().unwrap();
 }
 
-/// As a PAM item, other modules of the service could read the token; so the module names neither of
-/// the two functions that make it one.
+/// Other modules of the service could read the token in a PAM item. The module therefore imports
+/// neither of the two functions that store one.
 #[test]
 fn token_is_not_stored_as_a_pam_item() {
     let library = std::fs::read(module()).unwrap();

@@ -296,7 +296,10 @@ fn has_no_separator(rest: &[u8], start: usize, segments: ArnSegments) -> bool {
 /// Returns true if the fixed text at both ends of a pattern matches the ends of the subject. That
 /// rejects most mismatches before any variable is looked up.
 fn ends_match(pieces: &[Piece], subject: &str) -> bool {
-    let fits = |piece: Option<&Piece>, fits: fn(&str, &str) -> bool| !matches!(piece, Some(Piece::Text(text)) if !fits(subject, text));
+    let fits = |piece: Option<&Piece>, fits: fn(&str, &str) -> bool| match piece {
+        Some(Piece::Text(text)) => fits(subject, text),
+        _ => true,
+    };
     fits(pieces.first(), |subject, text| subject.starts_with(text))
         && fits(pieces.last(), |subject, text| subject.ends_with(text))
 }

@@ -46,7 +46,7 @@ fn good() -> String {
     minted(None, None)
 }
 
-/// The class that a proof is refused for.
+/// Returns the class of the failure that rejects a proof.
 fn refusal(text: &str, sts: &TrustedSts, now: SystemTime) -> Option<Class> {
     let binding = Binding { audience: &orders(), user: None };
     let refused = |failure: Failure| failure.class;
@@ -56,7 +56,7 @@ fn refusal(text: &str, sts: &TrustedSts, now: SystemTime) -> Option<Class> {
         .err()
 }
 
-/// Verifies, as STS does, the request that the verifier builds from `text`.
+/// Verifies the request that the verifier builds from `text`, as STS does.
 fn confirmed(text: &str, binding: Binding<'_>) -> Result<(), RequestError> {
     let built = UnverifiedProof::parse(text).unwrap().request(&aws(), binding, noon()).unwrap();
     let (host, query) = built.url().strip_prefix("https://").unwrap().split_once("/?").unwrap();
@@ -110,7 +110,7 @@ fn proof_is_confirmed_for_its_audience_and_user_only() {
     }
 }
 
-/// The verifier does not forward what came: it is in any order and case, and goes out in one.
+/// The verifier does not forward the received text: it accepts any order and case, and sends one.
 #[test]
 fn sts_request_is_rebuilt_from_the_parameters() {
     let text = good();
@@ -375,9 +375,10 @@ proptest! {
         prop_assume!(text.get(at..=at) != Some(&with));
         text.replace_range(at..=at, &with);
         let binding = Binding { audience: &orders(), user: None };
-        // A parameter's name in another case, or an escape's, is the same request.
+        // A parameter name or escape in another case is the same request.
         let same = text.eq_ignore_ascii_case(&good());
-        let built = UnverifiedProof::parse(&text).and_then(|proof| proof.request(&aws(), binding, noon()));
+        let built = UnverifiedProof::parse(&text)
+            .and_then(|proof| proof.request(&aws(), binding, noon()));
         prop_assert!(same || built.is_err() || confirmed(&text, binding).is_err());
     }
 

@@ -79,7 +79,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn equals_the_hmac_crate(key: [u8; 32], message in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn equals_the_hmac_crate(
+            key: [u8; 32],
+            message in proptest::collection::vec(any::<u8>(), 0..300),
+        ) {
             let expected: [u8; 32] = Hmac::<Sha256>::new_from_slice(&key).unwrap().chain_update(&message).finalize().into_bytes().into();
             prop_assert_eq!(PrecomputedHmac::new(&key).authenticate(message), expected);
         }

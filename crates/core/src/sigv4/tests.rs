@@ -1,5 +1,5 @@
-//! Every case of AWS's signing test suite, by header and by query: canonical request and signature,
-//! then verified.
+//! Cases of AWS's signing test suite, by header and by query: canonical request, signature and
+//! verification.
 
 #![allow(clippy::string_slice, reason = "the texts of these tests are ASCII")]
 
@@ -22,7 +22,7 @@ struct Case {
     text: String,
 }
 
-/// A request file: request line, headers (with continuation lines), an empty line, a body.
+/// Request file: request line, headers (with continuation lines), an empty line, a body.
 struct Parsed<'a> {
     method: &'a str,
     path: &'a str,
@@ -99,7 +99,7 @@ impl Case {
         }
     }
 
-    /// 2015-08-30T12:36:00Z, the date of the whole suite.
+    /// Returns 2015-08-30T12:36:00Z, the date of the whole suite.
     fn now(&self) -> SystemTime {
         assert_eq!(self.context["timestamp"], "2015-08-30T12:36:00Z");
         AmzDate::parse("20150830T123600Z").unwrap().to_system_time()
@@ -118,7 +118,8 @@ fn payload<'a>(case: &Case, parsed: &Parsed<'a>) -> Payload<'a> {
     }
 }
 
-/// The canonical request in the suite's `…-canonical-request.txt` for a signed request.
+/// Returns the canonical request of a signed request; the suite has it in
+/// `…-canonical-request.txt`.
 fn canonical_of(case: &Case, request: &Request<'_>, signed: &[String]) -> String {
     let query = canonical_query(request.query, Some("X-Amz-Signature")).unwrap();
     request.canonical(&query, signed, case.normalization()).unwrap()

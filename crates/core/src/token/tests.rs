@@ -102,7 +102,7 @@ fn minted() -> AuthToken {
     mint(&credentials(None), &here(), &jane(), &KeyCache::default(), noon())
 }
 
-/// The class that `token` is refused with where it would be good as [`minted`].
+/// Returns the class of the failure that rejects `token` if the token of [`minted`] is valid.
 fn refused(token: &str) -> Class {
     verify(token, &here(), &jane(), &credentials(None), noon()).unwrap_err().class
 }
@@ -259,7 +259,7 @@ fn inactive_key_and_wrong_secret_have_different_classes() {
         addressed().verify(key, status, &keys, noon()).unwrap_err().class
     };
     assert_eq!(refused(&credentials(None), KeyStatus::Inactive), Class::InactiveKey);
-    // The cache holds the right secret's key: another secret must not be served by it.
+    // The cache holds the key of the right secret; it must not be used for another secret.
     assert_eq!(refused(&other, KeyStatus::Active), Class::SignatureMismatch);
 }
 
@@ -318,10 +318,17 @@ fn debug_shows_no_secret() {
 
 proptest! {
     #[test]
-    fn minted_tokens_are_verified(user in "[^\0]{1,60}", session in proptest::option::of("[ -~]{1,200}"), port in 1_u16.., later in 0_u64..=900) {
-        let (key, endpoint, user) = (credentials(session.as_deref()), Endpoint { port, ..here() }, user.parse::<DbUser>().unwrap());
+    fn minted_tokens_are_verified(
+        user in "[^\0]{1,60}",
+        session in proptest::option::of("[ -~]{1,200}"),
+        port in 1_u16..,
+        later in 0_u64..=900,
+    ) {
+        let (key, endpoint) = (credentials(session.as_deref()), Endpoint { port, ..here() });
+        let user = user.parse::<DbUser>().unwrap();
         let token = mint(&key, &endpoint, &user, &KeyCache::default(), noon());
-        prop_assert!(verify(token.expose(), &endpoint, &user, &key, noon() + seconds(later)).is_ok());
+        let now = noon() + seconds(later);
+        prop_assert!(verify(token.expose(), &endpoint, &user, &key, now).is_ok());
     }
 
     #[test]
@@ -336,7 +343,7 @@ proptest! {
         let at = at % bytes.len();
         bytes[at] ^= 1 << bit;
         let changed = String::from_utf8_lossy(&bytes).into_owned();
-        // A host in another case and an escape in another case mean the same.
+        // The case of the host and of escapes is not significant.
         prop_assume!(!changed.eq_ignore_ascii_case(good.expose()));
         prop_assert!(verify(&changed, &here(), &jane(), &credentials(None), noon()).is_err());
     }

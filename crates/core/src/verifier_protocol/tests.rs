@@ -23,7 +23,7 @@ fn question(token: &str) -> VerifyRequest {
     )
 }
 
-/// A verifier that answers with fixed bytes.
+/// Connection to a verifier that responds with fixed bytes.
 struct Canned {
     asked: Vec<u8>,
     answer: Cursor<Vec<u8>>,
@@ -118,7 +118,9 @@ fn requests_of_another_version_or_with_unknown_fields_are_rejected() {
 
 proptest! {
     #[test]
-    fn passwords_are_decoded_as_by_the_standard_library(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn passwords_are_decoded_as_by_the_standard_library(
+        bytes in proptest::collection::vec(any::<u8>(), 0..200),
+    ) {
         let read = super::password(&bytes);
         prop_assert_eq!(read.as_str(), String::from_utf8_lossy(&bytes));
     }

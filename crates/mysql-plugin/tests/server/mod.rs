@@ -1,6 +1,5 @@
-//! A server, as far as the plugin sees one: the library loaded, its variables set, and a client
-//! that wants in. All shapes are made of the numbers that were measured in real servers, not of the
-//! plugin's own declarations.
+//! Simulated server: loads the library, sets its variables and calls the plugin for a login. Sizes
+//! and offsets were measured in real servers and are not taken from the declarations of the plugin.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_uchar, c_void};
 use std::io::{Read, Write};
@@ -12,7 +11,7 @@ use std::thread::JoinHandle;
 use countersign_core::verifier_protocol::{Nonce, VerifyRequest, VerifyResponse, frame};
 use tempfile::TempDir;
 
-/// `CR_OK` and `CR_ERROR`.
+/// Values of `CR_OK` and `CR_ERROR`.
 pub(crate) const OK: c_int = -1;
 pub(crate) const ERROR: c_int = 0;
 
@@ -24,7 +23,7 @@ unsafe extern "C" {
     fn dlclose(library: *mut c_void) -> c_int;
 }
 
-/// Offsets in the structures of either server.
+/// Layout of the structures of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
     Mariadb,
@@ -41,7 +40,7 @@ impl Shape {
         }
     }
 
-    /// Of a declaration.
+    /// Size of a declaration.
     pub(crate) const fn size(self) -> usize {
         match self {
             Self::Mariadb => 104,
@@ -49,7 +48,7 @@ impl Shape {
         }
     }
 
-    /// Of `deinit` and `system_vars` in a declaration. (`info` is at 8 and `init` at 48.)
+    /// Offsets of `deinit` and `system_vars` in a declaration. (`info` is at 8 and `init` at 48.)
     const fn deinit_and_variables(self) -> (usize, usize) {
         match self {
             Self::Mariadb => (56, 80),
@@ -57,8 +56,8 @@ impl Shape {
         }
     }
 
-    /// Of `password_used` in the information about a client; the host and its length come 4 and 12
-    /// bytes later.
+    /// Offset of `password_used` in the information about a client; the host and its length follow
+    /// 4 and 12 bytes later.
     const fn password_used(self) -> usize {
         match self {
             Self::Mariadb => 1060,
@@ -67,7 +66,7 @@ impl Shape {
     }
 }
 
-/// The library, loaded from a copy of its own: so it shares no state with another test's.
+/// Library loaded from its own copy, so that tests share no state.
 pub(crate) struct Library {
     handle: *mut c_void,
     pub(crate) directory: TempDir,
@@ -79,9 +78,9 @@ impl Library {
         let copy = directory.path().join("mysql_countersign.so");
         std::fs::copy(built(), &copy).unwrap();
         let path = CString::new(copy.to_str().unwrap()).unwrap();
-        // SAFETY: a C string; the library runs no code of its own when it is loaded.
+        // SAFETY: the path is a C string, and the library has no constructors.
         let handle = unsafe { dlopen(path.as_ptr(), RTLD_NOW) };
-        assert!(!handle.is_null(), "{} can't be loaded", copy.display());
+        assert!(!handle.is_null(), "cannot load {}", copy.display());
         Self { handle, directory }
     }
 
@@ -93,22 +92,22 @@ impl Library {
     pub(crate) fn number(&self, name: &CStr) -> c_int {
         let symbol = self.symbol(name);
         assert!(!symbol.is_null(), "{name:?}");
-        // SAFETY: the symbols that are asked for are of `int`.
+        // SAFETY: the symbols that callers name have the type `int`.
         unsafe { symbol.cast::<c_int>().read() }
     }
 
-    /// The value at an offset in the first declaration.
+    /// Returns the value at an offset in the first declaration.
     pub(crate) fn declared<T: Copy>(&self, shape: Shape, offset: usize) -> T {
-        // SAFETY: the offsets are those of fields of that type.
+        // SAFETY: callers pass the offset of a field of this type.
         unsafe { self.symbol(shape.declarations()).add(offset).cast::<T>().read() }
     }
 
-    /// Loads the plugin with these variables; false where it refuses.
+    /// Initializes the plugin with these variables; returns false if it fails.
     pub(crate) fn install(&self, shape: Shape, settings: &[(&str, &str)]) -> bool {
         let list: *mut *mut u8 = self.declared(shape, shape.deinit_and_variables().1);
         let mut set = 0;
-        // SAFETY: the list ends with a null pointer; a variable has its name at 8, and where its
-        // value goes at 40.
+        // SAFETY: the list ends with a null pointer; a variable has its name at offset 8 and a
+        // pointer to its value at offset 40.
         unsafe {
             let mut next = list;
             while !(*next).is_null() {
@@ -126,18 +125,18 @@ impl Library {
         }
         assert_eq!(set, settings.len(), "every setting is a variable");
         let init: unsafe extern "C" fn(*mut c_void) -> c_int = self.declared(shape, 48);
-        // SAFETY: the plugin makes nothing of the argument.
+        // SAFETY: the plugin does not use the argument.
         unsafe { init(null_mut()) == 0 }
     }
 
     pub(crate) fn uninstall(&self, shape: Shape) {
         let deinit: unsafe extern "C" fn(*mut c_void) -> c_int =
             self.declared(shape, shape.deinit_and_variables().0);
-        // SAFETY: the plugin makes nothing of the argument.
+        // SAFETY: the plugin does not use the argument.
         assert_eq!(unsafe { deinit(null_mut()) }, 0);
     }
 
-    /// With a verifier's socket in the library's directory, and two seconds.
+    /// Initializes the plugin with a socket in the library's directory and a timeout of 2 seconds.
     pub(crate) fn installed(shape: Shape) -> Self {
         let library = Self::open();
         let socket = library.socket();
@@ -151,7 +150,7 @@ impl Library {
         self.directory.path().join("verifier.sock")
     }
 
-    /// A function of the authentication descriptor, to which `info` points.
+    /// Returns a field of the authentication descriptor, to which `info` points.
     pub(crate) fn function<T: Copy>(&self, shape: Shape, offset: usize) -> T {
         let descriptor: *const u8 = self.declared(shape, 8);
         // SAFETY: as for `declared`.
@@ -166,33 +165,33 @@ impl Library {
         let mut vio = Vio {
             read_packet: Some(read_packet),
             write_packet: None,
-            info: Some(fill),
+            info: Some(write_transport),
             shape,
             client,
-            told: start,
+            client_info: start,
             packet: client.packet.clone().unwrap_or_default(),
         };
-        tell(shape, start, client, false);
-        // SAFETY: both live through the call, and have the shape that the server says.
+        write_client_info(shape, start, client, false);
+        // SAFETY: both outlive the call and have the layout of the server.
         let code = unsafe { authenticate(&raw mut vio, start) };
-        // SAFETY: numbers as they lie there.
+        // SAFETY: the buffer has 512 initialized numbers of 8 bytes.
         let after = unsafe { std::slice::from_raw_parts(start, 4096) }.to_vec();
         let mut expected = vec![0xcc_cccc_cccc_u64; 512];
-        tell(shape, expected.as_mut_ptr().cast(), client, true);
+        write_client_info(shape, expected.as_mut_ptr().cast(), client, true);
         // SAFETY: as above.
         let expected = unsafe { std::slice::from_raw_parts(expected.as_ptr().cast::<u8>(), 4096) };
         let used = shape.password_used();
-        let touched = (0..4096)
+        let changed = (0..4096)
             .filter(|at| !(used..used + 4).contains(at) && after[*at] != expected[*at])
             .collect();
         let password_used = c_int::from_ne_bytes(after[used..used + 4].try_into().unwrap());
-        Outcome { code, password_used, touched }
+        Outcome { code, password_used, changed }
     }
 }
 
 impl Drop for Library {
     fn drop(&mut self) {
-        // SAFETY: the library is open, and nothing of it is used again.
+        // SAFETY: the library is open and is not used afterwards.
         unsafe { dlclose(self.handle) };
     }
 }
@@ -202,23 +201,23 @@ impl Drop for Library {
 pub(crate) struct Outcome {
     pub(crate) code: c_int,
     pub(crate) password_used: c_int,
-    /// The bytes of what the server tells that are not as the server left them.
-    pub(crate) touched: Vec<usize>,
+    /// Offsets of bytes of the client information that the plugin changed.
+    pub(crate) changed: Vec<usize>,
 }
 
-/// A client that wants in, and what the server knows of it.
+/// Client and the information that the server has about it.
 pub(crate) struct Client {
     /// Data that the client sends; `None` if it closes the connection.
     pub(crate) packet: Option<Vec<u8>>,
     pub(crate) user: Option<Vec<u8>>,
     pub(crate) auth_string: Vec<u8>,
-    /// The protocol, the socket and TLS, as long as the server's version has them.
+    /// Protocol, socket and TLS; older servers write_transport in fewer fields.
     pub(crate) transport: Vec<u8>,
 }
 
 impl Client {
-    /// `jane` on TCP with TLS on a server that tells so, with a token that ends in NUL as clients
-    /// send it.
+    /// Returns `jane` on TCP with TLS, with a token that ends in NUL, as clients send it, on a
+    /// server that reports TLS.
     pub(crate) fn jane(shape: Shape, token: &[u8]) -> Self {
         let packet = [token, b"\0"].concat();
         let user = Some(b"jane".to_vec());
@@ -231,7 +230,7 @@ impl Client {
     }
 }
 
-/// As newer servers fill it in: MariaDB an `int` for TLS, MySQL a `bool`.
+/// Returns the fields of newer servers: MariaDB reports TLS as an `int`, MySQL as a `bool`.
 pub(crate) fn transport(shape: Shape, socket: c_int, tls: bool) -> Vec<u8> {
     let tls = match shape {
         Shape::Mariadb => c_int::from(tls).to_ne_bytes(),
@@ -245,19 +244,19 @@ struct Vio {
     read_packet: Option<unsafe extern "C" fn(*mut Self, *mut *mut c_uchar) -> c_int>,
     write_packet: Option<unsafe extern "C" fn(*mut Self, *const c_uchar, c_int) -> c_int>,
     info: Option<unsafe extern "C" fn(*mut Self, *mut u8)>,
-    // What a server has behind the three is its own.
+    // The fields after these three are private to the server.
     shape: Shape,
     client: *const Client,
-    told: *mut u8,
+    client_info: *mut u8,
     packet: Vec<u8>,
 }
 
-/// Has the packet read, and only then tells of the user: as MariaDB does.
+/// Returns the packet of the client. The user is known only from then on, as in MariaDB.
 unsafe extern "C" fn read_packet(vio: *mut Vio, packet: *mut *mut c_uchar) -> c_int {
-    // SAFETY: the plugin passes what it was given, and a place for the pointer.
+    // SAFETY: the plugin passes the `Vio` of the call and a valid pointer.
     unsafe {
         let vio = &mut *vio;
-        tell(vio.shape, vio.told, &*vio.client, true);
+        write_client_info(vio.shape, vio.client_info, &*vio.client, true);
         if (*vio.client).packet.is_none() {
             return -1;
         }
@@ -266,22 +265,22 @@ unsafe extern "C" fn read_packet(vio: *mut Vio, packet: *mut *mut c_uchar) -> c_
     }
 }
 
-unsafe extern "C" fn fill(vio: *mut Vio, info: *mut u8) {
-    // SAFETY: the plugin passes what it was given, and room for what a server writes.
+unsafe extern "C" fn write_transport(vio: *mut Vio, info: *mut u8) {
+    // SAFETY: the plugin passes the `Vio` of the call and a buffer for all fields of the server.
     unsafe {
         let transport = &(*(*vio).client).transport;
         info.copy_from_nonoverlapping(transport.as_ptr(), transport.len());
     }
 }
 
-/// Writes what the server knows: before the first packet, nothing.
-fn tell(shape: Shape, at: *mut u8, client: &Client, known: bool) {
+/// Writes the information about the client, which is empty before the first packet.
+fn write_client_info(shape: Shape, at: *mut u8, client: &Client, known: bool) {
     let text = |text: Option<&[u8]>| {
         text.filter(|_| known).map_or((null(), 0), |text| (text.as_ptr(), text.len()))
     };
     let (user, auth_string) = (text(client.user.as_deref()), text(Some(&client.auth_string)));
     let host = text(Some(b"db-client"));
-    // SAFETY: there are 4096 bytes, aligned as the largest field needs.
+    // SAFETY: the buffer has 4096 bytes and the alignment of the largest field.
     unsafe {
         at.cast::<*const u8>().write(user.0);
         at.add(8).cast::<u32>().write(u32::try_from(user.1).unwrap());
@@ -294,10 +293,10 @@ fn tell(shape: Shape, at: *mut u8, client: &Client, known: bool) {
     }
 }
 
-/// A verifier that takes one question and does something about it.
+/// Starts a verifier that reads one request and calls `respond`.
 pub(crate) fn verifier(
     socket: &Path,
-    answer: impl FnOnce(&mut UnixStream, Nonce) + Send + 'static,
+    respond: impl FnOnce(&mut UnixStream, Nonce) + Send + 'static,
 ) -> JoinHandle<VerifyRequest> {
     let listener = UnixListener::bind(socket).unwrap();
     std::thread::spawn(move || {
@@ -306,22 +305,22 @@ pub(crate) fn verifier(
         stream.read_exact(&mut head).unwrap();
         let mut body = vec![0; u32::from_be_bytes(head) as usize];
         stream.read_exact(&mut body).unwrap();
-        let question = VerifyRequest::parse(&body).unwrap();
-        answer(&mut stream, question.nonce());
-        question
+        let request = VerifyRequest::parse(&body).unwrap();
+        respond(&mut stream, request.nonce());
+        request
     })
 }
 
-pub(crate) fn say(stream: &mut UnixStream, answer: &VerifyResponse) {
-    stream.write_all(&frame(answer, 0).unwrap()).unwrap();
+pub(crate) fn send(stream: &mut UnixStream, response: &VerifyResponse) {
+    stream.write_all(&frame(response, 0).unwrap()).unwrap();
 }
 
-/// The .so that cargo built for this test: beside the executable, and a directory above.
+/// Path of the library that cargo built for this test, in the executable's directory or its parent.
 pub(crate) fn built() -> PathBuf {
     let executable = std::env::current_exe().unwrap();
-    let places = executable.ancestors().skip(1).take(2).map(Path::to_path_buf);
-    places
-        .map(|place| place.join("libmysql_countersign.so"))
+    let directories = executable.ancestors().skip(1).take(2).map(Path::to_path_buf);
+    directories
+        .map(|directory| directory.join("libmysql_countersign.so"))
         .find(|path| path.exists())
         .expect("cargo builds the plugin for its tests")
 }

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use super::{Connection, Deadline, TrustedUsers};
 
 /// The uid of the operating system's user `nobody` on Debian; any uid but root's would do.
-const NOBODY: u32 = 65_534;
+const UNPRIVILEGED_UID: u32 = 65_534;
 
 const NONCE: Nonce = Nonce([7; 16]);
 
@@ -224,7 +224,7 @@ fn a_missing_a_stale_and_an_inaccessible_socket_have_remedies() {
     std::fs::set_permissions(dir.socket(), std::fs::Permissions::from_mode(0o000)).unwrap();
     let path = dir.socket();
     let denied = thread::spawn(move || {
-        switch_to_nobody();
+        switch_to_unprivileged_user();
         verify(&path, PATIENCE).unwrap_err()
     });
     let denied = denied.join().unwrap();
@@ -238,12 +238,12 @@ fn a_missing_a_stale_and_an_inaccessible_socket_have_remedies() {
 fn a_socket_of_another_user_receives_no_data() {
     let dir = SocketDir::new();
     let (other, trusted) = match own() {
-        0 => (NOBODY, TrustedUsers { server_uid: 0, configured_uid: None }),
+        0 => (UNPRIVILEGED_UID, TrustedUsers { server_uid: 0, configured_uid: None }),
         uid => (uid, TrustedUsers { server_uid: uid + 1, configured_uid: Some(uid + 2) }),
     };
     let (path, (listens, ready)) = (dir.socket(), std::sync::mpsc::channel());
     let impostor = thread::spawn(move || {
-        switch_to_nobody();
+        switch_to_unprivileged_user();
         let listener = UnixListener::bind(&path).unwrap();
         listens.send(()).unwrap();
         let mut seen = Vec::new();
@@ -278,9 +278,9 @@ fn root_the_servers_user_and_the_configured_user_are_trusted() {
 
 /// As root, switches only the calling thread to the system user `nobody`: the system call affects
 /// one thread.
-fn switch_to_nobody() {
+fn switch_to_unprivileged_user() {
     if own() == 0 {
-        let nobody = rustix::process::Uid::from_raw(NOBODY);
+        let nobody = rustix::process::Uid::from_raw(UNPRIVILEGED_UID);
         rustix::thread::set_thread_res_uid(nobody, nobody, nobody).unwrap();
     }
 }
@@ -296,7 +296,7 @@ fn the_socket_may_belong_to_another_user_than_the_process() {
         read_request(&mut stream);
         stream.write_all(&allow()).unwrap();
     });
-    chown(dir.socket(), Some(NOBODY), Some(NOBODY)).unwrap();
+    chown(dir.socket(), Some(UNPRIVILEGED_UID), Some(UNPRIVILEGED_UID)).unwrap();
     verify(&dir.socket(), PATIENCE).unwrap();
     verifier.join().unwrap();
 }

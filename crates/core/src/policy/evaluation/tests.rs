@@ -216,9 +216,8 @@ fn a_resource_with_a_variable_without_value_matches_nothing() {
     let mut case = case(SESSION);
     case.resource = "arn:aws:s3:::home/x";
     let own = |effect: &str, element: &str| {
-        format!(
-            r#"{{"Effect": "{effect}", "Action": "*", "{element}": "arn:aws:s3:::home/${{aws:username}}"}}"#
-        )
+        let home = "arn:aws:s3:::home/${aws:username}";
+        format!(r#"{{"Effect": "{effect}", "Action": "*", "{element}": "{home}"}}"#)
     };
     assert_eq!(
         case.with(Layer::Identity, &own("Allow", "Resource")).outcome(),

@@ -34,8 +34,10 @@ fn near_miss_is_the_statement_that_matches_the_most_elements() {
     let s3 = r#"{"Sid": "S3", "Effect": "Allow", "Action": "s3:*", "Resource": "*"}"#;
     let rds =
         r#"{"Sid": "Describe", "Effect": "Allow", "Action": "rds:Describe*", "Resource": "*"}"#;
-    let john = r#"{"Sid": "ConnectAsJohn", "Effect": "Allow", "Action": "rds-db:connect", "Resource": "arn:aws:rds-db:us-east-1:123456789012:dbuser:db-X/john"}"#;
-    let other = r#"{"Effect": "Allow", "Action": "rds-db:*", "Resource": "arn:aws:rds-db:eu-west-1:123456789012:dbuser:*/*"}"#;
+    let john = r#"{"Sid": "ConnectAsJohn", "Effect": "Allow", "Action": "rds-db:connect",
+        "Resource": "arn:aws:rds-db:us-east-1:123456789012:dbuser:db-X/john"}"#;
+    let other = r#"{"Effect": "Allow", "Action": "rds-db:*",
+        "Resource": "arn:aws:rds-db:eu-west-1:123456789012:dbuser:*/*"}"#;
     let context = Context::new();
     assert_eq!(
         nearest(s3, &context),
@@ -43,11 +45,14 @@ fn near_miss_is_the_statement_that_matches_the_most_elements() {
     );
     assert_eq!(
         nearest(&format!("{s3}, {rds}"), &context),
-        r#"statement "Describe" of identity policy "app": its Action rds:Describe* does not match rds-db:connect"#
+        "statement \"Describe\" of identity policy \"app\": its Action rds:Describe* does not \
+         match rds-db:connect"
     );
     assert_eq!(
         nearest(&format!("{s3}, {other}, {john}, {rds}"), &context),
-        r#"statement "ConnectAsJohn" of identity policy "app": its Resource arn:aws:rds-db:us-east-1:123456789012:dbuser:db-X/john does not match arn:aws:rds-db:us-east-1:123456789012:dbuser:db-X/jane"#
+        "statement \"ConnectAsJohn\" of identity policy \"app\": its Resource \
+         arn:aws:rds-db:us-east-1:123456789012:dbuser:db-X/john does not match \
+         arn:aws:rds-db:us-east-1:123456789012:dbuser:db-X/jane"
     );
     assert!(nearest(other, &context).starts_with(
         r#"statement 1 of identity policy "app": its Resource arn:aws:rds-db:eu-west-1"#
@@ -56,7 +61,8 @@ fn near_miss_is_the_statement_that_matches_the_most_elements() {
 
 #[test]
 fn near_miss_is_never_a_deny() {
-    let deny = r#"{"Effect": "Deny", "Action": "rds-db:connect", "Resource": "arn:aws:rds-db:*:*:dbuser:*/john"}"#;
+    let deny = r#"{"Effect": "Deny", "Action": "rds-db:connect",
+        "Resource": "arn:aws:rds-db:*:*:dbuser:*/john"}"#;
     assert_eq!(nearest(deny, &Context::new()), "");
 }
 
@@ -73,7 +79,8 @@ fn condition_mismatch_shows_required_and_actual_values() {
     context.insert("aws:TagKeys", ContextValue::Many(vec!["a".into(), "b".into()]));
     for (condition, said) in [
         (
-            r#"{"IpAddress": {"aws:SourceIp": ["10.0.0.0/8", "172.16.0.0/12", "fd00::/8", "::1", "127.0.0.1"]}}"#,
+            r#"{"IpAddress": {"aws:SourceIp":
+                ["10.0.0.0/8", "172.16.0.0/12", "fd00::/8", "::1", "127.0.0.1"]}}"#,
             "condition IpAddress requires aws:SourceIp to be 10.0.0.0/8 or 172.16.0.0/12 or \
              fd00::/8 or one of 2 more, but the request has 192.168.1.1",
         ),
@@ -103,9 +110,11 @@ fn not_elements_and_variables_without_value_are_explained() {
     let except = r#"{"Effect": "Allow", "NotAction": ["iam:*", "rds-db:*"], "Resource": "*"}"#;
     assert_eq!(
         nearest(except, &context),
-        r#"statement 1 of identity policy "app": its NotAction iam:* or rds-db:* excepts rds-db:connect"#
+        "statement 1 of identity policy \"app\": its NotAction iam:* or rds-db:* excepts \
+         rds-db:connect"
     );
-    let own = r#"{"Effect": "Allow", "Action": "*", "Resource": "arn:aws:rds-db:*:*:dbuser:*/${aws:username}"}"#;
+    let own = r#"{"Effect": "Allow", "Action": "*",
+        "Resource": "arn:aws:rds-db:*:*:dbuser:*/${aws:username}"}"#;
     assert!(
         nearest(own, &context)
             .ends_with("db-X/jane (${aws:username} has no value in this request)"),
@@ -132,10 +141,16 @@ fn denial_is_serialized() {
     assert_eq!(
         serde_json::to_value(&reason).unwrap(),
         serde_json::json!({
-            "action": "rds-db:connect", "resource": "*", "deny": "implicit", "layer": "identity", "policies": 1,
+            "action": "rds-db:connect", "resource": "*",
+            "deny": "implicit", "layer": "identity", "policies": 1,
             "nearest": {
-                "statement": {"layer": "identity", "policy": 0, "statement": 0, "sid": "S3", "effect": "Allow"},
-                "mismatch": {"kind": "element", "element": "Action", "wanted": ["s3:*"], "actual": "rds-db:connect", "unresolved": []}
+                "statement": {
+                    "layer": "identity", "policy": 0, "statement": 0, "sid": "S3", "effect": "Allow"
+                },
+                "mismatch": {
+                    "kind": "element", "element": "Action", "wanted": ["s3:*"],
+                    "actual": "rds-db:connect", "unresolved": []
+                }
             }
         })
     );
@@ -143,7 +158,8 @@ fn denial_is_serialized() {
 
 #[test]
 fn explanation_is_serialized() {
-    let text = r#"{"Statement": [{"Sid": "S3", "Effect": "Allow", "Action": "s3:*", "Resource": "*"},
+    let text = r#"{"Statement": [
+        {"Sid": "S3", "Effect": "Allow", "Action": "s3:*", "Resource": "*"},
         {"Effect": "Allow", "Action": "rds-db:*", "Resource": "*"}]}"#;
     let mut policies = PolicySet::new();
     policies.add(Layer::Identity, Policy::parse(text, PolicyKind::Identity).unwrap()).unwrap();

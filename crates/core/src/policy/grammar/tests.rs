@@ -18,7 +18,7 @@ fn with(statement: &str) -> String {
     format!(r#"{{"Version": "2012-10-17", "Statement": {statement}}}"#)
 }
 
-/// An identity statement with one element in place of the good one.
+/// Returns an identity policy whose statement has `element` in place of the valid one.
 fn statement(element: &str) -> String {
     let name = element.split('"').nth(1).unwrap();
     let good = [r#""Effect": "Allow""#, r#""Action": "s3:Get*""#, r#""Resource": "*""#];
@@ -35,21 +35,32 @@ fn all_errors_are_reported_at_once_with_their_position() {
   "Statement": [
     {"Sid": "a b", "Effect": "allow", "Action": ["s3:Get*", "s3"], "Resource": "arn:aws:s3"},
     {"Effect": "Deny", "Action": [], "NotAction": "*",
-     "Condition": {"StringEquals": {"aws:x": null}, "IpAddres": {}, "NumericEquals": {"a:b": ["1", "x"]}}}
+     "Condition": {"StringEquals": {"aws:x": null}, "IpAddres": {},
+      "NumericEquals": {"a:b": ["1", "x"]}}}
   ]
 }"#;
     assert_eq!(
         refused(text, PolicyKind::Identity),
-        r#"$.Version (line 2, column 14): "2012-10-18" is not a version of the policy language; write "2012-10-17"
-$.Comment (line 3, column 3): "Comment" is not an element of a policy, which has Version, Id and Statement
-$.Statement[0].Sid (line 5, column 13): the Sid "a b" has characters other than A-Z, a-z and 0-9; leave them out
-$.Statement[0].Effect (line 5, column 30): "allow" is not an effect; write "Allow" or "Deny"
-$.Statement[0].Action[1] (line 5, column 61): the action "s3" is not of the form service:Name, as in "rds-db:connect", nor "*"
-$.Statement[1] (line 6, column 5): the Resource element is missing; add Resource or NotResource
-$.Statement[1].NotAction (line 6, column 38): Action and NotAction are mutually exclusive; keep one
-$.Statement[1].Condition.StringEquals["aws:x"] (line 7, column 46): a condition's value is a string, a number or a boolean, not null
-$.Statement[1].Condition.IpAddres (line 7, column 53): "IpAddres" is not a condition operator; write "StringEquals" or another operator of IAM
-$.Statement[1].Condition.NumericEquals["a:b"][1] (line 7, column 100): "x" is not a decimal number, which NumericEquals requires"#
+        "$.Version (line 2, column 14): \"2012-10-18\" is not a version of the policy language; \
+         write \"2012-10-17\"\n\
+         $.Comment (line 3, column 3): \"Comment\" is not an element of a policy, which has \
+         Version, Id and Statement\n\
+         $.Statement[0].Sid (line 5, column 13): the Sid \"a b\" has characters other than A-Z, \
+         a-z and 0-9; leave them out\n\
+         $.Statement[0].Effect (line 5, column 30): \"allow\" is not an effect; write \"Allow\" \
+         or \"Deny\"\n\
+         $.Statement[0].Action[1] (line 5, column 61): the action \"s3\" is not of the form \
+         service:Name, as in \"rds-db:connect\", nor \"*\"\n\
+         $.Statement[1] (line 6, column 5): the Resource element is missing; add Resource or \
+         NotResource\n\
+         $.Statement[1].NotAction (line 6, column 38): Action and NotAction are mutually \
+         exclusive; keep one\n\
+         $.Statement[1].Condition.StringEquals[\"aws:x\"] (line 7, column 46): a condition's \
+         value is a string, a number or a boolean, not null\n\
+         $.Statement[1].Condition.IpAddres (line 7, column 53): \"IpAddres\" is not a condition \
+         operator; write \"StringEquals\" or another operator of IAM\n\
+         $.Statement[1].Condition.NumericEquals[\"a:b\"][1] (line 8, column 38): \"x\" is not a \
+         decimal number, which NumericEquals requires"
     );
 }
 
@@ -78,9 +89,10 @@ fn malformed_policies_are_rejected() {
         ),
         (
             &with(
-                r#"[{"Sid": "a", "Effect": "Allow", "Action": "*", "Resource": "*"}, {"Sid": "a", "Effect": "Deny", "Action": "*", "Resource": "*"}]"#,
+                r#"[{"Sid": "a", "Effect": "Allow", "Action": "*", "Resource": "*"},
+                    {"Sid": "a", "Effect": "Deny", "Action": "*", "Resource": "*"}]"#,
             ),
-            r#"$.Statement[1].Sid (line 1, column 114): duplicate Sid "a""#,
+            r#"$.Statement[1].Sid (line 2, column 29): duplicate Sid "a""#,
         ),
     ] {
         let mistakes = refused(text, PolicyKind::Identity);
@@ -188,10 +200,12 @@ fn principals_are_validated_per_policy_kind() {
         r#""*""#,
         r#""123456789012""#,
         r#"{"AWS": "*"}"#,
-        r#"{"AWS": ["123456789012", "arn:aws:iam::123456789012:root", "arn:aws:iam::123456789012:role/path/r"]}"#,
+        r#"{"AWS": ["123456789012", "arn:aws:iam::123456789012:root",
+            "arn:aws:iam::123456789012:role/path/r"]}"#,
         r#"{"AWS": "arn:aws:sts::123456789012:assumed-role/r/s"}"#,
         r#"{"AWS": "arn:aws:sts::123456789012:federated-user/bob"}"#,
-        r#"{"Service": ["ec2.amazonaws.com", "pods.eks.amazonaws.com"], "Federated": "arn:aws:iam::123456789012:oidc-provider/x"}"#,
+        r#"{"Service": ["ec2.amazonaws.com", "pods.eks.amazonaws.com"],
+            "Federated": "arn:aws:iam::123456789012:oidc-provider/x"}"#,
         r#"{"CanonicalUser": "79a59df900b949e55d96a1e698fbacedfd6e09d98eacf8f8d5218e7cd47ef2be"}"#,
     ] {
         let text = text(&format!(r#""Principal": {good},"#));
@@ -223,7 +237,8 @@ fn principals_are_validated_per_policy_kind() {
 #[test]
 fn only_resource_policies_may_omit_the_resource() {
     let text = with(
-        r#"{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}"#,
+        r#"{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"},
+            "Action": "sts:AssumeRole"}"#,
     );
     assert!(Policy::parse(&text, PolicyKind::Resource).is_ok());
     assert!(
@@ -272,7 +287,8 @@ fn conditions_are_typed() {
 fn version_decides_whether_variables_are_expanded() {
     let with = |version: &str| {
         format!(
-            r#"{{{version} "Statement": {{"Effect": "Allow", "Action": "*", "Resource": "arn:aws:s3:::${{x"}}}}"#
+            r#"{{{version} "Statement":
+                {{"Effect": "Allow", "Action": "*", "Resource": "arn:aws:s3:::${{x"}}}}"#
         )
     };
     assert!(Policy::parse(&with(""), PolicyKind::Identity).is_ok());

@@ -160,7 +160,7 @@ fn matching_is_not_exponential() {
     assert!(start.elapsed() < std::time::Duration::from_secs(5), "{:?}", start.elapsed());
 }
 
-/// The definition, without any cleverness: exponential, and obviously right.
+/// Naive matcher that follows the definition. It takes exponential time.
 fn reference(pattern: &[char], subject: &[char], at: usize, segments: usize) -> bool {
     let wall = |index: usize| subject.get(index) == Some(&':') && at + index < segments;
     match (pattern.split_first(), subject.split_first()) {
@@ -183,30 +183,45 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn matching_agrees_with_a_naive_matcher(source in "[ab:*?]{0,10}", subject in "[ab:]{0,12}", arn in any::<bool>()) {
+    fn matching_agrees_with_a_naive_matcher(
+        source in "[ab:*?]{0,10}",
+        subject in "[ab:]{0,12}",
+        arn in any::<bool>(),
+    ) {
         let pattern = pattern(&source);
-        let (source, letters): (Vec<char>, Vec<char>) = (source.chars().collect(), subject.chars().collect());
-        // A star alone is everything, as in "Resource": "*".
+        let source: Vec<char> = source.chars().collect();
+        let letters: Vec<char> = subject.chars().collect();
+        // A single star matches everything, as in "Resource": "*".
         prop_assume!(!arn || source.iter().any(|letter| *letter != '*') || source.is_empty());
         let segments = if arn { ArnSegments::of_arn(&subject) } else { ArnSegments::NONE };
-        prop_assert_eq!(pattern.matches(&subject, segments, &NoValues), reference(&source, &letters, 0, segments.0));
+        let expected = reference(&source, &letters, 0, segments.0);
+        prop_assert_eq!(pattern.matches(&subject, segments, &NoValues), expected);
     }
 
     #[test]
-    fn a_variable_matches_like_its_literal_value(before in "[ab*]{0,4}", value in "[ab]{0,4}", after in "[ab*]{0,4}", subject in "[ab]{0,8}") {
+    fn a_variable_matches_like_its_literal_value(
+        before in "[ab*]{0,4}",
+        value in "[ab]{0,4}",
+        after in "[ab*]{0,4}",
+        subject in "[ab]{0,8}",
+    ) {
         struct One(String);
         impl Lookup for One {
             fn variable(&self, _key: &str) -> Option<&str> {
                 Some(&self.0)
             }
         }
-        let written = pattern(&format!("{before}{value}{after}")).matches(&subject, ArnSegments::NONE, &NoValues);
-        let variable = pattern(&format!("{before}${{a:b}}{after}")).matches(&subject, ArnSegments::NONE, &One(value));
-        prop_assert_eq!(written, variable);
+        let literal = pattern(&format!("{before}{value}{after}"));
+        let variable = pattern(&format!("{before}${{a:b}}{after}"));
+        prop_assert_eq!(
+            literal.matches(&subject, ArnSegments::NONE, &NoValues),
+            variable.matches(&subject, ArnSegments::NONE, &One(value))
+        );
     }
 
     #[test]
     fn compiling_never_panics(source in ".{0,60}") {
-        let _ = Pattern::compile(&source, Wildcards::Special, Variables::Expanded).map(|p| p.matches(&source, ArnSegments::of_arn(&source), &NoValues));
+        let _ = Pattern::compile(&source, Wildcards::Special, Variables::Expanded)
+            .map(|pattern| pattern.matches(&source, ArnSegments::of_arn(&source), &NoValues));
     }
 }
