@@ -1,6 +1,8 @@
-//! Configuration files in TOML or JSON: values with their locations, and all errors of a file reported at once.
+//! Configuration files in TOML or JSON: values with their locations, and all errors of a file
+//! reported at once.
 //!
-//! [`read`] parses a text into a tree, [`Fields`] takes the fields of one table, and a [`DiagnosticSink`] collects the errors.
+//! [`read`] parses a text into a tree, [`Fields`] takes the fields of one table, and a
+//! [`DiagnosticSink`] collects the errors.
 //!
 //! ```
 //! use countersign_config_file::{DiagnosticSink, Fields, Location, read};

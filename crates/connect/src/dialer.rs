@@ -80,7 +80,8 @@ impl Dialer {
     /// Creates a dialer. Connects, resolves and loads nothing yet.
     ///
     /// # Errors
-    /// [`Class::Configuration`] if `roots` cannot be read or the host cannot be the name in a certificate.
+    /// [`Class::Configuration`] if `roots` cannot be read or the host cannot be the name in a
+    /// certificate.
     pub fn new(
         config: DialerConfig,
         roots: Option<&Path>,
@@ -127,8 +128,9 @@ impl Dialer {
         self.login_rate_limiter.queued()
     }
 
-    /// Connects and logs in as `user`. `begin` creates the login exchange from a credential; it is called a second time
-    /// if the server rejects a token that was cached or whose credentials may have been replaced.
+    /// Connects and logs in as `user`. `begin` creates the login exchange from a credential; it is
+    /// called a second time if the server rejects a token that was cached or whose credentials may
+    /// have been replaced.
     ///
     /// # Errors
     /// [`ConnectError`], with the server's message if the server rejected the login.
@@ -157,8 +159,8 @@ impl Dialer {
         }
     }
 
-    /// Connects to one of the server's addresses, with TLS if configured, and drives `exchange`: a login, a cancel
-    /// request, reading a greeting.
+    /// Connects to one of the server's addresses, with TLS if configured, and drives `exchange`: a
+    /// login, a cancel request, reading a greeting.
     ///
     /// # Errors
     /// As for [`Self::dial`].
@@ -196,15 +198,15 @@ impl Dialer {
         Ok(addresses)
     }
 
-    /// Returns true if recent calls of [`Self::addresses`] have not returned this address: a new connection would go
-    /// elsewhere.
+    /// Returns true if recent calls of [`Self::addresses`] have not returned this address: a new
+    /// connection would go elsewhere.
     #[must_use]
     pub fn is_stale(&self, address: SocketAddr) -> bool {
         self.resolved_addrs.is_stale(address)
     }
 
-    /// Returns the security that a login requires. Credentials cross an unencrypted connection only if the target's
-    /// configuration disables TLS explicitly.
+    /// Returns the security that a login requires. Credentials cross an unencrypted connection only
+    /// if the target's configuration disables TLS explicitly.
     #[must_use]
     pub const fn security(&self) -> TransportSecurity {
         match self.tls {
@@ -213,8 +215,8 @@ impl Dialer {
         }
     }
 
-    /// Returns the endpoint that tokens are signed for: the configured one, or else the RDS endpoint that the host is or
-    /// is an alias of.
+    /// Returns the endpoint that tokens are signed for: the configured one, or else the RDS
+    /// endpoint that the host is or is an alias of.
     ///
     /// # Errors
     /// The errors of [`Resolver::rds_endpoint`] and [`crate::region::choose`].
@@ -222,7 +224,8 @@ impl Dialer {
         self.signing_endpoint.resolve(&self.config, &self.resolver).await
     }
 
-    /// Returns the region, if the configuration or the host name contains it or it was needed before.
+    /// Returns the region, if the configuration or the host name contains it or it was needed
+    /// before.
     #[must_use]
     pub fn known_region(&self) -> Option<Region> {
         self.signing_endpoint.known_region(&self.config)
@@ -275,8 +278,8 @@ impl Dialer {
         minted.map_err(|_| self.credentials_timeout(user))?
     }
 
-    /// Mints another token in place of a rejected one. Returns `None` if it would be the same: signed with the same key
-    /// within this dial.
+    /// Mints another token in place of a rejected one. Returns `None` if it would be the same:
+    /// signed with the same key within this dial.
     async fn remint(
         &self,
         user: &DbUser,

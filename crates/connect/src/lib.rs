@@ -1,5 +1,5 @@
-//! Client side of a login to a database with AWS IAM: credentials, tokens, regions, database URLs, name resolution, TLS
-//! and connections.
+//! Client side of a login to a database with AWS IAM: credentials, tokens, regions, database URLs,
+//! name resolution, TLS and connections.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

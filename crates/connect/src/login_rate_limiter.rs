@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
-/// A token bucket with a FIFO queue. Its burst is a tenth of a second's worth of logins, so that the logins of any second
-/// exceed the rate only slightly.
+/// A token bucket with a FIFO queue. Its burst is a tenth of a second's worth of logins, so that
+/// the logins of any second exceed the rate only slightly.
 pub struct LoginRateLimiter {
     rate: Option<Rate>,
     queued: AtomicUsize,
@@ -19,8 +19,8 @@ struct Rate {
     interval: Duration,
     /// How far the logins may run ahead of the rate.
     burst: Duration,
-    /// Time of the next login at the rate; `None` or a past time permits a login at once. tokio's mutex is fair: callers
-    /// acquire it in the order of their calls.
+    /// Time of the next login at the rate; `None` or a past time permits a login at once. tokio's
+    /// mutex is fair: callers acquire it in the order of their calls.
     next: Mutex<Option<Instant>>,
 }
 

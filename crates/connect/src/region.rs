@@ -18,9 +18,9 @@ pub enum RegionSource {
     Profile,
 }
 
-/// Chooses the region to sign for: `explicit`, else the region in the host name, else `environment` (the value of
-/// `AWS_REGION` or `AWS_DEFAULT_REGION`), else the profile's. The host name takes precedence over the environment
-/// because RDS accepts a token of the database's own region only.
+/// Chooses the region to sign for: `explicit`, else the region in the host name, else `environment`
+/// (the value of `AWS_REGION` or `AWS_DEFAULT_REGION`), else the profile's. The host name takes
+/// precedence over the environment because RDS accepts a token of the database's own region only.
 ///
 /// # Errors
 /// [`Class::NoRegion`] if none is found, [`Class::Configuration`] if the region is malformed.

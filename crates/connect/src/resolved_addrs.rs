@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long an address stays valid after the last lookup that returned it. Some names return their addresses in turn, one
-/// per second, as Aurora's reader endpoints do: each of a few readers is returned more often than this.
+/// How long an address stays valid after the last lookup that returned it. Some names return their
+/// addresses in turn, one per second, as Aurora's reader endpoints do: each of a few readers is
+/// returned more often than this.
 const ADDR_TTL: Duration = Duration::from_secs(30);
 
 /// The addresses of one host name, each with the time of the last lookup that returned it.

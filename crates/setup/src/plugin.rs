@@ -200,26 +200,32 @@ pub fn next_steps(server: &Server, options: &InstallOptions, plan: &Plan) -> Vec
     let InstallOptions { instance, verifier_socket, .. } = options;
     let (engine, port) = (server.engine, server.port);
     let user = server.runs_as.as_deref().unwrap_or("USER");
-    let restart = "restart the server, which reads the plugin's settings at its start alone, and run this once more: then it says whether \
-                   the plugin is loaded with them (if it is not, the server's error log says why, or another option file, or the \
-                   command line, sets others)";
+    let restart = "restart the server, which reads the plugin's settings only at its start, and run \
+                   this command again: it reports if the plugin is loaded with them (if not, see the \
+                   server's error log; another option file or the command line may set others)";
     let mut lines: Vec<String> = plan.restart.then(|| restart.to_owned()).into_iter().collect();
     let owner = server::owner(verifier_socket)
         .filter(|owner| owner != "root" && owner != user && options.verifier_user.is_none());
     lines.extend(owner.map(|owner| {
-        format!("the verifier's socket is {owner}'s, whom the plugin does not trust: if the verifier is to run as {owner}, add --verifier-user {owner}")
+        format!(
+            "the verifier's socket belongs to {owner}, whom the plugin does not trust: if the \
+             verifier runs as {owner}, add --verifier-user {owner}"
+        )
     }));
     lines.extend([
         format!(
-            "the verifier has to know the server: countersign local instance add {instance} --engine {engine} --hostname HOST --port \
-             {port} (HOST as clients name it)"
+            "register the server with the verifier: countersign local instance add {instance} \
+             --engine {engine} --hostname HOST --port {port} (HOST as in the clients' tokens)"
         ),
         format!(
-            "the server runs as the user {user}, who needs w on {} and x on the directories above it, and has to be let ask: countersign \
-             local up --allow-user {user}",
+            "the server runs as the user {user}, who needs w on {} and x on the directories above \
+             it; allow its requests: countersign local up --allow-user {user}",
             verifier_socket.display()
         ),
-        format!("an account, in the server: CREATE USER jane IDENTIFIED WITH {PLUGIN} AS 'RDS' REQUIRE SSL;"),
+        format!(
+            "create an account in the server: CREATE USER jane IDENTIFIED WITH {PLUGIN} AS 'RDS' \
+             REQUIRE SSL;"
+        ),
     ]);
     lines
 }

@@ -33,13 +33,15 @@ const MAX_LEFTOVERS: u32 = 64;
 
 /// Binds a listening socket at `path`, with `mode` and, if given, `group`.
 ///
-/// The socket is bound in a private directory beside `path`, and renamed to `path` when its mode is set: it is at no time
-/// open to more users than `mode` allows. The listener is blocking.
+/// The socket is bound in a private directory beside `path`, and renamed to `path` when its mode is
+/// set: it is at no time open to more users than `mode` allows. The listener is blocking.
 ///
 /// # Errors
 /// - `AddrInUse` if a process listens at `path`.
-/// - `AlreadyExists` if the file at `path` is not a socket. Symbolic links are not followed, so a link is not a socket.
-/// - Any error of the operating system: a missing directory, a path of more than 107 bytes, missing permissions.
+/// - `AlreadyExists` if the file at `path` is not a socket. Symbolic links are not followed, so a
+///   link is not a socket.
+/// - Any error of the operating system: a missing directory, a path of more than 107 bytes, missing
+///   permissions.
 pub fn bind(path: &Path, mode: u32, group: Option<u32>) -> io::Result<UnixListener> {
     check_replaceable(path, &SocketAddrUnix::new(path)?)?;
     let staging = StagingDir::beside(path)?;
@@ -56,7 +58,8 @@ pub fn bind(path: &Path, mode: u32, group: Option<u32>) -> io::Result<UnixListen
     Ok(socket.into())
 }
 
-/// Removes the socket at `path`. A missing file is not an error, and a file that is not a socket is left alone.
+/// Removes the socket at `path`. A missing file is not an error, and a file that is not a socket is
+/// left alone.
 ///
 /// # Errors
 /// Any error of the operating system.

@@ -20,15 +20,16 @@ pub(super) const SESSION_NAME: &str = "countersign";
 pub struct CredentialsConfig {
     /// Profile of the shared configuration files; `None` is the AWS SDK's default chain.
     pub profile: Option<String>,
-    /// Roles to assume in this order: the first with the credentials of the profile or chain, each other with the
-    /// credentials of the role before it.
+    /// Roles to assume in this order: the first with the credentials of the profile or chain, each
+    /// other with the credentials of the role before it.
     pub roles: Vec<Role>,
     /// Region of the STS endpoint; `None` is the region of the profile or the environment.
     pub region: Option<Region>,
 }
 
 impl fmt::Display for CredentialsConfig {
-    /// Formats the source as error messages name it: `the profile "dev", then the role arn:aws:iam::…`.
+    /// Formats the source as error messages name it: `the profile "dev", then the role
+    /// arn:aws:iam::…`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.profile {
             Some(profile) => write!(f, "the profile {profile:?}")?,

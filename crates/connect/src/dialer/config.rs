@@ -23,10 +23,11 @@ pub struct DialerConfig {
     pub host: HostName,
     /// The port to connect to.
     pub port: u16,
-    /// The host and port to sign tokens for, if they differ from `host` (or the RDS endpoint that it is an alias of) and
-    /// `port`.
+    /// The host and port to sign tokens for, if they differ from `host` (or the RDS endpoint that
+    /// it is an alias of) and `port`.
     pub sign_for: Option<(HostName, u16)>,
-    /// The region to sign tokens for, if it is neither in the host name nor that of the environment or the profile.
+    /// The region to sign tokens for, if it is neither in the host name nor that of the environment
+    /// or the profile.
     pub region: Option<Region>,
     /// The region of the environment.
     pub environment_region: Option<String>,

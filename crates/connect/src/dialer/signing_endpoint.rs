@@ -41,7 +41,8 @@ impl SigningEndpoint {
         Ok(Endpoint { engine: config.engine, host, port, region })
     }
 
-    /// Returns the region, if the configuration or the host name contains it or it was needed before.
+    /// Returns the region, if the configuration or the host name contains it or it was needed
+    /// before.
     pub(super) fn known_region(&self, config: &DialerConfig) -> Option<Region> {
         let host = config.sign_for.as_ref().map_or(&config.host, |(host, _)| host);
         let explicit = config.region.clone();

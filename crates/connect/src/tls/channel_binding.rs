@@ -6,8 +6,9 @@ use x509_parser::nom::Parser as _;
 use x509_parser::signature_algorithm::RsaSsaPssParams;
 use x509_parser::x509::AlgorithmIdentifier;
 
-/// Returns the hash of a DER certificate that a channel is bound to. `None` if the RFC defines none, as for a signature
-/// without a single hash (Ed25519), and if `certificate` is not a certificate.
+/// Returns the hash of a DER certificate that a channel is bound to. `None` if the RFC defines
+/// none, as for a signature without a single hash (Ed25519), and if `certificate` is not a
+/// certificate.
 #[must_use]
 pub fn tls_server_end_point(certificate: &[u8]) -> Option<Vec<u8>> {
     let mut parser = X509CertificateParser::new().with_deep_parse_extensions(false);
@@ -16,8 +17,8 @@ pub fn tls_server_end_point(certificate: &[u8]) -> Option<Vec<u8>> {
     Some(digest::digest(hash, certificate).as_ref().to_vec())
 }
 
-/// Returns the hash of a signature algorithm, and SHA-256 in place of MD5 and SHA-1.
-/// Sources: RFC 8017, appendix C; RFC 5758, section 3; RFC 3279, section 2.2; RFC 4055, section 2.1.
+/// Returns the hash of a signature algorithm, and SHA-256 in place of MD5 and SHA-1. Sources: RFC
+/// 8017, appendix C; RFC 5758, section 3; RFC 3279, section 2.2; RFC 4055, section 2.1.
 fn hash(signature: &AlgorithmIdentifier<'_>) -> Option<&'static Algorithm> {
     match signature.algorithm.to_id_string().as_str() {
         // md5WithRSAEncryption, sha1WithRSAEncryption, ecdsa-with-SHA1

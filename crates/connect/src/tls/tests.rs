@@ -91,11 +91,11 @@ fn a_certificate_is_verified_as_configured() {
     let (ours, other) = (Authority::new(), Authority::new());
     let right = ours.server(HOST, 4000);
     let misnamed = ours.server("other.example", 4000);
-    let stranger = other.server(HOST, 4000);
+    let untrusted = other.server(HOST, 4000);
     let ended = ours.server(HOST, 2020);
     let believed = |verification| {
         let client = client_config(verification, &ours.roots(), &[]).unwrap();
-        [&right, &misnamed, &stranger, &ended]
+        [&right, &misnamed, &untrusted, &ended]
             .map(|server| handshake(Arc::clone(&client), Arc::clone(server)).is_ok())
     };
     assert_eq!(believed(Verification::VerifyFull), [true, false, false, false]);

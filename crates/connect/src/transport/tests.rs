@@ -132,7 +132,8 @@ async fn a_client_hello_read_earlier_is_part_of_the_handshake() {
     drop(connected.await.unwrap());
 }
 
-/// A peer may send close_notify and leave the socket open: no data follows, but data may still be sent.
+/// A peer may send close_notify and leave the socket open: no data follows, but data may still be
+/// sent.
 #[tokio::test]
 async fn close_notify_is_the_end_of_the_stream() {
     let (mut client, mut server) = encrypted().await;
@@ -146,10 +147,10 @@ async fn close_notify_is_the_end_of_the_stream() {
     let again =
         timeout(Duration::from_secs(10), server.read(|_| ())).await.expect("it waits for more");
     assert_eq!((got.as_slice(), again.unwrap()), (b"bye".as_slice(), 0));
-    server.write_all(b"farewell").await.unwrap();
-    let mut heard = Vec::new();
-    client.read(|bytes| heard.extend_from_slice(bytes)).await.unwrap();
-    assert_eq!(heard, b"farewell");
+    server.write_all(b"the end").await.unwrap();
+    let mut received = Vec::new();
+    client.read(|bytes| received.extend_from_slice(bytes)).await.unwrap();
+    assert_eq!(received, b"the end");
 }
 
 /// Input that is not TLS is rejected and occupies no memory.
