@@ -62,7 +62,11 @@ async fn a_provider_is_registered_changed_and_deleted() {
     iam.ok("DeleteOpenIDConnectProvider", &[of]).await;
     assert_error(&iam.call(&jane, "DeleteOpenIDConnectProvider", &[of]).await, 403, "AccessDenied");
     iam.no("GetOpenIDConnectProvider", &[of], 404, "NoSuchEntity").await;
+}
 
+#[tokio::test]
+async fn invalid_urls_and_thumbprints_of_a_provider_are_rejected() {
+    let iam = Iam::new().await;
     for url in [
         "http://oidc.example.com",
         "oidc.example.com",
@@ -77,25 +81,39 @@ async fn a_provider_is_registered_changed_and_deleted() {
     iam.no("CreateOpenIDConnectProvider", &short, 400, "InvalidInput").await;
 }
 
+const DATABASE: &str = "arn:aws:rds-db:us-east-1:123456789012:dbuser:db-ABC/jane";
+
+/// Returns a policy that allows connections from one network and denies S3.
+fn document() -> String {
+    json!({"Version": "2012-10-17", "Statement": [
+        {
+            "Effect": "Allow", "Action": "rds-db:connect",
+            "Resource": "arn:aws:rds-db:*:*:dbuser:*/jane",
+            "Condition": {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}},
+        },
+        {"Effect": "Deny", "Action": "s3:*", "Resource": "*"},
+    ]})
+    .to_string()
+}
+
+/// Parameters that simulate a connection to [`DATABASE`].
+fn connection(document: &str) -> [(&str, &str); 3] {
+    [
+        ("PolicyInputList.member.1", document),
+        ("ActionNames.member.1", "rds-db:connect"),
+        ("ResourceArns.member.1", DATABASE),
+    ]
+}
+
 #[tokio::test]
 async fn custom_policies_are_simulated() {
     let iam = Iam::new().await;
-    let database = "arn:aws:rds-db:us-east-1:123456789012:dbuser:db-ABC/jane";
-    let document = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Action": "rds-db:connect", "Resource": "arn:aws:rds-db:*:*:dbuser:*/jane",
-            "Condition": {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}},
-        {"Effect": "Deny", "Action": "s3:*", "Resource": "*"},
-    ]})
-    .to_string();
-    let parameters = [
-        ("PolicyInputList.member.1", &*document),
-        ("ActionNames.member.1", "rds-db:connect"),
-        ("ResourceArns.member.1", database),
-    ];
+    let document = document();
+    let parameters = connection(&document);
     let missing = iam.ok("SimulateCustomPolicy", &parameters).await;
     assert_eq!(
         (text(&missing, "EvalDecision"), text(&missing, "EvalResourceName")),
-        ("implicitDeny", database)
+        ("implicitDeny", DATABASE)
     );
     assert!(
         missing
@@ -126,7 +144,13 @@ async fn custom_policies_are_simulated() {
         (text(&denied, "EvalDecision"), text(&denied, "EvalResourceName")),
         ("explicitDeny", "*")
     );
+}
 
+#[tokio::test]
+async fn a_simulation_reports_the_boundary_and_context_keys_in_pages() {
+    let iam = Iam::new().await;
+    let document = document();
+    let parameters = connection(&document);
     let boundary = [
         parameters[0],
         ("ActionNames.member.1", "s3:GetObject"),
@@ -157,7 +181,13 @@ async fn custom_policies_are_simulated() {
         )
         .await;
     assert_eq!((text(&rest, "EvalActionName"), text(&rest, "IsTruncated")), ("s3:Get", "false"));
+}
 
+#[tokio::test]
+async fn invalid_simulations_are_rejected() {
+    let iam = Iam::new().await;
+    let document = document();
+    let parameters = connection(&document);
     let bad: [&[(&str, &str)]; 5] = [
         &[("PolicyInputList.member.1", "{}"), parameters[1]],
         &[parameters[0], ("ActionNames.member.1", "connect")],
@@ -165,8 +195,8 @@ async fn custom_policies_are_simulated() {
         &[parameters[0], parameters[1], ("ResourcePolicy", &trust())],
         &[parameters[0], parameters[1], ("ResourceArns.member.1", "bucket")],
     ];
-    for parameters in bad {
-        iam.no("SimulateCustomPolicy", parameters, 400, "InvalidInput").await;
+    for invalid in bad {
+        iam.no("SimulateCustomPolicy", invalid, 400, "InvalidInput").await;
     }
     iam.no("SimulateCustomPolicy", &[parameters[0]], 400, "ValidationError").await;
 }
@@ -175,9 +205,11 @@ async fn custom_policies_are_simulated() {
 async fn a_simulation_evaluates_the_resource_policy() {
     let iam = Iam::new().await;
     let jane = "arn:aws:iam::111122223333:user/jane";
-    let policy = json!({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": {"AWS": jane}, "Action": "s3:GetObject",
-        "Resource": "arn:aws:s3:::bucket/*"}})
-    .to_string();
+    let statement = json!({
+        "Effect": "Allow", "Principal": {"AWS": jane}, "Action": "s3:GetObject",
+        "Resource": "arn:aws:s3:::bucket/*",
+    });
+    let policy = json!({"Version": "2012-10-17", "Statement": statement}).to_string();
     let mine = allow("s3:GetObject", "*");
     let input = [
         ("PolicyInputList.member.1", &*mine),
@@ -281,8 +313,8 @@ async fn the_simulator_requires_permissions() {
     );
 }
 
-#[tokio::test]
-async fn account_details_are_paginated() {
+/// Creates an account with a user, a group, a role and an instance profile.
+async fn account_with_entities() -> Iam {
     let iam = Iam::new().await;
     iam.served.user("jane", Some(&allow("s3:*", "*")));
     group(&iam, "staff", "jane");
@@ -299,8 +331,14 @@ async fn account_details_are_paginated() {
         })
     });
     put.map_err(|error: countersign_authority::store::StoreError| error).unwrap();
-    iam.no("DeleteRole", &[("RoleName", "app")], 409, "DeleteConflict").await;
     iam.ok("AttachUserPolicy", &[("UserName", "jane"), ("PolicyArn", READ_ONLY)]).await;
+    iam
+}
+
+#[tokio::test]
+async fn account_details_contain_every_entity() {
+    let iam = account_with_entities().await;
+    iam.no("DeleteRole", &[("RoleName", "app")], 409, "DeleteConflict").await;
     let whole = iam.ok("GetAccountAuthorizationDetails", &[]).await;
     let inline = format!(
         "<member><PolicyName>policy</PolicyName><PolicyDocument>{}</PolicyDocument>",
@@ -317,6 +355,11 @@ async fn account_details_are_paginated() {
     ] {
         assert!(whole.contains(part), "no {part} in {whole}");
     }
+}
+
+#[tokio::test]
+async fn account_details_are_paginated_and_filtered() {
+    let iam = account_with_entities().await;
     let (mut seen, mut marker) = (Vec::new(), String::new());
     loop {
         let next: &[(&str, &str)] = if marker.is_empty() { &[] } else { &[("Marker", &marker)] };

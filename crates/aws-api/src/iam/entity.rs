@@ -53,7 +53,10 @@ pub(super) trait Entity: Record + Clone {
 }
 
 macro_rules! entities {
-    ($($record:ty: $type:literal, $parameter:literal, $longest:literal, $absent:literal, $exists:literal, |$value:ident| $tags:expr, $tags_mut:expr;)*) => {
+    ($(
+        $record:ty: $type:literal, $parameter:literal, $longest:literal, $absent:literal,
+        $exists:literal, |$value:ident| $tags:expr, $tags_mut:expr;
+    )*) => {
         $(
             impl Entity for $record {
                 const TYPE: &'static str = $type;
@@ -99,7 +102,8 @@ macro_rules! entities {
 }
 
 entities! {
-    User: "user", "UserName", 64, "The user with name {name} cannot be found.", "User with name {name} already exists.",
+    User: "user", "UserName", 64, "The user with name {name} cannot be found.",
+        "User with name {name} already exists.",
         |user| Some(&user.tags), Some(&mut user.tags);
     Group: "group", "GroupName", 128, "The group with name {name} cannot be found.", "Group with \
         name {name} already exists.",

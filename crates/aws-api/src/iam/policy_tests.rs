@@ -2,11 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::testing::{ACCOUNT, Iam, READ_ONLY, allow, assert_error, encoded_as_iam, group, trust};
+use super::testing::{
+    ACCOUNT, Iam, READ_ONLY, allow, allow_if, assert_error, encoded_as_iam, group, trust,
+};
 use crate::testing::text;
 
 #[tokio::test]
-async fn a_role_is_created_changed_listed_and_deleted() {
+async fn a_role_is_created_changed_and_deleted() {
     let iam = Iam::new().await;
     let app = ("RoleName", "App");
     let more = [
@@ -55,6 +57,26 @@ async fn a_role_is_created_changed_listed_and_deleted() {
         iam.no("UpdateRole", &[app, ("MaxSessionDuration", seconds)], 400, "ValidationError").await;
     }
 
+    iam.ok(
+        "PutRolePolicy",
+        &[app, ("PolicyName", "p"), ("PolicyDocument", &allow("rds-db:connect", "*"))],
+    )
+    .await;
+    iam.no("DeleteRole", &[app], 409, "DeleteConflict").await;
+    iam.ok("DeleteRolePolicy", &[app, ("PolicyName", "p")]).await;
+    iam.ok("AttachRolePolicy", &[app, ("PolicyArn", READ_ONLY)]).await;
+    iam.no("DeleteRole", &[app], 409, "DeleteConflict").await;
+    iam.ok("DetachRolePolicy", &[app, ("PolicyArn", READ_ONLY)]).await;
+    iam.ok("DeleteRole", &[app]).await;
+    iam.no("GetRole", &[app], 404, "NoSuchEntity").await;
+}
+
+#[tokio::test]
+async fn roles_are_listed_in_pages_and_by_path() {
+    let iam = Iam::new().await;
+    let trusted = trust();
+    let app = [("RoleName", "App"), ("Path", "/db/"), ("AssumeRolePolicyDocument", &*trusted)];
+    iam.ok("CreateRole", &app).await;
     for name in ["b", "c"] {
         iam.role(name).await;
     }
@@ -74,19 +96,6 @@ async fn a_role_is_created_changed_listed_and_deleted() {
     );
     let under = iam.ok("ListRoles", &[("PathPrefix", "/db/")]).await;
     assert!(under.contains("<RoleName>App<") && !under.contains("<RoleName>b<"));
-
-    iam.ok(
-        "PutRolePolicy",
-        &[app, ("PolicyName", "p"), ("PolicyDocument", &allow("rds-db:connect", "*"))],
-    )
-    .await;
-    iam.no("DeleteRole", &[app], 409, "DeleteConflict").await;
-    iam.ok("DeleteRolePolicy", &[app, ("PolicyName", "p")]).await;
-    iam.ok("AttachRolePolicy", &[app, ("PolicyArn", READ_ONLY)]).await;
-    iam.no("DeleteRole", &[app], 409, "DeleteConflict").await;
-    iam.ok("DetachRolePolicy", &[app, ("PolicyArn", READ_ONLY)]).await;
-    iam.ok("DeleteRole", &[app]).await;
-    iam.no("GetRole", &[app], 404, "NoSuchEntity").await;
 }
 
 #[tokio::test]
@@ -104,9 +113,9 @@ async fn a_trust_policy_requires_a_principal() {
         statement(json!({"Principal": {"AWS": "123456789012"}, "Resource": "*"})),
         statement(json!({"Principal": {"AWS": "invalid"}})),
         statement(json!({"Principal": {"AWS": "123456789012"}, "Action": "*"})),
-        statement(
-            json!({"Principal": {"AWS": "123456789012"}, "Action": ["sts:AssumeRole", "s3:GetObject"]}),
-        ),
+        statement(json!({
+            "Principal": {"AWS": "123456789012"}, "Action": ["sts:AssumeRole", "s3:GetObject"],
+        })),
     ];
     for document in &bad {
         iam.no(
@@ -147,21 +156,6 @@ async fn the_default_version_of_a_managed_policy_is_effective() {
     ];
     assert_eq!(text(&iam.ok("CreatePolicy", &new).await, "Arn"), arn);
     iam.no("CreatePolicy", &new, 409, "EntityAlreadyExists").await;
-    iam.no(
-        "CreatePolicy",
-        &[("PolicyName", "bad"), ("PolicyDocument", "{}")],
-        400,
-        "MalformedPolicyDocument",
-    )
-    .await;
-    let long = allow(&format!("iam:{}", "x".repeat(6144)), "*");
-    iam.no(
-        "CreatePolicy",
-        &[("PolicyName", "bad"), ("PolicyDocument", &long)],
-        409,
-        "LimitExceeded",
-    )
-    .await;
     assert!(!iam.may_list(&jane).await);
     iam.ok("AttachUserPolicy", &[("UserName", "jane"), policy]).await;
     assert!(iam.may_list(&jane).await);
@@ -207,6 +201,26 @@ async fn the_default_version_of_a_managed_policy_is_effective() {
     }
     iam.ok("DeletePolicy", &[policy]).await;
     iam.no("GetPolicy", &[policy], 404, "NoSuchEntity").await;
+}
+
+#[tokio::test]
+async fn malformed_and_long_policies_are_rejected() {
+    let iam = Iam::new().await;
+    iam.no(
+        "CreatePolicy",
+        &[("PolicyName", "bad"), ("PolicyDocument", "{}")],
+        400,
+        "MalformedPolicyDocument",
+    )
+    .await;
+    let long = allow(&format!("iam:{}", "x".repeat(6144)), "*");
+    iam.no(
+        "CreatePolicy",
+        &[("PolicyName", "bad"), ("PolicyDocument", &long)],
+        409,
+        "LimitExceeded",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -326,9 +340,9 @@ async fn inline_policies_of_each_kind() {
 async fn attachments_have_a_quota_and_a_condition_key() {
     let iam = Iam::new().await;
     iam.role("app").await;
-    let only = json!({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "iam:AttachRolePolicy", "Resource": "*",
-        "Condition": {"ArnEquals": {"iam:PolicyARN": READ_ONLY}}}});
-    let clerk = iam.served.user("clerk", Some(&only.to_string()));
+    let condition = json!({"ArnEquals": {"iam:PolicyARN": READ_ONLY}});
+    let only = allow_if("iam:AttachRolePolicy", &condition);
+    let clerk = iam.served.user("clerk", Some(&only));
     let app = ("RoleName", "app");
     assert_eq!(iam.call(&clerk, "AttachRolePolicy", &[app, ("PolicyArn", READ_ONLY)]).await.0, 200);
     let other = [app, ("PolicyArn", "arn:aws:iam::aws:policy/AdministratorAccess")];
@@ -380,9 +394,9 @@ async fn a_boundary_limits_permissions_and_delegation() {
     assert!(!iam.may_list(&jane).await);
     iam.no("DeletePolicy", &[("PolicyArn", &narrow)], 409, "DeleteConflict").await;
     // A delegate that may put policies only on identities with the boundary.
-    let delegated = json!({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "iam:PutUserPolicy", "Resource": "*",
-        "Condition": {"StringEquals": {"iam:PermissionsBoundary": narrow}}}});
-    let delegate = iam.served.user("delegate", Some(&delegated.to_string()));
+    let condition = json!({"StringEquals": {"iam:PermissionsBoundary": narrow}});
+    let delegated = allow_if("iam:PutUserPolicy", &condition);
+    let delegate = iam.served.user("delegate", Some(&delegated));
     let document = allow("s3:*", "*");
     let put = [name, ("PolicyName", "p"), ("PolicyDocument", &*document)];
     assert_eq!(iam.call(&delegate, "PutUserPolicy", &put).await.0, 200);

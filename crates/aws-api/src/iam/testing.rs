@@ -11,11 +11,13 @@ pub(super) const ACCOUNT: &str = "arn:aws:iam::123456789012";
 pub(super) const READ_ONLY: &str = "arn:aws:iam::aws:policy/IAMReadOnlyAccess";
 
 pub(super) fn allow(action: &str, resource: &str) -> String {
-    json!({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": action, "Resource": resource}}).to_string()
+    let statement = json!({"Effect": "Allow", "Action": action, "Resource": resource});
+    json!({"Version": "2012-10-17", "Statement": statement}).to_string()
 }
 
 pub(super) fn trust() -> String {
-    let statement = json!({"Effect": "Allow", "Principal": {"AWS": "123456789012"}, "Action": "sts:AssumeRole"});
+    let principal = json!({"AWS": "123456789012"});
+    let statement = json!({"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"});
     json!({"Version": "2012-10-17", "Statement": [statement]}).to_string()
 }
 
@@ -24,6 +26,14 @@ pub(super) fn assert_error(answer: &(u16, String), status: u16, code: &str) {
         answer.0 == status && answer.1.contains(&format!("<Code>{code}</Code>")),
         "expected {status} {code}: {answer:?}"
     );
+}
+
+/// Returns a policy that allows the action on every resource if the condition holds.
+pub(super) fn allow_if(action: &str, condition: &serde_json::Value) -> String {
+    let statement = json!({
+        "Effect": "Allow", "Action": action, "Resource": "*", "Condition": condition,
+    });
+    json!({"Version": "2012-10-17", "Statement": statement}).to_string()
 }
 
 /// API with an administrator.

@@ -9,6 +9,8 @@ use countersign_authority::model::{ManagedPolicy, PolicyVersion, Tags};
 
 mod resources;
 
+use super::testing::allow_if;
+
 const ARN: &str = "arn:aws:iam::123456789012";
 
 fn policy(statements: serde_json::Value) -> String {
@@ -51,7 +53,7 @@ async fn served() -> (Served, Credentials, Credentials) {
 }
 
 #[tokio::test]
-async fn users_are_created_read_renamed_and_deleted() {
+async fn users_are_created_and_read() {
     let (served, admin, _) = served().await;
     let tag = "Tags.member.1.Key=team&Tags.member.1.Value=blue";
     let boundary = "arn:aws:iam::aws:policy/IAMReadOnlyAccess";
@@ -70,6 +72,27 @@ async fn users_are_created_read_renamed_and_deleted() {
         expect_error(&served, &admin, "CreateUser&UserName=JANE", 409, "EntityAlreadyExists").await,
         "User with name JANE already exists."
     );
+    let bounded = done(
+        &served,
+        &admin,
+        &format!("CreateUser&UserName=bounded&PermissionsBoundary={boundary}"),
+    )
+    .await;
+    assert_eq!(text(&bounded, "PermissionsBoundaryArn"), boundary);
+
+    assert_eq!(text(&done(&served, &admin, "GetUser").await, "UserName"), "admin");
+    let listed = done(&served, &admin, "ListUsers&PathPrefix=%2Fapp%2F").await;
+    assert!(
+        listed.contains("<UserName>jane</UserName>")
+            && !listed.contains("admin")
+            && !listed.contains("<Tags>"),
+        "{listed}"
+    );
+}
+
+#[tokio::test]
+async fn users_with_invalid_parameters_are_rejected() {
+    let (served, admin, _) = served().await;
     for wrong in [
         "UserName=a%20b",
         "UserName=a%2Fb",
@@ -96,23 +119,12 @@ async fn users_are_created_read_renamed_and_deleted() {
         "NoSuchEntity",
     )
     .await;
-    let bounded = done(
-        &served,
-        &admin,
-        &format!("CreateUser&UserName=bounded&PermissionsBoundary={boundary}"),
-    )
-    .await;
-    assert_eq!(text(&bounded, "PermissionsBoundaryArn"), boundary);
+}
 
-    assert_eq!(text(&done(&served, &admin, "GetUser").await, "UserName"), "admin");
-    let listed = done(&served, &admin, "ListUsers&PathPrefix=%2Fapp%2F").await;
-    assert!(
-        listed.contains("<UserName>jane</UserName>")
-            && !listed.contains("admin")
-            && !listed.contains("<Tags>"),
-        "{listed}"
-    );
-
+#[tokio::test]
+async fn users_are_renamed_and_deleted() {
+    let (served, admin, _) = served().await;
+    done(&served, &admin, "CreateUser&UserName=jane&Path=%2Fapp%2F").await;
     let key = key(&done(&served, &admin, "CreateAccessKey&UserName=jane").await);
     done(&served, &admin, "UpdateUser&UserName=jane&NewUserName=joan&NewPath=%2F").await;
     let message = expect_error(&served, &admin, "GetUser&UserName=jane", 404, "NoSuchEntity").await;
@@ -181,14 +193,11 @@ async fn pages_have_the_requested_size_and_a_marker() {
     }
 }
 
-#[tokio::test]
-async fn callers_without_permissions_are_denied_every_action_on_existing_and_missing_entities() {
-    let (served, admin, bob) = served().await;
-    done(&served, &admin, "CreateGroup&GroupName=g").await;
-    done(&served, &admin, "CreateInstanceProfile&InstanceProfileName=p").await;
+/// Returns a request of each action, with the resource that it needs a permission for.
+fn forms(admin: &Credentials) -> Vec<(&'static str, String)> {
     let key = &admin.access_key_id;
     let tags = "Tags.member.1.Key=a&Tags.member.1.Value=b";
-    for (at, form) in [
+    vec![
         ("user/admin", "GetUser&UserName=admin".to_owned()),
         ("user/gone", "GetUser&UserName=gone".to_owned()),
         ("user/x", "CreateUser&UserName=x".to_owned()),
@@ -227,7 +236,15 @@ async fn callers_without_permissions_are_denied_every_action_on_existing_and_mis
         ("role/r", format!("TagRole&RoleName=r&{tags}")),
         ("policy/p", format!("TagPolicy&PolicyArn={ARN}:policy/p&{tags}")),
         ("instance-profile/p", "ListInstanceProfileTags&InstanceProfileName=p".to_owned()),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn callers_without_permissions_are_denied_every_action_on_existing_and_missing_entities() {
+    let (served, admin, bob) = served().await;
+    done(&served, &admin, "CreateGroup&GroupName=g").await;
+    done(&served, &admin, "CreateInstanceProfile&InstanceProfileName=p").await;
+    for (at, form) in forms(&admin) {
         let message = expect_error(&served, &bob, &form, 403, "AccessDenied").await;
         assert!(
             message.contains(&format!(
@@ -277,15 +294,16 @@ async fn permissions_apply_only_to_their_paths_and_tags() {
     .await;
 
     let condition = json!({"StringEquals": {"aws:ResourceTag/team": "blue"}});
-    let by_tag = policy(
-        json!({"Effect": "Allow", "Action": "iam:GetUser", "Resource": "*", "Condition": condition}),
-    );
+    let by_tag = allow_if("iam:GetUser", &condition);
     let by_tag = served.user("by-tag", Some(&by_tag));
     done(&served, &by_tag, "GetUser&UserName=own").await;
     expect_error(&served, &by_tag, "GetUser&UserName=other", 403, "AccessDenied").await;
 
     // Creating a tagged entity requires permission for these tags.
-    let condition = json!({"StringEquals": {"aws:RequestTag/team": "blue"}, "ForAllValues:StringEquals": {"aws:TagKeys": ["team"]}});
+    let condition = json!({
+        "StringEquals": {"aws:RequestTag/team": "blue"},
+        "ForAllValues:StringEquals": {"aws:TagKeys": ["team"]},
+    });
     let tagging = policy(json!([
         {"Effect": "Allow", "Action": "iam:CreateUser", "Resource": "*"},
         {"Effect": "Allow", "Action": "iam:TagUser", "Resource": "*", "Condition": condition},
@@ -311,9 +329,7 @@ async fn permissions_apply_only_to_their_paths_and_tags() {
 
     let condition =
         json!({"StringEquals": {"iam:PermissionsBoundary": format!("{ARN}:policy/edge")}});
-    let bounding = policy(
-        json!({"Effect": "Allow", "Action": "iam:CreateUser", "Resource": "*", "Condition": condition}),
-    );
+    let bounding = allow_if("iam:CreateUser", &condition);
     let bounding = served.user("bounding", Some(&bounding));
     expect_error(&served, &bounding, "CreateUser&UserName=free", 403, "AccessDenied").await;
     expect_error(

@@ -58,7 +58,8 @@ fn number(ctx: &RequestContext<'_>) -> Result<u32, ApiError> {
     let digits = id.strip_prefix('v').filter(|digits| !digits.starts_with(['0', '+']));
     digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| {
         ApiError::invalid(&format!(
-            "1 validation error detected: Value '{id}' at 'versionId' failed to satisfy constraint: Member must be v and a number"
+            "1 validation error detected: Value '{id}' at 'versionId' failed to satisfy \
+             constraint: Member must be v and a number"
         ))
     })
 }

@@ -70,9 +70,9 @@ pub(super) fn roles(request: &MetadataRequest<'_>) -> Response<String> {
     respond(request, &Method::GET, |grant| {
         let account = required(request, "account_id")?;
         let own = grant.roles.iter().filter_map(|arn| parts(arn)).filter(|(of, _)| *of == account);
-        Ok(
-            json!({ "roleList": own.map(|(account, role)| json!({ "roleName": role, "accountId": account })).collect::<Vec<_>>() }),
-        )
+        let roles: Vec<_> =
+            own.map(|(account, role)| json!({ "roleName": role, "accountId": account })).collect();
+        Ok(json!({ "roleList": roles }))
     })
 }
 

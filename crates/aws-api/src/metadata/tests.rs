@@ -18,7 +18,10 @@ const ROLE: &str = "arn:aws:iam::123456789012:role/app";
 
 /// Trust policy for `service`.
 fn trust(service: &str, actions: &[&str], condition: &Value) -> String {
-    let statement = json!({"Effect": "Allow", "Principal": {"Service": service}, "Action": actions, "Condition": condition});
+    let statement = json!({
+        "Effect": "Allow", "Principal": {"Service": service}, "Action": actions,
+        "Condition": condition,
+    });
     json!({"Version": "2012-10-17", "Statement": statement}).to_string()
 }
 
@@ -123,7 +126,10 @@ async fn a_pod_gets_credentials_of_its_service_accounts_role() {
 #[tokio::test]
 async fn session_tags_of_a_pod_are_condition_keys_and_transitive() {
     let served = cluster(&POD_ACTIONS, &json!({})).await;
-    let tag = json!({"StringEquals": {"aws:PrincipalTag/kubernetes-pod-name": "app-0", "aws:PrincipalTag/kubernetes-namespace": "default"}});
+    let tag = json!({"StringEquals": {
+        "aws:PrincipalTag/kubernetes-pod-name": "app-0",
+        "aws:PrincipalTag/kubernetes-namespace": "default",
+    }});
     let policy = json!({"Version": "2012-10-17", "Statement":
         {"Effect": "Allow", "Action": "sts:GetAccessKeyInfo", "Resource": "*", "Condition": tag}});
     let identity = countersign_authority::model::Identity::new(
@@ -207,6 +213,12 @@ async fn tokens_not_bound_to_a_pod_are_rejected() {
             "{body}"
         );
     }
+}
+
+#[tokio::test]
+async fn repeated_missing_and_oversized_tokens_are_rejected() {
+    let served = cluster(&POD_ACTIONS, &json!({})).await;
+    let good = projected(&served, "app", POD_IDENTITY_AUDIENCE);
     let twice = [("authorization", good.as_str()), ("authorization", good.as_str())];
     assert_eq!(get(&served, "/v1/credentials", &twice).await.0, 400);
     assert_eq!(get(&served, "/v1/credentials", &[]).await.0, 400);

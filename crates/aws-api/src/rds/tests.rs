@@ -145,8 +145,8 @@ async fn servers_not_created_by_the_api_are_listed() {
         .await;
 }
 
-#[tokio::test]
-async fn cluster_members_share_resource_id_and_iam_setting() {
+/// Creates the cluster `shop` with the members `one` and `two`, which share its resource ID.
+async fn cluster_with_two_members() -> RdsFixture {
     let fixture = RdsFixture::new().await;
     let cluster = "Action=CreateDBCluster&DBClusterIdentifier=shop&Engine=aurora-postgresql&MasterUsername=boss\
          &MasterUserPassword=hunter2hunter2&EnableIAMDatabaseAuthentication=true";
@@ -160,6 +160,12 @@ async fn cluster_members_share_resource_id_and_iam_setting() {
         fixture.wait_for_status(name, "available").await;
         assert_eq!(fixture.instance(name).unwrap().resource_id.as_str(), id);
     }
+    fixture
+}
+
+#[tokio::test]
+async fn cluster_members_share_resource_id_and_iam_setting() {
+    let fixture = cluster_with_two_members().await;
     let answer = fixture.ok("Action=DescribeDBClusters&DBClusterIdentifier=shop").await;
     assert_eq!(
         text(&answer, "Port"),
@@ -178,6 +184,11 @@ async fn cluster_members_share_resource_id_and_iam_setting() {
     let custom = "Action=CreateDBClusterEndpoint&DBClusterIdentifier=shop&DBClusterEndpointIdentifier=all&EndpointType=ANY";
     fixture.ok(custom).await;
     fixture.expect_error(custom, 400, "DBClusterEndpointAlreadyExistsFault").await;
+}
+
+#[tokio::test]
+async fn members_are_stopped_with_their_cluster_and_deleted_before_it() {
+    let fixture = cluster_with_two_members().await;
     fixture
         .expect_error(
             "Action=StopDBInstance&DBInstanceIdentifier=one",
@@ -272,8 +283,10 @@ async fn a_proxy_forwards_and_has_its_own_resource_id() {
 async fn interrupted_transitions_are_resumed_after_a_restart() {
     let left = |api: &Api, name: &str, status| {
         let db: DbInstance = serde_json::from_value(serde_json::json!({
-            "name": name, "account": account(), "region": "us-east-1", "resource_id": format!("db-{name}"), "engine": "postgres",
-            "version": "16.9", "class": "db.t3.micro", "status": status, "created": 1, "master": "boss", "iam_enabled": false,
+            "name": name, "account": account(), "region": "us-east-1",
+            "resource_id": format!("db-{name}"), "engine": "postgres", "version": "16.9",
+            "class": "db.t3.micro", "status": status, "created": 1, "master": "boss",
+            "iam_enabled": false,
             "runner": if name == "elsewhere" { "there" } else { "here" },
         }))
         .unwrap();

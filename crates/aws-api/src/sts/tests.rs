@@ -11,7 +11,8 @@ use countersign_authority::model::OidcProvider;
 use countersign_authority::oidc::issuer_key::{ClusterObject, IssuerKey, ServiceAccountClaims};
 
 fn allow(action: &str, resource: &str) -> String {
-    json!({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": action, "Resource": resource}}).to_string()
+    let statement = json!({"Effect": "Allow", "Action": action, "Resource": resource});
+    json!({"Version": "2012-10-17", "Statement": statement}).to_string()
 }
 
 fn trust(
@@ -19,8 +20,10 @@ fn trust(
     action: serde_json::Value,
     condition: serde_json::Value,
 ) -> String {
-    json!({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": principal, "Action": action, "Condition": condition}})
-        .to_string()
+    let statement = json!({
+        "Effect": "Allow", "Principal": principal, "Action": action, "Condition": condition,
+    });
+    json!({"Version": "2012-10-17", "Statement": statement}).to_string()
 }
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/app";

@@ -110,7 +110,8 @@ fn keys(
     let keys = tokio::runtime::Handle::current()
         .block_on(ctx.api.issuers.keys(&provider.url, token.key_id().unwrap_or_default()));
     keys.map_err(|error| {
-        tracing::info!(issuer = provider.url, %error, "cannot fetch the keys of an identity provider");
+        let issuer = &provider.url;
+        tracing::info!(issuer, %error, "cannot fetch the keys of an identity provider");
         ApiError::new(
             "IDPCommunicationError",
             400,

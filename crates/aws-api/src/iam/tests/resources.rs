@@ -73,12 +73,14 @@ async fn users_have_at_most_two_keys_effective_immediately() {
     .await;
 }
 
-#[tokio::test]
-async fn adding_a_role_to_a_profile_requires_pass_role() {
+const ADD_ROLE: &str = "AddRoleToInstanceProfile&InstanceProfileName=web&RoleName=app";
+
+/// Creates an instance profile, and two roles that EC2 may assume.
+async fn served_with_profile() -> (Served, Credentials) {
     let (served, admin, _) = served().await;
-    let trust = policy(
-        json!({"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}),
-    );
+    let principal = json!({"Service": "ec2.amazonaws.com"});
+    let trust =
+        policy(json!({"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}));
     served.role("app", &trust, None);
     served.role("other", &trust, None);
     let made = done(&served, &admin, "CreateInstanceProfile&InstanceProfileName=web").await;
@@ -86,6 +88,12 @@ async fn adding_a_role_to_a_profile_requires_pass_role() {
         text(&made, "InstanceProfileId").starts_with("AIPA") && made.contains("<Roles></Roles>"),
         "{made}"
     );
+    (served, admin)
+}
+
+#[tokio::test]
+async fn adding_a_role_to_a_profile_requires_pass_role() {
+    let (served, admin) = served_with_profile().await;
     expect_error(
         &served,
         &admin,
@@ -95,7 +103,7 @@ async fn adding_a_role_to_a_profile_requires_pass_role() {
     )
     .await;
 
-    let add = "AddRoleToInstanceProfile&InstanceProfileName=web&RoleName=app";
+    let add = ADD_ROLE;
     let without = served.user("without", Some(&allow("iam:AddRoleToInstanceProfile", "*")));
     let message = expect_error(&served, &without, add, 403, "AccessDenied").await;
     assert!(message.contains(&format!("iam:PassRole on resource: {ARN}:role/app")), "{message}");
@@ -104,14 +112,22 @@ async fn adding_a_role_to_a_profile_requires_pass_role() {
         "with",
         Some(&policy(json!([
             {"Effect": "Allow", "Action": "iam:AddRoleToInstanceProfile", "Resource": "*"},
-            {"Effect": "Allow", "Action": "iam:PassRole", "Resource": format!("{ARN}:role/app"), "Condition": condition},
+            {
+                "Effect": "Allow", "Action": "iam:PassRole",
+                "Resource": format!("{ARN}:role/app"), "Condition": condition,
+            },
         ]))),
     );
     expect_error(&served, &with, &add.replace("=app", "=other"), 403, "AccessDenied").await;
     done(&served, &with, add).await;
     expect_error(&served, &admin, &add.replace("=app", "=other"), 409, "LimitExceeded").await;
     expect_error(&served, &admin, &add.replace("=app", "=gone"), 404, "NoSuchEntity").await;
+}
 
+#[tokio::test]
+async fn a_profile_is_read_listed_and_deleted() {
+    let (served, admin) = served_with_profile().await;
+    done(&served, &admin, ADD_ROLE).await;
     let profile = done(&served, &admin, "GetInstanceProfile&InstanceProfileName=web").await;
     assert!(profile.contains("<Roles><member><Path>/</Path><RoleName>app</RoleName>"), "{profile}");
     let document = text(&profile, "AssumeRolePolicyDocument");
@@ -133,7 +149,7 @@ async fn adding_a_role_to_a_profile_requires_pass_role() {
         "DeleteConflict",
     )
     .await;
-    let remove = add.replace("AddRoleTo", "RemoveRoleFrom");
+    let remove = ADD_ROLE.replace("AddRoleTo", "RemoveRoleFrom");
     expect_error(&served, &admin, &remove.replace("=app", "=other"), 404, "NoSuchEntity").await;
     done(&served, &admin, &remove).await;
     done(&served, &admin, "DeleteInstanceProfile&InstanceProfileName=web").await;
@@ -147,8 +163,15 @@ async fn adding_a_role_to_a_profile_requires_pass_role() {
     .await;
 }
 
-#[tokio::test]
-async fn tags_are_set_replaced_and_removed_regardless_of_case() {
+/// Kinds of entities with tags, and the parameter that names one of each.
+const TAGGABLE: [(&str, &str); 3] = [
+    ("User", "UserName=bob"),
+    ("Role", "RoleName=app"),
+    ("InstanceProfile", "InstanceProfileName=web"),
+];
+
+/// Creates the entities of [`TAGGABLE`].
+async fn served_with_taggable_entities() -> (Served, Credentials) {
     let (served, admin, _) = served().await;
     served.role(
         "app",
@@ -156,72 +179,68 @@ async fn tags_are_set_replaced_and_removed_regardless_of_case() {
         None,
     );
     done(&served, &admin, "CreateInstanceProfile&InstanceProfileName=web").await;
-    for (kind, name) in [
-        ("User", "UserName=bob"),
-        ("Role", "RoleName=app"),
-        ("InstanceProfile", "InstanceProfileName=web"),
-    ] {
-        let tag = |key: &str, value: &str| {
-            format!(
-                "Tag{kind}&{name}&Tags.member.1.Key={}&Tags.member.1.Value={value}",
-                encoded(key)
-            )
-        };
-        done(&served, &admin, &tag("Team", "blue")).await;
-        done(&served, &admin, &tag("team", "")).await;
-        let listed = done(&served, &admin, &format!("List{kind}Tags&{name}")).await;
+    (served, admin)
+}
+
+fn tag(kind: &str, name: &str, key: &str, value: &str) -> String {
+    format!("Tag{kind}&{name}&Tags.member.1.Key={}&Tags.member.1.Value={value}", encoded(key))
+}
+
+#[tokio::test]
+async fn tags_are_set_replaced_and_removed_regardless_of_case() {
+    let (served, admin) = served_with_taggable_entities().await;
+    for (kind, name) in TAGGABLE {
+        done(&served, &admin, &tag(kind, name, "Team", "blue")).await;
+        done(&served, &admin, &tag(kind, name, "team", "")).await;
+        let list = format!("List{kind}Tags&{name}");
+        let listed = done(&served, &admin, &list).await;
         assert!(
             listed.contains("<Tags><member><Key>team</Key><Value></Value></member></Tags>"),
             "{listed}"
         );
+        done(&served, &admin, &tag(kind, name, "other", "v")).await;
+        let untag = format!("Untag{kind}&{name}");
+        let keys = "&TagKeys.member.1=TEAM&TagKeys.member.2=absent";
+        done(&served, &admin, &format!("{untag}{keys}")).await;
+        let listed = done(&served, &admin, &list).await;
+        assert!(
+            !listed.contains("<Key>team</Key>") && listed.contains("<Key>other</Key>"),
+            "{listed}"
+        );
+        expect_error(&served, &admin, &untag, 400, "ValidationError").await;
+    }
+    let gone = format!("ListPolicyTags&PolicyArn={ARN}:policy/gone");
+    expect_error(&served, &admin, &gone, 404, "NoSuchEntity").await;
+}
+
+#[tokio::test]
+async fn invalid_and_too_many_tags_are_rejected() {
+    let (served, admin) = served_with_taggable_entities().await;
+    let many = |from: usize, to: usize| {
+        (from..to)
+            .map(|n| format!("&Tags.member.{n}.Key=k{n}&Tags.member.{n}.Value=v"))
+            .collect::<String>()
+    };
+    for (kind, name) in TAGGABLE {
+        done(&served, &admin, &tag(kind, name, "team", "")).await;
         for (key, code) in [
             ("aws:x", "InvalidInput"),
             ("AWS:x", "InvalidInput"),
             ("a*b", "ValidationError"),
             ("a\nb", "ValidationError"),
         ] {
-            expect_error(&served, &admin, &tag(key, "v"), 400, code).await;
+            expect_error(&served, &admin, &tag(kind, name, key, "v"), 400, code).await;
         }
-        let twice = tag("a", "1") + "&Tags.member.2.Key=A&Tags.member.2.Value=2";
+        let twice = tag(kind, name, "a", "1") + "&Tags.member.2.Key=A&Tags.member.2.Value=2";
         expect_error(&served, &admin, &twice, 400, "InvalidInput").await;
-        expect_error(&served, &admin, &format!("Tag{kind}&{name}"), 400, "ValidationError").await;
-        let many = |from: usize, to: usize| {
-            (from..to)
-                .map(|n| format!("&Tags.member.{n}.Key=k{n}&Tags.member.{n}.Value=v"))
-                .collect::<String>()
-        };
-        done(&served, &admin, &format!("Tag{kind}&{name}{}", many(1, 50))).await;
-        expect_error(
-            &served,
-            &admin,
-            &format!("Tag{kind}&{name}{}", many(50, 51)),
-            409,
-            "LimitExceeded",
-        )
-        .await;
+        let form = format!("Tag{kind}&{name}");
+        expect_error(&served, &admin, &form, 400, "ValidationError").await;
+        done(&served, &admin, &format!("{form}{}", many(1, 50))).await;
+        let more = format!("{form}{}", many(50, 51));
+        expect_error(&served, &admin, &more, 409, "LimitExceeded").await;
         let page = done(&served, &admin, &format!("List{kind}Tags&{name}&MaxItems=3")).await;
         assert!(page.matches("<Key>").count() == 3 && page.contains("<Marker>"), "{page}");
-        done(
-            &served,
-            &admin,
-            &format!("Untag{kind}&{name}&TagKeys.member.1=TEAM&TagKeys.member.2=absent"),
-        )
-        .await;
-        assert!(
-            !done(&served, &admin, &format!("List{kind}Tags&{name}"))
-                .await
-                .contains("<Key>team</Key>")
-        );
-        expect_error(&served, &admin, &format!("Untag{kind}&{name}"), 400, "ValidationError").await;
     }
-    expect_error(
-        &served,
-        &admin,
-        &format!("ListPolicyTags&PolicyArn={ARN}:policy/gone"),
-        404,
-        "NoSuchEntity",
-    )
-    .await;
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ fn offered(digits: &str) -> Capabilities {
 }
 
 #[test]
-fn responses_of_real_clients_are_parsed() {
+fn the_response_of_mysqls_client_is_parsed() {
     // MySQL 9.7.4's client, to MySQL's greeting.
     let payload = hex(
         "8da2bf1900000001ff0000000000000000000000000000000000000000000000780020ee2a74b6475bed68e1e4221b686c1a3a96e56cf9f6ac8e6e7d57388cffe7e8d6\
@@ -39,6 +39,10 @@ fn responses_of_real_clients_are_parsed() {
             .capabilities
             .has_any(Capabilities::SSL | Capabilities::PLUGIN_AUTH | Capabilities::CONNECT_WITH_DB)
     );
+}
+
+#[test]
+fn the_response_of_mariadbs_client_is_parsed() {
     // MariaDB 10.11's client, with MariaDB's half of the capabilities.
     let payload = hex(
         "8ca2bf000000100021000000000000000000000000000000000000001d000000780014eaa71113e71f6750e1d5d1eef73bd300cd20439c6d7973716c006d7973716c5f6e\
