@@ -1,7 +1,7 @@
 //! Every scenario of politest (`vectors/politest`, MIT) against the decision engine. politest
-//! records what AWS's SimulateCustomPolicy answers, so its expectations are AWS's, not ours.
+//! records the results of AWS's SimulateCustomPolicy, so the expectations are those of AWS.
 
-#![allow(clippy::expect_used, clippy::panic, reason = "a test says so by panicking")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -137,7 +137,7 @@ impl Stage {
         let text = fs::read_to_string(self.file.with_file_name(path)).expect("a policy");
         let text = self.render(&text);
         let text = if self.metadata == Metadata::Strip { strip(&text) } else { text };
-        Policy::parse(&text, kind).map_err(|mistakes| mistakes.to_string())
+        Policy::parse(&text, kind).map_err(|errors| errors.to_string())
     }
 
     fn policies(&self, case: &Case) -> Result<PolicySet, String> {
@@ -262,7 +262,7 @@ fn every_scenario_has_the_decision_of_aws() {
         for case in stage.scenario.tests.iter().flatten() {
             for (word, sentence) in stage
                 .decisions(case)
-                .unwrap_or_else(|mistakes| panic!("{}: {mistakes}", file.display()))
+                .unwrap_or_else(|errors| panic!("{}: {errors}", file.display()))
             {
                 decisions += 1;
                 let expected = if wrong { "explicitDeny" } else { case.expect.as_str() };
@@ -283,19 +283,19 @@ fn every_scenario_has_the_decision_of_aws() {
 
 #[test]
 fn metadata_is_rejected_unless_stripped() {
-    let mut refused = 0;
+    let mut rejected = 0;
     for file in scenarios().iter().filter(|file| named(file, "fail-strict")) {
         let stage = Stage::open(file, Metadata::Keep);
         for case in stage.scenario.tests.iter().flatten() {
-            let mistakes =
+            let errors =
                 stage.policies(case).expect_err("a document with fields that IAM does not know");
             assert!(
-                mistakes.contains("is not an element of a policy")
-                    && mistakes.contains("is not an element of a statement"),
-                "{mistakes}"
+                errors.contains("is not an element of a policy")
+                    && errors.contains("is not an element of a statement"),
+                "{errors}"
             );
-            refused += 1;
+            rejected += 1;
         }
     }
-    assert_eq!(refused, 3);
+    assert_eq!(rejected, 3);
 }

@@ -1,6 +1,6 @@
 //! Properties of decisions, tested with random policies and requests.
 
-#![allow(clippy::expect_used, reason = "a test says so by panicking")]
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 use countersign_core::policy::{
     Caller, Context, Decision, Layer, Policy, PolicyKind, PolicySet, Request, decide,
@@ -107,7 +107,7 @@ fn layers_and_a_deny() -> impl Strategy<Value = (Statements, usize, String)> {
     })
 }
 
-fn question() -> impl Strategy<Value = (&'static str, &'static str, Context)> {
+fn request() -> impl Strategy<Value = (&'static str, &'static str, Context)> {
     let context = (
         proptest::option::of(select(vec!["10.1.1.1", "192.0.2.1", "?"])),
         proptest::option::of(select(vec!["red", "blue"])),
@@ -153,22 +153,22 @@ proptest! {
     #[test]
     fn adding_a_deny_never_allows_more(
         (mut statements, index, deny) in layers_and_a_deny(),
-        question in question(),
+        request in request(),
     ) {
-        let before = allowed(&statements, &question);
+        let before = allowed(&statements, &request);
         if let Some((_, list)) = statements.get_mut(index) {
             list.push(deny);
         }
-        prop_assert!(before || !allowed(&statements, &question));
+        prop_assert!(before || !allowed(&statements, &request));
     }
 
     #[test]
     fn removing_an_allow_never_allows_more(
         mut statements in layers(),
-        question in question(),
+        request in request(),
         at in any::<Index>(),
     ) {
-        let before = allowed(&statements, &question);
+        let before = allowed(&statements, &request);
         let index = at.index(statements.len());
         // Without its last statement a layer would be absent, and a level of RCPs without an Allow
         // stands for RCPFullAWSAccess.
@@ -180,18 +180,18 @@ proptest! {
             if let Some(allow) = allow {
                 list.remove(allow);
             }
-            prop_assert!(before || !allowed(&statements, &question));
+            prop_assert!(before || !allowed(&statements, &request));
         }
     }
 
     #[test]
-    fn the_order_of_statements_does_not_matter(statements in layers(), question in question()) {
+    fn the_order_of_statements_does_not_matter(statements in layers(), request in request()) {
         let mut reversed = statements.clone();
         reversed.reverse();
         for (_, list) in &mut reversed {
             list.reverse();
         }
-        prop_assert_eq!(allowed(&statements, &question), allowed(&reversed, &question));
+        prop_assert_eq!(allowed(&statements, &request), allowed(&reversed, &request));
     }
 
     #[test]

@@ -253,10 +253,10 @@ fn authentication_string_must_be_rds() {
     // SAFETY: each length is the length of its buffer.
     unsafe {
         assert_eq!(generate(out.as_mut_ptr().cast(), &raw mut length, c"secret".as_ptr(), 6), 1);
-        for (given, refused) in [(c"RDS", 0), (c"rds", 1), (c"", 1), (c"RDS ", 1)] {
+        for (given, status) in [(c"RDS", 0), (c"rds", 1), (c"", 1), (c"RDS ", 1)] {
             assert_eq!(
                 validate(given.as_ptr(), c_uint::try_from(given.count_bytes()).unwrap()),
-                refused,
+                status,
                 "{given:?}"
             );
         }

@@ -1,6 +1,6 @@
 use super::Arn;
 
-fn refused(text: &str) -> String {
+fn parse_error(text: &str) -> String {
     text.parse::<Arn>().unwrap_err().to_string()
 }
 
@@ -23,9 +23,9 @@ fn a_global_resource_has_neither_region_nor_account() {
 
 #[test]
 fn malformed_arns_are_rejected_with_the_reason() {
-    assert!(refused("arn:aws:iam").contains("fewer than six parts"));
-    assert!(refused("urn:aws:iam::123456789012:user/a").contains("does not begin with arn:"));
-    assert!(refused("arn:aws:iam::12345:user/a").contains("not twelve digits"));
-    assert!(refused("arn::iam::123456789012:user/a").contains("lacks"));
-    assert!(refused("arn:aws:iam::123456789012:").contains("lacks"));
+    assert!(parse_error("arn:aws:iam").contains("fewer than six parts"));
+    assert!(parse_error("urn:aws:iam::123456789012:user/a").contains("does not begin with arn:"));
+    assert!(parse_error("arn:aws:iam::12345:user/a").contains("not twelve digits"));
+    assert!(parse_error("arn::iam::123456789012:user/a").contains("lacks"));
+    assert!(parse_error("arn:aws:iam::123456789012:").contains("lacks"));
 }

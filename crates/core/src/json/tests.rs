@@ -90,7 +90,7 @@ fn size_and_depth_are_bounded() {
 
 proptest! {
     #[test]
-    fn no_text_panics(text in ".*") {
+    fn parsing_never_panics(text in ".*") {
         let _ = parsed(&text);
     }
 

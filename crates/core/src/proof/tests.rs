@@ -47,12 +47,12 @@ fn good() -> String {
 }
 
 /// Returns the class of the failure that rejects a proof.
-fn refusal(text: &str, sts: &TrustedSts, now: SystemTime) -> Option<Class> {
+fn failure_class(text: &str, sts: &TrustedSts, now: SystemTime) -> Option<Class> {
     let binding = Binding { audience: &orders(), user: None };
-    let refused = |failure: Failure| failure.class;
+    let class = |failure: Failure| failure.class;
     UnverifiedProof::parse(text)
         .and_then(|proof| proof.request(sts, binding, now))
-        .map_err(refused)
+        .map_err(class)
         .err()
 }
 
@@ -106,7 +106,7 @@ fn proof_is_confirmed_for_its_audience_and_user_only() {
         assert_eq!(confirmed(&bound, Binding { audience: &orders, user: Some(&jane) }), Ok(()));
         assert_eq!(confirmed(&bound, Binding { audience: &orders, user: Some(&john) }), mismatch);
         assert_eq!(confirmed(&bound, Binding { audience: &other, user: Some(&jane) }), mismatch);
-        assert_eq!(refusal(&bound, &aws(), noon()), Some(Class::WrongUser));
+        assert_eq!(failure_class(&bound, &aws(), noon()), Some(Class::WrongUser));
     }
 }
 
@@ -164,7 +164,7 @@ fn extra_text_and_parameters_are_malformed() {
         format!("{good}&X-Amz-Security-Token=%zz"),
         format!("{good}&X-Amz-Security-Token="),
     ] {
-        assert_eq!(refusal(&text, &aws(), noon()), Some(Class::Malformed), "{text}");
+        assert_eq!(failure_class(&text, &aws(), noon()), Some(Class::Malformed), "{text}");
     }
 }
 
@@ -200,7 +200,7 @@ fn changed_url_and_parameters_are_malformed() {
         replaced("aws4_request", "aws4"),
         replaced("X-Amz-Signature=", "X-Amz-Signature=F"),
     ] {
-        assert_eq!(refusal(&text, &aws(), noon()), Some(Class::Malformed), "{text}");
+        assert_eq!(failure_class(&text, &aws(), noon()), Some(Class::Malformed), "{text}");
     }
 }
 
@@ -214,7 +214,7 @@ fn wrong_action_service_lifetime_and_region_have_their_class() {
         (replaced("%2Feu-west-1%2F", "%2Feu-west-2%2F"), Class::WrongRegion),
         (replaced("%2Feu-west-1%2F", "%2Fus-east-1%2F"), Class::WrongRegion),
     ] {
-        assert_eq!(refusal(&text, &aws(), noon()), Some(class), "{text}");
+        assert_eq!(failure_class(&text, &aws(), noon()), Some(class), "{text}");
     }
 }
 
@@ -246,14 +246,14 @@ fn only_sts_endpoints_of_the_partition_are_accepted() {
         "",
     ] {
         let text = good.replace("sts.eu-west-1.amazonaws.com", host);
-        assert_eq!(refusal(&text, &aws(), noon()), Some(Class::WrongHost), "{host}");
+        assert_eq!(failure_class(&text, &aws(), noon()), Some(Class::WrongHost), "{host}");
     }
     let plain = good.replace("https://", "http://");
-    assert_eq!(refusal(&plain, &aws(), noon()), Some(Class::WrongHost));
+    assert_eq!(failure_class(&plain, &aws(), noon()), Some(Class::WrongHost));
     let global = good.replace("sts.eu-west-1.amazonaws.com", "sts.amazonaws.com");
-    assert_eq!(refusal(&global, &aws(), noon()), Some(Class::WrongRegion));
+    assert_eq!(failure_class(&global, &aws(), noon()), Some(Class::WrongRegion));
     assert_eq!(
-        refusal(&global.replace("%2Feu-west-1%2F", "%2Fus-east-1%2F"), &aws(), noon()),
+        failure_class(&global.replace("%2Feu-west-1%2F", "%2Fus-east-1%2F"), &aws(), noon()),
         None
     );
 }
@@ -284,7 +284,7 @@ fn every_partition_has_sts_endpoints() {
         for partition in Partition::all() {
             let expected = (partition != region.partition()).then_some(Class::WrongHost);
             assert_eq!(
-                refusal(proof.expose(), &TrustedSts::aws(partition), noon()),
+                failure_class(proof.expose(), &TrustedSts::aws(partition), noon()),
                 expected,
                 "{region} {partition}"
             );
@@ -309,11 +309,15 @@ fn configured_sts_replaces_aws_and_http_requires_loopback() {
             Binding { audience: &orders(), user: None },
             noon(),
         );
-        assert_eq!(refusal(proof.expose(), &sts, noon()), None, "{url}");
-        assert_eq!(refusal(proof.expose(), &aws(), noon()), Some(Class::WrongHost), "{url}");
-        assert_eq!(refusal(&good(), &sts, noon()), Some(Class::WrongHost), "{url}");
+        assert_eq!(failure_class(proof.expose(), &sts, noon()), None, "{url}");
+        assert_eq!(failure_class(proof.expose(), &aws(), noon()), Some(Class::WrongHost), "{url}");
+        assert_eq!(failure_class(&good(), &sts, noon()), Some(Class::WrongHost), "{url}");
         let foreign = TrustedSts::configured(Partition::China, endpoint);
-        assert_eq!(refusal(proof.expose(), &foreign, noon()), Some(Class::WrongRegion), "{url}");
+        assert_eq!(
+            failure_class(proof.expose(), &foreign, noon()),
+            Some(Class::WrongRegion),
+            "{url}"
+        );
     }
     for url in [
         "",
@@ -350,10 +354,10 @@ fn lifetime_of_fifteen_minutes_is_enforced_locally() {
         (noon() - seconds(300), None),
         (noon() - seconds(301), Some(Class::NotYetValid)),
     ] {
-        assert_eq!(refusal(&good(), &aws(), now), class);
+        assert_eq!(failure_class(&good(), &aws(), now), class);
     }
     let short = good().replace("Expires=900", "Expires=60");
-    assert_eq!(refusal(&short, &aws(), noon() + seconds(61)), Some(Class::Expired));
+    assert_eq!(failure_class(&short, &aws(), noon() + seconds(61)), Some(Class::Expired));
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn other_hosts_have_no_region() {
 }
 
 #[test]
-fn regions_know_their_partition() {
+fn partition_is_derived_from_the_region() {
     for (region, partition) in [
         ("us-east-1", "aws"),
         ("cn-north-1", "aws-cn"),

@@ -103,7 +103,7 @@ fn minted() -> AuthToken {
 }
 
 /// Returns the class of the failure that rejects `token` if the token of [`minted`] is valid.
-fn refused(token: &str) -> Class {
+fn failure_class(token: &str) -> Class {
     verify(token, &here(), &jane(), &credentials(None), noon()).unwrap_err().class
 }
 
@@ -156,24 +156,30 @@ fn each_claim_of_a_token_is_checked() {
     let good = minted();
     let good = good.expose();
     assert!(verify(good, &here(), &jane(), &credentials(None), noon()).is_ok());
-    assert_eq!(refused(&good.replace("rds-db", "dsql")), Class::WrongService);
-    assert_eq!(refused(&good.replace("Action=connect", "Action=DbConnect")), Class::WrongAction);
-    assert_eq!(refused(&good.replace("us-east-1%2F", "us-east-2%2F")), Class::WrongRegion);
-    assert_eq!(refused(&good.replace("mydb.", "other.")), Class::WrongHost);
-    assert_eq!(refused(&good.replace(":5432", ":5433")), Class::WrongPort);
-    assert_eq!(refused(&good.replace("jane_doe", "Jane_doe")), Class::WrongUser);
+    assert_eq!(failure_class(&good.replace("rds-db", "dsql")), Class::WrongService);
     assert_eq!(
-        refused(&good.replace("AKIAIOSFODNN7EXAMPLE", "AKIAIOSFODNN7EXAMPLF")),
+        failure_class(&good.replace("Action=connect", "Action=DbConnect")),
+        Class::WrongAction
+    );
+    assert_eq!(failure_class(&good.replace("us-east-1%2F", "us-east-2%2F")), Class::WrongRegion);
+    assert_eq!(failure_class(&good.replace("mydb.", "other.")), Class::WrongHost);
+    assert_eq!(failure_class(&good.replace(":5432", ":5433")), Class::WrongPort);
+    assert_eq!(failure_class(&good.replace("jane_doe", "Jane_doe")), Class::WrongUser);
+    assert_eq!(
+        failure_class(&good.replace("AKIAIOSFODNN7EXAMPLE", "AKIAIOSFODNN7EXAMPLF")),
         Class::UnknownKey
     );
     assert_eq!(
-        refused(&good.replace("X-Amz-Expires=900", "X-Amz-Expires=901")),
+        failure_class(&good.replace("X-Amz-Expires=900", "X-Amz-Expires=901")),
         Class::LifetimeTooLong
     );
-    assert_eq!(refused(&good.replace("T120000Z", "T120001Z")), Class::SignatureMismatch);
+    assert_eq!(failure_class(&good.replace("T120000Z", "T120001Z")), Class::SignatureMismatch);
     let last = good.chars().last().unwrap();
     let other = if last == '0' { '1' } else { '0' };
-    assert_eq!(refused(&format!("{}{other}", &good[..good.len() - 1])), Class::SignatureMismatch);
+    assert_eq!(
+        failure_class(&format!("{}{other}", &good[..good.len() - 1])),
+        Class::SignatureMismatch
+    );
 }
 
 #[test]
@@ -255,12 +261,12 @@ fn inactive_key_and_wrong_secret_have_different_classes() {
     let keys = KeyCache::default();
     let other = Credentials { secret: Secret::new("other").unwrap(), ..credentials(None) };
     assert!(addressed().verify(&credentials(None), KeyStatus::Active, &keys, noon()).is_ok());
-    let refused = |key: &Credentials, status| {
+    let failure_class = |key: &Credentials, status| {
         addressed().verify(key, status, &keys, noon()).unwrap_err().class
     };
-    assert_eq!(refused(&credentials(None), KeyStatus::Inactive), Class::InactiveKey);
+    assert_eq!(failure_class(&credentials(None), KeyStatus::Inactive), Class::InactiveKey);
     // The cache holds the key of the right secret; it must not be used for another secret.
-    assert_eq!(refused(&other, KeyStatus::Active), Class::SignatureMismatch);
+    assert_eq!(failure_class(&other, KeyStatus::Active), Class::SignatureMismatch);
 }
 
 #[test]
@@ -281,7 +287,7 @@ fn any_endpoint_matches_only_as_host_and_port_together() {
 }
 
 #[test]
-fn hosts_of_any_case_and_partition_port_443_and_long_session_tokens() {
+fn hosts_of_any_case_and_partition_port_443_and_long_tokens_are_verified() {
     let long = "A+/=".repeat(2048);
     for (host, port, region) in [
         ("MyDb.ABC.us-east-1.RDS.amazonaws.com", 5432, "us-east-1"),

@@ -13,7 +13,7 @@ use crate::token::MAX_TOKEN;
 
 const NONCE: Nonce = Nonce([7; 16]);
 
-fn question(token: &str) -> VerifyRequest {
+fn request(token: &str) -> VerifyRequest {
     VerifyRequest::new(
         NONCE,
         Engine::Postgres,
@@ -24,20 +24,20 @@ fn question(token: &str) -> VerifyRequest {
 }
 
 /// Connection to a verifier that responds with fixed bytes.
-struct Canned {
-    asked: Vec<u8>,
-    answer: Cursor<Vec<u8>>,
+struct CannedVerifier {
+    sent: Vec<u8>,
+    response: Cursor<Vec<u8>>,
 }
 
-impl Read for Canned {
+impl Read for CannedVerifier {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.answer.read(buffer)
+        self.response.read(buffer)
     }
 }
 
-impl Write for Canned {
+impl Write for CannedVerifier {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.asked.write(bytes)
+        self.sent.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -45,15 +45,15 @@ impl Write for Canned {
     }
 }
 
-fn answered(bytes: &[u8]) -> Result<(), Failure> {
+fn round_trip_with(bytes: &[u8]) -> Result<(), Failure> {
     round_trip(
-        &mut Canned { asked: Vec::new(), answer: Cursor::new(bytes.to_vec()) },
-        &question("secret-token"),
+        &mut CannedVerifier { sent: Vec::new(), response: Cursor::new(bytes.to_vec()) },
+        &request("secret-token"),
     )
 }
 
 fn class_of(bytes: &[u8]) -> Class {
-    answered(bytes).unwrap_err().class
+    round_trip_with(bytes).unwrap_err().class
 }
 
 fn framed(json: &str) -> Vec<u8> {
@@ -62,7 +62,7 @@ fn framed(json: &str) -> Vec<u8> {
 
 #[test]
 fn only_a_complete_allow_with_the_nonce_is_accepted() {
-    assert!(answered(&frame(&VerifyResponse::Allow { nonce: NONCE }, 0).unwrap()).is_ok());
+    assert!(round_trip_with(&frame(&VerifyResponse::Allow { nonce: NONCE }, 0).unwrap()).is_ok());
     assert_eq!(
         class_of(&frame(&VerifyResponse::Deny { nonce: NONCE, class: Class::Expired }, 0).unwrap()),
         Class::Expired
@@ -92,17 +92,17 @@ fn only_a_complete_allow_with_the_nonce_is_accepted() {
 
 #[test]
 fn longest_token_fits_a_request_even_if_every_character_is_escaped() {
-    let asked = question(&"\u{1}".repeat(MAX_TOKEN));
-    let written = frame(&asked, 0).unwrap();
+    let sent = request(&"\u{1}".repeat(MAX_TOKEN));
+    let written = frame(&sent, 0).unwrap();
     let head = written[..4].try_into().unwrap();
     assert_eq!(frame_length(head, MAX_REQUEST).unwrap(), written.len() - 4);
-    assert_eq!(VerifyRequest::parse(&written[4..]).unwrap().token, asked.token);
+    assert_eq!(VerifyRequest::parse(&written[4..]).unwrap().token, sent.token);
     assert_eq!(frame_length(head, MAX_RESPONSE).unwrap_err().class, Class::Protocol);
 }
 
 #[test]
 fn requests_of_another_version_or_with_unknown_fields_are_rejected() {
-    let text = serde_json::to_string(&question("secret-token")).unwrap();
+    let text = serde_json::to_string(&request("secret-token")).unwrap();
     assert!(VerifyRequest::parse(text.as_bytes()).is_ok());
     for broken in [
         text.replace("\"version\":1", "\"version\":2"),
@@ -113,7 +113,7 @@ fn requests_of_another_version_or_with_unknown_fields_are_rejected() {
         assert_eq!(failure.class, Class::Protocol);
         assert!(!failure.detail.contains("secret-token"));
     }
-    assert!(!format!("{:?}", question("secret-token")).contains("secret-token"));
+    assert!(!format!("{:?}", request("secret-token")).contains("secret-token"));
 }
 
 proptest! {
@@ -127,7 +127,7 @@ proptest! {
 
     #[test]
     fn random_responses_are_not_accepted(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        prop_assert!(answered(&bytes).is_err());
-        prop_assert!(answered(&framed(&String::from_utf8_lossy(&bytes))).is_err());
+        prop_assert!(round_trip_with(&bytes).is_err());
+        prop_assert!(round_trip_with(&framed(&String::from_utf8_lossy(&bytes))).is_err());
     }
 }

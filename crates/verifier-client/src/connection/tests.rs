@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use super::{Connection, Deadline, TrustedUsers};
 
-/// The uid of the operating system's user `nobody` on Debian; any uid but root's would do.
+/// The uid of the operating system's user `nobody` on Debian; any uid except that of root works.
 const UNPRIVILEGED_UID: u32 = 65_534;
 
 const NONCE: Nonce = Nonce([7; 16]);

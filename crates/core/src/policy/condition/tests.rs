@@ -26,7 +26,7 @@ fn applies_to(effect: &str, condition: &str, context: &[(&str, ContextValue)]) -
     );
     let text = format!(r#"{{"Version": "2012-10-17", "Statement": [{statement}, {other}]}}"#);
     let policy =
-        Policy::parse(&text, PolicyKind::Identity).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        Policy::parse(&text, PolicyKind::Identity).unwrap_or_else(|errors| panic!("{errors}"));
     let mut policies = PolicySet::new();
     policies.add(Layer::Identity, policy).unwrap();
     let caller: Caller = "arn:aws:iam::123456789012:user/jane".parse().unwrap();
@@ -193,7 +193,7 @@ fn unknown_operators_are_rejected() {
         ("NullIfExists", "Null accepts neither"),
         ("", "is not a condition operator"),
     ] {
-        let refused = Operator::parse(name).unwrap_err();
-        assert!(refused.contains(problem), "{name}: {refused}");
+        let error = Operator::parse(name).unwrap_err();
+        assert!(error.contains(problem), "{name}: {error}");
     }
 }

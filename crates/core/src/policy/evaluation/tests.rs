@@ -47,8 +47,7 @@ fn case(caller: &str) -> Case {
 impl Case {
     fn with(mut self, layer: Layer, statement: &str) -> Self {
         let text = format!(r#"{{"Version": "2012-10-17", "Statement": {statement}}}"#);
-        let policy =
-            Policy::parse(&text, layer.kind()).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        let policy = Policy::parse(&text, layer.kind()).unwrap_or_else(|errors| panic!("{errors}"));
         self.policies.add(layer, policy).unwrap();
         self
     }

@@ -6,7 +6,7 @@ use crate::policy::{
 fn sentence(statements: &str, context: &Context) -> String {
     let text = format!(r#"{{"Version": "2012-10-17", "Statement": [{statements}]}}"#);
     let policy = Policy::parse(&text, PolicyKind::Identity)
-        .unwrap_or_else(|mistakes| panic!("{mistakes}"))
+        .unwrap_or_else(|errors| panic!("{errors}"))
         .named("app");
     let mut policies = PolicySet::new();
     policies.add(Layer::Identity, policy).unwrap();
@@ -77,7 +77,7 @@ fn condition_mismatch_shows_required_and_actual_values() {
     let mut context = Context::new();
     context.insert("aws:SourceIp", "192.168.1.1");
     context.insert("aws:TagKeys", ContextValue::Many(vec!["a".into(), "b".into()]));
-    for (condition, said) in [
+    for (condition, mismatch) in [
         (
             r#"{"IpAddress": {"aws:SourceIp":
                 ["10.0.0.0/8", "172.16.0.0/12", "fd00::/8", "::1", "127.0.0.1"]}}"#,
@@ -100,7 +100,7 @@ fn condition_mismatch_shows_required_and_actual_values() {
              list needs ForAllValues: or ForAnyValue:)",
         ),
     ] {
-        assert_eq!(nearest(&allow(condition), &context), format!("{start}{said}"));
+        assert_eq!(nearest(&allow(condition), &context), format!("{start}{mismatch}"));
     }
 }
 

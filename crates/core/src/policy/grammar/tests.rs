@@ -7,7 +7,7 @@ const KINDS: [PolicyKind; 4] = [
     PolicyKind::Resource,
 ];
 
-fn refused(text: &str, kind: PolicyKind) -> String {
+fn errors_of(text: &str, kind: PolicyKind) -> String {
     Policy::parse(text, kind)
         .err()
         .unwrap_or_else(|| panic!("accepted as {kind}: {text}"))
@@ -40,7 +40,7 @@ fn all_errors_are_reported_at_once_with_their_position() {
   ]
 }"#;
     assert_eq!(
-        refused(text, PolicyKind::Identity),
+        errors_of(text, PolicyKind::Identity),
         "$.Version (line 2, column 14): \"2012-10-18\" is not a version of the policy language; \
          write \"2012-10-17\"\n\
          $.Comment (line 3, column 3): \"Comment\" is not an element of a policy, which has \
@@ -95,8 +95,8 @@ fn malformed_policies_are_rejected() {
             r#"$.Statement[1].Sid (line 2, column 29): duplicate Sid "a""#,
         ),
     ] {
-        let mistakes = refused(text, PolicyKind::Identity);
-        assert!(mistakes.contains(problem), "{text}: {mistakes}");
+        let errors = errors_of(text, PolicyKind::Identity);
+        assert!(errors.contains(problem), "{text}: {errors}");
     }
 }
 
@@ -129,8 +129,8 @@ fn actions_are_a_service_and_a_name() {
         "1",
         r#"["s3:*", {}]"#,
     ] {
-        refused(&statement(&format!(r#""Action": {bad}"#)), PolicyKind::Identity);
-        refused(&statement(&format!(r#""NotAction": {bad}"#)), PolicyKind::Identity);
+        errors_of(&statement(&format!(r#""Action": {bad}"#)), PolicyKind::Identity);
+        errors_of(&statement(&format!(r#""NotAction": {bad}"#)), PolicyKind::Identity);
     }
 }
 
@@ -152,7 +152,7 @@ fn resources_are_arns_or_everything() {
         assert!(
             Policy::parse(&text, PolicyKind::Identity).is_ok(),
             "{good}: {}",
-            refused(&text, PolicyKind::Identity)
+            errors_of(&text, PolicyKind::Identity)
         );
     }
     for (bad, problem) in [
@@ -167,9 +167,9 @@ fn resources_are_arns_or_everything() {
         ("arn:aws:iam::${aws:PrincipalAccount}:user/a", "a variable before its fifth colon"),
         ("arn:aws:s3:::b/${aws:username", "unterminated variable"),
     ] {
-        let mistakes =
-            refused(&statement(&format!(r#""Resource": "{bad}""#)), PolicyKind::Identity);
-        assert!(mistakes.contains(problem), "{bad}: {mistakes}");
+        let errors =
+            errors_of(&statement(&format!(r#""Resource": "{bad}""#)), PolicyKind::Identity);
+        assert!(errors.contains(problem), "{bad}: {errors}");
     }
 }
 
@@ -183,16 +183,18 @@ fn principals_are_validated_per_policy_kind() {
         KINDS.iter().map(|kind| Policy::parse(&everyone, *kind).is_ok()).collect();
     assert_eq!(accepted, [false, false, true, true]);
     assert!(
-        refused(&everyone, PolicyKind::Identity)
+        errors_of(&everyone, PolicyKind::Identity)
             .contains("identity policy must not have a principal")
     );
-    assert!(refused(&text(""), PolicyKind::Resource).contains("the Principal element is missing"));
     assert!(
-        refused(&text(r#""Principal": {"AWS": "123456789012"},"#), PolicyKind::ResourceControl)
+        errors_of(&text(""), PolicyKind::Resource).contains("the Principal element is missing")
+    );
+    assert!(
+        errors_of(&text(r#""Principal": {"AWS": "123456789012"},"#), PolicyKind::ResourceControl)
             .contains(r#"only "Principal": "*""#)
     );
     assert!(
-        refused(&text(r#""NotPrincipal": "*","#), PolicyKind::ResourceControl)
+        errors_of(&text(r#""NotPrincipal": "*","#), PolicyKind::ResourceControl)
             .contains(r#"only "Principal": "*""#)
     );
 
@@ -212,7 +214,7 @@ fn principals_are_validated_per_policy_kind() {
         assert!(
             Policy::parse(&text, PolicyKind::Resource).is_ok(),
             "{good}: {}",
-            refused(&text, PolicyKind::Resource)
+            errors_of(&text, PolicyKind::Resource)
         );
     }
     for bad in [
@@ -229,8 +231,8 @@ fn principals_are_validated_per_policy_kind() {
         r#"{"aws": "*"}"#,
         r#"{"User": "jane"}"#,
     ] {
-        refused(&text(&format!(r#""Principal": {bad},"#)), PolicyKind::Resource);
-        refused(&text(&format!(r#""NotPrincipal": {bad},"#)), PolicyKind::Resource);
+        errors_of(&text(&format!(r#""Principal": {bad},"#)), PolicyKind::Resource);
+        errors_of(&text(&format!(r#""NotPrincipal": {bad},"#)), PolicyKind::Resource);
     }
 }
 
@@ -242,7 +244,7 @@ fn only_resource_policies_may_omit_the_resource() {
     );
     assert!(Policy::parse(&text, PolicyKind::Resource).is_ok());
     assert!(
-        refused(&text, PolicyKind::ResourceControl).contains("the Resource element is missing")
+        errors_of(&text, PolicyKind::ResourceControl).contains("the Resource element is missing")
     );
 }
 

@@ -76,12 +76,12 @@ fn wildcards_in_an_arn_do_not_cross_segments_before_the_resource() {
     assert!(resource("arn:aws:rds-db:us-east-1:123456789012:*jane", user));
     assert!(
         !resource("arn:aws:rds-db:*:dbuser:*/jane", user),
-        "a star crosses no colon before the resource"
+        "a star does not match a colon before the resource"
     );
     assert!(!resource("arn:aws:rds-db:*", user));
     assert!(
         !resource("arn:aws:rds-db:us-east-1?123456789012:*", user),
-        "a question mark is no colon there either"
+        "a question mark does not match a colon either"
     );
     assert!(resource("*", user) && resource("*", "*"));
     assert!(!resource("arn:aws:s3:::*", "*"));
@@ -128,19 +128,19 @@ fn before_2012_a_variable_is_literal_text() {
 
 #[test]
 fn malformed_variables_are_rejected() {
-    let refused = |source: &str| {
+    let compile_error = |source: &str| {
         Pattern::compile(source, Wildcards::Special, Variables::Expanded).unwrap_err()
     };
-    assert!(refused("a/${aws:username").contains("unterminated variable"));
+    assert!(compile_error("a/${aws:username").contains("unterminated variable"));
     for source in ["${}", "${username}", "${aws:}", "${aws:a*}", "${ }", "${aws:${aws:username}}"] {
         assert!(
-            refused(source).contains("does not name a condition key"),
+            compile_error(source).contains("does not name a condition key"),
             "{source}: {}",
-            refused(source)
+            compile_error(source)
         );
     }
-    assert!(refused("${aws:username, none}").contains("single quotes"));
-    assert!(refused(&"${aws:username}".repeat(MAX_VARIABLES + 1)).contains("the limit is 8"));
+    assert!(compile_error("${aws:username, none}").contains("single quotes"));
+    assert!(compile_error(&"${aws:username}".repeat(MAX_VARIABLES + 1)).contains("the limit is 8"));
     assert!(Pattern::compile("$5 {x} $", Wildcards::Special, Variables::Expanded).is_ok());
 }
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 const USER: &str = "arn:aws:iam::123456789012:user/jane";
 
 fn outcome(text: &str) -> String {
-    let simulation = Simulation::parse(text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let simulation = Simulation::parse(text).unwrap_or_else(|errors| panic!("{errors}"));
     serde_json::to_string_pretty(&simulation.run()).unwrap()
 }
 

@@ -157,7 +157,7 @@ fn services_and_identity_providers_need_a_resource_policy_only() {
         assert_eq!(
             case(name).decide().to_string(),
             "implicit deny: no resource policy allows s3:GetObject on arn:aws:s3:::bucket/key",
-            "what is in no account crosses none"
+            "callers without an account are not cross-account"
         );
     }
 }
@@ -179,13 +179,13 @@ fn not_principal_denies_in_ambiguous_cases() {
     assert_eq!(
         denied(USER, &format!("{ROOT:?}")),
         "explicit",
-        "the account alone does not spare its users"
+        "listing the account does not exempt its users"
     );
     assert_eq!(denied(SESSION, &format!("{SESSION:?}")), "allowed");
     assert_eq!(
         denied(SESSION, &format!("{ROLE:?}")),
         "explicit",
-        "the role alone does not spare its sessions"
+        "listing the role does not exempt its sessions"
     );
     assert_eq!(denied(ROLE, &format!("{ROLE:?}")), "allowed");
     let boundary = case(USER).with(Layer::Identity, ALLOW).with(Layer::Boundary(0), ALLOW);
