@@ -107,9 +107,9 @@ impl ProxyFixture {
     pub fn spawn(&self, command: &mut Command) -> Proxy {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         let log = self.path(&format!("proxy-{number}.log"));
-        let said = fs::File::create(&log).expect("a file for what the proxy says");
-        let out = said.try_clone().expect("a file for what the proxy says");
-        let process = command.stdout(out).stderr(said).spawn().expect("the proxy can be started");
+        let output = fs::File::create(&log).expect("a file for what the proxy says");
+        let out = output.try_clone().expect("a file for what the proxy says");
+        let process = command.stdout(out).stderr(output).spawn().expect("the proxy can be started");
         Proxy { process, log }
     }
 
@@ -163,9 +163,9 @@ impl ProxyFixture {
     /// Returns the output of `proxy status`.
     #[must_use]
     pub fn status(&self) -> Value {
-        let said = run(&mut self.bare(&["status", "--output", "json"]));
-        assert!(said.ok, "proxy status: {said:?}");
-        serde_json::from_str(&said.out).expect("status prints JSON")
+        let output = run(&mut self.bare(&["status", "--output", "json"]));
+        assert!(output.ok, "proxy status: {output:?}");
+        serde_json::from_str(&output.out).expect("status prints JSON")
     }
 }
 
@@ -269,7 +269,7 @@ impl Proxy {
     /// Returns the log so far.
     #[must_use]
     pub fn log(&self) -> String {
-        fs::read_to_string(&self.log).expect("what the proxy said")
+        fs::read_to_string(&self.log).expect("what the proxy output")
     }
 
     /// Returns the path of the log.
@@ -332,7 +332,7 @@ impl Drop for Proxy {
         let _gone = self.process.kill();
         let _status = self.process.wait();
         if std::thread::panicking() {
-            eprintln!("--- what the proxy said:\n{}---", self.log());
+            eprintln!("--- what the proxy output:\n{}---", self.log());
         }
     }
 }

@@ -55,10 +55,10 @@ pub fn protocols() -> Vec<ServerKind> {
 pub fn mysql_client() -> Option<PathBuf> {
     static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
     let find = || {
-        let said = run(countersign().args(["local", "install", "--engine", "mysql"]));
+        let output = run(countersign().args(["local", "install", "--engine", "mysql"]));
         // `mysql 9.7  DIRECTORY`
-        let root = said.ok.then(|| {
-            said.out.split_whitespace().last().map(|root| Path::new(root).join("usr/bin/mysql"))
+        let root = output.ok.then(|| {
+            output.out.split_whitespace().last().map(|root| Path::new(root).join("usr/bin/mysql"))
         });
         root.flatten().filter(|client| client.exists())
     };

@@ -50,11 +50,11 @@ impl Stack {
 
     /// Starts it again with the same arguments.
     pub fn start(&self) {
-        let said = run(self
+        let output = run(self
             .local(&["up", "--detach"])
             .args(&self.arguments)
             .env("COUNTERSIGN_LOG", "trace"));
-        assert!(said.ok, "local up: {said:?}");
+        assert!(output.ok, "local up: {output:?}");
     }
 
     /// Returns its directory.
@@ -74,9 +74,9 @@ impl Stack {
     /// Runs `countersign local …`, which must succeed, and returns its output.
     #[must_use]
     pub fn must(&self, arguments: &[&str]) -> String {
-        let said = run(&mut self.local(arguments));
-        assert!(said.ok, "local {arguments:?}: {said:?}");
-        said.out
+        let output = run(&mut self.local(arguments));
+        assert!(output.ok, "local {arguments:?}: {output:?}");
+        output.out
     }
 
     /// Returns the output of `local status`.
@@ -91,13 +91,13 @@ impl Stack {
     pub fn env(&self, arguments: &[&str]) -> HashMap<String, String> {
         let text = self.must(&[&["env"], arguments].concat());
         // Evaluated by a shell, as users do.
-        let said = run(Command::new("sh")
+        let output = run(Command::new("sh")
             .arg("-c")
             .arg(format!("{text}\nenv -0"))
             .env_clear()
             .env("PATH", "/usr/bin:/bin"));
-        assert!(said.ok, "{said:?}");
-        let variables = said.out.split('\0').filter_map(|pair| pair.split_once('='));
+        assert!(output.ok, "{output:?}");
+        let variables = output.out.split('\0').filter_map(|pair| pair.split_once('='));
         let exported = variables.filter(|(name, _)| {
             ["AWS_", "PG", "MYSQL_", "LIBMYSQL_"].iter().any(|prefix| name.starts_with(prefix))
         });
@@ -148,9 +148,9 @@ impl Stack {
     /// If it succeeds, or fails otherwise.
     #[must_use]
     pub fn refused(&self, user: &str, password: &str) -> Option<String> {
-        let said = self.login(user, password);
-        assert!(!said.ok, "{user} was let in: {said:?}");
-        assert!(said.err.contains(&self.kind.denial(user)), "{said:?}");
+        let output = self.login(user, password);
+        assert!(!output.ok, "{user} was let in: {output:?}");
+        assert!(output.err.contains(&self.kind.denial(user)), "{output:?}");
         self.last_class(user)
     }
 
@@ -202,9 +202,9 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        let said = run(&mut self.local(&["down", "--wipe"]));
-        if !said.ok && !std::thread::panicking() {
-            panic!("local down --wipe: {said:?}");
+        let output = run(&mut self.local(&["down", "--wipe"]));
+        if !output.ok && !std::thread::panicking() {
+            panic!("local down --wipe: {output:?}");
         }
     }
 }

@@ -5,16 +5,16 @@ use countersign_core::name::Engine;
 use countersign_e2e::{Stack, run, ways_of};
 
 fn each(test: impl Fn(&Stack)) {
-    for way in ways_of(&[Engine::Mariadb, Engine::Mysql]) {
-        test(&Stack::up(way, &[]));
+    for kind in ways_of(&[Engine::Mariadb, Engine::Mysql]) {
+        test(&Stack::up(kind, &[]));
     }
 }
 
 /// Runs SQL as the administrator, which must fail, and returns the server's error.
 fn error(stack: &Stack, sql: &str) -> String {
-    let said = run(&mut stack.local(&["mysql", "--", "--execute", sql]));
-    assert!(!said.ok, "{sql}: {said:?}");
-    said.err
+    let output = run(&mut stack.local(&["mysql", "--", "--execute", sql]));
+    assert!(!output.ok, "{sql}: {output:?}");
+    output.err
 }
 
 #[test]
@@ -51,11 +51,11 @@ fn malformed_iam_account_is_rejected_at_creation() {
         for (what, number) in
             [("BY 'hunter2-is-secret'", password), ("AS 'rds'", other), ("AS 'RDS2'", other)]
         {
-            let said = error(
+            let output = error(
                 stack,
                 &format!("CREATE USER bad IDENTIFIED WITH AWSAuthenticationPlugin {what}"),
             );
-            assert!(said.contains(&format!("ERROR {number} ")), "{what}: {said}");
+            assert!(output.contains(&format!("ERROR {number} ")), "{what}: {output}");
         }
         assert_eq!(stack.sql("SELECT COUNT(*) FROM mysql.user WHERE User = 'bad'"), "0");
     });
@@ -76,15 +76,15 @@ fn server_access_control_applies_beside_iam() {
 
         // REQUIRE SSL: MySQL tells the plugin that TLS is missing; MariaDB checks after the plugin.
         let before = stack.decisions("app").len();
-        let said = run(&mut stack.client_without_tls("app", &good, "SELECT 1"));
-        assert!(!said.ok, "{said:?}");
+        let output = run(&mut stack.client_without_tls("app", &good, "SELECT 1"));
+        assert!(!output.ok, "{output:?}");
         let asked = stack.decisions("app").split_off(before);
         match engine {
             Engine::Mysql => {
-                assert!(said.err.contains(&stack.kind().denial("app")), "{said:?}");
+                assert!(output.err.contains(&stack.kind().denial("app")), "{output:?}");
                 assert_eq!(asked.last().map(|record| &record["class"]), Some(&"no-tls".into()));
             }
-            _ => assert!(said.err.contains(&stack.kind().denial("app")), "{said:?}"),
+            _ => assert!(output.err.contains(&stack.kind().denial("app")), "{output:?}"),
         }
 
         // Host patterns, roles and locked accounts.
@@ -94,12 +94,12 @@ fn server_access_control_applies_beside_iam() {
         stack.sql(
             "CREATE ROLE reader; GRANT SELECT ON mysql.user TO reader; GRANT reader TO 'app'@'%'",
         );
-        let said = run(&mut stack.client(
+        let output = run(&mut stack.client(
             "app",
             &good,
             "SET ROLE reader; SELECT COUNT(*) > 0 FROM mysql.user",
         ));
-        assert_eq!(said.out, "1", "{said:?}");
+        assert_eq!(output.out, "1", "{output:?}");
         stack.sql("ALTER USER 'app'@'%' ACCOUNT LOCK");
         let locked = stack.login("app", &good).err;
         let number = if engine == Engine::Mysql { "ERROR 3118" } else { "ERROR 4151" };
@@ -116,8 +116,8 @@ fn rds_superuser_role_exists() {
         let sql = "SET ROLE rds_superuser_role; CREATE DATABASE orders; CREATE USER clerk \
          IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'; \
                    GRANT SELECT ON orders.* TO clerk; SELECT 'done'";
-        let said = run(&mut stack.client("steward", &good, sql));
-        assert_eq!(said.out, "done", "{said:?}");
+        let output = run(&mut stack.client("steward", &good, sql));
+        assert_eq!(output.out, "done", "{output:?}");
     });
 }
 
@@ -125,14 +125,17 @@ fn rds_superuser_role_exists() {
 fn plugin_settings_are_read_only_and_the_plugin_is_permanent() {
     each(|stack| {
         for variable in ["socket", "instance", "timeout", "verifier_user", "verifier_uid"] {
-            let said = error(
+            let output = error(
                 stack,
                 &format!("SET GLOBAL awsauthenticationplugin_{variable} = '/tmp/mine'"),
             );
-            assert!(said.contains("ERROR 1238") && said.contains("read only"), "{said}");
+            assert!(output.contains("ERROR 1238") && output.contains("read only"), "{output}");
         }
-        let said = error(stack, "UNINSTALL PLUGIN AWSAuthenticationPlugin");
-        assert!(said.contains("ERROR 1702") || said.contains("FORCE_PLUS_PERMANENT"), "{said}");
+        let output = error(stack, "UNINSTALL PLUGIN AWSAuthenticationPlugin");
+        assert!(
+            output.contains("ERROR 1702") || output.contains("FORCE_PLUS_PERMANENT"),
+            "{output}"
+        );
         assert_eq!(
             stack.sql("SELECT @@awsauthenticationplugin_instance"),
             stack.kind().engine().as_str()
@@ -144,13 +147,13 @@ fn plugin_settings_are_read_only_and_the_plugin_is_permanent() {
 fn administrator_is_rejected_as_iam_user() {
     each(|stack| {
         stack.sql("CREATE USER boss IDENTIFIED BY 'hunter2'; GRANT ALL PRIVILEGES ON *.* TO boss");
-        let said = run(&mut stack.local(&["user", "create", "boss"]));
-        assert!(said.status == Some(5) && said.err.contains("superuser"), "{said:?}");
+        let output = run(&mut stack.local(&["user", "create", "boss"]));
+        assert!(output.status == Some(5) && output.err.contains("superuser"), "{output:?}");
         // The administrator on the Unix socket has another account than `root` over TCP.
         let _made = stack.must(&["user", "create", "root"]);
         assert_eq!(stack.sql("SELECT CURRENT_USER()"), "root@localhost");
         let good = stack.token(&stack.credentials(&["--user", "root"]), "root");
-        let said = run(&mut stack.client("root", &good, "SELECT COUNT(*) FROM mysql.user"));
-        assert!(said.err.contains("SELECT command denied"), "{said:?}");
+        let output = run(&mut stack.client("root", &good, "SELECT COUNT(*) FROM mysql.user"));
+        assert!(output.err.contains("SELECT command denied"), "{output:?}");
     });
 }

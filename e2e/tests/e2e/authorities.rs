@@ -71,8 +71,8 @@ impl Authorities {
         );
         let file = self.shared.stack.directory().join("import.toml");
         fs::write(&file, state).unwrap();
-        let said = run(self.authority(&["import"]).arg(&file));
-        assert!(said.ok, "{said:?}");
+        let output = run(self.authority(&["import"]).arg(&file));
+        assert!(output.ok, "{output:?}");
     }
 
     fn authority(&self, arguments: &[&str]) -> Command {
@@ -192,9 +192,9 @@ fn identity_proven_by_sts_is_subject_to_local_policies() {
             .args(["token", "--proof", "sts"])
             .args(more)
             .envs(env.iter().filter(|(name, _)| name.starts_with("AWS_")));
-        let said = run(&mut command);
-        assert!(said.ok, "{said:?}");
-        said.out
+        let output = run(&mut command);
+        assert!(output.ok, "{output:?}");
+        output.out
     };
     let class = || {
         let log =
@@ -214,8 +214,8 @@ fn identity_proven_by_sts_is_subject_to_local_policies() {
     );
     let file = stack.directory().join("again.json");
     fs::write(&file, fresh).unwrap();
-    let said = run(authorities.authority(&["import"]).arg(&file));
-    assert!(said.ok, "{said:?}");
+    let output = run(authorities.authority(&["import"]).arg(&file));
+    assert!(output.ok, "{output:?}");
     wait_until("a login with a proof", || {
         stack.login("app", &mint(&["--audience", &authorities.instance])).ok
     });

@@ -82,10 +82,10 @@ fn connect_runs_psql_and_exec_runs_a_command() {
 
 #[test]
 fn connect_runs_mysql_clients_and_exec_runs_a_command() {
-    for way in ways_of(&[Engine::Mariadb, Engine::Mysql]) {
-        let stack = Stack::up(way, &[]);
+    for kind in ways_of(&[Engine::Mariadb, Engine::Mysql]) {
+        let stack = Stack::up(kind, &[]);
         let env = stack.env(&[]);
-        let (scheme, statement) = (way.engine().as_str(), "SELECT CURRENT_USER()");
+        let (scheme, statement) = (kind.engine().as_str(), "SELECT CURRENT_USER()");
         let url = format!("{scheme}://app@{}:{}/app", env["MYSQL_HOST"], env["MYSQL_TCP_PORT"]);
         let oracle_s = mysql_client()
             .map_or(String::new(), |client| format!("{}:", client.parent().unwrap().display()));
@@ -105,12 +105,12 @@ fn connect_runs_mysql_clients_and_exec_runs_a_command() {
         let without_tls = connect(&format!("{url}?ssl-mode=DISABLED"), statement);
         assert!(
             without_tls.err.contains("warning: ssl-mode=DISABLED")
-                && without_tls.err.contains(&way.denial("app")),
+                && without_tls.err.contains(&kind.denial("app")),
             "{without_tls:?}"
         );
 
         let exec = |command: &[&str]| countersign(&[&["exec", &url, "--"], command].concat());
-        let own = if way.engine() == Engine::Mariadb {
+        let own = if kind.engine() == Engine::Mariadb {
             "mariadb --ssl-verify-server-cert"
         } else {
             "mysql --ssl-mode=VERIFY_IDENTITY"
@@ -118,8 +118,8 @@ fn connect_runs_mysql_clients_and_exec_runs_a_command() {
         let script = format!(
             "{own} --protocol=TCP --ssl-ca=$MYSQL_SSL_CA --user=$MYSQL_USER -BNe '{statement}'"
         );
-        let said = exec(&["sh", "-c", &script]);
-        assert_eq!(said.out, "app@%", "{said:?}");
+        let output = exec(&["sh", "-c", &script]);
+        assert_eq!(output.out, "app@%", "{output:?}");
         assert_eq!(exec(&["sh", "-c", "exit 42"]).status, Some(42));
     }
 }

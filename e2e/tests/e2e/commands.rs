@@ -30,11 +30,11 @@ fn token(arguments: &[&str]) -> CommandOutput {
 }
 
 fn inspect(token: &str, arguments: &[&str]) -> (Option<i32>, Value) {
-    let said = with_input(
+    let output = with_input(
         countersign().args(["token", "inspect", "--output", "json"]).args(arguments).envs(KEYS),
         token,
     );
-    (said.status, serde_json::from_str(&said.out).unwrap_or_else(|_| panic!("{said:?}")))
+    (output.status, serde_json::from_str(&output.out).unwrap_or_else(|_| panic!("{output:?}")))
 }
 
 #[test]
@@ -183,8 +183,9 @@ fn policies_are_simulated_and_explained() {
         (input("Deny", resource), "explicitDeny", 1),
         (input("Allow", &resource.replace("jane", "john")), "implicitDeny", 0),
     ] {
-        let said = simulate(&text);
-        let value: Value = serde_json::from_str(&said.out).unwrap_or_else(|_| panic!("{said:?}"));
+        let output = simulate(&text);
+        let value: Value =
+            serde_json::from_str(&output.out).unwrap_or_else(|_| panic!("{output:?}"));
         assert_eq!(
             (&value["decision"], value["matched"].as_array().unwrap().len()),
             (&decision.into(), matched),
@@ -266,17 +267,17 @@ fn unusable_stack_directories_are_rejected() {
     for directory in
         ["/tmp/with space/x", "/tmp/quote'd", "/tmp/hash#x", &format!("/tmp/{}", "long".repeat(30))]
     {
-        let said = run(countersign().args(["local", "up", "--dir", directory]));
-        assert!(said.status == Some(5) && said.err.contains("--dir"), "{said:?}");
+        let output = run(countersign().args(["local", "up", "--dir", directory]));
+        assert!(output.status == Some(5) && output.err.contains("--dir"), "{output:?}");
     }
     let nothing = run(countersign().args(["local", "down", "--dir", "/tmp/countersign-nowhere"]));
     assert!(nothing.ok && nothing.err.contains("no stack runs in"), "{nothing:?}");
     let precious = tempfile::tempdir().unwrap();
     std::fs::write(precious.path().join("file"), "hi").unwrap();
-    let said = run(countersign().args(["local", "up", "--dir"]).arg(precious.path()));
+    let output = run(countersign().args(["local", "up", "--dir"]).arg(precious.path()));
     assert!(
-        said.status == Some(5) && said.err.contains("holds files that are not a stack's"),
-        "{said:?}"
+        output.status == Some(5) && output.err.contains("holds files that are not a stack's"),
+        "{output:?}"
     );
     let twice = run(countersign().args(["local", "up", "--engine", "postgres:15,postgres:15"]));
     assert!(twice.status == Some(2) && twice.err.contains("postgres-15 twice"), "{twice:?}");
@@ -285,11 +286,11 @@ fn unusable_stack_directories_are_rejected() {
 #[test]
 fn completions_and_manual_pages_are_generated() {
     for shell in ["bash", "zsh", "fish"] {
-        let said = run(countersign().args(["completion", shell]));
+        let output = run(countersign().args(["completion", shell]));
         assert!(
-            said.ok
-                && said.out.contains("countersign")
-                && said.out.contains("generate") | said.out.contains("token"),
+            output.ok
+                && output.out.contains("countersign")
+                && output.out.contains("generate") | output.out.contains("token"),
             "{shell}"
         );
     }
@@ -348,7 +349,7 @@ fn unprivileged_user_runs_a_stack() {
         .env("PATH", "/usr/bin:/bin")
         .uid(UNPRIVILEGED)
         .gid(UNPRIVILEGED);
-    let said = run(&mut command);
+    let output = run(&mut command);
     let down = local(&["down", "--wipe"]);
-    assert!(said.out == "app" && down.ok, "{said:?} {down:?}");
+    assert!(output.out == "app" && down.ok, "{output:?} {down:?}");
 }

@@ -46,24 +46,27 @@ impl Drop for Fake {
 #[test]
 fn unavailable_hanging_or_untrusted_verifier_denies_logins() {
     // LDAP cannot authenticate the verifier; see docs/postgresql.md.
-    for way in ways().into_iter().filter(|way| *way != ServerKind::Ldap) {
-        assert_denies_without_a_verifier(way);
+    for kind in ways().into_iter().filter(|kind| *kind != ServerKind::Ldap) {
+        assert_denies_without_a_verifier(kind);
     }
 }
 
-fn assert_denies_without_a_verifier(way: ServerKind) {
-    let stack = Stack::up(way, &[]);
+fn assert_denies_without_a_verifier(kind: ServerKind) {
+    let stack = Stack::up(kind, &[]);
     let good = stack.token(&stack.credentials(&[]), "app");
     assert!(stack.login("app", &good).ok);
     let prototype = stack.client("app", &good, "SELECT 1");
-    let server = process_of(&stack, way);
+    let server = process_of(&stack, kind);
     stack.kill_authority();
     let socket = stack.directory().join("run/verifier.sock");
     let program = stack.directory().join("lib/fake-verifier");
     std::fs::copy(programs().join("fake-verifier"), &program).unwrap();
     let refused = |what: &str| {
-        let said = run(&mut copy(&prototype));
-        assert!(!said.ok && said.err.contains(&way.denial("app")), "{way:?}, {what}: {said:?}");
+        let output = run(&mut copy(&prototype));
+        assert!(
+            !output.ok && output.err.contains(&kind.denial("app")),
+            "{kind:?}, {what}: {output:?}"
+        );
     };
     refused("verifier stopped, stale socket");
     // The plugin and the PAM module trust root and the server's own user.
@@ -90,8 +93,8 @@ fn assert_denies_without_a_verifier(way: ServerKind) {
     std::fs::remove_file(&socket).unwrap();
     stack.start();
     assert!(stack.login("app", &good).ok, "the restarted stack adopts the running server");
-    assert_eq!(process_of(&stack, way), server, "the server was not restarted");
-    if way.engine() != Engine::Postgres {
+    assert_eq!(process_of(&stack, kind), server, "the server was not restarted");
+    if kind.engine() != Engine::Postgres {
         let stuck = "SELECT COUNT(*) FROM information_schema.processlist WHERE user IN ('app', \
          'unauthenticated user')";
         wait_until("the end of all logins", || stack.sql(stuck) == "0");
@@ -99,8 +102,8 @@ fn assert_denies_without_a_verifier(way: ServerKind) {
 }
 
 /// Returns the server's process id from its PID file.
-fn process_of(stack: &Stack, way: ServerKind) -> String {
-    let file = match way {
+fn process_of(stack: &Stack, kind: ServerKind) -> String {
+    let file = match kind {
         ServerKind::Pam | ServerKind::Ldap => "postgres/data/postmaster.pid",
         ServerKind::Mariadb => "mariadb/run/mysqld.pid",
         ServerKind::Mysql => "mysql/run/mysqld.pid",
@@ -111,8 +114,8 @@ fn process_of(stack: &Stack, way: ServerKind) -> String {
 
 #[test]
 fn killed_authority_allows_no_bad_login_and_keeps_its_state() {
-    for way in ways() {
-        let stack = Stack::up(way, &["--max-logins-per-second", "0"]);
+    for kind in ways() {
+        let stack = Stack::up(kind, &["--max-logins-per-second", "0"]);
         let _made = stack.must(&["user", "create", "jane"]);
         let good = stack.token(&stack.credentials(&["--user", "jane"]), "jane");
         let bad = good.replace("X-Amz-Expires=900", "X-Amz-Expires=899");
@@ -148,7 +151,7 @@ fn killed_authority_allows_no_bad_login_and_keeps_its_state() {
             wait_until("all login attempts", || tried.load(Ordering::Relaxed) >= LOGINS);
             done.store(true, Ordering::Relaxed);
         });
-        assert_eq!(wrongly_allowed.into_inner(), 0, "{way:?}");
+        assert_eq!(wrongly_allowed.into_inner(), 0, "{kind:?}");
         assert!(stack.login("jane", &good).ok, "user, key and policy were kept");
     }
 }
@@ -190,14 +193,14 @@ fn remains_of_a_killed_start_are_removed() {
 
 #[test]
 fn start_killed_during_initialization_leaves_no_process() {
-    for way in ways().into_iter().filter(|way| way.engine() != Engine::Postgres) {
+    for kind in ways().into_iter().filter(|kind| kind.engine() != Engine::Postgres) {
         let directory = tempfile::Builder::new().prefix("countersign-").tempdir().unwrap();
         let local = |arguments: &[&str]| {
             let mut command = countersign();
             command.arg("local").arg("--dir").arg(directory.path()).args(arguments);
             command
         };
-        let engine = way.engine().to_string();
+        let engine = kind.engine().to_string();
         let home = directory.path().join("instances").join(&engine);
         let mut up = local(&["up", "--engine", &engine]).stderr(Stdio::null()).spawn().unwrap();
         wait_until("the initialization of a data directory", || {
@@ -208,9 +211,9 @@ fn start_killed_during_initialization_leaves_no_process() {
 
         // The next start initializes the data directory again.
         let again = run(local(&["up", "--detach"]).args(["--engine", &engine]));
-        assert!(again.ok, "{way:?}: {again:?}");
+        assert!(again.ok, "{kind:?}: {again:?}");
         let down = run(&mut local(&["down", "--wipe"]));
-        assert!(down.ok, "{way:?}: {down:?}");
+        assert!(down.ok, "{kind:?}: {down:?}");
         let left = || {
             let processes = std::fs::read_dir("/proc").unwrap().flatten();
             let lines =

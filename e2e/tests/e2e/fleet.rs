@@ -41,9 +41,9 @@ fn new_server(instance: &str, engine: Engine) -> NewServer {
 /// Asserts that the master user has the privileges of RDS's, and no others.
 fn assert_master_privileges(fixture: &StackFixture, engine: Engine, at: &RunningServer) {
     let must = |sql: &str| {
-        let said = fixture.login(engine, at, PASSWORD, sql);
-        assert!(said.ok, "{sql}: {said:?}");
-        said.out
+        let output = fixture.login(engine, at, PASSWORD, sql);
+        assert!(output.ok, "{sql}: {output:?}");
+        output.out
     };
     let refused = |sql: &str| assert!(!fixture.login(engine, at, PASSWORD, sql).ok, "{sql}");
     if engine == Engine::Postgres {
@@ -243,12 +243,12 @@ fn created_postgresql_authenticates_by_ldap() {
     jane.args(["--no-psqlrc", "--no-password", "--command", "SELECT 1"])
         .env("PGHOST", at.host.as_str())
         .env("PGUSER", "jane");
-    let said = run(jane
+    let output = run(jane
         .env("PGPORT", at.port.to_string())
         .env("PGDATABASE", "shop")
         .env("PGPASSWORD", "no token")
         .env("PGSSLMODE", "require"));
-    assert!(said.err.contains("LDAP authentication failed for user \"jane\""), "{said:?}");
+    assert!(output.err.contains("LDAP authentication failed for user \"jane\""), "{output:?}");
     fixture.down(stack);
 }
 

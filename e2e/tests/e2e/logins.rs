@@ -15,8 +15,8 @@ fn each(test: impl Fn(&Stack)) {
 }
 
 fn each_of(engines: &[Engine], test: impl Fn(&Stack)) {
-    for way in ways_of(engines) {
-        test(&Stack::up(way, &[]));
+    for kind in ways_of(engines) {
+        test(&Stack::up(kind, &[]));
     }
 }
 
@@ -25,8 +25,8 @@ fn valid_token_is_accepted_and_each_fault_is_denied_by_class() {
     each(|stack| {
         let (key, here) = (stack.credentials(&[]), stack.endpoint());
         let good = stack.token(&key, "app");
-        let said = stack.login("app", &good);
-        assert_eq!((said.out.as_str(), stack.last_class("app")), ("app", None), "{said:?}");
+        let output = stack.login("app", &good);
+        assert_eq!((output.out.as_str(), stack.last_class("app")), ("app", None), "{output:?}");
 
         let minutes = |count: u64| Duration::from_secs(60 * count);
         let at = |endpoint: &Endpoint, when| token(&key, endpoint, "app", when);
@@ -118,19 +118,19 @@ fn rds_iam_membership_requires_a_token_and_tls() {
             "{superuser:?}"
         );
         let allowed = stack.token(&stack.credentials(&["--user", "shutter"]), "shut");
-        let said = stack.login("shut", &allowed);
+        let output = stack.login("shut", &allowed);
         assert!(
-            said.err.contains("role \"shut\" is not permitted to log in")
+            output.err.contains("role \"shut\" is not permitted to log in")
                 && stack.last_class("shut").is_none(),
-            "{said:?}"
+            "{output:?}"
         );
 
         let before = stack.decisions("app").len();
         let without_tls = run(&mut stack.client_without_tls("app", &good, "select 1"));
-        let said = without_tls.err;
+        let output = without_tls.err;
         assert!(
-            said.contains("pg_hba.conf rejects connection") && said.contains("no encryption"),
-            "{said}"
+            output.contains("pg_hba.conf rejects connection") && output.contains("no encryption"),
+            "{output}"
         );
         assert_eq!(
             stack.decisions("app").len(),
@@ -180,11 +180,11 @@ fn newest_postgresql_enforces_iam() {
         eprintln!("skipped: cannot install PostgreSQL 18: {}", installed.err);
         return;
     }
-    for way in ways_of(&[Engine::Postgres]) {
-        let stack = Stack::up(way, &["--engine", "postgres:18"]);
+    for kind in ways_of(&[Engine::Postgres]) {
+        let stack = Stack::up(kind, &["--engine", "postgres:18"]);
         let good = stack.token(&stack.credentials(&[]), "app");
-        let said = run(&mut stack.client("app", &good, "show server_version_num"));
-        assert!(said.out.starts_with("18"), "{said:?}");
+        let output = run(&mut stack.client("app", &good, "show server_version_num"));
+        assert!(output.out.starts_with("18"), "{output:?}");
         assert_eq!(stack.refused("app", "hunter2").as_deref(), Some("malformed"));
     }
 }
@@ -219,8 +219,8 @@ fn newest_mariadb_enforces_iam_and_reports_missing_tls() {
         );
         run(Command::new("sh").args(["-c", &script]))
     };
-    let said = connect("");
-    assert_eq!(said.out, "app@%\t11.8", "{said:?}");
+    let output = connect("");
+    assert_eq!(output.out, "app@%\t11.8", "{output:?}");
     let without_tls = connect("?ssl-mode=DISABLED");
     assert!(
         without_tls.err.contains("ERROR 1045 (28000): Access denied for user 'app'@"),

@@ -22,9 +22,9 @@ fn files(directory: &Path, found: &mut Vec<std::path::PathBuf>) {
 
 #[test]
 fn logs_and_files_contain_no_token_or_key() {
-    for way in ways() {
+    for kind in ways() {
         // The daemons log at the trace level.
-        let stack = Stack::up(way, &[]);
+        let stack = Stack::up(kind, &[]);
         let key = stack.credentials(&["--temporary"]);
         let good = stack.token(&key, "app");
         let tampered = good.replace("Expires=900", "Expires=899");
@@ -66,12 +66,12 @@ fn token_is_passed_in_the_environment_only() {
         let shell = format!(
             "tr '\\0' '\\n' < /proc/$$/cmdline; ps -ef; printf '%s\\n' \"${variable}\" | wc -c"
         );
-        let said = run(countersign().args(["exec", url, "--", "sh", "-c", &shell]).envs(env));
-        assert!(said.ok, "{said:?}");
-        let length: usize = said.out.lines().last().unwrap().trim().parse().unwrap();
+        let output = run(countersign().args(["exec", url, "--", "sh", "-c", &shell]).envs(env));
+        assert!(output.ok, "{output:?}");
+        let length: usize = output.out.lines().last().unwrap().trim().parse().unwrap();
         assert!(length > 300, "{variable} holds no token");
         for secret in ["X-Amz-Signature", "hunter2-is-secret", "session-is-secret"] {
-            assert!(!said.out.contains(secret), "{secret} is in the process list");
+            assert!(!output.out.contains(secret), "{secret} is in the process list");
         }
     }
 }
@@ -96,13 +96,13 @@ fn inspect_output_contains_no_signature_or_session_token() {
         .envs(env));
     let signature = token.out.split("X-Amz-Signature=").nth(1).unwrap().to_owned();
     for format in ["text", "json"] {
-        let said = crate::commands::with_input(
+        let output = crate::commands::with_input(
             countersign().args(["token", "inspect", "--output", format]).envs(env),
             &token.out,
         );
-        assert!(said.ok, "{said:?}");
+        assert!(output.ok, "{output:?}");
         for secret in [signature.as_str(), "session-is-secret", "hunter2-is-secret"] {
-            assert!(!said.out.contains(secret) && !said.err.contains(secret), "{said:?}");
+            assert!(!output.out.contains(secret) && !output.err.contains(secret), "{output:?}");
         }
     }
 }

@@ -19,7 +19,7 @@ fn verifier() -> Stack {
 
 /// Asserts that setup without `--apply` prints the plan and changes nothing.
 fn assert_plan_is_only_printed(server: &OwnServer, install: &[&str]) {
-    let said = server.setup(install);
+    let output = server.setup(install);
     let shown = [
         "mysql_countersign.so",
         "loose-awsauthenticationplugin-socket = ",
@@ -27,10 +27,10 @@ fn assert_plan_is_only_printed(server: &OwnServer, install: &[&str]) {
         "apply the plan with --apply",
         "CREATE USER",
     ];
-    assert!(said.ok && shown.iter().all(|part| said.out.contains(part)), "{said:?}");
-    let said = server.setup(&[install, &["--output", "json"]].concat());
+    assert!(output.ok && shown.iter().all(|part| output.out.contains(part)), "{output:?}");
+    let output = server.setup(&[install, &["--output", "json"]].concat());
     let plan: serde_json::Value =
-        serde_json::from_str(&said.out).unwrap_or_else(|_| panic!("{said:?}"));
+        serde_json::from_str(&output.out).unwrap_or_else(|_| panic!("{output:?}"));
     assert_eq!(
         (&plan["applied"], &plan["steps"][1]["done"]),
         (&false.into(), &false.into()),
@@ -51,13 +51,17 @@ fn assert_plan_is_only_printed(server: &OwnServer, install: &[&str]) {
 fn assert_installed(server: &mut OwnServer, apply: &[&str]) {
     let is_mysql = server.engine == Engine::Mysql;
     let logged = server.sql("SHOW BINARY LOGS").out;
-    let said = server.setup(apply);
+    let output = server.setup(apply);
     assert_eq!(
         server.sql("SHOW BINARY LOGS").out,
         logged,
         "a replica would receive the row without the library"
     );
-    assert!(said.ok && said.err.contains("mysql.plugin") == is_mysql, "{said:?}\n{}", server.log());
+    assert!(
+        output.ok && output.err.contains("mysql.plugin") == is_mysql,
+        "{output:?}\n{}",
+        server.log()
+    );
     let again = server.setup(apply);
     assert!(again.ok && again.err.is_empty(), "the second run changed something: {again:?}");
     assert_eq!(again.out.contains("restart the server"), is_mysql, "{again:?}");
@@ -76,8 +80,8 @@ fn assert_installed(server: &mut OwnServer, apply: &[&str]) {
 #[test]
 fn plugin_is_installed_and_removed() {
     let stack = verifier();
-    for way in ways_of(&[Engine::Mariadb, Engine::Mysql]) {
-        let engine = way.engine();
+    for kind in ways_of(&[Engine::Mariadb, Engine::Mysql]) {
+        let engine = kind.engine();
         let mut server = OwnServer::start(engine, &stack);
         let name = format!("own-{engine}");
         let socket = stack.status()["socket"].as_str().unwrap().to_owned();
@@ -114,8 +118,8 @@ fn plugin_is_installed_and_removed() {
         assert!(refused.status == Some(5) && refused.err.contains("'jane'@'%'"), "{refused:?}");
         assert_logins(&stack, &server);
         assert!(server.sql("DROP USER jane").ok);
-        let said = server.setup(&["--remove", "--apply"]);
-        assert!(said.ok && server.state().is_empty(), "{said:?}");
+        let output = server.setup(&["--remove", "--apply"]);
+        assert!(output.ok && server.state().is_empty(), "{output:?}");
         assert!(!server.library().exists() && !server.config_file().exists());
         let again = server.setup(&["--remove", "--apply"]);
         assert!(again.ok && again.err.is_empty(), "{again:?}");
@@ -139,12 +143,12 @@ fn failed_installation_is_rolled_back() {
         run(command.arg("--config-file").arg(&elsewhere).args(arguments))
     };
     let install = ["--verifier-socket", "/run/verifier.sock", "--instance", "own", "--apply"];
-    let said = setup(&install);
+    let output = setup(&install);
     assert!(
-        said.status == Some(5)
-            && said.err.contains("does not read")
-            && said.err.contains("undone: "),
-        "{said:?}"
+        output.status == Some(5)
+            && output.err.contains("does not read")
+            && output.err.contains("undone: "),
+        "{output:?}"
     );
     assert!(!elsewhere.exists() && !server.library().exists() && server.state().is_empty());
 
@@ -173,8 +177,8 @@ fn reload_waits_for_a_login_in_progress() {
     let stack = verifier();
     let server = OwnServer::start(Engine::Mariadb, &stack);
     let install = ["--verifier-socket", "/run/verifier.sock", "--instance", "own", "--apply"];
-    let said = server.setup(&[&install[..], &["--verifier-user", USER]].concat());
-    assert!(said.ok, "{said:?}\n{}", server.log());
+    let output = server.setup(&[&install[..], &["--verifier-user", USER]].concat());
+    assert!(output.ok, "{output:?}\n{}", server.log());
     assert_eq!(server.verifier_user(), USER);
     assert!(
         server
@@ -185,7 +189,7 @@ fn reload_waits_for_a_login_in_progress() {
     // The plugin has to be reloaded without that user, while a client that has not sent its token
     // yet keeps the old one in use.
     let login = start_login(&server, "half");
-    let said = std::thread::scope(|scope| {
+    let output = std::thread::scope(|scope| {
         let setup = scope.spawn(|| server.setup(&install));
         wait_until("the removal of the plugin, pending the end of the login", || {
             server.state() == "DELETED"
@@ -194,7 +198,7 @@ fn reload_waits_for_a_login_in_progress() {
         drop(login);
         setup.join().unwrap()
     });
-    assert!(said.ok, "{said:?}\n{}", server.log());
+    assert!(output.ok, "{output:?}\n{}", server.log());
     assert_eq!((&*server.state(), &*server.verifier_user()), ("ACTIVE", ""));
     assert_eq!(
         server.sql("SELECT COUNT(*) FROM mysql.plugin WHERE name = 'AWSAuthenticationPlugin'").out,
@@ -314,8 +318,8 @@ fn assert_logins(stack: &Stack, server: &OwnServer) {
         "jane",
         std::time::SystemTime::now(),
     );
-    let said = server.login(stack, &good);
-    assert_eq!(said.out, "jane@%", "{said:?}\n{}", server.log());
+    let output = server.login(stack, &good);
+    assert_eq!(output.out, "jane@%", "{output:?}\n{}", server.log());
     let last = if good.ends_with('0') { '1' } else { '0' };
     let bad = server.login(stack, &format!("{}{last}", &good[..good.len() - 1]));
     assert!(!bad.ok && bad.err.contains("ERROR 1045 (28000)"), "{bad:?}");

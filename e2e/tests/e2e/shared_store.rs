@@ -26,8 +26,8 @@ impl Shared {
             &*format!("CREATE USER authority PASSWORD '{PASSWORD}'"),
             "CREATE DATABASE state OWNER authority",
         ] {
-            let said = run(&mut stack.local(&["psql", "--", "-c", sql]));
-            assert!(said.ok, "{said:?}");
+            let output = run(&mut stack.local(&["psql", "--", "-c", sql]));
+            assert!(output.ok, "{output:?}");
         }
         let env = stack.env(&[]);
         let url = format!(
@@ -124,8 +124,8 @@ fn authority_reports_a_lost_store_and_recovers() {
     store.ensure_account(&account(), Partition::Aws).unwrap();
     assert_eq!(shared.stack.must(&["down"]), "");
     within_a_second("the loss of the server", || store.state().is_err());
-    let said = store.state().unwrap_err().to_string();
-    assert!(said.contains("postgres://authority@") && !said.contains(PASSWORD), "{said}");
+    let output = store.state().unwrap_err().to_string();
+    assert!(output.contains("postgres://authority@") && !output.contains(PASSWORD), "{output}");
     shared.stack.start();
     within_a_second("the return of the server", || {
         store.state().is_ok_and(|state| state.accounts.size() == 1)

@@ -61,8 +61,8 @@ fn is_possible() -> bool {
 }
 
 /// Restarts the server of a stack under valgrind, and runs all kinds of logins.
-fn check(way: ServerKind, root: &Path) {
-    let stack = Stack::up(way, &[]);
+fn check(kind: ServerKind, root: &Path) {
+    let stack = Stack::up(kind, &[]);
     let server = CheckedServer::start(&stack, root);
     let matrix = Matrix::of(&stack);
     matrix.each_token();
@@ -75,7 +75,7 @@ fn check(way: ServerKind, root: &Path) {
     assert!(ours.is_empty(), "{} errors in the plugin:\n{}", ours.len(), ours.join("\n"));
     println!(
         "memcheck, {}: {} records, none of them in the plugin",
-        way.engine(),
+        kind.engine(),
         report.records()
     );
 }
@@ -178,8 +178,8 @@ impl<'a> Matrix<'a> {
     /// Runs statements that the plugin rejects, and reloads it while accounts use it.
     fn plugin_reload(&self) {
         let error = |sql: &str| {
-            let said = run(&mut self.stack.local(&["mysql", "--", "--execute", sql]));
-            assert!(!said.ok && said.err.contains("ERROR"), "{sql}: {said:?}");
+            let output = run(&mut self.stack.local(&["mysql", "--", "--execute", sql]));
+            assert!(!output.ok && output.err.contains("ERROR"), "{sql}: {output:?}");
         };
         error("CREATE USER bad IDENTIFIED WITH AWSAuthenticationPlugin AS 'rds'");
         error("CREATE USER bad IDENTIFIED WITH AWSAuthenticationPlugin BY 'hunter2'");

@@ -45,8 +45,8 @@ const TAMPERED: usize = 10;
 #[test]
 fn ten_thousand_logins_leak_nothing() {
     let _alone = alone();
-    for way in ways_of(&[Engine::Mariadb, Engine::Mysql]) {
-        soak(&Stack::up(way, &["--max-logins-per-second", "0"]));
+    for kind in ways_of(&[Engine::Mariadb, Engine::Mysql]) {
+        soak(&Stack::up(kind, &["--max-logins-per-second", "0"]));
     }
 }
 

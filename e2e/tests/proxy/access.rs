@@ -22,40 +22,40 @@ fn serve(stack: &Stack, site: &ProxyFixture, lines: &[&str]) -> Proxy {
     site.serve(stack, &stack.target("db", &[&["user = \"app\""], lines].concat()), &[])
 }
 
-fn with_password(mut client: Command, way: ServerKind, password: &str) -> CommandOutput {
+fn with_password(mut client: Command, kind: ServerKind, password: &str) -> CommandOutput {
     run(client
-        .env(if way.engine() == Engine::Postgres { "PGPASSWORD" } else { "MYSQL_PWD" }, password))
+        .env(if kind.engine() == Engine::Postgres { "PGPASSWORD" } else { "MYSQL_PWD" }, password))
 }
 
 #[test]
 fn password_authentication_admits_only_the_configured_password() {
-    for way in ways() {
-        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
+    for kind in ways() {
+        let (stack, site) = (Stack::up(kind, &[]), ProxyFixture::default());
         site.write("access", &format!("{PASSWORD}\n"));
         let _proxy = serve(
             &stack,
             &site,
             &["client-auth = { password-file = \"access\" }", "pool = \"off\""],
         );
-        let client = || site.client(way, "app", way.whoami());
+        let client = || site.client(kind, "app", kind.whoami());
         // Two logins: caching_sha2_password caches the result of the first.
         for _ in 0..2 {
-            let said = with_password(client(), way, PASSWORD);
-            assert_eq!(said.out, "app", "{said:?}");
+            let output = with_password(client(), kind, PASSWORD);
+            assert_eq!(output.out, "app", "{output:?}");
         }
         let before = stack.decisions("app").len();
         for wrong in ["hunter2", ""] {
-            let said = with_password(client(), way, wrong);
-            assert!(!said.ok, "{said:?}");
-            let words = if way.engine() == Engine::Postgres {
+            let output = with_password(client(), kind, wrong);
+            assert!(!output.ok, "{output:?}");
+            let words = if kind.engine() == Engine::Postgres {
                 "password"
             } else {
                 "ERROR 1045 (28000): Access denied for user 'app'"
             };
-            assert!(said.err.contains(words), "{said:?}");
+            assert!(output.err.contains(words), "{output:?}");
             assert!(
-                !said.err.contains("check, in this order"),
-                "the error concerns the client's password, not IAM: {said:?}"
+                !output.err.contains("check, in this order"),
+                "the error concerns the client's password, not IAM: {output:?}"
             );
         }
         assert_eq!(stack.decisions("app").len(), before, "rejected clients cause no login");
@@ -64,8 +64,8 @@ fn password_authentication_admits_only_the_configured_password() {
 
 #[test]
 fn each_mysql_authentication_plugin_is_accepted() {
-    for way in ways().into_iter().filter(|way| way.engine() != Engine::Postgres) {
-        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
+    for kind in ways().into_iter().filter(|kind| kind.engine() != Engine::Postgres) {
+        let (stack, site) = (Stack::up(kind, &[]), ProxyFixture::default());
         site.write("access", PASSWORD);
         let _proxy = serve(&stack, &site, &["client-auth = { password-file = \"access\" }"]);
         // Each installed client with each of its default plugins.
@@ -80,10 +80,10 @@ fn each_mysql_authentication_plugin_is_accepted() {
                 let mut command = site.client(client, "app", "SELECT CURRENT_USER()");
                 command.args([
                     &format!("--default-auth={plugin}"),
-                    &format!("--port={}", way.engine().default_port()),
+                    &format!("--port={}", kind.engine().default_port()),
                 ]);
-                let said = with_password(command, way, PASSWORD);
-                assert_eq!(said.out, "app@%", "{client:?} with {plugin} to {way:?}: {said:?}");
+                let output = with_password(command, kind, PASSWORD);
+                assert_eq!(output.out, "app@%", "{client:?} with {plugin} to {kind:?}: {output:?}");
             }
         }
     }
@@ -91,8 +91,8 @@ fn each_mysql_authentication_plugin_is_accepted() {
 
 #[test]
 fn clients_verify_the_certificate_of_the_proxy() {
-    for way in ways() {
-        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
+    for kind in ways() {
+        let (stack, site) = (Stack::up(kind, &[]), ProxyFixture::default());
         let _certificate = certificate(&site, "proxy.test");
         let _proxy = serve(
             &stack,
@@ -100,8 +100,8 @@ fn clients_verify_the_certificate_of_the_proxy() {
             &["client-tls = { certificate = \"proxy.pem\", key = \"proxy.key\", required = true }"],
         );
         let ca = site.path("proxy.pem").display().to_string();
-        let client = |sql| site.client(way, "app", sql);
-        let (verified, plain) = match way.engine() {
+        let client = |sql| site.client(kind, "app", sql);
+        let (verified, plain) = match kind.engine() {
             Engine::Postgres => {
                 let mut verified = client("SELECT current_user");
                 verified.env("PGHOST", "proxy.test").env("PGHOSTADDR", site.address().to_string());
@@ -132,8 +132,8 @@ fn clients_verify_the_certificate_of_the_proxy() {
 
 #[test]
 fn scram_supports_channel_binding_over_tls() {
-    let Some(way) = postgres() else { return };
-    let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
+    let Some(kind) = postgres() else { return };
+    let (stack, site) = (Stack::up(kind, &[]), ProxyFixture::default());
     let _certificate = certificate(&site, "proxy.test");
     site.write("access", PASSWORD);
     let lines = [
@@ -142,13 +142,13 @@ fn scram_supports_channel_binding_over_tls() {
     ];
     let _proxy = serve(&stack, &site, &lines);
     let login = |mode, binding| {
-        let mut client = site.client(way, "app", "SELECT current_user");
+        let mut client = site.client(kind, "app", "SELECT current_user");
         with_password(
             std::mem::replace(
                 client.env("PGSSLMODE", mode).env("PGCHANNELBINDING", binding),
                 Command::new("true"),
             ),
-            way,
+            kind,
             PASSWORD,
         )
     };
@@ -160,12 +160,12 @@ fn scram_supports_channel_binding_over_tls() {
 
 #[test]
 fn unix_socket_admits_only_the_configured_system_users() {
-    let Some(way) = postgres() else { return };
-    let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
+    let Some(kind) = postgres() else { return };
+    let (stack, site) = (Stack::up(kind, &[]), ProxyFixture::default());
     let login = |name: &str| {
         let (directory, port) = (site.path(name), "5432");
         run(site
-            .client(way, "app", "SELECT current_user")
+            .client(kind, "app", "SELECT current_user")
             .env("PGHOST", directory)
             .env("PGPORT", port))
     };
@@ -180,8 +180,8 @@ fn unix_socket_admits_only_the_configured_system_users() {
     };
     let _proxy =
         site.serve(&stack, &format!("{}{}", listen("mine", me), listen("others", me + 1)), &[]);
-    let said = login("mine");
-    assert_eq!(said.out, "app", "{said:?}");
-    let said = login("others");
-    assert!(!said.ok, "{said:?}");
+    let output = login("mine");
+    assert_eq!(output.out, "app", "{output:?}");
+    let output = login("others");
+    assert!(!output.ok, "{output:?}");
 }

@@ -14,10 +14,10 @@ use crate::library::{CLOCK_DELAY, Library, keys, minutes};
 
 #[test]
 fn sessions_outlive_their_tokens_and_later_logins_use_new_tokens() {
-    for way in ways() {
-        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
+    for kind in ways() {
+        let (stack, site) = (Stack::up(kind, &[]), ProxyFixture::default());
         let mut proxy = Library::start(&stack, &site, "off", &keys(stack.env(&["--temporary"])));
-        let open = || ClientSession::open(way, &mut site.session(way, "app"));
+        let open = || ClientSession::open(kind, &mut site.session(kind, "app"));
         let mut first = open();
         assert_eq!(first.ask("SELECT 1"), "1", "{}", first.complaints());
         let minted = proxy.minted();
@@ -75,8 +75,8 @@ fn credentials_json(env: &HashMap<String, String>, ends: SystemTime) -> String {
 
 #[test]
 fn credentials_are_used_until_they_expire_if_a_refresh_fails() {
-    for way in protocols() {
-        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
+    for kind in protocols() {
+        let (stack, site) = (Stack::up(kind, &[]), ProxyFixture::default());
         let (old, new) = (stack.env(&["--temporary"]), stack.env(&["--temporary"]));
         let began = SystemTime::now() - CLOCK_DELAY;
         let source =
@@ -88,17 +88,17 @@ fn credentials_are_used_until_they_expire_if_a_refresh_fails() {
             "off",
             &[("AWS_CONTAINER_CREDENTIALS_FULL_URI".to_owned(), url)].into(),
         );
-        let login = || site.login(way, "app");
-        let said = login();
-        assert_eq!(said.out, "app", "{said:?}");
+        let login = || site.login(kind, "app");
+        let output = login();
+        assert_eq!(output.out, "app", "{output:?}");
         assert_eq!(proxy.key(), old["AWS_ACCESS_KEY_ID"]);
 
         // The credentials are due for a refresh, and the endpoint is unavailable.
         *source.lock().unwrap() = None;
         proxy.advance(minutes(11));
         for _ in 0..3 {
-            let said = login();
-            assert_eq!(said.out, "app", "{said:?}");
+            let output = login();
+            assert_eq!(output.out, "app", "{output:?}");
         }
         wait_until("the failure in the status", || {
             proxy.status()["targets"][0]["credentials"]["failure"].is_string()
@@ -112,8 +112,8 @@ fn credentials_are_used_until_they_expire_if_a_refresh_fails() {
             login().out == "app" && proxy.key() == new["AWS_ACCESS_KEY_ID"]
         });
         proxy.advance(minutes(2));
-        let said = login();
-        assert_eq!(said.out, "app", "{said:?}");
+        let output = login();
+        assert_eq!(output.out, "app", "{output:?}");
         assert_eq!(stack.last_class("app"), None);
     }
 }

@@ -6,15 +6,15 @@ use rustix::process::Signal;
 
 #[test]
 fn hoop_target_is_open_until_its_duration_elapses() {
-    for way in ways() {
-        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
+    for kind in ways() {
+        let (stack, site) = (Stack::up(kind, &[]), ProxyFixture::default());
         let env = stack.env(&[]);
-        let [host, port, ca] = way.variables().map(|name| &env[name]);
+        let [host, port, ca] = kind.variables().map(|name| &env[name]);
         let mut target = format!(
             "[targets.demo]\nHOST = \"{host}\"\nPORT = \"{port}\"\nUSER = \
              \"_aws_iam_rds:app\"\nPASS = \"_aws_iam_rds:authtoken\"\nca-file = \"{ca}\"\n"
         );
-        target.push_str(match way.engine() {
+        target.push_str(match kind.engine() {
             Engine::Postgres => "DB = \"postgres\"\nSSLMODE = \"verify-full\"\n",
             Engine::Mariadb => "DB = \"app\"\nengine = \"mariadb\"\n",
             Engine::Mysql => "DB = \"app\"\nengine = \"mysql\"\n",
@@ -36,8 +36,8 @@ fn hoop_target_is_open_until_its_duration_elapses() {
             command
         };
         let login = || {
-            let mut client = site.client(way, "other", "SELECT 1");
-            match way.engine() {
+            let mut client = site.client(kind, "other", "SELECT 1");
+            match kind.engine() {
                 Engine::Postgres => run(client.env("PGHOST", "127.0.0.1").env("PGPORT", &free)),
                 Engine::Mariadb | Engine::Mysql => {
                     run(client.args(["--host=127.0.0.1", &format!("--port={free}")]))
@@ -45,11 +45,11 @@ fn hoop_target_is_open_until_its_duration_elapses() {
             }
         };
         let open = site.spawn(&mut connect("1h"));
-        let said = open.says(&format!("port={free}"));
-        assert!(said.contains("user=app") && said.contains("password=noop"), "{said}");
+        let output = open.says(&format!("port={free}"));
+        assert!(output.contains("user=app") && output.contains("password=noop"), "{output}");
         let _said = open.says("ready for 1h");
-        let said = login();
-        assert_eq!(said.out, "1", "{said:?}");
+        let output = login();
+        assert_eq!(output.out, "1", "{output:?}");
         open.signal(Signal::INT);
         assert_eq!(open.end(), 0);
         assert!(!login().ok);

@@ -15,8 +15,8 @@ fn profile(stack: &Stack, user: &str) -> String {
 
 #[test]
 fn rotated_keys_are_loaded_after_the_first_denied_login() {
-    for way in ways() {
-        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
+    for kind in ways() {
+        let (stack, site) = (Stack::up(kind, &[]), ProxyFixture::default());
         let _made = stack.must(&["user", "create", "next"]);
         let policy = site.write("policy.json", ANY).display().to_string();
         let _granted = stack.must(&["user", "grant", "next", "--policy-document", &policy]);
@@ -34,7 +34,7 @@ fn rotated_keys_are_loaded_after_the_first_denied_login() {
             ),
         );
         let _proxy = site.start(site.bare(&[]).env("AWS_SHARED_CREDENTIALS_FILE", &file));
-        let mut open = ClientSession::open(way, &mut site.session(way, "app"));
+        let mut open = ClientSession::open(kind, &mut site.session(kind, "app"));
         assert_eq!(open.ask("SELECT 1"), "1");
         // Credentials are not loaded twice within one second.
         wait_until("an age of two seconds of the first token", || {
@@ -42,8 +42,8 @@ fn rotated_keys_are_loaded_after_the_first_denied_login() {
         });
         site.write("credentials", &profile(&stack, "next"));
         let _disabled = stack.must(&["user", "disable-key", "app"]);
-        let said = site.login(way, "app");
-        assert_eq!(said.out, "app", "{said:?}");
+        let output = site.login(kind, "app");
+        assert_eq!(output.out, "app", "{output:?}");
         let classes: Vec<_> = stack
             .decisions("app")
             .iter()
@@ -54,7 +54,7 @@ fn rotated_keys_are_loaded_after_the_first_denied_login() {
             [None, Some("inactive-key".to_owned()), None],
             "the old key is used once, then the new one"
         );
-        assert!(site.login(way, "app").ok);
+        assert!(site.login(kind, "app").ok);
         assert_eq!(stack.last_class("app"), None);
         assert_eq!(open.ask("SELECT 2"), "2", "open sessions are not affected");
         open.close();
@@ -63,8 +63,8 @@ fn rotated_keys_are_loaded_after_the_first_denied_login() {
 
 #[test]
 fn logins_succeed_while_credentials_cannot_be_loaded() {
-    let way = ways()[0];
-    let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
+    let kind = ways()[0];
+    let (stack, site) = (Stack::up(kind, &[]), ProxyFixture::default());
     let file = site.write("credentials", &profile(&stack, "app"));
     site.write(
         "countersign.toml",
@@ -75,18 +75,18 @@ fn logins_succeed_while_credentials_cannot_be_loaded() {
     );
     let start = || site.start(site.bare(&[]).env("AWS_SHARED_CREDENTIALS_FILE", &file));
     let proxy = start();
-    assert!(site.login(way, "app").ok);
+    assert!(site.login(kind, "app").ok);
     std::fs::remove_file(&file).unwrap();
     for _ in 0..3 {
-        let said = site.login(way, "app");
-        assert_eq!(said.out, "app", "{said:?}");
+        let output = site.login(kind, "app");
+        assert_eq!(output.out, "app", "{output:?}");
     }
     drop(proxy);
     // Without cached credentials the client receives the error, and later logins succeed once the
     // credentials are available.
     let _proxy = start();
-    let said = site.login(way, "app");
-    assert!(!said.ok && said.err.contains("credentials"), "{said:?}");
+    let output = site.login(kind, "app");
+    assert!(!output.ok && output.err.contains("credentials"), "{output:?}");
     site.write("credentials", &profile(&stack, "app"));
-    wait_until("a login with the new credentials", || site.login(way, "app").ok);
+    wait_until("a login with the new credentials", || site.login(kind, "app").ok);
 }

@@ -88,20 +88,20 @@ impl Forwarder {
 
 #[test]
 fn connections_follow_the_address_of_the_database_name() {
-    for way in protocols() {
-        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
+    for kind in protocols() {
+        let (stack, site) = (Stack::up(kind, &[]), ProxyFixture::default());
         let env = stack.env(&[]);
-        let server = env[way.variables()[1]].parse().unwrap();
+        let server = env[kind.variables()[1]].parse().unwrap();
         let [here, there] = [ProxyFixture::default().address(), ProxyFixture::default().address()];
         let old = Forwarder::open(here, 0, server);
         let port = old.listener.local_addr().unwrap().port();
         let new = Forwarder::open(there, port, server);
         let address = Arc::new(Mutex::new(here));
         let _proxy = Library::by_name(&stack, &site, NAME, port, name_server(&address));
-        let login = || site.login(way, "app");
-        let said = login();
-        assert_eq!(said.out, "app", "{said:?}");
-        let mut session = ClientSession::open(way, &mut site.session(way, "app"));
+        let login = || site.login(kind, "app");
+        let output = login();
+        assert_eq!(output.out, "app", "{output:?}");
+        let mut session = ClientSession::open(kind, &mut site.session(kind, "app"));
         let number = session.server_session();
         assert_eq!(new.accepted(), 0);
 
@@ -116,14 +116,14 @@ fn connections_follow_the_address_of_the_database_name() {
         old.shut_down();
         session.kill();
         for _ in 0..5 {
-            let said = login();
-            assert_eq!(said.out, "app", "{said:?}");
+            let output = login();
+            assert_eq!(output.out, "app", "{output:?}");
         }
 
         // An unplanned failover: the address fails before the name changes.
         new.shut_down();
-        let said = login();
-        assert!(!said.ok, "{said:?}");
+        let output = login();
+        assert!(!output.ok, "{output:?}");
         let back = Forwarder::open(here, port, server);
         *address.lock().unwrap() = here;
         wait_until("a login at the previous address", || login().out == "app");

@@ -22,8 +22,8 @@ fn clients(site: &ProxyFixture) -> usize {
 
 #[test]
 fn sessions_end_when_the_server_is_no_longer_the_writer() {
-    for way in ways() {
-        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
+    for kind in ways() {
+        let (stack, site) = (Stack::up(kind, &[]), ProxyFixture::default());
         let proxy = site.serve(
             &stack,
             &stack.target(
@@ -32,10 +32,10 @@ fn sessions_end_when_the_server_is_no_longer_the_writer() {
             ),
             &[],
         );
-        let mut client = ClientSession::open(way, &mut site.session(way, "app"));
+        let mut client = ClientSession::open(kind, &mut site.session(kind, "app"));
         let session = client.server_session();
         // The proxy checks the server in a session of its own, which the server lists.
-        let others = match way.engine() {
+        let others = match kind.engine() {
             Engine::Postgres => format!(
                 "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND pid <> {session}"
             ),
@@ -51,13 +51,13 @@ fn sessions_end_when_the_server_is_no_longer_the_writer() {
         set_read_only(&stack, true);
         _ = proxy.says("the server no longer accepts writes");
         wait_until("the end of the client's session", || clients(&site) == 0);
-        let refused = run(&mut site.client(way, "app", "SELECT 1"));
+        let refused = run(&mut site.client(kind, "app", "SELECT 1"));
         assert!(
             !refused.ok && refused.err.contains("does not accept writes"),
-            "{way:?}: {refused:?}"
+            "{kind:?}: {refused:?}"
         );
 
         set_read_only(&stack, false);
-        wait_until("a successful login", || run(&mut site.client(way, "app", "SELECT 1")).ok);
+        wait_until("a successful login", || run(&mut site.client(kind, "app", "SELECT 1")).ok);
     }
 }

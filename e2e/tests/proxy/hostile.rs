@@ -11,8 +11,8 @@ use countersign_e2e::{PATIENCE, Proxy, ProxyFixture, ServerKind, Stack, protocol
 /// exceed the limit.
 const GROWTH: u64 = 24 * 1024;
 
-fn start_proxy(way: ServerKind, arguments: &[&str]) -> (Stack, ProxyFixture, Proxy, SocketAddr) {
-    let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
+fn start_proxy(kind: ServerKind, arguments: &[&str]) -> (Stack, ProxyFixture, Proxy, SocketAddr) {
+    let (stack, site) = (Stack::up(kind, &[]), ProxyFixture::default());
     let mut command = site.command(&stack, arguments);
     site.write(
         "countersign.toml",
@@ -22,8 +22,8 @@ fn start_proxy(way: ServerKind, arguments: &[&str]) -> (Stack, ProxyFixture, Pro
         ),
     );
     let proxy = site.start(command.env("COUNTERSIGN_LOG", "error"));
-    let address = SocketAddr::from((site.address(), way.engine().default_port()));
-    assert!(site.login(way, "app").ok);
+    let address = SocketAddr::from((site.address(), kind.engine().default_port()));
+    assert!(site.login(kind, "app").ok);
     (stack, site, proxy, address)
 }
 
@@ -66,8 +66,8 @@ fn garbage(engine: Engine, number: u32, random: &mut Random) -> Vec<u8> {
 
 #[test]
 fn ten_thousand_garbage_connections_do_not_block_logins() {
-    for way in protocols() {
-        let (_stack, site, proxy, address) = start_proxy(way, &["--login-timeout", "5s"]);
+    for kind in protocols() {
+        let (_stack, site, proxy, address) = start_proxy(kind, &["--login-timeout", "5s"]);
         let before = proxy.memory();
         let mut random = Random(5432);
         for batch in 0..50_u32 {
@@ -75,18 +75,18 @@ fn ten_thousand_garbage_connections_do_not_block_logins() {
             for number in 0..200 {
                 let mut attacker = TcpStream::connect(address).unwrap();
                 // The proxy may close the connection before everything is written.
-                let _cut = attacker.write_all(&garbage(way.engine(), number, &mut random));
+                let _cut = attacker.write_all(&garbage(kind.engine(), number, &mut random));
                 attackers.push(attacker);
             }
             if batch % 10 == 0 {
-                let said = site.login(way, "app");
-                assert_eq!(said.out, "app", "{said:?}");
+                let output = site.login(kind, "app");
+                assert_eq!(output.out, "app", "{output:?}");
             }
         }
-        let said = site.login(way, "app");
-        assert_eq!(said.out, "app", "{said:?}");
+        let output = site.login(kind, "app");
+        assert_eq!(output.out, "app", "{output:?}");
         let after = proxy.memory();
-        assert!(after < before + GROWTH, "{way:?}: {before} KiB before, {after} KiB after");
+        assert!(after < before + GROWTH, "{kind:?}: {before} KiB before, {after} KiB after");
         wait_until("the end of all sessions", || {
             site.status()["sessions"].as_array().is_some_and(Vec::is_empty)
         });
@@ -96,11 +96,11 @@ fn ten_thousand_garbage_connections_do_not_block_logins() {
 
 #[test]
 fn slow_and_silent_clients_are_disconnected_after_the_login_timeout() {
-    for way in protocols() {
-        let (_stack, site, proxy, address) = start_proxy(way, &["--login-timeout", "3s"]);
+    for kind in protocols() {
+        let (_stack, site, proxy, address) = start_proxy(kind, &["--login-timeout", "3s"]);
         let before = proxy.memory();
         // A third sends nothing, a third sends a part of its login, a third sends single bytes.
-        let opening: &[u8] = if way.engine() == Engine::Postgres {
+        let opening: &[u8] = if kind.engine() == Engine::Postgres {
             b"\0\0\0\x20\0\x03\0\0user\0"
         } else {
             b"\x40\0\0\x01\x8d"
@@ -115,8 +115,8 @@ fn slow_and_silent_clients_are_disconnected_after_the_login_timeout() {
                 attacker
             })
             .collect();
-        let said = site.login(way, "app");
-        assert_eq!(said.out, "app", "{said:?}");
+        let output = site.login(kind, "app");
+        assert_eq!(output.out, "app", "{output:?}");
         // Received bytes do not extend the timeout.
         wait_until("the end of all connections", || {
             for attacker in attackers.iter_mut().step_by(3) {
@@ -137,9 +137,9 @@ fn slow_and_silent_clients_are_disconnected_after_the_login_timeout() {
 
 /// Returns true if the peer has closed the connection, after reading all that it sent.
 fn is_closed(stream: &mut TcpStream) -> bool {
-    let mut said = [0; 1024];
+    let mut output = [0; 1024];
     loop {
-        match stream.read(&mut said) {
+        match stream.read(&mut output) {
             Ok(0) => return true,
             Ok(_) => {}
             Err(error) => {
@@ -151,13 +151,13 @@ fn is_closed(stream: &mut TcpStream) -> bool {
 
 #[test]
 fn huge_length_fields_allocate_no_memory() {
-    for way in protocols() {
-        let (_stack, site, proxy, address) = start_proxy(way, &["--login-timeout", "20s"]);
+    for kind in protocols() {
+        let (_stack, site, proxy, address) = start_proxy(kind, &["--login-timeout", "20s"]);
         let before = proxy.memory();
         let mut attackers: Vec<TcpStream> =
             (0..200).map(|_| TcpStream::connect(address).unwrap()).collect();
         for attacker in &mut attackers {
-            let mut opening = match way.engine() {
+            let mut opening = match kind.engine() {
                 Engine::Postgres => {
                     [0x3fff_ffff_u32.to_be_bytes(), 0x0003_0000_u32.to_be_bytes()].concat()
                 }
@@ -172,10 +172,10 @@ fn huge_length_fields_allocate_no_memory() {
         }
         assert!(
             proxy.memory() < before + GROWTH,
-            "{way:?}: {before} KiB before, {} KiB after",
+            "{kind:?}: {before} KiB before, {} KiB after",
             proxy.memory()
         );
-        assert_eq!(site.login(way, "app").out, "app");
+        assert_eq!(site.login(kind, "app").out, "app");
     }
 }
 
@@ -185,17 +185,17 @@ fn thousands_of_pending_logins_use_little_memory() {
         rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
     // This process holds one end of each connection, and the proxy inherits its limit.
     let count = usize::try_from((limit.saturating_sub(200)).min(5_000)).unwrap();
-    for way in protocols() {
-        let (_stack, site, proxy, address) = start_proxy(way, &["--login-timeout", "5m"]);
+    for kind in protocols() {
+        let (_stack, site, proxy, address) = start_proxy(kind, &["--login-timeout", "5m"]);
         let before = proxy.memory();
         let attackers: Vec<TcpStream> =
             (0..count).map(|_| TcpStream::connect(address).unwrap()).collect();
         wait_until("the accept of all connections", || site.status()["connections"] == count);
         let each = proxy.memory().saturating_sub(before) * 1024 / u64::try_from(count).unwrap();
-        assert_eq!(site.login(way, "app").out, "app");
+        assert_eq!(site.login(kind, "app").out, "app");
         // Futures are larger in a debug build.
         let most = if cfg!(debug_assertions) { 24 * 1024 } else { 4 * 1024 };
-        assert!(each <= most, "{way:?}: {each} bytes for each of {count} pending logins");
+        assert!(each <= most, "{kind:?}: {each} bytes for each of {count} pending logins");
         drop(attackers);
         wait_until("the end of all connections", || site.status()["connections"] == 0);
     }
@@ -203,8 +203,8 @@ fn thousands_of_pending_logins_use_little_memory() {
 
 #[test]
 fn half_open_connections_are_closed() {
-    for way in protocols() {
-        let (_stack, site, _proxy, address) = start_proxy(way, &[]);
+    for kind in protocols() {
+        let (_stack, site, _proxy, address) = start_proxy(kind, &[]);
         let attackers: Vec<TcpStream> = (0..50)
             .map(|_| {
                 let attacker = TcpStream::connect(address).unwrap();

@@ -17,24 +17,24 @@ const ENGINES: [Engine; 2] = [Engine::Mariadb, Engine::Mysql];
 
 /// Runs a test with a stack of each engine and a proxy for its user `app`.
 fn each(test: impl Fn(&Stack, &ProxyFixture)) {
-    for way in ways_of(&ENGINES) {
-        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
+    for kind in ways_of(&ENGINES) {
+        let (stack, site) = (Stack::up(kind, &[]), ProxyFixture::default());
         let _proxy = site.serve(&stack, &stack.target("db", &["user = \"app\""]), &[]);
         test(&stack, &site);
     }
 }
 
-fn with(site: &ProxyFixture, way: ServerKind, options: &[&str], sql: &str) -> CommandOutput {
-    run(site.client(way, "app", sql).args(options))
+fn with(site: &ProxyFixture, kind: ServerKind, options: &[&str], sql: &str) -> CommandOutput {
+    run(site.client(kind, "app", sql).args(options))
 }
 
 /// Returns the installed clients that can log in to this server.
-fn clients(way: ServerKind) -> Vec<ServerKind> {
+fn clients(kind: ServerKind) -> Vec<ServerKind> {
     let mut clients = ways_of(&ENGINES);
     // MySQL has removed the default plugin of Debian 12's MariaDB client, but not the plugin that
     // the client is switched to.
     clients.retain(|client| *client == ServerKind::Mariadb || *client == ServerKind::Mysql);
-    clients.sort_by_key(|client| *client != way);
+    clients.sort_by_key(|client| *client != kind);
     clients
 }
 
@@ -53,23 +53,24 @@ fn local_infile_is_loaded() {
             format!("LOAD DATA LOCAL INFILE '{}' INTO TABLE loaded", path.display())
         };
         for client in clients(stack.kind()) {
-            let mut talk = site.session(client, "app");
+            let mut session = site.session(client, "app");
             let port = format!("--port={}", stack.kind().engine().default_port());
-            let mut talk = ClientSession::open(client, talk.args(["--local-infile=1", &port]));
-            talk.tell("DROP TABLE IF EXISTS loaded");
-            talk.tell("CREATE TABLE loaded (number INT, text TEXT)");
-            talk.tell(&load(&file));
+            let mut session =
+                ClientSession::open(client, session.args(["--local-infile=1", &port]));
+            session.tell("DROP TABLE IF EXISTS loaded");
+            session.tell("CREATE TABLE loaded (number INT, text TEXT)");
+            session.tell(&load(&file));
             assert_eq!(
-                talk.ask("SELECT COUNT(*), SUM(number) FROM loaded"),
+                session.ask("SELECT COUNT(*), SUM(number) FROM loaded"),
                 "100000\t4999950000",
                 "{}",
-                talk.complaints()
+                session.complaints()
             );
-            talk.tell(&load(&site.path("empty")));
-            talk.tell(&load(&site.path("missing")));
-            assert_eq!(talk.ask("SELECT COUNT(*) FROM loaded"), "100000");
-            assert!(talk.complaints().contains("missing"), "{}", talk.complaints());
-            talk.close();
+            session.tell(&load(&site.path("empty")));
+            session.tell(&load(&site.path("missing")));
+            assert_eq!(session.ask("SELECT COUNT(*) FROM loaded"), "100000");
+            assert!(session.complaints().contains("missing"), "{}", session.complaints());
+            session.close();
         }
     });
 }
@@ -79,20 +80,20 @@ fn multiple_statements_in_one_query() {
     each(|stack, site| {
         for client in clients(stack.kind()) {
             let port = format!("--port={}", stack.kind().engine().default_port());
-            let said = with(
+            let output = with(
                 site,
                 client,
                 &["--delimiter=//", &port],
                 "SELECT 1; SELECT 2, 3; DO 0; SELECT 'four'//",
             );
-            assert_eq!(said.out, "1\n2\t3\nfour", "{said:?}");
-            let said = with(
+            assert_eq!(output.out, "1\n2\t3\nfour", "{output:?}");
+            let output = with(
                 site,
                 client,
                 &["--delimiter=//", &port],
                 "SELECT 1; SELECT nothing; SELECT 3//",
             );
-            assert!(said.out == "1" && said.err.contains("ERROR 1054 (42S22)"), "{said:?}");
+            assert!(output.out == "1" && output.err.contains("ERROR 1054 (42S22)"), "{output:?}");
         }
     });
 }
@@ -113,21 +114,21 @@ fn compressed_protocol() {
                 _ => &["--compress"],
             };
             for algorithm in algorithms {
-                let said = with(site, client, &[algorithm, &port], sql);
-                let lines: Vec<&str> = said.out.lines().collect();
+                let output = with(site, client, &[algorithm, &port], sql);
+                let lines: Vec<&str> = output.out.lines().collect();
                 assert!(
                     lines[..2] == ["Compression\tON", "1000000"] && lines[2] == xyz,
                     "{client:?} {algorithm}: {}",
-                    said.err
+                    output.err
                 );
                 // A statement that is long enough to be compressed.
-                let said = with(
+                let output = with(
                     site,
                     client,
                     &[algorithm, &port],
                     &format!("SELECT LENGTH('{}')", "z".repeat(100_000)),
                 );
-                assert_eq!(said.out, "100000", "{said:?}");
+                assert_eq!(output.out, "100000", "{output:?}");
             }
         }
     });
@@ -159,9 +160,9 @@ fn ctrl_c_kills_only_the_client_s_statement() {
             kill_process(Pid::from_raw(i32::try_from(mine.id()).unwrap()).unwrap(), Signal::INT)
                 .unwrap();
             wait_until("the end of the statement", || running("mine") == "0");
-            let said = CommandOutput::from(mine.wait_with_output().unwrap());
+            let output = CommandOutput::from(mine.wait_with_output().unwrap());
             // MySQL interrupts SLEEP with 1, MariaDB with an error.
-            assert!(said.out.ends_with('1') || said.err.contains("1317"), "{said:?}");
+            assert!(output.out.ends_with('1') || output.err.contains("1317"), "{output:?}");
             assert_eq!(running("other"), "1");
             other.kill().unwrap();
             other.wait().unwrap();
@@ -196,13 +197,13 @@ fn prepared_statements_of_the_binary_protocol() {
             let _end = raw.read();
         }
         assert_eq!(raw.command(PING, b"")[0], 0);
-        let said = with(
+        let output = with(
             site,
             stack.kind(),
             &[],
             "PREPARE twice FROM 'SELECT ? * 2'; SET @n = 21; EXECUTE twice USING @n",
         );
-        assert_eq!(said.out, "42", "{said:?}");
+        assert_eq!(output.out, "42", "{output:?}");
     });
 }
 
@@ -216,8 +217,8 @@ fn raw(stack: &Stack, site: &ProxyFixture, user: &str) -> Raw {
 
 #[test]
 fn change_user_switches_the_user_of_the_session() {
-    for way in ways_of(&ENGINES) {
-        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
+    for kind in ways_of(&ENGINES) {
+        let (stack, site) = (Stack::up(kind, &[]), ProxyFixture::default());
         let _made = stack.must(&["user", "create", "jane"]);
         stack.sql("CREATE DATABASE other; GRANT ALL ON other.* TO jane@'%'");
         let statement = r#"{"Version":"2012-10-17","Statement":[
@@ -250,39 +251,44 @@ fn change_user_switches_the_user_of_the_session() {
 fn packets_of_more_than_16_mib() {
     each(|stack, site| {
         stack.sql("SET GLOBAL max_allowed_packet = 67108864");
-        let way = stack.kind();
+        let kind = stack.kind();
         let big = ["--max-allowed-packet=67108864"];
         let length = (1 << 24) + 17;
-        let said = with(site, way, &big, &format!("SELECT REPEAT('x', {length})"));
-        assert!(said.ok && said.out.len() == length, "{} bytes: {}", said.out.len(), said.err);
-        let mut talk = site.session(way, "app");
-        let mut talk = ClientSession::open(way, talk.args(big));
+        let output = with(site, kind, &big, &format!("SELECT REPEAT('x', {length})"));
+        assert!(
+            output.ok && output.out.len() == length,
+            "{} bytes: {}",
+            output.out.len(),
+            output.err
+        );
+        let mut session = site.session(kind, "app");
+        let mut session = ClientSession::open(kind, session.args(big));
         assert_eq!(
-            talk.ask(&format!("SELECT LENGTH('{}')", "z".repeat(length))),
+            session.ask(&format!("SELECT LENGTH('{}')", "z".repeat(length))),
             length.to_string()
         );
         // A payload of exactly the maximum length of a packet is followed by an empty packet.
         let exactly = (1 << 24) - 1 - 1 - "SELECT LENGTH('')".len();
         assert_eq!(
-            talk.ask(&format!("SELECT LENGTH('{}')", "z".repeat(exactly))),
+            session.ask(&format!("SELECT LENGTH('{}')", "z".repeat(exactly))),
             exactly.to_string()
         );
-        assert_eq!(talk.ask("SELECT 'still here'"), "still here");
-        talk.close();
+        assert_eq!(session.ask("SELECT 'still here'"), "still here");
+        session.close();
     });
 }
 
 #[test]
 fn ssl_request_and_client_hello_in_one_segment() {
-    for way in ways_of(&[Engine::Mariadb, Engine::Mysql]) {
-        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
+    for kind in ways_of(&[Engine::Mariadb, Engine::Mysql]) {
+        let (stack, site) = (Stack::up(kind, &[]), ProxyFixture::default());
         let certificate = certificate(&site, "proxy.test");
         let lines = [
             "user = \"app\"",
             "client-tls = { certificate = \"proxy.pem\", key = \"proxy.key\", required = true }",
         ];
         let _proxy = site.serve(&stack, &stack.target("db", &lines), &[]);
-        let address = SocketAddr::from((site.address(), way.engine().default_port()));
+        let address = SocketAddr::from((site.address(), kind.engine().default_port()));
         let mut raw = Raw::login_in_tls(address, certificate, "app", "app");
         assert_eq!(raw.value("SELECT 17"), "17");
     }

@@ -35,15 +35,15 @@ fn assert_metrics(site: &ProxyFixture) {
 
 #[test]
 fn health_metrics_and_status_report_sessions() {
-    for way in protocols() {
-        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
+    for kind in protocols() {
+        let (stack, site) = (Stack::up(kind, &[]), ProxyFixture::default());
         let proxy = site.serve(
             &stack,
             &stack.target("db", &["user = \"app\"", "pool = { min-idle = 0 }"]),
             &ALL,
         );
-        let said = run(&mut site.bare(&["wait", "--max", "30s"]));
-        assert!(said.ok, "{said:?}");
+        let output = run(&mut site.bare(&["wait", "--max", "30s"]));
+        assert!(output.ok, "{output:?}");
         for page in ["/startup", "/liveness", "/readiness"] {
             assert_eq!(site.get(page).0, 200, "{page}");
         }
@@ -64,7 +64,7 @@ fn health_metrics_and_status_report_sessions() {
             (&"app".into(), &"idle".into()),
             "{status:#}"
         );
-        talk.tell(if way.engine() == Engine::Postgres { "BEGIN" } else { "START TRANSACTION" });
+        talk.tell(if kind.engine() == Engine::Postgres { "BEGIN" } else { "START TRANSACTION" });
         assert_eq!(talk.ask("SELECT 2"), "2");
         wait_until("the transaction in the status", || {
             site.status()["sessions"][0]["state"] == "in-transaction"
@@ -82,7 +82,7 @@ fn health_metrics_and_status_report_sessions() {
         // While logins fail, readiness fails, and liveness does not.
         let _down = stack.must(&["down"]);
         wait_until("the failure of the readiness check", || {
-            let _refused = site.login(way, "app");
+            let _refused = site.login(kind, "app");
             site.get("/readiness").0 == 503
         });
         assert_eq!(site.get("/liveness").0, 200);
@@ -104,8 +104,8 @@ fn free_port() -> u16 {
 
 #[test]
 fn admin_port_serves_debug_pages_and_shuts_down() {
-    let Some(way) = postgres() else { return };
-    let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
+    let Some(kind) = postgres() else { return };
+    let (stack, site) = (Stack::up(kind, &[]), ProxyFixture::default());
     let port = free_port();
     let arguments = ["--debug", "--quitquitquit", "--admin-port", &port.to_string()];
     let proxy = site.serve(&stack, &stack.target("db", &["user = \"app\""]), &arguments);
@@ -121,13 +121,13 @@ fn admin_port_serves_debug_pages_and_shuts_down() {
 
 #[test]
 fn settings_are_reloaded_without_ending_sessions() {
-    let Some(way) = postgres() else { return };
-    let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
+    let Some(kind) = postgres() else { return };
+    let (stack, site) = (Stack::up(kind, &[]), ProxyFixture::default());
     let target = |name: &str, more: &str| stack.target(name, &["user = \"app\"", more]);
     let proxy = site.serve(&stack, &target("first", "listen = 5432"), &[]);
     let mut session = open(&stack, &site);
     let login = |port: u16| {
-        run(site.client(way, "app", "SELECT current_user").env("PGPORT", port.to_string()))
+        run(site.client(kind, "app", "SELECT current_user").env("PGPORT", port.to_string()))
     };
 
     // The changed file is reloaded: it adds a target and changes the first one.
@@ -157,8 +157,8 @@ fn settings_are_reloaded_without_ending_sessions() {
     assert_eq!((login(5432).out, login(5433).out), ("app".to_owned(), "app".to_owned()));
 
     // A target is removed, and its sessions continue.
-    let mut command = site.session(way, "app");
-    let mut second = ClientSession::open(way, command.env("PGPORT", "5433"));
+    let mut command = site.session(kind, "app");
+    let mut second = ClientSession::open(kind, command.env("PGPORT", "5433"));
     assert_eq!(second.ask("SELECT 1"), "1");
     site.write("countersign.toml", &target("first", "listen = 5432"));
     proxy.signal(Signal::HUP);
@@ -170,8 +170,8 @@ fn settings_are_reloaded_without_ending_sessions() {
 
 #[test]
 fn failed_target_does_not_affect_the_others() {
-    let Some(way) = postgres() else { return };
-    let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
+    let Some(kind) = postgres() else { return };
+    let (stack, site) = (Stack::up(kind, &[]), ProxyFixture::default());
     let taken = std::net::TcpListener::bind((site.address(), 5440)).unwrap();
     let good = stack.target("good", &["user = \"app\"", "listen = 5432"]);
     let bad = [
@@ -187,7 +187,7 @@ fn failed_target_does_not_affect_the_others() {
             .to_owned(),
     ];
     let proxy = site.serve(&stack, &format!("{good}{}", bad.concat()), &["--health-check"]);
-    assert_eq!(site.login(way, "app").out, "app");
+    assert_eq!(site.login(kind, "app").out, "app");
     let log = proxy.log();
     assert!(log.contains("taken") && log.contains("5440") && log.contains("missing.pem"), "{log}");
     let status = site.status();
@@ -209,7 +209,7 @@ fn failed_target_does_not_affect_the_others() {
     drop(taken);
     proxy.signal(Signal::HUP);
     wait_until("a login at the freed port", || {
-        run(site.client(way, "app", "SELECT 1").env("PGPORT", "5440")).ok
+        run(site.client(kind, "app", "SELECT 1").env("PGPORT", "5440")).ok
     });
     // An error in the file prevents the start, unless a flag permits it.
     site.write("countersign.toml", &format!("{good}[targets.wrong]\nengine = \"oracle\"\n"));
@@ -218,41 +218,41 @@ fn failed_target_does_not_affect_the_others() {
     assert!(!refused.ok && refused.err.contains("oracle"), "{refused:?}");
     let proxy = site.start(&mut site.command(&stack, &["--skip-failed-instance-config"]));
     assert!(proxy.log().contains("target skipped"), "{}", proxy.log());
-    assert_eq!(site.login(way, "app").out, "app");
+    assert_eq!(site.login(kind, "app").out, "app");
 }
 
 #[test]
 fn connections_over_the_limit_are_rejected_with_an_error() {
-    for way in protocols() {
-        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
+    for kind in protocols() {
+        let (stack, site) = (Stack::up(kind, &[]), ProxyFixture::default());
         let _proxy = site.serve(
             &stack,
             &stack.target("db", &["user = \"app\""]),
             &["--max-connections", "2"],
         );
         let (first, second) = (open(&stack, &site), open(&stack, &site));
-        let said = site.login(way, "app");
-        let words = if way.engine() == Engine::Postgres { "FATAL:" } else { "ERROR 1040 " };
+        let output = site.login(kind, "app");
+        let words = if kind.engine() == Engine::Postgres { "FATAL:" } else { "ERROR 1040 " };
         assert!(
-            !said.ok
-                && said.err.contains(words)
-                && said.err.contains("the limit of the proxy is 2"),
-            "{said:?}"
+            !output.ok
+                && output.err.contains(words)
+                && output.err.contains("the limit of the proxy is 2"),
+            "{output:?}"
         );
         first.close();
-        wait_until("a login below the limit", || site.login(way, "app").ok);
+        wait_until("a login below the limit", || site.login(kind, "app").ok);
         second.close();
     }
 }
 
-fn refused_while_draining(said: &CommandOutput) {
-    assert!(!said.ok, "{said:?}");
+fn refused_while_draining(output: &CommandOutput) {
+    assert!(!output.ok, "{output:?}");
 }
 
 #[test]
 fn sigterm_drains_sessions_and_rejects_new_connections() {
-    for way in protocols() {
-        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
+    for kind in protocols() {
+        let (stack, site) = (Stack::up(kind, &[]), ProxyFixture::default());
         let proxy = site.serve(
             &stack,
             &stack.target("db", &["user = \"app\""]),
@@ -260,8 +260,8 @@ fn sigterm_drains_sessions_and_rejects_new_connections() {
         );
         let mut session = open(&stack, &site);
         proxy.signal(Signal::TERM);
-        wait_until("the rejection of new connections", || !site.login(way, "app").ok);
-        refused_while_draining(&site.login(way, "app"));
+        wait_until("the rejection of new connections", || !site.login(kind, "app").ok);
+        refused_while_draining(&site.login(kind, "app"));
         assert_eq!(session.ask("SELECT 'still here'"), "still here");
         session.close();
         assert_eq!(proxy.end(), 143);
@@ -273,16 +273,16 @@ fn sigterm_drains_sessions_and_rejects_new_connections() {
         assert_eq!(proxy.end(), 0);
         session.tell("SELECT 1");
         wait_until("the client's error", || {
-            let said = session.complaints();
-            said.contains("the proxy is shutting down")
-                || (way.engine() != Engine::Postgres && !said.is_empty())
+            let output = session.complaints();
+            output.contains("the proxy is shutting down")
+                || (kind.engine() != Engine::Postgres && !output.is_empty())
         });
 
         // A second signal ends the wait.
         let proxy = site.start(&mut site.command(&stack, &["--max-sigterm-delay", "5m"]));
         let _session = open(&stack, &site);
         proxy.signal(Signal::INT);
-        wait_until("the rejection of new connections", || !site.login(way, "app").ok);
+        wait_until("the rejection of new connections", || !site.login(kind, "app").ok);
         proxy.signal(Signal::INT);
         assert_eq!(proxy.end(), 130);
     }
@@ -290,29 +290,29 @@ fn sigterm_drains_sessions_and_rejects_new_connections() {
 
 #[test]
 fn failed_connection_test_prevents_the_start() {
-    let Some(way) = postgres() else { return };
-    let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
+    let Some(kind) = postgres() else { return };
+    let (stack, site) = (Stack::up(kind, &[]), ProxyFixture::default());
     site.write("countersign.toml", &stack.target("db", &["user = \"app\""]));
     let proxy: Proxy = site.start(&mut site.command(&stack, &["--run-connection-test"]));
     drop(proxy);
     let _revoked = stack.must(&["user", "revoke", "app"]);
-    let said = run(&mut site.command(&stack, &["--run-connection-test"]));
+    let output = run(&mut site.command(&stack, &["--run-connection-test"]));
     assert!(
-        !said.ok
-            && said.err.contains("PAM authentication failed")
-            && said.err.contains("rds-db:connect"),
-        "{said:?}"
+        !output.ok
+            && output.err.contains("PAM authentication failed")
+            && output.err.contains("rds-db:connect"),
+        "{output:?}"
     );
 }
 
 #[test]
 fn systemd_socket_activation() {
-    let Some(way) = postgres() else { return };
+    let Some(kind) = postgres() else { return };
     if Command::new("systemd-socket-activate").arg("--version").output().is_err() {
         eprintln!("skipped: systemd-socket-activate is not installed");
         return;
     }
-    let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
+    let (stack, site) = (Stack::up(kind, &[]), ProxyFixture::default());
     site.write(
         "countersign.toml",
         &stack.target("db", &["user = \"app\"", "listen = \"systemd:orders\""]),
@@ -331,16 +331,16 @@ fn systemd_socket_activation() {
     let proxy = site.spawn(&mut activate);
     // The first connection starts the proxy, and waits for it.
     wait_until("the socket of systemd-socket-activate", || proxy.log().contains("Listening on"));
-    let said = site.login(way, "app");
-    assert_eq!(said.out, "app", "{said:?}");
-    assert_eq!(site.login(way, "app").out, "app");
+    let output = site.login(kind, "app");
+    assert_eq!(output.out, "app", "{output:?}");
+    assert_eq!(site.login(kind, "app").out, "app");
     assert!(proxy.log().contains("ready"), "{}", proxy.log());
 }
 
 #[test]
 fn health_is_not_served_by_default() {
-    let Some(way) = postgres() else { return };
-    let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
+    let Some(kind) = postgres() else { return };
+    let (stack, site) = (Stack::up(kind, &[]), ProxyFixture::default());
     let _proxy = site.serve(&stack, &stack.target("db", &[]), &[]);
     assert!(std::net::TcpStream::connect((site.address(), HTTP_PORT)).is_err());
 }

@@ -6,8 +6,8 @@ use countersign_e2e::{
 };
 
 fn each(pool: &str, test: impl Fn(&Stack, &ProxyFixture)) {
-    for way in ways() {
-        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
+    for kind in ways() {
+        let (stack, site) = (Stack::up(kind, &[]), ProxyFixture::default());
         let _proxy = site.serve(&stack, &stack.target("db", &["user = \"app\"", pool]), &[]);
         test(&stack, &site);
     }
@@ -35,8 +35,8 @@ fn exists(stack: &Stack, session: &str) -> bool {
 
 /// Returns statements that change session state, a query of that state, and its results before and
 /// after a reset.
-fn session_state(way: ServerKind) -> (&'static [&'static str], &'static str, [&'static str; 2]) {
-    match way.engine() {
+fn session_state(kind: ServerKind) -> (&'static [&'static str], &'static str, [&'static str; 2]) {
+    match kind.engine() {
         Engine::Postgres => (
             &[
                 "CREATE TEMPORARY TABLE mine (number int)",
@@ -133,18 +133,18 @@ fn session_with_unfinished_work_is_not_reused() {
 #[test]
 fn session_is_reused_only_with_the_same_parameters() {
     each("pool = { min-idle = 0, reuse = true }", |stack, site| {
-        let way = stack.kind();
+        let kind = stack.kind();
         let mut first = open(stack, site);
         let session = first.server_session();
         first.close();
         wait_until("an idle session", || idle(site) == 1);
         // Other startup parameters, or another database, require another session.
-        let mut command = site.session(way, "app");
-        match way.engine() {
+        let mut command = site.session(kind, "app");
+        match kind.engine() {
             Engine::Postgres => command.env("PGOPTIONS", "-c work_mem=8MB"),
             Engine::Mariadb | Engine::Mysql => command.arg("--database=information_schema"),
         };
-        let mut other = ClientSession::open(way, &mut command);
+        let mut other = ClientSession::open(kind, &mut command);
         assert_ne!(other.server_session(), session);
         let mut same = open(stack, site);
         assert_eq!(same.server_session(), session);
@@ -183,18 +183,18 @@ fn idle_sessions_of_a_restarted_server_are_replaced() {
         let mut open = open(stack, site);
         assert_eq!(open.ask("SELECT 1"), "1");
         let _down = stack.must(&["down"]);
-        let said = site.login(stack.kind(), "app");
-        assert!(!said.ok, "{said:?}");
+        let output = site.login(stack.kind(), "app");
+        assert!(!output.ok, "{output:?}");
         stack.start();
-        let said = site.login(stack.kind(), "app");
-        assert_eq!(said.out, "app", "{said:?}");
+        let output = site.login(stack.kind(), "app");
+        assert_eq!(output.out, "app", "{output:?}");
     });
 }
 
 #[test]
 fn drop_database_closes_idle_sessions_of_the_pool() {
-    let Some(way) = postgres() else { return };
-    let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
+    let Some(kind) = postgres() else { return };
+    let (stack, site) = (Stack::up(kind, &[]), ProxyFixture::default());
     stack.sql("ALTER ROLE app CREATEDB");
     let _proxy = site.serve(
         &stack,
@@ -202,7 +202,7 @@ fn drop_database_closes_idle_sessions_of_the_pool() {
         &[],
     );
     let sql =
-        |database: &str, sql: &str| run(site.client(way, "app", sql).env("PGDATABASE", database));
+        |database: &str, sql: &str| run(site.client(kind, "app", sql).env("PGDATABASE", database));
     let made = sql("postgres", "CREATE DATABASE shop");
     assert!(made.ok, "{made:?}");
     for _ in 0..3 {

@@ -48,8 +48,8 @@ async fn asynchronous_notifications_are_forwarded() {
     let (listener, mut messages, _driver) = connect(&site, "").await;
     listener.batch_execute("LISTEN news").await.unwrap();
     for word in ["first", "second"] {
-        let said = psql(&site, &format!("NOTIFY news, '{word}'"));
-        assert!(said.ok, "{said:?}");
+        let output = psql(&site, &format!("NOTIFY news, '{word}'"));
+        assert!(output.ok, "{output:?}");
         let message =
             tokio::time::timeout(countersign_e2e::PATIENCE, messages.recv()).await.unwrap();
         let Some(AsyncMessage::Notification(notification)) = message else { panic!("{message:?}") };
@@ -93,8 +93,8 @@ async fn prepared_and_pipelined_queries() {
     );
     assert!(good.is_ok() && also.is_ok());
     assert_eq!(bad.unwrap_err().code().map(|code| code.code()), Some("22012"));
-    let said = psql(&site, "PREPARE twice AS SELECT $1::int * 2; EXECUTE twice(21)");
-    assert_eq!(said.out, "42", "{said:?}");
+    let output = psql(&site, "PREPARE twice AS SELECT $1::int * 2; EXECUTE twice(21)");
+    assert_eq!(output.out, "42", "{output:?}");
 }
 
 #[test]
@@ -115,8 +115,8 @@ fn copy_in_both_directions() {
         back.display()
     );
     let script = site.write("copy.sql", &script);
-    let said = run(site.session(ServerKind::Pam, "app").arg("--file").arg(script));
-    assert!(said.ok && said.out.starts_with("200000|"), "{said:?}");
+    let output = run(site.session(ServerKind::Pam, "app").arg("--file").arg(script));
+    assert!(output.ok && output.out.starts_with("200000|"), "{output:?}");
     assert!(std::fs::read_to_string(back).unwrap() == lines, "the copied data differ");
     // The session stays usable after the server aborts a COPY.
     let broken = site.write("broken", "1\tone\ntwo\ttwo\n");
@@ -124,8 +124,11 @@ fn copy_in_both_directions() {
         "broken.sql",
         &format!("\\copy copied from '{}'\nSELECT 'still here';\n", broken.display()),
     );
-    let said = run(site.session(ServerKind::Pam, "app").arg("--file").arg(script));
-    assert!(said.out == "still here" && said.err.contains("invalid input syntax"), "{said:?}");
+    let output = run(site.session(ServerKind::Pam, "app").arg("--file").arg(script));
+    assert!(
+        output.out == "still here" && output.err.contains("invalid input syntax"),
+        "{output:?}"
+    );
 }
 
 #[test]
@@ -144,8 +147,8 @@ fn large_objects_are_imported_and_exported() {
         back.display()
     );
     let script = site.write("objects.sql", &script);
-    let said = run(site.session(ServerKind::Pam, "app").arg("--file").arg(script));
-    assert!(said.ok, "{said:?}");
+    let output = run(site.session(ServerKind::Pam, "app").arg("--file").arg(script));
+    assert!(output.ok, "{output:?}");
     assert!(std::fs::read(back).unwrap() == bytes, "the exported object differs");
 }
 
@@ -183,8 +186,8 @@ fn cancel_request_cancels_only_its_statement() {
         wait_until("the statement", || running(mark) == "1");
         assert!(client.try_wait().unwrap().is_none());
         interrupt(&client);
-        let said = CommandOutput::from(client.wait_with_output().unwrap());
-        assert!(said.err.contains("canceling statement due to user request"), "{said:?}");
+        let output = CommandOutput::from(client.wait_with_output().unwrap());
+        assert!(output.err.contains("canceling statement due to user request"), "{output:?}");
         wait_until("the end of the statement", || running(mark) == "0");
     }
     wait_until("the other statements", || running("other") == "4");
@@ -208,16 +211,16 @@ fn startup_parameters_and_parameter_status_are_forwarded() {
     client
         .env("PGAPPNAME", "the reports")
         .env("PGOPTIONS", "-c statement_timeout=12345 -c search_path=one,two -c my.own=a\\ b");
-    let said = run(client.env("PGCLIENTENCODING", "LATIN1").env("PGTZ", "Asia/Tokyo"));
-    assert_eq!(said.out, "the reports|12345ms|one,two|LATIN1|Asia/Tokyo|a b", "{said:?}");
+    let output = run(client.env("PGCLIENTENCODING", "LATIN1").env("PGTZ", "Asia/Tokyo"));
+    assert_eq!(output.out, "the reports|12345ms|one,two|LATIN1|Asia/Tokyo|a b", "{output:?}");
     // ParameterStatus messages at the login and later.
     let script = "\\echo :SERVER_VERSION_NUM :ENCODING\nSELECT \
      current_setting('server_version_num') AS number \\gset\n\\echo :number\n\
                   SET client_encoding = 'LATIN1';\n\\encoding\n";
     let script = site.write("parameters.sql", script);
-    let said = run(site.session(ServerKind::Pam, "app").arg("--file").arg(script));
-    let words: Vec<&str> = said.out.split_whitespace().collect();
-    assert_eq!(words[1..], ["UTF8", words[0], "LATIN1"], "{said:?}");
+    let output = run(site.session(ServerKind::Pam, "app").arg("--file").arg(script));
+    let words: Vec<&str> = output.out.split_whitespace().collect();
+    assert_eq!(words[1..], ["UTF8", words[0], "LATIN1"], "{output:?}");
 }
 
 #[test]
@@ -248,19 +251,20 @@ fn session_ends_with_the_server_s_error() {
     let Some((stack, site, _proxy)) = start_proxy() else {
         return;
     };
-    let mut talk = ClientSession::open(ServerKind::Pam, &mut site.session(ServerKind::Pam, "app"));
-    let pid = talk.server_session();
+    let mut session =
+        ClientSession::open(ServerKind::Pam, &mut site.session(ServerKind::Pam, "app"));
+    let pid = session.server_session();
     stack.sql(&format!("SELECT pg_terminate_backend({pid})"));
-    talk.tell("SELECT 1");
+    session.tell("SELECT 1");
     wait_until("the end of the session", || {
-        talk.complaints().contains("terminating connection due to administrator command")
+        session.complaints().contains("terminating connection due to administrator command")
     });
 }
 
 #[test]
 fn replication_with_password_authentication() {
-    let Some(way) = postgres() else { return };
-    let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
+    let Some(kind) = postgres() else { return };
+    let (stack, site) = (Stack::up(kind, &[]), ProxyFixture::default());
     stack.sql("CREATE ROLE replicator LOGIN REPLICATION PASSWORD 'not-for-keeps'");
     stack.sql("ALTER SYSTEM SET wal_level = 'logical'");
     let _down = stack.must(&["down"]);
@@ -284,13 +288,13 @@ fn replication_with_password_authentication() {
             .env("PGUSER", "replicator");
         command
     };
-    let said = run(replication("psql").args([
+    let output = run(replication("psql").args([
         "-X",
         "-Atc",
         "IDENTIFY_SYSTEM",
         "dbname=postgres replication=database",
     ]));
-    assert!(said.ok && said.out.ends_with("|postgres"), "{said:?}");
+    assert!(output.ok && output.out.ends_with("|postgres"), "{output:?}");
 
     let received = site.path("received");
     let recvlogical = |arguments: &[&str]| {
@@ -298,8 +302,8 @@ fn replication_with_password_authentication() {
         command.args(["--dbname=postgres", "--slot=through", "--no-loop"]).args(arguments);
         command
     };
-    let said = run(&mut recvlogical(&["--create-slot", "--plugin=test_decoding"]));
-    assert!(said.ok, "{said:?}");
+    let output = run(&mut recvlogical(&["--create-slot", "--plugin=test_decoding"]));
+    assert!(output.ok, "{output:?}");
     let file = format!("--file={}", received.display());
     let mut follower =
         recvlogical(&["--start", "--fsync-interval=1", "--status-interval=1", &file])
@@ -315,9 +319,9 @@ fn replication_with_password_authentication() {
     interrupt(&follower);
     assert!(follower.wait().unwrap().success());
     // A replication session is not reused for other clients.
-    let said = run(&mut recvlogical(&["--drop-slot"]));
-    assert!(said.ok, "{said:?}");
-    let said =
+    let output = run(&mut recvlogical(&["--drop-slot"]));
+    assert!(output.ok, "{output:?}");
+    let output =
         run(replication("psql").args(["-X", "-Atc", "SELECT current_user", "dbname=postgres"]));
-    assert_eq!(said.out, "replicator", "{said:?}");
+    assert_eq!(output.out, "replicator", "{output:?}");
 }

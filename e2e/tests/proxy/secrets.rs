@@ -33,13 +33,13 @@ fn free_port() -> u16 {
 
 fn login(
     site: &ProxyFixture,
-    way: ServerKind,
+    kind: ServerKind,
     port: u16,
     user: &str,
     password: &str,
 ) -> CommandOutput {
-    let mut client = site.client(way, user, "SELECT 1");
-    match way.engine() {
+    let mut client = site.client(kind, user, "SELECT 1");
+    match kind.engine() {
         Engine::Postgres => run(client.env("PGPORT", port.to_string()).env("PGPASSWORD", password)),
         Engine::Mariadb | Engine::Mysql => {
             run(client.arg(format!("--port={port}")).env("MYSQL_PWD", password))
@@ -50,10 +50,10 @@ fn login(
 #[test]
 fn outputs_of_the_proxy_contain_no_secrets() {
     // Each protocol is tested with both log formats.
-    for (way, format) in
+    for (kind, format) in
         ways().into_iter().zip([&[][..], &["--structured-logs"]].into_iter().cycle())
     {
-        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
+        let (stack, site) = (Stack::up(kind, &[]), ProxyFixture::default());
         let mut collected = CollectedOutput::default();
         let secrets = exercise(&stack, &site, format, &mut collected);
         assert!(
@@ -135,7 +135,7 @@ fn exercise(
     format: &[&str],
     collected: &mut CollectedOutput,
 ) -> Vec<String> {
-    let (way, port) = (stack.kind(), free_port());
+    let (kind, port) = (stack.kind(), free_port());
     let env = stack.env(&["--temporary"]);
     let other = stack.env(&[]);
     write_targets(stack, site);
@@ -149,26 +149,29 @@ fn exercise(
         .env("COUNTERSIGN_LOG", "trace");
     let proxy = site.start(&mut command);
     assert!(
-        login(site, way, 7001, "app", CLIENT_PASSWORD).ok && login(site, way, 7002, "plain", "").ok
+        login(site, kind, 7001, "app", CLIENT_PASSWORD).ok
+            && login(site, kind, 7002, "plain", "").ok
     );
     collected.add_output(
         "a client with a wrong password",
-        login(site, way, 7001, "app", "hunter2-is-secret"),
+        login(site, kind, 7001, "app", "hunter2-is-secret"),
     );
     collected
-        .add_output("a client that is denied", login(site, way, 7003, "zoe", "hunter2-is-secret"));
+        .add_output("a client that is denied", login(site, kind, 7003, "zoe", "hunter2-is-secret"));
     let _revoked = stack.must(&["user", "revoke", "app"]);
-    collected
-        .add_output("a client that IAM denies", login(site, way, 7003, "app", "hunter2-is-secret"));
+    collected.add_output(
+        "a client that IAM denies",
+        login(site, kind, 7003, "app", "hunter2-is-secret"),
+    );
     let _granted = stack.must(&["user", "grant", "app"]);
-    let mut command = site.session(way, "app");
-    let command = match way.engine() {
+    let mut command = site.session(kind, "app");
+    let command = match kind.engine() {
         Engine::Postgres => command.env("PGPORT", "7001").env("PGPASSWORD", CLIENT_PASSWORD),
         Engine::Mariadb | Engine::Mysql => {
             command.arg("--port=7001").env("MYSQL_PWD", CLIENT_PASSWORD)
         }
     };
-    let mut session = ClientSession::open(way, command);
+    let mut session = ClientSession::open(kind, command);
     assert_eq!(session.ask("SELECT 1"), "1");
     proxy.signal(Signal::HUP);
     let _said = proxy.says("configuration reloaded");

@@ -13,23 +13,23 @@ use rustix::process::{Pid, Signal, kill_process};
 
 #[test]
 fn takeover_refuses_no_connection() {
-    for way in protocols() {
-        let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
+    for kind in protocols() {
+        let (stack, site) = (Stack::up(kind, &[]), ProxyFixture::default());
         let target = stack
             .target("db", &["user = \"app\"", "pool = { reuse = true }", "logins-per-second = 0"]);
         let mut proxy = site.serve(&stack, &target, &["--health-check"]);
-        let mut session = ClientSession::open(way, &mut site.session(way, "app"));
+        let mut session = ClientSession::open(kind, &mut site.session(kind, "app"));
         let number = session.server_session();
         let (over, count) = (AtomicBool::new(false), AtomicU32::new(0));
         thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {
                     while !over.load(Ordering::Relaxed) {
-                        let said = site.login(way, "app");
-                        if said.out != "app" {
+                        let output = site.login(kind, "app");
+                        if output.out != "app" {
                             over.store(true, Ordering::Relaxed);
                             panic!(
-                                "refused after {} logins: {said:?}",
+                                "refused after {} logins: {output:?}",
                                 count.load(Ordering::Relaxed)
                             );
                         }
@@ -69,16 +69,16 @@ fn takeover_refuses_no_connection() {
                 "the first proxy ends after its last session"
             );
         });
-        assert_eq!(site.login(way, "app").out, "app");
+        assert_eq!(site.login(kind, "app").out, "app");
     }
 }
 
 #[test]
 fn cancel_requests_reach_sessions_of_the_predecessor() {
-    let Some(way) = postgres() else { return };
-    let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
+    let Some(kind) = postgres() else { return };
+    let (stack, site) = (Stack::up(kind, &[]), ProxyFixture::default());
     let first = site.serve(&stack, &stack.target("db", &["user = \"app\""]), &[]);
-    let mut client = site.client(way, "app", "SELECT pg_sleep(600) /*mine*/");
+    let mut client = site.client(kind, "app", "SELECT pg_sleep(600) /*mine*/");
     let client = client.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let running = || {
         stack.sql(
@@ -89,28 +89,28 @@ fn cancel_requests_reach_sessions_of_the_predecessor() {
     wait_until("the statement", || running() == "1");
     let _second = site.start(&mut site.command(&stack, &["--takeover"]));
     kill_process(Pid::from_raw(i32::try_from(client.id()).unwrap()).unwrap(), Signal::INT).unwrap();
-    let said = CommandOutput::from(client.wait_with_output().unwrap());
-    assert!(said.err.contains("canceling statement due to user request"), "{said:?}");
+    let output = CommandOutput::from(client.wait_with_output().unwrap());
+    assert!(output.err.contains("canceling statement due to user request"), "{output:?}");
     assert_eq!(first.end(), 0);
 }
 
 #[test]
 fn failed_takeover_leaves_the_predecessor_running() {
-    let Some(way) = postgres() else { return };
-    let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
+    let Some(kind) = postgres() else { return };
+    let (stack, site) = (Stack::up(kind, &[]), ProxyFixture::default());
     let mut first = site.serve(&stack, &stack.target("db", &["user = \"app\""]), &[]);
     let _revoked = stack.must(&["user", "revoke", "app"]);
-    let said = run(&mut site.command(&stack, &["--takeover", "--run-connection-test"]));
-    assert!(!said.ok && said.err.contains("rds-db:connect"), "{said:?}");
+    let output = run(&mut site.command(&stack, &["--takeover", "--run-connection-test"]));
+    assert!(!output.ok && output.err.contains("rds-db:connect"), "{output:?}");
     let _granted = stack.must(&["user", "grant", "app"]);
-    wait_until("a login at the predecessor", || site.login(way, "app").ok);
+    wait_until("a login at the predecessor", || site.login(kind, "app").ok);
     assert_eq!(first.ended(), None);
     assert_eq!(site.status()["pid"].as_u64(), Some(u64::from(first.pid())));
     // Without a predecessor, --takeover starts normally.
     let elsewhere = ProxyFixture::default();
     elsewhere.write("countersign.toml", &stack.target("db", &["user = \"app\""]));
     let _alone = elsewhere.start(&mut elsewhere.command(&stack, &["--takeover"]));
-    assert_eq!(elsewhere.login(way, "app").out, "app");
+    assert_eq!(elsewhere.login(kind, "app").out, "app");
 }
 
 /// Returns the command as systemd starts it: with a listening socket of this name as the first
@@ -129,19 +129,19 @@ fn activated(command: &Command, name: &str, socket: &TcpListener) -> Command {
 
 #[test]
 fn takeover_includes_unix_and_systemd_sockets() {
-    let Some(way) = postgres() else { return };
-    let (stack, site) = (Stack::up(way, &[]), ProxyFixture::default());
+    let Some(kind) = postgres() else { return };
+    let (stack, site) = (Stack::up(kind, &[]), ProxyFixture::default());
     let file = site.path(".s.PGSQL.5432");
     let socket = TcpListener::bind((site.address(), 5432)).unwrap();
     let listen = format!("listen = [\"unix:{}\", \"systemd:orders\"]", file.display());
     site.write("countersign.toml", &stack.target("db", &["user = \"app\"", &listen]));
     let by_file =
-        || run(site.client(way, "app", way.whoami()).env("PGHOST", file.parent().unwrap())).out;
-    let both = || assert_eq!([by_file(), site.login(way, "app").out], ["app"; 2]);
+        || run(site.client(kind, "app", kind.whoami()).env("PGHOST", file.parent().unwrap())).out;
+    let both = || assert_eq!([by_file(), site.login(kind, "app").out], ["app"; 2]);
 
     let first = site.start(&mut activated(&site.command(&stack, &[]), "orders", &socket));
     both();
-    let mut session = ClientSession::open(way, &mut site.session(way, "app"));
+    let mut session = ClientSession::open(kind, &mut site.session(kind, "app"));
     let number = session.server_session();
     let second = site.start(&mut site.command(&stack, &["--takeover"]));
     both();
@@ -154,7 +154,7 @@ fn takeover_includes_unix_and_systemd_sockets() {
     second.signal(Signal::TERM);
     assert_eq!(second.end(), 143);
     assert!(!file.exists());
-    let mut client = site.client(way, "app", way.whoami());
+    let mut client = site.client(kind, "app", kind.whoami());
     let waiting = client.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let _third = site.start(&mut activated(&site.command(&stack, &[]), "orders", &socket));
     assert_eq!(CommandOutput::from(waiting.wait_with_output().unwrap()).out, "app");

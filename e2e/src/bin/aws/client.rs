@@ -134,9 +134,9 @@ impl Client {
     pub(crate) fn version(&self) -> Result<String, String> {
         match self.version {
             Version::Said(program, mark) => {
-                let said = run(Command::new("env").arg(program).arg("--version"));
-                let version = said.out.split_once(mark).and_then(|(_, rest)| number(rest));
-                version.ok_or_else(|| format!("{program} --version: {} {}", said.out, said.err))
+                let output = run(Command::new("env").arg(program).arg("--version"));
+                let version = output.out.split_once(mark).and_then(|(_, rest)| number(rest));
+                version.ok_or_else(|| format!("{program} --version: {} {}", output.out, output.err))
             }
             Version::Pinned(file, name) => {
                 let path = source(file);

@@ -116,9 +116,9 @@ impl Stack {
     }
 
     fn must(&self, arguments: &[&str]) -> String {
-        let said = run(&mut self.local(arguments));
-        assert!(said.ok, "countersign local {}:\n{}", arguments.join(" "), said.err);
-        said.out
+        let output = run(&mut self.local(arguments));
+        assert!(output.ok, "countersign local {}:\n{}", arguments.join(" "), output.err);
+        output.out
     }
 
     /// Returns the variables that `local env` exports, as a shell reads them.
@@ -128,9 +128,9 @@ impl Stack {
             return Err(format!("countersign local env {}: {}", more.join(" "), printed.err));
         }
         let script = format!("{}\nenv -0", printed.out);
-        let said =
+        let output =
             run(Command::new("sh").arg("-c").arg(script).env_clear().env("PATH", "/usr/bin:/bin"));
-        let variables = said.out.split('\0').filter_map(|pair| pair.split_once('='));
+        let variables = output.out.split('\0').filter_map(|pair| pair.split_once('='));
         let exported = variables
             .filter(|(name, _)| *name == "HOME" || OURS.iter().any(|ours| name.starts_with(ours)));
         let mut environment: Environment =
@@ -180,9 +180,9 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        let said = run(&mut self.local(&["down", "--wipe"]));
-        if !said.ok {
-            eprintln!("local down --wipe: {}", said.err);
+        let output = run(&mut self.local(&["down", "--wipe"]));
+        if !output.ok {
+            eprintln!("local down --wipe: {}", output.err);
         }
     }
 }

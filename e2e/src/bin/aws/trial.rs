@@ -130,9 +130,9 @@ fn with_endpoints(
 fn steps(
     verbs: &[&'static str],
     whose: &str,
-    said: &CommandOutput,
+    output: &CommandOutput,
 ) -> HashMap<&'static str, Outcome> {
-    let mut lines = said.out.lines();
+    let mut lines = output.out.lines();
     let mut outcomes = HashMap::new();
     let mut going = true;
     for verb in verbs {
@@ -141,7 +141,7 @@ fn steps(
             _ if !going => Outcome::Untried,
             Some(value) if is_right(verb, value, whose) => Outcome::Ok,
             Some(value) => Outcome::Failed(format!("it printed {value:?}")),
-            None => Outcome::Failed(last_words(said)),
+            None => Outcome::Failed(last_words(output)),
         };
         going = outcome == Outcome::Ok;
         outcomes.insert(*verb, outcome);
@@ -165,8 +165,8 @@ fn is_right(verb: &str, value: &str, whose: &str) -> bool {
 }
 
 /// Runs all steps with credentials from a source.
-fn whole(said: &CommandOutput) -> Outcome {
-    let steps = steps(&BY_SOURCE, ":assumed-role/", said);
+fn whole(output: &CommandOutput) -> Outcome {
+    let steps = steps(&BY_SOURCE, ":assumed-role/", output);
     let failed = BY_SOURCE.iter().find_map(|verb| match steps.get(verb) {
         Some(Outcome::Failed(what)) => Some(Outcome::Failed(format!("{verb}: {what}"))),
         _ => None,
@@ -175,23 +175,23 @@ fn whole(said: &CommandOutput) -> Outcome {
 }
 
 /// Checks that the SDK reports AWS's error code.
-fn refused(said: &CommandOutput) -> Outcome {
-    if !said.ok && said.out.is_empty() && said.err.contains("InvalidClientTokenId") {
+fn refused(output: &CommandOutput) -> Outcome {
+    if !output.ok && output.out.is_empty() && output.err.contains("InvalidClientTokenId") {
         return Outcome::Ok;
     }
     Outcome::Failed(format!(
         "a key that is switched off should get InvalidClientTokenId; it printed {:?}, {}",
-        said.out,
-        last_words(said)
+        output.out,
+        last_words(output)
     ))
 }
 
 /// Formats the exit status and the end of the output.
-fn last_words(said: &CommandOutput) -> String {
-    let status = said.status.map_or_else(|| "a signal".to_owned(), |status| status.to_string());
-    let lines: Vec<&str> = said.err.lines().rev().take(6).collect();
+fn last_words(output: &CommandOutput) -> String {
+    let status = output.status.map_or_else(|| "a signal".to_owned(), |status| status.to_string());
+    let lines: Vec<&str> = output.err.lines().rev().take(6).collect();
     format!(
-        "it ended with {status} and said {:?}",
+        "it ended with {status} and output {:?}",
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     )
 }

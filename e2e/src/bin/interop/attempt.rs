@@ -69,9 +69,9 @@ impl Case {
             _ => None,
         };
         let before = stack.decisions().len();
-        let said = self.start(client, place, server, &token, elsewhere);
+        let output = self.start(client, place, server, &token, elsewhere);
         let decisions = stack.decisions().split_off(before);
-        match judge(client.expected(self, server.engine()), server.engine(), &said, &token) {
+        match judge(client.expected(self, server.engine()), server.engine(), &output, &token) {
             Outcome::Expected(expected) if !self.is_decided(expected, &decisions) => {
                 Outcome::Unexpected(format!(
                     "the authority decided {decisions:?}, where nothing stands for a login that \
@@ -123,11 +123,11 @@ impl Case {
 }
 
 /// Returns true if the result is the expected one.
-fn judge(expected: Expected, engine: Engine, said: &CommandOutput, token: &str) -> Outcome {
-    if said.out.contains(token) || said.err.contains(token) {
+fn judge(expected: Expected, engine: Engine, output: &CommandOutput, token: &str) -> Outcome {
+    if output.out.contains(token) || output.err.contains(token) {
         return Outcome::Unexpected("it printed the token".to_owned());
     }
-    let says = |text| said.err.contains(text);
+    let says = |text| output.err.contains(text);
     let (user, denied) = match engine {
         Engine::Postgres => {
             ("app TLSv1.", says("authentication failed for user \"app\"") || says("no encryption"))
@@ -137,9 +137,9 @@ fn judge(expected: Expected, engine: Engine, said: &CommandOutput, token: &str) 
         }
     };
     let met = match expected {
-        Expected::Opens => said.ok && said.out.starts_with(user),
-        Expected::Denied => !said.ok && denied,
-        Expected::Refused(text) | Expected::Late(text) => !said.ok && !denied && says(text),
+        Expected::Opens => output.ok && output.out.starts_with(user),
+        Expected::Denied => !output.ok && denied,
+        Expected::Refused(text) | Expected::Late(text) => !output.ok && !denied && says(text),
     };
     if met {
         return Outcome::Expected(expected);
@@ -151,10 +151,10 @@ fn judge(expected: Expected, engine: Engine, said: &CommandOutput, token: &str) 
             format!("the driver should refuse it with {text:?}")
         }
     };
-    let status = said.status.map_or_else(|| "a signal".to_owned(), |status| status.to_string());
+    let status = output.status.map_or_else(|| "a signal".to_owned(), |status| status.to_string());
     Outcome::Unexpected(format!(
-        "{wanted}; it ended with {status}, printed {:?} and said {:?}",
-        said.out, said.err
+        "{wanted}; it ended with {status}, printed {:?} and output {:?}",
+        output.out, output.err
     ))
 }
 

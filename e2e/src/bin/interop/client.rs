@@ -335,11 +335,11 @@ impl Client {
         match self.version {
             Version::Said(program) => {
                 let program = if self.kit == Kit::MySql { place.mysql } else { Path::new(program) };
-                let said = run(Command::new("env").arg(program).arg("--version"));
+                let output = run(Command::new("env").arg(program).arg("--version"));
                 let behind = ["Distrib ", "from ", "Ver ", ") "];
-                let version = behind.iter().find_map(|mark| number(said.out.split_once(mark)?.1));
+                let version = behind.iter().find_map(|mark| number(output.out.split_once(mark)?.1));
                 version.ok_or_else(|| {
-                    format!("{} --version: {} {}", program.display(), said.out, said.err)
+                    format!("{} --version: {} {}", program.display(), output.out, output.err)
                 })
             }
             Version::Pinned(file, name) => {

@@ -57,21 +57,21 @@ impl Stack {
     }
 
     fn must(&self, arguments: &[&str]) -> String {
-        let said = run(&mut self.local(arguments));
-        assert!(said.ok, "countersign local {}:\n{}", arguments.join(" "), said.err);
-        said.out
+        let output = run(&mut self.local(arguments));
+        assert!(output.ok, "countersign local {}:\n{}", arguments.join(" "), output.err);
+        output.out
     }
 
     /// Returns the variables that `local env` exports, as a shell reads them.
     fn env(&self, engine: &str, more: &[&str]) -> HashMap<String, String> {
         let text = self.must(&[&["env", "--engine", engine], more].concat());
-        let said = run(Command::new("sh")
+        let output = run(Command::new("sh")
             .arg("-c")
             .arg(format!("{text}\nenv -0"))
             .env_clear()
             .env("PATH", "/usr/bin:/bin"));
-        assert!(said.ok, "local env --engine {engine}: {}", said.err);
-        let variables = said.out.split('\0').filter_map(|pair| pair.split_once('='));
+        assert!(output.ok, "local env --engine {engine}: {}", output.err);
+        let variables = output.out.split('\0').filter_map(|pair| pair.split_once('='));
         let exported = variables.filter(|(name, _)| OURS.iter().any(|ours| name.starts_with(ours)));
         exported.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
@@ -164,9 +164,9 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        let said = run(&mut self.local(&["down", "--wipe"]));
-        if !said.ok {
-            eprintln!("local down --wipe: {}", said.err);
+        let output = run(&mut self.local(&["down", "--wipe"]));
+        if !output.ok {
+            eprintln!("local down --wipe: {}", output.err);
         }
     }
 }

@@ -178,9 +178,9 @@ impl OwnServer {
 
     /// Returns the user besides root that the plugin trusts as the verifier.
     pub(crate) fn verifier_user(&self) -> String {
-        let said = self.sql("SELECT COALESCE(@@awsauthenticationplugin_verifier_user, '')");
-        assert!(said.ok, "{said:?}");
-        said.out
+        let output = self.sql("SELECT COALESCE(@@awsauthenticationplugin_verifier_user, '')");
+        assert!(output.ok, "{output:?}");
+        output.out
     }
 
     /// Logs in over TLS, verified against the stack's CA.

@@ -80,11 +80,11 @@ impl CheckedServer {
         while !countersign_e2e::run(&mut stack.local(&["mysql", "--", "--execute", "SELECT 1"])).ok
         {
             let ended = checked.child.try_wait().unwrap();
-            let said = || fs::read_to_string(home.join("server.log")).unwrap();
+            let output = || fs::read_to_string(home.join("server.log")).unwrap();
             assert!(
                 ended.is_none() && Instant::now() < deadline,
                 "the server under valgrind accepts no logins (exit status {ended:?}): {}",
-                said()
+                output()
             );
             thread::sleep(Duration::from_millis(100));
         }
