@@ -45,16 +45,16 @@ server-auth = "kerberos"
     targets.orders.roles[0] (line 16, column 10): the ARN "arn:aws:iam::1:role/x" has an account that is not twelve digits
     targets.orders.roles[1] (line 16, column 35): arn is missing
     targets.orders.listen[1] (line 17, column 17): a listener is written as 5433, "127.0.0.1:5433", "[::1]:5433", "unix:/run/app/.s.PGSQL.5432" or "systemd:NAME"
-    targets.orders.client-auth.password (line 18, column 23): passwords are not allowed in this file: remove it and write password-file = "PATH" or password-env = "VARIABLE"
-    targets.orders.pool.min-idle (line 19, column 17): expected a number from 0 to 16000
-    targets.orders.pool.cold (line 19, column 24): unknown field "cold"; known fields: min-idle, max-idle, reuse, idle-timeout, max-lifetime
+    targets.orders.client-auth.password (line 18, column 28): passwords are not allowed in this file: remove it and write password-file = "PATH" or password-env = "VARIABLE"
+    targets.orders.pool.min-idle (line 19, column 21): expected a number from 0 to 16000
+    targets.orders.pool.cold (line 19, column 28): unknown field "cold"; known fields: min-idle, max-idle, reuse, idle-timeout, max-lifetime
     targets.orders.session-timeout (line 20, column 19): "soon" is not a duration: write it as 500ms, 15s, 10m, 1h30m or 7d
     targets.billing.url (line 23, column 7): the URL contains a password: remove it, a token takes its place; password-file names the file of another password
-    targets.billing.client-auth (line 24, column 10): exactly one of password-file, password-env, users is expected
-    targets.billing.client-auth.users[0] (line 24, column 21): cannot find the system user "no-such-user": no such user
-    targets.billing.client-auth.password-env (line 24, column 60): the variable X is not set
+    targets.billing.client-auth (line 24, column 15): exactly one of password-file, password-env, users is expected
+    targets.billing.client-auth.users[0] (line 24, column 26): cannot find the system user "no-such-user": no such user
+    targets.billing.client-auth.password-env (line 24, column 58): the variable X is not set
     targets.billing.client-tls (line 25, column 14): key is missing
-    targets.billing.server-auth (line 26, column 9): "iam", { password-file = "PATH" } or { password-env = "VARIABLE" } is expected
+    targets.billing.server-auth (line 26, column 15): "iam", { password-file = "PATH" } or { password-env = "VARIABLE" } is expected
     "#);
 }
 
@@ -85,7 +85,7 @@ listen = "127.0.0.1:6000"
     cannot use countersign.toml:
     targets.a (line 2, column 1): clients of other machines would be accepted at 0.0.0.0:5432 without a password: set client-auth = { password-file = "PATH" } (in a URL: client-password-file=PATH), or allow it with open-to-network
     targets.b.tls (line 8, column 7): tokens would be sent in clear text: remove tls, or write at least require
-    targets.b.client-auth (line 10, column 10): users require Unix sockets, which identify the client's system user: 127.0.0.1:6000 is a TCP listener
+    targets.b.client-auth (line 10, column 15): users require Unix sockets, which identify the client's system user: 127.0.0.1:6000 is a TCP listener
     targets.c.host (line 16, column 8): this is set twice: here, and in the URL or the variables
     targets.d.listen (line 20, column 10): the target b already listens there
     "#);
