@@ -24,6 +24,20 @@ use countersign_authority::verifier::{ContextKeys, Verifier, VerifierConfig};
 pub(crate) const ADMINISTRATOR: &str =
     r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#;
 
+/// Returns a policy that allows the action on the resource.
+pub(crate) fn allow(action: &str, resource: &str) -> String {
+    let statement = serde_json::json!({"Effect": "Allow", "Action": action, "Resource": resource});
+    serde_json::json!({"Version": "2012-10-17", "Statement": statement}).to_string()
+}
+
+/// Asserts that the response has the status and the code of an error.
+pub(crate) fn assert_error(answer: &(u16, String), status: u16, code: &str) {
+    assert!(
+        answer.0 == status && answer.1.contains(&format!("<Code>{code}</Code>")),
+        "expected {status} {code}: {answer:?}"
+    );
+}
+
 /// API that serves requests.
 pub(crate) struct Served {
     pub(crate) _directory: TempDir,

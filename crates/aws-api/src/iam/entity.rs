@@ -53,10 +53,8 @@ pub(super) trait Entity: Record + Clone {
 }
 
 macro_rules! entities {
-    ($(
-        $record:ty: $type:literal, $parameter:literal, $longest:literal, $absent:literal,
-        $exists:literal, |$value:ident| $tags:expr, $tags_mut:expr;
-    )*) => {
+    ($($record:ty: $type:literal, $parameter:literal, $longest:literal, $absent:literal,
+        $exists:literal, |$value:ident| $tags:expr, $tags_mut:expr;)*) => {
         $(
             impl Entity for $record {
                 const TYPE: &'static str = $type;
@@ -105,19 +103,18 @@ entities! {
     User: "user", "UserName", 64, "The user with name {name} cannot be found.",
         "User with name {name} already exists.",
         |user| Some(&user.tags), Some(&mut user.tags);
-    Group: "group", "GroupName", 128, "The group with name {name} cannot be found.", "Group with \
-        name {name} already exists.",
+    Group: "group", "GroupName", 128, "The group with name {name} cannot be found.",
+        "Group with name {name} already exists.",
         |_group| None, None;
-    Role: "role", "RoleName", 64, "The role with name {name} cannot be found.", "Role with name \
-        {name} already exists.",
+    Role: "role", "RoleName", 64, "The role with name {name} cannot be found.",
+        "Role with name {name} already exists.",
         |role| Some(&role.tags), Some(&mut role.tags);
-    InstanceProfile: "instance-profile", "InstanceProfileName", 128, "Instance Profile {name} \
-        cannot be found.",
-        "Instance Profile {name} already \
-         exists.", |profile| Some(&profile.tags), Some(&mut profile.tags);
+    InstanceProfile: "instance-profile", "InstanceProfileName", 128,
+        "Instance Profile {name} cannot be found.", "Instance Profile {name} already exists.",
+        |profile| Some(&profile.tags), Some(&mut profile.tags);
     ManagedPolicy: "policy", "PolicyArn", 128, "Policy {name} was not found.",
-        "A policy called {name} already exists. Duplicate names are not \
-         allowed.", |policy| Some(&policy.tags), Some(&mut policy.tags);
+        "A policy called {name} already exists. Duplicate names are not allowed.",
+        |policy| Some(&policy.tags), Some(&mut policy.tags);
 }
 
 /// Entity named in a request, before the caller is authorized to learn whether it exists.

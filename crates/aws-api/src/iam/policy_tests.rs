@@ -118,22 +118,12 @@ async fn a_trust_policy_requires_a_principal() {
         })),
     ];
     for document in &bad {
-        iam.no(
-            "UpdateAssumeRolePolicy",
-            &[("RoleName", "app"), ("PolicyDocument", document)],
-            400,
-            "MalformedPolicyDocument",
-        )
-        .await;
+        let update = [("RoleName", "app"), ("PolicyDocument", &**document)];
+        iam.no("UpdateAssumeRolePolicy", &update, 400, "MalformedPolicyDocument").await;
     }
     let long = statement(json!({"Principal": {"AWS": "123456789012"}, "Sid": "x".repeat(2048)}));
-    iam.no(
-        "UpdateAssumeRolePolicy",
-        &[("RoleName", "app"), ("PolicyDocument", &long)],
-        409,
-        "LimitExceeded",
-    )
-    .await;
+    let update = [("RoleName", "app"), ("PolicyDocument", &*long)];
+    iam.no("UpdateAssumeRolePolicy", &update, 409, "LimitExceeded").await;
     let everybody = statement(json!({"Principal": "*"}));
     iam.ok("UpdateAssumeRolePolicy", &[("RoleName", "app"), ("PolicyDocument", &everybody)]).await;
     assert_eq!(
@@ -206,21 +196,13 @@ async fn the_default_version_of_a_managed_policy_is_effective() {
 #[tokio::test]
 async fn malformed_and_long_policies_are_rejected() {
     let iam = Iam::new().await;
-    iam.no(
-        "CreatePolicy",
-        &[("PolicyName", "bad"), ("PolicyDocument", "{}")],
-        400,
-        "MalformedPolicyDocument",
-    )
-    .await;
     let long = allow(&format!("iam:{}", "x".repeat(6144)), "*");
-    iam.no(
-        "CreatePolicy",
-        &[("PolicyName", "bad"), ("PolicyDocument", &long)],
-        409,
-        "LimitExceeded",
-    )
-    .await;
+    for (document, status, code) in
+        [("{}", 400, "MalformedPolicyDocument"), (&*long, 409, "LimitExceeded")]
+    {
+        let bad = [("PolicyName", "bad"), ("PolicyDocument", document)];
+        iam.no("CreatePolicy", &bad, status, code).await;
+    }
 }
 
 #[tokio::test]

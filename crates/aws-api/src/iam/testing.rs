@@ -4,28 +4,17 @@ use countersign_core::credentials::Credentials;
 use serde_json::json;
 
 use crate::testing::{ADMINISTRATOR, Served, account, encoded};
+pub(super) use crate::testing::{allow, assert_error};
 use countersign_authority::model::{Group, User};
 use countersign_authority::store::account_key;
 
 pub(super) const ACCOUNT: &str = "arn:aws:iam::123456789012";
 pub(super) const READ_ONLY: &str = "arn:aws:iam::aws:policy/IAMReadOnlyAccess";
 
-pub(super) fn allow(action: &str, resource: &str) -> String {
-    let statement = json!({"Effect": "Allow", "Action": action, "Resource": resource});
-    json!({"Version": "2012-10-17", "Statement": statement}).to_string()
-}
-
 pub(super) fn trust() -> String {
     let principal = json!({"AWS": "123456789012"});
     let statement = json!({"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"});
     json!({"Version": "2012-10-17", "Statement": [statement]}).to_string()
-}
-
-pub(super) fn assert_error(answer: &(u16, String), status: u16, code: &str) {
-    assert!(
-        answer.0 == status && answer.1.contains(&format!("<Code>{code}</Code>")),
-        "expected {status} {code}: {answer:?}"
-    );
 }
 
 /// Returns a policy that allows the action on every resource if the condition holds.

@@ -169,17 +169,9 @@ async fn tokens_not_bound_to_a_pod_are_rejected() {
     assert_eq!(get(&served, "/v1/credentials", &[("authorization", &made(&|_| ()))]).await.0, 200);
     let good = made(&|_| ());
     let other_key = countersign_authority::oidc::issuer_key::IssuerKey::generate().unwrap();
-    let forged = TokenProjection {
-        issuer: DEFAULT_URL,
-        namespace: "default",
-        name: "app",
-        pod: "app-0",
-        audience: POD_IDENTITY_AUDIENCE,
-        lifetime: Duration::from_secs(600),
-    };
     let other_store = Served::new().await;
     other_store.api.store().ensure_service_account("default", "app", None).unwrap();
-    let forged = forged.issue(other_store.api.store(), SystemTime::now()).unwrap().to_string();
+    let forged = projected(&other_store, "app", POD_IDENTITY_AUDIENCE);
     let payload = good.split('.').nth(1).unwrap();
     let hour = Duration::from_secs(3600);
     for (token, status, code) in [

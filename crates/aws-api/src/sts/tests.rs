@@ -5,15 +5,12 @@ use std::time::{Duration, SystemTime};
 use countersign_core::credentials::Credentials;
 use serde_json::json;
 
-use crate::testing::{ADMINISTRATOR, Served, account, credentials, encoded, text};
+use crate::testing::{
+    ADMINISTRATOR, Served, account, allow, assert_error, credentials, encoded, text,
+};
 use countersign_authority::issuer::{DEFAULT_URL, signing_key};
 use countersign_authority::model::OidcProvider;
 use countersign_authority::oidc::issuer_key::{ClusterObject, IssuerKey, ServiceAccountClaims};
-
-fn allow(action: &str, resource: &str) -> String {
-    let statement = json!({"Effect": "Allow", "Action": action, "Resource": resource});
-    json!({"Version": "2012-10-17", "Statement": statement}).to_string()
-}
 
 fn trust(
     principal: serde_json::Value,
@@ -32,13 +29,6 @@ async fn whoami(served: &Served, key: &Credentials) -> String {
     let (status, answer) = served.call("sts", key, "Action=GetCallerIdentity").await;
     assert_eq!(status, 200, "{answer}");
     text(&answer, "Arn").to_owned()
-}
-
-fn assert_error(answer: &(u16, String), status: u16, code: &str) {
-    assert!(
-        answer.0 == status && answer.1.contains(&format!("<Code>{code}</Code>")),
-        "expected {status} {code}: {answer:?}"
-    );
 }
 
 #[tokio::test]

@@ -56,7 +56,8 @@ fn incomplete_output_and_unknown_aws_policies_are_rejected() {
     ));
     assert!(
         errors.contains(
-            "GroupDetailList[0].AttachedManagedPolicies[0].PolicyArn (line 12, column 79): managed policy \"arn"
+            "GroupDetailList[0].AttachedManagedPolicies[0].PolicyArn (line 12, column 79): \
+             managed policy \"arn"
         ),
         "{errors}"
     );

@@ -9,7 +9,7 @@ fn all_errors_are_reported_together_with_their_locations() {
 [[users]]
 name = \"ja ne\"
 colour = \"red\"
-groups = [\"nobody\", 3]
+groups = [\"unknown\", 3]
 
 [[users]]
 path = \"people\"

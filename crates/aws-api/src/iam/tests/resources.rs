@@ -24,33 +24,16 @@ async fn users_have_at_most_two_keys_effective_immediately() {
 
     assert_eq!(served.call("sts", &second, "Action=GetCallerIdentity").await.0, 200);
     let id = &second.access_key_id;
-    done(
-        &served,
-        &admin,
-        &format!("UpdateAccessKey&UserName=bob&Status=Inactive&AccessKeyId={id}"),
-    )
-    .await;
+    let update = |user: &str, status: &str| {
+        format!("UpdateAccessKey&UserName={user}&Status={status}&AccessKeyId={id}")
+    };
+    done(&served, &admin, &update("bob", "Inactive")).await;
     assert_eq!(served.call("sts", &second, "Action=GetCallerIdentity").await.0, 403);
-    done(&served, &admin, &format!("UpdateAccessKey&UserName=bob&Status=Active&AccessKeyId={id}"))
-        .await;
+    done(&served, &admin, &update("bob", "Active")).await;
     assert_eq!(served.call("sts", &second, "Action=GetCallerIdentity").await.0, 200);
-    expect_error(
-        &served,
-        &admin,
-        &format!("UpdateAccessKey&UserName=bob&Status=Off&AccessKeyId={id}"),
-        400,
-        "ValidationError",
-    )
-    .await;
+    expect_error(&served, &admin, &update("bob", "Off"), 400, "ValidationError").await;
     // A key of another user is not found, though the caller may change both.
-    expect_error(
-        &served,
-        &admin,
-        &format!("UpdateAccessKey&UserName=admin&Status=Inactive&AccessKeyId={id}"),
-        404,
-        "NoSuchEntity",
-    )
-    .await;
+    expect_error(&served, &admin, &update("admin", "Inactive"), 404, "NoSuchEntity").await;
     expect_error(
         &served,
         &admin,

@@ -111,7 +111,7 @@ fn length_is_limited_before_the_payload_is_received() {
 }
 
 #[test]
-fn a_key_is_4_to_256_bytes_and_format_to_nobody() {
+fn keys_have_4_to_256_bytes_and_are_not_formatted() {
     assert!(
         CancelKey::parse(&[0; 7]).is_none()
             && CancelKey::parse(&[0; 261]).is_none()

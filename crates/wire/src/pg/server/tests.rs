@@ -256,16 +256,20 @@ fn errors_name_a_cause() {
         let (sent, _) = rejected(trust(tls), &bytes);
         format!("-- {case}\n{sent}")
     });
-    insta::assert_snapshot!(sent.concat(), @r#"
+    // The longest line is wrapped.
+    let sent = sent.concat().replace("or evidence", "or\n  evidence");
+    insta::assert_snapshot!(sent, @r#"
     -- TLS is required
     FATAL 28000: connection requires TLS (user "jane")
     HINT: Connect with sslmode=require or stricter.
     -- data after SSLRequest
     FATAL 08P01: received unencrypted data after SSL request
-    DETAIL: This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.
+    DETAIL: This could be either a client-software bug or
+      evidence of an attempted man-in-the-middle attack.
     -- data after GSSENCRequest
     FATAL 08P01: received unencrypted data after GSSAPI encryption request
-    DETAIL: This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.
+    DETAIL: This could be either a client-software bug or
+      evidence of an attempted man-in-the-middle attack.
     -- SSLRequest with content
     FATAL 08P01: an encryption request with content
     -- protocol 2
