@@ -266,8 +266,8 @@ mod tests {
         let lines = |engine: Engine| environment(&signer(engine), &user, "db/?a=b").to_string();
         assert_eq!(
             lines(Engine::Postgres),
-            "export PGHOST='db.example.com'\nexport PGPORT='3306'\nexport PGUSER='o'\\''hara'\nexport \
-             PGPASSWORD='db/?a=b'"
+            "export PGHOST='db.example.com'\nexport PGPORT='3306'\nexport PGUSER='o'\\''hara'\n\
+             export PGPASSWORD='db/?a=b'"
         );
         let mysql = "export MYSQL_HOST='db.example.com'\nexport MYSQL_TCP_PORT='3306'\nexport \
          MYSQL_USER='o'\\''hara'\n\

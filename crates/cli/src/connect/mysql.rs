@@ -217,8 +217,8 @@ fn mariadb_tls(mode: &str) -> Result<&'static [&'static str], Failure> {
         _ => Err(Failure::new(
             Class::Configuration,
             format!(
-                "cannot use ssl-mode={mode}: MariaDB's client has no equivalent; remove it to verify \
-                 the host name too, or install Oracle's mysql"
+                "cannot use ssl-mode={mode}: MariaDB's client has no equivalent; remove it to \
+                 verify the host name too, or install Oracle's mysql"
             ),
         )),
     }
