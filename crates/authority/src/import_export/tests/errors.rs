@@ -9,7 +9,7 @@ fn all_errors_are_reported_together_with_their_locations() {
 [[users]]
 name = \"ja ne\"
 colour = \"red\"
-groups = [\"unknown\", 3]
+groups = [\"absent\", 3]
 
 [[users]]
 path = \"people\"
