@@ -72,8 +72,9 @@ pub(crate) fn run(workspace: &Workspace, names: &[&str]) -> Result<(), Problem> 
     attempt(workspace, names)
 }
 
-/// Runs these pages, or all, with what is built and installed. Prints the results at the end, so that
-/// other suites can run at the same time.
+/// Runs these pages, or all, with what is built and installed.
+///
+/// The results are printed at the end, so that other suites can run at the same time.
 pub(crate) fn attempt(workspace: &Workspace, names: &[&str]) -> Result<(), Problem> {
     let pages = read_pages(workspace.root(), names)?;
     header(&format!("command blocks of {} pages", pages.len()));

@@ -185,7 +185,8 @@ fn host_name(alias: &Name) -> Option<HostName> {
 fn unresolved(host: &HostName, error: &NetError) -> Failure {
     let detail = match (error.is_nx_domain(), error.is_no_records_found()) {
         (true, _) => format!(
-            "cannot resolve {host}: no such host; check the name, and if it belongs to a private zone"
+            "cannot resolve {host}: no such host; check the name, and that a name of a private \
+             zone is resolved within its network"
         ),
         (false, true) => format!("cannot resolve {host}: the name has no address; check the name"),
         (false, false) => {

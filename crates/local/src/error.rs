@@ -50,7 +50,8 @@ pub enum LocalError {
     NotRunning(PathBuf),
     /// A stack runs in the directory already.
     #[error(
-        "cannot start in {dir}: a stack runs there already; see `countersign local status --dir {dir}`",
+        "cannot start in {dir}: a stack runs there already; see `countersign local status --dir \
+         {dir}`",
         dir = .0.display()
     )]
     AlreadyRunning(PathBuf),

@@ -34,8 +34,8 @@ impl RunAs {
         let found = CANDIDATES.iter().find_map(|name| User::from_name(name).ok().flatten());
         let user = found.filter(|user| !user.uid.is_root()).ok_or_else(|| {
             LocalError::Unusable(
-                "cannot run database servers as root: there is neither a user postgres nor a user \
-                 nobody; add one, or run as yourself"
+                "cannot run database servers as root: there is no user \"postgres\" and no \
+                 user \"nobody\"; add one, or run as yourself"
                     .to_owned(),
             )
         })?;

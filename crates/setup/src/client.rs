@@ -127,8 +127,8 @@ impl Client {
             }
         }
         Err(SetupError::Unusable(
-            "cannot run statements: neither the client mysql nor mariadb was found; install one, or \
-             add its directory to PATH"
+            "cannot run statements: neither the client mysql nor mariadb was found; install one, \
+             or add its directory to PATH"
                 .to_owned(),
         ))
     }

@@ -42,17 +42,20 @@ const UNINSTALL: &str = "UNINSTALL PLUGIN AWSAuthenticationPlugin;";
 /// default 10 s. A plugin that is `ACTIVE` or `DISABLED` stays; `INSTALL PLUGIN` reports that at
 /// once.
 const LOGINS_ENDED: WaitCondition = WaitCondition {
-    query: "SELECT PLUGIN_STATUS FROM information_schema.PLUGINS WHERE PLUGIN_NAME = 'AWSAuthenticationPlugin' \
+    query: "SELECT PLUGIN_STATUS FROM information_schema.PLUGINS \
+            WHERE PLUGIN_NAME = 'AWSAuthenticationPlugin' \
             AND PLUGIN_STATUS NOT IN ('ACTIVE', 'DISABLED');",
     timeout: Duration::from_secs(30),
-    remedy: "a login with AWSAuthenticationPlugin is still running and holds the removed plugin until \
-             it ends, at the latest after the server's connect_timeout; run this command again then",
+    remedy: "a login with AWSAuthenticationPlugin is still running and holds the removed plugin \
+             until it ends, at the latest after the server's connect_timeout; run this command \
+             again then",
 };
 
 /// Inserts the row from which the server loads the plugin at its start. Like `INSTALL PLUGIN`,
 /// neither this nor [`DEREGISTER`] is written to the binary log: a replica without the library
 /// would get the row too.
-const REGISTER: &str = "SET SESSION sql_log_bin = 0; INSERT INTO mysql.plugin (name, dl) VALUES ('AWSAuthenticationPlugin', 'mysql_countersign.so');";
+const REGISTER: &str = "SET SESSION sql_log_bin = 0; INSERT INTO mysql.plugin (name, dl) \
+     VALUES ('AWSAuthenticationPlugin', 'mysql_countersign.so');";
 
 /// Deletes the row. While the plugin is not loaded, `INSTALL PLUGIN` fails because of the row, and
 /// `UNINSTALL PLUGIN` does not find it.
@@ -176,9 +179,9 @@ fn check_not_loaded_by_option(server: &Server) -> Result<(), SetupError> {
         return Ok(());
     }
     Err(SetupError::Unusable(format!(
-        "cannot manage {PLUGIN}: an option of the server (plugin-load or plugin-load-add) loads it; \
-         remove the option from the server's option files or command line, restart the server, and \
-         run this command again"
+        "cannot manage {PLUGIN}: an option of the server (plugin-load or plugin-load-add) loads \
+         it; remove the option from the server's option files or command line, restart the \
+         server, and run this command again"
     )))
 }
 
@@ -200,9 +203,10 @@ pub fn next_steps(server: &Server, options: &InstallOptions, plan: &Plan) -> Vec
     let InstallOptions { instance, verifier_socket, .. } = options;
     let (engine, port) = (server.engine, server.port);
     let user = server.runs_as.as_deref().unwrap_or("USER");
-    let restart = "restart the server, which reads the plugin's settings only at its start, and run \
-                   this command again: it reports if the plugin is loaded with them (if not, see the \
-                   server's error log; another option file or the command line may set others)";
+    let restart = "restart the server, which reads the plugin's settings only at its start, and \
+                   run this command again: it reports if the plugin is loaded with them (if not, \
+                   see the server's error log; another option file or the command line may set \
+                   others)";
     let mut lines: Vec<String> = plan.restart.then(|| restart.to_owned()).into_iter().collect();
     let owner = server::owner(verifier_socket)
         .filter(|owner| owner != "root" && owner != user && options.verifier_user.is_none());

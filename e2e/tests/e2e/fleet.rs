@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use countersign_authority::servers::{MasterUser, NewServer, RunningServer, Servers, ServersError};
 use countersign_core::credentials::Secret;
-use countersign_core::name::{Engine, InstanceId};
+use countersign_core::name::{Engine, InstanceId, ResourceId};
 use countersign_e2e::{run, wait_until, ways_of};
 use countersign_local::stack::AuthPreference;
 use countersign_local::state::Authentication;
@@ -21,10 +21,19 @@ fn name(text: &str) -> InstanceId {
     text.parse().unwrap()
 }
 
+/// Returns a resource id that no other test uses: PAM services are named after it.
+fn resource_id(instance: &str) -> ResourceId {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or_default();
+    let id: String =
+        format!("{instance}{test}").chars().filter(char::is_ascii_alphanumeric).collect();
+    format!("db-{}", id.to_ascii_uppercase()).parse().unwrap()
+}
+
 fn new_server(instance: &str, engine: Engine) -> NewServer {
     NewServer {
         instance: name(instance),
-        resource_id: format!("db-{}", instance.to_ascii_uppercase()).parse().unwrap(),
+        resource_id: resource_id(instance),
         engine,
         version: None,
         port: None,
@@ -145,7 +154,8 @@ fn assert_removed(fixture: &StackFixture, instance: &str, at: &RunningServer) {
         !fixture.listens(at) && !fixture.layout().root().join("instances").join(instance).exists()
     );
     assert!(!fixture.names().contains(&instance.to_owned()));
-    assert!(!Path::new("/etc/pam.d").join(format!("countersign-db-{instance}")).exists());
+    let service = format!("countersign-{}", resource_id(instance).as_str().to_ascii_lowercase());
+    assert!(!Path::new("/etc/pam.d").join(service).exists());
 }
 
 /// Exercises each installed version of the engine. Returns false if none is installed.

@@ -189,19 +189,47 @@ pub(super) fn long_files(sources: &[Source]) -> Vec<Finding> {
     long.map(|(source, lines)| source.finding(lines, format!("{lines} lines"))).collect()
 }
 
-/// Finds lines that are too wide in Rust files; those with a word that cannot be wrapped may be.
+/// Finds lines that are too wide in Rust files.
+///
+/// Exempt are lines with a word that cannot be wrapped, and expected output: inline snapshots and
+/// the lines of raw strings.
 pub(super) fn wide_lines(sources: &[Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for source in sources.iter().filter(|source| source.is_rust()) {
+        let mut raw_string = None;
         for (index, line) in source.text.lines().enumerate() {
+            let begins_in_raw_string = raw_string.is_some();
+            raw_string = open_raw_string(line, raw_string);
             let columns = line.chars().count();
             let unbreakable = |word: &str| word.chars().count() >= UNBREAKABLE_WORD;
-            if columns > MAX_COLUMNS && !line.split_whitespace().any(unbreakable) {
+            let is_output = begins_in_raw_string || raw_string.is_some() || line.contains("@\"");
+            if columns > MAX_COLUMNS && !is_output && !line.split_whitespace().any(unbreakable) {
                 findings.push(source.finding(index + 1, format!("{columns} columns")));
             }
         }
     }
     findings
+}
+
+/// Marks that open a raw string, each with the mark that closes it.
+const RAW_STRINGS: [(&str, &str); 6] = [
+    ("@r#\"", "\"#"),
+    ("= r#\"", "\"#"),
+    ("(r#\"", "\"#"),
+    ("@r\"", "\""),
+    ("= r\"", "\""),
+    ("(r\"", "\""),
+];
+
+/// Returns the mark that closes the raw string which is open after this line, if one is.
+fn open_raw_string(line: &str, open: Option<&'static str>) -> Option<&'static str> {
+    let (after, close) = match open {
+        Some(close) => (line, close),
+        None => RAW_STRINGS
+            .iter()
+            .find_map(|(mark, close)| line.split_once(mark).map(|(_, after)| (after, *close)))?,
+    };
+    (!after.contains(close)).then_some(close)
 }
 
 #[cfg(test)]
@@ -249,5 +277,12 @@ mod tests {
         let words = "wörd ".repeat(MAX_COLUMNS / 5);
         let text = format!("{words}\n{words}x\n{}", "x".repeat(MAX_COLUMNS + 1));
         assert_eq!(lines(&wide_lines(&source("a.rs", &text))), [2]);
+    }
+
+    #[test]
+    fn wide_lines_of_snapshots_are_allowed() {
+        let wide = "word ".repeat(MAX_COLUMNS / 5 + 1);
+        let text = format!("f(x, @r\"\n{wide}\n\");\nf(x, @\"{wide}\");\nf(x, \"{wide}\");\n");
+        assert_eq!(lines(&wide_lines(&source("a.rs", &text))), [5]);
     }
 }

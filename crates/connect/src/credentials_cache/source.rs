@@ -54,8 +54,10 @@ async fn sts_config(settings: &CredentialsConfig) -> Result<SdkConfig, Failure> 
     let region = partition.and_then(default_region).ok_or_else(|| {
         Failure::new(
             Class::NoRegion,
-            format!("cannot choose a region of STS for {settings}: set the target's region, AWS_REGION or \
-                 the profile's region"),
+            format!(
+                "cannot choose a region of STS for {settings}: set the target's region, AWS_REGION \
+                 or the profile's region"
+            ),
         )
     })?;
     Ok(config.into_builder().region(aws_config::Region::from_static(region)).build())

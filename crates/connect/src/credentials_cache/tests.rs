@@ -265,7 +265,8 @@ fn a_configuration_is_displayed_in_words() {
     let settings = CredentialsConfig { profile: Some("dev".to_owned()), roles, region: None };
     assert_eq!(
         settings.to_string(),
-        "the profile \"dev\", then the role arn:aws:iam::111122223333:role/a, then the role arn:aws:iam::444455556666:role/path/b"
+        "the profile \"dev\", then the role arn:aws:iam::111122223333:role/a, then the role \
+         arn:aws:iam::444455556666:role/path/b"
     );
 }
 

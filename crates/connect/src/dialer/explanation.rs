@@ -43,7 +43,8 @@ impl Explanation {
             },
             Some(signed) => Self {
                 detail: format!(
-                    "{} {host_port} rejected a token for {user} at {} in {}, signed {} s ago with {} ({})",
+                    "{} {host_port} rejected a token for {user} at {} in {}, signed {} s ago with \
+                     {} ({})",
                     engine.product(),
                     signed.endpoint,
                     signed.endpoint.region,

@@ -24,7 +24,11 @@ impl std::fmt::Debug for Scratch {
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> =
-        RefCell::new(Scratch { incoming: vec![0; READ_SIZE], plain: Vec::new(), outgoing: Vec::new() });
+        RefCell::new(Scratch {
+            incoming: vec![0; READ_SIZE],
+            plain: Vec::new(),
+            outgoing: Vec::new(),
+        });
 }
 
 impl Scratch {

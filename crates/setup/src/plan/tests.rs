@@ -11,7 +11,8 @@ use crate::{Client, SetupError};
 fn client(directory: &TempDir) -> Client {
     let log = directory.path().join("sql");
     let script = format!(
-        "read -r sql\necho \"$sql\" >> {}\ncase $sql in *FAIL*) echo 'ERROR 1123 (HY000)' >&2; exit 1;; esac\n\
+        "read -r sql\necho \"$sql\" >> {}\n\
+         case $sql in *FAIL*) echo 'ERROR 1123 (HY000)' >&2; exit 1;; esac\n\
          printf 'a_variable\\tvalue\\n'\n",
         log.display()
     );

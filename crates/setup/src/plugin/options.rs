@@ -65,7 +65,8 @@ pub(super) fn variables(options: &InstallOptions) -> Result<Variables, SetupErro
     let socket = socket.ok_or_else(|| {
         let socket = options.verifier_socket.display();
         SetupError::Unusable(format!(
-            "--verifier-socket {socket} must be an absolute path of at most {MAX_SOCKET_PATH} letters, digits and /._@+-"
+            "--verifier-socket {socket} must be an absolute path of at most {MAX_SOCKET_PATH} \
+             letters, digits and /._@+-"
         ))
     })?;
     let user = options.verifier_user.as_deref();

@@ -23,15 +23,18 @@ SELECT @@hostname;
 SELECT @@port;
 SELECT @@datadir;
 SELECT @@plugin_dir;
-SELECT COUNT(*) FROM information_schema.PLUGINS WHERE PLUGIN_NAME = 'AWSAuthenticationPlugin' AND PLUGIN_STATUS = 'ACTIVE';
+SELECT COUNT(*) FROM information_schema.PLUGINS \
+WHERE PLUGIN_NAME = 'AWSAuthenticationPlugin' AND PLUGIN_STATUS = 'ACTIVE';
 SELECT COUNT(*) FROM mysql.plugin WHERE name = 'AWSAuthenticationPlugin';
 SHOW GLOBAL VARIABLES LIKE 'awsauthenticationplugin%';
 ";
 
 /// Queries of the accounts that use the plugin, also as one of several methods: MariaDB's
 /// `IDENTIFIED VIA … OR …` and MySQL's second and third factor are in JSON.
-const MARIADB_ACCOUNTS: &str = "SELECT User, Host FROM mysql.global_priv WHERE LOWER(Priv) LIKE '%\"awsauthenticationplugin\"%' ORDER BY 1, 2;";
-const MYSQL_ACCOUNTS: &str = "SELECT User, Host FROM mysql.user WHERE LOWER(plugin) = 'awsauthenticationplugin' \
+const MARIADB_ACCOUNTS: &str = "SELECT User, Host FROM mysql.global_priv \
+     WHERE LOWER(Priv) LIKE '%\"awsauthenticationplugin\"%' ORDER BY 1, 2;";
+const MYSQL_ACCOUNTS: &str = "SELECT User, Host FROM mysql.user \
+     WHERE LOWER(plugin) = 'awsauthenticationplugin' \
      OR LOWER(CAST(User_attributes AS CHAR)) LIKE '%\"awsauthenticationplugin\"%' ORDER BY 1, 2;";
 
 /// The plugin's variables by name, as `SHOW VARIABLES` lists them.
@@ -101,7 +104,8 @@ impl Server {
         let plugin_directory = PathBuf::from(plugins);
         if !plugin_directory.is_dir() {
             return Err(SetupError::Unusable(format!(
-                "the server's plugin directory {plugins} is not on this machine; run this command on the server's machine"
+                "the server's plugin directory {plugins} is not on this machine; run this command \
+                 on the server's machine"
             )));
         }
         let accounts = client.run(if engine == Engine::Mariadb {
@@ -147,7 +151,8 @@ fn check_kind(engine: Engine, version: &str, comment: &str) -> Result<(), SetupE
     let found = if is_mariadb { Engine::Mariadb } else { Engine::Mysql };
     if found != engine {
         return Err(SetupError::Unusable(format!(
-            "the server is {} {version}, not {}; set --engine {found}, or --socket of another server",
+            "the server is {} {version}, not {}; set --engine {found}, or --socket of another \
+             server",
             product(found),
             product(engine)
         )));

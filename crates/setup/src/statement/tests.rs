@@ -14,7 +14,8 @@ fn client(directory: &TempDir, rows: u32) -> Client {
         "read -r sql\nasked=$(cat {asked} 2>/dev/null || echo 0)\ncase $sql in\n\
          SELECT*) [ $asked -ge {rows} ] || echo DELETED; echo $((asked + 1)) > {asked};;\n\
          UNINSTALL*) echo \"$sql\" >> {log};;\n\
-         *) if [ $asked -lt {rows} ]; then echo 'ERROR 1968 (HY000)' >&2; exit 1; fi; echo \"$sql\" >> {log};;\nesac\n",
+         *) if [ $asked -lt {rows} ]; then echo 'ERROR 1968 (HY000)' >&2; exit 1; fi; \
+         echo \"$sql\" >> {log};;\nesac\n",
         asked = asked.display(),
         log = log.display(),
     );

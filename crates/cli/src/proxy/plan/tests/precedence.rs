@@ -9,7 +9,8 @@ const URL: &str = "postgres://app@mydb.abc.eu-west-1.rds.amazonaws.com/orders";
 #[test]
 fn urls_override_flags_and_flags_override_the_file() {
     let file = "[proxy]\nprofile = \"file\"\nregion = \"eu-west-1\"\nmax-connections = 5\n\
-        login-timeout = \"1m\"\n[targets.orders]\nurl = \"postgres://app@db.example.com\"\nprofile = \"own\"\n";
+        login-timeout = \"1m\"\n[targets.orders]\nurl = \"postgres://app@db.example.com\"\n\
+        profile = \"own\"\n";
     let fixture = Fixture::with(file);
     let profile = |arguments: &[&str]| match fixture.target(arguments).server_auth {
         ServerAuth::Iam(settings) => settings.profile,
