@@ -60,7 +60,7 @@ fn custom_seed_is_applied_at_each_start_and_errors_have_locations() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("users[0].groups[0] (line 4, column 11): there is no group \"none\""),
+        error.contains("users[0].groups[0] (line 4, column 11): group \"none\" not found"),
         "{error}"
     );
     let other = own.replace("jane", "john");
