@@ -44,10 +44,15 @@ exit $status"#;
 const ISOLATION: [&str; 6] =
     ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"];
 
-/// Brings up the loopback interface of a new network and hides the sockets of other pages, then
-/// runs the rest of the command line.
+/// Brings up the loopback interface of a new network, hides the sockets of other pages and the
+/// PostgreSQL clusters of the machine, then runs the rest of the command line.
 const WITH_LOOPBACK: &str = r#"ip link set lo up && mkdir -p /run/countersign \
-    && mount -t tmpfs -o mode=0755 tmpfs /run/countersign && exec "$@""#;
+    && mount -t tmpfs -o mode=0755 tmpfs /run/countersign || exit
+for directory in /etc/postgresql /var/lib/postgresql /var/log/postgresql; do
+    [ -d $directory ] || continue
+    mount -t tmpfs -o "$(stat -c mode=%a,uid=%u,gid=%g $directory)" tmpfs $directory || exit
+done
+exec "$@""#;
 
 /// Page with its path relative to the root.
 struct Page {
