@@ -25,7 +25,7 @@ pub struct ProxyFixture {
     started: AtomicU32,
 }
 
-/// Port of health and metrics at a [`Site`].
+/// Port of health and metrics at a [`ProxyFixture`].
 pub const HTTP_PORT: u16 = 9090;
 
 /// Number of sites that this process has created.
