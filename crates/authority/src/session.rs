@@ -66,14 +66,18 @@ pub struct Session {
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
     pub tags: Tags,
     /// Keys of the tags that sessions of chained roles inherit (`TransitiveTagKeys`).
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    ///
+    /// The alias is the name in session tokens of earlier builds.
+    #[serde(default, alias = "transitive", skip_serializing_if = "Vec::is_empty")]
     pub transitive_tag_keys: Vec<String>,
     /// Source identity, which persists through a chain of roles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_identity: Option<String>,
     /// Condition keys that hold for the session's lifetime: `aws:FederatedProvider`, `ISSUER:sub`,
     /// …
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    ///
+    /// The alias is the name in session tokens of earlier builds.
+    #[serde(default, alias = "facts", skip_serializing_if = "BTreeMap::is_empty")]
     pub context_keys: BTreeMap<String, String>,
 }
 

@@ -66,7 +66,7 @@ pub enum DesiredState {
     Partial,
 }
 
-/// A server of the directory.
+/// A server of the directory. Aliases are names in state files of earlier builds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceState {
     /// Instance name.
@@ -88,13 +88,13 @@ pub struct InstanceState {
     /// How it reaches the verifier.
     pub authentication: Authentication,
     /// Reason for that method, if PAM was not available.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(alias = "because", skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Creator.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, alias = "maker", skip_serializing_if = "is_default")]
     pub created_by: CreatedBy,
     /// State in which the next start leaves it.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, alias = "standing", skip_serializing_if = "is_default")]
     pub desired_state: DesiredState,
 }
 
@@ -110,6 +110,7 @@ pub struct SkippedServer {
     /// Database engine.
     pub engine: Engine,
     /// Reason.
+    #[serde(alias = "because")]
     pub reason: String,
 }
 
@@ -166,6 +167,7 @@ pub struct State {
     /// Servers.
     pub instances: Vec<InstanceState>,
     /// Servers that were requested and cannot run here.
+    #[serde(alias = "left_out")]
     pub skipped: Vec<SkippedServer>,
     /// System users, besides the servers' own, whose processes may query the verifier.
     pub allowed_users: Vec<String>,

@@ -198,7 +198,7 @@ pub struct ProxyAuth {
     /// `IAMAuth`: `REQUIRED`, `ENABLED` or `DISABLED`.
     pub iam: String,
     /// Other settings of the entry, returned unchanged, by parameter name.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, alias = "kept", skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,
 }
 
