@@ -21,7 +21,8 @@ pub struct ClientSession {
 }
 
 impl ClientSession {
-    /// Starts a client that reads statements from standard input: one of [`crate::ProxyFixture::session`].
+    /// Starts a client that reads statements from standard input: one of
+    /// [`crate::ProxyFixture::session`].
     #[must_use]
     pub fn open(kind: ServerKind, command: &mut Command) -> Self {
         let errors = tempfile::tempfile().expect("a file for what it complains of");
